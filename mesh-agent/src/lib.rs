@@ -1,0 +1,22 @@
+//! The agent: files in, kernel maps out.
+//!
+//! ```text
+//! source ──► model ──► desired ──► plan ──► dataplane ──► kernel maps
+//!  files      valid     compile()   diff     one trait     (read by mesh-ebpf)
+//!             types     is pure     is pure  (kernel, memory, faulty)
+//!
+//!            agent: the one task that owns the state and drives the arrows above
+//!            api ── cli / metrics: read what the agent publishes and the kernel counts
+//! ```
+//!
+//! Modules are listed in the order in which data flows.
+
+pub mod config;
+pub mod model;
+pub mod source;
+pub mod desired;
+pub mod dataplane;
+pub mod agent;
+pub mod api;
+pub mod metrics;
+pub mod cli;

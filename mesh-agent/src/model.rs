@@ -1,0 +1,187 @@
+//! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc};
+
+/// `namespace/name` of a service.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ServiceName {
+    /// Kubernetes namespace; `default` where none is given.
+    pub namespace: String,
+    /// Name within the namespace.
+    pub name: String,
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A file and a line in it, counted from one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Origin {
+    /// Path as the source was told of it.
+    pub file: Arc<PathBuf>,
+    /// Line, from one.
+    pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// A service and its endpoints.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Unique among all sources.
+    pub name: ServiceName,
+    /// Where it is written.
+    pub origin: Origin,
+    /// Addresses at which programs ask for it.
+    pub addresses: Addresses,
+    /// At least one; no two with the same port and protocol, no two with the same name.
+    pub ports: Vec<ServicePort>,
+}
+
+/// The addresses of a service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Addresses {
+    /// As configured: at least one, no duplicates.
+    Fixed(Vec<IpAddr>),
+    /// One from the configured pool, kept as long as the service lives.
+    Auto,
+}
+
+/// One port of a service and who serves it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServicePort {
+    /// Port name, empty when the service has only one port and does not name it.
+    pub name: String,
+    /// Never zero.
+    pub port: u16,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// No two with the same address and port.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl ServicePort {
+    /// The port's name, or its number where it has none.
+    pub fn label(&self) -> String {
+        if self.name.is_empty() { self.port.to_string() } else { self.name.clone() }
+    }
+}
+
+/// Transport protocol of a service port.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Protocol {
+    /// TCP, and MPTCP, which looks like it here.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// IP protocol number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => mesh_common::abi::protocol::TCP,
+            Self::Udp => mesh_common::abi::protocol::UDP,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        })
+    }
+}
+
+/// One address and port that serves a service port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// Never unspecified.
+    pub address: IpAddr,
+    /// Never zero.
+    pub port: u16,
+    /// Share of new connections relative to the other endpoints; zero takes none.
+    pub weight: u32,
+    /// May it be given connections.
+    pub condition: Condition,
+}
+
+/// Endpoint conditions of `discovery.k8s.io/v1`, folded into what they mean for new connections.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Condition {
+    /// Takes connections.
+    Ready,
+    /// Shutting down but still serving: takes connections only when nobody is ready.
+    Terminating,
+    /// Takes none.
+    NotReady,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "ready",
+            Self::Terminating => "terminating",
+            Self::NotReady => "not-ready",
+        })
+    }
+}
+
+/// Everything one source knows, whole: an update may be lost or repeated without harm.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Update {
+    /// All services of the source.
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    /// False while a file could not be read and no earlier good version of it is known: then services that are
+    /// missing here may exist, and must not be removed.
+    pub complete: bool,
+    /// What is wrong, all of it.
+    pub errors: Vec<ConfigError>,
+    /// What was left out on purpose.
+    pub notes: Vec<ConfigNote>,
+}
+
+/// One thing wrong with the configuration.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ConfigError {
+    /// File and line; the line is 1 when the whole file is meant.
+    pub origin: Origin,
+    /// Path of the field, like `services[2].ports[0].port`; empty when no field is to blame.
+    pub field: String,
+    /// What is wrong and, where it helps, what would be right.
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            write!(f, "{}: {}", self.origin, self.reason)
+        } else {
+            write!(f, "{}: {}: {}", self.origin, self.field, self.reason)
+        }
+    }
+}
+
+/// Something in the configuration that is not served, and why.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ConfigNote {
+    /// Where it is written.
+    pub origin: Origin,
+    /// What is left out and why.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.message)
+    }
+}

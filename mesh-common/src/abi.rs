@@ -1,0 +1,175 @@
+//! The kernel ABI: rows of every map, with explicit padding. Any change here is a new [`ABI_VERSION`].
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::addr::Addr;
+
+/// Part of the pin path: an agent never opens the maps of another layout.
+pub const ABI_VERSION: u32 = 1;
+
+/// Map names, as in the object file, the pin directory and `bpftool map`.
+pub mod maps {
+    /// Frontend → service row.
+    pub const SERVICES: &str = "SERVICES";
+    /// Slot index → backend index.
+    pub const SLOTS: &str = "SLOTS";
+    /// Backend index → address.
+    pub const BACKENDS: &str = "BACKENDS";
+    /// Backend index → what the kernel counts for it.
+    pub const LOAD: &str = "LOAD";
+    /// Service id → what the kernel counts for it, per CPU.
+    pub const COUNTERS: &str = "COUNTERS";
+    /// Service id → its name; read by the agent only, so that ids outlive it.
+    pub const NAMES: &str = "NAMES";
+    /// Socket → how it was answered.
+    pub const SOCKETS: &str = "SOCKETS";
+}
+
+/// Default number of rows. The agent may ask for others when it creates the maps.
+pub mod capacity {
+    /// Frontends: one per address, port and protocol.
+    pub const SERVICES: u32 = 65_536;
+    /// Twice the backends, because a service's old and new slots stand side by side while it switches.
+    pub const SLOTS: u32 = 524_288;
+    /// Endpoints of all services together.
+    pub const BACKENDS: u32 = 262_144;
+}
+
+/// Transport protocol, by its IP protocol number.
+pub mod protocol {
+    /// `IPPROTO_TCP`
+    pub const TCP: u8 = 6;
+    /// `IPPROTO_UDP`
+    pub const UDP: u8 = 17;
+}
+
+/// Key of SERVICES: what a program asks to connect to. Written by the agent.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
+pub struct FrontendKey {
+    /// Service address.
+    pub addr: Addr,
+    /// Port, network byte order.
+    pub port: u16,
+    /// One of [`protocol`].
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+/// Value of SERVICES. Written by the agent; one write switches a service from one set of slots to the next.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct ServiceRow {
+    /// Index into COUNTERS and key of NAMES; shared by all frontends of one service port.
+    pub id: u32,
+    /// First slot.
+    pub slot_base: u32,
+    /// Number of slots; zero when no backend is usable.
+    pub slot_count: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991). Written by the agent.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Slot {
+    /// Backend index taken with probability `threshold / 2^32`.
+    pub backend: u32,
+    /// Backend index taken otherwise. Equal to `backend` in a full column.
+    pub alias: u32,
+    /// Share of `backend` in this column, in 2^-32.
+    pub threshold: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Value of BACKENDS. Written by the agent.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct BackendRow {
+    /// Endpoint address; same family as every frontend that leads here.
+    pub addr: Addr,
+    /// Endpoint port, network byte order.
+    pub port: u16,
+    /// One of [`backend_state`].
+    pub state: u16,
+    /// Id of the service this endpoint belongs to.
+    pub service: u32,
+    /// Tells one use of this index from the next: milliseconds of the monotonic clock when it was taken.
+    pub generation: u32,
+    /// Configured weight, for display; balancing reads the slots.
+    pub weight: u32,
+}
+
+/// [`BackendRow::state`]
+pub mod backend_state {
+    /// The index is free.
+    pub const FREE: u16 = 0;
+    /// In the configuration.
+    pub const ACTIVE: u16 = 1;
+    /// Left the configuration; the row stays for lookups under way.
+    pub const RETIRED: u16 = 2;
+}
+
+/// Value of LOAD. Written by the kernel programs with atomic adds; cleared by the agent when an index is taken.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct BackendLoad {
+    /// Connects answered with this backend.
+    pub connects: u64,
+}
+
+/// Value of COUNTERS: one `u64` per [`Counter`](crate::counter::Counter), room for four more. Written by the kernel programs.
+pub type ServiceCounters = [u64; 8];
+
+/// Value of NAMES: UTF-8 padded with zeros. `namespace/name:port/PROTOCOL` is at most 63 + 63 + 63 + 6 bytes long.
+pub type NameRow = [u8; 200];
+
+/// Value of SOCKETS: how a socket's last connect was answered. Written by the kernel programs.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct SocketRecord {
+    /// What the program asked for.
+    pub frontend: Addr,
+    /// What it got.
+    pub backend: Addr,
+    /// Port asked for, network byte order.
+    pub frontend_port: u16,
+    /// Port it got, network byte order.
+    pub backend_port: u16,
+    /// Service id.
+    pub service: u32,
+    /// Backend index.
+    pub backend_index: u32,
+    /// [`BackendRow::generation`] at that time.
+    pub generation: u32,
+    /// Zero; room for later programs to read what earlier ones wrote.
+    pub spare: [u32; 4],
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::{align_of, offset_of, size_of};
+
+    use super::*;
+
+    #[test]
+    fn layout_is_what_running_kernels_hold() {
+        assert_eq!((size_of::<FrontendKey>(), align_of::<FrontendKey>()), (20, 4));
+        assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (16, 4));
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 4));
+        assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
+        assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (8, 8));
+        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 4));
+        assert_eq!(offset_of!(BackendRow, state), 18);
+        assert_eq!(offset_of!(BackendRow, generation), 24);
+        assert_eq!(offset_of!(SocketRecord, service), 36);
+    }
+
+    #[test]
+    fn every_counter_has_room() {
+        assert!(crate::counter::Counter::ALL.len() <= size_of::<ServiceCounters>() / 8);
+    }
+}

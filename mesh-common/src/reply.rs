@@ -1,0 +1,40 @@
+//! The way back: which address a program is shown for the peer it talks to.
+
+use crate::{abi::SocketRecord, addr::Addr};
+
+/// The service address to show for `peer`, or none when the socket does not talk to the endpoint it was given.
+///
+/// A record outlives its connection: a UDP socket may connect elsewhere afterwards. Comparing the peer is what makes
+/// an old record harmless, and lets connects to anything but a service go by without touching it. `port` is in network
+/// byte order, as is the port returned.
+#[inline(always)]
+pub fn reverse(record: &SocketRecord, peer: Addr, port: u16) -> Option<(Addr, u16)> {
+    if record.backend == peer && record.backend_port == port {
+        Some((record.frontend, record.frontend_port))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+    use core::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn only_the_recorded_backend_is_reversed() {
+        let (vip, endpoint) = (Addr::from(Ipv4Addr::new(10, 96, 0, 1)), Addr::from(Ipv4Addr::new(10, 0, 0, 1)));
+        let record = SocketRecord {
+            frontend: vip,
+            frontend_port: 80,
+            backend: endpoint,
+            backend_port: 8080,
+            ..SocketRecord::zeroed()
+        };
+        assert_eq!(reverse(&record, endpoint, 8080), Some((vip, 80)));
+        assert_eq!(reverse(&record, endpoint, 8081), None);
+        assert_eq!(reverse(&record, vip, 8080), None);
+    }
+}

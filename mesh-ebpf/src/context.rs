@@ -1,0 +1,102 @@
+//! `struct bpf_sock_addr`: the address a program named, in both families.
+
+use aya_ebpf::{helpers::bpf_set_retval, programs::SockAddrContext};
+use mesh_common::{
+    abi::{FrontendKey, protocol},
+    addr::Addr,
+};
+
+/// Return value of a hook that lets the system call go on.
+pub const PROCEED: i32 = 1;
+/// Return value of a hook that ends the system call with an error.
+const STOP: i32 = 0;
+
+const ECONNREFUSED: i32 = 111;
+/// A program may see the MPTCP socket before its first subflow.
+const IPPROTO_MPTCP: u32 = 262;
+
+/// Which words of the context hold the address; also what kind of address may be written back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+/// The socket address a hook was called with.
+pub struct Peer<'a> {
+    ctx: &'a SockAddrContext,
+    family: Family,
+}
+
+impl<'a> Peer<'a> {
+    #[inline(always)]
+    pub const fn new(ctx: &'a SockAddrContext, family: Family) -> Self {
+        Self { ctx, family }
+    }
+
+    /// The address as a SERVICES key; none for protocols that have no services.
+    #[inline(always)]
+    pub fn frontend(&self) -> Option<FrontendKey> {
+        // SAFETY: the kernel passes a valid context.
+        let protocol = match unsafe { (*self.ctx.sock_addr).protocol } {
+            6 | IPPROTO_MPTCP => protocol::TCP,
+            17 => protocol::UDP,
+            _ => return None,
+        };
+        Some(FrontendKey { addr: self.addr(), port: self.port(), protocol, pad: 0 })
+    }
+
+    #[inline(always)]
+    pub fn addr(&self) -> Addr {
+        let sock_addr = self.ctx.sock_addr;
+        // SAFETY: the kernel passes a valid context; the verifier checks that the words belong to the hook's family.
+        // Each word is read by itself: the verifier allows no wider or indexed access.
+        unsafe {
+            match self.family {
+                Family::V4 => Addr::from_v4_word((*sock_addr).user_ip4),
+                Family::V6 => Addr::from_v6_words([
+                    (&raw const (*sock_addr).user_ip6[0]).read_volatile(),
+                    (&raw const (*sock_addr).user_ip6[1]).read_volatile(),
+                    (&raw const (*sock_addr).user_ip6[2]).read_volatile(),
+                    (&raw const (*sock_addr).user_ip6[3]).read_volatile(),
+                ]),
+            }
+        }
+    }
+
+    /// Network byte order.
+    #[inline(always)]
+    pub fn port(&self) -> u16 {
+        // SAFETY: the kernel passes a valid context. The port is in the low half of the word.
+        (unsafe { (*self.ctx.sock_addr).user_port }) as u16
+    }
+
+    /// Writes another address. A frontend and its backends are of one family, so an IPv4 hook gets IPv4.
+    #[inline(always)]
+    pub fn set(&self, addr: Addr, port: u16) -> i32 {
+        let sock_addr = self.ctx.sock_addr;
+        // SAFETY: as in `addr`; these words are writable in every sock_addr hook.
+        unsafe {
+            match self.family {
+                Family::V4 => (*sock_addr).user_ip4 = addr.v4_word(),
+                Family::V6 => {
+                    let words = addr.v6_words();
+                    (&raw mut (*sock_addr).user_ip6[0]).write_volatile(words[0]);
+                    (&raw mut (*sock_addr).user_ip6[1]).write_volatile(words[1]);
+                    (&raw mut (*sock_addr).user_ip6[2]).write_volatile(words[2]);
+                    (&raw mut (*sock_addr).user_ip6[3]).write_volatile(words[3]);
+                }
+            }
+            (*sock_addr).user_port = u32::from(port);
+        }
+        PROCEED
+    }
+
+    /// Ends the system call with ECONNREFUSED; without `bpf_set_retval` the program would see EPERM.
+    #[inline(always)]
+    pub fn refuse(&self) -> i32 {
+        // SAFETY: any negative errno down to -4095 is valid.
+        unsafe { bpf_set_retval(-ECONNREFUSED) };
+        STOP
+    }
+}

@@ -1,0 +1,76 @@
+//! The decisions' view of the kernel: [`mesh_common::connect::Kernel`] over the maps and the calling socket.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use aya_ebpf::{helpers::bpf_get_prandom_u32, programs::SockAddrContext};
+use mesh_common::{
+    abi::{BackendRow, FrontendKey, ServiceRow, Slot, SocketRecord},
+    connect::Kernel,
+    counter::Counter,
+};
+
+use crate::maps::{BACKENDS, COUNTERS, LOAD, SERVICES, SLOTS, SOCKETS};
+
+/// The maps, and the socket on whose behalf a hook runs.
+pub struct Maps<'a>(pub &'a SockAddrContext);
+
+impl Kernel for Maps<'_> {
+    #[inline(always)]
+    fn service(&self, key: &FrontendKey) -> Option<&ServiceRow> {
+        // SAFETY: the programs never write SERVICES; a row the agent replaces stays readable until this program ends (RCU).
+        unsafe { SERVICES.get(key) }
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<&Slot> {
+        SLOTS.get(index)
+    }
+
+    #[inline(always)]
+    fn backend(&self, index: u32) -> Option<&BackendRow> {
+        BACKENDS.get(index)
+    }
+
+    #[inline(always)]
+    fn random(&self) -> u32 {
+        // SAFETY: the helper takes no arguments and cannot fail.
+        unsafe { bpf_get_prandom_u32() }
+    }
+
+    #[inline(always)]
+    fn count(&self, service: u32, counter: Counter) {
+        let Some(row) = COUNTERS.get_ptr_mut(service) else { return };
+        // SAFETY: the index is below the length of the row (tested in mesh-common), whose memory lives as long as the map.
+        unsafe { increment(row.cast::<u64>().add(counter.index())) };
+    }
+
+    #[inline(always)]
+    fn count_backend(&self, index: u32) {
+        let Some(row) = LOAD.get_ptr_mut(index) else { return };
+        // SAFETY: the row lives as long as the map.
+        unsafe { increment(&raw mut (*row).connects) };
+    }
+
+    #[inline(always)]
+    fn record(&self, record: &SocketRecord) -> bool {
+        // SAFETY: the context's socket is valid while the hook runs.
+        let row = unsafe { SOCKETS.get_or_insert_ptr_mut(self.0, None) };
+        if row.is_null() {
+            return false;
+        }
+        // SAFETY: the kernel returned storage of the record's size, owned by the calling socket.
+        unsafe { *row = *record };
+        true
+    }
+}
+
+/// One atomic add. Per-CPU rows need it too: a program may be preempted by another on the same CPU.
+///
+/// # Safety
+/// `cell` must lie in a map value.
+#[inline(always)]
+unsafe fn increment(cell: *mut u64) {
+    // The target has no compare-and-swap by default, so `AtomicU64` lacks its methods; the intrinsic is what they call.
+    // SAFETY: promised by the caller.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(cell, 1) };
+}

@@ -1,0 +1,34 @@
+//! All maps, in one place. Rows and their writers are described in [`mesh_common::abi`]; sizes are the defaults that
+//! the agent may override when it creates the maps.
+
+use aya_ebpf::{
+    btf_maps::{Array, HashMap, PerCpuArray, SkStorage},
+    macros::btf_map,
+};
+use mesh_common::abi::{
+    BackendLoad, BackendRow, FrontendKey, NameRow, ServiceCounters, ServiceRow, Slot, SocketRecord, capacity,
+};
+
+/// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
+const NO_PREALLOC: usize = 1;
+
+#[btf_map]
+pub static SERVICES: HashMap<FrontendKey, ServiceRow, { capacity::SERVICES as usize }> = HashMap::new();
+
+#[btf_map]
+pub static SLOTS: Array<Slot, { capacity::SLOTS as usize }> = Array::new();
+
+#[btf_map]
+pub static BACKENDS: Array<BackendRow, { capacity::BACKENDS as usize }> = Array::new();
+
+#[btf_map]
+pub static LOAD: Array<BackendLoad, { capacity::BACKENDS as usize }> = Array::new();
+
+#[btf_map]
+pub static COUNTERS: PerCpuArray<ServiceCounters, { capacity::SERVICES as usize }> = PerCpuArray::new();
+
+#[btf_map]
+pub static NAMES: HashMap<u32, NameRow, { capacity::SERVICES as usize }, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub static SOCKETS: SkStorage<SocketRecord> = SkStorage::new();
