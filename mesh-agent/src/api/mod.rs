@@ -1,0 +1,3 @@
+//! The socket the CLI talks to.
+
+pub mod types;
