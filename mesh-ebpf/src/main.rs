@@ -1,7 +1,7 @@
 //! The hooks. Each reads its context, calls a decision in mesh-common and writes the context.
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics, adt_const_params)]
+#![feature(core_intrinsics)]
 #![expect(internal_features, reason = "atomic adds, see `kernel::increment`")]
 
 mod context;
