@@ -59,7 +59,7 @@ pub struct FrontendKey {
 
 /// Value of SERVICES. Written by the agent; one write switches a service from one set of slots to the next.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct ServiceRow {
     /// Index into COUNTERS and key of NAMES; shared by all frontends of one service port.
     pub id: u32,
@@ -73,7 +73,7 @@ pub struct ServiceRow {
 
 /// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991). Written by the agent.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct Slot {
     /// Backend index taken with probability `threshold / 2^32`.
     pub backend: u32,
@@ -87,7 +87,7 @@ pub struct Slot {
 
 /// Value of BACKENDS. Written by the agent.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct BackendRow {
     /// Endpoint address; same family as every frontend that leads here.
     pub addr: Addr,
@@ -129,7 +129,7 @@ pub type NameRow = [u8; 200];
 
 /// Value of SOCKETS: how a socket's last connect was answered. Written by the kernel programs.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct SocketRecord {
     /// What the program asked for.
     pub frontend: Addr,

@@ -1,0 +1,215 @@
+//! The one owner of the state: what the sources said, what the kernel holds, what is still to be done. Every method is
+//! told the time, so tests need no clock.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ipnet::IpNet;
+use tracing::{info, warn};
+
+use super::addresses::AddressFile;
+use crate::{
+    dataplane::Dataplane,
+    desired::{
+        Tables, World, compile,
+        plan::{Op, diff},
+        vips::allocate,
+    },
+    model::{ConfigError, ConfigNote, Update},
+};
+
+/// How long rows that nothing points at any more are kept for lookups under way. A lookup takes microseconds, but it
+/// can be preempted.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// Pause after a failed write.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// State and the data plane it is written to.
+pub(super) struct Owner<D> {
+    pub(super) dataplane: D,
+    pools: Vec<IpNet>,
+    addresses: AddressFile,
+    world: Arc<World>,
+    update: Update,
+    /// What the kernel holds, as far as known.
+    current: Arc<Tables>,
+    /// What it should hold.
+    desired: Tables,
+    /// Whether `desired` is older than `world` or `current`.
+    stale: bool,
+    /// Held-back operations, and when each is due.
+    held: HashMap<Op, Duration>,
+    applied: Option<Applied>,
+    problems: Problems,
+}
+
+/// The last set of tables that was applied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applied {
+    /// Counts from one in each run of the agent.
+    pub(super) revision: u64,
+    /// When.
+    pub(super) at: Instant,
+    /// How long compiling and writing took.
+    pub(super) took: Duration,
+}
+
+/// What stands between the configuration and the kernel; each until it is mended.
+#[derive(Clone, Default, Debug)]
+struct Problems {
+    compile: Option<String>,
+    apply: Option<String>,
+    resync: Option<String>,
+    addresses: Option<String>,
+}
+
+/// What the owner publishes after each step.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What the sources say.
+    pub world: Arc<World>,
+    /// What the kernel holds.
+    pub tables: Arc<Tables>,
+    /// What is wrong with the configuration.
+    pub errors: Vec<ConfigError>,
+    /// What was left out on purpose.
+    pub notes: Vec<ConfigNote>,
+    /// What is wrong with the data plane.
+    pub problems: Vec<String>,
+    /// The last set of tables that was applied.
+    pub(super) applied: Option<Applied>,
+}
+
+impl<D: Dataplane> Owner<D> {
+    /// Adopts what the data plane holds; until the first update nothing is changed.
+    pub(super) fn new(dataplane: D, pools: Vec<IpNet>, state_dir: &Path) -> Result<Self, crate::dataplane::Error> {
+        let current = dataplane.dump()?;
+        let (addresses, problem) = AddressFile::open(state_dir);
+        Ok(Self {
+            dataplane,
+            pools,
+            addresses,
+            world: Arc::default(),
+            update: Update::default(),
+            desired: current.clone(),
+            current: Arc::new(current),
+            stale: false,
+            held: HashMap::new(),
+            applied: None,
+            problems: Problems { addresses: problem, ..Problems::default() },
+        })
+    }
+
+    /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
+    pub(super) fn accept(&mut self, mut update: Update) {
+        let services = std::mem::take(&mut update.services);
+        match allocate(&services, &self.pools, self.addresses.remembered()) {
+            Ok(vips) => {
+                if update.complete {
+                    self.problems.addresses = self.addresses.remember(&vips);
+                }
+                self.world = Arc::new(World { services, vips, complete: update.complete });
+                self.stale = true;
+                self.problems.compile = None;
+            }
+            Err(error) => self.problems.compile = Some(error.to_string()),
+        }
+        self.update = update;
+    }
+
+    /// Brings the data plane one step closer to what is desired. Returns how long to wait before the next step; none
+    /// when there is nothing left to do.
+    pub(super) fn reconcile(&mut self, now: Duration) -> Option<Duration> {
+        let start = Instant::now();
+        let fresh = self.stale;
+        if self.stale {
+            self.compile(now);
+        }
+        let mut ops = diff(&self.current, &self.desired);
+        let frees = ops.split_off(ops.iter().position(Op::held_back).unwrap_or(ops.len()));
+        let written = self.apply(&ops);
+        if written && fresh && self.problems.compile.is_none() {
+            let revision = self.applied.map_or(1, |applied| applied.revision + 1);
+            let took = start.elapsed();
+            info!(revision, writes = ops.len(), ?took, "applied");
+            self.applied = Some(Applied { revision, at: start, took });
+        }
+        let next_free = self.free(frees, now);
+        if written { next_free } else { Some(RETRY) }
+    }
+
+    fn compile(&mut self, now: Duration) {
+        match compile(&self.world, now, &self.current, self.dataplane.capacity()) {
+            Ok(desired) => {
+                self.desired = desired;
+                self.stale = false;
+                self.problems.compile = None;
+            }
+            Err(error) => self.problems.compile = Some(error.to_string()),
+        }
+    }
+
+    /// Frees the rows whose grace period is over; returns the time until the next is due.
+    fn free(&mut self, frees: Vec<Op>, now: Duration) -> Option<Duration> {
+        let held = std::mem::take(&mut self.held);
+        let due = |op: &Op| held.get(op).copied().unwrap_or(now + GRACE);
+        let (ready, waiting): (Vec<Op>, Vec<Op>) = frees.into_iter().partition(|op| due(op) <= now);
+        self.held = waiting.into_iter().map(|op| { let due = due(&op); (op, due) }).collect();
+        if !self.apply(&ready) {
+            return Some(RETRY);
+        }
+        self.held.values().min().map(|&due| due.saturating_sub(now))
+    }
+
+    /// Whether all operations took effect. Those that did are remembered either way.
+    fn apply(&mut self, ops: &[Op]) -> bool {
+        if ops.is_empty() {
+            return true;
+        }
+        let result = self.dataplane.apply(ops);
+        let done = result.as_ref().map_or_else(|error| error.done, |()| ops.len());
+        let current = Arc::make_mut(&mut self.current);
+        ops[..done].iter().for_each(|op| current.apply(op));
+        self.problems.apply = result.err().map(|error| error.to_string());
+        if let Some(problem) = &self.problems.apply {
+            warn!(problem, "will be tried again");
+        }
+        self.problems.apply.is_none()
+    }
+
+    /// Reads the kernel's rows back; rows that were changed behind our back are put right by the next step.
+    pub(super) fn resync(&mut self) {
+        match self.dataplane.dump() {
+            Ok(mut found) => {
+                // Slots that nothing points at are not read back; those waiting to be freed are still ours.
+                for (&index, &slot) in &self.current.slots {
+                    found.slots.entry(index).or_insert(slot);
+                }
+                self.problems.resync = None;
+                if found != *self.current {
+                    warn!(rows = diff(&self.current, &found).len(), "rows were changed by somebody else; repairing");
+                    self.current = Arc::new(found);
+                    self.stale = true;
+                }
+            }
+            Err(error) => self.problems.resync = Some(error.to_string()),
+        }
+    }
+
+    /// What others may know.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let Problems { compile, apply, resync, addresses } = self.problems.clone();
+        Snapshot {
+            world: Arc::clone(&self.world),
+            tables: Arc::clone(&self.current),
+            errors: self.update.errors.clone(),
+            notes: self.update.notes.clone(),
+            problems: [compile, apply, resync, addresses].into_iter().flatten().collect(),
+            applied: self.applied,
+        }
+    }
+}
