@@ -213,3 +213,198 @@ impl<D: Dataplane> Owner<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use mesh_common::connect::{Verdict, connect};
+
+    use super::*;
+    use crate::{
+        dataplane::{ApplyError, Capacity, Error, memory::Memory},
+        desired::fixture,
+        model::Service,
+    };
+
+    /// A data plane that fails when told to: it takes so many more operations.
+    #[derive(Default)]
+    struct Faulty {
+        memory: Memory,
+        operations_left: Option<usize>,
+        capacity: Option<Capacity>,
+    }
+
+    impl Dataplane for Faulty {
+        fn dump(&self) -> Result<Tables, Error> {
+            self.memory.dump()
+        }
+
+        fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
+            let done = self.operations_left.map_or(ops.len(), |left| left.min(ops.len()));
+            self.memory.apply(&ops[..done])?;
+            if let Some(left) = &mut self.operations_left {
+                *left -= done;
+            }
+            if done == ops.len() {
+                return Ok(());
+            }
+            let source = io::Error::from_raw_os_error(libc::E2BIG);
+            let error = Error { map: "SLOTS", action: "write 1 rows".into(), source };
+            Err(ApplyError { done, all: ops.len(), error })
+        }
+
+        fn capacity(&self) -> Capacity {
+            self.capacity.unwrap_or(Memory::CAPACITY)
+        }
+    }
+
+    /// An owner on a clock of its own.
+    struct Scene {
+        owner: Owner<Faulty>,
+        now: Duration,
+        _state: tempfile::TempDir,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let state = tempfile::tempdir().unwrap();
+            let owner = Owner::new(Faulty::default(), vec![], state.path()).unwrap();
+            Self { owner, now: Duration::from_secs(100), _state: state }
+        }
+
+        fn configure(&mut self, services: impl IntoIterator<Item = Service>) -> Option<Duration> {
+            self.configure_as(true, services)
+        }
+
+        fn configure_as(&mut self, complete: bool, services: impl IntoIterator<Item = Service>) -> Option<Duration> {
+            let services = fixture::services(services);
+            self.owner.accept(Update { services, complete, ..Update::default() });
+            self.owner.reconcile(self.now)
+        }
+
+        /// Lets the time go by that was asked for, until nothing is left to do.
+        fn settle(&mut self, mut wait: Option<Duration>) {
+            for _ in 0..20 {
+                let Some(time) = wait else { return };
+                self.now += time;
+                wait = self.owner.reconcile(self.now);
+            }
+            panic!("still not settled: {:?}", self.owner.problems);
+        }
+
+        fn connect(&self, address: &str) -> Option<String> {
+            match connect(&self.owner.dataplane.memory, &fixture::key(address)) {
+                Verdict::Backend { addr, port } => Some(format!("{addr}:{}", u16::from_be(port))),
+                Verdict::Refused => Some("refused".into()),
+                Verdict::Untouched => None,
+            }
+        }
+    }
+
+    fn cart(endpoints: &[(&str, u32)]) -> Service {
+        fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints)
+    }
+
+    #[test]
+    fn rows_are_freed_after_the_grace_period_and_not_before() {
+        let mut scene = Scene::new();
+        let wait = scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+        assert_eq!(wait, None);
+        let wait = scene.configure([cart(&[("10.0.0.2:80", 1)])]);
+        assert_eq!(wait, Some(GRACE));
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
+        let tables = scene.owner.dataplane.dump().unwrap();
+        assert_eq!((tables.slots.len(), tables.backends.len()), (2, 2));
+        scene.now += GRACE / 2;
+        assert_eq!(scene.owner.reconcile(scene.now), Some(GRACE / 2));
+        scene.settle(Some(GRACE / 2));
+        let tables = scene.owner.dataplane.dump().unwrap();
+        assert_eq!((tables.slots.len(), tables.backends.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_failed_write_is_reported_and_tried_again() {
+        let mut scene = Scene::new();
+        scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+        scene.owner.dataplane.operations_left = Some(1);
+        let wait = scene.configure([cart(&[("10.0.0.2:80", 1)])]);
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+        let problem = &scene.owner.snapshot().problems;
+        assert_eq!(problem.len(), 1);
+        assert!(problem[0].starts_with("map SLOTS: cannot write 1 rows"), "{problem:?}");
+        scene.owner.dataplane.operations_left = None;
+        scene.settle(wait);
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
+        assert_eq!(scene.owner.snapshot().problems, [""; 0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_whole_and_fits_later() {
+        let mut scene = Scene::new();
+        scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+        scene.owner.dataplane.capacity = Some(Capacity { backends: 2, ..Memory::CAPACITY });
+        let three = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1)];
+        scene.configure([cart(&three)]);
+        let problems = scene.owner.snapshot().problems;
+        assert!(problems[0].starts_with("map BACKENDS has 2 rows but 3 are needed"), "{problems:?}");
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+        let wait = scene.configure([cart(&three[..2])]);
+        scene.settle(wait);
+        assert_eq!(scene.owner.snapshot().problems, [""; 0]);
+        assert_eq!(scene.owner.dataplane.dump().unwrap().backends.len(), 2);
+    }
+
+    #[test]
+    fn an_incomplete_update_removes_nothing() {
+        let mut scene = Scene::new();
+        scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+        let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
+        let wait = scene.configure_as(false, [other.clone()]);
+        scene.settle(wait);
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+        assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.9:80");
+        let wait = scene.configure([other]);
+        scene.settle(wait);
+        assert_eq!(scene.connect("10.96.0.1:80"), None);
+    }
+
+    #[test]
+    fn a_new_owner_adopts_ids_indexes_and_counters() {
+        let mut scene = Scene::new();
+        let services = [cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 2)])];
+        scene.configure(services.clone());
+        scene.connect("10.96.0.1:80");
+        let before = scene.owner.dataplane.dump().unwrap();
+        let dataplane = std::mem::take(&mut scene.owner.dataplane);
+        scene.owner = Owner::new(dataplane, vec![], scene._state.path()).unwrap();
+        assert_eq!(scene.configure(services), None);
+        assert_eq!(scene.owner.dataplane.dump().unwrap(), before);
+        assert_eq!(scene.owner.dataplane.memory.counters().services[&0][0], 1);
+    }
+
+    #[test]
+    fn rows_changed_by_somebody_else_are_repaired() {
+        let mut scene = Scene::new();
+        scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+        let good = scene.owner.dataplane.dump().unwrap();
+        scene.owner.dataplane.memory.apply(&[Op::DeleteService(fixture::key("10.96.0.1:80"))]).unwrap();
+        assert_eq!(scene.connect("10.96.0.1:80"), None);
+        scene.owner.resync();
+        let wait = scene.owner.reconcile(scene.now);
+        scene.settle(wait);
+        assert_eq!(scene.owner.dataplane.dump().unwrap(), good);
+    }
+
+    #[test]
+    fn an_endpoint_that_returns_within_the_grace_period_keeps_its_index() {
+        let mut scene = Scene::new();
+        let both = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1)];
+        scene.configure([cart(&both)]);
+        let before = scene.owner.dataplane.dump().unwrap().backends;
+        scene.configure([cart(&both[..1])]);
+        let wait = scene.configure([cart(&both)]);
+        scene.settle(wait);
+        assert_eq!(scene.owner.dataplane.dump().unwrap().backends, before);
+    }
+}
