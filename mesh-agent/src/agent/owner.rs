@@ -39,7 +39,7 @@ pub(super) struct Owner<D> {
     current: Arc<Tables>,
     /// What it should hold.
     desired: Tables,
-    /// Whether `desired` is older than `world` or `current`.
+    /// Whether `desired` is older than `world`.
     stale: bool,
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
@@ -193,7 +193,6 @@ impl<D: Dataplane> Owner<D> {
                 if found != *self.current {
                     warn!(rows = diff(&self.current, &found).len(), "rows were changed by somebody else; repairing");
                     self.current = Arc::new(found);
-                    self.stale = true;
                 }
             }
             Err(error) => self.problems.resync = Some(error.to_string()),

@@ -7,7 +7,7 @@ mod slots;
 pub mod vips;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
