@@ -61,8 +61,8 @@ impl Dataplane for Memory {
 }
 
 impl Kernel for Memory {
-    fn service(&self, key: &FrontendKey) -> Option<&ServiceRow> {
-        self.tables.services.get(key)
+    fn service(&self, key: &FrontendKey) -> Option<ServiceRow> {
+        self.tables.services.get(key).copied()
     }
 
     fn slot(&self, index: u32) -> Option<&Slot> {

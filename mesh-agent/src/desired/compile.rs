@@ -116,8 +116,9 @@ impl<'a> Compiler<'a> {
         for is_v4 in [true, false] {
             let keys: Vec<FrontendKey> = frontends(addresses, port).filter(|key| key.addr.is_v4() == is_v4).collect();
             if !keys.is_empty() {
-                let row = self.add_slots(id, &keys, &shares(port, &indexes, is_v4));
-                self.tables.services.extend(keys.into_iter().map(|key| (key, row)));
+                let (slot_base, slot_count) = self.add_slots(id, &keys, &shares(port, &indexes, is_v4));
+                let row = |key| (key, ServiceRow { key, id, slot_base, slot_count });
+                self.tables.services.extend(keys.into_iter().map(row));
             }
         }
     }
@@ -133,7 +134,8 @@ impl<'a> Compiler<'a> {
         index
     }
 
-    fn add_slots(&mut self, id: u32, keys: &[FrontendKey], shares: &[Share]) -> ServiceRow {
+    /// First slot and number of slots for these shares.
+    fn add_slots(&mut self, id: u32, keys: &[FrontendKey], shares: &[Share]) -> (u32, u32) {
         let slots = alias_table(shares);
         let slot_count = u32::try_from(slots.len()).expect("endpoints of one port fit into memory, hence into 32 bits");
         let kept = keys.iter().filter_map(|key| self.current.services.get(key)).find(|row| {
@@ -145,7 +147,7 @@ impl<'a> Compiler<'a> {
             None => self.free_slots.take(slot_count),
         };
         self.tables.slots.extend((slot_base..).zip(slots));
-        ServiceRow { id, slot_base, slot_count, pad: 0 }
+        (slot_base, slot_count)
     }
 
     fn holds(&self, base: u32, slots: &[Slot]) -> bool {

@@ -35,7 +35,7 @@ impl fmt::Display for Tables {
             writeln!(f, "name {id} {name}")?;
         }
         for (key, row) in &self.services {
-            let ServiceRow { id, slot_base, slot_count, pad: _ } = row;
+            let ServiceRow { key: _, id, slot_base, slot_count } = row;
             writeln!(f, "service {} id {id} slots {slot_base}+{slot_count}", frontend(key))?;
         }
         for (index, Slot { backend, alias, threshold, pad: _ }) in &self.slots {
