@@ -11,8 +11,8 @@
 //!
 //! Modules are listed in the order in which data flows.
 
+pub mod api;
+pub mod cli;
+pub mod metrics;
 pub mod model;
 pub mod source;
-pub mod api;
-pub mod metrics;
-pub mod cli;
