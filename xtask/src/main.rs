@@ -12,7 +12,7 @@ mod run;
 mod setup;
 mod workspace;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, process::ExitCode};
 
 use clap::Parser;
 
@@ -42,8 +42,17 @@ enum Command {
     Traffic { to: SocketAddr },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Command::parse() {
+fn main() -> ExitCode {
+    let Err(error) = run(Command::parse()) else { return ExitCode::SUCCESS };
+    #[expect(clippy::print_stderr, reason = "the user's terminal")]
+    for (depth, cause) in error.chain().enumerate() {
+        eprintln!("{}{cause}", if depth == 0 { "\nerror: " } else { "  because: " });
+    }
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Setup => setup::ensure(setup::MACHINE),
         Command::Build => cargo::build(),
         Command::Test { nextest } => cargo::test(&nextest),

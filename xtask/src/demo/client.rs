@@ -50,11 +50,10 @@ pub fn curl_refused(site: &Site, service: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(seconds.trim().parse().with_context(|| seconds)?))
 }
 
-/// One bash that opens `times` UDP sockets. Every answer is the name of an endpoint; silence is named so.
+/// One bash that opens `times` UDP sockets. Every answer is the name of an endpoint.
 pub fn udp(site: &Site, (host, port): (&str, u16), times: u32) -> anyhow::Result<Tally> {
     let script = format!(
-        "for i in $(seq {times}); do exec 3<>/dev/udp/{host}/{port}; echo how many >&3; \
-         read -r -t 1 name <&3 || name='no answer'; echo \"$name\"; done"
+        "for i in $(seq {times}); do exec 3<>/dev/udp/{host}/{port}; echo how many >&3; timeout 1 head -n 1 <&3; done; true"
     );
     Ok(run::read(inside(site, "bash").args(["-c", &script]))?.lines().collect())
 }
