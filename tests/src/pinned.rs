@@ -8,7 +8,7 @@ use std::{
 
 use aya::{
     maps::{MapData, loaded_maps},
-    programs::{loaded_links, loaded_programs},
+    programs::{ProgramInfo, loaded_links, loaded_programs},
 };
 
 /// Every pin below a directory, relative to it.
@@ -36,26 +36,39 @@ pub fn map(directory: &Path, name: &str) -> MapData {
     MapData::from_pin(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Ids of everything the kernel holds for eBPF, of all owners.
+/// Ids of what the kernel holds for eBPF, of all owners.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Held {
-    /// Programs.
-    pub programs: BTreeMap<u32, String>,
+    /// Programs, and the maps that each uses.
+    pub programs: BTreeMap<u32, BTreeSet<u32>>,
     /// Maps.
-    pub maps: BTreeMap<u32, String>,
-    /// Links and the program of each.
-    pub links: BTreeMap<u32, u32>,
+    pub maps: BTreeSet<u32>,
+    /// Links.
+    pub links: BTreeSet<u32>,
 }
 
 impl Held {
-    /// By the kernel, now.
+    /// By the kernel, now. What vanishes while it is listed is left out.
     pub fn now() -> Self {
-        let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
+        let maps = |program: &ProgramInfo| program.map_ids().ok().flatten().unwrap_or_default().into_iter().collect();
         Self {
-            // What vanishes while it is listed is left out.
-            programs: loaded_programs().flatten().map(|program| (program.id(), text(program.name_as_str()))).collect(),
-            maps: loaded_maps().flatten().map(|map| (map.id(), text(map.name_as_str()))).collect(),
-            links: loaded_links().flatten().map(|link| (link.id(), link.program_id())).collect(),
+            programs: loaded_programs().flatten().map(|program| (program.id(), maps(&program))).collect(),
+            maps: loaded_maps().flatten().map(|map| map.id()).collect(),
+            links: loaded_links().flatten().map(|link| link.id()).collect(),
         }
+    }
+
+    /// Maps that any of these programs uses.
+    pub fn maps_of(&self, programs: &BTreeSet<u32>) -> BTreeSet<u32> {
+        programs.iter().filter_map(|program| self.programs.get(program)).flatten().copied().collect()
+    }
+
+    /// What of these is still there.
+    #[must_use]
+    pub fn only(mut self, programs: &BTreeSet<u32>, maps: &BTreeSet<u32>, links: &BTreeSet<u32>) -> Self {
+        self.programs.retain(|id, _| programs.contains(id));
+        self.maps.retain(|id| maps.contains(id));
+        self.links.retain(|id| links.contains(id));
+        self
     }
 }

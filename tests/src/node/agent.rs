@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{Child, Command, ExitStatus},
+    process::{Child, ExitStatus},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use nix::{
 };
 
 use super::{Node, PATIENCE};
-use crate::{binary, outcome::Outcome, wait};
+use crate::wait;
 
 /// A running agent; killed when dropped.
 pub struct Agent {
@@ -53,25 +53,10 @@ impl Node {
     pub fn launch_agent(&mut self) {
         assert!(self.agent.is_none(), "the agent of this node runs already");
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the directory is new");
-        let mut command = self.agent_command();
-        command.stdout(log.try_clone().expect("descriptors are left for a copy")).stderr(log);
+        let mut command = self.mesh_agent(self.directories.run());
+        command.args(&self.flags).stdout(log.try_clone().expect("descriptors are left for a copy")).stderr(log);
         let process = command.spawn().unwrap_or_else(|error| panic!("cannot start the agent: {error}"));
         self.agent = Some(Agent { process });
-    }
-
-    /// `mesh-agent run` as this node runs it.
-    pub fn agent_command(&self) -> Command {
-        let mut command = self.place.command(binary::find("mesh-agent"));
-        self.with_directories(command.arg("run"));
-        command.arg("--services").arg(self.services_dir()).arg("--socket").arg(self.socket()).args(&self.flags);
-        command
-    }
-
-    /// Runs a second agent that is expected to give up.
-    pub fn run_agent_to_its_end(&self, arguments: impl FnOnce(&mut Command)) -> Outcome {
-        let mut command = self.place.command(binary::find("mesh-agent"));
-        arguments(command.arg("run"));
-        Outcome::of(&mut command, PATIENCE)
     }
 
     /// SIGTERM; it must end well.
@@ -97,12 +82,20 @@ impl Node {
         }
     }
 
+    /// Resident memory of the running agent, in KiB.
+    pub fn agent_memory_kib(&self) -> u64 {
+        let pid = self.agent.as_ref().expect("an agent runs").process.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the agent lives");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        resident.expect("every process has a resident set").parse().expect("a number of KiB")
+    }
+
     /// Everything the agents of this node have said.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
     fn log_path(&self) -> PathBuf {
-        self.directory.path().join("agent.log")
+        self.scratch.path().join("agent.log")
     }
 }

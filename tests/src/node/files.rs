@@ -44,6 +44,6 @@ impl Node {
 
     /// Path of a file in the services directory.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.services_dir().join(name)
+        self.directories.services.join(name)
     }
 }

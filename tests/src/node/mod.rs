@@ -1,15 +1,17 @@
 //! A node: a place of its own, an agent with directories of its own, and what a test does to them.
 
 mod agent;
+mod directories;
 mod files;
 mod setup;
 mod view;
 
 use std::{
     cell::Cell,
+    ffi::OsString,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::Duration,
 };
@@ -19,6 +21,7 @@ use tempfile::TempDir;
 use crate::{Client, Server, binary, outcome::Outcome, place::Place, turn::Turn};
 
 pub use agent::Agent;
+pub use directories::Directories;
 pub use setup::Setup;
 
 /// Longest time a change may take to be served.
@@ -32,8 +35,8 @@ pub struct Node {
     // In the order in which they must go.
     agent: Option<Agent>,
     place: Place,
-    pin_dir: PathBuf,
-    directory: TempDir,
+    directories: Directories,
+    scratch: TempDir,
     flags: Vec<String>,
     servers: Cell<u8>,
     _turn: Turn,
@@ -76,58 +79,40 @@ impl Node {
         &self.place
     }
 
-    /// On the bpffs, for links, programs and maps.
-    pub fn pin_dir(&self) -> &Path {
-        &self.pin_dir
-    }
-
-    /// Watched by the agent.
-    pub fn services_dir(&self) -> PathBuf {
-        self.directory.path().join("services")
-    }
-
-    /// What the agent remembers over a reboot.
-    pub fn state_dir(&self) -> PathBuf {
-        self.directory.path().join("state")
-    }
-
-    /// Of the API.
-    pub fn socket(&self) -> PathBuf {
-        self.directory.path().join("agent.sock")
+    /// What the agent is told.
+    pub fn directories(&self) -> &Directories {
+        &self.directories
     }
 
     /// A directory for whatever else a test needs, gone with the node.
     pub fn scratch(&self) -> &Path {
-        self.directory.path()
+        self.scratch.path()
+    }
+
+    /// `mesh-agent` with other words than its own.
+    pub fn mesh_agent(&self, words: impl IntoIterator<Item = OsString>) -> Command {
+        let mut command = self.place.command(binary::find("mesh-agent"));
+        command.args(words);
+        command
     }
 
     /// `mesh-agent uninstall` of this node.
     pub fn uninstall(&self) -> Outcome {
-        let mut command = self.place.command(binary::find("mesh-agent"));
-        Outcome::of(self.with_directories(command.arg("uninstall")), PATIENCE)
+        Outcome::of(&mut self.mesh_agent(self.directories.uninstall()), PATIENCE)
     }
 
     /// `meshctl` with the words of `line`, asked of this node's agent.
     pub fn meshctl(&self, line: &str) -> Outcome {
         let mut command = self.place.command(binary::find("meshctl"));
-        command.arg("--socket").arg(self.socket()).args(line.split(' '));
-        Outcome::of(&mut command, PATIENCE)
+        Outcome::of(command.arg("--socket").arg(&self.directories.socket).args(line.split(' ')), PATIENCE)
     }
 
     /// What a reboot does to pins.
     pub fn forget_pins(&self) {
-        match fs::remove_dir_all(&self.pin_dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                panic!("cannot remove {}: {error}", self.pin_dir.display())
-            }
-            _ => {}
+        let pins = &self.directories.pins;
+        if pins.exists() {
+            fs::remove_dir_all(pins).unwrap_or_else(|error| panic!("{}: {error}", pins.display()));
         }
-    }
-
-    fn with_directories<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.arg("--cgroup").arg(self.place.cgroup.path());
-        command.arg("--pin-dir").arg(&self.pin_dir);
-        command.arg("--state-dir").arg(self.state_dir())
     }
 }
 
@@ -137,9 +122,7 @@ impl Drop for Node {
             println!("--- agent log\n{}--- end of agent log", self.log());
         }
         drop(self.agent.take());
-        // Whatever uninstall leaves is what its own test is about; here it must only be gone.
-        if self.pin_dir.exists() {
-            let _ = fs::remove_dir_all(&self.pin_dir);
-        }
+        // Whatever `uninstall` leaves is for its own test to find; here everything must only be gone.
+        self.forget_pins();
     }
 }

@@ -4,7 +4,7 @@ use std::{cell::Cell, fs};
 
 use tempfile::TempDir;
 
-use super::Node;
+use super::{Directories, Node};
 use crate::{name, need, place::Place, sweep, turn::Turn};
 
 /// Settings of a node about to be.
@@ -42,19 +42,18 @@ impl Setup {
         sweep::sweep();
         let turn = if self.alone { Turn::alone() } else { Turn::shared() };
         let name = name::unique();
-        let directory = TempDir::with_prefix(format!("{name}-")).expect("room for a temporary directory");
-        let node = Node {
-            agent: None,
-            place: Place::new(),
-            pin_dir: need::bpffs().join(name),
-            directory,
-            flags: self.flags,
-            servers: Cell::new(0),
-            _turn: turn,
+        let scratch = TempDir::with_prefix(format!("{name}-")).expect("room for a temporary directory");
+        let place = Place::new();
+        let directories = Directories {
+            cgroup: place.cgroup.path().into(),
+            pins: need::bpffs().join(name),
+            services: scratch.path().join("services"),
+            state: scratch.path().join("state"),
+            socket: scratch.path().join("agent.sock"),
         };
-        for directory in [node.services_dir(), node.state_dir()] {
-            fs::create_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        for directory in [&directories.services, &directories.state] {
+            fs::create_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         }
-        node
+        Node { agent: None, place, directories, scratch, flags: self.flags, servers: Cell::new(0), _turn: turn }
     }
 }

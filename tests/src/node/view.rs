@@ -49,7 +49,7 @@ impl Node {
 
     /// `GET` of any path.
     pub fn try_get(&self, path: &str) -> io::Result<api::Answer> {
-        api::get(&self.socket(), path)
+        api::get(&self.directories.socket, path)
     }
 
     /// Until the agent says that the kernel holds what the configuration says.
