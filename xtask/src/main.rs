@@ -1,1 +1,63 @@
-fn main() {}
+//! Everything that is done with this repository besides editing it: `cargo xtask --help`.
+//!
+//! ```text
+//! setup ──► what the machine lacks: compiler and linker for the kernel programs, bpffs, tools
+//! cargo ──► build, test, lint: each runs the setup steps it needs first
+//! demo  ──► a small shop on loopback, served by the agent that was just built
+//! ```
+
+mod cargo;
+mod demo;
+mod run;
+mod setup;
+mod workspace;
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Setup, build, tests, lints and the demo")]
+enum Command {
+    /// Make this machine ready: install what is missing, change nothing when all is there
+    Setup,
+    /// Build the agent and its command line, optimised
+    Build,
+    /// Build the agent and run all tests, those on the real kernel included (as root)
+    Test {
+        /// Passed on to `cargo nextest run`, for instance a test name or `--no-capture`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        nextest: Vec<String>,
+    },
+    /// Check format, lints, licences and sources of dependencies
+    Lint,
+    /// Show the mesh at work on this machine, then remove every trace of it (as root)
+    Demo {
+        /// Stay up at the end, to play with, until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Connect in a loop and print who answers, until standard input ends
+    #[command(hide = true)]
+    Traffic { to: SocketAddr },
+}
+
+fn main() -> ExitCode {
+    let Err(error) = run(Command::parse()) else { return ExitCode::SUCCESS };
+    #[expect(clippy::print_stderr, reason = "the user's terminal")]
+    for (depth, cause) in error.chain().enumerate() {
+        eprintln!("{}{cause}", if depth == 0 { "\nerror: " } else { "  because: " });
+    }
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Setup => setup::ensure(setup::MACHINE),
+        Command::Build => cargo::build(),
+        Command::Test { nextest } => cargo::test(&nextest),
+        Command::Lint => cargo::lint(),
+        Command::Demo { keep } => demo::run(keep),
+        Command::Traffic { to } => demo::traffic::generate(to),
+    }
+}

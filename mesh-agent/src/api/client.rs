@@ -7,12 +7,18 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{
+    net::UnixStream,
+    time::{sleep, timeout},
+};
 
 use super::types::{ApiError, Service, Status};
 
 /// Time for one request, from the connect to the last byte of the answer.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// Time between two attempts to connect while many others do.
+const RETRY_TIME: Duration = Duration::from_millis(10);
 
 /// A client of the agent's socket; connects anew for each request, so it outlives restarts of the agent.
 #[derive(Clone, Debug)]
@@ -108,8 +114,20 @@ impl Client {
     }
 
     async fn fetch(&self, path: &str) -> Result<(StatusCode, Bytes), Error> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.no_connection(&error))?;
+        let stream = self.connect().await.map_err(|error| self.no_connection(&error))?;
         self.exchange(stream, path).await.map_err(|error| self.broken(error.to_string()))
+    }
+
+    /// Waits its turn while the queue of the socket is full: unix_stream_connect() does not do so for a socket that is
+    /// not blocking, and there is no event that tells of room.
+    /// <https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c>
+    async fn connect(&self) -> io::Result<UnixStream> {
+        loop {
+            match UnixStream::connect(&self.socket).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(RETRY_TIME).await,
+                done => return done,
+            }
+        }
     }
 
     async fn exchange(&self, stream: UnixStream, path: &str) -> hyper::Result<(StatusCode, Bytes)> {

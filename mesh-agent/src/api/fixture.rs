@@ -1,9 +1,6 @@
 //! A view that tells of an invented agent, and a socket to serve it on, for the tests of everything that reads one.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -16,7 +13,7 @@ use super::{
 /// What the invented agent shows.
 pub(crate) struct Fake {
     pub(crate) status: Status,
-    pub(crate) services: Mutex<Result<Vec<Service>, String>>,
+    pub(crate) services: Result<Vec<Service>, String>,
 }
 
 impl View for Fake {
@@ -25,13 +22,13 @@ impl View for Fake {
     }
 
     fn services(&self) -> Result<Vec<Service>, String> {
-        self.services.lock().expect("no test panics while it holds the lock").clone()
+        self.services.clone()
     }
 }
 
 /// The agent of a healthy node with two services.
 pub(crate) fn healthy() -> Fake {
-    Fake { status: status(), services: Mutex::new(Ok(vec![dns(), cart()])) }
+    Fake { status: status(), services: Ok(vec![dns(), cart()]) }
 }
 
 /// The agent of [`healthy`], with everything wrong that can be.
@@ -44,14 +41,13 @@ pub(crate) fn ailing() -> Fake {
     let problems = vec!["connect4 is not attached".to_owned()];
     Fake {
         status: Status { ready: false, errors, notes, problems, ..status() },
-        services: Mutex::new(Err("map SERVICES: cannot read row 7: gone".into())),
+        services: Err("map SERVICES: cannot read row 7: gone".into()),
     }
 }
 
 /// A served [`Fake`]; stops when dropped.
 pub(crate) struct Served {
     pub(crate) socket: PathBuf,
-    pub(crate) view: Arc<Fake>,
     _directory: TempDir,
     _stop: DropGuard,
 }
@@ -60,10 +56,10 @@ pub(crate) struct Served {
 pub(crate) fn served(fake: Fake) -> Served {
     let directory = TempDir::new().expect("a temporary directory can be created");
     let socket = directory.path().join("run/agent.sock");
-    let (view, cancel) = (Arc::new(fake), CancellationToken::new());
+    let cancel = CancellationToken::new();
     let listener = server::bind(&socket).expect("a new socket can be bound");
-    tokio::spawn(server::serve(listener, view.clone(), cancel.clone()));
-    Served { socket, view, _directory: directory, _stop: cancel.drop_guard() }
+    tokio::spawn(server::serve(listener, Arc::new(fake), cancel.clone()));
+    Served { socket, _directory: directory, _stop: cancel.drop_guard() }
 }
 
 pub(crate) fn status() -> Status {

@@ -55,8 +55,8 @@ pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     remove_stale(path)?;
     let system = |action| move |reason| BindError::System { path: path.to_owned(), action, reason };
     let socket = UnixSocket::new_stream().map_err(system("create it"))?;
-    // bind() gives the file the mode of the unbound socket, so nobody else can connect even for a moment.
-    // https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c#L1154
+    // unix_bind_bsd() gives the file the mode of the unbound socket, so nobody else can connect even for a moment.
+    // https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(io::Error::from).map_err(system("set its mode"))?;
     socket.bind(path).map_err(system("bind it"))?;
     socket.listen(BACKLOG).map_err(system("listen on it"))

@@ -146,6 +146,14 @@ pub struct ServicePort {
     pub endpoints: Vec<Endpoint>,
 }
 
+impl ServicePort {
+    /// `80/TCP`, or `http:80/TCP` when the port has a name.
+    pub fn label(&self) -> String {
+        let Self { name, port, protocol, .. } = self;
+        if *name == port.to_string() { format!("{port}/{protocol}") } else { format!("{name}:{port}/{protocol}") }
+    }
+}
+
 /// What the kernel counted for a service port. One field per counter of `mesh_common::counter`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -207,6 +215,19 @@ pub struct Endpoint {
     pub index: Option<u32>,
     /// Connects answered with it.
     pub connects: u64,
+}
+
+impl Endpoint {
+    /// `10.0.0.1:80` or `[fd00::1]:80`
+    pub fn socket_address(&self) -> String {
+        let Self { address, port, .. } = self;
+        if self.is_ipv6() { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+    }
+
+    /// The address family, as far as there are two.
+    pub fn is_ipv6(&self) -> bool {
+        self.address.contains(':')
+    }
 }
 
 /// What went wrong with a request.

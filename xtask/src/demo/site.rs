@@ -1,0 +1,163 @@
+//! Everything a demo leaves on the machine while it runs: a cgroup, a pin directory and a run directory, all named
+//! after the demo's process, so that the next demo recognises what a killed one left behind.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context;
+
+use crate::{run, workspace};
+
+const PREFIX: &str = "mesh-agent-demo-";
+const PIN_ROOT: &str = "/sys/fs/bpf";
+const RUN_ROOT: &str = "/run";
+
+/// The traces of one demo. [`clean`](Self::clean) removes all of them, in any state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Site {
+    /// Only sockets created in here see the mesh.
+    pub cgroup: PathBuf,
+    /// Links and maps.
+    pub pins: PathBuf,
+    /// Files, state and socket.
+    pub run: PathBuf,
+}
+
+impl Site {
+    /// Where this process may leave traces. Nothing is created yet.
+    pub fn of_this_process() -> anyhow::Result<Self> {
+        Ok(Self::of(std::process::id(), &cgroup_root()?))
+    }
+
+    /// Creates the cgroup and the directories, with a copy of the example. The agent creates its own pin directory.
+    pub fn create(&self) -> anyhow::Result<()> {
+        for directory in [&self.cgroup, &self.run, &self.services(), &self.state()] {
+            fs::create_dir(directory).with_context(|| format!("create {}", directory.display()))?;
+        }
+        for file in fs::read_dir(workspace::example())? {
+            let file = file?;
+            fs::copy(file.path(), self.services().join(file.file_name()))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what demos left that are no longer alive. Returns how many there were.
+    pub fn sweep() -> anyhow::Result<usize> {
+        let root = cgroup_root()?;
+        let names = [&root, Path::new(PIN_ROOT), Path::new(RUN_ROOT)].map(names_in).into_iter().flatten();
+        let dead: BTreeSet<u32> = names.filter_map(|name| process_of(&name)).filter(|pid| !is_alive(*pid)).collect();
+        for pid in &dead {
+            Self::of(*pid, &root).clean()?;
+        }
+        Ok(dead.len())
+    }
+
+    /// Directory the agent watches.
+    pub fn services(&self) -> PathBuf {
+        self.run.join("services")
+    }
+
+    /// Directory the agent keeps its state in.
+    pub fn state(&self) -> PathBuf {
+        self.run.join("state")
+    }
+
+    /// Socket of the agent.
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("agent.sock")
+    }
+
+    /// Replaces a service file at once, never half-written.
+    pub fn edit(&self, file: &str, edit: impl Fn(&str) -> String) -> io::Result<()> {
+        let path = self.services().join(file);
+        // The agent reads .yaml, .yml and .json only.
+        let new = path.with_extension("new");
+        fs::write(&new, edit(&fs::read_to_string(&path)?))?;
+        fs::rename(new, path)
+    }
+
+    /// Detaches the programs and removes every trace. Processes in the cgroup must have ended.
+    pub fn clean(&self) -> anyhow::Result<()> {
+        let uninstalled = if self.pins.exists() { self.uninstall() } else { Ok(()) };
+        // Pins are what holds links and maps, so removing them detaches too, should the agent not have done it.
+        for directory in [&self.pins, &self.run] {
+            absent(fs::remove_dir_all(directory)).with_context(|| format!("remove {}", directory.display()))?;
+        }
+        absent(fs::remove_dir(&self.cgroup)).with_context(|| format!("remove {}", self.cgroup.display()))?;
+        uninstalled
+    }
+
+    fn uninstall(&self) -> anyhow::Result<()> {
+        let mut agent = Command::new(workspace::release("mesh-agent"));
+        agent.arg("uninstall").arg("--cgroup").arg(&self.cgroup).arg("--pin-dir").arg(&self.pins);
+        run::read(agent.arg("--state-dir").arg(self.state())).map(drop)
+    }
+
+    fn of(pid: u32, cgroup_root: &Path) -> Self {
+        let name = format!("{PREFIX}{pid}");
+        Self {
+            cgroup: cgroup_root.join(&name),
+            pins: Path::new(PIN_ROOT).join(&name),
+            run: Path::new(RUN_ROOT).join(&name),
+        }
+    }
+}
+
+/// The cgroup2 mount, which is not always at `/sys/fs/cgroup`.
+fn cgroup_root() -> anyhow::Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let cgroup2 = mounts.lines().find_map(cgroup2_mount).context("no cgroup2 is mounted on this machine")?;
+    Ok(cgroup2.into())
+}
+
+fn cgroup2_mount(line: &str) -> Option<&str> {
+    let mut fields = line.split(' ').skip(1);
+    let (path, kind) = (fields.next()?, fields.next()?);
+    (kind == "cgroup2").then_some(path)
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+fn process_of(name: &str) -> Option<u32> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+fn is_alive(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// What is not there need not be removed.
+fn absent(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroup2_is_told_from_cgroup() {
+        assert_eq!(cgroup2_mount("cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"), Some("/sys/fs/cgroup/unified"));
+        assert_eq!(cgroup2_mount("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0"), None);
+    }
+
+    #[test]
+    fn only_demo_names_carry_a_process() {
+        assert_eq!(process_of("mesh-agent-demo-17"), Some(17));
+        assert_eq!(process_of("mesh-agent"), None);
+        assert_eq!(process_of("mesh-agent-demo-17-notes"), None);
+    }
+
+    #[test]
+    fn cleaning_nothing_is_fine() {
+        // Above every process id Linux can give.
+        Site::of(u32::MAX, Path::new("/nonexistent")).clean().unwrap();
+    }
+}

@@ -1,0 +1,27 @@
+//! Programs that the tests and the demo call.
+
+use super::{Step, debian};
+use crate::run;
+
+pub const STEP: Step = Step { name: "programs", find, install };
+
+/// Name of the program and the Debian package that has it.
+const PROGRAMS: [(&str, &str); 4] = [("bash", "bash"), ("curl", "curl"), ("ip", "iproute2"), ("bpftool", "bpftool")];
+
+fn find() -> Option<String> {
+    missing().is_empty().then(|| PROGRAMS.map(|(program, _)| program).join(", "))
+}
+
+fn install() -> anyhow::Result<()> {
+    debian::install(&missing())
+}
+
+/// Packages of the programs that are not here.
+fn missing() -> Vec<&'static str> {
+    PROGRAMS.iter().filter(|(program, _)| find_program(program).is_none()).map(|(_, package)| *package).collect()
+}
+
+/// `/usr/sbin` is not on everybody's path.
+fn find_program(program: &str) -> Option<std::path::PathBuf> {
+    run::which(program).or_else(|| Some(std::path::Path::new("/usr/sbin").join(program)).filter(|file| file.is_file()))
+}
