@@ -208,7 +208,8 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");
-        fs::write(&file, "cgroup: /from/file\npinDir: /from/file\nvipPool: [10.0.0.0/8]\nresyncInterval: 2s\n").unwrap();
+        fs::write(&file, "cgroup: /from/file\npinDir: /from/file\nvipPool: [10.0.0.0/8]\nresyncInterval: 2s\n")
+            .unwrap();
         let given = Given { pin_dir: Some("/from/flag".into()), ..Given::default() };
         let settings = Flags { config: Some(file), given }.resolve().unwrap();
         assert_eq!(settings.cgroup, Path::new("/from/file"));

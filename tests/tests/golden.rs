@@ -6,7 +6,8 @@
 
 use std::{
     collections::BTreeMap,
-    env, fmt::Write as _,
+    env,
+    fmt::Write as _,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},

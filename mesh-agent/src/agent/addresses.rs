@@ -43,7 +43,9 @@ impl AddressFile {
         }
         self.remembered.clone_from(vips);
         let path = self.path.display();
-        write(&self.path, vips).err().map(|error| format!("cannot write {path}, so addresses may change after a reboot: {error}"))
+        write(&self.path, vips)
+            .err()
+            .map(|error| format!("cannot write {path}, so addresses may change after a reboot: {error}"))
     }
 }
 

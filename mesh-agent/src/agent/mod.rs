@@ -32,7 +32,8 @@ use self::{
     view::Live,
 };
 use crate::{
-    api, config::Settings,
+    api,
+    config::Settings,
     dataplane::{
         kernel::Kernel,
         pin::{Attached, Cgroup},
@@ -65,7 +66,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     tasks.spawn(api::server::serve(listener, view.clone(), stop.clone()));
     if let Some(address) = settings.metrics {
-        tasks.spawn(metrics::serve(address, view, stop.clone()));
+        tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
     }
     let drive = Drive { owner, cgroup, updates, snapshots: snapshots_in, hooks: hooks_in };
     let result = drive.run(settings.resync_interval, &stop).await;

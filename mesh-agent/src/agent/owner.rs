@@ -158,7 +158,13 @@ impl<D: Dataplane> Owner<D> {
         let held = std::mem::take(&mut self.held);
         let due = |op: &Op| held.get(op).copied().unwrap_or(now + GRACE);
         let (ready, waiting): (Vec<Op>, Vec<Op>) = frees.into_iter().partition(|op| due(op) <= now);
-        self.held = waiting.into_iter().map(|op| { let due = due(&op); (op, due) }).collect();
+        self.held = waiting
+            .into_iter()
+            .map(|op| {
+                let due = due(&op);
+                (op, due)
+            })
+            .collect();
         if !self.apply(&ready) {
             return Some(RETRY);
         }

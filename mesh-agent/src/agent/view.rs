@@ -1,10 +1,6 @@
 //! What the API and the metrics show: the published snapshot, joined with the kernel's counters at the time of asking.
 
-use std::{
-    collections::HashMap,
-    process,
-    time::Instant,
-};
+use std::{collections::HashMap, process, time::Instant};
 
 use mesh_common::{abi::maps, addr::Addr};
 use tokio::sync::watch;

@@ -21,7 +21,11 @@ impl<K: Pod, V: Pod> Map<K, V> {
     /// Opens the pin `directory/name`.
     pub(super) fn open(directory: &Path, name: &'static str) -> Result<Self, Error> {
         let path = directory.join(name);
-        let fd = sys::obj_get(&path).map_err(|source| Error { map: name, action: format!("open {}", path.display()), source })?;
+        let fd = sys::obj_get(&path).map_err(|source| Error {
+            map: name,
+            action: format!("open {}", path.display()),
+            source,
+        })?;
         Ok(Self { name, fd, rows: PhantomData })
     }
 
@@ -29,8 +33,9 @@ impl<K: Pod, V: Pod> Map<K, V> {
     pub(super) fn update(&self, rows: &[(K, V)]) -> Result<(), (usize, Error)> {
         for (number, batch) in rows.chunks(BATCH).enumerate() {
             let (keys, values): (Vec<K>, Vec<V>) = batch.iter().copied().unzip();
-            sys::update_batch(&self.fd, &keys, &values)
-                .map_err(|(done, source)| (number * BATCH + done, self.error(&format!("write {} rows", rows.len()), source)))?;
+            sys::update_batch(&self.fd, &keys, &values).map_err(|(done, source)| {
+                (number * BATCH + done, self.error(&format!("write {} rows", rows.len()), source))
+            })?;
         }
         Ok(())
     }

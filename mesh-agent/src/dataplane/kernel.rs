@@ -4,9 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use aya::{Ebpf, EbpfLoader, programs::CgroupSockAddr};
-use mesh_common::abi::{
-    BackendLoad, BackendRow, FrontendKey, NameRow, ServiceRow, Slot, backend_state, maps,
-};
+use mesh_common::abi::{BackendLoad, BackendRow, FrontendKey, NameRow, ServiceRow, Slot, backend_state, maps};
 
 use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
@@ -56,7 +54,9 @@ impl Kernel {
         }
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         for hook in HOOKS {
-            program(&mut programs, hook).load().with_context(|| format!("the kernel does not accept program {hook}"))?;
+            program(&mut programs, hook)
+                .load()
+                .with_context(|| format!("the kernel does not accept program {hook}"))?;
         }
         Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity })
     }
@@ -113,10 +113,13 @@ impl Maps {
 
     /// Clears the counters before the names, so that a failure in between is made good by the next attempt.
     fn take_ids(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
-        let rows: Vec<(u32, NameRow)> = ops.iter().filter_map(|op| match op {
-            Op::TakeId { id, name } => Some((*id, name_row(name))),
-            _ => None,
-        }).collect();
+        let rows: Vec<(u32, NameRow)> = ops
+            .iter()
+            .filter_map(|op| match op {
+                Op::TakeId { id, name } => Some((*id, name_row(name))),
+                _ => None,
+            })
+            .collect();
         let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
         self.counters.clear(&ids).map_err(|(_, error)| (0, error))?;
         self.names.update(&rows)
@@ -150,38 +153,47 @@ impl Maps {
             }
         }
         tables.services = services.into_iter().collect();
-        tables.backends = self.backends.scan()?.into_iter().filter(|(_, row)| row.state != backend_state::FREE).collect();
+        tables.backends =
+            self.backends.scan()?.into_iter().filter(|(_, row)| row.state != backend_state::FREE).collect();
         tables.names = self.names.scan()?.into_iter().map(|(id, name)| (id, name_text(&name))).collect();
         Ok(tables)
     }
 }
 
 fn backend_rows(ops: &[Op]) -> Vec<(u32, BackendRow)> {
-    ops.iter().filter_map(|op| match op {
-        Op::TakeBackend(index, row) | Op::PutBackend(index, row) => Some((*index, *row)),
-        _ => None,
-    }).collect()
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::TakeBackend(index, row) | Op::PutBackend(index, row) => Some((*index, *row)),
+            _ => None,
+        })
+        .collect()
 }
 
 fn slot_rows(ops: &[Op]) -> Vec<(u32, Slot)> {
-    ops.iter().filter_map(|op| match op {
-        Op::PutSlot(index, slot) => Some((*index, *slot)),
-        _ => None,
-    }).collect()
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::PutSlot(index, slot) => Some((*index, *slot)),
+            _ => None,
+        })
+        .collect()
 }
 
 fn service_rows(ops: &[Op]) -> Vec<(FrontendKey, ServiceRow)> {
-    ops.iter().filter_map(|op| match op {
-        Op::PutService(key, row) => Some((*key, *row)),
-        _ => None,
-    }).collect()
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::PutService(key, row) => Some((*key, *row)),
+            _ => None,
+        })
+        .collect()
 }
 
 fn free_rows(ops: &[Op]) -> Vec<(u32, BackendRow)> {
-    ops.iter().filter_map(|op| match op {
-        Op::FreeBackend(index) => Some((*index, bytemuck::Zeroable::zeroed())),
-        _ => None,
-    }).collect()
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::FreeBackend(index) => Some((*index, bytemuck::Zeroable::zeroed())),
+            _ => None,
+        })
+        .collect()
 }
 
 fn name_row(name: &str) -> NameRow {
@@ -203,9 +215,11 @@ impl Dataplane for Kernel {
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
         let mut done = 0;
         for run in ops.chunk_by(|a, b| std::mem::discriminant(a) == std::mem::discriminant(b)) {
-            self.maps
-                .apply_run(run)
-                .map_err(|(more, error)| ApplyError { done: done + more, all: ops.len(), error })?;
+            self.maps.apply_run(run).map_err(|(more, error)| ApplyError {
+                done: done + more,
+                all: ops.len(),
+                error,
+            })?;
             done += run.len();
         }
         Ok(())

@@ -47,15 +47,8 @@ pub(super) fn layout(capacity: Capacity) -> [MapLayout; 7] {
         array(maps::SLOTS, size_of::<Slot>(), slots),
         array(maps::BACKENDS, size_of::<BackendRow>(), backends),
         array(maps::LOAD, size_of::<BackendLoad>(), backends),
-        MapLayout {
-            kind: MapType::PerCpuArray,
-            ..array(maps::COUNTERS, size_of::<ServiceCounters>(), services)
-        },
-        MapLayout {
-            kind: MapType::Hash,
-            flags: NO_PREALLOC,
-            ..array(maps::NAMES, size_of::<NameRow>(), services)
-        },
+        MapLayout { kind: MapType::PerCpuArray, ..array(maps::COUNTERS, size_of::<ServiceCounters>(), services) },
+        MapLayout { kind: MapType::Hash, flags: NO_PREALLOC, ..array(maps::NAMES, size_of::<NameRow>(), services) },
         MapLayout {
             kind: MapType::SkStorage,
             flags: NO_PREALLOC,

@@ -8,10 +8,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::{
-        fd::AsFd,
-        unix::fs::MetadataExt,
-    },
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -33,7 +30,9 @@ const CGROUP2_MAGIC: i64 = 0x6367_7270;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a bpffs.
-    #[error("{0} is not on a bpf filesystem: mount one with `mount -t bpf bpf /sys/fs/bpf`, or name another directory with --pin-dir")]
+    #[error(
+        "{0} is not on a bpf filesystem: mount one with `mount -t bpf bpf /sys/fs/bpf`, or name another directory with --pin-dir"
+    )]
     NotBpffs(PathBuf),
     /// Not a cgroup2 directory.
     #[error("{0} is not a cgroup2 directory: name one with --cgroup (`grep cgroup2 /proc/self/mounts` lists them)")]
@@ -106,7 +105,12 @@ impl PinDir {
     }
 
     /// Puts a program behind a hook: into the link that is pinned, or a new one.
-    pub(super) fn attach(&self, hook: &'static str, program: &mut CgroupSockAddr, cgroup: &Cgroup) -> Result<Attached, Error> {
+    pub(super) fn attach(
+        &self,
+        hook: &'static str,
+        program: &mut CgroupSockAddr,
+        cgroup: &Cgroup,
+    ) -> Result<Attached, Error> {
         let path = self.path.join("links").join(hook);
         match sys::obj_get(&path) {
             Ok(link) => match replace_program(&link, program, cgroup)? {

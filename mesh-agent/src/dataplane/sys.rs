@@ -135,7 +135,11 @@ struct Batch {
 }
 
 /// Writes `keys[i] → values[i]`; for a per-CPU map a key has as many values as there are CPUs. On an error the number of rows that were written comes with it.
-pub(super) fn update_batch<K: Pod, V: Pod>(map: &impl AsFd, keys: &[K], values: &[V]) -> Result<(), (usize, io::Error)> {
+pub(super) fn update_batch<K: Pod, V: Pod>(
+    map: &impl AsFd,
+    keys: &[K],
+    values: &[V],
+) -> Result<(), (usize, io::Error)> {
     assert!(values.len() >= keys.len(), "a value for every key");
     let mut attr = Batch {
         keys: address(keys.as_ptr()),

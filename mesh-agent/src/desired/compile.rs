@@ -128,8 +128,7 @@ impl<'a> Compiler<'a> {
         let known = self.known_backends.get(&(service, addr, port)).copied();
         let index = known.unwrap_or_else(|| self.free_backends.take());
         let generation = known.map_or(self.generation, |index| self.current.backends[&index].generation);
-        let row =
-            BackendRow { addr, port, state: backend_state::ACTIVE, service, generation, weight: endpoint.weight };
+        let row = BackendRow { addr, port, state: backend_state::ACTIVE, service, generation, weight: endpoint.weight };
         self.tables.backends.insert(index, row);
         index
     }
@@ -138,9 +137,10 @@ impl<'a> Compiler<'a> {
     fn add_slots(&mut self, id: u32, keys: &[FrontendKey], shares: &[Share]) -> (u32, u32) {
         let slots = alias_table(shares);
         let slot_count = u32::try_from(slots.len()).expect("endpoints of one port fit into memory, hence into 32 bits");
-        let kept = keys.iter().filter_map(|key| self.current.services.get(key)).find(|row| {
-            row.id == id && row.slot_count == slot_count && self.holds(row.slot_base, &slots)
-        });
+        let kept = keys
+            .iter()
+            .filter_map(|key| self.current.services.get(key))
+            .find(|row| row.id == id && row.slot_count == slot_count && self.holds(row.slot_base, &slots));
         let slot_base = match kept {
             Some(row) => row.slot_base,
             None if slots.is_empty() => 0,
@@ -175,8 +175,12 @@ fn shares(port: &ServicePort, indexes: &[u32], is_v4: bool) -> Vec<Share> {
 
 /// Adds the rows of every service the kernel knows and `tables` does not.
 fn carry_over(current: &Tables, tables: &mut Tables) {
-    let unknown: BTreeMap<u32, String> =
-        current.names.iter().filter(|(id, _)| !tables.names.contains_key(id)).map(|(&id, name)| (id, name.clone())).collect();
+    let unknown: BTreeMap<u32, String> = current
+        .names
+        .iter()
+        .filter(|(id, _)| !tables.names.contains_key(id))
+        .map(|(&id, name)| (id, name.clone()))
+        .collect();
     for (key, row) in current.services.iter().filter(|(_, row)| unknown.contains_key(&row.id)) {
         if !tables.services.contains_key(key) {
             tables.services.insert(*key, *row);

@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use mesh_common::abi::FrontendKey;
 
-use crate::model::{
-    Addresses, Condition, Endpoint, Origin, Protocol, Service, ServiceName, ServicePort,
-};
+use crate::model::{Addresses, Condition, Endpoint, Origin, Protocol, Service, ServiceName, ServicePort};
 
 pub(crate) fn name(name: &str) -> ServiceName {
     ServiceName { namespace: "test".into(), name: name.into() }

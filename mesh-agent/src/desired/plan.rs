@@ -71,10 +71,12 @@ pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
 
 fn take_and_change(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     ops.extend(changed(&current.names, &desired.names).map(|(&id, name)| Op::TakeId { id, name: name.clone() }));
-    ops.extend(changed(&current.backends, &desired.backends).map(|(&index, &row)| match current.backends.get(&index) {
-        Some(old) if same_endpoint(old, &row) => Op::PutBackend(index, row),
-        _ => Op::TakeBackend(index, row),
-    }));
+    ops.extend(changed(&current.backends, &desired.backends).map(
+        |(&index, &row)| match current.backends.get(&index) {
+            Some(old) if same_endpoint(old, &row) => Op::PutBackend(index, row),
+            _ => Op::TakeBackend(index, row),
+        },
+    ));
     ops.extend(changed(&current.slots, &desired.slots).map(|(&index, &slot)| Op::PutSlot(index, slot)));
 }
 
@@ -86,9 +88,9 @@ fn switch(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
 /// Sockets that stick to an endpoint look at its state, and must see at once that it left.
 fn retire(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     let leaving = gone(&current.backends, &desired.backends).filter(|(_, row)| row.state != backend_state::RETIRED);
-    ops.extend(leaving.map(|(&index, &row)| {
-        Op::PutBackend(index, BackendRow { state: backend_state::RETIRED, ..row })
-    }));
+    ops.extend(
+        leaving.map(|(&index, &row)| Op::PutBackend(index, BackendRow { state: backend_state::RETIRED, ..row })),
+    );
 }
 
 fn free(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {

@@ -34,7 +34,8 @@ pub fn allocate(
     let mut vips = Vips::new();
     for (name, kept) in remembered {
         if services.get(name).is_some_and(|service| service.addresses == Addresses::Auto) {
-            let kept: Vec<IpAddr> = kept.iter().copied().filter(|&vip| in_pools(pools, vip) && taken.insert(vip)).collect();
+            let kept: Vec<IpAddr> =
+                kept.iter().copied().filter(|&vip| in_pools(pools, vip) && taken.insert(vip)).collect();
             vips.insert(name.clone(), kept);
         }
     }
