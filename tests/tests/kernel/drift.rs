@@ -1,15 +1,19 @@
 //! Rows that somebody else changed. The agent compares what the kernel holds with what it should hold, now and then.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use aya::maps::{Array, HashMap, Map};
-use mesh_common::abi::maps;
+use aya::maps::{Array, HashMap, Map, MapData};
+use bytemuck::cast;
+use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, maps};
 use mesh_tests::{Node, Server, client::protocol::counts, node::SETTLE, pinned, service, wait};
 
 /// The compare period given to the agent, and the time a repair takes.
 const REPAIRED: Duration = Duration::from_secs(1).saturating_add(SETTLE);
 
-type Frontends = HashMap<aya::maps::MapData, [u8; 20], [u8; 16]>;
+// As aya knows them: its trait for rows is not implemented for ours outside the agent.
+type FrontendBytes = [u8; size_of::<FrontendKey>()];
+type ServiceBytes = [u8; size_of::<ServiceRow>()];
+type BackendBytes = [u8; size_of::<BackendRow>()];
 
 fn node_that_compares_every_second() -> (Node, Server) {
     let node = Node::setup().flags("--resync-interval 1s").start();
@@ -20,54 +24,54 @@ fn node_that_compares_every_second() -> (Node, Server) {
     (node, a)
 }
 
-fn frontends(node: &Node) -> Frontends {
-    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SERVICES));
-    map.try_into().expect("SERVICES is a hash of 20 bytes to 16")
+/// The one SERVICES map of a node.
+struct Services(HashMap<MapData, FrontendBytes, ServiceBytes>);
+
+impl Services {
+    fn of(node: &Node) -> Self {
+        let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SERVICES));
+        Self(map.try_into().expect("SERVICES is a hash of these sizes"))
+    }
+
+    fn rows(&self) -> BTreeMap<FrontendKey, ServiceRow> {
+        self.0.iter().flatten().map(|(key, row)| (cast(key), cast(row))).collect()
+    }
+
+    fn insert(&mut self, key: FrontendKey, row: ServiceRow) {
+        self.0.insert(cast::<_, FrontendBytes>(key), cast::<_, ServiceBytes>(row), 0).expect("there is room");
+    }
+
+    fn remove(&mut self, key: FrontendKey) {
+        self.0.remove(&cast::<_, FrontendBytes>(key)).expect("it is there");
+    }
 }
 
-fn rows(frontends: &Frontends) -> std::collections::BTreeMap<[u8; 20], [u8; 16]> {
-    frontends.iter().flatten().collect()
-}
-
-fn expect_repair(node: &Node, spoil: impl FnOnce(&mut Frontends)) {
-    let mut frontends = frontends(node);
-    let before = rows(&frontends);
-    assert_eq!(before.len(), 1);
-    spoil(&mut frontends);
-    assert_ne!(rows(&frontends), before);
-    wait::until_equal("the rows as they were", REPAIRED, &before, || rows(&frontends));
+/// Spoils the one row there is and waits until everything is as it was.
+fn expect_repair(spoil: impl FnOnce(&mut Services, FrontendKey, ServiceRow)) {
+    let (node, _a) = node_that_compares_every_second();
+    let mut services = Services::of(&node);
+    let before = services.rows();
+    let (&key, &row) = before.first_key_value().expect("one service");
+    spoil(&mut services, key, row);
+    assert_ne!(services.rows(), before);
+    wait::until_equal("the rows as they were", REPAIRED, &before, || services.rows());
     assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
 }
 
 #[test]
 fn a_deleted_service_row_is_written_again() {
-    let (node, _a) = node_that_compares_every_second();
-    expect_repair(&node, |frontends| {
-        let key = *rows(frontends).keys().next().expect("one service");
-        frontends.remove(&key).expect("it is there");
-    });
+    expect_repair(|services, key, _row| services.remove(key));
 }
 
 #[test]
 fn a_changed_service_row_is_written_again() {
-    let (node, _a) = node_that_compares_every_second();
-    expect_repair(&node, |frontends| {
-        let (key, mut row) = rows(frontends).pop_first().expect("one service");
-        // The number of slots: none, so that everybody is refused.
-        row[8..12].fill(0);
-        frontends.insert(key, row, 0).expect("there is room");
-    });
+    let refuse_everybody = |row| ServiceRow { slot_count: 0, ..row };
+    expect_repair(|services, key, row| services.insert(key, refuse_everybody(row)));
 }
 
 #[test]
 fn a_foreign_service_row_is_deleted() {
-    let (node, _a) = node_that_compares_every_second();
-    expect_repair(&node, |frontends| {
-        let (mut key, row) = rows(frontends).pop_first().expect("one service");
-        // Another address, the same port.
-        key[15] ^= 0xff;
-        frontends.insert(key, row, 0).expect("there is room");
-    });
+    expect_repair(|services, key, row| services.insert(FrontendKey { port: !key.port, ..key }, row));
 }
 
 #[test]
@@ -75,11 +79,11 @@ fn a_changed_backend_row_is_written_again() {
     let (node, _a) = node_that_compares_every_second();
     let index = node.port("shop/cart").endpoints[0].index.expect("it is active");
     let map = Map::Array(pinned::map(&node.directories().pins, maps::BACKENDS));
-    let mut backends: Array<_, [u8; 32]> = map.try_into().expect("BACKENDS is an array of 32 bytes");
+    let mut backends: Array<_, BackendBytes> = map.try_into().expect("BACKENDS is an array of this size");
     let before = backends.get(&index, 0).expect("it is there");
-    let mut changed = before;
-    changed[15] ^= 0xff;
-    backends.set(index, changed, 0).expect("it is there");
+    let row: BackendRow = cast(before);
+    let elsewhere: BackendBytes = cast(BackendRow { port: !row.port, ..row });
+    backends.set(index, elsewhere, 0).expect("it is there");
     wait::until_equal("the row as it was", REPAIRED, &before, || backends.get(&index, 0).expect("it is there"));
     assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
 }
