@@ -206,7 +206,7 @@ async fn nothing_is_sent_twice_and_a_full_channel_does_not_hold_up_the_end() {
         node.write("a.yaml", &one(&format!("v{version}"), "10.96.0.1"));
         timeout(Duration::from_secs(5), async {
             while watched.updates.is_empty() {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         })
         .await
