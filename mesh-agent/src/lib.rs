@@ -11,8 +11,12 @@
 //!
 //! Modules are listed in the order in which data flows.
 
+pub mod config;
 pub mod model;
 pub mod source;
+pub mod desired;
+pub mod dataplane;
+pub mod agent;
 pub mod api;
 pub mod metrics;
 pub mod cli;

@@ -1,1 +1,270 @@
-//! Prometheus metrics.
+//! Prometheus metrics: what the [`View`] says at the moment of the scrape, and nothing kept in between.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use mesh_common::counter::Counter;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text},
+    metrics::MetricType,
+    registry::Registry,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{
+    connections,
+    server::View,
+    types::{Service, ServicePort, Status},
+    view::{Reader, Stopped},
+};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The address for metrics could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics address {address}: cannot listen: {reason}")]
+pub struct BindError {
+    /// Address asked for.
+    pub address: SocketAddr,
+    /// The kernel's words.
+    pub reason: std::io::Error,
+}
+
+/// Opens `address` for scrapes.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|reason| BindError { address, reason })
+}
+
+/// Answers on `listener` until `cancel`: `/metrics` for Prometheus, `/healthz` while the process lives, and `/readyz`
+/// while the kernel holds what the configuration says.
+pub async fn serve(listener: TcpListener, view: Arc<dyn View>, cancel: CancellationToken) {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .with_state(Reader::new(view));
+    connections::serve(listener, router, cancel).await;
+}
+
+async fn metrics(State(reader): State<Reader>) -> Response {
+    match reader.read(scrape).await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Ok(Err(reason)) => (StatusCode::INTERNAL_SERVER_ERROR, reason + "\n").into_response(),
+        Err(Stopped) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{Stopped}\n")).into_response(),
+    }
+}
+
+async fn readyz(State(reader): State<Reader>) -> (StatusCode, &'static str) {
+    match reader.read(|view| view.status().ready).await {
+        Ok(true) => (StatusCode::OK, "ready\n"),
+        Ok(false) | Err(Stopped) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    }
+}
+
+/// One scrape in the OpenMetrics text format. An error says what could not be read: numbers that are missing without a
+/// word would look like services that are gone.
+fn scrape(view: &dyn View) -> Result<String, String> {
+    let reading = Reading { status: view.status(), services: view.services()? };
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(reading));
+    let mut out = String::new();
+    text::encode(&mut out, &registry).expect("a string takes all that is written");
+    Ok(out)
+}
+
+/// What the view said.
+#[derive(Debug)]
+struct Reading {
+    status: Status,
+    services: Vec<Service>,
+}
+
+impl Collector for Reading {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_agent(&mut encoder)?;
+        self.encode_maps(&mut encoder)?;
+        self.encode_services(&mut encoder)?;
+        self.encode_backends(&mut encoder)
+    }
+}
+
+impl Reading {
+    fn encode_agent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Status { version, ready, revision, errors, .. } = &self.status;
+        family(encoder, "mesh_agent_build", "Version of the agent", MetricType::Info)?
+            .encode_info(&[("version", version.as_str())])?;
+        family(encoder, "mesh_agent_ready", "1 when the kernel holds what the configuration says", MetricType::Gauge)?
+            .encode_gauge(&u32::from(*ready))?;
+        family(encoder, "mesh_agent_revision", "Number of the last applied set of tables", MetricType::Gauge)?
+            .encode_gauge(revision)?;
+        family(encoder, "mesh_agent_config_errors", "Errors in the configuration", MetricType::Gauge)?
+            .encode_gauge(&errors.len())
+    }
+
+    fn encode_maps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut used = family(encoder, "mesh_agent_map_entries", "Rows in use in a kernel map", MetricType::Gauge)?;
+        for map in &self.status.capacity {
+            used.encode_family(&[("map", map.map.as_str())])?.encode_gauge(&map.used)?;
+        }
+        let mut room = family(encoder, "mesh_agent_map_capacity", "Rows a kernel map can hold", MetricType::Gauge)?;
+        for map in &self.status.capacity {
+            room.encode_family(&[("map", map.map.as_str())])?.encode_gauge(&map.capacity)?;
+        }
+        Ok(())
+    }
+
+    fn encode_services(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for counter in Counter::ALL {
+            let name = format!("mesh_agent_service_{}", counter.name());
+            let mut metric = family(encoder, &name, counter.help(), MetricType::Counter)?;
+            for (service, port) in self.ports() {
+                count(&mut metric, &port_labels(service, port), port.counters.get(counter))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_backends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connects answered with a backend, by backend";
+        let mut metric = family(encoder, "mesh_agent_backend_connects", help, MetricType::Counter)?;
+        for (service, port) in self.ports() {
+            for endpoint in &port.endpoints {
+                let labels = (port_labels(service, port), [("backend", endpoint.socket_address())]);
+                count(&mut metric, &labels, endpoint.connects)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ports(&self) -> impl Iterator<Item = (&Service, &ServicePort)> {
+        self.services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)))
+    }
+}
+
+fn family<'a>(
+    encoder: &'a mut DescriptorEncoder<'_>,
+    name: &'a str,
+    help: &str,
+    kind: MetricType,
+) -> Result<MetricEncoder<'a>, fmt::Error> {
+    encoder.encode_descriptor(name, help, None, kind)
+}
+
+fn count(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn port_labels<'a>(service: &'a Service, port: &'a ServicePort) -> [(&'static str, &'a str); 4] {
+    [("namespace", &service.namespace), ("service", &service.name), ("port", &port.name), ("protocol", &port.protocol)]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::api::fixture::{Fake, ailing, healthy};
+
+    #[test]
+    fn a_scrape_is_what_the_view_says_now() {
+        let expected = r#"# HELP mesh_agent_build Version of the agent
+# TYPE mesh_agent_build info
+mesh_agent_build_info{version="0.1.0"} 1
+# HELP mesh_agent_ready 1 when the kernel holds what the configuration says
+# TYPE mesh_agent_ready gauge
+mesh_agent_ready 1
+# HELP mesh_agent_revision Number of the last applied set of tables
+# TYPE mesh_agent_revision gauge
+mesh_agent_revision 7
+# HELP mesh_agent_config_errors Errors in the configuration
+# TYPE mesh_agent_config_errors gauge
+mesh_agent_config_errors 0
+# HELP mesh_agent_map_entries Rows in use in a kernel map
+# TYPE mesh_agent_map_entries gauge
+mesh_agent_map_entries{map="SERVICES"} 3
+mesh_agent_map_entries{map="BACKENDS"} 6
+# HELP mesh_agent_map_capacity Rows a kernel map can hold
+# TYPE mesh_agent_map_capacity gauge
+mesh_agent_map_capacity{map="SERVICES"} 65536
+mesh_agent_map_capacity{map="BACKENDS"} 1000000
+# HELP mesh_agent_service_connects Connects answered with a backend
+# TYPE mesh_agent_service_connects counter
+mesh_agent_service_connects_total{namespace="kube-system",service="dns",port="53",protocol="UDP"} 12
+mesh_agent_service_connects_total{namespace="shop",service="cart",port="http",protocol="TCP"} 200
+mesh_agent_service_connects_total{namespace="shop",service="cart",port="admin",protocol="TCP"} 0
+# HELP mesh_agent_service_refused_no_backend Connects refused because no backend was usable
+# TYPE mesh_agent_service_refused_no_backend counter
+mesh_agent_service_refused_no_backend_total{namespace="kube-system",service="dns",port="53",protocol="UDP"} 0
+mesh_agent_service_refused_no_backend_total{namespace="shop",service="cart",port="http",protocol="TCP"} 4
+mesh_agent_service_refused_no_backend_total{namespace="shop",service="cart",port="admin",protocol="TCP"} 0
+# HELP mesh_agent_service_refused_broken Connects refused because the maps contradict each other
+# TYPE mesh_agent_service_refused_broken counter
+mesh_agent_service_refused_broken_total{namespace="kube-system",service="dns",port="53",protocol="UDP"} 0
+mesh_agent_service_refused_broken_total{namespace="shop",service="cart",port="http",protocol="TCP"} 1
+mesh_agent_service_refused_broken_total{namespace="shop",service="cart",port="admin",protocol="TCP"} 0
+# HELP mesh_agent_service_unrecorded Connects answered without room for the socket record
+# TYPE mesh_agent_service_unrecorded counter
+mesh_agent_service_unrecorded_total{namespace="kube-system",service="dns",port="53",protocol="UDP"} 0
+mesh_agent_service_unrecorded_total{namespace="shop",service="cart",port="http",protocol="TCP"} 2
+mesh_agent_service_unrecorded_total{namespace="shop",service="cart",port="admin",protocol="TCP"} 0
+# HELP mesh_agent_backend_connects Connects answered with a backend, by backend
+# TYPE mesh_agent_backend_connects counter
+mesh_agent_backend_connects_total{namespace="shop",service="cart",port="http",protocol="TCP",backend="10.0.0.1:8080"} 60
+mesh_agent_backend_connects_total{namespace="shop",service="cart",port="http",protocol="TCP",backend="10.0.0.2:8080"} 117
+mesh_agent_backend_connects_total{namespace="shop",service="cart",port="http",protocol="TCP",backend="10.0.0.3:8080"} 3
+mesh_agent_backend_connects_total{namespace="shop",service="cart",port="http",protocol="TCP",backend="[fd00::a:1]:8080"} 20
+mesh_agent_backend_connects_total{namespace="shop",service="cart",port="admin",protocol="TCP",backend="10.0.0.4:9000"} 0
+# EOF
+"#;
+        assert_eq!(scrape(&healthy()).unwrap(), expected);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pages_say_how_the_agent_is() {
+        let well = served(healthy()).await;
+        assert_eq!(page(well, "/healthz"), ("HTTP/1.1 200 OK".into(), "ok\n".into()));
+        assert_eq!(page(well, "/readyz"), ("HTTP/1.1 200 OK".into(), "ready\n".into()));
+        assert_eq!(page(well, "/metrics").0, "HTTP/1.1 200 OK");
+        let ill = served(ailing()).await;
+        assert_eq!(page(ill, "/healthz"), ("HTTP/1.1 200 OK".into(), "ok\n".into()));
+        assert_eq!(page(ill, "/readyz"), ("HTTP/1.1 503 Service Unavailable".into(), "not ready\n".into()));
+        let unreadable = "map SERVICES: cannot read row 7: gone\n";
+        assert_eq!(page(ill, "/metrics"), ("HTTP/1.1 500 Internal Server Error".into(), unreadable.into()));
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_is_named() {
+        let first = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = first.local_addr().unwrap();
+        let error = bind(address).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("metrics address {address}: cannot listen: ")), "{error}");
+    }
+
+    async fn served(fake: Fake) -> SocketAddr {
+        let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Arc::new(fake), CancellationToken::new()));
+        address
+    }
+
+    /// The first line and the body of the answer.
+    fn page(address: SocketAddr, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().into(), body.into())
+    }
+}

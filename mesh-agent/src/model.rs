@@ -72,6 +72,13 @@ impl ServicePort {
     pub fn label(&self) -> String {
         if self.name.is_empty() { self.port.to_string() } else { self.name.clone() }
     }
+
+    /// Endpoints in which condition take new connections in one address family: the ready ones, or the terminating ones
+    /// that still serve when none is ready (KEP-1669).
+    pub fn serving(&self, is_v4: bool) -> Condition {
+        let mut family = self.endpoints.iter().filter(|endpoint| endpoint.address.is_ipv4() == is_v4);
+        if family.any(|endpoint| endpoint.takes(Condition::Ready)) { Condition::Ready } else { Condition::Terminating }
+    }
 }
 
 /// Transport protocol of a service port.
@@ -113,6 +120,13 @@ pub struct Endpoint {
     pub weight: u32,
     /// May it be given connections.
     pub condition: Condition,
+}
+
+impl Endpoint {
+    /// Whether it takes new connections while endpoints in condition `serving` do.
+    pub fn takes(&self, serving: Condition) -> bool {
+        self.condition == serving && self.weight > 0
+    }
 }
 
 /// Endpoint conditions of `discovery.k8s.io/v1`, folded into what they mean for new connections.

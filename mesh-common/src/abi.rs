@@ -58,22 +58,26 @@ pub struct FrontendKey {
 }
 
 /// Value of SERVICES. Written by the agent; one write switches a service from one set of slots to the next.
+///
+/// The kernel may hand the memory of a replaced or deleted row to another key while a program still reads it: hash
+/// maps recycle their elements without waiting for readers. So the row names its key, first, and the range is one
+/// aligned 64-bit word: a reader that takes the range and then finds its own key knows that both belong together.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct ServiceRow {
+    /// The key this row was written for.
+    pub key: FrontendKey,
     /// Index into COUNTERS and key of NAMES; shared by all frontends of one service port.
     pub id: u32,
     /// First slot.
     pub slot_base: u32,
     /// Number of slots; zero when no backend is usable.
     pub slot_count: u32,
-    /// Zero.
-    pub pad: u32,
 }
 
 /// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991). Written by the agent.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct Slot {
     /// Backend index taken with probability `threshold / 2^32`.
     pub backend: u32,
@@ -87,7 +91,7 @@ pub struct Slot {
 
 /// Value of BACKENDS. Written by the agent.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct BackendRow {
     /// Endpoint address; same family as every frontend that leads here.
     pub addr: Addr,
@@ -129,7 +133,7 @@ pub type NameRow = [u8; 200];
 
 /// Value of SOCKETS: how a socket's last connect was answered. Written by the kernel programs.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct SocketRecord {
     /// What the program asked for.
     pub frontend: Addr,
@@ -158,11 +162,12 @@ mod tests {
     #[test]
     fn layout_is_what_running_kernels_hold() {
         assert_eq!((size_of::<FrontendKey>(), align_of::<FrontendKey>()), (20, 4));
-        assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (16, 4));
+        assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (32, 4));
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 4));
         assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
         assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (8, 8));
         assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 4));
+        assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");
         assert_eq!(offset_of!(BackendRow, state), 18);
         assert_eq!(offset_of!(BackendRow, generation), 24);
         assert_eq!(offset_of!(SocketRecord, service), 36);

@@ -9,8 +9,8 @@ use crate::{
 
 /// What a decision needs from the world it runs in: the kernel's maps, or a copy of them on the host.
 pub trait Kernel {
-    /// Row of SERVICES.
-    fn service(&self, key: &FrontendKey) -> Option<&ServiceRow>;
+    /// Row of SERVICES, as it was at one moment.
+    fn service(&self, key: &FrontendKey) -> Option<ServiceRow>;
     /// Row of SLOTS.
     fn slot(&self, index: u32) -> Option<&Slot>;
     /// Row of BACKENDS.
@@ -51,13 +51,13 @@ pub fn connect<K: Kernel>(kernel: &K, dest: &FrontendKey) -> Verdict {
         kernel.count(service.id, Counter::RefusedNoBackend);
         return Verdict::Refused;
     }
-    let Some((index, backend)) = pick(kernel, service) else {
+    let Some((index, backend)) = pick(kernel, &service) else {
         kernel.count(service.id, Counter::RefusedBroken);
         return Verdict::Refused;
     };
     kernel.count(service.id, Counter::Connects);
     kernel.count_backend(index);
-    if !kernel.record(&record(dest, service, index, backend)) {
+    if !kernel.record(&record(dest, service.id, index, backend)) {
         kernel.count(service.id, Counter::Unrecorded);
     }
     Verdict::Backend { addr: backend.addr, port: backend.port }
@@ -74,13 +74,13 @@ fn pick<'k, K: Kernel>(kernel: &'k K, service: &ServiceRow) -> Option<(u32, &'k 
 }
 
 #[inline(always)]
-fn record(dest: &FrontendKey, service: &ServiceRow, index: u32, backend: &BackendRow) -> SocketRecord {
+fn record(dest: &FrontendKey, service: u32, index: u32, backend: &BackendRow) -> SocketRecord {
     SocketRecord {
         frontend: dest.addr,
         backend: backend.addr,
         frontend_port: dest.port,
         backend_port: backend.port,
-        service: service.id,
+        service,
         backend_index: index,
         generation: backend.generation,
         spare: [0; 4],

@@ -16,9 +16,19 @@ pub struct Maps<'a>(pub &'a SockAddrContext);
 
 impl Kernel for Maps<'_> {
     #[inline(always)]
-    fn service(&self, key: &FrontendKey) -> Option<&ServiceRow> {
-        // SAFETY: the programs never write SERVICES; a row the agent replaces stays readable until this program ends (RCU).
-        unsafe { SERVICES.get(key) }
+    fn service(&self, key: &FrontendKey) -> Option<ServiceRow> {
+        let row = SERVICES.get_ptr(key)?;
+        // SAFETY: the kernel returned a row of this map.
+        let seen = unsafe { read_row(row) };
+        if seen.key == *key {
+            return Some(seen);
+        }
+        // The row was recycled under our eyes, so it was replaced; its successor is there by now. Should that be gone
+        // as well, nobody serves this key at the moment.
+        let again = SERVICES.get_ptr(key)?;
+        // SAFETY: as above.
+        let seen = unsafe { read_row(again) };
+        Some(if seen.key == *key { seen } else { ServiceRow { slot_count: 0, ..seen } })
     }
 
     #[inline(always)]
@@ -61,6 +71,21 @@ impl Kernel for Maps<'_> {
         // SAFETY: the kernel returned storage of the record's size, owned by the calling socket.
         unsafe { *row = *record };
         true
+    }
+}
+
+/// Reads the range in one load and the key after it; see [`ServiceRow`].
+///
+/// # Safety
+/// `row` must be a row of SERVICES.
+#[inline(always)]
+unsafe fn read_row(row: *const ServiceRow) -> ServiceRow {
+    // SAFETY: promised by the caller; `slot_base` and `slot_count` are one aligned word (tested in mesh-common).
+    unsafe {
+        let range = (&raw const (*row).slot_base).cast::<u64>().read_volatile();
+        let id = (&raw const (*row).id).read_volatile();
+        let key = (&raw const (*row).key).read_volatile();
+        ServiceRow { key, id, slot_base: range as u32, slot_count: (range >> 32) as u32 }
     }
 }
 

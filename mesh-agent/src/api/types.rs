@@ -1,6 +1,11 @@
 //! What goes over the socket: camelCase JSON with Kubernetes words. Stable: fields are added, never renamed.
 
+use std::fmt;
+
+use mesh_common::{abi, counter::Counter};
 use serde::{Deserialize, Serialize};
+
+use crate::model;
 
 /// `GET /v1/status`
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -79,6 +84,36 @@ pub struct ConfigProblem {
     pub reason: String,
 }
 
+impl From<&model::ConfigError> for ConfigProblem {
+    fn from(error: &model::ConfigError) -> Self {
+        let model::ConfigError { origin, field, reason } = error;
+        Self { field: field.clone(), reason: reason.clone(), ..Self::from(origin) }
+    }
+}
+
+impl From<&model::ConfigNote> for ConfigProblem {
+    fn from(note: &model::ConfigNote) -> Self {
+        let model::ConfigNote { origin, message } = note;
+        Self { reason: message.clone(), ..Self::from(origin) }
+    }
+}
+
+impl From<&model::Origin> for ConfigProblem {
+    fn from(origin: &model::Origin) -> Self {
+        let model::Origin { file, line } = origin;
+        Self { file: file.display().to_string(), line: *line, field: String::new(), reason: String::new() }
+    }
+}
+
+impl fmt::Display for ConfigProblem {
+    /// `file:line: field: reason`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, field, reason } = self;
+        let separator = if field.is_empty() { "" } else { ": " };
+        write!(f, "{file}:{line}: {field}{separator}{reason}")
+    }
+}
+
 /// One service. `GET /v1/services` gives a list, `GET /v1/services/{namespace}/{name}` one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,6 +146,14 @@ pub struct ServicePort {
     pub endpoints: Vec<Endpoint>,
 }
 
+impl ServicePort {
+    /// `80/TCP`, or `http:80/TCP` when the port has a name.
+    pub fn label(&self) -> String {
+        let Self { name, port, protocol, .. } = self;
+        if *name == port.to_string() { format!("{port}/{protocol}") } else { format!("{name}:{port}/{protocol}") }
+    }
+}
+
 /// What the kernel counted for a service port. One field per counter of `mesh_common::counter`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,6 +166,35 @@ pub struct ServiceCounters {
     pub refused_broken: u64,
     /// Connects answered without a socket record.
     pub unrecorded: u64,
+}
+
+impl ServiceCounters {
+    /// The field of `counter`.
+    pub fn get(&self, counter: Counter) -> u64 {
+        match counter {
+            Counter::Connects => self.connects,
+            Counter::RefusedNoBackend => self.refused_no_backend,
+            Counter::RefusedBroken => self.refused_broken,
+            Counter::Unrecorded => self.unrecorded,
+        }
+    }
+
+    /// Connects refused for whatever reason.
+    pub fn refused(&self) -> u64 {
+        self.refused_no_backend.saturating_add(self.refused_broken)
+    }
+}
+
+impl From<abi::ServiceCounters> for ServiceCounters {
+    fn from(row: abi::ServiceCounters) -> Self {
+        let value = |counter: Counter| row[counter.index()];
+        Self {
+            connects: value(Counter::Connects),
+            refused_no_backend: value(Counter::RefusedNoBackend),
+            refused_broken: value(Counter::RefusedBroken),
+            unrecorded: value(Counter::Unrecorded),
+        }
+    }
 }
 
 /// One endpoint of a service port.
@@ -145,10 +217,61 @@ pub struct Endpoint {
     pub connects: u64,
 }
 
+impl Endpoint {
+    /// `10.0.0.1:80` or `[fd00::1]:80`
+    pub fn socket_address(&self) -> String {
+        let Self { address, port, .. } = self;
+        if self.is_ipv6() { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+    }
+
+    /// The address family, as far as there are two.
+    pub fn is_ipv6(&self) -> bool {
+        self.address.contains(':')
+    }
+}
+
 /// What went wrong with a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiError {
     /// One sentence.
     pub error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_has_its_field() {
+        let row = [1, 2, 3, 4, 5, 6, 7, 8];
+        let counters = ServiceCounters::from(row);
+        for counter in Counter::ALL {
+            assert_eq!(counters.get(counter), row[counter.index()], "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn counter_fields_are_called_like_the_counters() {
+        let fields = serde_json::to_value(ServiceCounters::default()).unwrap();
+        let names: BTreeSet<_> = fields.as_object().unwrap().keys().map(|name| snake_case(name)).collect();
+        let expected: BTreeSet<_> = Counter::ALL.iter().map(|counter| counter.name().to_owned()).collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn problems_read_like_the_errors_they_come_from() {
+        let origin = model::Origin { file: std::sync::Arc::new("a.yaml".into()), line: 3 };
+        let error =
+            model::ConfigError { origin: origin.clone(), field: "services[0].name".into(), reason: "is empty".into() };
+        let note = model::ConfigNote { origin, message: "kind Pod is not served".into() };
+        assert_eq!(ConfigProblem::from(&error).to_string(), error.to_string());
+        assert_eq!(ConfigProblem::from(&note).to_string(), note.to_string());
+    }
+
+    fn snake_case(camel: &str) -> String {
+        camel.chars().flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase())).collect()
+    }
 }

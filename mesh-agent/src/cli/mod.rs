@@ -1,1 +1,177 @@
-//! The command line of `meshctl`.
+//! The command line of `meshctl`: one file per noun.
+//!
+//! ```text
+//! arguments ──► Cli ──► noun ──► client ══ agent
+//!                         │
+//!                         └────► session ──► render ──► a table, JSON or YAML
+//! ```
+
+mod backend;
+mod completion;
+mod config;
+mod name;
+mod render;
+mod service;
+mod session;
+mod stats;
+mod status;
+mod watch;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use self::session::Session;
+pub use self::session::{Refresh, Streams};
+use crate::api::client::{self, Client};
+
+/// Look at the services of this node and at what the kernel does with connections to them.
+///
+/// meshctl asks the agent of this node over its socket; only root may. Names are NAME (in the namespace of -n, or
+/// `default`) or NAMESPACE/NAME. Tables are for reading; scripts take -o json or -o yaml, whose fields never change their
+/// meaning, and the exit code: 0 ok, 1 the answer is "no" or an error, 2 wrong usage.
+#[derive(Parser)]
+#[command(name = "meshctl", version, max_term_width = 100, after_long_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  meshctl status                       is the agent well, is the configuration right?
+  meshctl service list                 all services of this node
+  meshctl service get shop/cart        one of them, with its endpoints
+  meshctl backend list -n shop         who is given how many connections
+  meshctl stats -w 1s                  connections per second
+  meshctl config validate ./services   check files before they are deployed
+  meshctl service list -o json | jq -r '.[].name'";
+
+/// Options of every command.
+#[derive(clap::Args)]
+struct Global {
+    /// Socket of the agent
+    #[arg(long, global = true, env = "MESH_SOCKET", value_name = "PATH", default_value = "/run/mesh-agent/agent.sock")]
+    socket: PathBuf,
+    /// Form of the answer
+    #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
+    output: render::Format,
+    /// Namespace; lists show all when none is given, names are looked for in `default`
+    #[arg(short, long, global = true)]
+    namespace: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Noun {
+    Status(status::Args),
+    #[command(subcommand)]
+    Service(service::Verb),
+    #[command(subcommand)]
+    Backend(backend::Verb),
+    Stats(stats::Args),
+    #[command(subcommand)]
+    Config(config::Verb),
+    Completion(completion::Args),
+}
+
+/// What the process tells its caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done, and the answer is not "no".
+    Ok,
+    /// The answer is "no", or there is none.
+    No,
+    /// The command line makes no sense.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::No => 1,
+            Exit::Usage => 2,
+        })
+    }
+}
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Agent(#[from] client::Error),
+    #[error(transparent)]
+    Name(#[from] name::Error),
+    #[error("cannot write the answer: {0}")]
+    Write(#[from] io::Error),
+    #[error("cannot write the answer as YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
+}
+
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            // Whoever read the answer has read enough, as with `| head`.
+            Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
+            Self::Agent(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
+            Self::Name(_) => Exit::Usage,
+        }
+    }
+}
+
+/// Runs one command line, program name first. The answer goes to `streams.out`, everything else to `streams.err`.
+pub async fn run<I, T>(arguments: I, mut streams: Streams<'_>) -> Exit
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(stop) => return explain(&stop, &mut streams),
+    };
+    match answer(cli, &mut streams).await {
+        Ok(exit) => exit,
+        Err(failure) => report(&failure, &mut *streams.err),
+    }
+}
+
+async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
+    let Global { socket, output, namespace } = cli.global;
+    let mut session = Session::new(Client::new(socket), namespace, output, streams);
+    match cli.noun {
+        Noun::Status(args) => status::run(&mut session, args).await,
+        Noun::Service(verb) => service::run(&mut session, verb).await,
+        Noun::Backend(verb) => backend::run(&mut session, verb).await,
+        Noun::Stats(args) => stats::run(&mut session, args).await,
+        Noun::Config(verb) => config::run(&mut session, verb),
+        Noun::Completion(args) => completion::run(&mut session, args),
+    }
+}
+
+/// Help and version are answers; anything else is wrong usage.
+fn explain(stop: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Exit {
+    let (stream, exit) = if stop.use_stderr() { (err, Exit::Usage) } else { (out, Exit::Ok) };
+    match write!(stream, "{}", stop.render()) {
+        Ok(()) => exit,
+        Err(error) => Failure::Write(error).exit(),
+    }
+}
+
+fn report(failure: &Failure, err: &mut dyn Write) -> Exit {
+    let exit = failure.exit();
+    if exit != Exit::Ok {
+        // Without anybody to read it, the exit code says enough.
+        let _ = writeln!(err, "meshctl: {failure}");
+    }
+    exit
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,27 +1,38 @@
 //! The kernel's side of the agent: tables written, counters read. One trait, and behind it the real maps
-//! ([`kernel`]), a copy in memory that decides connects on the host ([`memory`]) and, in tests, one that fails on demand.
+//! ([`kernel`]) and a copy in memory that decides connects on the host ([`memory`]).
 
+mod batch;
 pub mod kernel;
+mod layout;
 pub mod memory;
 pub mod pin;
+pub mod privileges;
+mod sys;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use mesh_common::abi::{BackendLoad, ServiceCounters};
 
 use crate::desired::{Tables, plan::Op};
 
-/// Where tables go and counters come from.
+/// Where tables go.
 pub trait Dataplane: Send {
-    /// Reads back every row the agent has written.
+    /// Reads back every row that matters: slots only where a service row points at them.
     fn dump(&self) -> Result<Tables, Error>;
-    /// Carries out operations in order and stops at the first that fails; `done` of the error says how many took effect.
+    /// Carries out operations in order and stops at the first that fails.
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError>;
     /// How many rows each table can hold.
     fn capacity(&self) -> Capacity;
-    /// What the kernel has counted so far for the rows in `tables`.
-    fn counters(&self, tables: &Tables) -> Result<Counters, Error>;
 }
+
+/// Where counters come from: beside [`Dataplane`], so that reading never waits for writing.
+pub trait Meter: Send + Sync {
+    /// What the kernel has counted for the services and backends in `tables`.
+    fn read(&self, tables: &Tables) -> Result<Counters, Error>;
+}
+
+/// A meter that many readers share.
+pub type SharedMeter = Arc<dyn Meter>;
 
 /// Rows a data plane can hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,22 +56,24 @@ pub struct Counters {
 
 /// A map could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("map {map}: cannot {action}: {reason}")]
+#[error("map {map}: cannot {action}: {source}")]
 pub struct Error {
     /// Map name.
     pub map: &'static str,
-    /// What was tried, like `write row 7`.
+    /// What was tried, like `write 64 rows`.
     pub action: String,
     /// The kernel's words.
-    pub reason: String,
+    pub source: std::io::Error,
 }
 
 /// An operation failed; those before it took effect.
 #[derive(Debug, thiserror::Error)]
-#[error("{error} (after {done} operations)")]
+#[error("{error} ({done} of {all} operations done)")]
 pub struct ApplyError {
     /// Operations that took effect.
     pub done: usize,
+    /// Operations asked for.
+    pub all: usize,
     /// Why the next one did not.
     pub error: Error,
 }

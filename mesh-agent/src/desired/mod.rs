@@ -1,18 +1,19 @@
 //! From the model to the rows of the kernel maps. Pure: nothing here touches the world.
 
 mod compile;
-mod ids;
+mod free;
 pub mod plan;
 mod slots;
+pub mod vips;
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+pub(crate) mod fixture;
 
-use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot};
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
-pub use self::{
-    compile::{CapacityError, World, compile},
-    ids::Ids,
-};
+use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol};
+
+pub use self::compile::{CapacityError, World, compile, port_identity};
 
 /// One ordered map per kernel map: printable, comparable, and complete.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -25,4 +26,37 @@ pub struct Tables {
     pub backends: BTreeMap<u32, BackendRow>,
     /// NAMES: service id → `namespace/name:port/PROTOCOL`
     pub names: BTreeMap<u32, String>,
+}
+
+/// One line per row, for golden cases and debugging.
+impl fmt::Display for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (id, name) in &self.names {
+            writeln!(f, "name {id} {name}")?;
+        }
+        for (key, row) in &self.services {
+            let ServiceRow { key: _, id, slot_base, slot_count } = row;
+            writeln!(f, "service {} id {id} slots {slot_base}+{slot_count}", frontend(key))?;
+        }
+        for (index, Slot { backend, alias, threshold, pad: _ }) in &self.slots {
+            write!(f, "slot {index} backend {backend}")?;
+            match backend == alias {
+                true => writeln!(f)?,
+                false => writeln!(f, " share {:.6} else {alias}", f64::from(*threshold) / 2_f64.powi(32))?,
+            }
+        }
+        for (index, row) in &self.backends {
+            let BackendRow { addr, port, state, service, generation: _, weight } = row;
+            let address = SocketAddr::new((*addr).into(), u16::from_be(*port));
+            let state = if *state == backend_state::ACTIVE { "active" } else { "retired" };
+            writeln!(f, "backend {index} {address} service {service} weight {weight} {state}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `address:port/PROTOCOL` of a frontend.
+pub fn frontend(key: &FrontendKey) -> String {
+    let name = if key.protocol == protocol::TCP { "TCP" } else { "UDP" };
+    format!("{}/{name}", SocketAddr::new(key.addr.into(), u16::from_be(key.port)))
 }

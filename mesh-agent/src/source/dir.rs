@@ -1,10 +1,155 @@
-//! Directories of files, read and watched.
+//! Directories of files, and the last good version of each.
+//!
+//! A file that is wrong, half-written or unreadable is served as it was when it was last good; a file that
+//! contradicts another is, too, and the one that changed last is the one to blame.
 
-use std::path::PathBuf;
+mod accept;
+mod tracked;
 
-use crate::model::Update;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread,
+};
 
-/// Reads all directories once.
-pub fn read(_directories: &[PathBuf]) -> Update {
-    Update::default()
+use self::tracked::Tracked;
+use super::{
+    file::{Contents, File},
+    join, scan,
+    scan::{Found, Scan},
+};
+use crate::model::{ConfigError, ConfigNote, Origin, Update};
+
+/// Reads all directories once. There is no last good version then, so every problem shows.
+pub fn read(directories: &[PathBuf]) -> Update {
+    Reader::new(directories.to_vec(), false).read()
+}
+
+/// Reads directories again and again.
+pub struct Reader {
+    directories: Vec<PathBuf>,
+    allow_empty: bool,
+    files: BTreeMap<PathBuf, Tracked>,
+    /// How often it has read.
+    reads: u64,
+}
+
+/// A file to parse.
+type Unparsed = (PathBuf, Found);
+
+impl Reader {
+    /// Nothing is read yet. `allow_empty` says that directories without any file mean what they seem to mean: no
+    /// services.
+    pub fn new(directories: Vec<PathBuf>, allow_empty: bool) -> Self {
+        Self { directories, allow_empty, files: BTreeMap::new(), reads: 0 }
+    }
+
+    /// The directories, as given.
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// Reads what is there now. Only files with other bytes than last time are parsed.
+    pub fn read(&mut self) -> Update {
+        self.reads += 1;
+        let scan = scan::scan(&self.directories);
+        let mut update = Update { complete: true, ..Update::default() };
+        self.forget_removed(&scan, &mut update);
+        self.report_unreadable(&scan, &mut update);
+        self.take(scan.files);
+        update.errors.extend(accept::accept(&mut self.files));
+        update.errors.extend(self.files.values().flat_map(Tracked::errors));
+        update.errors.sort_unstable();
+        update.complete &= self.files.values().all(Tracked::is_complete);
+        self.join(&mut update);
+        update
+    }
+
+    /// Drops files that are gone, unless all are: that is rather a volume that is not mounted.
+    fn forget_removed(&mut self, scan: &Scan, update: &mut Update) {
+        let serves = self.files.values().any(Tracked::serves);
+        if !scan.files.is_empty() || self.allow_empty {
+            let unknown = |path: &Path| path.parent().is_some_and(|parent| scan.unreadable.contains_key(parent));
+            self.files.retain(|path, _| scan.files.contains_key(path) || unknown(path));
+        } else if scan.unreadable.len() == self.directories.len() {
+            // Not being able to look says nothing about files.
+        } else if serves {
+            update.errors.extend(self.directories.first().map(|directory| all_gone(directory)));
+        } else {
+            self.files.clear();
+            update.complete = false;
+            update.notes.extend(self.directories.iter().map(|directory| empty(directory)));
+        }
+    }
+
+    /// A directory that cannot be read keeps its files as they were.
+    fn report_unreadable(&self, scan: &Scan, update: &mut Update) {
+        for (directory, error) in &scan.unreadable {
+            let reason = format!("directory cannot be read, its services stay as they were: {error}");
+            update.errors.push(ConfigError { origin: origin(directory), field: String::new(), reason });
+            update.complete &= self.files.keys().any(|path| path.parent() == Some(directory));
+        }
+    }
+
+    /// Notes what was found, and parses what is new.
+    fn take(&mut self, files: BTreeMap<PathBuf, std::io::Result<Found>>) {
+        let mut changed = Vec::new();
+        for (path, found) in files {
+            let tracked = self.files.entry(path.clone()).or_insert_with(|| Tracked::new(&path, self.reads == 1));
+            match found {
+                Ok(found) if !tracked.is(&found) => changed.push((path, found)),
+                Ok(_) => tracked.unreadable = None,
+                Err(error) => tracked.unreadable = Some(error.to_string()),
+            }
+        }
+        for (path, file) in parse(changed) {
+            if let Some(tracked) = self.files.get_mut(&path) {
+                tracked.set_latest(file, self.reads);
+            }
+        }
+    }
+
+    fn join(&self, update: &mut Update) {
+        let good: Vec<&Contents> =
+            self.files.values().filter_map(|file| Some(&file.accepted.as_ref()?.contents)).collect();
+        let (services, notes) = join::join(&good);
+        update.services = services;
+        update.notes.extend(notes);
+    }
+}
+
+/// Parses files on all processors.
+fn parse(files: Vec<Unparsed>) -> Vec<(PathBuf, File)> {
+    let parse_one = |(path, found): Unparsed| {
+        let file = File::parse(&Arc::new(path.clone()), found.real_path, found.bytes);
+        (path, file)
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(files.len());
+    if workers < 2 {
+        return files.into_iter().map(parse_one).collect();
+    }
+    let queue = Mutex::new(files);
+    let next = || queue.lock().expect("nobody panics with the lock").pop();
+    let work = || std::iter::from_fn(next).map(parse_one).collect::<Vec<_>>();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("parsing does not panic")).collect()
+    })
+}
+
+fn all_gone(directory: &Path) -> ConfigError {
+    let reason = "no file is left in any directory, so the services stay as they were; \
+                  to have none, leave a file that says `services: []`"
+        .to_owned();
+    ConfigError { origin: origin(directory), field: String::new(), reason }
+}
+
+fn empty(directory: &Path) -> ConfigNote {
+    let message = "no .yaml, .yml or .json file here; to have no services, leave a file that says `services: []`";
+    ConfigNote { origin: origin(directory), message: message.to_owned() }
+}
+
+fn origin(directory: &Path) -> Origin {
+    Origin { file: Arc::new(directory.to_owned()), line: 1 }
 }

@@ -1,0 +1,235 @@
+//! Asks the agent. Every error says what to do about it.
+
+use std::{fmt::Write as _, io, path::PathBuf, time::Duration};
+
+use axum::body::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, StatusCode, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::{
+    net::UnixStream,
+    time::{sleep, timeout},
+};
+
+use super::types::{ApiError, Service, Status};
+
+/// Time for one request, from the connect to the last byte of the answer.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// Time between two attempts to connect while many others do.
+const RETRY_TIME: Duration = Duration::from_millis(10);
+
+/// A client of the agent's socket; connects anew for each request, so it outlives restarts of the agent.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// A request has no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody listens.
+    #[error(
+        "no agent answers on {}: is it running? start it with `mesh-agent run`, or name another socket with --socket",
+        socket.display()
+    )]
+    NoAgent {
+        /// Socket.
+        socket: PathBuf,
+    },
+    /// The socket belongs to another user.
+    #[error("no permission to open {}: run as root", socket.display())]
+    Permission {
+        /// Socket.
+        socket: PathBuf,
+    },
+    /// The agent took too long.
+    #[error("the agent on {} did not answer within {} s; is its process stopped?", socket.display(), REQUEST_TIME.as_secs())]
+    Timeout {
+        /// Socket.
+        socket: PathBuf,
+    },
+    /// The connection broke, or what listens does not speak HTTP.
+    #[error("lost the agent on {}: {reason}; try again", socket.display())]
+    Broken {
+        /// Socket.
+        socket: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// The answer is "no": there is no such thing.
+    #[error("{reason}")]
+    NotFound {
+        /// The agent's words.
+        reason: String,
+    },
+    /// The agent could not answer.
+    #[error("the agent answered {code}: {reason}")]
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// The agent's words.
+        reason: String,
+    },
+    /// The answer is not of the expected form.
+    #[error("cannot read the answer of the agent: {reason}; are meshctl and mesh-agent of the same version?")]
+    Unreadable {
+        /// What is wrong with it.
+        reason: serde_json::Error,
+    },
+}
+
+impl Client {
+    /// A client of the agent that listens on `socket`.
+    pub fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// The state of the agent.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.get("/v1/status").await
+    }
+
+    /// All services, or those of one namespace, sorted by namespace and name.
+    pub async fn services(&self, namespace: Option<&str>) -> Result<Vec<Service>, Error> {
+        match namespace {
+            None => self.get("/v1/services").await,
+            Some(namespace) => self.get(&format!("/v1/services?namespace={}", escape(namespace))).await,
+        }
+    }
+
+    /// One service.
+    pub async fn service(&self, namespace: &str, name: &str) -> Result<Service, Error> {
+        self.get(&format!("/v1/services/{}/{}", escape(namespace), escape(name))).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let answer = timeout(REQUEST_TIME, self.fetch(path)).await;
+        let (code, body) = answer.map_err(|_| Error::Timeout { socket: self.socket.clone() })??;
+        if code != StatusCode::OK {
+            return Err(refusal(code, &body));
+        }
+        serde_json::from_slice(&body).map_err(|reason| Error::Unreadable { reason })
+    }
+
+    async fn fetch(&self, path: &str) -> Result<(StatusCode, Bytes), Error> {
+        let stream = self.connect().await.map_err(|error| self.no_connection(&error))?;
+        self.exchange(stream, path).await.map_err(|error| self.broken(error.to_string()))
+    }
+
+    /// Waits its turn while the queue of the socket is full: unix_stream_connect() does not do so for a socket that is
+    /// not blocking, and there is no event that tells of room.
+    /// <https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c>
+    async fn connect(&self) -> io::Result<UnixStream> {
+        loop {
+            match UnixStream::connect(&self.socket).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(RETRY_TIME).await,
+                done => return done,
+            }
+        }
+    }
+
+    async fn exchange(&self, stream: UnixStream, path: &str) -> hyper::Result<(StatusCode, Bytes)> {
+        let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let response = requests.send_request(request(path)).await?;
+        let code = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        Ok((code, body))
+    }
+
+    fn no_connection(&self, error: &io::Error) -> Error {
+        let socket = self.socket.clone();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoAgent { socket },
+            io::ErrorKind::PermissionDenied => Error::Permission { socket },
+            _ => self.broken(error.to_string()),
+        }
+    }
+
+    fn broken(&self, reason: String) -> Error {
+        Error::Broken { socket: self.socket.clone(), reason }
+    }
+}
+
+fn request(path: &str) -> Request<Empty<Bytes>> {
+    Request::get(path)
+        .header(header::HOST, "localhost")
+        .body(Empty::new())
+        .expect("paths are made of escaped parts, so the request is well-formed")
+}
+
+fn refusal(code: StatusCode, body: &[u8]) -> Error {
+    let reason = match serde_json::from_slice::<ApiError>(body) {
+        Ok(ApiError { error }) => error,
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    match code {
+        StatusCode::NOT_FOUND => Error::NotFound { reason },
+        _ => Error::Refused { code: code.as_u16(), reason },
+    }
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986.
+fn escape(part: &str) -> String {
+    part.bytes().fold(String::new(), |mut escaped, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
+            _ => write!(escaped, "%{byte:02X}").expect("a string takes all that is written"),
+        }
+        escaped
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::net::UnixListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_socket_or_a_listener_no_agent_answers() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("agent.sock");
+        let expected = format!(
+            "no agent answers on {}: is it running? start it with `mesh-agent run`, or name another socket with --socket",
+            socket.display()
+        );
+        assert_eq!(Client::new(socket.clone()).status().await.unwrap_err().to_string(), expected);
+        drop(UnixListener::bind(&socket).unwrap());
+        assert_eq!(Client::new(socket).status().await.unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn other_users_are_told_to_be_root() {
+        let client = Client::new("/run/agent.sock".into());
+        let error = client.no_connection(&io::ErrorKind::PermissionDenied.into());
+        assert_eq!(error.to_string(), "no permission to open /run/agent.sock: run as root");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_not_an_agent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        fs::write(&path, "").unwrap();
+        assert!(matches!(Client::new(path).status().await.unwrap_err(), Error::NoAgent { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_hangs_up_is_said_to_be_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || drop(listener.accept()));
+        let error = Client::new(path).status().await.unwrap_err();
+        assert!(matches!(error, Error::Broken { .. }), "{error}");
+    }
+
+    #[test]
+    fn path_parts_cannot_leave_their_place() {
+        assert_eq!(escape("cart-1.a_b~"), "cart-1.a_b~");
+        assert_eq!(escape("a/b?c d&é"), "a%2Fb%3Fc%20d%26%C3%A9");
+    }
+}

@@ -1,0 +1,144 @@
+//! A view that tells of an invented agent, and a socket to serve it on, for the tests of everything that reads one.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    server::{self, View},
+    types::{CapacityUse, ConfigProblem, Endpoint, Hook, Service, ServiceCounters, ServicePort, Status},
+};
+
+/// What the invented agent shows.
+pub(crate) struct Fake {
+    pub(crate) status: Status,
+    pub(crate) services: Result<Vec<Service>, String>,
+}
+
+impl View for Fake {
+    fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    fn services(&self) -> Result<Vec<Service>, String> {
+        self.services.clone()
+    }
+}
+
+/// The agent of a healthy node with two services.
+pub(crate) fn healthy() -> Fake {
+    Fake { status: status(), services: Ok(vec![dns(), cart()]) }
+}
+
+/// The agent of [`healthy`], with everything wrong that can be.
+pub(crate) fn ailing() -> Fake {
+    let errors = vec![
+        problem("/etc/mesh-agent/services.d/shop.yaml", 12, "services[0].ports[0].port", "must be 1 to 65535, is 0"),
+        problem("/etc/mesh-agent/services.d/web.yaml", 1, "", "is not YAML: found a tab at column 3"),
+    ];
+    let notes = vec![problem("/etc/mesh-agent/services.d/web.yaml", 40, "", "kind Pod is not served")];
+    let problems = vec!["connect4 is not attached".to_owned()];
+    Fake {
+        status: Status { ready: false, errors, notes, problems, ..status() },
+        services: Err("map SERVICES: cannot read row 7: gone".into()),
+    }
+}
+
+/// A served [`Fake`]; stops when dropped.
+pub(crate) struct Served {
+    pub(crate) socket: PathBuf,
+    _directory: TempDir,
+    _stop: DropGuard,
+}
+
+/// Serves `fake` on a socket of its own.
+pub(crate) fn served(fake: Fake) -> Served {
+    let directory = TempDir::new().expect("a temporary directory can be created");
+    let socket = directory.path().join("run/agent.sock");
+    let cancel = CancellationToken::new();
+    let listener = server::bind(&socket).expect("a new socket can be bound");
+    tokio::spawn(server::serve(listener, Arc::new(fake), cancel.clone()));
+    Served { socket, _directory: directory, _stop: cancel.drop_guard() }
+}
+
+pub(crate) fn status() -> Status {
+    Status {
+        version: "0.1.0".into(),
+        ready: true,
+        node_name: "node-a".into(),
+        pid: 4711,
+        uptime_seconds: 93_784,
+        cgroup: "/sys/fs/cgroup".into(),
+        pin_dir: "/sys/fs/bpf/mesh-agent".into(),
+        revision: 7,
+        applied_seconds_ago: Some(75),
+        apply_milliseconds: Some(3),
+        capacity: vec![capacity("SERVICES", 3, 65_536), capacity("BACKENDS", 6, 1_000_000)],
+        hooks: vec![Hook { name: "connect4".into(), program_id: 31, link_id: 8 }],
+        sources: vec!["/etc/mesh-agent/services.d".into()],
+        errors: vec![],
+        notes: vec![],
+        problems: vec![],
+    }
+}
+
+pub(crate) fn cart() -> Service {
+    let http = vec![
+        endpoint("10.0.0.1", 8080, 1, "ready", 60),
+        endpoint("10.0.0.2", 8080, 2, "ready", 117),
+        endpoint("10.0.0.3", 8080, 1, "not-ready", 3),
+        endpoint("fd00::a:1", 8080, 1, "ready", 20),
+    ];
+    Service {
+        namespace: "shop".into(),
+        name: "cart".into(),
+        origin: "/etc/mesh-agent/services.d/shop.yaml:12".into(),
+        addresses: vec!["10.96.0.10".into(), "fd00::10".into()],
+        ports: vec![
+            port("http", 80, "TCP", [200, 4, 1, 2, 0, 0, 0, 0], http),
+            port("admin", 9000, "TCP", [0; 8], vec![endpoint("10.0.0.4", 9000, 1, "terminating", 0)]),
+        ],
+    }
+}
+
+pub(crate) fn dns() -> Service {
+    Service {
+        namespace: "kube-system".into(),
+        name: "dns".into(),
+        origin: "/etc/mesh-agent/services.d/dns.yaml:1".into(),
+        addresses: vec!["10.96.0.53".into()],
+        ports: vec![port("53", 53, "UDP", [12, 0, 0, 0, 0, 0, 0, 0], vec![])],
+    }
+}
+
+fn port(name: &str, port: u16, protocol: &str, counters: [u64; 8], endpoints: Vec<Endpoint>) -> ServicePort {
+    ServicePort {
+        name: name.into(),
+        port,
+        protocol: protocol.into(),
+        counters: ServiceCounters::from(counters),
+        endpoints,
+    }
+}
+
+fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u64) -> Endpoint {
+    let active = condition != "not-ready";
+    Endpoint {
+        address: address.into(),
+        port,
+        weight,
+        condition: condition.into(),
+        active,
+        index: active.then_some(1),
+        connects,
+    }
+}
+
+fn capacity(map: &str, used: u64, capacity: u64) -> CapacityUse {
+    CapacityUse { map: map.into(), used, capacity }
+}
+
+fn problem(file: &str, line: u32, field: &str, reason: &str) -> ConfigProblem {
+    ConfigProblem { file: file.into(), line, field: field.into(), reason: reason.into() }
+}

@@ -1,0 +1,217 @@
+//! Answers what the CLI asks. What the answers say comes from a [`View`].
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, Query, State, rejection::QueryRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connections, types,
+    view::{Reader, Stopped},
+};
+pub use super::{
+    socket::{BindError, bind},
+    view::View,
+};
+
+/// Request bodies are not read today; later ones are commands of a few words.
+const MAX_BODY: usize = 16 * 1024;
+/// Answers requests on `socket` until `cancel`.
+pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
+    connections::serve(socket, router(view), cancel).await;
+}
+
+fn router(view: Arc<dyn View>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/services", get(services))
+        .route("/v1/services/{namespace}/{name}", get(service))
+        .fallback(async || Failure::NoRoute)
+        .method_not_allowed_fallback(async || Failure::Method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Reader::new(view))
+}
+
+async fn status(State(reader): State<Reader>) -> Result<Json<types::Status>, Failure> {
+    Ok(Json(reader.read(View::status).await?))
+}
+
+async fn services(
+    State(reader): State<Reader>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Json<Vec<types::Service>>, Failure> {
+    let Query(filter) = filter.map_err(|rejection| Failure::Query(rejection.body_text()))?;
+    let mut services = read_services(&reader).await?;
+    services.retain(|service| filter.namespace.as_ref().is_none_or(|namespace| service.namespace == *namespace));
+    Ok(Json(services))
+}
+
+async fn service(
+    State(reader): State<Reader>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<types::Service>, Failure> {
+    let services = read_services(&reader).await?;
+    let found = services.into_iter().find(|service| service.namespace == namespace && service.name == name);
+    found.map(Json).ok_or(Failure::NoService { namespace, name })
+}
+
+async fn read_services(reader: &Reader) -> Result<Vec<types::Service>, Failure> {
+    reader.read(View::services).await?.map_err(Failure::Read)
+}
+
+/// Query of `/v1/services`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    namespace: Option<String>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no such page; there are /v1/status, /v1/services and /v1/services/NAMESPACE/NAME")]
+    NoRoute,
+    #[error("this page can only be read; use GET")]
+    Method,
+    #[error("{0}")]
+    Query(String),
+    #[error("no service {namespace}/{name}")]
+    NoService { namespace: String, name: String },
+    #[error("{0}")]
+    Read(String),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl Failure {
+    fn code(&self) -> StatusCode {
+        match self {
+            Self::NoRoute | Self::NoService { .. } => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Query(_) => StatusCode::BAD_REQUEST,
+            Self::Read(_) | Self::Stopped(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.code(), Json(types::ApiError { error: self.to_string() })).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        os::unix::net::UnixStream,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::api::{
+        client::{Client, Error},
+        connections::MAX_CONNECTIONS,
+        fixture::{Served, ailing, cart, dns, healthy, served, status},
+    };
+
+    #[tokio::test]
+    async fn every_page_is_what_the_view_says() {
+        let agent = served(healthy());
+        let client = Client::new(agent.socket.clone());
+        assert_eq!(client.status().await.unwrap(), status());
+        assert_eq!(client.services(None).await.unwrap(), [dns(), cart()]);
+        assert_eq!(client.services(Some("shop")).await.unwrap(), [cart()]);
+        assert_eq!(client.services(Some("a b&c")).await.unwrap(), []);
+        assert_eq!(client.service("shop", "cart").await.unwrap(), cart());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_service_is_named() {
+        let agent = served(healthy());
+        let error = Client::new(agent.socket.clone()).service("shop", "car/../t").await.unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+        assert_eq!(error.to_string(), "no service shop/car/../t");
+    }
+
+    #[tokio::test]
+    async fn a_failed_read_is_an_error_of_the_agent() {
+        let agent = served(ailing());
+        let error = Client::new(agent.socket.clone()).services(None).await.unwrap_err();
+        assert_eq!(error.to_string(), "the agent answered 500: map SERVICES: cannot read row 7: gone");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn wrong_requests_are_answered_in_json() {
+        let agent = served(healthy());
+        let answer = |request: &str| raw(&agent, &format!("{request} HTTP/1.1\r\nhost: a\r\n\r\n"));
+        let lost = r#"{"error":"no such page; there are /v1/status, /v1/services and /v1/services/NAMESPACE/NAME"}"#;
+        assert_eq!(answer("GET /v2/status"), ("HTTP/1.1 404 Not Found".into(), lost.into()));
+        let (code, body) = answer("DELETE /v1/services/shop/cart");
+        assert_eq!(code, "HTTP/1.1 405 Method Not Allowed");
+        assert_eq!(body, r#"{"error":"this page can only be read; use GET"}"#);
+        let (code, body) = answer("GET /v1/services?name=cart");
+        assert_eq!(code, "HTTP/1.1 400 Bad Request");
+        assert!(body.contains("unknown field `name`, expected `namespace`"), "{body}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn ten_thousand_opens_and_slow_clients_harm_nobody() {
+        let agent = served(healthy());
+        let mut held: Vec<_> = (0..MAX_CONNECTIONS).map(|_| slow(&agent)).collect();
+        for _ in 0..10_000 {
+            held.push(UnixStream::connect(&agent.socket).unwrap());
+            if held.len() > 300 {
+                held.drain(..100);
+            }
+        }
+        let start = Instant::now();
+        assert_eq!(Client::new(agent.socket.clone()).status().await.unwrap(), status());
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(held.iter_mut().filter_map(|stream| is_open(stream).then_some(())).count() <= MAX_CONNECTIONS);
+    }
+
+    #[tokio::test]
+    async fn cancel_ends_the_server_and_idle_clients() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let cancel = CancellationToken::new();
+        let server = tokio::spawn(serve(bind(&path).unwrap(), Arc::new(healthy()), cancel.clone()));
+        let _idle = UnixStream::connect(&path).unwrap();
+        Client::new(path.clone()).status().await.unwrap();
+        cancel.cancel();
+        tokio::time::timeout(Duration::from_secs(1), server).await.unwrap().unwrap();
+        let error = Client::new(path).status().await.unwrap_err();
+        assert!(matches!(error, Error::NoAgent { .. }), "{error:?}");
+    }
+
+    /// Sends a request as it stands; the first line and the body of the answer.
+    fn raw(agent: &Served, request: &str) -> (String, String) {
+        let mut stream = UnixStream::connect(&agent.socket).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().into(), body.into())
+    }
+
+    /// A client that never finishes its request.
+    fn slow(agent: &Served) -> UnixStream {
+        let mut stream = UnixStream::connect(&agent.socket).unwrap();
+        stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost:").unwrap();
+        stream
+    }
+
+    fn is_open(stream: &mut UnixStream) -> bool {
+        stream.set_nonblocking(true).unwrap();
+        matches!(stream.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+}

@@ -1,0 +1,125 @@
+//! The socket file: created, opened for its owner alone, and replaced when a dead agent left it behind.
+
+use std::{
+    fs, io,
+    os::unix::{fs::FileTypeExt, net::UnixStream},
+    path::{Path, PathBuf},
+};
+
+use nix::sys::stat::{Mode, fchmod};
+use tokio::net::{UnixListener, UnixSocket};
+
+/// Connections that wait in the kernel to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// A socket could not be opened for clients.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The directory of the socket is not there and cannot be created.
+    #[error("socket {}: cannot create its directory: {reason}", path.display())]
+    Directory {
+        /// Socket.
+        path: PathBuf,
+        /// The kernel's words.
+        reason: io::Error,
+    },
+    /// A file of another kind is in the way; it is left alone.
+    #[error("socket {}: a file that is not a socket is in the way", path.display())]
+    NotASocket {
+        /// Socket.
+        path: PathBuf,
+    },
+    /// Somebody answers there.
+    #[error("socket {}: another process answers on it; is another agent running?", path.display())]
+    InUse {
+        /// Socket.
+        path: PathBuf,
+    },
+    /// Any other system call.
+    #[error("socket {}: cannot {action}: {reason}", path.display())]
+    System {
+        /// Socket.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's words.
+        reason: io::Error,
+    },
+}
+
+/// Opens the socket at `path` for its owner alone (mode 0600), in place of one that a dead agent left behind.
+///
+/// Must be called within a tokio runtime.
+pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
+    create_directory(path)?;
+    remove_stale(path)?;
+    let system = |action| move |reason| BindError::System { path: path.to_owned(), action, reason };
+    let socket = UnixSocket::new_stream().map_err(system("create it"))?;
+    // unix_bind_bsd() gives the file the mode of the unbound socket, so nobody else can connect even for a moment.
+    // https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(io::Error::from).map_err(system("set its mode"))?;
+    socket.bind(path).map_err(system("bind it"))?;
+    socket.listen(BACKLOG).map_err(system("listen on it"))
+}
+
+fn create_directory(path: &Path) -> Result<(), BindError> {
+    let Some(directory) = path.parent() else { return Ok(()) };
+    fs::create_dir_all(directory).map_err(|reason| BindError::Directory { path: path.to_owned(), reason })
+}
+
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    let system = |action| move |reason| BindError::System { path: path.to_owned(), action, reason };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(system("look at it")(error)),
+        Ok(found) if !found.file_type().is_socket() => Err(BindError::NotASocket { path: path.to_owned() }),
+        Ok(_) if UnixStream::connect(path).is_ok() => Err(BindError::InUse { path: path.to_owned() }),
+        Ok(_) => fs::remove_file(path).map_err(system("remove the stale one")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_owner_may_open_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b/agent.sock");
+        let _listener = bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        drop(bind(&path).unwrap());
+        assert!(path.exists());
+        let _listener = bind(&path).unwrap();
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_living_agent_keeps_its_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let _listener = bind(&path).unwrap();
+        let expected = format!("socket {}: another process answers on it; is another agent running?", path.display());
+        assert_eq!(bind(&path).unwrap_err().to_string(), expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_socket_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        fs::write(&path, "precious").unwrap();
+        let expected = format!("socket {}: a file that is not a socket is in the way", path.display());
+        assert_eq!(bind(&path).unwrap_err().to_string(), expected);
+        let below = path.join("agent.sock");
+        assert!(matches!(bind(&below), Err(BindError::Directory { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

@@ -1,0 +1,185 @@
+//! `meshctl config`
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{
+    Exit, Failure,
+    render::{count, printable},
+    session::Session,
+};
+use crate::{api::types::ConfigProblem, model::Update, source};
+
+/// Configuration of services
+#[derive(clap::Subcommand)]
+#[command(after_long_help = "\
+Examples:
+  meshctl config validate ./services   check files before they are deployed")]
+pub(super) enum Verb {
+    /// Check directories of service files, without an agent
+    ///
+    /// Prints every error as FILE:LINE: FIELD: REASON, all of them at once, then what was left out on purpose, then a
+    /// summary. The exit code is 1 when there is an error. All directories of a node go into one command, because a
+    /// service may be contradicted by one in another directory.
+    #[command(after_long_help = "\
+Examples:
+  meshctl config validate /etc/mesh-agent/services.d   what this node serves
+  meshctl config validate ./base ./node-a              before it is deployed, in CI
+  meshctl config validate ./services -o json           the same for a script")]
+    Validate {
+        /// Directories of .yaml, .yml and .json files
+        #[arg(required = true, value_name = "DIR")]
+        directories: Vec<PathBuf>,
+    },
+}
+
+pub(super) fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
+    let Verb::Validate { directories } = verb;
+    let report = Report::from(&source::dir::read(&directories));
+    session.show(&report, page)?;
+    Ok(report.exit())
+}
+
+/// What a configuration holds and what is wrong with it. Stable: fields are added, never renamed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    services: usize,
+    ports: usize,
+    endpoints: usize,
+    errors: Vec<ConfigProblem>,
+    notes: Vec<ConfigProblem>,
+}
+
+impl From<&Update> for Report {
+    fn from(update: &Update) -> Self {
+        let Update { services, complete: _, errors, notes } = update;
+        let ports = || services.values().flat_map(|service| &service.ports);
+        Self {
+            services: services.len(),
+            ports: ports().count(),
+            endpoints: ports().map(|port| port.endpoints.len()).sum(),
+            errors: errors.iter().map(ConfigProblem::from).collect(),
+            notes: notes.iter().map(ConfigProblem::from).collect(),
+        }
+    }
+}
+
+impl Report {
+    fn exit(&self) -> Exit {
+        if self.errors.is_empty() { Exit::Ok } else { Exit::No }
+    }
+}
+
+fn page(report: &Report) -> String {
+    let errors = report.errors.iter().map(ToString::to_string);
+    let notes = report.notes.iter().map(|note| format!("{}:{}: note: {}", note.file, note.line, note.reason));
+    let lines = errors.chain(notes).map(|line| printable(&line)).chain([summary(report)]);
+    lines.fold(String::new(), |page, line| page + &line + "\n")
+}
+
+/// `3 services, 5 ports, 12 endpoints; 2 errors, 1 note`
+fn summary(report: &Report) -> String {
+    let Report { services, ports, endpoints, errors, notes } = report;
+    let holds = [count(*services, "service"), count(*ports, "port"), count(*endpoints, "endpoint")].join(", ");
+    format!("{holds}; {}, {}", count(errors.len(), "error"), count(notes.len(), "note"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        cli::render::json,
+        model::{
+            Addresses, Condition, ConfigError, ConfigNote, Endpoint, Origin, Protocol, Service, ServiceName,
+            ServicePort,
+        },
+    };
+
+    #[test]
+    fn a_right_configuration_is_summed_up() {
+        let name = ServiceName { namespace: "shop".into(), name: "cart".into() };
+        let update =
+            Update { services: [(name.clone(), Arc::new(cart(name)))].into(), complete: true, ..Update::default() };
+        let report = Report::from(&update);
+        assert_eq!(page(&report), "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n");
+        assert_eq!(report.exit(), Exit::Ok);
+    }
+
+    #[test]
+    fn every_error_is_printed_before_the_notes() {
+        let report = Report::from(&wrong());
+        insta::assert_snapshot!(page(&report), @r"
+        shop.yaml:3: services[0].ports[0].port: must be 1 to 65535
+        shop.yaml:1: is not YAML:\n\u{1b}[31mtab
+        shop.yaml:9: note: kind Pod is not served
+        0 services, 0 ports, 0 endpoints; 2 errors, 1 note
+        ");
+        assert_eq!(report.exit(), Exit::No);
+    }
+
+    #[test]
+    fn json_holds_the_same() {
+        insta::assert_snapshot!(json(&Report::from(&wrong())), @r#"
+        {
+          "services": 0,
+          "ports": 0,
+          "endpoints": 0,
+          "errors": [
+            {
+              "file": "shop.yaml",
+              "line": 3,
+              "field": "services[0].ports[0].port",
+              "reason": "must be 1 to 65535"
+            },
+            {
+              "file": "shop.yaml",
+              "line": 1,
+              "field": "",
+              "reason": "is not YAML:\n\u001b[31mtab"
+            }
+          ],
+          "notes": [
+            {
+              "file": "shop.yaml",
+              "line": 9,
+              "field": "",
+              "reason": "kind Pod is not served"
+            }
+          ]
+        }
+        "#);
+    }
+
+    fn wrong() -> Update {
+        let errors = vec![
+            ConfigError {
+                origin: origin(3),
+                field: "services[0].ports[0].port".into(),
+                reason: "must be 1 to 65535".into(),
+            },
+            ConfigError { origin: origin(1), field: String::new(), reason: "is not YAML:\n\x1b[31mtab".into() },
+        ];
+        let notes = vec![ConfigNote { origin: origin(9), message: "kind Pod is not served".into() }];
+        Update { errors, notes, ..Update::default() }
+    }
+
+    fn cart(name: ServiceName) -> Service {
+        let endpoint =
+            |last| Endpoint { address: [10, 0, 0, last].into(), port: 8080, weight: 1, condition: Condition::Ready };
+        let port = ServicePort {
+            name: String::new(),
+            port: 80,
+            protocol: Protocol::Tcp,
+            endpoints: vec![endpoint(1), endpoint(2)],
+        };
+        Service { name, origin: origin(1), addresses: Addresses::Auto, ports: vec![port] }
+    }
+
+    fn origin(line: u32) -> Origin {
+        Origin { file: Arc::new("shop.yaml".into()), line }
+    }
+}

@@ -1,0 +1,244 @@
+//! Forms of an answer: tables for people, JSON and YAML for scripts.
+
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use serde::Serialize;
+
+/// Spaces between columns.
+const GAP: u16 = 3;
+/// Items of a list shown in one cell.
+const SHOWN: usize = 3;
+
+/// The forms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Table,
+    /// For scripts
+    Json,
+    /// For scripts and diffs
+    Yaml,
+}
+
+/// Aligned columns below a header; one line per row, nothing else.
+pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let header = header.iter().map(|&name| name.to_owned()).collect();
+    columns([header].into_iter().chain(rows))
+}
+
+/// Aligned columns; one line per row, nothing else.
+pub(super) fn columns(rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>()));
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, GAP));
+    });
+    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+}
+
+/// Indented JSON and a newline.
+pub(super) fn json<T: Serialize>(answer: &T) -> String {
+    let mut text = serde_json::to_string_pretty(answer).expect("answers are structs with string keys");
+    text.push('\n');
+    text
+}
+
+/// A YAML document and a newline.
+pub(super) fn yaml<T: Serialize>(answer: &T) -> Result<String, serde_saphyr::ser::Error> {
+    let options = serde_saphyr::ser_options! {
+        // One line per string, for grep and diff.
+        prefer_block_scalars: false,
+    };
+    serde_saphyr::to_string_with_options(answer, options)
+}
+
+/// `a,b,c +2 more`, or `-` for none.
+pub(super) fn list<T: AsRef<str>>(items: &[T]) -> String {
+    let (shown, more) = items.split_at(items.len().min(SHOWN));
+    let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(",");
+    match (shown.as_str(), more.len()) {
+        ("", _) => "-".to_owned(),
+        (_, 0) => shown,
+        (_, more) => format!("{shown} +{more} more"),
+    }
+}
+
+/// `1 error`, `2 errors`
+pub(super) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Two units at most, as kubectl shows ages: `75s`, `5m10s`, `26h3m`, `3d2h`.
+pub(super) fn age(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{minutes}m{}s", seconds % 60),
+        7200..172_800 => format!("{hours}h{}m", minutes % 60),
+        _ => format!("{days}d{}h", hours % 24),
+    }
+}
+
+/// Text without control characters: what a file says must not move the cursor of whoever reads about it.
+pub(super) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => printable.extend(c.escape_default()),
+            false => printable.push(c),
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{
+        fixture::{ailing, cart, dns, status},
+        types::{Service, Status},
+    };
+
+    #[test]
+    fn columns_are_aligned_and_lines_end_where_the_text_ends() {
+        let rows =
+            [["shop", "cart", ""], ["kube-system", "d\x1b[2Jns\n", "x"]].map(|row| row.map(String::from).to_vec());
+        assert_eq!(
+            table(&["NAMESPACE", "NAME", "NOTE"], rows),
+            "NAMESPACE     NAME             NOTE\n\
+             shop          cart\n\
+             kube-system   d\\u{1b}[2Jns\\n   x\n"
+        );
+        assert_eq!(table(&["NAME", "NOTE"], []), "NAME   NOTE\n");
+    }
+
+    #[test]
+    fn wide_rows_are_not_wrapped() {
+        let wide = "x".repeat(500);
+        assert_eq!(columns([vec![wide.clone(), wide.clone()]]), format!("{wide}   {wide}\n"));
+    }
+
+    #[test]
+    fn yaml_and_json_say_the_same() {
+        let status = Status { applied_seconds_ago: None, ..ailing().status };
+        assert_eq!(serde_saphyr::from_str::<Status>(&yaml(&status).unwrap()).unwrap(), status);
+        assert_eq!(serde_json::from_str::<Status>(&json(&status)).unwrap(), status);
+        let services = vec![cart(), dns()];
+        assert_eq!(serde_saphyr::from_str::<Vec<Service>>(&yaml(&services).unwrap()).unwrap(), services);
+    }
+
+    #[test]
+    fn yaml_strings_stay_strings_for_every_reader() {
+        let odd = [
+            "80",
+            "yes",
+            "NO",
+            "null",
+            "~",
+            "1e3",
+            "0x1f",
+            "12:30",
+            "2001:10:20:30:40:50:1:2",
+            "a: b",
+            "- a",
+            "#",
+            "",
+            " a",
+            "fd00::1",
+            "a\nb\n",
+            "\x1b",
+            "é",
+            "{",
+            "1_000",
+            "0o7",
+            ".5",
+            "2026-11-20",
+            "on",
+            "y",
+            "=",
+        ];
+        insta::assert_snapshot!(yaml(&odd).unwrap(), @r#"
+        - "80"
+        - "yes"
+        - "NO"
+        - "null"
+        - "~"
+        - "1e3"
+        - "0x1f"
+        - "12:30"
+        - "2001:10:20:30:40:50:1:2"
+        - "a: b"
+        - "- a"
+        - '#'
+        - ""
+        - " a"
+        - fd00::1
+        - "a\nb\n"
+        - "\e"
+        - é
+        - "{"
+        - "1_000"
+        - "0o7"
+        - ".5"
+        - "2026-11-20"
+        - "on"
+        - "y"
+        - "="
+        "#);
+    }
+
+    #[test]
+    fn yaml_is_written_as_people_write_it() {
+        let mut status = status();
+        status.errors = ailing().status.errors;
+        insta::assert_snapshot!(yaml(&status).unwrap(), @r#"
+        version: "0.1.0"
+        ready: true
+        nodeName: node-a
+        pid: 4711
+        uptimeSeconds: 93784
+        cgroup: /sys/fs/cgroup
+        pinDir: /sys/fs/bpf/mesh-agent
+        revision: 7
+        appliedSecondsAgo: 75
+        applyMilliseconds: 3
+        capacity:
+        - map: SERVICES
+          used: 3
+          capacity: 65536
+        - map: BACKENDS
+          used: 6
+          capacity: 1000000
+        hooks:
+        - name: connect4
+          programId: 31
+          linkId: 8
+        sources:
+        - /etc/mesh-agent/services.d
+        errors:
+        - file: /etc/mesh-agent/services.d/shop.yaml
+          line: 12
+          field: services[0].ports[0].port
+          reason: must be 1 to 65535, is 0
+        - file: /etc/mesh-agent/services.d/web.yaml
+          line: 1
+          field: ""
+          reason: "is not YAML: found a tab at column 3"
+        notes: []
+        problems: []
+        "#);
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        assert_eq!(list::<&str>(&[]), "-");
+        assert_eq!(list(&["a", "b", "c"]), "a,b,c");
+        assert_eq!(list(&["a", "b", "c", "d", "e"]), "a,b,c +2 more");
+    }
+
+    #[test]
+    fn ages_have_two_units() {
+        let ages = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(age);
+        assert_eq!(ages, ["0s", "119s", "2m0s", "119m59s", "2h0m", "47h59m", "2d0h"]);
+    }
+}

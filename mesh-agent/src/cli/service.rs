@@ -1,0 +1,180 @@
+//! `meshctl service`
+
+use std::fmt::Write as _;
+
+use super::{
+    Exit, Failure,
+    name::NameArg,
+    render::{self, columns, printable, table},
+    session::Session,
+    watch::Watch,
+};
+use crate::api::types::{Endpoint, Service, ServicePort};
+
+/// Services of this node
+#[derive(clap::Subcommand)]
+#[command(after_long_help = "\
+Examples:
+  meshctl service list                 all services
+  meshctl service get shop/cart        one of them, with its endpoints")]
+pub(super) enum Verb {
+    /// List services
+    ///
+    /// ENDPOINTS counts ready and all endpoints of each port, in the order of PORT(S). CONNECTS counts connects that
+    /// the kernel answered with an endpoint since the service exists.
+    #[command(after_long_help = "\
+Examples:
+  meshctl service list                 all services
+  meshctl service list -n shop         those of one namespace
+  meshctl service list -w 2s           again every two seconds
+  meshctl service list -o json | jq -r '.[] | select(.ports[].endpoints == []) | .name'
+                                       services without endpoints")]
+    List {
+        #[command(flatten)]
+        watch: Watch,
+    },
+    /// Show one service with its endpoints
+    ///
+    /// An endpoint is `active` while new connections are sent to it; otherwise its condition says why not. The exit
+    /// code is 1 when there is no such service.
+    #[command(after_long_help = "\
+Examples:
+  meshctl service get shop/cart        by its full name
+  meshctl service get cart -n shop     the same
+  meshctl service get shop/cart -o yaml")]
+    Get {
+        /// NAME or NAMESPACE/NAME
+        name: NameArg,
+    },
+}
+
+pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
+    match verb {
+        Verb::List { watch } => {
+            let mut rounds = watch.rounds();
+            while rounds.next().await {
+                let services = session.services(None).await?;
+                session.show(&services, |services| list(services))?;
+            }
+        }
+        Verb::Get { name } => {
+            let service = session.service(&name).await?;
+            session.show(&service, page)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(services: &[Service]) -> String {
+    table(&["NAMESPACE", "NAME", "ADDRESS", "PORT(S)", "ENDPOINTS", "CONNECTS"], services.iter().map(row))
+}
+
+fn row(service: &Service) -> Vec<String> {
+    let Service { namespace, name, origin: _, addresses, ports } = service;
+    let each = |show: fn(&ServicePort) -> String| render::list(&ports.iter().map(show).collect::<Vec<_>>());
+    vec![
+        namespace.clone(),
+        name.clone(),
+        render::list(addresses),
+        each(|port| format!("{}/{}", port.port, port.protocol)),
+        each(readiness),
+        ports.iter().map(|port| port.counters.connects).sum::<u64>().to_string(),
+    ]
+}
+
+/// `ready/total`
+fn readiness(port: &ServicePort) -> String {
+    let ready = port.endpoints.iter().filter(|endpoint| endpoint.condition == "ready").count();
+    format!("{ready}/{}", port.endpoints.len())
+}
+
+fn page(service: &Service) -> String {
+    let Service { namespace, name, origin, addresses, ports } = service;
+    let facts = [
+        ("Service", format!("{namespace}/{name}")),
+        ("Address", if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") }),
+        ("Origin", origin.clone()),
+    ];
+    let facts = columns(facts.map(|(name, value)| vec![format!("{name}:"), value]));
+    ports.iter().fold(facts, |page, port| page + "\n" + &section(port))
+}
+
+/// A port and its endpoints, in the layout of `cilium-dbg service list`.
+fn section(port: &ServicePort) -> String {
+    let title = format!("Port {}: {}\n", printable(&port.label()), counters(port));
+    if port.endpoints.is_empty() {
+        return title + "  no endpoints: connects are refused\n";
+    }
+    let rows = port.endpoints.iter().enumerate().map(|(place, endpoint)| line(place + 1, port, endpoint));
+    columns(rows).lines().fold(title, |text, line| text + "  " + line + "\n")
+}
+
+fn counters(port: &ServicePort) -> String {
+    let mut text = format!("{} connects", port.counters.connects);
+    for (number, what) in [(port.counters.refused(), "refused"), (port.counters.unrecorded, "unrecorded")] {
+        if number > 0 {
+            write!(text, ", {number} {what}").expect("a string takes all that is written");
+        }
+    }
+    text
+}
+
+fn line(number: usize, port: &ServicePort, endpoint: &Endpoint) -> Vec<String> {
+    let address = endpoint.socket_address();
+    let state = state(endpoint);
+    vec![
+        format!("{number} => {address}/{} ({state})", port.protocol),
+        format!("weight {}", endpoint.weight),
+        format!("{} connects", endpoint.connects),
+    ]
+}
+
+fn state(endpoint: &Endpoint) -> String {
+    match (endpoint.active, endpoint.condition.as_str()) {
+        (true, "ready") => "active".to_owned(),
+        (true, condition) => format!("active, {condition}"),
+        (false, "ready") => "inactive".to_owned(),
+        (false, condition) => condition.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fixture::{cart, dns};
+
+    #[test]
+    fn the_list_shows_ready_endpoints_by_port() {
+        insta::assert_snapshot!(list(&[dns(), cart()]), @"
+        NAMESPACE     NAME   ADDRESS               PORT(S)           ENDPOINTS   CONNECTS
+        kube-system   dns    10.96.0.53            53/UDP            0/0         12
+        shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,0/1     200
+        ");
+    }
+
+    #[test]
+    fn a_service_is_shown_with_its_endpoints() {
+        insta::assert_snapshot!(page(&cart()), @"
+        Service:   shop/cart
+        Address:   10.96.0.10, fd00::10
+        Origin:    /etc/mesh-agent/services.d/shop.yaml:12
+
+        Port http:80/TCP: 200 connects, 5 refused, 2 unrecorded
+          1 => 10.0.0.1:8080/TCP (active)      weight 1   60 connects
+          2 => 10.0.0.2:8080/TCP (active)      weight 2   117 connects
+          3 => 10.0.0.3:8080/TCP (not-ready)   weight 1   3 connects
+          4 => [fd00::a:1]:8080/TCP (active)   weight 1   20 connects
+
+        Port admin:9000/TCP: 0 connects
+          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connects
+        ");
+        insta::assert_snapshot!(page(&dns()), @"
+        Service:   kube-system/dns
+        Address:   10.96.0.53
+        Origin:    /etc/mesh-agent/services.d/dns.yaml:1
+
+        Port 53/UDP: 12 connects
+          no endpoints: connects are refused
+        ");
+    }
+}

@@ -1,0 +1,96 @@
+//! One run of a command: whom it asks, and where and in which form it answers.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{
+    Failure,
+    name::{self, NameArg},
+    render::{self, Format},
+};
+use crate::{
+    api::{client::Client, types::Service},
+    model::ServiceName,
+};
+
+/// Where answers go.
+pub struct Streams<'a> {
+    /// The answer.
+    pub out: &'a mut dyn Write,
+    /// Everything that is not the answer.
+    pub err: &'a mut dyn Write,
+    /// How one answer follows another.
+    pub refresh: Refresh,
+}
+
+/// How one answer follows another on `-w`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refresh {
+    /// In its place; for terminals.
+    Replace,
+    /// Below it; for everything else.
+    Append,
+}
+
+/// A command being run.
+pub(super) struct Session<'a> {
+    pub(super) client: Client,
+    pub(super) namespace: Option<String>,
+    format: Format,
+    out: &'a mut dyn Write,
+    refresh: Refresh,
+    shown: u64,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(client: Client, namespace: Option<String>, format: Format, streams: &'a mut Streams<'_>) -> Self {
+        Self { client, namespace, format, out: streams.out, refresh: streams.refresh, shown: 0 }
+    }
+
+    /// The named service, or all of the namespace, or all.
+    pub(super) async fn services(&self, name: Option<&NameArg>) -> Result<Vec<Service>, Failure> {
+        match name {
+            Some(name) => Ok(vec![self.service(name).await?]),
+            None => Ok(self.client.services(self.namespace.as_deref()).await?),
+        }
+    }
+
+    /// The named service.
+    pub(super) async fn service(&self, name: &NameArg) -> Result<Service, Failure> {
+        let ServiceName { namespace, name } = self.resolve(name)?;
+        Ok(self.client.service(&namespace, &name).await?)
+    }
+
+    fn resolve(&self, name: &NameArg) -> Result<ServiceName, name::Error> {
+        name.within(self.namespace.as_deref())
+    }
+
+    /// Writes one answer in the form that was asked for; `text` makes the one for people.
+    pub(super) fn show<T: Serialize>(&mut self, answer: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        let body = match self.format {
+            Format::Table => text(answer),
+            Format::Json => render::json(answer),
+            Format::Yaml => render::yaml(answer)?,
+        };
+        let separator = self.separator();
+        self.shown += 1;
+        Ok(self.write(&[separator, &body])?)
+    }
+
+    /// Writes text that has only one form.
+    pub(super) fn write(&mut self, parts: &[&str]) -> io::Result<()> {
+        parts.iter().try_for_each(|part| self.out.write_all(part.as_bytes()))?;
+        self.out.flush()
+    }
+
+    fn separator(&self) -> &'static str {
+        match (self.shown, self.format, self.refresh) {
+            (0, _, _) | (_, Format::Json, _) => "",
+            (_, Format::Yaml, _) => "---\n",
+            (_, Format::Table, Refresh::Append) => "\n",
+            // Cursor to the top left, then erase the screen.
+            (_, Format::Table, Refresh::Replace) => "\x1b[H\x1b[2J",
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `meshctl stats`
+
+use std::{collections::HashMap, time::Duration};
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{Exit, Failure, name::NameArg, render::table, session::Session, watch::Watch};
+use crate::api::types::{Service, ServiceCounters};
+
+/// Show what the kernel counted, per service port
+///
+/// CONNECTS were answered with a backend, REFUSED were not because none was usable, UNRECORDED were answered but
+/// getpeername() shows the backend instead of the service. CONN/S is the rate since the screen before, so it needs -w.
+/// All numbers only grow; they survive restarts of the agent.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  meshctl stats                        totals of all services
+  meshctl stats shop/cart -w           one service, every second
+  meshctl stats -n shop -w 10s         a namespace, every ten seconds
+  meshctl stats -o json | jq '.[] | select(.refusedNoBackend > 0)'
+                                       services that refused connections")]
+pub(super) struct Args {
+    /// NAME or NAMESPACE/NAME
+    service: Option<NameArg>,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, Failure> {
+    let mut rounds = args.watch.rounds();
+    let mut before: Option<Reading> = None;
+    while rounds.next().await {
+        let services = session.services(args.service.as_ref()).await?;
+        let now = Reading::new(&services, Instant::now());
+        session.show(&stats(&services, before.as_ref(), &now), |stats| list(stats))?;
+        before = Some(now);
+    }
+    Ok(Exit::Ok)
+}
+
+/// Connects of every service port at one moment.
+struct Reading {
+    connects: HashMap<Key, u64>,
+    at: Instant,
+}
+
+/// Namespace, service and port name.
+type Key = (String, String, String);
+
+impl Reading {
+    fn new(services: &[Service], at: Instant) -> Self {
+        let ports = services
+            .iter()
+            .flat_map(|service| service.ports.iter().map(|port| (key(service, &port.name), port.counters.connects)));
+        Self { connects: ports.collect(), at }
+    }
+
+    /// Connects per second between two readings; nothing for a port that is new, or was counted anew.
+    fn rate_since(&self, before: &Self, key: &Key) -> Option<f64> {
+        let more = self.connects.get(key)?.checked_sub(*before.connects.get(key)?)?;
+        let elapsed = self.at.saturating_duration_since(before.at);
+        (elapsed > Duration::ZERO).then(|| (more as f64 * 10.0 / elapsed.as_secs_f64()).round() / 10.0)
+    }
+}
+
+fn key(service: &Service, port: &str) -> Key {
+    (service.namespace.clone(), service.name.clone(), port.to_owned())
+}
+
+/// Counters of one service port. Stable: fields are added, never renamed.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats<'a> {
+    namespace: &'a str,
+    service: &'a str,
+    /// Port name, or its number where it has none.
+    port: &'a str,
+    port_number: u16,
+    protocol: &'a str,
+    #[serde(flatten)]
+    counters: ServiceCounters,
+    /// Absent on the first reading.
+    connects_per_second: Option<f64>,
+    #[serde(skip)]
+    label: String,
+}
+
+fn stats<'a>(services: &'a [Service], before: Option<&Reading>, now: &Reading) -> Vec<Stats<'a>> {
+    let ports = services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+    let stats = ports.map(|(service, port)| Stats {
+        namespace: &service.namespace,
+        service: &service.name,
+        port: &port.name,
+        port_number: port.port,
+        protocol: &port.protocol,
+        counters: port.counters,
+        connects_per_second: before.and_then(|before| now.rate_since(before, &key(service, &port.name))),
+        label: port.label(),
+    });
+    stats.collect()
+}
+
+fn list(stats: &[Stats<'_>]) -> String {
+    table(&["NAMESPACE", "SERVICE", "PORT", "CONNECTS", "CONN/S", "REFUSED", "UNRECORDED"], stats.iter().map(row))
+}
+
+fn row(stats: &Stats<'_>) -> Vec<String> {
+    vec![
+        stats.namespace.to_owned(),
+        stats.service.to_owned(),
+        stats.label.clone(),
+        stats.counters.connects.to_string(),
+        stats.connects_per_second.map_or("-".to_owned(), |rate| format!("{rate:.1}")),
+        stats.counters.refused().to_string(),
+        stats.counters.unrecorded.to_string(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::fixture::{cart, dns},
+        cli::render::{json, yaml},
+    };
+
+    #[test]
+    fn the_first_reading_has_totals_only() {
+        let services = [dns(), cart()];
+        let now = Reading::new(&services, Instant::now());
+        insta::assert_snapshot!(list(&stats(&services, None, &now)), @"
+        NAMESPACE     SERVICE   PORT             CONNECTS   CONN/S   REFUSED   UNRECORDED
+        kube-system   dns       53/UDP           12         -        0         0
+        shop          cart      http:80/TCP      200        -        5         2
+        shop          cart      admin:9000/TCP   0          -        0         0
+        ");
+    }
+
+    #[test]
+    fn later_readings_have_rates_where_both_know_the_port() {
+        let start = Instant::now();
+        let mut earlier = [cart()];
+        earlier[0].ports[0].counters.connects -= 25;
+        earlier[0].ports[1].counters.connects += 5;
+        let before = Reading::new(&earlier, start);
+        let services = [dns(), cart()];
+        let now = Reading::new(&services, start + Duration::from_secs(2));
+        insta::assert_snapshot!(list(&stats(&services, Some(&before), &now)), @"
+        NAMESPACE     SERVICE   PORT             CONNECTS   CONN/S   REFUSED   UNRECORDED
+        kube-system   dns       53/UDP           12         -        0         0
+        shop          cart      http:80/TCP      200        12.5     5         2
+        shop          cart      admin:9000/TCP   0          -        0         0
+        ");
+    }
+
+    #[test]
+    fn scripts_see_every_counter() {
+        let services = [cart()];
+        let now = Reading::new(&services, Instant::now());
+        let stats = stats(&services, None, &now);
+        insta::assert_snapshot!(json(&&stats[..1]), @r#"
+        [
+          {
+            "namespace": "shop",
+            "service": "cart",
+            "port": "http",
+            "portNumber": 80,
+            "protocol": "TCP",
+            "connects": 200,
+            "refusedNoBackend": 4,
+            "refusedBroken": 1,
+            "unrecorded": 2,
+            "connectsPerSecond": null
+          }
+        ]
+        "#);
+        insta::assert_snapshot!(yaml(&&stats[..1]).unwrap(), @"
+        - namespace: shop
+          service: cart
+          port: http
+          portNumber: 80
+          protocol: TCP
+          connects: 200
+          refusedNoBackend: 4
+          refusedBroken: 1
+          unrecorded: 2
+          connectsPerSecond: null
+        ");
+    }
+}

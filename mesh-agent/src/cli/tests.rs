@@ -1,0 +1,174 @@
+//! Whole command lines, against a served agent.
+
+use super::*;
+use crate::api::fixture::{Served, ailing, cart, healthy, served};
+
+#[tokio::test]
+async fn services_are_listed_and_shown() {
+    let agent = served(healthy());
+    let all = ask(&agent, "service list").await;
+    assert_eq!(all.lines().collect::<Vec<_>>().len(), 3, "{all}");
+    insta::assert_snapshot!(ask(&agent, "service list -n shop").await, @"
+    NAMESPACE   NAME   ADDRESS               PORT(S)           ENDPOINTS   CONNECTS
+    shop        cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,0/1     200
+    ");
+    let json = serde_json::from_str::<crate::api::types::Service>(&ask(&agent, "service get shop/cart -o json").await);
+    assert_eq!(json.unwrap(), cart());
+    assert_eq!(ask(&agent, "service get cart -n shop").await, ask(&agent, "-n shop service get shop/cart").await);
+}
+
+#[tokio::test]
+async fn backends_and_stats_can_be_of_one_service() {
+    let agent = served(healthy());
+    insta::assert_snapshot!(ask(&agent, "stats kube-system/dns").await, @"
+    NAMESPACE     SERVICE   PORT     CONNECTS   CONN/S   REFUSED   UNRECORDED
+    kube-system   dns       53/UDP   12         -        0         0
+    ");
+    assert_eq!(ask(&agent, "backend list kube-system/dns -o yaml").await, "[]\n");
+}
+
+#[tokio::test]
+async fn a_healthy_status_is_a_yes_and_an_ailing_one_a_no() {
+    let well = run_in_process(&served(healthy()), "status -o json").await;
+    assert_eq!((well.0, well.2.as_str()), (Exit::Ok, ""));
+    let ill = run_in_process(&served(ailing()), "status").await;
+    assert_eq!((ill.0, ill.2.as_str()), (Exit::No, ""));
+    assert!(ill.1.starts_with("Ready:      no: 2 errors, 1 problem\n"), "{}", ill.1);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_no() {
+    let agent = served(healthy());
+    let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
+    assert_eq!(run_in_process(&agent, "service get cart").await, no("no service default/cart"));
+    assert_eq!(run_in_process(&agent, "stats shop/card -w").await, no("no service shop/card"));
+    let unread = no("the agent answered 500: map SERVICES: cannot read row 7: gone");
+    assert_eq!(run_in_process(&served(ailing()), "service list").await, unread);
+}
+
+#[tokio::test]
+async fn without_an_agent_it_says_how_to_start_one() {
+    let (exit, out, err) = capture(&["meshctl", "--socket", "/nonexistent/agent.sock", "status"]).await;
+    let expected = "meshctl: no agent answers on /nonexistent/agent.sock: is it running? start it with `mesh-agent run`, \
+                    or name another socket with --socket\n";
+    assert_eq!((exit, out.as_str(), err.as_str()), (Exit::No, "", expected));
+}
+
+#[tokio::test]
+async fn wrong_usage_is_told_apart() {
+    let agent = served(healthy());
+    for line in
+        ["", "serve", "service get", "service get a/b/c", "stats -w cart", "service list -o xml", "config validate"]
+    {
+        let (exit, out, err) = run_in_process(&agent, line).await;
+        assert_eq!((exit, out.as_str()), (Exit::Usage, ""), "{line}: {err}");
+    }
+    let (exit, _, err) = run_in_process(&agent, "service get shop/cart -n web").await;
+    let expected = "meshctl: service shop/cart is not in namespace web; leave out -n web\n";
+    assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
+}
+
+#[tokio::test]
+async fn every_command_teaches_by_example() {
+    for command in [
+        "",
+        "status",
+        "service",
+        "service list",
+        "service get",
+        "backend",
+        "backend list",
+        "stats",
+        "config",
+        "config validate",
+        "completion",
+    ] {
+        let (exit, help, err) = capture(&arguments(&format!("{command} --help"))).await;
+        assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{command}");
+        assert!(help.contains("Examples:\n  "), "{command}: {help}");
+        let widest = help.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{command}: {help}");
+    }
+}
+
+#[tokio::test]
+async fn every_shell_is_completed() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (exit, script, err) = capture(&["meshctl", "completion", shell]).await;
+        assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{shell}");
+        assert!(script.contains("meshctl") && script.contains("validate"), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_enough_ends_a_watch_quietly() {
+    let agent = served(healthy());
+    let mut reader = Reader { text: Vec::new(), flushes: 3 };
+    let mut err = Vec::new();
+    let socket = agent.socket.display().to_string();
+    let arguments = ["meshctl", "--socket", &socket, "stats", "kube-system/dns", "-w", "100ms"];
+    let exit = run(arguments, Streams { out: &mut reader, err: &mut err, refresh: Refresh::Append }).await;
+    assert_eq!((exit, String::from_utf8(err).unwrap().as_str()), (Exit::Ok, ""));
+    insta::assert_snapshot!(String::from_utf8(reader.text).unwrap(), @"
+    NAMESPACE     SERVICE   PORT     CONNECTS   CONN/S   REFUSED   UNRECORDED
+    kube-system   dns       53/UDP   12         -        0         0
+
+    NAMESPACE     SERVICE   PORT     CONNECTS   CONN/S   REFUSED   UNRECORDED
+    kube-system   dns       53/UDP   12         0.0      0         0
+
+    NAMESPACE     SERVICE   PORT     CONNECTS   CONN/S   REFUSED   UNRECORDED
+    kube-system   dns       53/UDP   12         0.0      0         0
+    ");
+}
+
+#[tokio::test]
+async fn a_terminal_is_cleared_between_answers() {
+    let agent = served(healthy());
+    let mut reader = Reader { text: Vec::new(), flushes: 2 };
+    let socket = agent.socket.display().to_string();
+    let arguments = ["meshctl", "--socket", &socket, "-n", "none", "service", "list", "-w", "100ms"];
+    run(arguments, Streams { out: &mut reader, err: &mut io::sink(), refresh: Refresh::Replace }).await;
+    let header = "NAMESPACE   NAME   ADDRESS   PORT(S)   ENDPOINTS   CONNECTS\n";
+    assert_eq!(String::from_utf8(reader.text).unwrap(), format!("{header}\x1b[H\x1b[2J{header}"));
+}
+
+/// Takes some answers, then is gone.
+struct Reader {
+    text: Vec<u8>,
+    flushes: usize,
+}
+
+impl Write for Reader {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if self.flushes == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { self.text.write(part) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.flushes = self.flushes.saturating_sub(1);
+        Ok(())
+    }
+}
+
+/// The answer of a command that has one.
+async fn ask(agent: &Served, line: &str) -> String {
+    let (exit, out, err) = run_in_process(agent, line).await;
+    assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{line}");
+    out
+}
+
+async fn run_in_process(agent: &Served, line: &str) -> (Exit, String, String) {
+    let socket = agent.socket.display().to_string();
+    let mut arguments = arguments(line);
+    arguments.splice(1..1, ["--socket", &socket]);
+    capture(&arguments).await
+}
+
+fn arguments(line: &str) -> Vec<&str> {
+    ["meshctl"].into_iter().chain(line.split_whitespace()).collect()
+}
+
+async fn capture(arguments: &[&str]) -> (Exit, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = run(arguments, Streams { out: &mut out, err: &mut err, refresh: Refresh::Append }).await;
+    (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}

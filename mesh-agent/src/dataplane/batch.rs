@@ -1,0 +1,135 @@
+//! Pinned maps with typed rows, read and written in batches.
+
+use std::{io, marker::PhantomData, os::fd::OwnedFd, path::Path};
+
+use bytemuck::Pod;
+use mesh_common::abi::ServiceCounters;
+
+use super::{Error, sys};
+
+/// Rows per system call: large enough that the call does not count, small enough to stay in the cache.
+const BATCH: usize = 4096;
+
+/// A map whose keys and values have the size of `K` and `V`; [`layout`](super::layout) has checked that.
+pub(super) struct Map<K, V> {
+    name: &'static str,
+    fd: OwnedFd,
+    rows: PhantomData<fn(K) -> V>,
+}
+
+impl<K: Pod, V: Pod> Map<K, V> {
+    /// Opens the pin `directory/name`.
+    pub(super) fn open(directory: &Path, name: &'static str) -> Result<Self, Error> {
+        let path = directory.join(name);
+        let fd = sys::obj_get(&path).map_err(|source| Error {
+            map: name,
+            action: format!("open {}", path.display()),
+            source,
+        })?;
+        Ok(Self { name, fd, rows: PhantomData })
+    }
+
+    /// Writes rows in order; on an error says how many were written before it.
+    pub(super) fn update(&self, rows: &[(K, V)]) -> Result<(), (usize, Error)> {
+        for (number, batch) in rows.chunks(BATCH).enumerate() {
+            let (keys, values): (Vec<K>, Vec<V>) = batch.iter().copied().unzip();
+            sys::update_batch(&self.fd, &keys, &values).map_err(|(done, source)| {
+                (number * BATCH + done, self.error(&format!("write {} rows", rows.len()), source))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a row; one that is not there is deleted already.
+    pub(super) fn delete(&self, key: &K) -> Result<(), Error> {
+        match sys::delete(&self.fd, key) {
+            Err(source) if source.raw_os_error() != Some(libc::ENOENT) => Err(self.error("delete a row", source)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All rows, in the map's own order. Rows written or deleted meanwhile may be missed or seen twice.
+    pub(super) fn scan(&self) -> Result<Vec<(K, V)>, Error> {
+        let mut rows = Vec::new();
+        self.read(sys::Cursor::default(), usize::MAX, BATCH, |key, value| rows.push((*key, *value)))?;
+        Ok(rows)
+    }
+
+    /// Calls `each` for up to `limit` rows from `cursor` on, `batch` at a time.
+    fn read(&self, cursor: sys::Cursor, limit: usize, batch: usize, mut each: impl FnMut(&K, &V)) -> Result<(), Error> {
+        let mut cursor = cursor;
+        let mut left = limit;
+        while left > 0 {
+            let count = left.min(batch);
+            let (mut keys, mut values) = (vec![K::zeroed(); count], vec![V::zeroed(); count]);
+            let (read, end) = sys::lookup_batch(&self.fd, &mut cursor, &mut keys, &mut values)
+                .map_err(|source| self.error("read rows", source))?;
+            keys.iter().zip(&values).take(read).for_each(|(key, value)| each(key, value));
+            left -= read;
+            if end || read == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn error(&self, action: &str, source: io::Error) -> Error {
+        Error { map: self.name, action: action.to_owned(), source }
+    }
+}
+
+impl<V: Pod> Map<u32, V> {
+    /// Rows `start..start + count` of an array.
+    pub(super) fn range(&self, start: u32, count: usize) -> Result<Vec<(u32, V)>, Error> {
+        let mut rows = Vec::with_capacity(count);
+        self.read(sys::Cursor::at(start), count, BATCH, |&index, &value| rows.push((index, value)))?;
+        Ok(rows)
+    }
+}
+
+/// A per-CPU array of counters.
+pub(super) struct CounterMap {
+    map: Map<u32, ServiceCounters>,
+    cpus: usize,
+}
+
+impl CounterMap {
+    /// Opens the pin `directory/name`.
+    pub(super) fn open(directory: &Path, name: &'static str) -> Result<Self, Error> {
+        let map = Map::open(directory, name)?;
+        let cpus = aya::util::nr_cpus().map_err(|(_, source)| map.error("count the CPUs", source))?;
+        Ok(Self { map, cpus })
+    }
+
+    /// Rows `start..start + count`, each summed over all CPUs.
+    pub(super) fn range(&self, start: u32, count: usize) -> Result<Vec<ServiceCounters>, Error> {
+        let mut cursor = sys::Cursor::at(start);
+        let mut rows = Vec::with_capacity(count);
+        while rows.len() < count {
+            let batch = (count - rows.len()).min(BATCH / self.cpus + 1);
+            let (mut keys, mut values) = (vec![0_u32; batch], vec![ServiceCounters::default(); batch * self.cpus]);
+            let (read, end) = sys::lookup_batch(&self.map.fd, &mut cursor, &mut keys, &mut values)
+                .map_err(|source| self.map.error("read rows", source))?;
+            rows.extend(values.chunks(self.cpus).take(read).map(sum));
+            if end || read == 0 {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Sets rows to zero on every CPU.
+    pub(super) fn clear(&self, rows: &[u32]) -> Result<(), (usize, Error)> {
+        let zeros = vec![ServiceCounters::default(); rows.len() * self.cpus];
+        sys::update_batch(&self.map.fd, rows, &zeros)
+            .map_err(|(done, source)| (done, self.map.error("clear counters", source)))
+    }
+}
+
+fn sum(cpus: &[ServiceCounters]) -> ServiceCounters {
+    let mut total = ServiceCounters::default();
+    for counters in cpus {
+        total.iter_mut().zip(counters).for_each(|(total, counter)| *total += counter);
+    }
+    total
+}

@@ -1,0 +1,244 @@
+//! The real maps and programs. Only this directory names aya.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use aya::{Ebpf, EbpfLoader, programs::CgroupSockAddr};
+use mesh_common::abi::{BackendLoad, BackendRow, FrontendKey, NameRow, ServiceRow, Slot, backend_state, maps};
+
+use super::{
+    ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
+    batch::{CounterMap, Map},
+    layout::{directory_name, layout},
+    pin::{Attached, Cgroup, PinDir},
+};
+use crate::desired::{Tables, plan::Op};
+
+/// The object with all programs and maps, built from `mesh-ebpf` by this crate's build script.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
+
+/// Hooks in the order in which their programs are replaced: those that read socket records before those that write
+/// them, because eight replacements are not one step and new readers understand old records.
+const HOOKS: [&str; 4] = ["getpeername4", "getpeername6", "connect4", "connect6"];
+
+/// Maps that are filled, and programs that can be attached to decide from them.
+pub struct Kernel {
+    pins: PinDir,
+    programs: Ebpf,
+    maps: Arc<Maps>,
+    capacity: Capacity,
+}
+
+struct Maps {
+    services: Map<FrontendKey, ServiceRow>,
+    slots: Map<u32, Slot>,
+    backends: Map<u32, BackendRow>,
+    names: Map<u32, NameRow>,
+    load: Map<u32, BackendLoad>,
+    counters: CounterMap,
+}
+
+impl Kernel {
+    /// Locks the pin directory, opens or makes the maps, and has the verifier check the programs. Nothing is attached.
+    pub fn open(pin_dir: &Path, capacity: Capacity) -> anyhow::Result<Self> {
+        let pins = PinDir::lock(pin_dir)?;
+        let directory = pins.maps(&directory_name(capacity))?;
+        let mut loader = EbpfLoader::new();
+        for map in &layout(capacity) {
+            let path = directory.join(map.name);
+            map.check(&path)?;
+            loader.map_pin_path(map.name, path);
+            if map.rows > 0 {
+                loader.map_max_entries(map.name, map.rows);
+            }
+        }
+        let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
+        for hook in HOOKS {
+            program(&mut programs, hook)
+                .load()
+                .with_context(|| format!("the kernel does not accept program {hook}"))?;
+        }
+        Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity })
+    }
+
+    /// Attaches every program, or puts it into the link that an earlier agent left.
+    pub fn attach(&mut self, cgroup: &Cgroup) -> anyhow::Result<Vec<(&'static str, Attached)>> {
+        let mut attached = Vec::new();
+        for hook in HOOKS {
+            attached.push((hook, self.pins.attach(hook, program(&mut self.programs, hook), cgroup)?));
+        }
+        self.pins.remove_other_maps(&directory_name(self.capacity))?;
+        Ok(attached)
+    }
+
+    /// Reads the counters of these maps, beside whatever the data plane does.
+    pub fn meter(&self) -> SharedMeter {
+        Arc::clone(&self.maps) as SharedMeter
+    }
+}
+
+fn program<'a>(programs: &'a mut Ebpf, hook: &str) -> &'a mut CgroupSockAddr {
+    programs
+        .program_mut(hook)
+        .and_then(|program| program.try_into().ok())
+        .expect("the object is built from this workspace and holds every hook")
+}
+
+impl Maps {
+    fn open(directory: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            services: Map::open(directory, maps::SERVICES)?,
+            slots: Map::open(directory, maps::SLOTS)?,
+            backends: Map::open(directory, maps::BACKENDS)?,
+            names: Map::open(directory, maps::NAMES)?,
+            load: Map::open(directory, maps::LOAD)?,
+            counters: CounterMap::open(directory, maps::COUNTERS)?,
+        })
+    }
+
+    /// Carries out operations of one kind; on an error says how many were done before it.
+    fn apply_run(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
+        match &ops[0] {
+            Op::TakeId { .. } => self.take_ids(ops),
+            Op::TakeBackend(..) => self.take_backends(ops),
+            Op::PutBackend(..) => self.backends.update(&backend_rows(ops)),
+            Op::PutSlot(..) => self.slots.update(&slot_rows(ops)),
+            Op::PutService(..) => self.services.update(&service_rows(ops)),
+            Op::DeleteService(_) | Op::FreeId(_) => self.delete_each(ops),
+            // Nothing points at a free slot; what it holds does not matter.
+            Op::FreeSlot(_) => Ok(()),
+            Op::FreeBackend(_) => self.backends.update(&free_rows(ops)),
+        }
+    }
+
+    /// Clears the counters before the names, so that a failure in between is made good by the next attempt.
+    fn take_ids(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
+        let rows: Vec<(u32, NameRow)> = ops
+            .iter()
+            .filter_map(|op| match op {
+                Op::TakeId { id, name } => Some((*id, name_row(name))),
+                _ => None,
+            })
+            .collect();
+        let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
+        self.counters.clear(&ids).map_err(|(_, error)| (0, error))?;
+        self.names.update(&rows)
+    }
+
+    fn take_backends(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
+        let rows = backend_rows(ops);
+        let zeros: Vec<(u32, BackendLoad)> = rows.iter().map(|(index, _)| (*index, BackendLoad::default())).collect();
+        self.load.update(&zeros).map_err(|(_, error)| (0, error))?;
+        self.backends.update(&rows)
+    }
+
+    fn delete_each(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
+        for (done, op) in ops.iter().enumerate() {
+            let deleted = match op {
+                Op::DeleteService(key) => self.services.delete(key),
+                Op::FreeId(id) => self.names.delete(id),
+                _ => Ok(()),
+            };
+            deleted.map_err(|error| (done, error))?;
+        }
+        Ok(())
+    }
+
+    fn dump(&self) -> Result<Tables, Error> {
+        let services = self.services.scan()?;
+        let mut tables = Tables::default();
+        for (_, row) in &services {
+            if !tables.slots.contains_key(&row.slot_base) {
+                tables.slots.extend(self.slots.range(row.slot_base, row.slot_count as usize)?);
+            }
+        }
+        tables.services = services.into_iter().collect();
+        tables.backends =
+            self.backends.scan()?.into_iter().filter(|(_, row)| row.state != backend_state::FREE).collect();
+        tables.names = self.names.scan()?.into_iter().map(|(id, name)| (id, name_text(&name))).collect();
+        Ok(tables)
+    }
+}
+
+fn backend_rows(ops: &[Op]) -> Vec<(u32, BackendRow)> {
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::TakeBackend(index, row) | Op::PutBackend(index, row) => Some((*index, *row)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn slot_rows(ops: &[Op]) -> Vec<(u32, Slot)> {
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::PutSlot(index, slot) => Some((*index, *slot)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn service_rows(ops: &[Op]) -> Vec<(FrontendKey, ServiceRow)> {
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::PutService(key, row) => Some((*key, *row)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn free_rows(ops: &[Op]) -> Vec<(u32, BackendRow)> {
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::FreeBackend(index) => Some((*index, bytemuck::Zeroable::zeroed())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn name_row(name: &str) -> NameRow {
+    let mut row = [0; size_of::<NameRow>()];
+    row[..name.len()].copy_from_slice(name.as_bytes());
+    row
+}
+
+fn name_text(row: &NameRow) -> String {
+    let end = row.iter().position(|&byte| byte == 0).unwrap_or(row.len());
+    String::from_utf8_lossy(&row[..end]).into_owned()
+}
+
+impl Dataplane for Kernel {
+    fn dump(&self) -> Result<Tables, Error> {
+        self.maps.dump()
+    }
+
+    fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
+        let mut done = 0;
+        for run in ops.chunk_by(|a, b| std::mem::discriminant(a) == std::mem::discriminant(b)) {
+            self.maps.apply_run(run).map_err(|(more, error)| ApplyError {
+                done: done + more,
+                all: ops.len(),
+                error,
+            })?;
+            done += run.len();
+        }
+        Ok(())
+    }
+
+    fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+}
+
+impl Meter for Maps {
+    fn read(&self, tables: &Tables) -> Result<Counters, Error> {
+        let ids = tables.names.keys().next_back().map_or(0, |&last| last as usize + 1);
+        let indexes = tables.backends.keys().next_back().map_or(0, |&last| last as usize + 1);
+        let services = (0..).zip(self.counters.range(0, ids)?);
+        let backends = self.load.range(0, indexes)?;
+        Ok(Counters {
+            services: services.filter(|(id, _)| tables.names.contains_key(id)).collect(),
+            backends: backends.into_iter().filter(|(index, _)| tables.backends.contains_key(index)).collect(),
+        })
+    }
+}

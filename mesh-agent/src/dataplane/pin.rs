@@ -1,0 +1,246 @@
+//! What stays in the kernel without us: the pin directory, its lock, the links, and their removal.
+//!
+//! ```text
+//! <pin-dir>/links/connect4 …            one per hook; programs are replaced inside them
+//! <pin-dir>/maps-v1-65536-…/SERVICES …  maps of one layout
+//! ```
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    sys::statfs::statfs,
+};
+
+use super::sys;
+
+/// `BPF_FS_MAGIC`, `include/uapi/linux/magic.h`
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+/// `CGROUP2_SUPER_MAGIC`, `include/uapi/linux/magic.h`
+const CGROUP2_MAGIC: i64 = 0x6367_7270;
+
+/// The pins cannot be used. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not a bpffs.
+    #[error(
+        "{0} is not on a bpf filesystem: mount one with `mount -t bpf bpf /sys/fs/bpf`, or name another directory with --pin-dir"
+    )]
+    NotBpffs(PathBuf),
+    /// Not a cgroup2 directory.
+    #[error("{0} is not a cgroup2 directory: name one with --cgroup (`grep cgroup2 /proc/self/mounts` lists them)")]
+    NotCgroup2(PathBuf),
+    /// Another agent holds the lock.
+    #[error("another agent uses {0}: stop it, or name another directory with --pin-dir")]
+    Locked(PathBuf),
+    /// A file operation failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The kernel's words.
+        source: io::Error,
+    },
+    /// A program could not be attached.
+    #[error("cannot attach {hook} to the cgroup: {reason}")]
+    Attach {
+        /// Hook name.
+        hook: &'static str,
+        /// The kernel's words.
+        reason: String,
+    },
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}
+
+/// The pin directory, locked: as long as this lives no other agent uses it.
+pub struct PinDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl PinDir {
+    /// Makes the directory if need be and locks it.
+    pub fn lock(path: &Path) -> Result<Self, Error> {
+        if !has_magic(existing_ancestor(path), BPF_FS_MAGIC) {
+            return Err(Error::NotBpffs(path.to_owned()));
+        }
+        fs::create_dir_all(path.join("links")).map_err(io_error("create", path))?;
+        let file = File::open(path).map_err(io_error("open", path))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => Error::Locked(path.to_owned()),
+            errno => io_error("lock", path)(errno.into()),
+        })?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The directory for maps of one layout.
+    pub(super) fn maps(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).map_err(io_error("create", &path))?;
+        Ok(path)
+    }
+
+    /// Removes the maps of every other layout, once no program uses them any more.
+    pub(super) fn remove_other_maps(&self, keep: &str) -> Result<(), Error> {
+        for entry in fs::read_dir(&self.path).map_err(io_error("read", &self.path))? {
+            let path = entry.map_err(io_error("read", &self.path))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("maps-") && name != keep {
+                remove_flat_directory(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a program behind a hook: into the link that is pinned, or a new one.
+    pub(super) fn attach(
+        &self,
+        hook: &'static str,
+        program: &mut CgroupSockAddr,
+        cgroup: &Cgroup,
+    ) -> Result<Attached, Error> {
+        let path = self.path.join("links").join(hook);
+        match sys::obj_get(&path) {
+            Ok(link) => match replace_program(&link, program, cgroup)? {
+                Replaced::Yes(attached) => Ok(attached),
+                Replaced::LinkIsDead => self.attach_anew(hook, program, cgroup, &path),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.attach_anew(hook, program, cgroup, &path),
+            Err(error) => Err(io_error("open", &path)(error)),
+        }
+        .map_err(|error| match error {
+            Error::Attach { reason, .. } => Error::Attach { hook, reason },
+            other => other,
+        })
+    }
+
+    fn attach_anew(
+        &self,
+        hook: &'static str,
+        program: &mut CgroupSockAddr,
+        cgroup: &Cgroup,
+        path: &Path,
+    ) -> Result<Attached, Error> {
+        let reason = |error: ProgramError| Error::Attach { hook, reason: chain(&error) };
+        // The kernel lets cgroup links share a hook whatever the mode; it accepts no other mode for links.
+        let id = program.attach(&cgroup.directory, CgroupAttachMode::Single).map_err(reason)?;
+        let link: FdLink = program.take_link(id).map_err(reason)?.try_into().map_err(|_| Error::Attach {
+            hook,
+            reason: "this kernel has no cgroup links (they came with 5.7)".to_owned(),
+        })?;
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", path)(error)),
+            _ => {}
+        }
+        link.pin(path).map_err(|error| Error::Attach { hook, reason: chain(&error) })?;
+        let link = sys::obj_get(path).map_err(io_error("open", path))?;
+        info(&link).map_err(io_error("inspect", path))
+    }
+}
+
+/// A cgroup2 directory.
+pub struct Cgroup {
+    directory: File,
+    /// Inode number, which is what the kernel calls a cgroup's id.
+    id: u64,
+}
+
+impl Cgroup {
+    /// Opens a cgroup2 directory.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if !has_magic(path, CGROUP2_MAGIC) {
+            return Err(Error::NotCgroup2(path.to_owned()));
+        }
+        let directory = File::open(path).map_err(io_error("open", path))?;
+        let id = directory.metadata().map_err(io_error("inspect", path))?.ino();
+        Ok(Self { directory, id })
+    }
+}
+
+/// A hook with a program behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attached {
+    /// Kernel id of the link.
+    pub link_id: u32,
+    /// Kernel id of the program.
+    pub program_id: u32,
+}
+
+enum Replaced {
+    Yes(Attached),
+    LinkIsDead,
+}
+
+fn replace_program(link: &impl AsFd, program: &CgroupSockAddr, cgroup: &Cgroup) -> Result<Replaced, Error> {
+    let failed = |reason: String| Error::Attach { hook: "", reason };
+    let before = sys::link_info(link.as_fd()).map_err(|error| failed(error.to_string()))?;
+    if before.cgroup_id != cgroup.id {
+        return Ok(Replaced::LinkIsDead);
+    }
+    let program = program.fd().map_err(|error| failed(chain(&error)))?;
+    match sys::link_update(link.as_fd(), program.as_fd()) {
+        Ok(()) => info(link).map(Replaced::Yes).map_err(|error| failed(error.to_string())),
+        // The cgroup was removed and made again.
+        Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Ok(Replaced::LinkIsDead),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+fn info(link: &impl AsFd) -> io::Result<Attached> {
+    let info = sys::link_info(link.as_fd())?;
+    Ok(Attached { link_id: info.id, program_id: info.program_id })
+}
+
+/// Removes every link, map and directory below `path`. Traffic to services is untouched from then on.
+pub fn uninstall(path: &Path) -> Result<(), Error> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let _lock = PinDir::lock(path)?;
+    for entry in fs::read_dir(path).map_err(io_error("read", path))? {
+        remove_flat_directory(&entry.map_err(io_error("read", path))?.path())?;
+    }
+    fs::remove_dir(path).map_err(io_error("remove", path))
+}
+
+fn remove_flat_directory(path: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(path).map_err(io_error("read", path))? {
+        let pin = entry.map_err(io_error("read", path))?.path();
+        fs::remove_file(&pin).map_err(io_error("remove", &pin))?;
+    }
+    fs::remove_dir(path).map_err(io_error("remove", path))
+}
+
+fn existing_ancestor(path: &Path) -> &Path {
+    path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(path)
+}
+
+fn has_magic(path: &Path, magic: i64) -> bool {
+    statfs(path).is_ok_and(|statfs| statfs.filesystem_type().0 == magic)
+}
+
+/// An error with all its causes on one line; aya puts the errno into the innermost.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,192 @@
+//! The `bpf(2)` calls that aya lacks: batches, link update, link information. The only module with raw system calls.
+//!
+//! Numbers and layouts are those of `include/uapi/linux/bpf.h`, `union bpf_attr`, which never change.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use bytemuck::{Pod, Zeroable};
+
+const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
+const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
+const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
+const BPF_LINK_UPDATE: libc::c_int = 29;
+
+/// A `union bpf_attr` of some command: plain bytes, so that no padding is left unset.
+fn bpf<T: Pod>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_int> {
+    // SAFETY: the kernel reads and writes `size` bytes of `attr`, which is exclusively borrowed. Pointers inside it are
+    // made from live borrows by the callers below.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    match libc::c_int::try_from(result) {
+        Ok(result) if result >= 0 => Ok(result),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn address<T>(value: *const T) -> u64 {
+    value as u64
+}
+
+fn raw(fd: BorrowedFd<'_>) -> u32 {
+    u32::try_from(fd.as_raw_fd()).expect("an open descriptor is not negative")
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ObjGet {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// Opens a pinned map, program or link; close-on-exec, as every BPF descriptor.
+pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
+    let pathname = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = ObjGet { pathname: address(pathname.as_ptr()), bpf_fd: 0, file_flags: 0 };
+    let fd = bpf(BPF_OBJ_GET, &mut attr)?;
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct LinkUpdate {
+    link_fd: u32,
+    new_prog_fd: u32,
+    flags: u32,
+    old_prog_fd: u32,
+}
+
+/// Replaces the program of a link in one step; no connect goes by without one.
+pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkUpdate { link_fd: raw(link), new_prog_fd: raw(program), flags: 0, old_prog_fd: 0 };
+    bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// The head of `struct bpf_link_info` for a cgroup link.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct LinkInfo {
+    kind: u32,
+    /// Kernel id of the link.
+    pub(super) id: u32,
+    /// Kernel id of its program.
+    pub(super) program_id: u32,
+    pad: u32,
+    /// Inode number of the cgroup directory; zero once the cgroup is gone.
+    pub(super) cgroup_id: u64,
+    attach_type: u32,
+    pad2: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct InfoByFd {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// What the kernel says of a cgroup link.
+pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+    let mut info = LinkInfo::zeroed();
+    let info_len = u32::try_from(size_of::<LinkInfo>()).expect("a small struct");
+    let mut attr = InfoByFd { bpf_fd: raw(link), info_len, info: address(&raw mut info) };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info)
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Elem {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Deletes one key.
+pub(super) fn delete<K: Pod>(map: &impl AsFd, key: &K) -> io::Result<()> {
+    let key = address(key);
+    bpf(BPF_MAP_DELETE_ELEM, &mut Elem { map_fd: raw(map.as_fd()), pad: 0, key, value: 0, flags: 0 }).map(drop)
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// Writes `keys[i] → values[i]`; for a per-CPU map a key has as many values as there are CPUs. On an error the number of rows that were written comes with it.
+pub(super) fn update_batch<K: Pod, V: Pod>(
+    map: &impl AsFd,
+    keys: &[K],
+    values: &[V],
+) -> Result<(), (usize, io::Error)> {
+    assert!(values.len() >= keys.len(), "a value for every key");
+    let mut attr = Batch {
+        keys: address(keys.as_ptr()),
+        values: address(values.as_ptr()),
+        count: u32::try_from(keys.len()).expect("a batch fits into 32 bits"),
+        map_fd: raw(map.as_fd()),
+        ..Batch::zeroed()
+    };
+    bpf(BPF_MAP_UPDATE_BATCH, &mut attr).map(drop).map_err(|error| (attr.count as usize, error))
+}
+
+/// Where a scan of a map stands; the kernel's own word for it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Cursor(Option<u64>);
+
+impl Cursor {
+    /// A scan of an array that begins at `index`.
+    pub(super) fn at(index: u32) -> Self {
+        // The kernel goes on after the key it is given.
+        Self(index.checked_sub(1).map(u64::from))
+    }
+}
+
+/// Reads up to `keys.len()` rows from `cursor` on and moves it; returns how many, and whether the map has ended.
+/// `values` holds `keys.len()` values of the map's size (of all CPUs, for a per-CPU map).
+pub(super) fn lookup_batch<K: Pod, V: Pod>(
+    map: &impl AsFd,
+    cursor: &mut Cursor,
+    keys: &mut [K],
+    values: &mut [V],
+) -> io::Result<(usize, bool)> {
+    let start = cursor.0.unwrap_or_default();
+    let mut next = 0_u64;
+    let mut attr = Batch {
+        in_batch: if cursor.0.is_some() { address(&raw const start) } else { 0 },
+        out_batch: address(&raw mut next),
+        keys: address(keys.as_mut_ptr()),
+        values: address(values.as_mut_ptr()),
+        count: u32::try_from(keys.len()).expect("a batch fits into 32 bits"),
+        map_fd: raw(map.as_fd()),
+        ..Batch::zeroed()
+    };
+    let result = bpf(BPF_MAP_LOOKUP_BATCH, &mut attr);
+    cursor.0 = Some(next);
+    match result {
+        Ok(_) => Ok((attr.count as usize, false)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok((attr.count as usize, true)),
+        Err(error) => Err(error),
+    }
+}

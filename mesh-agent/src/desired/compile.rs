@@ -1,0 +1,209 @@
+//! Services → tables. Whatever the kernel already holds keeps its place: a service its id, an endpoint its index (and
+//! with them their counters), an unchanged set of slots its range. So the kernel's own rows are the memory of the
+//! agent, and a restarted one compiles to the very same tables.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use mesh_common::{
+    abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state},
+    addr::Addr,
+};
+
+use super::{
+    Tables,
+    free::{FreeIndexes, FreeRanges},
+    slots::{Share, alias_table},
+    vips::Vips,
+};
+use crate::{
+    dataplane::Capacity,
+    model::{Addresses, Endpoint, Service, ServiceName, ServicePort},
+};
+
+/// Everything that decides what the tables should be.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Services of all sources.
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    /// Addresses of the services that ask for `auto`.
+    pub vips: Vips,
+    /// False while services may be missing here that exist; then rows of unknown services stay.
+    pub complete: bool,
+}
+
+impl World {
+    /// The addresses at which a service answers.
+    pub fn addresses<'a>(&'a self, service: &'a Service) -> &'a [IpAddr] {
+        match &service.addresses {
+            Addresses::Fixed(addresses) => addresses,
+            Addresses::Auto => self.vips.get(&service.name).map_or(&[], Vec::as_slice),
+        }
+    }
+}
+
+/// The configuration does not fit into the maps. Nothing of it is applied.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "map {map} has {capacity} rows but {needed} are needed (rows that are being replaced count until they are deleted); \
+     configure fewer or raise the capacity in the agent's settings"
+)]
+pub struct CapacityError {
+    /// Map name.
+    pub map: &'static str,
+    /// Rows it has.
+    pub capacity: u32,
+    /// Rows it would need.
+    pub needed: u32,
+}
+
+/// What the tables should be, given what the kernel holds now. Pure; `now` is the monotonic clock.
+pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacity) -> Result<Tables, CapacityError> {
+    let mut compiler = Compiler::new(current, now);
+    for service in world.services.values() {
+        for port in &service.ports {
+            compiler.add_port(service, port, world.addresses(service));
+        }
+    }
+    let mut tables = compiler.tables;
+    if !world.complete {
+        carry_over(current, &mut tables);
+    }
+    check_capacity(&tables, capacity)?;
+    Ok(tables)
+}
+
+/// `namespace/name:port/PROTOCOL`, the name under which a service port keeps its id.
+pub fn port_identity(service: &ServiceName, port: &ServicePort) -> String {
+    format!("{service}:{}/{}", port.label(), port.protocol)
+}
+
+struct Compiler<'a> {
+    current: &'a Tables,
+    generation: u32,
+    known_ids: HashMap<&'a str, u32>,
+    known_backends: HashMap<(u32, Addr, u16), u32>,
+    free_ids: FreeIndexes<'a, String>,
+    free_backends: FreeIndexes<'a, BackendRow>,
+    free_slots: FreeRanges,
+    tables: Tables,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(current: &'a Tables, now: Duration) -> Self {
+        Self {
+            current,
+            #[expect(clippy::cast_possible_truncation, reason = "only has to differ from the last use of an index")]
+            generation: now.as_millis() as u32,
+            known_ids: current.names.iter().map(|(&id, name)| (name.as_str(), id)).collect(),
+            known_backends: current.backends.iter().map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
+            free_ids: FreeIndexes::new(&current.names),
+            free_backends: FreeIndexes::new(&current.backends),
+            free_slots: FreeRanges::new(&current.slots),
+            tables: Tables::default(),
+        }
+    }
+
+    fn add_port(&mut self, service: &Service, port: &ServicePort, addresses: &[IpAddr]) {
+        let name = port_identity(&service.name, port);
+        let id = self.known_ids.get(name.as_str()).copied().unwrap_or_else(|| self.free_ids.take());
+        self.tables.names.insert(id, name);
+        let indexes: Vec<u32> = port.endpoints.iter().map(|endpoint| self.add_backend(id, endpoint)).collect();
+        for is_v4 in [true, false] {
+            let keys: Vec<FrontendKey> = frontends(addresses, port).filter(|key| key.addr.is_v4() == is_v4).collect();
+            if !keys.is_empty() {
+                let (slot_base, slot_count) = self.add_slots(id, &keys, &shares(port, &indexes, is_v4));
+                let row = |key| (key, ServiceRow { key, id, slot_base, slot_count });
+                self.tables.services.extend(keys.into_iter().map(row));
+            }
+        }
+    }
+
+    fn add_backend(&mut self, service: u32, endpoint: &Endpoint) -> u32 {
+        let (addr, port) = (Addr::from(endpoint.address), endpoint.port.to_be());
+        let known = self.known_backends.get(&(service, addr, port)).copied();
+        let index = known.unwrap_or_else(|| self.free_backends.take());
+        let generation = known.map_or(self.generation, |index| self.current.backends[&index].generation);
+        let row = BackendRow { addr, port, state: backend_state::ACTIVE, service, generation, weight: endpoint.weight };
+        self.tables.backends.insert(index, row);
+        index
+    }
+
+    /// First slot and number of slots for these shares.
+    fn add_slots(&mut self, id: u32, keys: &[FrontendKey], shares: &[Share]) -> (u32, u32) {
+        let slots = alias_table(shares);
+        let slot_count = u32::try_from(slots.len()).expect("endpoints of one port fit into memory, hence into 32 bits");
+        let kept = keys
+            .iter()
+            .filter_map(|key| self.current.services.get(key))
+            .find(|row| row.id == id && row.slot_count == slot_count && self.holds(row.slot_base, &slots));
+        let slot_base = match kept {
+            Some(row) => row.slot_base,
+            None if slots.is_empty() => 0,
+            None => self.free_slots.take(slot_count),
+        };
+        self.tables.slots.extend((slot_base..).zip(slots));
+        (slot_base, slot_count)
+    }
+
+    fn holds(&self, base: u32, slots: &[Slot]) -> bool {
+        (base..).zip(slots).all(|(index, slot)| self.current.slots.get(&index) == Some(slot))
+    }
+}
+
+fn frontends<'a>(addresses: &'a [IpAddr], port: &'a ServicePort) -> impl Iterator<Item = FrontendKey> + 'a {
+    addresses.iter().map(|&address| FrontendKey {
+        addr: address.into(),
+        port: port.port.to_be(),
+        protocol: port.protocol.number(),
+        pad: 0,
+    })
+}
+
+/// Who takes new connections in one address family, with their backend indexes. Only addresses of the frontend's own
+/// family: the kernel translates no other way.
+fn shares(port: &ServicePort, indexes: &[u32], is_v4: bool) -> Vec<Share> {
+    let serving = port.serving(is_v4);
+    let endpoints = port.endpoints.iter().zip(indexes);
+    let chosen = endpoints.filter(|(endpoint, _)| endpoint.address.is_ipv4() == is_v4 && endpoint.takes(serving));
+    chosen.map(|(endpoint, &backend)| Share { backend, weight: endpoint.weight }).collect()
+}
+
+/// Adds the rows of every service the kernel knows and `tables` does not.
+fn carry_over(current: &Tables, tables: &mut Tables) {
+    let unknown: BTreeMap<u32, String> = current
+        .names
+        .iter()
+        .filter(|(id, _)| !tables.names.contains_key(id))
+        .map(|(&id, name)| (id, name.clone()))
+        .collect();
+    for (key, row) in current.services.iter().filter(|(_, row)| unknown.contains_key(&row.id)) {
+        if !tables.services.contains_key(key) {
+            tables.services.insert(*key, *row);
+            let range = row.slot_base..row.slot_base + row.slot_count;
+            tables.slots.extend(current.slots.range(range).map(|(&index, &slot)| (index, slot)));
+        }
+    }
+    let backends = current.backends.iter().filter(|(_, row)| unknown.contains_key(&row.service));
+    tables.backends.extend(backends.map(|(&index, &row)| (index, row)));
+    tables.names.extend(unknown);
+}
+
+fn check_capacity(tables: &Tables, capacity: Capacity) -> Result<(), CapacityError> {
+    let needed = |last: Option<u32>| last.map_or(0, |index| index + 1);
+    let frontends = u32::try_from(tables.services.len()).expect("frontends fit into 32 bits");
+    let rows = [
+        ("SERVICES", capacity.services, frontends),
+        ("NAMES", capacity.services, needed(tables.names.keys().next_back().copied())),
+        ("SLOTS", capacity.slots, needed(tables.slots.keys().next_back().copied())),
+        ("BACKENDS", capacity.backends, needed(tables.backends.keys().next_back().copied())),
+    ];
+    match rows.into_iter().find(|(_, capacity, needed)| needed > capacity) {
+        Some((map, capacity, needed)) => Err(CapacityError { map, capacity, needed }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,124 @@
+//! Addresses for services that ask for `address: auto`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+
+use crate::model::{Addresses, Service, ServiceName};
+
+/// Address of every `auto` service, one from each pool.
+pub type Vips = BTreeMap<ServiceName, Vec<IpAddr>>;
+
+/// A pool has no address left.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("service {service}: no free address in pool {pool}; name a larger one with --vip-pool")]
+pub struct PoolExhausted {
+    /// Who got none.
+    pub service: ServiceName,
+    /// The pool.
+    pub pool: IpNet,
+}
+
+/// Gives every `auto` service its `remembered` address where the pools still hold it, else the one its name hashes
+/// to, else the next that is free. So nodes with the same configuration agree, and a service keeps what it has.
+pub fn allocate(
+    services: &BTreeMap<ServiceName, Arc<Service>>,
+    pools: &[IpNet],
+    remembered: &Vips,
+) -> Result<Vips, PoolExhausted> {
+    let mut taken: BTreeSet<IpAddr> = services.values().flat_map(|service| fixed(service)).copied().collect();
+    let mut vips = Vips::new();
+    for (name, kept) in remembered {
+        if services.get(name).is_some_and(|service| service.addresses == Addresses::Auto) {
+            let kept: Vec<IpAddr> =
+                kept.iter().copied().filter(|&vip| in_pools(pools, vip) && taken.insert(vip)).collect();
+            vips.insert(name.clone(), kept);
+        }
+    }
+    for service in services.values().filter(|service| service.addresses == Addresses::Auto) {
+        let mine = vips.entry(service.name.clone()).or_default();
+        for pool in pools {
+            if !mine.iter().any(|vip| pool.contains(vip)) {
+                let vip = free_address(&service.name, pool, &taken)
+                    .ok_or_else(|| PoolExhausted { service: service.name.clone(), pool: *pool })?;
+                taken.insert(vip);
+                mine.push(vip);
+            }
+        }
+    }
+    Ok(vips)
+}
+
+fn fixed(service: &Service) -> &[IpAddr] {
+    match &service.addresses {
+        Addresses::Fixed(addresses) => addresses,
+        Addresses::Auto => &[],
+    }
+}
+
+fn in_pools(pools: &[IpNet], vip: IpAddr) -> bool {
+    pools.iter().any(|pool| pool.contains(&vip))
+}
+
+/// The address a name hashes to, or the next free one after it; the pool's first and last address are left out.
+fn free_address(name: &ServiceName, pool: &IpNet, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+    let bits = u32::from(pool.max_prefix_len() - pool.prefix_len()).min(32);
+    let size = (1_u64 << bits).saturating_sub(2);
+    // One more try than there are addresses taken must hit a free one, if there is one.
+    let tries = size.min(taken.len() as u64 + 1);
+    let start = hash(&name.to_string());
+    (0..tries).map(|step| nth(pool, (start.wrapping_add(step)) % size + 1)).find(|vip| !taken.contains(vip))
+}
+
+fn nth(pool: &IpNet, offset: u64) -> IpAddr {
+    match pool.network() {
+        IpAddr::V4(network) => {
+            let offset = u32::try_from(offset).expect("an IPv4 pool has at most 2^32 addresses");
+            IpAddr::V4((u32::from(network) + offset).into())
+        }
+        IpAddr::V6(network) => IpAddr::V6((u128::from(network) + u128::from(offset)).into()),
+    }
+}
+
+/// FNV-1a, 64 bits: the same on every node and in every release.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::fixture;
+
+    fn pools() -> Vec<IpNet> {
+        vec!["240.96.0.0/29".parse().unwrap()]
+    }
+
+    #[test]
+    fn a_service_keeps_its_address_whatever_comes_and_goes() {
+        let all: Vec<_> = ["a", "b", "c", "d"].into_iter().map(|name| fixture::auto(name)).collect();
+        let first = allocate(&fixture::services(all.clone()), &pools(), &Vips::new()).unwrap();
+        let fewer = allocate(&fixture::services(all[1..3].to_vec()), &pools(), &first).unwrap();
+        let again = allocate(&fixture::services(all), &pools(), &fewer).unwrap();
+        for name in ["b", "c"] {
+            assert_eq!(again[&fixture::name(name)], first[&fixture::name(name)]);
+        }
+        let distinct: BTreeSet<_> = again.values().flatten().collect();
+        assert_eq!(distinct.len(), 4);
+    }
+
+    #[test]
+    fn addresses_given_by_hand_are_never_handed_out() {
+        let pool: IpNet = "240.96.0.0/30".parse().unwrap();
+        let services = fixture::services([fixture::auto("a"), fixture::fixed("b", "240.96.0.1")]);
+        let vips = allocate(&services, &[pool], &Vips::new()).unwrap();
+        assert_eq!(vips[&fixture::name("a")], ["240.96.0.2".parse::<IpAddr>().unwrap()]);
+        let services = fixture::services([fixture::auto("a"), fixture::auto("c"), fixture::fixed("b", "240.96.0.1")]);
+        let error = allocate(&services, &[pool], &vips).unwrap_err();
+        assert_eq!(error, PoolExhausted { service: fixture::name("c"), pool });
+    }
+}

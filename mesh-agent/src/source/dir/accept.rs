@@ -1,0 +1,64 @@
+//! Which version of each file is served, so that no two contradict each other.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use super::tracked::Tracked;
+use crate::{
+    model::ConfigError,
+    source::{claims::Claims, file::File},
+};
+
+/// A file while versions are being chosen.
+struct Choice {
+    path: PathBuf,
+    changed: u64,
+    /// The version that was served so far.
+    served: Option<Arc<File>>,
+    /// The version to serve now.
+    chosen: Option<Arc<File>>,
+}
+
+impl Choice {
+    fn is_new(&self) -> bool {
+        match (&self.served, &self.chosen) {
+            (Some(served), Some(chosen)) => !Arc::ptr_eq(served, chosen),
+            (served, chosen) => served.is_some() != chosen.is_some(),
+        }
+    }
+
+    /// Back to what was served, which agreed with everything else that was.
+    fn revert(&mut self) {
+        self.chosen = if self.is_new() { self.served.clone() } else { None };
+    }
+}
+
+/// Accepts every new version that is right in itself and agrees with what is served and with what changed before it.
+pub fn accept(files: &mut BTreeMap<PathBuf, Tracked>) -> Vec<ConfigError> {
+    let mut choices: Vec<Choice> = files.iter().map(choice).collect();
+    let mut errors = Vec::new();
+    while let Some((blamed, conflicts)) = first_conflict(&mut choices) {
+        choices[blamed].revert();
+        errors.extend(conflicts);
+    }
+    for Choice { path, chosen, .. } in choices {
+        if let Some(file) = files.get_mut(&path) {
+            file.accepted = chosen;
+        }
+    }
+    errors
+}
+
+fn choice((path, file): (&PathBuf, &Tracked)) -> Choice {
+    let (served, chosen) = (file.accepted.clone(), file.fit().cloned());
+    Choice { path: path.clone(), changed: file.changed, served, chosen }
+}
+
+/// Every revert makes a claim stand that others were tested without, so each search starts over.
+fn first_conflict(choices: &mut [Choice]) -> Option<(usize, Vec<ConfigError>)> {
+    choices.sort_by_key(|choice| (choice.is_new(), choice.changed));
+    let mut claims = Claims::default();
+    choices.iter().enumerate().find_map(|(position, choice)| {
+        let conflicts = claims.claim(&choice.chosen.as_ref()?.contents);
+        (!conflicts.is_empty()).then_some((position, conflicts))
+    })
+}

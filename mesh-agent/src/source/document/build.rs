@@ -1,0 +1,226 @@
+//! Parser events to documents.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use saphyr_parser::{Event, ScalarStyle, Tag};
+
+use super::{Document, Node, Problem, Step, Value};
+
+/// Deeper than any object of Kubernetes, and shallow enough for readers that recurse.
+const MAX_DEPTH: usize = 64;
+
+/// Nodes that aliases may add to a document: a few lines of aliases of aliases can ask for billions.
+const MAX_COPIED: usize = 100_000;
+
+/// A list or mapping whose end was not seen yet.
+struct Open<'a> {
+    id: u32,
+    anchor: usize,
+    children: u32,
+    /// The name and line of the value that comes next; only ever set in a mapping.
+    key: Option<(Cow<'a, str>, u32)>,
+}
+
+/// Takes the events of one parser.
+pub struct Builder<'a> {
+    /// Lines of the file before the parser's text.
+    skipped: u32,
+    /// Line at which the current document starts, counted in the parser's text.
+    started: u32,
+    document: Document<'a>,
+    open: Vec<Open<'a>>,
+    anchors: HashMap<usize, u32>,
+    copied: usize,
+    done: Vec<Document<'a>>,
+}
+
+impl<'a> Builder<'a> {
+    /// For a text that has this many lines before it in its file.
+    pub fn new(skipped: u32) -> Self {
+        Self {
+            skipped,
+            started: 1,
+            document: Document::default(),
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            copied: 0,
+            done: Vec::new(),
+        }
+    }
+
+    /// The line of the parser's text at which the current document starts.
+    pub fn started(&self) -> u32 {
+        self.started
+    }
+
+    /// The documents that were read to their end.
+    pub fn into_documents(self) -> Vec<Document<'a>> {
+        self.done
+    }
+
+    /// A problem at a line of the parser's text.
+    pub fn problem(&self, line: usize, reason: impl Into<String>) -> Problem {
+        Problem { line: self.line(line), field: String::new(), reason: reason.into() }
+    }
+
+    /// Takes the next event, seen at a line of the parser's text. After an error the document cannot be read.
+    pub fn event(&mut self, event: Event<'a>, line: usize) -> Result<(), Problem> {
+        let at = self.line(line);
+        let taken = match event {
+            Event::DocumentStart(_) => self.start_document(line),
+            Event::DocumentEnd => self.end_document(at),
+            Event::Scalar(text, style, anchor, tag) => self.scalar(resolve(text, style, tag.as_deref()), anchor, at),
+            Event::SequenceStart(anchor, _) => self.open(Value::List, anchor, at),
+            Event::MappingStart(anchor, _) => self.open(Value::Map, anchor, at),
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(anchor) => self.copy(anchor, at),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd => Ok(()),
+        };
+        taken.map_err(|reason| self.problem(line, reason))
+    }
+
+    fn line(&self, line: usize) -> u32 {
+        self.skipped + u32::try_from(line).unwrap_or(u32::MAX - self.skipped)
+    }
+
+    fn start_document(&mut self, line: usize) -> Result<(), &'static str> {
+        self.started = u32::try_from(line).unwrap_or(u32::MAX);
+        Ok(())
+    }
+
+    fn end_document(&mut self, line: u32) -> Result<(), &'static str> {
+        if self.document.nodes.is_empty() {
+            self.leaf(Value::Null, line);
+        }
+        self.anchors.clear();
+        self.copied = 0;
+        self.done.push(std::mem::take(&mut self.document));
+        Ok(())
+    }
+
+    fn scalar(&mut self, value: Value<'a>, anchor: usize, line: u32) -> Result<(), &'static str> {
+        if self.wants_key() {
+            self.open.last_mut().expect("a mapping is open").key = Some((key(value)?, line));
+        } else {
+            let id = self.leaf(value, line);
+            self.anchors.insert(anchor, id);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, value: Value<'a>, anchor: usize, line: u32) -> Result<(), &'static str> {
+        if self.wants_key() {
+            return Err("a key must be a word, not a list or mapping");
+        }
+        if self.open.len() == MAX_DEPTH {
+            return Err("nested more than 64 levels deep");
+        }
+        let id = self.leaf(value, line);
+        self.open.push(Open { id, anchor, children: 0, key: None });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), &'static str> {
+        let Open { id, anchor, .. } = self.open.pop().expect("the parser ends only what it started");
+        self.document.nodes[id as usize].end = self.next_id();
+        self.anchors.insert(anchor, id);
+        if self.document.nodes[id as usize].value == Value::Map {
+            self.report_duplicates(id);
+        }
+        Ok(())
+    }
+
+    /// Repeats the subtree of an anchor.
+    fn copy(&mut self, anchor: usize, line: u32) -> Result<(), &'static str> {
+        if self.wants_key() {
+            return Err("a key must be a word, not an alias");
+        }
+        let from = *self.anchors.get(&anchor).ok_or("an alias inside of what it stands for")?;
+        let node = self.document.nodes[from as usize].clone();
+        self.copied += (node.end - from) as usize;
+        if self.copied > MAX_COPIED {
+            return Err("aliases stand for more than 100000 values");
+        }
+        let to = self.leaf(node.value, line);
+        for id in from + 1..node.end {
+            let child = self.document.nodes[id as usize].clone();
+            let (parent, end) = (child.parent - from + to, child.end - from + to);
+            self.document.nodes.push(Node { parent, end, ..child });
+        }
+        self.document.nodes[to as usize].end = self.next_id();
+        Ok(())
+    }
+
+    /// Whether the next event is the name of something in a mapping.
+    fn wants_key(&self) -> bool {
+        let open = self.open.last();
+        open.is_some_and(|open| open.key.is_none() && self.document.nodes[open.id as usize].value == Value::Map)
+    }
+
+    /// Adds a node without children to what is open, and returns its index.
+    fn leaf(&mut self, value: Value<'a>, line: u32) -> u32 {
+        let id = self.next_id();
+        let (parent, step, line) = match self.open.last_mut() {
+            None => (id, Step::Root, line),
+            Some(Open { id, key: key @ Some(_), .. }) => {
+                let (name, line) = key.take().expect("matched");
+                (*id, Step::Name(name), line)
+            }
+            Some(Open { id, children, .. }) => {
+                *children += 1;
+                (*id, Step::Index(*children - 1), line)
+            }
+        };
+        self.document.nodes.push(Node { line, parent, step, end: id + 1, value });
+        id
+    }
+
+    fn next_id(&self) -> u32 {
+        u32::try_from(self.document.nodes.len()).expect("the text is shorter than 4 GiB")
+    }
+
+    /// The parser lets a name be given twice; the first of the two would be lost without a word.
+    fn report_duplicates(&self, map: u32) {
+        let mut names: Vec<(&str, u32)> = Vec::new();
+        let mut id = map + 1;
+        while id < self.document.nodes[map as usize].end {
+            let node = &self.document.nodes[id as usize];
+            if let Step::Name(name) = &node.step {
+                names.push((name, id));
+            }
+            id = node.end;
+        }
+        names.sort_unstable();
+        for pair in names.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            let line = |id: u32| self.document.nodes[id as usize].line;
+            let reason = format!("given twice, first on line {}", line(pair[0].1));
+            let problem = Problem { line: line(pair[1].1), field: self.document.path(pair[1].1), reason };
+            self.document.problems.borrow_mut().push(problem);
+        }
+    }
+}
+
+/// The name that a scalar gives to the value after it.
+fn key(value: Value<'_>) -> Result<Cow<'_, str>, &'static str> {
+    match value {
+        Value::Text(text) if text == "<<" => Err("merge keys (`<<`) are not supported"),
+        Value::Text(text) | Value::Number(text) => Ok(text),
+        Value::Bool(yes) => Ok(if yes { "true" } else { "false" }.into()),
+        Value::Null => Ok("null".into()),
+        Value::List | Value::Map => unreachable!("not a scalar"),
+    }
+}
+
+/// Resolves a scalar as the YAML 1.2 core schema does. <https://yaml.org/spec/1.2.2/#1032-tag-resolution>
+fn resolve<'a>(text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>) -> Value<'a> {
+    if style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.suffix == "str") {
+        return Value::Text(text);
+    }
+    match &*text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        word if word.contains(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok() => Value::Number(text),
+        _ => Value::Text(text),
+    }
+}

@@ -1,0 +1,145 @@
+//! Reading a document: a field knows its place, and says there what is wrong with it.
+//!
+//! Readers do not stop at the first problem: they take `None` for what could not be read, go on, and find every
+//! problem of the file in one pass.
+
+use super::document::{Document, Problem, Step, Value};
+
+/// A value somewhere in a document.
+#[derive(Clone, Copy)]
+pub struct Field<'a> {
+    document: &'a Document<'a>,
+    id: u32,
+}
+
+impl<'a> Field<'a> {
+    /// The whole document.
+    pub fn root(document: &'a Document<'a>) -> Self {
+        Self { document, id: 0 }
+    }
+
+    /// The value.
+    pub fn value(self) -> &'a Value<'a> {
+        &self.document.nodes[self.id as usize].value
+    }
+
+    /// Line of its key, from one.
+    pub fn line(self) -> u32 {
+        self.document.nodes[self.id as usize].line
+    }
+
+    /// Its own name, when it is in a mapping.
+    pub fn name(self) -> Option<&'a str> {
+        match &self.document.nodes[self.id as usize].step {
+            Step::Name(name) => Some(name),
+            Step::Root | Step::Index(_) => None,
+        }
+    }
+
+    /// Everything directly in this list or mapping.
+    pub fn children(self) -> impl Iterator<Item = Self> {
+        let end = self.document.nodes[self.id as usize].end;
+        let first = (self.id + 1 < end).then_some(Self { id: self.id + 1, ..self });
+        std::iter::successors(first, move |child| {
+            let id = self.document.nodes[child.id as usize].end;
+            (id < end).then_some(Self { id, ..self })
+        })
+    }
+
+    /// A field of this mapping; one that is `null` counts as absent.
+    pub fn get(self, name: &str) -> Option<Self> {
+        self.children().find(|child| child.name() == Some(name) && *child.value() != Value::Null)
+    }
+
+    /// A field of this mapping that must be there.
+    pub fn required(self, name: &str) -> Option<Self> {
+        let found = self.get(name);
+        if found.is_none() && *self.value() == Value::Map {
+            let path = self.document.path(self.id);
+            let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            self.problem(field, "missing".to_owned());
+        }
+        found
+    }
+
+    /// The elements of a list in this mapping; absent means none.
+    pub fn list(self, name: &str) -> impl Iterator<Item = Self> + use<'a> {
+        let list = self.get(name).and_then(|list| match list.value() {
+            Value::List => Some(list),
+            _ => list.expected("a list"),
+        });
+        list.into_iter().flat_map(Self::children)
+    }
+
+    /// This field if it is a mapping.
+    pub fn mapping(self) -> Option<Self> {
+        match self.value() {
+            Value::Map => Some(self),
+            _ => self.expected("a mapping"),
+        }
+    }
+
+    /// Its text if it is text.
+    pub fn text(self) -> Option<&'a str> {
+        match self.value() {
+            Value::Text(text) => Some(text),
+            _ => self.expected("text"),
+        }
+    }
+
+    /// Its value if it is `true` or `false`.
+    pub fn boolean(self) -> Option<bool> {
+        match self.value() {
+            Value::Bool(value) => Some(*value),
+            _ => self.expected("true or false"),
+        }
+    }
+
+    /// Reports every field of this mapping that is not among these.
+    pub fn only(self, known: &[&str]) {
+        for child in self.children() {
+            if child.name().is_some_and(|name| !known.contains(&name)) {
+                child.report(format!("unknown field; known here: {}", known.join(", ")));
+            }
+        }
+    }
+
+    /// Reports that something else stands here than what was expected, and returns nothing.
+    pub fn expected<T>(self, what: &str) -> Option<T> {
+        let found = match self.value() {
+            Value::Null => "nothing".to_owned(),
+            Value::Bool(value) => format!("`{value}`"),
+            Value::Number(text) | Value::Text(text) => format!("`{}`", shortened(text)),
+            Value::List => "a list".to_owned(),
+            Value::Map => "a mapping".to_owned(),
+        };
+        self.error(format!("expected {what}, found {found}"))
+    }
+
+    /// Reports what is wrong with this field, and returns nothing.
+    pub fn error<T>(self, reason: impl Into<String>) -> Option<T> {
+        self.report(reason);
+        None
+    }
+
+    /// Reports what is wrong with this field.
+    pub fn report(self, reason: impl Into<String>) {
+        self.problem(self.document.path(self.id), reason.into());
+    }
+
+    fn problem(self, field: String, reason: String) {
+        self.document.problems.borrow_mut().push(Problem { line: self.line(), field, reason });
+    }
+}
+
+/// All of them or nothing; unlike `collect`, it reads on after the first that is missing.
+pub fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let items: Vec<Option<T>> = items.collect();
+    items.into_iter().collect()
+}
+
+/// A text to show within one line.
+fn shortened(text: &str) -> String {
+    let line: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.len() < text.len() { format!("{line}…") } else { line }
+}

@@ -1,0 +1,77 @@
+//! One file: bytes to everything it says, and everything that is wrong with it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{
+    document::{self, Document, Problem, Value},
+    field::Field,
+    manifest::{self, Manifests},
+    native,
+};
+use crate::model::{ConfigError, Origin, Service};
+
+/// One version of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct File {
+    /// As it was read.
+    pub bytes: Vec<u8>,
+    /// Where the bytes really are; differs from the path when that is a symbolic link.
+    pub real_path: PathBuf,
+    /// What it says; not to be used when there are errors.
+    pub contents: Contents,
+    /// In the order of lines.
+    pub errors: Vec<ConfigError>,
+}
+
+/// What the documents of a file say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Contents {
+    /// Native services, complete.
+    pub services: Vec<Arc<Service>>,
+    /// Kubernetes objects.
+    pub manifests: Manifests,
+}
+
+impl File {
+    /// Reads all documents of a file.
+    pub fn parse(path: &Arc<PathBuf>, real_path: PathBuf, bytes: Vec<u8>) -> Self {
+        let (contents, problems) = match std::str::from_utf8(&bytes) {
+            Ok(text) => read(text, path),
+            Err(error) => (Contents::default(), vec![not_text(&bytes, error.valid_up_to())]),
+        };
+        let locate = |Problem { line, field, reason }| {
+            let origin = Origin { file: Arc::clone(path), line };
+            ConfigError { origin, field, reason }
+        };
+        Self { bytes, real_path, contents, errors: problems.into_iter().map(locate).collect() }
+    }
+}
+
+fn read(text: &str, path: &Arc<PathBuf>) -> (Contents, Vec<Problem>) {
+    let (documents, mut problems) = document::parse(text);
+    let mut contents = Contents::default();
+    for document in &documents {
+        read_document(document, path, &mut contents);
+        problems.append(&mut document.problems.borrow_mut());
+    }
+    problems.sort_unstable();
+    problems.dedup();
+    (contents, problems)
+}
+
+fn read_document(document: &Document<'_>, path: &Arc<PathBuf>, contents: &mut Contents) {
+    let root = Field::root(document);
+    // `services: null` is a native document too, one without services.
+    let is_native = root.children().any(|child| child.name() == Some("services"));
+    match root.value() {
+        Value::Null => {}
+        Value::Map if is_native => contents.services.extend(native::services(root, path)),
+        _ => manifest::read(root, path, &mut contents.manifests),
+    }
+}
+
+fn not_text(bytes: &[u8], position: usize) -> Problem {
+    let lines = bytes[..position].iter().filter(|byte| **byte == b'\n').count();
+    let line = u32::try_from(lines + 1).unwrap_or(u32::MAX);
+    Problem { line, field: String::new(), reason: "not UTF-8 text".to_owned() }
+}

@@ -1,0 +1,116 @@
+//! Kubernetes objects as `kubectl get -o yaml` prints them. Only what matters here is read, the rest is not looked at.
+//!
+//! A service and its endpoints are different objects and may be in different files; [`join`](super::join) brings them
+//! together.
+
+mod service;
+mod slice;
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+
+use super::field::Field;
+use crate::model::{Condition, ConfigNote, Origin, Protocol, Service, ServiceName};
+
+/// The objects of a file that say something about services.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Manifests {
+    /// Services with an address.
+    pub services: Vec<Declared>,
+    /// Services that are left alone; their slices are no mistake.
+    pub untouched: Vec<ServiceName>,
+    /// `EndpointSlice` objects and the subsets of `Endpoints` objects.
+    pub slices: Vec<Slice>,
+    /// What was left out.
+    pub notes: Vec<ConfigNote>,
+}
+
+/// A `Service`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Declared {
+    /// Still without endpoints.
+    pub service: Service,
+    /// `publishNotReadyAddresses`: every endpoint counts as ready.
+    pub all_ready: bool,
+}
+
+/// Endpoints of a service that have the same ports.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Slice {
+    /// Whose endpoints these are.
+    pub service: ServiceName,
+    /// Where it is written.
+    pub origin: Origin,
+    /// Kind of the object.
+    pub kind: SliceKind,
+    /// The ports of each endpoint.
+    pub ports: Vec<SlicePort>,
+    /// Address and condition.
+    pub endpoints: Vec<(IpAddr, Condition)>,
+}
+
+/// Which object a slice comes from. A cluster shows the same endpoints as both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SliceKind {
+    /// `discovery.k8s.io` `EndpointSlice`.
+    EndpointSlice,
+    /// A subset of a `v1` `Endpoints`.
+    Endpoints,
+}
+
+/// A port of the endpoints of a slice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlicePort {
+    /// Name of the service's port.
+    pub name: String,
+    /// Protocol of the service's port.
+    pub protocol: Protocol,
+    /// Port on the endpoint.
+    pub port: u16,
+}
+
+/// Reads an object, or all objects of a list.
+pub fn read(object: Field<'_>, file: &Arc<PathBuf>, into: &mut Manifests) {
+    read_as(object, None, file, into);
+}
+
+/// Elements of a `ServiceList` may leave out their own kind.
+fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, file: &Arc<PathBuf>, into: &mut Manifests) {
+    let Some(object) = object.mapping() else { return };
+    let Some(kind) = Kind::of(object).or(of_list).or_else(|| object.error(NO_KIND)) else { return };
+    let origin = Origin { file: Arc::clone(file), line: object.line() };
+    match kind {
+        Kind { group: "", kind: "Service" } => service::read(object, origin, into),
+        Kind { group: "", kind: "Endpoints" } => slice::read_endpoints(object, &origin, into),
+        Kind { group: "discovery.k8s.io", kind: "EndpointSlice" } => slice::read_slice(object, origin, into),
+        Kind { group, kind } => match kind.strip_suffix("List") {
+            Some(kind) => {
+                let of_list = (!kind.is_empty()).then_some(Kind { group, kind });
+                object.list("items").for_each(|item| read_as(item, of_list, file, into));
+            }
+            None => into.note(origin, format!("objects of kind {kind} are not used")),
+        },
+    }
+}
+
+const NO_KIND: &str = "expected `services`, or the `apiVersion` and `kind` of a Kubernetes object";
+
+/// Kind of an object and its API group, whatever the version.
+#[derive(Clone, Copy)]
+struct Kind<'a> {
+    group: &'a str,
+    kind: &'a str,
+}
+
+impl<'a> Kind<'a> {
+    fn of(object: Field<'a>) -> Option<Self> {
+        let kind = object.get("kind")?.text()?;
+        let version = object.required("apiVersion")?.text()?;
+        Some(Self { group: version.split_once('/').map_or("", |(group, _)| group), kind })
+    }
+}
+
+impl Manifests {
+    fn note(&mut self, origin: Origin, message: impl Into<String>) {
+        self.notes.push(ConfigNote { origin, message: message.into() });
+    }
+}

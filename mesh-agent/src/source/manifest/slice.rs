@@ -1,0 +1,82 @@
+//! `EndpointSlice`, and `Endpoints`, which says the same in an older form.
+
+use std::net::IpAddr;
+
+use super::{Manifests, Slice, SliceKind, SlicePort, service};
+use crate::{
+    model::{Condition, Origin},
+    source::{
+        document::Value,
+        field::{Field, all},
+        value,
+    },
+};
+
+/// Label that says whose endpoints a slice holds.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// Reads an `EndpointSlice`.
+pub fn read_slice(object: Field<'_>, origin: Origin, into: &mut Manifests) {
+    let label = |metadata: Field<'_>| metadata.get("labels").and_then(|labels| labels.get(SERVICE_NAME)).is_some();
+    if object.get("metadata").is_some_and(|metadata| !label(metadata)) {
+        return into.note(origin, format!("an EndpointSlice without the label {SERVICE_NAME} belongs to no service"));
+    }
+    if object.get("addressType").is_some_and(|it| matches!(it.value(), Value::Text(text) if text == "FQDN")) {
+        return into.note(origin, "an EndpointSlice of host names (addressType FQDN) is not used");
+    }
+    let service = service::name(object, |metadata| metadata.get("labels")?.get(SERVICE_NAME));
+    let ports = ports(object);
+    let endpoints = all(object.list("endpoints").map(|endpoint| {
+        let (address, condition) = (first_address(endpoint), condition(endpoint));
+        Some((address?, condition))
+    }));
+    if let (Some(service), Some(ports), Some(endpoints)) = (service, ports, endpoints) {
+        into.slices.push(Slice { service, origin, kind: SliceKind::EndpointSlice, ports, endpoints });
+    }
+}
+
+/// Reads an `Endpoints`, one slice for each subset.
+pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) {
+    let service = service::name(object, |metadata| metadata.required("name"));
+    for subset in object.list("subsets") {
+        let addresses = |list: &str, condition: Condition| {
+            all(subset.list(list).map(|it| Some((it.required("ip").and_then(value::address)?, condition))))
+        };
+        let (ready, rest) =
+            (addresses("addresses", Condition::Ready), addresses("notReadyAddresses", Condition::NotReady));
+        let ports = ports(subset);
+        if let (Some(service), Some(ports), Some(ready), Some(rest)) = (service.clone(), ports, ready, rest) {
+            let (kind, endpoints) = (SliceKind::Endpoints, [ready, rest].concat());
+            into.slices.push(Slice { service, origin: origin.clone(), kind, ports, endpoints });
+        }
+    }
+}
+
+/// All addresses of an endpoint are the same endpoint, and whoever reads the slice takes the first.
+fn first_address(endpoint: Field<'_>) -> Option<IpAddr> {
+    let list = endpoint.required("addresses")?;
+    let first = endpoint.list("addresses").next();
+    first.or_else(|| list.expected("a list of at least one address")).and_then(value::address)
+}
+
+/// An entry without a port number says "any port", which serves nobody here.
+fn ports(object: Field<'_>) -> Option<Vec<SlicePort>> {
+    let numbered = object.list("ports").filter(|port| port.get("port").is_some() && !service::is_sctp(*port));
+    all(numbered.map(|field| {
+        let name = field.get("name").map_or(Some(""), Field::text);
+        let port = field.required("port").and_then(value::port);
+        let protocol = value::protocol(field.get("protocol"));
+        Some(SlicePort { name: name?.to_owned(), protocol: protocol?, port: port? })
+    }))
+}
+
+/// An absent `ready` means ready; an absent `serving` or `terminating` means no.
+/// <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions>
+fn condition(endpoint: Field<'_>) -> Condition {
+    let says = |name: &str| endpoint.get("conditions")?.get(name)?.boolean();
+    match (says("ready"), says("serving"), says("terminating")) {
+        (None | Some(true), _, _) => Condition::Ready,
+        (Some(false), Some(true), Some(true)) => Condition::Terminating,
+        (Some(false), _, _) => Condition::NotReady,
+    }
+}

@@ -1,0 +1,98 @@
+//! The endpoints of a native service.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use crate::{
+    model::{Condition, Endpoint},
+    source::{
+        document::Value,
+        field::{Field, all},
+        port::Port,
+        value,
+    },
+};
+
+/// Largest weight: then the weights of 65,536 endpoints add up within 32 bits.
+const MAX_WEIGHT: u32 = 65_535;
+
+/// An endpoint as it is listed; which of its ports serves what depends on the service.
+pub struct Listed<'a> {
+    field: Field<'a>,
+    address: IpAddr,
+    weight: u32,
+    condition: Condition,
+    /// For every port of the service that has none by name.
+    pub port: Option<u16>,
+    /// By the name of the service's port, or of its target.
+    pub ports: BTreeMap<&'a str, u16>,
+}
+
+/// Reads one element of `endpoints`.
+pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
+    let field = field.mapping()?;
+    field.only(&["address", "port", "ports", "weight", "state"]);
+    let address = field.required("address").and_then(value::address);
+    let port = field.get("port").map_or(Some(None), |port| value::port(port).map(Some));
+    let ports = field.get("ports").map_or(Some(BTreeMap::new()), ports);
+    let weight = field.get("weight").map_or(Some(1), weight);
+    let condition = field.get("state").map_or(Some(Condition::Ready), condition);
+    Some(Listed { field, address: address?, port: port?, ports: ports?, weight: weight?, condition: condition? })
+}
+
+fn ports(field: Field<'_>) -> Option<BTreeMap<&str, u16>> {
+    let ports = all(field.mapping()?.children().map(|port| Some((port.name()?, value::port(port)?))))?;
+    Some(ports.into_iter().collect())
+}
+
+fn weight(field: Field<'_>) -> Option<u32> {
+    let number = match field.value() {
+        Value::Number(text) => text.parse().ok().filter(|weight| *weight <= MAX_WEIGHT),
+        _ => None,
+    };
+    number.or_else(|| field.expected("a weight from 0 to 65535 (only the ratio of weights matters)"))
+}
+
+fn condition(field: Field<'_>) -> Option<Condition> {
+    match field.value() {
+        Value::Text(text) if text == "ready" => Some(Condition::Ready),
+        Value::Text(text) if text == "terminating" => Some(Condition::Terminating),
+        Value::Text(text) if text == "notReady" => Some(Condition::NotReady),
+        _ => field.expected("ready, terminating or notReady"),
+    }
+}
+
+impl Listed<'_> {
+    /// Reports names of ports that the service does not know.
+    pub fn check_names(&self, known: impl Fn(&str) -> bool) {
+        let ports = self.field.get("ports").into_iter().flat_map(Field::children);
+        for port in ports.filter(|port| port.name().is_some_and(|name| !known(name))) {
+            port.report("no port of this service has this name, nor this `targetPort`");
+        }
+    }
+}
+
+/// The endpoints of one port of the service, given which of their ports serves it.
+pub fn distinct<'a>(
+    endpoints: &[Listed<'a>],
+    target: impl Fn(&Listed<'a>) -> Option<u16>,
+    service: &Port<'_>,
+) -> Option<Vec<Endpoint>> {
+    let mut lines = HashMap::with_capacity(endpoints.len());
+    all(endpoints.iter().map(|listed| {
+        let Listed { field, address, weight, condition, .. } = *listed;
+        let Some(port) = target(listed) else {
+            return field.error(format!("says no port for port {}/{} of the service", service.port, service.protocol));
+        };
+        match lines.insert((address, port), field.line()) {
+            None => Some(Endpoint { address, port, weight, condition }),
+            Some(first) => field.error(format!("{} listed twice, first on line {first}", socket(address, port))),
+        }
+    }))
+}
+
+fn socket(address: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}

@@ -1,0 +1,114 @@
+//! What is on disk right now.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// A file as it was found.
+pub struct Found {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its path without symbolic links.
+    pub real_path: PathBuf,
+}
+
+/// Everything in the directories, as of one moment.
+#[derive(Default)]
+pub struct Scan {
+    /// Files by path as the source was told of it, and why one could not be read.
+    pub files: BTreeMap<PathBuf, io::Result<Found>>,
+    /// Directories that could not be read. Which files they have is not known.
+    pub unreadable: BTreeMap<PathBuf, io::Error>,
+}
+
+/// What tells that a file is another one than before without reading it. The change time cannot be set by programs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    changed: (i64, i64),
+    size: u64,
+    identity: (u64, u64),
+}
+
+impl Stamp {
+    /// Device and inode.
+    pub fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+}
+
+/// What tells one state of the directories from another; `None` for what could not be read.
+pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
+
+/// How often a scan starts over because files changed under it. Then it settles for what it saw: the changes that
+/// disturbed it bring about another scan.
+const ATTEMPTS: usize = 3;
+
+/// Reads all files. Files that are replaced together are seen together, even when that happens meanwhile.
+pub fn scan(directories: &[PathBuf]) -> Scan {
+    let mut before = stamps(directories);
+    for _ in 1..ATTEMPTS {
+        let scan = read_all(directories);
+        let after = stamps(directories);
+        if before == after {
+            return scan;
+        }
+        before = after;
+    }
+    read_all(directories)
+}
+
+/// Looks at all files without reading them.
+pub fn stamps(directories: &[PathBuf]) -> Stamps {
+    let mut stamps = Stamps::new();
+    for directory in directories {
+        stamps.insert(directory.clone(), stamp(directory));
+        for path in list(directory).unwrap_or_default() {
+            let stamp = stamp(&path);
+            stamps.insert(path, stamp);
+        }
+    }
+    stamps
+}
+
+/// What is at a path, at the end of all links; `None` when there is nothing.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    let changed = (found.ctime(), found.ctime_nsec());
+    Some(Stamp { changed, size: found.size(), identity: (found.dev(), found.ino()) })
+}
+
+fn read_all(directories: &[PathBuf]) -> Scan {
+    let mut scan = Scan::default();
+    for directory in directories {
+        match list(directory) {
+            Ok(paths) => scan.files.extend(paths.into_iter().map(|path| (path.clone(), read(&path)))),
+            Err(error) => drop(scan.unreadable.insert(directory.clone(), error)),
+        }
+    }
+    scan
+}
+
+/// The files of a directory that are ours to read.
+pub fn list(directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let paths =
+        fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    Ok(paths.into_iter().filter(|path| is_ours(path)).collect())
+}
+
+/// Whether a file by this name holds services. Kubernetes hides the real files of a volume behind names with a dot.
+pub fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let suffix = path.extension().and_then(|suffix| suffix.to_str());
+    !name.starts_with(b".") && matches!(suffix, Some("yaml" | "yml" | "json"))
+}
+
+fn read(path: &Path) -> io::Result<Found> {
+    // Opening a pipe would wait for somebody to write to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    Ok(Found { bytes: fs::read(path)?, real_path: fs::canonicalize(path)? })
+}

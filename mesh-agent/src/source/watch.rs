@@ -1,0 +1,131 @@
+//! When to look: after every change of the files, once it is over, and every now and then in case one was missed.
+
+mod arms;
+mod burst;
+mod links;
+
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    task,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    arms::Arms,
+    burst::{Burst, Change},
+};
+use super::{
+    dir::Reader,
+    scan::{self, Stamps},
+};
+use crate::model::Update;
+
+/// How often to compare the files with what was read while the kernel reports changes.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How often to compare them when it does not, for want of inotify instances or watches.
+const POLL_BLIND: Duration = Duration::from_millis(150);
+
+/// Changes that wait to be looked at. When it is full one more makes no difference, since all are looked at together.
+const CHANGES: usize = 1024;
+
+/// How often reading starts over because links moved under it.
+const ATTEMPTS: usize = 3;
+
+/// Sends what the directories say: at once, and again whenever it differs from what was sent last. Ends when it is
+/// cancelled or nobody receives any more.
+pub async fn watch(reader: Reader, updates: Sender<Update>, cancel: CancellationToken) {
+    cancel.run_until_cancelled(follow(reader, updates)).await;
+}
+
+async fn follow(reader: Reader, updates: Sender<Update>) {
+    let (changes, mut inbox) = mpsc::channel(CHANGES);
+    let mut directories = Directories { reader, arms: Arms::new(changes), stamps: Stamps::new() };
+    let mut sent = None;
+    loop {
+        let (update, blind);
+        (directories, (update, blind)) = blocking(directories, Directories::read).await;
+        if sent.as_ref() != Some(&update) {
+            sent = Some(update.clone());
+            if updates.send(update).await.is_err() {
+                return;
+            }
+        }
+        let poll = if blind { POLL_BLIND } else { POLL };
+        directories = changed(directories, &mut inbox, poll).await;
+    }
+}
+
+/// Returns when the files may have changed.
+async fn changed(mut directories: Directories, inbox: &mut Receiver<Change>, poll: Duration) -> Directories {
+    loop {
+        match timeout(poll, inbox.recv()).await {
+            Ok(Some(change)) => {
+                settled(change, inbox).await;
+                return directories;
+            }
+            // Without a kernel that reports changes there is no sender.
+            Ok(None) => tokio::time::sleep(poll).await,
+            Err(_) => {}
+        }
+        let differ;
+        (directories, differ) = blocking(directories, Directories::differ).await;
+        if differ {
+            return directories;
+        }
+    }
+}
+
+/// Returns when a burst of changes is over, or has gone on for long enough.
+async fn settled(first: Change, inbox: &mut Receiver<Change>) {
+    let mut burst = Burst::new(first, Instant::now());
+    while let Ok(Some(change)) = timeout_at(burst.due(), inbox.recv()).await {
+        burst.add(change, Instant::now());
+    }
+}
+
+/// Files are read by system calls that may take long, so never on a thread of the runtime.
+async fn blocking<T: Send + 'static>(
+    mut directories: Directories,
+    work: fn(&mut Directories) -> T,
+) -> (Directories, T) {
+    let work = task::spawn_blocking(move || {
+        let result = work(&mut directories);
+        (directories, result)
+    });
+    work.await.expect("reading files does not panic")
+}
+
+/// The directories, what is known of them, and what reports their changes.
+struct Directories {
+    reader: Reader,
+    arms: Arms,
+    /// As of the last read.
+    stamps: Stamps,
+}
+
+impl Directories {
+    /// Reads everything, and says whether some changes will go unreported.
+    fn read(&mut self) -> (Update, bool) {
+        // Armed before anything is read, so that no change falls between.
+        let mut links = links::watched(self.reader.directories());
+        for _ in 1..ATTEMPTS {
+            let blind = !self.arms.arm(&links);
+            self.stamps = scan::stamps(self.reader.directories());
+            let update = self.reader.read();
+            let before = std::mem::replace(&mut links, links::watched(self.reader.directories()));
+            if links == before {
+                return (update, blind);
+            }
+        }
+        let blind = !self.arms.arm(&links);
+        (self.reader.read(), blind)
+    }
+
+    fn differ(&mut self) -> bool {
+        scan::stamps(self.reader.directories()) != self.stamps
+    }
+}

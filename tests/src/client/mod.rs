@@ -1,0 +1,119 @@
+//! A client: a process in a place, because the programs that see a socket are those of the cgroup it was made in, and
+//! a thread cannot be in another cgroup than its process. The test asks it, one line of JSON each way.
+
+pub mod dial;
+pub mod protocol;
+pub mod serve;
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+};
+
+use serde::de::DeserializeOwned;
+
+use crate::{binary, place::Place};
+
+pub use protocol::{Protocol, Report, Request, Step, Times};
+
+/// Lives until dropped.
+pub struct Client {
+    process: Child,
+    questions: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Client {
+    /// Starts one in `place`.
+    pub fn start(place: &Place) -> Self {
+        let mut command = place.command(binary::find("mesh-client"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot start a client: {error}"));
+        let questions = process.stdin.take();
+        let answers = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        Self { process, questions, answers }
+    }
+
+    /// To connect over TCP to an address like `10.96.0.10:80`, `[fd00:96::10]:80` or `[::ffff:10.96.0.10]:80`.
+    pub fn tcp(&mut self, to: &str) -> Dial<'_> {
+        Dial { client: self, protocol: Protocol::Tcp, to: address(to) }
+    }
+
+    /// To connect over UDP: a connected socket, a datagram each way.
+    pub fn udp(&mut self, to: &str) -> Dial<'_> {
+        Dial { client: self, protocol: Protocol::Udp, to: address(to) }
+    }
+
+    /// Connects one UDP socket to each address in turn.
+    pub fn walk(&mut self, to: &[SocketAddr]) -> Vec<Step> {
+        self.ask(&Request::Walk { to: to.into() });
+        self.answer()
+    }
+
+    fn ask(&mut self, request: &Request) {
+        let line = serde_json::to_string(request).expect("requests are plain data");
+        let questions = self.questions.as_mut().expect("open until dropped");
+        writeln!(questions, "{line}").expect("the client process lives");
+    }
+
+    fn answer<T: DeserializeOwned>(&mut self) -> T {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("the client process answers in text");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("the client process said {line:?}: {error}"))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // The end of its input is the end of its work.
+        drop(self.questions.take());
+        // It is this process's child, and not yet reaped: nobody else can be hit.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A connect about to be made.
+pub struct Dial<'a> {
+    client: &'a mut Client,
+    protocol: Protocol,
+    to: SocketAddr,
+}
+
+impl<'a> Dial<'a> {
+    /// Once.
+    pub fn once(self) -> Report {
+        self.times(1)
+    }
+
+    /// One after the other.
+    pub fn times(self, times: u32) -> Report {
+        self.client.ask(&Request::Connect { protocol: self.protocol, to: self.to, times });
+        self.client.answer()
+    }
+
+    /// One after the other until told to stop, while the test does something else.
+    pub fn again_and_again(self) -> Loop<'a> {
+        self.client.ask(&Request::KeepConnecting { protocol: self.protocol, to: self.to });
+        Loop { client: self.client }
+    }
+}
+
+/// Connects under way.
+pub struct Loop<'a> {
+    client: &'a mut Client,
+}
+
+impl Loop<'_> {
+    /// Finishes the current connect and reports all of them.
+    pub fn stop(self) -> Report {
+        self.client.ask(&Request::Stop);
+        self.client.answer()
+    }
+}
+
+/// Reads an address literal of a test.
+fn address(literal: &str) -> SocketAddr {
+    literal.parse().unwrap_or_else(|error| panic!("{literal}: {error}"))
+}

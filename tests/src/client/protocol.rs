@@ -1,0 +1,128 @@
+//! What a test and its client process say to each other.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Transport protocol of a connect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Protocol {
+    /// Connect, read the server's name.
+    Tcp,
+    /// Connect, send a datagram, read the server's name.
+    Udp,
+}
+
+/// One line from the test.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Connect a number of times, then [`Report`].
+    Connect {
+        /// Over what.
+        protocol: Protocol,
+        /// To what address.
+        to: SocketAddr,
+        /// How often.
+        times: u32,
+    },
+    /// Connect until the next line, then [`Report`].
+    KeepConnecting {
+        /// Over what.
+        protocol: Protocol,
+        /// To what address.
+        to: SocketAddr,
+    },
+    /// End of [`Request::KeepConnecting`].
+    Stop,
+    /// Connect one UDP socket to each address in turn, then one [`Step`] for each.
+    Walk {
+        /// The addresses.
+        to: Vec<SocketAddr>,
+    },
+}
+
+/// What became of a number of connects.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Servers by name, and how often each answered.
+    pub answers: BTreeMap<String, u64>,
+    /// Errors by stage and name, like `connect ECONNREFUSED`.
+    pub errors: BTreeMap<String, u64>,
+    /// What `getpeername` said after each connect.
+    pub peers: BTreeMap<SocketAddr, u64>,
+    /// How long connects took, refused ones included.
+    pub took: Times,
+}
+
+impl Report {
+    /// Answers of all servers together.
+    pub fn total_answers(&self) -> u64 {
+        self.answers.values().sum()
+    }
+
+    /// Answers of one server.
+    pub fn answers_of(&self, server: &crate::Server) -> u64 {
+        self.answers.get(server.name()).copied().unwrap_or_default()
+    }
+}
+
+/// A table of counts as tests write it: `counts([("a", 3), ("b", 4)])`.
+pub fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    counts.map(|(name, count)| (name.to_owned(), count)).into()
+}
+
+/// Durations of connects.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Times {
+    /// Half were faster.
+    pub p50: Duration,
+    /// One in a hundred was slower.
+    pub p99: Duration,
+    /// The slowest.
+    pub max: Duration,
+}
+
+impl Times {
+    /// Of a number of durations; zero of none.
+    pub fn of(mut durations: Vec<Duration>) -> Self {
+        durations.sort_unstable();
+        let last = durations.len().saturating_sub(1);
+        let rank = |percent: usize| (durations.len() * percent / 100).min(last);
+        let [p50, p99, max] = [50, 99, 100].map(|percent| durations.get(rank(percent)).copied().unwrap_or_default());
+        Self { p50, p99, max }
+    }
+}
+
+/// What one connect of [`Request::Walk`] showed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// What `getpeername` says, or the error of the connect.
+    pub peer: Result<SocketAddr, String>,
+    /// Who answers, or the error of asking.
+    pub answer: Result<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_a_hundred_and_of_none() {
+        let hundred = (1..=100).map(Duration::from_millis).collect();
+        let [p50, p99, max] = [51, 100, 100].map(Duration::from_millis);
+        assert_eq!(Times::of(hundred), Times { p50, p99, max });
+        assert_eq!(Times::of(Vec::new()), Times::default());
+    }
+
+    #[test]
+    fn a_report_survives_the_line() {
+        let report = Report {
+            answers: counts([("a", 2)]),
+            errors: counts([("connect ECONNREFUSED", 1)]),
+            peers: [("[::ffff:10.96.0.10]:80".parse().unwrap(), 2)].into(),
+            took: Times { max: Duration::from_nanos(1_000_000_001), ..Times::default() },
+        };
+        let line = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&line).unwrap(), report);
+    }
+}

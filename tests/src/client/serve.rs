@@ -1,0 +1,67 @@
+//! The client process: reads a request, acts, writes the answer, until its input ends.
+
+use std::{
+    io::{self, BufRead, Write},
+    os::fd::AsFd,
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{
+    Report, Request, Times,
+    dial::{Dialled, dial, walk},
+};
+
+/// Bounds a loop that nobody stops.
+const AT_MOST: u32 = 5_000_000;
+
+/// Serves requests from standard input.
+pub fn serve() -> io::Result<()> {
+    let stdin = io::stdin();
+    let mut line = String::new();
+    while stdin.lock().read_line(&mut line)? > 0 {
+        match serde_json::from_str(&line)? {
+            Request::Connect { protocol, to, times } => say(&repeat(times, || false, || dial(protocol, to)))?,
+            Request::KeepConnecting { protocol, to } => say(&repeat(AT_MOST, line_is_waiting, || dial(protocol, to)))?,
+            // The next line after a loop: it has ended the loop by arriving.
+            Request::Stop => {}
+            Request::Walk { to } => say(&walk(&to)?)?,
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+fn say(answer: &impl serde::Serialize) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer(&mut stdout, answer)?;
+    writeln!(stdout)?;
+    stdout.flush()
+}
+
+fn repeat(times: u32, stop: impl Fn() -> bool, dial: impl Fn() -> Dialled) -> Report {
+    let mut report = Report::default();
+    let mut durations = Vec::new();
+    for _ in 0..times {
+        if stop() {
+            break;
+        }
+        let Dialled { took, peer, answer } = dial();
+        durations.push(took);
+        if let Some(peer) = peer {
+            *report.peers.entry(peer).or_default() += 1;
+        }
+        match answer {
+            Ok(name) => *report.answers.entry(name).or_default() += 1,
+            Err(error) => *report.errors.entry(error).or_default() += 1,
+        }
+    }
+    report.took = Times::of(durations);
+    report
+}
+
+/// Requests come one by one, so nothing of the next one is in a buffer of this process.
+fn line_is_waiting() -> bool {
+    let stdin = io::stdin();
+    poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
+}

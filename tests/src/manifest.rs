@@ -1,0 +1,173 @@
+//! Services as tests write them, in the native form of the services directory.
+
+use std::{
+    fmt::{self, Display},
+    net::SocketAddr,
+};
+
+use crate::Server;
+
+/// A service to be; `shop/cart` is namespace and name.
+pub fn service(name: &str) -> Manifest {
+    let (namespace, name) = name.split_once('/').expect("a service is written namespace/name");
+    Manifest { namespace: namespace.into(), name: name.into(), ..Manifest::default() }
+}
+
+/// A `services:` document of one service when displayed.
+#[derive(Clone, Default)]
+pub struct Manifest {
+    namespace: String,
+    name: String,
+    addresses: Vec<String>,
+    ports: Vec<(u16, &'static str)>,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Clone)]
+struct Endpoint {
+    address: SocketAddr,
+    weight: Option<u32>,
+}
+
+impl Manifest {
+    /// An address at which programs ask for it, or `auto`.
+    #[must_use]
+    pub fn address(mut self, address: &str) -> Self {
+        self.addresses.push(address.into());
+        self
+    }
+
+    /// A TCP port.
+    #[must_use]
+    pub fn tcp(mut self, port: u16) -> Self {
+        self.ports.push((port, "TCP"));
+        self
+    }
+
+    /// A UDP port.
+    #[must_use]
+    pub fn udp(mut self, port: u16) -> Self {
+        self.ports.push((port, "UDP"));
+        self
+    }
+
+    /// A server of all its ports.
+    #[must_use]
+    pub fn endpoint(self, server: &Server) -> Self {
+        self.at(server.address())
+    }
+
+    /// Several of them.
+    #[must_use]
+    pub fn endpoints<'a>(self, servers: impl IntoIterator<Item = &'a Server>) -> Self {
+        servers.into_iter().fold(self, Self::endpoint)
+    }
+
+    /// A server and its share of connects.
+    #[must_use]
+    pub fn weighted(mut self, server: &Server, weight: u32) -> Self {
+        self.endpoints.push(Endpoint { address: server.address(), weight: Some(weight) });
+        self
+    }
+
+    /// An address that need not be served.
+    #[must_use]
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.endpoints.push(Endpoint { address, weight: None });
+        self
+    }
+
+    // Ports come last and in flow form: a document cut off anywhere before its last byte is not a valid one.
+    fn item(&self) -> String {
+        let Self { namespace, name, addresses, ports, endpoints } = self;
+        let addresses = match addresses.as_slice() {
+            [address] => format!("{address:?}"),
+            several => format!("{several:?}"),
+        };
+        let endpoints: String = endpoints.iter().map(|endpoint| format!("  - {}\n", endpoint.flow())).collect();
+        let endpoints = if endpoints.is_empty() { " []\n".into() } else { format!("\n{endpoints}") };
+        let ports: Vec<_> = ports.iter().map(flow_port).collect();
+        format!(
+            "- name: {name}\n  namespace: {namespace}\n  address: {addresses}\n  endpoints:{endpoints}  ports: [{}]\n",
+            ports.join(", ")
+        )
+    }
+}
+
+impl Endpoint {
+    fn flow(&self) -> String {
+        let (address, port) = (self.address.ip(), self.address.port());
+        let weight = self.weight.map(|weight| format!(", weight: {weight}")).unwrap_or_default();
+        format!("{{address: \"{address}\", port: {port}{weight}}}")
+    }
+}
+
+fn flow_port((port, protocol): &(u16, &str)) -> String {
+    format!("{{name: {}-{port}, port: {port}, protocol: {protocol}}}", protocol.to_lowercase())
+}
+
+impl Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "services:\n{}", self.item())
+    }
+}
+
+impl From<Manifest> for String {
+    fn from(manifest: Manifest) -> Self {
+        manifest.to_string()
+    }
+}
+
+impl From<&Manifest> for String {
+    fn from(manifest: &Manifest) -> Self {
+        manifest.to_string()
+    }
+}
+
+/// One document of many services.
+pub fn document<'a>(services: impl IntoIterator<Item = &'a Manifest>) -> String {
+    services.into_iter().fold("services:\n".to_owned(), |document, service| document + &service.item())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_written_in_the_native_form() {
+        let cart = service("shop/cart")
+            .address("10.96.0.10")
+            .address("fd00:96::10")
+            .tcp(80)
+            .udp(53)
+            .at("127.0.1.1:8080".parse().unwrap())
+            .at("[::1]:8081".parse().unwrap());
+        assert_eq!(
+            cart.to_string(),
+            r#"services:
+- name: cart
+  namespace: shop
+  address: ["10.96.0.10", "fd00:96::10"]
+  endpoints:
+  - {address: "127.0.1.1", port: 8080}
+  - {address: "::1", port: 8081}
+  ports: [{name: tcp-80, port: 80, protocol: TCP}, {name: udp-53, port: 53, protocol: UDP}]
+"#
+        );
+    }
+
+    #[test]
+    fn a_service_without_endpoints_says_so() {
+        let cart = service("shop/cart").address("auto").tcp(80);
+        assert_eq!(
+            document([&cart]),
+            r#"services:
+- name: cart
+  namespace: shop
+  address: "auto"
+  endpoints: []
+  ports: [{name: tcp-80, port: 80, protocol: TCP}]
+"#
+        );
+    }
+}

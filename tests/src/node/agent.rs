@@ -1,0 +1,101 @@
+//! The agent of a node: a child process whose words go to a file.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::{Child, ExitStatus},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{Node, PATIENCE};
+use crate::wait;
+
+/// A running agent; killed when dropped.
+pub struct Agent {
+    process: Child,
+}
+
+impl Agent {
+    /// Sends `signal` and waits for the end.
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        let pid = Pid::from_raw(self.process.id().try_into().expect("process ids are positive numbers of 31 bits"));
+        // It is this process's child, and not yet reaped: nobody else can be hit.
+        kill(pid, signal).expect("a child can be signalled until it is reaped");
+        wait::until_some(&format!("end of the agent after {signal}"), PATIENCE, || self.ended())
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("it is this process's child")
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Node {
+    /// Starts the agent and waits until it is ready.
+    pub fn start_agent(&mut self) {
+        self.launch_agent();
+        self.wait_until_ready(Duration::from_secs(30));
+    }
+
+    /// Starts the agent.
+    pub fn launch_agent(&mut self) {
+        assert!(self.agent.is_none(), "the agent of this node runs already");
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("the directory is new");
+        let mut command = self.mesh_agent(self.directories.run());
+        command.args(&self.flags).stdout(log.try_clone().expect("descriptors are left for a copy")).stderr(log);
+        let process = command.spawn().unwrap_or_else(|error| panic!("cannot start the agent: {error}"));
+        self.agent = Some(Agent { process });
+    }
+
+    /// SIGTERM; it must end well.
+    pub fn stop_agent(&mut self) {
+        let status = self.take_agent().end(Signal::SIGTERM);
+        assert!(status.success(), "the agent ended with {status} after SIGTERM");
+    }
+
+    /// SIGKILL.
+    pub fn kill_agent(&mut self) {
+        let status = self.take_agent().end(Signal::SIGKILL);
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "the agent ended before it was killed");
+    }
+
+    fn take_agent(&mut self) -> Agent {
+        self.agent.take().expect("an agent runs")
+    }
+
+    /// Panics if the agent has ended by itself.
+    pub(super) fn expect_agent_lives(&mut self) {
+        if let Some(status) = self.agent.as_mut().and_then(Agent::ended) {
+            panic!("the agent ended with {status}");
+        }
+    }
+
+    /// Resident memory of the running agent, in KiB.
+    pub fn agent_memory_kib(&self) -> u64 {
+        let pid = self.agent.as_ref().expect("an agent runs").process.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the agent lives");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        resident.expect("every process has a resident set").parse().expect("a number of KiB")
+    }
+
+    /// Everything the agents of this node have said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.scratch.path().join("agent.log")
+    }
+}

@@ -1,0 +1,46 @@
+//! Where an agent keeps what it has, and the command lines that tell it so.
+
+use std::{ffi::OsString, path::PathBuf};
+
+/// Five paths that no two agents of a test run share.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    /// Programs are attached here.
+    pub cgroup: PathBuf,
+    /// Links, programs and maps are pinned here.
+    pub pins: PathBuf,
+    /// Services are read from here.
+    pub services: PathBuf,
+    /// What outlives a reboot.
+    pub state: PathBuf,
+    /// The API.
+    pub socket: PathBuf,
+}
+
+impl Directories {
+    /// `run` and its flags.
+    pub fn run(&self) -> Vec<OsString> {
+        let Self { cgroup, pins, services, state, socket } = self;
+        flags(
+            "run",
+            &[
+                ("--cgroup", cgroup),
+                ("--pin-dir", pins),
+                ("--state-dir", state),
+                ("--services", services),
+                ("--socket", socket),
+            ],
+        )
+    }
+
+    /// `uninstall` and its flags.
+    pub fn uninstall(&self) -> Vec<OsString> {
+        let Self { cgroup, pins, services: _, state, socket: _ } = self;
+        flags("uninstall", &[("--cgroup", cgroup), ("--pin-dir", pins), ("--state-dir", state)])
+    }
+}
+
+fn flags(command: &str, flags: &[(&str, &PathBuf)]) -> Vec<OsString> {
+    let flags = flags.iter().flat_map(|(flag, path)| [OsString::from(flag), path.into()]);
+    [command.into()].into_iter().chain(flags).collect()
+}

@@ -1,0 +1,70 @@
+//! Where a process runs: which cgroup, which network namespace. Programs run for a socket by the cgroup in which it was
+//! *made*, so a process must be in its place before its first line.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{fd::AsRawFd, unix::process::CommandExt},
+    process::Command,
+    sync::Arc,
+};
+
+use crate::{cgroup::Cgroup, netns::Netns};
+
+/// A cgroup and a network namespace, shared by everything that is in them.
+#[derive(Clone)]
+pub struct Place {
+    /// Decides which programs see a socket.
+    pub cgroup: Arc<Cgroup>,
+    /// Decides what a socket can reach.
+    pub netns: Arc<Netns>,
+}
+
+impl Place {
+    /// A new cgroup and a new namespace.
+    pub fn new() -> Self {
+        Self { cgroup: Arc::new(Cgroup::new()), netns: Arc::new(Netns::new()) }
+    }
+
+    /// A cgroup below this one's, and a new namespace.
+    pub fn child(&self) -> Self {
+        Self { cgroup: Arc::new(self.cgroup.child()), netns: Arc::new(Netns::new()) }
+    }
+
+    /// A command that will run here, and that dies with the thread that starts it: a killed test leaves no process.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let entrance = self.cgroup.entrance();
+        let netns = Arc::clone(&self.netns);
+        let settle = move || {
+            die_with_parent()?;
+            enter_cgroup(&entrance)?;
+            netns.enter()
+        };
+        let mut command = Command::new(program);
+        // SAFETY: three system calls on descriptors that are open already; nothing allocates or locks.
+        unsafe { command.pre_exec(settle) };
+        command
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn die_with_parent() -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory.
+    succeed(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }.into())
+}
+
+fn enter_cgroup(entrance: &impl AsRawFd) -> io::Result<()> {
+    let this_process = b"0";
+    // SAFETY: the buffer is as long as said.
+    let written = unsafe { libc::write(entrance.as_raw_fd(), this_process.as_ptr().cast(), this_process.len()) };
+    succeed(written.try_into().unwrap_or(-1))
+}
+
+fn succeed(result: i64) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,28 @@
+//! Removes what killed test runs left behind. Once per process, before the first node.
+
+use std::{env, fs, io, path::Path, sync::Once};
+
+use crate::{cgroup, name, need};
+
+/// Removes cgroups, pins and temporary directories whose owner is dead. Network namespaces have no name here and die
+/// with the last process in them.
+pub fn sweep() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Pins first: a cgroup with links on it is only half gone.
+        remove_orphans(&need::bpffs(), |path| fs::remove_dir_all(path));
+        remove_orphans(&need::cgroup2(), cgroup::remove);
+        remove_orphans(&env::temp_dir(), |path| fs::remove_dir_all(path));
+    });
+}
+
+/// Calls `remove` for every entry of `directory` that an earlier run left behind.
+pub fn remove_orphans(directory: &Path, remove: impl Fn(&Path) -> io::Result<()>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|entry| name::is_orphan(&entry.file_name().to_string_lossy())) {
+        match remove(&entry.path()) {
+            Ok(()) => println!("swept {}", entry.path().display()),
+            Err(error) => println!("cannot sweep {}: {error}", entry.path().display()),
+        }
+    }
+}

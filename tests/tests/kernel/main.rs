@@ -1,0 +1,22 @@
+//! Scenarios on a real kernel. Each file is one subject; each test is one sentence.
+
+mod auto_address;
+mod balance;
+mod bpftool;
+mod cli;
+mod drift;
+mod dual_stack;
+mod files;
+mod harness;
+mod kubernetes;
+mod load;
+mod missing;
+mod mistakes;
+mod pods;
+mod refuse;
+mod restart;
+mod scale;
+mod second_agent;
+mod truncation;
+mod uninstall;
+mod unknown;
