@@ -16,8 +16,8 @@ const PREFIX: &str = "mesh-agent-demo-";
 const PIN_ROOT: &str = "/sys/fs/bpf";
 const RUN_ROOT: &str = "/run";
 
-/// The traces of one demo. [`clean`](Self::clean) removes all of them, in any state.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The traces of one demo. [`clean`](Self::clean) removes all of them, in any state; dropping does the same, for a
+/// demo that panics because nobody reads its output any more.
 pub struct Site {
     /// Only sockets created in here see the mesh.
     pub cgroup: PathBuf,
@@ -110,6 +110,12 @@ impl Site {
             pins: Path::new(PIN_ROOT).join(&name),
             run: Path::new(RUN_ROOT).join(&name),
         }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.clean();
     }
 }
 
