@@ -21,8 +21,9 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     task::{AbortHandle, JoinSet, yield_now},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const MAX_CONNECTIONS: usize = 64;
 /// Time for a client to send its request.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// Time for request and answer while others wait.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Time for a whole connection: request, answer and a client that reads it slowly.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 /// Time that answers under way have once the server is told to stop.
@@ -64,11 +67,17 @@ struct Connection {
     task: AbortHandle,
     /// True once its request has arrived.
     busy: Arc<AtomicBool>,
+    opened: Instant,
 }
 
 impl Connection {
     fn idle(&self) -> bool {
         !self.busy.load(Ordering::Relaxed)
+    }
+
+    /// May others be served in its stead?
+    fn expendable(&self) -> bool {
+        self.idle() || self.opened.elapsed() > ANSWER_TIME
     }
 }
 
@@ -76,7 +85,7 @@ impl Connections {
     /// Serves `stream`, or drops it when there is no room and none can be made.
     fn add<S>(&mut self, stream: S, router: &Router)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.forget_finished();
         if !self.make_room() {
@@ -84,7 +93,7 @@ impl Connections {
         }
         let busy = Arc::new(AtomicBool::new(false));
         let task = self.tasks.spawn(connection(stream, router.clone(), busy.clone()));
-        self.queue.push_back(Connection { task, busy });
+        self.queue.push_back(Connection { task, busy, opened: Instant::now() });
     }
 
     fn forget_finished(&mut self) {
@@ -92,13 +101,13 @@ impl Connections {
         self.queue.retain(|connection| !connection.task.is_finished());
     }
 
-    /// When all places are taken, closes the oldest connection that has not sent its request.
+    /// When all places are taken, closes the oldest connection that has not sent its request or is very slow.
     fn make_room(&mut self) -> bool {
         if self.queue.len() < MAX_CONNECTIONS {
             return true;
         }
-        let oldest_idle = self.queue.iter().position(Connection::idle);
-        oldest_idle.and_then(|place| self.queue.remove(place)).map(|connection| connection.task.abort()).is_some()
+        let oldest = self.queue.iter().position(Connection::expendable);
+        oldest.and_then(|place| self.queue.remove(place)).map(|connection| connection.task.abort()).is_some()
     }
 
     async fn finish(mut self) {
@@ -110,7 +119,7 @@ impl Connections {
 
 async fn connection<S>(stream: S, router: Router, busy: Arc<AtomicBool>)
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -123,5 +132,34 @@ where
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection ended early"),
         Err(_) => tracing::debug!(error = %io::ErrorKind::TimedOut, "connection ended early"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_made_at_the_cost_of_the_idle_then_of_the_slow() {
+        let mut open = Connections::default();
+        (0..MAX_CONNECTIONS - 1).for_each(|_| open.pretend(true));
+        assert!(open.make_room());
+        open.pretend(false);
+        assert!(open.make_room());
+        assert!(open.queue.iter().all(|connection| !connection.idle()));
+        open.pretend(true);
+        assert!(!open.make_room());
+        tokio::time::advance(ANSWER_TIME + Duration::from_millis(1)).await;
+        assert!(open.make_room());
+        assert_eq!(open.queue.len(), MAX_CONNECTIONS - 1);
+    }
+
+    impl Connections {
+        fn pretend(&mut self, busy: bool) {
+            let task = self.tasks.spawn(pending());
+            self.queue.push_back(Connection { task, busy: Arc::new(busy.into()), opened: Instant::now() });
+        }
     }
 }

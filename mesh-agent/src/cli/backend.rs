@@ -7,6 +7,10 @@ use crate::api::types::{Endpoint, Service, ServicePort};
 
 /// Backends: the endpoints as the kernel uses them
 #[derive(clap::Subcommand)]
+#[command(after_long_help = "\
+Examples:
+  meshctl backend list                 all backends
+  meshctl backend list shop/cart       those of one service")]
 pub(super) enum Verb {
     /// List backends and their share of new connections
     ///

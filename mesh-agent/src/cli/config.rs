@@ -13,6 +13,9 @@ use crate::{api::types::ConfigProblem, model::Update, source};
 
 /// Configuration of services
 #[derive(clap::Subcommand)]
+#[command(after_long_help = "\
+Examples:
+  meshctl config validate ./services   check files before they are deployed")]
 pub(super) enum Verb {
     /// Check directories of service files, without an agent
     ///

@@ -45,7 +45,11 @@ pub(super) fn json<T: Serialize>(answer: &T) -> String {
 
 /// A YAML document and a newline.
 pub(super) fn yaml<T: Serialize>(answer: &T) -> Result<String, serde_saphyr::ser::Error> {
-    serde_saphyr::to_string(answer)
+    let options = serde_saphyr::ser_options! {
+        // One line per string, for grep and diff.
+        prefer_block_scalars: false,
+    };
+    serde_saphyr::to_string_with_options(answer, options)
 }
 
 /// `a,b,c +2 more`, or `-` for none.
@@ -134,6 +138,7 @@ mod tests {
             "1e3",
             "0x1f",
             "12:30",
+            "2001:10:20:30:40:50:1:2",
             "a: b",
             "- a",
             "#",
@@ -160,26 +165,25 @@ mod tests {
         - "~"
         - "1e3"
         - "0x1f"
-        - 12:30
+        - "12:30"
+        - "2001:10:20:30:40:50:1:2"
         - "a: b"
         - "- a"
         - '#'
         - ""
         - " a"
         - fd00::1
-        - |
-          a
-          b
+        - "a\nb\n"
         - "\e"
         - é
         - "{"
         - "1_000"
         - "0o7"
         - ".5"
-        - 2026-11-20
+        - "2026-11-20"
         - "on"
         - "y"
-        - =
+        - "="
         "#);
     }
 
@@ -188,7 +192,7 @@ mod tests {
         let mut status = status();
         status.errors = ailing().status.errors;
         insta::assert_snapshot!(yaml(&status).unwrap(), @r#"
-        version: 0.1.0
+        version: "0.1.0"
         ready: true
         nodeName: node-a
         pid: 4711
@@ -199,29 +203,28 @@ mod tests {
         appliedSecondsAgo: 75
         applyMilliseconds: 3
         capacity:
-          - map: SERVICES
-            used: 3
-            capacity: 65536
-          - map: BACKENDS
-            used: 6
-            capacity: 1000000
+        - map: SERVICES
+          used: 3
+          capacity: 65536
+        - map: BACKENDS
+          used: 6
+          capacity: 1000000
         hooks:
-          - name: connect4
-            programId: 31
-            linkId: 8
+        - name: connect4
+          programId: 31
+          linkId: 8
         sources:
-          - /etc/mesh-agent/services.d
+        - /etc/mesh-agent/services.d
         errors:
-          - file: /etc/mesh-agent/services.d/shop.yaml
-            line: 12
-            field: "services[0].ports[0].port"
-            reason: "must be 1 to 65535, is 0"
-          - file: /etc/mesh-agent/services.d/web.yaml
-            line: 1
-            field: ""
-            reason: "is not YAML: found a tab at column 3"
-        notes:
-          []
+        - file: /etc/mesh-agent/services.d/shop.yaml
+          line: 12
+          field: services[0].ports[0].port
+          reason: must be 1 to 65535, is 0
+        - file: /etc/mesh-agent/services.d/web.yaml
+          line: 1
+          field: ""
+          reason: "is not YAML: found a tab at column 3"
+        notes: []
         problems: []
         "#);
     }

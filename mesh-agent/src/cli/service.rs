@@ -13,6 +13,10 @@ use crate::api::types::{Endpoint, Service, ServicePort};
 
 /// Services of this node
 #[derive(clap::Subcommand)]
+#[command(after_long_help = "\
+Examples:
+  meshctl service list                 all services
+  meshctl service get shop/cart        one of them, with its endpoints")]
 pub(super) enum Verb {
     /// List services
     ///

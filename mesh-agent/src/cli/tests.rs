@@ -70,9 +70,19 @@ async fn wrong_usage_is_told_apart() {
 
 #[tokio::test]
 async fn every_command_teaches_by_example() {
-    for command in
-        ["", "status", "service list", "service get", "backend list", "stats", "config validate", "completion"]
-    {
+    for command in [
+        "",
+        "status",
+        "service",
+        "service list",
+        "service get",
+        "backend",
+        "backend list",
+        "stats",
+        "config",
+        "config validate",
+        "completion",
+    ] {
         let (exit, help, err) = capture(&arguments(&format!("{command} --help"))).await;
         assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{command}");
         assert!(help.contains("Examples:\n  "), "{command}: {help}");

@@ -94,7 +94,9 @@ fn connects_in(service: &str) -> Option<u64> {
 fn command(site: &Site) -> anyhow::Result<Command> {
     let log = File::options().create(true).append(true).open(log(site))?;
     let mut agent = Command::new(workspace::release("mesh-agent"));
-    agent.arg("run").arg("--services").arg(site.services()).arg("--cgroup").arg(&site.cgroup);
+    // Nothing that configures the machine's own agent, be there one, configures this one.
+    agent.env_clear().arg("run").arg("--config").arg(site.settings());
+    agent.arg("--services").arg(site.services()).arg("--cgroup").arg(&site.cgroup);
     agent.arg("--pin-dir").arg(&site.pins).arg("--socket").arg(site.socket()).arg("--state-dir").arg(site.state());
     // Ctrl-C is for the demo, which ends the agent itself.
     agent.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

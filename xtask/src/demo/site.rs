@@ -38,6 +38,7 @@ impl Site {
         for directory in [&self.cgroup, &self.run, &self.services(), &self.state()] {
             fs::create_dir(directory).with_context(|| format!("create {}", directory.display()))?;
         }
+        fs::write(self.settings(), "")?;
         for file in fs::read_dir(workspace::example())? {
             let file = file?;
             fs::copy(file.path(), self.services().join(file.file_name()))?;
@@ -54,6 +55,11 @@ impl Site {
             Self::of(*pid, &root).clean()?;
         }
         Ok(dead.len())
+    }
+
+    /// Settings file of the agent: empty, for all defaults.
+    pub fn settings(&self) -> PathBuf {
+        self.run.join("agent.yaml")
     }
 
     /// Directory the agent watches.
@@ -93,7 +99,7 @@ impl Site {
 
     fn uninstall(&self) -> anyhow::Result<()> {
         let mut agent = Command::new(workspace::release("mesh-agent"));
-        agent.arg("uninstall").arg("--cgroup").arg(&self.cgroup).arg("--pin-dir").arg(&self.pins);
+        agent.env_clear().arg("uninstall").arg("--cgroup").arg(&self.cgroup).arg("--pin-dir").arg(&self.pins);
         run::read(agent.arg("--state-dir").arg(self.state())).map(drop)
     }
 

@@ -48,7 +48,7 @@ impl Step {
         }
         println!("installing  {}", self.name);
         (self.install)().with_context(|| format!("{} is missing", self.name))?;
-        let Some(found) = (self.find)() else { bail!("{} was installed but is not found", self.name) };
+        let Some(found) = (self.find)() else { bail!("{}: installed, and still not found", self.name) };
         println!("ok          {}: {found}", self.name);
         Ok(())
     }
