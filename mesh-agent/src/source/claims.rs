@@ -19,33 +19,20 @@ pub struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// Takes what a file asks for: all of it, or nothing and why not.
+    /// Takes what a file asks for, and says what of it is taken already. After an error the claims are of no more use:
+    /// without this file, start over.
     pub fn claim(&mut self, contents: &'a Contents) -> Vec<ConfigError> {
-        let (mut errors, mut names, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+        let mut errors = Vec::new();
         for service in services(contents) {
             match self.names.entry(&service.name) {
                 Entry::Occupied(first) => errors.push(defined_twice(service, first.get())),
-                Entry::Vacant(free) => {
-                    free.insert(&service.origin);
-                    names.push(&service.name);
-                }
+                Entry::Vacant(free) => drop(free.insert_entry(&service.origin)),
             }
             for frontend in frontends(service) {
                 match self.frontends.entry(frontend) {
                     Entry::Occupied(first) => errors.extend(conflict(frontend, first.get(), service)),
-                    Entry::Vacant(free) => {
-                        free.insert(service);
-                        taken.push(frontend);
-                    }
+                    Entry::Vacant(free) => drop(free.insert_entry(service)),
                 }
-            }
-        }
-        if !errors.is_empty() {
-            for name in names {
-                self.names.remove(name);
-            }
-            for frontend in taken {
-                self.frontends.remove(&frontend);
             }
         }
         errors

@@ -32,6 +32,9 @@ const POLL_BLIND: Duration = Duration::from_millis(150);
 /// What looks wrong is looked at again after this long: most often somebody was just writing it.
 const SECOND_LOOK: Duration = Duration::from_millis(30);
 
+/// How often to look again while the files keep changing.
+const LOOKS: usize = 3;
+
 /// Changes that wait to be looked at. When it is full one more makes no difference, since all are looked at together.
 const CHANGES: usize = 1024;
 
@@ -49,12 +52,8 @@ async fn follow(reader: Reader, updates: Sender<Update>) {
     let mut directories = Directories { reader, arms: Arms::new(changes), stamps: Stamps::new() };
     let mut sent = None;
     loop {
-        let (mut update, mut blind);
-        (directories, (update, blind)) = blocking(directories, Directories::read).await;
-        if !update.errors.is_empty() && sent.as_ref().is_none_or(|sent: &Update| sent.errors != update.errors) {
-            tokio::time::sleep(SECOND_LOOK).await;
-            (directories, (update, blind)) = blocking(directories, Directories::read).await;
-        }
+        let (update, blind);
+        (directories, (update, blind)) = look(directories, &mut inbox, sent.as_ref()).await;
         if sent.as_ref() != Some(&update) {
             sent = Some(update.clone());
             if updates.send(update).await.is_err() {
@@ -64,6 +63,38 @@ async fn follow(reader: Reader, updates: Sender<Update>) {
         let poll = if blind { POLL_BLIND } else { POLL };
         directories = changed(directories, &mut inbox, poll).await;
     }
+}
+
+/// Reads, and looks again before it believes in an error that was not there before.
+async fn look(
+    mut directories: Directories,
+    inbox: &mut Receiver<Change>,
+    sent: Option<&Update>,
+) -> (Directories, (Update, bool)) {
+    let mut seen;
+    (directories, seen) = blocking(directories, Directories::read).await;
+    for _ in 0..LOOKS {
+        let errors = &seen.0.errors;
+        if errors.is_empty() || sent.is_some_and(|sent| sent.errors == *errors) {
+            break;
+        }
+        let calm = calm(inbox).await;
+        (directories, seen) = blocking(directories, Directories::read).await;
+        if calm {
+            break;
+        }
+    }
+    (directories, seen)
+}
+
+/// Gives a writer time to finish. True when nobody wrote anything.
+async fn calm(inbox: &mut Receiver<Change>) -> bool {
+    match timeout(SECOND_LOOK, inbox.recv()).await {
+        Ok(Some(change)) => settled(change, inbox).await,
+        Ok(None) => tokio::time::sleep(SECOND_LOOK).await,
+        Err(_) => return true,
+    }
+    false
 }
 
 /// Returns when the files may have changed.
