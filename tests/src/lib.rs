@@ -31,6 +31,7 @@ pub mod manifest;
 pub mod name;
 pub mod need;
 pub mod netns;
+pub mod nobody;
 pub mod node;
 pub mod outcome;
 pub mod pinned;

@@ -1,52 +1,73 @@
 //! Who owns what among all files: a service name and a frontend belong to one service.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+};
 
 use super::file::Contents;
 use crate::model::{Addresses, ConfigError, Origin, Protocol, Service, ServiceName};
+
+/// Address, port and protocol that programs ask for.
+type Frontend = (IpAddr, u16, Protocol);
 
 /// Names and frontends that are taken.
 #[derive(Default)]
 pub struct Claims<'a> {
     names: HashMap<&'a ServiceName, &'a Origin>,
-    frontends: HashMap<(IpAddr, u16, Protocol), &'a Service>,
+    frontends: HashMap<Frontend, &'a Service>,
 }
 
 impl<'a> Claims<'a> {
     /// Takes what a file asks for: all of it, or nothing and why not.
     pub fn claim(&mut self, contents: &'a Contents) -> Vec<ConfigError> {
-        let (mut mine, mut errors) = (Claims::default(), Vec::new());
+        let (mut errors, mut names, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         for service in services(contents) {
-            errors.extend(self.name_conflict(service).or_else(|| mine.name_conflict(service)));
-            mine.names.entry(&service.name).or_insert(&service.origin);
+            match self.names.entry(&service.name) {
+                Entry::Occupied(first) => errors.push(defined_twice(service, first.get())),
+                Entry::Vacant(free) => {
+                    free.insert(&service.origin);
+                    names.push(&service.name);
+                }
+            }
             for frontend in frontends(service) {
-                errors.extend(self.conflict(frontend, service).or_else(|| mine.conflict(frontend, service)));
-                mine.frontends.entry(frontend).or_insert(service);
+                match self.frontends.entry(frontend) {
+                    Entry::Occupied(first) => errors.extend(conflict(frontend, first.get(), service)),
+                    Entry::Vacant(free) => {
+                        free.insert(service);
+                        taken.push(frontend);
+                    }
+                }
             }
         }
-        if errors.is_empty() {
-            self.names.extend(mine.names);
-            self.frontends.extend(mine.frontends);
+        if !errors.is_empty() {
+            for name in names {
+                self.names.remove(name);
+            }
+            for frontend in taken {
+                self.frontends.remove(&frontend);
+            }
         }
         errors
     }
+}
 
-    fn name_conflict(&self, service: &Service) -> Option<ConfigError> {
-        let first = self.names.get(&service.name)?;
-        let reason = format!("service {} is defined twice: first in {first}, again here", service.name);
-        Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
-    }
+fn defined_twice(service: &Service, first: &Origin) -> ConfigError {
+    let reason = format!("service {} is defined twice: first in {first}, again here", service.name);
+    ConfigError { origin: service.origin.clone(), field: String::new(), reason }
+}
 
-    fn conflict(&self, frontend: (IpAddr, u16, Protocol), service: &Service) -> Option<ConfigError> {
-        // Of a service that is defined twice, everything is; saying so once is enough.
-        let first = self.frontends.get(&frontend).filter(|first| first.name != service.name)?;
-        let (address, port, protocol) = frontend;
-        let reason = format!(
-            "services {} and {} both ask for {address} port {port}/{protocol}: first in {}, again here",
-            first.name, service.name, first.origin
-        );
-        Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
+fn conflict(frontend: Frontend, first: &Service, service: &Service) -> Option<ConfigError> {
+    // Of a service that is defined twice, everything is; saying so once is enough.
+    if first.name == service.name {
+        return None;
     }
+    let (address, port, protocol) = frontend;
+    let reason = format!(
+        "services {} and {} both ask for {address} port {port}/{protocol}: first in {}, again here",
+        first.name, service.name, first.origin
+    );
+    Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
 }
 
 fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
@@ -55,7 +76,7 @@ fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
 }
 
 /// Addresses from the pool are not here: whoever hands them out keeps them apart.
-fn frontends(service: &Service) -> impl Iterator<Item = (IpAddr, u16, Protocol)> {
+fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
     let addresses = match &service.addresses {
         Addresses::Fixed(addresses) => addresses.as_slice(),
         Addresses::Auto => &[],

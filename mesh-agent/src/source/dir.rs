@@ -113,7 +113,7 @@ impl Reader {
     fn join(&self, update: &mut Update) {
         let good: Vec<&Contents> =
             self.files.values().filter_map(|file| Some(&file.accepted.as_ref()?.contents)).collect();
-        let (services, notes) = join::join(&good);
+        let (services, notes) = join::join(&good, update.complete);
         update.services = services;
         update.notes.extend(notes);
     }

@@ -15,12 +15,14 @@ use crate::model::{Condition, ConfigNote, Endpoint, Service, ServiceName, Servic
 /// Slices by service.
 type Slices<'a> = HashMap<&'a ServiceName, Vec<&'a Slice>>;
 
-/// Files that do not contradict each other to what they say together.
-pub fn join(files: &[&Contents]) -> (BTreeMap<ServiceName, Arc<Service>>, Vec<ConfigNote>) {
+/// Files that do not contradict each other to what they say together. While files are missing (not `complete`), a
+/// service without any slice is left out: saying that it has no endpoints would refuse what may well be served.
+pub fn join(files: &[&Contents], complete: bool) -> (BTreeMap<ServiceName, Arc<Service>>, Vec<ConfigNote>) {
     let slices = slices(files);
     let native = files.iter().flat_map(|file| file.services.iter().map(Arc::clone));
     let declared = files.iter().flat_map(|file| &file.manifests.services);
-    let served = declared.map(|declared| Arc::new(serve(declared, &slices)));
+    let known = declared.filter(|declared| complete || slices.contains_key(&declared.service.name));
+    let served = known.map(|declared| Arc::new(serve(declared, &slices)));
     let services = native.chain(served).map(|service| (service.name.clone(), service)).collect();
     let mut notes: Vec<_> = files.iter().flat_map(|file| file.manifests.notes.iter().cloned()).collect();
     notes.extend(strays(files, &slices));

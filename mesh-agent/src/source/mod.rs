@@ -21,3 +21,6 @@ mod port;
 mod scan;
 mod value;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;

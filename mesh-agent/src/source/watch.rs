@@ -29,6 +29,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// How often to compare them when it does not, for want of inotify instances or watches.
 const POLL_BLIND: Duration = Duration::from_millis(150);
 
+/// What looks wrong is looked at again after this long: most often somebody was just writing it.
+const SECOND_LOOK: Duration = Duration::from_millis(30);
+
 /// Changes that wait to be looked at. When it is full one more makes no difference, since all are looked at together.
 const CHANGES: usize = 1024;
 
@@ -46,8 +49,12 @@ async fn follow(reader: Reader, updates: Sender<Update>) {
     let mut directories = Directories { reader, arms: Arms::new(changes), stamps: Stamps::new() };
     let mut sent = None;
     loop {
-        let (update, blind);
+        let (mut update, mut blind);
         (directories, (update, blind)) = blocking(directories, Directories::read).await;
+        if !update.errors.is_empty() && sent.as_ref().is_none_or(|sent: &Update| sent.errors != update.errors) {
+            tokio::time::sleep(SECOND_LOOK).await;
+            (directories, (update, blind)) = blocking(directories, Directories::read).await;
+        }
         if sent.as_ref() != Some(&update) {
             sent = Some(update.clone());
             if updates.send(update).await.is_err() {

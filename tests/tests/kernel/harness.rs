@@ -3,9 +3,10 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    fs,
+    env, fs,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
+    process::Command,
     sync::Mutex,
     thread,
     time::Duration,
@@ -17,6 +18,7 @@ use mesh_tests::{
     client::{Step, protocol::counts},
     name, need,
     netns::Netns,
+    nobody,
     outcome::Outcome,
     place::Place,
     sweep::remove_orphans,
@@ -44,6 +46,20 @@ fn a_cgroup_is_gone_with_its_owner() {
     assert!(path.is_dir());
     drop(cgroup);
     assert!(!path.exists());
+}
+
+#[test]
+fn without_privilege_a_test_fails_with_one_sentence() {
+    need::privilege();
+    let directory = tempfile::tempdir().unwrap();
+    nobody::open_directory(directory.path());
+    let copy = nobody::open_copy(&env::current_exe().unwrap(), directory.path());
+    let mut command = Command::new(copy);
+    command.args(["--exact", "harness::a_cgroup_is_gone_with_its_owner", "--nocapture"]);
+    let outcome = Outcome::of(nobody::as_nobody(&mut command), Duration::from_secs(10));
+    assert_ne!(outcome.code, Some(0));
+    let told = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(told.contains("the kernel tests load eBPF programs: run them as root"), "{told}");
 }
 
 #[test]

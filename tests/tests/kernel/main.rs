@@ -10,6 +10,7 @@ mod files;
 mod harness;
 mod kubernetes;
 mod load;
+mod metrics;
 mod missing;
 mod mistakes;
 mod pods;

@@ -67,6 +67,16 @@ fn nobody_misses_an_agent(end: impl Fn(&mut Node)) {
 }
 
 #[test]
+fn an_agent_told_to_stop_ends_well_every_time() {
+    let mut node = Node::start();
+    for _ in 0..20 {
+        // Panics if the agent reports a failure.
+        node.stop_agent();
+        node.start_agent();
+    }
+}
+
+#[test]
 fn a_change_made_while_no_agent_runs_is_applied_by_the_next() {
     let mut node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));

@@ -1,5 +1,7 @@
 //! A file that ends too early, wherever that is.
 
+use std::{collections::BTreeSet, path::PathBuf};
+
 use mesh_tests::{Node, Server, client::protocol::counts, node::SETTLE, service, wait};
 
 /// Writes every beginning of `whole` to `file` in turn, and lets the agent see each.
@@ -19,6 +21,7 @@ fn truncate_at_every_byte(file: &str, whole: impl Fn(&Server) -> String) {
         let step = format!("probe/step-{length}");
         node.write("0-step.yaml", service(&step).address("10.96.0.99").tcp(80));
         wait::until(&format!("the agent to read {length} bytes"), SETTLE, || node.find_service(&step).is_some());
+        wait::until_equal("the file at fault", SETTLE, &[node.file(file)].into(), || files_at_fault(&node));
         let cart = node.find_service("shop/cart");
         assert_eq!(cart.map(|cart| cart.ports[0].endpoints.len()), Some(before), "after {length} bytes");
     }
@@ -29,6 +32,10 @@ fn truncate_at_every_byte(file: &str, whole: impl Fn(&Server) -> String) {
     assert!(report.total_answers() > 0);
     node.overwrite(file, &whole);
     assert_eq!(node.wait_for_errors(0), []);
+}
+
+fn files_at_fault(node: &Node) -> BTreeSet<PathBuf> {
+    node.status().errors.into_iter().map(|error| error.file.into()).collect()
 }
 
 #[test]

@@ -35,6 +35,9 @@ impl Choice {
 /// Accepts every new version that is right in itself and agrees with what is served and with what changed before it.
 pub fn accept(files: &mut BTreeMap<PathBuf, Tracked>) -> Vec<ConfigError> {
     let mut choices: Vec<Choice> = files.iter().map(choice).collect();
+    if !choices.iter().any(Choice::is_new) {
+        return Vec::new();
+    }
     let mut errors = Vec::new();
     while let Some((blamed, conflicts)) = first_conflict(&mut choices) {
         choices[blamed].revert();

@@ -1,0 +1,97 @@
+//! What the source layer promises, file by file and over time.
+
+mod dir;
+mod document;
+mod kubernetes;
+mod native;
+mod truncation;
+mod watch;
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{dir::Reader, file::File};
+use crate::model::{Addresses, Service, Update};
+
+/// One file by itself.
+fn parse(text: &str) -> File {
+    File::parse(&Arc::new(PathBuf::from("a.yaml")), PathBuf::from("a.yaml"), text.as_bytes().to_vec())
+}
+
+/// What is wrong with a text, as users see it.
+fn problems(text: &str) -> Vec<String> {
+    parse(text).errors.iter().map(ToString::to_string).collect()
+}
+
+/// A service in one line per port: `shop/cart 10.96.0.1 http 80/TCP: 10.0.0.1:8080 x1 ready`.
+fn lines(service: &Service) -> Vec<String> {
+    let addresses = match &service.addresses {
+        Addresses::Fixed(addresses) => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        Addresses::Auto => "auto".to_owned(),
+    };
+    let line = |port: &crate::model::ServicePort| {
+        let endpoints = port.endpoints.iter().map(|it| {
+            let address = std::net::SocketAddr::new(it.address, it.port);
+            format!(" {address} x{} {}", it.weight, it.condition)
+        });
+        let endpoints: Vec<String> = endpoints.collect();
+        let label = port.label();
+        format!("{} {addresses} {label} {}/{}:{}", service.name, port.port, port.protocol, endpoints.join(","))
+    };
+    service.ports.iter().map(line).collect()
+}
+
+/// Everything that is served.
+fn served(update: &Update) -> Vec<String> {
+    update.services.values().flat_map(|service| lines(service)).collect()
+}
+
+/// Names of what is served.
+fn names(update: &Update) -> Vec<String> {
+    update.services.keys().map(|name| name.name.clone()).collect()
+}
+
+/// Errors without the directory, which is another one in every run.
+fn errors(update: &Update, node: &Node) -> Vec<String> {
+    let directory = format!("{}/", node.directory.path().display());
+    update.errors.iter().map(|error| error.to_string().replace(&directory, "")).collect()
+}
+
+/// A native service with one endpoint, on lines of its own.
+fn service(name: &str, address: &str) -> String {
+    format!("- {{name: {name}, address: {address}, ports: [{{port: 80}}], endpoints: [{{address: 10.0.0.1}}]}}\n")
+}
+
+/// A file with one native service.
+fn one(name: &str, address: &str) -> String {
+    format!("services:\n{}", service(name, address))
+}
+
+/// A directory of services and who reads it.
+struct Node {
+    directory: tempfile::TempDir,
+    reader: Reader,
+}
+
+impl Node {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let reader = Reader::new(vec![directory.path().to_owned()], false);
+        Self { directory, reader }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        std::fs::remove_file(self.path(name)).unwrap();
+    }
+
+    fn read(&mut self) -> Update {
+        self.reader.read()
+    }
+}

@@ -1,0 +1,294 @@
+use std::{fs, os::unix::fs::symlink};
+
+use super::{Node, errors, names, one, service};
+use crate::{
+    model::Update,
+    source::dir::{Reader, read},
+};
+
+#[test]
+fn only_visible_yaml_and_json_files_are_read() {
+    let mut node = Node::new();
+    for (number, name) in ["a.yaml", "b.yml", "c.json", ".d.yaml", "e.txt", "yaml"].into_iter().enumerate() {
+        node.write(name, &one(&name[..1].replace('.', "d"), &format!("10.96.0.1{number}")));
+    }
+    fs::create_dir(node.path("sub")).unwrap();
+    node.write("sub/f.yaml", &one("f", "10.96.0.99"));
+    let update = node.read();
+    assert_eq!(names(&update), ["a", "b", "c"]);
+    assert_eq!((update.complete, update.errors.len(), update.notes.len()), (true, 0, 0));
+}
+
+#[test]
+fn edited_added_and_removed_files_are_followed() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    assert_eq!(names(&node.read()), ["a"]);
+    node.write("b.yaml", &one("b", "10.96.0.2"));
+    assert_eq!(names(&node.read()), ["a", "b"]);
+    node.write("a.yaml", &one("c", "10.96.0.3"));
+    assert_eq!(names(&node.read()), ["b", "c"]);
+    node.remove("a.yaml");
+    assert_eq!(names(&node.read()), ["b"]);
+}
+
+#[test]
+fn wrong_file_is_served_as_it_was_and_reported_until_it_is_right() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    let good = node.read();
+    node.write("a.yaml", "services:\n- {name: a, address: x, ports: [{port: 0}]}\n- {}\n");
+    for _ in 0..2 {
+        let update = node.read();
+        let expected = [
+            "a.yaml:2: services[0].address: expected an IPv4 or IPv6 address, found `x`",
+            "a.yaml:2: services[0].ports[0].port: expected a port from 1 to 65535, found `0`",
+            "a.yaml:3: services[1].address: missing",
+            "a.yaml:3: services[1].name: missing",
+            "a.yaml:3: services[1].ports: missing",
+        ];
+        assert_eq!(errors(&update, &node), expected);
+        assert_eq!((&update.services, update.complete), (&good.services, true));
+    }
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    assert_eq!(node.read(), good);
+}
+
+#[test]
+fn wrong_file_that_was_never_good_leaves_the_rest_incomplete() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    node.write("b.yaml", "services: [");
+    let update = node.read();
+    assert_eq!((names(&update), update.complete, update.errors.len()), (vec!["a".to_owned()], false, 1));
+    node.write("b.yaml", &one("b", "10.96.0.2"));
+    let update = node.read();
+    assert_eq!((names(&update).len(), update.complete, update.errors.len()), (2, true, 0));
+}
+
+#[test]
+fn renamed_file_is_neither_lost_nor_doubled() {
+    let mut node = Node::new();
+    node.write("b.yaml", &one("a", "10.96.0.1"));
+    node.read();
+    for (from, to) in [("b.yaml", "c.yaml"), ("c.yaml", "a.yaml")] {
+        fs::rename(node.path(from), node.path(to)).unwrap();
+        let update = node.read();
+        assert_eq!((names(&update), update.complete, update.errors.len()), (vec!["a".to_owned()], true, 0));
+    }
+}
+
+#[test]
+fn services_swapped_between_files_are_no_conflict() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    node.write("b.yaml", &one("b", "10.96.0.2"));
+    node.read();
+    node.write("a.yaml", &one("b", "10.96.0.2"));
+    node.write("b.yaml", &one("a", "10.96.0.1"));
+    let update = node.read();
+    assert_eq!((names(&update).len(), update.errors.len()), (2, 0));
+    let file = update.services.values().next().unwrap().origin.file.clone();
+    assert_eq!(file.file_name().unwrap(), "b.yaml");
+}
+
+#[test]
+fn file_that_changed_last_is_to_blame_for_a_service_defined_twice() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("other", "10.96.0.1"));
+    node.write("b.yaml", &one("cart", "10.96.0.2"));
+    let good = node.read();
+    node.write("a.yaml", &("\n".to_owned() + &one("cart", "10.96.0.3")));
+    let update = node.read();
+    let expected = format!(
+        "a.yaml:3: service default/cart is defined twice: first in {}:2, again here",
+        node.path("b.yaml").display()
+    )
+    .replace(&format!("{}/", node.directory.path().display()), "");
+    assert_eq!(errors(&update, &node), [expected]);
+    assert_eq!((&update.services, update.complete), (&good.services, true));
+    node.remove("b.yaml");
+    assert_eq!(names(&node.read()), ["cart"]);
+}
+
+#[test]
+fn address_and_port_belong_to_one_service() {
+    let mut node = Node::new();
+    let text = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "[10.96.0.2, 10.96.0.1]");
+    node.write("a.yaml", &text);
+    let expected = "a.yaml:3: services default/a and default/b both ask for 10.96.0.1 port 80/TCP: \
+                    first in a.yaml:2, again here";
+    let update = node.read();
+    assert_eq!(errors(&update, &node), [expected]);
+    assert_eq!((names(&update), update.complete), (vec![], false));
+    node.write("a.yaml", &text.replace("10.96.0.1]", "10.96.0.3]"));
+    assert_eq!(names(&node.read()), ["a", "b"]);
+}
+
+#[test]
+fn new_file_in_conflict_is_left_out_alone() {
+    let mut node = Node::new();
+    node.write("b.yaml", &one("b", "10.96.0.2"));
+    node.read();
+    node.write("a.yaml", &one("b", "10.96.0.9"));
+    node.write("c.yaml", &one("c", "10.96.0.3"));
+    let update = node.read();
+    assert_eq!((names(&update), update.errors.len()), (vec!["b".to_owned(), "c".to_owned()], 1));
+    assert!(update.complete, "nothing of the new file was ever served");
+}
+
+#[test]
+fn reverting_one_file_reverts_what_took_its_place() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    node.write("b.yaml", &one("b", "10.96.0.2"));
+    node.write("c.yaml", &one("c", "10.96.0.3"));
+    let good = node.read();
+    // `a` takes the name that `b` gives up, but `b` may not have what it wants.
+    node.write("a.yaml", &one("b", "10.96.0.1"));
+    node.write("b.yaml", &one("c", "10.96.0.2"));
+    let update = node.read();
+    assert_eq!((update.services, update.errors.len()), (good.services, 2));
+}
+
+#[test]
+fn directory_that_cannot_be_read_keeps_its_files() {
+    let mut node = Node::new();
+    let directory = node.path("services");
+    node.reader = Reader::new(vec![directory.clone(), node.path("more")], false);
+    fs::create_dir(&directory).unwrap();
+    fs::create_dir(node.path("more")).unwrap();
+    node.write("services/a.yaml", &one("a", "10.96.0.1"));
+    node.write("more/b.yaml", &one("b", "10.96.0.2"));
+    node.read();
+    fs::rename(&directory, node.path("away")).unwrap();
+    let update = node.read();
+    let expected = "services:1: directory cannot be read, its services stay as they were: \
+                    No such file or directory (os error 2)";
+    assert_eq!((names(&update).len(), update.complete), (2, true));
+    assert_eq!(errors(&update, &node), [expected]);
+    fs::rename(node.path("away"), &directory).unwrap();
+    node.remove("services/a.yaml");
+    assert_eq!(names(&node.read()), ["b"]);
+}
+
+#[test]
+fn missing_directory_is_an_error_and_leaves_everything_incomplete() {
+    let mut node = Node::new();
+    node.reader = Reader::new(vec![node.path("none")], true);
+    let update = node.read();
+    assert_eq!((update.services.len(), update.errors.len(), update.complete), (0, 1, false));
+    fs::create_dir(node.path("none")).unwrap();
+    assert_eq!(node.read(), Update { complete: true, ..Update::default() });
+}
+
+#[test]
+fn unreadable_file_is_served_as_it_was() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    node.read();
+    node.remove("a.yaml");
+    symlink("nowhere", node.path("a.yaml")).unwrap();
+    let update = node.read();
+    assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], true));
+    assert_eq!(errors(&update, &node), ["a.yaml:1: cannot be read: No such file or directory (os error 2)"]);
+    node.remove("a.yaml");
+    nix::unistd::mkfifo(&node.path("a.yaml"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    assert_eq!(errors(&node.read(), &node), ["a.yaml:1: cannot be read: not a regular file"]);
+}
+
+#[test]
+fn all_files_gone_is_not_delete_all_unless_asked_for() {
+    for allow_empty in [false, true] {
+        let mut node = Node::new();
+        node.reader = Reader::new(vec![node.directory.path().to_owned()], allow_empty);
+        node.write("a.yaml", &one("a", "10.96.0.1"));
+        node.write("b.yaml", &one("b", "10.96.0.2"));
+        node.read();
+        node.remove("a.yaml");
+        assert_eq!(names(&node.read()), ["b"]);
+        node.remove("b.yaml");
+        let update = node.read();
+        assert_eq!(names(&update).len(), usize::from(!allow_empty));
+        assert_eq!(update.errors.len(), usize::from(!allow_empty));
+        assert!(update.complete);
+        node.write("c.yaml", "services: []\n");
+        assert_eq!(node.read(), Update { complete: true, ..Update::default() });
+    }
+}
+
+#[test]
+fn empty_directory_at_the_start_says_nothing() {
+    let mut node = Node::new();
+    for _ in 0..2 {
+        let update = node.read();
+        assert_eq!((update.complete, update.notes.len(), update.errors.len()), (false, 1, 0));
+    }
+    node.reader = Reader::new(vec![node.directory.path().to_owned()], true);
+    assert_eq!(node.read(), Update { complete: true, ..Update::default() });
+}
+
+#[test]
+fn volume_of_kubernetes_is_followed_through_its_links() {
+    let mut node = Node::new();
+    let volume = |version: &str, text: &str| {
+        fs::create_dir(node.path(version)).unwrap();
+        node.write(&format!("{version}/a.yaml"), text);
+        symlink(version, node.path("..data_tmp")).unwrap();
+        fs::rename(node.path("..data_tmp"), node.path("..data")).unwrap();
+    };
+    let both = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "10.96.0.2");
+    volume("..1", &both);
+    symlink("..data/a.yaml", node.path("a.yaml")).unwrap();
+    // Nobody truncates a file by moving a link, so the shorter text is meant.
+    volume("..2", &one("a", "10.96.0.1"));
+    let mut reader = Reader::new(vec![node.directory.path().to_owned()], false);
+    fs::remove_file(node.path("..data")).unwrap();
+    symlink("..1", node.path("..data")).unwrap();
+    assert_eq!(names(&reader.read()), ["a", "b"]);
+    fs::remove_file(node.path("..data")).unwrap();
+    symlink("..2", node.path("..data")).unwrap();
+    let update = reader.read();
+    assert_eq!((names(&update), update.errors.len()), (vec!["a".to_owned()], 0));
+    node.reader = reader;
+}
+
+#[test]
+fn one_shot_reports_everything() {
+    let node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    node.write("b.yaml", &one("a", "10.96.0.2"));
+    node.write("c.yaml", &one("c", "x"));
+    node.write("d.yaml", &one("d", "10.96.0.1"));
+    node.write("e.yaml", "services: [{");
+    let update = read(&[node.directory.path().to_owned()]);
+    let files: Vec<String> = errors(&update, &node).iter().map(|error| error[..6].to_owned()).collect();
+    assert_eq!(files, ["b.yaml", "c.yaml", "d.yaml", "e.yaml"]);
+    assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], false));
+    assert_eq!(read(&[]).errors, []);
+}
+
+#[test]
+fn directory_given_twice_is_one() {
+    let mut node = Node::new();
+    let path = node.directory.path().to_owned();
+    node.reader = Reader::new(vec![path.clone(), path], false);
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    let update = node.read();
+    assert_eq!((names(&update), update.errors.len()), (vec!["a".to_owned()], 0));
+}
+
+#[test]
+fn unchanged_files_are_not_parsed_again() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    node.write("b.yaml", &one("b", "10.96.0.2"));
+    let before = node.read();
+    node.write("b.yaml", &one("b", "10.96.0.3"));
+    let after = node.read();
+    let same = |name: &str| {
+        let find = |update: &Update| update.services.values().find(|it| it.name.name == name).unwrap().clone();
+        std::sync::Arc::ptr_eq(&find(&before), &find(&after))
+    };
+    assert_eq!((same("a"), same("b")), (true, false));
+}

@@ -1,0 +1,157 @@
+use super::{lines, parse, problems};
+
+fn served(text: &str) -> Vec<String> {
+    let file = parse(text);
+    assert_eq!(file.errors, []);
+    file.contents.services.iter().flat_map(|service| lines(service)).collect()
+}
+
+#[test]
+fn native_services_are_read_whole() {
+    let expected = [
+        "shop/cart 10.96.0.10 http 80/TCP: 10.0.0.1:8080 x1 ready, 10.0.0.2:8081 x3 terminating",
+        "shop/cart 10.96.0.10 dns 53/UDP: 10.0.0.1:5353 x1 ready, 10.0.0.2:5354 x3 terminating",
+        "default/web 10.96.0.11,fd00::11 443 443/TCP: 10.0.0.3:8443 x1 ready, [fd00::3]:443 x1 not-ready",
+        "default/later auto 9000 9000/UDP:",
+    ];
+    assert_eq!(served(include_str!("shop.yaml")), expected);
+}
+
+#[test]
+fn json_is_the_same_as_yaml() {
+    let json = r#"{"services": [{"name": "a", "address": "10.96.0.1", "ports": [{"port": 80, "targetPort": 8080}],
+        "endpoints": [{"address": "10.0.0.1", "weight": 0}]}]}"#;
+    assert_eq!(served(json), ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x0 ready"]);
+}
+
+#[test]
+fn port_of_an_endpoint_is_the_most_particular_one() {
+    let text = |target: &str, endpoint: &str| {
+        format!(
+            "services:\n- {{name: a, address: auto, ports: [{{name: http, port: 80{target}}}], \
+             endpoints: [{{address: 10.0.0.1{endpoint}}}]}}\n"
+        )
+    };
+    let port =
+        |target: &str, endpoint: &str| parse(&text(target, endpoint)).contents.services[0].ports[0].endpoints[0].port;
+    assert_eq!(port("", ""), 80);
+    assert_eq!(port(", targetPort: 81", ""), 81);
+    assert_eq!(port(", targetPort: 81", ", port: 82"), 82);
+    assert_eq!(port(", targetPort: 81", ", port: 82, ports: {http: 83}"), 83);
+    assert_eq!(port(", targetPort: web", ", port: 82"), 82);
+    assert_eq!(port(", targetPort: web", ", port: 82, ports: {web: 84}"), 84);
+    assert_eq!(port(", targetPort: web", ", ports: {web: 84, http: 83}"), 83);
+    let missing = "a.yaml:2: services[0].endpoints[0]: says no port for port 80/TCP of the service";
+    assert_eq!(problems(&text(", targetPort: web", "")), [missing]);
+}
+
+#[test]
+fn mapped_address_is_the_address_itself() {
+    let text = "services: [{name: a, address: \"::ffff:10.96.0.1\", ports: [{port: 1}]}]";
+    assert_eq!(served(text), ["default/a 10.96.0.1 1 1/TCP:"]);
+}
+
+#[test]
+fn all_problems_are_reported_at_once_with_line_and_field() {
+    let text = "\
+services:
+- name: Cart_1
+  namespace: -x
+  adress: 10.96.0.1
+  ports:
+  - port: http
+    targetPort: 0
+  - name: b
+    port: 65536
+    protocol: tcp
+  endpoints:
+  - address: 0.0.0.0
+    weight: 65536
+    state: up
+  - port: -1
+    adress: 10.0.0.1
+- address: [10.96.0.2, ten, 10.96.0.2]
+  ports: []
+  endpoints: 10.0.0.1
+- 7
+service: []
+";
+    let known = "known here: name, namespace, address, ports, endpoints";
+    let name = "expected lower-case letters, digits and `-`, with a letter or digit at both ends";
+    let expected = [
+        "a.yaml:2: services[0].address: missing".to_owned(),
+        format!("a.yaml:2: services[0].name: {name}, found `Cart_1`"),
+        format!("a.yaml:3: services[0].namespace: {name}, found `-x`"),
+        format!("a.yaml:4: services[0].adress: unknown field; {known}"),
+        "a.yaml:6: services[0].ports[0].port: expected a port from 1 to 65535, found `http`".to_owned(),
+        "a.yaml:7: services[0].ports[0].targetPort: expected a port from 1 to 65535, found `0`".to_owned(),
+        "a.yaml:9: services[0].ports[1].port: expected a port from 1 to 65535, found `65536`".to_owned(),
+        "a.yaml:10: services[0].ports[1].protocol: expected TCP or UDP, found `tcp`".to_owned(),
+        "a.yaml:12: services[0].endpoints[0].address: \
+             0.0.0.0 is the unspecified address, no host can be reached at it"
+            .to_owned(),
+        "a.yaml:13: services[0].endpoints[0].weight: \
+             expected a weight from 0 to 65535 (only the ratio of weights matters), found `65536`"
+            .to_owned(),
+        "a.yaml:14: services[0].endpoints[0].state: expected ready, terminating or notReady, found `up`".to_owned(),
+        "a.yaml:15: services[0].endpoints[1].address: missing".to_owned(),
+        "a.yaml:15: services[0].endpoints[1].port: expected a port from 1 to 65535, found `-1`".to_owned(),
+        "a.yaml:16: services[0].endpoints[1].adress: unknown field; \
+             known here: address, port, ports, weight, state"
+            .to_owned(),
+        "a.yaml:17: services[1].address[1]: expected an IPv4 or IPv6 address, found `ten`".to_owned(),
+        "a.yaml:17: services[1].name: missing".to_owned(),
+        "a.yaml:18: services[1].ports: a service needs at least one port".to_owned(),
+        "a.yaml:19: services[1].endpoints: expected a list, found `10.0.0.1`".to_owned(),
+        "a.yaml:20: services[2]: expected a mapping, found `7`".to_owned(),
+        "a.yaml:21: service: unknown field; known here: services".to_owned(),
+    ];
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn what_must_differ_within_a_service_does() {
+    let text = "\
+services:
+- name: a
+  address: [10.96.0.1, 10.96.0.1]
+  ports:
+  - {name: x, port: 80}
+  - {name: x, port: 81}
+  - {name: y, port: 80}
+  - {name: z, port: 80, protocol: UDP}
+  - port: 82
+- name: b
+  address: 224.0.0.1
+  ports: [{port: 80}]
+  endpoints:
+  - {address: 10.0.0.1, port: 1}
+  - {address: 10.0.0.1, port: 2}
+  - {address: 10.0.0.1, port: 1, weight: 7}
+  - {address: 10.0.0.2, ports: {web: 8080}}
+- name: c
+  address: 255.255.255.255
+  ports: [{port: 80}]
+";
+    let unreachable = "no host can be reached at it";
+    let expected = [
+        "a.yaml:3: services[0].address[1]: 10.96.0.1 listed twice".to_owned(),
+        "a.yaml:6: services[0].ports[1]: port name `x` given twice, first on line 5".to_owned(),
+        "a.yaml:7: services[0].ports[2]: port 80/TCP listed twice, first on line 5".to_owned(),
+        "a.yaml:9: services[0].ports[4]: a service with several ports must name each of them".to_owned(),
+        format!("a.yaml:11: services[1].address: 224.0.0.1 is a multicast address, {unreachable}"),
+        "a.yaml:16: services[1].endpoints[2]: 10.0.0.1:1 listed twice, first on line 14".to_owned(),
+        "a.yaml:17: services[1].endpoints[3].ports.web: \
+         no port of this service has this name, nor this `targetPort`"
+            .to_owned(),
+        format!("a.yaml:19: services[2].address: 255.255.255.255 is the broadcast address, {unreachable}"),
+    ];
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn names_are_as_long_as_dns_allows() {
+    let text = |name: &str| format!("services: [{{name: {name}, address: auto, ports: [{{port: 1}}]}}]");
+    assert_eq!(problems(&text(&"a".repeat(63))), [""; 0]);
+    assert_eq!(problems(&text(&"a".repeat(64))), ["a.yaml:1: services[0].name: 64 characters long, at most 63 fit"]);
+}

@@ -1,0 +1,62 @@
+use super::{Node, parse, served};
+
+/// Every cut of a file that was good serves what the whole file serves, and is reported where something is lost.
+fn survives_every_cut(text: &str) {
+    let mut node = Node::new();
+    node.write("a.yaml", text);
+    let whole = node.read();
+    assert_eq!(whole.errors, []);
+    let contents = parse(text).contents;
+    for length in (0..text.len()).rev() {
+        node.write("a.yaml", &text[..length]);
+        let cut = node.read();
+        assert_eq!(cut.services, whole.services, "cut after {length} bytes");
+        assert!(cut.complete);
+        let harmless = parse(&text[..length]);
+        let reported = !harmless.errors.is_empty() || harmless.contents != contents;
+        assert_eq!(cut.errors.len(), usize::from(reported), "cut after {length} bytes");
+    }
+    node.write("a.yaml", text);
+    assert_eq!(node.read(), whole);
+}
+
+#[test]
+fn native_file_cut_at_any_byte_removes_nothing() {
+    survives_every_cut(include_str!("shop.yaml"));
+}
+
+#[test]
+fn kubernetes_file_cut_at_any_byte_removes_nothing() {
+    survives_every_cut(include_str!("cluster.yaml"));
+}
+
+#[test]
+fn json_file_cut_at_any_byte_removes_nothing() {
+    survives_every_cut(
+        r#"{"services": [{"name": "a", "address": "10.96.0.1", "ports": [{"port": 80}]},
+        {"name": "b", "address": "10.96.0.2", "ports": [{"port": 80}], "endpoints": [{"address": "10.0.0.1"}]}]}"#,
+    );
+}
+
+#[test]
+fn cut_that_is_meant_is_said_by_any_other_change() {
+    let text = "services:\n".to_owned() + &super::service("a", "10.96.0.1") + &super::service("b", "10.96.0.2");
+    let mut node = Node::new();
+    node.write("a.yaml", &text);
+    let both = served(&node.read());
+    let short = super::one("a", "10.96.0.1");
+    node.write("a.yaml", &short);
+    let update = node.read();
+    assert_eq!(served(&update), both);
+    let expected = format!(
+        "a.yaml:3: half-written: only the first {} of {} bytes are left, so the services stay as they were; \
+         if this is meant, change anything else too, like adding a comment line at the end",
+        short.len(),
+        text.len()
+    );
+    assert_eq!(super::errors(&update, &node), [expected]);
+    node.write("a.yaml", &(short + "# end\n"));
+    let update = node.read();
+    assert_eq!(served(&update), both[..1]);
+    assert_eq!(update.errors, []);
+}
