@@ -16,6 +16,7 @@ mod interrupt;
 mod server;
 mod shop;
 mod site;
+mod stage;
 mod tally;
 mod tell;
 pub mod traffic;
