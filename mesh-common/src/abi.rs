@@ -141,7 +141,7 @@ pub struct SocketRecord {
     pub backend: Addr,
     /// Port asked for, network byte order.
     pub frontend_port: u16,
-    /// Port it got, network byte order.
+    /// Port it got, network byte order; zero when the record is void, since no peer has that port.
     pub backend_port: u16,
     /// Service id.
     pub service: u32,

@@ -15,8 +15,10 @@ pub struct Draw {
 /// side (Lemire 2019). The bias is below `slots / 2^32`.
 #[inline(always)]
 pub fn draw(random: u32, slots: u32) -> Draw {
-    let product = random as u64 * slots as u64;
-    Draw { slot: (product >> 32) as u32, fraction: product as u32 }
+    let product = u64::from(random) * u64::from(slots);
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the product")]
+    let (slot, fraction) = ((product >> 32) as u32, product as u32);
+    Draw { slot, fraction }
 }
 
 /// The backend index on the side of the column that the draw fell on.

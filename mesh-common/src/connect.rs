@@ -1,7 +1,7 @@
 //! The decision behind `connect`: service → slot → backend.
 
 use crate::{
-    abi::{BackendRow, FrontendKey, ServiceRow, Slot, SocketRecord},
+    abi::{BackendRow, FrontendKey, ServiceRow, Slot, SocketRecord, protocol},
     addr::Addr,
     balance,
     counter::Counter,
@@ -23,6 +23,8 @@ pub trait Kernel {
     fn count_backend(&self, index: u32);
     /// Remembers how the calling socket was answered; false when there is no room.
     fn record(&self, record: &SocketRecord) -> bool;
+    /// Forgets how the calling socket was answered, if it was.
+    fn forget(&self);
 }
 
 /// The answer to a connect.
@@ -45,6 +47,10 @@ pub enum Verdict {
 #[inline(always)]
 pub fn connect<K: Kernel>(kernel: &K, dest: &FrontendKey) -> Verdict {
     let Some(service) = kernel.service(dest) else {
+        // A UDP socket may have been answered before, and may now go to that very endpoint by itself.
+        if dest.protocol == protocol::UDP {
+            kernel.forget();
+        }
         return Verdict::Untouched;
     };
     if service.slot_count == 0 {

@@ -72,6 +72,14 @@ impl Kernel for Maps<'_> {
         unsafe { *row = *record };
         true
     }
+
+    #[inline(always)]
+    fn forget(&self) {
+        // SAFETY: the context's socket is valid while the hook runs, and so is its storage.
+        if let Some(row) = unsafe { SOCKETS.get_ptr_mut(self.0).as_mut() } {
+            row.backend_port = 0;
+        }
+    }
 }
 
 /// Reads the range in one load and the key after it; see [`ServiceRow`].

@@ -4,6 +4,8 @@
 //! frontend which endpoint the kernel's own decision code gives, over a thousand evenly spread random numbers. After a
 //! wanted change run with `UPDATE_GOLDEN=1` and read the difference.
 
+#![expect(clippy::unwrap_used, reason = "a case that cannot be read is a failed test")]
+
 use std::{
     collections::BTreeMap,
     env,

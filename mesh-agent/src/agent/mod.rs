@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::bail;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -93,11 +93,15 @@ impl Drive {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                update = self.updates.recv() => {
-                    let update = update.context("the source has ended")?;
-                    report(&update);
-                    block_in_place(|| self.owner.accept(update));
-                }
+                update = self.updates.recv() => match update {
+                    Some(update) => {
+                        report(&update);
+                        block_in_place(|| self.owner.accept(update));
+                    }
+                    // The source hears the same stop, and may hear it first.
+                    None if stop.is_cancelled() => return Ok(()),
+                    None => bail!("the source has ended"),
+                },
                 () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
                 _ = resync.tick() => block_in_place(|| self.owner.resync()),
             }

@@ -88,4 +88,6 @@ impl Kernel for Memory {
     fn record(&self, _record: &SocketRecord) -> bool {
         true
     }
+
+    fn forget(&self) {}
 }

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_service_keeps_its_address_whatever_comes_and_goes() {
-        let all: Vec<_> = ["a", "b", "c", "d"].into_iter().map(|name| fixture::auto(name)).collect();
+        let all: Vec<_> = ["a", "b", "c", "d"].into_iter().map(fixture::auto).collect();
         let first = allocate(&fixture::services(all.clone()), &pools(), &Vips::new()).unwrap();
         let fewer = allocate(&fixture::services(all[1..3].to_vec()), &pools(), &first).unwrap();
         let again = allocate(&fixture::services(all), &pools(), &fewer).unwrap();

@@ -60,7 +60,6 @@ fn a_udp_socket_connected_to_a_mapped_service_and_elsewhere_shows_its_real_peer(
 }
 
 #[test]
-#[ignore = "not yet: the record of the service outlives the connect to its endpoint, which looks the same"]
 fn a_udp_socket_connected_to_the_endpoint_itself_shows_the_endpoint() {
     let (node, four, _six) = dual_stack();
     let walk = [address("10.96.0.10:53"), four.address()];
