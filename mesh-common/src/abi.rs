@@ -150,7 +150,7 @@ pub struct SocketRecord {
     /// [`BackendRow::generation`] at that time.
     pub generation: u32,
     /// Zero; room for later programs to read what earlier ones wrote.
-    pub spare: [u32; 4],
+    pub spare: [u64; 2],
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 4));
         assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
         assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (8, 8));
-        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 4));
+        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 8));
         assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");
         assert_eq!(offset_of!(BackendRow, state), 18);
         assert_eq!(offset_of!(BackendRow, generation), 24);

@@ -12,7 +12,7 @@ pub trait Kernel {
     /// Row of SERVICES, as it was at one moment.
     fn service(&self, key: &FrontendKey) -> Option<ServiceRow>;
     /// Row of SLOTS.
-    fn slot(&self, index: u32) -> Option<&Slot>;
+    fn slot(&self, index: u32) -> Option<Slot>;
     /// Row of BACKENDS.
     fn backend(&self, index: u32) -> Option<&BackendRow>;
     /// 32 random bits; need not be cryptographic.
@@ -73,7 +73,7 @@ pub fn connect<K: Kernel>(kernel: &K, dest: &FrontendKey) -> Verdict {
 fn pick<'k, K: Kernel>(kernel: &'k K, service: &ServiceRow) -> Option<(u32, &'k BackendRow)> {
     let draw = balance::draw(kernel.random(), service.slot_count);
     let slot = kernel.slot(service.slot_base.wrapping_add(draw.slot))?;
-    let index = balance::side(slot, draw.fraction);
+    let index = balance::side(&slot, draw.fraction);
     let backend = kernel.backend(index)?;
     // Port 0 is a row nobody wrote; the kernel would answer EINVAL.
     (backend.port != 0).then_some((index, backend))
@@ -89,6 +89,6 @@ fn record(dest: &FrontendKey, service: u32, index: u32, backend: &BackendRow) ->
         service,
         backend_index: index,
         generation: backend.generation,
-        spare: [0; 4],
+        spare: [0; 2],
     }
 }

@@ -65,8 +65,8 @@ impl Kernel for Memory {
         self.tables.services.get(key).copied()
     }
 
-    fn slot(&self, index: u32) -> Option<&Slot> {
-        self.tables.slots.get(&index)
+    fn slot(&self, index: u32) -> Option<Slot> {
+        self.tables.slots.get(&index).copied()
     }
 
     fn backend(&self, index: u32) -> Option<&BackendRow> {
