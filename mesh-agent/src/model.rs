@@ -43,6 +43,28 @@ pub struct Service {
     pub addresses: Addresses,
     /// At least one; no two with the same port and protocol, no two with the same name.
     pub ports: Vec<ServicePort>,
+    /// Keeps a client with its endpoint.
+    pub affinity: Option<Affinity>,
+    /// Whether TCP connections to an endpoint are closed when it leaves the configuration. UDP sockets always are.
+    pub close_stale_tcp: bool,
+}
+
+/// Session affinity: a client's connects go to one endpoint as long as it lives and the client comes back in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Affinity {
+    /// Who counts as one client.
+    pub client: AffinityClient,
+    /// How long after its last connect a client is remembered, at least one second.
+    pub timeout: std::time::Duration,
+}
+
+/// Who counts as one client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AffinityClient {
+    /// A network namespace, which is a pod.
+    NetworkNamespace,
+    /// A cgroup, which is a container.
+    Cgroup,
 }
 
 /// The addresses of a service.

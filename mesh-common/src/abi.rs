@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::addr::Addr;
 
 /// Part of the pin path: an agent never opens the maps of another layout.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Map names, as in the object file, the pin directory and `bpftool map`.
 pub mod maps {
@@ -21,8 +21,14 @@ pub mod maps {
     pub const COUNTERS: &str = "COUNTERS";
     /// Service id → its name; read by the agent only, so that ids outlive it.
     pub const NAMES: &str = "NAMES";
-    /// Socket → how it was answered.
+    /// Socket → how its connect was answered.
     pub const SOCKETS: &str = "SOCKETS";
+    /// UDP socket → where its datagrams go, one entry for each service it sends to.
+    pub const FLOWS: &str = "FLOWS";
+    /// Socket cookie → backend, for sockets that are closed when their backend leaves.
+    pub const TRACKED: &str = "TRACKED";
+    /// Client and service → backend, for services with session affinity.
+    pub const AFFINITY: &str = "AFFINITY";
 }
 
 /// Default number of rows. The agent may ask for others when it creates the maps.
@@ -33,6 +39,12 @@ pub mod capacity {
     pub const SLOTS: u32 = 524_288;
     /// Endpoints of all services together.
     pub const BACKENDS: u32 = 262_144;
+    /// Open sockets that are closed when their backend leaves.
+    pub const TRACKED: u32 = 131_072;
+    /// Clients with session affinity; the one that was idle longest makes room.
+    pub const AFFINITY: u32 = 65_536;
+    /// Services that one UDP socket can send to with a stable endpoint for each.
+    pub const FLOWS_PER_SOCKET: usize = 64;
 }
 
 /// Transport protocol, by its IP protocol number.
@@ -73,6 +85,20 @@ pub struct ServiceRow {
     pub slot_base: u32,
     /// Number of slots; zero when no backend is usable.
     pub slot_count: u32,
+    /// Bits of [`service_flags`].
+    pub flags: u32,
+    /// Seconds that a client stays with its backend after its last connect; zero for no session affinity.
+    pub affinity_seconds: u32,
+}
+
+/// Bits of [`ServiceRow::flags`]
+pub mod service_flags {
+    /// Connected sockets are closed when their backend leaves the configuration. Set for UDP, and for TCP on demand.
+    pub const TRACK: u32 = 1;
+    /// Session affinity is per cgroup instead of per network namespace.
+    pub const AFFINITY_BY_CGROUP: u32 = 2;
+    /// The slots hold only endpoints of this node, other frontends of the service may lead to others.
+    pub const LOCAL: u32 = 4;
 }
 
 /// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991). Written by the agent.
@@ -111,10 +137,14 @@ pub struct BackendRow {
 pub mod backend_state {
     /// The index is free.
     pub const FREE: u16 = 0;
-    /// In the configuration.
+    /// Takes new connections.
     pub const ACTIVE: u16 = 1;
     /// Left the configuration; the row stays for lookups under way.
     pub const RETIRED: u16 = 2;
+    /// Takes no new connections but still serves: UDP flows stay.
+    pub const DRAINING: u16 = 3;
+    /// In the configuration but not serving, for instance not ready.
+    pub const DOWN: u16 = 4;
 }
 
 /// Value of LOAD. Written by the kernel programs with atomic adds; cleared by the agent when an index is taken.
@@ -153,6 +183,82 @@ pub struct SocketRecord {
     pub spare: [u64; 2],
 }
 
+/// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs.
+///
+/// Threads may send on one socket at the same time, so an entry is a sequence lock: `sequence` is zero while the entry
+/// is free, odd while somebody writes it, and even and above zero while it can be read.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct Flow {
+    /// See above.
+    pub sequence: u32,
+    /// Backend index.
+    pub backend_index: u32,
+    /// [`BackendRow::generation`] at that time.
+    pub generation: u32,
+    /// Port the program sends to, network byte order.
+    pub frontend_port: u16,
+    /// Port the datagrams go to, network byte order.
+    pub backend_port: u16,
+    /// Address the program sends to.
+    pub frontend: Addr,
+    /// Address the datagrams go to.
+    pub backend: Addr,
+}
+
+/// Value of FLOWS.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct SocketFlows {
+    /// Entry that was used last; the first to look at.
+    pub last: u32,
+    /// Zero.
+    pub pad: u32,
+    /// Entries are never removed, only taken over by another service once their backend is gone.
+    pub flows: [Flow; capacity::FLOWS_PER_SOCKET],
+}
+
+/// Value of TRACKED. Written by the kernel programs, removed when the socket is closed.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct TrackedSocket {
+    /// Endpoint the socket is connected to.
+    pub backend: Addr,
+    /// Endpoint port, network byte order.
+    pub port: u16,
+    /// One of [`protocol`].
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+    /// Backend index.
+    pub backend_index: u32,
+    /// [`BackendRow::generation`] at that time.
+    pub generation: u32,
+}
+
+/// Key of AFFINITY.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct AffinityKey {
+    /// Cookie of the client's network namespace, or id of its cgroup.
+    pub client: u64,
+    /// Service id.
+    pub service: u32,
+    /// Tells apart the frontends of a service that lead to different backends: bit 0 is set for IPv4, bit 1 for
+    /// [`service_flags::LOCAL`].
+    pub variant: u32,
+}
+
+/// Value of AFFINITY. Written by the kernel programs.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct AffinityRow {
+    /// Backend index in the low half, [`BackendRow::generation`] in the high one: swapped as one word.
+    pub backend: u64,
+    /// Monotonic clock at the last use, nanoseconds.
+    pub used_at: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use core::mem::{align_of, offset_of, size_of};
@@ -162,11 +268,14 @@ mod tests {
     #[test]
     fn layout_is_what_running_kernels_hold() {
         assert_eq!((size_of::<FrontendKey>(), align_of::<FrontendKey>()), (20, 4));
-        assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (32, 4));
+        assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (40, 4));
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 4));
         assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
         assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (8, 8));
         assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 8));
+        assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
+        assert_eq!(size_of::<TrackedSocket>(), 28);
+        assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 16));
         assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");
         assert_eq!(offset_of!(BackendRow, state), 18);
         assert_eq!(offset_of!(BackendRow, generation), 24);

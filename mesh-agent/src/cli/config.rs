@@ -176,7 +176,14 @@ mod tests {
             protocol: Protocol::Tcp,
             endpoints: vec![endpoint(1), endpoint(2)],
         };
-        Service { name, origin: origin(1), addresses: Addresses::Auto, ports: vec![port] }
+        Service {
+            name,
+            origin: origin(1),
+            addresses: Addresses::Auto,
+            ports: vec![port],
+            affinity: None,
+            close_stale_tcp: false,
+        }
     }
 
     fn origin(line: u32) -> Origin {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use mesh_common::{
-    abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state},
+    abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, service_flags},
     addr::Addr,
 };
 
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     dataplane::Capacity,
-    model::{Addresses, Endpoint, Service, ServiceName, ServicePort},
+    model::{Addresses, AffinityClient, Condition, Endpoint, Protocol, Service, ServiceName, ServicePort},
 };
 
 /// Everything that decides what the tables should be.
@@ -112,23 +112,26 @@ impl<'a> Compiler<'a> {
         let name = port_identity(&service.name, port);
         let id = self.known_ids.get(name.as_str()).copied().unwrap_or_else(|| self.free_ids.take());
         self.tables.names.insert(id, name);
-        let indexes: Vec<u32> = port.endpoints.iter().map(|endpoint| self.add_backend(id, endpoint)).collect();
+        let serving = [port.serving(false), port.serving(true)];
+        let indexes: Vec<u32> = port.endpoints.iter().map(|endpoint| self.add_backend(id, serving, endpoint)).collect();
         for is_v4 in [true, false] {
             let keys: Vec<FrontendKey> = frontends(addresses, port).filter(|key| key.addr.is_v4() == is_v4).collect();
             if !keys.is_empty() {
                 let (slot_base, slot_count) = self.add_slots(id, &keys, &shares(port, &indexes, is_v4));
-                let row = |key| (key, ServiceRow { key, id, slot_base, slot_count });
+                let (flags, affinity_seconds) = (flags(service, port), affinity_seconds(service));
+                let row = |key| (key, ServiceRow { key, id, slot_base, slot_count, flags, affinity_seconds });
                 self.tables.services.extend(keys.into_iter().map(row));
             }
         }
     }
 
-    fn add_backend(&mut self, service: u32, endpoint: &Endpoint) -> u32 {
+    fn add_backend(&mut self, service: u32, serving: [Condition; 2], endpoint: &Endpoint) -> u32 {
         let (addr, port) = (Addr::from(endpoint.address), endpoint.port.to_be());
         let known = self.known_backends.get(&(service, addr, port)).copied();
         let index = known.unwrap_or_else(|| self.free_backends.take());
         let generation = known.map_or(self.generation, |index| self.current.backends[&index].generation);
-        let row = BackendRow { addr, port, state: backend_state::ACTIVE, service, generation, weight: endpoint.weight };
+        let state = state(serving[usize::from(endpoint.address.is_ipv4())], endpoint);
+        let row = BackendRow { addr, port, state, service, generation, weight: endpoint.weight };
         self.tables.backends.insert(index, row);
         index
     }
@@ -153,6 +156,24 @@ impl<'a> Compiler<'a> {
     fn holds(&self, base: u32, slots: &[Slot]) -> bool {
         (base..).zip(slots).all(|(index, slot)| self.current.slots.get(&index) == Some(slot))
     }
+}
+
+fn state(serving: Condition, endpoint: &Endpoint) -> u16 {
+    match endpoint.condition {
+        _ if endpoint.takes(serving) => backend_state::ACTIVE,
+        Condition::Ready | Condition::Terminating => backend_state::DRAINING,
+        Condition::NotReady => backend_state::DOWN,
+    }
+}
+
+fn flags(service: &Service, port: &ServicePort) -> u32 {
+    let track = port.protocol == Protocol::Udp || service.close_stale_tcp;
+    let by_cgroup = service.affinity.is_some_and(|affinity| affinity.client == AffinityClient::Cgroup);
+    u32::from(track) * service_flags::TRACK | u32::from(by_cgroup) * service_flags::AFFINITY_BY_CGROUP
+}
+
+fn affinity_seconds(service: &Service) -> u32 {
+    service.affinity.map_or(0, |affinity| u32::try_from(affinity.timeout.as_secs()).unwrap_or(u32::MAX))
 }
 
 fn frontends<'a>(addresses: &'a [IpAddr], port: &'a ServicePort) -> impl Iterator<Item = FrontendKey> + 'a {

@@ -21,6 +21,8 @@ pub(crate) fn fixed(service: &str, address: &str) -> Service {
         origin: Origin { file: Arc::new("test.yaml".into()), line: 1 },
         addresses: Addresses::Fixed(vec![address.parse().unwrap()]),
         ports: vec![ServicePort { name: String::new(), port: 80, protocol: Protocol::Tcp, endpoints: vec![] }],
+        affinity: None,
+        close_stale_tcp: false,
     }
 }
 

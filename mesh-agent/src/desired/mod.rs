@@ -11,7 +11,7 @@ pub(crate) mod fixture;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
-use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol};
+use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags};
 
 pub use self::compile::{CapacityError, World, compile, port_identity};
 
@@ -35,8 +35,16 @@ impl fmt::Display for Tables {
             writeln!(f, "name {id} {name}")?;
         }
         for (key, row) in &self.services {
-            let ServiceRow { key: _, id, slot_base, slot_count } = row;
-            writeln!(f, "service {} id {id} slots {slot_base}+{slot_count}", frontend(key))?;
+            let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds } = row;
+            write!(f, "service {} id {id} slots {slot_base}+{slot_count}", frontend(key))?;
+            if *flags & service_flags::LOCAL != 0 {
+                write!(f, " local")?;
+            }
+            if *affinity_seconds > 0 {
+                let client = if *flags & service_flags::AFFINITY_BY_CGROUP == 0 { "namespace" } else { "cgroup" };
+                write!(f, " affinity {affinity_seconds} s per {client}")?;
+            }
+            writeln!(f)?;
         }
         for (index, Slot { backend, alias, threshold, pad: _ }) in &self.slots {
             write!(f, "slot {index} backend {backend}")?;
@@ -48,7 +56,12 @@ impl fmt::Display for Tables {
         for (index, row) in &self.backends {
             let BackendRow { addr, port, state, service, generation: _, weight } = row;
             let address = SocketAddr::new((*addr).into(), u16::from_be(*port));
-            let state = if *state == backend_state::ACTIVE { "active" } else { "retired" };
+            let state = match *state {
+                backend_state::ACTIVE => "active",
+                backend_state::DRAINING => "draining",
+                backend_state::DOWN => "down",
+                _ => "retired",
+            };
             writeln!(f, "backend {index} {address} service {service} weight {weight} {state}")?;
         }
         Ok(())

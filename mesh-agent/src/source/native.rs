@@ -31,7 +31,7 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<Service> {
     let endpoints = all(field.list("endpoints").map(endpoint::read));
     let ports = serve(&ports?, &endpoints?);
     let origin = Origin { file: Arc::clone(file), line: field.line() };
-    Some(Service { name: name?, origin, addresses: addresses?, ports: ports? })
+    Some(Service { name: name?, origin, addresses: addresses?, ports: ports?, affinity: None, close_stale_tcp: false })
 }
 
 fn name(field: Field<'_>) -> Option<ServiceName> {

@@ -43,7 +43,14 @@ pub fn read(object: Field<'_>, origin: Origin, into: &mut Manifests) {
         return into.untouched.push(name);
     }
     let ports = ports.iter().map(Port::model).collect();
-    let service = Service { name, origin, addresses: Addresses::Fixed(distinct(addresses)), ports };
+    let service = Service {
+        name,
+        origin,
+        addresses: Addresses::Fixed(distinct(addresses)),
+        ports,
+        affinity: None,
+        close_stale_tcp: false,
+    };
     into.services.push(Declared { service, all_ready });
 }
 
