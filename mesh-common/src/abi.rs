@@ -29,6 +29,8 @@ pub mod maps {
     pub const TRACKED: &str = "TRACKED";
     /// Client and service → backend, for services with session affinity.
     pub const AFFINITY: &str = "AFFINITY";
+    /// Cgroups and network namespaces that are not served.
+    pub const EXCLUDED: &str = "EXCLUDED";
 }
 
 /// Default number of rows. The agent may ask for others when it creates the maps.
@@ -43,6 +45,8 @@ pub mod capacity {
     pub const TRACKED: u32 = 131_072;
     /// Clients with session affinity; the one that was idle longest makes room.
     pub const AFFINITY: u32 = 65_536;
+    /// Cgroups and network namespaces that are not served.
+    pub const EXCLUDED: u32 = 1024;
     /// Services that one UDP socket can send to with a stable endpoint for each.
     pub const FLOWS_PER_SOCKET: usize = 64;
 }
@@ -179,8 +183,10 @@ pub struct SocketRecord {
     pub backend_index: u32,
     /// [`BackendRow::generation`] at that time.
     pub generation: u32,
+    /// One when the socket is in TRACKED.
+    pub tracked: u64,
     /// Zero; room for later programs to read what earlier ones wrote.
-    pub spare: [u64; 2],
+    pub spare: u64,
 }
 
 /// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs.
@@ -190,8 +196,8 @@ pub struct SocketRecord {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct Flow {
-    /// See above.
-    pub sequence: u32,
+    /// See above. 64 bits wide because the default instruction set compares and swaps no less.
+    pub sequence: u64,
     /// Backend index.
     pub backend_index: u32,
     /// [`BackendRow::generation`] at that time.
@@ -204,13 +210,15 @@ pub struct Flow {
     pub frontend: Addr,
     /// Address the datagrams go to.
     pub backend: Addr,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// Value of FLOWS.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 pub struct SocketFlows {
-    /// Entry that was used last; the first to look at.
+    /// Entry that was used last.
     pub last: u32,
     /// Zero.
     pub pad: u32,
@@ -259,6 +267,24 @@ pub struct AffinityRow {
     pub used_at: u64,
 }
 
+/// Key of EXCLUDED. Written by the agent.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
+pub struct ExcludedKey {
+    /// Cgroup id, or cookie of a network namespace.
+    pub id: u64,
+    /// One of [`excluded_kind`].
+    pub kind: u64,
+}
+
+/// [`ExcludedKey::kind`]
+pub mod excluded_kind {
+    /// A cgroup and all below it.
+    pub const CGROUP: u64 = 1;
+    /// A network namespace.
+    pub const NETNS: u64 = 2;
+}
+
 #[cfg(test)]
 mod tests {
     use core::mem::{align_of, offset_of, size_of};
@@ -273,7 +299,7 @@ mod tests {
         assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
         assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (8, 8));
         assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 8));
-        assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
+        assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (56, 8));
         assert_eq!(size_of::<TrackedSocket>(), 28);
         assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 16));
         assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");

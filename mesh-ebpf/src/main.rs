@@ -2,22 +2,27 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
-#![expect(internal_features, reason = "atomic adds, see `kernel::increment`")]
+#![expect(internal_features, reason = "atomic operations, see `kernel::increment`")]
 
 mod context;
 mod kernel;
 mod maps;
 
-use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    macros::{cgroup_sock, cgroup_sock_addr},
+    programs::{SockAddrContext, SockContext},
+};
 use mesh_common::{
     connect::{Verdict, connect},
+    kernel::Kernel as _,
     reply::reverse,
+    send::{asked_for, send},
 };
 
 use crate::{
     context::{Family, PROCEED, Peer},
     kernel::Maps,
-    maps::SOCKETS,
 };
 
 #[cgroup_sock_addr(connect4)]
@@ -30,6 +35,26 @@ pub fn connect6(ctx: SockAddrContext) -> i32 {
     on_connect(&ctx, Family::V6)
 }
 
+#[cgroup_sock_addr(sendmsg4)]
+pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    on_sendmsg(&ctx, Family::V4)
+}
+
+#[cgroup_sock_addr(sendmsg6)]
+pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    on_sendmsg(&ctx, Family::V6)
+}
+
+#[cgroup_sock_addr(recvmsg4)]
+pub fn recvmsg4(ctx: SockAddrContext) -> i32 {
+    on_recvmsg(&ctx, Family::V4)
+}
+
+#[cgroup_sock_addr(recvmsg6)]
+pub fn recvmsg6(ctx: SockAddrContext) -> i32 {
+    on_recvmsg(&ctx, Family::V6)
+}
+
 #[cgroup_sock_addr(getpeername4)]
 pub fn getpeername4(ctx: SockAddrContext) -> i32 {
     on_getpeername(&ctx, Family::V4)
@@ -40,13 +65,33 @@ pub fn getpeername6(ctx: SockAddrContext) -> i32 {
     on_getpeername(&ctx, Family::V6)
 }
 
+#[cgroup_sock(sock_release)]
+pub fn sock_release(ctx: SockContext) -> i32 {
+    kernel::release(ctx.as_ptr());
+    PROCEED
+}
+
 #[inline(always)]
 fn on_connect(ctx: &SockAddrContext, family: Family) -> i32 {
     let peer = Peer::new(ctx, family);
     let Some(dest) = peer.frontend() else {
         return PROCEED;
     };
-    match connect(&Maps(ctx), &dest) {
+    carry_out(&peer, connect(&Maps(ctx), &dest))
+}
+
+#[inline(always)]
+fn on_sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
+    let peer = Peer::new(ctx, family);
+    let Some(dest) = peer.frontend() else {
+        return PROCEED;
+    };
+    carry_out(&peer, send(&Maps(ctx), &dest))
+}
+
+#[inline(always)]
+fn carry_out(peer: &Peer<'_>, verdict: Verdict) -> i32 {
+    match verdict {
         Verdict::Untouched => PROCEED,
         Verdict::Backend { addr, port } => peer.set(addr, port),
         Verdict::Refused => peer.refuse(),
@@ -54,12 +99,27 @@ fn on_connect(ctx: &SockAddrContext, family: Family) -> i32 {
 }
 
 #[inline(always)]
+fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
+    let (peer, maps) = (Peer::new(ctx, family), Maps(ctx));
+    let (addr, port) = (peer.addr(), peer.port());
+    if let Some(record) = maps.recorded()
+        && let Some((addr, port)) = reverse(record, addr, port)
+    {
+        return peer.set(addr, port);
+    }
+    // SAFETY: the flows belong to the calling socket and live as long as it.
+    if let Some(flows) = unsafe { maps.flows(false).as_ref() }
+        && let Some((addr, port)) = asked_for(flows, addr, port)
+    {
+        return peer.set(addr, port);
+    }
+    PROCEED
+}
+
+#[inline(always)]
 fn on_getpeername(ctx: &SockAddrContext, family: Family) -> i32 {
-    // SAFETY: the context's socket is valid while the hook runs.
-    let record = unsafe { SOCKETS.get_ptr_mut(ctx).as_ref() };
     let peer = Peer::new(ctx, family);
-    let shown = record.and_then(|record| reverse(record, peer.addr(), peer.port()));
-    match shown {
+    match Maps(ctx).recorded().and_then(|record| reverse(record, peer.addr(), peer.port())) {
         Some((addr, port)) => peer.set(addr, port),
         None => PROCEED,
     }

@@ -2,11 +2,12 @@
 //! the agent may override when it creates the maps.
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, PerCpuArray, SkStorage},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage},
     macros::btf_map,
 };
 use mesh_common::abi::{
-    BackendLoad, BackendRow, FrontendKey, NameRow, ServiceCounters, ServiceRow, Slot, SocketRecord, capacity,
+    AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceCounters, ServiceRow,
+    Slot, SocketFlows, SocketRecord, TrackedSocket, capacity,
 };
 
 /// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
@@ -32,3 +33,15 @@ pub static NAMES: HashMap<u32, NameRow, { capacity::SERVICES as usize }, NO_PREA
 
 #[btf_map]
 pub static SOCKETS: SkStorage<SocketRecord> = SkStorage::new();
+
+#[btf_map]
+pub static FLOWS: SkStorage<SocketFlows> = SkStorage::new();
+
+#[btf_map]
+pub static TRACKED: HashMap<u64, TrackedSocket, { capacity::TRACKED as usize }, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub static AFFINITY: LruHashMap<AffinityKey, AffinityRow, { capacity::AFFINITY as usize }> = LruHashMap::new();
+
+#[btf_map]
+pub static EXCLUDED: HashMap<ExcludedKey, u64, { capacity::EXCLUDED as usize }, NO_PREALLOC> = HashMap::new();

@@ -50,7 +50,7 @@ type Hooks = Vec<(&'static str, Attached)>;
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     privileges::check()?;
     let cgroup = Cgroup::open(&settings.cgroup)?;
-    let kernel = Kernel::open(&settings.pin_dir, settings.capacity)?;
+    let kernel = Kernel::open(&settings.pin_dir, settings.capacity, &[])?;
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
     let owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;

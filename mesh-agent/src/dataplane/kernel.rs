@@ -3,8 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use aya::{Ebpf, EbpfLoader, programs::CgroupSockAddr};
-use mesh_common::abi::{BackendLoad, BackendRow, FrontendKey, NameRow, ServiceRow, Slot, backend_state, maps};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{CgroupSock, CgroupSockAddr},
+};
+use mesh_common::abi::{
+    BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceRow, Slot, TrackedSocket, backend_state, maps,
+};
 
 use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
@@ -17,9 +22,14 @@ use crate::desired::{Tables, plan::Op};
 /// The object with all programs and maps, built from `mesh-ebpf` by this crate's build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
 
-/// Hooks in the order in which their programs are replaced: those that read socket records before those that write
-/// them, because eight replacements are not one step and new readers understand old records.
-const HOOKS: [&str; 4] = ["getpeername4", "getpeername6", "connect4", "connect6"];
+/// Hooks of addresses, in the order in which their programs are replaced: those that read socket records before those
+/// that write them, because many replacements are not one step and new readers understand old records.
+const ADDRESS_HOOKS: [&str; 8] =
+    ["getpeername4", "getpeername6", "recvmsg4", "recvmsg6", "sendmsg4", "sendmsg6", "connect4", "connect6"];
+/// The hook of closed sockets; before the others, so that nothing is kept that it does not clean up.
+const RELEASE_HOOK: &str = "sock_release";
+/// Name of the constant that says whether EXCLUDED has rows.
+const EXCLUSIONS: &str = "EXCLUSIONS";
 
 /// Maps that are filled, and programs that can be attached to decide from them.
 pub struct Kernel {
@@ -36,11 +46,13 @@ struct Maps {
     names: Map<u32, NameRow>,
     load: Map<u32, BackendLoad>,
     counters: CounterMap,
+    tracked: Map<u64, TrackedSocket>,
+    excluded: Map<ExcludedKey, u64>,
 }
 
 impl Kernel {
     /// Locks the pin directory, opens or makes the maps, and has the verifier check the programs. Nothing is attached.
-    pub fn open(pin_dir: &Path, capacity: Capacity) -> anyhow::Result<Self> {
+    pub fn open(pin_dir: &Path, capacity: Capacity, excluded: &[ExcludedKey]) -> anyhow::Result<Self> {
         let pins = PinDir::lock(pin_dir)?;
         let directory = pins.maps(&directory_name(capacity))?;
         let mut loader = EbpfLoader::new();
@@ -52,23 +64,38 @@ impl Kernel {
                 loader.map_max_entries(map.name, map.rows);
             }
         }
+        let exclusions = u32::from(!excluded.is_empty());
+        loader.override_global(EXCLUSIONS, &exclusions, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
-        for hook in HOOKS {
-            program(&mut programs, hook)
-                .load()
-                .with_context(|| format!("the kernel does not accept program {hook}"))?;
+        let refused = |hook| format!("the kernel does not accept program {hook}");
+        release_program(&mut programs).load().with_context(|| refused(RELEASE_HOOK))?;
+        for hook in ADDRESS_HOOKS {
+            address_program(&mut programs, hook).load().with_context(|| refused(hook))?;
         }
-        Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity })
+        let maps = Maps::open(&directory)?;
+        maps.exclude(excluded)?;
+        Ok(Self { pins, programs, maps: Arc::new(maps), capacity })
     }
 
     /// Attaches every program, or puts it into the link that an earlier agent left.
     pub fn attach(&mut self, cgroup: &Cgroup) -> anyhow::Result<Vec<(&'static str, Attached)>> {
-        let mut attached = Vec::new();
-        for hook in HOOKS {
-            attached.push((hook, self.pins.attach(hook, program(&mut self.programs, hook), cgroup)?));
+        let release = self.pins.attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
+        let mut attached = vec![(RELEASE_HOOK, release)];
+        for hook in ADDRESS_HOOKS {
+            attached.push((hook, self.pins.attach(hook, address_program(&mut self.programs, hook), cgroup)?));
         }
         self.pins.remove_other_maps(&directory_name(self.capacity))?;
         Ok(attached)
+    }
+
+    /// Sockets that are to be closed when their backend leaves, by their cookie.
+    pub fn tracked(&self) -> Result<Vec<(u64, TrackedSocket)>, Error> {
+        self.maps.tracked.scan()
+    }
+
+    /// Forgets sockets that are closed.
+    pub fn untrack(&self, cookies: impl IntoIterator<Item = u64>) -> Result<(), Error> {
+        cookies.into_iter().map(|cookie| self.maps.tracked.delete(&cookie)).collect()
     }
 
     /// Reads the counters of these maps, beside whatever the data plane does.
@@ -77,11 +104,14 @@ impl Kernel {
     }
 }
 
-fn program<'a>(programs: &'a mut Ebpf, hook: &str) -> &'a mut CgroupSockAddr {
-    programs
-        .program_mut(hook)
-        .and_then(|program| program.try_into().ok())
-        .expect("the object is built from this workspace and holds every hook")
+fn address_program<'a>(programs: &'a mut Ebpf, hook: &str) -> &'a mut CgroupSockAddr {
+    let program = programs.program_mut(hook).and_then(|program| program.try_into().ok());
+    program.expect("the object is built from this workspace and holds every hook")
+}
+
+fn release_program(programs: &mut Ebpf) -> &mut CgroupSock {
+    let program = programs.program_mut(RELEASE_HOOK).and_then(|program| program.try_into().ok());
+    program.expect("the object is built from this workspace and holds every hook")
 }
 
 impl Maps {
@@ -93,7 +123,17 @@ impl Maps {
             names: Map::open(directory, maps::NAMES)?,
             load: Map::open(directory, maps::LOAD)?,
             counters: CounterMap::open(directory, maps::COUNTERS)?,
+            tracked: Map::open(directory, maps::TRACKED)?,
+            excluded: Map::open(directory, maps::EXCLUDED)?,
         })
+    }
+
+    /// Makes EXCLUDED hold just these.
+    fn exclude(&self, keys: &[ExcludedKey]) -> Result<(), Error> {
+        let rows: Vec<(ExcludedKey, u64)> = keys.iter().map(|&key| (key, 1)).collect();
+        self.excluded.update(&rows).map_err(|(_, error)| error)?;
+        let old = self.excluded.scan()?.into_iter().filter(|(key, _)| !keys.contains(key));
+        old.map(|(key, _)| self.excluded.delete(&key)).collect()
     }
 
     /// Carries out operations of one kind; on an error says how many were done before it.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use aya::maps::{MapInfo, MapType};
 use mesh_common::abi::{
-    ABI_VERSION, BackendLoad, BackendRow, FrontendKey, NameRow, ServiceCounters, ServiceRow, Slot, SocketRecord, maps,
+    ABI_VERSION, AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceCounters,
+    ServiceRow, Slot, SocketFlows, SocketRecord, TrackedSocket, capacity, maps,
 };
 
 use super::Capacity;
@@ -32,28 +33,20 @@ pub struct ForeignPin {
 }
 
 /// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do not.
-pub(super) fn layout(capacity: Capacity) -> [MapLayout; 7] {
-    let Capacity { services, slots, backends } = capacity;
-    let array = |name, value, rows| MapLayout { name, kind: MapType::Array, key: 4, value, rows, flags: 0 };
+pub(super) fn layout(rows: Capacity) -> [MapLayout; 11] {
+    let Capacity { services, slots, backends } = rows;
     [
-        MapLayout {
-            name: maps::SERVICES,
-            kind: MapType::Hash,
-            key: size_of::<FrontendKey>(),
-            value: size_of::<ServiceRow>(),
-            rows: services,
-            flags: 0,
-        },
-        array(maps::SLOTS, size_of::<Slot>(), slots),
-        array(maps::BACKENDS, size_of::<BackendRow>(), backends),
-        array(maps::LOAD, size_of::<BackendLoad>(), backends),
-        MapLayout { kind: MapType::PerCpuArray, ..array(maps::COUNTERS, size_of::<ServiceCounters>(), services) },
-        MapLayout { kind: MapType::Hash, flags: NO_PREALLOC, ..array(maps::NAMES, size_of::<NameRow>(), services) },
-        MapLayout {
-            kind: MapType::SkStorage,
-            flags: NO_PREALLOC,
-            ..array(maps::SOCKETS, size_of::<SocketRecord>(), 0)
-        },
+        MapLayout::new::<FrontendKey, ServiceRow>(maps::SERVICES, MapType::Hash, services),
+        MapLayout::new::<u32, Slot>(maps::SLOTS, MapType::Array, slots),
+        MapLayout::new::<u32, BackendRow>(maps::BACKENDS, MapType::Array, backends),
+        MapLayout::new::<u32, BackendLoad>(maps::LOAD, MapType::Array, backends),
+        MapLayout::new::<u32, ServiceCounters>(maps::COUNTERS, MapType::PerCpuArray, services),
+        MapLayout::new::<u32, NameRow>(maps::NAMES, MapType::Hash, services).grown_on_demand(),
+        MapLayout::new::<u32, SocketRecord>(maps::SOCKETS, MapType::SkStorage, 0).grown_on_demand(),
+        MapLayout::new::<u32, SocketFlows>(maps::FLOWS, MapType::SkStorage, 0).grown_on_demand(),
+        MapLayout::new::<u64, TrackedSocket>(maps::TRACKED, MapType::Hash, capacity::TRACKED).grown_on_demand(),
+        MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::LruHash, capacity::AFFINITY),
+        MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED).grown_on_demand(),
     ]
 }
 
@@ -64,6 +57,16 @@ pub(super) fn directory_name(capacity: Capacity) -> String {
 }
 
 impl MapLayout {
+    const fn new<K, V>(name: &'static str, kind: MapType, rows: u32) -> Self {
+        Self { name, kind, key: size_of::<K>(), value: size_of::<V>(), rows, flags: 0 }
+    }
+
+    /// Rows take memory only while they exist.
+    const fn grown_on_demand(mut self) -> Self {
+        self.flags = NO_PREALLOC;
+        self
+    }
+
     /// Compares a pin, if there is one.
     pub(super) fn check(&self, path: &Path) -> Result<(), ForeignPin> {
         if !path.exists() {

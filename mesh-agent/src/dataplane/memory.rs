@@ -1,22 +1,47 @@
 //! Maps in memory, and the kernel's decisions over them: what golden cases and property tests run on.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell, UnsafeCell},
+    collections::HashMap,
+};
 
 use mesh_common::{
-    abi::{BackendRow, FrontendKey, ServiceRow, Slot, SocketRecord, capacity},
-    connect::Kernel,
+    abi::{
+        AffinityKey, AffinityRow, BackendRow, FrontendKey, ServiceRow, Slot, SocketFlows, SocketRecord, TrackedSocket,
+        capacity,
+    },
     counter::Counter,
+    kernel::Kernel,
 };
 
 use super::{ApplyError, Capacity, Counters, Dataplane, Error};
 use crate::desired::{Tables, plan::Op};
 
 /// Tables without a kernel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     tables: Tables,
     counters: RefCell<Counters>,
     random: Cell<u32>,
+    now: Cell<u64>,
+    client: Cell<u64>,
+    affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
+    /// Of the one socket there is.
+    flows: Box<UnsafeCell<SocketFlows>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            tables: Tables::default(),
+            counters: RefCell::default(),
+            random: Cell::default(),
+            now: Cell::default(),
+            client: Cell::default(),
+            affinity: RefCell::default(),
+            flows: Box::new(UnsafeCell::new(bytemuck::Zeroable::zeroed())),
+        }
+    }
 }
 
 impl Memory {
@@ -27,6 +52,16 @@ impl Memory {
     /// What [`Kernel::random`] returns from now on.
     pub fn set_random(&self, random: u32) {
         self.random.set(random);
+    }
+
+    /// What [`Kernel::now`] returns from now on, nanoseconds.
+    pub fn set_now(&self, now: u64) {
+        self.now.set(now);
+    }
+
+    /// What [`Kernel::client`] returns from now on.
+    pub fn set_client(&self, client: u64) {
+        self.client.set(client);
     }
 
     /// What was counted so far.
@@ -85,9 +120,58 @@ impl Kernel for Memory {
         self.counters.borrow_mut().backends.entry(index).or_default().connects += 1;
     }
 
+    fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn client(&self, _by_cgroup: bool) -> u64 {
+        self.client.get()
+    }
+
+    fn excluded(&self) -> bool {
+        false
+    }
+
     fn record(&self, _record: &SocketRecord) -> bool {
         true
     }
 
+    fn recorded(&self) -> Option<&SocketRecord> {
+        None
+    }
+
     fn forget(&self) {}
+
+    fn track(&self, _socket: &TrackedSocket) -> bool {
+        true
+    }
+
+    fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow> {
+        self.affinity.borrow().get(key).copied()
+    }
+
+    fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
+        self.affinity.borrow_mut().entry(*key).or_insert(*row);
+        true
+    }
+
+    fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow) {
+        if let Some(current) = self.affinity.borrow_mut().get_mut(key).filter(|current| current.backend == old) {
+            *current = *row;
+        }
+    }
+
+    fn flows(&self, _create: bool) -> *mut SocketFlows {
+        self.flows.get()
+    }
+
+    fn compare_exchange(&self, cell: *mut u64, old: u64, new: u64) -> bool {
+        // SAFETY: the cell lies in `flows`, as the trait demands, and nobody else touches it: this type is not `Sync`.
+        let cell = unsafe { &mut *cell };
+        let same = *cell == old;
+        if same {
+            *cell = new;
+        }
+        same
+    }
 }

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink};
+use aya::programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, ProgramFd, links::FdLink};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -108,7 +108,7 @@ impl PinDir {
     pub(super) fn attach(
         &self,
         hook: &'static str,
-        program: &mut CgroupSockAddr,
+        program: &mut impl Attach,
         cgroup: &Cgroup,
     ) -> Result<Attached, Error> {
         let path = self.path.join("links").join(hook);
@@ -129,17 +129,12 @@ impl PinDir {
     fn attach_anew(
         &self,
         hook: &'static str,
-        program: &mut CgroupSockAddr,
+        program: &mut impl Attach,
         cgroup: &Cgroup,
         path: &Path,
     ) -> Result<Attached, Error> {
         let reason = |error: ProgramError| Error::Attach { hook, reason: chain(&error) };
-        // The kernel lets cgroup links share a hook whatever the mode; it accepts no other mode for links.
-        let id = program.attach(&cgroup.directory, CgroupAttachMode::Single).map_err(reason)?;
-        let link: FdLink = program.take_link(id).map_err(reason)?.try_into().map_err(|_| Error::Attach {
-            hook,
-            reason: "this kernel has no cgroup links (they came with 5.7)".to_owned(),
-        })?;
+        let link = program.attach_link(&cgroup.directory).map_err(reason)?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", path)(error)),
             _ => {}
@@ -149,6 +144,30 @@ impl PinDir {
         info(&link).map_err(io_error("inspect", path))
     }
 }
+
+/// A program for a cgroup hook; aya has a type for each kind.
+pub(super) trait Attach {
+    fn attach_link(&mut self, cgroup: &File) -> Result<FdLink, ProgramError>;
+    fn fd(&self) -> Result<&ProgramFd, ProgramError>;
+}
+
+macro_rules! attach {
+    ($($program:ty),*) => {$(
+        impl Attach for $program {
+            fn attach_link(&mut self, cgroup: &File) -> Result<FdLink, ProgramError> {
+                // The kernel lets cgroup links share a hook whatever the mode; it accepts no other mode for links.
+                let id = self.attach(cgroup, CgroupAttachMode::Single)?;
+                self.take_link(id)?.try_into().map_err(|_| ProgramError::InvalidName { name: String::new() })
+            }
+
+            fn fd(&self) -> Result<&ProgramFd, ProgramError> {
+                self.fd()
+            }
+        }
+    )*};
+}
+
+attach!(CgroupSockAddr, CgroupSock);
 
 /// A cgroup2 directory.
 pub struct Cgroup {
@@ -183,7 +202,7 @@ enum Replaced {
     LinkIsDead,
 }
 
-fn replace_program(link: &impl AsFd, program: &CgroupSockAddr, cgroup: &Cgroup) -> Result<Replaced, Error> {
+fn replace_program(link: &impl AsFd, program: &impl Attach, cgroup: &Cgroup) -> Result<Replaced, Error> {
     let failed = |reason: String| Error::Attach { hook: "", reason };
     let before = sys::link_info(link.as_fd()).map_err(|error| failed(error.to_string()))?;
     if before.cgroup_id != cgroup.id {
