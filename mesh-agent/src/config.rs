@@ -29,6 +29,28 @@ pub struct Flags {
     pub given: Given,
 }
 
+/// Which services take part.
+#[derive(clap::ValueEnum, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "camelCase")]
+pub enum Serve {
+    /// All but those that say that they do not want to
+    #[default]
+    All,
+    /// Those that say that they want to
+    Annotated,
+}
+
+impl Serve {
+    /// Why a service is left alone that says this of itself under that name.
+    pub fn opted_out(self, enabled: Option<bool>, name: &str) -> Option<String> {
+        match (self, enabled) {
+            (_, Some(false)) => Some(format!("opted out ({name} is false)")),
+            (Self::Annotated, None) => Some(format!("not opted in ({name} is not set, and `serve` is `annotated`)")),
+            (Self::All | Self::Annotated, _) => None,
+        }
+    }
+}
+
 /// Settings as given by one of the sources; what is absent is left to the next.
 #[derive(Args, Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -69,6 +91,15 @@ pub struct Given {
     /// Take empty directories to mean that there are no services [default: false: keep the last good ones]
     #[arg(long, env = "MESH_ALLOW_EMPTY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     allow_empty: Option<bool>,
+    /// Which services are served: all, or those with `mesh-agent.io/enabled: "true"` [default: all]
+    #[arg(long, env = "MESH_SERVE", value_name = "WHICH")]
+    serve: Option<Serve>,
+    /// Cgroup whose processes are left out; a relative path starts at --cgroup; repeat for several
+    #[arg(long, env = "MESH_EXCLUDE_CGROUP", value_name = "PATH", value_delimiter = ',')]
+    exclude_cgroup: Vec<PathBuf>,
+    /// Network namespace that is left out; a relative path starts at /run/netns; repeat for several
+    #[arg(long, env = "MESH_EXCLUDE_NETNS", value_name = "PATH", value_delimiter = ',')]
+    exclude_netns: Vec<PathBuf>,
     /// How often the kernel's rows are compared with what they should be, and repaired [default: 30s]
     #[arg(long, env = "MESH_RESYNC_INTERVAL", value_name = "DURATION")]
     resync_interval: Option<SignedDuration>,
@@ -103,6 +134,12 @@ pub struct Settings {
     pub vip_pools: Vec<IpNet>,
     /// Whether empty directories mean that there are no services.
     pub allow_empty: bool,
+    /// Which services are served.
+    pub serve: Serve,
+    /// Cgroups whose processes are left out.
+    pub excluded_cgroups: Vec<PathBuf>,
+    /// Network namespaces that are left out.
+    pub excluded_netns: Vec<PathBuf>,
     /// How often rows are compared.
     pub resync_interval: Duration,
     /// Rows of the maps.
@@ -129,8 +166,9 @@ fn read_file(path: Option<&Path>) -> anyhow::Result<Given> {
 
 impl Given {
     fn or(self, other: Self) -> Self {
+        let list = |ours: Vec<PathBuf>, others: Vec<PathBuf>| if ours.is_empty() { others } else { ours };
         Self {
-            services: if self.services.is_empty() { other.services } else { self.services },
+            services: list(self.services, other.services),
             cgroup: self.cgroup.or(other.cgroup),
             pin_dir: self.pin_dir.or(other.pin_dir),
             socket: self.socket.or(other.socket),
@@ -142,6 +180,9 @@ impl Given {
             zone: self.zone.or(other.zone),
             vip_pool: if self.vip_pool.is_empty() { other.vip_pool } else { self.vip_pool },
             allow_empty: self.allow_empty.or(other.allow_empty),
+            serve: self.serve.or(other.serve),
+            exclude_cgroup: list(self.exclude_cgroup, other.exclude_cgroup),
+            exclude_netns: list(self.exclude_netns, other.exclude_netns),
             resync_interval: self.resync_interval.or(other.resync_interval),
             max_services: self.max_services.or(other.max_services),
             max_backends: self.max_backends.or(other.max_backends),
@@ -153,9 +194,13 @@ fn complete(given: Given) -> anyhow::Result<Settings> {
     let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
     let or_default = |list: Vec<PathBuf>, default: &str| if list.is_empty() { vec![default.into()] } else { list };
     let backends = given.max_backends.unwrap_or(capacity::BACKENDS);
+    let within = |root: &Path, paths: Vec<PathBuf>| paths.into_iter().map(|path| root.join(path)).collect();
+    let cgroup = given.cgroup.map_or_else(find_cgroup2, Ok)?;
     Ok(Settings {
         services: or_default(given.services, "/etc/mesh-agent/services.d"),
-        cgroup: given.cgroup.map_or_else(find_cgroup2, Ok)?,
+        excluded_cgroups: within(&cgroup, given.exclude_cgroup),
+        excluded_netns: within(Path::new("/run/netns"), given.exclude_netns),
+        cgroup,
         pin_dir: path(given.pin_dir, "/sys/fs/bpf/mesh-agent"),
         socket: path(given.socket, "/run/mesh-agent/agent.sock"),
         metrics: given.metrics,
@@ -164,6 +209,7 @@ fn complete(given: Given) -> anyhow::Result<Settings> {
         locality: [given.cloud, given.region, given.zone],
         vip_pools: if given.vip_pool.is_empty() { vec![default_pool()] } else { given.vip_pool },
         allow_empty: given.allow_empty.unwrap_or(false),
+        serve: given.serve.unwrap_or_default(),
         resync_interval: resync_interval(given.resync_interval)?,
         capacity: Capacity {
             services: given.max_services.unwrap_or(capacity::SERVICES),
@@ -217,6 +263,25 @@ mod tests {
         assert_eq!(settings.vip_pools, ["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(settings.resync_interval, Duration::from_secs(2));
         assert_eq!(settings.socket, Path::new("/run/mesh-agent/agent.sock"));
+    }
+
+    #[test]
+    fn what_takes_part_is_a_setting() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("agent.yaml");
+        let text = "cgroup: /cg\nserve: annotated\nexcludeCgroup: [kubepods/nfs, /other/x]\nexcludeNetns: [dns]\n";
+        fs::write(&file, text).unwrap();
+        let resolve = |given: Given| Flags { config: Some(file.clone()), given }.resolve().unwrap();
+        let settings = resolve(Given::default());
+        assert_eq!(settings.serve, Serve::Annotated);
+        assert_eq!(settings.excluded_cgroups, [Path::new("/cg/kubepods/nfs"), Path::new("/other/x")]);
+        assert_eq!(settings.excluded_netns, [Path::new("/run/netns/dns")]);
+        let settings = resolve(Given {
+            serve: Some(Serve::All),
+            exclude_netns: vec!["/proc/1/ns/net".into()],
+            ..Given::default()
+        });
+        assert_eq!((settings.serve, settings.excluded_netns), (Serve::All, vec!["/proc/1/ns/net".into()]));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
 
+mod frontend;
+
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc};
+
+pub use self::frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved};
 
 /// `namespace/name` of a service.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -41,12 +45,18 @@ pub struct Service {
     pub origin: Origin,
     /// Addresses at which programs ask for it.
     pub addresses: Addresses,
+    /// Further addresses, no duplicates.
+    pub external: Vec<External>,
     /// At least one; no two with the same port and protocol, no two with the same name.
     pub ports: Vec<ServicePort>,
+    /// Which endpoints `addresses` lead to.
+    pub internal_traffic: InternalTraffic,
     /// Keeps a client with its endpoint.
     pub affinity: Option<Affinity>,
     /// Whether TCP connections to an endpoint are closed when it leaves the configuration. UDP sockets always are.
     pub close_stale_tcp: bool,
+    /// What of it is left alone.
+    pub unserved: Vec<Unserved>,
 }
 
 /// Session affinity: a client's connects go to one endpoint as long as it lives and the client comes back in time.
@@ -67,15 +77,6 @@ pub enum AffinityClient {
     Cgroup,
 }
 
-/// The addresses of a service.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Addresses {
-    /// As configured: at least one, no duplicates.
-    Fixed(Vec<IpAddr>),
-    /// One from the configured pool, kept as long as the service lives.
-    Auto,
-}
-
 /// One port of a service and who serves it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServicePort {
@@ -85,6 +86,8 @@ pub struct ServicePort {
     pub port: u16,
     /// Transport protocol.
     pub protocol: Protocol,
+    /// Port on every address of the node; no two of a service with the same one and protocol.
+    pub node_port: Option<u16>,
     /// No two with the same address and port.
     pub endpoints: Vec<Endpoint>,
 }
@@ -93,13 +96,6 @@ impl ServicePort {
     /// The port's name, or its number where it has none.
     pub fn label(&self) -> String {
         if self.name.is_empty() { self.port.to_string() } else { self.name.clone() }
-    }
-
-    /// Endpoints in which condition take new connections in one address family: the ready ones, or the terminating ones
-    /// that still serve when none is ready (KEP-1669).
-    pub fn serving(&self, is_v4: bool) -> Condition {
-        let mut family = self.endpoints.iter().filter(|endpoint| endpoint.address.is_ipv4() == is_v4);
-        if family.any(|endpoint| endpoint.takes(Condition::Ready)) { Condition::Ready } else { Condition::Terminating }
     }
 }
 
@@ -142,6 +138,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// May it be given connections.
     pub condition: Condition,
+    /// Name of the node it runs on, where that is known.
+    pub node: Option<Arc<str>>,
 }
 
 impl Endpoint {
@@ -184,6 +182,17 @@ pub struct Update {
     pub errors: Vec<ConfigError>,
     /// What was left out on purpose.
     pub notes: Vec<ConfigNote>,
+    /// Services that are left alone.
+    pub left_out: BTreeMap<ServiceName, LeftOut>,
+}
+
+/// A service that is left alone, on purpose or because a connect has nothing to do with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// Where it is written.
+    pub origin: Origin,
+    /// Why.
+    pub reason: String,
 }
 
 /// One thing wrong with the configuration.

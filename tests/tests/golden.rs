@@ -57,7 +57,13 @@ fn outcome(case: &Path) -> String {
     }
     let pools = ["240.96.0.0/24".parse().unwrap(), "fd00:96::/112".parse().unwrap()];
     let vips = vips::allocate(&update.services, &pools, &vips::Vips::new()).unwrap();
-    let world = World { services: update.services, vips, complete: true };
+    let world = World {
+        services: update.services,
+        vips,
+        complete: true,
+        node_name: "node-a".to_owned(),
+        node_addresses: ["127.0.0.1", "192.0.2.1", "::1"].map(|address| address.parse().unwrap()).into(),
+    };
     let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
     let mut memory = Memory::default();
     memory.apply(&diff(&Tables::default(), &tables)).unwrap();

@@ -8,6 +8,8 @@
 //! ```
 
 pub mod addresses;
+mod explain;
+mod node;
 mod owner;
 mod view;
 
@@ -25,7 +27,7 @@ use tokio::{
     time::{MissedTickBehavior, interval_at, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use self::{
     owner::{Owner, Snapshot},
@@ -44,6 +46,9 @@ use crate::{
     source::{dir::Reader, watch::watch as watch_directories},
 };
 
+/// How often the addresses of the node are read.
+const NODE_INTERVAL: Duration = Duration::from_secs(3);
+
 type Hooks = Vec<(&'static str, Attached)>;
 
 /// Runs until told to stop. Links and maps stay: traffic goes on without us.
@@ -53,7 +58,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let kernel = Kernel::open(&settings.pin_dir, settings.capacity, &[])?;
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
-    let owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
+    let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
+    owner.set_node(&settings.node_name, node::addresses()?);
 
     let (updates_in, updates) = mpsc::channel(1);
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
@@ -62,13 +68,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let stop = stop_on_signal()?;
     let tasks = TaskTracker::new();
-    let reader = Reader::new(settings.services.clone(), settings.allow_empty);
+    let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     tasks.spawn(api::server::serve(listener, view.clone(), stop.clone()));
     if let Some(address) = settings.metrics {
         tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
     }
-    let drive = Drive { owner, cgroup, updates, snapshots: snapshots_in, hooks: hooks_in };
+    let node_name = settings.node_name;
+    let drive = Drive { owner, node_name, cgroup, updates, snapshots: snapshots_in, hooks: hooks_in };
     let result = drive.run(settings.resync_interval, &stop).await;
     stop.cancel();
     tasks.close();
@@ -79,6 +86,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 /// The owner and its channels.
 struct Drive {
     owner: Owner<Kernel>,
+    node_name: String,
     cgroup: Cgroup,
     updates: mpsc::Receiver<Update>,
     snapshots: watch::Sender<Snapshot>,
@@ -89,6 +97,8 @@ impl Drive {
     async fn run(mut self, resync_interval: Duration, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut resync = interval_at(tokio::time::Instant::now() + resync_interval, resync_interval);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut node = interval_at(tokio::time::Instant::now() + NODE_INTERVAL, NODE_INTERVAL);
+        node.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut wait = None;
         loop {
             tokio::select! {
@@ -104,10 +114,24 @@ impl Drive {
                 },
                 () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
                 _ = resync.tick() => block_in_place(|| self.owner.resync()),
+                _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
+                    continue;
+                },
             }
             wait = block_in_place(|| self.owner.reconcile(now()));
             self.attach_once()?;
             self.snapshots.send_replace(self.owner.snapshot());
+        }
+    }
+
+    /// Whether the node has other addresses than before.
+    fn look_at_node(&mut self) -> bool {
+        match node::addresses() {
+            Ok(addresses) => self.owner.set_node(&self.node_name, addresses),
+            Err(error) => {
+                warn!("cannot read the addresses of this node, so node ports stay where they were: {error}");
+                false
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //! told the time, so tests need no clock.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ use crate::{
         plan::{Op, diff},
         vips::allocate,
     },
-    model::{ConfigError, ConfigNote, Update},
+    model::{ConfigError, ConfigNote, LeftOut, ServiceName, Update},
 };
 
 /// How long rows that nothing points at any more are kept for lookups under way. A lookup takes microseconds, but it
@@ -35,12 +36,15 @@ pub(super) struct Owner<D> {
     addresses: AddressFile,
     world: Arc<World>,
     update: Update,
+    left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
     /// What the kernel holds, as far as known.
     current: Arc<Tables>,
     /// What it should hold.
     desired: Tables,
     /// Whether `desired` is older than `world`.
     stale: bool,
+    /// Whether any update got into `world`.
+    accepted: bool,
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
@@ -78,6 +82,8 @@ pub struct Snapshot {
     pub errors: Vec<ConfigError>,
     /// What was left out on purpose.
     pub notes: Vec<ConfigNote>,
+    /// Services that are left alone.
+    pub left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
     /// What is wrong with the data plane.
     pub problems: Vec<String>,
     /// The last set of tables that was applied.
@@ -95,24 +101,42 @@ impl<D: Dataplane> Owner<D> {
             addresses,
             world: Arc::default(),
             update: Update::default(),
+            left_out: Arc::default(),
             desired: current.clone(),
             current: Arc::new(current),
             stale: false,
+            accepted: false,
             held: HashMap::new(),
             applied: None,
             problems: Problems { addresses: problem, ..Problems::default() },
         })
     }
 
+    /// Takes the name and the addresses of this node; true when they are others than before. Until the first update
+    /// there is nothing to put into effect.
+    pub(super) fn set_node(&mut self, name: &str, addresses: BTreeSet<IpAddr>) -> bool {
+        if self.world.node_name == name && self.world.node_addresses == addresses {
+            return false;
+        }
+        let world = Arc::make_mut(&mut self.world);
+        (world.node_name, world.node_addresses) = (name.to_owned(), addresses);
+        self.stale = self.accepted;
+        self.accepted
+    }
+
     /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
         let services = std::mem::take(&mut update.services);
+        self.left_out = Arc::new(std::mem::take(&mut update.left_out));
         match allocate(&services, &self.pools, self.addresses.remembered()) {
             Ok(vips) => {
                 if update.complete {
                     self.problems.addresses = self.addresses.remember(&vips);
                 }
-                self.world = Arc::new(World { services, vips, complete: update.complete });
+                let (node_name, node_addresses) = (self.world.node_name.clone(), self.world.node_addresses.clone());
+                let complete = update.complete;
+                self.world = Arc::new(World { services, vips, complete, node_name, node_addresses });
+                self.accepted = true;
                 self.stale = true;
                 self.problems.compile = None;
             }
@@ -213,6 +237,7 @@ impl<D: Dataplane> Owner<D> {
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),
             notes: self.update.notes.clone(),
+            left_out: Arc::clone(&self.left_out),
             problems: [compile, apply, resync, addresses].into_iter().flatten().collect(),
             applied: self.applied,
         }
@@ -229,7 +254,7 @@ mod tests {
     use crate::{
         dataplane::{ApplyError, Capacity, Error, memory::Memory},
         desired::fixture,
-        model::Service,
+        model::{InternalTraffic, Service},
     };
 
     /// A data plane that fails when told to: it takes so many more operations.
@@ -309,6 +334,49 @@ mod tests {
 
     fn cart(endpoints: &[(&str, u32)]) -> Service {
         fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints)
+    }
+
+    #[test]
+    fn node_ports_follow_the_addresses_of_the_node() {
+        let mut scene = Scene::new();
+        let address = |text: &str| BTreeSet::from([text.parse::<IpAddr>().unwrap()]);
+        assert!(!scene.owner.set_node("n1", address("192.0.2.1")), "nothing to put into effect yet");
+        let mut service = cart(&[("10.0.0.1:80", 1)]);
+        service.ports[0].node_port = Some(30080);
+        scene.configure([service.clone()]);
+        assert_eq!(scene.connect("192.0.2.1:30080").unwrap(), "10.0.0.1:80");
+        assert!(!scene.owner.set_node("n1", address("192.0.2.1")));
+        assert!(scene.owner.set_node("n1", address("192.0.2.2")));
+        scene.owner.reconcile(scene.now);
+        assert_eq!(scene.connect("192.0.2.1:30080"), None);
+        assert_eq!(scene.connect("192.0.2.2:30080").unwrap(), "10.0.0.1:80");
+        service.ports[0].node_port = None;
+        scene.configure([service]);
+        assert_eq!(scene.connect("192.0.2.2:30080"), None);
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    }
+
+    #[test]
+    fn internal_traffic_policy_comes_and_goes_and_endpoints_keep_their_indexes() {
+        let mut scene = Scene::new();
+        scene.owner.set_node("n1", BTreeSet::from(["127.0.0.1".parse().unwrap()]));
+        let mut service = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        service.ports[0].node_port = Some(30080);
+        service.ports[0].endpoints[1].node = Some("n1".into());
+        scene.configure([service.clone()]);
+        let before = scene.owner.dataplane.dump().unwrap();
+        let local = Service { internal_traffic: InternalTraffic::Local, ..service.clone() };
+        let wait = scene.configure([local]);
+        scene.settle(wait);
+        let tables = scene.owner.dataplane.dump().unwrap();
+        assert_eq!(tables.backends, before.backends);
+        let slots = |address: &str| tables.services[&fixture::key(address)].slot_count;
+        assert_eq!((slots("10.96.0.1:80"), slots("127.0.0.1:30080")), (1, 2));
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
+        let wait = scene.configure([service]);
+        scene.settle(wait);
+        let after = scene.owner.dataplane.dump().unwrap();
+        assert_eq!((after.backends, after.slots.len()), (before.backends, 2));
     }
 
     #[test]

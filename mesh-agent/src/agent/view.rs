@@ -1,17 +1,17 @@
 //! What the API and the metrics show: the published snapshot, joined with the kernel's counters at the time of asking.
 
-use std::{collections::HashMap, process, time::Instant};
+use std::{collections::HashMap, process, sync::Arc, time::Instant};
 
 use mesh_common::{abi::maps, addr::Addr};
 use tokio::sync::watch;
 
-use super::owner::Snapshot;
+use super::{explain::explain, owner::Snapshot};
 use crate::{
     api::{server::View, types},
     config::Settings,
     dataplane::{Capacity, Counters, SharedMeter, pin::Attached},
-    desired::{Tables, port_identity},
-    model::{Condition, ConfigError, ConfigNote, Endpoint, Origin, Service, ServicePort},
+    desired::{Tables, World, active, port_identity},
+    model::{ConfigError, ConfigNote, Endpoint, LeftOut, Origin, Service, ServiceName, ServicePort},
 };
 
 /// Everything an answer is made of.
@@ -53,7 +53,22 @@ impl View for Live {
         let counters = self.meter.read(&snapshot.tables).map_err(|error| error.to_string())?;
         let rows = Rows::new(&snapshot.tables, &counters);
         let services = snapshot.world.services.values();
-        Ok(services.map(|service| rows.service(service, snapshot.world.addresses(service))).collect())
+        Ok(services.map(|service| rows.service(&snapshot.world, &snapshot.tables, service)).collect())
+    }
+
+    fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service> {
+        let left_out = Arc::clone(&self.snapshots.borrow().left_out);
+        let name = ServiceName { namespace: namespace.to_owned(), name: name.to_owned() };
+        let LeftOut { origin, reason } = left_out.get(&name)?;
+        Some(types::Service {
+            namespace: name.namespace,
+            name: name.name,
+            origin: origin.to_string(),
+            addresses: Vec::new(),
+            ports: Vec::new(),
+            frontends: Vec::new(),
+            left_out: Some(reason.clone()),
+        })
     }
 }
 
@@ -73,30 +88,31 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn service(&self, service: &Service, addresses: &[std::net::IpAddr]) -> types::Service {
+    fn service(&self, world: &World, tables: &Tables, service: &Service) -> types::Service {
         types::Service {
             namespace: service.name.namespace.clone(),
             name: service.name.name.clone(),
             origin: service.origin.to_string(),
-            addresses: addresses.iter().map(ToString::to_string).collect(),
-            ports: service.ports.iter().map(|port| self.port(service, port)).collect(),
+            addresses: world.addresses(service).iter().map(ToString::to_string).collect(),
+            ports: service.ports.iter().map(|port| self.port(world, service, port)).collect(),
+            frontends: explain(world, tables, service),
+            left_out: None,
         }
     }
 
-    fn port(&self, service: &Service, port: &ServicePort) -> types::ServicePort {
+    fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
         let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
-        let serving = [port.serving(false), port.serving(true)];
+        let endpoints = port.endpoints.iter().zip(active(world, service, port));
         types::ServicePort {
             name: port.label(),
             port: port.port,
             protocol: port.protocol.to_string(),
             counters: id.and_then(|id| self.counters.services.get(&id)).copied().unwrap_or_default().into(),
-            endpoints: port.endpoints.iter().map(|endpoint| self.endpoint(id, serving, endpoint)).collect(),
+            endpoints: endpoints.map(|(endpoint, active)| self.endpoint(id, active, endpoint)).collect(),
         }
     }
 
-    /// `serving` for IPv6 and for IPv4.
-    fn endpoint(&self, id: Option<u32>, serving: [Condition; 2], endpoint: &Endpoint) -> types::Endpoint {
+    fn endpoint(&self, id: Option<u32>, active: bool, endpoint: &Endpoint) -> types::Endpoint {
         let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
         let index = key.and_then(|key| self.backends.get(&key)).copied();
         types::Endpoint {
@@ -104,7 +120,8 @@ impl<'a> Rows<'a> {
             port: endpoint.port,
             weight: endpoint.weight,
             condition: endpoint.condition.to_string(),
-            active: endpoint.takes(serving[usize::from(endpoint.address.is_ipv4())]),
+            active,
+            node: endpoint.node.as_deref().map(str::to_owned),
             index,
             connects: index.and_then(|index| self.counters.backends.get(&index)).map_or(0, |load| load.connects),
         }

@@ -7,7 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     server::{self, View},
-    types::{CapacityUse, ConfigProblem, Endpoint, Hook, Service, ServiceCounters, ServicePort, Status},
+    types::{CapacityUse, ConfigProblem, Endpoint, Frontend, Hook, Service, ServiceCounters, ServicePort, Status},
 };
 
 /// What the invented agent shows.
@@ -23,6 +23,12 @@ impl View for Fake {
 
     fn services(&self) -> Result<Vec<Service>, String> {
         self.services.clone()
+    }
+
+    fn left_out(&self, namespace: &str, name: &str) -> Option<Service> {
+        [headless()]
+            .into_iter()
+            .find(|service| (service.namespace.as_str(), service.name.as_str()) == (namespace, name))
     }
 }
 
@@ -99,6 +105,27 @@ pub(crate) fn cart() -> Service {
             port("http", 80, "TCP", [200, 4, 1, 2, 0, 0, 0, 0], http),
             port("admin", 9000, "TCP", [0; 8], vec![endpoint("10.0.0.4", 9000, 1, "terminating", 0)]),
         ],
+        frontends: vec![
+            frontend("10.96.0.10", 80, "ClusterIP", "served", ""),
+            frontend("fd00::10", 80, "ClusterIP", "served", ""),
+            frontend("127.0.0.1", 30080, "NodePort", "served", ""),
+            frontend("10.96.0.10", 9000, "ClusterIP", "served", ""),
+            frontend("fd00::10", 9000, "ClusterIP", "refused", "no IPv6 endpoint"),
+        ],
+        left_out: None,
+    }
+}
+
+/// A service that is left alone.
+pub(crate) fn headless() -> Service {
+    Service {
+        namespace: "shop".into(),
+        name: "db".into(),
+        origin: "/etc/mesh-agent/services.d/shop.yaml:60".into(),
+        addresses: vec![],
+        ports: vec![],
+        frontends: vec![],
+        left_out: Some("it is headless (clusterIP None)".into()),
     }
 }
 
@@ -109,6 +136,22 @@ pub(crate) fn dns() -> Service {
         origin: "/etc/mesh-agent/services.d/dns.yaml:1".into(),
         addresses: vec!["10.96.0.53".into()],
         ports: vec![port("53", 53, "UDP", [12, 0, 0, 0, 0, 0, 0, 0], vec![])],
+        frontends: vec![Frontend {
+            protocol: "UDP".into(),
+            ..frontend("10.96.0.53", 53, "ClusterIP", "refused", "no endpoint")
+        }],
+        left_out: None,
+    }
+}
+
+fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> Frontend {
+    Frontend {
+        address: address.into(),
+        port,
+        protocol: "TCP".into(),
+        kind: kind.into(),
+        state: state.into(),
+        reason: reason.into(),
     }
 }
 
@@ -130,6 +173,7 @@ fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u6
         weight,
         condition: condition.into(),
         active,
+        node: None,
         index: active.then_some(1),
         connects,
     }

@@ -60,7 +60,12 @@ async fn service(
 ) -> Result<Json<types::Service>, Failure> {
     let services = read_services(&reader).await?;
     let found = services.into_iter().find(|service| service.namespace == namespace && service.name == name);
-    found.map(Json).ok_or(Failure::NoService { namespace, name })
+    if let Some(service) = found {
+        return Ok(Json(service));
+    }
+    let asked = (namespace.clone(), name.clone());
+    let left_out = reader.read(move |view| view.left_out(&asked.0, &asked.1)).await?;
+    left_out.map(Json).ok_or(Failure::NoService { namespace, name })
 }
 
 async fn read_services(reader: &Reader) -> Result<Vec<types::Service>, Failure> {
@@ -120,7 +125,7 @@ mod tests {
     use crate::api::{
         client::{Client, Error},
         connections::MAX_CONNECTIONS,
-        fixture::{Served, ailing, cart, dns, healthy, served, status},
+        fixture::{Served, ailing, cart, dns, headless, healthy, served, status},
     };
 
     #[tokio::test]
@@ -132,6 +137,7 @@ mod tests {
         assert_eq!(client.services(Some("shop")).await.unwrap(), [cart()]);
         assert_eq!(client.services(Some("a b&c")).await.unwrap(), []);
         assert_eq!(client.service("shop", "cart").await.unwrap(), cart());
+        assert_eq!(client.service("shop", "db").await.unwrap(), headless());
     }
 
     #[tokio::test]

@@ -128,6 +128,44 @@ pub struct Service {
     pub addresses: Vec<String>,
     /// Ports and their endpoints.
     pub ports: Vec<ServicePort>,
+    /// Where programs ask for it, and whether they get it.
+    #[serde(default)]
+    pub frontends: Vec<Frontend>,
+    /// Why the service is left alone, where it is; then there is nothing else to say of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
+}
+
+/// One address and port of a service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frontend {
+    /// Address; the name of a load balancer that has none.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+    /// `TCP` or `UDP`; `SCTP`, which is left alone.
+    pub protocol: String,
+    /// `ClusterIP`, `address`, `ExternalIP`, `LoadBalancer` or `NodePort`.
+    pub kind: String,
+    /// `served`, `refused`, `left alone`, `taken` by another service, or `pending` while the kernel does not have it.
+    pub state: String,
+    /// Why, unless it is served.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Frontend {
+    /// `10.96.0.1:80/TCP` or `[fd00::1]:80/TCP`
+    pub fn label(&self) -> String {
+        let Self { address, port, protocol, .. } = self;
+        format!("{}/{protocol}", socket_address(address, *port))
+    }
+}
+
+/// An IPv6 address is the only kind that has colons.
+fn socket_address(address: &str, port: u16) -> String {
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
 /// One port of a service.
@@ -211,6 +249,9 @@ pub struct Endpoint {
     pub condition: String,
     /// Whether new connections are sent there now.
     pub active: bool,
+    /// Name of the node it runs on, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Row in BACKENDS; absent while it has none.
     pub index: Option<u32>,
     /// Connects answered with it.
@@ -220,8 +261,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// `10.0.0.1:80` or `[fd00::1]:80`
     pub fn socket_address(&self) -> String {
-        let Self { address, port, .. } = self;
-        if self.is_ipv6() { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+        socket_address(&self.address, self.port)
     }
 
     /// The address family, as far as there are two.

@@ -9,12 +9,14 @@ use super::types;
 /// Reads at one time. Each may walk every row of the kernel maps.
 const MAX_READS: usize = 2;
 
-/// What the agent shows of itself. Both methods may block, for instance to read kernel maps.
+/// What the agent shows of itself. Methods may block, for instance to read kernel maps.
 pub trait View: Send + Sync + 'static {
     /// The state of the agent.
     fn status(&self) -> types::Status;
     /// All services, sorted by namespace and name; an error says what could not be read.
     fn services(&self) -> Result<Vec<types::Service>, String>;
+    /// A service that is left alone; those are not among [`services`](Self::services).
+    fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service>;
 }
 
 /// Reads a [`View`] away from the threads that serve connections, a few reads at a time.

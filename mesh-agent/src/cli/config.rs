@@ -54,7 +54,7 @@ struct Report {
 
 impl From<&Update> for Report {
     fn from(update: &Update) -> Self {
-        let Update { services, complete: _, errors, notes } = update;
+        let Update { services, complete: _, errors, notes, left_out: _ } = update;
         let ports = || services.values().flat_map(|service| &service.ports);
         Self {
             services: services.len(),
@@ -93,17 +93,13 @@ mod tests {
     use super::*;
     use crate::{
         cli::render::json,
-        model::{
-            Addresses, Condition, ConfigError, ConfigNote, Endpoint, Origin, Protocol, Service, ServiceName,
-            ServicePort,
-        },
+        desired::fixture,
+        model::{ConfigError, ConfigNote, Origin, Service},
     };
 
     #[test]
     fn a_right_configuration_is_summed_up() {
-        let name = ServiceName { namespace: "shop".into(), name: "cart".into() };
-        let update =
-            Update { services: [(name.clone(), Arc::new(cart(name)))].into(), complete: true, ..Update::default() };
+        let update = Update { services: fixture::services([cart()]), complete: true, ..Update::default() };
         let report = Report::from(&update);
         assert_eq!(page(&report), "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n");
         assert_eq!(report.exit(), Exit::Ok);
@@ -167,23 +163,8 @@ mod tests {
         Update { errors, notes, ..Update::default() }
     }
 
-    fn cart(name: ServiceName) -> Service {
-        let endpoint =
-            |last| Endpoint { address: [10, 0, 0, last].into(), port: 8080, weight: 1, condition: Condition::Ready };
-        let port = ServicePort {
-            name: String::new(),
-            port: 80,
-            protocol: Protocol::Tcp,
-            endpoints: vec![endpoint(1), endpoint(2)],
-        };
-        Service {
-            name,
-            origin: origin(1),
-            addresses: Addresses::Auto,
-            ports: vec![port],
-            affinity: None,
-            close_stale_tcp: false,
-        }
+    fn cart() -> Service {
+        fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:8080", 1), ("10.0.0.2:8080", 1)])
     }
 
     fn origin(line: u32) -> Origin {

@@ -16,7 +16,7 @@ use crate::api::types::{Endpoint, Service, ServicePort};
 #[command(after_long_help = "\
 Examples:
   meshctl service list                 all services
-  meshctl service get shop/cart        one of them, with its endpoints")]
+  meshctl service get shop/cart        one of them, with front ends and endpoints")]
 pub(super) enum Verb {
     /// List services
     ///
@@ -33,15 +33,18 @@ Examples:
         #[command(flatten)]
         watch: Watch,
     },
-    /// Show one service with its endpoints
+    /// Show one service with its front ends and endpoints
     ///
-    /// An endpoint is `active` while new connections are sent to it; otherwise its condition says why not. The exit
+    /// A front end is an address and port at which programs ask for the service; one that is not `served` says why. A
+    /// service that is left alone altogether says why, too. An endpoint is `active` while new connections are sent to it; otherwise its condition says why not. The exit
     /// code is 1 when there is no such service.
     #[command(after_long_help = "\
 Examples:
   meshctl service get shop/cart        by its full name
   meshctl service get cart -n shop     the same
-  meshctl service get shop/cart -o yaml")]
+  meshctl service get shop/cart -o yaml
+  meshctl service get shop/cart -o json | jq -r '.frontends[].reason'
+                                       why front ends are not served")]
     Get {
         /// NAME or NAMESPACE/NAME
         name: NameArg,
@@ -70,7 +73,7 @@ fn list(services: &[Service]) -> String {
 }
 
 fn row(service: &Service) -> Vec<String> {
-    let Service { namespace, name, origin: _, addresses, ports } = service;
+    let Service { namespace, name, origin: _, addresses, ports, frontends: _, left_out: _ } = service;
     let each = |show: fn(&ServicePort) -> String| render::list(&ports.iter().map(show).collect::<Vec<_>>());
     vec![
         namespace.clone(),
@@ -89,14 +92,19 @@ fn readiness(port: &ServicePort) -> String {
 }
 
 fn page(service: &Service) -> String {
-    let Service { namespace, name, origin, addresses, ports } = service;
-    let facts = [
-        ("Service", format!("{namespace}/{name}")),
-        ("Address", if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") }),
-        ("Origin", origin.clone()),
-    ];
-    let facts = columns(facts.map(|(name, value)| vec![format!("{name}:"), value]));
-    ports.iter().fold(facts, |page, port| page + "\n" + &section(port))
+    let Service { namespace, name, origin, addresses, ports, frontends, left_out } = service;
+    let addresses = if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") };
+    let facts = match left_out {
+        None => ("Address", addresses),
+        Some(reason) => ("Left alone", reason.clone()),
+    };
+    let facts = [("Service", format!("{namespace}/{name}")), facts, ("Origin", origin.clone())];
+    let mut page = columns(facts.map(|(name, value)| vec![format!("{name}:"), value]));
+    if !frontends.is_empty() {
+        let rows = frontends.iter().map(|it| vec![it.label(), it.kind.clone(), it.state.clone(), it.reason.clone()]);
+        page = page + "\n" + &table(&["FRONT END", "KIND", "STATE", "REASON"], rows);
+    }
+    ports.iter().fold(page, |page, port| page + "\n" + &section(port))
 }
 
 /// A port and its endpoints, in the layout of `cilium-dbg service list`.
@@ -141,7 +149,7 @@ fn state(endpoint: &Endpoint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::fixture::{cart, dns};
+    use crate::api::fixture::{cart, dns, headless};
 
     #[test]
     fn the_list_shows_ready_endpoints_by_port() {
@@ -159,6 +167,13 @@ mod tests {
         Address:   10.96.0.10, fd00::10
         Origin:    /etc/mesh-agent/services.d/shop.yaml:12
 
+        FRONT END             KIND        STATE     REASON
+        10.96.0.10:80/TCP     ClusterIP   served
+        [fd00::10]:80/TCP     ClusterIP   served
+        127.0.0.1:30080/TCP   NodePort    served
+        10.96.0.10:9000/TCP   ClusterIP   served
+        [fd00::10]:9000/TCP   ClusterIP   refused   no IPv6 endpoint
+
         Port http:80/TCP: 200 connects, 5 refused, 2 unrecorded
           1 => 10.0.0.1:8080/TCP (active)      weight 1   60 connects
           2 => 10.0.0.2:8080/TCP (active)      weight 2   117 connects
@@ -173,8 +188,20 @@ mod tests {
         Address:   10.96.0.53
         Origin:    /etc/mesh-agent/services.d/dns.yaml:1
 
+        FRONT END           KIND        STATE     REASON
+        10.96.0.53:53/UDP   ClusterIP   refused   no endpoint
+
         Port 53/UDP: 12 connects
           no endpoints: connects are refused
+        ");
+    }
+
+    #[test]
+    fn a_service_that_is_left_alone_says_why() {
+        insta::assert_snapshot!(page(&headless()), @"
+        Service:      shop/db
+        Left alone:   it is headless (clusterIP None)
+        Origin:       /etc/mesh-agent/services.d/shop.yaml:60
         ");
     }
 }

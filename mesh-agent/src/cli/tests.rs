@@ -14,6 +14,7 @@ async fn services_are_listed_and_shown() {
     ");
     let json = serde_json::from_str::<crate::api::types::Service>(&ask(&agent, "service get shop/cart -o json").await);
     assert_eq!(json.unwrap(), cart());
+    assert!(ask(&agent, "service get shop/db").await.contains("Left alone:   it is headless"));
     assert_eq!(ask(&agent, "service get cart -n shop").await, ask(&agent, "-n shop service get shop/cart").await);
 }
 

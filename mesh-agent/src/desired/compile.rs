@@ -3,7 +3,7 @@
 //! agent, and a restarted one compiles to the very same tables.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -17,12 +17,15 @@ use mesh_common::{
 use super::{
     Tables,
     free::{FreeIndexes, FreeRanges},
+    frontends::{Frontend, Reach, active, frontends, takers},
     slots::{Share, alias_table},
     vips::Vips,
 };
 use crate::{
     dataplane::Capacity,
-    model::{Addresses, AffinityClient, Condition, Endpoint, Protocol, Service, ServiceName, ServicePort},
+    model::{
+        Addresses, AffinityClient, Condition, Endpoint, FrontendKind, Protocol, Service, ServiceName, ServicePort,
+    },
 };
 
 /// Everything that decides what the tables should be.
@@ -34,13 +37,17 @@ pub struct World {
     pub vips: Vips,
     /// False while services may be missing here that exist; then rows of unknown services stay.
     pub complete: bool,
+    /// Name of this node, as endpoints have it.
+    pub node_name: String,
+    /// Addresses at which node ports are reached, loopback among them.
+    pub node_addresses: BTreeSet<IpAddr>,
 }
 
 impl World {
-    /// The addresses at which a service answers.
+    /// The addresses of a service inside the cluster.
     pub fn addresses<'a>(&'a self, service: &'a Service) -> &'a [IpAddr] {
         match &service.addresses {
-            Addresses::Fixed(addresses) => addresses,
+            Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => addresses,
             Addresses::Auto => self.vips.get(&service.name).map_or(&[], Vec::as_slice),
         }
     }
@@ -66,7 +73,7 @@ pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacit
     let mut compiler = Compiler::new(current, now);
     for service in world.services.values() {
         for port in &service.ports {
-            compiler.add_port(service, port, world.addresses(service));
+            compiler.add_port(world, service, port);
         }
     }
     let mut tables = compiler.tables;
@@ -108,29 +115,45 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn add_port(&mut self, service: &Service, port: &ServicePort, addresses: &[IpAddr]) {
+    fn add_port(&mut self, world: &World, service: &Service, port: &ServicePort) {
         let name = port_identity(&service.name, port);
         let id = self.known_ids.get(name.as_str()).copied().unwrap_or_else(|| self.free_ids.take());
         self.tables.names.insert(id, name);
-        let serving = [port.serving(false), port.serving(true)];
-        let indexes: Vec<u32> = port.endpoints.iter().map(|endpoint| self.add_backend(id, serving, endpoint)).collect();
-        for is_v4 in [true, false] {
-            let keys: Vec<FrontendKey> = frontends(addresses, port).filter(|key| key.addr.is_v4() == is_v4).collect();
-            if !keys.is_empty() {
-                let (slot_base, slot_count) = self.add_slots(id, &keys, &shares(port, &indexes, is_v4));
-                let (flags, affinity_seconds) = (flags(service, port), affinity_seconds(service));
-                let row = |key| (key, ServiceRow { key, id, slot_base, slot_count, flags, affinity_seconds });
-                self.tables.services.extend(keys.into_iter().map(row));
+        let endpoints = port.endpoints.iter().zip(active(world, service, port));
+        let indexes: Vec<u32> = endpoints.map(|(endpoint, active)| self.add_backend(id, active, endpoint)).collect();
+        let mut rest = frontends(world, service, port);
+        while let Some(first) = rest.first().copied() {
+            let alike = |other: &Frontend| leads_to(other) == leads_to(&first);
+            let (group, others): (Vec<_>, _) = rest.into_iter().partition(alike);
+            self.add_frontends(id, service, port, &indexes, &group);
+            rest = others;
+        }
+    }
+
+    /// Adds front ends that all lead to the same endpoints.
+    fn add_frontends(&mut self, id: u32, service: &Service, port: &ServicePort, indexes: &[u32], group: &[Frontend]) {
+        let (is_v4, reach) = leads_to(&group[0]);
+        let share = |at: usize| Share { backend: indexes[at], weight: port.endpoints[at].weight };
+        let shares: Vec<Share> = takers(port, is_v4, reach).map(share).collect();
+        let keys: Vec<FrontendKey> = group.iter().map(|frontend| frontend.key(port)).collect();
+        let (slot_base, slot_count) = self.add_slots(id, &keys, &shares);
+        let (flags, affinity_seconds) = (flags(service, port, reach), affinity_seconds(service));
+        for (frontend, key) in group.iter().zip(keys) {
+            let row = ServiceRow { key, id, slot_base, slot_count, flags, affinity_seconds };
+            match frontend.kind {
+                // Nobody asked for this very address: whoever does, has it.
+                FrontendKind::NodePort => _ = self.tables.services.entry(key).or_insert(row),
+                _ => _ = self.tables.services.insert(key, row),
             }
         }
     }
 
-    fn add_backend(&mut self, service: u32, serving: [Condition; 2], endpoint: &Endpoint) -> u32 {
+    fn add_backend(&mut self, service: u32, active: bool, endpoint: &Endpoint) -> u32 {
         let (addr, port) = (Addr::from(endpoint.address), endpoint.port.to_be());
         let known = self.known_backends.get(&(service, addr, port)).copied();
         let index = known.unwrap_or_else(|| self.free_backends.take());
         let generation = known.map_or(self.generation, |index| self.current.backends[&index].generation);
-        let state = state(serving[usize::from(endpoint.address.is_ipv4())], endpoint);
+        let state = state(active, endpoint);
         let row = BackendRow { addr, port, state, service, generation, weight: endpoint.weight };
         self.tables.backends.insert(index, row);
         index
@@ -158,40 +181,30 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn state(serving: Condition, endpoint: &Endpoint) -> u16 {
+/// The kernel translates within one family only.
+fn leads_to<'a>(frontend: &Frontend<'a>) -> (bool, Reach<'a>) {
+    (frontend.address.is_ipv4(), frontend.reach)
+}
+
+fn state(active: bool, endpoint: &Endpoint) -> u16 {
     match endpoint.condition {
-        _ if endpoint.takes(serving) => backend_state::ACTIVE,
+        _ if active => backend_state::ACTIVE,
         Condition::Ready | Condition::Terminating => backend_state::DRAINING,
         Condition::NotReady => backend_state::DOWN,
     }
 }
 
-fn flags(service: &Service, port: &ServicePort) -> u32 {
+fn flags(service: &Service, port: &ServicePort, reach: Reach<'_>) -> u32 {
     let track = port.protocol == Protocol::Udp || service.close_stale_tcp;
     let by_cgroup = service.affinity.is_some_and(|affinity| affinity.client == AffinityClient::Cgroup);
-    u32::from(track) * service_flags::TRACK | u32::from(by_cgroup) * service_flags::AFFINITY_BY_CGROUP
+    let local = reach != Reach::Everywhere;
+    let flags =
+        [(track, service_flags::TRACK), (by_cgroup, service_flags::AFFINITY_BY_CGROUP), (local, service_flags::LOCAL)];
+    flags.into_iter().filter(|(is_set, _)| *is_set).fold(0, |flags, (_, flag)| flags | flag)
 }
 
 fn affinity_seconds(service: &Service) -> u32 {
     service.affinity.map_or(0, |affinity| u32::try_from(affinity.timeout.as_secs()).unwrap_or(u32::MAX))
-}
-
-fn frontends<'a>(addresses: &'a [IpAddr], port: &'a ServicePort) -> impl Iterator<Item = FrontendKey> + 'a {
-    addresses.iter().map(|&address| FrontendKey {
-        addr: address.into(),
-        port: port.port.to_be(),
-        protocol: port.protocol.number(),
-        pad: 0,
-    })
-}
-
-/// Who takes new connections in one address family, with their backend indexes. Only addresses of the frontend's own
-/// family: the kernel translates no other way.
-fn shares(port: &ServicePort, indexes: &[u32], is_v4: bool) -> Vec<Share> {
-    let serving = port.serving(is_v4);
-    let endpoints = port.endpoints.iter().zip(indexes);
-    let chosen = endpoints.filter(|(endpoint, _)| endpoint.address.is_ipv4() == is_v4 && endpoint.takes(serving));
-    chosen.map(|(endpoint, &backend)| Share { backend, weight: endpoint.weight }).collect()
 }
 
 /// Adds the rows of every service the kernel knows and `tables` does not.

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use mesh_common::abi::FrontendKey;
 
-use crate::model::{Addresses, Condition, Endpoint, Origin, Protocol, Service, ServiceName, ServicePort};
+use crate::model::{
+    Addresses, Condition, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName, ServicePort,
+};
 
 pub(crate) fn name(name: &str) -> ServiceName {
     ServiceName { namespace: "test".into(), name: name.into() }
@@ -20,9 +22,18 @@ pub(crate) fn fixed(service: &str, address: &str) -> Service {
         name: name(service),
         origin: Origin { file: Arc::new("test.yaml".into()), line: 1 },
         addresses: Addresses::Fixed(vec![address.parse().unwrap()]),
-        ports: vec![ServicePort { name: String::new(), port: 80, protocol: Protocol::Tcp, endpoints: vec![] }],
+        external: vec![],
+        ports: vec![ServicePort {
+            name: String::new(),
+            port: 80,
+            protocol: Protocol::Tcp,
+            node_port: None,
+            endpoints: vec![],
+        }],
+        internal_traffic: InternalTraffic::Cluster,
         affinity: None,
         close_stale_tcp: false,
+        unserved: vec![],
     }
 }
 
@@ -38,7 +49,7 @@ pub(crate) fn with(mut service: Service, endpoints: &[(&str, u32)]) -> Service {
 
 fn endpoint(address: &str, weight: u32) -> Endpoint {
     let address: SocketAddr = address.parse().unwrap();
-    Endpoint { address: address.ip(), port: address.port(), weight, condition: Condition::Ready }
+    Endpoint { address: address.ip(), port: address.port(), weight, condition: Condition::Ready, node: None }
 }
 
 /// The frontend at `address:port`, TCP.

@@ -2,6 +2,7 @@
 
 mod compile;
 mod free;
+mod frontends;
 pub mod plan;
 mod slots;
 pub mod vips;
@@ -13,7 +14,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags};
 
-pub use self::compile::{CapacityError, World, compile, port_identity};
+pub use self::{
+    compile::{CapacityError, World, compile, port_identity},
+    frontends::{Frontend, Reach, active, frontends, takers},
+};
 
 /// One ordered map per kernel map: printable, comparable, and complete.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -43,6 +47,9 @@ impl fmt::Display for Tables {
             if *affinity_seconds > 0 {
                 let client = if *flags & service_flags::AFFINITY_BY_CGROUP == 0 { "namespace" } else { "cgroup" };
                 write!(f, " affinity {affinity_seconds} s per {client}")?;
+            }
+            if *flags & service_flags::TRACK != 0 && key.protocol == protocol::TCP {
+                write!(f, " closed when stale")?;
             }
             writeln!(f)?;
         }

@@ -30,7 +30,7 @@ pub fn allocate(
     pools: &[IpNet],
     remembered: &Vips,
 ) -> Result<Vips, PoolExhausted> {
-    let mut taken: BTreeSet<IpAddr> = services.values().flat_map(|service| fixed(service)).copied().collect();
+    let mut taken: BTreeSet<IpAddr> = services.values().flat_map(|service| fixed(service)).collect();
     let mut vips = Vips::new();
     for (name, kept) in remembered {
         if services.get(name).is_some_and(|service| service.addresses == Addresses::Auto) {
@@ -53,11 +53,8 @@ pub fn allocate(
     Ok(vips)
 }
 
-fn fixed(service: &Service) -> &[IpAddr] {
-    match &service.addresses {
-        Addresses::Fixed(addresses) => addresses,
-        Addresses::Auto => &[],
-    }
+fn fixed(service: &Service) -> impl Iterator<Item = IpAddr> {
+    service.addresses.given().iter().copied().chain(service.external.iter().map(|external| external.address))
 }
 
 fn in_pools(pools: &[IpNet], vip: IpAddr) -> bool {

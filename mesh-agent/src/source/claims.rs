@@ -2,14 +2,29 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    fmt,
     net::IpAddr,
 };
 
 use super::file::Contents;
-use crate::model::{Addresses, ConfigError, Origin, Protocol, Service, ServiceName};
+use crate::model::{ConfigError, Origin, Protocol, Service, ServiceName};
 
-/// Address, port and protocol that programs ask for.
-type Frontend = (IpAddr, u16, Protocol);
+/// What programs ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Frontend {
+    At(IpAddr, u16, Protocol),
+    /// At every address of the node; which these are is not known here.
+    AtNode(u16, Protocol),
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address, port, protocol) => write!(f, "{address} port {port}/{protocol}"),
+            Self::AtNode(port, protocol) => write!(f, "node port {port}/{protocol}"),
+        }
+    }
+}
 
 /// Names and frontends that are taken.
 #[derive(Default)]
@@ -49,9 +64,8 @@ fn conflict(frontend: Frontend, first: &Service, service: &Service) -> Option<Co
     if first.name == service.name {
         return None;
     }
-    let (address, port, protocol) = frontend;
     let reason = format!(
-        "services {} and {} both ask for {address} port {port}/{protocol}: first in {}, again here",
+        "services {} and {} both ask for {frontend}: first in {}, again here",
         first.name, service.name, first.origin
     );
     Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
@@ -64,9 +78,10 @@ fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
 
 /// Addresses from the pool are not here: whoever hands them out keeps them apart.
 fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
-    let addresses = match &service.addresses {
-        Addresses::Fixed(addresses) => addresses.as_slice(),
-        Addresses::Auto => &[],
-    };
-    addresses.iter().flat_map(|address| service.ports.iter().map(|port| (*address, port.port, port.protocol)))
+    let external = service.external.iter().map(|external| external.address);
+    let addresses = service.addresses.given().iter().copied().chain(external);
+    let ports = service.ports.iter();
+    let at = addresses
+        .flat_map(|address| service.ports.iter().map(move |port| Frontend::At(address, port.port, port.protocol)));
+    at.chain(ports.filter_map(|port| Some(Frontend::AtNode(port.node_port?, port.protocol))))
 }

@@ -19,7 +19,10 @@ use super::{
     join, scan,
     scan::{Found, Scan},
 };
-use crate::model::{ConfigError, ConfigNote, Origin, Update};
+use crate::{
+    config::Serve,
+    model::{ConfigError, ConfigNote, Origin, Update},
+};
 
 /// Reads all directories once. There is no last good version then, so every problem shows.
 pub fn read(directories: &[PathBuf]) -> Update {
@@ -30,6 +33,7 @@ pub fn read(directories: &[PathBuf]) -> Update {
 pub struct Reader {
     directories: Vec<PathBuf>,
     allow_empty: bool,
+    serve: Serve,
     files: BTreeMap<PathBuf, Tracked>,
     /// How often it has read.
     reads: u64,
@@ -42,7 +46,12 @@ impl Reader {
     /// Nothing is read yet. `allow_empty` says that directories without any file mean what they seem to mean: no
     /// services.
     pub fn new(directories: Vec<PathBuf>, allow_empty: bool) -> Self {
-        Self { directories, allow_empty, files: BTreeMap::new(), reads: 0 }
+        Self { directories, allow_empty, serve: Serve::All, files: BTreeMap::new(), reads: 0 }
+    }
+
+    /// The same, but for which services it takes.
+    pub fn serving(self, serve: Serve) -> Self {
+        Self { serve, ..self }
     }
 
     /// The directories, as given.
@@ -103,7 +112,7 @@ impl Reader {
                 Err(error) => tracked.unreadable = Some(error.to_string()),
             }
         }
-        for (path, file) in parse(changed) {
+        for (path, file) in parse(changed, self.serve) {
             if let Some(tracked) = self.files.get_mut(&path) {
                 tracked.set_latest(file, self.reads);
             }
@@ -113,16 +122,14 @@ impl Reader {
     fn join(&self, update: &mut Update) {
         let good: Vec<&Contents> =
             self.files.values().filter_map(|file| Some(&file.accepted.as_ref()?.contents)).collect();
-        let (services, notes) = join::join(&good, update.complete);
-        update.services = services;
-        update.notes.extend(notes);
+        join::join(&good, update);
     }
 }
 
 /// Parses files on all processors.
-fn parse(files: Vec<Unparsed>) -> Vec<(PathBuf, File)> {
+fn parse(files: Vec<Unparsed>, serve: Serve) -> Vec<(PathBuf, File)> {
     let parse_one = |(path, found): Unparsed| {
-        let file = File::parse(&Arc::new(path.clone()), found.real_path, found.bytes);
+        let file = File::parse(&Arc::new(path.clone()), found.real_path, found.bytes, serve);
         (path, file)
     };
     let workers = thread::available_parallelism().map_or(1, usize::from).min(files.len());

@@ -8,7 +8,10 @@ use super::{
     manifest::{self, Manifests},
     native,
 };
-use crate::model::{ConfigError, Origin, Service};
+use crate::{
+    config::Serve,
+    model::{ConfigError, LeftOut, Origin, Service, ServiceName},
+};
 
 /// One version of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,15 +31,17 @@ pub struct File {
 pub struct Contents {
     /// Native services, complete.
     pub services: Vec<Arc<Service>>,
+    /// Native services that are left alone.
+    pub left_out: Vec<(ServiceName, LeftOut)>,
     /// Kubernetes objects.
     pub manifests: Manifests,
 }
 
 impl File {
     /// Reads all documents of a file.
-    pub fn parse(path: &Arc<PathBuf>, real_path: PathBuf, bytes: Vec<u8>) -> Self {
+    pub fn parse(path: &Arc<PathBuf>, real_path: PathBuf, bytes: Vec<u8>, serve: Serve) -> Self {
         let (contents, problems) = match std::str::from_utf8(&bytes) {
-            Ok(text) => read(text, path),
+            Ok(text) => read(text, path, serve),
             Err(error) => (Contents::default(), vec![not_text(&bytes, error.valid_up_to())]),
         };
         let locate = |Problem { line, field, reason }| {
@@ -47,11 +52,11 @@ impl File {
     }
 }
 
-fn read(text: &str, path: &Arc<PathBuf>) -> (Contents, Vec<Problem>) {
+fn read(text: &str, path: &Arc<PathBuf>, serve: Serve) -> (Contents, Vec<Problem>) {
     let (documents, mut problems) = document::parse(text);
     let mut contents = Contents::default();
     for document in &documents {
-        read_document(document, path, &mut contents);
+        read_document(document, path, serve, &mut contents);
         problems.append(&mut document.problems.borrow_mut());
     }
     problems.sort_unstable();
@@ -59,14 +64,14 @@ fn read(text: &str, path: &Arc<PathBuf>) -> (Contents, Vec<Problem>) {
     (contents, problems)
 }
 
-fn read_document(document: &Document<'_>, path: &Arc<PathBuf>, contents: &mut Contents) {
+fn read_document(document: &Document<'_>, path: &Arc<PathBuf>, serve: Serve, contents: &mut Contents) {
     let root = Field::root(document);
     // `services: null` is a native document too, one without services.
     let is_native = root.children().any(|child| child.name() == Some("services"));
     match root.value() {
         Value::Null => {}
-        Value::Map if is_native => contents.services.extend(native::services(root, path)),
-        _ => manifest::read(root, path, &mut contents.manifests),
+        Value::Map if is_native => native::read(root, path, serve, contents),
+        _ => manifest::read(root, path, serve, &mut contents.manifests),
     }
 }
 

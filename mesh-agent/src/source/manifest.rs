@@ -3,13 +3,18 @@
 //! A service and its endpoints are different objects and may be in different files; [`join`](super::join) brings them
 //! together.
 
+mod annotation;
+mod frontend;
 mod service;
 mod slice;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use super::field::Field;
-use crate::model::{Condition, ConfigNote, Origin, Protocol, Service, ServiceName};
+use crate::{
+    config::Serve,
+    model::{Condition, ConfigNote, LeftOut, Origin, Protocol, Service, ServiceName},
+};
 
 /// The objects of a file that say something about services.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -17,7 +22,7 @@ pub struct Manifests {
     /// Services with an address.
     pub services: Vec<Declared>,
     /// Services that are left alone; their slices are no mistake.
-    pub untouched: Vec<ServiceName>,
+    pub left_out: Vec<(ServiceName, LeftOut)>,
     /// `EndpointSlice` objects and the subsets of `Endpoints` objects.
     pub slices: Vec<Slice>,
     /// What was left out.
@@ -44,8 +49,19 @@ pub struct Slice {
     pub kind: SliceKind,
     /// The ports of each endpoint.
     pub ports: Vec<SlicePort>,
-    /// Address and condition.
-    pub endpoints: Vec<(IpAddr, Condition)>,
+    /// Who has these ports.
+    pub endpoints: Vec<SliceEndpoint>,
+}
+
+/// An endpoint of a slice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SliceEndpoint {
+    /// Address.
+    pub address: IpAddr,
+    /// May it be given connections.
+    pub condition: Condition,
+    /// Name of the node it runs on.
+    pub node: Option<Arc<str>>,
 }
 
 /// Which object a slice comes from. A cluster shows the same endpoints as both.
@@ -69,23 +85,23 @@ pub struct SlicePort {
 }
 
 /// Reads an object, or all objects of a list.
-pub fn read(object: Field<'_>, file: &Arc<PathBuf>, into: &mut Manifests) {
-    read_as(object, None, file, into);
+pub fn read(object: Field<'_>, file: &Arc<PathBuf>, serve: Serve, into: &mut Manifests) {
+    read_as(object, None, file, serve, into);
 }
 
 /// Elements of a `ServiceList` may leave out their own kind.
-fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, file: &Arc<PathBuf>, into: &mut Manifests) {
+fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, file: &Arc<PathBuf>, serve: Serve, into: &mut Manifests) {
     let Some(object) = object.mapping() else { return };
     let Some(kind) = Kind::of(object).or(of_list).or_else(|| object.error(NO_KIND)) else { return };
     let origin = Origin { file: Arc::clone(file), line: object.line() };
     match kind {
-        Kind { group: "", kind: "Service" } => service::read(object, origin, into),
+        Kind { group: "", kind: "Service" } => service::read(object, origin, serve, into),
         Kind { group: "", kind: "Endpoints" } => slice::read_endpoints(object, &origin, into),
         Kind { group: "discovery.k8s.io", kind: "EndpointSlice" } => slice::read_slice(object, origin, into),
         Kind { group, kind } => match kind.strip_suffix("List") {
             Some(kind) => {
                 let of_list = (!kind.is_empty()).then_some(Kind { group, kind });
-                object.list("items").for_each(|item| read_as(item, of_list, file, into));
+                object.list("items").for_each(|item| read_as(item, of_list, file, serve, into));
             }
             None => into.note(origin, format!("objects of kind {kind} are not used")),
         },
@@ -112,5 +128,10 @@ impl<'a> Kind<'a> {
 impl Manifests {
     fn note(&mut self, origin: Origin, message: impl Into<String>) {
         self.notes.push(ConfigNote { origin, message: message.into() });
+    }
+
+    /// Leaves a service alone; one without a name has its problem reported already.
+    fn leave(&mut self, name: Option<ServiceName>, origin: Origin, reason: impl Into<String>) {
+        self.left_out.extend(name.map(|name| (name, LeftOut { origin, reason: reason.into() })));
     }
 }

@@ -2,36 +2,81 @@
 
 mod endpoint;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use self::endpoint::Listed;
 use super::{
     document::Value,
     field::{Field, all},
+    file::Contents,
     port::{self, Port},
     value,
 };
-use crate::model::{Addresses, Origin, Service, ServiceName, ServicePort};
+use crate::{
+    config::Serve,
+    model::{Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort},
+};
 
 /// Namespace of a service that does not say one.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// The services of a document, without those that have problems.
-pub fn services(document: Field<'_>, file: &Arc<PathBuf>) -> Vec<Arc<Service>> {
+/// Reads the services of a document, without those that have problems.
+pub fn read(document: Field<'_>, file: &Arc<PathBuf>, serve: Serve, into: &mut Contents) {
     document.only(&["services"]);
-    document.list("services").filter_map(|field| service(field, file)).map(Arc::new).collect()
+    for field in document.list("services") {
+        let Some((service, enabled)) = service(field, file) else { continue };
+        match serve.opted_out(enabled, "enabled") {
+            None => into.services.push(Arc::new(service)),
+            Some(reason) => into.left_out.push((service.name, LeftOut { origin: service.origin, reason })),
+        }
+    }
 }
 
-fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<Service> {
+/// A service, and whether it wants to be served, if it says so.
+fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<bool>)> {
     let field = field.mapping()?;
-    field.only(&["name", "namespace", "address", "ports", "endpoints"]);
+    field.only(&[
+        "name",
+        "namespace",
+        "enabled",
+        "address",
+        "externalIPs",
+        "ports",
+        "internalTrafficPolicy",
+        "affinity",
+        "closeStaleTcp",
+        "endpoints",
+    ]);
+    let boolean = |name| field.get(name).map_or(Some(None), |field| field.boolean().map(Some));
+    let (enabled, close_stale_tcp) = (boolean("enabled"), boolean("closeStaleTcp"));
     let name = name(field);
     let addresses = field.required("address").and_then(addresses);
+    let external = value::external_ips(field);
+    let internal_traffic = field.get("internalTrafficPolicy").map_or(Some(InternalTraffic::Cluster), value::traffic);
+    let affinity = field.get("affinity").map_or(Some(None), |field| affinity(field).map(Some));
     let ports = ports(field);
     let endpoints = all(field.list("endpoints").map(endpoint::read));
-    let ports = serve(&ports?, &endpoints?);
-    let origin = Origin { file: Arc::clone(file), line: field.line() };
-    Some(Service { name: name?, origin, addresses: addresses?, ports: ports?, affinity: None, close_stale_tcp: false })
+    let ports = serve_ports(&ports?, &endpoints?);
+    let service = Service {
+        name: name?,
+        origin: Origin { file: Arc::clone(file), line: field.line() },
+        addresses: addresses?,
+        external: external?,
+        ports: ports?,
+        internal_traffic: internal_traffic?,
+        affinity: affinity?,
+        close_stale_tcp: close_stale_tcp?.unwrap_or_default(),
+        unserved: Vec::new(),
+    };
+    Some((service, enabled?))
+}
+
+fn affinity(field: Field<'_>) -> Option<Affinity> {
+    let field = field.mapping()?;
+    field.only(&["client", "timeoutSeconds"]);
+    let client = field.get("client").map_or(Some(AffinityClient::NetworkNamespace), value::affinity_client);
+    let timeout = field.get("timeoutSeconds").map_or(Some(value::AFFINITY_TIMEOUT), value::affinity_timeout);
+    Some(Affinity { client: client?, timeout: Duration::from_secs(timeout?) })
 }
 
 fn name(field: Field<'_>) -> Option<ServiceName> {
@@ -105,7 +150,7 @@ fn ports(service: Field<'_>) -> Option<Vec<NativePort<'_>>> {
 
 fn native_port(field: Field<'_>) -> Option<NativePort<'_>> {
     let common = Port::read(field);
-    field.only(&["name", "port", "targetPort", "protocol"]);
+    field.only(&["name", "port", "targetPort", "protocol", "nodePort"]);
     let target = field.get("targetPort").map_or(Some(Target::Same), target);
     Some(NativePort { common: common?, target: target? })
 }
@@ -119,7 +164,7 @@ fn target(field: Field<'_>) -> Option<Target> {
 }
 
 /// Gives every port its endpoints.
-fn serve(ports: &[NativePort<'_>], endpoints: &[Listed<'_>]) -> Option<Vec<ServicePort>> {
+fn serve_ports(ports: &[NativePort<'_>], endpoints: &[Listed<'_>]) -> Option<Vec<ServicePort>> {
     for endpoint in endpoints {
         endpoint.check_names(|name| ports.iter().any(|port| port.is_called(name)));
     }

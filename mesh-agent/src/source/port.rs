@@ -15,6 +15,8 @@ pub struct Port<'a> {
     pub port: u16,
     /// Transport protocol.
     pub protocol: Protocol,
+    /// Port on every address of the node.
+    pub node_port: Option<u16>,
 }
 
 impl<'a> Port<'a> {
@@ -24,23 +26,30 @@ impl<'a> Port<'a> {
         let name = field.get("name").map_or(Some(String::new()), value::name);
         let port = field.required("port").and_then(value::port);
         let protocol = value::protocol(field.get("protocol"));
-        Some(Self { field, name: name?, port: port?, protocol: protocol? })
+        let node_port = value::node_port(field.get("nodePort"));
+        Some(Self { field, name: name?, port: port?, protocol: protocol?, node_port: node_port? })
     }
 
     /// As the model has it, still without endpoints.
     pub fn model(&self) -> ServicePort {
-        ServicePort { name: self.name.clone(), port: self.port, protocol: self.protocol, endpoints: Vec::new() }
+        let Self { field: _, name, port, protocol, node_port } = self;
+        let (name, endpoints) = (name.clone(), Vec::new());
+        ServicePort { name, port: *port, protocol: *protocol, node_port: *node_port, endpoints }
     }
 }
 
 /// Reports what the ports of one service must not have in common.
 pub fn check<'a>(ports: impl Iterator<Item = &'a Port<'a>> + Clone) {
     let several = ports.clone().nth(1).is_some();
-    let (mut numbers, mut names) = (HashMap::new(), HashMap::new());
-    for Port { field, name, port, protocol } in ports {
+    let (mut numbers, mut names, mut node_ports) = (HashMap::new(), HashMap::new(), HashMap::new());
+    for Port { field, name, port, protocol, node_port } in ports {
         let line = field.line();
         if let Some(first) = numbers.insert((*port, *protocol), line) {
             field.report(format!("port {port}/{protocol} listed twice, first on line {first}"));
+        }
+        let node_port = node_port.map(|node_port| (node_port, node_ports.insert((node_port, *protocol), line)));
+        if let Some((node_port, Some(first))) = node_port {
+            field.report(format!("node port {node_port}/{protocol} listed twice, first on line {first}"));
         }
         match names.insert(name, line) {
             _ if name.is_empty() && several => {

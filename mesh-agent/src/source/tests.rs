@@ -9,12 +9,20 @@ mod watch;
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{dir::Reader, file::File};
-use crate::model::{Addresses, Service, Update};
+use super::{dir::Reader, file::File, join::join};
+use crate::{
+    config::Serve,
+    model::{Addresses, Service, Update},
+};
 
 /// One file by itself.
 fn parse(text: &str) -> File {
-    File::parse(&Arc::new(PathBuf::from("a.yaml")), PathBuf::from("a.yaml"), text.as_bytes().to_vec())
+    parse_for(text, Serve::All)
+}
+
+/// One file by itself, with this setting.
+fn parse_for(text: &str, serve: Serve) -> File {
+    File::parse(&Arc::new(PathBuf::from("a.yaml")), PathBuf::from("a.yaml"), text.as_bytes().to_vec(), serve)
 }
 
 /// What is wrong with a text, as users see it.
@@ -25,7 +33,9 @@ fn problems(text: &str) -> Vec<String> {
 /// A service in one line per port: `shop/cart 10.96.0.1 http 80/TCP: 10.0.0.1:8080 x1 ready`.
 fn lines(service: &Service) -> Vec<String> {
     let addresses = match &service.addresses {
-        Addresses::Fixed(addresses) => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        }
         Addresses::Auto => "auto".to_owned(),
     };
     let line = |port: &crate::model::ServicePort| {
@@ -38,6 +48,15 @@ fn lines(service: &Service) -> Vec<String> {
         format!("{} {addresses} {label} {}/{}:{}", service.name, port.port, port.protocol, endpoints.join(","))
     };
     service.ports.iter().map(line).collect()
+}
+
+/// What a text says by itself.
+fn joined(text: &str, serve: Serve) -> Update {
+    let file = parse_for(text, serve);
+    assert_eq!(file.errors, []);
+    let mut update = Update { complete: true, ..Update::default() };
+    join(&[&file.contents], &mut update);
+    update
 }
 
 /// Everything that is served.

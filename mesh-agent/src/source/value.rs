@@ -1,9 +1,15 @@
 //! Fields to values of the model that are valid by themselves.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use super::{document::Value, field::Field};
-use crate::model::Protocol;
+use super::{
+    document::Value,
+    field::{Field, all},
+};
+use crate::model::{AffinityClient, External, FrontendKind, InternalTraffic, Protocol};
+
+/// Seconds that a client stays with its endpoint where nothing else is said, as in Kubernetes.
+pub const AFFINITY_TIMEOUT: u64 = 10_800;
 
 /// Longest name of a service, a namespace or a port, as in Kubernetes.
 const MAX_NAME: usize = 63;
@@ -31,6 +37,15 @@ pub fn port(field: Field<'_>) -> Option<u16> {
     number.or_else(|| field.expected("a port from 1 to 65535"))
 }
 
+/// A node port, where there is one: zero asks Kubernetes for one.
+pub fn node_port(field: Option<Field<'_>>) -> Option<Option<u16>> {
+    match field {
+        Some(field) if *field.value() == Value::Number("0".into()) => Some(None),
+        Some(field) => port(field).map(Some),
+        None => Some(None),
+    }
+}
+
 /// TCP or UDP; an absent field means TCP.
 pub fn protocol(field: Option<Field<'_>>) -> Option<Protocol> {
     let Some(field) = field else { return Some(Protocol::Tcp) };
@@ -52,6 +67,51 @@ pub fn address(field: Field<'_>) -> Option<IpAddr> {
         None => Some(address),
         Some(kind) => field.error(format!("{address} is {kind}, no host can be reached at it")),
     }
+}
+
+/// The list `externalIPs`, each address once.
+pub fn external_ips(mapping: Field<'_>) -> Option<Vec<External>> {
+    let addresses = all(mapping.list("externalIPs").map(address))?;
+    let mut seen = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let external = External { address, kind: FrontendKind::ExternalIp };
+        if !seen.contains(&external) {
+            seen.push(external);
+        }
+    }
+    Some(seen)
+}
+
+/// `internalTrafficPolicy`
+pub fn traffic(field: Field<'_>) -> Option<InternalTraffic> {
+    match field.value() {
+        Value::Text(text) if text == "Cluster" => Some(InternalTraffic::Cluster),
+        Value::Text(text) if text == "Local" => Some(InternalTraffic::Local),
+        _ => field.expected("Cluster or Local"),
+    }
+}
+
+/// Who counts as one client of a service with session affinity.
+pub fn affinity_client(field: Field<'_>) -> Option<AffinityClient> {
+    match field.value() {
+        Value::Text(text) if text == "namespace" => Some(AffinityClient::NetworkNamespace),
+        Value::Text(text) if text == "cgroup" => Some(AffinityClient::Cgroup),
+        _ => field.expected("namespace or cgroup"),
+    }
+}
+
+/// Seconds, within what Kubernetes allows.
+pub fn affinity_timeout(field: Field<'_>) -> Option<u64> {
+    let number = match field.value() {
+        Value::Number(text) => text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)),
+        _ => None,
+    };
+    number.or_else(|| field.expected("seconds from 1 to 86400"))
+}
+
+/// Name of a node; nothing inside where there is none.
+pub fn node(field: Option<Field<'_>>) -> Option<Option<Arc<str>>> {
+    field.map_or(Some(None), |field| Some(Some(field.text()?.into())))
 }
 
 fn unusable(address: IpAddr) -> Option<&'static str> {

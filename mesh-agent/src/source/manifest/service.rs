@@ -1,10 +1,15 @@
 //! `v1` `Service`.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
-use super::{Declared, Manifests};
+use super::{
+    Declared, Manifests,
+    annotation::{self, Annotations},
+    frontend::{self, Ingress},
+};
 use crate::{
-    model::{Addresses, Origin, Service, ServiceName},
+    config::Serve,
+    model::{Addresses, Affinity, FrontendKind, InternalTraffic, Origin, Service, ServiceName, ServicePort, Unserved},
     source::{
         document::Value,
         field::{Field, all},
@@ -26,30 +31,41 @@ pub fn name(object: Field<'_>, read: impl Fn(Field<'_>) -> Option<Field<'_>>) ->
 }
 
 /// Reads a service, or notes why it is left alone.
-pub fn read(object: Field<'_>, origin: Origin, into: &mut Manifests) {
+pub fn read(object: Field<'_>, origin: Origin, serve: Serve, into: &mut Manifests) {
     let name = name(object, |metadata| metadata.required("name"));
+    let annotations = annotation::read(object, &origin, into);
     let Some(spec) = object.required("spec").and_then(Field::mapping) else { return };
     if let Some(reason) = left_alone(object, spec) {
-        let Some(name) = name else { return };
-        into.note(origin, format!("service {name} is left alone: {reason}"));
-        return into.untouched.push(name);
+        return into.leave(name, origin, reason);
     }
-    let addresses = all(cluster_addresses(spec).map(value::address));
+    let addresses = all(frontend::cluster_addresses(spec).map(value::address)).map(distinct);
     let ports = ports(spec, &origin, into);
+    let ingress = frontend::ingress(object, spec);
+    let external = ingress.as_ref().and_then(|ingress| frontend::external(spec, ingress));
+    let internal_traffic = spec.get("internalTrafficPolicy").map_or(Some(InternalTraffic::Cluster), value::traffic);
+    let affinity = affinity(spec, annotations.as_ref());
     let all_ready = spec.get("publishNotReadyAddresses").and_then(Field::boolean).unwrap_or_default();
-    let (Some(name), Some(addresses), Some(ports)) = (name, addresses, ports) else { return };
-    if ports.is_empty() {
-        into.note(origin, format!("service {name} is left alone: it has no TCP or UDP port"));
-        return into.untouched.push(name);
+    let (Some(name), Some(addresses), Some(ports), Some(ingress)) = (name, addresses, ports, ingress) else { return };
+    let (Some(external), Some(internal_traffic)) = (external, internal_traffic) else { return };
+    let (Some(affinity), Some(annotations)) = (affinity, annotations) else { return };
+    if let Some(reason) = serve.opted_out(annotations.enabled, annotation::ENABLED) {
+        return into.leave(Some(name), origin, reason);
     }
-    let ports = ports.iter().map(Port::model).collect();
+    if ports.is_empty() {
+        return into.leave(Some(name), origin, "it has no TCP or UDP port");
+    }
+    let unserved = unserved(spec, &addresses, &ports, &ingress);
+    note_ingress(&name, &origin, &ingress, into);
     let service = Service {
         name,
         origin,
-        addresses: Addresses::Fixed(distinct(addresses)),
+        addresses: Addresses::Cluster(addresses),
+        external,
         ports,
-        affinity: None,
-        close_stale_tcp: false,
+        internal_traffic,
+        affinity,
+        close_stale_tcp: annotations.close_stale_tcp,
+        unserved,
     };
     into.services.push(Declared { service, all_ready });
 }
@@ -62,16 +78,9 @@ fn left_alone(object: Field<'_>, spec: Field<'_>) -> Option<String> {
         () if is("type", "ExternalName") => Some("ExternalName is an alias in DNS".to_owned()),
         () if is("clusterIP", "None") => Some("it is headless (clusterIP None)".to_owned()),
         () if label.is_some() => label.map(|label| format!("it has the label {label}")),
-        () if cluster_addresses(spec).next().is_none() => Some("it has no clusterIP".to_owned()),
+        () if frontend::cluster_addresses(spec).next().is_none() => Some("it has no clusterIP".to_owned()),
         () => None,
     }
-}
-
-/// `clusterIPs` where it is given, else `clusterIP`; both are empty until Kubernetes gives the service an address.
-fn cluster_addresses(spec: Field<'_>) -> impl Iterator<Item = Field<'_>> {
-    let single = if spec.get("clusterIPs").is_some() { None } else { spec.get("clusterIP") };
-    let given = |field: &Field<'_>| !matches!(field.value(), Value::Text(text) if text.is_empty() || text == "None");
-    spec.list("clusterIPs").chain(single).filter(given)
 }
 
 fn distinct(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
@@ -85,18 +94,67 @@ fn distinct(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 }
 
 /// All ports but those of other protocols, which are noted.
-fn ports<'a>(spec: Field<'a>, origin: &Origin, into: &mut Manifests) -> Option<Vec<Port<'a>>> {
-    let (sctp, known): (Vec<_>, Vec<_>) = spec.list("ports").partition(|port| is_sctp(*port));
-    for port in sctp {
+fn ports(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<ServicePort>> {
+    for port in spec.list("ports").filter(|port| is_sctp(*port)) {
         let origin = Origin { line: port.line(), ..origin.clone() };
         into.note(origin, "a port of protocol SCTP is left alone");
     }
-    let ports: Vec<Option<Port<'a>>> = known.into_iter().map(Port::read).collect();
+    let known = spec.list("ports").filter(|port| !is_sctp(*port));
+    let ports: Vec<Option<Port<'_>>> = known.map(Port::read).collect();
     port::check(ports.iter().flatten());
-    ports.into_iter().collect()
+    let has_node_ports = frontend::has_type(spec, &["NodePort", "LoadBalancer"]);
+    let model = |port: Option<Port<'_>>| {
+        let port = port?.model();
+        Some(ServicePort { node_port: port.node_port.filter(|_| has_node_ports), ..port })
+    };
+    all(ports.into_iter().map(model))
 }
 
 /// Kubernetes knows a third protocol, which no connect call here can be translated for.
 pub fn is_sctp(port: Field<'_>) -> bool {
     port.get("protocol").is_some_and(|protocol| matches!(protocol.value(), Value::Text(text) if text == "SCTP"))
+}
+
+/// Nothing where it cannot be read, and none inside where there is none.
+fn affinity(spec: Field<'_>, annotations: Option<&Annotations>) -> Option<Option<Affinity>> {
+    let is_on = match spec.get("sessionAffinity").map(|field| (field, field.value())) {
+        None => false,
+        Some((_, Value::Text(text))) if text == "None" => false,
+        Some((_, Value::Text(text))) if text == "ClientIP" => true,
+        Some((field, _)) => return field.expected("ClientIP or None"),
+    };
+    let config = spec.get("sessionAffinityConfig").and_then(|config| config.get("clientIP"));
+    let timeout = config.and_then(|config| config.get("timeoutSeconds")).filter(|_| is_on);
+    let timeout = timeout.map_or(Some(value::AFFINITY_TIMEOUT), value::affinity_timeout)?;
+    Some(is_on.then_some(Affinity { client: annotations?.affinity_client, timeout: Duration::from_secs(timeout) }))
+}
+
+/// What `service get` says of ports and addresses that no connect call is translated for.
+fn unserved(spec: Field<'_>, addresses: &[IpAddr], ports: &[ServicePort], ingress: &Ingress) -> Vec<Unserved> {
+    let sctp = spec.list("ports").filter(|port| is_sctp(*port));
+    let sctp = sctp.filter_map(|port| value::port(port.get("port")?)).flat_map(|port| {
+        addresses.iter().map(move |address| Unserved {
+            address: address.to_string(),
+            port,
+            protocol: "SCTP".to_owned(),
+            kind: FrontendKind::ClusterIp,
+            reason: "SCTP is not served".to_owned(),
+        })
+    });
+    let ingress = ingress.left_alone.iter().flat_map(|(address, reason)| {
+        ports.iter().map(move |port| Unserved {
+            address: address.clone(),
+            port: port.port,
+            protocol: port.protocol.to_string(),
+            kind: FrontendKind::LoadBalancer,
+            reason: (*reason).to_owned(),
+        })
+    });
+    sctp.chain(ingress).collect()
+}
+
+fn note_ingress(name: &ServiceName, origin: &Origin, ingress: &Ingress, into: &mut Manifests) {
+    for (address, reason) in &ingress.left_alone {
+        into.note(origin.clone(), format!("load balancer {address} of service {name} is left alone: {reason}"));
+    }
 }

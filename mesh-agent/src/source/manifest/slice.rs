@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Manifests, Slice, SliceKind, SlicePort, service};
+use super::{Manifests, Slice, SliceEndpoint, SliceKind, SlicePort, service};
 use crate::{
     model::{Condition, Origin},
     source::{
@@ -28,7 +28,8 @@ pub fn read_slice(object: Field<'_>, origin: Origin, into: &mut Manifests) {
     let ports = ports(object);
     let endpoints = all(object.list("endpoints").map(|endpoint| {
         let (address, condition) = (first_address(endpoint), condition(endpoint));
-        Some((address?, condition))
+        let node = value::node(endpoint.get("nodeName"));
+        Some(SliceEndpoint { address: address?, condition, node: node? })
     }));
     if let (Some(service), Some(ports), Some(endpoints)) = (service, ports, endpoints) {
         into.slices.push(Slice { service, origin, kind: SliceKind::EndpointSlice, ports, endpoints });
@@ -40,7 +41,10 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
     let service = service::name(object, |metadata| metadata.required("name"));
     for subset in object.list("subsets") {
         let addresses = |list: &str, condition: Condition| {
-            all(subset.list(list).map(|it| Some((it.required("ip").and_then(value::address)?, condition))))
+            all(subset.list(list).map(|it| {
+                let (address, node) = (it.required("ip").and_then(value::address), value::node(it.get("nodeName")));
+                Some(SliceEndpoint { address: address?, condition, node: node? })
+            }))
         };
         let (ready, rest) =
             (addresses("addresses", Condition::Ready), addresses("notReadyAddresses", Condition::NotReady));

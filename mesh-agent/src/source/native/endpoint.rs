@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    sync::Arc,
 };
 
 use crate::{
@@ -24,6 +25,7 @@ pub struct Listed<'a> {
     address: IpAddr,
     weight: u32,
     condition: Condition,
+    node: Option<Arc<str>>,
     /// For every port of the service that has none by name.
     pub port: Option<u16>,
     /// By the name of the service's port, or of its target.
@@ -33,13 +35,22 @@ pub struct Listed<'a> {
 /// Reads one element of `endpoints`.
 pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
     let field = field.mapping()?;
-    field.only(&["address", "port", "ports", "weight", "state"]);
+    field.only(&["address", "port", "ports", "weight", "state", "node"]);
     let address = field.required("address").and_then(value::address);
     let port = field.get("port").map_or(Some(None), |port| value::port(port).map(Some));
     let ports = field.get("ports").map_or(Some(BTreeMap::new()), ports);
     let weight = field.get("weight").map_or(Some(1), weight);
     let condition = field.get("state").map_or(Some(Condition::Ready), condition);
-    Some(Listed { field, address: address?, port: port?, ports: ports?, weight: weight?, condition: condition? })
+    let node = value::node(field.get("node"));
+    Some(Listed {
+        field,
+        address: address?,
+        port: port?,
+        ports: ports?,
+        weight: weight?,
+        condition: condition?,
+        node: node?,
+    })
 }
 
 fn ports(field: Field<'_>) -> Option<BTreeMap<&str, u16>> {
@@ -82,12 +93,12 @@ pub fn distinct<'a>(
 ) -> Option<Vec<Endpoint>> {
     let mut lines = HashMap::with_capacity(endpoints.len());
     all(endpoints.iter().map(|listed| {
-        let Listed { field, address, weight, condition, .. } = *listed;
+        let &Listed { field, address, weight, condition, ref node, .. } = listed;
         let Some(port) = target(listed) else {
             return field.error(format!("says no port for port {}/{} of the service", service.port, service.protocol));
         };
         match lines.insert((address, port), field.line()) {
-            None => Some(Endpoint { address, port, weight, condition }),
+            None => Some(Endpoint { address, port, weight, condition, node: node.clone() }),
             Some(first) => field.error(format!("{} listed twice, first on line {first}", socket(address, port))),
         }
     }))

@@ -292,3 +292,25 @@ fn unchanged_files_are_not_parsed_again() {
     };
     assert_eq!((same("a"), same("b")), (true, false));
 }
+
+#[test]
+fn node_ports_and_external_addresses_belong_to_one_service() {
+    let mut node = Node::new();
+    let one = |name: &str, rest: &str, port: &str| {
+        format!("services:\n- {{name: {name}, address: auto{rest}, ports: [{{port: 80{port}}}]}}\n")
+    };
+    node.write("a.yaml", &one("a", ", externalIPs: [192.0.2.1]", ", nodePort: 30080"));
+    node.write("b.yaml", &one("b", "", ", nodePort: 30080"));
+    node.write("c.yaml", &one("c", ", externalIPs: [192.0.2.1]", ""));
+    let update = node.read();
+    let expected = [
+        "b.yaml:2: services default/a and default/b both ask for node port 30080/TCP: first in a.yaml:2, again here",
+        "c.yaml:2: services default/a and default/c both ask for 192.0.2.1 port 80/TCP: first in a.yaml:2, again here",
+    ];
+    assert_eq!(errors(&update, &node), expected);
+    assert_eq!(names(&update), ["a"]);
+    node.write("b.yaml", &one("b", ", enabled: false", ", nodePort: 30080"));
+    node.write("c.yaml", &one("c", "", ", nodePort: 30080, protocol: UDP"));
+    let update = node.read();
+    assert_eq!((names(&update), update.errors), (vec!["a".to_owned(), "c".to_owned()], vec![]));
+}

@@ -1,4 +1,10 @@
-use super::{lines, parse, problems};
+use std::time::Duration;
+
+use super::{joined, lines, names, parse, problems};
+use crate::{
+    config::Serve,
+    model::{Affinity, AffinityClient, InternalTraffic},
+};
 
 fn served(text: &str) -> Vec<String> {
     let file = parse(text);
@@ -76,7 +82,8 @@ services:
 - 7
 service: []
 ";
-    let known = "known here: name, namespace, address, ports, endpoints";
+    let known = "known here: name, namespace, enabled, address, externalIPs, ports, internalTrafficPolicy, affinity, \
+                 closeStaleTcp, endpoints";
     let name = "expected lower-case letters, digits and `-`, with a letter or digit at both ends";
     let expected = [
         "a.yaml:2: services[0].address: missing".to_owned(),
@@ -97,7 +104,7 @@ service: []
         "a.yaml:15: services[0].endpoints[1].address: missing".to_owned(),
         "a.yaml:15: services[0].endpoints[1].port: expected a port from 1 to 65535, found `-1`".to_owned(),
         "a.yaml:16: services[0].endpoints[1].adress: unknown field; \
-             known here: address, port, ports, weight, state"
+             known here: address, port, ports, weight, state, node"
             .to_owned(),
         "a.yaml:17: services[1].address[1]: expected an IPv4 or IPv6 address, found `ten`".to_owned(),
         "a.yaml:17: services[1].name: missing".to_owned(),
@@ -154,4 +161,51 @@ fn names_are_as_long_as_dns_allows() {
     let text = |name: &str| format!("services: [{{name: {name}, address: auto, ports: [{{port: 1}}]}}]");
     assert_eq!(problems(&text(&"a".repeat(63))), [""; 0]);
     assert_eq!(problems(&text(&"a".repeat(64))), ["a.yaml:1: services[0].name: 64 characters long, at most 63 fit"]);
+}
+
+#[test]
+fn everything_kubernetes_can_ask_for_has_a_native_word() {
+    let text = "\
+services:
+- name: a
+  address: 10.96.0.1
+  externalIPs: [192.0.2.1]
+  internalTrafficPolicy: Local
+  affinity: {client: cgroup, timeoutSeconds: 1}
+  closeStaleTcp: true
+  ports: [{port: 80, nodePort: 30080}]
+  endpoints: [{address: 10.0.0.1, node: n1}]
+";
+    let file = parse(text);
+    assert_eq!(file.errors, []);
+    let service = &file.contents.services[0];
+    let affinity = Affinity { client: AffinityClient::Cgroup, timeout: Duration::from_secs(1) };
+    assert_eq!((service.affinity, service.close_stale_tcp), (Some(affinity), true));
+    assert_eq!((service.internal_traffic, service.external.len()), (InternalTraffic::Local, 1));
+    assert_eq!(service.ports[0].node_port, Some(30080));
+    assert_eq!(service.ports[0].endpoints[0].node.as_deref(), Some("n1"));
+    let text = text.replace("Local", "Near").replace("cgroup, timeoutSeconds: 1", "pod, timeoutSeconds: 0, ttl: 1");
+    let text = text.replace("true", "'true'").replace("node: n1", "node: [n1]");
+    let expected = [
+        "a.yaml:5: services[0].internalTrafficPolicy: expected Cluster or Local, found `Near`",
+        "a.yaml:6: services[0].affinity.client: expected namespace or cgroup, found `pod`",
+        "a.yaml:6: services[0].affinity.timeoutSeconds: expected seconds from 1 to 86400, found `0`",
+        "a.yaml:6: services[0].affinity.ttl: unknown field; known here: client, timeoutSeconds",
+        "a.yaml:7: services[0].closeStaleTcp: expected true or false, found `true`",
+        "a.yaml:9: services[0].endpoints[0].node: expected text, found a list",
+    ];
+    assert_eq!(problems(&text), expected);
+}
+
+#[test]
+fn who_takes_part_is_decided_by_the_service_and_the_setting() {
+    let service = |name: &str, rest: &str| format!("- {{name: {name}, address: auto, ports: [{{port: 1}}]{rest}}}\n");
+    let text = "services:\n".to_owned() + &service("a", "") + &service("in", ", enabled: true");
+    let text = text + &service("out", ", enabled: false");
+    let all = joined(&text, Serve::All);
+    assert_eq!(names(&all), ["a", "in"]);
+    let note = "a.yaml:4: service default/out is left alone: opted out (enabled is false)";
+    assert_eq!(all.notes.iter().map(ToString::to_string).collect::<Vec<_>>(), [note]);
+    let annotated = joined(&text, Serve::Annotated);
+    assert_eq!((names(&annotated), annotated.left_out.len()), (vec!["in".to_owned()], 2));
 }

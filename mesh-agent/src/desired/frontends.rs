@@ -1,0 +1,107 @@
+//! Where a service port is reached on this node, and which endpoints each of these front ends leads to.
+//!
+//! `externalTrafficPolicy` is not here: it speaks of packets that arrive at a node from outside, and a connect call
+//! never does. Kubernetes, too, takes all endpoints for what its own nodes and pods send to external addresses.
+
+use std::net::IpAddr;
+
+use mesh_common::abi::FrontendKey;
+
+use super::World;
+use crate::model::{Addresses, Condition, Endpoint, FrontendKind, InternalTraffic, Service, ServicePort};
+
+/// An address and port at which programs ask for a service port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Frontend<'a> {
+    /// Address.
+    pub address: IpAddr,
+    /// Port; differs from the service's for a node port.
+    pub port: u16,
+    /// What makes it a front end.
+    pub kind: FrontendKind,
+    /// Which endpoints it leads to.
+    pub reach: Reach<'a>,
+}
+
+impl Frontend<'_> {
+    /// Its key in SERVICES.
+    pub fn key(&self, port: &ServicePort) -> FrontendKey {
+        FrontendKey { addr: self.address.into(), port: self.port.to_be(), protocol: port.protocol.number(), pad: 0 }
+    }
+}
+
+/// Which endpoints a front end may lead to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach<'a> {
+    /// Those of all nodes.
+    Everywhere,
+    /// Those of this node.
+    Node(&'a str),
+}
+
+impl Reach<'_> {
+    /// Whether the endpoint is within reach.
+    pub fn has(self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::Node(node) => endpoint.node.as_deref() == Some(node),
+        }
+    }
+}
+
+/// All front ends of a service port, none twice.
+pub fn frontends<'a>(world: &'a World, service: &Service, port: &ServicePort) -> Vec<Frontend<'a>> {
+    let inside = world.addresses(service);
+    let kind = match service.addresses {
+        Addresses::Cluster(_) => FrontendKind::ClusterIp,
+        Addresses::Fixed(_) | Addresses::Auto => FrontendKind::Address,
+    };
+    let inside_reach = inside_reach(world, service);
+    let mut all: Vec<Frontend<'a>> = Vec::with_capacity(inside.len());
+    let mut add = |address, port, kind: FrontendKind| {
+        let reach = if kind.is_internal() { inside_reach } else { Reach::Everywhere };
+        if !all.iter().any(|known| (known.address, known.port) == (address, port)) {
+            all.push(Frontend { address, port, kind, reach });
+        }
+    };
+    inside.iter().for_each(|&address| add(address, port.port, kind));
+    service.external.iter().for_each(|external| add(external.address, port.port, external.kind));
+    if let Some(node_port) = port.node_port {
+        // A service of one address family has node ports in that family only, as in Kubernetes.
+        let has_family = |address: &&IpAddr| inside.iter().any(|inside| inside.is_ipv4() == address.is_ipv4());
+        let node = world.node_addresses.iter().filter(has_family);
+        node.for_each(|&address| add(address, node_port, FrontendKind::NodePort));
+    }
+    all
+}
+
+fn inside_reach<'a>(world: &'a World, service: &Service) -> Reach<'a> {
+    match service.internal_traffic {
+        InternalTraffic::Cluster => Reach::Everywhere,
+        InternalTraffic::Local => Reach::Node(&world.node_name),
+    }
+}
+
+/// Positions of the endpoints in one address family that take the new connections of a front end: the ready ones
+/// within its reach, or the terminating ones that still serve when none is ready (KEP-1669).
+pub fn takers<'a>(port: &'a ServicePort, is_v4: bool, reach: Reach<'a>) -> impl Iterator<Item = usize> + use<'a> {
+    let within = move |endpoint: &Endpoint| endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint);
+    let any_ready = port.endpoints.iter().any(|endpoint| within(endpoint) && endpoint.takes(Condition::Ready));
+    let serving = if any_ready { Condition::Ready } else { Condition::Terminating };
+    let endpoints = port.endpoints.iter().enumerate();
+    endpoints.filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving)).map(|(position, _)| position)
+}
+
+/// For each endpoint whether new connections from this node may go there.
+pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
+    let inside = inside_reach(world, service);
+    let has_outside = port.node_port.is_some() || !service.external.is_empty();
+    let outside = (has_outside && inside != Reach::Everywhere).then_some(Reach::Everywhere);
+    let mut active = vec![false; port.endpoints.len()];
+    for reach in outside.into_iter().chain([inside]) {
+        for is_v4 in [true, false] {
+            takers(port, is_v4, reach).for_each(|position| active[position] = true);
+        }
+    }
+    active
+}

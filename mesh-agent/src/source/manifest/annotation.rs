@@ -1,0 +1,51 @@
+//! Settings that Kubernetes lacks: annotations `mesh-agent.io/…` of a service. Their values are text, as in Kubernetes.
+
+use super::Manifests;
+use crate::{
+    model::{AffinityClient, Origin},
+    source::{document::Value, field::Field, value},
+};
+
+const PREFIX: &str = "mesh-agent.io/";
+/// Says whether a service wants to be served.
+pub const ENABLED: &str = "mesh-agent.io/enabled";
+const AFFINITY_CLIENT: &str = "mesh-agent.io/affinity-client";
+const CLOSE_STALE_TCP: &str = "mesh-agent.io/close-stale-tcp";
+
+/// What the annotations of a service say.
+pub struct Annotations {
+    /// Whether it wants to be served; nothing when it does not say.
+    pub enabled: Option<bool>,
+    /// Who counts as one client.
+    pub affinity_client: AffinityClient,
+    /// See [`Service`](crate::model::Service).
+    pub close_stale_tcp: bool,
+}
+
+/// Reads the annotations of an object; nothing when one is wrong. One that is not known is noted: it may be of a later
+/// version.
+pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Annotations> {
+    let annotations = object.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    for unknown in annotations.into_iter().flat_map(Field::children).filter(is_unknown) {
+        let origin = Origin { line: unknown.line(), ..origin.clone() };
+        into.note(origin, format!("annotation {} is not known", unknown.name().unwrap_or_default()));
+    }
+    let get = |name| annotations.and_then(|annotations| annotations.get(name));
+    let enabled = get(ENABLED).map_or(Some(None), |field| boolean(field).map(Some));
+    let client = get(AFFINITY_CLIENT).map_or(Some(AffinityClient::NetworkNamespace), value::affinity_client);
+    let close_stale_tcp = get(CLOSE_STALE_TCP).map_or(Some(false), boolean);
+    Some(Annotations { enabled: enabled?, affinity_client: client?, close_stale_tcp: close_stale_tcp? })
+}
+
+fn is_unknown(annotation: &Field<'_>) -> bool {
+    let known = [ENABLED, AFFINITY_CLIENT, CLOSE_STALE_TCP];
+    annotation.name().is_some_and(|name| name.starts_with(PREFIX) && !known.contains(&name))
+}
+
+fn boolean(field: Field<'_>) -> Option<bool> {
+    match field.value() {
+        Value::Text(text) if text == "true" => Some(true),
+        Value::Text(text) if text == "false" => Some(false),
+        _ => field.expected("\"true\" or \"false\", in quotes"),
+    }
+}

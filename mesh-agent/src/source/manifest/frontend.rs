@@ -1,0 +1,68 @@
+//! The addresses of a `v1` `Service`, inside the cluster and outside.
+
+use std::net::IpAddr;
+
+use crate::{
+    model::{External, FrontendKind},
+    source::{
+        document::Value,
+        field::{Field, all},
+        value,
+    },
+};
+
+/// `clusterIPs` where it is given, else `clusterIP`; both are empty until Kubernetes gives the service an address.
+pub fn cluster_addresses(spec: Field<'_>) -> impl Iterator<Item = Field<'_>> {
+    let single = if spec.get("clusterIPs").is_some() { None } else { spec.get("clusterIP") };
+    let given = |field: &Field<'_>| !matches!(field.value(), Value::Text(text) if text.is_empty() || text == "None");
+    spec.list("clusterIPs").chain(single).filter(given)
+}
+
+/// Whether the service has this type. A service keeps ports and addresses of an earlier type where nobody clears them.
+pub fn has_type(spec: Field<'_>, types: &[&str]) -> bool {
+    spec.get("type").is_some_and(|it| matches!(it.value(), Value::Text(it) if types.contains(&&**it)))
+}
+
+/// What `status` says of a load balancer.
+#[derive(Default)]
+pub struct Ingress {
+    /// Addresses that are served.
+    addresses: Vec<IpAddr>,
+    /// Addresses or names that are not, and why.
+    pub left_alone: Vec<(String, &'static str)>,
+}
+
+/// Reads the addresses that the load balancer has.
+pub fn ingress(object: Field<'_>, spec: Field<'_>) -> Option<Ingress> {
+    let mut ingress = Ingress::default();
+    let status = object.get("status").filter(|_| has_type(spec, &["LoadBalancer"]));
+    let Some(balancer) = status.and_then(|status| status.get("loadBalancer")) else { return Some(ingress) };
+    all(balancer.list("ingress").map(|point| read_ingress(point, &mut ingress)))?;
+    Some(ingress)
+}
+
+fn read_ingress(point: Field<'_>, into: &mut Ingress) -> Option<()> {
+    let is_proxy = point.get("ipMode").is_some_and(|mode| matches!(mode.value(), Value::Text(it) if it == "Proxy"));
+    match (point.get("ip"), point.get("hostname")) {
+        (Some(ip), _) if is_proxy => {
+            let reason = "ipMode Proxy: what is sent there goes through the load balancer";
+            into.left_alone.push((value::address(ip)?.to_string(), reason));
+        }
+        (Some(ip), _) => into.addresses.push(value::address(ip)?),
+        (None, Some(name)) => into.left_alone.push((name.text()?.to_owned(), "a host name is resolved by DNS")),
+        (None, None) => {}
+    }
+    Some(())
+}
+
+/// `externalIPs` and the addresses of the load balancer.
+pub fn external(spec: Field<'_>, ingress: &Ingress) -> Option<Vec<External>> {
+    let listed = value::external_ips(spec)?;
+    let balancer = ingress.addresses.iter().map(|&address| External { address, kind: FrontendKind::LoadBalancer });
+    Some(balancer.fold(listed, |mut all, external| {
+        if !all.iter().any(|known| known.address == external.address) {
+            all.push(external);
+        }
+        all
+    }))
+}
