@@ -16,6 +16,7 @@ pub mod model;
 pub mod source;
 pub mod desired;
 pub mod dataplane;
+pub mod stale;
 pub mod agent;
 pub mod api;
 pub mod metrics;

@@ -1,0 +1,77 @@
+//! Which stale sockets deserve another search. A program may keep a closed socket open for hours, and all that time
+//! its row stays in TRACKED; without a memory every sweep would search the whole machine for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_common::abi::TrackedSocket;
+
+use super::{Report, Tracked};
+
+/// A list of sockets is not a snapshot: while others are opened and closed the kernel may skip one, and one that is
+/// tracked already may not have finished its connect.
+const SEARCHES: u8 = 3;
+
+/// Stale sockets that were searched for, and how many searches are left for each.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Attempts(BTreeMap<u64, (TrackedSocket, u8)>);
+
+impl Attempts {
+    /// Of `stale`, all sockets that are stale now, those to search for. What is stale no longer, or was connected anew
+    /// since, is forgotten.
+    pub fn due(&mut self, stale: &[Tracked]) -> Vec<Tracked> {
+        let now: BTreeMap<u64, TrackedSocket> = stale.iter().copied().collect();
+        self.0.retain(|cookie, (socket, _)| now.get(cookie) == Some(socket));
+        stale.iter().filter(|(cookie, _)| self.0.get(cookie).is_none_or(|(_, left)| *left > 0)).copied().collect()
+    }
+
+    /// Takes note of a search for `sockets`.
+    pub fn record(&mut self, sockets: &[Tracked], report: &Report) {
+        let closed: BTreeSet<u64> = report.closed.iter().copied().collect();
+        for &(cookie, socket) in sockets {
+            let (_, left) = self.0.entry(cookie).or_insert((socket, SEARCHES));
+            *left = if closed.contains(&cookie) { 0 } else { left.saturating_sub(1) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_common::abi::protocol;
+
+    use super::*;
+
+    fn socket(generation: u32) -> TrackedSocket {
+        TrackedSocket { generation, protocol: protocol::UDP, ..bytemuck::Zeroable::zeroed() }
+    }
+
+    #[test]
+    fn closed_socket_is_not_searched_for_again_until_it_is_connected_anew() {
+        let mut attempts = Attempts::default();
+        let stale = [(1, socket(1))];
+        assert_eq!(attempts.due(&stale), stale);
+        attempts.record(&stale, &Report { closed: vec![1], ..Report::default() });
+        assert_eq!(attempts.due(&stale), []);
+        assert_eq!(attempts.due(&[(1, socket(2))]), [(1, socket(2))]);
+    }
+
+    #[test]
+    fn backend_that_is_down_for_the_second_time_closes_the_same_socket_again() {
+        let mut attempts = Attempts::default();
+        let stale = [(1, socket(1))];
+        attempts.record(&stale, &Report { closed: vec![1], ..Report::default() });
+        assert_eq!(attempts.due(&[]), []);
+        assert_eq!(attempts.due(&stale), stale);
+    }
+
+    #[test]
+    fn socket_that_is_not_found_is_searched_for_three_times() {
+        let mut attempts = Attempts::default();
+        let stale = [(1, socket(1))];
+        let missed = Report { not_found: vec![1], ..Report::default() };
+        for _ in 0..SEARCHES {
+            assert_eq!(attempts.due(&stale), stale);
+            attempts.record(&stale, &missed);
+        }
+        assert_eq!(attempts.due(&stale), []);
+    }
+}

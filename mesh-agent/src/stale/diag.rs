@@ -1,0 +1,286 @@
+//! Lists and closes sockets of this thread's network namespace over `NETLINK_SOCK_DIAG` (sock_diag(7)).
+//!
+//! Layouts are those of `include/uapi/linux/netlink.h` and `inet_diag.h`, which never change: three plain structs, so
+//! no netlink library.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use bytemuck::{Pod, Zeroable};
+use mesh_common::{abi::protocol, addr::Addr};
+use nix::{
+    errno::Errno,
+    sys::{
+        socket::{
+            AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
+            sockopt::ReceiveTimeout,
+        },
+        time::TimeVal,
+    },
+};
+
+use super::Error;
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const SOCK_DESTROY: u16 = 21;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+
+/// `1 << TCP_…` of `include/net/tcp_states.h`; a connected UDP socket is established, any other one closed.
+const ESTABLISHED: u32 = 1 << 1;
+/// SYN_SENT to CLOSING, without TIME_WAIT, CLOSE and LISTEN: nobody holds the first, the others have no peer.
+const CONNECTED: u32 = 0b1011_0011_1110;
+
+/// `netlink_recvmsg` never builds a packet of more than 32 KiB.
+/// <https://github.com/torvalds/linux/blob/v6.1/net/netlink/af_netlink.c>
+const BUFFER: usize = 64 * 1024;
+
+/// The kernel answers within the system call; waiting means that an answer was lost.
+const PATIENCE: TimeVal = TimeVal::new(5, 0);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Family {
+    V4 = libc::AF_INET as isize,
+    V6 = libc::AF_INET6 as isize,
+}
+
+/// Which sockets to list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Query {
+    pub(super) family: Family,
+    /// One of [`protocol`].
+    pub(super) protocol: u8,
+    /// Only those connected to this port, network byte order.
+    pub(super) port: Option<u16>,
+}
+
+/// `struct nlmsghdr`
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Header {
+    length: u32,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    port_id: u32,
+}
+
+/// `struct inet_diag_sockid`; ports and addresses in network byte order, an IPv4 address in the first word.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct SocketId {
+    source_port: u16,
+    destination_port: u16,
+    source: [u32; 4],
+    destination: [u32; 4],
+    interface: u32,
+    /// Low half first.
+    cookie: [u32; 2],
+}
+
+/// `struct inet_diag_req_v2` with its header
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Request {
+    header: Header,
+    family: u8,
+    protocol: u8,
+    extensions: u8,
+    pad: u8,
+    states: u32,
+    id: SocketId,
+}
+
+/// The head of `struct inet_diag_msg`
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Response {
+    family: u8,
+    state: u8,
+    timer: u8,
+    retransmits: u8,
+    id: SocketId,
+}
+
+/// A socket as the kernel listed it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    family: u8,
+    protocol: u8,
+    id: SocketId,
+}
+
+impl Found {
+    /// What `SO_COOKIE` and `bpf_get_socket_cookie` say.
+    pub(super) fn cookie(&self) -> u64 {
+        u64::from(self.id.cookie[0]) | u64::from(self.id.cookie[1]) << 32
+    }
+
+    pub(super) fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// Address and port (network byte order) it is connected to.
+    pub(super) fn destination(&self) -> (Addr, u16) {
+        let addr = match libc::c_int::from(self.family) {
+            libc::AF_INET => Addr::from_v4_word(self.id.destination[0]),
+            _ => Addr::from_v6_words(self.id.destination),
+        };
+        (addr, self.id.destination_port)
+    }
+}
+
+/// A netlink socket; it stays in the network namespace in which it was opened.
+pub(super) struct Diag {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Diag {
+    pub(super) fn open() -> Result<Self, Error> {
+        let open = || {
+            let socket = socket(
+                AddressFamily::Netlink,
+                SockType::Datagram,
+                SockFlag::SOCK_CLOEXEC,
+                SockProtocol::NetlinkSockDiag,
+            )?;
+            setsockopt(&socket, ReceiveTimeout, &PATIENCE)?;
+            Ok(Self { socket, buffer: vec![0; BUFFER] })
+        };
+        open().map_err(|source| Error::Netlink { action: "ask the kernel for", source })
+    }
+
+    /// All connected sockets that match.
+    pub(super) fn list(&mut self, query: &Query) -> Result<Vec<Found>, Error> {
+        let id = SocketId { destination_port: query.port.unwrap_or(0), ..SocketId::zeroed() };
+        let mut found = Vec::new();
+        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, query.family as u8, query.protocol, id)
+            .and_then(|()| while_more(|| self.receive(query.protocol, &mut found)))
+            .map_err(|source| list_error(query.protocol, source))?;
+        Ok(found)
+    }
+
+    /// Closes one socket; false if it is gone, or no longer connected from and to these addresses.
+    pub(super) fn destroy(&mut self, found: &Found) -> Result<bool, Error> {
+        self.send(SOCK_DESTROY, NLM_F_ACK, found.family, found.protocol, found.id)
+            .and_then(|()| while_more(|| self.receive(found.protocol, &mut Vec::new())))
+            .map(|()| true)
+            .or_else(destroy_error)
+    }
+
+    fn send(&self, kind: u16, flags: u16, family: u8, protocol: u8, id: SocketId) -> nix::Result<()> {
+        let length = u32::try_from(size_of::<Request>()).expect("a small struct");
+        let header = Header { length, kind, flags: NLM_F_REQUEST | flags, sequence: 0, port_id: 0 };
+        let states = if protocol == protocol::UDP { ESTABLISHED } else { CONNECTED };
+        let request = Request { header, family, protocol, extensions: 0, pad: 0, states, id };
+        send(self.socket.as_raw_fd(), bytemuck::bytes_of(&request), MsgFlags::empty()).map(drop)
+    }
+
+    /// Takes one packet of an answer; false after the last one.
+    fn receive(&mut self, protocol: u8, found: &mut Vec<Found>) -> nix::Result<bool> {
+        let length = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
+        for (kind, payload) in messages(&self.buffer[..length]) {
+            match kind {
+                SOCK_DIAG_BY_FAMILY => {
+                    let Response { family, id, .. } = head(payload).ok_or(Errno::EBADMSG)?;
+                    found.push(Found { family, protocol, id });
+                }
+                // Both begin with an error number, negative or zero.
+                NLMSG_DONE | NLMSG_ERROR => {
+                    return match head::<i32>(payload).ok_or(Errno::EBADMSG)? {
+                        0.. => Ok(false),
+                        error => Err(Errno::from_raw(-error)),
+                    };
+                }
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn while_more(mut receive: impl FnMut() -> nix::Result<bool>) -> nix::Result<()> {
+    while receive()? {}
+    Ok(())
+}
+
+fn list_error(protocol: u8, source: Errno) -> Error {
+    match source {
+        // No handler of this protocol: `inet_diag_lock_handler`.
+        // https://github.com/torvalds/linux/blob/v6.1/net/ipv4/inet_diag.c
+        Errno::ENOENT if protocol == protocol::UDP => Error::KernelCannotList("UDP"),
+        Errno::ENOENT => Error::KernelCannotList("TCP"),
+        source => Error::Netlink { action: "list", source },
+    }
+}
+
+fn destroy_error(source: Errno) -> Result<bool, Error> {
+    match source {
+        Errno::ENOENT => Ok(false),
+        // The handler has no `destroy`: `__sock_diag_cmd`.
+        // https://github.com/torvalds/linux/blob/v6.1/net/core/sock_diag.c
+        Errno::EOPNOTSUPP => Err(Error::KernelCannotDestroy),
+        Errno::EPERM => Err(Error::NetAdminMissing),
+        source => Err(Error::Netlink { action: "close", source }),
+    }
+}
+
+/// Kind and payload of each message in a packet; ends at one that is cut off.
+fn messages(mut packet: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let Header { length, kind, .. } = head(packet)?;
+        let length = usize::try_from(length).ok()?;
+        let payload = packet.get(size_of::<Header>()..length)?;
+        packet = packet.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, payload))
+    })
+}
+
+fn head<T: Pod>(bytes: &[u8]) -> Option<T> {
+    bytes.get(..size_of::<T>()).map(bytemuck::pod_read_unaligned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_is_that_of_the_kernel() {
+        assert_eq!((size_of::<Header>(), size_of::<SocketId>()), (16, 48));
+        assert_eq!((size_of::<Request>(), size_of::<Response>()), (16 + 56, 4 + 48));
+    }
+
+    #[test]
+    fn cookie_is_put_together_from_its_halves() {
+        let id = SocketId { cookie: [0x89ab_cdef, 0x0123_4567], ..SocketId::zeroed() };
+        assert_eq!(Found { family: 0, protocol: 0, id }.cookie(), 0x0123_4567_89ab_cdef);
+    }
+
+    #[test]
+    fn kernel_without_the_option_is_named_in_one_sentence() {
+        assert_eq!(
+            destroy_error(Errno::EOPNOTSUPP).unwrap_err().to_string(),
+            "stale sockets stay open: this kernel is built without CONFIG_INET_DIAG_DESTROY"
+        );
+        assert_eq!(
+            list_error(protocol::UDP, Errno::ENOENT).to_string(),
+            "stale UDP sockets stay open: this kernel is built without CONFIG_INET_UDP_DIAG"
+        );
+        assert!(matches!(destroy_error(Errno::ENOENT), Ok(false)));
+    }
+
+    #[test]
+    fn cut_off_packet_ends_the_list() {
+        let header = Header { length: 20, kind: NLMSG_ERROR, flags: 0, sequence: 0, port_id: 0 };
+        let mut packet = bytemuck::bytes_of(&header).to_vec();
+        packet.extend((-2_i32).to_ne_bytes());
+        let expected = (NLMSG_ERROR, (-2_i32).to_ne_bytes().to_vec());
+        let read = |packet: &[u8]| messages(packet).map(|(kind, payload)| (kind, payload.to_vec())).collect::<Vec<_>>();
+        assert_eq!(read(&packet), [expected]);
+        assert_eq!(read(&packet[..19]), []);
+        assert_eq!(read(&packet[..3]), []);
+    }
+}

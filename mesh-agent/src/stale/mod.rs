@@ -1,0 +1,199 @@
+//! Closes sockets whose backend left, and no others: a connected UDP socket hears of no FIN, and would send to an
+//! address that nobody serves for as long as it is open.
+//!
+//! ```text
+//! TRACKED, backends ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every network namespace
+//!                      pure           pure            │
+//!                                       ▲─── record() ┴── Report
+//! ```
+//!
+//! [`namespace`] finds the network namespaces, [`diag`] lists and closes sockets in the one a thread is in.
+
+mod attempts;
+mod diag;
+mod namespace;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io, thread,
+};
+
+use mesh_common::abi::{BackendRow, TrackedSocket, backend_state, protocol};
+use nix::errno::Errno;
+
+pub use self::attempts::Attempts;
+use self::diag::{Diag, Family, Found, Query};
+
+/// A row of TRACKED: socket cookie and where the socket is connected.
+pub type Tracked = (u64, TrackedSocket);
+
+/// What became of the sockets given to [`destroy`]. One that is neither closed nor missing was found but stays open,
+/// for a reason in `failed`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// Cookies of sockets that were closed.
+    pub closed: Vec<u64>,
+    /// Cookies of sockets that are not connected to that backend in any namespace that could be searched: closed by
+    /// their program, or connected to something else meanwhile.
+    pub not_found: Vec<u64>,
+    /// Why the search was not complete or sockets stay open; each reason once.
+    pub failed: Vec<String>,
+}
+
+/// Why sockets could not be searched for or closed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("stale sockets stay open: this kernel is built without CONFIG_INET_DIAG_DESTROY")]
+    KernelCannotDestroy,
+    #[error("stale {0} sockets stay open: this kernel is built without CONFIG_INET_{0}_DIAG")]
+    KernelCannotList(&'static str),
+    #[error("stale sockets stay open: closing them needs CAP_NET_ADMIN")]
+    NetAdminMissing,
+    #[error(
+        "stale sockets outside the agent's own network namespace stay open: entering another namespace needs \
+         CAP_SYS_ADMIN"
+    )]
+    SysAdminMissing,
+    #[error("network namespaces of some processes cannot be searched for stale sockets: that needs CAP_SYS_PTRACE")]
+    PtraceMissing,
+    #[error("cannot open network namespace {path}: {source}")]
+    Open { path: String, source: io::Error },
+    #[error("cannot enter network namespace {path}: {source}")]
+    Enter { path: String, source: Errno },
+    #[error("cannot {action} sockets: {source}")]
+    Netlink { action: &'static str, source: Errno },
+    #[error("cannot start a thread that searches for stale sockets: {0}")]
+    Thread(io::Error),
+}
+
+/// The sockets whose backend is gone, was replaced or is retired; of UDP sockets also those whose backend is down: a
+/// TCP connection notices that by itself, a connected UDP socket does not.
+pub fn stale(tracked: &[Tracked], backends: &BTreeMap<u32, BackendRow>) -> Vec<Tracked> {
+    tracked.iter().filter(|(_, socket)| is_stale(socket, backends.get(&socket.backend_index))).copied().collect()
+}
+
+fn is_stale(socket: &TrackedSocket, row: Option<&BackendRow>) -> bool {
+    let Some(row) = row.filter(|row| row.generation == socket.generation) else { return true };
+    match row.state {
+        backend_state::FREE | backend_state::RETIRED => true,
+        backend_state::DOWN => socket.protocol == protocol::UDP,
+        _ => false,
+    }
+}
+
+/// Closes these sockets in whichever network namespace they are; blocks until done.
+///
+/// A socket is closed only if its cookie and the address and port it is connected to are still the tracked ones when
+/// it is listed; to close it, the kernel looks it up by its addresses and compares the cookie once more. Its program
+/// gets `ECONNABORTED` from the next call and may connect a UDP socket again; the peer of a TCP connection gets a
+/// reset.
+pub fn destroy(sockets: &[Tracked]) -> Report {
+    if sockets.is_empty() {
+        return Report::default();
+    }
+    // A thread of its own, because it changes its network namespace and must not come back to others.
+    thread::scope(|scope| {
+        let search = thread::Builder::new().name("stale-sockets".into()).spawn_scoped(scope, || Search::run(sockets));
+        match search {
+            Ok(search) => search.join().expect("the search does not panic"),
+            Err(error) => Report { failed: vec![Error::Thread(error).to_string()], ..Report::default() },
+        }
+    })
+}
+
+/// A search through network namespaces that ends when every socket was found.
+struct Search {
+    wanted: BTreeMap<u64, TrackedSocket>,
+    report: Report,
+}
+
+impl Search {
+    fn run(sockets: &[Tracked]) -> Report {
+        let mut search = Self { wanted: sockets.iter().copied().collect(), report: Report::default() };
+        search.here();
+        search.elsewhere();
+        search.report.not_found = search.wanted.into_keys().collect();
+        search.report
+    }
+
+    /// What cannot be searched matters only if a socket may be there.
+    fn elsewhere(&mut self) {
+        let mut unsearched = Vec::new();
+        for namespace in namespace::others() {
+            if self.wanted.is_empty() {
+                return;
+            }
+            match namespace.and_then(|namespace| namespace.enter()) {
+                Ok(()) => self.here(),
+                Err(error) => unsearched.push(error),
+            }
+            if let Some(Error::SysAdminMissing) = unsearched.last() {
+                break;
+            }
+        }
+        if !self.wanted.is_empty() {
+            unsearched.iter().for_each(|error| self.note(error));
+        }
+    }
+
+    /// Closes what is in the network namespace of this thread.
+    fn here(&mut self) {
+        let mut diag = match Diag::open() {
+            Ok(diag) => diag,
+            Err(error) => return self.note(&error),
+        };
+        for query in queries(&self.wanted) {
+            match diag.list(&query) {
+                Ok(found) => self.close(&mut diag, &found),
+                Err(error) => self.note(&error),
+            }
+        }
+    }
+
+    fn close(&mut self, diag: &mut Diag, listed: &[Found]) {
+        let is_wanted = |found: &&Found| self.wanted.get(&found.cookie()).is_some_and(|socket| leads(found, socket));
+        let targets: Vec<&Found> = listed.iter().filter(is_wanted).collect();
+        for found in targets {
+            match diag.destroy(found) {
+                Ok(true) => self.report.closed.push(found.cookie()),
+                Ok(false) => continue,
+                Err(error) => self.note(&error),
+            }
+            self.wanted.remove(&found.cookie());
+        }
+    }
+
+    fn note(&mut self, error: &Error) {
+        let error = error.to_string();
+        if !self.report.failed.contains(&error) {
+            self.report.failed.push(error);
+        }
+    }
+}
+
+/// Whether a socket is connected where it was tracked to be.
+fn leads(found: &Found, tracked: &TrackedSocket) -> bool {
+    let TrackedSocket { backend, port, protocol, pad: _, backend_index: _, generation: _ } = *tracked;
+    found.protocol() == protocol && found.destination() == (backend, port)
+}
+
+/// The lists that can hold any of these sockets. An IPv6 socket may be connected to an IPv4 address.
+fn queries(wanted: &BTreeMap<u64, TrackedSocket>) -> Vec<Query> {
+    let mut queries = Vec::new();
+    for protocol in [protocol::UDP, protocol::TCP] {
+        let sockets = || wanted.values().filter(|socket| socket.protocol == protocol);
+        let ports: BTreeSet<u16> = sockets().map(|socket| socket.port).collect();
+        // The kernel filters by one port; the endpoints of a service mostly share it.
+        let port = if ports.len() == 1 { ports.first().copied() } else { None };
+        if sockets().any(|socket| socket.backend.is_v4()) {
+            queries.push(Query { family: Family::V4, protocol, port });
+        }
+        if !ports.is_empty() {
+            queries.push(Query { family: Family::V6, protocol, port });
+        }
+    }
+    queries
+}

@@ -1,0 +1,117 @@
+//! The network namespaces of this machine, as far as this process can see them: those that are mounted somewhere, those
+//! of processes, and those of single threads, in this order because the first are the cheapest to find.
+//!
+//! Pods and containers have theirs mounted in `/run/netns` or `/run/docker/netns`; those are seen if the agent runs in
+//! the host's mount namespace or has these directories mounted with propagation. The rest needs the host's `/proc`.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    sched::{CloneFlags, setns},
+};
+
+use super::Error;
+
+/// A network namespace to go to; kept alive by its descriptor.
+pub(super) struct Namespace {
+    path: PathBuf,
+    file: File,
+}
+
+impl Namespace {
+    /// Moves this thread.
+    pub(super) fn enter(&self) -> Result<(), Error> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|source| match source {
+            Errno::EPERM => Error::SysAdminMissing,
+            source => Error::Enter { path: self.path.display().to_string(), source },
+        })
+    }
+}
+
+/// Every network namespace but the one this thread is in now, each once. Looks for the next only when asked.
+pub(super) fn others() -> impl Iterator<Item = Result<Namespace, Error>> {
+    let own = fs::metadata("/proc/thread-self/ns/net").ok().map(|own| own.ino());
+    let mut seen: BTreeSet<u64> = own.into_iter().collect();
+    mounts().into_iter().chain(processes()).chain(threads()).filter_map(move |path| new_namespace(path, &mut seen))
+}
+
+fn new_namespace(path: PathBuf, seen: &mut BTreeSet<u64>) -> Option<Result<Namespace, Error>> {
+    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.ino(), file)));
+    match opened {
+        Ok((inode, file)) => seen.insert(inode).then_some(Ok(Namespace { path, file })),
+        // The process, or the mount, is gone.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => None,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(Err(Error::PtraceMissing)),
+        Err(source) => Some(Err(Error::Open { path: path.display().to_string(), source })),
+    }
+}
+
+fn mounts() -> Vec<PathBuf> {
+    mounted(&fs::read("/proc/thread-self/mountinfo").unwrap_or_default())
+}
+
+/// Mount points of network namespaces: the root of such a mount is `net:[inode]` (proc_pid_mountinfo(5)).
+fn mounted(mountinfo: &[u8]) -> Vec<PathBuf> {
+    let point = |line: &[u8]| {
+        let mut fields = line.split(|&byte| byte == b' ').skip(3);
+        fields.next().filter(|root| root.starts_with(b"net:["))?;
+        fields.next().map(unescape)
+    };
+    mountinfo.split(|&byte| byte == b'\n').filter_map(point).collect()
+}
+
+/// Space, tab, newline and backslash are written as three octal digits.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|digits| str::from_utf8(digits).ok());
+        let escaped = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &tail[3..] } else { tail };
+    }
+    OsString::from_vec(bytes).into()
+}
+
+fn processes() -> impl Iterator<Item = PathBuf> {
+    numbers(Path::new("/proc")).map(|process| process.join("ns/net"))
+}
+
+/// A thread may leave the namespace of its process.
+fn threads() -> impl Iterator<Item = PathBuf> {
+    numbers(Path::new("/proc")).flat_map(|process| numbers(&process.join("task"))).map(|thread| thread.join("ns/net"))
+}
+
+/// Entries whose name is a number; read when the first is asked for.
+fn numbers(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let directory = directory.to_owned();
+    let is_number = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    std::iter::once_with(move || fs::read_dir(directory))
+        .flatten()
+        .flatten()
+        .flatten()
+        .filter(is_number)
+        .map(|entry| entry.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounted_network_namespaces_are_read_from_mountinfo() {
+        let mountinfo = b"36 1 0:4 net:[4026532281] /run/netns/cni-1 rw shared:7 - nsfs nsfs rw\n\
+            37 1 0:4 mnt:[4026532282] /run/mnt rw - nsfs nsfs rw\n\
+            38 1 0:25 / /run rw,nosuid shared:6 - tmpfs tmpfs rw\n\
+            39 1 0:4 net:[4026532283] /run/a\\040b\\134c rw - nsfs nsfs rw\n";
+        assert_eq!(mounted(mountinfo), [PathBuf::from("/run/netns/cni-1"), PathBuf::from("/run/a b\\c")]);
+    }
+}
