@@ -53,6 +53,8 @@ pub enum Act {
     Receive,
     /// `recvfrom` with `MSG_DONTWAIT`
     ReceiveNow,
+    /// `SO_ERROR`, which also forgets it.
+    Error,
     /// `close`
     Close,
     /// Sends a copy of the descriptor to whoever takes it at this path.
@@ -155,6 +157,11 @@ impl Client {
     pub fn name_of_peer(&mut self, socket: SocketId) -> Done<String> {
         self.send(socket)?;
         self.receive(socket).map(|heard| heard.name)
+    }
+
+    /// The error that waits for whoever looks next, if there is one. It waits no longer.
+    pub fn pending_error(&mut self, socket: SocketId) -> Option<String> {
+        self.act(socket, Act::Error).err()
     }
 
     /// `close`

@@ -77,6 +77,7 @@ impl Sockets {
             Act::SendMany(to) => tell(send_many(socket, to)),
             Act::Receive => tell(receive(socket, MsgFlags::empty())),
             Act::ReceiveNow => tell(receive(socket, MsgFlags::MSG_DONTWAIT)),
+            Act::Error => tell(pending_error(socket)),
             Act::Close => {
                 *slot = None;
                 tell(Ok(()))
@@ -137,6 +138,10 @@ fn connect_non_blocking(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
 
 fn finish(socket: &OwnedFd) -> nix::Result<()> {
     poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], PollTimeout::from(1_000_u16))?;
+    pending_error(socket)
+}
+
+fn pending_error(socket: &OwnedFd) -> nix::Result<()> {
     match getsockopt(socket, sockopt::SocketError)? {
         0 => Ok(()),
         number => Err(Errno::from_raw(number)),

@@ -100,15 +100,17 @@ fn a_first_send_with_fast_open_is_served() {
     assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
 }
 
-/// The programs run for the subflow that connects, not for the socket that the program holds.
+/// The hook of the connect runs for the subflow, that of `getpeername` for the socket that the program holds, of which
+/// nothing is recorded: the one way to connect that sees the endpoint as its peer.
 #[test]
-fn a_multipath_connect_is_served() {
-    let (node, _a) = shop();
+fn a_multipath_connect_is_served_and_shows_the_endpoint() {
+    let (node, a) = shop();
     let mut client = node.client();
     match client.try_socket(Transport::Mptcp, "0.0.0.0:0") {
         Ok(socket) => {
             assert_eq!(client.connect(socket, TCP), Ok(()));
             assert_eq!(client.receive(socket).map(|heard| heard.name), Ok("a".into()));
+            assert_eq!(client.peer(socket), Ok(a.address()));
             assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 1);
             let socket = client.socket(Transport::Mptcp, "0.0.0.0:0");
             assert_eq!(client.connect(socket, EMPTY), Err("ECONNREFUSED".into()));

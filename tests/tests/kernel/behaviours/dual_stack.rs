@@ -135,3 +135,20 @@ fn b12_sendmmsg_is_translated_for_every_message() {
         assert_eq!(heard, expected.collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn b12_two_services_of_one_endpoint_are_told_apart_on_one_socket() {
+    let node = Node::start();
+    let a = node.server("a");
+    let services = ["10.96.0.10", "10.96.0.11"]
+        .map(|ip| service(&format!("shop/s{}", ip.replace('.', "-"))).address(ip).udp(53).endpoint(&a));
+    node.write("shop.yaml", mesh_tests::manifest::document(&services));
+    node.wait_until_served("shop/s10-96-0-10", &[&a]);
+    node.wait_until_served("shop/s10-96-0-11", &[&a]);
+    let mut client = node.client();
+    let socket = client.udp_socket("0.0.0.0:0");
+    let direct = a.address().to_string();
+    for to in ["10.96.0.10:53", "10.96.0.11:53", &direct].into_iter().cycle().take(30) {
+        assert_eq!(client.ask_at(socket, to), Ok(Heard { name: "a".into(), from: Some(address(to)) }), "{to}");
+    }
+}

@@ -11,7 +11,8 @@ use super::{REFUSED, UNREACHABLE, expect_tcp, expect_tcp_error, expect_udp};
 
 const NODE_PORT: u16 = 30_080;
 
-/// A node with two pods, of which the second serves; the agent starts when they are there.
+/// A node with two pods, of which the second serves; the agent starts when they are there. Taken apart in the order node,
+/// pods, server, clients, for what is named last goes first.
 struct Site {
     clients: Vec<Client>,
     server: Server,
@@ -56,7 +57,7 @@ fn expect_front(clients: &mut [Client], tcp: &str, udp: &str, server: &str) {
 
 #[test]
 fn b09_a_node_port_answers_on_loopback_and_node_addresses_for_node_and_pods() {
-    let Site { mut clients, server, pods, node } = site();
+    let Site { node, pods, server, mut clients } = site();
     node.write("cart.json", list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]));
     expect_front(&mut clients, "10.96.0.10:80", "10.96.0.10:53", "a");
     let own = pods.each_ref().map(|pod| pod.node_ip().to_string());
@@ -68,7 +69,7 @@ fn b09_a_node_port_answers_on_loopback_and_node_addresses_for_node_and_pods() {
 
 #[test]
 fn b09_a_node_port_answers_on_ipv6_too() {
-    let Site { mut clients, server, pods, node } = site();
+    let Site { node, pods, server, mut clients } = site();
     let six = pods[1].server6("six");
     let dual = with_node_ports(&["10.96.0.10", "fd00:96::10"]).spec("ipFamilies", json!(["IPv4", "IPv6"]));
     node.write("cart.json", list([&dual, &ends(&server), &ends(&six)]));
@@ -80,7 +81,7 @@ fn b09_a_node_port_answers_on_ipv6_too() {
 
 #[test]
 fn b09_an_unconnected_socket_reaches_a_node_port() {
-    let Site { mut clients, server, pods, node } = site();
+    let Site { node, pods, server, mut clients } = site();
     node.write("cart.json", list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]));
     expect_udp(&mut clients[0], "10.96.0.10:53", "a");
     for client in &mut clients {
@@ -95,7 +96,7 @@ fn b09_an_unconnected_socket_reaches_a_node_port() {
 
 #[test]
 fn b09_a_node_port_is_not_that_of_other_addresses() {
-    let Site { mut clients, server, pods, node } = site();
+    let Site { node, pods, server, mut clients } = site();
     node.write("cart.json", list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]));
     expect_tcp(&mut clients[0], &format!("127.0.0.1:{NODE_PORT}"), "a");
     // A pod is not the node.
@@ -108,7 +109,7 @@ fn b09_a_node_port_is_not_that_of_other_addresses() {
 
 #[test]
 fn b09_external_and_load_balancer_addresses_answer_on_the_ports_of_the_service_only() {
-    let Site { mut clients, server, pods: _pods, node } = site();
+    let Site { node, pods: _pods, server, mut clients } = site();
     let cart = plain().spec("type", "LoadBalancer".into()).spec("externalIPs", json!(["192.0.2.10"]));
     let cart = cart.set(&["status", "loadBalancer"], json!({"ingress": [{"ip": "203.0.113.10"}]}));
     node.write("cart.json", list([&cart, &ends(&server)]));
@@ -123,7 +124,7 @@ fn b09_external_and_load_balancer_addresses_answer_on_the_ports_of_the_service_o
 
 #[test]
 fn b09_a_load_balancer_that_wants_the_traffic_itself_gets_it() {
-    let Site { mut clients, server, pods: _pods, node } = site();
+    let Site { node, pods: _pods, server, mut clients } = site();
     let cart = plain().spec("type", "LoadBalancer".into());
     let ingress = json!({"ingress": [{"ip": "203.0.113.10", "ipMode": "Proxy"}]});
     node.write("cart.json", list([&cart.set(&["status", "loadBalancer"], ingress), &ends(&server)]));
@@ -133,7 +134,7 @@ fn b09_a_load_balancer_that_wants_the_traffic_itself_gets_it() {
 
 #[test]
 fn b09_a_front_end_without_endpoints_refuses() {
-    let Site { mut clients, server: _server, pods: _pods, node } = site();
+    let Site { node, pods: _pods, server: _server, mut clients } = site();
     let cart = with_node_ports(&["10.96.0.10"]).spec("externalIPs", json!(["192.0.2.10"]));
     node.write("cart.json", list([&cart]));
     for front in ["192.0.2.10:80".to_owned(), format!("127.0.0.1:{NODE_PORT}")] {
@@ -143,7 +144,7 @@ fn b09_a_front_end_without_endpoints_refuses() {
 
 #[test]
 fn b09_a_change_of_type_refuses_the_old_front_end() {
-    let Site { mut clients, server, pods: _pods, node } = site();
+    let Site { node, pods: _pods, server, mut clients } = site();
     let front = format!("127.0.0.1:{NODE_PORT}");
     for _ in 0..3 {
         node.write("cart.json", list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]));
