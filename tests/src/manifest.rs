@@ -21,12 +21,13 @@ pub struct Manifest {
     addresses: Vec<String>,
     ports: Vec<(u16, &'static str)>,
     endpoints: Vec<Endpoint>,
+    settings: Vec<String>,
 }
 
 #[derive(Clone)]
 struct Endpoint {
     address: SocketAddr,
-    weight: Option<u32>,
+    settings: String,
 }
 
 impl Manifest {
@@ -66,29 +67,57 @@ impl Manifest {
     /// A server and its share of connects.
     #[must_use]
     pub fn weighted(mut self, server: &Server, weight: u32) -> Self {
-        self.endpoints.push(Endpoint { address: server.address(), weight: Some(weight) });
+        self.endpoints.push(Endpoint { address: server.address(), settings: format!(", weight: {weight}") });
         self
+    }
+
+    /// A server on a node of this name.
+    #[must_use]
+    pub fn on_node(mut self, server: &Server, node: &str) -> Self {
+        self.endpoints.push(Endpoint { address: server.address(), settings: format!(", node: {node}") });
+        self
+    }
+
+    /// A server in a state, like `terminating`.
+    #[must_use]
+    pub fn in_state(mut self, server: &Server, state: &str) -> Self {
+        self.endpoints.push(Endpoint { address: server.address(), settings: format!(", state: {state}") });
+        self
+    }
+
+    /// Another field of the service, like `closeStaleTcp: true`.
+    #[must_use]
+    pub fn with(mut self, field: &str) -> Self {
+        self.settings.push(field.into());
+        self
+    }
+
+    /// One endpoint for each client, which is a network namespace, until it has not connected for so long.
+    #[must_use]
+    pub fn sticky(self, seconds: u32) -> Self {
+        self.with(&format!("affinity: {{client: namespace, timeoutSeconds: {seconds}}}"))
     }
 
     /// An address that need not be served.
     #[must_use]
     pub fn at(mut self, address: SocketAddr) -> Self {
-        self.endpoints.push(Endpoint { address, weight: None });
+        self.endpoints.push(Endpoint { address, settings: String::new() });
         self
     }
 
     // Ports come last and in flow form: a document cut off anywhere before its last byte is not a valid one.
     fn item(&self) -> String {
-        let Self { namespace, name, addresses, ports, endpoints } = self;
+        let Self { namespace, name, addresses, ports, endpoints, settings } = self;
         let addresses = match addresses.as_slice() {
             [address] => format!("{address:?}"),
             several => format!("{several:?}"),
         };
         let endpoints: String = endpoints.iter().map(|endpoint| format!("  - {}\n", endpoint.flow())).collect();
         let endpoints = if endpoints.is_empty() { " []\n".into() } else { format!("\n{endpoints}") };
+        let settings: String = settings.iter().map(|field| format!("  {field}\n")).collect();
         let ports: Vec<_> = ports.iter().map(flow_port).collect();
         format!(
-            "- name: {name}\n  namespace: {namespace}\n  address: {addresses}\n  endpoints:{endpoints}  ports: [{}]\n",
+            "- name: {name}\n  namespace: {namespace}\n  address: {addresses}\n{settings}  endpoints:{endpoints}  ports: [{}]\n",
             ports.join(", ")
         )
     }
@@ -97,8 +126,8 @@ impl Manifest {
 impl Endpoint {
     fn flow(&self) -> String {
         let (address, port) = (self.address.ip(), self.address.port());
-        let weight = self.weight.map(|weight| format!(", weight: {weight}")).unwrap_or_default();
-        format!("{{address: \"{address}\", port: {port}{weight}}}")
+        let settings = &self.settings;
+        format!("{{address: \"{address}\", port: {port}{settings}}}")
     }
 }
 

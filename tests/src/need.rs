@@ -8,7 +8,10 @@ use std::{
 
 use nix::{
     mount::{MsFlags, mount},
-    sys::statfs::{FsType, statfs},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        statfs::{FsType, statfs},
+    },
     unistd::geteuid,
 };
 
@@ -18,6 +21,14 @@ const BPF_FS: FsType = FsType(0xcafe_4a11);
 /// Panics unless this process may create cgroups, namespaces and load programs.
 pub fn privilege() {
     assert!(geteuid().is_root(), "the kernel tests load eBPF programs: run them as root");
+}
+
+/// Lets this process hold thousands of sockets, as far as it may.
+pub fn descriptors() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // What it may not raise is enough for all but the largest tests, and those say what they lack.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
 }
 
 /// The cgroup2 mount. Where the hierarchy is hybrid it is not `/sys/fs/cgroup`.

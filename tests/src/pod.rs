@@ -2,7 +2,7 @@
 
 use std::{fs, net::IpAddr, path::Path};
 
-use crate::{Client, Node, Server, outcome::Outcome, place::Place};
+use crate::{Client, Node, Server, outcome::Outcome, place::Place, server::Manner};
 
 /// Its devices and addresses go with its namespace.
 pub struct Pod {
@@ -25,6 +25,21 @@ impl Pod {
         pod
     }
 
+    /// Its cgroup and network namespace.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The node's IPv4 address towards it.
+    pub fn node_ip(&self) -> IpAddr {
+        format!("10.201.{}.1", self.number).parse().expect("an address")
+    }
+
+    /// The node's IPv6 address towards it.
+    pub fn node_ip6(&self) -> IpAddr {
+        format!("fd00:201:{}::1", self.number).parse().expect("an address")
+    }
+
     /// Its IPv4 address.
     pub fn ip(&self) -> IpAddr {
         format!("10.201.{}.2", self.number).parse().expect("an address")
@@ -38,6 +53,11 @@ impl Pod {
     /// A server on the pod's IPv4 address.
     pub fn server(&self, name: &str) -> Server {
         Server::start(&self.place.netns, name, self.ip())
+    }
+
+    /// A server on the pod's IPv4 address that keeps connections open and echoes.
+    pub fn echo_server(&self, name: &str) -> Server {
+        Server::start_as(Manner::Echoes, &self.place.netns, name, self.ip())
     }
 
     /// A server on the pod's IPv6 address.

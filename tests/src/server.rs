@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, PipeWriter, Write},
-    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    io::{self, PipeWriter, Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -14,7 +14,16 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::netns::Netns;
+use crate::{need, netns::Netns};
+
+/// What a server does with a TCP connection after it has said its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manner {
+    /// Closes it.
+    Closes,
+    /// Sends back what comes, until the client closes.
+    Echoes,
+}
 
 /// Serves until dropped.
 pub struct Server {
@@ -48,13 +57,19 @@ impl Seen {
 impl Server {
     /// Listens at `ip` in `netns`, on one free port for both protocols.
     pub fn start(netns: &Netns, name: &str, ip: IpAddr) -> Self {
+        Self::start_as(Manner::Closes, netns, name, ip)
+    }
+
+    /// The same, with a manner.
+    pub fn start_as(manner: Manner, netns: &Netns, name: &str, ip: IpAddr) -> Self {
+        need::descriptors();
         let (tcp, udp) = netns.run(|| bind(ip).unwrap_or_else(|error| panic!("server {name} at {ip}: {error}")));
         let address = tcp.local_addr().expect("a listener has an address");
         let seen = Arc::new(Seen::default());
         let (stopped, stop) = io::pipe().expect("descriptors are left for a pipe");
         let thread = thread::spawn({
             let (answer, seen) = (format!("{name}\n"), Arc::clone(&seen));
-            move || serve(&tcp, &udp, &answer, &seen, stopped.as_fd())
+            move || serve(manner, &tcp, &udp, &answer, &seen, stopped.as_fd())
         });
         Self { name: name.into(), address, seen, stop: Some(stop), thread: Some(thread) }
     }
@@ -109,23 +124,43 @@ fn bind(ip: IpAddr) -> io::Result<(TcpListener, UdpSocket)> {
     Err(last)
 }
 
-fn serve(tcp: &TcpListener, udp: &UdpSocket, answer: &str, seen: &Seen, stopped: BorrowedFd<'_>) {
+fn serve(manner: Manner, tcp: &TcpListener, udp: &UdpSocket, answer: &str, seen: &Seen, stopped: BorrowedFd<'_>) {
+    let mut held: Vec<TcpStream> = Vec::new();
     loop {
-        let mut ready = [tcp.as_fd(), udp.as_fd(), stopped].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        poll(&mut ready, PollTimeout::NONE).expect("polling three open descriptors");
+        let own = [tcp.as_fd(), udp.as_fd(), stopped];
+        let all = own.into_iter().chain(held.iter().map(AsFd::as_fd));
+        let mut ready: Vec<_> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        poll(&mut ready, PollTimeout::NONE).expect("polling open descriptors");
         if ready[2].any() != Some(false) {
             return;
         }
-        answer_tcp(tcp, answer, seen);
+        let mut is_ready = ready[3..].iter().map(|fd| fd.any() != Some(false)).collect::<Vec<_>>().into_iter();
+        held.retain_mut(|stream| !is_ready.next().unwrap_or_default() || echo(stream));
+        answer_tcp(tcp, answer, seen, |stream| {
+            if manner == Manner::Echoes {
+                held.push(stream);
+            }
+        });
         answer_udp(udp, answer, seen);
     }
 }
 
-fn answer_tcp(listener: &TcpListener, answer: &str, seen: &Seen) {
+fn answer_tcp(listener: &TcpListener, answer: &str, seen: &Seen, mut then: impl FnMut(TcpStream)) {
     while let Ok((mut stream, client)) = listener.accept() {
         seen.count(&seen.tcp, client);
         // A client that left early has counted its own error.
         let _ = stream.write_all(answer.as_bytes());
+        then(stream);
+    }
+}
+
+/// Sends back what is there to read; false at the end of the stream. Clients send little and wait for it, so writing
+/// never blocks.
+fn echo(stream: &mut TcpStream) -> bool {
+    let mut bytes = [0; 256];
+    match stream.read(&mut bytes) {
+        Ok(0) | Err(_) => false,
+        Ok(length) => stream.write_all(&bytes[..length]).is_ok(),
     }
 }
 

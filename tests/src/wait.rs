@@ -1,4 +1,4 @@
-//! Waiting for a condition with a deadline. The only place that sleeps, between two looks.
+//! Waiting for a condition with a deadline. The only place that sleeps.
 
 use std::{
     fmt::Debug,
@@ -7,6 +7,11 @@ use std::{
 };
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+
+/// Lets time pass where time itself is what a test is about: a timeout that must run out, or must not.
+pub fn pass(duration: Duration) {
+    thread::sleep(duration);
+}
 
 /// Looks until there is a value; panics with `what` at the deadline.
 pub fn until_some<T>(what: &str, deadline: Duration, look: impl FnMut() -> Option<T>) -> T {

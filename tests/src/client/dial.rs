@@ -89,7 +89,7 @@ fn any_v6() -> IpAddr {
 }
 
 /// An error as tests write it: `connect ECONNREFUSED`.
-fn named<T>(stage: &str, result: io::Result<T>) -> Result<T, String> {
+pub fn named<T>(stage: &str, result: io::Result<T>) -> Result<T, String> {
     result.map_err(|error| match error.raw_os_error() {
         Some(number) => format!("{stage} {:?}", Errno::from_raw(number)),
         None => format!("{stage} {:?}", error.kind()),

@@ -1,9 +1,12 @@
 //! A client: a process in a place, because the programs that see a socket are those of the cgroup it was made in, and
 //! a thread cannot be in another cgroup than its process. The test asks it, one line of JSON each way.
 
+pub mod act;
 pub mod dial;
 pub mod protocol;
 pub mod serve;
+pub mod sockets;
+pub mod streams;
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -15,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{binary, place::Place};
 
+pub use act::{Act, Done, Heard, SocketId, Transport};
 pub use protocol::{Protocol, Report, Request, Step, Times};
 
 /// Lives until dropped.
@@ -22,6 +26,8 @@ pub struct Client {
     process: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+    // Its cgroup cannot go before the process.
+    _place: Place,
 }
 
 impl Client {
@@ -32,7 +38,7 @@ impl Client {
         let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot start a client: {error}"));
         let questions = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().expect("stdout is piped"));
-        Self { process, questions, answers }
+        Self { process, questions, answers, _place: place.clone() }
     }
 
     /// To connect over TCP to an address like `10.96.0.10:80`, `[fd00:96::10]:80` or `[::ffff:10.96.0.10]:80`.
@@ -48,6 +54,18 @@ impl Client {
     /// Connects one UDP socket to each address in turn.
     pub fn walk(&mut self, to: &[SocketAddr]) -> Vec<Step> {
         self.ask(&Request::Walk { to: to.into() });
+        self.answer()
+    }
+
+    /// Opens TCP streams that stay open.
+    pub fn open_streams(&mut self, to: &str, count: u32) -> Report {
+        self.ask(&Request::OpenStreams { to: address(to), count });
+        self.answer()
+    }
+
+    /// Sends a number over every stream that is still open and wants it back.
+    pub fn beat(&mut self) -> Report {
+        self.ask(&Request::Beat);
         self.answer()
     }
 

@@ -1,8 +1,10 @@
 //! What a test and its client process say to each other.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use super::act::{Act, SocketId, Transport};
 
 /// Transport protocol of a connect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -39,6 +41,34 @@ pub enum Request {
         /// The addresses.
         to: Vec<SocketAddr>,
     },
+    /// Make a socket, then its [`SocketId`].
+    Open {
+        /// What kind.
+        transport: Transport,
+        /// Address to bind to, which also says the family.
+        bind: SocketAddr,
+    },
+    /// Take a socket from another process, then its [`SocketId`].
+    Take {
+        /// Where to meet that process.
+        path: PathBuf,
+    },
+    /// Use a socket, then what came of it.
+    Act {
+        /// Which.
+        socket: SocketId,
+        /// How.
+        act: Act,
+    },
+    /// Open streams that stay open, then [`Report`].
+    OpenStreams {
+        /// To what address.
+        to: SocketAddr,
+        /// How many.
+        count: u32,
+    },
+    /// Send a number over every open stream and read it back, then [`Report`].
+    Beat,
 }
 
 /// What became of a number of connects.
@@ -58,6 +88,20 @@ impl Report {
     /// Answers of all servers together.
     pub fn total_answers(&self) -> u64 {
         self.answers.values().sum()
+    }
+
+    /// Counts one answer, by the name of the server, or one error, and gives back what has answered.
+    pub fn note<T>(&mut self, answer: Result<T, String>, name: impl Fn(&T) -> String) -> Option<T> {
+        match answer {
+            Ok(answered) => {
+                *self.answers.entry(name(&answered)).or_default() += 1;
+                Some(answered)
+            }
+            Err(error) => {
+                *self.errors.entry(error).or_default() += 1;
+                None
+            }
+        }
     }
 
     /// Answers of one server.

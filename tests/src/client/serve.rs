@@ -10,13 +10,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     Report, Request, Times,
     dial::{Dialled, dial, walk},
+    sockets::Sockets,
+    streams::Streams,
 };
+use crate::need;
 
 /// Bounds a loop that nobody stops.
 const AT_MOST: u32 = 5_000_000;
 
 /// Serves requests from standard input.
 pub fn serve() -> io::Result<()> {
+    need::descriptors();
+    let (mut sockets, mut streams) = (Sockets::default(), Streams::default());
     let stdin = io::stdin();
     let mut line = String::new();
     while stdin.lock().read_line(&mut line)? > 0 {
@@ -26,13 +31,19 @@ pub fn serve() -> io::Result<()> {
             // The next line after a loop: it has ended the loop by arriving.
             Request::Stop => {}
             Request::Walk { to } => say(&walk(&to)?)?,
+            Request::Open { transport, bind } => say(&sockets.open(transport, bind))?,
+            Request::Take { path } => say(&sockets.take(&path))?,
+            Request::Act { socket, act } => sockets.act(socket, &act)?,
+            Request::OpenStreams { to, count } => say(&streams.open(to, count))?,
+            Request::Beat => say(&streams.beat())?,
         }
         line.clear();
     }
     Ok(())
 }
 
-fn say(answer: &impl serde::Serialize) -> io::Result<()> {
+/// One line of JSON to the test.
+pub fn say(answer: &impl serde::Serialize) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     serde_json::to_writer(&mut stdout, answer)?;
     writeln!(stdout)?;
@@ -51,10 +62,7 @@ fn repeat(times: u32, stop: impl Fn() -> bool, dial: impl Fn() -> Dialled) -> Re
         if let Some(peer) = peer {
             *report.peers.entry(peer).or_default() += 1;
         }
-        match answer {
-            Ok(name) => *report.answers.entry(name).or_default() += 1,
-            Err(error) => *report.errors.entry(error).or_default() += 1,
-        }
+        report.note(answer, String::clone);
     }
     report.took = Times::of(durations);
     report

@@ -18,7 +18,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Client, Server, binary, outcome::Outcome, place::Place, turn::Turn};
+use crate::{Client, Server, binary, outcome::Outcome, place::Place, server::Manner, turn::Turn};
 
 pub use agent::Agent;
 pub use directories::Directories;
@@ -55,9 +55,18 @@ impl Node {
 
     /// A server on an IPv4 loopback address of its own.
     pub fn server(&self, name: &str) -> Server {
+        self.server_at(name, self.next_ip())
+    }
+
+    /// A server on an IPv4 loopback address of its own that keeps connections open and echoes.
+    pub fn echo_server(&self, name: &str) -> Server {
+        Server::start_as(Manner::Echoes, &self.place.netns, name, self.next_ip())
+    }
+
+    fn next_ip(&self) -> IpAddr {
         let last = self.servers.get() + 1;
         self.servers.set(last);
-        self.server_at(name, Ipv4Addr::new(127, 0, 1, last).into())
+        Ipv4Addr::new(127, 0, 1, last).into()
     }
 
     /// A server on the one IPv6 loopback address.
@@ -77,6 +86,11 @@ impl Node {
     /// Cgroup and network namespace.
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// More words for the command line of the next agent, like [`Setup::flags`].
+    pub fn add_flags(&mut self, line: &str) {
+        self.flags.extend(line.split(' ').map(str::to_owned));
     }
 
     /// What the agent is told.

@@ -21,6 +21,7 @@ use mesh_tests::{
     nobody,
     outcome::Outcome,
     place::Place,
+    program::run,
     sweep::remove_orphans,
     wait,
 };
@@ -219,4 +220,44 @@ fn work_inside_a_namespace_leaves_the_thread_where_it_was() {
     let before = namespace();
     assert_ne!(Netns::new().run(namespace), before);
     assert_eq!(namespace(), before);
+}
+
+#[test]
+fn a_udp_socket_that_somebody_destroys_says_so_once() {
+    let node = Node::setup().prepare();
+    let [a, b] = ["a", "b"].map(|name| node.server(name));
+    let mut client = node.client();
+    for (bind, mapped) in [("0.0.0.0:0", false), ("[::]:0", true)] {
+        let [to_a, to_b] = [&a, &b].map(|server| {
+            let socket = client.udp_socket(bind);
+            let to = server.address();
+            let to = if mapped { format!("[::ffff:{}]:{}", to.ip(), to.port()) } else { to.to_string() };
+            client.connect(socket, &to).unwrap();
+            assert_eq!(client.name_of_peer(socket), Ok(server.name().into()));
+            (socket, to)
+        });
+        run(&node, &format!("ss -K -a -u dst = {}", to_a.1));
+        assert_eq!(client.pending_error(to_a.0), Some("ECONNABORTED".into()), "{bind}");
+        assert_eq!(client.pending_error(to_a.0), None);
+        assert_eq!(client.send(to_a.0), Err("EDESTADDRREQ".into()));
+        client.connect(to_a.0, &to_a.1).unwrap();
+        assert_eq!(client.name_of_peer(to_a.0), Ok("a".into()));
+        assert_eq!(client.name_of_peer(to_b.0), Ok("b".into()));
+    }
+}
+
+#[test]
+fn a_tcp_stream_that_somebody_destroys_says_so() {
+    let node = Node::setup().prepare();
+    let [a, b] = ["a", "b"].map(|name| node.echo_server(name));
+    let mut client = node.client();
+    for server in [&a, &b] {
+        assert_eq!(client.open_streams(&server.address().to_string(), 20).total_answers(), 20);
+    }
+    assert_eq!(client.beat().answers, counts([("a", 20), ("b", 20)]));
+    run(&node, &format!("ss -K -t dst = {}", a.address()));
+    let beat = client.beat();
+    assert_eq!((beat.errors, beat.answers), (counts([("send ECONNABORTED", 20)]), counts([("b", 20)])));
+    let beat = client.beat();
+    assert_eq!((beat.errors, beat.answers), (counts([]), counts([("b", 20)])));
 }

@@ -48,17 +48,3 @@ fn a_service_and_its_slices_are_served() {
     assert_eq!((&report.errors, report.answers_of(&c)), (&counts([]), 0));
     assert!(report.answers_of(&a) > 0 && report.answers_of(&b) > 0, "{:?}", report.answers);
 }
-
-#[test]
-fn terminating_endpoints_serve_only_while_nobody_is_ready() {
-    let node = Node::start();
-    let [a, b] = ["a", "b"].map(|name| node.server(name));
-    let leaving = slice(&a, "ready: false, serving: true, terminating: true");
-    node.write("cart.yaml", [service(), &leaving].join("---\n"));
-    node.wait_until_served("shop/cart", &[&a]);
-    let mut client = node.client();
-    assert_eq!(client.tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
-    node.write("more.yaml", slice(&b, "ready: true"));
-    node.wait_until_served("shop/cart", &[&b]);
-    assert_eq!(client.tcp("10.96.0.10:80").times(1_000).answers, counts([("b", 1_000)]));
-}

@@ -1,11 +1,10 @@
 //! Scenarios on a real kernel. Each file is one subject; each test is one sentence.
 
 mod auto_address;
-mod balance;
+mod behaviours;
 mod bpftool;
 mod cli;
 mod drift;
-mod dual_stack;
 mod files;
 mod harness;
 mod kubernetes;
@@ -13,8 +12,10 @@ mod load;
 mod metrics;
 mod missing;
 mod mistakes;
+mod odd;
+mod participants;
 mod pods;
-mod refuse;
+mod programs;
 mod restart;
 mod scale;
 mod second_agent;

@@ -23,17 +23,6 @@ fn a_pod_reaches_another_through_a_service_under_its_own_address() {
 }
 
 #[test]
-fn a_pod_reaches_itself_through_its_service() {
-    let node = Node::start();
-    let pod = Pod::start(&node, 1);
-    let server = pod.server("self");
-    node.write("self.yaml", service("shop/self").address("10.96.0.10").tcp(80).endpoint(&server));
-    node.wait_until_served("shop/self", &[&server]);
-    assert_eq!(pod.client().tcp("10.96.0.10:80").times(100).answers, counts([("self", 100)]));
-    assert_eq!(server.clients(), [pod.ip()].into());
-}
-
-#[test]
 fn node_and_pods_see_the_same_service() {
     let node = Node::start();
     let pods = [1, 2].map(|number| Pod::start(&node, number));

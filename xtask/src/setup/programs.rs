@@ -5,8 +5,18 @@ use crate::run;
 
 pub const STEP: Step = Step { name: "programs", find, install };
 
-/// Name of the program and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 4] = [("bash", "bash"), ("curl", "curl"), ("ip", "iproute2"), ("bpftool", "bpftool")];
+/// Name of the program and the Debian package that has it. None of these packages starts a daemon when installed, as
+/// `apache2`, `dnsmasq` and `redis-server` would.
+const PROGRAMS: [(&str, &str); 8] = [
+    ("bash", "bash"),
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("bpftool", "bpftool"),
+    ("apache2", "apache2-bin"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("dig", "bind9-dnsutils"),
+    ("redis-cli", "redis-tools"),
+];
 
 fn find() -> Option<String> {
     missing().is_empty().then(|| PROGRAMS.map(|(program, _)| program).join(", "))

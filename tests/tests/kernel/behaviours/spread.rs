@@ -1,4 +1,4 @@
-//! Who gets how many connects, and that each is counted once.
+//! Who gets how many connects, and that each is counted once: behaviour 7.
 
 use mesh_agent::api::types::ServiceCounters;
 use mesh_tests::{Node, Server, client::protocol::counts, service};
@@ -7,7 +7,7 @@ use statrs::distribution::{ChiSquared, ContinuousCDF};
 const CONNECTS: u32 = 10_000;
 
 #[test]
-fn weighted_endpoints_get_their_share_and_every_connect_is_counted_once() {
+fn b07_weighted_endpoints_get_their_share_and_every_connect_is_counted_once() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     let weights = [1, 2, 7];
@@ -32,7 +32,7 @@ fn weighted_endpoints_get_their_share_and_every_connect_is_counted_once() {
 }
 
 #[test]
-fn equal_endpoints_share_udp_equally() {
+fn b07_equal_endpoints_share_udp_equally() {
     let node = Node::start();
     let servers = ["a", "b", "c", "d"].map(|name| node.server(name));
     node.write("dns.yaml", service("shop/dns").address("10.96.0.10").udp(53).endpoints(&servers));
@@ -48,7 +48,7 @@ fn equal_endpoints_share_udp_equally() {
 }
 
 #[test]
-fn an_endpoint_of_weight_zero_gets_nothing() {
+fn b07_an_endpoint_of_weight_zero_gets_nothing() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).weighted(&a, 0).weighted(&b, 1));
@@ -79,4 +79,23 @@ fn the_chi_square_test_tells_obeyed_weights_from_ignored_ones() {
     // Distance 1 + 1 of two degrees of freedom: e^-1.
     assert!((likelihood([110, 90, 100], [1, 1, 1]) - (-1.0_f64).exp()).abs() < 1e-9);
     assert!(likelihood([1_200, 1_900, 6_900], [1, 2, 7]) < 0.001);
+}
+
+#[test]
+fn b07_unconnected_sockets_share_equally_and_every_endpoint_is_hit() {
+    const SOCKETS: u64 = 2_000;
+    let node = Node::start();
+    let servers = ["a", "b", "c", "d"].map(|name| node.server(name));
+    node.write("dns.yaml", service("shop/dns").address("10.96.0.10").udp(53).endpoints(&servers));
+    node.wait_until_served("shop/dns", &servers.each_ref());
+    let mut client = node.client();
+    for _ in 0..SOCKETS {
+        let socket = client.udp_socket("0.0.0.0:0");
+        client.ask_at(socket, "10.96.0.10:53").unwrap();
+        client.close(socket);
+    }
+    let answers = servers.each_ref().map(Server::udp);
+    assert_eq!(answers.iter().sum::<u64>(), SOCKETS);
+    let p = likelihood(answers, [1; 4]);
+    assert!(p > 0.001, "{answers:?}: p = {p}");
 }

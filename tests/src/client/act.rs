@@ -1,0 +1,181 @@
+//! What a test lets its client process do with single sockets, and how it asks.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Client, Request, address};
+
+/// A socket of a client process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct SocketId(pub usize);
+
+/// Kind of a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Transport {
+    /// `IPPROTO_TCP`
+    Tcp,
+    /// `IPPROTO_UDP`
+    Udp,
+    /// `IPPROTO_MPTCP`
+    Mptcp,
+}
+
+/// One or two system calls on a socket.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Act {
+    /// `connect`, and for what would block the wait until it is done.
+    Connect(SocketAddr),
+    /// `IORING_OP_CONNECT`
+    ConnectByRing(SocketAddr),
+    /// `connect` with `O_NONBLOCK`: its own errno, then poll and `SO_ERROR`.
+    ConnectNonBlocking(SocketAddr),
+    /// `TCP_FASTOPEN_CONNECT`, then `connect`.
+    ConnectFastOpen(SocketAddr),
+    /// `sendto` with `MSG_FASTOPEN`.
+    SendFastOpen(SocketAddr),
+    /// `connect` to `AF_UNSPEC`
+    Disconnect,
+    /// `getpeername`
+    Peer,
+    /// `getsockname`
+    Local,
+    /// `send`
+    Send,
+    /// `sendto`
+    SendTo(SocketAddr),
+    /// One `sendmmsg` of a datagram to each address.
+    SendMany(Vec<SocketAddr>),
+    /// `recvfrom`
+    Receive,
+    /// `recvfrom` with `MSG_DONTWAIT`
+    ReceiveNow,
+    /// `SO_ERROR`, which also forgets it.
+    Error,
+    /// `close`
+    Close,
+    /// Sends a copy of the descriptor to whoever takes it at this path.
+    Pass(PathBuf),
+}
+
+/// What an act led to; the error is an errno by name.
+pub type Done<T = ()> = Result<T, String>;
+
+/// An answer and where `recvfrom` says it comes from.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Heard {
+    /// Name of the server.
+    pub name: String,
+    /// Its address; absent on a stream.
+    pub from: Option<SocketAddr>,
+}
+
+impl Client {
+    /// A UDP socket bound to an address like `0.0.0.0:0` or `[::]:5000`.
+    pub fn udp_socket(&mut self, bind: &str) -> SocketId {
+        self.socket(Transport::Udp, bind)
+    }
+
+    /// A TCP socket bound to an address like `0.0.0.0:0` or `127.0.0.5:0`.
+    pub fn tcp_socket(&mut self, bind: &str) -> SocketId {
+        self.socket(Transport::Tcp, bind)
+    }
+
+    /// A socket, which must be there to be had.
+    pub fn socket(&mut self, transport: Transport, bind: &str) -> SocketId {
+        self.try_socket(transport, bind).unwrap_or_else(|error| panic!("{transport:?} at {bind}: {error}"))
+    }
+
+    /// A socket, if the kernel has such.
+    pub fn try_socket(&mut self, transport: Transport, bind: &str) -> Done<SocketId> {
+        self.ask(&Request::Open { transport, bind: address(bind) });
+        self.answer()
+    }
+
+    /// Takes what another process passes at `path`; that one must pass it while this one waits.
+    pub fn take_from(&mut self, path: &Path, passing: impl FnOnce()) -> SocketId {
+        self.ask(&Request::Take { path: path.into() });
+        passing();
+        self.answer::<Done<SocketId>>().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// `connect`
+    pub fn connect(&mut self, socket: SocketId, to: &str) -> Done {
+        self.act(socket, Act::Connect(address(to)))
+    }
+
+    /// `connect` to `AF_UNSPEC`
+    pub fn disconnect(&mut self, socket: SocketId) -> Done {
+        self.act(socket, Act::Disconnect)
+    }
+
+    /// `getpeername`
+    pub fn peer(&mut self, socket: SocketId) -> Done<SocketAddr> {
+        self.act_for(socket, Act::Peer)
+    }
+
+    /// `getsockname`
+    pub fn local(&mut self, socket: SocketId) -> Done<SocketAddr> {
+        self.act_for(socket, Act::Local)
+    }
+
+    /// `send`
+    pub fn send(&mut self, socket: SocketId) -> Done {
+        self.act(socket, Act::Send)
+    }
+
+    /// `sendto`
+    pub fn send_to(&mut self, socket: SocketId, to: &str) -> Done {
+        self.act(socket, Act::SendTo(address(to)))
+    }
+
+    /// `recvfrom`, for at most a second.
+    pub fn receive(&mut self, socket: SocketId) -> Done<Heard> {
+        self.act_for(socket, Act::Receive)
+    }
+
+    /// `recvfrom` of what is there already; `EAGAIN` if nothing is.
+    pub fn receive_now(&mut self, socket: SocketId) -> Done<Heard> {
+        self.act_for(socket, Act::ReceiveNow)
+    }
+
+    /// `sendto` and `recvfrom`
+    pub fn ask_at(&mut self, socket: SocketId, to: &str) -> Done<Heard> {
+        self.send_to(socket, to)?;
+        self.receive(socket)
+    }
+
+    /// Who answers a `sendto`, or the errno.
+    pub fn name_at(&mut self, socket: SocketId, to: &str) -> Done<String> {
+        self.ask_at(socket, to).map(|heard| heard.name)
+    }
+
+    /// Who answers a `send` on a connected socket, or the errno.
+    pub fn name_of_peer(&mut self, socket: SocketId) -> Done<String> {
+        self.send(socket)?;
+        self.receive(socket).map(|heard| heard.name)
+    }
+
+    /// The error that waits for whoever looks next, if there is one. It waits no longer.
+    pub fn pending_error(&mut self, socket: SocketId) -> Option<String> {
+        self.act(socket, Act::Error).err()
+    }
+
+    /// `close`
+    pub fn close(&mut self, socket: SocketId) {
+        self.act(socket, Act::Close).expect("an open socket can be closed");
+    }
+
+    /// An act that says nothing but whether it succeeded.
+    pub fn act(&mut self, socket: SocketId, act: Act) -> Done {
+        self.act_for(socket, act)
+    }
+
+    fn act_for<T: serde::de::DeserializeOwned>(&mut self, socket: SocketId, act: Act) -> Done<T> {
+        self.ask(&Request::Act { socket, act });
+        self.answer()
+    }
+}

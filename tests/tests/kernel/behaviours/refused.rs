@@ -1,0 +1,102 @@
+//! A service that nobody serves: behaviours 1 and 2.
+
+use std::time::{Duration, Instant};
+
+use mesh_agent::api::types::ServiceCounters;
+use mesh_tests::{
+    Node, Object,
+    client::protocol::counts,
+    kubernetes::{cluster_ip, list, slice_of},
+    service, wait,
+};
+use serde_json::json;
+
+use super::settled;
+
+const AT_ONCE: Duration = Duration::from_millis(5);
+const REFUSED: ServiceCounters =
+    ServiceCounters { connects: 0, refused_no_backend: 1_000, refused_broken: 0, unrecorded: 0 };
+
+#[test]
+fn b01_connects_to_a_service_without_endpoints_are_refused_at_once_and_counted() {
+    let node = Node::setup().alone().start();
+    let empty = service("shop/empty").tcp(80).udp(53);
+    node.write("empty.yaml", empty.address("10.96.0.10").address("fd00:96::10"));
+    node.wait_until_served("shop/empty", &[]);
+    let mut client = node.client();
+
+    let reports = [client.tcp("10.96.0.10:80").times(500), client.tcp("[fd00:96::10]:80").times(500)];
+    assert_eq!(reports.each_ref().map(|report| &report.errors), [&counts([("connect ECONNREFUSED", 500)]); 2]);
+    assert!(reports.iter().all(|report| report.took.max < AT_ONCE), "{reports:?}");
+    assert_eq!(node.port_of("shop/empty", 80, "TCP").counters, REFUSED);
+
+    let reports = [client.udp("10.96.0.10:53").times(500), client.udp("[fd00:96::10]:53").times(500)];
+    assert_eq!(reports.each_ref().map(|report| &report.errors), [&counts([("connect ECONNREFUSED", 500)]); 2]);
+    assert!(reports.iter().all(|report| report.took.max < AT_ONCE), "{reports:?}");
+    assert_eq!(node.port_of("shop/empty", 53, "UDP").counters, REFUSED);
+}
+
+#[test]
+fn b01_the_last_endpoint_gone_refuses_and_the_first_one_back_serves() {
+    let node = Node::start();
+    let a = node.server("a");
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80);
+    let mut client = node.client();
+    for _ in 0..3 {
+        node.write("cart.yaml", cart.clone().endpoint(&a));
+        wait::until_equal("a to serve", mesh_tests::node::SETTLE, &counts([("a", 1)]), || {
+            client.tcp("10.96.0.10:80").once().answers
+        });
+        node.write("cart.yaml", &cart);
+        wait::until_equal("refusals", mesh_tests::node::SETTLE, &counts([("connect ECONNREFUSED", 1)]), || {
+            client.tcp("10.96.0.10:80").once().errors
+        });
+    }
+}
+
+#[test]
+fn b01_unconnected_sends_to_a_service_without_endpoints_are_refused_at_once() {
+    let node = Node::setup().alone().start();
+    node.write("empty.yaml", service("shop/empty").address("10.96.0.10").address("fd00:96::10").udp(53));
+    node.wait_until_served("shop/empty", &[]);
+    let mut client = node.client();
+    for (bind, to) in
+        [("0.0.0.0:0", "10.96.0.10:53"), ("[::]:0", "[fd00:96::10]:53"), ("[::]:0", "[::ffff:10.96.0.10]:53")]
+    {
+        let socket = client.udp_socket(bind);
+        let start = Instant::now();
+        for _ in 0..1_000 {
+            assert_eq!(client.send_to(socket, to), Err("ECONNREFUSED".into()), "{to}");
+        }
+        // On average, for each question has to go to the client process and back.
+        assert!(start.elapsed() < AT_ONCE * 1_000, "{to}: {:?}", start.elapsed());
+    }
+}
+
+/// Two endpoints that are not ready, and the Service that counts them or not.
+fn unready(publish: bool) -> Object {
+    let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP");
+    cart.spec("publishNotReadyAddresses", publish.into())
+}
+
+#[test]
+fn b02_unready_endpoints_count_where_the_service_publishes_them() {
+    let node = Node::start();
+    let [a, b] = ["a", "b"].map(|name| node.server(name));
+    let slices = [&a, &b].map(|server| slice_of("shop/cart", "http", server, &json!({"ready": false})));
+    let mut client = node.client();
+    let refused = counts([("connect ECONNREFUSED", 100)]);
+    let expect_refused = |client: &mut mesh_tests::Client| {
+        settled("refusals", &refused, || client.tcp("10.96.0.10:80").times(100).errors);
+    };
+
+    node.write("cart.json", list([&unready(false), &slices[0], &slices[1]]));
+    expect_refused(&mut client);
+    node.write("cart.json", list([&unready(true), &slices[0], &slices[1]]));
+    node.wait_until_served("shop/cart", &[&a, &b]);
+    let report = client.tcp("10.96.0.10:80").times(1_000);
+    assert_eq!(report.errors, counts([]));
+    assert!(report.answers_of(&a) > 0 && report.answers_of(&b) > 0, "{:?}", report.answers);
+    node.write("cart.json", list([&unready(true)]));
+    expect_refused(&mut client);
+}
