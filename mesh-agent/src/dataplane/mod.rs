@@ -2,6 +2,7 @@
 //! ([`kernel`]) and a copy in memory that decides connects on the host ([`memory`]).
 
 mod batch;
+pub mod exclude;
 pub mod kernel;
 mod layout;
 pub mod memory;
