@@ -14,8 +14,12 @@ pub fn bpftool(words: &[&str]) -> Value {
 
 /// Names of the programs attached to a cgroup, in no particular order.
 pub fn attached(cgroup: &Path) -> BTreeSet<String> {
-    let shown = Outcome::of(Command::new("bpftool").args(["-j", "cgroup", "show"]).arg(cgroup), PATIENCE);
+    let mut command = Command::new("bpftool");
+    let shown = Outcome::of(command.args(["-j", "cgroup", "show"]).arg(cgroup), PATIENCE).expect_success().stdout;
     // It says nothing at all where nothing is attached.
-    let programs = serde_json::from_str::<Vec<Value>>(&shown.stdout).unwrap_or_default();
+    let programs: Vec<Value> = match shown.trim() {
+        "" => Vec::new(),
+        json => serde_json::from_str(json).unwrap_or_else(|error| panic!("bpftool said {json}: {error}")),
+    };
     programs.iter().filter_map(|program| program["name"].as_str()).map(str::to_owned).collect()
 }

@@ -37,6 +37,7 @@ use crate::{
     api,
     config::Settings,
     dataplane::{
+        exclude,
         kernel::Kernel,
         pin::{Attached, Cgroup},
         privileges,
@@ -44,6 +45,7 @@ use crate::{
     metrics,
     model::Update,
     source::{dir::Reader, watch::watch as watch_directories},
+    stale::{self, Attempts},
 };
 
 /// How often the addresses of the node are read.
@@ -55,7 +57,11 @@ type Hooks = Vec<(&'static str, Attached)>;
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     privileges::check()?;
     let cgroup = Cgroup::open(&settings.cgroup)?;
-    let kernel = Kernel::open(&settings.pin_dir, settings.capacity, &[])?;
+    let kernel = Kernel::open(
+        &settings.pin_dir,
+        settings.capacity,
+        &exclude::keys(&settings.excluded_cgroups, &settings.excluded_netns)?,
+    )?;
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
@@ -75,7 +81,15 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
     }
     let node_name = settings.node_name;
-    let drive = Drive { owner, node_name, cgroup, updates, snapshots: snapshots_in, hooks: hooks_in };
+    let drive = Drive {
+        owner,
+        node_name,
+        cgroup,
+        attempts: Attempts::default(),
+        updates,
+        snapshots: snapshots_in,
+        hooks: hooks_in,
+    };
     let result = drive.run(settings.resync_interval, &stop).await;
     stop.cancel();
     tasks.close();
@@ -88,6 +102,7 @@ struct Drive {
     owner: Owner<Kernel>,
     node_name: String,
     cgroup: Cgroup,
+    attempts: Attempts,
     updates: mpsc::Receiver<Update>,
     snapshots: watch::Sender<Snapshot>,
     hooks: watch::Sender<Hooks>,
@@ -121,7 +136,26 @@ impl Drive {
             wait = block_in_place(|| self.owner.reconcile(now()));
             self.attach_once()?;
             self.snapshots.send_replace(self.owner.snapshot());
+            block_in_place(|| self.close_stale());
         }
+    }
+
+    /// Closes sockets whose backend left. A connect under way when it left is met by the step that frees the backend.
+    fn close_stale(&mut self) {
+        let tracked = match self.owner.dataplane.tracked() {
+            Ok(tracked) => tracked,
+            Err(error) => return warn!("cannot look for stale sockets: {error}"),
+        };
+        let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()));
+        if due.is_empty() {
+            return;
+        }
+        let report = stale::destroy(&due);
+        info!(closed = report.closed.len(), not_found = report.not_found.len(), "closed stale sockets");
+        for failure in &report.failed {
+            warn!("{failure}");
+        }
+        self.attempts.record(&due, &report);
     }
 
     /// Whether the node has other addresses than before.
@@ -135,9 +169,11 @@ impl Drive {
         }
     }
 
-    /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones.
+    /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones. Where
+    /// that replaces the maps of an earlier agent, an update with gaps does not do: those maps may fill them.
     fn attach_once(&mut self) -> anyhow::Result<()> {
-        if self.hooks.borrow().is_empty() {
+        let filled = self.owner.is_applied() && (self.owner.is_complete() || !self.owner.dataplane.replaces_other());
+        if filled && self.hooks.borrow().is_empty() {
             let attached = self.owner.dataplane.attach(&self.cgroup)?;
             info!(hooks = attached.len(), "attached");
             self.hooks.send_replace(attached);

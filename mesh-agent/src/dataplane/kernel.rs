@@ -5,11 +5,12 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{CgroupSock, CgroupSockAddr},
+    programs::{CgroupSock, CgroupSockAddr, ProgramError},
 };
 use mesh_common::abi::{
     BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceRow, Slot, TrackedSocket, backend_state, maps,
 };
+use tracing::debug;
 
 use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
@@ -37,6 +38,7 @@ pub struct Kernel {
     programs: Ebpf,
     maps: Arc<Maps>,
     capacity: Capacity,
+    replaces_other: bool,
 }
 
 struct Maps {
@@ -54,6 +56,7 @@ impl Kernel {
     /// Locks the pin directory, opens or makes the maps, and has the verifier check the programs. Nothing is attached.
     pub fn open(pin_dir: &Path, capacity: Capacity, excluded: &[ExcludedKey]) -> anyhow::Result<Self> {
         let pins = PinDir::lock(pin_dir)?;
+        let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
         let directory = pins.maps(&directory_name(capacity))?;
         let mut loader = EbpfLoader::new();
         for map in &layout(capacity) {
@@ -68,13 +71,18 @@ impl Kernel {
         loader.override_global(EXCLUSIONS, &exclusions, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         let refused = |hook| format!("the kernel does not accept program {hook}");
-        release_program(&mut programs).load().with_context(|| refused(RELEASE_HOOK))?;
+        explained(release_program(&mut programs).load()).with_context(|| refused(RELEASE_HOOK))?;
         for hook in ADDRESS_HOOKS {
-            address_program(&mut programs, hook).load().with_context(|| refused(hook))?;
+            explained(address_program(&mut programs, hook).load()).with_context(|| refused(hook))?;
         }
         let maps = Maps::open(&directory)?;
         maps.exclude(excluded)?;
-        Ok(Self { pins, programs, maps: Arc::new(maps), capacity })
+        Ok(Self { pins, programs, maps: Arc::new(maps), capacity, replaces_other })
+    }
+
+    /// Whether an earlier agent's programs serve from maps of another layout, which attaching would replace by these.
+    pub fn replaces_other(&self) -> bool {
+        self.replaces_other
     }
 
     /// Attaches every program, or puts it into the link that an earlier agent left.
@@ -101,6 +109,17 @@ impl Kernel {
     /// Reads the counters of these maps, beside whatever the data plane does.
     pub fn meter(&self) -> SharedMeter {
         Arc::clone(&self.maps) as SharedMeter
+    }
+}
+
+/// The verifier explains itself on hundreds of lines, which only a developer wants to read.
+fn explained(loaded: Result<(), ProgramError>) -> anyhow::Result<()> {
+    match loaded {
+        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+            debug!("{verifier_log}");
+            Err(io_error).context("see MESH_LOG=debug for the verifier's reasons")
+        }
+        result => Ok(result?),
     }
 }
 
@@ -184,18 +203,21 @@ impl Maps {
         Ok(())
     }
 
-    fn dump(&self) -> Result<Tables, Error> {
+    fn dump(&self, capacity: Capacity) -> Result<Tables, Error> {
         let services = self.services.scan()?;
         let mut tables = Tables::default();
         for (_, row) in &services {
-            if !tables.slots.contains_key(&row.slot_base) {
-                tables.slots.extend(self.slots.range(row.slot_base, row.slot_count as usize)?);
+            // Somebody else may have written any range; only what the map has can be read.
+            let count = row.slot_count.min(capacity.slots.saturating_sub(row.slot_base));
+            if count > 0 && !tables.slots.contains_key(&row.slot_base) {
+                tables.slots.extend(self.slots.range(row.slot_base, count as usize)?);
             }
         }
         tables.services = services.into_iter().collect();
         tables.backends =
             self.backends.scan()?.into_iter().filter(|(_, row)| row.state != backend_state::FREE).collect();
-        tables.names = self.names.scan()?.into_iter().map(|(id, name)| (id, name_text(&name))).collect();
+        let names = self.names.scan()?.into_iter().filter(|(id, _)| *id < capacity.services);
+        tables.names = names.map(|(id, name)| (id, name_text(&name))).collect();
         Ok(tables)
     }
 }
@@ -249,7 +271,7 @@ fn name_text(row: &NameRow) -> String {
 
 impl Dataplane for Kernel {
     fn dump(&self) -> Result<Tables, Error> {
-        self.maps.dump()
+        self.maps.dump(self.capacity)
     }
 
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {

@@ -22,7 +22,7 @@ fn parse(text: &str) -> File {
 
 /// One file by itself, with this setting.
 fn parse_for(text: &str, serve: Serve) -> File {
-    File::parse(&Arc::new(PathBuf::from("a.yaml")), PathBuf::from("a.yaml"), text.as_bytes().to_vec(), serve)
+    File::parse(&Arc::new(PathBuf::from("a.yaml")), (0, 0), text.as_bytes().to_vec(), serve)
 }
 
 /// What is wrong with a text, as users see it.

@@ -70,6 +70,12 @@ fn a_changed_service_row_is_written_again() {
 }
 
 #[test]
+fn a_service_row_with_an_absurd_range_is_written_again() {
+    let endless = |row| ServiceRow { slot_count: u32::MAX, ..row };
+    expect_repair(|services, key, row| services.insert(key, endless(row)));
+}
+
+#[test]
 fn a_foreign_service_row_is_deleted() {
     expect_repair(|services, key, row| services.insert(FrontendKey { port: !key.port, ..key }, row));
 }

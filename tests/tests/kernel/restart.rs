@@ -3,13 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    process::{Child, Stdio},
 };
 
+use mesh_agent::api::types::Status;
 use mesh_tests::{
     Node,
     client::protocol::counts,
+    node::SETTLE,
     pinned::{self, Held},
-    service,
+    service, wait,
 };
 
 /// What the kernel runs for a node; a restart leaves it alone.
@@ -67,6 +70,55 @@ fn nobody_misses_an_agent(end: impl Fn(&mut Node)) {
 }
 
 #[test]
+fn maps_that_are_too_small_or_half_filled_do_not_replace_those_that_serve() {
+    let mut node = Node::start();
+    let [a, b] = ["a", "b"].map(|name| node.server(name));
+    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write("pay.yaml", service("shop/pay").address("10.96.0.11").tcp(80).endpoint(&a).endpoint(&b));
+    node.wait_until_served("shop/pay", &[&a, &b]);
+    node.kill_agent();
+    other_maps_change_nothing(&node, &["--max-backends", "2"]);
+    node.overwrite("pay.yaml", "services: 7");
+    other_maps_change_nothing(&node, &["--max-backends", "1000"]);
+}
+
+/// Starts an agent that would make other maps, and connects while it says why it does not use them.
+fn other_maps_change_nothing(node: &Node, flags: &[&str]) {
+    let mut command = node.mesh_agent(node.directories().run());
+    let mut agent = Started(command.args(flags).stderr(Stdio::null()).spawn().expect("it starts"));
+    wait::until("a reason to wait", SETTLE, || {
+        let status = node.try_get("/v1/status").map(|answer| answer.json::<Status>());
+        status.is_ok_and(|status| {
+            let applied =
+                !status.errors.is_empty() || status.problems.iter().any(|problem| problem.contains("BACKENDS"));
+            applied && status.problems.iter().any(|problem| problem.contains("not attached"))
+        })
+    });
+    let mut client = node.client();
+    for vip in ["10.96.0.10:80", "10.96.0.11:80"] {
+        assert_eq!(client.tcp(vip).times(50).errors, counts([]), "{vip} {flags:?}");
+    }
+    agent.end();
+}
+
+/// An agent beside the node's own, ended with the test.
+struct Started(Child);
+
+impl Started {
+    fn end(&mut self) {
+        // One that has ended already is what is wanted.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[test]
 fn an_agent_told_to_stop_ends_well_every_time() {
     let mut node = Node::start();
     for _ in 0..20 {
@@ -101,7 +153,7 @@ fn a_file_gone_bad_while_no_agent_runs_removes_nothing() {
     node.stop_agent();
     node.write("cart.yaml", "services: [");
     node.launch_agent();
-    mesh_tests::wait::until("the agent to answer", mesh_tests::node::PATIENCE, || node.try_get("/v1/status").is_ok());
+    wait::until("the agent to answer", mesh_tests::node::PATIENCE, || node.try_get("/v1/status").is_ok());
     node.wait_for_errors(1);
     assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
 }

@@ -35,6 +35,20 @@ fn uninstall_leaves_no_link_no_program_no_map_and_no_pin() {
 }
 
 #[test]
+fn uninstall_leaves_what_somebody_else_pinned() {
+    let mut node = Node::start();
+    node.stop_agent();
+    let other = node.directories().pins.join("other");
+    std::fs::create_dir(&other).expect("a bpffs takes directories");
+    node.uninstall().expect_success();
+    let left = pinned::pins(&node.directories().pins);
+    assert_eq!((other.exists(), left), (true, BTreeSet::new()));
+    std::fs::remove_dir(&other).expect("it is empty");
+    node.uninstall().expect_success();
+    assert!(!node.directories().pins.exists());
+}
+
+#[test]
 fn uninstall_of_what_is_not_installed_succeeds() {
     let node = Node::setup().prepare();
     node.uninstall().expect_success();
