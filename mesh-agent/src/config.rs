@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use ipnet::{IpNet, Ipv4Net};
 use jiff::SignedDuration;
@@ -15,6 +15,9 @@ use mesh_common::abi::capacity;
 use serde::Deserialize;
 
 use crate::dataplane::Capacity;
+
+/// 16 million rows of SLOTS are 256 MiB.
+const MAX_ROWS: u32 = 1 << 23;
 
 const DEFAULT_CONFIG: &str = "/etc/mesh-agent/agent.yaml";
 
@@ -54,13 +57,13 @@ pub struct Given {
     /// Name of this node [default: the host name]
     #[arg(long, env = "MESH_NODE_NAME", value_name = "NAME")]
     node_name: Option<String>,
-    /// Cloud this node is in
+    /// Cloud this node is in (for locality, which no policy uses yet)
     #[arg(long, env = "MESH_CLOUD", value_name = "NAME")]
     cloud: Option<String>,
-    /// Region this node is in
+    /// Region this node is in (for locality, which no policy uses yet)
     #[arg(long, env = "MESH_REGION", value_name = "NAME")]
     region: Option<String>,
-    /// Zone this node is in
+    /// Zone this node is in (for locality, which no policy uses yet)
     #[arg(long, env = "MESH_ZONE", value_name = "NAME")]
     zone: Option<String>,
     /// Network for services with `address: auto`; repeat for one of each family [default: 240.96.0.0/16]
@@ -124,7 +127,7 @@ fn read_file(path: Option<&Path>) -> anyhow::Result<Given> {
     };
     let name = path.unwrap_or(Path::new(DEFAULT_CONFIG)).display();
     let text = text.with_context(|| format!("cannot read settings file {name}"))?;
-    serde_saphyr::from_str(&text).with_context(|| format!("settings file {name} is not valid"))
+    serde_saphyr::from_str(&text).map_err(|error| anyhow!("settings file {name}: {}", error.without_snippet()))
 }
 
 impl Given {
@@ -152,7 +155,8 @@ impl Given {
 fn complete(given: Given) -> anyhow::Result<Settings> {
     let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
     let or_default = |list: Vec<PathBuf>, default: &str| if list.is_empty() { vec![default.into()] } else { list };
-    let backends = given.max_backends.unwrap_or(capacity::BACKENDS);
+    let services = rows("--max-services", given.max_services.unwrap_or(capacity::SERVICES))?;
+    let backends = rows("--max-backends", given.max_backends.unwrap_or(capacity::BACKENDS))?;
     Ok(Settings {
         services: or_default(given.services, "/etc/mesh-agent/services.d"),
         cgroup: given.cgroup.map_or_else(find_cgroup2, Ok)?,
@@ -166,12 +170,18 @@ fn complete(given: Given) -> anyhow::Result<Settings> {
         allow_empty: given.allow_empty.unwrap_or(false),
         resync_interval: resync_interval(given.resync_interval)?,
         capacity: Capacity {
-            services: given.max_services.unwrap_or(capacity::SERVICES),
+            services,
             // Old and new slots of a service stand side by side while it switches.
-            slots: backends.saturating_mul(2),
+            slots: backends * 2,
             backends,
         },
     })
+}
+
+/// Rows of a map: some, and no more than a node can have memory for.
+fn rows(flag: &str, rows: u32) -> anyhow::Result<u32> {
+    ensure!((1..=MAX_ROWS).contains(&rows), "{flag} must be from 1 to {MAX_ROWS}, not {rows}");
+    Ok(rows)
 }
 
 fn resync_interval(given: Option<SignedDuration>) -> anyhow::Result<Duration> {

@@ -56,7 +56,7 @@ fn outcome(case: &Path) -> String {
         writeln!(text, "note {}", relative(&note.to_string(), case)).unwrap();
     }
     let pools = ["240.96.0.0/24".parse().unwrap(), "fd00:96::/112".parse().unwrap()];
-    let vips = vips::allocate(&update.services, &pools, &vips::Vips::new()).unwrap();
+    let vips = vips::allocate(&update.services, &pools, &vips::Vips::new(), true).unwrap();
     let world = World { services: update.services, vips, complete: true };
     let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
     let mut memory = Memory::default();

@@ -111,9 +111,11 @@ impl Drive {
         }
     }
 
-    /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones.
+    /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones. Where
+    /// that replaces the maps of an earlier agent, an update with gaps does not do: those maps may fill them.
     fn attach_once(&mut self) -> anyhow::Result<()> {
-        if self.hooks.borrow().is_empty() {
+        let filled = self.owner.is_applied() && (self.owner.is_complete() || !self.owner.dataplane.replaces_other());
+        if filled && self.hooks.borrow().is_empty() {
             let attached = self.owner.dataplane.attach(&self.cgroup)?;
             info!(hooks = attached.len(), "attached");
             self.hooks.send_replace(attached);

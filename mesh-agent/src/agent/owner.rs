@@ -107,7 +107,7 @@ impl<D: Dataplane> Owner<D> {
     /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
         let services = std::mem::take(&mut update.services);
-        match allocate(&services, &self.pools, self.addresses.remembered()) {
+        match allocate(&services, &self.pools, self.addresses.remembered(), update.complete) {
             Ok(vips) => {
                 if update.complete {
                     self.problems.addresses = self.addresses.remember(&vips);
@@ -131,15 +131,17 @@ impl<D: Dataplane> Owner<D> {
         }
         let mut ops = diff(&self.current, &self.desired);
         let frees = ops.split_off(ops.iter().position(Op::held_back).unwrap_or(ops.len()));
-        let written = self.apply(&ops);
-        if written && fresh && self.problems.compile.is_none() {
+        if !self.apply(&ops) {
+            // What should be freed may still be in use: the switch away from it has not happened.
+            return Some(RETRY);
+        }
+        if fresh && self.problems.compile.is_none() {
             let revision = self.applied.map_or(1, |applied| applied.revision + 1);
             let took = start.elapsed();
             info!(revision, writes = ops.len(), ?took, "applied");
             self.applied = Some(Applied { revision, at: start, took });
         }
-        let next_free = self.free(frees, now);
-        if written { next_free } else { Some(RETRY) }
+        self.free(frees, now)
     }
 
     fn compile(&mut self, now: Duration) {
@@ -173,13 +175,12 @@ impl<D: Dataplane> Owner<D> {
 
     /// Whether all operations took effect. Those that did are remembered either way.
     fn apply(&mut self, ops: &[Op]) -> bool {
-        if ops.is_empty() {
-            return true;
-        }
-        let result = self.dataplane.apply(ops);
+        let result = if ops.is_empty() { Ok(()) } else { self.dataplane.apply(ops) };
         let done = result.as_ref().map_or_else(|error| error.done, |()| ops.len());
-        let current = Arc::make_mut(&mut self.current);
-        ops[..done].iter().for_each(|op| current.apply(op));
+        if done > 0 {
+            let current = Arc::make_mut(&mut self.current);
+            ops[..done].iter().for_each(|op| current.apply(op));
+        }
         self.problems.apply = result.err().map(|error| error.to_string());
         if let Some(problem) = &self.problems.apply {
             warn!(problem, "will be tried again");
@@ -203,6 +204,16 @@ impl<D: Dataplane> Owner<D> {
             }
             Err(error) => self.problems.resync = Some(error.to_string()),
         }
+    }
+
+    /// Whether the data plane holds what the last update says, whole.
+    pub(super) fn is_applied(&self) -> bool {
+        self.applied.is_some() && !self.stale && self.problems.apply.is_none()
+    }
+
+    /// Whether the last update said everything there is.
+    pub(super) fn is_complete(&self) -> bool {
+        self.world.complete
     }
 
     /// What others may know.
@@ -237,6 +248,8 @@ mod tests {
     struct Faulty {
         memory: Memory,
         operations_left: Option<usize>,
+        /// Refuses to switch.
+        stuck: bool,
         capacity: Option<Capacity>,
     }
 
@@ -246,7 +259,8 @@ mod tests {
         }
 
         fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
-            let done = self.operations_left.map_or(ops.len(), |left| left.min(ops.len()));
+            let switch = ops.iter().position(|op| self.stuck && matches!(op, Op::PutService(..)));
+            let done = switch.or(self.operations_left).unwrap_or(ops.len()).min(ops.len());
             self.memory.apply(&ops[..done])?;
             if let Some(left) = &mut self.operations_left {
                 *left -= done;
@@ -342,6 +356,36 @@ mod tests {
         scene.settle(wait);
         assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
         assert_eq!(scene.owner.snapshot().problems, [""; 0]);
+    }
+
+    #[test]
+    fn nothing_is_freed_while_the_switch_away_from_it_fails() {
+        let mut scene = Scene::new();
+        scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+        scene.owner.dataplane.stuck = true;
+        let mut wait = scene.configure([cart(&[("10.0.0.2:80", 1)])]);
+        for _ in 0..5 {
+            scene.now += wait.expect("there is still something to do");
+            wait = scene.owner.reconcile(scene.now);
+            assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+            assert_eq!(scene.owner.snapshot().problems.len(), 1);
+        }
+        scene.owner.dataplane.stuck = false;
+        wait = scene.owner.reconcile(scene.now);
+        assert_eq!(wait, Some(GRACE), "the grace period starts with the switch");
+        scene.settle(wait);
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
+    }
+
+    #[test]
+    fn frontends_that_are_being_replaced_need_room_too() {
+        let mut scene = Scene::new();
+        scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+        scene.owner.dataplane.capacity = Some(Capacity { services: 1, ..Memory::CAPACITY });
+        scene.configure([fixture::with(fixture::fixed("cart", "10.96.0.9"), &[("10.0.0.1:80", 1)])]);
+        let problems = scene.owner.snapshot().problems;
+        assert!(problems[0].starts_with("map SERVICES has 1 rows but 2 are needed"), "{problems:?}");
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
     }
 
     #[test]

@@ -28,9 +28,10 @@ impl View for Live {
         let snapshot = self.snapshots.borrow().clone();
         let hooks = self.hooks.borrow().clone();
         let applied = snapshot.applied;
+        let waiting = hooks.is_empty();
         types::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            ready: !hooks.is_empty() && applied.is_some() && snapshot.errors.is_empty() && snapshot.problems.is_empty(),
+            ready: !waiting && applied.is_some() && snapshot.errors.is_empty() && snapshot.problems.is_empty(),
             node_name: self.settings.node_name.clone(),
             pid: process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -44,7 +45,7 @@ impl View for Live {
             sources: self.settings.services.iter().map(|path| path.display().to_string()).collect(),
             errors: snapshot.errors.iter().map(error).collect(),
             notes: snapshot.notes.iter().map(note).collect(),
-            problems: snapshot.problems,
+            problems: problems(snapshot.problems, waiting),
         }
     }
 
@@ -109,6 +110,15 @@ impl<'a> Rows<'a> {
             connects: index.and_then(|index| self.counters.backends.get(&index)).map_or(0, |load| load.connects),
         }
     }
+}
+
+fn problems(mut problems: Vec<String>, waiting: bool) -> Vec<String> {
+    if waiting {
+        let wait =
+            "programs are not attached yet; what an earlier agent attached stays until the configuration is applied";
+        problems.push(wait.to_owned());
+    }
+    problems
 }
 
 fn capacity(tables: &Tables, capacity: Capacity) -> Vec<types::CapacityUse> {

@@ -35,7 +35,8 @@ pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, F
     let Verb::List { service, watch } = verb;
     let mut rounds = watch.rounds();
     while rounds.next().await {
-        let services = session.services(service.as_ref()).await?;
+        let services = session.services(service.as_ref()).await;
+        let Some(services) = session.patient(&rounds, services)? else { continue };
         session.show(&backends(&services), |backends| list(backends))?;
     }
     Ok(Exit::Ok)

@@ -53,7 +53,8 @@ pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, F
         Verb::List { watch } => {
             let mut rounds = watch.rounds();
             while rounds.next().await {
-                let services = session.services(None).await?;
+                let services = session.services(None).await;
+                let Some(services) = session.patient(&rounds, services)? else { continue };
                 session.show(&services, |services| list(services))?;
             }
         }

@@ -8,6 +8,7 @@ use super::{
     Failure,
     name::{self, NameArg},
     render::{self, Format},
+    watch::Rounds,
 };
 use crate::{
     api::{client::Client, types::Service},
@@ -39,13 +40,26 @@ pub(super) struct Session<'a> {
     pub(super) namespace: Option<String>,
     format: Format,
     out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
     refresh: Refresh,
     shown: u64,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(client: Client, namespace: Option<String>, format: Format, streams: &'a mut Streams<'_>) -> Self {
-        Self { client, namespace, format, out: streams.out, refresh: streams.refresh, shown: 0 }
+        Self { client, namespace, format, out: streams.out, err: streams.err, refresh: streams.refresh, shown: 0 }
+    }
+
+    /// An answer, or nothing when the agent does not give one just now and the command is going to ask again: whoever
+    /// watches a restart wants to see its end.
+    pub(super) fn patient<T>(&mut self, rounds: &Rounds, answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match answer {
+            Err(Failure::Agent(error)) if self.shown > 0 && rounds.go_on() => {
+                writeln!(self.err, "meshctl: {error}")?;
+                Ok(None)
+            }
+            answer => answer.map(Some),
+        }
     }
 
     /// The named service, or all of the namespace, or all.

@@ -32,7 +32,8 @@ pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, F
     let mut rounds = args.watch.rounds();
     let mut before: Option<Reading> = None;
     while rounds.next().await {
-        let services = session.services(args.service.as_ref()).await?;
+        let services = session.services(args.service.as_ref()).await;
+        let Some(services) = session.patient(&rounds, services)? else { continue };
         let now = Reading::new(&services, Instant::now());
         session.show(&stats(&services, before.as_ref(), &now), |stats| list(stats))?;
         before = Some(now);

@@ -29,7 +29,8 @@ pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, F
     let mut rounds = args.watch.rounds();
     let mut exit = Exit::Ok;
     while rounds.next().await {
-        let status = session.client.status().await?;
+        let status = session.client.status().await.map_err(Failure::from);
+        let Some(status) = session.patient(&rounds, status)? else { continue };
         exit = if status.ready { Exit::Ok } else { Exit::No };
         session.show(&status, page)?;
     }

@@ -37,6 +37,11 @@ pub(super) enum Rounds {
 }
 
 impl Rounds {
+    /// Whether there will be another round whatever happens.
+    pub(super) fn go_on(&self) -> bool {
+        matches!(self, Self::Every(_))
+    }
+
     /// Waits for the next round; false when there is none.
     pub(super) async fn next(&mut self) -> bool {
         match self {

@@ -3,8 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use aya::{Ebpf, EbpfLoader, programs::CgroupSockAddr};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{CgroupSockAddr, ProgramError},
+};
 use mesh_common::abi::{BackendLoad, BackendRow, FrontendKey, NameRow, ServiceRow, Slot, backend_state, maps};
+use tracing::debug;
 
 use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
@@ -27,6 +31,7 @@ pub struct Kernel {
     programs: Ebpf,
     maps: Arc<Maps>,
     capacity: Capacity,
+    replaces_other: bool,
 }
 
 struct Maps {
@@ -42,6 +47,7 @@ impl Kernel {
     /// Locks the pin directory, opens or makes the maps, and has the verifier check the programs. Nothing is attached.
     pub fn open(pin_dir: &Path, capacity: Capacity) -> anyhow::Result<Self> {
         let pins = PinDir::lock(pin_dir)?;
+        let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
         let directory = pins.maps(&directory_name(capacity))?;
         let mut loader = EbpfLoader::new();
         for map in &layout(capacity) {
@@ -54,11 +60,14 @@ impl Kernel {
         }
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         for hook in HOOKS {
-            program(&mut programs, hook)
-                .load()
-                .with_context(|| format!("the kernel does not accept program {hook}"))?;
+            load(program(&mut programs, hook)).with_context(|| format!("the kernel does not accept program {hook}"))?;
         }
-        Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity })
+        Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity, replaces_other })
+    }
+
+    /// Whether an earlier agent's programs serve from maps of another layout, which attaching would replace by these.
+    pub fn replaces_other(&self) -> bool {
+        self.replaces_other
     }
 
     /// Attaches every program, or puts it into the link that an earlier agent left.
@@ -74,6 +83,17 @@ impl Kernel {
     /// Reads the counters of these maps, beside whatever the data plane does.
     pub fn meter(&self) -> SharedMeter {
         Arc::clone(&self.maps) as SharedMeter
+    }
+}
+
+/// The verifier explains itself on hundreds of lines, which only a developer wants to read.
+fn load(program: &mut CgroupSockAddr) -> anyhow::Result<()> {
+    match program.load() {
+        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+            debug!("{verifier_log}");
+            Err(io_error).context("see MESH_LOG=debug for the verifier's reasons")
+        }
+        result => Ok(result?),
     }
 }
 
@@ -144,18 +164,21 @@ impl Maps {
         Ok(())
     }
 
-    fn dump(&self) -> Result<Tables, Error> {
+    fn dump(&self, capacity: Capacity) -> Result<Tables, Error> {
         let services = self.services.scan()?;
         let mut tables = Tables::default();
         for (_, row) in &services {
-            if !tables.slots.contains_key(&row.slot_base) {
-                tables.slots.extend(self.slots.range(row.slot_base, row.slot_count as usize)?);
+            // Somebody else may have written any range; only what the map has can be read.
+            let count = row.slot_count.min(capacity.slots.saturating_sub(row.slot_base));
+            if count > 0 && !tables.slots.contains_key(&row.slot_base) {
+                tables.slots.extend(self.slots.range(row.slot_base, count as usize)?);
             }
         }
         tables.services = services.into_iter().collect();
         tables.backends =
             self.backends.scan()?.into_iter().filter(|(_, row)| row.state != backend_state::FREE).collect();
-        tables.names = self.names.scan()?.into_iter().map(|(id, name)| (id, name_text(&name))).collect();
+        let names = self.names.scan()?.into_iter().filter(|(id, _)| *id < capacity.services);
+        tables.names = names.map(|(id, name)| (id, name_text(&name))).collect();
         Ok(tables)
     }
 }
@@ -209,7 +232,7 @@ fn name_text(row: &NameRow) -> String {
 
 impl Dataplane for Kernel {
     fn dump(&self) -> Result<Tables, Error> {
-        self.maps.dump()
+        self.maps.dump(self.capacity)
     }
 
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {

@@ -41,7 +41,7 @@ pub enum Error {
     #[error("another agent uses {0}: stop it, or name another directory with --pin-dir")]
     Locked(PathBuf),
     /// A file operation failed.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}")]
     Io {
         /// What was tried.
         action: &'static str,
@@ -83,6 +83,16 @@ impl PinDir {
             errno => io_error("lock", path)(errno.into()),
         })?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Whether an earlier agent attached programs.
+    pub(super) fn has_links(&self) -> bool {
+        fs::read_dir(self.path.join("links")).is_ok_and(|mut links| links.next().is_some())
+    }
+
+    /// Whether an earlier agent had maps of this layout.
+    pub(super) fn has_maps(&self, name: &str) -> bool {
+        self.path.join(name).exists()
     }
 
     /// The directory for maps of one layout.
@@ -203,16 +213,19 @@ fn info(link: &impl AsFd) -> io::Result<Attached> {
     Ok(Attached { link_id: info.id, program_id: info.program_id })
 }
 
-/// Removes every link, map and directory below `path`. Traffic to services is untouched from then on.
+/// Removes every link and map of an agent below `path`, and `path` unless there is something else in it. Traffic to services is untouched from then on.
 pub fn uninstall(path: &Path) -> Result<(), Error> {
     if !path.exists() {
         return Ok(());
     }
-    let _lock = PinDir::lock(path)?;
-    for entry in fs::read_dir(path).map_err(io_error("read", path))? {
-        remove_flat_directory(&entry.map_err(io_error("read", path))?.path())?;
+    let lock = PinDir::lock(path)?;
+    remove_flat_directory(&path.join("links"))?;
+    lock.remove_other_maps("")?;
+    match fs::remove_dir(path) {
+        // Somebody else's pins are not ours to remove.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        result => result.map_err(io_error("remove", path)),
     }
-    fs::remove_dir(path).map_err(io_error("remove", path))
 }
 
 fn remove_flat_directory(path: &Path) -> Result<(), Error> {

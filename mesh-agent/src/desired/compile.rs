@@ -73,7 +73,7 @@ pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacit
     if !world.complete {
         carry_over(current, &mut tables);
     }
-    check_capacity(&tables, capacity)?;
+    check_capacity(current, &tables, capacity)?;
     Ok(tables)
 }
 
@@ -184,7 +184,7 @@ fn carry_over(current: &Tables, tables: &mut Tables) {
     for (key, row) in current.services.iter().filter(|(_, row)| unknown.contains_key(&row.id)) {
         if !tables.services.contains_key(key) {
             tables.services.insert(*key, *row);
-            let range = row.slot_base..row.slot_base + row.slot_count;
+            let range = row.slot_base..row.slot_base.saturating_add(row.slot_count);
             tables.slots.extend(current.slots.range(range).map(|(&index, &slot)| (index, slot)));
         }
     }
@@ -193,9 +193,12 @@ fn carry_over(current: &Tables, tables: &mut Tables) {
     tables.names.extend(unknown);
 }
 
-fn check_capacity(tables: &Tables, capacity: Capacity) -> Result<(), CapacityError> {
+/// New frontends are written before old ones are deleted, so both must fit. Indexes are handed out around the rows in
+/// use, so the highest one tells.
+fn check_capacity(current: &Tables, tables: &Tables, capacity: Capacity) -> Result<(), CapacityError> {
     let needed = |last: Option<u32>| last.map_or(0, |index| index + 1);
-    let frontends = u32::try_from(tables.services.len()).expect("frontends fit into 32 bits");
+    let leaving = current.services.keys().filter(|key| !tables.services.contains_key(key)).count();
+    let frontends = u32::try_from(tables.services.len() + leaving).expect("frontends fit into 32 bits");
     let rows = [
         ("SERVICES", capacity.services, frontends),
         ("NAMES", capacity.services, needed(tables.names.keys().next_back().copied())),

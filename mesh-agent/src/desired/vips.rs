@@ -24,13 +24,19 @@ pub struct PoolExhausted {
 }
 
 /// Gives every `auto` service its `remembered` address where the pools still hold it, else the one its name hashes
-/// to, else the next that is free. So nodes with the same configuration agree, and a service keeps what it has.
+/// to, else the next that is free. So nodes with the same configuration agree, and a service keeps what it has. While
+/// `services` is not complete the others may be missing by mistake, and their addresses stay reserved.
 pub fn allocate(
     services: &BTreeMap<ServiceName, Arc<Service>>,
     pools: &[IpNet],
     remembered: &Vips,
+    complete: bool,
 ) -> Result<Vips, PoolExhausted> {
     let mut taken: BTreeSet<IpAddr> = services.values().flat_map(|service| fixed(service)).copied().collect();
+    if !complete {
+        let missing = remembered.iter().filter(|(name, _)| !services.contains_key(name));
+        taken.extend(missing.flat_map(|(_, vips)| vips));
+    }
     let mut vips = Vips::new();
     for (name, kept) in remembered {
         if services.get(name).is_some_and(|service| service.addresses == Addresses::Auto) {
@@ -101,9 +107,9 @@ mod tests {
     #[test]
     fn a_service_keeps_its_address_whatever_comes_and_goes() {
         let all: Vec<_> = ["a", "b", "c", "d"].into_iter().map(fixture::auto).collect();
-        let first = allocate(&fixture::services(all.clone()), &pools(), &Vips::new()).unwrap();
-        let fewer = allocate(&fixture::services(all[1..3].to_vec()), &pools(), &first).unwrap();
-        let again = allocate(&fixture::services(all), &pools(), &fewer).unwrap();
+        let first = allocate(&fixture::services(all.clone()), &pools(), &Vips::new(), true).unwrap();
+        let fewer = allocate(&fixture::services(all[1..3].to_vec()), &pools(), &first, true).unwrap();
+        let again = allocate(&fixture::services(all), &pools(), &fewer, true).unwrap();
         for name in ["b", "c"] {
             assert_eq!(again[&fixture::name(name)], first[&fixture::name(name)]);
         }
@@ -112,13 +118,22 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_missing_by_mistake_keeps_its_address() {
+        let pool: IpNet = "240.96.0.0/30".parse().unwrap();
+        let kept = allocate(&fixture::services([fixture::auto("a")]), &[pool], &Vips::new(), true).unwrap();
+        let only_b = fixture::services([fixture::auto("b")]);
+        let b = allocate(&only_b, &[pool], &kept, false).unwrap();
+        assert_ne!(b[&fixture::name("b")], kept[&fixture::name("a")]);
+    }
+
+    #[test]
     fn addresses_given_by_hand_are_never_handed_out() {
         let pool: IpNet = "240.96.0.0/30".parse().unwrap();
         let services = fixture::services([fixture::auto("a"), fixture::fixed("b", "240.96.0.1")]);
-        let vips = allocate(&services, &[pool], &Vips::new()).unwrap();
+        let vips = allocate(&services, &[pool], &Vips::new(), true).unwrap();
         assert_eq!(vips[&fixture::name("a")], ["240.96.0.2".parse::<IpAddr>().unwrap()]);
         let services = fixture::services([fixture::auto("a"), fixture::auto("c"), fixture::fixed("b", "240.96.0.1")]);
-        let error = allocate(&services, &[pool], &vips).unwrap_err();
+        let error = allocate(&services, &[pool], &vips, true).unwrap_err();
         assert_eq!(error, PoolExhausted { service: fixture::name("c"), pool });
     }
 }

@@ -122,7 +122,7 @@ impl Reader {
 /// Parses files on all processors.
 fn parse(files: Vec<Unparsed>) -> Vec<(PathBuf, File)> {
     let parse_one = |(path, found): Unparsed| {
-        let file = File::parse(&Arc::new(path.clone()), found.real_path, found.bytes);
+        let file = File::parse(&Arc::new(path.clone()), found.identity, found.bytes);
         (path, file)
     };
     let workers = thread::available_parallelism().map_or(1, usize::from).min(files.len());

@@ -8,15 +8,15 @@ use super::{
     manifest::{self, Manifests},
     native,
 };
-use crate::model::{ConfigError, Origin, Service};
+use crate::model::{ConfigError, Origin, Service, ServicePort};
 
 /// One version of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File {
     /// As it was read.
     pub bytes: Vec<u8>,
-    /// Where the bytes really are; differs from the path when that is a symbolic link.
-    pub real_path: PathBuf,
+    /// Device and inode: which file the bytes were in.
+    pub identity: (u64, u64),
     /// What it says; not to be used when there are errors.
     pub contents: Contents,
     /// In the order of lines.
@@ -32,9 +32,25 @@ pub struct Contents {
     pub manifests: Manifests,
 }
 
+impl Contents {
+    /// Whether everything that `other` serves is served by this as well, if by fewer endpoints.
+    pub fn keeps(&self, other: &Self) -> bool {
+        let kept = |old: &Service| self.services.iter().any(|new| new.name == old.name && keeps_ports(new, old));
+        self.manifests == other.manifests && other.services.iter().all(|old| kept(old))
+    }
+}
+
+fn keeps_ports(new: &Service, old: &Service) -> bool {
+    let kept = |old: &ServicePort| {
+        let same = |new: &&ServicePort| (&new.name, new.port, new.protocol) == (&old.name, old.port, old.protocol);
+        new.ports.iter().find(same).is_some_and(|new| new.endpoints.is_empty() == old.endpoints.is_empty())
+    };
+    new.addresses == old.addresses && old.ports.iter().all(kept)
+}
+
 impl File {
     /// Reads all documents of a file.
-    pub fn parse(path: &Arc<PathBuf>, real_path: PathBuf, bytes: Vec<u8>) -> Self {
+    pub fn parse(path: &Arc<PathBuf>, identity: (u64, u64), bytes: Vec<u8>) -> Self {
         let (contents, problems) = match std::str::from_utf8(&bytes) {
             Ok(text) => read(text, path),
             Err(error) => (Contents::default(), vec![not_text(&bytes, error.valid_up_to())]),
@@ -43,7 +59,7 @@ impl File {
             let origin = Origin { file: Arc::clone(path), line };
             ConfigError { origin, field, reason }
         };
-        Self { bytes, real_path, contents, errors: problems.into_iter().map(locate).collect() }
+        Self { bytes, identity, contents, errors: problems.into_iter().map(locate).collect() }
     }
 }
 

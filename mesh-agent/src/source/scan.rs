@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -11,8 +12,8 @@ use std::{
 pub struct Found {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Its path without symbolic links.
-    pub real_path: PathBuf,
+    /// Device and inode: which file the path led to.
+    pub identity: (u64, u64),
 }
 
 /// Everything in the directories, as of one moment.
@@ -110,5 +111,9 @@ fn read(path: &Path) -> io::Result<Found> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    Ok(Found { bytes: fs::read(path)?, real_path: fs::canonicalize(path)? })
+    let mut file = fs::File::open(path)?;
+    let found = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Found { bytes, identity: (found.dev(), found.ino()) })
 }

@@ -14,7 +14,7 @@ use crate::model::{Addresses, Service, Update};
 
 /// One file by itself.
 fn parse(text: &str) -> File {
-    File::parse(&Arc::new(PathBuf::from("a.yaml")), PathBuf::from("a.yaml"), text.as_bytes().to_vec())
+    File::parse(&Arc::new(PathBuf::from("a.yaml")), (0, 0), text.as_bytes().to_vec())
 }
 
 /// What is wrong with a text, as users see it.

@@ -34,7 +34,7 @@ impl Tracked {
 
     /// Whether this is what was found last time.
     pub fn is(&self, found: &Found) -> bool {
-        self.latest.as_ref().is_some_and(|file| file.bytes == found.bytes && file.real_path == found.real_path)
+        self.latest.as_ref().is_some_and(|file| file.bytes == found.bytes && file.identity == found.identity)
     }
 
     /// Notes a new version, found by this read.
@@ -71,19 +71,21 @@ impl Tracked {
         cut.or_else(|| self.latest.as_ref().map(|file| file.errors.clone())).unwrap_or_default()
     }
 
-    /// A file that lost its end and nothing else is one that somebody is still writing, or stopped writing. Through
-    /// a link to another file than before it is not: whoever moves the link has written the file.
+    /// A file that lost its end and nothing else is one that somebody is still writing, or stopped writing, unless
+    /// what is left ends with a line and still serves everything. A file that was moved into place, or that a link now
+    /// leads to, is whole: whoever moved it has written it.
     fn cut(&self) -> Option<(u32, String)> {
         let (latest, good) = (self.latest.as_ref()?, self.accepted.as_ref()?);
         let shorter = latest.bytes.len() < good.bytes.len() && good.bytes.starts_with(&latest.bytes);
-        let harmless = latest.errors.is_empty() && latest.contents == good.contents;
-        if !shorter || harmless || latest.real_path != good.real_path {
+        let whole = latest.bytes.ends_with(b"\n") && latest.contents.keeps(&good.contents);
+        let harmless = latest.errors.is_empty() && (whole || latest.contents == good.contents);
+        if !shorter || harmless || latest.identity != good.identity {
             return None;
         }
         let lines = latest.bytes.split(|byte| *byte == b'\n').count();
         let reason = format!(
             "half-written: only the first {} of {} bytes are left, so the services stay as they were; \
-             if this is meant, change anything else too, like adding a comment line at the end",
+             if this is meant, move a new file into its place, or add a comment line at its end",
             latest.bytes.len(),
             good.bytes.len()
         );

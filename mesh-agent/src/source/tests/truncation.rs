@@ -39,6 +39,33 @@ fn json_file_cut_at_any_byte_removes_nothing() {
 }
 
 #[test]
+fn the_last_endpoint_of_a_file_can_be_removed() {
+    let short = "services:\n- name: a\n  address: 10.96.0.1\n  ports: [{port: 80}]\n  endpoints:\n\
+                 \x20 - address: 10.0.0.1\n"
+        .to_owned();
+    let mut node = Node::new();
+    node.write("a.yaml", &format!("{short}  - address: 10.0.0.2\n"));
+    assert_eq!(node.read().errors, []);
+    node.write("a.yaml", &short);
+    let update = node.read();
+    assert_eq!(update.errors, []);
+    let ports = update.services.values().next().map(|service| service.ports[0].endpoints.len());
+    assert_eq!(ports, Some(1));
+}
+
+#[test]
+fn a_shorter_file_moved_into_place_is_whole() {
+    let text = "services:\n".to_owned() + &super::service("a", "10.96.0.1") + &super::service("b", "10.96.0.2");
+    let mut node = Node::new();
+    node.write("a.yaml", &text);
+    let both = served(&node.read());
+    node.write("new", &super::one("a", "10.96.0.1"));
+    std::fs::rename(node.path("new"), node.path("a.yaml")).unwrap();
+    let update = node.read();
+    assert_eq!((served(&update), update.errors), (both[..1].to_vec(), vec![]));
+}
+
+#[test]
 fn cut_that_is_meant_is_said_by_any_other_change() {
     let text = "services:\n".to_owned() + &super::service("a", "10.96.0.1") + &super::service("b", "10.96.0.2");
     let mut node = Node::new();
@@ -50,7 +77,7 @@ fn cut_that_is_meant_is_said_by_any_other_change() {
     assert_eq!(served(&update), both);
     let expected = format!(
         "a.yaml:3: half-written: only the first {} of {} bytes are left, so the services stay as they were; \
-         if this is meant, change anything else too, like adding a comment line at the end",
+         if this is meant, move a new file into its place, or add a comment line at its end",
         short.len(),
         text.len()
     );
