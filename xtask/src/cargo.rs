@@ -13,10 +13,11 @@ pub fn build() -> anyhow::Result<()> {
     build_agent()
 }
 
-/// Builds the agent, then becomes the test runner. Tests share the release build, so dependencies are built once.
+/// Builds everything, then becomes the test runner.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     setup::ensure(setup::TEST)?;
-    build_agent()?;
+    // One build for the agent and the tests: apart, tests ask more of some dependencies, and much is built twice.
+    run::check(cargo(&["build", "--release", "--bins", "--tests"]).args(HOST_CRATES))?;
     match run::replace(cargo(&["nextest", "run", "--release"]).args(HOST_CRATES).args(arguments))? {}
 }
 

@@ -3,7 +3,7 @@
 use super::{Step, debian};
 use crate::run;
 
-pub const STEP: Step = Step { name: "programs", find, install };
+pub const STEP: Step = Step { name: "programs for tests and demo", find, install };
 
 /// Name of the program and the Debian package that has it. None of these packages starts a daemon when installed, as
 /// `apache2`, `dnsmasq` and `redis-server` would.
