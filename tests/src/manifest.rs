@@ -186,6 +186,23 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_fields_of_the_service() {
+        let cart = service("shop/cart").address("10.96.0.10").tcp(80).sticky(3).with("closeStaleTcp: true");
+        assert_eq!(
+            cart.to_string(),
+            r#"services:
+- name: cart
+  namespace: shop
+  address: "10.96.0.10"
+  affinity: {client: namespace, timeoutSeconds: 3}
+  closeStaleTcp: true
+  endpoints: []
+  ports: [{name: tcp-80, port: 80, protocol: TCP}]
+"#
+        );
+    }
+
+    #[test]
     fn a_service_without_endpoints_says_so() {
         let cart = service("shop/cart").address("auto").tcp(80);
         assert_eq!(

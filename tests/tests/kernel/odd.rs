@@ -1,6 +1,6 @@
 //! Odd ways to connect, and what happens to each.
 
-use std::{fs, sync::Arc};
+use std::{fs, net::SocketAddr, sync::Arc};
 
 use mesh_tests::{
     Client, Node, Server,
@@ -30,23 +30,27 @@ fn serve(node: &Node) -> Server {
     a
 }
 
+fn address(literal: &str) -> SocketAddr {
+    literal.parse().unwrap_or_else(|error| panic!("{literal}: {error}"))
+}
+
 /// The server says its name over a connected TCP socket, and the peer is the service.
 fn expect_served(client: &mut Client, socket: SocketId, to: &str) {
     assert_eq!(client.receive(socket).map(|heard| heard.name), Ok("a".into()), "{to}");
-    assert_eq!(client.peer(socket), Ok(to.parse().unwrap()));
+    assert_eq!(client.peer(socket), Ok(address(to)));
 }
 
 /// A way to connect is served at the service and refused at the empty one, for IPv4 and mapped addresses.
-fn expect_way(act: impl Fn(std::net::SocketAddr) -> Act) {
+fn expect_way(act: impl Fn(SocketAddr) -> Act) {
     let (node, _a) = shop();
     let mut client = node.client();
     for (bind, to) in [("0.0.0.0:0", TCP), ("[::]:0", MAPPED)] {
         let socket = client.tcp_socket(bind);
-        assert_eq!(client.act(socket, act(to.parse().unwrap())), Ok(()), "{to}");
+        assert_eq!(client.act(socket, act(address(to))), Ok(()), "{to}");
         expect_served(&mut client, socket, to);
     }
     let socket = client.tcp_socket("0.0.0.0:0");
-    assert_eq!(client.act(socket, act(EMPTY.parse().unwrap())), Err("ECONNREFUSED".into()));
+    assert_eq!(client.act(socket, act(address(EMPTY))), Err("ECONNREFUSED".into()));
     assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
     assert_eq!(node.port_of("shop/empty", 80, "TCP").counters.refused_no_backend, 1);
 }
@@ -75,12 +79,12 @@ fn a_fast_open_connect_is_served() {
     for (bind, to) in [("0.0.0.0:0", TCP), ("[::]:0", MAPPED)] {
         let socket = client.tcp_socket(bind);
         // It succeeds before a packet is sent; the first data goes with the first packet.
-        assert_eq!(client.act(socket, Act::ConnectFastOpen(to.parse().unwrap())), Ok(()));
+        assert_eq!(client.act(socket, Act::ConnectFastOpen(address(to))), Ok(()));
         client.send(socket).unwrap();
         expect_served(&mut client, socket, to);
     }
     let socket = client.tcp_socket("0.0.0.0:0");
-    let refused = client.act(socket, Act::ConnectFastOpen(EMPTY.parse().unwrap()));
+    let refused = client.act(socket, Act::ConnectFastOpen(address(EMPTY)));
     assert_eq!(refused, Err("ECONNREFUSED".into()));
     assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
 }
@@ -92,11 +96,11 @@ fn a_first_send_with_fast_open_is_served() {
     let mut client = node.client();
     for (bind, to) in [("0.0.0.0:0", TCP), ("[::]:0", MAPPED)] {
         let socket = client.tcp_socket(bind);
-        assert_eq!(client.act(socket, Act::SendFastOpen(to.parse().unwrap())), Ok(()));
+        assert_eq!(client.act(socket, Act::SendFastOpen(address(to))), Ok(()));
         expect_served(&mut client, socket, to);
     }
     let socket = client.tcp_socket("0.0.0.0:0");
-    assert_eq!(client.act(socket, Act::SendFastOpen(EMPTY.parse().unwrap())), Err("ECONNREFUSED".into()));
+    assert_eq!(client.act(socket, Act::SendFastOpen(address(EMPTY))), Err("ECONNREFUSED".into()));
     assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
 }
 
@@ -129,7 +133,7 @@ fn a_udp_socket_that_connects_again_is_served_again() {
     for _ in 0..3 {
         client.connect(socket, UDP).unwrap();
         assert_eq!(client.name_of_peer(socket), Ok("a".into()));
-        assert_eq!(client.peer(socket), Ok(UDP.parse().unwrap()));
+        assert_eq!(client.peer(socket), Ok(address(UDP)));
         client.connect(socket, &other.address().to_string()).unwrap();
         assert_eq!(client.name_of_peer(socket), Ok("other".into()));
         assert_eq!(client.peer(socket), Ok(other.address()));
@@ -166,7 +170,7 @@ fn a_disconnected_tcp_socket_may_connect_to_another_service() {
     for (to, name) in [(TCP, "a"), ("10.96.0.12:80", "b")] {
         client.connect(socket, to).unwrap();
         assert_eq!(client.receive(socket).map(|heard| heard.name), Ok(name.into()));
-        assert_eq!(client.peer(socket), Ok(to.parse().unwrap()));
+        assert_eq!(client.peer(socket), Ok(address(to)));
         assert_eq!(client.disconnect(socket), Ok(()));
     }
     client.connect(socket, &a.address().to_string()).unwrap();
@@ -208,7 +212,7 @@ fn a_socket_older_than_the_agent_is_served_when_it_connects() {
     expect_served(&mut client, tcp, TCP);
     client.connect(udp, UDP).unwrap();
     assert_eq!(client.name_of_peer(udp), Ok("a".into()));
-    assert_eq!(client.peer(udp), Ok(UDP.parse().unwrap()));
+    assert_eq!(client.peer(udp), Ok(address(UDP)));
 }
 
 #[test]
@@ -220,7 +224,7 @@ fn an_unconnected_socket_older_than_the_agent_is_served_when_it_sends() {
     node.start_agent();
     let _a = serve(&node);
     let heard = client.ask_at(socket, UDP).unwrap();
-    assert_eq!((heard.name.as_str(), heard.from), ("a", Some(UDP.parse().unwrap())));
+    assert_eq!((heard.name.as_str(), heard.from), ("a", Some(address(UDP))));
 }
 
 #[test]
@@ -252,7 +256,7 @@ fn inside_and_outside(node: &Node) -> (Client, Client) {
 
 fn passed(node: &Node, from: &mut Client, socket: SocketId, to: &mut Client) -> SocketId {
     let path = node.scratch().join(format!("pass-{}", socket.0));
-    to.take_from(&path, || from.act(socket, Act::Pass(path.clone())).unwrap())
+    to.take_from(&path, || from.act(socket, Act::Pass(path.clone())).expect("the other one waits for it"))
 }
 
 /// What counts is where a socket was made, not who uses it.
@@ -285,5 +289,5 @@ fn a_connected_socket_passed_on_shows_the_service_to_whoever_has_it() {
     inside.connect(socket, UDP).unwrap();
     let taken = passed(&node, &mut inside, socket, &mut outside);
     assert_eq!(outside.name_of_peer(taken), Ok("a".into()));
-    assert_eq!(outside.peer(taken), Ok(UDP.parse().unwrap()));
+    assert_eq!(outside.peer(taken), Ok(address(UDP)));
 }

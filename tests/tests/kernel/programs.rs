@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, fs, net::SocketAddr};
 
 use mesh_tests::{
     Node, nobody,
+    node::SETTLE,
     program::{Program, run},
-    service,
+    service, wait,
 };
 
 fn address(ip: &str, port: u16) -> SocketAddr {
@@ -17,7 +18,7 @@ fn web(node: &Node, name: &str, at: SocketAddr) -> Program {
     nobody::open_directory(node.scratch());
     let root = node.scratch().join(name);
     nobody::open_directory(&root);
-    fs::write(root.join("who"), format!("{name}\n")).unwrap();
+    fs::write(root.join("who"), format!("{name}\n")).expect("the directory is new");
     let modules = "/usr/lib/apache2/modules";
     let configuration = format!(
         "ServerName {name}\nServerRoot {root}\nPidFile {root}/pid\nErrorLog {root}/error.log\nListen {at}\n\
@@ -27,7 +28,7 @@ fn web(node: &Node, name: &str, at: SocketAddr) -> Program {
         root = root.display(),
     );
     let file = root.join("apache.conf");
-    fs::write(&file, configuration).unwrap();
+    fs::write(&file, configuration).expect("the directory is new");
     // One process that neither forks nor detaches.
     Program::start(node, "apache2", &["-X", "-f", file.to_str().expect("a temporary path is text")], at)
 }
@@ -40,7 +41,7 @@ fn curl_keeps_one_connection_to_one_apache() {
     let _servers = [web(&node, "a", at[0]), web(&node, "b", at[1])];
     node.write("web.yaml", service("shop/web").address("10.96.0.10").tcp(80).at(at[0]).at(at[1]));
     let ready = || node.find_service("shop/web").is_some();
-    mesh_tests::wait::until("the service", mesh_tests::node::SETTLE, ready);
+    wait::until("the service", SETTLE, ready);
 
     let urls = vec!["http://10.96.0.10/who"; REQUESTS].join(" ");
     let mut answered = BTreeSet::new();
@@ -76,7 +77,7 @@ fn two_dns_servers(node: &Node) -> [Program; 2] {
     let records = ["--txt-record=who.test,a", "--txt-record=who.test,b"];
     let programs = [dns(node, at[0], records[0]), dns(node, at[1], records[1])];
     node.write("dns.yaml", service("shop/dns").address("10.96.0.10").tcp(53).udp(53).at(at[0]).at(at[1]));
-    mesh_tests::wait::until("the service", mesh_tests::node::SETTLE, || node.find_service("shop/dns").is_some());
+    wait::until("the service", SETTLE, || node.find_service("shop/dns").is_some());
     programs
 }
 
@@ -126,7 +127,7 @@ fn redis_cli_talks_to_redis_and_to_its_successor() {
     let cache = service("shop/cache").address("10.96.0.10").tcp(6379);
     let cli = |words: &str| run(&node, &format!("redis-cli -h 10.96.0.10 {words}")).trim().to_owned();
     node.write("cache.yaml", cache.clone().at(at[0]));
-    mesh_tests::wait::until("the service", mesh_tests::node::SETTLE, || node.find_service("shop/cache").is_some());
+    wait::until("the service", SETTLE, || node.find_service("shop/cache").is_some());
 
     assert_eq!(cli("set who first"), "OK");
     let counted = cli("-r 1000 incr counter");
@@ -134,6 +135,6 @@ fn redis_cli_talks_to_redis_and_to_its_successor() {
     assert_eq!(node.port("shop/cache").counters.connects, 2, "a thousand commands, one connection");
 
     node.write("cache.yaml", cache.at(at[1]));
-    mesh_tests::wait::until("the other one", mesh_tests::node::SETTLE, || cli("get who").is_empty());
+    wait::until("the other one", SETTLE, || cli("get who").is_empty());
     assert_eq!(cli("get counter"), "");
 }

@@ -51,7 +51,7 @@ fn expect_front(clients: &mut [Client], tcp: &str, udp: &str, server: &str) {
         expect_tcp(client, tcp, server);
         expect_udp(client, udp, server);
         let peers = client.tcp(tcp).times(10).peers;
-        assert_eq!(peers, [(tcp.parse().unwrap(), 10)].into());
+        assert_eq!(peers, [(tcp.parse().expect("an address"), 10)].into());
     }
 }
 

@@ -66,8 +66,8 @@ fn b14_three_services_go_up_and_down_without_cross_talk() {
     }
     for round in 0..6 {
         let down = round % names.len();
-        for index in 0..names.len() {
-            expect_tcp(&mut client, &to(index), names[index]);
+        for (index, name) in names.iter().enumerate() {
+            expect_tcp(&mut client, &to(index), name);
         }
         node.remove(&file(down));
         expect_tcp_error(&mut client, &to(down), UNREACHABLE);
