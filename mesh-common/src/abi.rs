@@ -218,7 +218,7 @@ pub struct Flow {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 pub struct SocketFlows {
-    /// Entry that was used last.
+    /// Entry that was used last; the top bit says that its endpoint was sent to directly.
     pub last: u32,
     /// Zero.
     pub pad: u32,

@@ -15,6 +15,7 @@ use crate::{
 #[inline(always)]
 pub fn send<K: Kernel>(kernel: &K, dest: &FrontendKey) -> Verdict {
     let Some(service) = kernel.service(dest) else {
+        note_direct(kernel, dest);
         return Verdict::Untouched;
     };
     // A socket that is connected to a v4-mapped address comes by for every datagram, with the address that its connect
@@ -44,15 +45,34 @@ pub fn send<K: Kernel>(kernel: &K, dest: &FrontendKey) -> Verdict {
     }
 }
 
+/// Bit of [`SocketFlows::last`]: the socket sent to the endpoint of that entry by itself, not by way of the service.
+const DIRECT: u32 = 1 << 31;
+
+/// A socket may also talk to an endpoint that a service gave it; then the answer comes from the endpoint, not from the
+/// service. Costs a socket without flows next to nothing.
+#[inline(always)]
+fn note_direct<K: Kernel>(kernel: &K, dest: &FrontendKey) {
+    // SAFETY: the flows belong to the calling socket and live as long as it.
+    if let Some(flows) = unsafe { kernel.flows(false).as_ref() }
+        && let Some((index, _)) = find(flows, |flow| flow.backend == dest.addr && flow.backend_port == dest.port)
+    {
+        used(flows, index | DIRECT);
+    }
+}
+
 /// The service address that a socket asked for when it sent to `peer`, to be shown as the source of the reply. When it
-/// reaches one endpoint by way of several services, the one it sent to last.
+/// reaches one endpoint in several ways, the one it sent to last.
 #[inline(always)]
 pub fn asked_for(flows: &SocketFlows, peer: Addr, port: u16) -> Option<(Addr, u16)> {
     let leads_to = |flow: &Flow| flow.backend == peer && flow.backend_port == port;
     // SAFETY: a shared reference is readable; volatile because other threads write.
-    let last = unsafe { (&raw const flows.last).read_volatile() } as usize % FLOWS_PER_SOCKET;
-    let last = flows.flows.get(last).and_then(read).filter(leads_to);
-    let flow = last.or_else(|| find(flows, leads_to).map(|(_, flow)| flow))?;
+    let last = unsafe { (&raw const flows.last).read_volatile() };
+    let entry = flows.flows.get((last & !DIRECT) as usize % FLOWS_PER_SOCKET).and_then(read).filter(leads_to);
+    let flow = match entry {
+        Some(_) if last & DIRECT != 0 => return None,
+        Some(flow) => flow,
+        None => find(flows, leads_to)?.1,
+    };
     Some((flow.frontend, flow.frontend_port))
 }
 

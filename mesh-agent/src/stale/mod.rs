@@ -69,8 +69,9 @@ enum Error {
     Thread(io::Error),
 }
 
-/// The sockets whose backend is gone, was replaced or is retired; of UDP sockets also those whose backend is down: a
-/// TCP connection notices that by itself, a connected UDP socket does not.
+/// The sockets whose backend is gone or was replaced; of UDP sockets also those whose backend is down: a TCP connection
+/// notices that by itself, a connected UDP socket does not. A retired backend keeps its sockets until its grace period
+/// is over, so that an answer on its way still arrives.
 pub fn stale(tracked: &[Tracked], backends: &BTreeMap<u32, BackendRow>) -> Vec<Tracked> {
     tracked.iter().filter(|(_, socket)| is_stale(socket, backends.get(&socket.backend_index))).copied().collect()
 }
@@ -78,7 +79,7 @@ pub fn stale(tracked: &[Tracked], backends: &BTreeMap<u32, BackendRow>) -> Vec<T
 fn is_stale(socket: &TrackedSocket, row: Option<&BackendRow>) -> bool {
     let Some(row) = row.filter(|row| row.generation == socket.generation) else { return true };
     match row.state {
-        backend_state::FREE | backend_state::RETIRED => true,
+        backend_state::FREE => true,
         backend_state::DOWN => socket.protocol == protocol::UDP,
         _ => false,
     }

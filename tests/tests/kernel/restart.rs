@@ -7,13 +7,7 @@ use std::{
 };
 
 use mesh_agent::api::types::Status;
-use mesh_tests::{
-    Node,
-    client::protocol::counts,
-    node::SETTLE,
-    pinned::{self, Held},
-    service, wait,
-};
+use mesh_tests::{Node, client::protocol::counts, node::SETTLE, pinned, service, wait};
 
 /// What the kernel runs for a node; a restart leaves it alone.
 #[derive(PartialEq, Eq, Debug)]
@@ -26,11 +20,13 @@ struct Running {
 impl Running {
     fn on(node: &Node) -> Self {
         let hooks = node.status().hooks;
-        let programs: BTreeSet<_> = hooks.iter().map(|hook| hook.program_id).collect();
+        let directory = &node.directories().pins;
+        let pins = pinned::pins(directory);
+        let maps = pins.iter().filter(|pin| !pin.starts_with("links")).filter_map(|pin| pin.file_name()?.to_str());
         Self {
             links: hooks.into_iter().map(|hook| (hook.name, hook.link_id)).collect(),
-            pins: pinned::pins(&node.directories().pins),
-            maps: Held::now().maps_of(&programs),
+            maps: maps.map(|name| pinned::map(directory, name).info().expect("it is open").id()).collect(),
+            pins,
         }
     }
 }
