@@ -2,7 +2,7 @@
 
 mod frontend;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved};
 
@@ -53,8 +53,9 @@ pub struct Service {
     pub internal_traffic: InternalTraffic,
     /// Keeps a client with its endpoint.
     pub affinity: Option<Affinity>,
-    /// Whether TCP connections to an endpoint are closed when it leaves the configuration. UDP sockets always are.
-    pub close_stale_tcp: bool,
+    /// How long TCP connections to an endpoint go on after it left the configuration, in whole seconds below 65,536;
+    /// for ever when absent. Connected UDP sockets are closed at once.
+    pub close_stale_tcp: Option<Duration>,
     /// What of it is left alone.
     pub unserved: Vec<Unserved>,
 }
@@ -65,7 +66,7 @@ pub struct Affinity {
     /// Who counts as one client.
     pub client: AffinityClient,
     /// How long after its last connect a client is remembered, at least one second.
-    pub timeout: std::time::Duration,
+    pub timeout: Duration,
 }
 
 /// Who counts as one client.

@@ -134,7 +134,9 @@ pub struct BackendRow {
     /// Tells one use of this index from the next: milliseconds of the monotonic clock when it was taken.
     pub generation: u32,
     /// Configured weight, for display; balancing reads the slots.
-    pub weight: u32,
+    pub weight: u16,
+    /// How long tracked sockets go on after the endpoint left; the agent frees the row then.
+    pub drain_seconds: u16,
 }
 
 /// [`BackendRow::state`]

@@ -183,7 +183,8 @@ impl<D: Dataplane> Owner<D> {
     /// Frees the rows whose grace period is over; returns the time until the next is due.
     fn free(&mut self, frees: Vec<Op>, now: Duration) -> Option<Duration> {
         let held = std::mem::take(&mut self.held);
-        let due = |op: &Op| held.get(op).copied().unwrap_or(now + GRACE);
+        let drains = self.drains();
+        let due = |op: &Op| held.get(op).copied().unwrap_or_else(|| now + self.grace(op, &drains));
         let (ready, waiting): (Vec<Op>, Vec<Op>) = frees.into_iter().partition(|op| due(op) <= now);
         self.held = waiting
             .into_iter()
@@ -196,6 +197,27 @@ impl<D: Dataplane> Owner<D> {
             return Some(RETRY);
         }
         self.held.values().min().map(|&due| due.saturating_sub(now))
+    }
+
+    /// How long what an operation frees is kept. Connections to an endpoint that left are closed when its row is freed,
+    /// and the id of its service must not be another's before that.
+    fn grace(&self, op: &Op, drains: &HashMap<u32, u16>) -> Duration {
+        let seconds = match op {
+            Op::FreeBackend(index) => self.current.backends.get(index).map(|row| row.drain_seconds),
+            Op::FreeId(id) => drains.get(id).copied(),
+            _ => None,
+        };
+        GRACE.max(Duration::from_secs(seconds.unwrap_or_default().into()))
+    }
+
+    /// The longest drain among the backends of each service that has one.
+    fn drains(&self) -> HashMap<u32, u16> {
+        let mut drains = HashMap::new();
+        for row in self.current.backends.values().filter(|row| row.drain_seconds > 0) {
+            let longest: &mut u16 = drains.entry(row.service).or_default();
+            *longest = row.drain_seconds.max(*longest);
+        }
+        drains
     }
 
     /// Whether all operations took effect. Those that did are remembered either way.
@@ -414,6 +436,24 @@ mod tests {
         scene.settle(Some(GRACE / 2));
         let tables = scene.owner.dataplane.dump().unwrap();
         assert_eq!((tables.slots.len(), tables.backends.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_draining_backend_is_freed_after_its_deadline() {
+        let mut scene = Scene::new();
+        let drained = |mut service: Service| {
+            service.close_stale_tcp = Some(Duration::from_secs(30));
+            service
+        };
+        scene.configure([drained(cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]))]);
+        let mut wait = scene.configure([drained(cart(&[("10.0.0.2:80", 1)]))]);
+        let left = scene.now;
+        while let Some(time) = wait {
+            assert_eq!(scene.owner.backends().len(), 2);
+            scene.now += time;
+            wait = scene.owner.reconcile(scene.now);
+        }
+        assert_eq!((scene.now - left, scene.owner.backends().len()), (Duration::from_secs(30), 1));
     }
 
     #[test]

@@ -175,3 +175,136 @@ impl Kernel for Memory {
         same
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use mesh_common::{
+        abi::capacity::FLOWS_PER_SOCKET,
+        connect::{Verdict, connect},
+        send::{asked_for, send},
+    };
+
+    use super::*;
+    use crate::{
+        desired::{World, compile, fixture, plan::diff},
+        model::{Affinity, AffinityClient, Service},
+    };
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn configure(memory: &mut Memory, services: impl IntoIterator<Item = Service>) {
+        let world = World { services: fixture::services(services), complete: true, ..World::default() };
+        let current = memory.dump().unwrap();
+        // Another time in each call, so that an index that is used again is told apart.
+        let now = Duration::from_secs(1 + current.names.len() as u64 + current.backends.len() as u64);
+        memory.apply(&diff(&current, &compile(&world, now, &current, Memory::CAPACITY).unwrap())).unwrap();
+    }
+
+    fn dns(endpoints: &[(&str, u32)]) -> Service {
+        fixture::with(fixture::fixed("dns", "10.96.0.1"), endpoints)
+    }
+
+    const VIP: &str = "10.96.0.1:80";
+    const TWO: [(&str, u32); 2] = [("10.0.0.1:53", 1), ("10.0.0.2:53", 1)];
+
+    fn text(verdict: Verdict) -> String {
+        match verdict {
+            Verdict::Backend { addr, port } => format!("{addr}:{}", u16::from_be(port)),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// Asks with random numbers that lead to both halves of the slots.
+    fn answers(memory: &Memory, mut ask: impl FnMut() -> Verdict) -> BTreeSet<String> {
+        let draws = [0, u32::MAX / 3, u32::MAX / 2 + 1, u32::MAX];
+        draws
+            .map(|random| {
+                memory.set_random(random);
+                text(ask())
+            })
+            .into()
+    }
+
+    #[test]
+    fn datagrams_of_a_socket_stay_with_their_endpoint_while_it_serves() {
+        let mut memory = Memory::default();
+        configure(&mut memory, [dns(&TWO)]);
+        let key = fixture::key(VIP);
+        assert_eq!(answers(&memory, || connect(&memory, &key)).len(), 2);
+        let first = answers(&memory, || send(&memory, &key));
+        assert_eq!(first, ["10.0.0.1:53".to_owned()].into());
+        configure(&mut memory, [dns(&[TWO[0], ("10.0.0.3:53", 9)])]);
+        assert_eq!(answers(&memory, || send(&memory, &key)), first);
+        configure(&mut memory, [dns(&[("10.0.0.3:53", 9)])]);
+        assert_eq!(answers(&memory, || send(&memory, &key)), ["10.0.0.3:53".to_owned()].into());
+        configure(&mut memory, [dns(&[])]);
+        assert_eq!(answers(&memory, || send(&memory, &key)), ["Refused".to_owned()].into());
+        assert_eq!(memory.counters().services[&0][..2], [6, 4], "one connect for each endpoint, one for each refusal");
+    }
+
+    #[test]
+    fn a_reply_comes_from_whom_the_socket_asked_last() {
+        let mut memory = Memory::default();
+        let twin = fixture::with(fixture::fixed("twin", "10.96.0.2"), &TWO[..1]);
+        configure(&mut memory, [dns(&TWO[..1]), twin]);
+        let endpoint = fixture::key(TWO[0].0);
+        let seen = |memory: &Memory| {
+            // SAFETY: the flows live as long as `memory`, and no other reference to them does.
+            let flows = unsafe { &*memory.flows(false) };
+            asked_for(flows, endpoint.addr, endpoint.port).map(|(addr, port)| format!("{addr}:{}", u16::from_be(port)))
+        };
+        for vip in [VIP, "10.96.0.2:80", VIP] {
+            send(&memory, &fixture::key(vip));
+            assert_eq!(seen(&memory).as_deref(), Some(vip));
+        }
+        assert_eq!(send(&memory, &endpoint), Verdict::Untouched);
+        assert_eq!(seen(&memory), None);
+    }
+
+    #[test]
+    fn a_socket_that_sends_to_too_many_services_is_still_balanced() {
+        let mut memory = Memory::default();
+        let many = (0..=FLOWS_PER_SOCKET).map(|number| {
+            let service = fixture::fixed(&format!("dns-{number:03}"), &format!("10.96.1.{number}"));
+            fixture::with(service, &TWO)
+        });
+        configure(&mut memory, many);
+        for number in 0..=FLOWS_PER_SOCKET {
+            let key = fixture::key(&format!("10.96.1.{number}:80"));
+            let sticks = answers(&memory, || send(&memory, &key)).len() == 1;
+            assert_eq!(sticks, number < FLOWS_PER_SOCKET, "service {number}");
+        }
+        let unrecorded = Counter::Unrecorded.index();
+        let counted: u64 = memory.counters().services.values().map(|counters| counters[unrecorded]).sum();
+        assert_eq!(counted, 4);
+    }
+
+    fn sticky(endpoints: &[(&str, u32)]) -> Service {
+        let affinity = Affinity { client: AffinityClient::NetworkNamespace, timeout: Duration::from_secs(10) };
+        Service { affinity: Some(affinity), ..dns(endpoints) }
+    }
+
+    #[test]
+    fn a_client_stays_with_its_endpoint_as_long_as_it_comes_back_in_time() {
+        let mut memory = Memory::default();
+        configure(&mut memory, [sticky(&TWO)]);
+        let key = fixture::key(VIP);
+        let ask = |memory: &Memory, client: u64, now: u64, random: u32| {
+            memory.set_client(client);
+            memory.set_now(now * SECOND);
+            memory.set_random(random);
+            text(connect(memory, &key))
+        };
+        assert_eq!(ask(&memory, 1, 100, 0), "10.0.0.1:53");
+        assert_eq!(ask(&memory, 2, 100, u32::MAX), "10.0.0.2:53", "clients are told apart");
+        assert_eq!(ask(&memory, 1, 109, u32::MAX), "10.0.0.1:53");
+        assert_eq!(ask(&memory, 1, 118, u32::MAX), "10.0.0.1:53", "every use counts anew");
+        assert_eq!(ask(&memory, 1, 129, u32::MAX), "10.0.0.2:53", "too late");
+        configure(&mut memory, [sticky(&TWO[..1])]);
+        assert_eq!(ask(&memory, 1, 130, u32::MAX), "10.0.0.1:53", "its endpoint left");
+        configure(&mut memory, [sticky(&TWO)]);
+        assert_eq!(ask(&memory, 1, 131, u32::MAX), "10.0.0.1:53");
+    }
+}

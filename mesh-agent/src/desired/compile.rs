@@ -120,7 +120,9 @@ impl<'a> Compiler<'a> {
         let id = self.known_ids.get(name.as_str()).copied().unwrap_or_else(|| self.free_ids.take());
         self.tables.names.insert(id, name);
         let endpoints = port.endpoints.iter().zip(active(world, service, port));
-        let indexes: Vec<u32> = endpoints.map(|(endpoint, active)| self.add_backend(id, active, endpoint)).collect();
+        let drain = drain_seconds(service, port);
+        let indexes: Vec<u32> =
+            endpoints.map(|(endpoint, active)| self.add_backend(id, drain, active, endpoint)).collect();
         let mut rest = frontends(world, service, port);
         while let Some(first) = rest.first().copied() {
             let alike = |other: &Frontend| leads_to(other) == leads_to(&first);
@@ -148,13 +150,14 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn add_backend(&mut self, service: u32, active: bool, endpoint: &Endpoint) -> u32 {
+    fn add_backend(&mut self, service: u32, drain_seconds: u16, active: bool, endpoint: &Endpoint) -> u32 {
         let (addr, port) = (Addr::from(endpoint.address), endpoint.port.to_be());
         let known = self.known_backends.get(&(service, addr, port)).copied();
         let index = known.unwrap_or_else(|| self.free_backends.take());
         let generation = known.map_or(self.generation, |index| self.current.backends[&index].generation);
         let state = state(active, endpoint);
-        let row = BackendRow { addr, port, state, service, generation, weight: endpoint.weight };
+        let weight = u16::try_from(endpoint.weight).expect("sources take no larger weight");
+        let row = BackendRow { addr, port, state, service, generation, weight, drain_seconds };
         self.tables.backends.insert(index, row);
         index
     }
@@ -194,8 +197,14 @@ fn state(active: bool, endpoint: &Endpoint) -> u16 {
     }
 }
 
+/// UDP sockets do not drain: a program that asks a question wants an answer.
+fn drain_seconds(service: &Service, port: &ServicePort) -> u16 {
+    let drain = service.close_stale_tcp.filter(|_| port.protocol == Protocol::Tcp).unwrap_or_default();
+    u16::try_from(drain.as_secs()).unwrap_or(u16::MAX)
+}
+
 fn flags(service: &Service, port: &ServicePort, reach: Reach<'_>) -> u32 {
-    let track = port.protocol == Protocol::Udp || service.close_stale_tcp;
+    let track = port.protocol == Protocol::Udp || service.close_stale_tcp.is_some();
     let by_cgroup = service.affinity.is_some_and(|affinity| affinity.client == AffinityClient::Cgroup);
     let local = reach != Reach::Everywhere;
     let flags =

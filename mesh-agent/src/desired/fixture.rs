@@ -32,7 +32,7 @@ pub(crate) fn fixed(service: &str, address: &str) -> Service {
         }],
         internal_traffic: InternalTraffic::Cluster,
         affinity: None,
-        close_stale_tcp: false,
+        close_stale_tcp: None,
         unserved: vec![],
     }
 }

@@ -61,7 +61,7 @@ impl fmt::Display for Tables {
             }
         }
         for (index, row) in &self.backends {
-            let BackendRow { addr, port, state, service, generation: _, weight } = row;
+            let BackendRow { addr, port, state, service, generation: _, weight, drain_seconds } = row;
             let address = SocketAddr::new((*addr).into(), u16::from_be(*port));
             let state = match *state {
                 backend_state::ACTIVE => "active",
@@ -69,7 +69,11 @@ impl fmt::Display for Tables {
                 backend_state::DOWN => "down",
                 _ => "retired",
             };
-            writeln!(f, "backend {index} {address} service {service} weight {weight} {state}")?;
+            write!(f, "backend {index} {address} service {service} weight {weight} {state}")?;
+            match drain_seconds {
+                0 => writeln!(f)?,
+                seconds => writeln!(f, " drains {seconds} s")?,
+            }
         }
         Ok(())
     }

@@ -45,10 +45,12 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
         "internalTrafficPolicy",
         "affinity",
         "closeStaleTcp",
+        "drainSeconds",
         "endpoints",
     ]);
     let boolean = |name| field.get(name).map_or(Some(None), |field| field.boolean().map(Some));
     let (enabled, close_stale_tcp) = (boolean("enabled"), boolean("closeStaleTcp"));
+    let drain = field.get("drainSeconds").map_or(Some(None), |field| value::drain(field).map(Some));
     let name = name(field);
     let addresses = field.required("address").and_then(addresses);
     let external = value::external_ips(field);
@@ -65,7 +67,7 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
         ports: ports?,
         internal_traffic: internal_traffic?,
         affinity: affinity?,
-        close_stale_tcp: close_stale_tcp?.unwrap_or_default(),
+        close_stale_tcp: value::close_stale_tcp(close_stale_tcp?, drain?),
         unserved: Vec::new(),
     };
     Some((service, enabled?))

@@ -1,6 +1,6 @@
 //! Fields to values of the model that are valid by themselves.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     document::Value,
@@ -121,5 +121,23 @@ fn unusable(address: IpAddr) -> Option<&'static str> {
         () if address.is_multicast() => Some("a multicast address"),
         () if broadcast => Some("the broadcast address"),
         () => None,
+    }
+}
+
+/// Seconds that connections to an endpoint that left go on; a number, or text in an annotation.
+pub fn drain(field: Field<'_>) -> Option<Duration> {
+    let seconds: Option<u16> = match field.value() {
+        Value::Number(text) | Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    seconds.map(|seconds| Duration::from_secs(seconds.into())).or_else(|| field.expected("seconds from 0 to 65535"))
+}
+
+/// Naming a time to close connections after asks for closing them.
+pub fn close_stale_tcp(close: Option<bool>, drain: Option<Duration>) -> Option<Duration> {
+    match close {
+        Some(true) => Some(drain.unwrap_or_default()),
+        Some(false) => None,
+        None => drain,
     }
 }

@@ -1,5 +1,7 @@
 //! Settings that Kubernetes lacks: annotations `mesh-agent.io/…` of a service. Their values are text, as in Kubernetes.
 
+use std::time::Duration;
+
 use super::Manifests;
 use crate::{
     model::{AffinityClient, Origin},
@@ -11,6 +13,7 @@ const PREFIX: &str = "mesh-agent.io/";
 pub const ENABLED: &str = "mesh-agent.io/enabled";
 const AFFINITY_CLIENT: &str = "mesh-agent.io/affinity-client";
 const CLOSE_STALE_TCP: &str = "mesh-agent.io/close-stale-tcp";
+const DRAIN_SECONDS: &str = "mesh-agent.io/drain-seconds";
 
 /// What the annotations of a service say.
 pub struct Annotations {
@@ -19,7 +22,7 @@ pub struct Annotations {
     /// Who counts as one client.
     pub affinity_client: AffinityClient,
     /// See [`Service`](crate::model::Service).
-    pub close_stale_tcp: bool,
+    pub close_stale_tcp: Option<Duration>,
 }
 
 /// Reads the annotations of an object; nothing when one is wrong. One that is not known is noted: it may be of a later
@@ -33,12 +36,14 @@ pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<
     let get = |name| annotations.and_then(|annotations| annotations.get(name));
     let enabled = get(ENABLED).map_or(Some(None), |field| boolean(field).map(Some));
     let client = get(AFFINITY_CLIENT).map_or(Some(AffinityClient::NetworkNamespace), value::affinity_client);
-    let close_stale_tcp = get(CLOSE_STALE_TCP).map_or(Some(false), boolean);
-    Some(Annotations { enabled: enabled?, affinity_client: client?, close_stale_tcp: close_stale_tcp? })
+    let close = get(CLOSE_STALE_TCP).map_or(Some(None), |field| boolean(field).map(Some));
+    let drain = get(DRAIN_SECONDS).map_or(Some(None), |field| value::drain(field).map(Some));
+    let close_stale_tcp = value::close_stale_tcp(close?, drain?);
+    Some(Annotations { enabled: enabled?, affinity_client: client?, close_stale_tcp })
 }
 
 fn is_unknown(annotation: &Field<'_>) -> bool {
-    let known = [ENABLED, AFFINITY_CLIENT, CLOSE_STALE_TCP];
+    let known = [ENABLED, AFFINITY_CLIENT, CLOSE_STALE_TCP, DRAIN_SECONDS];
     annotation.name().is_some_and(|name| name.starts_with(PREFIX) && !known.contains(&name))
 }
 

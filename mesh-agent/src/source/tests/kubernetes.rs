@@ -187,7 +187,7 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: 192.0.2.3, ipMode: Proxy
     assert_eq!(external.collect::<Vec<_>>(), ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]);
     let timeout = Duration::from_secs(86_400);
     assert_eq!(service.affinity, Some(Affinity { client: AffinityClient::Cgroup, timeout }));
-    assert_eq!((service.internal_traffic, service.close_stale_tcp), (InternalTraffic::Local, true));
+    assert_eq!((service.internal_traffic, service.close_stale_tcp), (InternalTraffic::Local, Some(Duration::ZERO)));
     assert_eq!(service.ports.iter().map(|port| port.node_port).collect::<Vec<_>>(), [Some(30080), None]);
     let unserved = service.unserved.iter().map(|it| format!("{}:{}/{} {}", it.address, it.port, it.protocol, it.kind));
     let expected = ["10.96.0.1:9/SCTP ClusterIP", "192.0.2.3:80/TCP LoadBalancer", "192.0.2.3:81/TCP LoadBalancer"];

@@ -83,7 +83,7 @@ services:
 service: []
 ";
     let known = "known here: name, namespace, enabled, address, externalIPs, ports, internalTrafficPolicy, affinity, \
-                 closeStaleTcp, endpoints";
+                 closeStaleTcp, drainSeconds, endpoints";
     let name = "expected lower-case letters, digits and `-`, with a letter or digit at both ends";
     let expected = [
         "a.yaml:2: services[0].address: missing".to_owned(),
@@ -180,7 +180,7 @@ services:
     assert_eq!(file.errors, []);
     let service = &file.contents.services[0];
     let affinity = Affinity { client: AffinityClient::Cgroup, timeout: Duration::from_secs(1) };
-    assert_eq!((service.affinity, service.close_stale_tcp), (Some(affinity), true));
+    assert_eq!((service.affinity, service.close_stale_tcp), (Some(affinity), Some(Duration::ZERO)));
     assert_eq!((service.internal_traffic, service.external.len()), (InternalTraffic::Local, 1));
     assert_eq!(service.ports[0].node_port, Some(30080));
     assert_eq!(service.ports[0].endpoints[0].node.as_deref(), Some("n1"));

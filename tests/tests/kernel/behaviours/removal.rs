@@ -1,6 +1,6 @@
 //! Long TCP streams when their endpoint goes: behaviour 13.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_tests::{
     Manifest, Node, Pod, Server,
@@ -135,5 +135,26 @@ fn b13_a_terminating_endpoint_keeps_its_streams_until_it_is_removed() {
     node.write("cart.json", list([&cart, &of(&b, ready())]));
     let ended = ends(&mut client, &a);
     assert_eq!(ended.values().sum::<u64>(), opened.answers_of(&a), "{ended:?}");
+    expect_left(&mut client, &counts([("b", opened.answers_of(&b))]));
+}
+
+#[test]
+fn b13_a_drain_with_a_deadline_closes_what_is_left_then_and_not_before() {
+    let (node, [a, b]) = two_echo_servers();
+    let cart = cart().with("drainSeconds: 4");
+    node.write("cart.yaml", cart.clone().endpoint(&a).endpoint(&b));
+    node.wait_until_served("shop/cart", &[&a, &b]);
+    let mut client = node.client();
+    let opened = client.open_streams("10.96.0.10:80", STREAMS);
+
+    let left = Instant::now();
+    node.write("cart.yaml", cart.endpoint(&b));
+    node.wait_until_served("shop/cart", &[&b]);
+    while left.elapsed() < Duration::from_secs(3) {
+        expect_left(&mut client, &opened.answers);
+    }
+    let ended = ends(&mut client, &a);
+    assert_eq!(ended.values().sum::<u64>(), opened.answers_of(&a), "{ended:?}");
+    assert!(left.elapsed() >= Duration::from_secs(4), "closed after {:?}", left.elapsed());
     expect_left(&mut client, &counts([("b", opened.answers_of(&b))]));
 }
