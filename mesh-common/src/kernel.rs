@@ -1,5 +1,7 @@
 //! What a decision needs from the world it runs in: the kernel's maps and the calling socket, or copies on the host.
 
+use core::sync::atomic::AtomicU64;
+
 use crate::{
     abi::{
         AffinityKey, AffinityRow, BackendRow, FrontendKey, ServiceRow, Slot, SocketFlows, SocketRecord, TrackedSocket,
@@ -48,6 +50,7 @@ pub trait Kernel {
 
     /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null when there is no room.
     fn flows(&self, create: bool) -> *mut SocketFlows;
-    /// Sets `cell`, which must lie in [`Self::flows`], from `old` to `new`; false when it was not `old`. A full barrier.
-    fn compare_exchange(&self, cell: *mut u64, old: u64, new: u64) -> bool;
+    /// Sets `cell` from `old` to `new`; false when it was not `old`. A full barrier. Here because the type itself has no
+    /// such method on the BPF target.
+    fn compare_exchange(&self, cell: &AtomicU64, old: u64, new: u64) -> bool;
 }

@@ -68,6 +68,7 @@ fn bound<'k, K: Kernel>(kernel: &'k K, dest: &FrontendKey, service: &ServiceRow)
 /// Rows of this kind of map are recycled while they are read, so the backend must prove that it is this service's.
 #[inline(always)]
 fn still_taking<'k, K: Kernel>(kernel: &'k K, service: &ServiceRow, word: u64) -> Option<Picked<'k>> {
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]
     let (index, generation) = (word as u32, (word >> 32) as u32);
     let backend = kernel.backend(index)?;
     let takes =

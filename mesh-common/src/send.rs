@@ -1,6 +1,8 @@
 //! The decision behind `sendmsg` on a socket that is not connected: as for `connect`, but a socket that has sent to a
 //! service before stays with its endpoint for as long as that serves.
 
+use core::sync::atomic::AtomicU64;
+
 use crate::{
     abi::{BackendRow, Flow, FrontendKey, SocketFlows, backend_state, capacity::FLOWS_PER_SOCKET},
     addr::Addr,
@@ -10,6 +12,10 @@ use crate::{
     pick::Picked,
     reply::reverse,
 };
+
+/// Entries of a socket, as they are counted in [`SocketFlows::last`].
+#[expect(clippy::cast_possible_truncation, reason = "a small number")]
+const FLOWS: u32 = FLOWS_PER_SOCKET as u32;
 
 /// Decides one datagram to `dest`. Only the first to an endpoint counts as a connect.
 #[inline(always)]
@@ -85,10 +91,10 @@ fn used(flows: &SocketFlows, index: u32) {
 /// The first entry that can be read and that `wanted` takes, and its index.
 #[inline(always)]
 fn find(flows: &SocketFlows, wanted: impl Fn(&Flow) -> bool) -> Option<(u32, Flow)> {
-    for index in 0..FLOWS_PER_SOCKET {
-        let flow = flows.flows.get(index)?;
+    for index in 0..FLOWS {
+        let flow = flows.flows.get(index as usize)?;
         match read(flow) {
-            Some(seen) if wanted(&seen) => return Some((index as u32, seen)),
+            Some(seen) if wanted(&seen) => return Some((index, seen)),
             // Entries are used in order and never become free again.
             None if sequence(flow) == 0 => return None,
             _ => {}
@@ -131,7 +137,8 @@ fn serves<K: Kernel>(kernel: &K, flow: &Flow) -> bool {
 fn keep<K: Kernel>(kernel: &K, flows: &SocketFlows, dest: &FrontendKey, (index, backend): Picked<'_>) -> bool {
     let Some((place, flow)) = place(kernel, flows, dest) else { return false };
     let before = sequence(flow);
-    let cell = (&raw const flow.sequence).cast_mut();
+    // SAFETY: an aligned word of the socket's storage, which is writable and lives as long as the flows.
+    let cell = unsafe { AtomicU64::from_ptr((&raw const flow.sequence).cast_mut()) };
     if before & 1 == 1 || !kernel.compare_exchange(cell, before, before | 1) {
         return false;
     }
@@ -152,16 +159,16 @@ fn keep<K: Kernel>(kernel: &K, flows: &SocketFlows, dest: &FrontendKey, (index, 
 
 #[inline(always)]
 fn place<'f, K: Kernel>(kernel: &K, flows: &'f SocketFlows, dest: &FrontendKey) -> Option<(u32, &'f Flow)> {
-    for index in 0..FLOWS_PER_SOCKET {
-        let flow = flows.flows.get(index)?;
+    for index in 0..FLOWS {
+        let flow = flows.flows.get(index as usize)?;
         if sequence(flow) == 0 || (flow.frontend == dest.addr && flow.frontend_port == dest.port) {
-            return Some((index as u32, flow));
+            return Some((index, flow));
         }
     }
-    for index in 0..FLOWS_PER_SOCKET {
-        let flow = flows.flows.get(index)?;
+    for index in 0..FLOWS {
+        let flow = flows.flows.get(index as usize)?;
         if !serves(kernel, flow) {
-            return Some((index as u32, flow));
+            return Some((index, flow));
         }
     }
     None

@@ -3,6 +3,7 @@
 use core::{
     intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd},
     ptr,
+    sync::atomic::AtomicU64,
 };
 
 use aya_ebpf::{
@@ -201,9 +202,11 @@ impl Kernel for Maps<'_> {
     }
 
     #[inline(always)]
-    fn compare_exchange(&self, cell: *mut u64, old: u64, new: u64) -> bool {
-        // SAFETY: the cell lies in the socket's flows, as the trait demands.
-        unsafe { atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(cell, old, new).1 }
+    fn compare_exchange(&self, cell: &AtomicU64, old: u64, new: u64) -> bool {
+        // SAFETY: a reference is valid and aligned.
+        unsafe {
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(cell.as_ptr(), old, new).1
+        }
     }
 }
 

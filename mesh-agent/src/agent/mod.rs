@@ -13,10 +13,7 @@ mod node;
 mod owner;
 mod view;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::bail;
 use nix::time::{ClockId, clock_gettime};
@@ -24,7 +21,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::block_in_place,
-    time::{MissedTickBehavior, interval_at, sleep},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
@@ -70,7 +67,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (updates_in, updates) = mpsc::channel(1);
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     let (hooks_in, hooks) = watch::channel(Hooks::new());
-    let view = Arc::new(Live { started: Instant::now(), settings: settings.clone(), snapshots, hooks, meter });
+    let view =
+        Arc::new(Live { started: std::time::Instant::now(), settings: settings.clone(), snapshots, hooks, meter });
 
     let stop = stop_on_signal()?;
     let tasks = TaskTracker::new();
@@ -110,11 +108,12 @@ struct Drive {
 
 impl Drive {
     async fn run(mut self, resync_interval: Duration, stop: &CancellationToken) -> anyhow::Result<()> {
-        let mut resync = interval_at(tokio::time::Instant::now() + resync_interval, resync_interval);
+        let mut resync = interval_at(Instant::now() + resync_interval, resync_interval);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut node = interval_at(tokio::time::Instant::now() + NODE_INTERVAL, NODE_INTERVAL);
+        let mut node = interval_at(Instant::now() + NODE_INTERVAL, NODE_INTERVAL);
         node.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut wait = None;
+        // When the owner wants the next step; a point in time, for other events come in between.
+        let mut next = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -127,13 +126,13 @@ impl Drive {
                     None if stop.is_cancelled() => return Ok(()),
                     None => bail!("the source has ended"),
                 },
-                () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 _ = resync.tick() => block_in_place(|| self.owner.resync()),
                 _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
                     continue;
                 },
             }
-            wait = block_in_place(|| self.owner.reconcile(now()));
+            next = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;
             self.snapshots.send_replace(self.owner.snapshot());
             block_in_place(|| self.close_stale());

@@ -101,11 +101,6 @@ impl Kernel {
         self.maps.tracked.scan()
     }
 
-    /// Forgets sockets that are closed.
-    pub fn untrack(&self, cookies: impl IntoIterator<Item = u64>) -> Result<(), Error> {
-        cookies.into_iter().map(|cookie| self.maps.tracked.delete(&cookie)).collect()
-    }
-
     /// Reads the counters of these maps, beside whatever the data plane does.
     pub fn meter(&self) -> SharedMeter {
         Arc::clone(&self.maps) as SharedMeter
@@ -151,8 +146,8 @@ impl Maps {
     fn exclude(&self, keys: &[ExcludedKey]) -> Result<(), Error> {
         let rows: Vec<(ExcludedKey, u64)> = keys.iter().map(|&key| (key, 1)).collect();
         self.excluded.update(&rows).map_err(|(_, error)| error)?;
-        let old = self.excluded.scan()?.into_iter().filter(|(key, _)| !keys.contains(key));
-        old.map(|(key, _)| self.excluded.delete(&key)).collect()
+        let mut old = self.excluded.scan()?.into_iter().filter(|(key, _)| !keys.contains(key));
+        old.try_for_each(|(key, _)| self.excluded.delete(&key))
     }
 
     /// Carries out operations of one kind; on an error says how many were done before it.

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell, UnsafeCell},
     collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use mesh_common::{
@@ -165,14 +166,8 @@ impl Kernel for Memory {
         self.flows.get()
     }
 
-    fn compare_exchange(&self, cell: *mut u64, old: u64, new: u64) -> bool {
-        // SAFETY: the cell lies in `flows`, as the trait demands, and nobody else touches it: this type is not `Sync`.
-        let cell = unsafe { &mut *cell };
-        let same = *cell == old;
-        if same {
-            *cell = new;
-        }
-        same
+    fn compare_exchange(&self, cell: &AtomicU64, old: u64, new: u64) -> bool {
+        cell.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 

@@ -187,7 +187,7 @@ fn b08_a_kubernetes_service_asks_for_affinity_and_may_say_who_the_client_is() {
     let by_cgroup = cart.annotation("mesh-agent.io/affinity-client", "cgroup");
     node.write("cart.json", list([&by_cgroup].into_iter().chain(&slices)));
     wait::until("cgroups to be clients", mesh_tests::node::SETTLE, || {
-        in_cgroups(&node).iter_mut().map(|client| only(client, 10)).collect::<BTreeSet<_>>().len() > 1
+        in_cgroups(&node).iter_mut().map(|client| only(client, 1)).collect::<BTreeSet<_>>().len() > 1
     });
     expect_cgroups_to_be_clients(&node);
 }

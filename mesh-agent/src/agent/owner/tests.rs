@@ -1,0 +1,287 @@
+//! The owner over a data plane that fails when told to, on a clock of its own.
+
+use std::io;
+
+use mesh_common::connect::{Verdict, connect};
+
+use super::*;
+use crate::{
+    dataplane::{ApplyError, Capacity, Error, memory::Memory},
+    desired::fixture,
+    model::{InternalTraffic, Service},
+};
+
+/// A data plane that fails when told to: it takes so many more operations.
+#[derive(Default)]
+struct Faulty {
+    memory: Memory,
+    operations_left: Option<usize>,
+    /// Refuses to switch.
+    stuck: bool,
+    capacity: Option<Capacity>,
+}
+
+impl Dataplane for Faulty {
+    fn dump(&self) -> Result<Tables, Error> {
+        self.memory.dump()
+    }
+
+    fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
+        let switch = ops.iter().position(|op| self.stuck && matches!(op, Op::PutService(..)));
+        let done = switch.or(self.operations_left).unwrap_or(ops.len()).min(ops.len());
+        self.memory.apply(&ops[..done])?;
+        if let Some(left) = &mut self.operations_left {
+            *left -= done;
+        }
+        if done == ops.len() {
+            return Ok(());
+        }
+        let source = io::Error::from_raw_os_error(libc::E2BIG);
+        let error = Error { map: "SLOTS", action: "write 1 rows".into(), source };
+        Err(ApplyError { done, all: ops.len(), error })
+    }
+
+    fn capacity(&self) -> Capacity {
+        self.capacity.unwrap_or(Memory::CAPACITY)
+    }
+}
+
+/// An owner on a clock of its own.
+struct Scene {
+    owner: Owner<Faulty>,
+    now: Duration,
+    _state: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let owner = Owner::new(Faulty::default(), vec![], state.path()).unwrap();
+        Self { owner, now: Duration::from_secs(100), _state: state }
+    }
+
+    fn configure(&mut self, services: impl IntoIterator<Item = Service>) -> Option<Duration> {
+        self.configure_as(true, services)
+    }
+
+    fn configure_as(&mut self, complete: bool, services: impl IntoIterator<Item = Service>) -> Option<Duration> {
+        let services = fixture::services(services);
+        self.owner.accept(Update { services, complete, ..Update::default() });
+        self.owner.reconcile(self.now)
+    }
+
+    /// Lets the time go by that was asked for, until nothing is left to do.
+    fn settle(&mut self, mut wait: Option<Duration>) {
+        for _ in 0..20 {
+            let Some(time) = wait else { return };
+            self.now += time;
+            wait = self.owner.reconcile(self.now);
+        }
+        panic!("still not settled: {:?}", self.owner.problems);
+    }
+
+    fn connect(&self, address: &str) -> Option<String> {
+        match connect(&self.owner.dataplane.memory, &fixture::key(address)) {
+            Verdict::Backend { addr, port } => Some(format!("{addr}:{}", u16::from_be(port))),
+            Verdict::Refused => Some("refused".into()),
+            Verdict::Untouched => None,
+        }
+    }
+}
+
+fn cart(endpoints: &[(&str, u32)]) -> Service {
+    fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints)
+}
+
+#[test]
+fn node_ports_follow_the_addresses_of_the_node() {
+    let mut scene = Scene::new();
+    let address = |text: &str| BTreeSet::from([text.parse::<IpAddr>().unwrap()]);
+    assert!(!scene.owner.set_node("n1", address("192.0.2.1")), "nothing to put into effect yet");
+    let mut service = cart(&[("10.0.0.1:80", 1)]);
+    service.ports[0].node_port = Some(30080);
+    scene.configure([service.clone()]);
+    assert_eq!(scene.connect("192.0.2.1:30080").unwrap(), "10.0.0.1:80");
+    assert!(!scene.owner.set_node("n1", address("192.0.2.1")));
+    assert!(scene.owner.set_node("n1", address("192.0.2.2")));
+    scene.owner.reconcile(scene.now);
+    assert_eq!(scene.connect("192.0.2.1:30080"), None);
+    assert_eq!(scene.connect("192.0.2.2:30080").unwrap(), "10.0.0.1:80");
+    service.ports[0].node_port = None;
+    scene.configure([service]);
+    assert_eq!(scene.connect("192.0.2.2:30080"), None);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+}
+
+#[test]
+fn internal_traffic_policy_comes_and_goes_and_endpoints_keep_their_indexes() {
+    let mut scene = Scene::new();
+    scene.owner.set_node("n1", BTreeSet::from(["127.0.0.1".parse().unwrap()]));
+    let mut service = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+    service.ports[0].node_port = Some(30080);
+    service.ports[0].endpoints[1].node = Some("n1".into());
+    scene.configure([service.clone()]);
+    let before = scene.owner.dataplane.dump().unwrap();
+    let local = Service { internal_traffic: InternalTraffic::Local, ..service.clone() };
+    let wait = scene.configure([local]);
+    scene.settle(wait);
+    let tables = scene.owner.dataplane.dump().unwrap();
+    assert_eq!(tables.backends, before.backends);
+    let slots = |address: &str| tables.services[&fixture::key(address)].slot_count;
+    assert_eq!((slots("10.96.0.1:80"), slots("127.0.0.1:30080")), (1, 2));
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
+    let wait = scene.configure([service]);
+    scene.settle(wait);
+    let after = scene.owner.dataplane.dump().unwrap();
+    assert_eq!((after.backends, after.slots.len()), (before.backends, 2));
+}
+
+#[test]
+fn rows_are_freed_after_the_grace_period_and_not_before() {
+    let mut scene = Scene::new();
+    let wait = scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    assert_eq!(wait, None);
+    let wait = scene.configure([cart(&[("10.0.0.2:80", 1)])]);
+    assert_eq!(wait, Some(GRACE));
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
+    let tables = scene.owner.dataplane.dump().unwrap();
+    assert_eq!((tables.slots.len(), tables.backends.len()), (2, 2));
+    scene.now += GRACE / 2;
+    assert_eq!(scene.owner.reconcile(scene.now), Some(GRACE / 2));
+    scene.settle(Some(GRACE / 2));
+    let tables = scene.owner.dataplane.dump().unwrap();
+    assert_eq!((tables.slots.len(), tables.backends.len()), (1, 1));
+}
+
+#[test]
+fn a_draining_backend_is_freed_after_its_deadline() {
+    let mut scene = Scene::new();
+    let drained = |mut service: Service| {
+        service.close_stale_tcp = Some(Duration::from_secs(30));
+        service
+    };
+    scene.configure([drained(cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]))]);
+    let mut wait = scene.configure([drained(cart(&[("10.0.0.2:80", 1)]))]);
+    let left = scene.now;
+    while let Some(time) = wait {
+        assert_eq!(scene.owner.backends().len(), 2);
+        scene.now += time;
+        wait = scene.owner.reconcile(scene.now);
+    }
+    assert_eq!((scene.now - left, scene.owner.backends().len()), (Duration::from_secs(30), 1));
+}
+
+#[test]
+fn a_failed_write_is_reported_and_tried_again() {
+    let mut scene = Scene::new();
+    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    scene.owner.dataplane.operations_left = Some(1);
+    let wait = scene.configure([cart(&[("10.0.0.2:80", 1)])]);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    let problem = &scene.owner.snapshot().problems;
+    assert_eq!(problem.len(), 1);
+    assert!(problem[0].starts_with("map SLOTS: cannot write 1 rows"), "{problem:?}");
+    scene.owner.dataplane.operations_left = None;
+    scene.settle(wait);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
+    assert_eq!(scene.owner.snapshot().problems, [""; 0]);
+}
+
+#[test]
+fn nothing_is_freed_while_the_switch_away_from_it_fails() {
+    let mut scene = Scene::new();
+    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    scene.owner.dataplane.stuck = true;
+    let mut wait = scene.configure([cart(&[("10.0.0.2:80", 1)])]);
+    for _ in 0..5 {
+        scene.now += wait.expect("there is still something to do");
+        wait = scene.owner.reconcile(scene.now);
+        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+        assert_eq!(scene.owner.snapshot().problems.len(), 1);
+    }
+    scene.owner.dataplane.stuck = false;
+    wait = scene.owner.reconcile(scene.now);
+    assert_eq!(wait, Some(GRACE), "the grace period starts with the switch");
+    scene.settle(wait);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
+}
+
+#[test]
+fn frontends_that_are_being_replaced_need_room_too() {
+    let mut scene = Scene::new();
+    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    scene.owner.dataplane.capacity = Some(Capacity { services: 1, ..Memory::CAPACITY });
+    scene.configure([fixture::with(fixture::fixed("cart", "10.96.0.9"), &[("10.0.0.1:80", 1)])]);
+    let problems = scene.owner.snapshot().problems;
+    assert!(problems[0].starts_with("map SERVICES has 1 rows but 2 are needed"), "{problems:?}");
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_whole_and_fits_later() {
+    let mut scene = Scene::new();
+    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    scene.owner.dataplane.capacity = Some(Capacity { backends: 2, ..Memory::CAPACITY });
+    let three = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1)];
+    scene.configure([cart(&three)]);
+    let problems = scene.owner.snapshot().problems;
+    assert!(problems[0].starts_with("map BACKENDS has 2 rows but 3 are needed"), "{problems:?}");
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    let wait = scene.configure([cart(&three[..2])]);
+    scene.settle(wait);
+    assert_eq!(scene.owner.snapshot().problems, [""; 0]);
+    assert_eq!(scene.owner.dataplane.dump().unwrap().backends.len(), 2);
+}
+
+#[test]
+fn an_incomplete_update_removes_nothing() {
+    let mut scene = Scene::new();
+    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
+    let wait = scene.configure_as(false, [other.clone()]);
+    scene.settle(wait);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.9:80");
+    let wait = scene.configure([other]);
+    scene.settle(wait);
+    assert_eq!(scene.connect("10.96.0.1:80"), None);
+}
+
+#[test]
+fn a_new_owner_adopts_ids_indexes_and_counters() {
+    let mut scene = Scene::new();
+    let services = [cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 2)])];
+    scene.configure(services.clone());
+    scene.connect("10.96.0.1:80");
+    let before = scene.owner.dataplane.dump().unwrap();
+    let dataplane = std::mem::take(&mut scene.owner.dataplane);
+    scene.owner = Owner::new(dataplane, vec![], scene._state.path()).unwrap();
+    assert_eq!(scene.configure(services), None);
+    assert_eq!(scene.owner.dataplane.dump().unwrap(), before);
+    assert_eq!(scene.owner.dataplane.memory.counters().services[&0][0], 1);
+}
+
+#[test]
+fn rows_changed_by_somebody_else_are_repaired() {
+    let mut scene = Scene::new();
+    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    let good = scene.owner.dataplane.dump().unwrap();
+    scene.owner.dataplane.memory.apply(&[Op::DeleteService(fixture::key("10.96.0.1:80"))]).unwrap();
+    assert_eq!(scene.connect("10.96.0.1:80"), None);
+    scene.owner.resync();
+    let wait = scene.owner.reconcile(scene.now);
+    scene.settle(wait);
+    assert_eq!(scene.owner.dataplane.dump().unwrap(), good);
+}
+
+#[test]
+fn an_endpoint_that_returns_within_the_grace_period_keeps_its_index() {
+    let mut scene = Scene::new();
+    let both = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1)];
+    scene.configure([cart(&both)]);
+    let before = scene.owner.dataplane.dump().unwrap().backends;
+    scene.configure([cart(&both[..1])]);
+    let wait = scene.configure([cart(&both)]);
+    scene.settle(wait);
+    assert_eq!(scene.owner.dataplane.dump().unwrap().backends, before);
+}
