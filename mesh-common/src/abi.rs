@@ -191,29 +191,26 @@ pub struct SocketRecord {
     pub spare: u64,
 }
 
-/// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs.
-///
-/// Threads may send on one socket at the same time, so an entry is a sequence lock: `sequence` is zero while the entry
-/// is free, odd while somebody writes it, and even and above zero while it can be read.
+/// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs, which the
+/// kernel runs one at a time for each socket: it holds the socket's lock around these hooks
+/// (`BPF_CGROUP_RUN_SA_PROG_LOCK`, include/linux/bpf-cgroup.h).
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct Flow {
-    /// See above. 64 bits wide because the default instruction set compares and swaps no less.
-    pub sequence: u64,
     /// Backend index.
     pub backend_index: u32,
     /// [`BackendRow::generation`] at that time.
     pub generation: u32,
     /// Port the program sends to, network byte order.
     pub frontend_port: u16,
-    /// Port the datagrams go to, network byte order.
+    /// Port the datagrams go to, network byte order; zero while the entry is free.
     pub backend_port: u16,
+    /// [`service_flags::LOCAL`] of the service at that time.
+    pub local: u32,
     /// Address the program sends to.
     pub frontend: Addr,
     /// Address the datagrams go to.
     pub backend: Addr,
-    /// Zero.
-    pub pad: u32,
 }
 
 /// Value of FLOWS.
@@ -222,9 +219,7 @@ pub struct Flow {
 pub struct SocketFlows {
     /// Entry that was used last; the top bit says that its endpoint was sent to directly.
     pub last: u32,
-    /// Zero.
-    pub pad: u32,
-    /// Entries are never removed, only taken over by another service once their backend is gone.
+    /// Entries are used in order and never become free again, only another service's.
     pub flows: [Flow; capacity::FLOWS_PER_SOCKET],
 }
 
@@ -301,7 +296,7 @@ mod tests {
         assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
         assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (8, 8));
         assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 8));
-        assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (56, 8));
+        assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
         assert_eq!(size_of::<TrackedSocket>(), 28);
         assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 16));
         assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");

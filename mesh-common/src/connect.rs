@@ -1,7 +1,7 @@
 //! The decision behind `connect`: service → slot → backend.
 
 use crate::{
-    abi::{BackendRow, FrontendKey, ServiceRow, SocketRecord, TrackedSocket, protocol, service_flags},
+    abi::{BackendRow, FrontendKey, ServiceRow, SocketRecord, TrackedSocket, service_flags},
     addr::Addr,
     counter::Counter,
     kernel::Kernel,
@@ -30,10 +30,8 @@ pub fn connect<K: Kernel>(kernel: &K, dest: &FrontendKey) -> Verdict {
     let service = match kernel.service(dest) {
         Some(service) if !kernel.excluded() => service,
         _ => {
-            // A UDP socket may have been answered before, and may now go to that very endpoint by itself.
-            if dest.protocol == protocol::UDP {
-                kernel.forget();
-            }
+            // The socket may have been answered before, and may now go to that very endpoint by itself.
+            kernel.forget();
             return Verdict::Untouched;
         }
     };
@@ -69,7 +67,9 @@ pub(crate) fn answer<'k, K: Kernel>(
 #[inline(always)]
 fn remember<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow, (index, backend): Picked<'_>) {
     let track = service.flags & service_flags::TRACK != 0;
-    let tracked = track && kernel.track(&tracked_socket(dest, index, backend));
+    if !track {
+        kernel.forget();
+    }
     let record = SocketRecord {
         frontend: dest.addr,
         backend: backend.addr,
@@ -78,10 +78,12 @@ fn remember<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow, (in
         service: service.id,
         backend_index: index,
         generation: backend.generation,
-        tracked: tracked.into(),
+        tracked: track.into(),
         spare: 0,
     };
-    if !kernel.record(&record) || tracked != track {
+    // Tracked only when recorded: the record is what gives the tracking up when the socket is closed.
+    let remembered = kernel.record(&record) && (!track || kernel.track(&tracked_socket(dest, index, backend)));
+    if !remembered {
         kernel.count(service.id, Counter::Unrecorded);
     }
 }

@@ -1,7 +1,5 @@
 //! What a decision needs from the world it runs in: the kernel's maps and the calling socket, or copies on the host.
 
-use core::sync::atomic::AtomicU64;
-
 use crate::{
     abi::{
         AffinityKey, AffinityRow, BackendRow, FrontendKey, ServiceRow, Slot, SocketFlows, SocketRecord, TrackedSocket,
@@ -36,7 +34,7 @@ pub trait Kernel {
     fn record(&self, record: &SocketRecord) -> bool;
     /// How the calling socket's connect was answered.
     fn recorded(&self) -> Option<&SocketRecord>;
-    /// Forgets how the calling socket's connect was answered, if it was.
+    /// Forgets how the calling socket's connect was answered, if it was, and that it is to be closed.
     fn forget(&self);
     /// Remembers that the calling socket is to be closed when its backend leaves; false when there is no room.
     fn track(&self, socket: &TrackedSocket) -> bool;
@@ -50,7 +48,4 @@ pub trait Kernel {
 
     /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null when there is no room.
     fn flows(&self, create: bool) -> *mut SocketFlows;
-    /// Sets `cell` from `old` to `new`; false when it was not `old`. A full barrier. Here because the type itself has no
-    /// such method on the BPF target.
-    fn compare_exchange(&self, cell: &AtomicU64, old: u64, new: u64) -> bool;
 }

@@ -43,7 +43,8 @@ fn bound<'k, K: Kernel>(kernel: &'k K, dest: &FrontendKey, service: &ServiceRow)
     let now = kernel.now();
     let before = kernel.affinity(&key);
     if let Some(row) = before {
-        let idle = now.wrapping_sub(row.used_at);
+        // Another connect may have used it since this one looked at the clock.
+        let idle = now.saturating_sub(row.used_at);
         if idle < u64::from(service.affinity_seconds) * NANOSECONDS
             && let Some(picked) = still_taking(kernel, service, row.backend)
         {

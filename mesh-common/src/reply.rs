@@ -4,8 +4,8 @@ use crate::{abi::SocketRecord, addr::Addr};
 
 /// The service address to show for `peer`, or none when the socket does not talk to the endpoint it was given.
 ///
-/// A record may outlive its connection: a TCP connect may fail and the program try another address with the same
-/// socket. Comparing the peer makes an old record harmless. `port` is in network byte order, as is the port returned.
+/// A record may outlive its connection, which `connect(AF_UNSPEC)` ends without a hook. Comparing the peer makes an old
+/// record harmless. `port` is in network byte order, as is the port returned.
 #[inline(always)]
 pub fn reverse(record: &SocketRecord, peer: Addr, port: u16) -> Option<(Addr, u16)> {
     if record.backend == peer && record.backend_port == port {

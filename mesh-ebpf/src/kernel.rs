@@ -3,7 +3,6 @@
 use core::{
     intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd},
     ptr,
-    sync::atomic::AtomicU64,
 };
 
 use aya_ebpf::{
@@ -198,14 +197,6 @@ impl Kernel for Maps<'_> {
         unsafe {
             let flows = FLOWS.get_ptr_mut(self.0);
             if flows.is_null() && create { FLOWS.get_or_insert_ptr_mut(self.0, None) } else { flows }
-        }
-    }
-
-    #[inline(always)]
-    fn compare_exchange(&self, cell: &AtomicU64, old: u64, new: u64) -> bool {
-        // SAFETY: a reference is valid and aligned.
-        unsafe {
-            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(cell.as_ptr(), old, new).1
         }
     }
 }

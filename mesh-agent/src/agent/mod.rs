@@ -13,9 +13,10 @@ mod node;
 mod owner;
 mod view;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::bail;
+use mesh_common::abi::capacity;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -42,7 +43,7 @@ use crate::{
     metrics,
     model::Update,
     source::{dir::Reader, watch::watch as watch_directories},
-    stale::{self, Attempts},
+    stale::{self, Attempts, Tracked},
 };
 
 /// How often the addresses of the node are read.
@@ -54,15 +55,13 @@ type Hooks = Vec<(&'static str, Attached)>;
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     privileges::check()?;
     let cgroup = Cgroup::open(&settings.cgroup)?;
-    let kernel = Kernel::open(
-        &settings.pin_dir,
-        settings.capacity,
-        &exclude::keys(&settings.excluded_cgroups, &settings.excluded_netns)?,
-    )?;
+    let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
+    let kernel = Kernel::open(&settings.pin_dir, settings.capacity, leaves_out)?;
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
     owner.set_node(&settings.node_name, node::addresses()?);
+    leave_out(&mut owner, &settings);
 
     let (updates_in, updates) = mpsc::channel(1);
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
@@ -78,17 +77,18 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     if let Some(address) = settings.metrics {
         tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
     }
-    let node_name = settings.node_name;
+    let resync_interval = settings.resync_interval;
     let drive = Drive {
         owner,
-        node_name,
+        settings,
         cgroup,
+        seen: BTreeSet::new(),
         attempts: Attempts::default(),
         updates,
         snapshots: snapshots_in,
         hooks: hooks_in,
     };
-    let result = drive.run(settings.resync_interval, &stop).await;
+    let result = drive.run(resync_interval, &stop).await;
     stop.cancel();
     tasks.close();
     tasks.wait().await;
@@ -98,8 +98,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 /// The owner and its channels.
 struct Drive {
     owner: Owner<Kernel>,
-    node_name: String,
+    settings: Settings,
     cgroup: Cgroup,
+    /// Tracked sockets at the last resync.
+    seen: BTreeSet<u64>,
     attempts: Attempts,
     updates: mpsc::Receiver<Update>,
     snapshots: watch::Sender<Snapshot>,
@@ -127,7 +129,10 @@ impl Drive {
                     None => bail!("the source has ended"),
                 },
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
-                _ = resync.tick() => block_in_place(|| self.owner.resync()),
+                _ = resync.tick() => block_in_place(|| {
+                    self.owner.resync();
+                    self.sweep();
+                }),
                 _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
                     continue;
                 },
@@ -137,6 +142,21 @@ impl Drive {
             self.snapshots.send_replace(self.owner.snapshot());
             block_in_place(|| self.close_stale());
         }
+    }
+
+    /// Forgets sockets that are gone and that no hook told us of, before they take all the room. One that was not there
+    /// at the last resync may be about to connect.
+    fn sweep(&mut self) {
+        let tracked = self.owner.dataplane.tracked().unwrap_or_default();
+        if tracked.len() > capacity::TRACKED as usize / 2 {
+            let old: Vec<Tracked> = tracked.iter().filter(|(cookie, _)| self.seen.contains(cookie)).copied().collect();
+            let gone = stale::missing(&old);
+            warn!(tracked = tracked.len(), gone = gone.len(), "many tracked sockets; forgetting those that are gone");
+            if let Err(error) = self.owner.dataplane.untrack(&gone) {
+                warn!("{error}");
+            }
+        }
+        self.seen = tracked.into_iter().map(|(cookie, _)| cookie).collect();
     }
 
     /// Closes sockets whose backend left. A connect under way when it left is met by the step that frees the backend.
@@ -159,13 +179,15 @@ impl Drive {
 
     /// Whether the node has other addresses than before.
     fn look_at_node(&mut self) -> bool {
-        match node::addresses() {
-            Ok(addresses) => self.owner.set_node(&self.node_name, addresses),
+        let excluded = leave_out(&mut self.owner, &self.settings);
+        let addresses = match node::addresses() {
+            Ok(addresses) => self.owner.set_node(&self.settings.node_name, addresses),
             Err(error) => {
                 warn!("cannot read the addresses of this node, so node ports stay where they were: {error}");
                 false
             }
-        }
+        };
+        addresses || excluded
     }
 
     /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones. Where
@@ -181,6 +203,17 @@ impl Drive {
         }
         Ok(())
     }
+}
+
+/// Has the kernel leave out what the settings name, as it is now: a pod that starts again has another cgroup. Whether
+/// something else cannot be found than before.
+fn leave_out(owner: &mut Owner<Kernel>, settings: &Settings) -> bool {
+    let (excluded, missing) = exclude::keys(&settings.excluded_cgroups, &settings.excluded_netns);
+    let mut problems: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    if !excluded.is_empty() || !problems.is_empty() {
+        problems.extend(owner.dataplane.exclude(&excluded).err().map(|error| error.to_string()));
+    }
+    owner.set_excluded(problems)
 }
 
 fn report(update: &Update) {

@@ -70,6 +70,7 @@ struct Problems {
     apply: Option<String>,
     resync: Option<String>,
     addresses: Option<String>,
+    excluded: Vec<String>,
 }
 
 /// What the owner publishes after each step.
@@ -253,6 +254,13 @@ impl<D: Dataplane> Owner<D> {
         }
     }
 
+    /// What was to be left out and cannot be; whether that is something else than before.
+    pub(super) fn set_excluded(&mut self, problems: Vec<String>) -> bool {
+        let changed = problems != self.problems.excluded;
+        self.problems.excluded = problems;
+        changed
+    }
+
     /// Backends as the data plane holds them.
     pub(super) fn backends(&self) -> &BTreeMap<u32, BackendRow> {
         &self.current.backends
@@ -270,14 +278,14 @@ impl<D: Dataplane> Owner<D> {
 
     /// What others may know.
     pub(super) fn snapshot(&self) -> Snapshot {
-        let Problems { compile, apply, resync, addresses } = self.problems.clone();
+        let Problems { compile, apply, resync, addresses, excluded } = self.problems.clone();
         Snapshot {
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),
             notes: self.update.notes.clone(),
             left_out: Arc::clone(&self.left_out),
-            problems: [compile, apply, resync, addresses].into_iter().flatten().collect(),
+            problems: [compile, apply, resync, addresses].into_iter().flatten().chain(excluded).collect(),
             applied: self.applied,
         }
     }

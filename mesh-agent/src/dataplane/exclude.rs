@@ -17,32 +17,38 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
+use super::pin::is_cgroup2;
+
 /// `SO_NETNS_COOKIE`, `include/uapi/asm-generic/socket.h`, Linux 5.14.
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
-/// Something that is to be left out cannot be found.
+/// Something that is to be left out cannot be found now.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot leave out {kind} {path}: {source}")]
+#[error("{kind} {path} cannot be left out: {reason}")]
 pub struct Error {
     kind: &'static str,
     path: PathBuf,
-    source: io::Error,
+    reason: io::Error,
 }
 
-/// The rows of EXCLUDED for these directories and namespace files.
-pub fn keys(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> Result<Vec<ExcludedKey>, Error> {
+/// The rows of EXCLUDED for these directories and namespace files as they are now, and which cannot be had.
+pub fn keys(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> (Vec<ExcludedKey>, Vec<Error>) {
     let cgroups = cgroups.iter().map(|path| key("cgroup", path, excluded_kind::CGROUP, cgroup_id));
     let namespaces = namespaces.iter().map(|path| key("network namespace", path, excluded_kind::NETNS, netns_cookie));
-    cgroups.chain(namespaces).collect()
+    let (found, missing): (Vec<_>, Vec<_>) = cgroups.chain(namespaces).partition(Result::is_ok);
+    (found.into_iter().flatten().collect(), missing.into_iter().filter_map(Result::err).collect())
 }
 
 fn key(name: &'static str, path: &Path, kind: u64, id: fn(&Path) -> io::Result<u64>) -> Result<ExcludedKey, Error> {
-    let id = id(path).map_err(|source| Error { kind: name, path: path.to_owned(), source })?;
+    let id = id(path).map_err(|reason| Error { kind: name, path: path.to_owned(), reason })?;
     Ok(ExcludedKey { id, kind })
 }
 
 /// The inode number of the directory.
 fn cgroup_id(path: &Path) -> io::Result<u64> {
+    if !is_cgroup2(path) {
+        return Err(io::Error::other("not a cgroup2 directory"));
+    }
     Ok(fs::metadata(path)?.ino())
 }
 
@@ -86,8 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_named() {
-        let error = keys(&["/no/such/cgroup".into()], &[]).unwrap_err();
-        assert!(error.to_string().starts_with("cannot leave out cgroup /no/such/cgroup: No such file"), "{error}");
+    fn what_is_not_there_or_no_cgroup_is_named() {
+        let (found, missing) = keys(&["/no/such/cgroup".into(), "/tmp".into()], &["/proc/self/ns/net".into()]);
+        assert_eq!(found.len(), 1);
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let expected = "not a cgroup2 directory";
+        assert_eq!(
+            missing,
+            ["/no/such/cgroup", "/tmp"].map(|path| format!("cgroup {path} cannot be left out: {expected}"))
+        );
     }
 }

@@ -54,7 +54,8 @@ struct Maps {
 
 impl Kernel {
     /// Locks the pin directory, opens or makes the maps, and has the verifier check the programs. Nothing is attached.
-    pub fn open(pin_dir: &Path, capacity: Capacity, excluded: &[ExcludedKey]) -> anyhow::Result<Self> {
+    /// `excludes` says whether [`exclude`](Self::exclude) will ever be called; if not, programs need not look.
+    pub fn open(pin_dir: &Path, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
         let pins = PinDir::lock(pin_dir)?;
         let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
         let directory = pins.maps(&directory_name(capacity))?;
@@ -67,7 +68,7 @@ impl Kernel {
                 loader.map_max_entries(map.name, map.rows);
             }
         }
-        let exclusions = u32::from(!excluded.is_empty());
+        let exclusions = u32::from(excludes);
         loader.override_global(EXCLUSIONS, &exclusions, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         let refused = |hook| format!("the kernel does not accept program {hook}");
@@ -75,9 +76,7 @@ impl Kernel {
         for hook in ADDRESS_HOOKS {
             explained(address_program(&mut programs, hook).load()).with_context(|| refused(hook))?;
         }
-        let maps = Maps::open(&directory)?;
-        maps.exclude(excluded)?;
-        Ok(Self { pins, programs, maps: Arc::new(maps), capacity, replaces_other })
+        Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity, replaces_other })
     }
 
     /// Whether an earlier agent's programs serve from maps of another layout, which attaching would replace by these.
@@ -99,6 +98,16 @@ impl Kernel {
     /// Sockets that are to be closed when their backend leaves, by their cookie.
     pub fn tracked(&self) -> Result<Vec<(u64, TrackedSocket)>, Error> {
         self.maps.tracked.scan()
+    }
+
+    /// Forgets tracked sockets.
+    pub fn untrack(&self, cookies: &[u64]) -> Result<(), Error> {
+        cookies.iter().try_for_each(|cookie| self.maps.tracked.delete(cookie))
+    }
+
+    /// From now on these are not served, and no others. Only for an agent that was opened with some.
+    pub fn exclude(&self, excluded: &[ExcludedKey]) -> Result<(), Error> {
+        self.maps.exclude(excluded)
     }
 
     /// Reads the counters of these maps, beside whatever the data plane does.

@@ -189,7 +189,7 @@ pub struct Cgroup {
 impl Cgroup {
     /// Opens a cgroup2 directory.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        if !has_magic(path, CGROUP2_MAGIC) {
+        if !is_cgroup2(path) {
             return Err(Error::NotCgroup2(path.to_owned()));
         }
         let directory = File::open(path).map_err(io_error("open", path))?;
@@ -257,6 +257,11 @@ fn remove_flat_directory(path: &Path) -> Result<(), Error> {
 
 fn existing_ancestor(path: &Path) -> &Path {
     path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(path)
+}
+
+/// Whether a path is a directory of a cgroup2 filesystem.
+pub(super) fn is_cgroup2(path: &Path) -> bool {
+    has_magic(path, CGROUP2_MAGIC)
 }
 
 fn has_magic(path: &Path, magic: i64) -> bool {

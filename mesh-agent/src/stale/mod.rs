@@ -97,7 +97,9 @@ pub fn destroy(sockets: &[Tracked]) -> Report {
     }
     // A thread of its own, because it changes its network namespace and must not come back to others.
     thread::scope(|scope| {
-        let search = thread::Builder::new().name("stale-sockets".into()).spawn_scoped(scope, || Search::run(sockets));
+        let search = thread::Builder::new()
+            .name("stale-sockets".into())
+            .spawn_scoped(scope, || Search::run(sockets, Purpose::Close));
         match search {
             Ok(search) => search.join().expect("the search does not panic"),
             Err(error) => Report { failed: vec![Error::Thread(error).to_string()], ..Report::default() },
@@ -105,15 +107,35 @@ pub fn destroy(sockets: &[Tracked]) -> Report {
     })
 }
 
+/// Of these, the cookies of sockets that are in no network namespace: the kernel closes some sockets of its own, like
+/// the subflows of MPTCP, without the hook that forgets them. Nothing unless every namespace could be searched.
+pub fn missing(sockets: &[Tracked]) -> Vec<u64> {
+    let report = thread::scope(|scope| {
+        let search = scope.spawn(|| Search::run(sockets, Purpose::Look));
+        search.join().expect("the search does not panic")
+    });
+    if report.failed.is_empty() { report.not_found } else { Vec::new() }
+}
+
+/// What a search is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Sockets that are where they were tracked to be are closed.
+    Close,
+    /// Sockets are only looked for, wherever they are connected.
+    Look,
+}
+
 /// A search through network namespaces that ends when every socket was found.
 struct Search {
+    purpose: Purpose,
     wanted: BTreeMap<u64, TrackedSocket>,
     report: Report,
 }
 
 impl Search {
-    fn run(sockets: &[Tracked]) -> Report {
-        let mut search = Self { wanted: sockets.iter().copied().collect(), report: Report::default() };
+    fn run(sockets: &[Tracked], purpose: Purpose) -> Report {
+        let mut search = Self { purpose, wanted: sockets.iter().copied().collect(), report: Report::default() };
         search.here();
         search.elsewhere();
         search.report.not_found = search.wanted.into_keys().collect();
@@ -146,9 +168,10 @@ impl Search {
             Ok(diag) => diag,
             Err(error) => return self.note(&error),
         };
-        for query in queries(&self.wanted) {
+        for query in queries(&self.wanted, self.purpose) {
             match diag.list(&query) {
-                Ok(found) => self.close(&mut diag, &found),
+                Ok(found) if self.purpose == Purpose::Close => self.close(&mut diag, &found),
+                Ok(found) => found.iter().for_each(|found| _ = self.wanted.remove(&found.cookie())),
                 Err(error) => self.note(&error),
             }
         }
@@ -182,14 +205,14 @@ fn leads(found: &Found, tracked: &TrackedSocket) -> bool {
 }
 
 /// The lists that can hold any of these sockets. An IPv6 socket may be connected to an IPv4 address.
-fn queries(wanted: &BTreeMap<u64, TrackedSocket>) -> Vec<Query> {
+fn queries(wanted: &BTreeMap<u64, TrackedSocket>, purpose: Purpose) -> Vec<Query> {
     let mut queries = Vec::new();
     for protocol in [protocol::UDP, protocol::TCP] {
         let sockets = || wanted.values().filter(|socket| socket.protocol == protocol);
         let ports: BTreeSet<u16> = sockets().map(|socket| socket.port).collect();
         // The kernel filters by one port; the endpoints of a service mostly share it.
-        let port = if ports.len() == 1 { ports.first().copied() } else { None };
-        if sockets().any(|socket| socket.backend.is_v4()) {
+        let port = ports.first().copied().filter(|_| ports.len() == 1 && purpose == Purpose::Close);
+        if sockets().any(|socket| socket.backend.is_v4() || purpose == Purpose::Look) {
             queries.push(Query { family: Family::V4, protocol, port });
         }
         if !ports.is_empty() {

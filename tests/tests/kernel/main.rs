@@ -19,6 +19,7 @@ mod programs;
 mod restart;
 mod scale;
 mod second_agent;
+mod tracked;
 mod truncation;
 mod uninstall;
 mod unknown;

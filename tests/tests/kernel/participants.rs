@@ -1,11 +1,14 @@
 //! Who takes part: which services are served, and whose sockets are left alone.
 
+use std::fs;
+
+use mesh_agent::api::types::Status;
 use mesh_tests::{
     Client, Node, Pod, Server,
     client::protocol::counts,
     kubernetes::{cluster_ip, list, slice_of},
     manifest::document,
-    node::SETTLE,
+    node::{PATIENCE, SETTLE},
     service, wait,
 };
 use serde_json::json;
@@ -119,4 +122,19 @@ fn what_is_below_an_excluded_cgroup_is_left_alone_too() {
     node.wait_until_served("shop/cart", &[&a]);
     assert_eq!(node.client().tcp("10.96.0.10:80").once().answers, counts([("a", 1)]));
     expect_left_alone(&mut Client::start(&child), "10.96.0.10:80");
+}
+
+#[test]
+fn an_excluded_cgroup_may_come_later_and_is_missed_until_then() {
+    let mut node = Node::setup().prepare();
+    let later = node.place().cgroup.path().join("later");
+    node.add_flags(&format!("--exclude-cgroup {}", later.display()));
+    node.launch_agent();
+    wait::until("the agent to miss it", SETTLE, || {
+        let status = node.try_get("/v1/status").map(|answer| answer.json::<Status>());
+        status.is_ok_and(|status| status.problems.iter().any(|problem| problem.contains("later cannot be left out")))
+    });
+    fs::create_dir(&later).expect("a cgroup takes children");
+    node.wait_until_ready(PATIENCE);
+    fs::remove_dir(&later).expect("nobody is in it");
 }

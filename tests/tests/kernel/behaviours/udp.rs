@@ -309,3 +309,36 @@ fn b06_sockets_of_an_endpoint_removed_while_no_agent_ran_are_closed_by_the_next(
     node.start_agent();
     expect_closed(&mut client, socket);
 }
+
+#[test]
+fn b06_a_socket_follows_its_address_to_the_service_that_has_it_now() {
+    let (node, a, b) = served_by_the_first();
+    let mut client = node.client();
+    let socket = client.udp_socket("0.0.0.0:5000");
+    assert_eq!(client.name_at(socket, DNS), Ok("a".into()));
+    // The endpoint lives on, at another address.
+    let moved = service("shop/dns").address("10.96.0.11").udp(53).endpoint(&a);
+    let heir = service("shop/heir").address("10.96.0.10").udp(53).endpoint(&b);
+    node.write("dns.yaml", document([&moved, &heir]));
+    node.wait_until_served("shop/heir", &[&b]);
+    assert_eq!(client.name_at(socket, DNS), Ok("b".into()));
+    assert_eq!(client.name_at(socket, "10.96.0.11:53"), Ok("a".into()));
+}
+
+#[test]
+fn b06_a_socket_comes_home_when_the_service_is_to_stay_on_the_node() {
+    let mut node = Node::setup().flags("--node-name here").start();
+    let [far, near] = ["far", "near"].map(|name| node.server(name));
+    // An address for others keeps the far endpoint in use.
+    let dns = dns().with("externalIPs: [192.0.2.10]").on_node(&far, "elsewhere");
+    node.write("dns.yaml", dns.clone());
+    node.wait_until_served("shop/dns", &[&far]);
+    let mut client = node.client();
+    let socket = client.udp_socket("0.0.0.0:5000");
+    assert_eq!(client.name_at(socket, DNS), Ok("far".into()));
+    node.write("dns.yaml", dns.on_node(&near, "here").with("internalTrafficPolicy: Local"));
+    node.wait_until_served("shop/dns", &[&far, &near]);
+    wait::until("the near one", MOVED, || client.name_at(socket, DNS) == Ok("near".into()));
+    node.stop_agent();
+    assert_eq!(client.name_at(socket, DNS), Ok("near".into()));
+}

@@ -1,0 +1,61 @@
+//! Sockets that the kernel programs keep outside of the socket: they are forgotten when it is closed, however that is.
+
+use aya::maps::{HashMap, Map, MapData};
+use mesh_common::abi::{TrackedSocket, maps};
+use mesh_tests::{Node, manifest::document, node::SETTLE, pinned, service, wait};
+
+type TrackedBytes = [u8; size_of::<TrackedSocket>()];
+
+fn tracked(node: &Node) -> usize {
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::TRACKED));
+    let map: HashMap<MapData, u64, TrackedBytes> = map.try_into().expect("TRACKED is a hash of these sizes");
+    map.keys().flatten().count()
+}
+
+#[test]
+fn closed_sockets_leave_no_row_behind() {
+    let node = Node::start();
+    let a = node.server("a");
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with("closeStaleTcp: true");
+    node.write("cart.yaml", cart.endpoint(&a));
+    node.wait_until_served("shop/cart", &[&a]);
+    let mut client = node.client();
+    assert_eq!(tracked(&node), 0);
+
+    let open: Vec<_> = (0..10).map(|_| client.udp_socket("0.0.0.0:0")).collect();
+    for &socket in &open {
+        client.connect(socket, "10.96.0.10:53").unwrap();
+    }
+    assert_eq!(tracked(&node), 10);
+    // Another connect of the same socket takes the same row, one to no service gives it back.
+    client.connect(open[0], "10.96.0.10:53").unwrap();
+    client.connect(open[1], &a.address().to_string()).unwrap();
+    assert_eq!(tracked(&node), 9);
+    assert_eq!(client.tcp("10.96.0.10:80").times(500).answers_of(&a), 500);
+    assert_eq!(client.udp("10.96.0.10:53").times(500).answers_of(&a), 500);
+    wait::until_equal("closed sockets to be forgotten", SETTLE, &9, || tracked(&node));
+    client.close(open[2]);
+    assert_eq!(tracked(&node), 8);
+    // The process ends with its sockets open.
+    drop(client);
+    wait::until_equal("the sockets of a dead process to be forgotten", SETTLE, &0, || tracked(&node));
+}
+
+#[test]
+fn a_socket_that_goes_on_to_a_service_that_does_not_ask_for_it_is_forgotten() {
+    let node = Node::start();
+    let a = node.server("a");
+    let closed = node.server("closed").address();
+    let closing = service("shop/closing").address("10.96.0.10").tcp(80).with("closeStaleTcp: true").at(closed);
+    let patient = service("shop/patient").address("10.96.0.11").tcp(80).endpoint(&a);
+    node.write("shop.yaml", document([&closing, &patient]));
+    node.wait_until_served("shop/patient", &[&a]);
+    let mut client = node.client();
+    for then in ["10.96.0.11:80", &a.address().to_string()] {
+        let socket = client.tcp_socket("0.0.0.0:0");
+        assert_eq!(client.connect(socket, "10.96.0.10:80"), Err("ECONNREFUSED".into()));
+        assert_eq!(tracked(&node), 1);
+        client.connect(socket, then).unwrap();
+        assert_eq!(tracked(&node), 0, "{then}");
+    }
+}
