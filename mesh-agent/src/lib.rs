@@ -5,6 +5,7 @@
 //!  files      valid     compile()   diff     one trait     (read by mesh-ebpf)
 //!             types     is pure     is pure  (kernel, memory, faulty)
 //!
+//!            stale: closes the sockets of backends that left
 //!            agent: the one task that owns the state and drives the arrows above
 //!            api ── cli / metrics: read what the agent publishes and the kernel counts
 //! ```
