@@ -1,10 +1,17 @@
 //! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
 
 mod frontend;
+mod traffic;
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-pub use self::frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved};
+pub use self::{
+    frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
+    traffic::{
+        Balance, Drain, HashKey, HealthCheck, HttpProbe, Limits, Locality, LocalityLevel, Nearness, Outlier, Probe,
+        Ratio, SlowStart, SourcePreference,
+    },
+};
 
 /// `namespace/name` of a service.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -56,8 +63,29 @@ pub struct Service {
     /// How long TCP connections to an endpoint go on after it left the configuration, in whole seconds below 65,536;
     /// for ever when absent. Connected UDP sockets are closed at once.
     pub close_stale_tcp: Option<Duration>,
+    /// Which endpoint takes a connect, and the rest of how connects are spread.
+    pub traffic: Traffic,
     /// What of it is left alone.
     pub unserved: Vec<Unserved>,
+}
+
+/// How connects are spread over the endpoints.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// Which endpoint takes a connect.
+    pub balance: Balance,
+    /// When connect failures eject an endpoint.
+    pub outlier: Outlier,
+    /// How many connections at the same time.
+    pub limits: Limits,
+    /// Which endpoints come first.
+    pub nearness: Nearness,
+    /// How new endpoints begin; at once where absent.
+    pub slow_start: Option<SlowStart>,
+    /// How draining endpoints end; at once where absent.
+    pub drain: Option<Drain>,
+    /// How the agent finds out whether endpoints work; where absent it believes the configuration.
+    pub health: Option<HealthCheck>,
 }
 
 /// Session affinity: a client's connects go to one endpoint as long as it lives and the client comes back in time.
@@ -141,9 +169,32 @@ pub struct Endpoint {
     pub condition: Condition,
     /// Name of the node it runs on, where that is known.
     pub node: Option<Arc<str>>,
+    /// Where it is.
+    pub locality: Locality,
+    /// Zones that it should serve, where somebody thought about that; else empty.
+    pub zone_hints: Arc<[Arc<str>]>,
+    /// Connections it is made for, for display; one where nothing is said.
+    pub capacity: u32,
+    /// Which source it comes from; absent for the local one.
+    pub source: Option<Arc<str>>,
 }
 
 impl Endpoint {
+    /// A ready endpoint of weight one, of which nothing else is known.
+    pub fn new(address: IpAddr, port: u16) -> Self {
+        Self {
+            address,
+            port,
+            weight: 1,
+            condition: Condition::Ready,
+            node: None,
+            locality: Locality::default(),
+            zone_hints: Arc::default(),
+            capacity: 1,
+            source: None,
+        }
+    }
+
     /// Whether it takes new connections while endpoints in condition `serving` do.
     pub fn takes(&self, serving: Condition) -> bool {
         self.condition == serving && self.weight > 0

@@ -135,9 +135,10 @@ impl<D: Dataplane> Owner<D> {
                 if update.complete {
                     self.problems.addresses = self.addresses.remember(&vips);
                 }
-                let (node_name, node_addresses) = (self.world.node_name.clone(), self.world.node_addresses.clone());
                 let complete = update.complete;
-                self.world = Arc::new(World { services, vips, complete, node_name, node_addresses });
+                let mut world = World::clone(&self.world);
+                (world.services, world.vips, world.complete) = (services, vips, complete);
+                self.world = Arc::new(world);
                 self.accepted = true;
                 self.stale = true;
                 self.problems.compile = None;

@@ -24,7 +24,8 @@ use super::{
 use crate::{
     dataplane::Capacity,
     model::{
-        Addresses, AffinityClient, Condition, Endpoint, FrontendKind, Protocol, Service, ServiceName, ServicePort,
+        Addresses, AffinityClient, Condition, Endpoint, FrontendKind, Locality, Protocol, Service, ServiceName,
+        ServicePort,
     },
 };
 
@@ -41,6 +42,34 @@ pub struct World {
     pub node_name: String,
     /// Addresses at which node ports are reached, loopback among them.
     pub node_addresses: BTreeSet<IpAddr>,
+    /// Where this node is.
+    pub locality: Locality,
+    /// Endpoints that health checks found not to work.
+    pub unhealthy: BTreeSet<Target>,
+    /// What operators said of endpoints.
+    pub overrides: BTreeMap<Target, Override>,
+    /// When endpoints became usable, by the monotonic clock; those that are not here are long past their slow start.
+    pub usable_since: BTreeMap<Target, Duration>,
+}
+
+/// An endpoint of a service.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Target {
+    /// Service.
+    pub service: ServiceName,
+    /// Address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+}
+
+/// What an operator said of an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Override {
+    /// Since when it is to take no new connections, by the monotonic clock.
+    pub draining_since: Option<Duration>,
+    /// Its weight, instead of the configured one.
+    pub weight: Option<u16>,
 }
 
 impl World {

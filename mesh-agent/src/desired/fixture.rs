@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use mesh_common::abi::FrontendKey;
 
 use crate::model::{
-    Addresses, Condition, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName, ServicePort,
+    Addresses, Condition, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName, ServicePort, Traffic,
 };
 
 pub(crate) fn name(name: &str) -> ServiceName {
@@ -33,6 +33,7 @@ pub(crate) fn fixed(service: &str, address: &str) -> Service {
         internal_traffic: InternalTraffic::Cluster,
         affinity: None,
         close_stale_tcp: None,
+        traffic: Traffic::default(),
         unserved: vec![],
     }
 }
@@ -49,7 +50,7 @@ pub(crate) fn with(mut service: Service, endpoints: &[(&str, u32)]) -> Service {
 
 fn endpoint(address: &str, weight: u32) -> Endpoint {
     let address: SocketAddr = address.parse().unwrap();
-    Endpoint { address: address.ip(), port: address.port(), weight, condition: Condition::Ready, node: None }
+    Endpoint { weight, condition: Condition::Ready, ..Endpoint::new(address.ip(), address.port()) }
 }
 
 /// The frontend at `address:port`, TCP.

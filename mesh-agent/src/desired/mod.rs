@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags};
 
 pub use self::{
-    compile::{CapacityError, World, compile, port_identity},
+    compile::{CapacityError, Override, Target, World, compile, port_identity},
     frontends::{Frontend, Reach, active, frontends, takers},
 };
 

@@ -74,7 +74,7 @@ fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool) -> Vec<Endp
         for &SlicePort { port, .. } in slice.ports.iter().filter(same) {
             for SliceEndpoint { address, condition, node } in &slice.endpoints {
                 let condition = if all_ready { Condition::Ready } else { *condition };
-                let endpoint = || Endpoint { address: *address, port, weight: 1, condition, node: node.clone() };
+                let endpoint = || Endpoint { condition, node: node.clone(), ..Endpoint::new(*address, port) };
                 let known = endpoints.entry((*address, port)).or_insert_with(endpoint);
                 if condition < known.condition || (condition == known.condition && known.node.is_none()) {
                     *known = endpoint();

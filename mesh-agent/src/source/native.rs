@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     config::Serve,
-    model::{Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort},
+    model::{
+        Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort,
+        Traffic,
+    },
 };
 
 /// Namespace of a service that does not say one.
@@ -68,6 +71,7 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
         internal_traffic: internal_traffic?,
         affinity: affinity?,
         close_stale_tcp: value::close_stale_tcp(close_stale_tcp?, drain?),
+        traffic: Traffic::default(),
         unserved: Vec::new(),
     };
     Some((service, enabled?))

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     config::Serve,
-    model::{Addresses, Affinity, FrontendKind, InternalTraffic, Origin, Service, ServiceName, ServicePort, Unserved},
+    model::{
+        Addresses, Affinity, FrontendKind, InternalTraffic, Origin, Service, ServiceName, ServicePort, Traffic,
+        Unserved,
+    },
     source::{
         document::Value,
         field::{Field, all},
@@ -65,6 +68,7 @@ pub fn read(object: Field<'_>, origin: Origin, serve: Serve, into: &mut Manifest
         internal_traffic,
         affinity,
         close_stale_tcp: annotations.close_stale_tcp,
+        traffic: Traffic::default(),
         unserved,
     };
     into.services.push(Declared { service, all_ready });

@@ -98,7 +98,7 @@ pub fn distinct<'a>(
             return field.error(format!("says no port for port {}/{} of the service", service.port, service.protocol));
         };
         match lines.insert((address, port), field.line()) {
-            None => Some(Endpoint { address, port, weight, condition, node: node.clone() }),
+            None => Some(Endpoint { weight, condition, node: node.clone(), ..Endpoint::new(address, port) }),
             Some(first) => field.error(format!("{} listed twice, first on line {first}", socket(address, port))),
         }
     }))
