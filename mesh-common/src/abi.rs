@@ -1,11 +1,13 @@
 //! The kernel ABI: rows of every map, with explicit padding. Any change here is a new [`ABI_VERSION`].
 
+use core::sync::atomic::AtomicU64;
+
 use bytemuck::{Pod, Zeroable};
 
 use crate::addr::Addr;
 
 /// Part of the pin path: an agent never opens the maps of another layout.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Map names, as in the object file, the pin directory and `bpftool map`.
 pub mod maps {
@@ -13,9 +15,9 @@ pub mod maps {
     pub const SERVICES: &str = "SERVICES";
     /// Slot index → backend index.
     pub const SLOTS: &str = "SLOTS";
-    /// Backend index → address.
+    /// Backend index → address, and what the kernel knows of it.
     pub const BACKENDS: &str = "BACKENDS";
-    /// Backend index → what the kernel counts for it.
+    /// Service id → what the kernel knows of the service as a whole.
     pub const LOAD: &str = "LOAD";
     /// Service id → what the kernel counts for it, per CPU.
     pub const COUNTERS: &str = "COUNTERS";
@@ -78,21 +80,47 @@ pub struct FrontendKey {
 /// The kernel may hand the memory of a replaced or deleted row to another key while a program still reads it: hash
 /// maps recycle their elements without waiting for readers. So the row names its key, first, and the range is one
 /// aligned 64-bit word: a reader that takes the range and then finds its own key knows that both belong together.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct ServiceRow {
     /// The key this row was written for.
     pub key: FrontendKey,
-    /// Index into COUNTERS and key of NAMES; shared by all frontends of one service port.
+    /// Index into COUNTERS and LOAD, key of NAMES; shared by all frontends of one service port.
     pub id: u32,
-    /// First slot.
+    /// First slot of the first tier.
     pub slot_base: u32,
-    /// Number of slots; zero when no backend is usable.
+    /// Number of slots of the first tier; zero when there is no backend.
     pub slot_count: u32,
     /// Bits of [`service_flags`].
     pub flags: u32,
     /// Seconds that a client stays with its backend after its last connect; zero for no session affinity.
     pub affinity_seconds: u32,
+    /// Connections that the service takes at the same time; zero for any number.
+    pub max_connections: u32,
+    /// Connections that each of its backends takes at the same time; zero for any number.
+    pub max_backend_connections: u32,
+    /// First ejection of a backend, milliseconds.
+    pub base_ejection: u32,
+    /// Longest ejection of a backend, milliseconds.
+    pub max_ejection: u32,
+    /// A connect that is not answered for so long has failed, milliseconds.
+    pub connect_timeout: u16,
+    /// Leave a tier when it is so many times busier per weight than the next, in 1/100; zero for never.
+    pub spill: u16,
+    /// Consecutive failures that eject a backend; zero for no ejection.
+    pub failures: u8,
+    /// Share of a tier's capacity that may be ejected, percent.
+    pub max_ejected: u8,
+    /// Ejections are ignored while less than this share of the last tier's capacity is usable, percent.
+    pub panic: u8,
+    /// The next tier gets the missing share while less than this share of a tier's capacity is usable, percent.
+    pub failover: u8,
+    /// One of [`policy`].
+    pub policy: u8,
+    /// One of [`hash_key`]; for [`policy::CONSISTENT_HASH`].
+    pub hash_key: u8,
+    /// Zero.
+    pub pad: [u16; 3],
 }
 
 /// Bits of [`ServiceRow::flags`]
@@ -103,23 +131,60 @@ pub mod service_flags {
     pub const AFFINITY_BY_CGROUP: u32 = 2;
     /// The slots hold only endpoints of this node, other frontends of the service may lead to others.
     pub const LOCAL: u32 = 4;
+    /// The slot after the first tier is a [link](crate::abi::Slot::next) to the next.
+    pub const TIERS: u32 = 8;
 }
 
-/// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991). Written by the agent.
+/// [`ServiceRow::policy`]: which slot answers a connect.
+pub mod policy {
+    /// Weighted random.
+    pub const RANDOM: u8 = 0;
+    /// The less loaded per weight of two different weighted random choices.
+    pub const LEAST_CONNECTIONS: u8 = 1;
+    /// As least connections, the load multiplied by the backend's latency.
+    pub const LATENCY_AWARE: u8 = 2;
+    /// One slot after the other.
+    pub const ROUND_ROBIN: u8 = 3;
+    /// The slot that the caller hashes to.
+    pub const CONSISTENT_HASH: u8 = 4;
+}
+
+/// [`ServiceRow::hash_key`]: what of the caller is hashed.
+pub mod hash_key {
+    /// Its network namespace.
+    pub const NETNS: u8 = 0;
+    /// Its cgroup.
+    pub const CGROUP: u8 = 1;
+    /// The address its socket is bound to; its network namespace while it is bound to none.
+    pub const SOURCE_ADDRESS: u8 = 2;
+}
+
+/// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991), or, for policies that do not
+/// draw, just a backend; then it is its own alias. Written by the agent.
+///
+/// A service's tiers stand one after the other, in the order in which they are to be used. Each but the last is
+/// followed by a [link](Self::next) to the next.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct Slot {
-    /// Backend index taken with probability `threshold / 2^32`.
+    /// Backend index taken with probability `threshold / 2^32`; in a link the first slot of the next tier.
     pub backend: u32,
-    /// Backend index taken otherwise. Equal to `backend` in a full column.
+    /// Backend index taken otherwise. Equal to `backend` in a full column. In a link the number of slots of the next tier.
     pub alias: u32,
-    /// Share of `backend` in this column, in 2^-32.
+    /// Share of `backend` in this column, in 2^-32; in a link one when the next tier is followed by a link as well.
     pub threshold: u32,
-    /// Zero.
-    pub pad: u32,
+    /// One in a link, else zero.
+    pub link: u32,
 }
 
-/// Value of BACKENDS. Written by the agent.
+impl Slot {
+    /// The link to a tier.
+    pub const fn next(base: u32, count: u32, more: bool) -> Self {
+        Self { backend: base, alias: count, threshold: more as u32, link: 1 }
+    }
+}
+
+/// The half of a row of BACKENDS that the agent writes.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct BackendRow {
@@ -133,10 +198,53 @@ pub struct BackendRow {
     pub service: u32,
     /// Tells one use of this index from the next: milliseconds of the monotonic clock when it was taken.
     pub generation: u32,
-    /// Configured weight, for display; balancing reads the slots.
+    /// What load is divided by when backends of one service are compared; drawing reads the slots. Above zero where the
+    /// backend is in a slot.
     pub weight: u16,
     /// How long tracked sockets go on after the endpoint left; the agent frees the row then.
     pub drain_seconds: u16,
+}
+
+/// The half of a row of BACKENDS that the kernel programs write; cleared when the agent takes an index.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct BackendLoad {
+    /// Sockets that hold this backend in the low half, those of them that are still connecting in the high one.
+    pub live: u64,
+    /// Connects answered with this backend.
+    pub connects: u64,
+    /// A [`Health`](crate::outlier::Health) word.
+    pub health: u64,
+    /// Moving average of the time to connect, microseconds; zero while there is none.
+    pub handshake: u32,
+    /// Moving average of the time that short connections are open, microseconds; zero while there is none.
+    pub duration: u32,
+}
+
+/// Value of BACKENDS: 64 bytes, one cache line.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct BackendEntry {
+    /// Written by the agent.
+    pub row: BackendRow,
+    /// Written by the kernel programs.
+    pub load: BackendLoad,
+}
+
+/// A [`BackendEntry`] while others may write to it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Backend {
+    /// Written by the agent while nothing points at it, except for state, weight and drain.
+    pub row: BackendRow,
+    /// [`BackendLoad::live`]
+    pub live: AtomicU64,
+    /// [`BackendLoad::connects`]
+    pub connects: AtomicU64,
+    /// [`BackendLoad::health`]
+    pub health: AtomicU64,
+    /// [`BackendLoad::handshake`] in the low half, [`BackendLoad::duration`] in the high one.
+    pub latency: AtomicU64,
 }
 
 /// [`BackendRow::state`]
@@ -153,16 +261,28 @@ pub mod backend_state {
     pub const DOWN: u16 = 4;
 }
 
-/// Value of LOAD. Written by the kernel programs with atomic adds; cleared by the agent when an index is taken.
+/// Value of LOAD. Written by the kernel programs; cleared by the agent when a service id is taken.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
-pub struct BackendLoad {
-    /// Connects answered with this backend.
-    pub connects: u64,
+pub struct ServiceLoad {
+    /// Sockets that count against [`ServiceRow::max_connections`].
+    pub connections: u64,
+    /// Connects answered in turn, for [`policy::ROUND_ROBIN`].
+    pub turn: u64,
 }
 
-/// Value of COUNTERS: one `u64` per [`Counter`](crate::counter::Counter), room for four more. Written by the kernel programs.
-pub type ServiceCounters = [u64; 8];
+/// A [`ServiceLoad`] while others may write to it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct LiveService {
+    /// [`ServiceLoad::connections`]
+    pub connections: AtomicU64,
+    /// [`ServiceLoad::turn`]
+    pub turn: AtomicU64,
+}
+
+/// Value of COUNTERS: one `u64` per [`Counter`](crate::counter::Counter). Written by the kernel programs.
+pub type ServiceCounters = [u64; 16];
 
 /// Value of NAMES: UTF-8 padded with zeros. `namespace/name:port/PROTOCOL` is at most 63 + 63 + 63 + 6 bytes long.
 pub type NameRow = [u8; 200];
@@ -170,7 +290,7 @@ pub type NameRow = [u8; 200];
 /// Value of SOCKETS: how a socket's last connect was answered. Written by the kernel programs.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
-pub struct SocketRecord {
+pub struct SocketRow {
     /// What the program asked for.
     pub frontend: Addr,
     /// What it got.
@@ -185,10 +305,54 @@ pub struct SocketRecord {
     pub backend_index: u32,
     /// [`BackendRow::generation`] at that time.
     pub generation: u32,
-    /// One when the socket is in TRACKED.
-    pub tracked: u64,
-    /// Zero; room for later programs to read what earlier ones wrote.
-    pub spare: u64,
+    /// Bits of [`socket_state`].
+    pub state: u64,
+    /// Monotonic clock at the connect, nanoseconds; zero for UDP.
+    pub started: u64,
+}
+
+/// A [`SocketRow`] while other hooks may write to its state.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SocketRecord {
+    /// [`SocketRow::frontend`]
+    pub frontend: Addr,
+    /// [`SocketRow::backend`]
+    pub backend: Addr,
+    /// [`SocketRow::frontend_port`]
+    pub frontend_port: u16,
+    /// [`SocketRow::backend_port`]
+    pub backend_port: u16,
+    /// [`SocketRow::service`]
+    pub service: u32,
+    /// [`SocketRow::backend_index`]
+    pub backend_index: u32,
+    /// [`SocketRow::generation`]
+    pub generation: u32,
+    /// [`SocketRow::state`]
+    pub state: AtomicU64,
+    /// [`SocketRow::started`]
+    pub started: u64,
+}
+
+/// [`SocketRecord::state`]
+pub mod socket_state {
+    /// The socket is in TRACKED.
+    pub const TRACKED: u64 = 1;
+    /// It counts in [`BackendLoad::live`](super::BackendLoad::live).
+    pub const HELD: u64 = 2;
+    /// It counts there as connecting.
+    pub const CONNECTING: u64 = 4;
+    /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections).
+    pub const LIMITED: u64 = 8;
+    /// The kernel tells of its TCP states, the last of which gives it back.
+    pub const WATCHED: u64 = 16;
+    /// Its program closed it.
+    pub const CLOSED: u64 = 32;
+    /// Its connect counted as failed.
+    pub const FAILED: u64 = 64;
+    /// It is the one connection that tries an ejected backend.
+    pub const PROBE: u64 = 128;
 }
 
 /// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs, which the
@@ -205,12 +369,20 @@ pub struct Flow {
     pub frontend_port: u16,
     /// Port the datagrams go to, network byte order; zero while the entry is free.
     pub backend_port: u16,
-    /// [`service_flags::LOCAL`] of the service at that time.
-    pub local: u32,
+    /// [`service_flags::LOCAL`] of the service at that time, and bits of [`flow_state`].
+    pub flags: u32,
     /// Address the program sends to.
     pub frontend: Addr,
     /// Address the datagrams go to.
     pub backend: Addr,
+}
+
+/// Bits of [`Flow::flags`] beside [`service_flags::LOCAL`].
+pub mod flow_state {
+    /// It counts in [`BackendLoad::live`](super::BackendLoad::live).
+    pub const HELD: u32 = 1 << 31;
+    /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections).
+    pub const LIMITED: u32 = 1 << 30;
 }
 
 /// Value of FLOWS.
@@ -291,11 +463,18 @@ mod tests {
     #[test]
     fn layout_is_what_running_kernels_hold() {
         assert_eq!((size_of::<FrontendKey>(), align_of::<FrontendKey>()), (20, 4));
-        assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (40, 4));
+        assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (72, 8));
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 4));
         assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
-        assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (8, 8));
+        assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (32, 8));
+        assert_eq!((size_of::<BackendEntry>(), size_of::<Backend>()), (64, 64));
+        assert_eq!(offset_of!(Backend, live), offset_of!(BackendEntry, load));
+        assert_eq!(offset_of!(Backend, latency), size_of::<BackendRow>() + offset_of!(BackendLoad, handshake));
+        assert_eq!(offset_of!(BackendLoad, duration), offset_of!(BackendLoad, handshake) + 4, "little endian");
+        assert_eq!(size_of::<ServiceLoad>(), size_of::<LiveService>());
         assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 8));
+        assert_eq!(size_of::<SocketRow>(), size_of::<SocketRecord>());
+        assert_eq!(offset_of!(SocketRow, state), offset_of!(SocketRecord, state));
         assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
         assert_eq!(size_of::<TrackedSocket>(), 28);
         assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 16));

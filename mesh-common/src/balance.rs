@@ -1,13 +1,22 @@
-//! Which slot of a service answers a connect.
+//! Which slot of a tier a policy asks first, and which of two backends is the less loaded.
 
-use crate::abi::Slot;
+use crate::{
+    abi::{Backend, FrontendKey, ServiceRow, Slot, hash_key, policy},
+    atomic,
+    kernel::{Caller, Kernel},
+};
 
-/// A column of an alias table and where in it the draw fell.
+/// Connections beyond this weigh no more.
+const MAX_LIVE: u64 = (1 << 20) - 1;
+/// Latency beyond this weighs no more, microseconds: 16 seconds.
+const MAX_LATENCY: u64 = (1 << 24) - 1;
+
+/// A slot of a tier and where in it the draw fell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Draw {
-    /// Column, below the number of slots.
+    /// Slot, below the number of slots.
     pub slot: u32,
-    /// Position inside the column, uniform over 2^32.
+    /// Position inside the slot, uniform over 2^32.
     pub fraction: u32,
 }
 
@@ -27,6 +36,127 @@ pub fn side(slot: &Slot, fraction: u32) -> u32 {
     if fraction < slot.threshold { slot.backend } else { slot.alias }
 }
 
+/// What a policy asks for at its `attempt`, from zero, among `slots` slots. `key` is that of [`key`].
+#[inline(always)]
+pub(crate) fn choose<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, slots: u32, attempt: u32) -> Draw {
+    match service.policy {
+        policy::ROUND_ROBIN => turn(kernel, service, slots),
+        policy::CONSISTENT_HASH => draw((mix(key ^ u64::from(attempt)) >> 32) as u32, slots),
+        _ => draw(kernel.random(), slots),
+    }
+}
+
+/// One slot after the other, shared by all CPUs.
+#[inline(always)]
+fn turn<K: Kernel>(kernel: &K, service: &ServiceRow, slots: u32) -> Draw {
+    let turn = kernel.live_service(service.id).map_or(0, |live| atomic::add(&live.turn, 1));
+    #[expect(clippy::cast_possible_truncation, reason = "below `slots`")]
+    let slot = if slots == 0 { 0 } else { (turn % u64::from(slots)) as u32 };
+    Draw { slot, fraction: 0 }
+}
+
+/// The caller of a service with consistent hashing, as bits that no two callers are likely to share; zero for others.
+#[inline(always)]
+pub(crate) fn key<C: Caller>(caller: &C, dest: &FrontendKey, service: &ServiceRow) -> u64 {
+    if service.policy != policy::CONSISTENT_HASH {
+        return 0;
+    }
+    let source = if service.hash_key == hash_key::SOURCE_ADDRESS { caller.source().v6_words() } else { [0; 4] };
+    let low = u64::from(source[0]) << 32 | u64::from(source[1]);
+    let high = u64::from(source[2]) << 32 | u64::from(source[3]);
+    let client = match low | high {
+        0 => caller.client(service.hash_key == hash_key::CGROUP),
+        _ => mix(low) ^ high,
+    };
+    let family = u64::from(dest.addr.is_v4());
+    mix(mix(client) ^ u64::from(service.id) << 32 ^ family << 31)
+}
+
+/// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
+#[inline(always)]
+const fn mix(word: u64) -> u64 {
+    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ word >> 31
+}
+
+/// Whether the policy compares two draws.
+#[inline(always)]
+pub(crate) const fn compares(policy: u8) -> bool {
+    policy == policy::LEAST_CONNECTIONS || policy == policy::LATENCY_AWARE
+}
+
+/// What speaks against a backend.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Cost {
+    /// Connections, with the one that is asked for.
+    load: u32,
+    /// What they are divided by.
+    pub weight: u32,
+    /// What they are multiplied by: one for policies that do not look at it; zero while it is not known.
+    latency: u32,
+}
+
+impl Cost {
+    /// Of nobody.
+    pub(crate) const NONE: Self = Self { load: 0, weight: 0, latency: 0 };
+
+    #[inline(always)]
+    pub(crate) fn of(backend: &Backend, policy: u8) -> Self {
+        let latency = if policy == policy::LATENCY_AWARE { latency(backend) } else { 1 };
+        Self { load: load(backend), weight: backend.row.weight.into(), latency }
+    }
+
+    /// Whether this is less than another. Nobody is judged by a latency that is not known.
+    #[inline(always)]
+    pub(crate) fn is_below(self, other: Self) -> bool {
+        let mut ours = u64::from(self.load) * u64::from(other.weight);
+        let mut theirs = u64::from(other.load) * u64::from(self.weight);
+        if self.latency != 0 && other.latency != 0 {
+            ours *= u64::from(self.latency);
+            theirs *= u64::from(other.latency);
+        }
+        ours < theirs
+    }
+
+    /// Whether this load per weight is more than `factor`/100 times another's.
+    #[inline(always)]
+    pub(crate) fn is_much_above(self, other: Self, factor: u16) -> bool {
+        let ours = u64::from(self.load) * u64::from(other.weight) * 100;
+        ours > u64::from(other.load) * u64::from(self.weight) * u64::from(factor)
+    }
+}
+
+/// Live connections and one more.
+#[inline(always)]
+fn load(backend: &Backend) -> u32 {
+    let live = live(atomic::read(&backend.live));
+    #[expect(clippy::cast_possible_truncation, reason = "clamped")]
+    if live >= MAX_LIVE { MAX_LIVE as u32 } else { live as u32 + 1 }
+}
+
+/// Sockets that hold a backend.
+#[inline(always)]
+pub const fn live(word: u64) -> u64 {
+    word & 0xffff_ffff
+}
+
+/// Sockets that hold a backend and are not connected yet.
+#[inline(always)]
+pub const fn connecting(word: u64) -> u64 {
+    word >> 32
+}
+
+/// Microseconds that a connection takes: to connect, and, where connections are short, until it is closed.
+#[inline(always)]
+fn latency(backend: &Backend) -> u32 {
+    let word = atomic::read(&backend.latency);
+    let sum = (word & 0xffff_ffff) + (word >> 32);
+    #[expect(clippy::cast_possible_truncation, reason = "clamped")]
+    if sum > MAX_LATENCY { MAX_LATENCY as u32 } else { sum as u32 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,7 +170,7 @@ mod tests {
 
     #[test]
     fn side_splits_at_the_threshold() {
-        let slot = Slot { backend: 7, alias: 9, threshold: 1 << 31, pad: 0 };
+        let slot = Slot { backend: 7, alias: 9, threshold: 1 << 31, link: 0 };
         assert_eq!(side(&slot, (1 << 31) - 1), 7);
         assert_eq!(side(&slot, 1 << 31), 9);
     }

@@ -11,11 +11,37 @@ pub enum Counter {
     RefusedBroken,
     /// A connect was answered but its socket record could not be stored, so `getpeername` shows the backend.
     Unrecorded,
+    /// A connect was refused because the service, or every usable backend, has as many connections as it may have.
+    RefusedLimit,
+    /// A connect that was answered with a backend was refused there, or not answered in time.
+    Failures,
+    /// A backend was ejected.
+    Ejections,
+    /// A connect was let through to an ejected backend to try it.
+    Probes,
+    /// A connect went to another backend than the first choice because that has as many connections as it may have.
+    Overflows,
+    /// A connect went to a farther tier than the first.
+    Failovers,
+    /// A connect went to an ejected backend because too few others were left.
+    Panics,
 }
 
 impl Counter {
     /// All counters, in the order of their index.
-    pub const ALL: [Self; 4] = [Self::Connects, Self::RefusedNoBackend, Self::RefusedBroken, Self::Unrecorded];
+    pub const ALL: [Self; 11] = [
+        Self::Connects,
+        Self::RefusedNoBackend,
+        Self::RefusedBroken,
+        Self::Unrecorded,
+        Self::RefusedLimit,
+        Self::Failures,
+        Self::Ejections,
+        Self::Probes,
+        Self::Overflows,
+        Self::Failovers,
+        Self::Panics,
+    ];
 
     /// Place in a counter row.
     #[inline(always)]
@@ -30,6 +56,13 @@ impl Counter {
             Self::RefusedNoBackend => "refused_no_backend",
             Self::RefusedBroken => "refused_broken",
             Self::Unrecorded => "unrecorded",
+            Self::RefusedLimit => "refused_limit",
+            Self::Failures => "failures",
+            Self::Ejections => "ejections",
+            Self::Probes => "probes",
+            Self::Overflows => "overflows",
+            Self::Failovers => "failovers",
+            Self::Panics => "panics",
         }
     }
 
@@ -40,6 +73,13 @@ impl Counter {
             Self::RefusedNoBackend => "Connects refused because no backend was usable",
             Self::RefusedBroken => "Connects refused because the maps contradict each other",
             Self::Unrecorded => "Connects answered without room for the socket record",
+            Self::RefusedLimit => "Connects refused because of a limit of connections",
+            Self::Failures => "Connects that failed at the backend: refused there, or not answered in time",
+            Self::Ejections => "Ejections of backends",
+            Self::Probes => "Connects let through to an ejected backend to try it",
+            Self::Overflows => "Connects that went elsewhere because the first choice was full",
+            Self::Failovers => "Connects that went to a farther tier than the first",
+            Self::Panics => "Connects to ejected backends because too few others were left",
         }
     }
 }

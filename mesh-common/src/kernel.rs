@@ -1,43 +1,64 @@
 //! What a decision needs from the world it runs in: the kernel's maps and the calling socket, or copies on the host.
 
+use core::mem::MaybeUninit;
+
 use crate::{
     abi::{
-        AffinityKey, AffinityRow, BackendRow, FrontendKey, ServiceRow, Slot, SocketFlows, SocketRecord, TrackedSocket,
+        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, ServiceRow, Slot, SocketFlows, SocketRecord,
+        TrackedSocket,
     },
+    addr::Addr,
     counter::Counter,
+    pick::{Search, search},
 };
 
-/// The maps, and the socket on whose behalf a decision is made.
-pub trait Kernel {
-    /// Row of SERVICES, as it was at one moment.
-    fn service(&self, key: &FrontendKey) -> Option<ServiceRow>;
+/// The maps, the clock and chance.
+pub trait Kernel: Sized {
+    /// Copies a row of SERVICES, as it was at one moment, to a place that the caller has for it: a copy that is returned
+    /// would be moved about, for which the kernel's stack has no room.
+    fn service<'a>(&self, key: &FrontendKey, into: &'a mut MaybeUninit<ServiceRow>) -> Option<&'a ServiceRow>;
     /// Row of SLOTS.
     fn slot(&self, index: u32) -> Option<Slot>;
     /// Row of BACKENDS.
-    fn backend(&self, index: u32) -> Option<&BackendRow>;
+    fn backend(&self, index: u32) -> Option<&Backend>;
+    /// Row of LOAD.
+    fn live_service(&self, id: u32) -> Option<&LiveService>;
 
     /// 32 random bits; need not be cryptographic.
     fn random(&self) -> u32;
     /// Monotonic clock, nanoseconds.
     fn now(&self) -> u64;
-    /// Who is asking: the cookie of the socket's network namespace, or the id of the task's cgroup.
-    fn client(&self, by_cgroup: bool) -> u64;
-    /// Whether whoever is asking is not to be served.
-    fn excluded(&self) -> bool;
 
     /// Adds one to a counter of a service.
     fn count(&self, service: u32, counter: Counter);
-    /// Adds one connect to a backend.
-    fn count_backend(&self, index: u32);
 
-    /// Remembers how the calling socket's connect was answered; false when there is no room.
-    fn record(&self, record: &SocketRecord) -> bool;
-    /// How the calling socket's connect was answered.
-    fn recorded(&self) -> Option<&SocketRecord>;
-    /// Forgets how the calling socket's connect was answered, if it was, and that it is to be closed.
-    fn forget(&self);
+    /// [`Search::step`]
+    fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+        walk.step(self, service)
+    }
+
+    /// [`Search::redraw`]
+    fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
+        walk.redraw(self, service, key, attempt)
+    }
+}
+
+/// The socket on whose behalf a decision is made, and whose it is.
+pub trait Caller: Kernel {
+    /// Who is asking: the cookie of the socket's network namespace, or the id of the task's cgroup.
+    fn client(&self, by_cgroup: bool) -> u64;
+    /// The address the calling socket is bound to; all zero while it is bound to none.
+    fn source(&self) -> Addr;
+    /// Whether whoever is asking is not to be served.
+    fn excluded(&self) -> bool;
+
+    /// How the calling socket's connect was answered; made, all zero, when it has none and `create` says so. Null when
+    /// there is no room.
+    fn record(&self, create: bool) -> *mut SocketRecord;
     /// Remembers that the calling socket is to be closed when its backend leaves; false when there is no room.
     fn track(&self, socket: &TrackedSocket) -> bool;
+    /// Forgets that.
+    fn untrack(&self);
 
     /// Row of AFFINITY.
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow>;
@@ -45,6 +66,11 @@ pub trait Kernel {
     fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool;
     /// Replaces the backend of a row if it still is `old`, and says that it was used.
     fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow);
+
+    /// [`search`]
+    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+        search(self, service, key, first_was_full)
+    }
 
     /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null when there is no room.
     fn flows(&self, create: bool) -> *mut SocketFlows;

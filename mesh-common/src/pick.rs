@@ -1,83 +1,572 @@
 //! Which backend serves: the one a client is bound to, or one that the slots give.
+//!
+//! What a policy asks for first is taken when it is usable, which needs no more than its row. Only if it is not, the
+//! tiers are [searched](search): the usable capacity of each decides whether the connect stays in it.
 
 use crate::{
-    abi::{AffinityKey, AffinityRow, BackendRow, FrontendKey, ServiceRow, backend_state, service_flags},
-    balance,
-    kernel::Kernel,
+    abi::{
+        AffinityKey, AffinityRow, Backend, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags,
+        socket_state,
+    },
+    atomic,
+    balance::{self, Cost, choose, compares, connecting, live},
+    counter::Counter,
+    kernel::{Caller, Kernel},
+    life,
+    outlier::{self, Health, milliseconds},
 };
 
 const NANOSECONDS: u64 = 1_000_000_000;
 /// A row is not written again for each of many connects in a row.
 const TOUCH_AFTER: u64 = NANOSECONDS / 4;
+/// Slots of a tier that are looked at to see how much of it is usable; of a larger tier, a sample.
+const SAMPLE: u32 = 64;
+/// Slots that are looked at in all tiers, and steps from one to the next.
+const STEPS: u32 = 192;
+/// Draws after one that could not be taken, before the sample decides.
+const REDRAWS: u32 = 8;
+/// A backend that does not take what it was chosen for is taken for full, and another is looked for so many times.
+const SEARCHES: u32 = 2;
+/// No index.
+const NOBODY: u32 = u32::MAX;
 
-/// A backend and its index.
-pub(crate) type Picked<'k> = (u32, &'k BackendRow);
+/// A backend that a connect was given, and what the socket holds of it.
+pub(crate) struct Picked<'k> {
+    /// Index.
+    pub index: u32,
+    /// Row.
+    pub backend: &'k Backend,
+    /// HELD, CONNECTING, PROBE of [`socket_state`].
+    pub holds: u64,
+}
 
-/// A backend for a new connect or flow; none when the maps contradict each other. The service has slots.
+/// Whether a backend takes a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// It does.
+    Usable,
+    /// Its ejection is over: one connect may try it.
+    Due,
+    /// It is ejected, or so many connects to it are under way that failing they would eject it.
+    Ejected,
+    /// It has as many connections as it may have.
+    Full,
+    /// The agent says that it takes none.
+    Down,
+}
+
+/// Whether a backend of the service takes a connection now.
 #[inline(always)]
-pub(crate) fn pick<'k, K: Kernel>(kernel: &'k K, dest: &FrontendKey, service: &ServiceRow) -> Option<Picked<'k>> {
-    if service.affinity_seconds == 0 {
-        return from_slots(kernel, service);
+pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, backend: &Backend) -> Status {
+    if backend.row.state != backend_state::ACTIVE {
+        return Status::Down;
     }
-    bound(kernel, dest, service)
-}
-
-#[inline(always)]
-fn from_slots<'k, K: Kernel>(kernel: &'k K, service: &ServiceRow) -> Option<Picked<'k>> {
-    let draw = balance::draw(kernel.random(), service.slot_count);
-    let slot = kernel.slot(service.slot_base.wrapping_add(draw.slot))?;
-    let index = balance::side(&slot, draw.fraction);
-    let backend = kernel.backend(index)?;
-    // Port 0 is a row nobody wrote; the kernel would answer EINVAL.
-    (backend.port != 0).then_some((index, backend))
-}
-
-/// The backend this client is bound to, as long as it takes connections and the client came back in time; else a new one
-/// that it is bound to from now on. Of several first connects at the same time one binds the client, the others follow.
-#[inline(always)]
-fn bound<'k, K: Kernel>(kernel: &'k K, dest: &FrontendKey, service: &ServiceRow) -> Option<Picked<'k>> {
-    let by_cgroup = service.flags & service_flags::AFFINITY_BY_CGROUP != 0;
-    let local = u32::from(service.flags & service_flags::LOCAL != 0);
-    let variant = u32::from(dest.addr.is_v4()) | local << 1;
-    let key = AffinityKey { client: kernel.client(by_cgroup), service: service.id, variant };
-    let now = kernel.now();
-    let before = kernel.affinity(&key);
-    if let Some(row) = before {
-        // Another connect may have used it since this one looked at the clock.
-        let idle = now.saturating_sub(row.used_at);
-        if idle < u64::from(service.affinity_seconds) * NANOSECONDS
-            && let Some(picked) = still_taking(kernel, service, row.backend)
-        {
-            if idle > TOUCH_AFTER {
-                kernel.move_affinity(&key, row.backend, &AffinityRow { used_at: now, ..row });
-            }
-            return Some(picked);
+    let health = Health::of(atomic::read(&backend.health));
+    let now = atomic::read(&backend.live);
+    if service.failures != 0 {
+        if health.is_ejected() {
+            return if milliseconds(kernel.now()) >= health.until { Status::Due } else { Status::Ejected };
+        }
+        if on_probation(service, health, connecting(now)) {
+            return Status::Ejected;
         }
     }
-    let fresh = from_slots(kernel, service)?;
-    let row = AffinityRow { backend: word(fresh), used_at: now };
-    match before {
-        Some(old) => kernel.move_affinity(&key, old.backend, &row),
-        // Without a row the client is balanced like any other.
-        None if !kernel.add_affinity(&key, &row) => return Some(fresh),
-        None => {}
+    if service.max_backend_connections != 0 && live(now) >= u64::from(service.max_backend_connections) {
+        return Status::Full;
     }
-    let winner = kernel.affinity(&key).and_then(|row| still_taking(kernel, service, row.backend));
-    Some(winner.unwrap_or(fresh))
+    Status::Usable
+}
+
+/// Whether `connecting` more failures would be more than eject it.
+#[inline(always)]
+fn on_probation(service: &ServiceRow, health: Health, connecting: u64) -> bool {
+    health.streak != 0
+        && health.streak < service.failures
+        && u64::from(health.streak) + connecting >= u64::from(service.failures)
+}
+
+/// A backend that is to be asked. An index, not a reference that may be missing: on paths where nobody is chosen the
+/// compiler would leave the reference undefined, and the verifier refuses to see that copied.
+#[derive(Clone, Copy)]
+struct Choice {
+    /// [`NOBODY`] where nobody is chosen.
+    index: u32,
+    /// PROBE of [`socket_state`], or nothing.
+    extra: u64,
+}
+
+impl Choice {
+    const NOBODY: Self = Self { index: NOBODY, extra: 0 };
+
+    #[inline(always)]
+    const fn of(index: u32) -> Self {
+        Self { index, extra: 0 }
+    }
+
+    #[inline(always)]
+    const fn is_nobody(self) -> bool {
+        self.index == NOBODY
+    }
+
+    /// Index and generation in one word, as [`AffinityRow`] has them.
+    #[inline(always)]
+    fn word<K: Kernel>(self, kernel: &K) -> u64 {
+        let generation = kernel.backend(self.index).map_or(0, |backend| backend.row.generation);
+        u64::from(self.index) | u64::from(generation) << 32
+    }
+}
+
+/// A backend for a new connect or flow, and held for it; or the counter of the reason why there is none. The service has
+/// slots.
+#[inline(always)]
+pub(crate) fn pick<'k, C: Caller>(
+    caller: &'k C,
+    dest: &FrontendKey,
+    service: &ServiceRow,
+) -> Result<Picked<'k>, Counter> {
+    let key = balance::key(caller, dest, service);
+    let binding = Binding::of(caller, dest, service);
+    let mut choice = binding.kept(caller, dest, service);
+    let mut full = false;
+    if choice.is_nobody() {
+        let Some((index, backend)) = Tier::first(service).draw(caller, service, key, 0) else {
+            return Err(Counter::RefusedBroken);
+        };
+        match status(caller, service, backend) {
+            Status::Usable => choice = Choice::of(best(caller, service, index, backend)),
+            Status::Due => choice = probe(caller, dest, service, index, backend),
+            seen => full = seen == Status::Full,
+        }
+        if binding.binds && !choice.is_nobody() {
+            choice = binding.bind(caller, dest, service, choice);
+        }
+    }
+    if !choice.is_nobody() {
+        if let Some(picked) = admit(caller, dest, service, choice) {
+            return Ok(picked);
+        }
+        full = true;
+    }
+    for _ in 0..SEARCHES {
+        let found = caller.search(service, key, full);
+        let Ok(index) = u32::try_from(found) else {
+            return Err(if found == ALL_FULL { Counter::RefusedLimit } else { Counter::RefusedNoBackend });
+        };
+        let choice = Choice::of(index);
+        // A client with session affinity is not bound to a stopgap.
+        if let Some(picked) = admit(caller, dest, service, choice) {
+            return Ok(picked);
+        }
+        full = true;
+    }
+    Err(Counter::RefusedLimit)
+}
+
+/// A backend that somebody wrote: the kernel would answer port 0 with EINVAL.
+#[inline(always)]
+fn written<K: Kernel>(kernel: &K, index: u32) -> Option<&Backend> {
+    kernel.backend(index).filter(|backend| backend.row.port != 0)
+}
+
+/// Slots that stand beside each other: the backends that are equally near.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Tier {
+    base: u32,
+    count: u32,
+    /// Not zero when a link to the next tier follows.
+    more: u32,
+}
+
+impl Tier {
+    #[inline(always)]
+    fn first(service: &ServiceRow) -> Self {
+        Self { base: service.slot_base, count: service.slot_count, more: service.flags & service_flags::TIERS }
+    }
+
+    #[inline(always)]
+    fn next<K: Kernel>(self, kernel: &K) -> Option<Self> {
+        if self.more == 0 {
+            return None;
+        }
+        let link = kernel.slot(self.base.wrapping_add(self.count)).filter(|slot| slot.link != 0)?;
+        Some(Self { base: link.backend, count: link.alias, more: link.threshold })
+    }
+
+    #[inline(always)]
+    fn slot<K: Kernel>(self, kernel: &K, slot: u32) -> Option<Slot> {
+        kernel.slot(self.base.wrapping_add(slot))
+    }
+
+    /// What the policy asks for at its `attempt`.
+    #[inline(always)]
+    fn draw<'k, K: Kernel>(
+        self,
+        kernel: &'k K,
+        service: &ServiceRow,
+        key: u64,
+        attempt: u32,
+    ) -> Option<(u32, &'k Backend)> {
+        let draw = choose(kernel, service, key, self.count, attempt);
+        let slot = self.slot(kernel, draw.slot)?;
+        let index = balance::side(&slot, draw.fraction);
+        Some((index, written(kernel, index)?))
+    }
+
+    /// A weighted random choice, and its neighbour where that is `not`.
+    #[inline(always)]
+    fn draw_other<K: Kernel>(self, kernel: &K, not: u32) -> Option<(u32, &Backend)> {
+        let draw = balance::draw(kernel.random(), self.count);
+        let slot = self.slot(kernel, draw.slot)?;
+        let mut index = balance::side(&slot, draw.fraction);
+        if index == not {
+            let next = draw.slot + 1;
+            index = self.slot(kernel, if next < self.count { next } else { 0 })?.backend;
+        }
+        if index == not {
+            return None;
+        }
+        Some((index, written(kernel, index)?))
+    }
+}
+
+/// For policies that compare, the less loaded of what was drawn and another of its tier; or one of the next tier where
+/// that is much less busy.
+#[inline(always)]
+fn best<K: Kernel>(kernel: &K, service: &ServiceRow, first: u32, backend: &Backend) -> u32 {
+    if !compares(service.policy) {
+        return first;
+    }
+    let tier = Tier::first(service);
+    let mut best = first;
+    let mut cost = Cost::of(backend, service.policy);
+    if tier.count > 1
+        && let Some((second, backend)) = tier.draw_other(kernel, first)
+    {
+        let other = Cost::of(backend, service.policy);
+        if other.is_below(cost) && status(kernel, service, backend) == Status::Usable {
+            (best, cost) = (second, other);
+        }
+    }
+    if service.spill != 0
+        && let Some(next) = tier.next(kernel)
+        && let Some((far, backend)) = next.draw_other(kernel, best)
+        && cost.is_much_above(Cost::of(backend, service.policy), service.spill)
+        && status(kernel, service, backend) == Status::Usable
+    {
+        kernel.count(service.id, Counter::Failovers);
+        best = far;
+    }
+    best
+}
+
+/// Holds a backend for a socket, unless others were faster and it is full by now.
+#[inline(always)]
+fn admit<'k, K: Kernel>(kernel: &'k K, dest: &FrontendKey, service: &ServiceRow, choice: Choice) -> Option<Picked<'k>> {
+    let backend = written(kernel, choice.index)?;
+    let is_tcp = dest.protocol == protocol::TCP;
+    let holds = socket_state::HELD | if is_tcp { socket_state::CONNECTING } else { 0 };
+    let units = life::units(holds);
+    let before = atomic::add(&backend.live, units);
+    let health = Health::of(atomic::read(&backend.health));
+    let limit = u64::from(service.max_backend_connections);
+    if (limit != 0 && live(before) >= limit)
+        || (service.failures != 0 && on_probation(service, health, connecting(before)))
+    {
+        atomic::add(&backend.live, units.wrapping_neg());
+        return None;
+    }
+    atomic::count(&backend.connects, 1);
+    Some(Picked { index: choice.index, backend, holds: holds | choice.extra })
+}
+
+/// Gives back what [`pick`] held.
+#[inline(always)]
+pub(crate) fn dismiss(picked: &Picked<'_>) {
+    atomic::add(&picked.backend.live, life::units(picked.holds).wrapping_neg());
+}
+
+/// An ejected backend whose time is up, if this is the one connect that may try it.
+#[inline(always)]
+fn probe<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow, index: u32, backend: &Backend) -> Choice {
+    let word = atomic::read(&backend.health);
+    let now = milliseconds(kernel.now());
+    let is_due = Health::of(word).is_ejected() && now >= Health::of(word).until;
+    if dest.protocol != protocol::TCP || !is_due || !outlier::claim(backend, word, service, now) {
+        return Choice::NOBODY;
+    }
+    kernel.count(service.id, Counter::Probes);
+    Choice { index, extra: socket_state::PROBE }
+}
+
+/// A walk over the slots of a service, one [step](Self::step) at a time: how much of a tier is usable, and whom to take
+/// there.
+///
+/// In the kernel a step, a redraw and the [search] are functions that the verifier looks at once and by themselves, whatever their
+/// callers know; what is behind the pointers that they are given it takes for unknown numbers. Inline, it would follow
+/// every combination of what it knows through all steps, which is too much.
+#[repr(C)]
+pub struct Search {
+    /// Weight of those that work.
+    usable: u32,
+    /// Weight of all that were looked at.
+    total: u32,
+    /// What speaks against the best.
+    cost: Cost,
+    /// One that can be taken: the first, or the least loaded where the policy compares.
+    best: u32,
+    /// The first that is ejected.
+    ejected: u32,
+    /// As `ejected`, in the tiers before.
+    last_resort: u32,
+    /// How many are full, in all tiers so far.
+    full: u32,
+    /// Tiers before this one.
+    depth: u32,
+    tier: Tier,
+    /// Slot that is next.
+    at: u32,
+    /// Slots of this tier that are still to be looked at.
+    left: u32,
+}
+
+impl Search {
+    /// Begins with the first tier.
+    #[inline(always)]
+    fn begin<K: Kernel>(kernel: &K, tier: Tier) -> Self {
+        Self {
+            usable: 0,
+            total: 0,
+            cost: Cost::NONE,
+            best: NOBODY,
+            ejected: NOBODY,
+            last_resort: NOBODY,
+            full: 0,
+            depth: 0,
+            tier,
+            at: balance::draw(kernel.random(), tier.count).slot,
+            left: if tier.count < SAMPLE { tier.count } else { SAMPLE },
+        }
+    }
+
+    /// Looks at one more slot, or goes on to the next tier; false when the walk is over.
+    #[inline(always)]
+    pub fn step<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
+        if self.left != 0 {
+            self.left -= 1;
+            let at = if self.at >= self.tier.count { 0 } else { self.at };
+            self.at = at + 1;
+            if let Some(slot) = self.tier.slot(kernel, at)
+                && let Some(backend) = written(kernel, slot.backend)
+            {
+                self.weigh(kernel, service, slot.backend, backend);
+            }
+            return true;
+        }
+        if self.last_resort == NOBODY {
+            self.last_resort = self.ejected;
+        }
+        if self.best != NOBODY && (self.tier.more == 0 || self.keeps(kernel, service)) {
+            return false;
+        }
+        let Some(tier) = self.tier.next(kernel) else { return false };
+        (self.usable, self.total, self.best, self.ejected) = (0, 0, NOBODY, NOBODY);
+        self.depth += 1;
+        self.tier = tier;
+        self.at = balance::draw(kernel.random(), tier.count).slot;
+        self.left = if tier.count < SAMPLE { tier.count } else { SAMPLE };
+        true
+    }
+
+    #[inline(always)]
+    fn weigh<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) {
+        let cost = Cost::of(backend, service.policy);
+        self.total += cost.weight;
+        match status(kernel, service, backend) {
+            Status::Usable => {
+                self.usable += cost.weight;
+                if self.best == NOBODY || (compares(service.policy) && cost.is_below(self.cost)) {
+                    (self.best, self.cost) = (index, cost);
+                }
+            }
+            Status::Full => {
+                // It works, and has its share.
+                self.usable += cost.weight;
+                self.full += 1;
+            }
+            Status::Due | Status::Ejected if self.ejected == NOBODY => self.ejected = index,
+            Status::Due | Status::Ejected | Status::Down => {}
+        }
+    }
+
+    /// Whether a connect whose first choice was not usable stays in the tier all the same. Together with those whose
+    /// first choice was usable, the tier keeps `usable / (failover · total)` of the connects, as Envoy's priority levels
+    /// do with an overprovisioning factor of 1 / failover.
+    #[inline(always)]
+    fn keeps<K: Kernel>(&self, kernel: &K, service: &ServiceRow) -> bool {
+        let (usable, total, failover) = (u64::from(self.usable), u64::from(self.total), u64::from(service.failover));
+        if usable * 100 >= failover * total {
+            return true;
+        }
+        // u (1 − f) / (f (1 − u)), with u = usable / total and f = failover / 100
+        let odds = usable * (100 - failover);
+        let against = failover * (total - usable);
+        u64::from(kernel.random()) * against < odds << 32
+    }
+
+    /// What the policy asks for in this tier at its `attempt`, if that can be taken, else [`NOBODY`].
+    #[inline(always)]
+    pub fn redraw<K: Kernel>(&self, kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
+        match self.tier.draw(kernel, service, key, attempt) {
+            Some((index, backend)) if status(kernel, service, backend) == Status::Usable => index,
+            _ => NOBODY,
+        }
+    }
+
+    /// Whether ejections are to be ignored: too little is left, and there is nowhere else to go.
+    #[inline(always)]
+    fn panics(&self, service: &ServiceRow) -> bool {
+        let too_little = u64::from(self.usable) * 100 < u64::from(service.panic) * u64::from(self.total);
+        self.best == NOBODY || (self.tier.more == 0 && self.ejected != NOBODY && too_little)
+    }
+}
+
+/// Weight of the backends of a service's first tier that are usable, and of all.
+#[inline(always)]
+pub(crate) fn tally<K: Kernel>(kernel: &K, service: &ServiceRow) -> (u64, u64) {
+    let mut walk = Search::begin(kernel, Tier { more: 0, ..Tier::first(service) });
+    for _ in 0..=SAMPLE {
+        if !kernel.step(service, &mut walk) {
+            break;
+        }
+    }
+    (walk.usable.into(), walk.total.into())
+}
+
+/// Nobody can be taken.
+const NOBODY_FOUND: u64 = u64::MAX;
+/// Nobody can be taken, and some of them because they are full.
+const ALL_FULL: u64 = u64::MAX - 1;
+
+/// The first choice cannot be taken: the index of another of its tier, or of the next; or one of two numbers that are
+/// none.
+#[inline(always)]
+pub fn search<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+    let mut walk = Search::begin(kernel, Tier::first(service));
+    for _ in 0..STEPS {
+        if !kernel.step(service, &mut walk) {
+            break;
+        }
+    }
+    if walk.panics(service) {
+        if walk.last_resort == NOBODY {
+            return if walk.full != 0 || first_was_full { ALL_FULL } else { NOBODY_FOUND };
+        }
+        kernel.count(service.id, Counter::Panics);
+        return walk.last_resort.into();
+    }
+    if first_was_full {
+        kernel.count(service.id, Counter::Overflows);
+    }
+    if walk.depth != 0 {
+        kernel.count(service.id, Counter::Failovers);
+    }
+    if !compares(service.policy) {
+        // The policy is asked again, so that what cannot be taken falls to the others by their weights.
+        for attempt in 1..=REDRAWS {
+            let index = kernel.redraw(service, &walk, key, attempt);
+            if index != NOBODY {
+                return index.into();
+            }
+        }
+    }
+    walk.best.into()
+}
+
+/// Session affinity: the client's row. All zero for a service without. Plain numbers, which the compiler keeps apart;
+/// structures it would clear with a call.
+struct Binding {
+    /// Whether the service has session affinity.
+    binds: bool,
+    client: u64,
+    variant: u32,
+    now: u64,
+    /// Whether there was a row before.
+    bound: bool,
+    /// [`AffinityRow::backend`] of that row.
+    backend: u64,
+    /// [`AffinityRow::used_at`] of that row.
+    used_at: u64,
+}
+
+impl Binding {
+    #[inline(always)]
+    fn of<C: Caller>(caller: &C, dest: &FrontendKey, service: &ServiceRow) -> Self {
+        let mut binding = Self { binds: false, client: 0, variant: 0, now: 0, bound: false, backend: 0, used_at: 0 };
+        if service.affinity_seconds != 0 {
+            let by_cgroup = service.flags & service_flags::AFFINITY_BY_CGROUP != 0;
+            let local = u32::from(service.flags & service_flags::LOCAL != 0);
+            binding.binds = true;
+            binding.client = caller.client(by_cgroup);
+            binding.variant = u32::from(dest.addr.is_v4()) | local << 1;
+            binding.now = caller.now();
+            if let Some(row) = caller.affinity(&binding.key(service)) {
+                (binding.bound, binding.backend, binding.used_at) = (true, row.backend, row.used_at);
+            }
+        }
+        binding
+    }
+
+    #[inline(always)]
+    const fn key(&self, service: &ServiceRow) -> AffinityKey {
+        AffinityKey { client: self.client, service: service.id, variant: self.variant }
+    }
+
+    /// The backend this client is bound to, as long as it takes connections and the client came back in time.
+    #[inline(always)]
+    fn kept<C: Caller>(&self, caller: &C, dest: &FrontendKey, service: &ServiceRow) -> Choice {
+        // Another connect may have used it since this one looked at the clock.
+        let idle = self.now.saturating_sub(self.used_at);
+        if !self.bound || idle >= u64::from(service.affinity_seconds) * NANOSECONDS {
+            return Choice::NOBODY;
+        }
+        let choice = still_taking(caller, dest, service, self.backend);
+        if !choice.is_nobody() && idle > TOUCH_AFTER {
+            let row = AffinityRow { backend: self.backend, used_at: self.now };
+            caller.move_affinity(&self.key(service), self.backend, &row);
+        }
+        choice
+    }
+
+    /// Binds the client from now on. Of several first connects at the same time one binds it, the others follow.
+    #[inline(always)]
+    fn bind<C: Caller>(&self, caller: &C, dest: &FrontendKey, service: &ServiceRow, fresh: Choice) -> Choice {
+        let row = AffinityRow { backend: fresh.word(caller), used_at: self.now };
+        if self.bound {
+            caller.move_affinity(&self.key(service), self.backend, &row);
+        } else if !caller.add_affinity(&self.key(service), &row) {
+            // Without a row the client is balanced like any other.
+            return fresh;
+        }
+        match caller.affinity(&self.key(service)) {
+            Some(winner) if winner.backend != row.backend => still_taking(caller, dest, service, winner.backend),
+            _ => fresh,
+        }
+    }
 }
 
 /// Rows of this kind of map are recycled while they are read, so the backend must prove that it is this service's.
 #[inline(always)]
-fn still_taking<'k, K: Kernel>(kernel: &'k K, service: &ServiceRow, word: u64) -> Option<Picked<'k>> {
+fn still_taking<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow, word: u64) -> Choice {
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]
     let (index, generation) = (word as u32, (word >> 32) as u32);
-    let backend = kernel.backend(index)?;
-    let takes =
-        backend.state == backend_state::ACTIVE && backend.generation == generation && backend.service == service.id;
-    takes.then_some((index, backend))
-}
-
-#[inline(always)]
-fn word((index, backend): Picked<'_>) -> u64 {
-    u64::from(index) | u64::from(backend.generation) << 32
+    let Some(backend) = written(kernel, index) else { return Choice::NOBODY };
+    if backend.row.generation != generation || backend.row.service != service.id {
+        return Choice::NOBODY;
+    }
+    match status(kernel, service, backend) {
+        Status::Usable => Choice::of(index),
+        Status::Due => probe(kernel, dest, service, index, backend),
+        _ => Choice::NOBODY,
+    }
 }

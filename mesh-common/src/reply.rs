@@ -17,8 +17,7 @@ pub fn reverse(record: &SocketRecord, peer: Addr, port: u16) -> Option<(Addr, u1
 
 #[cfg(test)]
 mod tests {
-    use bytemuck::Zeroable;
-    use core::net::Ipv4Addr;
+    use core::{net::Ipv4Addr, sync::atomic::AtomicU64};
 
     use super::*;
 
@@ -30,7 +29,11 @@ mod tests {
             frontend_port: 80,
             backend: endpoint,
             backend_port: 8080,
-            ..SocketRecord::zeroed()
+            service: 0,
+            backend_index: 0,
+            generation: 0,
+            state: AtomicU64::new(0),
+            started: 0,
         };
         assert_eq!(reverse(&record, endpoint, 8080), Some((vip, 80)));
         assert_eq!(reverse(&record, endpoint, 8081), None);

@@ -1,12 +1,17 @@
 //! The decision behind `sendmsg` on a socket that is not connected: as for `connect`, but a socket that has sent to a
 //! service before stays with its endpoint for as long as that serves.
 
+use core::mem::MaybeUninit;
+
 use crate::{
-    abi::{Flow, FrontendKey, ServiceRow, SocketFlows, backend_state, capacity::FLOWS_PER_SOCKET, service_flags},
+    abi::{
+        Flow, FrontendKey, ServiceRow, SocketFlows, backend_state, capacity::FLOWS_PER_SOCKET, flow_state,
+        service_flags, socket_state,
+    },
     addr::Addr,
-    connect::{Verdict, answer},
-    counter::Counter,
-    kernel::Kernel,
+    atomic,
+    connect::{Verdict, answer, let_go, record},
+    kernel::{Caller, Kernel},
     pick::Picked,
     reply::reverse,
 };
@@ -20,31 +25,32 @@ const DIRECT: u32 = 1 << 31;
 
 /// Decides one datagram to `dest`. Only the first to an endpoint counts as a connect.
 #[inline(always)]
-pub fn send<K: Kernel>(kernel: &K, dest: &FrontendKey) -> Verdict {
-    let Some(service) = kernel.service(dest) else {
-        note_direct(kernel, dest);
+pub fn send<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
+    let mut service = MaybeUninit::uninit();
+    let Some(service) = caller.service(dest, &mut service) else {
+        note_direct(caller, dest);
         return Verdict::Untouched;
     };
     // A socket that is connected to a v4-mapped address comes by for every datagram, with the address that its connect
     // was given.
-    let connected = kernel.recorded().is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
-    if connected || kernel.excluded() {
+    let connected = record(caller, false).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
+    if connected || caller.excluded() {
         return Verdict::Untouched;
     }
-    let Some(flows) = flows(kernel, true) else {
-        return unrecorded(kernel, dest, &service);
+    let Some(flows) = flows(caller, true) else {
+        return unrecorded(caller, dest, service);
     };
     if let Some((index, flow)) = find(flows, |flow| asks_for(flow, dest))
         && service.slot_count > 0
-        && serves(kernel, &flow, &service)
+        && serves(caller, &flow, service)
     {
         flows.last = index;
         return Verdict::Backend { addr: flow.backend, port: flow.backend_port };
     }
-    match answer(kernel, dest, &service) {
-        Ok(picked) => {
-            keep(flows, dest, &service, picked);
-            Verdict::Backend { addr: picked.1.addr, port: picked.1.port }
+    match answer(caller, dest, service) {
+        Ok((picked, limited)) => {
+            keep(caller, flows, dest, service, &picked, limited);
+            Verdict::Backend { addr: picked.backend.row.addr, port: picked.backend.row.port }
         }
         Err(refused) => refused,
     }
@@ -52,18 +58,18 @@ pub fn send<K: Kernel>(kernel: &K, dest: &FrontendKey) -> Verdict {
 
 #[inline(always)]
 #[expect(clippy::mut_from_ref, reason = "the flows are not part of what `kernel` refers to")]
-fn flows<K: Kernel>(kernel: &K, create: bool) -> Option<&mut SocketFlows> {
+fn flows<C: Caller>(caller: &C, create: bool) -> Option<&mut SocketFlows> {
     // SAFETY: the flows belong to the calling socket, live as long as it and are ours alone: see [`Flow`].
-    unsafe { kernel.flows(create).as_mut() }
+    unsafe { caller.flows(create).as_mut() }
 }
 
 /// Without room for the flow every datagram is balanced anew.
 #[inline(always)]
-fn unrecorded<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow) -> Verdict {
-    match answer(kernel, dest, service) {
-        Ok(picked) => {
-            kernel.count(service.id, Counter::Unrecorded);
-            Verdict::Backend { addr: picked.1.addr, port: picked.1.port }
+fn unrecorded<C: Caller>(caller: &C, dest: &FrontendKey, service: &ServiceRow) -> Verdict {
+    match answer(caller, dest, service) {
+        Ok((picked, limited)) => {
+            let_go(caller, service, &picked, limited);
+            Verdict::Backend { addr: picked.backend.row.addr, port: picked.backend.row.port }
         }
         Err(refused) => refused,
     }
@@ -72,8 +78,8 @@ fn unrecorded<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow) -
 /// A socket may also talk to an endpoint that a service gave it; then the answer comes from the endpoint, not from the
 /// service. Costs a socket without flows next to nothing.
 #[inline(always)]
-fn note_direct<K: Kernel>(kernel: &K, dest: &FrontendKey) {
-    if let Some(flows) = flows(kernel, false)
+fn note_direct<C: Caller>(caller: &C, dest: &FrontendKey) {
+    if let Some(flows) = flows(caller, false)
         && let Some((index, _)) = find(flows, |flow| leads_to(flow, dest.addr, dest.port))
     {
         flows.last = index | DIRECT;
@@ -119,30 +125,76 @@ fn find(flows: &SocketFlows, wanted: impl Fn(&Flow) -> bool) -> Option<(u32, Flo
 
 /// Whether the endpoint a flow goes to still serves this service, from where the program asks.
 #[inline(always)]
-fn serves<K: Kernel>(kernel: &K, flow: &Flow, service: &ServiceRow) -> bool {
-    let Some(row) = kernel.backend(flow.backend_index) else { return false };
+fn serves<C: Caller>(caller: &C, flow: &Flow, service: &ServiceRow) -> bool {
+    let Some(row) = caller.backend(flow.backend_index).map(|backend| &backend.row) else { return false };
     row.generation == flow.generation
         && row.service == service.id
         && (row.state == backend_state::ACTIVE || row.state == backend_state::DRAINING)
-        && flow.local == service.flags & service_flags::LOCAL
+        && flow.flags & service_flags::LOCAL == service.flags & service_flags::LOCAL
 }
 
 /// Keeps where datagrams to `dest` go: in the entry for `dest`, else in a free one, else in the one after the last that
 /// was used, whose service is then balanced anew.
 #[inline(always)]
-fn keep(flows: &mut SocketFlows, dest: &FrontendKey, service: &ServiceRow, (index, backend): Picked<'_>) {
+fn keep<C: Caller>(
+    caller: &C,
+    flows: &mut SocketFlows,
+    dest: &FrontendKey,
+    service: &ServiceRow,
+    picked: &Picked<'_>,
+    limited: u64,
+) {
     let place = place(flows, dest);
+    let row = &picked.backend.row;
     if let Some(entry) = flows.flows.get_mut(place as usize % FLOWS_PER_SOCKET) {
+        give_back(caller, entry);
         *entry = Flow {
-            backend_index: index,
-            generation: backend.generation,
+            backend_index: picked.index,
+            generation: row.generation,
             frontend_port: dest.port,
-            backend_port: backend.port,
-            local: service.flags & service_flags::LOCAL,
+            backend_port: row.port,
+            flags: service.flags & service_flags::LOCAL | held(picked.holds | limited),
             frontend: dest.addr,
-            backend: backend.addr,
+            backend: row.addr.copy(),
         };
         flows.last = place;
+    }
+}
+
+/// Bits of [`flow_state`] for those of [`socket_state`].
+#[inline(always)]
+const fn held(state: u64) -> u32 {
+    let held = if state & socket_state::HELD != 0 { flow_state::HELD } else { 0 };
+    held | if state & socket_state::LIMITED != 0 { flow_state::LIMITED } else { 0 }
+}
+
+/// A socket is closed: its flows end.
+#[inline(always)]
+pub fn released<K: Kernel>(kernel: &K, flows: &SocketFlows) {
+    for index in 0..FLOWS {
+        let Some(flow) = flows.flows.get(index as usize) else { return };
+        if flow.backend_port == 0 {
+            return;
+        }
+        give_back(kernel, flow);
+    }
+}
+
+/// The flow's endpoint has one socket less, unless its index is another's by now.
+#[inline(always)]
+fn give_back<K: Kernel>(kernel: &K, flow: &Flow) {
+    if flow.flags & flow_state::HELD == 0 {
+        return;
+    }
+    let Some(backend) = kernel.backend(flow.backend_index) else { return };
+    if backend.row.generation != flow.generation {
+        return;
+    }
+    atomic::add(&backend.live, 1_u64.wrapping_neg());
+    if flow.flags & flow_state::LIMITED != 0
+        && let Some(service) = kernel.live_service(backend.row.service)
+    {
+        atomic::add(&service.connections, 1_u64.wrapping_neg());
     }
 }
 

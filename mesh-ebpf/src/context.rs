@@ -22,6 +22,26 @@ pub enum Family {
     V6,
 }
 
+/// The address that the calling socket is bound to, all zero while it is bound to none. `AF_INET6` sockets have it in
+/// both families' words when it is mapped.
+#[inline(always)]
+pub fn bound_to(ctx: &SockAddrContext) -> Addr {
+    // SAFETY: the kernel passes a valid context with a valid socket. Each word is read by itself, as in `Peer::addr`.
+    unsafe {
+        let sk = (*ctx.sock_addr).__bindgen_anon_1.sk;
+        let v4 = (&raw const (*sk).src_ip4).read_volatile();
+        if v4 != 0 {
+            return Addr::from_v4_word(v4);
+        }
+        Addr::from_v6_words([
+            (&raw const (*sk).src_ip6[0]).read_volatile(),
+            (&raw const (*sk).src_ip6[1]).read_volatile(),
+            (&raw const (*sk).src_ip6[2]).read_volatile(),
+            (&raw const (*sk).src_ip6[3]).read_volatile(),
+        ])
+    }
+}
+
 /// The socket address a hook was called with.
 pub struct Peer<'a> {
     ctx: &'a SockAddrContext,

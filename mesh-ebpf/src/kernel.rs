@@ -1,25 +1,27 @@
-//! The decisions' view of the kernel: [`mesh_common::kernel::Kernel`] over the maps and the calling socket.
+//! The decisions' view of the kernel: [`mesh_common::kernel`] over the maps and the calling socket.
 
-use core::{
-    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd},
-    ptr,
-};
+use core::{ffi::c_void, mem::MaybeUninit, ptr, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{
         bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_get_prandom_u32,
-        bpf_get_socket_cookie, bpf_ktime_get_ns,
+        bpf_get_socket_cookie, bpf_ktime_get_ns, generated::bpf_sk_storage_get,
     },
     programs::SockAddrContext,
 };
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, BackendRow, ExcludedKey, FrontendKey, ServiceRow, Slot, SocketFlows, SocketRecord,
-        TrackedSocket, excluded_kind,
+        AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, ServiceRow, Slot, SocketFlows,
+        SocketRecord, TrackedSocket, excluded_kind, socket_state,
     },
+    addr::Addr,
+    atomic,
     counter::Counter,
-    kernel::Kernel,
+    kernel::{Caller, Kernel},
+    life,
+    pick::{self, Search},
+    send,
 };
 
 use crate::maps::{AFFINITY, BACKENDS, COUNTERS, EXCLUDED, FLOWS, LOAD, SERVICES, SLOTS, SOCKETS, TRACKED};
@@ -34,24 +36,24 @@ const CGROUP_DEPTH: i32 = 12;
 /// `BPF_NOEXIST`: add, do not replace.
 const NOEXIST: u64 = 1;
 
-/// The maps, and the socket on whose behalf a hook runs.
-pub struct Maps<'a>(pub &'a SockAddrContext);
+/// The maps, and the context of the hook that looks at them.
+pub struct Maps<C>(pub C);
 
-impl Kernel for Maps<'_> {
+impl<C> Kernel for Maps<C> {
     #[inline(always)]
-    fn service(&self, key: &FrontendKey) -> Option<ServiceRow> {
-        let row = SERVICES.get_ptr(key)?;
+    fn service<'a>(&self, key: &FrontendKey, into: &'a mut MaybeUninit<ServiceRow>) -> Option<&'a ServiceRow> {
         // SAFETY: the kernel returned a row of this map.
-        let seen = unsafe { read_row(row) };
-        if seen.key == *key {
-            return Some(seen);
+        if unsafe { read_row(SERVICES.get_ptr(key)?, into) }.key != *key {
+            // The row was recycled under our eyes, so it was replaced; its successor is there by now. Should that be
+            // gone as well, nobody serves this key at the moment.
+            // SAFETY: as above.
+            let seen = unsafe { read_row(SERVICES.get_ptr(key)?, into) };
+            if seen.key != *key {
+                (seen.slot_count, seen.flags) = (0, 0);
+            }
         }
-        // The row was recycled under our eyes, so it was replaced; its successor is there by now. Should that be gone
-        // as well, nobody serves this key at the moment.
-        let again = SERVICES.get_ptr(key)?;
-        // SAFETY: as above.
-        let seen = unsafe { read_row(again) };
-        Some(if seen.key == *key { seen } else { ServiceRow { slot_count: 0, ..seen } })
+        // SAFETY: written above.
+        Some(unsafe { into.assume_init_ref() })
     }
 
     #[inline(always)]
@@ -63,8 +65,13 @@ impl Kernel for Maps<'_> {
     }
 
     #[inline(always)]
-    fn backend(&self, index: u32) -> Option<&BackendRow> {
+    fn backend(&self, index: u32) -> Option<&Backend> {
         BACKENDS.get(index)
+    }
+
+    #[inline(always)]
+    fn live_service(&self, id: u32) -> Option<&LiveService> {
+        LOAD.get(id)
     }
 
     #[inline(always)]
@@ -80,9 +87,35 @@ impl Kernel for Maps<'_> {
     }
 
     #[inline(always)]
+    fn count(&self, service: u32, counter: Counter) {
+        let Some(row) = COUNTERS.get_ptr_mut(service) else { return };
+        // Per-CPU rows need an atomic add too: a program may be preempted by another on the same CPU.
+        // SAFETY: the index is below the length of the row (tested in mesh-common), whose memory lives as long as the map.
+        let cell = unsafe { AtomicU64::from_ptr(row.cast::<u64>().add(counter.index())) };
+        atomic::count(cell, 1);
+    }
+
+    #[inline(always)]
+    fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+        step(service, walk) != 0
+    }
+
+    #[inline(always)]
+    fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
+        redraw(service, walk, key, attempt)
+    }
+}
+
+impl Caller for Maps<&SockAddrContext> {
+    #[inline(always)]
     fn client(&self, by_cgroup: bool) -> u64 {
         // SAFETY: the helpers take the context or nothing, and cannot fail.
         unsafe { if by_cgroup { bpf_get_current_cgroup_id() } else { bpf_get_netns_cookie(self.0.as_ptr()) } }
+    }
+
+    #[inline(always)]
+    fn source(&self) -> Addr {
+        crate::context::bound_to(self.0)
     }
 
     #[inline(always)]
@@ -108,57 +141,20 @@ impl Kernel for Maps<'_> {
     }
 
     #[inline(always)]
-    fn count(&self, service: u32, counter: Counter) {
-        let Some(row) = COUNTERS.get_ptr_mut(service) else { return };
-        // SAFETY: the index is below the length of the row (tested in mesh-common), whose memory lives as long as the map.
-        unsafe { increment(row.cast::<u64>().add(counter.index())) };
-    }
-
-    #[inline(always)]
-    fn count_backend(&self, index: u32) {
-        let Some(row) = LOAD.get_ptr_mut(index) else { return };
-        // SAFETY: the row lives as long as the map.
-        unsafe { increment(&raw mut (*row).connects) };
-    }
-
-    #[inline(always)]
-    fn record(&self, record: &SocketRecord) -> bool {
+    fn record(&self, create: bool) -> *mut SocketRecord {
         // SAFETY: the context's socket is valid while the hook runs.
-        let row = unsafe { SOCKETS.get_or_insert_ptr_mut(self.0, None) };
-        if row.is_null() {
-            return false;
-        }
-        let words: [u64; size_of::<SocketRecord>() / 8] = bytemuck::cast(*record);
-        for (index, word) in words.into_iter().enumerate() {
-            // Word by word: for a plain copy the compiler calls a byte-wise `memset`, which is slow and which the
-            // verifier refuses to agents without CAP_PERFMON.
-            // SAFETY: the kernel returned storage of the record's size, owned by the calling socket.
-            unsafe { row.cast::<u64>().add(index).write_volatile(word) };
-        }
-        true
-    }
-
-    #[inline(always)]
-    fn recorded(&self) -> Option<&SocketRecord> {
-        // SAFETY: the context's socket is valid while the hook runs, and so is its storage.
-        unsafe { SOCKETS.get_ptr_mut(self.0).as_ref() }
-    }
-
-    #[inline(always)]
-    fn forget(&self) {
-        // SAFETY: as above.
-        let Some(row) = (unsafe { SOCKETS.get_ptr_mut(self.0).as_mut() }) else { return };
-        row.backend_port = 0;
-        if row.tracked != 0 {
-            row.tracked = 0;
-            // Whether it was there does not matter.
-            _ = TRACKED.remove(self.cookie());
-        }
+        unsafe { if create { SOCKETS.get_or_insert_ptr_mut(self.0, None) } else { SOCKETS.get_ptr_mut(self.0) } }
     }
 
     #[inline(always)]
     fn track(&self, socket: &TrackedSocket) -> bool {
         TRACKED.insert(self.cookie(), socket, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn untrack(&self) {
+        // Whether it was there does not matter.
+        _ = TRACKED.remove(self.cookie());
     }
 
     #[inline(always)]
@@ -180,15 +176,15 @@ impl Kernel for Maps<'_> {
         let Some(cell) = AFFINITY.get_ptr_mut(key) else { return };
         // SAFETY: the kernel returned a row of this map; both words are aligned.
         unsafe {
-            let (_, moved) = atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
-                &raw mut (*cell).backend,
-                old,
-                row.backend,
-            );
-            if moved {
+            if atomic::replace(AtomicU64::from_ptr(&raw mut (*cell).backend), old, row.backend) {
                 (&raw mut (*cell).used_at).write_volatile(row.used_at);
             }
         }
+    }
+
+    #[inline(always)]
+    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+        search(service, key, first_was_full.into())
     }
 
     #[inline(always)]
@@ -201,11 +197,44 @@ impl Kernel for Maps<'_> {
     }
 }
 
-impl Maps<'_> {
+impl Maps<&SockAddrContext> {
     #[inline(always)]
     fn cookie(&self) -> u64 {
         // SAFETY: the helper takes the context and cannot fail.
         unsafe { bpf_get_socket_cookie(self.0.as_ptr()) }
+    }
+}
+
+/// A function that others may call, so that the verifier looks at it by itself, whatever its callers know.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn step(service: *const ServiceRow, walk: *mut Search) -> u32 {
+    // SAFETY: callers pass both; the verifier wants to see that they are there.
+    match unsafe { (service.as_ref(), walk.as_mut()) } {
+        (Some(service), Some(walk)) => walk.step(&Maps(()), service).into(),
+        _ => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn redraw(service: *const ServiceRow, walk: *const Search, key: u64, attempt: u32) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (service.as_ref(), walk.as_ref()) } {
+        (Some(service), Some(walk)) => walk.redraw(&Maps(()), service, key, attempt),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn search(service: *const ServiceRow, key: u64, first_was_full: u64) -> u64 {
+    // SAFETY: callers pass a row; the verifier wants to see that it is there.
+    match unsafe { service.as_ref() } {
+        Some(service) => pick::search(&Maps(()), service, key, first_was_full != 0),
+        None => u64::MAX,
     }
 }
 
@@ -214,26 +243,45 @@ fn is_excluded(kind: u64, id: u64) -> bool {
     EXCLUDED.get_ptr(ExcludedKey { id, kind }).is_some()
 }
 
-/// A socket is closed: what is kept outside of it goes with it. `socket` is the hook's context.
+/// A socket is closed: what it holds, and what is kept outside of it, goes with it. `socket` is the hook's context.
 #[inline(always)]
-pub fn release(socket: *mut core::ffi::c_void) {
-    // SAFETY: the hook's context is the socket; a map is named by its address, as everywhere.
-    let record = unsafe {
-        aya_ebpf::helpers::generated::bpf_sk_storage_get(
-            (&raw const SOCKETS).cast_mut().cast(),
-            socket,
-            ptr::null_mut(),
-            0,
-        )
-        .cast::<SocketRecord>()
-        .as_ref()
-    };
-    if record.is_some_and(|record| record.tracked != 0) {
-        // SAFETY: the helper takes the context and cannot fail.
-        let cookie = unsafe { bpf_get_socket_cookie(socket) };
-        // Whether it was there does not matter.
-        _ = TRACKED.remove(cookie);
+pub fn release(socket: *mut c_void) {
+    let maps = Maps(());
+    // SAFETY: the hook's context is the socket, which is valid while the hook runs.
+    let record = unsafe { storage::<SocketRecord>((&raw const SOCKETS).cast(), socket) };
+    if let Some(record) = record {
+        life::released(&maps, record);
+        if atomic::read(&record.state) & socket_state::TRACKED != 0 {
+            // SAFETY: the helper takes the context and cannot fail.
+            let cookie = unsafe { bpf_get_socket_cookie(socket) };
+            // Whether it was there does not matter.
+            _ = TRACKED.remove(cookie);
+        }
     }
+    // SAFETY: as above.
+    if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), socket) } {
+        send::released(&maps, flows);
+    }
+}
+
+/// How a TCP socket's connect was answered. `socket` is the `sk` of a hook's context.
+///
+/// # Safety
+/// The socket must be valid for as long as the record is used.
+#[inline(always)]
+pub unsafe fn record_of<'a>(socket: *mut c_void) -> Option<&'a SocketRecord> {
+    // SAFETY: promised by the caller.
+    unsafe { storage((&raw const SOCKETS).cast(), socket) }
+}
+
+/// What a map of socket storage holds for a socket.
+///
+/// # Safety
+/// `map` must be a map whose values are `T`, and the socket valid for as long as the value is used.
+#[inline(always)]
+unsafe fn storage<'a, T>(map: *const c_void, socket: *mut c_void) -> Option<&'a T> {
+    // SAFETY: promised by the caller; a map is named by its address, as everywhere.
+    unsafe { bpf_sk_storage_get(map.cast_mut(), socket, ptr::null_mut(), 0).cast::<T>().as_ref() }
 }
 
 /// Reads the range in one load and the key after it; see [`ServiceRow`].
@@ -241,25 +289,18 @@ pub fn release(socket: *mut core::ffi::c_void) {
 /// # Safety
 /// `row` must be a row of SERVICES.
 #[inline(always)]
-unsafe fn read_row(row: *const ServiceRow) -> ServiceRow {
+unsafe fn read_row(row: *const ServiceRow, into: &mut MaybeUninit<ServiceRow>) -> &mut ServiceRow {
     // SAFETY: promised by the caller; `slot_base` and `slot_count` are one aligned word (tested in mesh-common).
     unsafe {
         let range = (&raw const (*row).slot_base).cast::<u64>().read_volatile();
-        let id = (&raw const (*row).id).read_volatile();
-        let flags = (&raw const (*row).flags).read_volatile();
-        let affinity_seconds = (&raw const (*row).affinity_seconds).read_volatile();
-        let key = (&raw const (*row).key).read_volatile();
-        ServiceRow { key, id, slot_base: range as u32, slot_count: (range >> 32) as u32, flags, affinity_seconds }
+        // Word by word to where it is to be: else it would be put on the stack twice.
+        for word in 0..size_of::<ServiceRow>() / 8 {
+            let value = row.cast::<u64>().add(word).read_volatile();
+            into.as_mut_ptr().cast::<u64>().add(word).write_volatile(value);
+        }
+        let seen = into.assume_init_mut();
+        seen.slot_base = range as u32;
+        seen.slot_count = (range >> 32) as u32;
+        seen
     }
-}
-
-/// One atomic add. Per-CPU rows need it too: a program may be preempted by another on the same CPU.
-///
-/// # Safety
-/// `cell` must lie in a map value.
-#[inline(always)]
-unsafe fn increment(cell: *mut u64) {
-    // The target has no compare-and-swap by default, so `AtomicU64` lacks its methods; the intrinsic is what they call.
-    // SAFETY: promised by the caller.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(cell, 1) };
 }

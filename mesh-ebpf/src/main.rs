@@ -1,21 +1,20 @@
 //! The hooks. Each reads its context, calls a decision in mesh-common and writes the context.
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics)]
-#![expect(internal_features, reason = "atomic operations, see `kernel::increment`")]
 
 mod context;
 mod kernel;
 mod maps;
+mod tcp;
 
 use aya_ebpf::{
     EbpfContext as _,
-    macros::{cgroup_sock, cgroup_sock_addr},
-    programs::{SockAddrContext, SockContext},
+    macros::{cgroup_sock, cgroup_sock_addr, sock_ops},
+    programs::{SockAddrContext, SockContext, SockOpsContext},
 };
 use mesh_common::{
     connect::{Verdict, connect},
-    kernel::Kernel as _,
+    kernel::Caller as _,
     reply::reverse,
     send::{asked_for, send},
 };
@@ -71,6 +70,13 @@ pub fn sock_release(ctx: SockContext) -> i32 {
     PROCEED
 }
 
+/// Tells of what becomes of a TCP connect.
+#[sock_ops]
+pub fn sock_ops(ctx: SockOpsContext) -> u32 {
+    tcp::on_event(&ctx);
+    0
+}
+
 #[inline(always)]
 fn on_connect(ctx: &SockAddrContext, family: Family) -> i32 {
     let peer = Peer::new(ctx, family);
@@ -102,7 +108,8 @@ fn carry_out(peer: &Peer<'_>, verdict: Verdict) -> i32 {
 fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     let (peer, maps) = (Peer::new(ctx, family), Maps(ctx));
     let (addr, port) = (peer.addr(), peer.port());
-    if let Some(record) = maps.recorded()
+    // SAFETY: the record belongs to the calling socket and lives as long as it.
+    if let Some(record) = unsafe { maps.record(false).as_ref() }
         && let Some((addr, port)) = reverse(record, addr, port)
     {
         return peer.set(addr, port);
@@ -119,7 +126,9 @@ fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
 #[inline(always)]
 fn on_getpeername(ctx: &SockAddrContext, family: Family) -> i32 {
     let peer = Peer::new(ctx, family);
-    match Maps(ctx).recorded().and_then(|record| reverse(record, peer.addr(), peer.port())) {
+    // SAFETY: the record belongs to the calling socket and lives as long as it.
+    let record = unsafe { Maps(ctx).record(false).as_ref() };
+    match record.and_then(|record| reverse(record, peer.addr(), peer.port())) {
         Some((addr, port)) => peer.set(addr, port),
         None => PROCEED,
     }

@@ -6,12 +6,14 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use mesh_common::abi::{
-    AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceCounters, ServiceRow,
+    AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, NameRow, ServiceCounters, ServiceRow,
     Slot, SocketFlows, SocketRecord, TrackedSocket, capacity,
 };
 
 /// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
 const NO_PREALLOC: usize = 1;
+/// `BPF_F_MMAPABLE`: the agent can write a part of a row, and rows of 64 bytes are cache lines.
+const MMAPABLE: usize = 1 << 10;
 
 #[btf_map]
 pub static SERVICES: HashMap<FrontendKey, ServiceRow, { capacity::SERVICES as usize }> = HashMap::new();
@@ -20,10 +22,10 @@ pub static SERVICES: HashMap<FrontendKey, ServiceRow, { capacity::SERVICES as us
 pub static SLOTS: Array<Slot, { capacity::SLOTS as usize }> = Array::new();
 
 #[btf_map]
-pub static BACKENDS: Array<BackendRow, { capacity::BACKENDS as usize }> = Array::new();
+pub static BACKENDS: Array<Backend, { capacity::BACKENDS as usize }, MMAPABLE> = Array::new();
 
 #[btf_map]
-pub static LOAD: Array<BackendLoad, { capacity::BACKENDS as usize }> = Array::new();
+pub static LOAD: Array<LiveService, { capacity::SERVICES as usize }> = Array::new();
 
 #[btf_map]
 pub static COUNTERS: PerCpuArray<ServiceCounters, { capacity::SERVICES as usize }> = PerCpuArray::new();
