@@ -156,13 +156,9 @@ fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> 
 }
 
 fn port(name: &str, port: u16, protocol: &str, counters: [u64; 8], endpoints: Vec<Endpoint>) -> ServicePort {
-    ServicePort {
-        name: name.into(),
-        port,
-        protocol: protocol.into(),
-        counters: ServiceCounters::from(counters),
-        endpoints,
-    }
+    let mut row = [0; 16];
+    row[..counters.len()].copy_from_slice(&counters);
+    ServicePort { name: name.into(), port, protocol: protocol.into(), counters: ServiceCounters::from(row), endpoints }
 }
 
 fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u64) -> Endpoint {

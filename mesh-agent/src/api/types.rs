@@ -204,6 +204,27 @@ pub struct ServiceCounters {
     pub refused_broken: u64,
     /// Connects answered without a socket record.
     pub unrecorded: u64,
+    /// Connects refused because of a limit of connections.
+    #[serde(default)]
+    pub refused_limit: u64,
+    /// Connects that failed at the backend.
+    #[serde(default)]
+    pub failures: u64,
+    /// Ejections of backends.
+    #[serde(default)]
+    pub ejections: u64,
+    /// Connects let through to an ejected backend to try it.
+    #[serde(default)]
+    pub probes: u64,
+    /// Connects that went elsewhere because the first choice was full.
+    #[serde(default)]
+    pub overflows: u64,
+    /// Connects that went to a farther tier than the first.
+    #[serde(default)]
+    pub failovers: u64,
+    /// Connects to ejected backends because too few others were left.
+    #[serde(default)]
+    pub panics: u64,
 }
 
 impl ServiceCounters {
@@ -214,12 +235,19 @@ impl ServiceCounters {
             Counter::RefusedNoBackend => self.refused_no_backend,
             Counter::RefusedBroken => self.refused_broken,
             Counter::Unrecorded => self.unrecorded,
+            Counter::RefusedLimit => self.refused_limit,
+            Counter::Failures => self.failures,
+            Counter::Ejections => self.ejections,
+            Counter::Probes => self.probes,
+            Counter::Overflows => self.overflows,
+            Counter::Failovers => self.failovers,
+            Counter::Panics => self.panics,
         }
     }
 
     /// Connects refused for whatever reason.
     pub fn refused(&self) -> u64 {
-        self.refused_no_backend.saturating_add(self.refused_broken)
+        self.refused_no_backend.saturating_add(self.refused_broken).saturating_add(self.refused_limit)
     }
 }
 
@@ -231,6 +259,13 @@ impl From<abi::ServiceCounters> for ServiceCounters {
             refused_no_backend: value(Counter::RefusedNoBackend),
             refused_broken: value(Counter::RefusedBroken),
             unrecorded: value(Counter::Unrecorded),
+            refused_limit: value(Counter::RefusedLimit),
+            failures: value(Counter::Failures),
+            ejections: value(Counter::Ejections),
+            probes: value(Counter::Probes),
+            overflows: value(Counter::Overflows),
+            failovers: value(Counter::Failovers),
+            panics: value(Counter::Panics),
         }
     }
 }
@@ -286,7 +321,7 @@ mod tests {
 
     #[test]
     fn every_counter_has_its_field() {
-        let row = [1, 2, 3, 4, 5, 6, 7, 8];
+        let row = std::array::from_fn(|place| place as u64 + 1);
         let counters = ServiceCounters::from(row);
         for counter in Counter::ALL {
             assert_eq!(counters.get(counter), row[counter.index()], "{counter:?}");

@@ -73,7 +73,12 @@ impl<K: Pod, V: Pod> Map<K, V> {
         Ok(())
     }
 
-    fn error(&self, action: &str, source: io::Error) -> Error {
+    /// The map itself.
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    pub(super) fn error(&self, action: &str, source: io::Error) -> Error {
         Error { map: self.name, action: action.to_owned(), source }
     }
 }

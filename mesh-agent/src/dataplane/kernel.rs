@@ -1,19 +1,22 @@
 //! The real maps and programs. Only this directory names aya.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{CgroupSock, CgroupSockAddr, ProgramError},
+    programs::{CgroupSock, CgroupSockAddr, ProgramError, SockOps},
 };
+use bytemuck::Zeroable as _;
 use mesh_common::abi::{
-    BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceRow, Slot, TrackedSocket, backend_state, maps,
+    BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow, Slot, TrackedSocket, maps,
+    service_flags,
 };
 use tracing::debug;
 
 use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
+    backends::BackendMap,
     batch::{CounterMap, Map},
     layout::{directory_name, layout},
     pin::{Attached, Cgroup, PinDir},
@@ -29,6 +32,8 @@ const ADDRESS_HOOKS: [&str; 8] =
     ["getpeername4", "getpeername6", "recvmsg4", "recvmsg6", "sendmsg4", "sendmsg6", "connect4", "connect6"];
 /// The hook of closed sockets; before the others, so that nothing is kept that it does not clean up.
 const RELEASE_HOOK: &str = "sock_release";
+/// The hook of TCP states; before those that connect, so that whatever they count is given back.
+const STATE_HOOK: &str = "sock_ops";
 /// Name of the constant that says whether EXCLUDED has rows.
 const EXCLUSIONS: &str = "EXCLUSIONS";
 
@@ -44,9 +49,9 @@ pub struct Kernel {
 struct Maps {
     services: Map<FrontendKey, ServiceRow>,
     slots: Map<u32, Slot>,
-    backends: Map<u32, BackendRow>,
+    backends: BackendMap,
     names: Map<u32, NameRow>,
-    load: Map<u32, BackendLoad>,
+    load: Map<u32, ServiceLoad>,
     counters: CounterMap,
     tracked: Map<u64, TrackedSocket>,
     excluded: Map<ExcludedKey, u64>,
@@ -73,6 +78,7 @@ impl Kernel {
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         let refused = |hook| format!("the kernel does not accept program {hook}");
         explained(release_program(&mut programs).load()).with_context(|| refused(RELEASE_HOOK))?;
+        explained(state_program(&mut programs).load()).with_context(|| refused(STATE_HOOK))?;
         for hook in ADDRESS_HOOKS {
             explained(address_program(&mut programs, hook).load()).with_context(|| refused(hook))?;
         }
@@ -87,7 +93,8 @@ impl Kernel {
     /// Attaches every program, or puts it into the link that an earlier agent left.
     pub fn attach(&mut self, cgroup: &Cgroup) -> anyhow::Result<Vec<(&'static str, Attached)>> {
         let release = self.pins.attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
-        let mut attached = vec![(RELEASE_HOOK, release)];
+        let states = self.pins.attach(STATE_HOOK, state_program(&mut self.programs), cgroup)?;
+        let mut attached = vec![(RELEASE_HOOK, release), (STATE_HOOK, states)];
         for hook in ADDRESS_HOOKS {
             attached.push((hook, self.pins.attach(hook, address_program(&mut self.programs, hook), cgroup)?));
         }
@@ -137,12 +144,17 @@ fn release_program(programs: &mut Ebpf) -> &mut CgroupSock {
     program.expect("the object is built from this workspace and holds every hook")
 }
 
+fn state_program(programs: &mut Ebpf) -> &mut SockOps {
+    let program = programs.program_mut(STATE_HOOK).and_then(|program| program.try_into().ok());
+    program.expect("the object is built from this workspace and holds every hook")
+}
+
 impl Maps {
     fn open(directory: &Path) -> Result<Self, Error> {
         Ok(Self {
             services: Map::open(directory, maps::SERVICES)?,
             slots: Map::open(directory, maps::SLOTS)?,
-            backends: Map::open(directory, maps::BACKENDS)?,
+            backends: BackendMap::open(directory)?,
             names: Map::open(directory, maps::NAMES)?,
             load: Map::open(directory, maps::LOAD)?,
             counters: CounterMap::open(directory, maps::COUNTERS)?,
@@ -163,14 +175,14 @@ impl Maps {
     fn apply_run(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
         match &ops[0] {
             Op::TakeId { .. } => self.take_ids(ops),
-            Op::TakeBackend(..) => self.take_backends(ops),
-            Op::PutBackend(..) => self.backends.update(&backend_rows(ops)),
+            Op::TakeBackend(..) => self.backends.take(&backend_rows(ops)),
+            Op::PutBackend(..) => self.backends.patch(&backend_rows(ops)),
             Op::PutSlot(..) => self.slots.update(&slot_rows(ops)),
             Op::PutService(..) => self.services.update(&service_rows(ops)),
             Op::DeleteService(_) | Op::FreeId(_) => self.delete_each(ops),
             // Nothing points at a free slot; what it holds does not matter.
             Op::FreeSlot(_) => Ok(()),
-            Op::FreeBackend(_) => self.backends.update(&free_rows(ops)),
+            Op::FreeBackend(_) => self.backends.take(&free_rows(ops)),
         }
     }
 
@@ -185,14 +197,9 @@ impl Maps {
             .collect();
         let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
         self.counters.clear(&ids).map_err(|(_, error)| (0, error))?;
+        let idle: Vec<(u32, ServiceLoad)> = ids.iter().map(|&id| (id, ServiceLoad::default())).collect();
+        self.load.update(&idle).map_err(|(_, error)| (0, error))?;
         self.names.update(&rows)
-    }
-
-    fn take_backends(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
-        let rows = backend_rows(ops);
-        let zeros: Vec<(u32, BackendLoad)> = rows.iter().map(|(index, _)| (*index, BackendLoad::default())).collect();
-        self.load.update(&zeros).map_err(|(_, error)| (0, error))?;
-        self.backends.update(&rows)
     }
 
     fn delete_each(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
@@ -207,19 +214,35 @@ impl Maps {
         Ok(())
     }
 
+    /// All tiers of a service, and the links between them. Somebody else may have written any range; only what the map has
+    /// can be read.
+    fn dump_slots(&self, row: &ServiceRow, capacity: Capacity, into: &mut BTreeMap<u32, Slot>) -> Result<(), Error> {
+        let mut tier = (row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0);
+        loop {
+            let (base, count, more) = tier;
+            let count = count.saturating_add(more.into()).min(capacity.slots.saturating_sub(base));
+            if count == 0 {
+                return Ok(());
+            }
+            into.extend(self.slots.range(base, count as usize)?);
+            let link = into.get(&(base.saturating_add(tier.1))).copied();
+            match link.filter(|link| more && link.link != 0 && link.backend > base) {
+                Some(link) => tier = (link.backend, link.alias, link.threshold != 0),
+                None => return Ok(()),
+            }
+        }
+    }
+
     fn dump(&self, capacity: Capacity) -> Result<Tables, Error> {
         let services = self.services.scan()?;
         let mut tables = Tables::default();
         for (_, row) in &services {
-            // Somebody else may have written any range; only what the map has can be read.
-            let count = row.slot_count.min(capacity.slots.saturating_sub(row.slot_base));
-            if count > 0 && !tables.slots.contains_key(&row.slot_base) {
-                tables.slots.extend(self.slots.range(row.slot_base, count as usize)?);
+            if !tables.slots.contains_key(&row.slot_base) {
+                self.dump_slots(row, capacity, &mut tables.slots)?;
             }
         }
         tables.services = services.into_iter().collect();
-        tables.backends =
-            self.backends.scan()?.into_iter().filter(|(_, row)| row.state != backend_state::FREE).collect();
+        tables.backends = self.backends.scan()?;
         let names = self.names.scan()?.into_iter().filter(|(id, _)| *id < capacity.services);
         tables.names = names.map(|(id, name)| (id, name_text(&name))).collect();
         Ok(tables)
@@ -256,7 +279,7 @@ fn service_rows(ops: &[Op]) -> Vec<(FrontendKey, ServiceRow)> {
 fn free_rows(ops: &[Op]) -> Vec<(u32, BackendRow)> {
     ops.iter()
         .filter_map(|op| match op {
-            Op::FreeBackend(index) => Some((*index, bytemuck::Zeroable::zeroed())),
+            Op::FreeBackend(index) => Some((*index, BackendRow::zeroed())),
             _ => None,
         })
         .collect()
@@ -301,9 +324,11 @@ impl Meter for Maps {
         let ids = tables.names.keys().next_back().map_or(0, |&last| last as usize + 1);
         let indexes = tables.backends.keys().next_back().map_or(0, |&last| last as usize + 1);
         let services = (0..).zip(self.counters.range(0, ids)?);
-        let backends = self.load.range(0, indexes)?;
+        let loads = self.load.range(0, ids)?;
+        let backends: Vec<(u32, BackendLoad)> = self.backends.loads(indexes)?;
         Ok(Counters {
             services: services.filter(|(id, _)| tables.names.contains_key(id)).collect(),
+            loads: loads.into_iter().filter(|(id, _)| tables.names.contains_key(id)).collect(),
             backends: backends.into_iter().filter(|(index, _)| tables.backends.contains_key(index)).collect(),
         })
     }

@@ -5,14 +5,16 @@ use std::path::Path;
 
 use aya::maps::{MapInfo, MapType};
 use mesh_common::abi::{
-    ABI_VERSION, AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceCounters,
-    ServiceRow, Slot, SocketFlows, SocketRecord, TrackedSocket, capacity, maps,
+    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ExcludedKey, FrontendKey, NameRow, ServiceCounters,
+    ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, TrackedSocket, capacity, maps,
 };
 
 use super::Capacity;
 
 /// `BPF_F_NO_PREALLOC`
 const NO_PREALLOC: u32 = 1;
+/// `BPF_F_MMAPABLE`
+const MMAPABLE: u32 = 1 << 10;
 
 /// What one map must look like.
 pub(super) struct MapLayout {
@@ -38,11 +40,11 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 11] {
     [
         MapLayout::new::<FrontendKey, ServiceRow>(maps::SERVICES, MapType::Hash, services),
         MapLayout::new::<u32, Slot>(maps::SLOTS, MapType::Array, slots),
-        MapLayout::new::<u32, BackendRow>(maps::BACKENDS, MapType::Array, backends),
-        MapLayout::new::<u32, BackendLoad>(maps::LOAD, MapType::Array, backends),
+        MapLayout::new::<u32, BackendEntry>(maps::BACKENDS, MapType::Array, backends).mapped(),
+        MapLayout::new::<u32, ServiceLoad>(maps::LOAD, MapType::Array, services),
         MapLayout::new::<u32, ServiceCounters>(maps::COUNTERS, MapType::PerCpuArray, services),
         MapLayout::new::<u32, NameRow>(maps::NAMES, MapType::Hash, services).grown_on_demand(),
-        MapLayout::new::<u32, SocketRecord>(maps::SOCKETS, MapType::SkStorage, 0).grown_on_demand(),
+        MapLayout::new::<u32, SocketRow>(maps::SOCKETS, MapType::SkStorage, 0).grown_on_demand(),
         MapLayout::new::<u32, SocketFlows>(maps::FLOWS, MapType::SkStorage, 0).grown_on_demand(),
         MapLayout::new::<u64, TrackedSocket>(maps::TRACKED, MapType::Hash, capacity::TRACKED).grown_on_demand(),
         MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::LruHash, capacity::AFFINITY),
@@ -64,6 +66,12 @@ impl MapLayout {
     /// Rows take memory only while they exist.
     const fn grown_on_demand(mut self) -> Self {
         self.flags = NO_PREALLOC;
+        self
+    }
+
+    /// Rows can be mapped into memory.
+    const fn mapped(mut self) -> Self {
+        self.flags = MMAPABLE;
         self
     }
 

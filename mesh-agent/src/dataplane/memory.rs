@@ -1,46 +1,61 @@
-//! Maps in memory, and the kernel's decisions over them: what golden cases and property tests run on.
+//! Maps in memory, and the kernel's decisions over them: what golden cases, property tests and simulations run on.
 
 use std::{
     cell::{Cell, RefCell, UnsafeCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    mem::MaybeUninit,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, BackendRow, FrontendKey, ServiceRow, Slot, SocketFlows, SocketRecord, TrackedSocket,
-        capacity,
+        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, ServiceLoad, ServiceRow,
+        Slot, SocketFlows, SocketRecord, TrackedSocket, capacity,
     },
+    addr::Addr,
     counter::Counter,
-    kernel::Kernel,
+    kernel::{Caller, Kernel},
 };
 
 use super::{ApplyError, Capacity, Counters, Dataplane, Error};
 use crate::desired::{Tables, plan::Op};
 
 /// Tables without a kernel.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Memory {
     tables: Tables,
+    backends: BTreeMap<u32, Box<Backend>>,
+    services: BTreeMap<u32, Box<LiveService>>,
     counters: RefCell<Counters>,
-    random: Cell<u32>,
+    random: Cell<Random>,
     now: Cell<u64>,
     client: Cell<u64>,
+    source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
-    /// Of the one socket there is.
-    flows: Box<UnsafeCell<SocketFlows>>,
+    socket: Cell<u64>,
+    sockets: RefCell<HashMap<u64, Box<Socket>>>,
 }
 
-impl Default for Memory {
+/// What the kernel keeps with a socket.
+#[derive(Debug, Default)]
+struct Socket {
+    record: Option<Box<UnsafeCell<SocketRecord>>>,
+    flows: Option<Box<UnsafeCell<SocketFlows>>>,
+}
+
+/// Where random numbers come from.
+#[derive(Clone, Copy, Debug)]
+enum Random {
+    /// The same each time.
+    Fixed(u32),
+    /// A sequence (xorshift64*, Vigna 2016) from a seed.
+    Sequence(u64),
+}
+
+impl Default for Random {
     fn default() -> Self {
-        Self {
-            tables: Tables::default(),
-            counters: RefCell::default(),
-            random: Cell::default(),
-            now: Cell::default(),
-            client: Cell::default(),
-            affinity: RefCell::default(),
-            flows: Box::new(UnsafeCell::new(bytemuck::Zeroable::zeroed())),
-        }
+        Self::Fixed(0)
     }
 }
 
@@ -51,7 +66,12 @@ impl Memory {
 
     /// What [`Kernel::random`] returns from now on.
     pub fn set_random(&self, random: u32) {
-        self.random.set(random);
+        self.random.set(Random::Fixed(random));
+    }
+
+    /// [`Kernel::random`] returns a sequence from now on, the same for the same seed.
+    pub fn set_seed(&self, seed: u64) {
+        self.random.set(Random::Sequence(seed.max(1)));
     }
 
     /// What [`Kernel::now`] returns from now on, nanoseconds.
@@ -64,19 +84,92 @@ impl Memory {
         self.client.set(client);
     }
 
+    /// The address that the calling socket is bound to from now on.
+    pub fn set_source(&self, source: Addr) {
+        self.source.set(Some(source));
+    }
+
+    /// Which socket is calling from now on; zero in the beginning.
+    pub fn set_socket(&self, socket: u64) {
+        self.socket.set(socket);
+    }
+
+    /// How the calling socket's connect was answered, for the hooks that hear what becomes of it.
+    pub fn socket(&self) -> Option<&SocketRecord> {
+        // SAFETY: the record lives as long as the socket, which only `close` ends, and that excludes other borrows.
+        unsafe { self.record(false).as_ref() }
+    }
+
+    /// Forgets a socket.
+    pub fn close(&mut self, socket: u64) {
+        self.sockets.get_mut().remove(&socket);
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        self.counters.borrow().clone()
+        let load = |backend: &Backend| {
+            let latency = backend.latency.load(Relaxed);
+            #[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]
+            BackendLoad {
+                live: backend.live.load(Relaxed),
+                connects: backend.connects.load(Relaxed),
+                health: backend.health.load(Relaxed),
+                handshake: latency as u32,
+                duration: (latency >> 32) as u32,
+            }
+        };
+        let live = |service: &LiveService| ServiceLoad {
+            connections: service.connections.load(Relaxed),
+            turn: service.turn.load(Relaxed),
+        };
+        Counters {
+            services: self.counters.borrow().services.clone(),
+            loads: self.services.iter().map(|(&id, service)| (id, live(service))).collect(),
+            backends: self.backends.iter().map(|(&index, backend)| (index, load(backend))).collect(),
+        }
+    }
+
+    /// Makes a backend's load what it was elsewhere, for instance in the kernel.
+    pub fn set_load(&mut self, index: u32, load: BackendLoad) {
+        if let Some(backend) = self.backends.get_mut(&index) {
+            **backend = entry(backend.row, load);
+        }
+    }
+
+    /// Makes what is known of a service as a whole what it was elsewhere.
+    pub fn set_service_load(&mut self, id: u32, load: ServiceLoad) {
+        let live = LiveService { connections: AtomicU64::new(load.connections), turn: AtomicU64::new(load.turn) };
+        self.services.insert(id, Box::new(live));
     }
 
     fn apply_one(&mut self, op: &Op) {
-        let counters = self.counters.get_mut();
         match op {
-            Op::TakeId { id, name: _ } => _ = counters.services.remove(id),
-            Op::TakeBackend(index, _) => _ = counters.backends.remove(index),
+            Op::TakeId { id, name: _ } => {
+                self.counters.get_mut().services.remove(id);
+                self.set_service_load(*id, ServiceLoad::default());
+            }
+            Op::TakeBackend(index, row) => {
+                self.backends.insert(*index, Box::new(entry(*row, BackendLoad::default())));
+            }
+            Op::PutBackend(index, row) => {
+                if let Some(backend) = self.backends.get_mut(index) {
+                    backend.row = *row;
+                }
+            }
+            Op::FreeBackend(index) => _ = self.backends.remove(index),
             _ => {}
         }
         self.tables.apply(op);
+    }
+}
+
+fn entry(row: BackendRow, load: BackendLoad) -> Backend {
+    Backend {
+        row,
+        live: AtomicU64::new(load.live),
+        connects: AtomicU64::new(load.connects),
+        health: AtomicU64::new(load.health),
+        latency: AtomicU64::new(u64::from(load.handshake) | u64::from(load.duration) << 32),
     }
 }
 
@@ -96,55 +189,72 @@ impl Dataplane for Memory {
 }
 
 impl Kernel for Memory {
-    fn service(&self, key: &FrontendKey) -> Option<ServiceRow> {
-        self.tables.services.get(key).copied()
+    fn service<'a>(&self, key: &FrontendKey, into: &'a mut MaybeUninit<ServiceRow>) -> Option<&'a ServiceRow> {
+        self.tables.services.get(key).map(|row| &*into.write(*row))
     }
 
     fn slot(&self, index: u32) -> Option<Slot> {
         self.tables.slots.get(&index).copied()
     }
 
-    fn backend(&self, index: u32) -> Option<&BackendRow> {
-        self.tables.backends.get(&index)
+    fn backend(&self, index: u32) -> Option<&Backend> {
+        self.backends.get(&index).map(Box::as_ref)
+    }
+
+    fn live_service(&self, id: u32) -> Option<&LiveService> {
+        self.services.get(&id).map(Box::as_ref)
     }
 
     fn random(&self) -> u32 {
-        self.random.get()
-    }
-
-    fn count(&self, service: u32, counter: Counter) {
-        self.counters.borrow_mut().services.entry(service).or_default()[counter.index()] += 1;
-    }
-
-    fn count_backend(&self, index: u32) {
-        self.counters.borrow_mut().backends.entry(index).or_default().connects += 1;
+        match self.random.get() {
+            Random::Fixed(random) => random,
+            Random::Sequence(mut word) => {
+                word ^= word >> 12;
+                word ^= word << 25;
+                word ^= word >> 27;
+                self.random.set(Random::Sequence(word));
+                (word.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+            }
+        }
     }
 
     fn now(&self) -> u64 {
         self.now.get()
     }
 
+    fn count(&self, service: u32, counter: Counter) {
+        self.counters.borrow_mut().services.entry(service).or_default()[counter.index()] += 1;
+    }
+}
+
+impl Caller for Memory {
     fn client(&self, _by_cgroup: bool) -> u64 {
         self.client.get()
+    }
+
+    fn source(&self) -> Addr {
+        self.source.get().unwrap_or(Addr::UNSPECIFIED)
     }
 
     fn excluded(&self) -> bool {
         false
     }
 
-    fn record(&self, _record: &SocketRecord) -> bool {
-        true
+    fn record(&self, create: bool) -> *mut SocketRecord {
+        let mut sockets = self.sockets.borrow_mut();
+        let socket = sockets.entry(self.socket.get()).or_default();
+        if socket.record.is_none() && create {
+            // SAFETY: all zero is a record: its state is an atomic number.
+            socket.record = Some(Box::new(unsafe { std::mem::zeroed() }));
+        }
+        socket.record.as_ref().map_or(std::ptr::null_mut(), |record| record.get())
     }
-
-    fn recorded(&self) -> Option<&SocketRecord> {
-        None
-    }
-
-    fn forget(&self) {}
 
     fn track(&self, _socket: &TrackedSocket) -> bool {
         true
     }
+
+    fn untrack(&self) {}
 
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow> {
         self.affinity.borrow().get(key).copied()
@@ -161,8 +271,13 @@ impl Kernel for Memory {
         }
     }
 
-    fn flows(&self, _create: bool) -> *mut SocketFlows {
-        self.flows.get()
+    fn flows(&self, create: bool) -> *mut SocketFlows {
+        let mut sockets = self.sockets.borrow_mut();
+        let socket = sockets.entry(self.socket.get()).or_default();
+        if socket.flows.is_none() && create {
+            socket.flows = Some(Box::new(UnsafeCell::new(SocketFlows::zeroed())));
+        }
+        socket.flows.as_ref().map_or(std::ptr::null_mut(), |flows| flows.get())
     }
 }
 

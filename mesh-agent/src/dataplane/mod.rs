@@ -1,6 +1,7 @@
 //! The kernel's side of the agent: tables written, counters read. One trait, and behind it the real maps
 //! ([`kernel`]) and a copy in memory that decides connects on the host ([`memory`]).
 
+mod backends;
 mod batch;
 pub mod exclude;
 pub mod kernel;
@@ -12,7 +13,7 @@ mod sys;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mesh_common::abi::{BackendLoad, ServiceCounters};
+use mesh_common::abi::{BackendLoad, ServiceCounters, ServiceLoad};
 
 use crate::desired::{Tables, plan::Op};
 
@@ -51,7 +52,9 @@ pub struct Capacity {
 pub struct Counters {
     /// Service id → counters, summed over CPUs.
     pub services: BTreeMap<u32, ServiceCounters>,
-    /// Backend index → counters.
+    /// Service id → connections under way.
+    pub loads: BTreeMap<u32, ServiceLoad>,
+    /// Backend index → load, health and counters.
     pub backends: BTreeMap<u32, BackendLoad>,
 }
 

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, ProgramFd, links::FdLink};
+use aya::programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, ProgramFd, SockOps, links::FdLink};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -177,7 +177,7 @@ macro_rules! attach {
     )*};
 }
 
-attach!(CgroupSockAddr, CgroupSock);
+attach!(CgroupSockAddr, CgroupSock, SockOps);
 
 /// A cgroup2 directory.
 pub struct Cgroup {

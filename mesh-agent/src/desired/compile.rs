@@ -19,6 +19,7 @@ use super::{
     free::{FreeIndexes, FreeRanges},
     frontends::{Frontend, Reach, active, frontends, takers},
     slots::{Share, alias_table},
+    traffic,
     vips::Vips,
 };
 use crate::{
@@ -170,7 +171,15 @@ impl<'a> Compiler<'a> {
         let (slot_base, slot_count) = self.add_slots(id, &keys, &shares);
         let (flags, affinity_seconds) = (flags(service, port, reach), affinity_seconds(service));
         for (frontend, key) in group.iter().zip(keys) {
-            let row = ServiceRow { key, id, slot_base, slot_count, flags, affinity_seconds };
+            let row = ServiceRow {
+                key,
+                id,
+                slot_base,
+                slot_count,
+                flags,
+                affinity_seconds,
+                ..traffic::row(&service.traffic)
+            };
             match frontend.kind {
                 // Nobody asked for this very address: whoever does, has it.
                 FrontendKind::NodePort => _ = self.tables.services.entry(key).or_insert(row),

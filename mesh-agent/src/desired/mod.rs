@@ -5,6 +5,7 @@ mod free;
 mod frontends;
 pub mod plan;
 mod slots;
+mod traffic;
 pub mod vips;
 
 #[cfg(test)]
@@ -39,7 +40,7 @@ impl fmt::Display for Tables {
             writeln!(f, "name {id} {name}")?;
         }
         for (key, row) in &self.services {
-            let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds } = row;
+            let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds, .. } = row;
             write!(f, "service {} id {id} slots {slot_base}+{slot_count}", frontend(key))?;
             if *flags & service_flags::LOCAL != 0 {
                 write!(f, " local")?;
@@ -53,7 +54,11 @@ impl fmt::Display for Tables {
             }
             writeln!(f)?;
         }
-        for (index, Slot { backend, alias, threshold, pad: _ }) in &self.slots {
+        for (index, Slot { backend, alias, threshold, link }) in &self.slots {
+            if *link != 0 {
+                writeln!(f, "slot {index} link to {backend}+{alias}")?;
+                continue;
+            }
             write!(f, "slot {index} backend {backend}")?;
             match backend == alias {
                 true => writeln!(f)?,

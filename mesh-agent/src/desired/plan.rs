@@ -134,6 +134,7 @@ mod tests {
     use crate::{
         dataplane::{Dataplane, memory::Memory},
         desired::{World, compile, fixture},
+        model::{Balance, Service},
     };
 
     /// Endpoints by service name; each service has the address 10.0.0.x of its name.
@@ -148,9 +149,15 @@ mod tests {
         let service = |(name, endpoints): (&u8, &Vec<(u8, u32)>)| {
             let endpoints: Vec<_> = endpoints.iter().map(|(host, w)| (format!("10.1.{name}.{host}:80"), *w)).collect();
             let endpoints: Vec<_> = endpoints.iter().map(|(address, weight)| (address.as_str(), *weight)).collect();
-            fixture::with(fixture::fixed(&name.to_string(), &format!("10.0.0.{name}")), &endpoints)
+            random(fixture::with(fixture::fixed(&name.to_string(), &format!("10.0.0.{name}")), &endpoints))
         };
         World { services: fixture::services(config.iter().map(service)), complete: true, ..World::default() }
+    }
+
+    /// Every endpoint is reached by some draw, whatever the load.
+    fn random(mut service: Service) -> Service {
+        service.traffic.balance = Balance::Random;
+        service
     }
 
     fn tables(config: &Config, current: &Tables) -> Tables {

@@ -35,7 +35,7 @@ pub fn alias_table(shares: &[Share]) -> Vec<Slot> {
 }
 
 fn full(backend: u32) -> Slot {
-    Slot { backend, alias: backend, threshold: u32::MAX, pad: 0 }
+    Slot { backend, alias: backend, threshold: u32::MAX, link: 0 }
 }
 
 #[cfg(test)]

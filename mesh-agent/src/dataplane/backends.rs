@@ -1,0 +1,91 @@
+//! The map BACKENDS: rows of which one half is ours and the other the kernel programs'.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::Path,
+    ptr::{self, NonNull},
+};
+
+use bytemuck::Zeroable as _;
+use mesh_common::abi::{BackendEntry, BackendLoad, BackendRow, backend_state, maps};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::{Error, batch::Map};
+
+/// Size of a page, and of what is mapped at a time.
+const PAGE: usize = 4096;
+const ROWS_PER_PAGE: u32 = (PAGE / size_of::<BackendEntry>()) as u32;
+
+/// BACKENDS.
+pub(super) struct BackendMap(Map<u32, BackendEntry>);
+
+impl BackendMap {
+    /// Opens the pin in a directory.
+    pub(super) fn open(directory: &Path) -> Result<Self, Error> {
+        Map::open(directory, maps::BACKENDS).map(Self)
+    }
+
+    /// Writes whole rows, without load: their indexes are being taken, or freed.
+    pub(super) fn take(&self, rows: &[(u32, BackendRow)]) -> Result<(), (usize, Error)> {
+        let entry = |row| BackendEntry { row, load: BackendLoad::zeroed() };
+        let entries: Vec<(u32, BackendEntry)> = rows.iter().map(|&(index, row)| (index, entry(row))).collect();
+        self.0.update(&entries)
+    }
+
+    /// Changes what may change while a row is in use: state, weight and drain. What the kernel programs count is left
+    /// alone, which only a write to mapped memory can do.
+    pub(super) fn patch(&self, rows: &[(u32, BackendRow)]) -> Result<(), (usize, Error)> {
+        let mut done = 0;
+        for page in rows.chunk_by(|(one, _), (other, _)| one / ROWS_PER_PAGE == other / ROWS_PER_PAGE) {
+            let mapped = self.map(page[0].0 / ROWS_PER_PAGE).map_err(|error| (done, error))?;
+            page.iter().for_each(|(index, row)| mapped.patch(index % ROWS_PER_PAGE, row));
+            done += page.len();
+        }
+        Ok(())
+    }
+
+    /// Rows that are not free.
+    pub(super) fn scan(&self) -> Result<BTreeMap<u32, BackendRow>, Error> {
+        let rows = self.0.scan()?.into_iter().map(|(index, entry)| (index, entry.row));
+        Ok(rows.filter(|(_, row)| row.state != backend_state::FREE).collect())
+    }
+
+    /// What the kernel programs wrote, of the first `count` rows.
+    pub(super) fn loads(&self, count: usize) -> Result<Vec<(u32, BackendLoad)>, Error> {
+        Ok(self.0.range(0, count)?.into_iter().map(|(index, entry)| (index, entry.load)).collect())
+    }
+
+    fn map(&self, page: u32) -> Result<Page, Error> {
+        let length = NonZeroUsize::new(PAGE).expect("a page is not empty");
+        let offset = i64::from(page) * PAGE as i64;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping of a descriptor that is open.
+        let mapped = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, self.0.fd(), offset) };
+        mapped.map(|address| Page(address.cast())).map_err(|errno| self.0.error("map rows", errno.into()))
+    }
+}
+
+/// A page of rows in memory.
+struct Page(NonNull<BackendEntry>);
+
+impl Page {
+    fn patch(&self, at: u32, row: &BackendRow) {
+        assert!(at < ROWS_PER_PAGE, "a row of this page");
+        // SAFETY: within the page, which is mapped as long as we live. Programs read these words, each whole, at any time;
+        // so each is written whole.
+        unsafe {
+            let to = ptr::addr_of_mut!((*self.0.as_ptr().add(at as usize)).row);
+            ptr::addr_of_mut!((*to).weight).write_volatile(row.weight);
+            ptr::addr_of_mut!((*to).drain_seconds).write_volatile(row.drain_seconds);
+            ptr::addr_of_mut!((*to).state).write_volatile(row.state);
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: mapped by us, and nobody else has the address. It cannot fail for a whole mapping.
+        _ = unsafe { munmap(self.0.cast(), PAGE) };
+    }
+}

@@ -1,0 +1,45 @@
+//! What a service row says of balancing, ejection, limits and nearness.
+
+use std::time::Duration;
+
+use bytemuck::Zeroable as _;
+use mesh_common::abi::{ServiceRow, hash_key, policy};
+
+use crate::model::{Balance, HashKey, Traffic};
+
+/// A row with these settings, and nothing else.
+pub(super) fn row(traffic: &Traffic) -> ServiceRow {
+    let Traffic { balance, outlier, limits, nearness, .. } = traffic;
+    let (policy, hash_key) = balanced(*balance);
+    ServiceRow {
+        max_connections: limits.connections.map_or(0, u32::from),
+        max_backend_connections: limits.connections_per_endpoint.map_or(0, u32::from),
+        base_ejection: milliseconds(outlier.base_ejection),
+        max_ejection: milliseconds(outlier.max_ejection),
+        connect_timeout: u16::try_from(outlier.connect_timeout.as_millis()).unwrap_or(u16::MAX),
+        spill: nearness.spill.unwrap_or(0),
+        failures: outlier.consecutive_failures,
+        max_ejected: outlier.max_ejected_percent,
+        panic: outlier.panic_percent,
+        failover: nearness.failover_percent,
+        policy,
+        hash_key,
+        ..ServiceRow::zeroed()
+    }
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+const fn balanced(balance: Balance) -> (u8, u8) {
+    match balance {
+        Balance::LeastConnections => (policy::LEAST_CONNECTIONS, 0),
+        Balance::LatencyAware => (policy::LATENCY_AWARE, 0),
+        Balance::Random => (policy::RANDOM, 0),
+        Balance::RoundRobin => (policy::ROUND_ROBIN, 0),
+        Balance::ConsistentHash(HashKey::NetworkNamespace) => (policy::CONSISTENT_HASH, hash_key::NETNS),
+        Balance::ConsistentHash(HashKey::Cgroup) => (policy::CONSISTENT_HASH, hash_key::CGROUP),
+        Balance::ConsistentHash(HashKey::SourceAddress) => (policy::CONSISTENT_HASH, hash_key::SOURCE_ADDRESS),
+    }
+}
