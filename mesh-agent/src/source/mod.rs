@@ -12,6 +12,8 @@
 mod claims;
 pub mod dir;
 mod document;
+mod duration;
+mod embedded;
 mod field;
 mod file;
 mod join;
@@ -19,6 +21,7 @@ mod manifest;
 mod native;
 mod port;
 mod scan;
+mod traffic;
 mod value;
 pub mod watch;
 
