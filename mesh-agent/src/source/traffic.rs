@@ -37,6 +37,7 @@ pub fn read(service: Field<'_>) -> Option<Traffic> {
 /// Reports a health check of a service that has nothing to check; UDP ports beside TCP ports are just not checked.
 pub fn check_probed(health: Option<Field<'_>>, mut protocols: impl Iterator<Item = Protocol>) {
     if let Some(health) = health
+        && protocols.next() == Some(Protocol::Udp)
         && protocols.all(|protocol| protocol == Protocol::Udp)
     {
         health.report("a health check needs a TCP port, and this service has only UDP ports");

@@ -11,8 +11,8 @@ use crate::{
     },
 };
 
-/// The kernel sends the first packet of a connection again after one second; what is slower than that is just lost once.
-/// <https://github.com/torvalds/linux/blob/v6.1/include/net/tcp.h#L142>
+/// The kernel sends the first packet of a connection again after one second (`TCP_TIMEOUT_INIT`): what takes longer is
+/// late, what takes less may have been lost just once. <https://github.com/torvalds/linux/blob/v6.1/include/net/tcp.h>
 const FIRST_RETRANSMISSION: Duration = Duration::from_secs(1);
 
 const SHORTEST_EJECTION: Duration = Duration::from_millis(100);
