@@ -304,6 +304,23 @@ mod tests {
     }
 
     #[test]
+    fn directories_may_be_of_a_named_source() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("agent.yaml");
+        let resolve = |services: &str| {
+            fs::write(&file, format!("cgroup: /cg\nservices: {services}\n")).unwrap();
+            Flags { config: Some(file.clone()), given: Given::default() }.resolve()
+        };
+        let names =
+            |services: &str| resolve(services).unwrap().services.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names("[]"), ["/etc/mesh-agent/services.d"]);
+        assert_eq!(names("[/here, east=/there]"), ["/here", "east=/there"]);
+        let error = |services: &str| format!("{:#}", resolve(services).unwrap_err());
+        assert_eq!(error("[/here, east=/here]"), "--services: directory /here is given for two sources");
+        assert!(error("[east=]").contains("source east names no directory: write east=DIR"));
+    }
+
+    #[test]
     fn an_unknown_setting_is_named_with_its_file() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");

@@ -18,7 +18,7 @@ pub fn duration(field: Field<'_>, bounds: RangeInclusive<Duration>) -> Option<Du
         Value::Text(text) => text.parse().ok().and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok()),
         _ => None,
     };
-    let whole = |duration: &Duration| duration.subsec_nanos() % 1_000_000 == 0;
+    let whole = |duration: &Duration| duration.subsec_nanos().is_multiple_of(1_000_000);
     parsed.filter(|parsed| bounds.contains(parsed) && whole(parsed)).or_else(|| {
         let (least, most) = (shown(*bounds.start()), shown(*bounds.end()));
         field.expected(&format!("a duration from {least} to {most} in whole milliseconds"))
