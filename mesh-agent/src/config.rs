@@ -1,5 +1,7 @@
 //! The daemon's own settings: a flag wins over the environment, the environment over the file, the file over the default.
 
+mod service_dir;
+
 use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr},
@@ -14,6 +16,7 @@ use jiff::SignedDuration;
 use mesh_common::abi::capacity;
 use serde::Deserialize;
 
+pub use self::service_dir::{ServiceDir, ServiceDirError, Source};
 use crate::dataplane::Capacity;
 
 /// 16 million rows of SLOTS are 256 MiB.
@@ -58,9 +61,10 @@ impl Serve {
 #[derive(Args, Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Given {
-    /// Directory of service files; repeat for several [default: /etc/mesh-agent/services.d]
-    #[arg(long, env = "MESH_SERVICES", value_name = "DIR", value_delimiter = ',')]
-    services: Vec<PathBuf>,
+    /// Directory of service files; repeat for several, with a name for each source but the local one [default:
+    /// /etc/mesh-agent/services.d]
+    #[arg(long, env = "MESH_SERVICES", value_name = "[NAME=]DIR", value_delimiter = ',')]
+    services: Vec<ServiceDir>,
     /// Cgroup whose processes are served [default: the cgroup2 mount in /proc/self/mounts]
     #[arg(long, env = "MESH_CGROUP", value_name = "PATH")]
     cgroup: Option<PathBuf>,
@@ -118,7 +122,7 @@ pub struct Given {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
     /// Directories of service files.
-    pub services: Vec<PathBuf>,
+    pub services: Vec<ServiceDir>,
     /// Cgroup whose processes are served.
     pub cgroup: PathBuf,
     /// Where links and maps are pinned.
@@ -171,7 +175,7 @@ impl Given {
     fn or(self, other: Self) -> Self {
         let list = |ours: Vec<PathBuf>, others: Vec<PathBuf>| if ours.is_empty() { others } else { ours };
         Self {
-            services: list(self.services, other.services),
+            services: if self.services.is_empty() { other.services } else { self.services },
             cgroup: self.cgroup.or(other.cgroup),
             pin_dir: self.pin_dir.or(other.pin_dir),
             socket: self.socket.or(other.socket),
@@ -195,13 +199,12 @@ impl Given {
 
 fn complete(given: Given) -> anyhow::Result<Settings> {
     let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
-    let or_default = |list: Vec<PathBuf>, default: &str| if list.is_empty() { vec![default.into()] } else { list };
     let services = rows("--max-services", given.max_services.unwrap_or(capacity::SERVICES))?;
     let backends = rows("--max-backends", given.max_backends.unwrap_or(capacity::BACKENDS))?;
     let within = |root: &Path, paths: Vec<PathBuf>| paths.into_iter().map(|path| root.join(path)).collect();
     let cgroup = given.cgroup.map_or_else(find_cgroup2, Ok)?;
     Ok(Settings {
-        services: or_default(given.services, "/etc/mesh-agent/services.d"),
+        services: service_dirs(given.services)?,
         excluded_cgroups: within(&cgroup, given.exclude_cgroup),
         excluded_netns: within(Path::new("/run/netns"), given.exclude_netns),
         cgroup,
@@ -222,6 +225,12 @@ fn complete(given: Given) -> anyhow::Result<Settings> {
             backends,
         },
     })
+}
+
+fn service_dirs(given: Vec<ServiceDir>) -> anyhow::Result<Vec<ServiceDir>> {
+    ServiceDir::check(&given).context("--services")?;
+    let default = || vec![PathBuf::from("/etc/mesh-agent/services.d").into()];
+    Ok(if given.is_empty() { default() } else { given })
 }
 
 /// Rows of a map: some, and no more than a node can have memory for.
@@ -292,6 +301,23 @@ mod tests {
             ..Given::default()
         });
         assert_eq!((settings.serve, settings.excluded_netns), (Serve::All, vec!["/proc/1/ns/net".into()]));
+    }
+
+    #[test]
+    fn directories_may_be_of_a_named_source() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("agent.yaml");
+        let resolve = |services: &str| {
+            fs::write(&file, format!("cgroup: /cg\nservices: {services}\n")).unwrap();
+            Flags { config: Some(file.clone()), given: Given::default() }.resolve()
+        };
+        let names =
+            |services: &str| resolve(services).unwrap().services.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names("[]"), ["/etc/mesh-agent/services.d"]);
+        assert_eq!(names("[/here, east=/there]"), ["/here", "east=/there"]);
+        let error = |services: &str| format!("{:#}", resolve(services).unwrap_err());
+        assert_eq!(error("[/here, east=/here]"), "--services: directory /here is given for two sources");
+        assert!(error("[east=]").contains("source east names no directory: write east=DIR"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl View for Live {
             apply_milliseconds: applied.map(|applied| u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX)),
             capacity: capacity(&snapshot.tables, self.settings.capacity),
             hooks: hooks.into_iter().map(hook).collect(),
-            sources: self.settings.services.iter().map(|path| path.display().to_string()).collect(),
+            sources: self.settings.services.iter().map(ToString::to_string).collect(),
             errors: snapshot.errors.iter().map(error).collect(),
             notes: snapshot.notes.iter().map(note).collect(),
             problems: problems(snapshot.problems, waiting),

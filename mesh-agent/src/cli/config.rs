@@ -1,7 +1,5 @@
 //! `meshctl config`
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use super::{
@@ -9,7 +7,7 @@ use super::{
     render::{count, printable},
     session::Session,
 };
-use crate::{api::types::ConfigProblem, model::Update, source};
+use crate::{api::types::ConfigProblem, config::ServiceDir, model::Update, source};
 
 /// Configuration of services
 #[derive(clap::Subcommand)]
@@ -29,8 +27,8 @@ Examples:
   meshctl config validate ./services -o json           the same for a script")]
     Validate {
         /// Directories of .yaml, .yml and .json files
-        #[arg(required = true, value_name = "DIR")]
-        directories: Vec<PathBuf>,
+        #[arg(required = true, value_name = "[NAME=]DIR")]
+        directories: Vec<ServiceDir>,
     },
 }
 

@@ -1,10 +1,6 @@
-//! Who owns what among all files: a service name and a frontend belong to one service.
+//! Who owns what among all files of a source: a service name and a frontend belong to one service.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    fmt,
-    net::IpAddr,
-};
+use std::{collections::HashMap, fmt, net::IpAddr};
 
 use super::file::Contents;
 use crate::model::{ConfigError, Origin, Protocol, Service, ServiceName};
@@ -37,18 +33,18 @@ impl<'a> Claims<'a> {
     /// Takes what a file asks for, and says what of it is taken already. After an error the claims are of no more use:
     /// without this file, start over.
     pub fn claim(&mut self, contents: &'a Contents) -> Vec<ConfigError> {
-        let mut errors = Vec::new();
-        for service in services(contents) {
-            match self.names.entry(&service.name) {
-                Entry::Occupied(first) => errors.push(defined_twice(service, first.get())),
-                Entry::Vacant(free) => drop(free.insert_entry(&service.origin)),
-            }
-            for frontend in frontends(service) {
-                match self.frontends.entry(frontend) {
-                    Entry::Occupied(first) => errors.extend(conflict(frontend, first.get(), service)),
-                    Entry::Vacant(free) => drop(free.insert_entry(service)),
-                }
-            }
+        services(contents).flat_map(|service| self.claim_service(service)).collect()
+    }
+
+    /// Takes what a service asks for, or nothing of it where something is taken already, and says what.
+    pub fn claim_service(&mut self, service: &'a Service) -> Vec<ConfigError> {
+        let twice = self.names.get(&service.name).map(|first| defined_twice(service, first));
+        let taken =
+            frontends(service).filter_map(|frontend| conflict(frontend, self.frontends.get(&frontend)?, service));
+        let errors: Vec<ConfigError> = twice.into_iter().chain(taken).collect();
+        if errors.is_empty() {
+            self.names.insert(&service.name, &service.origin);
+            self.frontends.extend(frontends(service).map(|frontend| (frontend, service)));
         }
         errors
     }

@@ -7,7 +7,7 @@ mod accept;
 mod tracked;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
@@ -16,22 +16,25 @@ use std::{
 use self::tracked::Tracked;
 use super::{
     file::{Contents, File},
-    join, scan,
+    merge::merge,
+    scan,
     scan::{Found, Scan},
 };
 use crate::{
-    config::Serve,
+    config::{Serve, ServiceDir, Source},
     model::{ConfigError, ConfigNote, Origin, Update},
 };
 
 /// Reads all directories once. There is no last good version then, so every problem shows.
-pub fn read(directories: &[PathBuf]) -> Update {
-    Reader::new(directories.to_vec(), false).read()
+pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
+    Reader::new(directories.iter().cloned(), false).read()
 }
 
 /// Reads directories again and again.
 pub struct Reader {
     directories: Vec<PathBuf>,
+    /// By directory.
+    sources: HashMap<PathBuf, Source>,
     allow_empty: bool,
     serve: Serve,
     files: BTreeMap<PathBuf, Tracked>,
@@ -45,8 +48,10 @@ type Unparsed = (PathBuf, Found);
 impl Reader {
     /// Nothing is read yet. `allow_empty` says that directories without any file mean what they seem to mean: no
     /// services.
-    pub fn new(directories: Vec<PathBuf>, allow_empty: bool) -> Self {
-        Self { directories, allow_empty, serve: Serve::All, files: BTreeMap::new(), reads: 0 }
+    pub fn new<D: Into<ServiceDir>>(directories: impl IntoIterator<Item = D>, allow_empty: bool) -> Self {
+        let given = directories.into_iter().map(Into::into).map(|ServiceDir { name, path }| (path, name));
+        let (directories, sources) = given.map(|(path, name)| (path.clone(), (path, name))).unzip();
+        Self { directories, sources, allow_empty, serve: Serve::All, files: BTreeMap::new(), reads: 0 }
     }
 
     /// The same, but for which services it takes.
@@ -69,9 +74,9 @@ impl Reader {
         self.take(scan.files);
         update.errors.extend(accept::accept(&mut self.files));
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
-        update.errors.sort_unstable();
         update.complete &= self.files.values().all(Tracked::is_complete);
-        self.join(&mut update);
+        merge(&self.contents(), &mut update);
+        update.errors.sort_unstable();
         update
     }
 
@@ -105,7 +110,9 @@ impl Reader {
     fn take(&mut self, files: BTreeMap<PathBuf, std::io::Result<Found>>) {
         let mut changed = Vec::new();
         for (path, found) in files {
-            let tracked = self.files.entry(path.clone()).or_insert_with(|| Tracked::new(&path, self.reads == 1));
+            let source = path.parent().and_then(|directory| self.sources.get(directory));
+            let new = || Tracked::new(&path, source.cloned().flatten(), self.reads == 1);
+            let tracked = self.files.entry(path.clone()).or_insert_with(new);
             match found {
                 Ok(found) if !tracked.is(&found) => changed.push((path, found)),
                 Ok(_) => tracked.unreadable = None,
@@ -119,10 +126,15 @@ impl Reader {
         }
     }
 
-    fn join(&self, update: &mut Update) {
-        let good: Vec<&Contents> =
-            self.files.values().filter_map(|file| Some(&file.accepted.as_ref()?.contents)).collect();
-        join::join(&good, update);
+    /// What is served, by source.
+    fn contents(&self) -> BTreeMap<Source, Vec<&Contents>> {
+        let mut contents: BTreeMap<Source, Vec<&Contents>> = BTreeMap::new();
+        for file in self.files.values() {
+            if let Some(accepted) = &file.accepted {
+                contents.entry(file.source.clone()).or_default().push(&accepted.contents);
+            }
+        }
+        contents
     }
 }
 

@@ -39,6 +39,16 @@ pub enum Value<'a> {
     Map,
 }
 
+impl Value<'_> {
+    /// The text, where it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::List | Self::Map => None,
+        }
+    }
+}
+
 /// How a node is reached from its parent.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step<'a> {

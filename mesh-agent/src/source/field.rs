@@ -62,6 +62,11 @@ impl<'a> Field<'a> {
         found
     }
 
+    /// What a field of this mapping says, or what counts while it is absent.
+    pub fn or<T>(self, name: &str, absent: T, read: impl FnOnce(Self) -> Option<T>) -> Option<T> {
+        self.get(name).map_or(Some(absent), read)
+    }
+
     /// The elements of a list in this mapping; absent means none.
     pub fn list(self, name: &str) -> impl Iterator<Item = Self> + use<'a> {
         let list = self.get(name).and_then(|list| match list.value() {
@@ -125,6 +130,12 @@ impl<'a> Field<'a> {
     /// Reports what is wrong with this field.
     pub fn report(self, reason: impl Into<String>) {
         self.problem(self.document.path(self.id), reason.into());
+    }
+
+    /// Reports what is wrong inside of the text that this field holds, at a path within it.
+    pub fn report_inside(self, path: &str, reason: impl Into<String>) {
+        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+        self.problem(format!("{}{dot}{path}", self.document.path(self.id)), reason.into());
     }
 
     fn problem(self, field: String, reason: String) {

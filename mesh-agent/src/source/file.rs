@@ -9,7 +9,7 @@ use super::{
     native,
 };
 use crate::{
-    config::Serve,
+    config::{Serve, Source},
     model::{ConfigError, LeftOut, Origin, Service, ServiceName, ServicePort},
 };
 
@@ -38,6 +38,17 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// Notes the source of native endpoints; those of slices get theirs with their service.
+    pub fn mark(&mut self, source: &Source) {
+        if source.is_none() {
+            return;
+        }
+        let ports = self.services.iter_mut().flat_map(|service| &mut Arc::make_mut(service).ports);
+        for endpoint in ports.flat_map(|port| &mut port.endpoints) {
+            endpoint.source.clone_from(source);
+        }
+    }
+
     /// Whether everything that `other` serves is served by this as well, if by fewer endpoints.
     pub fn keeps(&self, other: &Self) -> bool {
         let kept = |old: &Service| self.services.iter().any(|new| new.name == old.name && keeps_ports(new, old));

@@ -1,4 +1,4 @@
-//! The contents of all files to services: Kubernetes services are given the endpoints of their slices.
+//! The contents of all files of one source to services: Kubernetes services are given the endpoints of their slices.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -10,24 +10,42 @@ use super::{
     file::Contents,
     manifest::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
 };
-use crate::model::{Condition, ConfigNote, Endpoint, LeftOut, Service, ServiceName, ServicePort, Update};
+use crate::{
+    config::Source,
+    model::{Condition, ConfigNote, Endpoint, LeftOut, Locality, Service, ServiceName, ServicePort},
+};
 
 /// Slices by service.
 type Slices<'a> = HashMap<&'a ServiceName, Vec<&'a Slice>>;
 
-/// What files that do not contradict each other say together, added to an update. While files are missing (the update
-/// is not complete), a service without any slice is left out: saying that it has no endpoints would refuse what may
-/// well be served.
-pub fn join(files: &[&Contents], update: &mut Update) {
+/// What one source says.
+pub struct Joined {
+    /// What it serves, each once.
+    pub services: Vec<Arc<Service>>,
+    /// Services that are known, but not by which endpoints.
+    pub held_back: Vec<ServiceName>,
+    /// What it leaves alone.
+    pub left_out: BTreeMap<ServiceName, LeftOut>,
+    /// What is not used, and why.
+    pub notes: Vec<ConfigNote>,
+}
+
+/// What files of one source that do not contradict each other say together. While files are missing (they are not
+/// complete), a service without any slice is held back: saying that it has no endpoints would refuse what may well be
+/// served.
+pub fn join(files: &[&Contents], source: &Source, complete: bool) -> Joined {
     let slices = slices(files);
     let native = files.iter().flat_map(|file| file.services.iter().map(Arc::clone));
     let declared = files.iter().flat_map(|file| &file.manifests.services);
-    let known = declared.filter(|declared| update.complete || slices.contains_key(&declared.service.name));
-    let served = known.map(|declared| Arc::new(serve(declared, &slices)));
-    update.services = native.chain(served).map(|service| (service.name.clone(), service)).collect();
-    update.left_out = files.iter().flat_map(|file| left_out(file)).cloned().collect();
-    update.notes.extend(files.iter().flat_map(|file| notes(file)));
-    update.notes.extend(strays(files, &slices));
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        declared.partition(|declared| complete || slices.contains_key(&declared.service.name));
+    let served = known.into_iter().map(|declared| Arc::new(serve(declared, &slices, source)));
+    Joined {
+        services: native.chain(served).collect(),
+        held_back: unknown.into_iter().map(|declared| declared.service.name.clone()).collect(),
+        left_out: files.iter().flat_map(|file| left_out(file)).cloned().collect(),
+        notes: files.iter().flat_map(|file| notes(file)).chain(strays(files, &slices)).collect(),
+    }
 }
 
 fn left_out(file: &Contents) -> impl Iterator<Item = &(ServiceName, LeftOut)> {
@@ -59,23 +77,24 @@ fn slices<'a>(files: &[&'a Contents]) -> Slices<'a> {
     slices
 }
 
-fn serve(declared: &Declared, slices: &Slices<'_>) -> Service {
+fn serve(declared: &Declared, slices: &Slices<'_>, source: &Source) -> Service {
     let Declared { service, all_ready } = declared;
     let slices = slices.get(&service.name).map_or(&[][..], Vec::as_slice);
-    let serve = |port: &ServicePort| ServicePort { endpoints: endpoints(port, slices, *all_ready), ..port.clone() };
+    let endpoints = |port: &ServicePort| without_partial_hints(endpoints(port, slices, *all_ready, source));
+    let serve = |port: &ServicePort| ServicePort { endpoints: endpoints(port), ..port.clone() };
     Service { ports: service.ports.iter().map(serve).collect(), ..service.clone() }
 }
 
 /// Endpoints that several slices list are one; while they move from slice to slice, the ready one is right.
-fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool) -> Vec<Endpoint> {
+fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool, source: &Source) -> Vec<Endpoint> {
     let mut endpoints: BTreeMap<(IpAddr, u16), Endpoint> = BTreeMap::new();
     for slice in slices {
         let same = |other: &&_| same_port(port, other);
         for &SlicePort { port, .. } in slice.ports.iter().filter(same) {
-            for SliceEndpoint { address, condition, node } in &slice.endpoints {
-                let condition = if all_ready { Condition::Ready } else { *condition };
-                let endpoint = || Endpoint { condition, node: node.clone(), ..Endpoint::new(*address, port) };
-                let known = endpoints.entry((*address, port)).or_insert_with(endpoint);
+            for listed in &slice.endpoints {
+                let condition = if all_ready { Condition::Ready } else { listed.condition };
+                let endpoint = || Endpoint { condition, source: source.clone(), ..endpoint(listed, port) };
+                let known = endpoints.entry((listed.address, port)).or_insert_with(endpoint);
                 if condition < known.condition || (condition == known.condition && known.node.is_none()) {
                     *known = endpoint();
                 }
@@ -83,6 +102,29 @@ fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool) -> Vec<Endp
         }
     }
     endpoints.into_values().collect()
+}
+
+fn endpoint(listed: &SliceEndpoint, port: u16) -> Endpoint {
+    let SliceEndpoint { address, condition, node, zone, zone_hints } = listed;
+    Endpoint {
+        condition: *condition,
+        node: node.clone(),
+        locality: Locality { zone: zone.clone(), ..Locality::default() },
+        zone_hints: Arc::clone(zone_hints),
+        ..Endpoint::new(*address, port)
+    }
+}
+
+/// While hints are being given or taken away some endpoints lack them, and the others would get all connects of their
+/// zones. Endpoints that are not ready have none anyway. As kube-proxy does it:
+/// <https://github.com/kubernetes/kubernetes/blob/v1.33.0/pkg/proxy/topology.go>
+fn without_partial_hints(mut endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    if endpoints.iter().any(|it| it.condition == Condition::Ready && it.zone_hints.is_empty()) {
+        for endpoint in &mut endpoints {
+            endpoint.zone_hints = Arc::default();
+        }
+    }
+    endpoints
 }
 
 fn same_port(port: &ServicePort, target: &SlicePort) -> bool {

@@ -7,6 +7,7 @@ mod annotation;
 mod frontend;
 mod service;
 mod slice;
+mod traffic;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
@@ -62,6 +63,10 @@ pub struct SliceEndpoint {
     pub condition: Condition,
     /// Name of the node it runs on.
     pub node: Option<Arc<str>>,
+    /// Name of the zone it is in.
+    pub zone: Option<Arc<str>>,
+    /// Zones that it should serve.
+    pub zone_hints: Arc<[Arc<str>]>,
 }
 
 /// Which object a slice comes from. A cluster shows the same endpoints as both.

@@ -10,14 +10,11 @@ use super::{
     field::{Field, all},
     file::Contents,
     port::{self, Port},
-    value,
+    traffic, value,
 };
 use crate::{
     config::Serve,
-    model::{
-        Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort,
-        Traffic,
-    },
+    model::{Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort},
 };
 
 /// Namespace of a service that does not say one.
@@ -35,22 +32,25 @@ pub fn read(document: Field<'_>, file: &Arc<PathBuf>, serve: Serve, into: &mut C
     }
 }
 
+/// Fields of a service that are read here.
+const FIELDS: [&str; 11] = [
+    "name",
+    "namespace",
+    "enabled",
+    "address",
+    "externalIPs",
+    "ports",
+    "endpoints",
+    "internalTrafficPolicy",
+    "affinity",
+    "closeStaleTcp",
+    "drainSeconds",
+];
+
 /// A service, and whether it wants to be served, if it says so.
 fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<bool>)> {
     let field = field.mapping()?;
-    field.only(&[
-        "name",
-        "namespace",
-        "enabled",
-        "address",
-        "externalIPs",
-        "ports",
-        "internalTrafficPolicy",
-        "affinity",
-        "closeStaleTcp",
-        "drainSeconds",
-        "endpoints",
-    ]);
+    field.only(&[&FIELDS[..], &traffic::FIELDS].concat());
     let boolean = |name| field.get(name).map_or(Some(None), |field| field.boolean().map(Some));
     let (enabled, close_stale_tcp) = (boolean("enabled"), boolean("closeStaleTcp"));
     let drain = field.get("drainSeconds").map_or(Some(None), |field| value::drain(field).map(Some));
@@ -59,7 +59,11 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
     let external = value::external_ips(field);
     let internal_traffic = field.get("internalTrafficPolicy").map_or(Some(InternalTraffic::Cluster), value::traffic);
     let affinity = field.get("affinity").map_or(Some(None), |field| affinity(field).map(Some));
+    let traffic = traffic::read(field);
     let ports = ports(field);
+    if let Some(ports) = &ports {
+        traffic::check_probed(field.get("health"), ports.iter().map(|port| port.common.protocol));
+    }
     let endpoints = all(field.list("endpoints").map(endpoint::read));
     let ports = serve_ports(&ports?, &endpoints?);
     let service = Service {
@@ -71,7 +75,7 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
         internal_traffic: internal_traffic?,
         affinity: affinity?,
         close_stale_tcp: value::close_stale_tcp(close_stale_tcp?, drain?),
-        traffic: Traffic::default(),
+        traffic: traffic?,
         unserved: Vec::new(),
     };
     Some((service, enabled?))

@@ -2,14 +2,18 @@
 
 mod dir;
 mod document;
+mod health;
 mod kubernetes;
 mod native;
+mod nearness;
+mod sources;
+mod traffic;
 mod truncation;
 mod watch;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use super::{dir::Reader, file::File, join::join};
+use super::{dir::Reader, file::File, merge::merge};
 use crate::{
     config::Serve,
     model::{Addresses, Service, Update},
@@ -55,7 +59,7 @@ fn joined(text: &str, serve: Serve) -> Update {
     let file = parse_for(text, serve);
     assert_eq!(file.errors, []);
     let mut update = Update { complete: true, ..Update::default() };
-    join(&[&file.contents], &mut update);
+    merge(&BTreeMap::from([(None, vec![&file.contents])]), &mut update);
     update
 }
 

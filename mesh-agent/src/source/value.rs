@@ -1,6 +1,6 @@
 //! Fields to values of the model that are valid by themselves.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
 use super::{
     document::Value,
@@ -17,15 +17,39 @@ const MAX_NAME: usize = 63;
 /// A name as DNS has it: what Kubernetes asks of services, namespaces and service ports.
 pub fn name(field: Field<'_>) -> Option<String> {
     let text = field.text()?;
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.len() > MAX_NAME {
         return field.error(format!("{} characters long, at most {MAX_NAME} fit", text.chars().count()));
     }
-    if !edge(text.chars().next()) || !edge(text.chars().next_back()) || !text.chars().all(inside) {
+    if !is_name(text) {
         return field.expected("lower-case letters, digits and `-`, with a letter or digit at both ends");
     }
     Some(text.to_owned())
+}
+
+/// Whether a text is a name as DNS has it.
+pub fn is_name(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let mut chars = text.chars();
+    text.len() <= MAX_NAME && text.chars().all(inside) && edge(chars.clone().next_back()) && edge(chars.next())
+}
+
+/// A whole number within these bounds.
+pub fn number<T: FromStr + PartialOrd + Display>(field: Field<'_>, bounds: RangeInclusive<T>) -> Option<T> {
+    let number = match field.value() {
+        Value::Number(text) => text.parse().ok().filter(|number| bounds.contains(number)),
+        _ => None,
+    };
+    number.or_else(|| field.expected(&format!("a whole number from {} to {}", bounds.start(), bounds.end())))
+}
+
+/// A decimal number in units of 1/10^`digits`; nothing when it is negative or has more digits than that.
+pub fn decimal(field: Field<'_>, digits: usize) -> Option<u32> {
+    let Value::Number(text) = field.value() else { return None };
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let scaled = || format!("{whole}{fraction:0<digits$}").parse().ok();
+    if fraction.len() <= digits { scaled() } else { None }
 }
 
 /// A port number.
@@ -109,9 +133,17 @@ pub fn affinity_timeout(field: Field<'_>) -> Option<u64> {
     number.or_else(|| field.expected("seconds from 1 to 86400"))
 }
 
-/// Name of a node; nothing inside where there is none.
+/// Name of a node or of a place; nothing inside where there is none.
 pub fn node(field: Option<Field<'_>>) -> Option<Option<Arc<str>>> {
     field.map_or(Some(None), |field| Some(Some(field.text()?.into())))
+}
+
+/// Name of a cloud, region or zone; nothing inside where there is none.
+pub fn place(field: Option<Field<'_>>) -> Option<Option<Arc<str>>> {
+    match field.map(|field| (field, field.value())) {
+        Some((field, Value::Text(text))) if text.is_empty() => field.expected("a name"),
+        _ => node(field),
+    }
 }
 
 fn unusable(address: IpAddr) -> Option<&'static str> {

@@ -1,9 +1,14 @@
 //! Which version of each file is served, so that no two contradict each other.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use super::tracked::Tracked;
 use crate::{
+    config::Source,
     model::ConfigError,
     source::{claims::Claims, file::File},
 };
@@ -11,6 +16,7 @@ use crate::{
 /// A file while versions are being chosen.
 struct Choice {
     path: PathBuf,
+    source: Source,
     changed: u64,
     /// The version that was served so far.
     served: Option<Arc<File>>,
@@ -53,15 +59,16 @@ pub fn accept(files: &mut BTreeMap<PathBuf, Tracked>) -> Vec<ConfigError> {
 
 fn choice((path, file): (&PathBuf, &Tracked)) -> Choice {
     let (served, chosen) = (file.accepted.clone(), file.fit().cloned());
-    Choice { path: path.clone(), changed: file.changed, served, chosen }
+    Choice { path: path.clone(), source: file.source.clone(), changed: file.changed, served, chosen }
 }
 
-/// Every revert makes a claim stand that others were tested without, so each search starts over.
+/// Every revert makes a claim stand that others were tested without, so each search starts over. Where two sources
+/// contradict each other no file is to blame: one source comes first.
 fn first_conflict(choices: &mut [Choice]) -> Option<(usize, Vec<ConfigError>)> {
     choices.sort_by_key(|choice| (choice.is_new(), choice.changed));
-    let mut claims = Claims::default();
+    let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
     choices.iter().enumerate().find_map(|(position, choice)| {
-        let conflicts = claims.claim(&choice.chosen.as_ref()?.contents);
+        let conflicts = claims.entry(&choice.source).or_default().claim(&choice.chosen.as_ref()?.contents);
         (!conflicts.is_empty()).then_some((position, conflicts))
     })
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    config::Source,
     model::{ConfigError, Origin},
     source::{file::File, scan::Found},
 };
@@ -13,6 +14,8 @@ use crate::{
 /// A file and its versions.
 pub struct Tracked {
     path: Arc<PathBuf>,
+    /// The source that it is a part of.
+    pub source: Source,
     /// As it was found last; nothing when it could never be read.
     latest: Option<Arc<File>>,
     /// The read that found it so first.
@@ -27,9 +30,9 @@ pub struct Tracked {
 
 impl Tracked {
     /// A file that was not there before.
-    pub fn new(path: &Path, at_start: bool) -> Self {
+    pub fn new(path: &Path, source: Source, at_start: bool) -> Self {
         let path = Arc::new(path.to_owned());
-        Self { path, latest: None, changed: 0, accepted: None, unreadable: None, at_start }
+        Self { path, source, latest: None, changed: 0, accepted: None, unreadable: None, at_start }
     }
 
     /// Whether this is what was found last time.
@@ -38,7 +41,8 @@ impl Tracked {
     }
 
     /// Notes a new version, found by this read.
-    pub fn set_latest(&mut self, file: File, read: u64) {
+    pub fn set_latest(&mut self, mut file: File, read: u64) {
+        file.contents.mark(&self.source);
         self.latest = Some(Arc::new(file));
         self.changed = read;
         self.unreadable = None;

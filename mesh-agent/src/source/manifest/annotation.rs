@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::Manifests;
+use super::{
+    Manifests,
+    traffic::{self, Annotated},
+};
 use crate::{
     model::{AffinityClient, Origin},
     source::{document::Value, field::Field, value},
@@ -23,12 +26,19 @@ pub struct Annotations {
     pub affinity_client: AffinityClient,
     /// See [`Service`](crate::model::Service).
     pub close_stale_tcp: Option<Duration>,
+    /// How connects are spread.
+    pub traffic: Annotated,
+}
+
+/// The annotations of an object.
+pub fn of(object: Field<'_>) -> Option<Field<'_>> {
+    object.get("metadata").and_then(|metadata| metadata.get("annotations"))
 }
 
 /// Reads the annotations of an object; nothing when one is wrong. One that is not known is noted: it may be of a later
 /// version.
 pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Annotations> {
-    let annotations = object.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    let annotations = of(object);
     for unknown in annotations.into_iter().flat_map(Field::children).filter(is_unknown) {
         let origin = Origin { line: unknown.line(), ..origin.clone() };
         into.note(origin, format!("annotation {} is not known", unknown.name().unwrap_or_default()));
@@ -38,13 +48,15 @@ pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<
     let client = get(AFFINITY_CLIENT).map_or(Some(AffinityClient::NetworkNamespace), value::affinity_client);
     let close = get(CLOSE_STALE_TCP).map_or(Some(None), |field| boolean(field).map(Some));
     let drain = get(DRAIN_SECONDS).map_or(Some(None), |field| value::drain(field).map(Some));
+    let traffic = traffic::read(annotations);
     let close_stale_tcp = value::close_stale_tcp(close?, drain?);
-    Some(Annotations { enabled: enabled?, affinity_client: client?, close_stale_tcp })
+    Some(Annotations { enabled: enabled?, affinity_client: client?, close_stale_tcp, traffic: traffic? })
 }
 
 fn is_unknown(annotation: &Field<'_>) -> bool {
-    let known = [ENABLED, AFFINITY_CLIENT, CLOSE_STALE_TCP, DRAIN_SECONDS];
-    annotation.name().is_some_and(|name| name.starts_with(PREFIX) && !known.contains(&name))
+    let known = |name| [ENABLED, AFFINITY_CLIENT, CLOSE_STALE_TCP, DRAIN_SECONDS].contains(&name);
+    let known = |name| known(name) || traffic::KNOWN.contains(&name);
+    annotation.name().is_some_and(|name| name.starts_with(PREFIX) && !known(name))
 }
 
 fn boolean(field: Field<'_>) -> Option<bool> {

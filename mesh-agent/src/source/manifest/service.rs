@@ -6,18 +6,16 @@ use super::{
     Declared, Manifests,
     annotation::{self, Annotations},
     frontend::{self, Ingress},
+    traffic as spread,
 };
 use crate::{
     config::Serve,
-    model::{
-        Addresses, Affinity, FrontendKind, InternalTraffic, Origin, Service, ServiceName, ServicePort, Traffic,
-        Unserved,
-    },
+    model::{Addresses, Affinity, FrontendKind, InternalTraffic, Origin, Service, ServiceName, ServicePort, Unserved},
     source::{
         document::Value,
         field::{Field, all},
         port::{self, Port},
-        value,
+        traffic, value,
     },
 };
 
@@ -47,10 +45,12 @@ pub fn read(object: Field<'_>, origin: Origin, serve: Serve, into: &mut Manifest
     let external = ingress.as_ref().and_then(|ingress| frontend::external(spec, ingress));
     let internal_traffic = spec.get("internalTrafficPolicy").map_or(Some(InternalTraffic::Cluster), value::traffic);
     let affinity = affinity(spec, annotations.as_ref());
+    let order = spread::distribution(spec, &origin, into);
+    check_probed(object, ports.as_deref());
     let all_ready = spec.get("publishNotReadyAddresses").and_then(Field::boolean).unwrap_or_default();
     let (Some(name), Some(addresses), Some(ports), Some(ingress)) = (name, addresses, ports, ingress) else { return };
     let (Some(external), Some(internal_traffic)) = (external, internal_traffic) else { return };
-    let (Some(affinity), Some(annotations)) = (affinity, annotations) else { return };
+    let (Some(affinity), Some(order), Some(annotations)) = (affinity, order, annotations) else { return };
     if let Some(reason) = serve.opted_out(annotations.enabled, annotation::ENABLED) {
         return into.leave(Some(name), origin, reason);
     }
@@ -68,7 +68,7 @@ pub fn read(object: Field<'_>, origin: Origin, serve: Serve, into: &mut Manifest
         internal_traffic,
         affinity,
         close_stale_tcp: annotations.close_stale_tcp,
-        traffic: Traffic::default(),
+        traffic: annotations.traffic.or_order(order),
         unserved,
     };
     into.services.push(Declared { service, all_ready });
@@ -112,6 +112,13 @@ fn ports(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<S
         Some(ServicePort { node_port: port.node_port.filter(|_| has_node_ports), ..port })
     };
     all(ports.into_iter().map(model))
+}
+
+fn check_probed(object: Field<'_>, ports: Option<&[ServicePort]>) {
+    let health = annotation::of(object).and_then(|annotations| annotations.get(spread::HEALTH));
+    if let Some(ports) = ports {
+        traffic::check_probed(health, ports.iter().map(|port| port.protocol));
+    }
 }
 
 /// Kubernetes knows a third protocol, which no connect call here can be translated for.

@@ -1,6 +1,6 @@
 //! `EndpointSlice`, and `Endpoints`, which says the same in an older form.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{Manifests, Slice, SliceEndpoint, SliceKind, SlicePort, service};
 use crate::{
@@ -26,14 +26,24 @@ pub fn read_slice(object: Field<'_>, origin: Origin, into: &mut Manifests) {
     }
     let service = service::name(object, |metadata| metadata.get("labels")?.get(SERVICE_NAME));
     let ports = ports(object);
-    let endpoints = all(object.list("endpoints").map(|endpoint| {
-        let (address, condition) = (first_address(endpoint), condition(endpoint));
-        let node = value::node(endpoint.get("nodeName"));
-        Some(SliceEndpoint { address: address?, condition, node: node? })
-    }));
+    let endpoints = all(object.list("endpoints").map(read_endpoint));
     if let (Some(service), Some(ports), Some(endpoints)) = (service, ports, endpoints) {
         into.slices.push(Slice { service, origin, kind: SliceKind::EndpointSlice, ports, endpoints });
     }
+}
+
+fn read_endpoint(endpoint: Field<'_>) -> Option<SliceEndpoint> {
+    let (address, condition) = (first_address(endpoint), condition(endpoint));
+    let node = value::node(endpoint.get("nodeName"));
+    let zone = value::node(endpoint.get("zone").filter(|zone| zone.value().text() != Some("")));
+    let hints = zone_hints(endpoint);
+    Some(SliceEndpoint { address: address?, condition, node: node?, zone: zone?, zone_hints: hints? })
+}
+
+/// Zones that the endpoint should serve. Hints of nodes are not looked at: who prefers its node knows which it is.
+fn zone_hints(endpoint: Field<'_>) -> Option<Arc<[Arc<str>]>> {
+    let zones = endpoint.get("hints").into_iter().flat_map(|hints| hints.list("forZones"));
+    all(zones.map(|zone| zone.required("name").and_then(Field::text).map(Arc::from))).map(Arc::from)
 }
 
 /// Reads an `Endpoints`, one slice for each subset.
@@ -43,7 +53,8 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
         let addresses = |list: &str, condition: Condition| {
             all(subset.list(list).map(|it| {
                 let (address, node) = (it.required("ip").and_then(value::address), value::node(it.get("nodeName")));
-                Some(SliceEndpoint { address: address?, condition, node: node? })
+                let (zone, zone_hints) = (None, Arc::default());
+                Some(SliceEndpoint { address: address?, condition, node: node?, zone, zone_hints })
             }))
         };
         let (ready, rest) =

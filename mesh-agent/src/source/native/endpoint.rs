@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    model::{Condition, Endpoint},
+    model::{Condition, Endpoint, Locality},
     source::{
         document::Value,
         field::{Field, all},
@@ -19,6 +19,9 @@ use crate::{
 /// Largest weight: then the weights of 65,536 endpoints add up within 32 bits.
 const MAX_WEIGHT: u32 = 65_535;
 
+/// Largest capacity: then the capacity of a service times a weight fits 64 bits by far.
+const MAX_CAPACITY: u32 = 1_000_000;
+
 /// An endpoint as it is listed; which of its ports serves what depends on the service.
 pub struct Listed<'a> {
     field: Field<'a>,
@@ -26,6 +29,8 @@ pub struct Listed<'a> {
     weight: u32,
     condition: Condition,
     node: Option<Arc<str>>,
+    locality: Locality,
+    capacity: u32,
     /// For every port of the service that has none by name.
     pub port: Option<u16>,
     /// By the name of the service's port, or of its target.
@@ -35,13 +40,15 @@ pub struct Listed<'a> {
 /// Reads one element of `endpoints`.
 pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
     let field = field.mapping()?;
-    field.only(&["address", "port", "ports", "weight", "state", "node"]);
+    field.only(&["address", "port", "ports", "weight", "state", "node", "cloud", "region", "zone", "capacity"]);
     let address = field.required("address").and_then(value::address);
     let port = field.get("port").map_or(Some(None), |port| value::port(port).map(Some));
     let ports = field.get("ports").map_or(Some(BTreeMap::new()), ports);
     let weight = field.get("weight").map_or(Some(1), weight);
     let condition = field.get("state").map_or(Some(Condition::Ready), condition);
     let node = value::node(field.get("node"));
+    let locality = locality(field);
+    let capacity = field.or("capacity", 1, |field| value::number(field, 1..=MAX_CAPACITY));
     Some(Listed {
         field,
         address: address?,
@@ -50,7 +57,14 @@ pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
         weight: weight?,
         condition: condition?,
         node: node?,
+        locality: locality?,
+        capacity: capacity?,
     })
+}
+
+fn locality(field: Field<'_>) -> Option<Locality> {
+    let [cloud, region, zone] = ["cloud", "region", "zone"].map(|name| value::place(field.get(name)));
+    Some(Locality { cloud: cloud?, region: region?, zone: zone? })
 }
 
 fn ports(field: Field<'_>) -> Option<BTreeMap<&str, u16>> {
@@ -76,6 +90,18 @@ fn condition(field: Field<'_>) -> Option<Condition> {
 }
 
 impl Listed<'_> {
+    /// As the model has it, by one of its ports.
+    fn at(&self, port: u16) -> Endpoint {
+        Endpoint {
+            weight: self.weight,
+            condition: self.condition,
+            node: self.node.clone(),
+            locality: self.locality.clone(),
+            capacity: self.capacity,
+            ..Endpoint::new(self.address, port)
+        }
+    }
+
     /// Reports names of ports that the service does not know.
     pub fn check_names(&self, known: impl Fn(&str) -> bool) {
         let ports = self.field.get("ports").into_iter().flat_map(Field::children);
@@ -93,12 +119,12 @@ pub fn distinct<'a>(
 ) -> Option<Vec<Endpoint>> {
     let mut lines = HashMap::with_capacity(endpoints.len());
     all(endpoints.iter().map(|listed| {
-        let &Listed { field, address, weight, condition, ref node, .. } = listed;
+        let &Listed { field, address, .. } = listed;
         let Some(port) = target(listed) else {
             return field.error(format!("says no port for port {}/{} of the service", service.port, service.protocol));
         };
         match lines.insert((address, port), field.line()) {
-            None => Some(Endpoint { weight, condition, node: node.clone(), ..Endpoint::new(address, port) }),
+            None => Some(listed.at(port)),
             Some(first) => field.error(format!("{} listed twice, first on line {first}", socket(address, port))),
         }
     }))

@@ -265,7 +265,7 @@ fn one_shot_reports_everything() {
     let files: Vec<String> = errors(&update, &node).iter().map(|error| error[..6].to_owned()).collect();
     assert_eq!(files, ["b.yaml", "c.yaml", "d.yaml", "e.yaml"]);
     assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], false));
-    assert_eq!(read(&[]).errors, []);
+    assert_eq!(read::<std::path::PathBuf>(&[]).errors, []);
 }
 
 #[test]

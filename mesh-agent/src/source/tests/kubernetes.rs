@@ -14,11 +14,11 @@ fn notes(text: &str) -> Vec<String> {
     joined(text, Serve::All).notes.iter().map(ToString::to_string).collect()
 }
 
-fn declared(spec: &str) -> String {
+pub(super) fn declared(spec: &str) -> String {
     format!("apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {spec}\n---\n")
 }
 
-fn slice(endpoints: &str) -> String {
+pub(super) fn slice(endpoints: &str) -> String {
     format!(
         "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
          metadata: {{name: a-1, labels: {{kubernetes.io/service-name: a}}}}\n\
@@ -26,7 +26,7 @@ fn slice(endpoints: &str) -> String {
     )
 }
 
-const SPEC: &str = "{clusterIP: 10.96.0.1, ports: [{port: 80}]}";
+pub(super) const SPEC: &str = "{clusterIP: 10.96.0.1, ports: [{port: 80}]}";
 
 #[test]
 fn exported_objects_are_joined() {
@@ -243,7 +243,7 @@ fn who_takes_part_is_decided_by_annotation_and_setting() {
         declared(SPEC).replace("{name: a}", &format!("{{name: {name}, annotations: {{{annotations}}}}}"))
     };
     let text = text("out", "mesh-agent.io/enabled: 'false'") + &text("in", "mesh-agent.io/enabled: 'true'");
-    let text = text + &declared(SPEC);
+    let text = text.replacen("10.96.0.1", "10.96.0.2", 1) + &declared(SPEC).replace("10.96.0.1", "10.96.0.3");
     let taken = |serve| {
         let update = joined(&text, serve);
         let left_out = update.left_out.iter().map(|(name, it)| format!("{} {}: {}", it.origin, name.name, it.reason));

@@ -82,8 +82,8 @@ services:
 - 7
 service: []
 ";
-    let known = "known here: name, namespace, enabled, address, externalIPs, ports, internalTrafficPolicy, affinity, \
-                 closeStaleTcp, drainSeconds, endpoints";
+    let known = "known here: name, namespace, enabled, address, externalIPs, ports, endpoints, internalTrafficPolicy, \
+                 affinity, closeStaleTcp, drainSeconds, balance, outlier, limits, locality, slowStart, drain, health";
     let name = "expected lower-case letters, digits and `-`, with a letter or digit at both ends";
     let expected = [
         "a.yaml:2: services[0].address: missing".to_owned(),
@@ -104,7 +104,7 @@ service: []
         "a.yaml:15: services[0].endpoints[1].address: missing".to_owned(),
         "a.yaml:15: services[0].endpoints[1].port: expected a port from 1 to 65535, found `-1`".to_owned(),
         "a.yaml:16: services[0].endpoints[1].adress: unknown field; \
-             known here: address, port, ports, weight, state, node"
+             known here: address, port, ports, weight, state, node, cloud, region, zone, capacity"
             .to_owned(),
         "a.yaml:17: services[1].address[1]: expected an IPv4 or IPv6 address, found `ten`".to_owned(),
         "a.yaml:17: services[1].name: missing".to_owned(),

@@ -1,0 +1,31 @@
+//! Durations, which say their unit: `500ms`, `10s`, `5m`.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use jiff::SignedDuration;
+
+use super::{document::Value, field::Field};
+
+/// Longest duration of most settings.
+pub const DAY: Duration = Duration::from_hours(24);
+
+/// Whole milliseconds within these bounds.
+pub fn duration(field: Field<'_>, bounds: RangeInclusive<Duration>) -> Option<Duration> {
+    if matches!(field.value(), Value::Number(_)) {
+        return field.expected("a duration with its unit, like 500ms, 10s or 5m");
+    }
+    let parsed = match field.value() {
+        Value::Text(text) => text.parse().ok().and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok()),
+        _ => None,
+    };
+    let whole = |duration: &Duration| duration.subsec_nanos().is_multiple_of(1_000_000);
+    parsed.filter(|parsed| bounds.contains(parsed) && whole(parsed)).or_else(|| {
+        let (least, most) = (shown(*bounds.start()), shown(*bounds.end()));
+        field.expected(&format!("a duration from {least} to {most} in whole milliseconds"))
+    })
+}
+
+/// As somebody would write it.
+pub fn shown(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
+}

@@ -1,0 +1,27 @@
+//! A value inside of a text, as annotations hold them: YAML or JSON, read by whoever reads the native field.
+
+use super::{
+    document::{self, Problem},
+    field::Field,
+};
+
+/// Reads the document that a text is. What is wrong in it is reported with the line of the text, and with its name
+/// before the path within.
+pub fn embedded<T>(field: Field<'_>, read: impl FnOnce(Field<'_>) -> Option<T>) -> Option<T> {
+    let Some(text) = field.value().text() else { return field.expected("text, in quotes") };
+    // A text without any document says as little as one that is `null`.
+    let (documents, mut problems) = document::parse(if text.trim().is_empty() { "~" } else { text });
+    let value = match &*documents {
+        [document] if problems.is_empty() => {
+            let value = read(Field::root(document));
+            problems.append(&mut document.problems.borrow_mut());
+            value
+        }
+        _ if problems.is_empty() => field.expected("one YAML or JSON value"),
+        _ => None,
+    };
+    for Problem { line: _, field: path, reason } in problems {
+        field.report_inside(&path, reason);
+    }
+    value
+}

@@ -1,0 +1,118 @@
+//! How connects are spread, as a Kubernetes service says it: `spec.trafficDistribution`, and annotations for the rest.
+//! The text of an annotation is what the native field of the same meaning holds.
+
+use super::Manifests;
+use crate::{
+    model::{Limits, LocalityLevel, Nearness, Origin, Outlier, Traffic},
+    source::{
+        document::Value,
+        embedded::embedded,
+        field::Field,
+        traffic::{balance, health, limits, nearness, outlier, ramp},
+    },
+};
+
+const BALANCE: &str = "mesh-agent.io/balance";
+const HASH_KEY: &str = "mesh-agent.io/hash-key";
+const OUTLIER: &str = "mesh-agent.io/outlier";
+const MAX_CONNECTIONS: &str = "mesh-agent.io/max-connections";
+const MAX_CONNECTIONS_PER_ENDPOINT: &str = "mesh-agent.io/max-connections-per-endpoint";
+const LOCALITY: &str = "mesh-agent.io/locality";
+const SOURCE_PREFERENCE: &str = "mesh-agent.io/source-preference";
+const SLOW_START: &str = "mesh-agent.io/slow-start";
+const DRAIN: &str = "mesh-agent.io/drain";
+/// Health checks.
+pub const HEALTH: &str = "mesh-agent.io/health";
+
+/// Names of the annotations that are read here.
+pub const KNOWN: [&str; 10] = [
+    BALANCE,
+    HASH_KEY,
+    OUTLIER,
+    MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_ENDPOINT,
+    LOCALITY,
+    SOURCE_PREFERENCE,
+    SLOW_START,
+    DRAIN,
+    HEALTH,
+];
+
+/// Reads the annotations; a mapping without any where the service has none.
+pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
+    let annotations = Annotations(annotations);
+    let policy = annotations.read(BALANCE, Default::default(), balance::read);
+    let balance = balance::with_key(policy, annotations.get(HASH_KEY), |field| embedded(field, balance::key));
+    let outlier = annotations.read(OUTLIER, Outlier::default(), outlier::read);
+    let connections = annotations.read(MAX_CONNECTIONS, None, limits::limit);
+    let connections_per_endpoint = annotations.read(MAX_CONNECTIONS_PER_ENDPOINT, None, limits::limit);
+    let nearness = annotations.read(LOCALITY, Nearness::default(), locality);
+    let sources = annotations.read(SOURCE_PREFERENCE, None, |field| nearness::sources(field).map(Some));
+    let slow_start = annotations.read(SLOW_START, None, |field| ramp::slow_start(field).map(Some));
+    let drain = annotations.read(DRAIN, None, |field| ramp::drain(field).map(Some));
+    let health = annotations.read(HEALTH, None, |field| health::read(field).map(Some));
+    let (nearness, sources) = (nearness?, sources?);
+    let traffic = Traffic {
+        balance: balance?,
+        outlier: outlier?,
+        limits: Limits { connections: connections?, connections_per_endpoint: connections_per_endpoint? },
+        nearness: Nearness { sources: sources.unwrap_or(nearness.sources), ..nearness },
+        slow_start: slow_start?,
+        drain: drain?,
+        health: health?,
+    };
+    Some(Annotated { traffic, has_order: annotations.get(LOCALITY).is_some() })
+}
+
+/// What the annotations of a service say.
+pub struct Annotated {
+    traffic: Traffic,
+    /// Whether they say which endpoints are near.
+    has_order: bool,
+}
+
+impl Annotated {
+    /// The same, and the order of `spec.trafficDistribution` where no annotation says another.
+    pub fn or_order(self, order: Vec<LocalityLevel>) -> Traffic {
+        if self.has_order {
+            return self.traffic;
+        }
+        Traffic { nearness: Nearness { order, ..self.traffic.nearness }, ..self.traffic }
+    }
+}
+
+/// Reads `spec.trafficDistribution`. A word that is not known is noted: it may be of a later Kubernetes.
+/// <https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-distribution>
+pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<LocalityLevel>> {
+    let Some(field) = spec.get("trafficDistribution") else { return Some(Vec::new()) };
+    match field.text()? {
+        "PreferClose" | "PreferSameZone" => Some(vec![LocalityLevel::Zone]),
+        "PreferSameNode" => Some(vec![LocalityLevel::Node, LocalityLevel::Zone]),
+        word => {
+            let origin = Origin { line: field.line(), ..origin.clone() };
+            into.note(origin, format!("trafficDistribution {word} is not known, so all endpoints are equally near"));
+            Some(Vec::new())
+        }
+    }
+}
+
+/// Levels with commas between, or what the native field holds.
+fn locality(field: Field<'_>) -> Option<Nearness> {
+    match field.value() {
+        Value::Map => nearness::read(field),
+        _ => Some(Nearness { order: nearness::listed(field)?, ..Nearness::default() }),
+    }
+}
+
+/// The annotations of an object, if it has any.
+struct Annotations<'a>(Option<Field<'a>>);
+
+impl<'a> Annotations<'a> {
+    fn get(&self, name: &str) -> Option<Field<'a>> {
+        self.0?.get(name)
+    }
+
+    fn read<T>(&self, name: &str, absent: T, read: impl FnOnce(Field<'_>) -> Option<T>) -> Option<T> {
+        self.get(name).map_or(Some(absent), |field| embedded(field, read))
+    }
+}

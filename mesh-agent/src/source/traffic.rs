@@ -1,0 +1,45 @@
+//! How connects are spread: the settings of a service that both families of documents share. The native form has them
+//! as fields, Kubernetes as annotations whose text is read by the same functions.
+
+pub mod balance;
+pub mod health;
+pub mod limits;
+pub mod nearness;
+pub mod outlier;
+pub mod ramp;
+
+use super::field::Field;
+use crate::model::{Nearness, Outlier, Protocol, Traffic};
+
+/// Names of the fields of a native service that are read here.
+pub const FIELDS: [&str; 7] = ["balance", "outlier", "limits", "locality", "slowStart", "drain", "health"];
+
+/// Reads the fields of a native service.
+pub fn read(service: Field<'_>) -> Option<Traffic> {
+    let balance = service.or("balance", Default::default(), balance::read);
+    let outlier = service.or("outlier", Outlier::default(), outlier::read);
+    let limits = service.or("limits", Default::default(), limits::read);
+    let nearness = service.or("locality", Nearness::default(), nearness::read);
+    let slow_start = service.or("slowStart", None, |field| ramp::slow_start(field).map(Some));
+    let drain = service.or("drain", None, |field| ramp::drain(field).map(Some));
+    let health = service.or("health", None, |field| health::read(field).map(Some));
+    Some(Traffic {
+        balance: balance?,
+        outlier: outlier?,
+        limits: limits?,
+        nearness: nearness?,
+        slow_start: slow_start?,
+        drain: drain?,
+        health: health?,
+    })
+}
+
+/// Reports a health check of a service that has nothing to check; UDP ports beside TCP ports are just not checked.
+pub fn check_probed(health: Option<Field<'_>>, mut protocols: impl Iterator<Item = Protocol>) {
+    if let Some(health) = health
+        && protocols.next() == Some(Protocol::Udp)
+        && protocols.all(|protocol| protocol == Protocol::Udp)
+    {
+        health.report("a health check needs a TCP port, and this service has only UDP ports");
+    }
+}

@@ -1,0 +1,22 @@
+//! How many connections at the same time.
+
+use std::num::NonZeroU32;
+
+use crate::{
+    model::Limits,
+    source::{field::Field, value},
+};
+
+/// Reads `limits`.
+pub fn read(field: Field<'_>) -> Option<Limits> {
+    let field = field.mapping()?;
+    field.only(&["maxConnections", "maxConnectionsPerEndpoint"]);
+    let connections = field.or("maxConnections", None, limit);
+    let connections_per_endpoint = field.or("maxConnectionsPerEndpoint", None, limit);
+    Some(Limits { connections: connections?, connections_per_endpoint: connections_per_endpoint? })
+}
+
+/// Some connections: a service that takes none is one without endpoints.
+pub fn limit(field: Field<'_>) -> Option<Option<NonZeroU32>> {
+    value::number(field, NonZeroU32::MIN..=NonZeroU32::MAX).map(Some)
+}
