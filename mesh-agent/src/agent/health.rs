@@ -54,7 +54,7 @@ impl Health {
             }
         }
         // The task hears the same stop as its driver, and may hear it first.
-        pending().await
+        pending::<()>().await;
     }
 
     /// The endpoints to be left alone.

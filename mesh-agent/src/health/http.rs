@@ -54,16 +54,16 @@ async fn answer<T>(io: T, request: Request<Empty<Bytes>>) -> Result<(StatusCode,
 where
     T: Read + Write + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = http1::handshake(io).await.map_err(protocol)?;
+    let (mut sender, connection) = http1::handshake(io).await.map_err(|error| protocol(&error))?;
     let mut connection = std::pin::pin!(connection);
     let mut response = std::pin::pin!(sender.send_request(request));
     let response: Response<Incoming> = tokio::select! {
         biased;
-        response = &mut response => response.map_err(protocol)?,
+        response = &mut response => response.map_err(|error| protocol(&error))?,
         // The end of the connection may come along with the answer.
         end = &mut connection => {
-            end.map_err(protocol)?;
-            response.await.map_err(protocol)?
+            end.map_err(|error| protocol(&error))?;
+            response.await.map_err(|error| protocol(&error))?
         }
     };
     let (head, _) = response.into_parts();
@@ -86,6 +86,6 @@ fn judge(probe: &HttpProbe, status: StatusCode, headers: &HeaderMap) -> Outcome 
 }
 
 /// A connection that broke is told like one that was never made.
-fn protocol(error: hyper::Error) -> Failure {
-    super::failure::from_hyper("HTTP", &error)
+fn protocol(error: &hyper::Error) -> Failure {
+    super::failure::from_hyper("HTTP", error)
 }

@@ -39,16 +39,15 @@ pub fn unhealthy(report: &Report, world: &World) -> BTreeSet<Target> {
     let fails = |target: &Target| report.targets.get(target).is_some_and(|it| it.state == Health::Unhealthy);
     let checked = world.services.values().filter_map(|service| Some((service, service.traffic.health.as_ref()?)));
     for (service, check) in checked {
-        let mut kept = BTreeSet::new();
-        for port in service.ports.iter().filter(|port| port.protocol == Protocol::Tcp) {
-            let failing = port.endpoints.iter().map(|endpoint| target(service, endpoint)).filter(fails);
-            unhealthy.extend(failing);
-            if !check.allow_empty {
-                let groups = groups(world, service, port);
-                kept.extend(groups.into_iter().filter(|group| group.iter().all(fails)).flatten());
-            }
+        let ports = || service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+        let endpoints = ports().flat_map(|port| &port.endpoints);
+        let mut failing: BTreeSet<Target> = endpoints.map(|endpoint| target(service, endpoint)).filter(fails).collect();
+        if !failing.is_empty() && !check.allow_empty {
+            let groups = ports().flat_map(|port| groups(world, service, port));
+            let kept: Vec<Target> = groups.filter(|group| group.iter().all(fails)).flatten().collect();
+            kept.iter().for_each(|target| _ = failing.remove(target));
         }
-        kept.iter().for_each(|target| _ = unhealthy.remove(target));
+        unhealthy.append(&mut failing);
     }
     unhealthy
 }
@@ -71,9 +70,9 @@ fn groups(world: &World, service: &Service, port: &ServicePort) -> Vec<Vec<Targe
     let mut groups = vec![];
     for is_v4 in [true, false] {
         let family = || port.endpoints.iter().filter(move |endpoint| endpoint.address.is_ipv4() == is_v4);
-        groups.push(takers(world, service, family()));
+        groups.push(takers(world, service, &family().collect::<Vec<_>>()));
         if near {
-            groups.push(takers(world, service, family().filter(|endpoint| local(endpoint))));
+            groups.push(takers(world, service, &family().filter(|endpoint| local(endpoint)).collect::<Vec<_>>()));
         }
     }
     groups
@@ -81,9 +80,9 @@ fn groups(world: &World, service: &Service, port: &ServicePort) -> Vec<Vec<Targe
 
 /// Of these endpoints, those that new connections would go to if all were healthy: the ready ones, else the terminating
 /// ones. What an operator drains, or gives no weight, takes none.
-fn takers<'a>(world: &World, service: &Service, endpoints: impl Iterator<Item = &'a Endpoint> + Clone) -> Vec<Target> {
+fn takers(world: &World, service: &Service, endpoints: &[&Endpoint]) -> Vec<Target> {
     let in_condition = |serving: Condition| {
-        let usable = endpoints.clone().filter(|endpoint| endpoint.condition == serving);
+        let usable = endpoints.iter().filter(|endpoint| endpoint.condition == serving);
         let usable = usable.map(|endpoint| (endpoint.weight, target(service, endpoint)));
         usable.filter(|(weight, target)| takes(world, *weight, target)).map(|(_, target)| target).collect()
     };

@@ -94,7 +94,7 @@ async fn what_is_not_http_is_named() {
     let babbling = server::serving(async |mut stream| {
         _ = stream.write_all(b"220 mail ready\r\n").await;
         _ = stream.flush().await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let failure = ask(babbling, &http(probe())).await;

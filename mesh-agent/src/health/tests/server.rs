@@ -46,7 +46,7 @@ where
 pub(super) async fn silent() -> SocketAddr {
     serving(async |stream| {
         let _stream = stream;
-        pending().await
+        pending::<()>().await;
     })
     .await
 }
