@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     failure::Outcome,
-    hysteresis::{Hysteresis, Thresholds, Verdict},
+    hysteresis::{Health, Hysteresis, Thresholds, Verdict},
     schedule::{Id, Pace, Schedule},
     verdicts::Wanted,
 };
@@ -26,7 +26,7 @@ const DETAILS: Duration = Duration::from_secs(1);
 pub struct Report {
     /// Each checked endpoint.
     pub targets: BTreeMap<Arc<Target>, Verdict>,
-    /// Goes up when an endpoint came, left, or changed its state; not for mere details.
+    /// Goes up when an endpoint came, left, became unhealthy, or is so no longer; not for mere details.
     pub changes: u64,
 }
 
@@ -126,8 +126,12 @@ impl Checks {
         self.schedule.finish(id, now);
         let entry = self.entries.get_mut(&id)?;
         let HealthCheck { rise, fall, .. } = *entry.check;
+        let before = entry.state.verdict().state;
         let changed = entry.state.record(outcome, Thresholds { rise, fall }, now);
-        self.tell(if changed { News::Changes } else { News::Details });
+        let after = entry.state.verdict().state;
+        // One that was believed and now is known to be healthy is used as before.
+        let matters = changed && [before, after].contains(&Health::Unhealthy);
+        self.tell(if matters { News::Changes } else { News::Details });
         changed.then(|| (&*self.entries[&id].target, self.entries[&id].state.verdict()))
     }
 

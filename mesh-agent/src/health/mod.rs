@@ -47,8 +47,9 @@ use self::{
     schedule::Id,
 };
 
-/// Probes what is wanted, as it changes, until told to stop. Changes of state are published at once, or a tenth of a
-/// second after the last report; everything else after a second. `clock` is the monotonic clock, by which reports speak.
+/// Probes what is wanted, as it changes, until told to stop. Who became unhealthy, or is so no longer, is published at
+/// once, or a tenth of a second after the last report; everything else after a second. `clock` is the monotonic clock,
+/// by which reports speak.
 pub async fn run(
     wanted: watch::Receiver<Arc<Wanted>>,
     reports: watch::Sender<Arc<Report>>,

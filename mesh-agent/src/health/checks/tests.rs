@@ -129,10 +129,14 @@ fn changes_are_reported_soon_and_details_once_a_second() {
     let first = scene.checks.report(scene.now).expect("there is a new target");
     assert_eq!(first.targets[&target(1)].state, Health::Unknown);
     assert_eq!(scene.checks.report(scene.now), None);
+    scene.probe(2, |_| refused());
+    let fallen = scene.checks.report(scene.now).expect("the state has changed");
+    assert!(fallen.changes > first.changes);
+    assert_eq!((fallen.targets[&target(1)].state, fallen.targets[&target(1)].streak), (Health::Unhealthy, 2));
     scene.probe(1, |_| Ok(()));
-    let mut at = scene.now.max(Duration::from_secs(100) + CHANGES);
+    let mut at = scene.now;
     let risen = scene.checks.report(at).expect("the state has changed");
-    assert!(risen.changes > first.changes);
+    assert!(risen.changes > fallen.changes);
     assert_eq!((risen.targets[&target(1)].state, risen.targets[&target(1)].streak), (Health::Healthy, 1));
     scene.now = at;
     let due = scene.next_probe();

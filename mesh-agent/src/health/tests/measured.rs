@@ -23,9 +23,13 @@ fn measured_cost_of_two_thousand_tcp_checks_every_five_seconds() {
     let accepted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&accepted);
     thread::spawn(move || {
-        for stream in listener.incoming() {
-            count.fetch_add(1, Relaxed);
-            drop(stream);
+        // Not woken by each of them: on loopback, whoever connects pays for that.
+        listener.set_nonblocking(true).unwrap();
+        loop {
+            while listener.accept().is_ok() {
+                count.fetch_add(1, Relaxed);
+            }
+            thread::sleep(Duration::from_millis(20));
         }
     });
     let check = Arc::new(check(Probe::Tcp));
