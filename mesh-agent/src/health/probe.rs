@@ -33,11 +33,13 @@ impl Prober {
         answer.unwrap_or(Err(Failure::NoAnswer(check.timeout)))
     }
 
+    /// The large futures are boxed, or a TCP probe would be as large: kilobytes, moved around and taken from the system
+    /// anew for each group of probes.
     async fn ask(&self, address: SocketAddr, probe: &Probe) -> Outcome {
         match probe {
             Probe::Tcp => tcp::probe(address).await,
-            Probe::Http(probe) => http::probe(&self.tls, address, probe).await,
-            Probe::Grpc { service } => grpc::probe(address, service).await,
+            Probe::Http(probe) => Box::pin(http::probe(&self.tls, address, probe)).await,
+            Probe::Grpc { service } => Box::pin(grpc::probe(address, service)).await,
         }
     }
 }
