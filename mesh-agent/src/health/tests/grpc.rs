@@ -43,12 +43,13 @@ async fn an_endpoint_says_itself_whether_it_serves() {
 
 #[tokio::test]
 async fn a_server_without_the_protocol_is_not_well() {
-    let address = server::serving(async |stream| {
-        let service = service_fn(async |_| {
-            let answer = Response::builder().header("content-type", "application/grpc").header("grpc-status", "12");
-            Ok::<_, std::convert::Infallible>(answer.body(Empty::<Bytes>::new()).unwrap())
-        });
-        _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let answer = |_| async {
+        let answer = Response::builder().header("content-type", "application/grpc").header("grpc-status", "12");
+        Ok::<_, std::convert::Infallible>(answer.body(Empty::<Bytes>::new()).unwrap())
+    };
+    let address = server::serving(move |stream| async move {
+        let connection = http2::Builder::new(TokioExecutor::new());
+        _ = connection.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
     })
     .await;
     assert_eq!(ask(address, &grpc("")).await, "gRPC status UNIMPLEMENTED");
