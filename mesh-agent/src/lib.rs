@@ -5,6 +5,7 @@
 //!  files      valid     compile()   diff     one trait     (read by mesh-ebpf)
 //!             types     is pure     is pure  (kernel, memory, faulty)
 //!
+//!            health: asks endpoints whether they work, for `desired`
 //!            stale: closes the sockets of backends that left
 //!            agent: the one task that owns the state and drives the arrows above
 //!            api ── cli / metrics: read what the agent publishes and the kernel counts
@@ -15,6 +16,7 @@
 pub mod config;
 pub mod model;
 pub mod source;
+pub mod health;
 pub mod desired;
 pub mod dataplane;
 pub mod stale;

@@ -92,7 +92,8 @@ impl Collector for Reading {
         self.encode_agent(&mut encoder)?;
         self.encode_maps(&mut encoder)?;
         self.encode_services(&mut encoder)?;
-        self.encode_backends(&mut encoder)
+        self.encode_backends(&mut encoder)?;
+        self.encode_health(&mut encoder)
     }
 }
 
@@ -144,6 +145,21 @@ impl Reading {
         Ok(())
     }
 
+    /// Endpoints that are not checked have no value: they are neither well nor ill.
+    fn encode_health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let endpoints =
+            self.ports().flat_map(|(service, port)| port.endpoints.iter().map(move |it| (service, port, it)));
+        let mut checked = endpoints.filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
+        let Some(first) = checked.next() else { return Ok(()) };
+        let help = "0 when health checks found the endpoint not to work, else 1";
+        let mut metric = family(encoder, "mesh_agent_endpoint_healthy", help, MetricType::Gauge)?;
+        for (service, port, endpoint, health) in [first].into_iter().chain(checked) {
+            let labels = (port_labels(service, port), [("endpoint", endpoint.socket_address())]);
+            metric.encode_family(&labels)?.encode_gauge(&u32::from(health.state != "unhealthy"))?;
+        }
+        Ok(())
+    }
+
     fn ports(&self) -> impl Iterator<Item = (&Service, &ServicePort)> {
         self.services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)))
     }
@@ -174,7 +190,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::api::fixture::{Fake, ailing, healthy};
+    use crate::api::fixture::{Fake, ailing, checked_cart, healthy};
 
     #[test]
     fn a_scrape_is_what_the_view_says_now() {
@@ -228,6 +244,22 @@ mesh_agent_backend_connects_total{namespace="shop",service="cart",port="admin",p
 # EOF
 "#;
         assert_eq!(scrape(&healthy()).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_checked_endpoints_are_healthy_or_not() {
+        let text = scrape(&Fake { services: Ok(vec![checked_cart()]), ..healthy() }).unwrap();
+        let (_, health) = text.split_once("# TYPE mesh_agent_endpoint_healthy gauge\n").unwrap();
+        let labels = r#"namespace="shop",service="cart",port"#;
+        let expected = format!(
+            r#"mesh_agent_endpoint_healthy{{{labels}="http",protocol="TCP",endpoint="10.0.0.1:8080"}} 1
+mesh_agent_endpoint_healthy{{{labels}="http",protocol="TCP",endpoint="10.0.0.2:8080"}} 0
+mesh_agent_endpoint_healthy{{{labels}="http",protocol="TCP",endpoint="[fd00::a:1]:8080"}} 1
+mesh_agent_endpoint_healthy{{{labels}="admin",protocol="TCP",endpoint="10.0.0.4:9000"}} 0
+# EOF
+"#
+        );
+        assert_eq!(health, expected);
     }
 
     #[tokio::test(flavor = "multi_thread")]

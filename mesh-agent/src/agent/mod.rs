@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! source::watch ──Update──► owner ──Op──► dataplane
-//!                             │ Snapshot
+//! health::run ────Report────►  │ Snapshot
 //!                             ▼
 //!                  api::server, metrics ◄── counters (read from the maps when asked)
 //! ```
 
 pub mod addresses;
 mod explain;
+mod health;
 mod node;
 mod owner;
 mod view;
@@ -28,6 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use self::{
+    health::Health,
     owner::{Owner, Snapshot},
     view::Live,
 };
@@ -66,11 +68,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (updates_in, updates) = mpsc::channel(1);
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     let (hooks_in, hooks) = watch::channel(Hooks::new());
-    let view =
-        Arc::new(Live { started: std::time::Instant::now(), settings: settings.clone(), snapshots, hooks, meter });
-
     let stop = stop_on_signal()?;
     let tasks = TaskTracker::new();
+    let health = Health::start(&tasks, &stop);
+    let started = std::time::Instant::now();
+    let reports = health.reports();
+    let view = Arc::new(Live { started, settings: settings.clone(), snapshots, hooks, reports, meter });
+
     let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     tasks.spawn(api::server::serve(listener, view.clone(), stop.clone()));
@@ -85,6 +89,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         seen: BTreeSet::new(),
         attempts: Attempts::default(),
         updates,
+        health,
         snapshots: snapshots_in,
         hooks: hooks_in,
     };
@@ -104,6 +109,7 @@ struct Drive {
     seen: BTreeSet<u64>,
     attempts: Attempts,
     updates: mpsc::Receiver<Update>,
+    health: Health,
     snapshots: watch::Sender<Snapshot>,
     hooks: watch::Sender<Hooks>,
 }
@@ -123,10 +129,15 @@ impl Drive {
                     Some(update) => {
                         report(&update);
                         block_in_place(|| self.owner.accept(update));
+                        self.health.ask(self.owner.world());
+                        self.look_at_health();
                     }
                     // The source hears the same stop, and may hear it first.
                     None if stop.is_cancelled() => return Ok(()),
                     None => bail!("the source has ended"),
+                },
+                () = self.health.changed() => if !self.look_at_health() {
+                    continue;
                 },
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 _ = resync.tick() => block_in_place(|| {
@@ -175,6 +186,12 @@ impl Drive {
             warn!("{failure}");
         }
         self.attempts.record(&due, &report);
+    }
+
+    /// Whether other endpoints are to be left alone than before.
+    fn look_at_health(&mut self) -> bool {
+        let unhealthy = self.health.unhealthy(self.owner.world());
+        self.owner.set_unhealthy(unhealthy)
     }
 
     /// Whether the node has other addresses than before.

@@ -1,6 +1,8 @@
 //! The one owner of the state: what the sources said, what the kernel holds, what is still to be done. Every method is
 //! told the time, so tests need no clock.
 
+mod health;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,

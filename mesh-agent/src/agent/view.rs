@@ -1,6 +1,11 @@
 //! What the API and the metrics show: the published snapshot, joined with the kernel's counters at the time of asking.
 
-use std::{collections::HashMap, process, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    process,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mesh_common::{abi::maps, addr::Addr};
 use tokio::sync::watch;
@@ -11,7 +16,8 @@ use crate::{
     config::Settings,
     dataplane::{Capacity, Counters, SharedMeter, pin::Attached},
     desired::{Tables, World, active, port_identity},
-    model::{ConfigError, ConfigNote, Endpoint, LeftOut, Origin, Service, ServiceName, ServicePort},
+    health::{self, Report},
+    model::{ConfigError, ConfigNote, Endpoint, LeftOut, Origin, Protocol, Service, ServiceName, ServicePort},
 };
 
 /// Everything an answer is made of.
@@ -20,6 +26,7 @@ pub(super) struct Live {
     pub(super) settings: Settings,
     pub(super) snapshots: watch::Receiver<Snapshot>,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
+    pub(super) reports: watch::Receiver<Arc<Report>>,
     pub(super) meter: SharedMeter,
 }
 
@@ -52,7 +59,8 @@ impl View for Live {
     fn services(&self) -> Result<Vec<types::Service>, String> {
         let snapshot = self.snapshots.borrow().clone();
         let counters = self.meter.read(&snapshot.tables).map_err(|error| error.to_string())?;
-        let rows = Rows::new(&snapshot.tables, &counters);
+        let report = Arc::clone(&self.reports.borrow());
+        let rows = Rows::new(&snapshot.tables, &counters, &report);
         let services = snapshot.world.services.values();
         Ok(services.map(|service| rows.service(&snapshot.world, &snapshot.tables, service)).collect())
     }
@@ -78,14 +86,18 @@ struct Rows<'a> {
     ids: HashMap<&'a str, u32>,
     backends: HashMap<(u32, Addr, u16), u32>,
     counters: &'a Counters,
+    report: &'a Report,
+    now: Duration,
 }
 
 impl<'a> Rows<'a> {
-    fn new(tables: &'a Tables, counters: &'a Counters) -> Self {
+    fn new(tables: &'a Tables, counters: &'a Counters, report: &'a Report) -> Self {
         Self {
             ids: tables.names.iter().map(|(&id, name)| (name.as_str(), id)).collect(),
             backends: tables.backends.iter().map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
             counters,
+            report,
+            now: super::now(),
         }
     }
 
@@ -104,13 +116,29 @@ impl<'a> Rows<'a> {
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
         let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
         let endpoints = port.endpoints.iter().zip(active(world, service, port));
+        let health = |endpoint| self.health(world, service, port, endpoint);
+        let endpoint = |(it, active)| types::Endpoint { health: health(it), ..self.endpoint(id, active, it) };
         types::ServicePort {
             name: port.label(),
             port: port.port,
             protocol: port.protocol.to_string(),
             counters: id.and_then(|id| self.counters.services.get(&id)).copied().unwrap_or_default().into(),
-            endpoints: endpoints.map(|(endpoint, active)| self.endpoint(id, active, endpoint)).collect(),
+            endpoints: endpoints.map(endpoint).collect(),
         }
+    }
+
+    fn health(
+        &self,
+        world: &World,
+        service: &Service,
+        port: &ServicePort,
+        endpoint: &Endpoint,
+    ) -> Option<types::EndpointHealth> {
+        // An endpoint may have the same number for UDP, which is not checked.
+        let checked = port.protocol == Protocol::Tcp && service.traffic.health.is_some();
+        let target = health::target(service, endpoint);
+        let verdict = self.report.targets.get(&target).filter(|_| checked)?;
+        Some(types::EndpointHealth::new(verdict, health::is_kept(verdict, world, &target), self.now))
     }
 
     fn endpoint(&self, id: Option<u32>, active: bool, endpoint: &Endpoint) -> types::Endpoint {
@@ -124,6 +152,7 @@ impl<'a> Rows<'a> {
             active,
             node: endpoint.node.as_deref().map(str::to_owned),
             index,
+            health: None,
             connects: index.and_then(|index| self.counters.backends.get(&index)).map_or(0, |load| load.connects),
         }
     }

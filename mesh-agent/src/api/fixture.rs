@@ -7,7 +7,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     server::{self, View},
-    types::{CapacityUse, ConfigProblem, Endpoint, Frontend, Hook, Service, ServiceCounters, ServicePort, Status},
+    types::{
+        CapacityUse, ConfigProblem, Endpoint, EndpointHealth, Frontend, Hook, Service, ServiceCounters, ServicePort,
+        Status,
+    },
 };
 
 /// What the invented agent shows.
@@ -116,6 +119,22 @@ pub(crate) fn cart() -> Service {
     }
 }
 
+/// The same service with health checks: one endpoint fails, one is new, all of the other port fail.
+pub(crate) fn checked_cart() -> Service {
+    let mut cart = cart();
+    let health = |state: &str, reason: &str, since_seconds, kept| {
+        let checked_seconds_ago = (state != "unknown").then_some(3);
+        Some(EndpointHealth { state: state.into(), reason: reason.into(), since_seconds, checked_seconds_ago, kept })
+    };
+    let [http, admin] = cart.ports.as_mut_slice() else { unreachable!("it has two ports") };
+    http.endpoints[0].health = health("healthy", "", 4000, false);
+    http.endpoints[1].health = health("unhealthy", "connection refused", 12, false);
+    http.endpoints[1].active = false;
+    http.endpoints[3].health = health("unknown", "", 1, false);
+    admin.endpoints[0].health = health("unhealthy", "HTTP status 503, wanted 200-399", 75, true);
+    cart
+}
+
 /// A service that is left alone.
 pub(crate) fn headless() -> Service {
     Service {
@@ -170,6 +189,7 @@ fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u6
         condition: condition.into(),
         active,
         node: None,
+        health: None,
         index: active.then_some(1),
         connects,
     }

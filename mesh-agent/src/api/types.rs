@@ -1,10 +1,13 @@
 //! What goes over the socket: camelCase JSON with Kubernetes words. Stable: fields are added, never renamed.
 
+mod health;
+
 use std::fmt;
 
 use mesh_common::{abi, counter::Counter};
 use serde::{Deserialize, Serialize};
 
+pub use self::health::EndpointHealth;
 use crate::model;
 
 /// `GET /v1/status`
@@ -287,6 +290,9 @@ pub struct Endpoint {
     /// Name of the node it runs on, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// What health checks say of it; absent where its service has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<EndpointHealth>,
     /// Row in BACKENDS; absent while it has none.
     pub index: Option<u32>,
     /// Connects answered with it.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Exit, Failure, name::NameArg, render::table, session::Session, watch::Watch};
-use crate::api::types::{Endpoint, Service, ServicePort};
+use super::{Exit, Failure, health, name::NameArg, render::table, session::Session, watch::Watch};
+use crate::api::types::{Endpoint, EndpointHealth, Service, ServicePort};
 
 /// Backends: the endpoints as the kernel uses them
 #[derive(clap::Subcommand)]
@@ -15,7 +15,8 @@ pub(super) enum Verb {
     /// List backends and their share of new connections
     ///
     /// SHARE is the weight of a backend in percent of the weights of all active backends of its port and address
-    /// family; `-` means that it is sent no new connections now. CONNECTS counts connects answered with it.
+    /// family; `-` means that it is sent no new connections now. CONNECTS counts connects answered with it. HEALTH
+    /// says what health checks of this node found, and since when; it is only there where a service has some.
     #[command(after_long_help = "\
 Examples:
   meshctl backend list                 all backends
@@ -60,6 +61,8 @@ struct Backend<'a> {
     condition: &'a str,
     active: bool,
     connects: u64,
+    /// Absent where the service has no health check.
+    health: Option<&'a EndpointHealth>,
     #[serde(skip)]
     label: String,
 }
@@ -84,6 +87,7 @@ fn backend<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &'a Endpoi
         condition: &endpoint.condition,
         active: endpoint.active,
         connects: endpoint.connects,
+        health: endpoint.health.as_ref(),
         label: port.label(),
     }
 }
@@ -97,8 +101,11 @@ fn share(port: &ServicePort, endpoint: &Endpoint) -> Option<f64> {
 }
 
 fn list(backends: &[Backend<'_>]) -> String {
-    let header = ["NAMESPACE", "SERVICE", "PORT", "ENDPOINT", "WEIGHT", "SHARE", "CONDITION", "CONNECTS"];
-    table(&header, backends.iter().map(row))
+    let mut header = vec!["NAMESPACE", "SERVICE", "PORT", "ENDPOINT", "WEIGHT", "SHARE", "CONDITION", "CONNECTS"];
+    let checked = backends.iter().any(|backend| backend.health.is_some());
+    header.extend(checked.then_some("HEALTH"));
+    let health = |backend: &Backend<'_>| checked.then(|| health::cell(backend.health));
+    table(&header, backends.iter().map(|backend| row(backend).into_iter().chain(health(backend)).collect()))
 }
 
 fn row(backend: &Backend<'_>) -> Vec<String> {
@@ -118,7 +125,7 @@ fn row(backend: &Backend<'_>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{
-        api::fixture::{cart, dns},
+        api::fixture::{cart, checked_cart, dns},
         cli::render::json,
     };
 
@@ -132,6 +139,29 @@ mod tests {
         shop        cart      http:80/TCP      [fd00::a:1]:8080   1        100.0%   ready         20
         shop        cart      admin:9000/TCP   10.0.0.4:9000      1        100.0%   terminating   0
         ");
+    }
+
+    #[test]
+    fn health_is_shown_where_somebody_checks() {
+        let cart = [checked_cart()];
+        let backends = backends(&cart);
+        insta::assert_snapshot!(list(&backends), @"
+        NAMESPACE   SERVICE   PORT             ENDPOINT           WEIGHT   SHARE    CONDITION     CONNECTS   HEALTH
+        shop        cart      http:80/TCP      10.0.0.1:8080      1        100.0%   ready         60         healthy
+        shop        cart      http:80/TCP      10.0.0.2:8080      2        -        ready         117        unhealthy (connection refused, 12s)
+        shop        cart      http:80/TCP      10.0.0.3:8080      1        -        not-ready     3          -
+        shop        cart      http:80/TCP      [fd00::a:1]:8080   1        100.0%   ready         20         unknown
+        shop        cart      admin:9000/TCP   10.0.0.4:9000      1        100.0%   terminating   0          unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
+        ");
+        insta::assert_snapshot!(json(&backends[1].health), @r#"
+        {
+          "state": "unhealthy",
+          "reason": "connection refused",
+          "sinceSeconds": 12,
+          "checkedSecondsAgo": 3,
+          "kept": false
+        }
+        "#);
     }
 
     #[test]
@@ -151,7 +181,8 @@ mod tests {
             "sharePercent": 66.67,
             "condition": "ready",
             "active": true,
-            "connects": 117
+            "connects": 117,
+            "health": null
           },
           {
             "namespace": "shop",
@@ -164,7 +195,8 @@ mod tests {
             "sharePercent": null,
             "condition": "not-ready",
             "active": false,
-            "connects": 3
+            "connects": 3,
+            "health": null
           }
         ]
         "#);

@@ -9,6 +9,7 @@
 mod backend;
 mod completion;
 mod config;
+mod health;
 mod name;
 mod render;
 mod service;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Exit, Failure,
+    Exit, Failure, health,
     name::NameArg,
     render::{self, columns, printable, table},
     session::Session,
@@ -131,11 +131,13 @@ fn counters(port: &ServicePort) -> String {
 fn line(number: usize, port: &ServicePort, endpoint: &Endpoint) -> Vec<String> {
     let address = endpoint.socket_address();
     let state = state(endpoint);
-    vec![
+    let mut line = vec![
         format!("{number} => {address}/{} ({state})", port.protocol),
         format!("weight {}", endpoint.weight),
         format!("{} connects", endpoint.connects),
-    ]
+    ];
+    line.extend(endpoint.health.as_ref().map(|health| health::cell(Some(health))));
+    line
 }
 
 fn state(endpoint: &Endpoint) -> String {
@@ -150,7 +152,7 @@ fn state(endpoint: &Endpoint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::fixture::{cart, dns, headless};
+    use crate::api::fixture::{cart, checked_cart, dns, headless};
 
     #[test]
     fn the_list_shows_ready_endpoints_by_port() {
@@ -194,6 +196,21 @@ mod tests {
 
         Port 53/UDP: 12 connects
           no endpoints: connects are refused
+        ");
+    }
+
+    #[test]
+    fn health_is_shown_behind_the_endpoint() {
+        let page = page(&checked_cart());
+        insta::assert_snapshot!(page.split_once("\nPort ").unwrap().1, @"
+        http:80/TCP: 200 connects, 5 refused, 2 unrecorded
+          1 => 10.0.0.1:8080/TCP (active)      weight 1   60 connects    healthy
+          2 => 10.0.0.2:8080/TCP (inactive)    weight 2   117 connects   unhealthy (connection refused, 12s)
+          3 => 10.0.0.3:8080/TCP (not-ready)   weight 1   3 connects
+          4 => [fd00::a:1]:8080/TCP (active)   weight 1   20 connects    unknown
+
+        Port admin:9000/TCP: 0 connects
+          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connects   unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
         ");
     }
 

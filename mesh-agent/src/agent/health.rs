@@ -1,0 +1,65 @@
+//! The health checks, as the driver of the owner sees them.
+
+use std::{collections::BTreeSet, future::pending, sync::Arc};
+
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    desired::{Target, World},
+    health::{self, Report, Wanted},
+};
+
+/// The ends of the channels to the task that checks.
+pub(super) struct Health {
+    wanted: watch::Sender<Arc<Wanted>>,
+    reports: watch::Receiver<Arc<Report>>,
+    /// Of the last report that was looked at.
+    changes: u64,
+}
+
+impl Health {
+    /// Starts the task, which has nothing to check yet.
+    pub(super) fn start(tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+        let (wanted, receiver) = watch::channel(Arc::default());
+        let (sender, reports) = watch::channel(Arc::default());
+        tasks.spawn(health::run(receiver, sender, super::now(), stop.clone()));
+        Self { wanted, reports, changes: 0 }
+    }
+
+    /// What is known of the endpoints, as it changes.
+    pub(super) fn reports(&self) -> watch::Receiver<Arc<Report>> {
+        self.reports.clone()
+    }
+
+    /// Has the endpoints of these services checked from now on.
+    pub(super) fn ask(&self, world: &World) {
+        let wanted = health::wanted(&world.services);
+        self.wanted.send_if_modified(|old| {
+            let changed = **old != wanted;
+            if changed {
+                *old = Arc::new(wanted);
+            }
+            changed
+        });
+    }
+
+    /// Waits until endpoints came, left, or changed their state. May be given up and called again.
+    pub(super) async fn changed(&mut self) {
+        while self.reports.changed().await.is_ok() {
+            let changes = self.reports.borrow_and_update().changes;
+            if changes != self.changes {
+                self.changes = changes;
+                return;
+            }
+        }
+        // The task hears the same stop as its driver, and may hear it first.
+        pending::<()>().await;
+    }
+
+    /// The endpoints to be left alone.
+    pub(super) fn unhealthy(&self, world: &World) -> BTreeSet<Target> {
+        let report = Arc::clone(&self.reports.borrow());
+        health::unhealthy(&report, world)
+    }
+}

@@ -1,0 +1,191 @@
+//! Why a probe is not a success, in words for operators.
+
+use std::{error::Error, fmt, io, time::Duration};
+
+use nix::errno::Errno;
+
+/// Characters shown of what an endpoint said.
+const SHOWN: usize = 80;
+
+/// What a probe found: nothing wrong, or this.
+pub type Outcome = Result<(), Failure>;
+
+/// Why a probe is not a success.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No connection, or it broke.
+    #[error("{}", words(.0))]
+    Io(#[from] io::Error),
+    /// Not in time.
+    #[error("no answer in {0:?}")]
+    NoAnswer(Duration),
+    /// No TLS with it.
+    #[error("TLS: {}", Shown(.0))]
+    Tls(String),
+    /// Not what its protocol says.
+    #[error("{protocol}: {}", Shown(.reason))]
+    Protocol {
+        /// Protocol that was spoken.
+        protocol: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another status code.
+    #[error("HTTP status {status}, wanted {}", Range(*.wanted))]
+    Status {
+        /// Status code.
+        status: u16,
+        /// First and last good one.
+        wanted: (u16, u16),
+    },
+    /// The wanted header is not there.
+    #[error("header {name} is missing, wanted \"{wanted}\"")]
+    NoHeader {
+        /// Header.
+        name: String,
+        /// Wanted value.
+        wanted: String,
+    },
+    /// The wanted header has another value.
+    #[error("header {name} is \"{}\", wanted \"{wanted}\"", Shown(.value))]
+    Header {
+        /// Header.
+        name: String,
+        /// Value.
+        value: String,
+        /// Wanted value.
+        wanted: String,
+    },
+    /// By its own word, by the name the gRPC health checking protocol has for it.
+    #[error("gRPC {0}")]
+    NotServing(&'static str),
+    /// A gRPC error instead of an answer.
+    #[error("gRPC status {code}{}", Message(.message))]
+    Grpc {
+        /// Name of the status code.
+        code: String,
+        /// What the endpoint says of it.
+        message: String,
+    },
+    /// The check cannot be made into a request.
+    #[error("cannot ask: {0}")]
+    Request(String),
+    /// The probe itself came to grief.
+    #[error("the probe has ended without a result")]
+    Lost,
+}
+
+impl Failure {
+    /// Whether it says nothing of the endpoint: this node ran out of something, or forbids the connection, or the
+    /// agent is at fault.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Io(error) => matches!(
+                error.raw_os_error().map(Errno::from_raw),
+                Some(
+                    Errno::EMFILE
+                        | Errno::ENFILE
+                        | Errno::ENOMEM
+                        | Errno::ENOBUFS
+                        | Errno::EADDRNOTAVAIL
+                        | Errno::EAFNOSUPPORT
+                        | Errno::EPERM
+                        | Errno::EACCES
+                )
+            ),
+            Self::Request(_) | Self::Lost => true,
+            Self::NoAnswer(_)
+            | Self::Tls(_)
+            | Self::Protocol { .. }
+            | Self::Status { .. }
+            | Self::NoHeader { .. }
+            | Self::Header { .. }
+            | Self::NotServing(_)
+            | Self::Grpc { .. } => false,
+        }
+    }
+}
+
+/// An error of the connection is told in the kernel's words, any other in those of the library.
+pub(super) fn from_hyper(protocol: &'static str, error: &hyper::Error) -> Failure {
+    let first: Option<&(dyn Error + 'static)> = error.source();
+    let causes = std::iter::successors(first, |&cause| cause.source());
+    let code = causes.clone().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    let reason = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+    match code {
+        Some(code) => Failure::Io(io::Error::from_raw_os_error(code)),
+        None => Failure::Protocol { protocol, reason },
+    }
+}
+
+/// The kernel's words without their number: `connection refused`.
+fn words(error: &io::Error) -> String {
+    let words = error.raw_os_error().map_or_else(|| error.to_string(), |code| Errno::from_raw(code).desc().to_owned());
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    Shown(&first.into_iter().chain(letters).collect::<String>()).to_string()
+}
+
+/// The beginning of a long text.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(SHOWN) {
+            Some((end, _)) => write!(f, "{}…", &self.0[..end]),
+            None => f.write_str(self.0),
+        }
+    }
+}
+
+struct Message<'a>(&'a str);
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", Shown(self.0)) }
+    }
+}
+
+struct Range((u16, u16));
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = self.0;
+        if first == last { write!(f, "{first}") } else { write!(f, "{first}-{last}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_read_like_what_happened() {
+        let refused = Failure::Io(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        assert_eq!(refused.to_string(), "connection refused");
+        assert_eq!(Failure::NoAnswer(Duration::from_secs(1)).to_string(), "no answer in 1s");
+        assert_eq!(Failure::NoAnswer(Duration::from_millis(500)).to_string(), "no answer in 500ms");
+        let status = |wanted| Failure::Status { status: 503, wanted }.to_string();
+        assert_eq!(status((200, 399)), "HTTP status 503, wanted 200-399");
+        assert_eq!(status((200, 200)), "HTTP status 503, wanted 200");
+        let header = Failure::Header { name: "x-ready".into(), value: "no".into(), wanted: "yes".into() };
+        assert_eq!(header.to_string(), "header x-ready is \"no\", wanted \"yes\"");
+        let grpc = |message: &str| Failure::Grpc { code: "UNIMPLEMENTED".into(), message: message.into() }.to_string();
+        assert_eq!(grpc(""), "gRPC status UNIMPLEMENTED");
+        assert_eq!(grpc("no such method"), "gRPC status UNIMPLEMENTED: no such method");
+    }
+
+    #[test]
+    fn long_words_of_an_endpoint_are_cut() {
+        let long = Failure::Tls("ä".repeat(500)).to_string();
+        assert_eq!(long, format!("TLS: {}…", "ä".repeat(80)));
+    }
+
+    #[test]
+    fn what_this_node_lacks_is_not_the_endpoints_fault() {
+        let local = |code| Failure::Io(io::Error::from_raw_os_error(code)).is_local();
+        assert!(local(libc::EMFILE) && local(libc::EADDRNOTAVAIL));
+        assert!(!local(libc::ECONNREFUSED) && !local(libc::EHOSTUNREACH) && !local(libc::ENETUNREACH));
+        assert!(!Failure::Io(io::ErrorKind::UnexpectedEof.into()).is_local());
+    }
+}

@@ -1,0 +1,180 @@
+//! When each target is probed next. Pure: the time is an argument, and chance is a hash.
+//!
+//! A target has a grid of its own, one round per interval, so that however long a probe takes the targets do not drift
+//! together. Where a grid begins is a step of the golden ratio after the one before, which spreads any number of
+//! targets evenly over an interval, in whatever portions they come. The jitter delays a round after the first
+//! by up to the allowance, so two probes are never further from an interval apart than that. Whatever still comes at the same time (the machine stood still, answers are slow) is paced.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+/// Probes under way at the same time: enough for 2,000 endpoints of which none answers, asked every 5 s with a timeout
+/// of 1 s, and half of the file descriptors that a process has by default.
+pub(super) const UNDER_WAY: usize = 512;
+/// One start in the token bucket: nanoseconds times millionths per second.
+const START: u64 = 1_000_000_000_000_000;
+/// Probes that may start at the same moment: twice what 2,000 endpoints asked every 5 s need in one [`TICK`].
+const BURST: u64 = 16;
+/// Probes start at multiples of this. Eight in one go cost two thirds of what they cost one by one: processors that
+/// wake up do so with cold caches.
+const TICK: Duration = Duration::from_millis(20);
+/// So many times faster than on average probes may start after a pause.
+const CATCH_UP: u64 = 2;
+/// 2⁶⁴ divided by the golden ratio: <https://en.wikipedia.org/wiki/Low-discrepancy_sequence#Additive_recurrence>
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Names a target, and is never used again.
+pub(super) type Id = u64;
+
+/// How often a target is probed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pace {
+    /// From one probe to the next.
+    pub(super) interval: Duration,
+    /// The interval is up to this much longer or shorter, percent.
+    pub(super) jitter_percent: u8,
+}
+
+impl Pace {
+    /// Probes per second, in millionths.
+    fn rate(self) -> u64 {
+        u64::try_from(1_000_000_000 / self.interval.as_millis().max(1)).expect("a rate below one per nanosecond")
+    }
+}
+
+/// All targets and what is under way.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    seed: u64,
+    places: HashMap<Id, Place>,
+    /// When each target that is not under way is due.
+    due: BTreeSet<(Duration, Id)>,
+    under_way: usize,
+    /// Sum over all targets.
+    rate: u64,
+    /// Token bucket, in parts of [`START`], and when it was filled last.
+    tokens: u64,
+    filled_at: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    pace: Pace,
+    /// Start of the grid.
+    first: Duration,
+    round: u64,
+    /// When the next probe is due; absent while one is under way.
+    due: Option<Duration>,
+}
+
+impl Schedule {
+    /// Nodes with different seeds do not ask the same endpoint at the same time.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            places: HashMap::new(),
+            due: BTreeSet::new(),
+            under_way: 0,
+            rate: 0,
+            tokens: BURST * START,
+            filled_at: Duration::ZERO,
+        }
+    }
+
+    /// Adds a target; its first probe is within one interval. Ids should be counted up.
+    pub(super) fn add(&mut self, id: Id, pace: Pace, now: Duration) {
+        let first = now + fraction(pace.interval, self.seed.wrapping_add(id).wrapping_mul(GOLDEN));
+        let due = tick(first);
+        self.places.insert(id, Place { pace, first, round: 0, due: Some(due) });
+        self.due.insert((due, id));
+        self.rate += pace.rate();
+    }
+
+    /// Forgets a target. A probe under way still counts until it is [finished](Self::finish).
+    pub(super) fn remove(&mut self, id: Id) {
+        if let Some(place) = self.places.remove(&id) {
+            self.rate -= place.pace.rate();
+            place.due.map(|due| self.due.remove(&(due, id)));
+        }
+    }
+
+    /// When to ask [`start`](Self::start) again; absent while only the end of a probe can change anything.
+    pub(super) fn next(&self) -> Option<Duration> {
+        let (due, _) = self.due.first().filter(|_| self.under_way < UNDER_WAY)?;
+        let missing = START.saturating_sub(self.tokens).div_ceil(self.refill());
+        Some((*due).max(self.filled_at + Duration::from_nanos(missing)))
+    }
+
+    /// A target to be probed now. It is under way until finished.
+    pub(super) fn start(&mut self, now: Duration) -> Option<Id> {
+        self.fill(now);
+        if self.next()? > now {
+            return None;
+        }
+        let (_, id) = self.due.pop_first()?;
+        self.places.get_mut(&id)?.due = None;
+        self.under_way += 1;
+        self.tokens -= START;
+        Some(id)
+    }
+
+    /// The probe of a target has ended, whether or not it is still known.
+    pub(super) fn finish(&mut self, id: Id, now: Duration) {
+        self.under_way -= 1;
+        let Some(place) = self.places.get_mut(&id) else { return };
+        // Rounds that were missed altogether are left out.
+        let past = now.saturating_sub(place.first).as_nanos() / place.pace.interval.as_nanos().max(1);
+        place.round = (place.round + 1).max(u64::try_from(past).unwrap_or(u64::MAX));
+        let due = tick(place.due_in_round(self.seed ^ id));
+        place.due = Some(due);
+        self.due.insert((due, id));
+    }
+
+    fn fill(&mut self, now: Duration) {
+        let nanos = u64::try_from(now.saturating_sub(self.filled_at).as_nanos()).unwrap_or(u64::MAX);
+        self.tokens = self.tokens.saturating_add(nanos.saturating_mul(self.refill())).min(BURST * START);
+        self.filled_at = now.max(self.filled_at);
+    }
+
+    /// Tokens per nanosecond.
+    fn refill(&self) -> u64 {
+        self.rate.max(1) * CATCH_UP
+    }
+}
+
+impl Place {
+    fn due_in_round(&self, seed: u64) -> Duration {
+        let Pace { interval, jitter_percent } = self.pace;
+        let grid = self.first.saturating_add(interval.saturating_mul(u32::try_from(self.round).unwrap_or(u32::MAX)));
+        let allowance = interval * jitter_percent.into() / 100;
+        grid.saturating_add(fraction(allowance, mix(seed ^ self.round.wrapping_mul(GOLDEN))))
+    }
+}
+
+/// The first tick that is not before.
+fn tick(time: Duration) -> Duration {
+    let over = time.as_nanos() % TICK.as_nanos();
+    time + if over == 0 {
+        Duration::ZERO
+    } else {
+        TICK - Duration::from_nanos(u64::try_from(over).expect("below a tick"))
+    }
+}
+
+/// That part of a time, in 2⁻⁶⁴.
+fn fraction(time: Duration, part: u64) -> Duration {
+    let nanos = (u128::from(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)) * u128::from(part)) >> 64;
+    Duration::from_nanos(u64::try_from(nanos).expect("a part is not larger than the whole"))
+}
+
+/// The finalizer of SplitMix64: <https://prng.di.unimi.it/splitmix64.c>
+fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests;

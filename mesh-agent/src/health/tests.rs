@@ -1,0 +1,29 @@
+//! Probes of real servers on loopback, and the task that makes them.
+
+mod drive;
+mod grpc;
+mod http;
+mod measured;
+mod server;
+mod tcp;
+
+use std::net::SocketAddr;
+
+use super::*;
+use crate::{
+    desired::{Target, fixture},
+    model::{HealthCheck, Probe},
+};
+
+fn target(address: SocketAddr) -> Target {
+    Target { service: fixture::name("cart"), address: address.ip(), port: address.port() }
+}
+
+/// What one probe says: nothing when all is well, else why not.
+async fn ask(address: SocketAddr, check: &HealthCheck) -> String {
+    Prober::new().probe(&target(address), check).await.err().map(|failure| failure.to_string()).unwrap_or_default()
+}
+
+fn check(probe: Probe) -> HealthCheck {
+    checks::tests::check(probe)
+}
