@@ -63,6 +63,7 @@ fn outcome(case: &Path) -> String {
         complete: true,
         node_name: "node-a".to_owned(),
         node_addresses: ["127.0.0.1", "192.0.2.1", "::1"].map(|address| address.parse().unwrap()).into(),
+        ..World::default()
     };
     let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
     let mut memory = Memory::default();
