@@ -90,11 +90,11 @@ pub(crate) const fn compares(policy: u8) -> bool {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
-    /// Connections, with the one that is asked for.
+    /// Connections.
     load: u32,
     /// What they are divided by.
     pub weight: u32,
-    /// What they are multiplied by: one for policies that do not look at it; zero while it is not known.
+    /// What they are multiplied by; zero while it is not known, or not to be looked at.
     latency: u32,
 }
 
@@ -104,36 +104,42 @@ impl Cost {
 
     #[inline(always)]
     pub(crate) fn of(backend: &Backend, policy: u8) -> Self {
-        let latency = if policy == policy::LATENCY_AWARE { latency(backend) } else { 1 };
+        let latency = if policy == policy::LATENCY_AWARE { latency(backend) } else { 0 };
         Self { load: load(backend), weight: backend.row.weight.into(), latency }
     }
 
-    /// Whether this is less than another. Nobody is judged by a latency that is not known.
+    /// Whether this is less than another: fewer connections per weight. Where the latency of both is known, it multiplies
+    /// the connections there would be with one more.
+    ///
+    /// Draws follow the weights. So that weights do not count twice when nobody is busy, two idle backends are alike, but
+    /// for their latency.
     #[inline(always)]
     pub(crate) fn is_below(self, other: Self) -> bool {
-        let mut ours = u64::from(self.load) * u64::from(other.weight);
-        let mut theirs = u64::from(other.load) * u64::from(self.weight);
+        let (mut ours, mut theirs) = (u64::from(self.load), u64::from(other.load));
         if self.latency != 0 && other.latency != 0 {
-            ours *= u64::from(self.latency);
-            theirs *= u64::from(other.latency);
+            if ours | theirs == 0 {
+                return self.latency < other.latency;
+            }
+            ours = (ours + 1) * u64::from(self.latency);
+            theirs = (theirs + 1) * u64::from(other.latency);
         }
-        ours < theirs
+        ours * u64::from(other.weight) < theirs * u64::from(self.weight)
     }
 
-    /// Whether this load per weight is more than `factor`/100 times another's.
+    /// Whether this load per weight is more than `factor`/100 times another's, each with one more connection.
     #[inline(always)]
     pub(crate) fn is_much_above(self, other: Self, factor: u16) -> bool {
-        let ours = u64::from(self.load) * u64::from(other.weight) * 100;
-        ours > u64::from(other.load) * u64::from(self.weight) * u64::from(factor)
+        let ours = (u64::from(self.load) + 1) * u64::from(other.weight) * 100;
+        ours > (u64::from(other.load) + 1) * u64::from(self.weight) * u64::from(factor)
     }
 }
 
-/// Live connections and one more.
+/// Live connections.
 #[inline(always)]
 fn load(backend: &Backend) -> u32 {
     let live = live(atomic::read(&backend.live));
     #[expect(clippy::cast_possible_truncation, reason = "clamped")]
-    if live >= MAX_LIVE { MAX_LIVE as u32 } else { live as u32 + 1 }
+    if live > MAX_LIVE { MAX_LIVE as u32 } else { live as u32 }
 }
 
 /// Sockets that hold a backend.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use bytemuck::cast;
-use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, maps};
+use mesh_common::abi::{BackendEntry, BackendRow, FrontendKey, ServiceRow, maps};
 use mesh_tests::{Node, Server, client::protocol::counts, node::SETTLE, pinned, service, wait};
 
 /// The compare period given to the agent, and the time a repair takes.
@@ -13,7 +13,7 @@ const REPAIRED: Duration = Duration::from_secs(1).saturating_add(SETTLE);
 // As aya knows them: its trait for rows is not implemented for ours outside the agent.
 type FrontendBytes = [u8; size_of::<FrontendKey>()];
 type ServiceBytes = [u8; size_of::<ServiceRow>()];
-type BackendBytes = [u8; size_of::<BackendRow>()];
+type BackendBytes = [u8; size_of::<BackendEntry>()];
 
 fn node_that_compares_every_second() -> (Node, Server) {
     let node = Node::setup().flags("--resync-interval 1s").start();
@@ -87,8 +87,9 @@ fn a_changed_backend_row_is_written_again() {
     let map = Map::Array(pinned::map(&node.directories().pins, maps::BACKENDS));
     let mut backends: Array<_, BackendBytes> = map.try_into().expect("BACKENDS is an array of this size");
     let before = backends.get(&index, 0).expect("it is there");
-    let row: BackendRow = cast(before);
-    let elsewhere: BackendBytes = cast(BackendRow { port: !row.port, ..row });
+    let entry: BackendEntry = cast(before);
+    let elsewhere: BackendBytes =
+        cast(BackendEntry { row: BackendRow { port: !entry.row.port, ..entry.row }, ..entry });
     backends.set(index, elsewhere, 0).expect("it is there");
     wait::until_equal("the row as it was", REPAIRED, &before, || backends.get(&index, 0).expect("it is there"));
     assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
