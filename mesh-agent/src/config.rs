@@ -17,7 +17,7 @@ use mesh_common::abi::capacity;
 use serde::Deserialize;
 
 pub use self::service_dir::{ServiceDir, ServiceDirError, Source};
-use crate::dataplane::Capacity;
+use crate::{dataplane::Capacity, model::Locality};
 
 /// 16 million rows of SLOTS are 256 MiB.
 const MAX_ROWS: u32 = 1 << 23;
@@ -83,13 +83,13 @@ pub struct Given {
     /// Name of this node [default: the host name]
     #[arg(long, env = "MESH_NODE_NAME", value_name = "NAME")]
     node_name: Option<String>,
-    /// Cloud this node is in (for locality, which no policy uses yet)
+    /// Cloud this node is in, for services with `locality`
     #[arg(long, env = "MESH_CLOUD", value_name = "NAME")]
     cloud: Option<String>,
-    /// Region this node is in (for locality, which no policy uses yet)
+    /// Region this node is in, for services with `locality`
     #[arg(long, env = "MESH_REGION", value_name = "NAME")]
     region: Option<String>,
-    /// Zone this node is in (for locality, which no policy uses yet)
+    /// Zone this node is in, for services with `locality`
     #[arg(long, env = "MESH_ZONE", value_name = "NAME")]
     zone: Option<String>,
     /// Network for services with `address: auto`; repeat for one of each family [default: 240.96.0.0/16]
@@ -135,8 +135,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Name of this node.
     pub node_name: String,
-    /// Cloud, region and zone of this node, as far as known.
-    pub locality: [Option<String>; 3],
+    /// Where this node is.
+    pub locality: Locality,
     /// Pools for services with `address: auto`.
     pub vip_pools: Vec<IpNet>,
     /// Whether empty directories mean that there are no services.
@@ -213,7 +213,11 @@ fn complete(given: Given) -> anyhow::Result<Settings> {
         metrics: given.metrics,
         state_dir: path(given.state_dir, "/var/lib/mesh-agent"),
         node_name: given.node_name.unwrap_or_else(host_name),
-        locality: [given.cloud, given.region, given.zone],
+        locality: Locality {
+            cloud: given.cloud.map(Into::into),
+            region: given.region.map(Into::into),
+            zone: given.zone.map(Into::into),
+        },
         vip_pools: if given.vip_pool.is_empty() { vec![default_pool()] } else { given.vip_pool },
         allow_empty: given.allow_empty.unwrap_or(false),
         serve: given.serve.unwrap_or_default(),

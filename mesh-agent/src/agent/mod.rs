@@ -62,6 +62,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
+    owner.set_locality(settings.locality.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
     leave_out(&mut owner, &settings);
 

@@ -2,6 +2,7 @@
 //! told the time, so tests need no clock.
 
 mod health;
+mod ramps;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,7 +24,7 @@ use crate::{
         plan::{Op, diff},
         vips::allocate,
     },
-    model::{ConfigError, ConfigNote, LeftOut, ServiceName, Update},
+    model::{ConfigError, ConfigNote, LeftOut, Locality, ServiceName, Update},
 };
 
 /// How long rows that nothing points at any more are kept for lookups under way. A lookup takes microseconds, but it
@@ -116,6 +117,11 @@ impl<D: Dataplane> Owner<D> {
         })
     }
 
+    /// Takes where this node is, which does not change.
+    pub(super) fn set_locality(&mut self, locality: Locality) {
+        Arc::make_mut(&mut self.world).locality = locality;
+    }
+
     /// Takes the name and the addresses of this node; true when they are others than before. Until the first update
     /// there is nothing to put into effect.
     pub(super) fn set_node(&mut self, name: &str, addresses: BTreeSet<IpAddr>) -> bool {
@@ -156,6 +162,7 @@ impl<D: Dataplane> Owner<D> {
         let start = Instant::now();
         let fresh = self.stale;
         if self.stale {
+            self.note_usable(now);
             self.compile(now);
         }
         let mut ops = diff(&self.current, &self.desired);
