@@ -15,6 +15,7 @@ use super::{Error, batch::Map};
 
 /// Size of a page, and of what is mapped at a time.
 const PAGE: usize = 4096;
+#[expect(clippy::cast_possible_truncation, reason = "64")]
 const ROWS_PER_PAGE: u32 = (PAGE / size_of::<BackendEntry>()) as u32;
 
 /// BACKENDS.
