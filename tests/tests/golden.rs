@@ -17,11 +17,16 @@ use std::{
 };
 
 use mesh_agent::{
+    config::ServiceDir,
     dataplane::{Dataplane as _, memory::Memory},
     desired::{Tables, World, compile, frontend, plan::diff, vips},
+    model::Locality,
     source::dir,
 };
-use mesh_common::connect::{Verdict, connect};
+use mesh_common::{
+    abi::policy,
+    connect::{Verdict, connect},
+};
 
 /// Random numbers tried per frontend.
 const DRAWS: u32 = 1000;
@@ -47,7 +52,7 @@ fn check(case: &Path) -> Option<String> {
 }
 
 fn outcome(case: &Path) -> String {
-    let update = dir::read(&[case.to_owned()]);
+    let update = dir::read(&directories(case));
     let mut text = String::new();
     for error in &update.errors {
         writeln!(text, "error {}", relative(&error.to_string(), case)).unwrap();
@@ -63,12 +68,54 @@ fn outcome(case: &Path) -> String {
         complete: true,
         node_name: "node-a".to_owned(),
         node_addresses: ["127.0.0.1", "192.0.2.1", "::1"].map(|address| address.parse().unwrap()).into(),
+        locality: Locality {
+            cloud: Some("cloud-a".into()),
+            region: Some("region-a".into()),
+            zone: Some("zone-a".into()),
+        },
+        ..World::default()
     };
     let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
     let mut memory = Memory::default();
     memory.apply(&diff(&Tables::default(), &tables)).unwrap();
-    write!(text, "{tables}{}", decisions(&memory, &tables)).unwrap();
+    write!(text, "{}{}", summed_up(&tables), decisions(&memory, &tables)).unwrap();
     text
+}
+
+/// The case itself, or, where it has directories, each of them: `local` is the local source, others are named sources.
+fn directories(case: &Path) -> Vec<ServiceDir> {
+    let entries = fs::read_dir(case).unwrap().map(|entry| entry.unwrap().path());
+    let mut sources: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    sources.sort();
+    if sources.is_empty() {
+        return vec![case.to_owned().into()];
+    }
+    sources.into_iter().map(source).collect()
+}
+
+fn source(path: PathBuf) -> ServiceDir {
+    match path.file_name().unwrap().to_str().unwrap() {
+        "local" => path.into(),
+        name => ServiceDir { name: Some(name.into()), path },
+    }
+}
+
+/// The tables as text, with one line for each backend of a lookup table instead of one for each slot.
+fn summed_up(tables: &Tables) -> String {
+    let mut short = tables.clone();
+    let mut text = String::new();
+    let hashed = tables.services.values().filter(|row| row.policy == policy::CONSISTENT_HASH);
+    for row in hashed.filter(|row| row.slot_count > 0) {
+        let range = row.slot_base..row.slot_base + row.slot_count;
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        for slot in range.clone().filter_map(|index| short.slots.remove(&index)) {
+            *counts.entry(slot.backend).or_default() += 1;
+        }
+        for (backend, count) in counts {
+            writeln!(text, "slots {}..{} backend {backend} in {count}", range.start, range.end).unwrap();
+        }
+    }
+    format!("{short}{text}")
 }
 
 fn relative(text: &str, case: &Path) -> String {
@@ -81,6 +128,7 @@ fn decisions(memory: &Memory, tables: &Tables) -> String {
         let mut answers: BTreeMap<String, u32> = BTreeMap::new();
         for draw in 0..DRAWS {
             memory.set_random((u32::MAX / DRAWS) * draw);
+            memory.set_client(draw.into());
             *answers.entry(answer(connect(memory, key))).or_default() += 1;
         }
         writeln!(text, "connect {}", frontend(key)).unwrap();

@@ -117,9 +117,10 @@ fn a_tier_keeps_what_its_usable_capacity_is_worth() {
         let (mut world, mut memory) = (world(service), Memory::default());
         unhealthy(&mut world, ["10.0.0.1:80", "10.0.0.2:80"]);
         configure(&mut memory, &world, SECOND);
-        let kept =
-            if matches!(balance, Balance::ConsistentHash(_)) { clients(&mut memory) } else { shares(&mut memory)[&0] };
-        assert!((kept - 0.5 / 0.7).abs() < 0.02, "{balance:?} keeps {kept}");
+        // A search for another takes turns as well, which are nobody's first choice then.
+        let tolerance = if balance == Balance::RoundRobin { 0.08 } else { 0.02 };
+        let kept = kept(&mut memory);
+        assert!((kept - 0.5 / 0.7).abs() < tolerance, "{balance:?} keeps {kept}");
         unhealthy(&mut world, ["10.0.0.1:80"]);
         configure(&mut memory, &world, SECOND);
         assert_eq!(shares(&mut memory), [(0, 1.0)].into(), "three of four are enough");
@@ -127,7 +128,7 @@ fn a_tier_keeps_what_its_usable_capacity_is_worth() {
 }
 
 /// Share of many clients that go to tier 0.
-fn clients(memory: &mut Memory) -> f64 {
+fn kept(memory: &mut Memory) -> f64 {
     memory.set_seed(7);
     let stays = |client: u64| {
         memory.set_client(client);
@@ -146,7 +147,7 @@ fn who_is_not_ready_or_drained_counts_as_missing() {
     let tables = configure(&mut memory, &world, SECOND);
     let states: Vec<u16> = tables.backends.values().take(3).map(|row| row.state).collect();
     assert_eq!(states, [backend_state::DOWN, backend_state::DRAINING, backend_state::ACTIVE]);
-    let kept = shares(&mut memory)[&0];
+    let kept = kept(&mut memory);
     assert!((kept - 0.5 / 0.7).abs() < 0.02, "{kept}");
 }
 
