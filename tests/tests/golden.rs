@@ -1,8 +1,8 @@
 //! Golden cases: a directory of manifests in, tables and decisions out.
 //!
 //! Each directory below `golden/` holds manifests and `expected.txt`: every row of the compiled tables, then for every
-//! frontend which endpoint the kernel's own decision code gives, over a thousand evenly spread random numbers. After a
-//! wanted change run with `UPDATE_GOLDEN=1` and read the difference.
+//! frontend which endpoint the kernel's own decision code gives to a thousand sockets. A case with directories is one of
+//! several sources. After a wanted change run with `UPDATE_GOLDEN=1` and read the difference.
 
 #![expect(clippy::unwrap_used, reason = "a case that cannot be read is a failed test")]
 
@@ -26,10 +26,11 @@ use mesh_agent::{
 use mesh_common::{
     abi::policy,
     connect::{Verdict, connect},
+    life,
 };
 
-/// Random numbers tried per frontend.
-const DRAWS: u32 = 1000;
+/// Sockets that connect to each frontend, each of a client of its own, and stay open until all have.
+const SOCKETS: u32 = 1000;
 
 #[test]
 fn manifests_lead_to_these_tables_and_decisions() {
@@ -78,7 +79,7 @@ fn outcome(case: &Path) -> String {
     let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
     let mut memory = Memory::default();
     memory.apply(&diff(&Tables::default(), &tables)).unwrap();
-    write!(text, "{}{}", summed_up(&tables), decisions(&memory, &tables)).unwrap();
+    write!(text, "{}{}", summed_up(&tables), decisions(&mut memory, &tables)).unwrap();
     text
 }
 
@@ -122,18 +123,24 @@ fn relative(text: &str, case: &Path) -> String {
     text.replace(&format!("{}/", case.display()), "")
 }
 
-fn decisions(memory: &Memory, tables: &Tables) -> String {
+fn decisions(memory: &mut Memory, tables: &Tables) -> String {
     let mut text = String::new();
     for key in tables.services.keys() {
         let mut answers: BTreeMap<String, u32> = BTreeMap::new();
-        for draw in 0..DRAWS {
-            memory.set_random((u32::MAX / DRAWS) * draw);
-            memory.set_client(draw.into());
+        memory.set_seed(1);
+        for socket in 0..SOCKETS {
+            memory.set_socket(socket.into());
+            memory.set_client(socket.into());
             *answers.entry(answer(connect(memory, key))).or_default() += 1;
+        }
+        for socket in 0..SOCKETS {
+            memory.set_socket(socket.into());
+            life::released(memory, memory.socket().unwrap());
+            memory.close(socket.into());
         }
         writeln!(text, "connect {}", frontend(key)).unwrap();
         for (answer, count) in answers {
-            writeln!(text, "  {:5.1} % {answer}", f64::from(count) * 100.0 / f64::from(DRAWS)).unwrap();
+            writeln!(text, "  {:5.1} % {answer}", f64::from(count) * 100.0 / f64::from(SOCKETS)).unwrap();
         }
     }
     text
