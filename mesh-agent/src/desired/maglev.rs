@@ -119,7 +119,7 @@ mod tests {
 
     fn shares(weights: impl IntoIterator<Item = u32>) -> Vec<Share> {
         let share = |(backend, weight): (u32, u32)| {
-            let address = SocketAddr::from(([10, 0, (backend >> 8) as u8, (backend & 0xff) as u8], 8080));
+            let address = SocketAddr::from(((0x0a00_0000 + backend).to_be_bytes(), 8080));
             Share { backend, weight, address }
         };
         (0..).zip(weights).map(share).collect()
