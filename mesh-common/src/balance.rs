@@ -39,10 +39,28 @@ pub fn side(slot: &Slot, fraction: u32) -> u32 {
 /// What a policy asks for at its `attempt`, from zero, among `slots` slots. `key` is that of [`key`].
 #[inline(always)]
 pub(crate) fn choose<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, slots: u32, attempt: u32) -> Draw {
-    match service.policy {
-        policy::ROUND_ROBIN => turn(kernel, service, slots),
-        policy::CONSISTENT_HASH => draw((mix(key ^ u64::from(attempt)) >> 32) as u32, slots),
-        _ => draw(kernel.random(), slots),
+    if service.policy == policy::ROUND_ROBIN && attempt == 0 {
+        return turn(kernel, service, slots);
+    }
+    draw(chance(kernel, service, key, attempt), slots)
+}
+
+/// 32 random bits; for consistent hashing the caller's, others at each `attempt`.
+#[inline(always)]
+pub(crate) fn chance<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
+    if service.policy == policy::CONSISTENT_HASH {
+        return (mix(key ^ u64::from(attempt)) >> 32) as u32;
+    }
+    kernel.random()
+}
+
+/// How often a backend of this weight stands in the slots, up to a factor that is the same for all.
+#[inline(always)]
+pub(crate) const fn share(policy: u8, weight: u16) -> u32 {
+    match policy {
+        // One of the many slots that it has by its weight.
+        policy::ROUND_ROBIN | policy::CONSISTENT_HASH => 1,
+        _ => weight as u32,
     }
 }
 

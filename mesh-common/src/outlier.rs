@@ -109,7 +109,7 @@ pub(crate) fn failed<K: Kernel>(kernel: &K, socket: &SocketRecord, backend: &Bac
     }
     let now = milliseconds(kernel.now());
     // Looked at beforehand, because what follows is repeated.
-    let may_eject = may_eject(kernel, service, backend);
+    let may_eject = may_eject(kernel, service, socket.backend_index);
     for _ in 0..ATTEMPTS {
         let word = atomic::read(&backend.health);
         let health = Health::of(word);
@@ -147,14 +147,11 @@ fn key(socket: &SocketRecord) -> FrontendKey {
     FrontendKey { addr: socket.frontend.copy(), port: socket.frontend_port, protocol: protocol::TCP, pad: 0 }
 }
 
-/// Whether the rest is large enough without this backend.
+/// Whether the rest is large enough without this backend; it is never nobody.
 #[inline(always)]
-fn may_eject<K: Kernel>(kernel: &K, service: &ServiceRow, backend: &Backend) -> bool {
-    let (usable, total) = tally(kernel, service);
-    let own = u64::from(backend.row.weight);
-    let ejected = total.saturating_sub(usable) + own;
-    // Never the last one.
-    usable > own && ejected * 100 <= total * u64::from(service.max_ejected)
+fn may_eject<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> bool {
+    let (usable, total) = tally(kernel, service, index);
+    usable > 0 && (total - usable) * 100 <= total * u64::from(service.max_ejected)
 }
 
 /// Whether a socket's connect counts as failed when it ends before it was established: not when its own program ended it.

@@ -328,12 +328,20 @@ pub struct Search {
     at: u32,
     /// Slots of this tier that are still to be looked at.
     left: u32,
+    /// Index that is not to be taken.
+    except: u32,
+    /// The caller, for consistent hashing.
+    key: u64,
 }
+
+/// Attempts that are none: to find where in a tier to begin, and whether to stay there.
+const BEGINS: u32 = 1 << 16;
+const STAYS: u32 = 1 << 17;
 
 impl Search {
     /// Begins with the first tier.
     #[inline(always)]
-    fn begin<K: Kernel>(kernel: &K, tier: Tier) -> Self {
+    fn begin<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, key: u64) -> Self {
         Self {
             usable: 0,
             total: 0,
@@ -344,8 +352,10 @@ impl Search {
             full: 0,
             depth: 0,
             tier,
-            at: balance::draw(kernel.random(), tier.count).slot,
+            at: balance::draw(balance::chance(kernel, service, key, BEGINS), tier.count).slot,
             left: if tier.count < SAMPLE { tier.count } else { SAMPLE },
+            except: NOBODY,
+            key,
         }
     }
 
@@ -373,7 +383,8 @@ impl Search {
         (self.usable, self.total, self.best, self.ejected) = (0, 0, NOBODY, NOBODY);
         self.depth += 1;
         self.tier = tier;
-        self.at = balance::draw(kernel.random(), tier.count).slot;
+        let chance = balance::chance(kernel, service, self.key, BEGINS | self.depth);
+        self.at = balance::draw(chance, tier.count).slot;
         self.left = if tier.count < SAMPLE { tier.count } else { SAMPLE };
         true
     }
@@ -381,17 +392,21 @@ impl Search {
     #[inline(always)]
     fn weigh<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) {
         let cost = Cost::of(backend, service.policy);
-        self.total += cost.weight;
+        let share = balance::share(service.policy, backend.row.weight);
+        self.total += share;
+        if index == self.except {
+            return;
+        }
         match status(kernel, service, backend) {
             Status::Usable => {
-                self.usable += cost.weight;
+                self.usable += share;
                 if self.best == NOBODY || (compares(service.policy) && cost.is_below(self.cost)) {
                     (self.best, self.cost) = (index, cost);
                 }
             }
             Status::Full => {
                 // It works, and has its share.
-                self.usable += cost.weight;
+                self.usable += share;
                 self.full += 1;
             }
             Status::Due | Status::Ejected if self.ejected == NOBODY => self.ejected = index,
@@ -411,7 +426,8 @@ impl Search {
         // u (1 − f) / (f (1 − u)), with u = usable / total and f = failover / 100
         let odds = usable * (100 - failover);
         let against = failover * (total - usable);
-        u64::from(kernel.random()) * against < odds << 32
+        let chance = balance::chance(kernel, service, self.key, STAYS | self.depth);
+        u64::from(chance) * against < odds << 32
     }
 
     /// What the policy asks for in this tier at its `attempt`, if that can be taken, else [`NOBODY`].
@@ -431,10 +447,12 @@ impl Search {
     }
 }
 
-/// Weight of the backends of a service's first tier that are usable, and of all.
+/// Share of a service's first tier that is usable without the backend `except`, and all of it.
 #[inline(always)]
-pub(crate) fn tally<K: Kernel>(kernel: &K, service: &ServiceRow) -> (u64, u64) {
-    let mut walk = Search::begin(kernel, Tier { more: 0, ..Tier::first(service) });
+pub(crate) fn tally<K: Kernel>(kernel: &K, service: &ServiceRow, except: u32) -> (u64, u64) {
+    let tier = Tier { more: 0, ..Tier::first(service) };
+    let mut walk = Search::begin(kernel, service, tier, u64::from(kernel.random()));
+    walk.except = except;
     for _ in 0..=SAMPLE {
         if !kernel.step(service, &mut walk) {
             break;
@@ -452,7 +470,7 @@ const ALL_FULL: u64 = u64::MAX - 1;
 /// none.
 #[inline(always)]
 pub fn search<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
-    let mut walk = Search::begin(kernel, Tier::first(service));
+    let mut walk = Search::begin(kernel, service, Tier::first(service), key);
     for _ in 0..STEPS {
         if !kernel.step(service, &mut walk) {
             break;

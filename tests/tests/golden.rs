@@ -1,8 +1,8 @@
 //! Golden cases: a directory of manifests in, tables and decisions out.
 //!
 //! Each directory below `golden/` holds manifests and `expected.txt`: every row of the compiled tables, then for every
-//! frontend which endpoint the kernel's own decision code gives, over a thousand evenly spread random numbers. After a
-//! wanted change run with `UPDATE_GOLDEN=1` and read the difference.
+//! frontend which endpoint the kernel's own decision code gives to a thousand sockets. A case with directories is one of
+//! several sources. After a wanted change run with `UPDATE_GOLDEN=1` and read the difference.
 
 #![expect(clippy::unwrap_used, reason = "a case that cannot be read is a failed test")]
 
@@ -17,14 +17,20 @@ use std::{
 };
 
 use mesh_agent::{
+    config::ServiceDir,
     dataplane::{Dataplane as _, memory::Memory},
     desired::{Tables, World, compile, frontend, plan::diff, vips},
+    model::Locality,
     source::dir,
 };
-use mesh_common::connect::{Verdict, connect};
+use mesh_common::{
+    abi::policy,
+    connect::{Verdict, connect},
+    life,
+};
 
-/// Random numbers tried per frontend.
-const DRAWS: u32 = 1000;
+/// Sockets that connect to each frontend, each of a client of its own, and stay open until all have.
+const SOCKETS: u32 = 1000;
 
 #[test]
 fn manifests_lead_to_these_tables_and_decisions() {
@@ -47,7 +53,7 @@ fn check(case: &Path) -> Option<String> {
 }
 
 fn outcome(case: &Path) -> String {
-    let update = dir::read(&[case.to_owned()]);
+    let update = dir::read(&directories(case));
     let mut text = String::new();
     for error in &update.errors {
         writeln!(text, "error {}", relative(&error.to_string(), case)).unwrap();
@@ -63,30 +69,78 @@ fn outcome(case: &Path) -> String {
         complete: true,
         node_name: "node-a".to_owned(),
         node_addresses: ["127.0.0.1", "192.0.2.1", "::1"].map(|address| address.parse().unwrap()).into(),
+        locality: Locality {
+            cloud: Some("cloud-a".into()),
+            region: Some("region-a".into()),
+            zone: Some("zone-a".into()),
+        },
         ..World::default()
     };
     let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
     let mut memory = Memory::default();
     memory.apply(&diff(&Tables::default(), &tables)).unwrap();
-    write!(text, "{tables}{}", decisions(&memory, &tables)).unwrap();
+    write!(text, "{}{}", summed_up(&tables), decisions(&mut memory, &tables)).unwrap();
     text
+}
+
+/// The case itself, or, where it has directories, each of them: `local` is the local source, others are named sources.
+fn directories(case: &Path) -> Vec<ServiceDir> {
+    let entries = fs::read_dir(case).unwrap().map(|entry| entry.unwrap().path());
+    let mut sources: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    sources.sort();
+    if sources.is_empty() {
+        return vec![case.to_owned().into()];
+    }
+    sources.into_iter().map(source).collect()
+}
+
+fn source(path: PathBuf) -> ServiceDir {
+    match path.file_name().unwrap().to_str().unwrap() {
+        "local" => path.into(),
+        name => ServiceDir { name: Some(name.into()), path },
+    }
+}
+
+/// The tables as text, with one line for each backend of a lookup table instead of one for each slot.
+fn summed_up(tables: &Tables) -> String {
+    let mut short = tables.clone();
+    let mut text = String::new();
+    let hashed = tables.services.values().filter(|row| row.policy == policy::CONSISTENT_HASH);
+    for row in hashed.filter(|row| row.slot_count > 0) {
+        let range = row.slot_base..row.slot_base + row.slot_count;
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        for slot in range.clone().filter_map(|index| short.slots.remove(&index)) {
+            *counts.entry(slot.backend).or_default() += 1;
+        }
+        for (backend, count) in counts {
+            writeln!(text, "slots {}..{} backend {backend} in {count}", range.start, range.end).unwrap();
+        }
+    }
+    format!("{short}{text}")
 }
 
 fn relative(text: &str, case: &Path) -> String {
     text.replace(&format!("{}/", case.display()), "")
 }
 
-fn decisions(memory: &Memory, tables: &Tables) -> String {
+fn decisions(memory: &mut Memory, tables: &Tables) -> String {
     let mut text = String::new();
     for key in tables.services.keys() {
         let mut answers: BTreeMap<String, u32> = BTreeMap::new();
-        for draw in 0..DRAWS {
-            memory.set_random((u32::MAX / DRAWS) * draw);
+        memory.set_seed(1);
+        for socket in 0..SOCKETS {
+            memory.set_socket(socket.into());
+            memory.set_client(socket.into());
             *answers.entry(answer(connect(memory, key))).or_default() += 1;
+        }
+        for socket in 0..SOCKETS {
+            memory.set_socket(socket.into());
+            life::released(memory, memory.socket().unwrap());
+            memory.close(socket.into());
         }
         writeln!(text, "connect {}", frontend(key)).unwrap();
         for (answer, count) in answers {
-            writeln!(text, "  {:5.1} % {answer}", f64::from(count) * 100.0 / f64::from(DRAWS)).unwrap();
+            writeln!(text, "  {:5.1} % {answer}", f64::from(count) * 100.0 / f64::from(SOCKETS)).unwrap();
         }
     }
     text

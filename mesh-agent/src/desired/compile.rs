@@ -2,101 +2,28 @@
 //! with them their counters), an unchanged set of slots its range. So the kernel's own rows are the memory of the
 //! agent, and a restarted one compiles to the very same tables.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use mesh_common::{
-    abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, service_flags},
+    abi::{BackendRow, FrontendKey, ServiceRow, service_flags},
     addr::Addr,
 };
 
 use super::{
-    Tables,
+    CapacityError, Standing, Tables, World,
+    carry::carry_over,
     free::{FreeIndexes, FreeRanges},
-    frontends::{Frontend, Reach, active, frontends, takers},
-    slots::{Share, alias_table},
+    frontends::{Frontend, Reach, frontends},
+    locality,
+    room::check_capacity,
+    slots::Share,
+    tiers::Tiers,
     traffic,
-    vips::Vips,
 };
 use crate::{
     dataplane::Capacity,
-    model::{
-        Addresses, AffinityClient, Condition, Endpoint, FrontendKind, Locality, Protocol, Service, ServiceName,
-        ServicePort,
-    },
+    model::{AffinityClient, FrontendKind, Protocol, Service, ServiceName, ServicePort},
 };
-
-/// Everything that decides what the tables should be.
-#[derive(Clone, Debug, Default)]
-pub struct World {
-    /// Services of all sources.
-    pub services: BTreeMap<ServiceName, Arc<Service>>,
-    /// Addresses of the services that ask for `auto`.
-    pub vips: Vips,
-    /// False while services may be missing here that exist; then rows of unknown services stay.
-    pub complete: bool,
-    /// Name of this node, as endpoints have it.
-    pub node_name: String,
-    /// Addresses at which node ports are reached, loopback among them.
-    pub node_addresses: BTreeSet<IpAddr>,
-    /// Where this node is.
-    pub locality: Locality,
-    /// Endpoints that health checks found not to work.
-    pub unhealthy: BTreeSet<Target>,
-    /// What operators said of endpoints.
-    pub overrides: BTreeMap<Target, Override>,
-    /// When endpoints became usable, by the monotonic clock; those that are not here are long past their slow start.
-    pub usable_since: BTreeMap<Target, Duration>,
-}
-
-/// An endpoint of a service.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Target {
-    /// Service.
-    pub service: ServiceName,
-    /// Address.
-    pub address: IpAddr,
-    /// Port.
-    pub port: u16,
-}
-
-/// What an operator said of an endpoint.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Override {
-    /// Since when it is to take no new connections, by the monotonic clock.
-    pub draining_since: Option<Duration>,
-    /// Its weight, instead of the configured one.
-    pub weight: Option<u16>,
-}
-
-impl World {
-    /// The addresses of a service inside the cluster.
-    pub fn addresses<'a>(&'a self, service: &'a Service) -> &'a [IpAddr] {
-        match &service.addresses {
-            Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => addresses,
-            Addresses::Auto => self.vips.get(&service.name).map_or(&[], Vec::as_slice),
-        }
-    }
-}
-
-/// The configuration does not fit into the maps. Nothing of it is applied.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "map {map} has {capacity} rows but {needed} are needed (rows that are being replaced count until they are deleted); \
-     configure fewer or raise the capacity in the agent's settings"
-)]
-pub struct CapacityError {
-    /// Map name.
-    pub map: &'static str,
-    /// Rows it has.
-    pub capacity: u32,
-    /// Rows it would need.
-    pub needed: u32,
-}
 
 /// What the tables should be, given what the kernel holds now. Pure; `now` is the monotonic clock.
 pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacity) -> Result<Tables, CapacityError> {
@@ -121,6 +48,7 @@ pub fn port_identity(service: &ServiceName, port: &ServicePort) -> String {
 
 struct Compiler<'a> {
     current: &'a Tables,
+    now: Duration,
     generation: u32,
     known_ids: HashMap<&'a str, u32>,
     known_backends: HashMap<(u32, Addr, u16), u32>,
@@ -134,6 +62,7 @@ impl<'a> Compiler<'a> {
     fn new(current: &'a Tables, now: Duration) -> Self {
         Self {
             current,
+            now,
             #[expect(clippy::cast_possible_truncation, reason = "only has to differ from the last use of an index")]
             generation: now.as_millis() as u32,
             known_ids: current.names.iter().map(|(&id, name)| (name.as_str(), id)).collect(),
@@ -149,27 +78,27 @@ impl<'a> Compiler<'a> {
         let name = port_identity(&service.name, port);
         let id = self.known_ids.get(name.as_str()).copied().unwrap_or_else(|| self.free_ids.take());
         self.tables.names.insert(id, name);
-        let endpoints = port.endpoints.iter().zip(active(world, service, port));
+        let standing = Standing::of(world, self.now, service, port);
         let drain = drain_seconds(service, port);
-        let indexes: Vec<u32> =
-            endpoints.map(|(endpoint, active)| self.add_backend(id, drain, active, endpoint)).collect();
+        let positions = 0..port.endpoints.len();
+        let indexes: Vec<u32> = positions.map(|at| self.add_backend(id, drain, port, &standing, at)).collect();
         let mut rest = frontends(world, service, port);
         while let Some(first) = rest.first().copied() {
             let alike = |other: &Frontend| leads_to(other) == leads_to(&first);
             let (group, others): (Vec<_>, _) = rest.into_iter().partition(alike);
-            self.add_frontends(id, service, port, &indexes, &group);
+            let tiers = tiers(world, service, port, &standing, leads_to(&first), &indexes);
+            self.add_frontends(id, service, port, &tiers, &group);
             rest = others;
         }
     }
 
     /// Adds front ends that all lead to the same endpoints.
-    fn add_frontends(&mut self, id: u32, service: &Service, port: &ServicePort, indexes: &[u32], group: &[Frontend]) {
-        let (is_v4, reach) = leads_to(&group[0]);
-        let share = |at: usize| Share { backend: indexes[at], weight: port.endpoints[at].weight };
-        let shares: Vec<Share> = takers(port, is_v4, reach).map(share).collect();
+    fn add_frontends(&mut self, id: u32, service: &Service, port: &ServicePort, tiers: &Tiers, group: &[Frontend]) {
         let keys: Vec<FrontendKey> = group.iter().map(|frontend| frontend.key(port)).collect();
-        let (slot_base, slot_count) = self.add_slots(id, &keys, &shares);
-        let (flags, affinity_seconds) = (flags(service, port, reach), affinity_seconds(service));
+        let slot_base = self.add_slots(id, &keys, tiers);
+        let more = if tiers.has_more() { service_flags::TIERS } else { 0 };
+        let flags = flags(service, port, group[0].reach) | more;
+        let (slot_count, affinity_seconds) = (tiers.first(), affinity_seconds(service));
         for (frontend, key) in group.iter().zip(keys) {
             let row = ServiceRow {
                 key,
@@ -188,51 +117,71 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn add_backend(&mut self, service: u32, drain_seconds: u16, active: bool, endpoint: &Endpoint) -> u32 {
+    fn add_backend(
+        &mut self,
+        service: u32,
+        drain_seconds: u16,
+        port: &ServicePort,
+        standing: &Standing<'_>,
+        position: usize,
+    ) -> u32 {
+        let endpoint = &port.endpoints[position];
         let (addr, port) = (Addr::from(endpoint.address), endpoint.port.to_be());
         let known = self.known_backends.get(&(service, addr, port)).copied();
         let index = known.unwrap_or_else(|| self.free_backends.take());
         let generation = known.map_or(self.generation, |index| self.current.backends[&index].generation);
-        let state = state(active, endpoint);
-        let weight = u16::try_from(endpoint.weight).expect("sources take no larger weight");
+        let (state, weight) = (standing.state(position), standing.row_weight(position));
         let row = BackendRow { addr, port, state, service, generation, weight, drain_seconds };
         self.tables.backends.insert(index, row);
         index
     }
 
-    /// First slot and number of slots for these shares.
-    fn add_slots(&mut self, id: u32, keys: &[FrontendKey], shares: &[Share]) -> (u32, u32) {
-        let slots = alias_table(shares);
-        let slot_count = u32::try_from(slots.len()).expect("endpoints of one port fit into memory, hence into 32 bits");
-        let kept = keys
-            .iter()
-            .filter_map(|key| self.current.services.get(key))
-            .find(|row| row.id == id && row.slot_count == slot_count && self.holds(row.slot_base, &slots));
-        let slot_base = match kept {
+    /// First slot of these tiers; where they stand already, if they do.
+    fn add_slots(&mut self, id: u32, keys: &[FrontendKey], tiers: &Tiers) -> u32 {
+        let rows = keys.iter().filter_map(|key| self.current.services.get(key));
+        let mut own = rows.filter(|row| row.id == id && row.slot_count == tiers.first());
+        let slot_base = match own.find(|row| self.holds(row.slot_base, tiers)) {
             Some(row) => row.slot_base,
-            None if slots.is_empty() => 0,
-            None => self.free_slots.take(slot_count),
+            None if tiers.len() == 0 => 0,
+            None => self.free_slots.take(tiers.len()),
         };
-        self.tables.slots.extend((slot_base..).zip(slots));
-        (slot_base, slot_count)
+        self.tables.slots.extend(tiers.at(slot_base));
+        slot_base
     }
 
-    fn holds(&self, base: u32, slots: &[Slot]) -> bool {
-        (base..).zip(slots).all(|(index, slot)| self.current.slots.get(&index) == Some(slot))
+    fn holds(&self, base: u32, tiers: &Tiers) -> bool {
+        let fits = base.checked_add(tiers.len()).is_some();
+        fits && tiers.at(base).all(|(index, slot)| self.current.slots.get(&index) == Some(&slot))
     }
+}
+
+/// The slots of front ends that lead to the same endpoints. Who does not work keeps its slots: a health verdict is one
+/// write to its row.
+fn tiers(
+    world: &World,
+    service: &Service,
+    port: &ServicePort,
+    standing: &Standing<'_>,
+    (is_v4, reach): (bool, Reach<'_>),
+    indexes: &[u32],
+) -> Tiers {
+    let nearness = &service.traffic.nearness;
+    let positions = match locality::has_tiers(nearness) {
+        true => standing.members(is_v4, reach),
+        false => standing.takers(is_v4, reach).collect(),
+    };
+    let share = |&at: &usize| Share {
+        backend: indexes[at],
+        weight: standing.share(at),
+        address: SocketAddr::new(port.endpoints[at].address, port.endpoints[at].port),
+    };
+    let tiers = locality::tiers(world, nearness, &port.endpoints, positions);
+    Tiers::new(service.traffic.balance, tiers.iter().map(|tier| tier.iter().map(share).collect()))
 }
 
 /// The kernel translates within one family only.
 fn leads_to<'a>(frontend: &Frontend<'a>) -> (bool, Reach<'a>) {
     (frontend.address.is_ipv4(), frontend.reach)
-}
-
-fn state(active: bool, endpoint: &Endpoint) -> u16 {
-    match endpoint.condition {
-        _ if active => backend_state::ACTIVE,
-        Condition::Ready | Condition::Terminating => backend_state::DRAINING,
-        Condition::NotReady => backend_state::DOWN,
-    }
 }
 
 /// UDP sockets do not drain: a program that asks a question wants an answer.
@@ -252,42 +201,4 @@ fn flags(service: &Service, port: &ServicePort, reach: Reach<'_>) -> u32 {
 
 fn affinity_seconds(service: &Service) -> u32 {
     service.affinity.map_or(0, |affinity| u32::try_from(affinity.timeout.as_secs()).unwrap_or(u32::MAX))
-}
-
-/// Adds the rows of every service the kernel knows and `tables` does not.
-fn carry_over(current: &Tables, tables: &mut Tables) {
-    let unknown: BTreeMap<u32, String> = current
-        .names
-        .iter()
-        .filter(|(id, _)| !tables.names.contains_key(id))
-        .map(|(&id, name)| (id, name.clone()))
-        .collect();
-    for (key, row) in current.services.iter().filter(|(_, row)| unknown.contains_key(&row.id)) {
-        if !tables.services.contains_key(key) {
-            tables.services.insert(*key, *row);
-            let range = row.slot_base..row.slot_base.saturating_add(row.slot_count);
-            tables.slots.extend(current.slots.range(range).map(|(&index, &slot)| (index, slot)));
-        }
-    }
-    let backends = current.backends.iter().filter(|(_, row)| unknown.contains_key(&row.service));
-    tables.backends.extend(backends.map(|(&index, &row)| (index, row)));
-    tables.names.extend(unknown);
-}
-
-/// New frontends are written before old ones are deleted, so both must fit. Indexes are handed out around the rows in
-/// use, so the highest one tells.
-fn check_capacity(current: &Tables, tables: &Tables, capacity: Capacity) -> Result<(), CapacityError> {
-    let needed = |last: Option<u32>| last.map_or(0, |index| index + 1);
-    let leaving = current.services.keys().filter(|key| !tables.services.contains_key(key)).count();
-    let frontends = u32::try_from(tables.services.len() + leaving).expect("frontends fit into 32 bits");
-    let rows = [
-        ("SERVICES", capacity.services, frontends),
-        ("NAMES", capacity.services, needed(tables.names.keys().next_back().copied())),
-        ("SLOTS", capacity.slots, needed(tables.slots.keys().next_back().copied())),
-        ("BACKENDS", capacity.backends, needed(tables.backends.keys().next_back().copied())),
-    ];
-    match rows.into_iter().find(|(_, capacity, needed)| needed > capacity) {
-        Some((map, capacity, needed)) => Err(CapacityError { map, capacity, needed }),
-        None => Ok(()),
-    }
 }

@@ -3,11 +3,11 @@
 //! `externalTrafficPolicy` is not here: it speaks of packets that arrive at a node from outside, and a connect call
 //! never does. Kubernetes, too, takes all endpoints for what its own nodes and pods send to external addresses.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use mesh_common::abi::FrontendKey;
 
-use super::World;
+use super::{Standing, World};
 use crate::model::{Addresses, Condition, Endpoint, FrontendKind, InternalTraffic, Service, ServicePort};
 
 /// An address and port at which programs ask for a service port.
@@ -82,8 +82,20 @@ fn inside_reach<'a>(world: &'a World, service: &Service) -> Reach<'a> {
     }
 }
 
-/// Positions of the endpoints in one address family that take the new connections of a front end: the ready ones
-/// within its reach, or the terminating ones that still serve when none is ready (KEP-1669).
+/// What the front ends of a service port reach.
+pub(super) fn reaches<'a>(
+    world: &'a World,
+    service: &Service,
+    port: &ServicePort,
+) -> impl Iterator<Item = Reach<'a>> + use<'a> {
+    let inside = inside_reach(world, service);
+    let has_outside = port.node_port.is_some() || !service.external.is_empty();
+    let outside = (has_outside && inside != Reach::Everywhere).then_some(Reach::Everywhere);
+    outside.into_iter().chain([inside])
+}
+
+/// Positions of the endpoints in one address family that take the new connections of a front end, by what is
+/// configured: the ready ones within its reach, or the terminating ones that still serve when none is ready (KEP-1669).
 pub fn takers<'a>(port: &'a ServicePort, is_v4: bool, reach: Reach<'a>) -> impl Iterator<Item = usize> + use<'a> {
     let within = move |endpoint: &Endpoint| endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint);
     let any_ready = port.endpoints.iter().any(|endpoint| within(endpoint) && endpoint.takes(Condition::Ready));
@@ -92,16 +104,8 @@ pub fn takers<'a>(port: &'a ServicePort, is_v4: bool, reach: Reach<'a>) -> impl 
     endpoints.filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving)).map(|(position, _)| position)
 }
 
-/// For each endpoint whether new connections from this node may go there.
+/// For each endpoint whether new connections from this node may go there, once every ramp is at its end; see
+/// [`Standing::active`] for a moment before.
 pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
-    let inside = inside_reach(world, service);
-    let has_outside = port.node_port.is_some() || !service.external.is_empty();
-    let outside = (has_outside && inside != Reach::Everywhere).then_some(Reach::Everywhere);
-    let mut active = vec![false; port.endpoints.len()];
-    for reach in outside.into_iter().chain([inside]) {
-        for is_v4 in [true, false] {
-            takers(port, is_v4, reach).for_each(|position| active[position] = true);
-        }
-    }
-    active
+    Standing::of(world, Duration::MAX, service, port).active()
 }

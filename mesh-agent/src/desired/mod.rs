@@ -1,23 +1,40 @@
 //! From the model to the rows of the kernel maps. Pure: nothing here touches the world.
 
+mod carry;
 mod compile;
+mod display;
 mod free;
 mod frontends;
+mod known;
+mod locality;
+mod maglev;
 pub mod plan;
+mod ramp;
+mod room;
 mod slots;
+mod standing;
+mod tiers;
 mod traffic;
+mod turns;
 pub mod vips;
+mod world;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags};
+use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol};
 
 pub use self::{
-    compile::{CapacityError, Override, Target, World, compile, port_identity},
+    compile::{compile, port_identity},
     frontends::{Frontend, Reach, active, frontends, takers},
+    known::next_change,
+    room::CapacityError,
+    standing::{Standing, UsableCapacity, usable_capacity},
+    world::{Override, Target, World},
 };
 
 /// One ordered map per kernel map: printable, comparable, and complete.
@@ -31,57 +48,6 @@ pub struct Tables {
     pub backends: BTreeMap<u32, BackendRow>,
     /// NAMES: service id → `namespace/name:port/PROTOCOL`
     pub names: BTreeMap<u32, String>,
-}
-
-/// One line per row, for golden cases and debugging.
-impl fmt::Display for Tables {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (id, name) in &self.names {
-            writeln!(f, "name {id} {name}")?;
-        }
-        for (key, row) in &self.services {
-            let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds, .. } = row;
-            write!(f, "service {} id {id} slots {slot_base}+{slot_count}", frontend(key))?;
-            if *flags & service_flags::LOCAL != 0 {
-                write!(f, " local")?;
-            }
-            if *affinity_seconds > 0 {
-                let client = if *flags & service_flags::AFFINITY_BY_CGROUP == 0 { "namespace" } else { "cgroup" };
-                write!(f, " affinity {affinity_seconds} s per {client}")?;
-            }
-            if *flags & service_flags::TRACK != 0 && key.protocol == protocol::TCP {
-                write!(f, " closed when stale")?;
-            }
-            writeln!(f)?;
-        }
-        for (index, Slot { backend, alias, threshold, link }) in &self.slots {
-            if *link != 0 {
-                writeln!(f, "slot {index} link to {backend}+{alias}")?;
-                continue;
-            }
-            write!(f, "slot {index} backend {backend}")?;
-            match backend == alias {
-                true => writeln!(f)?,
-                false => writeln!(f, " share {:.6} else {alias}", f64::from(*threshold) / 2_f64.powi(32))?,
-            }
-        }
-        for (index, row) in &self.backends {
-            let BackendRow { addr, port, state, service, generation: _, weight, drain_seconds } = row;
-            let address = SocketAddr::new((*addr).into(), u16::from_be(*port));
-            let state = match *state {
-                backend_state::ACTIVE => "active",
-                backend_state::DRAINING => "draining",
-                backend_state::DOWN => "down",
-                _ => "retired",
-            };
-            write!(f, "backend {index} {address} service {service} weight {weight} {state}")?;
-            match drain_seconds {
-                0 => writeln!(f)?,
-                seconds => writeln!(f, " drains {seconds} s")?,
-            }
-        }
-        Ok(())
-    }
 }
 
 /// `address:port/PROTOCOL` of a frontend.

@@ -58,12 +58,14 @@ impl Tables {
 }
 
 /// The writes that lead from `current` to `desired`, in an order in which every prefix is safe: first what nothing
-/// points at yet, then the one entry per frontend that switches to it, last what nothing points at any more.
+/// points at yet, then the one entry per frontend that switches to it, last what nothing points at any more. A backend
+/// that stops taking connects counts among the last: a frontend that still leads to it alone would refuse.
 /// Operations that are [held back](Op::held_back) come at the end.
 pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
     let mut ops = Vec::new();
     take_and_change(current, desired, &mut ops);
     switch(current, desired, &mut ops);
+    rest(current, desired, &mut ops);
     retire(current, desired, &mut ops);
     free(current, desired, &mut ops);
     ops
@@ -71,18 +73,28 @@ pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
 
 fn take_and_change(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     ops.extend(changed(&current.names, &desired.names).map(|(&id, name)| Op::TakeId { id, name: name.clone() }));
-    ops.extend(changed(&current.backends, &desired.backends).map(
-        |(&index, &row)| match current.backends.get(&index) {
-            Some(old) if same_endpoint(old, &row) => Op::PutBackend(index, row),
-            _ => Op::TakeBackend(index, row),
-        },
-    ));
+    let serving = changed(&current.backends, &desired.backends).filter(|(index, row)| !rests(current, **index, row));
+    ops.extend(serving.map(|(&index, &row)| match current.backends.get(&index) {
+        Some(old) if same_endpoint(old, &row) => Op::PutBackend(index, row),
+        _ => Op::TakeBackend(index, row),
+    }));
     ops.extend(changed(&current.slots, &desired.slots).map(|(&index, &slot)| Op::PutSlot(index, slot)));
 }
 
 fn switch(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     ops.extend(changed(&current.services, &desired.services).map(|(&key, &row)| Op::PutService(key, row)));
     ops.extend(gone(&current.services, &desired.services).map(|(&key, _)| Op::DeleteService(key)));
+}
+
+/// Endpoints that stay but take no more connects.
+fn rest(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
+    let resting = desired.backends.iter().filter(|(index, row)| rests(current, **index, row));
+    ops.extend(resting.map(|(&index, &row)| Op::PutBackend(index, row)));
+}
+
+fn rests(current: &Tables, index: u32, row: &BackendRow) -> bool {
+    let took = |old: &&BackendRow| old.state == backend_state::ACTIVE && same_endpoint(old, row);
+    row.state != backend_state::ACTIVE && current.backends.get(&index).is_some_and(|old| took(&old))
 }
 
 /// Sockets that stick to an endpoint look at its state, and must see at once that it left.

@@ -3,6 +3,8 @@
 //! Built as in M. D. Vose, "A linear algorithm for generating random numbers with a given distribution" (1991), in
 //! integers: the same input gives the same slots on every machine. A share is exact to 2^-32 of a column.
 
+use std::net::SocketAddr;
+
 use mesh_common::abi::Slot;
 
 /// One backend's part in a table.
@@ -12,6 +14,8 @@ pub struct Share {
     pub backend: u32,
     /// Relative weight, above zero.
     pub weight: u32,
+    /// The endpoint, which has the same name on every node.
+    pub address: SocketAddr,
 }
 
 /// One slot per share; empty for no shares.
@@ -34,7 +38,8 @@ pub fn alias_table(shares: &[Share]) -> Vec<Slot> {
     slots
 }
 
-fn full(backend: u32) -> Slot {
+/// A slot of one backend.
+pub(super) fn full(backend: u32) -> Slot {
     Slot { backend, alias: backend, threshold: u32::MAX, link: 0 }
 }
 
@@ -45,6 +50,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl Share {
+        /// Of a backend somewhere.
+        pub(crate) fn new(backend: u32, weight: u32) -> Self {
+            Self { backend, weight, address: ([10, 0, 0, 1], 80).into() }
+        }
+    }
 
     /// Probability of each backend, in 2^-32 of a column.
     fn mass(slots: &[Slot]) -> BTreeMap<u32, u64> {
@@ -59,7 +71,7 @@ mod tests {
 
     #[test]
     fn equal_weights_need_no_alias() {
-        let shares = [Share { backend: 4, weight: 5 }, Share { backend: 9, weight: 5 }];
+        let shares = [Share::new(4, 5), Share::new(9, 5)];
         assert_eq!(alias_table(&shares), [full(4), full(9)]);
     }
 
@@ -71,7 +83,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_backend_gets_its_share(weights in prop::collection::vec(1_u32..=65_535, 1..200)) {
-            let shares: Vec<Share> = (0..).zip(&weights).map(|(backend, &weight)| Share { backend, weight }).collect();
+            let shares: Vec<Share> = (0..).zip(&weights).map(|(backend, &weight)| Share::new(backend, weight)).collect();
             let slots = alias_table(&shares);
             prop_assert_eq!(slots.len(), shares.len());
             let mass = mass(&slots);

@@ -1,0 +1,42 @@
+//! Services that the kernel knows and the configuration does not, while that may be for want of a file.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use mesh_common::abi::{ServiceRow, Slot, service_flags};
+
+use super::Tables;
+
+/// Adds the rows of every service the kernel knows and `tables` does not.
+pub(super) fn carry_over(current: &Tables, tables: &mut Tables) {
+    let unknown: BTreeMap<u32, String> = current
+        .names
+        .iter()
+        .filter(|(id, _)| !tables.names.contains_key(id))
+        .map(|(&id, name)| (id, name.clone()))
+        .collect();
+    for (key, row) in current.services.iter().filter(|(_, row)| unknown.contains_key(&row.id)) {
+        if !tables.services.contains_key(key) {
+            tables.services.insert(*key, *row);
+            for range in ranges(&current.slots, row) {
+                tables.slots.extend(current.slots.range(range).map(|(&index, &slot)| (index, slot)));
+            }
+        }
+    }
+    let backends = current.backends.iter().filter(|(_, row)| unknown.contains_key(&row.service));
+    tables.backends.extend(backends.map(|(&index, &row)| (index, row)));
+    tables.names.extend(unknown);
+}
+
+/// The slots of every tier of a service, each with the link that follows it. Links lead onwards; one that does not was
+/// written by somebody else, and ends the walk.
+fn ranges(slots: &BTreeMap<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
+    let mut ranges = Vec::new();
+    let mut tier = Some((row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0));
+    while let Some((base, count, more)) = tier {
+        let end = base.saturating_add(count);
+        ranges.push(base..end.saturating_add(more.into()));
+        let link = slots.get(&end).filter(|link| more && link.link != 0 && link.backend > end);
+        tier = link.map(|link| (link.backend, link.alias, link.threshold != 0));
+    }
+    ranges
+}

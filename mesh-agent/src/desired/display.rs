@@ -1,0 +1,125 @@
+//! Tables as text: one line per row, for golden cases and debugging. What a service does not say is not shown.
+
+use std::{fmt, net::SocketAddr};
+
+use mesh_common::abi::{
+    BackendRow, FrontendKey, ServiceRow, Slot, backend_state, hash_key, policy, protocol, service_flags,
+};
+
+use super::{Tables, frontend, traffic};
+use crate::model::Traffic;
+
+impl fmt::Display for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.names.iter().try_for_each(|(id, name)| writeln!(f, "name {id} {name}"))?;
+        self.services.iter().try_for_each(|(key, row)| service(f, key, row))?;
+        self.slots.iter().try_for_each(|(&index, at)| slot(f, index, at))?;
+        self.backends.iter().try_for_each(|(&index, row)| backend(f, index, row))
+    }
+}
+
+fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> fmt::Result {
+    let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds, .. } = row;
+    write!(f, "service {} id {id} slots {slot_base}+{slot_count}", frontend(key))?;
+    f.write_str(policy(row))?;
+    if *flags & service_flags::LOCAL != 0 {
+        write!(f, " local")?;
+    }
+    if *affinity_seconds > 0 {
+        let client = if *flags & service_flags::AFFINITY_BY_CGROUP == 0 { "namespace" } else { "cgroup" };
+        write!(f, " affinity {affinity_seconds} s per {client}")?;
+    }
+    if *flags & service_flags::TRACK != 0 && key.protocol == protocol::TCP {
+        write!(f, " closed when stale")?;
+    }
+    limits(f, row)?;
+    outlier(f, row)?;
+    nearness(f, row)?;
+    writeln!(f)
+}
+
+const fn policy(row: &ServiceRow) -> &'static str {
+    match (row.policy, row.hash_key) {
+        (policy::LEAST_CONNECTIONS, _) => "",
+        (policy::LATENCY_AWARE, _) => " latency-aware",
+        (policy::RANDOM, _) => " random",
+        (policy::ROUND_ROBIN, _) => " round-robin",
+        (policy::CONSISTENT_HASH, hash_key::NETNS) => " consistent-hash by namespace",
+        (policy::CONSISTENT_HASH, hash_key::CGROUP) => " consistent-hash by cgroup",
+        (policy::CONSISTENT_HASH, _) => " consistent-hash by source address",
+        _ => " unknown policy",
+    }
+}
+
+fn limits(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
+    if row.max_connections != 0 {
+        write!(f, " max {}", row.max_connections)?;
+    }
+    if row.max_backend_connections != 0 {
+        write!(f, " max {} each", row.max_backend_connections)?;
+    }
+    Ok(())
+}
+
+fn outlier(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
+    let default = traffic::row(&Traffic::default());
+    match row.failures {
+        0 => return write!(f, " never ejects"),
+        failures if failures != default.failures => write!(f, " ejects after {failures}")?,
+        _ => {}
+    }
+    if (row.base_ejection, row.max_ejection) != (default.base_ejection, default.max_ejection) {
+        write!(f, " for {} to {} ms", row.base_ejection, row.max_ejection)?;
+    }
+    if row.max_ejected != default.max_ejected {
+        write!(f, " at most {} %", row.max_ejected)?;
+    }
+    if row.panic != default.panic {
+        write!(f, " panics below {} %", row.panic)?;
+    }
+    if row.connect_timeout != default.connect_timeout {
+        write!(f, " answer within {} ms", row.connect_timeout)?;
+    }
+    Ok(())
+}
+
+fn nearness(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
+    if row.flags & service_flags::TIERS != 0 {
+        write!(f, " tiers")?;
+    }
+    if row.failover != traffic::row(&Traffic::default()).failover {
+        write!(f, " failover below {} %", row.failover)?;
+    }
+    if row.spill != 0 {
+        write!(f, " spill above {} %", row.spill)?;
+    }
+    Ok(())
+}
+
+fn slot(f: &mut fmt::Formatter<'_>, index: u32, slot: &Slot) -> fmt::Result {
+    let Slot { backend, alias, threshold, link } = slot;
+    if *link != 0 {
+        return writeln!(f, "slot {index} link to {backend}+{alias}");
+    }
+    write!(f, "slot {index} backend {backend}")?;
+    match backend == alias {
+        true => writeln!(f),
+        false => writeln!(f, " share {:.6} else {alias}", f64::from(*threshold) / 2_f64.powi(32)),
+    }
+}
+
+fn backend(f: &mut fmt::Formatter<'_>, index: u32, row: &BackendRow) -> fmt::Result {
+    let BackendRow { addr, port, state, service, generation: _, weight, drain_seconds } = row;
+    let address = SocketAddr::new((*addr).into(), u16::from_be(*port));
+    let state = match *state {
+        backend_state::ACTIVE => "active",
+        backend_state::DRAINING => "draining",
+        backend_state::DOWN => "down",
+        _ => "retired",
+    };
+    write!(f, "backend {index} {address} service {service} weight {weight} {state}")?;
+    match drain_seconds {
+        0 => writeln!(f),
+        seconds => writeln!(f, " drains {seconds} s"),
+    }
+}

@@ -1,0 +1,134 @@
+//! What is known of the endpoints of one service beside its configuration: whether they work, since when they do, and
+//! what operators said of them.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use super::{Override, Target, World, ramp};
+use crate::model::{Endpoint, Service, ServiceName, Traffic};
+
+/// Address and port.
+type Place = (IpAddr, u16);
+
+/// What is known of a service's endpoints.
+pub(super) struct Known<'a> {
+    traffic: &'a Traffic,
+    unhealthy: HashSet<Place>,
+    overrides: HashMap<Place, Override>,
+    usable_since: HashMap<Place, Duration>,
+}
+
+/// Weight of an endpoint at one moment.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Weight {
+    /// As configured, or as an operator said.
+    pub target: u16,
+    /// What it has of its target, from 0 to 1: less while it begins or drains.
+    pub share: f64,
+}
+
+impl Weight {
+    /// The weight it has now.
+    pub fn effective(self) -> f64 {
+        f64::from(self.target) * self.share
+    }
+
+    /// Whether it is given connects at all.
+    pub fn takes(self) -> bool {
+        self.target > 0 && self.share > 0.0
+    }
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn of(world: &World, service: &'a Service) -> Self {
+        let name = &service.name;
+        Self {
+            traffic: &service.traffic,
+            unhealthy: world.unhealthy.range(first(name)..).take_while(|it| it.service == *name).map(place).collect(),
+            overrides: of_service(&world.overrides, name),
+            usable_since: of_service(&world.usable_since, name),
+        }
+    }
+
+    /// Whether health checks found nothing wrong.
+    pub(super) fn works(&self, endpoint: &Endpoint) -> bool {
+        !self.unhealthy.contains(&(endpoint.address, endpoint.port))
+    }
+
+    pub(super) fn weight(&self, endpoint: &Endpoint, now: Duration) -> Weight {
+        let said = self.said(endpoint);
+        let configured = || u16::try_from(endpoint.weight).expect("sources take no larger weight");
+        let draining = said.draining_since.map(|since| now.saturating_sub(since));
+        let falling = draining.map_or(1.0, |elapsed| ramp::falling(self.traffic.drain.as_ref(), elapsed));
+        Weight { target: said.weight.unwrap_or_else(configured), share: self.rising(endpoint, now) * falling }
+    }
+
+    fn rising(&self, endpoint: &Endpoint, now: Duration) -> f64 {
+        match (&self.traffic.slow_start, self.since(endpoint)) {
+            (Some(slow_start), Some(since)) => ramp::rising(slow_start, now.saturating_sub(since)),
+            _ => 1.0,
+        }
+    }
+
+    fn said(&self, endpoint: &Endpoint) -> Override {
+        self.overrides.get(&(endpoint.address, endpoint.port)).copied().unwrap_or_default()
+    }
+
+    fn since(&self, endpoint: &Endpoint) -> Option<Duration> {
+        self.usable_since.get(&(endpoint.address, endpoint.port)).copied()
+    }
+
+    /// Whether weights may be other than configured, now or later.
+    pub(super) fn has_ramps(&self, endpoints: &[Endpoint]) -> bool {
+        let said = |endpoint: &Endpoint| self.overrides.contains_key(&(endpoint.address, endpoint.port));
+        self.traffic.slow_start.is_some() || self.traffic.drain.is_some() || endpoints.iter().any(said)
+    }
+
+    /// When the weight of an endpoint changes next; never once its ramps are at their end.
+    fn next_change(&self, endpoint: &Endpoint, now: Duration) -> Option<Duration> {
+        let weight = self.weight(endpoint, now);
+        if !weight.takes() {
+            return None;
+        }
+        let drains = self.traffic.drain.as_ref().zip(self.said(endpoint).draining_since);
+        let falls = drains.map(|(drain, since)| ramp::next_tick(since, drain.tick, now));
+        let starts = self.traffic.slow_start.as_ref().zip(self.since(endpoint));
+        let starts = starts.filter(|_| self.rising(endpoint, now) < 1.0);
+        let rises = starts.map(|(slow_start, since)| ramp::next_tick(since, slow_start.tick, now));
+        falls.into_iter().chain(rises).min()
+    }
+}
+
+fn place(target: &Target) -> Place {
+    (target.address, target.port)
+}
+
+/// Where the targets of a service begin.
+fn first(service: &ServiceName) -> Target {
+    Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 }
+}
+
+fn of_service<V: Copy>(of_all: &BTreeMap<Target, V>, service: &ServiceName) -> HashMap<Place, V> {
+    let targets = of_all.range(first(service)..).take_while(|(target, _)| target.service == *service);
+    targets.map(|(target, &value)| (place(target), value)).collect()
+}
+
+/// When the tables change next for no other reason than that time passes, by the monotonic clock; nothing while no ramp
+/// is under way.
+pub fn next_change(world: &World, now: Duration) -> Option<Duration> {
+    if world.usable_since.is_empty() && world.overrides.is_empty() {
+        return None;
+    }
+    let ramps = |service: &&Service| service.traffic.slow_start.is_some() || service.traffic.drain.is_some();
+    let services = world.services.values().map(AsRef::as_ref).filter(ramps);
+    let changes = services.flat_map(|service| {
+        let known = Known::of(world, service);
+        let is_idle = known.overrides.is_empty() && known.usable_since.is_empty();
+        let ports = if is_idle { &[][..] } else { &service.ports };
+        ports.iter().flat_map(|port| &port.endpoints).filter_map(|it| known.next_change(it, now)).min()
+    });
+    changes.min()
+}

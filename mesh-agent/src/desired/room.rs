@@ -1,0 +1,37 @@
+//! Whether the tables fit into the maps.
+
+use super::Tables;
+use crate::dataplane::Capacity;
+
+/// The configuration does not fit into the maps. Nothing of it is applied.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "map {map} has {capacity} rows but {needed} are needed (rows that are being replaced count until they are deleted); \
+     configure fewer or raise the capacity in the agent's settings"
+)]
+pub struct CapacityError {
+    /// Map name.
+    pub map: &'static str,
+    /// Rows it has.
+    pub capacity: u32,
+    /// Rows it would need.
+    pub needed: u32,
+}
+
+/// New frontends are written before old ones are deleted, so both must fit. Indexes are handed out around the rows in
+/// use, so the highest one tells.
+pub(super) fn check_capacity(current: &Tables, tables: &Tables, capacity: Capacity) -> Result<(), CapacityError> {
+    let needed = |last: Option<u32>| last.map_or(0, |index| index + 1);
+    let leaving = current.services.keys().filter(|key| !tables.services.contains_key(key)).count();
+    let frontends = u32::try_from(tables.services.len() + leaving).expect("frontends fit into 32 bits");
+    let rows = [
+        ("SERVICES", capacity.services, frontends),
+        ("NAMES", capacity.services, needed(tables.names.keys().next_back().copied())),
+        ("SLOTS", capacity.slots, needed(tables.slots.keys().next_back().copied())),
+        ("BACKENDS", capacity.backends, needed(tables.backends.keys().next_back().copied())),
+    ];
+    match rows.into_iter().find(|(_, capacity, needed)| needed > capacity) {
+        Some((map, capacity, needed)) => Err(CapacityError { map, capacity, needed }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,155 @@
+//! How the endpoints of a service port stand at one moment: who works, with which weight, and who takes connects.
+
+use std::time::Duration;
+
+use mesh_common::abi::backend_state;
+
+use super::{
+    World,
+    frontends::{Reach, reaches},
+    known::{Known, Weight},
+};
+use crate::model::{Condition, Endpoint, Service, ServicePort};
+
+/// One unit of weight in slots, which are drawn in finer shares than backends are compared in.
+const UNIT: f64 = 65_536.0;
+/// A backend's weight has at most so many bits below one.
+const MAX_SHIFT: u32 = 8;
+
+/// The endpoints of a service port at one moment, by their position.
+pub struct Standing<'a> {
+    endpoints: &'a [Endpoint],
+    weights: Vec<Weight>,
+    works: Vec<bool>,
+    /// Whether new connects may go there from this node, by what is configured.
+    takes: Vec<bool>,
+    /// Bits below one in the weights of backends.
+    shift: u32,
+}
+
+impl<'a> Standing<'a> {
+    /// At `now`, by the monotonic clock.
+    pub fn of(world: &World, now: Duration, service: &Service, port: &'a ServicePort) -> Self {
+        let known = Known::of(world, service);
+        let endpoints = &port.endpoints[..];
+        let mut standing = Self {
+            endpoints,
+            weights: endpoints.iter().map(|endpoint| known.weight(endpoint, now)).collect(),
+            works: endpoints.iter().map(|endpoint| known.works(endpoint)).collect(),
+            takes: vec![false; endpoints.len()],
+            shift: 0,
+        };
+        standing.shift = if known.has_ramps(endpoints) { standing.spare_bits() } else { 0 };
+        for reach in reaches(world, service, port) {
+            for is_v4 in [true, false] {
+                let takers: Vec<usize> = standing.takers(is_v4, reach).collect();
+                takers.into_iter().for_each(|position| standing.takes[position] = true);
+            }
+        }
+        standing
+    }
+
+    /// Leading zeros of the largest weight. The configured ones count as well, so that it does not depend on ramps.
+    fn spare_bits(&self) -> u32 {
+        let targets = self.weights.iter().map(|weight| u32::from(weight.target));
+        let largest = targets.chain(self.endpoints.iter().map(|endpoint| endpoint.weight)).max().unwrap_or(0);
+        largest.leading_zeros().saturating_sub(16).min(MAX_SHIFT)
+    }
+
+    /// Weight of each endpoint.
+    pub fn weights(&self) -> &[Weight] {
+        &self.weights
+    }
+
+    /// For each endpoint whether new connections from this node may go there.
+    pub fn active(&self) -> Vec<bool> {
+        self.takes.iter().zip(&self.works).map(|(takes, works)| *takes && *works).collect()
+    }
+
+    /// Positions of the endpoints in one address family that take the new connections of a front end, unless they do not
+    /// work: the ready ones within its reach, or the terminating ones that still serve when none is ready (KEP-1669).
+    pub fn takers(&self, is_v4: bool, reach: Reach<'_>) -> impl Iterator<Item = usize> {
+        let takes = move |position: usize, serving: Condition| {
+            let endpoint = &self.endpoints[position];
+            is_within(endpoint, is_v4, reach) && endpoint.condition == serving && self.weights[position].takes()
+        };
+        let any_ready = (0..self.endpoints.len()).any(|position| takes(position, Condition::Ready));
+        let serving = if any_ready { Condition::Ready } else { Condition::Terminating };
+        (0..self.endpoints.len()).filter(move |&position| takes(position, serving))
+    }
+
+    /// Those, and the others that would if they could: they count when a tier is asked how much of it is usable. One that
+    /// takes the connects of another front end would take this one's as well, and is left out.
+    pub(super) fn members(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
+        let mut members: Vec<usize> = self.takers(is_v4, reach).collect();
+        let counts = |&position: &usize| {
+            let is_down = !self.takes[position] || !self.works[position];
+            is_down && self.weights[position].target > 0 && is_within(&self.endpoints[position], is_v4, reach)
+        };
+        members.extend((0..self.endpoints.len()).filter(counts));
+        members.sort_unstable();
+        members.dedup();
+        members
+    }
+
+    /// One of [`backend_state`].
+    pub(super) fn state(&self, position: usize) -> u16 {
+        match self.endpoints[position].condition {
+            _ if !self.works[position] => backend_state::DOWN,
+            _ if self.takes[position] => backend_state::ACTIVE,
+            Condition::Ready | Condition::Terminating => backend_state::DRAINING,
+            Condition::NotReady => backend_state::DOWN,
+        }
+    }
+
+    /// What it has of its target, or all of that when it takes nothing: then it stands for what is missing.
+    fn worth(&self, position: usize) -> f64 {
+        let weight = self.weights[position];
+        if weight.takes() { weight.effective() } else { weight.target.into() }
+    }
+
+    /// Its weight in slots, above zero.
+    pub(super) fn share(&self, position: usize) -> u32 {
+        clamped(self.worth(position) * UNIT)
+    }
+
+    /// Its weight in its row, above zero unless its target is zero.
+    pub(super) fn row_weight(&self, position: usize) -> u16 {
+        match self.weights[position].target {
+            0 => 0,
+            _ => u16::try_from(clamped(self.worth(position) * f64::from(1 << self.shift))).unwrap_or(u16::MAX),
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+fn clamped(weight: f64) -> u32 {
+    weight.round().clamp(1.0, f64::from(u32::MAX)) as u32
+}
+
+fn is_within(endpoint: &Endpoint, is_v4: bool, reach: Reach<'_>) -> bool {
+    endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint)
+}
+
+/// Connections that the endpoints of a service port are made for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct UsableCapacity {
+    /// Σ capacity × weight now, of the endpoints that take connects.
+    pub usable: f64,
+    /// Σ capacity × target weight, of all endpoints.
+    pub total: f64,
+    /// Weight of each endpoint now, whether it takes connects or not.
+    pub weights: Vec<f64>,
+}
+
+/// How much of a service port is usable at `now`, by the monotonic clock.
+pub fn usable_capacity(world: &World, now: Duration, service: &Service, port: &ServicePort) -> UsableCapacity {
+    let standing = Standing::of(world, now, service, port);
+    let capacities = port.endpoints.iter().map(|endpoint| f64::from(endpoint.capacity));
+    let rows: Vec<_> = capacities.zip(&standing.weights).zip(standing.active()).collect();
+    UsableCapacity {
+        usable: rows.iter().filter(|(_, active)| *active).map(|((capacity, it), _)| capacity * it.effective()).sum(),
+        total: rows.iter().map(|((capacity, it), _)| capacity * f64::from(it.target)).sum(),
+        weights: standing.weights.iter().map(|weight| weight.effective()).collect(),
+    }
+}

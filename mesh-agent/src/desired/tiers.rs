@@ -1,0 +1,63 @@
+//! The slots of a front end: one table for each tier, in the form its policy needs, with links between them.
+
+use mesh_common::abi::Slot;
+
+use super::{
+    maglev::maglev_table,
+    slots::{Share, alias_table},
+    turns::turn_table,
+};
+use crate::model::Balance;
+
+/// Slots that do not know yet where they will stand.
+#[derive(Debug, Default)]
+pub(super) struct Tiers(Vec<Vec<Slot>>);
+
+impl Tiers {
+    /// From the nearest tier to the farthest; empty ones vanish.
+    pub(super) fn new(balance: Balance, tiers: impl IntoIterator<Item = Vec<Share>>) -> Self {
+        let tables = tiers.into_iter().map(|shares| table(balance, &shares));
+        Self(tables.filter(|table| !table.is_empty()).collect())
+    }
+
+    /// Slots of the first tier.
+    pub(super) fn first(&self) -> u32 {
+        self.0.first().map_or(0, |table| count(table))
+    }
+
+    /// Whether a link follows the first tier.
+    pub(super) fn has_more(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    /// All slots, and the links between tiers.
+    pub(super) fn len(&self) -> u32 {
+        self.0.iter().map(|table| count(table) + 1).sum::<u32>().saturating_sub(1)
+    }
+
+    /// As they stand when the first is at `base`.
+    pub(super) fn at(&self, base: u32) -> impl Iterator<Item = (u32, Slot)> {
+        let mut next = base;
+        let rows = self.0.iter().enumerate().flat_map(move |(tier, table)| {
+            let link = self.0.get(tier + 1).map(|following| {
+                let base = next + count(table) + 1;
+                next = base;
+                Slot::next(base, count(following), tier + 2 < self.0.len())
+            });
+            table.iter().copied().chain(link)
+        });
+        (base..).zip(rows)
+    }
+}
+
+fn table(balance: Balance, shares: &[Share]) -> Vec<Slot> {
+    match balance {
+        Balance::LeastConnections | Balance::LatencyAware | Balance::Random => alias_table(shares),
+        Balance::RoundRobin => turn_table(shares),
+        Balance::ConsistentHash(_) => maglev_table(shares),
+    }
+}
+
+fn count(table: &[Slot]) -> u32 {
+    u32::try_from(table.len()).expect("endpoints of one port fit into memory, hence into 32 bits")
+}

@@ -1,0 +1,64 @@
+//! Everything that decides what the tables should be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::vips::Vips;
+use crate::model::{Addresses, Locality, Service, ServiceName};
+
+/// Everything that decides what the tables should be.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Services of all sources.
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    /// Addresses of the services that ask for `auto`.
+    pub vips: Vips,
+    /// False while services may be missing here that exist; then rows of unknown services stay.
+    pub complete: bool,
+    /// Name of this node, as endpoints have it.
+    pub node_name: String,
+    /// Addresses at which node ports are reached, loopback among them.
+    pub node_addresses: BTreeSet<IpAddr>,
+    /// Where this node is.
+    pub locality: Locality,
+    /// Endpoints that health checks found not to work.
+    pub unhealthy: BTreeSet<Target>,
+    /// What operators said of endpoints.
+    pub overrides: BTreeMap<Target, Override>,
+    /// When endpoints became usable, by the monotonic clock; those that are not here are long past their slow start.
+    pub usable_since: BTreeMap<Target, Duration>,
+}
+
+/// An endpoint of a service.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Target {
+    /// Service.
+    pub service: ServiceName,
+    /// Address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+}
+
+/// What an operator said of an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Override {
+    /// Since when it is to take no new connections, by the monotonic clock.
+    pub draining_since: Option<Duration>,
+    /// Its weight, instead of the configured one.
+    pub weight: Option<u16>,
+}
+
+impl World {
+    /// The addresses of a service inside the cluster.
+    pub fn addresses<'a>(&'a self, service: &'a Service) -> &'a [IpAddr] {
+        match &service.addresses {
+            Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => addresses,
+            Addresses::Auto => self.vips.get(&service.name).map_or(&[], Vec::as_slice),
+        }
+    }
+}
