@@ -20,7 +20,7 @@ use super::addresses::AddressFile;
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Tables, World, compile,
+        Tables, World, compile, next_change,
         plan::{Op, diff},
         vips::allocate,
     },
@@ -47,6 +47,8 @@ pub(super) struct Owner<D> {
     desired: Tables,
     /// Whether `desired` is older than `world`.
     stale: bool,
+    /// When weights change by themselves: the next step of a ramp.
+    next_change: Option<Duration>,
     /// Whether any update got into `world`.
     accepted: bool,
     /// Held-back operations, and when each is due.
@@ -110,6 +112,7 @@ impl<D: Dataplane> Owner<D> {
             desired: current.clone(),
             current: Arc::new(current),
             stale: false,
+            next_change: None,
             accepted: false,
             held: HashMap::new(),
             applied: None,
@@ -161,7 +164,7 @@ impl<D: Dataplane> Owner<D> {
     pub(super) fn reconcile(&mut self, now: Duration) -> Option<Duration> {
         let start = Instant::now();
         let fresh = self.stale;
-        if self.stale {
+        if self.stale || self.next_change.is_some_and(|due| due <= now) {
             self.note_usable(now);
             self.compile(now);
         }
@@ -177,7 +180,8 @@ impl<D: Dataplane> Owner<D> {
             info!(revision, writes = ops.len(), ?took, "applied");
             self.applied = Some(Applied { revision, at: start, took });
         }
-        self.free(frees, now)
+        let ramp = self.next_change.map(|due| due.saturating_sub(now));
+        self.free(frees, now).into_iter().chain(ramp).min()
     }
 
     fn compile(&mut self, now: Duration) {
@@ -185,6 +189,7 @@ impl<D: Dataplane> Owner<D> {
             Ok(desired) => {
                 self.desired = desired;
                 self.stale = false;
+                self.next_change = next_change(&self.world, now);
                 self.problems.compile = None;
             }
             Err(error) => self.problems.compile = Some(error.to_string()),

@@ -119,4 +119,28 @@ mod tests {
         owner.reconcile(Duration::from_secs(130));
         assert_eq!(since(&owner), [(1, 100), (2, 130)]);
     }
+
+    #[test]
+    fn a_new_endpoint_gets_its_weight_step_by_step_without_further_updates() {
+        let state = tempfile::tempdir().unwrap();
+        let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
+        owner.accept(update(&[("10.0.0.1:80", 100)]));
+        owner.reconcile(Duration::from_secs(100));
+        owner.accept(update(&[("10.0.0.1:80", 100), ("10.0.0.2:80", 100)]));
+        let mut now = Duration::from_secs(1000);
+        let weight = |owner: &Owner<Memory>, host: u8| {
+            let address = Addr::from(std::net::IpAddr::from([10, 0, 0, host]));
+            owner.current.backends.values().find(|row| row.addr == address).unwrap().weight
+        };
+        let mut shares = Vec::new();
+        while let Some(wait) = owner.reconcile(now) {
+            if owner.current.backends.len() == 2 {
+                shares.push(f64::from(weight(&owner, 2)) / f64::from(weight(&owner, 1)));
+            }
+            now += wait;
+        }
+        assert!((shares[0] - 0.1).abs() < 0.01, "it begins with a tenth: {}", shares[0]);
+        assert!(shares.is_sorted() && (shares.last().unwrap() - 1.0).abs() < 0.01, "{shares:?}");
+        assert!(now > Duration::from_secs(1040), "it takes its time");
+    }
 }
