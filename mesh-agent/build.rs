@@ -22,6 +22,9 @@ fn main() -> anyhow::Result<()> {
     if Command::new("bpf-linker").arg("--version").output().is_err() {
         bail!("no bpf-linker on this machine: run `cargo xtask setup`");
     }
+    let linker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh-ebpf/linker.sh");
+    // SAFETY: as above.
+    unsafe { std::env::set_var("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker) };
     let ebpf = Package { name: "mesh-ebpf", root_dir: "../mesh-ebpf", ..Package::default() };
     println!("cargo:rerun-if-changed=../mesh-common/src");
     aya_build::build_ebpf([ebpf], toolchain)

@@ -11,7 +11,7 @@ use crate::{
     atomic,
     counter::Counter,
     kernel::Kernel,
-    pick::tally,
+    pick::is_enough_without,
 };
 
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
@@ -109,7 +109,7 @@ pub(crate) fn failed<K: Kernel>(kernel: &K, socket: &SocketRecord, backend: &Bac
     }
     let now = milliseconds(kernel.now());
     // Looked at beforehand, because what follows is repeated.
-    let may_eject = may_eject(kernel, service, socket.backend_index);
+    let may_eject = is_enough_without(kernel, service, socket.backend_index);
     for _ in 0..ATTEMPTS {
         let word = atomic::read(&backend.health);
         let health = Health::of(word);
@@ -145,13 +145,6 @@ pub(crate) fn is_too_long<K: Kernel>(kernel: &K, socket: &SocketRecord, waited: 
 #[inline(always)]
 fn key(socket: &SocketRecord) -> FrontendKey {
     FrontendKey { addr: socket.frontend.copy(), port: socket.frontend_port, protocol: protocol::TCP, pad: 0 }
-}
-
-/// Whether the rest is large enough without this backend; it is never nobody.
-#[inline(always)]
-fn may_eject<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> bool {
-    let (usable, total) = tally(kernel, service, index);
-    usable > 0 && (total - usable) * 100 <= total * u64::from(service.max_ejected)
 }
 
 /// Whether a socket's connect counts as failed when it ends before it was established: not when its own program ended it.

@@ -447,18 +447,19 @@ impl Search {
     }
 }
 
-/// Share of a service's first tier that is usable without the backend `except`, and all of it.
+/// Whether enough is usable without the backend `except`: a share of the first tier, or anybody in a farther one.
 #[inline(always)]
-pub(crate) fn tally<K: Kernel>(kernel: &K, service: &ServiceRow, except: u32) -> (u64, u64) {
-    let tier = Tier { more: 0, ..Tier::first(service) };
-    let mut walk = Search::begin(kernel, service, tier, u64::from(kernel.random()));
+pub(crate) fn is_enough_without<K: Kernel>(kernel: &K, service: &ServiceRow, except: u32) -> bool {
+    let mut walk = Search::begin(kernel, service, Tier::first(service), u64::from(kernel.random()));
     walk.except = except;
-    for _ in 0..=SAMPLE {
+    for _ in 0..STEPS {
         if !kernel.step(service, &mut walk) {
             break;
         }
     }
-    (walk.usable.into(), walk.total.into())
+    let (total, usable) = (u64::from(walk.total), u64::from(walk.usable));
+    let is_within = (total - usable) * 100 <= total * u64::from(service.max_ejected);
+    walk.best != NOBODY && (walk.depth != 0 || is_within)
 }
 
 /// Nobody can be taken.

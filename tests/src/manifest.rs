@@ -85,6 +85,13 @@ impl Manifest {
         self
     }
 
+    /// A server with further fields, like `zone: a`.
+    #[must_use]
+    pub fn described(mut self, server: &Server, fields: &str) -> Self {
+        self.endpoints.push(Endpoint { address: server.address(), settings: format!(", {fields}") });
+        self
+    }
+
     /// Another field of the service, like `closeStaleTcp: true`.
     #[must_use]
     pub fn with(mut self, field: &str) -> Self {

@@ -1,0 +1,54 @@
+//! Endpoints that fail their health checks get no connects.
+
+use std::time::Duration;
+
+use mesh_tests::{Node, client::protocol::counts, service, wait};
+
+const CHECK: &str = "health: {tcp: {}, interval: 200ms, timeout: 200ms, rise: 1, fall: 2}";
+
+#[test]
+fn an_endpoint_that_fails_its_checks_is_left_out_before_a_client_meets_it() {
+    let node = Node::start();
+    let (a, b) = (node.server("a"), node.server("b"));
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with(CHECK).with("outlier: {enabled: false}");
+    node.write("cart.yaml", cart.endpoints([&a, &b]));
+    node.wait_until_served("shop/cart", &[&a, &b]);
+    let (gone, address) = (a.address(), a.address());
+    drop(a);
+    wait::until("the check has failed twice", Duration::from_secs(5), || {
+        let port = node.port("shop/cart");
+        let endpoint = port.endpoints.iter().find(|endpoint| endpoint.port == gone.port()).expect("it is configured");
+        endpoint.health.as_ref().is_some_and(|health| health.state == "unhealthy" && health.reason.contains("refused"))
+    });
+    wait::pass(Duration::from_millis(100));
+    let report = node.client().tcp("10.96.0.10:80").times(100);
+    assert_eq!((report.answers, report.errors), (counts([("b", 100)]), counts([])), "{address} is down");
+    let table = node.meshctl("service get shop/cart").expect_success().stdout;
+    assert!(table.contains("unhealthy") && table.contains("connection refused"), "{table}");
+}
+
+#[test]
+fn the_last_endpoint_is_kept_unless_asked() {
+    let node = Node::start();
+    let a = node.server("a");
+    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).with(CHECK).endpoint(&a));
+    node.wait_until_served("shop/cart", &[&a]);
+    let address = a.address();
+    drop(a);
+    let failing = || {
+        let port = node.port("shop/cart");
+        port.endpoints[0].health.as_ref().is_some_and(|health| health.state == "unhealthy")
+    };
+    wait::until("the check has failed", Duration::from_secs(5), failing);
+    let kept = node.port("shop/cart").counters;
+    assert!(!node.client().tcp("10.96.0.10:80").once().errors.is_empty());
+    let asked = node.port("shop/cart").counters;
+    assert_eq!((asked.connects, asked.refused_no_backend), (kept.connects + 1, 0), "the endpoint itself refuses");
+    let check = CHECK.replace("fall: 2}", "fall: 2, allowEmpty: true}");
+    let emptied = service("shop/cart").address("10.96.0.10").tcp(80).with(&check).at(address);
+    node.write("cart.yaml", emptied);
+    wait::until("nobody is left", Duration::from_secs(5), || {
+        node.client().tcp("10.96.0.10:80").once();
+        node.port("shop/cart").counters.refused_no_backend > 0
+    });
+}
