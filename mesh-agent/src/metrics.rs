@@ -1,5 +1,7 @@
 //! Prometheus metrics: what the [`View`] says at the moment of the scrape, and nothing kept in between.
 
+mod load;
+
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use axum::{
@@ -93,6 +95,7 @@ impl Collector for Reading {
         self.encode_maps(&mut encoder)?;
         self.encode_services(&mut encoder)?;
         self.encode_backends(&mut encoder)?;
+        self.encode_load(&mut encoder)?;
         self.encode_health(&mut encoder)
     }
 }
@@ -133,23 +136,10 @@ impl Reading {
         Ok(())
     }
 
-    fn encode_backends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connects answered with a backend, by backend";
-        let mut metric = family(encoder, "mesh_agent_backend_connects", help, MetricType::Counter)?;
-        for (service, port) in self.ports() {
-            for endpoint in &port.endpoints {
-                let labels = (port_labels(service, port), [("backend", endpoint.socket_address())]);
-                count(&mut metric, &labels, endpoint.connects)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Endpoints that are not checked have no value: they are neither well nor ill.
     fn encode_health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let endpoints =
-            self.ports().flat_map(|(service, port)| port.endpoints.iter().map(move |it| (service, port, it)));
-        let mut checked = endpoints.filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
+        let mut checked =
+            self.endpoints().filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
         let Some(first) = checked.next() else { return Ok(()) };
         let help = "0 when health checks found the endpoint not to work, else 1";
         let mut metric = family(encoder, "mesh_agent_endpoint_healthy", help, MetricType::Gauge)?;
@@ -190,60 +180,32 @@ mod tests {
     };
 
     use super::*;
-    use crate::api::fixture::{Fake, ailing, checked_cart, healthy};
+    use crate::api::fixture::{Fake, ailing, busy_cart, checked_cart, healthy};
 
     #[test]
     fn a_scrape_is_what_the_view_says_now() {
-        let expected = r#"# HELP mesh_agent_build Version of the agent
-# TYPE mesh_agent_build info
-mesh_agent_build_info{version="0.1.0"} 1
-# HELP mesh_agent_ready 1 when the kernel holds what the configuration says
-# TYPE mesh_agent_ready gauge
-mesh_agent_ready 1
-# HELP mesh_agent_revision Number of the last applied set of tables
-# TYPE mesh_agent_revision gauge
-mesh_agent_revision 7
-# HELP mesh_agent_config_errors Errors in the configuration
-# TYPE mesh_agent_config_errors gauge
-mesh_agent_config_errors 0
-# HELP mesh_agent_map_entries Rows in use in a kernel map
-# TYPE mesh_agent_map_entries gauge
-mesh_agent_map_entries{map="SERVICES"} 3
-mesh_agent_map_entries{map="BACKENDS"} 6
-# HELP mesh_agent_map_capacity Rows a kernel map can hold
-# TYPE mesh_agent_map_capacity gauge
-mesh_agent_map_capacity{map="SERVICES"} 65536
-mesh_agent_map_capacity{map="BACKENDS"} 1000000
-# HELP mesh_agent_service_connects Connects answered with a backend
-# TYPE mesh_agent_service_connects counter
-mesh_agent_service_connects_total{namespace="kube-system",service="dns",port="53",protocol="UDP"} 12
-mesh_agent_service_connects_total{namespace="shop",service="cart",port="http",protocol="TCP"} 200
-mesh_agent_service_connects_total{namespace="shop",service="cart",port="admin",protocol="TCP"} 0
-# HELP mesh_agent_service_refused_no_backend Connects refused because no backend was usable
-# TYPE mesh_agent_service_refused_no_backend counter
-mesh_agent_service_refused_no_backend_total{namespace="kube-system",service="dns",port="53",protocol="UDP"} 0
-mesh_agent_service_refused_no_backend_total{namespace="shop",service="cart",port="http",protocol="TCP"} 4
-mesh_agent_service_refused_no_backend_total{namespace="shop",service="cart",port="admin",protocol="TCP"} 0
-# HELP mesh_agent_service_refused_broken Connects refused because the maps contradict each other
-# TYPE mesh_agent_service_refused_broken counter
-mesh_agent_service_refused_broken_total{namespace="kube-system",service="dns",port="53",protocol="UDP"} 0
-mesh_agent_service_refused_broken_total{namespace="shop",service="cart",port="http",protocol="TCP"} 1
-mesh_agent_service_refused_broken_total{namespace="shop",service="cart",port="admin",protocol="TCP"} 0
-# HELP mesh_agent_service_unrecorded Connects answered without room for the socket record
-# TYPE mesh_agent_service_unrecorded counter
-mesh_agent_service_unrecorded_total{namespace="kube-system",service="dns",port="53",protocol="UDP"} 0
-mesh_agent_service_unrecorded_total{namespace="shop",service="cart",port="http",protocol="TCP"} 2
-mesh_agent_service_unrecorded_total{namespace="shop",service="cart",port="admin",protocol="TCP"} 0
-# HELP mesh_agent_backend_connects Connects answered with a backend, by backend
-# TYPE mesh_agent_backend_connects counter
-mesh_agent_backend_connects_total{namespace="shop",service="cart",port="http",protocol="TCP",backend="10.0.0.1:8080"} 60
-mesh_agent_backend_connects_total{namespace="shop",service="cart",port="http",protocol="TCP",backend="10.0.0.2:8080"} 117
-mesh_agent_backend_connects_total{namespace="shop",service="cart",port="http",protocol="TCP",backend="10.0.0.3:8080"} 3
-mesh_agent_backend_connects_total{namespace="shop",service="cart",port="http",protocol="TCP",backend="[fd00::a:1]:8080"} 20
-mesh_agent_backend_connects_total{namespace="shop",service="cart",port="admin",protocol="TCP",backend="10.0.0.4:9000"} 0
-# EOF
-"#;
+        let expected = include_str!("metrics/scrape.txt");
         assert_eq!(scrape(&healthy()).unwrap(), expected);
+    }
+
+    #[test]
+    fn load_is_told_by_backend_and_by_service() {
+        let text = scrape(&Fake { services: Ok(vec![busy_cart()]), ..healthy() }).unwrap();
+        let lines = |name: &str| -> Vec<String> {
+            let labels = r#"{namespace="shop",service="cart",port="http",protocol="TCP""#;
+            let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(labels));
+            lines.map(|line| line.replace('"', "")).collect()
+        };
+        let of = |values: [&str; 4]| {
+            let backends = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080", "[fd00::a:1]:8080"];
+            std::array::from_fn::<_, 4, _>(|at| format!(",backend={}}} {}", backends[at], values[at]))
+        };
+        assert_eq!(lines("mesh_agent_backend_connections"), of(["40", "0", "0", "12"]));
+        assert_eq!(lines("mesh_agent_backend_connecting"), of(["2", "0", "0", "0"]));
+        assert_eq!(lines("mesh_agent_backend_ejected"), of(["0", "1", "0", "0"]));
+        assert_eq!(lines("mesh_agent_backend_handshake_seconds"), [",backend=10.0.0.1:8080} 0.00125"]);
+        assert_eq!(lines("mesh_agent_service_connections"), ["} 52"]);
+        assert_eq!(lines("mesh_agent_service_capacity"), [",state=usable} 200", ",state=total} 500"]);
     }
 
     #[test]

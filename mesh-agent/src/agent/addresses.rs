@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::overrides;
 use crate::{desired::vips::Vips, model::ServiceName};
 
 const FILE: &str = "addresses.json";
@@ -49,8 +50,9 @@ impl AddressFile {
     }
 }
 
-/// Removes the file and, if nothing else is in it, its directory.
+/// Removes the files that agents keep there and, if nothing else is in it, the directory.
 pub fn forget(state_dir: &Path) -> io::Result<()> {
+    overrides::forget(state_dir)?;
     match fs::remove_file(state_dir.join(FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -74,13 +76,17 @@ fn read(path: &Path) -> io::Result<Vips> {
     Ok(parsed.collect())
 }
 
-/// Through a temporary file, so that a reader or a crash never meets half of it.
 fn write(path: &Path, vips: &Vips) -> io::Result<()> {
     let entries: BTreeMap<String, &Vec<IpAddr>> = vips.iter().map(|(name, ips)| (name.to_string(), ips)).collect();
+    replace(path, &serde_json::to_vec_pretty(&entries)?)
+}
+
+/// Through a temporary file, so that a reader or a crash never meets half of it.
+pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().expect("the path was joined from a directory");
     fs::create_dir_all(directory)?;
     let temporary = path.with_extension("json.new");
-    fs::write(&temporary, serde_json::to_vec_pretty(&entries)?)?;
+    fs::write(&temporary, text)?;
     fs::rename(temporary, path)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! source::watch ──Update──► owner ──Op──► dataplane
-//! health::run ────Report────►  │ Snapshot
+//! health::run ────Report────►  │ ◄──Order── api::server
+//!                             │ Snapshot
 //!                             ▼
 //!                  api::server, metrics ◄── counters (read from the maps when asked)
 //! ```
@@ -11,7 +12,10 @@ pub mod addresses;
 mod explain;
 mod health;
 mod node;
+mod orders;
+mod overrides;
 mod owner;
+mod replay;
 mod view;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -30,6 +34,7 @@ use tracing::{error, info, warn};
 
 use self::{
     health::Health,
+    orders::Order,
     owner::{Owner, Snapshot},
     view::Live,
 };
@@ -74,7 +79,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let health = Health::start(&tasks, &stop);
     let started = std::time::Instant::now();
     let reports = health.reports();
-    let view = Arc::new(Live { started, settings: settings.clone(), snapshots, hooks, reports, meter });
+    let (orders_in, orders) = mpsc::channel(1);
+    let view =
+        Arc::new(Live { started, settings: settings.clone(), snapshots, hooks, reports, meter, orders: orders_in });
 
     let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
@@ -90,6 +97,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         seen: BTreeSet::new(),
         attempts: Attempts::default(),
         updates,
+        orders,
         health,
         snapshots: snapshots_in,
         hooks: hooks_in,
@@ -110,6 +118,7 @@ struct Drive {
     seen: BTreeSet<u64>,
     attempts: Attempts,
     updates: mpsc::Receiver<Update>,
+    orders: mpsc::Receiver<Order>,
     health: Health,
     snapshots: watch::Sender<Snapshot>,
     hooks: watch::Sender<Hooks>,
@@ -124,6 +133,7 @@ impl Drive {
         // When the owner wants the next step; a point in time, for other events come in between.
         let mut next = None;
         loop {
+            let mut ordered = None;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 update = self.updates.recv() => match update {
@@ -140,6 +150,7 @@ impl Drive {
                 () = self.health.changed() => if !self.look_at_health() {
                     continue;
                 },
+                Some(order) = self.orders.recv() => ordered = block_in_place(|| order.carry_out(&mut self.owner)),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
@@ -152,6 +163,7 @@ impl Drive {
             next = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;
             self.snapshots.send_replace(self.owner.snapshot());
+            orders::tell(ordered, &self.owner);
             block_in_place(|| self.close_stale());
         }
     }

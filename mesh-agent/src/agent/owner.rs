@@ -2,12 +2,13 @@
 //! told the time, so tests need no clock.
 
 mod health;
+mod orders;
 mod ramps;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +17,8 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{info, warn};
 
-use super::addresses::AddressFile;
+pub(super) use self::orders::Absent;
+use super::{addresses::AddressFile, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
     desired::{
@@ -38,6 +40,7 @@ pub(super) struct Owner<D> {
     pub(super) dataplane: D,
     pools: Vec<IpNet>,
     addresses: AddressFile,
+    overrides: OverrideFile,
     world: Arc<World>,
     update: Update,
     left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
@@ -75,6 +78,7 @@ struct Problems {
     apply: Option<String>,
     resync: Option<String>,
     addresses: Option<String>,
+    overrides: Option<String>,
     excluded: Vec<String>,
 }
 
@@ -91,6 +95,10 @@ pub struct Snapshot {
     pub notes: Vec<ConfigNote>,
     /// Services that are left alone.
     pub left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
+    /// Orders for endpoints that are not configured.
+    pub(super) absent: Vec<Absent>,
+    /// Where orders are kept.
+    pub(super) overrides_file: PathBuf,
     /// What is wrong with the data plane.
     pub problems: Vec<String>,
     /// The last set of tables that was applied.
@@ -101,12 +109,14 @@ impl<D: Dataplane> Owner<D> {
     /// Adopts what the data plane holds; until the first update nothing is changed.
     pub(super) fn new(dataplane: D, pools: Vec<IpNet>, state_dir: &Path) -> Result<Self, crate::dataplane::Error> {
         let current = dataplane.dump()?;
-        let (addresses, problem) = AddressFile::open(state_dir);
+        let (addresses, addresses_problem) = AddressFile::open(state_dir);
+        let (file, overrides, overrides_problem) = OverrideFile::open(state_dir);
         Ok(Self {
             dataplane,
             pools,
             addresses,
-            world: Arc::default(),
+            overrides: file,
+            world: Arc::new(World { overrides, ..World::default() }),
             update: Update::default(),
             left_out: Arc::default(),
             desired: current.clone(),
@@ -116,7 +126,7 @@ impl<D: Dataplane> Owner<D> {
             accepted: false,
             held: HashMap::new(),
             applied: None,
-            problems: Problems { addresses: problem, ..Problems::default() },
+            problems: Problems { addresses: addresses_problem, overrides: overrides_problem, ..Problems::default() },
         })
     }
 
@@ -253,6 +263,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Reads the kernel's rows back; rows that were changed behind our back are put right by the next step.
     pub(super) fn resync(&mut self) {
+        self.rewrite_orders();
         match self.dataplane.dump() {
             Ok(mut found) => {
                 // Slots that nothing points at are not read back; those waiting to be freed are still ours.
@@ -293,14 +304,16 @@ impl<D: Dataplane> Owner<D> {
 
     /// What others may know.
     pub(super) fn snapshot(&self) -> Snapshot {
-        let Problems { compile, apply, resync, addresses, excluded } = self.problems.clone();
+        let Problems { compile, apply, resync, addresses, overrides, excluded } = self.problems.clone();
         Snapshot {
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),
             notes: self.update.notes.clone(),
             left_out: Arc::clone(&self.left_out),
-            problems: [compile, apply, resync, addresses].into_iter().flatten().chain(excluded).collect(),
+            absent: self.absent(),
+            overrides_file: self.overrides.path().to_owned(),
+            problems: [compile, apply, resync, addresses, overrides].into_iter().flatten().chain(excluded).collect(),
             applied: self.applied,
         }
     }

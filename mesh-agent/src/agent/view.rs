@@ -1,23 +1,26 @@
 //! What the API and the metrics show: the published snapshot, joined with the kernel's counters at the time of asking.
 
-use std::{
-    collections::HashMap,
-    process,
-    sync::Arc,
-    time::{Duration, Instant},
+mod rows;
+mod traffic;
+
+use std::{net::SocketAddr, process, sync::Arc, time::Instant};
+
+use mesh_common::abi::maps;
+use tokio::sync::{mpsc, watch};
+
+use self::rows::Rows;
+use super::{
+    orders::{self, Order},
+    owner::Snapshot,
+    replay,
 };
-
-use mesh_common::{abi::maps, addr::Addr};
-use tokio::sync::watch;
-
-use super::{explain::explain, owner::Snapshot};
 use crate::{
-    api::{server::View, types},
+    api::{server::View, types, view::Refusal},
     config::Settings,
-    dataplane::{Capacity, Counters, SharedMeter, pin::Attached},
-    desired::{Tables, World, active, port_identity},
-    health::{self, Report},
-    model::{ConfigError, ConfigNote, Endpoint, LeftOut, Origin, Protocol, Service, ServiceName, ServicePort},
+    dataplane::{Capacity, SharedMeter, pin::Attached},
+    desired::{Tables, Target},
+    health::Report,
+    model::{ConfigError, ConfigNote, LeftOut, Origin, ServiceName},
 };
 
 /// Everything an answer is made of.
@@ -28,6 +31,7 @@ pub(super) struct Live {
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<Report>>,
     pub(super) meter: SharedMeter,
+    pub(super) orders: mpsc::Sender<Order>,
 }
 
 impl View for Live {
@@ -51,7 +55,7 @@ impl View for Live {
             hooks: hooks.into_iter().map(hook).collect(),
             sources: self.settings.services.iter().map(ToString::to_string).collect(),
             errors: snapshot.errors.iter().map(error).collect(),
-            notes: snapshot.notes.iter().map(note).collect(),
+            notes: snapshot.notes.iter().map(note).chain(absent(&snapshot)).collect(),
             problems: problems(snapshot.problems, waiting),
         }
     }
@@ -60,9 +64,8 @@ impl View for Live {
         let snapshot = self.snapshots.borrow().clone();
         let counters = self.meter.read(&snapshot.tables).map_err(|error| error.to_string())?;
         let report = Arc::clone(&self.reports.borrow());
-        let rows = Rows::new(&snapshot.tables, &counters, &report);
-        let services = snapshot.world.services.values();
-        Ok(services.map(|service| rows.service(&snapshot.world, &snapshot.tables, service)).collect())
+        let rows = Rows::new(&snapshot, &counters, &report, super::now());
+        Ok(snapshot.world.services.values().map(|service| rows.service(service)).collect())
     }
 
     fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service> {
@@ -76,85 +79,26 @@ impl View for Live {
             addresses: Vec::new(),
             ports: Vec::new(),
             frontends: Vec::new(),
+            notes: Vec::new(),
             left_out: Some(reason.clone()),
         })
     }
-}
 
-/// The tables by what they stand for.
-struct Rows<'a> {
-    ids: HashMap<&'a str, u32>,
-    backends: HashMap<(u32, Addr, u16), u32>,
-    counters: &'a Counters,
-    report: &'a Report,
-    now: Duration,
-}
-
-impl<'a> Rows<'a> {
-    fn new(tables: &'a Tables, counters: &'a Counters, report: &'a Report) -> Self {
-        Self {
-            ids: tables.names.iter().map(|(&id, name)| (name.as_str(), id)).collect(),
-            backends: tables.backends.iter().map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
-            counters,
-            report,
-            now: super::now(),
-        }
-    }
-
-    fn service(&self, world: &World, tables: &Tables, service: &Service) -> types::Service {
-        types::Service {
-            namespace: service.name.namespace.clone(),
-            name: service.name.name.clone(),
-            origin: service.origin.to_string(),
-            addresses: world.addresses(service).iter().map(ToString::to_string).collect(),
-            ports: service.ports.iter().map(|port| self.port(world, service, port)).collect(),
-            frontends: explain(world, tables, service),
-            left_out: None,
-        }
-    }
-
-    fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
-        let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
-        let endpoints = port.endpoints.iter().zip(active(world, service, port));
-        let health = |endpoint| self.health(world, service, port, endpoint);
-        let endpoint = |(it, active)| types::Endpoint { health: health(it), ..self.endpoint(id, active, it) };
-        types::ServicePort {
-            name: port.label(),
-            port: port.port,
-            protocol: port.protocol.to_string(),
-            counters: id.and_then(|id| self.counters.services.get(&id)).copied().unwrap_or_default().into(),
-            endpoints: endpoints.map(endpoint).collect(),
-        }
-    }
-
-    fn health(
+    fn order(
         &self,
-        world: &World,
-        service: &Service,
-        port: &ServicePort,
-        endpoint: &Endpoint,
-    ) -> Option<types::EndpointHealth> {
-        // An endpoint may have the same number for UDP, which is not checked.
-        let checked = port.protocol == Protocol::Tcp && service.traffic.health.is_some();
-        let target = health::target(service, endpoint);
-        let verdict = self.report.targets.get(&target).filter(|_| checked)?;
-        Some(types::EndpointHealth::new(verdict, health::is_kept(verdict, world, &target), self.now))
+        service: ServiceName,
+        endpoint: SocketAddr,
+        change: types::Change,
+        force: bool,
+    ) -> Result<(), Refusal> {
+        let target = Target { service, address: endpoint.ip(), port: endpoint.port() };
+        orders::give(&self.orders, target, change, force)
     }
 
-    fn endpoint(&self, id: Option<u32>, active: bool, endpoint: &Endpoint) -> types::Endpoint {
-        let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
-        let index = key.and_then(|key| self.backends.get(&key)).copied();
-        types::Endpoint {
-            address: endpoint.address.to_string(),
-            port: endpoint.port,
-            weight: endpoint.weight,
-            condition: endpoint.condition.to_string(),
-            active,
-            node: endpoint.node.as_deref().map(str::to_owned),
-            index,
-            health: None,
-            connects: index.and_then(|index| self.counters.backends.get(&index)).map_or(0, |load| load.connects),
-        }
+    fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal> {
+        let snapshot = self.snapshots.borrow().clone();
+        let counters = self.meter.read(&snapshot.tables).map_err(|error| Refusal::Failed(error.to_string()))?;
+        replay::explain(&snapshot, &counters, &self.settings, super::now(), question)
     }
 }
 
@@ -191,6 +135,13 @@ fn error(error: &ConfigError) -> types::ConfigProblem {
 
 fn note(note: &ConfigNote) -> types::ConfigProblem {
     problem(&note.origin, "", &note.message)
+}
+
+/// Orders are kept in a file, too.
+fn absent(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
+    let file = Arc::new(snapshot.overrides_file.clone());
+    let origin = Origin { file, line: 1 };
+    snapshot.absent.iter().map(move |order| problem(&origin, "", &order.to_string()))
 }
 
 fn problem(origin: &Origin, field: &str, reason: &str) -> types::ConfigProblem {

@@ -3,8 +3,8 @@
 use std::{fmt::Write as _, io, path::PathBuf, time::Duration};
 
 use axum::body::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::{Request, StatusCode, client::conn::http1, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, StatusCode, client::conn::http1, header, http::request};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::types::{ApiError, Service, Status};
+use super::types::{ApiError, Change, Explanation, Order, Question, Service, Status};
 
 /// Time for one request, from the connect to the last byte of the answer.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
@@ -64,6 +64,12 @@ pub enum Error {
         /// The agent's words.
         reason: String,
     },
+    /// The answer is "no": it would do harm, or makes no sense.
+    #[error("{reason}")]
+    Declined {
+        /// The agent's words.
+        reason: String,
+    },
     /// The agent could not answer.
     #[error("the agent answered {code}: {reason}")]
     Refused {
@@ -104,8 +110,44 @@ impl Client {
         self.get(&format!("/v1/services/{}/{}", escape(namespace), escape(name))).await
     }
 
+    /// Orders something of an endpoint, `address:port`; returns the service when it is in effect.
+    pub async fn order(
+        &self,
+        namespace: &str,
+        name: &str,
+        endpoint: &str,
+        change: Change,
+        force: bool,
+    ) -> Result<Service, Error> {
+        let parts = [namespace, name, endpoint].map(escape);
+        let path = format!("/v1/services/{}/{}/endpoints/{}/{}", parts[0], parts[1], parts[2], change.verb());
+        let weight = if let Change::Weight(weight) = change { weight } else { None };
+        let order = serde_json::to_vec(&Order { weight, force }).expect("a struct with string keys");
+        self.ask(Request::post(path), order.into()).await
+    }
+
+    /// Where a connect goes, and why.
+    pub async fn explain(&self, question: &Question) -> Result<Explanation, Error> {
+        let Question { to, protocol, from } = question;
+        let mut path = format!("/v1/explain?to={}", escape(to));
+        for (name, value) in [("protocol", protocol), ("from", from)] {
+            if let Some(value) = value {
+                write!(path, "&{name}={}", escape(value)).expect("a string takes all that is written");
+            }
+        }
+        self.get(&path).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let answer = timeout(REQUEST_TIME, self.fetch(path)).await;
+        self.ask(Request::get(path), Bytes::new()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: request::Builder, body: Bytes) -> Result<T, Error> {
+        let request = request
+            .header(header::HOST, "localhost")
+            .body(Full::new(body))
+            .expect("paths are made of escaped parts, so the request is well-formed");
+        let answer = timeout(REQUEST_TIME, self.fetch(request)).await;
         let (code, body) = answer.map_err(|_| Error::Timeout { socket: self.socket.clone() })??;
         if code != StatusCode::OK {
             return Err(refusal(code, &body));
@@ -113,9 +155,9 @@ impl Client {
         serde_json::from_slice(&body).map_err(|reason| Error::Unreadable { reason })
     }
 
-    async fn fetch(&self, path: &str) -> Result<(StatusCode, Bytes), Error> {
+    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Error> {
         let stream = self.connect().await.map_err(|error| self.no_connection(&error))?;
-        self.exchange(stream, path).await.map_err(|error| self.broken(error.to_string()))
+        self.exchange(stream, request).await.map_err(|error| self.broken(error.to_string()))
     }
 
     /// Waits its turn while the queue of the socket is full: unix_stream_connect() does not do so for a socket that is
@@ -130,10 +172,10 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, stream: UnixStream, path: &str) -> hyper::Result<(StatusCode, Bytes)> {
+    async fn exchange(&self, stream: UnixStream, request: Request<Full<Bytes>>) -> hyper::Result<(StatusCode, Bytes)> {
         let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let response = requests.send_request(request(path)).await?;
+        let response = requests.send_request(request).await?;
         let code = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         connection.abort();
@@ -154,13 +196,6 @@ impl Client {
     }
 }
 
-fn request(path: &str) -> Request<Empty<Bytes>> {
-    Request::get(path)
-        .header(header::HOST, "localhost")
-        .body(Empty::new())
-        .expect("paths are made of escaped parts, so the request is well-formed")
-}
-
 fn refusal(code: StatusCode, body: &[u8]) -> Error {
     let reason = match serde_json::from_slice::<ApiError>(body) {
         Ok(ApiError { error }) => error,
@@ -168,6 +203,7 @@ fn refusal(code: StatusCode, body: &[u8]) -> Error {
     };
     match code {
         StatusCode::NOT_FOUND => Error::NotFound { reason },
+        StatusCode::CONFLICT | StatusCode::BAD_REQUEST => Error::Declined { reason },
         _ => Error::Refused { code: code.as_u16(), reason },
     }
 }

@@ -1,22 +1,33 @@
 //! A view that tells of an invented agent, and a socket to serve it on, for the tests of everything that reads one.
 
-use std::{path::PathBuf, sync::Arc};
+mod explanation;
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub(crate) use self::explanation::explanation;
 use super::{
     server::{self, View},
     types::{
-        CapacityUse, ConfigProblem, Endpoint, EndpointHealth, Frontend, Hook, Service, ServiceCounters, ServicePort,
-        Status,
+        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, Frontend, Hook, PortCapacity,
+        Question, Service, ServiceCounters, ServicePort, Status,
     },
+    view::Refusal,
 };
+use crate::model::ServiceName;
 
 /// What the invented agent shows.
 pub(crate) struct Fake {
     pub(crate) status: Status,
     pub(crate) services: Result<Vec<Service>, String>,
+    /// Orders so far, in words.
+    pub(crate) orders: Arc<Mutex<Vec<String>>>,
 }
 
 impl View for Fake {
@@ -33,11 +44,35 @@ impl View for Fake {
             .into_iter()
             .find(|service| (service.namespace.as_str(), service.name.as_str()) == (namespace, name))
     }
+
+    fn order(&self, service: ServiceName, endpoint: SocketAddr, change: Change, force: bool) -> Result<(), Refusal> {
+        if service != (ServiceName { namespace: "shop".into(), name: "cart".into() }) {
+            return Err(Refusal::Unknown(format!("no service {service}; there are: shop/cart")));
+        }
+        if endpoint.port() == 9000 && !force {
+            return Err(Refusal::Declined(format!("{endpoint} is the last one")));
+        }
+        let force = if force { " by force" } else { "" };
+        self.orders.lock().unwrap().push(format!("{service} {endpoint} {change}{force}"));
+        Ok(())
+    }
+
+    fn explain(&self, question: &Question) -> Result<Explanation, Refusal> {
+        match question.to.as_str() {
+            "10.96.0.10:80" => Ok(explanation()),
+            _ => Ok(Explanation {
+                frontend: format!("{}/TCP", question.to),
+                verdict: "untouched".into(),
+                reason: format!("asked from {}", question.from.as_deref().unwrap_or("anywhere")),
+                ..Explanation::default()
+            }),
+        }
+    }
 }
 
 /// The agent of a healthy node with two services.
 pub(crate) fn healthy() -> Fake {
-    Fake { status: status(), services: Ok(vec![dns(), cart()]) }
+    Fake { status: status(), services: Ok(vec![dns(), cart()]), orders: Arc::default() }
 }
 
 /// The agent of [`healthy`], with everything wrong that can be.
@@ -51,6 +86,7 @@ pub(crate) fn ailing() -> Fake {
     Fake {
         status: Status { ready: false, errors, notes, problems, ..status() },
         services: Err("map SERVICES: cannot read row 7: gone".into()),
+        orders: Arc::default(),
     }
 }
 
@@ -115,8 +151,28 @@ pub(crate) fn cart() -> Service {
             frontend("10.96.0.10", 9000, "ClusterIP", "served", ""),
             frontend("fd00::10", 9000, "ClusterIP", "refused", "no IPv6 endpoint"),
         ],
+        notes: vec![],
         left_out: None,
     }
+}
+
+/// The same service at work: one endpoint is slow, one ejected, one drained.
+pub(crate) fn busy_cart() -> Service {
+    let mut cart = cart();
+    let http = &mut cart.ports[0];
+    http.balance = "latencyAware".into();
+    http.connections = 52;
+    http.capacity = PortCapacity { usable: 200, total: 500, used: 52 };
+    let [one, two, three, four] = http.endpoints.as_mut_slice() else { unreachable!("it has four endpoints") };
+    (one.connections, one.connecting, one.handshake_microseconds) = (40, 2, Some(1250));
+    (two.ejected_for_seconds, two.ejections) = (Some(8), 1);
+    two.effective_weight = 1;
+    three.consecutive_failures = 2;
+    (four.connections, four.draining) = (12, true);
+    four.locality.zone = Some("b".into());
+    (http.counters.failures, http.counters.ejections) = (7, 1);
+    cart.notes = vec!["10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now".into()];
+    cart
 }
 
 /// The same service with health checks: one endpoint fails, one is new, all of the other port fail.
@@ -144,6 +200,7 @@ pub(crate) fn headless() -> Service {
         addresses: vec![],
         ports: vec![],
         frontends: vec![],
+        notes: vec![],
         left_out: Some("it is headless (clusterIP None)".into()),
     }
 }
@@ -159,6 +216,7 @@ pub(crate) fn dns() -> Service {
             protocol: "UDP".into(),
             ..frontend("10.96.0.53", 53, "ClusterIP", "refused", "no endpoint")
         }],
+        notes: vec![],
         left_out: None,
     }
 }
@@ -177,7 +235,15 @@ fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> 
 fn port(name: &str, port: u16, protocol: &str, counters: [u64; 8], endpoints: Vec<Endpoint>) -> ServicePort {
     let mut row = [0; 16];
     row[..counters.len()].copy_from_slice(&counters);
-    ServicePort { name: name.into(), port, protocol: protocol.into(), counters: ServiceCounters::from(row), endpoints }
+    ServicePort {
+        name: name.into(),
+        port,
+        protocol: protocol.into(),
+        counters: ServiceCounters::from(row),
+        balance: "leastConnections".into(),
+        endpoints,
+        ..ServicePort::default()
+    }
 }
 
 fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u64) -> Endpoint {
@@ -188,10 +254,11 @@ fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u6
         weight,
         condition: condition.into(),
         active,
-        node: None,
-        health: None,
         index: active.then_some(1),
         connects,
+        effective_weight: weight,
+        capacity: 1,
+        ..Endpoint::default()
     }
 }
 

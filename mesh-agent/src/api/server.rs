@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde::Deserialize;
 use tokio::net::UnixListener;
@@ -15,14 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connections, types,
-    view::{Reader, Stopped},
+    view::{Reader, Refusal, Stopped},
 };
 pub use super::{
     socket::{BindError, bind},
     view::View,
 };
+use crate::model::ServiceName;
 
-/// Request bodies are not read today; later ones are commands of a few words.
+/// Request bodies are orders of a few words.
 const MAX_BODY: usize = 16 * 1024;
 /// Answers requests on `socket` until `cancel`.
 pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
@@ -34,6 +36,8 @@ fn router(view: Arc<dyn View>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/services", get(services))
         .route("/v1/services/{namespace}/{name}", get(service))
+        .route("/v1/services/{namespace}/{name}/endpoints/{endpoint}/{verb}", post(order))
+        .route("/v1/explain", get(explain))
         .fallback(async || Failure::NoRoute)
         .method_not_allowed_fallback(async || Failure::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -68,6 +72,36 @@ async fn service(
     left_out.map(Json).ok_or(Failure::NoService { namespace, name })
 }
 
+/// Carries out what an operator says of an endpoint.
+async fn order(
+    State(reader): State<Reader>,
+    Path((namespace, name, endpoint, verb)): Path<(String, String, String, String)>,
+    body: Bytes,
+) -> Result<Json<types::Service>, Failure> {
+    let order: types::Order = match body.as_ref() {
+        [] => types::Order::default(),
+        body => serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?,
+    };
+    let change = match verb.as_str() {
+        "drain" => types::Change::Drain,
+        "undrain" => types::Change::Undrain,
+        "weight" => types::Change::Weight(order.weight),
+        _ => return Err(Failure::NoRoute),
+    };
+    let endpoint = endpoint.parse().map_err(|_| Refusal::Malformed(format!("`{endpoint}` is not ADDRESS:PORT")))?;
+    let service = ServiceName { namespace: namespace.clone(), name: name.clone() };
+    reader.read(move |view| view.order(service, endpoint, change, order.force)).await??;
+    self::service(State(reader), Path((namespace, name))).await
+}
+
+async fn explain(
+    State(reader): State<Reader>,
+    question: Result<Query<types::Question>, QueryRejection>,
+) -> Result<Json<types::Explanation>, Failure> {
+    let Query(question) = question.map_err(|rejection| Failure::Query(rejection.body_text()))?;
+    Ok(Json(reader.read(move |view| view.explain(&question)).await??))
+}
+
 async fn read_services(reader: &Reader) -> Result<Vec<types::Service>, Failure> {
     reader.read(View::services).await?.map_err(Failure::Read)
 }
@@ -82,9 +116,12 @@ struct Filter {
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("no such page; there are /v1/status, /v1/services and /v1/services/NAMESPACE/NAME")]
+    #[error(
+        "no such page; there are /v1/status, /v1/services, /v1/services/NAMESPACE/NAME, /v1/explain?to=ADDRESS:PORT and, \
+         for POST, /v1/services/NAMESPACE/NAME/endpoints/ADDRESS:PORT/ with drain, undrain or weight"
+    )]
     NoRoute,
-    #[error("this page can only be read; use GET")]
+    #[error("use GET, and POST for drain, undrain and weight")]
     Method,
     #[error("{0}")]
     Query(String),
@@ -92,6 +129,8 @@ enum Failure {
     NoService { namespace: String, name: String },
     #[error("{0}")]
     Read(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
@@ -101,7 +140,10 @@ impl Failure {
         match self {
             Self::NoRoute | Self::NoService { .. } => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Query(_) => StatusCode::BAD_REQUEST,
+            Self::Query(_) | Self::Refused(Refusal::Malformed(_)) => StatusCode::BAD_REQUEST,
+            Self::Refused(Refusal::Unknown(_)) => StatusCode::NOT_FOUND,
+            Self::Refused(Refusal::Declined(_)) => StatusCode::CONFLICT,
+            Self::Refused(Refusal::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Read(_) | Self::Stopped(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -159,14 +201,24 @@ mod tests {
     async fn wrong_requests_are_answered_in_json() {
         let agent = served(healthy());
         let answer = |request: &str| raw(&agent, &format!("{request} HTTP/1.1\r\nhost: a\r\n\r\n"));
-        let lost = r#"{"error":"no such page; there are /v1/status, /v1/services and /v1/services/NAMESPACE/NAME"}"#;
-        assert_eq!(answer("GET /v2/status"), ("HTTP/1.1 404 Not Found".into(), lost.into()));
+        let (code, body) = answer("GET /v2/status");
+        assert_eq!(code, "HTTP/1.1 404 Not Found");
+        assert!(body.starts_with(r#"{"error":"no such page; there are /v1/status, /v1/services, "#), "{body}");
         let (code, body) = answer("DELETE /v1/services/shop/cart");
         assert_eq!(code, "HTTP/1.1 405 Method Not Allowed");
-        assert_eq!(body, r#"{"error":"this page can only be read; use GET"}"#);
+        assert_eq!(body, r#"{"error":"use GET, and POST for drain, undrain and weight"}"#);
         let (code, body) = answer("GET /v1/services?name=cart");
         assert_eq!(code, "HTTP/1.1 400 Bad Request");
         assert!(body.contains("unknown field `name`, expected `namespace`"), "{body}");
+        assert_eq!(answer("POST /v1/services/shop/cart/endpoints/10.0.0.1:8080/stop").0, "HTTP/1.1 404 Not Found");
+        let (code, body) = answer("POST /v1/services/shop/cart/endpoints/a/drain");
+        assert_eq!(
+            (code.as_str(), body.as_str()),
+            ("HTTP/1.1 400 Bad Request", r#"{"error":"`a` is not ADDRESS:PORT"}"#)
+        );
+        let (code, body) = answer("GET /v1/explain");
+        assert_eq!(code, "HTTP/1.1 400 Bad Request");
+        assert!(body.contains("missing field `to`"), "{body}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

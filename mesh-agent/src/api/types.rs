@@ -1,13 +1,24 @@
 //! What goes over the socket: camelCase JSON with Kubernetes words. Stable: fields are added, never renamed.
 
+mod counters;
+mod endpoint;
+mod explain;
 mod health;
+mod order;
+mod service;
 
 use std::fmt;
 
-use mesh_common::{abi, counter::Counter};
 use serde::{Deserialize, Serialize};
 
-pub use self::health::EndpointHealth;
+pub use self::{
+    counters::ServiceCounters,
+    endpoint::{Endpoint, Locality},
+    explain::{Candidate, Explanation, Outcome, Question, Share, Tier},
+    health::EndpointHealth,
+    order::{Change, Order},
+    service::{Frontend, Limits, Outlier, PortCapacity, Service, ServicePort},
+};
 use crate::model;
 
 /// `GET /v1/status`
@@ -117,200 +128,6 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// One service. `GET /v1/services` gives a list, `GET /v1/services/{namespace}/{name}` one.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Service {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
-    /// Where it is written, `file:line`.
-    pub origin: String,
-    /// Addresses at which it answers.
-    pub addresses: Vec<String>,
-    /// Ports and their endpoints.
-    pub ports: Vec<ServicePort>,
-    /// Where programs ask for it, and whether they get it.
-    #[serde(default)]
-    pub frontends: Vec<Frontend>,
-    /// Why the service is left alone, where it is; then there is nothing else to say of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub left_out: Option<String>,
-}
-
-/// One address and port of a service.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Frontend {
-    /// Address; the name of a load balancer that has none.
-    pub address: String,
-    /// Port.
-    pub port: u16,
-    /// `TCP` or `UDP`; `SCTP`, which is left alone.
-    pub protocol: String,
-    /// `ClusterIP`, `address`, `ExternalIP`, `LoadBalancer` or `NodePort`.
-    pub kind: String,
-    /// `served`, `refused`, `left alone`, `taken` by another service, or `pending` while the kernel does not have it.
-    pub state: String,
-    /// Why, unless it is served.
-    #[serde(default)]
-    pub reason: String,
-}
-
-impl Frontend {
-    /// `10.96.0.1:80/TCP` or `[fd00::1]:80/TCP`
-    pub fn label(&self) -> String {
-        let Self { address, port, protocol, .. } = self;
-        format!("{}/{protocol}", socket_address(address, *port))
-    }
-}
-
-/// An IPv6 address is the only kind that has colons.
-fn socket_address(address: &str, port: u16) -> String {
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
-}
-
-/// One port of a service.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServicePort {
-    /// Port name, or its number where it has none.
-    pub name: String,
-    /// Port.
-    pub port: u16,
-    /// `TCP` or `UDP`.
-    pub protocol: String,
-    /// Connects answered and refused since the service exists.
-    pub counters: ServiceCounters,
-    /// Endpoints.
-    pub endpoints: Vec<Endpoint>,
-}
-
-impl ServicePort {
-    /// `80/TCP`, or `http:80/TCP` when the port has a name.
-    pub fn label(&self) -> String {
-        let Self { name, port, protocol, .. } = self;
-        if *name == port.to_string() { format!("{port}/{protocol}") } else { format!("{name}:{port}/{protocol}") }
-    }
-}
-
-/// What the kernel counted for a service port. One field per counter of `mesh_common::counter`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceCounters {
-    /// Connects answered with a backend.
-    pub connects: u64,
-    /// Connects refused because no backend was usable.
-    pub refused_no_backend: u64,
-    /// Connects refused because the maps contradict each other.
-    pub refused_broken: u64,
-    /// Connects answered without a socket record.
-    pub unrecorded: u64,
-    /// Connects refused because of a limit of connections.
-    #[serde(default)]
-    pub refused_limit: u64,
-    /// Connects that failed at the backend.
-    #[serde(default)]
-    pub failures: u64,
-    /// Ejections of backends.
-    #[serde(default)]
-    pub ejections: u64,
-    /// Connects let through to an ejected backend to try it.
-    #[serde(default)]
-    pub probes: u64,
-    /// Connects that went elsewhere because the first choice was full.
-    #[serde(default)]
-    pub overflows: u64,
-    /// Connects that went to a farther tier than the first.
-    #[serde(default)]
-    pub failovers: u64,
-    /// Connects to ejected backends because too few others were left.
-    #[serde(default)]
-    pub panics: u64,
-}
-
-impl ServiceCounters {
-    /// The field of `counter`.
-    pub fn get(&self, counter: Counter) -> u64 {
-        match counter {
-            Counter::Connects => self.connects,
-            Counter::RefusedNoBackend => self.refused_no_backend,
-            Counter::RefusedBroken => self.refused_broken,
-            Counter::Unrecorded => self.unrecorded,
-            Counter::RefusedLimit => self.refused_limit,
-            Counter::Failures => self.failures,
-            Counter::Ejections => self.ejections,
-            Counter::Probes => self.probes,
-            Counter::Overflows => self.overflows,
-            Counter::Failovers => self.failovers,
-            Counter::Panics => self.panics,
-        }
-    }
-
-    /// Connects refused for whatever reason.
-    pub fn refused(&self) -> u64 {
-        self.refused_no_backend.saturating_add(self.refused_broken).saturating_add(self.refused_limit)
-    }
-}
-
-impl From<abi::ServiceCounters> for ServiceCounters {
-    fn from(row: abi::ServiceCounters) -> Self {
-        let value = |counter: Counter| row[counter.index()];
-        Self {
-            connects: value(Counter::Connects),
-            refused_no_backend: value(Counter::RefusedNoBackend),
-            refused_broken: value(Counter::RefusedBroken),
-            unrecorded: value(Counter::Unrecorded),
-            refused_limit: value(Counter::RefusedLimit),
-            failures: value(Counter::Failures),
-            ejections: value(Counter::Ejections),
-            probes: value(Counter::Probes),
-            overflows: value(Counter::Overflows),
-            failovers: value(Counter::Failovers),
-            panics: value(Counter::Panics),
-        }
-    }
-}
-
-/// One endpoint of a service port.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Endpoint {
-    /// Address.
-    pub address: String,
-    /// Port.
-    pub port: u16,
-    /// Configured weight.
-    pub weight: u32,
-    /// `ready`, `terminating` or `not-ready`.
-    pub condition: String,
-    /// Whether new connections are sent there now.
-    pub active: bool,
-    /// Name of the node it runs on, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-    /// What health checks say of it; absent where its service has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<EndpointHealth>,
-    /// Row in BACKENDS; absent while it has none.
-    pub index: Option<u32>,
-    /// Connects answered with it.
-    pub connects: u64,
-}
-
-impl Endpoint {
-    /// `10.0.0.1:80` or `[fd00::1]:80`
-    pub fn socket_address(&self) -> String {
-        socket_address(&self.address, self.port)
-    }
-
-    /// The address family, as far as there are two.
-    pub fn is_ipv6(&self) -> bool {
-        self.address.contains(':')
-    }
-}
-
 /// What went wrong with a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -321,26 +138,7 @@ pub struct ApiError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-
-    #[test]
-    fn every_counter_has_its_field() {
-        let row = std::array::from_fn(|place| place as u64 + 1);
-        let counters = ServiceCounters::from(row);
-        for counter in Counter::ALL {
-            assert_eq!(counters.get(counter), row[counter.index()], "{counter:?}");
-        }
-    }
-
-    #[test]
-    fn counter_fields_are_called_like_the_counters() {
-        let fields = serde_json::to_value(ServiceCounters::default()).unwrap();
-        let names: BTreeSet<_> = fields.as_object().unwrap().keys().map(|name| snake_case(name)).collect();
-        let expected: BTreeSet<_> = Counter::ALL.iter().map(|counter| counter.name().to_owned()).collect();
-        assert_eq!(names, expected);
-    }
 
     #[test]
     fn problems_read_like_the_errors_they_come_from() {
@@ -350,9 +148,5 @@ mod tests {
         let note = model::ConfigNote { origin, message: "kind Pod is not served".into() };
         assert_eq!(ConfigProblem::from(&error).to_string(), error.to_string());
         assert_eq!(ConfigProblem::from(&note).to_string(), note.to_string());
-    }
-
-    fn snake_case(camel: &str) -> String {
-        camel.chars().flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase())).collect()
     }
 }

@@ -1,10 +1,11 @@
 //! What others may see of the agent, and how it is read without holding anybody up.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::Semaphore;
 
 use super::types;
+use crate::model::ServiceName;
 
 /// Reads at one time. Each may walk every row of the kernel maps.
 const MAX_READS: usize = 2;
@@ -17,6 +18,33 @@ pub trait View: Send + Sync + 'static {
     fn services(&self) -> Result<Vec<types::Service>, String>;
     /// A service that is left alone; those are not among [`services`](Self::services).
     fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service>;
+    /// Carries out an order of an operator; returns when it is in effect.
+    fn order(
+        &self,
+        service: ServiceName,
+        endpoint: SocketAddr,
+        change: types::Change,
+        force: bool,
+    ) -> Result<(), Refusal>;
+    /// Where a connect goes now, and why.
+    fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal>;
+}
+
+/// Why a request is not answered with what was asked for.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It makes no sense.
+    #[error("{0}")]
+    Malformed(String),
+    /// It names something that is not there.
+    #[error("{0}")]
+    Unknown(String),
+    /// It would do harm.
+    #[error("{0}")]
+    Declined(String),
+    /// The agent cannot do so now.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Reads a [`View`] away from the threads that serve connections, a few reads at a time.

@@ -9,6 +9,7 @@
 mod backend;
 mod completion;
 mod config;
+mod explain;
 mod health;
 mod name;
 mod render;
@@ -52,6 +53,9 @@ Examples:
   meshctl service get shop/cart        one of them, with its endpoints
   meshctl backend list -n shop         who is given how many connections
   meshctl stats -w 1s                  connections per second
+  meshctl explain 10.96.0.10:80        where a connect goes now, and why
+  meshctl backend drain shop/cart 10.0.0.1:8080 --wait
+                                       before an endpoint is taken away
   meshctl config validate ./services   check files before they are deployed
   meshctl service list -o json | jq -r '.[].name'";
 
@@ -77,6 +81,7 @@ enum Noun {
     #[command(subcommand)]
     Backend(backend::Verb),
     Stats(stats::Args),
+    Explain(explain::Args),
     #[command(subcommand)]
     Config(config::Verb),
     Completion(completion::Args),
@@ -110,6 +115,8 @@ enum Failure {
     Agent(#[from] client::Error),
     #[error(transparent)]
     Name(#[from] name::Error),
+    #[error(transparent)]
+    Endpoint(#[from] backend::Error),
     #[error("cannot write the answer: {0}")]
     Write(#[from] io::Error),
     #[error("cannot write the answer as YAML: {0}")]
@@ -121,7 +128,8 @@ impl Failure {
         match self {
             // Whoever read the answer has read enough, as with `| head`.
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
-            Self::Agent(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
+            Self::Endpoint(backend::Error::Malformed(_)) => Exit::Usage,
+            Self::Agent(_) | Self::Endpoint(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
             Self::Name(_) => Exit::Usage,
         }
     }
@@ -151,6 +159,7 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         Noun::Service(verb) => service::run(&mut session, verb).await,
         Noun::Backend(verb) => backend::run(&mut session, verb).await,
         Noun::Stats(args) => stats::run(&mut session, args).await,
+        Noun::Explain(args) => explain::run(&mut session, args).await,
         Noun::Config(verb) => config::run(&mut session, verb),
         Noun::Completion(args) => completion::run(&mut session, args),
     }

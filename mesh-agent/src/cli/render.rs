@@ -3,6 +3,8 @@
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use serde::Serialize;
 
+use crate::api::types::Endpoint;
+
 /// Spaces between columns.
 const GAP: u16 = 3;
 /// Items of a list shown in one cell.
@@ -23,6 +25,41 @@ pub(super) enum Format {
 pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let header = header.iter().map(|&name| name.to_owned()).collect();
     columns([header].into_iter().chain(rows))
+}
+
+/// As [`table`], without the columns in which every row has `-`.
+pub(super) fn sparse(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let shown: Vec<bool> =
+        (0..header.len()).map(|at| rows.is_empty() || rows.iter().any(|row| row[at] != "-")).collect();
+    let kept =
+        |row: Vec<String>| row.into_iter().zip(&shown).filter(|(_, shown)| **shown).map(|(cell, _)| cell).collect();
+    let header: Vec<&str> = header.iter().zip(&shown).filter(|(_, shown)| **shown).map(|(&name, _)| name).collect();
+    table(&header, rows.into_iter().map(kept))
+}
+
+/// `-` for nothing.
+pub(super) fn number(number: u64) -> String {
+    if number == 0 { "-".to_owned() } else { number.to_string() }
+}
+
+/// `2`, or `1 of 2` while it has another than the configured one.
+pub(super) fn weight(endpoint: &Endpoint) -> String {
+    let Endpoint { weight, effective_weight, index, .. } = endpoint;
+    match index {
+        Some(_) if weight != effective_weight => format!("{effective_weight} of {weight}"),
+        _ => weight.to_string(),
+    }
+}
+
+/// `850us`, `1.3ms`, `2.0s`; `-` for nothing.
+pub(super) fn microseconds(microseconds: Option<u32>) -> String {
+    match microseconds {
+        None => "-".to_owned(),
+        Some(few @ 0..1000) => format!("{few}us"),
+        Some(more @ 1000..1_000_000) => format!("{:.1}ms", f64::from(more) / 1000.0),
+        Some(many) => format!("{:.1}s", f64::from(many) / 1_000_000.0),
+    }
 }
 
 /// Aligned columns; one line per row, nothing else.
@@ -110,6 +147,15 @@ mod tests {
              kube-system   d\\u{1b}[2Jns\\n   x\n"
         );
         assert_eq!(table(&["NAME", "NOTE"], []), "NAME   NOTE\n");
+    }
+
+    #[test]
+    fn columns_without_a_value_are_left_out() {
+        let rows = [["a", "-", "1"], ["b", "-", "-"]].map(|row| row.map(String::from).to_vec());
+        assert_eq!(sparse(&["NAME", "NONE", "SOME"], rows), "NAME   SOME\na      1\nb      -\n");
+        assert_eq!(sparse(&["NAME", "NONE"], []), "NAME   NONE\n");
+        let times = [None, Some(0), Some(999), Some(1250), Some(2_000_000)].map(microseconds);
+        assert_eq!(times, ["-", "0us", "999us", "1.2ms", "2.0s"]);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use super::{
     Exit, Failure, health,
     name::NameArg,
-    render::{self, columns, printable, table},
+    render::{self, columns, printable, table, weight},
     session::Session,
     watch::Watch,
 };
-use crate::api::types::{Endpoint, Service, ServicePort};
+use crate::api::types::{Endpoint, Limits, PortCapacity, Service, ServiceCounters, ServicePort};
 
 /// Services of this node
 #[derive(clap::Subcommand)]
@@ -36,7 +36,9 @@ Examples:
     /// Show one service with its front ends and endpoints
     ///
     /// A front end is an address and port at which programs ask for the service; one that is not `served` says why. A
-    /// service that is left alone altogether says why, too. An endpoint is `active` while new connections are sent to it; otherwise its condition says why not. The exit
+    /// service that is left alone altogether says why, too. An
+    /// endpoint is `active` while new connections are sent to it; otherwise its state says why not. Capacity is the sum
+    /// of `capacity` × weight: of the endpoints that are active now, and of all. The exit
     /// code is 1 when there is no such service.
     #[command(after_long_help = "\
 Examples:
@@ -74,7 +76,7 @@ fn list(services: &[Service]) -> String {
 }
 
 fn row(service: &Service) -> Vec<String> {
-    let Service { namespace, name, origin: _, addresses, ports, frontends: _, left_out: _ } = service;
+    let Service { namespace, name, origin: _, addresses, ports, frontends: _, notes: _, left_out: _ } = service;
     let each = |show: fn(&ServicePort) -> String| render::list(&ports.iter().map(show).collect::<Vec<_>>());
     vec![
         namespace.clone(),
@@ -93,7 +95,7 @@ fn readiness(port: &ServicePort) -> String {
 }
 
 fn page(service: &Service) -> String {
-    let Service { namespace, name, origin, addresses, ports, frontends, left_out } = service;
+    let Service { namespace, name, origin, addresses, ports, frontends, notes, left_out } = service;
     let addresses = if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") };
     let facts = match left_out {
         None => ("Address", addresses),
@@ -105,12 +107,16 @@ fn page(service: &Service) -> String {
         let rows = frontends.iter().map(|it| vec![it.label(), it.kind.clone(), it.state.clone(), it.reason.clone()]);
         page = page + "\n" + &table(&["FRONT END", "KIND", "STATE", "REASON"], rows);
     }
-    ports.iter().fold(page, |page, port| page + "\n" + &section(port))
+    let page = ports.iter().fold(page, |page, port| page + "\n" + &section(port));
+    if notes.is_empty() {
+        return page;
+    }
+    notes.iter().fold(page + "\nNotes:\n", |page, note| page + "  " + &printable(note) + "\n")
 }
 
 /// A port and its endpoints, in the layout of `cilium-dbg service list`.
 fn section(port: &ServicePort) -> String {
-    let title = format!("Port {}: {}\n", printable(&port.label()), counters(port));
+    let title = format!("Port {}: {}\n  {}\n", printable(&port.label()), counters(port), spread(port));
     if port.endpoints.is_empty() {
         return title + "  no endpoints: connects are refused\n";
     }
@@ -120,7 +126,17 @@ fn section(port: &ServicePort) -> String {
 
 fn counters(port: &ServicePort) -> String {
     let mut text = format!("{} connects", port.counters.connects);
-    for (number, what) in [(port.counters.refused(), "refused"), (port.counters.unrecorded, "unrecorded")] {
+    let ServiceCounters { unrecorded, failures, ejections, overflows, failovers, panics, .. } = port.counters;
+    let further = [
+        (port.counters.refused(), "refused"),
+        (unrecorded, "unrecorded"),
+        (failures, "failed"),
+        (ejections, "ejections"),
+        (overflows, "overflowed"),
+        (failovers, "failed over"),
+        (panics, "in panic"),
+    ];
+    for (number, what) in further {
         if number > 0 {
             write!(text, ", {number} {what}").expect("a string takes all that is written");
         }
@@ -128,31 +144,41 @@ fn counters(port: &ServicePort) -> String {
     text
 }
 
+/// How connects are spread, what the endpoints are made for, and the limits.
+fn spread(port: &ServicePort) -> String {
+    let PortCapacity { usable, total, used } = port.capacity;
+    let key = port.hash_key.as_ref().map_or(String::new(), |key| format!(" by {key}"));
+    let mut text = format!("{}{key}, {used} connections, capacity {usable} usable of {total}", port.balance);
+    let Limits { max_connections, max_connections_per_endpoint } = port.limits.unwrap_or_default();
+    for (limit, what) in [(max_connections, ""), (max_connections_per_endpoint, " per endpoint")] {
+        if let Some(limit) = limit {
+            write!(text, ", at most {limit}{what}").expect("a string takes all that is written");
+        }
+    }
+    match port.outlier {
+        Some(outlier) if !outlier.enabled => text + ", no ejection",
+        Some(outlier) => text + &format!(", ejected after {} failures", outlier.consecutive_failures),
+        None => text,
+    }
+}
+
 fn line(number: usize, port: &ServicePort, endpoint: &Endpoint) -> Vec<String> {
     let address = endpoint.socket_address();
-    let state = state(endpoint);
+    let state = endpoint.state();
     let mut line = vec![
         format!("{number} => {address}/{} ({state})", port.protocol),
-        format!("weight {}", endpoint.weight),
+        format!("weight {}", weight(endpoint)),
+        format!("{} connections", endpoint.connections),
         format!("{} connects", endpoint.connects),
     ];
     line.extend(endpoint.health.as_ref().map(|health| health::cell(Some(health))));
     line
 }
 
-fn state(endpoint: &Endpoint) -> String {
-    match (endpoint.active, endpoint.condition.as_str()) {
-        (true, "ready") => "active".to_owned(),
-        (true, condition) => format!("active, {condition}"),
-        (false, "ready") => "inactive".to_owned(),
-        (false, condition) => condition.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::fixture::{cart, checked_cart, dns, headless};
+    use crate::api::fixture::{busy_cart, cart, checked_cart, dns, headless};
 
     #[test]
     fn the_list_shows_ready_endpoints_by_port() {
@@ -178,13 +204,15 @@ mod tests {
         [fd00::10]:9000/TCP   ClusterIP   refused   no IPv6 endpoint
 
         Port http:80/TCP: 200 connects, 5 refused, 2 unrecorded
-          1 => 10.0.0.1:8080/TCP (active)      weight 1   60 connects
-          2 => 10.0.0.2:8080/TCP (active)      weight 2   117 connects
-          3 => 10.0.0.3:8080/TCP (not-ready)   weight 1   3 connects
-          4 => [fd00::a:1]:8080/TCP (active)   weight 1   20 connects
+          leastConnections, 0 connections, capacity 0 usable of 0
+          1 => 10.0.0.1:8080/TCP (active)            weight 1   0 connections   60 connects
+          2 => 10.0.0.2:8080/TCP (active)            weight 2   0 connections   117 connects
+          3 => 10.0.0.3:8080/TCP (down, not-ready)   weight 1   0 connections   3 connects
+          4 => [fd00::a:1]:8080/TCP (active)         weight 1   0 connections   20 connects
 
         Port admin:9000/TCP: 0 connects
-          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connects
+          leastConnections, 0 connections, capacity 0 usable of 0
+          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connections   0 connects
         ");
         insta::assert_snapshot!(page(&dns()), @"
         Service:   kube-system/dns
@@ -195,7 +223,28 @@ mod tests {
         10.96.0.53:53/UDP   ClusterIP   refused   no endpoint
 
         Port 53/UDP: 12 connects
+          leastConnections, 0 connections, capacity 0 usable of 0
           no endpoints: connects are refused
+        ");
+    }
+
+    #[test]
+    fn load_is_shown_behind_the_endpoint() {
+        let page = page(&busy_cart());
+        insta::assert_snapshot!(page.split_once("\nPort ").unwrap().1, @"
+        http:80/TCP: 200 connects, 5 refused, 2 unrecorded, 7 failed, 1 ejections
+          latencyAware, 52 connections, capacity 200 usable of 500
+          1 => 10.0.0.1:8080/TCP (active)            weight 1        40 connections   60 connects
+          2 => 10.0.0.2:8080/TCP (ejected 8s)        weight 1 of 2   0 connections    117 connects
+          3 => 10.0.0.3:8080/TCP (down, not-ready)   weight 1        0 connections    3 connects
+          4 => [fd00::a:1]:8080/TCP (draining)       weight 1        12 connections   20 connects
+
+        Port admin:9000/TCP: 0 connects
+          leastConnections, 0 connections, capacity 0 usable of 0
+          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connections   0 connects
+
+        Notes:
+          10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now
         ");
     }
 
@@ -204,13 +253,15 @@ mod tests {
         let page = page(&checked_cart());
         insta::assert_snapshot!(page.split_once("\nPort ").unwrap().1, @"
         http:80/TCP: 200 connects, 5 refused, 2 unrecorded
-          1 => 10.0.0.1:8080/TCP (active)      weight 1   60 connects    healthy
-          2 => 10.0.0.2:8080/TCP (inactive)    weight 2   117 connects   unhealthy (connection refused, 12s)
-          3 => 10.0.0.3:8080/TCP (not-ready)   weight 1   3 connects
-          4 => [fd00::a:1]:8080/TCP (active)   weight 1   20 connects    unknown
+          leastConnections, 0 connections, capacity 0 usable of 0
+          1 => 10.0.0.1:8080/TCP (active)            weight 1   0 connections   60 connects    healthy
+          2 => 10.0.0.2:8080/TCP (unhealthy)         weight 2   0 connections   117 connects   unhealthy (connection refused, 12s)
+          3 => 10.0.0.3:8080/TCP (down, not-ready)   weight 1   0 connections   3 connects
+          4 => [fd00::a:1]:8080/TCP (active)         weight 1   0 connections   20 connects    unknown
 
         Port admin:9000/TCP: 0 connects
-          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connects   unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
+          leastConnections, 0 connections, capacity 0 usable of 0
+          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connections   0 connects   unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
         ");
     }
 

@@ -76,7 +76,8 @@ impl<'a> Session<'a> {
         Ok(self.client.service(&namespace, &name).await?)
     }
 
-    fn resolve(&self, name: &NameArg) -> Result<ServiceName, name::Error> {
+    /// The full name of a service.
+    pub(super) fn resolve(&self, name: &NameArg) -> Result<ServiceName, name::Error> {
         name.within(self.namespace.as_deref())
     }
 
@@ -96,6 +97,20 @@ impl<'a> Session<'a> {
     pub(super) fn write(&mut self, parts: &[&str]) -> io::Result<()> {
         parts.iter().try_for_each(|part| self.out.write_all(part.as_bytes()))?;
         self.out.flush()
+    }
+
+    /// Shows how far a command is, in the place of what was shown before; on a terminal only.
+    pub(super) fn progress(&mut self, line: &str) -> io::Result<()> {
+        match self.refresh {
+            Refresh::Append => Ok(()),
+            // Start of the line, then erase it.
+            Refresh::Replace => write!(self.err, "\r\x1b[2K{line}").and_then(|()| self.err.flush()),
+        }
+    }
+
+    /// Takes away what [`progress`](Self::progress) showed.
+    pub(super) fn end_progress(&mut self) -> io::Result<()> {
+        self.progress("")
     }
 
     fn separator(&self) -> &'static str {

@@ -5,14 +5,23 @@ use std::{collections::HashMap, time::Duration};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Exit, Failure, name::NameArg, render::table, session::Session, watch::Watch};
+use super::{
+    Exit, Failure,
+    name::NameArg,
+    render::{number, sparse},
+    session::Session,
+    watch::Watch,
+};
 use crate::api::types::{Service, ServiceCounters};
 
 /// Show what the kernel counted, per service port
 ///
-/// CONNECTS were answered with a backend, REFUSED were not because none was usable, UNRECORDED were answered but
-/// getpeername() shows the backend instead of the service. CONN/S is the rate since the screen before, so it needs -w.
-/// All numbers only grow; they survive restarts of the agent.
+/// CONNECTS were answered with a backend, REFUSED were not because none was usable or a limit was reached. LIVE
+/// connections are open now. CONN/S is the rate since the screen before, so it needs -w. Of the connects, FAILURES were
+/// refused by the backend or not answered in time, OVERFLOWS went to another backend because the first choice was full,
+/// FAILOVERS to one farther away, PROBES tried an ejected one, PANICS went to an ejected one because too few others were
+/// left; of UNRECORDED ones getpeername() shows the backend instead of the service. EJECTIONS count backends that were
+/// left alone for a while. Columns without a value are left out. All but LIVE only grow, over restarts of the agent, too.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -82,6 +91,8 @@ struct Stats<'a> {
     protocol: &'a str,
     #[serde(flatten)]
     counters: ServiceCounters,
+    /// Open now.
+    connections: u64,
     /// Absent on the first reading.
     connects_per_second: Option<f64>,
     #[serde(skip)]
@@ -97,33 +108,55 @@ fn stats<'a>(services: &'a [Service], before: Option<&Reading>, now: &Reading) -
         port_number: port.port,
         protocol: &port.protocol,
         counters: port.counters,
+        connections: port.connections,
         connects_per_second: before.and_then(|before| now.rate_since(before, &key(service, &port.name))),
         label: port.label(),
     });
     stats.collect()
 }
 
+const HEADER: [&str; 14] = [
+    "NAMESPACE",
+    "SERVICE",
+    "PORT",
+    "LIVE",
+    "CONNECTS",
+    "CONN/S",
+    "REFUSED",
+    "FAILURES",
+    "EJECTIONS",
+    "PROBES",
+    "OVERFLOWS",
+    "FAILOVERS",
+    "PANICS",
+    "UNRECORDED",
+];
+
 fn list(stats: &[Stats<'_>]) -> String {
-    table(&["NAMESPACE", "SERVICE", "PORT", "CONNECTS", "CONN/S", "REFUSED", "UNRECORDED"], stats.iter().map(row))
+    sparse(&HEADER, stats.iter().map(row))
 }
 
 fn row(stats: &Stats<'_>) -> Vec<String> {
-    vec![
+    let counters = &stats.counters;
+    let ServiceCounters { failures, ejections, probes, overflows, failovers, panics, unrecorded, .. } = *counters;
+    let rest = [failures, ejections, probes, overflows, failovers, panics, unrecorded];
+    let first = [
         stats.namespace.to_owned(),
         stats.service.to_owned(),
         stats.label.clone(),
-        stats.counters.connects.to_string(),
+        stats.connections.to_string(),
+        counters.connects.to_string(),
         stats.connects_per_second.map_or("-".to_owned(), |rate| format!("{rate:.1}")),
-        stats.counters.refused().to_string(),
-        stats.counters.unrecorded.to_string(),
-    ]
+        counters.refused().to_string(),
+    ];
+    first.into_iter().chain(rest.map(number)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        api::fixture::{cart, dns},
+        api::fixture::{busy_cart, cart, dns},
         cli::render::{json, yaml},
     };
 
@@ -132,10 +165,21 @@ mod tests {
         let services = [dns(), cart()];
         let now = Reading::new(&services, Instant::now());
         insta::assert_snapshot!(list(&stats(&services, None, &now)), @"
-        NAMESPACE     SERVICE   PORT             CONNECTS   CONN/S   REFUSED   UNRECORDED
-        kube-system   dns       53/UDP           12         -        0         0
-        shop          cart      http:80/TCP      200        -        5         2
-        shop          cart      admin:9000/TCP   0          -        0         0
+        NAMESPACE     SERVICE   PORT             LIVE   CONNECTS   REFUSED   UNRECORDED
+        kube-system   dns       53/UDP           0      12         0         -
+        shop          cart      http:80/TCP      0      200        5         2
+        shop          cart      admin:9000/TCP   0      0          0         -
+        ");
+    }
+
+    #[test]
+    fn what_went_wrong_has_its_columns() {
+        let services = [busy_cart()];
+        let now = Reading::new(&services, Instant::now());
+        insta::assert_snapshot!(list(&stats(&services, None, &now)), @"
+        NAMESPACE   SERVICE   PORT             LIVE   CONNECTS   REFUSED   FAILURES   EJECTIONS   UNRECORDED
+        shop        cart      http:80/TCP      52     200        5         7          1           2
+        shop        cart      admin:9000/TCP   0      0          0         -          -           -
         ");
     }
 
@@ -149,10 +193,10 @@ mod tests {
         let services = [dns(), cart()];
         let now = Reading::new(&services, start + Duration::from_secs(2));
         insta::assert_snapshot!(list(&stats(&services, Some(&before), &now)), @"
-        NAMESPACE     SERVICE   PORT             CONNECTS   CONN/S   REFUSED   UNRECORDED
-        kube-system   dns       53/UDP           12         -        0         0
-        shop          cart      http:80/TCP      200        12.5     5         2
-        shop          cart      admin:9000/TCP   0          -        0         0
+        NAMESPACE     SERVICE   PORT             LIVE   CONNECTS   CONN/S   REFUSED   UNRECORDED
+        kube-system   dns       53/UDP           0      12         -        0         -
+        shop          cart      http:80/TCP      0      200        12.5     5         2
+        shop          cart      admin:9000/TCP   0      0          -        0         -
         ");
     }
 
@@ -173,6 +217,14 @@ mod tests {
             "refusedNoBackend": 4,
             "refusedBroken": 1,
             "unrecorded": 2,
+            "refusedLimit": 0,
+            "failures": 0,
+            "ejections": 0,
+            "probes": 0,
+            "overflows": 0,
+            "failovers": 0,
+            "panics": 0,
+            "connections": 0,
             "connectsPerSecond": null
           }
         ]
@@ -187,6 +239,14 @@ mod tests {
           refusedNoBackend: 4
           refusedBroken: 1
           unrecorded: 2
+          refusedLimit: 0
+          failures: 0
+          ejections: 0
+          probes: 0
+          overflows: 0
+          failovers: 0
+          panics: 0
+          connections: 0
           connectsPerSecond: null
         ");
     }

@@ -1,7 +1,7 @@
 //! Whole command lines, against a served agent.
 
 use super::*;
-use crate::api::fixture::{Served, ailing, cart, healthy, served};
+use crate::api::fixture::{Fake, Served, ailing, busy_cart, cart, healthy, served};
 
 #[tokio::test]
 async fn services_are_listed_and_shown() {
@@ -22,8 +22,8 @@ async fn services_are_listed_and_shown() {
 async fn backends_and_stats_can_be_of_one_service() {
     let agent = served(healthy());
     insta::assert_snapshot!(ask(&agent, "stats kube-system/dns").await, @"
-    NAMESPACE     SERVICE   PORT     CONNECTS   CONN/S   REFUSED   UNRECORDED
-    kube-system   dns       53/UDP   12         -        0         0
+    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   REFUSED
+    kube-system   dns       53/UDP   0      12         0
     ");
     assert_eq!(ask(&agent, "backend list kube-system/dns -o yaml").await, "[]\n");
 }
@@ -70,6 +70,75 @@ async fn wrong_usage_is_told_apart() {
 }
 
 #[tokio::test]
+async fn operators_drain_weigh_and_take_it_back() {
+    let agent = healthy();
+    let orders = agent.orders.clone();
+    let agent = served(agent);
+    let answer = ask(&agent, "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 5s").await;
+    assert_eq!(answer, "shop/cart 10.0.0.1:8080: draining, 0 connections\n");
+    let answer = ask(&agent, "backend weight cart fd00::a:1 5 -n shop").await;
+    assert_eq!(answer, "shop/cart [fd00::a:1]:8080: weight 5, 0 connections\n");
+    ask(&agent, "backend weight shop/cart 10.0.0.1 default").await;
+    ask(&agent, "backend undrain shop/cart 10.0.0.1 --port http").await;
+    let (exit, _, err) = run_in_process(&agent, "backend drain shop/cart 10.0.0.4").await;
+    assert_eq!((exit, err.as_str()), (Exit::No, "meshctl: 10.0.0.4:9000 is the last one\n"));
+    ask(&agent, "backend drain shop/cart 10.0.0.4 --force").await;
+    let expected = [
+        "shop/cart 10.0.0.1:8080 draining",
+        "shop/cart [fd00::a:1]:8080 weight 5",
+        "shop/cart 10.0.0.1:8080 weight as configured",
+        "shop/cart 10.0.0.1:8080 not draining",
+        "shop/cart 10.0.0.4:9000 draining by force",
+    ];
+    assert_eq!(*orders.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_drain_that_does_not_end_is_a_no() {
+    let agent = served(Fake { services: Ok(vec![busy_cart()]), ..healthy() });
+    let line = "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 300ms";
+    let no = (Exit::No, "shop/cart 10.0.0.1:8080: draining, 40 connections\n".to_owned(), String::new());
+    assert_eq!(run_in_process(&agent, line).await, no);
+    let socket = agent.socket.display().to_string();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut arguments = arguments(line);
+    arguments.splice(1..1, ["--socket", &socket]);
+    run(arguments, Streams { out: &mut out, err: &mut err, refresh: Refresh::Replace }).await;
+    let progress = String::from_utf8(err).unwrap();
+    assert!(progress.starts_with("\r\x1b[2Kcart 10.0.0.1:8080: 40 connections left"), "{progress:?}");
+    assert!(progress.ends_with("\r\x1b[2K"), "{progress:?}");
+}
+
+#[tokio::test]
+async fn orders_for_what_is_not_there_say_what_is() {
+    let agent = served(healthy());
+    let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
+    let there = "no service shop/card; there are: kube-system/dns, shop/cart";
+    assert_eq!(run_in_process(&agent, "backend drain shop/card 10.0.0.1").await, no(there));
+    let there = "no service shop/card; there are: shop/cart";
+    assert_eq!(run_in_process(&agent, "backend undrain shop/card 10.0.0.1:80").await, no(there));
+    for line in ["backend drain shop/cart web", "backend weight shop/cart 10.0.0.1 many", "explain cart:80"] {
+        assert_eq!(run_in_process(&agent, line).await.0, Exit::Usage, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn connects_are_explained() {
+    let agent = served(healthy());
+    let page = ask(&agent, "explain 10.96.0.10:80").await;
+    assert!(
+        page.contains("10.0.0.2:8080   1        3             66.7%   ejected for 8.2 s more after 3 failures"),
+        "{page}"
+    );
+    let json = ask(&agent, "explain 10.96.0.10:80 -o json").await;
+    let expected = crate::api::fixture::explanation();
+    assert_eq!(serde_json::from_str::<crate::api::types::Explanation>(&json).unwrap(), expected);
+    let (exit, page, _) = run_in_process(&agent, "explain [fd00::10]:81/tcp --from netns:/run/netns/web").await;
+    let expected = "Connect to:   [fd00::10]:81/TCP\nVerdict:      untouched: asked from netns:/run/netns/web\n";
+    assert_eq!((exit, page.as_str()), (Exit::No, expected));
+}
+
+#[tokio::test]
 async fn every_command_teaches_by_example() {
     for command in [
         "",
@@ -79,6 +148,10 @@ async fn every_command_teaches_by_example() {
         "service get",
         "backend",
         "backend list",
+        "backend drain",
+        "backend undrain",
+        "backend weight",
+        "explain",
         "stats",
         "config",
         "config validate",
@@ -111,14 +184,14 @@ async fn a_reader_that_has_enough_ends_a_watch_quietly() {
     let exit = run(arguments, Streams { out: &mut reader, err: &mut err, refresh: Refresh::Append }).await;
     assert_eq!((exit, String::from_utf8(err).unwrap().as_str()), (Exit::Ok, ""));
     insta::assert_snapshot!(String::from_utf8(reader.text).unwrap(), @"
-    NAMESPACE     SERVICE   PORT     CONNECTS   CONN/S   REFUSED   UNRECORDED
-    kube-system   dns       53/UDP   12         -        0         0
+    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   REFUSED
+    kube-system   dns       53/UDP   0      12         0
 
-    NAMESPACE     SERVICE   PORT     CONNECTS   CONN/S   REFUSED   UNRECORDED
-    kube-system   dns       53/UDP   12         0.0      0         0
+    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   CONN/S   REFUSED
+    kube-system   dns       53/UDP   0      12         0.0      0
 
-    NAMESPACE     SERVICE   PORT     CONNECTS   CONN/S   REFUSED   UNRECORDED
-    kube-system   dns       53/UDP   12         0.0      0         0
+    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   CONN/S   REFUSED
+    kube-system   dns       53/UDP   0      12         0.0      0
     ");
 }
 

@@ -1,0 +1,57 @@
+//! Orders of operators, on their way from the API to the owner and back.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::owner::Owner;
+use crate::{
+    api::{types::Change, view::Refusal},
+    dataplane::Dataplane,
+    desired::Target,
+};
+
+/// Whoever gave an order, waiting for the answer.
+pub(super) type Answer = oneshot::Sender<Result<(), Refusal>>;
+
+/// An order, and whom to answer.
+pub(super) struct Order {
+    target: Target,
+    change: Change,
+    force: bool,
+    answer: Answer,
+}
+
+impl Order {
+    /// Writes it down. Whoever is returned waits to hear whether it is in effect; others have their answer.
+    pub(super) fn carry_out<D: Dataplane>(self, owner: &mut Owner<D>) -> Option<Answer> {
+        let Self { target, change, force, answer } = self;
+        match owner.order(&target, change, force, super::now()) {
+            Ok(()) => Some(answer),
+            Err(refusal) => {
+                // Whoever asked may be gone.
+                _ = answer.send(Err(refusal));
+                None
+            }
+        }
+    }
+}
+
+/// Says whether the data plane has what was ordered.
+pub(super) fn tell<D: Dataplane>(answer: Option<Answer>, owner: &Owner<D>) {
+    let Some(answer) = answer else { return };
+    let done = match owner.is_applied() {
+        true => Ok(()),
+        false => Err(Refusal::Failed(
+            "the order is remembered but the kernel does not have it yet; see `meshctl status`".to_owned(),
+        )),
+    };
+    // Whoever asked may be gone.
+    _ = answer.send(done);
+}
+
+/// Gives an order and waits until it is in effect. Blocks.
+pub(super) fn give(orders: &mpsc::Sender<Order>, target: Target, change: Change, force: bool) -> Result<(), Refusal> {
+    let stopping = || Refusal::Failed("the agent is stopping".to_owned());
+    let (answer, answered) = oneshot::channel();
+    orders.blocking_send(Order { target, change, force, answer }).map_err(|_| stopping())?;
+    answered.blocking_recv().map_err(|_| stopping())?
+}

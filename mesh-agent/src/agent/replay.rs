@@ -1,0 +1,81 @@
+//! Why a connect goes where it goes: the kernel's own decision, made again over a copy of the maps.
+//!
+//! ```text
+//! question ──► front end ──► copy of its rows ──► status of each backend
+//!          └─► client                         └─► 1,000 connects, each undone ──► where they went
+//! ```
+
+mod candidate;
+mod client;
+mod connects;
+mod copy;
+mod words;
+
+use std::{net::SocketAddr, time::Duration};
+
+use mesh_common::abi::{FrontendKey, protocol};
+
+use self::{client::Client, copy::Copy};
+use super::owner::Snapshot;
+use crate::{
+    api::{
+        types::{Explanation, Question},
+        view::Refusal,
+    },
+    config::Settings,
+    dataplane::Counters,
+    desired::{Tables, frontend},
+};
+
+/// What the kernel would answer now. `now` is the monotonic clock.
+pub(super) fn explain(
+    snapshot: &Snapshot,
+    counters: &Counters,
+    settings: &Settings,
+    now: Duration,
+    question: &Question,
+) -> Result<Explanation, Refusal> {
+    let key = key(question)?;
+    let client = question.from.as_deref().map(|from| client::client(from, settings)).transpose()?.unwrap_or_default();
+    let mut explanation = replay(&snapshot.tables, counters, now, &key, &client);
+    words::because(&snapshot.world, &mut explanation);
+    Ok(explanation)
+}
+
+fn key(question: &Question) -> Result<FrontendKey, Refusal> {
+    let Question { to, protocol: name, from: _ } = question;
+    let to: SocketAddr = to
+        .parse()
+        .map_err(|_| Refusal::Malformed(format!("`{to}` is not ADDRESS:PORT, like 10.96.0.1:80 or [fd00::1]:80")))?;
+    let protocol = match name.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("tcp") => protocol::TCP,
+        Some("udp") => protocol::UDP,
+        Some(other) => return Err(Refusal::Malformed(format!("`{other}` is not tcp or udp"))),
+    };
+    Ok(FrontendKey { addr: to.ip().into(), port: to.port().to_be(), protocol, pad: 0 })
+}
+
+/// The same over given tables. Pure.
+fn replay(tables: &Tables, counters: &Counters, now: Duration, key: &FrontendKey, client: &Client) -> Explanation {
+    let asked = Explanation { frontend: frontend(key), verdict: "untouched".to_owned(), ..Explanation::default() };
+    if let Some(reason) = &client.excluded {
+        return Explanation { reason: reason.clone(), ..asked };
+    }
+    let Some(mut copy) = Copy::of(tables, counters, now, key) else {
+        return Explanation { reason: words::no_service(tables, key), ..asked };
+    };
+    let (tiers, others) = candidate::candidates(&copy);
+    let notes = words::notes(tables, key, &copy.row, client);
+    let told = Explanation {
+        service: tables.names.get(&copy.row.id).cloned(),
+        balance: Some(words::policy(copy.row.policy).to_owned()),
+        notes,
+        tiers,
+        others,
+        ..asked
+    };
+    connects::replay(&mut copy, key, client, told)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Whether each backend takes a connection now, and why.
+
+use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
+
+use mesh_common::{
+    abi::{Backend, BackendRow, ServiceRow, backend_state},
+    balance::{connecting, live},
+    kernel::Kernel as _,
+    outlier::{Health, milliseconds},
+    pick::{Status, status},
+};
+
+use super::copy::Copy;
+use crate::{
+    api::types::{Candidate, Tier},
+    dataplane::{Dataplane as _, memory::Memory},
+};
+
+/// The tiers of a front end, and what other backends its service has in that address family.
+pub(super) fn candidates(copy: &Copy) -> (Vec<Tier>, Vec<Candidate>) {
+    let backends = copy.memory.dump().expect("memory can be read").backends;
+    let shares: Vec<BTreeMap<u32, f64>> = copy.tiers.iter().map(|tier| shares(copy, tier)).collect();
+    let tiers = shares.iter().filter(|shares| !shares.is_empty()).map(|shares| tier(copy, shares)).collect();
+    let is_v4 = copy.row.key.addr.is_v4();
+    let elsewhere = |index: &u32, row: &BackendRow| {
+        row.addr.is_v4() == is_v4 && !shares.iter().any(|shares| shares.contains_key(index))
+    };
+    let others = backends.iter().filter(|(index, row)| elsewhere(index, row));
+    (tiers, others.filter_map(|(&index, _)| other(copy, index)).collect())
+}
+
+/// Share of the draws within a tier, by backend.
+fn shares(copy: &Copy, tier: &Range<u32>) -> BTreeMap<u32, f64> {
+    let mut shares = BTreeMap::new();
+    for slot in copy.slots(tier) {
+        let own = if slot.backend == slot.alias { 1.0 } else { f64::from(slot.threshold) / 2_f64.powi(32) };
+        *shares.entry(slot.backend).or_default() += own / tier.len() as f64;
+        *shares.entry(slot.alias).or_default() += (1.0 - own) / tier.len() as f64;
+    }
+    shares
+}
+
+fn tier(copy: &Copy, shares: &BTreeMap<u32, f64>) -> Tier {
+    let found = shares.iter().filter_map(|(&index, share)| {
+        let (status, candidate) = candidate(&copy.memory, &copy.row, index)?;
+        Some((status, Candidate { draws_percent: percent(*share), ..candidate }))
+    });
+    let found: Vec<(Status, Candidate)> = found.collect();
+    let weight = |it: &(Status, Candidate)| f64::from(it.1.weight);
+    // A full one works, and has its share.
+    let works = |it: &&(Status, Candidate)| matches!(it.0, Status::Usable | Status::Full);
+    let usable: f64 = found.iter().filter(works).map(weight).sum();
+    let total: f64 = found.iter().map(weight).sum();
+    let usable_percent = if total > 0.0 { percent(usable / total) } else { 0.0 };
+    Tier { usable_percent, backends: found.into_iter().map(|(_, candidate)| candidate).collect() }
+}
+
+fn other(copy: &Copy, index: u32) -> Option<Candidate> {
+    let (status, candidate) = candidate(&copy.memory, &copy.row, index)?;
+    Some(match status {
+        Status::Down => candidate,
+        _ => Candidate { reason: "this front end does not lead to it".to_owned(), ..candidate },
+    })
+}
+
+/// A backend as the kernel sees it.
+fn candidate(memory: &Memory, service: &ServiceRow, index: u32) -> Option<(Status, Candidate)> {
+    let backend = memory.backend(index)?;
+    let status = status(memory, service, backend);
+    let word = load(backend);
+    let row = &backend.row;
+    let candidate = Candidate {
+        endpoint: SocketAddr::new(row.addr.into(), u16::from_be(row.port)).to_string(),
+        index,
+        weight: row.weight.into(),
+        connections: live(word),
+        connecting: connecting(word),
+        status: name(status).to_owned(),
+        reason: reason(memory, service, backend, status),
+        draws_percent: 0.0,
+    };
+    Some((status, candidate))
+}
+
+fn load(backend: &Backend) -> u64 {
+    backend.live.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+const fn name(status: Status) -> &'static str {
+    match status {
+        Status::Usable => "usable",
+        Status::Due => "due",
+        Status::Ejected => "ejected",
+        Status::Full => "full",
+        Status::Down => "down",
+    }
+}
+
+fn reason(memory: &Memory, service: &ServiceRow, backend: &Backend, status: Status) -> String {
+    let health = Health::of(backend.health.load(std::sync::atomic::Ordering::Relaxed));
+    let word = load(backend);
+    match status {
+        Status::Usable if health.streak > 0 && service.failures > 0 => {
+            format!("usable; {} of {} failures that eject it", health.streak, service.failures)
+        }
+        Status::Usable => "usable".to_owned(),
+        Status::Due => "its ejection is over: one connect may try it".to_owned(),
+        Status::Ejected => ejected(service, health, connecting(word), milliseconds(memory.now())),
+        Status::Full => format!("full: {} of {} connections", live(word), service.max_backend_connections),
+        Status::Down => down(backend.row.state).to_owned(),
+    }
+}
+
+/// `now` is milliseconds of the monotonic clock.
+fn ejected(service: &ServiceRow, health: Health, connecting: u64, now: u64) -> String {
+    let Health { until, streak, ejections } = health;
+    if !health.is_ejected() {
+        return format!(
+            "on probation: {streak} of {} failures that eject it, and {connecting} connecting",
+            service.failures
+        );
+    }
+    let seconds = until.saturating_sub(now).div_ceil(100) as f64 / 10.0;
+    match ejections {
+        0 | 1 => format!("ejected for {seconds:.1} s more after {} failures", service.failures),
+        _ => format!("ejected for {seconds:.1} s more, for the {ejections}. time in a row"),
+    }
+}
+
+const fn down(state: u16) -> &'static str {
+    match state {
+        backend_state::DRAINING => "drains: it takes no new connections",
+        backend_state::RETIRED => "left the configuration",
+        _ => "not ready",
+    }
+}
+
+/// Of a part of one, to two places.
+pub(super) fn percent(part: f64) -> f64 {
+    (part * 10_000.0).round() / 100.0
+}

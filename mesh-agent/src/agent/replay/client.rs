@@ -1,0 +1,66 @@
+//! Who connects, as `--from` says it.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use crate::{api::view::Refusal, config::Settings, dataplane::exclude};
+
+/// What is known of the client.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Client {
+    /// Cookie of its network namespace.
+    pub(super) netns: Option<u64>,
+    /// Id of its cgroup.
+    pub(super) cgroup: Option<u64>,
+    /// Address its socket is bound to.
+    pub(super) source: Option<IpAddr>,
+    /// Why it is not served, where it is not.
+    pub(super) excluded: Option<String>,
+}
+
+/// `netns:PATH`, `cgroup:PATH` or an address.
+pub(super) fn client(from: &str, settings: &Settings) -> Result<Client, Refusal> {
+    match from.split_once(':') {
+        Some(("netns", path)) => in_netns(Path::new(path), settings),
+        Some(("cgroup", path)) => in_cgroup(Path::new(path), settings),
+        _ => match from.parse() {
+            Ok(address) => Ok(Client { source: Some(address), ..Client::default() }),
+            Err(_) => Err(Refusal::Malformed(format!(
+                "`{from}` is not netns:PATH (like netns:/run/netns/web or netns:/proc/PID/ns/net), cgroup:PATH or an address"
+            ))),
+        },
+    }
+}
+
+fn in_netns(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
+    let cookie = id(&[], &[path.to_owned()])?;
+    let excluded = exclude::keys(&[], &settings.excluded_netns).0;
+    let excluded = excluded.iter().any(|key| key.id == cookie);
+    let excluded = excluded.then(|| format!("network namespace {} is left out by --exclude-netns", path.display()));
+    Ok(Client { netns: Some(cookie), excluded, ..Client::default() })
+}
+
+fn in_cgroup(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
+    let cgroup = id(&[path.to_owned()], &[])?;
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // A cgroup goes with all below it.
+    let excluded = settings.excluded_cgroups.iter().find(|above| real(path).starts_with(real(above)));
+    let excluded =
+        excluded.map(|above| format!("cgroup {} is left out by --exclude-cgroup {}", path.display(), above.display()));
+    Ok(Client { cgroup: Some(cgroup), excluded, ..Client::default() })
+}
+
+fn id(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> Result<u64, Refusal> {
+    let (found, missing) = exclude::keys(cgroups, namespaces);
+    let path = cgroups.iter().chain(namespaces).map(|path| path.display().to_string()).collect::<String>();
+    match (found.as_slice(), missing.as_slice()) {
+        ([key], _) => Ok(key.id),
+        _ => Err(Refusal::Malformed(format!(
+            "{path} is not {}, as the agent sees files",
+            if namespaces.is_empty() { "a cgroup2 directory" } else { "a network namespace" }
+        ))),
+    }
+}

@@ -1,0 +1,92 @@
+//! Connects, replayed and undone.
+
+use std::collections::BTreeMap;
+
+use mesh_common::{
+    abi::{FrontendKey, hash_key, policy},
+    connect::{Verdict, connect},
+    counter::Counter,
+    life,
+};
+
+use super::{candidate::percent, client::Client, copy::Copy, words};
+use crate::{
+    api::types::{Explanation, Outcome, Share},
+    dataplane::{Counters, memory::Memory},
+};
+
+/// So many connects are replayed.
+const CONNECTS: u32 = 1000;
+/// Of the random numbers, so that the same question has the same answer while nothing changes.
+const SEED: u64 = 0x6d65_7368;
+/// Counters of a connect that is not answered.
+const REFUSALS: [Counter; 3] = [Counter::RefusedNoBackend, Counter::RefusedBroken, Counter::RefusedLimit];
+/// Counters of a connect that did not go where it would have gone first.
+const DETOURS: [Counter; 4] = [Counter::Probes, Counter::Overflows, Counter::Failovers, Counter::Panics];
+
+/// Completes an explanation with where connects go.
+pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: Explanation) -> Explanation {
+    let Copy { memory, row, .. } = copy;
+    let before = memory.counters();
+    memory.set_seed(SEED);
+    client.source.into_iter().for_each(|source| memory.set_source(source.into()));
+    let known = if row.hash_key == hash_key::CGROUP { client.cgroup } else { client.netns };
+    let mut went = BTreeMap::<String, u32>::new();
+    for round in 1..=CONNECTS {
+        // Without a client it is a different one each time.
+        memory.set_client(known.unwrap_or(round.into()));
+        if let Verdict::Backend { addr, port } = connect(memory, key) {
+            let endpoint = std::net::SocketAddr::new(addr.into(), u16::from_be(port)).to_string();
+            *went.entry(endpoint).or_default() += 1;
+        }
+        undo(memory, &before);
+    }
+    let counted = memory.counters().services.get(&row.id).copied().unwrap_or_default();
+    let share = |number: u64| percent(number as f64 / f64::from(CONNECTS));
+    let refused: Vec<(Counter, u64)> =
+        REFUSALS.map(|it| (it, counted[it.index()])).into_iter().filter(|it| it.1 > 0).collect();
+    let answered = went.into_iter().map(|(endpoint, number)| Outcome {
+        endpoint: Some(endpoint),
+        refused: None,
+        percent: share(number.into()),
+    });
+    let turned_away = refused.iter().map(|(counter, number)| Outcome {
+        endpoint: None,
+        refused: Some(counter.name().to_owned()),
+        percent: share(*number),
+    });
+    let mut outcomes: Vec<Outcome> = answered.chain(turned_away).collect();
+    outcomes.sort_by(|one, other| other.percent.total_cmp(&one.percent));
+    let detours = DETOURS.map(|it| Share { counter: it.name().to_owned(), percent: share(counted[it.index()]) });
+    let verdict = match (refused.iter().map(|it| it.1).sum::<u64>(), u64::from(CONNECTS)) {
+        (0, _) => "answered",
+        (refused, all) if refused == all => "refused",
+        _ => "partly refused",
+    };
+    let reasons: Vec<String> = refused.iter().map(|(counter, _)| words::refusal(*counter, row, &before)).collect();
+    Explanation {
+        verdict: verdict.to_owned(),
+        reason: reasons.join("; "),
+        replayed: CONNECTS,
+        outcomes,
+        counted: detours.into_iter().filter(|it| it.percent > 0.0).collect(),
+        ..told
+    }
+}
+
+/// Makes the load what it was before the last connect; but whose turn it is goes on.
+fn undo(memory: &mut Memory, before: &Counters) {
+    let Some(record) = memory.socket() else { return };
+    let index = record.backend_index;
+    life::released(&*memory, record);
+    // A probe changes the health of its backend, too.
+    if let Some(&load) = before.backends.get(&index) {
+        memory.set_load(index, load);
+    }
+    memory.close(0);
+}
+
+/// Whether it matters who the client is, and of whom it is to be known what.
+pub(super) fn hashes(row: &mesh_common::abi::ServiceRow) -> Option<u8> {
+    (row.policy == policy::CONSISTENT_HASH).then_some(row.hash_key)
+}

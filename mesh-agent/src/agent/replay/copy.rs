@@ -1,0 +1,80 @@
+//! A copy of the rows that decide the connects of one front end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::Duration,
+};
+
+use mesh_common::{
+    abi::{FrontendKey, ServiceRow, Slot, service_flags},
+    kernel::Kernel as _,
+};
+
+use crate::{
+    dataplane::{Counters, Dataplane as _, memory::Memory},
+    desired::{Tables, plan::diff},
+};
+
+/// More tiers than a service has.
+const MOST_TIERS: usize = 64;
+
+/// The rows, with the load they have in the kernel.
+pub(super) struct Copy {
+    pub(super) memory: Memory,
+    /// The front end's row; without session affinity, whose rows are not copied.
+    pub(super) row: ServiceRow,
+    /// Slots of each tier, the first first.
+    pub(super) tiers: Vec<Range<u32>>,
+}
+
+impl Copy {
+    /// Nothing when there is no such front end. `now` is the monotonic clock.
+    pub(super) fn of(tables: &Tables, counters: &Counters, now: Duration, key: &FrontendKey) -> Option<Self> {
+        let row = ServiceRow { affinity_seconds: 0, ..*tables.services.get(key)? };
+        let tiers = tiers(&tables.slots, &row);
+        let rows = rows(tables, key, row, &tiers);
+        let mut memory = Memory::default();
+        memory.apply(&diff(&Tables::default(), &rows)).expect("memory takes every operation");
+        for (&index, &load) in counters.backends.iter().filter(|(index, _)| rows.backends.contains_key(index)) {
+            memory.set_load(index, load);
+        }
+        memory.set_service_load(row.id, counters.loads.get(&row.id).copied().unwrap_or_default());
+        memory.set_now(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        Some(Self { memory, row, tiers })
+    }
+
+    /// The slots of a tier.
+    pub(super) fn slots(&self, tier: &Range<u32>) -> impl Iterator<Item = Slot> {
+        tier.clone().filter_map(|index| self.memory.slot(index)).filter(|slot| slot.link == 0)
+    }
+}
+
+/// Follows the links from one tier to the next, as the kernel does.
+fn tiers(slots: &BTreeMap<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
+    let mut tiers = Vec::new();
+    let mut next = Some((row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0));
+    while let Some((base, count, more)) = next.filter(|_| tiers.len() < MOST_TIERS) {
+        let end = base.saturating_add(count);
+        tiers.push(base..end);
+        let link = slots.get(&end).filter(|slot| more && slot.link != 0);
+        next = link.map(|link| (link.backend, link.alias, link.threshold != 0));
+    }
+    tiers
+}
+
+fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>]) -> Tables {
+    // With the link that may follow each.
+    let ranges = tiers.iter().map(|tier| tier.start..=tier.end);
+    let slots: BTreeMap<u32, Slot> =
+        ranges.flat_map(|range| tables.slots.range(range).map(|(&index, &slot)| (index, slot))).collect();
+    let named: BTreeSet<u32> =
+        slots.values().filter(|slot| slot.link == 0).flat_map(|slot| [slot.backend, slot.alias]).collect();
+    let backends = tables.backends.iter().filter(|(index, it)| it.service == row.id || named.contains(index));
+    Tables {
+        services: BTreeMap::from([(*key, row)]),
+        backends: backends.map(|(&index, &row)| (index, row)).collect(),
+        names: tables.names.get(&row.id).map(|name| (row.id, name.clone())).into_iter().collect(),
+        slots,
+    }
+}

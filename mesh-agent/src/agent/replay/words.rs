@@ -1,0 +1,117 @@
+//! The words of an explanation.
+
+use std::net::SocketAddr;
+
+use mesh_common::{
+    abi::{FrontendKey, ServiceRow, hash_key, policy},
+    counter::Counter,
+};
+
+use super::{client::Client, connects};
+use crate::{
+    api::types::{Candidate, Explanation},
+    dataplane::Counters,
+    desired::{Tables, Target, World, frontend},
+    model::ServiceName,
+};
+
+/// As in the native form.
+pub(super) const fn policy(policy: u8) -> &'static str {
+    match policy {
+        policy::LEAST_CONNECTIONS => "leastConnections",
+        policy::LATENCY_AWARE => "latencyAware",
+        policy::ROUND_ROBIN => "roundRobin",
+        policy::CONSISTENT_HASH => "consistentHash",
+        _ => "random",
+    }
+}
+
+/// Why a connect to something that is no front end is left alone.
+pub(super) fn no_service(tables: &Tables, key: &FrontendKey) -> String {
+    let address = std::net::IpAddr::from(key.addr);
+    let near: Vec<String> = tables.services.keys().filter(|other| other.addr == key.addr).map(frontend).collect();
+    let endpoint = tables.backends.values().find(|row| (row.addr, row.port) == (key.addr, key.port));
+    let name = endpoint.and_then(|row| tables.names.get(&row.service));
+    match (near.as_slice(), name) {
+        ([], Some(name)) => format!("it is an endpoint of {name}, and no service: it is reached directly"),
+        ([], None) => format!("{address} is not a service address"),
+        (near, _) if near.iter().any(|it| it.starts_with(&socket(key))) => {
+            format!("that port is not served for this protocol; there is {}", near.join(", "))
+        }
+        (near, _) => format!("{address} is a service address, but not on this port; there is {}", near.join(", ")),
+    }
+}
+
+/// `address:port/`
+fn socket(key: &FrontendKey) -> String {
+    format!("{}/", SocketAddr::new(key.addr.into(), u16::from_be(key.port)))
+}
+
+/// What an explanation does not know, or takes for granted.
+pub(super) fn notes(tables: &Tables, key: &FrontendKey, row: &ServiceRow, client: &Client) -> Vec<String> {
+    let sticky = tables.services.get(key).is_some_and(|row| row.affinity_seconds > 0);
+    let sticky = sticky.then(|| {
+        "the service has session affinity: a client that it remembers goes where it went before; this answer is for others"
+            .to_owned()
+    });
+    let known = match connects::hashes(row) {
+        None => None,
+        Some(hash_key::CGROUP) if client.cgroup.is_none() => {
+            Some("the client's cgroup; name it with --from cgroup:PATH")
+        }
+        Some(hash_key::SOURCE_ADDRESS) if client.source.is_none() && client.netns.is_none() => {
+            Some("the source address; name it with --from ADDRESS")
+        }
+        Some(hash_key::NETNS) if client.netns.is_none() => {
+            Some("the client's network namespace; name it with --from netns:PATH")
+        }
+        Some(_) => None,
+    };
+    let known = known.map(|what| format!("connects are spread by {what}. Here each is of another client"));
+    [sticky, known].into_iter().flatten().collect()
+}
+
+/// Why connects are refused.
+pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -> String {
+    let connections = counters.loads.get(&row.id).map_or(0, |load| load.connections);
+    let limit = u64::from(row.max_connections);
+    match counter {
+        Counter::RefusedLimit if limit > 0 && connections >= limit => {
+            format!("the service is full: {connections} of {limit} connections")
+        }
+        Counter::RefusedLimit => "every backend that works is full".to_owned(),
+        Counter::RefusedNoBackend => "no backend is usable".to_owned(),
+        _ => "the maps contradict each other; see `meshctl status`".to_owned(),
+    }
+}
+
+/// Says of backends that the agent took out who wanted that.
+pub(super) fn because(world: &World, explanation: &mut Explanation) {
+    let Some(service) = explanation.service.as_deref().and_then(service) else { return };
+    let inside = explanation.tiers.iter_mut().flat_map(|tier| tier.backends.iter_mut());
+    for candidate in inside.chain(explanation.others.iter_mut()) {
+        if let Some(reason) = reason(world, &service, candidate) {
+            candidate.reason = reason;
+        }
+    }
+}
+
+fn reason(world: &World, service: &ServiceName, candidate: &Candidate) -> Option<String> {
+    let endpoint: SocketAddr = candidate.endpoint.parse().ok()?;
+    let target = Target { service: service.clone(), address: endpoint.ip(), port: endpoint.port() };
+    let drains = world.overrides.get(&target).is_some_and(|order| order.draining_since.is_some());
+    match candidate.status.as_str() {
+        "down" if drains => Some("drains by an operator's order".to_owned()),
+        "down" if world.unhealthy.contains(&target) => Some("its health check fails".to_owned()),
+        // With less and less weight.
+        _ if drains => Some(format!("{}; drains by an operator's order", candidate.reason)),
+        _ => None,
+    }
+}
+
+/// Of `namespace/name:port/PROTOCOL`.
+fn service(identity: &str) -> Option<ServiceName> {
+    let (namespace, rest) = identity.split_once('/')?;
+    let (name, _) = rest.split_once(':')?;
+    Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
+}

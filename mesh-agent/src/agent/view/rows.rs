@@ -1,0 +1,200 @@
+//! Services and their endpoints, joined with what the kernel and the health checks know of them.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use mesh_common::{
+    abi::BackendLoad,
+    addr::Addr,
+    balance::{connecting, live},
+    outlier::Health,
+};
+
+use super::traffic;
+use crate::{
+    agent::{explain::explain, owner::Snapshot},
+    api::types,
+    dataplane::Counters,
+    desired::{World, active, port_identity},
+    health::{self, Report},
+    model::{Endpoint, Locality, Protocol, Service, ServicePort},
+};
+
+/// The tables by what they stand for.
+pub(super) struct Rows<'a> {
+    snapshot: &'a Snapshot,
+    ids: HashMap<&'a str, u32>,
+    backends: HashMap<(u32, Addr, u16), u32>,
+    counters: &'a Counters,
+    report: &'a Report,
+    /// Monotonic clock.
+    now: Duration,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, counters: &'a Counters, report: &'a Report, now: Duration) -> Self {
+        let tables = &snapshot.tables;
+        Self {
+            snapshot,
+            ids: tables.names.iter().map(|(&id, name)| (name.as_str(), id)).collect(),
+            backends: tables.backends.iter().map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
+            counters,
+            report,
+            now,
+        }
+    }
+
+    pub(super) fn service(&self, service: &Service) -> types::Service {
+        let Snapshot { world, tables, .. } = self.snapshot;
+        types::Service {
+            namespace: service.name.namespace.clone(),
+            name: service.name.name.clone(),
+            origin: service.origin.to_string(),
+            addresses: world.addresses(service).iter().map(ToString::to_string).collect(),
+            ports: service.ports.iter().map(|port| self.port(world, service, port)).collect(),
+            frontends: explain(world, tables, service),
+            notes: self
+                .snapshot
+                .absent
+                .iter()
+                .filter(|it| it.service == service.name)
+                .map(ToString::to_string)
+                .collect(),
+            left_out: None,
+        }
+    }
+
+    fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
+        let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
+        let active = active(world, service, port);
+        let endpoint = |(it, active)| types::Endpoint {
+            health: self.health(world, service, port, it),
+            draining: world.overrides.get(&health::target(service, it)).is_some_and(|it| it.draining_since.is_some()),
+            ..self.endpoint(id, active, it)
+        };
+        let endpoints: Vec<types::Endpoint> = port.endpoints.iter().zip(active).map(endpoint).collect();
+        let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
+        let (balance, hash_key) = traffic::balance(service.traffic.balance);
+        types::ServicePort {
+            name: port.label(),
+            port: port.port,
+            protocol: port.protocol.to_string(),
+            counters: id.and_then(|id| self.counters.services.get(&id)).copied().unwrap_or_default().into(),
+            balance: balance.to_owned(),
+            hash_key: hash_key.map(str::to_owned),
+            connections,
+            capacity: capacity(&endpoints, connections),
+            limits: traffic::limits(service.traffic.limits),
+            outlier: traffic::outlier(service.traffic.outlier),
+            endpoints,
+        }
+    }
+
+    fn health(
+        &self,
+        world: &World,
+        service: &Service,
+        port: &ServicePort,
+        endpoint: &Endpoint,
+    ) -> Option<types::EndpointHealth> {
+        // An endpoint may have the same number for UDP, which is not checked.
+        let checked = port.protocol == Protocol::Tcp && service.traffic.health.is_some();
+        let target = health::target(service, endpoint);
+        let verdict = self.report.targets.get(&target).filter(|_| checked)?;
+        Some(types::EndpointHealth::new(verdict, health::is_kept(verdict, world, &target), self.now))
+    }
+
+    fn endpoint(&self, id: Option<u32>, active: bool, endpoint: &Endpoint) -> types::Endpoint {
+        let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
+        let index = key.and_then(|key| self.backends.get(&key)).copied();
+        let row = index.and_then(|index| self.snapshot.tables.backends.get(&index));
+        let counted = types::Endpoint {
+            address: endpoint.address.to_string(),
+            port: endpoint.port,
+            weight: endpoint.weight,
+            condition: endpoint.condition.to_string(),
+            active,
+            node: endpoint.node.as_deref().map(str::to_owned),
+            index,
+            effective_weight: row.map_or(0, |row| row.weight.into()),
+            locality: locality(&endpoint.locality),
+            source: endpoint.source.as_deref().map(str::to_owned),
+            capacity: endpoint.capacity,
+            ..types::Endpoint::default()
+        };
+        match index.and_then(|index| self.counters.backends.get(&index)) {
+            Some(load) => loaded(counted, load, self.now),
+            None => counted,
+        }
+    }
+}
+
+/// The endpoint with what the kernel knows of it.
+fn loaded(endpoint: types::Endpoint, load: &BackendLoad, now: Duration) -> types::Endpoint {
+    let BackendLoad { live: word, connects, health, handshake, duration } = *load;
+    let Health { until, streak, ejections } = Health::of(health);
+    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let left = until.saturating_sub(now).div_ceil(1000);
+    types::Endpoint {
+        connects,
+        connections: live(word),
+        connecting: connecting(word),
+        ejected_for_seconds: Health::of(health).is_ejected().then_some(left),
+        consecutive_failures: streak.into(),
+        ejections: ejections.into(),
+        handshake_microseconds: (handshake != 0).then_some(handshake),
+        duration_microseconds: (duration != 0).then_some(duration),
+        ..endpoint
+    }
+}
+
+fn locality(locality: &Locality) -> types::Locality {
+    let text = |part: &Option<Arc<str>>| part.as_deref().map(str::to_owned);
+    let Locality { cloud, region, zone } = locality;
+    types::Locality { cloud: text(cloud), region: text(region), zone: text(zone) }
+}
+
+/// Σ capacity × weight: of those that take new connections by the weight in effect, of all by the configured one.
+fn capacity(endpoints: &[types::Endpoint], used: u64) -> types::PortCapacity {
+    let takes = |it: &&types::Endpoint| it.active && !it.draining && it.ejected_for_seconds.is_none();
+    let usable = endpoints.iter().filter(takes).map(|it| u64::from(it.capacity) * u64::from(it.effective_weight));
+    let total = endpoints.iter().map(|it| u64::from(it.capacity) * u64::from(it.weight));
+    types::PortCapacity { usable: usable.sum(), total: total.sum(), used }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_is_told_in_words_and_seconds() {
+        let health = Health { until: 9_500, streak: 0, ejections: 2 };
+        let load = BackendLoad { live: 3 | 1 << 32, connects: 7, health: health.word(), handshake: 40, duration: 0 };
+        let endpoint = types::Endpoint { active: true, condition: "ready".into(), ..types::Endpoint::default() };
+        let shown = loaded(endpoint.clone(), &load, Duration::from_millis(2_400));
+        let expected = types::Endpoint {
+            connects: 7,
+            connections: 3,
+            connecting: 1,
+            ejected_for_seconds: Some(8),
+            ejections: 2,
+            handshake_microseconds: Some(40),
+            ..endpoint.clone()
+        };
+        assert_eq!((shown.state().as_str(), &shown), ("ejected 8s", &expected));
+        let due = loaded(endpoint.clone(), &load, Duration::from_secs(10));
+        assert_eq!(due.state(), "ejected, on trial");
+        let well = BackendLoad { health: Health { until: 0, streak: 1, ejections: 0 }.word(), ..load };
+        let well = loaded(endpoint, &well, Duration::from_secs(10));
+        assert_eq!((well.state().as_str(), well.consecutive_failures), ("active", 1));
+    }
+
+    #[test]
+    fn capacity_is_that_of_endpoints_that_take_connections() {
+        let one = types::Endpoint { active: true, capacity: 10, weight: 2, effective_weight: 1, ..Default::default() };
+        let draining = types::Endpoint { draining: true, ..one.clone() };
+        let ejected = types::Endpoint { ejected_for_seconds: Some(1), ..one.clone() };
+        let down = types::Endpoint { active: false, ..one.clone() };
+        let expected = types::PortCapacity { usable: 10, total: 80, used: 5 };
+        assert_eq!(capacity(&[one, draining, ejected, down], 5), expected);
+    }
+}

@@ -1,0 +1,110 @@
+//! What the kernel counted.
+
+use mesh_common::{abi, counter::Counter};
+use serde::{Deserialize, Serialize};
+
+/// What the kernel counted for a service port. One field per counter of `mesh_common::counter`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceCounters {
+    /// Connects answered with a backend.
+    pub connects: u64,
+    /// Connects refused because no backend was usable.
+    pub refused_no_backend: u64,
+    /// Connects refused because the maps contradict each other.
+    pub refused_broken: u64,
+    /// Connects answered without a socket record.
+    pub unrecorded: u64,
+    /// Connects refused because of a limit of connections.
+    #[serde(default)]
+    pub refused_limit: u64,
+    /// Connects that failed at the backend.
+    #[serde(default)]
+    pub failures: u64,
+    /// Ejections of backends.
+    #[serde(default)]
+    pub ejections: u64,
+    /// Connects let through to an ejected backend to try it.
+    #[serde(default)]
+    pub probes: u64,
+    /// Connects that went elsewhere because the first choice was full.
+    #[serde(default)]
+    pub overflows: u64,
+    /// Connects that went to a farther tier than the first.
+    #[serde(default)]
+    pub failovers: u64,
+    /// Connects to ejected backends because too few others were left.
+    #[serde(default)]
+    pub panics: u64,
+}
+
+impl ServiceCounters {
+    /// The field of `counter`.
+    pub fn get(&self, counter: Counter) -> u64 {
+        match counter {
+            Counter::Connects => self.connects,
+            Counter::RefusedNoBackend => self.refused_no_backend,
+            Counter::RefusedBroken => self.refused_broken,
+            Counter::Unrecorded => self.unrecorded,
+            Counter::RefusedLimit => self.refused_limit,
+            Counter::Failures => self.failures,
+            Counter::Ejections => self.ejections,
+            Counter::Probes => self.probes,
+            Counter::Overflows => self.overflows,
+            Counter::Failovers => self.failovers,
+            Counter::Panics => self.panics,
+        }
+    }
+
+    /// Connects refused for whatever reason.
+    pub fn refused(&self) -> u64 {
+        self.refused_no_backend.saturating_add(self.refused_broken).saturating_add(self.refused_limit)
+    }
+}
+
+impl From<abi::ServiceCounters> for ServiceCounters {
+    fn from(row: abi::ServiceCounters) -> Self {
+        let value = |counter: Counter| row[counter.index()];
+        Self {
+            connects: value(Counter::Connects),
+            refused_no_backend: value(Counter::RefusedNoBackend),
+            refused_broken: value(Counter::RefusedBroken),
+            unrecorded: value(Counter::Unrecorded),
+            refused_limit: value(Counter::RefusedLimit),
+            failures: value(Counter::Failures),
+            ejections: value(Counter::Ejections),
+            probes: value(Counter::Probes),
+            overflows: value(Counter::Overflows),
+            failovers: value(Counter::Failovers),
+            panics: value(Counter::Panics),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_has_its_field() {
+        let row = std::array::from_fn(|place| place as u64 + 1);
+        let counters = ServiceCounters::from(row);
+        for counter in Counter::ALL {
+            assert_eq!(counters.get(counter), row[counter.index()], "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn counter_fields_are_called_like_the_counters() {
+        let fields = serde_json::to_value(ServiceCounters::default()).unwrap();
+        let names: BTreeSet<_> = fields.as_object().unwrap().keys().map(|name| snake_case(name)).collect();
+        let expected: BTreeSet<_> = Counter::ALL.iter().map(|counter| counter.name().to_owned()).collect();
+        assert_eq!(names, expected);
+    }
+
+    fn snake_case(camel: &str) -> String {
+        camel.chars().flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase())).collect()
+    }
+}

@@ -1,0 +1,118 @@
+//! An endpoint, and what the kernel knows of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EndpointHealth, service::socket_address};
+
+/// One endpoint of a service port.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Address.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+    /// Configured weight.
+    pub weight: u32,
+    /// `ready`, `terminating` or `not-ready`.
+    pub condition: String,
+    /// Whether new connections are sent there now.
+    pub active: bool,
+    /// Name of the node it runs on, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What health checks say of it; absent where its service has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<EndpointHealth>,
+    /// Row in BACKENDS; absent while it has none.
+    pub index: Option<u32>,
+    /// Connects answered with it.
+    pub connects: u64,
+    /// Connections of this node to it now.
+    #[serde(default)]
+    pub connections: u64,
+    /// Those of them that are not established yet.
+    #[serde(default)]
+    pub connecting: u64,
+    /// Seconds, rounded up, until a connect may try it again; zero when the next one may. Absent unless it is ejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected_for_seconds: Option<u64>,
+    /// Connects that failed since the last that did not.
+    #[serde(default)]
+    pub consecutive_failures: u32,
+    /// Ejections in a row.
+    #[serde(default)]
+    pub ejections: u32,
+    /// Moving average of the time to connect; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake_microseconds: Option<u32>,
+    /// Moving average of the time that short connections are open; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_microseconds: Option<u32>,
+    /// Weight in effect now.
+    #[serde(default)]
+    pub effective_weight: u32,
+    /// Where it is, as far as known.
+    #[serde(default)]
+    pub locality: Locality,
+    /// Which source it comes from; absent for the local one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Connections it is made for, for each one of its weight.
+    #[serde(default)]
+    pub capacity: u32,
+    /// Whether an operator drains it.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+impl Endpoint {
+    /// `10.0.0.1:80` or `[fd00::1]:80`
+    pub fn socket_address(&self) -> String {
+        socket_address(&self.address, self.port)
+    }
+
+    /// What it does for new connections, in a word or two: `active`, `draining`, `ejected 8s`, `unhealthy`, `inactive`.
+    pub fn state(&self) -> String {
+        let unhealthy = self.health.as_ref().is_some_and(|health| health.state == "unhealthy" && !health.kept);
+        match (self.ejected_for_seconds, self.active, self.condition.as_str()) {
+            _ if self.draining => "draining".to_owned(),
+            _ if unhealthy => "unhealthy".to_owned(),
+            (_, false, "not-ready") => "down, not-ready".to_owned(),
+            (_, false, "terminating") => "terminating".to_owned(),
+            (_, false, _) => "inactive".to_owned(),
+            (Some(0), ..) => "ejected, on trial".to_owned(),
+            (Some(seconds), ..) => format!("ejected {seconds}s"),
+            (None, true, "ready") => "active".to_owned(),
+            (None, true, condition) => format!("active, {condition}"),
+        }
+    }
+
+    /// The address family, as far as there are two.
+    pub fn is_ipv6(&self) -> bool {
+        self.address.contains(':')
+    }
+}
+
+/// Where something is, as far as known.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Locality {
+    /// Cloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<String>,
+    /// Region, unique within the cloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Zone, unique within the region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+impl Locality {
+    /// `aws/eu-1/a`, of what is known; empty when nothing is.
+    pub fn label(&self) -> String {
+        let Self { cloud, region, zone } = self;
+        [cloud, region, zone].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("/")
+    }
+}

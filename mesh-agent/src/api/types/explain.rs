@@ -1,0 +1,109 @@
+//! Why a connect goes where it goes.
+
+use serde::{Deserialize, Serialize};
+
+/// Query of `GET /v1/explain`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// What a program connects to, `address:port` with brackets around an IPv6 address.
+    pub to: String,
+    /// `tcp` or `udp`; TCP where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Who connects: `netns:PATH`, `cgroup:PATH` or a source address; anybody where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// `GET /v1/explain`: what the kernel would answer now, and why.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// What was asked for, `10.96.0.1:80/TCP`.
+    pub frontend: String,
+    /// `namespace/name:port/PROTOCOL`; absent when it is no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// How its connects are spread; absent when it is no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
+    /// `untouched`, `answered`, `refused`, or `partly refused`.
+    pub verdict: String,
+    /// Why, unless it is simply answered.
+    #[serde(default)]
+    pub reason: String,
+    /// What this answer does not know, or takes for granted.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Backends that connects may go to, those that come first first.
+    #[serde(default)]
+    pub tiers: Vec<Tier>,
+    /// Backends of the service that no connect from this front end goes to.
+    #[serde(default)]
+    pub others: Vec<Candidate>,
+    /// Connects that were replayed.
+    pub replayed: u32,
+    /// Where those went, the most frequent first.
+    #[serde(default)]
+    pub outcomes: Vec<Outcome>,
+    /// What was counted besides, by the names of counters.
+    #[serde(default)]
+    pub counted: Vec<Share>,
+}
+
+/// Backends that are equally near.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tier {
+    /// Percent of its weight that is usable. Below the service's failover share, connects go on to the next tier.
+    pub usable_percent: f64,
+    /// Its backends.
+    pub backends: Vec<Candidate>,
+}
+
+/// A backend, and whether it takes a connection now.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// `address:port`
+    pub endpoint: String,
+    /// Row in BACKENDS.
+    pub index: u32,
+    /// Weight in effect now.
+    pub weight: u32,
+    /// Connections of this node to it now.
+    pub connections: u64,
+    /// Those of them that are not established yet.
+    pub connecting: u64,
+    /// `usable`, `due`, `ejected`, `full` or `down`, as the kernel sees it.
+    pub status: String,
+    /// The same in words.
+    pub reason: String,
+    /// Percent of the draws within its tier that fall on it, before load and status are looked at.
+    pub draws_percent: f64,
+}
+
+/// Where some of the replayed connects went.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// `address:port`; absent when they were refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Name of the counter of the refusal; absent when they were answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Percent of all.
+    pub percent: f64,
+}
+
+/// A part of the replayed connects.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Share {
+    /// Name of the counter.
+    pub counter: String,
+    /// Percent of all.
+    pub percent: f64,
+}

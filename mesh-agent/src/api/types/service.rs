@@ -1,0 +1,148 @@
+//! A service, its front ends and its ports.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Endpoint, ServiceCounters};
+
+/// One service. `GET /v1/services` gives a list, `GET /v1/services/{namespace}/{name}` one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Where it is written, `file:line`.
+    pub origin: String,
+    /// Addresses at which it answers.
+    pub addresses: Vec<String>,
+    /// Ports and their endpoints.
+    pub ports: Vec<ServicePort>,
+    /// Where programs ask for it, and whether they get it.
+    #[serde(default)]
+    pub frontends: Vec<Frontend>,
+    /// What operators said of endpoints that the service does not have now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Why the service is left alone, where it is; then there is nothing else to say of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
+}
+
+/// One address and port of a service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frontend {
+    /// Address; the name of a load balancer that has none.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+    /// `TCP` or `UDP`; `SCTP`, which is left alone.
+    pub protocol: String,
+    /// `ClusterIP`, `address`, `ExternalIP`, `LoadBalancer` or `NodePort`.
+    pub kind: String,
+    /// `served`, `refused`, `left alone`, `taken` by another service, or `pending` while the kernel does not have it.
+    pub state: String,
+    /// Why, unless it is served.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Frontend {
+    /// `10.96.0.1:80/TCP` or `[fd00::1]:80/TCP`
+    pub fn label(&self) -> String {
+        let Self { address, port, protocol, .. } = self;
+        format!("{}/{protocol}", socket_address(address, *port))
+    }
+}
+
+/// An IPv6 address is the only kind that has colons.
+pub(super) fn socket_address(address: &str, port: u16) -> String {
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+}
+
+/// One port of a service.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePort {
+    /// Port name, or its number where it has none.
+    pub name: String,
+    /// Port.
+    pub port: u16,
+    /// `TCP` or `UDP`.
+    pub protocol: String,
+    /// Connects answered and refused since the service exists.
+    pub counters: ServiceCounters,
+    /// Endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// `leastConnections`, `latencyAware`, `random`, `roundRobin` or `consistentHash`.
+    #[serde(default)]
+    pub balance: String,
+    /// What of a client is hashed: `namespace`, `cgroup` or `sourceAddress`; absent for other policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_key: Option<String>,
+    /// Connections of this node to its endpoints now.
+    #[serde(default)]
+    pub connections: u64,
+    /// Connections that its endpoints are made for.
+    #[serde(default)]
+    pub capacity: PortCapacity,
+    /// Limits of connections; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// When connect failures eject an endpoint; absent where nothing differs from the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<Outlier>,
+}
+
+impl ServicePort {
+    /// `80/TCP`, or `http:80/TCP` when the port has a name.
+    pub fn label(&self) -> String {
+        let Self { name, port, protocol, .. } = self;
+        if *name == port.to_string() { format!("{port}/{protocol}") } else { format!("{name}:{port}/{protocol}") }
+    }
+}
+
+/// Connections that the endpoints of a port are made for: Σ capacity × weight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortCapacity {
+    /// Of those that take new connections now.
+    pub usable: u64,
+    /// Of all.
+    pub total: u64,
+    /// Connections of this node now.
+    pub used: u64,
+}
+
+/// How many connections at the same time, on this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// To all endpoints together; absent for any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
+    /// To each endpoint; absent for any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_endpoint: Option<u32>,
+}
+
+/// When connect failures eject an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outlier {
+    /// False when nothing is ejected.
+    pub enabled: bool,
+    /// So many in a row.
+    pub consecutive_failures: u32,
+    /// Length of the first ejection.
+    pub base_ejection_milliseconds: u64,
+    /// Longest ejection.
+    pub max_ejection_milliseconds: u64,
+    /// Share of the capacity that may be ejected.
+    pub max_ejected_percent: u32,
+    /// Ejections are ignored while less than this share of the capacity is usable.
+    pub panic_percent: u32,
+    /// A connect that is not answered for so long has failed.
+    pub connect_timeout_milliseconds: u64,
+}

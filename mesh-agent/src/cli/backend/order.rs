@@ -1,0 +1,204 @@
+//! `meshctl backend drain`, `undrain` and `weight`
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::wait::{self, connections};
+use crate::{
+    api::{
+        client,
+        types::{self, Change, Service},
+    },
+    cli::{Exit, Failure, name::NameArg, session::Session},
+    model::ServiceName,
+};
+
+/// An endpoint of a service.
+#[derive(clap::Args)]
+pub(in crate::cli) struct Endpoint {
+    /// NAME or NAMESPACE/NAME
+    service: NameArg,
+    /// ADDRESS:PORT, or ADDRESS where it has one port
+    endpoint: String,
+    /// Name or number of a service port that the endpoint is behind
+    #[arg(long, value_name = "NAME")]
+    port: Option<String>,
+}
+
+/// A weight; nothing for the configured one.
+#[derive(Clone, Copy)]
+pub(in crate::cli) struct Weight(pub(in crate::cli) Option<u16>);
+
+pub(super) fn weight(text: &str) -> Result<Weight, String> {
+    match text {
+        "default" => Ok(Weight(None)),
+        number => number
+            .parse()
+            .map(|weight| Weight(Some(weight)))
+            .map_err(|_| "write a number from 0 to 65535, or `default` for the configured weight".to_owned()),
+    }
+}
+
+/// The endpoint named on the command line is none, or more than one.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::cli) enum Error {
+    #[error("`{0}` is not ADDRESS:PORT or ADDRESS, like 10.0.0.1:8080 or [fd00::1]:8080")]
+    Malformed(String),
+    #[error("service {service} has no port `{port}`; it has: {there}")]
+    NoPort { service: String, port: String, there: String },
+    #[error("service {service} has no endpoint {endpoint}; it has: {there}")]
+    NoEndpoint { service: String, endpoint: String, there: String },
+    #[error("{address} has several ports: {there}; write one of them, or a service port with --port")]
+    Ambiguous { address: IpAddr, there: String },
+}
+
+/// What became of an endpoint. Stable: fields are added, never renamed.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer {
+    namespace: String,
+    service: String,
+    endpoint: String,
+    /// What it is now.
+    order: String,
+    /// Connections of this node to it.
+    pub(super) connections: u64,
+}
+
+impl Answer {
+    fn new(service: &Service, endpoint: SocketAddr, change: Change) -> Self {
+        Self {
+            namespace: service.namespace.clone(),
+            service: service.name.clone(),
+            endpoint: endpoint.to_string(),
+            order: change.to_string(),
+            connections: connections(service, endpoint),
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { namespace, service, endpoint, order, connections } = self;
+        format!("{namespace}/{service} {endpoint}: {order}, {connections} connections\n")
+    }
+}
+
+/// Gives an order and says what became of it.
+pub(super) async fn run(
+    session: &mut Session<'_>,
+    endpoint: &Endpoint,
+    change: Change,
+    force: bool,
+) -> Result<Exit, Failure> {
+    let (service, endpoint) = give(session, endpoint, change, force).await?;
+    session.show(&Answer::new(&service, endpoint, change), Answer::text)?;
+    Ok(Exit::Ok)
+}
+
+/// The same for a drain, whose end may be waited for.
+pub(super) async fn drain(
+    session: &mut Session<'_>,
+    endpoint: &Endpoint,
+    force: bool,
+    deadline: Option<Duration>,
+) -> Result<Exit, Failure> {
+    let (mut service, address) = give(session, endpoint, Change::Drain, force).await?;
+    let mut exit = Exit::Ok;
+    if let Some(deadline) = deadline {
+        service = wait::until_idle(session, &endpoint.service, service, address, deadline).await?;
+        exit = if connections(&service, address) == 0 { Exit::Ok } else { Exit::No };
+    }
+    session.show(&Answer::new(&service, address, Change::Drain), Answer::text)?;
+    Ok(exit)
+}
+
+async fn give(
+    session: &Session<'_>,
+    endpoint: &Endpoint,
+    change: Change,
+    force: bool,
+) -> Result<(Service, SocketAddr), Failure> {
+    let name = session.resolve(&endpoint.service)?;
+    let address = match (endpoint.endpoint.parse(), &endpoint.port) {
+        (Ok(address), None) => address,
+        _ => resolve(&find(session, &name).await?, &endpoint.endpoint, endpoint.port.as_deref())?,
+    };
+    let ServiceName { namespace, name } = &name;
+    let service = session.client.order(namespace, name, &address.to_string(), change, force).await?;
+    Ok((service, address))
+}
+
+/// The service; an error says which there are.
+async fn find(session: &Session<'_>, name: &ServiceName) -> Result<Service, Failure> {
+    match session.client.service(&name.namespace, &name.name).await {
+        Err(client::Error::NotFound { reason }) => {
+            let there = session.client.services(None).await?;
+            let names = there.iter().map(|it| format!("{}/{}", it.namespace, it.name));
+            Err(client::Error::NotFound { reason: format!("{reason}; there are: {}", told(names)) }.into())
+        }
+        answer => Ok(answer?),
+    }
+}
+
+fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<SocketAddr, Error> {
+    let name = format!("{}/{}", service.namespace, service.name);
+    let is_meant = |it: &&types::ServicePort| port.is_none_or(|port| it.name == port || it.port.to_string() == port);
+    let ports: Vec<&types::ServicePort> = service.ports.iter().filter(is_meant).collect();
+    if let Some(port) = port.filter(|_| ports.is_empty()) {
+        let there = told(service.ports.iter().map(types::ServicePort::label));
+        return Err(Error::NoPort { service: name, port: port.to_owned(), there });
+    }
+    let known: BTreeSet<SocketAddr> =
+        ports.iter().flat_map(|port| &port.endpoints).filter_map(|it| it.socket_address().parse().ok()).collect();
+    let address = match (endpoint.parse::<SocketAddr>(), endpoint.parse::<IpAddr>()) {
+        (Ok(address), _) if known.contains(&address) => return Ok(address),
+        (Ok(address), _) => address.ip(),
+        (_, Ok(address)) => address,
+        _ => return Err(Error::Malformed(endpoint.to_owned())),
+    };
+    let is_exact = endpoint.parse::<SocketAddr>().is_ok();
+    let alike: Vec<SocketAddr> = known.iter().filter(|it| it.ip() == address && !is_exact).copied().collect();
+    match alike.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let there = told(known.iter().map(ToString::to_string));
+            Err(Error::NoEndpoint { service: name, endpoint: endpoint.to_owned(), there })
+        }
+        several => Err(Error::Ambiguous { address, there: told(several.iter().map(ToString::to_string)) }),
+    }
+}
+
+fn told(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fixture::cart;
+
+    #[test]
+    fn an_endpoint_is_found_by_its_address_and_port() {
+        let found = |endpoint: &str, port: Option<&str>| {
+            resolve(&cart(), endpoint, port).map(|it| it.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(found("10.0.0.1:8080", None), Ok("10.0.0.1:8080".into()));
+        assert_eq!(found("10.0.0.4", None), Ok("10.0.0.4:9000".into()));
+        assert_eq!(found("fd00::a:1", Some("http")), Ok("[fd00::a:1]:8080".into()));
+        let error = "service shop/cart has no endpoint 10.0.0.4; it has: 10.0.0.1:8080, 10.0.0.2:8080, 10.0.0.3:8080, \
+                     [fd00::a:1]:8080";
+        assert_eq!(found("10.0.0.4", Some("80")), Err(error.into()));
+        let error = "service shop/cart has no port `web`; it has: http:80/TCP, admin:9000/TCP";
+        assert_eq!(found("10.0.0.4", Some("web")), Err(error.into()));
+        assert!(found("cart-1", None).unwrap_err().starts_with("`cart-1` is not ADDRESS:PORT"));
+        let mut both = cart();
+        both.ports[1].endpoints[0].address = "10.0.0.1".into();
+        let error = "10.0.0.1 has several ports: 10.0.0.1:8080, 10.0.0.1:9000; write one of them, or a service port with --port";
+        assert_eq!(resolve(&both, "10.0.0.1", None).unwrap_err().to_string(), error);
+    }
+}

@@ -1,0 +1,64 @@
+//! Waiting until an endpoint has no connections.
+
+use std::{net::SocketAddr, time::Duration};
+
+use jiff::SignedDuration;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    api::{client, types::Service},
+    cli::{Failure, name::NameArg, session::Session},
+};
+
+/// Time between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A time with its unit.
+pub(super) fn deadline(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse().ok().and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
+    parsed.ok_or_else(|| "write a number and a unit, like 30s or 5m".to_owned())
+}
+
+/// Connections of this node to an endpoint, behind whichever port of the service.
+pub(super) fn connections(service: &Service, endpoint: SocketAddr) -> u64 {
+    let endpoints = service.ports.iter().flat_map(|port| &port.endpoints);
+    endpoints.filter(|it| it.socket_address().parse() == Ok(endpoint)).map(|it| it.connections).sum()
+}
+
+/// The service as soon as the endpoint has no connections, or as it is at the deadline. Meanwhile an agent may restart.
+pub(super) async fn until_idle(
+    session: &mut Session<'_>,
+    name: &NameArg,
+    mut service: Service,
+    endpoint: SocketAddr,
+    deadline: Duration,
+) -> Result<Service, Failure> {
+    let end = Instant::now() + deadline;
+    loop {
+        let left = connections(&service, endpoint);
+        if left == 0 || Instant::now() >= end {
+            session.end_progress()?;
+            return Ok(service);
+        }
+        session.progress(&format!("{} {endpoint}: {left} connections left", service.name))?;
+        sleep(PAUSE.min(end.saturating_duration_since(Instant::now()))).await;
+        service = match session.service(name).await {
+            Err(Failure::Agent(client::Error::NoAgent { .. } | client::Error::Broken { .. })) => service,
+            answer => answer?,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_say_their_unit() {
+        assert_eq!(deadline("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(deadline("5m"), Ok(Duration::from_secs(300)));
+        for text in ["", "60", "-1s", "soon"] {
+            assert!(deadline(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `meshctl explain`
+
+use std::{fmt::Write as _, net::SocketAddr, path};
+
+use super::{
+    Exit, Failure,
+    render::{columns, printable, table},
+    session::Session,
+};
+use crate::api::types::{Candidate, Explanation, Outcome, Question};
+
+/// Show where a connect goes now, and why
+///
+/// The agent takes the rows and the load of the service out of the kernel, and decides 1,000 connects over them with the
+/// code that the kernel runs, undoing each; so the answer is what the kernel would do now. Every backend says whether it
+/// takes a connection, tier by tier: those of the second are used when too few of the first are usable. DRAWS is its
+/// part of the random choices in its tier, before load is looked at. The exit code is 1 when connects are refused, or
+/// are not to a service.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  meshctl explain 10.96.0.10:80              any client
+  meshctl explain 10.96.0.53:53/udp          UDP
+  meshctl explain '[fd00::10]:80'            IPv6
+  meshctl explain 127.0.0.1:30080            a node port
+  meshctl explain 10.96.0.10:80 --from netns:/proc/4711/ns/net
+                                             the pod of process 4711
+  meshctl explain 10.96.0.10:80 --from cgroup:/sys/fs/cgroup/web.slice
+  meshctl explain 10.96.0.10:80 --from 10.0.3.7
+                                             a socket bound to that address
+  meshctl explain 10.96.0.10:80 -o json | jq '.outcomes'")]
+pub(super) struct Args {
+    /// What a program connects to
+    #[arg(value_name = "ADDRESS:PORT[/PROTOCOL]", value_parser = target)]
+    to: Target,
+    /// Who connects: netns:PATH, cgroup:PATH or the source address
+    #[arg(long, value_name = "CLIENT", value_parser = client)]
+    from: Option<String>,
+}
+
+/// An address, a port and a protocol, as they were written.
+#[derive(Clone)]
+struct Target {
+    to: String,
+    protocol: Option<String>,
+}
+
+pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, Failure> {
+    let Args { to: Target { to, protocol }, from } = args;
+    let explanation = session.client.explain(&Question { to, protocol, from }).await?;
+    session.show(&explanation, page)?;
+    Ok(match explanation.verdict.as_str() {
+        "untouched" | "refused" => Exit::No,
+        _ => Exit::Ok,
+    })
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    let (to, protocol) = match text.split_once('/') {
+        Some((to, protocol)) => (to, Some(protocol.to_ascii_lowercase())),
+        None => (text, None),
+    };
+    let is_known = protocol.as_deref().is_none_or(|protocol| ["tcp", "udp"].contains(&protocol));
+    match to.parse::<SocketAddr>() {
+        Ok(_) if is_known => Ok(Target { to: to.to_owned(), protocol }),
+        _ => Err("write ADDRESS:PORT, like 10.96.0.10:80, [fd00::10]:80 or 10.96.0.53:53/udp".to_owned()),
+    }
+}
+
+/// Paths are told as the agent finds them.
+fn client(text: &str) -> Result<String, String> {
+    let absolute = |kind: &str, path: &str| {
+        path::absolute(path).map(|path| format!("{kind}:{}", path.display())).map_err(|error| error.to_string())
+    };
+    match text.split_once(':') {
+        Some((kind @ ("netns" | "cgroup"), path)) => absolute(kind, path),
+        _ if text.parse::<std::net::IpAddr>().is_ok() => Ok(text.to_owned()),
+        _ => Err("write netns:PATH, cgroup:PATH or an address, like netns:/proc/PID/ns/net".to_owned()),
+    }
+}
+
+fn page(explanation: &Explanation) -> String {
+    let Explanation { frontend, service, balance, verdict, reason, notes, tiers, others, .. } = explanation;
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let facts = [
+        Some(("Connect to", frontend.clone())),
+        service.clone().map(|service| ("Service", service)),
+        balance.clone().map(|balance| ("Balance", balance)),
+        Some(("Verdict", format!("{verdict}{reason}"))),
+    ];
+    let mut page = columns(facts.into_iter().flatten().map(|(name, value)| vec![format!("{name}:"), value]));
+    for (number, tier) in (1..).zip(tiers) {
+        let title = format!("\nTier {number}: {:.0}% usable\n", tier.usable_percent);
+        page += &(title + &indented(&candidates(&tier.backends)));
+    }
+    if !others.is_empty() {
+        page += &("\nOther backends\n".to_owned() + &indented(&candidates(others)));
+    }
+    page += &went(explanation);
+    notes.iter().fold(page, |page, note| page + "\nNote: " + &printable(note) + "\n")
+}
+
+fn candidates(candidates: &[Candidate]) -> String {
+    let row = |it: &Candidate| {
+        vec![
+            it.endpoint.clone(),
+            it.weight.to_string(),
+            it.connections.to_string(),
+            format!("{:.1}%", it.draws_percent),
+            it.reason.clone(),
+        ]
+    };
+    table(&["ENDPOINT", "WEIGHT", "CONNECTIONS", "DRAWS", "STATUS"], candidates.iter().map(row))
+}
+
+/// Where the replayed connects went.
+fn went(explanation: &Explanation) -> String {
+    let Explanation { replayed, outcomes, counted, .. } = explanation;
+    if outcomes.is_empty() {
+        return String::new();
+    }
+    let to = |it: &Outcome| match (&it.endpoint, &it.refused) {
+        (Some(endpoint), _) => endpoint.clone(),
+        (None, refused) => format!("refused ({})", refused.as_deref().unwrap_or("unknown")),
+    };
+    let rows = outcomes.iter().map(|it| vec![format!("{:.1}%", it.percent), to(it)]);
+    let mut text = format!("\nOf {replayed} connects now\n") + &indented(&columns(rows));
+    for share in counted {
+        writeln!(text, "  {:.1}% counted as {}", share.percent, share.counter)
+            .expect("a string takes all that is written");
+    }
+    text
+}
+
+fn indented(text: &str) -> String {
+    text.lines().fold(String::new(), |text, line| text + "  " + line + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fixture::explanation;
+
+    #[test]
+    fn every_backend_has_its_reason() {
+        insta::assert_snapshot!(page(&explanation()), @"
+        Connect to:   10.96.0.10:80/TCP
+        Service:      shop/cart:http/TCP
+        Balance:      leastConnections
+        Verdict:      answered
+
+        Tier 1: 33% usable
+          ENDPOINT        WEIGHT   CONNECTIONS   DRAWS   STATUS
+          10.0.0.1:8080   1        3             33.3%   usable
+          10.0.0.2:8080   1        3             66.7%   ejected for 8.2 s more after 3 failures
+
+        Other backends
+          ENDPOINT        WEIGHT   CONNECTIONS   DRAWS   STATUS
+          10.0.0.3:8080   1        3             0.0%    not ready
+
+        Of 1000 connects now
+          100.0%   10.0.0.1:8080
+          12.0% counted as overflows
+
+        Note: the service has session affinity
+        ");
+    }
+
+    #[test]
+    fn what_is_asked_is_checked() {
+        let asked = |text: &str| target(text).map(|Target { to, protocol }| (to, protocol));
+        assert_eq!(asked("10.96.0.1:80"), Ok(("10.96.0.1:80".into(), None)));
+        assert_eq!(asked("[fd00::1]:53/UDP"), Ok(("[fd00::1]:53".into(), Some("udp".into()))));
+        for text in ["cart", "10.96.0.1", "10.96.0.1:80/sctp", "fd00::1:80"] {
+            assert!(asked(text).is_err(), "{text}");
+        }
+        assert_eq!(client("netns:/run/netns/web"), Ok("netns:/run/netns/web".into()));
+        assert_eq!(client("fd00::7"), Ok("fd00::7".into()));
+        assert!(client("web").is_err() && client("pod:web").is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! What backends and services have to do now.
+
+use std::fmt;
+
+use prometheus_client::{encoding::DescriptorEncoder, metrics::MetricType};
+
+use super::{Reading, count, family, port_labels};
+use crate::api::types::{Endpoint, PortCapacity, Service, ServicePort};
+
+/// Name, help and value of what is told of every backend.
+type Gauge = (&'static str, &'static str, fn(&Endpoint) -> u64);
+
+const GAUGES: [Gauge; 3] = [
+    ("mesh_agent_backend_connections", "Connections of this node to a backend", |it| it.connections),
+    ("mesh_agent_backend_connecting", "Connections of this node to a backend that are not established yet", |it| {
+        it.connecting
+    }),
+    ("mesh_agent_backend_ejected", "1 while a backend is left alone after failed connects", |it| {
+        it.ejected_for_seconds.is_some().into()
+    }),
+];
+
+impl Reading {
+    /// Connects by backend.
+    pub(super) fn encode_backends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connects answered with a backend, by backend";
+        let mut metric = family(encoder, "mesh_agent_backend_connects", help, MetricType::Counter)?;
+        self.endpoints().try_for_each(|(service, port, endpoint)| {
+            count(&mut metric, &labels(service, port, endpoint), endpoint.connects)
+        })
+    }
+
+    /// Connections, ejections and latencies.
+    pub(super) fn encode_load(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, value) in GAUGES {
+            let mut metric = family(encoder, name, help, MetricType::Gauge)?;
+            for (service, port, endpoint) in self.endpoints() {
+                metric.encode_family(&labels(service, port, endpoint))?.encode_gauge(&value(endpoint))?;
+            }
+        }
+        self.encode_handshakes(encoder)?;
+        let help = "Connections of this node to a service";
+        let mut metric = family(encoder, "mesh_agent_service_connections", help, MetricType::Gauge)?;
+        for (service, port) in self.ports() {
+            metric.encode_family(&port_labels(service, port))?.encode_gauge(&port.connections)?;
+        }
+        self.encode_capacity(encoder)
+    }
+
+    /// Backends without a measured connect have no value.
+    fn encode_handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Moving average of the time to connect to a backend";
+        let measured = self.endpoints().filter_map(|it| Some((it, it.2.handshake_microseconds?)));
+        let mut measured = measured.peekable();
+        if measured.peek().is_none() {
+            return Ok(());
+        }
+        let mut metric = family(encoder, "mesh_agent_backend_handshake_seconds", help, MetricType::Gauge)?;
+        for ((service, port, endpoint), microseconds) in measured {
+            let seconds = f64::from(microseconds) / 1e6;
+            metric.encode_family(&labels(service, port, endpoint))?.encode_gauge(&seconds)?;
+        }
+        Ok(())
+    }
+
+    fn encode_capacity(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connections that the endpoints of a service are made for";
+        let mut metric = family(encoder, "mesh_agent_service_capacity", help, MetricType::Gauge)?;
+        for (service, port) in self.ports() {
+            let PortCapacity { usable, total, used: _ } = port.capacity;
+            for (state, value) in [("usable", usable), ("total", total)] {
+                let labels = (port_labels(service, port), [("state", state)]);
+                metric.encode_family(&labels)?.encode_gauge(&value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every backend of every port.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = (&Service, &ServicePort, &Endpoint)> {
+        self.ports().flat_map(|(service, port)| port.endpoints.iter().map(move |it| (service, port, it)))
+    }
+}
+
+type Labels<'a> = ([(&'static str, &'a str); 4], [(&'static str, String); 1]);
+
+fn labels<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &Endpoint) -> Labels<'a> {
+    (port_labels(service, port), [("backend", endpoint.socket_address())])
+}
