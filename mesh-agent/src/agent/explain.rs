@@ -41,7 +41,8 @@ fn state(
     let Some(row) = row else { return ("pending", NOT_APPLIED.to_owned()) };
     match tables.names.get(&row.id) {
         Some(owner) if owner != identity => ("taken", format!("it is a front end of {owner}")),
-        _ if row.slot_count > 0 => ("served", String::new()),
+        _ if tables.leads_to_active(row) => ("served", String::new()),
+        _ if row.slot_count > 0 => ("refused", "every endpoint is unhealthy, drains or is not ready".to_owned()),
         _ => ("refused", nobody(port, frontend).unwrap_or_else(|| NOT_APPLIED.to_owned())),
     }
 }

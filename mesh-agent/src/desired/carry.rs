@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use mesh_common::abi::{ServiceRow, Slot, service_flags};
+use mesh_common::abi::{ServiceRow, Slot, backend_state, service_flags};
 
 use super::Tables;
 
@@ -25,6 +25,16 @@ pub(super) fn carry_over(current: &Tables, tables: &mut Tables) {
     let backends = current.backends.iter().filter(|(_, row)| unknown.contains_key(&row.service));
     tables.backends.extend(backends.map(|(&index, &row)| (index, row)));
     tables.names.extend(unknown);
+}
+
+impl Tables {
+    /// Whether any backend that a service row leads to takes connects.
+    pub fn leads_to_active(&self, row: &ServiceRow) -> bool {
+        let slots = ranges(&self.slots, row).into_iter().flat_map(|range| self.slots.range(range));
+        let mut backends =
+            slots.filter(|(_, slot)| slot.link == 0).filter_map(|(_, it)| self.backends.get(&it.backend));
+        backends.any(|backend| backend.state == backend_state::ACTIVE)
+    }
 }
 
 /// The slots of every tier of a service, each with the link that follows it. Links lead onwards; one that does not was

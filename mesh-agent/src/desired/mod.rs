@@ -31,7 +31,7 @@ use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol};
 pub use self::{
     compile::{compile, port_identity},
     frontends::{Frontend, Reach, active, frontends, takers},
-    known::next_change,
+    known::{Weight, next_change},
     room::CapacityError,
     standing::{Standing, UsableCapacity, usable_capacity},
     world::{Override, Target, World},

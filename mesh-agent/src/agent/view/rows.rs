@@ -14,7 +14,7 @@ use crate::{
     agent::{explain::explain, owner::Snapshot},
     api::types,
     dataplane::Counters,
-    desired::{World, active, port_identity},
+    desired::{Standing, Weight, World, port_identity},
     health::{self, Report},
     model::{Endpoint, Locality, Protocol, Service, ServicePort},
 };
@@ -65,13 +65,15 @@ impl<'a> Rows<'a> {
 
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
         let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
-        let active = active(world, service, port);
-        let endpoint = |(it, active)| types::Endpoint {
+        let standing = Standing::of(world, self.now, service, port);
+        let endpoint = |((it, active), weight): ((&Endpoint, bool), &Weight)| types::Endpoint {
             health: self.health(world, service, port, it),
             draining: world.overrides.get(&health::target(service, it)).is_some_and(|it| it.draining_since.is_some()),
+            effective_weight: whole(weight.effective()),
             ..self.endpoint(id, active, it)
         };
-        let endpoints: Vec<types::Endpoint> = port.endpoints.iter().zip(active).map(endpoint).collect();
+        let endpoints: Vec<types::Endpoint> =
+            port.endpoints.iter().zip(standing.active()).zip(standing.weights()).map(endpoint).collect();
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = traffic::balance(service.traffic.balance);
         types::ServicePort {
@@ -106,7 +108,6 @@ impl<'a> Rows<'a> {
     fn endpoint(&self, id: Option<u32>, active: bool, endpoint: &Endpoint) -> types::Endpoint {
         let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
         let index = key.and_then(|key| self.backends.get(&key)).copied();
-        let row = index.and_then(|index| self.snapshot.tables.backends.get(&index));
         let counted = types::Endpoint {
             address: endpoint.address.to_string(),
             port: endpoint.port,
@@ -115,7 +116,6 @@ impl<'a> Rows<'a> {
             active,
             node: endpoint.node.as_deref().map(str::to_owned),
             index,
-            effective_weight: row.map_or(0, |row| row.weight.into()),
             locality: locality(&endpoint.locality),
             source: endpoint.source.as_deref().map(str::to_owned),
             capacity: endpoint.capacity,
@@ -126,6 +126,12 @@ impl<'a> Rows<'a> {
             None => counted,
         }
     }
+}
+
+/// A weight above zero is at least one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
+fn whole(weight: f64) -> u32 {
+    if weight > 0.0 { weight.round().max(1.0) as u32 } else { 0 }
 }
 
 /// The endpoint with what the kernel knows of it.
