@@ -150,7 +150,11 @@ impl Drive {
                 () = self.health.changed() => if !self.look_at_health() {
                     continue;
                 },
-                Some(order) = self.orders.recv() => ordered = block_in_place(|| order.carry_out(&mut self.owner)),
+                Some(order) = self.orders.recv() => {
+                    ordered = block_in_place(|| order.carry_out(&mut self.owner));
+                    // Who drains is not the last that works.
+                    self.look_at_health();
+                }
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
