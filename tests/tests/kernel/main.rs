@@ -9,6 +9,7 @@ mod drift;
 mod files;
 mod harness;
 mod kubernetes;
+mod live_load;
 mod load;
 mod metrics;
 mod missing;

@@ -1,0 +1,225 @@
+//! Every connection counts for its endpoint from its connect to its end, exactly once.
+
+use std::{
+    io::Write as _,
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use mesh_tests::{Node, Server, client::protocol::counts, service, wait};
+
+const VIP: &str = "10.96.0.10:80";
+const SETTLED: Duration = Duration::from_secs(5);
+
+fn node_with(settings: &str, names: &[&str]) -> (Node, Vec<Server>) {
+    let node = Node::start();
+    let servers: Vec<Server> = names.iter().map(|name| node.server(name)).collect();
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with(settings);
+    node.write("cart.yaml", cart.endpoints(&servers));
+    node.wait_until_served("shop/cart", &servers.iter().collect::<Vec<_>>());
+    (node, servers)
+}
+
+/// Connections and, among them, those that are still connecting.
+fn live(node: &Node, port: u16, protocol: &str) -> (u64, u64) {
+    let port = node.port_of("shop/cart", port, protocol);
+    let sum = |of: fn(&mesh_agent::api::types::Endpoint) -> u64| port.endpoints.iter().map(of).sum();
+    (sum(|endpoint| endpoint.connections), sum(|endpoint| endpoint.connecting))
+}
+
+fn wait_until_idle(node: &Node) {
+    for (port, protocol) in [(80, "TCP"), (53, "UDP")] {
+        wait::until_equal("no connection is left", SETTLED, &(0, 0), || live(node, port, protocol));
+    }
+}
+
+#[test]
+fn streams_count_while_they_are_open_over_restarts_of_the_agent() {
+    let (mut node, _servers) = node_with("balance: leastConnections", &["a", "b", "c"]);
+    let mut client = node.client();
+    let report = client.open_streams(VIP, 300);
+    assert!(report.answers.values().all(|held| held.abs_diff(100) <= 2), "least connections are even: {report:?}");
+    assert_eq!(live(&node, 80, "TCP"), (300, 0));
+    node.kill_agent();
+    node.start_agent();
+    assert_eq!(live(&node, 80, "TCP"), (300, 0));
+    // The process is killed with its streams open.
+    drop(client);
+    wait_until_idle(&node);
+}
+
+#[test]
+fn short_connections_of_all_kinds_leave_nothing_behind() {
+    let (node, servers) = node_with("balance: random", &["a", "b"]);
+    let (mut tcp, mut udp) = (node.client(), node.client());
+    let (tcp, udp) = (tcp.tcp(VIP).again_and_again(), udp.udp("10.96.0.10:53").again_and_again());
+    wait::pass(Duration::from_secs(10));
+    let (tcp, udp) = (tcp.stop(), udp.stop());
+    println!("{} TCP and {} UDP connects", tcp.total_answers(), udp.total_answers());
+    wait_until_idle(&node);
+    for (report, port, protocol) in [(tcp, 80, "TCP"), (udp, 53, "UDP")] {
+        let port = node.port_of("shop/cart", port, protocol);
+        let sum: u64 = port.endpoints.iter().map(|endpoint| endpoint.connects).sum();
+        assert_eq!((sum, port.counters.connects), (report.total_answers(), report.total_answers()));
+        assert_eq!(report.errors, counts([]));
+    }
+    drop(servers);
+}
+
+#[test]
+fn refused_and_given_up_connects_leave_nothing_behind() {
+    let (node, servers) = node_with("outlier: {enabled: false}", &["a"]);
+    drop(servers);
+    assert_eq!(node.client().tcp(VIP).times(500).errors, counts([("connect ECONNREFUSED", 500)]));
+    wait_until_idle(&node);
+    let mut client = node.client();
+    for _ in 0..50 {
+        let socket = client.tcp_socket("127.0.0.1:0");
+        // An endpoint without a route from here: the connect fails before a packet is sent.
+        _ = client.connect(socket, VIP);
+        client.close(socket);
+    }
+    wait_until_idle(&node);
+}
+
+#[test]
+fn one_socket_counts_once_however_often_it_connects() {
+    let (node, _servers) = node_with("balance: random", &["a", "b", "c"]);
+    let mut client = node.client();
+    let tcp = client.tcp_socket("0.0.0.0:0");
+    let udp = client.udp_socket("0.0.0.0:0");
+    for _ in 0..20 {
+        client.connect(udp, "10.96.0.10:53").expect("it is served");
+        assert_eq!(live(&node, 53, "UDP").0, 1);
+    }
+    for _ in 0..5 {
+        client.connect(tcp, VIP).expect("it is served");
+        assert_eq!(live(&node, 80, "TCP"), (1, 0));
+        client.disconnect(tcp).expect("it is connected");
+        wait::until_equal("the connection is over", SETTLED, &(0, 0), || live(&node, 80, "TCP"));
+    }
+    let loose = client.udp_socket("0.0.0.0:0");
+    for _ in 0..10 {
+        client.ask_at(loose, "10.96.0.10:53").expect("it answers");
+        assert_eq!(live(&node, 53, "UDP").0, 2, "one connected, one that sends to the service");
+    }
+    client.close(loose);
+    client.close(udp);
+    client.close(tcp);
+    wait_until_idle(&node);
+}
+
+#[test]
+fn weights_share_streams_in_proportion() {
+    let node = Node::start();
+    let servers = ["a", "b", "c"].map(|name| node.server(name));
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80);
+    let cart = cart.weighted(&servers[0], 1).weighted(&servers[1], 2).weighted(&servers[2], 7);
+    node.write("cart.yaml", cart);
+    node.wait_until_served("shop/cart", &servers.each_ref());
+    let report = node.client().open_streams(VIP, 500);
+    for (name, expected) in [("a", 50), ("b", 100), ("c", 350)] {
+        let held = report.answers.get(name).copied().unwrap_or_default();
+        assert!(held.abs_diff(expected) <= 10, "{name} holds {held} of 500, not about {expected}");
+    }
+}
+
+#[test]
+fn limits_are_hard_and_counted() {
+    let (node, _servers) = node_with("limits: {maxConnectionsPerEndpoint: 5, maxConnections: 12}", &["a", "b", "c"]);
+    let mut client = node.client();
+    let report = client.open_streams(VIP, 12);
+    assert!(report.answers.values().all(|&held| held <= 5), "{report:?}");
+    assert_eq!(node.client().tcp(VIP).times(20).errors, counts([("connect ECONNREFUSED", 20)]));
+    assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.refused_limit, 20);
+    assert_eq!(live(&node, 80, "TCP"), (12, 0));
+    drop(client);
+    wait_until_idle(&node);
+    // Several at a time, each in and out: never too many, and nothing is left.
+    let mut clients: Vec<_> = (0..4).map(|_| node.client()).collect();
+    let loops: Vec<_> = clients.iter_mut().map(|client| client.tcp(VIP).again_and_again()).collect();
+    for _ in 0..200 {
+        let port = node.port_of("shop/cart", 80, "TCP");
+        assert!(port.endpoints.iter().all(|endpoint| endpoint.connections <= 5 + 4), "{port:?}");
+    }
+    loops.into_iter().for_each(|running| drop(running.stop()));
+    wait_until_idle(&node);
+}
+
+#[test]
+fn an_ejected_endpoint_is_tried_once_in_a_while_and_comes_back() {
+    let node = Node::start();
+    let (a, b) = (node.server("a"), node.server("b"));
+    let outlier = "outlier: {baseEjection: 500ms, maxEjection: 1s}";
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with(outlier);
+    node.write("cart.yaml", cart.endpoints([&a, &b]));
+    node.wait_until_served("shop/cart", &[&a, &b]);
+    let address: SocketAddr = a.address();
+    drop(a);
+    let mut client = node.client();
+    let report = client.tcp(VIP).times(300);
+    assert_eq!(report.errors, counts([("connect ECONNREFUSED", 3)]), "the streak that ejects");
+    let mut failed = 0;
+    for _ in 0..60 {
+        wait::pass(Duration::from_millis(50));
+        failed += client.tcp(VIP).times(10).errors.values().sum::<u64>();
+    }
+    assert!((2..=5).contains(&failed), "{failed} probes in three seconds");
+    let counters = node.port_of("shop/cart", 80, "TCP").counters;
+    assert_eq!((counters.probes, counters.failures, counters.ejections), (failed, failed + 3, failed + 1));
+    let here = &node.place().netns;
+    let listener = here.run(|| TcpListener::bind(address)).expect("the port is free again");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                let (mut stream, _) = listener.accept().expect("it listens");
+                // Whoever hung up does not care.
+                _ = stream.write_all(b"back\n");
+            }
+        });
+        let came_back =
+            wait::try_until_some(SETTLED, || client.tcp(VIP).times(20).answers.contains_key("back").then_some(()));
+        let report = client.tcp(VIP).times(100);
+        stop.store(true, Ordering::SeqCst);
+        here.run(|| TcpStream::connect(address)).expect("it listens");
+        assert!(came_back.is_some(), "{:?}", node.port_of("shop/cart", 80, "TCP"));
+        assert_eq!(report.errors, counts([]));
+    });
+}
+
+#[test]
+fn the_last_endpoint_is_never_ejected_and_ejection_can_be_off() {
+    for (settings, names, ejections) in
+        [("balance: random", vec!["a"], 0), ("outlier: {enabled: false}", vec!["a", "b"], 0)]
+    {
+        let (node, mut servers) = node_with(settings, &names);
+        servers.remove(0);
+        node.client().tcp(VIP).times(100);
+        let counters = node.port_of("shop/cart", 80, "TCP").counters;
+        assert_eq!((counters.ejections, counters.refused_no_backend), (ejections, 0), "{settings}: {counters:?}");
+        assert!(counters.failures > 20, "{counters:?}");
+    }
+}
+
+#[test]
+fn round_robin_takes_turns_and_hashing_sticks() {
+    let (node, _servers) = node_with("balance: roundRobin", &["a", "b", "c"]);
+    assert_eq!(node.client().tcp(VIP).times(300).answers, counts([("a", 100), ("b", 100), ("c", 100)]));
+    let (node, _servers) = node_with("balance: {policy: consistentHash, key: sourceAddress}", &["a", "b", "c"]);
+    let mut client = node.client();
+    let mut reached = std::collections::BTreeSet::new();
+    for host in 1..=40 {
+        let mut peers = std::collections::BTreeSet::new();
+        for _ in 0..5 {
+            let socket = client.tcp_socket(&format!("127.0.7.{host}:0"));
+            client.connect(socket, VIP).expect("it is served");
+            peers.insert(client.name_of_peer(socket).expect("it answers"));
+            client.close(socket);
+        }
+        assert_eq!(peers.len(), 1, "client {host} reaches {peers:?}");
+        reached.extend(peers);
+    }
+    assert_eq!(reached.len(), 3, "many clients reach all endpoints");
+}
