@@ -23,6 +23,7 @@
 //! it goes out of scope, and swept by the next run where a run was killed ([`sweep`]).
 
 pub mod api;
+pub mod bench;
 pub mod binary;
 pub mod bpftool;
 pub mod cgroup;

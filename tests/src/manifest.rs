@@ -112,6 +112,13 @@ impl Manifest {
         self
     }
 
+    /// The same, with further fields, like `zone: a`.
+    #[must_use]
+    pub fn at_described(mut self, address: SocketAddr, fields: &str) -> Self {
+        self.endpoints.push(Endpoint { address, settings: format!(", {fields}") });
+        self
+    }
+
     // Ports come last and in flow form: a document cut off anywhere before its last byte is not a valid one.
     fn item(&self) -> String {
         let Self { namespace, name, addresses, ports, endpoints, settings } = self;

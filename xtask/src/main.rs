@@ -3,6 +3,7 @@
 //! ```text
 //! setup ──► what the machine lacks: compiler and linker for the kernel programs, bpffs, tools
 //! cargo ──► build, test, lint: each runs the setup steps it needs first
+//! bench, simulate ──► how well connects are spread, in the kernel and in a model
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
 
@@ -12,7 +13,7 @@ mod run;
 mod setup;
 mod workspace;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
@@ -37,6 +38,28 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure how well connects are spread, with real servers on this machine's kernel (as root)
+    Bench {
+        /// Balancing: policies, ejection, failover, health checks
+        #[arg(long, required = true)]
+        quality: bool,
+        /// Fewer and shorter rounds: one minute instead of three
+        #[arg(long)]
+        quick: bool,
+        /// Write the figures to this file as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// End with an error when a target is missed
+        #[arg(long)]
+        check: bool,
+    },
+    /// Compare policies in a model of endpoints, with the code that decides in the kernel; `--help` lists its settings
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// Passed on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        model: Vec<String>,
+    },
     /// Connect in a loop and print who answers, until standard input ends
     #[command(hide = true)]
     Traffic { to: SocketAddr },
@@ -58,6 +81,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test { nextest } => cargo::test(&nextest),
         Command::Lint => cargo::lint(),
         Command::Demo { keep } => demo::run(keep),
+        Command::Bench { quality: _, quick, json, check } => cargo::bench(quick, json, check),
+        Command::Simulate { model } => cargo::simulate(&model),
         Command::Traffic { to } => demo::traffic::generate(to),
     }
 }

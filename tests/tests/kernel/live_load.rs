@@ -54,7 +54,9 @@ fn short_connections_of_all_kinds_leave_nothing_behind() {
     let (node, servers) = node_with("balance: random", &["a", "b"]);
     let (mut tcp, mut udp) = (node.client(), node.client());
     let (tcp, udp) = (tcp.tcp(VIP).again_and_again(), udp.udp("10.96.0.10:53").again_and_again());
-    wait::pass(Duration::from_secs(10));
+    // `MESH_SOAK_SECONDS` for millions of them.
+    let seconds = std::env::var("MESH_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    wait::pass(Duration::from_secs(seconds));
     let (tcp, udp) = (tcp.stop(), udp.stop());
     println!("{} TCP and {} UDP connects", tcp.total_answers(), udp.total_answers());
     wait_until_idle(&node);
@@ -187,6 +189,40 @@ fn an_ejected_endpoint_is_tried_once_in_a_while_and_comes_back() {
         assert!(came_back.is_some(), "{:?}", node.port_of("shop/cart", 80, "TCP"));
         assert_eq!(report.errors, counts([]));
     });
+}
+
+#[test]
+fn an_endpoint_that_does_not_answer_is_ejected_and_a_connect_given_up_early_is_no_failure() {
+    // Packets leave by one end of a pair and are dropped at the other, whose address they do not have.
+    let hole = "ip link add hole0 type veth peer name hole1 && ip addr add 10.200.0.1/24 dev hole0 && \
+        ip link set hole0 up && ip link set hole1 up && ip neigh add 10.200.0.9 lladdr 02:00:00:00:00:09 dev hole0";
+    let node = Node::start();
+    let made = node.place().command("sh").args(["-c", hole]).output().expect("sh starts");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let a = node.server("a");
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with("balance: roundRobin");
+    let hole = "10.200.0.9:80".parse().expect("an address");
+    node.write("cart.yaml", cart.endpoint(&a).at(hole));
+    wait::until("both are served", SETTLED, || {
+        node.find_service("shop/cart")
+            .is_some_and(|it| it.ports[0].endpoints.iter().filter(|it| it.active).count() == 2)
+    });
+    let connect = |seconds: &str| {
+        let script =
+            format!("for i in 1 2 3 4 5 6; do timeout {seconds} bash -c 'exec 3<>/dev/tcp/10.96.0.10/80' & done; wait");
+        let done = node.place().command("bash").args(["-c", &script]).output().expect("bash starts");
+        assert!(done.status.success());
+        node.port_of("shop/cart", 80, "TCP").counters
+    };
+    let given_up = connect("0.3");
+    assert_eq!((given_up.failures, given_up.ejections), (0, 0), "closed by the program itself");
+    wait_until_idle(&node);
+    let timed_out = connect("1.7");
+    assert_eq!((timed_out.failures, timed_out.ejections), (3, 1), "not answered within a second: {timed_out:?}");
+    wait_until_idle(&node);
+    assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.failures, 3, "none counts twice");
+    let report = node.client().tcp(VIP).times(100);
+    assert_eq!((report.answers, report.errors), (counts([("a", 100)]), counts([])));
 }
 
 #[test]

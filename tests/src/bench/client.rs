@@ -1,0 +1,113 @@
+//! The clients of a measurement: a process in the node's cgroup, in which many threads connect in closed loops.
+
+use std::{
+    io::Read as _,
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::stats::percentile;
+use crate::place::Place;
+
+/// Longer than any connect that is to succeed, and than the time after which one counts as failed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the clients do.
+#[derive(Args, Clone, Copy)]
+pub struct Options {
+    /// Service address
+    to: SocketAddr,
+    /// Clients at the same time
+    threads: usize,
+    /// For how long, milliseconds
+    milliseconds: u64,
+    /// Keep each connection open for about so many milliseconds
+    #[arg(long, default_value_t = 0)]
+    hold: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Connections that were answered.
+    pub ok: u64,
+    /// Connects that failed.
+    pub failed: u64,
+    /// Connections that ended without an answer.
+    pub broken: u64,
+    /// Connects that took longer than 0.9 s, or failed after that.
+    pub stalled: u64,
+    /// Answered connections per second.
+    pub rate: f64,
+    /// From the connect to the end, microseconds.
+    pub p50: u64,
+    /// As `p50`.
+    pub p95: u64,
+    /// As `p50`.
+    pub p99: u64,
+}
+
+/// Runs clients at a place, until they are done.
+pub fn connect(place: &Place, to: &str, threads: usize, time: Duration, hold: Duration) -> Outcome {
+    let mut command = place.command(std::env::current_exe().expect("this program has a path"));
+    let number = |duration: Duration| duration.as_millis().to_string();
+    command.args(["client", to, &threads.to_string(), &number(time), "--hold", &number(hold)]);
+    let output = command.output().expect("this program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("clients print JSON")
+}
+
+/// The client process.
+pub(super) fn run(options: &Options) -> bool {
+    let (start, time) = (Instant::now(), Duration::from_millis(options.milliseconds));
+    let threads: Vec<_> = (0..options.threads as u64)
+        .map(|seed| {
+            let options = *options;
+            let work = move || work(&options, seed, start + time);
+            thread::Builder::new().stack_size(64 << 10).spawn(work).expect("room for a small stack")
+        })
+        .collect();
+    let (mut took, mut outcome) = (Vec::new(), Outcome::default());
+    for thread in threads {
+        let (mut ok, [failed, broken, stalled]) = thread.join().expect("clients do not panic");
+        took.append(&mut ok);
+        outcome.failed += failed;
+        outcome.broken += broken;
+        outcome.stalled += stalled;
+    }
+    took.sort_unstable();
+    outcome.ok = took.len() as u64;
+    outcome.rate = outcome.ok as f64 / start.elapsed().as_secs_f64();
+    [outcome.p50, outcome.p95, outcome.p99] = [0.5, 0.95, 0.99].map(|share| percentile(&took, share));
+    println!("{}", serde_json::to_string(&outcome).expect("numbers are JSON"));
+    true
+}
+
+/// Microseconds of each answered connection; failed connects, broken connections, stalled connects.
+fn work(options: &Options, seed: u64, end: Instant) -> (Vec<u64>, [u64; 3]) {
+    let (mut took, mut failed, mut broken, mut stalled, mut chance) = (Vec::new(), 0, 0, 0, seed * 2 + 1);
+    while Instant::now() < end {
+        let start = Instant::now();
+        let answer = TcpStream::connect_timeout(&options.to, PATIENCE);
+        stalled += u64::from(start.elapsed() > Duration::from_millis(900));
+        let Ok(mut stream) = answer else {
+            failed += 1;
+            continue;
+        };
+        if options.hold > 0 {
+            // Between nothing and twice the time (a linear congruential generator is chance enough).
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            thread::sleep(Duration::from_millis((chance >> 33) % (2 * options.hold)));
+        }
+        if stream.read(&mut [0]).is_ok_and(|read| read == 1) {
+            took.push(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+        } else {
+            broken += 1;
+        }
+    }
+    (took, [failed, broken, stalled])
+}
