@@ -34,7 +34,7 @@ fn metrics_say_what_the_kernel_counted() {
     client.tcp("10.96.0.11:80").times(3);
 
     let answer = scrape(&node);
-    let is_counted = |line: &&str| line.starts_with("mesh_agent_service_") || line.starts_with("mesh_agent_backend_");
+    let is_counted = |line: &&str| line.starts_with("mesh_agent_") && line.contains("_total{");
     let counted: BTreeSet<_> = answer.lines().filter(is_counted).filter(|line| !line.ends_with(" 0")).collect();
     let cart = r#"namespace="shop",service="cart",port="tcp-80",protocol="TCP""#;
     let empty = r#"namespace="shop",service="empty",port="tcp-80",protocol="TCP""#;
