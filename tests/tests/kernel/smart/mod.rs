@@ -8,6 +8,7 @@ mod live;
 mod policies;
 mod probes;
 mod soak;
+mod tables;
 mod udp;
 
 use aya::maps::{Array, Map, MapData, PerCpuArray};
