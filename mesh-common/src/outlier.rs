@@ -147,10 +147,12 @@ fn key(socket: &SocketRecord) -> FrontendKey {
     FrontendKey { addr: socket.frontend.copy(), port: socket.frontend_port, protocol: protocol::TCP, pad: 0 }
 }
 
-/// Whether a socket's connect counts as failed when it ends before it was established: not when its own program ended it.
+/// Whether a socket's connect counts as failed when it ends before it was established: not when its own program ended it,
+/// nor when it ended before a request was sent, for want of a port or a route.
 #[inline(always)]
 pub(crate) const fn is_failure(state: u64) -> bool {
-    state & (socket_state::CONNECTING | socket_state::CLOSED | socket_state::FAILED) == socket_state::CONNECTING
+    const SENT: u64 = socket_state::CONNECTING | socket_state::WATCHED;
+    state & (SENT | socket_state::CLOSED | socket_state::FAILED) == SENT
 }
 
 #[cfg(test)]

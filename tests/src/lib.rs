@@ -28,6 +28,7 @@ pub mod binary;
 pub mod bpftool;
 pub mod cgroup;
 pub mod client;
+pub mod hole;
 pub mod kubernetes;
 pub mod manifest;
 pub mod name;

@@ -62,8 +62,13 @@ impl Server {
 
     /// The same, with a manner.
     pub fn start_as(manner: Manner, netns: &Netns, name: &str, ip: IpAddr) -> Self {
+        Self::start_at(manner, netns, name, (ip, 0).into())
+    }
+
+    /// The same, at a port; zero for any that is free.
+    pub fn start_at(manner: Manner, netns: &Netns, name: &str, at: SocketAddr) -> Self {
         need::descriptors();
-        let (tcp, udp) = netns.run(|| bind(ip).unwrap_or_else(|error| panic!("server {name} at {ip}: {error}")));
+        let (tcp, udp) = netns.run(|| bind(at).unwrap_or_else(|error| panic!("server {name} at {at}: {error}")));
         let address = tcp.local_addr().expect("a listener has an address");
         let seen = Arc::new(Seen::default());
         let (stopped, stop) = io::pipe().expect("descriptors are left for a pipe");
@@ -111,10 +116,10 @@ impl Drop for Server {
 }
 
 /// A port that is free for TCP may be taken for UDP: then another one.
-fn bind(ip: IpAddr) -> io::Result<(TcpListener, UdpSocket)> {
+fn bind(at: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..16 {
-        let tcp = TcpListener::bind((ip, 0))?;
+        let tcp = TcpListener::bind(at)?;
         tcp.set_nonblocking(true)?;
         match UdpSocket::bind(tcp.local_addr()?) {
             Ok(udp) => return udp.set_nonblocking(true).map(|()| (tcp, udp)),

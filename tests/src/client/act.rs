@@ -33,6 +33,8 @@ pub enum Act {
     ConnectByRing(SocketAddr),
     /// `connect` with `O_NONBLOCK`: its own errno, then poll and `SO_ERROR`.
     ConnectNonBlocking(SocketAddr),
+    /// `connect` with `O_NONBLOCK` and nothing more: EINPROGRESS while there is no answer.
+    StartConnect(SocketAddr),
     /// `TCP_FASTOPEN_CONNECT`, then `connect`.
     ConnectFastOpen(SocketAddr),
     /// `sendto` with `MSG_FASTOPEN`.
@@ -55,8 +57,12 @@ pub enum Act {
     ReceiveNow,
     /// `SO_ERROR`, which also forgets it.
     Error,
+    /// `shutdown` of both ways.
+    Shutdown,
     /// `close`
     Close,
+    /// `close` with a reset: `SO_LINGER` of no time.
+    Reset,
     /// Sends a copy of the descriptor to whoever takes it at this path.
     Pass(PathBuf),
 }
@@ -167,6 +173,16 @@ impl Client {
     /// `close`
     pub fn close(&mut self, socket: SocketId) {
         self.act(socket, Act::Close).expect("an open socket can be closed");
+    }
+
+    /// `close` with a reset.
+    pub fn reset(&mut self, socket: SocketId) {
+        self.act(socket, Act::Reset).expect("an open socket can be closed");
+    }
+
+    /// A `connect` that does not wait; true when it is under way.
+    pub fn start_connect(&mut self, socket: SocketId, to: &str) -> bool {
+        self.act(socket, Act::StartConnect(address(to))) == Err("EINPROGRESS".into())
     }
 
     /// An act that says nothing but whether it succeeded.

@@ -2,6 +2,7 @@
 //! a thread cannot be in another cgroup than its process. The test asks it, one line of JSON each way.
 
 pub mod act;
+pub mod crowd;
 pub mod dial;
 pub mod protocol;
 pub mod serve;
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::{binary, place::Place};
 
 pub use act::{Act, Done, Heard, SocketId, Transport};
+pub use crowd::{Crowd, Rushed};
 pub use protocol::{Protocol, Report, Request, Step, Times};
 
 /// Lives until dropped.
@@ -61,6 +63,24 @@ impl Client {
     pub fn open_streams(&mut self, to: &str, count: u32) -> Report {
         self.ask(&Request::OpenStreams { to: address(to), count });
         self.answer()
+    }
+
+    /// Connects from several threads and closes at once.
+    pub fn crowd(&mut self, crowd: &Crowd) -> Report {
+        self.ask(&Request::Crowd(crowd.clone()));
+        self.answer()
+    }
+
+    /// Connects from several threads at the same moment; all are open at the same time before any is closed.
+    pub fn rush(&mut self, crowd: &Crowd) -> Rushed {
+        self.ask(&Request::Rush(crowd.clone()));
+        self.answer()
+    }
+
+    /// Ends it as the kernel ends a process that is out of memory.
+    pub fn kill(mut self) {
+        self.process.kill().expect("it is this process's child");
+        self.process.wait().expect("it is this process's child");
     }
 
     /// Sends a number over every stream that is still open and wants it back.

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::{Deserialize, Serialize};
 
-use super::act::{Act, SocketId, Transport};
+use super::{
+    act::{Act, SocketId, Transport},
+    crowd::Crowd,
+};
 
 /// Transport protocol of a connect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -67,6 +70,10 @@ pub enum Request {
         /// How many.
         count: u32,
     },
+    /// Connect from several threads, then [`Report`].
+    Crowd(Crowd),
+    /// Connect from several threads at the same moment, again and again, then [`Rushed`](super::crowd::Rushed).
+    Rush(Crowd),
     /// Send a number over every open stream and read it back, then [`Report`].
     Beat,
 }

@@ -35,6 +35,8 @@ pub fn serve() -> io::Result<()> {
             Request::Take { path } => say(&sockets.take(&path))?,
             Request::Act { socket, act } => sockets.act(socket, &act)?,
             Request::OpenStreams { to, count } => say(&streams.open(to, count))?,
+            Request::Crowd(crowd) => say(&crowd.connect())?,
+            Request::Rush(crowd) => say(&crowd.rush())?,
             Request::Beat => say(&streams.beat())?,
         }
         line.clear();

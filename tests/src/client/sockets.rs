@@ -19,8 +19,8 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         socket::{
-            ControlMessage, ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, bind, connect, getpeername,
-            getsockname, getsockopt, recvmsg, send, sendmsg, sendto, setsockopt, sockopt,
+            ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, bind, connect,
+            getpeername, getsockname, getsockopt, recvmsg, send, sendmsg, sendto, setsockopt, shutdown, sockopt,
         },
         time::{TimeVal, TimeValLike},
     },
@@ -67,6 +67,7 @@ impl Sockets {
             Act::Connect(to) => tell(connect(socket.as_raw_fd(), &SockaddrStorage::from(*to))),
             Act::ConnectByRing(to) => tell(connect_by_ring(socket, *to)),
             Act::ConnectNonBlocking(to) => tell(connect_non_blocking(socket, *to)),
+            Act::StartConnect(to) => tell(start_connect(socket, *to)),
             Act::ConnectFastOpen(to) => tell(connect_fast_open(socket, *to)),
             Act::SendFastOpen(to) => tell(send_to(socket, *to, MsgFlags::from_bits_retain(libc::MSG_FASTOPEN))),
             Act::Disconnect => tell(disconnect(socket)),
@@ -78,9 +79,15 @@ impl Sockets {
             Act::Receive => tell(receive(socket, MsgFlags::empty())),
             Act::ReceiveNow => tell(receive(socket, MsgFlags::MSG_DONTWAIT)),
             Act::Error => tell(pending_error(socket)),
+            Act::Shutdown => tell(shutdown(socket.as_raw_fd(), Shutdown::Both)),
             Act::Close => {
                 *slot = None;
                 tell(Ok(()))
+            }
+            Act::Reset => {
+                let reset = setsockopt(socket, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 });
+                *slot = None;
+                tell(reset)
             }
             Act::Pass(path) => tell(pass(socket, path)),
         }
@@ -134,6 +141,11 @@ fn connect_non_blocking(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
     };
     set_blocking(socket, true)?;
     connected
+}
+
+fn start_connect(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
+    set_blocking(socket, false)?;
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(to))
 }
 
 fn finish(socket: &OwnedFd) -> nix::Result<()> {

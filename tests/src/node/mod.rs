@@ -10,7 +10,7 @@ use std::{
     cell::Cell,
     ffi::OsString,
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     process::Command,
     time::Duration,
@@ -18,7 +18,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Client, Server, binary, outcome::Outcome, place::Place, server::Manner, turn::Turn};
+use crate::{Client, Server, binary, hole::Hole, outcome::Outcome, place::Place, server::Manner, turn::Turn};
 
 pub use agent::Agent;
 pub use directories::Directories;
@@ -61,6 +61,16 @@ impl Node {
     /// A server on an IPv4 loopback address of its own that keeps connections open and echoes.
     pub fn echo_server(&self, name: &str) -> Server {
         Server::start_as(Manner::Echoes, &self.place.netns, name, self.next_ip())
+    }
+
+    /// A server where one was before.
+    pub fn server_again(&self, name: &str, at: SocketAddr) -> Server {
+        Server::start_at(Manner::Closes, &self.place.netns, name, at)
+    }
+
+    /// An endpoint on an IPv4 loopback address of its own that answers no connect.
+    pub fn hole(&self) -> Hole {
+        Hole::dig(&self.place.netns, self.next_ip())
     }
 
     fn next_ip(&self) -> IpAddr {

@@ -23,6 +23,7 @@ mod restart;
 mod ramps;
 mod scale;
 mod second_agent;
+mod smart;
 mod tracked;
 mod truncation;
 mod uninstall;

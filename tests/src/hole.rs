@@ -1,0 +1,44 @@
+//! An endpoint that drops what is sent to it: a listener whose queue is full and that nobody serves. Connects to it get
+//! no answer, neither good nor bad.
+
+use std::{
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use nix::sys::socket::{Backlog, listen};
+
+use crate::netns::Netns;
+
+/// Swallows connects until dropped; then they are refused.
+pub struct Hole {
+    listener: TcpListener,
+    address: SocketAddr,
+    _queued: TcpStream,
+}
+
+impl Hole {
+    /// At `ip` in `netns`, on a free port.
+    pub fn dig(netns: &Netns, ip: IpAddr) -> Self {
+        netns.run(|| {
+            let listener = TcpListener::bind((ip, 0)).expect("a free port");
+            // A second call changes the length of the queue: there is room for one.
+            listen(&listener, Backlog::new(0).expect("zero is a length")).expect("it listens already");
+            let address = listener.local_addr().expect("a listener has an address");
+            let queued = TcpStream::connect(address).expect("there is room for one");
+            let more = TcpStream::connect_timeout(&address, Duration::from_millis(50));
+            assert!(more.is_err(), "the queue of {address} is full, and yet there is room");
+            Self { listener, address, _queued: queued }
+        })
+    }
+
+    /// Where nobody answers.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Makes room for some connects, which are answered from now on.
+    pub fn fill(&self) {
+        listen(&self.listener, Backlog::new(100).expect("a length")).expect("it listens already");
+    }
+}

@@ -1,0 +1,148 @@
+//! As many connections as a service may have, and not one more.
+
+use std::time::Duration;
+
+use mesh_common::counter::Counter;
+use mesh_tests::{
+    Client, Node, Server,
+    client::{Crowd, Protocol, SocketId},
+    service,
+};
+
+use super::{Known, VIP};
+
+/// A node with three servers of a service with these limits, of one protocol.
+fn shop(protocol: Protocol, limits: &str) -> (Node, [Server; 3], Known) {
+    let node = Node::start();
+    let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
+    let cart = service("shop/cart").address("10.96.0.10").with(&format!("limits: {{{limits}}}"));
+    let cart = if protocol == Protocol::Tcp { cart.tcp(80) } else { cart.udp(80) };
+    node.write("cart.yaml", cart.endpoints(&servers));
+    node.wait_until_served("shop/cart", &servers.each_ref());
+    let known = Known::of(&node);
+    (node, servers, known)
+}
+
+fn socket(client: &mut Client, protocol: Protocol) -> SocketId {
+    if protocol == Protocol::Tcp { client.tcp_socket("0.0.0.0:0") } else { client.udp_socket("0.0.0.0:0") }
+}
+
+/// Fills a service of so many places, then opens one more, one at a time.
+fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&Known, &[Server; 3])) {
+    let (node, servers, known) = shop(protocol, limits);
+    let mut client = node.client();
+    let mut open: Vec<_> = (0..places)
+        .map(|_| {
+            let socket = socket(&mut client, protocol);
+            client.connect(socket, VIP).unwrap();
+            socket
+        })
+        .collect();
+    look(&known, &servers);
+    for round in 1..=5 {
+        let late = socket(&mut client, protocol);
+        assert_eq!(client.connect(late, VIP), Err("ECONNREFUSED".into()));
+        assert_eq!((known.live(), known.counter(Counter::RefusedLimit)), ((places, 0), round));
+        client.reset(open.pop().unwrap());
+        client.connect(late, VIP).unwrap();
+        open.push(late);
+    }
+    assert_eq!(known.counter(Counter::Failures), 0, "a refusal of ours is no failure of theirs");
+    client.kill();
+    known.expect_rest(places + 5);
+}
+
+fn fives(known: &Known, servers: &[Server; 3]) {
+    assert_eq!(servers.each_ref().map(|server| known.live_of(server)), [5, 5, 5]);
+    assert!(known.counter(Counter::Overflows) <= 10);
+}
+
+#[test]
+fn every_endpoint_is_filled_and_then_connects_are_refused() {
+    expect_a_limit(Protocol::Tcp, "maxConnectionsPerEndpoint: 5", 15, fives);
+    expect_a_limit(Protocol::Udp, "maxConnectionsPerEndpoint: 5", 15, fives);
+}
+
+#[test]
+fn a_service_is_filled_and_then_connects_are_refused() {
+    let counted = |known: &Known, _: &[Server; 3]| assert_eq!(known.connections(), 20);
+    expect_a_limit(Protocol::Tcp, "maxConnections: 20", 20, counted);
+    expect_a_limit(Protocol::Udp, "maxConnections: 20", 20, counted);
+}
+
+#[test]
+fn what_does_not_fit_goes_elsewhere_and_is_counted() {
+    let node = Node::start();
+    let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("limits: {maxConnectionsPerEndpoint: 5}");
+    // Nearly all are meant for one of them.
+    let [a, b, c] = &servers;
+    let cart = cart.with("balance: random").weighted(a, 100).weighted(b, 1).weighted(c, 1);
+    node.write("cart.yaml", cart);
+    node.wait_until_served("shop/cart", &servers.each_ref());
+    let (known, mut client) = (Known::of(&node), node.client());
+    for _ in 0..15 {
+        let socket = client.tcp_socket("0.0.0.0:0");
+        client.connect(socket, VIP).unwrap();
+    }
+    fives(&known, &servers);
+    let overflows = known.counter(Counter::Overflows);
+    assert!((3..=10).contains(&overflows), "{overflows}");
+    assert_eq!(known.counter(Counter::RefusedLimit), 0);
+}
+
+#[test]
+fn a_refusal_is_immediate() {
+    let (node, _servers, _known) = shop(Protocol::Tcp, "maxConnections: 1");
+    let mut client = node.client();
+    assert_eq!(client.open_streams(VIP, 1).total_answers(), 1);
+    let took = client.tcp(VIP).times(1_000).took;
+    assert!(took.p50 < Duration::from_millis(1), "{took:?}");
+}
+
+/// Many at the same moment: never more than there are places, and the places are filled.
+fn expect_a_hard_limit(protocol: Protocol, limits: &str, places: u64) {
+    const ROUNDS: u32 = 100;
+    let (node, _servers, known) = shop(protocol, limits);
+    let crowd = Crowd { threads: 32, times: ROUNDS, to: vec![(protocol, VIP.parse().unwrap())] };
+    let (mut one, mut two) = (node.client(), node.client());
+    let rush = one.rush(&crowd);
+    let (most, all) = (*rush.connected.iter().max().unwrap(), rush.connected.iter().sum::<u64>());
+    assert_eq!(most, places, "{protocol:?} {limits}: {rush:?}");
+    // Two that are too late for the same last place may both be refused, but not often.
+    assert!(all * 10 > places * u64::from(ROUNDS) * 9, "{protocol:?} {limits}: {rush:?}");
+    assert_eq!(rush.errors.into_iter().collect::<Vec<_>>(), [(super::REFUSED.into(), 3_200 - all)]);
+    known.expect_rest(all);
+    assert_eq!(known.counter(Counter::RefusedLimit), 3_200 - all);
+
+    // Two processes that know nothing of each other.
+    let held = two.open_streams(VIP, 1);
+    let taken = held.total_answers();
+    let rush = one.rush(&crowd);
+    assert!(rush.connected.iter().all(|connected| *connected <= places - taken), "{rush:?}");
+    two.kill();
+    known.expect_rest(known.connects());
+}
+
+#[test]
+fn no_race_exceeds_the_limit_of_an_endpoint() {
+    expect_a_hard_limit(Protocol::Tcp, "maxConnectionsPerEndpoint: 5", 15);
+}
+
+#[test]
+fn no_race_exceeds_the_limit_of_a_service() {
+    expect_a_hard_limit(Protocol::Tcp, "maxConnections: 10", 10);
+}
+
+#[test]
+fn no_race_of_udp_sockets_exceeds_a_limit() {
+    expect_a_hard_limit_of_udp("maxConnectionsPerEndpoint: 5", 15);
+    expect_a_hard_limit_of_udp("maxConnections: 10", 10);
+}
+
+fn expect_a_hard_limit_of_udp(limits: &str, places: u64) {
+    let (node, _servers, known) = shop(Protocol::Udp, limits);
+    let rush = node.client().rush(&Crowd { threads: 32, times: 300, to: vec![(Protocol::Udp, VIP.parse().unwrap())] });
+    assert_eq!(rush.connected.iter().max(), Some(&places), "{limits}: {rush:?}");
+    known.expect_rest(rush.connected.iter().sum());
+}

@@ -1,0 +1,232 @@
+//! A TCP socket counts once for its backend, from its connect to its end, however it ends.
+
+use std::fs;
+
+use mesh_common::counter::Counter;
+use mesh_tests::{
+    Client, Manifest, Node, Server,
+    client::{Act, SocketId, Transport},
+    service,
+};
+
+use super::{Known, VIP};
+
+const TIMES: u64 = 2_000;
+
+/// Three servers that keep connections open, behind a service without ejection: here every connect counts.
+fn shop() -> (Node, [Server; 3], Known) {
+    let node = Node::start();
+    let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
+    let known = serve(&node, cart().endpoints(&servers), &servers.each_ref());
+    (node, servers, known)
+}
+
+fn cart() -> Manifest {
+    service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {enabled: false}")
+}
+
+fn serve(node: &Node, cart: Manifest, servers: &[&Server]) -> Known {
+    node.write("cart.yaml", cart);
+    node.wait_until_served("shop/cart", servers);
+    Known::of(node)
+}
+
+/// A socket of each of so many lives, which all end in nothing.
+fn expect_lives(known: &Known, client: &mut Client, live: impl Fn(&mut Client, SocketId)) {
+    let before = known.connects();
+    for _ in 0..TIMES {
+        let socket = client.tcp_socket("0.0.0.0:0");
+        live(client, socket);
+    }
+    assert!(known.connects() >= before + TIMES);
+    known.expect_rest(known.connects());
+}
+
+fn connected(client: &mut Client, socket: SocketId) {
+    client.connect(socket, VIP).unwrap();
+    client.receive(socket).unwrap();
+}
+
+#[test]
+fn the_client_closes() {
+    let (node, _servers, known) = shop();
+    expect_lives(&known, &mut node.client(), |client, socket| {
+        connected(client, socket);
+        client.close(socket);
+    });
+    known.expect_rest(TIMES);
+}
+
+#[test]
+fn the_client_resets() {
+    let (node, _servers, known) = shop();
+    expect_lives(&known, &mut node.client(), |client, socket| {
+        connected(client, socket);
+        client.reset(socket);
+    });
+    known.expect_rest(TIMES);
+}
+
+#[test]
+fn the_server_closes_first() {
+    let node = Node::start();
+    let a = node.server("a");
+    let known = serve(&node, cart().endpoint(&a), &[&a]);
+    expect_lives(&known, &mut node.client(), |client, socket| {
+        connected(client, socket);
+        assert_eq!(client.receive(socket), Err("EPIPE".into()));
+        client.close(socket);
+    });
+    known.expect_rest(TIMES);
+}
+
+#[test]
+fn the_server_refuses() {
+    let (node, servers, known) = shop();
+    drop(servers);
+    expect_lives(&known, &mut node.client(), |client, socket| {
+        assert_eq!(client.connect(socket, VIP), Err("ECONNREFUSED".into()));
+        // It is over with the refusal, not with the socket.
+        assert_eq!(known.live(), (0, 0));
+        client.close(socket);
+    });
+    known.expect_rest(TIMES);
+    assert_eq!(known.counter(Counter::Failures), TIMES, "nobody is ejected, and still it counts");
+}
+
+#[test]
+fn a_connect_is_abandoned_before_an_answer() {
+    let node = Node::start();
+    let hole = node.hole();
+    node.write("cart.yaml", cart().at(hole.address()));
+    let known = Known::when(&node, 1);
+    expect_lives(&known, &mut node.client(), |client, socket| {
+        assert!(client.start_connect(socket, VIP));
+        assert_eq!(known.live(), (1, 1));
+        client.close(socket);
+        assert_eq!(known.live(), (0, 0));
+    });
+    known.expect_rest(TIMES);
+    assert_eq!(known.counter(Counter::Failures), 0, "a local close is nobody's failure");
+}
+
+#[test]
+fn a_process_is_killed_with_its_sockets_open() {
+    let (node, _servers, known) = shop();
+    for round in 1..=4 {
+        let mut client = node.client();
+        assert_eq!(client.open_streams(VIP, 500).total_answers(), 500);
+        assert_eq!(known.live(), (500, 0));
+        client.kill();
+        known.expect_rest(round * 500);
+    }
+}
+
+#[test]
+fn one_socket_connects_again_and_again() {
+    let (node, servers, known) = shop();
+    let mut client = node.client();
+    let socket = client.tcp_socket("0.0.0.0:0");
+    for round in 1..=TIMES {
+        connected(&mut client, socket);
+        assert_eq!(known.live(), (1, 0));
+        if round % 2 == 0 {
+            client.act(socket, Act::Shutdown).unwrap();
+        }
+        client.disconnect(socket).unwrap();
+        assert_eq!(known.live(), (0, 0));
+    }
+    // Nor does it count there when it goes to an endpoint by itself.
+    client.connect(socket, &servers[0].address().to_string()).unwrap();
+    known.expect_rest(TIMES);
+}
+
+#[test]
+fn a_connect_fails_before_its_first_packet() {
+    let node = Node::start();
+    node.write("cart.yaml", cart().at("192.0.2.1:80".parse().unwrap()));
+    let known = Known::when(&node, 1);
+    expect_lives(&known, &mut node.client(), |client, socket| {
+        // Twice, because the second finds what the first has left.
+        for _ in 0..2 {
+            assert_eq!(client.connect(socket, VIP), Err("ENETUNREACH".into()));
+        }
+        client.close(socket);
+    });
+    known.expect_rest(2 * TIMES);
+    assert_eq!(known.counter(Counter::Failures), 0, "the endpoint was never asked");
+}
+
+#[test]
+fn a_socket_that_was_connected_before_finds_no_port() {
+    let (node, servers, _known) = shop();
+    // One port for all; three endpoints are three connections.
+    node.place().netns.run(|| fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").unwrap());
+    let known = serve(&node, cart().endpoint(&servers[0]), &[&servers[0]]);
+    let mut client = node.client();
+    let late = client.tcp_socket("0.0.0.0:0");
+    connected(&mut client, late);
+    client.disconnect(late).unwrap();
+    let held = [(); 2].map(|()| client.tcp_socket("0.0.0.0:0"));
+    for socket in held {
+        connected(&mut client, socket);
+    }
+    for _ in 0..100 {
+        assert_eq!(client.connect(late, VIP), Err("EADDRNOTAVAIL".into()));
+    }
+    assert_eq!(known.counter(Counter::Failures), 0, "the endpoint was never asked");
+    for socket in [late, held[0], held[1]] {
+        client.close(socket);
+    }
+    known.expect_rest(known.connects());
+}
+
+#[test]
+fn data_goes_with_the_connect() {
+    let (node, _servers, known) = shop();
+    let to = VIP.parse().unwrap();
+    for act in [Act::SendFastOpen(to), Act::ConnectFastOpen(to)] {
+        expect_lives(&known, &mut node.client(), |client, socket| {
+            client.act(socket, act.clone()).unwrap();
+            client.close(socket);
+        });
+    }
+}
+
+#[test]
+fn several_paths() {
+    let (node, _servers, known) = shop();
+    let mut client = node.client();
+    if client.try_socket(Transport::Mptcp, "0.0.0.0:0").is_err() {
+        println!("skipped: this kernel has no MPTCP");
+        return;
+    }
+    for round in 1..=TIMES {
+        let socket = client.socket(Transport::Mptcp, "0.0.0.0:0");
+        connected(&mut client, socket);
+        client.close(socket);
+        if round % 100 == 0 {
+            known.expect_rest(round);
+        }
+    }
+}
+
+#[test]
+fn both_families() {
+    let node = Node::start();
+    let (a, six) = (node.echo_server("a"), node.server6("six"));
+    let dual = cart().address("fd00:96::10").endpoint(&a).endpoint(&six);
+    let known = serve(&node, dual, &[&a, &six]);
+    let mut client = node.client();
+    for to in ["[fd00:96::10]:80", "[::ffff:10.96.0.10]:80", "10.96.0.10:80"] {
+        let bind = if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+        let before = known.connects();
+        for _ in 0..TIMES {
+            let socket = client.tcp_socket(bind);
+            client.connect(socket, to).unwrap();
+            client.receive(socket).unwrap();
+            client.close(socket);
+        }
+        known.expect_rest(before + TIMES);
+    }
+}

@@ -1,0 +1,128 @@
+//! Connects that follow what the kernel knows: live load, failures, limits, policies.
+
+mod ejection;
+mod held;
+mod holes;
+mod limits;
+mod live;
+mod policies;
+mod probes;
+mod soak;
+mod tables;
+mod udp;
+
+use aya::maps::{Array, Map, MapData, PerCpuArray};
+use bytemuck::cast;
+use mesh_common::{
+    abi::{BackendEntry, ServiceCounters, ServiceLoad, maps},
+    balance,
+    counter::Counter,
+    outlier::Health,
+};
+use mesh_tests::{
+    Node, Server,
+    node::{PATIENCE, SETTLE},
+    pinned, wait,
+};
+
+const VIP: &str = "10.96.0.10:80";
+const REFUSED: &str = "connect ECONNREFUSED";
+
+// As aya knows them: its trait for rows is not implemented for ours outside the agent.
+type BackendBytes = [u8; size_of::<BackendEntry>()];
+type LoadBytes = [u8; size_of::<ServiceLoad>()];
+type CounterBytes = [u8; size_of::<ServiceCounters>()];
+
+/// What the kernel knows of a service, whether an agent runs or not.
+struct Known {
+    backends: Array<MapData, BackendBytes>,
+    load: Array<MapData, LoadBytes>,
+    counters: PerCpuArray<MapData, CounterBytes>,
+    /// Of the endpoints that take connects.
+    indices: Vec<u32>,
+    service: u32,
+}
+
+impl Known {
+    /// Of the only port of `shop/cart`, with the endpoints that it has now.
+    fn of(node: &Node) -> Self {
+        Self::of_port(node, &node.port("shop/cart"))
+    }
+
+    /// The same, when so many endpoints take connects.
+    fn when(node: &Node, endpoints: usize) -> Self {
+        wait::until_equal("endpoints", SETTLE, &Some(endpoints), || {
+            let ports = node.find_service("shop/cart")?.ports;
+            Some(ports.first()?.endpoints.iter().filter(|endpoint| endpoint.active).count())
+        });
+        Self::of(node)
+    }
+
+    fn of_port(node: &Node, port: &mesh_agent::api::types::ServicePort) -> Self {
+        let map = |name| pinned::map(&node.directories().pins, name);
+        let backends: Array<_, BackendBytes> =
+            Map::Array(map(maps::BACKENDS)).try_into().expect("BACKENDS is an array of this size");
+        let indices: Vec<_> = port.endpoints.iter().filter_map(|endpoint| endpoint.index).collect();
+        let first: BackendEntry = cast(backends.get(&indices[0], 0).expect("it is there"));
+        Self {
+            backends,
+            load: Map::Array(map(maps::LOAD)).try_into().expect("LOAD is an array of this size"),
+            counters: Map::PerCpuArray(map(maps::COUNTERS)).try_into().expect("COUNTERS is an array of this size"),
+            indices,
+            service: first.row.service,
+        }
+    }
+
+    fn entries(&self) -> Vec<BackendEntry> {
+        let row = |index| self.backends.get(index, 0).expect("it is there");
+        self.indices.iter().map(|index| cast(row(index))).collect()
+    }
+
+    /// The row of the endpoint at this address.
+    fn at(&self, address: std::net::SocketAddr) -> BackendEntry {
+        let text = |entry: &BackendEntry| format!("{}:{}", entry.row.addr, u16::from_be(entry.row.port));
+        let mut entries = self.entries().into_iter();
+        entries.find(|entry| text(entry) == address.to_string()).unwrap_or_else(|| panic!("no endpoint {address}"))
+    }
+
+    fn live_of(&self, server: &Server) -> u64 {
+        balance::live(self.at(server.address()).load.live)
+    }
+
+    /// Sockets that hold a backend, and those of them that are connecting.
+    fn live(&self) -> (u64, u64) {
+        self.entries().iter().fold((0, 0), |(live, connecting), entry| {
+            let word = entry.load.live;
+            (live + balance::live(word), connecting + balance::connecting(word))
+        })
+    }
+
+    fn connects(&self) -> u64 {
+        self.entries().iter().map(|entry| entry.load.connects).sum()
+    }
+
+    fn ejected(&self) -> usize {
+        self.entries().iter().filter(|entry| Health::of(entry.load.health).is_ejected()).count()
+    }
+
+    /// Sockets that count for the service as a whole.
+    fn connections(&self) -> u64 {
+        let load: ServiceLoad = cast(self.load.get(&self.service, 0).expect("it is there"));
+        load.connections
+    }
+
+    fn counter(&self, counter: Counter) -> u64 {
+        let rows = self.counters.get(&self.service, 0).expect("it is there");
+        rows.iter().map(|row| cast::<_, ServiceCounters>(*row)[counter.index()]).sum()
+    }
+
+    /// Until nobody holds anything, after so many connects in all.
+    fn expect_rest(&self, connects: u64) {
+        wait::until_equal("nobody to hold anything", PATIENCE, &(0, 0), || self.live());
+        assert_eq!((self.connects(), self.counter(Counter::Connects)), (connects, connects));
+        assert_eq!((self.connections(), self.counter(Counter::Unrecorded)), (0, 0));
+        for entry in self.entries() {
+            assert_eq!(entry.load.live, 0, "a sum of zero is no zero: {entry:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A UDP socket counts once for each backend that its datagrams go to.
+
+use mesh_tests::{Node, Server, client::SocketId, service};
+
+use super::{Known, VIP};
+
+const ROUNDS: u64 = 1_000;
+
+fn serve(node: &Node, name: &str, address: &str, servers: &[&Server]) {
+    let dns = service(&format!("shop/{name}")).address(address).udp(80);
+    node.write(&format!("{name}.yaml"), dns.endpoints(servers.iter().copied()));
+    node.wait_until_served(&format!("shop/{name}"), servers);
+}
+
+#[test]
+fn a_connected_socket_that_connects_again_counts_once() {
+    let node = Node::start();
+    let servers = ["a", "b", "c"].map(|name| node.server(name));
+    serve(&node, "cart", "10.96.0.10", &servers.each_ref());
+    let (known, mut client) = (Known::of(&node), node.client());
+    let socket = client.udp_socket("0.0.0.0:0");
+    for _ in 0..ROUNDS {
+        client.connect(socket, VIP).unwrap();
+        assert_eq!(known.live(), (1, 0));
+    }
+    client.close(socket);
+    known.expect_rest(ROUNDS);
+}
+
+#[test]
+fn connected_sockets_count_until_they_are_closed() {
+    let node = Node::start();
+    let servers = ["a", "b", "c"].map(|name| node.server(name));
+    serve(&node, "cart", "10.96.0.10", &servers.each_ref());
+    let (known, mut client) = (Known::of(&node), node.client());
+    let sockets: Vec<SocketId> = (0..500).map(|_| client.udp_socket("0.0.0.0:0")).collect();
+    for (open, socket) in (1..).zip(&sockets) {
+        client.connect(*socket, VIP).unwrap();
+        assert_eq!(known.live(), (open, 0));
+    }
+    // A datagram is not a connect.
+    for socket in &sockets {
+        client.name_of_peer(*socket).unwrap();
+    }
+    for socket in &sockets[..250] {
+        client.close(*socket);
+    }
+    assert_eq!(known.live(), (250, 0));
+    client.kill();
+    known.expect_rest(500);
+}
+
+#[test]
+fn datagrams_of_one_socket_count_once_for_each_service() {
+    let node = Node::start();
+    let servers = ["a", "b", "c", "d", "e", "f"].map(|name| node.server(name));
+    let names = [("cart", "10.96.0.10"), ("pay", "10.96.0.11"), ("ship", "10.96.0.12")];
+    for (number, (name, address)) in names.into_iter().enumerate() {
+        serve(&node, name, address, &[&servers[number]]);
+    }
+    let known = |name: &str| Known::of_port(&node, &node.port(&format!("shop/{name}")));
+    let before = names.map(|(name, _)| known(name));
+    let mut client = node.client();
+    let sockets: Vec<_> = (0..50).map(|_| client.udp_socket("0.0.0.0:0")).collect();
+    let ask_everybody = |client: &mut mesh_tests::Client| {
+        for (_, address) in names {
+            for socket in &sockets {
+                for _ in 0..3 {
+                    client.name_at(*socket, &format!("{address}:80")).unwrap();
+                }
+            }
+        }
+    };
+    ask_everybody(&mut client);
+    for known in &before {
+        assert_eq!((known.live(), known.connects()), ((50, 0), 50));
+    }
+    // Others take over: the next datagram leaves the old ones.
+    for (number, (name, address)) in names.into_iter().enumerate() {
+        serve(&node, name, address, &[&servers[3 + number]]);
+    }
+    let after = names.map(|(name, _)| known(name));
+    ask_everybody(&mut client);
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!((before.live(), after.live()), ((0, 0), (50, 0)));
+    }
+    for socket in sockets.clone() {
+        client.close(socket);
+    }
+    for known in before.iter().chain(&after) {
+        assert_eq!(known.live(), (0, 0));
+    }
+}
