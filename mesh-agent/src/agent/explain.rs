@@ -43,10 +43,11 @@ fn state(
         Some(owner) if owner != identity => ("taken", format!("it is a front end of {owner}")),
         _ if tables.leads_to_active(row) => ("served", String::new()),
         _ if row.slot_count > 0 => ("refused", "every endpoint is unhealthy, drains or is not ready".to_owned()),
-        _ => ("refused", nobody(port, frontend).unwrap_or_else(|| NOT_APPLIED.to_owned())),
+        _ => ("refused", nobody(port, frontend).unwrap_or_else(|| NOBODY_LEFT.to_owned())),
     }
 }
 
+const NOBODY_LEFT: &str = "every endpoint drains or has weight 0 by an operator's order";
 const NOT_APPLIED: &str = "the kernel does not have it yet; see `meshctl status`";
 
 /// Why no endpoint takes the connections of a front end; nothing when one does.

@@ -74,8 +74,10 @@ async fn operators_drain_weigh_and_take_it_back() {
     let agent = healthy();
     let orders = agent.orders.clone();
     let agent = served(agent);
-    let answer = ask(&agent, "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 5s").await;
-    assert_eq!(answer, "shop/cart 10.0.0.1:8080: draining, 0 connections\n");
+    let answer = ask(&agent, "backend drain shop/cart 10.0.0.3:8080 --wait --deadline 5s").await;
+    assert_eq!(answer, "shop/cart 10.0.0.3:8080: draining, 0 connections\n");
+    let line = "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 300ms";
+    assert_eq!(run_in_process(&agent, line).await.0, Exit::No, "it has no connection, but is still given some");
     let answer = ask(&agent, "backend weight cart fd00::a:1 5 -n shop").await;
     assert_eq!(answer, "shop/cart [fd00::a:1]:8080: weight 5, 0 connections\n");
     ask(&agent, "backend weight shop/cart 10.0.0.1 default").await;
@@ -84,6 +86,7 @@ async fn operators_drain_weigh_and_take_it_back() {
     assert_eq!((exit, err.as_str()), (Exit::No, "meshctl: 10.0.0.4:9000 is the last one\n"));
     ask(&agent, "backend drain shop/cart 10.0.0.4 --force").await;
     let expected = [
+        "shop/cart 10.0.0.3:8080 draining",
         "shop/cart 10.0.0.1:8080 draining",
         "shop/cart [fd00::a:1]:8080 weight 5",
         "shop/cart 10.0.0.1:8080 weight as configured",

@@ -49,8 +49,9 @@ fn tier(copy: &Copy, shares: &BTreeMap<u32, f64>) -> Tier {
     let weight = |it: &(Status, Candidate)| f64::from(it.1.weight);
     // A full one works, and has its share.
     let works = |it: &&(Status, Candidate)| matches!(it.0, Status::Usable | Status::Full);
-    let usable: f64 = found.iter().filter(works).map(weight).sum();
-    let total: f64 = found.iter().map(weight).sum();
+    // The sum of nothing is -0.
+    let usable = 0.0 + found.iter().filter(works).map(weight).sum::<f64>();
+    let total = 0.0 + found.iter().map(weight).sum::<f64>();
     let usable_percent = if total > 0.0 { percent(usable / total) } else { 0.0 };
     Tier { usable_percent, backends: found.into_iter().map(|(_, candidate)| candidate).collect() }
 }

@@ -1,10 +1,6 @@
 //! A copy of the rows that decide the connects of one front end.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, Slot, service_flags},
@@ -68,9 +64,7 @@ fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>
     let ranges = tiers.iter().map(|tier| tier.start..=tier.end);
     let slots: BTreeMap<u32, Slot> =
         ranges.flat_map(|range| tables.slots.range(range).map(|(&index, &slot)| (index, slot))).collect();
-    let named: BTreeSet<u32> =
-        slots.values().filter(|slot| slot.link == 0).flat_map(|slot| [slot.backend, slot.alias]).collect();
-    let backends = tables.backends.iter().filter(|(index, it)| it.service == row.id || named.contains(index));
+    let backends = tables.backends.iter().filter(|(_, it)| it.service == row.id);
     Tables {
         services: BTreeMap::from([(*key, row)]),
         backends: backends.map(|(&index, &row)| (index, row)).collect(),

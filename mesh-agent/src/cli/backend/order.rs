@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::wait::{self, connections};
+use super::wait::{self, connections, takes};
 use crate::{
     api::{
         client,
@@ -110,7 +110,7 @@ pub(super) async fn drain(
     let mut exit = Exit::Ok;
     if let Some(deadline) = deadline {
         service = wait::until_idle(session, &endpoint.service, service, address, deadline).await?;
-        exit = if connections(&service, address) == 0 { Exit::Ok } else { Exit::No };
+        exit = if connections(&service, address) == 0 && !takes(&service, address) { Exit::Ok } else { Exit::No };
     }
     session.show(&Answer::new(&service, address, Change::Drain), Answer::text)?;
     Ok(exit)

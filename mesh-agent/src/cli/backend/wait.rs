@@ -25,7 +25,13 @@ pub(super) fn connections(service: &Service, endpoint: SocketAddr) -> u64 {
     endpoints.filter(|it| it.socket_address().parse() == Ok(endpoint)).map(|it| it.connections).sum()
 }
 
-/// The service as soon as the endpoint has no connections, or as it is at the deadline. Meanwhile an agent may restart.
+/// Whether the endpoint is given new connections: while it drains step by step, fewer and fewer.
+pub(super) fn takes(service: &Service, endpoint: SocketAddr) -> bool {
+    let mut endpoints = service.ports.iter().flat_map(|port| &port.endpoints);
+    endpoints.any(|it| it.socket_address().parse() == Ok(endpoint) && it.active)
+}
+
+/// The service as soon as the endpoint has no connections and is given none, or as it is at the deadline. Meanwhile an agent may restart.
 pub(super) async fn until_idle(
     session: &mut Session<'_>,
     name: &NameArg,
@@ -36,7 +42,7 @@ pub(super) async fn until_idle(
     let end = Instant::now() + deadline;
     loop {
         let left = connections(&service, endpoint);
-        if left == 0 || Instant::now() >= end {
+        if (left == 0 && !takes(&service, endpoint)) || Instant::now() >= end {
             session.end_progress()?;
             return Ok(service);
         }

@@ -40,7 +40,7 @@ fn fail(client: &mut Client, known: &Known, times: u64) {
 
 fn expect_few_failures(end: impl Fn(&mut Node)) {
     let (mut node, servers, known) = shop::<3>(LONG);
-    let [gone, _, _] = servers.each_ref().map(|server| server.address());
+    let [gone, _, _] = servers.each_ref().map(Server::address);
     let mut client = node.client();
     end(&mut node);
     let [server, _one, _two] = servers;
@@ -72,7 +72,8 @@ fn connects_at_the_same_time_do_not_exceed_the_streak() {
     let [gone, _one, _two] = servers;
     let mut client = node.client();
     drop(gone);
-    let rush = client.rush(&Crowd { threads: 64, times: 5, to: vec![(Protocol::Tcp, VIP.parse().unwrap())] });
+    let rush =
+        client.rush(&Crowd { threads: 64, times: 5, to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))] });
     let failed: u64 = rush.errors.values().sum();
     assert!((1..=3).contains(&failed), "{rush:?}");
     assert_eq!((known.counter(Counter::Failures), known.counter(Counter::Ejections)), (failed, failed / 3));
@@ -141,7 +142,7 @@ fn ejections_are_ignored_when_too_few_are_left() {
     // Without that, nobody is asked but the one that is left.
     node.write(
         "cart.yaml",
-        cart(&format!("{LONG}, panicPercent: 0")).endpoint(&left).at("127.0.9.9:9".parse().unwrap()),
+        cart(&format!("{LONG}, panicPercent: 0")).endpoint(&left).at("127.0.9.9:9".parse().expect("it is there")),
     );
     let known = Known::when(&node, 2);
     let report = client.tcp(VIP).times(200);

@@ -14,7 +14,7 @@ fn open_sockets_are_counted_at_every_moment() {
     let mut open = Vec::new();
     for count in 1..=100 {
         let socket = client.tcp_socket("0.0.0.0:0");
-        client.connect(socket, VIP).unwrap();
+        client.connect(socket, VIP).expect("it is there");
         open.push(socket);
         assert_eq!(known.live(), (count, 0));
     }
@@ -37,10 +37,10 @@ fn a_copy_of_a_socket_holds_what_the_socket_holds() {
     {
         let known = Known::of_port(&node, &node.port_of("shop/cart", 80, protocol));
         let socket = open(&mut one, "0.0.0.0:0");
-        one.connect(socket, VIP).unwrap();
+        one.connect(socket, VIP).expect("it is there");
         let path = node.scratch().join(protocol);
         let copy = two.take_from(&path, || {
-            one.act(socket, mesh_tests::client::Act::Pass(path.clone())).unwrap();
+            one.act(socket, mesh_tests::client::Act::Pass(path.clone())).expect("it is there");
         });
         one.close(socket);
         assert_eq!(known.live(), (1, 0), "{protocol}");
@@ -62,14 +62,14 @@ fn streams_are_counted_while_agents_come_and_go() {
     for kill in [true, false, true, false] {
         for _ in 0..100 {
             let socket = client.tcp_socket("0.0.0.0:0");
-            client.connect(socket, VIP).unwrap();
+            client.connect(socket, VIP).expect("it is there");
             open.push(socket);
         }
         connects += 100;
         if kill {
-            node.kill_agent()
+            node.kill_agent();
         } else {
-            node.stop_agent()
+            node.stop_agent();
         }
         // Fewer while none runs, and the same after it took over and replaced the programs.
         open.drain(..50).for_each(|socket| client.reset(socket));

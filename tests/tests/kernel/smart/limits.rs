@@ -34,7 +34,7 @@ fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&
     let mut open: Vec<_> = (0..places)
         .map(|_| {
             let socket = socket(&mut client, protocol);
-            client.connect(socket, VIP).unwrap();
+            client.connect(socket, VIP).expect("it is there");
             socket
         })
         .collect();
@@ -43,8 +43,8 @@ fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&
         let late = socket(&mut client, protocol);
         assert_eq!(client.connect(late, VIP), Err("ECONNREFUSED".into()));
         assert_eq!((known.live(), known.counter(Counter::RefusedLimit)), ((places, 0), round));
-        client.reset(open.pop().unwrap());
-        client.connect(late, VIP).unwrap();
+        client.reset(open.pop().expect("it is there"));
+        client.connect(late, VIP).expect("it is there");
         open.push(late);
     }
     assert_eq!(known.counter(Counter::Failures), 0, "a refusal of ours is no failure of theirs");
@@ -83,7 +83,7 @@ fn what_does_not_fit_goes_elsewhere_and_is_counted() {
     let (known, mut client) = (Known::of(&node), node.client());
     for _ in 0..15 {
         let socket = client.tcp_socket("0.0.0.0:0");
-        client.connect(socket, VIP).unwrap();
+        client.connect(socket, VIP).expect("it is there");
     }
     fives(&known, &servers);
     let overflows = known.counter(Counter::Overflows);
@@ -104,10 +104,10 @@ fn a_refusal_is_immediate() {
 fn expect_a_hard_limit(protocol: Protocol, limits: &str, places: u64) {
     const ROUNDS: u32 = 100;
     let (node, _servers, known) = shop(protocol, limits);
-    let crowd = Crowd { threads: 32, times: ROUNDS, to: vec![(protocol, VIP.parse().unwrap())] };
+    let crowd = Crowd { threads: 32, times: ROUNDS, to: vec![(protocol, VIP.parse().expect("it is there"))] };
     let (mut one, mut two) = (node.client(), node.client());
     let rush = one.rush(&crowd);
-    let (most, all) = (*rush.connected.iter().max().unwrap(), rush.connected.iter().sum::<u64>());
+    let (most, all) = (*rush.connected.iter().max().expect("it is there"), rush.connected.iter().sum::<u64>());
     assert_eq!(most, places, "{protocol:?} {limits}: {rush:?}");
     // Two that are too late for the same last place may both be refused, but not often.
     assert!(all * 10 > places * u64::from(ROUNDS) * 9, "{protocol:?} {limits}: {rush:?}");
@@ -142,7 +142,11 @@ fn no_race_of_udp_sockets_exceeds_a_limit() {
 
 fn expect_a_hard_limit_of_udp(limits: &str, places: u64) {
     let (node, _servers, known) = shop(Protocol::Udp, limits);
-    let rush = node.client().rush(&Crowd { threads: 32, times: 300, to: vec![(Protocol::Udp, VIP.parse().unwrap())] });
+    let rush = node.client().rush(&Crowd {
+        threads: 32,
+        times: 300,
+        to: vec![(Protocol::Udp, VIP.parse().expect("it is there"))],
+    });
     assert_eq!(rush.connected.iter().max(), Some(&places), "{limits}: {rush:?}");
     known.expect_rest(rush.connected.iter().sum());
 }

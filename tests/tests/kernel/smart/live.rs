@@ -43,8 +43,8 @@ fn expect_lives(known: &Known, client: &mut Client, live: impl Fn(&mut Client, S
 }
 
 fn connected(client: &mut Client, socket: SocketId) {
-    client.connect(socket, VIP).unwrap();
-    client.receive(socket).unwrap();
+    client.connect(socket, VIP).expect("it is there");
+    client.receive(socket).expect("it is there");
 }
 
 #[test]
@@ -131,20 +131,20 @@ fn one_socket_connects_again_and_again() {
         connected(&mut client, socket);
         assert_eq!(known.live(), (1, 0));
         if round % 2 == 0 {
-            client.act(socket, Act::Shutdown).unwrap();
+            client.act(socket, Act::Shutdown).expect("it is there");
         }
-        client.disconnect(socket).unwrap();
+        client.disconnect(socket).expect("it is there");
         assert_eq!(known.live(), (0, 0));
     }
     // Nor does it count there when it goes to an endpoint by itself.
-    client.connect(socket, &servers[0].address().to_string()).unwrap();
+    client.connect(socket, &servers[0].address().to_string()).expect("it is there");
     known.expect_rest(TIMES);
 }
 
 #[test]
 fn a_connect_fails_before_its_first_packet() {
     let node = Node::start();
-    node.write("cart.yaml", cart().at("192.0.2.1:80".parse().unwrap()));
+    node.write("cart.yaml", cart().at("192.0.2.1:80".parse().expect("it is there")));
     let known = Known::when(&node, 1);
     expect_lives(&known, &mut node.client(), |client, socket| {
         // Twice, because the second finds what the first has left.
@@ -161,12 +161,12 @@ fn a_connect_fails_before_its_first_packet() {
 fn a_socket_that_was_connected_before_finds_no_port() {
     let (node, servers, _known) = shop();
     // One port for all; three endpoints are three connections.
-    node.place().netns.run(|| fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").unwrap());
+    node.place().netns.run(|| fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").expect("it is there"));
     let known = serve(&node, cart().endpoint(&servers[0]), &[&servers[0]]);
     let mut client = node.client();
     let late = client.tcp_socket("0.0.0.0:0");
     connected(&mut client, late);
-    client.disconnect(late).unwrap();
+    client.disconnect(late).expect("it is there");
     let held = [(); 2].map(|()| client.tcp_socket("0.0.0.0:0"));
     for socket in held {
         connected(&mut client, socket);
@@ -184,10 +184,10 @@ fn a_socket_that_was_connected_before_finds_no_port() {
 #[test]
 fn data_goes_with_the_connect() {
     let (node, _servers, known) = shop();
-    let to = VIP.parse().unwrap();
+    let to = VIP.parse().expect("it is there");
     for act in [Act::SendFastOpen(to), Act::ConnectFastOpen(to)] {
         expect_lives(&known, &mut node.client(), |client, socket| {
-            client.act(socket, act.clone()).unwrap();
+            client.act(socket, act.clone()).expect("it is there");
             client.close(socket);
         });
     }
@@ -223,8 +223,8 @@ fn both_families() {
         let before = known.connects();
         for _ in 0..TIMES {
             let socket = client.tcp_socket(bind);
-            client.connect(socket, to).unwrap();
-            client.receive(socket).unwrap();
+            client.connect(socket, to).expect("it is there");
+            client.receive(socket).expect("it is there");
             client.close(socket);
         }
         known.expect_rest(before + TIMES);

@@ -65,7 +65,7 @@ fn random_connects_follow_weights_and_chance() {
             (seen - expected).powi(2) / expected
         })
         .sum();
-    let chance = 1.0 - ChiSquared::new(3.0).unwrap().cdf(statistic);
+    let chance = 1.0 - ChiSquared::new(3.0).expect("it is there").cdf(statistic);
     assert!((1e-6..1.0 - 1e-6).contains(&chance), "{:?}: {chance}", report.answers);
     known.expect_rest(CONNECTS.into());
 }

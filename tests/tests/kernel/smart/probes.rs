@@ -34,7 +34,7 @@ fn a_dead_endpoint_is_tried_by_one_connect_after_each_pause_and_serves_again() {
         let pause = Duration::from_secs(pause);
         assert!(gap + Duration::from_millis(100) > pause && gap < pause + LATE, "probe {probes} after {gap:?}");
         // Many at the same time are still one probe.
-        at_once.rush(&Crowd { threads: 16, times: 5, to: vec![(Protocol::Tcp, VIP.parse().unwrap())] });
+        at_once.rush(&Crowd { threads: 16, times: 5, to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))] });
         assert_eq!((known.counter(Counter::Probes), known.counter(Counter::Ejections)), (probes, probes + 1));
     }
 

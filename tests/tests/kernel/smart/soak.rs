@@ -27,7 +27,7 @@ fn nothing_is_left_of_very_many_connects() {
     node.wait_until_served("shop/cart", &servers.each_ref());
     let [tcp, udp] = ["TCP", "UDP"].map(|protocol| Known::of_port(&node, &node.port_of("shop/cart", 80, protocol)));
 
-    let vip = VIP.parse().unwrap();
+    let vip = VIP.parse().expect("it is there");
     let crowd = Crowd { threads: THREADS, times: connects / THREADS, to: KINDS.map(|kind| (kind, vip)).into() };
     let start = Instant::now();
     let report = node.client().crowd(&crowd);

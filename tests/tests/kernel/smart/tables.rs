@@ -28,7 +28,7 @@ fn connects_take_turns() {
     assert_eq!(client.tcp(VIP).times(300).answers, counts([("a", 100), ("b", 100), ("c", 100)]));
     // From several threads too: the turn is one for all.
     let before = servers.each_ref().map(Server::tcp);
-    client.crowd(&Crowd { threads: 4, times: 300, to: vec![(Protocol::Tcp, VIP.parse().unwrap())] });
+    client.crowd(&Crowd { threads: 4, times: 300, to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))] });
     let after = servers.each_ref().map(Server::tcp);
     assert_eq!([0, 1, 2].map(|server| after[server] - before[server]), [400; 3]);
 }
@@ -88,11 +88,11 @@ fn the_address_that_a_socket_is_bound_to_is_hashed() {
     for round in 0..3 {
         for source in 1..=60 {
             let socket = client.tcp_socket(&format!("127.0.0.{source}:0"));
-            client.connect(socket, VIP).unwrap();
-            chosen.entry(source).or_default().insert(client.receive(socket).unwrap().name);
+            client.connect(socket, VIP).expect("it is there");
+            chosen.entry(source).or_default().insert(client.receive(socket).expect("it is there").name);
             client.reset(socket);
             let socket = client.udp_socket(&format!("127.0.0.{source}:0"));
-            client.connect(socket, VIP).unwrap();
+            client.connect(socket, VIP).expect("it is there");
             client.close(socket);
         }
         assert!(chosen.values().all(|names| names.len() == 1), "round {round}: {chosen:?}");
@@ -112,7 +112,7 @@ fn who_hashes_to_a_dead_endpoint_finds_one_other() {
     let cart = cart("consistentHash").with("outlier: {baseEjection: 60s, maxEjection: 60s}");
     serve(&node, cart.endpoints(&servers), &servers.each_ref());
     let mut client = node.client();
-    let first = client.tcp(VIP).once().answers.into_keys().next().unwrap();
+    let first = client.tcp(VIP).once().answers.into_keys().next().expect("it is there");
     let (gone, left): (Vec<_>, Vec<_>) = servers.into_iter().partition(|server| server.name() == first);
     drop(gone);
     let report = client.tcp(VIP).times(200);

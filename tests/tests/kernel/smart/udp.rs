@@ -20,7 +20,7 @@ fn a_connected_socket_that_connects_again_counts_once() {
     let (known, mut client) = (Known::of(&node), node.client());
     let socket = client.udp_socket("0.0.0.0:0");
     for _ in 0..ROUNDS {
-        client.connect(socket, VIP).unwrap();
+        client.connect(socket, VIP).expect("it is there");
         assert_eq!(known.live(), (1, 0));
     }
     client.close(socket);
@@ -35,12 +35,12 @@ fn connected_sockets_count_until_they_are_closed() {
     let (known, mut client) = (Known::of(&node), node.client());
     let sockets: Vec<SocketId> = (0..500).map(|_| client.udp_socket("0.0.0.0:0")).collect();
     for (open, socket) in (1..).zip(&sockets) {
-        client.connect(*socket, VIP).unwrap();
+        client.connect(*socket, VIP).expect("it is there");
         assert_eq!(known.live(), (open, 0));
     }
     // A datagram is not a connect.
     for socket in &sockets {
-        client.name_of_peer(*socket).unwrap();
+        client.name_of_peer(*socket).expect("it is there");
     }
     for socket in &sockets[..250] {
         client.close(*socket);
@@ -66,7 +66,7 @@ fn datagrams_of_one_socket_count_once_for_each_service() {
         for (_, address) in names {
             for socket in &sockets {
                 for _ in 0..3 {
-                    client.name_at(*socket, &format!("{address}:80")).unwrap();
+                    client.name_at(*socket, &format!("{address}:80")).expect("it is there");
                 }
             }
         }
