@@ -5,34 +5,34 @@ use std::fs;
 use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Manifest, Node, Server,
-    client::{Act, SocketId, Transport},
+    client::{Act, SocketId},
     service,
 };
 
 use super::{Known, VIP};
 
-const TIMES: u64 = 2_000;
+pub(super) const TIMES: u64 = 2_000;
 
 /// Three servers that keep connections open, behind a service without ejection: here every connect counts.
-fn shop() -> (Node, [Server; 3], Known) {
+pub(super) fn shop() -> (Node, [Server; 3], Known) {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
     let known = serve(&node, cart().endpoints(&servers), &servers.each_ref());
     (node, servers, known)
 }
 
-fn cart() -> Manifest {
+pub(super) fn cart() -> Manifest {
     service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {enabled: false}")
 }
 
-fn serve(node: &Node, cart: Manifest, servers: &[&Server]) -> Known {
+pub(super) fn serve(node: &Node, cart: Manifest, servers: &[&Server]) -> Known {
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", servers);
     Known::of(node)
 }
 
 /// A socket of each of so many lives, which all end in nothing.
-fn expect_lives(known: &Known, client: &mut Client, live: impl Fn(&mut Client, SocketId)) {
+pub(super) fn expect_lives(known: &Known, client: &mut Client, live: impl Fn(&mut Client, SocketId)) {
     let before = known.connects();
     for _ in 0..TIMES {
         let socket = client.tcp_socket("0.0.0.0:0");
@@ -42,7 +42,7 @@ fn expect_lives(known: &Known, client: &mut Client, live: impl Fn(&mut Client, S
     known.expect_rest(known.connects());
 }
 
-fn connected(client: &mut Client, socket: SocketId) {
+pub(super) fn connected(client: &mut Client, socket: SocketId) {
     client.connect(socket, VIP).expect("it is there");
     client.receive(socket).expect("it is there");
 }
@@ -179,54 +179,4 @@ fn a_socket_that_was_connected_before_finds_no_port() {
         client.close(socket);
     }
     known.expect_rest(known.connects());
-}
-
-#[test]
-fn data_goes_with_the_connect() {
-    let (node, _servers, known) = shop();
-    let to = VIP.parse().expect("it is there");
-    for act in [Act::SendFastOpen(to), Act::ConnectFastOpen(to)] {
-        expect_lives(&known, &mut node.client(), |client, socket| {
-            client.act(socket, act.clone()).expect("it is there");
-            client.close(socket);
-        });
-    }
-}
-
-#[test]
-fn several_paths() {
-    let (node, _servers, known) = shop();
-    let mut client = node.client();
-    if client.try_socket(Transport::Mptcp, "0.0.0.0:0").is_err() {
-        println!("skipped: this kernel has no MPTCP");
-        return;
-    }
-    for round in 1..=TIMES {
-        let socket = client.socket(Transport::Mptcp, "0.0.0.0:0");
-        connected(&mut client, socket);
-        client.close(socket);
-        if round % 100 == 0 {
-            known.expect_rest(round);
-        }
-    }
-}
-
-#[test]
-fn both_families() {
-    let node = Node::start();
-    let (a, six) = (node.echo_server("a"), node.server6("six"));
-    let dual = cart().address("fd00:96::10").endpoint(&a).endpoint(&six);
-    let known = serve(&node, dual, &[&a, &six]);
-    let mut client = node.client();
-    for to in ["[fd00:96::10]:80", "[::ffff:10.96.0.10]:80", "10.96.0.10:80"] {
-        let bind = if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
-        let before = known.connects();
-        for _ in 0..TIMES {
-            let socket = client.tcp_socket(bind);
-            client.connect(socket, to).expect("it is there");
-            client.receive(socket).expect("it is there");
-            client.close(socket);
-        }
-        known.expect_rest(before + TIMES);
-    }
 }

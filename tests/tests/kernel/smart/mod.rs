@@ -10,6 +10,7 @@ mod probes;
 mod soak;
 mod tables;
 mod udp;
+mod ways;
 
 use aya::maps::{Array, Map, MapData, PerCpuArray};
 use bytemuck::cast;
