@@ -130,7 +130,7 @@ fn an_excluded_cgroup_may_come_later_and_is_missed_until_then() {
     let later = node.place().cgroup.path().join("later");
     node.add_flags(&format!("--exclude-cgroup {}", later.display()));
     node.launch_agent();
-    wait::until("the agent to miss it", SETTLE, || {
+    wait::until("the agent to miss it", PATIENCE, || {
         let status = node.try_get("/v1/status").map(|answer| answer.json::<Status>());
         status.is_ok_and(|status| status.problems.iter().any(|problem| problem.contains("later cannot be left out")))
     });
