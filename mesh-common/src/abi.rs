@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::addr::Addr;
 
 /// Part of the pin path: an agent never opens the maps of another layout.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Map names, as in the object file, the pin directory and `bpftool map`.
 pub mod maps {
@@ -23,12 +23,14 @@ pub mod maps {
     pub const COUNTERS: &str = "COUNTERS";
     /// Service id → its name; read by the agent only, so that ids outlive it.
     pub const NAMES: &str = "NAMES";
-    /// Socket → how its connect was answered.
+    /// Socket cookie → how its connect was answered.
     pub const SOCKETS: &str = "SOCKETS";
     /// UDP socket → where its datagrams go, one entry for each service it sends to.
     pub const FLOWS: &str = "FLOWS";
-    /// Socket cookie → backend, for sockets that are closed when their backend leaves.
-    pub const TRACKED: &str = "TRACKED";
+    /// Which sockets may be in SOCKETS.
+    pub const MARKS: &str = "MARKS";
+    /// Which addresses may be frontends.
+    pub const FILTER: &str = "FILTER";
     /// Client and service → backend, for services with session affinity.
     pub const AFFINITY: &str = "AFFINITY";
     /// Cgroups and network namespaces that are not served.
@@ -43,8 +45,12 @@ pub mod capacity {
     pub const SLOTS: u32 = 524_288;
     /// Endpoints of all services together.
     pub const BACKENDS: u32 = 262_144;
-    /// Open sockets that are closed when their backend leaves.
-    pub const TRACKED: u32 = 131_072;
+    /// Open sockets that were answered with a backend. One more is balanced as well, but forgotten at once.
+    pub const SOCKETS: u32 = 131_072;
+    /// A power of two.
+    pub const MARKS: u32 = 65_536;
+    /// Words of 64 bits, a power of two; see [`filter`](crate::filter).
+    pub const FILTER: u32 = 1024;
     /// Clients with session affinity; the one that was idle longest makes room.
     pub const AFFINITY: u32 = 65_536;
     /// Cgroups and network namespaces that are not served.
@@ -287,7 +293,8 @@ pub type ServiceCounters = [u64; 16];
 /// Value of NAMES: UTF-8 padded with zeros. `namespace/name:port/PROTOCOL` is at most 63 + 63 + 63 + 6 bytes long.
 pub type NameRow = [u8; 200];
 
-/// Value of SOCKETS: how a socket's last connect was answered. Written by the kernel programs.
+/// Value of SOCKETS: how a socket's last connect was answered. Written by the kernel programs, and removed when the
+/// connection or the socket ends.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct SocketRow {
@@ -297,7 +304,7 @@ pub struct SocketRow {
     pub backend: Addr,
     /// Port asked for, network byte order.
     pub frontend_port: u16,
-    /// Port it got, network byte order; zero when the record is void, since no peer has that port.
+    /// Port it got, network byte order.
     pub backend_port: u16,
     /// Service id.
     pub service: u32,
@@ -305,7 +312,8 @@ pub struct SocketRow {
     pub backend_index: u32,
     /// [`BackendRow::generation`] at that time.
     pub generation: u32,
-    /// Bits of [`socket_state`].
+    /// Bits of [`socket_state`], and above them the socket's cookie: rows are recycled while they are read, so whoever
+    /// changes a state makes sure that it still is this socket's.
     pub state: u64,
     /// Monotonic clock at the connect, nanoseconds; zero for UDP.
     pub started: u64,
@@ -337,7 +345,9 @@ pub struct SocketRecord {
 
 /// [`SocketRecord::state`]
 pub mod socket_state {
-    /// The socket is in TRACKED.
+    /// Number of bits.
+    pub const BITS: u32 = 16;
+    /// The socket is to be closed when its backend leaves.
     pub const TRACKED: u64 = 1;
     /// It counts in [`BackendLoad::live`](super::BackendLoad::live).
     pub const HELD: u64 = 2;
@@ -393,24 +403,6 @@ pub struct SocketFlows {
     pub last: u32,
     /// Entries are used in order and never become free again, only another service's.
     pub flows: [Flow; capacity::FLOWS_PER_SOCKET],
-}
-
-/// Value of TRACKED. Written by the kernel programs, removed when the socket is closed.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
-pub struct TrackedSocket {
-    /// Endpoint the socket is connected to.
-    pub backend: Addr,
-    /// Endpoint port, network byte order.
-    pub port: u16,
-    /// One of [`protocol`].
-    pub protocol: u8,
-    /// Zero.
-    pub pad: u8,
-    /// Backend index.
-    pub backend_index: u32,
-    /// [`BackendRow::generation`] at that time.
-    pub generation: u32,
 }
 
 /// Key of AFFINITY.
@@ -476,7 +468,6 @@ mod tests {
         assert_eq!(size_of::<SocketRow>(), size_of::<SocketRecord>());
         assert_eq!(offset_of!(SocketRow, state), offset_of!(SocketRecord, state));
         assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
-        assert_eq!(size_of::<TrackedSocket>(), 28);
         assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 16));
         assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");
         assert_eq!(offset_of!(BackendRow, state), 18);

@@ -1,9 +1,9 @@
 //! The decision behind `connect`: service → slot → backend.
 
-use core::mem::MaybeUninit;
+use core::{mem::MaybeUninit, ptr};
 
 use crate::{
-    abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, TrackedSocket, protocol, service_flags, socket_state},
+    abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, protocol, service_flags, socket_state},
     addr::Addr,
     atomic,
     counter::Counter,
@@ -31,27 +31,32 @@ pub enum Verdict {
 /// Decides a connect to `dest`, counts it, and records the answer for [`reply`](crate::reply).
 #[inline(always)]
 pub fn connect<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
+    let cookie = caller.cookie();
     let mut service = MaybeUninit::uninit();
     let Some(service) = caller.service(dest, &mut service).filter(|_| !caller.excluded()) else {
         // The socket may have been answered before, and may now go to that very endpoint by itself.
-        if let Some(record) = record(caller, false) {
-            forget(caller, record);
+        if let Some(record) = life::record(caller, cookie) {
+            life::end(caller, record, cookie);
+            caller.forget(cookie);
         }
         return Verdict::Untouched;
     };
-    let mut record = record(caller, true);
-    if let Some(record) = &mut record {
-        forget(caller, record);
-    }
+    // What an earlier connect of the socket holds does not speak against anybody now. Few TCP sockets connect twice.
+    let known = if dest.protocol == protocol::UDP { known(caller, cookie) } else { ptr::null_mut() };
     match answer(caller, dest, service) {
         Ok((picked, limited)) => {
-            match record {
-                Some(record) => remember(caller, dest, service, &picked, limited, record),
-                None => let_go(caller, service, &picked, limited),
+            let verdict = picked.verdict();
+            if !caller.record(service, known, picked.index, cookie, picked.holds | limited) {
+                let_go(caller, service, &picked, limited);
             }
-            Verdict::Backend { addr: picked.backend.row.addr, port: picked.backend.row.port }
+            verdict
         }
-        Err(refused) => refused,
+        Err(refused) => {
+            if !known.is_null() {
+                caller.forget(cookie);
+            }
+            refused
+        }
     }
 }
 
@@ -118,76 +123,58 @@ pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: &Picke
     kernel.count(service.id, Counter::Unrecorded);
 }
 
-/// How the calling socket's connect was answered.
+/// The row that an earlier connect of the calling socket left, or null. It holds nothing any more.
 #[inline(always)]
-#[expect(clippy::mut_from_ref, reason = "the record is not part of what `caller` refers to")]
-pub(crate) fn record<C: Caller>(caller: &C, create: bool) -> Option<&mut SocketRecord> {
-    // SAFETY: the record belongs to the calling socket, lives as long as it, and but for its atomic state it is written
-    // by `connect` only, which the kernel runs one at a time for each socket.
-    unsafe { caller.record(create).as_mut() }
-}
-
-/// Ends what the socket's last connect began.
-#[inline(always)]
-fn forget<C: Caller>(caller: &C, record: &mut SocketRecord) {
-    let state = atomic::read(&record.state);
-    if state != 0 {
-        life::end(caller, record);
-        if atomic::clear(&record.state, socket_state::TRACKED) & socket_state::TRACKED != 0 {
-            caller.untrack();
-        }
+fn known<K: Kernel>(kernel: &K, cookie: u64) -> *mut SocketRecord {
+    let socket = kernel.socket(cookie);
+    // SAFETY: as in `life::record`.
+    if let Some(record) = unsafe { socket.as_ref() } {
+        life::end(kernel, record, cookie);
     }
-    record.backend_port = 0;
+    socket
 }
 
+/// Records how the socket was answered: in the row it has, or in a new one. False when there is no room for one.
+///
+/// In the kernel a function by itself, as [`search`](crate::pick::search) is: its row needs a stack of its own.
 #[inline(always)]
-fn remember<C: Caller>(
-    caller: &C,
-    dest: &FrontendKey,
+pub fn record<K: Kernel>(
+    kernel: &K,
     service: &ServiceRow,
-    picked: &Picked<'_>,
-    limited: u64,
-    record: &mut SocketRecord,
-) {
-    let row = &picked.backend.row;
-    let is_tcp = dest.protocol == protocol::TCP;
-    let tracked = match service.flags & service_flags::TRACK {
-        0 => 0,
-        // Tracked only when recorded: the record is what gives the tracking up when the socket is closed.
-        _ if caller.track(&tracked_socket(dest, picked)) => socket_state::TRACKED,
-        _ => {
-            caller.count(service.id, Counter::Unrecorded);
-            0
-        }
-    };
-    let words: [u64; size_of::<SocketRecord>() / 8] = bytemuck::cast(SocketRow {
-        frontend: dest.addr,
-        backend: row.addr.copy(),
-        frontend_port: dest.port,
-        backend_port: row.port,
+    known_row: *mut SocketRecord,
+    index: u32,
+    cookie: u64,
+    state: u64,
+) -> bool {
+    let Some(backend) = kernel.backend(index) else { return false };
+    let tracked = if service.flags & service_flags::TRACK == 0 { 0 } else { socket_state::TRACKED };
+    let row = SocketRow {
+        frontend: service.key.addr.copy(),
+        backend: backend.row.addr.copy(),
+        frontend_port: service.key.port,
+        backend_port: backend.row.port,
         service: service.id,
-        backend_index: picked.index,
-        generation: row.generation,
-        state: picked.holds | limited | tracked,
-        started: if is_tcp { caller.now() } else { 0 },
-    });
-    let to = core::ptr::from_mut(record).cast::<u64>();
-    for (at, word) in words.into_iter().enumerate() {
-        // Word by word, as in `Addr::copy`.
-        // SAFETY: within the record, which is exclusively borrowed.
-        unsafe { to.add(at).write_volatile(word) };
+        backend_index: index,
+        generation: backend.row.generation,
+        state: state | tracked | life::owner(cookie),
+        started: if service.key.protocol == protocol::TCP { kernel.now() } else { 0 },
+    };
+    let mut to = known_row;
+    if to.is_null() {
+        if kernel.remember(cookie, &row) {
+            return true;
+        }
+        to = known(kernel, cookie);
+        if to.is_null() {
+            return false;
+        }
     }
-}
-
-#[inline(always)]
-fn tracked_socket(dest: &FrontendKey, picked: &Picked<'_>) -> TrackedSocket {
-    let row = &picked.backend.row;
-    TrackedSocket {
-        backend: row.addr.copy(),
-        port: row.port,
-        protocol: dest.protocol,
-        pad: 0,
-        backend_index: picked.index,
-        generation: row.generation,
+    let (from, to) = (ptr::from_ref(&row).cast::<u64>(), to.cast::<u64>());
+    for at in 0..size_of::<SocketRecord>() / 8 {
+        // Word by word, as in `Addr::copy`; other hooks of the socket may read it meanwhile.
+        // SAFETY: within both rows. Nobody else writes to this one or removes it: the kernel runs one connect at a time
+        // for each socket, and holds the socket's lock around it.
+        unsafe { to.add(at).write_volatile(from.add(at).read()) };
     }
+    true
 }

@@ -5,9 +5,10 @@ use core::mem::MaybeUninit;
 use crate::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, ServiceRow, Slot, SocketFlows, SocketRecord,
-        TrackedSocket,
+        SocketRow,
     },
     addr::Addr,
+    connect::record,
     counter::Counter,
     pick::{Search, search},
 };
@@ -23,6 +24,12 @@ pub trait Kernel: Sized {
     fn backend(&self, index: u32) -> Option<&Backend>;
     /// Row of LOAD.
     fn live_service(&self, id: u32) -> Option<&LiveService>;
+    /// Row of SOCKETS, or null. It may become another socket's while it is looked at.
+    fn socket(&self, cookie: u64) -> *mut SocketRecord;
+    /// Makes a row of SOCKETS. False when there is one already, or no room.
+    fn remember(&self, cookie: u64, row: &SocketRow) -> bool;
+    /// Removes a row of SOCKETS.
+    fn forget(&self, cookie: u64);
 
     /// 32 random bits; need not be cryptographic.
     fn random(&self) -> u32;
@@ -35,6 +42,11 @@ pub trait Kernel: Sized {
     /// [`Search::step`]
     fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
         walk.step(self, service)
+    }
+
+    /// [`record`]
+    fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
+        record(self, service, known, index, cookie, state)
     }
 
     /// [`Search::redraw`]
@@ -52,13 +64,8 @@ pub trait Caller: Kernel {
     /// Whether whoever is asking is not to be served.
     fn excluded(&self) -> bool;
 
-    /// How the calling socket's connect was answered; made, all zero, when it has none and `create` says so. Null when
-    /// there is no room.
-    fn record(&self, create: bool) -> *mut SocketRecord;
-    /// Remembers that the calling socket is to be closed when its backend leaves; false when there is no room.
-    fn track(&self, socket: &TrackedSocket) -> bool;
-    /// Forgets that.
-    fn untrack(&self);
+    /// Cookie of the calling socket.
+    fn cookie(&self) -> u64;
 
     /// Row of AFFINITY.
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow>;

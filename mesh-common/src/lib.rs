@@ -7,6 +7,7 @@
 //! counter ── every number we count        balance ── what a policy asks for, and which of two is less loaded
 //! kernel ─── what a decision may ask      outlier ── who is left out because connects to it fail
 //! reply ── which address is shown         life ── what a socket holds, from its connect to its end
+//! filter ── which addresses are no service
 //! ```
 //!
 //! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the same code runs on
@@ -24,6 +25,7 @@ pub mod atomic;
 pub mod balance;
 pub mod connect;
 pub mod counter;
+pub mod filter;
 pub mod kernel;
 pub mod life;
 pub mod outlier;

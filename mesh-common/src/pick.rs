@@ -10,6 +10,7 @@ use crate::{
     },
     atomic,
     balance::{self, Cost, choose, compares, connecting, live},
+    connect::Verdict,
     counter::Counter,
     kernel::{Caller, Kernel},
     life,
@@ -38,6 +39,14 @@ pub(crate) struct Picked<'k> {
     pub backend: &'k Backend,
     /// HELD, CONNECTING, PROBE of [`socket_state`].
     pub holds: u64,
+}
+
+impl Picked<'_> {
+    /// To go there.
+    #[inline(always)]
+    pub(crate) fn verdict(&self) -> Verdict {
+        Verdict::Backend { addr: self.backend.row.addr, port: self.backend.row.port }
+    }
 }
 
 /// Whether a backend takes a connection.

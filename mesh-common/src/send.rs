@@ -10,8 +10,9 @@ use crate::{
     },
     addr::Addr,
     atomic,
-    connect::{Verdict, answer, let_go, record},
+    connect::{Verdict, answer, let_go},
     kernel::{Caller, Kernel},
+    life,
     pick::Picked,
     reply::reverse,
 };
@@ -33,7 +34,8 @@ pub fn send<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
     };
     // A socket that is connected to a v4-mapped address comes by for every datagram, with the address that its connect
     // was given.
-    let connected = record(caller, false).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
+    let connected =
+        life::record(caller, caller.cookie()).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
     if connected || caller.excluded() {
         return Verdict::Untouched;
     }
@@ -50,7 +52,7 @@ pub fn send<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
     match answer(caller, dest, service) {
         Ok((picked, limited)) => {
             keep(caller, flows, dest, service, &picked, limited);
-            Verdict::Backend { addr: picked.backend.row.addr, port: picked.backend.row.port }
+            picked.verdict()
         }
         Err(refused) => refused,
     }
@@ -69,7 +71,7 @@ fn unrecorded<C: Caller>(caller: &C, dest: &FrontendKey, service: &ServiceRow) -
     match answer(caller, dest, service) {
         Ok((picked, limited)) => {
             let_go(caller, service, &picked, limited);
-            Verdict::Backend { addr: picked.backend.row.addr, port: picked.backend.row.port }
+            picked.verdict()
         }
         Err(refused) => refused,
     }

@@ -13,18 +13,19 @@ use aya_ebpf::{
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, ServiceRow, Slot, SocketFlows,
-        SocketRecord, TrackedSocket, excluded_kind, socket_state,
+        SocketRecord, SocketRow, capacity, excluded_kind,
     },
     addr::Addr,
-    atomic,
+    atomic, connect,
     counter::Counter,
+    filter,
     kernel::{Caller, Kernel},
     life,
     pick::{self, Search},
     send,
 };
 
-use crate::maps::{AFFINITY, BACKENDS, COUNTERS, EXCLUDED, FLOWS, LOAD, SERVICES, SLOTS, SOCKETS, TRACKED};
+use crate::maps::{AFFINITY, BACKENDS, COUNTERS, EXCLUDED, FILTER, FLOWS, LOAD, MARKS, SERVICES, SLOTS, SOCKETS};
 
 /// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
 #[unsafe(no_mangle)]
@@ -42,6 +43,11 @@ pub struct Maps<C>(pub C);
 impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn service<'a>(&self, key: &FrontendKey, into: &'a mut MaybeUninit<ServiceRow>) -> Option<&'a ServiceRow> {
+        let (word, bit) = filter::place(&key.addr);
+        // SAFETY: the kernel returned a row of this map.
+        if unsafe { FILTER.get_ptr(word)?.read_volatile() } & bit == 0 {
+            return None;
+        }
         // SAFETY: the kernel returned a row of this map.
         if unsafe { read_row(SERVICES.get_ptr(key)?, into) }.key != *key {
             // The row was recycled under our eyes, so it was replaced; its successor is there by now. Should that be
@@ -75,6 +81,37 @@ impl<C> Kernel for Maps<C> {
     }
 
     #[inline(always)]
+    fn socket(&self, cookie: u64) -> *mut SocketRecord {
+        match mark(cookie) {
+            Some(mark) if atomic::read(mark) != 0 => SOCKETS.get_ptr_mut(cookie).unwrap_or(ptr::null_mut()),
+            _ => ptr::null_mut(),
+        }
+    }
+
+    #[inline(always)]
+    fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
+        let Some(mark) = mark(cookie) else { return false };
+        // Before the row, so that nobody who looks for it meets a mark that is too low.
+        atomic::count(mark, 1);
+        // SAFETY: the kernel copies one value of the map's size; both types have the same layout.
+        let record = unsafe { &*ptr::from_ref(row).cast::<SocketRecord>() };
+        let made = SOCKETS.insert(cookie, record, NOEXIST).is_ok();
+        if !made {
+            atomic::count(mark, 1_u64.wrapping_neg());
+        }
+        made
+    }
+
+    #[inline(always)]
+    fn forget(&self, cookie: u64) {
+        if SOCKETS.remove(cookie).is_ok()
+            && let Some(mark) = mark(cookie)
+        {
+            atomic::count(mark, 1_u64.wrapping_neg());
+        }
+    }
+
+    #[inline(always)]
     fn random(&self) -> u32 {
         // SAFETY: the helper takes no arguments and cannot fail.
         unsafe { bpf_get_prandom_u32() }
@@ -98,6 +135,11 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
         step(service, walk) != 0
+    }
+
+    #[inline(always)]
+    fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
+        record(service, known, u64::from(index), cookie, state) != 0
     }
 
     #[inline(always)]
@@ -141,20 +183,9 @@ impl Caller for Maps<&SockAddrContext> {
     }
 
     #[inline(always)]
-    fn record(&self, create: bool) -> *mut SocketRecord {
-        // SAFETY: the context's socket is valid while the hook runs.
-        unsafe { if create { SOCKETS.get_or_insert_ptr_mut(self.0, None) } else { SOCKETS.get_ptr_mut(self.0) } }
-    }
-
-    #[inline(always)]
-    fn track(&self, socket: &TrackedSocket) -> bool {
-        TRACKED.insert(self.cookie(), socket, 0).is_ok()
-    }
-
-    #[inline(always)]
-    fn untrack(&self) {
-        // Whether it was there does not matter.
-        _ = TRACKED.remove(self.cookie());
+    fn cookie(&self) -> u64 {
+        // SAFETY: the helper takes the context and cannot fail.
+        unsafe { bpf_get_socket_cookie(self.0.as_ptr()) }
     }
 
     #[inline(always)]
@@ -197,12 +228,11 @@ impl Caller for Maps<&SockAddrContext> {
     }
 }
 
-impl Maps<&SockAddrContext> {
-    #[inline(always)]
-    fn cookie(&self) -> u64 {
-        // SAFETY: the helper takes the context and cannot fail.
-        unsafe { bpf_get_socket_cookie(self.0.as_ptr()) }
-    }
+/// How many rows SOCKETS has for cookies like this one. The cookies of sockets that are opened one after the other on a
+/// CPU are consecutive, so their marks are beside each other, and a socket that has no row costs no look at a hash map.
+#[inline(always)]
+fn mark<'a>(cookie: u64) -> Option<&'a AtomicU64> {
+    MARKS.get(cookie as u32 & (capacity::MARKS - 1))
 }
 
 /// A function that others may call, so that the verifier looks at it by itself, whatever its callers know.
@@ -230,6 +260,17 @@ extern "C" fn redraw(service: *const ServiceRow, walk: *const Search, key: u64, 
 /// As [`step`].
 #[unsafe(no_mangle)]
 #[inline(never)]
+extern "C" fn record(service: *const ServiceRow, known: *mut SocketRecord, index: u64, cookie: u64, state: u64) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => connect::record(&Maps(()), service, known, index as u32, cookie, state).into(),
+        None => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
 extern "C" fn search(service: *const ServiceRow, key: u64, first_was_full: u64) -> u64 {
     // SAFETY: callers pass a row; the verifier wants to see that it is there.
     match unsafe { service.as_ref() } {
@@ -247,31 +288,12 @@ fn is_excluded(kind: u64, id: u64) -> bool {
 #[inline(always)]
 pub fn release(socket: *mut c_void) {
     let maps = Maps(());
+    // SAFETY: the helper takes the context and cannot fail.
+    life::released(&maps, unsafe { bpf_get_socket_cookie(socket) });
     // SAFETY: the hook's context is the socket, which is valid while the hook runs.
-    let record = unsafe { storage::<SocketRecord>((&raw const SOCKETS).cast(), socket) };
-    if let Some(record) = record {
-        life::released(&maps, record);
-        if atomic::read(&record.state) & socket_state::TRACKED != 0 {
-            // SAFETY: the helper takes the context and cannot fail.
-            let cookie = unsafe { bpf_get_socket_cookie(socket) };
-            // Whether it was there does not matter.
-            _ = TRACKED.remove(cookie);
-        }
-    }
-    // SAFETY: as above.
     if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), socket) } {
         send::released(&maps, flows);
     }
-}
-
-/// How a TCP socket's connect was answered. `socket` is the `sk` of a hook's context.
-///
-/// # Safety
-/// The socket must be valid for as long as the record is used.
-#[inline(always)]
-pub unsafe fn record_of<'a>(socket: *mut c_void) -> Option<&'a SocketRecord> {
-    // SAFETY: promised by the caller.
-    unsafe { storage((&raw const SOCKETS).cast(), socket) }
 }
 
 /// What a map of socket storage holds for a socket.

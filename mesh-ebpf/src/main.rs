@@ -15,6 +15,7 @@ use aya_ebpf::{
 use mesh_common::{
     connect::{Verdict, connect},
     kernel::Caller as _,
+    life,
     reply::reverse,
     send::{asked_for, send},
 };
@@ -108,8 +109,7 @@ fn carry_out(peer: &Peer<'_>, verdict: Verdict) -> i32 {
 fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     let (peer, maps) = (Peer::new(ctx, family), Maps(ctx));
     let (addr, port) = (peer.addr(), peer.port());
-    // SAFETY: the record belongs to the calling socket and lives as long as it.
-    if let Some(record) = unsafe { maps.record(false).as_ref() }
+    if let Some(record) = life::record(&maps, maps.cookie())
         && let Some((addr, port)) = reverse(record, addr, port)
     {
         return peer.set(addr, port);
@@ -126,9 +126,8 @@ fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
 #[inline(always)]
 fn on_getpeername(ctx: &SockAddrContext, family: Family) -> i32 {
     let peer = Peer::new(ctx, family);
-    // SAFETY: the record belongs to the calling socket and lives as long as it.
-    let record = unsafe { Maps(ctx).record(false).as_ref() };
-    match record.and_then(|record| reverse(record, peer.addr(), peer.port())) {
+    let maps = Maps(ctx);
+    match life::record(&maps, maps.cookie()).and_then(|record| reverse(record, peer.addr(), peer.port())) {
         Some((addr, port)) => peer.set(addr, port),
         None => PROCEED,
     }

@@ -1,13 +1,15 @@
 //! All maps, in one place. Rows and their writers are described in [`mesh_common::abi`]; sizes are the defaults that
 //! the agent may override when it creates the maps.
 
+use core::sync::atomic::AtomicU64;
+
 use aya_ebpf::{
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage},
     macros::btf_map,
 };
 use mesh_common::abi::{
     AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, NameRow, ServiceCounters, ServiceRow,
-    Slot, SocketFlows, SocketRecord, TrackedSocket, capacity,
+    Slot, SocketFlows, SocketRecord, capacity,
 };
 
 /// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
@@ -34,13 +36,16 @@ pub static COUNTERS: PerCpuArray<ServiceCounters, { capacity::SERVICES as usize 
 pub static NAMES: HashMap<u32, NameRow, { capacity::SERVICES as usize }, NO_PREALLOC> = HashMap::new();
 
 #[btf_map]
-pub static SOCKETS: SkStorage<SocketRecord> = SkStorage::new();
+pub static SOCKETS: HashMap<u64, SocketRecord, { capacity::SOCKETS as usize }> = HashMap::new();
+
+#[btf_map]
+pub static MARKS: Array<AtomicU64, { capacity::MARKS as usize }> = Array::new();
+
+#[btf_map]
+pub static FILTER: Array<u64, { capacity::FILTER as usize }> = Array::new();
 
 #[btf_map]
 pub static FLOWS: SkStorage<SocketFlows> = SkStorage::new();
-
-#[btf_map]
-pub static TRACKED: HashMap<u64, TrackedSocket, { capacity::TRACKED as usize }, NO_PREALLOC> = HashMap::new();
 
 #[btf_map]
 pub static AFFINITY: LruHashMap<AffinityKey, AffinityRow, { capacity::AFFINITY as usize }> = LruHashMap::new();

@@ -135,7 +135,7 @@ fn decisions(memory: &mut Memory, tables: &Tables) -> String {
         }
         for socket in 0..SOCKETS {
             memory.set_socket(socket.into());
-            life::released(memory, memory.socket().unwrap());
+            life::released(memory, socket.into());
             memory.close(socket.into());
         }
         writeln!(text, "connect {}", frontend(key)).unwrap();

@@ -114,7 +114,7 @@ struct Drive {
     owner: Owner<Kernel>,
     settings: Settings,
     cgroup: Cgroup,
-    /// Tracked sockets at the last resync.
+    /// Sockets at the last resync.
     seen: BTreeSet<u64>,
     attempts: Attempts,
     updates: mpsc::Receiver<Update>,
@@ -175,22 +175,23 @@ impl Drive {
     /// Forgets sockets that are gone and that no hook told us of, before they take all the room. One that was not there
     /// at the last resync may be about to connect.
     fn sweep(&mut self) {
-        let tracked = self.owner.dataplane.tracked().unwrap_or_default();
-        if tracked.len() > capacity::TRACKED as usize / 2 {
-            let old: Vec<Tracked> = tracked.iter().filter(|(cookie, _)| self.seen.contains(cookie)).copied().collect();
+        let sockets = self.owner.dataplane.sockets().unwrap_or_default();
+        if sockets.len() > capacity::SOCKETS as usize / 2 {
+            let seen = sockets.iter().filter(|(cookie, _)| self.seen.contains(cookie));
+            let old: Vec<Tracked> = seen.map(|(cookie, row)| (*cookie, row.into())).collect();
             let gone = stale::missing(&old);
-            warn!(tracked = tracked.len(), gone = gone.len(), "many tracked sockets; forgetting those that are gone");
-            if let Err(error) = self.owner.dataplane.untrack(&gone) {
+            warn!(sockets = sockets.len(), gone = gone.len(), "many sockets; forgetting those that are gone");
+            if let Err(error) = self.owner.dataplane.forget(&gone) {
                 warn!("{error}");
             }
         }
-        self.seen = tracked.into_iter().map(|(cookie, _)| cookie).collect();
+        self.seen = sockets.into_iter().map(|(cookie, _)| cookie).collect();
     }
 
     /// Closes sockets whose backend left. A connect under way when it left is met by the step that frees the backend.
     fn close_stale(&mut self) {
-        let tracked = match self.owner.dataplane.tracked() {
-            Ok(tracked) => tracked,
+        let tracked = match self.owner.dataplane.sockets() {
+            Ok(sockets) => stale::tracked(&sockets),
             Err(error) => return warn!("cannot look for stale sockets: {error}"),
         };
         let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()));

@@ -9,8 +9,8 @@ use aya::{
 };
 use bytemuck::Zeroable as _;
 use mesh_common::abi::{
-    BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow, Slot, TrackedSocket, maps,
-    service_flags,
+    BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow, Slot, SocketRow, capacity,
+    maps, service_flags,
 };
 use tracing::debug;
 
@@ -53,7 +53,8 @@ struct Maps {
     names: Map<u32, NameRow>,
     load: Map<u32, ServiceLoad>,
     counters: CounterMap,
-    tracked: Map<u64, TrackedSocket>,
+    filter: Map<u32, u64>,
+    sockets: Map<u64, SocketRow>,
     excluded: Map<ExcludedKey, u64>,
 }
 
@@ -102,14 +103,14 @@ impl Kernel {
         Ok(attached)
     }
 
-    /// Sockets that are to be closed when their backend leaves, by their cookie.
-    pub fn tracked(&self) -> Result<Vec<(u64, TrackedSocket)>, Error> {
-        self.maps.tracked.scan()
+    /// Open sockets that were answered with a backend, by their cookie.
+    pub fn sockets(&self) -> Result<Vec<(u64, SocketRow)>, Error> {
+        self.maps.sockets.scan()
     }
 
-    /// Forgets tracked sockets.
-    pub fn untrack(&self, cookies: &[u64]) -> Result<(), Error> {
-        cookies.iter().try_for_each(|cookie| self.maps.tracked.delete(cookie))
+    /// Forgets sockets. Their marks stay, which only costs a look.
+    pub fn forget(&self, cookies: &[u64]) -> Result<(), Error> {
+        cookies.iter().try_for_each(|cookie| self.maps.sockets.delete(cookie))
     }
 
     /// From now on these are not served, and no others. Only for an agent that was opened with some.
@@ -158,7 +159,8 @@ impl Maps {
             names: Map::open(directory, maps::NAMES)?,
             load: Map::open(directory, maps::LOAD)?,
             counters: CounterMap::open(directory, maps::COUNTERS)?,
-            tracked: Map::open(directory, maps::TRACKED)?,
+            filter: Map::open(directory, maps::FILTER)?,
+            sockets: Map::open(directory, maps::SOCKETS)?,
             excluded: Map::open(directory, maps::EXCLUDED)?,
         })
     }
@@ -178,6 +180,7 @@ impl Maps {
             Op::TakeBackend(..) => self.backends.take(&backend_rows(ops)),
             Op::PutBackend(..) => self.backends.patch(&backend_rows(ops)),
             Op::PutSlot(..) => self.slots.update(&slot_rows(ops)),
+            Op::PutFilter(..) => self.filter.update(&filter_rows(ops)),
             Op::PutService(..) => self.services.update(&service_rows(ops)),
             Op::DeleteService(_) | Op::FreeId(_) => self.delete_each(ops),
             // Nothing points at a free slot; what it holds does not matter.
@@ -242,6 +245,8 @@ impl Maps {
             }
         }
         tables.services = services.into_iter().collect();
+        let filter = self.filter.range(0, capacity::FILTER as usize)?;
+        tables.filter = filter.into_iter().filter(|(_, bits)| *bits != 0).collect();
         tables.backends = self.backends.scan()?;
         let names = self.names.scan()?.into_iter().filter(|(id, _)| *id < capacity.services);
         tables.names = names.map(|(id, name)| (id, name_text(&name))).collect();
@@ -262,6 +267,15 @@ fn slot_rows(ops: &[Op]) -> Vec<(u32, Slot)> {
     ops.iter()
         .filter_map(|op| match op {
             Op::PutSlot(index, slot) => Some((*index, *slot)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn filter_rows(ops: &[Op]) -> Vec<(u32, u64)> {
+    ops.iter()
+        .filter_map(|op| match op {
+            Op::PutFilter(word, bits) => Some((*word, *bits)),
             _ => None,
         })
         .collect()

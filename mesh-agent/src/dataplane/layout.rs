@@ -6,7 +6,7 @@ use std::path::Path;
 use aya::maps::{MapInfo, MapType};
 use mesh_common::abi::{
     ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ExcludedKey, FrontendKey, NameRow, ServiceCounters,
-    ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, TrackedSocket, capacity, maps,
+    ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, capacity, maps,
 };
 
 use super::Capacity;
@@ -35,7 +35,7 @@ pub struct ForeignPin {
 }
 
 /// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do not.
-pub(super) fn layout(rows: Capacity) -> [MapLayout; 11] {
+pub(super) fn layout(rows: Capacity) -> [MapLayout; 12] {
     let Capacity { services, slots, backends } = rows;
     [
         MapLayout::new::<FrontendKey, ServiceRow>(maps::SERVICES, MapType::Hash, services),
@@ -44,9 +44,10 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 11] {
         MapLayout::new::<u32, ServiceLoad>(maps::LOAD, MapType::Array, services),
         MapLayout::new::<u32, ServiceCounters>(maps::COUNTERS, MapType::PerCpuArray, services),
         MapLayout::new::<u32, NameRow>(maps::NAMES, MapType::Hash, services).grown_on_demand(),
-        MapLayout::new::<u32, SocketRow>(maps::SOCKETS, MapType::SkStorage, 0).grown_on_demand(),
+        MapLayout::new::<u64, SocketRow>(maps::SOCKETS, MapType::Hash, capacity::SOCKETS),
+        MapLayout::new::<u32, u64>(maps::MARKS, MapType::Array, capacity::MARKS),
+        MapLayout::new::<u32, u64>(maps::FILTER, MapType::Array, capacity::FILTER),
         MapLayout::new::<u32, SocketFlows>(maps::FLOWS, MapType::SkStorage, 0).grown_on_demand(),
-        MapLayout::new::<u64, TrackedSocket>(maps::TRACKED, MapType::Hash, capacity::TRACKED).grown_on_demand(),
         MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::LruHash, capacity::AFFINITY),
         MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED).grown_on_demand(),
     ]

@@ -11,10 +11,11 @@ use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, ServiceLoad, ServiceRow,
-        Slot, SocketFlows, SocketRecord, TrackedSocket, capacity,
+        Slot, SocketFlows, SocketRecord, SocketRow, capacity,
     },
     addr::Addr,
     counter::Counter,
+    filter,
     kernel::{Caller, Kernel},
 };
 
@@ -34,14 +35,8 @@ pub struct Memory {
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
     socket: Cell<u64>,
-    sockets: RefCell<HashMap<u64, Box<Socket>>>,
-}
-
-/// What the kernel keeps with a socket.
-#[derive(Debug, Default)]
-struct Socket {
-    record: Option<Box<UnsafeCell<SocketRecord>>>,
-    flows: Option<Box<UnsafeCell<SocketFlows>>>,
+    sockets: RefCell<HashMap<u64, Box<UnsafeCell<SocketRecord>>>>,
+    flows: RefCell<HashMap<u64, Box<UnsafeCell<SocketFlows>>>>,
 }
 
 /// Where random numbers come from.
@@ -94,15 +89,10 @@ impl Memory {
         self.socket.set(socket);
     }
 
-    /// How the calling socket's connect was answered, for the hooks that hear what becomes of it.
-    pub fn socket(&self) -> Option<&SocketRecord> {
-        // SAFETY: the record lives as long as the socket, which only `close` ends, and that excludes other borrows.
-        unsafe { self.record(false).as_ref() }
-    }
-
-    /// Forgets a socket.
+    /// Forgets a socket, without anything that its end brings about.
     pub fn close(&mut self, socket: u64) {
         self.sockets.get_mut().remove(&socket);
+        self.flows.get_mut().remove(&socket);
     }
 
     /// What was counted so far.
@@ -163,6 +153,20 @@ impl Memory {
     }
 }
 
+fn record(row: &SocketRow) -> SocketRecord {
+    SocketRecord {
+        frontend: row.frontend,
+        backend: row.backend,
+        frontend_port: row.frontend_port,
+        backend_port: row.backend_port,
+        service: row.service,
+        backend_index: row.backend_index,
+        generation: row.generation,
+        state: AtomicU64::new(row.state),
+        started: row.started,
+    }
+}
+
 fn entry(row: BackendRow, load: BackendLoad) -> Backend {
     Backend {
         row,
@@ -190,6 +194,10 @@ impl Dataplane for Memory {
 
 impl Kernel for Memory {
     fn service<'a>(&self, key: &FrontendKey, into: &'a mut MaybeUninit<ServiceRow>) -> Option<&'a ServiceRow> {
+        let (word, bit) = filter::place(&key.addr);
+        if self.tables.filter.get(&word).is_none_or(|bits| bits & bit == 0) {
+            return None;
+        }
         self.tables.services.get(key).map(|row| &*into.write(*row))
     }
 
@@ -203,6 +211,21 @@ impl Kernel for Memory {
 
     fn live_service(&self, id: u32) -> Option<&LiveService> {
         self.services.get(&id).map(Box::as_ref)
+    }
+
+    fn socket(&self, cookie: u64) -> *mut SocketRecord {
+        self.sockets.borrow().get(&cookie).map_or(std::ptr::null_mut(), |record| record.get())
+    }
+
+    fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
+        let mut sockets = self.sockets.borrow_mut();
+        let is_new = !sockets.contains_key(&cookie);
+        sockets.entry(cookie).or_insert_with(|| Box::new(UnsafeCell::new(record(row))));
+        is_new
+    }
+
+    fn forget(&self, cookie: u64) {
+        self.sockets.borrow_mut().remove(&cookie);
     }
 
     fn random(&self) -> u32 {
@@ -240,21 +263,9 @@ impl Caller for Memory {
         false
     }
 
-    fn record(&self, create: bool) -> *mut SocketRecord {
-        let mut sockets = self.sockets.borrow_mut();
-        let socket = sockets.entry(self.socket.get()).or_default();
-        if socket.record.is_none() && create {
-            // SAFETY: all zero is a record: its state is an atomic number.
-            socket.record = Some(Box::new(unsafe { std::mem::zeroed() }));
-        }
-        socket.record.as_ref().map_or(std::ptr::null_mut(), |record| record.get())
+    fn cookie(&self) -> u64 {
+        self.socket.get()
     }
-
-    fn track(&self, _socket: &TrackedSocket) -> bool {
-        true
-    }
-
-    fn untrack(&self) {}
 
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow> {
         self.affinity.borrow().get(key).copied()
@@ -272,12 +283,11 @@ impl Caller for Memory {
     }
 
     fn flows(&self, create: bool) -> *mut SocketFlows {
-        let mut sockets = self.sockets.borrow_mut();
-        let socket = sockets.entry(self.socket.get()).or_default();
-        if socket.flows.is_none() && create {
-            socket.flows = Some(Box::new(UnsafeCell::new(SocketFlows::zeroed())));
+        let mut flows = self.flows.borrow_mut();
+        if create {
+            flows.entry(self.socket.get()).or_insert_with(|| Box::new(UnsafeCell::new(SocketFlows::zeroed())));
         }
-        socket.flows.as_ref().map_or(std::ptr::null_mut(), |flows| flows.get())
+        flows.get(&self.socket.get()).map_or(std::ptr::null_mut(), |flows| flows.get())
     }
 }
 

@@ -2,11 +2,16 @@
 //! with them their counters), an unchanged set of slots its range. So the kernel's own rows are the memory of the
 //! agent, and a restarted one compiles to the very same tables.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use mesh_common::{
     abi::{BackendRow, FrontendKey, ServiceRow, service_flags},
     addr::Addr,
+    filter,
 };
 
 use super::{
@@ -37,8 +42,19 @@ pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacit
     if !world.complete {
         carry_over(current, &mut tables);
     }
+    tables.filter = filter(&tables.services);
     check_capacity(current, &tables, capacity)?;
     Ok(tables)
+}
+
+/// The words of FILTER that let these frontends through.
+pub fn filter(services: &BTreeMap<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
+    let mut words = BTreeMap::new();
+    for key in services.keys() {
+        let (word, bit) = filter::place(&key.addr);
+        *words.entry(word).or_default() |= bit;
+    }
+    words
 }
 
 /// `namespace/name:port/PROTOCOL`, the name under which a service port keeps its id.

@@ -29,7 +29,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol};
 
 pub use self::{
-    compile::{compile, port_identity},
+    compile::{compile, filter, port_identity},
     frontends::{Frontend, Reach, active, frontends, takers},
     known::{Weight, next_change},
     room::CapacityError,
@@ -42,6 +42,8 @@ pub use self::{
 pub struct Tables {
     /// SERVICES
     pub services: BTreeMap<FrontendKey, ServiceRow>,
+    /// FILTER: words that are not zero
+    pub filter: BTreeMap<u32, u64>,
     /// SLOTS
     pub slots: BTreeMap<u32, Slot>,
     /// BACKENDS

@@ -22,6 +22,8 @@ pub enum Op {
     PutBackend(u32, BackendRow),
     /// Writes a slot that no service row points at yet.
     PutSlot(u32, Slot),
+    /// Writes a word of the filter. No bit goes while a frontend needs it.
+    PutFilter(u32, u64),
     /// Switches one frontend to a complete set of slots.
     PutService(FrontendKey, ServiceRow),
     /// The frontend is no service any more.
@@ -48,6 +50,8 @@ impl Tables {
             Op::TakeId { id, name } => _ = self.names.insert(*id, name.clone()),
             Op::TakeBackend(index, row) | Op::PutBackend(index, row) => _ = self.backends.insert(*index, *row),
             Op::PutSlot(index, slot) => _ = self.slots.insert(*index, *slot),
+            Op::PutFilter(word, 0) => _ = self.filter.remove(word),
+            Op::PutFilter(word, bits) => _ = self.filter.insert(*word, *bits),
             Op::PutService(key, row) => _ = self.services.insert(*key, *row),
             Op::DeleteService(key) => _ = self.services.remove(key),
             Op::FreeSlot(index) => _ = self.slots.remove(index),
@@ -81,9 +85,17 @@ fn take_and_change(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     ops.extend(changed(&current.slots, &desired.slots).map(|(&index, &slot)| Op::PutSlot(index, slot)));
 }
 
+/// Bits are added before the frontends that need them, and taken away after them.
 fn switch(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
+    let bits = |tables: &Tables, word: u32| tables.filter.get(&word).copied().unwrap_or_default();
+    let more = desired.filter.iter().map(|(&word, &wanted)| (word, bits(current, word) | wanted));
+    ops.extend(more.filter(|(word, all)| *all != bits(current, *word)).map(|(word, all)| Op::PutFilter(word, all)));
     ops.extend(changed(&current.services, &desired.services).map(|(&key, &row)| Op::PutService(key, row)));
     ops.extend(gone(&current.services, &desired.services).map(|(&key, _)| Op::DeleteService(key)));
+    let fewer = current.filter.iter().map(|(&word, &had)| (word, had, bits(desired, word)));
+    ops.extend(
+        fewer.filter(|(_, had, wanted)| had & !wanted != 0).map(|(word, _, wanted)| Op::PutFilter(word, wanted)),
+    );
 }
 
 /// Endpoints that stay but take no more connects.

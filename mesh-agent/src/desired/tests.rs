@@ -65,7 +65,7 @@ fn ask(memory: &mut Memory, socket: u64, close: bool) -> Option<SocketAddr> {
     memory.set_socket(socket);
     let verdict = connect(memory, &fixture::key(VIP));
     if close {
-        life::released(memory, memory.socket().unwrap());
+        life::released(memory, socket);
         memory.close(socket);
     }
     match verdict {

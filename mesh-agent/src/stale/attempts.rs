@@ -1,11 +1,9 @@
 //! Which stale sockets deserve another search. A program may keep a closed socket open for hours, and all that time
-//! its row stays in TRACKED; without a memory every sweep would search the whole machine for it.
+//! its row stays in SOCKETS; without a memory every sweep would search the whole machine for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh_common::abi::TrackedSocket;
-
-use super::{Report, Tracked};
+use super::{Report, Tracked, TrackedSocket};
 
 /// A list of sockets is not a snapshot: while others are opened and closed the kernel may skip one, and one that is
 /// tracked already may not have finished its connect.

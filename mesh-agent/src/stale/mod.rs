@@ -2,7 +2,7 @@
 //! address that nobody serves for as long as it is open.
 //!
 //! ```text
-//! TRACKED, backends ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every network namespace
+//! SOCKETS, backends ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every network namespace
 //!                      pure           pure            │
 //!                                       ▲─── record() ┴── Report
 //! ```
@@ -21,14 +21,51 @@ use std::{
     io, thread,
 };
 
-use mesh_common::abi::{BackendRow, TrackedSocket, backend_state, protocol};
+use bytemuck::Zeroable;
+use mesh_common::{
+    abi::{BackendRow, SocketRow, backend_state, protocol, socket_state},
+    addr::Addr,
+};
 use nix::errno::Errno;
 
 pub use self::attempts::Attempts;
 use self::diag::{Diag, Family, Found, Query};
 
-/// A row of TRACKED: socket cookie and where the socket is connected.
+/// Socket cookie, and where the socket is connected.
 pub type Tracked = (u64, TrackedSocket);
+
+/// Where a socket is connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Zeroable)]
+pub struct TrackedSocket {
+    /// Endpoint.
+    pub backend: Addr,
+    /// Endpoint port, network byte order.
+    pub port: u16,
+    /// One of [`protocol`].
+    pub protocol: u8,
+    /// Backend index.
+    pub backend_index: u32,
+    /// [`BackendRow::generation`] at that time.
+    pub generation: u32,
+}
+
+impl From<&SocketRow> for TrackedSocket {
+    fn from(row: &SocketRow) -> Self {
+        Self {
+            backend: row.backend,
+            port: row.backend_port,
+            protocol: if row.started == 0 { protocol::UDP } else { protocol::TCP },
+            backend_index: row.backend_index,
+            generation: row.generation,
+        }
+    }
+}
+
+/// The sockets that are to be closed when their backend leaves.
+pub fn tracked(sockets: &[(u64, SocketRow)]) -> Vec<Tracked> {
+    let rows = sockets.iter().filter(|(_, row)| row.state & socket_state::TRACKED != 0);
+    rows.map(|(cookie, row)| (*cookie, row.into())).collect()
+}
 
 /// What became of the sockets given to [`destroy`]. One that is neither closed nor missing was found but stays open,
 /// for a reason in `failed`.
@@ -200,7 +237,7 @@ impl Search {
 
 /// Whether a socket is connected where it was tracked to be.
 fn leads(found: &Found, tracked: &TrackedSocket) -> bool {
-    let TrackedSocket { backend, port, protocol, pad: _, backend_index: _, generation: _ } = *tracked;
+    let TrackedSocket { backend, port, protocol, backend_index: _, generation: _ } = *tracked;
     found.protocol() == protocol && found.destination() == (backend, port)
 }
 

@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use mesh_common::abi::{BackendRow, TrackedSocket, backend_state, protocol};
+use mesh_common::abi::{BackendRow, backend_state, protocol};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sys::socket::{SockaddrIn, bind, connect, setsockopt, sockopt::ReusePort},
@@ -23,7 +23,7 @@ use nix::{
 use self::scene::{
     assert_aborted, assert_delivers, in_private_namespace, need_root, tracked, udp, udp_to, udp_unbound, without,
 };
-use super::{Report, Tracked, destroy, stale};
+use super::{Report, Tracked, TrackedSocket, destroy, stale};
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;

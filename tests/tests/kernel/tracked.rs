@@ -1,14 +1,14 @@
 //! Sockets that the kernel programs keep outside of the socket: they are forgotten when it is closed, however that is.
 
 use aya::maps::{HashMap, Map, MapData};
-use mesh_common::abi::{TrackedSocket, maps};
+use mesh_common::abi::{SocketRow, maps};
 use mesh_tests::{Node, manifest::document, node::SETTLE, pinned, service, wait};
 
-type TrackedBytes = [u8; size_of::<TrackedSocket>()];
+type SocketBytes = [u8; size_of::<SocketRow>()];
 
 fn tracked(node: &Node) -> usize {
-    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::TRACKED));
-    let map: HashMap<MapData, u64, TrackedBytes> = map.try_into().expect("TRACKED is a hash of these sizes");
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
+    let map: HashMap<MapData, u64, SocketBytes> = map.try_into().expect("SOCKETS is a hash of these sizes");
     map.keys().flatten().count()
 }
 

@@ -76,9 +76,8 @@ pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: 
 
 /// Makes the load what it was before the last connect; but whose turn it is goes on.
 fn undo(memory: &mut Memory, before: &Counters) {
-    let Some(record) = memory.socket() else { return };
-    let index = record.backend_index;
-    life::released(&*memory, record);
+    let Some(index) = life::record(&*memory, 0).map(|record| record.backend_index) else { return };
+    life::released(&*memory, 0);
     // A probe changes the health of its backend, too.
     if let Some(&load) = before.backends.get(&index) {
         memory.set_load(index, load);

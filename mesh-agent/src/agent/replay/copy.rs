@@ -9,7 +9,7 @@ use mesh_common::{
 
 use crate::{
     dataplane::{Counters, Dataplane as _, memory::Memory},
-    desired::{Tables, plan::diff},
+    desired::{Tables, filter, plan::diff},
 };
 
 /// More tiers than a service has.
@@ -65,8 +65,10 @@ fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>
     let slots: BTreeMap<u32, Slot> =
         ranges.flat_map(|range| tables.slots.range(range).map(|(&index, &slot)| (index, slot))).collect();
     let backends = tables.backends.iter().filter(|(_, it)| it.service == row.id);
+    let services = BTreeMap::from([(*key, row)]);
     Tables {
-        services: BTreeMap::from([(*key, row)]),
+        filter: filter(&services),
+        services,
         backends: backends.map(|(&index, &row)| (index, row)).collect(),
         names: tables.names.get(&row.id).map(|name| (row.id, name.clone())).into_iter().collect(),
         slots,

@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use mesh_common::abi::{TrackedSocket, protocol};
+use mesh_common::abi::protocol;
 use nix::{
     sched::{CloneFlags, unshare},
     sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt::SockType as Kind},
 };
 
-use super::Tracked;
+use super::{Tracked, TrackedSocket};
 
 pub(super) fn need_root() {
     assert!(nix::unistd::geteuid().is_root(), "this test closes sockets in other network namespaces: run it as root");
@@ -29,7 +29,6 @@ pub(super) fn tracked(socket: &impl AsFd, peer: SocketAddr) -> Tracked {
         backend: peer.ip().into(),
         port: peer.port().to_be(),
         protocol,
-        pad: 0,
         backend_index: 7,
         generation: 1,
     };
