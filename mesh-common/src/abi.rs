@@ -223,7 +223,8 @@ pub struct BackendLoad {
     pub health: u64,
     /// Moving average of the time to connect, microseconds; zero while there is none.
     pub handshake: u32,
-    /// Moving average of the time that short connections are open, microseconds; zero while there is none.
+    /// Moving average of the time that connections are open, none for more than a second, microseconds; only for
+    /// [`policy::LATENCY_AWARE`], zero while there is none.
     pub duration: u32,
 }
 
@@ -315,7 +316,8 @@ pub struct SocketRow {
     /// Bits of [`socket_state`], and above them the socket's cookie: rows are recycled while they are read, so whoever
     /// changes a state makes sure that it still is this socket's.
     pub state: u64,
-    /// Monotonic clock at the connect, nanoseconds; zero for UDP.
+    /// Monotonic clock at the connect, nanoseconds, to some milliseconds unless the socket is
+    /// [timed](socket_state::TIMED); zero for UDP.
     pub started: u64,
 }
 
@@ -355,14 +357,12 @@ pub mod socket_state {
     pub const CONNECTING: u64 = 4;
     /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections).
     pub const LIMITED: u64 = 8;
-    /// The kernel tells of its TCP states, the last of which gives it back.
-    pub const WATCHED: u64 = 16;
-    /// Its program closed it.
-    pub const CLOSED: u64 = 32;
     /// Its connect counted as failed.
-    pub const FAILED: u64 = 64;
+    pub const FAILED: u64 = 16;
     /// It is the one connection that tries an ejected backend.
-    pub const PROBE: u64 = 128;
+    pub const PROBE: u64 = 32;
+    /// How long it is open counts in [`BackendLoad::duration`](super::BackendLoad::duration).
+    pub const TIMED: u64 = 64;
 }
 
 /// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs, which the

@@ -1,7 +1,7 @@
 //! Which slot of a tier a policy asks first, and which of two backends is the less loaded.
 
 use crate::{
-    abi::{Backend, FrontendKey, ServiceRow, Slot, hash_key, policy},
+    abi::{Backend, ServiceRow, Slot, hash_key, policy},
     atomic,
     kernel::{Caller, Kernel},
 };
@@ -10,6 +10,9 @@ use crate::{
 const MAX_LIVE: u64 = (1 << 20) - 1;
 /// Latency beyond this weighs no more, microseconds: 16 seconds.
 const MAX_LATENCY: u64 = (1 << 24) - 1;
+
+/// One half of a word.
+const HALF: u64 = 0xffff_ffff;
 
 /// A slot of a tier and where in it the draw fell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +78,7 @@ fn turn<K: Kernel>(kernel: &K, service: &ServiceRow, slots: u32) -> Draw {
 
 /// The caller of a service with consistent hashing, as bits that no two callers are likely to share; zero for others.
 #[inline(always)]
-pub(crate) fn key<C: Caller>(caller: &C, dest: &FrontendKey, service: &ServiceRow) -> u64 {
+pub(crate) fn key<C: Caller>(caller: &C, service: &ServiceRow) -> u64 {
     if service.policy != policy::CONSISTENT_HASH {
         return 0;
     }
@@ -86,7 +89,7 @@ pub(crate) fn key<C: Caller>(caller: &C, dest: &FrontendKey, service: &ServiceRo
         0 => caller.client(service.hash_key == hash_key::CGROUP),
         _ => mix(low) ^ high,
     };
-    let family = u64::from(dest.addr.is_v4());
+    let family = u64::from(service.key.addr.is_v4());
     mix(mix(client) ^ u64::from(service.id) << 32 ^ family << 31)
 }
 
@@ -112,8 +115,8 @@ pub(crate) struct Cost {
     load: u32,
     /// What they are divided by.
     pub weight: u32,
-    /// What they are multiplied by; zero while it is not known, or not to be looked at.
-    latency: u32,
+    /// [`Backend::latency`], what they are multiplied by; zero while it is not known, or not to be looked at.
+    latency: u64,
 }
 
 impl Cost {
@@ -122,24 +125,27 @@ impl Cost {
 
     #[inline(always)]
     pub(crate) fn of(backend: &Backend, policy: u8) -> Self {
-        let latency = if policy == policy::LATENCY_AWARE { latency(backend) } else { 0 };
+        let latency = if policy == policy::LATENCY_AWARE { atomic::read(&backend.latency) } else { 0 };
         Self { load: load(backend), weight: backend.row.weight.into(), latency }
     }
 
     /// Whether this is less than another: fewer connections per weight. Where the latency of both is known, it multiplies
-    /// the connections there would be with one more.
+    /// the connections there would be with one more. How long connections are open counts once one of each has ended: until
+    /// then a slow backend, whose connections are the last to end, would look like the fastest of all.
     ///
     /// Draws follow the weights. So that weights do not count twice when nobody is busy, two idle backends are alike, but
     /// for their latency.
     #[inline(always)]
     pub(crate) fn is_below(self, other: Self) -> bool {
         let (mut ours, mut theirs) = (u64::from(self.load), u64::from(other.load));
-        if self.latency != 0 && other.latency != 0 {
+        if self.latency & HALF != 0 && other.latency & HALF != 0 {
+            let is_whole = self.latency >> 32 != 0 && other.latency >> 32 != 0;
+            let (mine, others) = (latency(self.latency, is_whole), latency(other.latency, is_whole));
             if ours | theirs == 0 {
-                return self.latency < other.latency;
+                return mine < others;
             }
-            ours = (ours + 1) * u64::from(self.latency);
-            theirs = (theirs + 1) * u64::from(other.latency);
+            ours = (ours + 1) * mine;
+            theirs = (theirs + 1) * others;
         }
         ours * u64::from(other.weight) < theirs * u64::from(self.weight)
     }
@@ -172,13 +178,11 @@ pub const fn connecting(word: u64) -> u64 {
     word >> 32
 }
 
-/// Microseconds that a connection takes: to connect, and, where connections are short, until it is closed.
+/// Microseconds that a connection takes: to connect, and, with the whole of the word, until it is closed.
 #[inline(always)]
-fn latency(backend: &Backend) -> u32 {
-    let word = atomic::read(&backend.latency);
-    let sum = (word & 0xffff_ffff) + (word >> 32);
-    #[expect(clippy::cast_possible_truncation, reason = "clamped")]
-    if sum > MAX_LATENCY { MAX_LATENCY as u32 } else { sum as u32 }
+const fn latency(word: u64, is_whole: bool) -> u64 {
+    let sum = (word & HALF) + if is_whole { word >> 32 } else { 0 };
+    if sum > MAX_LATENCY { MAX_LATENCY } else { sum }
 }
 
 #[cfg(test)]

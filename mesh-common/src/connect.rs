@@ -3,7 +3,7 @@
 use core::{mem::MaybeUninit, ptr};
 
 use crate::{
-    abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, protocol, service_flags, socket_state},
+    abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, policy, protocol, service_flags, socket_state},
     addr::Addr,
     atomic,
     counter::Counter,
@@ -36,14 +36,14 @@ pub fn connect<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
     let Some(service) = caller.service(dest, &mut service).filter(|_| !caller.excluded()) else {
         // The socket may have been answered before, and may now go to that very endpoint by itself.
         if let Some(record) = life::record(caller, cookie) {
-            life::end(caller, record, cookie);
+            life::end(caller, record);
             caller.forget(cookie);
         }
         return Verdict::Untouched;
     };
     // What an earlier connect of the socket holds does not speak against anybody now. Few TCP sockets connect twice.
-    let known = if dest.protocol == protocol::UDP { known(caller, cookie) } else { ptr::null_mut() };
-    match answer(caller, dest, service) {
+    let known = if service.key.protocol == protocol::UDP { known(caller, cookie) } else { ptr::null_mut() };
+    match answer(caller, service) {
         Ok((picked, limited)) => {
             let verdict = picked.verdict();
             if !caller.record(service, known, picked.index, cookie, picked.holds | limited) {
@@ -63,11 +63,7 @@ pub fn connect<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
 /// A backend for a new connect or flow, held and counted, and [`socket_state::LIMITED`] where the socket counts for the
 /// service; or the counted refusal.
 #[inline(always)]
-pub(crate) fn answer<'k, C: Caller>(
-    caller: &'k C,
-    dest: &FrontendKey,
-    service: &ServiceRow,
-) -> Result<(Picked<'k>, u64), Verdict> {
+pub(crate) fn answer<'k, C: Caller>(caller: &'k C, service: &ServiceRow) -> Result<(Picked<'k>, u64), Verdict> {
     if service.slot_count == 0 && service.flags & service_flags::TIERS == 0 {
         caller.count(service.id, Counter::RefusedNoBackend);
         return Err(Verdict::Refused);
@@ -79,7 +75,7 @@ pub(crate) fn answer<'k, C: Caller>(
             return Err(Verdict::Refused);
         }
     };
-    match pick(caller, dest, service) {
+    match pick(caller, service) {
         Ok(picked) => {
             caller.count(service.id, Counter::Connects);
             Ok((picked, limited))
@@ -123,13 +119,13 @@ pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: &Picke
     kernel.count(service.id, Counter::Unrecorded);
 }
 
-/// The row that an earlier connect of the calling socket left, or null. It holds nothing any more.
+/// The row that an earlier connect of the calling socket left, or null. What it holds is given back.
 #[inline(always)]
 fn known<K: Kernel>(kernel: &K, cookie: u64) -> *mut SocketRecord {
     let socket = kernel.socket(cookie);
     // SAFETY: as in `life::record`.
     if let Some(record) = unsafe { socket.as_ref() } {
-        life::end(kernel, record, cookie);
+        life::end(kernel, record);
     }
     socket
 }
@@ -148,6 +144,11 @@ pub fn record<K: Kernel>(
 ) -> bool {
     let Some(backend) = kernel.backend(index) else { return false };
     let tracked = if service.flags & service_flags::TRACK == 0 { 0 } else { socket_state::TRACKED };
+    let (timed, started) = match (service.key.protocol, service.policy) {
+        (protocol::TCP, policy::LATENCY_AWARE) => (socket_state::TIMED, kernel.now()),
+        (protocol::TCP, _) => (0, kernel.coarse_now()),
+        _ => (0, 0),
+    };
     let row = SocketRow {
         frontend: service.key.addr.copy(),
         backend: backend.row.addr.copy(),
@@ -156,8 +157,8 @@ pub fn record<K: Kernel>(
         service: service.id,
         backend_index: index,
         generation: backend.row.generation,
-        state: state | tracked | life::owner(cookie),
-        started: if service.key.protocol == protocol::TCP { kernel.now() } else { 0 },
+        state: state | tracked | timed | life::owner(cookie),
+        started,
     };
     let mut to = known_row;
     if to.is_null() {

@@ -10,7 +10,7 @@ use crate::{
     addr::Addr,
     connect::record,
     counter::Counter,
-    pick::{Search, search},
+    pick::{Search, bind, kept, search},
 };
 
 /// The maps, the clock and chance.
@@ -31,10 +31,19 @@ pub trait Kernel: Sized {
     /// Removes a row of SOCKETS.
     fn forget(&self, cookie: u64);
 
+    /// Row of AFFINITY.
+    fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow>;
+    /// Adds a row unless there is one by now; false when the map cannot take it.
+    fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool;
+    /// Replaces the backend of a row if it still is `old`, and says that it was used.
+    fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow);
+
     /// 32 random bits; need not be cryptographic.
     fn random(&self) -> u32;
     /// Monotonic clock, nanoseconds.
     fn now(&self) -> u64;
+    /// The same clock at the last tick of a timer, some milliseconds ago: cheaper.
+    fn coarse_now(&self) -> u64;
 
     /// Adds one to a counter of a service.
     fn count(&self, service: u32, counter: Counter);
@@ -67,12 +76,15 @@ pub trait Caller: Kernel {
     /// Cookie of the calling socket.
     fn cookie(&self) -> u64;
 
-    /// Row of AFFINITY.
-    fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow>;
-    /// Adds a row unless there is one by now; false when the map cannot take it.
-    fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool;
-    /// Replaces the backend of a row if it still is `old`, and says that it was used.
-    fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow);
+    /// [`kept`]
+    fn kept(&self, service: &ServiceRow, client: u64) -> u64 {
+        kept(self, service, client)
+    }
+
+    /// [`bind`]
+    fn bind(&self, service: &ServiceRow, client: u64, choice: u64) -> u64 {
+        bind(self, service, client, choice)
+    }
 
     /// [`search`]
     fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {

@@ -2,24 +2,23 @@
 //! what becomes of its connect is the backend's health and latency.
 //!
 //! ```text
-//! connect ──► HELD, CONNECTING ──established──► HELD ──closed──► given back
+//! connect ──► HELD, CONNECTING ──established──► HELD ──released or closed──► given back
 //!                    │ └─ no answer in time: failed, still held
-//!                    └─ closed before: failed, unless the program closed it
+//!                    └─ closed by the kernel: failed; released by the program: nobody's fault
 //! ```
-//! Whoever takes the HELD bit away gives the backend back; so it does not matter how many hooks hear of an end. The row
-//! goes when the kernel tells that the connection has ended, or, where it will not tell, when the program closes the
-//! socket.
+//! A socket ends when its program closes it or when the kernel tells that its connection has ended (it closes sockets of
+//! its own without asking anybody), whichever is first: whoever takes the bits away gives the backend back.
 
 use crate::{
-    abi::{Backend, SocketRecord, socket_state},
+    abi::{Backend, FrontendKey, SocketRecord, protocol, socket_state},
     atomic,
     kernel::Kernel,
     outlier,
 };
 
 const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
-/// Connections that are open longer say nothing of how fast a backend answers, microseconds.
-const SHORT: u64 = 1_000_000;
+/// How much longer a connection is open says nothing of how fast a backend answers, microseconds.
+const LONG: u64 = 1_000_000;
 /// A sample moves an average by one part in so many.
 const SMOOTHING: u64 = 8;
 /// Longest sample, microseconds: half a minute.
@@ -65,6 +64,70 @@ fn change(socket: &SocketRecord, cookie: u64, clear: u64, set: u64) -> Option<u6
     None
 }
 
+/// What a row says of the socket's place. Read before the state is changed, and true if that succeeds: from then on others
+/// may remove the row.
+#[derive(Clone, Copy)]
+struct Place {
+    service: u32,
+    backend_index: u32,
+    generation: u32,
+    started: u64,
+}
+
+impl Place {
+    #[inline(always)]
+    fn of(socket: &SocketRecord) -> Self {
+        // SAFETY: references are valid for reads; each word is read whole, now and not later.
+        unsafe {
+            Self {
+                service: (&raw const socket.service).read_volatile(),
+                backend_index: (&raw const socket.backend_index).read_volatile(),
+                generation: (&raw const socket.generation).read_volatile(),
+                started: (&raw const socket.started).read_volatile(),
+            }
+        }
+    }
+
+    /// The backend, unless its index is another's by now.
+    #[inline(always)]
+    fn backend<K: Kernel>(self, kernel: &K) -> Option<&Backend> {
+        kernel.backend(self.backend_index).filter(|backend| backend.row.generation == self.generation)
+    }
+
+    /// Gives back what `held` says; returns the backend if it held one that is still there.
+    #[inline(always)]
+    fn give_back<K: Kernel>(self, kernel: &K, held: u64) -> Option<&Backend> {
+        if held & socket_state::LIMITED != 0
+            && let Some(service) = kernel.live_service(self.service)
+        {
+            atomic::count(&service.connections, 1_u64.wrapping_neg());
+        }
+        if held & socket_state::HELD == 0 {
+            return None;
+        }
+        let backend = self.backend(kernel)?;
+        atomic::count(&backend.live, units(held).wrapping_neg());
+        Some(backend)
+    }
+
+    /// How long the socket's connection was open, where its service wants to know.
+    #[inline(always)]
+    fn time<K: Kernel>(self, kernel: &K, held: u64, backend: &Backend) {
+        if held & (socket_state::TIMED | socket_state::CONNECTING) == socket_state::TIMED {
+            let open = kernel.now().saturating_sub(self.started) / NANOSECONDS_PER_MICROSECOND;
+            average(backend, if open < LONG { open } else { LONG }, 32);
+        }
+    }
+}
+
+/// The frontend that the socket asked for. To be read as [`Place`] is.
+#[inline(always)]
+fn frontend(socket: &SocketRecord) -> FrontendKey {
+    // SAFETY: as in `Place::of`.
+    let port = unsafe { (&raw const socket.frontend_port).read_volatile() };
+    FrontendKey { addr: socket.frontend.copy(), port, protocol: protocol::TCP, pad: 0 }
+}
+
 /// What `bits` of a socket's state count in [`BackendLoad::live`](crate::abi::BackendLoad::live).
 #[inline(always)]
 pub(crate) const fn units(bits: u64) -> u64 {
@@ -72,105 +135,86 @@ pub(crate) const fn units(bits: u64) -> u64 {
     held + if bits & socket_state::CONNECTING != 0 { CONNECTING } else { 0 }
 }
 
-/// The socket begins to connect; whether it is ours, so that the kernel shall tell of its states.
+/// The socket is connected. `handshake` is the time that took, microseconds; zero if it is not known.
 #[inline(always)]
-pub fn begins<K: Kernel>(kernel: &K, cookie: u64) -> bool {
-    let before = record(kernel, cookie).and_then(|socket| change(socket, cookie, 0, socket_state::WATCHED));
-    before.is_some_and(|before| before & socket_state::HELD != 0)
-}
-
-/// The socket is connected.
-#[inline(always)]
-pub fn established<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
+    let place = Place::of(socket);
     let Some(before) = change(socket, cookie, socket_state::CONNECTING | socket_state::PROBE, 0) else { return };
     if before & socket_state::CONNECTING == 0 {
         return;
     }
-    let Some(backend) = backend(kernel, socket) else { return };
+    let Some(backend) = place.backend(kernel) else { return };
     atomic::count(&backend.live, CONNECTING.wrapping_neg());
     // One that failed for want of an answer in time may still get one.
     outlier::succeeded(backend, before & socket_state::PROBE != 0);
-    let took = kernel.now().saturating_sub(socket.started) / NANOSECONDS_PER_MICROSECOND;
-    average(backend, took, 0);
+    if handshake != 0 {
+        average(backend, handshake, 0);
+    }
 }
 
 /// A connect request was not answered, and is sent again.
 #[inline(always)]
 pub fn unanswered<K: Kernel>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let state = atomic::read(&socket.state);
-    if state & COOKIE != owner(cookie) || !outlier::is_failure(state) {
+    let (place, key) = (Place::of(socket), frontend(socket));
+    if !is_failure(atomic::read(&socket.state)) {
         return;
     }
-    let Some(backend) = backend(kernel, socket) else { return };
-    let waited = kernel.now().saturating_sub(socket.started);
-    if outlier::is_too_long(kernel, socket, waited)
+    let waited = kernel.coarse_now().saturating_sub(place.started);
+    if outlier::is_too_long(kernel, &key, waited)
         && let Some(before) = change(socket, cookie, socket_state::PROBE, socket_state::FAILED)
+        && is_failure(before)
     {
-        outlier::failed(kernel, socket, backend, before & socket_state::PROBE != 0);
+        fail(kernel, place, &key, before);
     }
 }
 
-/// The socket's TCP connection is closed, or never came to be.
+/// The socket's TCP connection is closed, or never came to be, in which case `asked` says whether a request for it was
+/// sent: it is not the backend's fault when there is no port or no route.
 #[inline(always)]
-pub fn closed<K: Kernel>(kernel: &K, cookie: u64) {
-    const ALL: u64 = HOLDS | socket_state::PROBE | socket_state::WATCHED;
+pub fn closed<K: Kernel>(kernel: &K, cookie: u64, asked: bool) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let Some(before) = change(socket, cookie, ALL, 0) else { return };
-    if let Some(backend) = give_back(kernel, socket, before) {
-        if outlier::is_failure(before) {
-            outlier::failed(kernel, socket, backend, before & socket_state::PROBE != 0);
-        } else if before & socket_state::CONNECTING == 0 {
-            let open = kernel.now().saturating_sub(socket.started) / NANOSECONDS_PER_MICROSECOND;
-            if open < SHORT {
-                average(backend, open, 32);
-            }
-        }
-    }
+    let (place, key) = (Place::of(socket), frontend(socket));
+    let Some(before) = change(socket, cookie, HOLDS | socket_state::PROBE, 0) else { return };
     kernel.forget(cookie);
+    let Some(backend) = place.give_back(kernel, before) else { return };
+    place.time(kernel, before, backend);
+    if asked && is_failure(before) {
+        fail(kernel, place, &key, before);
+    }
 }
 
-/// The socket's program closed it. What is held is given back, unless the kernel will tell when the connection ends.
+/// The socket's program closed it.
 #[inline(always)]
 pub fn released<K: Kernel>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
-    if atomic::read(&socket.state) & socket_state::WATCHED != 0 {
-        change(socket, cookie, 0, socket_state::CLOSED);
-    } else {
-        end(kernel, socket, cookie);
-        kernel.forget(cookie);
+    let place = Place::of(socket);
+    let Some(before) = change(socket, cookie, HOLDS | socket_state::PROBE, 0) else { return };
+    kernel.forget(cookie);
+    if let Some(backend) = place.give_back(kernel, before) {
+        place.time(kernel, before, backend);
     }
 }
 
-/// Gives back whatever the socket holds.
+/// Gives back what a socket holds that is about to connect again: nobody else changes its row meanwhile.
 #[inline(always)]
-pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
-    if let Some(before) = change(socket, cookie, HOLDS | socket_state::PROBE, 0) {
-        give_back(kernel, socket, before);
-    }
+pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord) {
+    Place::of(socket).give_back(kernel, atomic::read(&socket.state));
 }
 
-/// Gives back what `held` says; returns the backend if it held one that is still there.
+/// Whether a socket's connect has neither succeeded nor failed yet.
 #[inline(always)]
-fn give_back<'k, K: Kernel>(kernel: &'k K, socket: &SocketRecord, held: u64) -> Option<&'k Backend> {
-    if held & socket_state::LIMITED != 0
-        && let Some(service) = kernel.live_service(socket.service)
-    {
-        atomic::count(&service.connections, 1_u64.wrapping_neg());
-    }
-    if held & socket_state::HELD == 0 {
-        return None;
-    }
-    let backend = backend(kernel, socket)?;
-    atomic::count(&backend.live, units(held).wrapping_neg());
-    Some(backend)
+const fn is_failure(state: u64) -> bool {
+    state & (socket_state::CONNECTING | socket_state::FAILED) == socket_state::CONNECTING
 }
 
-/// The socket's backend, unless its index is another's by now.
 #[inline(always)]
-fn backend<'k, K: Kernel>(kernel: &'k K, socket: &SocketRecord) -> Option<&'k Backend> {
-    kernel.backend(socket.backend_index).filter(|backend| backend.row.generation == socket.generation)
+fn fail<K: Kernel>(kernel: &K, place: Place, key: &FrontendKey, state: u64) {
+    if let Some(backend) = place.backend(kernel) {
+        let is_probe = state & socket_state::PROBE != 0;
+        outlier::failed(kernel, key, place.service, place.backend_index, backend, is_probe);
+    }
 }
 
 /// Exponentially weighted; the first sample is the average. `shift` says which half of the word. Of two at the same time

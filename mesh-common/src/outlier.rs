@@ -7,7 +7,7 @@
 use core::mem::MaybeUninit;
 
 use crate::{
-    abi::{Backend, FrontendKey, ServiceRow, SocketRecord, backend_state, protocol, socket_state},
+    abi::{Backend, FrontendKey, ServiceRow, backend_state},
     atomic,
     counter::Counter,
     kernel::Kernel,
@@ -98,18 +98,18 @@ pub(crate) fn succeeded(backend: &Backend, is_probe: bool) {
     }
 }
 
-/// A connect to the backend failed.
+/// A connect to the backend failed. `key` is the frontend that was asked for, `id` that of its service at that time.
 #[inline(always)]
-pub(crate) fn failed<K: Kernel>(kernel: &K, socket: &SocketRecord, backend: &Backend, is_probe: bool) {
-    kernel.count(socket.service, Counter::Failures);
+pub(crate) fn failed<K: Kernel>(kernel: &K, key: &FrontendKey, id: u32, index: u32, backend: &Backend, is_probe: bool) {
+    kernel.count(id, Counter::Failures);
     let mut service = MaybeUninit::uninit();
-    let Some(service) = kernel.service(&key(socket), &mut service) else { return };
-    if service.id != socket.service || service.failures == 0 || backend.row.state != backend_state::ACTIVE {
+    let Some(service) = kernel.service(key, &mut service) else { return };
+    if service.id != id || service.failures == 0 || backend.row.state != backend_state::ACTIVE {
         return;
     }
     let now = milliseconds(kernel.now());
     // Looked at beforehand, because what follows is repeated.
-    let may_eject = is_enough_without(kernel, service, socket.backend_index);
+    let may_eject = is_enough_without(kernel, service, index);
     for _ in 0..ATTEMPTS {
         let word = atomic::read(&backend.health);
         let health = Health::of(word);
@@ -125,7 +125,7 @@ pub(crate) fn failed<K: Kernel>(kernel: &K, socket: &SocketRecord, backend: &Bac
         };
         if atomic::replace(&backend.health, word, next.word()) {
             if ejects {
-                kernel.count(socket.service, Counter::Ejections);
+                kernel.count(id, Counter::Ejections);
             }
             return;
         }
@@ -134,25 +134,12 @@ pub(crate) fn failed<K: Kernel>(kernel: &K, socket: &SocketRecord, backend: &Bac
 
 /// Whether a connect without an answer has failed after so many nanoseconds.
 #[inline(always)]
-pub(crate) fn is_too_long<K: Kernel>(kernel: &K, socket: &SocketRecord, waited: u64) -> bool {
-    // The kernel's timers may be early by the time between the hook and the first packet.
+pub(crate) fn is_too_long<K: Kernel>(kernel: &K, key: &FrontendKey, waited: u64) -> bool {
+    // The kernel's timers may be early by the time between the hook and the first packet, and the clock be late.
     const SLACK: u64 = 50;
     let mut service = MaybeUninit::uninit();
-    let service = kernel.service(&key(socket), &mut service);
+    let service = kernel.service(key, &mut service);
     service.is_some_and(|service| milliseconds(waited) + SLACK >= service.connect_timeout.into())
-}
-
-#[inline(always)]
-fn key(socket: &SocketRecord) -> FrontendKey {
-    FrontendKey { addr: socket.frontend.copy(), port: socket.frontend_port, protocol: protocol::TCP, pad: 0 }
-}
-
-/// Whether a socket's connect counts as failed when it ends before it was established: not when its own program ended it,
-/// nor when it ended before a request was sent, for want of a port or a route.
-#[inline(always)]
-pub(crate) const fn is_failure(state: u64) -> bool {
-    const SENT: u64 = socket_state::CONNECTING | socket_state::WATCHED;
-    state & (SENT | socket_state::CLOSED | socket_state::FAILED) == SENT
 }
 
 #[cfg(test)]

@@ -4,10 +4,7 @@
 //! tiers are [searched](search): the usable capacity of each decides whether the connect stays in it.
 
 use crate::{
-    abi::{
-        AffinityKey, AffinityRow, Backend, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags,
-        socket_state,
-    },
+    abi::{AffinityKey, AffinityRow, Backend, ServiceRow, Slot, backend_state, protocol, service_flags, socket_state},
     atomic,
     balance::{self, Cost, choose, compares, connecting, live},
     connect::Verdict,
@@ -94,48 +91,52 @@ fn on_probation(service: &ServiceRow, health: Health, connecting: u64) -> bool {
         && u64::from(health.streak) + connecting >= u64::from(service.failures)
 }
 
-/// A backend that is to be asked. An index, not a reference that may be missing: on paths where nobody is chosen the
-/// compiler would leave the reference undefined, and the verifier refuses to see that copied.
-#[derive(Clone, Copy)]
-struct Choice {
-    /// [`NOBODY`] where nobody is chosen.
-    index: u32,
-    /// PROBE of [`socket_state`], or nothing.
-    extra: u64,
-}
+/// A backend that is to be asked: its index in the low half of the word, in the high one PROBE of [`socket_state`] or
+/// nothing. Not a reference that may be missing: on paths where nobody is chosen the compiler would leave it undefined,
+/// and the verifier refuses to see that copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Choice(u64);
 
 impl Choice {
-    const NOBODY: Self = Self { index: NOBODY, extra: 0 };
+    const NOBODY: Self = Self(u64::MAX);
 
     #[inline(always)]
     const fn of(index: u32) -> Self {
-        Self { index, extra: 0 }
+        Self(index as u64)
+    }
+
+    #[inline(always)]
+    const fn probe(index: u32) -> Self {
+        Self(index as u64 | socket_state::PROBE << 32)
     }
 
     #[inline(always)]
     const fn is_nobody(self) -> bool {
-        self.index == NOBODY
+        self.0 == u64::MAX
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
+    const fn index(self) -> u32 {
+        self.0 as u32
     }
 
     /// Index and generation in one word, as [`AffinityRow`] has them.
     #[inline(always)]
     fn word<K: Kernel>(self, kernel: &K) -> u64 {
-        let generation = kernel.backend(self.index).map_or(0, |backend| backend.row.generation);
-        u64::from(self.index) | u64::from(generation) << 32
+        let generation = kernel.backend(self.index()).map_or(0, |backend| backend.row.generation);
+        u64::from(self.index()) | u64::from(generation) << 32
     }
 }
 
 /// A backend for a new connect or flow, and held for it; or the counter of the reason why there is none. The service has
 /// slots.
 #[inline(always)]
-pub(crate) fn pick<'k, C: Caller>(
-    caller: &'k C,
-    dest: &FrontendKey,
-    service: &ServiceRow,
-) -> Result<Picked<'k>, Counter> {
-    let key = balance::key(caller, dest, service);
-    let binding = Binding::of(caller, dest, service);
-    let mut choice = binding.kept(caller, dest, service);
+pub(crate) fn pick<'k, C: Caller>(caller: &'k C, service: &ServiceRow) -> Result<Picked<'k>, Counter> {
+    let key = balance::key(caller, service);
+    let binds = service.affinity_seconds != 0;
+    let client = if binds { caller.client(service.flags & service_flags::AFFINITY_BY_CGROUP != 0) } else { 0 };
+    let mut choice = if binds { Choice(caller.kept(service, client)) } else { Choice::NOBODY };
     let mut full = false;
     if choice.is_nobody() {
         let Some((index, backend)) = Tier::first(service).draw(caller, service, key, 0) else {
@@ -143,15 +144,15 @@ pub(crate) fn pick<'k, C: Caller>(
         };
         match status(caller, service, backend) {
             Status::Usable => choice = Choice::of(best(caller, service, index, backend)),
-            Status::Due => choice = probe(caller, dest, service, index, backend),
+            Status::Due => choice = probe(caller, service, index, backend),
             seen => full = seen == Status::Full,
         }
-        if binding.binds && !choice.is_nobody() {
-            choice = binding.bind(caller, dest, service, choice);
+        if binds && !choice.is_nobody() {
+            choice = Choice(caller.bind(service, client, choice.0));
         }
     }
     if !choice.is_nobody() {
-        if let Some(picked) = admit(caller, dest, service, choice) {
+        if let Some(picked) = admit(caller, service, choice) {
             return Ok(picked);
         }
         full = true;
@@ -163,7 +164,7 @@ pub(crate) fn pick<'k, C: Caller>(
         };
         let choice = Choice::of(index);
         // A client with session affinity is not bound to a stopgap.
-        if let Some(picked) = admit(caller, dest, service, choice) {
+        if let Some(picked) = admit(caller, service, choice) {
             return Ok(picked);
         }
         full = true;
@@ -271,9 +272,9 @@ fn best<K: Kernel>(kernel: &K, service: &ServiceRow, first: u32, backend: &Backe
 
 /// Holds a backend for a socket, unless others were faster and it is full by now.
 #[inline(always)]
-fn admit<'k, K: Kernel>(kernel: &'k K, dest: &FrontendKey, service: &ServiceRow, choice: Choice) -> Option<Picked<'k>> {
-    let backend = written(kernel, choice.index)?;
-    let is_tcp = dest.protocol == protocol::TCP;
+fn admit<'k, K: Kernel>(kernel: &'k K, service: &ServiceRow, choice: Choice) -> Option<Picked<'k>> {
+    let backend = written(kernel, choice.index())?;
+    let is_tcp = service.key.protocol == protocol::TCP;
     let holds = socket_state::HELD | if is_tcp { socket_state::CONNECTING } else { 0 };
     let units = life::units(holds);
     let before = atomic::add(&backend.live, units);
@@ -286,7 +287,7 @@ fn admit<'k, K: Kernel>(kernel: &'k K, dest: &FrontendKey, service: &ServiceRow,
         return None;
     }
     atomic::count(&backend.connects, 1);
-    Some(Picked { index: choice.index, backend, holds: holds | choice.extra })
+    Some(Picked { index: choice.index(), backend, holds: holds | choice.0 >> 32 })
 }
 
 /// Gives back what [`pick`] held.
@@ -297,15 +298,15 @@ pub(crate) fn dismiss(picked: &Picked<'_>) {
 
 /// An ejected backend whose time is up, if this is the one connect that may try it.
 #[inline(always)]
-fn probe<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow, index: u32, backend: &Backend) -> Choice {
+fn probe<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) -> Choice {
     let word = atomic::read(&backend.health);
     let now = milliseconds(kernel.now());
     let is_due = Health::of(word).is_ejected() && now >= Health::of(word).until;
-    if dest.protocol != protocol::TCP || !is_due || !outlier::claim(backend, word, service, now) {
+    if service.key.protocol != protocol::TCP || !is_due || !outlier::claim(backend, word, service, now) {
         return Choice::NOBODY;
     }
     kernel.count(service.id, Counter::Probes);
-    Choice { index, extra: socket_state::PROBE }
+    Choice::probe(index)
 }
 
 /// A walk over the slots of a service, one [step](Self::step) at a time: how much of a tier is usable, and whom to take
@@ -511,81 +512,68 @@ pub fn search<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, first_was_f
     walk.best.into()
 }
 
-/// Session affinity: the client's row. All zero for a service without. Plain numbers, which the compiler keeps apart;
-/// structures it would clear with a call.
-struct Binding {
-    /// Whether the service has session affinity.
-    binds: bool,
-    client: u64,
-    variant: u32,
-    now: u64,
-    /// Whether there was a row before.
-    bound: bool,
-    /// [`AffinityRow::backend`] of that row.
-    backend: u64,
-    /// [`AffinityRow::used_at`] of that row.
-    used_at: u64,
+/// The row of a client of a service with session affinity.
+#[inline(always)]
+fn affinity_key(service: &ServiceRow, client: u64) -> AffinityKey {
+    let local = u32::from(service.flags & service_flags::LOCAL != 0);
+    AffinityKey { client, service: service.id, variant: u32::from(service.key.addr.is_v4()) | local << 1 }
 }
 
-impl Binding {
-    #[inline(always)]
-    fn of<C: Caller>(caller: &C, dest: &FrontendKey, service: &ServiceRow) -> Self {
-        let mut binding = Self { binds: false, client: 0, variant: 0, now: 0, bound: false, backend: 0, used_at: 0 };
-        if service.affinity_seconds != 0 {
-            let by_cgroup = service.flags & service_flags::AFFINITY_BY_CGROUP != 0;
-            let local = u32::from(service.flags & service_flags::LOCAL != 0);
-            binding.binds = true;
-            binding.client = caller.client(by_cgroup);
-            binding.variant = u32::from(dest.addr.is_v4()) | local << 1;
-            binding.now = caller.now();
-            if let Some(row) = caller.affinity(&binding.key(service)) {
-                (binding.bound, binding.backend, binding.used_at) = (true, row.backend, row.used_at);
+/// Whether a client that used its row then comes back in time.
+#[inline(always)]
+fn is_in_time(service: &ServiceRow, idle: u64) -> bool {
+    idle < u64::from(service.affinity_seconds) * NANOSECONDS
+}
+
+/// The [choice](Choice) that a client of a service with session affinity is bound to, as long as that takes connections
+/// and the client came back in time.
+///
+/// This and [`bind`] are functions by themselves in the kernel, as [`search`] is: their rows need a stack of their own.
+#[inline(always)]
+pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
+    let (key, now) = (affinity_key(service, client), kernel.now());
+    let Some(row) = kernel.affinity(&key) else { return Choice::NOBODY.0 };
+    // Another connect may have used it since this one looked at the clock.
+    let idle = now.saturating_sub(row.used_at);
+    if !is_in_time(service, idle) {
+        return Choice::NOBODY.0;
+    }
+    let choice = still_taking(kernel, service, row.backend);
+    if !choice.is_nobody() && idle > TOUCH_AFTER {
+        kernel.move_affinity(&key, row.backend, &AffinityRow { backend: row.backend, used_at: now });
+    }
+    choice.0
+}
+
+/// Binds the client to a [choice](Choice) from now on; returns that of the row. Of several first connects at the same time
+/// one binds it, the others follow.
+#[inline(always)]
+pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u64) -> u64 {
+    let (key, now, fresh) = (affinity_key(service, client), kernel.now(), Choice(choice));
+    let row = AffinityRow { backend: fresh.word(kernel), used_at: now };
+    match kernel.affinity(&key) {
+        // Somebody else has bound it since `kept` looked.
+        Some(bound) if is_in_time(service, now.saturating_sub(bound.used_at)) && bound.backend != row.backend => {
+            let theirs = still_taking(kernel, service, bound.backend);
+            if !theirs.is_nobody() {
+                return theirs.0;
             }
+            kernel.move_affinity(&key, bound.backend, &row);
         }
-        binding
+        Some(bound) => kernel.move_affinity(&key, bound.backend, &row),
+        // Without a row the client is balanced like any other.
+        None if !kernel.add_affinity(&key, &row) => return choice,
+        None => {}
     }
-
-    #[inline(always)]
-    const fn key(&self, service: &ServiceRow) -> AffinityKey {
-        AffinityKey { client: self.client, service: service.id, variant: self.variant }
-    }
-
-    /// The backend this client is bound to, as long as it takes connections and the client came back in time.
-    #[inline(always)]
-    fn kept<C: Caller>(&self, caller: &C, dest: &FrontendKey, service: &ServiceRow) -> Choice {
-        // Another connect may have used it since this one looked at the clock.
-        let idle = self.now.saturating_sub(self.used_at);
-        if !self.bound || idle >= u64::from(service.affinity_seconds) * NANOSECONDS {
-            return Choice::NOBODY;
-        }
-        let choice = still_taking(caller, dest, service, self.backend);
-        if !choice.is_nobody() && idle > TOUCH_AFTER {
-            let row = AffinityRow { backend: self.backend, used_at: self.now };
-            caller.move_affinity(&self.key(service), self.backend, &row);
-        }
-        choice
-    }
-
-    /// Binds the client from now on. Of several first connects at the same time one binds it, the others follow.
-    #[inline(always)]
-    fn bind<C: Caller>(&self, caller: &C, dest: &FrontendKey, service: &ServiceRow, fresh: Choice) -> Choice {
-        let row = AffinityRow { backend: fresh.word(caller), used_at: self.now };
-        if self.bound {
-            caller.move_affinity(&self.key(service), self.backend, &row);
-        } else if !caller.add_affinity(&self.key(service), &row) {
-            // Without a row the client is balanced like any other.
-            return fresh;
-        }
-        match caller.affinity(&self.key(service)) {
-            Some(winner) if winner.backend != row.backend => still_taking(caller, dest, service, winner.backend),
-            _ => fresh,
-        }
+    match kernel.affinity(&key) {
+        Some(winner) if winner.backend != row.backend => still_taking(kernel, service, winner.backend).0,
+        _ => choice,
     }
 }
 
 /// Rows of this kind of map are recycled while they are read, so the backend must prove that it is this service's.
 #[inline(always)]
-fn still_taking<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow, word: u64) -> Choice {
+fn still_taking<K: Kernel>(kernel: &K, service: &ServiceRow, word: u64) -> Choice {
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]
     let (index, generation) = (word as u32, (word >> 32) as u32);
     let Some(backend) = written(kernel, index) else { return Choice::NOBODY };
@@ -594,7 +582,7 @@ fn still_taking<K: Kernel>(kernel: &K, dest: &FrontendKey, service: &ServiceRow,
     }
     match status(kernel, service, backend) {
         Status::Usable => Choice::of(index),
-        Status::Due => probe(kernel, dest, service, index, backend),
+        Status::Due => probe(kernel, service, index, backend),
         _ => Choice::NOBODY,
     }
 }

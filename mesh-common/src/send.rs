@@ -40,7 +40,7 @@ pub fn send<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
         return Verdict::Untouched;
     }
     let Some(flows) = flows(caller, true) else {
-        return unrecorded(caller, dest, service);
+        return unrecorded(caller, service);
     };
     if let Some((index, flow)) = find(flows, |flow| asks_for(flow, dest))
         && service.slot_count > 0
@@ -49,9 +49,9 @@ pub fn send<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
         flows.last = index;
         return Verdict::Backend { addr: flow.backend, port: flow.backend_port };
     }
-    match answer(caller, dest, service) {
+    match answer(caller, service) {
         Ok((picked, limited)) => {
-            keep(caller, flows, dest, service, &picked, limited);
+            keep(caller, flows, service, &picked, limited);
             picked.verdict()
         }
         Err(refused) => refused,
@@ -67,8 +67,8 @@ fn flows<C: Caller>(caller: &C, create: bool) -> Option<&mut SocketFlows> {
 
 /// Without room for the flow every datagram is balanced anew.
 #[inline(always)]
-fn unrecorded<C: Caller>(caller: &C, dest: &FrontendKey, service: &ServiceRow) -> Verdict {
-    match answer(caller, dest, service) {
+fn unrecorded<C: Caller>(caller: &C, service: &ServiceRow) -> Verdict {
+    match answer(caller, service) {
         Ok((picked, limited)) => {
             let_go(caller, service, &picked, limited);
             picked.verdict()
@@ -135,17 +135,11 @@ fn serves<C: Caller>(caller: &C, flow: &Flow, service: &ServiceRow) -> bool {
         && flow.flags & service_flags::LOCAL == service.flags & service_flags::LOCAL
 }
 
-/// Keeps where datagrams to `dest` go: in the entry for `dest`, else in a free one, else in the one after the last that
+/// Keeps where datagrams to the service go: in the entry for its address, else in a free one, else in the one after the last that
 /// was used, whose service is then balanced anew.
 #[inline(always)]
-fn keep<C: Caller>(
-    caller: &C,
-    flows: &mut SocketFlows,
-    dest: &FrontendKey,
-    service: &ServiceRow,
-    picked: &Picked<'_>,
-    limited: u64,
-) {
+fn keep<C: Caller>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow, picked: &Picked<'_>, limited: u64) {
+    let dest = &service.key;
     let place = place(flows, dest);
     let row = &picked.backend.row;
     if let Some(entry) = flows.flows.get_mut(place as usize % FLOWS_PER_SOCKET) {
@@ -156,7 +150,7 @@ fn keep<C: Caller>(
             frontend_port: dest.port,
             backend_port: row.port,
             flags: service.flags & service_flags::LOCAL | held(picked.holds | limited),
-            frontend: dest.addr,
+            frontend: dest.addr.copy(),
             backend: row.addr.copy(),
         };
         flows.last = place;

@@ -6,7 +6,8 @@ use aya_ebpf::{
     EbpfContext as _,
     helpers::{
         bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_get_prandom_u32,
-        bpf_get_socket_cookie, bpf_ktime_get_ns, generated::bpf_sk_storage_get,
+        bpf_get_socket_cookie, bpf_ktime_get_ns,
+        generated::{bpf_ktime_get_coarse_ns, bpf_sk_storage_get},
     },
     programs::SockAddrContext,
 };
@@ -82,10 +83,7 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn socket(&self, cookie: u64) -> *mut SocketRecord {
-        match mark(cookie) {
-            Some(mark) if atomic::read(mark) != 0 => SOCKETS.get_ptr_mut(cookie).unwrap_or(ptr::null_mut()),
-            _ => ptr::null_mut(),
-        }
+        if may_be_known(cookie) { SOCKETS.get_ptr_mut(cookie).unwrap_or(ptr::null_mut()) } else { ptr::null_mut() }
     }
 
     #[inline(always)]
@@ -112,6 +110,31 @@ impl<C> Kernel for Maps<C> {
     }
 
     #[inline(always)]
+    fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow> {
+        // SAFETY: the kernel returned a row of this map.
+        AFFINITY.get_ptr(key).map(|row| unsafe { row.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
+        match AFFINITY.insert(key, row, NOEXIST) {
+            Ok(()) => true,
+            Err(_) => AFFINITY.get_ptr(key).is_some(),
+        }
+    }
+
+    #[inline(always)]
+    fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow) {
+        let Some(cell) = AFFINITY.get_ptr_mut(key) else { return };
+        // SAFETY: the kernel returned a row of this map; both words are aligned.
+        unsafe {
+            if atomic::replace(AtomicU64::from_ptr(&raw mut (*cell).backend), old, row.backend) {
+                (&raw mut (*cell).used_at).write_volatile(row.used_at);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn random(&self) -> u32 {
         // SAFETY: the helper takes no arguments and cannot fail.
         unsafe { bpf_get_prandom_u32() }
@@ -121,6 +144,12 @@ impl<C> Kernel for Maps<C> {
     fn now(&self) -> u64 {
         // SAFETY: the helper takes no arguments and cannot fail.
         unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn coarse_now(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { bpf_ktime_get_coarse_ns() }
     }
 
     #[inline(always)]
@@ -189,28 +218,13 @@ impl Caller for Maps<&SockAddrContext> {
     }
 
     #[inline(always)]
-    fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow> {
-        // SAFETY: the kernel returned a row of this map.
-        AFFINITY.get_ptr(key).map(|row| unsafe { row.read_volatile() })
+    fn kept(&self, service: &ServiceRow, client: u64) -> u64 {
+        kept(service, client)
     }
 
     #[inline(always)]
-    fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
-        match AFFINITY.insert(key, row, NOEXIST) {
-            Ok(()) => true,
-            Err(_) => AFFINITY.get_ptr(key).is_some(),
-        }
-    }
-
-    #[inline(always)]
-    fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow) {
-        let Some(cell) = AFFINITY.get_ptr_mut(key) else { return };
-        // SAFETY: the kernel returned a row of this map; both words are aligned.
-        unsafe {
-            if atomic::replace(AtomicU64::from_ptr(&raw mut (*cell).backend), old, row.backend) {
-                (&raw mut (*cell).used_at).write_volatile(row.used_at);
-            }
-        }
+    fn bind(&self, service: &ServiceRow, client: u64, choice: u64) -> u64 {
+        bind(service, client, choice)
     }
 
     #[inline(always)]
@@ -226,6 +240,12 @@ impl Caller for Maps<&SockAddrContext> {
             if flows.is_null() && create { FLOWS.get_or_insert_ptr_mut(self.0, None) } else { flows }
         }
     }
+}
+
+/// Whether SOCKETS may have a row for this cookie.
+#[inline(always)]
+pub fn may_be_known(cookie: u64) -> bool {
+    mark(cookie).is_some_and(|mark| atomic::read(mark) != 0)
 }
 
 /// How many rows SOCKETS has for cookies like this one. The cookies of sockets that are opened one after the other on a
@@ -265,6 +285,28 @@ extern "C" fn record(service: *const ServiceRow, known: *mut SocketRecord, index
     match unsafe { service.as_ref() } {
         Some(service) => connect::record(&Maps(()), service, known, index as u32, cookie, state).into(),
         None => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn kept(service: *const ServiceRow, client: u64) -> u64 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => pick::kept(&Maps(()), service, client),
+        None => u64::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn bind(service: *const ServiceRow, client: u64, choice: u64) -> u64 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => pick::bind(&Maps(()), service, client, choice),
+        None => u64::MAX,
     }
 }
 

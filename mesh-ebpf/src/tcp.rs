@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use mesh_common::life;
 
-use crate::kernel::Maps;
+use crate::kernel::{Maps, may_be_known};
 
 /// Most calls are of no interest: the kernel asks this program for several settings of every connection.
 #[inline(always)]
@@ -19,17 +19,18 @@ pub fn on_event(ctx: &SockOpsContext) {
     let maps = Maps(());
     match ctx.op() {
         BPF_SOCK_OPS_TCP_CONNECT_CB => {
-            if life::begins(&maps, cookie(ctx)) {
-                // Now, not when it is established: else a connect that fails would not be heard of.
-                set_flags(ctx, ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG);
+            if may_be_known(cookie(ctx)) {
+                // Now, not when it is established: else a connect that fails would not be heard of. Other programs' flags are
+                // kept. Without ours the socket gives back what it holds when its program closes it.
+                let ours = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
+                _ = ctx.set_cb_flags((ctx.cb_flags() | ours) as i32);
             }
         }
         BPF_SOCK_OPS_STATE_CB => match ctx.arg(1) {
-            BPF_TCP_ESTABLISHED => {
-                life::established(&maps, cookie(ctx));
-                set_flags(ctx, ctx.cb_flags() & !BPF_SOCK_OPS_RTO_CB_FLAG);
-            }
-            BPF_TCP_CLOSE => life::closed(&maps, cookie(ctx)),
+            // SAFETY: the kernel passes a valid context. Its time is in eighths of a microsecond.
+            BPF_TCP_ESTABLISHED => life::established(&maps, cookie(ctx), unsafe { (*ctx.ops).srtt_us >> 3 }.into()),
+            // SAFETY: as above.
+            BPF_TCP_CLOSE => life::closed(&maps, cookie(ctx), unsafe { (*ctx.ops).segs_out } != 0),
             _ => {}
         },
         BPF_SOCK_OPS_RTO_CB => {
@@ -46,11 +47,4 @@ pub fn on_event(ctx: &SockOpsContext) {
 fn cookie(ctx: &SockOpsContext) -> u64 {
     // SAFETY: the helper takes the context and cannot fail.
     unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }
-}
-
-/// Other programs' flags are kept by whoever calls this.
-#[inline(always)]
-fn set_flags(ctx: &SockOpsContext, flags: u32) {
-    // Without them the socket gives back what it holds when its program closes it.
-    _ = ctx.set_cb_flags(flags as i32);
 }

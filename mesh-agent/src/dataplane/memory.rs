@@ -228,6 +228,21 @@ impl Kernel for Memory {
         self.sockets.borrow_mut().remove(&cookie);
     }
 
+    fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow> {
+        self.affinity.borrow().get(key).copied()
+    }
+
+    fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
+        self.affinity.borrow_mut().entry(*key).or_insert(*row);
+        true
+    }
+
+    fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow) {
+        if let Some(current) = self.affinity.borrow_mut().get_mut(key).filter(|current| current.backend == old) {
+            *current = *row;
+        }
+    }
+
     fn random(&self) -> u32 {
         match self.random.get() {
             Random::Fixed(random) => random,
@@ -242,6 +257,10 @@ impl Kernel for Memory {
     }
 
     fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn coarse_now(&self) -> u64 {
         self.now.get()
     }
 
@@ -265,21 +284,6 @@ impl Caller for Memory {
 
     fn cookie(&self) -> u64 {
         self.socket.get()
-    }
-
-    fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow> {
-        self.affinity.borrow().get(key).copied()
-    }
-
-    fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
-        self.affinity.borrow_mut().entry(*key).or_insert(*row);
-        true
-    }
-
-    fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow) {
-        if let Some(current) = self.affinity.borrow_mut().get_mut(key).filter(|current| current.backend == old) {
-            *current = *row;
-        }
     }
 
     fn flows(&self, create: bool) -> *mut SocketFlows {
