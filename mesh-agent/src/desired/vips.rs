@@ -3,12 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
 };
 
 use ipnet::IpNet;
 
-use crate::model::{Addresses, Service, ServiceName};
+use crate::model::{Addresses, Service, ServiceName, Services};
 
 /// Address of every `auto` service, one from each pool.
 pub type Vips = BTreeMap<ServiceName, Vec<IpAddr>>;
@@ -27,7 +26,7 @@ pub struct PoolExhausted {
 /// to, else the next that is free. So nodes with the same configuration agree, and a service keeps what it has. While
 /// `services` is not complete the others may be missing by mistake, and their addresses stay reserved.
 pub fn allocate(
-    services: &BTreeMap<ServiceName, Arc<Service>>,
+    services: &Services,
     pools: &[IpNet],
     remembered: &Vips,
     complete: bool,
