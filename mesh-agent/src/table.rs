@@ -70,7 +70,8 @@ impl<K: Ord, V> Table<K, V> {
             Bound::Excluded(key) => self.find(key).map_or_else(|place| place, |(chunk, at)| (chunk, at + 1)),
         };
         let from = self.chunks[first.min(self.chunks.len())..].iter().flat_map(|chunk| chunk.iter()).skip(start);
-        from.take_while(move |(key, _)| (Bound::Unbounded, range.end_bound()).contains(key)).map(|(key, row)| (key, row))
+        from.take_while(move |(key, _)| (Bound::Unbounded, range.end_bound()).contains(key))
+            .map(|(key, row)| (key, row))
     }
 
     /// Rows that `self` and `other` do not have alike, in the order of keys. Chunks that both share are not looked at.
