@@ -166,6 +166,29 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     }
 }
 
+impl<V> Table<u32, V> {
+    /// Start and end (exclusive) of each range of keys without rows, ascending; the last ends with `u32::MAX`.
+    pub fn gaps(&self) -> Vec<(u32, u32)> {
+        let (mut gaps, mut start) = (Vec::new(), 0);
+        let mut up_to = |key: u32, next: u32| {
+            if key > start {
+                gaps.push((start, key));
+            }
+            start = next;
+        };
+        for rows in &self.chunks {
+            let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
+            if (last - first) as usize + 1 == rows.len() {
+                up_to(first, last + 1);
+            } else {
+                rows.iter().for_each(|&(key, _)| up_to(key, key + 1));
+            }
+        }
+        up_to(u32::MAX, u32::MAX);
+        gaps
+    }
+}
+
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
         Self { chunks: Vec::new(), rows: 0 }
@@ -271,6 +294,14 @@ mod tests {
             let stranger: Table<u16, u8> = old_map.into_iter().collect();
             prop_assert_eq!(&found(&stranger, &table), &expected);
         }
+    }
+
+    #[test]
+    fn gaps_are_where_no_rows_are() {
+        let mut table: Table<u32, ()> = (3..1_000).map(|key| (key, ())).collect();
+        table.remove(&500);
+        assert_eq!(table.gaps(), [(0, 3), (500, 501), (1_000, u32::MAX)]);
+        assert_eq!(Table::<u32, ()>::default().gaps(), [(0, u32::MAX)]);
     }
 
     #[test]

@@ -185,6 +185,7 @@ impl<D: Dataplane> Owner<D> {
         }
         let mut ops = diff(&self.current, &self.desired);
         let frees = ops.split_off(ops.iter().position(Op::held_back).unwrap_or(ops.len()));
+        let writing = Instant::now();
         if !self.apply(&ops) {
             self.compiled = None;
             // What should be freed may still be in use: the switch away from it has not happened.
@@ -196,8 +197,8 @@ impl<D: Dataplane> Owner<D> {
         }
         if fresh && self.problems.compile.is_none() {
             let revision = self.applied.map_or(1, |applied| applied.revision + 1);
-            let took = start.elapsed();
-            info!(revision, writes = ops.len(), ?took, "applied");
+            let (took, wrote) = (start.elapsed(), writing.elapsed());
+            info!(revision, writes = ops.len(), ?took, ?wrote, "applied");
             self.applied = Some(Applied { revision, at: start, took });
         }
         let ramp = self.next_change.map(|due| due.saturating_sub(now));

@@ -12,16 +12,7 @@ pub(super) struct FreeIndexes {
 
 impl FreeIndexes {
     pub(super) fn new<V>(taken: &Table<u32, V>) -> Self {
-        let mut gaps = Vec::new();
-        let mut start = 0;
-        for &index in taken.keys() {
-            if index > start {
-                gaps.push((start, index));
-            }
-            start = index + 1;
-        }
-        gaps.push((start, u32::MAX));
-        Self { gaps, first: 0 }
+        Self { gaps: taken.gaps(), first: 0 }
     }
 
     /// The next index without a row.

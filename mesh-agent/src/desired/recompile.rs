@@ -39,10 +39,10 @@ pub fn recompile(
     capacity: Capacity,
 ) -> Result<Tables, CapacityError> {
     let Some(changed) = changed(earlier.world, world) else { return compile(world, now, current, capacity) };
-    let ids = ids(current, &changed);
+    let ids = Ids::of(&changed, current);
     let mut tables = earlier.tables.clone();
     remove(&mut tables, &ids);
-    let mut compiler = Compiler::new(current, now, tables, |id| ids.contains(&id));
+    let mut compiler = Compiler::new(current, now, tables, |id| ids.has(id));
     let services = changed.into_iter().filter_map(|name| world.services.get(name));
     services.for_each(|service| compiler.add(world, service));
     check_capacity(current, &compiler.tables, capacity)?;
@@ -85,28 +85,43 @@ fn shares(world: &World, name: &ServiceName) -> bool {
     world.services.get(name).is_some_and(shares)
 }
 
-/// Ids of all ports of these services.
-fn ids(current: &Tables, services: &BTreeSet<&ServiceName>) -> HashSet<u32> {
-    let services: HashSet<String> = services.iter().map(ToString::to_string).collect();
-    // A name is `namespace/name:port/PROTOCOL`.
-    let is_of = |name: &str| name.rsplit_once(':').is_some_and(|(service, _)| services.contains(service));
-    current.names.iter().filter(|(_, name)| is_of(name)).map(|(id, _)| *id).collect()
+/// Service ids, each marked by its position: every row is asked for its id.
+struct Ids(Vec<bool>);
+
+impl Ids {
+    /// Those of all ports of these services.
+    fn of(services: &BTreeSet<&ServiceName>, current: &Tables) -> Self {
+        let services: HashSet<String> = services.iter().map(ToString::to_string).collect();
+        // A name is `namespace/name:port/PROTOCOL`.
+        let is_of = |name: &str| name.rsplit_once(':').is_some_and(|(service, _)| services.contains(service));
+        let mut ids = Vec::with_capacity(current.names.len());
+        for (&id, name) in current.names.iter() {
+            ids.resize(id as usize, false);
+            ids.push(is_of(name));
+        }
+        Self(ids)
+    }
+
+    fn has(&self, id: u32) -> bool {
+        self.0.get(id as usize).is_some_and(|marked| *marked)
+    }
 }
 
 /// Takes the rows of services out.
-fn remove(tables: &mut Tables, ids: &HashSet<u32>) {
-    let services = tables.services.iter().filter(|(_, row)| ids.contains(&row.id));
+fn remove(tables: &mut Tables, ids: &Ids) {
+    let services = tables.services.iter().filter(|(_, row)| ids.has(row.id));
     for (key, row) in services.map(|(key, row)| (*key, *row)).collect::<Vec<_>>() {
         for index in ranges(&tables.slots, &row).into_iter().flatten() {
             tables.slots.remove(&index);
         }
         tables.services.remove(&key);
     }
-    let backends = tables.backends.iter().filter(|(_, row)| ids.contains(&row.service)).map(|(index, _)| *index);
+    let backends = tables.backends.iter().filter(|(_, row)| ids.has(row.service)).map(|(index, _)| *index);
     for index in backends.collect::<Vec<_>>() {
         tables.backends.remove(&index);
     }
-    for id in ids {
-        tables.names.remove(id);
+    let names = tables.names.keys().copied().filter(|id| ids.has(*id));
+    for id in names.collect::<Vec<_>>() {
+        tables.names.remove(&id);
     }
 }

@@ -31,6 +31,10 @@ pub fn allocate(
     remembered: &Vips,
     complete: bool,
 ) -> Result<Vips, PoolExhausted> {
+    let asks = |service: &Service| service.addresses == Addresses::Auto;
+    if remembered.is_empty() && !services.values().any(|service| asks(service)) {
+        return Ok(Vips::new());
+    }
     let mut taken: BTreeSet<IpAddr> = services.values().flat_map(|service| fixed(service)).collect();
     if !complete {
         let missing = remembered.iter().filter(|(name, _)| !services.contains_key(name));
@@ -38,13 +42,13 @@ pub fn allocate(
     }
     let mut vips = Vips::new();
     for (name, kept) in remembered {
-        if services.get(name).is_some_and(|service| service.addresses == Addresses::Auto) {
+        if services.get(name).is_some_and(|service| asks(service)) {
             let kept: Vec<IpAddr> =
                 kept.iter().copied().filter(|&vip| in_pools(pools, vip) && taken.insert(vip)).collect();
             vips.insert(name.clone(), kept);
         }
     }
-    for service in services.values().filter(|service| service.addresses == Addresses::Auto) {
+    for service in services.values().filter(|service| asks(service)) {
         let mine = vips.entry(service.name.clone()).or_default();
         for pool in pools {
             if !mine.iter().any(|vip| pool.contains(vip)) {
