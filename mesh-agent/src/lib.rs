@@ -11,10 +11,11 @@
 //!            api ── cli / metrics: read what the agent publishes and the kernel counts
 //! ```
 //!
-//! Modules are listed in the order in which data flows.
+//! Modules are listed in the order in which data flows; `table` is what services and rows are kept in.
 
 pub mod config;
 pub mod model;
+pub mod table;
 pub mod source;
 pub mod health;
 pub mod desired;

@@ -5,6 +5,8 @@ mod traffic;
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use crate::table::Table;
+
 pub use self::{
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     traffic::{
@@ -42,6 +44,9 @@ impl fmt::Display for Origin {
         write!(f, "{}:{}", self.file.display(), self.line)
     }
 }
+
+/// Services by name.
+pub type Services = Table<ServiceName, Arc<Service>>;
 
 /// A service and its endpoints.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -226,7 +231,7 @@ impl fmt::Display for Condition {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Update {
     /// All services of the source.
-    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    pub services: Services,
     /// False while a file could not be read and no earlier good version of it is known: then services that are
     /// missing here may exist, and must not be removed.
     pub complete: bool,

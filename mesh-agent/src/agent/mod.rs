@@ -11,6 +11,7 @@
 pub mod addresses;
 mod explain;
 mod health;
+pub mod heap;
 mod node;
 mod orders;
 mod overrides;
@@ -159,6 +160,7 @@ impl Drive {
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
                     self.sweep();
+                    heap::trim();
                 }),
                 _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
                     continue;
@@ -233,6 +235,7 @@ impl Drive {
             let attached = self.owner.dataplane.attach(&self.cgroup)?;
             info!(hooks = attached.len(), "attached");
             self.hooks.send_replace(attached);
+            heap::trim();
             // Without a service manager there is nobody to tell.
             _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         }

@@ -22,11 +22,13 @@ use super::{addresses::AddressFile, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Tables, World, compile, next_change,
+        Earlier, Tables, World, compile, next_change,
         plan::{Op, diff},
+        recompile,
         vips::allocate,
     },
     model::{ConfigError, ConfigNote, LeftOut, Locality, ServiceName, Update},
+    table::Table,
 };
 
 /// How long rows that nothing points at any more are kept for lookups under way. A lookup takes microseconds, but it
@@ -48,6 +50,8 @@ pub(super) struct Owner<D> {
     current: Arc<Tables>,
     /// What it should hold.
     desired: Tables,
+    /// What `desired` was compiled from, while the kernel is known to hold all of `desired`.
+    compiled: Option<Arc<World>>,
     /// Whether `desired` is older than `world`.
     stale: bool,
     /// When weights change by themselves: the next step of a ramp.
@@ -121,6 +125,7 @@ impl<D: Dataplane> Owner<D> {
             left_out: Arc::default(),
             desired: current.clone(),
             current: Arc::new(current),
+            compiled: None,
             stale: false,
             next_change: None,
             accepted: false,
@@ -180,14 +185,20 @@ impl<D: Dataplane> Owner<D> {
         }
         let mut ops = diff(&self.current, &self.desired);
         let frees = ops.split_off(ops.iter().position(Op::held_back).unwrap_or(ops.len()));
+        let writing = Instant::now();
         if !self.apply(&ops) {
+            self.compiled = None;
             // What should be freed may still be in use: the switch away from it has not happened.
             return Some(RETRY);
         }
+        if frees.is_empty() {
+            // Equal by now; this way they share their rows.
+            self.current = Arc::new(self.desired.clone());
+        }
         if fresh && self.problems.compile.is_none() {
             let revision = self.applied.map_or(1, |applied| applied.revision + 1);
-            let took = start.elapsed();
-            info!(revision, writes = ops.len(), ?took, "applied");
+            let (took, wrote) = (start.elapsed(), writing.elapsed());
+            info!(revision, writes = ops.len(), ?took, ?wrote, "applied");
             self.applied = Some(Applied { revision, at: start, took });
         }
         let ramp = self.next_change.map(|due| due.saturating_sub(now));
@@ -195,9 +206,18 @@ impl<D: Dataplane> Owner<D> {
     }
 
     fn compile(&mut self, now: Duration) {
-        match compile(&self.world, now, &self.current, self.dataplane.capacity()) {
+        let capacity = self.dataplane.capacity();
+        let compiled = match &self.compiled {
+            Some(world) => {
+                let earlier = Earlier { world, tables: &self.desired };
+                recompile(earlier, &self.world, now, &self.current, capacity)
+            }
+            None => compile(&self.world, now, &self.current, capacity),
+        };
+        match compiled {
             Ok(desired) => {
                 self.desired = desired;
+                self.compiled = Some(Arc::clone(&self.world));
                 self.stale = false;
                 self.next_change = next_change(&self.world, now);
                 self.problems.compile = None;
@@ -208,6 +228,10 @@ impl<D: Dataplane> Owner<D> {
 
     /// Frees the rows whose grace period is over; returns the time until the next is due.
     fn free(&mut self, frees: Vec<Op>, now: Duration) -> Option<Duration> {
+        if frees.is_empty() {
+            self.held.clear();
+            return None;
+        }
         let held = std::mem::take(&mut self.held);
         let drains = self.drains();
         let due = |op: &Op| held.get(op).copied().unwrap_or_else(|| now + self.grace(op, &drains));
@@ -267,13 +291,16 @@ impl<D: Dataplane> Owner<D> {
         match self.dataplane.dump() {
             Ok(mut found) => {
                 // Slots that nothing points at are not read back; those waiting to be freed are still ours.
-                for (&index, &slot) in &self.current.slots {
-                    found.slots.entry(index).or_insert(slot);
+                for (&index, &slot) in self.current.slots.iter() {
+                    if !found.slots.contains_key(&index) {
+                        found.slots.insert(index, slot);
+                    }
                 }
                 self.problems.resync = None;
                 if found != *self.current {
                     warn!(rows = diff(&self.current, &found).len(), "rows were changed by somebody else; repairing");
                     self.current = Arc::new(found);
+                    self.compiled = None;
                 }
             }
             Err(error) => self.problems.resync = Some(error.to_string()),
@@ -288,7 +315,7 @@ impl<D: Dataplane> Owner<D> {
     }
 
     /// Backends as the data plane holds them.
-    pub(super) fn backends(&self) -> &BTreeMap<u32, BackendRow> {
+    pub(super) fn backends(&self) -> &Table<u32, BackendRow> {
         &self.current.backends
     }
 

@@ -4,7 +4,7 @@ use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
-    agent::{self, addresses},
+    agent::{self, addresses, heap},
     config::Flags,
     dataplane::pin,
 };
@@ -55,6 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: Flags) -> anyhow::Result<()> {
+    heap::keep_small();
     let settings = flags.resolve()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(agent::run(settings))

@@ -1,7 +1,6 @@
 //! The map BACKENDS: rows of which one half is ours and the other the kernel programs'.
 
 use std::{
-    collections::BTreeMap,
     num::NonZeroUsize,
     path::Path,
     ptr::{self, NonNull},
@@ -12,6 +11,7 @@ use mesh_common::abi::{BackendEntry, BackendLoad, BackendRow, backend_state, map
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::{Error, batch::Map};
+use crate::table::Table;
 
 /// Size of a page, and of what is mapped at a time.
 const PAGE: usize = 4096;
@@ -47,7 +47,7 @@ impl BackendMap {
     }
 
     /// Rows that are not free.
-    pub(super) fn scan(&self) -> Result<BTreeMap<u32, BackendRow>, Error> {
+    pub(super) fn scan(&self) -> Result<Table<u32, BackendRow>, Error> {
         let rows = self.0.scan()?.into_iter().map(|(index, entry)| (index, entry.row));
         Ok(rows.filter(|(_, row)| row.state != backend_state::FREE).collect())
     }

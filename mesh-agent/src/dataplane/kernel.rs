@@ -1,6 +1,6 @@
 //! The real maps and programs. Only this directory names aya.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use aya::{
@@ -21,7 +21,10 @@ use super::{
     layout::{directory_name, layout},
     pin::{Attached, Cgroup, PinDir},
 };
-use crate::desired::{Tables, plan::Op};
+use crate::{
+    desired::{Tables, plan::Op},
+    table::Table,
+};
 
 /// The object with all programs and maps, built from `mesh-ebpf` by this crate's build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
@@ -219,7 +222,7 @@ impl Maps {
 
     /// All tiers of a service, and the links between them. Somebody else may have written any range; only what the map has
     /// can be read.
-    fn dump_slots(&self, row: &ServiceRow, capacity: Capacity, into: &mut BTreeMap<u32, Slot>) -> Result<(), Error> {
+    fn dump_slots(&self, row: &ServiceRow, capacity: Capacity, into: &mut Table<u32, Slot>) -> Result<(), Error> {
         let mut tier = (row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0);
         loop {
             let (base, count, more) = tier;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use mesh_common::abi::{ServiceRow, Slot, backend_state, service_flags};
 
 use super::Tables;
+use crate::table::Table;
 
 /// Adds the rows of every service the kernel knows and `tables` does not.
 pub(super) fn carry_over(current: &Tables, tables: &mut Tables) {
@@ -39,7 +40,7 @@ impl Tables {
 
 /// The slots of every tier of a service, each with the link that follows it. Links lead onwards; one that does not was
 /// written by somebody else, and ends the walk.
-fn ranges(slots: &BTreeMap<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
+pub(super) fn ranges(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
     let mut ranges = Vec::new();
     let mut tier = Some((row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0));
     while let Some((base, count, more)) = tier {

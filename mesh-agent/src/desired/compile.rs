@@ -17,7 +17,7 @@ use mesh_common::{
 use super::{
     CapacityError, Standing, Tables, World,
     carry::carry_over,
-    free::{FreeIndexes, FreeRanges},
+    free::FreeIndexes,
     frontends::{Frontend, Reach, frontends},
     locality,
     room::check_capacity,
@@ -28,16 +28,13 @@ use super::{
 use crate::{
     dataplane::Capacity,
     model::{AffinityClient, FrontendKind, Protocol, Service, ServiceName, ServicePort},
+    table::Table,
 };
 
 /// What the tables should be, given what the kernel holds now. Pure; `now` is the monotonic clock.
 pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacity) -> Result<Tables, CapacityError> {
-    let mut compiler = Compiler::new(current, now);
-    for service in world.services.values() {
-        for port in &service.ports {
-            compiler.add_port(world, service, port);
-        }
-    }
+    let mut compiler = Compiler::new(current, now, Tables::default(), |_| true);
+    world.services.values().for_each(|service| compiler.add(world, service));
     let mut tables = compiler.tables;
     if !world.complete {
         carry_over(current, &mut tables);
@@ -48,7 +45,7 @@ pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacit
 }
 
 /// The words of FILTER that let these frontends through.
-pub fn filter(services: &BTreeMap<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
+pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
     let mut words = BTreeMap::new();
     for key in services.keys() {
         let (word, bit) = filter::place(&key.addr);
@@ -62,32 +59,42 @@ pub fn port_identity(service: &ServiceName, port: &ServicePort) -> String {
     format!("{service}:{}/{}", port.label(), port.protocol)
 }
 
-struct Compiler<'a> {
+/// Tables to which services are added.
+pub(super) struct Compiler<'a> {
     current: &'a Tables,
     now: Duration,
     generation: u32,
     known_ids: HashMap<&'a str, u32>,
     known_backends: HashMap<(u32, Addr, u16), u32>,
-    free_ids: FreeIndexes<'a, String>,
-    free_backends: FreeIndexes<'a, BackendRow>,
-    free_slots: FreeRanges,
-    tables: Tables,
+    free_ids: FreeIndexes,
+    free_backends: FreeIndexes,
+    free_slots: FreeIndexes,
+    pub(super) tables: Tables,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(current: &'a Tables, now: Duration) -> Self {
+    /// Services are added to `tables`. What is known of those that will be added is in the rows of `current` that have
+    /// these ids.
+    pub(super) fn new(current: &'a Tables, now: Duration, tables: Tables, ids: impl Fn(u32) -> bool) -> Self {
+        let names = current.names.iter().filter(|(id, _)| ids(**id));
+        let backends = current.backends.iter().filter(|(_, row)| ids(row.service));
         Self {
             current,
             now,
             #[expect(clippy::cast_possible_truncation, reason = "only has to differ from the last use of an index")]
             generation: now.as_millis() as u32,
-            known_ids: current.names.iter().map(|(&id, name)| (name.as_str(), id)).collect(),
-            known_backends: current.backends.iter().map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
+            known_ids: names.map(|(&id, name)| (name.as_str(), id)).collect(),
+            known_backends: backends.map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
             free_ids: FreeIndexes::new(&current.names),
             free_backends: FreeIndexes::new(&current.backends),
-            free_slots: FreeRanges::new(&current.slots),
-            tables: Tables::default(),
+            free_slots: FreeIndexes::new(&current.slots),
+            tables,
         }
+    }
+
+    /// Adds a service.
+    pub(super) fn add(&mut self, world: &World, service: &Service) {
+        service.ports.iter().for_each(|port| self.add_port(world, service, port));
     }
 
     fn add_port(&mut self, world: &World, service: &Service, port: &ServicePort) {
@@ -127,7 +134,7 @@ impl<'a> Compiler<'a> {
             };
             match frontend.kind {
                 // Nobody asked for this very address: whoever does, has it.
-                FrontendKind::NodePort => _ = self.tables.services.entry(key).or_insert(row),
+                FrontendKind::NodePort if self.tables.services.contains_key(&key) => {}
                 _ => _ = self.tables.services.insert(key, row),
             }
         }
@@ -159,7 +166,7 @@ impl<'a> Compiler<'a> {
         let slot_base = match own.find(|row| self.holds(row.slot_base, tiers)) {
             Some(row) => row.slot_base,
             None if tiers.len() == 0 => 0,
-            None => self.free_slots.take(tiers.len()),
+            None => self.free_slots.take_range(tiers.len()),
         };
         self.tables.slots.extend(tiers.at(slot_base));
         slot_base

@@ -1,18 +1,19 @@
 //! Services for unit tests.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use mesh_common::abi::FrontendKey;
 
 use crate::model::{
-    Addresses, Condition, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName, ServicePort, Traffic,
+    Addresses, Condition, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName, ServicePort, Services,
+    Traffic,
 };
 
 pub(crate) fn name(name: &str) -> ServiceName {
     ServiceName { namespace: "test".into(), name: name.into() }
 }
 
-pub(crate) fn services(services: impl IntoIterator<Item = Service>) -> BTreeMap<ServiceName, Arc<Service>> {
+pub(crate) fn services(services: impl IntoIterator<Item = Service>) -> Services {
     services.into_iter().map(|service| (service.name.clone(), Arc::new(service))).collect()
 }
 

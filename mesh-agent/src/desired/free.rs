@@ -1,52 +1,27 @@
 //! Free places in a table: whatever the kernel holds no row for.
 
-use std::collections::BTreeMap;
+use crate::table::Table;
 
-/// Hands out free indexes in ascending order.
-pub(super) struct FreeIndexes<'a, V> {
-    taken: &'a BTreeMap<u32, V>,
-    next: u32,
-}
-
-impl<'a, V> FreeIndexes<'a, V> {
-    pub(super) fn new(taken: &'a BTreeMap<u32, V>) -> Self {
-        Self { taken, next: 0 }
-    }
-
-    /// The next index without a row.
-    pub(super) fn take(&mut self) -> u32 {
-        while self.taken.contains_key(&self.next) {
-            self.next += 1;
-        }
-        self.next += 1;
-        self.next - 1
-    }
-}
-
-/// Hands out runs of free indexes, lowest first.
-pub(super) struct FreeRanges {
+/// Hands out free indexes, one or several in a row, lowest first.
+pub(super) struct FreeIndexes {
     /// Start and end (exclusive) of each gap, ascending.
     gaps: Vec<(u32, u32)>,
     /// Gaps before this one are used up.
     first: usize,
 }
 
-impl FreeRanges {
-    pub(super) fn new<V>(taken: &BTreeMap<u32, V>) -> Self {
-        let mut gaps = Vec::new();
-        let mut start = 0;
-        for &index in taken.keys() {
-            if index > start {
-                gaps.push((start, index));
-            }
-            start = index + 1;
-        }
-        gaps.push((start, u32::MAX));
-        Self { gaps, first: 0 }
+impl FreeIndexes {
+    pub(super) fn new<V>(taken: &Table<u32, V>) -> Self {
+        Self { gaps: taken.gaps(), first: 0 }
+    }
+
+    /// The next index without a row.
+    pub(super) fn take(&mut self) -> u32 {
+        self.take_range(1)
     }
 
     /// Start of `length` consecutive indexes without rows. The last gap has no end, so there always is one.
-    pub(super) fn take(&mut self, length: u32) -> u32 {
+    pub(super) fn take_range(&mut self, length: u32) -> u32 {
         let gap = self.gaps[self.first..]
             .iter_mut()
             .find(|(start, end)| end - start >= length)
@@ -64,23 +39,22 @@ impl FreeRanges {
 mod tests {
     use super::*;
 
-    fn taken(indexes: &[u32]) -> BTreeMap<u32, ()> {
+    fn taken(indexes: &[u32]) -> Table<u32, ()> {
         indexes.iter().map(|&index| (index, ())).collect()
     }
 
     #[test]
     fn indexes_skip_what_is_taken() {
-        let taken = taken(&[0, 2, 3]);
-        let mut free = FreeIndexes::new(&taken);
+        let mut free = FreeIndexes::new(&taken(&[0, 2, 3]));
         assert_eq!([free.take(), free.take(), free.take()], [1, 4, 5]);
     }
 
     #[test]
     fn ranges_fill_the_first_gap_that_is_wide_enough() {
-        let mut free = FreeRanges::new(&taken(&[0, 3, 10]));
-        assert_eq!(free.take(3), 4);
-        assert_eq!(free.take(2), 1);
-        assert_eq!(free.take(3), 7);
-        assert_eq!(free.take(1), 11);
+        let mut free = FreeIndexes::new(&taken(&[0, 3, 10]));
+        assert_eq!(free.take_range(3), 4);
+        assert_eq!(free.take_range(2), 1);
+        assert_eq!(free.take_range(3), 7);
+        assert_eq!(free.take_range(1), 11);
     }
 }

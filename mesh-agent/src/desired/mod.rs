@@ -10,6 +10,7 @@ mod locality;
 mod maglev;
 pub mod plan;
 mod ramp;
+mod recompile;
 mod room;
 mod slots;
 mod standing;
@@ -28,28 +29,31 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol};
 
+use crate::table::Table;
+
 pub use self::{
     compile::{compile, filter, port_identity},
     frontends::{Frontend, Reach, active, frontends, takers},
     known::{Weight, next_change},
+    recompile::{Earlier, recompile},
     room::CapacityError,
     standing::{Standing, UsableCapacity, usable_capacity},
     world::{Override, Target, World},
 };
 
-/// One ordered map per kernel map: printable, comparable, and complete.
+/// One ordered table per kernel map: printable, comparable, and complete.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tables {
     /// SERVICES
-    pub services: BTreeMap<FrontendKey, ServiceRow>,
+    pub services: Table<FrontendKey, ServiceRow>,
     /// FILTER: words that are not zero
     pub filter: BTreeMap<u32, u64>,
     /// SLOTS
-    pub slots: BTreeMap<u32, Slot>,
+    pub slots: Table<u32, Slot>,
     /// BACKENDS
-    pub backends: BTreeMap<u32, BackendRow>,
+    pub backends: Table<u32, BackendRow>,
     /// NAMES: service id → `namespace/name:port/PROTOCOL`
-    pub names: BTreeMap<u32, String>,
+    pub names: Table<u32, String>,
 }
 
 /// `address:port/PROTOCOL` of a frontend.

@@ -1,10 +1,9 @@
 //! From the tables the kernel holds to the tables it should hold, one row at a time.
 
-use std::collections::BTreeMap;
-
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state};
 
 use super::Tables;
+use crate::table::Table;
 
 /// One write to one map.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -100,7 +99,7 @@ fn switch(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
 
 /// Endpoints that stay but take no more connects.
 fn rest(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    let resting = desired.backends.iter().filter(|(index, row)| rests(current, **index, row));
+    let resting = changed(&current.backends, &desired.backends).filter(|(index, row)| rests(current, **index, row));
     ops.extend(resting.map(|(&index, &row)| Op::PutBackend(index, row)));
 }
 
@@ -129,18 +128,18 @@ fn same_endpoint(old: &BackendRow, new: &BackendRow) -> bool {
 
 /// Rows of `desired` that `current` lacks or has otherwise.
 fn changed<'a, K: Ord, V: PartialEq>(
-    current: &'a BTreeMap<K, V>,
-    desired: &'a BTreeMap<K, V>,
+    current: &'a Table<K, V>,
+    desired: &'a Table<K, V>,
 ) -> impl Iterator<Item = (&'a K, &'a V)> {
-    desired.iter().filter(|(key, value)| current.get(key) != Some(value))
+    current.differences(desired).filter_map(|(key, _, new)| Some((key, new?)))
 }
 
 /// Rows of `current` that `desired` lacks.
-fn gone<'a, K: Ord, V>(
-    current: &'a BTreeMap<K, V>,
-    desired: &'a BTreeMap<K, V>,
+fn gone<'a, K: Ord, V: PartialEq>(
+    current: &'a Table<K, V>,
+    desired: &'a Table<K, V>,
 ) -> impl Iterator<Item = (&'a K, &'a V)> {
-    current.iter().filter(|(key, _)| !desired.contains_key(key))
+    current.differences(desired).filter_map(|(key, old, new)| if new.is_none() { Some((key, old?)) } else { None })
 }
 
 #[cfg(test)]

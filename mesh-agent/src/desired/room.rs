@@ -22,7 +22,7 @@ pub struct CapacityError {
 /// use, so the highest one tells.
 pub(super) fn check_capacity(current: &Tables, tables: &Tables, capacity: Capacity) -> Result<(), CapacityError> {
     let needed = |last: Option<u32>| last.map_or(0, |index| index + 1);
-    let leaving = current.services.keys().filter(|key| !tables.services.contains_key(key)).count();
+    let leaving = current.services.differences(&tables.services).filter(|(_, _, new)| new.is_none()).count();
     let frontends = u32::try_from(tables.services.len() + leaving).expect("frontends fit into 32 bits");
     let rows = [
         ("SERVICES", capacity.services, frontends),

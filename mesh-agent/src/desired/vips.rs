@@ -3,12 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
 };
 
 use ipnet::IpNet;
 
-use crate::model::{Addresses, Service, ServiceName};
+use crate::model::{Addresses, Service, ServiceName, Services};
 
 /// Address of every `auto` service, one from each pool.
 pub type Vips = BTreeMap<ServiceName, Vec<IpAddr>>;
@@ -27,11 +26,15 @@ pub struct PoolExhausted {
 /// to, else the next that is free. So nodes with the same configuration agree, and a service keeps what it has. While
 /// `services` is not complete the others may be missing by mistake, and their addresses stay reserved.
 pub fn allocate(
-    services: &BTreeMap<ServiceName, Arc<Service>>,
+    services: &Services,
     pools: &[IpNet],
     remembered: &Vips,
     complete: bool,
 ) -> Result<Vips, PoolExhausted> {
+    let asks = |service: &Service| service.addresses == Addresses::Auto;
+    if remembered.is_empty() && !services.values().any(|service| asks(service)) {
+        return Ok(Vips::new());
+    }
     let mut taken: BTreeSet<IpAddr> = services.values().flat_map(|service| fixed(service)).collect();
     if !complete {
         let missing = remembered.iter().filter(|(name, _)| !services.contains_key(name));
@@ -39,13 +42,13 @@ pub fn allocate(
     }
     let mut vips = Vips::new();
     for (name, kept) in remembered {
-        if services.get(name).is_some_and(|service| service.addresses == Addresses::Auto) {
+        if services.get(name).is_some_and(|service| asks(service)) {
             let kept: Vec<IpAddr> =
                 kept.iter().copied().filter(|&vip| in_pools(pools, vip) && taken.insert(vip)).collect();
             vips.insert(name.clone(), kept);
         }
     }
-    for service in services.values().filter(|service| service.addresses == Addresses::Auto) {
+    for service in services.values().filter(|service| asks(service)) {
         let mine = vips.entry(service.name.clone()).or_default();
         for pool in pools {
             if !mine.iter().any(|vip| pool.contains(vip)) {

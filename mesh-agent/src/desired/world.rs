@@ -3,18 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
     time::Duration,
 };
 
 use super::vips::Vips;
-use crate::model::{Addresses, Locality, Service, ServiceName};
+use crate::model::{Addresses, Locality, Service, ServiceName, Services};
 
 /// Everything that decides what the tables should be.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Services of all sources.
-    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    pub services: Services,
     /// Addresses of the services that ask for `auto`.
     pub vips: Vips,
     /// False while services may be missing here that exist; then rows of unknown services stay.

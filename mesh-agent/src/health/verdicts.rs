@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     desired::{Target, World},
-    model::{Condition, Endpoint, HealthCheck, InternalTraffic, Protocol, Service, ServiceName, ServicePort},
+    model::{Condition, Endpoint, HealthCheck, InternalTraffic, Protocol, Service, ServicePort, Services},
 };
 
 /// What is to be checked, and how.
 pub type Wanted = BTreeMap<Target, Arc<HealthCheck>>;
 
 /// The endpoints behind TCP ports of services with a health check, unless they take no connections anyway.
-pub fn wanted(services: &BTreeMap<ServiceName, Arc<Service>>) -> Wanted {
+pub fn wanted(services: &Services) -> Wanted {
     let mut wanted = Wanted::new();
     for service in services.values() {
         let Some(check) = &service.traffic.health else { continue };

@@ -30,6 +30,11 @@ pub struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
+    /// Nothing is taken yet; there is room for what so many services with one frontend each take.
+    pub fn with_room(services: usize) -> Self {
+        Self { names: HashMap::with_capacity(services), frontends: HashMap::with_capacity(services) }
+    }
+
     /// Takes what a file asks for, and says what of it is taken already. After an error the claims are of no more use:
     /// without this file, start over.
     pub fn claim(&mut self, contents: &'a Contents) -> Vec<ConfigError> {

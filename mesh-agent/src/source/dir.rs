@@ -7,7 +7,7 @@ mod accept;
 mod tracked;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::{Serve, ServiceDir, Source},
-    model::{ConfigError, ConfigNote, Origin, Update},
+    model::{ConfigError, ConfigNote, Origin, ServiceName, Services, Update},
 };
 
 /// Reads all directories once. There is no last good version then, so every problem shows.
@@ -38,8 +38,19 @@ pub struct Reader {
     allow_empty: bool,
     serve: Serve,
     files: BTreeMap<PathBuf, Tracked>,
+    /// What came of the last read, if it was one source and complete.
+    merged: Option<Merged>,
     /// How often it has read.
     reads: u64,
+}
+
+/// The version of each file that is served.
+type Versions = BTreeMap<PathBuf, Arc<File>>;
+
+/// What some versions of files said together.
+struct Merged {
+    versions: Versions,
+    services: Services,
 }
 
 /// A file to parse.
@@ -51,7 +62,7 @@ impl Reader {
     pub fn new<D: Into<ServiceDir>>(directories: impl IntoIterator<Item = D>, allow_empty: bool) -> Self {
         let given = directories.into_iter().map(Into::into).map(|ServiceDir { name, path }| (path, name));
         let (directories, sources) = given.map(|(path, name)| (path.clone(), (path, name))).unzip();
-        Self { directories, sources, allow_empty, serve: Serve::All, files: BTreeMap::new(), reads: 0 }
+        Self { directories, sources, allow_empty, serve: Serve::All, files: BTreeMap::new(), merged: None, reads: 0 }
     }
 
     /// The same, but for which services it takes.
@@ -75,9 +86,29 @@ impl Reader {
         update.errors.extend(accept::accept(&mut self.files));
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
         update.complete &= self.files.values().all(Tracked::is_complete);
-        merge(&self.contents(), &mut update);
+        self.merge(&mut update);
         update.errors.sort_unstable();
         update
+    }
+
+    /// Puts together what the files say. Where there is only one source, services of which no file says anything else
+    /// than last time stay what they were.
+    fn merge(&mut self, update: &mut Update) {
+        let contents = self.contents();
+        let is_plain = contents.len() == 1 && update.complete;
+        let versions: Versions =
+            self.files.iter().filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))).collect();
+        match self.merged.as_ref().filter(|_| is_plain) {
+            Some(last) => {
+                let touched = touched(&last.versions, &versions);
+                merge(&contents, Some(&touched), update);
+                let changed = std::mem::replace(&mut update.services, last.services.clone());
+                touched.iter().for_each(|name| _ = update.services.remove(name));
+                update.services.extend(changed.iter().map(|(name, service)| (name.clone(), Arc::clone(service))));
+            }
+            None => merge(&contents, None, update),
+        }
+        self.merged = is_plain.then(|| Merged { versions, services: update.services.clone() });
     }
 
     /// Drops files that are gone, unless all are: that is rather a volume that is not mounted.
@@ -136,6 +167,15 @@ impl Reader {
         }
         contents
     }
+}
+
+/// Services of which files speak that are others than before.
+fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
+    let other =
+        |from: &Versions, path: &PathBuf, file: &Arc<File>| !from.get(path).is_some_and(|it| Arc::ptr_eq(it, file));
+    let gone = before.iter().filter(|(path, file)| other(after, path, file));
+    let new = after.iter().filter(|(path, file)| other(before, path, file));
+    gone.chain(new).flat_map(|(_, file)| file.contents.names()).cloned().collect()
 }
 
 /// Parses files on all processors.

@@ -49,6 +49,15 @@ impl Contents {
         }
     }
 
+    /// Every service that is spoken of.
+    pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
+        let Manifests { services, slices, left_out, notes: _ } = &self.manifests;
+        let native = self.services.iter().map(|service| &service.name);
+        let left_out = self.left_out.iter().chain(left_out).map(|(name, _)| name);
+        let declared = services.iter().map(|declared| &declared.service.name);
+        native.chain(left_out).chain(declared).chain(slices.iter().map(|slice| &slice.service))
+    }
+
     /// Whether everything that `other` serves is served by this as well, if by fewer endpoints.
     pub fn keeps(&self, other: &Self) -> bool {
         let kept = |old: &Service| self.services.iter().any(|new| new.name == old.name && keeps_ports(new, old));

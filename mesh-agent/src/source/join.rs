@@ -32,11 +32,12 @@ pub struct Joined {
 
 /// What files of one source that do not contradict each other say together. While files are missing (they are not
 /// complete), a service without any slice is held back: saying that it has no endpoints would refuse what may well be
-/// served.
-pub fn join(files: &[&Contents], source: &Source, complete: bool) -> Joined {
+/// served. Where `only` is given, no other services than these are looked at.
+pub fn join(files: &[&Contents], source: &Source, complete: bool, only: Option<&HashSet<ServiceName>>) -> Joined {
+    let wanted = |service: &Service| only.is_none_or(|only| only.contains(&service.name));
     let slices = slices(files);
-    let native = files.iter().flat_map(|file| file.services.iter().map(Arc::clone));
-    let declared = files.iter().flat_map(|file| &file.manifests.services);
+    let native = files.iter().flat_map(|file| &file.services).filter(|service| wanted(service)).cloned();
+    let declared = files.iter().flat_map(|file| &file.manifests.services).filter(|it| wanted(&it.service));
     let (known, unknown): (Vec<_>, Vec<_>) =
         declared.partition(|declared| complete || slices.contains_key(&declared.service.name));
     let served = known.into_iter().map(|declared| Arc::new(serve(declared, &slices, source)));

@@ -19,10 +19,13 @@ use crate::{
     model::{ConfigNote, Service, ServiceName, ServicePort, Update},
 };
 
-/// What the files of all sources say, added to an update.
-pub fn merge(sources: &BTreeMap<Source, Vec<&Contents>>, update: &mut Update) {
-    let joined: Vec<Joined> = sources.iter().map(|(source, files)| join(files, source, update.complete)).collect();
-    let mut merge = Merge { update, claims: Claims::default(), closed: HashSet::new() };
+/// What the files of all sources say, added to an update. Where `only` is given, no other services than these are added.
+pub fn merge(sources: &BTreeMap<Source, Vec<&Contents>>, only: Option<&HashSet<ServiceName>>, update: &mut Update) {
+    let complete = update.complete;
+    let joined: Vec<Joined> = sources.iter().map(|(source, files)| join(files, source, complete, only)).collect();
+    // One source does not contradict itself.
+    let claims = (sources.len() > 1).then(Claims::default);
+    let mut merge = Merge { update, claims, closed: HashSet::new() };
     for joined in &joined {
         merge.add(joined);
     }
@@ -31,8 +34,8 @@ pub fn merge(sources: &BTreeMap<Source, Vec<&Contents>>, update: &mut Update) {
 /// Sources put together so far.
 struct Merge<'a, 'b> {
     update: &'b mut Update,
-    /// What preferred sources ask for.
-    claims: Claims<'a>,
+    /// What preferred sources ask for; nothing when there are none.
+    claims: Option<Claims<'a>>,
     /// Services that preferred sources keep from being served.
     closed: HashSet<&'a ServiceName>,
 }
@@ -60,7 +63,7 @@ impl<'a> Merge<'a, '_> {
         if let Some(first) = self.update.services.get_mut(&service.name) {
             return self.update.notes.extend(combine(Arc::make_mut(first), service));
         }
-        let conflicts = self.claims.claim_service(service);
+        let conflicts = self.claims.as_mut().map_or_else(Vec::new, |claims| claims.claim_service(service));
         if conflicts.is_empty() {
             self.update.services.insert(service.name.clone(), Arc::clone(service));
         } else {

@@ -59,7 +59,7 @@ fn joined(text: &str, serve: Serve) -> Update {
     let file = parse_for(text, serve);
     assert_eq!(file.errors, []);
     let mut update = Update { complete: true, ..Update::default() };
-    merge(&BTreeMap::from([(None, vec![&file.contents])]), &mut update);
+    merge(&BTreeMap::from([(None, vec![&file.contents])]), None, &mut update);
     update
 }
 

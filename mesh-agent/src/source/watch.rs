@@ -61,7 +61,7 @@ async fn follow(reader: Reader, updates: Sender<Update>) {
             }
         }
         let poll = if blind { POLL_BLIND } else { POLL };
-        directories = changed(directories, &mut inbox, poll).await;
+        directories = changed(directories, &mut inbox, poll, Instant::now()).await;
     }
 }
 
@@ -90,19 +90,24 @@ async fn look(
 /// Gives a writer time to finish. True when nobody wrote anything.
 async fn calm(inbox: &mut Receiver<Change>) -> bool {
     match timeout(SECOND_LOOK, inbox.recv()).await {
-        Ok(Some(change)) => settled(change, inbox).await,
+        Ok(Some(change)) => settled(change, inbox, Instant::now()).await,
         Ok(None) => tokio::time::sleep(SECOND_LOOK).await,
         Err(_) => return true,
     }
     false
 }
 
-/// Returns when the files may have changed.
-async fn changed(mut directories: Directories, inbox: &mut Receiver<Change>, poll: Duration) -> Directories {
+/// Returns when the files may have changed since they were looked at.
+async fn changed(
+    mut directories: Directories,
+    inbox: &mut Receiver<Change>,
+    poll: Duration,
+    looked: Instant,
+) -> Directories {
     loop {
         match timeout(poll, inbox.recv()).await {
             Ok(Some(change)) => {
-                settled(change, inbox).await;
+                settled(change, inbox, looked).await;
                 return directories;
             }
             // Without a kernel that reports changes there is no sender.
@@ -118,8 +123,8 @@ async fn changed(mut directories: Directories, inbox: &mut Receiver<Change>, pol
 }
 
 /// Returns when a burst of changes is over, or has gone on for long enough.
-async fn settled(first: Change, inbox: &mut Receiver<Change>) {
-    let mut burst = Burst::new(first, Instant::now());
+async fn settled(first: Change, inbox: &mut Receiver<Change>, looked: Instant) {
+    let mut burst = Burst::new(first, looked, Instant::now());
     while let Ok(Some(change)) = timeout_at(burst.due(), inbox.recv()).await {
         burst.add(change, Instant::now());
     }

@@ -30,6 +30,7 @@ use nix::errno::Errno;
 
 pub use self::attempts::Attempts;
 use self::diag::{Diag, Family, Found, Query};
+use crate::table::Table;
 
 /// Socket cookie, and where the socket is connected.
 pub type Tracked = (u64, TrackedSocket);
@@ -109,7 +110,7 @@ enum Error {
 /// The sockets whose backend is gone or was replaced; of UDP sockets also those whose backend is down: a TCP connection
 /// notices that by itself, a connected UDP socket does not. A retired backend keeps its sockets until its grace period
 /// is over, so that an answer on its way still arrives.
-pub fn stale(tracked: &[Tracked], backends: &BTreeMap<u32, BackendRow>) -> Vec<Tracked> {
+pub fn stale(tracked: &[Tracked], backends: &Table<u32, BackendRow>) -> Vec<Tracked> {
     tracked.iter().filter(|(_, socket)| is_stale(socket, backends.get(&socket.backend_index))).copied().collect()
 }
 

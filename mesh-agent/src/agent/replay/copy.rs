@@ -1,6 +1,6 @@
 //! A copy of the rows that decide the connects of one front end.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, Slot, service_flags},
@@ -10,6 +10,7 @@ use mesh_common::{
 use crate::{
     dataplane::{Counters, Dataplane as _, memory::Memory},
     desired::{Tables, filter, plan::diff},
+    table::Table,
 };
 
 /// More tiers than a service has.
@@ -47,7 +48,7 @@ impl Copy {
 }
 
 /// Follows the links from one tier to the next, as the kernel does.
-fn tiers(slots: &BTreeMap<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
+fn tiers(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
     let mut tiers = Vec::new();
     let mut next = Some((row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0));
     while let Some((base, count, more)) = next.filter(|_| tiers.len() < MOST_TIERS) {
@@ -62,10 +63,10 @@ fn tiers(slots: &BTreeMap<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
 fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>]) -> Tables {
     // With the link that may follow each.
     let ranges = tiers.iter().map(|tier| tier.start..=tier.end);
-    let slots: BTreeMap<u32, Slot> =
+    let slots: Table<u32, Slot> =
         ranges.flat_map(|range| tables.slots.range(range).map(|(&index, &slot)| (index, slot))).collect();
     let backends = tables.backends.iter().filter(|(_, it)| it.service == row.id);
-    let services = BTreeMap::from([(*key, row)]);
+    let services = Table::from([(*key, row)]);
     Tables {
         filter: filter(&services),
         services,

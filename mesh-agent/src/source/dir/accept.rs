@@ -66,9 +66,12 @@ fn choice((path, file): (&PathBuf, &Tracked)) -> Choice {
 /// contradict each other no file is to blame: one source comes first.
 fn first_conflict(choices: &mut [Choice]) -> Option<(usize, Vec<ConfigError>)> {
     choices.sort_by_key(|choice| (choice.is_new(), choice.changed));
+    let contents = choices.iter().filter_map(|choice| Some(&choice.chosen.as_ref()?.contents));
+    let services = contents.map(|it| it.services.len() + it.manifests.services.len()).sum();
     let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
     choices.iter().enumerate().find_map(|(position, choice)| {
-        let conflicts = claims.entry(&choice.source).or_default().claim(&choice.chosen.as_ref()?.contents);
+        let claims = claims.entry(&choice.source).or_insert_with(|| Claims::with_room(services));
+        let conflicts = claims.claim(&choice.chosen.as_ref()?.contents);
         (!conflicts.is_empty()).then_some((position, conflicts))
     })
 }

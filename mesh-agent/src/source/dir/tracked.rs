@@ -81,9 +81,12 @@ impl Tracked {
     fn cut(&self) -> Option<(u32, String)> {
         let (latest, good) = (self.latest.as_ref()?, self.accepted.as_ref()?);
         let shorter = latest.bytes.len() < good.bytes.len() && good.bytes.starts_with(&latest.bytes);
+        if !shorter || latest.identity != good.identity {
+            return None;
+        }
         let whole = latest.bytes.ends_with(b"\n") && latest.contents.keeps(&good.contents);
         let harmless = latest.errors.is_empty() && (whole || latest.contents == good.contents);
-        if !shorter || harmless || latest.identity != good.identity {
+        if harmless {
             return None;
         }
         let lines = latest.bytes.split(|byte| *byte == b'\n').count();

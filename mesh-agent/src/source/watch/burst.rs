@@ -7,6 +7,12 @@ use tokio::time::Instant;
 /// Without a change for this long, a burst is over. Covers a writer that truncates, then writes.
 const QUIET: Duration = Duration::from_millis(25);
 
+/// The same for a change that comes alone.
+const QUIET_ALONE: Duration = Duration::from_millis(8);
+
+/// A change comes alone when this long nothing was looked at.
+const ALONE: Duration = Duration::from_millis(250);
+
 /// A burst without end is looked at this often.
 const LONGEST: Duration = Duration::from_millis(100);
 
@@ -28,14 +34,16 @@ pub enum Change {
 pub struct Burst {
     first: Instant,
     last: Instant,
+    quiet: Duration,
     /// Files between their first write and the close.
     written: HashSet<PathBuf>,
 }
 
 impl Burst {
-    /// Starts with a change.
-    pub fn new(change: Change, now: Instant) -> Self {
-        let mut burst = Self { first: now, last: now, written: HashSet::new() };
+    /// Starts with a change; `looked` is when the files were looked at last.
+    pub fn new(change: Change, looked: Instant, now: Instant) -> Self {
+        let quiet = if now.duration_since(looked) < ALONE { QUIET } else { QUIET_ALONE };
+        let mut burst = Self { first: now, last: now, quiet, written: HashSet::new() };
         burst.add(change, now);
         burst
     }
@@ -52,6 +60,10 @@ impl Burst {
 
     /// When to look if nothing more happens.
     pub fn due(&self) -> Instant {
-        if self.written.is_empty() { (self.last + QUIET).min(self.first + LONGEST) } else { self.first + LONGEST_WRITE }
+        if self.written.is_empty() {
+            (self.last + self.quiet).min(self.first + LONGEST)
+        } else {
+            self.first + LONGEST_WRITE
+        }
     }
 }

@@ -1,0 +1,129 @@
+//! The next tables for the price of what changed. Services are compiled one by one, and do not look at each other but
+//! for node ports; so the rows of those that are as before stay.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    CapacityError, Tables, Target, World,
+    carry::ranges,
+    compile::{Compiler, compile, filter},
+    room::check_capacity,
+};
+use crate::{
+    dataplane::Capacity,
+    model::{Service, ServiceName},
+};
+
+/// When more than one service of so many changed, starting anew costs less.
+const MANY: usize = 4;
+
+/// What was compiled before.
+#[derive(Clone, Copy)]
+pub struct Earlier<'a> {
+    /// From this.
+    pub world: &'a World,
+    /// To this. The kernel holds all of it.
+    pub tables: &'a Tables,
+}
+
+/// The same tables as [`compile`].
+pub fn recompile(
+    earlier: Earlier<'_>,
+    world: &World,
+    now: Duration,
+    current: &Tables,
+    capacity: Capacity,
+) -> Result<Tables, CapacityError> {
+    let Some(changed) = changed(earlier.world, world) else { return compile(world, now, current, capacity) };
+    let ids = Ids::of(&changed, current);
+    let mut tables = earlier.tables.clone();
+    remove(&mut tables, &ids);
+    let mut compiler = Compiler::new(current, now, tables, |id| ids.has(id));
+    let services = changed.into_iter().filter_map(|name| world.services.get(name));
+    services.for_each(|service| compiler.add(world, service));
+    let mut tables = compiler.tables;
+    tables.filter = filter(&tables.services);
+    check_capacity(current, &tables, capacity)?;
+    Ok(tables)
+}
+
+/// Services that may compile to other rows than before; nothing when that may be all.
+fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a ServiceName>> {
+    let World { services, vips, complete, node_name, node_addresses, locality, unhealthy, overrides, usable_since } =
+        world;
+    let node = (node_name, node_addresses, locality);
+    let is_same_node = node == (&earlier.node_name, &earlier.node_addresses, &earlier.locality);
+    if !(is_same_node && *complete && earlier.complete) {
+        return None;
+    }
+    let edited = earlier.services.differences(services).map(|(name, _, _)| name);
+    let moved = earlier.vips.iter().filter(|(name, at)| vips.get(*name) != Some(*at));
+    let placed = vips.iter().filter(|(name, _)| !earlier.vips.contains_key(*name));
+    let checked = earlier.unhealthy.symmetric_difference(unhealthy);
+    // Their weights may change because time passes.
+    let ramps = [&earlier.usable_since, usable_since].into_iter().flat_map(|it| it.keys());
+    let orders = [&earlier.overrides, overrides].into_iter().flat_map(|it| it.keys());
+    let of = |target: &'a Target| &target.service;
+    let targets = checked.chain(ramps).chain(orders).map(of);
+    let changed: BTreeSet<&ServiceName> =
+        edited.chain(moved.chain(placed).map(|(name, _)| name)).chain(targets).collect();
+    let shares = |name: &&ServiceName| [earlier, world].iter().any(|world| shares(world, name));
+    let is_much = changed.len() > services.len() / MANY || changed.iter().any(shares);
+    (!is_much).then_some(changed)
+}
+
+/// Whether a service may ask for what is a node port of another, or the other way round.
+fn shares(world: &World, name: &ServiceName) -> bool {
+    let shares = |service: &Arc<Service>| {
+        let external = service.external.iter().map(|external| &external.address);
+        let mut addresses = world.addresses(service).iter().chain(external);
+        service.ports.iter().any(|port| port.node_port.is_some())
+            || addresses.any(|address| world.node_addresses.contains(address))
+    };
+    world.services.get(name).is_some_and(shares)
+}
+
+/// Service ids, each marked by its position: every row is asked for its id.
+struct Ids(Vec<bool>);
+
+impl Ids {
+    /// Those of all ports of these services.
+    fn of(services: &BTreeSet<&ServiceName>, current: &Tables) -> Self {
+        let services: HashSet<String> = services.iter().map(ToString::to_string).collect();
+        // A name is `namespace/name:port/PROTOCOL`.
+        let is_of = |name: &str| name.rsplit_once(':').is_some_and(|(service, _)| services.contains(service));
+        let mut ids = Vec::with_capacity(current.names.len());
+        for (&id, name) in current.names.iter() {
+            ids.resize(id as usize, false);
+            ids.push(is_of(name));
+        }
+        Self(ids)
+    }
+
+    fn has(&self, id: u32) -> bool {
+        self.0.get(id as usize).is_some_and(|marked| *marked)
+    }
+}
+
+/// Takes the rows of services out.
+fn remove(tables: &mut Tables, ids: &Ids) {
+    let services = tables.services.iter().filter(|(_, row)| ids.has(row.id));
+    for (key, row) in services.map(|(key, row)| (*key, *row)).collect::<Vec<_>>() {
+        for index in ranges(&tables.slots, &row).into_iter().flatten() {
+            tables.slots.remove(&index);
+        }
+        tables.services.remove(&key);
+    }
+    let backends = tables.backends.iter().filter(|(_, row)| ids.has(row.service)).map(|(index, _)| *index);
+    for index in backends.collect::<Vec<_>>() {
+        tables.backends.remove(&index);
+    }
+    let names = tables.names.keys().copied().filter(|id| ids.has(*id));
+    for id in names.collect::<Vec<_>>() {
+        tables.names.remove(&id);
+    }
+}
