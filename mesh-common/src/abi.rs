@@ -84,8 +84,8 @@ pub struct FrontendKey {
 /// Value of SERVICES. Written by the agent; one write switches a service from one set of slots to the next.
 ///
 /// The kernel may hand the memory of a replaced or deleted row to another key while a program still reads it: hash
-/// maps recycle their elements without waiting for readers. So the row names its key, first, and the range is one
-/// aligned 64-bit word: a reader that takes the range and then finds its own key knows that both belong together.
+/// maps recycle their elements without waiting for readers. So the row names its key, which is written first: a reader
+/// that has copied the row, and then finds its own key and the same range again, knows that all of it belongs together.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct ServiceRow {
@@ -93,7 +93,7 @@ pub struct ServiceRow {
     pub key: FrontendKey,
     /// Index into COUNTERS and LOAD, key of NAMES; shared by all frontends of one service port.
     pub id: u32,
-    /// First slot of the first tier.
+    /// First slot of the first tier; with [`service_flags::IN_A_ROW`] the first backend.
     pub slot_base: u32,
     /// Number of slots of the first tier; zero when there is no backend.
     pub slot_count: u32,
@@ -139,6 +139,9 @@ pub mod service_flags {
     pub const LOCAL: u32 = 4;
     /// The slot after the first tier is a [link](crate::abi::Slot::next) to the next.
     pub const TIERS: u32 = 8;
+    /// There are no slots: slot n is the backend with the index n after `slot_base`, a full column. Where backends that are
+    /// chosen alike stand beside each other, this spares a look at SLOTS. Never with [`TIERS`].
+    pub const IN_A_ROW: u32 = 16;
 }
 
 /// [`ServiceRow::policy`]: which slot answers a connect.
@@ -184,6 +187,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// All of it one backend's.
+    pub const fn full(backend: u32) -> Self {
+        Self { backend, alias: backend, threshold: u32::MAX, link: 0 }
+    }
+
     /// The link to a tier.
     pub const fn next(base: u32, count: u32, more: bool) -> Self {
         Self { backend: base, alias: count, threshold: more as u32, link: 1 }

@@ -33,6 +33,13 @@ pub fn draw(random: u32, slots: u32) -> Draw {
     Draw { slot, fraction }
 }
 
+/// Other bits from what a [`draw`] left of its random number, for the next: high bits that depend on all of them
+/// (Fibonacci hashing, Knuth, The Art of Computer Programming, 6.4).
+#[inline(always)]
+pub(crate) const fn scatter(fraction: u32) -> u32 {
+    fraction.wrapping_mul(0x9e37_79b1).rotate_left(16).wrapping_mul(0x85eb_ca6b)
+}
+
 /// The backend index on the side of the column that the draw fell on.
 #[inline(always)]
 pub fn side(slot: &Slot, fraction: u32) -> u32 {

@@ -149,6 +149,8 @@ pub fn record<K: Kernel>(
         (protocol::TCP, _) => (0, kernel.coarse_now()),
         _ => (0, 0),
     };
+    let mut fresh = MaybeUninit::<SocketRow>::uninit();
+    let to = if known_row.is_null() { fresh.as_mut_ptr() } else { known_row.cast() };
     let row = SocketRow {
         frontend: service.key.addr.copy(),
         backend: backend.row.addr.copy(),
@@ -160,22 +162,35 @@ pub fn record<K: Kernel>(
         state: state | tracked | timed | life::owner(cookie),
         started,
     };
-    let mut to = known_row;
+    // SAFETY: room for a row, and nobody else writes to it or removes it: the kernel runs one connect at a time for each
+    // socket, and holds the socket's lock around it.
+    unsafe { put(to, row) };
+    if !known_row.is_null() {
+        return true;
+    }
+    // SAFETY: written above.
+    let row = unsafe { fresh.assume_init_ref() };
+    if kernel.remember(cookie, row) {
+        return true;
+    }
+    let to = known(kernel, cookie);
     if to.is_null() {
-        if kernel.remember(cookie, &row) {
-            return true;
-        }
-        to = known(kernel, cookie);
-        if to.is_null() {
-            return false;
-        }
+        return false;
     }
-    let (from, to) = (ptr::from_ref(&row).cast::<u64>(), to.cast::<u64>());
-    for at in 0..size_of::<SocketRecord>() / 8 {
-        // Word by word, as in `Addr::copy`; other hooks of the socket may read it meanwhile.
-        // SAFETY: within both rows. Nobody else writes to this one or removes it: the kernel runs one connect at a time
-        // for each socket, and holds the socket's lock around it.
-        unsafe { to.add(at).write_volatile(from.add(at).read()) };
-    }
+    // SAFETY: as above.
+    unsafe { put(to.cast(), *row) };
     true
+}
+
+/// Writes a row word by word, as in [`Addr::copy`]; other hooks of the socket may read it meanwhile.
+///
+/// # Safety
+/// `to` must be valid for writes.
+#[inline(always)]
+unsafe fn put(to: *mut SocketRow, row: SocketRow) {
+    let words: [u64; size_of::<SocketRow>() / 8] = bytemuck::cast(row);
+    for (at, word) in words.into_iter().enumerate() {
+        // SAFETY: within the row.
+        unsafe { to.cast::<u64>().add(at).write_volatile(word) };
+    }
 }

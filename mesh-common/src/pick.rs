@@ -4,9 +4,12 @@
 //! tiers are [searched](search): the usable capacity of each decides whether the connect stays in it.
 
 use crate::{
-    abi::{AffinityKey, AffinityRow, Backend, ServiceRow, Slot, backend_state, protocol, service_flags, socket_state},
+    abi::{
+        AffinityKey, AffinityRow, Backend, ServiceRow, Slot, backend_state, policy, protocol, service_flags,
+        socket_state,
+    },
     atomic,
-    balance::{self, Cost, choose, compares, connecting, live},
+    balance::{self, Cost, Draw, choose, compares, connecting, live},
     connect::Verdict,
     counter::Counter,
     kernel::{Caller, Kernel},
@@ -25,6 +28,8 @@ const STEPS: u32 = 192;
 const REDRAWS: u32 = 8;
 /// A backend that does not take what it was chosen for is taken for full, and another is looked for so many times.
 const SEARCHES: u32 = 2;
+/// One of so many connects to a latency-aware service compares nobody.
+const EXPLORE: u32 = 64;
 /// No index.
 const NOBODY: u32 = u32::MAX;
 
@@ -139,11 +144,11 @@ pub(crate) fn pick<'k, C: Caller>(caller: &'k C, service: &ServiceRow) -> Result
     let mut choice = if binds { Choice(caller.kept(service, client)) } else { Choice::NOBODY };
     let mut full = false;
     if choice.is_nobody() {
-        let Some((index, backend)) = Tier::first(service).draw(caller, service, key, 0) else {
-            return Err(Counter::RefusedBroken);
-        };
+        let tier = Tier::first(service);
+        let draw = choose(caller, service, key, tier.count, 0);
+        let Some((index, backend)) = tier.drawn(caller, draw) else { return Err(Counter::RefusedBroken) };
         match status(caller, service, backend) {
-            Status::Usable => choice = Choice::of(best(caller, service, index, backend)),
+            Status::Usable => choice = Choice::of(best(caller, service, draw.fraction, index, backend)),
             Status::Due => choice = probe(caller, service, index, backend),
             seen => full = seen == Status::Full,
         }
@@ -184,49 +189,49 @@ fn written<K: Kernel>(kernel: &K, index: u32) -> Option<&Backend> {
 struct Tier {
     base: u32,
     count: u32,
-    /// Not zero when a link to the next tier follows.
-    more: u32,
+    /// TIERS of [`service_flags`] when a link to the next tier follows, or IN_A_ROW.
+    flags: u32,
 }
 
 impl Tier {
     #[inline(always)]
     fn first(service: &ServiceRow) -> Self {
-        Self { base: service.slot_base, count: service.slot_count, more: service.flags & service_flags::TIERS }
+        let flags = service.flags & (service_flags::TIERS | service_flags::IN_A_ROW);
+        Self { base: service.slot_base, count: service.slot_count, flags }
     }
 
     #[inline(always)]
     fn next<K: Kernel>(self, kernel: &K) -> Option<Self> {
-        if self.more == 0 {
+        if !self.has_more() {
             return None;
         }
         let link = kernel.slot(self.base.wrapping_add(self.count)).filter(|slot| slot.link != 0)?;
-        Some(Self { base: link.backend, count: link.alias, more: link.threshold })
+        Some(Self { base: link.backend, count: link.alias, flags: link.threshold * service_flags::TIERS })
+    }
+
+    #[inline(always)]
+    const fn has_more(self) -> bool {
+        self.flags & service_flags::TIERS != 0
     }
 
     #[inline(always)]
     fn slot<K: Kernel>(self, kernel: &K, slot: u32) -> Option<Slot> {
-        kernel.slot(self.base.wrapping_add(slot))
+        let at = self.base.wrapping_add(slot);
+        if self.flags & service_flags::IN_A_ROW != 0 { Some(Slot::full(at)) } else { kernel.slot(at) }
     }
 
-    /// What the policy asks for at its `attempt`.
+    /// Who was drawn.
     #[inline(always)]
-    fn draw<'k, K: Kernel>(
-        self,
-        kernel: &'k K,
-        service: &ServiceRow,
-        key: u64,
-        attempt: u32,
-    ) -> Option<(u32, &'k Backend)> {
-        let draw = choose(kernel, service, key, self.count, attempt);
+    fn drawn<K: Kernel>(self, kernel: &K, draw: Draw) -> Option<(u32, &Backend)> {
         let slot = self.slot(kernel, draw.slot)?;
         let index = balance::side(&slot, draw.fraction);
         Some((index, written(kernel, index)?))
     }
 
-    /// A weighted random choice, and its neighbour where that is `not`.
+    /// A weighted choice, and its neighbour where that is `not`.
     #[inline(always)]
-    fn draw_other<K: Kernel>(self, kernel: &K, not: u32) -> Option<(u32, &Backend)> {
-        let draw = balance::draw(kernel.random(), self.count);
+    fn draw_other<K: Kernel>(self, kernel: &K, random: u32, not: u32) -> Option<(u32, &Backend)> {
+        let draw = balance::draw(random, self.count);
         let slot = self.slot(kernel, draw.slot)?;
         let mut index = balance::side(&slot, draw.fraction);
         if index == not {
@@ -241,17 +246,18 @@ impl Tier {
 }
 
 /// For policies that compare, the less loaded of what was drawn and another of its tier; or one of the next tier where
-/// that is much less busy.
+/// that is much less busy. `chance` is what the first draw left of its random number.
 #[inline(always)]
-fn best<K: Kernel>(kernel: &K, service: &ServiceRow, first: u32, backend: &Backend) -> u32 {
-    if !compares(service.policy) {
+fn best<K: Kernel>(kernel: &K, service: &ServiceRow, chance: u32, first: u32, backend: &Backend) -> u32 {
+    let chance = balance::scatter(chance);
+    if !compares(service.policy) || explores(service, chance) {
         return first;
     }
     let tier = Tier::first(service);
     let mut best = first;
     let mut cost = Cost::of(backend, service.policy);
     if tier.count > 1
-        && let Some((second, backend)) = tier.draw_other(kernel, first)
+        && let Some((second, backend)) = tier.draw_other(kernel, chance, first)
     {
         let other = Cost::of(backend, service.policy);
         if other.is_below(cost) && status(kernel, service, backend) == Status::Usable {
@@ -260,7 +266,7 @@ fn best<K: Kernel>(kernel: &K, service: &ServiceRow, first: u32, backend: &Backe
     }
     if service.spill != 0
         && let Some(next) = tier.next(kernel)
-        && let Some((far, backend)) = next.draw_other(kernel, best)
+        && let Some((far, backend)) = next.draw_other(kernel, balance::scatter(chance), best)
         && cost.is_much_above(Cost::of(backend, service.policy), service.spill)
         && status(kernel, service, backend) == Status::Usable
     {
@@ -268,6 +274,13 @@ fn best<K: Kernel>(kernel: &K, service: &ServiceRow, first: u32, backend: &Backe
         best = far;
     }
     best
+}
+
+/// Whether a backend is taken unseen. One whose latency was bad once would never be asked again, and never be seen to be
+/// better, where there are always others.
+#[inline(always)]
+const fn explores(service: &ServiceRow, chance: u32) -> bool {
+    service.policy == policy::LATENCY_AWARE && chance % EXPLORE == 0
 }
 
 /// Holds a backend for a socket, unless others were faster and it is full by now.
@@ -386,7 +399,7 @@ impl Search {
         if self.last_resort == NOBODY {
             self.last_resort = self.ejected;
         }
-        if self.best != NOBODY && (self.tier.more == 0 || self.keeps(kernel, service)) {
+        if self.best != NOBODY && (!self.tier.has_more() || self.keeps(kernel, service)) {
             return false;
         }
         let Some(tier) = self.tier.next(kernel) else { return false };
@@ -443,7 +456,7 @@ impl Search {
     /// What the policy asks for in this tier at its `attempt`, if that can be taken, else [`NOBODY`].
     #[inline(always)]
     pub fn redraw<K: Kernel>(&self, kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
-        match self.tier.draw(kernel, service, key, attempt) {
+        match self.tier.drawn(kernel, choose(kernel, service, key, self.tier.count, attempt)) {
             Some((index, backend)) if status(kernel, service, backend) == Status::Usable => index,
             _ => NOBODY,
         }
@@ -453,7 +466,7 @@ impl Search {
     #[inline(always)]
     fn panics(&self, service: &ServiceRow) -> bool {
         let too_little = u64::from(self.usable) * 100 < u64::from(service.panic) * u64::from(self.total);
-        self.best == NOBODY || (self.tier.more == 0 && self.ejected != NOBODY && too_little)
+        self.best == NOBODY || (!self.tier.has_more() && self.ejected != NOBODY && too_little)
     }
 }
 

@@ -50,13 +50,15 @@ impl<C> Kernel for Maps<C> {
             return None;
         }
         // SAFETY: the kernel returned a row of this map.
-        if unsafe { read_row(SERVICES.get_ptr(key)?, into) }.key != *key {
+        if !unsafe { read_row(SERVICES.get_ptr(key)?, key, into) } {
             // The row was recycled under our eyes, so it was replaced; its successor is there by now. Should that be
             // gone as well, nobody serves this key at the moment.
             // SAFETY: as above.
-            let seen = unsafe { read_row(SERVICES.get_ptr(key)?, into) };
-            if seen.key != *key {
-                (seen.slot_count, seen.flags) = (0, 0);
+            unsafe {
+                if !read_row(SERVICES.get_ptr(key)?, key, into) {
+                    let seen = into.assume_init_mut();
+                    (seen.slot_count, seen.flags) = (0, 0);
+                }
             }
         }
         // SAFETY: written above.
@@ -348,23 +350,24 @@ unsafe fn storage<'a, T>(map: *const c_void, socket: *mut c_void) -> Option<&'a 
     unsafe { bpf_sk_storage_get(map.cast_mut(), socket, ptr::null_mut(), 0).cast::<T>().as_ref() }
 }
 
-/// Reads the range in one load and the key after it; see [`ServiceRow`].
+/// Copies a row; whether it was one row all the time, see [`ServiceRow`].
 ///
 /// # Safety
 /// `row` must be a row of SERVICES.
 #[inline(always)]
-unsafe fn read_row(row: *const ServiceRow, into: &mut MaybeUninit<ServiceRow>) -> &mut ServiceRow {
+unsafe fn read_row(row: *const ServiceRow, key: &FrontendKey, into: &mut MaybeUninit<ServiceRow>) -> bool {
     // SAFETY: promised by the caller; `slot_base` and `slot_count` are one aligned word (tested in mesh-common).
     unsafe {
-        let range = (&raw const (*row).slot_base).cast::<u64>().read_volatile();
+        let range = (&raw const (*row).slot_base).cast::<u64>();
+        let before = range.read_volatile();
         // Word by word to where it is to be: else it would be put on the stack twice.
         for word in 0..size_of::<ServiceRow>() / 8 {
             let value = row.cast::<u64>().add(word).read_volatile();
             into.as_mut_ptr().cast::<u64>().add(word).write_volatile(value);
         }
-        let seen = into.assume_init_mut();
-        seen.slot_base = range as u32;
-        seen.slot_count = (range >> 32) as u32;
-        seen
+        let is_ours = (0..size_of::<FrontendKey>() / 4).all(|word| {
+            row.cast::<u32>().add(word).read_volatile() == ptr::from_ref(key).cast::<u32>().add(word).read()
+        });
+        is_ours && range.read_volatile() == before
     }
 }

@@ -19,7 +19,7 @@ use std::{
 use mesh_agent::{
     config::ServiceDir,
     dataplane::{Dataplane as _, memory::Memory},
-    desired::{Tables, World, compile, frontend, plan::diff, vips},
+    desired::{Tables, World, compile, frontend, in_a_row, plan::diff, vips},
     model::Locality,
     source::dir,
 };
@@ -106,7 +106,7 @@ fn summed_up(tables: &Tables) -> String {
     let mut short = tables.clone();
     let mut text = String::new();
     let hashed = tables.services.values().filter(|row| row.policy == policy::CONSISTENT_HASH);
-    for row in hashed.filter(|row| row.slot_count > 0) {
+    for row in hashed.filter(|row| row.slot_count > 0 && in_a_row(row).is_none()) {
         let range = row.slot_base..row.slot_base + row.slot_count;
         let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
         for slot in range.clone().filter_map(|index| short.slots.remove(&index)) {

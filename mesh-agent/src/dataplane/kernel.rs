@@ -22,7 +22,7 @@ use super::{
     pin::{Attached, Cgroup, PinDir},
 };
 use crate::{
-    desired::{Tables, plan::Op},
+    desired::{Tables, in_a_row, plan::Op},
     table::Table,
 };
 
@@ -243,7 +243,7 @@ impl Maps {
         let services = self.services.scan()?;
         let mut tables = Tables::default();
         for (_, row) in &services {
-            if !tables.slots.contains_key(&row.slot_base) {
+            if in_a_row(row).is_none() && !tables.slots.contains_key(&row.slot_base) {
                 self.dump_slots(row, capacity, &mut tables.slots)?;
             }
         }

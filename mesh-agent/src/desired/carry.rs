@@ -31,18 +31,27 @@ pub(super) fn carry_over(current: &Tables, tables: &mut Tables) {
 impl Tables {
     /// Whether any backend that a service row leads to takes connects.
     pub fn leads_to_active(&self, row: &ServiceRow) -> bool {
-        let slots = ranges(&self.slots, row).into_iter().flat_map(|range| self.slots.range(range));
-        let mut backends =
-            slots.filter(|(_, slot)| slot.link == 0).filter_map(|(_, it)| self.backends.get(&it.backend));
-        backends.any(|backend| backend.state == backend_state::ACTIVE)
+        let is_active = |index: u32| self.backends.get(&index).is_some_and(|it| it.state == backend_state::ACTIVE);
+        if let Some(mut row) = in_a_row(row) {
+            return row.any(is_active);
+        }
+        let mut slots = ranges(&self.slots, row).into_iter().flat_map(|range| self.slots.range(range));
+        slots.any(|(_, slot)| slot.link == 0 && is_active(slot.backend))
     }
+}
+
+/// The backends of a service that has no slots.
+pub fn in_a_row(row: &ServiceRow) -> Option<Range<u32>> {
+    let end = row.slot_base.saturating_add(row.slot_count);
+    (row.flags & service_flags::IN_A_ROW != 0).then_some(row.slot_base..end)
 }
 
 /// The slots of every tier of a service, each with the link that follows it. Links lead onwards; one that does not was
 /// written by somebody else, and ends the walk.
 pub(super) fn ranges(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
     let mut ranges = Vec::new();
-    let mut tier = Some((row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0));
+    let first = (row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0);
+    let mut tier = in_a_row(row).is_none().then_some(first);
     while let Some((base, count, more)) = tier {
         let end = base.saturating_add(count);
         ranges.push(base..end.saturating_add(more.into()));

@@ -118,9 +118,11 @@ impl<'a> Compiler<'a> {
     /// Adds front ends that all lead to the same endpoints.
     fn add_frontends(&mut self, id: u32, service: &Service, port: &ServicePort, tiers: &Tiers, group: &[Frontend]) {
         let keys: Vec<FrontendKey> = group.iter().map(|frontend| frontend.key(port)).collect();
-        let slot_base = self.add_slots(id, &keys, tiers);
-        let more = if tiers.has_more() { service_flags::TIERS } else { 0 };
-        let flags = flags(service, port, group[0].reach) | more;
+        let (slot_base, shape) = match tiers.in_a_row() {
+            Some(first) => (first, service_flags::IN_A_ROW),
+            None => (self.add_slots(id, &keys, tiers), if tiers.has_more() { service_flags::TIERS } else { 0 }),
+        };
+        let flags = flags(service, port, group[0].reach) | shape;
         let (slot_count, affinity_seconds) = (tiers.first(), affinity_seconds(service));
         for (frontend, key) in group.iter().zip(keys) {
             let row = ServiceRow {
@@ -162,7 +164,8 @@ impl<'a> Compiler<'a> {
     /// First slot of these tiers; where they stand already, if they do.
     fn add_slots(&mut self, id: u32, keys: &[FrontendKey], tiers: &Tiers) -> u32 {
         let rows = keys.iter().filter_map(|key| self.current.services.get(key));
-        let mut own = rows.filter(|row| row.id == id && row.slot_count == tiers.first());
+        let has_slots = |row: &&ServiceRow| row.flags & service_flags::IN_A_ROW == 0;
+        let mut own = rows.filter(|row| row.id == id && row.slot_count == tiers.first()).filter(has_slots);
         let slot_base = match own.find(|row| self.holds(row.slot_base, tiers)) {
             Some(row) => row.slot_base,
             None if tiers.len() == 0 => 0,

@@ -6,7 +6,7 @@ use mesh_common::abi::{
     BackendRow, FrontendKey, ServiceRow, Slot, backend_state, hash_key, policy, protocol, service_flags,
 };
 
-use super::{Tables, frontend, traffic};
+use super::{Tables, frontend, in_a_row, traffic};
 use crate::model::Traffic;
 
 impl fmt::Display for Tables {
@@ -20,7 +20,8 @@ impl fmt::Display for Tables {
 
 fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> fmt::Result {
     let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds, .. } = row;
-    write!(f, "service {} id {id} slots {slot_base}+{slot_count}", frontend(key))?;
+    let what = if in_a_row(row).is_some() { "backends" } else { "slots" };
+    write!(f, "service {} id {id} {what} {slot_base}+{slot_count}", frontend(key))?;
     f.write_str(policy(row))?;
     if *flags & service_flags::LOCAL != 0 {
         write!(f, " local")?;

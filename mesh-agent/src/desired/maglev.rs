@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use mesh_common::abi::Slot;
 
-use super::slots::{Share, full};
+use super::slots::Share;
 
 /// Primes just below powers of two.
 const SIZES: [u32; 10] = [251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071];
@@ -30,7 +30,7 @@ pub(super) fn maglev_table(shares: &[Share]) -> Vec<Slot> {
     for round in 1.. {
         for claimant in &mut claimants {
             if free == 0 {
-                return table.into_iter().flatten().map(full).collect();
+                return table.into_iter().flatten().map(Slot::full).collect();
             }
             if round * claimant.weight > claimant.turns * heaviest {
                 claimant.turns += 1;

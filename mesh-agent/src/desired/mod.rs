@@ -32,6 +32,7 @@ use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol};
 use crate::table::Table;
 
 pub use self::{
+    carry::in_a_row,
     compile::{compile, filter, port_identity},
     frontends::{Frontend, Reach, active, frontends, takers},
     known::{Weight, next_change},

@@ -24,7 +24,7 @@ pub fn alias_table(shares: &[Share]) -> Vec<Slot> {
     let total: u128 = shares.iter().map(|share| u128::from(share.weight)).sum();
     // Scaled so that the average column holds exactly `total`.
     let mut left: Vec<u128> = shares.iter().map(|share| u128::from(share.weight) * columns).collect();
-    let mut slots: Vec<Slot> = shares.iter().map(|share| full(share.backend)).collect();
+    let mut slots: Vec<Slot> = shares.iter().map(|share| Slot::full(share.backend)).collect();
     let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..shares.len()).partition(|&column| left[column] < total);
     while let (Some(poor), Some(&rich)) = (small.pop(), large.last()) {
         slots[poor].alias = shares[rich].backend;
@@ -36,11 +36,6 @@ pub fn alias_table(shares: &[Share]) -> Vec<Slot> {
         }
     }
     slots
-}
-
-/// A slot of one backend.
-pub(super) fn full(backend: u32) -> Slot {
-    Slot { backend, alias: backend, threshold: u32::MAX, link: 0 }
 }
 
 #[cfg(test)]
@@ -72,7 +67,7 @@ mod tests {
     #[test]
     fn equal_weights_need_no_alias() {
         let shares = [Share::new(4, 5), Share::new(9, 5)];
-        assert_eq!(alias_table(&shares), [full(4), full(9)]);
+        assert_eq!(alias_table(&shares), [Slot::full(4), Slot::full(9)]);
     }
 
     #[test]

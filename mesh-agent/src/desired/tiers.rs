@@ -30,6 +30,13 @@ impl Tiers {
         self.0.len() > 1
     }
 
+    /// The first backend, if they stand beside each other and are chosen alike, so that there is no need for slots.
+    pub(super) fn in_a_row(&self) -> Option<u32> {
+        let [table] = self.0.as_slice() else { return None };
+        let first = table.first()?.backend;
+        (first..).zip(table).all(|(backend, slot)| *slot == Slot::full(backend)).then_some(first)
+    }
+
     /// All slots, and the links between tiers.
     pub(super) fn len(&self) -> u32 {
         self.0.iter().map(|table| count(table) + 1).sum::<u32>().saturating_sub(1)

@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use mesh_common::abi::Slot;
 
-use super::slots::{Share, full};
+use super::slots::Share;
 
 /// A cycle is not much longer than this, or than [`PER_BACKEND`] turns for each backend.
 const CYCLE: u64 = 1024;
@@ -19,7 +19,7 @@ pub(super) fn turn_table(shares: &[Share]) -> Vec<Slot> {
     let weights = reduced(shares);
     let total: u64 = weights.iter().sum();
     let mut classes = classes(&weights);
-    (0..total).map(|turn| full(shares[next(&mut classes, turn, total)].backend)).collect()
+    (0..total).map(|turn| Slot::full(shares[next(&mut classes, turn, total)].backend)).collect()
 }
 
 /// The weights by their greatest common divisor; where a cycle would still be too long, scaled so that it is not.
