@@ -133,12 +133,15 @@ impl Drive {
         node.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // When the owner wants the next step; a point in time, for other events come in between.
         let mut next = None;
+        // Whether an update has come since the heap was trimmed.
+        let mut untidy = false;
         loop {
             let mut ordered = None;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 update = self.updates.recv() => match update {
                     Some(update) => {
+                        untidy = true;
                         report(&update);
                         block_in_place(|| self.owner.accept(update));
                         self.health.ask(self.owner.world());
@@ -171,6 +174,11 @@ impl Drive {
             self.snapshots.send_replace(self.owner.snapshot());
             orders::tell(ordered, &self.owner);
             block_in_place(|| self.close_stale());
+            // Last, when nobody waits for anything.
+            if untidy && next.is_none() {
+                untidy = false;
+                block_in_place(heap::trim);
+            }
         }
     }
 
@@ -235,7 +243,6 @@ impl Drive {
             let attached = self.owner.dataplane.attach(&self.cgroup)?;
             info!(hooks = attached.len(), "attached");
             self.hooks.send_replace(attached);
-            heap::trim();
             // Without a service manager there is nobody to tell.
             _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         }

@@ -127,3 +127,6 @@ fn remove(tables: &mut Tables, ids: &Ids) {
         tables.names.remove(&id);
     }
 }
+
+#[cfg(test)]
+mod tests;

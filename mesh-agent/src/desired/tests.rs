@@ -226,7 +226,7 @@ fn ramping() -> World {
 }
 
 fn rows(world: &World, now: Duration) -> Vec<BackendRow> {
-    compile(world, now, &Tables::default(), Memory::CAPACITY).unwrap().backends.into_values().collect()
+    compile(world, now, &Tables::default(), Memory::CAPACITY).unwrap().backends.values().copied().collect()
 }
 
 #[test]

@@ -212,3 +212,6 @@ fn empty(directory: &Path) -> ConfigNote {
 fn origin(directory: &Path) -> Origin {
     Origin { file: Arc::new(directory.to_owned()), line: 1 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 mod scene;
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -89,7 +88,7 @@ fn tcp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> Repo
 #[test]
 fn sockets_are_stale_by_the_state_and_generation_of_their_backend() {
     let row = |generation, state| BackendRow { generation, state, ..bytemuck::Zeroable::zeroed() };
-    let backends = BTreeMap::from([
+    let backends = crate::table::Table::from([
         (0, row(1, backend_state::ACTIVE)),
         (1, row(1, backend_state::DRAINING)),
         (2, row(1, backend_state::DOWN)),

@@ -285,3 +285,27 @@ fn an_endpoint_that_returns_within_the_grace_period_keeps_its_index() {
     scene.settle(wait);
     assert_eq!(scene.owner.dataplane.dump().unwrap().backends, before);
 }
+
+#[test]
+fn one_endpoint_among_many_is_a_handful_of_writes() {
+    let services = |changed: &str| -> Vec<Service> {
+        let service = |number: u8| {
+            let endpoint = if number == 50 { changed.to_owned() } else { format!("10.0.{number}.3:80") };
+            let others = [format!("10.0.{number}.1:80"), format!("10.0.{number}.2:80"), endpoint];
+            let endpoints: Vec<(&str, u32)> = others.iter().map(|address| (address.as_str(), 1)).collect();
+            fixture::with(fixture::fixed(&format!("s{number}"), &format!("10.96.0.{number}")), &endpoints)
+        };
+        (0..100).map(service).collect()
+    };
+    let mut scene = Scene::new();
+    let wait = scene.configure(services("10.0.50.3:80"));
+    scene.settle(wait);
+    let left = |scene: &Scene| scene.owner.dataplane.operations_left.unwrap();
+    scene.owner.dataplane.operations_left = Some(1_000);
+    let wait = scene.configure(services("10.0.50.4:80"));
+    // The new backend, three slots, the front end that switches to them; and the old backend is told that it left.
+    assert_eq!(1_000 - left(&scene), 6);
+    scene.settle(wait);
+    // Later the old slots and the old backend are freed.
+    assert_eq!(1_000 - left(&scene), 10);
+}

@@ -1,0 +1,66 @@
+//! Merging what changed files speak of is merging everything.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What a file can say of service `number`; the rest of its text depends on `how`.
+fn document(what: u8, number: u8, how: u8) -> String {
+    let metadata = format!("metadata: {{name: s{number}, namespace: default}}");
+    match what {
+        0 => format!(
+            "services:\n- {{name: s{number}, address: 10.96.0.{number}, ports: [{{port: 80}}], \
+             endpoints: [{{address: 10.0.0.{how}}}]}}\n"
+        ),
+        1 => format!(
+            "services:\n- {{name: s{number}, address: 10.96.0.{number}, enabled: false, ports: [{{port: 80}}], \
+             endpoints: []}}\n"
+        ),
+        2 => format!(
+            "apiVersion: v1\nkind: Service\n{metadata}\nspec: {{clusterIP: 10.96.1.{number}, ports: [{{port: {}}}]}}\n",
+            80 + how % 2
+        ),
+        3 => format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n\
+             metadata: {{name: s{number}-{how}, namespace: default, labels: {{kubernetes.io/service-name: s{number}}}}}\n\
+             ports: [{{port: 8080, protocol: TCP}}]\nendpoints: [{{addresses: [10.0.1.{how}]}}]\n"
+        ),
+        4 => format!(
+            "apiVersion: v1\nkind: Service\n{metadata}\nspec: {{type: ExternalName, externalName: example.org}}\n"
+        ),
+        _ => "services: [{}]\n".to_owned(),
+    }
+}
+
+/// A file, and what it says from now on; nothing when it is removed.
+type Edit = (u8, Option<Vec<(u8, u8, u8)>>);
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    // Most often right, and seldom at odds with another file.
+    let what = prop_oneof![8 => 0_u8..5, 1 => Just(5)];
+    let documents = prop::collection::vec((what, 1_u8..9, 1_u8..5), 0..4);
+    prop::collection::vec((0_u8..4, prop::option::weighted(0.8, documents)), 1..20)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn merging_what_changed_is_merging_everything(edits in edits()) {
+        let directory = tempfile::tempdir().unwrap();
+        let reader = || Reader::new([directory.path().to_owned()], true);
+        let (mut reader, mut other) = (reader(), reader());
+        for (file, documents) in edits {
+            let path = directory.path().join(format!("{file}.yaml"));
+            let text = |documents: Vec<(u8, u8, u8)>| {
+                documents.into_iter().map(|(what, number, how)| document(what, number, how) + "---\n").collect()
+            };
+            match documents.map(text) {
+                Some(text) => std::fs::write(path, <String as AsRef<[u8]>>::as_ref(&text)).unwrap(),
+                None => _ = std::fs::remove_file(path),
+            }
+            other.merged = None;
+            prop_assert_eq!(reader.read(), other.read());
+        }
+    }
+}
