@@ -9,8 +9,8 @@ use aya::{
 };
 use bytemuck::Zeroable as _;
 use mesh_common::abi::{
-    BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow, Slot, TrackedSocket, maps,
-    service_flags,
+    AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow,
+    Slot, TrackedSocket, maps, service_flags,
 };
 use tracing::debug;
 
@@ -54,6 +54,7 @@ struct Maps {
     load: Map<u32, ServiceLoad>,
     counters: CounterMap,
     tracked: Map<u64, TrackedSocket>,
+    affinity: Map<AffinityKey, AffinityRow>,
     excluded: Map<ExcludedKey, u64>,
 }
 
@@ -159,6 +160,7 @@ impl Maps {
             load: Map::open(directory, maps::LOAD)?,
             counters: CounterMap::open(directory, maps::COUNTERS)?,
             tracked: Map::open(directory, maps::TRACKED)?,
+            affinity: Map::open(directory, maps::AFFINITY)?,
             excluded: Map::open(directory, maps::EXCLUDED)?,
         })
     }
@@ -320,6 +322,10 @@ impl Dataplane for Kernel {
 }
 
 impl Meter for Maps {
+    fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error> {
+        self.affinity.scan()
+    }
+
     fn read(&self, tables: &Tables) -> Result<Counters, Error> {
         let ids = tables.names.keys().next_back().map_or(0, |&last| last as usize + 1);
         let indexes = tables.backends.keys().next_back().map_or(0, |&last| last as usize + 1);

@@ -16,7 +16,7 @@ use crate::{
     dataplane::Counters,
     desired::{Standing, Weight, World, port_identity},
     health::{self, Report},
-    model::{Endpoint, Locality, Protocol, Service, ServicePort},
+    model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
 
 /// The tables by what they stand for.
@@ -66,14 +66,15 @@ impl<'a> Rows<'a> {
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
         let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
         let standing = Standing::of(world, self.now, service, port);
-        let endpoint = |((it, active), weight): ((&Endpoint, bool), &Weight)| types::Endpoint {
+        let endpoint = |(((it, active), weight), tier): (((&Endpoint, bool), &Weight), Option<u32>)| types::Endpoint {
             health: self.health(world, service, port, it),
             draining: world.overrides.get(&health::target(service, it)).is_some_and(|it| it.draining_since.is_some()),
-            effective_weight: whole(weight.effective()),
+            effective_weight: weight.whole(),
+            tier,
             ..self.endpoint(id, active, it)
         };
-        let endpoints: Vec<types::Endpoint> =
-            port.endpoints.iter().zip(standing.active()).zip(standing.weights()).map(endpoint).collect();
+        let known = port.endpoints.iter().zip(standing.active()).zip(standing.weights());
+        let endpoints: Vec<types::Endpoint> = known.zip(standing.tiers(world, service)).map(endpoint).collect();
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = traffic::balance(service.traffic.balance);
         types::ServicePort {
@@ -84,9 +85,10 @@ impl<'a> Rows<'a> {
             balance: balance.to_owned(),
             hash_key: hash_key.map(str::to_owned),
             connections,
-            capacity: capacity(&endpoints, connections),
+            capacity: capacity(&endpoints, standing.weights(), connections),
             limits: traffic::limits(service.traffic.limits),
             outlier: traffic::outlier(service.traffic.outlier),
+            health_check: check(service, port).map(traffic::health_check),
             endpoints,
         }
     }
@@ -98,10 +100,9 @@ impl<'a> Rows<'a> {
         port: &ServicePort,
         endpoint: &Endpoint,
     ) -> Option<types::EndpointHealth> {
-        // An endpoint may have the same number for UDP, which is not checked.
-        let checked = port.protocol == Protocol::Tcp && service.traffic.health.is_some();
+        check(service, port)?;
         let target = health::target(service, endpoint);
-        let verdict = self.report.targets.get(&target).filter(|_| checked)?;
+        let verdict = self.report.targets.get(&target)?;
         Some(types::EndpointHealth::new(verdict, health::is_kept(verdict, world, &target), self.now))
     }
 
@@ -128,10 +129,9 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A weight above zero is at least one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
-fn whole(weight: f64) -> u32 {
-    if weight > 0.0 { weight.round().max(1.0) as u32 } else { 0 }
+/// How the endpoints of a port are checked. One may have the same number for UDP, which is not checked.
+fn check<'a>(service: &'a Service, port: &ServicePort) -> Option<&'a HealthCheck> {
+    service.traffic.health.as_ref().filter(|_| port.protocol == Protocol::Tcp)
 }
 
 /// The endpoint with what the kernel knows of it.
@@ -160,11 +160,12 @@ fn locality(locality: &Locality) -> types::Locality {
 }
 
 /// Σ capacity × weight: of those that take new connections by the weight in effect, of all by the configured one.
-fn capacity(endpoints: &[types::Endpoint], used: u64) -> types::PortCapacity {
-    let takes = |it: &&types::Endpoint| it.active && !it.draining && it.ejected_for_seconds.is_none();
-    let usable = endpoints.iter().filter(takes).map(|it| u64::from(it.capacity) * u64::from(it.effective_weight));
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of small numbers above zero")]
+fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> types::PortCapacity {
+    let usable = endpoints.iter().zip(weights).filter(|(it, _)| it.is_usable());
+    let usable: f64 = usable.map(|(it, weight)| f64::from(it.capacity) * weight.effective()).sum();
     let total = endpoints.iter().map(|it| u64::from(it.capacity) * u64::from(it.weight));
-    types::PortCapacity { usable: usable.sum(), total: total.sum(), used }
+    types::PortCapacity { usable: usable.round() as u64, total: total.sum(), used }
 }
 
 #[cfg(test)]
@@ -196,11 +197,12 @@ mod tests {
 
     #[test]
     fn capacity_is_that_of_endpoints_that_take_connections() {
-        let one = types::Endpoint { active: true, capacity: 10, weight: 2, effective_weight: 1, ..Default::default() };
+        let one = types::Endpoint { active: true, capacity: 10, weight: 2, ..Default::default() };
         let draining = types::Endpoint { draining: true, ..one.clone() };
         let ejected = types::Endpoint { ejected_for_seconds: Some(1), ..one.clone() };
         let down = types::Endpoint { active: false, ..one.clone() };
-        let expected = types::PortCapacity { usable: 10, total: 80, used: 5 };
-        assert_eq!(capacity(&[one, draining, ejected, down], 5), expected);
+        let weights = [Weight { target: 2, share: 0.2 }; 4];
+        let expected = types::PortCapacity { usable: 4, total: 80, used: 5 };
+        assert_eq!(capacity(&[one, draining, ejected, down], &weights, 5), expected, "also of less than one");
     }
 }
