@@ -71,7 +71,7 @@ impl<'a> Rows<'a> {
             draining: world.overrides.get(&health::target(service, it)).is_some_and(|it| it.draining_since.is_some()),
             effective_weight: weight.whole(),
             tier,
-            ..self.endpoint(id, active, it)
+            ..self.endpoint(id, active, service, it)
         };
         let known = port.endpoints.iter().zip(standing.active()).zip(standing.weights());
         let endpoints: Vec<types::Endpoint> = known.zip(standing.tiers(world, service)).map(endpoint).collect();
@@ -106,7 +106,7 @@ impl<'a> Rows<'a> {
         Some(types::EndpointHealth::new(verdict, health::is_kept(verdict, world, &target), self.now))
     }
 
-    fn endpoint(&self, id: Option<u32>, active: bool, endpoint: &Endpoint) -> types::Endpoint {
+    fn endpoint(&self, id: Option<u32>, active: bool, service: &Service, endpoint: &Endpoint) -> types::Endpoint {
         let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
         let index = key.and_then(|key| self.backends.get(&key)).copied();
         let counted = types::Endpoint {
@@ -123,6 +123,10 @@ impl<'a> Rows<'a> {
             ..types::Endpoint::default()
         };
         match index.and_then(|index| self.counters.backends.get(&index)) {
+            // Ejections from a time when the service had them are ignored by the kernel.
+            Some(load) if service.traffic.outlier.consecutive_failures == 0 => {
+                types::Endpoint { ejected_for_seconds: None, ..loaded(counted, load, self.now) }
+            }
             Some(load) => loaded(counted, load, self.now),
             None => counted,
         }
@@ -171,6 +175,45 @@ fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> typ
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        agent::owner::Owner,
+        dataplane::memory::Memory,
+        desired::fixture,
+        model::{LocalityLevel, Outlier, Update},
+    };
+
+    /// The only port of a service with an endpoint in this zone and one in another; the first is ejected.
+    fn shown(outlier: Outlier) -> types::ServicePort {
+        let state = tempfile::tempdir().unwrap();
+        let place = |zone: &str| Locality { zone: Some(zone.into()), ..Locality::default() };
+        let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
+        owner.set_locality(place("z1"));
+        let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        cart.ports[0].endpoints[0].locality = place("z2");
+        cart.ports[0].endpoints[1].locality = place("z1");
+        (cart.traffic.outlier, cart.traffic.nearness.order) = (outlier, vec![LocalityLevel::Zone]);
+        owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
+        owner.reconcile(Duration::from_secs(1));
+        let snapshot = owner.snapshot();
+        let health = Health { until: 9_000, streak: 0, ejections: 1 };
+        let load = BackendLoad { health: health.word(), ..BackendLoad::default() };
+        let first = Addr::from(std::net::IpAddr::from([10, 0, 0, 1]));
+        let ejected =
+            snapshot.tables.backends.iter().filter(|(_, row)| row.addr == first).map(|(&index, _)| (index, load));
+        let counters = Counters { backends: ejected.collect(), ..Counters::default() };
+        let rows = Rows::new(&snapshot, &counters, &Report::default(), Duration::from_secs(2)).service(&cart);
+        rows.ports.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn endpoints_know_their_tier_and_whether_they_are_usable() {
+        let port = shown(Outlier::default());
+        let told: Vec<_> = port.endpoints.iter().map(|it| (it.tier, it.state())).collect();
+        assert_eq!(told, [(Some(2), "ejected 7s".to_owned()), (Some(1), "active".to_owned())]);
+        assert_eq!((port.usable(), port.capacity.usable, port.capacity.total), (1, 1, 2));
+        let port = shown(Outlier { consecutive_failures: 0, ..Outlier::default() });
+        assert_eq!((port.usable(), port.capacity.usable), (2, 2), "the kernel ignores ejections that are switched off");
+    }
 
     #[test]
     fn load_is_told_in_words_and_seconds() {
