@@ -7,7 +7,7 @@ use std::{
 };
 
 use mesh_agent::api::types::Status;
-use mesh_tests::{Node, client::protocol::counts, node::SETTLE, pinned, service, wait};
+use mesh_tests::{Node, client::protocol::counts, node::PATIENCE, pinned, service, wait};
 
 /// What the kernel runs for a node; a restart leaves it alone.
 #[derive(PartialEq, Eq, Debug)]
@@ -82,7 +82,7 @@ fn maps_that_are_too_small_or_half_filled_do_not_replace_those_that_serve() {
 fn other_maps_change_nothing(node: &Node, flags: &[&str]) {
     let mut command = node.mesh_agent(node.directories().run());
     let mut agent = Started(command.args(flags).stderr(Stdio::null()).spawn().expect("it starts"));
-    wait::until("a reason to wait", SETTLE, || {
+    wait::until("a reason to wait", PATIENCE, || {
         let status = node.try_get("/v1/status").map(|answer| answer.json::<Status>());
         status.is_ok_and(|status| {
             let applied =
@@ -149,7 +149,7 @@ fn a_file_gone_bad_while_no_agent_runs_removes_nothing() {
     node.stop_agent();
     node.write("cart.yaml", "services: [");
     node.launch_agent();
-    wait::until("the agent to answer", mesh_tests::node::PATIENCE, || node.try_get("/v1/status").is_ok());
+    wait::until("the agent to answer", PATIENCE, || node.try_get("/v1/status").is_ok());
     node.wait_for_errors(1);
     assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
 }
