@@ -77,7 +77,7 @@ pub struct Given {
     /// Serve Prometheus metrics here [default: off]
     #[arg(long, env = "MESH_METRICS", value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
-    /// Where allocated addresses are remembered [default: /var/lib/mesh-agent]
+    /// Where allocated addresses and orders of operators (drains, weights) are kept [default: /var/lib/mesh-agent]
     #[arg(long, env = "MESH_STATE_DIR", value_name = "PATH")]
     state_dir: Option<PathBuf>,
     /// Name of this node [default: the host name]
@@ -131,7 +131,7 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Where metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
-    /// Where allocated addresses are remembered.
+    /// Where allocated addresses and orders of operators are kept.
     pub state_dir: PathBuf,
     /// Name of this node.
     pub node_name: String,

@@ -16,15 +16,17 @@ pub(super) struct Health {
     reports: watch::Receiver<Arc<Report>>,
     /// Of the last report that was looked at.
     changes: u64,
+    /// Endpoints that did not work when an earlier agent ended, and of which no report has said anything yet.
+    before: BTreeSet<Target>,
 }
 
 impl Health {
-    /// Starts the task, which has nothing to check yet.
-    pub(super) fn start(tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+    /// Starts the task, which has nothing to check yet. `before` says who did not work when an earlier agent ended.
+    pub(super) fn start(tasks: &TaskTracker, stop: &CancellationToken, before: BTreeSet<Target>) -> Self {
         let (wanted, receiver) = watch::channel(Arc::default());
         let (sender, reports) = watch::channel(Arc::default());
-        tasks.spawn(health::run(receiver, sender, super::now(), stop.clone()));
-        Self { wanted, reports, changes: 0 }
+        tasks.spawn(health::run(receiver, sender, before.clone(), super::now(), stop.clone()));
+        Self { wanted, reports, changes: 0, before }
     }
 
     /// What is known of the endpoints, as it changes.
@@ -33,8 +35,10 @@ impl Health {
     }
 
     /// Has the endpoints of these services checked from now on.
-    pub(super) fn ask(&self, world: &World) {
+    pub(super) fn ask(&mut self, world: &World) {
         let wanted = health::wanted(&world.services);
+        // Whose service may still come is remembered.
+        self.before.retain(|target| wanted.contains_key(target) || !world.services.contains_key(&target.service));
         self.wanted.send_if_modified(|old| {
             let changed = **old != wanted;
             if changed {
@@ -58,8 +62,9 @@ impl Health {
     }
 
     /// The endpoints to be left alone.
-    pub(super) fn unhealthy(&self, world: &World) -> BTreeSet<Target> {
+    pub(super) fn unhealthy(&mut self, world: &World) -> BTreeSet<Target> {
         let report = Arc::clone(&self.reports.borrow());
-        health::unhealthy(&report, world)
+        self.before.retain(|target| !report.targets.contains_key(target));
+        health::unhealthy(&report, &self.before, world)
     }
 }

@@ -77,7 +77,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (hooks_in, hooks) = watch::channel(Hooks::new());
     let stop = stop_on_signal()?;
     let tasks = TaskTracker::new();
-    let health = Health::start(&tasks, &stop);
+    let health = Health::start(&tasks, &stop, owner.down());
     let started = std::time::Instant::now();
     let reports = health.reports();
     let (orders_in, orders) = mpsc::channel(1);

@@ -89,6 +89,8 @@ struct Problems {
 /// What the owner publishes after each step.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// Whether any source has said anything yet.
+    pub loaded: bool,
     /// What the sources say.
     pub world: Arc<World>,
     /// What the kernel holds.
@@ -333,6 +335,7 @@ impl<D: Dataplane> Owner<D> {
     pub(super) fn snapshot(&self) -> Snapshot {
         let Problems { compile, apply, resync, addresses, overrides, excluded } = self.problems.clone();
         Snapshot {
+            loaded: self.accepted,
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),

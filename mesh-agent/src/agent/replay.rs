@@ -5,6 +5,7 @@
 //!          └─► client                         └─► 1,000 connects, each undone ──► where they went
 //! ```
 
+mod affinity;
 mod candidate;
 mod client;
 mod connects;
@@ -23,22 +24,28 @@ use crate::{
         view::Refusal,
     },
     config::Settings,
-    dataplane::Counters,
+    dataplane::{Counters, Meter},
     desired::{Tables, frontend},
 };
 
 /// What the kernel would answer now. `now` is the monotonic clock.
 pub(super) fn explain(
     snapshot: &Snapshot,
-    counters: &Counters,
+    meter: &dyn Meter,
     settings: &Settings,
     now: Duration,
     question: &Question,
 ) -> Result<Explanation, Refusal> {
     let key = key(question)?;
-    let client = question.from.as_deref().map(|from| client::client(from, settings)).transpose()?.unwrap_or_default();
-    let mut explanation = replay(&snapshot.tables, counters, now, &key, &client);
+    let counters = meter.read(&snapshot.tables).map_err(|error| Refusal::Failed(error.to_string()))?;
+    let mut client =
+        question.from.as_deref().map(|from| client::client(from, settings)).transpose()?.unwrap_or_default();
+    if let Some(service) = snapshot.tables.services.get(&key) {
+        client.bound = affinity::bound(meter, service, &client, now)?;
+    }
+    let mut explanation = replay(&snapshot.tables, &counters, now, &key, &client);
     words::because(&snapshot.world, &mut explanation);
+    words::weigh(&snapshot.world, now, &mut explanation);
     Ok(explanation)
 }
 
@@ -61,11 +68,11 @@ fn replay(tables: &Tables, counters: &Counters, now: Duration, key: &FrontendKey
     if let Some(reason) = &client.excluded {
         return Explanation { reason: reason.clone(), ..asked };
     }
-    let Some(mut copy) = Copy::of(tables, counters, now, key) else {
+    let Some(mut copy) = Copy::of(tables, counters, now, key, client) else {
         return Explanation { reason: words::no_service(tables, key), ..asked };
     };
     let (tiers, others) = candidate::candidates(&copy);
-    let notes = words::notes(tables, key, &copy.row, client);
+    let notes = words::notes(tables, now, &copy.row, client);
     let told = Explanation {
         service: tables.names.get(&copy.row.id).cloned(),
         balance: Some(words::policy(copy.row.policy).to_owned()),

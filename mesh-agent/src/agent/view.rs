@@ -60,6 +60,10 @@ impl View for Live {
         }
     }
 
+    fn loaded(&self) -> bool {
+        self.snapshots.borrow().loaded
+    }
+
     fn services(&self) -> Result<Vec<types::Service>, String> {
         let snapshot = self.snapshots.borrow().clone();
         let counters = self.meter.read(&snapshot.tables).map_err(|error| error.to_string())?;
@@ -97,8 +101,7 @@ impl View for Live {
 
     fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal> {
         let snapshot = self.snapshots.borrow().clone();
-        let counters = self.meter.read(&snapshot.tables).map_err(|error| Refusal::Failed(error.to_string()))?;
-        replay::explain(&snapshot, &counters, &self.settings, super::now(), question)
+        replay::explain(&snapshot, &*self.meter, &self.settings, super::now(), question)
     }
 }
 

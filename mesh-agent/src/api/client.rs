@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::{
     net::UnixStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::types::{ApiError, Change, Explanation, Order, Question, Service, Status};
@@ -20,10 +20,24 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// Time between two attempts to connect while many others do.
 const RETRY_TIME: Duration = Duration::from_millis(10);
 
+/// Time for an agent that has just started to load its services, and between two looks.
+const LOAD_TIME: Duration = Duration::from_secs(5);
+const LOOK_TIME: Duration = Duration::from_millis(100);
+
 /// A client of the agent's socket; connects anew for each request, so it outlives restarts of the agent.
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
+    /// How long it waits for an agent that has just started.
+    patience: Duration,
+}
+
+/// What the agent answered.
+struct Answer {
+    code: StatusCode,
+    /// Whether it may be another one in a moment.
+    again: bool,
+    body: Bytes,
 }
 
 /// A request has no good answer.
@@ -70,6 +84,12 @@ pub enum Error {
         /// The agent's words.
         reason: String,
     },
+    /// The agent has just started.
+    #[error("{reason}")]
+    NotLoaded {
+        /// The agent's words.
+        reason: String,
+    },
     /// The agent could not answer.
     #[error("the agent answered {code}: {reason}")]
     Refused {
@@ -89,7 +109,7 @@ pub enum Error {
 impl Client {
     /// A client of the agent that listens on `socket`.
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self { socket, patience: LOAD_TIME }
     }
 
     /// The state of the agent.
@@ -147,15 +167,21 @@ impl Client {
             .header(header::HOST, "localhost")
             .body(Full::new(body))
             .expect("paths are made of escaped parts, so the request is well-formed");
-        let answer = timeout(REQUEST_TIME, self.fetch(request)).await;
-        let (code, body) = answer.map_err(|_| Error::Timeout { socket: self.socket.clone() })??;
-        if code != StatusCode::OK {
-            return Err(refusal(code, &body));
+        let end = Instant::now() + self.patience;
+        loop {
+            let answer = timeout(REQUEST_TIME, self.fetch(request.clone())).await;
+            let answer = answer.map_err(|_| Error::Timeout { socket: self.socket.clone() })??;
+            match answer.code {
+                StatusCode::OK => {
+                    return serde_json::from_slice(&answer.body).map_err(|reason| Error::Unreadable { reason });
+                }
+                _ if answer.again && Instant::now() < end => sleep(LOOK_TIME).await,
+                _ => return Err(refusal(&answer)),
+            }
         }
-        serde_json::from_slice(&body).map_err(|reason| Error::Unreadable { reason })
     }
 
-    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Error> {
+    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
         let stream = self.connect().await.map_err(|error| self.no_connection(&error))?;
         self.exchange(stream, request).await.map_err(|error| self.broken(error.to_string()))
     }
@@ -172,14 +198,14 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, stream: UnixStream, request: Request<Full<Bytes>>) -> hyper::Result<(StatusCode, Bytes)> {
+    async fn exchange(&self, stream: UnixStream, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
         let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let response = requests.send_request(request).await?;
-        let code = response.status();
+        let (code, again) = (response.status(), response.headers().contains_key(header::RETRY_AFTER));
         let body = response.into_body().collect().await?.to_bytes();
         connection.abort();
-        Ok((code, body))
+        Ok(Answer { code, again, body })
     }
 
     fn no_connection(&self, error: &io::Error) -> Error {
@@ -196,15 +222,16 @@ impl Client {
     }
 }
 
-fn refusal(code: StatusCode, body: &[u8]) -> Error {
+fn refusal(Answer { code, again, body }: &Answer) -> Error {
     let reason = match serde_json::from_slice::<ApiError>(body) {
         Ok(ApiError { error }) => error,
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
-    match code {
+    match *code {
+        _ if *again => Error::NotLoaded { reason },
         StatusCode::NOT_FOUND => Error::NotFound { reason },
         StatusCode::CONFLICT | StatusCode::BAD_REQUEST => Error::Declined { reason },
-        _ => Error::Refused { code: code.as_u16(), reason },
+        code => Error::Refused { code: code.as_u16(), reason },
     }
 }
 
@@ -221,9 +248,14 @@ fn escape(part: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::net::UnixListener};
+    use std::{
+        fs,
+        os::unix::net::UnixListener,
+        sync::{Arc, atomic::Ordering},
+    };
 
     use super::*;
+    use crate::api::fixture::{Fake, cart, healthy, served};
 
     #[tokio::test]
     async fn without_a_socket_or_a_listener_no_agent_answers() {
@@ -243,6 +275,26 @@ mod tests {
         let client = Client::new("/run/agent.sock".into());
         let error = client.no_connection(&io::ErrorKind::PermissionDenied.into());
         assert_eq!(error.to_string(), "no permission to open /run/agent.sock: run as root");
+    }
+
+    #[tokio::test]
+    async fn services_that_are_not_loaded_yet_are_waited_for_but_not_for_ever() {
+        let starting = Fake { loaded: Arc::default(), ..healthy() };
+        let loaded = Arc::clone(&starting.loaded);
+        let agent = served(starting);
+        let hasty = Client { socket: agent.socket.clone(), patience: Duration::ZERO };
+        let reason = "the agent has not loaded its services yet; try again in a moment, and see `meshctl status` if that \
+                      does not help";
+        for answer in [hasty.service("shop", "cart").await.err(), hasty.services(None).await.err()] {
+            assert_eq!(answer.unwrap().to_string(), reason);
+        }
+        let question = Question { to: "10.96.0.10:80".into(), ..Question::default() };
+        assert_eq!(hasty.explain(&question).await.unwrap_err().to_string(), reason);
+        tokio::spawn(async move {
+            sleep(LOOK_TIME).await;
+            loaded.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(Client::new(agent.socket.clone()).service("shop", "cart").await.unwrap(), cart());
     }
 
     #[tokio::test]

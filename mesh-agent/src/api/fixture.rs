@@ -5,7 +5,10 @@ mod explanation;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tempfile::TempDir;
@@ -15,8 +18,8 @@ pub(crate) use self::explanation::explanation;
 use super::{
     server::{self, View},
     types::{
-        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, Frontend, Hook, PortCapacity,
-        Question, Service, ServiceCounters, ServicePort, Status,
+        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, Frontend, HealthCheck, Hook,
+        PortCapacity, Question, Service, ServiceCounters, ServicePort, Status,
     },
     view::Refusal,
 };
@@ -25,6 +28,7 @@ use crate::model::ServiceName;
 /// What the invented agent shows.
 pub(crate) struct Fake {
     pub(crate) status: Status,
+    pub(crate) loaded: Arc<AtomicBool>,
     pub(crate) services: Result<Vec<Service>, String>,
     /// Orders so far, in words.
     pub(crate) orders: Arc<Mutex<Vec<String>>>,
@@ -33,6 +37,10 @@ pub(crate) struct Fake {
 impl View for Fake {
     fn status(&self) -> Status {
         self.status.clone()
+    }
+
+    fn loaded(&self) -> bool {
+        self.loaded.load(Ordering::SeqCst)
     }
 
     fn services(&self) -> Result<Vec<Service>, String> {
@@ -72,7 +80,7 @@ impl View for Fake {
 
 /// The agent of a healthy node with two services.
 pub(crate) fn healthy() -> Fake {
-    Fake { status: status(), services: Ok(vec![dns(), cart()]), orders: Arc::default() }
+    Fake { status: status(), loaded: loaded(), services: Ok(vec![dns(), cart()]), orders: Arc::default() }
 }
 
 /// The agent of [`healthy`], with everything wrong that can be.
@@ -85,9 +93,14 @@ pub(crate) fn ailing() -> Fake {
     let problems = vec!["connect4 is not attached".to_owned()];
     Fake {
         status: Status { ready: false, errors, notes, problems, ..status() },
+        loaded: loaded(),
         services: Err("map SERVICES: cannot read row 7: gone".into()),
         orders: Arc::default(),
     }
+}
+
+fn loaded() -> Arc<AtomicBool> {
+    Arc::new(true.into())
 }
 
 /// A served [`Fake`]; stops when dropped.
@@ -167,6 +180,7 @@ pub(crate) fn busy_cart() -> Service {
     (one.connections, one.connecting, one.handshake_microseconds) = (40, 2, Some(1250));
     (two.ejected_for_seconds, two.ejections) = (Some(8), 1);
     two.effective_weight = 1;
+    (two.tier, four.tier) = (Some(2), Some(1));
     three.consecutive_failures = 2;
     (four.connections, four.draining) = (12, true);
     four.locality.zone = Some("b".into());
@@ -183,6 +197,16 @@ pub(crate) fn checked_cart() -> Service {
         Some(EndpointHealth { state: state.into(), reason: reason.into(), since_seconds, checked_seconds_ago, kept })
     };
     let [http, admin] = cart.ports.as_mut_slice() else { unreachable!("it has two ports") };
+    http.health_check = Some(HealthCheck {
+        probe: "http /up".into(),
+        port: None,
+        interval_milliseconds: 5000,
+        timeout_milliseconds: 500,
+        jitter_percent: 10,
+        rise: 2,
+        fall: 3,
+        allow_empty: false,
+    });
     http.endpoints[0].health = health("healthy", "", 4000, false);
     http.endpoints[1].health = health("unhealthy", "connection refused", 12, false);
     http.endpoints[1].active = false;

@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, State, rejection::QueryRejection},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -99,11 +99,17 @@ async fn explain(
     question: Result<Query<types::Question>, QueryRejection>,
 ) -> Result<Json<types::Explanation>, Failure> {
     let Query(question) = question.map_err(|rejection| Failure::Query(rejection.body_text()))?;
-    Ok(Json(reader.read(move |view| view.explain(&question)).await??))
+    let explained =
+        reader.read(move |view| if view.loaded() { view.explain(&question) } else { Err(Refusal::NotLoaded) });
+    Ok(Json(explained.await??))
 }
 
 async fn read_services(reader: &Reader) -> Result<Vec<types::Service>, Failure> {
-    reader.read(View::services).await?.map_err(Failure::Read)
+    let services = |view: &dyn View| match view.loaded() {
+        true => view.services().map_err(Failure::Read),
+        false => Err(Refusal::NotLoaded.into()),
+    };
+    reader.read(services).await?
 }
 
 /// Query of `/v1/services`.
@@ -143,7 +149,7 @@ impl Failure {
             Self::Query(_) | Self::Refused(Refusal::Malformed(_)) => StatusCode::BAD_REQUEST,
             Self::Refused(Refusal::Unknown(_)) => StatusCode::NOT_FOUND,
             Self::Refused(Refusal::Declined(_)) => StatusCode::CONFLICT,
-            Self::Refused(Refusal::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(Refusal::NotLoaded | Refusal::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Read(_) | Self::Stopped(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -151,7 +157,11 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.code(), Json(types::ApiError { error: self.to_string() })).into_response()
+        let answer = (self.code(), Json(types::ApiError { error: self.to_string() }));
+        match self {
+            Self::Refused(Refusal::NotLoaded) => ([(header::RETRY_AFTER, "1")], answer).into_response(),
+            _ => answer.into_response(),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub use self::{
     explain::{Candidate, Explanation, Outcome, Question, Share, Tier},
     health::EndpointHealth,
     order::{Change, Order},
-    service::{Frontend, Limits, Outlier, PortCapacity, Service, ServicePort},
+    service::{Frontend, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
 };
 use crate::model;
 

@@ -14,6 +14,8 @@ const MAX_READS: usize = 2;
 pub trait View: Send + Sync + 'static {
     /// The state of the agent.
     fn status(&self) -> types::Status;
+    /// Whether the services of the configuration are known; a new agent has to read them first.
+    fn loaded(&self) -> bool;
     /// All services, sorted by namespace and name; an error says what could not be read.
     fn services(&self) -> Result<Vec<types::Service>, String>;
     /// A service that is left alone; those are not among [`services`](Self::services).
@@ -42,6 +44,11 @@ pub enum Refusal {
     /// It would do harm.
     #[error("{0}")]
     Declined(String),
+    /// The agent does not know its services yet.
+    #[error(
+        "the agent has not loaded its services yet; try again in a moment, and see `meshctl status` if that does not help"
+    )]
+    NotLoaded,
     /// The agent cannot do so now.
     #[error("{0}")]
     Failed(String),

@@ -56,9 +56,9 @@ Examples:
         /// Return when no connection is left
         #[arg(long)]
         wait: bool,
-        /// Wait no longer than this, like 30s or 5m
-        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait::deadline, requires = "wait")]
-        deadline: std::time::Duration,
+        /// With --wait: wait no longer than this, like 30s or 5m [default: 60s]
+        #[arg(long, value_name = "TIME", value_parser = wait::deadline)]
+        deadline: Option<std::time::Duration>,
         /// Even if it is the last one
         #[arg(long)]
         force: bool,
@@ -84,7 +84,7 @@ Examples:
         #[command(flatten)]
         endpoint: order::Endpoint,
         /// A number up to 65535, or `default`
-        #[arg(value_parser = order::weight)]
+        #[arg(value_parser = order::weight, allow_negative_numbers = true)]
         weight: order::Weight,
         /// Even if it is 0 and the endpoint is the last one
         #[arg(long)]
@@ -98,7 +98,11 @@ pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, F
     match verb {
         Verb::List { service, watch } => list::run(session, service.as_ref(), &watch).await,
         Verb::Drain { endpoint, wait, deadline, force } => {
-            let wait = wait.then_some(deadline);
+            let wait = match (wait, deadline) {
+                (true, deadline) => Some(deadline.unwrap_or(wait::DEADLINE)),
+                (false, None) => None,
+                (false, Some(_)) => return Err(Error::DeadlineAlone.into()),
+            };
             order::drain(session, &endpoint, force, wait).await
         }
         Verb::Undrain { endpoint } => order::run(session, &endpoint, Change::Undrain, false).await,

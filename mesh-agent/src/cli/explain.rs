@@ -2,9 +2,11 @@
 
 use std::{fmt::Write as _, net::SocketAddr, path};
 
+use mesh_common::counter::Counter;
+
 use super::{
     Exit, Failure,
-    render::{columns, printable, table},
+    render::{columns, printable, table, weight_of},
     session::Session,
 };
 use crate::api::types::{Candidate, Explanation, Outcome, Question};
@@ -14,8 +16,9 @@ use crate::api::types::{Candidate, Explanation, Outcome, Question};
 /// The agent takes the rows and the load of the service out of the kernel, and decides 1,000 connects over them with the
 /// code that the kernel runs, undoing each; so the answer is what the kernel would do now. Every backend says whether it
 /// takes a connection, tier by tier: those of the second are used when too few of the first are usable. DRAWS is its
-/// part of the random choices in its tier, before load is looked at. The exit code is 1 when connects are refused, or
-/// are not to a service.
+/// part of the random choices in its tier, before load is looked at; `probe` of one that a single connect may try
+/// because its ejection is over. Of a service that hashes its clients, --from names the client. The exit code is 1 when
+/// connects are refused, or are not to a service.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -88,7 +91,8 @@ fn page(explanation: &Explanation) -> String {
         balance.clone().map(|balance| ("Balance", balance)),
         Some(("Verdict", format!("{verdict}{reason}"))),
     ];
-    let mut page = columns(facts.into_iter().flatten().map(|(name, value)| vec![format!("{name}:"), value]));
+    let page = columns(facts.into_iter().flatten().map(|(name, value)| vec![format!("{name}:"), value]));
+    let mut page = notes.iter().fold(page, |page, note| page + "Note: " + &printable(note) + "\n");
     for (number, tier) in (1..).zip(tiers) {
         let title = format!("\nTier {number}: {:.0}% usable\n", tier.usable_percent);
         page += &(title + &indented(&candidates(&tier.backends)));
@@ -96,17 +100,17 @@ fn page(explanation: &Explanation) -> String {
     if !others.is_empty() {
         page += &("\nOther backends\n".to_owned() + &indented(&candidates(others)));
     }
-    page += &went(explanation);
-    notes.iter().fold(page, |page, note| page + "\nNote: " + &printable(note) + "\n")
+    page + &went(explanation)
 }
 
 fn candidates(candidates: &[Candidate]) -> String {
     let row = |it: &Candidate| {
         vec![
             it.endpoint.clone(),
-            it.weight.to_string(),
+            weight_of(it.weight, it.configured_weight, it.status != "down"),
             it.connections.to_string(),
-            format!("{:.1}%", it.draws_percent),
+            // What falls on it goes elsewhere, but for one connect.
+            if it.status == "due" { "probe".to_owned() } else { format!("{:.1}%", it.draws_percent) },
             it.reason.clone(),
         ]
     };
@@ -119,17 +123,42 @@ fn went(explanation: &Explanation) -> String {
     if outcomes.is_empty() {
         return String::new();
     }
-    let to = |it: &Outcome| match (&it.endpoint, &it.refused) {
-        (Some(endpoint), _) => endpoint.clone(),
-        (None, refused) => format!("refused ({})", refused.as_deref().unwrap_or("unknown")),
+    let row = |it: &Outcome| match (&it.endpoint, &it.refused) {
+        (Some(endpoint), _) if it.probe => {
+            vec!["one".to_owned(), format!("{endpoint} (a probe: its ejection is over)")]
+        }
+        (Some(endpoint), _) => vec![format!("{:.1}%", it.percent), endpoint.clone()],
+        (None, refused) => vec![format!("{:.1}%", it.percent), refusal(refused.as_deref().unwrap_or_default())],
     };
-    let rows = outcomes.iter().map(|it| vec![format!("{:.1}%", it.percent), to(it)]);
-    let mut text = format!("\nOf {replayed} connects now\n") + &indented(&columns(rows));
-    for share in counted {
-        writeln!(text, "  {:.1}% counted as {}", share.percent, share.counter)
+    let mut text = format!("\nOf {replayed} connects now\n") + &indented(&columns(outcomes.iter().map(row)));
+    // Probes are told where they went.
+    for share in counted.iter().filter(|share| share.counter != Counter::Probes.name()) {
+        writeln!(text, "  {:.1}% {}", share.percent, detour(&share.counter))
             .expect("a string takes all that is written");
     }
     text
+}
+
+fn counter(name: &str) -> Option<Counter> {
+    Counter::ALL.into_iter().find(|counter| counter.name() == name)
+}
+
+fn refusal(name: &str) -> String {
+    match counter(name) {
+        Some(Counter::RefusedNoBackend) => "refused: no backend is usable".to_owned(),
+        Some(Counter::RefusedLimit) => "refused: a limit of connections is reached".to_owned(),
+        Some(Counter::RefusedBroken) => "refused: the maps contradict each other".to_owned(),
+        _ => format!("refused {name}"),
+    }
+}
+
+fn detour(name: &str) -> String {
+    match counter(name) {
+        Some(Counter::Overflows) => "went elsewhere because the first choice was full".to_owned(),
+        Some(Counter::Failovers) => "went to a farther tier than the first".to_owned(),
+        Some(Counter::Panics) => "went to ejected backends because too few others were left".to_owned(),
+        _ => format!("counted as {name}"),
+    }
 }
 
 fn indented(text: &str) -> String {
@@ -148,22 +177,32 @@ mod tests {
         Service:      shop/cart:http/TCP
         Balance:      leastConnections
         Verdict:      answered
+        Note: the service has session affinity
 
         Tier 1: 33% usable
-          ENDPOINT        WEIGHT   CONNECTIONS   DRAWS   STATUS
-          10.0.0.1:8080   1        3             33.3%   usable
-          10.0.0.2:8080   1        3             66.7%   ejected for 8.2 s more after 3 failures
+          ENDPOINT        WEIGHT    CONNECTIONS   DRAWS   STATUS
+          10.0.0.1:8080   1         3             33.3%   usable
+          10.0.0.2:8080   1         3             33.3%   ejected for 8.2 s more after 3 failures
+          10.0.0.4:8080   <1 of 1   3             probe   its ejection is over: one connect may try it
 
         Other backends
           ENDPOINT        WEIGHT   CONNECTIONS   DRAWS   STATUS
           10.0.0.3:8080   1        3             0.0%    not ready
 
         Of 1000 connects now
-          100.0%   10.0.0.1:8080
-          12.0% counted as overflows
-
-        Note: the service has session affinity
+          99.9%   10.0.0.1:8080
+          one     10.0.0.4:8080 (a probe: its ejection is over)
+          12.0% went elsewhere because the first choice was full
         ");
+    }
+
+    #[test]
+    fn refusals_and_detours_are_told_in_words() {
+        let refused = Counter::ALL.map(Counter::name).into_iter().filter(|name| name.starts_with("refused"));
+        let detours = [Counter::Overflows, Counter::Failovers, Counter::Panics].map(Counter::name);
+        for words in refused.map(refusal).chain(detours.map(detour)) {
+            assert!(!words.contains('_') && !words.starts_with("counted"), "{words}");
+        }
     }
 
     #[test]

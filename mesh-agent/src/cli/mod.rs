@@ -128,7 +128,7 @@ impl Failure {
         match self {
             // Whoever read the answer has read enough, as with `| head`.
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
-            Self::Endpoint(backend::Error::Malformed(_)) => Exit::Usage,
+            Self::Endpoint(backend::Error::Malformed(_) | backend::Error::DeadlineAlone) => Exit::Usage,
             Self::Agent(_) | Self::Endpoint(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
             Self::Name(_) => Exit::Usage,
         }

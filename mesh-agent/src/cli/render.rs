@@ -1,6 +1,7 @@
 //! Forms of an answer: tables for people, JSON and YAML for scripts.
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::api::types::Endpoint;
@@ -43,12 +44,22 @@ pub(super) fn number(number: u64) -> String {
     if number == 0 { "-".to_owned() } else { number.to_string() }
 }
 
-/// `2`, or `1 of 2` while it has another than the configured one.
+/// As [`weight_of`]; an endpoint that the kernel does not have has its configured weight.
 pub(super) fn weight(endpoint: &Endpoint) -> String {
-    let Endpoint { weight, effective_weight, index, .. } = endpoint;
+    let Endpoint { weight, effective_weight, index, active, .. } = endpoint;
     match index {
-        Some(_) if weight != effective_weight => format!("{effective_weight} of {weight}"),
-        _ => weight.to_string(),
+        Some(_) => weight_of(*effective_weight, Some(*weight), *active),
+        None => weight.to_string(),
+    }
+}
+
+/// `2`, or `1 of 2` while it has another than the configured one; `<1 of 2` while it has less than one and takes
+/// connections.
+pub(super) fn weight_of(effective: u32, configured: Option<u32>, takes: bool) -> String {
+    let now = if effective == 0 && takes { "<1".to_owned() } else { effective.to_string() };
+    match configured {
+        Some(configured) if configured != effective => format!("{now} of {configured}"),
+        _ => now,
     }
 }
 
@@ -105,6 +116,12 @@ pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A time as people write it: `500ms`, `5s`, `1m 30s`.
+pub(super) fn milliseconds(milliseconds: u64) -> String {
+    let time = i64::try_from(milliseconds).map(SignedDuration::from_millis);
+    time.map_or_else(|_| format!("{milliseconds}ms"), |time| format!("{time:#}"))
+}
+
 /// Two units at most, as kubectl shows ages: `75s`, `5m10s`, `26h3m`, `3d2h`.
 pub(super) fn age(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -156,6 +173,13 @@ mod tests {
         assert_eq!(sparse(&["NAME", "NONE"], []), "NAME   NONE\n");
         let times = [None, Some(0), Some(999), Some(1250), Some(2_000_000)].map(microseconds);
         assert_eq!(times, ["-", "0us", "999us", "1.2ms", "2.0s"]);
+    }
+
+    #[test]
+    fn a_weight_below_one_is_neither_one_nor_nothing() {
+        let weights = [(2, 2, true), (1, 2, true), (0, 1, true), (0, 1, false), (0, 0, false)];
+        let shown = weights.map(|(effective, configured, takes)| weight_of(effective, Some(configured), takes));
+        assert_eq!(shown, ["2", "1 of 2", "<1 of 1", "0 of 1", "0"]);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use super::{
     Exit, Failure, health,
     name::NameArg,
-    render::{self, columns, printable, table, weight},
+    render::{self, columns, milliseconds, printable, table, weight},
     session::Session,
     watch::Watch,
 };
-use crate::api::types::{Endpoint, Limits, PortCapacity, Service, ServiceCounters, ServicePort};
+use crate::api::types::{Endpoint, HealthCheck, Limits, PortCapacity, Service, ServiceCounters, ServicePort};
 
 /// Services of this node
 #[derive(clap::Subcommand)]
@@ -20,8 +20,9 @@ Examples:
 pub(super) enum Verb {
     /// List services
     ///
-    /// ENDPOINTS counts ready and all endpoints of each port, in the order of PORT(S). CONNECTS counts connects that
-    /// the kernel answered with an endpoint since the service exists.
+    /// ENDPOINTS counts usable and all endpoints of each port, in the order of PORT(S): usable ones are those that
+    /// `backend list` calls active. CONNECTS counts connects that the kernel answered with an endpoint since the service
+    /// exists.
     #[command(after_long_help = "\
 Examples:
   meshctl service list                 all services
@@ -37,9 +38,9 @@ Examples:
     ///
     /// A front end is an address and port at which programs ask for the service; one that is not `served` says why. A
     /// service that is left alone altogether says why, too. An
-    /// endpoint is `active` while new connections are sent to it; otherwise its state says why not. Capacity is the sum
-    /// of `capacity` × weight: of the endpoints that are active now, and of all. The exit
-    /// code is 1 when there is no such service.
+    /// endpoint is `active` while new connections are sent to it; otherwise its state says why not, and its health what
+    /// the last probe found and since when. Tier 1 is the nearest. Capacity is the sum of `capacity` × weight: of the
+    /// endpoints that are active now, and of all. The exit code is 1 when there is no such service.
     #[command(after_long_help = "\
 Examples:
   meshctl service get shop/cart        by its full name
@@ -83,15 +84,14 @@ fn row(service: &Service) -> Vec<String> {
         name.clone(),
         render::list(addresses),
         each(|port| format!("{}/{}", port.port, port.protocol)),
-        each(readiness),
+        each(usable),
         ports.iter().map(|port| port.counters.connects).sum::<u64>().to_string(),
     ]
 }
 
-/// `ready/total`
-fn readiness(port: &ServicePort) -> String {
-    let ready = port.endpoints.iter().filter(|endpoint| endpoint.condition == "ready").count();
-    format!("{ready}/{}", port.endpoints.len())
+/// `usable/total`
+fn usable(port: &ServicePort) -> String {
+    format!("{}/{}", port.usable(), port.endpoints.len())
 }
 
 fn page(service: &Service) -> String {
@@ -117,11 +117,17 @@ fn page(service: &Service) -> String {
 /// A port and its endpoints, in the layout of `cilium-dbg service list`.
 fn section(port: &ServicePort) -> String {
     let title = format!("Port {}: {}\n  {}\n", printable(&port.label()), counters(port), spread(port));
+    let title = port
+        .health_check
+        .as_ref()
+        .map(check)
+        .into_iter()
+        .fold(title, |title, line| title + "  " + &printable(&line) + "\n");
     if port.endpoints.is_empty() {
         return title + "  no endpoints: connects are refused\n";
     }
     let rows = port.endpoints.iter().enumerate().map(|(place, endpoint)| line(place + 1, port, endpoint));
-    columns(rows).lines().fold(title, |text, line| text + "  " + line + "\n")
+    columns(filled(rows.collect())).lines().fold(title, |text, line| text + "  " + line + "\n")
 }
 
 fn counters(port: &ServicePort) -> String {
@@ -162,17 +168,47 @@ fn spread(port: &ServicePort) -> String {
     }
 }
 
+/// How endpoints are checked: `checked by http /up every 5s ± 10 %, timeout 1s, healthy after 2, unhealthy after 3`
+fn check(check: &HealthCheck) -> String {
+    let HealthCheck {
+        probe,
+        port,
+        interval_milliseconds,
+        timeout_milliseconds,
+        jitter_percent,
+        rise,
+        fall,
+        allow_empty,
+    } = check;
+    let port = port.map_or(String::new(), |port| format!(" on port {port}"));
+    let [interval, timeout] = [*interval_milliseconds, *timeout_milliseconds].map(milliseconds);
+    let last = if *allow_empty { "the last one is taken out, too" } else { "all are kept when all fail" };
+    format!(
+        "checked by {probe}{port} every {interval} ± {jitter_percent} %, timeout {timeout}, healthy after {rise}, \
+         unhealthy after {fall}, {last}"
+    )
+}
+
+/// Without columns that are empty in every row.
+fn filled(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let is_filled = |at: usize| rows.iter().any(|row| !row[at].is_empty());
+    let filled: Vec<bool> = (0..rows.first().map_or(0, Vec::len)).map(is_filled).collect();
+    let keep = |row: Vec<String>| row.into_iter().zip(&filled).filter(|(_, filled)| **filled).map(|(cell, _)| cell);
+    rows.into_iter().map(|row| keep(row).collect()).collect()
+}
+
 fn line(number: usize, port: &ServicePort, endpoint: &Endpoint) -> Vec<String> {
     let address = endpoint.socket_address();
     let state = endpoint.state();
-    let mut line = vec![
+    vec![
         format!("{number} => {address}/{} ({state})", port.protocol),
         format!("weight {}", weight(endpoint)),
         format!("{} connections", endpoint.connections),
         format!("{} connects", endpoint.connects),
-    ];
-    line.extend(endpoint.health.as_ref().map(|health| health::cell(Some(health))));
-    line
+        endpoint.tier.map_or(String::new(), |tier| format!("tier {tier}")),
+        endpoint.locality.label(),
+        endpoint.health.as_ref().map_or(String::new(), health::told),
+    ]
 }
 
 #[cfg(test)]
@@ -181,11 +217,13 @@ mod tests {
     use crate::api::fixture::{busy_cart, cart, checked_cart, dns, headless};
 
     #[test]
-    fn the_list_shows_ready_endpoints_by_port() {
-        insta::assert_snapshot!(list(&[dns(), cart()]), @"
+    fn the_list_shows_usable_endpoints_by_port() {
+        insta::assert_snapshot!(list(&[dns(), cart(), busy_cart(), checked_cart()]), @"
         NAMESPACE     NAME   ADDRESS               PORT(S)           ENDPOINTS   CONNECTS
         kube-system   dns    10.96.0.53            53/UDP            0/0         12
-        shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,0/1     200
+        shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,1/1     200
+        shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   1/4,1/1     200
+        shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   2/4,1/1     200
         ");
     }
 
@@ -235,9 +273,9 @@ mod tests {
         http:80/TCP: 200 connects, 5 refused, 2 unrecorded, 7 failed, 1 ejections
           latencyAware, 52 connections, capacity 200 usable of 500
           1 => 10.0.0.1:8080/TCP (active)            weight 1        40 connections   60 connects
-          2 => 10.0.0.2:8080/TCP (ejected 8s)        weight 1 of 2   0 connections    117 connects
+          2 => 10.0.0.2:8080/TCP (ejected 8s)        weight 1 of 2   0 connections    117 connects   tier 2
           3 => 10.0.0.3:8080/TCP (down, not-ready)   weight 1        0 connections    3 connects
-          4 => [fd00::a:1]:8080/TCP (draining)       weight 1        12 connections   20 connects
+          4 => [fd00::a:1]:8080/TCP (draining)       weight 1        12 connections   20 connects    tier 1   b
 
         Port admin:9000/TCP: 0 connects
           leastConnections, 0 connections, capacity 0 usable of 0
@@ -254,10 +292,11 @@ mod tests {
         insta::assert_snapshot!(page.split_once("\nPort ").unwrap().1, @"
         http:80/TCP: 200 connects, 5 refused, 2 unrecorded
           leastConnections, 0 connections, capacity 0 usable of 0
-          1 => 10.0.0.1:8080/TCP (active)            weight 1   0 connections   60 connects    healthy
+          checked by http /up every 5s ± 10 %, timeout 500ms, healthy after 2, unhealthy after 3, all are kept when all fail
+          1 => 10.0.0.1:8080/TCP (active)            weight 1   0 connections   60 connects    healthy (66m40s)
           2 => 10.0.0.2:8080/TCP (unhealthy)         weight 2   0 connections   117 connects   unhealthy (connection refused, 12s)
           3 => 10.0.0.3:8080/TCP (down, not-ready)   weight 1   0 connections   3 connects
-          4 => [fd00::a:1]:8080/TCP (active)         weight 1   0 connections   20 connects    unknown
+          4 => [fd00::a:1]:8080/TCP (active)         weight 1   0 connections   20 connects    unknown (1s)
 
         Port admin:9000/TCP: 0 connects
           leastConnections, 0 connections, capacity 0 usable of 0

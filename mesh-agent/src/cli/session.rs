@@ -99,6 +99,11 @@ impl<'a> Session<'a> {
         self.out.flush()
     }
 
+    /// Says something beside the answer.
+    pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.err, "meshctl: {line}")
+    }
+
     /// Shows how far a command is, in the place of what was shown before; on a terminal only.
     pub(super) fn progress(&mut self, line: &str) -> io::Result<()> {
         match self.refresh {

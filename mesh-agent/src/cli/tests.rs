@@ -10,7 +10,7 @@ async fn services_are_listed_and_shown() {
     assert_eq!(all.lines().collect::<Vec<_>>().len(), 3, "{all}");
     insta::assert_snapshot!(ask(&agent, "service list -n shop").await, @"
     NAMESPACE   NAME   ADDRESS               PORT(S)           ENDPOINTS   CONNECTS
-    shop        cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,0/1     200
+    shop        cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,1/1     200
     ");
     let json = serde_json::from_str::<crate::api::types::Service>(&ask(&agent, "service get shop/cart -o json").await);
     assert_eq!(json.unwrap(), cart());
@@ -77,7 +77,9 @@ async fn operators_drain_weigh_and_take_it_back() {
     let answer = ask(&agent, "backend drain shop/cart 10.0.0.3:8080 --wait --deadline 5s").await;
     assert_eq!(answer, "shop/cart 10.0.0.3:8080: draining, 0 connections\n");
     let line = "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 300ms";
-    assert_eq!(run_in_process(&agent, line).await.0, Exit::No, "it has no connection, but is still given some");
+    let (exit, _, err) = run_in_process(&agent, line).await;
+    assert_eq!(exit, Exit::No, "it has no connection, but is still given some");
+    assert!(err.contains("after 300ms no connection is left but the endpoint"), "{err}");
     let answer = ask(&agent, "backend weight cart fd00::a:1 5 -n shop").await;
     assert_eq!(answer, "shop/cart [fd00::a:1]:8080: weight 5, 0 connections\n");
     ask(&agent, "backend weight shop/cart 10.0.0.1 default").await;
@@ -100,7 +102,9 @@ async fn operators_drain_weigh_and_take_it_back() {
 async fn a_drain_that_does_not_end_is_a_no() {
     let agent = served(Fake { services: Ok(vec![busy_cart()]), ..healthy() });
     let line = "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 300ms";
-    let no = (Exit::No, "shop/cart 10.0.0.1:8080: draining, 40 connections\n".to_owned(), String::new());
+    let left = "meshctl: after 300ms 40 connections are left; the drain goes on. Wait again with a longer --deadline, end \
+                what is connected, or take the drain back with `meshctl backend undrain shop/cart 10.0.0.1:8080`\n";
+    let no = (Exit::No, "shop/cart 10.0.0.1:8080: draining, 40 connections\n".to_owned(), left.to_owned());
     assert_eq!(run_in_process(&agent, line).await, no);
     let socket = agent.socket.display().to_string();
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -109,7 +113,7 @@ async fn a_drain_that_does_not_end_is_a_no() {
     run(arguments, Streams { out: &mut out, err: &mut err, refresh: Refresh::Replace }).await;
     let progress = String::from_utf8(err).unwrap();
     assert!(progress.starts_with("\r\x1b[2Kcart 10.0.0.1:8080: 40 connections left"), "{progress:?}");
-    assert!(progress.ends_with("\r\x1b[2K"), "{progress:?}");
+    assert!(progress.contains("\r\x1b[2Kmeshctl: after 300ms"), "{progress:?}");
 }
 
 #[tokio::test]
@@ -126,11 +130,22 @@ async fn orders_for_what_is_not_there_say_what_is() {
 }
 
 #[tokio::test]
+async fn options_that_make_no_sense_say_what_would() {
+    let agent = served(healthy());
+    let (exit, _, err) = run_in_process(&agent, "backend weight shop/cart 10.0.0.1 -1").await;
+    assert_eq!(exit, Exit::Usage);
+    assert!(err.contains("write a number from 0 to 65535, or `default` for the configured weight"), "{err}");
+    let (exit, _, err) = run_in_process(&agent, "backend drain shop/cart 10.0.0.3:8080 --deadline 5s").await;
+    let expected = "meshctl: --deadline says how long --wait waits: add --wait, or leave out --deadline\n";
+    assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
+}
+
+#[tokio::test]
 async fn connects_are_explained() {
     let agent = served(healthy());
     let page = ask(&agent, "explain 10.96.0.10:80").await;
     assert!(
-        page.contains("10.0.0.2:8080   1        3             66.7%   ejected for 8.2 s more after 3 failures"),
+        page.contains("10.0.0.2:8080   1         3             33.3%   ejected for 8.2 s more after 3 failures"),
         "{page}"
     );
     let json = ask(&agent, "explain 10.96.0.10:80 -o json").await;

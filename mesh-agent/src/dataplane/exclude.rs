@@ -31,6 +31,13 @@ pub struct Error {
     reason: io::Error,
 }
 
+impl Error {
+    /// Why, without what.
+    pub fn reason(&self) -> &io::Error {
+        &self.reason
+    }
+}
+
 /// The rows of EXCLUDED for these directories and namespace files as they are now, and which cannot be had.
 pub fn keys(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> (Vec<ExcludedKey>, Vec<Error>) {
     let cgroups = cgroups.iter().map(|path| key("cgroup", path, excluded_kind::CGROUP, cgroup_id));

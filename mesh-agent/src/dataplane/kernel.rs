@@ -9,8 +9,8 @@ use aya::{
 };
 use bytemuck::Zeroable as _;
 use mesh_common::abi::{
-    BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow, Slot, SocketRow, capacity,
-    maps, service_flags,
+    AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow,
+    Slot, SocketRow, capacity, maps, service_flags,
 };
 use tracing::debug;
 
@@ -58,6 +58,7 @@ struct Maps {
     counters: CounterMap,
     filter: Map<u32, u64>,
     sockets: Map<u64, SocketRow>,
+    affinity: Map<AffinityKey, AffinityRow>,
     excluded: Map<ExcludedKey, u64>,
 }
 
@@ -164,6 +165,7 @@ impl Maps {
             counters: CounterMap::open(directory, maps::COUNTERS)?,
             filter: Map::open(directory, maps::FILTER)?,
             sockets: Map::open(directory, maps::SOCKETS)?,
+            affinity: Map::open(directory, maps::AFFINITY)?,
             excluded: Map::open(directory, maps::EXCLUDED)?,
         })
     }
@@ -337,6 +339,10 @@ impl Dataplane for Kernel {
 }
 
 impl Meter for Maps {
+    fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error> {
+        self.affinity.scan()
+    }
+
     fn read(&self, tables: &Tables) -> Result<Counters, Error> {
         let ids = tables.names.keys().next_back().map_or(0, |&last| last as usize + 1);
         let indexes = tables.backends.keys().next_back().map_or(0, |&last| last as usize + 1);

@@ -132,6 +132,11 @@ impl Memory {
         self.services.insert(id, Box::new(live));
     }
 
+    /// Binds a client as it is bound elsewhere.
+    pub fn set_affinity(&mut self, key: AffinityKey, row: AffinityRow) {
+        self.affinity.get_mut().insert(key, row);
+    }
+
     fn apply_one(&mut self, op: &Op) {
         match op {
             Op::TakeId { id, name: _ } => {

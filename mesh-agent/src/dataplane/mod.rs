@@ -13,7 +13,7 @@ mod sys;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mesh_common::abi::{BackendLoad, ServiceCounters, ServiceLoad};
+use mesh_common::abi::{AffinityKey, AffinityRow, BackendLoad, ServiceCounters, ServiceLoad};
 
 use crate::desired::{Tables, plan::Op};
 
@@ -31,6 +31,8 @@ pub trait Dataplane: Send {
 pub trait Meter: Send + Sync {
     /// What the kernel has counted for the services and backends in `tables`.
     fn read(&self, tables: &Tables) -> Result<Counters, Error>;
+    /// Who is bound to which backend by session affinity.
+    fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error>;
 }
 
 /// A meter that many readers share.

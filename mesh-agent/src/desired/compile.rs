@@ -59,6 +59,13 @@ pub fn port_identity(service: &ServiceName, port: &ServicePort) -> String {
     format!("{service}:{}/{}", port.label(), port.protocol)
 }
 
+/// The service of such a name.
+pub fn identified(identity: &str) -> Option<ServiceName> {
+    let (namespace, rest) = identity.split_once('/')?;
+    let (name, _) = rest.split_once(':')?;
+    Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
 /// Tables to which services are added.
 pub(super) struct Compiler<'a> {
     current: &'a Tables,

@@ -36,6 +36,13 @@ impl Weight {
         f64::from(self.target) * self.share
     }
 
+    /// The same as a whole number; zero where it is below one.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
+    pub fn whole(self) -> u32 {
+        let weight = self.effective();
+        if weight < 1.0 { 0 } else { weight.round() as u32 }
+    }
+
     /// Whether it is given connects at all.
     pub fn takes(self) -> bool {
         self.target > 0 && self.share > 0.0

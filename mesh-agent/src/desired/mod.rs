@@ -27,13 +27,16 @@ mod tests;
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol};
+use mesh_common::{
+    abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol},
+    addr::Addr,
+};
 
 use crate::table::Table;
 
 pub use self::{
     carry::in_a_row,
-    compile::{compile, filter, port_identity},
+    compile::{compile, filter, identified, port_identity},
     frontends::{Frontend, Reach, active, frontends, takers},
     known::{Weight, next_change},
     recompile::{Earlier, recompile},
@@ -60,5 +63,10 @@ pub struct Tables {
 /// `address:port/PROTOCOL` of a frontend.
 pub fn frontend(key: &FrontendKey) -> String {
     let name = if key.protocol == protocol::TCP { "TCP" } else { "UDP" };
-    format!("{}/{name}", SocketAddr::new(key.addr.into(), u16::from_be(key.port)))
+    format!("{}/{name}", socket_address(key.addr, key.port))
+}
+
+/// `address:port`, of a port in network byte order.
+pub fn socket_address(addr: Addr, port: u16) -> String {
+    SocketAddr::new(addr.into(), u16::from_be(port)).to_string()
 }

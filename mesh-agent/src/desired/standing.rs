@@ -8,6 +8,7 @@ use super::{
     World,
     frontends::{Reach, reaches},
     known::{Known, Weight},
+    locality,
 };
 use crate::model::{Condition, Endpoint, Service, ServicePort};
 
@@ -90,6 +91,19 @@ impl<'a> Standing<'a> {
         members.sort_unstable();
         members.dedup();
         members
+    }
+
+    /// In which tier of those front ends that lead everywhere each endpoint is, from one; nothing where all are equally near.
+    pub fn tiers(&self, world: &World, service: &Service) -> Vec<Option<u32>> {
+        let nearness = &service.traffic.nearness;
+        let mut numbers = vec![None; self.endpoints.len()];
+        let families = [true, false].into_iter().filter(|_| locality::has_tiers(nearness));
+        for members in families.map(|is_v4| self.members(is_v4, Reach::Everywhere)) {
+            for (number, tier) in (1..).zip(locality::tiers(world, nearness, self.endpoints, members)) {
+                tier.into_iter().for_each(|position| numbers[position] = Some(number));
+            }
+        }
+        numbers
     }
 
     /// One of [`backend_state`].

@@ -1,8 +1,9 @@
 //! All targets, what is known of them, and what is to be done next. Pure: the time is an argument.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem::discriminant,
+    net::Ipv4Addr,
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +14,10 @@ use super::{
     schedule::{Id, Pace, Schedule},
     verdicts::Wanted,
 };
-use crate::{desired::Target, model::HealthCheck};
+use crate::{
+    desired::Target,
+    model::{HealthCheck, ServiceName},
+};
 
 /// Shortest time between two reports: when a zone fails, its endpoints do so one after the other, and each report has
 /// the tables compiled anew.
@@ -35,6 +39,8 @@ pub(super) struct Checks {
     schedule: Schedule,
     entries: HashMap<Id, Entry>,
     ids: BTreeMap<Arc<Target>, Id>,
+    /// Targets that did not work when an earlier agent ended, and that were not to be checked so far.
+    failing: BTreeSet<Target>,
     next_id: Id,
     changes: u64,
     /// What is not in the last report.
@@ -70,11 +76,17 @@ impl Checks {
             schedule: Schedule::new(seed),
             entries: HashMap::new(),
             ids: BTreeMap::new(),
+            failing: BTreeSet::new(),
             next_id: 0,
             changes: 0,
             news: News::Nothing,
             reported_at: None,
         }
+    }
+
+    /// These did not work when an earlier agent ended: they do not until a probe says so.
+    pub(super) fn remember(&mut self, failing: BTreeSet<Target>) {
+        self.failing = failing;
     }
 
     /// Takes what is to be checked from now on. A target that stays keeps what is known of it, unless another kind of
@@ -92,10 +104,13 @@ impl Checks {
             let (target, state) = match self.forget(target) {
                 Some(Entry { target, check: old, state }) if same_kind(&old, check) => (target, state),
                 Some(Entry { target, .. }) => (target, Hysteresis::new(now)),
+                None if self.failing.remove(target) => (Arc::new(target.clone()), Hysteresis::failing(now)),
                 None => (Arc::new(target.clone()), Hysteresis::new(now)),
             };
             self.add(Entry { target, check: Arc::clone(check), state }, now);
         }
+        // Whoever is not to be checked while others of its service are was not ready, or is gone.
+        self.failing.retain(|target| !has_service(wanted, &target.service));
     }
 
     fn add(&mut self, entry: Entry, now: Duration) {
@@ -163,6 +178,11 @@ impl Checks {
         let targets = self.ids.iter().map(|(target, id)| (Arc::clone(target), verdict(id))).collect();
         Some(Report { targets, changes: self.changes })
     }
+}
+
+fn has_service(wanted: &Wanted, service: &ServiceName) -> bool {
+    let first = Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 };
+    wanted.range(first..).next().is_some_and(|(target, _)| target.service == *service)
 }
 
 /// Whether results of one check say something about the other.

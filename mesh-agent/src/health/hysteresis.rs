@@ -72,6 +72,13 @@ impl Hysteresis {
         Self { verdict, last: None }
     }
 
+    /// Of an endpoint that an earlier agent found not to work, and that nobody has asked since.
+    pub(super) fn failing(now: Duration) -> Self {
+        let mut state = Self::new(now);
+        (state.verdict.state, state.verdict.reason) = (Health::Unhealthy, "failed before the agent started".into());
+        state
+    }
+
     /// What is known.
     pub(super) fn verdict(&self) -> &Verdict {
         &self.verdict
@@ -175,6 +182,18 @@ mod tests {
             "healthy 7s 2",
         ];
         assert_eq!(story[3..], end);
+    }
+
+    #[test]
+    fn one_that_failed_before_works_when_it_rose() {
+        let mut state = Hysteresis::failing(seconds(1));
+        let shown = |state: &Hysteresis| format!("{} {}", state.verdict().state.name(), state.verdict().reason);
+        assert_eq!(shown(&state), "unhealthy failed before the agent started");
+        assert!(!state.record(&refused(), thresholds(2, 3), seconds(2)));
+        assert_eq!(shown(&state), "unhealthy connection refused", "one failure is enough");
+        assert!(!state.record(&Ok(()), thresholds(2, 3), seconds(3)));
+        assert!(state.record(&Ok(()), thresholds(2, 3), seconds(4)));
+        assert_eq!(shown(&state), "healthy ");
     }
 
     #[test]

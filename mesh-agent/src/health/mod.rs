@@ -7,7 +7,8 @@
 //!              probe: tcp, http, tls, grpc ──┘ (one at a time for each endpoint, each within its timeout)
 //! ```
 //!
-//! The verdicts of this node decide for this node alone. An endpoint that no probe has reached yet counts as healthy.
+//! The verdicts of this node decide for this node alone. An endpoint that no probe has reached yet counts as healthy,
+//! unless the kernel's rows say that an earlier agent had taken it out.
 
 mod checks;
 mod failure;
@@ -21,7 +22,7 @@ mod tls;
 mod verdicts;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
     time::Duration,
@@ -46,13 +47,15 @@ use self::{
     probe::Prober,
     schedule::Id,
 };
+use crate::desired::Target;
 
 /// Probes what is wanted, as it changes, until told to stop. Who became unhealthy, or is so no longer, is published at
-/// once, or a tenth of a second after the last report; everything else after a second. `clock` is the monotonic clock,
-/// by which reports speak.
+/// once, or a tenth of a second after the last report; everything else after a second. `failing` did not work when an
+/// earlier agent ended. `clock` is the monotonic clock, by which reports speak.
 pub async fn run(
     wanted: watch::Receiver<Arc<Wanted>>,
     reports: watch::Sender<Arc<Report>>,
+    failing: BTreeSet<Target>,
     clock: Duration,
     stop: CancellationToken,
 ) {
@@ -62,7 +65,9 @@ pub async fn run(
         async move { prober.probe(&due.target, &due.check).await }
     };
     let seed = RandomState::new().hash_one(clock);
-    Driver::new(seed, clock, probe).run(wanted, reports, stop).await;
+    let mut driver = Driver::new(seed, clock, probe);
+    driver.checks.remember(failing);
+    driver.run(wanted, reports, stop).await;
 }
 
 /// Makes the probes that [`Checks`] asks for.

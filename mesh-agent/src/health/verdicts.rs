@@ -33,10 +33,14 @@ pub fn wanted(services: &Services) -> Wanted {
 
 /// The endpoints that are to be left alone: those that do not work. Where none of the endpoints that could take the
 /// connections of a port in one address family works, they are all kept, unless the service says `allow_empty`: when
-/// everything fails at once, it may as well be the check.
-pub fn unhealthy(report: &Report, world: &World) -> BTreeSet<Target> {
+/// everything fails at once, it may as well be the check. Of whom the report says nothing, those do not work that did not
+/// `before`.
+pub fn unhealthy(report: &Report, before: &BTreeSet<Target>, world: &World) -> BTreeSet<Target> {
     let mut unhealthy = BTreeSet::new();
-    let fails = |target: &Target| report.targets.get(target).is_some_and(|it| it.state == Health::Unhealthy);
+    let fails = |target: &Target| match report.targets.get(target) {
+        Some(verdict) => verdict.state == Health::Unhealthy,
+        None => before.contains(target),
+    };
     let checked = world.services.values().filter_map(|service| Some((service, service.traffic.health.as_ref()?)));
     for (service, check) in checked {
         let ports = || service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);

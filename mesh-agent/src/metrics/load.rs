@@ -64,7 +64,8 @@ impl Reading {
     }
 
     fn encode_capacity(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connections that the endpoints of a service are made for";
+        let help = "Sum of capacity times weight over the endpoints of a service, in connections: of those that take new \
+                    ones now, and of all as configured";
         let mut metric = family(encoder, "mesh_agent_service_capacity", help, MetricType::Gauge)?;
         for (service, port) in self.ports() {
             let PortCapacity { usable, total, used: _ } = port.capacity;

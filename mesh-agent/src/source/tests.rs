@@ -6,6 +6,7 @@ mod health;
 mod kubernetes;
 mod native;
 mod nearness;
+mod readme;
 mod sources;
 mod traffic;
 mod truncation;

@@ -62,8 +62,13 @@ impl Node {
 
     /// Until new connects of every port of a service go to these servers and no others.
     pub fn wait_until_served(&self, service: &str, servers: &[&Server]) {
+        self.wait_until_served_within(service, servers, SETTLE);
+    }
+
+    /// The same, with a time for it.
+    pub fn wait_until_served_within(&self, service: &str, servers: &[&Server], deadline: Duration) {
         let expected: BTreeSet<_> = servers.iter().map(|server| server.address()).collect();
-        wait::until_equal(&format!("endpoints of {service}"), SETTLE, &Some(expected), || self.active(service));
+        wait::until_equal(&format!("endpoints of {service}"), deadline, &Some(expected), || self.active(service));
     }
 
     /// Until there is no such service.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mesh_tests::{Node, client::protocol::counts, service, wait};
 
+const VIP: &str = "10.96.0.10:80";
 const CHECK: &str = "health: {tcp: {}, interval: 200ms, timeout: 200ms, rise: 1, fall: 2}";
 
 #[test]
@@ -25,6 +26,36 @@ fn an_endpoint_that_fails_its_checks_is_left_out_before_a_client_meets_it() {
     assert_eq!((report.answers, report.errors), (counts([("b", 100)]), counts([])), "{address} is down");
     let table = node.meshctl("service get shop/cart").expect_success().stdout;
     assert!(table.contains("unhealthy") && table.contains("connection refused"), "{table}");
+}
+
+/// A verdict is not forgotten with the agent: nobody meets the endpoint while the new one has not asked it yet.
+#[test]
+fn an_endpoint_that_failed_before_a_restart_stays_out_until_a_probe_succeeds() {
+    let mut node = Node::start();
+    let (a, b) = (node.server("a"), node.server("b"));
+    let slow = CHECK.replace("interval: 200ms", "interval: 1s").replace("fall: 2", "fall: 20");
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {enabled: false}").endpoints([&a, &b]);
+    node.write("cart.yaml", cart.clone().with(CHECK));
+    node.wait_until_served("shop/cart", &[&a, &b]);
+    let address = a.address();
+    drop(a);
+    node.wait_until_served_within("shop/cart", &[&b], Duration::from_secs(5));
+    let mut client = node.client();
+    let under_way = client.tcp(VIP).again_and_again();
+    for end in [Node::stop_agent, Node::kill_agent] {
+        end(&mut node);
+        // Failures of the new agent's own probes would take it out much later.
+        node.write("cart.yaml", cart.clone().with(&slow));
+        node.start_agent();
+        wait::pass(Duration::from_millis(500));
+    }
+    let port = node.port("shop/cart");
+    let health = port.endpoints[0].health.clone().expect("it is checked");
+    assert!(!port.endpoints[0].active && health.state == "unhealthy", "{health:?}");
+    let report = under_way.stop();
+    assert_eq!((report.errors, report.answers.contains_key("a")), (counts([]), false));
+    let again = node.server_again("a", address);
+    node.wait_until_served_within("shop/cart", &[&again, &b], Duration::from_secs(5));
 }
 
 #[test]

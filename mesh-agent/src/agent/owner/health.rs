@@ -2,13 +2,28 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use mesh_common::abi::{BackendRow, backend_state};
+
 use super::Owner;
 use crate::{
     dataplane::Dataplane,
-    desired::{Target, World},
+    desired::{Target, World, identified},
 };
 
 impl<D: Dataplane> Owner<D> {
+    /// TCP endpoints that the data plane holds as down. Before the first update those are the ones that an earlier agent
+    /// found not to work, or not ready.
+    pub(in crate::agent) fn down(&self) -> BTreeSet<Target> {
+        let tables = &self.current;
+        let down = tables.backends.values().filter(|row| row.state == backend_state::DOWN);
+        let target = |row: &BackendRow| {
+            let identity = tables.names.get(&row.service).filter(|identity| identity.ends_with("/TCP"))?;
+            let service = identified(identity)?;
+            Some(Target { service, address: row.addr.into(), port: u16::from_be(row.port) })
+        };
+        down.filter_map(target).collect()
+    }
+
     /// What the sources say.
     pub(in crate::agent) fn world(&self) -> &World {
         &self.world
@@ -48,6 +63,9 @@ mod tests {
         assert!(!owner.is_applied(), "there is something to compile");
         owner.reconcile(Duration::from_secs(101));
         assert!(owner.is_applied() && owner.snapshot().world.unhealthy.contains(&target));
-        assert!(!owner.set_unhealthy(BTreeSet::from([target])));
+        assert_eq!(owner.down(), BTreeSet::from([target.clone()]));
+        assert!(!owner.set_unhealthy(BTreeSet::from([target.clone()])));
+        let restarted = Owner::new(owner.dataplane, vec![], state.path()).unwrap();
+        assert_eq!(restarted.down(), BTreeSet::from([target]), "the rows remember");
     }
 }

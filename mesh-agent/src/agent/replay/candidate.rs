@@ -74,6 +74,7 @@ fn candidate(memory: &Memory, service: &ServiceRow, index: u32) -> Option<(Statu
         endpoint: SocketAddr::new(row.addr.into(), u16::from_be(row.port)).to_string(),
         index,
         weight: row.weight.into(),
+        configured_weight: None,
         connections: live(word),
         connecting: connecting(word),
         status: name(status).to_owned(),
@@ -124,7 +125,7 @@ fn ejected(service: &ServiceRow, health: Health, connecting: u64, now: u64) -> S
     let seconds = until.saturating_sub(now).div_ceil(100) as f64 / 10.0;
     match ejections {
         0 | 1 => format!("ejected for {seconds:.1} s more after {} failures", service.failures),
-        _ => format!("ejected for {seconds:.1} s more, for the {ejections}. time in a row"),
+        _ => format!("ejected for {seconds:.1} s more, {ejections} times in a row by now"),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::affinity::Bound;
 use crate::{api::view::Refusal, config::Settings, dataplane::exclude};
 
 /// What is known of the client.
@@ -17,6 +18,8 @@ pub(super) struct Client {
     pub(super) cgroup: Option<u64>,
     /// Address its socket is bound to.
     pub(super) source: Option<IpAddr>,
+    /// What it is bound to by the session affinity of the service in question.
+    pub(super) bound: Option<Bound>,
     /// Why it is not served, where it is not.
     pub(super) excluded: Option<String>,
 }
@@ -56,11 +59,30 @@ fn in_cgroup(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
 fn id(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> Result<u64, Refusal> {
     let (found, missing) = exclude::keys(cgroups, namespaces);
     let path = cgroups.iter().chain(namespaces).map(|path| path.display().to_string()).collect::<String>();
+    let kind = if namespaces.is_empty() { "cgroup" } else { "network namespace" };
     match (found.as_slice(), missing.as_slice()) {
         ([key], _) => Ok(key.id),
-        _ => Err(Refusal::Malformed(format!(
-            "{path} is not {}, as the agent sees files",
-            if namespaces.is_empty() { "a cgroup2 directory" } else { "a network namespace" }
-        ))),
+        (_, [error, ..]) => {
+            Err(Refusal::Malformed(format!("{kind} {path}, as the agent sees files: {}", error.reason())))
+        }
+        _ => Err(Refusal::Malformed(format!("{kind} {path} is not one"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_opened_says_why() {
+        let refusal = |cgroups: &[&str], namespaces: &[&str]| {
+            let paths = |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(PathBuf::from).collect() };
+            id(&paths(cgroups), &paths(namespaces)).unwrap_err().to_string()
+        };
+        let none = "network namespace /no/such, as the agent sees files: No such file or directory (os error 2)";
+        assert_eq!(refusal(&[], &["/no/such"]), none);
+        let other = "network namespace /dev/null, as the agent sees files: Invalid argument (os error 22)";
+        assert_eq!(refusal(&[], &["/dev/null"]), other);
+        assert_eq!(refusal(&["/tmp"], &[]), "cgroup /tmp, as the agent sees files: not a cgroup2 directory");
     }
 }

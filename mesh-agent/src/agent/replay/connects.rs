@@ -1,11 +1,12 @@
 //! Connects, replayed and undone.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
 use mesh_common::{
-    abi::{FrontendKey, hash_key, policy},
+    abi::{FrontendKey, hash_key, policy, socket_state},
     connect::{Verdict, connect},
     counter::Counter,
+    kernel::Kernel as _,
     life,
 };
 
@@ -27,33 +28,43 @@ const DETOURS: [Counter; 4] = [Counter::Probes, Counter::Overflows, Counter::Fai
 /// Completes an explanation with where connects go.
 pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: Explanation) -> Explanation {
     let Copy { memory, row, .. } = copy;
-    let before = memory.counters();
+    let mut before = memory.counters();
     memory.set_seed(SEED);
     client.source.into_iter().for_each(|source| memory.set_source(source.into()));
-    let known = if row.hash_key == hash_key::CGROUP { client.cgroup } else { client.netns };
-    let mut went = BTreeMap::<String, u32>::new();
+    let known = client.bound.map(|(key, _)| key.client).or(if row.hash_key == hash_key::CGROUP {
+        client.cgroup
+    } else {
+        client.netns
+    });
+    // By endpoint, and whether as a probe.
+    let mut went = BTreeMap::<(String, bool), u32>::new();
     for round in 1..=CONNECTS {
         // Without a client it is a different one each time.
         memory.set_client(known.unwrap_or(round.into()));
-        if let Verdict::Backend { addr, port } = connect(memory, key) {
+        // A connect may bind the client to another backend; the next is not to know.
+        client.bound.into_iter().for_each(|(key, row)| memory.set_affinity(key, row));
+        let verdict = connect(memory, key);
+        let is_probe = undo(memory, &mut before);
+        if let Verdict::Backend { addr, port } = verdict {
             let endpoint = std::net::SocketAddr::new(addr.into(), u16::from_be(port)).to_string();
-            *went.entry(endpoint).or_default() += 1;
+            *went.entry((endpoint, is_probe)).or_default() += 1;
         }
-        undo(memory, &before);
     }
     let counted = memory.counters().services.get(&row.id).copied().unwrap_or_default();
     let share = |number: u64| percent(number as f64 / f64::from(CONNECTS));
     let refused: Vec<(Counter, u64)> =
         REFUSALS.map(|it| (it, counted[it.index()])).into_iter().filter(|it| it.1 > 0).collect();
-    let answered = went.into_iter().map(|(endpoint, number)| Outcome {
+    let answered = went.into_iter().map(|((endpoint, probe), number)| Outcome {
         endpoint: Some(endpoint),
         refused: None,
         percent: share(number.into()),
+        probe,
     });
     let turned_away = refused.iter().map(|(counter, number)| Outcome {
         endpoint: None,
         refused: Some(counter.name().to_owned()),
         percent: share(*number),
+        probe: false,
     });
     let mut outcomes: Vec<Outcome> = answered.chain(turned_away).collect();
     outcomes.sort_by(|one, other| other.percent.total_cmp(&one.percent));
@@ -74,15 +85,21 @@ pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: 
     }
 }
 
-/// Makes the load what it was before the last connect; but whose turn it is goes on.
-fn undo(memory: &mut Memory, before: &Counters) {
-    let Some(index) = life::record(&*memory, 0).map(|record| record.backend_index) else { return };
+/// Makes the load what it was before the last connect; but whose turn it is goes on. Whether it was a probe: then its
+/// backend stays tried, because the kernel lets one connect try it and not each.
+fn undo(memory: &mut Memory, before: &mut Counters) -> bool {
+    let Some(record) = life::record(&*memory, 0) else { return false };
+    let index = record.backend_index;
+    let is_probe = record.state.load(Relaxed) & socket_state::PROBE != 0;
     life::released(&*memory, 0);
-    // A probe changes the health of its backend, too.
-    if let Some(&load) = before.backends.get(&index) {
-        memory.set_load(index, load);
+    if let Some(load) = before.backends.get_mut(&index) {
+        if let Some(backend) = memory.backend(index).filter(|_| is_probe) {
+            load.health = backend.health.load(Relaxed);
+        }
+        memory.set_load(index, *load);
     }
     memory.close(0);
+    is_probe
 }
 
 /// Whether it matters who the client is, and of whom it is to be known what.

@@ -7,6 +7,7 @@ use mesh_common::{
     kernel::Kernel as _,
 };
 
+use super::client::Client;
 use crate::{
     dataplane::{Counters, Dataplane as _, memory::Memory},
     desired::{Tables, filter, in_a_row, plan::diff},
@@ -19,7 +20,7 @@ const MOST_TIERS: usize = 64;
 /// The rows, with the load they have in the kernel.
 pub(super) struct Copy {
     pub(super) memory: Memory,
-    /// The front end's row; without session affinity, whose rows are not copied.
+    /// The front end's row; without session affinity, but for a client that is bound.
     pub(super) row: ServiceRow,
     /// Slots of each tier, the first first.
     pub(super) tiers: Vec<Range<u32>>,
@@ -27,8 +28,16 @@ pub(super) struct Copy {
 
 impl Copy {
     /// Nothing when there is no such front end. `now` is the monotonic clock.
-    pub(super) fn of(tables: &Tables, counters: &Counters, now: Duration, key: &FrontendKey) -> Option<Self> {
-        let row = ServiceRow { affinity_seconds: 0, ..*tables.services.get(key)? };
+    pub(super) fn of(
+        tables: &Tables,
+        counters: &Counters,
+        now: Duration,
+        key: &FrontendKey,
+        client: &Client,
+    ) -> Option<Self> {
+        let row = *tables.services.get(key)?;
+        let affinity_seconds = if client.bound.is_some() { row.affinity_seconds } else { 0 };
+        let row = ServiceRow { affinity_seconds, ..row };
         let tiers = tiers(&tables.slots, &row);
         let rows = rows(tables, key, row, &tiers);
         let mut memory = Memory::default();

@@ -1,7 +1,7 @@
 //! Explanations of a service whose load is given.
 
 use mesh_common::{
-    abi::{BackendLoad, ServiceLoad, Slot, backend_state, service_flags},
+    abi::{AffinityKey, AffinityRow, BackendLoad, ServiceLoad, Slot, backend_state, service_flags},
     outlier::Health,
 };
 
@@ -10,7 +10,7 @@ use crate::{
     api::types::{Candidate, Outcome},
     dataplane::memory::Memory,
     desired::{Override, Target, World, compile, fixture},
-    model::{Balance, HashKey, Limits, Protocol, Service},
+    model::{Affinity, AffinityClient, Balance, Drain, HashKey, Limits, Protocol, Ratio, Service},
 };
 
 const NOW: Duration = Duration::from_secs(100);
@@ -97,7 +97,12 @@ fn an_ejected_backend_says_for_how_long_and_gets_nothing() {
     let explanation = scene.ask(VIP);
     assert_eq!(reasons(&explanation)[0], "10.0.0.1:80: its ejection is over: one connect may try it");
     let probes = explanation.counted.iter().find(|it| it.counter == "probes").unwrap();
-    assert!((30.0..70.0).contains(&probes.percent), "each replayed connect could be the probe: {probes:?}");
+    let went: Vec<(Option<&str>, f64, bool)> =
+        explanation.outcomes.iter().map(|it| (it.endpoint.as_deref(), it.percent, it.probe)).collect();
+    let expected = [(Some("10.0.0.2:80"), 99.9, false), (Some("10.0.0.1:80"), 0.1, true)];
+    assert_eq!((went.as_slice(), probes.percent), (expected.as_slice(), 0.1), "one connect is the probe, and no other");
+    scene.load(1, 0, Health { until: 108_200, streak: 0, ejections: 3 });
+    assert_eq!(reasons(&scene.ask(VIP))[0], "10.0.0.1:80: ejected for 8.2 s more, 3 times in a row by now");
     scene.load(1, 1 | 1 << 32, Health { until: 0, streak: 2, ejections: 0 });
     let expected = "10.0.0.1:80: on probation: 2 of 3 failures that eject it, and 1 connecting";
     assert_eq!(reasons(&scene.ask(VIP))[0], expected);
@@ -164,6 +169,25 @@ fn who_took_a_backend_out_is_told() {
 }
 
 #[test]
+fn weights_are_those_of_operators_while_there_are_ramps() {
+    let mut service = cart(&[("10.0.0.1:80", 3), ("10.0.0.2:80", 1)]);
+    service.traffic.drain = Some(Drain { beta: Ratio(500_000), tick: Duration::from_secs(1) });
+    let target = Target { service: fixture::name("cart"), address: [10, 0, 0, 2].into(), port: 80 };
+    let drained = Override { draining_since: Some(NOW - Duration::from_secs(2)), weight: None };
+    let services = fixture::services([service]);
+    let world = World { services, complete: true, overrides: [(target, drained)].into(), ..World::default() };
+    let tables = compile(&world, NOW, &Tables::default(), Memory::CAPACITY).unwrap();
+    let mut explanation = Scene { tables, counters: Counters::default() }.ask(VIP);
+    let weights = |explanation: &Explanation| -> Vec<(u32, Option<u32>)> {
+        let backends = explanation.tiers.iter().flat_map(|tier| &tier.backends);
+        backends.map(|it| (it.weight, it.configured_weight)).collect()
+    };
+    assert_eq!(weights(&explanation), [(768, None), (64, None)], "the kernel has 8 bits below one");
+    words::weigh(&world, NOW, &mut explanation);
+    assert_eq!(weights(&explanation), [(3, Some(3)), (0, Some(1))], "a quarter is below one");
+}
+
+#[test]
 fn the_next_tier_gets_what_the_first_cannot_take() {
     let mut scene = Scene::of(two());
     let (one, two) = (scene.index(1), scene.index(2));
@@ -226,9 +250,65 @@ fn a_client_that_is_known_always_hashes_to_the_same_backend() {
     let scene = Scene::of(service);
     let anybody = scene.ask(VIP);
     assert_eq!((outcomes(&anybody).len(), anybody.notes.len()), (2, 1));
-    assert!(anybody.notes[0].contains("--from netns:PATH"), "{anybody:?}");
+    assert!(anybody.notes[0].contains("--from netns:PATH is needed"), "{anybody:?}");
     let known = scene.ask_as(VIP, &Client { netns: Some(42), ..Client::default() });
     assert_eq!((outcomes(&known).len(), known.notes.len()), (1, 0));
+}
+
+#[test]
+fn a_hash_of_the_source_address_needs_one() {
+    let mut service = two();
+    service.traffic.balance = Balance::ConsistentHash(HashKey::SourceAddress);
+    let scene = Scene::of(service);
+    let note = "where a client goes depends on the address that its socket is bound to: --from ADDRESS is needed to see \
+                it. Without that each connect here is another client's";
+    assert_eq!(scene.ask(VIP).notes, [note]);
+    let by_cgroup = Client { cgroup: Some(7), ..Client::default() };
+    assert_eq!(scene.ask_as(VIP, &by_cgroup).notes, [note], "that does not help");
+    let known = scene.ask_as(VIP, &Client { source: Some([10, 0, 3, 7].into()), ..Client::default() });
+    assert_eq!((outcomes(&known).len(), known.notes.len()), (1, 0));
+}
+
+#[test]
+fn a_client_that_is_bound_goes_where_it_went() {
+    let mut service = two();
+    let timeout = Duration::from_secs(60);
+    service.affinity = Some(Affinity { client: AffinityClient::NetworkNamespace, timeout });
+    let mut scene = Scene::of(service);
+    let key = AffinityKey { client: 42, service: 0, variant: 1 };
+    let (index, now) = (scene.index(1), NOW - Duration::from_secs(7));
+    let generation = scene.tables.backends[&index].generation;
+    let backend = u64::from(index) | u64::from(generation) << 32;
+    let used_at = u64::try_from(now.as_nanos()).unwrap();
+    let row = scene.tables.services[&fixture::key(VIP)];
+    let ask = |scene: &Scene, client: Client| {
+        let bound = affinity::bound(&Rows(vec![(key, AffinityRow { backend, used_at })]), &row, &client, NOW).unwrap();
+        let explanation = scene.ask_as(VIP, &Client { bound, ..client });
+        (outcomes(&explanation), explanation.notes.concat())
+    };
+    let other = ask(&scene, Client { netns: Some(7), ..Client::default() });
+    assert_eq!(other.0.len(), 2);
+    assert!(other.1.contains("this client is not bound"), "{other:?}");
+    let anybody = ask(&scene, Client::default());
+    assert!(anybody.1.contains("a network namespace that it remembers") && anybody.1.contains("--from netns:PATH"));
+    let known = || Client { netns: Some(42), ..Client::default() };
+    let note = "session affinity binds this client to 10.0.0.1:80, last used 7 s ago".to_owned();
+    assert_eq!(ask(&scene, known()), (vec!["10.0.0.1:80 100".to_owned()], note));
+    scene.tables.backends.get_mut(&index).unwrap().state = backend_state::DOWN;
+    assert_eq!(ask(&scene, known()).0, ["10.0.0.2:80 100"], "it takes nothing now");
+}
+
+/// What is in AFFINITY.
+struct Rows(Vec<(AffinityKey, AffinityRow)>);
+
+impl Meter for Rows {
+    fn read(&self, _: &Tables) -> Result<Counters, crate::dataplane::Error> {
+        Ok(Counters::default())
+    }
+
+    fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, crate::dataplane::Error> {
+        Ok(self.0.clone())
+    }
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! The words of an explanation.
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, hash_key, policy},
     counter::Counter,
 };
 
-use super::{client::Client, connects};
+use super::{affinity, client::Client, connects};
 use crate::{
     api::types::{Candidate, Explanation},
     dataplane::Counters,
-    desired::{Tables, Target, World, frontend},
+    desired::{Standing, Tables, Target, Weight, World, frontend, identified, port_identity},
     model::ServiceName,
 };
 
@@ -48,27 +48,24 @@ fn socket(key: &FrontendKey) -> String {
 }
 
 /// What an explanation does not know, or takes for granted.
-pub(super) fn notes(tables: &Tables, key: &FrontendKey, row: &ServiceRow, client: &Client) -> Vec<String> {
-    let sticky = tables.services.get(key).is_some_and(|row| row.affinity_seconds > 0);
-    let sticky = sticky.then(|| {
-        "the service has session affinity: a client that it remembers goes where it went before; this answer is for others"
-            .to_owned()
-    });
-    let known = match connects::hashes(row) {
+pub(super) fn notes(tables: &Tables, now: Duration, row: &ServiceRow, client: &Client) -> Vec<String> {
+    let sticky = tables.services.get(&row.key).and_then(|row| affinity::note(tables, row, client, now));
+    let needed = match connects::hashes(row) {
         None => None,
-        Some(hash_key::CGROUP) if client.cgroup.is_none() => {
-            Some("the client's cgroup; name it with --from cgroup:PATH")
-        }
+        Some(hash_key::CGROUP) if client.cgroup.is_none() => Some(("cgroup:PATH", "its cgroup")),
         Some(hash_key::SOURCE_ADDRESS) if client.source.is_none() && client.netns.is_none() => {
-            Some("the source address; name it with --from ADDRESS")
+            Some(("ADDRESS", "the address that its socket is bound to"))
         }
-        Some(hash_key::NETNS) if client.netns.is_none() => {
-            Some("the client's network namespace; name it with --from netns:PATH")
-        }
+        Some(hash_key::NETNS) if client.netns.is_none() => Some(("netns:PATH", "its network namespace")),
         Some(_) => None,
     };
-    let known = known.map(|what| format!("connects are spread by {what}. Here each is of another client"));
-    [sticky, known].into_iter().flatten().collect()
+    let needed = needed.map(|(from, what)| {
+        format!(
+            "where a client goes depends on {what}: --from {from} is needed to see it. Without that each connect here is \
+             another client's"
+        )
+    });
+    [sticky, needed].into_iter().flatten().collect()
 }
 
 /// Why connects are refused.
@@ -87,13 +84,34 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
 
 /// Says of backends that the agent took out who wanted that.
 pub(super) fn because(world: &World, explanation: &mut Explanation) {
-    let Some(service) = explanation.service.as_deref().and_then(service) else { return };
-    let inside = explanation.tiers.iter_mut().flat_map(|tier| tier.backends.iter_mut());
-    for candidate in inside.chain(explanation.others.iter_mut()) {
+    let Some(service) = explanation.service.as_deref().and_then(identified) else { return };
+    for candidate in candidates(explanation) {
         if let Some(reason) = reason(world, &service, candidate) {
             candidate.reason = reason;
         }
     }
+}
+
+/// Tells weights as operators know them: in the kernel's rows they have further bits where there are ramps. `now` is the
+/// monotonic clock.
+pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation) {
+    let Some(identity) = explanation.service.clone() else { return };
+    let Some(service) = identified(&identity).and_then(|name| world.services.get(&name)) else { return };
+    let Some(port) = service.ports.iter().find(|port| port_identity(&service.name, port) == identity) else { return };
+    let standing = Standing::of(world, now, service, port);
+    let weights = port.endpoints.iter().zip(standing.weights());
+    let weights = weights.map(|(it, weight)| (SocketAddr::new(it.address, it.port).to_string(), (it.weight, weight)));
+    let weights: HashMap<String, (u32, &Weight)> = weights.collect();
+    for candidate in candidates(explanation) {
+        if let Some((configured, weight)) = weights.get(&candidate.endpoint) {
+            (candidate.weight, candidate.configured_weight) = (weight.whole(), Some(*configured));
+        }
+    }
+}
+
+fn candidates(explanation: &mut Explanation) -> impl Iterator<Item = &mut Candidate> {
+    let inside = explanation.tiers.iter_mut().flat_map(|tier| tier.backends.iter_mut());
+    inside.chain(explanation.others.iter_mut())
 }
 
 fn reason(world: &World, service: &ServiceName, candidate: &Candidate) -> Option<String> {
@@ -107,11 +125,4 @@ fn reason(world: &World, service: &ServiceName, candidate: &Candidate) -> Option
         _ if drains => Some(format!("{}; drains by an operator's order", candidate.reason)),
         _ => None,
     }
-}
-
-/// Of `namespace/name:port/PROTOCOL`.
-fn service(identity: &str) -> Option<ServiceName> {
-    let (namespace, rest) = identity.split_once('/')?;
-    let (name, _) = rest.split_once(':')?;
-    Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
 }

@@ -16,7 +16,7 @@ use crate::{
     dataplane::Counters,
     desired::{Standing, Weight, World, port_identity},
     health::{self, Report},
-    model::{Endpoint, Locality, Protocol, Service, ServicePort},
+    model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
 
 /// The tables by what they stand for.
@@ -66,14 +66,15 @@ impl<'a> Rows<'a> {
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
         let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
         let standing = Standing::of(world, self.now, service, port);
-        let endpoint = |((it, active), weight): ((&Endpoint, bool), &Weight)| types::Endpoint {
+        let endpoint = |(((it, active), weight), tier): (((&Endpoint, bool), &Weight), Option<u32>)| types::Endpoint {
             health: self.health(world, service, port, it),
             draining: world.overrides.get(&health::target(service, it)).is_some_and(|it| it.draining_since.is_some()),
-            effective_weight: whole(weight.effective()),
-            ..self.endpoint(id, active, it)
+            effective_weight: weight.whole(),
+            tier,
+            ..self.endpoint(id, active, service, it)
         };
-        let endpoints: Vec<types::Endpoint> =
-            port.endpoints.iter().zip(standing.active()).zip(standing.weights()).map(endpoint).collect();
+        let known = port.endpoints.iter().zip(standing.active()).zip(standing.weights());
+        let endpoints: Vec<types::Endpoint> = known.zip(standing.tiers(world, service)).map(endpoint).collect();
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = traffic::balance(service.traffic.balance);
         types::ServicePort {
@@ -84,9 +85,10 @@ impl<'a> Rows<'a> {
             balance: balance.to_owned(),
             hash_key: hash_key.map(str::to_owned),
             connections,
-            capacity: capacity(&endpoints, connections),
+            capacity: capacity(&endpoints, standing.weights(), connections),
             limits: traffic::limits(service.traffic.limits),
             outlier: traffic::outlier(service.traffic.outlier),
+            health_check: check(service, port).map(traffic::health_check),
             endpoints,
         }
     }
@@ -98,14 +100,13 @@ impl<'a> Rows<'a> {
         port: &ServicePort,
         endpoint: &Endpoint,
     ) -> Option<types::EndpointHealth> {
-        // An endpoint may have the same number for UDP, which is not checked.
-        let checked = port.protocol == Protocol::Tcp && service.traffic.health.is_some();
+        check(service, port)?;
         let target = health::target(service, endpoint);
-        let verdict = self.report.targets.get(&target).filter(|_| checked)?;
+        let verdict = self.report.targets.get(&target)?;
         Some(types::EndpointHealth::new(verdict, health::is_kept(verdict, world, &target), self.now))
     }
 
-    fn endpoint(&self, id: Option<u32>, active: bool, endpoint: &Endpoint) -> types::Endpoint {
+    fn endpoint(&self, id: Option<u32>, active: bool, service: &Service, endpoint: &Endpoint) -> types::Endpoint {
         let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
         let index = key.and_then(|key| self.backends.get(&key)).copied();
         let counted = types::Endpoint {
@@ -122,16 +123,19 @@ impl<'a> Rows<'a> {
             ..types::Endpoint::default()
         };
         match index.and_then(|index| self.counters.backends.get(&index)) {
+            // Ejections from a time when the service had them are ignored by the kernel.
+            Some(load) if service.traffic.outlier.consecutive_failures == 0 => {
+                types::Endpoint { ejected_for_seconds: None, ..loaded(counted, load, self.now) }
+            }
             Some(load) => loaded(counted, load, self.now),
             None => counted,
         }
     }
 }
 
-/// A weight above zero is at least one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
-fn whole(weight: f64) -> u32 {
-    if weight > 0.0 { weight.round().max(1.0) as u32 } else { 0 }
+/// How the endpoints of a port are checked. One may have the same number for UDP, which is not checked.
+fn check<'a>(service: &'a Service, port: &ServicePort) -> Option<&'a HealthCheck> {
+    service.traffic.health.as_ref().filter(|_| port.protocol == Protocol::Tcp)
 }
 
 /// The endpoint with what the kernel knows of it.
@@ -160,16 +164,56 @@ fn locality(locality: &Locality) -> types::Locality {
 }
 
 /// Σ capacity × weight: of those that take new connections by the weight in effect, of all by the configured one.
-fn capacity(endpoints: &[types::Endpoint], used: u64) -> types::PortCapacity {
-    let takes = |it: &&types::Endpoint| it.active && !it.draining && it.ejected_for_seconds.is_none();
-    let usable = endpoints.iter().filter(takes).map(|it| u64::from(it.capacity) * u64::from(it.effective_weight));
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of small numbers above zero")]
+fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> types::PortCapacity {
+    let usable = endpoints.iter().zip(weights).filter(|(it, _)| it.is_usable());
+    let usable: f64 = usable.map(|(it, weight)| f64::from(it.capacity) * weight.effective()).sum();
     let total = endpoints.iter().map(|it| u64::from(it.capacity) * u64::from(it.weight));
-    types::PortCapacity { usable: usable.sum(), total: total.sum(), used }
+    types::PortCapacity { usable: usable.round() as u64, total: total.sum(), used }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        agent::owner::Owner,
+        dataplane::memory::Memory,
+        desired::fixture,
+        model::{LocalityLevel, Outlier, Update},
+    };
+
+    /// The only port of a service with an endpoint in this zone and one in another; the first is ejected.
+    fn shown(outlier: Outlier) -> types::ServicePort {
+        let state = tempfile::tempdir().unwrap();
+        let place = |zone: &str| Locality { zone: Some(zone.into()), ..Locality::default() };
+        let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
+        owner.set_locality(place("z1"));
+        let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        cart.ports[0].endpoints[0].locality = place("z2");
+        cart.ports[0].endpoints[1].locality = place("z1");
+        (cart.traffic.outlier, cart.traffic.nearness.order) = (outlier, vec![LocalityLevel::Zone]);
+        owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
+        owner.reconcile(Duration::from_secs(1));
+        let snapshot = owner.snapshot();
+        let health = Health { until: 9_000, streak: 0, ejections: 1 };
+        let load = BackendLoad { health: health.word(), ..BackendLoad::default() };
+        let first = Addr::from(std::net::IpAddr::from([10, 0, 0, 1]));
+        let ejected =
+            snapshot.tables.backends.iter().filter(|(_, row)| row.addr == first).map(|(&index, _)| (index, load));
+        let counters = Counters { backends: ejected.collect(), ..Counters::default() };
+        let rows = Rows::new(&snapshot, &counters, &Report::default(), Duration::from_secs(2)).service(&cart);
+        rows.ports.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn endpoints_know_their_tier_and_whether_they_are_usable() {
+        let port = shown(Outlier::default());
+        let told: Vec<_> = port.endpoints.iter().map(|it| (it.tier, it.state())).collect();
+        assert_eq!(told, [(Some(2), "ejected 7s".to_owned()), (Some(1), "active".to_owned())]);
+        assert_eq!((port.usable(), port.capacity.usable, port.capacity.total), (1, 1, 2));
+        let port = shown(Outlier { consecutive_failures: 0, ..Outlier::default() });
+        assert_eq!((port.usable(), port.capacity.usable), (2, 2), "the kernel ignores ejections that are switched off");
+    }
 
     #[test]
     fn load_is_told_in_words_and_seconds() {
@@ -196,11 +240,12 @@ mod tests {
 
     #[test]
     fn capacity_is_that_of_endpoints_that_take_connections() {
-        let one = types::Endpoint { active: true, capacity: 10, weight: 2, effective_weight: 1, ..Default::default() };
+        let one = types::Endpoint { active: true, capacity: 10, weight: 2, ..Default::default() };
         let draining = types::Endpoint { draining: true, ..one.clone() };
         let ejected = types::Endpoint { ejected_for_seconds: Some(1), ..one.clone() };
         let down = types::Endpoint { active: false, ..one.clone() };
-        let expected = types::PortCapacity { usable: 10, total: 80, used: 5 };
-        assert_eq!(capacity(&[one, draining, ejected, down], 5), expected);
+        let weights = [Weight { target: 2, share: 0.2 }; 4];
+        let expected = types::PortCapacity { usable: 4, total: 80, used: 5 };
+        assert_eq!(capacity(&[one, draining, ejected, down], &weights, 5), expected, "also of less than one");
     }
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use crate::{
     api::types,
-    model::{Balance, HashKey, Limits, Outlier},
+    model::{Balance, HashKey, HealthCheck, Limits, Outlier, Probe},
 };
 
 /// The policy, and what it hashes of a client.
@@ -29,9 +29,31 @@ pub(super) fn limits(limits: Limits) -> Option<types::Limits> {
     })
 }
 
+/// How endpoints are checked, whoever said so.
+pub(super) fn health_check(check: &HealthCheck) -> types::HealthCheck {
+    let HealthCheck { probe, port, interval, timeout, jitter_percent, rise, fall, allow_empty } = check;
+    types::HealthCheck {
+        probe: match probe {
+            Probe::Tcp => "tcp".to_owned(),
+            Probe::Http(probe) => format!("{} {}", if probe.tls { "https" } else { "http" }, probe.path),
+            Probe::Grpc { service } => format!("grpc {service}").trim_end().to_owned(),
+        },
+        port: *port,
+        interval_milliseconds: milliseconds(*interval),
+        timeout_milliseconds: milliseconds(*timeout),
+        jitter_percent: (*jitter_percent).into(),
+        rise: rise.get(),
+        fall: fall.get(),
+        allow_empty: *allow_empty,
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Nothing where all is as by default.
 pub(super) fn outlier(outlier: Outlier) -> Option<types::Outlier> {
-    let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     (outlier != Outlier::default()).then(|| types::Outlier {
         enabled: outlier.consecutive_failures != 0,
         consecutive_failures: outlier.consecutive_failures.into(),
@@ -46,6 +68,30 @@ pub(super) fn outlier(outlier: Outlier) -> Option<types::Outlier> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::HttpProbe;
+
+    #[test]
+    fn a_health_check_is_told_whole() {
+        let two = NonZeroU32::new(2).unwrap();
+        let check = |probe| HealthCheck {
+            probe,
+            port: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_millis(500),
+            jitter_percent: 10,
+            rise: two,
+            fall: two,
+            allow_empty: false,
+        };
+        let http =
+            |tls| HttpProbe { tls, path: "/up".into(), headers: vec![], status: (200, 399), expect_header: None };
+        let grpc = |service: &str| Probe::Grpc { service: service.into() };
+        let probes = [Probe::Tcp, Probe::Http(http(false)), Probe::Http(http(true)), grpc(""), grpc("cart")];
+        let told = probes.map(|probe| health_check(&check(probe)).probe);
+        assert_eq!(told, ["tcp", "http /up", "https /up", "grpc", "grpc cart"]);
+        let told = health_check(&check(Probe::Tcp));
+        assert_eq!((told.interval_milliseconds, told.timeout_milliseconds, told.rise), (5000, 500, 2));
+    }
 
     #[test]
     fn only_what_somebody_set_is_told() {

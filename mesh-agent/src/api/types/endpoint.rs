@@ -49,9 +49,12 @@ pub struct Endpoint {
     /// Moving average of the time that short connections are open; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_microseconds: Option<u32>,
-    /// Weight in effect now.
+    /// Weight in effect now, rounded; zero where it is below one.
     #[serde(default)]
     pub effective_weight: u32,
+    /// How near it is, among the tiers of its service, from one; absent where all are equally near.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<u32>,
     /// Where it is, as far as known.
     #[serde(default)]
     pub locality: Locality,
@@ -86,6 +89,11 @@ impl Endpoint {
             (None, true, "ready") => "active".to_owned(),
             (None, true, condition) => format!("active, {condition}"),
         }
+    }
+
+    /// Whether it takes new connections like any other: its state is `active`.
+    pub fn is_usable(&self) -> bool {
+        self.active && !self.draining && self.ejected_for_seconds.is_none()
     }
 
     /// The address family, as far as there are two.

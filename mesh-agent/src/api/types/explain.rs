@@ -70,8 +70,11 @@ pub struct Candidate {
     pub endpoint: String,
     /// Row in BACKENDS.
     pub index: u32,
-    /// Weight in effect now.
+    /// Weight in effect now, as of an endpoint; zero also where it is below one.
     pub weight: u32,
+    /// Configured weight; absent while the backend is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured_weight: Option<u32>,
     /// Connections of this node to it now.
     pub connections: u64,
     /// Those of them that are not established yet.
@@ -96,6 +99,9 @@ pub struct Outcome {
     pub refused: Option<String>,
     /// Percent of all.
     pub percent: f64,
+    /// Whether it is the one connect that tries an ejected backend.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
 }
 
 /// A part of the replayed connects.

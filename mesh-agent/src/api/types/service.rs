@@ -93,9 +93,17 @@ pub struct ServicePort {
     /// When connect failures eject an endpoint; absent where nothing differs from the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlier: Option<Outlier>,
+    /// How its endpoints are checked, with what holds where the configuration says nothing; absent where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
 }
 
 impl ServicePort {
+    /// Endpoints that take new connections.
+    pub fn usable(&self) -> usize {
+        self.endpoints.iter().filter(|endpoint| endpoint.is_usable()).count()
+    }
+
     /// `80/TCP`, or `http:80/TCP` when the port has a name.
     pub fn label(&self) -> String {
         let Self { name, port, protocol, .. } = self;
@@ -145,4 +153,27 @@ pub struct Outlier {
     pub panic_percent: u32,
     /// A connect that is not answered for so long has failed.
     pub connect_timeout_milliseconds: u64,
+}
+
+/// How the agent finds out whether endpoints work.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// What is asked: `tcp`, `http /healthz`, `https /`, `grpc` or `grpc NAME`.
+    pub probe: String,
+    /// Port that is asked; absent for the endpoint's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// From one probe to the next.
+    pub interval_milliseconds: u64,
+    /// A probe that is not answered for so long has failed.
+    pub timeout_milliseconds: u64,
+    /// The interval is up to this much longer or shorter.
+    pub jitter_percent: u32,
+    /// Successes in a row that make an endpoint healthy.
+    pub rise: u32,
+    /// Failures in a row that make it unhealthy.
+    pub fall: u32,
+    /// Whether the last healthy endpoint may be taken out as well.
+    pub allow_empty: bool,
 }

@@ -119,9 +119,13 @@ fn load(endpoint: &Endpoint) -> Load<'_> {
 /// Percent of new connections, rounded to two places; nothing for a backend that is sent none.
 fn share(port: &ServicePort, endpoint: &Endpoint) -> Option<f64> {
     let rivals = port.endpoints.iter().filter(|rival| rival.active && rival.is_ipv6() == endpoint.is_ipv6());
-    let total: u64 = rivals.map(|rival| u64::from(rival.weight)).sum();
-    let takes_some = endpoint.active && endpoint.weight > 0;
-    takes_some.then(|| (f64::from(endpoint.weight) * 10_000.0 / total as f64).round() / 100.0)
+    let total: u64 = rivals.map(|rival| u64::from(drawn(rival))).sum();
+    endpoint.active.then(|| (f64::from(drawn(endpoint)) * 10_000.0 / total as f64).round() / 100.0)
+}
+
+/// Its weight in effect, for want of something more exact at least one.
+fn drawn(endpoint: &Endpoint) -> u32 {
+    endpoint.effective_weight.max(1)
 }
 
 const HEADER: [&str; 13] = [
@@ -217,6 +221,14 @@ mod tests {
           "kept": false
         }
         "#);
+    }
+
+    #[test]
+    fn shares_are_those_of_the_weights_in_effect() {
+        let mut cart = cart();
+        cart.ports[0].endpoints[0].effective_weight = 8;
+        let shares: Vec<_> = backends(&[cart]).iter().map(|backend| backend.share_percent).collect();
+        assert_eq!(shares[..3], [Some(80.0), Some(20.0), None]);
     }
 
     #[test]

@@ -8,13 +8,13 @@ use std::{
 
 use serde::Serialize;
 
-use super::wait::{self, connections, takes};
+use super::wait::{self, connections};
 use crate::{
     api::{
         client,
         types::{self, Change, Service},
     },
-    cli::{Exit, Failure, name::NameArg, session::Session},
+    cli::{Exit, Failure, name::NameArg, render::count, session::Session},
     model::ServiceName,
 };
 
@@ -53,6 +53,8 @@ pub(in crate::cli) enum Error {
     NoPort { service: String, port: String, there: String },
     #[error("service {service} has no endpoint {endpoint}; it has: {there}")]
     NoEndpoint { service: String, endpoint: String, there: String },
+    #[error("--deadline says how long --wait waits: add --wait, or leave out --deadline")]
+    DeadlineAlone,
     #[error("{address} has several ports: {there}; write one of them, or a service port with --port")]
     Ambiguous { address: IpAddr, there: String },
 }
@@ -83,7 +85,8 @@ impl Answer {
 
     fn text(&self) -> String {
         let Self { namespace, service, endpoint, order, connections } = self;
-        format!("{namespace}/{service} {endpoint}: {order}, {connections} connections\n")
+        let connections = count(usize::try_from(*connections).unwrap_or(usize::MAX), "connection");
+        format!("{namespace}/{service} {endpoint}: {order}, {connections}\n")
     }
 }
 
@@ -107,13 +110,15 @@ pub(super) async fn drain(
     deadline: Option<Duration>,
 ) -> Result<Exit, Failure> {
     let (mut service, address) = give(session, endpoint, Change::Drain, force).await?;
-    let mut exit = Exit::Ok;
+    let mut left = None;
     if let Some(deadline) = deadline {
         service = wait::until_idle(session, &endpoint.service, service, address, deadline).await?;
-        exit = if connections(&service, address) == 0 && !takes(&service, address) { Exit::Ok } else { Exit::No };
+        left = wait::left(&service, address, deadline);
     }
     session.show(&Answer::new(&service, address, Change::Drain), Answer::text)?;
-    Ok(exit)
+    let Some(left) = left else { return Ok(Exit::Ok) };
+    session.tell(&left)?;
+    Ok(Exit::No)
 }
 
 async fn give(

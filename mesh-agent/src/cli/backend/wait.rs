@@ -7,11 +7,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::{client, types::Service},
-    cli::{Failure, name::NameArg, session::Session},
+    cli::{Failure, name::NameArg, render::milliseconds, session::Session},
 };
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long to wait where nobody says.
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A time with its unit.
 pub(super) fn deadline(text: &str) -> Result<Duration, String> {
@@ -49,10 +52,30 @@ pub(super) async fn until_idle(
         session.progress(&format!("{} {endpoint}: {left} connections left", service.name))?;
         sleep(PAUSE.min(end.saturating_duration_since(Instant::now()))).await;
         service = match session.service(name).await {
-            Err(Failure::Agent(client::Error::NoAgent { .. } | client::Error::Broken { .. })) => service,
+            Err(Failure::Agent(
+                client::Error::NoAgent { .. } | client::Error::Broken { .. } | client::Error::NotLoaded { .. },
+            )) => service,
             answer => answer?,
         };
     }
+}
+
+/// What is left at the deadline and what can be done; nothing when nobody is connected or will be.
+pub(super) fn left(service: &Service, endpoint: SocketAddr, deadline: Duration) -> Option<String> {
+    let left = match (connections(service, endpoint), takes(service, endpoint)) {
+        (0, false) => return None,
+        (0, true) => {
+            "no connection is left but the endpoint, whose `drain` is not over, is still given new ones".to_owned()
+        }
+        (1, _) => "1 connection is left".to_owned(),
+        (left, _) => format!("{left} connections are left"),
+    };
+    let waited = milliseconds(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
+    let Service { namespace, name, .. } = service;
+    Some(format!(
+        "after {waited} {left}; the drain goes on. Wait again with a longer --deadline, end what is connected, or take the \
+         drain back with `meshctl backend undrain {namespace}/{name} {endpoint}`"
+    ))
 }
 
 #[cfg(test)]

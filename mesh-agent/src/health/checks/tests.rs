@@ -111,6 +111,19 @@ fn a_target_that_stays_keeps_its_state() {
 }
 
 #[test]
+fn who_failed_before_the_agent_started_does_until_a_probe_says_otherwise() {
+    let mut scene = Scene::new(&Wanted::new());
+    scene.checks.remember([1, 2].map(target).into());
+    scene.checks.set(&Wanted::new(), scene.now);
+    scene.checks.set(&wanted([1, 3], check(Probe::Tcp)), scene.now);
+    assert_eq!((scene.state(1), scene.state(3)), (Health::Unhealthy, Health::Unknown));
+    scene.probe(2, |_| Ok(()));
+    assert_eq!((scene.state(1), scene.state(3)), (Health::Healthy, Health::Healthy));
+    scene.checks.set(&wanted([1, 2], check(Probe::Tcp)), scene.now);
+    assert_eq!(scene.state(2), Health::Unknown, "it was not ready, which is something else");
+}
+
+#[test]
 fn answers_to_old_questions_are_not_heard() {
     let mut scene = Scene::new(&wanted([1], check(Probe::Tcp)));
     let old = scene.next_probe();

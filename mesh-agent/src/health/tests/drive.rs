@@ -104,7 +104,7 @@ async fn a_failing_endpoint_is_reported_and_so_is_its_return() {
 
 #[tokio::test(start_paused = true)]
 async fn no_endpoint_is_asked_twice_at_the_same_time() {
-    let under_way = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
+    let under_way = Arc::new(Mutex::new(BTreeSet::new()));
     let most = Arc::new(Mutex::new(0));
     let (set, peak) = (Arc::clone(&under_way), Arc::clone(&most));
     let scene = Scene::start(many(2000), move |due| {
@@ -155,7 +155,7 @@ async fn real_endpoints_are_told_apart() {
     let (_wanted, receiver) = watch::channel(Arc::new(Wanted::from(wanted)));
     let (sender, mut reports) = watch::channel(Arc::default());
     let stop = CancellationToken::new();
-    let task = tokio::spawn(run(receiver, sender, CLOCK, stop.clone()));
+    let task = tokio::spawn(run(receiver, sender, BTreeSet::new(), CLOCK, stop.clone()));
     let start = Wall::now();
     let told = |report: &Arc<Report>| has(report, Health::Healthy) == 1 && has(report, Health::Unhealthy) == 1;
     let report = Arc::clone(&*reports.wait_for(told).await.unwrap());

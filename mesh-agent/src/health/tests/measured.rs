@@ -44,7 +44,7 @@ fn measured_cost_of_two_thousand_tcp_checks_every_five_seconds() {
     let end = stop.clone();
     let checks = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.spawn(run(receiver, sender, Duration::ZERO, end));
+        runtime.spawn(run(receiver, sender, BTreeSet::new(), Duration::ZERO, end));
         // The first report, of 2,000 new endpoints, is not what goes on for ever.
         runtime.block_on(async { tokio::time::sleep(Duration::from_millis(500)).await });
         let before = used();

@@ -40,7 +40,7 @@ fn report(world: &World, failing: &[&str]) -> Report {
 /// Who is taken out of a service with these failing endpoints.
 fn out(service: Service, failing: &[&str]) -> BTreeSet<Target> {
     let world = world(service);
-    unhealthy(&report(&world, failing), &world)
+    unhealthy(&report(&world, failing), &BTreeSet::new(), &world)
 }
 
 const THREE: [(&str, u32); 3] = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1)];
@@ -64,6 +64,16 @@ fn failing_endpoints_are_taken_out_but_not_the_last_one() {
     assert_eq!(out(cart(&THREE), &["10.0.0.1"]), targets(&["10.0.0.1"]));
     assert_eq!(out(cart(&THREE), &["10.0.0.1", "10.0.0.3"]), targets(&["10.0.0.1", "10.0.0.3"]));
     assert_eq!(out(cart(&THREE), &["10.0.0.1", "10.0.0.2", "10.0.0.3"]), targets(&[]));
+}
+
+#[test]
+fn who_failed_before_is_out_until_there_is_a_report() {
+    let world = world(cart(&THREE));
+    let before = targets(&["10.0.0.1"]);
+    assert_eq!(unhealthy(&Report::default(), &before, &world), before);
+    assert_eq!(unhealthy(&report(&world, &[]), &before, &world), targets(&[]));
+    let all = targets(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    assert_eq!(unhealthy(&Report::default(), &all, &world), targets(&[]), "they are kept");
 }
 
 #[test]
@@ -100,12 +110,12 @@ fn what_operators_take_out_does_not_count() {
     let mut world = world(cart(&THREE[..2]));
     let report = report(&world, &["10.0.0.1"]);
     let healthy = targets(&["10.0.0.2"]).pop_first().unwrap();
-    assert_eq!(unhealthy(&report, &world), targets(&["10.0.0.1"]));
+    assert_eq!(unhealthy(&report, &BTreeSet::new(), &world), targets(&["10.0.0.1"]));
     let drained = Override { draining_since: Some(Duration::ZERO), weight: None };
     world.overrides.insert(healthy.clone(), drained);
-    assert_eq!(unhealthy(&report, &world), targets(&[]));
+    assert_eq!(unhealthy(&report, &BTreeSet::new(), &world), targets(&[]));
     world.overrides.insert(healthy, Override { draining_since: None, weight: Some(0) });
-    assert_eq!(unhealthy(&report, &world), targets(&[]));
+    assert_eq!(unhealthy(&report, &BTreeSet::new(), &world), targets(&[]));
 }
 
 #[test]
@@ -124,7 +134,7 @@ fn what_is_kept_is_known_to_be() {
     let mut world = world(cart(&THREE[..1]));
     let report = report(&world, &["10.0.0.1"]);
     let target = targets(&["10.0.0.1"]).pop_first().unwrap();
-    world.unhealthy = unhealthy(&report, &world);
+    world.unhealthy = unhealthy(&report, &BTreeSet::new(), &world);
     assert!(is_kept(&report.targets[&target], &world, &target));
     world.unhealthy.insert(target.clone());
     assert!(!is_kept(&report.targets[&target], &world, &target));
