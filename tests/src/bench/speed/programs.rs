@@ -1,0 +1,139 @@
+//! What the programs cost per call, by the kernel's own clock, above an empty program in the same round.
+
+use super::{
+    Scale,
+    figures::Figures,
+    kernel::{
+        empty::Empty,
+        stats::{Costs, Measuring, Programs, net},
+    },
+    load::{
+        cpu,
+        drive::{Clients, Targets, Way, drive},
+    },
+    mesh::Mesh,
+    services::{ECHO_PORT, Writing, any, direct, one},
+    stage::Stage,
+};
+use crate::place::Place;
+
+/// Name of this part.
+pub const PART: &str = "programs";
+
+/// Name of the contender that does nothing.
+pub const EMPTY: &str = "empty program";
+
+/// All programs of a connection together, above empty ones.
+pub const ALL: &str = "all programs";
+
+/// What clients do, its name, and whether they share a processor with the servers. Where they do not, the two sides of a
+/// connection fetch each other's cache lines, and hand each other memory.
+const WAYS: [(Way, &str, bool); 4] = [
+    (Way::Udp, "UDP, one socket", false),
+    (Way::FreshUdp, "UDP, new sockets", false),
+    (Way::Tcp, "TCP", false),
+    (Way::Tcp, "TCP on one CPU", true),
+];
+
+/// Name of a measure, like `hit, TCP, random`.
+pub fn measure(case: &str, way: &str, which: &str) -> String {
+    format!("{case}, {way}, {which}")
+}
+
+/// Who runs, with which services.
+struct Lane {
+    name: String,
+    mesh: Mesh,
+    /// Word for a connect to one of its services.
+    case: &'static str,
+    misses: bool,
+}
+
+impl Lane {
+    fn start(name: String, services: u32, with: Option<&'static str>, case: &'static str) -> Self {
+        println!("  starting {name}");
+        // Twice the frontends of 100,000 services would be another scale.
+        let udp = if services <= 10_000 { services } else { 1 };
+        let mesh = Mesh::start(services, Writing { with, udp, ..Writing::PLAIN }, Some(cpu::two()[0]));
+        Self { name, mesh, case, misses: with.is_none() }
+    }
+}
+
+/// Name of the agent with so many services.
+pub fn mesh_name(services: u32) -> String {
+    format!("mesh {}", super::table::grouped(f64::from(services)))
+}
+
+/// Measures all lanes, round by round.
+pub fn run(scale: &Scale, figures: &mut Figures) {
+    let stage = Stage::around(&Place::new(), Some(cpu::two()[0]));
+    let empty = Empty::attach(&stage.clients.cgroup);
+    let mut lanes: Vec<_> =
+        scale.services.iter().map(|&services| Lane::start(mesh_name(services), services, None, "hit")).collect();
+    let most = scale.services.iter().copied().filter(|&services| services <= 10_000).max().unwrap_or(1);
+    let variants = [
+        ("affinity", "affinity: {client: namespace, timeoutSeconds: 600}", "affinity"),
+        ("random", "balance: random", "hit"),
+    ];
+    for (name, with, case) in variants {
+        lanes.push(Lane::start(format!("{} {name}", mesh_name(most)), most, Some(with), case));
+    }
+    let _measuring = Measuring::start();
+    for round in 0..scale.rounds {
+        println!("  round {} of {}", round + 1, scale.rounds);
+        let empty_costs = WAYS.map(|(way, name, share)| {
+            let (costs, turns) = costs(&empty.programs(), &stage, clients(scale, way, direct(ECHO_PORT), share));
+            figures.add(PART, EMPTY, &measure("hit", name, "hot"), "ns", costs["connect4"].each());
+            if way == Way::Tcp {
+                let all: f64 = costs.values().map(|cost| cost.time).sum();
+                figures.add(PART, EMPTY, &measure(ALL, name, "gross"), "ns", all / turns);
+            }
+            costs
+        });
+        for lane in &lanes {
+            let programs = lane.mesh.programs();
+            for ((way, name, share), empty) in WAYS.into_iter().zip(&empty_costs) {
+                let one_case = |figures: &mut Figures, case, which, targets| {
+                    let (costs, turns) = costs(&programs, &lane.mesh.stage, clients(scale, way, targets, share));
+                    let each = costs["connect4"].each() - empty["connect4"].each();
+                    figures.add(PART, &lane.name, &measure(case, name, which), "ns", each);
+                    if way == Way::Tcp && case != "miss" {
+                        let suffix = format!("{name}, {which}");
+                        all_programs(figures, lane, &suffix, (&costs, empty), turns);
+                    }
+                };
+                one_case(figures, lane.case, "hot", one(0));
+                if way == Way::Tcp || lane.mesh.services <= 10_000 {
+                    one_case(figures, lane.case, "random", any(lane.mesh.services));
+                }
+                if lane.misses {
+                    one_case(figures, "miss", "pod address", direct(ECHO_PORT));
+                }
+            }
+        }
+    }
+}
+
+fn all_programs(figures: &mut Figures, lane: &Lane, suffix: &str, (costs, empty): (&Costs, &Costs), turns: f64) {
+    let mut add = |measure: &str, unit, value| {
+        figures.add(PART, &lane.name, &format!("{measure}, {suffix}"), unit, value / turns);
+    };
+    add(ALL, "ns", net(costs, empty));
+    add(&format!("{ALL}, gross"), "ns", costs.values().map(|cost| cost.time).sum());
+    for (hook, cost) in costs.iter().filter(|(_, cost)| cost.runs > 0.0) {
+        add(&format!("{hook}, gross"), "ns", cost.time);
+        add(&format!("calls of {hook}"), "", cost.runs);
+    }
+}
+
+fn clients(scale: &Scale, way: Way, targets: Targets, share: bool) -> Clients {
+    let [servers, others] = cpu::two();
+    let cpu = Some(if share { servers } else { others });
+    Clients { way, targets, time: scale.program_time, threads: 1, cpu }
+}
+
+/// What the programs cost, and in how many turns of the clients' loop.
+fn costs(programs: &Programs, stage: &Stage, clients: Clients) -> (Costs, f64) {
+    let (outcome, costs) = programs.during(|| drive(&stage.clients, clients));
+    (costs, outcome.ok as f64)
+}

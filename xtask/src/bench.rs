@@ -1,0 +1,74 @@
+//! The measurements: built first, then this process becomes them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::Args;
+
+use crate::{cargo::cargo, run, setup, workspace};
+
+/// What is measured.
+#[derive(Args)]
+pub struct Options {
+    /// How well connects are spread instead: policies, ejection, failover, health checks
+    #[arg(long)]
+    quality: bool,
+    /// Smaller sizes, fewer and shorter rounds
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts, separated by commas: programs
+    #[arg(long, value_name = "PARTS", conflicts_with = "quality")]
+    only: Option<String>,
+    /// Write the figures to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// End with an error when a target is missed
+    #[arg(long)]
+    check: bool,
+}
+
+/// Builds the agent and the bench, then becomes the bench.
+pub fn bench(options: &Options) -> anyhow::Result<()> {
+    setup::ensure(setup::TEST)?;
+    let mut bench = build()?;
+    arguments(&mut bench, options)?;
+    match run::replace(&mut bench)? {}
+}
+
+/// Builds the simulator, then becomes it.
+pub fn simulate(model: &[String]) -> anyhow::Result<()> {
+    setup::ensure(setup::BUILD)?;
+    match run::replace(build()?.arg("simulate").args(model))? {}
+}
+
+fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
+    let Options { quality, quick, only, json, check } = options;
+    bench.arg(if *quality { "quality" } else { "speed" });
+    for (flag, given) in [("--quick", quick), ("--check", check)] {
+        bench.args(given.then_some(flag));
+    }
+    if let Some(parts) = only {
+        bench.args(["--only", parts]);
+    }
+    for (flag, file) in [("--json", json)] {
+        if let Some(file) = file {
+            bench.arg(flag).arg(absolute(file)?);
+        }
+    }
+    Ok(())
+}
+
+/// The bench runs where it likes.
+fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
+    Ok(std::path::absolute(file)?)
+}
+
+fn build() -> anyhow::Result<Command> {
+    run::check(&mut cargo(&["build", "--release", "--bins", "--package", "mesh-agent", "--package", "mesh-tests"]))?;
+    let mut bench = Command::new(workspace::release("mesh-bench"));
+    // Where the programs are that it starts.
+    bench.env("MESH_BIN_DIR", workspace::release(""));
+    Ok(bench)
+}
