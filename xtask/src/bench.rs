@@ -18,7 +18,7 @@ pub struct Options {
     /// Smaller sizes, fewer and shorter rounds
     #[arg(long)]
     quick: bool,
-    /// Only these parts, separated by commas: programs
+    /// Only these parts, separated by commas: programs, cycle, http, changes
     #[arg(long, value_name = "PARTS", conflicts_with = "quality")]
     only: Option<String>,
     /// Write the figures to this file as JSON

@@ -1,20 +1,28 @@
 //! How fast it is, beside others, in one interleaved run: `cargo xtask bench`.
 //!
 //! ```text
-//! services ──► what every contender serves        load ──► clients and servers, processes of their own
-//! stage ──► namespace and cgroups of a contender ──► mesh, …
-//! kernel ──► empty programs, run times, CPU
-//! programs, … ──► the parts; each adds to ──► figures ──► table
+//! services ──► what every contender serves      load ──► clients and servers, processes of their own
+//! stage ──► namespace and cgroups of a contender ──► contenders: mesh, peers, none
+//! kernel ──► empty programs, run times, memory, CPU
+//! programs, cycle, http, changes ──► the parts; each adds to ──► figures ──► table
 //! ```
 
+mod changes;
+mod contenders;
+mod cycle;
 mod figures;
+mod http;
 mod kernel;
 pub mod load;
 mod mesh;
+mod nginx;
+mod peers;
+mod process;
 mod programs;
 mod services;
 mod stage;
 mod table;
+mod wrk;
 
 use std::{
     fs,
@@ -49,6 +57,12 @@ pub struct Options {
 enum Part {
     /// Cost of the kernel programs per call
     Programs,
+    /// Connect, one byte echoed, close
+    Cycle,
+    /// HTTP requests, with keep-alive and without
+    Http,
+    /// Time to serve everything, and one change; memory
+    Changes,
 }
 
 /// How much is measured.
@@ -56,18 +70,79 @@ pub struct Scale {
     rounds: usize,
     /// Numbers of services of the agent.
     services: Vec<u32>,
+    /// Numbers of services as iptables rules.
+    iptables: Vec<u32>,
+    /// Numbers of services as nftables rules.
+    nftables: Vec<u32>,
+    /// Numbers of services of which one is changed.
+    changed_services: Vec<u32>,
+    /// Services of HAProxy, of which one is changed.
+    proxied: u32,
+    /// Changes in files.
+    changes: u32,
+    /// Changes of rules.
+    rule_changes: u32,
     /// Time of one measurement of programs.
     program_time: Duration,
+    /// Many short rounds of connections and HTTP: what disturbs the machine for a second disturbs everybody.
+    cycle_rounds: usize,
+    /// Time of one measurement of connections.
+    cycle_time: Duration,
+    http_rounds: usize,
+    /// Time of one measurement of HTTP.
+    http_seconds: u64,
 }
 
 impl Scale {
-    fn new(quick: bool) -> Self {
-        let milliseconds = Duration::from_millis;
-        if quick {
-            Self { rounds: 3, services: vec![1, 1_000, 10_000], program_time: milliseconds(150) }
-        } else {
-            Self { rounds: 5, services: vec![1, 1_000, 10_000, 100_000], program_time: milliseconds(300) }
+    fn quick() -> Self {
+        Self {
+            rounds: 3,
+            services: vec![1, 1_000, 10_000],
+            iptables: vec![1_000],
+            nftables: vec![1_000],
+            changed_services: vec![10_000],
+            proxied: 1_000,
+            changes: 20,
+            rule_changes: 5,
+            program_time: Duration::from_millis(100),
+            cycle_rounds: 7,
+            cycle_time: Duration::from_millis(150),
+            http_rounds: 1,
+            http_seconds: 1,
         }
+    }
+
+    fn full() -> Self {
+        Self {
+            rounds: 5,
+            services: vec![1, 1_000, 10_000, 100_000],
+            iptables: vec![1_000, 10_000],
+            nftables: vec![10_000],
+            changed_services: vec![10_000],
+            proxied: 1_000,
+            changes: 100,
+            rule_changes: 20,
+            program_time: Duration::from_millis(300),
+            cycle_rounds: 15,
+            cycle_time: Duration::from_millis(250),
+            http_rounds: 5,
+            http_seconds: 1,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Report {
+    figures: Figures,
+    missing: Vec<String>,
+}
+
+impl Report {
+    /// Names what could not be measured here.
+    fn miss(&mut self, what: &str) {
+        println!("  not measured: {what}");
+        self.missing.push(what.to_owned());
     }
 }
 
@@ -77,18 +152,47 @@ pub(super) fn run(options: &Options) -> bool {
 }
 
 fn measure(options: &Options) -> bool {
-    let (start, scale, mut figures) = (Instant::now(), Scale::new(options.quick), Figures::default());
+    let (start, mut report) = (Instant::now(), Report::default());
+    let scale = if options.quick { Scale::quick() } else { Scale::full() };
     let asked = |part| options.only.is_empty() || options.only.contains(&part);
     if asked(Part::Programs) {
         println!("\nProgram costs: nanoseconds of connect4 per call, above an empty program");
-        programs::run(&scale, &mut figures);
-        table::print(&figures, programs::PART);
+        programs::run(&scale, &mut report.figures);
+        table::matrix(&report.figures, programs::PART);
+    }
+    if asked(Part::Cycle) || asked(Part::Http) || asked(Part::Changes) {
+        beside_others(&scale, &asked, &mut report);
     }
     if let Some(path) = &options.json {
-        let all: Vec<_> = figures.iter().collect();
+        let all: Vec<_> = report.figures.iter().collect();
         let text = serde_json::to_string_pretty(&all).expect("figures are JSON");
         fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
+    for missing in &report.missing {
+        println!("not measured: {missing}");
+    }
     println!("\n{:.0} s", start.elapsed().as_secs_f64());
     true
+}
+
+/// The parts for which everybody is up at the same time.
+fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut Report) {
+    println!("\nStarting everybody");
+    let only_rules = !asked(Part::Cycle) && !asked(Part::Http);
+    let mut contenders = contenders::start(scale, report, only_rules);
+    if asked(Part::Cycle) {
+        println!("\nConnect, one byte echoed, close; two clients");
+        cycle::run(scale, &contenders, report);
+        table::compare(&report.figures, cycle::PART);
+    }
+    if asked(Part::Http) {
+        println!("\nHTTP: wrk with 16 connections, nginx");
+        http::run(scale, &mut contenders, report);
+        table::compare(&report.figures, http::PART);
+    }
+    if asked(Part::Changes) {
+        println!("\nChanges and memory");
+        changes::run(scale, &contenders, report);
+        table::compare(&report.figures, changes::PART);
+    }
 }

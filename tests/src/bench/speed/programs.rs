@@ -12,7 +12,7 @@ use super::{
         drive::{Clients, Targets, Way, drive},
     },
     mesh::Mesh,
-    services::{ECHO_PORT, Writing, any, direct, one},
+    services::{ENDPOINT_PORT, Writing, any, direct, one},
     stage::Stage,
 };
 use crate::place::Place;
@@ -82,7 +82,7 @@ pub fn run(scale: &Scale, figures: &mut Figures) {
     for round in 0..scale.rounds {
         println!("  round {} of {}", round + 1, scale.rounds);
         let empty_costs = WAYS.map(|(way, name, share)| {
-            let (costs, turns) = costs(&empty.programs(), &stage, clients(scale, way, direct(ECHO_PORT), share));
+            let (costs, turns) = costs(&empty.programs(), &stage, clients(scale, way, direct(ENDPOINT_PORT), share));
             figures.add(PART, EMPTY, &measure("hit", name, "hot"), "ns", costs["connect4"].each());
             if way == Way::Tcp {
                 let all: f64 = costs.values().map(|cost| cost.time).sum();
@@ -107,7 +107,7 @@ pub fn run(scale: &Scale, figures: &mut Figures) {
                     one_case(figures, lane.case, "random", any(lane.mesh.services));
                 }
                 if lane.misses {
-                    one_case(figures, "miss", "pod address", direct(ECHO_PORT));
+                    one_case(figures, "miss", "pod address", direct(ENDPOINT_PORT));
                 }
             }
         }

@@ -14,11 +14,8 @@ pub const ENDPOINTS: u32 = 10;
 /// Port of service addresses.
 pub const SERVICE_PORT: u16 = 80;
 
-/// Port of endpoints that echo a byte.
-pub const ECHO_PORT: u16 = 8080;
-
-/// Port of endpoints that speak HTTP.
-pub const HTTP_PORT: u16 = 8081;
+/// Port of endpoints, which echo a byte or speak HTTP.
+pub const ENDPOINT_PORT: u16 = 8080;
 
 /// Address of a service.
 pub fn vip(service: u32) -> Ipv4Addr {
@@ -58,20 +55,14 @@ pub struct Writing {
 
 impl Writing {
     /// TCP only, nothing special, endpoints that echo.
-    pub const PLAIN: Self = Self { with: None, port: ECHO_PORT, udp: 0 };
+    pub const PLAIN: Self = Self { with: None, port: ENDPOINT_PORT, udp: 0 };
 
     /// A file of services.
     pub fn file(self, services: Range<u32>) -> String {
-        document(&services.map(|number| self.manifest(number, ENDPOINTS)).collect::<Vec<_>>())
+        document(&services.map(|number| self.manifest(number)).collect::<Vec<_>>())
     }
 
-    /// A file in which one service lacks its last endpoint.
-    pub fn file_without(self, services: Range<u32>, changed: u32) -> String {
-        let endpoints = |number| if number == changed { ENDPOINTS - 1 } else { ENDPOINTS };
-        document(&services.map(|number| self.manifest(number, endpoints(number))).collect::<Vec<_>>())
-    }
-
-    fn manifest(self, number: u32, endpoints: u32) -> Manifest {
+    fn manifest(self, number: u32) -> Manifest {
         let mut manifest = service(&format!("bench/s{number}")).address(&vip(number).to_string()).tcp(SERVICE_PORT);
         if number < self.udp {
             manifest = manifest.udp(SERVICE_PORT);
@@ -80,7 +71,7 @@ impl Writing {
             manifest = manifest.with(field);
         }
         let at = |endpoint_number| (endpoint(number, endpoint_number), self.port).into();
-        (0..endpoints).fold(manifest, |manifest, it| manifest.at(at(it)))
+        (0..ENDPOINTS).fold(manifest, |manifest, it| manifest.at(at(it)))
     }
 }
 
@@ -101,9 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_lacks_one_endpoint() {
-        let (whole, changed) = (Writing::PLAIN.file(3..6), Writing::PLAIN.file_without(3..6, 4));
-        let gone: Vec<_> = whole.lines().filter(|line| !changed.contains(*line)).collect();
-        assert_eq!(gone, [format!("  - {{address: \"{}\", port: 8080}}", endpoint(4, 9))]);
+    fn a_file_has_the_services_of_its_range() {
+        let text = Writing { udp: 4, ..Writing::PLAIN }.file(3..5);
+        assert_eq!(text.matches("- name: s").count(), 2);
+        assert_eq!(text.matches("protocol: UDP").count(), 1);
+        assert!(text.contains(&format!("  - {{address: \"{}\", port: 8080}}\n", endpoint(4, 9))));
     }
 }

@@ -8,7 +8,8 @@ use super::{
         drive::{Clients, Outcome, drive},
         serve::Server,
     },
-    services::ECHO_PORT,
+    process::Process,
+    services::ENDPOINT_PORT,
 };
 use crate::{cgroup::Cgroup, outcome, place::Place};
 
@@ -27,10 +28,17 @@ const SYSCTLS: [(&str, &str); 7] = [
 /// Ports that servers listen on must not be taken by clients before they start.
 const RESERVED: (&str, &str) = ("net/ipv4/ip_local_reserved_ports", "80,8080-8089");
 
+/// Who answers at the port of endpoints.
+#[expect(dead_code, reason = "held, not read")]
+enum Served {
+    Nobody,
+    Echo(Server),
+    Others(Vec<Process>),
+}
+
 /// Gone when dropped, with all processes in it.
 pub struct Stage {
-    /// The echo server.
-    _server: Server,
+    served: Served,
     /// Clients run here, and programs are attached here.
     pub clients: Place,
     /// Servers and proxies run here.
@@ -44,10 +52,24 @@ impl Stage {
         let mut ip = servers.command("ip");
         let ip = ip.args(["address", "add", "10.0.0.1/8", "dev", "lo"]);
         outcome::Outcome::of(ip, Duration::from_secs(10)).expect_success();
-        let stage = Self { _server: Server::start(&servers, ECHO_PORT, cpu), clients: clients.clone(), servers };
+        let stage = Self {
+            served: Served::Echo(Server::start(&servers, ENDPOINT_PORT, cpu)),
+            clients: clients.clone(),
+            servers,
+        };
         stage.set(&SYSCTLS);
         stage.set(&[RESERVED]);
         stage
+    }
+
+    /// Ends whoever answers.
+    pub fn serve_nothing(&mut self) {
+        self.served = Served::Nobody;
+    }
+
+    /// Keeps other processes that answer.
+    pub fn serve_by(&mut self, others: Vec<Process>) {
+        self.served = Served::Others(others);
     }
 
     /// Settings that this kernel has not, it need not have.

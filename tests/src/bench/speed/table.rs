@@ -1,9 +1,10 @@
 //! Figures for people, in 100 columns.
 
 use super::figures::{Figure, Figures};
+use crate::bench::stats::spread;
 
 /// Measures to the left, contenders above, medians within; as many columns as fit beside each other.
-pub fn print(figures: &Figures, part: &str) {
+pub fn matrix(figures: &Figures, part: &str) {
     let contenders = figures.distinct(|it| (it.part == part).then_some(&it.contender));
     let measures = figures.distinct(|it| (it.part == part).then_some((&it.measure, it.unit)));
     for columns in contenders.chunks(COLUMNS) {
@@ -23,6 +24,33 @@ pub fn print(figures: &Figures, part: &str) {
             }
         }
     }
+}
+
+/// Contenders below each other for each measure: median, spread, and the median as a ratio to direct and of the agent.
+pub fn compare(figures: &Figures, part: &str) {
+    for (measure, unit) in figures.distinct(|it| (it.part == part).then_some((&it.measure, it.unit))) {
+        let rows: Vec<&Figure> = figures.iter().filter(|it| it.part == part && it.measure == *measure).collect();
+        let ours = rows.iter().find(|it| it.contender.starts_with("mesh 10,000"));
+        println!(
+            "\n  {:<26}{:>12}  {:<20}{:>10}{:>14}",
+            format!("{measure}, {unit}"),
+            "median",
+            "spread",
+            "/ direct",
+            "mesh 10,000 /"
+        );
+        for row in &rows {
+            let [low, high] = row.range();
+            let to_direct = middle(&figures.ratios(part, measure, &row.contender, super::contenders::DIRECT));
+            let of_ours = ours.map_or(String::new(), |ours| number(ours.median() / row.median()));
+            let spread = format!("{}–{}", number(low), number(high));
+            println!("    {:<24}{:>12}  {spread:<20}{to_direct:>10}{of_ours:>14}", row.contender, number(row.median()));
+        }
+    }
+}
+
+fn middle(ratios: &[f64]) -> String {
+    if ratios.is_empty() { "–".into() } else { number(spread(ratios).0) }
 }
 
 /// Room for the name of a measure, and for a figure; how many figures and lines of heading there are.

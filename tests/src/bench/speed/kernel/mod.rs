@@ -2,5 +2,6 @@
 
 pub mod cpu;
 pub mod empty;
+pub mod memory;
 pub mod stats;
 pub mod sys;

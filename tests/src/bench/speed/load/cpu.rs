@@ -13,9 +13,14 @@ pub fn stay(cpu: Option<usize>) {
     }
 }
 
-/// First and last processor that this process may run on; the same one where there is only one.
-pub fn two() -> [usize; 2] {
+/// Processors that this process may run on, at least one.
+pub fn all() -> Vec<usize> {
     let set = sched_getaffinity(Pid::from_raw(0)).expect("every process may run somewhere");
-    let may: Vec<usize> = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect();
-    [may.first(), may.last()].map(|cpu| cpu.copied().unwrap_or(0))
+    (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
+}
+
+/// Two of them; the same one twice where there is only one.
+pub fn two() -> [usize; 2] {
+    let all = all();
+    [all.first(), all.last()].map(|cpu| cpu.copied().unwrap_or(0))
 }

@@ -53,7 +53,7 @@ pub struct Options {
     /// Clients at the same time
     #[arg(long, default_value_t = 1)]
     threads: u64,
-    /// Stay on this processor
+    /// Stay on this processor, instead of one after the other for each client
     #[arg(long)]
     cpu: Option<usize>,
 }
@@ -110,8 +110,14 @@ pub fn drive(place: &Place, clients: Clients) -> Outcome {
 pub fn run(options: &Options) -> bool {
     let (start, time) = (Instant::now(), Duration::from_millis(options.milliseconds));
     let options = *options;
-    cpu::stay(options.cpu);
-    let work = |seed| thread::spawn(move || Client::new(options, seed).run(start + time));
+    let cpus = options.cpu.map_or_else(cpu::all, |cpu| vec![cpu]);
+    let work = |number: u64| {
+        let cpu = cpus.iter().cycle().nth(number as usize).copied();
+        thread::spawn(move || {
+            cpu::stay(cpu);
+            Client::new(options, number).run(start + time)
+        })
+    };
     let threads: Vec<_> = (1..=options.threads).map(work).collect();
     let mut all = Client::new(options, 0);
     for thread in threads {
