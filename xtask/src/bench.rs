@@ -24,6 +24,12 @@ pub struct Options {
     /// Write the figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the whole-system figures to this file as SVG
+    #[arg(long, value_name = "FILE", conflicts_with = "quality")]
+    chart: Option<PathBuf>,
+    /// Also show every hook of the kernel programs by itself
+    #[arg(long, conflicts_with = "quality")]
+    details: bool,
     /// End with an error when a target is missed
     #[arg(long)]
     check: bool,
@@ -44,15 +50,15 @@ pub fn simulate(model: &[String]) -> anyhow::Result<()> {
 }
 
 fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
-    let Options { quality, quick, only, json, check } = options;
+    let Options { quality, quick, only, json, chart, details, check } = options;
     bench.arg(if *quality { "quality" } else { "speed" });
-    for (flag, given) in [("--quick", quick), ("--check", check)] {
+    for (flag, given) in [("--quick", quick), ("--check", check), ("--details", details)] {
         bench.args(given.then_some(flag));
     }
     if let Some(parts) = only {
         bench.args(["--only", parts]);
     }
-    for (flag, file) in [("--json", json)] {
+    for (flag, file) in [("--json", json), ("--chart", chart)] {
         if let Some(file) = file {
             bench.arg(flag).arg(absolute(file)?);
         }

@@ -34,9 +34,6 @@ pub const CHANGE_P99: &str = "one endpoint p99";
 /// What the agent holds.
 pub const RESIDENT: &str = "memory of the agent";
 
-/// Name of the agent that reads many files.
-pub const MANY_FILES: &str = "100 files";
-
 /// A service beside the others whose one endpoint comes and goes.
 const LIVE: &str = "10.95.0.1";
 

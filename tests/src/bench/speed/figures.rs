@@ -59,11 +59,6 @@ impl Figures {
         self.0.iter().find(|it| it.part == part && it.contender == contender && it.measure == measure)
     }
 
-    /// Median of a figure, if it was measured.
-    pub fn median(&self, part: &str, contender: &str, measure: &str) -> Option<f64> {
-        self.find(part, contender, measure).map(Figure::median)
-    }
-
     /// Ratio of two contenders, round by round, so that what disturbs both cancels out.
     pub fn ratios(&self, part: &str, measure: &str, contender: &str, to: &str) -> Vec<f64> {
         let values = |who| self.find(part, who, measure).map_or(&[][..], |it| &it.values);
@@ -95,7 +90,7 @@ mod tests {
         }
         let ratios = figures.ratios("cycle", "rate", "mesh", "direct");
         assert_eq!(spread(&ratios), (0.9, 0.9, 1.2));
-        assert_eq!(figures.median("cycle", "mesh", "rate"), Some(9.0));
+        assert_eq!(figures.find("cycle", "mesh", "rate").map(Figure::median), Some(9.0));
         assert!(figures.ratios("cycle", "rate", "mesh", "nobody").is_empty());
     }
 }

@@ -4,14 +4,18 @@
 //! services ──► what every contender serves      load ──► clients and servers, processes of their own
 //! stage ──► namespace and cgroups of a contender ──► contenders: mesh, peers, none
 //! kernel ──► empty programs, run times, memory, CPU
-//! programs, cycle, http, changes ──► the parts; each adds to ──► figures ──► table
+//! programs, cycle, http, changes ──► the parts; each adds to ──► figures
+//! figures, anchors ──► table, targets, json, chart
 //! ```
 
+mod anchors;
 mod changes;
+mod chart;
 mod contenders;
 mod cycle;
 mod figures;
 mod http;
+mod json;
 mod kernel;
 pub mod load;
 mod mesh;
@@ -22,10 +26,10 @@ mod programs;
 mod services;
 mod stage;
 mod table;
+mod targets;
 mod wrk;
 
 use std::{
-    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -47,6 +51,12 @@ pub struct Options {
     /// Write the figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the whole-system figures to this file as SVG
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
+    /// Also show every hook by itself
+    #[arg(long)]
+    details: bool,
     /// End with an error when a target is missed
     #[arg(long)]
     check: bool,
@@ -158,21 +168,24 @@ fn measure(options: &Options) -> bool {
     if asked(Part::Programs) {
         println!("\nProgram costs: nanoseconds of connect4 per call, above an empty program");
         programs::run(&scale, &mut report.figures);
-        table::matrix(&report.figures, programs::PART);
+        table::matrix(&report.figures, programs::PART, |measure| options.details || !programs::is_detail(measure));
     }
     if asked(Part::Cycle) || asked(Part::Http) || asked(Part::Changes) {
         beside_others(&scale, &asked, &mut report);
     }
+    let targets = targets::rows(&report.figures);
+    println!("\nTargets; \"Cilium\" is: {}", anchors::NAME);
+    targets.iter().for_each(|row| println!("  {}", targets::line(row)));
     if let Some(path) = &options.json {
-        let all: Vec<_> = report.figures.iter().collect();
-        let text = serde_json::to_string_pretty(&all).expect("figures are JSON");
-        fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        json::write(path, &report, &targets);
     }
-    for missing in &report.missing {
-        println!("not measured: {missing}");
+    if let Some(path) = &options.chart {
+        chart::draw(path, &report.figures).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
-    println!("\n{:.0} s", start.elapsed().as_secs_f64());
-    true
+    report.missing.iter().for_each(|missing| println!("not measured: {missing}"));
+    let missed = targets.iter().filter(|row| !row.holds()).count();
+    println!("\n{} targets, {missed} missed, in {:.0} s", targets.len(), start.elapsed().as_secs_f64());
+    !options.check || missed == 0
 }
 
 /// The parts for which everybody is up at the same time.

@@ -1,7 +1,7 @@
 //! What the programs cost per call, by the kernel's own clock, above an empty program in the same round.
 
 use super::{
-    Scale,
+    Scale, anchors,
     figures::Figures,
     kernel::{
         empty::Empty,
@@ -23,17 +23,34 @@ pub const PART: &str = "programs";
 /// Name of the contender that does nothing.
 pub const EMPTY: &str = "empty program";
 
+/// The same UDP socket again and again.
+pub const UDP: &str = "UDP, one socket";
+
+/// A UDP socket for each connect.
+pub const NEW_UDP: &str = "UDP, new sockets";
+
+/// Connect, echo, close.
+pub const TCP: &str = "TCP";
+
+/// The same, both ends on one processor.
+pub const TCP_ONE: &str = "TCP on one CPU";
+
+/// Words in the names of details.
+const GROSS: &str = "gross";
+const CALLS: &str = "calls";
+
+/// Whether a measure is only for those who look into it.
+pub fn is_detail(measure: &str) -> bool {
+    [GROSS, CALLS].iter().any(|word| measure.contains(word))
+}
+
 /// All programs of a connection together, above empty ones.
 pub const ALL: &str = "all programs";
 
 /// What clients do, its name, and whether they share a processor with the servers. Where they do not, the two sides of a
 /// connection fetch each other's cache lines, and hand each other memory.
-const WAYS: [(Way, &str, bool); 4] = [
-    (Way::Udp, "UDP, one socket", false),
-    (Way::FreshUdp, "UDP, new sockets", false),
-    (Way::Tcp, "TCP", false),
-    (Way::Tcp, "TCP on one CPU", true),
-];
+const WAYS: [(Way, &str, bool); 4] =
+    [(Way::Udp, UDP, false), (Way::FreshUdp, NEW_UDP, false), (Way::Tcp, TCP, false), (Way::Tcp, TCP_ONE, true)];
 
 /// Name of a measure, like `hit, TCP, random`.
 pub fn measure(case: &str, way: &str, which: &str) -> String {
@@ -86,7 +103,11 @@ pub fn run(scale: &Scale, figures: &mut Figures) {
             figures.add(PART, EMPTY, &measure("hit", name, "hot"), "ns", costs["connect4"].each());
             if way == Way::Tcp {
                 let all: f64 = costs.values().map(|cost| cost.time).sum();
-                figures.add(PART, EMPTY, &measure(ALL, name, "gross"), "ns", all / turns);
+                figures.add(PART, EMPTY, &measure("all", GROSS, name), "ns", all / turns);
+            }
+            for (_, which, anchor) in anchors::ALL.into_iter().filter(|(way, ..)| *way == name) {
+                let scaled = anchor.scaled(costs["connect4"].each());
+                figures.add(PART, anchors::NAME, &measure("hit", name, which), "ns", scaled);
             }
             costs
         });
@@ -119,10 +140,10 @@ fn all_programs(figures: &mut Figures, lane: &Lane, suffix: &str, (costs, empty)
         figures.add(PART, &lane.name, &format!("{measure}, {suffix}"), unit, value / turns);
     };
     add(ALL, "ns", net(costs, empty));
-    add(&format!("{ALL}, gross"), "ns", costs.values().map(|cost| cost.time).sum());
+    add(&format!("all, {GROSS}"), "ns", costs.values().map(|cost| cost.time).sum());
     for (hook, cost) in costs.iter().filter(|(_, cost)| cost.runs > 0.0) {
-        add(&format!("{hook}, gross"), "ns", cost.time);
-        add(&format!("calls of {hook}"), "", cost.runs);
+        add(&format!("{hook}, {GROSS}"), "ns", cost.time);
+        add(&format!("{hook}, {CALLS}"), "", cost.runs);
     }
 }
 

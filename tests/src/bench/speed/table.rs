@@ -4,14 +4,14 @@ use super::figures::{Figure, Figures};
 use crate::bench::stats::spread;
 
 /// Measures to the left, contenders above, medians within; as many columns as fit beside each other.
-pub fn matrix(figures: &Figures, part: &str) {
+pub fn matrix(figures: &Figures, part: &str, shown: impl Fn(&str) -> bool) {
     let contenders = figures.distinct(|it| (it.part == part).then_some(&it.contender));
-    let measures = figures.distinct(|it| (it.part == part).then_some((&it.measure, it.unit)));
+    let measures = figures.distinct(|it| (it.part == part && shown(&it.measure)).then_some((&it.measure, it.unit)));
     for columns in contenders.chunks(COLUMNS) {
         println!();
         for line in 0..LINES {
             let words: String = columns.iter().map(|name| format!("{:>WIDTH$}", heading(name, line))).collect();
-            println!("  {:<NAMES$}{words}", "");
+            println!("{}", format!("  {:<NAMES$}{words}", "").trim_end());
         }
         for (measure, unit) in &measures {
             let of = |name: &&String| figures.find(part, name, measure).map(Figure::median);
@@ -54,10 +54,10 @@ fn middle(ratios: &[f64]) -> String {
 }
 
 /// Room for the name of a measure, and for a figure; how many figures and lines of heading there are.
-const NAMES: usize = 44;
-const WIDTH: usize = 9;
-const COLUMNS: usize = 6;
-const LINES: usize = 3;
+const NAMES: usize = 42;
+const WIDTH: usize = 11;
+const COLUMNS: usize = 5;
+const LINES: usize = 4;
 
 /// Line of a heading that is set in a narrow column.
 fn heading(name: &str, line: usize) -> String {
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn headings_stand_on_the_table() {
-        let lines = |name| [0, 1, 2].map(|line| heading(name, line));
-        assert_eq!(lines("mesh-agent 10,000 random"), ["mesh-age", "10,000", "random"]);
-        assert_eq!(lines("direct"), ["", "", "direct"]);
+        let lines = |name| [0, 1, 2, 3].map(|line| heading(name, line));
+        assert_eq!(lines("mesh 10,000 affinity"), ["", "mesh", "10,000", "affinity"]);
+        assert_eq!(lines("Cilium (published anchor, scaled)"), ["Cilium", "(published", "anchor,", "scaled)"]);
     }
 }
