@@ -15,6 +15,9 @@ pub struct Options {
     /// How well connects are spread instead: policies, ejection, failover, health checks
     #[arg(long)]
     quality: bool,
+    /// The pure parts by themselves instead: reading files, compiling tables, planning changes
+    #[arg(long, conflicts_with_all = ["quality", "quick", "only", "json", "chart", "details", "check"])]
+    micro: bool,
     /// Smaller sizes, fewer and shorter rounds
     #[arg(long)]
     quick: bool,
@@ -37,7 +40,14 @@ pub struct Options {
 
 /// Builds the agent and the bench, then becomes the bench.
 pub fn bench(options: &Options) -> anyhow::Result<()> {
-    setup::ensure(setup::TEST)?;
+    if options.micro {
+        setup::ensure(setup::BUILD)?;
+        match run::replace(&mut cargo(&["bench", "--package", "mesh-agent"]))? {}
+    }
+    setup::ensure(setup::DEMO)?;
+    if !options.quality {
+        setup::peers::offer();
+    }
     let mut bench = build()?;
     arguments(&mut bench, options)?;
     match run::replace(&mut bench)? {}
@@ -50,7 +60,7 @@ pub fn simulate(model: &[String]) -> anyhow::Result<()> {
 }
 
 fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
-    let Options { quality, quick, only, json, chart, details, check } = options;
+    let Options { quality, micro: _, quick, only, json, chart, details, check } = options;
     bench.arg(if *quality { "quality" } else { "speed" });
     for (flag, given) in [("--quick", quick), ("--check", check), ("--details", details)] {
         bench.args(given.then_some(flag));

@@ -41,8 +41,10 @@ const LIVE: &str = "10.95.0.1";
 pub fn run(scale: &Scale, contenders: &[Contender], report: &mut Report) {
     for services in &scale.changed_services {
         println!("  mesh-agent with {} services", grouped(f64::from(*services)));
-        mesh(*services, SERVICES_A_FILE, scale, report);
-        mesh(*services, *services, scale, report);
+        for _ in 0..scale.change_rounds {
+            mesh(*services, SERVICES_A_FILE, scale.changes, report);
+        }
+        mesh(*services, *services, scale.changes / 2, report);
     }
     for contender in contenders {
         rules(contender, scale, report);
@@ -51,7 +53,7 @@ pub fn run(scale: &Scale, contenders: &[Contender], report: &mut Report) {
 }
 
 /// The agent with its services in files of a size.
-fn mesh(services: u32, a_file: u32, scale: &Scale, report: &mut Report) {
+fn mesh(services: u32, a_file: u32, times: u32, report: &mut Report) {
     let files = services.div_ceil(a_file);
     let name = format!("mesh {} {files} file{}", grouped(f64::from(services)), if files == 1 { "" } else { "s" });
     let mut node = prepare(services + 1, Writing::PLAIN);
@@ -69,7 +71,7 @@ fn mesh(services: u32, a_file: u32, scale: &Scale, report: &mut Report) {
     add(FIRST, "s", start.elapsed().as_secs_f64());
     add(WRITING, "s", node.status().apply_milliseconds.unwrap_or(0) as f64 / 1000.0);
     let after_load = node.agent_memory_kib();
-    let took = changes(&node, &with, &a, &b, scale.changes);
+    let took = changes(&node, &with, &a, &b, times);
     add("one endpoint p50", "ms", milliseconds(&took, 0.5));
     add(CHANGE_P99, "ms", milliseconds(&took, 0.99));
     add(RESIDENT, "MiB", after_load.max(node.agent_memory_kib()) as f64 / 1024.0);

@@ -16,7 +16,7 @@ pub const RATE: &str = "connections";
 pub const P99: &str = "cycle p99";
 
 /// Clients at the same time.
-const THREADS: u64 = 2;
+const THREADS: usize = 2;
 
 /// Measures all lanes, round by round.
 pub fn run(scale: &Scale, contenders: &[Contender], report: &mut Report) {

@@ -38,6 +38,7 @@ use clap::{Args, ValueEnum};
 
 use self::figures::Figures;
 use super::interrupt;
+use crate::{need, sweep};
 
 /// What is measured.
 #[derive(Args)]
@@ -88,7 +89,9 @@ pub struct Scale {
     changed_services: Vec<u32>,
     /// Services of HAProxy, of which one is changed.
     proxied: u32,
-    /// Changes in files.
+    /// Agents that are started from nothing.
+    change_rounds: usize,
+    /// Changes in files of each.
     changes: u32,
     /// Changes of rules.
     rule_changes: u32,
@@ -112,6 +115,7 @@ impl Scale {
             nftables: vec![1_000],
             changed_services: vec![10_000],
             proxied: 1_000,
+            change_rounds: 1,
             changes: 20,
             rule_changes: 5,
             program_time: Duration::from_millis(100),
@@ -130,8 +134,9 @@ impl Scale {
             nftables: vec![10_000],
             changed_services: vec![10_000],
             proxied: 1_000,
-            changes: 100,
-            rule_changes: 20,
+            change_rounds: 3,
+            changes: 40,
+            rule_changes: 10,
             program_time: Duration::from_millis(300),
             cycle_rounds: 15,
             cycle_time: Duration::from_millis(250),
@@ -162,6 +167,8 @@ pub(super) fn run(options: &Options) -> bool {
 }
 
 fn measure(options: &Options) -> bool {
+    need::privilege();
+    sweep::sweep();
     let (start, mut report) = (Instant::now(), Report::default());
     let scale = if options.quick { Scale::quick() } else { Scale::full() };
     let asked = |part| options.only.is_empty() || options.only.contains(&part);

@@ -14,8 +14,8 @@ pub fn matrix(figures: &Figures, part: &str, shown: impl Fn(&str) -> bool) {
             println!("{}", format!("  {:<NAMES$}{words}", "").trim_end());
         }
         for (measure, unit) in &measures {
-            let of = |name: &&String| figures.find(part, name, measure).map(Figure::median);
-            let medians: Vec<_> = columns.iter().map(|name| of(&name)).collect();
+            let of = |name: &String| figures.find(part, name, measure).map(Figure::median);
+            let medians: Vec<_> = columns.iter().map(|name| of(name)).collect();
             if medians.iter().any(Option::is_some) {
                 let cell = |median: &Option<f64>| format!("{:>WIDTH$}", median.map_or("–".to_owned(), number));
                 let cells: String = medians.iter().map(cell).collect();

@@ -52,7 +52,7 @@ pub struct Options {
     milliseconds: u64,
     /// Clients at the same time
     #[arg(long, default_value_t = 1)]
-    threads: u64,
+    threads: usize,
     /// Stay on this processor, instead of one after the other for each client
     #[arg(long)]
     cpu: Option<usize>,
@@ -68,7 +68,7 @@ pub struct Clients {
     /// For how long.
     pub time: Duration,
     /// How many at the same time.
-    pub threads: u64,
+    pub threads: usize,
     /// Whether they stay on one processor, and on which.
     pub cpu: Option<usize>,
 }
@@ -111,11 +111,11 @@ pub fn run(options: &Options) -> bool {
     let (start, time) = (Instant::now(), Duration::from_millis(options.milliseconds));
     let options = *options;
     let cpus = options.cpu.map_or_else(cpu::all, |cpu| vec![cpu]);
-    let work = |number: u64| {
-        let cpu = cpus.iter().cycle().nth(number as usize).copied();
+    let work = |number: usize| {
+        let cpu = cpus.iter().cycle().nth(number).copied();
         thread::spawn(move || {
             cpu::stay(cpu);
-            Client::new(options, number).run(start + time)
+            Client::new(options, number as u64).run(start + time)
         })
     };
     let threads: Vec<_> = (1..=options.threads).map(work).collect();
