@@ -20,7 +20,8 @@ const SERVICES: [u32; 3] = [100, 1_000, 10_000];
 const ENDPOINTS: [u32; 3] = [10, 100, 1_000];
 
 fn main() {
-    divan::main();
+    // The largest take a second; a hundred of them would take minutes.
+    divan::Divan::default().max_time(Duration::from_secs(3)).config_with_args().main();
 }
 
 /// A directory with one file of so many services; dropped with it.

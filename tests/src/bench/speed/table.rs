@@ -9,7 +9,7 @@ pub fn matrix(figures: &Figures, part: &str, shown: impl Fn(&str) -> bool) {
     let measures = figures.distinct(|it| (it.part == part && shown(&it.measure)).then_some((&it.measure, it.unit)));
     for columns in contenders.chunks(COLUMNS) {
         println!();
-        for line in 0..LINES {
+        for line in (0..LINES).filter(|&line| columns.iter().any(|name| !heading(name, line).is_empty())) {
             let words: String = columns.iter().map(|name| format!("{:>WIDTH$}", heading(name, line))).collect();
             println!("{}", format!("  {:<NAMES$}{words}", "").trim_end());
         }
