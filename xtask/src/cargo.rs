@@ -1,6 +1,6 @@
 //! Build, test and lint: cargo, after the setup steps that each needs.
 
-use std::{path::PathBuf, process::Command};
+use std::process::Command;
 
 use crate::{run, setup, workspace};
 
@@ -29,41 +29,13 @@ pub fn lint() -> anyhow::Result<()> {
     run::check(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))
 }
 
-/// Builds the agent and the bench, then becomes the bench.
-pub fn bench(quick: bool, json: Option<PathBuf>, check: bool) -> anyhow::Result<()> {
-    setup::ensure(setup::TEST)?;
-    let mut bench = build_bench()?;
-    bench.arg("quality");
-    for (flag, given) in [("--quick", quick), ("--check", check)] {
-        bench.args(given.then_some(flag));
-    }
-    if let Some(json) = json {
-        bench.arg("--json").arg(std::path::absolute(json)?);
-    }
-    match run::replace(&mut bench)? {}
-}
-
-/// Builds the simulator, then becomes it.
-pub fn simulate(model: &[String]) -> anyhow::Result<()> {
-    setup::ensure(setup::BUILD)?;
-    let mut bench = build_bench()?;
-    match run::replace(bench.arg("simulate").args(model))? {}
-}
-
-fn build_bench() -> anyhow::Result<Command> {
-    run::check(&mut cargo(&["build", "--release", "--bins", "--package", "mesh-agent", "--package", "mesh-tests"]))?;
-    let mut bench = Command::new(workspace::release("mesh-bench"));
-    // Where the programs are that it starts.
-    bench.env("MESH_BIN_DIR", workspace::release(""));
-    Ok(bench)
-}
-
 /// Builds the agent, for callers that have run their setup.
 pub fn build_agent() -> anyhow::Result<()> {
     run::check(&mut cargo(&["build", "--release", "--package", "mesh-agent"]))
 }
 
-fn cargo(arguments: &[&str]) -> Command {
+/// Cargo, at the top of the workspace.
+pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.args(arguments).current_dir(workspace::root());
     cargo

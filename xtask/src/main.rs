@@ -3,17 +3,19 @@
 //! ```text
 //! setup ──► what the machine lacks: compiler and linker for the kernel programs, bpffs, tools
 //! cargo ──► build, test, lint: each runs the setup steps it needs first
-//! bench, simulate ──► how well connects are spread, in the kernel and in a model
+//! bench ──► how fast connects are beside other ways, and how well they are spread
+//! simulate ──► how well they are spread, in a model
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
 
+mod bench;
 mod cargo;
 mod demo;
 mod run;
 mod setup;
 mod workspace;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode};
 
 use clap::Parser;
 
@@ -38,21 +40,8 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Measure how well connects are spread, with real servers on this machine's kernel (as root)
-    Bench {
-        /// Balancing: policies, ejection, failover, health checks
-        #[arg(long, required = true)]
-        quality: bool,
-        /// Fewer and shorter rounds: one minute instead of three
-        #[arg(long)]
-        quick: bool,
-        /// Write the figures to this file as JSON
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-        /// End with an error when a target is missed
-        #[arg(long)]
-        check: bool,
-    },
+    /// Measure how fast connects are, beside iptables, nftables and HAProxy, on this machine's kernel (as root)
+    Bench(bench::Options),
     /// Compare policies in a model of endpoints, with the code that decides in the kernel; `--help` lists its settings
     #[command(disable_help_flag = true)]
     Simulate {
@@ -81,8 +70,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test { nextest } => cargo::test(&nextest),
         Command::Lint => cargo::lint(),
         Command::Demo { keep } => demo::run(keep),
-        Command::Bench { quality: _, quick, json, check } => cargo::bench(quick, json, check),
-        Command::Simulate { model } => cargo::simulate(&model),
+        Command::Bench(options) => bench::bench(&options),
+        Command::Simulate { model } => bench::simulate(&model),
         Command::Traffic { to } => demo::traffic::generate(to),
     }
 }

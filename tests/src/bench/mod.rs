@@ -1,11 +1,14 @@
-//! How well connects are spread: on the real kernel with real servers (`quality`), and in a model of endpoints that this
-//! machine could not host (`simulate`). Every contender has its own node, with its own cgroup and network namespace.
+//! How fast connects are, beside others (`speed`), and how well they are spread: on the real kernel with real servers
+//! (`quality`), and in a model of endpoints that this machine could not host (`simulate`). Every contender has its own
+//! cgroup and network namespace.
 
 mod client;
 mod endpoint;
+mod interrupt;
 mod quality;
 mod rows;
 mod simulate;
+mod speed;
 mod stats;
 mod table;
 
@@ -15,8 +18,10 @@ use clap::Parser;
 
 /// Command line of `mesh-bench`.
 #[derive(Parser)]
-#[command(name = "mesh-bench", bin_name = "cargo xtask", about = "How well connects are spread")]
+#[command(name = "mesh-bench", bin_name = "cargo xtask", about = "How fast connects are, and how well they are spread")]
 enum Command {
+    /// Measure costs, latency, throughput and changes beside other ways to serve (as root)
+    Speed(speed::Options),
     /// Measure balancing on this machine's kernel, with real servers (as root)
     Quality(quality::Options),
     /// Compare policies in a model of endpoints, with the code that decides in the kernel
@@ -24,14 +29,23 @@ enum Command {
     /// Connect in closed loops and print what came of it
     #[command(hide = true)]
     Client(client::Options),
+    /// Connect in closed loops and print how long it took
+    #[command(hide = true)]
+    Drive(speed::load::drive::Options),
+    /// Echo a byte of every connection
+    #[command(hide = true)]
+    Serve(speed::load::serve::Options),
 }
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let holds = match Command::parse() {
+        Command::Speed(options) => speed::run(&options),
         Command::Quality(options) => quality::run(&options),
         Command::Simulate(options) => simulate::run(&options),
         Command::Client(options) => client::run(&options),
+        Command::Drive(options) => speed::load::drive::run(&options),
+        Command::Serve(options) => speed::load::serve::run(&options),
     };
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -5,6 +5,7 @@ mod bpffs;
 mod compiler;
 mod debian;
 mod linker;
+pub mod peers;
 mod programs;
 mod tools;
 

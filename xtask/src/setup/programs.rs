@@ -19,16 +19,16 @@ const PROGRAMS: [(&str, &str); 8] = [
 ];
 
 fn find() -> Option<String> {
-    missing().is_empty().then(|| PROGRAMS.map(|(program, _)| program).join(", "))
+    missing(&PROGRAMS).is_empty().then(|| PROGRAMS.map(|(program, _)| program).join(", "))
 }
 
 fn install() -> anyhow::Result<()> {
-    debian::install(&missing())
+    debian::install(&missing(&PROGRAMS))
 }
 
 /// Packages of the programs that are not here.
-fn missing() -> Vec<&'static str> {
-    PROGRAMS.iter().filter(|(program, _)| find_program(program).is_none()).map(|(_, package)| *package).collect()
+pub fn missing(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    programs.iter().filter(|(program, _)| find_program(program).is_none()).map(|(_, package)| *package).collect()
 }
 
 /// `/usr/sbin` is not on everybody's path.

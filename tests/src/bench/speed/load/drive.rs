@@ -1,0 +1,212 @@
+//! The clients of a measurement: threads that connect in closed loops and time every step.
+
+use std::{
+    net::Ipv4Addr,
+    os::fd::AsRawFd,
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, connect, recv, send, socket,
+};
+use serde::{Deserialize, Serialize};
+
+use super::cpu;
+use crate::{
+    bench::{interrupt, stats::percentile},
+    place::Place,
+};
+
+/// What a client does in each turn of its loop.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Connects, sends a byte, receives a byte, closes.
+    Tcp,
+    /// Connects the same UDP socket again.
+    Udp,
+    /// Makes a UDP socket, connects and closes it.
+    FreshUdp,
+}
+
+/// Where clients connect to: addresses that follow each other, drawn at random.
+#[derive(Args, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Targets {
+    /// First address
+    pub first: Ipv4Addr,
+    /// Number of addresses
+    pub count: u32,
+    /// Port of all of them
+    pub port: u16,
+}
+
+/// What the clients do.
+#[derive(Args, Clone, Copy)]
+pub struct Options {
+    /// In each turn
+    way: Way,
+    #[command(flatten)]
+    targets: Targets,
+    /// For how long, milliseconds
+    milliseconds: u64,
+    /// Clients at the same time
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Stay on this processor, instead of one after the other for each client
+    #[arg(long)]
+    cpu: Option<usize>,
+}
+
+/// Clients of a measurement.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients {
+    /// What they do.
+    pub way: Way,
+    /// Where they connect to.
+    pub targets: Targets,
+    /// For how long.
+    pub time: Duration,
+    /// How many at the same time.
+    pub threads: usize,
+    /// Whether they stay on one processor, and on which.
+    pub cpu: Option<usize>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Turns that succeeded.
+    pub ok: u64,
+    /// Turns that failed.
+    pub failed: u64,
+    /// From the first turn to the last.
+    pub seconds: f64,
+    /// Half and 99 % of the connects took at most so many nanoseconds.
+    pub connect: [u64; 2],
+    /// Half and 99 % of the whole turns took at most so many nanoseconds.
+    pub turn: [u64; 2],
+}
+
+/// Runs clients at a place, until they are done.
+pub fn drive(place: &Place, clients: Clients) -> Outcome {
+    let Clients { way, targets: Targets { first, count, port }, time, threads, cpu } = clients;
+    let mut command = place.command(std::env::current_exe().expect("this program has a path"));
+    let way = way.to_possible_value().expect("no way is hidden");
+    let words = [first.to_string(), count.to_string(), port.to_string(), time.as_millis().to_string()];
+    command.args(["drive", way.get_name()]).args(words).args(["--threads", &threads.to_string()]);
+    if let Some(cpu) = cpu {
+        command.args(["--cpu", &cpu.to_string()]);
+    }
+    let output = command.output().expect("this program starts");
+    interrupt::check();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let outcome: Outcome = serde_json::from_slice(&output.stdout).expect("clients print JSON");
+    assert!(outcome.ok > 0 && outcome.failed * 1000 <= outcome.ok, "{clients:?} failed: {outcome:?}");
+    outcome
+}
+
+/// The client process.
+pub fn run(options: &Options) -> bool {
+    let (start, time) = (Instant::now(), Duration::from_millis(options.milliseconds));
+    let options = *options;
+    let cpus = options.cpu.map_or_else(cpu::all, |cpu| vec![cpu]);
+    let work = |number: usize| {
+        let cpu = cpus.iter().cycle().nth(number).copied();
+        thread::spawn(move || {
+            cpu::stay(cpu);
+            Client::new(options, number as u64).run(start + time)
+        })
+    };
+    let threads: Vec<_> = (1..=options.threads).map(work).collect();
+    let mut all = Client::new(options, 0);
+    for thread in threads {
+        let mut one = thread.join().expect("clients do not panic");
+        all.connects.append(&mut one.connects);
+        all.turns.append(&mut one.turns);
+        all.failed += one.failed;
+    }
+    all.connects.sort_unstable();
+    all.turns.sort_unstable();
+    let outcome = Outcome {
+        ok: all.turns.len() as u64,
+        failed: all.failed,
+        seconds: start.elapsed().as_secs_f64(),
+        connect: [0.5, 0.99].map(|share| percentile(&all.connects, share)),
+        turn: [0.5, 0.99].map(|share| percentile(&all.turns, share)),
+    };
+    println!("{}", serde_json::to_string(&outcome).expect("numbers are JSON"));
+    true
+}
+
+struct Client {
+    options: Options,
+    chance: u64,
+    connects: Vec<u64>,
+    turns: Vec<u64>,
+    failed: u64,
+}
+
+impl Client {
+    fn new(options: Options, seed: u64) -> Self {
+        let chance = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        Self { options, chance, connects: Vec::new(), turns: Vec::new(), failed: 0 }
+    }
+
+    fn run(mut self, end: Instant) -> Self {
+        let same = open(Way::Udp);
+        loop {
+            let start = Instant::now();
+            if start >= end {
+                return self;
+            }
+            let target = self.target();
+            let connected = match self.options.way {
+                Way::Udp => same.as_ref().ok().and_then(|socket| turn_on(socket, &target, false)),
+                way => open(way).ok().and_then(|socket| turn_on(&socket, &target, way == Way::Tcp)),
+            };
+            match connected {
+                Some(connect) => {
+                    self.connects.push(nanoseconds(connect));
+                    self.turns.push(nanoseconds(start.elapsed()));
+                }
+                None => self.failed += 1,
+            }
+        }
+    }
+
+    /// Xorshift is chance enough, and costs nothing.
+    fn target(&mut self) -> SockaddrIn {
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        let Targets { first, count, port } = self.options.targets;
+        let place = u32::try_from((self.chance >> 16) % u64::from(count.max(1))).unwrap_or(0);
+        let [a, b, c, d] = (u32::from(first) + place).to_be_bytes();
+        SockaddrIn::new(a, b, c, d, port)
+    }
+}
+
+fn open(way: Way) -> nix::Result<std::os::fd::OwnedFd> {
+    let (kind, protocol) = match way {
+        Way::Tcp => (SockType::Stream, SockProtocol::Tcp),
+        Way::Udp | Way::FreshUdp => (SockType::Datagram, SockProtocol::Udp),
+    };
+    socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, protocol)
+}
+
+/// Time of the connect, unless it or the echo failed.
+fn turn_on(socket: &impl AsRawFd, target: &SockaddrIn, echo: bool) -> Option<Duration> {
+    let (socket, start) = (socket.as_raw_fd(), Instant::now());
+    connect(socket, target).ok()?;
+    let took = start.elapsed();
+    if echo {
+        send(socket, b"?", MsgFlags::MSG_NOSIGNAL).ok()?;
+        recv(socket, &mut [0], MsgFlags::empty()).ok().filter(|&received| received == 1)?;
+    }
+    Some(took)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

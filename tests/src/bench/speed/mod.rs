@@ -1,0 +1,218 @@
+//! How fast it is, beside others, in one interleaved run: `cargo xtask bench`.
+//!
+//! ```text
+//! services ──► what every contender serves      load ──► clients and servers, processes of their own
+//! stage ──► namespace and cgroups of a contender ──► contenders: mesh, peers, none
+//! kernel ──► empty programs, run times, memory, CPU
+//! programs, cycle, http, changes ──► the parts; each adds to ──► figures
+//! figures, anchors ──► table, targets, json, chart
+//! ```
+
+mod anchors;
+mod changes;
+mod chart;
+mod contenders;
+mod cycle;
+mod figures;
+mod http;
+mod json;
+mod kernel;
+pub mod load;
+mod mesh;
+mod nginx;
+mod peers;
+mod process;
+mod programs;
+mod services;
+mod stage;
+mod table;
+mod targets;
+mod wrk;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+
+use self::figures::Figures;
+use super::interrupt;
+use crate::{need, sweep};
+
+/// What is measured.
+#[derive(Args)]
+pub struct Options {
+    /// Smaller sizes, fewer and shorter rounds: two minutes
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Write the figures to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the whole-system figures to this file as SVG
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
+    /// Also show every hook by itself
+    #[arg(long)]
+    details: bool,
+    /// End with an error when a target is missed
+    #[arg(long)]
+    check: bool,
+}
+
+/// A part of the bench.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    /// Cost of the kernel programs per call
+    Programs,
+    /// Connect, one byte echoed, close
+    Cycle,
+    /// HTTP requests, with keep-alive and without
+    Http,
+    /// Time to serve everything, and one change; memory
+    Changes,
+}
+
+/// How much is measured.
+pub struct Scale {
+    rounds: usize,
+    /// Numbers of services of the agent.
+    services: Vec<u32>,
+    /// Numbers of services as iptables rules.
+    iptables: Vec<u32>,
+    /// Numbers of services as nftables rules.
+    nftables: Vec<u32>,
+    /// Numbers of services of which one is changed.
+    changed_services: Vec<u32>,
+    /// Services of HAProxy, of which one is changed.
+    proxied: u32,
+    /// Agents that are started from nothing.
+    change_rounds: usize,
+    /// Changes in files of each.
+    changes: u32,
+    /// Changes of rules.
+    rule_changes: u32,
+    /// Time of one measurement of programs.
+    program_time: Duration,
+    /// Many short rounds of connections and HTTP: what disturbs the machine for a second disturbs everybody.
+    cycle_rounds: usize,
+    /// Time of one measurement of connections.
+    cycle_time: Duration,
+    http_rounds: usize,
+    /// Time of one measurement of HTTP.
+    http_seconds: u64,
+}
+
+impl Scale {
+    fn quick() -> Self {
+        Self {
+            rounds: 3,
+            services: vec![1, 1_000, 10_000],
+            iptables: vec![1_000],
+            nftables: vec![1_000],
+            changed_services: vec![10_000],
+            proxied: 1_000,
+            change_rounds: 1,
+            changes: 20,
+            rule_changes: 5,
+            program_time: Duration::from_millis(100),
+            cycle_rounds: 7,
+            cycle_time: Duration::from_millis(150),
+            http_rounds: 1,
+            http_seconds: 1,
+        }
+    }
+
+    fn full() -> Self {
+        Self {
+            rounds: 5,
+            services: vec![1, 1_000, 10_000, 100_000],
+            iptables: vec![1_000, 10_000],
+            nftables: vec![10_000],
+            changed_services: vec![10_000],
+            proxied: 1_000,
+            change_rounds: 3,
+            changes: 40,
+            rule_changes: 10,
+            program_time: Duration::from_millis(300),
+            cycle_rounds: 15,
+            cycle_time: Duration::from_millis(250),
+            http_rounds: 5,
+            http_seconds: 1,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Report {
+    figures: Figures,
+    missing: Vec<String>,
+}
+
+impl Report {
+    /// Names what could not be measured here.
+    fn miss(&mut self, what: &str) {
+        println!("  not measured: {what}");
+        self.missing.push(what.to_owned());
+    }
+}
+
+/// Measures, prints, and says whether all is as asked.
+pub(super) fn run(options: &Options) -> bool {
+    interrupt::guard(|| measure(options)).unwrap_or(false)
+}
+
+fn measure(options: &Options) -> bool {
+    need::privilege();
+    sweep::sweep();
+    let (start, mut report) = (Instant::now(), Report::default());
+    let scale = if options.quick { Scale::quick() } else { Scale::full() };
+    let asked = |part| options.only.is_empty() || options.only.contains(&part);
+    if asked(Part::Programs) {
+        println!("\nProgram costs: nanoseconds of connect4 per call, above an empty program");
+        programs::run(&scale, &mut report.figures);
+        table::matrix(&report.figures, programs::PART, |measure| options.details || !programs::is_detail(measure));
+    }
+    if asked(Part::Cycle) || asked(Part::Http) || asked(Part::Changes) {
+        beside_others(&scale, &asked, &mut report);
+    }
+    let targets = targets::rows(&report.figures);
+    println!("\nTargets; \"Cilium\" is: {}", anchors::NAME);
+    targets.iter().for_each(|row| println!("  {}", targets::line(row)));
+    if let Some(path) = &options.json {
+        json::write(path, &report, &targets);
+    }
+    if let Some(path) = &options.chart {
+        chart::draw(path, &report.figures).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    report.missing.iter().for_each(|missing| println!("not measured: {missing}"));
+    let missed = targets.iter().filter(|row| !row.holds()).count();
+    println!("\n{} targets, {missed} missed, in {:.0} s", targets.len(), start.elapsed().as_secs_f64());
+    !options.check || missed == 0
+}
+
+/// The parts for which everybody is up at the same time.
+fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut Report) {
+    println!("\nStarting everybody");
+    let only_rules = !asked(Part::Cycle) && !asked(Part::Http);
+    let mut contenders = contenders::start(scale, report, only_rules);
+    if asked(Part::Cycle) {
+        println!("\nConnect, one byte echoed, close; two clients");
+        cycle::run(scale, &contenders, report);
+        table::compare(&report.figures, cycle::PART);
+    }
+    if asked(Part::Http) {
+        println!("\nHTTP: wrk with 16 connections, nginx");
+        http::run(scale, &mut contenders, report);
+        table::compare(&report.figures, http::PART);
+    }
+    if asked(Part::Changes) {
+        println!("\nChanges and memory");
+        changes::run(scale, &contenders, report);
+        table::compare(&report.figures, changes::PART);
+    }
+}

@@ -1,0 +1,90 @@
+//! The measurements: built first, then this process becomes them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::Args;
+
+use crate::{cargo::cargo, run, setup, workspace};
+
+/// What is measured.
+#[derive(Args)]
+pub struct Options {
+    /// How well connects are spread instead: policies, ejection, failover, health checks
+    #[arg(long)]
+    quality: bool,
+    /// The pure parts by themselves instead: reading files, compiling tables, planning changes
+    #[arg(long, conflicts_with_all = ["quality", "quick", "only", "json", "chart", "details", "check"])]
+    micro: bool,
+    /// Smaller sizes, fewer and shorter rounds
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts, separated by commas: programs, cycle, http, changes
+    #[arg(long, value_name = "PARTS", conflicts_with = "quality")]
+    only: Option<String>,
+    /// Write the figures to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the whole-system figures to this file as SVG
+    #[arg(long, value_name = "FILE", conflicts_with = "quality")]
+    chart: Option<PathBuf>,
+    /// Also show every hook of the kernel programs by itself
+    #[arg(long, conflicts_with = "quality")]
+    details: bool,
+    /// End with an error when a target is missed
+    #[arg(long)]
+    check: bool,
+}
+
+/// Builds the agent and the bench, then becomes the bench.
+pub fn bench(options: &Options) -> anyhow::Result<()> {
+    if options.micro {
+        setup::ensure(setup::BUILD)?;
+        match run::replace(&mut cargo(&["bench", "--package", "mesh-agent"]))? {}
+    }
+    setup::ensure(setup::DEMO)?;
+    if !options.quality {
+        setup::peers::offer();
+    }
+    let mut bench = build()?;
+    arguments(&mut bench, options)?;
+    match run::replace(&mut bench)? {}
+}
+
+/// Builds the simulator, then becomes it.
+pub fn simulate(model: &[String]) -> anyhow::Result<()> {
+    setup::ensure(setup::BUILD)?;
+    match run::replace(build()?.arg("simulate").args(model))? {}
+}
+
+fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
+    let Options { quality, micro: _, quick, only, json, chart, details, check } = options;
+    bench.arg(if *quality { "quality" } else { "speed" });
+    for (flag, given) in [("--quick", quick), ("--check", check), ("--details", details)] {
+        bench.args(given.then_some(flag));
+    }
+    if let Some(parts) = only {
+        bench.args(["--only", parts]);
+    }
+    for (flag, file) in [("--json", json), ("--chart", chart)] {
+        if let Some(file) = file {
+            bench.arg(flag).arg(absolute(file)?);
+        }
+    }
+    Ok(())
+}
+
+/// The bench runs where it likes.
+fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
+    Ok(std::path::absolute(file)?)
+}
+
+fn build() -> anyhow::Result<Command> {
+    run::check(&mut cargo(&["build", "--release", "--bins", "--package", "mesh-agent", "--package", "mesh-tests"]))?;
+    let mut bench = Command::new(workspace::release("mesh-bench"));
+    // Where the programs are that it starts.
+    bench.env("MESH_BIN_DIR", workspace::release(""));
+    Ok(bench)
+}
