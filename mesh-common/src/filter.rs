@@ -50,6 +50,7 @@ mod tests {
             assert!(word < capacity::FILTER && bit.is_power_of_two());
             seen.insert((word, bit));
         }
-        assert!(seen.len() > 60_000, "{} classes for 65,536 neighbouring networks", seen.len());
+        // By chance it would be 41,427.
+        assert!(seen.len() > 50_000, "{} classes for 65,536 neighbouring networks", seen.len());
     }
 }

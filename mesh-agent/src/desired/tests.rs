@@ -250,7 +250,8 @@ fn a_drained_endpoint_ends_slowly_and_leaves_the_slots() {
     assert_eq!((row(3).weight, row(3).state), (5 << 8, backend_state::ACTIVE));
     assert_eq!(row(8).state, backend_state::DRAINING, "0.8 % are nothing");
     assert_eq!((next_change(&world, SECOND * 7), next_change(&world, SECOND * 8)), (Some(SECOND * 8), None));
-    let slots = |now| compile(&world, SECOND * now, &Tables::default(), Memory::CAPACITY).unwrap().slots.len();
+    let tables = |now| compile(&world, SECOND * now, &Tables::default(), Memory::CAPACITY).unwrap();
+    let slots = |now| tables(now).services[&fixture::key(VIP)].slot_count;
     assert_eq!((slots(7), slots(8)), (2, 1));
 }
 

@@ -192,9 +192,8 @@ fn the_next_tier_gets_what_the_first_cannot_take() {
     let mut scene = Scene::of(two());
     let (one, two) = (scene.index(1), scene.index(2));
     let row = scene.tables.services.get_mut(&fixture::key(VIP)).unwrap();
-    (row.slot_base, row.slot_count, row.flags) = (0, 1, row.flags | service_flags::TIERS);
-    let only = |backend| Slot { backend, alias: backend, threshold: u32::MAX, link: 0 };
-    scene.tables.slots = [(0, only(one)), (1, Slot::next(2, 1, false)), (2, only(two))].into();
+    (row.slot_base, row.slot_count, row.flags) = (0, 1, row.flags & !service_flags::IN_A_ROW | service_flags::TIERS);
+    scene.tables.slots = [(0, Slot::full(one)), (1, Slot::next(2, 1, false)), (2, Slot::full(two))].into();
     let explanation = scene.ask(VIP);
     assert_eq!((explanation.tiers.len(), outcomes(&explanation)), (2, vec!["10.0.0.1:80 100".into()]));
     scene.tables.backends.get_mut(&one).unwrap().state = backend_state::DOWN;
