@@ -280,7 +280,7 @@ fn best<K: Kernel>(kernel: &K, service: &ServiceRow, chance: u32, first: u32, ba
 /// better, where there are always others.
 #[inline(always)]
 const fn explores(service: &ServiceRow, chance: u32) -> bool {
-    service.policy == policy::LATENCY_AWARE && chance % EXPLORE == 0
+    service.policy == policy::LATENCY_AWARE && chance.is_multiple_of(EXPLORE)
 }
 
 /// Holds a backend for a socket, unless others were faster and it is full by now.
