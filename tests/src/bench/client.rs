@@ -103,6 +103,8 @@ fn work(options: &Options, seed: u64, end: Instant) -> (Vec<u64>, [u64; 3]) {
             chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             thread::sleep(Duration::from_millis((chance >> 33) % (2 * options.hold)));
         }
+        // A listener that closes between the two last packets of a handshake leaves a connection that nobody answers.
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout that is not zero");
         if stream.read(&mut [0]).is_ok_and(|read| read == 1) {
             took.push(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
         } else {
