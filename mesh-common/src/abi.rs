@@ -276,7 +276,8 @@ pub mod backend_state {
     pub const DOWN: u16 = 4;
 }
 
-/// Value of LOAD. Written by the kernel programs; cleared by the agent when a service id is taken.
+/// Value of LOAD. Written by the kernel programs. Never cleared: sockets of the service that had an id before count until
+/// they are closed, and whoever has the id by then must not see them counted below zero.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct ServiceLoad {
@@ -387,7 +388,7 @@ pub struct Flow {
     pub frontend_port: u16,
     /// Port the datagrams go to, network byte order; zero while the entry is free.
     pub backend_port: u16,
-    /// [`service_flags::LOCAL`] of the service at that time, and bits of [`flow_state`].
+    /// [`service_flags::LOCAL`] of the service at that time, bits of [`flow_state`], and between them the service's id.
     pub flags: u32,
     /// Address the program sends to.
     pub frontend: Addr,
@@ -397,6 +398,10 @@ pub struct Flow {
 
 /// Bits of [`Flow::flags`] beside [`service_flags::LOCAL`].
 pub mod flow_state {
+    /// Position of the service's id.
+    pub const SERVICE: u32 = 3;
+    /// The service's id, shifted.
+    pub const SERVICE_BITS: u32 = LIMITED - (1 << SERVICE);
     /// It counts in [`BackendLoad::live`](super::BackendLoad::live).
     pub const HELD: u32 = 1 << 31;
     /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections).

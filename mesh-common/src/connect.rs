@@ -1,6 +1,6 @@
 //! The decision behind `connect`: service → slot → backend.
 
-use core::{mem::MaybeUninit, ptr};
+use core::mem::MaybeUninit;
 
 use crate::{
     abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, policy, protocol, service_flags, socket_state},
@@ -41,13 +41,17 @@ pub fn connect<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
         }
         return Verdict::Untouched;
     };
-    // What an earlier connect of the socket holds does not speak against anybody now. Few TCP sockets connect twice.
-    let known = if service.key.protocol == protocol::UDP { known(caller, cookie) } else { ptr::null_mut() };
+    // What an earlier connect of the socket holds does not speak against anybody now.
+    let known = known(caller, cookie);
     match answer(caller, service) {
         Ok((picked, limited)) => {
             let verdict = picked.verdict();
             if !caller.record(service, known, picked.index, cookie, picked.holds | limited) {
                 let_go(caller, service, &picked, limited);
+                if has_limits(service) {
+                    caller.count(service.id, Counter::RefusedLimit);
+                    return Verdict::Refused;
+                }
             }
             verdict
         }
@@ -100,6 +104,12 @@ fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> Result<u64, Counter> {
         return Err(Counter::RefusedLimit);
     }
     Ok(socket_state::LIMITED)
+}
+
+/// Whether connections must not be forgotten.
+#[inline(always)]
+const fn has_limits(service: &ServiceRow) -> bool {
+    service.max_connections | service.max_backend_connections != 0
 }
 
 #[inline(always)]
@@ -170,16 +180,7 @@ pub fn record<K: Kernel>(
     }
     // SAFETY: written above.
     let row = unsafe { fresh.assume_init_ref() };
-    if kernel.remember(cookie, row) {
-        return true;
-    }
-    let to = known(kernel, cookie);
-    if to.is_null() {
-        return false;
-    }
-    // SAFETY: as above.
-    unsafe { put(to.cast(), *row) };
-    true
+    kernel.remember(cookie, row)
 }
 
 /// Writes a row word by word, as in [`Addr::copy`]; other hooks of the socket may read it meanwhile.

@@ -135,7 +135,8 @@ pub(crate) const fn units(bits: u64) -> u64 {
     held + if bits & socket_state::CONNECTING != 0 { CONNECTING } else { 0 }
 }
 
-/// The socket is connected. `handshake` is the time that took, microseconds; zero if it is not known.
+/// The socket is connected. `handshake` is the time that the last request for it took, microseconds; zero if it is not
+/// known. A socket that is timed counts from its connect, lost requests included.
 #[inline(always)]
 pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
@@ -148,8 +149,13 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64) {
     atomic::count(&backend.live, CONNECTING.wrapping_neg());
     // One that failed for want of an answer in time may still get one.
     outlier::succeeded(backend, before & socket_state::PROBE != 0);
-    if handshake != 0 {
-        average(backend, handshake, 0);
+    let took = if before & socket_state::TIMED != 0 {
+        kernel.now().saturating_sub(place.started) / NANOSECONDS_PER_MICROSECOND
+    } else {
+        handshake
+    };
+    if took != 0 {
+        average(backend, took, 0);
     }
 }
 

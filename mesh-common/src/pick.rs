@@ -353,6 +353,8 @@ pub struct Search {
     left: u32,
     /// Index that is not to be taken.
     except: u32,
+    /// Zero: the verifier wants every byte of what it is shown written.
+    pad: u32,
     /// The caller, for consistent hashing.
     key: u64,
 }
@@ -378,6 +380,7 @@ impl Search {
             at: balance::draw(balance::chance(kernel, service, key, BEGINS), tier.count).slot,
             left: if tier.count < SAMPLE { tier.count } else { SAMPLE },
             except: NOBODY,
+            pad: 0,
             key,
         }
     }
@@ -597,5 +600,18 @@ fn still_taking<K: Kernel>(kernel: &K, service: &ServiceRow, word: u64) -> Choic
         Status::Usable => Choice::of(index),
         Status::Due => probe(kernel, service, index, backend),
         _ => Choice::NOBODY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_has_no_byte_that_nobody_writes() {
+        // Thirteen words of 32 bits besides what has a type of its own, and the key.
+        assert_eq!(size_of::<Cost>(), 16);
+        assert_eq!(size_of::<Tier>(), 12);
+        assert_eq!(size_of::<Search>(), 11 * 4 + size_of::<Cost>() + size_of::<Tier>() + 8);
     }
 }

@@ -42,12 +42,16 @@ pub fn send<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
     let Some(flows) = flows(caller, true) else {
         return unrecorded(caller, service);
     };
-    if let Some((index, flow)) = find(flows, |flow| asks_for(flow, dest))
-        && service.slot_count > 0
-        && serves(caller, &flow, service)
-    {
-        flows.last = index;
-        return Verdict::Backend { addr: flow.backend, port: flow.backend_port };
+    if let Some((index, flow)) = find(flows, |flow| asks_for(flow, dest)) {
+        if service.slot_count > 0 && serves(caller, &flow, service) {
+            flows.last = index;
+            return Verdict::Backend { addr: flow.backend, port: flow.backend_port };
+        }
+        // Before another is looked for: what this held must not speak against it.
+        if let Some(entry) = flows.flows.get_mut(index as usize % FLOWS_PER_SOCKET) {
+            give_back(caller, entry);
+            entry.flags &= !(flow_state::HELD | flow_state::LIMITED);
+        }
     }
     match answer(caller, service) {
         Ok((picked, limited)) => {
@@ -149,7 +153,9 @@ fn keep<C: Caller>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow, pi
             generation: row.generation,
             frontend_port: dest.port,
             backend_port: row.port,
-            flags: service.flags & service_flags::LOCAL | held(picked.holds | limited),
+            flags: service.flags & service_flags::LOCAL
+                | service.id << flow_state::SERVICE
+                | held(picked.holds | limited),
             frontend: dest.addr.copy(),
             backend: row.addr.copy(),
         };
@@ -176,21 +182,19 @@ pub fn released<K: Kernel>(kernel: &K, flows: &SocketFlows) {
     }
 }
 
-/// The flow's endpoint has one socket less, unless its index is another's by now.
+/// The flow's service and its endpoint have one socket less; the endpoint unless its index is another's by now.
 #[inline(always)]
 fn give_back<K: Kernel>(kernel: &K, flow: &Flow) {
-    if flow.flags & flow_state::HELD == 0 {
-        return;
-    }
-    let Some(backend) = kernel.backend(flow.backend_index) else { return };
-    if backend.row.generation != flow.generation {
-        return;
-    }
-    atomic::add(&backend.live, 1_u64.wrapping_neg());
     if flow.flags & flow_state::LIMITED != 0
-        && let Some(service) = kernel.live_service(backend.row.service)
+        && let Some(service) = kernel.live_service((flow.flags & flow_state::SERVICE_BITS) >> flow_state::SERVICE)
     {
-        atomic::add(&service.connections, 1_u64.wrapping_neg());
+        atomic::count(&service.connections, 1_u64.wrapping_neg());
+    }
+    if flow.flags & flow_state::HELD != 0
+        && let Some(backend) = kernel.backend(flow.backend_index)
+        && backend.row.generation == flow.generation
+    {
+        atomic::count(&backend.live, 1_u64.wrapping_neg());
     }
 }
 

@@ -37,8 +37,10 @@ impl Health {
     /// Has the endpoints of these services checked from now on.
     pub(super) fn ask(&mut self, world: &World) {
         let wanted = health::wanted(&world.services);
-        // Whose service may still come is remembered.
-        self.before.retain(|target| wanted.contains_key(target) || !world.services.contains_key(&target.service));
+        // What may still come is remembered.
+        if world.complete {
+            self.before.retain(|target| wanted.contains_key(target) || !world.services.contains_key(&target.service));
+        }
         self.wanted.send_if_modified(|old| {
             let changed = **old != wanted;
             if changed {

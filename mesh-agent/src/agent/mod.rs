@@ -19,7 +19,7 @@ mod owner;
 mod replay;
 mod view;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::bail;
 use mesh_common::abi::capacity;
@@ -56,6 +56,8 @@ use crate::{
 
 /// How often the addresses of the node are read.
 const NODE_INTERVAL: Duration = Duration::from_secs(3);
+/// A socket that so many resyncs in a row did not find is gone.
+const MISSED: u8 = 3;
 
 type Hooks = Vec<(&'static str, Attached)>;
 
@@ -95,7 +97,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         owner,
         settings,
         cgroup,
-        seen: BTreeSet::new(),
+        missed: BTreeMap::new(),
         attempts: Attempts::default(),
         updates,
         orders,
@@ -115,8 +117,8 @@ struct Drive {
     owner: Owner<Kernel>,
     settings: Settings,
     cgroup: Cgroup,
-    /// Sockets at the last resync.
-    seen: BTreeSet<u64>,
+    /// Sockets that many resyncs in a row did not find, by their cookie.
+    missed: BTreeMap<u64, u8>,
     attempts: Attempts,
     updates: mpsc::Receiver<Update>,
     orders: mpsc::Receiver<Order>,
@@ -182,20 +184,23 @@ impl Drive {
         }
     }
 
-    /// Forgets sockets that are gone and that no hook told us of, before they take all the room. One that was not there
-    /// at the last resync may be about to connect.
+    /// Forgets sockets that are gone and that no hook told us of, before they take all the room. A list of sockets may lack
+    /// some while others come and go, so one that is missing once may be there.
     fn sweep(&mut self) {
         let sockets = self.owner.dataplane.sockets().unwrap_or_default();
-        if sockets.len() > capacity::SOCKETS as usize / 2 {
-            let seen = sockets.iter().filter(|(cookie, _)| self.seen.contains(cookie));
-            let old: Vec<Tracked> = seen.map(|(cookie, row)| (*cookie, row.into())).collect();
-            let gone = stale::missing(&old);
-            warn!(sockets = sockets.len(), gone = gone.len(), "many sockets; forgetting those that are gone");
-            if let Err(error) = self.owner.dataplane.forget(&gone) {
-                warn!("{error}");
-            }
+        if sockets.len() <= capacity::SOCKETS as usize / 2 {
+            self.missed.clear();
+            return;
         }
-        self.seen = sockets.into_iter().map(|(cookie, _)| cookie).collect();
+        let all: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
+        let times = |cookie| self.missed.get(&cookie).copied().unwrap_or_default().saturating_add(1);
+        self.missed = stale::missing(&all).into_iter().map(|cookie| (cookie, times(cookie))).collect();
+        let gone: Vec<u64> =
+            self.missed.iter().filter(|(_, times)| **times >= MISSED).map(|(cookie, _)| *cookie).collect();
+        warn!(sockets = sockets.len(), gone = gone.len(), "many sockets; forgetting those that are gone");
+        if let Err(error) = self.owner.dataplane.forget(&gone) {
+            warn!("{error}");
+        }
     }
 
     /// Closes sockets whose backend left. A connect under way when it left is met by the step that frees the backend.

@@ -335,7 +335,7 @@ impl<D: Dataplane> Owner<D> {
     pub(super) fn snapshot(&self) -> Snapshot {
         let Problems { compile, apply, resync, addresses, overrides, excluded } = self.problems.clone();
         Snapshot {
-            loaded: self.accepted,
+            loaded: self.accepted || compile.is_some(),
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),

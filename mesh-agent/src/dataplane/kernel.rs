@@ -205,8 +205,6 @@ impl Maps {
             .collect();
         let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
         self.counters.clear(&ids).map_err(|(_, error)| (0, error))?;
-        let idle: Vec<(u32, ServiceLoad)> = ids.iter().map(|&id| (id, ServiceLoad::default())).collect();
-        self.load.update(&idle).map_err(|(_, error)| (0, error))?;
         self.names.update(&rows)
     }
 

@@ -128,8 +128,7 @@ impl Memory {
 
     /// Makes what is known of a service as a whole what it was elsewhere.
     pub fn set_service_load(&mut self, id: u32, load: ServiceLoad) {
-        let live = LiveService { connections: AtomicU64::new(load.connections), turn: AtomicU64::new(load.turn) };
-        self.services.insert(id, Box::new(live));
+        self.services.insert(id, Box::new(live_service(load)));
     }
 
     /// Binds a client as it is bound elsewhere.
@@ -141,7 +140,7 @@ impl Memory {
         match op {
             Op::TakeId { id, name: _ } => {
                 self.counters.get_mut().services.remove(id);
-                self.set_service_load(*id, ServiceLoad::default());
+                self.services.entry(*id).or_insert_with(|| Box::new(live_service(ServiceLoad::default())));
             }
             Op::TakeBackend(index, row) => {
                 self.backends.insert(*index, Box::new(entry(*row, BackendLoad::default())));
@@ -156,6 +155,10 @@ impl Memory {
         }
         self.tables.apply(op);
     }
+}
+
+fn live_service(load: ServiceLoad) -> LiveService {
+    LiveService { connections: AtomicU64::new(load.connections), turn: AtomicU64::new(load.turn) }
 }
 
 fn record(row: &SocketRow) -> SocketRecord {
@@ -302,11 +305,12 @@ impl Caller for Memory {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
     use mesh_common::{
         abi::capacity::FLOWS_PER_SOCKET,
         connect::{Verdict, connect},
+        life,
         send::{asked_for, send},
     };
 
@@ -442,5 +446,57 @@ mod tests {
         assert_eq!(ask(&memory, 1, 130, u32::MAX), "10.0.0.1:53", "its endpoint left");
         configure(&mut memory, [sticky(&TWO)]);
         assert_eq!(ask(&memory, 1, 131, u32::MAX), "10.0.0.1:53");
+    }
+
+    /// `dns` with room for so many connections.
+    fn limited(connections: u32, endpoints: &[(&str, u32)]) -> Service {
+        let mut service = dns(endpoints);
+        service.traffic.limits.connections = NonZeroU32::new(connections);
+        service
+    }
+
+    fn connections(memory: &Memory) -> Vec<u64> {
+        memory.counters().loads.values().map(|load| load.connections).collect()
+    }
+
+    #[test]
+    fn a_socket_that_sends_on_to_another_endpoint_counts_once() {
+        let mut memory = Memory::default();
+        configure(&mut memory, [limited(1, &TWO[..1])]);
+        let key = fixture::key(VIP);
+        for endpoint in [TWO[0], TWO[1], TWO[0]] {
+            configure(&mut memory, [limited(1, &[endpoint])]);
+            assert_eq!(text(send(&memory, &key)), endpoint.0);
+            assert_eq!(connections(&memory), [1]);
+        }
+        // SAFETY: the flows live as long as `memory`, and no other reference to them does.
+        mesh_common::send::released(&memory, unsafe { &*memory.flows(false) });
+        assert_eq!(connections(&memory), [0]);
+    }
+
+    #[test]
+    fn a_socket_that_connects_again_is_not_in_its_own_way() {
+        let mut memory = Memory::default();
+        configure(&mut memory, [limited(1, &TWO)]);
+        let key = fixture::key(VIP);
+        for _ in 0..3 {
+            assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
+            assert_eq!(connections(&memory), [1]);
+        }
+        life::released(&memory, 0);
+        assert_eq!(connections(&memory), [0]);
+    }
+
+    #[test]
+    fn who_gets_the_id_of_a_limited_service_is_not_refused_for_ever() {
+        let mut memory = Memory::default();
+        configure(&mut memory, [limited(1, &TWO)]);
+        let key = fixture::key(VIP);
+        assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
+        configure(&mut memory, []);
+        configure(&mut memory, [limited(2, &TWO)]);
+        life::released(&memory, 0);
+        assert_eq!(connections(&memory), [0]);
+        assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
     }
 }

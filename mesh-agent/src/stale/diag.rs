@@ -54,6 +54,8 @@ pub(super) struct Query {
     pub(super) protocol: u8,
     /// Only those connected to this port, network byte order.
     pub(super) port: Option<u16>,
+    /// Those that are not connected, too.
+    pub(super) all: bool,
 }
 
 /// `struct nlmsghdr`
@@ -157,7 +159,7 @@ impl Diag {
     pub(super) fn list(&mut self, query: &Query) -> Result<Vec<Found>, Error> {
         let id = SocketId { destination_port: query.port.unwrap_or(0), ..SocketId::zeroed() };
         let mut found = Vec::new();
-        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, query.family as u8, query.protocol, id)
+        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, query.family as u8, query.protocol, id, query.all)
             .and_then(|()| while_more(|| self.receive(query.protocol, &mut found)))
             .map_err(|source| list_error(query.protocol, source))?;
         Ok(found)
@@ -165,16 +167,20 @@ impl Diag {
 
     /// Closes one socket; false if it is gone, or no longer connected from and to these addresses.
     pub(super) fn destroy(&mut self, found: &Found) -> Result<bool, Error> {
-        self.send(SOCK_DESTROY, NLM_F_ACK, found.family, found.protocol, found.id)
+        self.send(SOCK_DESTROY, NLM_F_ACK, found.family, found.protocol, found.id, false)
             .and_then(|()| while_more(|| self.receive(found.protocol, &mut Vec::new())))
             .map(|()| true)
             .or_else(destroy_error)
     }
 
-    fn send(&self, kind: u16, flags: u16, family: u8, protocol: u8, id: SocketId) -> nix::Result<()> {
+    fn send(&self, kind: u16, flags: u16, family: u8, protocol: u8, id: SocketId, all: bool) -> nix::Result<()> {
         let length = u32::try_from(size_of::<Request>()).expect("a small struct");
         let header = Header { length, kind, flags: NLM_F_REQUEST | flags, sequence: 0, port_id: 0 };
-        let states = if protocol == protocol::UDP { ESTABLISHED } else { CONNECTED };
+        let states = match protocol {
+            _ if all => u32::MAX,
+            protocol::UDP => ESTABLISHED,
+            _ => CONNECTED,
+        };
         let request = Request { header, family, protocol, extensions: 0, pad: 0, states, id };
         send(self.socket.as_raw_fd(), bytemuck::bytes_of(&request), MsgFlags::empty()).map(drop)
     }

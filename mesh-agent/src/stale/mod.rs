@@ -244,17 +244,17 @@ fn leads(found: &Found, tracked: &TrackedSocket) -> bool {
 
 /// The lists that can hold any of these sockets. An IPv6 socket may be connected to an IPv4 address.
 fn queries(wanted: &BTreeMap<u64, TrackedSocket>, purpose: Purpose) -> Vec<Query> {
-    let mut queries = Vec::new();
+    let (mut queries, all) = (Vec::new(), purpose == Purpose::Look);
     for protocol in [protocol::UDP, protocol::TCP] {
         let sockets = || wanted.values().filter(|socket| socket.protocol == protocol);
         let ports: BTreeSet<u16> = sockets().map(|socket| socket.port).collect();
         // The kernel filters by one port; the endpoints of a service mostly share it.
         let port = ports.first().copied().filter(|_| ports.len() == 1 && purpose == Purpose::Close);
         if sockets().any(|socket| socket.backend.is_v4() || purpose == Purpose::Look) {
-            queries.push(Query { family: Family::V4, protocol, port });
+            queries.push(Query { family: Family::V4, protocol, port, all });
         }
         if !ports.is_empty() {
-            queries.push(Query { family: Family::V6, protocol, port });
+            queries.push(Query { family: Family::V6, protocol, port, all });
         }
     }
     queries
