@@ -66,6 +66,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     privileges::check()?;
     let cgroup = Cgroup::open(&settings.cgroup)?;
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
+    let stop = stop_on_signal()?;
+    let tasks = TaskTracker::new();
+    let (updates_in, updates) = mpsc::channel(1);
+    let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
+    // Files are read while the verifier looks at the programs.
+    tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     let kernel = Kernel::open(&settings.pin_dir, settings.capacity, leaves_out)?;
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
@@ -74,11 +80,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     owner.set_node(&settings.node_name, node::addresses()?);
     leave_out(&mut owner, &settings);
 
-    let (updates_in, updates) = mpsc::channel(1);
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     let (hooks_in, hooks) = watch::channel(Hooks::new());
-    let stop = stop_on_signal()?;
-    let tasks = TaskTracker::new();
     let health = Health::start(&tasks, &stop, owner.down());
     let started = std::time::Instant::now();
     let reports = health.reports();
@@ -86,8 +89,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let view =
         Arc::new(Live { started, settings: settings.clone(), snapshots, hooks, reports, meter, orders: orders_in });
 
-    let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
-    tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     tasks.spawn(api::server::serve(listener, view.clone(), stop.clone()));
     if let Some(address) = settings.metrics {
         tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
