@@ -66,13 +66,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     privileges::check()?;
     let cgroup = Cgroup::open(&settings.cgroup)?;
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
-    let stop = stop_on_signal()?;
-    let tasks = TaskTracker::new();
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (updates_in, updates) = mpsc::channel(1);
     let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
     // Files are read while the verifier looks at the programs.
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     let kernel = Kernel::open(&settings.pin_dir, settings.capacity, leaves_out)?;
+    stop_on_signal(&stop)?;
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
@@ -279,17 +279,16 @@ fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has a monotonic clock").into()
 }
 
-/// Cancelled by SIGTERM or SIGINT.
-fn stop_on_signal() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
+/// Cancels at SIGTERM or SIGINT.
+fn stop_on_signal(stop: &CancellationToken) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let cancel = stop.clone();
+    let stop = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        cancel.cancel();
+        stop.cancel();
     });
-    Ok(stop)
+    Ok(())
 }
