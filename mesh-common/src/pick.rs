@@ -609,7 +609,7 @@ mod tests {
 
     #[test]
     fn a_search_has_no_byte_that_nobody_writes() {
-        // Thirteen words of 32 bits besides what has a type of its own, and the key.
+        // Eleven words of 32 bits, what has a type of its own, and the key.
         assert_eq!(size_of::<Cost>(), 16);
         assert_eq!(size_of::<Tier>(), 12);
         assert_eq!(size_of::<Search>(), 11 * 4 + size_of::<Cost>() + size_of::<Tier>() + 8);
