@@ -4,7 +4,7 @@ mod arms;
 mod burst;
 mod links;
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
@@ -139,7 +139,12 @@ async fn blocking<T: Send + 'static>(
         let result = work(&mut directories);
         (directories, result)
     });
-    work.await.expect("reading files does not panic")
+    match work.await {
+        Ok(done) => done,
+        // The agent ends: nobody waits for what was read.
+        Err(error) if error.is_cancelled() => pending().await,
+        Err(error) => panic!("reading files does not panic: {error}"),
+    }
 }
 
 /// The directories, what is known of them, and what reports their changes.
