@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::addr::Addr;
 
 /// Part of the pin path: an agent never opens the maps of another layout.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Map names, as in the object file, the pin directory and `bpftool map`.
 pub mod maps {
@@ -223,11 +223,11 @@ pub struct BackendRow {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct BackendLoad {
-    /// Sockets that hold this backend in the low half, those of them that are still connecting in the high one.
+    /// Sockets that hold this backend: an [`occupancy`](crate::occupancy) word.
     pub live: u64,
     /// Connects answered with this backend.
     pub connects: u64,
-    /// A [`Health`](crate::outlier::Health) word.
+    /// A [`Health`](crate::ejection::Health) word.
     pub health: u64,
     /// Moving average of the time to connect, microseconds; zero while there is none.
     pub handshake: u32,
@@ -281,7 +281,7 @@ pub mod backend_state {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct ServiceLoad {
-    /// Sockets that count against [`ServiceRow::max_connections`].
+    /// Sockets that count against [`ServiceRow::max_connections`]: an [`occupancy`](crate::occupancy) word.
     pub connections: u64,
     /// Connects answered in turn, for [`policy::ROUND_ROBIN`].
     pub turn: u64,
@@ -364,14 +364,19 @@ pub mod socket_state {
     pub const HELD: u64 = 2;
     /// It counts there as connecting.
     pub const CONNECTING: u64 = 4;
-    /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections).
+    /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections); while it is [pending](PENDING), as a
+    /// reservation.
     pub const LIMITED: u64 = 8;
     /// Its connect counted as failed.
     pub const FAILED: u64 = 16;
-    /// It is the one connection that tries an ejected backend.
-    pub const PROBE: u64 = 32;
+    /// Its connect shows whether an ejected backend works.
+    pub const TRIAL: u64 = 32;
     /// How long it is open counts in [`BackendLoad::duration`](super::BackendLoad::duration).
     pub const TIMED: u64 = 64;
+    /// Its SYN is not sent yet: it holds nothing, but may have reservations.
+    pub const PENDING: u64 = 128;
+    /// It has a reservation in [`BackendLoad::live`](super::BackendLoad::live).
+    pub const RESERVED: u64 = 256;
 }
 
 /// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs, which the

@@ -4,12 +4,13 @@ use crate::{
     abi::{Backend, ServiceRow, Slot, hash_key, policy},
     atomic,
     kernel::{Caller, Kernel},
+    occupancy,
 };
 
 /// Connections beyond this weigh no more.
 const MAX_LIVE: u64 = (1 << 20) - 1;
-/// Latency beyond this weighs no more, microseconds: 16 seconds.
-const MAX_LATENCY: u64 = (1 << 24) - 1;
+/// Latency beyond this weighs no more, microseconds: 2 seconds.
+const MAX_LATENCY: u64 = (1 << 21) - 1;
 
 /// One half of a word.
 const HALF: u64 = 0xffff_ffff;
@@ -114,7 +115,7 @@ pub(crate) const fn compares(policy: u8) -> bool {
     policy == policy::LEAST_CONNECTIONS || policy == policy::LATENCY_AWARE
 }
 
-/// What speaks against a backend.
+/// Cost of choosing a backend: connections, weight, latency.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
@@ -122,12 +123,12 @@ pub(crate) struct Cost {
     load: u32,
     /// What they are divided by.
     pub weight: u32,
-    /// [`Backend::latency`], what they are multiplied by; zero while it is not known, or not to be looked at.
+    /// [`Backend::latency`], what they are multiplied by; zero while it is not known, or the policy ignores it.
     latency: u64,
 }
 
 impl Cost {
-    /// Of nobody.
+    /// Of no backend.
     pub(crate) const NONE: Self = Self { load: 0, weight: 0, latency: 0 };
 
     #[inline(always)]
@@ -136,18 +137,28 @@ impl Cost {
         Self { load: load(backend), weight: backend.row.weight.into(), latency }
     }
 
+    /// Latencies to multiply the connections of two backends with; one for both unless both are known. How long
+    /// connections are open counts once one of each has ended: until then a slow backend, whose connections are the last
+    /// to end, would look like the fastest of all.
+    #[inline(always)]
+    fn latencies(self, other: Self) -> (u64, u64) {
+        if self.latency & HALF == 0 || other.latency & HALF == 0 {
+            return (1, 1);
+        }
+        let is_whole = self.latency >> 32 != 0 && other.latency >> 32 != 0;
+        (latency(self.latency, is_whole), latency(other.latency, is_whole))
+    }
+
     /// Whether this is less than another: fewer connections per weight. Where the latency of both is known, it multiplies
-    /// the connections there would be with one more. How long connections are open counts once one of each has ended: until
-    /// then a slow backend, whose connections are the last to end, would look like the fastest of all.
+    /// the connections there would be with one more.
     ///
-    /// Draws follow the weights. So that weights do not count twice when nobody is busy, two idle backends are alike, but
-    /// for their latency.
+    /// Draws follow the weights. So that weights do not count twice while no backend is busy, two idle backends are alike,
+    /// but for their latency.
     #[inline(always)]
     pub(crate) fn is_below(self, other: Self) -> bool {
+        let (mine, others) = self.latencies(other);
         let (mut ours, mut theirs) = (u64::from(self.load), u64::from(other.load));
         if self.latency & HALF != 0 && other.latency & HALF != 0 {
-            let is_whole = self.latency >> 32 != 0 && other.latency >> 32 != 0;
-            let (mine, others) = (latency(self.latency, is_whole), latency(other.latency, is_whole));
             if ours | theirs == 0 {
                 return mine < others;
             }
@@ -155,6 +166,31 @@ impl Cost {
             theirs = (theirs + 1) * others;
         }
         ours * u64::from(other.weight) < theirs * u64::from(self.weight)
+    }
+
+    /// Whether a connect that was drawn for `first` goes to this less loaded backend instead.
+    ///
+    /// Connections are whole numbers. While there are few, a light backend without any is always less loaded than a heavy
+    /// one with some, and one with a connection is always busier: loads would undo what the draw by weights gives. So
+    /// between different weights, loads count as equal while they differ by no more than one connection of the lighter
+    /// backend, and the draw stands. With equal weights this is [`Self::is_below`].
+    #[inline(always)]
+    pub(crate) fn replaces(self, first: Self) -> bool {
+        if self.weight == first.weight {
+            return self.is_below(first);
+        }
+        let (w, of) = narrowed(self.weight, first.weight);
+        let heavy = if w < of { of } else { w };
+        if self.latency & HALF == 0 || first.latency & HALF == 0 {
+            // load / weight, times both weights
+            return u64::from(self.load) * of + heavy < u64::from(first.load) * w;
+        }
+        // (load / weight + 1 / heavy) · latency, times both weights and the heavier one
+        let (mine, others) = self.latencies(first);
+        let ours = (clamped(self.load) * heavy + w) * mine * of;
+        let theirs = (clamped(first.load) * heavy + of) * others * w;
+        let one = if w < of { mine } else { others } * heavy * heavy;
+        ours + one < theirs
     }
 
     /// Whether this load per weight is more than `factor`/100 times another's, each with one more connection.
@@ -165,24 +201,26 @@ impl Cost {
     }
 }
 
+/// Two weights with 12 bits at most, in about the same ratio: products of loads, latencies and weights fit into 64 bits.
+#[inline(always)]
+fn narrowed(one: u32, other: u32) -> (u64, u64) {
+    let shift = if (one | other) >> 12 == 0 { 0 } else { 4 };
+    let narrow = |weight: u32| if weight >> shift == 0 { 1 } else { u64::from(weight >> shift) };
+    (narrow(one), narrow(other))
+}
+
+/// Connections, 16 bits.
+#[inline(always)]
+fn clamped(load: u32) -> u64 {
+    if load > 0xffff { 0xffff } else { load.into() }
+}
+
 /// Live connections.
 #[inline(always)]
 fn load(backend: &Backend) -> u32 {
-    let live = live(atomic::read(&backend.live));
+    let live = occupancy::live(atomic::read(&backend.live));
     #[expect(clippy::cast_possible_truncation, reason = "clamped")]
     if live > MAX_LIVE { MAX_LIVE as u32 } else { live as u32 }
-}
-
-/// Sockets that hold a backend.
-#[inline(always)]
-pub const fn live(word: u64) -> u64 {
-    word & 0xffff_ffff
-}
-
-/// Sockets that hold a backend and are not connected yet.
-#[inline(always)]
-pub const fn connecting(word: u64) -> u64 {
-    word >> 32
 }
 
 /// Microseconds that a connection takes: to connect, and, with the whole of the word, until it is closed.

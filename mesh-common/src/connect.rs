@@ -5,12 +5,21 @@ use core::mem::MaybeUninit;
 use crate::{
     abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, policy, protocol, service_flags, socket_state},
     addr::Addr,
-    atomic,
+    balance,
     counter::Counter,
     kernel::{Caller, Kernel},
-    life,
-    pick::{Picked, dismiss, pick},
+    occupancy::{self, epoch, live, reserved},
+    pick::{Choose, Picked, choose},
+    socket,
 };
+
+/// The function that the kernel programs call by itself; see [`search`](crate::search).
+pub trait Connect: Caller + Choose {
+    /// [`record`]
+    fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
+        record(self, service, known, index, cookie, state)
+    }
+}
 
 /// The answer to a connect or a send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,30 +33,30 @@ pub enum Verdict {
         /// Endpoint port, network byte order.
         port: u16,
     },
-    /// Ours, but nobody can serve it: the program sees ECONNREFUSED.
+    /// Ours, but no backend can take it: the program sees ECONNREFUSED.
     Refused,
 }
 
 /// Decides a connect to `dest`, counts it, and records the answer for [`reply`](crate::reply).
 #[inline(always)]
-pub fn connect<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
+pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     let cookie = caller.cookie();
     let mut service = MaybeUninit::uninit();
     let Some(service) = caller.service(dest, &mut service).filter(|_| !caller.excluded()) else {
         // The socket may have been answered before, and may now go to that very endpoint by itself.
-        if let Some(record) = life::record(caller, cookie) {
-            life::end(caller, record);
+        if let Some(record) = socket::record(caller, cookie) {
+            socket::end(caller, record);
             caller.forget(cookie);
         }
         return Verdict::Untouched;
     };
-    // What an earlier connect of the socket holds does not speak against anybody now.
+    // Before the choice, so that what the socket's previous connect holds does not count as load in it.
     let known = known(caller, cookie);
     match answer(caller, service) {
         Ok((picked, limited)) => {
-            let verdict = picked.verdict();
+            let verdict = verdict(caller, picked);
             if !caller.record(service, known, picked.index, cookie, picked.holds | limited) {
-                let_go(caller, service, &picked, limited);
+                let_go(caller, service, picked, limited);
                 if has_limits(service) {
                     caller.count(service.id, Counter::RefusedLimit);
                     return Verdict::Refused;
@@ -64,10 +73,19 @@ pub fn connect<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
     }
 }
 
+/// To go to the backend that was picked.
+#[inline(always)]
+pub(crate) fn verdict<K: Kernel>(kernel: &K, picked: Picked) -> Verdict {
+    match kernel.backend(picked.index) {
+        Some(backend) => Verdict::Backend { addr: backend.row.addr, port: backend.row.port },
+        None => Verdict::Refused,
+    }
+}
+
 /// A backend for a new connect or flow, held and counted, and [`socket_state::LIMITED`] where the socket counts for the
 /// service; or the counted refusal.
 #[inline(always)]
-pub(crate) fn answer<'k, C: Caller>(caller: &'k C, service: &ServiceRow) -> Result<(Picked<'k>, u64), Verdict> {
+pub(crate) fn answer<C: Caller + Choose>(caller: &C, service: &ServiceRow) -> Result<(Picked, u64), Verdict> {
     if service.slot_count == 0 && service.flags & service_flags::TIERS == 0 {
         caller.count(service.id, Counter::RefusedNoBackend);
         return Err(Verdict::Refused);
@@ -79,7 +97,9 @@ pub(crate) fn answer<'k, C: Caller>(caller: &'k C, service: &ServiceRow) -> Resu
             return Err(Verdict::Refused);
         }
     };
-    match pick(caller, service) {
+    let by_cgroup = service.flags & service_flags::AFFINITY_BY_CGROUP != 0;
+    let client = if service.affinity_seconds == 0 { 0 } else { caller.client(by_cgroup) };
+    match Picked::of(choose(caller, service, client, balance::key(caller, service))) {
         Ok(picked) => {
             caller.count(service.id, Counter::Connects);
             Ok((picked, limited))
@@ -92,39 +112,52 @@ pub(crate) fn answer<'k, C: Caller>(caller: &'k C, service: &ServiceRow) -> Resu
     }
 }
 
-/// Counts the socket for the service where that has a limit.
+/// Counts the socket for the service where that has a limit, or reserves a place where a SYN will follow.
 #[inline(always)]
 fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> Result<u64, Counter> {
     if service.max_connections == 0 {
         return Ok(0);
     }
-    let Some(live) = kernel.live_service(service.id) else { return Err(Counter::RefusedBroken) };
-    if atomic::add(&live.connections, 1) >= u64::from(service.max_connections) {
-        atomic::add(&live.connections, 1_u64.wrapping_neg());
-        return Err(Counter::RefusedLimit);
-    }
-    Ok(socket_state::LIMITED)
+    let Some(load) = kernel.live_service(service.id) else { return Err(Counter::RefusedBroken) };
+    let epoch = epoch(kernel.coarse_now());
+    let fits = |before: u64| live(before) + reserved(before, epoch) < u64::from(service.max_connections);
+    let has_place = match service.key.protocol {
+        protocol::TCP => occupancy::reserve(&load.connections, epoch, fits),
+        _ => occupancy::hold(&load.connections, fits),
+    };
+    if has_place { Ok(socket_state::LIMITED) } else { Err(Counter::RefusedLimit) }
 }
 
-/// Whether connections must not be forgotten.
+/// Whether connections must be recorded, because they count against a limit.
 #[inline(always)]
 const fn has_limits(service: &ServiceRow) -> bool {
     service.max_connections | service.max_backend_connections != 0
 }
 
+/// Gives back what [`enter`] took a moment ago.
 #[inline(always)]
 fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
-    if limited != 0
-        && let Some(live) = kernel.live_service(service.id)
-    {
-        atomic::add(&live.connections, 1_u64.wrapping_neg());
+    if limited == 0 {
+        return;
+    }
+    let Some(load) = kernel.live_service(service.id) else { return };
+    match service.key.protocol {
+        protocol::TCP => occupancy::settle(&load.connections, epoch(kernel.coarse_now()), 0),
+        _ => occupancy::remove(&load.connections, occupancy::LIVE),
     }
 }
 
-/// Without a record nobody would know later what the socket holds.
+/// Gives back what a socket without a record was given a moment ago: its end would not be known.
 #[inline(always)]
-pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: &Picked<'_>, limited: u64) {
-    dismiss(picked);
+pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: Picked, limited: u64) {
+    if let Some(backend) = kernel.backend(picked.index) {
+        if picked.holds & socket_state::RESERVED != 0 {
+            occupancy::settle(&backend.live, epoch(kernel.coarse_now()), 0);
+        }
+        if picked.holds & socket_state::HELD != 0 {
+            occupancy::remove(&backend.live, occupancy::LIVE);
+        }
+    }
     leave(kernel, service, limited);
     kernel.count(service.id, Counter::Unrecorded);
 }
@@ -133,16 +166,16 @@ pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: &Picke
 #[inline(always)]
 fn known<K: Kernel>(kernel: &K, cookie: u64) -> *mut SocketRecord {
     let socket = kernel.socket(cookie);
-    // SAFETY: as in `life::record`.
+    // SAFETY: as in `socket::record`.
     if let Some(record) = unsafe { socket.as_ref() } {
-        life::end(kernel, record);
+        socket::end(kernel, record);
     }
     socket
 }
 
 /// Records how the socket was answered: in the row it has, or in a new one. False when there is no room for one.
 ///
-/// In the kernel a function by itself, as [`search`](crate::pick::search) is: its row needs a stack of its own.
+/// In the kernel a function by itself: its row needs a stack of its own.
 #[inline(always)]
 pub fn record<K: Kernel>(
     kernel: &K,
@@ -169,7 +202,7 @@ pub fn record<K: Kernel>(
         service: service.id,
         backend_index: index,
         generation: backend.row.generation,
-        state: state | tracked | timed | life::owner(cookie),
+        state: state | tracked | timed | socket::owner(cookie),
         started,
     };
     // SAFETY: room for a row, and nobody else writes to it or removes it: the kernel runs one connect at a time for each

@@ -8,9 +8,7 @@ use crate::{
         SocketRow,
     },
     addr::Addr,
-    connect::record,
     counter::Counter,
-    pick::{Search, bind, kept, search},
 };
 
 /// The maps, the clock and chance.
@@ -47,21 +45,6 @@ pub trait Kernel: Sized {
 
     /// Adds one to a counter of a service.
     fn count(&self, service: u32, counter: Counter);
-
-    /// [`Search::step`]
-    fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
-        walk.step(self, service)
-    }
-
-    /// [`record`]
-    fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
-        record(self, service, known, index, cookie, state)
-    }
-
-    /// [`Search::redraw`]
-    fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
-        walk.redraw(self, service, key, attempt)
-    }
 }
 
 /// The socket on whose behalf a decision is made, and whose it is.
@@ -76,21 +59,8 @@ pub trait Caller: Kernel {
     /// Cookie of the calling socket.
     fn cookie(&self) -> u64;
 
-    /// [`kept`]
-    fn kept(&self, service: &ServiceRow, client: u64) -> u64 {
-        kept(self, service, client)
-    }
-
-    /// [`bind`]
-    fn bind(&self, service: &ServiceRow, client: u64, choice: u64) -> u64 {
-        bind(self, service, client, choice)
-    }
-
-    /// [`search`]
-    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
-        search(self, service, key, first_was_full)
-    }
-
+    /// Whether the calling socket is connected. A UDP socket can be disconnected without a hook.
+    fn is_connected(&self) -> bool;
     /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null when there is no room.
     fn flows(&self, create: bool) -> *mut SocketFlows;
 }

@@ -1,13 +1,16 @@
 //! What the kernel programs and the agent agree on, and the decisions themselves.
 //!
 //! ```text
-//! abi ── rows of the kernel maps          connect ── service → slot → backend
-//! addr ── one address type for v4 and v6  send ─── the same for datagrams that stay with their endpoint
-//! atomic ── words that others write, too  pick ─── which backend: affinity, policy, limits, the next tier
-//! counter ── every number we count        balance ── what a policy asks for, and which of two is less loaded
-//! kernel ─── what a decision may ask      outlier ── who is left out because connects to it fail
-//! reply ── which address is shown         life ── what a socket holds, from its connect to its end
-//! filter ── which addresses are no service
+//! abi ── rows of the kernel maps           connect ── service → slot → backend
+//! addr ── one address type for v4 and v6   send ── the same for datagrams that stay with their endpoint
+//! atomic ── words that several CPUs write  pick ── the first choice: affinity, policy, the next tier
+//! occupancy ── sockets of a backend        search ── the walk over all tiers when that cannot be taken
+//! counter ── the counters of a service     tiers ── slots of backends that are equally near
+//! filter ── addresses that are no service  status ── whether a backend takes a connection now
+//! kernel ── what a decision may ask        affinity ── the backend that a client is bound to
+//! reply ── which address is shown          balance ── what a policy asks for, which of two is less loaded
+//! socket ── what a socket holds            ejection ── states of a backend whose connects fail
+//!                                          outcome ── how the outcome of a connect moves them
 //! ```
 //!
 //! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the same code runs on
@@ -21,14 +24,20 @@ extern crate std;
 
 pub mod abi;
 pub mod addr;
+pub mod affinity;
 pub mod atomic;
 pub mod balance;
 pub mod connect;
 pub mod counter;
+pub mod ejection;
 pub mod filter;
 pub mod kernel;
-pub mod life;
-pub mod outlier;
+pub mod occupancy;
+mod outcome;
 pub mod pick;
 pub mod reply;
+pub mod search;
 pub mod send;
+pub mod socket;
+pub mod status;
+mod tiers;

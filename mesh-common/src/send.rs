@@ -5,16 +5,16 @@ use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        Flow, FrontendKey, ServiceRow, SocketFlows, backend_state, capacity::FLOWS_PER_SOCKET, flow_state,
-        service_flags, socket_state,
+        Flow, FrontendKey, ServiceRow, SocketFlows, SocketRecord, backend_state, capacity::FLOWS_PER_SOCKET,
+        flow_state, service_flags, socket_state,
     },
     addr::Addr,
-    atomic,
-    connect::{Verdict, answer, let_go},
+    connect::{Verdict, answer, let_go, verdict},
     kernel::{Caller, Kernel},
-    life,
-    pick::Picked,
+    occupancy,
+    pick::{Choose, Picked},
     reply::reverse,
+    socket,
 };
 
 /// Entries of a socket, as they are counted in [`SocketFlows::last`].
@@ -24,42 +24,74 @@ const FLOWS: u32 = FLOWS_PER_SOCKET as u32;
 /// Bit of [`SocketFlows::last`]: the socket sent to the endpoint of that entry by itself, not by way of the service.
 const DIRECT: u32 = 1 << 31;
 
+/// The functions that the kernel programs call by themselves; see [`search`](crate::search). They return an index, of which
+/// the verifier then knows nothing: inline it would follow what comes after for each of the entries.
+pub trait Datagrams: Caller + Choose {
+    /// [`flow_of`]
+    fn flow_of(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
+        flow_of(flows, dest)
+    }
+
+    /// [`flow_to`]
+    fn flow_to(&self, flows: &SocketFlows, peer: &FrontendKey) -> u32 {
+        flow_to(flows, peer)
+    }
+
+    /// [`place`]
+    fn place(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
+        place(flows, dest)
+    }
+}
+
 /// Decides one datagram to `dest`. Only the first to an endpoint counts as a connect.
 #[inline(always)]
-pub fn send<C: Caller>(caller: &C, dest: &FrontendKey) -> Verdict {
+pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
     let mut service = MaybeUninit::uninit();
     let Some(service) = caller.service(dest, &mut service) else {
         note_direct(caller, dest);
         return Verdict::Untouched;
     };
-    // A socket that is connected to a v4-mapped address comes by for every datagram, with the address that its connect
-    // was given.
-    let connected =
-        life::record(caller, caller.cookie()).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
+    // The hook of a socket that is connected to a v4-mapped address runs for every datagram, with the address that its
+    // connect was given.
+    let connected = connected(caller).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
     if connected || caller.excluded() {
         return Verdict::Untouched;
     }
     let Some(flows) = flows(caller, true) else {
         return unrecorded(caller, service);
     };
-    if let Some((index, flow)) = find(flows, |flow| asks_for(flow, dest)) {
-        if service.slot_count > 0 && serves(caller, &flow, service) {
+    let index = caller.flow_of(flows, dest);
+    if let Some(flow) = flows.flows.get_mut(index as usize) {
+        if service.slot_count > 0 && serves(caller, flow, service) {
+            let verdict = Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port };
             flows.last = index;
-            return Verdict::Backend { addr: flow.backend, port: flow.backend_port };
+            return verdict;
         }
-        // Before another is looked for: what this held must not speak against it.
-        if let Some(entry) = flows.flows.get_mut(index as usize % FLOWS_PER_SOCKET) {
-            give_back(caller, entry);
-            entry.flags &= !(flow_state::HELD | flow_state::LIMITED);
-        }
+        // Before the choice, so that what the flow holds does not count as load in it.
+        give_back(caller, flow);
+        flow.flags &= !(flow_state::HELD | flow_state::LIMITED);
     }
     match answer(caller, service) {
         Ok((picked, limited)) => {
-            keep(caller, flows, service, &picked, limited);
-            picked.verdict()
+            keep(caller, flows, service, picked, limited);
+            verdict(caller, picked)
         }
         Err(refused) => refused,
     }
+}
+
+/// How the last connect of the calling socket was answered, if it still is connected. `connect(AF_UNSPEC)` passes no hook;
+/// what a disconnected socket holds is given back at the first hook that sees it.
+#[inline(always)]
+pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
+    let cookie = caller.cookie();
+    let record = socket::record(caller, cookie)?;
+    if caller.is_connected() {
+        return Some(record);
+    }
+    socket::end(caller, record);
+    caller.forget(cookie);
+    None
 }
 
 #[inline(always)]
@@ -71,11 +103,11 @@ fn flows<C: Caller>(caller: &C, create: bool) -> Option<&mut SocketFlows> {
 
 /// Without room for the flow every datagram is balanced anew.
 #[inline(always)]
-fn unrecorded<C: Caller>(caller: &C, service: &ServiceRow) -> Verdict {
+fn unrecorded<C: Datagrams>(caller: &C, service: &ServiceRow) -> Verdict {
     match answer(caller, service) {
         Ok((picked, limited)) => {
-            let_go(caller, service, &picked, limited);
-            picked.verdict()
+            let_go(caller, service, picked, limited);
+            verdict(caller, picked)
         }
         Err(refused) => refused,
     }
@@ -84,11 +116,12 @@ fn unrecorded<C: Caller>(caller: &C, service: &ServiceRow) -> Verdict {
 /// A socket may also talk to an endpoint that a service gave it; then the answer comes from the endpoint, not from the
 /// service. Costs a socket without flows next to nothing.
 #[inline(always)]
-fn note_direct<C: Caller>(caller: &C, dest: &FrontendKey) {
-    if let Some(flows) = flows(caller, false)
-        && let Some((index, _)) = find(flows, |flow| leads_to(flow, dest.addr, dest.port))
-    {
-        flows.last = index | DIRECT;
+fn note_direct<C: Datagrams>(caller: &C, dest: &FrontendKey) {
+    if let Some(flows) = flows(caller, false) {
+        let index = caller.flow_to(flows, dest);
+        if index < FLOWS {
+            flows.last = index | DIRECT;
+        }
     }
 }
 
@@ -133,7 +166,9 @@ fn find(flows: &SocketFlows, wanted: impl Fn(&Flow) -> bool) -> Option<(u32, Flo
 #[inline(always)]
 fn serves<C: Caller>(caller: &C, flow: &Flow, service: &ServiceRow) -> bool {
     let Some(row) = caller.backend(flow.backend_index).map(|backend| &backend.row) else { return false };
-    row.generation == flow.generation
+    // A flow that holds nothing was refused since: its next datagram is counted and limited like the first.
+    flow.flags & flow_state::HELD != 0
+        && row.generation == flow.generation
         && row.service == service.id
         && (row.state == backend_state::ACTIVE || row.state == backend_state::DRAINING)
         && flow.flags & service_flags::LOCAL == service.flags & service_flags::LOCAL
@@ -142,11 +177,11 @@ fn serves<C: Caller>(caller: &C, flow: &Flow, service: &ServiceRow) -> bool {
 /// Keeps where datagrams to the service go: in the entry for its address, else in a free one, else in the one after the last that
 /// was used, whose service is then balanced anew.
 #[inline(always)]
-fn keep<C: Caller>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow, picked: &Picked<'_>, limited: u64) {
+fn keep<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow, picked: Picked, limited: u64) {
     let dest = &service.key;
-    let place = place(flows, dest);
-    let row = &picked.backend.row;
-    if let Some(entry) = flows.flows.get_mut(place as usize % FLOWS_PER_SOCKET) {
+    let place = caller.place(flows, dest);
+    let Some(row) = caller.backend(picked.index).map(|backend| &backend.row) else { return };
+    if let Some(entry) = flows.flows.get_mut(place as usize) {
         give_back(caller, entry);
         *entry = Flow {
             backend_index: picked.index,
@@ -188,18 +223,31 @@ fn give_back<K: Kernel>(kernel: &K, flow: &Flow) {
     if flow.flags & flow_state::LIMITED != 0
         && let Some(service) = kernel.live_service((flow.flags & flow_state::SERVICE_BITS) >> flow_state::SERVICE)
     {
-        atomic::count(&service.connections, 1_u64.wrapping_neg());
+        occupancy::remove(&service.connections, occupancy::LIVE);
     }
     if flow.flags & flow_state::HELD != 0
         && let Some(backend) = kernel.backend(flow.backend_index)
         && backend.row.generation == flow.generation
     {
-        atomic::count(&backend.live, 1_u64.wrapping_neg());
+        occupancy::remove(&backend.live, occupancy::LIVE);
     }
 }
 
+/// Index of the flow to the service address `dest`; the number of entries when there is none.
 #[inline(always)]
-fn place(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
+pub fn flow_of(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
+    find(flows, |flow| asks_for(flow, dest)).map_or(FLOWS, |(index, _)| index)
+}
+
+/// Index of the first flow to the endpoint `peer`; the number of entries when there is none.
+#[inline(always)]
+pub fn flow_to(flows: &SocketFlows, peer: &FrontendKey) -> u32 {
+    find(flows, |flow| leads_to(flow, peer.addr, peer.port)).map_or(FLOWS, |(index, _)| index)
+}
+
+/// Index of the entry that a flow to `dest` is kept in.
+#[inline(always)]
+pub fn place(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
     for index in 0..FLOWS {
         match flows.flows.get(index as usize) {
             Some(flow) if flow.backend_port != 0 && !asks_for(flow, dest) => {}

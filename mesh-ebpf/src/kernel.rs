@@ -17,13 +17,15 @@ use mesh_common::{
         SocketRecord, SocketRow, capacity, excluded_kind,
     },
     addr::Addr,
-    atomic, connect,
+    affinity, atomic,
+    connect::{self, Connect},
     counter::Counter,
     filter,
     kernel::{Caller, Kernel},
-    life,
-    pick::{self, Search},
-    send,
+    pick::{self, Choose},
+    search::{self, Search, Walk},
+    send::{self, Datagrams},
+    socket,
 };
 
 use crate::maps::{AFFINITY, BACKENDS, COUNTERS, EXCLUDED, FILTER, FLOWS, LOAD, MARKS, SERVICES, SLOTS, SOCKETS};
@@ -162,20 +164,78 @@ impl<C> Kernel for Maps<C> {
         let cell = unsafe { AtomicU64::from_ptr(row.cast::<u64>().add(counter.index())) };
         atomic::count(cell, 1);
     }
+}
 
+impl<C> Walk for Maps<C> {
     #[inline(always)]
     fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
         step(service, walk) != 0
     }
 
     #[inline(always)]
-    fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
-        record(service, known, u64::from(index), cookie, state) != 0
+    fn stride(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+        stride(service, walk) != 0
+    }
+
+    #[inline(always)]
+    fn march(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+        march(service, walk) != 0
     }
 
     #[inline(always)]
     fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
         redraw(service, walk, key, attempt)
+    }
+
+    #[inline(always)]
+    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+        search(service, key, first_was_full.into())
+    }
+}
+
+impl<C> Choose for Maps<C> {
+    #[inline(always)]
+    fn kept(&self, service: &ServiceRow, client: u64) -> u64 {
+        kept(service, client)
+    }
+
+    #[inline(always)]
+    fn bind(&self, service: &ServiceRow, client: u64, choice: u64) -> u64 {
+        bind(service, client, choice)
+    }
+
+    #[inline(always)]
+    fn admit(&self, service: &ServiceRow, choice: u64, unbounded: bool) -> u64 {
+        admit(service, choice, unbounded.into())
+    }
+
+    #[inline(always)]
+    fn pick(&self, service: &ServiceRow, client: u64, key: u64) -> u64 {
+        pick(service, client, key)
+    }
+}
+
+impl Connect for Maps<&SockAddrContext> {
+    #[inline(always)]
+    fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
+        record(service, known, index.into(), cookie, state) != 0
+    }
+}
+
+impl Datagrams for Maps<&SockAddrContext> {
+    #[inline(always)]
+    fn flow_of(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
+        flow_of(flows, dest)
+    }
+
+    #[inline(always)]
+    fn flow_to(&self, flows: &SocketFlows, peer: &FrontendKey) -> u32 {
+        flow_to(flows, peer)
+    }
+
+    #[inline(always)]
+    fn place(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
+        place(flows, dest)
     }
 }
 
@@ -220,18 +280,13 @@ impl Caller for Maps<&SockAddrContext> {
     }
 
     #[inline(always)]
-    fn kept(&self, service: &ServiceRow, client: u64) -> u64 {
-        kept(service, client)
-    }
-
-    #[inline(always)]
-    fn bind(&self, service: &ServiceRow, client: u64, choice: u64) -> u64 {
-        bind(service, client, choice)
-    }
-
-    #[inline(always)]
-    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
-        search(service, key, first_was_full.into())
+    fn is_connected(&self) -> bool {
+        const TCP_ESTABLISHED: u32 = 1;
+        // SAFETY: the kernel passes a valid context with a valid socket.
+        unsafe {
+            let sk = (*self.0.sock_addr).__bindgen_anon_1.sk;
+            (&raw const (*sk).state).read_volatile() == TCP_ESTABLISHED
+        }
     }
 
     #[inline(always)]
@@ -293,10 +348,88 @@ extern "C" fn record(service: *const ServiceRow, known: *mut SocketRecord, index
 /// As [`step`].
 #[unsafe(no_mangle)]
 #[inline(never)]
+extern "C" fn stride(service: *const ServiceRow, walk: *mut Search) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (service.as_ref(), walk.as_mut()) } {
+        (Some(service), Some(walk)) => search::stride(&Maps(()), service, walk).into(),
+        _ => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn march(service: *const ServiceRow, walk: *mut Search) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (service.as_ref(), walk.as_mut()) } {
+        (Some(service), Some(walk)) => search::march(&Maps(()), service, walk).into(),
+        _ => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn pick(service: *const ServiceRow, client: u64, key: u64) -> u64 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => pick::pick(&Maps(()), service, client, key),
+        None => u64::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn admit(service: *const ServiceRow, choice: u64, unbounded: u64) -> u64 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => pick::admit(&Maps(()), service, choice, unbounded != 0),
+        None => u64::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_of(flows: *const SocketFlows, dest: *const FrontendKey) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (flows.as_ref(), dest.as_ref()) } {
+        (Some(flows), Some(dest)) => send::flow_of(flows, dest),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_to(flows: *const SocketFlows, peer: *const FrontendKey) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (flows.as_ref(), peer.as_ref()) } {
+        (Some(flows), Some(peer)) => send::flow_to(flows, peer),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn place(flows: *const SocketFlows, dest: *const FrontendKey) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (flows.as_ref(), dest.as_ref()) } {
+        (Some(flows), Some(dest)) => send::place(flows, dest),
+        // Out of range, so that the caller has to check it: of functions in the same object the compiler knows the range.
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
 extern "C" fn kept(service: *const ServiceRow, client: u64) -> u64 {
     // SAFETY: as in `step`.
     match unsafe { service.as_ref() } {
-        Some(service) => pick::kept(&Maps(()), service, client),
+        Some(service) => affinity::kept(&Maps(()), service, client),
         None => u64::MAX,
     }
 }
@@ -307,7 +440,7 @@ extern "C" fn kept(service: *const ServiceRow, client: u64) -> u64 {
 extern "C" fn bind(service: *const ServiceRow, client: u64, choice: u64) -> u64 {
     // SAFETY: as in `step`.
     match unsafe { service.as_ref() } {
-        Some(service) => pick::bind(&Maps(()), service, client, choice),
+        Some(service) => affinity::bind(&Maps(()), service, client, choice),
         None => u64::MAX,
     }
 }
@@ -318,7 +451,7 @@ extern "C" fn bind(service: *const ServiceRow, client: u64, choice: u64) -> u64 
 extern "C" fn search(service: *const ServiceRow, key: u64, first_was_full: u64) -> u64 {
     // SAFETY: callers pass a row; the verifier wants to see that it is there.
     match unsafe { service.as_ref() } {
-        Some(service) => pick::search(&Maps(()), service, key, first_was_full != 0),
+        Some(service) => search::search(&Maps(()), service, key, first_was_full != 0),
         None => u64::MAX,
     }
 }
@@ -328,14 +461,14 @@ fn is_excluded(kind: u64, id: u64) -> bool {
     EXCLUDED.get_ptr(ExcludedKey { id, kind }).is_some()
 }
 
-/// A socket is closed: what it holds, and what is kept outside of it, goes with it. `socket` is the hook's context.
+/// A socket is closed: what it holds, and what is kept outside of it, goes with it. `ctx` is the hook's context.
 #[inline(always)]
-pub fn release(socket: *mut c_void) {
+pub fn release(ctx: *mut c_void) {
     let maps = Maps(());
     // SAFETY: the helper takes the context and cannot fail.
-    life::released(&maps, unsafe { bpf_get_socket_cookie(socket) });
+    socket::released(&maps, unsafe { bpf_get_socket_cookie(ctx) });
     // SAFETY: the hook's context is the socket, which is valid while the hook runs.
-    if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), socket) } {
+    if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), ctx) } {
         send::released(&maps, flows);
     }
 }

@@ -15,9 +15,9 @@ use aya_ebpf::{
 use mesh_common::{
     connect::{Verdict, connect},
     kernel::Caller as _,
-    life,
     reply::reverse,
-    send::{asked_for, send},
+    send::{asked_for, connected, send},
+    socket,
 };
 
 use crate::{
@@ -71,7 +71,7 @@ pub fn sock_release(ctx: SockContext) -> i32 {
     PROCEED
 }
 
-/// Tells of what becomes of a TCP connect.
+/// Follows a TCP connection from its SYN to its end.
 #[sock_ops]
 pub fn sock_ops(ctx: SockOpsContext) -> u32 {
     tcp::on_event(&ctx);
@@ -109,7 +109,7 @@ fn carry_out(peer: &Peer<'_>, verdict: Verdict) -> i32 {
 fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     let (peer, maps) = (Peer::new(ctx, family), Maps(ctx));
     let (addr, port) = (peer.addr(), peer.port());
-    if let Some(record) = life::record(&maps, maps.cookie())
+    if let Some(record) = connected(&maps)
         && let Some((addr, port)) = reverse(record, addr, port)
     {
         return peer.set(addr, port);
@@ -127,7 +127,7 @@ fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
 fn on_getpeername(ctx: &SockAddrContext, family: Family) -> i32 {
     let peer = Peer::new(ctx, family);
     let maps = Maps(ctx);
-    match life::record(&maps, maps.cookie()).and_then(|record| reverse(record, peer.addr(), peer.port())) {
+    match socket::record(&maps, maps.cookie()).and_then(|record| reverse(record, peer.addr(), peer.port())) {
         Some((addr, port)) => peer.set(addr, port),
         None => PROCEED,
     }

@@ -3,13 +3,13 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{
-        BPF_SOCK_OPS_RTO_CB, BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
-        BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, BPF_TCP_ESTABLISHED, BPF_TCP_SYN_SENT,
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTO_CB, BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_STATE_CB,
+        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, BPF_TCP_SYN_SENT,
     },
     helpers::bpf_get_socket_cookie,
     programs::SockOpsContext,
 };
-use mesh_common::life;
+use mesh_common::socket;
 
 use crate::kernel::{Maps, may_be_known};
 
@@ -18,28 +18,48 @@ use crate::kernel::{Maps, may_be_known};
 pub fn on_event(ctx: &SockOpsContext) {
     let maps = Maps(());
     match ctx.op() {
+        // The route is found and the port chosen; the SYN is next.
+        // https://github.com/torvalds/linux/blob/v6.1/net/ipv4/tcp_output.c#L3894
         BPF_SOCK_OPS_TCP_CONNECT_CB => {
-            if may_be_known(cookie(ctx)) {
-                // Now, not when it is established: else a connect that fails would not be heard of. Other programs' flags are
-                // kept. Without ours the socket gives back what it holds when its program closes it.
-                let ours = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
-                _ = ctx.set_cb_flags((ctx.cb_flags() | ours) as i32);
+            let cookie = cookie(ctx);
+            if may_be_known(cookie) {
+                // Now, not when it is established: else a connect that fails would not be heard of.
+                ask_for_events(ctx);
+                socket::syn_sent(&maps, cookie);
             }
         }
-        BPF_SOCK_OPS_STATE_CB => match ctx.arg(1) {
-            // SAFETY: the kernel passes a valid context. Its time is in eighths of a microsecond.
-            BPF_TCP_ESTABLISHED => life::established(&maps, cookie(ctx), unsafe { (*ctx.ops).srtt_us >> 3 }.into()),
-            // SAFETY: as above.
-            BPF_TCP_CLOSE => life::closed(&maps, cookie(ctx), unsafe { (*ctx.ops).segs_out } != 0),
-            _ => {}
-        },
+        // Called without a flag, so that it is heard of even where another program cleared ours.
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => {
+            let cookie = cookie(ctx);
+            if may_be_known(cookie) {
+                ask_for_events(ctx);
+                // SAFETY: the kernel passes a valid context. Its time is in eighths of a microsecond.
+                socket::established(&maps, cookie, unsafe { (*ctx.ops).srtt_us >> 3 }.into());
+            }
+        }
+        BPF_SOCK_OPS_STATE_CB => {
+            if ctx.arg(1) == BPF_TCP_CLOSE {
+                // SAFETY: the kernel passes a valid context.
+                socket::closed(&maps, cookie(ctx), unsafe { (*ctx.ops).segs_out } != 0);
+            }
+        }
         BPF_SOCK_OPS_RTO_CB => {
             // SAFETY: the kernel passes a valid context.
             if unsafe { (*ctx.ops).state } == BPF_TCP_SYN_SENT {
-                life::unanswered(&maps, cookie(ctx));
+                socket::unanswered(&maps, cookie(ctx));
             }
         }
         _ => {}
+    }
+}
+
+/// Asks for the events of this connection that have to be asked for. Other programs' flags are kept. Without ours the socket
+/// gives back what it holds when its program closes it.
+#[inline(always)]
+fn ask_for_events(ctx: &SockOpsContext) {
+    let ours = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
+    if ctx.cb_flags() & ours != ours {
+        _ = ctx.set_cb_flags((ctx.cb_flags() | ours) as i32);
     }
 }
 

@@ -26,7 +26,7 @@ use mesh_agent::{
 use mesh_common::{
     abi::policy,
     connect::{Verdict, connect},
-    life,
+    socket,
 };
 
 /// Sockets that connect to each frontend, each of a client of its own, and stay open until all have.
@@ -135,7 +135,7 @@ fn decisions(memory: &mut Memory, tables: &Tables) -> String {
         }
         for socket in 0..SOCKETS {
             memory.set_socket(socket.into());
-            life::released(memory, socket.into());
+            socket::released(memory, socket.into());
             memory.close(socket.into());
         }
         writeln!(text, "connect {}", frontend(key)).unwrap();

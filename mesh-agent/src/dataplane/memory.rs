@@ -14,9 +14,13 @@ use mesh_common::{
         Slot, SocketFlows, SocketRecord, SocketRow, capacity,
     },
     addr::Addr,
+    connect::Connect,
     counter::Counter,
     filter,
     kernel::{Caller, Kernel},
+    pick::Choose,
+    search::Walk,
+    send::Datagrams,
 };
 
 use super::{ApplyError, Capacity, Counters, Dataplane, Error};
@@ -35,6 +39,7 @@ pub struct Memory {
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
     socket: Cell<u64>,
+    connected: Cell<bool>,
     sockets: RefCell<HashMap<u64, Box<UnsafeCell<SocketRecord>>>>,
     flows: RefCell<HashMap<u64, Box<UnsafeCell<SocketFlows>>>>,
 }
@@ -87,6 +92,11 @@ impl Memory {
     /// Which socket is calling from now on; zero in the beginning.
     pub fn set_socket(&self, socket: u64) {
         self.socket.set(socket);
+    }
+
+    /// Whether the calling socket is connected from now on; it is not in the beginning.
+    pub fn set_connected(&self, connected: bool) {
+        self.connected.set(connected);
     }
 
     /// Forgets a socket, without anything that its end brings about.
@@ -294,6 +304,10 @@ impl Caller for Memory {
         self.socket.get()
     }
 
+    fn is_connected(&self) -> bool {
+        self.connected.get()
+    }
+
     fn flows(&self, create: bool) -> *mut SocketFlows {
         let mut flows = self.flows.borrow_mut();
         if create {
@@ -303,6 +317,11 @@ impl Caller for Memory {
     }
 }
 
+impl Walk for Memory {}
+impl Choose for Memory {}
+impl Connect for Memory {}
+impl Datagrams for Memory {}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
@@ -310,8 +329,9 @@ mod tests {
     use mesh_common::{
         abi::capacity::FLOWS_PER_SOCKET,
         connect::{Verdict, connect},
-        life,
+        occupancy::live,
         send::{asked_for, send},
+        socket,
     };
 
     use super::*;
@@ -331,7 +351,7 @@ mod tests {
     }
 
     fn dns(endpoints: &[(&str, u32)]) -> Service {
-        fixture::with(fixture::fixed("dns", "10.96.0.1"), endpoints)
+        fixture::with(fixture::udp(fixture::fixed("dns", "10.96.0.1")), endpoints)
     }
 
     const VIP: &str = "10.96.0.1:80";
@@ -359,7 +379,7 @@ mod tests {
     fn datagrams_of_a_socket_stay_with_their_endpoint_while_it_serves() {
         let mut memory = Memory::default();
         configure(&mut memory, [dns(&TWO)]);
-        let key = fixture::key(VIP);
+        let key = fixture::udp_key(VIP);
         assert_eq!(answers(&memory, || connect(&memory, &key)).len(), 2);
         let first = answers(&memory, || send(&memory, &key));
         assert_eq!(first, ["10.0.0.1:53".to_owned()].into());
@@ -376,10 +396,10 @@ mod tests {
     fn a_flow_ends_when_its_address_becomes_another_services() {
         let mut memory = Memory::default();
         configure(&mut memory, [dns(&TWO[..1])]);
-        let key = fixture::key(VIP);
+        let key = fixture::udp_key(VIP);
         assert_eq!(text(send(&memory, &key)), "10.0.0.1:53");
         let moved = fixture::with(fixture::fixed("dns", "10.96.0.9"), &TWO[..1]);
-        let heir = fixture::with(fixture::fixed("heir", "10.96.0.1"), &TWO[1..]);
+        let heir = fixture::with(fixture::udp(fixture::fixed("heir", "10.96.0.1")), &TWO[1..]);
         configure(&mut memory, [moved, heir]);
         assert_eq!(text(send(&memory, &key)), "10.0.0.2:53");
     }
@@ -387,16 +407,16 @@ mod tests {
     #[test]
     fn a_reply_comes_from_whom_the_socket_asked_last() {
         let mut memory = Memory::default();
-        let twin = fixture::with(fixture::fixed("twin", "10.96.0.2"), &TWO[..1]);
+        let twin = fixture::with(fixture::udp(fixture::fixed("twin", "10.96.0.2")), &TWO[..1]);
         configure(&mut memory, [dns(&TWO[..1]), twin]);
-        let endpoint = fixture::key(TWO[0].0);
+        let endpoint = fixture::udp_key(TWO[0].0);
         let seen = |memory: &Memory| {
             // SAFETY: the flows live as long as `memory`, and no other reference to them does.
             let flows = unsafe { &*memory.flows(false) };
             asked_for(flows, endpoint.addr, endpoint.port).map(|(addr, port)| format!("{addr}:{}", u16::from_be(port)))
         };
         for vip in [VIP, "10.96.0.2:80", VIP] {
-            send(&memory, &fixture::key(vip));
+            send(&memory, &fixture::udp_key(vip));
             assert_eq!(seen(&memory).as_deref(), Some(vip));
         }
         assert_eq!(send(&memory, &endpoint), Verdict::Untouched);
@@ -408,22 +428,22 @@ mod tests {
         let mut memory = Memory::default();
         let many = (0..=FLOWS_PER_SOCKET).map(|number| {
             let service = fixture::fixed(&format!("dns-{number:03}"), &format!("10.96.1.{number}"));
-            fixture::with(service, &TWO)
+            fixture::with(fixture::udp(service), &TWO)
         });
         configure(&mut memory, many);
         for number in 0..=FLOWS_PER_SOCKET {
-            let key = fixture::key(&format!("10.96.1.{number}:80"));
+            let key = fixture::udp_key(&format!("10.96.1.{number}:80"));
             assert_eq!(answers(&memory, || send(&memory, &key)).len(), 1, "service {number}");
         }
         // The last took the place of the first, which therefore asks anew.
         memory.set_random(u32::MAX);
-        assert_eq!(text(send(&memory, &fixture::key("10.96.1.0:80"))), "10.0.0.2:53");
-        assert_eq!(text(send(&memory, &fixture::key("10.96.1.2:80"))), "10.0.0.1:53");
+        assert_eq!(text(send(&memory, &fixture::udp_key("10.96.1.0:80"))), "10.0.0.2:53");
+        assert_eq!(text(send(&memory, &fixture::udp_key("10.96.1.2:80"))), "10.0.0.1:53");
     }
 
     fn sticky(endpoints: &[(&str, u32)]) -> Service {
         let affinity = Affinity { client: AffinityClient::NetworkNamespace, timeout: Duration::from_secs(10) };
-        Service { affinity: Some(affinity), ..dns(endpoints) }
+        Service { affinity: Some(affinity), ..cart(endpoints) }
     }
 
     #[test]
@@ -448,24 +468,27 @@ mod tests {
         assert_eq!(ask(&memory, 1, 131, u32::MAX), "10.0.0.1:53");
     }
 
-    /// `dns` with room for so many connections.
-    fn limited(connections: u32, endpoints: &[(&str, u32)]) -> Service {
-        let mut service = dns(endpoints);
+    fn cart(endpoints: &[(&str, u32)]) -> Service {
+        fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints)
+    }
+
+    /// The service with room for so many connections.
+    fn limited(connections: u32, mut service: Service) -> Service {
         service.traffic.limits.connections = NonZeroU32::new(connections);
         service
     }
 
     fn connections(memory: &Memory) -> Vec<u64> {
-        memory.counters().loads.values().map(|load| load.connections).collect()
+        memory.counters().loads.values().map(|load| live(load.connections)).collect()
     }
 
     #[test]
     fn a_socket_that_sends_on_to_another_endpoint_counts_once() {
         let mut memory = Memory::default();
-        configure(&mut memory, [limited(1, &TWO[..1])]);
-        let key = fixture::key(VIP);
+        configure(&mut memory, [limited(1, dns(&TWO[..1]))]);
+        let key = fixture::udp_key(VIP);
         for endpoint in [TWO[0], TWO[1], TWO[0]] {
-            configure(&mut memory, [limited(1, &[endpoint])]);
+            configure(&mut memory, [limited(1, dns(&[endpoint]))]);
             assert_eq!(text(send(&memory, &key)), endpoint.0);
             assert_eq!(connections(&memory), [1]);
         }
@@ -477,25 +500,27 @@ mod tests {
     #[test]
     fn a_socket_that_connects_again_is_not_in_its_own_way() {
         let mut memory = Memory::default();
-        configure(&mut memory, [limited(1, &TWO)]);
+        configure(&mut memory, [limited(1, cart(&TWO))]);
         let key = fixture::key(VIP);
         for _ in 0..3 {
             assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
+            socket::syn_sent(&memory, 0);
             assert_eq!(connections(&memory), [1]);
         }
-        life::released(&memory, 0);
+        socket::released(&memory, 0);
         assert_eq!(connections(&memory), [0]);
     }
 
     #[test]
     fn who_gets_the_id_of_a_limited_service_is_not_refused_for_ever() {
         let mut memory = Memory::default();
-        configure(&mut memory, [limited(1, &TWO)]);
+        configure(&mut memory, [limited(1, cart(&TWO))]);
         let key = fixture::key(VIP);
         assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
+        socket::syn_sent(&memory, 0);
         configure(&mut memory, []);
-        configure(&mut memory, [limited(2, &TWO)]);
-        life::released(&memory, 0);
+        configure(&mut memory, [limited(2, cart(&TWO))]);
+        socket::released(&memory, 0);
         assert_eq!(connections(&memory), [0]);
         assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
     }

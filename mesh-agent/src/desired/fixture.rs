@@ -39,6 +39,12 @@ pub(crate) fn fixed(service: &str, address: &str) -> Service {
     }
 }
 
+/// The same service with its port for UDP.
+pub(crate) fn udp(mut service: Service) -> Service {
+    service.ports[0].protocol = Protocol::Udp;
+    service
+}
+
 pub(crate) fn auto(service: &str) -> Service {
     Service { addresses: Addresses::Auto, ..fixed(service, "192.0.2.1") }
 }
@@ -52,6 +58,11 @@ pub(crate) fn with(mut service: Service, endpoints: &[(&str, u32)]) -> Service {
 fn endpoint(address: &str, weight: u32) -> Endpoint {
     let address: SocketAddr = address.parse().unwrap();
     Endpoint { weight, condition: Condition::Ready, ..Endpoint::new(address.ip(), address.port()) }
+}
+
+/// The frontend at `address:port`, UDP.
+pub(crate) fn udp_key(address: &str) -> FrontendKey {
+    FrontendKey { protocol: Protocol::Udp.number(), ..key(address) }
 }
 
 /// The frontend at `address:port`, TCP.

@@ -1,11 +1,14 @@
 //! What the kernel's decisions make of compiled tables.
 
+mod reachable;
+mod shares;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use mesh_common::{
     abi::{BackendRow, ServiceRow, backend_state, service_flags},
     connect::{Verdict, connect},
-    life,
+    socket,
 };
 
 use super::{Override, Tables, Target, World, compile, fixture, next_change, plan::diff, usable_capacity};
@@ -64,8 +67,9 @@ fn configure(memory: &mut Memory, world: &World, now: Duration) -> Tables {
 fn ask(memory: &mut Memory, socket: u64, close: bool) -> Option<SocketAddr> {
     memory.set_socket(socket);
     let verdict = connect(memory, &fixture::key(VIP));
+    socket::syn_sent(memory, socket);
     if close {
-        life::released(memory, socket);
+        socket::released(memory, socket);
         memory.close(socket);
     }
     match verdict {

@@ -20,7 +20,7 @@ use mesh_agent::{
 use mesh_common::{
     abi::{FrontendKey, protocol},
     connect::{Verdict, connect},
-    life,
+    socket,
 };
 
 use super::stats::percentile;
@@ -181,7 +181,8 @@ impl Model {
         let Verdict::Backend { addr, port } = connect(&self.memory, &self.key) else {
             unreachable!("all endpoints work")
         };
-        life::established(&self.memory, client.into(), 1);
+        socket::syn_sent(&self.memory, client.into());
+        socket::established(&self.memory, client.into(), 1);
         let place = self.places[&SocketAddr::new(addr.into(), u16::from_be(port))];
         self.clients[client as usize] = (place, now);
         let queue = &mut self.queues[place];
@@ -199,7 +200,7 @@ impl Model {
     fn close(&mut self, client: u32, now: u64) -> u64 {
         self.memory.set_socket(client.into());
         self.memory.set_now(now * 1000);
-        life::closed(&self.memory, client.into(), true);
+        socket::closed(&self.memory, client.into(), true);
         let (place, begin) = self.clients[client as usize];
         let queue = &mut self.queues[place];
         queue.live -= 1;

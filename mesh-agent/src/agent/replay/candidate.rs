@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
 
 use mesh_common::{
     abi::{Backend, BackendRow, ServiceRow, backend_state},
-    balance::{connecting, live},
+    ejection::{Health, milliseconds},
     kernel::Kernel as _,
-    outlier::{Health, milliseconds},
-    pick::{Status, status},
+    occupancy::{connecting, live},
+    status::{Status, status},
 };
 
 use super::copy::Copy;
@@ -93,6 +93,7 @@ const fn name(status: Status) -> &'static str {
         Status::Usable => "usable",
         Status::Due => "due",
         Status::Ejected => "ejected",
+        Status::Bounded => "probation",
         Status::Full => "full",
         Status::Down => "down",
     }
@@ -107,21 +108,21 @@ fn reason(memory: &Memory, service: &ServiceRow, backend: &Backend, status: Stat
         }
         Status::Usable => "usable".to_owned(),
         Status::Due => "its ejection is over: one connect may try it".to_owned(),
-        Status::Ejected => ejected(service, health, connecting(word), milliseconds(memory.now())),
+        Status::Ejected => ejected(service, health, milliseconds(memory.now())),
+        Status::Bounded => format!(
+            "on probation: {} of {} failures that eject it, and {} connecting",
+            health.streak,
+            service.failures,
+            connecting(word)
+        ),
         Status::Full => format!("full: {} of {} connections", live(word), service.max_backend_connections),
         Status::Down => down(backend.row.state).to_owned(),
     }
 }
 
 /// `now` is milliseconds of the monotonic clock.
-fn ejected(service: &ServiceRow, health: Health, connecting: u64, now: u64) -> String {
-    let Health { until, streak, ejections } = health;
-    if !health.is_ejected() {
-        return format!(
-            "on probation: {streak} of {} failures that eject it, and {connecting} connecting",
-            service.failures
-        );
-    }
+fn ejected(service: &ServiceRow, health: Health, now: u64) -> String {
+    let Health { until, ejections, .. } = health;
     let seconds = until.saturating_sub(now).div_ceil(100) as f64 / 10.0;
     match ejections {
         0 | 1 => format!("ejected for {seconds:.1} s more after {} failures", service.failures),

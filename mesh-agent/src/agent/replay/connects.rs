@@ -7,7 +7,7 @@ use mesh_common::{
     connect::{Verdict, connect},
     counter::Counter,
     kernel::Kernel as _,
-    life,
+    socket,
 };
 
 use super::{candidate::percent, client::Client, copy::Copy, words};
@@ -88,10 +88,10 @@ pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: 
 /// Makes the load what it was before the last connect; but whose turn it is goes on. Whether it was a probe: then its
 /// backend stays tried, because the kernel lets one connect try it and not each.
 fn undo(memory: &mut Memory, before: &mut Counters) -> bool {
-    let Some(record) = life::record(&*memory, 0) else { return false };
+    let Some(record) = socket::record(&*memory, 0) else { return false };
     let index = record.backend_index;
-    let is_probe = record.state.load(Relaxed) & socket_state::PROBE != 0;
-    life::released(&*memory, 0);
+    let is_probe = record.state.load(Relaxed) & socket_state::TRIAL != 0;
+    socket::released(&*memory, 0);
     if let Some(load) = before.backends.get_mut(&index) {
         if let Some(backend) = memory.backend(index).filter(|_| is_probe) {
             load.health = backend.health.load(Relaxed);

@@ -2,7 +2,8 @@
 
 use mesh_common::{
     abi::{AffinityKey, AffinityRow, BackendLoad, ServiceLoad, Slot, backend_state, service_flags},
-    outlier::Health,
+    ejection::{Health, State},
+    occupancy::{CONNECTING, LIVE},
 };
 
 use super::*;
@@ -88,12 +89,12 @@ fn load_decides_and_stays_what_it_is() {
 #[test]
 fn an_ejected_backend_says_for_how_long_and_gets_nothing() {
     let mut scene = Scene::of(two());
-    scene.load(1, 0, Health { until: 108_200, streak: 0, ejections: 1 });
+    scene.load(1, 0, Health { state: State::Ejected, until: 108_200, streak: 0, ejections: 1 });
     let explanation = scene.ask(VIP);
     let expected = ["10.0.0.1:80: ejected for 8.2 s more after 3 failures", "10.0.0.2:80: usable"];
     assert_eq!(reasons(&explanation), expected);
     assert_eq!((outcomes(&explanation), explanation.tiers[0].usable_percent), (vec!["10.0.0.2:80 100".into()], 50.0));
-    scene.load(1, 0, Health { until: 99_000, streak: 0, ejections: 1 });
+    scene.load(1, 0, Health { state: State::Ejected, until: 99_000, streak: 0, ejections: 1 });
     let explanation = scene.ask(VIP);
     assert_eq!(reasons(&explanation)[0], "10.0.0.1:80: its ejection is over: one connect may try it");
     let probes = explanation.counted.iter().find(|it| it.counter == "probes").unwrap();
@@ -101,9 +102,10 @@ fn an_ejected_backend_says_for_how_long_and_gets_nothing() {
         explanation.outcomes.iter().map(|it| (it.endpoint.as_deref(), it.percent, it.probe)).collect();
     let expected = [(Some("10.0.0.2:80"), 99.9, false), (Some("10.0.0.1:80"), 0.1, true)];
     assert_eq!((went.as_slice(), probes.percent), (expected.as_slice(), 0.1), "one connect is the probe, and no other");
-    scene.load(1, 0, Health { until: 108_200, streak: 0, ejections: 3 });
+    scene.load(1, 0, Health { state: State::Ejected, until: 108_200, streak: 0, ejections: 3 });
     assert_eq!(reasons(&scene.ask(VIP))[0], "10.0.0.1:80: ejected for 8.2 s more, 3 times in a row by now");
-    scene.load(1, 1 | 1 << 32, Health { until: 0, streak: 2, ejections: 0 });
+    let on_probation = Health { state: State::Probation, until: 100_500, streak: 2, ejections: 0 };
+    scene.load(1, LIVE + CONNECTING, on_probation);
     let expected = "10.0.0.1:80: on probation: 2 of 3 failures that eject it, and 1 connecting";
     assert_eq!(reasons(&scene.ask(VIP))[0], expected);
 }

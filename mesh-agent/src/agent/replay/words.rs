@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, hash_key, policy},
     counter::Counter,
+    occupancy::live,
 };
 
 use super::{affinity, client::Client, connects};
@@ -70,7 +71,7 @@ pub(super) fn notes(tables: &Tables, now: Duration, row: &ServiceRow, client: &C
 
 /// Why connects are refused.
 pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -> String {
-    let connections = counters.loads.get(&row.id).map_or(0, |load| load.connections);
+    let connections = counters.loads.get(&row.id).map_or(0, |load| live(load.connections));
     let limit = u64::from(row.max_connections);
     match counter {
         Counter::RefusedLimit if limit > 0 && connections >= limit => {

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use mesh_common::{
     abi::BackendLoad,
     addr::Addr,
-    balance::{connecting, live},
-    outlier::Health,
+    ejection::Health,
+    occupancy::{connecting, live},
 };
 
 use super::traffic;
@@ -141,7 +141,7 @@ fn check<'a>(service: &'a Service, port: &ServicePort) -> Option<&'a HealthCheck
 /// The endpoint with what the kernel knows of it.
 fn loaded(endpoint: types::Endpoint, load: &BackendLoad, now: Duration) -> types::Endpoint {
     let BackendLoad { live: word, connects, health, handshake, duration } = *load;
-    let Health { until, streak, ejections } = Health::of(health);
+    let Health { state: _, until, streak, ejections } = Health::of(health);
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let left = until.saturating_sub(now).div_ceil(1000);
     types::Endpoint {
@@ -174,6 +174,11 @@ fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> typ
 
 #[cfg(test)]
 mod tests {
+    use mesh_common::{
+        ejection::State,
+        occupancy::{CONNECTING, LIVE},
+    };
+
     use super::*;
     use crate::{
         agent::owner::Owner,
@@ -195,7 +200,7 @@ mod tests {
         owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
         owner.reconcile(Duration::from_secs(1));
         let snapshot = owner.snapshot();
-        let health = Health { until: 9_000, streak: 0, ejections: 1 };
+        let health = Health { state: State::Ejected, until: 9_000, streak: 0, ejections: 1 };
         let load = BackendLoad { health: health.word(), ..BackendLoad::default() };
         let first = Addr::from(std::net::IpAddr::from([10, 0, 0, 1]));
         let ejected =
@@ -217,8 +222,9 @@ mod tests {
 
     #[test]
     fn load_is_told_in_words_and_seconds() {
-        let health = Health { until: 9_500, streak: 0, ejections: 2 };
-        let load = BackendLoad { live: 3 | 1 << 32, connects: 7, health: health.word(), handshake: 40, duration: 0 };
+        let health = Health { state: State::Ejected, until: 9_500, streak: 0, ejections: 2 };
+        let load =
+            BackendLoad { live: 3 * LIVE + CONNECTING, connects: 7, health: health.word(), handshake: 40, duration: 0 };
         let endpoint = types::Endpoint { active: true, condition: "ready".into(), ..types::Endpoint::default() };
         let shown = loaded(endpoint.clone(), &load, Duration::from_millis(2_400));
         let expected = types::Endpoint {
@@ -233,7 +239,10 @@ mod tests {
         assert_eq!((shown.state().as_str(), &shown), ("ejected 8s", &expected));
         let due = loaded(endpoint.clone(), &load, Duration::from_secs(10));
         assert_eq!(due.state(), "ejected, on trial");
-        let well = BackendLoad { health: Health { until: 0, streak: 1, ejections: 0 }.word(), ..load };
+        let well = BackendLoad {
+            health: Health { state: State::Probation, until: 0, streak: 1, ejections: 0 }.word(),
+            ..load
+        };
         let well = loaded(endpoint, &well, Duration::from_secs(10));
         assert_eq!((well.state().as_str(), well.consecutive_failures), ("active", 1));
     }

@@ -1,6 +1,6 @@
 //! An endpoint that refuses connects is left alone after a few, with and without an agent.
 
-use mesh_common::{counter::Counter, outlier::Health};
+use mesh_common::{counter::Counter, ejection::Health};
 use mesh_tests::{
     Client, Manifest, Node, Server,
     client::{Crowd, Protocol, protocol::counts},

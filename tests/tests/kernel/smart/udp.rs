@@ -1,6 +1,6 @@
 //! A UDP socket counts once for each backend that its datagrams go to.
 
-use mesh_tests::{Node, Server, client::SocketId, service};
+use mesh_tests::{Node, Server, client::SocketId, node::SETTLE, service, wait};
 
 use super::{Known, VIP};
 
@@ -90,4 +90,45 @@ fn datagrams_of_one_socket_count_once_for_each_service() {
     for known in before.iter().chain(&after) {
         assert_eq!(known.live(), (0, 0));
     }
+}
+
+#[test]
+fn a_flow_whose_endpoint_comes_back_counts_again() {
+    let node = Node::start();
+    let server = node.server("a");
+    let dns = |state: &str| {
+        let dns = service("shop/cart").address("10.96.0.10").udp(80).with("limits: {maxConnections: 1}");
+        node.write("cart.yaml", dns.in_state(&server, state));
+    };
+    dns("ready");
+    node.wait_until_served("shop/cart", &[&server]);
+    let (known, mut client) = (Known::of(&node), node.client());
+    let [first, second] = [(); 2].map(|()| client.udp_socket("0.0.0.0:0"));
+    client.name_at(first, VIP).expect("it is there");
+    dns("notReady");
+    wait::until("no endpoint", SETTLE, || client.name_at(first, VIP).is_err());
+    assert_eq!((known.live(), known.connections()), ((0, 0), 0));
+    dns("ready");
+    wait::until("the endpoint", SETTLE, || client.name_at(first, VIP).is_ok());
+    assert_eq!((known.live(), known.connections(), known.connects()), ((1, 0), 1, 2));
+    assert_eq!(client.send_to(second, VIP), Err("ECONNREFUSED".into()), "the limit holds for the flow that came back");
+}
+
+#[test]
+fn a_disconnected_socket_shows_the_endpoint_and_stops_counting() {
+    let node = Node::start();
+    let server = node.server("a");
+    serve(&node, "cart", "10.96.0.10", &[&server]);
+    let (known, mut client) = (Known::of(&node), node.client());
+    let socket = client.udp_socket("0.0.0.0:0");
+    client.connect(socket, VIP).expect("it is there");
+    client.send(socket).expect("it is there");
+    assert_eq!(client.receive(socket).expect("it is there").from, Some(VIP.parse().expect("an address")));
+    assert_eq!(known.live(), (1, 0));
+    client.disconnect(socket).expect("it is there");
+    let heard = client.ask_at(socket, &server.address().to_string()).expect("it is there");
+    assert_eq!(heard.from, Some(server.address()), "the socket asked the endpoint, not the service");
+    assert_eq!(known.live(), (0, 0));
+    client.close(socket);
+    known.expect_rest(1);
 }

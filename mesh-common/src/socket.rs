@@ -1,19 +1,24 @@
-//! The life of a socket that was given a backend: it holds the backend from its connect to its end, exactly once, and
-//! what becomes of its connect is the backend's health and latency.
+//! The life of a socket that was given a backend: it holds the backend from its SYN to its end, exactly once, and the
+//! outcome of its connect becomes the backend's health and latency.
 //!
 //! ```text
-//! connect ──► HELD, CONNECTING ──established──► HELD ──released or closed──► given back
-//!                    │ └─ no answer in time: failed, still held
-//!                    └─ closed by the kernel: failed; released by the program: nobody's fault
+//!  connect hook      SYN sent             established             released or closed
+//! ────────────► PENDING ────► HELD, CONNECTING ────► HELD ────────────────────────────► given back
+//!                 │             │  └ not answered in time: FAILED, held, no longer connecting
+//!                 │             └ closed by the kernel: failed; released by the program: no failure
+//!                 └ refused by the kernel, or released: only reservations are given back
 //! ```
-//! A socket ends when its program closes it or when the kernel tells that its connection has ended (it closes sockets of
-//! its own without asking anybody), whichever is first: whoever takes the bits away gives the backend back.
+//! UDP sockets have no SYN and are HELD at once. A socket ends when its program closes it or when the kernel tells that its
+//! connection has ended (it closes sockets of its own without telling any other hook), whichever is first: the hook that
+//! takes the bits out of the state gives the backend back.
 
 use crate::{
     abi::{Backend, FrontendKey, SocketRecord, protocol, socket_state},
     atomic,
     kernel::Kernel,
-    outlier,
+    occupancy::{self, epoch},
+    outcome,
+    search::Walk,
 };
 
 const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
@@ -25,11 +30,13 @@ const SMOOTHING: u64 = 8;
 const LONGEST: u64 = 1 << 25;
 /// One half of a word.
 const HALF: u64 = 0xffff_ffff;
-/// One connecting socket in [`BackendLoad::live`](crate::abi::BackendLoad::live).
-pub(crate) const CONNECTING: u64 = 1 << 32;
 
-/// All that a socket holds.
-const HOLDS: u64 = socket_state::HELD | socket_state::CONNECTING | socket_state::LIMITED;
+/// All that a socket holds or has reserved.
+const HOLDS: u64 = socket_state::HELD
+    | socket_state::CONNECTING
+    | socket_state::LIMITED
+    | socket_state::PENDING
+    | socket_state::RESERVED;
 /// Bits of a state that say whose it is.
 const COOKIE: u64 = u64::MAX << socket_state::BITS;
 /// Hooks that change one state at the same time; each does so a few times at most.
@@ -94,26 +101,64 @@ impl Place {
         kernel.backend(self.backend_index).filter(|backend| backend.row.generation == self.generation)
     }
 
-    /// Gives back what `held` says; returns the backend if it held one that is still there.
+    /// Gives back what `held` says; returns the backend if the socket held one that is still there.
     #[inline(always)]
     fn give_back<K: Kernel>(self, kernel: &K, held: u64) -> Option<&Backend> {
+        if held & socket_state::PENDING != 0 {
+            self.cancel(kernel, held);
+            return None;
+        }
         if held & socket_state::LIMITED != 0
             && let Some(service) = kernel.live_service(self.service)
         {
-            atomic::count(&service.connections, 1_u64.wrapping_neg());
+            occupancy::remove(&service.connections, occupancy::LIVE);
         }
         if held & socket_state::HELD == 0 {
             return None;
         }
         let backend = self.backend(kernel)?;
-        atomic::count(&backend.live, units(held).wrapping_neg());
+        occupancy::remove(&backend.live, units(held));
         Some(backend)
+    }
+
+    /// Gives back the reservations of a socket whose SYN was not sent.
+    #[inline(always)]
+    fn cancel<K: Kernel>(self, kernel: &K, held: u64) {
+        let epoch = epoch(self.started);
+        if held & socket_state::LIMITED != 0
+            && let Some(service) = kernel.live_service(self.service)
+        {
+            occupancy::settle(&service.connections, epoch, 0);
+        }
+        if held & socket_state::RESERVED != 0
+            && let Some(backend) = self.backend(kernel)
+        {
+            occupancy::settle(&backend.live, epoch, 0);
+        }
+    }
+
+    /// Turns reservations into what a socket with a SYN under way holds.
+    #[inline(always)]
+    fn hold<K: Kernel>(self, kernel: &K, before: u64) {
+        let epoch = epoch(self.started);
+        if before & socket_state::LIMITED != 0
+            && let Some(service) = kernel.live_service(self.service)
+        {
+            occupancy::settle(&service.connections, epoch, occupancy::LIVE);
+        }
+        let Some(backend) = self.backend(kernel) else { return };
+        let units = occupancy::LIVE + occupancy::CONNECTING;
+        if before & socket_state::RESERVED != 0 {
+            occupancy::settle(&backend.live, epoch, units);
+        } else {
+            occupancy::add(&backend.live, units);
+        }
     }
 
     /// How long the socket's connection was open, where its service wants to know.
     #[inline(always)]
     fn time<K: Kernel>(self, kernel: &K, held: u64, backend: &Backend) {
-        if held & (socket_state::TIMED | socket_state::CONNECTING) == socket_state::TIMED {
+        if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED) == socket_state::TIMED {
             let open = kernel.now().saturating_sub(self.started) / NANOSECONDS_PER_MICROSECOND;
             average(backend, if open < LONG { open } else { LONG }, 32);
         }
@@ -131,24 +176,45 @@ fn frontend(socket: &SocketRecord) -> FrontendKey {
 /// What `bits` of a socket's state count in [`BackendLoad::live`](crate::abi::BackendLoad::live).
 #[inline(always)]
 pub(crate) const fn units(bits: u64) -> u64 {
-    let held = if bits & socket_state::HELD != 0 { 1 } else { 0 };
-    held + if bits & socket_state::CONNECTING != 0 { CONNECTING } else { 0 }
+    let held = if bits & socket_state::HELD != 0 { occupancy::LIVE } else { 0 };
+    held + if bits & socket_state::CONNECTING != 0 { occupancy::CONNECTING } else { 0 }
+}
+
+/// The socket's SYN is about to be sent: from now on it holds its backend and counts as connecting.
+#[inline(always)]
+pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
+    let Some(socket) = record(kernel, cookie) else { return };
+    let place = Place::of(socket);
+    let holds = socket_state::HELD | socket_state::CONNECTING;
+    // A SYN of another connect than the recorded one, or a row that is another socket's, has no PENDING to clear.
+    if atomic::read(&socket.state) & socket_state::PENDING == 0 {
+        return;
+    }
+    let taken = socket_state::PENDING | socket_state::RESERVED;
+    if let Some(before) = change(socket, cookie, taken, holds)
+        && before & socket_state::PENDING != 0
+    {
+        place.hold(kernel, before);
+    }
 }
 
 /// The socket is connected. `handshake` is the time that the last request for it took, microseconds; zero if it is not
 /// known. A socket that is timed counts from its connect, lost requests included.
 #[inline(always)]
 pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64) {
+    const WAITS: u64 = socket_state::CONNECTING | socket_state::FAILED;
     let Some(socket) = record(kernel, cookie) else { return };
     let place = Place::of(socket);
-    let Some(before) = change(socket, cookie, socket_state::CONNECTING | socket_state::PROBE, 0) else { return };
-    if before & socket_state::CONNECTING == 0 {
+    let Some(before) = change(socket, cookie, WAITS | socket_state::TRIAL, 0) else { return };
+    if before & WAITS == 0 {
         return;
     }
     let Some(backend) = place.backend(kernel) else { return };
-    atomic::count(&backend.live, CONNECTING.wrapping_neg());
-    // One that failed for want of an answer in time may still get one.
-    outlier::succeeded(backend, before & socket_state::PROBE != 0);
+    if before & socket_state::CONNECTING != 0 {
+        occupancy::remove(&backend.live, occupancy::CONNECTING);
+    }
+    // A connect that failed for want of an answer in time may still get one.
+    outcome::succeeded(backend, before & socket_state::TRIAL != 0);
     let took = if before & socket_state::TIMED != 0 {
         kernel.now().saturating_sub(place.started) / NANOSECONDS_PER_MICROSECOND
     } else {
@@ -159,19 +225,22 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64) {
     }
 }
 
-/// A connect request was not answered, and is sent again.
+/// A connect request was not answered, and is sent again. After the time that the service allows it has failed: it stays
+/// held, but does not count as connecting any more.
 #[inline(always)]
-pub fn unanswered<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
     let (place, key) = (Place::of(socket), frontend(socket));
-    if !is_failure(atomic::read(&socket.state)) {
+    if atomic::read(&socket.state) & socket_state::CONNECTING == 0 {
         return;
     }
     let waited = kernel.coarse_now().saturating_sub(place.started);
-    if outlier::is_too_long(kernel, &key, waited)
-        && let Some(before) = change(socket, cookie, socket_state::PROBE, socket_state::FAILED)
-        && is_failure(before)
+    if outcome::is_too_long(kernel, &key, waited)
+        && let Some(before) = change(socket, cookie, socket_state::CONNECTING, socket_state::FAILED)
+        && before & socket_state::CONNECTING != 0
+        && let Some(backend) = place.backend(kernel)
     {
+        occupancy::remove(&backend.live, occupancy::CONNECTING);
         fail(kernel, place, &key, before);
     }
 }
@@ -179,14 +248,14 @@ pub fn unanswered<K: Kernel>(kernel: &K, cookie: u64) {
 /// The socket's TCP connection is closed, or never came to be, in which case `asked` says whether a request for it was
 /// sent: it is not the backend's fault when there is no port or no route.
 #[inline(always)]
-pub fn closed<K: Kernel>(kernel: &K, cookie: u64, asked: bool) {
+pub fn closed<K: Walk>(kernel: &K, cookie: u64, asked: bool) {
     let Some(socket) = record(kernel, cookie) else { return };
     let (place, key) = (Place::of(socket), frontend(socket));
-    let Some(before) = change(socket, cookie, HOLDS | socket_state::PROBE, 0) else { return };
+    let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
     kernel.forget(cookie);
     let Some(backend) = place.give_back(kernel, before) else { return };
     place.time(kernel, before, backend);
-    if asked && is_failure(before) {
+    if asked && before & socket_state::CONNECTING != 0 {
         fail(kernel, place, &key, before);
     }
 }
@@ -196,35 +265,29 @@ pub fn closed<K: Kernel>(kernel: &K, cookie: u64, asked: bool) {
 pub fn released<K: Kernel>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
     let place = Place::of(socket);
-    let Some(before) = change(socket, cookie, HOLDS | socket_state::PROBE, 0) else { return };
+    let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
     kernel.forget(cookie);
     if let Some(backend) = place.give_back(kernel, before) {
         place.time(kernel, before, backend);
     }
 }
 
-/// Gives back what a socket holds that is about to connect again: nobody else changes its row meanwhile.
+/// Releases what the previous connect of a socket holds. The socket's lock keeps other hooks from its row meanwhile.
 #[inline(always)]
 pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).give_back(kernel, atomic::read(&socket.state));
 }
 
-/// Whether a socket's connect has neither succeeded nor failed yet.
 #[inline(always)]
-const fn is_failure(state: u64) -> bool {
-    state & (socket_state::CONNECTING | socket_state::FAILED) == socket_state::CONNECTING
-}
-
-#[inline(always)]
-fn fail<K: Kernel>(kernel: &K, place: Place, key: &FrontendKey, state: u64) {
+fn fail<K: Walk>(kernel: &K, place: Place, key: &FrontendKey, state: u64) {
     if let Some(backend) = place.backend(kernel) {
-        let is_probe = state & socket_state::PROBE != 0;
-        outlier::failed(kernel, key, place.service, place.backend_index, backend, is_probe);
+        let is_trial = state & socket_state::TRIAL != 0;
+        outcome::failed(kernel, key, place.service, place.backend_index, backend, is_trial);
     }
 }
 
-/// Exponentially weighted; the first sample is the average. `shift` says which half of the word. Of two at the same time
-/// one is lost.
+/// Exponentially weighted; the first sample is the average. `shift` says which half of the word. Not atomic: of two
+/// concurrent samples one may be dropped.
 #[inline(always)]
 fn average(backend: &Backend, sample: u64, shift: u32) {
     // Zero would mean that there is none.

@@ -1,0 +1,215 @@
+//! A connect is refused only when no endpoint of any tier can take it.
+
+use mesh_common::{
+    abi::BackendLoad,
+    counter::Counter,
+    ejection::{Health, State},
+    occupancy::{CONNECTING, LIVE},
+};
+
+use super::*;
+use crate::model::Outlier;
+
+const POLICIES: [Balance; 5] = [
+    Balance::LeastConnections,
+    Balance::LatencyAware,
+    Balance::Random,
+    Balance::RoundRobin,
+    Balance::ConsistentHash(HashKey::NetworkNamespace),
+];
+const CONNECTS: u64 = 1_000;
+
+fn with_policy(sizes: &[u8], balance: Balance) -> Service {
+    let mut service = near_and_far(sizes);
+    service.traffic.balance = balance;
+    service
+}
+
+/// A node whose kernel knows this of the endpoints; `what` is asked for each.
+fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memory {
+    let mut memory = Memory::default();
+    let tables = configure(&mut memory, world, SECOND);
+    for (&index, row) in tables.backends.iter() {
+        if let Some(load) = what(SocketAddr::new(row.addr.into(), u16::from_be(row.port))) {
+            memory.set_load(index, load);
+        }
+    }
+    memory.set_seed(7);
+    memory.set_now(1_000_000_000);
+    memory
+}
+
+fn healthy(health: Health) -> BackendLoad {
+    BackendLoad { health: health.word(), ..BackendLoad::default() }
+}
+
+/// Where many connects of as many clients go; they do not stay.
+fn many(memory: &mut Memory) -> BTreeMap<Option<SocketAddr>, u64> {
+    let mut went = BTreeMap::new();
+    for client in 0..CONNECTS {
+        memory.set_client(client);
+        *went.entry(ask(memory, client, true)).or_default() += 1;
+    }
+    went
+}
+
+/// All but one endpoint down: every connect goes to the one.
+#[test]
+fn the_only_usable_endpoint_takes_every_connect() {
+    for balance in POLICIES {
+        for sizes in [&[100][..], &[30], &[100, 100], &[70, 70, 70], &[70, 70, 70, 70]] {
+            let service = with_policy(sizes, balance);
+            let endpoints = service.ports[0].endpoints.iter();
+            let all: Vec<SocketAddr> = endpoints.map(|it| SocketAddr::new(it.address, it.port)).collect();
+            for left in [all[0], all[all.len() / 2], all[all.len() - 1]] {
+                let mut world = world(service.clone());
+                let down = all.iter().filter(|it| **it != left).map(|it| target(&it.to_string()));
+                world.unhealthy = down.collect();
+                let mut memory = node(&world, |_| None);
+                assert_eq!(many(&mut memory), [(Some(left), CONNECTS)].into(), "{balance:?} {sizes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_only_endpoint_that_is_not_ejected_takes_every_connect() {
+    let ejected = Health { state: State::Ejected, until: 1 << 30, streak: 0, ejections: 1 };
+    for balance in POLICIES {
+        for sizes in [&[100][..], &[20, 20, 20, 20]] {
+            let left: SocketAddr = format!("10.0.{}.7:80", sizes.len() - 1).parse().unwrap();
+            let world = world(with_policy(sizes, balance));
+            let mut memory = node(&world, |it| (it != left).then(|| healthy(ejected)));
+            assert_eq!(many(&mut memory), [(Some(left), CONNECTS)].into(), "{balance:?} {sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn the_only_endpoint_with_room_takes_every_connect() {
+    for balance in POLICIES {
+        for sizes in [&[100][..], &[20, 20, 20, 20]] {
+            let left: SocketAddr = format!("10.0.{}.7:80", sizes.len() - 1).parse().unwrap();
+            let mut service = with_policy(sizes, balance);
+            service.traffic.limits.connections_per_endpoint = std::num::NonZeroU32::new(5);
+            let full = BackendLoad { live: 5 * LIVE, ..BackendLoad::default() };
+            let mut memory = node(&world(service), |it| (it != left).then_some(full));
+            assert_eq!(many(&mut memory), [(Some(left), CONNECTS)].into(), "{balance:?} {sizes:?}");
+        }
+    }
+}
+
+/// A failure or two, and as many connects under way as may fail.
+#[test]
+fn a_service_on_probation_takes_every_connect() {
+    let probation = Health { state: State::Probation, until: 1 << 30, streak: 2, ejections: 0 };
+    let bounded = BackendLoad { live: 2 * (LIVE + CONNECTING), ..healthy(probation) };
+    for balance in POLICIES {
+        for sizes in [&[1][..], &[3], &[2, 2]] {
+            let mut memory = node(&world(with_policy(sizes, balance)), |_| Some(bounded));
+            let went = many(&mut memory);
+            assert_eq!(went.get(&None), None, "{balance:?} {sizes:?}: {went:?}");
+        }
+    }
+}
+
+#[test]
+fn a_backend_on_probation_is_left_to_the_others_while_it_has_its_bound() {
+    let probation = Health { state: State::Probation, until: 1 << 30, streak: 1, ejections: 0 };
+    let one = "10.0.0.1:80".parse().unwrap();
+    let load = |connecting| BackendLoad { live: connecting * (LIVE + CONNECTING), ..healthy(probation) };
+    let world = world(with_policy(&[2], Balance::Random));
+    let mut memory = node(&world, |it| (it == one).then(|| load(2)));
+    assert_eq!(many(&mut memory).get(&Some(one)), None);
+    let mut memory = node(&world, |it| (it == one).then(|| load(1)));
+    assert!(many(&mut memory)[&Some(one)] > CONNECTS / 3);
+    let over = Health { until: 999, ..probation };
+    let mut memory = node(&world, |it| (it == one).then(|| BackendLoad { health: over.word(), ..load(2) }));
+    assert!(many(&mut memory)[&Some(one)] > CONNECTS / 3, "probation ends by itself");
+}
+
+#[test]
+fn connects_without_a_syn_do_not_fill_a_bound() {
+    let probation = Health { state: State::Probation, until: 1 << 30, streak: 1, ejections: 0 };
+    let mut memory = node(&world(with_policy(&[1], Balance::Random)), |_| Some(healthy(probation)));
+    // The kernel refuses what follows the hook: the socket stays open and never sends a SYN.
+    for socket in 0..1_000 {
+        memory.set_socket(socket);
+        assert!(matches!(connect(&memory, &fixture::key(VIP)), Verdict::Backend { .. }));
+    }
+    assert_eq!(memory.counters().backends.values().map(|load| load.live & (CONNECTING - 1)).sum::<u64>(), 0);
+}
+
+/// Tier 0 is dead, the endpoints of tier 1 were ejected for a moment.
+#[test]
+fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_time_is_up() {
+    let short = Health { state: State::Ejected, until: 2_000, streak: 0, ejections: 1 };
+    for balance in POLICIES {
+        let mut world = world(with_policy(&[2, 2], balance));
+        unhealthy(&mut world, ["10.0.0.1:80", "10.0.0.2:80"]);
+        let one = "10.0.1.1:80".parse().unwrap();
+        let mut memory = node(&world, |it| (it == one).then(|| healthy(short)));
+        assert_eq!(many(&mut memory).get(&Some(one)), None, "{balance:?}");
+        memory.set_now(2_000_000_000);
+        // One connect is the trial; its success brings the endpoint back.
+        let tried = (0..CONNECTS).find(|&socket| {
+            memory.set_client(socket);
+            ask(&mut memory, socket, false) == Some(one)
+        });
+        socket::established(&memory, tried.unwrap(), 1);
+        assert!(many(&mut memory)[&Some(one)] > CONNECTS / 4, "{balance:?}");
+    }
+}
+
+/// All are ejected: the one whose ejection ends first is asked, wherever it is, and the others when it fails.
+#[test]
+fn the_last_resort_is_the_best_of_all_tiers() {
+    let ejected = |until| healthy(Health { state: State::Ejected, until, streak: 0, ejections: 1 });
+    for balance in POLICIES {
+        let mut service = with_policy(&[2, 2], balance);
+        service.traffic.outlier = Outlier { base_ejection: SECOND * 60, ..service.traffic.outlier };
+        let best: SocketAddr = "10.0.1.2:80".parse().unwrap();
+        let mut memory =
+            node(&world(service), |it| Some(ejected(if it == best { 5_000 } else { 60_000 + u64::from(it.port()) })));
+        assert_eq!(ask(&mut memory, 1, false), Some(best), "{balance:?}");
+        socket::closed(&memory, 1, true);
+        let next = ask(&mut memory, 2, false);
+        assert_ne!(next, Some(best), "{balance:?}: it has just failed");
+        socket::established(&memory, 2, 1);
+        let went = many(&mut memory);
+        assert_eq!(went, [(next, CONNECTS)].into(), "{balance:?}: it works");
+        assert_eq!(memory.counters().services[&0][Counter::Panics.index()], 2);
+    }
+}
+
+#[test]
+fn too_little_of_a_near_tier_is_better_than_nothing() {
+    for balance in POLICIES {
+        let mut world = world(with_policy(&[10, 3], balance));
+        let down = (2..=10).map(|it| format!("10.0.0.{it}:80")).chain((1..=3).map(|it| format!("10.0.1.{it}:80")));
+        world.unhealthy = down.map(|it| target(&it)).collect();
+        let went = many(&mut node(&world, |_| None));
+        assert_eq!(went, [(Some("10.0.0.1:80".parse().unwrap()), CONNECTS)].into(), "{balance:?}");
+    }
+}
+
+/// An endpoint beyond the first 64 slots of a tier counts as enough, so a dead one of the third tier can be ejected.
+#[test]
+fn a_dead_endpoint_of_any_tier_is_ejected() {
+    for balance in POLICIES {
+        let mut world = world(with_policy(&[70, 70, 2, 1], balance));
+        let down = [0, 1].into_iter().flat_map(|tier| (1..=70).map(move |it| target(&format!("10.0.{tier}.{it}:80"))));
+        world.unhealthy = down.collect();
+        let mut memory = node(&world, |_| None);
+        let dead: SocketAddr = "10.0.2.1:80".parse().unwrap();
+        for socket in 0..200 {
+            memory.set_client(socket);
+            if ask(&mut memory, socket, false) == Some(dead) {
+                socket::closed(&memory, socket, true);
+            } else {
+                socket::released(&memory, socket);
+            }
+        }
+        assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 1, "{balance:?}");
+    }
+}

@@ -1,0 +1,402 @@
+//! The walk over the tiers of a service when the first choice cannot be taken: which tier, and which backend of it.
+//!
+//! Of a tier a sample is looked at, from a random slot on; it says how much of the tier is usable. When the sample has no
+//! usable backend, the walk goes on until it finds one or has seen the whole tier. So a connect is refused only when
+//! every slot of every tier was looked at.
+//!
+//! In the kernel [`Search::step`], [`stride`], [`march`], [`Search::redraw`] and [`search`] are functions that the
+//! verifier checks once and by themselves, for any memory behind their pointers. Inline it would follow every combination
+//! of what it knows through all steps, which is too much. [`Walk`] stands between the two.
+
+use crate::{
+    abi::{Backend, ServiceRow, policy, protocol, socket_state},
+    atomic,
+    balance::{self, Cost, choose, compares},
+    counter::Counter,
+    ejection::{Health, milliseconds},
+    kernel::Kernel,
+    status::{Status, status},
+    tiers::{Tier, written},
+};
+
+/// Slots of a tier that are looked at to see how much of it is usable.
+const SAMPLE: u32 = 64;
+/// Steps of a [`stride`], strides of a [`march`].
+const STRIDE: u32 = 64;
+/// Marches of a search: together as many steps as SLOTS has rows by default.
+const MARCHES: u32 = 128;
+/// Draws in the tier that serves, before the backend that the walk found is taken.
+const REDRAWS: u32 = 8;
+/// One of so many connects to a latency-aware service takes the first draw.
+const EXPLORE: u32 = 64;
+/// No index.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// No backend can be taken.
+pub const NO_BACKEND: u64 = u64::MAX;
+/// No backend can be taken, and some of them because they are full.
+pub const ALL_FULL: u64 = u64::MAX - 1;
+/// In the high half of a [`search`]'s answer, beside bits of [`socket_state`]: take the backend although it is on
+/// probation, for there is no other.
+pub(crate) const UNBOUNDED: u64 = 1 << socket_state::BITS;
+
+/// The functions that the kernel programs call by themselves.
+pub trait Walk: Kernel {
+    /// [`Search::step`]
+    fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+        walk.step(self, service)
+    }
+
+    /// [`stride`]
+    fn stride(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+        stride(self, service, walk)
+    }
+
+    /// [`march`]
+    fn march(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+        march(self, service, walk)
+    }
+
+    /// [`Search::redraw`]
+    fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
+        walk.redraw(self, service, key, attempt)
+    }
+
+    /// [`search`]
+    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+        search(self, service, key, first_was_full)
+    }
+}
+
+/// A walk over the slots of a service, one [step](Self::step) at a time.
+#[repr(C)]
+pub struct Search {
+    /// Cost of `best`.
+    cost: Cost,
+    /// The caller, for consistent hashing.
+    key: u64,
+    /// When the ejection of `resort` ends, milliseconds.
+    resort_until: u64,
+    tier: Tier,
+    /// Slot that is next.
+    at: u32,
+    /// Slots of this tier that are still to be looked at.
+    left: u32,
+    /// Those of them that belong to the sample.
+    sample: u32,
+    /// Weight of the usable backends in the sample.
+    usable: u32,
+    /// Weight of all backends in the sample.
+    total: u32,
+    /// A usable backend of this tier: the first, or the least loaded where the policy compares.
+    best: u32,
+    /// A usable backend of a tier before, which was left because too little of it is usable.
+    spare: u32,
+    /// The nearest backend on probation that has its bound of connects under way.
+    bounded: u32,
+    /// The first ejected backend of this tier.
+    ejected: u32,
+    /// Of the ejected backends of all tiers, the one whose ejection ends first.
+    resort: u32,
+    /// A backend whose ejection is over and that this connect is the trial of.
+    trial: u32,
+    /// One when a backend is full.
+    full: u32,
+    /// Tiers before this one.
+    depth: u32,
+    /// Index that is passed over.
+    except: u32,
+    /// One when no more of the first tier is missing than may be ejected.
+    within: u32,
+}
+
+/// Attempts that are none: to find where in a tier to begin, and whether to stay there.
+const BEGINS: u32 = 1 << 16;
+const STAYS: u32 = 1 << 17;
+
+impl Search {
+    /// Begins with the first tier. Passes over the index `except`; then it makes no connect a trial either.
+    #[inline(always)]
+    fn begin<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, except: u32) -> Self {
+        let tier = Tier::first(service);
+        Self {
+            cost: Cost::NONE,
+            key,
+            resort_until: u64::MAX,
+            tier,
+            at: balance::draw(balance::chance(kernel, service, key, BEGINS), tier.count).slot,
+            left: tier.count,
+            sample: SAMPLE,
+            usable: 0,
+            total: 0,
+            best: NONE,
+            spare: NONE,
+            bounded: NONE,
+            ejected: NONE,
+            resort: NONE,
+            trial: NONE,
+            full: 0,
+            depth: 0,
+            except,
+            within: 0,
+        }
+    }
+
+    /// Looks at one more slot, or goes on to the next tier; false when the walk is over.
+    #[inline(always)]
+    pub fn step<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
+        if self.left == 0 || (self.sample == 0 && self.best != NONE) {
+            return self.leave(kernel, service);
+        }
+        self.left -= 1;
+        let at = if self.at >= self.tier.count { 0 } else { self.at };
+        self.at = at + 1;
+        if let Some(slot) = self.tier.slot(kernel, at)
+            && let Some(backend) = written(kernel, slot.backend)
+        {
+            self.look_at(kernel, service, slot.backend, backend);
+        }
+        if self.sample != 0 {
+            self.sample -= 1;
+        }
+        self.trial == NONE
+    }
+
+    /// Goes on to the next tier, unless the connect stays in this one.
+    #[inline(always)]
+    fn leave<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
+        if self.depth == 0 {
+            let missing = u64::from(self.total - self.usable) * 100;
+            self.within = (missing <= u64::from(self.total) * u64::from(service.max_ejected)).into();
+        }
+        if self.best != NONE && (!self.tier.has_more() || self.keeps(kernel, service)) {
+            return false;
+        }
+        let Some(tier) = self.tier.next(kernel) else { return false };
+        if self.spare == NONE {
+            self.spare = self.best;
+        }
+        (self.usable, self.total, self.best, self.ejected) = (0, 0, NONE, NONE);
+        self.depth += 1;
+        self.tier = tier;
+        let chance = balance::chance(kernel, service, self.key, BEGINS | self.depth);
+        self.at = balance::draw(chance, tier.count).slot;
+        (self.left, self.sample) = (tier.count, SAMPLE);
+        true
+    }
+
+    #[inline(always)]
+    fn look_at<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) {
+        let share = if self.sample == 0 { 0 } else { balance::share(service.policy, backend.row.weight) };
+        self.total += share;
+        if index == self.except {
+            return;
+        }
+        match status(kernel, service, backend) {
+            Status::Usable => {
+                self.usable += share;
+                let cost = Cost::of(backend, service.policy);
+                if self.best == NONE || (compares(service.policy) && cost.is_below(self.cost)) {
+                    (self.best, self.cost) = (index, cost);
+                }
+            }
+            Status::Full => {
+                // It works, and has its share.
+                self.usable += share;
+                self.full = 1;
+            }
+            Status::Bounded if self.bounded == NONE => self.bounded = index,
+            Status::Due if self.except == NONE && try_again(kernel, service, backend) => self.trial = index,
+            Status::Due | Status::Ejected => self.resort_to(index, backend),
+            Status::Bounded | Status::Down => {}
+        }
+    }
+
+    #[inline(always)]
+    fn resort_to(&mut self, index: u32, backend: &Backend) {
+        if self.ejected == NONE {
+            self.ejected = index;
+        }
+        let until = Health::of(atomic::read(&backend.health)).until;
+        if until < self.resort_until {
+            (self.resort, self.resort_until) = (index, until);
+        }
+    }
+
+    /// Whether a connect whose first choice was not usable stays in the tier all the same. Together with those whose
+    /// first choice was usable, the tier keeps `usable / (failover · total)` of the connects, as Envoy's priority levels
+    /// do with an overprovisioning factor of 1 / failover.
+    #[inline(always)]
+    fn keeps<K: Kernel>(&self, kernel: &K, service: &ServiceRow) -> bool {
+        let (usable, total, failover) = (u64::from(self.usable), u64::from(self.total), u64::from(service.failover));
+        if usable * 100 >= failover * total {
+            return true;
+        }
+        // u (1 − f) / (f (1 − u)), with u = usable / total and f = failover / 100
+        let odds = usable * (100 - failover);
+        let against = failover * (total - usable);
+        let chance = balance::chance(kernel, service, self.key, STAYS | self.depth);
+        u64::from(chance) * against < odds << 32
+    }
+
+    /// What the policy asks for in this tier at its `attempt`, if that can be taken, else [`u32::MAX`].
+    #[inline(always)]
+    pub fn redraw<K: Kernel>(&self, kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
+        let draw = choose(kernel, service, key, self.tier.count, attempt);
+        match self.tier.drawn(kernel, draw) {
+            Some((index, backend)) if status(kernel, service, backend) == Status::Usable => {
+                less_loaded(kernel, service, self.tier, balance::scatter(draw.fraction), index, backend)
+            }
+            _ => NONE,
+        }
+    }
+
+    /// Whether ejections are ignored: too little is left, and there is no farther tier.
+    #[inline(always)]
+    fn panics(&self, service: &ServiceRow) -> bool {
+        let too_little = u64::from(self.usable) * 100 < u64::from(service.panic) * u64::from(self.total);
+        !self.tier.has_more() && self.ejected != NONE && too_little
+    }
+}
+
+/// Takes up to 64 steps; false when the walk is over.
+#[inline(always)]
+pub fn stride<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) -> bool {
+    for _ in 0..STRIDE {
+        if !kernel.step(service, walk) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Takes up to 64 strides; false when the walk is over.
+#[inline(always)]
+pub fn march<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) -> bool {
+    for _ in 0..STRIDE {
+        if !kernel.stride(service, walk) {
+            return false;
+        }
+    }
+    true
+}
+
+#[inline(always)]
+fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) {
+    for _ in 0..MARCHES {
+        if !kernel.march(service, walk) {
+            return;
+        }
+    }
+}
+
+/// Whether enough is usable without the backend `except`: a share of the first tier, or any backend of a farther one.
+#[inline(always)]
+pub(crate) fn is_enough_without<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> bool {
+    let mut found = Search::begin(kernel, service, u64::from(kernel.random()), except);
+    walk(kernel, service, &mut found);
+    let is_farther = found.best != NONE && found.depth != 0;
+    is_farther || (found.within != 0 && (found.best != NONE || found.spare != NONE))
+}
+
+/// The first choice cannot be taken. Returns the index of another backend in the low half, and in the high half TRIAL of
+/// [`socket_state`] where the connect is to show whether an ejected backend works; or [`ALL_FULL`] or [`NO_BACKEND`].
+#[inline(always)]
+pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+    let mut found = Search::begin(kernel, service, key, NONE);
+    walk(kernel, service, &mut found);
+    if found.trial != NONE {
+        kernel.count(service.id, Counter::Probes);
+        return trial(found.trial);
+    }
+    if found.best != NONE && !found.panics(service) {
+        if first_was_full {
+            kernel.count(service.id, Counter::Overflows);
+        }
+        if found.depth != 0 {
+            kernel.count(service.id, Counter::Failovers);
+        }
+        // The policy is asked again, so that what cannot be taken falls to the others by their weights.
+        for attempt in 1..=REDRAWS {
+            let index = kernel.redraw(service, &found, key, attempt);
+            if index != NONE {
+                return index.into();
+            }
+        }
+        return found.best.into();
+    }
+    last_resort(kernel, service, &found, first_was_full)
+}
+
+/// No tier has a backend that the rules let in. Returns as [`search`].
+#[inline(always)]
+fn last_resort<K: Kernel>(kernel: &K, service: &ServiceRow, found: &Search, first_was_full: bool) -> u64 {
+    if found.best != NONE {
+        kernel.count(service.id, Counter::Panics);
+        return trial(found.ejected);
+    }
+    if found.spare != NONE {
+        return found.spare.into();
+    }
+    if found.bounded != NONE {
+        return u64::from(found.bounded) | UNBOUNDED << 32;
+    }
+    if found.resort != NONE {
+        kernel.count(service.id, Counter::Panics);
+        return trial(found.resort);
+    }
+    if found.full != 0 || first_was_full { ALL_FULL } else { NO_BACKEND }
+}
+
+#[inline(always)]
+fn trial(index: u32) -> u64 {
+    u64::from(index) | socket_state::TRIAL << 32
+}
+
+/// Makes the calling connect the trial of a backend whose ejection is over. False when another connect was faster.
+#[inline(always)]
+pub(crate) fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, backend: &Backend) -> bool {
+    let word = atomic::read(&backend.health);
+    let (health, now) = (Health::of(word), milliseconds(kernel.now()));
+    service.key.protocol == protocol::TCP
+        && health.is_due(now)
+        && atomic::replace(&backend.health, word, health.tried(service, now).word())
+}
+
+/// For policies that compare, the less loaded of `first` and another draw from its tier; else `first`.
+#[inline(always)]
+pub(crate) fn less_loaded<K: Kernel>(
+    kernel: &K,
+    service: &ServiceRow,
+    tier: Tier,
+    chance: u32,
+    first: u32,
+    backend: &Backend,
+) -> u32 {
+    if !compares(service.policy) || explores(service, chance) || tier.count < 2 {
+        return first;
+    }
+    let cost = Cost::of(backend, service.policy);
+    let Some((second, backend)) = tier.draw_other(kernel, chance, first) else { return first };
+    let other = Cost::of(backend, service.policy);
+    let is_taken = other.replaces(cost) && status(kernel, service, backend) == Status::Usable;
+    if is_taken { second } else { first }
+}
+
+/// Whether the first draw is taken without a comparison. A backend whose latency was bad once would otherwise never be
+/// asked again where there are others, and never be seen to be better.
+#[inline(always)]
+pub(crate) const fn explores(service: &ServiceRow, chance: u32) -> bool {
+    service.policy == policy::LATENCY_AWARE && chance.is_multiple_of(EXPLORE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_has_no_byte_that_is_not_written() {
+        assert_eq!((size_of::<Cost>(), size_of::<Tier>()), (16, 12));
+        assert_eq!(size_of::<Search>(), size_of::<Cost>() + size_of::<Tier>() + 2 * 8 + 15 * 4);
+    }
+}

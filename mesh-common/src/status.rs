@@ -1,0 +1,58 @@
+//! Whether a backend takes a connection now.
+
+use crate::{
+    abi::{Backend, ServiceRow, backend_state},
+    atomic,
+    ejection::{Health, milliseconds},
+    kernel::Kernel,
+    occupancy::{connecting, epoch, live, reserved},
+};
+
+/// Whether a backend takes a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// It does.
+    Usable,
+    /// It is on probation, and as many connects are under way as may fail. It takes one when no other backend is usable.
+    Bounded,
+    /// Its ejection is over: one connect may try it.
+    Due,
+    /// It is ejected.
+    Ejected,
+    /// It has as many connections as it may have.
+    Full,
+    /// The agent says that it takes none.
+    Down,
+}
+
+/// Whether a backend of the service takes a connection now.
+#[inline(always)]
+pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, backend: &Backend) -> Status {
+    if backend.row.state != backend_state::ACTIVE {
+        return Status::Down;
+    }
+    let word = atomic::read(&backend.live);
+    if service.failures != 0 {
+        let health = Health::of(atomic::read(&backend.health));
+        // A closed backend costs no look at the clock.
+        if health != Health::default() {
+            let now = kernel.now();
+            if health.is_ejected() {
+                return if health.is_due(milliseconds(now)) { Status::Due } else { Status::Ejected };
+            }
+            if health.is_bounded(service, milliseconds(now), under_way(word, epoch(now))) {
+                return Status::Bounded;
+            }
+        }
+    }
+    if service.max_backend_connections != 0 && live(word) >= u64::from(service.max_backend_connections) {
+        return Status::Full;
+    }
+    Status::Usable
+}
+
+/// Connects without an outcome, those of the hook included that are about to send their SYN.
+#[inline(always)]
+pub(crate) fn under_way(word: u64, epoch: u64) -> u64 {
+    connecting(word) + reserved(word, epoch)
+}

@@ -1,0 +1,81 @@
+//! The slots of a service: tiers of backends that are equally near, one after the other.
+
+use crate::{
+    abi::{Backend, ServiceRow, Slot, service_flags},
+    balance::{self, Draw},
+    kernel::Kernel,
+};
+
+/// Slots that stand beside each other: the backends that are equally near.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Tier {
+    /// First slot, or with IN_A_ROW the first backend.
+    pub base: u32,
+    /// Number of slots.
+    pub count: u32,
+    /// TIERS of [`service_flags`] when a link to the next tier follows, or IN_A_ROW.
+    flags: u32,
+}
+
+impl Tier {
+    /// The nearest.
+    #[inline(always)]
+    pub(crate) fn first(service: &ServiceRow) -> Self {
+        let flags = service.flags & (service_flags::TIERS | service_flags::IN_A_ROW);
+        Self { base: service.slot_base, count: service.slot_count, flags }
+    }
+
+    /// The next one, if there is one.
+    #[inline(always)]
+    pub(crate) fn next<K: Kernel>(self, kernel: &K) -> Option<Self> {
+        if !self.has_more() {
+            return None;
+        }
+        let link = kernel.slot(self.base.wrapping_add(self.count)).filter(|slot| slot.link != 0)?;
+        Some(Self { base: link.backend, count: link.alias, flags: link.threshold * service_flags::TIERS })
+    }
+
+    /// Whether a link to the next tier follows.
+    #[inline(always)]
+    pub(crate) const fn has_more(self) -> bool {
+        self.flags & service_flags::TIERS != 0
+    }
+
+    /// The slot at a position below `count`.
+    #[inline(always)]
+    pub(crate) fn slot<K: Kernel>(self, kernel: &K, slot: u32) -> Option<Slot> {
+        let at = self.base.wrapping_add(slot);
+        if self.flags & service_flags::IN_A_ROW != 0 { Some(Slot::full(at)) } else { kernel.slot(at) }
+    }
+
+    /// The backend that was drawn, and its index.
+    #[inline(always)]
+    pub(crate) fn drawn<K: Kernel>(self, kernel: &K, draw: Draw) -> Option<(u32, &Backend)> {
+        let slot = self.slot(kernel, draw.slot)?;
+        let index = balance::side(&slot, draw.fraction);
+        Some((index, written(kernel, index)?))
+    }
+
+    /// A weighted draw from one random number; its neighbour where that is `not`.
+    #[inline(always)]
+    pub(crate) fn draw_other<K: Kernel>(self, kernel: &K, random: u32, not: u32) -> Option<(u32, &Backend)> {
+        let draw = balance::draw(random, self.count);
+        let slot = self.slot(kernel, draw.slot)?;
+        let mut index = balance::side(&slot, draw.fraction);
+        if index == not {
+            let next = draw.slot + 1;
+            index = self.slot(kernel, if next < self.count { next } else { 0 })?.backend;
+        }
+        if index == not {
+            return None;
+        }
+        Some((index, written(kernel, index)?))
+    }
+}
+
+/// Returns the row unless it is unwritten (port 0, which the kernel rejects with EINVAL).
+#[inline(always)]
+pub(crate) fn written<K: Kernel>(kernel: &K, index: u32) -> Option<&Backend> {
+    kernel.backend(index).filter(|backend| backend.row.port != 0)
+}
