@@ -3,10 +3,12 @@
 use mesh_tests::{
     Node,
     client::{Act, Transport},
+    node::SETTLE,
+    wait,
 };
 
 use super::{
-    VIP,
+    Known, VIP,
     live::{TIMES, cart, connected, expect_lives, serve, shop},
 };
 
@@ -37,6 +39,33 @@ fn several_paths() {
         if round % 100 == 0 {
             known.expect_rest(round);
         }
+    }
+}
+
+/// The first subflow is a socket of the kernel's own, which no hook sees released.
+#[test]
+fn several_paths_that_fail_hold_nothing() {
+    for dead in ["127.0.9.9:9", "192.0.2.1:80"] {
+        let node = Node::start();
+        let server = node.server("a");
+        let limited = || cart().with("limits: {maxConnections: 50}");
+        node.write("cart.yaml", limited().at(dead.parse().expect("an address")));
+        let (known, mut client) = (Known::when(&node, 1), node.client());
+        if client.try_socket(Transport::Mptcp, "0.0.0.0:0").is_err() {
+            println!("skipped: this kernel has no MPTCP");
+            return;
+        }
+        for _ in 0..TIMES {
+            let socket = client.socket(Transport::Mptcp, "0.0.0.0:0");
+            client.connect(socket, VIP).expect_err("no server is there");
+            client.close(socket);
+        }
+        assert_eq!((known.live(), known.connections()), ((0, 0), 0), "{dead}");
+        node.write("cart.yaml", limited().endpoint(&server));
+        node.wait_until_served("shop/cart", &[&server]);
+        // Reservations of connects that sent nothing are forgotten after a quarter of a second.
+        wait::until("a connect", SETTLE, || client.tcp(VIP).once().answers_of(&server) == 1);
+        assert_eq!(client.tcp(VIP).times(100).answers_of(&server), 100, "{dead}");
     }
 }
 
