@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     Exit, Failure,
+    layout::Layout,
     render::{count, printable},
     session::Session,
 };
@@ -70,7 +71,7 @@ impl Report {
     }
 }
 
-fn page(report: &Report) -> String {
+fn page(report: &Report, _: Layout) -> String {
     let errors = report.errors.iter().map(ToString::to_string);
     let notes = report.notes.iter().map(|note| format!("{}:{}: note: {}", note.file, note.line, note.reason));
     let lines = errors.chain(notes).map(|line| printable(&line)).chain([summary(report)]);
@@ -99,14 +100,14 @@ mod tests {
     fn a_right_configuration_is_summed_up() {
         let update = Update { services: fixture::services([cart()]), complete: true, ..Update::default() };
         let report = Report::from(&update);
-        assert_eq!(page(&report), "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n");
+        assert_eq!(page(&report, Layout::Whole), "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n");
         assert_eq!(report.exit(), Exit::Ok);
     }
 
     #[test]
     fn every_error_is_printed_before_the_notes() {
         let report = Report::from(&wrong());
-        insta::assert_snapshot!(page(&report), @r"
+        insta::assert_snapshot!(page(&report, Layout::Whole), @r"
         shop.yaml:3: services[0].ports[0].port: must be 1 to 65535
         shop.yaml:1: is not YAML:\n\u{1b}[31mtab
         shop.yaml:9: note: kind Pod is not served

@@ -11,6 +11,7 @@ mod completion;
 mod config;
 mod explain;
 mod health;
+mod layout;
 mod name;
 mod render;
 mod service;
@@ -29,13 +30,13 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use self::session::Session;
-pub use self::session::{Refresh, Streams};
+pub use self::{layout::Screen, session::Streams};
 use crate::api::client::{self, Client};
 
 /// Look at the services of this node and at what the kernel does with connections to them.
 ///
 /// meshctl asks the agent of this node over its socket; only root may. Names are NAME (in the namespace of -n, or
-/// `default`) or NAMESPACE/NAME. Tables are for reading; scripts take -o json or -o yaml, whose fields never change their
+/// `default`) or NAMESPACE/NAME. Tables fit the terminal and -o wide shows all of them; scripts take -o json or -o yaml, whose fields never change their
 /// meaning, and the exit code: 0 ok, 1 the answer is "no" or an error, 2 wrong usage.
 #[derive(Parser)]
 #[command(name = "meshctl", version, max_term_width = 100, after_long_help = EXAMPLES)]
@@ -126,7 +127,7 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            // Whoever read the answer has read enough, as with `| head`.
+            // The reader has read enough, as with `| head`.
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Endpoint(backend::Error::Malformed(_) | backend::Error::DeadlineAlone) => Exit::Usage,
             Self::Agent(_) | Self::Endpoint(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
@@ -177,7 +178,7 @@ fn explain(stop: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Ex
 fn report(failure: &Failure, err: &mut dyn Write) -> Exit {
     let exit = failure.exit();
     if exit != Exit::Ok {
-        // Without anybody to read it, the exit code says enough.
+        // Without a reader the exit code says enough.
         let _ = writeln!(err, "meshctl: {failure}");
     }
     exit

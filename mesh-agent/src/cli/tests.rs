@@ -22,8 +22,8 @@ async fn services_are_listed_and_shown() {
 async fn backends_and_stats_can_be_of_one_service() {
     let agent = served(healthy());
     insta::assert_snapshot!(ask(&agent, "stats kube-system/dns").await, @"
-    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   REFUSED
-    kube-system   dns       53/UDP   0      12         0
+    NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED
+    kube-system   dns       53/UDP   0             12         0
     ");
     assert_eq!(ask(&agent, "backend list kube-system/dns -o yaml").await, "[]\n");
 }
@@ -34,15 +34,15 @@ async fn a_healthy_status_is_a_yes_and_an_ailing_one_a_no() {
     assert_eq!((well.0, well.2.as_str()), (Exit::Ok, ""));
     let ill = run_in_process(&served(ailing()), "status").await;
     assert_eq!((ill.0, ill.2.as_str()), (Exit::No, ""));
-    assert!(ill.1.starts_with("Ready:      no: 2 errors, 1 problem\n"), "{}", ill.1);
+    assert!(ill.1.starts_with("Ready:      no: 1 problem, 2 errors\n\nProblems:\n"), "{}", ill.1);
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_a_no() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
-    assert_eq!(run_in_process(&agent, "service get cart").await, no("no service default/cart"));
-    assert_eq!(run_in_process(&agent, "stats shop/card -w").await, no("no service shop/card"));
+    assert_eq!(run_in_process(&agent, "service get cart").await, no("no service default/cart; there is shop/cart"));
+    assert_eq!(run_in_process(&agent, "stats shop/card -w").await, no("no service shop/card; there is shop/cart"));
     let unread = no("the agent answered 500: map SERVICES: cannot read row 7: gone");
     assert_eq!(run_in_process(&served(ailing()), "service list").await, unread);
 }
@@ -110,7 +110,7 @@ async fn a_drain_that_does_not_end_is_a_no() {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut arguments = arguments(line);
     arguments.splice(1..1, ["--socket", &socket]);
-    run(arguments, Streams { out: &mut out, err: &mut err, refresh: Refresh::Replace }).await;
+    run(arguments, Streams { out: &mut out, err: &mut err, screen: terminal }).await;
     let progress = String::from_utf8(err).unwrap();
     assert!(progress.starts_with("\r\x1b[2Kcart 10.0.0.1:8080: 40 connections left"), "{progress:?}");
     assert!(progress.contains("\r\x1b[2Kmeshctl: after 300ms"), "{progress:?}");
@@ -120,9 +120,8 @@ async fn a_drain_that_does_not_end_is_a_no() {
 async fn orders_for_what_is_not_there_say_what_is() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
-    let there = "no service shop/card; there are: kube-system/dns, shop/cart";
+    let there = "no service shop/card; there is shop/cart";
     assert_eq!(run_in_process(&agent, "backend drain shop/card 10.0.0.1").await, no(there));
-    let there = "no service shop/card; there are: shop/cart";
     assert_eq!(run_in_process(&agent, "backend undrain shop/card 10.0.0.1:80").await, no(there));
     for line in ["backend drain shop/cart web", "backend weight shop/cart 10.0.0.1 many", "explain cart:80"] {
         assert_eq!(run_in_process(&agent, line).await.0, Exit::Usage, "{line}");
@@ -199,29 +198,123 @@ async fn a_reader_that_has_enough_ends_a_watch_quietly() {
     let mut err = Vec::new();
     let socket = agent.socket.display().to_string();
     let arguments = ["meshctl", "--socket", &socket, "stats", "kube-system/dns", "-w", "100ms"];
-    let exit = run(arguments, Streams { out: &mut reader, err: &mut err, refresh: Refresh::Append }).await;
+    let exit = run(arguments, Streams { out: &mut reader, err: &mut err, screen: pipe }).await;
     assert_eq!((exit, String::from_utf8(err).unwrap().as_str()), (Exit::Ok, ""));
     insta::assert_snapshot!(String::from_utf8(reader.text).unwrap(), @"
-    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   REFUSED
-    kube-system   dns       53/UDP   0      12         0
+    NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED
+    kube-system   dns       53/UDP   0             12         0
 
-    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   CONN/S   REFUSED
-    kube-system   dns       53/UDP   0      12         0.0      0
+    NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   CONN/S   REFUSED
+    kube-system   dns       53/UDP   0             12         0.0      0
 
-    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   CONN/S   REFUSED
-    kube-system   dns       53/UDP   0      12         0.0      0
+    NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   CONN/S   REFUSED
+    kube-system   dns       53/UDP   0             12         0.0      0
     ");
 }
 
 #[tokio::test]
-async fn a_terminal_is_cleared_between_answers() {
+async fn a_terminal_is_cleared_before_each_answer_of_a_watch() {
     let agent = served(healthy());
-    let mut reader = Reader { text: Vec::new(), flushes: 2 };
-    let socket = agent.socket.display().to_string();
-    let arguments = ["meshctl", "--socket", &socket, "-n", "none", "service", "list", "-w", "100ms"];
-    run(arguments, Streams { out: &mut reader, err: &mut io::sink(), refresh: Refresh::Replace }).await;
-    let header = "NAMESPACE   NAME   ADDRESS   PORT(S)   ENDPOINTS   CONNECTS\n";
-    assert_eq!(String::from_utf8(reader.text).unwrap(), format!("{header}\x1b[H\x1b[2J{header}"));
+    let screen = "\x1b[H\x1b[2JNAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED\n\
+                  kube-system   dns       53/UDP   0             12         0\n";
+    let screens = watched(&agent, "stats kube-system/dns -w 100ms", terminal, 2).await;
+    let later = screen.replace("REFUSED", "CONN/S   REFUSED").replace("12         0", "12         0.0      0");
+    assert_eq!(screens, [screen, &later].concat());
+}
+
+#[tokio::test]
+async fn a_watch_keeps_the_header_and_the_first_rows_on_the_screen() {
+    let services = (0..100).map(|number| crate::api::types::Service { name: format!("s{number:02}"), ..cart() });
+    let agent = served(Fake { services: Ok(services.collect()), ..healthy() });
+    let screen = watched(&agent, "service list -w", terminal, 1).await;
+    let lines: Vec<&str> = screen.strip_prefix("\x1b[H\x1b[2J").expect("it clears the screen").lines().collect();
+    assert_eq!(lines.len(), 23, "the cursor needs a line: {screen}");
+    assert!(
+        lines[0].starts_with("NAMESPACE  ") && lines[1].contains(" s00 ") && lines[21].contains(" s20 "),
+        "{screen}"
+    );
+    assert_eq!(lines[22], "(79 more lines; a name, -n NAMESPACE or a taller window helps)");
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{screen}");
+    let whole = watched(&agent, "service list -w", pipe, 1).await;
+    assert_eq!(whole.lines().count(), 101, "no terminal, nothing to keep within");
+}
+
+#[tokio::test]
+async fn tables_fit_the_terminal_and_wide_ones_show_all() {
+    let mut service = busy_cart();
+    service.namespace = "a-team-with-a-rather-long-name-that-says-much".into();
+    let agent = served(Fake { services: Ok(vec![service]), ..healthy() });
+    let name = "a-team-with-a-rather-long-name-that-says-much/cart";
+    for line in ["service list", "backend list", "stats", "explain 10.96.0.10:80", &format!("service get {name}")] {
+        let table = on(&agent, line, terminal).await;
+        let sentence = |line: &str| line.starts_with("  10.0.0.9:8080 of");
+        assert!(table.lines().all(|line| line.chars().count() <= 80 || sentence(line)), "{line}:\n{table}");
+        let wide = on(&agent, &format!("{line} -o wide"), terminal).await;
+        assert!(!wide.contains('…') && !wide.contains("-o wide"), "{line}:\n{wide}");
+        let whole = on(&agent, line, pipe).await;
+        assert!(!whole.contains('…') && !whole.contains("-o wide"), "{line}:\n{whole}");
+    }
+    insta::assert_snapshot!(on(&agent, "backend list", terminal).await, @"
+    SERVICE             ENDPOINT          STATE                CONNECTIONS  CONNECTS
+    a-team-wi…uch/cart  10.0.0.1:8080     active               40           60
+    a-team-wi…uch/cart  10.0.0.2:8080     ejected 8s           0            117
+    a-team-wi…uch/cart  10.0.0.3:8080     notReady             0            3
+    a-team-wi…uch/cart  [fd00::a:1]:8080  draining             12           20
+    a-team-wi…uch/cart  10.0.0.4:9000     active, terminating  0            0
+    (-o wide shows also HANDSHAKE, CONNECTING, LOCALITY, FAILURES, WEIGHT, PORT)
+    ");
+    insta::assert_snapshot!(on(&agent, "backend list -o wide", terminal).await, @"
+    SERVICE                                              PORT             ENDPOINT           WEIGHT   STATE                 CONNECTIONS   CONNECTING   FAILURES   CONNECTS   HANDSHAKE   LOCALITY   SOURCE   HEALTH
+    a-team-with-a-rather-long-name-that-says-much/cart   http:80/TCP      10.0.0.1:8080      1        active                40            2            -          60         1.2ms       -          -        -
+    a-team-with-a-rather-long-name-that-says-much/cart   http:80/TCP      10.0.0.2:8080      1 of 2   ejected 8s            0             -            -          117        -           -          -        -
+    a-team-with-a-rather-long-name-that-says-much/cart   http:80/TCP      10.0.0.3:8080      1        notReady              0             -            2          3          -           -          -        -
+    a-team-with-a-rather-long-name-that-says-much/cart   http:80/TCP      [fd00::a:1]:8080   1        draining              12            -            -          20         -           b          -        -
+    a-team-with-a-rather-long-name-that-says-much/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0             -            -          0          -           -          -        -
+    ");
+}
+
+#[tokio::test]
+async fn a_namespace_with_nothing_in_it_says_so() {
+    let agent = served(healthy());
+    let nothing = "meshctl: no service in namespace nope; namespaces with services: kube-system, shop\n";
+    for line in ["service list", "backend list", "stats"] {
+        let answer = run_in_process(&agent, &format!("{line} -n nope")).await;
+        assert_eq!(answer, (Exit::No, String::new(), nothing.to_owned()), "{line}");
+        let answer = run_in_process(&agent, &format!("{line} -n nope -o json")).await;
+        assert_eq!(answer, (Exit::No, "[]\n".to_owned(), nothing.to_owned()), "{line}");
+    }
+    let screen = watched(&agent, "service list -n nope -w", terminal, 1).await;
+    assert_eq!(screen, format!("\x1b[H\x1b[2J{}", nothing.replace("meshctl: ", "")));
+    let empty = served(Fake { services: Ok(vec![]), ..healthy() });
+    let none = "meshctl: the agent has no services; `meshctl status` names the directories that it reads\n";
+    assert_eq!(run_in_process(&empty, "service list").await, (Exit::Ok, String::new(), none.to_owned()));
+}
+
+fn pipe() -> Option<Screen> {
+    None
+}
+
+fn terminal() -> Option<Screen> {
+    Some(Screen { columns: 80, rows: 24 })
+}
+
+/// The answer on such a screen.
+async fn on(agent: &Served, line: &str, screen: fn() -> Option<Screen>) -> String {
+    let mut out = Vec::new();
+    let (socket, mut arguments) = (agent.socket.display().to_string(), arguments(line));
+    arguments.splice(1..1, ["--socket", &socket]);
+    let exit = run(arguments, Streams { out: &mut out, err: &mut io::sink(), screen }).await;
+    assert_eq!(exit, Exit::Ok, "{line}");
+    String::from_utf8(out).unwrap()
+}
+
+/// So many answers of a watch.
+async fn watched(agent: &Served, line: &str, screen: fn() -> Option<Screen>, answers: usize) -> String {
+    let mut reader = Reader { text: Vec::new(), flushes: answers };
+    let (socket, mut arguments) = (agent.socket.display().to_string(), arguments(line));
+    arguments.splice(1..1, ["--socket", &socket]);
+    run(arguments, Streams { out: &mut reader, err: &mut io::sink(), screen }).await;
+    String::from_utf8(reader.text).unwrap()
 }
 
 /// Takes some answers, then is gone.
@@ -261,6 +354,6 @@ fn arguments(line: &str) -> Vec<&str> {
 
 async fn capture(arguments: &[&str]) -> (Exit, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = run(arguments, Streams { out: &mut out, err: &mut err, refresh: Refresh::Append }).await;
+    let exit = run(arguments, Streams { out: &mut out, err: &mut err, screen: pipe }).await;
     (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }

@@ -14,7 +14,7 @@ pub struct Endpoint {
     pub port: u16,
     /// Configured weight.
     pub weight: u32,
-    /// `ready`, `terminating` or `not-ready`.
+    /// `ready`, `terminating` or `notReady`.
     pub condition: String,
     /// Whether new connections are sent there now.
     pub active: bool,
@@ -75,13 +75,14 @@ impl Endpoint {
         socket_address(&self.address, self.port)
     }
 
-    /// What it does for new connections, in a word or two: `active`, `draining`, `ejected 8s`, `unhealthy`, `inactive`.
+    /// What it does for new connections, in a word or two: `active`, `draining`, `ejected 8s`, `unhealthy`,
+    /// `notReady`, `terminating`, `inactive`.
     pub fn state(&self) -> String {
         let unhealthy = self.health.as_ref().is_some_and(|health| health.state == "unhealthy" && !health.kept);
         match (self.ejected_for_seconds, self.active, self.condition.as_str()) {
             _ if self.draining => "draining".to_owned(),
             _ if unhealthy => "unhealthy".to_owned(),
-            (_, false, "not-ready") => "down, not-ready".to_owned(),
+            (_, false, "notReady") => "notReady".to_owned(),
             (_, false, "terminating") => "terminating".to_owned(),
             (_, false, _) => "inactive".to_owned(),
             (Some(0), ..) => "ejected, on trial".to_owned(),

@@ -17,7 +17,7 @@ fn native_services_are_read_whole() {
     let expected = [
         "shop/cart 10.96.0.10 http 80/TCP: 10.0.0.1:8080 x1 ready, 10.0.0.2:8081 x3 terminating",
         "shop/cart 10.96.0.10 dns 53/UDP: 10.0.0.1:5353 x1 ready, 10.0.0.2:5354 x3 terminating",
-        "default/web 10.96.0.11,fd00::11 443 443/TCP: 10.0.0.3:8443 x1 ready, [fd00::3]:443 x1 not-ready",
+        "default/web 10.96.0.11,fd00::11 443 443/TCP: 10.0.0.3:8443 x1 ready, [fd00::3]:443 x1 notReady",
         "default/later auto 9000 9000/UDP:",
     ];
     assert_eq!(served(include_str!("shop.yaml")), expected);
