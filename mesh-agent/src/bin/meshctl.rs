@@ -9,8 +9,12 @@ use std::{
 use mesh_agent::cli::{self, Screen, Streams};
 use terminal_size::{Height, Width, terminal_size_of};
 
+fn main() -> ExitCode {
+    if cli::complete() { ExitCode::SUCCESS } else { run() }
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     let (mut out, mut err) = (io::stdout(), io::stderr());
     cli::run(env::args_os(), Streams { out: &mut out, err: &mut err, screen }).await.into()
 }

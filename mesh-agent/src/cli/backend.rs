@@ -32,6 +32,7 @@ Examples:
                                        backends that are left out
   meshctl backend list -o json | jq '.[] | select(.ejectedForSeconds)'
                                        backends whose connects failed")]
+    #[command(visible_aliases = ["get", "describe"], alias = "ls")]
     List {
         /// NAME or NAMESPACE/NAME
         service: Option<NameArg>,

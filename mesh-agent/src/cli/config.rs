@@ -16,26 +16,29 @@ use crate::{api::types::ConfigProblem, config::ServiceDir, model::Update, source
 Examples:
   meshctl config validate ./services   check files before they are deployed")]
 pub(super) enum Verb {
-    /// Check directories of service files, without an agent
+    /// Check service files, without an agent
     ///
     /// Prints every error as FILE:LINE: FIELD: REASON, all of them at once, then what was left out on purpose, then a
-    /// summary. The exit code is 1 when there is an error. All directories of a node go into one command, because a
-    /// service may be contradicted by one in another directory.
+    /// summary. The exit code is 1 when there is an error. Everything of a node goes into one command, because a
+    /// service may be contradicted by one in another file.
     #[command(after_long_help = "\
 Examples:
   meshctl config validate /etc/mesh-agent/services.d   what this node serves
   meshctl config validate ./base ./node-a              before it is deployed, in CI
+  meshctl config validate shop.yaml                    one file
+  kubectl get services,endpointslices -A -o yaml | meshctl config validate -
+                                                       standard input
   meshctl config validate ./services -o json           the same for a script")]
     Validate {
-        /// Directories of .yaml, .yml and .json files
-        #[arg(required = true, value_name = "[NAME=]DIR")]
-        directories: Vec<ServiceDir>,
+        /// Directories of .yaml, .yml and .json files, single files, or - for standard input
+        #[arg(required = true, value_name = "[NAME=]DIR|FILE|-")]
+        paths: Vec<ServiceDir>,
     },
 }
 
 pub(super) fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
-    let Verb::Validate { directories } = verb;
-    let report = Report::from(&source::dir::read(&directories));
+    let Verb::Validate { paths } = verb;
+    let report = Report::from(&source::dir::read_paths(&paths));
     session.show(&report, page)?;
     Ok(report.exit())
 }

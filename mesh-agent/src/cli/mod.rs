@@ -27,10 +27,13 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 use self::session::Session;
-pub use self::{layout::Screen, session::Streams};
+pub use self::{completion::complete, layout::Screen, session::Streams};
 use crate::api::client::{self, Client};
 
 /// Look at the services of this node and at what the kernel does with connections to them.
@@ -60,11 +63,14 @@ Examples:
   meshctl config validate ./services   check files before they are deployed
   meshctl service list -o json | jq -r '.[].name'";
 
+/// The agent's socket where no other is named.
+const SOCKET: &str = "/run/mesh-agent/agent.sock";
+
 /// Options of every command.
 #[derive(clap::Args)]
 struct Global {
     /// Socket of the agent
-    #[arg(long, global = true, env = "MESH_SOCKET", value_name = "PATH", default_value = "/run/mesh-agent/agent.sock")]
+    #[arg(long, global = true, env = "MESH_SOCKET", value_name = "PATH", default_value = SOCKET)]
     socket: PathBuf,
     /// Form of the answer
     #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
@@ -77,9 +83,9 @@ struct Global {
 #[derive(Subcommand)]
 enum Noun {
     Status(status::Args),
-    #[command(subcommand)]
+    #[command(subcommand, aliases = ["services", "svc"])]
     Service(service::Verb),
-    #[command(subcommand)]
+    #[command(subcommand, aliases = ["backends", "endpoint", "endpoints"])]
     Backend(backend::Verb),
     Stats(stats::Args),
     Explain(explain::Args),
@@ -169,9 +175,22 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
 /// Help and version are answers; anything else is wrong usage.
 fn explain(stop: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Exit {
     let (stream, exit) = if stop.use_stderr() { (err, Exit::Usage) } else { (out, Exit::Ok) };
-    match write!(stream, "{}", stop.render()) {
+    match write!(stream, "{}{}", stop.render(), hint(stop)) {
         Ok(()) => exit,
         Err(error) => Failure::Write(error).exit(),
+    }
+}
+
+/// What to write in place of a verb that other tools have first.
+fn hint(stop: &clap::Error) -> &'static str {
+    match stop.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) if word == "get" || word == "list" => {
+            "\nThe noun comes first: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"
+        }
+        Some(ContextValue::String(word)) if word == "describe" => {
+            "\nThe noun comes first: `meshctl service describe NAME`\n"
+        }
+        _ => "",
     }
 }
 

@@ -31,6 +31,7 @@ Examples:
   meshctl service list -w 2s           again every two seconds
   meshctl service list -o json | jq -r '.[] | select(.ports[].endpoints == []) | .name'
                                        services without endpoints")]
+    #[command(alias = "ls")]
     List {
         #[command(flatten)]
         watch: Watch,
@@ -49,6 +50,7 @@ Examples:
   meshctl service get shop/cart -o yaml
   meshctl service get shop/cart -o json | jq -r '.frontends[].reason'
                                        why front ends are not served")]
+    #[command(visible_alias = "describe")]
     Get {
         /// NAME or NAMESPACE/NAME
         name: NameArg,

@@ -183,11 +183,56 @@ async fn every_command_teaches_by_example() {
 }
 
 #[tokio::test]
+async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
+    let agent = served(healthy());
+    let cart = ask(&agent, "service get shop/cart").await;
+    assert_eq!(ask(&agent, "service describe shop/cart").await, cart);
+    assert_eq!(ask(&agent, "services list").await, ask(&agent, "service ls").await);
+    assert_eq!(ask(&agent, "backend get shop/cart").await, ask(&agent, "endpoints list shop/cart").await);
+    let (exit, _, err) = run_in_process(&agent, "get services").await;
+    assert_eq!(exit, Exit::Usage);
+    assert!(
+        err.ends_with("first: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"),
+        "{err}"
+    );
+    let (exit, _, err) = run_in_process(&agent, "describe service shop/cart").await;
+    assert_eq!(exit, Exit::Usage);
+    assert!(err.ends_with("The noun comes first: `meshctl service describe NAME`\n"), "{err}");
+}
+
+#[tokio::test]
+async fn single_files_and_standard_input_are_validated() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let service = |name: &str, port: &str| {
+        format!("services:\n- {{name: {name}, address: 10.96.0.1, ports: [{{port: {port}}}], endpoints: []}}\n")
+    };
+    let (good, bad) = (write("good.yaml", &service("cart", "80")), write("bad.tmpl", &service("web", "0")));
+    let answer = capture(&["meshctl", "config", "validate", &good]).await;
+    let summary = "1 service, 1 port, 0 endpoints; 0 errors, 0 notes\n";
+    assert_eq!(answer, (Exit::Ok, summary.to_owned(), String::new()));
+    let (exit, out, _) = capture(&["meshctl", "config", "validate", &bad]).await;
+    let error = format!("{bad}:2: services[0].ports[0].port: expected a port from 1 to 65535, found `0`\n");
+    assert_eq!((exit, out.starts_with(&error)), (Exit::No, true), "{out}");
+    let missing = directory.path().join("none.yaml").display().to_string();
+    let (exit, out, _) = capture(&["meshctl", "config", "validate", &good, &missing]).await;
+    assert_eq!(exit, Exit::No);
+    assert!(out.starts_with(&format!("{missing}:1: cannot be read: No such file or directory")), "{out}");
+    let both = directory.path().display().to_string();
+    let (exit, _, _) = capture(&["meshctl", "config", "validate", &both, &bad]).await;
+    assert_eq!(exit, Exit::No);
+}
+
+#[tokio::test]
 async fn every_shell_is_completed() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (exit, script, err) = capture(&["meshctl", "completion", shell]).await;
         assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{shell}");
-        assert!(script.contains("meshctl") && script.contains("validate"), "{shell}");
+        assert!(script.contains("meshctl") && script.contains("COMPLETE"), "{shell}");
     }
 }
 
