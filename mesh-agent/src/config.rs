@@ -22,7 +22,8 @@ use crate::{dataplane::Capacity, model::Locality};
 /// 16 million rows of SLOTS are 256 MiB.
 pub(crate) const MAX_ROWS: u32 = 1 << 23;
 
-const DEFAULT_CONFIG: &str = "/etc/mesh-agent/agent.yaml";
+const PIN_DIR: &str = "/sys/fs/bpf/mesh-agent";
+const SOCKET: &str = "/run/mesh-agent/agent.sock";
 
 /// Where the settings come from.
 #[derive(Args, Clone, Debug, Default)]
@@ -151,6 +152,13 @@ pub struct Settings {
     pub capacity: Capacity,
 }
 
+impl Settings {
+    /// The socket and the pin directory where none are given.
+    pub fn default_paths() -> (&'static Path, &'static Path) {
+        (Path::new(SOCKET), Path::new(PIN_DIR))
+    }
+}
+
 /// Everything that is wrong with the settings, a line each: `FILE:LINE: SETTING: REASON`, or `--FLAG (or MESH_FLAG):
 /// REASON`.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -233,8 +241,8 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
         excluded_cgroups: within(&cgroup, given.exclude_cgroup),
         excluded_netns: within(Path::new("/run/netns"), given.exclude_netns),
         cgroup,
-        pin_dir: path(given.pin_dir, "/sys/fs/bpf/mesh-agent"),
-        socket: path(given.socket, "/run/mesh-agent/agent.sock"),
+        pin_dir: path(given.pin_dir, PIN_DIR),
+        socket: path(given.socket, SOCKET),
         metrics: right(given.metrics),
         state_dir: path(given.state_dir, "/var/lib/mesh-agent"),
         node_name: given.node_name.unwrap_or_else(host_name),

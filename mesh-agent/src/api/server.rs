@@ -19,7 +19,7 @@ use super::{
     view::{Reader, Refusal, Stopped},
 };
 pub use super::{
-    socket::{BindError, bind},
+    socket::{BindError, bind, unbind},
     view::View,
 };
 use crate::model::ServiceName;

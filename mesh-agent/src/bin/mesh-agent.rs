@@ -9,6 +9,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
     agent::{self, addresses, heap},
+    api::server,
     config::{Flags, Settings, Wrong},
     dataplane::pin,
     logging::{self, Filter},
@@ -91,8 +92,18 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     runtime.block_on(agent::run(settings))
 }
 
+/// A socket that an agent left says that programs stay in the kernel. It is left alone where an agent answers, and
+/// where it may be that of an agent with another pin directory.
+fn forget_socket(settings: &Settings) {
+    let default = Settings::default_paths();
+    if (settings.socket == default.0) == (settings.pin_dir == default.1) {
+        _ = server::unbind(&settings.socket);
+    }
+}
+
 fn uninstall(settings: &Settings) -> anyhow::Result<()> {
     pin::uninstall(&settings.pin_dir)?;
     addresses::forget(&settings.state_dir)?;
+    forget_socket(settings);
     Ok(())
 }

@@ -307,6 +307,10 @@ impl Meter for Rows {
         Ok(Counters::default())
     }
 
+    fn ejected(&self, _: &Tables) -> Result<Vec<(u32, BackendLoad)>, crate::dataplane::Error> {
+        Ok(Vec::new())
+    }
+
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, crate::dataplane::Error> {
         Ok(self.0.clone())
     }

@@ -1,5 +1,8 @@
 //! An endpoint, and what the kernel knows of it.
 
+use std::time::Duration;
+
+use mesh_common::{abi::BackendLoad, ejection::Health};
 use serde::{Deserialize, Serialize};
 
 use super::{EndpointHealth, service::socket_address};
@@ -100,6 +103,25 @@ impl Endpoint {
     /// The address family, as far as there are two.
     pub fn is_ipv6(&self) -> bool {
         self.address.contains(':')
+    }
+}
+
+/// An ejection that is not over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ejection {
+    /// Seconds, rounded up, until a connect may try the backend again.
+    pub for_seconds: u64,
+    /// Ejections in a row.
+    pub times: u32,
+}
+
+impl Ejection {
+    /// What the kernel wrote of it, as of `now` by the monotonic clock; nothing while the backend is not ejected.
+    pub fn of(load: &BackendLoad, now: Duration) -> Option<Self> {
+        let health = Health::of(load.health);
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let for_seconds = health.until.saturating_sub(now).div_ceil(1000);
+        health.is_ejected().then_some(Self { for_seconds, times: health.ejections.into() })
     }
 }
 
