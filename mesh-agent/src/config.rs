@@ -3,6 +3,7 @@
 mod file;
 mod service_dir;
 mod text;
+mod wrong;
 
 use std::{
     fs,
@@ -15,8 +16,14 @@ use clap::Args;
 use ipnet::{IpNet, Ipv4Net};
 use mesh_common::abi::capacity;
 
-pub use self::service_dir::{ServiceDir, ServiceDirError, Source};
-use self::text::{Said, said};
+pub use self::{
+    service_dir::{ServiceDir, ServiceDirError, Source},
+    wrong::Wrong,
+};
+use self::{
+    text::{Said, said},
+    wrong::{named, reason},
+};
 use crate::{dataplane::Capacity, model::Locality};
 
 /// 16 million rows of SLOTS are 256 MiB.
@@ -159,12 +166,6 @@ impl Settings {
     }
 }
 
-/// Everything that is wrong with the settings, a line each: `FILE:LINE: SETTING: REASON`, or `--FLAG (or MESH_FLAG):
-/// REASON`.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct Wrong(pub Vec<String>);
-
 impl Flags {
     /// Reads the file and fills in what is absent.
     pub fn resolve(self) -> Result<Settings, Wrong> {
@@ -216,15 +217,6 @@ impl Given {
             max_backends: self.max_backends.or(other.max_backends),
         }
     }
-}
-
-/// `--max-services (or MESH_MAX_SERVICES): expected ...`
-fn named(flag: &str, reason: &str) -> String {
-    format!("--{flag} (or MESH_{}): {reason}", flag.to_uppercase().replace('-', "_"))
-}
-
-fn reason<T>(said: Option<&Said<T>>) -> Vec<&String> {
-    said.and_then(|said| said.as_ref().err()).into_iter().collect()
 }
 
 /// Settings without what was said wrong, which is reported already.

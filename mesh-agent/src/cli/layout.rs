@@ -117,7 +117,7 @@ impl Layout {
         }
         let widths = shrunk(&columns, &rows, room, SHORTEST_NAME);
         let text = text(&columns, &rows, &widths, NARROW_GAP);
-        text.lines().fold(String::new(), |text, line| text + &ended(line, room) + "\n") + &note(&left_out, room)
+        clipped(&text, room) + &note(&left_out, room)
     }
 }
 
@@ -208,6 +208,11 @@ fn ended(text: &str, width: usize) -> Cow<'_, str> {
         return text.into();
     }
     (text.chars().take(width.saturating_sub(1)).collect::<String>() + "…").into()
+}
+
+/// A page whose lines end where the screen does.
+pub(super) fn clipped(page: &str, columns: usize) -> String {
+    page.lines().fold(String::new(), |page, line| page + &ended(line, columns) + "\n")
 }
 
 /// The first lines of a page that fit the screen, with the number of the others in the last line. The cursor stays on a

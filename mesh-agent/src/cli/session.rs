@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::{
     Exit, Failure,
-    layout::{Layout, Screen, first_screen},
+    layout::{Layout, Screen, clipped, first_screen},
     name::{self, NameArg},
     render::{self, Format},
     watch::{Rounds, Watch},
 };
 use crate::{
-    api::{client::Client, types::Service},
+    api::{client::Client, near::told, types::Service},
     model::ServiceName,
 };
 
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
         if !services.is_empty() {
             return self.show(answer, text).map(|()| Exit::Ok);
         }
-        let nothing = self.nothing().await?;
+        let nothing = self.nothing().await;
         match self.format {
             Format::Table | Format::Wide if self.watching => self.show_page(nothing + "\n")?,
             Format::Table | Format::Wide => self.tell(&nothing)?,
@@ -125,14 +125,14 @@ impl<'a> Session<'a> {
     }
 
     /// Why a list is empty.
-    async fn nothing(&self) -> Result<String, Failure> {
+    async fn nothing(&self) -> String {
         let Some(given) = &self.namespace else {
-            return Ok("the agent has no services; `meshctl status` names the directories that it reads".to_owned());
+            return "the agent has no services; `meshctl status` names the directories that it reads".to_owned();
         };
-        let mut there: Vec<String> = self.client.services(None).await?.into_iter().map(|it| it.namespace).collect();
+        let all = self.client.services(None).await.unwrap_or_default();
+        let mut there: Vec<String> = all.into_iter().map(|service| service.namespace).collect();
         there.dedup();
-        let there = if there.is_empty() { "there is no service at all".to_owned() } else { there.join(", ") };
-        Ok(format!("no service in namespace {given}; namespaces with services: {there}"))
+        format!("no service in namespace {given}; namespaces with services: {}", told(there.into_iter()))
     }
 
     /// Writes text that has only one form.
@@ -182,11 +182,13 @@ impl<'a> Session<'a> {
 
     /// Says what interrupts a watch: on a terminal below the last table, which stays where it is.
     fn interrupt(&mut self, message: &str) -> io::Result<()> {
-        let Some(screen) = (self.screen)() else { return write!(self.err, "{message}") };
+        let Some(screen) = (self.screen)().filter(|_| !self.page.is_empty()) else {
+            return write!(self.err, "{message}");
+        };
         let rows = message.chars().count().div_ceil(screen.columns.max(1));
-        let page = std::mem::take(&mut self.page);
+        // The window may be narrower than when the page was made for it.
+        let page = clipped(&self.page, screen.columns);
         self.paint(&page, Screen { rows: screen.rows.saturating_sub(rows), ..screen })?;
-        self.page = page;
         self.write(&[message])
     }
 
