@@ -1,28 +1,36 @@
 //! The daemon's own settings: a flag wins over the environment, the environment over the file, the file over the default.
 
+mod file;
 mod service_dir;
+mod text;
+mod wrong;
 
 use std::{
-    fs, io,
+    fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use ipnet::{IpNet, Ipv4Net};
-use jiff::SignedDuration;
 use mesh_common::abi::capacity;
-use serde::Deserialize;
 
-pub use self::service_dir::{ServiceDir, ServiceDirError, Source};
+pub use self::{
+    service_dir::{ServiceDir, ServiceDirError, Source},
+    wrong::Wrong,
+};
+use self::{
+    text::{Said, said},
+    wrong::{named, reason},
+};
 use crate::{dataplane::Capacity, model::Locality};
 
 /// 16 million rows of SLOTS are 256 MiB.
-const MAX_ROWS: u32 = 1 << 23;
+pub(crate) const MAX_ROWS: u32 = 1 << 23;
 
-const DEFAULT_CONFIG: &str = "/etc/mesh-agent/agent.yaml";
+const PIN_DIR: &str = "/sys/fs/bpf/mesh-agent";
+const SOCKET: &str = "/run/mesh-agent/agent.sock";
 
 /// Where the settings come from.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,8 +44,7 @@ pub struct Flags {
 }
 
 /// Which services take part.
-#[derive(clap::ValueEnum, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Serve {
     /// All but those that say that they do not want to
     #[default]
@@ -58,13 +65,12 @@ impl Serve {
 }
 
 /// Settings as given by one of the sources; what is absent is left to the next.
-#[derive(Args, Deserialize, Clone, Debug, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Given {
     /// Directory of service files; repeat for several, with a name for each source but the local one [default:
     /// /etc/mesh-agent/services.d]
-    #[arg(long, env = "MESH_SERVICES", value_name = "[NAME=]DIR", value_delimiter = ',')]
-    services: Vec<ServiceDir>,
+    #[arg(long, env = "MESH_SERVICES", value_name = "[NAME=]DIR", value_delimiter = ',', value_parser = said(text::services))]
+    services: Vec<Said<ServiceDir>>,
     /// Cgroup whose processes are served [default: the cgroup2 mount in /proc/self/mounts]
     #[arg(long, env = "MESH_CGROUP", value_name = "PATH")]
     cgroup: Option<PathBuf>,
@@ -75,8 +81,8 @@ pub struct Given {
     #[arg(long, env = "MESH_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Serve Prometheus metrics here [default: off]
-    #[arg(long, env = "MESH_METRICS", value_name = "ADDR:PORT")]
-    metrics: Option<SocketAddr>,
+    #[arg(long, env = "MESH_METRICS", value_name = "ADDR:PORT", value_parser = said(text::address))]
+    metrics: Option<Said<SocketAddr>>,
     /// Where allocated addresses and orders of operators (drains, weights) are kept [default: /var/lib/mesh-agent]
     #[arg(long, env = "MESH_STATE_DIR", value_name = "PATH")]
     state_dir: Option<PathBuf>,
@@ -93,14 +99,14 @@ pub struct Given {
     #[arg(long, env = "MESH_ZONE", value_name = "NAME")]
     zone: Option<String>,
     /// Network for services with `address: auto`; repeat for one of each family [default: 240.96.0.0/16]
-    #[arg(long, env = "MESH_VIP_POOL", value_name = "CIDR", value_delimiter = ',')]
-    vip_pool: Vec<IpNet>,
+    #[arg(long, env = "MESH_VIP_POOL", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
+    vip_pool: Vec<Said<IpNet>>,
     /// Take empty directories to mean that there are no services [default: false: keep the last good ones]
-    #[arg(long, env = "MESH_ALLOW_EMPTY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    allow_empty: Option<bool>,
+    #[arg(long, env = "MESH_ALLOW_EMPTY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
+    allow_empty: Option<Said<bool>>,
     /// Which services are served: all, or those with `mesh-agent.io/enabled: "true"` [default: all]
-    #[arg(long, env = "MESH_SERVE", value_name = "WHICH")]
-    serve: Option<Serve>,
+    #[arg(long, env = "MESH_SERVE", value_name = "WHICH", value_parser = said(text::serve))]
+    serve: Option<Said<Serve>>,
     /// Cgroup whose processes are left out; a relative path starts at --cgroup; repeat for several
     #[arg(long, env = "MESH_EXCLUDE_CGROUP", value_name = "PATH", value_delimiter = ',')]
     exclude_cgroup: Vec<PathBuf>,
@@ -108,14 +114,14 @@ pub struct Given {
     #[arg(long, env = "MESH_EXCLUDE_NETNS", value_name = "PATH", value_delimiter = ',')]
     exclude_netns: Vec<PathBuf>,
     /// How often the kernel's rows are compared with what they should be, and repaired [default: 30s]
-    #[arg(long, env = "MESH_RESYNC_INTERVAL", value_name = "DURATION")]
-    resync_interval: Option<SignedDuration>,
+    #[arg(long, env = "MESH_RESYNC_INTERVAL", value_name = "DURATION", value_parser = said(text::interval))]
+    resync_interval: Option<Said<Duration>>,
     /// Rows for frontends and service ids
-    #[arg(long, env = "MESH_MAX_SERVICES", value_name = "ROWS", help = format!("Rows for service addresses [default: {}]", capacity::SERVICES))]
-    max_services: Option<u32>,
+    #[arg(long, env = "MESH_MAX_SERVICES", value_name = "ROWS", value_parser = said(text::rows), help = format!("Rows for service addresses [default: {}]", capacity::SERVICES))]
+    max_services: Option<Said<u32>>,
     /// Rows for endpoints
-    #[arg(long, env = "MESH_MAX_BACKENDS", value_name = "ROWS", help = format!("Rows for endpoints [default: {}]", capacity::BACKENDS))]
-    max_backends: Option<u32>,
+    #[arg(long, env = "MESH_MAX_BACKENDS", value_name = "ROWS", value_parser = said(text::rows), help = format!("Rows for endpoints [default: {}]", capacity::BACKENDS))]
+    max_backends: Option<Said<u32>>,
 }
 
 /// Settings, complete.
@@ -153,25 +159,41 @@ pub struct Settings {
     pub capacity: Capacity,
 }
 
-impl Flags {
-    /// Reads the file and fills in what is absent.
-    pub fn resolve(self) -> anyhow::Result<Settings> {
-        let file = read_file(self.config.as_deref())?;
-        complete(self.given.or(file))
+impl Settings {
+    /// The socket and the pin directory where none are given.
+    pub fn default_paths() -> (&'static Path, &'static Path) {
+        (Path::new(SOCKET), Path::new(PIN_DIR))
     }
 }
 
-fn read_file(path: Option<&Path>) -> anyhow::Result<Given> {
-    let text = match fs::read_to_string(path.unwrap_or(Path::new(DEFAULT_CONFIG))) {
-        Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(Given::default()),
-        text => text,
-    };
-    let name = path.unwrap_or(Path::new(DEFAULT_CONFIG)).display();
-    let text = text.with_context(|| format!("cannot read settings file {name}"))?;
-    serde_saphyr::from_str(&text).map_err(|error| anyhow!("settings file {name}: {}", error.without_snippet()))
+impl Flags {
+    /// Reads the file and fills in what is absent.
+    pub fn resolve(self) -> Result<Settings, Wrong> {
+        let (file, mut wrong) = file::given(self.config.as_deref());
+        wrong.extend(self.given.wrong());
+        let settings = complete(self.given.or(file), &mut wrong);
+        settings.filter(|_| wrong.is_empty()).ok_or(Wrong(wrong))
+    }
 }
 
 impl Given {
+    /// What is wrong with flags and environment.
+    fn wrong(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut note = |flag: &str, reasons: Vec<&String>| {
+            wrong.extend(reasons.into_iter().map(|reason| named(flag, reason)));
+        };
+        note("services", self.services.iter().filter_map(|said| said.as_ref().err()).collect());
+        note("metrics", reason(self.metrics.as_ref()));
+        note("vip-pool", self.vip_pool.iter().filter_map(|said| said.as_ref().err()).collect());
+        note("allow-empty", reason(self.allow_empty.as_ref()));
+        note("serve", reason(self.serve.as_ref()));
+        note("resync-interval", reason(self.resync_interval.as_ref()));
+        note("max-services", reason(self.max_services.as_ref()));
+        note("max-backends", reason(self.max_backends.as_ref()));
+        wrong
+    }
+
     fn or(self, other: Self) -> Self {
         let list = |ours: Vec<PathBuf>, others: Vec<PathBuf>| if ours.is_empty() { others } else { ours };
         Self {
@@ -197,20 +219,23 @@ impl Given {
     }
 }
 
-fn complete(given: Given) -> anyhow::Result<Settings> {
+/// Settings without what was said wrong, which is reported already.
+fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
     let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
-    let services = rows("--max-services", given.max_services.unwrap_or(capacity::SERVICES))?;
-    let backends = rows("--max-backends", given.max_backends.unwrap_or(capacity::BACKENDS))?;
+    let services = right(given.max_services).unwrap_or(capacity::SERVICES);
+    let backends = right(given.max_backends).unwrap_or(capacity::BACKENDS);
     let within = |root: &Path, paths: Vec<PathBuf>| paths.into_iter().map(|path| root.join(path)).collect();
-    let cgroup = given.cgroup.map_or_else(find_cgroup2, Ok)?;
-    Ok(Settings {
-        services: service_dirs(given.services)?,
+    let service_dirs = service_dirs(all_right(given.services), wrong);
+    let cgroup = given.cgroup.or_else(|| find_cgroup2().map_err(|reason| wrong.push(reason)).ok())?;
+    let vip_pools = all_right(given.vip_pool);
+    Some(Settings {
+        services: service_dirs,
         excluded_cgroups: within(&cgroup, given.exclude_cgroup),
         excluded_netns: within(Path::new("/run/netns"), given.exclude_netns),
         cgroup,
-        pin_dir: path(given.pin_dir, "/sys/fs/bpf/mesh-agent"),
-        socket: path(given.socket, "/run/mesh-agent/agent.sock"),
-        metrics: given.metrics,
+        pin_dir: path(given.pin_dir, PIN_DIR),
+        socket: path(given.socket, SOCKET),
+        metrics: right(given.metrics),
         state_dir: path(given.state_dir, "/var/lib/mesh-agent"),
         node_name: given.node_name.unwrap_or_else(host_name),
         locality: Locality {
@@ -218,10 +243,10 @@ fn complete(given: Given) -> anyhow::Result<Settings> {
             region: given.region.map(Into::into),
             zone: given.zone.map(Into::into),
         },
-        vip_pools: if given.vip_pool.is_empty() { vec![default_pool()] } else { given.vip_pool },
-        allow_empty: given.allow_empty.unwrap_or(false),
-        serve: given.serve.unwrap_or_default(),
-        resync_interval: resync_interval(given.resync_interval)?,
+        vip_pools: if vip_pools.is_empty() { vec![default_pool()] } else { vip_pools },
+        allow_empty: right(given.allow_empty).unwrap_or(false),
+        serve: right(given.serve).unwrap_or_default(),
+        resync_interval: right(given.resync_interval).unwrap_or(Duration::from_secs(30)),
         capacity: Capacity {
             services,
             // Old and new slots of a service stand side by side while it switches.
@@ -231,21 +256,20 @@ fn complete(given: Given) -> anyhow::Result<Settings> {
     })
 }
 
-fn service_dirs(given: Vec<ServiceDir>) -> anyhow::Result<Vec<ServiceDir>> {
-    ServiceDir::check(&given).context("--services")?;
+fn right<T>(said: Option<Said<T>>) -> Option<T> {
+    said.and_then(Result::ok)
+}
+
+fn all_right<T>(said: Vec<Said<T>>) -> Vec<T> {
+    said.into_iter().filter_map(Result::ok).collect()
+}
+
+fn service_dirs(given: Vec<ServiceDir>, wrong: &mut Vec<String>) -> Vec<ServiceDir> {
+    if let Err(error) = ServiceDir::check(&given) {
+        wrong.push(named("services", &error.to_string()));
+    }
     let default = || vec![PathBuf::from("/etc/mesh-agent/services.d").into()];
-    Ok(if given.is_empty() { default() } else { given })
-}
-
-/// Rows of a map: some, and no more than a node can have memory for.
-fn rows(flag: &str, rows: u32) -> anyhow::Result<u32> {
-    ensure!((1..=MAX_ROWS).contains(&rows), "{flag} must be from 1 to {MAX_ROWS}, not {rows}");
-    Ok(rows)
-}
-
-fn resync_interval(given: Option<SignedDuration>) -> anyhow::Result<Duration> {
-    let interval = given.map_or(Ok(Duration::from_secs(30)), Duration::try_from);
-    interval.ok().filter(|interval| !interval.is_zero()).context("--resync-interval must be longer than zero")
+    if given.is_empty() { default() } else { given }
 }
 
 /// In the range that is reserved for future use (RFC 1112 section 4), so nothing else answers there.
@@ -254,10 +278,13 @@ fn default_pool() -> IpNet {
 }
 
 /// The cgroup2 mount, which in a hybrid hierarchy is not at `/sys/fs/cgroup`.
-fn find_cgroup2() -> anyhow::Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
-    cgroup2_mount(&mounts)
-        .context("no cgroup2 filesystem is mounted: mount one with `mount -t cgroup2 none /sys/fs/cgroup`, or name one with --cgroup")
+fn find_cgroup2() -> Result<PathBuf, String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").map_err(|error| {
+        format!("cannot read /proc/self/mounts, so name the cgroup2 filesystem with --cgroup: {error}")
+    })?;
+    let none = "no cgroup2 filesystem is mounted: mount one with `mount -t cgroup2 none /sys/fs/cgroup`, or name one with \
+                --cgroup";
+    cgroup2_mount(&mounts).ok_or_else(|| none.to_owned())
 }
 
 fn cgroup2_mount(mounts: &str) -> Option<PathBuf> {
@@ -300,7 +327,7 @@ mod tests {
         assert_eq!(settings.excluded_cgroups, [Path::new("/cg/kubepods/nfs"), Path::new("/other/x")]);
         assert_eq!(settings.excluded_netns, [Path::new("/run/netns/dns")]);
         let settings = resolve(Given {
-            serve: Some(Serve::All),
+            serve: Some(Ok(Serve::All)),
             exclude_netns: vec!["/proc/1/ns/net".into()],
             ..Given::default()
         });
@@ -320,18 +347,49 @@ mod tests {
         assert_eq!(names("[]"), ["/etc/mesh-agent/services.d"]);
         assert_eq!(names("[/here, east=/there]"), ["/here", "east=/there"]);
         let error = |services: &str| format!("{:#}", resolve(services).unwrap_err());
-        assert_eq!(error("[/here, east=/here]"), "--services: directory /here is given for two sources");
-        assert!(error("[east=]").contains("source east names no directory: write east=DIR"));
+        let twice = "--services (or MESH_SERVICES): directory /here is given for two sources";
+        assert_eq!(error("[/here, east=/here]"), twice);
+        let named = format!("{}:2: services[1]: source east names no directory: write east=DIR", file.display());
+        assert_eq!(error("[/here, east=]"), named);
     }
 
     #[test]
-    fn an_unknown_setting_is_named_with_its_file() {
+    fn everything_wrong_is_named_with_its_place() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");
-        fs::write(&file, "cgruop: /x\n").unwrap();
-        let error = Flags { config: Some(file.clone()), given: Given::default() }.resolve().unwrap_err();
-        let text = format!("{error:#}");
-        assert!(text.contains(&file.display().to_string()) && text.contains("cgruop"), "{text}");
+        let text =
+            "cgruop: /x\nmaxServices: \"80\"\nservices: /one\nresyncInterval: 5\nvipPool:\n- 10.0.0.0/8\n- ten\n";
+        fs::write(&file, text).unwrap();
+        let given = Given {
+            cgroup: Some("/cg".into()),
+            metrics: Some(text::address("9090")),
+            vip_pool: vec![text::network("10.0.0.0/33")],
+            max_backends: Some(text::rows("0")),
+            ..Given::default()
+        };
+        let Wrong(lines) = Flags { config: Some(file.clone()), given }.resolve().unwrap_err();
+        let lines: Vec<String> =
+            lines.iter().map(|line| line.replace(&file.display().to_string(), "agent.yaml")).collect();
+        let known = "config, services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
+                     allowEmpty, serve, excludeCgroup, excludeNetns, resyncInterval, maxServices, maxBackends";
+        let expected = [
+            &format!("agent.yaml:1: cgruop: unknown field; known here: {}", known.strip_prefix("config, ").unwrap()),
+            "agent.yaml:2: maxServices: expected a whole number from 1 to 8388608, found the text `\"80\"`",
+            "agent.yaml:3: services: expected a list, found `/one`",
+            "agent.yaml:4: resyncInterval: expected a duration with its unit, like 500ms, 10s or 5m, found `5`",
+            "agent.yaml:7: vipPool[1]: expected a network, like 10.96.0.0/16, found `ten`",
+            "--metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, found `9090`",
+            "--vip-pool (or MESH_VIP_POOL): expected a network, like 10.96.0.0/16, found `10.0.0.0/33`",
+            "--max-backends (or MESH_MAX_BACKENDS): expected a whole number from 1 to 8388608, found `0`",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let missing = Flags { config: Some("/nonexistent/agent.yaml".into()), given: Given::default() };
+        let Wrong(lines) = missing.resolve().unwrap_err();
+        assert_eq!(lines, ["/nonexistent/agent.yaml:1: cannot be read: No such file or directory (os error 2)"]);
     }
 
     #[test]

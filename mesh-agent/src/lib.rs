@@ -11,8 +11,10 @@
 //!            api ── cli / metrics: read what the agent publishes and the kernel counts
 //! ```
 //!
-//! Modules are listed in the order in which data flows; `table` is what services and rows are kept in.
+//! Modules are listed in the order in which data flows; `table` is what services and rows are kept in, `logging` what all
+//! of them write to.
 
+pub mod logging;
 pub mod config;
 pub mod model;
 pub mod table;

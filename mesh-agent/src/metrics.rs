@@ -198,12 +198,12 @@ mod tests {
         };
         let of = |values: [&str; 4]| {
             let backends = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080", "[fd00::a:1]:8080"];
-            std::array::from_fn::<_, 4, _>(|at| format!(",backend={}}} {}", backends[at], values[at]))
+            std::array::from_fn::<_, 4, _>(|at| format!(",endpoint={}}} {}", backends[at], values[at]))
         };
         assert_eq!(lines("mesh_agent_backend_connections"), of(["40", "0", "0", "12"]));
         assert_eq!(lines("mesh_agent_backend_connecting"), of(["2", "0", "0", "0"]));
         assert_eq!(lines("mesh_agent_backend_ejected"), of(["0", "1", "0", "0"]));
-        assert_eq!(lines("mesh_agent_backend_handshake_seconds"), [",backend=10.0.0.1:8080} 0.00125"]);
+        assert_eq!(lines("mesh_agent_backend_handshake_seconds"), [",endpoint=10.0.0.1:8080} 0.00125"]);
         assert_eq!(lines("mesh_agent_service_connections"), ["} 52"]);
         assert_eq!(lines("mesh_agent_service_capacity"), [",state=usable} 200", ",state=total} 500"]);
     }

@@ -222,7 +222,7 @@ impl fmt::Display for Condition {
         f.write_str(match self {
             Self::Ready => "ready",
             Self::Terminating => "terminating",
-            Self::NotReady => "not-ready",
+            Self::NotReady => "notReady",
         })
     }
 }

@@ -9,9 +9,12 @@
 //! ```
 
 pub mod addresses;
+mod changes;
+mod ejections;
 mod explain;
 mod health;
 pub mod heap;
+mod news;
 mod node;
 mod orders;
 mod overrides;
@@ -31,25 +34,28 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 
 use self::{
+    changes::{Change, changes},
+    ejections::{Ejections, Event, What},
     health::Health,
+    news::News,
     orders::Order,
     owner::{Owner, Snapshot},
     view::Live,
 };
 use crate::{
-    api,
+    api::{self, types::Ejection},
     config::Settings,
     dataplane::{
-        exclude,
+        SharedMeter, exclude,
         kernel::Kernel,
         pin::{Attached, Cgroup},
         privileges,
     },
     metrics,
-    model::Update,
+    model::{Services, Update},
     source::{dir::Reader, watch::watch as watch_directories},
     stale::{self, Attempts, Tracked},
 };
@@ -58,6 +64,12 @@ use crate::{
 const NODE_INTERVAL: Duration = Duration::from_secs(3);
 /// A socket that so many resyncs in a row did not find is gone.
 const MISSED: u8 = 3;
+/// How often ejected backends are looked for. Where reading them takes long, so much more rarely that it costs no more
+/// than one part of this many of a processor.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const LOOK_COST: u32 = 100;
+/// Services of one update that are named in the log.
+const NAMED: usize = 100;
 
 type Hooks = Vec<(&'static str, Attached)>;
 
@@ -73,6 +85,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     let kernel = Kernel::open(&settings.pin_dir, settings.capacity, leaves_out)?;
     stop_on_signal(&stop)?;
+    let inherits = kernel.serves();
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
@@ -86,20 +99,34 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let started = std::time::Instant::now();
     let reports = health.reports();
     let (orders_in, orders) = mpsc::channel(1);
-    let view =
-        Arc::new(Live { started, settings: settings.clone(), snapshots, hooks, reports, meter, orders: orders_in });
+    let attached = hooks.clone();
+    let view = Arc::new(Live {
+        started,
+        settings: settings.clone(),
+        snapshots,
+        hooks,
+        reports,
+        meter: Arc::clone(&meter),
+        orders: orders_in,
+    });
 
     tasks.spawn(api::server::serve(listener, view.clone(), stop.clone()));
     if let Some(address) = settings.metrics {
         tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
     }
     let resync_interval = settings.resync_interval;
+    let socket = settings.socket.clone();
     let drive = Drive {
         owner,
         settings,
         cgroup,
         missed: BTreeMap::new(),
         attempts: Attempts::default(),
+        meter,
+        ejections: Ejections::default(),
+        next_look: Instant::now(),
+        errors: News::default(),
+        problems: News::default(),
         updates,
         orders,
         health,
@@ -110,6 +137,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     stop.cancel();
     tasks.close();
     tasks.wait().await;
+    if inherits || !attached.borrow().is_empty() {
+        info!("stopped; programs and services stay in the kernel until `mesh-agent uninstall`");
+    } else {
+        // Nothing was attached, so no socket is left that would say so.
+        api::server::unbind(&socket)?;
+    }
     result
 }
 
@@ -121,6 +154,12 @@ struct Drive {
     /// Sockets that many resyncs in a row did not find, by their cookie.
     missed: BTreeMap<u64, u8>,
     attempts: Attempts,
+    meter: SharedMeter,
+    ejections: Ejections,
+    /// When ejected backends are looked for again.
+    next_look: Instant,
+    errors: News,
+    problems: News,
     updates: mpsc::Receiver<Update>,
     orders: mpsc::Receiver<Order>,
     health: Health,
@@ -145,8 +184,7 @@ impl Drive {
                 update = self.updates.recv() => match update {
                     Some(update) => {
                         untidy = true;
-                        report(&update);
-                        block_in_place(|| self.owner.accept(update));
+                        block_in_place(|| self.accept(update));
                         self.health.ask(self.owner.world());
                         self.look_at_health();
                     }
@@ -163,6 +201,10 @@ impl Drive {
                     self.look_at_health();
                 }
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+                () = sleep_until(self.next_look) => {
+                    block_in_place(|| self.look_at_ejections());
+                    continue;
+                },
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
                     self.sweep();
@@ -174,7 +216,9 @@ impl Drive {
             }
             next = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;
-            self.snapshots.send_replace(self.owner.snapshot());
+            let snapshot = self.owner.snapshot();
+            self.problems.tell(snapshot.problems.iter().cloned());
+            self.snapshots.send_replace(snapshot);
             orders::tell(ordered, &self.owner);
             block_in_place(|| self.close_stale());
             // Last, when nobody waits for anything.
@@ -183,6 +227,33 @@ impl Drive {
                 block_in_place(heap::trim);
             }
         }
+    }
+
+    /// Takes an update, and says in the log what it changes.
+    fn accept(&mut self, update: Update) {
+        self.errors.tell(update.errors.iter().map(ToString::to_string));
+        let before = self.owner.has_accepted().then(|| self.owner.world().services.clone());
+        self.owner.accept(update);
+        let after = &self.owner.world().services;
+        match before {
+            Some(before) => tell_changes(&before, after),
+            None => info!(services = after.len(), "configuration read"),
+        }
+    }
+
+    /// Says in the log which backends the kernel has ejected since the last look, and which came back.
+    fn look_at_ejections(&mut self) {
+        let start = Instant::now();
+        let tables = Arc::clone(&self.snapshots.borrow().tables);
+        match self.meter.ejected(&tables) {
+            Ok(loads) => {
+                let now = now();
+                let ejected = loads.iter().filter_map(|(index, load)| Some((*index, Ejection::of(load, now)?)));
+                self.ejections.look(&tables, ejected).iter().for_each(tell_ejection);
+            }
+            Err(error) => warn!("cannot look for ejected backends: {error}"),
+        }
+        self.next_look = Instant::now() + LOOK_INTERVAL.max(start.elapsed() * LOOK_COST);
     }
 
     /// Forgets sockets that are gone and that no hook told us of, before they take all the room. A list of sockets may lack
@@ -232,7 +303,14 @@ impl Drive {
     fn look_at_node(&mut self) -> bool {
         let excluded = leave_out(&mut self.owner, &self.settings);
         let addresses = match node::addresses() {
-            Ok(addresses) => self.owner.set_node(&self.settings.node_name, addresses),
+            Ok(addresses) => {
+                let count = addresses.len();
+                let changed = self.owner.set_node(&self.settings.node_name, addresses);
+                if changed {
+                    info!(addresses = count, "this node has other addresses; node ports follow");
+                }
+                changed
+            }
             Err(error) => {
                 warn!("cannot read the addresses of this node, so node ports stay where they were: {error}");
                 false
@@ -267,10 +345,25 @@ fn leave_out(owner: &mut Owner<Kernel>, settings: &Settings) -> bool {
     owner.set_excluded(problems)
 }
 
-fn report(update: &Update) {
-    info!(services = update.services.len(), errors = update.errors.len(), "configuration read");
-    for error in &update.errors {
-        error!("{error}");
+fn tell_changes(before: &Services, after: &Services) {
+    let mut more = 0;
+    for (number, Change { service, what, by }) in changes(before, after).enumerate() {
+        if number < NAMED {
+            info!(%service, %by, "service: {what}");
+        } else {
+            more += 1;
+            debug!(%service, %by, "service: {what}");
+        }
+    }
+    if more > 0 {
+        info!("{more} more services changed");
+    }
+}
+
+fn tell_ejection(Event { service, endpoint, what }: &Event) {
+    match what {
+        What::Ejected(_) => warn!(%service, %endpoint, "backend: {what}"),
+        What::Returned => info!(%service, %endpoint, "backend: {what}"),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Orders of operators, on their way from the API to the owner and back.
 
+use std::net::SocketAddr;
+
 use tokio::sync::{mpsc, oneshot};
+use tracing::info;
 
 use super::owner::Owner;
 use crate::{
@@ -24,10 +27,16 @@ impl Order {
     /// Writes it down. Whoever is returned waits to hear whether it is in effect; others have their answer.
     pub(super) fn carry_out<D: Dataplane>(self, owner: &mut Owner<D>) -> Option<Answer> {
         let Self { target, change, force, answer } = self;
+        let by = format!("meshctl backend {}{}", change.verb(), if force { " --force" } else { "" });
+        let (service, endpoint) = (&target.service, SocketAddr::new(target.address, target.port));
         match owner.order(&target, change, force, super::now()) {
-            Ok(()) => Some(answer),
+            Ok(()) => {
+                info!(%service, %endpoint, by, "endpoint: {change}");
+                Some(answer)
+            }
             Err(refusal) => {
-                // Whoever asked may be gone.
+                info!(%service, %endpoint, by, "order declined: {refusal}");
+                // The client may be gone.
                 _ = answer.send(Err(refusal));
                 None
             }

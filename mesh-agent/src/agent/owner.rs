@@ -15,10 +15,10 @@ use std::{
 
 use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub(super) use self::orders::Absent;
-use super::{addresses::AddressFile, overrides::OverrideFile};
+use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
     desired::{
@@ -34,6 +34,8 @@ use crate::{
 /// How long rows that nothing points at any more are kept for lookups under way. A lookup takes microseconds, but it
 /// can be preempted.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// Operations of one step that a debug log shows.
+const SHOWN: usize = 1000;
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -276,6 +278,7 @@ impl<D: Dataplane> Owner<D> {
     fn apply(&mut self, ops: &[Op]) -> bool {
         let result = if ops.is_empty() { Ok(()) } else { self.dataplane.apply(ops) };
         let done = result.as_ref().map_or_else(|error| error.done, |()| ops.len());
+        ops[..done].iter().take(SHOWN).for_each(|op| debug!("kernel: {}", decision(op)));
         if done > 0 {
             let current = Arc::make_mut(&mut self.current);
             ops[..done].iter().for_each(|op| current.apply(op));
@@ -324,6 +327,11 @@ impl<D: Dataplane> Owner<D> {
     /// Whether the data plane holds what the last update says, whole.
     pub(super) fn is_applied(&self) -> bool {
         self.applied.is_some() && !self.stale && self.problems.apply.is_none()
+    }
+
+    /// Whether any update is in effect, or about to be.
+    pub(super) fn has_accepted(&self) -> bool {
+        self.accepted
     }
 
     /// Whether the last update said everything there is.

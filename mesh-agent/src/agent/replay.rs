@@ -73,14 +73,11 @@ fn replay(tables: &Tables, counters: &Counters, now: Duration, key: &FrontendKey
     };
     let (tiers, others) = candidate::candidates(&copy);
     let notes = words::notes(tables, now, &copy.row, client);
-    let told = Explanation {
-        service: tables.names.get(&copy.row.id).cloned(),
-        balance: Some(words::policy(copy.row.policy).to_owned()),
-        notes,
-        tiers,
-        others,
-        ..asked
-    };
+    let mut told =
+        Explanation { balance: Some(words::policy(copy.row.policy).to_owned()), notes, tiers, others, ..asked };
+    if let Some(identity) = tables.names.get(&copy.row.id) {
+        told.identify(identity);
+    }
     connects::replay(&mut copy, key, client, told)
 }
 

@@ -1,6 +1,12 @@
 //! Asks the agent. Every error says what to do about it.
 
-use std::{fmt::Write as _, io, path::PathBuf, time::Duration};
+use std::{
+    fmt::Write as _,
+    fs, io,
+    os::unix::fs::FileTypeExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -43,12 +49,22 @@ struct Answer {
 /// A request has no good answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody listens.
+    /// There is no socket.
     #[error(
         "no agent answers on {}: is it running? start it with `mesh-agent run`, or name another socket with --socket",
         socket.display()
     )]
     NoAgent {
+        /// Socket.
+        socket: PathBuf,
+    },
+    /// An agent left its socket when it ended.
+    #[error(
+        "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or take \
+         everything out of the kernel with `mesh-agent uninstall`",
+        socket.display()
+    )]
+    Stopped {
         /// Socket.
         socket: PathBuf,
     },
@@ -211,6 +227,7 @@ impl Client {
     fn no_connection(&self, error: &io::Error) -> Error {
         let socket = self.socket.clone();
         match error.kind() {
+            io::ErrorKind::ConnectionRefused if is_socket(&socket) => Error::Stopped { socket },
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoAgent { socket },
             io::ErrorKind::PermissionDenied => Error::Permission { socket },
             _ => self.broken(error.to_string()),
@@ -220,6 +237,10 @@ impl Client {
     fn broken(&self, reason: String) -> Error {
         Error::Broken { socket: self.socket.clone(), reason }
     }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 fn refusal(Answer { code, again, body }: &Answer) -> Error {
@@ -249,7 +270,6 @@ fn escape(part: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::{
-        fs,
         os::unix::net::UnixListener,
         sync::{Arc, atomic::Ordering},
     };
@@ -258,7 +278,7 @@ mod tests {
     use crate::api::fixture::{Fake, cart, healthy, served};
 
     #[tokio::test]
-    async fn without_a_socket_or_a_listener_no_agent_answers() {
+    async fn without_an_agent_it_is_said_whether_one_was_there() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("agent.sock");
         let expected = format!(
@@ -267,6 +287,11 @@ mod tests {
         );
         assert_eq!(Client::new(socket.clone()).status().await.unwrap_err().to_string(), expected);
         drop(UnixListener::bind(&socket).unwrap());
+        let expected = format!(
+            "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or \
+             take everything out of the kernel with `mesh-agent uninstall`",
+            socket.display()
+        );
         assert_eq!(Client::new(socket).status().await.unwrap_err().to_string(), expected);
     }
 

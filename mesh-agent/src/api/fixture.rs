@@ -55,7 +55,7 @@ impl View for Fake {
 
     fn order(&self, service: ServiceName, endpoint: SocketAddr, change: Change, force: bool) -> Result<(), Refusal> {
         if service != (ServiceName { namespace: "shop".into(), name: "cart".into() }) {
-            return Err(Refusal::Unknown(format!("no service {service}; there are: shop/cart")));
+            return Err(Refusal::Unknown(format!("no service {service}; there is shop/cart")));
         }
         if endpoint.port() == 9000 && !force {
             return Err(Refusal::Declined(format!("{endpoint} is the last one")));
@@ -145,7 +145,7 @@ pub(crate) fn cart() -> Service {
     let http = vec![
         endpoint("10.0.0.1", 8080, 1, "ready", 60),
         endpoint("10.0.0.2", 8080, 2, "ready", 117),
-        endpoint("10.0.0.3", 8080, 1, "not-ready", 3),
+        endpoint("10.0.0.3", 8080, 1, "notReady", 3),
         endpoint("fd00::a:1", 8080, 1, "ready", 20),
     ];
     Service {
@@ -271,7 +271,7 @@ fn port(name: &str, port: u16, protocol: &str, counters: [u64; 8], endpoints: Ve
 }
 
 fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u64) -> Endpoint {
-    let active = condition != "not-ready";
+    let active = condition != "notReady";
     Endpoint {
         address: address.into(),
         port,

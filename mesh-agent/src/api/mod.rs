@@ -8,6 +8,7 @@
 
 pub mod client;
 pub(crate) mod connections;
+pub(crate) mod near;
 pub mod server;
 mod socket;
 pub mod types;

@@ -15,11 +15,11 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connections, types,
+    connections, near, types,
     view::{Reader, Refusal, Stopped},
 };
 pub use super::{
-    socket::{BindError, bind},
+    socket::{BindError, bind, unbind},
     view::View,
 };
 use crate::model::ServiceName;
@@ -62,14 +62,14 @@ async fn service(
     State(reader): State<Reader>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Json<types::Service>, Failure> {
-    let services = read_services(&reader).await?;
-    let found = services.into_iter().find(|service| service.namespace == namespace && service.name == name);
-    if let Some(service) = found {
-        return Ok(Json(service));
+    let mut services = read_services(&reader).await?;
+    if let Some(at) = services.iter().position(|service| service.namespace == namespace && service.name == name) {
+        return Ok(Json(services.swap_remove(at)));
     }
     let asked = (namespace.clone(), name.clone());
     let left_out = reader.read(move |view| view.left_out(&asked.0, &asked.1)).await?;
-    left_out.map(Json).ok_or(Failure::NoService { namespace, name })
+    let there = services.into_iter().map(|it| ServiceName { namespace: it.namespace, name: it.name }).collect();
+    left_out.map(Json).ok_or(Failure::NoService { asked: ServiceName { namespace, name }, there })
 }
 
 /// Carries out what an operator says of an endpoint.
@@ -131,8 +131,8 @@ enum Failure {
     Method,
     #[error("{0}")]
     Query(String),
-    #[error("no service {namespace}/{name}")]
-    NoService { namespace: String, name: String },
+    #[error("{}", near::no_service(asked, there))]
+    NoService { asked: ServiceName, there: Vec<ServiceName> },
     #[error("{0}")]
     Read(String),
     #[error(transparent)]
@@ -197,7 +197,7 @@ mod tests {
         let agent = served(healthy());
         let error = Client::new(agent.socket.clone()).service("shop", "car/../t").await.unwrap_err();
         assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
-        assert_eq!(error.to_string(), "no service shop/car/../t");
+        assert_eq!(error.to_string(), "no service shop/car/../t; there are: kube-system/dns, shop/cart");
     }
 
     #[tokio::test]
@@ -258,7 +258,7 @@ mod tests {
         cancel.cancel();
         tokio::time::timeout(Duration::from_secs(1), server).await.unwrap().unwrap();
         let error = Client::new(path).status().await.unwrap_err();
-        assert!(matches!(error, Error::NoAgent { .. }), "{error:?}");
+        assert!(matches!(error, Error::Stopped { .. }), "{error:?}");
     }
 
     /// Sends a request as it stands; the first line and the body of the answer.

@@ -62,6 +62,11 @@ pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     socket.listen(BACKLOG).map_err(system("listen on it"))
 }
 
+/// Removes the socket at `path` unless an agent answers on it. One that stays says that an agent was there.
+pub fn unbind(path: &Path) -> Result<(), BindError> {
+    remove_stale(path)
+}
+
 fn create_directory(path: &Path) -> Result<(), BindError> {
     let Some(directory) = path.parent() else { return Ok(()) };
     fs::create_dir_all(directory).map_err(|reason| BindError::Directory { path: path.to_owned(), reason })

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     counters::ServiceCounters,
-    endpoint::{Endpoint, Locality},
+    endpoint::{Ejection, Endpoint, Locality},
     explain::{Candidate, Explanation, Outcome, Question, Share, Tier},
     health::EndpointHealth,
     order::{Change, Order},

@@ -1,22 +1,34 @@
 //! The daemon.
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{
+    convert::Infallible,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
     agent::{self, addresses, heap},
-    config::Flags,
+    api::server,
+    config::{Flags, Settings, Wrong},
     dataplane::pin,
+    logging::{self, Filter},
 };
 use tracing::error;
-use tracing_subscriber::EnvFilter;
 
 /// Service mesh in the socket layer: resolves service addresses inside connect(2), without a proxy.
 #[derive(Parser)]
-#[command(version, after_help = "Ask a running agent with meshctl, for instance `meshctl status`.")]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Ask a running agent with meshctl, for instance `meshctl status`."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// What is logged: error, warn, info, debug, trace or off; debug shows every decision [default: info]
+    #[arg(long, global = true, env = "MESH_LOG", value_name = "LEVEL", value_parser = filter)]
+    log: Option<Result<Filter, String>>,
 }
 
 #[derive(Subcommand)]
@@ -33,17 +45,27 @@ struct Start {
     flags: Flags,
 }
 
+/// What is wrong is told together with what is wrong in the other settings.
+#[expect(clippy::unnecessary_wraps, reason = "the form that clap asks for")]
+fn filter(text: &str) -> Result<Result<Filter, String>, Infallible> {
+    Ok(text.parse())
+}
+
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    let result = match Cli::parse().command {
-        Command::Run(start) => run(start.flags),
-        Command::Uninstall(start) => uninstall(start.flags),
+    let Cli { command, log } = Cli::parse();
+    let (Command::Run(Start { flags }) | Command::Uninstall(Start { flags })) = &command;
+    let (filter, wrong) = match log.transpose() {
+        Ok(filter) => (filter.unwrap_or_default(), None),
+        Err(reason) => (Filter::default(), Some(reason)),
+    };
+    let settings = match (flags.clone().resolve(), wrong) {
+        (Ok(settings), None) => settings,
+        (settings, wrong) => return refuse(wrong, settings.err()),
+    };
+    logging::start(&filter);
+    let result = match command {
+        Command::Run(_) => run(settings),
+        Command::Uninstall(_) => uninstall(&settings),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,16 +76,34 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(flags: Flags) -> anyhow::Result<()> {
+/// Prints everything that is wrong with the settings.
+fn refuse(log: Option<String>, settings: Option<Wrong>) -> ExitCode {
+    let log = log.map(|reason| format!("--log (or MESH_LOG): {reason}"));
+    for line in log.into_iter().chain(settings.into_iter().flat_map(|Wrong(lines)| lines)) {
+        // Without a reader the exit code says enough.
+        _ = writeln!(io::stderr(), "mesh-agent: {line}");
+    }
+    ExitCode::FAILURE
+}
+
+fn run(settings: Settings) -> anyhow::Result<()> {
     heap::keep_small();
-    let settings = flags.resolve()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(agent::run(settings))
 }
 
-fn uninstall(flags: Flags) -> anyhow::Result<()> {
-    let settings = flags.resolve()?;
+/// A socket that an agent left says that programs stay in the kernel. It is left alone where an agent answers, and
+/// where it may be that of an agent with another pin directory.
+fn forget_socket(settings: &Settings) {
+    let default = Settings::default_paths();
+    if (settings.socket == default.0) == (settings.pin_dir == default.1) {
+        _ = server::unbind(&settings.socket);
+    }
+}
+
+fn uninstall(settings: &Settings) -> anyhow::Result<()> {
     pin::uninstall(&settings.pin_dir)?;
     addresses::forget(&settings.state_dir)?;
+    forget_socket(settings);
     Ok(())
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     Exit, Failure,
+    layout::Layout,
     render::{count, printable},
     session::Session,
 };
@@ -15,26 +16,29 @@ use crate::{api::types::ConfigProblem, config::ServiceDir, model::Update, source
 Examples:
   meshctl config validate ./services   check files before they are deployed")]
 pub(super) enum Verb {
-    /// Check directories of service files, without an agent
+    /// Check service files, without an agent
     ///
     /// Prints every error as FILE:LINE: FIELD: REASON, all of them at once, then what was left out on purpose, then a
-    /// summary. The exit code is 1 when there is an error. All directories of a node go into one command, because a
-    /// service may be contradicted by one in another directory.
+    /// summary. The exit code is 1 when there is an error. Everything of a node goes into one command, because a
+    /// service may be contradicted by one in another file.
     #[command(after_long_help = "\
 Examples:
   meshctl config validate /etc/mesh-agent/services.d   what this node serves
   meshctl config validate ./base ./node-a              before it is deployed, in CI
+  meshctl config validate shop.yaml                    one file
+  kubectl get services,endpointslices -A -o yaml | meshctl config validate -
+                                                       standard input
   meshctl config validate ./services -o json           the same for a script")]
     Validate {
-        /// Directories of .yaml, .yml and .json files
-        #[arg(required = true, value_name = "[NAME=]DIR")]
-        directories: Vec<ServiceDir>,
+        /// Directories of .yaml, .yml and .json files, single files, or - for standard input
+        #[arg(required = true, value_name = "[NAME=]DIR|FILE|-")]
+        paths: Vec<ServiceDir>,
     },
 }
 
 pub(super) fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
-    let Verb::Validate { directories } = verb;
-    let report = Report::from(&source::dir::read(&directories));
+    let Verb::Validate { paths } = verb;
+    let report = Report::from(&source::dir::read_paths(&paths));
     session.show(&report, page)?;
     Ok(report.exit())
 }
@@ -70,7 +74,7 @@ impl Report {
     }
 }
 
-fn page(report: &Report) -> String {
+fn page(report: &Report, _: Layout) -> String {
     let errors = report.errors.iter().map(ToString::to_string);
     let notes = report.notes.iter().map(|note| format!("{}:{}: note: {}", note.file, note.line, note.reason));
     let lines = errors.chain(notes).map(|line| printable(&line)).chain([summary(report)]);
@@ -99,14 +103,14 @@ mod tests {
     fn a_right_configuration_is_summed_up() {
         let update = Update { services: fixture::services([cart()]), complete: true, ..Update::default() };
         let report = Report::from(&update);
-        assert_eq!(page(&report), "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n");
+        assert_eq!(page(&report, Layout::Whole), "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n");
         assert_eq!(report.exit(), Exit::Ok);
     }
 
     #[test]
     fn every_error_is_printed_before_the_notes() {
         let report = Report::from(&wrong());
-        insta::assert_snapshot!(page(&report), @r"
+        insta::assert_snapshot!(page(&report, Layout::Whole), @r"
         shop.yaml:3: services[0].ports[0].port: must be 1 to 65535
         shop.yaml:1: is not YAML:\n\u{1b}[31mtab
         shop.yaml:9: note: kind Pod is not served

@@ -6,7 +6,8 @@ use mesh_common::counter::Counter;
 
 use super::{
     Exit, Failure,
-    render::{columns, printable, table, weight_of},
+    layout::{Column, Layout, aligned, facts},
+    render::{printable, weight_of},
     session::Session,
 };
 use crate::api::types::{Candidate, Explanation, Outcome, Question};
@@ -82,28 +83,36 @@ fn client(text: &str) -> Result<String, String> {
     }
 }
 
-fn page(explanation: &Explanation) -> String {
-    let Explanation { frontend, service, balance, verdict, reason, notes, tiers, others, .. } = explanation;
+fn page(explanation: &Explanation, layout: Layout) -> String {
+    let Explanation { frontend, balance, verdict, reason, notes, tiers, others, .. } = explanation;
     let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-    let facts = [
+    let known = [
         Some(("Connect to", frontend.clone())),
-        service.clone().map(|service| ("Service", service)),
+        explanation.identity().map(|service| ("Service", service)),
         balance.clone().map(|balance| ("Balance", balance)),
         Some(("Verdict", format!("{verdict}{reason}"))),
     ];
-    let page = columns(facts.into_iter().flatten().map(|(name, value)| vec![format!("{name}:"), value]));
+    let page = facts(known.into_iter().flatten());
     let mut page = notes.iter().fold(page, |page, note| page + "Note: " + &printable(note) + "\n");
     for (number, tier) in (1..).zip(tiers) {
         let title = format!("\nTier {number}: {:.0}% usable\n", tier.usable_percent);
-        page += &(title + &indented(&candidates(&tier.backends)));
+        page += &(title + &indented(&candidates(&tier.backends, layout)));
     }
     if !others.is_empty() {
-        page += &("\nOther backends\n".to_owned() + &indented(&candidates(others)));
+        page += &("\nOther backends\n".to_owned() + &indented(&candidates(others, layout)));
     }
     page + &went(explanation)
 }
 
-fn candidates(candidates: &[Candidate]) -> String {
+const COLUMNS: [Column; 5] = [
+    Column::new("ENDPOINT"),
+    Column::new("WEIGHT"),
+    Column::new("CONNECTIONS"),
+    Column::new("DRAWS"),
+    Column::name("STATUS"),
+];
+
+fn candidates(candidates: &[Candidate], layout: Layout) -> String {
     let row = |it: &Candidate| {
         vec![
             it.endpoint.clone(),
@@ -114,7 +123,7 @@ fn candidates(candidates: &[Candidate]) -> String {
             it.reason.clone(),
         ]
     };
-    table(&["ENDPOINT", "WEIGHT", "CONNECTIONS", "DRAWS", "STATUS"], candidates.iter().map(row))
+    layout.indented().table(&COLUMNS, candidates.iter().map(row))
 }
 
 /// Where the replayed connects went.
@@ -130,7 +139,7 @@ fn went(explanation: &Explanation) -> String {
         (Some(endpoint), _) => vec![format!("{:.1}%", it.percent), endpoint.clone()],
         (None, refused) => vec![format!("{:.1}%", it.percent), refusal(refused.as_deref().unwrap_or_default())],
     };
-    let mut text = format!("\nOf {replayed} connects now\n") + &indented(&columns(outcomes.iter().map(row)));
+    let mut text = format!("\nOf {replayed} connects now\n") + &indented(&aligned(outcomes.iter().map(row)));
     // Probes are told where they went.
     for share in counted.iter().filter(|share| share.counter != Counter::Probes.name()) {
         writeln!(text, "  {:.1}% {}", share.percent, detour(&share.counter))
@@ -172,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_backend_has_its_reason() {
-        insta::assert_snapshot!(page(&explanation()), @"
+        insta::assert_snapshot!(page(&explanation(), Layout::Whole), @"
         Connect to:   10.96.0.10:80/TCP
         Service:      shop/cart:http/TCP
         Balance:      leastConnections
@@ -187,7 +196,7 @@ mod tests {
 
         Other backends
           ENDPOINT        WEIGHT   CONNECTIONS   DRAWS   STATUS
-          10.0.0.3:8080   1        3             0.0%    not ready
+          10.0.0.3:8080   1        3             0.0%    notReady
 
         Of 1000 connects now
           99.9%   10.0.0.1:8080

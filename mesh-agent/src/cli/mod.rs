@@ -11,6 +11,7 @@ mod completion;
 mod config;
 mod explain;
 mod health;
+mod layout;
 mod name;
 mod render;
 mod service;
@@ -26,16 +27,19 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 use self::session::Session;
-pub use self::session::{Refresh, Streams};
+pub use self::{completion::complete, layout::Screen, session::Streams};
 use crate::api::client::{self, Client};
 
 /// Look at the services of this node and at what the kernel does with connections to them.
 ///
 /// meshctl asks the agent of this node over its socket; only root may. Names are NAME (in the namespace of -n, or
-/// `default`) or NAMESPACE/NAME. Tables are for reading; scripts take -o json or -o yaml, whose fields never change their
+/// `default`) or NAMESPACE/NAME. Tables fit the terminal and -o wide shows all of them; scripts take -o json or -o yaml, whose fields never change their
 /// meaning, and the exit code: 0 ok, 1 the answer is "no" or an error, 2 wrong usage.
 #[derive(Parser)]
 #[command(name = "meshctl", version, max_term_width = 100, after_long_help = EXAMPLES)]
@@ -59,11 +63,14 @@ Examples:
   meshctl config validate ./services   check files before they are deployed
   meshctl service list -o json | jq -r '.[].name'";
 
+/// The agent's socket where no other is named.
+const SOCKET: &str = "/run/mesh-agent/agent.sock";
+
 /// Options of every command.
 #[derive(clap::Args)]
 struct Global {
     /// Socket of the agent
-    #[arg(long, global = true, env = "MESH_SOCKET", value_name = "PATH", default_value = "/run/mesh-agent/agent.sock")]
+    #[arg(long, global = true, env = "MESH_SOCKET", value_name = "PATH", default_value = SOCKET)]
     socket: PathBuf,
     /// Form of the answer
     #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
@@ -76,9 +83,9 @@ struct Global {
 #[derive(Subcommand)]
 enum Noun {
     Status(status::Args),
-    #[command(subcommand)]
+    #[command(subcommand, aliases = ["services", "svc"])]
     Service(service::Verb),
-    #[command(subcommand)]
+    #[command(subcommand, aliases = ["backends", "endpoint", "endpoints"])]
     Backend(backend::Verb),
     Stats(stats::Args),
     Explain(explain::Args),
@@ -126,7 +133,7 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            // Whoever read the answer has read enough, as with `| head`.
+            // The reader has read enough, as with `| head`.
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Endpoint(backend::Error::Malformed(_) | backend::Error::DeadlineAlone) => Exit::Usage,
             Self::Agent(_) | Self::Endpoint(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
@@ -168,16 +175,29 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
 /// Help and version are answers; anything else is wrong usage.
 fn explain(stop: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Exit {
     let (stream, exit) = if stop.use_stderr() { (err, Exit::Usage) } else { (out, Exit::Ok) };
-    match write!(stream, "{}", stop.render()) {
+    match write!(stream, "{}{}", stop.render(), hint(stop)) {
         Ok(()) => exit,
         Err(error) => Failure::Write(error).exit(),
+    }
+}
+
+/// What to write in place of a verb that other tools have first.
+fn hint(stop: &clap::Error) -> &'static str {
+    match stop.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) if word == "get" || word == "list" => {
+            "\nThe noun comes first: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"
+        }
+        Some(ContextValue::String(word)) if word == "describe" => {
+            "\nThe noun comes first: `meshctl service describe NAME`\n"
+        }
+        _ => "",
     }
 }
 
 fn report(failure: &Failure, err: &mut dyn Write) -> Exit {
     let exit = failure.exit();
     if exit != Exit::Ok {
-        // Without anybody to read it, the exit code says enough.
+        // Without a reader the exit code says enough.
         let _ = writeln!(err, "meshctl: {failure}");
     }
     exit

@@ -1,42 +1,21 @@
 //! Forms of an answer: tables for people, JSON and YAML for scripts.
 
-use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::api::types::Endpoint;
 
-/// Spaces between columns.
-const GAP: u16 = 3;
-/// Items of a list shown in one cell.
-const SHOWN: usize = 3;
-
 /// The forms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    /// For people, as much as fits the terminal
     Table,
+    /// The same with all columns and names in full
+    Wide,
     /// For scripts
     Json,
     /// For scripts and diffs
     Yaml,
-}
-
-/// Aligned columns below a header; one line per row, nothing else.
-pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let header = header.iter().map(|&name| name.to_owned()).collect();
-    columns([header].into_iter().chain(rows))
-}
-
-/// As [`table`], without the columns in which every row has `-`.
-pub(super) fn sparse(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let rows: Vec<Vec<String>> = rows.into_iter().collect();
-    let shown: Vec<bool> =
-        (0..header.len()).map(|at| rows.is_empty() || rows.iter().any(|row| row[at] != "-")).collect();
-    let kept =
-        |row: Vec<String>| row.into_iter().zip(&shown).filter(|(_, shown)| **shown).map(|(cell, _)| cell).collect();
-    let header: Vec<&str> = header.iter().zip(&shown).filter(|(_, shown)| **shown).map(|(&name, _)| name).collect();
-    table(&header, rows.into_iter().map(kept))
 }
 
 /// `-` for nothing.
@@ -73,17 +52,6 @@ pub(super) fn microseconds(microseconds: Option<u32>) -> String {
     }
 }
 
-/// Aligned columns; one line per row, nothing else.
-pub(super) fn columns(rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>()));
-    table.column_iter_mut().for_each(|column| {
-        column.set_padding((0, GAP));
-    });
-    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
-}
-
 /// Indented JSON and a newline.
 pub(super) fn json<T: Serialize>(answer: &T) -> String {
     let mut text = serde_json::to_string_pretty(answer).expect("answers are structs with string keys");
@@ -98,17 +66,6 @@ pub(super) fn yaml<T: Serialize>(answer: &T) -> Result<String, serde_saphyr::ser
         prefer_block_scalars: false,
     };
     serde_saphyr::to_string_with_options(answer, options)
-}
-
-/// `a,b,c +2 more`, or `-` for none.
-pub(super) fn list<T: AsRef<str>>(items: &[T]) -> String {
-    let (shown, more) = items.split_at(items.len().min(SHOWN));
-    let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(",");
-    match (shown.as_str(), more.len()) {
-        ("", _) => "-".to_owned(),
-        (_, 0) => shown,
-        (_, more) => format!("{shown} +{more} more"),
-    }
 }
 
 /// `1 error`, `2 errors`
@@ -154,38 +111,10 @@ mod tests {
     };
 
     #[test]
-    fn columns_are_aligned_and_lines_end_where_the_text_ends() {
-        let rows =
-            [["shop", "cart", ""], ["kube-system", "d\x1b[2Jns\n", "x"]].map(|row| row.map(String::from).to_vec());
-        assert_eq!(
-            table(&["NAMESPACE", "NAME", "NOTE"], rows),
-            "NAMESPACE     NAME             NOTE\n\
-             shop          cart\n\
-             kube-system   d\\u{1b}[2Jns\\n   x\n"
-        );
-        assert_eq!(table(&["NAME", "NOTE"], []), "NAME   NOTE\n");
-    }
-
-    #[test]
-    fn columns_without_a_value_are_left_out() {
-        let rows = [["a", "-", "1"], ["b", "-", "-"]].map(|row| row.map(String::from).to_vec());
-        assert_eq!(sparse(&["NAME", "NONE", "SOME"], rows), "NAME   SOME\na      1\nb      -\n");
-        assert_eq!(sparse(&["NAME", "NONE"], []), "NAME   NONE\n");
-        let times = [None, Some(0), Some(999), Some(1250), Some(2_000_000)].map(microseconds);
-        assert_eq!(times, ["-", "0us", "999us", "1.2ms", "2.0s"]);
-    }
-
-    #[test]
     fn a_weight_below_one_is_neither_one_nor_nothing() {
         let weights = [(2, 2, true), (1, 2, true), (0, 1, true), (0, 1, false), (0, 0, false)];
         let shown = weights.map(|(effective, configured, takes)| weight_of(effective, Some(configured), takes));
         assert_eq!(shown, ["2", "1 of 2", "<1 of 1", "0 of 1", "0"]);
-    }
-
-    #[test]
-    fn wide_rows_are_not_wrapped() {
-        let wide = "x".repeat(500);
-        assert_eq!(columns([vec![wide.clone(), wide.clone()]]), format!("{wide}   {wide}\n"));
     }
 
     #[test]
@@ -297,13 +226,6 @@ mod tests {
         notes: []
         problems: []
         "#);
-    }
-
-    #[test]
-    fn long_lists_are_cut() {
-        assert_eq!(list::<&str>(&[]), "-");
-        assert_eq!(list(&["a", "b", "c"]), "a,b,c");
-        assert_eq!(list(&["a", "b", "c", "d", "e"]), "a,b,c +2 more");
     }
 
     #[test]

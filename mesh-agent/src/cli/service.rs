@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use super::{
     Exit, Failure, health,
+    layout::{Column, Layout, facts},
     name::NameArg,
-    render::{self, columns, milliseconds, printable, table, weight},
+    render::{milliseconds, printable, weight},
     session::Session,
     watch::Watch,
 };
@@ -30,6 +31,7 @@ Examples:
   meshctl service list -w 2s           again every two seconds
   meshctl service list -o json | jq -r '.[] | select(.ports[].endpoints == []) | .name'
                                        services without endpoints")]
+    #[command(alias = "ls")]
     List {
         #[command(flatten)]
         watch: Watch,
@@ -48,6 +50,7 @@ Examples:
   meshctl service get shop/cart -o yaml
   meshctl service get shop/cart -o json | jq -r '.frontends[].reason'
                                        why front ends are not served")]
+    #[command(visible_alias = "describe")]
     Get {
         /// NAME or NAMESPACE/NAME
         name: NameArg,
@@ -57,32 +60,43 @@ Examples:
 pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
     match verb {
         Verb::List { watch } => {
-            let mut rounds = watch.rounds();
+            let mut rounds = session.rounds(&watch);
+            let mut exit = Exit::Ok;
             while rounds.next().await {
                 let services = session.services(None).await;
                 let Some(services) = session.patient(&rounds, services)? else { continue };
-                session.show(&services, |services| list(services))?;
+                exit = session.show_services(&services, &services, |services, layout| list(services, layout)).await?;
             }
+            Ok(exit)
         }
         Verb::Get { name } => {
             let service = session.service(&name).await?;
             session.show(&service, page)?;
+            Ok(Exit::Ok)
         }
     }
-    Ok(Exit::Ok)
 }
 
-fn list(services: &[Service]) -> String {
-    table(&["NAMESPACE", "NAME", "ADDRESS", "PORT(S)", "ENDPOINTS", "CONNECTS"], services.iter().map(row))
+const COLUMNS: [Column; 6] = [
+    Column::name("NAMESPACE"),
+    Column::name("NAME"),
+    Column::name("ADDRESS"),
+    Column::name("PORT(S)"),
+    Column::name("ENDPOINTS"),
+    Column::new("CONNECTS"),
+];
+
+fn list(services: &[Service], layout: Layout) -> String {
+    layout.table(&COLUMNS, services.iter().map(|service| row(service, layout)))
 }
 
-fn row(service: &Service) -> Vec<String> {
+fn row(service: &Service, layout: Layout) -> Vec<String> {
     let Service { namespace, name, origin: _, addresses, ports, frontends: _, notes: _, left_out: _ } = service;
-    let each = |show: fn(&ServicePort) -> String| render::list(&ports.iter().map(show).collect::<Vec<_>>());
+    let each = |show: fn(&ServicePort) -> String| layout.list(&ports.iter().map(show).collect::<Vec<_>>());
     vec![
         namespace.clone(),
         name.clone(),
-        render::list(addresses),
+        layout.list(addresses),
         each(|port| format!("{}/{}", port.port, port.protocol)),
         each(usable),
         ports.iter().map(|port| port.counters.connects).sum::<u64>().to_string(),
@@ -94,28 +108,30 @@ fn usable(port: &ServicePort) -> String {
     format!("{}/{}", port.usable(), port.endpoints.len())
 }
 
-fn page(service: &Service) -> String {
+const FRONT_ENDS: [Column; 4] =
+    [Column::new("FRONT END"), Column::new("KIND"), Column::new("STATE"), Column::name("REASON")];
+
+fn page(service: &Service, layout: Layout) -> String {
     let Service { namespace, name, origin, addresses, ports, frontends, notes, left_out } = service;
     let addresses = if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") };
-    let facts = match left_out {
+    let reached = match left_out {
         None => ("Address", addresses),
         Some(reason) => ("Left alone", reason.clone()),
     };
-    let facts = [("Service", format!("{namespace}/{name}")), facts, ("Origin", origin.clone())];
-    let mut page = columns(facts.map(|(name, value)| vec![format!("{name}:"), value]));
+    let mut page = facts([("Service", format!("{namespace}/{name}")), reached, ("Origin", origin.clone())]);
     if !frontends.is_empty() {
         let rows = frontends.iter().map(|it| vec![it.label(), it.kind.clone(), it.state.clone(), it.reason.clone()]);
-        page = page + "\n" + &table(&["FRONT END", "KIND", "STATE", "REASON"], rows);
+        page = page + "\n" + &layout.table(&FRONT_ENDS, rows);
     }
-    let page = ports.iter().fold(page, |page, port| page + "\n" + &section(port));
+    let page = ports.iter().fold(page, |page, port| page + "\n" + &section(port, layout));
     if notes.is_empty() {
         return page;
     }
     notes.iter().fold(page + "\nNotes:\n", |page, note| page + "  " + &printable(note) + "\n")
 }
 
-/// A port and its endpoints, in the layout of `cilium-dbg service list`.
-fn section(port: &ServicePort) -> String {
+/// A port and its endpoints.
+fn section(port: &ServicePort, layout: Layout) -> String {
     let title = format!("Port {}: {}\n  {}\n", printable(&port.label()), counters(port), spread(port));
     let title = port
         .health_check
@@ -126,8 +142,8 @@ fn section(port: &ServicePort) -> String {
     if port.endpoints.is_empty() {
         return title + "  no endpoints: connects are refused\n";
     }
-    let rows = port.endpoints.iter().enumerate().map(|(place, endpoint)| line(place + 1, port, endpoint));
-    columns(filled(rows.collect())).lines().fold(title, |text, line| text + "  " + line + "\n")
+    let table = layout.indented().sparse(&ENDPOINTS, port.endpoints.iter().map(line));
+    table.lines().fold(title, |text, line| text + "  " + line + "\n")
 }
 
 fn counters(port: &ServicePort) -> String {
@@ -189,25 +205,28 @@ fn check(check: &HealthCheck) -> String {
     )
 }
 
-/// Without columns that are empty in every row.
-fn filled(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
-    let is_filled = |at: usize| rows.iter().any(|row| !row[at].is_empty());
-    let filled: Vec<bool> = (0..rows.first().map_or(0, Vec::len)).map(is_filled).collect();
-    let keep = |row: Vec<String>| row.into_iter().zip(&filled).filter(|(_, filled)| **filled).map(|(cell, _)| cell);
-    rows.into_iter().map(|row| keep(row).collect()).collect()
-}
+const ENDPOINTS: [Column; 8] = [
+    Column::new("ENDPOINT"),
+    Column::new("STATE"),
+    Column::new("WEIGHT"),
+    Column::new("CONNECTIONS"),
+    Column::new("CONNECTS"),
+    Column::new("TIER").extra(3),
+    Column::name("LOCALITY").extra(2),
+    Column::name("HEALTH").extra(1),
+];
 
-fn line(number: usize, port: &ServicePort, endpoint: &Endpoint) -> Vec<String> {
-    let address = endpoint.socket_address();
-    let state = endpoint.state();
+fn line(endpoint: &Endpoint) -> Vec<String> {
+    let locality = endpoint.locality.label();
     vec![
-        format!("{number} => {address}/{} ({state})", port.protocol),
-        format!("weight {}", weight(endpoint)),
-        format!("{} connections", endpoint.connections),
-        format!("{} connects", endpoint.connects),
-        endpoint.tier.map_or(String::new(), |tier| format!("tier {tier}")),
-        endpoint.locality.label(),
-        endpoint.health.as_ref().map_or(String::new(), health::told),
+        endpoint.socket_address(),
+        endpoint.state(),
+        weight(endpoint),
+        endpoint.connections.to_string(),
+        endpoint.connects.to_string(),
+        endpoint.tier.map_or("-".to_owned(), |tier| tier.to_string()),
+        if locality.is_empty() { "-".to_owned() } else { locality },
+        endpoint.health.as_ref().map_or("-".to_owned(), health::told),
     ]
 }
 
@@ -218,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_list_shows_usable_endpoints_by_port() {
-        insta::assert_snapshot!(list(&[dns(), cart(), busy_cart(), checked_cart()]), @"
+        insta::assert_snapshot!(list(&[dns(), cart(), busy_cart(), checked_cart()], Layout::Whole), @"
         NAMESPACE     NAME   ADDRESS               PORT(S)           ENDPOINTS   CONNECTS
         kube-system   dns    10.96.0.53            53/UDP            0/0         12
         shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,1/1     200
@@ -229,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_service_is_shown_with_its_endpoints() {
-        insta::assert_snapshot!(page(&cart()), @"
+        insta::assert_snapshot!(page(&cart(), Layout::Whole), @"
         Service:   shop/cart
         Address:   10.96.0.10, fd00::10
         Origin:    /etc/mesh-agent/services.d/shop.yaml:12
@@ -243,16 +262,18 @@ mod tests {
 
         Port http:80/TCP: 200 connects, 5 refused, 2 unrecorded
           leastConnections, 0 connections, capacity 0 usable of 0
-          1 => 10.0.0.1:8080/TCP (active)            weight 1   0 connections   60 connects
-          2 => 10.0.0.2:8080/TCP (active)            weight 2   0 connections   117 connects
-          3 => 10.0.0.3:8080/TCP (down, not-ready)   weight 1   0 connections   3 connects
-          4 => [fd00::a:1]:8080/TCP (active)         weight 1   0 connections   20 connects
+          ENDPOINT           STATE      WEIGHT   CONNECTIONS   CONNECTS
+          10.0.0.1:8080      active     1        0             60
+          10.0.0.2:8080      active     2        0             117
+          10.0.0.3:8080      notReady   1        0             3
+          [fd00::a:1]:8080   active     1        0             20
 
         Port admin:9000/TCP: 0 connects
           leastConnections, 0 connections, capacity 0 usable of 0
-          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connections   0 connects
+          ENDPOINT        STATE                 WEIGHT   CONNECTIONS   CONNECTS
+          10.0.0.4:9000   active, terminating   1        0             0
         ");
-        insta::assert_snapshot!(page(&dns()), @"
+        insta::assert_snapshot!(page(&dns(), Layout::Whole), @"
         Service:   kube-system/dns
         Address:   10.96.0.53
         Origin:    /etc/mesh-agent/services.d/dns.yaml:1
@@ -268,18 +289,20 @@ mod tests {
 
     #[test]
     fn load_is_shown_behind_the_endpoint() {
-        let page = page(&busy_cart());
+        let page = page(&busy_cart(), Layout::Whole);
         insta::assert_snapshot!(page.split_once("\nPort ").unwrap().1, @"
         http:80/TCP: 200 connects, 5 refused, 2 unrecorded, 7 failed, 1 ejections
           latencyAware, 52 connections, capacity 200 usable of 500
-          1 => 10.0.0.1:8080/TCP (active)            weight 1        40 connections   60 connects
-          2 => 10.0.0.2:8080/TCP (ejected 8s)        weight 1 of 2   0 connections    117 connects   tier 2
-          3 => 10.0.0.3:8080/TCP (down, not-ready)   weight 1        0 connections    3 connects
-          4 => [fd00::a:1]:8080/TCP (draining)       weight 1        12 connections   20 connects    tier 1   b
+          ENDPOINT           STATE        WEIGHT   CONNECTIONS   CONNECTS   TIER   LOCALITY
+          10.0.0.1:8080      active       1        40            60         -      -
+          10.0.0.2:8080      ejected 8s   1 of 2   0             117        2      -
+          10.0.0.3:8080      notReady     1        0             3          -      -
+          [fd00::a:1]:8080   draining     1        12            20         1      b
 
         Port admin:9000/TCP: 0 connects
           leastConnections, 0 connections, capacity 0 usable of 0
-          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connections   0 connects
+          ENDPOINT        STATE                 WEIGHT   CONNECTIONS   CONNECTS
+          10.0.0.4:9000   active, terminating   1        0             0
 
         Notes:
           10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now
@@ -288,25 +311,27 @@ mod tests {
 
     #[test]
     fn health_is_shown_behind_the_endpoint() {
-        let page = page(&checked_cart());
+        let page = page(&checked_cart(), Layout::Whole);
         insta::assert_snapshot!(page.split_once("\nPort ").unwrap().1, @"
         http:80/TCP: 200 connects, 5 refused, 2 unrecorded
           leastConnections, 0 connections, capacity 0 usable of 0
           checked by http /up every 5s ± 10 %, timeout 500ms, healthy after 2, unhealthy after 3, all are kept when all fail
-          1 => 10.0.0.1:8080/TCP (active)            weight 1   0 connections   60 connects    healthy (66m40s)
-          2 => 10.0.0.2:8080/TCP (unhealthy)         weight 2   0 connections   117 connects   unhealthy (connection refused, 12s)
-          3 => 10.0.0.3:8080/TCP (down, not-ready)   weight 1   0 connections   3 connects
-          4 => [fd00::a:1]:8080/TCP (active)         weight 1   0 connections   20 connects    unknown (1s)
+          ENDPOINT           STATE       WEIGHT   CONNECTIONS   CONNECTS   HEALTH
+          10.0.0.1:8080      active      1        0             60         healthy (66m40s)
+          10.0.0.2:8080      unhealthy   2        0             117        unhealthy (connection refused, 12s)
+          10.0.0.3:8080      notReady    1        0             3          -
+          [fd00::a:1]:8080   active      1        0             20         unknown (1s)
 
         Port admin:9000/TCP: 0 connects
           leastConnections, 0 connections, capacity 0 usable of 0
-          1 => 10.0.0.4:9000/TCP (active, terminating)   weight 1   0 connections   0 connects   unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
+          ENDPOINT        STATE                 WEIGHT   CONNECTIONS   CONNECTS   HEALTH
+          10.0.0.4:9000   active, terminating   1        0             0          unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
         ");
     }
 
     #[test]
     fn a_service_that_is_left_alone_says_why() {
-        insta::assert_snapshot!(page(&headless()), @"
+        insta::assert_snapshot!(page(&headless(), Layout::Whole), @"
         Service:      shop/db
         Left alone:   it is headless (clusterIP None)
         Origin:       /etc/mesh-agent/services.d/shop.yaml:60

@@ -1,17 +1,18 @@
-//! One run of a command: whom it asks, and where and in which form it answers.
+//! One run of a command: which agent it asks, and where and in which form it answers.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::{
-    Failure,
+    Exit, Failure,
+    layout::{Layout, Screen, clipped, first_screen},
     name::{self, NameArg},
     render::{self, Format},
-    watch::Rounds,
+    watch::{Rounds, Watch},
 };
 use crate::{
-    api::{client::Client, types::Service},
+    api::{client::Client, near::told, types::Service},
     model::ServiceName,
 };
 
@@ -21,17 +22,8 @@ pub struct Streams<'a> {
     pub out: &'a mut dyn Write,
     /// Everything that is not the answer.
     pub err: &'a mut dyn Write,
-    /// How one answer follows another.
-    pub refresh: Refresh,
-}
-
-/// How one answer follows another on `-w`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refresh {
-    /// In its place; for terminals.
-    Replace,
-    /// Below it; for everything else.
-    Append,
+    /// Size of the terminal that `out` is, now; nothing when it is no terminal.
+    pub screen: fn() -> Option<Screen>,
 }
 
 /// A command being run.
@@ -41,21 +33,34 @@ pub(super) struct Session<'a> {
     format: Format,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
-    refresh: Refresh,
+    screen: fn() -> Option<Screen>,
+    /// Whether answers follow one another.
+    watching: bool,
     shown: u64,
+    /// The table that was shown last.
+    page: String,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(client: Client, namespace: Option<String>, format: Format, streams: &'a mut Streams<'_>) -> Self {
-        Self { client, namespace, format, out: streams.out, err: streams.err, refresh: streams.refresh, shown: 0 }
+        let Streams { out, err, screen } = streams;
+        let page = String::new();
+        Self { client, namespace, format, out, err, screen: *screen, watching: false, shown: 0, page }
     }
 
-    /// An answer, or nothing when the agent does not give one just now and the command is going to ask again: whoever
-    /// watches a restart wants to see its end.
+    /// Rounds of the command, as -w asks for.
+    pub(super) fn rounds(&mut self, watch: &Watch) -> Rounds {
+        let rounds = watch.rounds();
+        self.watching = rounds.go_on();
+        rounds
+    }
+
+    /// An answer, or nothing when the agent does not give one just now and the command is going to ask again: a watch
+    /// goes on over a restart of the agent.
     pub(super) fn patient<T>(&mut self, rounds: &Rounds, answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
         match answer {
             Err(Failure::Agent(error)) if self.shown > 0 && rounds.go_on() => {
-                writeln!(self.err, "meshctl: {error}")?;
+                self.interrupt(&format!("meshctl: {error}\n"))?;
                 Ok(None)
             }
             answer => answer.map(Some),
@@ -82,15 +87,52 @@ impl<'a> Session<'a> {
     }
 
     /// Writes one answer in the form that was asked for; `text` makes the one for people.
-    pub(super) fn show<T: Serialize>(&mut self, answer: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    pub(super) fn show<T: Serialize>(
+        &mut self,
+        answer: &T,
+        text: impl FnOnce(&T, Layout) -> String,
+    ) -> Result<(), Failure> {
         let body = match self.format {
-            Format::Table => text(answer),
+            Format::Table | Format::Wide => return Ok(self.show_page(text(answer, self.layout()))?),
             Format::Json => render::json(answer),
             Format::Yaml => render::yaml(answer)?,
         };
-        let separator = self.separator();
+        let separator = if self.shown > 0 && self.format == Format::Yaml { "---\n" } else { "" };
         self.shown += 1;
         Ok(self.write(&[separator, &body])?)
+    }
+
+    /// Writes what [`services`](Self::services) gave, and says so when there is none.
+    pub(super) async fn show_services<T: Serialize>(
+        &mut self,
+        services: &[Service],
+        answer: &T,
+        text: impl FnOnce(&T, Layout) -> String,
+    ) -> Result<Exit, Failure> {
+        if !services.is_empty() {
+            return self.show(answer, text).map(|()| Exit::Ok);
+        }
+        let nothing = self.nothing().await;
+        match self.format {
+            Format::Table | Format::Wide if self.watching => self.show_page(nothing + "\n")?,
+            Format::Table | Format::Wide => self.tell(&nothing)?,
+            Format::Json | Format::Yaml => {
+                self.show(answer, text)?;
+                self.tell(&nothing)?;
+            }
+        }
+        Ok(if self.namespace.is_some() { Exit::No } else { Exit::Ok })
+    }
+
+    /// Why a list is empty.
+    async fn nothing(&self) -> String {
+        let Some(given) = &self.namespace else {
+            return "the agent has no services; `meshctl status` names the directories that it reads".to_owned();
+        };
+        let all = self.client.services(None).await.unwrap_or_default();
+        let mut there: Vec<String> = all.into_iter().map(|service| service.namespace).collect();
+        there.dedup();
+        format!("no service in namespace {given}; namespaces with services: {}", told(there.into_iter()))
     }
 
     /// Writes text that has only one form.
@@ -106,10 +148,10 @@ impl<'a> Session<'a> {
 
     /// Shows how far a command is, in the place of what was shown before; on a terminal only.
     pub(super) fn progress(&mut self, line: &str) -> io::Result<()> {
-        match self.refresh {
-            Refresh::Append => Ok(()),
+        match (self.screen)() {
+            None => Ok(()),
             // Start of the line, then erase it.
-            Refresh::Replace => write!(self.err, "\r\x1b[2K{line}").and_then(|()| self.err.flush()),
+            Some(_) => write!(self.err, "\r\x1b[2K{line}").and_then(|()| self.err.flush()),
         }
     }
 
@@ -118,13 +160,41 @@ impl<'a> Session<'a> {
         self.progress("")
     }
 
-    fn separator(&self) -> &'static str {
-        match (self.shown, self.format, self.refresh) {
-            (0, _, _) | (_, Format::Json, _) => "",
-            (_, Format::Yaml, _) => "---\n",
-            (_, Format::Table, Refresh::Append) => "\n",
-            // Cursor to the top left, then erase the screen.
-            (_, Format::Table, Refresh::Replace) => "\x1b[H\x1b[2J",
+    fn layout(&self) -> Layout {
+        match (self.format, (self.screen)()) {
+            (Format::Wide, _) => Layout::Wide,
+            (_, Some(screen)) => Layout::Fit(screen.columns),
+            (_, None) => Layout::Whole,
         }
+    }
+
+    /// Writes a table: below those before it, or on a terminal in their place.
+    fn show_page(&mut self, page: String) -> io::Result<()> {
+        let separator = if self.shown > 0 { "\n" } else { "" };
+        self.shown += 1;
+        match (self.screen)().filter(|_| self.watching) {
+            Some(screen) => self.paint(&page, screen)?,
+            None => self.write(&[separator, &page])?,
+        }
+        self.page = page;
+        Ok(())
+    }
+
+    /// Says what interrupts a watch: on a terminal below the last table, which stays where it is.
+    fn interrupt(&mut self, message: &str) -> io::Result<()> {
+        let Some(screen) = (self.screen)().filter(|_| !self.page.is_empty()) else {
+            return write!(self.err, "{message}");
+        };
+        let rows = message.chars().count().div_ceil(screen.columns.max(1));
+        // The window may be narrower than when the page was made for it.
+        let page = clipped(&self.page, screen.columns);
+        self.paint(&page, Screen { rows: screen.rows.saturating_sub(rows), ..screen })?;
+        self.write(&[message])
+    }
+
+    /// Replaces what the terminal shows by what fits of a page.
+    fn paint(&mut self, page: &str, screen: Screen) -> io::Result<()> {
+        // Cursor to the top left, then erase the screen.
+        self.write(&["\x1b[H\x1b[2J", &first_screen(page, screen)])
     }
 }

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::{
     Exit, Failure,
+    layout::{Column, Layout},
     name::NameArg,
-    render::{number, sparse},
+    render::number,
     session::Session,
     watch::Watch,
 };
@@ -16,12 +17,12 @@ use crate::api::types::{Service, ServiceCounters};
 
 /// Show what the kernel counted, per service port
 ///
-/// CONNECTS were answered with a backend, REFUSED were not because none was usable or a limit was reached. LIVE
-/// connections are open now. CONN/S is the rate since the screen before, so it needs -w. Of the connects, FAILURES were
+/// CONNECTS were answered with a backend, REFUSED were not because none was usable or a limit was reached.
+/// CONNECTIONS are open now. CONN/S is the rate since the screen before, so it needs -w. Of the connects, FAILURES were
 /// refused by the backend or not answered in time, OVERFLOWS went to another backend because the first choice was full,
 /// FAILOVERS to one farther away, PROBES tried an ejected one, PANICS went to an ejected one because too few others were
 /// left; of UNRECORDED ones getpeername() shows the backend instead of the service. EJECTIONS count backends that were
-/// left alone for a while. Columns without a value are left out. All but LIVE only grow, over restarts of the agent, too.
+/// left alone for a while. Columns without a value are left out. All but CONNECTIONS only grow, over restarts of the agent, too.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -38,16 +39,18 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, Failure> {
-    let mut rounds = args.watch.rounds();
+    let mut rounds = session.rounds(&args.watch);
     let mut before: Option<Reading> = None;
+    let mut exit = Exit::Ok;
     while rounds.next().await {
         let services = session.services(args.service.as_ref()).await;
         let Some(services) = session.patient(&rounds, services)? else { continue };
         let now = Reading::new(&services, Instant::now());
-        session.show(&stats(&services, before.as_ref(), &now), |stats| list(stats))?;
+        let stats = stats(&services, before.as_ref(), &now);
+        exit = session.show_services(&services, &stats, |stats, layout| list(stats, layout)).await?;
         before = Some(now);
     }
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 /// Connects of every service port at one moment.
@@ -85,9 +88,9 @@ fn key(service: &Service, port: &str) -> Key {
 struct Stats<'a> {
     namespace: &'a str,
     service: &'a str,
+    port: u16,
     /// Port name, or its number where it has none.
-    port: &'a str,
-    port_number: u16,
+    port_name: &'a str,
     protocol: &'a str,
     #[serde(flatten)]
     counters: ServiceCounters,
@@ -104,8 +107,8 @@ fn stats<'a>(services: &'a [Service], before: Option<&Reading>, now: &Reading) -
     let stats = ports.map(|(service, port)| Stats {
         namespace: &service.namespace,
         service: &service.name,
-        port: &port.name,
-        port_number: port.port,
+        port: port.port,
+        port_name: &port.name,
         protocol: &port.protocol,
         counters: port.counters,
         connections: port.connections,
@@ -115,25 +118,25 @@ fn stats<'a>(services: &'a [Service], before: Option<&Reading>, now: &Reading) -
     stats.collect()
 }
 
-const HEADER: [&str; 14] = [
-    "NAMESPACE",
-    "SERVICE",
-    "PORT",
-    "LIVE",
-    "CONNECTS",
-    "CONN/S",
-    "REFUSED",
-    "FAILURES",
-    "EJECTIONS",
-    "PROBES",
-    "OVERFLOWS",
-    "FAILOVERS",
-    "PANICS",
-    "UNRECORDED",
+const COLUMNS: [Column; 14] = [
+    Column::name("NAMESPACE"),
+    Column::name("SERVICE"),
+    Column::name("PORT"),
+    Column::new("CONNECTIONS"),
+    Column::new("CONNECTS"),
+    Column::new("CONN/S"),
+    Column::new("REFUSED"),
+    Column::new("FAILURES").extra(1),
+    Column::new("EJECTIONS").extra(2),
+    Column::new("PROBES").extra(6),
+    Column::new("OVERFLOWS").extra(5),
+    Column::new("FAILOVERS").extra(4),
+    Column::new("PANICS").extra(3),
+    Column::new("UNRECORDED").extra(7),
 ];
 
-fn list(stats: &[Stats<'_>]) -> String {
-    sparse(&HEADER, stats.iter().map(row))
+fn list(stats: &[Stats<'_>], layout: Layout) -> String {
+    layout.sparse(&COLUMNS, stats.iter().map(row))
 }
 
 fn row(stats: &Stats<'_>) -> Vec<String> {
@@ -164,11 +167,11 @@ mod tests {
     fn the_first_reading_has_totals_only() {
         let services = [dns(), cart()];
         let now = Reading::new(&services, Instant::now());
-        insta::assert_snapshot!(list(&stats(&services, None, &now)), @"
-        NAMESPACE     SERVICE   PORT             LIVE   CONNECTS   REFUSED   UNRECORDED
-        kube-system   dns       53/UDP           0      12         0         -
-        shop          cart      http:80/TCP      0      200        5         2
-        shop          cart      admin:9000/TCP   0      0          0         -
+        insta::assert_snapshot!(list(&stats(&services, None, &now), Layout::Whole), @"
+        NAMESPACE     SERVICE   PORT             CONNECTIONS   CONNECTS   REFUSED   UNRECORDED
+        kube-system   dns       53/UDP           0             12         0         -
+        shop          cart      http:80/TCP      0             200        5         2
+        shop          cart      admin:9000/TCP   0             0          0         -
         ");
     }
 
@@ -176,10 +179,10 @@ mod tests {
     fn what_went_wrong_has_its_columns() {
         let services = [busy_cart()];
         let now = Reading::new(&services, Instant::now());
-        insta::assert_snapshot!(list(&stats(&services, None, &now)), @"
-        NAMESPACE   SERVICE   PORT             LIVE   CONNECTS   REFUSED   FAILURES   EJECTIONS   UNRECORDED
-        shop        cart      http:80/TCP      52     200        5         7          1           2
-        shop        cart      admin:9000/TCP   0      0          0         -          -           -
+        insta::assert_snapshot!(list(&stats(&services, None, &now), Layout::Whole), @"
+        NAMESPACE   SERVICE   PORT             CONNECTIONS   CONNECTS   REFUSED   FAILURES   EJECTIONS   UNRECORDED
+        shop        cart      http:80/TCP      52            200        5         7          1           2
+        shop        cart      admin:9000/TCP   0             0          0         -          -           -
         ");
     }
 
@@ -192,11 +195,11 @@ mod tests {
         let before = Reading::new(&earlier, start);
         let services = [dns(), cart()];
         let now = Reading::new(&services, start + Duration::from_secs(2));
-        insta::assert_snapshot!(list(&stats(&services, Some(&before), &now)), @"
-        NAMESPACE     SERVICE   PORT             LIVE   CONNECTS   CONN/S   REFUSED   UNRECORDED
-        kube-system   dns       53/UDP           0      12         -        0         -
-        shop          cart      http:80/TCP      0      200        12.5     5         2
-        shop          cart      admin:9000/TCP   0      0          -        0         -
+        insta::assert_snapshot!(list(&stats(&services, Some(&before), &now), Layout::Whole), @"
+        NAMESPACE     SERVICE   PORT             CONNECTIONS   CONNECTS   CONN/S   REFUSED   UNRECORDED
+        kube-system   dns       53/UDP           0             12         -        0         -
+        shop          cart      http:80/TCP      0             200        12.5     5         2
+        shop          cart      admin:9000/TCP   0             0          -        0         -
         ");
     }
 
@@ -210,8 +213,8 @@ mod tests {
           {
             "namespace": "shop",
             "service": "cart",
-            "port": "http",
-            "portNumber": 80,
+            "port": 80,
+            "portName": "http",
             "protocol": "TCP",
             "connects": 200,
             "refusedNoBackend": 4,
@@ -232,8 +235,8 @@ mod tests {
         insta::assert_snapshot!(yaml(&&stats[..1]).unwrap(), @"
         - namespace: shop
           service: cart
-          port: http
-          portNumber: 80
+          port: 80
+          portName: http
           protocol: TCP
           connects: 200
           refusedNoBackend: 4

@@ -2,71 +2,90 @@
 
 use super::{
     Exit, Failure,
-    render::{age, columns, count, printable, table},
+    layout::{Column, Layout, facts},
+    render::{age, count, printable},
     session::Session,
     watch::Watch,
 };
-use crate::api::types::{CapacityUse, Hook, Status};
+use crate::api::types::{CapacityUse, ConfigProblem, Hook, Status};
+
+/// Notes that are shown without -v.
+const NOTES: usize = 3;
 
 /// Show whether the agent is well and its configuration right
 ///
-/// The exit code is 0 when the agent is ready: the kernel holds what the configuration says, and nothing is wrong.
-/// Otherwise it is 1, and the page says what is wrong, with file and line.
+/// What is wrong comes first: problems of the data plane, then errors of the configuration with file and line. The exit
+/// code is 0 when the agent is ready: the kernel holds what the configuration says, and nothing is wrong. Otherwise it is
+/// 1.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
   meshctl status                             everything at a glance
+  meshctl status -v                          with the attached hooks and all notes
   meshctl status -w                          while you edit the configuration
   until meshctl status >/dev/null; do sleep 1; done
                                              wait until the agent is ready
   meshctl status -o json | jq '.errors[]'    what is wrong, for a script")]
 pub(super) struct Args {
+    /// Show attached hooks and all notes, too
+    #[arg(short, long)]
+    verbose: bool,
     #[command(flatten)]
     watch: Watch,
 }
 
 pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, Failure> {
-    let mut rounds = args.watch.rounds();
+    let mut rounds = session.rounds(&args.watch);
     let mut exit = Exit::Ok;
     while rounds.next().await {
         let status = session.client.status().await.map_err(Failure::from);
         let Some(status) = session.patient(&rounds, status)? else { continue };
         exit = if status.ready { Exit::Ok } else { Exit::No };
-        session.show(&status, page)?;
+        session.show(&status, |status, layout| page(status, layout, args.verbose || layout == Layout::Wide))?;
     }
     Ok(exit)
 }
 
-fn page(status: &Status) -> String {
-    let sections = [
-        facts(status),
-        section("Hooks", &hooks(&status.hooks)),
-        section("Capacity", &capacity(&status.capacity)),
-        section("Errors", &lines(&status.errors)),
-        section("Notes", &lines(&status.notes)),
-        section("Problems", &lines(&status.problems)),
+fn page(status: &Status, layout: Layout, verbose: bool) -> String {
+    let known = known(status);
+    let (ready, known) = known.split_at(known.find('\n').map_or(0, |end| end + 1));
+    let wrong = [section("Problems", &lines(&status.problems)), section("Errors", &lines(&status.errors))];
+    let rest = [
+        if verbose { section("Hooks", &hooks(&status.hooks, layout.indented())) } else { String::new() },
+        section("Capacity", &capacity(&status.capacity, layout.indented())),
+        section("Notes", &notes(&status.notes, verbose)),
     ];
-    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+    let is_well = wrong.iter().all(String::is_empty);
+    let [problems, errors] = wrong;
+    let first = if is_well {
+        [ready.to_owned() + known].into()
+    } else {
+        vec![ready.to_owned(), problems, errors, known.to_owned()]
+    };
+    let sections = first.into_iter().chain(rest).filter(|section| !section.is_empty());
+    sections.collect::<Vec<_>>().join("\n")
 }
 
-fn facts(status: &Status) -> String {
-    let Status { version, pid, uptime_seconds, node_name, cgroup, pin_dir, sources, .. } = status;
+/// Facts, the most important first.
+fn known(status: &Status) -> String {
+    let Status { version, pid, uptime_seconds, node_name, cgroup, pin_dir, sources, hooks, .. } = status;
     let sources = if sources.is_empty() { "none".to_owned() } else { sources.join(", ") };
-    let facts = [
+    let hooks = if hooks.is_empty() { "none attached".to_owned() } else { format!("{} attached", hooks.len()) };
+    facts([
         ("Ready", readiness(status)),
         ("Agent", format!("{version}, process {pid}, up {}", age(*uptime_seconds))),
         ("Node", node_name.clone()),
         ("Cgroup", cgroup.clone()),
         ("Pins", pin_dir.clone()),
+        ("Hooks", hooks),
         ("Revision", revision(status)),
         ("Sources", sources),
-    ];
-    columns(facts.map(|(name, value)| vec![format!("{name}:"), value]))
+    ])
 }
 
 fn readiness(status: &Status) -> String {
     let Status { ready, errors, problems, .. } = status;
-    let wrong = [(errors.len(), "error"), (problems.len(), "problem")];
+    let wrong = [(problems.len(), "problem"), (errors.len(), "error")];
     let wrong: Vec<_> = wrong.into_iter().filter(|(number, _)| *number > 0).map(|(n, noun)| count(n, noun)).collect();
     match (ready, wrong.is_empty()) {
         (true, _) => "yes".to_owned(),
@@ -86,20 +105,27 @@ fn revision(status: &Status) -> String {
     text
 }
 
-fn hooks(hooks: &[Hook]) -> String {
+fn hooks(hooks: &[Hook], layout: Layout) -> String {
     let row = |hook: &Hook| vec![hook.name.clone(), hook.program_id.to_string(), hook.link_id.to_string()];
-    if hooks.is_empty() {
-        "none attached\n".to_owned()
-    } else {
-        table(&["NAME", "PROGRAM", "LINK"], hooks.iter().map(row))
-    }
+    if hooks.is_empty() { String::new() } else { layout.table(&HOOKS, hooks.iter().map(row)) }
 }
 
-fn capacity(maps: &[CapacityUse]) -> String {
+const HOOKS: [Column; 3] = [Column::new("NAME"), Column::new("PROGRAM"), Column::new("LINK")];
+
+fn capacity(maps: &[CapacityUse], layout: Layout) -> String {
     let row = |map: &CapacityUse| {
         vec![map.map.clone(), map.used.to_string(), map.capacity.to_string(), percent(map.used, map.capacity)]
     };
-    if maps.is_empty() { String::new() } else { table(&["MAP", "USED", "TOTAL", "USE%"], maps.iter().map(row)) }
+    if maps.is_empty() { String::new() } else { layout.table(&MAPS, maps.iter().map(row)) }
+}
+
+const MAPS: [Column; 4] = [Column::new("MAP"), Column::new("USED"), Column::new("TOTAL"), Column::new("USE%")];
+
+/// The first few, or all.
+fn notes(notes: &[ConfigProblem], verbose: bool) -> String {
+    let (shown, more) = notes.split_at(if verbose { notes.len() } else { notes.len().min(NOTES) });
+    let shown = lines(shown);
+    if more.is_empty() { shown } else { format!("{shown}and {} more: -v shows them\n", more.len()) }
 }
 
 fn percent(used: u64, capacity: u64) -> String {
@@ -124,57 +150,92 @@ mod tests {
     use super::*;
     use crate::api::fixture;
 
+    /// As many hooks and maps as a real agent has.
+    fn whole() -> Status {
+        let hook = |(name, id): (&str, u32)| Hook { name: name.into(), program_id: id + 31, link_id: id + 8 };
+        let names = ["sock_release", "sock_ops", "getpeername4", "getpeername6", "recvmsg4", "recvmsg6"];
+        let names = names.into_iter().chain(["sendmsg4", "sendmsg6", "connect4", "connect6"]);
+        let slots = CapacityUse { map: "SLOTS".into(), used: 6, capacity: 2_000_000 };
+        let mut status = fixture::status();
+        status.hooks = names.zip(0..).map(hook).collect();
+        status.capacity.insert(1, slots);
+        status
+    }
+
     #[test]
-    fn a_healthy_agent_fits_one_page() {
-        insta::assert_snapshot!(page(&fixture::status()), @"
+    fn a_healthy_agent_fits_a_small_terminal() {
+        let mut status = whole();
+        insta::assert_snapshot!(page(&status, Layout::Fit(80), false), @"
         Ready:      yes
         Agent:      0.1.0, process 4711, up 26h3m
         Node:       node-a
         Cgroup:     /sys/fs/cgroup
         Pins:       /sys/fs/bpf/mesh-agent
+        Hooks:      10 attached
         Revision:   7, applied 75s ago in 3 ms
         Sources:    /etc/mesh-agent/services.d
-
-        Hooks:
-          NAME       PROGRAM   LINK
-          connect4   31        8
 
         Capacity:
           MAP        USED   TOTAL     USE%
           SERVICES   3      65536     0.0%
+          SLOTS      6      2000000   0.0%
           BACKENDS   6      1000000   0.0%
         ");
+        status.notes = (0..100).map(|_| fixture::ailing().status.notes[0].clone()).collect();
+        let page = page(&status, Layout::Fit(80), false);
+        assert!(page.lines().count() < 24 && page.lines().all(|line| line.chars().count() <= 80), "{page}");
+        assert!(page.ends_with("  and 97 more: -v shows them\n"), "{page}");
     }
 
     #[test]
-    fn everything_wrong_is_listed() {
-        insta::assert_snapshot!(page(&fixture::ailing().status), @"
-        Ready:      no: 2 errors, 1 problem
-        Agent:      0.1.0, process 4711, up 26h3m
-        Node:       node-a
-        Cgroup:     /sys/fs/cgroup
-        Pins:       /sys/fs/bpf/mesh-agent
-        Revision:   7, applied 75s ago in 3 ms
-        Sources:    /etc/mesh-agent/services.d
-
+    fn hooks_and_all_notes_are_shown_when_asked_for() {
+        let mut status = whole();
+        status.notes = (0..100).map(|_| fixture::ailing().status.notes[0].clone()).collect();
+        let page = page(&status, Layout::Whole, true);
+        insta::assert_snapshot!(page.split("\n\n").nth(1).unwrap(), @"
         Hooks:
-          NAME       PROGRAM   LINK
-          connect4   31        8
+          NAME           PROGRAM   LINK
+          sock_release   31        8
+          sock_ops       32        9
+          getpeername4   33        10
+          getpeername6   34        11
+          recvmsg4       35        12
+          recvmsg6       36        13
+          sendmsg4       37        14
+          sendmsg6       38        15
+          connect4       39        16
+          connect6       40        17
+        ");
+        assert_eq!(page.matches("kind Pod is not served").count(), 100);
+    }
 
-        Capacity:
-          MAP        USED   TOTAL     USE%
-          SERVICES   3      65536     0.0%
-          BACKENDS   6      1000000   0.0%
+    #[test]
+    fn what_is_wrong_comes_first() {
+        insta::assert_snapshot!(page(&fixture::ailing().status, Layout::Fit(80), false), @"
+        Ready:      no: 1 problem, 2 errors
+
+        Problems:
+          connect4 is not attached
 
         Errors:
           /etc/mesh-agent/services.d/shop.yaml:12: services[0].ports[0].port: must be 1 to 65535, is 0
           /etc/mesh-agent/services.d/web.yaml:1: is not YAML: found a tab at column 3
 
+        Agent:      0.1.0, process 4711, up 26h3m
+        Node:       node-a
+        Cgroup:     /sys/fs/cgroup
+        Pins:       /sys/fs/bpf/mesh-agent
+        Hooks:      1 attached
+        Revision:   7, applied 75s ago in 3 ms
+        Sources:    /etc/mesh-agent/services.d
+
+        Capacity:
+          MAP        USED   TOTAL     USE%
+          SERVICES   3      65536     0.0%
+          BACKENDS   6      1000000   0.0%
+
         Notes:
           /etc/mesh-agent/services.d/web.yaml:40: kind Pod is not served
-
-        Problems:
-          connect4 is not attached
         ");
     }
 
@@ -190,17 +251,15 @@ mod tests {
             sources: vec![],
             ..fixture::status()
         };
-        insta::assert_snapshot!(page(&starting), @"
+        insta::assert_snapshot!(page(&starting, Layout::Fit(80), false), @"
         Ready:      no
         Agent:      0.1.0, process 4711, up 26h3m
         Node:       node-a
         Cgroup:     /sys/fs/cgroup
         Pins:       /sys/fs/bpf/mesh-agent
+        Hooks:      none attached
         Revision:   0
         Sources:    none
-
-        Hooks:
-          none attached
         ");
     }
 }

@@ -1,5 +1,8 @@
 //! Whole command lines, against a served agent.
 
+mod terminal;
+
+use self::terminal::{terminal, watched};
 use super::*;
 use crate::api::fixture::{Fake, Served, ailing, busy_cart, cart, healthy, served};
 
@@ -22,8 +25,8 @@ async fn services_are_listed_and_shown() {
 async fn backends_and_stats_can_be_of_one_service() {
     let agent = served(healthy());
     insta::assert_snapshot!(ask(&agent, "stats kube-system/dns").await, @"
-    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   REFUSED
-    kube-system   dns       53/UDP   0      12         0
+    NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED
+    kube-system   dns       53/UDP   0             12         0
     ");
     assert_eq!(ask(&agent, "backend list kube-system/dns -o yaml").await, "[]\n");
 }
@@ -34,15 +37,15 @@ async fn a_healthy_status_is_a_yes_and_an_ailing_one_a_no() {
     assert_eq!((well.0, well.2.as_str()), (Exit::Ok, ""));
     let ill = run_in_process(&served(ailing()), "status").await;
     assert_eq!((ill.0, ill.2.as_str()), (Exit::No, ""));
-    assert!(ill.1.starts_with("Ready:      no: 2 errors, 1 problem\n"), "{}", ill.1);
+    assert!(ill.1.starts_with("Ready:      no: 1 problem, 2 errors\n\nProblems:\n"), "{}", ill.1);
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_a_no() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
-    assert_eq!(run_in_process(&agent, "service get cart").await, no("no service default/cart"));
-    assert_eq!(run_in_process(&agent, "stats shop/card -w").await, no("no service shop/card"));
+    assert_eq!(run_in_process(&agent, "service get cart").await, no("no service default/cart; there is shop/cart"));
+    assert_eq!(run_in_process(&agent, "stats shop/card -w").await, no("no service shop/card; there is shop/cart"));
     let unread = no("the agent answered 500: map SERVICES: cannot read row 7: gone");
     assert_eq!(run_in_process(&served(ailing()), "service list").await, unread);
 }
@@ -110,7 +113,7 @@ async fn a_drain_that_does_not_end_is_a_no() {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut arguments = arguments(line);
     arguments.splice(1..1, ["--socket", &socket]);
-    run(arguments, Streams { out: &mut out, err: &mut err, refresh: Refresh::Replace }).await;
+    run(arguments, Streams { out: &mut out, err: &mut err, screen: terminal }).await;
     let progress = String::from_utf8(err).unwrap();
     assert!(progress.starts_with("\r\x1b[2Kcart 10.0.0.1:8080: 40 connections left"), "{progress:?}");
     assert!(progress.contains("\r\x1b[2Kmeshctl: after 300ms"), "{progress:?}");
@@ -120,9 +123,8 @@ async fn a_drain_that_does_not_end_is_a_no() {
 async fn orders_for_what_is_not_there_say_what_is() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
-    let there = "no service shop/card; there are: kube-system/dns, shop/cart";
+    let there = "no service shop/card; there is shop/cart";
     assert_eq!(run_in_process(&agent, "backend drain shop/card 10.0.0.1").await, no(there));
-    let there = "no service shop/card; there are: shop/cart";
     assert_eq!(run_in_process(&agent, "backend undrain shop/card 10.0.0.1:80").await, no(there));
     for line in ["backend drain shop/cart web", "backend weight shop/cart 10.0.0.1 many", "explain cart:80"] {
         assert_eq!(run_in_process(&agent, line).await.0, Exit::Usage, "{line}");
@@ -184,11 +186,56 @@ async fn every_command_teaches_by_example() {
 }
 
 #[tokio::test]
+async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
+    let agent = served(healthy());
+    let cart = ask(&agent, "service get shop/cart").await;
+    assert_eq!(ask(&agent, "service describe shop/cart").await, cart);
+    assert_eq!(ask(&agent, "services list").await, ask(&agent, "service ls").await);
+    assert_eq!(ask(&agent, "backend get shop/cart").await, ask(&agent, "endpoints list shop/cart").await);
+    let (exit, _, err) = run_in_process(&agent, "get services").await;
+    assert_eq!(exit, Exit::Usage);
+    assert!(
+        err.ends_with("first: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"),
+        "{err}"
+    );
+    let (exit, _, err) = run_in_process(&agent, "describe service shop/cart").await;
+    assert_eq!(exit, Exit::Usage);
+    assert!(err.ends_with("The noun comes first: `meshctl service describe NAME`\n"), "{err}");
+}
+
+#[tokio::test]
+async fn single_files_and_standard_input_are_validated() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let service = |name: &str, port: &str| {
+        format!("services:\n- {{name: {name}, address: 10.96.0.1, ports: [{{port: {port}}}], endpoints: []}}\n")
+    };
+    let (good, bad) = (write("good.yaml", &service("cart", "80")), write("bad.tmpl", &service("web", "0")));
+    let answer = capture(&["meshctl", "config", "validate", &good]).await;
+    let summary = "1 service, 1 port, 0 endpoints; 0 errors, 0 notes\n";
+    assert_eq!(answer, (Exit::Ok, summary.to_owned(), String::new()));
+    let (exit, out, _) = capture(&["meshctl", "config", "validate", &bad]).await;
+    let error = format!("{bad}:2: services[0].ports[0].port: expected a port from 1 to 65535, found `0`\n");
+    assert_eq!((exit, out.starts_with(&error)), (Exit::No, true), "{out}");
+    let missing = directory.path().join("none.yaml").display().to_string();
+    let (exit, out, _) = capture(&["meshctl", "config", "validate", &good, &missing]).await;
+    assert_eq!(exit, Exit::No);
+    assert!(out.starts_with(&format!("{missing}:1: cannot be read: No such file or directory")), "{out}");
+    let both = directory.path().display().to_string();
+    let (exit, _, _) = capture(&["meshctl", "config", "validate", &both, &bad]).await;
+    assert_eq!(exit, Exit::No);
+}
+
+#[tokio::test]
 async fn every_shell_is_completed() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (exit, script, err) = capture(&["meshctl", "completion", shell]).await;
         assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{shell}");
-        assert!(script.contains("meshctl") && script.contains("validate"), "{shell}");
+        assert!(script.contains("meshctl") && script.contains("COMPLETE"), "{shell}");
     }
 }
 
@@ -199,29 +246,39 @@ async fn a_reader_that_has_enough_ends_a_watch_quietly() {
     let mut err = Vec::new();
     let socket = agent.socket.display().to_string();
     let arguments = ["meshctl", "--socket", &socket, "stats", "kube-system/dns", "-w", "100ms"];
-    let exit = run(arguments, Streams { out: &mut reader, err: &mut err, refresh: Refresh::Append }).await;
+    let exit = run(arguments, Streams { out: &mut reader, err: &mut err, screen: pipe }).await;
     assert_eq!((exit, String::from_utf8(err).unwrap().as_str()), (Exit::Ok, ""));
     insta::assert_snapshot!(String::from_utf8(reader.text).unwrap(), @"
-    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   REFUSED
-    kube-system   dns       53/UDP   0      12         0
+    NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED
+    kube-system   dns       53/UDP   0             12         0
 
-    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   CONN/S   REFUSED
-    kube-system   dns       53/UDP   0      12         0.0      0
+    NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   CONN/S   REFUSED
+    kube-system   dns       53/UDP   0             12         0.0      0
 
-    NAMESPACE     SERVICE   PORT     LIVE   CONNECTS   CONN/S   REFUSED
-    kube-system   dns       53/UDP   0      12         0.0      0
+    NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   CONN/S   REFUSED
+    kube-system   dns       53/UDP   0             12         0.0      0
     ");
 }
 
 #[tokio::test]
-async fn a_terminal_is_cleared_between_answers() {
+async fn a_namespace_with_nothing_in_it_says_so() {
     let agent = served(healthy());
-    let mut reader = Reader { text: Vec::new(), flushes: 2 };
-    let socket = agent.socket.display().to_string();
-    let arguments = ["meshctl", "--socket", &socket, "-n", "none", "service", "list", "-w", "100ms"];
-    run(arguments, Streams { out: &mut reader, err: &mut io::sink(), refresh: Refresh::Replace }).await;
-    let header = "NAMESPACE   NAME   ADDRESS   PORT(S)   ENDPOINTS   CONNECTS\n";
-    assert_eq!(String::from_utf8(reader.text).unwrap(), format!("{header}\x1b[H\x1b[2J{header}"));
+    let nothing = "meshctl: no service in namespace nope; namespaces with services: kube-system, shop\n";
+    for line in ["service list", "backend list", "stats"] {
+        let answer = run_in_process(&agent, &format!("{line} -n nope")).await;
+        assert_eq!(answer, (Exit::No, String::new(), nothing.to_owned()), "{line}");
+        let answer = run_in_process(&agent, &format!("{line} -n nope -o json")).await;
+        assert_eq!(answer, (Exit::No, "[]\n".to_owned(), nothing.to_owned()), "{line}");
+    }
+    let screen = watched(&agent, "service list -n nope -w", terminal, 1).await;
+    assert_eq!(screen, format!("\x1b[H\x1b[2J{}", nothing.replace("meshctl: ", "")));
+    let empty = served(Fake { services: Ok(vec![]), ..healthy() });
+    let none = "meshctl: the agent has no services; `meshctl status` names the directories that it reads\n";
+    assert_eq!(run_in_process(&empty, "service list").await, (Exit::Ok, String::new(), none.to_owned()));
+}
+
+fn pipe() -> Option<Screen> {
+    None
 }
 
 /// Takes some answers, then is gone.
@@ -261,6 +318,6 @@ fn arguments(line: &str) -> Vec<&str> {
 
 async fn capture(arguments: &[&str]) -> (Exit, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = run(arguments, Streams { out: &mut out, err: &mut err, refresh: Refresh::Append }).await;
+    let exit = run(arguments, Streams { out: &mut out, err: &mut err, screen: pipe }).await;
     (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }

@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, fmt, path::PathBuf, str::FromStr, sync::Arc};
 
-use serde::Deserialize;
 use thiserror::Error;
 
 use crate::source::is_name;
@@ -11,8 +10,7 @@ use crate::source::is_name;
 pub type Source = Option<Arc<str>>;
 
 /// `[NAME=]DIR`. All directories without a name are the local source, which may be called `local`.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
-#[serde(try_from = "String")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServiceDir {
     /// The source that it is a part of.
     pub name: Source,
@@ -55,14 +53,6 @@ impl FromStr for ServiceDir {
             Some((name, path)) => Ok(Self { name: Some(name.into()), path: path.into() }),
             None => Ok(PathBuf::from(text).into()),
         }
-    }
-}
-
-impl TryFrom<String> for ServiceDir {
-    type Error = ServiceDirError;
-
-    fn try_from(text: String) -> Result<Self, ServiceDirError> {
-        text.parse()
     }
 }
 

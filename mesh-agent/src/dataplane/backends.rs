@@ -57,6 +57,16 @@ impl BackendMap {
         Ok(self.0.range(0, count)?.into_iter().map(|(index, entry)| (index, entry.load)).collect())
     }
 
+    /// The same of those that `keep` wants.
+    pub(super) fn loads_where(
+        &self,
+        count: usize,
+        keep: impl Fn(&BackendLoad) -> bool,
+    ) -> Result<Vec<(u32, BackendLoad)>, Error> {
+        let kept = self.0.filtered(count, |entry| keep(&entry.load))?;
+        Ok(kept.into_iter().map(|(index, entry)| (index, entry.load)).collect())
+    }
+
     fn map(&self, page: u32) -> Result<Page, Error> {
         let length = NonZeroUsize::new(PAGE).expect("a page is not empty");
         let offset = i64::from(page) * PAGE as i64;

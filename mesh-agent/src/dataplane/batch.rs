@@ -55,6 +55,18 @@ impl<K: Pod, V: Pod> Map<K, V> {
         Ok(rows)
     }
 
+    /// Rows among the first `count` of an array that `keep` wants, without a copy of the others.
+    pub(super) fn filtered(&self, count: usize, keep: impl Fn(&V) -> bool) -> Result<Vec<(K, V)>, Error> {
+        let mut rows = Vec::new();
+        let mut each = |key: &K, value: &V| {
+            if keep(value) {
+                rows.push((*key, *value));
+            }
+        };
+        self.read(sys::Cursor::at(0), count, BATCH, &mut each)?;
+        Ok(rows)
+    }
+
     /// Calls `each` for up to `limit` rows from `cursor` on, `batch` at a time.
     fn read(&self, cursor: sys::Cursor, limit: usize, batch: usize, mut each: impl FnMut(&K, &V)) -> Result<(), Error> {
         let mut cursor = cursor;

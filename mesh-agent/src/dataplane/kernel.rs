@@ -8,9 +8,12 @@ use aya::{
     programs::{CgroupSock, CgroupSockAddr, Program, ProgramError, SockOps},
 };
 use bytemuck::Zeroable as _;
-use mesh_common::abi::{
-    AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow,
-    Slot, SocketRow, capacity, maps, service_flags,
+use mesh_common::{
+    abi::{
+        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow,
+        Slot, SocketRow, capacity, maps, service_flags,
+    },
+    ejection::Health,
 };
 use tracing::debug;
 
@@ -83,6 +86,11 @@ impl Kernel {
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         verify(&mut programs)?;
         Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity, replaces_other })
+    }
+
+    /// Whether programs are attached, by this agent or an earlier one.
+    pub fn serves(&self) -> bool {
+        self.pins.has_links()
     }
 
     /// Whether an earlier agent's programs serve from maps of another layout, which attaching would replace by these.
@@ -354,6 +362,11 @@ impl Dataplane for Kernel {
 impl Meter for Maps {
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error> {
         self.affinity.scan()
+    }
+
+    fn ejected(&self, tables: &Tables) -> Result<Vec<(u32, BackendLoad)>, Error> {
+        let indexes = tables.backends.keys().next_back().map_or(0, |&last| last as usize + 1);
+        self.backends.loads_where(indexes, |load| Health::of(load.health).is_ejected())
     }
 
     fn read(&self, tables: &Tables) -> Result<Counters, Error> {

@@ -31,6 +31,8 @@ pub trait Dataplane: Send {
 pub trait Meter: Send + Sync {
     /// What the kernel has counted for the services and backends in `tables`.
     fn read(&self, tables: &Tables) -> Result<Counters, Error>;
+    /// Loads of the backends that are ejected now. Cheaper than all counters, and read every second.
+    fn ejected(&self, tables: &Tables) -> Result<Vec<(u32, BackendLoad)>, Error>;
     /// Who is bound to which backend by session affinity.
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error>;
 }

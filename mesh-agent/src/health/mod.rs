@@ -144,8 +144,10 @@ where
         let Some((target, verdict)) = self.checks.record(id, &outcome, now) else { return };
         let (service, endpoint) = (&target.service, std::net::SocketAddr::new(target.address, target.port));
         match verdict.state {
-            Health::Unhealthy => warn!(%service, %endpoint, reason = &*verdict.reason, "endpoint is unhealthy"),
-            Health::Healthy | Health::Unknown => info!(%service, %endpoint, "endpoint is healthy"),
+            Health::Unhealthy => {
+                warn!(%service, %endpoint, by = "health check", reason = &*verdict.reason, "endpoint: unhealthy");
+            }
+            Health::Healthy | Health::Unknown => info!(%service, %endpoint, by = "health check", "endpoint: healthy"),
         }
     }
 }

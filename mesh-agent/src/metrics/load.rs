@@ -86,5 +86,5 @@ impl Reading {
 type Labels<'a> = ([(&'static str, &'a str); 4], [(&'static str, String); 1]);
 
 fn labels<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &Endpoint) -> Labels<'a> {
-    (port_labels(service, port), [("backend", endpoint.socket_address())])
+    (port_labels(service, port), [("endpoint", endpoint.socket_address())])
 }

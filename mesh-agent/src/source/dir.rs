@@ -30,6 +30,15 @@ pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
     Reader::new(directories.iter().cloned(), false).read()
 }
 
+/// The same for directories, single files and, as `-`, standard input.
+pub fn read_paths(paths: &[ServiceDir]) -> Update {
+    let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
+    let mut scan = scan::scan(&directories);
+    scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
+    Reader::new(paths.iter().cloned(), false).read_scan(scan)
+}
+
 /// Reads directories again and again.
 pub struct Reader {
     directories: Vec<PathBuf>,
@@ -77,8 +86,12 @@ impl Reader {
 
     /// Reads what is there now. Only files with other bytes than last time are parsed.
     pub fn read(&mut self) -> Update {
-        self.reads += 1;
         let scan = scan::scan(&self.directories);
+        self.read_scan(scan)
+    }
+
+    fn read_scan(&mut self, scan: Scan) -> Update {
+        self.reads += 1;
         let mut update = Update { complete: true, ..Update::default() };
         self.forget_removed(&scan, &mut update);
         self.report_unreadable(&scan, &mut update);
@@ -141,7 +154,8 @@ impl Reader {
     fn take(&mut self, files: BTreeMap<PathBuf, std::io::Result<Found>>) {
         let mut changed = Vec::new();
         for (path, found) in files {
-            let source = path.parent().and_then(|directory| self.sources.get(directory));
+            let within = || path.parent().and_then(|directory| self.sources.get(directory));
+            let source = self.sources.get(&path).or_else(within);
             let new = || Tracked::new(&path, source.cloned().flatten(), self.reads == 1);
             let tracked = self.files.entry(path.clone()).or_insert_with(new);
             match found {

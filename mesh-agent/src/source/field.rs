@@ -114,6 +114,7 @@ impl<'a> Field<'a> {
         let found = match self.value() {
             Value::Null => "nothing".to_owned(),
             Value::Bool(value) => format!("`{value}`"),
+            Value::Text(text) if is_like_another_type(text) => format!("the text `\"{text}\"`"),
             Value::Number(text) | Value::Text(text) => format!("`{}`", shortened(text)),
             Value::List => "a list".to_owned(),
             Value::Map => "a mapping".to_owned(),
@@ -147,6 +148,11 @@ impl<'a> Field<'a> {
 pub fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let items: Vec<Option<T>> = items.collect();
     items.into_iter().collect()
+}
+
+/// Whether a text would be a number or a boolean without its quotes.
+fn is_like_another_type(text: &str) -> bool {
+    text.parse::<f64>().is_ok() || matches!(text, "true" | "false" | "null")
 }
 
 /// A text to show within one line.

@@ -28,5 +28,15 @@ pub mod watch;
 
 pub(crate) use self::value::is_name;
 
+/// What the settings file is read with, too.
+pub(crate) mod settings {
+    pub(crate) use super::{
+        document::{Document, Problem, Value, parse},
+        duration::duration,
+        field::Field,
+        value::number,
+    };
+}
+
 #[cfg(test)]
 mod tests;

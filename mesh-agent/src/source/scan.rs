@@ -106,6 +106,16 @@ pub fn is_ours(path: &Path) -> bool {
     !name.starts_with(b".") && matches!(suffix, Some("yaml" | "yml" | "json"))
 }
 
+/// What a path that was named itself leads to; `-` is standard input. Unlike a file of a directory it may be a pipe.
+pub fn read_given(path: &Path) -> io::Result<Found> {
+    let mut bytes = Vec::new();
+    match path.to_str() {
+        Some("-") => io::stdin().read_to_end(&mut bytes)?,
+        _ => fs::File::open(path)?.read_to_end(&mut bytes)?,
+    };
+    Ok(Found { bytes, identity: (0, 0) })
+}
+
 fn read(path: &Path) -> io::Result<Found> {
     // Opening a pipe would wait for somebody to write to it.
     if !fs::metadata(path)?.is_file() {

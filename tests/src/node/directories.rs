@@ -35,8 +35,9 @@ impl Directories {
 
     /// `uninstall` and its flags.
     pub fn uninstall(&self) -> Vec<OsString> {
-        let Self { cgroup, pins, services: _, state, socket: _ } = self;
-        flags("uninstall", &[("--cgroup", cgroup), ("--pin-dir", pins), ("--state-dir", state)])
+        let Self { cgroup, pins, services: _, state, socket } = self;
+        let paths = [("--cgroup", cgroup), ("--pin-dir", pins), ("--state-dir", state), ("--socket", socket)];
+        flags("uninstall", &paths)
     }
 }
 

@@ -1,7 +1,9 @@
 //! `meshctl` against a running agent.
 
+use std::process::Command;
+
 use mesh_agent::api::types;
-use mesh_tests::{Node, manifest::document, node::PATIENCE, service, wait};
+use mesh_tests::{Node, binary::find, manifest::document, node::PATIENCE, outcome::Outcome, service, wait};
 use serde::de::DeserializeOwned;
 
 /// Asks for JSON with a command that must succeed.
@@ -88,4 +90,106 @@ fn meshctl_ends_with_one_for_no_and_two_for_misuse() {
     assert_eq!(node.meshctl("status").code, Some(1));
     node.stop_agent();
     assert_eq!(node.meshctl("status").code, Some(1));
+}
+
+#[test]
+fn a_healthy_agent_is_shown_on_24_lines() {
+    let node = Node::start();
+    let page = node.meshctl("status").expect_success().stdout;
+    assert!(page.starts_with("Ready:      yes\nAgent: "), "{page}");
+    assert!(page.lines().count() < 24, "{page}");
+    assert!(page.contains("\nHooks:      10 attached\n") && !page.contains("getpeername4"), "{page}");
+    let verbose = node.meshctl("status -v").expect_success().stdout;
+    assert!(verbose.contains("\n  getpeername4 "), "{verbose}");
+}
+
+#[test]
+fn after_a_stop_it_is_said_that_programs_and_services_stay() {
+    let mut node = Node::start();
+    node.stop_agent();
+    let socket = node.directories().socket.display().to_string();
+    let stopped = node.meshctl("status").stderr;
+    let expected = format!("meshctl: no agent answers on {socket}; programs and services stay in the kernel");
+    assert!(stopped.starts_with(&expected), "{stopped}");
+    assert!(node.log().contains("stopped; programs and services stay in the kernel"), "{}", node.log());
+    node.uninstall().expect_success();
+    let gone = node.meshctl("status").stderr;
+    assert!(gone.starts_with(&format!("meshctl: no agent answers on {socket}: is it running?")), "{gone}");
+}
+
+#[test]
+fn the_log_says_what_changed_and_who_changed_it() {
+    let node = Node::start();
+    let [a, b] = ["a", "b"].map(|name| node.server(name));
+    let cart = || {
+        service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {baseEjection: 100ms, maxEjection: 200ms}")
+    };
+    let logs = |what: &str, by: &str| {
+        let is_told = |line: &str| line.contains(what) && line.contains(by);
+        wait::until(&format!("a log line of {what} by {by}"), PATIENCE, || node.log().lines().any(is_told));
+    };
+    node.write("cart.yaml", cart().endpoint(&a));
+    logs("service: added, 1 endpoint service=shop/cart", "/cart.yaml:2");
+    node.write("cart.yaml", cart().endpoints([&a, &b]));
+    node.wait_until_served("shop/cart", &[&a, &b]);
+    logs(&format!("service: endpoint {} added service=shop/cart", b.address()), "/cart.yaml:2");
+    node.meshctl(&format!("backend drain shop/cart {}", a.address())).expect_success();
+    logs(&format!("endpoint: draining service=shop/cart endpoint={}", a.address()), "by=\"meshctl backend drain\"");
+    node.meshctl(&format!("backend undrain shop/cart {}", a.address())).expect_success();
+    logs("endpoint: not draining", "by=\"meshctl backend undrain\"");
+    node.write("wrong.yaml", "services: [");
+    logs("ERROR", "/wrong.yaml:");
+    node.remove("wrong.yaml");
+    logs("no longer so: ", "/wrong.yaml:");
+
+    let (at, mut client) = (b.address(), node.client());
+    drop(b);
+    let ejected = format!("service=shop/cart:tcp-80/TCP endpoint={at}");
+    wait::until("an ejection in the log", PATIENCE, || {
+        client.tcp("10.96.0.10:80").times(20);
+        node.log().lines().any(|line| line.contains("backend: ejected for") && line.contains(&ejected))
+    });
+    let _b = node.server_again("b", at);
+    wait::until("the end of the ejection in the log", PATIENCE, || {
+        client.tcp("10.96.0.10:80").times(20);
+        node.log().lines().any(|line| line.contains("backend: no longer ejected") && line.contains(&ejected))
+    });
+    node.remove("cart.yaml");
+    node.write("none.yaml", "services: []\n");
+    logs("service: removed service=shop/cart", "/cart.yaml:2");
+}
+
+#[test]
+fn a_debug_log_shows_decisions_and_not_the_work_of_the_loader() {
+    let node = Node::setup().flags("--log debug").start();
+    let a = node.server("a");
+    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.wait_until_served("shop/cart", &[&a]);
+    let log = node.log();
+    assert!(log.contains("kernel: service 10.96.0.10:80/TCP id "), "{log}");
+    assert!(log.contains(&format!(" {} service ", a.address())), "{log}");
+    assert!(!log.contains("relocat") && !log.contains("BTF"), "{log}");
+}
+
+#[test]
+fn every_wrong_flag_is_named_before_anything_is_done() {
+    let node = Node::setup().prepare();
+    let mut words = node.directories().run();
+    words.extend(["--max-services=0", "--metrics=9090"].map(Into::into));
+    let outcome = Outcome::of(node.mesh_agent(words).env("MESH_LOG", "verbose"), PATIENCE);
+    let expected = "mesh-agent: --log (or MESH_LOG): expected error, warn, info, debug, trace or off, or directives like \
+                    warn,mesh_agent::owner=debug, found `verbose`\n\
+                    mesh-agent: --metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, found `9090`\n\
+                    mesh-agent: --max-services (or MESH_MAX_SERVICES): expected a whole number from 1 to 8388608, found `0`\n";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(1), expected));
+}
+
+#[test]
+fn standard_input_is_validated() {
+    let node = Node::setup().prepare();
+    node.write("cart.yaml", "services:\n- {name: cart, address: 10.96.0.1, ports: [{port: \"80\"}]}\n");
+    let line = format!("{} config validate - < {}", find("meshctl").display(), node.file("cart.yaml").display());
+    let outcome = Outcome::of(Command::new("sh").args(["-c", &line]), PATIENCE);
+    let expected = "-:2: services[0].ports[0].port: expected a port from 1 to 65535, found the text `\"80\"`\n";
+    assert!(outcome.code == Some(1) && outcome.stdout.starts_with(expected), "{outcome:#?}");
 }

@@ -40,7 +40,7 @@ fn metrics_say_what_the_kernel_counted() {
     let empty = r#"namespace="shop",service="empty",port="tcp-80",protocol="TCP""#;
     let expected = [
         format!("mesh_agent_service_connects_total{{{cart}}} 7"),
-        format!("mesh_agent_backend_connects_total{{{cart},backend=\"{}\"}} 7", a.address()),
+        format!("mesh_agent_backend_connects_total{{{cart},endpoint=\"{}\"}} 7", a.address()),
         format!("mesh_agent_service_refused_no_backend_total{{{empty}}} 3"),
     ];
     assert_eq!(counted, expected.iter().map(String::as_str).collect(), "{answer}");

@@ -4,14 +4,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::Owner;
 use crate::{
-    api::{types::Change, view::Refusal},
+    api::{
+        near::{no_service, told},
+        types::Change,
+        view::Refusal,
+    },
     dataplane::Dataplane,
     desired::{Override, Target, World, active},
     model::{Service, ServiceName, ServicePort},
 };
-
-/// So many names are told to somebody who asked for another.
-const TOLD: usize = 10;
 
 /// An order for an endpoint that is not configured now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,8 +88,8 @@ fn decide(world: &World, target: &Target, change: Change, force: bool, now: Dura
 /// The service, if it has the endpoint.
 fn known<'a>(world: &'a World, target: &Target) -> Result<&'a Service, Refusal> {
     let Some(service) = world.services.get(&target.service) else {
-        let there = told(world.services.keys().map(ToString::to_string));
-        return Err(Refusal::Unknown(format!("no service {}; there are: {there}", target.service)));
+        let all: Vec<ServiceName> = world.services.keys().cloned().collect();
+        return Err(Refusal::Unknown(no_service(&target.service, &all)));
     };
     if has(service, target) {
         return Ok(service);
@@ -148,17 +149,6 @@ fn socket(endpoint: &crate::model::Endpoint) -> String {
     std::net::SocketAddr::new(endpoint.address, endpoint.port).to_string()
 }
 
-/// `a, b, c and 7 more`, or `none`
-fn told(names: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = names.collect();
-    let (shown, more) = all.split_at(all.len().min(TOLD));
-    match (shown, more.len()) {
-        ([], _) => "none".to_owned(),
-        (_, 0) => shown.join(", "),
-        (_, more) => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,7 +200,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
         let mut refusal = |target| owner.order(&target, Change::Drain, false, NOW).unwrap_err().to_string();
-        assert_eq!(refusal(target("card", 1)), "no service test/card; there are: test/cart");
+        assert_eq!(refusal(target("card", 1)), "no service test/card; there is test/cart");
         let expected = "service test/cart has no endpoint 10.0.0.9:80; it has: 10.0.0.1:80, 10.0.0.2:80";
         assert_eq!(refusal(target("cart", 9)), expected);
     }

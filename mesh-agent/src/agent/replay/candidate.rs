@@ -134,7 +134,7 @@ const fn down(state: u16) -> &'static str {
     match state {
         backend_state::DRAINING => "drains: it takes no new connections",
         backend_state::RETIRED => "left the configuration",
-        _ => "not ready",
+        _ => "notReady",
     }
 }
 

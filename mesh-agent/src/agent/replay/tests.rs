@@ -83,7 +83,7 @@ fn load_decides_and_stays_what_it_is() {
     let one = &explanation.tiers[0].backends[0];
     assert_eq!((one.connections, one.weight, one.draws_percent), (50, 1, 50.0));
     assert_eq!((explanation.tiers[0].usable_percent, explanation.tiers.len()), (100.0, 1));
-    assert_eq!(explanation.service.as_deref(), Some("test/cart:80/TCP"));
+    assert_eq!(explanation.identity().as_deref(), Some("test/cart:80/TCP"));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn what_is_down_is_not_answered() {
     let (one, two) = (scene.index(1), scene.index(2));
     scene.tables.backends.get_mut(&one).unwrap().state = backend_state::DOWN;
     let explanation = scene.ask(VIP);
-    assert_eq!(reasons(&explanation), ["10.0.0.1:80: not ready", "10.0.0.2:80: usable"]);
+    assert_eq!(reasons(&explanation), ["10.0.0.1:80: notReady", "10.0.0.2:80: usable"]);
     assert_eq!(outcomes(&explanation), ["10.0.0.2:80 100"]);
     scene.tables.backends.get_mut(&two).unwrap().state = backend_state::DRAINING;
     let explanation = scene.ask(VIP);
@@ -305,6 +305,10 @@ struct Rows(Vec<(AffinityKey, AffinityRow)>);
 impl Meter for Rows {
     fn read(&self, _: &Tables) -> Result<Counters, crate::dataplane::Error> {
         Ok(Counters::default())
+    }
+
+    fn ejected(&self, _: &Tables) -> Result<Vec<(u32, BackendLoad)>, crate::dataplane::Error> {
+        Ok(Vec::new())
     }
 
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, crate::dataplane::Error> {

@@ -85,7 +85,7 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
 
 /// Says of backends that the agent took out who wanted that.
 pub(super) fn because(world: &World, explanation: &mut Explanation) {
-    let Some(service) = explanation.service.as_deref().and_then(identified) else { return };
+    let Some(service) = explanation.identity().as_deref().and_then(identified) else { return };
     for candidate in candidates(explanation) {
         if let Some(reason) = reason(world, &service, candidate) {
             candidate.reason = reason;
@@ -96,9 +96,10 @@ pub(super) fn because(world: &World, explanation: &mut Explanation) {
 /// Tells weights as operators know them: in the kernel's rows they have further bits where there are ramps. `now` is the
 /// monotonic clock.
 pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation) {
-    let Some(identity) = explanation.service.clone() else { return };
+    let Some(identity) = explanation.identity() else { return };
     let Some(service) = identified(&identity).and_then(|name| world.services.get(&name)) else { return };
     let Some(port) = service.ports.iter().find(|port| port_identity(&service.name, port) == identity) else { return };
+    explanation.port = Some(port.port);
     let standing = Standing::of(world, now, service, port);
     let weights = port.endpoints.iter().zip(standing.weights());
     let weights = weights.map(|(it, weight)| (SocketAddr::new(it.address, it.port).to_string(), (it.weight, weight)));

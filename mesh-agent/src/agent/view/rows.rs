@@ -141,14 +141,12 @@ fn check<'a>(service: &'a Service, port: &ServicePort) -> Option<&'a HealthCheck
 /// The endpoint with what the kernel knows of it.
 fn loaded(endpoint: types::Endpoint, load: &BackendLoad, now: Duration) -> types::Endpoint {
     let BackendLoad { live: word, connects, health, handshake, duration } = *load;
-    let Health { state: _, until, streak, ejections } = Health::of(health);
-    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    let left = until.saturating_sub(now).div_ceil(1000);
+    let Health { streak, ejections, .. } = Health::of(health);
     types::Endpoint {
         connects,
         connections: live(word),
         connecting: connecting(word),
-        ejected_for_seconds: Health::of(health).is_ejected().then_some(left),
+        ejected_for_seconds: types::Ejection::of(load, now).map(|ejection| ejection.for_seconds),
         consecutive_failures: streak.into(),
         ejections: ejections.into(),
         handshake_microseconds: (handshake != 0).then_some(handshake),

@@ -1,5 +1,8 @@
 //! An endpoint, and what the kernel knows of it.
 
+use std::time::Duration;
+
+use mesh_common::{abi::BackendLoad, ejection::Health};
 use serde::{Deserialize, Serialize};
 
 use super::{EndpointHealth, service::socket_address};
@@ -14,7 +17,7 @@ pub struct Endpoint {
     pub port: u16,
     /// Configured weight.
     pub weight: u32,
-    /// `ready`, `terminating` or `not-ready`.
+    /// `ready`, `terminating` or `notReady`.
     pub condition: String,
     /// Whether new connections are sent there now.
     pub active: bool,
@@ -75,13 +78,14 @@ impl Endpoint {
         socket_address(&self.address, self.port)
     }
 
-    /// What it does for new connections, in a word or two: `active`, `draining`, `ejected 8s`, `unhealthy`, `inactive`.
+    /// What it does for new connections, in a word or two: `active`, `draining`, `ejected 8s`, `unhealthy`,
+    /// `notReady`, `terminating`, `inactive`.
     pub fn state(&self) -> String {
         let unhealthy = self.health.as_ref().is_some_and(|health| health.state == "unhealthy" && !health.kept);
         match (self.ejected_for_seconds, self.active, self.condition.as_str()) {
             _ if self.draining => "draining".to_owned(),
             _ if unhealthy => "unhealthy".to_owned(),
-            (_, false, "not-ready") => "down, not-ready".to_owned(),
+            (_, false, "notReady") => "notReady".to_owned(),
             (_, false, "terminating") => "terminating".to_owned(),
             (_, false, _) => "inactive".to_owned(),
             (Some(0), ..) => "ejected, on trial".to_owned(),
@@ -99,6 +103,25 @@ impl Endpoint {
     /// The address family, as far as there are two.
     pub fn is_ipv6(&self) -> bool {
         self.address.contains(':')
+    }
+}
+
+/// An ejection that is not over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ejection {
+    /// Seconds, rounded up, until a connect may try the backend again.
+    pub for_seconds: u64,
+    /// Ejections in a row.
+    pub times: u32,
+}
+
+impl Ejection {
+    /// What the kernel wrote of it, as of `now` by the monotonic clock; nothing while the backend is not ejected.
+    pub fn of(load: &BackendLoad, now: Duration) -> Option<Self> {
+        let health = Health::of(load.health);
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let for_seconds = health.until.saturating_sub(now).div_ceil(1000);
+        health.is_ejected().then_some(Self { for_seconds, times: health.ejections.into() })
     }
 }
 

@@ -22,9 +22,21 @@ pub struct Question {
 pub struct Explanation {
     /// What was asked for, `10.96.0.1:80/TCP`.
     pub frontend: String,
-    /// `namespace/name:port/PROTOCOL`; absent when it is no service.
+    /// Namespace of the service; absent when it is no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name of the service; absent when it is no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// Port of the service; absent when it is no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Port name, or its number where it has none; absent when it is no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_name: Option<String>,
+    /// `TCP` or `UDP`; absent when it is no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
     /// How its connects are spread; absent when it is no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<String>,
@@ -50,6 +62,30 @@ pub struct Explanation {
     /// What was counted besides, by the names of counters.
     #[serde(default)]
     pub counted: Vec<Share>,
+}
+
+impl Explanation {
+    /// `shop/cart`; nothing when it is no service.
+    pub fn service_name(&self) -> Option<String> {
+        Some(format!("{}/{}", self.namespace.as_deref()?, self.service.as_deref()?))
+    }
+
+    /// `shop/cart:http/TCP`, the name under which the port keeps its id; nothing when it is no service.
+    pub fn identity(&self) -> Option<String> {
+        let (port, protocol) = (self.port_name.as_deref()?, self.protocol.as_deref()?);
+        Some(format!("{}:{port}/{protocol}", self.service_name()?))
+    }
+
+    /// Takes the parts of such a name.
+    pub fn identify(&mut self, identity: &str) {
+        let parts = identity.split_once('/').and_then(|(namespace, rest)| {
+            let (service, rest) = rest.split_once(':')?;
+            let (port, protocol) = rest.rsplit_once('/')?;
+            Some([namespace, service, port, protocol].map(|part| Some(part.to_owned())))
+        });
+        let parts = parts.unwrap_or_default();
+        [self.namespace, self.service, self.port_name, self.protocol] = parts;
+    }
 }
 
 /// Backends that are equally near.

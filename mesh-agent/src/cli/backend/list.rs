@@ -3,24 +3,27 @@
 use serde::Serialize;
 
 use crate::{
-    api::types::{Endpoint, EndpointHealth, Service, ServicePort},
+    api::types::{Endpoint, EndpointHealth, Locality, Service, ServicePort},
     cli::{
         Exit, Failure, health,
+        layout::{Column, Layout},
         name::NameArg,
-        render::{microseconds, number, sparse, weight},
+        render::{microseconds, number, weight},
         session::Session,
         watch::Watch,
     },
 };
 
 pub(super) async fn run(session: &mut Session<'_>, service: Option<&NameArg>, watch: &Watch) -> Result<Exit, Failure> {
-    let mut rounds = watch.rounds();
+    let mut rounds = session.rounds(watch);
+    let mut exit = Exit::Ok;
     while rounds.next().await {
         let services = session.services(service).await;
         let Some(services) = session.patient(&rounds, services)? else { continue };
-        session.show(&backends(&services), |backends| list(backends))?;
+        exit =
+            session.show_services(&services, &backends(&services), |backends, layout| list(backends, layout)).await?;
     }
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 /// One backend of one service port. Stable: fields are added, never renamed.
@@ -29,9 +32,9 @@ pub(super) async fn run(session: &mut Session<'_>, service: Option<&NameArg>, wa
 struct Backend<'a> {
     namespace: &'a str,
     service: &'a str,
+    port: u16,
     /// Port name, or its number where it has none.
-    port: &'a str,
-    port_number: u16,
+    port_name: &'a str,
     protocol: &'a str,
     /// `address:port`
     endpoint: String,
@@ -67,7 +70,7 @@ struct Load<'a> {
     duration_microseconds: Option<u32>,
     capacity: u32,
     draining: bool,
-    locality: String,
+    locality: &'a Locality,
     source: Option<&'a str>,
 }
 
@@ -82,8 +85,8 @@ fn backend<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &'a Endpoi
     Backend {
         namespace: &service.namespace,
         service: &service.name,
-        port: &port.name,
-        port_number: port.port,
+        port: port.port,
+        port_name: &port.name,
         protocol: &port.protocol,
         endpoint: endpoint.socket_address(),
         weight: endpoint.weight,
@@ -111,7 +114,7 @@ fn load(endpoint: &Endpoint) -> Load<'_> {
         duration_microseconds: endpoint.duration_microseconds,
         capacity: endpoint.capacity,
         draining: endpoint.draining,
-        locality: endpoint.locality.label(),
+        locality: &endpoint.locality,
         source: endpoint.source.as_deref(),
     }
 }
@@ -123,29 +126,29 @@ fn share(port: &ServicePort, endpoint: &Endpoint) -> Option<f64> {
     endpoint.active.then(|| (f64::from(drawn(endpoint)) * 10_000.0 / total as f64).round() / 100.0)
 }
 
-/// Its weight in effect, for want of something more exact at least one.
+/// Its weight in effect, at least one.
 fn drawn(endpoint: &Endpoint) -> u32 {
     endpoint.effective_weight.max(1)
 }
 
-const HEADER: [&str; 13] = [
-    "SERVICE",
-    "PORT",
-    "ENDPOINT",
-    "WEIGHT",
-    "STATE",
-    "LIVE",
-    "CONNECTING",
-    "FAILURES",
-    "CONNECTS",
-    "HANDSHAKE",
-    "LOCALITY",
-    "SOURCE",
-    "HEALTH",
+const COLUMNS: [Column; 13] = [
+    Column::name("SERVICE"),
+    Column::name("PORT").extra(1),
+    Column::new("ENDPOINT"),
+    Column::new("WEIGHT").extra(2),
+    Column::new("STATE"),
+    Column::new("CONNECTIONS"),
+    Column::new("CONNECTING").extra(7),
+    Column::new("FAILURES").extra(4),
+    Column::new("CONNECTS"),
+    Column::new("HANDSHAKE").extra(8),
+    Column::name("LOCALITY").extra(5),
+    Column::name("SOURCE").extra(6),
+    Column::name("HEALTH").extra(3),
 ];
 
-fn list(backends: &[Backend<'_>]) -> String {
-    sparse(&HEADER, backends.iter().map(row))
+fn list(backends: &[Backend<'_>], layout: Layout) -> String {
+    layout.sparse(&COLUMNS, backends.iter().map(row))
 }
 
 fn row(backend: &Backend<'_>) -> Vec<String> {
@@ -162,7 +165,7 @@ fn row(backend: &Backend<'_>) -> Vec<String> {
         number(load.consecutive_failures.into()),
         connects.to_string(),
         microseconds(load.handshake_microseconds),
-        text(&load.locality),
+        text(&load.locality.label()),
         text(load.source.unwrap_or_default()),
         health::cell(backend.health),
     ]
@@ -178,39 +181,39 @@ mod tests {
 
     #[test]
     fn columns_without_a_value_are_left_out() {
-        insta::assert_snapshot!(list(&backends(&[dns(), cart()])), @"
-        SERVICE     PORT             ENDPOINT           WEIGHT   STATE                 LIVE   CONNECTS
-        shop/cart   http:80/TCP      10.0.0.1:8080      1        active                0      60
-        shop/cart   http:80/TCP      10.0.0.2:8080      2        active                0      117
-        shop/cart   http:80/TCP      10.0.0.3:8080      1        down, not-ready       0      3
-        shop/cart   http:80/TCP      [fd00::a:1]:8080   1        active                0      20
-        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0      0
+        insta::assert_snapshot!(list(&backends(&[dns(), cart()]), Layout::Whole), @"
+        SERVICE     PORT             ENDPOINT           WEIGHT   STATE                 CONNECTIONS   CONNECTS
+        shop/cart   http:80/TCP      10.0.0.1:8080      1        active                0             60
+        shop/cart   http:80/TCP      10.0.0.2:8080      2        active                0             117
+        shop/cart   http:80/TCP      10.0.0.3:8080      1        notReady              0             3
+        shop/cart   http:80/TCP      [fd00::a:1]:8080   1        active                0             20
+        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0             0
         ");
     }
 
     #[test]
     fn load_and_state_are_shown() {
-        insta::assert_snapshot!(list(&backends(&[busy_cart()])), @"
-        SERVICE     PORT             ENDPOINT           WEIGHT   STATE                 LIVE   CONNECTING   FAILURES   CONNECTS   HANDSHAKE   LOCALITY
-        shop/cart   http:80/TCP      10.0.0.1:8080      1        active                40     2            -          60         1.2ms       -
-        shop/cart   http:80/TCP      10.0.0.2:8080      1 of 2   ejected 8s            0      -            -          117        -           -
-        shop/cart   http:80/TCP      10.0.0.3:8080      1        down, not-ready       0      -            2          3          -           -
-        shop/cart   http:80/TCP      [fd00::a:1]:8080   1        draining              12     -            -          20         -           b
-        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0      -            -          0          -           -
+        insta::assert_snapshot!(list(&backends(&[busy_cart()]), Layout::Whole), @"
+        SERVICE     PORT             ENDPOINT           WEIGHT   STATE                 CONNECTIONS   CONNECTING   FAILURES   CONNECTS   HANDSHAKE   LOCALITY
+        shop/cart   http:80/TCP      10.0.0.1:8080      1        active                40            2            -          60         1.2ms       -
+        shop/cart   http:80/TCP      10.0.0.2:8080      1 of 2   ejected 8s            0             -            -          117        -           -
+        shop/cart   http:80/TCP      10.0.0.3:8080      1        notReady              0             -            2          3          -           -
+        shop/cart   http:80/TCP      [fd00::a:1]:8080   1        draining              12            -            -          20         -           b
+        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0             -            -          0          -           -
         ");
     }
 
     #[test]
-    fn health_is_shown_where_somebody_checks() {
+    fn health_is_shown_where_there_are_checks() {
         let cart = [checked_cart()];
         let backends = backends(&cart);
-        insta::assert_snapshot!(list(&backends), @"
-        SERVICE     PORT             ENDPOINT           WEIGHT   STATE                 LIVE   CONNECTS   HEALTH
-        shop/cart   http:80/TCP      10.0.0.1:8080      1        active                0      60         healthy
-        shop/cart   http:80/TCP      10.0.0.2:8080      2        unhealthy             0      117        unhealthy (connection refused, 12s)
-        shop/cart   http:80/TCP      10.0.0.3:8080      1        down, not-ready       0      3          -
-        shop/cart   http:80/TCP      [fd00::a:1]:8080   1        active                0      20         unknown
-        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0      0          unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
+        insta::assert_snapshot!(list(&backends, Layout::Whole), @"
+        SERVICE     PORT             ENDPOINT           WEIGHT   STATE                 CONNECTIONS   CONNECTS   HEALTH
+        shop/cart   http:80/TCP      10.0.0.1:8080      1        active                0             60         healthy
+        shop/cart   http:80/TCP      10.0.0.2:8080      2        unhealthy             0             117        unhealthy (connection refused, 12s)
+        shop/cart   http:80/TCP      10.0.0.3:8080      1        notReady              0             3          -
+        shop/cart   http:80/TCP      [fd00::a:1]:8080   1        active                0             20         unknown
+        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0             0          unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
         ");
         insta::assert_snapshot!(json(&backends[1].health), @r#"
         {
@@ -240,8 +243,8 @@ mod tests {
           {
             "namespace": "shop",
             "service": "cart",
-            "port": "http",
-            "portNumber": 80,
+            "port": 80,
+            "portName": "http",
             "protocol": "TCP",
             "endpoint": "10.0.0.2:8080",
             "weight": 2,
@@ -261,23 +264,23 @@ mod tests {
             "durationMicroseconds": null,
             "capacity": 1,
             "draining": false,
-            "locality": "",
+            "locality": {},
             "source": null
           },
           {
             "namespace": "shop",
             "service": "cart",
-            "port": "http",
-            "portNumber": 80,
+            "port": 80,
+            "portName": "http",
             "protocol": "TCP",
             "endpoint": "10.0.0.3:8080",
             "weight": 1,
             "sharePercent": null,
-            "condition": "not-ready",
+            "condition": "notReady",
             "active": false,
             "connects": 3,
             "health": null,
-            "state": "down, not-ready",
+            "state": "notReady",
             "effectiveWeight": 1,
             "connections": 0,
             "connecting": 0,
@@ -288,7 +291,7 @@ mod tests {
             "durationMicroseconds": null,
             "capacity": 1,
             "draining": false,
-            "locality": "",
+            "locality": {},
             "source": null
           }
         ]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::wait::{self, connections};
 use crate::{
     api::{
-        client,
+        near::told,
         types::{self, Change, Service},
     },
     cli::{Exit, Failure, name::NameArg, render::count, session::Session},
@@ -98,7 +98,7 @@ pub(super) async fn run(
     force: bool,
 ) -> Result<Exit, Failure> {
     let (service, endpoint) = give(session, endpoint, change, force).await?;
-    session.show(&Answer::new(&service, endpoint, change), Answer::text)?;
+    session.show(&Answer::new(&service, endpoint, change), |answer, _| answer.text())?;
     Ok(Exit::Ok)
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn drain(
         service = wait::until_idle(session, &endpoint.service, service, address, deadline).await?;
         left = wait::left(&service, address, deadline);
     }
-    session.show(&Answer::new(&service, address, Change::Drain), Answer::text)?;
+    session.show(&Answer::new(&service, address, Change::Drain), |answer, _| answer.text())?;
     let Some(left) = left else { return Ok(Exit::Ok) };
     session.tell(&left)?;
     Ok(Exit::No)
@@ -130,23 +130,14 @@ async fn give(
     let name = session.resolve(&endpoint.service)?;
     let address = match (endpoint.endpoint.parse(), &endpoint.port) {
         (Ok(address), None) => address,
-        _ => resolve(&find(session, &name).await?, &endpoint.endpoint, endpoint.port.as_deref())?,
+        _ => {
+            let service = session.client.service(&name.namespace, &name.name).await?;
+            resolve(&service, &endpoint.endpoint, endpoint.port.as_deref())?
+        }
     };
     let ServiceName { namespace, name } = &name;
     let service = session.client.order(namespace, name, &address.to_string(), change, force).await?;
     Ok((service, address))
-}
-
-/// The service; an error says which there are.
-async fn find(session: &Session<'_>, name: &ServiceName) -> Result<Service, Failure> {
-    match session.client.service(&name.namespace, &name.name).await {
-        Err(client::Error::NotFound { reason }) => {
-            let there = session.client.services(None).await?;
-            let names = there.iter().map(|it| format!("{}/{}", it.namespace, it.name));
-            Err(client::Error::NotFound { reason: format!("{reason}; there are: {}", told(names)) }.into())
-        }
-        answer => Ok(answer?),
-    }
 }
 
 fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<SocketAddr, Error> {
@@ -175,11 +166,6 @@ fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<Sock
         }
         several => Err(Error::Ambiguous { address, there: told(several.iter().map(ToString::to_string)) }),
     }
-}
-
-fn told(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<String> = names.collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]

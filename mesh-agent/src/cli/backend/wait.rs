@@ -53,14 +53,17 @@ pub(super) async fn until_idle(
         sleep(PAUSE.min(end.saturating_duration_since(Instant::now()))).await;
         service = match session.service(name).await {
             Err(Failure::Agent(
-                client::Error::NoAgent { .. } | client::Error::Broken { .. } | client::Error::NotLoaded { .. },
+                client::Error::NoAgent { .. }
+                | client::Error::Stopped { .. }
+                | client::Error::Broken { .. }
+                | client::Error::NotLoaded { .. },
             )) => service,
             answer => answer?,
         };
     }
 }
 
-/// What is left at the deadline and what can be done; nothing when nobody is connected or will be.
+/// What is left at the deadline and what can be done; nothing when no connection is left or will come.
 pub(super) fn left(service: &Service, endpoint: SocketAddr, deadline: Duration) -> Option<String> {
     let left = match (connections(service, endpoint), takes(service, endpoint)) {
         (0, false) => return None,

@@ -31,11 +31,11 @@ pub(super) const SPEC: &str = "{clusterIP: 10.96.0.1, ports: [{port: 80}]}";
 #[test]
 fn exported_objects_are_joined() {
     let expected = [
-        "default/old 10.96.0.11 80 80/TCP: 10.0.1.1:8080 x1 ready, 10.0.1.2:8080 x1 not-ready",
+        "default/old 10.96.0.11 80 80/TCP: 10.0.1.1:8080 x1 ready, 10.0.1.2:8080 x1 notReady",
         "shop/cart 10.96.0.10,fd00::10 http 80/TCP: 10.0.0.1:8080 x1 ready, 10.0.0.2:8080 x1 terminating, \
-         10.0.0.3:8080 x1 not-ready, 10.0.0.4:8080 x1 ready, [fd00::1]:8081 x1 ready",
+         10.0.0.3:8080 x1 notReady, 10.0.0.4:8080 x1 ready, [fd00::1]:8081 x1 ready",
         "shop/cart 10.96.0.10,fd00::10 dns 53/UDP: 10.0.0.1:5353 x1 ready, 10.0.0.2:5353 x1 terminating, \
-         10.0.0.3:5353 x1 not-ready, 10.0.0.4:5353 x1 ready",
+         10.0.0.3:5353 x1 notReady, 10.0.0.4:5353 x1 ready",
     ];
     let text = include_str!("cluster.yaml");
     assert_eq!(served(text), expected);

@@ -17,7 +17,7 @@ fn native_services_are_read_whole() {
     let expected = [
         "shop/cart 10.96.0.10 http 80/TCP: 10.0.0.1:8080 x1 ready, 10.0.0.2:8081 x3 terminating",
         "shop/cart 10.96.0.10 dns 53/UDP: 10.0.0.1:5353 x1 ready, 10.0.0.2:5354 x3 terminating",
-        "default/web 10.96.0.11,fd00::11 443 443/TCP: 10.0.0.3:8443 x1 ready, [fd00::3]:443 x1 not-ready",
+        "default/web 10.96.0.11,fd00::11 443 443/TCP: 10.0.0.3:8443 x1 ready, [fd00::3]:443 x1 notReady",
         "default/later auto 9000 9000/UDP:",
     ];
     assert_eq!(served(include_str!("shop.yaml")), expected);
@@ -191,7 +191,7 @@ services:
         "a.yaml:6: services[0].affinity.client: expected namespace or cgroup, found `pod`",
         "a.yaml:6: services[0].affinity.timeoutSeconds: expected seconds from 1 to 86400, found `0`",
         "a.yaml:6: services[0].affinity.ttl: unknown field; known here: client, timeoutSeconds",
-        "a.yaml:7: services[0].closeStaleTcp: expected true or false, found `true`",
+        "a.yaml:7: services[0].closeStaleTcp: expected true or false, found the text `\"true\"`",
         "a.yaml:9: services[0].endpoints[0].node: expected text, found a list",
     ];
     assert_eq!(problems(&text), expected);
@@ -208,4 +208,11 @@ fn who_takes_part_is_decided_by_the_service_and_the_setting() {
     assert_eq!(all.notes.iter().map(ToString::to_string).collect::<Vec<_>>(), [note]);
     let annotated = joined(&text, Serve::Annotated);
     assert_eq!((names(&annotated), annotated.left_out.len()), (vec!["in".to_owned()], 2));
+}
+
+#[test]
+fn a_port_that_is_a_text_is_called_a_text() {
+    let text = "services:\n- name: cart\n  address: 10.96.0.1\n  ports: [{port: \"80\"}]\n";
+    let expected = "a.yaml:4: services[0].ports[0].port: expected a port from 1 to 65535, found the text `\"80\"`";
+    assert_eq!(problems(text), [expected]);
 }

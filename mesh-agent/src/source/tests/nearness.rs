@@ -48,7 +48,7 @@ fn wrong_nearness_says_what_is_right() {
         ("locality: {spillFactor: 1}", format!("locality.spillFactor: {spill}, found `1`")),
         ("locality: {spillFactor: 1.001}", format!("locality.spillFactor: {spill}, found `1.001`")),
         ("locality: {spillFactor: 650.01}", format!("locality.spillFactor: {spill}, found `650.01`")),
-        ("locality: {spillFactor: '2'}", format!("locality.spillFactor: {spill}, found `2`")),
+        ("locality: {spillFactor: '2'}", format!("locality.spillFactor: {spill}, found the text `\"2\"`")),
         ("locality: {sources: near}", "locality.sources: expected local, remote or none, found `near`".into()),
         (
             "locality: {levels: []}",

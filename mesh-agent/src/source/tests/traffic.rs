@@ -213,7 +213,7 @@ fn wrong_values_say_what_is_right() {
         ("outlier: {consecutiveFailures: 0}", ".consecutiveFailures", "a whole number from 1 to 255", "`0`"),
         ("outlier: {consecutiveFailures: 256}", ".consecutiveFailures", "a whole number from 1 to 255", "`256`"),
         ("outlier: {baseEjection: 10}", ".baseEjection", unit, "`10`"),
-        ("outlier: {baseEjection: '10'}", ".baseEjection", ejection, "`10`"),
+        ("outlier: {baseEjection: '10'}", ".baseEjection", ejection, "the text `\"10\"`"),
         ("outlier: {baseEjection: 99ms}", ".baseEjection", ejection, "`99ms`"),
         ("outlier: {baseEjection: 100.5ms}", ".baseEjection", ejection, "`100.5ms`"),
         ("outlier: {baseEjection: -1s}", ".baseEjection", ejection, "`-1s`"),

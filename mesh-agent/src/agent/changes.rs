@@ -1,0 +1,168 @@
+//! What an update changes, in words for the log.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use crate::{
+    desired::{Tables, frontend, plan::Op},
+    model::{Endpoint, Origin, Service, ServiceName, Services},
+};
+
+/// Endpoints of one service that are named.
+const NAMED: usize = 5;
+
+/// A service that an update adds, changes or removes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Change<'a> {
+    /// The service.
+    pub(super) service: &'a ServiceName,
+    /// `added, 3 endpoints`, `removed`, or what of it changed.
+    pub(super) what: String,
+    /// Where it is written, or was.
+    pub(super) by: &'a Origin,
+}
+
+/// Services in which two versions of the configuration differ by more than the line that they are on.
+pub(super) fn changes<'a>(before: &'a Services, after: &'a Services) -> impl Iterator<Item = Change<'a>> {
+    before.differences(after).filter_map(|(service, old, new)| {
+        let (what, by) = match (old, new) {
+            (None, Some(new)) => (format!("added, {}", counted(endpoints(new).len())), &new.origin),
+            (Some(old), None) => ("removed".to_owned(), &old.origin),
+            (Some(old), Some(new)) => (differences(old, new)?, &new.origin),
+            (None, None) => return None,
+        };
+        Some(Change { service, what, by })
+    })
+}
+
+/// What changed of a service; nothing when it only moved within its file.
+fn differences(old: &Service, new: &Service) -> Option<String> {
+    let settings = |service: &Service| {
+        let mut rest = Service { origin: new.origin.clone(), addresses: new.addresses.clone(), ..service.clone() };
+        rest.ports.iter_mut().for_each(|port| port.endpoints.clear());
+        rest
+    };
+    let mut changed = Vec::new();
+    if old.addresses != new.addresses {
+        changed.push("addresses".to_owned());
+    }
+    let (before, after) = (settings(old), settings(new));
+    if before.ports != after.ports {
+        changed.push("ports".to_owned());
+    }
+    if (Service { ports: after.ports.clone(), ..before }) != after {
+        changed.push("settings".to_owned());
+    }
+    let endpoints = endpoint_changes(&endpoints(old), &endpoints(new));
+    changed.extend(endpoints.iter().take(NAMED).cloned());
+    if endpoints.len() > NAMED {
+        changed.push(format!("and {} of {}", endpoints.len() - NAMED, counted(endpoints.len())));
+    }
+    (!changed.is_empty()).then(|| changed.join(", "))
+}
+
+/// `1 endpoint`, `2 endpoints`
+fn counted(endpoints: usize) -> String {
+    format!("{endpoints} endpoint{}", if endpoints == 1 { "" } else { "s" })
+}
+
+/// Endpoints by port and address.
+type Endpoints<'a> = BTreeMap<(String, SocketAddr), &'a Endpoint>;
+
+fn endpoints(service: &Service) -> Endpoints<'_> {
+    let ports =
+        service.ports.iter().flat_map(|port| port.endpoints.iter().map(move |endpoint| (port.label(), endpoint)));
+    ports.map(|(port, endpoint)| ((port, SocketAddr::new(endpoint.address, endpoint.port)), endpoint)).collect()
+}
+
+fn endpoint_changes(before: &Endpoints<'_>, after: &Endpoints<'_>) -> Vec<String> {
+    let added =
+        after.keys().filter(|key| !before.contains_key(key)).map(|(_, address)| format!("endpoint {address} added"));
+    let removed =
+        before.keys().filter(|key| !after.contains_key(key)).map(|(_, address)| format!("endpoint {address} removed"));
+    let both = before.iter().filter_map(|(key, old)| Some((key.1, *old, *after.get(key)?)));
+    let altered = both.filter(|(_, old, new)| old != new).map(|(address, old, new)| altered(address, old, new));
+    added.chain(removed).chain(altered).collect()
+}
+
+fn altered(address: SocketAddr, old: &Endpoint, new: &Endpoint) -> String {
+    let condition = (old.condition != new.condition).then(|| format!("is {}", new.condition));
+    let weight = (old.weight != new.weight).then(|| format!("has weight {} instead of {}", new.weight, old.weight));
+    let what: Vec<String> = condition.into_iter().chain(weight).collect();
+    let what = if what.is_empty() { "changed".to_owned() } else { what.join(" and ") };
+    format!("endpoint {address} {what}")
+}
+
+/// An operation in the words of the tables: what the kernel is about to hold.
+pub(super) fn decision(op: &Op) -> String {
+    let mut row = Tables::default();
+    match op {
+        Op::DeleteService(key) => format!("no service {}", frontend(key)),
+        Op::PutFilter(word, _) => format!("filter word {word}"),
+        Op::FreeSlot(index) => format!("free slot {index}"),
+        Op::FreeBackend(index) => format!("free backend {index}"),
+        Op::FreeId(id) => format!("free name {id}"),
+        Op::TakeId { .. } | Op::TakeBackend(..) | Op::PutBackend(..) | Op::PutSlot(..) | Op::PutService(..) => {
+            row.apply(op);
+            row.to_string().trim_end().to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        desired::fixture,
+        model::{Condition, Limits},
+    };
+
+    fn told(before: &[Service], after: &[Service]) -> Vec<String> {
+        let [before, after] = [before, after].map(|services| fixture::services(services.iter().cloned()));
+        changes(&before, &after).map(|Change { service, what, by: _ }| format!("{service} {what}")).collect()
+    }
+
+    fn cart(endpoints: &[(&str, u32)]) -> Service {
+        fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints)
+    }
+
+    #[test]
+    fn services_come_go_and_change() {
+        let two = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        assert_eq!(told(&[], std::slice::from_ref(&two)), ["test/cart added, 2 endpoints"]);
+        assert_eq!(told(std::slice::from_ref(&two), &[]), ["test/cart removed"]);
+        let mut other = cart(&[("10.0.0.2:80", 5), ("10.0.0.3:80", 1)]);
+        other.ports[0].endpoints[0].condition = Condition::NotReady;
+        let what = "test/cart endpoint 10.0.0.3:80 added, endpoint 10.0.0.1:80 removed, endpoint 10.0.0.2:80 is notReady \
+                    and has weight 5 instead of 1";
+        assert_eq!(told(std::slice::from_ref(&two), &[other]), [what]);
+        let mut limited = fixture::with(fixture::fixed("cart", "10.96.0.9"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        limited.traffic.limits = Limits { connections: std::num::NonZeroU32::new(5), ..Limits::default() };
+        limited.ports[0].node_port = Some(30080);
+        assert_eq!(told(&[two], &[limited]), ["test/cart addresses, ports, settings"]);
+    }
+
+    #[test]
+    fn a_service_that_moves_within_its_file_is_no_change() {
+        let service = cart(&[("10.0.0.1:80", 1)]);
+        let mut moved = service.clone();
+        moved.origin.line += 7;
+        assert_eq!(told(&[service], &[moved]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn many_endpoints_are_counted() {
+        let addresses: Vec<String> = (1..=9).map(|last| format!("10.0.0.{last}:80")).collect();
+        let all: Vec<(&str, u32)> = addresses.iter().map(|address| (address.as_str(), 1)).collect();
+        let told = told(&[cart(&[])], &[cart(&all)]);
+        assert!(told[0].starts_with("test/cart endpoint 10.0.0.1:80 added, "), "{told:?}");
+        assert!(told[0].ends_with(", endpoint 10.0.0.5:80 added, and 4 of 9 endpoints"), "{told:?}");
+    }
+
+    #[test]
+    fn decisions_are_told_in_the_words_of_the_tables() {
+        let name = Op::TakeId { id: 3, name: "test/cart:80/TCP".into() };
+        let ops = [name, Op::DeleteService(fixture::key("10.96.0.1:80")), Op::FreeBackend(7)];
+        let told: Vec<String> = ops.iter().map(decision).collect();
+        assert_eq!(told, ["name 3 test/cart:80/TCP", "no service 10.96.0.1:80/TCP", "free backend 7"]);
+    }
+}

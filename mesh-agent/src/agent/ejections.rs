@@ -1,0 +1,163 @@
+//! Ejections and their ends, seen from one look at the backends to the next: the kernel decides them by itself.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    net::SocketAddr,
+};
+
+use mesh_common::abi::BackendRow;
+
+use crate::{api::types::Ejection, desired::Tables};
+
+/// What is known since the last look.
+#[derive(Default)]
+pub(super) struct Ejections {
+    /// Ejected backends by their index, and how often in a row.
+    ejected: BTreeMap<u32, (Backend, u32)>,
+}
+
+/// A backend by what it stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Backend {
+    /// `namespace/name:port/PROTOCOL`
+    service: String,
+    endpoint: SocketAddr,
+}
+
+/// What happened to a backend.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Event {
+    /// `namespace/name:port/PROTOCOL`
+    pub(super) service: String,
+    /// Its endpoint.
+    pub(super) endpoint: SocketAddr,
+    /// What.
+    pub(super) what: What,
+}
+
+/// See [`Event`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    /// Its connects failed.
+    Ejected(Ejection),
+    /// A connect succeeded.
+    Returned,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ejected(Ejection { for_seconds, times: 0 | 1 }) => {
+                write!(f, "ejected for {for_seconds} s: connects failed")
+            }
+            Self::Ejected(Ejection { for_seconds, times }) => {
+                write!(f, "ejected for {for_seconds} s, {times} times in a row: connects failed")
+            }
+            Self::Returned => f.write_str("no longer ejected: a connect succeeded"),
+        }
+    }
+}
+
+impl Ejections {
+    /// Takes which backends are ejected now; returns what happened since the last look. A backend that left the
+    /// configuration is forgotten.
+    pub(super) fn look(&mut self, tables: &Tables, ejected: impl IntoIterator<Item = (u32, Ejection)>) -> Vec<Event> {
+        let mut ejecting = None;
+        let mut now = BTreeMap::new();
+        let mut events = Vec::new();
+        for (index, ejection) in ejected {
+            let Some(row) = tables.backends.get(&index) else { continue };
+            if !ejecting.get_or_insert_with(|| services_that_eject(tables)).contains(&row.service) {
+                continue;
+            }
+            let Some(backend) = backend(tables, row) else { continue };
+            let before = self.ejected.get(&index).filter(|(known, _)| *known == backend).map(|(_, times)| *times);
+            if before.is_none_or(|times| times < ejection.times) {
+                events.push(event(&backend, What::Ejected(ejection)));
+            }
+            now.insert(index, (backend, ejection.times));
+        }
+        let ended = self.ejected.iter().filter(|(index, _)| !now.contains_key(index));
+        let still_there = ended.filter(|(index, (known, _))| {
+            tables.backends.get(index).and_then(|row| backend(tables, row)).as_ref() == Some(known)
+        });
+        events.extend(still_there.map(|(_, (backend, _))| event(backend, What::Returned)));
+        self.ejected = now;
+        events
+    }
+}
+
+fn event(Backend { service, endpoint }: &Backend, what: What) -> Event {
+    Event { service: service.clone(), endpoint: *endpoint, what }
+}
+
+fn backend(tables: &Tables, row: &BackendRow) -> Option<Backend> {
+    let service = tables.names.get(&row.service)?.clone();
+    Some(Backend { service, endpoint: SocketAddr::new(row.addr.into(), u16::from_be(row.port)) })
+}
+
+/// The kernel ignores ejections from a time when the service had them.
+fn services_that_eject(tables: &Tables) -> HashSet<u32> {
+    tables.services.values().filter(|row| row.failures > 0).map(|row| row.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        dataplane::memory::Memory,
+        desired::{World, compile, fixture},
+        model::Outlier,
+    };
+
+    fn tables(outlier: Outlier) -> Tables {
+        let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        cart.traffic.outlier = outlier;
+        let world = World { services: fixture::services([cart]), complete: true, ..World::default() };
+        compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap()
+    }
+
+    fn lines(events: &[Event]) -> Vec<String> {
+        events.iter().map(|Event { service, endpoint, what }| format!("{service} {endpoint} {what}")).collect()
+    }
+
+    #[test]
+    fn ejections_and_their_ends_are_told_once() {
+        let tables = tables(Outlier::default());
+        let index = *tables.backends.keys().next().unwrap();
+        let mut ejections = Ejections::default();
+        let mut look = |ejected: Option<(u64, u32)>| {
+            let ejected = ejected.map(|(for_seconds, times)| (index, Ejection { for_seconds, times }));
+            lines(&ejections.look(&tables, ejected))
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(look(None), none);
+        assert_eq!(look(Some((10, 1))), ["test/cart:80/TCP 10.0.0.1:80 ejected for 10 s: connects failed"]);
+        assert_eq!(look(Some((9, 1))), none);
+        let again = "test/cart:80/TCP 10.0.0.1:80 ejected for 20 s, 2 times in a row: connects failed";
+        assert_eq!(look(Some((20, 2))), [again]);
+        assert_eq!(look(None), ["test/cart:80/TCP 10.0.0.1:80 no longer ejected: a connect succeeded"]);
+        assert_eq!(look(None), none);
+    }
+
+    #[test]
+    fn a_backend_that_left_has_no_end_of_its_ejection() {
+        let tables = tables(Outlier::default());
+        let index = *tables.backends.keys().next().unwrap();
+        let mut ejections = Ejections::default();
+        let ejection = Ejection { for_seconds: 10, times: 1 };
+        assert_eq!(ejections.look(&tables, [(index, ejection)]).len(), 1);
+        assert_eq!(ejections.look(&Tables::default(), [(index, ejection)]), []);
+        assert_eq!(ejections.look(&tables, []), []);
+    }
+
+    #[test]
+    fn ejections_of_a_service_that_has_none_are_not_told() {
+        let tables = tables(Outlier { consecutive_failures: 0, ..Outlier::default() });
+        let index = *tables.backends.keys().next().unwrap();
+        assert_eq!(Ejections::default().look(&tables, [(index, Ejection { for_seconds: 10, times: 1 })]), []);
+    }
+}

@@ -1,0 +1,83 @@
+//! What there is in place of a service that is asked for and does not exist.
+
+use crate::model::ServiceName;
+
+/// Names told where none is close.
+const TOLD: usize = 10;
+/// Letters by which a mistyped name differs.
+const TYPOS: usize = 2;
+
+/// `no service default/cart; there is shop/cart`: services of that name in other namespaces, else those whose name is
+/// nearly the same, else the first of all.
+pub(crate) fn no_service(asked: &ServiceName, all: &[ServiceName]) -> String {
+    let same: Vec<&ServiceName> = all.iter().filter(|it| it.name == asked.name).collect();
+    let similar = all.iter().filter(|it| it.namespace == asked.namespace && is_similar(&it.name, &asked.name));
+    let near = if same.is_empty() { similar.collect() } else { same };
+    let there = match near.as_slice() {
+        [] if all.is_empty() => "there is none at all".to_owned(),
+        [] => format!("there are: {}", told(all.iter().map(ToString::to_string))),
+        [one] => format!("there is {one}"),
+        several => format!("there are {}", told(several.iter().map(ToString::to_string))),
+    };
+    format!("no service {asked}; {there}")
+}
+
+/// `a, b, c and 7 more`, or `none`
+pub(crate) fn told(names: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = names.collect();
+    let (shown, more) = all.split_at(all.len().min(TOLD));
+    match (shown, more.len()) {
+        ([], _) => "none".to_owned(),
+        (_, 0) => shown.join(", "),
+        (_, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn is_similar(one: &str, other: &str) -> bool {
+    one.len().abs_diff(other.len()) <= TYPOS && distance(one.as_bytes(), other.as_bytes()) <= TYPOS
+}
+
+/// Letters to add, take away or replace (Levenshtein).
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, other) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ServiceName {
+        let (namespace, name) = text.split_once('/').unwrap();
+        ServiceName { namespace: namespace.into(), name: name.into() }
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_is_answered_with_the_nearest() {
+        let all = ["kube-system/dns", "shop/cart", "shop/checkout", "test/cart"].map(name);
+        let answer = |asked: &str| no_service(&name(asked), &all);
+        assert_eq!(answer("default/cart"), "no service default/cart; there are shop/cart, test/cart");
+        assert_eq!(answer("default/dns"), "no service default/dns; there is kube-system/dns");
+        assert_eq!(answer("shop/crat"), "no service shop/crat; there is shop/cart");
+        let listed = "no service shop/web; there are: kube-system/dns, shop/cart, shop/checkout, test/cart";
+        assert_eq!(answer("shop/web"), listed);
+        assert_eq!(no_service(&name("shop/web"), &[]), "no service shop/web; there is none at all");
+        let many: Vec<ServiceName> = (0..12).map(|number| name(&format!("x/service-{number:02}"))).collect();
+        assert!(no_service(&name("y/z"), &many).ends_with("x/service-09 and 2 more"));
+    }
+
+    #[test]
+    fn similar_names_differ_by_two_letters_at_most() {
+        assert!(is_similar("cart", "cart") && is_similar("cart", "crat") && is_similar("cart", "carts"));
+        assert!(!is_similar("cart", "checkout") && !is_similar("cart", "dns") && is_similar("", "ab"));
+    }
+}

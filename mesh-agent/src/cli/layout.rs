@@ -1,0 +1,241 @@
+//! Tables that fit the terminal: which columns there is room for, and how wide each is.
+//!
+//! ```text
+//! columns, rows, Layout ──► narrower gaps ──► long names cut in the middle ──► extra columns left out ──► text
+//! ```
+
+use std::{borrow::Cow, cmp::Reverse};
+
+use super::render::printable;
+
+/// Spaces between columns where there is room, and where there is little.
+const GAP: usize = 3;
+const NARROW_GAP: usize = 2;
+/// A name is cut to this before extra columns are left out, and to the other when that was not enough.
+const SHORT_NAME: usize = 16;
+const SHORTEST_NAME: usize = 8;
+/// Items of a list shown in one cell.
+const LISTED: usize = 3;
+
+/// Size of a terminal in characters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Screen {
+    /// Characters per line.
+    pub columns: usize,
+    /// Lines.
+    pub rows: usize,
+}
+
+/// How much of an answer is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Layout {
+    /// Everything there is, for `-o wide`.
+    Wide,
+    /// Columns with a value, none of them cut: stdout is no terminal.
+    Whole,
+    /// What fits into so many characters.
+    Fit(usize),
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    title: &'static str,
+    /// Whether its cells may be cut in the middle.
+    is_name: bool,
+    /// Zero for a column that is always shown; of the others the largest is left out first.
+    rank: u8,
+}
+
+impl Column {
+    /// A column that is always shown whole.
+    pub(super) const fn new(title: &'static str) -> Self {
+        Self { title, is_name: false, rank: 0 }
+    }
+
+    /// A column of names, which are cut where there is no room.
+    pub(super) const fn name(title: &'static str) -> Self {
+        Self { is_name: true, ..Self::new(title) }
+    }
+
+    /// The same column, left out where there is no room, those of a higher rank first.
+    pub(super) const fn extra(self, rank: u8) -> Self {
+        Self { rank, ..self }
+    }
+}
+
+impl Layout {
+    /// The layout of a block that is indented by two.
+    pub(super) fn indented(self) -> Self {
+        match self {
+            Self::Fit(width) => Self::Fit(width.saturating_sub(2)),
+            other => other,
+        }
+    }
+
+    /// `a,b,c +2 more` on a terminal, else all of them; `-` for none.
+    pub(super) fn list<T: AsRef<str>>(self, items: &[T]) -> String {
+        let limit = if matches!(self, Self::Fit(_)) { LISTED } else { items.len() };
+        let (shown, more) = items.split_at(items.len().min(limit));
+        let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(",");
+        match (shown.as_str(), more.len()) {
+            ("", _) => "-".to_owned(),
+            (_, 0) => shown,
+            (_, more) => format!("{shown} +{more} more"),
+        }
+    }
+
+    /// Aligned columns below a header, one line per row. Columns that do not fit are named in a last line.
+    pub(super) fn table(self, columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+        let rows = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+        self.fitted(columns.to_vec(), rows)
+    }
+
+    /// As [`table`](Self::table), without the columns in which every row has `-`; wide ones have all.
+    pub(super) fn sparse(self, columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+        let rows: Vec<Vec<String>> = rows.into_iter().collect();
+        let has_value = |at: usize| rows.is_empty() || rows.iter().any(|row| row[at] != "-");
+        let kept: Vec<usize> = (0..columns.len()).filter(|&at| self == Self::Wide || has_value(at)).collect();
+        let chosen: Vec<Column> = kept.iter().map(|&at| columns[at]).collect();
+        self.table(&chosen, rows.iter().map(|row| kept.iter().map(|&at| row[at].clone()).collect()))
+    }
+
+    fn fitted(self, mut columns: Vec<Column>, mut rows: Vec<Vec<String>>) -> String {
+        let Self::Fit(room) = self else { return text(&columns, &rows, &natural(&columns, &rows), GAP) };
+        if total(&natural(&columns, &rows), GAP) <= room {
+            return text(&columns, &rows, &natural(&columns, &rows), GAP);
+        }
+        let mut left_out = Vec::new();
+        loop {
+            let widths = shrunk(&columns, &rows, room, SHORT_NAME);
+            if total(&widths, NARROW_GAP) <= room {
+                return text(&columns, &rows, &widths, NARROW_GAP) + &note(&left_out, room);
+            }
+            let Some(at) = least(&columns) else { break };
+            left_out.push(columns.remove(at).title);
+            rows.iter_mut().for_each(|row| drop(row.remove(at)));
+        }
+        let widths = shrunk(&columns, &rows, room, SHORTEST_NAME);
+        let text = text(&columns, &rows, &widths, NARROW_GAP);
+        clipped(&text, room) + &note(&left_out, room)
+    }
+}
+
+/// Lines of `NAME:   value`, which are never cut.
+pub(super) fn facts(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    aligned(rows.into_iter().map(|(name, value)| vec![format!("{name}:"), value]))
+}
+
+/// Aligned columns without a header, which are never cut.
+pub(super) fn aligned(rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(|at| widest(&rows, at)).collect();
+    rows.iter().fold(String::new(), |text, row| text + &line(row.iter().map(String::as_str), &widths, GAP))
+}
+
+/// The column to leave out next.
+fn least(columns: &[Column]) -> Option<usize> {
+    let extra = columns.iter().enumerate().filter(|(_, column)| column.rank > 0);
+    extra.max_by_key(|(_, column)| column.rank).map(|(at, _)| at)
+}
+
+fn note(left_out: &[&str], room: usize) -> String {
+    if left_out.is_empty() {
+        return String::new();
+    }
+    ended(&format!("(-o wide shows also {})", left_out.join(", ")), room).into_owned() + "\n"
+}
+
+fn natural(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
+    columns.iter().enumerate().map(|(at, column)| length(column.title).max(widest(rows, at))).collect()
+}
+
+/// Widths where the widest names give way first, none below `shortest` or its title.
+fn shrunk(columns: &[Column], rows: &[Vec<String>], room: usize, shortest: usize) -> Vec<usize> {
+    let mut widths = natural(columns, rows);
+    let least = |at: usize| length(columns[at].title).max(shortest);
+    while total(&widths, NARROW_GAP) > room {
+        let names = (0..columns.len()).filter(|&at| columns[at].is_name && widths[at] > least(at));
+        let Some(widest) = names.max_by_key(|&at| (widths[at], Reverse(at))) else { break };
+        widths[widest] -= 1;
+    }
+    widths
+}
+
+fn widest(rows: &[Vec<String>], at: usize) -> usize {
+    rows.iter().map(|row| length(&row[at])).max().unwrap_or_default()
+}
+
+fn total(widths: &[usize], gap: usize) -> usize {
+    widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1)
+}
+
+fn text(columns: &[Column], rows: &[Vec<String>], widths: &[usize], gap: usize) -> String {
+    let header = line(columns.iter().map(|column| column.title), widths, gap);
+    rows.iter().fold(header, |text, row| text + &line(row.iter().map(String::as_str), widths, gap))
+}
+
+fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize], gap: usize) -> String {
+    let mut line = String::new();
+    for (cell, &width) in cells.zip(widths) {
+        let cell = cut(cell, width);
+        line.push_str(&cell);
+        line.extend(std::iter::repeat_n(' ', width - length(&cell) + gap));
+    }
+    line.truncate(line.trim_end().len());
+    line + "\n"
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// A text of at most `width` characters, with `…` in place of its middle where it is longer.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    let length = length(text);
+    if length <= width {
+        return text.into();
+    }
+    let tail = width.saturating_sub(1) / 2;
+    let head: String = text.chars().take(width.saturating_sub(tail + 1)).collect();
+    let tail: String = text.chars().skip(length - tail).collect();
+    (head + "…" + &tail).into()
+}
+
+/// A text of at most `width` characters, with `…` in place of its end where it is longer.
+fn ended(text: &str, width: usize) -> Cow<'_, str> {
+    if length(text) <= width {
+        return text.into();
+    }
+    (text.chars().take(width.saturating_sub(1)).collect::<String>() + "…").into()
+}
+
+/// A page whose lines end where the screen does.
+pub(super) fn clipped(page: &str, columns: usize) -> String {
+    page.lines().fold(String::new(), |page, line| page + &ended(line, columns) + "\n")
+}
+
+/// The first lines of a page that fit the screen, with the number of the others in the last line. The cursor stays on a
+/// line of its own, or the terminal would scroll.
+pub(super) fn first_screen(page: &str, screen: Screen) -> String {
+    let rows = |line: &str| length(line).div_ceil(screen.columns.max(1)).max(1);
+    let room = screen.rows.saturating_sub(1).max(2);
+    if page.lines().map(rows).sum::<usize>() <= room {
+        return page.to_owned();
+    }
+    let (mut used, mut shown) = (0, String::new());
+    for line in page.lines() {
+        used += rows(line);
+        if used > room - 1 {
+            break;
+        }
+        shown = shown + line + "\n";
+    }
+    let more = page.lines().count() - shown.lines().count();
+    shown
+        + &ended(&format!("({more} more lines; a name, -n NAMESPACE or a taller window helps)"), screen.columns)
+        + "\n"
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The settings file, read as service files are: every error with its line and field, all of them at once.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Given, MAX_ROWS,
+    text::{self, Said},
+};
+use crate::{
+    model::{ConfigError, Origin},
+    source::settings::{Document, Field, Problem, Value, duration, number, parse},
+};
+
+const DEFAULT: &str = "/etc/mesh-agent/agent.yaml";
+
+const KNOWN: [&str; 18] = [
+    "services",
+    "cgroup",
+    "pinDir",
+    "socket",
+    "metrics",
+    "stateDir",
+    "nodeName",
+    "cloud",
+    "region",
+    "zone",
+    "vipPool",
+    "allowEmpty",
+    "serve",
+    "excludeCgroup",
+    "excludeNetns",
+    "resyncInterval",
+    "maxServices",
+    "maxBackends",
+];
+
+/// What the file gives, and what is wrong with it. The default file need not be there.
+pub fn given(path: Option<&Path>) -> (Given, Vec<String>) {
+    let name = path.unwrap_or(Path::new(DEFAULT));
+    let problem = |reason: String| vec![Problem { line: 1, field: String::new(), reason }];
+    let (given, problems) = match fs::read_to_string(name) {
+        Ok(text) => read(&text),
+        Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => Default::default(),
+        Err(error) => (Given::default(), problem(format!("cannot be read: {error}"))),
+    };
+    let file = Arc::new(name.to_owned());
+    let located = problems.into_iter().map(|Problem { line, field, reason }| {
+        ConfigError { origin: Origin { file: Arc::clone(&file), line }, field, reason }.to_string()
+    });
+    (given, located.collect())
+}
+
+fn read(text: &str) -> (Given, Vec<Problem>) {
+    let (documents, mut problems) = parse(text);
+    let given = documents.first().map(document).unwrap_or_default();
+    for document in &documents {
+        problems.append(&mut document.problems.borrow_mut());
+    }
+    if let Some(second) = documents.get(1).and_then(|document| document.nodes.first()) {
+        let reason = "a settings file is one document: put everything before the line `---`".to_owned();
+        problems.push(Problem { line: second.line, field: String::new(), reason });
+    }
+    problems.sort_unstable();
+    problems.dedup();
+    (given, problems)
+}
+
+fn document(document: &Document<'_>) -> Given {
+    let root = Field::root(document);
+    if *root.value() == Value::Null {
+        return Given::default();
+    }
+    let Some(root) = root.mapping() else { return Given::default() };
+    root.only(&KNOWN);
+    let text = |name| root.get(name).and_then(Field::text).map(str::to_owned);
+    let path = |name| root.get(name).and_then(Field::text).map(PathBuf::from);
+    let paths = |name| root.list(name).filter_map(Field::text).map(PathBuf::from).collect();
+    let rows = |name| root.get(name).and_then(|field| number(field, 1..=MAX_ROWS)).map(Ok);
+    Given {
+        services: root.list("services").filter_map(|field| said(field, text::services)).collect(),
+        cgroup: path("cgroup"),
+        pin_dir: path("pinDir"),
+        socket: path("socket"),
+        metrics: root.get("metrics").and_then(|field| said(field, text::address)),
+        state_dir: path("stateDir"),
+        node_name: text("nodeName"),
+        cloud: text("cloud"),
+        region: text("region"),
+        zone: text("zone"),
+        vip_pool: root.list("vipPool").filter_map(|field| said(field, text::network)).collect(),
+        allow_empty: root.get("allowEmpty").and_then(Field::boolean).map(Ok),
+        serve: root.get("serve").and_then(|field| said(field, text::serve)),
+        exclude_cgroup: paths("excludeCgroup"),
+        exclude_netns: paths("excludeNetns"),
+        resync_interval: root.get("resyncInterval").and_then(|field| duration(field, INTERVALS)).map(Ok),
+        max_services: rows("maxServices"),
+        max_backends: rows("maxBackends"),
+    }
+}
+
+const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+
+/// A value as a flag has it; what is wrong with it is reported at its place.
+fn said<T>(field: Field<'_>, read: fn(&str) -> Said<T>) -> Option<Said<T>> {
+    match read(field.text()?) {
+        Ok(value) => Some(Ok(value)),
+        Err(reason) => field.error(reason),
+    }
+}

@@ -1,0 +1,63 @@
+//! Values of settings from the text of a flag or of the environment. What cannot be read is kept with its reason, so that
+//! everything wrong is reported at once.
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use ipnet::IpNet;
+use jiff::SignedDuration;
+
+use super::{MAX_ROWS, Serve, ServiceDir};
+
+/// A value, or what is wrong with its text.
+pub type Said<T> = Result<T, String>;
+
+/// A reader as clap takes it, which finds nothing wrong.
+pub fn said<T: 'static>(read: fn(&str) -> Said<T>) -> impl Fn(&str) -> Result<Said<T>, Infallible> + Clone {
+    move |text| Ok(read(text))
+}
+
+/// `[NAME=]DIR`
+pub fn services(text: &str) -> Said<ServiceDir> {
+    text.parse().map_err(|error: super::ServiceDirError| error.to_string())
+}
+
+/// An address and a port.
+pub fn address(text: &str) -> Said<SocketAddr> {
+    text.parse().or_else(|_| expected("an address and a port, like 127.0.0.1:9090", text))
+}
+
+/// A network.
+pub fn network(text: &str) -> Said<IpNet> {
+    text.parse().or_else(|_| expected("a network, like 10.96.0.0/16", text))
+}
+
+/// `true` or `false`
+pub fn boolean(text: &str) -> Said<bool> {
+    text.parse().or_else(|_| expected("true or false", text))
+}
+
+/// `all` or `annotated`
+pub fn serve(text: &str) -> Said<Serve> {
+    match text {
+        "all" => Ok(Serve::All),
+        "annotated" => Ok(Serve::Annotated),
+        _ => expected("all or annotated", text),
+    }
+}
+
+/// A duration with its unit, longer than zero.
+pub fn interval(text: &str) -> Said<Duration> {
+    let parsed = text.parse().ok().and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
+    let interval = parsed.filter(|interval| !interval.is_zero());
+    interval.map_or_else(|| expected("a duration above zero with its unit, like 500ms, 10s or 5m", text), Ok)
+}
+
+/// Rows of a map: some, and no more than a node can have memory for.
+pub fn rows(text: &str) -> Said<u32> {
+    let rows = text.parse().ok().filter(|rows| (1..=MAX_ROWS).contains(rows));
+    rows.map_or_else(|| expected(&format!("a whole number from 1 to {MAX_ROWS}"), text), Ok)
+}
+
+fn expected<T>(what: &str, text: &str) -> Said<T> {
+    Err(format!("expected {what}, found `{text}`"))
+}

@@ -1,0 +1,228 @@
+//! The log: what is shown of it (`--log`, or `MESH_LOG`), and how much of it at a time.
+//!
+//! ```text
+//! event ──► Filter: level, by crate ──► Limited: so many lines of one kind at a time ──► stderr
+//! ```
+
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal as _, Write},
+    str::FromStr,
+    sync::Mutex,
+    time::Instant,
+};
+
+use tracing::{Level, Metadata, callsite::Identifier};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{Directive, LevelFilter},
+    fmt::{MakeWriter, writer::OptionalWriter},
+};
+
+/// Lines of one kind that are written at a time, and per second after that.
+const BURST: f64 = 100.0;
+const PER_SECOND: f64 = 10.0;
+
+/// What is logged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filter(String);
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::of(LevelFilter::INFO)
+    }
+}
+
+impl Filter {
+    /// The level is that of the agent's own decisions; libraries, the loader of the programs among them, only warn.
+    fn of(level: LevelFilter) -> Self {
+        let others = level.min(LevelFilter::WARN);
+        Self(format!("{others},mesh_agent={level}"))
+    }
+}
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(level) = level(text) {
+            return Ok(Self::of(level));
+        }
+        let is_directive =
+            |part: &str| level(part).is_some() || part.contains('=') && part.parse::<Directive>().is_ok();
+        if text.split(',').all(is_directive) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "expected error, warn, info, debug, trace or off, or directives like warn,mesh_agent::owner=debug, found `{text}`"
+        ))
+    }
+}
+
+/// Numbers are levels to the parser, but to no reader.
+fn level(text: &str) -> Option<LevelFilter> {
+    text.parse().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_alphabetic()))
+}
+
+/// Writes the log to stderr from now on.
+pub fn start(Filter(directives): &Filter) {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(directives))
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .with_writer(Limited::new(Instant::now, io::stderr))
+        .init();
+}
+
+/// Leaves out lines where too many of one kind come at once, and says how many with the next that is written. Debug and
+/// trace are not limited.
+struct Limited<C, W> {
+    clock: C,
+    out: W,
+    kinds: Mutex<HashMap<Identifier, Kind>>,
+}
+
+/// Lines from one place of the code.
+struct Kind {
+    /// Lines that may be written now.
+    tokens: f64,
+    /// When that was so.
+    at: Instant,
+    left_out: u64,
+}
+
+impl Kind {
+    /// Whether a line is written at this time, and how many before it were not.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.tokens, self.at) = ((self.tokens + elapsed * PER_SECOND).min(BURST), now);
+        if self.tokens < 1.0 {
+            self.left_out += 1;
+            return None;
+        }
+        self.tokens -= 1.0;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+impl<C: Fn() -> Instant, W> Limited<C, W> {
+    fn new(clock: C, out: W) -> Self {
+        Self { clock, out, kinds: Mutex::default() }
+    }
+
+    fn admit(&self, metadata: &Metadata<'_>) -> Option<u64> {
+        if *metadata.level() > Level::INFO {
+            return Some(0);
+        }
+        let now = (self.clock)();
+        let mut kinds = self.kinds.lock().expect("nothing panics with the lock");
+        let kind = kinds.entry(metadata.callsite()).or_insert(Kind { tokens: BURST, at: now, left_out: 0 });
+        kind.admit(now)
+    }
+}
+
+impl<'a, C: Fn() -> Instant, W: MakeWriter<'a>> MakeWriter<'a> for Limited<C, W> {
+    type Writer = OptionalWriter<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OptionalWriter::some(self.out.make_writer())
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        let Some(left_out) = self.admit(metadata) else { return OptionalWriter::none() };
+        let mut out = self.out.make_writer_for(metadata);
+        if left_out > 0 {
+            // A log that cannot be written is no reason to fail.
+            _ = writeln!(out, "({left_out} lines like the next were left out: too many at once)");
+        }
+        OptionalWriter::some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::Cell,
+        sync::{Arc, MutexGuard},
+        time::Duration,
+    };
+
+    use tracing::{debug, info, subscriber::with_default};
+
+    use super::*;
+
+    #[test]
+    fn a_level_is_that_of_the_agent_and_libraries_only_warn() {
+        let filter = |text: &str| text.parse::<Filter>().map(|Filter(directives)| directives);
+        assert_eq!(filter("debug"), Ok("warn,mesh_agent=debug".into()));
+        assert_eq!(filter("INFO"), Ok("warn,mesh_agent=info".into()));
+        assert_eq!(filter("error"), Ok("error,mesh_agent=error".into()));
+        assert_eq!(filter("off"), Ok("off,mesh_agent=off".into()));
+        assert_eq!(filter("warn,aya=debug"), Ok("warn,aya=debug".into()));
+        assert_eq!(Filter::default(), "info".parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_level_is_an_error_that_says_what_is() {
+        for text in ["", "verbose", "5", "mesh_agent=loud", "info,,debug", "debug;info"] {
+            let reason = text.parse::<Filter>().unwrap_err();
+            assert!(reason.starts_with("expected error, warn, info, debug, trace or off, or directives"), "{reason}");
+            assert!(reason.ends_with(&format!("found `{text}`")), "{reason}");
+        }
+    }
+
+    /// Memory in place of stderr.
+    #[derive(Clone, Default)]
+    struct Text(Arc<Mutex<Vec<u8>>>);
+
+    struct Part<'a>(MutexGuard<'a, Vec<u8>>);
+
+    impl<'a> MakeWriter<'a> for Text {
+        type Writer = Part<'a>;
+
+        fn make_writer(&'a self) -> Part<'a> {
+            Part(self.0.lock().unwrap())
+        }
+    }
+
+    impl Write for Part<'_> {
+        fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+            self.0.write(part)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    thread_local! {
+        static ELAPSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    #[test]
+    fn too_many_lines_of_one_kind_are_left_out_and_counted() {
+        let (text, start) = (Text::default(), Instant::now());
+        let limited = Limited::new(move || start + ELAPSED.get(), text.clone());
+        let log = tracing_subscriber::fmt()
+            .with_max_level(Level::DEBUG)
+            .without_time()
+            .with_target(false)
+            .with_ansi(false)
+            .with_writer(limited)
+            .finish();
+        with_default(log, || {
+            let line = |number: u32| info!("line {number}");
+            (1..=130).for_each(line);
+            info!("another kind");
+            ELAPSED.set(Duration::from_secs(1));
+            (131..=150).for_each(line);
+            (0..200).for_each(|_| debug!("not limited"));
+        });
+        let text = String::from_utf8(text.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines[0], lines[99], lines[100]), (" INFO line 1", " INFO line 100", " INFO another kind"));
+        assert_eq!(lines[101], "(30 lines like the next were left out: too many at once)");
+        assert_eq!((lines[102], lines[111]), (" INFO line 131", " INFO line 140"));
+        assert_eq!(lines[112..], [" DEBUG not limited".replacen(' ', "", 1).as_str(); 200]);
+    }
+}
