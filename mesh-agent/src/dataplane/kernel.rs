@@ -27,16 +27,16 @@ use crate::{
 };
 
 /// The object with all programs and maps, built from `mesh-ebpf` by this crate's build script.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
 
 /// Hooks of addresses, in the order in which their programs are replaced: those that read socket records before those
 /// that write them, because many replacements are not one step and new readers understand old records.
-const ADDRESS_HOOKS: [&str; 8] =
+pub(super) const ADDRESS_HOOKS: [&str; 8] =
     ["getpeername4", "getpeername6", "recvmsg4", "recvmsg6", "sendmsg4", "sendmsg6", "connect4", "connect6"];
 /// The hook of closed sockets; before the others, so that nothing is kept that it does not clean up.
-const RELEASE_HOOK: &str = "sock_release";
+pub(super) const RELEASE_HOOK: &str = "sock_release";
 /// The hook of TCP states; before those that connect, so that whatever they count is given back.
-const STATE_HOOK: &str = "sock_ops";
+pub(super) const STATE_HOOK: &str = "sock_ops";
 /// Name of the constant that says whether EXCLUDED has rows.
 const EXCLUSIONS: &str = "EXCLUSIONS";
 

@@ -6,6 +6,8 @@ mod batch;
 pub mod exclude;
 pub mod kernel;
 mod layout;
+#[cfg(test)]
+mod loops;
 pub mod memory;
 pub mod pin;
 pub mod privileges;
