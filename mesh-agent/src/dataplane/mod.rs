@@ -12,6 +12,7 @@ pub mod memory;
 pub mod pin;
 pub mod privileges;
 mod sys;
+mod verify;
 
 use std::{collections::BTreeMap, sync::Arc};
 
