@@ -5,6 +5,7 @@
 //! cargo ──► build, test, lint: each runs the setup steps it needs first
 //! bench ──► how fast connects are beside other ways, and how well they are spread
 //! simulate ──► how well they are spread, in a model
+//! vm    ──► programs and tests on older kernels, in an emulated machine
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
 
@@ -13,6 +14,7 @@ mod cargo;
 mod demo;
 mod run;
 mod setup;
+mod vm;
 mod workspace;
 
 use std::{net::SocketAddr, process::ExitCode};
@@ -49,6 +51,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         model: Vec<String>,
     },
+    /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian, in an emulated machine
+    Vm(vm::Options),
     /// Connect in a loop and print who answers, until standard input ends
     #[command(hide = true)]
     Traffic { to: SocketAddr },
@@ -72,6 +76,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { keep } => demo::run(keep),
         Command::Bench(options) => bench::bench(&options),
         Command::Simulate { model } => bench::simulate(&model),
+        Command::Vm(options) => vm::vm(&options),
         Command::Traffic { to } => demo::traffic::generate(to),
     }
 }

@@ -1,11 +1,11 @@
 //! The real maps and programs. Only this directory names aya.
 
-use std::{path::Path, sync::Arc, thread};
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{CgroupSock, CgroupSockAddr, Program, ProgramError, SockOps},
+    programs::{CgroupSock, CgroupSockAddr, SockOps},
 };
 use bytemuck::Zeroable as _;
 use mesh_common::{
@@ -15,7 +15,6 @@ use mesh_common::{
     },
     ejection::Health,
 };
-use tracing::debug;
 
 use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
@@ -23,6 +22,7 @@ use super::{
     batch::{CounterMap, Map},
     layout::{directory_name, layout},
     pin::{Attached, Cgroup, PinDir},
+    verify::verify,
 };
 use crate::{
     desired::{Tables, in_a_row, plan::Op},
@@ -30,16 +30,16 @@ use crate::{
 };
 
 /// The object with all programs and maps, built from `mesh-ebpf` by this crate's build script.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
 
 /// Hooks of addresses, in the order in which their programs are replaced: those that read socket records before those
 /// that write them, because many replacements are not one step and new readers understand old records.
-const ADDRESS_HOOKS: [&str; 8] =
+pub(super) const ADDRESS_HOOKS: [&str; 8] =
     ["getpeername4", "getpeername6", "recvmsg4", "recvmsg6", "sendmsg4", "sendmsg6", "connect4", "connect6"];
 /// The hook of closed sockets; before the others, so that nothing is kept that it does not clean up.
-const RELEASE_HOOK: &str = "sock_release";
+pub(super) const RELEASE_HOOK: &str = "sock_release";
 /// The hook of TCP states; before those that connect, so that whatever they count is given back.
-const STATE_HOOK: &str = "sock_ops";
+pub(super) const STATE_HOOK: &str = "sock_ops";
 /// Name of the constant that says whether EXCLUDED has rows.
 const EXCLUSIONS: &str = "EXCLUSIONS";
 
@@ -128,37 +128,6 @@ impl Kernel {
     /// Reads the counters of these maps, beside whatever the data plane does.
     pub fn meter(&self) -> SharedMeter {
         Arc::clone(&self.maps) as SharedMeter
-    }
-}
-
-/// Has the kernel check all programs, on all processors: the largest take it a quarter of a second each.
-fn verify(programs: &mut Ebpf) -> anyhow::Result<()> {
-    thread::scope(|scope| {
-        let programs: Vec<_> = programs.programs_mut().collect();
-        let checks: Vec<_> =
-            programs.into_iter().map(|(hook, program)| scope.spawn(move || load(hook, program))).collect();
-        checks.into_iter().try_for_each(|check| check.join().expect("loading does not panic"))
-    })
-}
-
-fn load(hook: &str, program: &mut Program) -> anyhow::Result<()> {
-    let loaded = match program {
-        Program::CgroupSockAddr(program) => program.load(),
-        Program::CgroupSock(program) => program.load(),
-        Program::SockOps(program) => program.load(),
-        _ => unreachable!("the object is built from this workspace and has no program of another kind"),
-    };
-    explained(loaded).with_context(|| format!("the kernel does not accept program {hook}"))
-}
-
-/// The verifier explains itself on hundreds of lines, which only a developer wants to read.
-fn explained(loaded: Result<(), ProgramError>) -> anyhow::Result<()> {
-    match loaded {
-        Err(ProgramError::LoadError { io_error, verifier_log }) => {
-            debug!("{verifier_log}");
-            Err(io_error).context("see MESH_LOG=debug for the verifier's reasons")
-        }
-        result => Ok(result?),
     }
 }
 

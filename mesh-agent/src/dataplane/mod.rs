@@ -6,10 +6,13 @@ mod batch;
 pub mod exclude;
 pub mod kernel;
 mod layout;
+#[cfg(test)]
+mod loops;
 pub mod memory;
 pub mod pin;
 pub mod privileges;
 mod sys;
+mod verify;
 
 use std::{collections::BTreeMap, sync::Arc};
 

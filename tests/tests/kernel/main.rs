@@ -28,3 +28,4 @@ mod tracked;
 mod truncation;
 mod uninstall;
 mod unknown;
+mod verified;

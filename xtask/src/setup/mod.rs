@@ -4,6 +4,7 @@
 mod bpffs;
 mod compiler;
 mod debian;
+mod emulator;
 mod linker;
 pub mod peers;
 mod programs;
@@ -29,6 +30,9 @@ pub const DEMO: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, bpffs:
 
 /// To test the agent.
 pub const TEST: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, bpffs::STEP, tools::NEXTEST];
+
+/// To test the agent on other kernels.
+pub const VM: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, emulator::STEP];
 
 /// To check the sources.
 pub const LINT: &[Step] = &[compiler::STEP, linker::STEP, tools::DENY];

@@ -1,0 +1,60 @@
+//! The emulated machine.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, bail};
+
+use crate::run;
+
+/// Longest time for all tests of one kernel, seconds. An emulated processor is some ten times slower.
+const LONGEST: &str = "1200";
+
+/// What `timeout` returns when the time was over.
+const TIMED_OUT: i32 = 124;
+
+/// Boots a kernel, shows what the tests say while they say it, and returns it. The kernel's own words go to `console`.
+pub fn boot(kernel: &Path, initramfs: &Path, console: &Path) -> anyhow::Result<String> {
+    let mut command = command(kernel, initramfs, console);
+    println!("$ {}", run::line(&command));
+    let mut machine =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| run::line(&command))?;
+    let output = machine.stdout.take().context("standard output is piped")?;
+    let mut said = String::new();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
+        println!("  {line}");
+        said += &(line + "\n");
+    }
+    let status = machine.wait()?;
+    match status.code() {
+        Some(0) => Ok(said),
+        Some(TIMED_OUT) => bail!("the machine did not end within {LONGEST} s; its console is {}", console.display()),
+        _ => bail!("{}: {status}; the machine's console is {}", run::line(&command), console.display()),
+    }
+}
+
+/// Without KVM: machines that are virtual themselves often have the device and cannot run it.
+fn command(kernel: &Path, initramfs: &Path, console: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.args([
+        LONGEST,
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        "2G",
+        "-nodefaults",
+    ]);
+    command.args(["-no-reboot", "-display", "none", "-append", "console=ttyS0 panic=-1 quiet"]);
+    command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
+    command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
+    command
+}

@@ -1,0 +1,124 @@
+//! What the tests said of one kernel, and the table of all.
+
+use std::fmt::Write as _;
+
+/// What became of programs and tests on one kernel.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Report {
+    /// As `uname -r` shows it.
+    pub kernel: String,
+    programs: Vec<Program>,
+    /// Name and result.
+    tests: Vec<(String, String)>,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+struct Program {
+    name: String,
+    /// Verified instructions; none if the kernel refused it.
+    verified: Option<u32>,
+    /// `ok`, or what is wrong.
+    result: String,
+}
+
+impl Report {
+    /// Reads the output of the test binary.
+    pub fn read(kernel: &str, said: &str) -> Self {
+        let mut programs: Vec<_> = said.lines().filter_map(program).collect();
+        // The agent is started again and again, and says the same.
+        programs.dedup();
+        Self { kernel: kernel.into(), programs, tests: said.lines().filter_map(test).collect() }
+    }
+
+    /// Whether so many tests ran, and all passed.
+    pub fn is_good(&self, enough: usize) -> bool {
+        self.tests.len() >= enough && self.tests.iter().all(|(_, result)| result == "ok")
+    }
+}
+
+/// `verified 6.1.0-49-cloud-amd64 connect4 18719 100000` as the test prints it, or the agent's
+/// `Linux 6.1.0-49-cloud-amd64 refuses program sock_ops: …`.
+fn program(line: &str) -> Option<Program> {
+    if let Some((_, refused)) = line.split_once(" refuses program ") {
+        let (name, reason) = refused.split_once(": ")?;
+        return Some(Program { name: name.into(), verified: None, result: format!("refused: {reason}") });
+    }
+    let words: Vec<_> = line.split(' ').collect();
+    let ["verified", _, name, verified, bound] = words[..] else { return None };
+    let (verified, bound): (u32, u32) = (verified.parse().ok()?, bound.parse().ok()?);
+    let result = if verified > bound { format!("more than {bound}") } else { "ok".into() };
+    Some(Program { name: name.into(), verified: Some(verified), result })
+}
+
+/// `test uninstall::nothing_is_left ... ok`
+fn test(line: &str) -> Option<(String, String)> {
+    let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    Some((name.into(), result.into()))
+}
+
+/// All programs, then all tests, of all kernels.
+pub fn table(reports: &[Report]) -> String {
+    let width = reports.iter().map(|report| report.kernel.len()).max().unwrap_or_default();
+    let mut table = format!("\n{:width$}  {:14}{:>12}  RESULT\n", "KERNEL", "PROGRAM", "VERIFIED");
+    for Report { kernel, programs, .. } in reports {
+        for Program { name, verified, result } in programs {
+            let verified = verified.map_or_else(|| "-".into(), |count| count.to_string());
+            _ = writeln!(table, "{kernel:width$}  {name:14}{verified:>12}  {result}");
+        }
+    }
+    _ = writeln!(table, "\n{:width$}  {:8}  TEST", "KERNEL", "RESULT");
+    for Report { kernel, tests, .. } in reports {
+        for (name, result) in tests {
+            _ = writeln!(table, "{kernel:width$}  {result:8}  {name}");
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "\nrunning 2 tests\n\
+        test verified::all ... ok\n\
+        test uninstall::nothing_is_left ... FAILED\n\n\
+        verified 6.1.0-49 connect4 18719 100000\n\
+        verified 6.1.0-49 sendmsg6 491538 200000\n\
+        test result: FAILED. 1 passed; 1 failed\n";
+
+    fn read(said: &str) -> Report {
+        Report::read("6.1.0-49", said)
+    }
+
+    #[test]
+    fn programs_and_tests_become_a_table() {
+        assert_eq!(
+            table(&[read(SAID)]),
+            "\nKERNEL    PROGRAM           VERIFIED  RESULT\n\
+             6.1.0-49  connect4             18719  ok\n\
+             6.1.0-49  sendmsg6            491538  more than 200000\n\
+             \nKERNEL    RESULT    TEST\n\
+             6.1.0-49  ok        verified::all\n\
+             6.1.0-49  FAILED    uninstall::nothing_is_left\n"
+        );
+    }
+
+    #[test]
+    fn a_refused_program_is_in_the_table_once_and_with_the_reason() {
+        let line = "ERROR Linux 6.1.0-49 refuses program sock_ops: back-edge from insn 1438 to 1439\n";
+        let refused = Program {
+            name: "sock_ops".into(),
+            verified: None,
+            result: "refused: back-edge from insn 1438 to 1439".into(),
+        };
+        assert_eq!(read(&line.repeat(2)).programs, [refused]);
+    }
+
+    #[test]
+    fn a_kernel_is_good_when_enough_tests_ran_and_all_passed() {
+        assert!(!read(SAID).is_good(2), "one failed");
+        let passed = read("test verified::all ... ok\n");
+        assert!(passed.is_good(1) && !passed.is_good(2));
+        assert!(!read("").is_good(1), "none ran");
+    }
+}
