@@ -19,7 +19,6 @@ use super::{
     carry::carry_over,
     free::FreeIndexes,
     frontends::{Frontend, Reach, frontends},
-    locality,
     room::check_capacity,
     slots::Share,
     tiers::Tiers,
@@ -198,17 +197,12 @@ fn tiers(
     (is_v4, reach): (bool, Reach<'_>),
     indexes: &[u32],
 ) -> Tiers {
-    let nearness = &service.traffic.nearness;
-    let positions = match locality::has_tiers(nearness) {
-        true => standing.members(is_v4, reach),
-        false => standing.takers(is_v4, reach).collect(),
-    };
     let share = |&at: &usize| Share {
         backend: indexes[at],
         weight: standing.share(at),
         address: SocketAddr::new(port.endpoints[at].address, port.endpoints[at].port),
     };
-    let tiers = locality::tiers(world, nearness, &port.endpoints, positions);
+    let tiers = standing.tiers_of(world, service, is_v4, reach);
     Tiers::new(service.traffic.balance, tiers.iter().map(|tier| tier.iter().map(share).collect()))
 }
 

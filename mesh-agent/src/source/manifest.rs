@@ -14,7 +14,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc};
 use super::field::Field;
 use crate::{
     config::Serve,
-    model::{Condition, ConfigNote, LeftOut, Origin, Protocol, Service, ServiceName},
+    model::{Condition, ConfigNote, Hints, LeftOut, Origin, Protocol, Service, ServiceName},
 };
 
 /// The objects of a file that say something about services.
@@ -65,8 +65,8 @@ pub struct SliceEndpoint {
     pub node: Option<Arc<str>>,
     /// Name of the zone it is in.
     pub zone: Option<Arc<str>>,
-    /// Zones that it should serve.
-    pub zone_hints: Arc<[Arc<str>]>,
+    /// Nodes and zones that should send their connects here.
+    pub hints: Option<Arc<Hints>>,
 }
 
 /// Which object a slice comes from. A cluster shows the same endpoints as both.

@@ -265,3 +265,15 @@ fn endpoint_that_moves_between_slices_is_on_the_node_of_the_ready_one() {
         assert_eq!(node.as_deref(), Some("new"));
     }
 }
+
+#[test]
+fn endpoint_that_several_slices_list_is_on_all_their_nodes() {
+    let slices = ["n1", "n2", "n1"].map(|node| slice(&format!("[{{addresses: [10.0.0.1], nodeName: {node}}}]")));
+    let unready = slice("[{addresses: [10.0.0.1], nodeName: n3, conditions: {ready: false}}]");
+    for text in [slices.concat() + &slice("[{addresses: [10.0.0.1]}]") + &unready, unready + &slices.concat()] {
+        let update = joined(&(declared(SPEC) + &text), Serve::All);
+        let endpoints = &update.services.values().next().unwrap().ports[0].endpoints;
+        assert_eq!(endpoints.len(), 1);
+        assert_eq!(["n1", "n2", "n3"].map(|node| endpoints[0].is_on(node)), [true, true, false]);
+    }
+}
