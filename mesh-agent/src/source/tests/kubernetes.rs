@@ -277,3 +277,36 @@ fn endpoint_that_several_slices_list_is_on_all_their_nodes() {
         assert_eq!(["n1", "n2", "n3"].map(|node| endpoints[0].is_on(node)), [true, true, false]);
     }
 }
+
+#[test]
+fn addresses_outside_that_the_service_has_no_family_for_are_left_alone() {
+    let text = "\
+apiVersion: v1
+kind: Service
+metadata: {name: a}
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.0.1
+  externalIPs: [192.0.2.1, 2001:db8::1]
+  ports: [{port: 80}]
+status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: '2001:db8::2'}]}}
+";
+    let update = joined(text, Serve::All);
+    let service = update.services.values().next().unwrap();
+    let external = service.external.iter().map(|it| format!("{} {}", it.kind, it.address));
+    assert_eq!(external.collect::<Vec<_>>(), ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]);
+    let why = "the service has no IPv6 address inside the cluster";
+    let unserved = service.unserved.iter().map(|it| format!("{} {}:{} {}", it.kind, it.address, it.port, it.reason));
+    let left_alone = [format!("ExternalIP 2001:db8::1:80 {why}"), format!("LoadBalancer 2001:db8::2:80 {why}")];
+    assert_eq!(unserved.collect::<Vec<_>>(), left_alone);
+    let expected = [
+        format!("a.yaml:1: external address 2001:db8::1 of service default/a is left alone: {why}"),
+        format!("a.yaml:1: load balancer 2001:db8::2 of service default/a is left alone: {why}"),
+    ];
+    assert_eq!(notes(text), expected);
+    let dual = text.replace("clusterIP: 10.96.0.1", "clusterIPs: [10.96.0.1, fd00::1]");
+    assert_eq!(
+        (notes(&dual).len(), joined(&dual, Serve::All).services.values().next().unwrap().external.len()),
+        (0, 4)
+    );
+}
