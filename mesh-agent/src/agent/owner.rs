@@ -24,7 +24,7 @@ use crate::{
     desired::{
         Earlier, Tables, World, compile, next_change,
         plan::{Op, diff},
-        recompile,
+        recompile, taken,
         vips::allocate,
     },
     model::{ConfigError, ConfigNote, LeftOut, Locality, ServiceName, Update},
@@ -56,6 +56,8 @@ pub(super) struct Owner<D> {
     compiled: Option<Arc<World>>,
     /// Whether `desired` is older than `world`.
     stale: bool,
+    /// Addresses of the node at which a node port is not served, as of `desired`.
+    taken: Vec<ConfigNote>,
     /// When weights change by themselves: the next step of a ramp.
     next_change: Option<Duration>,
     /// Whether any update got into `world`.
@@ -131,6 +133,7 @@ impl<D: Dataplane> Owner<D> {
             current: Arc::new(current),
             compiled: None,
             stale: false,
+            taken: Vec::new(),
             next_change: None,
             accepted: false,
             held: HashMap::new(),
@@ -221,6 +224,9 @@ impl<D: Dataplane> Owner<D> {
         match compiled {
             Ok(desired) => {
                 self.desired = desired;
+                if self.stale {
+                    self.taken = taken(&self.world);
+                }
                 self.compiled = Some(Arc::clone(&self.world));
                 self.stale = false;
                 self.next_change = next_change(&self.world, now);
@@ -347,7 +353,7 @@ impl<D: Dataplane> Owner<D> {
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),
-            notes: self.update.notes.clone(),
+            notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),
             overrides_file: self.overrides.path().to_owned(),

@@ -14,6 +14,7 @@ mod recompile;
 mod room;
 mod slots;
 mod standing;
+mod taken;
 mod tiers;
 mod traffic;
 mod turns;
@@ -42,6 +43,7 @@ pub use self::{
     recompile::{Earlier, recompile},
     room::CapacityError,
     standing::{Standing, UsableCapacity, usable_capacity},
+    taken::taken,
     world::{Override, Target, World},
 };
 

@@ -138,6 +138,21 @@ fn internal_traffic_policy_comes_and_goes_and_endpoints_keep_their_indexes() {
 }
 
 #[test]
+fn an_address_that_another_front_end_has_taken_is_noted() {
+    let mut scene = Scene::new();
+    scene.owner.set_node("n1", BTreeSet::from(["192.0.2.1".parse().unwrap()]));
+    let mut service = cart(&[("10.0.0.1:80", 1)]);
+    service.ports[0].node_port = Some(80);
+    scene.configure([service.clone(), fixture::fixed("other", "192.0.2.1")]);
+    let notes = |scene: &Scene| scene.owner.snapshot().notes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let note = "test.yaml:1: node port 80/TCP of service test/cart is not served at 192.0.2.1: \
+                service test/other asks for that address and port, in test.yaml:1";
+    assert_eq!(notes(&scene), [note]);
+    scene.configure([service]);
+    assert_eq!(notes(&scene), [""; 0]);
+}
+
+#[test]
 fn rows_are_freed_after_the_grace_period_and_not_before() {
     let mut scene = Scene::new();
     // Of different weights, so that they need slots.
