@@ -16,6 +16,7 @@ mod duration;
 mod embedded;
 mod field;
 mod file;
+pub mod holders;
 mod join;
 mod manifest;
 mod merge;

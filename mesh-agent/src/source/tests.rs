@@ -3,6 +3,7 @@
 mod dir;
 mod document;
 mod health;
+mod holders;
 mod kubernetes;
 mod native;
 mod nearness;
