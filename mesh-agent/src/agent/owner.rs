@@ -1,6 +1,7 @@
 //! The one owner of the state: what the sources said, what the kernel holds, what is still to be done. Every method is
 //! told the time, so tests need no clock.
 
+mod claims;
 mod health;
 mod orders;
 mod ramps;
@@ -161,7 +162,8 @@ impl<D: Dataplane> Owner<D> {
 
     /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
-        let services = std::mem::take(&mut update.services);
+        let mut services = std::mem::take(&mut update.services);
+        update.errors.extend(self.hold_addresses(&mut services, update.complete));
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
         match allocate(&services, &self.pools, self.addresses.remembered(), update.complete) {
             Ok(vips) => {

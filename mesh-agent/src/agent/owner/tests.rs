@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     dataplane::{ApplyError, Capacity, Error, memory::Memory},
     desired::fixture,
-    model::{InternalTraffic, Service},
+    model::{Addresses, InternalTraffic, Service},
 };
 
 /// A data plane that fails when told to: it takes so many more operations.
@@ -150,6 +150,32 @@ fn an_address_that_another_front_end_has_taken_is_noted() {
     assert_eq!(notes(&scene), [note]);
     scene.configure([service]);
     assert_eq!(notes(&scene), [""; 0]);
+}
+
+#[test]
+fn an_address_from_the_pool_stays_with_the_service_that_holds_it() {
+    let mut scene = Scene::new();
+    scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
+    let auto = fixture::with(fixture::auto("auto"), &[("10.0.0.1:80", 1)]);
+    let other = fixture::with(fixture::fixed("other", "10.96.0.2"), &[("10.0.0.2:80", 1)]);
+    scene.configure([auto.clone(), other.clone()]);
+    let address = scene.owner.world.vips[&auto.name][0];
+    let held = format!("{address}:80");
+    assert_eq!(scene.connect(&held).unwrap(), "10.0.0.1:80");
+    let mut thief = other;
+    thief.addresses = Addresses::Fixed(vec![address, "10.96.0.3".parse().unwrap()]);
+    let wait = scene.configure([auto.clone(), thief.clone()]);
+    scene.settle(wait);
+    assert_eq!(scene.connect(&held).unwrap(), "10.0.0.1:80");
+    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.2:80", "as it was before");
+    assert_eq!(scene.connect("10.96.0.3:80"), None);
+    let errors: Vec<String> = scene.owner.snapshot().errors.iter().map(ToString::to_string).collect();
+    let blamed = format!("test.yaml:1: services test/auto and test/other both ask for {address} port 80/TCP: ");
+    assert!(matches!(&errors[..], [error] if error.starts_with(&blamed)), "{errors:?}");
+    let wait = scene.configure([thief]);
+    scene.settle(wait);
+    assert_eq!(scene.connect(&held).unwrap(), "10.0.0.2:80", "free by now");
+    assert_eq!(scene.owner.snapshot().errors, []);
 }
 
 #[test]
