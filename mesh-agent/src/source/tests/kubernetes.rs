@@ -310,3 +310,20 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: '2001:db8::2'}]}}
         (0, 4)
     );
 }
+
+#[test]
+fn api_version_is_checked() {
+    let wrong = |kind: &str, version: &str| problems(&format!("apiVersion: {version}\nkind: {kind}\n"));
+    let expected = |what: &str, found: &str| [format!("a.yaml:1: apiVersion: expected {what}, found `{found}`")];
+    let slices = "discovery.k8s.io/v1 or discovery.k8s.io/v1beta1";
+    assert_eq!(wrong("Service", "v2"), expected("v1", "v2"));
+    assert_eq!(wrong("ServiceList", "v1beta1"), expected("v1", "v1beta1"));
+    assert_eq!(wrong("List", "v2"), expected("v1", "v2"));
+    assert_eq!(wrong("Endpoints", "v1beta1"), expected("v1", "v1beta1"));
+    assert_eq!(wrong("EndpointSlice", "v1"), expected(slices, "v1"));
+    assert_eq!(wrong("EndpointSliceList", "discovery.k8s.io/v3"), expected(slices, "discovery.k8s.io/v3"));
+    assert_eq!(wrong("Deployment", "''"), expected("an API version", ""));
+    assert_eq!(wrong("Deployment", "apps/v7"), [""; 0]);
+    let other = "apiVersion: serving.knative.dev/v1\nkind: Service\n";
+    assert_eq!(notes(other), ["a.yaml:1: objects of kind Service of serving.knative.dev are not used"]);
+}
