@@ -91,6 +91,15 @@ fn one(name: &str, address: &str) -> String {
     format!("services:\n{}", service(name, address))
 }
 
+/// The same as JSON.
+fn one_json(name: &str, address: &str) -> String {
+    let ports = r#"[{"port": 80}]"#;
+    let endpoints = r#"[{"address": "10.0.0.1"}]"#;
+    format!(
+        r#"{{"services": [{{"name": "{name}", "address": "{address}", "ports": {ports}, "endpoints": {endpoints}}}]}}"#
+    )
+}
+
 /// A directory of services and who reads it.
 struct Node {
     directory: tempfile::TempDir,
