@@ -23,12 +23,12 @@ use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Earlier, Tables, World, compile, next_change,
+        Earlier, Room, Tables, World, compile, next_change,
         plan::{Op, diff},
         recompile, taken,
         vips::allocate,
     },
-    model::{ConfigError, ConfigNote, LeftOut, Locality, ServiceName, Update},
+    model::{ConfigError, ConfigNote, LeftOut, Locality, Service, ServiceName, Update},
     table::Table,
 };
 
@@ -215,13 +215,14 @@ impl<D: Dataplane> Owner<D> {
     }
 
     fn compile(&mut self, now: Duration) {
-        let capacity = self.dataplane.capacity();
+        let busy = self.busy();
+        let room = Room { capacity: self.dataplane.capacity(), busy: &busy };
         let compiled = match &self.compiled {
             Some(world) => {
                 let earlier = Earlier { world, tables: &self.desired };
-                recompile(earlier, &self.world, now, &self.current, capacity)
+                recompile(earlier, &self.world, now, &self.current, room)
             }
-            None => compile(&self.world, now, &self.current, capacity),
+            None => compile(&self.world, now, &self.current, room),
         };
         match compiled {
             Ok(desired) => {
@@ -236,6 +237,23 @@ impl<D: Dataplane> Owner<D> {
             }
             Err(error) => self.problems.compile = Some(error.to_string()),
         }
+    }
+
+    /// Ids that connections still count for; nothing where no new service port is about to be given an id.
+    fn busy(&self) -> BTreeSet<u32> {
+        let is_known = |world: &Arc<World>| {
+            let mut edited = world.services.differences(&self.world.services);
+            edited.all(|(_, before, after)| after.is_none_or(|after| before.is_some_and(|it| has_ports_of(it, after))))
+        };
+        if self.compiled.as_ref().is_some_and(is_known) {
+            return BTreeSet::new();
+        }
+        self.dataplane.busy().unwrap_or_else(|error| {
+            warn!(
+                "cannot see which service ids are in use, so a new service may be charged for a removed one: {error}"
+            );
+            BTreeSet::new()
+        })
     }
 
     /// Frees the rows whose grace period is over; returns the time until the next is due.
@@ -363,6 +381,12 @@ impl<D: Dataplane> Owner<D> {
             applied: self.applied,
         }
     }
+}
+
+/// Whether a service has all ports of another, by what they keep their ids under.
+fn has_ports_of(service: &Service, other: &Service) -> bool {
+    let mut ports = other.ports.iter();
+    ports.all(|port| service.ports.iter().any(|it| (it.label(), it.protocol) == (port.label(), port.protocol)))
 }
 
 #[cfg(test)]

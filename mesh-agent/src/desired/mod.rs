@@ -41,7 +41,7 @@ pub use self::{
     frontends::{Frontend, Reach, active, frontends, takers},
     known::{Weight, next_change},
     recompile::{Earlier, recompile},
-    room::CapacityError,
+    room::{CapacityError, Room},
     standing::{Standing, UsableCapacity, usable_capacity},
     taken::taken,
     world::{Override, Target, World},

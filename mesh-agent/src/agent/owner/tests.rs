@@ -1,6 +1,6 @@
 //! The owner over a data plane that fails when told to, on a clock of its own.
 
-use std::io;
+use std::{io, num::NonZeroU32};
 
 use mesh_common::connect::{Verdict, connect};
 
@@ -39,6 +39,10 @@ impl Dataplane for Faulty {
         let source = io::Error::from_raw_os_error(libc::E2BIG);
         let error = Error { map: "SLOTS", action: "write 1 rows".into(), source };
         Err(ApplyError { done, all: ops.len(), error })
+    }
+
+    fn busy(&self) -> Result<BTreeSet<u32>, Error> {
+        self.memory.busy()
     }
 
     fn capacity(&self) -> Capacity {
@@ -176,6 +180,30 @@ fn an_address_from_the_pool_stays_with_the_service_that_holds_it() {
     scene.settle(wait);
     assert_eq!(scene.connect(&held).unwrap(), "10.0.0.2:80", "free by now");
     assert_eq!(scene.owner.snapshot().errors, []);
+}
+
+#[test]
+fn a_new_service_is_not_charged_for_a_removed_one() {
+    let mut scene = Scene::new();
+    let limited = |name: &str, address: &str| {
+        let mut service = fixture::with(fixture::fixed(name, address), &[("10.0.0.1:80", 1)]);
+        service.traffic.limits.connections = NonZeroU32::new(1);
+        service
+    };
+    scene.configure([limited("old", "10.96.0.1")]);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    let wait = scene.configure([]);
+    scene.settle(wait);
+    assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 0, "its id is free, its connection is open");
+    scene.configure([limited("new", "10.96.0.2")]);
+    scene.owner.dataplane.memory.set_socket(1);
+    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.1:80");
+    let wait = scene.configure([limited("new", "10.96.0.2"), limited("newer", "10.96.0.3")]);
+    scene.settle(wait);
+    scene.owner.dataplane.memory.set_socket(2);
+    assert_eq!(scene.connect("10.96.0.3:80").unwrap(), "10.0.0.1:80");
+    let ids: Vec<u32> = scene.owner.dataplane.dump().unwrap().names.keys().copied().collect();
+    assert_eq!(ids, [1, 2]);
 }
 
 #[test]
