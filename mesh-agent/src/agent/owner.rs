@@ -29,6 +29,7 @@ use crate::{
         vips::allocate,
     },
     model::{ConfigError, ConfigNote, LeftOut, Locality, Service, ServiceName, Update},
+    source::crossings,
     table::Table,
 };
 
@@ -170,6 +171,8 @@ impl<D: Dataplane> Owner<D> {
                 if update.complete {
                     self.problems.addresses = self.addresses.remember(&vips);
                 }
+                let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
+                update.errors.extend(crossings::leave_out(&mut services, of_pool));
                 let complete = update.complete;
                 let mut world = World::clone(&self.world);
                 (world.services, world.vips, world.complete) = (services, vips, complete);

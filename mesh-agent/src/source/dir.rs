@@ -15,6 +15,7 @@ use std::{
 
 use self::tracked::Tracked;
 use super::{
+    crossings,
     file::{Contents, File},
     holders::Holders,
     merge::merge,
@@ -123,6 +124,8 @@ impl Reader {
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
         update.complete &= self.files.values().all(Tracked::is_complete);
         self.merge(&mut update);
+        let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
+        update.errors.extend(crossings);
         update.errors.sort_unstable();
         update
     }

@@ -10,6 +10,7 @@
 //! From `file` to `merge` everything is pure.
 
 mod claims;
+pub mod crossings;
 pub mod dir;
 mod document;
 mod duration;

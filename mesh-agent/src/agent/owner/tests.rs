@@ -207,6 +207,25 @@ fn a_new_service_is_not_charged_for_a_removed_one() {
 }
 
 #[test]
+fn an_endpoint_that_is_an_address_from_the_pool_is_left_out() {
+    let mut scene = Scene::new();
+    scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
+    let auto = fixture::with(fixture::auto("auto"), &[("10.0.0.1:80", 1)]);
+    scene.configure([auto.clone()]);
+    let address = format!("{}:80", scene.owner.world.vips[&auto.name][0]);
+    let wait = scene.configure([auto.clone(), cart(&[(&address, 1), ("10.0.0.2:80", 1)])]);
+    scene.settle(wait);
+    let endpoints: BTreeSet<_> = (0..20).filter_map(|_| scene.connect("10.96.0.1:80")).collect();
+    assert_eq!(endpoints, BTreeSet::from(["10.0.0.2:80".to_owned()]));
+    let errors: Vec<String> = scene.owner.snapshot().errors.iter().map(ToString::to_string).collect();
+    let expected = format!(
+        "test.yaml:1: endpoint {address} of service test/cart is the address of service test/auto (in test.yaml:1), \
+         where no server listens: list the servers behind it instead"
+    );
+    assert_eq!(errors, [expected]);
+}
+
+#[test]
 fn rows_are_freed_after_the_grace_period_and_not_before() {
     let mut scene = Scene::new();
     // Of different weights, so that they need slots.
