@@ -33,7 +33,7 @@ mod tests {
     };
 
     #[test]
-    fn rows_say_who_holds_what() {
+    fn rows_say_which_service_holds_a_front_end() {
         let mut cart = fixture::fixed("cart", "10.96.0.1");
         cart.ports[0].node_port = Some(30080);
         let mut dns = fixture::fixed("dns", "fd00::1");

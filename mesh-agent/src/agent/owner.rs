@@ -3,6 +3,7 @@
 
 mod claims;
 mod health;
+mod ids;
 mod orders;
 mod ramps;
 
@@ -242,23 +243,6 @@ impl<D: Dataplane> Owner<D> {
         }
     }
 
-    /// Ids that connections still count for; nothing where no new service port is about to be given an id.
-    fn busy(&self) -> BTreeSet<u32> {
-        let is_known = |world: &Arc<World>| {
-            let mut edited = world.services.differences(&self.world.services);
-            edited.all(|(_, before, after)| after.is_none_or(|after| before.is_some_and(|it| has_ports_of(it, after))))
-        };
-        if self.compiled.as_ref().is_some_and(is_known) {
-            return BTreeSet::new();
-        }
-        self.dataplane.busy().unwrap_or_else(|error| {
-            warn!(
-                "cannot see which service ids are in use, so a new service may be charged for a removed one: {error}"
-            );
-            BTreeSet::new()
-        })
-    }
-
     /// Frees the rows whose grace period is over; returns the time until the next is due.
     fn free(&mut self, frees: Vec<Op>, now: Duration) -> Option<Duration> {
         if frees.is_empty() {
@@ -384,12 +368,6 @@ impl<D: Dataplane> Owner<D> {
             applied: self.applied,
         }
     }
-}
-
-/// Whether a service has all ports of another, by what they keep their ids under.
-fn has_ports_of(service: &Service, other: &Service) -> bool {
-    let mut ports = other.ports.iter();
-    ports.all(|port| service.ports.iter().any(|it| (it.label(), it.protocol) == (port.label(), port.protocol)))
 }
 
 #[cfg(test)]

@@ -41,16 +41,18 @@ impl<'a> Claims<'a> {
         Self { names, frontends, ..Self::default() }
     }
 
-    /// Keeps what files ask for and hold already from being claimed by others.
-    pub fn reserve(&mut self, holders: &Holders, contents: &'a Contents) {
-        for service in services(contents).filter(|_| !holders.is_empty()) {
-            let holds = |frontend: &Frontend| holders.of(*frontend) == Some(&service.name);
-            for frontend in frontends(service).filter(holds) {
-                self.reserved.entry(frontend).or_insert(service);
-            }
-            if frontends(service).next().is_some() && frontends(service).all(|frontend| holds(&frontend)) {
-                self.reserved_names.entry(&service.name).or_insert(&service.origin);
-            }
+    /// Keeps what a service asks for and holds already from being claimed by others. To be called for all services before
+    /// the first claim.
+    pub fn reserve(&mut self, holders: &Holders, service: &'a Service) {
+        if holders.is_empty() {
+            return;
+        }
+        let holds = |frontend: &Frontend| holders.of(*frontend) == Some(&service.name);
+        for frontend in frontends(service).filter(holds) {
+            self.reserved.entry(frontend).or_insert(service);
+        }
+        if frontends(service).next().is_some() && frontends(service).all(|frontend| holds(&frontend)) {
+            self.reserved_names.entry(&service.name).or_insert(&service.origin);
         }
     }
 
@@ -94,7 +96,8 @@ fn conflict(frontend: Frontend, first: &Service, service: &Service) -> Option<Co
     Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
 }
 
-fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
+/// All services of a file.
+pub fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
     let declared = contents.manifests.services.iter().map(|declared| &declared.service);
     contents.services.iter().map(AsRef::as_ref).chain(declared)
 }

@@ -118,7 +118,7 @@ impl Reader {
         self.forget_removed(&scan, &mut update);
         self.report_unreadable(&scan, &mut update);
         self.take(scan.files);
-        // Later, what is served says who holds what.
+        // Later, what is served says which service holds what.
         let holders = self.holders.take().map_or_else(Holders::default, |ask| ask());
         update.errors.extend(accept::accept(&mut self.files, &holders));
         update.errors.extend(self.files.values().flat_map(Tracked::errors));

@@ -10,7 +10,11 @@ use super::tracked::Tracked;
 use crate::{
     config::Source,
     model::ConfigError,
-    source::{claims::Claims, file::File, holders::Holders},
+    source::{
+        claims::{self, Claims},
+        file::File,
+        holders::Holders,
+    },
 };
 
 /// A file while versions are being chosen.
@@ -72,7 +76,8 @@ fn first_conflict(choices: &mut [Choice], holders: &Holders) -> Option<(usize, V
     let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
     for choice in choices.iter() {
         let claims = claims.entry(&choice.source).or_insert_with(|| Claims::with_room(services));
-        choice.chosen.iter().for_each(|file| claims.reserve(holders, &file.contents));
+        let of_file = choice.chosen.iter().flat_map(|file| claims::services(&file.contents));
+        of_file.for_each(|service| claims.reserve(holders, service));
     }
     choices.iter().enumerate().find_map(|(position, choice)| {
         let claims = claims.get_mut(&choice.source)?;

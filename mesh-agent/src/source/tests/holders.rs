@@ -1,4 +1,4 @@
-//! Who holds a front end keeps it when everything is read anew.
+//! A service that holds a front end keeps it when everything is read anew.
 
 use super::{Node, errors, names, one};
 use crate::{
@@ -26,7 +26,7 @@ impl Node {
 }
 
 #[test]
-fn who_holds_an_address_keeps_it_over_a_restart() {
+fn a_service_keeps_the_address_it_holds_over_a_restart() {
     let mut node = Node::new();
     node.write("z.yaml", &one("z", "10.96.0.1"));
     node.read();
@@ -58,7 +58,7 @@ fn what_a_service_held_before_it_was_removed_is_free() {
 }
 
 #[test]
-fn who_holds_a_node_port_keeps_it() {
+fn a_service_keeps_the_node_port_it_holds() {
     let service =
         |name: &str, address: &str| one(name, address).replace("[{port: 80}]", "[{port: 80, nodePort: 30080}]");
     let mut node = Node::new();
