@@ -53,9 +53,8 @@ mod tests {
             ("exclude-cgroup", "EXCLUDE_CGROUP"),
             ("exclude-netns", "EXCLUDE_NETNS"),
         ];
-        let expected = settings.map(|(flag, variable)| {
-            format!("--{flag} (or MESH_{variable}): empty: give it a value, or leave it out")
-        });
+        let expected = settings
+            .map(|(flag, variable)| format!("--{flag} (or MESH_{variable}): empty: give it a value, or leave it out"));
         assert_eq!(lines, expected);
     }
 }

@@ -14,6 +14,7 @@ use mesh_common::{
         Slot, SocketRow, capacity, maps, service_flags,
     },
     ejection::Health,
+    occupancy::live,
 };
 
 use super::{
@@ -325,7 +326,7 @@ impl Dataplane for Kernel {
 
     fn busy(&self) -> Result<BTreeSet<u32>, Error> {
         let loads = self.maps.load.range(0, self.capacity.services as usize)?;
-        Ok(loads.into_iter().filter(|(_, load)| load.connections != 0).map(|(id, _)| id).collect())
+        Ok(loads.into_iter().filter(|(_, load)| live(load.connections) != 0).map(|(id, _)| id).collect())
     }
 
     fn capacity(&self) -> Capacity {

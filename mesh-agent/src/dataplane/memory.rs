@@ -18,6 +18,7 @@ use mesh_common::{
     counter::Counter,
     filter,
     kernel::{Caller, Kernel},
+    occupancy,
     pick::Choose,
     search::Walk,
     send::Datagrams,
@@ -206,7 +207,7 @@ impl Dataplane for Memory {
     }
 
     fn busy(&self) -> Result<BTreeSet<u32>, Error> {
-        let busy = self.services.iter().filter(|(_, service)| service.connections.load(Relaxed) != 0);
+        let busy = self.services.iter().filter(|(_, service)| occupancy::live(service.connections.load(Relaxed)) != 0);
         Ok(busy.map(|(&id, _)| id).collect())
     }
 

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use mesh_common::socket;
+
 use super::*;
 use crate::model::Addresses;
 
@@ -56,6 +58,7 @@ fn a_new_service_is_not_charged_for_a_removed_one() {
     };
     scene.configure([limited("old", "10.96.0.1")]);
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    socket::syn_sent(&scene.owner.dataplane.memory, 0);
     let wait = scene.configure([]);
     scene.settle(wait);
     assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 0, "its id is free, its connection is open");
