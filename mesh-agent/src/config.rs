@@ -1,5 +1,6 @@
 //! The daemon's own settings: a flag wins over the environment, the environment over the file, the file over the default.
 
+mod empty;
 mod file;
 mod service_dir;
 mod text;
@@ -221,6 +222,7 @@ impl Given {
 
 /// Settings without what was said wrong, which is reported already.
 fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
+    wrong.extend(empty::check(&given));
     let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
     let services = right(given.max_services).unwrap_or(capacity::SERVICES);
     let backends = right(given.max_backends).unwrap_or(capacity::BACKENDS);

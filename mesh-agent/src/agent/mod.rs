@@ -14,6 +14,7 @@ mod ejections;
 mod explain;
 mod health;
 pub mod heap;
+mod holders;
 mod news;
 mod node;
 mod orders;
@@ -81,7 +82,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (updates_in, updates) = mpsc::channel(1);
     let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
-    // Files are read while the verifier looks at the programs.
+    // Files are read while the verifier looks at the programs; which of them to believe depends on the kernel's rows.
+    let (tell_holders, holders) = std::sync::mpsc::channel();
+    let reader = reader.keeping(move || holders.recv().unwrap_or_default());
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     let kernel = Kernel::open(&settings.pin_dir, settings.capacity, leaves_out)?;
     stop_on_signal(&stop)?;
@@ -89,6 +92,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
+    _ = tell_holders.send(holders::holders(&owner.snapshot().tables));
     owner.set_locality(settings.locality.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
     leave_out(&mut owner, &settings);

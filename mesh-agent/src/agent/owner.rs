@@ -1,7 +1,9 @@
 //! The one owner of the state: what the sources said, what the kernel holds, what is still to be done. Every method is
 //! told the time, so tests need no clock.
 
+mod claims;
 mod health;
+mod ids;
 mod orders;
 mod ramps;
 
@@ -22,12 +24,13 @@ use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Earlier, Tables, World, compile, next_change,
+        Earlier, Room, Tables, World, compile, next_change,
         plan::{Op, diff},
-        recompile,
+        recompile, taken,
         vips::allocate,
     },
-    model::{ConfigError, ConfigNote, LeftOut, Locality, ServiceName, Update},
+    model::{ConfigError, ConfigNote, LeftOut, Locality, Service, ServiceName, Update},
+    source::crossings,
     table::Table,
 };
 
@@ -56,6 +59,8 @@ pub(super) struct Owner<D> {
     compiled: Option<Arc<World>>,
     /// Whether `desired` is older than `world`.
     stale: bool,
+    /// Addresses of the node at which a node port is not served, as of `desired`.
+    taken: Vec<ConfigNote>,
     /// When weights change by themselves: the next step of a ramp.
     next_change: Option<Duration>,
     /// Whether any update got into `world`.
@@ -131,6 +136,7 @@ impl<D: Dataplane> Owner<D> {
             current: Arc::new(current),
             compiled: None,
             stale: false,
+            taken: Vec::new(),
             next_change: None,
             accepted: false,
             held: HashMap::new(),
@@ -158,13 +164,16 @@ impl<D: Dataplane> Owner<D> {
 
     /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
-        let services = std::mem::take(&mut update.services);
+        let mut services = std::mem::take(&mut update.services);
+        update.errors.extend(self.hold_addresses(&mut services, update.complete));
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
         match allocate(&services, &self.pools, self.addresses.remembered(), update.complete) {
             Ok(vips) => {
                 if update.complete {
                     self.problems.addresses = self.addresses.remember(&vips);
                 }
+                let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
+                update.errors.extend(crossings::leave_out(&mut services, of_pool));
                 let complete = update.complete;
                 let mut world = World::clone(&self.world);
                 (world.services, world.vips, world.complete) = (services, vips, complete);
@@ -210,17 +219,21 @@ impl<D: Dataplane> Owner<D> {
     }
 
     fn compile(&mut self, now: Duration) {
-        let capacity = self.dataplane.capacity();
+        let busy = self.busy();
+        let room = Room { capacity: self.dataplane.capacity(), busy: &busy };
         let compiled = match &self.compiled {
             Some(world) => {
                 let earlier = Earlier { world, tables: &self.desired };
-                recompile(earlier, &self.world, now, &self.current, capacity)
+                recompile(earlier, &self.world, now, &self.current, room)
             }
-            None => compile(&self.world, now, &self.current, capacity),
+            None => compile(&self.world, now, &self.current, room),
         };
         match compiled {
             Ok(desired) => {
                 self.desired = desired;
+                if self.stale {
+                    self.taken = taken(&self.world);
+                }
                 self.compiled = Some(Arc::clone(&self.world));
                 self.stale = false;
                 self.next_change = next_change(&self.world, now);
@@ -347,7 +360,7 @@ impl<D: Dataplane> Owner<D> {
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),
-            notes: self.update.notes.clone(),
+            notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),
             overrides_file: self.overrides.path().to_owned(),

@@ -1,6 +1,6 @@
 //! The real maps and programs. Only this directory names aya.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use aya::{
@@ -14,6 +14,7 @@ use mesh_common::{
         Slot, SocketRow, capacity, maps, service_flags,
     },
     ejection::Health,
+    occupancy::live,
 };
 
 use super::{
@@ -321,6 +322,11 @@ impl Dataplane for Kernel {
             done += run.len();
         }
         Ok(())
+    }
+
+    fn busy(&self) -> Result<BTreeSet<u32>, Error> {
+        let loads = self.maps.load.range(0, self.capacity.services as usize)?;
+        Ok(loads.into_iter().filter(|(_, load)| live(load.connections) != 0).map(|(id, _)| id).collect())
     }
 
     fn capacity(&self) -> Capacity {

@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, fmt, net::IpAddr};
 
-use super::file::Contents;
+use super::{file::Contents, holders::Holders};
 use crate::model::{ConfigError, Origin, Protocol, Service, ServiceName};
 
 /// What programs ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Frontend {
+pub enum Frontend {
+    /// At an address.
     At(IpAddr, u16, Protocol),
     /// At every address of the node; which these are is not known here.
     AtNode(u16, Protocol),
@@ -27,12 +28,32 @@ impl fmt::Display for Frontend {
 pub struct Claims<'a> {
     names: HashMap<&'a ServiceName, &'a Origin>,
     frontends: HashMap<Frontend, &'a Service>,
+    /// Definitions of services that hold all of their front ends, claimed or not.
+    reserved_names: HashMap<&'a ServiceName, &'a Origin>,
+    /// Front ends that a service holds, claimed or not.
+    reserved: HashMap<Frontend, &'a Service>,
 }
 
 impl<'a> Claims<'a> {
     /// Nothing is taken yet; there is room for what so many services with one frontend each take.
     pub fn with_room(services: usize) -> Self {
-        Self { names: HashMap::with_capacity(services), frontends: HashMap::with_capacity(services) }
+        let (names, frontends) = (HashMap::with_capacity(services), HashMap::with_capacity(services));
+        Self { names, frontends, ..Self::default() }
+    }
+
+    /// Keeps what a service asks for and holds already from being claimed by others. To be called for all services before
+    /// the first claim.
+    pub fn reserve(&mut self, holders: &Holders, service: &'a Service) {
+        if holders.is_empty() {
+            return;
+        }
+        let holds = |frontend: &Frontend| holders.of(*frontend) == Some(&service.name);
+        for frontend in frontends(service).filter(holds) {
+            self.reserved.entry(frontend).or_insert(service);
+        }
+        if frontends(service).next().is_some() && frontends(service).all(|frontend| holds(&frontend)) {
+            self.reserved_names.entry(&service.name).or_insert(&service.origin);
+        }
     }
 
     /// Takes what a file asks for, and says what of it is taken already. After an error the claims are of no more use:
@@ -43,9 +64,12 @@ impl<'a> Claims<'a> {
 
     /// Takes what a service asks for, or nothing of it where something is taken already, and says what.
     pub fn claim_service(&mut self, service: &'a Service) -> Vec<ConfigError> {
-        let twice = self.names.get(&service.name).map(|first| defined_twice(service, first));
-        let taken =
-            frontends(service).filter_map(|frontend| conflict(frontend, self.frontends.get(&frontend)?, service));
+        let reserved = self.reserved_names.get(&service.name).filter(|first| ***first != service.origin);
+        let twice = self.names.get(&service.name).or(reserved).map(|first| defined_twice(service, first));
+        let taken = frontends(service).filter_map(|frontend| {
+            let first = self.frontends.get(&frontend).or_else(|| self.reserved.get(&frontend))?;
+            conflict(frontend, first, service)
+        });
         let errors: Vec<ConfigError> = twice.into_iter().chain(taken).collect();
         if errors.is_empty() {
             self.names.insert(&service.name, &service.origin);
@@ -72,7 +96,8 @@ fn conflict(frontend: Frontend, first: &Service, service: &Service) -> Option<Co
     Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
 }
 
-fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
+/// All services of a file.
+pub fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
     let declared = contents.manifests.services.iter().map(|declared| &declared.service);
     contents.services.iter().map(AsRef::as_ref).chain(declared)
 }

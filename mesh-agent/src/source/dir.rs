@@ -15,7 +15,9 @@ use std::{
 
 use self::tracked::Tracked;
 use super::{
+    crossings,
     file::{Contents, File},
+    holders::Holders,
     merge::merge,
     scan,
     scan::{Found, Scan},
@@ -30,13 +32,13 @@ pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
     Reader::new(directories.iter().cloned(), false).read()
 }
 
-/// The same for directories, single files and, as `-`, standard input.
-pub fn read_paths(paths: &[ServiceDir]) -> Update {
+/// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold.
+pub fn read_paths(paths: &[ServiceDir], holders: Holders) -> Update {
     let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
     let mut scan = scan::scan(&directories);
     scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
-    Reader::new(paths.iter().cloned(), false).read_scan(scan)
+    Reader::new(paths.iter().cloned(), false).keeping(|| holders).read_scan(scan)
 }
 
 /// Reads directories again and again.
@@ -51,7 +53,12 @@ pub struct Reader {
     merged: Option<Merged>,
     /// How often it has read.
     reads: u64,
+    /// Says before the first choice between files which service holds what.
+    holders: Option<AskHolders>,
 }
+
+/// Finds out which service holds which front end; may wait for it.
+type AskHolders = Box<dyn FnOnce() -> Holders + Send>;
 
 /// The version of each file that is served.
 type Versions = BTreeMap<PathBuf, Arc<File>>;
@@ -71,7 +78,22 @@ impl Reader {
     pub fn new<D: Into<ServiceDir>>(directories: impl IntoIterator<Item = D>, allow_empty: bool) -> Self {
         let given = directories.into_iter().map(Into::into).map(|ServiceDir { name, path }| (path, name));
         let (directories, sources) = given.map(|(path, name)| (path.clone(), (path, name))).unzip();
-        Self { directories, sources, allow_empty, serve: Serve::All, files: BTreeMap::new(), merged: None, reads: 0 }
+        Self {
+            directories,
+            sources,
+            allow_empty,
+            serve: Serve::All,
+            files: BTreeMap::new(),
+            merged: None,
+            reads: 0,
+            holders: None,
+        }
+    }
+
+    /// The same, but a service keeps the front ends that it holds before anything is read. `ask` is called once, after
+    /// the first files were parsed.
+    pub fn keeping(self, ask: impl FnOnce() -> Holders + Send + 'static) -> Self {
+        Self { holders: Some(Box::new(ask)), ..self }
     }
 
     /// The same, but for which services it takes.
@@ -96,10 +118,14 @@ impl Reader {
         self.forget_removed(&scan, &mut update);
         self.report_unreadable(&scan, &mut update);
         self.take(scan.files);
-        update.errors.extend(accept::accept(&mut self.files));
+        // Later, what is served says which service holds what.
+        let holders = self.holders.take().map_or_else(Holders::default, |ask| ask());
+        update.errors.extend(accept::accept(&mut self.files, &holders));
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
         update.complete &= self.files.values().all(Tracked::is_complete);
         self.merge(&mut update);
+        let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
+        update.errors.extend(crossings);
         update.errors.sort_unstable();
         update
     }

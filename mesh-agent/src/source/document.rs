@@ -1,9 +1,10 @@
-//! Text to trees that know their lines. JSON is read as YAML, of which it is a subset.
+//! Text to trees that know their lines: YAML, or JSON by itself.
 //!
 //! A tree is one vector in the order of the text: a node is followed by its subtree. Nothing here recurses, depth and
 //! aliases are bounded, and a document that does not parse takes no other document of the file with it.
 
 mod build;
+mod json;
 
 use std::{borrow::Cow, cell::RefCell};
 
@@ -119,6 +120,22 @@ pub fn parse(text: &str) -> (Vec<Document<'_>>, Vec<Problem>) {
     // The broken document is read again when the error came before the parser announced its start.
     problems.dedup();
     (documents, problems)
+}
+
+/// The document of a JSON text, or what keeps it from being read.
+pub fn parse_json(text: &str) -> (Vec<Document<'_>>, Vec<Problem>) {
+    let mut builder = Builder::new(0);
+    let problem = json_stream(text.strip_prefix('\u{feff}').unwrap_or(text), &mut builder).err();
+    (builder.into_documents(), problem.into_iter().collect())
+}
+
+/// Feeds a JSON text to the builder, up to its end or the first error.
+fn json_stream<'a>(text: &'a str, builder: &mut Builder<'a>) -> Result<(), Problem> {
+    for event in json::Events::new(text) {
+        let (event, line) = event.map_err(|wrong| builder.problem(wrong.line, wrong.reason))?;
+        builder.event(event, line)?;
+    }
+    Ok(())
 }
 
 /// Feeds one text to the builder, up to its end or the first error.

@@ -89,7 +89,8 @@ impl File {
 }
 
 fn read(text: &str, path: &Arc<PathBuf>, serve: Serve) -> (Contents, Vec<Problem>) {
-    let (documents, mut problems) = document::parse(text);
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let (documents, mut problems) = if is_json { document::parse_json(text) } else { document::parse(text) };
     let mut contents = Contents::default();
     for document in &documents {
         read_document(document, path, serve, &mut contents);

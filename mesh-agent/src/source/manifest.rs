@@ -14,7 +14,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc};
 use super::field::Field;
 use crate::{
     config::Serve,
-    model::{Condition, ConfigNote, LeftOut, Origin, Protocol, Service, ServiceName},
+    model::{Condition, ConfigNote, Hints, LeftOut, Origin, Protocol, Service, ServiceName},
 };
 
 /// The objects of a file that say something about services.
@@ -65,8 +65,8 @@ pub struct SliceEndpoint {
     pub node: Option<Arc<str>>,
     /// Name of the zone it is in.
     pub zone: Option<Arc<str>>,
-    /// Zones that it should serve.
-    pub zone_hints: Arc<[Arc<str>]>,
+    /// Nodes and zones that should send their connects here.
+    pub hints: Option<Arc<Hints>>,
 }
 
 /// Which object a slice comes from. A cluster shows the same endpoints as both.
@@ -98,6 +98,9 @@ pub fn read(object: Field<'_>, file: &Arc<PathBuf>, serve: Serve, into: &mut Man
 fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, file: &Arc<PathBuf>, serve: Serve, into: &mut Manifests) {
     let Some(object) = object.mapping() else { return };
     let Some(kind) = Kind::of(object).or(of_list).or_else(|| object.error(NO_KIND)) else { return };
+    if object.get("apiVersion").is_some_and(|version| kind.check_version(version).is_none()) {
+        return;
+    }
     let origin = Origin { file: Arc::clone(file), line: object.line() };
     match kind {
         Kind { group: "", kind: "Service" } => service::read(object, origin, serve, into),
@@ -108,7 +111,8 @@ fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, file: &Arc<PathBuf>, se
                 let of_list = (!kind.is_empty()).then_some(Kind { group, kind });
                 object.list("items").for_each(|item| read_as(item, of_list, file, serve, into));
             }
-            None => into.note(origin, format!("objects of kind {kind} are not used")),
+            None if versions(kind).is_empty() => into.note(origin, format!("objects of kind {kind} are not used")),
+            None => into.note(origin, format!("objects of kind {kind} of {group} are not used")),
         },
     }
 }
@@ -126,7 +130,33 @@ impl<'a> Kind<'a> {
     fn of(object: Field<'a>) -> Option<Self> {
         let kind = object.get("kind")?.text()?;
         let version = object.required("apiVersion")?.text()?;
-        Some(Self { group: version.split_once('/').map_or("", |(group, _)| group), kind })
+        Some(Self { group: group(version), kind })
+    }
+
+    /// Reports an `apiVersion` that this kind does not have.
+    fn check_version(self, version: Field<'_>) -> Option<()> {
+        let (versions, text) = (versions(self.kind), version.text()?);
+        // A kind of the same name in another group is another kind.
+        let is_ours = self.group.is_empty() || versions.iter().any(|known| group(known) == self.group);
+        match versions {
+            _ if text.is_empty() => version.expected("an API version"),
+            [_, ..] if is_ours && !versions.contains(&text) => version.expected(&versions.join(" or ")),
+            _ => Some(()),
+        }
+    }
+}
+
+/// The API group of an `apiVersion`; the core group is empty.
+fn group(version: &str) -> &str {
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// What `apiVersion` may be of a kind that is used, or of a list of it; nothing for other kinds.
+fn versions(kind: &str) -> &'static [&'static str] {
+    match kind.strip_suffix("List").unwrap_or(kind) {
+        "" | "Service" | "Endpoints" => &["v1"],
+        "EndpointSlice" => &["discovery.k8s.io/v1", "discovery.k8s.io/v1beta1"],
+        _ => &[],
     }
 }
 

@@ -10,12 +10,14 @@
 //! From `file` to `merge` everything is pure.
 
 mod claims;
+pub mod crossings;
 pub mod dir;
 mod document;
 mod duration;
 mod embedded;
 mod field;
 mod file;
+pub mod holders;
 mod join;
 mod manifest;
 mod merge;

@@ -1,8 +1,10 @@
 //! What the source layer promises, file by file and over time.
 
+mod crossings;
 mod dir;
 mod document;
 mod health;
+mod holders;
 mod kubernetes;
 mod native;
 mod nearness;
@@ -88,6 +90,15 @@ fn service(name: &str, address: &str) -> String {
 /// A file with one native service.
 fn one(name: &str, address: &str) -> String {
     format!("services:\n{}", service(name, address))
+}
+
+/// The same as JSON.
+fn one_json(name: &str, address: &str) -> String {
+    let ports = r#"[{"port": 80}]"#;
+    let endpoints = r#"[{"address": "10.0.0.1"}]"#;
+    format!(
+        r#"{{"services": [{{"name": "{name}", "address": "{address}", "ports": {ports}, "endpoints": {endpoints}}}]}}"#
+    )
 }
 
 /// A directory of services and who reads it.
