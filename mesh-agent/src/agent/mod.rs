@@ -25,7 +25,7 @@ mod view;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::bail;
-use mesh_common::abi::capacity;
+use mesh_common::abi::{SocketRow, capacity};
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -42,7 +42,7 @@ use self::{
     health::Health,
     news::News,
     orders::Order,
-    owner::{Owner, Snapshot},
+    owner::{Departures, Owner, Snapshot},
     view::Live,
 };
 use crate::{
@@ -57,7 +57,7 @@ use crate::{
     metrics,
     model::{Services, Update},
     source::{dir::Reader, watch::watch as watch_directories},
-    stale::{self, Attempts, Tracked},
+    stale::{self, Attempts, Lookout, Tracked, Whose},
 };
 
 /// How often the addresses of the node are read.
@@ -121,6 +121,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         settings,
         cgroup,
         missed: BTreeMap::new(),
+        lookout: Lookout::default(),
         attempts: Attempts::default(),
         meter,
         ejections: Ejections::default(),
@@ -153,6 +154,7 @@ struct Drive {
     cgroup: Cgroup,
     /// Sockets that many resyncs in a row did not find, by their cookie.
     missed: BTreeMap<u64, u8>,
+    lookout: Lookout,
     attempts: Attempts,
     meter: SharedMeter,
     ejections: Ejections,
@@ -208,19 +210,21 @@ impl Drive {
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
                     self.sweep();
+                    self.lookout.ask(Whose::All);
                     heap::trim();
                 }),
                 _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
                     continue;
                 },
             }
-            next = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
+            let step = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;
             let snapshot = self.owner.snapshot();
             self.problems.tell(snapshot.problems.iter().cloned());
             self.snapshots.send_replace(snapshot);
             orders::tell(ordered, &self.owner);
-            block_in_place(|| self.close_stale());
+            let look = block_in_place(|| self.close_stale()).map(|wait| Instant::now() + wait);
+            next = step.into_iter().chain(look).min();
             // Last, when nobody waits for anything.
             if untidy && next.is_none() {
                 untidy = false;
@@ -259,7 +263,7 @@ impl Drive {
     /// Forgets sockets that are gone and that no hook told us of, before they take all the room. A list of sockets may lack
     /// some while others come and go, so one that is missing once may be there.
     fn sweep(&mut self) {
-        let sockets = self.owner.dataplane.sockets().unwrap_or_default();
+        let sockets = self.owner.dataplane.sockets(|_| true).unwrap_or_default();
         if sockets.len() <= capacity::SOCKETS as usize / 2 {
             self.missed.clear();
             return;
@@ -275,22 +279,40 @@ impl Drive {
         }
     }
 
-    /// Closes sockets whose backend left. A connect under way when it left is met by the step that frees the backend.
-    fn close_stale(&mut self) {
-        let tracked = match self.owner.dataplane.sockets() {
-            Ok(sockets) => stale::tracked(&sockets),
-            Err(error) => return warn!("cannot look for stale sockets: {error}"),
+    /// Closes sockets whose backend left; returns how long to wait before the next look. A connect under way when it left
+    /// is met by the step that frees the backend.
+    fn close_stale(&mut self) -> Option<Duration> {
+        let Departures { left, freed } = self.owner.take_departures();
+        self.attempts.forget(&left);
+        self.lookout.ask(Whose::Of(left.into_iter().chain(freed).collect()));
+        if let Some(whose) = self.lookout.take(now()) {
+            let again = self.close_stale_of(&whose).unwrap_or(whose);
+            self.lookout.looked(now(), again);
+        }
+        self.lookout.wait(now())
+    }
+
+    /// Looks once at the sockets of these backends; returns those that deserve another look, or none when this one failed.
+    fn close_stale_of(&mut self, whose: &Whose) -> Option<Whose> {
+        let is_wanted = |row: &SocketRow| stale::is_tracked(row) && whose.has(row.backend_index);
+        let sockets = match self.owner.dataplane.sockets(is_wanted) {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                warn!("cannot look for stale sockets: {error}");
+                return None;
+            }
         };
-        let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()));
-        if due.is_empty() {
-            return;
+        let tracked: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
+        let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()), whose);
+        if !due.is_empty() {
+            let report = stale::destroy(&due);
+            info!(closed = report.closed.len(), not_found = report.not_found.len(), "closed stale sockets");
+            for failure in &report.failed {
+                warn!("{failure}");
+            }
+            self.attempts.record(&due, &report);
         }
-        let report = stale::destroy(&due);
-        info!(closed = report.closed.len(), not_found = report.not_found.len(), "closed stale sockets");
-        for failure in &report.failed {
-            warn!("{failure}");
-        }
-        self.attempts.record(&due, &report);
+        Some(self.attempts.unfinished())
     }
 
     /// Whether other endpoints are to be left alone than before.

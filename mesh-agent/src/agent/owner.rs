@@ -1,6 +1,7 @@
 //! The one owner of the state: what the sources said, what the kernel holds, what is still to be done. Every method is
 //! told the time, so tests need no clock.
 
+mod departures;
 mod health;
 mod orders;
 mod ramps;
@@ -17,7 +18,7 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
-pub(super) use self::orders::Absent;
+pub(super) use self::{departures::Departures, orders::Absent};
 use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
@@ -63,6 +64,7 @@ pub(super) struct Owner<D> {
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
+    departures: Departures,
     problems: Problems,
 }
 
@@ -135,6 +137,7 @@ impl<D: Dataplane> Owner<D> {
             accepted: false,
             held: HashMap::new(),
             applied: None,
+            departures: Departures::default(),
             problems: Problems { addresses: addresses_problem, overrides: overrides_problem, ..Problems::default() },
         })
     }
@@ -276,6 +279,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Whether all operations took effect. Those that did are remembered either way.
     fn apply(&mut self, ops: &[Op]) -> bool {
+        self.note_freed(ops);
         let result = if ops.is_empty() { Ok(()) } else { self.dataplane.apply(ops) };
         let done = result.as_ref().map_or_else(|error| error.done, |()| ops.len());
         ops[..done].iter().take(SHOWN).for_each(|op| debug!("kernel: {}", decision(op)));
@@ -283,6 +287,7 @@ impl<D: Dataplane> Owner<D> {
             let current = Arc::make_mut(&mut self.current);
             ops[..done].iter().for_each(|op| current.apply(op));
         }
+        self.note_left(&ops[..done]);
         self.problems.apply = result.err().map(|error| error.to_string());
         if let Some(problem) = &self.problems.apply {
             warn!(problem, "will be tried again");

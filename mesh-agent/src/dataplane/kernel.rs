@@ -1,6 +1,6 @@
 //! The real maps and programs. Only this directory names aya.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use aya::{
@@ -110,9 +110,9 @@ impl Kernel {
         Ok(attached)
     }
 
-    /// Open sockets that were answered with a backend, by their cookie.
-    pub fn sockets(&self) -> Result<Vec<(u64, SocketRow)>, Error> {
-        self.maps.sockets.scan()
+    /// Open sockets that were answered with a backend, by their cookie; of all rows those that `wanted` picks.
+    pub fn sockets(&self, wanted: impl Fn(&SocketRow) -> bool) -> Result<Vec<(u64, SocketRow)>, Error> {
+        self.maps.sockets.select(|_, row| wanted(row))
     }
 
     /// Forgets sockets. Their marks stay, which only costs a look.
@@ -321,6 +321,10 @@ impl Dataplane for Kernel {
             done += run.len();
         }
         Ok(())
+    }
+
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        self.maps.backends.held(backends)
     }
 
     fn capacity(&self) -> Capacity {

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell, UnsafeCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem::MaybeUninit,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
@@ -203,6 +203,11 @@ impl Dataplane for Memory {
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
         ops.iter().for_each(|op| self.apply_one(op));
         Ok(())
+    }
+
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        let is_held = |index: &&u32| self.backends.get(index).is_some_and(|backend| backend.live.load(Relaxed) != 0);
+        Ok(backends.iter().filter(is_held).copied().collect())
     }
 
     fn capacity(&self) -> Capacity {

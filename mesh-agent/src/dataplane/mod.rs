@@ -14,7 +14,10 @@ pub mod privileges;
 mod sys;
 mod verify;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mesh_common::abi::{AffinityKey, AffinityRow, BackendLoad, ServiceCounters, ServiceLoad};
 
@@ -27,6 +30,8 @@ pub trait Dataplane: Send {
     /// Carries out operations in order and stops at the first that fails.
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError>;
     /// How many rows each table can hold.
+    /// Of these backends, those that sockets hold now.
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error>;
     fn capacity(&self) -> Capacity;
 }
 

@@ -5,6 +5,7 @@ mod behaviours;
 mod bpftool;
 mod checked;
 mod cli;
+mod closing;
 mod drift;
 mod files;
 mod harness;

@@ -41,6 +41,10 @@ impl Dataplane for Faulty {
         Err(ApplyError { done, all: ops.len(), error })
     }
 
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        self.memory.held(backends)
+    }
+
     fn capacity(&self) -> Capacity {
         self.capacity.unwrap_or(Memory::CAPACITY)
     }
