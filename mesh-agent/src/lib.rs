@@ -12,12 +12,13 @@
 //! ```
 //!
 //! Modules are listed in the order in which data flows; `table` is what services and rows are kept in, `logging` what all
-//! of them write to.
+//! of them write to; `lock` keeps a second agent out.
 
 pub mod logging;
 pub mod config;
 pub mod model;
 pub mod table;
+pub mod lock;
 pub mod source;
 pub mod health;
 pub mod desired;

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::overrides;
+use super::{
+    overrides,
+    state_lock::{self, StateLock},
+};
 use crate::{desired::vips::Vips, model::ServiceName};
 
 const FILE: &str = "addresses.json";
@@ -51,11 +54,13 @@ impl AddressFile {
 }
 
 /// Removes the files that agents keep there and, if nothing else is in it, the directory.
-pub fn forget(state_dir: &Path) -> io::Result<()> {
+pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<()> {
     overrides::forget(state_dir)?;
-    match fs::remove_file(state_dir.join(FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    for file in [FILE, state_lock::FILE] {
+        match fs::remove_file(state_dir.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     match fs::remove_dir(state_dir) {
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Err(error),
@@ -108,7 +113,7 @@ mod tests {
         let (file, problem) = AddressFile::open(directory.path());
         assert!(file.remembered().is_empty());
         assert!(problem.unwrap().contains("allocated anew"));
-        forget(directory.path()).unwrap();
+        forget(directory.path(), None).unwrap();
         assert!(!directory.path().exists());
     }
 }

@@ -20,6 +20,7 @@ mod orders;
 mod overrides;
 mod owner;
 mod replay;
+pub mod state_lock;
 mod view;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -43,6 +44,7 @@ use self::{
     news::News,
     orders::Order,
     owner::{Departures, Owner, Snapshot},
+    state_lock::StateLock,
     view::Live,
 };
 use crate::{
@@ -51,7 +53,8 @@ use crate::{
     dataplane::{
         SharedMeter, exclude,
         kernel::Kernel,
-        pin::{Attached, Cgroup},
+        others,
+        pin::{Attached, Cgroup, PinDir},
         privileges,
     },
     metrics,
@@ -77,13 +80,14 @@ type Hooks = Vec<(&'static str, Attached)>;
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     privileges::check()?;
     let cgroup = Cgroup::open(&settings.cgroup)?;
+    let (_state_lock, pins) = keep_others_out(&settings, &cgroup)?;
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (updates_in, updates) = mpsc::channel(1);
     let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
     // Files are read while the verifier looks at the programs.
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
-    let kernel = Kernel::open(&settings.pin_dir, settings.capacity, leaves_out)?;
+    let kernel = Kernel::open(pins, settings.capacity, leaves_out)?;
     stop_on_signal(&stop)?;
     let inherits = kernel.serves();
     let meter = kernel.meter();
@@ -145,6 +149,29 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         api::server::unbind(&socket)?;
     }
     result
+}
+
+/// Fails, having changed nothing, when another agent serves the cgroup or uses one of the directories; from then on another
+/// agent fails. A state directory that cannot be locked is no reason not to serve.
+fn keep_others_out(settings: &Settings, cgroup: &Cgroup) -> anyhow::Result<(Option<StateLock>, PinDir)> {
+    if !settings.allow_second_agent {
+        others::check(cgroup, &settings.pin_dir)?;
+    }
+    let state = match StateLock::take(&settings.state_dir) {
+        Err(error @ state_lock::Error::Taken { .. }) if !settings.allow_second_agent => return Err(error.into()),
+        Err(error) => {
+            warn!("{error}");
+            None
+        }
+        Ok(lock) => Some(lock),
+    };
+    match PinDir::lock(&settings.pin_dir) {
+        Ok(pins) => Ok((state, pins)),
+        Err(error) => {
+            state.into_iter().for_each(StateLock::undo);
+            Err(error.into())
+        }
+    }
 }
 
 /// The owner and its channels.
@@ -346,7 +373,7 @@ impl Drive {
     fn attach_once(&mut self) -> anyhow::Result<()> {
         let filled = self.owner.is_applied() && (self.owner.is_complete() || !self.owner.dataplane.replaces_other());
         if filled && self.hooks.borrow().is_empty() {
-            let attached = self.owner.dataplane.attach(&self.cgroup)?;
+            let attached = self.owner.dataplane.attach(&self.cgroup, self.settings.allow_second_agent)?;
             info!(hooks = attached.len(), "attached");
             self.hooks.send_replace(attached);
             // Without a service manager there is nobody to tell.

@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
-    agent::{self, addresses, heap},
+    agent::{self, addresses, heap, state_lock::StateLock},
     api::server,
     config::{Flags, Settings, Wrong},
     dataplane::pin,
@@ -102,8 +102,9 @@ fn forget_socket(settings: &Settings) {
 }
 
 fn uninstall(settings: &Settings) -> anyhow::Result<()> {
+    let state = StateLock::of_existing(&settings.state_dir)?;
     pin::uninstall(&settings.pin_dir)?;
-    addresses::forget(&settings.state_dir)?;
+    addresses::forget(&settings.state_dir, state.as_ref())?;
     forget_socket(settings);
     Ok(())
 }

@@ -21,6 +21,7 @@ use super::{
     backends::BackendMap,
     batch::{CounterMap, Map},
     layout::{directory_name, layout},
+    others,
     pin::{Attached, Cgroup, PinDir},
     verify::verify,
 };
@@ -66,10 +67,9 @@ struct Maps {
 }
 
 impl Kernel {
-    /// Locks the pin directory, opens or makes the maps, and has the verifier check the programs. Nothing is attached.
+    /// Opens or makes the maps, and has the verifier check the programs. Nothing is attached.
     /// `excludes` says whether [`exclude`](Self::exclude) will ever be called; if not, programs need not look.
-    pub fn open(pin_dir: &Path, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
-        let pins = PinDir::lock(pin_dir)?;
+    pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
         let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
         let directory = pins.maps(&directory_name(capacity))?;
         let mut loader = EbpfLoader::new();
@@ -98,9 +98,17 @@ impl Kernel {
         self.replaces_other
     }
 
-    /// Attaches every program, or puts it into the link that an earlier agent left.
-    pub fn attach(&mut self, cgroup: &Cgroup) -> anyhow::Result<Vec<(&'static str, Attached)>> {
+    /// Attaches every program, or puts it into the link that an earlier agent left. Fails when another agent has attached
+    /// its own to the cgroup, unless it `may_be_second`.
+    pub fn attach(&mut self, cgroup: &Cgroup, may_be_second: bool) -> anyhow::Result<Vec<(&'static str, Attached)>> {
+        if !may_be_second {
+            others::check(cgroup, self.pins.path())?;
+        }
         let release = self.pins.attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
+        if !may_be_second && let Err(other) = others::check_first(cgroup, self.pins.path()) {
+            self.pins.detach(RELEASE_HOOK)?;
+            return Err(other.into());
+        }
         let states = self.pins.attach(STATE_HOOK, state_program(&mut self.programs), cgroup)?;
         let mut attached = vec![(RELEASE_HOOK, release), (STATE_HOOK, states)];
         for hook in ADDRESS_HOOKS {

@@ -9,6 +9,7 @@ mod layout;
 #[cfg(test)]
 mod loops;
 pub mod memory;
+pub mod others;
 pub mod pin;
 pub mod privileges;
 mod sys;
@@ -29,9 +30,9 @@ pub trait Dataplane: Send {
     fn dump(&self) -> Result<Tables, Error>;
     /// Carries out operations in order and stops at the first that fails.
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError>;
-    /// How many rows each table can hold.
     /// Of these backends, those that sockets hold now.
     fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error>;
+    /// How many rows each table can hold.
     fn capacity(&self) -> Capacity;
 }
 

@@ -8,7 +8,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -83,6 +86,17 @@ impl PinDir {
             errno => io_error("lock", path)(errno.into()),
         })?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the program of a hook off the cgroup again.
+    pub(super) fn detach(&self, hook: &str) -> Result<(), Error> {
+        let path = self.path.join("links").join(hook);
+        fs::remove_file(&path).map_err(io_error("remove", &path))
     }
 
     /// Whether an earlier agent attached programs.
@@ -181,6 +195,7 @@ attach!(CgroupSockAddr, CgroupSock, SockOps);
 
 /// A cgroup2 directory.
 pub struct Cgroup {
+    path: PathBuf,
     directory: File,
     /// Inode number, which is what the kernel calls a cgroup's id.
     id: u64,
@@ -194,7 +209,23 @@ impl Cgroup {
         }
         let directory = File::open(path).map_err(io_error("open", path))?;
         let id = directory.metadata().map_err(io_error("inspect", path))?.ino();
-        Ok(Self { directory, id })
+        Ok(Self { path: path.to_owned(), directory, id })
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Inode number.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
 
