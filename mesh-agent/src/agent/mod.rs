@@ -312,9 +312,10 @@ impl Drive {
         let Departures { left, freed } = self.owner.take_departures();
         self.attempts.forget(&left);
         self.lookout.ask(Whose::Of(left.into_iter().chain(freed).collect()));
-        if let Some(whose) = self.lookout.take(now()) {
+        let start = now();
+        if let Some(whose) = self.lookout.take(start) {
             let again = self.close_stale_of(&whose).unwrap_or(whose);
-            self.lookout.looked(now(), again);
+            self.lookout.looked(start, now(), again);
         }
         self.lookout.wait(now())
     }

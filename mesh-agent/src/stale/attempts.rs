@@ -18,7 +18,10 @@ impl Attempts {
     /// longer, or was connected anew since, is forgotten.
     pub fn due(&mut self, stale: &[Tracked], whose: &Whose) -> Vec<Tracked> {
         let now: BTreeMap<u64, TrackedSocket> = stale.iter().copied().collect();
-        self.0.retain(|cookie, (socket, _)| !whose.has(socket.backend_index) || now.get(cookie) == Some(socket));
+        self.0.retain(|cookie, (socket, _)| match now.get(cookie) {
+            Some(now) => now == socket,
+            None => !whose.has(socket.backend_index),
+        });
         stale.iter().filter(|(cookie, _)| self.0.get(cookie).is_none_or(|(_, left)| *left > 0)).copied().collect()
     }
 
@@ -90,6 +93,14 @@ mod tests {
             assert_eq!(another_backends, []);
         }
         assert_eq!((attempts.due(&stale, &of(7)), attempts.unfinished()), (vec![], Whose::Of(BTreeSet::new())));
+    }
+
+    #[test]
+    fn closed_socket_that_was_connected_to_another_backend_is_closed_when_that_one_leaves() {
+        let mut attempts = Attempts::default();
+        attempts.record(&[(1, socket(1))], &Report { closed: vec![1], ..Report::default() });
+        let elsewhere = [(1, TrackedSocket { backend_index: 8, ..socket(1) })];
+        assert_eq!(attempts.due(&elsewhere, &of(8)), elsewhere);
     }
 
     #[test]

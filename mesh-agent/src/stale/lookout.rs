@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-/// Between the end of a look and the next. A look at a full SOCKETS takes some ten milliseconds.
-const PAUSE: Duration = Duration::from_millis(40);
+/// Least time between the end of a look and the next; after a long look it is half as long as that was. A look at a full
+/// SOCKETS takes some forty milliseconds.
+const PAUSE: Duration = Duration::from_millis(20);
 /// A socket that was not found is searched for again after this time: its connect may not be finished yet.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -69,9 +70,9 @@ impl Lookout {
         is_due.then(|| std::mem::replace(&mut self.whose, Whose::Of(BTreeSet::new())))
     }
 
-    /// A look has ended; the backends in `again` have stale sockets that it did not find.
-    pub fn looked(&mut self, now: Duration, again: Whose) {
-        (self.due, self.earliest) = (now + AGAIN, now + PAUSE);
+    /// A look that began at `start` has ended; the backends in `again` have stale sockets that it did not find.
+    pub fn looked(&mut self, start: Duration, now: Duration, again: Whose) {
+        (self.due, self.earliest) = (now + AGAIN, now + PAUSE.max(now.saturating_sub(start) / 2));
         self.whose.add(again);
     }
 
@@ -96,7 +97,7 @@ mod tests {
     fn first_look_is_at_all_and_then_there_is_none() {
         let mut lookout = Lookout::default();
         assert_eq!(lookout.take(NOW), Some(Whose::All));
-        lookout.looked(NOW, of(&[]));
+        lookout.looked(NOW, NOW, of(&[]));
         assert_eq!((lookout.wait(NOW), lookout.take(NOW * 2)), (None, None));
     }
 
@@ -104,7 +105,7 @@ mod tests {
     fn backend_that_leaves_is_looked_at_at_once() {
         let mut lookout = Lookout::default();
         lookout.take(NOW);
-        lookout.looked(NOW, of(&[]));
+        lookout.looked(NOW, NOW, of(&[]));
         let later = NOW + PAUSE;
         lookout.ask(of(&[]));
         assert_eq!(lookout.take(later), None, "none left");
@@ -116,7 +117,7 @@ mod tests {
     fn backends_that_leave_one_after_the_other_share_a_look() {
         let mut lookout = Lookout::default();
         lookout.take(NOW);
-        lookout.looked(NOW, of(&[]));
+        lookout.looked(NOW, NOW, of(&[]));
         lookout.ask(of(&[7]));
         assert_eq!((lookout.take(NOW), lookout.wait(NOW)), (None, Some(PAUSE)));
         lookout.ask(of(&[8]));
@@ -124,10 +125,20 @@ mod tests {
     }
 
     #[test]
+    fn a_third_of_the_time_is_left_for_other_work_however_long_looks_take() {
+        let mut lookout = Lookout::default();
+        lookout.take(NOW);
+        let end = NOW + PAUSE * 6;
+        lookout.looked(NOW, end, of(&[]));
+        lookout.ask(of(&[7]));
+        assert_eq!(lookout.wait(end), Some(PAUSE * 3));
+    }
+
+    #[test]
     fn what_was_not_found_is_looked_at_again_later_and_with_what_leaves_meanwhile() {
         let mut lookout = Lookout::default();
         lookout.take(NOW);
-        lookout.looked(NOW, of(&[3]));
+        lookout.looked(NOW, NOW, of(&[3]));
         assert_eq!((lookout.take(NOW + PAUSE), lookout.wait(NOW)), (None, Some(AGAIN)));
         lookout.ask(of(&[4]));
         assert_eq!(lookout.take(NOW + PAUSE), Some(of(&[3, 4])));

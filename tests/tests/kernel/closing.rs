@@ -5,13 +5,18 @@ use std::time::{Duration, Instant};
 use aya::maps::{HashMap, Map, MapData};
 use bytemuck::{Zeroable, cast};
 use mesh_common::abi::{SocketRow, capacity, maps};
-use mesh_tests::{Client, Node, Pod, client::SocketId, node::PATIENCE, pinned, service, wait};
+use mesh_tests::{
+    Client, Node, Pod,
+    client::SocketId,
+    node::{PATIENCE, SETTLE},
+    pinned, service, wait,
+};
 
 /// Longest time from the edit of a file to the end of the last socket, in most rounds.
 const CLOSED: Duration = Duration::from_millis(100);
 const ROUNDS: usize = 5;
 const SOCKETS: usize = 20;
-/// Most processor time for thirty steps of a ramp; one look at all rows of SOCKETS takes some ten milliseconds.
+/// Most processor time for thirty steps of a ramp; one look at all rows of SOCKETS takes some forty milliseconds.
 const STEPS: Duration = Duration::from_millis(100);
 
 /// Sockets of a client that are connected to the service and open.
@@ -76,6 +81,25 @@ fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms() {
 }
 
 type Bytes = [u8; size_of::<SocketRow>()];
+
+#[test]
+fn a_socket_that_moves_from_endpoint_to_endpoint_is_closed_each_time_one_leaves() {
+    let node = Node::start();
+    let [a, b] = ["a", "b"].map(|name| node.server(name));
+    let cart = || service("shop/cart").address("10.96.0.10").udp(53);
+    node.write("cart.yaml", cart().endpoint(&a));
+    let mut client = node.client();
+    let socket = client.udp_socket("0.0.0.0:0");
+    for (leaving, coming) in [(&a, &b), (&b, &a), (&a, &b), (&b, &a)] {
+        node.wait_until_served("shop/cart", &[leaving]);
+        client.connect(socket, "10.96.0.10:53").expect("the service has an endpoint");
+        node.write("cart.yaml", cart().endpoint(coming));
+        let end = wait::until_some("the socket to be closed", SETTLE, || {
+            client.receive_now(socket).err().filter(|error| error != "EAGAIN")
+        });
+        assert_eq!(end, "ECONNABORTED");
+    }
+}
 
 /// Fills SOCKETS with rows of no backend that is tracked.
 fn fill_sockets(node: &Node) {
