@@ -3,8 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File},
+    io::{self, Write as _},
     net::IpAddr,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -86,12 +88,13 @@ fn write(path: &Path, vips: &Vips) -> io::Result<()> {
     replace(path, &serde_json::to_vec_pretty(&entries)?)
 }
 
-/// Through a temporary file, so that a reader or a crash never meets half of it.
+/// Through a temporary file, so that a reader or a crash never meets half of it. Only its owner can read it.
 pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().expect("the path was joined from a directory");
     fs::create_dir_all(directory)?;
     let temporary = path.with_extension("json.new");
-    fs::write(&temporary, text)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(text)?;
     fs::rename(temporary, path)
 }
 

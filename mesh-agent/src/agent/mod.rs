@@ -63,7 +63,7 @@ use crate::{
     stale::{self, Attempts, Lookout, Tracked, Whose},
 };
 
-/// How often the addresses of the node are read.
+/// How often the addresses of the node are read, and the links of the programs looked at.
 const NODE_INTERVAL: Duration = Duration::from_secs(3);
 /// A socket that so many resyncs in a row did not find is gone.
 const MISSED: u8 = 3;
@@ -158,6 +158,7 @@ fn keep_others_out(settings: &Settings, cgroup: &Cgroup) -> anyhow::Result<(Opti
         others::check(cgroup, &settings.pin_dir)?;
     }
     let state = match StateLock::take(&settings.state_dir) {
+        Err(error @ state_lock::Error::NotPrivate(_)) => return Err(error.into()),
         Err(error @ state_lock::Error::Taken { .. }) if !settings.allow_second_agent => return Err(error.into()),
         Err(error) => {
             warn!("{error}");
@@ -349,7 +350,7 @@ impl Drive {
         self.owner.set_unhealthy(unhealthy)
     }
 
-    /// Whether the node has other addresses than before.
+    /// Whether the node has other addresses than before, or its links other problems.
     fn look_at_node(&mut self) -> bool {
         let excluded = leave_out(&mut self.owner, &self.settings);
         let addresses = match node::addresses() {
@@ -366,7 +367,13 @@ impl Drive {
                 false
             }
         };
-        addresses || excluded
+        addresses | excluded | self.look_after_links()
+    }
+
+    /// Whether something else is wrong with the links than before.
+    fn look_after_links(&mut self) -> bool {
+        let problems = self.owner.dataplane.look_after_links(&self.cgroup);
+        self.owner.set_links(problems)
     }
 
     /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones. Where

@@ -88,6 +88,7 @@ struct Problems {
     addresses: Option<String>,
     overrides: Option<String>,
     excluded: Vec<String>,
+    links: Vec<String>,
 }
 
 /// What the owner publishes after each step.
@@ -324,6 +325,13 @@ impl<D: Dataplane> Owner<D> {
         changed
     }
 
+    /// What is wrong with the links of the programs; whether that is something else than before.
+    pub(super) fn set_links(&mut self, problems: Vec<String>) -> bool {
+        let changed = problems != self.problems.links;
+        self.problems.links = problems;
+        changed
+    }
+
     /// Backends as the data plane holds them.
     pub(super) fn backends(&self) -> &Table<u32, BackendRow> {
         &self.current.backends
@@ -346,7 +354,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// What others may know.
     pub(super) fn snapshot(&self) -> Snapshot {
-        let Problems { compile, apply, resync, addresses, overrides, excluded } = self.problems.clone();
+        let Problems { compile, apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
         Snapshot {
             loaded: self.accepted || compile.is_some(),
             world: Arc::clone(&self.world),
@@ -356,7 +364,12 @@ impl<D: Dataplane> Owner<D> {
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),
             overrides_file: self.overrides.path().to_owned(),
-            problems: [compile, apply, resync, addresses, overrides].into_iter().flatten().chain(excluded).collect(),
+            problems: [compile, apply, resync, addresses, overrides]
+                .into_iter()
+                .flatten()
+                .chain(excluded)
+                .chain(links)
+                .collect(),
             applied: self.applied,
         }
     }

@@ -1,15 +1,15 @@
 //! The lock on the state directory: two agents would overwrite each other's addresses and orders.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use nix::fcntl::Flock;
 
-use crate::lock;
+use crate::{lock, private};
 
 /// A file of its own, which only its owner can open.
 pub(super) const FILE: &str = "lock";
@@ -29,6 +29,9 @@ pub enum Error {
         /// Whether an agent wants to start, which may be told to start all the same.
         starts: bool,
     },
+    /// Other users could change what is in it.
+    #[error(transparent)]
+    NotPrivate(private::Error),
     /// The directory or the file cannot be written.
     #[error("cannot lock state directory {path}, so another agent may use it too: {source}")]
     Io {
@@ -53,7 +56,10 @@ impl StateLock {
     pub fn take(directory: &Path) -> Result<Self, Error> {
         let made = !directory.exists();
         let io = |source| Error::Io { path: directory.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io)?;
+        private::directory(directory, "--state-dir").map_err(|error| match error {
+            private::Error::Io { source, .. } => io(source),
+            error => Error::NotPrivate(error),
+        })?;
         let lock = lock::take(&directory.join(FILE), open).map_err(io)?;
         let taken = || Error::Taken { path: directory.to_owned(), starts: true };
         Ok(Self { directory: directory.to_owned(), made, _lock: lock.ok_or_else(taken)? })

@@ -14,6 +14,7 @@ use mesh_agent::{
     dataplane::pin,
     logging::{self, Filter},
 };
+use nix::sys::stat::{Mode, umask};
 use tracing::error;
 
 /// Service mesh in the socket layer: resolves service addresses inside connect(2), without a proxy.
@@ -52,6 +53,8 @@ fn filter(text: &str) -> Result<Result<Filter, String>, Infallible> {
 }
 
 fn main() -> ExitCode {
+    // Whatever is made is the agent's alone.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let Cli { command, log } = Cli::parse();
     let (Command::Run(Start { flags }) | Command::Uninstall(Start { flags })) = &command;
     let (filter, wrong) = match log.transpose() {

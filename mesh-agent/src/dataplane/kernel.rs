@@ -21,6 +21,7 @@ use super::{
     backends::BackendMap,
     batch::{CounterMap, Map},
     layout::{directory_name, layout},
+    links::{self, Held},
     others,
     pin::{Attached, Cgroup, PinDir},
     verify::verify,
@@ -51,6 +52,7 @@ pub struct Kernel {
     maps: Arc<Maps>,
     capacity: Capacity,
     replaces_other: bool,
+    links: Vec<Held>,
 }
 
 struct Maps {
@@ -85,7 +87,14 @@ impl Kernel {
         loader.override_global(EXCLUSIONS, &exclusions, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         verify(&mut programs)?;
-        Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity, replaces_other })
+        Ok(Self {
+            pins,
+            programs,
+            maps: Arc::new(Maps::open(&directory)?),
+            capacity,
+            replaces_other,
+            links: Vec::new(),
+        })
     }
 
     /// Whether programs are attached, by this agent or an earlier one.
@@ -110,12 +119,17 @@ impl Kernel {
             return Err(other.into());
         }
         let states = self.pins.attach(STATE_HOOK, state_program(&mut self.programs), cgroup)?;
-        let mut attached = vec![(RELEASE_HOOK, release), (STATE_HOOK, states)];
+        self.links = vec![release, states];
         for hook in ADDRESS_HOOKS {
-            attached.push((hook, self.pins.attach(hook, address_program(&mut self.programs, hook), cgroup)?));
+            self.links.push(self.pins.attach(hook, address_program(&mut self.programs, hook), cgroup)?);
         }
         self.pins.remove_other_maps(&directory_name(self.capacity))?;
-        Ok(attached)
+        Ok(self.links.iter().map(|held| (held.hook, held.attached)).collect())
+    }
+
+    /// Pins again what another process unpinned; says what is wrong with the links of attached programs.
+    pub fn look_after_links(&self, cgroup: &Cgroup) -> Vec<String> {
+        links::look_after(&self.links, &self.pins, cgroup)
     }
 
     /// Open sockets that were answered with a backend, by their cookie; of all rows those that `wanted` picks.

@@ -6,6 +6,7 @@ mod batch;
 pub mod exclude;
 pub mod kernel;
 mod layout;
+mod links;
 #[cfg(test)]
 mod loops;
 pub mod memory;

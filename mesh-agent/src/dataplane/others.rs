@@ -128,7 +128,9 @@ fn has_maps_of_an_agent(program: &ProgramInfo) -> bool {
 /// Pin directories beside `own` with a link of this hook on the cgroup, and its program. Needs no CAP_SYS_ADMIN.
 fn pinned_beside(own: &Path, hook: &str, cgroup: &Cgroup) -> Vec<(u32, PathBuf)> {
     let beside = own.parent().and_then(|parent| fs::read_dir(parent).ok()).into_iter().flatten().flatten();
-    let directories = beside.map(|entry| entry.path()).filter(|path| path != own);
+    // A link may be another user's, and lead to anybody's pins.
+    let directories = beside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let directories = directories.map(|entry| entry.path()).filter(|path| path != own);
     directories.flat_map(|path| links(&path, hook, cgroup).into_iter().map(move |id| (id, path.clone()))).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The `bpf(2)` calls that aya lacks: batches, link update, link information, attached programs. The only module with raw system calls.
+//! The `bpf(2)` calls that aya lacks: batches, link update, information and pins, attached programs. The only module with raw system calls.
 //!
 //! Numbers and layouts are those of `include/uapi/linux/bpf.h`, `union bpf_attr`, which never change.
 
@@ -15,6 +15,7 @@ use std::{
 use bytemuck::{Pod, Zeroable};
 
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
+const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_PROG_QUERY: libc::c_int = 16;
@@ -43,7 +44,7 @@ fn raw(fd: BorrowedFd<'_>) -> u32 {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct ObjGet {
+struct ObjPath {
     pathname: u64,
     bpf_fd: u32,
     file_flags: u32,
@@ -52,10 +53,17 @@ struct ObjGet {
 /// Opens a pinned map, program or link; close-on-exec, as every BPF descriptor.
 pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
     let pathname = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = ObjGet { pathname: address(pathname.as_ptr()), bpf_fd: 0, file_flags: 0 };
+    let mut attr = ObjPath { pathname: address(pathname.as_ptr()), bpf_fd: 0, file_flags: 0 };
     let fd = bpf(BPF_OBJ_GET, &mut attr)?;
     // SAFETY: the kernel just gave us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Pins a map, program or link.
+pub(super) fn obj_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let pathname = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = ObjPath { pathname: address(pathname.as_ptr()), bpf_fd: raw(object), file_flags: 0 };
+    bpf(BPF_OBJ_PIN, &mut attr).map(drop)
 }
 
 #[repr(C)]

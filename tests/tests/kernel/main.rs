@@ -12,6 +12,7 @@ mod harness;
 mod kubernetes;
 mod live_load;
 mod load;
+mod local_users;
 mod metrics;
 mod missing;
 mod mistakes;
