@@ -328,11 +328,11 @@ mod tests {
     fn what_takes_part_is_a_setting() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");
-        let text = "cgroup: /cg\nserve: annotated\nexcludeCgroup: [kubepods/nfs, /other/x]\nexcludeNetns: [dns]\n";
+        let text = "cgroup: /cg\nserve: annotated\nallowSecondAgent: true\nexcludeCgroup: [kubepods/nfs, /other/x]\nexcludeNetns: [dns]\n";
         fs::write(&file, text).unwrap();
         let resolve = |given: Given| Flags { config: Some(file.clone()), given }.resolve().unwrap();
         let settings = resolve(Given::default());
-        assert_eq!(settings.serve, Serve::Annotated);
+        assert_eq!((settings.serve, settings.allow_second_agent), (Serve::Annotated, true));
         assert_eq!(settings.excluded_cgroups, [Path::new("/cg/kubepods/nfs"), Path::new("/other/x")]);
         assert_eq!(settings.excluded_netns, [Path::new("/run/netns/dns")]);
         let settings = resolve(Given {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use mesh_tests::{
-    Client, Node, Server, api, bpftool,
+    Client, Node, Server, api, binary, bpftool,
     client::protocol::counts,
     node::{Directories, PATIENCE, SETTLE},
     outcome::Outcome,
@@ -85,6 +85,20 @@ fn a_second_agent_on_the_cgroup_leaves_though_the_pins_of_the_first_are_hidden()
     let second = beside(&node);
     let below = Directories { pins: second.pins.join("below"), ..second };
     expect_it_leaves(&node, &below, "kernel id");
+}
+
+#[test]
+fn a_second_agent_without_sys_admin_knows_the_first_by_its_pins() {
+    let (node, _a) = serving();
+    let second = beside(&node);
+    let before = state(&node);
+    let mut command = node.place().command("setpriv");
+    command.args(["--bounding-set", "-sys_admin"]).arg(binary::find("mesh-agent")).args(second.run());
+    let outcome = Outcome::of(&mut command, PATIENCE);
+    let culprit = format!("pinned in {}", node.directories().pins.display());
+    assert!(outcome.code == Some(1) && outcome.stderr.contains(&culprit), "{outcome:#?}");
+    assert!(outcome.took <= Duration::from_secs(1), "{outcome:#?}");
+    assert_eq!((state(&node), made(&second)), (before, vec![]));
 }
 
 #[test]
