@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytemuck::Zeroable as _;
-use mesh_common::abi::{BackendEntry, BackendLoad, BackendRow, backend_state, maps};
+use mesh_common::{
+    abi::{BackendEntry, BackendLoad, BackendRow, backend_state, maps},
+    occupancy,
+};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::{Error, batch::Map};
@@ -75,7 +78,8 @@ impl BackendMap {
         // One call for rows that are near each other.
         for near in indexes.chunk_by(|one, other| one / ROWS_PER_PAGE == other / ROWS_PER_PAGE) {
             let rows = self.0.range(near[0], (near[near.len() - 1] - near[0] + 1) as usize)?;
-            let live = rows.into_iter().filter(|(_, entry)| entry.load.live != 0).map(|(index, _)| index);
+            let live =
+                rows.into_iter().filter(|(_, entry)| occupancy::live(entry.load.live) != 0).map(|(index, _)| index);
             held.extend(live.filter(|index| backends.contains(index)));
         }
         Ok(held)

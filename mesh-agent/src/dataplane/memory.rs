@@ -18,6 +18,7 @@ use mesh_common::{
     counter::Counter,
     filter,
     kernel::{Caller, Kernel},
+    occupancy,
     pick::Choose,
     search::Walk,
     send::Datagrams,
@@ -206,7 +207,9 @@ impl Dataplane for Memory {
     }
 
     fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
-        let is_held = |index: &&u32| self.backends.get(index).is_some_and(|backend| backend.live.load(Relaxed) != 0);
+        let is_held = |index: &&u32| {
+            self.backends.get(index).is_some_and(|backend| occupancy::live(backend.live.load(Relaxed)) != 0)
+        };
         Ok(backends.iter().filter(is_held).copied().collect())
     }
 
