@@ -17,7 +17,7 @@ const CLOSED: Duration = Duration::from_millis(100);
 const ROUNDS: usize = 5;
 const SOCKETS: usize = 20;
 /// Most processor time for thirty steps of a ramp; one look at all rows of SOCKETS takes some forty milliseconds.
-const STEPS: Duration = Duration::from_millis(100);
+const STEPS: Duration = Duration::from_millis(400);
 
 /// Sockets of a client that are connected to the service and open.
 struct Open {
