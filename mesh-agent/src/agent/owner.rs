@@ -2,6 +2,7 @@
 //! told the time, so tests need no clock.
 
 mod claims;
+mod departures;
 mod health;
 mod ids;
 mod orders;
@@ -19,7 +20,7 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
-pub(super) use self::orders::Absent;
+pub(super) use self::{departures::Departures, orders::Absent};
 use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
@@ -68,6 +69,7 @@ pub(super) struct Owner<D> {
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
+    departures: Departures,
     problems: Problems,
 }
 
@@ -91,6 +93,7 @@ struct Problems {
     addresses: Option<String>,
     overrides: Option<String>,
     excluded: Vec<String>,
+    links: Vec<String>,
 }
 
 /// What the owner publishes after each step.
@@ -141,6 +144,7 @@ impl<D: Dataplane> Owner<D> {
             accepted: false,
             held: HashMap::new(),
             applied: None,
+            departures: Departures::default(),
             problems: Problems { addresses: addresses_problem, overrides: overrides_problem, ..Problems::default() },
         })
     }
@@ -289,6 +293,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Whether all operations took effect. Those that did are remembered either way.
     fn apply(&mut self, ops: &[Op]) -> bool {
+        self.note_freed(ops);
         let result = if ops.is_empty() { Ok(()) } else { self.dataplane.apply(ops) };
         let done = result.as_ref().map_or_else(|error| error.done, |()| ops.len());
         ops[..done].iter().take(SHOWN).for_each(|op| debug!("kernel: {}", decision(op)));
@@ -296,6 +301,7 @@ impl<D: Dataplane> Owner<D> {
             let current = Arc::make_mut(&mut self.current);
             ops[..done].iter().for_each(|op| current.apply(op));
         }
+        self.note_left(&ops[..done]);
         self.problems.apply = result.err().map(|error| error.to_string());
         if let Some(problem) = &self.problems.apply {
             warn!(problem, "will be tried again");
@@ -332,6 +338,13 @@ impl<D: Dataplane> Owner<D> {
         changed
     }
 
+    /// What is wrong with the links of the programs; whether that is something else than before.
+    pub(super) fn set_links(&mut self, problems: Vec<String>) -> bool {
+        let changed = problems != self.problems.links;
+        self.problems.links = problems;
+        changed
+    }
+
     /// Backends as the data plane holds them.
     pub(super) fn backends(&self) -> &Table<u32, BackendRow> {
         &self.current.backends
@@ -354,7 +367,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// What others may know.
     pub(super) fn snapshot(&self) -> Snapshot {
-        let Problems { compile, apply, resync, addresses, overrides, excluded } = self.problems.clone();
+        let Problems { compile, apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
         Snapshot {
             loaded: self.accepted || compile.is_some(),
             world: Arc::clone(&self.world),
@@ -364,7 +377,12 @@ impl<D: Dataplane> Owner<D> {
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),
             overrides_file: self.overrides.path().to_owned(),
-            problems: [compile, apply, resync, addresses, overrides].into_iter().flatten().chain(excluded).collect(),
+            problems: [compile, apply, resync, addresses, overrides]
+                .into_iter()
+                .flatten()
+                .chain(excluded)
+                .chain(links)
+                .collect(),
             applied: self.applied,
         }
     }

@@ -211,6 +211,13 @@ impl Dataplane for Memory {
         Ok(busy.map(|(&id, _)| id).collect())
     }
 
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        let is_held = |index: &&u32| {
+            self.backends.get(index).is_some_and(|backend| occupancy::live(backend.live.load(Relaxed)) != 0)
+        };
+        Ok(backends.iter().filter(is_held).copied().collect())
+    }
+
     fn capacity(&self) -> Capacity {
         Self::CAPACITY
     }

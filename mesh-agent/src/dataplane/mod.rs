@@ -6,9 +6,11 @@ mod batch;
 pub mod exclude;
 pub mod kernel;
 mod layout;
+mod links;
 #[cfg(test)]
 mod loops;
 pub mod memory;
+pub mod others;
 pub mod pin;
 pub mod privileges;
 mod sys;
@@ -31,6 +33,8 @@ pub trait Dataplane: Send {
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError>;
     /// Service ids that connections count for, whether they have a name or not.
     fn busy(&self) -> Result<BTreeSet<u32>, Error>;
+    /// Of these backends, those that sockets hold now.
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error>;
     /// How many rows each table can hold.
     fn capacity(&self) -> Capacity;
 }

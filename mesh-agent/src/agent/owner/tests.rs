@@ -47,6 +47,10 @@ impl Dataplane for Faulty {
         self.memory.busy()
     }
 
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        self.memory.held(backends)
+    }
+
     fn capacity(&self) -> Capacity {
         self.capacity.unwrap_or(Memory::CAPACITY)
     }

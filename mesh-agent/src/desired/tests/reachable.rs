@@ -131,7 +131,7 @@ fn a_backend_on_probation_is_left_to_the_others_while_it_has_its_bound() {
 #[test]
 fn connects_without_a_syn_do_not_fill_a_bound() {
     let probation = Health { state: State::Probation, until: 1 << 30, streak: 1, ejections: 0 };
-    let mut memory = node(&world(with_policy(&[1], Balance::Random)), |_| Some(healthy(probation)));
+    let memory = node(&world(with_policy(&[1], Balance::Random)), |_| Some(healthy(probation)));
     // The kernel refuses what follows the hook: the socket stays open and never sends a SYN.
     for socket in 0..1_000 {
         memory.set_socket(socket);
