@@ -12,8 +12,10 @@
 //! - **closed**: connects go there.
 //! - **probation**: the last connect failed. For the time that a connect may take, only so many connects are let in at
 //!   the same time as can fail before the backend is ejected. When no other backend is usable, the bound is ignored.
+//!   The last backend is not ejected. When it has failed as often as an ejection takes, it is one of the last resorts for the
+//!   time that an ejection would last.
 //! - **ejected**: connects go elsewhere until the pause is over; each pause in a row is twice as long as the one before.
-//!   When no backend of any tier is usable, the one whose pause ends first takes the connect as the last resort.
+//!   When no backend of any tier is usable, the one that was tried the longest ago takes the connect as the last resort.
 //! - **half-open**: the pause is over and one connect, the trial, is on its way. When its outcome is not known in time,
 //!   another connect becomes the trial.
 
@@ -102,6 +104,12 @@ impl Health {
         matches!(self.state, State::Ejected | State::HalfOpen)
     }
 
+    /// Whether the backend has failed as often as an ejection takes, and is not ejected because it is the last.
+    #[inline(always)]
+    pub const fn is_failing(self, service: &ServiceRow, now: u64) -> bool {
+        matches!(self.state, State::Probation) && now < self.until && self.streak >= service.failures
+    }
+
     /// Whether the pause, or the time of a trial without an outcome, is over: one connect may become the trial.
     #[inline(always)]
     pub const fn is_due(self, now: u64) -> bool {
@@ -115,6 +123,16 @@ impl Health {
             && now < self.until
             && self.streak < service.failures
             && u64::from(self.streak) + connecting >= u64::from(service.failures)
+    }
+
+    /// When a connect failed last, or became the trial: the last resort is the backend that this is the longest ago of.
+    #[inline(always)]
+    pub fn tried_at(self, service: &ServiceRow) -> u64 {
+        let pause = match self.state {
+            State::Ejected => pause(service, self.ejections.saturating_sub(1)),
+            State::Closed | State::Probation | State::HalfOpen => pause(service, 0),
+        };
+        self.until.saturating_sub(pause)
     }
 
     /// A connect becomes the trial. Another may take its place after one more pause of the first length.
@@ -143,15 +161,17 @@ impl Health {
                 if streak >= service.failures && may_eject {
                     return (self.ejected(service, now), true);
                 }
-                let streak = if streak < service.failures { streak } else { service.failures };
-                let until = now + u64::from(service.connect_timeout);
-                (Self { state: State::Probation, until, streak, ..self }, false)
+                let (streak, time) = if streak < service.failures {
+                    (streak, u64::from(service.connect_timeout))
+                } else {
+                    (service.failures, pause(service, 0))
+                };
+                (Self { state: State::Probation, until: now + time, streak, ..self }, false)
             }
             State::HalfOpen if is_trial => (self.ejected(service, now), true),
             State::Ejected if is_trial => {
-                // Of the backends that nothing works of, the next one is the last resort now.
-                let until = now + pause(service, self.ejections.saturating_sub(1));
-                (Self { until: if until > self.until { until } else { self.until }, ..self }, false)
+                // Where no backend works, another one is the last resort now.
+                (Self { until: now + pause(service, self.ejections.saturating_sub(1)), ..self }, false)
             }
             // The connect was let in before the ejection.
             State::Ejected | State::HalfOpen => (self, false),
@@ -246,10 +266,13 @@ mod tests {
     #[test]
     fn the_last_backend_stays_in_probation_without_a_bound() {
         let last = Failure { may_eject: false, ..failure() };
+        let failing = Health { until: NOW + 10_000, ..probation(3) };
         let (health, ejects) = probation(2).failed(&service(), last);
-        assert_eq!((health, ejects), (probation(3), false));
-        assert_eq!(health.failed(&service(), last), (probation(3), false));
+        assert_eq!((health, ejects), (failing, false));
+        assert_eq!(health.failed(&service(), last), (failing, false));
         assert!(!health.is_bounded(&service(), NOW, 1_000));
+        assert!(health.is_failing(&service(), NOW + 9_999) && !health.is_failing(&service(), NOW + 10_000));
+        assert!(!probation(2).is_failing(&service(), NOW));
         assert_eq!(health.failed(&service(), failure()), (ejected(10, 1), true), "another is usable again");
     }
 
@@ -300,11 +323,19 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_the_last_try_is_known_in_every_state() {
+        assert_eq!(ejected(10, 1).tried_at(&service()), NOW);
+        assert_eq!(ejected(40, 3).tried_at(&service()), NOW);
+        assert_eq!(ejected(300, 200).tried_at(&service()), NOW);
+        assert_eq!(ejected(40, 3).tried(&service(), NOW).tried_at(&service()), NOW);
+        assert_eq!(Health { until: NOW + 10_000, ..probation(3) }.tried_at(&service()), NOW);
+    }
+
+    #[test]
     fn a_connect_of_last_resort_brings_the_backend_back_or_makes_it_wait() {
         let health = Health { until: NOW + 500, ..ejected(0, 2) };
         assert_eq!(health.succeeded(true), Health::default());
         let trial = Failure { is_trial: true, ..failure() };
         assert_eq!(health.failed(&service(), trial), (ejected(20, 2), false), "the pause is not doubled");
-        assert_eq!(ejected(60, 2).failed(&service(), trial), (ejected(60, 2), false));
     }
 }
