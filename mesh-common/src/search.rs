@@ -13,7 +13,7 @@ use crate::{
     atomic,
     balance::{self, Cost, choose, compares},
     counter::Counter,
-    ejection::{Health, milliseconds},
+    ejection::{Health, Others, milliseconds},
     kernel::Kernel,
     status::{Status, status},
     tiers::{Tier, written},
@@ -293,13 +293,17 @@ fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) {
     }
 }
 
-/// Whether enough is usable without the backend `except`: a share of the first tier, or any backend of a farther one.
+/// What is usable without the backend `except`: it may be ejected when enough of the first tier is, or any backend of a
+/// farther one.
 #[inline(always)]
-pub(crate) fn is_enough_without<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> bool {
+pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> Others {
     let mut found = Search::begin(kernel, service, u64::from(kernel.random()), except);
     walk(kernel, service, &mut found);
+    if found.best == NONE && found.spare == NONE {
+        return Others::AreNone;
+    }
     let is_farther = found.best != NONE && found.depth != 0;
-    is_farther || (found.within != 0 && (found.best != NONE || found.spare != NONE))
+    if is_farther || found.within != 0 { Others::Suffice } else { Others::AreFew }
 }
 
 /// The first choice cannot be taken. Returns the index of another backend in the low half, and in the high half TRIAL of

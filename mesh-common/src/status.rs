@@ -43,7 +43,7 @@ pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, backend: &Backend) ->
             if health.is_ejected() {
                 return if health.is_due(milliseconds(now)) { Status::Due } else { Status::Ejected };
             }
-            if health.is_failing(service, milliseconds(now)) {
+            if health.is_failing(milliseconds(now)) {
                 return Status::Failing;
             }
             if health.is_bounded(service, milliseconds(now), under_way(word, epoch(now))) {

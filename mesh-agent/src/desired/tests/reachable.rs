@@ -189,7 +189,7 @@ fn a_failing_last_endpoint_does_not_hide_one_that_works() {
     for balance in POLICIES {
         let world = world(with_policy(&[2], balance));
         let long = Health { state: State::Ejected, until: 160_000, streak: 0, ejections: 5 };
-        let last = Health { state: State::Probation, until: 10_900, streak: 3, ejections: 0 };
+        let last = Health { state: State::Failing, until: 10_900, streak: 3, ejections: 0 };
         let mut memory = node(&world, |it| Some(healthy(if it == ejected { long } else { last })));
         let mut asked = Vec::new();
         for socket in 0..3 {
