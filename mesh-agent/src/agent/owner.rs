@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
+use self::health::UnhealthySince;
 pub(super) use self::{departures::Departures, orders::Absent};
 use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
@@ -62,8 +63,9 @@ pub(super) struct Owner<D> {
     stale: bool,
     /// Addresses of the node at which a node port is not served, as of `desired`.
     taken: Vec<ConfigNote>,
-    /// When weights change by themselves: the next step of a ramp.
+    /// When rows change by themselves: the next step of a ramp, or an endpoint that leaves the slots.
     next_change: Option<Duration>,
+    unhealthy_since: UnhealthySince,
     /// Whether any update got into `world`.
     accepted: bool,
     /// Held-back operations, and when each is due.
@@ -141,6 +143,7 @@ impl<D: Dataplane> Owner<D> {
             stale: false,
             taken: Vec::new(),
             next_change: None,
+            unhealthy_since: UnhealthySince::default(),
             accepted: false,
             held: HashMap::new(),
             applied: None,
@@ -223,6 +226,7 @@ impl<D: Dataplane> Owner<D> {
     }
 
     fn compile(&mut self, now: Duration) {
+        let leaves = self.unhealthy_since.note(&mut self.world, now);
         let busy = self.busy();
         let room = Room { capacity: self.dataplane.capacity(), busy: &busy };
         let compiled = match &self.compiled {
@@ -240,7 +244,7 @@ impl<D: Dataplane> Owner<D> {
                 }
                 self.compiled = Some(Arc::clone(&self.world));
                 self.stale = false;
-                self.next_change = next_change(&self.world, now);
+                self.next_change = next_change(&self.world, now).into_iter().chain(leaves).min();
                 self.problems.compile = None;
             }
             Err(error) => self.problems.compile = Some(error.to_string()),

@@ -2,7 +2,7 @@
 //! what operators said of them.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
@@ -17,6 +17,7 @@ type Place = (IpAddr, u16);
 pub(super) struct Known<'a> {
     traffic: &'a Traffic,
     unhealthy: HashSet<Place>,
+    long_unhealthy: HashSet<Place>,
     overrides: HashMap<Place, Override>,
     usable_since: HashMap<Place, Duration>,
 }
@@ -54,7 +55,8 @@ impl<'a> Known<'a> {
         let name = &service.name;
         Self {
             traffic: &service.traffic,
-            unhealthy: world.unhealthy.range(first(name)..).take_while(|it| it.service == *name).map(place).collect(),
+            unhealthy: places(&world.unhealthy, name),
+            long_unhealthy: places(&world.long_unhealthy, name),
             overrides: of_service(&world.overrides, name),
             usable_since: of_service(&world.usable_since, name),
         }
@@ -63,6 +65,11 @@ impl<'a> Known<'a> {
     /// Whether health checks found nothing wrong.
     pub(super) fn works(&self, endpoint: &Endpoint) -> bool {
         !self.unhealthy.contains(&(endpoint.address, endpoint.port))
+    }
+
+    /// Whether health checks have found it not to work for long.
+    pub(super) fn is_long_unhealthy(&self, endpoint: &Endpoint) -> bool {
+        self.long_unhealthy.contains(&(endpoint.address, endpoint.port))
     }
 
     pub(super) fn weight(&self, endpoint: &Endpoint, now: Duration) -> Weight {
@@ -116,6 +123,10 @@ fn place(target: &Target) -> Place {
 /// Where the targets of a service begin.
 fn first(service: &ServiceName) -> Target {
     Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 }
+}
+
+fn places(targets: &BTreeSet<Target>, service: &ServiceName) -> HashSet<Place> {
+    targets.range(first(service)..).take_while(|it| it.service == *service).map(place).collect()
 }
 
 fn of_service<V: Copy>(of_all: &BTreeMap<Target, V>, service: &ServiceName) -> HashMap<Place, V> {

@@ -51,8 +51,18 @@ pub fn recompile<'a>(
 
 /// Services that may compile to other rows than before; nothing when that may be all.
 fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a ServiceName>> {
-    let World { services, vips, complete, node_name, node_addresses, locality, unhealthy, overrides, usable_since } =
-        world;
+    let World {
+        services,
+        vips,
+        complete,
+        node_name,
+        node_addresses,
+        locality,
+        unhealthy,
+        long_unhealthy,
+        overrides,
+        usable_since,
+    } = world;
     let node = (node_name, node_addresses, locality);
     let is_same_node = node == (&earlier.node_name, &earlier.node_addresses, &earlier.locality);
     if !(is_same_node && *complete && earlier.complete) {
@@ -62,11 +72,12 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
     let moved = earlier.vips.iter().filter(|(name, at)| vips.get(*name) != Some(*at));
     let placed = vips.iter().filter(|(name, _)| !earlier.vips.contains_key(*name));
     let checked = earlier.unhealthy.symmetric_difference(unhealthy);
+    let left = earlier.long_unhealthy.symmetric_difference(long_unhealthy);
     // Their weights may change because time passes.
     let ramps = [&earlier.usable_since, usable_since].into_iter().flat_map(|it| it.keys());
     let orders = [&earlier.overrides, overrides].into_iter().flat_map(|it| it.keys());
     let of = |target: &'a Target| &target.service;
-    let targets = checked.chain(ramps).chain(orders).map(of);
+    let targets = checked.chain(left).chain(ramps).chain(orders).map(of);
     let changed: BTreeSet<&ServiceName> =
         edited.chain(moved.chain(placed).map(|(name, _)| name)).chain(targets).collect();
     let shares = |name: &&ServiceName| [earlier, world].iter().any(|world| shares(world, name));

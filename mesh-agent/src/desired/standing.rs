@@ -22,6 +22,8 @@ pub struct Standing<'a> {
     endpoints: &'a [Endpoint],
     weights: Vec<Weight>,
     works: Vec<bool>,
+    /// Whether it has not worked for long.
+    long_unhealthy: Vec<bool>,
     /// Whether new connects may go there from this node, by what is configured.
     takes: Vec<bool>,
     /// Bits below one in the weights of backends.
@@ -37,6 +39,7 @@ impl<'a> Standing<'a> {
             endpoints,
             weights: endpoints.iter().map(|endpoint| known.weight(endpoint, now)).collect(),
             works: endpoints.iter().map(|endpoint| known.works(endpoint)).collect(),
+            long_unhealthy: endpoints.iter().map(|endpoint| known.is_long_unhealthy(endpoint)).collect(),
             takes: vec![false; endpoints.len()],
             shift: 0,
         };
@@ -90,10 +93,19 @@ impl<'a> Standing<'a> {
     pub(super) fn tiers_of(&self, world: &World, service: &Service, is_v4: bool, reach: Reach<'_>) -> Vec<Vec<usize>> {
         let near = self.near(world, service, is_v4, reach);
         if !near.has_tiers() {
-            return vec![self.takers(is_v4, reach).collect()];
+            return vec![self.drawn(is_v4, reach)];
         }
         let members = self.members(is_v4, reach).into_iter();
         near.tiers(self.endpoints, members.filter(|&position| near.counts(&self.endpoints[position])))
+    }
+
+    /// The [`takers`](Self::takers) that are in the slots where there is one tier. An endpoint that does not work keeps its
+    /// slots for a while, because a verdict is then one write to its row; after that connects need not pass over it. Where
+    /// there are tiers it stays, because it counts as missing in its own.
+    fn drawn(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
+        let takers: Vec<usize> = self.takers(is_v4, reach).collect();
+        let left: Vec<usize> = takers.iter().copied().filter(|&position| !self.long_unhealthy[position]).collect();
+        if left.is_empty() { takers } else { left }
     }
 
     fn near(&self, world: &'a World, service: &'a Service, is_v4: bool, reach: Reach<'_>) -> Near<'a> {

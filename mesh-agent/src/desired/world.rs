@@ -26,6 +26,8 @@ pub struct World {
     pub locality: Locality,
     /// Endpoints that health checks found not to work.
     pub unhealthy: BTreeSet<Target>,
+    /// Those of them that have not worked for so long that they leave the slots.
+    pub long_unhealthy: BTreeSet<Target>,
     /// What operators said of endpoints.
     pub overrides: BTreeMap<Target, Override>,
     /// When endpoints became usable, by the monotonic clock; those that are not here are long past their slow start.

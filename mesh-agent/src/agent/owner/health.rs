@@ -1,6 +1,10 @@
 //! What health checks mean for the owner.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use mesh_common::abi::{BackendRow, backend_state};
 
@@ -9,6 +13,29 @@ use crate::{
     dataplane::Dataplane,
     desired::{Target, World, identified},
 };
+
+/// An endpoint that has not worked for this long leaves the slots.
+const LEAVES_AFTER: Duration = Duration::from_secs(60);
+
+/// Since when endpoints do not work, by the monotonic clock.
+#[derive(Debug, Default)]
+pub(super) struct UnhealthySince(BTreeMap<Target, Duration>);
+
+impl UnhealthySince {
+    /// Brings [`World::long_unhealthy`] up to date. Returns when the next endpoint leaves the slots.
+    pub(super) fn note(&mut self, world: &mut Arc<World>, now: Duration) -> Option<Duration> {
+        self.0.retain(|target, _| world.unhealthy.contains(target));
+        for target in &world.unhealthy {
+            self.0.entry(target.clone()).or_insert(now);
+        }
+        let leaves = |since: &Duration| *since + LEAVES_AFTER;
+        let long = self.0.iter().filter(|(_, since)| leaves(since) <= now).map(|(target, _)| target.clone()).collect();
+        if world.long_unhealthy != long {
+            Arc::make_mut(world).long_unhealthy = long;
+        }
+        self.0.values().map(leaves).filter(|due| *due > now).min()
+    }
+}
 
 impl<D: Dataplane> Owner<D> {
     /// TCP endpoints that the data plane holds as down. Before the first update those are the ones that an earlier agent
@@ -46,6 +73,26 @@ mod tests {
 
     use super::*;
     use crate::{dataplane::memory::Memory, desired::fixture, model::Update};
+
+    #[test]
+    fn an_endpoint_that_has_not_worked_for_a_minute_leaves_the_slots_until_it_works() {
+        let state = tempfile::tempdir().unwrap();
+        let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
+        let target = Target { service: fixture::name("cart"), address: [10, 0, 0, 1].into(), port: 80 };
+        let cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        owner.accept(Update { services: fixture::services([cart]), complete: true, ..Update::default() });
+        let slots = |owner: &mut Owner<Memory>, seconds| {
+            let wait = owner.reconcile(Duration::from_secs(seconds));
+            (owner.current.services[&fixture::key("10.96.0.1:80")].slot_count, wait.map(|it| it.as_secs()))
+        };
+        assert_eq!(slots(&mut owner, 100).0, 2);
+        owner.set_unhealthy([target].into());
+        assert_eq!(slots(&mut owner, 101), (2, Some(60)), "a verdict is one write");
+        assert_eq!(slots(&mut owner, 160), (2, Some(1)));
+        assert_eq!(slots(&mut owner, 161).0, 1);
+        owner.set_unhealthy([].into());
+        assert_eq!(slots(&mut owner, 170).0, 2);
+    }
 
     #[test]
     fn a_change_of_what_works_is_put_into_effect() {
