@@ -127,7 +127,7 @@ pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) 
     if choice == UNBOUND {
         return if full { FIRST_IS_FULL } else { SEARCH };
     }
-    match kernel.admit(service, choice, false) {
+    match admit(kernel, service, choice, false) {
         UNBOUND => FIRST_IS_FULL,
         picked => picked,
     }
@@ -174,7 +174,7 @@ pub fn admit<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64, unbounded
     let limit = u64::from(service.max_backend_connections);
     let is_tcp = service.key.protocol == protocol::TCP;
     let mut holds = if is_tcp { socket_state::PENDING } else { socket_state::HELD };
-    if limit | u64::from(service.failures) == 0 {
+    if limit == 0 && (!is_tcp || service.failures == 0) {
         if !is_tcp {
             occupancy::add(&backend.live, occupancy::LIVE);
         }
