@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::overrides;
-use crate::{desired::vips::Vips, model::ServiceName};
+use crate::{desired::vips::Vips, model::ServiceName, source::memory};
 
 const FILE: &str = "addresses.json";
 
@@ -53,6 +53,7 @@ impl AddressFile {
 /// Removes the files that agents keep there and, if nothing else is in it, the directory.
 pub fn forget(state_dir: &Path) -> io::Result<()> {
     overrides::forget(state_dir)?;
+    memory::forget(state_dir)?;
     match fs::remove_file(state_dir.join(FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -82,7 +83,7 @@ fn write(path: &Path, vips: &Vips) -> io::Result<()> {
 }
 
 /// Through a temporary file, so that a reader or a crash never meets half of it.
-pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().expect("the path was joined from a directory");
     fs::create_dir_all(directory)?;
     let temporary = path.with_extension("json.new");

@@ -80,7 +80,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (updates_in, updates) = mpsc::channel(1);
-    let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
+    let reader = Reader::new(settings.services.clone(), settings.allow_empty)
+        .serving(settings.serve)
+        .remembering(&settings.state_dir);
     // Files are read while the verifier looks at the programs.
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     let kernel = Kernel::open(&settings.pin_dir, settings.capacity, leaves_out)?;

@@ -1,6 +1,7 @@
 //! The one owner of the state: what the sources said, what the kernel holds, what is still to be done. Every method is
 //! told the time, so tests need no clock.
 
+mod doubt;
 mod health;
 mod orders;
 mod ramps;
@@ -27,7 +28,7 @@ use crate::{
         recompile,
         vips::allocate,
     },
-    model::{ConfigError, ConfigNote, LeftOut, Locality, ServiceName, Update},
+    model::{ConfigError, ConfigNote, LeftOut, Locality, ServiceName, Update, Wrong},
     table::Table,
 };
 
@@ -48,6 +49,7 @@ pub(super) struct Owner<D> {
     world: Arc<World>,
     update: Update,
     left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
+    wrong: Arc<Vec<Wrong>>,
     /// What the kernel holds, as far as known.
     current: Arc<Tables>,
     /// What it should hold.
@@ -60,6 +62,8 @@ pub(super) struct Owner<D> {
     next_change: Option<Duration>,
     /// Whether any update got into `world`.
     accepted: bool,
+    /// Services of an earlier agent of which this one has not learned all yet.
+    strangers: BTreeSet<ServiceName>,
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
@@ -99,6 +103,8 @@ pub struct Snapshot {
     pub tables: Arc<Tables>,
     /// What is wrong with the configuration.
     pub errors: Vec<ConfigError>,
+    /// What is not in force as it is written.
+    pub wrong: Arc<Vec<Wrong>>,
     /// What was left out on purpose.
     pub notes: Vec<ConfigNote>,
     /// Services that are left alone.
@@ -127,6 +133,8 @@ impl<D: Dataplane> Owner<D> {
             world: Arc::new(World { overrides, ..World::default() }),
             update: Update::default(),
             left_out: Arc::default(),
+            wrong: Arc::default(),
+            strangers: doubt::strangers(&current),
             desired: current.clone(),
             current: Arc::new(current),
             compiled: None,
@@ -160,14 +168,16 @@ impl<D: Dataplane> Owner<D> {
     pub(super) fn accept(&mut self, mut update: Update) {
         let services = std::mem::take(&mut update.services);
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
-        match allocate(&services, &self.pools, self.addresses.remembered(), update.complete) {
+        self.wrong = Arc::new(std::mem::take(&mut update.wrong));
+        let certain = doubt::is_certain(&update);
+        match allocate(&services, &self.pools, self.addresses.remembered(), certain) {
             Ok(vips) => {
-                if update.complete {
-                    self.problems.addresses = self.addresses.remember(&vips);
-                }
-                let complete = update.complete;
+                let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
+                self.problems.addresses = self.addresses.remember(&kept);
                 let mut world = World::clone(&self.world);
-                (world.services, world.vips, world.complete) = (services, vips, complete);
+                world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
+                self.strangers.clone_from(&world.uncertain);
+                (world.services, world.vips, world.complete) = (services, vips, update.complete);
                 self.world = Arc::new(world);
                 self.accepted = true;
                 self.stale = true;
@@ -336,7 +346,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Whether the last update said everything there is.
     pub(super) fn is_complete(&self) -> bool {
-        self.world.complete
+        doubt::is_certain(&self.update)
     }
 
     /// What others may know.
@@ -347,6 +357,7 @@ impl<D: Dataplane> Owner<D> {
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),
+            wrong: Arc::clone(&self.wrong),
             notes: self.update.notes.clone(),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),

@@ -34,10 +34,11 @@ use crate::{
 /// What the tables should be, given what the kernel holds now. Pure; `now` is the monotonic clock.
 pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacity) -> Result<Tables, CapacityError> {
     let mut compiler = Compiler::new(current, now, Tables::default(), |_| true);
-    world.services.values().for_each(|service| compiler.add(world, service));
+    let certain = world.services.values().filter(|service| !world.uncertain.contains(&service.name));
+    certain.for_each(|service| compiler.add(world, service));
     let mut tables = compiler.tables;
-    if !world.complete {
-        carry_over(current, &mut tables);
+    if !world.uncertain.is_empty() {
+        carry_over(current, &mut tables, &world.uncertain);
     }
     tables.filter = filter(&tables.services);
     check_capacity(current, &tables, capacity)?;

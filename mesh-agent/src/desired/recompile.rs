@@ -53,11 +53,21 @@ pub fn recompile(
 
 /// Services that may compile to other rows than before; nothing when that may be all.
 fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a ServiceName>> {
-    let World { services, vips, complete, node_name, node_addresses, locality, unhealthy, overrides, usable_since } =
-        world;
+    let World {
+        services,
+        vips,
+        complete: _,
+        uncertain,
+        node_name,
+        node_addresses,
+        locality,
+        unhealthy,
+        overrides,
+        usable_since,
+    } = world;
     let node = (node_name, node_addresses, locality);
     let is_same_node = node == (&earlier.node_name, &earlier.node_addresses, &earlier.locality);
-    if !(is_same_node && *complete && earlier.complete) {
+    if !(is_same_node && uncertain.is_empty() && earlier.uncertain.is_empty()) {
         return None;
     }
     let edited = earlier.services.differences(services).map(|(name, _, _)| name);

@@ -7,9 +7,11 @@
 //!            files    good                          field,value)            endpoints
 //! ```
 //!
-//! From `file` to `merge` everything is pure.
+//! From `file` to `merge` everything is pure. `dir` chooses object by object between what a file says and what it said
+//! when that was last good, and `memory` keeps that for the next agent.
 
 mod claims;
+mod digest;
 pub mod dir;
 mod document;
 mod duration;
@@ -18,8 +20,10 @@ mod field;
 mod file;
 mod join;
 mod manifest;
+pub mod memory;
 mod merge;
 mod native;
+mod object;
 mod port;
 mod scan;
 mod traffic;
