@@ -1,5 +1,6 @@
 //! The daemon's own settings: a flag wins over the environment, the environment over the file, the file over the default.
 
+mod empty;
 mod file;
 mod service_dir;
 mod text;
@@ -104,6 +105,10 @@ pub struct Given {
     /// Take empty directories to mean that there are no services [default: false: keep the last good ones]
     #[arg(long, env = "MESH_ALLOW_EMPTY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
     allow_empty: Option<Said<bool>>,
+    /// Start although another agent serves the same cgroup or keeps its state in the same directory; that one's programs
+    /// run first [default: false: say so and leave]
+    #[arg(long, env = "MESH_ALLOW_SECOND_AGENT", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
+    allow_second_agent: Option<Said<bool>>,
     /// Which services are served: all, or those with `mesh-agent.io/enabled: "true"` [default: all]
     #[arg(long, env = "MESH_SERVE", value_name = "WHICH", value_parser = said(text::serve))]
     serve: Option<Said<Serve>>,
@@ -147,6 +152,8 @@ pub struct Settings {
     pub vip_pools: Vec<IpNet>,
     /// Whether empty directories mean that there are no services.
     pub allow_empty: bool,
+    /// Whether to start beside another agent of the same cgroup or state directory.
+    pub allow_second_agent: bool,
     /// Which services are served.
     pub serve: Serve,
     /// Cgroups whose processes are left out.
@@ -187,6 +194,7 @@ impl Given {
         note("metrics", reason(self.metrics.as_ref()));
         note("vip-pool", self.vip_pool.iter().filter_map(|said| said.as_ref().err()).collect());
         note("allow-empty", reason(self.allow_empty.as_ref()));
+        note("allow-second-agent", reason(self.allow_second_agent.as_ref()));
         note("serve", reason(self.serve.as_ref()));
         note("resync-interval", reason(self.resync_interval.as_ref()));
         note("max-services", reason(self.max_services.as_ref()));
@@ -209,6 +217,7 @@ impl Given {
             zone: self.zone.or(other.zone),
             vip_pool: if self.vip_pool.is_empty() { other.vip_pool } else { self.vip_pool },
             allow_empty: self.allow_empty.or(other.allow_empty),
+            allow_second_agent: self.allow_second_agent.or(other.allow_second_agent),
             serve: self.serve.or(other.serve),
             exclude_cgroup: list(self.exclude_cgroup, other.exclude_cgroup),
             exclude_netns: list(self.exclude_netns, other.exclude_netns),
@@ -221,6 +230,7 @@ impl Given {
 
 /// Settings without what was said wrong, which is reported already.
 fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
+    wrong.extend(empty::check(&given));
     let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
     let services = right(given.max_services).unwrap_or(capacity::SERVICES);
     let backends = right(given.max_backends).unwrap_or(capacity::BACKENDS);
@@ -245,6 +255,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
         },
         vip_pools: if vip_pools.is_empty() { vec![default_pool()] } else { vip_pools },
         allow_empty: right(given.allow_empty).unwrap_or(false),
+        allow_second_agent: right(given.allow_second_agent).unwrap_or(false),
         serve: right(given.serve).unwrap_or_default(),
         resync_interval: right(given.resync_interval).unwrap_or(Duration::from_secs(30)),
         capacity: Capacity {
@@ -319,11 +330,11 @@ mod tests {
     fn what_takes_part_is_a_setting() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");
-        let text = "cgroup: /cg\nserve: annotated\nexcludeCgroup: [kubepods/nfs, /other/x]\nexcludeNetns: [dns]\n";
+        let text = "cgroup: /cg\nserve: annotated\nallowSecondAgent: true\nexcludeCgroup: [kubepods/nfs, /other/x]\nexcludeNetns: [dns]\n";
         fs::write(&file, text).unwrap();
         let resolve = |given: Given| Flags { config: Some(file.clone()), given }.resolve().unwrap();
         let settings = resolve(Given::default());
-        assert_eq!(settings.serve, Serve::Annotated);
+        assert_eq!((settings.serve, settings.allow_second_agent), (Serve::Annotated, true));
         assert_eq!(settings.excluded_cgroups, [Path::new("/cg/kubepods/nfs"), Path::new("/other/x")]);
         assert_eq!(settings.excluded_netns, [Path::new("/run/netns/dns")]);
         let settings = resolve(Given {
@@ -371,7 +382,8 @@ mod tests {
         let lines: Vec<String> =
             lines.iter().map(|line| line.replace(&file.display().to_string(), "agent.yaml")).collect();
         let known = "config, services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
-                     allowEmpty, serve, excludeCgroup, excludeNetns, resyncInterval, maxServices, maxBackends";
+                     allowEmpty, allowSecondAgent, serve, excludeCgroup, excludeNetns, resyncInterval, maxServices, \
+                     maxBackends";
         let expected = [
             &format!("agent.yaml:1: cgruop: unknown field; known here: {}", known.strip_prefix("config, ").unwrap()),
             "agent.yaml:2: maxServices: expected a whole number from 1 to 8388608, found the text `\"80\"`",

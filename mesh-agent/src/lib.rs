@@ -12,12 +12,14 @@
 //! ```
 //!
 //! Modules are listed in the order in which data flows; `table` is what services and rows are kept in, `logging` what all
-//! of them write to.
+//! of them write to; `lock` and `private` keep a second agent and other users out.
 
 pub mod logging;
 pub mod config;
 pub mod model;
 pub mod table;
+pub mod lock;
+pub mod private;
 pub mod source;
 pub mod health;
 pub mod desired;

@@ -18,8 +18,8 @@ use crate::table::Table;
 pub use self::{
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     traffic::{
-        Balance, Drain, HashKey, HealthCheck, HttpProbe, Limits, Locality, LocalityLevel, Nearness, Outlier, Probe,
-        Ratio, SlowStart, SourcePreference,
+        Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, Nearness, Outlier,
+        Probe, Ratio, SlowStart, SourcePreference,
     },
     wrong::{Effect, Scope, Wrong},
 };
@@ -183,10 +183,12 @@ pub struct Endpoint {
     pub condition: Condition,
     /// Name of the node it runs on, where that is known.
     pub node: Option<Arc<str>>,
+    /// Further nodes on which it is: several EndpointSlices may list it, each with another node.
+    pub other_nodes: Arc<[Arc<str>]>,
     /// Where it is.
     pub locality: Locality,
-    /// Zones that it should serve, where somebody thought about that; else empty.
-    pub zone_hints: Arc<[Arc<str>]>,
+    /// Which nodes and zones should send their connects here, where its EndpointSlice says so.
+    pub hints: Option<Arc<Hints>>,
     /// Connections it is made for, for display; one where nothing is said.
     pub capacity: u32,
     /// Which source it comes from; absent for the local one.
@@ -202,11 +204,17 @@ impl Endpoint {
             weight: 1,
             condition: Condition::Ready,
             node: None,
+            other_nodes: Arc::default(),
             locality: Locality::default(),
-            zone_hints: Arc::default(),
+            hints: None,
             capacity: 1,
             source: None,
         }
+    }
+
+    /// Whether it runs on this node.
+    pub fn is_on(&self, node: &str) -> bool {
+        self.node.iter().chain(&*self.other_nodes).any(|name| **name == *node)
     }
 
     /// Whether it takes new connections while endpoints in condition `serving` do.

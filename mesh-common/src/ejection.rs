@@ -13,7 +13,9 @@
 //! - **probation**: the last connect failed. For the time that a connect may take, only so many connects are let in at
 //!   the same time as can fail before the backend is ejected. When no other backend is usable, the bound is ignored.
 //! - **ejected**: connects go elsewhere until the pause is over; each pause in a row is twice as long as the one before.
-//!   When no backend of any tier is usable, the one whose pause ends first takes the connect as the last resort.
+//!   When no backend of any tier is usable, the one that was tried the longest ago takes the connect as the last resort.
+//! - **failing**: the backend has failed as often as an ejection takes, and no other is usable. The last backend is not
+//!   ejected: it is one of the last resorts for the time that an ejection would last.
 //! - **half-open**: the pause is over and one connect, the trial, is on its way. When its outcome is not known in time,
 //!   another connect becomes the trial.
 
@@ -42,6 +44,19 @@ pub enum State {
     Ejected,
     /// One connect tries it.
     HalfOpen,
+    /// It would be ejected, if it were not the last.
+    Failing,
+}
+
+/// What the other backends of a service allow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Others {
+    /// Enough are usable without this one: it may be ejected.
+    Suffice,
+    /// Some are usable, but no more may be ejected.
+    AreFew,
+    /// None is usable.
+    AreNone,
 }
 
 /// What is known of the outcomes of a backend's connects: one word, replaced as a whole.
@@ -64,8 +79,8 @@ pub struct Failure {
     pub now: u64,
     /// The connect was made to learn about an ejected backend: a trial, or one of last resort.
     pub is_trial: bool,
-    /// Enough other backends are usable.
-    pub may_eject: bool,
+    /// The other backends.
+    pub others: Others,
 }
 
 impl Health {
@@ -77,6 +92,7 @@ impl Health {
             1 => State::Probation,
             2 => State::Ejected,
             3 => State::HalfOpen,
+            4 => State::Failing,
             _ => State::Closed,
         };
         Self {
@@ -102,6 +118,12 @@ impl Health {
         matches!(self.state, State::Ejected | State::HalfOpen)
     }
 
+    /// Whether the backend has failed as often as an ejection takes, and is not ejected because it is the last.
+    #[inline(always)]
+    pub const fn is_failing(self, now: u64) -> bool {
+        matches!(self.state, State::Failing) && now < self.until
+    }
+
     /// Whether the pause, or the time of a trial without an outcome, is over: one connect may become the trial.
     #[inline(always)]
     pub const fn is_due(self, now: u64) -> bool {
@@ -115,6 +137,16 @@ impl Health {
             && now < self.until
             && self.streak < service.failures
             && u64::from(self.streak) + connecting >= u64::from(service.failures)
+    }
+
+    /// When a connect failed last, or became the trial: the last resort is the backend that this is the longest ago of.
+    #[inline(always)]
+    pub fn tried_at(self, service: &ServiceRow) -> u64 {
+        let pause = match self.state {
+            State::Ejected => pause(service, self.ejections.saturating_sub(1)),
+            State::Closed | State::Probation | State::HalfOpen | State::Failing => pause(service, 0),
+        };
+        self.until.saturating_sub(pause)
     }
 
     /// A connect becomes the trial. Another may take its place after one more pause of the first length.
@@ -136,26 +168,37 @@ impl Health {
     /// A connect failed. Returns whether that is an ejection, too.
     #[inline(always)]
     pub fn failed(self, service: &ServiceRow, failure: Failure) -> (Self, bool) {
-        let Failure { now, is_trial, may_eject } = failure;
+        let Failure { now, is_trial, others } = failure;
         match self.state {
-            State::Closed | State::Probation => {
+            State::Closed | State::Probation | State::Failing => {
                 let streak = self.streak.saturating_add(1);
-                if streak >= service.failures && may_eject {
-                    return (self.ejected(service, now), true);
+                if streak < service.failures {
+                    return (self.on_probation(service, now, streak), false);
                 }
-                let streak = if streak < service.failures { streak } else { service.failures };
-                let until = now + u64::from(service.connect_timeout);
-                (Self { state: State::Probation, until, streak, ..self }, false)
+                match others {
+                    Others::Suffice => (self.ejected(service, now), true),
+                    Others::AreFew => (self.on_probation(service, now, service.failures), false),
+                    Others::AreNone => (self.failing(service, now), false),
+                }
             }
             State::HalfOpen if is_trial => (self.ejected(service, now), true),
             State::Ejected if is_trial => {
-                // Of the backends that nothing works of, the next one is the last resort now.
-                let until = now + pause(service, self.ejections.saturating_sub(1));
-                (Self { until: if until > self.until { until } else { self.until }, ..self }, false)
+                // Where no backend works, another one is the last resort now.
+                (Self { until: now + pause(service, self.ejections.saturating_sub(1)), ..self }, false)
             }
             // The connect was let in before the ejection.
             State::Ejected | State::HalfOpen => (self, false),
         }
+    }
+
+    #[inline(always)]
+    fn on_probation(self, service: &ServiceRow, now: u64, streak: u8) -> Self {
+        Self { state: State::Probation, until: now + u64::from(service.connect_timeout), streak, ..self }
+    }
+
+    #[inline(always)]
+    fn failing(self, service: &ServiceRow, now: u64) -> Self {
+        Self { state: State::Failing, until: now + pause(service, 0), streak: service.failures, ..self }
     }
 
     #[inline(always)]
@@ -203,7 +246,7 @@ mod tests {
     }
 
     fn failure() -> Failure {
-        Failure { now: NOW, is_trial: false, may_eject: true }
+        Failure { now: NOW, is_trial: false, others: Others::Suffice }
     }
 
     fn probation(streak: u8) -> Health {
@@ -216,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_word_holds_all_of_it() {
-        for state in [State::Closed, State::Probation, State::Ejected, State::HalfOpen] {
+        for state in [State::Closed, State::Probation, State::Ejected, State::HalfOpen, State::Failing] {
             let health = Health { state, until: UNTIL - 1, streak: 255, ejections: 7 };
             assert_eq!(Health::of(health.word()), health);
         }
@@ -244,13 +287,24 @@ mod tests {
     }
 
     #[test]
-    fn the_last_backend_stays_in_probation_without_a_bound() {
-        let last = Failure { may_eject: false, ..failure() };
+    fn the_last_backend_is_failing_instead_of_ejected() {
+        let last = Failure { others: Others::AreNone, ..failure() };
+        let failing = Health { state: State::Failing, until: NOW + 10_000, ..probation(3) };
         let (health, ejects) = probation(2).failed(&service(), last);
-        assert_eq!((health, ejects), (probation(3), false));
-        assert_eq!(health.failed(&service(), last), (probation(3), false));
+        assert_eq!((health, ejects), (failing, false));
+        assert_eq!(health.failed(&service(), last), (failing, false));
         assert!(!health.is_bounded(&service(), NOW, 1_000));
+        assert!(health.is_failing(NOW + 9_999) && !health.is_failing(NOW + 10_000));
+        assert_eq!(health.succeeded(false), Health::default());
         assert_eq!(health.failed(&service(), failure()), (ejected(10, 1), true), "another is usable again");
+    }
+
+    #[test]
+    fn where_no_more_may_be_ejected_the_backend_takes_connects() {
+        let few = Failure { others: Others::AreFew, ..failure() };
+        let (health, ejects) = probation(2).failed(&service(), few);
+        assert_eq!((health, ejects), (probation(3), false));
+        assert!(!health.is_bounded(&service(), NOW, 1_000) && !health.is_failing(NOW));
     }
 
     #[test]
@@ -300,11 +354,20 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_the_last_try_is_known_in_every_state() {
+        assert_eq!(ejected(10, 1).tried_at(&service()), NOW);
+        assert_eq!(ejected(40, 3).tried_at(&service()), NOW);
+        assert_eq!(ejected(300, 200).tried_at(&service()), NOW);
+        assert_eq!(ejected(40, 3).tried(&service(), NOW).tried_at(&service()), NOW);
+        let failing = Health { state: State::Failing, until: NOW + 10_000, ..probation(3) };
+        assert_eq!(failing.tried_at(&service()), NOW);
+    }
+
+    #[test]
     fn a_connect_of_last_resort_brings_the_backend_back_or_makes_it_wait() {
         let health = Health { until: NOW + 500, ..ejected(0, 2) };
         assert_eq!(health.succeeded(true), Health::default());
         let trial = Failure { is_trial: true, ..failure() };
         assert_eq!(health.failed(&service(), trial), (ejected(20, 2), false), "the pause is not doubled");
-        assert_eq!(ejected(60, 2).failed(&service(), trial), (ejected(60, 2), false));
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     counter::Counter,
     ejection::{Failure, Health, milliseconds},
     kernel::Kernel,
-    search::{Walk, is_enough_without},
+    search::{Walk, others},
 };
 
 /// A word that other sockets keep changing is given up after so many attempts.
@@ -36,8 +36,8 @@ pub(crate) fn failed<K: Walk>(kernel: &K, key: &FrontendKey, id: u32, index: u32
         return;
     }
     // Looked at beforehand, because what follows is repeated.
-    let may_eject = is_enough_without(kernel, service, index);
-    let failure = Failure { now: milliseconds(kernel.now()), is_trial, may_eject };
+    let others = others(kernel, service, index);
+    let failure = Failure { now: milliseconds(kernel.now()), is_trial, others };
     for _ in 0..ATTEMPTS {
         let word = atomic::read(&backend.health);
         let (next, ejects) = Health::of(word).failed(service, failure);

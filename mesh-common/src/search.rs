@@ -13,7 +13,7 @@ use crate::{
     atomic,
     balance::{self, Cost, choose, compares},
     counter::Counter,
-    ejection::{Health, milliseconds},
+    ejection::{Health, Others, milliseconds},
     kernel::Kernel,
     status::{Status, status},
     tiers::{Tier, written},
@@ -75,8 +75,8 @@ pub struct Search {
     cost: Cost,
     /// The caller, for consistent hashing.
     key: u64,
-    /// When the ejection of `resort` ends, milliseconds.
-    resort_until: u64,
+    /// When `resort` was tried, milliseconds.
+    resort_tried_at: u64,
     tier: Tier,
     /// Slot that is next.
     at: u32,
@@ -96,7 +96,7 @@ pub struct Search {
     bounded: u32,
     /// The first ejected backend of this tier.
     ejected: u32,
-    /// Of the ejected backends of all tiers, the one whose ejection ends first.
+    /// Of the ejected and failing backends of all tiers, the one that was tried the longest ago.
     resort: u32,
     /// A backend whose ejection is over and that this connect is the trial of.
     trial: u32,
@@ -122,7 +122,7 @@ impl Search {
         Self {
             cost: Cost::NONE,
             key,
-            resort_until: u64::MAX,
+            resort_tried_at: u64::MAX,
             tier,
             at: balance::draw(balance::chance(kernel, service, key, BEGINS), tier.count).slot,
             left: tier.count,
@@ -207,19 +207,22 @@ impl Search {
             }
             Status::Bounded if self.bounded == NONE => self.bounded = index,
             Status::Due if self.except == NONE && try_again(kernel, service, backend) => self.trial = index,
-            Status::Due | Status::Ejected => self.resort_to(index, backend),
+            Status::Due | Status::Ejected => {
+                if self.ejected == NONE {
+                    self.ejected = index;
+                }
+                self.resort_to(service, index, backend);
+            }
+            Status::Failing => self.resort_to(service, index, backend),
             Status::Bounded | Status::Down => {}
         }
     }
 
     #[inline(always)]
-    fn resort_to(&mut self, index: u32, backend: &Backend) {
-        if self.ejected == NONE {
-            self.ejected = index;
-        }
-        let until = Health::of(atomic::read(&backend.health)).until;
-        if until < self.resort_until {
-            (self.resort, self.resort_until) = (index, until);
+    fn resort_to(&mut self, service: &ServiceRow, index: u32, backend: &Backend) {
+        let tried_at = Health::of(atomic::read(&backend.health)).tried_at(service);
+        if tried_at < self.resort_tried_at {
+            (self.resort, self.resort_tried_at) = (index, tried_at);
         }
     }
 
@@ -290,13 +293,17 @@ fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) {
     }
 }
 
-/// Whether enough is usable without the backend `except`: a share of the first tier, or any backend of a farther one.
+/// What is usable without the backend `except`: it may be ejected when enough of the first tier is, or any backend of a
+/// farther one.
 #[inline(always)]
-pub(crate) fn is_enough_without<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> bool {
+pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> Others {
     let mut found = Search::begin(kernel, service, u64::from(kernel.random()), except);
     walk(kernel, service, &mut found);
+    if found.best == NONE && found.spare == NONE {
+        return Others::AreNone;
+    }
     let is_farther = found.best != NONE && found.depth != 0;
-    is_farther || (found.within != 0 && (found.best != NONE || found.spare != NONE))
+    if is_farther || found.within != 0 { Others::Suffice } else { Others::AreFew }
 }
 
 /// The first choice cannot be taken. Returns the index of another backend in the low half, and in the high half TRIAL of
@@ -342,7 +349,10 @@ fn last_resort<K: Kernel>(kernel: &K, service: &ServiceRow, found: &Search, firs
         return u64::from(found.bounded) | UNBOUNDED << 32;
     }
     if found.resort != NONE {
-        kernel.count(service.id, Counter::Panics);
+        let backend = kernel.backend(found.resort);
+        if backend.is_some_and(|backend| Health::of(atomic::read(&backend.health)).is_ejected()) {
+            kernel.count(service.id, Counter::Panics);
+        }
         return trial(found.resort);
     }
     if found.full != 0 || first_was_full { ALL_FULL } else { NO_BACKEND }

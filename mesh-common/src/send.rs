@@ -181,7 +181,7 @@ fn keep<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow,
     let dest = &service.key;
     let place = caller.place(flows, dest);
     let Some(row) = caller.backend(picked.index).map(|backend| &backend.row) else { return };
-    if let Some(entry) = flows.flows.get_mut(place as usize) {
+    if let Some(entry) = flows.flows.get_mut(place as usize % FLOWS_PER_SOCKET) {
         give_back(caller, entry);
         *entry = Flow {
             backend_index: picked.index,

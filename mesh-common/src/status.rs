@@ -15,6 +15,9 @@ pub enum Status {
     Usable,
     /// It is on probation, and as many connects are under way as may fail. It takes one when no other backend is usable.
     Bounded,
+    /// It has failed as often as an ejection takes, and is not ejected because it is the last. It takes a connect when no
+    /// other backend is usable.
+    Failing,
     /// Its ejection is over: one connect may try it.
     Due,
     /// It is ejected.
@@ -39,6 +42,9 @@ pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, backend: &Backend) ->
             let now = kernel.now();
             if health.is_ejected() {
                 return if health.is_due(milliseconds(now)) { Status::Due } else { Status::Ejected };
+            }
+            if health.is_failing(milliseconds(now)) {
+                return Status::Failing;
             }
             if health.is_bounded(service, milliseconds(now), under_way(word, epoch(now))) {
                 return Status::Bounded;

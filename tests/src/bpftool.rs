@@ -14,12 +14,20 @@ pub fn bpftool(words: &[&str]) -> Value {
 
 /// Names of the programs attached to a cgroup, in no particular order.
 pub fn attached(cgroup: &Path) -> BTreeSet<String> {
+    programs(cgroup).iter().filter_map(|program| program["name"].as_str()).map(str::to_owned).collect()
+}
+
+/// Kernel ids of the programs attached to a cgroup.
+pub fn attached_ids(cgroup: &Path) -> BTreeSet<u64> {
+    programs(cgroup).iter().filter_map(|program| program["id"].as_u64()).collect()
+}
+
+fn programs(cgroup: &Path) -> Vec<Value> {
     let mut command = Command::new("bpftool");
     let shown = Outcome::of(command.args(["-j", "cgroup", "show"]).arg(cgroup), PATIENCE).expect_success().stdout;
     // It says nothing at all where nothing is attached.
-    let programs: Vec<Value> = match shown.trim() {
+    match shown.trim() {
         "" => Vec::new(),
         json => serde_json::from_str(json).unwrap_or_else(|error| panic!("bpftool said {json}: {error}")),
-    };
-    programs.iter().filter_map(|program| program["name"].as_str()).map(str::to_owned).collect()
+    }
 }

@@ -12,8 +12,8 @@ use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 use crate::{node::PATIENCE, outcome::Outcome};
 
-/// `nobody` and `nogroup`, wherever they have a name.
-const NOBODY: u32 = 65_534;
+/// User and group id of `nobody` and `nogroup`, wherever they have a name.
+pub const NOBODY: u32 = 65_534;
 
 /// Lets the command, once it is in its place, run as nobody.
 pub fn as_nobody(command: &mut Command) -> &mut Command {

@@ -132,6 +132,7 @@ fn decisions(memory: &mut Memory, tables: &Tables) -> String {
             memory.set_socket(socket.into());
             memory.set_client(socket.into());
             *answers.entry(answer(connect(memory, key))).or_default() += 1;
+            socket::syn_sent(memory, socket.into());
         }
         for socket in 0..SOCKETS {
             memory.set_socket(socket.into());

@@ -3,12 +3,17 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, DirBuilder, File},
+    io::{self, Write as _},
     net::IpAddr,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
-use super::overrides;
+use super::{
+    overrides,
+    state_lock::{self, StateLock},
+};
 use crate::{desired::vips::Vips, model::ServiceName, source::memory};
 
 const FILE: &str = "addresses.json";
@@ -51,12 +56,14 @@ impl AddressFile {
 }
 
 /// Removes the files that agents keep there and, if nothing else is in it, the directory.
-pub fn forget(state_dir: &Path) -> io::Result<()> {
+pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<()> {
     overrides::forget(state_dir)?;
     memory::forget(state_dir)?;
-    match fs::remove_file(state_dir.join(FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    for file in [FILE, state_lock::FILE] {
+        match fs::remove_file(state_dir.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     match fs::remove_dir(state_dir) {
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Err(error),
@@ -82,12 +89,13 @@ fn write(path: &Path, vips: &Vips) -> io::Result<()> {
     replace(path, &serde_json::to_vec_pretty(&entries)?)
 }
 
-/// Through a temporary file, so that a reader or a crash never meets half of it.
+/// Through a temporary file, so that a reader or a crash never meets half of it. Only its owner can read it.
 pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().expect("the path was joined from a directory");
-    fs::create_dir_all(directory)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let temporary = path.with_extension("json.new");
-    fs::write(&temporary, text)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(text)?;
     fs::rename(temporary, path)
 }
 
@@ -109,7 +117,7 @@ mod tests {
         let (file, problem) = AddressFile::open(directory.path());
         assert!(file.remembered().is_empty());
         assert!(problem.unwrap().contains("allocated anew"));
-        forget(directory.path()).unwrap();
+        forget(directory.path(), None).unwrap();
         assert!(!directory.path().exists());
     }
 }

@@ -14,18 +14,20 @@ mod ejections;
 mod explain;
 mod health;
 pub mod heap;
+mod holders;
 mod news;
 mod node;
 mod orders;
 mod overrides;
 mod owner;
 mod replay;
+pub mod state_lock;
 mod view;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::bail;
-use mesh_common::abi::capacity;
+use mesh_common::abi::{SocketRow, capacity};
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -42,7 +44,8 @@ use self::{
     health::Health,
     news::News,
     orders::Order,
-    owner::{Owner, Snapshot},
+    owner::{Departures, Owner, Snapshot},
+    state_lock::StateLock,
     view::Live,
 };
 use crate::{
@@ -51,16 +54,17 @@ use crate::{
     dataplane::{
         SharedMeter, exclude,
         kernel::Kernel,
-        pin::{Attached, Cgroup},
+        others,
+        pin::{Attached, Cgroup, PinDir},
         privileges,
     },
     metrics,
     model::{Services, Update},
     source::{dir::Reader, watch::watch as watch_directories},
-    stale::{self, Attempts, Tracked},
+    stale::{self, Attempts, Lookout, Tracked, Whose},
 };
 
-/// How often the addresses of the node are read.
+/// How often the addresses of the node are read, and the links of the programs looked at.
 const NODE_INTERVAL: Duration = Duration::from_secs(3);
 /// A socket that so many resyncs in a row did not find is gone.
 const MISSED: u8 = 3;
@@ -77,20 +81,25 @@ type Hooks = Vec<(&'static str, Attached)>;
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     privileges::check()?;
     let cgroup = Cgroup::open(&settings.cgroup)?;
+    let (_state_lock, pins) = keep_others_out(&settings, &cgroup)?;
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (updates_in, updates) = mpsc::channel(1);
+    // Files are read while the verifier looks at the programs; which of them to believe depends on the kernel's rows, and
+    // then on what an earlier agent had in force.
+    let (tell_holders, holders) = std::sync::mpsc::channel();
     let reader = Reader::new(settings.services.clone(), settings.allow_empty)
         .serving(settings.serve)
-        .remembering(&settings.state_dir);
-    // Files are read while the verifier looks at the programs.
+        .remembering(&settings.state_dir)
+        .keeping(move || holders.recv().unwrap_or_default());
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
-    let kernel = Kernel::open(&settings.pin_dir, settings.capacity, leaves_out)?;
+    let kernel = Kernel::open(pins, settings.capacity, leaves_out)?;
     stop_on_signal(&stop)?;
     let inherits = kernel.serves();
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
+    _ = tell_holders.send(holders::holders(&owner.snapshot().tables));
     owner.set_locality(settings.locality.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
     leave_out(&mut owner, &settings);
@@ -123,6 +132,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         settings,
         cgroup,
         missed: BTreeMap::new(),
+        lookout: Lookout::default(),
         attempts: Attempts::default(),
         meter,
         ejections: Ejections::default(),
@@ -148,6 +158,30 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     result
 }
 
+/// Fails, having changed nothing, when another agent serves the cgroup or uses one of the directories; from then on another
+/// agent fails. A state directory that cannot be locked is no reason not to serve.
+fn keep_others_out(settings: &Settings, cgroup: &Cgroup) -> anyhow::Result<(Option<StateLock>, PinDir)> {
+    if !settings.allow_second_agent {
+        others::check(cgroup, &settings.pin_dir)?;
+    }
+    let state = match StateLock::take(&settings.state_dir) {
+        Err(error @ state_lock::Error::NotPrivate(_)) => return Err(error.into()),
+        Err(error @ state_lock::Error::Taken { .. }) if !settings.allow_second_agent => return Err(error.into()),
+        Err(error) => {
+            warn!("{error}");
+            None
+        }
+        Ok(lock) => Some(lock),
+    };
+    match PinDir::lock(&settings.pin_dir) {
+        Ok(pins) => Ok((state, pins)),
+        Err(error) => {
+            state.into_iter().for_each(StateLock::undo);
+            Err(error.into())
+        }
+    }
+}
+
 /// The owner and its channels.
 struct Drive {
     owner: Owner<Kernel>,
@@ -155,6 +189,7 @@ struct Drive {
     cgroup: Cgroup,
     /// Sockets that many resyncs in a row did not find, by their cookie.
     missed: BTreeMap<u64, u8>,
+    lookout: Lookout,
     attempts: Attempts,
     meter: SharedMeter,
     ejections: Ejections,
@@ -210,19 +245,21 @@ impl Drive {
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
                     self.sweep();
+                    self.lookout.ask(Whose::All);
                     heap::trim();
                 }),
                 _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
                     continue;
                 },
             }
-            next = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
+            let step = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;
             let snapshot = self.owner.snapshot();
             self.problems.tell(snapshot.problems.iter().cloned());
             self.snapshots.send_replace(snapshot);
             orders::tell(ordered, &self.owner);
-            block_in_place(|| self.close_stale());
+            let look = block_in_place(|| self.close_stale()).map(|wait| Instant::now() + wait);
+            next = step.into_iter().chain(look).min();
             // Last, when nobody waits for anything.
             if untidy && next.is_none() {
                 untidy = false;
@@ -261,7 +298,7 @@ impl Drive {
     /// Forgets sockets that are gone and that no hook told us of, before they take all the room. A list of sockets may lack
     /// some while others come and go, so one that is missing once may be there.
     fn sweep(&mut self) {
-        let sockets = self.owner.dataplane.sockets().unwrap_or_default();
+        let sockets = self.owner.dataplane.sockets(|_| true).unwrap_or_default();
         if sockets.len() <= capacity::SOCKETS as usize / 2 {
             self.missed.clear();
             return;
@@ -277,22 +314,41 @@ impl Drive {
         }
     }
 
-    /// Closes sockets whose backend left. A connect under way when it left is met by the step that frees the backend.
-    fn close_stale(&mut self) {
-        let tracked = match self.owner.dataplane.sockets() {
-            Ok(sockets) => stale::tracked(&sockets),
-            Err(error) => return warn!("cannot look for stale sockets: {error}"),
+    /// Closes sockets whose backend left; returns how long to wait before the next look. A connect under way when it left
+    /// is met by the step that frees the backend.
+    fn close_stale(&mut self) -> Option<Duration> {
+        let Departures { left, freed } = self.owner.take_departures();
+        self.attempts.forget(&left);
+        self.lookout.ask(Whose::Of(left.into_iter().chain(freed).collect()));
+        let start = now();
+        if let Some(whose) = self.lookout.take(start) {
+            let again = self.close_stale_of(&whose).unwrap_or(whose);
+            self.lookout.looked(start, now(), again);
+        }
+        self.lookout.wait(now())
+    }
+
+    /// Looks once at the sockets of these backends; returns those that deserve another look, or none when this one failed.
+    fn close_stale_of(&mut self, whose: &Whose) -> Option<Whose> {
+        let is_wanted = |row: &SocketRow| stale::is_tracked(row) && whose.has(row.backend_index);
+        let sockets = match self.owner.dataplane.sockets(is_wanted) {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                warn!("cannot look for stale sockets: {error}");
+                return None;
+            }
         };
-        let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()));
-        if due.is_empty() {
-            return;
+        let tracked: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
+        let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()), whose);
+        if !due.is_empty() {
+            let report = stale::destroy(&due);
+            info!(closed = report.closed.len(), not_found = report.not_found.len(), "closed stale sockets");
+            for failure in &report.failed {
+                warn!("{failure}");
+            }
+            self.attempts.record(&due, &report);
         }
-        let report = stale::destroy(&due);
-        info!(closed = report.closed.len(), not_found = report.not_found.len(), "closed stale sockets");
-        for failure in &report.failed {
-            warn!("{failure}");
-        }
-        self.attempts.record(&due, &report);
+        Some(self.attempts.unfinished())
     }
 
     /// Whether other endpoints are to be left alone than before.
@@ -301,7 +357,7 @@ impl Drive {
         self.owner.set_unhealthy(unhealthy)
     }
 
-    /// Whether the node has other addresses than before.
+    /// Whether the node has other addresses than before, or its links other problems.
     fn look_at_node(&mut self) -> bool {
         let excluded = leave_out(&mut self.owner, &self.settings);
         let addresses = match node::addresses() {
@@ -318,7 +374,13 @@ impl Drive {
                 false
             }
         };
-        addresses || excluded
+        addresses | excluded | self.look_after_links()
+    }
+
+    /// Whether something else is wrong with the links than before.
+    fn look_after_links(&mut self) -> bool {
+        let problems = self.owner.dataplane.look_after_links(&self.cgroup);
+        self.owner.set_links(problems)
     }
 
     /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones. Where
@@ -326,7 +388,7 @@ impl Drive {
     fn attach_once(&mut self) -> anyhow::Result<()> {
         let filled = self.owner.is_applied() && (self.owner.is_complete() || !self.owner.dataplane.replaces_other());
         if filled && self.hooks.borrow().is_empty() {
-            let attached = self.owner.dataplane.attach(&self.cgroup)?;
+            let attached = self.owner.dataplane.attach(&self.cgroup, self.settings.allow_second_agent)?;
             info!(hooks = attached.len(), "attached");
             self.hooks.send_replace(attached);
             // Without a service manager there is nobody to tell.

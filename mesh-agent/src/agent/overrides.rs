@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(open("a").1, overrides);
         let old = Override { draining_since: Some(Duration::ZERO), weight: None };
         assert_eq!(open("b").1, Overrides::from([(target(1), old), (target(2), weighted)]));
-        addresses::forget(directory.path()).unwrap();
+        addresses::forget(directory.path(), None).unwrap();
         assert!(!directory.path().exists());
     }
 

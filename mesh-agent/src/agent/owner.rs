@@ -1,8 +1,11 @@
 //! The one owner of the state: what the sources said, what the kernel holds, what is still to be done. Every method is
 //! told the time, so tests need no clock.
 
+mod claims;
+mod departures;
 mod doubt;
 mod health;
+mod ids;
 mod orders;
 mod ramps;
 
@@ -18,17 +21,18 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
-pub(super) use self::orders::Absent;
+pub(super) use self::{departures::Departures, orders::Absent};
 use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Earlier, Tables, World, compile, next_change,
+        Earlier, Room, Tables, World, compile, next_change,
         plan::{Op, diff},
-        recompile,
+        recompile, taken,
         vips::allocate,
     },
-    model::{ConfigError, ConfigNote, LeftOut, Locality, ServiceName, Update, Wrong},
+    model::{ConfigError, ConfigNote, LeftOut, Locality, Service, ServiceName, Update, Wrong},
+    source::crossings,
     table::Table,
 };
 
@@ -58,6 +62,8 @@ pub(super) struct Owner<D> {
     compiled: Option<Arc<World>>,
     /// Whether `desired` is older than `world`.
     stale: bool,
+    /// Addresses of the node at which a node port is not served, as of `desired`.
+    taken: Vec<ConfigNote>,
     /// When weights change by themselves: the next step of a ramp.
     next_change: Option<Duration>,
     /// Whether any update got into `world`.
@@ -67,6 +73,7 @@ pub(super) struct Owner<D> {
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
+    departures: Departures,
     problems: Problems,
 }
 
@@ -90,6 +97,7 @@ struct Problems {
     addresses: Option<String>,
     overrides: Option<String>,
     excluded: Vec<String>,
+    links: Vec<String>,
 }
 
 /// What the owner publishes after each step.
@@ -139,10 +147,12 @@ impl<D: Dataplane> Owner<D> {
             current: Arc::new(current),
             compiled: None,
             stale: false,
+            taken: Vec::new(),
             next_change: None,
             accepted: false,
             held: HashMap::new(),
             applied: None,
+            departures: Departures::default(),
             problems: Problems { addresses: addresses_problem, overrides: overrides_problem, ..Problems::default() },
         })
     }
@@ -166,14 +176,17 @@ impl<D: Dataplane> Owner<D> {
 
     /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
-        let services = std::mem::take(&mut update.services);
+        let mut services = std::mem::take(&mut update.services);
+        let certain = doubt::is_certain(&update);
+        update.errors.extend(self.hold_addresses(&mut services, certain));
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
         self.wrong = Arc::new(std::mem::take(&mut update.wrong));
-        let certain = doubt::is_certain(&update);
         match allocate(&services, &self.pools, self.addresses.remembered(), certain) {
             Ok(vips) => {
                 let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
                 self.problems.addresses = self.addresses.remember(&kept);
+                let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
+                update.errors.extend(crossings::leave_out(&mut services, of_pool));
                 let mut world = World::clone(&self.world);
                 world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
                 self.strangers.clone_from(&world.uncertain);
@@ -220,17 +233,21 @@ impl<D: Dataplane> Owner<D> {
     }
 
     fn compile(&mut self, now: Duration) {
-        let capacity = self.dataplane.capacity();
+        let busy = self.busy();
+        let room = Room { capacity: self.dataplane.capacity(), busy: &busy };
         let compiled = match &self.compiled {
             Some(world) => {
                 let earlier = Earlier { world, tables: &self.desired };
-                recompile(earlier, &self.world, now, &self.current, capacity)
+                recompile(earlier, &self.world, now, &self.current, room)
             }
-            None => compile(&self.world, now, &self.current, capacity),
+            None => compile(&self.world, now, &self.current, room),
         };
         match compiled {
             Ok(desired) => {
                 self.desired = desired;
+                if self.stale {
+                    self.taken = taken(&self.world);
+                }
                 self.compiled = Some(Arc::clone(&self.world));
                 self.stale = false;
                 self.next_change = next_change(&self.world, now);
@@ -286,6 +303,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Whether all operations took effect. Those that did are remembered either way.
     fn apply(&mut self, ops: &[Op]) -> bool {
+        self.note_freed(ops);
         let result = if ops.is_empty() { Ok(()) } else { self.dataplane.apply(ops) };
         let done = result.as_ref().map_or_else(|error| error.done, |()| ops.len());
         ops[..done].iter().take(SHOWN).for_each(|op| debug!("kernel: {}", decision(op)));
@@ -293,6 +311,7 @@ impl<D: Dataplane> Owner<D> {
             let current = Arc::make_mut(&mut self.current);
             ops[..done].iter().for_each(|op| current.apply(op));
         }
+        self.note_left(&ops[..done]);
         self.problems.apply = result.err().map(|error| error.to_string());
         if let Some(problem) = &self.problems.apply {
             warn!(problem, "will be tried again");
@@ -329,6 +348,13 @@ impl<D: Dataplane> Owner<D> {
         changed
     }
 
+    /// What is wrong with the links of the programs; whether that is something else than before.
+    pub(super) fn set_links(&mut self, problems: Vec<String>) -> bool {
+        let changed = problems != self.problems.links;
+        self.problems.links = problems;
+        changed
+    }
+
     /// Backends as the data plane holds them.
     pub(super) fn backends(&self) -> &Table<u32, BackendRow> {
         &self.current.backends
@@ -351,18 +377,23 @@ impl<D: Dataplane> Owner<D> {
 
     /// What others may know.
     pub(super) fn snapshot(&self) -> Snapshot {
-        let Problems { compile, apply, resync, addresses, overrides, excluded } = self.problems.clone();
+        let Problems { compile, apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
         Snapshot {
             loaded: self.accepted || compile.is_some(),
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),
             wrong: Arc::clone(&self.wrong),
-            notes: self.update.notes.clone(),
+            notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),
             overrides_file: self.overrides.path().to_owned(),
-            problems: [compile, apply, resync, addresses, overrides].into_iter().flatten().chain(excluded).collect(),
+            problems: [compile, apply, resync, addresses, overrides]
+                .into_iter()
+                .flatten()
+                .chain(excluded)
+                .chain(links)
+                .collect(),
             applied: self.applied,
         }
     }

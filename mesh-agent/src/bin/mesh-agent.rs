@@ -8,12 +8,13 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
-    agent::{self, addresses, heap},
+    agent::{self, addresses, heap, state_lock::StateLock},
     api::server,
     config::{Flags, Settings, Wrong},
     dataplane::pin,
     logging::{self, Filter},
 };
+use nix::sys::stat::{Mode, umask};
 use tracing::error;
 
 /// Service mesh in the socket layer: resolves service addresses inside connect(2), without a proxy.
@@ -52,6 +53,8 @@ fn filter(text: &str) -> Result<Result<Filter, String>, Infallible> {
 }
 
 fn main() -> ExitCode {
+    // Whatever is made is the agent's alone.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let Cli { command, log } = Cli::parse();
     let (Command::Run(Start { flags }) | Command::Uninstall(Start { flags })) = &command;
     let (filter, wrong) = match log.transpose() {
@@ -102,8 +105,9 @@ fn forget_socket(settings: &Settings) {
 }
 
 fn uninstall(settings: &Settings) -> anyhow::Result<()> {
+    let state = StateLock::of_existing(&settings.state_dir)?;
     pin::uninstall(&settings.pin_dir)?;
-    addresses::forget(&settings.state_dir)?;
+    addresses::forget(&settings.state_dir, state.as_ref())?;
     forget_socket(settings);
     Ok(())
 }

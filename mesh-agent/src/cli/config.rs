@@ -1,5 +1,7 @@
 //! `meshctl config`
 
+mod held;
+
 use serde::Serialize;
 
 use super::{
@@ -16,11 +18,12 @@ use crate::{api::types::ConfigProblem, config::ServiceDir, model::Update, source
 Examples:
   meshctl config validate ./services   check files before they are deployed")]
 pub(super) enum Verb {
-    /// Check service files, without an agent
+    /// Check service files, with or without an agent
     ///
     /// Prints every error as FILE:LINE: FIELD: REASON, all of them at once, then what was left out on purpose, then a
     /// summary. The exit code is 1 when there is an error. Everything of a node goes into one command, because a
-    /// service may be contradicted by one in another file.
+    /// service may be contradicted by one in another file. Of two services that ask for one address, the one that has it
+    /// on this node is right, where an agent answers; else the first by file name.
     #[command(after_long_help = "\
 Examples:
   meshctl config validate /etc/mesh-agent/services.d   what this node serves
@@ -36,9 +39,10 @@ Examples:
     },
 }
 
-pub(super) fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
     let Verb::Validate { paths } = verb;
-    let report = Report::from(&source::dir::read_paths(&paths));
+    let holders = held::ask(session).await;
+    let report = Report::from(&source::dir::read_paths(&paths, holders));
     session.show(&report, page)?;
     Ok(report.exit())
 }

@@ -167,7 +167,7 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         Noun::Backend(verb) => backend::run(&mut session, verb).await,
         Noun::Stats(args) => stats::run(&mut session, args).await,
         Noun::Explain(args) => explain::run(&mut session, args).await,
-        Noun::Config(verb) => config::run(&mut session, verb),
+        Noun::Config(verb) => config::run(&mut session, verb).await,
         Noun::Completion(args) => completion::run(&mut session, args),
     }
 }

@@ -321,3 +321,23 @@ async fn capture(arguments: &[&str]) -> (Exit, String, String) {
     let exit = run(arguments, Streams { out: &mut out, err: &mut err, screen: pipe }).await;
     (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
+
+#[tokio::test]
+async fn validate_blames_the_claimant_of_an_address_that_the_agent_serves() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = |name: &str| {
+        format!(
+            "services: [{{name: {name}, namespace: shop, address: 10.96.0.10, ports: [{{port: 80}}], endpoints: []}}]\n"
+        )
+    };
+    for (file, name) in [("a.yaml", "thief"), ("z.yaml", "cart")] {
+        std::fs::write(directory.path().join(file), service(name)).unwrap();
+    }
+    let line = format!("config validate {}", directory.path().display());
+    let (exit, out, _) = run_in_process(&served(healthy()), &line).await;
+    let blamed = |file: &str| format!("{}/{file}:1: services shop/", directory.path().display());
+    assert!(out.starts_with(&blamed("a.yaml")), "{out}");
+    assert_eq!(exit, Exit::No);
+    let (_, out, _) = run_in_process(&served(ailing()), &line).await;
+    assert!(out.starts_with(&blamed("z.yaml")), "by file name where the agent does not say: {out}");
+}

@@ -18,7 +18,7 @@ use crate::{
 
 const DEFAULT: &str = "/etc/mesh-agent/agent.yaml";
 
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     "services",
     "cgroup",
     "pinDir",
@@ -31,6 +31,7 @@ const KNOWN: [&str; 18] = [
     "zone",
     "vipPool",
     "allowEmpty",
+    "allowSecondAgent",
     "serve",
     "excludeCgroup",
     "excludeNetns",
@@ -94,6 +95,7 @@ fn document(document: &Document<'_>) -> Given {
         zone: text("zone"),
         vip_pool: root.list("vipPool").filter_map(|field| said(field, text::network)).collect(),
         allow_empty: root.get("allowEmpty").and_then(Field::boolean).map(Ok),
+        allow_second_agent: root.get("allowSecondAgent").and_then(Field::boolean).map(Ok),
         serve: root.get("serve").and_then(|field| said(field, text::serve)),
         exclude_cgroup: paths("excludeCgroup"),
         exclude_netns: paths("excludeNetns"),

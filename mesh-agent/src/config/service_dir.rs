@@ -24,6 +24,9 @@ pub enum ServiceDirError {
     /// Nothing after the name.
     #[error("source {0} names no directory: write {0}=DIR")]
     NoPath(String),
+    /// Nothing at all.
+    #[error("an empty text names no directory: write DIR or NAME=DIR, or leave it out")]
+    Empty,
     /// What is in it can only be of one source.
     #[error("directory {0} is given for two sources")]
     TwoSources(PathBuf),
@@ -51,6 +54,7 @@ impl FromStr for ServiceDir {
             Some((name, "")) => Err(ServiceDirError::NoPath(name.to_owned())),
             Some(("local", path)) => Ok(PathBuf::from(path).into()),
             Some((name, path)) => Ok(Self { name: Some(name.into()), path: path.into() }),
+            None if text.is_empty() => Err(ServiceDirError::Empty),
             None => Ok(PathBuf::from(text).into()),
         }
     }
@@ -87,6 +91,7 @@ mod tests {
         assert_eq!(parse("East=b"), dir(None, "East=b"));
         assert_eq!(parse("=b"), dir(None, "=b"));
         assert_eq!(parse("east="), Err(ServiceDirError::NoPath("east".into())));
+        assert_eq!(parse(""), Err(ServiceDirError::Empty));
         assert_eq!(parse("east=/x").unwrap().to_string(), "east=/x");
         assert_eq!(parse("/x").unwrap().to_string(), "/x");
     }

@@ -1,13 +1,17 @@
 //! The map BACKENDS: rows of which one half is ours and the other the kernel programs'.
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroUsize,
     path::Path,
     ptr::{self, NonNull},
 };
 
 use bytemuck::Zeroable as _;
-use mesh_common::abi::{BackendEntry, BackendLoad, BackendRow, backend_state, maps};
+use mesh_common::{
+    abi::{BackendEntry, BackendLoad, BackendRow, backend_state, maps},
+    occupancy,
+};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::{Error, batch::Map};
@@ -65,6 +69,20 @@ impl BackendMap {
     ) -> Result<Vec<(u32, BackendLoad)>, Error> {
         let kept = self.0.filtered(count, |entry| keep(&entry.load))?;
         Ok(kept.into_iter().map(|(index, entry)| (index, entry.load)).collect())
+    }
+
+    /// Of these rows, those that sockets hold.
+    pub(super) fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        let indexes: Vec<u32> = backends.iter().copied().collect();
+        let mut held = BTreeSet::new();
+        // One call for rows that are near each other.
+        for near in indexes.chunk_by(|one, other| one / ROWS_PER_PAGE == other / ROWS_PER_PAGE) {
+            let rows = self.0.range(near[0], (near[near.len() - 1] - near[0] + 1) as usize)?;
+            let live =
+                rows.into_iter().filter(|(_, entry)| occupancy::live(entry.load.live) != 0).map(|(index, _)| index);
+            held.extend(live.filter(|index| backends.contains(index)));
+        }
+        Ok(held)
     }
 
     fn map(&self, page: u32) -> Result<Page, Error> {

@@ -50,8 +50,17 @@ impl<K: Pod, V: Pod> Map<K, V> {
 
     /// All rows, in the map's own order. Rows written or deleted meanwhile may be missed or seen twice.
     pub(super) fn scan(&self) -> Result<Vec<(K, V)>, Error> {
+        self.select(|_, _| true)
+    }
+
+    /// The rows that `wanted` picks, as [`scan`](Self::scan) does.
+    pub(super) fn select(&self, wanted: impl Fn(&K, &V) -> bool) -> Result<Vec<(K, V)>, Error> {
         let mut rows = Vec::new();
-        self.read(sys::Cursor::default(), usize::MAX, BATCH, |key, value| rows.push((*key, *value)))?;
+        self.read(sys::Cursor::default(), usize::MAX, BATCH, |key, value| {
+            if wanted(key, value) {
+                rows.push((*key, *value));
+            }
+        })?;
         Ok(rows)
     }
 

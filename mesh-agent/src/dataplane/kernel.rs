@@ -1,6 +1,6 @@
 //! The real maps and programs. Only this directory names aya.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use aya::{
@@ -14,6 +14,7 @@ use mesh_common::{
         Slot, SocketRow, capacity, maps, service_flags,
     },
     ejection::Health,
+    occupancy::live,
 };
 
 use super::{
@@ -21,6 +22,8 @@ use super::{
     backends::BackendMap,
     batch::{CounterMap, Map},
     layout::{directory_name, layout},
+    links::{self, Held},
+    others,
     pin::{Attached, Cgroup, PinDir},
     verify::verify,
 };
@@ -50,6 +53,7 @@ pub struct Kernel {
     maps: Arc<Maps>,
     capacity: Capacity,
     replaces_other: bool,
+    links: Vec<Held>,
 }
 
 struct Maps {
@@ -66,10 +70,9 @@ struct Maps {
 }
 
 impl Kernel {
-    /// Locks the pin directory, opens or makes the maps, and has the verifier check the programs. Nothing is attached.
+    /// Opens or makes the maps, and has the verifier check the programs. Nothing is attached.
     /// `excludes` says whether [`exclude`](Self::exclude) will ever be called; if not, programs need not look.
-    pub fn open(pin_dir: &Path, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
-        let pins = PinDir::lock(pin_dir)?;
+    pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
         let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
         let directory = pins.maps(&directory_name(capacity))?;
         let mut loader = EbpfLoader::new();
@@ -85,7 +88,14 @@ impl Kernel {
         loader.override_global(EXCLUSIONS, &exclusions, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         verify(&mut programs)?;
-        Ok(Self { pins, programs, maps: Arc::new(Maps::open(&directory)?), capacity, replaces_other })
+        Ok(Self {
+            pins,
+            programs,
+            maps: Arc::new(Maps::open(&directory)?),
+            capacity,
+            replaces_other,
+            links: Vec::new(),
+        })
     }
 
     /// Whether programs are attached, by this agent or an earlier one.
@@ -98,21 +108,34 @@ impl Kernel {
         self.replaces_other
     }
 
-    /// Attaches every program, or puts it into the link that an earlier agent left.
-    pub fn attach(&mut self, cgroup: &Cgroup) -> anyhow::Result<Vec<(&'static str, Attached)>> {
+    /// Attaches every program, or puts it into the link that an earlier agent left. Fails when another agent has attached
+    /// its own to the cgroup, unless it `may_be_second`.
+    pub fn attach(&mut self, cgroup: &Cgroup, may_be_second: bool) -> anyhow::Result<Vec<(&'static str, Attached)>> {
+        if !may_be_second {
+            others::check(cgroup, self.pins.path())?;
+        }
         let release = self.pins.attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
+        if !may_be_second && let Err(other) = others::check_first(cgroup, self.pins.path()) {
+            self.pins.detach(RELEASE_HOOK)?;
+            return Err(other.into());
+        }
         let states = self.pins.attach(STATE_HOOK, state_program(&mut self.programs), cgroup)?;
-        let mut attached = vec![(RELEASE_HOOK, release), (STATE_HOOK, states)];
+        self.links = vec![release, states];
         for hook in ADDRESS_HOOKS {
-            attached.push((hook, self.pins.attach(hook, address_program(&mut self.programs, hook), cgroup)?));
+            self.links.push(self.pins.attach(hook, address_program(&mut self.programs, hook), cgroup)?);
         }
         self.pins.remove_other_maps(&directory_name(self.capacity))?;
-        Ok(attached)
+        Ok(self.links.iter().map(|held| (held.hook, held.attached)).collect())
     }
 
-    /// Open sockets that were answered with a backend, by their cookie.
-    pub fn sockets(&self) -> Result<Vec<(u64, SocketRow)>, Error> {
-        self.maps.sockets.scan()
+    /// Pins again what another process unpinned; says what is wrong with the links of attached programs.
+    pub fn look_after_links(&self, cgroup: &Cgroup) -> Vec<String> {
+        links::look_after(&self.links, &self.pins, cgroup)
+    }
+
+    /// Open sockets that were answered with a backend, by their cookie; of all rows those that `wanted` picks.
+    pub fn sockets(&self, wanted: impl Fn(&SocketRow) -> bool) -> Result<Vec<(u64, SocketRow)>, Error> {
+        self.maps.sockets.select(|_, row| wanted(row))
     }
 
     /// Forgets sockets. Their marks stay, which only costs a look.
@@ -321,6 +344,15 @@ impl Dataplane for Kernel {
             done += run.len();
         }
         Ok(())
+    }
+
+    fn busy(&self) -> Result<BTreeSet<u32>, Error> {
+        let loads = self.maps.load.range(0, self.capacity.services as usize)?;
+        Ok(loads.into_iter().filter(|(_, load)| live(load.connections) != 0).map(|(id, _)| id).collect())
+    }
+
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        self.maps.backends.held(backends)
     }
 
     fn capacity(&self) -> Capacity {

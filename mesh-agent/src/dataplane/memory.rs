@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell, UnsafeCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem::MaybeUninit,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
@@ -18,6 +18,7 @@ use mesh_common::{
     counter::Counter,
     filter,
     kernel::{Caller, Kernel},
+    occupancy,
     pick::Choose,
     search::Walk,
     send::Datagrams,
@@ -203,6 +204,18 @@ impl Dataplane for Memory {
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
         ops.iter().for_each(|op| self.apply_one(op));
         Ok(())
+    }
+
+    fn busy(&self) -> Result<BTreeSet<u32>, Error> {
+        let busy = self.services.iter().filter(|(_, service)| occupancy::live(service.connections.load(Relaxed)) != 0);
+        Ok(busy.map(|(&id, _)| id).collect())
+    }
+
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        let is_held = |index: &&u32| {
+            self.backends.get(index).is_some_and(|backend| occupancy::live(backend.live.load(Relaxed)) != 0)
+        };
+        Ok(backends.iter().filter(is_held).copied().collect())
     }
 
     fn capacity(&self) -> Capacity {

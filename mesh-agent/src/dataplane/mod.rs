@@ -6,15 +6,20 @@ mod batch;
 pub mod exclude;
 pub mod kernel;
 mod layout;
+mod links;
 #[cfg(test)]
 mod loops;
 pub mod memory;
+pub mod others;
 pub mod pin;
 pub mod privileges;
 mod sys;
 mod verify;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mesh_common::abi::{AffinityKey, AffinityRow, BackendLoad, ServiceCounters, ServiceLoad};
 
@@ -26,6 +31,10 @@ pub trait Dataplane: Send {
     fn dump(&self) -> Result<Tables, Error>;
     /// Carries out operations in order and stops at the first that fails.
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError>;
+    /// Service ids that connections count for, whether they have a name or not.
+    fn busy(&self) -> Result<BTreeSet<u32>, Error>;
+    /// Of these backends, those that sockets hold now.
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error>;
     /// How many rows each table can hold.
     fn capacity(&self) -> Capacity;
 }

@@ -1,6 +1,7 @@
 //! What stays in the kernel without us: the pin directory, its lock, the links, and their removal.
 //!
 //! ```text
+//! <pin-dir>/lock/                       a directory, for a bpffs holds no files; its lock keeps a second agent out
 //! <pin-dir>/links/connect4 …            one per hook; programs are replaced inside them
 //! <pin-dir>/maps-v1-65536-…/SERVICES …  maps of one layout
 //! ```
@@ -8,18 +9,22 @@
 use std::{
     fs::{self, File},
     io,
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
 use aya::programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, ProgramFd, SockOps, links::FdLink};
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-    sys::statfs::statfs,
-};
+use nix::{fcntl::Flock, sys::statfs::statfs};
 
-use super::sys;
+use super::{links::Held, sys};
+use crate::{lock, private};
+
+const FLAG: &str = "--pin-dir";
+const LINKS: &str = "links";
+const LOCK: &str = "lock";
 
 /// `BPF_FS_MAGIC`, `include/uapi/linux/magic.h`
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -37,6 +42,9 @@ pub enum Error {
     /// Not a cgroup2 directory.
     #[error("{0} is not a cgroup2 directory: name one with --cgroup (`grep cgroup2 /proc/self/mounts` lists them)")]
     NotCgroup2(PathBuf),
+    /// Other users could change what is pinned.
+    #[error(transparent)]
+    NotPrivate(#[from] private::Error),
     /// Another agent holds the lock.
     #[error("another agent uses {0}: stop it, or name another directory with --pin-dir")]
     Locked(PathBuf),
@@ -76,18 +84,33 @@ impl PinDir {
         if !has_magic(existing_ancestor(path), BPF_FS_MAGIC) {
             return Err(Error::NotBpffs(path.to_owned()));
         }
-        fs::create_dir_all(path.join("links")).map_err(io_error("create", path))?;
-        let file = File::open(path).map_err(io_error("open", path))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            Errno::EWOULDBLOCK => Error::Locked(path.to_owned()),
-            errno => io_error("lock", path)(errno.into()),
-        })?;
+        let ancestors = path.ancestors().skip(1).filter(|it| it.exists());
+        for ancestor in ancestors.take_while(|it| has_magic(it, BPF_FS_MAGIC)) {
+            private::check_ancestor(ancestor, FLAG)?;
+        }
+        private::directory(path, FLAG)?;
+        private::directory(&path.join(LINKS), FLAG)?;
+        let open =
+            |lock: &Path| private::directory(lock, FLAG).map_err(io::Error::other).and_then(|()| File::open(lock));
+        let lock = lock::take(&path.join(LOCK), open).map_err(io_error("lock", path))?;
+        let lock = lock.ok_or_else(|| Error::Locked(path.to_owned()))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the program of a hook off the cgroup again.
+    pub(super) fn detach(&self, hook: &str) -> Result<(), Error> {
+        let path = self.link(hook);
+        fs::remove_file(&path).map_err(io_error("remove", &path))
     }
 
     /// Whether an earlier agent attached programs.
     pub(super) fn has_links(&self) -> bool {
-        fs::read_dir(self.path.join("links")).is_ok_and(|mut links| links.next().is_some())
+        fs::read_dir(self.path.join(LINKS)).is_ok_and(|mut links| links.next().is_some())
     }
 
     /// Whether an earlier agent had maps of this layout.
@@ -98,7 +121,7 @@ impl PinDir {
     /// The directory for maps of one layout.
     pub(super) fn maps(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path.join(name);
-        fs::create_dir_all(&path).map_err(io_error("create", &path))?;
+        private::directory(&path, FLAG)?;
         Ok(path)
     }
 
@@ -115,16 +138,11 @@ impl PinDir {
     }
 
     /// Puts a program behind a hook: into the link that is pinned, or a new one.
-    pub(super) fn attach(
-        &self,
-        hook: &'static str,
-        program: &mut impl Attach,
-        cgroup: &Cgroup,
-    ) -> Result<Attached, Error> {
-        let path = self.path.join("links").join(hook);
+    pub(super) fn attach(&self, hook: &'static str, program: &mut impl Attach, cgroup: &Cgroup) -> Result<Held, Error> {
+        let path = self.link(hook);
         match sys::obj_get(&path) {
             Ok(link) => match replace_program(&link, program, cgroup)? {
-                Replaced::Yes(attached) => Ok(attached),
+                Replaced::Yes(attached) => Ok(Held { hook, link, attached }),
                 Replaced::LinkIsDead => self.attach_anew(hook, program, cgroup, &path),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.attach_anew(hook, program, cgroup, &path),
@@ -142,7 +160,7 @@ impl PinDir {
         program: &mut impl Attach,
         cgroup: &Cgroup,
         path: &Path,
-    ) -> Result<Attached, Error> {
+    ) -> Result<Held, Error> {
         let reason = |error: ProgramError| Error::Attach { hook, reason: chain(&error) };
         let link = program.attach_link(&cgroup.directory).map_err(reason)?;
         match fs::remove_file(path) {
@@ -151,7 +169,20 @@ impl PinDir {
         }
         link.pin(path).map_err(|error| Error::Attach { hook, reason: chain(&error) })?;
         let link = sys::obj_get(path).map_err(io_error("open", path))?;
-        info(&link).map_err(io_error("inspect", path))
+        let attached = info(&link).map_err(io_error("inspect", path))?;
+        Ok(Held { hook, link, attached })
+    }
+
+    /// Where the link of a hook is pinned.
+    pub(super) fn link(&self, hook: &str) -> PathBuf {
+        self.path.join(LINKS).join(hook)
+    }
+
+    /// Pins the link of a hook where it was.
+    pub(super) fn pin_again(&self, hook: &str, link: &OwnedFd) -> Result<(), Error> {
+        private::directory(&self.path.join(LINKS), FLAG)?;
+        let path = self.link(hook);
+        sys::obj_pin(link.as_fd(), &path).map_err(io_error("pin", &path))
     }
 }
 
@@ -181,6 +212,7 @@ attach!(CgroupSockAddr, CgroupSock, SockOps);
 
 /// A cgroup2 directory.
 pub struct Cgroup {
+    path: PathBuf,
     directory: File,
     /// Inode number, which is what the kernel calls a cgroup's id.
     id: u64,
@@ -194,7 +226,23 @@ impl Cgroup {
         }
         let directory = File::open(path).map_err(io_error("open", path))?;
         let id = directory.metadata().map_err(io_error("inspect", path))?.ino();
-        Ok(Self { directory, id })
+        Ok(Self { path: path.to_owned(), directory, id })
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Inode number.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
 
@@ -227,7 +275,7 @@ fn replace_program(link: &impl AsFd, program: &impl Attach, cgroup: &Cgroup) -> 
     }
 }
 
-fn info(link: &impl AsFd) -> io::Result<Attached> {
+pub(super) fn info(link: &impl AsFd) -> io::Result<Attached> {
     let info = sys::link_info(link.as_fd())?;
     Ok(Attached { link_id: info.id, program_id: info.program_id })
 }
@@ -238,8 +286,9 @@ pub fn uninstall(path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let lock = PinDir::lock(path)?;
-    remove_flat_directory(&path.join("links"))?;
+    remove_flat_directory(&path.join(LINKS))?;
     lock.remove_other_maps("")?;
+    remove_flat_directory(&path.join(LOCK))?;
     match fs::remove_dir(path) {
         // Somebody else's pins are not ours to remove.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),

@@ -1,4 +1,4 @@
-//! The `bpf(2)` calls that aya lacks: batches, link update, link information. The only module with raw system calls.
+//! The `bpf(2)` calls that aya lacks: batches, link update, information and pins, attached programs. The only module with raw system calls.
 //!
 //! Numbers and layouts are those of `include/uapi/linux/bpf.h`, `union bpf_attr`, which never change.
 
@@ -15,8 +15,10 @@ use std::{
 use bytemuck::{Pod, Zeroable};
 
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
+const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_UPDATE: libc::c_int = 29;
@@ -42,7 +44,7 @@ fn raw(fd: BorrowedFd<'_>) -> u32 {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct ObjGet {
+struct ObjPath {
     pathname: u64,
     bpf_fd: u32,
     file_flags: u32,
@@ -51,10 +53,17 @@ struct ObjGet {
 /// Opens a pinned map, program or link; close-on-exec, as every BPF descriptor.
 pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
     let pathname = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = ObjGet { pathname: address(pathname.as_ptr()), bpf_fd: 0, file_flags: 0 };
+    let mut attr = ObjPath { pathname: address(pathname.as_ptr()), bpf_fd: 0, file_flags: 0 };
     let fd = bpf(BPF_OBJ_GET, &mut attr)?;
     // SAFETY: the kernel just gave us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Pins a map, program or link.
+pub(super) fn obj_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let pathname = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = ObjPath { pathname: address(pathname.as_ptr()), bpf_fd: raw(object), file_flags: 0 };
+    bpf(BPF_OBJ_PIN, &mut attr).map(drop)
 }
 
 #[repr(C)]
@@ -103,6 +112,36 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut attr = InfoByFd { bpf_fd: raw(link), info_len, info: address(&raw mut info) };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(info)
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ProgQuery {
+    target_fd: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+    pad: u32,
+}
+
+/// `BPF_CGROUP_MAX_PROGS`: the kernel attaches no more programs of one type to one cgroup.
+const MAX_PROGRAMS: usize = 64;
+
+/// Ids of the programs of one `enum bpf_attach_type` that are attached to a cgroup itself, the one attached first in front.
+pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0_u32; MAX_PROGRAMS];
+    let mut attr = ProgQuery {
+        target_fd: raw(cgroup),
+        attach_type,
+        prog_ids: address(ids.as_mut_ptr()),
+        prog_cnt: u32::try_from(ids.len()).expect("a small number"),
+        ..ProgQuery::zeroed()
+    };
+    bpf(BPF_PROG_QUERY, &mut attr)?;
+    ids.truncate(attr.prog_cnt as usize);
+    Ok(ids)
 }
 
 #[repr(C)]

@@ -15,25 +15,29 @@ use mesh_common::{
 };
 
 use super::{
-    CapacityError, Standing, Tables, World,
+    CapacityError, Room, Standing, Tables, World,
     carry::carry_over,
-    free::FreeIndexes,
+    free::{FreeIds, FreeIndexes},
     frontends::{Frontend, Reach, frontends},
-    locality,
     room::check_capacity,
     slots::Share,
     tiers::Tiers,
     traffic,
 };
 use crate::{
-    dataplane::Capacity,
     model::{AffinityClient, FrontendKind, Protocol, Service, ServiceName, ServicePort},
     table::Table,
 };
 
-/// What the tables should be, given what the kernel holds now. Pure; `now` is the monotonic clock.
-pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacity) -> Result<Tables, CapacityError> {
-    let mut compiler = Compiler::new(current, now, Tables::default(), |_| true);
+/// What the tables should be, given what the kernel holds now and has room for. Pure; `now` is the monotonic clock.
+pub fn compile<'a>(
+    world: &World,
+    now: Duration,
+    current: &Tables,
+    room: impl Into<Room<'a>>,
+) -> Result<Tables, CapacityError> {
+    let room = room.into();
+    let mut compiler = Compiler::new(current, now, room, Tables::default(), |_| true);
     let certain = world.services.values().filter(|service| !world.uncertain.contains(&service.name));
     certain.for_each(|service| compiler.add(world, service));
     let mut tables = compiler.tables;
@@ -41,7 +45,7 @@ pub fn compile(world: &World, now: Duration, current: &Tables, capacity: Capacit
         carry_over(current, &mut tables, &world.uncertain);
     }
     tables.filter = filter(&tables.services);
-    check_capacity(current, &tables, capacity)?;
+    check_capacity(current, &tables, room.capacity)?;
     Ok(tables)
 }
 
@@ -74,7 +78,7 @@ pub(super) struct Compiler<'a> {
     generation: u32,
     known_ids: HashMap<&'a str, u32>,
     known_backends: HashMap<(u32, Addr, u16), u32>,
-    free_ids: FreeIndexes,
+    free_ids: FreeIds<'a>,
     free_backends: FreeIndexes,
     free_slots: FreeIndexes,
     pub(super) tables: Tables,
@@ -83,7 +87,13 @@ pub(super) struct Compiler<'a> {
 impl<'a> Compiler<'a> {
     /// Services are added to `tables`. What is known of those that will be added is in the rows of `current` that have
     /// these ids.
-    pub(super) fn new(current: &'a Tables, now: Duration, tables: Tables, ids: impl Fn(u32) -> bool) -> Self {
+    pub(super) fn new(
+        current: &'a Tables,
+        now: Duration,
+        room: Room<'a>,
+        tables: Tables,
+        ids: impl Fn(u32) -> bool,
+    ) -> Self {
         let names = current.names.iter().filter(|(id, _)| ids(**id));
         let backends = current.backends.iter().filter(|(_, row)| ids(row.service));
         Self {
@@ -93,7 +103,7 @@ impl<'a> Compiler<'a> {
             generation: now.as_millis() as u32,
             known_ids: names.map(|(&id, name)| (name.as_str(), id)).collect(),
             known_backends: backends.map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
-            free_ids: FreeIndexes::new(&current.names),
+            free_ids: FreeIds::new(&current.names, room),
             free_backends: FreeIndexes::new(&current.backends),
             free_slots: FreeIndexes::new(&current.slots),
             tables,
@@ -199,17 +209,12 @@ fn tiers(
     (is_v4, reach): (bool, Reach<'_>),
     indexes: &[u32],
 ) -> Tiers {
-    let nearness = &service.traffic.nearness;
-    let positions = match locality::has_tiers(nearness) {
-        true => standing.members(is_v4, reach),
-        false => standing.takers(is_v4, reach).collect(),
-    };
     let share = |&at: &usize| Share {
         backend: indexes[at],
         weight: standing.share(at),
         address: SocketAddr::new(port.endpoints[at].address, port.endpoints[at].port),
     };
-    let tiers = locality::tiers(world, nearness, &port.endpoints, positions);
+    let tiers = standing.tiers_of(world, service, is_v4, reach);
     Tiers::new(service.traffic.balance, tiers.iter().map(|tier| tier.iter().map(share).collect()))
 }
 

@@ -1,5 +1,8 @@
 //! Free places in a table: whatever the kernel holds no row for.
 
+use std::collections::VecDeque;
+
+use super::room::Room;
 use crate::table::Table;
 
 /// Hands out free indexes, one or several in a row, lowest first.
@@ -20,6 +23,11 @@ impl FreeIndexes {
         self.take_range(1)
     }
 
+    /// The index that [`take`](Self::take) returns next.
+    fn next(&self) -> u32 {
+        self.gaps[self.first].0
+    }
+
     /// Start of `length` consecutive indexes without rows. The last gap has no end, so there always is one.
     pub(super) fn take_range(&mut self, length: u32) -> u32 {
         let gap = self.gaps[self.first..]
@@ -35,9 +43,38 @@ impl FreeIndexes {
     }
 }
 
+/// Hands out free service ids, lowest first; those that connections still count for when there are no others.
+pub(super) struct FreeIds<'a> {
+    free: FreeIndexes,
+    room: Room<'a>,
+    /// Free ids that were passed over, ascending.
+    busy: VecDeque<u32>,
+}
+
+impl<'a> FreeIds<'a> {
+    pub(super) fn new<V>(taken: &Table<u32, V>, room: Room<'a>) -> Self {
+        Self { free: FreeIndexes::new(taken), room, busy: VecDeque::new() }
+    }
+
+    /// The next id without a name. One beyond the capacity is handed out only when none is left within.
+    pub(super) fn take(&mut self) -> u32 {
+        while self.free.next() < self.room.capacity.services {
+            let id = self.free.take();
+            if !self.room.busy.contains(&id) {
+                return id;
+            }
+            self.busy.push_back(id);
+        }
+        self.busy.pop_front().unwrap_or_else(|| self.free.take())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::dataplane::memory::Memory;
 
     fn taken(indexes: &[u32]) -> Table<u32, ()> {
         indexes.iter().map(|&index| (index, ())).collect()
@@ -56,5 +93,14 @@ mod tests {
         assert_eq!(free.take_range(2), 1);
         assert_eq!(free.take_range(3), 7);
         assert_eq!(free.take_range(1), 11);
+    }
+
+    #[test]
+    fn ids_that_connections_count_for_come_last() {
+        let busy = BTreeSet::from([0, 3, 4]);
+        let capacity = crate::dataplane::Capacity { services: 6, ..Memory::CAPACITY };
+        let mut free = FreeIds::new(&taken(&[1]), Room { capacity, busy: &busy });
+        let ids: Vec<u32> = (0..6).map(|_| free.take()).collect();
+        assert_eq!(ids, [2, 5, 0, 3, 4, 6], "6 is too many, which the capacity says");
     }
 }

@@ -44,7 +44,7 @@ impl Reach<'_> {
     pub fn has(self, endpoint: &Endpoint) -> bool {
         match self {
             Self::Everywhere => true,
-            Self::Node(node) => endpoint.node.as_deref() == Some(node),
+            Self::Node(node) => endpoint.is_on(node),
         }
     }
 }

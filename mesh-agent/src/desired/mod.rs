@@ -14,6 +14,7 @@ mod recompile;
 mod room;
 mod slots;
 mod standing;
+mod taken;
 mod tiers;
 mod traffic;
 mod turns;
@@ -40,8 +41,9 @@ pub use self::{
     frontends::{Frontend, Reach, active, frontends, takers},
     known::{Weight, next_change},
     recompile::{Earlier, recompile},
-    room::CapacityError,
+    room::{CapacityError, Room},
     standing::{Standing, UsableCapacity, usable_capacity},
+    taken::taken,
     world::{Override, Target, World},
 };
 

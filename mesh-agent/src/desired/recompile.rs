@@ -8,15 +8,12 @@ use std::{
 };
 
 use super::{
-    CapacityError, Tables, Target, World,
+    CapacityError, Room, Tables, Target, World,
     carry::ranges,
     compile::{Compiler, compile, filter},
     room::check_capacity,
 };
-use crate::{
-    dataplane::Capacity,
-    model::{Service, ServiceName},
-};
+use crate::model::{Service, ServiceName};
 
 /// When more than one service of so many changed, starting anew costs less.
 const MANY: usize = 4;
@@ -31,23 +28,24 @@ pub struct Earlier<'a> {
 }
 
 /// The same tables as [`compile`].
-pub fn recompile(
+pub fn recompile<'a>(
     earlier: Earlier<'_>,
     world: &World,
     now: Duration,
     current: &Tables,
-    capacity: Capacity,
+    room: impl Into<Room<'a>>,
 ) -> Result<Tables, CapacityError> {
-    let Some(changed) = changed(earlier.world, world) else { return compile(world, now, current, capacity) };
+    let room = room.into();
+    let Some(changed) = changed(earlier.world, world) else { return compile(world, now, current, room) };
     let ids = Ids::of(&changed, current);
     let mut tables = earlier.tables.clone();
     remove(&mut tables, &ids);
-    let mut compiler = Compiler::new(current, now, tables, |id| ids.has(id));
+    let mut compiler = Compiler::new(current, now, room, tables, |id| ids.has(id));
     let services = changed.into_iter().filter_map(|name| world.services.get(name));
     services.for_each(|service| compiler.add(world, service));
     let mut tables = compiler.tables;
     tables.filter = filter(&tables.services);
-    check_capacity(current, &tables, capacity)?;
+    check_capacity(current, &tables, room.capacity)?;
     Ok(tables)
 }
 

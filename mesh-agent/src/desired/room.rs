@@ -1,7 +1,27 @@
-//! Whether the tables fit into the maps.
+//! What the maps have room for, and whether the tables fit.
+
+use std::collections::BTreeSet;
 
 use super::Tables;
 use crate::dataplane::Capacity;
+
+/// What the maps have room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    /// Rows of each map.
+    pub capacity: Capacity,
+    /// Service ids that connections still count for. A new service that got one would be charged for them, so it gets
+    /// another while there is one.
+    pub busy: &'a BTreeSet<u32>,
+}
+
+impl From<Capacity> for Room<'_> {
+    /// Nothing counts for any id.
+    fn from(capacity: Capacity) -> Self {
+        const NONE: &BTreeSet<u32> = &BTreeSet::new();
+        Self { capacity, busy: NONE }
+    }
+}
 
 /// The configuration does not fit into the maps. Nothing of it is applied.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

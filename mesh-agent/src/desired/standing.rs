@@ -8,7 +8,7 @@ use super::{
     World,
     frontends::{Reach, reaches},
     known::{Known, Weight},
-    locality,
+    locality::Near,
 };
 use crate::model::{Condition, Endpoint, Service, ServicePort};
 
@@ -70,18 +70,40 @@ impl<'a> Standing<'a> {
     /// Positions of the endpoints in one address family that take the new connections of a front end, unless they do not
     /// work: the ready ones within its reach, or the terminating ones that still serve when none is ready (KEP-1669).
     pub fn takers(&self, is_v4: bool, reach: Reach<'_>) -> impl Iterator<Item = usize> {
-        let takes = move |position: usize, serving: Condition| {
-            let endpoint = &self.endpoints[position];
-            is_within(endpoint, is_v4, reach) && endpoint.condition == serving && self.weights[position].takes()
-        };
-        let any_ready = (0..self.endpoints.len()).any(|position| takes(position, Condition::Ready));
-        let serving = if any_ready { Condition::Ready } else { Condition::Terminating };
-        (0..self.endpoints.len()).filter(move |&position| takes(position, serving))
+        let serving = self.serving(is_v4, reach);
+        (0..self.endpoints.len()).filter(move |&position| self.takes_in(position, serving, is_v4, reach))
     }
 
-    /// Those, and the others that would if they could: they count when a tier is asked how much of it is usable. One that
+    /// Condition of the endpoints in one address family that take the new connections of a front end.
+    fn serving(&self, is_v4: bool, reach: Reach<'_>) -> Condition {
+        let is_ready = |position: usize| self.takes_in(position, Condition::Ready, is_v4, reach);
+        let any_ready = (0..self.endpoints.len()).any(is_ready);
+        if any_ready { Condition::Ready } else { Condition::Terminating }
+    }
+
+    fn takes_in(&self, position: usize, serving: Condition, is_v4: bool, reach: Reach<'_>) -> bool {
+        let endpoint = &self.endpoints[position];
+        is_within(endpoint, is_v4, reach) && endpoint.condition == serving && self.weights[position].takes()
+    }
+
+    /// Positions of the endpoints that the slots of a front end lead to, from the nearest tier to the farthest.
+    pub(super) fn tiers_of(&self, world: &World, service: &Service, is_v4: bool, reach: Reach<'_>) -> Vec<Vec<usize>> {
+        let near = self.near(world, service, is_v4, reach);
+        if !near.has_tiers() {
+            return vec![self.takers(is_v4, reach).collect()];
+        }
+        let members = self.members(is_v4, reach).into_iter();
+        near.tiers(self.endpoints, members.filter(|&position| near.counts(&self.endpoints[position])))
+    }
+
+    fn near(&self, world: &'a World, service: &'a Service, is_v4: bool, reach: Reach<'_>) -> Near<'a> {
+        let family = self.endpoints.iter().filter(move |endpoint| endpoint.address.is_ipv4() == is_v4);
+        Near::of(world, &service.traffic.nearness, family, reach, self.serving(is_v4, reach))
+    }
+
+    /// The [`takers`](Self::takers), and the others that would take connects if they could: they count when a tier is asked how much of it is usable. One that
     /// takes the connects of another front end would take this one's as well, and is left out.
-    pub(super) fn members(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
+    fn members(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
         let mut members: Vec<usize> = self.takers(is_v4, reach).collect();
         let counts = |&position: &usize| {
             let is_down = !self.takes[position] || !self.works[position];
@@ -95,11 +117,10 @@ impl<'a> Standing<'a> {
 
     /// In which tier of those front ends that lead everywhere each endpoint is, from one; nothing where all are equally near.
     pub fn tiers(&self, world: &World, service: &Service) -> Vec<Option<u32>> {
-        let nearness = &service.traffic.nearness;
         let mut numbers = vec![None; self.endpoints.len()];
-        let families = [true, false].into_iter().filter(|_| locality::has_tiers(nearness));
-        for members in families.map(|is_v4| self.members(is_v4, Reach::Everywhere)) {
-            for (number, tier) in (1..).zip(locality::tiers(world, nearness, self.endpoints, members)) {
+        let has_tiers = |is_v4: &bool| self.near(world, service, *is_v4, Reach::Everywhere).has_tiers();
+        for is_v4 in [true, false].into_iter().filter(has_tiers) {
+            for (number, tier) in (1..).zip(self.tiers_of(world, service, is_v4, Reach::Everywhere)) {
                 tier.into_iter().for_each(|position| numbers[position] = Some(number));
             }
         }

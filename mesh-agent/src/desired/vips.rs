@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::model::{Addresses, Service, ServiceName, Services};
+use crate::model::{Addresses, ConfigError, Service, ServiceName, Services};
 
 /// Address of every `auto` service, one from each pool.
 pub type Vips = BTreeMap<ServiceName, Vec<IpAddr>>;
@@ -35,19 +35,16 @@ pub fn allocate(
     if remembered.is_empty() && !services.values().any(|service| asks(service)) {
         return Ok(Vips::new());
     }
-    let mut taken: BTreeSet<IpAddr> = services.values().flat_map(|service| fixed(service)).collect();
-    if !complete {
-        let missing = remembered.iter().filter(|(name, _)| !services.contains_key(name));
-        taken.extend(missing.flat_map(|(_, vips)| vips));
-    }
+    let mut taken = BTreeSet::new();
     let mut vips = Vips::new();
-    for (name, kept) in remembered {
-        if services.get(name).is_some_and(|service| asks(service)) {
-            let kept: Vec<IpAddr> =
-                kept.iter().copied().filter(|&vip| in_pools(pools, vip) && taken.insert(vip)).collect();
+    for (name, kept) in held(services, pools, remembered, complete) {
+        // Two services hold one address only where the file that remembers them was edited.
+        let kept: Vec<IpAddr> = kept.into_iter().filter(|&vip| taken.insert(vip)).collect();
+        if services.contains_key(name) {
             vips.insert(name.clone(), kept);
         }
     }
+    taken.extend(services.values().flat_map(|service| fixed(service)));
     for service in services.values().filter(|service| asks(service)) {
         let mine = vips.entry(service.name.clone()).or_default();
         for pool in pools {
@@ -60,6 +57,56 @@ pub fn allocate(
         }
     }
     Ok(vips)
+}
+
+/// Services that ask, with front ends that they may not have: at an address that an `auto` service holds, on a port of
+/// it. What holds an address from the pool keeps it.
+pub fn late_claims(
+    services: &Services,
+    pools: &[IpNet],
+    remembered: &Vips,
+    complete: bool,
+) -> BTreeMap<ServiceName, Vec<ConfigError>> {
+    let held =
+        held(services, pools, remembered, complete).flat_map(|(name, kept)| kept.into_iter().map(move |it| (it, name)));
+    let holders: BTreeMap<IpAddr, &ServiceName> = held.collect();
+    let claims = services.values().filter(|_| !holders.is_empty()).map(|service| {
+        let conflicts = fixed(service).filter_map(|address| {
+            let holder = *holders.get(&address).filter(|holder| ***holder != service.name)?;
+            conflict(service, address, holder, services.get(holder).map(AsRef::as_ref))
+        });
+        (service.name.clone(), conflicts.collect::<Vec<_>>())
+    });
+    claims.filter(|(_, conflicts)| !conflicts.is_empty()).collect()
+}
+
+/// What a service that is not configured now answers on is not known, so its address is its own.
+fn conflict(service: &Service, address: IpAddr, holder: &ServiceName, known: Option<&Service>) -> Option<ConfigError> {
+    let mut ports = service.ports.iter().map(|port| (port.port, port.protocol));
+    let has = |known: &Service, at| known.ports.iter().any(|port| (port.port, port.protocol) == at);
+    let (port, protocol) = ports.find(|&at| known.is_none_or(|known| has(known, at)))?;
+    let place = known.map_or_else(String::new, |known| format!(", in {}", known.origin));
+    let reason = format!(
+        "services {holder} and {} both ask for {address} port {port}/{protocol}: {holder} holds it from the pool \
+         (`address: auto`{place}); give this service another address",
+        service.name
+    );
+    Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
+}
+
+/// Addresses that `auto` services have, and those of services that may be missing by mistake.
+fn held<'a>(
+    services: &Services,
+    pools: &[IpNet],
+    remembered: &'a Vips,
+    complete: bool,
+) -> impl Iterator<Item = (&'a ServiceName, Vec<IpAddr>)> {
+    let holds = move |name: &ServiceName| match services.get(name) {
+        Some(service) => service.addresses == Addresses::Auto,
+        None => !complete,
+    };
+    let held = remembered.iter().filter(move |(name, _)| holds(name));
+    held.map(|(name, vips)| (name, vips.iter().copied().filter(|&vip| in_pools(pools, vip)).collect()))
 }
 
 fn fixed(service: &Service) -> impl Iterator<Item = IpAddr> {
@@ -115,6 +162,35 @@ mod tests {
         }
         let distinct: BTreeSet<_> = again.values().flatten().collect();
         assert_eq!(distinct.len(), 4);
+    }
+
+    /// Late claims by service.
+    fn late(services: &[Service], remembered: &Vips, complete: bool) -> BTreeMap<ServiceName, Vec<String>> {
+        let claims = late_claims(&fixture::services(services.to_vec()), &pools(), remembered, complete);
+        let text = |errors: Vec<ConfigError>| errors.iter().map(ToString::to_string).collect();
+        claims.into_iter().map(|(name, errors)| (name, text(errors))).collect()
+    }
+
+    #[test]
+    fn an_address_from_the_pool_is_not_taken_by_writing_it_down() {
+        let held = allocate(&fixture::services([fixture::auto("a")]), &pools(), &Vips::new(), true).unwrap();
+        let address = held[&fixture::name("a")][0];
+        let thief = fixture::fixed("b", &address.to_string());
+        let services = [fixture::auto("a"), thief.clone()];
+        assert_eq!(allocate(&fixture::services(services.clone()), &pools(), &held, true).unwrap(), held);
+        let reason = |place: &str| {
+            format!(
+                "test.yaml:1: services test/a and test/b both ask for {address} port 80/TCP: test/a holds it from the \
+                 pool (`address: auto`{place}); give this service another address"
+            )
+        };
+        let blamed = |place: &str| BTreeMap::from([(fixture::name("b"), vec![reason(place)])]);
+        assert_eq!(late(&services, &held, true), blamed(", in test.yaml:1"));
+        assert_eq!(late(std::slice::from_ref(&thief), &held, true), BTreeMap::new(), "a is gone");
+        assert_eq!(late(std::slice::from_ref(&thief), &held, false), blamed(""), "a may be missing by mistake");
+        let mut other_port = thief;
+        other_port.ports[0].port = 81;
+        assert_eq!(late(&[fixture::auto("a"), other_port], &held, true), BTreeMap::new());
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub fn target(service: &Service, endpoint: &Endpoint) -> Target {
 /// Sets of endpoints of which one must stay: all that can take connections, of each address family, and of each those
 /// on this node, where they are all that its clients are led to.
 fn groups(world: &World, service: &Service, port: &ServicePort) -> Vec<Vec<Target>> {
-    let local = |endpoint: &Endpoint| endpoint.node.as_deref() == Some(&world.node_name);
+    let local = |endpoint: &Endpoint| endpoint.is_on(&world.node_name);
     let near = service.internal_traffic == InternalTraffic::Local;
     let mut groups = vec![];
     for is_v4 in [true, false] {

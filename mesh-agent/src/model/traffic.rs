@@ -80,12 +80,22 @@ pub struct Locality {
     pub zone: Option<Arc<str>>,
 }
 
+/// Where the connects to an endpoint should come from, as its EndpointSlice says; at least one of the lists has a name.
+/// <https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-distribution>
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Hints {
+    /// Names of nodes (`forNodes`).
+    pub nodes: Vec<Arc<str>>,
+    /// Names of zones (`forZones`).
+    pub zones: Vec<Arc<str>>,
+}
+
 /// What an endpoint and this node may have in common.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LocalityLevel {
     /// The node.
     Node,
-    /// The zone; where an endpoint has hints, one of them says this zone.
+    /// The zone.
     Zone,
     /// The region.
     Region,
@@ -116,11 +126,13 @@ pub struct Nearness {
     pub spill: Option<u16>,
     /// Which sources come first, before any level.
     pub sources: SourcePreference,
+    /// Whether the hints of EndpointSlices count. Endpoints that have some are judged by them instead of by `order`.
+    pub by_hints: bool,
 }
 
 impl Default for Nearness {
     fn default() -> Self {
-        Self { order: Vec::new(), failover_percent: 70, spill: None, sources: SourcePreference::None }
+        Self { order: Vec::new(), failover_percent: 70, spill: None, sources: SourcePreference::None, by_hints: false }
     }
 }
 

@@ -6,12 +6,13 @@ use std::{
     net::IpAddr,
 };
 
-use super::file::Contents;
+use super::{file::Contents, holders::Holders};
 use crate::model::{ConfigError, Origin, Protocol, Service, ServiceName};
 
 /// What programs ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Frontend {
+pub enum Frontend {
+    /// At an address.
     At(IpAddr, u16, Protocol),
     /// At every address of the node; which these are is not known here.
     AtNode(u16, Protocol),
@@ -31,19 +32,42 @@ impl fmt::Display for Frontend {
 pub struct Claims<'a> {
     names: HashMap<&'a ServiceName, &'a Origin>,
     frontends: HashMap<Frontend, &'a Service>,
+    /// Definitions of services that hold all of their front ends, claimed or not.
+    reserved_names: HashMap<&'a ServiceName, &'a Origin>,
+    /// Front ends that a service holds, claimed or not.
+    reserved: HashMap<Frontend, &'a Service>,
 }
 
 impl<'a> Claims<'a> {
     /// Nothing is taken yet; there is room for what so many services with one frontend each take.
     pub fn with_room(services: usize) -> Self {
-        Self { names: HashMap::with_capacity(services), frontends: HashMap::with_capacity(services) }
+        let (names, frontends) = (HashMap::with_capacity(services), HashMap::with_capacity(services));
+        Self { names, frontends, ..Self::default() }
+    }
+
+    /// Keeps what a service asks for and holds already from being claimed by others. To be called for all services before
+    /// the first claim.
+    pub fn reserve(&mut self, holders: &Holders, service: &'a Service) {
+        if holders.is_empty() {
+            return;
+        }
+        let holds = |frontend: &Frontend| holders.of(*frontend) == Some(&service.name);
+        for frontend in frontends(service).filter(holds) {
+            self.reserved.entry(frontend).or_insert(service);
+        }
+        if frontends(service).next().is_some() && frontends(service).all(|frontend| holds(&frontend)) {
+            self.reserved_names.entry(&service.name).or_insert(&service.origin);
+        }
     }
 
     /// Takes what a service asks for, or nothing of it where something is taken already, and says what.
     pub fn claim_service(&mut self, service: &'a Service) -> Vec<ConfigError> {
-        let twice = self.names.get(&service.name).map(|first| defined_twice(service, first));
-        let taken =
-            frontends(service).filter_map(|frontend| conflict(frontend, self.frontends.get(&frontend)?, service));
+        let reserved = self.reserved_names.get(&service.name).filter(|first| ***first != service.origin);
+        let twice = self.names.get(&service.name).or(reserved).map(|first| defined_twice(service, first));
+        let taken = frontends(service).filter_map(|frontend| {
+            let first = self.frontends.get(&frontend).or_else(|| self.reserved.get(&frontend))?;
+            conflict(frontend, first, service)
+        });
         let errors: Vec<ConfigError> = twice.into_iter().chain(taken).collect();
         if errors.is_empty() {
             self.names.insert(&service.name, &service.origin);

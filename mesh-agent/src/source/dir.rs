@@ -22,7 +22,9 @@ use self::{
 };
 pub use self::{bound::more_notes, version::Version};
 use super::{
+    crossings,
     file::Contents,
+    holders::Holders,
     memory::{Memory, Versions},
     merge::merge,
     scan,
@@ -38,13 +40,13 @@ pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
     Reader::new(directories.iter().cloned(), false).read()
 }
 
-/// The same for directories, single files and, as `-`, standard input.
-pub fn read_paths(paths: &[ServiceDir]) -> Update {
+/// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold.
+pub fn read_paths(paths: &[ServiceDir], holders: Holders) -> Update {
     let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
     let mut scan = scan::scan(&directories);
     scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
-    Reader::new(paths.iter().cloned(), false).read_scan(scan)
+    Reader::new(paths.iter().cloned(), false).keeping(|| holders).read_scan(scan)
 }
 
 /// Reads directories again and again.
@@ -59,9 +61,14 @@ pub struct Reader {
     merged: Option<Merged>,
     /// How often it has read.
     reads: u64,
+    /// Says before the first choice between files which service holds what.
+    holders: Option<AskHolders>,
     /// What an earlier agent had in force, and the next one will ask for.
     memory: Option<Memory>,
 }
+
+/// Finds out which service holds which front end; may wait for it.
+type AskHolders = Box<dyn FnOnce() -> Holders + Send>;
 
 /// Files by path.
 type Files = BTreeMap<PathBuf, Tracked>;
@@ -86,6 +93,7 @@ impl Reader {
             files: Files::new(),
             merged: None,
             reads: 0,
+            holders: None,
             memory: None,
         }
     }
@@ -93,6 +101,12 @@ impl Reader {
     /// The same, but with a memory in the state directory.
     pub fn remembering(self, state_dir: &Path) -> Self {
         Self { memory: Some(Memory::new(state_dir)), ..self }
+    }
+
+    /// The same, but a service keeps the front ends that it holds before anything is read. `ask` is called once, after
+    /// the first files were parsed.
+    pub fn keeping(self, ask: impl FnOnce() -> Holders + Send + 'static) -> Self {
+        Self { holders: Some(Box::new(ask)), ..self }
     }
 
     /// The same, but for which services it takes.
@@ -120,7 +134,9 @@ impl Reader {
         let gone = self.forget_removed(&scan, &mut update);
         self.report_unreadable(&scan, &mut update);
         self.take(scan.files);
-        let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone);
+        // Later, what is served says which service holds what.
+        let holders = self.holders.take().map_or_else(Holders::default, |ask| ask());
+        let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone, &holders);
         update.errors.extend(errors);
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
         update.wrong.extend(wrong);
@@ -128,6 +144,8 @@ impl Reader {
         update.complete &= self.files.values().all(Tracked::is_complete);
         self.merge(&mut update);
         doubt(missing, &mut update);
+        let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
+        update.errors.extend(crossings);
         bound::bound(&mut update);
         update
     }

@@ -1,4 +1,4 @@
-//! Text to trees that know their lines. JSON is read as the YAML that it is.
+//! Text to trees that know their lines: YAML, or JSON by itself.
 //!
 //! A tree is one vector in the order of the text: a node is followed by its subtree. Nothing here recurses, depth and
 //! aliases are bounded, and a document that does not parse takes no other document of the file with it.
@@ -142,7 +142,7 @@ pub fn read<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
         let (lines, content) = content(chunk);
         let mut builder = Builder::new(skipped + if is_flow(content) { lines } else { 0 });
         let result = match is_flow(content) {
-            true if content.len() > LONG || json::is_json(content) => json::stream(content, &mut builder, sink),
+            true if content.len() > LONG || json::is_json(content) => json_stream(content, &mut builder, sink),
             true => stream(content, &mut builder, sink),
             false => long_line(chunk, &builder).map_or_else(|| stream(chunk, &mut builder, sink), Err),
         };
@@ -150,6 +150,15 @@ pub fn read<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
             sink.broken(problem);
         }
         skipped += lines_of(chunk);
+    }
+}
+
+/// Reads a text that is one JSON document.
+pub fn read_json<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
+    let mut builder = Builder::new(0);
+    if let Err(problem) = json_stream(text.strip_prefix('\u{feff}').unwrap_or(text), &mut builder, sink) {
+        let reason = format!("{}; to write YAML, call the file .yaml", problem.reason);
+        sink.broken(Problem { reason, ..problem });
     }
 }
 
@@ -235,6 +244,19 @@ fn stream<'a>(text: &'a str, builder: &mut Builder<'a>, sink: &mut impl Sink<'a>
             Ok((event, span)) => builder.event(event, span.start.line(), sink)?,
             Err(error) => return Err(builder.problem(error.marker().line(), error.info().to_lowercase())),
         }
+        if sink.is_full() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Feeds one JSON value to the builder. The YAML parser holds all of a `{…}` in memory until it knows what follows it, at
+/// a hundred times its size.
+fn json_stream<'a>(text: &'a str, builder: &mut Builder<'a>, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
+    for event in json::Events::new(text) {
+        let (event, line) = event.map_err(|wrong| builder.problem(wrong.line, wrong.reason))?;
+        builder.event(event, line, sink)?;
         if sink.is_full() {
             break;
         }

@@ -4,7 +4,10 @@ mod contents;
 mod draft;
 mod pick;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use self::{contents::Contents, draft::Draft};
 use super::{
@@ -84,6 +87,7 @@ impl File {
     pub fn parse(path: &Arc<PathBuf>, identity: Identity, bytes: Vec<u8>, serve: Serve) -> Self {
         let mut draft = Draft::new(path, serve);
         match text(&bytes) {
+            Ok(text) if is_json(path) => document::read_json(text, &mut draft),
             Ok(text) => document::read(text, &mut draft),
             Err(problem) => draft.give_up(problem),
         }
@@ -123,6 +127,10 @@ pub fn and_more(last: Option<&Origin>, more: usize) -> Option<ConfigError> {
     let origin = last.filter(|_| more > 0)?.clone();
     let noun = if more == 1 { "error" } else { "errors" };
     Some(ConfigError { origin, field: String::new(), reason: format!("and {more} more {noun} in this file") })
+}
+
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
 }
 
 /// The text that the bytes are. NUL bytes are what a machine that stopped too early leaves of a file.

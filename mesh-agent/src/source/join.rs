@@ -1,6 +1,7 @@
 //! The contents of all files of one source to services: Kubernetes services are given the endpoints of their slices.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
@@ -82,12 +83,13 @@ fn slices<'a>(files: &[&'a Contents]) -> Slices<'a> {
 fn serve(declared: &Declared, slices: &Slices<'_>, source: &Source) -> Service {
     let Declared { service, all_ready } = declared;
     let slices = slices.get(&service.name).map_or(&[][..], Vec::as_slice);
-    let endpoints = |port: &ServicePort| without_partial_hints(endpoints(port, slices, *all_ready, source));
+    let endpoints = |port: &ServicePort| endpoints(port, slices, *all_ready, source);
     let serve = |port: &ServicePort| ServicePort { endpoints: endpoints(port), ..port.clone() };
     Service { ports: service.ports.iter().map(serve).collect(), ..service.clone() }
 }
 
-/// Endpoints that several slices list are one; while they move from slice to slice, the ready one is right.
+/// Endpoints that several slices list are one; while they move from slice to slice, the ready one is right. Of slices
+/// that list it in the same condition, each may add a node.
 fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool, source: &Source) -> Vec<Endpoint> {
     let mut endpoints: BTreeMap<(IpAddr, u16), Endpoint> = BTreeMap::new();
     for slice in slices {
@@ -97,8 +99,10 @@ fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool, source: &So
                 let condition = if all_ready { Condition::Ready } else { listed.condition };
                 let endpoint = || Endpoint { condition, source: source.clone(), ..endpoint(listed, port) };
                 let known = endpoints.entry((listed.address, port)).or_insert_with(endpoint);
-                if condition < known.condition || (condition == known.condition && known.node.is_none()) {
-                    *known = endpoint();
+                match condition.cmp(&known.condition) {
+                    Ordering::Less => *known = endpoint(),
+                    Ordering::Equal => add_places(known, listed),
+                    Ordering::Greater => {}
                 }
             }
         }
@@ -106,27 +110,28 @@ fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool, source: &So
     endpoints.into_values().collect()
 }
 
+/// Adds what another slice says of where an endpoint is.
+fn add_places(known: &mut Endpoint, listed: &SliceEndpoint) {
+    let SliceEndpoint { address: _, condition: _, node, zone, hints } = listed;
+    if let Some(node) = node.as_ref().filter(|node| !known.is_on(node)) {
+        match &known.node {
+            None => known.node = Some(Arc::clone(node)),
+            Some(_) => known.other_nodes = known.other_nodes.iter().chain([node]).cloned().collect(),
+        }
+    }
+    known.locality.zone = known.locality.zone.take().or_else(|| zone.clone());
+    known.hints = known.hints.take().or_else(|| hints.clone());
+}
+
 fn endpoint(listed: &SliceEndpoint, port: u16) -> Endpoint {
-    let SliceEndpoint { address, condition, node, zone, zone_hints } = listed;
+    let SliceEndpoint { address, condition, node, zone, hints } = listed;
     Endpoint {
         condition: *condition,
         node: node.clone(),
         locality: Locality { zone: zone.clone(), ..Locality::default() },
-        zone_hints: Arc::clone(zone_hints),
+        hints: hints.clone(),
         ..Endpoint::new(*address, port)
     }
-}
-
-/// While hints are being given or taken away some endpoints lack them, and the others would get all connects of their
-/// zones. Endpoints that are not ready have none anyway. As kube-proxy does it:
-/// <https://github.com/kubernetes/kubernetes/blob/v1.33.0/pkg/proxy/topology.go>
-fn without_partial_hints(mut endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
-    if endpoints.iter().any(|it| it.condition == Condition::Ready && it.zone_hints.is_empty()) {
-        for endpoint in &mut endpoints {
-            endpoint.zone_hints = Arc::default();
-        }
-    }
-    endpoints
 }
 
 fn same_port(port: &ServicePort, target: &SlicePort) -> bool {

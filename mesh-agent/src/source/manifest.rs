@@ -14,10 +14,10 @@ use std::{net::IpAddr, sync::Arc};
 use super::{
     document::{MOST, shortened},
     field::Field,
-    file::Draft,
+    file::{Contents, Draft},
     object::WrongObject,
 };
-use crate::model::{Condition, ConfigNote, LeftOut, Origin, Protocol, Service, ServiceName};
+use crate::model::{Condition, ConfigNote, Hints, LeftOut, Origin, Protocol, Service, ServiceName};
 
 /// The objects of a file that say something about services.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -71,8 +71,8 @@ pub struct SliceEndpoint {
     pub node: Option<Arc<str>>,
     /// Name of the zone it is in.
     pub zone: Option<Arc<str>>,
-    /// Zones that it should serve.
-    pub zone_hints: Arc<[Arc<str>]>,
+    /// Nodes and zones that should send their connects here.
+    pub hints: Option<Arc<Hints>>,
 }
 
 /// Which object a slice comes from. A cluster shows the same endpoints as both.
@@ -99,12 +99,14 @@ pub struct SlicePort {
 pub fn read(root: Field<'_>, into: &mut Draft<'_>) {
     match Kind::known(root).and_then(Kind::of_elements) {
         Some(of_list) => {
+            let has_version = Kind::of(root).is_some_and(|kind| kind.has_version(root));
             if root.problems() > 0 {
                 into.wrong.push(WrongObject::unknown(root.line()));
             }
             // Reports a list that is none.
             _ = root.list("items");
-            for element in into.postponed() {
+            // Of a list of another version it is not known what its elements are, unless they say so.
+            for element in into.postponed().into_iter().filter(|_| has_version) {
                 read_as(root.nth(element), of_list, root.problems(), into);
             }
         }
@@ -129,22 +131,33 @@ fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, known: usize, into: &mu
     let kind = object.mapping().and_then(|object| Kind::of(object).or(of_list).or_else(|| object.error(NO_KIND)));
     let Some(kind) = kind else { return into.wrong.push(WrongObject::unknown(object.line())) };
     let (origin, serve) = (into.origin(object), into.serve());
+    let has_version = kind.has_version(object);
     match kind {
         Kind { group: "", kind: "Service" } => {
             let wrong = || WrongObject::service(object, object.get("metadata"));
-            into.object(object, known, wrong, |into| service::read(object, origin, serve, &mut into.manifests));
+            let read = |into: &mut Contents| service::read(object, origin, serve, &mut into.manifests);
+            into.object(object, known, wrong, |into| _ = has_version.then(|| read(into)));
         }
         Kind { group: "", kind: "Endpoints" } => {
             let wrong = || WrongObject::endpoints(object);
-            into.object(object, known, wrong, |into| slice::read_endpoints(object, &origin, &mut into.manifests));
+            let read = |into: &mut Contents| slice::read_endpoints(object, &origin, &mut into.manifests);
+            into.object(object, known, wrong, |into| _ = has_version.then(|| read(into)));
         }
         Kind { group: "discovery.k8s.io", kind: "EndpointSlice" } => {
             let wrong = || WrongObject::slice(object, slice::SERVICE_NAME);
-            into.object(object, known, wrong, |into| slice::read_slice(object, origin, &mut into.manifests));
+            let read = |into: &mut Contents| slice::read_slice(object, origin, &mut into.manifests);
+            into.object(object, known, wrong, |into| _ = has_version.then(|| read(into)));
         }
-        Kind { kind: name, .. } => match kind.of_elements() {
+        _ if !has_version => into.wrong.push(WrongObject::unknown(object.line())),
+        Kind { group, kind: name } => match kind.of_elements() {
             Some(of_list) => object.list("items").for_each(|item| read_as(item, of_list, item.problems(), into)),
-            None => into.contents.manifests.note(origin, format!("objects of kind {} are not used", shortened(name))),
+            None if versions(name).is_empty() => {
+                into.contents.manifests.note(origin, format!("objects of kind {} are not used", shortened(name)));
+            }
+            None => {
+                let message = format!("objects of kind {name} of {} are not used", shortened(group));
+                into.contents.manifests.note(origin, message);
+            }
         },
     }
 }
@@ -163,7 +176,7 @@ impl<'a> Kind<'a> {
     fn known(object: Field<'a>) -> Option<Self> {
         let text = |name: &str| object.get(name)?.value().text();
         let (kind, version) = (text("kind")?, text("apiVersion")?);
-        Some(Self { group: version.split_once('/').map_or("", |(group, _)| group), kind })
+        Some(Self { group: group(version), kind })
     }
 
     /// The kind of the elements of a list, where that is told by its own; nothing where this is no list.
@@ -175,7 +188,38 @@ impl<'a> Kind<'a> {
     fn of(object: Field<'a>) -> Option<Self> {
         let kind = object.get("kind")?.text()?;
         let version = object.required("apiVersion")?.text()?;
-        Some(Self { group: version.split_once('/').map_or("", |(group, _)| group), kind })
+        Some(Self { group: group(version), kind })
+    }
+
+    /// Whether an object of this kind has no other `apiVersion` than the kind has; reports one that it does not have.
+    fn has_version(self, object: Field<'_>) -> bool {
+        object.get("apiVersion").is_none_or(|version| self.check_version(version).is_some())
+    }
+
+    /// Reports an `apiVersion` that this kind does not have.
+    fn check_version(self, version: Field<'_>) -> Option<()> {
+        let (versions, text) = (versions(self.kind), version.text()?);
+        // A kind of the same name in another group is another kind.
+        let is_ours = self.group.is_empty() || versions.iter().any(|known| group(known) == self.group);
+        match versions {
+            _ if text.is_empty() => version.expected("an API version"),
+            [_, ..] if is_ours && !versions.contains(&text) => version.expected(&versions.join(" or ")),
+            _ => Some(()),
+        }
+    }
+}
+
+/// The API group of an `apiVersion`; the core group is empty.
+fn group(version: &str) -> &str {
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// What `apiVersion` may be of a kind that is used, or of a list of it; nothing for other kinds.
+fn versions(kind: &str) -> &'static [&'static str] {
+    match kind.strip_suffix("List").unwrap_or(kind) {
+        "" | "Service" | "Endpoints" => &["v1"],
+        "EndpointSlice" => &["discovery.k8s.io/v1", "discovery.k8s.io/v1beta1"],
+        _ => &[],
     }
 }
 

@@ -11,6 +11,7 @@
 //! when that was last good, and `memory` keeps that for the next agent.
 
 mod claims;
+pub mod crossings;
 mod digest;
 pub mod dir;
 mod document;
@@ -18,6 +19,7 @@ mod duration;
 mod embedded;
 mod field;
 mod file;
+pub mod holders;
 mod join;
 mod manifest;
 pub mod memory;

@@ -1,9 +1,11 @@
 //! What the source layer promises, file by file and over time.
 
 mod bounds;
+mod crossings;
 mod dir;
 mod document;
 mod health;
+mod holders;
 mod kubernetes;
 mod memory;
 mod native;
@@ -95,6 +97,15 @@ fn service(name: &str, address: &str) -> String {
 /// A file with one native service.
 fn one(name: &str, address: &str) -> String {
     format!("services:\n{}", service(name, address))
+}
+
+/// The same as JSON.
+fn one_json(name: &str, address: &str) -> String {
+    let ports = r#"[{"port": 80}]"#;
+    let endpoints = r#"[{"address": "10.0.0.1"}]"#;
+    format!(
+        r#"{{"services": [{{"name": "{name}", "address": "{address}", "ports": {ports}, "endpoints": {endpoints}}}]}}"#
+    )
 }
 
 /// A directory of services and who reads it.

@@ -2,15 +2,16 @@
 //! address that nobody serves for as long as it is open.
 //!
 //! ```text
-//! SOCKETS, backends ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every network namespace
-//!                      pure           pure            │
-//!                                       ▲─── record() ┴── Report
+//! backends that left ──► Lookout ──► rows of SOCKETS ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every
+//!                         pure                         pure           pure            │           network namespace
+//!                           ▲────────────── unfinished() ──────────────┴◄── record() ─┴── Report
 //! ```
 //!
 //! [`namespace`] finds the network namespaces, [`diag`] lists and closes sockets in the one a thread is in.
 
 mod attempts;
 mod diag;
+mod lookout;
 mod namespace;
 
 #[cfg(test)]
@@ -28,8 +29,11 @@ use mesh_common::{
 };
 use nix::errno::Errno;
 
-pub use self::attempts::Attempts;
 use self::diag::{Diag, Family, Found, Query};
+pub use self::{
+    attempts::Attempts,
+    lookout::{Lookout, Whose},
+};
 use crate::table::Table;
 
 /// Socket cookie, and where the socket is connected.
@@ -62,10 +66,9 @@ impl From<&SocketRow> for TrackedSocket {
     }
 }
 
-/// The sockets that are to be closed when their backend leaves.
-pub fn tracked(sockets: &[(u64, SocketRow)]) -> Vec<Tracked> {
-    let rows = sockets.iter().filter(|(_, row)| row.state & socket_state::TRACKED != 0);
-    rows.map(|(cookie, row)| (*cookie, row.into())).collect()
+/// Whether a socket is to be closed when its backend leaves.
+pub const fn is_tracked(row: &SocketRow) -> bool {
+    row.state & socket_state::TRACKED != 0
 }
 
 /// What became of the sockets given to [`destroy`]. One that is neither closed nor missing was found but stays open,
@@ -107,18 +110,23 @@ enum Error {
     Thread(io::Error),
 }
 
-/// The sockets whose backend is gone or was replaced; of UDP sockets also those whose backend is down: a TCP connection
-/// notices that by itself, a connected UDP socket does not. A retired backend keeps its sockets until its grace period
-/// is over, so that an answer on its way still arrives.
+/// The sockets whose backend left, is gone or was replaced; of UDP sockets also those whose backend is down: a TCP
+/// connection notices that by itself, a connected UDP socket does not. A backend that left with time to drain keeps its
+/// sockets until its row is freed.
 pub fn stale(tracked: &[Tracked], backends: &Table<u32, BackendRow>) -> Vec<Tracked> {
     tracked.iter().filter(|(_, socket)| is_stale(socket, backends.get(&socket.backend_index))).copied().collect()
 }
 
 fn is_stale(socket: &TrackedSocket, row: Option<&BackendRow>) -> bool {
     let Some(row) = row.filter(|row| row.generation == socket.generation) else { return true };
+    closes(row) && (row.state != backend_state::DOWN || socket.protocol == protocol::UDP)
+}
+
+/// Whether a backend in this state may have stale sockets.
+pub const fn closes(row: &BackendRow) -> bool {
     match row.state {
-        backend_state::FREE => true,
-        backend_state::DOWN => socket.protocol == protocol::UDP,
+        backend_state::FREE | backend_state::DOWN => true,
+        backend_state::RETIRED => row.drain_seconds == 0,
         _ => false,
     }
 }

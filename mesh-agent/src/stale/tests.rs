@@ -95,16 +95,17 @@ fn sockets_are_stale_by_the_state_and_generation_of_their_backend() {
         (3, row(1, backend_state::RETIRED)),
         (4, row(2, backend_state::ACTIVE)),
         (5, row(1, backend_state::FREE)),
+        (7, BackendRow { drain_seconds: 9, ..row(1, backend_state::RETIRED) }),
     ]);
     let sockets = |protocol, from: u64| {
-        (0..7).map(move |backend_index| {
+        (0..8).map(move |backend_index| {
             let row = TrackedSocket { backend_index, generation: 1, protocol, ..bytemuck::Zeroable::zeroed() };
             (from + u64::from(backend_index), row)
         })
     };
     let tracked: Vec<Tracked> = sockets(protocol::UDP, 10).chain(sockets(protocol::TCP, 20)).collect();
     let cookies: Vec<u64> = stale(&tracked, &backends).into_iter().map(|(cookie, _)| cookie).collect();
-    assert_eq!(cookies, [12, 14, 15, 16, 24, 25, 26]);
+    assert_eq!(cookies, [12, 13, 14, 15, 16, 23, 24, 25, 26]);
 }
 
 #[test]

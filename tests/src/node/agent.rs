@@ -90,6 +90,17 @@ impl Node {
         resident.expect("every process has a resident set").parse().expect("a number of KiB")
     }
 
+    /// Processor time that the running agent has taken, to some ten milliseconds.
+    pub fn agent_cpu(&self) -> Duration {
+        let pid = self.agent.as_ref().expect("an agent runs").process.id();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the agent lives");
+        // The fields after the name, which stands in brackets; utime and stime are the 14th and 15th of all.
+        let (_, fields) = stat.rsplit_once(") ").expect("every process has a name");
+        let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("a number of ticks"));
+        // USER_HZ, which no configuration of the kernel changes.
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+
     /// Everything the agents of this node have said.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()

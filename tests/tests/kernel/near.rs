@@ -1,6 +1,14 @@
 //! Endpoints that are near come first.
 
-use mesh_tests::{Manifest, Node, Server, client::protocol::counts, manifest::document, service};
+use mesh_tests::{
+    Manifest, Node, Server,
+    client::protocol::counts,
+    kubernetes::{Object, cluster_ip, list, slice},
+    manifest::document,
+    node::SETTLE,
+    service, wait,
+};
+use serde_json::{Value, json};
 
 /// The service with one endpoint in each zone; this node is in zone `a`.
 fn two_zones(near: &Server, far: &Server, settings: &str) -> Manifest {
@@ -86,4 +94,34 @@ fn sources_merge_and_a_service_may_prefer_the_local_one() {
     drop(here);
     let report = node.client().tcp("10.96.0.10:80").times(50);
     assert_eq!(report.answers, counts([("there", 47)]), "{report:?}");
+}
+
+/// An endpoint of a slice with these hints.
+fn hinted(server: &Server, hints: &Value) -> Object {
+    let slice = slice("shop/cart", server.name()).serves("http", "TCP", server.address().port());
+    let endpoint = json!({"addresses": [server.address().ip()], "conditions": {"ready": true}, "hints": hints});
+    slice.set(&["endpoints"], json!([endpoint]))
+}
+
+#[test]
+fn hints_of_slices_decide_whatever_the_service_says() {
+    let node = Node::setup().flags("--zone a --node-name n1").start();
+    let (near, far) = (node.server("near"), node.server("far"));
+    let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP");
+    let zones = |name: &str| json!({"forZones": [{"name": name}]});
+    let answers = |near_hints: &Value, far_hints: &Value| {
+        let objects = [hinted(&near, near_hints), hinted(&far, far_hints)];
+        node.write("cart.json", list([&cart, &objects[0], &objects[1]]));
+        node.wait_until_served("shop/cart", &[&near, &far]);
+        let tiers = || node.port("shop/cart").endpoints.iter().map(|it| it.tier).collect::<Vec<_>>();
+        wait::until("the hints to be in effect", SETTLE, || {
+            (tiers().iter().all(Option::is_some)) == (near_hints != &Value::Null && far_hints != &Value::Null)
+        });
+        node.client().tcp("10.96.0.10:80").times(200).answers
+    };
+    assert_eq!(answers(&zones("a"), &zones("b")), counts([("near", 200)]));
+    let both = answers(&zones("a"), &Value::Null);
+    assert!(both.values().all(|&answers| answers > 50), "an endpoint without hints: {both:?}");
+    let node_hint = |name: &str| json!({"forZones": [{"name": "b"}], "forNodes": [{"name": name}]});
+    assert_eq!(answers(&node_hint("n1"), &node_hint("n2")), counts([("near", 200)]));
 }

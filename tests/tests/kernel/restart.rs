@@ -155,3 +155,19 @@ fn a_file_gone_bad_while_no_agent_runs_removes_nothing() {
     node.wait_for_errors(1);
     assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
 }
+
+#[test]
+fn a_service_keeps_its_address_from_a_file_that_comes_first_by_name() {
+    let mut node = Node::start();
+    let [owner, thief] = ["owner", "thief"].map(|name| node.server(name));
+    let at = |name: &str, server| service(name).address("10.96.0.10").tcp(80).endpoint(server);
+    node.write("z.yaml", at("shop/cart", &owner));
+    node.wait_until_served("shop/cart", &[&owner]);
+    node.stop_agent();
+    node.write("a.yaml", at("other/thief", &thief));
+    node.launch_agent();
+    wait::until("the agent to answer", PATIENCE, || node.try_get("/v1/status").is_ok());
+    let errors = node.wait_for_errors(1);
+    assert_eq!(errors[0].file, node.file("a.yaml").display().to_string());
+    assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("owner", 100)]));
+}

@@ -43,7 +43,7 @@ fn program(line: &str) -> Option<Program> {
         let (name, reason) = refused.split_once(": ")?;
         return Some(Program { name: name.into(), verified: None, result: format!("refused: {reason}") });
     }
-    let words: Vec<_> = line.split(' ').collect();
+    let words: Vec<_> = line.split_whitespace().collect();
     let ["verified", _, name, verified, bound] = words[..] else { return None };
     let (verified, bound): (u32, u32) = (verified.parse().ok()?, bound.parse().ok()?);
     let result = if verified > bound { format!("more than {bound}") } else { "ok".into() };

@@ -1,5 +1,7 @@
 //! The owner over a data plane that fails when told to, on a clock of its own.
 
+mod held;
+
 use std::io;
 
 use mesh_common::connect::{Verdict, connect};
@@ -39,6 +41,14 @@ impl Dataplane for Faulty {
         let source = io::Error::from_raw_os_error(libc::E2BIG);
         let error = Error { map: "SLOTS", action: "write 1 rows".into(), source };
         Err(ApplyError { done, all: ops.len(), error })
+    }
+
+    fn busy(&self) -> Result<BTreeSet<u32>, Error> {
+        self.memory.busy()
+    }
+
+    fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
+        self.memory.held(backends)
     }
 
     fn capacity(&self) -> Capacity {

@@ -94,6 +94,7 @@ const fn name(status: Status) -> &'static str {
         Status::Due => "due",
         Status::Ejected => "ejected",
         Status::Bounded => "probation",
+        Status::Failing => "failing",
         Status::Full => "full",
         Status::Down => "down",
     }
@@ -109,6 +110,7 @@ fn reason(memory: &Memory, service: &ServiceRow, backend: &Backend, status: Stat
         Status::Usable => "usable".to_owned(),
         Status::Due => "its ejection is over: one connect may try it".to_owned(),
         Status::Ejected => ejected(service, health, milliseconds(memory.now())),
+        Status::Failing => format!("failed {} times in a row; not ejected, because no other is usable", health.streak),
         Status::Bounded => format!(
             "on probation: {} of {} failures that eject it, and {} connecting",
             health.streak,

@@ -131,7 +131,7 @@ fn a_backend_on_probation_is_left_to_the_others_while_it_has_its_bound() {
 #[test]
 fn connects_without_a_syn_do_not_fill_a_bound() {
     let probation = Health { state: State::Probation, until: 1 << 30, streak: 1, ejections: 0 };
-    let mut memory = node(&world(with_policy(&[1], Balance::Random)), |_| Some(healthy(probation)));
+    let memory = node(&world(with_policy(&[1], Balance::Random)), |_| Some(healthy(probation)));
     // The kernel refuses what follows the hook: the socket stays open and never sends a SYN.
     for socket in 0..1_000 {
         memory.set_socket(socket);
@@ -161,7 +161,7 @@ fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_time_is_up() {
     }
 }
 
-/// All are ejected: the one whose ejection ends first is asked, wherever it is, and the others when it fails.
+/// All are ejected: the one that was tried the longest ago is asked, wherever it is, and the others when it fails.
 #[test]
 fn the_last_resort_is_the_best_of_all_tiers() {
     let ejected = |until| healthy(Health { state: State::Ejected, until, streak: 0, ejections: 1 });
@@ -179,6 +179,29 @@ fn the_last_resort_is_the_best_of_all_tiers() {
         let went = many(&mut memory);
         assert_eq!(went, [(next, CONNECTS)].into(), "{balance:?}: it works");
         assert_eq!(memory.counters().services[&0][Counter::Panics.index()], 2);
+    }
+}
+
+/// The last endpoint is not ejected and fails, another one is ejected for long and works.
+#[test]
+fn a_failing_last_endpoint_does_not_hide_one_that_works() {
+    let (ejected, failing): (SocketAddr, SocketAddr) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+    for balance in POLICIES {
+        let world = world(with_policy(&[2], balance));
+        let long = Health { state: State::Ejected, until: 160_000, streak: 0, ejections: 5 };
+        let last = Health { state: State::Failing, until: 10_900, streak: 3, ejections: 0 };
+        let mut memory = node(&world, |it| Some(healthy(if it == ejected { long } else { last })));
+        let mut asked = Vec::new();
+        for socket in 0..3 {
+            asked.push(ask(&mut memory, socket, false).unwrap());
+            if asked[asked.len() - 1] == ejected {
+                socket::established(&memory, socket, 1);
+                break;
+            }
+            socket::closed(&memory, socket, true);
+        }
+        assert_eq!(asked.last(), Some(&ejected), "{balance:?}: {asked:?}, {failing} fails");
+        assert_eq!(many(&mut memory).get(&None), None);
     }
 }
 

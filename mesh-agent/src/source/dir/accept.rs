@@ -22,6 +22,7 @@ use crate::{
     source::{
         claims,
         file::{Contents, File},
+        holders::Holders,
         object::{Key, Kind},
     },
 };
@@ -131,10 +132,10 @@ impl<'a> Choice<'a> {
 }
 
 /// Puts every object in force that is right in itself and asks for nothing that another one has. What was in files that
-/// are `gone` since the last time may have moved to others.
-pub fn accept(files: &mut Files, gone: &Files) -> Outcome {
+/// are `gone` since the last time may have moved to others. What a service holds is its own, whatever changed before it.
+pub fn accept(files: &mut Files, gone: &Files, holders: &Holders) -> Outcome {
     let mut outcome = Outcome::default();
-    let versions = choose(files, gone, &mut outcome);
+    let versions = choose(files, gone, holders, &mut outcome);
     for (path, version) in versions {
         if let Some(file) = files.get_mut(&path) {
             file.accept(version);
@@ -145,7 +146,12 @@ pub fn accept(files: &mut Files, gone: &Files) -> Outcome {
 
 /// Every object that stays as it was has what it had, and others were tested without that; so each pass starts over,
 /// until none finds anything.
-fn choose(files: &Files, gone: &Files, outcome: &mut Outcome) -> Vec<(PathBuf, Option<Arc<Version>>)> {
+fn choose(
+    files: &Files,
+    gone: &Files,
+    holders: &Holders,
+    outcome: &mut Outcome,
+) -> Vec<(PathBuf, Option<Arc<Version>>)> {
     let mut choices: Vec<Choice<'_>> = files.iter().map(Choice::new).collect();
     if choices.iter().all(Choice::is_old) {
         return choices.iter().map(|choice| (choice.path.clone(), choice.tracked.accepted.clone())).collect();
@@ -155,7 +161,7 @@ fn choose(files: &Files, gone: &Files, outcome: &mut Outcome) -> Vec<(PathBuf, O
         let served = Served::of(files.iter().chain(gone));
         loop {
             keep::keep(&mut choices, &served);
-            let conflicts = claim::conflicts(&choices, &served);
+            let conflicts = claim::conflicts(&choices, &served, holders);
             if conflicts.is_empty() {
                 break;
             }

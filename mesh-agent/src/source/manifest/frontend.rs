@@ -28,8 +28,18 @@ pub fn has_type(spec: Field<'_>, types: &[&str]) -> bool {
 pub struct Ingress {
     /// Addresses that are served.
     addresses: Vec<IpAddr>,
-    /// Addresses or names that are not, and why.
-    pub left_alone: Vec<(String, &'static str)>,
+    /// Addresses or names that are not.
+    left_alone: Vec<LeftAlone>,
+}
+
+/// An address outside the cluster, or the name of one, at which nothing is done.
+pub struct LeftAlone {
+    /// Address or name.
+    pub address: String,
+    /// What it is.
+    pub kind: FrontendKind,
+    /// Why it is left alone.
+    pub reason: &'static str,
 }
 
 /// Reads the addresses that the load balancer has.
@@ -46,13 +56,32 @@ fn read_ingress(point: Field<'_>, into: &mut Ingress) -> Option<()> {
     match (point.get("ip"), point.get("hostname")) {
         (Some(ip), _) if is_proxy => {
             let reason = "ipMode Proxy: what is sent there goes through the load balancer";
-            into.left_alone.push((value::address(ip)?.to_string(), reason));
+            into.leave(value::address(ip)?.to_string(), reason);
         }
         (Some(ip), _) => into.addresses.push(value::address(ip)?),
-        (None, Some(name)) => into.left_alone.push((name.text()?.to_owned(), "a host name is resolved by DNS")),
+        (None, Some(name)) => into.leave(name.text()?.to_owned(), "a host name is resolved by DNS"),
         (None, None) => {}
     }
     Some(())
+}
+
+impl Ingress {
+    fn leave(&mut self, address: String, reason: &'static str) {
+        self.left_alone.push(LeftAlone { address, kind: FrontendKind::LoadBalancer, reason });
+    }
+}
+
+/// The addresses of a service outside the cluster: those that are served, and those that are left alone. A service has
+/// endpoints only in the address families that it has inside the cluster.
+pub fn outside(external: Vec<External>, ingress: Ingress, inside: &[IpAddr]) -> (Vec<External>, Vec<LeftAlone>) {
+    let has_family = |it: &External| inside.iter().any(|inside| inside.is_ipv4() == it.address.is_ipv4());
+    let (served, foreign): (Vec<_>, Vec<_>) = external.into_iter().partition(has_family);
+    let foreign = foreign.into_iter().map(|External { address, kind }| {
+        let v4 = "the service has no IPv4 address inside the cluster";
+        let v6 = "the service has no IPv6 address inside the cluster";
+        LeftAlone { address: address.to_string(), kind, reason: if address.is_ipv4() { v4 } else { v6 } }
+    });
+    (served, ingress.left_alone.into_iter().chain(foreign).collect())
 }
 
 /// `externalIPs` and the addresses of the load balancer.

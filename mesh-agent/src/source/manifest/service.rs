@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{
     Declared, Manifests,
     annotation::{self, Annotations},
-    frontend::{self, Ingress},
+    frontend::{self, LeftAlone},
     traffic as spread,
 };
 use crate::{
@@ -57,8 +57,9 @@ pub fn read(object: Field<'_>, origin: Origin, serve: Serve, into: &mut Manifest
     if ports.is_empty() {
         return into.leave(Some(name), origin, "it has no TCP or UDP port");
     }
-    let unserved = unserved(spec, &addresses, &ports, &ingress);
-    note_ingress(&name, &origin, &ingress, into);
+    let (external, left_alone) = frontend::outside(external, ingress, &addresses);
+    let unserved = unserved(spec, &addresses, &ports, &left_alone);
+    note_left_alone(&name, &origin, &left_alone, into);
     let service = Service {
         name,
         origin,
@@ -141,7 +142,7 @@ fn affinity(spec: Field<'_>, annotations: Option<&Annotations>) -> Option<Option
 }
 
 /// What `service get` says of ports and addresses that no connect call is translated for.
-fn unserved(spec: Field<'_>, addresses: &[IpAddr], ports: &[ServicePort], ingress: &Ingress) -> Vec<Unserved> {
+fn unserved(spec: Field<'_>, addresses: &[IpAddr], ports: &[ServicePort], left_alone: &[LeftAlone]) -> Vec<Unserved> {
     let sctp = spec.list("ports").filter(|port| is_sctp(*port));
     let sctp = sctp.filter_map(|port| value::port(port.get("port")?)).flat_map(|port| {
         addresses.iter().map(move |address| Unserved {
@@ -152,20 +153,21 @@ fn unserved(spec: Field<'_>, addresses: &[IpAddr], ports: &[ServicePort], ingres
             reason: "SCTP is not served".to_owned(),
         })
     });
-    let ingress = ingress.left_alone.iter().flat_map(|(address, reason)| {
+    let outside = left_alone.iter().flat_map(|LeftAlone { address, kind, reason }| {
         ports.iter().map(move |port| Unserved {
             address: address.clone(),
             port: port.port,
             protocol: port.protocol.to_string(),
-            kind: FrontendKind::LoadBalancer,
+            kind: *kind,
             reason: (*reason).to_owned(),
         })
     });
-    sctp.chain(ingress).collect()
+    sctp.chain(outside).collect()
 }
 
-fn note_ingress(name: &ServiceName, origin: &Origin, ingress: &Ingress, into: &mut Manifests) {
-    for (address, reason) in &ingress.left_alone {
-        into.note(origin.clone(), format!("load balancer {address} of service {name} is left alone: {reason}"));
+fn note_left_alone(name: &ServiceName, origin: &Origin, left_alone: &[LeftAlone], into: &mut Manifests) {
+    for LeftAlone { address, kind, reason } in left_alone {
+        let what = if *kind == FrontendKind::LoadBalancer { "load balancer" } else { "external address" };
+        into.note(origin.clone(), format!("{what} {address} of service {name} is left alone: {reason}"));
     }
 }

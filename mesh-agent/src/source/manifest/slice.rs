@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{Manifests, Slice, SliceEndpoint, SliceKind, SlicePort, service};
 use crate::{
-    model::{Condition, Origin},
+    model::{Condition, Hints, Origin},
     source::{
         document::Value,
         field::{Field, all},
@@ -37,14 +37,17 @@ fn read_endpoint(endpoint: Field<'_>) -> Option<SliceEndpoint> {
     let (address, condition) = (first_address(endpoint), condition(endpoint));
     let node = value::node(endpoint.get("nodeName"));
     let zone = value::node(endpoint.get("zone").filter(|zone| zone.value().text() != Some("")));
-    let hints = zone_hints(endpoint);
-    Some(SliceEndpoint { address: address?, condition, node: node?, zone: zone?, zone_hints: hints? })
+    let hints = endpoint.get("hints").map_or(Some(Hints::default()), hints);
+    let has_any = |hints: &Hints| !(hints.nodes.is_empty() && hints.zones.is_empty());
+    let hints = hints.map(|hints| Some(Arc::new(hints)).filter(|hints| has_any(hints)));
+    Some(SliceEndpoint { address: address?, condition, node: node?, zone: zone?, hints: hints? })
 }
 
-/// Zones that the endpoint should serve. Hints of nodes are not looked at: who prefers its node knows which it is.
-fn zone_hints(endpoint: Field<'_>) -> Option<Arc<[Arc<str>]>> {
-    let zones = endpoint.get("hints").into_iter().flat_map(|hints| hints.list("forZones"));
-    all(zones.map(|zone| zone.required("name").and_then(Field::text).map(Arc::from))).map(Arc::from)
+/// Nodes and zones that should send their connects to the endpoint.
+fn hints(field: Field<'_>) -> Option<Hints> {
+    let names = |list| all(field.list(list).map(|it| it.required("name").and_then(Field::text).map(Arc::from)));
+    let (nodes, zones) = (names("forNodes"), names("forZones"));
+    Some(Hints { nodes: nodes?, zones: zones? })
 }
 
 /// Reads an `Endpoints`, one slice for each subset.
@@ -54,8 +57,7 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
         let addresses = |list: &str, condition: Condition| {
             all(subset.list(list).map(|it| {
                 let (address, node) = (it.required("ip").and_then(value::address), value::node(it.get("nodeName")));
-                let (zone, zone_hints) = (None, Arc::default());
-                Some(SliceEndpoint { address: address?, condition, node: node?, zone, zone_hints })
+                Some(SliceEndpoint { address: address?, condition, node: node?, zone: None, hints: None })
             }))
         };
         let (ready, rest) =

@@ -72,12 +72,13 @@ pub struct Annotated {
 }
 
 impl Annotated {
-    /// The same, and the order of `spec.trafficDistribution` where no annotation says another.
+    /// The same, and where no annotation says which endpoints are near, their hints and the order of
+    /// `spec.trafficDistribution`.
     pub fn or_order(self, order: Vec<LocalityLevel>) -> Traffic {
         if self.has_order {
             return self.traffic;
         }
-        Traffic { nearness: Nearness { order, ..self.traffic.nearness }, ..self.traffic }
+        Traffic { nearness: Nearness { order, by_hints: true, ..self.traffic.nearness }, ..self.traffic }
     }
 }
 

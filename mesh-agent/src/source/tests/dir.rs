@@ -1,6 +1,6 @@
 use std::{fs, os::unix::fs::symlink};
 
-use super::{Node, errors, names, one, served, service};
+use super::{Node, errors, names, one, one_json, served, service};
 use crate::{
     model::Update,
     source::dir::{Reader, read},
@@ -10,13 +10,40 @@ use crate::{
 fn only_visible_yaml_and_json_files_are_read() {
     let mut node = Node::new();
     for (number, name) in ["a.yaml", "b.yml", "c.json", ".d.yaml", "e.txt", "yaml"].into_iter().enumerate() {
-        node.write(name, &one(&name[..1].replace('.', "d"), &format!("10.96.0.1{number}")));
+        let service = if name.ends_with("json") { one_json } else { one };
+        node.write(name, &service(&name[..1].replace('.', "d"), &format!("10.96.0.1{number}")));
     }
     fs::create_dir(node.path("sub")).unwrap();
     node.write("sub/f.yaml", &one("f", "10.96.0.99"));
     let update = node.read();
     assert_eq!(names(&update), ["a", "b", "c"]);
     assert_eq!((update.complete, update.errors.len(), update.notes.len()), (true, 0, 0));
+}
+
+#[test]
+fn json_files_are_json_and_nothing_else() {
+    let mut node = Node::new();
+    node.write("a.json", &one_json("a", "10.96.0.1"));
+    let good = node.read();
+    assert_eq!((names(&good), good.errors.len()), (vec!["a".to_owned()], 0));
+    let expected = "expected a value (texts stand in double quotes), found `services`";
+    for (text, line, reason) in [
+        (one("a", "10.96.0.2"), 1, expected),
+        (one_json("a", "10.96.0.2") + "\n---\n", 2, "expected the end, for a JSON file holds one value, found `---`"),
+        ("{\"services\": [],\n}".to_owned(), 2, "expected a name in double quotes, found `}`"),
+    ] {
+        node.write("a.json", &text);
+        let update = node.read();
+        let expected = format!("a.json:{line}: not JSON: {reason}; to write YAML, call the file .yaml");
+        assert_eq!((errors(&update, &node), &update.services), (vec![expected], &good.services));
+    }
+    // Escapes that YAML does not have, and a name that is given twice.
+    node.write(
+        "a.json",
+        "{\"services\": [{\"name\": \"\\u0061\", \"address\": \"10.96.0.3\",\n\"ports\": [], \"ports\": []}]}",
+    );
+    let twice = "a.json:2: services[0].ports: given twice, first on line 2";
+    assert!(errors(&node.read(), &node).contains(&twice.to_owned()));
 }
 
 #[test]

@@ -268,3 +268,65 @@ fn endpoint_that_moves_between_slices_is_on_the_node_of_the_ready_one() {
         assert_eq!(node.as_deref(), Some("new"));
     }
 }
+
+#[test]
+fn endpoint_that_several_slices_list_is_on_all_their_nodes() {
+    let slices = ["n1", "n2", "n1"].map(|node| slice(&format!("[{{addresses: [10.0.0.1], nodeName: {node}}}]")));
+    let unready = slice("[{addresses: [10.0.0.1], nodeName: n3, conditions: {ready: false}}]");
+    for text in [slices.concat() + &slice("[{addresses: [10.0.0.1]}]") + &unready, unready + &slices.concat()] {
+        let update = joined(&(declared(SPEC) + &text), Serve::All);
+        let endpoints = &update.services.values().next().unwrap().ports[0].endpoints;
+        assert_eq!(endpoints.len(), 1);
+        assert_eq!(["n1", "n2", "n3"].map(|node| endpoints[0].is_on(node)), [true, true, false]);
+    }
+}
+
+#[test]
+fn addresses_outside_that_the_service_has_no_family_for_are_left_alone() {
+    let text = "\
+apiVersion: v1
+kind: Service
+metadata: {name: a}
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.0.1
+  externalIPs: [192.0.2.1, 2001:db8::1]
+  ports: [{port: 80}]
+status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: '2001:db8::2'}]}}
+";
+    let update = joined(text, Serve::All);
+    let service = update.services.values().next().unwrap();
+    let external = service.external.iter().map(|it| format!("{} {}", it.kind, it.address));
+    assert_eq!(external.collect::<Vec<_>>(), ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]);
+    let why = "the service has no IPv6 address inside the cluster";
+    let unserved = service.unserved.iter().map(|it| format!("{} {}:{} {}", it.kind, it.address, it.port, it.reason));
+    let left_alone = [format!("ExternalIP 2001:db8::1:80 {why}"), format!("LoadBalancer 2001:db8::2:80 {why}")];
+    assert_eq!(unserved.collect::<Vec<_>>(), left_alone);
+    let expected = [
+        format!("a.yaml:1: external address 2001:db8::1 of service default/a is left alone: {why}"),
+        format!("a.yaml:1: load balancer 2001:db8::2 of service default/a is left alone: {why}"),
+    ];
+    assert_eq!(notes(text), expected);
+    let dual = text.replace("clusterIP: 10.96.0.1", "clusterIPs: [10.96.0.1, fd00::1]");
+    assert_eq!(
+        (notes(&dual).len(), joined(&dual, Serve::All).services.values().next().unwrap().external.len()),
+        (0, 4)
+    );
+}
+
+#[test]
+fn api_version_is_checked() {
+    let wrong = |kind: &str, version: &str| problems(&format!("apiVersion: {version}\nkind: {kind}\n"));
+    let expected = |what: &str, found: &str| [format!("a.yaml:1: apiVersion: expected {what}, found `{found}`")];
+    let slices = "discovery.k8s.io/v1 or discovery.k8s.io/v1beta1";
+    assert_eq!(wrong("Service", "v2"), expected("v1", "v2"));
+    assert_eq!(wrong("ServiceList", "v1beta1"), expected("v1", "v1beta1"));
+    assert_eq!(wrong("List", "v2"), expected("v1", "v2"));
+    assert_eq!(wrong("Endpoints", "v1beta1"), expected("v1", "v1beta1"));
+    assert_eq!(wrong("EndpointSlice", "v1"), expected(slices, "v1"));
+    assert_eq!(wrong("EndpointSliceList", "discovery.k8s.io/v3"), expected(slices, "discovery.k8s.io/v3"));
+    assert_eq!(wrong("Deployment", "''"), expected("an API version", ""));
+    assert_eq!(wrong("Deployment", "apps/v7"), [""; 0]);
+    let other = "apiVersion: serving.knative.dev/v1\nkind: Service\n";
+    assert_eq!(notes(other), ["a.yaml:1: objects of kind Service of serving.knative.dev are not used"]);
+}

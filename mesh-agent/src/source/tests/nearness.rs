@@ -74,36 +74,42 @@ fn annotation_lists_levels_with_commas() {
     assert_eq!(wrong("zone,zone"), [format!("{place} zone is listed twice")]);
     assert_eq!(wrong("1"), [format!("{place} expected levels with commas between, found `1`")]);
     let preference = "    mesh-agent.io/source-preference: remote";
-    let remote = Nearness { sources: SourcePreference::Remote, ..Nearness::default() };
+    let remote = Nearness { sources: SourcePreference::Remote, by_hints: true, ..Nearness::default() };
     assert_eq!(traffic_of(&annotated(preference)).nearness, remote);
+}
+
+/// What a Kubernetes service has without an annotation: hints count.
+fn distributed(order: &[LocalityLevel]) -> Nearness {
+    Nearness { by_hints: true, ..ordered(order) }
 }
 
 #[test]
 fn traffic_distribution_orders_levels_unless_an_annotation_does() {
     let spec = SPEC.strip_suffix('}').unwrap();
     let text = |word: &str| declared(&format!("{spec}, trafficDistribution: {word}}}"));
-    assert_eq!(traffic_of(&text("PreferClose")).nearness, ordered(&[Zone]));
-    assert_eq!(traffic_of(&text("PreferSameZone")).nearness, ordered(&[Zone]));
-    assert_eq!(traffic_of(&text("PreferSameNode")).nearness, ordered(&[Node, Zone]));
+    assert_eq!(traffic_of(&text("PreferClose")).nearness, distributed(&[Zone]));
+    assert_eq!(traffic_of(&text("PreferSameZone")).nearness, distributed(&[Zone]));
+    assert_eq!(traffic_of(&text("PreferSameNode")).nearness, distributed(&[Node, Zone]));
     let own = text("PreferClose").replace("{name: a}", "{name: a, annotations: {mesh-agent.io/locality: region}}");
     assert_eq!(traffic_of(&own).nearness, ordered(&[Region]));
     let preference = "{name: a, annotations: {mesh-agent.io/source-preference: local}}";
-    let both = Nearness { sources: SourcePreference::Local, ..ordered(&[Zone]) };
+    let both = Nearness { sources: SourcePreference::Local, ..distributed(&[Zone]) };
     assert_eq!(traffic_of(&text("PreferClose").replace("{name: a}", preference)).nearness, both);
     let later = joined(&text("PreferMoon"), Serve::All);
     let note = "a.yaml:4: trafficDistribution PreferMoon is not known, so all endpoints are equally near";
     assert_eq!(later.notes.iter().map(ToString::to_string).collect::<Vec<_>>(), [note]);
-    assert_eq!(later.services.values().next().unwrap().traffic.nearness, ordered(&[]));
+    assert_eq!(later.services.values().next().unwrap().traffic.nearness, distributed(&[]));
     assert_eq!(problems(&text("1")), ["a.yaml:4: spec.trafficDistribution: expected text, found `1`"]);
 }
 
-/// `address zone [hints]` of all endpoints that these slices list.
+/// `address zone [node hints; zone hints]` of all endpoints that these slices list.
 fn zones(slices: &[&str]) -> Vec<String> {
     let slices: String = slices.iter().map(|endpoints| slice(endpoints)).collect();
     let update = joined(&(declared(SPEC) + &slices), Serve::All);
     let endpoints = &update.services.values().next().unwrap().ports[0].endpoints;
     let line = |it: &crate::model::Endpoint| {
-        format!("{} {} [{}]", it.address, it.locality.zone.as_deref().unwrap_or("-"), it.zone_hints.join(" "))
+        let hints = it.hints.iter().map(|hints| format!("{}; {}", hints.nodes.join(" "), hints.zones.join(" ")));
+        format!("{} {} [{}]", it.address, it.locality.zone.as_deref().unwrap_or("-"), hints.collect::<String>())
     };
     endpoints.iter().map(line).collect()
 }
@@ -112,22 +118,14 @@ fn zones(slices: &[&str]) -> Vec<String> {
 fn endpoint_slices_say_zones_and_hints() {
     let here = "[{addresses: [10.0.0.1], zone: z1, hints: {forZones: [{name: z1}, {name: z2}]}}]";
     let other = "[{addresses: [10.0.0.2], zone: '', hints: {forZones: [{name: z3}], forNodes: [{name: n1}]}}]";
-    assert_eq!(zones(&[here, other]), ["10.0.0.1 z1 [z1 z2]", "10.0.0.2 - [z3]"]);
+    assert_eq!(zones(&[here, other]), ["10.0.0.1 z1 [; z1 z2]", "10.0.0.2 - [n1; z3]"]);
     assert_eq!(zones(&["[{addresses: [10.0.0.1], hints: null}]"]), ["10.0.0.1 - []"]);
-    let wrong = slice("[{addresses: [10.0.0.1], zone: 1, hints: {forZones: [{}, {name: []}]}}]");
+    let wrong = slice("[{addresses: [10.0.0.1], zone: 1, hints: {forZones: [{}, {name: []}], forNodes: n1}}]");
     let expected = [
+        "a.yaml:5: endpoints[0].hints.forNodes: expected a list, found `n1`",
         "a.yaml:5: endpoints[0].hints.forZones[0].name: missing",
         "a.yaml:5: endpoints[0].hints.forZones[1].name: expected text, found a list",
         "a.yaml:5: endpoints[0].zone: expected text, found `1`",
     ];
     assert_eq!(problems(&wrong), expected);
-}
-
-#[test]
-fn hints_count_only_when_every_ready_endpoint_has_some() {
-    let hinted = "[{addresses: [10.0.0.1], zone: z1, hints: {forZones: [{name: z2}]}}]";
-    let without = "[{addresses: [10.0.0.2], zone: z2}]";
-    assert_eq!(zones(&[hinted, without]), ["10.0.0.1 z1 []", "10.0.0.2 z2 []"]);
-    let unready = "[{addresses: [10.0.0.2], zone: z2, conditions: {ready: false}}]";
-    assert_eq!(zones(&[hinted, unready]), ["10.0.0.1 z1 [z2]", "10.0.0.2 z2 []"]);
 }

@@ -98,6 +98,7 @@ fn everything() -> Traffic {
             failover_percent: 100,
             spill: Some(150),
             sources: SourcePreference::Local,
+            by_hints: false,
         },
         slow_start: Some(SlowStart { alpha: Ratio(250_000), tick: second / 10 }),
         drain: Some(Drain { beta: Ratio(0), tick: second * 5 }),
@@ -117,7 +118,8 @@ fn everything() -> Traffic {
 #[test]
 fn a_service_that_says_nothing_gets_the_defaults() {
     assert_eq!(traffic(""), Traffic::default());
-    assert_eq!(traffic_of(&kubernetes::declared(kubernetes::SPEC)), Traffic::default());
+    let by_hints = Traffic { nearness: Nearness { by_hints: true, ..Nearness::default() }, ..Traffic::default() };
+    assert_eq!(traffic_of(&kubernetes::declared(kubernetes::SPEC)), by_hints);
     assert_eq!(traffic("  balance: null\n  outlier: {}\n  limits: {}\n  health: ~\n"), Traffic::default());
 }
 

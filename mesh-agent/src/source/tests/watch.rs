@@ -70,7 +70,7 @@ async fn edited_added_renamed_and_removed_files_are_live_in_time() {
     watched.after(|| node.write("c.yaml", &one("c", "10.96.0.3")), &["b", "c"]).await;
     watched.after(|| fs::rename(node.path("c.yaml"), node.path("d.yaml")).unwrap(), &["b", "c"]).await;
     watched.after(|| fs::rename(node.path("d.yaml"), node.path("d.txt")).unwrap(), &["b"]).await;
-    watched.after(|| fs::rename(node.path("d.txt"), node.path("d.json")).unwrap(), &["b", "c"]).await;
+    watched.after(|| fs::rename(node.path("d.txt"), node.path("d.yml")).unwrap(), &["b", "c"]).await;
     watched.after(|| node.remove("a.yaml"), &["c"]).await;
     watched.stop().await;
 }

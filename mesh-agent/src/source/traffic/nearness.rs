@@ -25,7 +25,7 @@ pub fn read(field: Field<'_>) -> Option<Nearness> {
     let failover = field.or("failoverPercent", default.failover_percent, |field| value::number(field, 1..=100));
     let spill = field.or("spillFactor", None, |field| spill(field).map(Some));
     let sources = field.or("sources", default.sources, sources);
-    Some(Nearness { order: order?, failover_percent: failover?, spill: spill?, sources: sources? })
+    Some(Nearness { order: order?, failover_percent: failover?, spill: spill?, sources: sources?, ..default })
 }
 
 /// Of which sources the endpoints come first.

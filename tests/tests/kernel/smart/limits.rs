@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use mesh_common::counter::Counter;
+use aya::maps::{HashMap, Map};
+use mesh_common::{
+    abi::{NameRow, maps},
+    counter::Counter,
+};
 use mesh_tests::{
     Client, Node, Server,
     client::{Crowd, Protocol, SocketId},
-    service,
+    node::PATIENCE,
+    pinned, service, wait,
 };
 
 use super::{Known, VIP};
@@ -149,4 +154,26 @@ fn expect_a_hard_limit_of_udp(limits: &str, places: u64) {
     });
     assert_eq!(rush.connected.iter().max(), Some(&places), "{limits}: {rush:?}");
     known.expect_rest(rush.connected.iter().sum());
+}
+
+#[test]
+fn a_new_service_is_not_charged_for_the_connections_of_a_removed_one() {
+    let (node, servers, _) = shop(Protocol::Tcp, "maxConnections: 1");
+    let mut client = node.client();
+    let old = socket(&mut client, Protocol::Tcp);
+    client.connect(old, VIP).expect("it is there");
+    node.write("cart.yaml", "services: []");
+    let ids = || {
+        let map = Map::HashMap(pinned::map(&node.directories().pins, maps::NAMES));
+        let names: HashMap<_, u32, NameRow> = map.try_into().expect("NAMES is a hash of these sizes");
+        names.keys().flatten().collect::<Vec<_>>()
+    };
+    wait::until_equal("the id to be free", PATIENCE, &vec![], ids);
+
+    let menu = service("shop/menu").address("10.96.0.10").with("limits: {maxConnections: 1}").tcp(80);
+    node.write("cart.yaml", menu.endpoints(&servers));
+    node.wait_until_served("shop/menu", &servers.each_ref());
+    let new = socket(&mut client, Protocol::Tcp);
+    client.connect(new, VIP).expect("the connection of the other service does not count");
+    assert_eq!(ids(), [1], "the next one that is free");
 }

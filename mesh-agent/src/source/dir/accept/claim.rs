@@ -12,6 +12,7 @@ use crate::{
     model::{ConfigError, Service},
     source::{
         claims::{Claims, asks_no_more},
+        holders::Holders,
         object::{Item, Key},
     },
 };
@@ -56,8 +57,8 @@ pub fn agree(choices: &[Choice<'_>]) -> bool {
     })
 }
 
-/// Services that ask for what stronger ones have.
-pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>) -> Vec<Conflict> {
+/// Services that ask for what stronger ones have, or what `holders` says is another's.
+pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>, holders: &Holders) -> Vec<Conflict> {
     let claimants = choices.iter().enumerate().flat_map(|(at, choice)| {
         claimants(choice).map(move |(claimant, service)| {
             (strength(choice, service, served), choice.tracked.changed, at, claimant, service)
@@ -66,6 +67,9 @@ pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>) -> Vec<Conflict> {
     let mut claimants: Vec<_> = claimants.collect();
     claimants.sort_unstable_by(|a, b| (a.0, a.1, a.2, &a.3).cmp(&(b.0, b.1, b.2, &b.3)));
     let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
+    for (_, _, choice, _, service) in &claimants {
+        claims.entry(&choices[*choice].tracked.source).or_default().reserve(holders, service);
+    }
     let mut conflicts = Vec::new();
     for (_, _, choice, claimant, service) in claimants {
         let claims = claims.entry(&choices[choice].tracked.source).or_default();

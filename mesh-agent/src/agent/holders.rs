@@ -1,0 +1,51 @@
+//! Which service holds which front end, by the kernel's rows.
+
+use mesh_common::abi::{FrontendKey, protocol};
+
+use crate::{
+    desired::{Tables, identified},
+    model::Protocol,
+    source::holders::{Holders, Place},
+};
+
+/// Front ends and their services, as an earlier agent left them.
+pub(super) fn holders(tables: &Tables) -> Holders {
+    let held = tables.services.iter().filter_map(|(key, row)| {
+        let service = identified(tables.names.get(&row.id)?)?;
+        Some((place(key), service))
+    });
+    held.collect()
+}
+
+fn place(key: &FrontendKey) -> Place {
+    let protocol = if key.protocol == protocol::UDP { Protocol::Udp } else { Protocol::Tcp };
+    (key.addr.into(), u16::from_be(key.port), protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        dataplane::memory::Memory,
+        desired::{World, compile, fixture},
+    };
+
+    #[test]
+    fn rows_say_which_service_holds_a_front_end() {
+        let mut cart = fixture::fixed("cart", "10.96.0.1");
+        cart.ports[0].node_port = Some(30080);
+        let mut dns = fixture::fixed("dns", "fd00::1");
+        dns.ports[0].protocol = Protocol::Udp;
+        let node_addresses = [[127, 0, 0, 1].into()].into();
+        let world = World { services: fixture::services([cart, dns]), node_addresses, ..World::default() };
+        let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
+        let expected = [
+            (("10.96.0.1".parse().unwrap(), 80, Protocol::Tcp), fixture::name("cart")),
+            (("127.0.0.1".parse().unwrap(), 30080, Protocol::Tcp), fixture::name("cart")),
+            (("fd00::1".parse().unwrap(), 80, Protocol::Udp), fixture::name("dns")),
+        ];
+        assert_eq!(holders(&tables), expected.into_iter().collect());
+    }
+}

@@ -1,0 +1,93 @@
+//! What one service holds, another does not get: addresses and ids.
+
+use std::num::NonZeroU32;
+
+use mesh_common::socket;
+
+use super::*;
+use crate::model::Addresses;
+
+#[test]
+fn an_address_that_another_front_end_has_taken_is_noted() {
+    let mut scene = Scene::new();
+    scene.owner.set_node("n1", BTreeSet::from(["192.0.2.1".parse().unwrap()]));
+    let mut service = cart(&[("10.0.0.1:80", 1)]);
+    service.ports[0].node_port = Some(80);
+    scene.configure([service.clone(), fixture::fixed("other", "192.0.2.1")]);
+    let notes = |scene: &Scene| scene.owner.snapshot().notes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let note = "test.yaml:1: node port 80/TCP of service test/cart is not served at 192.0.2.1: \
+                service test/other asks for that address and port, in test.yaml:1";
+    assert_eq!(notes(&scene), [note]);
+    scene.configure([service]);
+    assert_eq!(notes(&scene), [""; 0]);
+}
+
+#[test]
+fn an_address_from_the_pool_stays_with_the_service_that_holds_it() {
+    let mut scene = Scene::new();
+    scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
+    let auto = fixture::with(fixture::auto("auto"), &[("10.0.0.1:80", 1)]);
+    let other = fixture::with(fixture::fixed("other", "10.96.0.2"), &[("10.0.0.2:80", 1)]);
+    scene.configure([auto.clone(), other.clone()]);
+    let address = scene.owner.world.vips[&auto.name][0];
+    let held = format!("{address}:80");
+    assert_eq!(scene.connect(&held).unwrap(), "10.0.0.1:80");
+    let mut thief = other;
+    thief.addresses = Addresses::Fixed(vec![address, "10.96.0.3".parse().unwrap()]);
+    let wait = scene.configure([auto.clone(), thief.clone()]);
+    scene.settle(wait);
+    assert_eq!(scene.connect(&held).unwrap(), "10.0.0.1:80");
+    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.2:80", "as it was before");
+    assert_eq!(scene.connect("10.96.0.3:80"), None);
+    let errors: Vec<String> = scene.owner.snapshot().errors.iter().map(ToString::to_string).collect();
+    let blamed = format!("test.yaml:1: services test/auto and test/other both ask for {address} port 80/TCP: ");
+    assert!(matches!(&errors[..], [error] if error.starts_with(&blamed)), "{errors:?}");
+    let wait = scene.configure([thief]);
+    scene.settle(wait);
+    assert_eq!(scene.connect(&held).unwrap(), "10.0.0.2:80", "free by now");
+    assert_eq!(scene.owner.snapshot().errors, []);
+}
+
+#[test]
+fn a_new_service_is_not_charged_for_a_removed_one() {
+    let mut scene = Scene::new();
+    let limited = |name: &str, address: &str| {
+        let mut service = fixture::with(fixture::fixed(name, address), &[("10.0.0.1:80", 1)]);
+        service.traffic.limits.connections = NonZeroU32::new(1);
+        service
+    };
+    scene.configure([limited("old", "10.96.0.1")]);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    socket::syn_sent(&scene.owner.dataplane.memory, 0);
+    let wait = scene.configure([]);
+    scene.settle(wait);
+    assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 0, "its id is free, its connection is open");
+    scene.configure([limited("new", "10.96.0.2")]);
+    scene.owner.dataplane.memory.set_socket(1);
+    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.1:80");
+    let wait = scene.configure([limited("new", "10.96.0.2"), limited("newer", "10.96.0.3")]);
+    scene.settle(wait);
+    scene.owner.dataplane.memory.set_socket(2);
+    assert_eq!(scene.connect("10.96.0.3:80").unwrap(), "10.0.0.1:80");
+    let ids: Vec<u32> = scene.owner.dataplane.dump().unwrap().names.keys().copied().collect();
+    assert_eq!(ids, [1, 2]);
+}
+
+#[test]
+fn an_endpoint_that_is_an_address_from_the_pool_is_left_out() {
+    let mut scene = Scene::new();
+    scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
+    let auto = fixture::with(fixture::auto("auto"), &[("10.0.0.1:80", 1)]);
+    scene.configure([auto.clone()]);
+    let address = format!("{}:80", scene.owner.world.vips[&auto.name][0]);
+    let wait = scene.configure([auto.clone(), cart(&[(&address, 1), ("10.0.0.2:80", 1)])]);
+    scene.settle(wait);
+    let endpoints: BTreeSet<_> = (0..20).filter_map(|_| scene.connect("10.96.0.1:80")).collect();
+    assert_eq!(endpoints, BTreeSet::from(["10.0.0.2:80".to_owned()]));
+    let errors: Vec<String> = scene.owner.snapshot().errors.iter().map(ToString::to_string).collect();
+    let expected = format!(
+        "test.yaml:1: endpoint {address} of service test/cart is the address of service test/auto (in test.yaml:1), \
+         where no server listens: list the servers behind it instead"
+    );
+    assert_eq!(errors, [expected]);
+}

@@ -1,0 +1,144 @@
+//! The lock on the state directory: two agents would overwrite each other's addresses and orders.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::Flock;
+
+use crate::{lock, private};
+
+/// A file of its own, which only its owner can open.
+pub(super) const FILE: &str = "lock";
+
+/// The state directory cannot be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another agent has the lock.
+    #[error(
+        "another agent keeps its state in {}: stop it, or name another directory with --state-dir{}",
+        path.display(),
+        if *starts { ", or start with --allow-second-agent" } else { "" }
+    )]
+    Taken {
+        /// State directory.
+        path: PathBuf,
+        /// Whether an agent wants to start, which may be told to start all the same.
+        starts: bool,
+    },
+    /// Other users could change what is in it.
+    #[error(transparent)]
+    NotPrivate(private::Error),
+    /// The directory or the file cannot be written.
+    #[error("cannot lock state directory {path}, so another agent may use it too: {source}")]
+    Io {
+        /// State directory.
+        path: PathBuf,
+        /// The kernel's words.
+        source: io::Error,
+    },
+}
+
+/// As long as this lives, no other agent uses the directory.
+#[derive(Debug)]
+pub struct StateLock {
+    directory: PathBuf,
+    /// Whether the directory was made for it.
+    made: bool,
+    _lock: Flock<File>,
+}
+
+impl StateLock {
+    /// Makes the directory if need be, and locks it.
+    pub fn take(directory: &Path) -> Result<Self, Error> {
+        let made = !directory.exists();
+        let io = |source| Error::Io { path: directory.to_owned(), source };
+        private::directory(directory, "--state-dir").map_err(|error| match error {
+            private::Error::Io { source, .. } => io(source),
+            error => Error::NotPrivate(error),
+        })?;
+        let lock = lock::take(&directory.join(FILE), open).map_err(io)?;
+        let taken = || Error::Taken { path: directory.to_owned(), starts: true };
+        Ok(Self { directory: directory.to_owned(), made, _lock: lock.ok_or_else(taken)? })
+    }
+
+    /// Locks the directory if an agent has ever used it.
+    pub fn of_existing(directory: &Path) -> Result<Option<Self>, Error> {
+        match Self::exists(directory) {
+            false => Ok(None),
+            true => Self::take(directory).map(Some).map_err(|error| match error {
+                Error::Taken { path, .. } => Error::Taken { path, starts: false },
+                error => error,
+            }),
+        }
+    }
+
+    fn exists(directory: &Path) -> bool {
+        directory.join(FILE).exists()
+    }
+
+    /// Leaves as little behind as there was before: the agent does not start.
+    pub fn undo(self) {
+        if self.made {
+            // What cannot be removed is an empty directory.
+            _ = fs::remove_file(self.directory.join(FILE)).and_then(|()| fs::remove_dir(&self.directory));
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    match options.read(true).write(true).create(true).truncate(false).open(path) {
+        // One that is there can be locked on a filesystem that is read-only.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            options.write(false).create(false).open(path)
+        }
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn state_directory_is_locked_by_one_agent_until_that_ends() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("state");
+        let first = StateLock::take(&directory).unwrap();
+        let expected = format!(
+            "another agent keeps its state in {}: stop it, or name another directory with --state-dir, or start with \
+             --allow-second-agent",
+            directory.display()
+        );
+        assert_eq!(StateLock::take(&directory).unwrap_err().to_string(), expected);
+        drop(first);
+        StateLock::take(&directory).unwrap();
+    }
+
+    #[test]
+    fn lock_is_a_file_that_others_cannot_open() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("state");
+        let lock = StateLock::take(&directory).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(&directory), mode(&directory.join(FILE))), (0o700, 0o600));
+        lock.undo();
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn directory_that_cannot_be_made_is_an_error_of_its_own() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(matches!(StateLock::take(&file.join("state")), Err(Error::Io { .. })));
+        assert!(StateLock::of_existing(&file).unwrap().is_none());
+    }
+}

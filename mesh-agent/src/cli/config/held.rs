@@ -1,0 +1,41 @@
+//! Which service holds which address on this node, by the agent that runs here.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::{
+    api::{client::Client, types::Frontend},
+    cli::session::Session,
+    model::{Protocol, ServiceName},
+    source::holders::{Holders, Place},
+};
+
+/// Time for an agent to answer. Files can be checked without one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Front ends that the agent's services have in the kernel; nothing where no agent answers.
+pub(super) async fn ask(session: &Session<'_>) -> Holders {
+    timeout(PATIENCE, held(&session.client)).await.ok().flatten().unwrap_or_default()
+}
+
+async fn held(client: &Client) -> Option<Holders> {
+    let services = client.services(None).await.ok()?;
+    let held = services.into_iter().flat_map(|service| {
+        let name = ServiceName { namespace: service.namespace, name: service.name };
+        let places: Vec<Place> = service.frontends.iter().filter_map(place).collect();
+        places.into_iter().map(move |place| (place, name.clone()))
+    });
+    Some(held.collect())
+}
+
+/// Nothing for a front end that the service does not have.
+fn place(frontend: &Frontend) -> Option<Place> {
+    let protocol = match &*frontend.protocol {
+        "TCP" => Protocol::Tcp,
+        "UDP" => Protocol::Udp,
+        _ => return None,
+    };
+    let is_held = ["served", "refused"].contains(&&*frontend.state);
+    Some((frontend.address.parse().ok().filter(|_| is_held)?, frontend.port, protocol))
+}

@@ -1,0 +1,81 @@
+//! Node ports that are not served at some address of the node, because another service asks for that very address.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use super::{World, frontends::frontends};
+use crate::model::{ConfigNote, FrontendKind, Protocol, Service, ServicePort};
+
+/// An address, port and protocol.
+type Place = (IpAddr, u16, Protocol);
+
+/// One note for each address at which a node port is not served.
+pub fn taken(world: &World) -> Vec<ConfigNote> {
+    let holders = holders(world);
+    let services = || world.services.values().filter(|_| !holders.is_empty());
+    let ports = services().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+    ports.flat_map(|(service, port)| notes(world, service, port, &holders)).collect()
+}
+
+/// Services that ask for an address of the node by itself.
+fn holders(world: &World) -> HashMap<Place, &Service> {
+    let mut holders = HashMap::new();
+    for service in world.services.values() {
+        let external = service.external.iter().map(|external| &external.address);
+        let addresses = world.addresses(service).iter().chain(external);
+        for &address in addresses.filter(|address| world.node_addresses.contains(address)) {
+            let places = service.ports.iter().map(|port| ((address, port.port, port.protocol), service.as_ref()));
+            holders.extend(places);
+        }
+    }
+    holders
+}
+
+fn notes(world: &World, service: &Service, port: &ServicePort, holders: &HashMap<Place, &Service>) -> Vec<ConfigNote> {
+    let fronts = frontends(world, service, port).into_iter().filter(|front| front.kind == FrontendKind::NodePort);
+    let taken = fronts.filter_map(|front| {
+        let holder = holders.get(&(front.address, front.port, port.protocol))?;
+        (holder.name != service.name).then(|| note(service, port, (front.address, front.port), holder))
+    });
+    taken.collect()
+}
+
+fn note(service: &Service, port: &ServicePort, (address, node_port): (IpAddr, u16), holder: &Service) -> ConfigNote {
+    let message = format!(
+        "node port {node_port}/{} of service {} is not served at {address}: service {} asks for that address and port, in {}",
+        port.protocol, service.name, holder.name, holder.origin
+    );
+    ConfigNote { origin: service.origin.clone(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        desired::fixture,
+        model::{External, Origin},
+    };
+
+    fn notes(services: [Service; 2], node_addresses: &[&str]) -> Vec<String> {
+        let node_addresses = node_addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let world = World { services: fixture::services(services), node_addresses, ..World::default() };
+        taken(&world).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn node_port_is_not_served_where_another_service_asks_for_the_address() {
+        let mut cart = fixture::fixed("cart", "10.96.0.1");
+        cart.ports[0].node_port = Some(80);
+        let mut other = fixture::fixed("other", "10.96.0.2");
+        other.origin = Origin { file: other.origin.file, line: 7 };
+        let external = External { address: "192.0.2.1".parse().unwrap(), kind: FrontendKind::ExternalIp };
+        other.external = vec![external];
+        let expected = "test.yaml:1: node port 80/TCP of service test/cart is not served at 192.0.2.1: \
+                        service test/other asks for that address and port, in test.yaml:7";
+        assert_eq!(notes([cart.clone(), other.clone()], &["127.0.0.1", "192.0.2.1"]), [expected]);
+        assert_eq!(notes([cart.clone(), other.clone()], &["127.0.0.1"]), [""; 0]);
+        other.ports[0].protocol = Protocol::Udp;
+        assert_eq!(notes([cart.clone(), other], &["192.0.2.1"]), [""; 0]);
+        cart.external = vec![external];
+        assert_eq!(notes([cart, fixture::fixed("third", "10.96.0.3")], &["192.0.2.1"]), [""; 0], "its own address");
+    }
+}

@@ -1,0 +1,148 @@
+//! Directories that belong to the agent alone. What another user could write to, or exchange, is not used.
+
+use std::{
+    fs::{self, DirBuilder, Metadata, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::geteuid;
+
+/// Bits of a mode that let other users write.
+const WRITABLE: u32 = 0o022;
+/// In a sticky directory users rename and remove only what is theirs.
+const STICKY: u32 = 0o1000;
+
+/// A directory cannot be the agent's alone.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another user's.
+    #[error("{path} belongs to user {user} instead of root: remove it, or name another directory with {flag}")]
+    Owner {
+        /// Directory, link or ancestor.
+        path: PathBuf,
+        /// Its owner.
+        user: u32,
+        /// What names the directory.
+        flag: &'static str,
+    },
+    /// Open to others.
+    #[error(
+        "users other than root may write to {path} (mode {mode:o}): look at what is in it and `chmod go-w` it, or name \
+         another directory with {flag}"
+    )]
+    Writable {
+        /// Directory or ancestor.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// What names the directory.
+        flag: &'static str,
+    },
+    /// A file operation failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The kernel's words.
+        source: io::Error,
+    },
+}
+
+/// Makes a directory if need be, with mode 0700. One that is there must be root's and closed to the writes of others; what
+/// they may read of it is taken from them. `flag` is what an operator names it with.
+pub fn directory(path: &Path, flag: &'static str) -> Result<(), Error> {
+    let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create"))?;
+    check_owner(path, &fs::symlink_metadata(path).map_err(io("look at"))?, flag)?;
+    let metadata = fs::metadata(path).map_err(io("look at"))?;
+    check_owner(path, &metadata, flag)?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & WRITABLE != 0 {
+        return Err(Error::Writable { path: path.to_owned(), mode, flag });
+    }
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io("close to other users"))?;
+    }
+    Ok(())
+}
+
+/// Checks that no other user can exchange what is below a directory on the way to one of the agent's.
+pub fn check_ancestor(path: &Path, flag: &'static str) -> Result<(), Error> {
+    let io = |source| Error::Io { action: "look at", path: path.to_owned(), source };
+    let metadata = fs::symlink_metadata(path).map_err(io)?;
+    check_owner(path, &metadata, flag)?;
+    let mode = metadata.mode() & 0o7777;
+    match metadata.is_dir() && mode & WRITABLE != 0 && mode & STICKY == 0 {
+        true => Err(Error::Writable { path: path.to_owned(), mode, flag }),
+        false => Ok(()),
+    }
+}
+
+fn check_owner(path: &Path, metadata: &Metadata, flag: &'static str) -> Result<(), Error> {
+    let user = metadata.uid();
+    match user == 0 || user == geteuid().as_raw() {
+        true => Ok(()),
+        false => Err(Error::Owner { path: path.to_owned(), user, flag }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, lchown, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn directory_is_made_and_closed_to_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        directory(&path, "--pin-dir").unwrap();
+        assert_eq!(mode(&path), 0o700);
+        set_mode(&path, 0o755);
+        directory(&path, "--pin-dir").unwrap();
+        assert_eq!(mode(&path), 0o700, "as an earlier agent left it");
+    }
+
+    #[test]
+    fn directory_that_others_may_write_to_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("open");
+        fs::create_dir(&path).unwrap();
+        set_mode(&path, 0o1777);
+        let expected = format!(
+            "users other than root may write to {} (mode 1777): look at what is in it and `chmod go-w` it, or name another \
+             directory with --state-dir",
+            path.display()
+        );
+        assert_eq!(directory(&path, "--state-dir").unwrap_err().to_string(), expected);
+        check_ancestor(&path, "--state-dir").unwrap();
+        set_mode(&path, 0o777);
+        assert!(matches!(check_ancestor(&path, "--state-dir"), Err(Error::Writable { mode: 0o777, .. })));
+    }
+
+    #[test]
+    fn directory_or_link_of_another_user_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let [path, link] = ["theirs", "link"].map(|name| parent.path().join(name));
+        fs::create_dir(&path).unwrap();
+        symlink(&path, &link).unwrap();
+        directory(&link, "--pin-dir").unwrap();
+        lchown(&link, Some(7), None).unwrap();
+        let is_theirs = |path| matches!(directory(path, "--pin-dir"), Err(Error::Owner { user: 7, .. }));
+        assert!(is_theirs(&link) && directory(&path, "--pin-dir").is_ok());
+        chown(&path, Some(7), None).unwrap();
+        assert!(is_theirs(&path) && check_ancestor(&path, "--pin-dir").is_err());
+    }
+}

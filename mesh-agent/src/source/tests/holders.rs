@@ -1,0 +1,83 @@
+//! A service that holds a front end keeps it when everything is read anew.
+
+use super::{Node, errors, names, one};
+use crate::{
+    model::{Protocol, ServiceName, Update},
+    source::{dir::Reader, holders::Holders},
+};
+
+/// Services and the TCP front ends that they hold.
+fn holders(held: &[(&str, &str)]) -> Holders {
+    let place = |address: &str| {
+        let address: std::net::SocketAddr = address.parse().unwrap();
+        (address.ip(), address.port(), Protocol::Tcp)
+    };
+    let name = |name: &str| ServiceName { namespace: "default".into(), name: name.into() };
+    held.iter().map(|(service, address)| (place(address), name(service))).collect()
+}
+
+impl Node {
+    /// As an agent that starts and finds this in the kernel.
+    fn read_anew(&mut self, held: &[(&str, &str)]) -> Update {
+        let holders = holders(held);
+        self.reader = Reader::new([self.directory.path().to_owned()], false).keeping(|| holders);
+        self.reader.read()
+    }
+}
+
+#[test]
+fn a_service_keeps_the_address_it_holds_over_a_restart() {
+    let mut node = Node::new();
+    node.write("z.yaml", &one("z", "10.96.0.1"));
+    node.read();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    let before = node.read();
+    let blamed = "a.yaml:2: services default/z and default/a both ask for 10.96.0.1 port 80/TCP: \
+                  first in z.yaml:2, again here";
+    let shown = |update: &Update, node: &Node| {
+        let directory = format!("{}/", node.directory.path().display());
+        errors(update, node).iter().map(|error| error.replace(&directory, "")).collect::<Vec<_>>()
+    };
+    assert_eq!((names(&before), shown(&before, &node)), (vec!["z".to_owned()], vec![blamed.to_owned()]));
+    let after = node.read_anew(&[("z", "10.96.0.1:80")]);
+    assert_eq!((names(&after), shown(&after, &node)), (vec!["z".to_owned()], vec![blamed.to_owned()]));
+    let again = node.read();
+    assert_eq!((names(&again), shown(&again, &node)), (vec!["z".to_owned()], vec![blamed.to_owned()]));
+    node.remove("z.yaml");
+    assert_eq!(names(&node.read()), ["a"]);
+}
+
+#[test]
+fn what_a_service_held_before_it_was_removed_is_free() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    assert_eq!(names(&node.read_anew(&[("z", "10.96.0.1:80")])), ["a"]);
+    node.write("z.yaml", &one("z", "10.96.0.1"));
+    let update = node.read();
+    assert_eq!((names(&update), update.errors[0].origin.file.ends_with("z.yaml")), (vec!["a".to_owned()], true));
+}
+
+#[test]
+fn a_service_keeps_the_node_port_it_holds() {
+    let service =
+        |name: &str, address: &str| one(name, address).replace("[{port: 80}]", "[{port: 80, nodePort: 30080}]");
+    let mut node = Node::new();
+    node.write("a.yaml", &service("a", "10.96.0.1"));
+    node.write("z.yaml", &service("z", "10.96.0.2"));
+    assert_eq!(names(&node.read_anew(&[])), ["a"]);
+    for loopback in ["127.0.0.1:30080", "[::1]:30080"] {
+        assert_eq!(names(&node.read_anew(&[("z", loopback)])), ["z"], "{loopback}");
+    }
+    assert_eq!(names(&node.read_anew(&[("z", "127.0.0.1:30081")])), ["a"]);
+}
+
+#[test]
+fn of_two_definitions_the_one_in_force_counts() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("cart", "10.96.0.1"));
+    node.write("z.yaml", &one("cart", "10.96.0.2"));
+    let address = |update: &Update| update.services.values().next().unwrap().addresses.given()[0].to_string();
+    assert_eq!(address(&node.read_anew(&[])), "10.96.0.1");
+    let update = node.read_anew(&[("cart", "10.96.0.2:80")]);
+    assert_eq!((address(&update), update.errors[0].origin.file.ends_with("a.yaml")), ("10.96.0.2".to_owned(), true));
+}

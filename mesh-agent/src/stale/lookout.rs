@@ -1,0 +1,155 @@
+//! When to look for stale sockets, and whose. SOCKETS has a row for each connection of the node, so it is read only after
+//! a backend left while sockets held it, and not because a weight, another service or the time changed.
+
+use std::{collections::BTreeSet, time::Duration};
+
+/// Least time between the end of a look and the next; after a long look it is half as long as that was. A look at a full
+/// SOCKETS takes some forty milliseconds.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A socket that was not found is searched for again after this time: its connect may not be finished yet.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// The backends whose sockets are looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// Every backend's.
+    All,
+    /// Those of backends with these indexes.
+    Of(BTreeSet<u32>),
+}
+
+impl Whose {
+    /// Whether sockets of this backend are looked at.
+    pub fn has(&self, backend: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(backends) => backends.contains(&backend),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Of(backends) if backends.is_empty())
+    }
+
+    fn add(&mut self, other: Self) {
+        match (self, other) {
+            (Self::All, _) => {}
+            (Self::Of(ours), Self::Of(more)) => ours.extend(more),
+            (ours, Self::All) => *ours = Self::All,
+        }
+    }
+}
+
+/// Looks that are to come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lookout {
+    whose: Whose,
+    due: Duration,
+    earliest: Duration,
+}
+
+impl Default for Lookout {
+    /// The first look is at all sockets: an earlier agent may have ended between a change and the look.
+    fn default() -> Self {
+        Self { whose: Whose::All, due: Duration::ZERO, earliest: Duration::ZERO }
+    }
+}
+
+impl Lookout {
+    /// Asks for a look, as soon as may be.
+    pub fn ask(&mut self, whose: Whose) {
+        if !whose.is_empty() {
+            self.whose.add(whose);
+            self.due = Duration::ZERO;
+        }
+    }
+
+    /// Whose sockets are to be looked at now. The caller says how that [went](Self::looked).
+    pub fn take(&mut self, now: Duration) -> Option<Whose> {
+        let is_due = self.wait(now).is_some_and(|wait| wait.is_zero());
+        is_due.then(|| std::mem::replace(&mut self.whose, Whose::Of(BTreeSet::new())))
+    }
+
+    /// A look that began at `start` has ended; the backends in `again` have stale sockets that it did not find.
+    pub fn looked(&mut self, start: Duration, now: Duration, again: Whose) {
+        (self.due, self.earliest) = (now + AGAIN, now + PAUSE.max(now.saturating_sub(start) / 2));
+        self.whose.add(again);
+    }
+
+    /// How long until the next look; none when there is none to come.
+    pub fn wait(&self, now: Duration) -> Option<Duration> {
+        let due = self.due.max(self.earliest);
+        (!self.whose.is_empty()).then(|| due.saturating_sub(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn of(backends: &[u32]) -> Whose {
+        Whose::Of(backends.iter().copied().collect())
+    }
+
+    #[test]
+    fn first_look_is_at_all_and_then_there_is_none() {
+        let mut lookout = Lookout::default();
+        assert_eq!(lookout.take(NOW), Some(Whose::All));
+        lookout.looked(NOW, NOW, of(&[]));
+        assert_eq!((lookout.wait(NOW), lookout.take(NOW * 2)), (None, None));
+    }
+
+    #[test]
+    fn backend_that_leaves_is_looked_at_at_once() {
+        let mut lookout = Lookout::default();
+        lookout.take(NOW);
+        lookout.looked(NOW, NOW, of(&[]));
+        let later = NOW + PAUSE;
+        lookout.ask(of(&[]));
+        assert_eq!(lookout.take(later), None, "none left");
+        lookout.ask(of(&[7]));
+        assert_eq!(lookout.take(later), Some(of(&[7])));
+    }
+
+    #[test]
+    fn backends_that_leave_one_after_the_other_share_a_look() {
+        let mut lookout = Lookout::default();
+        lookout.take(NOW);
+        lookout.looked(NOW, NOW, of(&[]));
+        lookout.ask(of(&[7]));
+        assert_eq!((lookout.take(NOW), lookout.wait(NOW)), (None, Some(PAUSE)));
+        lookout.ask(of(&[8]));
+        assert_eq!(lookout.take(NOW + PAUSE), Some(of(&[7, 8])));
+    }
+
+    #[test]
+    fn a_third_of_the_time_is_left_for_other_work_however_long_looks_take() {
+        let mut lookout = Lookout::default();
+        lookout.take(NOW);
+        let end = NOW + PAUSE * 6;
+        lookout.looked(NOW, end, of(&[]));
+        lookout.ask(of(&[7]));
+        assert_eq!(lookout.wait(end), Some(PAUSE * 3));
+    }
+
+    #[test]
+    fn what_was_not_found_is_looked_at_again_later_and_with_what_leaves_meanwhile() {
+        let mut lookout = Lookout::default();
+        lookout.take(NOW);
+        lookout.looked(NOW, NOW, of(&[3]));
+        assert_eq!((lookout.take(NOW + PAUSE), lookout.wait(NOW)), (None, Some(AGAIN)));
+        lookout.ask(of(&[4]));
+        assert_eq!(lookout.take(NOW + PAUSE), Some(of(&[3, 4])));
+    }
+
+    #[test]
+    fn whose_all_takes_in_what_is_named() {
+        let mut whose = of(&[1]);
+        whose.add(Whose::All);
+        whose.add(of(&[2]));
+        assert_eq!(whose, Whose::All);
+        assert!(whose.has(9) && of(&[9]).has(9) && !of(&[9]).has(8));
+    }
+}

@@ -1,0 +1,132 @@
+//! Sockets of an endpoint that left: how soon they are closed, and what looking for them costs.
+
+use std::time::{Duration, Instant};
+
+use aya::maps::{HashMap, Map, MapData};
+use bytemuck::{Zeroable, cast};
+use mesh_common::abi::{SocketRow, capacity, maps};
+use mesh_tests::{
+    Client, Node, Pod,
+    client::SocketId,
+    node::{PATIENCE, SETTLE},
+    pinned, service, wait,
+};
+
+/// Longest time from the edit of a file to the end of the last socket, in most rounds.
+const CLOSED: Duration = Duration::from_millis(100);
+const ROUNDS: usize = 5;
+const SOCKETS: usize = 20;
+/// Most processor time for thirty steps of a ramp; one look at all rows of SOCKETS takes some forty milliseconds.
+const STEPS: Duration = Duration::from_millis(400);
+
+/// Sockets of a client that are connected to the service and open.
+struct Open {
+    client: Client,
+    sockets: Vec<SocketId>,
+}
+
+impl Open {
+    fn by(client: Client) -> Self {
+        let mut open = Self { client, sockets: Vec::new() };
+        for _ in 0..SOCKETS {
+            open.connect(Client::udp_socket, "10.96.0.10:53");
+            let stream = open.connect(Client::tcp_socket, "10.96.0.10:80");
+            open.client.receive(stream).expect("a server says its name to a stream");
+        }
+        open
+    }
+
+    fn connect(&mut self, make: fn(&mut Client, &str) -> SocketId, to: &str) -> SocketId {
+        let socket = make(&mut self.client, "0.0.0.0:0");
+        self.client.connect(socket, to).expect("the service has an endpoint");
+        self.sockets.push(socket);
+        socket
+    }
+
+    /// Whether all are closed. One that is closed says so only once.
+    fn are_closed(&mut self) -> bool {
+        let Self { client, sockets } = self;
+        sockets.retain(|&socket| match client.receive_now(socket) {
+            Err(error) if error == "EAGAIN" => true,
+            ended => {
+                assert_eq!(ended, Err("ECONNABORTED".into()));
+                false
+            }
+        });
+        sockets.is_empty()
+    }
+}
+
+#[test]
+fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms() {
+    let node = Node::setup().alone().start();
+    let [one, two] = [1, 2].map(|number| Pod::start(&node, number));
+    let [a, b] = ["a", "b"].map(|name| two.echo_server(name));
+    let cart = || service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with("closeStaleTcp: true");
+    node.write("cart.yaml", cart().endpoint(&a));
+    let mut took: Vec<Duration> = (0..ROUNDS)
+        .map(|round| {
+            let (leaving, coming) = if round % 2 == 0 { (&a, &b) } else { (&b, &a) };
+            node.wait_until_served("shop/cart", &[leaving]);
+            let mut open = [Open::by(node.client()), Open::by(one.client())];
+            let left = Instant::now();
+            node.write("cart.yaml", cart().endpoint(coming));
+            wait::until("the sockets to be closed", PATIENCE, || open.iter_mut().all(Open::are_closed));
+            left.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    println!("closed after {took:?}");
+    assert!(took[ROUNDS / 2] <= CLOSED, "{took:?}");
+}
+
+type Bytes = [u8; size_of::<SocketRow>()];
+
+#[test]
+fn a_socket_that_moves_from_endpoint_to_endpoint_is_closed_each_time_one_leaves() {
+    let node = Node::start();
+    let [a, b] = ["a", "b"].map(|name| node.server(name));
+    let cart = || service("shop/cart").address("10.96.0.10").udp(53);
+    node.write("cart.yaml", cart().endpoint(&a));
+    let mut client = node.client();
+    let socket = client.udp_socket("0.0.0.0:0");
+    for (leaving, coming) in [(&a, &b), (&b, &a), (&a, &b), (&b, &a)] {
+        node.wait_until_served("shop/cart", &[leaving]);
+        client.connect(socket, "10.96.0.10:53").expect("the service has an endpoint");
+        node.write("cart.yaml", cart().endpoint(coming));
+        let end = wait::until_some("the socket to be closed", SETTLE, || {
+            client.receive_now(socket).err().filter(|error| error != "EAGAIN")
+        });
+        assert_eq!(end, "ECONNABORTED");
+    }
+}
+
+/// Fills SOCKETS with rows of no backend that is tracked.
+fn fill_sockets(node: &Node) {
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
+    let mut map: HashMap<MapData, u64, Bytes> = map.try_into().expect("a hash of these sizes");
+    let row = cast::<_, Bytes>(SocketRow::zeroed());
+    for number in 0..u64::from(capacity::SOCKETS) {
+        // Far from every cookie that the kernel has given.
+        map.insert(1 << 62 | number, row, 0).expect("there is room");
+    }
+}
+
+#[test]
+fn the_steps_of_a_ramp_do_not_read_the_sockets() {
+    let node = Node::setup().alone().flags("--resync-interval 1h").start();
+    let [a, b] = ["a", "b"].map(|name| node.server(name));
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("slowStart: {alpha: 0.01, tick: 100ms}");
+    node.write("cart.yaml", cart.clone().weighted(&a, 100));
+    node.wait_until_served("shop/cart", &[&a]);
+    fill_sockets(&node);
+    node.write("cart.yaml", cart.weighted(&a, 100).weighted(&b, 100));
+    node.wait_until_served("shop/cart", &[&a, &b]);
+    let weight = || node.port("shop/cart").endpoints.iter().map(|it| it.effective_weight).min();
+    let (weight_before, cpu_before) = (weight(), node.agent_cpu());
+    wait::pass(Duration::from_secs(3));
+    let (spent, weight_after) = (node.agent_cpu() - cpu_before, weight());
+    println!("{spent:?} of processor time in 3 s, while the weight went from {weight_before:?} to {weight_after:?}");
+    assert!(weight_after > weight_before, "there were no steps");
+    assert!(spent <= STEPS, "{spent:?}");
+}
