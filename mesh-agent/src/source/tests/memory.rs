@@ -263,3 +263,14 @@ fn agent_without_a_memory_does_not_know_what_a_wrong_object_was() {
         }
     }
 }
+
+#[test]
+fn entries_belong_to_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut node = Node::new();
+    node.restart();
+    node.write("services/x.yaml", &both());
+    node.read_and_remember();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&node.path("state/files")), mode(&node.entries()[0])), (0o700, 0o600));
+}

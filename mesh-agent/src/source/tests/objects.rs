@@ -268,3 +268,36 @@ fn what_is_left_alone_by_its_last_good_version_stays_left_alone() {
     assert_eq!((names(&update), update.left_out.len()), (vec!["b".to_owned()], 1));
     assert_eq!(wrong(&update), [format!("2: service default/a: {KEPT}")]);
 }
+
+#[test]
+fn object_of_another_version_stays_as_it_was_while_others_change() {
+    let mut node = Node::new();
+    let text = |version: &str, address: &str| {
+        let declared = declared(SPEC).replacen("apiVersion: v1", &format!("apiVersion: {version}"), 1);
+        declared + "---\n" + &one("z", address)
+    };
+    node.replace("x.yaml", &text("v1", "10.96.9.1"));
+    let good = served(&node.read());
+    node.replace("x.yaml", &text("v2", "10.96.9.2"));
+    let update = node.read();
+    assert_eq!(served(&update), good.iter().map(|it| it.replace("10.96.9.1", "10.96.9.2")).collect::<Vec<_>>());
+    assert_eq!(errors(&update, &node).len(), 1);
+    assert_eq!((update.wrong.len(), &update.wrong[0].effect, update.complete), (1, &Effect::Kept, true));
+}
+
+#[test]
+fn elements_of_a_list_of_another_version_are_read_where_they_say_what_they_are() {
+    let list = |element: &str| {
+        format!(
+            "apiVersion: v2\nkind: ServiceList\nitems:\n- {{{element}metadata: {{name: a}}, \
+             spec: {{clusterIP: 10.96.0.1, ports: [{{port: 80}}]}}}}\n"
+        )
+    };
+    for (element, expected) in [("", &[][..]), ("apiVersion: v1, kind: Service, ", &["a"])] {
+        let mut node = Node::new();
+        node.write("x.yaml", &list(element));
+        let update = node.read();
+        assert_eq!(names(&update), expected);
+        assert_eq!(errors(&update, &node), ["x.yaml:1: apiVersion: expected v1, found `v2`"]);
+    }
+}
