@@ -102,7 +102,7 @@ impl Collector for Reading {
 
 impl Reading {
     fn encode_agent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Status { version, ready, revision, errors, .. } = &self.status;
+        let Status { version, ready, revision, errors, config_valid, wrong_total, .. } = &self.status;
         family(encoder, "mesh_agent_build", "Version of the agent", MetricType::Info)?
             .encode_info(&[("version", version.as_str())])?;
         family(encoder, "mesh_agent_ready", "1 when the kernel holds what the configuration says", MetricType::Gauge)?
@@ -110,7 +110,11 @@ impl Reading {
         family(encoder, "mesh_agent_revision", "Number of the last applied set of tables", MetricType::Gauge)?
             .encode_gauge(revision)?;
         family(encoder, "mesh_agent_config_errors", "Errors in the configuration", MetricType::Gauge)?
-            .encode_gauge(&errors.len())
+            .encode_gauge(&errors.len())?;
+        let help = "1 when nothing of the configuration is wrong";
+        family(encoder, "mesh_agent_config_valid", help, MetricType::Gauge)?.encode_gauge(&u32::from(*config_valid))?;
+        let help = "Objects, files and directories that are not in force as they are written";
+        family(encoder, "mesh_agent_config_wrong", help, MetricType::Gauge)?.encode_gauge(wrong_total)
     }
 
     fn encode_maps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

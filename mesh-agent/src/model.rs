@@ -2,8 +2,16 @@
 
 mod frontend;
 mod traffic;
+mod wrong;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::table::Table;
 
@@ -13,6 +21,7 @@ pub use self::{
         Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, Nearness, Outlier,
         Probe, Ratio, SlowStart, SourcePreference,
     },
+    wrong::{Effect, Scope, Wrong},
 };
 
 /// `namespace/name` of a service.
@@ -243,8 +252,13 @@ pub struct Update {
     /// False while a file could not be read and no earlier good version of it is known: then services that are
     /// missing here may exist, and must not be removed.
     pub complete: bool,
-    /// What is wrong, all of it.
+    /// Services of which a part is not known, for no good version of it is: what an earlier agent made of them may be
+    /// right.
+    pub uncertain: BTreeSet<ServiceName>,
+    /// What is wrong: of each file the first errors, and how many more there are.
     pub errors: Vec<ConfigError>,
+    /// What is not in force as it is written, and what is in force instead.
+    pub wrong: Vec<Wrong>,
     /// What was left out on purpose.
     pub notes: Vec<ConfigNote>,
     /// Services that are left alone.

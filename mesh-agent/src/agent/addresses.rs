@@ -3,10 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io::{self, Write as _},
     net::IpAddr,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use super::{
     overrides,
     state_lock::{self, StateLock},
 };
-use crate::{desired::vips::Vips, model::ServiceName};
+use crate::{desired::vips::Vips, model::ServiceName, source::memory};
 
 const FILE: &str = "addresses.json";
 
@@ -58,6 +58,7 @@ impl AddressFile {
 /// Removes the files that agents keep there and, if nothing else is in it, the directory.
 pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<()> {
     overrides::forget(state_dir)?;
+    memory::forget(state_dir)?;
     for file in [FILE, state_lock::FILE] {
         match fs::remove_file(state_dir.join(file)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -89,9 +90,9 @@ fn write(path: &Path, vips: &Vips) -> io::Result<()> {
 }
 
 /// Through a temporary file, so that a reader or a crash never meets half of it. Only its owner can read it.
-pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().expect("the path was joined from a directory");
-    fs::create_dir_all(directory)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let temporary = path.with_extension("json.new");
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text)?;

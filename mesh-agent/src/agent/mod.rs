@@ -85,10 +85,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (updates_in, updates) = mpsc::channel(1);
-    let reader = Reader::new(settings.services.clone(), settings.allow_empty).serving(settings.serve);
-    // Files are read while the verifier looks at the programs; which of them to believe depends on the kernel's rows.
+    // Files are read while the verifier looks at the programs; which of them to believe depends on the kernel's rows, and
+    // then on what an earlier agent had in force.
     let (tell_holders, holders) = std::sync::mpsc::channel();
-    let reader = reader.keeping(move || holders.recv().unwrap_or_default());
+    let reader = Reader::new(settings.services.clone(), settings.allow_empty)
+        .serving(settings.serve)
+        .remembering(&settings.state_dir)
+        .keeping(move || holders.recv().unwrap_or_default());
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     let kernel = Kernel::open(pins, settings.capacity, leaves_out)?;
     stop_on_signal(&stop)?;

@@ -3,6 +3,7 @@
 
 mod claims;
 mod departures;
+mod doubt;
 mod health;
 mod ids;
 mod orders;
@@ -31,7 +32,7 @@ use crate::{
         recompile, taken,
         vips::allocate,
     },
-    model::{ConfigError, ConfigNote, LeftOut, Locality, Service, ServiceName, Update},
+    model::{ConfigError, ConfigNote, LeftOut, Locality, Service, ServiceName, Update, Wrong},
     source::crossings,
     table::Table,
 };
@@ -53,6 +54,7 @@ pub(super) struct Owner<D> {
     world: Arc<World>,
     update: Update,
     left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
+    wrong: Arc<Vec<Wrong>>,
     /// What the kernel holds, as far as known.
     current: Arc<Tables>,
     /// What it should hold.
@@ -68,6 +70,8 @@ pub(super) struct Owner<D> {
     unhealthy_since: UnhealthySince,
     /// Whether any update got into `world`.
     accepted: bool,
+    /// Services of an earlier agent of which this one has not learned all yet.
+    strangers: BTreeSet<ServiceName>,
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
@@ -109,6 +113,8 @@ pub struct Snapshot {
     pub tables: Arc<Tables>,
     /// What is wrong with the configuration.
     pub errors: Vec<ConfigError>,
+    /// What is not in force as it is written.
+    pub wrong: Arc<Vec<Wrong>>,
     /// What was left out on purpose.
     pub notes: Vec<ConfigNote>,
     /// Services that are left alone.
@@ -137,6 +143,8 @@ impl<D: Dataplane> Owner<D> {
             world: Arc::new(World { overrides, ..World::default() }),
             update: Update::default(),
             left_out: Arc::default(),
+            wrong: Arc::default(),
+            strangers: doubt::strangers(&current),
             desired: current.clone(),
             current: Arc::new(current),
             compiled: None,
@@ -172,18 +180,20 @@ impl<D: Dataplane> Owner<D> {
     /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
         let mut services = std::mem::take(&mut update.services);
-        update.errors.extend(self.hold_addresses(&mut services, update.complete));
+        let certain = doubt::is_certain(&update);
+        update.errors.extend(self.hold_addresses(&mut services, certain));
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
-        match allocate(&services, &self.pools, self.addresses.remembered(), update.complete) {
+        self.wrong = Arc::new(std::mem::take(&mut update.wrong));
+        match allocate(&services, &self.pools, self.addresses.remembered(), certain) {
             Ok(vips) => {
-                if update.complete {
-                    self.problems.addresses = self.addresses.remember(&vips);
-                }
+                let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
+                self.problems.addresses = self.addresses.remember(&kept);
                 let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
                 update.errors.extend(crossings::leave_out(&mut services, of_pool));
-                let complete = update.complete;
                 let mut world = World::clone(&self.world);
-                (world.services, world.vips, world.complete) = (services, vips, complete);
+                world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
+                self.strangers.clone_from(&world.uncertain);
+                (world.services, world.vips, world.complete) = (services, vips, update.complete);
                 self.world = Arc::new(world);
                 self.accepted = true;
                 self.stale = true;
@@ -366,7 +376,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Whether the last update said everything there is.
     pub(super) fn is_complete(&self) -> bool {
-        self.world.complete
+        doubt::is_certain(&self.update)
     }
 
     /// What others may know.
@@ -377,6 +387,7 @@ impl<D: Dataplane> Owner<D> {
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
             errors: self.update.errors.clone(),
+            wrong: Arc::clone(&self.wrong),
             notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),

@@ -3,7 +3,14 @@
 mod rows;
 mod traffic;
 
-use std::{net::SocketAddr, process, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    path::Path,
+    process,
+    sync::Arc,
+    time::Instant,
+};
 
 use mesh_common::abi::maps;
 use tokio::sync::{mpsc, watch};
@@ -20,8 +27,11 @@ use crate::{
     dataplane::{Capacity, SharedMeter, pin::Attached},
     desired::{Tables, Target},
     health::Report,
-    model::{ConfigError, ConfigNote, LeftOut, Origin, ServiceName},
+    model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},
 };
+
+/// Objects of one file that are told to be wrong.
+const MOST_WRONG: usize = 100;
 
 /// Everything an answer is made of.
 pub(super) struct Live {
@@ -42,7 +52,8 @@ impl View for Live {
         let waiting = hooks.is_empty();
         types::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            ready: !waiting && applied.is_some() && snapshot.errors.is_empty() && snapshot.problems.is_empty(),
+            ready: !waiting && applied.is_some() && only_objects(&snapshot.wrong) && snapshot.problems.is_empty(),
+            config_valid: snapshot.errors.is_empty(),
             node_name: self.settings.node_name.clone(),
             pid: process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -55,6 +66,8 @@ impl View for Live {
             hooks: hooks.into_iter().map(hook).collect(),
             sources: self.settings.services.iter().map(ToString::to_string).collect(),
             errors: snapshot.errors.iter().map(error).collect(),
+            wrong_total: snapshot.wrong.len() as u64,
+            wrong: wrong(&snapshot),
             notes: snapshot.notes.iter().map(note).chain(absent(&snapshot)).collect(),
             problems: problems(snapshot.problems, waiting),
         }
@@ -130,6 +143,23 @@ fn capacity(tables: &Tables, capacity: Capacity) -> Vec<types::CapacityUse> {
 
 fn hook((name, attached): (&'static str, Attached)) -> types::Hook {
     types::Hook { name: name.to_owned(), program_id: attached.program_id, link_id: attached.link_id }
+}
+
+/// Whether all that is wrong are single objects, beside which everything else is in force.
+fn only_objects(wrong: &[Wrong]) -> bool {
+    wrong.iter().all(|it| it.scope == Scope::Object)
+}
+
+/// What is not in force as it is written: the first of each file.
+fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
+    let in_kernel: BTreeSet<String> = snapshot.world.uncertain.iter().map(|name| format!("service {name}")).collect();
+    let mut told: HashMap<&Path, usize> = HashMap::new();
+    let first = snapshot.wrong.iter().filter(|it| {
+        let count = told.entry(it.origin.file.as_path()).or_default();
+        *count += 1;
+        *count <= MOST_WRONG
+    });
+    first.map(|it| types::Wrong::new(it, in_kernel.contains(&it.name))).collect()
 }
 
 fn error(error: &ConfigError) -> types::ConfigProblem {

@@ -19,7 +19,7 @@ use super::{
     server::{self, View},
     types::{
         CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, Frontend, HealthCheck, Hook,
-        PortCapacity, Question, Service, ServiceCounters, ServicePort, Status,
+        PortCapacity, Question, Service, ServiceCounters, ServicePort, Status, Wrong,
     },
     view::Refusal,
 };
@@ -89,13 +89,37 @@ pub(crate) fn ailing() -> Fake {
         problem("/etc/mesh-agent/services.d/shop.yaml", 12, "services[0].ports[0].port", "must be 1 to 65535, is 0"),
         problem("/etc/mesh-agent/services.d/web.yaml", 1, "", "is not YAML: found a tab at column 3"),
     ];
+    let wrong = vec![
+        wrong("/etc/mesh-agent/services.d/shop.yaml", 9, "service shop/cart", "object"),
+        wrong("/etc/mesh-agent/services.d/web.yaml", 1, "the file", "file"),
+    ];
     let notes = vec![problem("/etc/mesh-agent/services.d/web.yaml", 40, "", "kind Pod is not served")];
     let problems = vec!["connect4 is not attached".to_owned()];
     Fake {
-        status: Status { ready: false, errors, notes, problems, ..status() },
+        status: Status {
+            ready: false,
+            config_valid: false,
+            errors,
+            wrong,
+            wrong_total: 2,
+            notes,
+            problems,
+            ..status()
+        },
         loaded: loaded(),
         services: Err("map SERVICES: cannot read row 7: gone".into()),
         orders: Arc::default(),
+    }
+}
+
+fn wrong(file: &str, line: u32, name: &str, scope: &str) -> Wrong {
+    Wrong {
+        file: file.into(),
+        line,
+        name: name.into(),
+        scope: scope.into(),
+        in_force: "lastGood".into(),
+        effect: "its last good version stays in force".into(),
     }
 }
 
@@ -124,6 +148,7 @@ pub(crate) fn status() -> Status {
     Status {
         version: "0.1.0".into(),
         ready: true,
+        config_valid: true,
         node_name: "node-a".into(),
         pid: 4711,
         uptime_seconds: 93_784,
@@ -136,6 +161,8 @@ pub(crate) fn status() -> Status {
         hooks: vec![Hook { name: "connect4".into(), program_id: 31, link_id: 8 }],
         sources: vec!["/etc/mesh-agent/services.d".into()],
         errors: vec![],
+        wrong: vec![],
+        wrong_total: 0,
         notes: vec![],
         problems: vec![],
     }

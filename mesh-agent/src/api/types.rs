@@ -6,6 +6,7 @@ mod explain;
 mod health;
 mod order;
 mod service;
+mod wrong;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ pub use self::{
     health::EndpointHealth,
     order::{Change, Order},
     service::{Frontend, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
+    wrong::Wrong,
 };
 use crate::model;
 
@@ -27,8 +29,11 @@ use crate::model;
 pub struct Status {
     /// Agent version.
     pub version: String,
-    /// True when the kernel holds what the configuration says and no error is known.
+    /// True when the kernel holds what the configuration says, but for single objects that are wrong.
     pub ready: bool,
+    /// True when nothing of the configuration is wrong.
+    #[serde(default)]
+    pub config_valid: bool,
     /// Host name or `--node-name`.
     pub node_name: String,
     /// Process id of the agent.
@@ -51,8 +56,14 @@ pub struct Status {
     pub hooks: Vec<Hook>,
     /// Watched directories.
     pub sources: Vec<String>,
-    /// Everything wrong with the configuration.
+    /// What is wrong with the configuration: of each file the first errors, then a line that says how many more.
     pub errors: Vec<ConfigProblem>,
+    /// What is not in force as it is written, and what is in force instead; of each file the first.
+    #[serde(default)]
+    pub wrong: Vec<Wrong>,
+    /// How many of those there are.
+    #[serde(default)]
+    pub wrong_total: u64,
     /// What was left out on purpose.
     pub notes: Vec<ConfigProblem>,
     /// What is wrong with the data plane; empty when nothing is.

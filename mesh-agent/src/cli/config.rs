@@ -60,7 +60,7 @@ struct Report {
 
 impl From<&Update> for Report {
     fn from(update: &Update) -> Self {
-        let Update { services, complete: _, errors, notes, left_out: _ } = update;
+        let Update { services, complete: _, errors, notes, left_out: _, uncertain: _, wrong: _ } = update;
         let ports = || services.values().flat_map(|service| &service.ports);
         Self {
             services: services.len(),

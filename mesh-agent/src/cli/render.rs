@@ -193,6 +193,7 @@ mod tests {
         insta::assert_snapshot!(yaml(&status).unwrap(), @r#"
         version: "0.1.0"
         ready: true
+        configValid: true
         nodeName: node-a
         pid: 4711
         uptimeSeconds: 93784
@@ -223,6 +224,8 @@ mod tests {
           line: 1
           field: ""
           reason: "is not YAML: found a tab at column 3"
+        wrong: []
+        wrongTotal: 0
         notes: []
         problems: []
         "#);

@@ -14,9 +14,9 @@ const NOTES: usize = 3;
 
 /// Show whether the agent is well and its configuration right
 ///
-/// What is wrong comes first: problems of the data plane, then errors of the configuration with file and line. The exit
-/// code is 0 when the agent is ready: the kernel holds what the configuration says, and nothing is wrong. Otherwise it is
-/// 1.
+/// What is wrong comes first: problems of the data plane, then errors of the configuration with file and line, and what is
+/// in force instead. The exit code is 0 when the agent is ready: the kernel holds what the configuration says, but for
+/// single objects that are wrong. Otherwise it is 1.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -49,18 +49,22 @@ pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, F
 fn page(status: &Status, layout: Layout, verbose: bool) -> String {
     let known = known(status);
     let (ready, known) = known.split_at(known.find('\n').map_or(0, |end| end + 1));
-    let wrong = [section("Problems", &lines(&status.problems)), section("Errors", &lines(&status.errors))];
+    let wrong = [
+        section("Problems", &lines(&status.problems)),
+        section("Errors", &lines(&status.errors)),
+        section("In force instead", &lines(&status.wrong)),
+    ];
     let rest = [
         if verbose { section("Hooks", &hooks(&status.hooks, layout.indented())) } else { String::new() },
         section("Capacity", &capacity(&status.capacity, layout.indented())),
         section("Notes", &notes(&status.notes, verbose)),
     ];
     let is_well = wrong.iter().all(String::is_empty);
-    let [problems, errors] = wrong;
+    let [problems, errors, instead] = wrong;
     let first = if is_well {
         [ready.to_owned() + known].into()
     } else {
-        vec![ready.to_owned(), problems, errors, known.to_owned()]
+        vec![ready.to_owned(), problems, errors, instead, known.to_owned()]
     };
     let sections = first.into_iter().chain(rest).filter(|section| !section.is_empty());
     sections.collect::<Vec<_>>().join("\n")
@@ -88,10 +92,15 @@ fn readiness(status: &Status) -> String {
     let wrong = [(problems.len(), "problem"), (errors.len(), "error")];
     let wrong: Vec<_> = wrong.into_iter().filter(|(number, _)| *number > 0).map(|(n, noun)| count(n, noun)).collect();
     match (ready, wrong.is_empty()) {
-        (true, _) => "yes".to_owned(),
+        (true, true) => "yes".to_owned(),
+        (true, false) => format!("yes, but for {}", count(wrong_objects(status), "object")),
         (false, true) => "no".to_owned(),
         (false, false) => format!("no: {}", wrong.join(", ")),
     }
+}
+
+fn wrong_objects(status: &Status) -> usize {
+    usize::try_from(status.wrong_total).unwrap_or(usize::MAX)
 }
 
 fn revision(status: &Status) -> String {
@@ -221,6 +230,10 @@ mod tests {
           /etc/mesh-agent/services.d/shop.yaml:12: services[0].ports[0].port: must be 1 to 65535, is 0
           /etc/mesh-agent/services.d/web.yaml:1: is not YAML: found a tab at column 3
 
+        In force instead:
+          /etc/mesh-agent/services.d/shop.yaml:9: service shop/cart: its last good version stays in force
+          /etc/mesh-agent/services.d/web.yaml:1: the file: its last good version stays in force
+
         Agent:      0.1.0, process 4711, up 26h3m
         Node:       node-a
         Cgroup:     /sys/fs/cgroup
@@ -237,6 +250,19 @@ mod tests {
         Notes:
           /etc/mesh-agent/services.d/web.yaml:40: kind Pod is not served
         ");
+    }
+
+    #[test]
+    fn a_wrong_object_is_named_beside_readiness() {
+        let ailing = fixture::ailing().status;
+        let one = Status {
+            config_valid: false,
+            errors: ailing.errors[..1].to_vec(),
+            wrong: ailing.wrong[..1].to_vec(),
+            wrong_total: 1,
+            ..fixture::status()
+        };
+        assert_eq!(readiness(&one), "yes, but for 1 object");
     }
 
     #[test]

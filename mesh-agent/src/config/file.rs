@@ -60,7 +60,7 @@ fn read(text: &str) -> (Given, Vec<Problem>) {
     let (documents, mut problems) = parse(text);
     let given = documents.first().map(document).unwrap_or_default();
     for document in &documents {
-        problems.append(&mut document.problems.borrow_mut());
+        problems.append(&mut document.problems.take().into_sorted().0);
     }
     if let Some(second) = documents.get(1).and_then(|document| document.nodes.first()) {
         let reason = "a settings file is one document: put everything before the line `---`".to_owned();

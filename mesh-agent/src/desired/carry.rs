@@ -1,18 +1,22 @@
-//! Services that the kernel knows and the configuration does not, while that may be for want of a file.
+//! Services of which the kernel knows more than the configuration, while a part of that cannot be read.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use mesh_common::abi::{ServiceRow, Slot, backend_state, service_flags};
 
-use super::Tables;
-use crate::table::Table;
+use super::{Tables, compile::identified};
+use crate::{model::ServiceName, table::Table};
 
-/// Adds the rows of every service the kernel knows and `tables` does not.
-pub(super) fn carry_over(current: &Tables, tables: &mut Tables) {
+/// Adds the rows of these services that the kernel has.
+pub(super) fn carry_over(current: &Tables, tables: &mut Tables, services: &BTreeSet<ServiceName>) {
     let unknown: BTreeMap<u32, String> = current
         .names
         .iter()
         .filter(|(id, _)| !tables.names.contains_key(id))
+        .filter(|(_, name)| identified(name).is_some_and(|service| services.contains(&service)))
         .map(|(&id, name)| (id, name.clone()))
         .collect();
     for (key, row) in current.services.iter().filter(|(_, row)| unknown.contains_key(&row.id)) {

@@ -38,10 +38,11 @@ pub fn compile<'a>(
 ) -> Result<Tables, CapacityError> {
     let room = room.into();
     let mut compiler = Compiler::new(current, now, room, Tables::default(), |_| true);
-    world.services.values().for_each(|service| compiler.add(world, service));
+    let certain = world.services.values().filter(|service| !world.uncertain.contains(&service.name));
+    certain.for_each(|service| compiler.add(world, service));
     let mut tables = compiler.tables;
-    if !world.complete {
-        carry_over(current, &mut tables);
+    if !world.uncertain.is_empty() {
+        carry_over(current, &mut tables, &world.uncertain);
     }
     tables.filter = filter(&tables.services);
     check_capacity(current, &tables, room.capacity)?;

@@ -54,7 +54,8 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
     let World {
         services,
         vips,
-        complete,
+        complete: _,
+        uncertain,
         node_name,
         node_addresses,
         locality,
@@ -65,7 +66,7 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
     } = world;
     let node = (node_name, node_addresses, locality);
     let is_same_node = node == (&earlier.node_name, &earlier.node_addresses, &earlier.locality);
-    if !(is_same_node && *complete && earlier.complete) {
+    if !(is_same_node && uncertain.is_empty() && earlier.uncertain.is_empty()) {
         return None;
     }
     let edited = earlier.services.differences(services).map(|(name, _, _)| name);

@@ -11,7 +11,7 @@ use mesh_common::{
     socket,
 };
 
-use super::{Override, Tables, Target, World, compile, fixture, next_change, plan::diff, usable_capacity};
+use super::{Override, Tables, Target, World, compile, fixture, identified, next_change, plan::diff, usable_capacity};
 use crate::{
     dataplane::{Dataplane as _, memory::Memory},
     model::{Balance, Condition, Drain, HashKey, LocalityLevel, Ratio, Service, SlowStart},
@@ -204,7 +204,8 @@ fn all_tiers_of_an_unknown_service_are_kept() {
     assert_eq!(current.slots.len(), 2 + 1 + 1 + 1 + 3);
     let row: &ServiceRow = &current.services[&fixture::key(VIP)];
     assert_eq!((row.slot_count, row.flags & service_flags::TIERS), (2, service_flags::TIERS));
-    let lost = World { complete: false, ..World::default() };
+    let uncertain = current.names.values().filter_map(|name| identified(name)).collect();
+    let lost = World { uncertain, ..World::default() };
     assert_eq!(compile(&lost, SECOND, &current, Memory::CAPACITY).unwrap(), current);
 }
 

@@ -16,8 +16,10 @@ pub struct World {
     pub services: Services,
     /// Addresses of the services that ask for `auto`.
     pub vips: Vips,
-    /// False while services may be missing here that exist; then rows of unknown services stay.
+    /// False while services may be missing here that exist.
     pub complete: bool,
+    /// Services that the kernel knows, and of which not all is known here: their rows stay as they are.
+    pub uncertain: BTreeSet<ServiceName>,
     /// Name of this node, as endpoints have it.
     pub node_name: String,
     /// Addresses at which node ports are reached, loopback among them.

@@ -1,6 +1,10 @@
 //! Who owns what among all files of a source: a service name and a frontend belong to one service.
 
-use std::{collections::HashMap, fmt, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    net::IpAddr,
+};
 
 use super::{file::Contents, holders::Holders};
 use crate::model::{ConfigError, Origin, Protocol, Service, ServiceName};
@@ -56,12 +60,6 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Takes what a file asks for, and says what of it is taken already. After an error the claims are of no more use:
-    /// without this file, start over.
-    pub fn claim(&mut self, contents: &'a Contents) -> Vec<ConfigError> {
-        services(contents).flat_map(|service| self.claim_service(service)).collect()
-    }
-
     /// Takes what a service asks for, or nothing of it where something is taken already, and says what.
     pub fn claim_service(&mut self, service: &'a Service) -> Vec<ConfigError> {
         let reserved = self.reserved_names.get(&service.name).filter(|first| ***first != service.origin);
@@ -96,10 +94,16 @@ fn conflict(frontend: Frontend, first: &Service, service: &Service) -> Option<Co
     Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
 }
 
-/// All services of a file.
+/// All services of a file: the native ones, then the others.
 pub fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
     let declared = contents.manifests.services.iter().map(|declared| &declared.service);
     contents.services.iter().map(AsRef::as_ref).chain(declared)
+}
+
+/// Whether a service asks for nothing that another version of it does not have.
+pub fn asks_no_more(service: &Service, held: &Service) -> bool {
+    let held: HashSet<Frontend> = frontends(held).collect();
+    frontends(service).all(|frontend| held.contains(&frontend))
 }
 
 /// Addresses from the pool are not here: whoever hands them out keeps them apart.

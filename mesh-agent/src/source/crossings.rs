@@ -30,6 +30,7 @@ pub fn leave_out(services: &mut Services, addresses: impl Fn(&Service) -> Vec<Ip
         }
         services.insert(service.name.clone(), Arc::new(rest));
     }
+    errors.sort_unstable();
     errors
 }
 

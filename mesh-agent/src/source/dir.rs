@@ -1,30 +1,38 @@
-//! Directories of files, and the last good version of each.
+//! Directories of files, and the last good version of each object in them.
 //!
-//! A file that is wrong, half-written or unreadable is served as it was when it was last good; a file that
-//! contradicts another is, too, and the one that changed last is the one to blame.
+//! An object that is wrong, or that contradicts an older one, is served as it was when it was last good. So is everything
+//! in a file that is half-written or cannot be read at all.
 
 mod accept;
+mod bound;
+mod parse;
 mod tracked;
+mod version;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    thread,
+    sync::Arc,
 };
 
-use self::tracked::Tracked;
+use self::{
+    accept::{Outcome, accept, doubt},
+    parse::parse,
+    tracked::Tracked,
+};
+pub use self::{bound::more_notes, version::Version};
 use super::{
     crossings,
-    file::{Contents, File},
+    file::Contents,
     holders::Holders,
+    memory::{Memory, Versions},
     merge::merge,
     scan,
     scan::{Found, Scan},
 };
 use crate::{
     config::{Serve, ServiceDir, Source},
-    model::{ConfigError, ConfigNote, Origin, ServiceName, Services, Update},
+    model::{ConfigError, ConfigNote, Effect, Origin, Scope, ServiceName, Services, Update, Wrong},
 };
 
 /// Reads all directories once. There is no last good version then, so every problem shows.
@@ -48,29 +56,28 @@ pub struct Reader {
     sources: HashMap<PathBuf, Source>,
     allow_empty: bool,
     serve: Serve,
-    files: BTreeMap<PathBuf, Tracked>,
+    files: Files,
     /// What came of the last read, if it was one source and complete.
     merged: Option<Merged>,
     /// How often it has read.
     reads: u64,
     /// Says before the first choice between files which service holds what.
     holders: Option<AskHolders>,
+    /// What an earlier agent had in force, and the next one will ask for.
+    memory: Option<Memory>,
 }
 
 /// Finds out which service holds which front end; may wait for it.
 type AskHolders = Box<dyn FnOnce() -> Holders + Send>;
 
-/// The version of each file that is served.
-type Versions = BTreeMap<PathBuf, Arc<File>>;
+/// Files by path.
+type Files = BTreeMap<PathBuf, Tracked>;
 
 /// What some versions of files said together.
 struct Merged {
     versions: Versions,
     services: Services,
 }
-
-/// A file to parse.
-type Unparsed = (PathBuf, Found);
 
 impl Reader {
     /// Nothing is read yet. `allow_empty` says that directories without any file mean what they seem to mean: no
@@ -83,11 +90,17 @@ impl Reader {
             sources,
             allow_empty,
             serve: Serve::All,
-            files: BTreeMap::new(),
+            files: Files::new(),
             merged: None,
             reads: 0,
             holders: None,
+            memory: None,
         }
+    }
+
+    /// The same, but with a memory in the state directory.
+    pub fn remembering(self, state_dir: &Path) -> Self {
+        Self { memory: Some(Memory::new(state_dir)), ..self }
     }
 
     /// The same, but a service keeps the front ends that it holds before anything is read. `ask` is called once, after
@@ -108,6 +121,9 @@ impl Reader {
 
     /// Reads what is there now. Only files with other bytes than last time are parsed.
     pub fn read(&mut self) -> Update {
+        if self.reads == 0 {
+            self.recall();
+        }
         let scan = scan::scan(&self.directories);
         self.read_scan(scan)
     }
@@ -115,19 +131,56 @@ impl Reader {
     fn read_scan(&mut self, scan: Scan) -> Update {
         self.reads += 1;
         let mut update = Update { complete: true, ..Update::default() };
-        self.forget_removed(&scan, &mut update);
+        let gone = self.forget_removed(&scan, &mut update);
         self.report_unreadable(&scan, &mut update);
         self.take(scan.files);
         // Later, what is served says which service holds what.
         let holders = self.holders.take().map_or_else(Holders::default, |ask| ask());
-        update.errors.extend(accept::accept(&mut self.files, &holders));
+        let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone, &holders);
+        update.errors.extend(errors);
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
+        update.wrong.extend(wrong);
+        update.wrong.extend(self.files.values().filter_map(Tracked::wrong));
         update.complete &= self.files.values().all(Tracked::is_complete);
         self.merge(&mut update);
+        doubt(missing, &mut update);
         let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
         update.errors.extend(crossings);
-        update.errors.sort_unstable();
+        bound::bound(&mut update);
         update
+    }
+
+    /// Starts with what an earlier agent had in force. Files of directories that are not read any more are forgotten.
+    fn recall(&mut self) {
+        let Some(memory) = &mut self.memory else { return };
+        let source = |path: &Path| self.sources.get(path.parent()?).cloned();
+        let (known, others): (Vec<_>, Vec<_>) =
+            memory.load(self.serve).into_iter().partition(|(path, _)| source(path).is_some());
+        memory.forget_others(others.into_iter().map(|(path, _)| path));
+        let remembered = known.into_iter().map(|(path, version)| {
+            let tracked = Tracked::remembered(&path, source(&path).flatten(), version);
+            (path, tracked)
+        });
+        self.files = remembered.collect();
+        memory.know(self.files.iter().filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))));
+    }
+
+    /// Writes down what is in force, but for files of more bytes than these. False when some are left. Of a file that was
+    /// never read whole, the next agent must not believe that this is all.
+    pub fn remember(&mut self, most: usize) -> bool {
+        let mut versions = self.versions();
+        versions.retain(|path, _| self.files[path].is_complete());
+        self.memory.as_mut().is_none_or(|memory| memory.remember(&versions, most))
+    }
+
+    /// What is wrong with the memory.
+    pub fn memory_note(&self) -> Option<ConfigNote> {
+        self.memory.as_ref()?.note()
+    }
+
+    /// What is in force of each file.
+    fn versions(&self) -> Versions {
+        self.files.iter().filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))).collect()
     }
 
     /// Puts together what the files say. Where there is only one source, services of which no file says anything else
@@ -135,8 +188,7 @@ impl Reader {
     fn merge(&mut self, update: &mut Update) {
         let contents = self.contents();
         let is_plain = contents.len() == 1 && update.complete;
-        let versions: Versions =
-            self.files.iter().filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))).collect();
+        let versions = self.versions();
         match self.merged.as_ref().filter(|_| is_plain) {
             Some(last) => {
                 let touched = touched(&last.versions, &versions);
@@ -150,21 +202,24 @@ impl Reader {
         self.merged = is_plain.then(|| Merged { versions, services: update.services.clone() });
     }
 
-    /// Drops files that are gone, unless all are: that is rather a volume that is not mounted.
-    fn forget_removed(&mut self, scan: &Scan, update: &mut Update) {
+    /// Drops files that are gone, and returns them, unless all are: that is rather a volume that is not mounted.
+    fn forget_removed(&mut self, scan: &Scan, update: &mut Update) -> Files {
+        let mut gone = Files::new();
         let serves = self.files.values().any(Tracked::serves);
         if !scan.files.is_empty() || self.allow_empty {
             let unknown = |path: &Path| path.parent().is_some_and(|parent| scan.unreadable.contains_key(parent));
-            self.files.retain(|path, _| scan.files.contains_key(path) || unknown(path));
+            gone = self.files.extract_if(.., |path, _| !scan.files.contains_key(path) && !unknown(path)).collect();
         } else if scan.unreadable.len() == self.directories.len() {
             // Not being able to look says nothing about files.
         } else if serves {
             update.errors.extend(self.directories.first().map(|directory| all_gone(directory)));
+            update.wrong.extend(self.directories.iter().map(|directory| wrong(directory, Effect::Kept)));
         } else {
             self.files.clear();
             update.complete = false;
             update.notes.extend(self.directories.iter().map(|directory| empty(directory)));
         }
+        gone
     }
 
     /// A directory that cannot be read keeps its files as they were.
@@ -172,7 +227,9 @@ impl Reader {
         for (directory, error) in &scan.unreadable {
             let reason = format!("directory cannot be read, its services stay as they were: {error}");
             update.errors.push(ConfigError { origin: origin(directory), field: String::new(), reason });
-            update.complete &= self.files.keys().any(|path| path.parent() == Some(directory));
+            let is_known = self.files.keys().any(|path| path.parent() == Some(directory));
+            update.wrong.push(wrong(directory, if is_known { Effect::Kept } else { Effect::LeftOut }));
+            update.complete &= is_known;
         }
     }
 
@@ -212,29 +269,10 @@ impl Reader {
 /// Services of which files speak that are others than before.
 fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
     let other =
-        |from: &Versions, path: &PathBuf, file: &Arc<File>| !from.get(path).is_some_and(|it| Arc::ptr_eq(it, file));
+        |from: &Versions, path: &PathBuf, file: &Arc<Version>| !from.get(path).is_some_and(|it| Arc::ptr_eq(it, file));
     let gone = before.iter().filter(|(path, file)| other(after, path, file));
     let new = after.iter().filter(|(path, file)| other(before, path, file));
     gone.chain(new).flat_map(|(_, file)| file.contents.names()).cloned().collect()
-}
-
-/// Parses files on all processors.
-fn parse(files: Vec<Unparsed>, serve: Serve) -> Vec<(PathBuf, File)> {
-    let parse_one = |(path, found): Unparsed| {
-        let file = File::parse(&Arc::new(path.clone()), found.identity, found.bytes, serve);
-        (path, file)
-    };
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(files.len());
-    if workers < 2 {
-        return files.into_iter().map(parse_one).collect();
-    }
-    let queue = Mutex::new(files);
-    let next = || queue.lock().expect("nobody panics with the lock").pop();
-    let work = || std::iter::from_fn(next).map(parse_one).collect::<Vec<_>>();
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("parsing does not panic")).collect()
-    })
 }
 
 fn all_gone(directory: &Path) -> ConfigError {
@@ -242,6 +280,10 @@ fn all_gone(directory: &Path) -> ConfigError {
                   to have none, leave a file that says `services: []`"
         .to_owned();
     ConfigError { origin: origin(directory), field: String::new(), reason }
+}
+
+fn wrong(directory: &Path, effect: Effect) -> Wrong {
+    Wrong { origin: origin(directory), name: "the directory".to_owned(), scope: Scope::Directory, effect }
 }
 
 fn empty(directory: &Path) -> ConfigNote {

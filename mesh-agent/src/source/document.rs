@@ -5,12 +5,14 @@
 
 mod build;
 mod json;
+mod problems;
 
 use std::{borrow::Cow, cell::RefCell};
 
 use saphyr_parser::Parser;
 
 use self::build::Builder;
+pub use self::problems::{MOST, Problems};
 
 /// One thing wrong, at a line of a text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -82,7 +84,7 @@ pub struct Document<'a> {
     /// The root, then everything in it in the order of the text.
     pub nodes: Vec<Node<'a>>,
     /// Readers add to it while they go, see [`Field`](super::field::Field).
-    pub problems: RefCell<Vec<Problem>>,
+    pub problems: RefCell<Problems>,
 }
 
 impl Document<'_> {
@@ -95,71 +97,171 @@ impl Document<'_> {
         }
         steps.into_iter().rev().fold(String::new(), |path, step| match step {
             Step::Root => path,
-            Step::Name(name) if path.is_empty() => name.to_string(),
-            Step::Name(name) => format!("{path}.{name}"),
+            Step::Name(name) if path.is_empty() => shortened(name),
+            Step::Name(name) => format!("{path}.{}", shortened(name)),
             Step::Index(index) => format!("{path}[{index}]"),
         })
     }
 }
 
-/// All documents of a text, and what keeps others from being read.
-pub fn parse(text: &str) -> (Vec<Document<'_>>, Vec<Problem>) {
-    let (mut documents, mut problems) = (Vec::new(), Vec::new());
-    let mut rest = Some((text.strip_prefix('\u{feff}').unwrap_or(text), 0));
-    while let Some((text, skipped)) = rest {
-        let mut builder = Builder::new(skipped);
-        rest = match stream(text, &mut builder) {
-            Ok(()) => None,
-            Err(problem) => {
-                problems.push(problem);
-                next_document(text, builder.started()).map(|(text, lines)| (text, skipped + lines))
-            }
+/// A text to show within one line.
+pub fn shortened(text: &str) -> String {
+    let line: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.len() < text.len() { format!("{line}…") } else { line }
+}
+
+/// Takes what a text holds, in the order of the text. So a reader needs no tree of a whole file at any time.
+pub trait Sink<'a> {
+    /// Takes an element of one of the [`LISTS`] at the root of a document that may still turn out to be broken. True
+    /// when its nodes are needed no more.
+    fn element(&mut self, document: &Document<'a>, id: u32) -> bool;
+
+    /// Takes a document at its end, without the elements that are needed no more.
+    fn document(&mut self, document: Document<'a>);
+
+    /// Takes what keeps a document from being read. What was taken of its elements does not count.
+    fn broken(&mut self, problem: Problem);
+
+    /// Whether the rest of the text is not worth reading.
+    fn is_full(&self) -> bool;
+}
+
+/// Names of lists at the root of a document whose elements are taken one by one.
+pub const LISTS: [&str; 2] = ["services", "items"];
+
+/// Longest line of YAML, and longest `{…}` that is a document and no JSON: the parser holds them in memory several times.
+const LONG: usize = 1 << 20;
+
+/// Reads a text document by document; what keeps one from being read does not keep others.
+pub fn read<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
+    let mut skipped = 0;
+    for chunk in Chunks(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        if sink.is_full() {
+            return;
+        }
+        let (lines, content) = content(chunk);
+        let mut builder = Builder::new(skipped + if is_flow(content) { lines } else { 0 });
+        let result = match is_flow(content) {
+            true if content.len() > LONG || json::is_json(content) => json_stream(content, &mut builder, sink),
+            true => stream(content, &mut builder, sink),
+            false => long_line(chunk, &builder).map_or_else(|| stream(chunk, &mut builder, sink), Err),
         };
-        documents.append(&mut builder.into_documents());
+        if let Err(problem) = result {
+            sink.broken(problem);
+        }
+        skipped += lines_of(chunk);
     }
-    // The broken document is read again when the error came before the parser announced its start.
-    problems.dedup();
-    (documents, problems)
 }
 
-/// The document of a JSON text, or what keeps it from being read.
-pub fn parse_json(text: &str) -> (Vec<Document<'_>>, Vec<Problem>) {
+/// Reads a text that is one JSON document.
+pub fn read_json<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
     let mut builder = Builder::new(0);
-    let problem = json_stream(text.strip_prefix('\u{feff}').unwrap_or(text), &mut builder).err();
-    (builder.into_documents(), problem.into_iter().collect())
+    if let Err(problem) = json_stream(text.strip_prefix('\u{feff}').unwrap_or(text), &mut builder, sink) {
+        let reason = format!("{}; to write YAML, call the file .yaml", problem.reason);
+        sink.broken(Problem { reason, ..problem });
+    }
 }
 
-/// Feeds a JSON text to the builder, up to its end or the first error.
-fn json_stream<'a>(text: &'a str, builder: &mut Builder<'a>) -> Result<(), Problem> {
-    for event in json::Events::new(text) {
-        let (event, line) = event.map_err(|wrong| builder.problem(wrong.line, wrong.reason))?;
-        builder.event(event, line)?;
+/// What follows a document marker, and how many lines come before it.
+fn content(chunk: &str) -> (u32, &str) {
+    let content = chunk.strip_prefix("---").filter(|_| is_marker(chunk)).unwrap_or(chunk).trim_start();
+    (lines_of(&chunk[..chunk.len() - content.len()]), content)
+}
+
+/// Whether a document is a list or mapping in brackets.
+fn is_flow(content: &str) -> bool {
+    content.starts_with(['{', '['])
+}
+
+fn lines_of(text: &str) -> u32 {
+    u32::try_from(text.bytes().filter(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
+}
+
+fn long_line(chunk: &str, builder: &Builder<'_>) -> Option<Problem> {
+    let is_long = chunk.len() > LONG;
+    let line = chunk.lines().filter(|_| is_long).position(|line| line.len() > LONG)?;
+    Some(builder.problem(line + 1, "a line of more than 1 MiB: break it, or write JSON"))
+}
+
+/// The documents of a text, each from its marker to the next; what comes before the first marker is one by itself.
+struct Chunks<'a>(&'a str);
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (mut end, mut is_directive) = (0, false);
+        for line in self.0.split_inclusive('\n') {
+            if end > 0 && !is_directive && is_marker(line) {
+                break;
+            }
+            // A directive belongs to the document whose marker follows it.
+            is_directive = line.starts_with('%') || (is_directive && !is_marker(line));
+            end += line.len();
+        }
+        let (chunk, rest) = self.0.split_at(end);
+        self.0 = rest;
+        (end > 0).then_some(chunk)
     }
-    Ok(())
+}
+
+/// All documents of a short text, and what keeps others from being read.
+pub fn parse(text: &str) -> (Vec<Document<'_>>, Vec<Problem>) {
+    let mut all = All::default();
+    read(text, &mut all);
+    (all.documents, all.problems)
+}
+
+/// Keeps everything.
+#[derive(Default)]
+struct All<'a> {
+    documents: Vec<Document<'a>>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Sink<'a> for All<'a> {
+    fn element(&mut self, _: &Document<'a>, _: u32) -> bool {
+        false
+    }
+
+    fn document(&mut self, document: Document<'a>) {
+        self.documents.push(document);
+    }
+
+    fn broken(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 /// Feeds one text to the builder, up to its end or the first error.
-fn stream<'a>(text: &'a str, builder: &mut Builder<'a>) -> Result<(), Problem> {
+fn stream<'a>(text: &'a str, builder: &mut Builder<'a>, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
     for event in Parser::new_from_str(text) {
         match event {
-            Ok((event, span)) => builder.event(event, span.start.line())?,
+            Ok((event, span)) => builder.event(event, span.start.line(), sink)?,
             Err(error) => return Err(builder.problem(error.marker().line(), error.info().to_lowercase())),
+        }
+        if sink.is_full() {
+            break;
         }
     }
     Ok(())
 }
 
-/// The text from the first document marker after a line, and how many lines come before it.
-fn next_document(text: &str, after: u32) -> Option<(&str, u32)> {
-    let (mut offset, mut lines) = (0, 0);
-    for line in text.split_inclusive('\n') {
-        if lines >= after && is_marker(line) {
-            return Some((&text[offset..], lines));
+/// Feeds one JSON value to the builder. The YAML parser holds all of a `{…}` in memory until it knows what follows it, at
+/// a hundred times its size.
+fn json_stream<'a>(text: &'a str, builder: &mut Builder<'a>, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
+    for event in json::Events::new(text) {
+        let (event, line) = event.map_err(|wrong| builder.problem(wrong.line, wrong.reason))?;
+        builder.event(event, line, sink)?;
+        if sink.is_full() {
+            break;
         }
-        offset += line.len();
-        lines += 1;
     }
-    None
+    Ok(())
 }
 
 fn is_marker(line: &str) -> bool {

@@ -14,7 +14,7 @@ pub fn embedded<T>(field: Field<'_>, read: impl FnOnce(Field<'_>) -> Option<T>) 
     let value = match &*documents {
         [document] if problems.is_empty() => {
             let value = read(Field::root(document));
-            problems.append(&mut document.problems.borrow_mut());
+            problems.append(&mut document.problems.take().into_sorted().0);
             value
         }
         _ if problems.is_empty() => field.expected("one YAML or JSON value"),

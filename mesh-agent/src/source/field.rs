@@ -3,7 +3,7 @@
 //! Readers do not stop at the first problem: they take `None` for what could not be read, go on, and find every
 //! problem of the file in one pass.
 
-use super::document::{Document, Problem, Step, Value};
+use super::document::{Document, Problem, Step, Value, shortened};
 
 /// A value somewhere in a document.
 #[derive(Clone, Copy)]
@@ -16,6 +16,21 @@ impl<'a> Field<'a> {
     /// The whole document.
     pub fn root(document: &'a Document<'a>) -> Self {
         Self { document, id: 0 }
+    }
+
+    /// One value of a document.
+    pub fn at(document: &'a Document<'a>, id: u32) -> Self {
+        Self { document, id }
+    }
+
+    /// Another value of the same document.
+    pub fn nth(self, id: u32) -> Self {
+        Self { id, ..self }
+    }
+
+    /// How many problems are known of the document.
+    pub fn problems(self) -> usize {
+        self.document.problems.borrow().len()
     }
 
     /// The value.
@@ -114,7 +129,7 @@ impl<'a> Field<'a> {
         let found = match self.value() {
             Value::Null => "nothing".to_owned(),
             Value::Bool(value) => format!("`{value}`"),
-            Value::Text(text) if is_like_another_type(text) => format!("the text `\"{text}\"`"),
+            Value::Text(text) if is_like_another_type(text) => format!("the text `\"{}\"`", shortened(text)),
             Value::Number(text) | Value::Text(text) => format!("`{}`", shortened(text)),
             Value::List => "a list".to_owned(),
             Value::Map => "a mapping".to_owned(),
@@ -153,10 +168,4 @@ pub fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
 /// Whether a text would be a number or a boolean without its quotes.
 fn is_like_another_type(text: &str) -> bool {
     text.parse::<f64>().is_ok() || matches!(text, "true" | "false" | "null")
-}
-
-/// A text to show within one line.
-fn shortened(text: &str) -> String {
-    let line: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if line.len() < text.len() { format!("{line}…") } else { line }
 }

@@ -1,119 +1,147 @@
 //! One file: bytes to everything it says, and everything that is wrong with it.
 
-use std::{path::PathBuf, sync::Arc};
+mod contents;
+mod draft;
+mod pick;
 
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use self::{contents::Contents, draft::Draft};
 use super::{
-    document::{self, Document, Problem, Value},
-    field::Field,
-    manifest::{self, Manifests},
-    native,
+    digest::Digest,
+    document::{self, Problem},
+    object::{Kind, WrongObject},
 };
 use crate::{
-    config::{Serve, Source},
-    model::{ConfigError, LeftOut, Origin, Service, ServiceName, ServicePort},
+    config::Serve,
+    model::{ConfigError, Origin},
 };
 
 /// One version of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File {
-    /// As it was read.
-    pub bytes: Vec<u8>,
+    /// What tells it from other versions.
+    pub text: Text,
     /// Device and inode: which file the bytes were in.
-    pub identity: (u64, u64),
-    /// What it says; not to be used when there are errors.
-    pub contents: Contents,
-    /// In the order of lines.
+    pub identity: Identity,
+    /// The objects that are right.
+    pub contents: Arc<Contents>,
+    /// The objects that are wrong.
+    pub wrong: Vec<WrongObject>,
+    /// Lines of documents that cannot be read: which objects are in them is not known.
+    pub broken: Vec<u32>,
+    /// Whether the last object of the text is wrong, and nothing follows it: it may have lost its end.
+    pub ends_wrong: bool,
+    /// The first errors in the order of lines, and how many more there are.
     pub errors: Vec<ConfigError>,
 }
 
-/// What the documents of a file say.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Contents {
-    /// Native services, complete.
-    pub services: Vec<Arc<Service>>,
-    /// Native services that are left alone.
-    pub left_out: Vec<(ServiceName, LeftOut)>,
-    /// Kubernetes objects.
-    pub manifests: Manifests,
+/// The bytes of a file. Those that are good for nothing are not kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Text {
+    /// As they were read.
+    Kept(Arc<Vec<u8>>),
+    /// Only known again.
+    Dropped(Digest),
 }
 
-impl Contents {
-    /// Notes the source of native endpoints; those of slices get theirs with their service.
-    pub fn mark(&mut self, source: &Source) {
-        if source.is_none() {
-            return;
-        }
-        let ports = self.services.iter_mut().flat_map(|service| &mut Arc::make_mut(service).ports);
-        for endpoint in ports.flat_map(|port| &mut port.endpoints) {
-            endpoint.source.clone_from(source);
+impl Text {
+    /// Whether these are the same bytes.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Kept(kept) => **kept == bytes,
+            Self::Dropped(digest) => *digest == Digest::of(bytes),
         }
     }
 
-    /// Every service that is spoken of.
-    pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
-        let Manifests { services, slices, left_out, notes: _ } = &self.manifests;
-        let native = self.services.iter().map(|service| &service.name);
-        let left_out = self.left_out.iter().chain(left_out).map(|(name, _)| name);
-        let declared = services.iter().map(|declared| &declared.service.name);
-        native.chain(left_out).chain(declared).chain(slices.iter().map(|slice| &slice.service))
-    }
-
-    /// Whether everything that `other` serves is served by this as well, if by fewer endpoints.
-    pub fn keeps(&self, other: &Self) -> bool {
-        let kept = |old: &Service| self.services.iter().any(|new| new.name == old.name && keeps_ports(new, old));
-        self.manifests == other.manifests && other.services.iter().all(|old| kept(old))
+    /// The bytes; none where they were dropped.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Kept(bytes) => bytes,
+            Self::Dropped(_) => &[],
+        }
     }
 }
 
-fn keeps_ports(new: &Service, old: &Service) -> bool {
-    let kept = |old: &ServicePort| {
-        let same = |new: &&ServicePort| (&new.name, new.port, new.protocol) == (&old.name, old.port, old.protocol);
-        new.ports.iter().find(same).is_some_and(|new| new.endpoints.is_empty() == old.endpoints.is_empty())
-    };
-    new.addresses == old.addresses && old.ports.iter().all(kept)
+/// Which file a path led to.
+#[derive(Clone, Copy, Eq, Debug)]
+pub struct Identity {
+    /// Device; zero where it is not known, for devices are numbered anew at each boot.
+    pub device: u64,
+    /// Inode.
+    pub inode: u64,
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        let is_known = self.device != 0 && other.device != 0;
+        self.inode == other.inode && (self.device == other.device || !is_known)
+    }
 }
 
 impl File {
     /// Reads all documents of a file.
-    pub fn parse(path: &Arc<PathBuf>, identity: (u64, u64), bytes: Vec<u8>, serve: Serve) -> Self {
-        let (contents, problems) = match std::str::from_utf8(&bytes) {
-            Ok(text) => read(text, path, serve),
-            Err(error) => (Contents::default(), vec![not_text(&bytes, error.valid_up_to())]),
-        };
+    pub fn parse(path: &Arc<PathBuf>, identity: Identity, bytes: Vec<u8>, serve: Serve) -> Self {
+        let mut draft = Draft::new(path, serve);
+        match text(&bytes) {
+            Ok(text) if is_json(path) => document::read_json(text, &mut draft),
+            Ok(text) => document::read(text, &mut draft),
+            Err(problem) => draft.give_up(problem),
+        }
+        let Draft { contents, wrong, broken, ends_wrong, problems, .. } = draft;
+        let ends_wrong = ends_wrong && !matches!(bytes.trim_ascii_end().last(), Some(b'}' | b']'));
+        let is_useless = !broken.is_empty() && wrong.is_empty() && contents == Contents::default();
+        let text = if is_useless { Text::Dropped(Digest::of(&bytes)) } else { Text::Kept(Arc::new(bytes)) };
+        let (first, more) = problems.into_sorted();
         let locate = |Problem { line, field, reason }| {
             let origin = Origin { file: Arc::clone(path), line };
             ConfigError { origin, field, reason }
         };
-        Self { bytes, identity, contents, errors: problems.into_iter().map(locate).collect() }
+        let mut errors: Vec<ConfigError> = first.into_iter().map(locate).collect();
+        errors.extend(and_more(errors.last().map(|error| &error.origin), more));
+        Self { text, identity, contents: Arc::new(contents), wrong, broken, ends_wrong, errors }
+    }
+
+    /// Whether objects of this kind may be in what cannot be read.
+    pub fn may_hide(&self, kind: Kind) -> bool {
+        let hides = |it: &WrongObject| it.key.is_none() && it.kind.is_none_or(|of| of == kind);
+        !self.broken.is_empty() || self.wrong.iter().any(hides)
+    }
+
+    /// Whether it has no object that can be told by its name.
+    pub fn is_useless(&self) -> bool {
+        matches!(self.text, Text::Dropped(_))
+    }
+
+    /// Whether there is nothing in it at all.
+    pub fn is_blank(&self) -> bool {
+        matches!(&self.text, Text::Kept(bytes) if bytes.trim_ascii().is_empty())
     }
 }
 
-fn read(text: &str, path: &Arc<PathBuf>, serve: Serve) -> (Contents, Vec<Problem>) {
-    let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let (documents, mut problems) = if is_json { document::parse_json(text) } else { document::parse(text) };
-    let mut contents = Contents::default();
-    for document in &documents {
-        read_document(document, path, serve, &mut contents);
-        problems.append(&mut document.problems.borrow_mut());
-    }
-    problems.sort_unstable();
-    problems.dedup();
-    (contents, problems)
+/// What stands for errors that are not told.
+pub fn and_more(last: Option<&Origin>, more: usize) -> Option<ConfigError> {
+    let origin = last.filter(|_| more > 0)?.clone();
+    let noun = if more == 1 { "error" } else { "errors" };
+    Some(ConfigError { origin, field: String::new(), reason: format!("and {more} more {noun} in this file") })
 }
 
-fn read_document(document: &Document<'_>, path: &Arc<PathBuf>, serve: Serve, contents: &mut Contents) {
-    let root = Field::root(document);
-    // `services: null` is a native document too, one without services.
-    let is_native = root.children().any(|child| child.name() == Some("services"));
-    match root.value() {
-        Value::Null => {}
-        Value::Map if is_native => native::read(root, path, serve, contents),
-        _ => manifest::read(root, path, serve, &mut contents.manifests),
-    }
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
 }
 
-fn not_text(bytes: &[u8], position: usize) -> Problem {
-    let lines = bytes[..position].iter().filter(|byte| **byte == b'\n').count();
-    let line = u32::try_from(lines + 1).unwrap_or(u32::MAX);
-    Problem { line, field: String::new(), reason: "not UTF-8 text".to_owned() }
+/// The text that the bytes are. NUL bytes are what a machine that stopped too early leaves of a file.
+fn text(bytes: &[u8]) -> Result<&str, Problem> {
+    let problem = |position: usize, reason: &str| {
+        let lines = bytes[..position].iter().filter(|byte| **byte == b'\n').count();
+        let line = u32::try_from(lines + 1).unwrap_or(u32::MAX);
+        Problem { line, field: String::new(), reason: reason.to_owned() }
+    };
+    if let Some(position) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(problem(position, "a NUL byte: the file was not written to its end; write it again"));
+    }
+    std::str::from_utf8(bytes).map_err(|error| problem(error.valid_up_to(), "not UTF-8 text"))
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    dir::more_notes,
     file::Contents,
     manifest::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
 };
@@ -23,28 +24,26 @@ type Slices<'a> = HashMap<&'a ServiceName, Vec<&'a Slice>>;
 pub struct Joined {
     /// What it serves, each once.
     pub services: Vec<Arc<Service>>,
-    /// Services that are known, but not by which endpoints.
-    pub held_back: Vec<ServiceName>,
+    /// Services without any slice.
+    pub bare: Vec<ServiceName>,
     /// What it leaves alone.
     pub left_out: BTreeMap<ServiceName, LeftOut>,
     /// What is not used, and why.
     pub notes: Vec<ConfigNote>,
 }
 
-/// What files of one source that do not contradict each other say together. While files are missing (they are not
-/// complete), a service without any slice is held back: saying that it has no endpoints would refuse what may well be
-/// served. Where `only` is given, no other services than these are looked at.
-pub fn join(files: &[&Contents], source: &Source, complete: bool, only: Option<&HashSet<ServiceName>>) -> Joined {
+/// What files of one source that do not contradict each other say together. Where `only` is given, no other services
+/// than these are looked at.
+pub fn join(files: &[&Contents], source: &Source, only: Option<&HashSet<ServiceName>>) -> Joined {
     let wanted = |service: &Service| only.is_none_or(|only| only.contains(&service.name));
     let slices = slices(files);
     let native = files.iter().flat_map(|file| &file.services).filter(|service| wanted(service)).cloned();
-    let declared = files.iter().flat_map(|file| &file.manifests.services).filter(|it| wanted(&it.service));
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        declared.partition(|declared| complete || slices.contains_key(&declared.service.name));
-    let served = known.into_iter().map(|declared| Arc::new(serve(declared, &slices, source)));
+    let declared = || files.iter().flat_map(|file| &file.manifests.services).filter(|it| wanted(&it.service));
+    let served = declared().map(|declared| Arc::new(serve(declared, &slices, source)));
+    let bare = declared().map(|it| &it.service.name).filter(|name| !slices.contains_key(name));
     Joined {
         services: native.chain(served).collect(),
-        held_back: unknown.into_iter().map(|declared| declared.service.name.clone()).collect(),
+        bare: bare.cloned().collect(),
         left_out: files.iter().flat_map(|file| left_out(file)).cloned().collect(),
         notes: files.iter().flat_map(|file| notes(file)).chain(strays(files, &slices)).collect(),
     }
@@ -62,6 +61,8 @@ fn notes(file: &Contents) -> Vec<ConfigNote> {
     });
     let mut notes: Vec<_> = file.manifests.notes.iter().cloned().chain(left_out).collect();
     notes.sort_unstable();
+    let more = file.manifests.more_notes;
+    notes.extend(notes.last().filter(|_| more > 0).map(|last| more_notes(&last.origin, more)));
     notes
 }
 

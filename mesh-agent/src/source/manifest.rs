@@ -9,13 +9,15 @@ mod service;
 mod slice;
 mod traffic;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
-use super::field::Field;
-use crate::{
-    config::Serve,
-    model::{Condition, ConfigNote, Hints, LeftOut, Origin, Protocol, Service, ServiceName},
+use super::{
+    document::{MOST, shortened},
+    field::Field,
+    file::{Contents, Draft},
+    object::WrongObject,
 };
+use crate::model::{Condition, ConfigNote, Hints, LeftOut, Origin, Protocol, Service, ServiceName};
 
 /// The objects of a file that say something about services.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,8 +28,10 @@ pub struct Manifests {
     pub left_out: Vec<(ServiceName, LeftOut)>,
     /// `EndpointSlice` objects and the subsets of `Endpoints` objects.
     pub slices: Vec<Slice>,
-    /// What was left out.
+    /// What was left out; the first of it.
     pub notes: Vec<ConfigNote>,
+    /// How many notes there are besides.
+    pub more_notes: usize,
 }
 
 /// A `Service`.
@@ -44,6 +48,8 @@ pub struct Declared {
 pub struct Slice {
     /// Whose endpoints these are.
     pub service: ServiceName,
+    /// Its own name, in the namespace of the service.
+    pub name: Option<String>,
     /// Where it is written.
     pub origin: Origin,
     /// Kind of the object.
@@ -89,30 +95,69 @@ pub struct SlicePort {
     pub port: u16,
 }
 
-/// Reads an object, or all objects of a list.
-pub fn read(object: Field<'_>, file: &Arc<PathBuf>, serve: Serve, into: &mut Manifests) {
-    read_as(object, None, file, serve, into);
+/// Reads an object, or what of a list is not read yet.
+pub fn read(root: Field<'_>, into: &mut Draft<'_>) {
+    match Kind::known(root).and_then(Kind::of_elements) {
+        Some(of_list) => {
+            let has_version = Kind::of(root).is_some_and(|kind| kind.has_version(root));
+            if root.problems() > 0 {
+                into.wrong.push(WrongObject::unknown(root.line()));
+            }
+            // Reports a list that is none.
+            _ = root.list("items");
+            // Of a list of another version it is not known what its elements are, unless they say so.
+            for element in into.postponed().into_iter().filter(|_| has_version) {
+                read_as(root.nth(element), of_list, root.problems(), into);
+            }
+        }
+        None => {
+            into.forget_elements();
+            read_as(root, None, 0, into);
+        }
+    }
 }
 
-/// Elements of a `ServiceList` may leave out their own kind.
-fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, file: &Arc<PathBuf>, serve: Serve, into: &mut Manifests) {
-    let Some(object) = object.mapping() else { return };
-    let Some(kind) = Kind::of(object).or(of_list).or_else(|| object.error(NO_KIND)) else { return };
-    if object.get("apiVersion").is_some_and(|version| kind.check_version(version).is_none()) {
-        return;
+/// Reads an element of a list, if it says itself what it is; else what the list is says so.
+pub fn read_element(object: Field<'_>, into: &mut Draft<'_>) -> bool {
+    let says = Kind::known(object).is_some();
+    if says {
+        read_as(object, None, 0, into);
     }
-    let origin = Origin { file: Arc::clone(file), line: object.line() };
+    says
+}
+
+/// Elements of a `ServiceList` may leave out their own kind. The problems that are `known` already are not the object's.
+fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, known: usize, into: &mut Draft<'_>) {
+    let kind = object.mapping().and_then(|object| Kind::of(object).or(of_list).or_else(|| object.error(NO_KIND)));
+    let Some(kind) = kind else { return into.wrong.push(WrongObject::unknown(object.line())) };
+    let (origin, serve) = (into.origin(object), into.serve());
+    let has_version = kind.has_version(object);
     match kind {
-        Kind { group: "", kind: "Service" } => service::read(object, origin, serve, into),
-        Kind { group: "", kind: "Endpoints" } => slice::read_endpoints(object, &origin, into),
-        Kind { group: "discovery.k8s.io", kind: "EndpointSlice" } => slice::read_slice(object, origin, into),
-        Kind { group, kind } => match kind.strip_suffix("List") {
-            Some(kind) => {
-                let of_list = (!kind.is_empty()).then_some(Kind { group, kind });
-                object.list("items").for_each(|item| read_as(item, of_list, file, serve, into));
+        Kind { group: "", kind: "Service" } => {
+            let wrong = || WrongObject::service(object, object.get("metadata"));
+            let read = |into: &mut Contents| service::read(object, origin, serve, &mut into.manifests);
+            into.object(object, known, wrong, |into| _ = has_version.then(|| read(into)));
+        }
+        Kind { group: "", kind: "Endpoints" } => {
+            let wrong = || WrongObject::endpoints(object);
+            let read = |into: &mut Contents| slice::read_endpoints(object, &origin, &mut into.manifests);
+            into.object(object, known, wrong, |into| _ = has_version.then(|| read(into)));
+        }
+        Kind { group: "discovery.k8s.io", kind: "EndpointSlice" } => {
+            let wrong = || WrongObject::slice(object, slice::SERVICE_NAME);
+            let read = |into: &mut Contents| slice::read_slice(object, origin, &mut into.manifests);
+            into.object(object, known, wrong, |into| _ = has_version.then(|| read(into)));
+        }
+        _ if !has_version => into.wrong.push(WrongObject::unknown(object.line())),
+        Kind { group, kind: name } => match kind.of_elements() {
+            Some(of_list) => object.list("items").for_each(|item| read_as(item, of_list, item.problems(), into)),
+            None if versions(name).is_empty() => {
+                into.contents.manifests.note(origin, format!("objects of kind {} are not used", shortened(name)));
             }
-            None if versions(kind).is_empty() => into.note(origin, format!("objects of kind {kind} are not used")),
-            None => into.note(origin, format!("objects of kind {kind} of {group} are not used")),
+            None => {
+                let message = format!("objects of kind {name} of {} are not used", shortened(group));
+                into.contents.manifests.note(origin, message);
+            }
         },
     }
 }
@@ -127,10 +172,28 @@ struct Kind<'a> {
 }
 
 impl<'a> Kind<'a> {
+    /// What an object says that it is; nothing is reported where it does not.
+    fn known(object: Field<'a>) -> Option<Self> {
+        let text = |name: &str| object.get(name)?.value().text();
+        let (kind, version) = (text("kind")?, text("apiVersion")?);
+        Some(Self { group: group(version), kind })
+    }
+
+    /// The kind of the elements of a list, where that is told by its own; nothing where this is no list.
+    fn of_elements(self) -> Option<Option<Self>> {
+        let kind = self.kind.strip_suffix("List")?;
+        Some((!kind.is_empty()).then_some(Self { kind, ..self }))
+    }
+
     fn of(object: Field<'a>) -> Option<Self> {
         let kind = object.get("kind")?.text()?;
         let version = object.required("apiVersion")?.text()?;
         Some(Self { group: group(version), kind })
+    }
+
+    /// Whether an object of this kind has no other `apiVersion` than the kind has; reports one that it does not have.
+    fn has_version(self, object: Field<'_>) -> bool {
+        object.get("apiVersion").is_none_or(|version| self.check_version(version).is_some())
     }
 
     /// Reports an `apiVersion` that this kind does not have.
@@ -162,7 +225,17 @@ fn versions(kind: &str) -> &'static [&'static str] {
 
 impl Manifests {
     fn note(&mut self, origin: Origin, message: impl Into<String>) {
-        self.notes.push(ConfigNote { origin, message: message.into() });
+        if self.notes.len() < MOST {
+            self.notes.push(ConfigNote { origin, message: message.into() });
+        } else {
+            self.more_notes += 1;
+        }
+    }
+
+    /// Adds the notes of a part.
+    pub fn append_notes(&mut self, part: Self) {
+        part.notes.into_iter().for_each(|note| self.note(note.origin, note.message));
+        self.more_notes += part.more_notes;
     }
 
     /// Leaves a service alone; one without a name has its problem reported already.

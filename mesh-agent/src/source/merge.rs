@@ -16,13 +16,12 @@ use super::{
 };
 use crate::{
     config::Source,
-    model::{ConfigNote, Service, ServiceName, ServicePort, Update},
+    model::{ConfigNote, Effect, Scope, Service, ServiceName, ServicePort, Update, Wrong},
 };
 
 /// What the files of all sources say, added to an update. Where `only` is given, no other services than these are added.
 pub fn merge(sources: &BTreeMap<Source, Vec<&Contents>>, only: Option<&HashSet<ServiceName>>, update: &mut Update) {
-    let complete = update.complete;
-    let joined: Vec<Joined> = sources.iter().map(|(source, files)| join(files, source, complete, only)).collect();
+    let joined: Vec<Joined> = sources.iter().map(|(source, files)| join(files, source, only)).collect();
     // One source does not contradict itself.
     let claims = (sources.len() > 1).then(Claims::default);
     let mut merge = Merge { update, claims, closed: HashSet::new() };
@@ -43,16 +42,20 @@ struct Merge<'a, 'b> {
 impl<'a> Merge<'a, '_> {
     /// Adds the next source.
     fn add(&mut self, source: &'a Joined) {
-        let Joined { services, held_back, left_out, notes } = source;
+        let Joined { services, bare, left_out, notes } = source;
         let decided = |name: &ServiceName| self.closed.contains(name) || self.update.services.contains_key(name);
         let left_out: BTreeMap<_, _> = left_out.iter().filter(|(name, _)| !decided(name)).collect();
-        let closed: Vec<_> = left_out.keys().copied().chain(held_back).filter(|name| !decided(name)).collect();
+        let closed: Vec<_> = left_out.keys().copied().collect();
         for service in services {
             self.add_service(service);
         }
         self.closed.extend(closed.into_iter().filter(|name| !self.update.services.contains_key(*name)));
         self.update.left_out.extend(left_out.into_iter().map(|(name, it)| (name.clone(), it.clone())));
         self.update.notes.extend(notes.iter().cloned());
+        if !self.update.complete {
+            // Their slices may be in what could not be read.
+            self.update.uncertain.extend(bare.iter().cloned());
+        }
     }
 
     /// Two files of one source that contradict each other never come here; of two sources the preferred one is right.
@@ -68,6 +71,8 @@ impl<'a> Merge<'a, '_> {
             self.update.services.insert(service.name.clone(), Arc::clone(service));
         } else {
             self.update.errors.extend(conflicts);
+            let (origin, name) = (service.origin.clone(), format!("service {}", service.name));
+            self.update.wrong.push(Wrong { origin, name, scope: Scope::Object, effect: Effect::LeftOut });
             self.closed.insert(&service.name);
         }
     }

@@ -7,10 +7,12 @@
 //!            files    good                          field,value)            endpoints
 //! ```
 //!
-//! From `file` to `merge` everything is pure.
+//! From `file` to `merge` everything is pure. `dir` chooses object by object between what a file says and what it said
+//! when that was last good, and `memory` keeps that for the next agent.
 
 mod claims;
 pub mod crossings;
+mod digest;
 pub mod dir;
 mod document;
 mod duration;
@@ -20,8 +22,10 @@ mod file;
 pub mod holders;
 mod join;
 mod manifest;
+pub mod memory;
 mod merge;
 mod native;
+mod object;
 mod port;
 mod scan;
 mod traffic;

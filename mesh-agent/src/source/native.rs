@@ -8,28 +8,44 @@ use self::endpoint::Listed;
 use super::{
     document::Value,
     field::{Field, all},
-    file::Contents,
+    file::Draft,
+    object::WrongObject,
     port::{self, Port},
     traffic, value,
 };
-use crate::{
-    config::Serve,
-    model::{Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort},
+use crate::model::{
+    Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort,
 };
 
 /// Namespace of a service that does not say one.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Reads the services of a document, without those that have problems.
-pub fn read(document: Field<'_>, file: &Arc<PathBuf>, serve: Serve, into: &mut Contents) {
+/// Reads what of a document is not one of its services.
+pub fn read(document: Field<'_>, into: &mut Draft<'_>) {
     document.only(&["services"]);
-    for field in document.list("services") {
-        let Some((service, enabled)) = service(field, file) else { continue };
-        match serve.opted_out(enabled, "enabled") {
-            None => into.services.push(Arc::new(service)),
-            Some(reason) => into.left_out.push((service.name, LeftOut { origin: service.origin, reason })),
-        }
+    // Reports a list that is none.
+    _ = document.list("services");
+    if document.problems() > 0 {
+        into.wrong.push(WrongObject::unknown(document.line()));
     }
+}
+
+/// Reads a service.
+pub fn read_element(field: Field<'_>, into: &mut Draft<'_>) -> bool {
+    let (file, serve) = into.settings();
+    into.object(
+        field,
+        0,
+        || WrongObject::service(field, Some(field)),
+        |into| {
+            let Some((service, enabled)) = service(field, file) else { return };
+            match serve.opted_out(enabled, "enabled") {
+                None => into.services.push(Arc::new(service)),
+                Some(reason) => into.left_out.push((service.name, LeftOut { origin: service.origin, reason })),
+            }
+        },
+    );
+    true
 }
 
 /// Fields of a service that are read here.

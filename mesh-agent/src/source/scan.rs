@@ -8,12 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::file::Identity;
+
 /// A file as it was found.
 pub struct Found {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Device and inode: which file the path led to.
-    pub identity: (u64, u64),
+    /// Which file the path led to.
+    pub identity: Identity,
 }
 
 /// Everything in the directories, as of one moment.
@@ -113,7 +115,7 @@ pub fn read_given(path: &Path) -> io::Result<Found> {
         Some("-") => io::stdin().read_to_end(&mut bytes)?,
         _ => fs::File::open(path)?.read_to_end(&mut bytes)?,
     };
-    Ok(Found { bytes, identity: (0, 0) })
+    Ok(Found { bytes, identity: Identity { device: 0, inode: 0 } })
 }
 
 fn read(path: &Path) -> io::Result<Found> {
@@ -123,7 +125,8 @@ fn read(path: &Path) -> io::Result<Found> {
     }
     let mut file = fs::File::open(path)?;
     let found = file.metadata()?;
-    let mut bytes = Vec::new();
+    // One that grows by doubling would take twice the room.
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1);
     file.read_to_end(&mut bytes)?;
-    Ok(Found { bytes, identity: (found.dev(), found.ino()) })
+    Ok(Found { bytes, identity: Identity { device: found.dev(), inode: found.ino() } })
 }

@@ -1,13 +1,16 @@
 //! What the source layer promises, file by file and over time.
 
+mod bounds;
 mod crossings;
 mod dir;
 mod document;
 mod health;
 mod holders;
 mod kubernetes;
+mod memory;
 mod native;
 mod nearness;
+mod objects;
 mod readme;
 mod sources;
 mod traffic;
@@ -16,7 +19,11 @@ mod watch;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use super::{dir::Reader, file::File, merge::merge};
+use super::{
+    dir::Reader,
+    file::{File, Identity},
+    merge::merge,
+};
 use crate::{
     config::Serve,
     model::{Addresses, Service, Update},
@@ -29,7 +36,7 @@ fn parse(text: &str) -> File {
 
 /// One file by itself, with this setting.
 fn parse_for(text: &str, serve: Serve) -> File {
-    File::parse(&Arc::new(PathBuf::from("a.yaml")), (0, 0), text.as_bytes().to_vec(), serve)
+    File::parse(&Arc::new(PathBuf::from("a.yaml")), Identity { device: 0, inode: 0 }, text.as_bytes().to_vec(), serve)
 }
 
 /// What is wrong with a text, as users see it.
@@ -62,7 +69,7 @@ fn joined(text: &str, serve: Serve) -> Update {
     let file = parse_for(text, serve);
     assert_eq!(file.errors, []);
     let mut update = Update { complete: true, ..Update::default() };
-    merge(&BTreeMap::from([(None, vec![&file.contents])]), None, &mut update);
+    merge(&BTreeMap::from([(None, vec![&*file.contents])]), None, &mut update);
     update
 }
 
@@ -120,6 +127,12 @@ impl Node {
 
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Moves a new file into place, which is whole from the start.
+    fn replace(&self, name: &str, text: &str) {
+        self.write("new", text);
+        std::fs::rename(self.path("new"), self.path(name)).unwrap();
     }
 
     fn remove(&self, name: &str) {

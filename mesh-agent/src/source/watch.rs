@@ -21,7 +21,7 @@ use super::{
     dir::Reader,
     scan::{self, Stamps},
 };
-use crate::model::Update;
+use crate::model::{ConfigNote, Update};
 
 /// How often to compare the files with what was read while the kernel reports changes.
 const POLL: Duration = Duration::from_secs(2);
@@ -41,6 +41,12 @@ const CHANGES: usize = 1024;
 /// How often reading starts over because links moved under it.
 const ATTEMPTS: usize = 3;
 
+/// Files up to this size are written down before they are in force; that takes no time.
+const SMALL: usize = 1 << 20;
+
+/// How often larger files are written down at most, after they are in force.
+const LARGE_EVERY: Duration = Duration::from_secs(1);
+
 /// Sends what the directories say: at once, and again whenever it differs from what was sent last. Ends when it is
 /// cancelled or nobody receives any more.
 pub async fn watch(reader: Reader, updates: Sender<Update>, cancel: CancellationToken) {
@@ -49,17 +55,20 @@ pub async fn watch(reader: Reader, updates: Sender<Update>, cancel: Cancellation
 
 async fn follow(reader: Reader, updates: Sender<Update>) {
     let (changes, mut inbox) = mpsc::channel(CHANGES);
-    let mut directories = Directories { reader, arms: Arms::new(changes), stamps: Stamps::new() };
+    let mut directories = Directories { reader, arms: Arms::new(changes), stamps: Stamps::new(), remembered: None };
     let mut sent = None;
     loop {
-        let (update, blind);
+        let (mut update, blind, note);
         (directories, (update, blind)) = look(directories, &mut inbox, sent.as_ref()).await;
+        (directories, note) = blocking(directories, Directories::remember_small).await;
+        update.notes.extend(note);
         if sent.as_ref() != Some(&update) {
             sent = Some(update.clone());
             if updates.send(update).await.is_err() {
                 return;
             }
         }
+        (directories, ()) = blocking(directories, Directories::remember_large).await;
         let poll = if blind { POLL_BLIND } else { POLL };
         directories = changed(directories, &mut inbox, poll, Instant::now()).await;
     }
@@ -112,7 +121,7 @@ async fn changed(
             }
             // Without a kernel that reports changes there is no sender.
             Ok(None) => tokio::time::sleep(poll).await,
-            Err(_) => {}
+            Err(_) => (directories, ()) = blocking(directories, Directories::remember_large).await,
         }
         let differ;
         (directories, differ) = blocking(directories, Directories::differ).await;
@@ -153,6 +162,8 @@ struct Directories {
     arms: Arms,
     /// As of the last read.
     stamps: Stamps,
+    /// When large files were written down last, while some may be left.
+    remembered: Option<Instant>,
 }
 
 impl Directories {
@@ -171,6 +182,19 @@ impl Directories {
         }
         let blind = !self.arms.arm(&links);
         (self.reader.read(), blind)
+    }
+
+    /// Returns what is wrong with the memory.
+    fn remember_small(&mut self) -> Option<ConfigNote> {
+        self.reader.remember(SMALL);
+        self.reader.memory_note()
+    }
+
+    fn remember_large(&mut self) {
+        if self.remembered.is_none_or(|last| last.elapsed() >= LARGE_EVERY) && !self.reader.remember(SMALL) {
+            self.reader.remember(usize::MAX);
+            self.remembered = Some(Instant::now());
+        }
     }
 
     fn differ(&mut self) -> bool {

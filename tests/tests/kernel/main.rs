@@ -17,6 +17,7 @@ mod metrics;
 mod missing;
 mod mistakes;
 mod near;
+mod objects;
 mod odd;
 mod participants;
 mod pods;

@@ -1,4 +1,4 @@
-//! Configuration that is wrong: what is said about it, and that it changes nothing.
+//! Configuration that is wrong: what is said about it, and what is in force instead.
 
 use mesh_agent::api::types::ConfigProblem;
 use mesh_tests::{Node, client::protocol::counts, service};
@@ -9,7 +9,7 @@ fn place(problem: &ConfigProblem) -> (String, u32, String) {
 }
 
 #[test]
-fn a_wrong_file_changes_nothing_and_is_named_with_line_and_field() {
+fn a_wrong_service_stays_as_it_was_and_is_named_with_line_and_field() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80);
@@ -25,14 +25,16 @@ fn a_wrong_file_changes_nothing_and_is_named_with_line_and_field() {
     let file = node.file("cart.yaml").display().to_string();
     assert_eq!(place(&errors[0]), (file, line.try_into().unwrap(), "services[0].ports[0].port".into()));
     assert_ne!(errors[0].reason, "");
-    assert!(!node.status().ready);
+    let status = node.status();
+    assert_eq!((status.ready, status.config_valid, status.wrong.len()), (true, false, 1));
     assert_eq!(node.service("shop/cart"), before);
     assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
 
     node.write("cart.yaml", cart.endpoint(&b));
     node.wait_until_served("shop/cart", &[&b]);
     assert_eq!(node.wait_for_errors(0), []);
-    assert!(node.status().ready);
+    let status = node.status();
+    assert_eq!((status.ready, status.config_valid, status.wrong), (true, true, vec![]));
 }
 
 #[test]

@@ -75,6 +75,8 @@ fn maps_that_are_too_small_or_half_filled_do_not_replace_those_that_serve() {
     node.kill_agent();
     other_maps_change_nothing(&node, &["--max-backends", "2"]);
     node.overwrite("pay.yaml", "services: 7");
+    // Without it nothing but those maps knows what the file said.
+    std::fs::remove_dir_all(node.directories().state.join("files")).expect("the agent remembers files");
     other_maps_change_nothing(&node, &["--max-backends", "1000"]);
 }
 

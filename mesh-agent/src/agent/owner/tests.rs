@@ -80,6 +80,12 @@ impl Scene {
         self.owner.reconcile(self.now)
     }
 
+    /// Another owner takes the data plane over.
+    fn restart(&mut self) {
+        let dataplane = std::mem::take(&mut self.owner.dataplane);
+        self.owner = Owner::new(dataplane, vec![], self._state.path()).unwrap();
+    }
+
     /// Lets the time go by that was asked for, until nothing is left to do.
     fn settle(&mut self, mut wait: Option<Duration>) {
         for _ in 0..20 {
@@ -246,9 +252,10 @@ fn what_does_not_fit_is_refused_whole_and_fits_later() {
 }
 
 #[test]
-fn an_incomplete_update_removes_nothing() {
+fn an_incomplete_update_removes_nothing_that_an_earlier_agent_left() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    scene.restart();
     let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
     let wait = scene.configure_as(false, [other.clone()]);
     scene.settle(wait);
@@ -257,6 +264,42 @@ fn an_incomplete_update_removes_nothing() {
     let wait = scene.configure([other]);
     scene.settle(wait);
     assert_eq!(scene.connect("10.96.0.1:80"), None);
+}
+
+#[test]
+fn an_incomplete_update_removes_what_was_known_before() {
+    let mut scene = Scene::new();
+    let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
+    scene.configure([cart(&[("10.0.0.1:80", 1)]), other.clone()]);
+    scene.restart();
+    let wait = scene.configure_as(false, [cart(&[("10.0.0.1:80", 1)]), other.clone()]);
+    scene.settle(wait);
+    let wait = scene.configure_as(false, [other]);
+    scene.settle(wait);
+    assert_eq!((scene.connect("10.96.0.1:80"), scene.connect("10.96.0.2:80").is_some()), (None, true));
+}
+
+#[test]
+fn a_service_of_which_not_all_is_known_stays_as_the_kernel_has_it() {
+    let mut scene = Scene::new();
+    let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
+    scene.configure([cart(&[("10.0.0.1:80", 1)]), other]);
+    scene.restart();
+    let mut accept = |services: Vec<Service>, uncertain: &[ServiceName]| {
+        let uncertain = uncertain.iter().cloned().collect();
+        let services = fixture::services(services);
+        scene.owner.accept(Update { services, complete: true, uncertain, ..Update::default() });
+        let wait = scene.owner.reconcile(scene.now);
+        scene.settle(wait);
+        scene.connect("10.96.0.1:80")
+    };
+    let name = fixture::name("cart");
+    // Without any of its endpoints, then without a word of it.
+    assert_eq!(accept(vec![cart(&[])], std::slice::from_ref(&name)).unwrap(), "10.0.0.1:80");
+    assert_eq!(accept(vec![], std::slice::from_ref(&name)).unwrap(), "10.0.0.1:80");
+    assert_eq!(accept(vec![cart(&[("10.0.0.2:80", 1)])], &[]).unwrap(), "10.0.0.2:80");
+    assert_eq!(accept(vec![], &[name]), None, "it was known, so it is gone");
+    assert_eq!(scene.connect("10.96.0.2:80"), None, "nothing was wrong with the other one");
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn edit(world: &mut World, (number, what, how): Edit, now: Duration) {
             service.addresses = Addresses::Auto;
             world.vips.insert(name(number), vec![[240, 0, number, how].into()]);
         }
-        15 => world.complete = !world.complete,
+        15 => world.uncertain = world.uncertain.symmetric_difference(&[name(number)].into()).cloned().collect(),
         16 => world.node_addresses = [[192, 0, 2, how % 2].into()].into(),
         _ => {}
     }

@@ -1,87 +1,180 @@
-//! Which version of each file is served, so that no two contradict each other.
+//! Which objects of each file are in force, so that no two contradict each other. An object that is wrong, or that asks for
+//! what another one has, stays as it was when it was last good, or is left out. All others come into force.
+
+mod claim;
+mod doubt;
+mod keep;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::PathBuf,
     sync::Arc,
 };
 
-use super::tracked::Tracked;
+pub use self::doubt::doubt;
+use self::{
+    claim::{Claimant, Conflict},
+    keep::{Keep, Served},
+};
+use super::{Files, tracked::Tracked, version::Version};
 use crate::{
-    config::Source,
-    model::ConfigError,
+    model::{ConfigError, Effect, Scope, Service, ServiceName, Wrong},
     source::{
-        claims::{self, Claims},
-        file::File,
+        claims,
+        file::{Contents, File},
         holders::Holders,
+        object::{Key, Kind},
     },
 };
 
-/// A file while versions are being chosen.
-struct Choice {
-    path: PathBuf,
-    source: Source,
-    changed: u64,
-    /// The version that was served so far.
-    served: Option<Arc<File>>,
-    /// The version to serve now.
-    chosen: Option<Arc<File>>,
+/// What of the files is not in force as it is written.
+#[derive(Default)]
+pub struct Outcome {
+    /// What contradicts what.
+    pub errors: Vec<ConfigError>,
+    /// Objects, and what is in force instead.
+    pub wrong: Vec<Wrong>,
+    /// Services of which an object is left out, and what that object is.
+    pub missing: Vec<(ServiceName, Kind)>,
 }
 
-impl Choice {
-    fn is_new(&self) -> bool {
-        match (&self.served, &self.chosen) {
-            (Some(served), Some(chosen)) => !Arc::ptr_eq(served, chosen),
-            (served, chosen) => served.is_some() != chosen.is_some(),
+/// A file while it is decided what of it is in force.
+struct Choice<'a> {
+    path: &'a PathBuf,
+    tracked: &'a Tracked,
+    /// The version whose objects are looked at one by one; nothing where the file stays as it was as a whole.
+    latest: Option<&'a Arc<File>>,
+    /// What it would say by itself.
+    base: Option<&'a Contents>,
+    /// The services of `base`.
+    services: Vec<&'a Service>,
+    /// Positions of services that may not have what they ask for.
+    blamed: BTreeSet<usize>,
+    /// Objects that stay as they were.
+    kept: BTreeMap<Key, Keep<'a>>,
+    /// Objects that cannot stay as they were, because others have what they had.
+    dropped: HashSet<Key>,
+}
+
+impl<'a> Choice<'a> {
+    fn new((path, tracked): (&'a PathBuf, &'a Tracked)) -> Self {
+        let latest = tracked.fit();
+        let served = || tracked.accepted.as_ref().map(|version| &*version.contents);
+        let base = latest.map(|file| &*file.contents).or_else(served);
+        let services = base.map(|base| claims::services(base).collect()).unwrap_or_default();
+        let (blamed, kept, dropped) = Default::default();
+        Self { path, tracked, latest, base, services, blamed, kept, dropped }
+    }
+
+    /// Whether nothing of it is wrong by itself.
+    fn is_right(&self) -> bool {
+        self.latest.is_none_or(|file| file.wrong.is_empty() && file.broken.is_empty())
+    }
+
+    /// Whether it says what is in force already.
+    fn is_old(&self) -> bool {
+        let plain = |file: &Arc<File>| {
+            let same = |version: &&Arc<Version>| Arc::ptr_eq(&version.contents, &file.contents);
+            self.tracked.accepted.as_ref().filter(same).is_some()
+        };
+        self.is_right() && self.latest.is_none_or(plain)
+    }
+
+    /// The objects of this file that are right and not to blame.
+    fn good(&self) -> impl Iterator<Item = Key> {
+        let blamed: HashSet<*const Service> = self.blamed.iter().map(|at| &raw const *self.services[*at]).collect();
+        let objects = self.base.into_iter().flat_map(Contents::objects);
+        objects
+            .filter(move |(_, item)| item.service().is_none_or(|it| !blamed.contains(&(&raw const *it))))
+            .map(|(key, _)| key)
+    }
+
+    /// What is in force from now on.
+    fn version(&self) -> Option<Arc<Version>> {
+        let accepted = self.tracked.accepted.as_ref();
+        if self.latest.is_none() && self.blamed.is_empty() {
+            return accepted.cloned();
+        }
+        let file = self.latest.or(accepted.map(|version| &version.file))?;
+        let version = if self.blamed.is_empty() && self.kept.is_empty() {
+            Version::plain(file)
+        } else {
+            Version {
+                file: Arc::clone(file),
+                contents: Arc::new(self.contents()),
+                kept: keep::texts(&self.kept),
+                blamed: self.blamed.clone(),
+            }
+        };
+        // The same one shows that nothing changed.
+        let same = accepted.filter(|accepted| Arc::ptr_eq(&accepted.file, file) && ***accepted == version);
+        Some(same.cloned().unwrap_or_else(|| Arc::new(version)))
+    }
+
+    fn contents(&self) -> Contents {
+        let mut contents = self.base.cloned().unwrap_or_default();
+        contents.leave_out(&self.blamed);
+        for Keep { items, newer, .. } in self.kept.values() {
+            items.iter().for_each(|item| contents.add(item, newer.as_ref()));
+        }
+        contents
+    }
+
+    /// The services of this file that stay in force in what is wrong with them now.
+    fn blame(&self, outcome: &mut Outcome) {
+        for service in self.blamed.iter().map(|at| self.services[*at]) {
+            let key = Key::Service(service.name.clone());
+            let effect = if self.kept.contains_key(&key) { Effect::Kept } else { Effect::LeftOut };
+            let (origin, name) = (service.origin.clone(), key.to_string());
+            outcome.wrong.push(Wrong { origin, name, scope: Scope::Object, effect });
         }
     }
-
-    /// Back to what was served, which agreed with everything else that was.
-    fn revert(&mut self) {
-        self.chosen = if self.is_new() { self.served.clone() } else { None };
-    }
 }
 
-/// Accepts every new version that is right in itself and agrees with what is served and with what changed before it.
-/// What a service holds is its own, whatever changed before it.
-pub fn accept(files: &mut BTreeMap<PathBuf, Tracked>, holders: &Holders) -> Vec<ConfigError> {
-    let mut choices: Vec<Choice> = files.iter().map(choice).collect();
-    if !choices.iter().any(Choice::is_new) {
-        return Vec::new();
-    }
-    let mut errors = Vec::new();
-    while let Some((blamed, conflicts)) = first_conflict(&mut choices, holders) {
-        choices[blamed].revert();
-        errors.extend(conflicts);
-    }
-    for Choice { path, chosen, .. } in choices {
+/// Puts every object in force that is right in itself and asks for nothing that another one has. What was in files that
+/// are `gone` since the last time may have moved to others. What a service holds is its own, whatever changed before it.
+pub fn accept(files: &mut Files, gone: &Files, holders: &Holders) -> Outcome {
+    let mut outcome = Outcome::default();
+    let versions = choose(files, gone, holders, &mut outcome);
+    for (path, version) in versions {
         if let Some(file) = files.get_mut(&path) {
-            file.accepted = chosen;
+            file.accept(version);
         }
     }
-    errors
+    outcome
 }
 
-fn choice((path, file): (&PathBuf, &Tracked)) -> Choice {
-    let (served, chosen) = (file.accepted.clone(), file.fit().cloned());
-    Choice { path: path.clone(), source: file.source.clone(), changed: file.changed, served, chosen }
-}
-
-/// Every revert makes a claim stand that others were tested without, so each search starts over. Where two sources
-/// contradict each other no file is to blame: one source comes first.
-fn first_conflict(choices: &mut [Choice], holders: &Holders) -> Option<(usize, Vec<ConfigError>)> {
-    choices.sort_by_key(|choice| (choice.is_new(), choice.changed));
-    let contents = choices.iter().filter_map(|choice| Some(&choice.chosen.as_ref()?.contents));
-    let services = contents.map(|it| it.services.len() + it.manifests.services.len()).sum();
-    let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
-    for choice in choices.iter() {
-        let claims = claims.entry(&choice.source).or_insert_with(|| Claims::with_room(services));
-        let of_file = choice.chosen.iter().flat_map(|file| claims::services(&file.contents));
-        of_file.for_each(|service| claims.reserve(holders, service));
+/// Every object that stays as it was has what it had, and others were tested without that; so each pass starts over,
+/// until none finds anything.
+fn choose(
+    files: &Files,
+    gone: &Files,
+    holders: &Holders,
+    outcome: &mut Outcome,
+) -> Vec<(PathBuf, Option<Arc<Version>>)> {
+    let mut choices: Vec<Choice<'_>> = files.iter().map(Choice::new).collect();
+    if choices.iter().all(Choice::is_old) {
+        return choices.iter().map(|choice| (choice.path.clone(), choice.tracked.accepted.clone())).collect();
     }
-    choices.iter().enumerate().find_map(|(position, choice)| {
-        let claims = claims.get_mut(&choice.source)?;
-        let conflicts = claims.claim(&choice.chosen.as_ref()?.contents);
-        (!conflicts.is_empty()).then_some((position, conflicts))
-    })
+    let is_right = choices.iter().all(Choice::is_right);
+    if !(is_right && claim::agree(&choices)) {
+        let served = Served::of(files.iter().chain(gone));
+        loop {
+            keep::keep(&mut choices, &served);
+            let conflicts = claim::conflicts(&choices, &served, holders);
+            if conflicts.is_empty() {
+                break;
+            }
+            for Conflict { choice, claimant, errors } in conflicts {
+                outcome.errors.extend(errors);
+                match claimant {
+                    Claimant::Own(position) => _ = choices[choice].blamed.insert(position),
+                    Claimant::Kept(key) => _ = choices[choice].dropped.insert(key),
+                }
+            }
+        }
+        keep::tell(&choices, outcome);
+        choices.iter().for_each(|choice| choice.blame(outcome));
+    }
+    choices.iter().map(|choice| (choice.path.clone(), choice.version())).collect()
 }

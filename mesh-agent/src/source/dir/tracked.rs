@@ -1,14 +1,15 @@
-//! One file over time: what it is now, and what it was when it was last good.
+//! One file over time: what it is now, and what of it is in force.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use super::version::Version;
 use crate::{
     config::Source,
-    model::{ConfigError, Origin},
-    source::{file::File, scan::Found},
+    model::{ConfigError, Effect, Origin, Scope, Wrong},
+    source::{file::File, object::Kind, scan::Found},
 };
 
 /// A file and its versions.
@@ -20,86 +21,145 @@ pub struct Tracked {
     latest: Option<Arc<File>>,
     /// The read that found it so first.
     pub changed: u64,
-    /// The version that is served.
-    pub accepted: Option<Arc<File>>,
+    /// What is in force.
+    pub accepted: Option<Arc<Version>>,
     /// Why it cannot be read now.
     pub unreadable: Option<String>,
-    /// Whether it was there before anything was read: then an earlier agent may have served it.
-    at_start: bool,
+    /// Whether it was there before anything was read, and no version of it could be read whole since: then an earlier agent
+    /// may have served more of it than is known.
+    is_stranger: bool,
 }
 
 impl Tracked {
     /// A file that was not there before.
     pub fn new(path: &Path, source: Source, at_start: bool) -> Self {
         let path = Arc::new(path.to_owned());
-        Self { path, source, latest: None, changed: 0, accepted: None, unreadable: None, at_start }
+        Self { path, source, latest: None, changed: 0, accepted: None, unreadable: None, is_stranger: at_start }
+    }
+
+    /// A file of which an earlier agent had this in force.
+    pub fn remembered(path: &Path, source: Source, mut version: Version) -> Self {
+        version.mark(&source);
+        // A file with the same bytes need not be read again.
+        let latest = Some(Arc::clone(&version.file));
+        Self { latest, accepted: Some(Arc::new(version)), ..Self::new(path, source, false) }
     }
 
     /// Whether this is what was found last time.
     pub fn is(&self, found: &Found) -> bool {
-        self.latest.as_ref().is_some_and(|file| file.bytes == found.bytes && file.identity == found.identity)
+        self.latest.as_ref().is_some_and(|file| file.text.is(&found.bytes) && file.identity == found.identity)
     }
 
     /// Notes a new version, found by this read.
     pub fn set_latest(&mut self, mut file: File, read: u64) {
-        file.contents.mark(&self.source);
+        Arc::make_mut(&mut file.contents).mark(&self.source);
         self.latest = Some(Arc::new(file));
         self.changed = read;
         self.unreadable = None;
     }
 
-    /// The version to serve if nothing but the file itself matters.
+    /// The newest version whose objects may come into force one by one; nothing where that is the file as a whole as
+    /// it was.
     pub fn fit(&self) -> Option<&Arc<File>> {
-        let latest = self.latest.as_ref().filter(|latest| latest.errors.is_empty() && self.cut().is_none());
-        latest.or(self.accepted.as_ref())
+        self.latest.as_ref().filter(|_| self.harm().is_none())
+    }
+
+    /// Whether what the newest version no longer has may still be in the file: in what cannot be read, or in an end that
+    /// is still being written.
+    pub fn is_half(&self, latest: &File) -> bool {
+        let in_place = self.accepted.as_ref().is_some_and(|good| good.file.identity == latest.identity);
+        latest.ends_wrong && in_place
     }
 
     /// Whether it has services now.
     pub fn serves(&self) -> bool {
-        let contents = self.accepted.as_ref().map(|file| &file.contents);
-        contents.is_some_and(|it| !it.services.is_empty() || !it.manifests.services.is_empty())
+        self.accepted.as_ref().is_some_and(|version| version.contents.serves())
     }
 
-    /// Whether no service can be missing for want of this file.
+    /// Whether no service can be missing because this file cannot be read.
     pub fn is_complete(&self) -> bool {
-        let wrong = self.unreadable.is_some() || self.latest.as_ref().is_none_or(|file| !file.errors.is_empty());
-        self.accepted.is_some() || !(self.at_start || wrong)
+        !self.is_stranger
+    }
+
+    /// Puts a version in force.
+    pub fn accept(&mut self, version: Option<Arc<Version>>) {
+        self.accepted = version;
+        let is_whole = |file: &Arc<File>| Kind::ALL.into_iter().all(|kind| !file.may_hide(kind));
+        self.is_stranger &= self.unreadable.is_some() || !self.latest.as_ref().is_some_and(is_whole);
     }
 
     /// What is wrong with the file in itself.
     pub fn errors(&self) -> Vec<ConfigError> {
-        if let Some(error) = &self.unreadable {
-            return vec![self.error(1, format!("cannot be read: {error}"))];
+        match self.harm() {
+            Some(Harm::Told(line, reason)) => vec![self.error(line, reason)],
+            Some(Harm::Useless) | None => self.latest.as_ref().map(|file| file.errors.clone()).unwrap_or_default(),
         }
-        let cut = self.cut().map(|(line, reason)| vec![self.error(line, reason)]);
-        cut.or_else(|| self.latest.as_ref().map(|file| file.errors.clone())).unwrap_or_default()
     }
 
-    /// A file that lost its end and nothing else is one that somebody is still writing, or stopped writing, unless
+    /// What is in force instead of a file that is wrong as a whole.
+    pub fn wrong(&self) -> Option<Wrong> {
+        self.harm()?;
+        let effect = if self.accepted.is_some() { Effect::Kept } else { Effect::LeftOut };
+        Some(Wrong { origin: self.origin(1), name: "the file".to_owned(), scope: Scope::File, effect })
+    }
+
+    /// A place in the file.
+    pub fn origin(&self, line: u32) -> Origin {
+        Origin { file: Arc::clone(&self.path), line }
+    }
+
+    /// Why the file as a whole stays as it was.
+    fn harm(&self) -> Option<Harm> {
+        if let Some(error) = &self.unreadable {
+            return Some(Harm::Told(1, format!("cannot be read: {error}")));
+        }
+        let latest = self.latest.as_ref()?;
+        let told = self.cut(latest).or_else(|| self.blank(latest));
+        told.or_else(|| latest.is_useless().then_some(Harm::Useless))
+    }
+
+    /// A file that lost its end and nothing else is one that is still being written, or whose writer stopped, unless
     /// what is left ends with a line and still serves everything. A file that was moved into place, or that a link now
-    /// leads to, is whole: whoever moved it has written it.
-    fn cut(&self) -> Option<(u32, String)> {
-        let (latest, good) = (self.latest.as_ref()?, self.accepted.as_ref()?);
-        let shorter = latest.bytes.len() < good.bytes.len() && good.bytes.starts_with(&latest.bytes);
-        if !shorter || latest.identity != good.identity {
+    /// leads to, was written before that and is whole.
+    fn cut(&self, latest: &File) -> Option<Harm> {
+        let good = &self.accepted.as_ref()?.file;
+        let (now, before) = (latest.text.bytes(), good.text.bytes());
+        // Of a text that was dropped it is not known what it was.
+        let is_known = !latest.is_useless() && !good.is_useless();
+        if !is_known || now.len() >= before.len() || !before.starts_with(now) || latest.identity != good.identity {
             return None;
         }
-        let whole = latest.bytes.ends_with(b"\n") && latest.contents.keeps(&good.contents);
-        let harmless = latest.errors.is_empty() && (whole || latest.contents == good.contents);
-        if harmless {
+        let whole = now.ends_with(b"\n") && latest.errors.is_empty() && latest.contents.keeps(&good.contents);
+        let same = (&latest.contents, &latest.wrong) == (&good.contents, &good.wrong);
+        if whole || same {
             return None;
         }
-        let lines = latest.bytes.split(|byte| *byte == b'\n').count();
+        let lines = now.split(|byte| *byte == b'\n').count();
         let reason = format!(
             "half-written: only the first {} of {} bytes are left, so the services stay as they were; \
              if this is meant, move a new file into its place, or add a comment line at its end",
-            latest.bytes.len(),
-            good.bytes.len()
+            now.len(),
+            before.len()
         );
-        Some((u32::try_from(lines).unwrap_or(u32::MAX), reason))
+        Some(Harm::Told(u32::try_from(lines).unwrap_or(u32::MAX), reason))
+    }
+
+    /// A file without a word is what a full disk or a crash leaves.
+    fn blank(&self, latest: &File) -> Option<Harm> {
+        let reason =
+            "empty, so its services stay as they were; to have none, write `services: []` into it or remove it";
+        (latest.is_blank() && self.serves()).then(|| Harm::Told(1, reason.to_owned()))
     }
 
     fn error(&self, line: u32, reason: String) -> ConfigError {
-        ConfigError { origin: Origin { file: Arc::clone(&self.path), line }, field: String::new(), reason }
+        ConfigError { origin: self.origin(line), field: String::new(), reason }
     }
+}
+
+/// Why a file as a whole stays as it was.
+enum Harm {
+    /// At this line, for this reason.
+    Told(u32, String),
+    /// Nothing in it can be read; its own errors say why.
+    Useless,
 }

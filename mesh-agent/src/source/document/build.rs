@@ -4,13 +4,17 @@ use std::{borrow::Cow, collections::HashMap};
 
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
-use super::{Document, Node, Problem, Step, Value};
+use super::{Document, LISTS, Node, Problem, Sink, Step, Value};
 
 /// Deeper than any object of Kubernetes, and shallow enough for readers that recurse.
 const MAX_DEPTH: usize = 64;
 
 /// Nodes that aliases may add to a document: a few lines of aliases of aliases can ask for billions.
 const MAX_COPIED: usize = 100_000;
+
+/// Values of a document, without elements that are needed no more. The largest object of Kubernetes is far smaller, and so
+/// is a service of 50,000 endpoints.
+const MAX_NODES: usize = 1 << 18;
 
 /// A list or mapping whose end was not seen yet.
 struct Open<'a> {
@@ -25,13 +29,12 @@ struct Open<'a> {
 pub struct Builder<'a> {
     /// Lines of the file before the parser's text.
     skipped: u32,
-    /// Line at which the current document starts, counted in the parser's text.
-    started: u32,
     document: Document<'a>,
     open: Vec<Open<'a>>,
     anchors: HashMap<usize, u32>,
     copied: usize,
-    done: Vec<Document<'a>>,
+    /// Index after the nodes that the sink was offered already.
+    offered: u32,
 }
 
 impl<'a> Builder<'a> {
@@ -39,23 +42,12 @@ impl<'a> Builder<'a> {
     pub fn new(skipped: u32) -> Self {
         Self {
             skipped,
-            started: 1,
             document: Document::default(),
             open: Vec::new(),
             anchors: HashMap::new(),
             copied: 0,
-            done: Vec::new(),
+            offered: 0,
         }
-    }
-
-    /// The line of the parser's text at which the current document starts.
-    pub fn started(&self) -> u32 {
-        self.started
-    }
-
-    /// The documents that were read to their end.
-    pub fn into_documents(self) -> Vec<Document<'a>> {
-        self.done
     }
 
     /// A problem at a line of the parser's text.
@@ -64,37 +56,55 @@ impl<'a> Builder<'a> {
     }
 
     /// Takes the next event, seen at a line of the parser's text. After an error the document cannot be read.
-    pub fn event(&mut self, event: Event<'a>, line: usize) -> Result<(), Problem> {
+    pub fn event(&mut self, event: Event<'a>, line: usize, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
         let at = self.line(line);
         let taken = match event {
-            Event::DocumentStart(_) => self.start_document(line),
-            Event::DocumentEnd => self.end_document(at),
+            Event::DocumentEnd => self.end_document(at, sink),
             Event::Scalar(text, style, anchor, tag) => self.scalar(resolve(text, style, tag.as_deref()), anchor, at),
             Event::SequenceStart(anchor, _) => self.open(Value::List, anchor, at),
             Event::MappingStart(anchor, _) => self.open(Value::Map, anchor, at),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => self.copy(anchor, at),
-            Event::Nothing | Event::StreamStart | Event::StreamEnd => Ok(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => Ok(()),
         };
-        taken.map_err(|reason| self.problem(line, reason))
+        taken.map_err(|reason| self.problem(line, reason))?;
+        self.offer(sink);
+        Ok(())
+    }
+
+    /// Offers the element that the last event completed, if it did.
+    fn offer(&mut self, sink: &mut impl Sink<'a>) {
+        let [root, list] = &*self.open else { return };
+        let first = list.id + 1;
+        let (element, end) = (self.offered.max(first), self.next_id());
+        // An alias further on may stand for a part of it.
+        let is_named = root.anchor > 0 || list.anchor > 0 || !self.anchors.is_empty();
+        if element == end || !self.is_offered(root.id, list.id) {
+            return;
+        }
+        if sink.element(&self.document, element) && !is_named {
+            self.document.nodes.truncate(element as usize);
+        }
+        self.offered = self.next_id();
+    }
+
+    fn is_offered(&self, root: u32, list: u32) -> bool {
+        let [root, list] = [root, list].map(|id| &self.document.nodes[id as usize]);
+        let named = matches!(&list.step, Step::Name(name) if LISTS.contains(&&**name));
+        named && (&root.value, &list.value) == (&Value::Map, &Value::List)
     }
 
     fn line(&self, line: usize) -> u32 {
         self.skipped + u32::try_from(line).unwrap_or(u32::MAX - self.skipped)
     }
 
-    fn start_document(&mut self, line: usize) -> Result<(), &'static str> {
-        self.started = u32::try_from(line).unwrap_or(u32::MAX);
-        Ok(())
-    }
-
-    fn end_document(&mut self, line: u32) -> Result<(), &'static str> {
+    fn end_document(&mut self, line: u32, sink: &mut impl Sink<'a>) -> Result<(), &'static str> {
         if self.document.nodes.is_empty() {
-            self.leaf(Value::Null, line);
+            self.leaf(Value::Null, line)?;
         }
         self.anchors.clear();
-        self.copied = 0;
-        self.done.push(std::mem::take(&mut self.document));
+        (self.copied, self.offered) = (0, 0);
+        sink.document(std::mem::take(&mut self.document));
         Ok(())
     }
 
@@ -102,8 +112,8 @@ impl<'a> Builder<'a> {
         if self.wants_key() {
             self.open.last_mut().expect("a mapping is open").key = Some((key(value)?, line));
         } else {
-            let id = self.leaf(value, line);
-            self.anchors.insert(anchor, id);
+            let id = self.leaf(value, line)?;
+            self.name(anchor, id);
         }
         Ok(())
     }
@@ -115,7 +125,7 @@ impl<'a> Builder<'a> {
         if self.open.len() == MAX_DEPTH {
             return Err("nested more than 64 levels deep");
         }
-        let id = self.leaf(value, line);
+        let id = self.leaf(value, line)?;
         self.open.push(Open { id, anchor, children: 0, key: None });
         Ok(())
     }
@@ -123,11 +133,18 @@ impl<'a> Builder<'a> {
     fn close(&mut self) -> Result<(), &'static str> {
         let Open { id, anchor, .. } = self.open.pop().expect("the parser ends only what it started");
         self.document.nodes[id as usize].end = self.next_id();
-        self.anchors.insert(anchor, id);
+        self.name(anchor, id);
         if self.document.nodes[id as usize].value == Value::Map {
             self.report_duplicates(id);
         }
         Ok(())
+    }
+
+    /// Notes what an anchor stands for; zero is none.
+    fn name(&mut self, anchor: usize, id: u32) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, id);
+        }
     }
 
     /// Repeats the subtree of an anchor.
@@ -141,7 +158,7 @@ impl<'a> Builder<'a> {
         if self.copied > MAX_COPIED {
             return Err("aliases stand for more than 100000 values");
         }
-        let to = self.leaf(node.value, line);
+        let to = self.leaf(node.value, line)?;
         for id in from + 1..node.end {
             let child = self.document.nodes[id as usize].clone();
             let (parent, end) = (child.parent - from + to, child.end - from + to);
@@ -158,7 +175,10 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a node without children to what is open, and returns its index.
-    fn leaf(&mut self, value: Value<'a>, line: u32) -> u32 {
+    fn leaf(&mut self, value: Value<'a>, line: u32) -> Result<u32, &'static str> {
+        if self.document.nodes.len() == MAX_NODES {
+            return Err("one object or document holds more than 262144 values");
+        }
         let id = self.next_id();
         let (parent, step, line) = match self.open.last_mut() {
             None => (id, Step::Root, line),
@@ -172,7 +192,7 @@ impl<'a> Builder<'a> {
             }
         };
         self.document.nodes.push(Node { line, parent, step, end: id + 1, value });
-        id
+        Ok(id)
     }
 
     fn next_id(&self) -> u32 {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Label that says whose endpoints a slice holds.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// Reads an `EndpointSlice`.
 pub fn read_slice(object: Field<'_>, origin: Origin, into: &mut Manifests) {
@@ -28,7 +28,8 @@ pub fn read_slice(object: Field<'_>, origin: Origin, into: &mut Manifests) {
     let ports = ports(object);
     let endpoints = all(object.list("endpoints").map(read_endpoint));
     if let (Some(service), Some(ports), Some(endpoints)) = (service, ports, endpoints) {
-        into.slices.push(Slice { service, origin, kind: SliceKind::EndpointSlice, ports, endpoints });
+        let name = object.get("metadata").and_then(|it| it.get("name")?.value().text().map(str::to_owned));
+        into.slices.push(Slice { service, name, origin, kind: SliceKind::EndpointSlice, ports, endpoints });
     }
 }
 
@@ -64,7 +65,8 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
         let ports = ports(subset);
         if let (Some(service), Some(ports), Some(ready), Some(rest)) = (service.clone(), ports, ready, rest) {
             let (kind, endpoints) = (SliceKind::Endpoints, [ready, rest].concat());
-            into.slices.push(Slice { service, origin: origin.clone(), kind, ports, endpoints });
+            let name = Some(service.name.clone());
+            into.slices.push(Slice { service, name, origin: origin.clone(), kind, ports, endpoints });
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::{fs, os::unix::fs::symlink};
 
-use super::{Node, errors, names, one, one_json, service};
+use super::{Node, errors, names, one, one_json, served, service};
 use crate::{
     model::Update,
     source::dir::{Reader, read},
@@ -133,7 +133,8 @@ fn file_that_changed_last_is_to_blame_for_a_service_defined_twice() {
     )
     .replace(&format!("{}/", node.directory.path().display()), "");
     assert_eq!(errors(&update, &node), [expected]);
-    assert_eq!((&update.services, update.complete), (&good.services, true));
+    // What the file no longer has is gone, whatever is wrong with the rest.
+    assert_eq!((served(&update), update.complete), (served(&good)[..1].to_vec(), true));
     node.remove("b.yaml");
     assert_eq!(names(&node.read()), ["cart"]);
 }
@@ -147,7 +148,7 @@ fn address_and_port_belong_to_one_service() {
                     first in a.yaml:2, again here";
     let update = node.read();
     assert_eq!(errors(&update, &node), [expected]);
-    assert_eq!((names(&update), update.complete), (vec![], false));
+    assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], true));
     node.write("a.yaml", &text.replace("10.96.0.1]", "10.96.0.3]"));
     assert_eq!(names(&node.read()), ["a", "b"]);
 }
@@ -165,17 +166,17 @@ fn new_file_in_conflict_is_left_out_alone() {
 }
 
 #[test]
-fn reverting_one_file_reverts_what_took_its_place() {
+fn service_that_stays_as_it_was_is_in_the_way_of_what_took_its_place() {
     let mut node = Node::new();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     node.write("b.yaml", &one("b", "10.96.0.2"));
     node.write("c.yaml", &one("c", "10.96.0.3"));
     let good = node.read();
-    // `a` takes the name that `b` gives up, but `b` may not have what it wants.
-    node.write("a.yaml", &one("b", "10.96.0.1"));
-    node.write("b.yaml", &one("c", "10.96.0.2"));
+    // `a` takes the address that `b` gives up, but `b` may not have what it wants.
+    node.write("a.yaml", &one("a", "10.96.0.2"));
+    node.write("b.yaml", &one("b", "10.96.0.3"));
     let update = node.read();
-    assert_eq!((update.services, update.errors.len()), (good.services, 2));
+    assert_eq!((served(&update), update.errors.len(), update.wrong.len()), (served(&good), 2, 2));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 use super::{parse, problems};
-use crate::source::document::{self, Document, Step, Value};
+use crate::source::{
+    document::{self, Document, Step, Value},
+    file::{File, Identity},
+};
 
 /// Every node as `line path = value`.
 fn dump(document: &Document<'_>) -> Vec<String> {
@@ -115,7 +118,8 @@ fn merge_keys_and_lists_as_keys_are_refused() {
 #[test]
 fn file_that_is_not_text_names_the_line() {
     let path = std::sync::Arc::new(std::path::PathBuf::from("a.yaml"));
-    let file = crate::source::file::File::parse(&path, (0, 0), b"a: 1\nb: \xff\n".to_vec(), crate::config::Serve::All);
+    let file =
+        File::parse(&path, Identity { device: 0, inode: 0 }, b"a: 1\nb: \xff\n".to_vec(), crate::config::Serve::All);
     assert_eq!(file.errors[0].to_string(), "a.yaml:2: not UTF-8 text");
 }
 

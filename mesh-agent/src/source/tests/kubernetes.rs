@@ -153,14 +153,17 @@ fn objects_of_one_service_may_be_in_different_files() {
 }
 
 #[test]
-fn service_whose_slices_may_be_in_a_broken_file_is_not_said_to_have_none() {
+fn service_whose_slices_may_be_in_a_broken_file_is_uncertain() {
     let mut node = Node::new();
     node.write("a.yaml", &declared(SPEC));
     node.write("b.yaml", "[");
     let update = node.read();
-    assert_eq!((super::served(&update), update.complete), (vec![], false));
+    let bare = ["default/a 10.96.0.1 80 80/TCP:"];
+    assert_eq!((&super::served(&update)[..], update.complete), (&bare.map(str::to_owned)[..], false));
+    assert_eq!(update.uncertain, update.services.keys().cloned().collect());
     node.write("b.yaml", "# fixed");
-    assert_eq!(super::served(&node.read()), ["default/a 10.96.0.1 80 80/TCP:"]);
+    let update = node.read();
+    assert_eq!((&super::served(&update)[..], update.uncertain), (&bare.map(str::to_owned)[..], [].into()));
 }
 
 #[test]

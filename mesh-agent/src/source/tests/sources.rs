@@ -182,13 +182,14 @@ fn the_preferred_source_says_what_is_left_alone() {
 }
 
 #[test]
-fn a_service_whose_own_slices_are_missing_is_not_taken_from_another_source() {
+fn a_service_whose_own_slices_are_missing_is_uncertain_whatever_another_source_has() {
     let mut sources = Sources::new(&["local", "east"]);
     sources.write("local/a.yaml", &declared(SPEC));
     sources.write("local/b.yaml", "[");
     sources.write("east/a.yaml", &simple("a", "10.97.0.1", &["10.0.1.1"]));
     let update = sources.read();
-    assert_eq!((names(&update), update.complete), (vec![], false));
+    assert_eq!((endpoints(&update, "a"), update.complete), (vec![vec!["10.0.1.1 east".to_owned()]], false));
+    assert_eq!(update.uncertain, update.services.keys().cloned().collect());
     sources.write("local/b.yaml", &slice("[{addresses: [10.0.0.1]}]"));
     assert_eq!(endpoints(&sources.read(), "a"), [["10.0.0.1 -", "10.0.1.1 east"]]);
 }

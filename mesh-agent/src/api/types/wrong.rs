@@ -1,0 +1,68 @@
+//! What of the configuration is not in force as it is written.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{self, Effect, Scope};
+
+/// An object, a file or a directory that is wrong, and what is in force instead.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wrong {
+    /// File or directory.
+    pub file: String,
+    /// Line, from one.
+    pub line: u32,
+    /// What is wrong: `service shop/cart`, `the file`.
+    pub name: String,
+    /// `object`, `file` or `directory`.
+    pub scope: String,
+    /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer has; `kernel`, what an
+    /// earlier agent left in the kernel; `nothing`.
+    pub in_force: String,
+    /// The same in words.
+    pub effect: String,
+}
+
+impl Wrong {
+    /// What the sources say of it, and whether the kernel holds what an earlier agent made of it.
+    pub fn new(wrong: &model::Wrong, in_kernel: bool) -> Self {
+        let model::Wrong { origin, name, scope, effect } = wrong;
+        let kernel = (*effect == Effect::LeftOut && in_kernel)
+            .then(|| ("kernel", "what an earlier agent made of it stays in the kernel".to_owned()));
+        let (in_force, effect) = kernel.unwrap_or_else(|| (in_force(effect), effect.to_string()));
+        Self {
+            file: origin.file.display().to_string(),
+            line: origin.line,
+            name: name.clone(),
+            scope: scope_name(*scope).to_owned(),
+            in_force: in_force.to_owned(),
+            effect,
+        }
+    }
+}
+
+impl fmt::Display for Wrong {
+    /// `file:line: name: effect`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, name, effect, .. } = self;
+        write!(f, "{file}:{line}: {name}: {effect}")
+    }
+}
+
+fn scope_name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Object => "object",
+        Scope::File => "file",
+        Scope::Directory => "directory",
+    }
+}
+
+fn in_force(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Kept => "lastGood",
+        Effect::Rest(_) => "rest",
+        Effect::LeftOut => "nothing",
+    }
+}

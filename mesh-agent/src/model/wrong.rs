@@ -1,0 +1,51 @@
+//! What of the configuration is not in force as it is written, and what is in force instead.
+
+use std::fmt;
+
+use super::Origin;
+
+/// Something that is wrong, as a whole.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Wrong {
+    /// Where it is written; line 1 where a whole file or directory is meant.
+    pub origin: Origin,
+    /// What is wrong: `service shop/cart`, `the file`.
+    pub name: String,
+    /// How much is wrong.
+    pub scope: Scope,
+    /// What is in force instead.
+    pub effect: Effect,
+}
+
+/// How much of the configuration is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Scope {
+    /// One object; all others are in force as they are written.
+    Object,
+    /// A file, or a part of it that cannot be parsed: which objects that harms is not known.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// What is in force instead of what is wrong.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Effect {
+    /// The last good version.
+    Kept,
+    /// This number of objects that were there before, and may be in what cannot be read.
+    Rest(usize),
+    /// Nothing.
+    LeftOut,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept => f.write_str("its last good version stays in force"),
+            Self::Rest(1) => f.write_str("what the file no longer has stays in force (1 object)"),
+            Self::Rest(count) => write!(f, "what the file no longer has stays in force ({count} objects)"),
+            Self::LeftOut => f.write_str("it is left out: no good version of it is known"),
+        }
+    }
+}

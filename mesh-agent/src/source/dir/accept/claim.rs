@@ -1,0 +1,103 @@
+//! Which object has what it asks for. What was in force comes first, then what moved to another file, then what is new:
+//! by the order in which files changed, then by the order of the text.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use super::{
+    Choice,
+    keep::{Keep, Served},
+};
+use crate::{
+    config::Source,
+    model::{ConfigError, Service},
+    source::{
+        claims::{Claims, asks_no_more},
+        holders::Holders,
+        object::{Item, Key},
+    },
+};
+
+/// A service that asks for what is taken.
+pub struct Conflict {
+    /// Position of its file.
+    pub choice: usize,
+    /// Which service of that file.
+    pub claimant: Claimant,
+    /// What is taken.
+    pub errors: Vec<ConfigError>,
+}
+
+/// A service of a file.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Claimant {
+    /// As the file says now, by its position.
+    Own(usize),
+    /// As it was.
+    Kept(Key),
+}
+
+/// How strong a claim is; the least is the strongest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    /// The service has all that it asks for, from the same file.
+    Holds,
+    /// The service has all that it asks for, from another file.
+    Moved,
+    /// It asks for something new.
+    New,
+}
+
+/// Whether no two services ask for the same.
+pub fn agree(choices: &[Choice<'_>]) -> bool {
+    let services = choices.iter().map(|choice| choice.services.len()).sum();
+    let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
+    choices.iter().all(|choice| {
+        let claims = claims.entry(&choice.tracked.source).or_insert_with(|| Claims::with_room(services));
+        choice.services.iter().all(|service| claims.claim_service(service).is_empty())
+    })
+}
+
+/// Services that ask for what stronger ones have, or what `holders` says is another's.
+pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>, holders: &Holders) -> Vec<Conflict> {
+    let claimants = choices.iter().enumerate().flat_map(|(at, choice)| {
+        claimants(choice).map(move |(claimant, service)| {
+            (strength(choice, service, served), choice.tracked.changed, at, claimant, service)
+        })
+    });
+    let mut claimants: Vec<_> = claimants.collect();
+    claimants.sort_unstable_by(|a, b| (a.0, a.1, a.2, &a.3).cmp(&(b.0, b.1, b.2, &b.3)));
+    let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
+    for (_, _, choice, _, service) in &claimants {
+        claims.entry(&choices[*choice].tracked.source).or_default().reserve(holders, service);
+    }
+    let mut conflicts = Vec::new();
+    for (_, _, choice, claimant, service) in claimants {
+        let claims = claims.entry(&choices[choice].tracked.source).or_default();
+        let errors = claims.claim_service(service);
+        if !errors.is_empty() {
+            conflicts.push(Conflict { choice, claimant, errors });
+        }
+    }
+    conflicts
+}
+
+fn claimants<'c>(choice: &'c Choice<'_>) -> impl Iterator<Item = (Claimant, &'c Service)> {
+    let own = choice.services.iter().enumerate().filter(|(at, _)| !choice.blamed.contains(at));
+    let kept = choice.kept.iter().filter_map(|(key, Keep { items, .. })| {
+        let service = items.iter().find_map(Item::service)?;
+        Some((Claimant::Kept(key.clone()), service))
+    });
+    own.map(|(at, service)| (Claimant::Own(at), *service)).chain(kept)
+}
+
+fn strength(choice: &Choice<'_>, service: &Service, served: &Served<'_>) -> Strength {
+    let holder = |of: Option<&PathBuf>| {
+        let held = served.services(&choice.tracked.source, &service.name);
+        held.into_iter().any(|(path, held)| of.is_none_or(|of| of == path) && asks_no_more(service, held))
+    };
+    match () {
+        () if holder(Some(choice.path)) => Strength::Holds,
+        () if holder(None) => Strength::Moved,
+        () => Strength::New,
+    }
+}

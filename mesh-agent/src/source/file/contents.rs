@@ -1,0 +1,61 @@
+//! What the documents of a file say.
+
+use std::sync::Arc;
+
+use crate::{
+    config::Source,
+    model::{LeftOut, Service, ServiceName, ServicePort},
+    source::manifest::Manifests,
+};
+
+/// What the documents of a file say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Contents {
+    /// Native services, complete.
+    pub services: Vec<Arc<Service>>,
+    /// Native services that are left alone.
+    pub left_out: Vec<(ServiceName, LeftOut)>,
+    /// Kubernetes objects.
+    pub manifests: Manifests,
+}
+
+impl Contents {
+    /// Notes the source of native endpoints; those of slices get theirs with their service.
+    pub fn mark(&mut self, source: &Source) {
+        if source.is_none() {
+            return;
+        }
+        let ports = self.services.iter_mut().flat_map(|service| &mut Arc::make_mut(service).ports);
+        for endpoint in ports.flat_map(|port| &mut port.endpoints) {
+            endpoint.source.clone_from(source);
+        }
+    }
+
+    /// Every service that is spoken of.
+    pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
+        let Manifests { services, slices, left_out, notes: _, more_notes: _ } = &self.manifests;
+        let native = self.services.iter().map(|service| &service.name);
+        let left_out = self.left_out.iter().chain(left_out).map(|(name, _)| name);
+        let declared = services.iter().map(|declared| &declared.service.name);
+        native.chain(left_out).chain(declared).chain(slices.iter().map(|slice| &slice.service))
+    }
+
+    /// Whether it has a service.
+    pub fn serves(&self) -> bool {
+        !self.services.is_empty() || !self.manifests.services.is_empty()
+    }
+
+    /// Whether everything that `other` serves is served by this as well, if by fewer endpoints.
+    pub fn keeps(&self, other: &Self) -> bool {
+        let kept = |old: &Service| self.services.iter().any(|new| new.name == old.name && keeps_ports(new, old));
+        self.manifests == other.manifests && other.services.iter().all(|old| kept(old))
+    }
+}
+
+fn keeps_ports(new: &Service, old: &Service) -> bool {
+    let kept = |old: &ServicePort| {
+        let same = |new: &&ServicePort| (&new.name, new.port, new.protocol) == (&old.name, old.port, old.protocol);
+        new.ports.iter().find(same).is_some_and(|new| new.endpoints.is_empty() == old.endpoints.is_empty())
+    };
+    new.addresses == old.addresses && old.ports.iter().all(kept)
+}

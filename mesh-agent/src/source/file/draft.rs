@@ -1,0 +1,228 @@
+//! A file while it is being read, object by object.
+
+use std::{mem, path::PathBuf, sync::Arc};
+
+use super::{Contents, pick::Picks};
+use crate::{
+    config::Serve,
+    model::Origin,
+    source::{
+        document::{Document, Problem, Problems, Sink, Step, Value},
+        field::Field,
+        manifest, native,
+        object::WrongObject,
+    },
+};
+
+/// More wrong objects than a node has room for make a file of nonsense.
+const MOST_WRONG: usize = 1 << 16;
+
+/// So do more documents that cannot be parsed than one writer leaves.
+const MOST_BROKEN: usize = 1 << 10;
+
+/// And so do more documents than there can be services and endpoints of them.
+const MOST_DOCUMENTS: usize = 1 << 18;
+
+/// What is known of the file so far.
+pub struct Draft<'p> {
+    path: &'p Arc<PathBuf>,
+    serve: Serve,
+    /// The objects that are right.
+    pub contents: Contents,
+    /// The objects that are wrong.
+    pub wrong: Vec<WrongObject>,
+    /// Lines of documents that cannot be read.
+    pub broken: Vec<u32>,
+    /// Whether the last object is wrong.
+    pub ends_wrong: bool,
+    /// What is wrong.
+    pub problems: Problems,
+    /// Objects that are wanted as texts.
+    pub picks: Picks,
+    /// What was read of the document that is being read: it counts when its end is reached.
+    open: Option<Box<Self>>,
+    /// Elements of that document that are read at its end.
+    postponed: Vec<u32>,
+    documents: usize,
+    full: bool,
+}
+
+impl<'p> Draft<'p> {
+    /// Nothing is read yet.
+    pub fn new(path: &'p Arc<PathBuf>, serve: Serve) -> Self {
+        Self {
+            path,
+            serve,
+            contents: Contents::default(),
+            wrong: Vec::new(),
+            broken: Vec::new(),
+            ends_wrong: false,
+            problems: Problems::default(),
+            picks: Picks::default(),
+            open: None,
+            postponed: Vec::new(),
+            documents: 0,
+            full: false,
+        }
+    }
+
+    /// Where a field of the file stands.
+    pub fn origin(&self, field: Field<'_>) -> Origin {
+        Origin { file: Arc::clone(self.path), line: field.line() }
+    }
+
+    /// Which services take part.
+    pub fn serve(&self) -> Serve {
+        self.serve
+    }
+
+    /// Elements that could not be read before the kind of their list was known, each once.
+    pub fn postponed(&mut self) -> Vec<u32> {
+        mem::take(&mut self.postponed)
+    }
+
+    /// What looked like elements of a list of objects is something else.
+    pub fn forget_elements(&mut self) {
+        (self.contents, self.wrong, self.problems) = Default::default();
+    }
+
+    /// The file, and which services take part.
+    pub fn settings(&self) -> (&'p Arc<PathBuf>, Serve) {
+        (self.path, self.serve)
+    }
+
+    /// Reads one object, of which nothing counts when anything in it is wrong.
+    pub fn object(
+        &mut self,
+        field: Field<'_>,
+        known: usize,
+        wrong: impl FnOnce() -> WrongObject,
+        read: impl FnOnce(&mut Contents),
+    ) {
+        let Contents { services, left_out, manifests } = &self.contents;
+        let native = (services.len(), left_out.len());
+        let objects = (manifests.services.len(), manifests.left_out.len(), manifests.slices.len());
+        read(&mut self.contents);
+        self.ends_wrong = field.problems() > known;
+        if self.ends_wrong {
+            self.contents.services.truncate(native.0);
+            self.contents.left_out.truncate(native.1);
+            self.contents.manifests.services.truncate(objects.0);
+            self.contents.manifests.left_out.truncate(objects.1);
+            self.contents.manifests.slices.truncate(objects.2);
+            self.wrong.push(wrong());
+        } else if !self.picks.wanted.is_empty() {
+            self.picks.note(wrong().key, field);
+        }
+    }
+
+    /// Reads nothing more: what is wrong cannot be told from what is right.
+    pub fn give_up(&mut self, problem: Problem) {
+        (self.contents, self.wrong, self.open) = (Contents::default(), Vec::new(), None);
+        self.broken = vec![problem.line];
+        self.problems.push_first(problem);
+        self.full = true;
+    }
+
+    fn open(&mut self) -> &mut Self {
+        self.open.get_or_insert_with(|| {
+            let mut open = Self::new(self.path, self.serve);
+            open.picks.wanted = Arc::clone(&self.picks.wanted);
+            Box::new(open)
+        })
+    }
+
+    /// Adds what a document said.
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let Self { contents, wrong, problems, ends_wrong, mut picks, .. } = *open;
+        self.contents.append(contents);
+        self.wrong.extend(wrong);
+        self.problems.append(problems);
+        self.ends_wrong = ends_wrong;
+        self.picks.texts.append(&mut picks.texts);
+    }
+
+    fn check_room(&mut self, line: u32) {
+        let open = self.open.as_ref().map_or(0, |open| open.wrong.len());
+        let much = [
+            (self.wrong.len() + open, MOST_WRONG, "objects are wrong"),
+            (self.broken.len(), MOST_BROKEN, "documents cannot be parsed"),
+            (self.documents, MOST_DOCUMENTS, "documents are in it"),
+        ];
+        if let Some((_, most, what)) = much.into_iter().find(|(count, most, _)| count > most) {
+            self.close();
+            let reason = format!("more than {most} {what}, so nothing of the file is used");
+            self.give_up(Problem { line, field: String::new(), reason });
+        }
+    }
+
+    fn end(&mut self, root: Field<'_>) {
+        match root.value() {
+            Value::Null => {}
+            // `services: null` is a native document too, one without services.
+            Value::Map if has(root, "services") => native::read(root, self),
+            _ => manifest::read(root, self),
+        }
+    }
+}
+
+fn has(root: Field<'_>, name: &str) -> bool {
+    root.children().any(|child| child.name() == Some(name))
+}
+
+impl<'a> Sink<'a> for Draft<'_> {
+    fn element(&mut self, document: &Document<'a>, id: u32) -> bool {
+        let field = Field::at(document, id);
+        let list = &document.nodes[document.nodes[id as usize].parent as usize].step;
+        let open = self.open();
+        let taken = match list {
+            Step::Name(name) if name == "services" => native::read_element(field, open),
+            _ => manifest::read_element(field, open),
+        };
+        if taken {
+            open.problems.append(document.problems.take());
+        } else {
+            open.postponed.push(id);
+        }
+        self.check_room(field.line());
+        taken
+    }
+
+    fn document(&mut self, document: Document<'a>) {
+        let root = Field::root(&document);
+        let open = self.open();
+        open.end(root);
+        open.problems.append(document.problems.take());
+        // What follows a list shows that it is whole.
+        let last = root.children().last().and_then(Field::name);
+        open.ends_wrong &= !(has(root, "services") || has(root, "items")) || matches!(last, Some("services" | "items"));
+        self.close();
+        self.documents += 1;
+        self.check_room(root.line());
+    }
+
+    fn broken(&mut self, problem: Problem) {
+        self.open = None;
+        self.broken.push(problem.line);
+        self.problems.push(problem);
+        self.ends_wrong = false;
+        self.check_room(self.broken.last().copied().unwrap_or(1));
+    }
+
+    fn is_full(&self) -> bool {
+        self.full
+    }
+}
+
+impl Contents {
+    fn append(&mut self, other: Self) {
+        let Self { mut services, mut left_out, mut manifests } = other;
+        self.services.append(&mut services);
+        self.left_out.append(&mut left_out);
+        self.manifests.services.append(&mut manifests.services);
+        self.manifests.left_out.append(&mut manifests.left_out);
+        self.manifests.slices.append(&mut manifests.slices);
+        self.manifests.append_notes(mem::take(&mut manifests));
+    }
+}

@@ -1,0 +1,108 @@
+//! Objects out of a text, each as a text of its own that says the same.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write as _,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use super::{Draft, File};
+use crate::{
+    config::Serve,
+    source::{
+        document::{self, Value},
+        field::Field,
+        object::{Key, Kind},
+    },
+};
+
+/// Which objects to pick, and those that were found.
+#[derive(Default)]
+pub struct Picks {
+    /// Objects that are looked for.
+    pub wanted: Arc<HashSet<Key>>,
+    /// Their texts.
+    pub texts: BTreeMap<Key, Arc<str>>,
+}
+
+impl Picks {
+    /// Notes an object that is right, if it is looked for.
+    pub fn note(&mut self, key: Option<Key>, object: Field<'_>) {
+        if let Some(key) = key.filter(|key| self.wanted.contains(key)) {
+            let text = text(object, key.kind()).into();
+            self.texts.insert(key, text);
+        }
+    }
+}
+
+impl File {
+    /// The texts of these objects.
+    pub fn pick(&self, wanted: HashSet<Key>) -> BTreeMap<Key, Arc<str>> {
+        let Ok(text) = std::str::from_utf8(self.text.bytes()) else { return BTreeMap::new() };
+        let path = Arc::new(PathBuf::new());
+        let mut draft = Draft::new(&path, Serve::All);
+        draft.picks = Picks { wanted: Arc::new(wanted), texts: BTreeMap::new() };
+        document::read(text, &mut draft);
+        draft.picks.texts
+    }
+}
+
+/// A document that holds one object, in one line.
+fn text(object: Field<'_>, kind: Kind) -> String {
+    let mut out = String::new();
+    // Native services know no metadata.
+    if object.get("metadata").is_none() {
+        out.push_str("{\"services\": [");
+        write_value(object, &mut out);
+        out.push_str("]}");
+        return out;
+    }
+    let (version, kind) = match kind {
+        Kind::Service => ("v1", "Service"),
+        Kind::Endpoints => ("v1", "Endpoints"),
+        Kind::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
+    };
+    // In the place of what the object or its list says.
+    let given = [("apiVersion", version), ("kind", kind)];
+    let fields = object.children().filter(|field| given.iter().all(|(name, _)| field.name() != Some(*name)));
+    _ = write!(out, "{{\"apiVersion\": \"{version}\", \"kind\": \"{kind}\"");
+    for field in fields {
+        out.push_str(", ");
+        write_named(field, &mut out);
+    }
+    out.push('}');
+    out
+}
+
+fn write_value(field: Field<'_>, out: &mut String) {
+    match field.value() {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => _ = write!(out, "{value}"),
+        Value::Number(text) => out.push_str(text),
+        Value::Text(text) => out.push_str(&quoted(text)),
+        Value::List => write_all(field, ('[', ']'), write_value, out),
+        Value::Map => write_all(field, ('{', '}'), write_named, out),
+    }
+}
+
+fn write_named(field: Field<'_>, out: &mut String) {
+    out.push_str(&quoted(field.name().unwrap_or_default()));
+    out.push_str(": ");
+    write_value(field, out);
+}
+
+fn write_all(field: Field<'_>, (open, close): (char, char), write: fn(Field<'_>, &mut String), out: &mut String) {
+    out.push(open);
+    for (position, child) in field.children().enumerate() {
+        if position > 0 {
+            out.push_str(", ");
+        }
+        write(child, out);
+    }
+    out.push(close);
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("every text is a JSON string")
+}
