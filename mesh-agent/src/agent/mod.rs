@@ -245,7 +245,7 @@ impl Drive {
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
                     self.sweep();
-                    self.lookout.ask(Whose::All);
+                    self.lookout.ask(Whose::All, now());
                     heap::trim();
                 }),
                 _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
@@ -319,7 +319,7 @@ impl Drive {
     fn close_stale(&mut self) -> Option<Duration> {
         let Departures { left, freed } = self.owner.take_departures();
         self.attempts.forget(&left);
-        self.lookout.ask(Whose::Of(left.into_iter().chain(freed).collect()));
+        self.lookout.ask(Whose::Of(left.into_iter().chain(freed).collect()), now());
         let start = now();
         if let Some(whose) = self.lookout.take(start) {
             let again = self.close_stale_of(&whose).unwrap_or(whose);

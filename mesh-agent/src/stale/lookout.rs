@@ -6,6 +6,8 @@ use std::{collections::BTreeSet, time::Duration};
 /// Least time between the end of a look and the next; after a long look it is half as long as that was. A look at a full
 /// SOCKETS takes some forty milliseconds.
 const PAUSE: Duration = Duration::from_millis(20);
+/// From a change to the look, for answers that are on their way: a UDP socket that has just asked hears them.
+const GRACE: Duration = Duration::from_millis(20);
 /// A socket that was not found is searched for again after this time: its connect may not be finished yet.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -56,12 +58,14 @@ impl Default for Lookout {
 }
 
 impl Lookout {
-    /// Asks for a look, as soon as may be.
-    pub fn ask(&mut self, whose: Whose) {
-        if !whose.is_empty() {
-            self.whose.add(whose);
-            self.due = Duration::ZERO;
+    /// Asks at `now` for a look after the time of grace.
+    pub fn ask(&mut self, whose: Whose, now: Duration) {
+        if whose.is_empty() {
+            return;
         }
+        let due = now + GRACE;
+        self.due = if self.whose.is_empty() { due } else { self.due.min(due) };
+        self.whose.add(whose);
     }
 
     /// Whose sockets are to be looked at now. The caller says how that [went](Self::looked).
@@ -102,15 +106,16 @@ mod tests {
     }
 
     #[test]
-    fn backend_that_leaves_is_looked_at_at_once() {
+    fn backend_that_leaves_is_looked_at_after_the_time_of_grace() {
         let mut lookout = Lookout::default();
         lookout.take(NOW);
         lookout.looked(NOW, NOW, of(&[]));
         let later = NOW + PAUSE;
-        lookout.ask(of(&[]));
-        assert_eq!(lookout.take(later), None, "none left");
-        lookout.ask(of(&[7]));
-        assert_eq!(lookout.take(later), Some(of(&[7])));
+        lookout.ask(of(&[]), later);
+        assert_eq!(lookout.wait(later), None, "none left");
+        lookout.ask(of(&[7]), later);
+        assert_eq!((lookout.take(later), lookout.wait(later)), (None, Some(GRACE)));
+        assert_eq!(lookout.take(later + GRACE), Some(of(&[7])));
     }
 
     #[test]
@@ -118,9 +123,9 @@ mod tests {
         let mut lookout = Lookout::default();
         lookout.take(NOW);
         lookout.looked(NOW, NOW, of(&[]));
-        lookout.ask(of(&[7]));
+        lookout.ask(of(&[7]), NOW);
         assert_eq!((lookout.take(NOW), lookout.wait(NOW)), (None, Some(PAUSE)));
-        lookout.ask(of(&[8]));
+        lookout.ask(of(&[8]), NOW);
         assert_eq!(lookout.take(NOW + PAUSE), Some(of(&[7, 8])));
     }
 
@@ -130,7 +135,7 @@ mod tests {
         lookout.take(NOW);
         let end = NOW + PAUSE * 6;
         lookout.looked(NOW, end, of(&[]));
-        lookout.ask(of(&[7]));
+        lookout.ask(of(&[7]), end);
         assert_eq!(lookout.wait(end), Some(PAUSE * 3));
     }
 
@@ -140,7 +145,7 @@ mod tests {
         lookout.take(NOW);
         lookout.looked(NOW, NOW, of(&[3]));
         assert_eq!((lookout.take(NOW + PAUSE), lookout.wait(NOW)), (None, Some(AGAIN)));
-        lookout.ask(of(&[4]));
+        lookout.ask(of(&[4]), NOW);
         assert_eq!(lookout.take(NOW + PAUSE), Some(of(&[3, 4])));
     }
 
