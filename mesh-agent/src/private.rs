@@ -1,9 +1,9 @@
-//! Directories that belong to the agent alone. What another user could write to, or exchange, is not used.
+//! Files and directories that belong to the agent alone. What another user could write to, or exchange, is not used.
 
 use std::{
-    fs::{self, DirBuilder, Metadata, Permissions},
-    io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    fs::{self, DirBuilder, File, Metadata, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -88,6 +88,17 @@ fn check_owner(path: &Path, metadata: &Metadata, flag: &'static str) -> Result<(
         true => Ok(()),
         false => Err(Error::Owner { path: path.to_owned(), user, flag }),
     }
+}
+
+/// Replaces a file through a temporary one, so that neither a reader nor a crash meets half of it. Only its owner can read
+/// it; the directory is made where it is missing.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let directory = path.parent().expect("the path was joined from a directory");
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let temporary = path.with_extension("json.new");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(text)?;
+    fs::rename(temporary, path)
 }
 
 #[cfg(test)]

@@ -3,10 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File},
-    io::{self, Write as _},
+    fs, io,
     net::IpAddr,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +12,7 @@ use super::{
     overrides,
     state_lock::{self, StateLock},
 };
-use crate::{desired::vips::Vips, model::ServiceName, source::memory};
+use crate::{desired::vips::Vips, model::ServiceName, private, source::memory};
 
 const FILE: &str = "addresses.json";
 
@@ -86,17 +84,7 @@ fn read(path: &Path) -> io::Result<Vips> {
 
 fn write(path: &Path, vips: &Vips) -> io::Result<()> {
     let entries: BTreeMap<String, &Vec<IpAddr>> = vips.iter().map(|(name, ips)| (name.to_string(), ips)).collect();
-    replace(path, &serde_json::to_vec_pretty(&entries)?)
-}
-
-/// Through a temporary file, so that a reader or a crash never meets half of it. Only its owner can read it.
-pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let directory = path.parent().expect("the path was joined from a directory");
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let temporary = path.with_extension("json.new");
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(text)?;
-    fs::rename(temporary, path)
+    private::replace(path, &serde_json::to_vec_pretty(&entries)?)
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::addresses;
 use crate::{
     desired::{Override, Target},
     model::ServiceName,
+    private,
 };
 
 const FILE: &str = "overrides.json";
@@ -87,7 +87,7 @@ impl OverrideFile {
         let endpoints = overrides.iter().map(|(target, given)| entry(target, *given)).collect();
         let content = Content { boot_id: self.boot_id.clone(), endpoints };
         let text = serde_json::to_vec_pretty(&content).expect("a struct with string keys");
-        let error = addresses::replace(&self.path, &text).err();
+        let error = private::replace(&self.path, &text).err();
         self.written = error.is_none();
         let path = self.path.display();
         error.map(|error| format!("cannot write {path}, so drains and weights end when the agent does: {error}"))
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(open("a").1, overrides);
         let old = Override { draining_since: Some(Duration::ZERO), weight: None };
         assert_eq!(open("b").1, Overrides::from([(target(1), old), (target(2), weighted)]));
-        addresses::forget(directory.path(), None).unwrap();
+        crate::agent::addresses::forget(directory.path(), None).unwrap();
         assert!(!directory.path().exists());
     }
 

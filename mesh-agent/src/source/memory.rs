@@ -14,9 +14,9 @@ use std::{
 use self::entry::Entry;
 use super::{digest::Digest, dir::Version};
 use crate::{
-    agent::addresses::replace,
     config::Serve,
     model::{ConfigNote, Origin},
+    private::replace,
 };
 
 const DIRECTORY: &str = "files";
