@@ -1,7 +1,7 @@
 //! The log: what is shown of it (`--log`, or `MESH_LOG`), and how much of it at a time.
 //!
 //! ```text
-//! event ──► Filter: level, by crate ──► Limited: so many lines of one kind at a time ──► stderr
+//! event ──► Filter: level, by crate ──► Limited: a bounded rate of lines of one kind ──► stderr
 //! ```
 
 use std::{

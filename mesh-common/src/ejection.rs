@@ -10,8 +10,8 @@
 //! ```
 //!
 //! - **closed**: connects go there.
-//! - **probation**: the last connect failed. For the time that a connect may take, only so many connects are let in at
-//!   the same time as can fail before the backend is ejected. When no other backend is usable, the bound is ignored.
+//! - **probation**: the last connect failed. For the time that a connect may take, the number of connects under way is
+//!   bounded by the failures that are left before the ejection. When no other backend is usable, the bound is ignored.
 //! - **ejected**: connects go elsewhere until the pause is over; each pause in a row is twice as long as the one before.
 //!   When no backend of any tier is usable, the one that was tried the longest ago takes the connect as the last resort.
 //! - **failing**: the backend has failed as often as an ejection takes, and no other is usable. The last backend is not
@@ -130,7 +130,7 @@ impl Health {
         self.is_ejected() && now >= self.until
     }
 
-    /// Whether one more connect could fail after the backend is ejected, with so many `connecting` already.
+    /// Whether the `connecting` connects are enough to eject the backend, so that no further one is let in.
     #[inline(always)]
     pub fn is_bounded(self, service: &ServiceRow, now: u64, connecting: u64) -> bool {
         matches!(self.state, State::Probation)
@@ -212,7 +212,7 @@ impl Health {
     }
 }
 
-/// Milliseconds of an ejection after so many others in a row.
+/// Milliseconds of an ejection that follows `before` others in a row.
 #[inline(always)]
 fn pause(service: &ServiceRow, before: u8) -> u64 {
     let doublings = if before < MAX_DOUBLINGS { before } else { MAX_DOUBLINGS };

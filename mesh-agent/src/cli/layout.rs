@@ -33,7 +33,7 @@ pub(super) enum Layout {
     Wide,
     /// Columns with a value, none of them cut: stdout is no terminal.
     Whole,
-    /// What fits into so many characters.
+    /// The part that fits into a number of characters.
     Fit(usize),
 }
 

@@ -485,7 +485,7 @@ mod tests {
         fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints)
     }
 
-    /// The service with room for so many connections.
+    /// The service with a limit of connections.
     fn limited(connections: u32, mut service: Service) -> Service {
         service.traffic.limits.connections = NonZeroU32::new(connections);
         service

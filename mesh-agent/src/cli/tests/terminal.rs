@@ -119,7 +119,7 @@ async fn on(agent: &Served, line: &str, screen: fn() -> Option<Screen>) -> Strin
     String::from_utf8(out).unwrap()
 }
 
-/// So many answers of a watch.
+/// A number of answers of a watch.
 pub(super) async fn watched(agent: &Served, line: &str, screen: fn() -> Option<Screen>, answers: usize) -> String {
     let mut reader = Reader { text: Vec::new(), flushes: answers };
     let (socket, mut arguments) = (agent.socket.display().to_string(), arguments(line));

@@ -6,7 +6,7 @@ use super::*;
 const OPEN: [usize; 5] = [0, 1, 3, 15, 63];
 const CONNECTS: u64 = 40_000;
 
-/// Share of each endpoint in per cent, while so many connections stay open. Each ends at random, and another begins.
+/// Share of each endpoint in per cent, while `open` connections stay open. Each ends at random, and another begins.
 fn measured(balance: Balance, weights: &[u32], open: usize) -> Vec<f64> {
     let names: Vec<String> = (1..=weights.len()).map(|it| format!("10.0.0.{it}:80")).collect();
     let endpoints: Vec<(&str, u32)> = names.iter().map(String::as_str).zip(weights.iter().copied()).collect();
