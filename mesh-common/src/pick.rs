@@ -174,7 +174,8 @@ pub fn admit<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64, unbounded
     let limit = u64::from(service.max_backend_connections);
     let is_tcp = service.key.protocol == protocol::TCP;
     let mut holds = if is_tcp { socket_state::PENDING } else { socket_state::HELD };
-    if limit == 0 && (!is_tcp || service.failures == 0) {
+    // Only a bound needs a reservation: where there is none, a TCP socket counts from its SYN alone.
+    if limit == 0 && !is_bounded {
         if !is_tcp {
             occupancy::add(&backend.live, occupancy::LIVE);
         }
