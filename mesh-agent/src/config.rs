@@ -37,7 +37,7 @@ const SOCKET: &str = "/run/mesh-agent/agent.sock";
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
     /// Settings file (YAML, the same names in camelCase) [default: /etc/mesh-agent/agent.yaml, if it is there]
-    #[arg(long, env = "MESH_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "MESH_CONFIG", value_name = "FILE", value_parser = text::path())]
     pub config: Option<PathBuf>,
     /// The settings themselves.
     #[command(flatten)]
@@ -73,19 +73,19 @@ pub struct Given {
     #[arg(long, env = "MESH_SERVICES", value_name = "[NAME=]DIR", value_delimiter = ',', value_parser = said(text::services))]
     services: Vec<Said<ServiceDir>>,
     /// Cgroup whose processes are served [default: the cgroup2 mount in /proc/self/mounts]
-    #[arg(long, env = "MESH_CGROUP", value_name = "PATH")]
+    #[arg(long, env = "MESH_CGROUP", value_name = "PATH", value_parser = text::path())]
     cgroup: Option<PathBuf>,
     /// Directory on a bpf filesystem for links and maps [default: /sys/fs/bpf/mesh-agent]
-    #[arg(long, env = "MESH_PIN_DIR", value_name = "PATH")]
+    #[arg(long, env = "MESH_PIN_DIR", value_name = "PATH", value_parser = text::path())]
     pin_dir: Option<PathBuf>,
     /// Socket that meshctl talks to [default: /run/mesh-agent/agent.sock]
-    #[arg(long, env = "MESH_SOCKET", value_name = "PATH")]
+    #[arg(long, env = "MESH_SOCKET", value_name = "PATH", value_parser = text::path())]
     socket: Option<PathBuf>,
     /// Serve Prometheus metrics here [default: off]
     #[arg(long, env = "MESH_METRICS", value_name = "ADDR:PORT", value_parser = said(text::address))]
     metrics: Option<Said<SocketAddr>>,
     /// Where allocated addresses and orders of operators (drains, weights) are kept [default: /var/lib/mesh-agent]
-    #[arg(long, env = "MESH_STATE_DIR", value_name = "PATH")]
+    #[arg(long, env = "MESH_STATE_DIR", value_name = "PATH", value_parser = text::path())]
     state_dir: Option<PathBuf>,
     /// Name of this node [default: the host name]
     #[arg(long, env = "MESH_NODE_NAME", value_name = "NAME")]
@@ -113,10 +113,10 @@ pub struct Given {
     #[arg(long, env = "MESH_SERVE", value_name = "WHICH", value_parser = said(text::serve))]
     serve: Option<Said<Serve>>,
     /// Cgroup whose processes are left out; a relative path starts at --cgroup; repeat for several
-    #[arg(long, env = "MESH_EXCLUDE_CGROUP", value_name = "PATH", value_delimiter = ',')]
+    #[arg(long, env = "MESH_EXCLUDE_CGROUP", value_name = "PATH", value_delimiter = ',', value_parser = text::path())]
     exclude_cgroup: Vec<PathBuf>,
     /// Network namespace that is left out; a relative path starts at /run/netns; repeat for several
-    #[arg(long, env = "MESH_EXCLUDE_NETNS", value_name = "PATH", value_delimiter = ',')]
+    #[arg(long, env = "MESH_EXCLUDE_NETNS", value_name = "PATH", value_delimiter = ',', value_parser = text::path())]
     exclude_netns: Vec<PathBuf>,
     /// How often the kernel's rows are compared with what they should be, and repaired [default: 30s]
     #[arg(long, env = "MESH_RESYNC_INTERVAL", value_name = "DURATION", value_parser = said(text::interval))]

@@ -12,9 +12,10 @@
 //! ```
 //!
 //! Modules are listed in the order in which data flows; `table` is what services and rows are kept in, `logging` what all
-//! of them write to; `lock` and `private` keep a second agent and other users out.
+//! of them write to, `usage` how command lines are read; `lock` and `private` keep a second agent and other users out.
 
 pub mod logging;
+pub mod usage;
 pub mod config;
 pub mod model;
 pub mod table;

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    env,
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -13,6 +14,7 @@ use mesh_agent::{
     config::{Flags, Settings, Wrong},
     dataplane::pin,
     logging::{self, Filter},
+    usage::{self, Usage},
 };
 use nix::sys::stat::{Mode, umask};
 use tracing::error;
@@ -22,7 +24,8 @@ use tracing::error;
 #[command(
     version,
     max_term_width = 100,
-    after_help = "Ask a running agent with meshctl, for instance `meshctl status`."
+    after_help = "Ask a running agent with meshctl, for instance `meshctl status`. Exit codes: 0 stopped as asked, 1 an error, \
+                  2 flags, environment or settings file are wrong."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -55,17 +58,20 @@ fn filter(text: &str) -> Result<Result<Filter, String>, Infallible> {
 fn main() -> ExitCode {
     // Whatever is made is the agent's alone.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    let Cli { command, log } = Cli::parse();
+    let (Cli { command, log }, mut wrong) = match usage::read(env::args_os(), |_| "") {
+        Usage::Right(cli) => (cli, Vec::new()),
+        Usage::Wrong { lines, rest: Some(cli) } => (cli, lines),
+        Usage::Wrong { lines, rest: None } => return refuse(&lines),
+        Usage::Answer(answer) => answer.exit(),
+    };
+    let filter = log.transpose().unwrap_or_else(|reason| {
+        wrong.push(format!("--log (or MESH_LOG): {reason}"));
+        None
+    });
     let (Command::Run(Start { flags }) | Command::Uninstall(Start { flags })) = &command;
-    let (filter, wrong) = match log.transpose() {
-        Ok(filter) => (filter.unwrap_or_default(), None),
-        Err(reason) => (Filter::default(), Some(reason)),
-    };
-    let settings = match (flags.clone().resolve(), wrong) {
-        (Ok(settings), None) => settings,
-        (settings, wrong) => return refuse(wrong, settings.err()),
-    };
-    logging::start(&filter);
+    let settings = flags.clone().resolve().map_err(|Wrong(lines)| wrong.extend(lines));
+    let Some(settings) = settings.ok().filter(|_| wrong.is_empty()) else { return refuse(&wrong) };
+    logging::start(&filter.unwrap_or_default());
     let result = match command {
         Command::Run(_) => run(settings),
         Command::Uninstall(_) => uninstall(&settings),
@@ -79,14 +85,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints everything that is wrong with the settings.
-fn refuse(log: Option<String>, settings: Option<Wrong>) -> ExitCode {
-    let log = log.map(|reason| format!("--log (or MESH_LOG): {reason}"));
-    for line in log.into_iter().chain(settings.into_iter().flat_map(|Wrong(lines)| lines)) {
+/// Prints everything that is wrong with the command line and the settings.
+fn refuse(wrong: &[String]) -> ExitCode {
+    for line in wrong {
         // Without a reader the exit code says enough.
         _ = writeln!(io::stderr(), "mesh-agent: {line}");
     }
-    ExitCode::FAILURE
+    ExitCode::from(2)
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {

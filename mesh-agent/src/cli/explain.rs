@@ -67,7 +67,9 @@ fn target(text: &str) -> Result<Target, String> {
     let is_known = protocol.as_deref().is_none_or(|protocol| ["tcp", "udp"].contains(&protocol));
     match to.parse::<SocketAddr>() {
         Ok(_) if is_known => Ok(Target { to: to.to_owned(), protocol }),
-        _ => Err("write ADDRESS:PORT, like 10.96.0.10:80, [fd00::10]:80 or 10.96.0.53:53/udp".to_owned()),
+        _ => Err(format!(
+            "expected ADDRESS:PORT, like 10.96.0.10:80, [fd00::10]:80 or 10.96.0.53:53/udp, found `{text}`"
+        )),
     }
 }
 
@@ -79,7 +81,9 @@ fn client(text: &str) -> Result<String, String> {
     match text.split_once(':') {
         Some((kind @ ("netns" | "cgroup"), path)) => absolute(kind, path),
         _ if text.parse::<std::net::IpAddr>().is_ok() => Ok(text.to_owned()),
-        _ => Err("write netns:PATH, cgroup:PATH or an address, like netns:/proc/PID/ns/net".to_owned()),
+        _ => {
+            Err(format!("expected netns:PATH, cgroup:PATH or an address, like netns:/proc/PID/ns/net, found `{text}`"))
+        }
     }
 }
 

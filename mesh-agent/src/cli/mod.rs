@@ -34,7 +34,10 @@ use clap::{
 
 use self::session::Session;
 pub use self::{completion::complete, layout::Screen, session::Streams};
-use crate::api::client::{self, Client};
+use crate::{
+    api::client::{self, Client},
+    usage::{self, Usage},
+};
 
 /// Look at the services of this node and at what the kernel does with connections to them.
 ///
@@ -146,11 +149,12 @@ impl Failure {
 pub async fn run<I, T>(arguments: I, mut streams: Streams<'_>) -> Exit
 where
     I: IntoIterator<Item = T>,
-    T: Into<OsString> + Clone,
+    T: Into<OsString>,
 {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(stop) => return explain(&stop, &mut streams),
+    let cli = match usage::read(arguments, hint) {
+        Usage::Right(cli) => cli,
+        Usage::Answer(page) => return show(&page, &mut streams),
+        Usage::Wrong { lines, rest: _ } => return refuse(&lines, &mut *streams.err),
     };
     match answer(cli, &mut streams).await {
         Ok(exit) => exit,
@@ -172,23 +176,31 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     }
 }
 
-/// Help and version are answers; anything else is wrong usage.
-fn explain(stop: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Exit {
-    let (stream, exit) = if stop.use_stderr() { (err, Exit::Usage) } else { (out, Exit::Ok) };
-    match write!(stream, "{}{}", stop.render(), hint(stop)) {
+/// Help and version are answers; help for a command without its verb is none.
+fn show(page: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Exit {
+    let (stream, exit) = if page.use_stderr() { (err, Exit::Usage) } else { (out, Exit::Ok) };
+    match write!(stream, "{}", page.render()) {
         Ok(()) => exit,
         Err(error) => Failure::Write(error).exit(),
     }
 }
 
+fn refuse(wrong: &[String], err: &mut dyn Write) -> Exit {
+    for line in wrong {
+        // Without a reader the exit code says enough.
+        let _ = writeln!(err, "meshctl: {line}");
+    }
+    Exit::Usage
+}
+
 /// What to write in place of a verb that other tools have first.
-fn hint(stop: &clap::Error) -> &'static str {
-    match stop.get(ContextKind::InvalidSubcommand) {
+fn hint(error: &clap::Error) -> &'static str {
+    match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(word)) if word == "get" || word == "list" => {
-            "\nThe noun comes first: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"
+            "; the noun comes first: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`"
         }
         Some(ContextValue::String(word)) if word == "describe" => {
-            "\nThe noun comes first: `meshctl service describe NAME`\n"
+            "; the noun comes first: `meshctl service describe NAME`"
         }
         _ => "",
     }

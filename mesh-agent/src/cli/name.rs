@@ -14,7 +14,7 @@ pub(super) struct NameArg {
 /// A name that names nothing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
-    #[error("`{0}` is not a service name; write NAME or NAMESPACE/NAME")]
+    #[error("expected NAME or NAMESPACE/NAME, found `{0}`")]
     Malformed(String),
     #[error("service {asked} is not in namespace {given}; leave out -n {given}")]
     TwoNamespaces { asked: ServiceName, given: String },
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn names_that_name_nothing_are_refused() {
         for text in ["", "/", "shop/", "/cart", "a/b/c"] {
-            let expected = format!("`{text}` is not a service name; write NAME or NAMESPACE/NAME");
+            let expected = format!("expected NAME or NAMESPACE/NAME, found `{text}`");
             assert_eq!(full(text, None), Err(expected));
         }
         let expected = "service shop/cart is not in namespace web; leave out -n web";

@@ -67,6 +67,11 @@ async fn wrong_usage_is_told_apart() {
         let (exit, out, err) = run_in_process(&agent, line).await;
         assert_eq!((exit, out.as_str()), (Exit::Usage, ""), "{line}: {err}");
     }
+    let answer = run_in_process(&agent, "service list -o xml --nmespace shop -w 1ms").await;
+    let expected = "meshctl: --nmespace: unknown flag; did you mean --namespace?\n\
+                    meshctl: --output: expected table, wide, json or yaml, found `xml`; did you mean yaml?\n\
+                    meshctl: --watch: expected 100 ms or more, found `1ms`\n";
+    assert_eq!(answer, (Exit::Usage, String::new(), expected.to_owned()));
     let (exit, _, err) = run_in_process(&agent, "service get shop/cart -n web").await;
     let expected = "meshctl: service shop/cart is not in namespace web; leave out -n web\n";
     assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
@@ -136,7 +141,10 @@ async fn options_that_make_no_sense_say_what_would() {
     let agent = served(healthy());
     let (exit, _, err) = run_in_process(&agent, "backend weight shop/cart 10.0.0.1 -1").await;
     assert_eq!(exit, Exit::Usage);
-    assert!(err.contains("write a number from 0 to 65535, or `default` for the configured weight"), "{err}");
+    assert!(
+        err.contains("<WEIGHT>: expected a number from 0 to 65535, or `default` for the configured weight, found `-1`"),
+        "{err}"
+    );
     let (exit, _, err) = run_in_process(&agent, "backend drain shop/cart 10.0.0.3:8080 --deadline 5s").await;
     let expected = "meshctl: --deadline says how long --wait waits: add --wait, or leave out --deadline\n";
     assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
@@ -194,13 +202,14 @@ async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
     assert_eq!(ask(&agent, "backend get shop/cart").await, ask(&agent, "endpoints list shop/cart").await);
     let (exit, _, err) = run_in_process(&agent, "get services").await;
     assert_eq!(exit, Exit::Usage);
-    assert!(
-        err.ends_with("first: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"),
-        "{err}"
+    let known = "known here: status, service, backend, stats, explain, config, completion; the noun comes first";
+    let expected = format!(
+        "meshctl: get: unknown command; {known}: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"
     );
+    assert_eq!(err, expected);
     let (exit, _, err) = run_in_process(&agent, "describe service shop/cart").await;
     assert_eq!(exit, Exit::Usage);
-    assert!(err.ends_with("The noun comes first: `meshctl service describe NAME`\n"), "{err}");
+    assert!(err.ends_with("; the noun comes first: `meshctl service describe NAME`\n"), "{err}");
 }
 
 #[tokio::test]

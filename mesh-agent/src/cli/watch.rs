@@ -56,22 +56,23 @@ impl Rounds {
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum IntervalError {
-    #[error("write a number and ms, s or m, like 500ms or 2s; a service name goes before -w")]
-    Malformed,
-    #[error("the shortest interval is {} ms", SHORTEST.as_millis())]
-    TooShort,
+    #[error("expected a number and ms, s or m, like 500ms or 2s, found `{0}`; a service name goes before -w")]
+    Malformed(String),
+    #[error("expected {shortest} ms or more, found `{0}`", shortest = SHORTEST.as_millis())]
+    TooShort(String),
 }
 
 fn parse(text: &str) -> Result<Duration, IntervalError> {
+    let malformed = || IntervalError::Malformed(text.to_owned());
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u32 = digits.parse().map_err(|_| IntervalError::Malformed)?;
+    let number: u32 = digits.parse().map_err(|_| malformed())?;
     let every = match &text[digits.len()..] {
         "ms" => Duration::from_millis(number.into()),
         "s" | "" => Duration::from_secs(number.into()),
         "m" => Duration::from_secs(60 * u64::from(number)),
-        _ => return Err(IntervalError::Malformed),
+        _ => return Err(malformed()),
     };
-    if every < SHORTEST { Err(IntervalError::TooShort) } else { Ok(every) }
+    if every < SHORTEST { Err(IntervalError::TooShort(text.to_owned())) } else { Ok(every) }
 }
 
 #[cfg(test)]
@@ -85,10 +86,10 @@ mod tests {
         assert_eq!(parse("3"), Ok(Duration::from_secs(3)));
         assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
         for text in ["", "s", "cart", "1h", "-1s", "1.5s", "99999999999s"] {
-            assert_eq!(parse(text), Err(IntervalError::Malformed), "{text}");
+            assert_eq!(parse(text), Err(IntervalError::Malformed(text.to_owned())));
         }
-        assert_eq!(parse("0"), Err(IntervalError::TooShort));
-        assert_eq!(parse("99ms"), Err(IntervalError::TooShort));
+        assert_eq!(parse("0"), Err(IntervalError::TooShort("0".into())));
+        assert_eq!(parse("99ms"), Err(IntervalError::TooShort("99ms".into())));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,8 +1,9 @@
 //! Values of settings from the text of a flag or of the environment. What cannot be read is kept with its reason, so that
 //! everything wrong is reported at once.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, time::Duration};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
@@ -14,6 +15,11 @@ pub type Said<T> = Result<T, String>;
 /// A reader as clap takes it, which finds nothing wrong.
 pub fn said<T: 'static>(read: fn(&str) -> Said<T>) -> impl Fn(&str) -> Result<Said<T>, Infallible> + Clone {
     move |text| Ok(read(text))
+}
+
+/// A path, also an empty one, which is reported with everything else that is wrong.
+pub fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// `[NAME=]DIR`

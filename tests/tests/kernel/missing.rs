@@ -1,6 +1,6 @@
 //! A machine that lacks something: one sentence that says what, at once.
 
-use std::{fs, process::Command, time::Duration};
+use std::{ffi::OsString, fs, process::Command, time::Duration};
 
 use mesh_tests::{
     Node, binary,
@@ -8,6 +8,10 @@ use mesh_tests::{
     node::{Directories, PATIENCE},
     outcome::Outcome,
 };
+
+/// Settings that a file may hold.
+const KNOWN: &str = "services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, allowEmpty, \
+                     allowSecondAgent, serve, excludeCgroup, excludeNetns, resyncInterval, maxServices, maxBackends";
 
 /// The agent must give up within a second, with one sentence that has each of these words in it.
 fn expect_sentence(command: &mut Command, words: &[&str]) {
@@ -40,6 +44,28 @@ fn root_without_capabilities_is_told_which_it_needs() {
     let node = Node::setup().prepare();
     let mut command = node.mesh_agent(node.directories().run());
     expect_sentence(without_capabilities(&mut command), &["CAP_BPF", "CAP_NET_ADMIN"]);
+}
+
+#[test]
+fn wrong_flags_variables_and_settings_are_told_at_once() {
+    let node = Node::setup().prepare();
+    let file = node.scratch().join("agent.yaml");
+    fs::write(&file, "metrics: 9090\nzoen: a\n").unwrap();
+    let words = ["run", "--cgruop", "/x", "--config", file.to_str().unwrap(), "--max-services", "0", "--zone"];
+    let mut command = node.mesh_agent(words.map(OsString::from));
+    let outcome = Outcome::of(command.env("MESH_SERVE", "some").env("MESH_STATE_DIR", ""), PATIENCE);
+    let file = file.display();
+    let expected = [
+        "--cgruop: unknown flag; did you mean --cgroup?".to_owned(),
+        "--zone (or MESH_ZONE): empty: give it a value, or leave it out".to_owned(),
+        format!("{file}:1: metrics: expected a text, found `9090`"),
+        format!("{file}:2: zoen: unknown field; known here: {KNOWN}"),
+        "--serve (or MESH_SERVE): expected all or annotated, found `some`".to_owned(),
+        "--max-services (or MESH_MAX_SERVICES): expected a whole number from 1 to 8388608, found `0`".to_owned(),
+        "--state-dir (or MESH_STATE_DIR): empty: give it a value, or leave it out".to_owned(),
+    ];
+    let expected = expected.map(|line| format!("mesh-agent: {line}\n")).concat();
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(2), expected.as_str()));
 }
 
 #[test]

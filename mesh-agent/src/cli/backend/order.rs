@@ -37,17 +37,16 @@ pub(in crate::cli) struct Weight(pub(in crate::cli) Option<u16>);
 pub(super) fn weight(text: &str) -> Result<Weight, String> {
     match text {
         "default" => Ok(Weight(None)),
-        number => number
-            .parse()
-            .map(|weight| Weight(Some(weight)))
-            .map_err(|_| "write a number from 0 to 65535, or `default` for the configured weight".to_owned()),
+        number => number.parse().map(|weight| Weight(Some(weight))).map_err(|_| {
+            format!("expected a number from 0 to 65535, or `default` for the configured weight, found `{text}`")
+        }),
     }
 }
 
 /// The endpoint named on the command line is none, or more than one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::cli) enum Error {
-    #[error("`{0}` is not ADDRESS:PORT or ADDRESS, like 10.0.0.1:8080 or [fd00::1]:8080")]
+    #[error("expected ADDRESS:PORT or ADDRESS, like 10.0.0.1:8080 or [fd00::1]:8080, found `{0}`")]
     Malformed(String),
     #[error("service {service} has no port `{port}`; it has: {there}")]
     NoPort { service: String, port: String, there: String },
@@ -186,7 +185,7 @@ mod tests {
         assert_eq!(found("10.0.0.4", Some("80")), Err(error.into()));
         let error = "service shop/cart has no port `web`; it has: http:80/TCP, admin:9000/TCP";
         assert_eq!(found("10.0.0.4", Some("web")), Err(error.into()));
-        assert!(found("cart-1", None).unwrap_err().starts_with("`cart-1` is not ADDRESS:PORT"));
+        assert!(found("cart-1", None).unwrap_err().starts_with("expected ADDRESS:PORT or ADDRESS"));
         let mut both = cart();
         both.ports[1].endpoints[0].address = "10.0.0.1".into();
         let error = "10.0.0.1 has several ports: 10.0.0.1:8080, 10.0.0.1:9000; write one of them, or a service port with --port";
