@@ -58,7 +58,7 @@ fn wrong_flags_variables_and_settings_are_told_at_once() {
     let expected = [
         "--cgruop: unknown flag; did you mean --cgroup?".to_owned(),
         "--zone (or MESH_ZONE): empty: give it a value, or leave it out".to_owned(),
-        format!("{file}:1: metrics: expected a text, found `9090`"),
+        format!("{file}:1: metrics: expected text, found `9090`"),
         format!("{file}:2: zoen: unknown field; known here: {KNOWN}"),
         "--serve (or MESH_SERVE): expected all or annotated, found `some`".to_owned(),
         "--max-services (or MESH_MAX_SERVICES): expected a whole number from 1 to 8388608, found `0`".to_owned(),
