@@ -115,9 +115,14 @@ pub struct Given {
     /// Cgroup whose processes are left out; a relative path starts at --cgroup; repeat for several
     #[arg(long, env = "MESH_EXCLUDE_CGROUP", value_name = "PATH", value_delimiter = ',', value_parser = text::path())]
     exclude_cgroup: Vec<PathBuf>,
-    /// Network namespace that is left out; a relative path starts at /run/netns; repeat for several
+    /// Network namespace that is left out (needs CAP_SYS_ADMIN); a relative path starts at /run/netns; repeat for several
     #[arg(long, env = "MESH_EXCLUDE_NETNS", value_name = "PATH", value_delimiter = ',', value_parser = text::path())]
     exclude_netns: Vec<PathBuf>,
+    /// Enter the network namespaces of pods and containers to close their sockets to endpoints that left; needs
+    /// CAP_SYS_ADMIN, CAP_SYS_PTRACE and the host's process ids. Otherwise only sockets in the agent's own namespace are
+    /// closed [default: true]
+    #[arg(long, env = "MESH_ENTER_NAMESPACES", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
+    enter_namespaces: Option<Said<bool>>,
     /// How often the kernel's rows are compared with what they should be, and repaired [default: 30s]
     #[arg(long, env = "MESH_RESYNC_INTERVAL", value_name = "DURATION", value_parser = said(text::interval))]
     resync_interval: Option<Said<Duration>>,
@@ -160,6 +165,8 @@ pub struct Settings {
     pub excluded_cgroups: Vec<PathBuf>,
     /// Network namespaces that are left out.
     pub excluded_netns: Vec<PathBuf>,
+    /// Whether to close stale sockets in other network namespaces, too.
+    pub enter_namespaces: bool,
     /// How often rows are compared.
     pub resync_interval: Duration,
     /// Rows of the maps.
@@ -196,6 +203,7 @@ impl Given {
         note("allow-empty", reason(self.allow_empty.as_ref()));
         note("allow-second-agent", reason(self.allow_second_agent.as_ref()));
         note("serve", reason(self.serve.as_ref()));
+        note("enter-namespaces", reason(self.enter_namespaces.as_ref()));
         note("resync-interval", reason(self.resync_interval.as_ref()));
         note("max-services", reason(self.max_services.as_ref()));
         note("max-backends", reason(self.max_backends.as_ref()));
@@ -221,6 +229,7 @@ impl Given {
             serve: self.serve.or(other.serve),
             exclude_cgroup: list(self.exclude_cgroup, other.exclude_cgroup),
             exclude_netns: list(self.exclude_netns, other.exclude_netns),
+            enter_namespaces: self.enter_namespaces.or(other.enter_namespaces),
             resync_interval: self.resync_interval.or(other.resync_interval),
             max_services: self.max_services.or(other.max_services),
             max_backends: self.max_backends.or(other.max_backends),
@@ -257,6 +266,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
         allow_empty: right(given.allow_empty).unwrap_or(false),
         allow_second_agent: right(given.allow_second_agent).unwrap_or(false),
         serve: right(given.serve).unwrap_or_default(),
+        enter_namespaces: right(given.enter_namespaces).unwrap_or(true),
         resync_interval: right(given.resync_interval).unwrap_or(Duration::from_secs(30)),
         capacity: Capacity {
             services,
@@ -330,11 +340,13 @@ mod tests {
     fn what_takes_part_is_a_setting() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");
-        let text = "cgroup: /cg\nserve: annotated\nallowSecondAgent: true\nexcludeCgroup: [kubepods/nfs, /other/x]\nexcludeNetns: [dns]\n";
+        let text = "cgroup: /cg\nserve: annotated\nallowSecondAgent: true\nexcludeCgroup: [kubepods/nfs, /other/x]\nexcludeNetns: [dns]\n\
+                    enterNamespaces: false\n";
         fs::write(&file, text).unwrap();
         let resolve = |given: Given| Flags { config: Some(file.clone()), given }.resolve().unwrap();
         let settings = resolve(Given::default());
         assert_eq!((settings.serve, settings.allow_second_agent), (Serve::Annotated, true));
+        assert!(!settings.enter_namespaces);
         assert_eq!(settings.excluded_cgroups, [Path::new("/cg/kubepods/nfs"), Path::new("/other/x")]);
         assert_eq!(settings.excluded_netns, [Path::new("/run/netns/dns")]);
         let settings = resolve(Given {
@@ -382,8 +394,8 @@ mod tests {
         let lines: Vec<String> =
             lines.iter().map(|line| line.replace(&file.display().to_string(), "agent.yaml")).collect();
         let known = "config, services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
-                     allowEmpty, allowSecondAgent, serve, excludeCgroup, excludeNetns, resyncInterval, maxServices, \
-                     maxBackends";
+                     allowEmpty, allowSecondAgent, serve, excludeCgroup, excludeNetns, enterNamespaces, \
+                     resyncInterval, maxServices, maxBackends";
         let expected = [
             &format!("agent.yaml:1: cgruop: unknown field; known here: {}", known.strip_prefix("config, ").unwrap()),
             "agent.yaml:2: maxServices: expected a whole number from 1 to 8388608, found the text `\"80\"`",

@@ -10,6 +10,7 @@
 
 pub mod addresses;
 mod changes;
+mod degraded;
 mod ejections;
 mod explain;
 mod health;
@@ -56,7 +57,7 @@ use crate::{
         kernel::Kernel,
         others,
         pin::{Attached, Cgroup, PinDir},
-        privileges,
+        privileges::Capabilities,
     },
     metrics,
     model::{Services, Update},
@@ -78,8 +79,10 @@ const NAMED: usize = 100;
 type Hooks = Vec<(&'static str, Attached)>;
 
 /// Runs until told to stop. Links and maps stay: traffic goes on without us.
-pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    privileges::check()?;
+pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
+    let capabilities = Capabilities::effective();
+    capabilities.check()?;
+    let degraded = degraded::turn_off(&mut settings, capabilities);
     let cgroup = Cgroup::open(&settings.cgroup)?;
     let (_state_lock, pins) = keep_others_out(&settings, &cgroup)?;
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
@@ -114,6 +117,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let view = Arc::new(Live {
         started,
         settings: settings.clone(),
+        degraded,
         snapshots,
         hooks,
         reports,
@@ -139,6 +143,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         next_look: Instant::now(),
         errors: News::default(),
         problems: News::default(),
+        unclosed: News::default(),
         updates,
         orders,
         health,
@@ -197,6 +202,8 @@ struct Drive {
     next_look: Instant,
     errors: News,
     problems: News,
+    /// Why stale sockets stay open.
+    unclosed: News,
     updates: mpsc::Receiver<Update>,
     orders: mpsc::Receiver<Order>,
     health: Health,
@@ -305,7 +312,10 @@ impl Drive {
         }
         let all: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
         let times = |cookie| self.missed.get(&cookie).copied().unwrap_or_default().saturating_add(1);
-        self.missed = stale::missing(&all).into_iter().map(|cookie| (cookie, times(cookie))).collect();
+        self.missed = stale::missing(&all, self.settings.enter_namespaces.into())
+            .into_iter()
+            .map(|cookie| (cookie, times(cookie)))
+            .collect();
         let gone: Vec<u64> =
             self.missed.iter().filter(|(_, times)| **times >= MISSED).map(|(cookie, _)| *cookie).collect();
         warn!(sockets = sockets.len(), gone = gone.len(), "many sockets; forgetting those that are gone");
@@ -341,11 +351,9 @@ impl Drive {
         let tracked: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
         let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()), whose);
         if !due.is_empty() {
-            let report = stale::destroy(&due);
+            let report = stale::destroy(&due, self.settings.enter_namespaces.into());
             info!(closed = report.closed.len(), not_found = report.not_found.len(), "closed stale sockets");
-            for failure in &report.failed {
-                warn!("{failure}");
-            }
+            self.unclosed.tell(report.failed.iter().cloned());
             self.attempts.record(&due, &report);
         }
         Some(self.attempts.unfinished())

@@ -37,6 +37,7 @@ const MOST_WRONG: usize = 100;
 pub(super) struct Live {
     pub(super) started: Instant,
     pub(super) settings: Settings,
+    pub(super) degraded: Vec<String>,
     pub(super) snapshots: watch::Receiver<Snapshot>,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<Report>>,
@@ -70,6 +71,7 @@ impl View for Live {
             wrong: wrong(&snapshot),
             notes: snapshot.notes.iter().map(note).chain(absent(&snapshot)).collect(),
             problems: problems(snapshot.problems, waiting),
+            degraded: self.degraded.clone(),
         }
     }
 

@@ -165,6 +165,7 @@ pub(crate) fn status() -> Status {
         wrong_total: 0,
         notes: vec![],
         problems: vec![],
+        degraded: vec![],
     }
 }
 

@@ -68,6 +68,9 @@ pub struct Status {
     pub notes: Vec<ConfigProblem>,
     /// What is wrong with the data plane; empty when nothing is.
     pub problems: Vec<String>,
+    /// What the agent does without, because it lacks a capability.
+    #[serde(default)]
+    pub degraded: Vec<String>,
 }
 
 /// Rows of one map.

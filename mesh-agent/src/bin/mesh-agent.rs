@@ -12,12 +12,12 @@ use mesh_agent::{
     agent::{self, addresses, heap, state_lock::StateLock},
     api::server,
     config::{Flags, Settings, Wrong},
-    dataplane::pin,
+    dataplane::{pin, privileges},
     logging::{self, Filter},
     usage::{self, Usage},
 };
 use nix::sys::stat::{Mode, umask};
-use tracing::error;
+use tracing::{error, warn};
 
 /// Service mesh in the socket layer: resolves service addresses inside connect(2), without a proxy.
 #[derive(Parser)]
@@ -58,6 +58,7 @@ fn filter(text: &str) -> Result<Result<Filter, String>, Infallible> {
 fn main() -> ExitCode {
     // Whatever is made is the agent's alone.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    let given_up = privileges::give_up();
     let (Cli { command, log }, mut wrong) = match usage::read(env::args_os(), |_| "") {
         Usage::Right(cli) => (cli, Vec::new()),
         Usage::Wrong { lines, rest: Some(cli) } => (cli, lines),
@@ -72,6 +73,9 @@ fn main() -> ExitCode {
     let settings = flags.clone().resolve().map_err(|Wrong(lines)| wrong.extend(lines));
     let Some(settings) = settings.ok().filter(|_| wrong.is_empty()) else { return refuse(&wrong) };
     logging::start(&filter.unwrap_or_default());
+    if let Err(error) = given_up {
+        warn!("core dumps, tracing by others or privileges of other programs may be possible: {error}");
+    }
     let result = match command {
         Command::Run(_) => run(settings),
         Command::Uninstall(_) => uninstall(&settings),

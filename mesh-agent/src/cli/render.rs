@@ -228,6 +228,7 @@ mod tests {
         wrongTotal: 0
         notes: []
         problems: []
+        degraded: []
         "#);
     }
 

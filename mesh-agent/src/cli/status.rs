@@ -57,6 +57,7 @@ fn page(status: &Status, layout: Layout, verbose: bool) -> String {
     let rest = [
         if verbose { section("Hooks", &hooks(&status.hooks, layout.indented())) } else { String::new() },
         section("Capacity", &capacity(&status.capacity, layout.indented())),
+        section("Degraded", &lines(&status.degraded)),
         section("Notes", &notes(&status.notes, verbose)),
     ];
     let is_well = wrong.iter().all(String::is_empty);
@@ -194,6 +195,14 @@ mod tests {
         let page = page(&status, Layout::Fit(80), false);
         assert!(page.lines().count() < 24 && page.lines().all(|line| line.chars().count() <= 80), "{page}");
         assert!(page.ends_with("  and 97 more: -v shows them\n"), "{page}");
+    }
+
+    #[test]
+    fn a_healthy_agent_says_what_it_does_without() {
+        let status = Status { degraded: vec!["sockets of pods are not closed".into()], ..whole() };
+        let page = page(&status, Layout::Whole, false);
+        assert!(page.starts_with("Ready:      yes\n"), "{page}");
+        assert!(page.ends_with("\n\nDegraded:\n  sockets of pods are not closed\n"), "{page}");
     }
 
     #[test]

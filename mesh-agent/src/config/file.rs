@@ -18,7 +18,7 @@ use crate::{
 
 const DEFAULT: &str = "/etc/mesh-agent/agent.yaml";
 
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "services",
     "cgroup",
     "pinDir",
@@ -35,6 +35,7 @@ const KNOWN: [&str; 19] = [
     "serve",
     "excludeCgroup",
     "excludeNetns",
+    "enterNamespaces",
     "resyncInterval",
     "maxServices",
     "maxBackends",
@@ -99,6 +100,7 @@ fn document(document: &Document<'_>) -> Given {
         serve: root.get("serve").and_then(|field| said(field, text::serve)),
         exclude_cgroup: paths("excludeCgroup"),
         exclude_netns: paths("excludeNetns"),
+        enter_namespaces: root.get("enterNamespaces").and_then(Field::boolean).map(Ok),
         resync_interval: root.get("resyncInterval").and_then(|field| duration(field, INTERVALS)).map(Ok),
         max_services: rows("maxServices"),
         max_backends: rows("maxBackends"),

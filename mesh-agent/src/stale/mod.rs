@@ -71,6 +71,22 @@ pub const fn is_tracked(row: &SocketRow) -> bool {
     row.state & socket_state::TRACKED != 0
 }
 
+/// Network namespaces whose sockets are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// The agent's own.
+    Own,
+    /// All that can be found and entered.
+    All,
+}
+
+impl From<bool> for Reach {
+    /// As the setting `enterNamespaces` says.
+    fn from(enters: bool) -> Self {
+        if enters { Self::All } else { Self::Own }
+    }
+}
+
 /// What became of the sockets given to [`destroy`]. One that is neither closed nor missing was found but stays open,
 /// for a reason in `failed`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -131,13 +147,13 @@ pub const fn closes(row: &BackendRow) -> bool {
     }
 }
 
-/// Closes these sockets in whichever network namespace they are; blocks until done.
+/// Closes these sockets in the network namespaces within reach; blocks until done.
 ///
 /// A socket is closed only if its cookie and the address and port it is connected to are still the tracked ones when
 /// it is listed; to close it, the kernel looks it up by its addresses and compares the cookie once more. Its program
 /// gets `ECONNABORTED` from the next call and may connect a UDP socket again; the peer of a TCP connection gets a
 /// reset.
-pub fn destroy(sockets: &[Tracked]) -> Report {
+pub fn destroy(sockets: &[Tracked], reach: Reach) -> Report {
     if sockets.is_empty() {
         return Report::default();
     }
@@ -145,7 +161,7 @@ pub fn destroy(sockets: &[Tracked]) -> Report {
     thread::scope(|scope| {
         let search = thread::Builder::new()
             .name("stale-sockets".into())
-            .spawn_scoped(scope, || Search::run(sockets, Purpose::Close));
+            .spawn_scoped(scope, || Search::run(sockets, Purpose::Close, reach));
         match search {
             Ok(search) => search.join().expect("the search does not panic"),
             Err(error) => Report { failed: vec![Error::Thread(error).to_string()], ..Report::default() },
@@ -155,9 +171,12 @@ pub fn destroy(sockets: &[Tracked]) -> Report {
 
 /// Of these, the cookies of sockets that are in no network namespace: the kernel closes some sockets of its own, like
 /// the subflows of MPTCP, without the hook that forgets them. Nothing unless every namespace could be searched.
-pub fn missing(sockets: &[Tracked]) -> Vec<u64> {
+pub fn missing(sockets: &[Tracked], reach: Reach) -> Vec<u64> {
+    if reach == Reach::Own {
+        return Vec::new();
+    }
     let report = thread::scope(|scope| {
-        let search = scope.spawn(|| Search::run(sockets, Purpose::Look));
+        let search = scope.spawn(|| Search::run(sockets, Purpose::Look, reach));
         search.join().expect("the search does not panic")
     });
     if report.failed.is_empty() { report.not_found } else { Vec::new() }
@@ -180,10 +199,12 @@ struct Search {
 }
 
 impl Search {
-    fn run(sockets: &[Tracked], purpose: Purpose) -> Report {
+    fn run(sockets: &[Tracked], purpose: Purpose, reach: Reach) -> Report {
         let mut search = Self { purpose, wanted: sockets.iter().copied().collect(), report: Report::default() };
         search.here();
-        search.elsewhere();
+        if reach == Reach::All {
+            search.elsewhere();
+        }
         search.report.not_found = search.wanted.into_keys().collect();
         search.report
     }

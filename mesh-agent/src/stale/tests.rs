@@ -22,10 +22,14 @@ use nix::{
 use self::scene::{
     assert_aborted, assert_delivers, in_private_namespace, need_root, tracked, udp, udp_to, udp_unbound, without,
 };
-use super::{Report, Tracked, TrackedSocket, destroy, stale};
+use super::{Reach, Report, Tracked, TrackedSocket, stale};
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+
+fn destroy(sockets: &[Tracked]) -> Report {
+    super::destroy(sockets, Reach::All)
+}
 
 /// Where a server listens, and the address by which a client goes there.
 const FAMILIES: [(&str, &str); 3] = [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")];
@@ -226,12 +230,14 @@ fn without_sys_admin_only_this_namespace_is_served_and_the_report_says_so() {
     let (ours, our_peer) = udp_to(&server, "127.0.0.1");
     let rows = [tracked(&ours, our_peer), tracked(&theirs, their_peer)];
 
+    let own = super::destroy(&rows[1..], Reach::Own);
     let limited = without(CAP_SYS_ADMIN, || destroy(&rows));
     let theirs_is_open = theirs.take_error().unwrap().is_none();
     let full = destroy(&rows[1..]);
     drop(done);
     holder.join().unwrap();
 
+    assert_eq!(own, Report { not_found: vec![rows[1].0], ..Report::default() }, "no other namespace is entered");
     assert_eq!((limited.closed, limited.not_found), (vec![rows[0].0], vec![rows[1].0]));
     let sentence = "stale sockets outside the agent's own network namespace stay open: entering another namespace \
                     needs CAP_SYS_ADMIN";

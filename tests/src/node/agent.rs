@@ -1,6 +1,7 @@
 //! The agent of a node: a child process whose words go to a file.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     os::unix::process::ExitStatusExt,
     path::PathBuf,
@@ -14,7 +15,7 @@ use nix::{
 };
 
 use super::{Node, PATIENCE};
-use crate::wait;
+use crate::{binary, wait};
 
 /// A running agent; killed when dropped.
 pub struct Agent {
@@ -53,7 +54,9 @@ impl Node {
     pub fn launch_agent(&mut self) {
         assert!(self.agent.is_none(), "the agent of this node runs already");
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the directory is new");
-        let mut command = self.mesh_agent(self.directories.run());
+        let mut words = self.wrapper.iter().map(OsString::from).chain([binary::find("mesh-agent").into()]);
+        let mut command = self.place.command(words.next().expect("there is the agent"));
+        command.args(words).args(self.directories.run());
         command.args(&self.flags).stdout(log.try_clone().expect("descriptors are left for a copy")).stderr(log);
         let process = command.spawn().unwrap_or_else(|error| panic!("cannot start the agent: {error}"));
         self.agent = Some(Agent { process });
@@ -84,10 +87,16 @@ impl Node {
 
     /// Resident memory of the running agent, in KiB.
     pub fn agent_memory_kib(&self) -> u64 {
+        let resident = self.agent_proc("status", "VmRSS:");
+        resident.strip_suffix(" kB").expect("it is told in KiB").parse().expect("a number of KiB")
+    }
+
+    /// What `/proc` says of the running agent: the rest of the line that begins so.
+    pub fn agent_proc(&self, file: &str, start: &str) -> String {
         let pid = self.agent.as_ref().expect("an agent runs").process.id();
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the agent lives");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        resident.expect("every process has a resident set").parse().expect("a number of KiB")
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("the agent lives");
+        let line = text.lines().find_map(|line| line.strip_prefix(start));
+        line.unwrap_or_else(|| panic!("no {start} in {text}")).trim().to_owned()
     }
 
     /// Processor time that the running agent has taken, to some ten milliseconds.

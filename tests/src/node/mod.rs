@@ -38,6 +38,7 @@ pub struct Node {
     directories: Directories,
     scratch: TempDir,
     flags: Vec<String>,
+    wrapper: Vec<String>,
     servers: Cell<u8>,
     _turn: Turn,
 }

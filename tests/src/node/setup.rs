@@ -12,6 +12,7 @@ use crate::{name, need, place::Place, sweep, turn::Turn};
 pub struct Setup {
     alone: bool,
     flags: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 impl Setup {
@@ -26,6 +27,13 @@ impl Setup {
     #[must_use]
     pub fn flags(mut self, line: &str) -> Self {
         self.flags.extend(line.split(' ').map(str::to_owned));
+        self
+    }
+
+    /// The agent is run by this command, like `setpriv --no-new-privs`.
+    #[must_use]
+    pub fn wrapped(mut self, line: &str) -> Self {
+        self.wrapper = line.split(' ').map(str::to_owned).collect();
         self
     }
 
@@ -54,6 +62,7 @@ impl Setup {
         for directory in [&directories.services, &directories.state] {
             fs::create_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         }
-        Node { agent: None, place, directories, scratch, flags: self.flags, servers: Cell::new(0), _turn: turn }
+        let Self { alone: _, flags, wrapper } = self;
+        Node { agent: None, place, directories, scratch, flags, wrapper, servers: Cell::new(0), _turn: turn }
     }
 }

@@ -21,6 +21,7 @@ mod objects;
 mod odd;
 mod participants;
 mod pods;
+mod privileges;
 mod programs;
 mod restart;
 mod ramps;
