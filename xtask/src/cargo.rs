@@ -21,12 +21,31 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     match run::replace(cargo(&["nextest", "run", "--release"]).args(HOST_CRATES).args(arguments))? {}
 }
 
-/// Format, lints, and the licences and sources of all dependencies.
+/// Format, lints, and the licences, sources and advisories of all dependencies.
 pub fn lint() -> anyhow::Result<()> {
     setup::ensure(setup::LINT)?;
     run::check(&mut cargo(&["fmt", "--all", "--check"]))?;
     run::check(cargo(&["clippy"]).args(HOST_CRATES).args(["--all-targets", "--", "-D", "warnings"]))?;
-    run::check(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))
+    run::check(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))?;
+    advisories()
+}
+
+/// Checks dependencies against the advisory database where that can be fetched, and says where it cannot.
+fn advisories() -> anyhow::Result<()> {
+    let mut fetch = Command::new("timeout");
+    match run::read(fetch.args(["60", "cargo", "deny", "fetch", "db"]).current_dir(workspace::root())) {
+        Ok(_) => run::check(&mut cargo(&["deny", "check", "--disable-fetch", "advisories"])),
+        Err(error) => {
+            let reason = error.to_string();
+            println!("not checked  advisories, because their database cannot be fetched: {}", last_line(&reason));
+            println!("             run `cargo deny check advisories` where github.com can be reached");
+            Ok(())
+        }
+    }
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()
 }
 
 /// Builds the agent, for callers that have run their setup.

@@ -34,7 +34,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         nextest: Vec<String>,
     },
-    /// Check format, lints, licences and sources of dependencies
+    /// Check format, lints, and licences, sources and known vulnerabilities of dependencies
     Lint,
     /// Show the mesh at work on this machine, then remove every trace of it (as root)
     Demo {
