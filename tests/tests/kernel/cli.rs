@@ -181,7 +181,7 @@ fn every_wrong_flag_is_named_before_anything_is_done() {
                     warn,mesh_agent::owner=debug, found `verbose`\n\
                     mesh-agent: --metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, found `9090`\n\
                     mesh-agent: --max-services (or MESH_MAX_SERVICES): expected a whole number from 1 to 8388608, found `0`\n";
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(1), expected));
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(2), expected));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An agent with the capabilities that it needs, and no others.
 
 use mesh_tests::{
-    Client, Node, Pod,
+    Client, Node, Pod, Server,
     client::{SocketId, protocol::counts},
     node::PATIENCE,
     service, wait,
@@ -20,8 +20,9 @@ fn connected(client: &mut Client) -> SocketId {
     socket
 }
 
-/// Endpoints leave one after the other: sockets of the node are closed, those of a pod stay as they are.
-fn expect_only_own_sockets_are_closed(node: &Node) {
+/// Endpoints leave one after the other: sockets of the node are closed, those of a pod stay as they are. Returns the endpoint
+/// that is left.
+fn expect_only_own_sockets_are_closed(node: &Node) -> (Pod, Server) {
     let [clients, servers] = [1, 2].map(|number| Pod::start(node, number));
     let [a, b, c] = ["a", "b", "c"].map(|name| servers.echo_server(name));
     let cart = || service("shop/cart").address("10.96.0.10").tcp(80).udp(80);
@@ -39,13 +40,14 @@ fn expect_only_own_sockets_are_closed(node: &Node) {
     assert_eq!(of_pod.receive_now(theirs), Err("EAGAIN".into()));
     let [ours, theirs] = [&mut of_node, &mut of_pod].map(|client| client.tcp(VIP).times(100).answers);
     assert_eq!((ours, theirs), (counts([("c", 100)]), counts([("c", 100)])));
+    (servers, c)
 }
 
 #[test]
 fn three_capabilities_are_enough_and_what_the_agent_does_without_is_told_once() {
     let mut node = Node::setup().wrapped(THREE).start();
     assert_eq!(["CapEff:", "CapBnd:"].map(|set| node.agent_proc("status", set)), [THREE_BITS, THREE_BITS]);
-    expect_only_own_sockets_are_closed(&node);
+    let _left = expect_only_own_sockets_are_closed(&node);
     let status = node.status();
     assert_eq!((status.ready, status.problems, status.degraded), (true, vec![], vec![LACK.to_owned()]));
     assert_eq!(node.log().matches("not closed when their endpoint leaves").count(), 1);
