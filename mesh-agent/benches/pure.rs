@@ -88,7 +88,7 @@ fn compile_one_change(bencher: Bencher<'_, '_>, services: u32) {
     let world = world(services, 10);
     let (current, next) = (tables(&world, &Tables::default()), changed(&world));
     let earlier = Earlier { world: &world, tables: &current };
-    bencher.bench(|| recompile(earlier, &next, Duration::ZERO, &current, CAPACITY));
+    bencher.bench(|| recompile(earlier, &next, Duration::ZERO, &current, CAPACITY.into()));
 }
 
 /// Operations for everything.

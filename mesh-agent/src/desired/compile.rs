@@ -37,6 +37,11 @@ pub fn compile<'a>(
     room: impl Into<Room<'a>>,
 ) -> Result<Tables, CapacityError> {
     let room = room.into();
+    complete(all(world, now, current, room), current, room)
+}
+
+/// Rows of all services.
+pub(super) fn all(world: &World, now: Duration, current: &Tables, room: Room<'_>) -> Tables {
     let mut compiler = Compiler::new(current, now, room, Tables::default(), |_| true);
     let certain = world.services.values().filter(|service| !world.uncertain.contains(&service.name));
     certain.for_each(|service| compiler.add(world, service));
@@ -44,6 +49,11 @@ pub fn compile<'a>(
     if !world.uncertain.is_empty() {
         carry_over(current, &mut tables, &world.uncertain);
     }
+    tables
+}
+
+/// Adds what follows from the rows of services, and checks that there is room for everything.
+pub(super) fn complete(mut tables: Tables, current: &Tables, room: Room<'_>) -> Result<Tables, CapacityError> {
     tables.filter = filter(&tables.services);
     check_capacity(current, &tables, room.capacity)?;
     Ok(tables)

@@ -10,8 +10,7 @@ use std::{
 use super::{
     CapacityError, Room, Tables, Target, World,
     carry::ranges,
-    compile::{Compiler, compile, filter},
-    room::check_capacity,
+    compile::{Compiler, all, complete},
 };
 use crate::model::{Service, ServiceName};
 
@@ -27,26 +26,24 @@ pub struct Earlier<'a> {
     pub tables: &'a Tables,
 }
 
-/// The same tables as [`compile`].
-pub fn recompile<'a>(
+/// The same tables as [`compile`](super::compile::compile).
+pub fn recompile(
     earlier: Earlier<'_>,
     world: &World,
     now: Duration,
     current: &Tables,
-    room: impl Into<Room<'a>>,
+    room: Room<'_>,
 ) -> Result<Tables, CapacityError> {
-    let room = room.into();
-    let Some(changed) = changed(earlier.world, world) else { return compile(world, now, current, room) };
+    let Some(changed) = changed(earlier.world, world) else {
+        return complete(all(world, now, current, room), current, room);
+    };
     let ids = Ids::of(&changed, current);
     let mut tables = earlier.tables.clone();
     remove(&mut tables, &ids);
     let mut compiler = Compiler::new(current, now, room, tables, |id| ids.has(id));
     let services = changed.into_iter().filter_map(|name| world.services.get(name));
     services.for_each(|service| compiler.add(world, service));
-    let mut tables = compiler.tables;
-    tables.filter = filter(&tables.services);
-    check_capacity(current, &tables, room.capacity)?;
-    Ok(tables)
+    complete(compiler.tables, current, room)
 }
 
 /// Services that may compile to other rows than before; nothing when that may be all.

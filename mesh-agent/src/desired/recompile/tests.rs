@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     dataplane::{Dataplane as _, memory::Memory},
-    desired::{Override, fixture, plan::Op, plan::diff},
+    desired::{Override, compile, fixture, plan::Op, plan::diff},
     model::{Addresses, Balance, Drain, LocalityLevel, Ratio, SlowStart},
 };
 
