@@ -24,7 +24,7 @@ fn main() {
     divan::Divan::default().max_time(Duration::from_secs(3)).config_with_args().main();
 }
 
-/// A directory with one file of so many services; dropped with it.
+/// A directory with one file of `services` services; dropped with it.
 fn directory(services: u32, endpoints: u32) -> TempDir {
     let address = |first, number: u32| Ipv4Addr::from(u32::from(first) + number);
     let mut text = String::from("services:\n");

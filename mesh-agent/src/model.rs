@@ -228,7 +228,7 @@ impl Endpoint {
 pub enum Condition {
     /// Takes connections.
     Ready,
-    /// Shutting down but still serving: takes connections only when nobody is ready.
+    /// Shutting down but still serving: takes connections only when no endpoint is ready.
     Terminating,
     /// Takes none.
     NotReady,

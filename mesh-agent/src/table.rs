@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-/// Rows of a chunk: one change copies so many.
+/// Rows of a chunk: one change copies all of them.
 const FULL: usize = 128;
 
 /// Rows by their key.

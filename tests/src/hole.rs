@@ -1,4 +1,4 @@
-//! An endpoint that drops what is sent to it: a listener whose queue is full and that nobody serves. Connects to it get
+//! An endpoint that drops what is sent to it: a listener whose queue is full and that never accepts. Connects to it get
 //! no answer, neither good nor bad.
 
 use std::{
@@ -32,7 +32,7 @@ impl Hole {
         })
     }
 
-    /// Where nobody answers.
+    /// Where nothing answers.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

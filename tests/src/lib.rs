@@ -19,7 +19,7 @@
 //! ```
 //!
 //! A node has a network namespace of its own without a way out, so an address that nothing translates leads nowhere
-//! instead of into somebody's network. Everything is named after the process that made it ([`name`]), taken down when
+//! instead of into a real network. Everything is named after the process that made it ([`name`]), taken down when
 //! it goes out of scope, and swept by the next run where a run was killed ([`sweep`]).
 
 pub mod api;

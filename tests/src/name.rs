@@ -1,5 +1,5 @@
 //! Names of what a test leaves in the kernel and in temporary directories. A name says whose it is, so that the next
-//! run can tell what nobody owns any more.
+//! run can tell what no process owns any more.
 
 use std::{
     path::Path,

@@ -33,7 +33,7 @@ impl Outcome {
         let ended = wait::try_until_some(deadline, || child.try_wait().expect("it is this process's child"));
         let took = start.elapsed();
         if ended.is_none() {
-            // It is this process's child, and not yet reaped: nobody else can be hit.
+            // It is this process's child, and not yet reaped: no other process can be hit.
             let _ = child.kill();
             let _ = child.wait();
         }

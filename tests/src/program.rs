@@ -47,7 +47,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It is this process's child, and not yet reaped: nobody else can be hit.
+        // It is this process's child, and not yet reaped: no other process can be hit.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

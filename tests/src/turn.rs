@@ -13,7 +13,7 @@ impl Turn {
         Self::take(File::lock_shared)
     }
 
-    /// Beside nobody.
+    /// Beside no other test.
     pub fn alone() -> Self {
         Self::take(File::lock)
     }

@@ -67,7 +67,7 @@ use crate::{
 
 /// How often the addresses of the node are read, and the links of the programs looked at.
 const NODE_INTERVAL: Duration = Duration::from_secs(3);
-/// A socket that so many resyncs in a row did not find is gone.
+/// A socket that this number of resyncs in a row did not find is gone.
 const MISSED: u8 = 3;
 /// How often ejected backends are looked for. Where reading them takes long, so much more rarely that it costs no more
 /// than one part of this many of a processor.
@@ -267,7 +267,7 @@ impl Drive {
             orders::tell(ordered, &self.owner);
             let look = block_in_place(|| self.close_stale()).map(|wait| Instant::now() + wait);
             next = step.into_iter().chain(look).min();
-            // Last, when nobody waits for anything.
+            // Last, when nothing else is to be done.
             if untidy && next.is_none() {
                 untidy = false;
                 block_in_place(heap::trim);
@@ -399,7 +399,7 @@ impl Drive {
             let attached = self.owner.dataplane.attach(&self.cgroup, self.settings.allow_second_agent)?;
             info!(hooks = attached.len(), "attached");
             self.hooks.send_replace(attached);
-            // Without a service manager there is nobody to tell.
+            // Fails where no service manager listens, and need not be told then.
             _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::{
     desired::Target,
 };
 
-/// Whoever gave an order, waiting for the answer.
+/// The client that gave an order, waiting for the answer.
 pub(super) type Answer = oneshot::Sender<Result<(), Refusal>>;
 
 /// An order, and whom to answer.
@@ -24,7 +24,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Writes it down. Whoever is returned waits to hear whether it is in effect; others have their answer.
+    /// Writes it down. A client that is returned waits to hear whether it is in effect; others have their answer.
     pub(super) fn carry_out<D: Dataplane>(self, owner: &mut Owner<D>) -> Option<Answer> {
         let Self { target, change, force, answer } = self;
         let by = format!("meshctl backend {}{}", change.verb(), if force { " --force" } else { "" });
@@ -53,7 +53,7 @@ pub(super) fn tell<D: Dataplane>(answer: Option<Answer>, owner: &Owner<D>) {
             "the order is remembered but the kernel does not have it yet; see `meshctl status`".to_owned(),
         )),
     };
-    // Whoever asked may be gone.
+    // The client that asked may be gone.
     _ = answer.send(done);
 }
 

@@ -336,7 +336,7 @@ impl<D: Dataplane> Owner<D> {
                 }
                 self.problems.resync = None;
                 if found != *self.current {
-                    warn!(rows = diff(&self.current, &found).len(), "rows were changed by somebody else; repairing");
+                    warn!(rows = diff(&self.current, &found).len(), "rows were changed by another process; repairing");
                     self.current = Arc::new(found);
                     self.compiled = None;
                 }

@@ -29,7 +29,7 @@ pub enum BindError {
         /// Socket.
         path: PathBuf,
     },
-    /// Somebody answers there.
+    /// A process answers there.
     #[error("socket {}: another process answers on it; is another agent running?", path.display())]
     InUse {
         /// Socket.
@@ -55,7 +55,7 @@ pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     remove_stale(path)?;
     let system = |action| move |reason| BindError::System { path: path.to_owned(), action, reason };
     let socket = UnixSocket::new_stream().map_err(system("create it"))?;
-    // unix_bind_bsd() gives the file the mode of the unbound socket, so nobody else can connect even for a moment.
+    // unix_bind_bsd() gives the file the mode of the unbound socket, so no other user can connect even for a moment.
     // https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(io::Error::from).map_err(system("set its mode"))?;
     socket.bind(path).map_err(system("bind it"))?;

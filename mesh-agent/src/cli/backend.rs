@@ -50,7 +50,7 @@ Examples:
   meshctl backend drain shop/cart 10.0.0.1 --port http
                                        the endpoint at that address behind port `http`
   meshctl backend drain shop/cart 10.0.0.1:8080 --wait --deadline 5m && reboot
-                                       when nobody is connected any more")]
+                                       when no connection is left")]
     Drain {
         #[command(flatten)]
         endpoint: order::Endpoint,

@@ -3,7 +3,7 @@
 use super::render::age;
 use crate::api::types::EndpointHealth;
 
-/// `unhealthy (connection refused, 12s)`; `-` of an endpoint that nobody checks.
+/// `unhealthy (connection refused, 12s)`; `-` of an endpoint without a health check.
 pub(super) fn cell(health: Option<&EndpointHealth>) -> String {
     // How long an endpoint has been well is no news.
     health.map_or("-".to_owned(), |health| text(health, health.state == "unhealthy"))

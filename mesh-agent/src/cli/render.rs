@@ -90,7 +90,7 @@ pub(super) fn age(seconds: u64) -> String {
     }
 }
 
-/// Text without control characters: what a file says must not move the cursor of whoever reads about it.
+/// Text without control characters: what a file says must not move the cursor of the terminal that shows it.
 pub(super) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {

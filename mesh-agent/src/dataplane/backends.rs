@@ -114,7 +114,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: mapped by us, and nobody else has the address. It cannot fail for a whole mapping.
+        // SAFETY: mapped by us, and nothing else has the address. It cannot fail for a whole mapping.
         _ = unsafe { munmap(self.0.cast(), PAGE) };
     }
 }

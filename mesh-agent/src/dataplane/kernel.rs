@@ -235,7 +235,7 @@ impl Maps {
         Ok(())
     }
 
-    /// All tiers of a service, and the links between them. Somebody else may have written any range; only what the map has
+    /// All tiers of a service, and the links between them. Another process may have written any range; only what the map has
     /// can be read.
     fn dump_slots(&self, row: &ServiceRow, capacity: Capacity, into: &mut Table<u32, Slot>) -> Result<(), Error> {
         let mut tier = (row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0);

@@ -290,7 +290,7 @@ pub fn uninstall(path: &Path) -> Result<(), Error> {
     lock.remove_other_maps("")?;
     remove_flat_directory(&path.join(LOCK))?;
     match fs::remove_dir(path) {
-        // Somebody else's pins are not ours to remove.
+        // Pins of others are not ours to remove.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         result => result.map_err(io_error("remove", path)),
     }

@@ -51,7 +51,7 @@ pub fn in_a_row(row: &ServiceRow) -> Option<Range<u32>> {
 }
 
 /// The slots of every tier of a service, each with the link that follows it. Links lead onwards; one that does not was
-/// written by somebody else, and ends the walk.
+/// written by another process, and ends the walk.
 pub(super) fn ranges(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
     let mut ranges = Vec::new();
     let first = (row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0);

@@ -163,7 +163,7 @@ impl<'a> Compiler<'a> {
                 ..traffic::row(&service.traffic)
             };
             match frontend.kind {
-                // Nobody asked for this very address: whoever does, has it.
+                // No service asked for this very address: one that does, has it.
                 FrontendKind::NodePort if self.tables.services.contains_key(&key) => {}
                 _ => _ = self.tables.services.insert(key, row),
             }

@@ -16,7 +16,7 @@ use super::slots::Share;
 /// Primes just below powers of two.
 const SIZES: [u32; 10] = [251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071];
 
-/// So many entries for each backend keep shares within a per cent of each other.
+/// Entries for each backend, enough to keep shares within a per cent of each other.
 const PER_BACKEND: usize = 100;
 
 /// Empty for no shares.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::{Service, ServiceName};
 
-/// When more than one service of so many changed, starting anew costs less.
+/// Where more than one of this many services changed, starting anew costs less.
 const MANY: usize = 4;
 
 /// What was compiled before.

@@ -14,7 +14,7 @@ use crate::model::{Condition, Endpoint, Service, ServicePort};
 
 /// One unit of weight in slots, which are drawn in finer shares than backends are compared in.
 const UNIT: f64 = 65_536.0;
-/// A backend's weight has at most so many bits below one.
+/// Most bits below one that a backend's weight has.
 const MAX_SHIFT: u32 = 8;
 
 /// The endpoints of a service port at one moment, by their position.

@@ -40,7 +40,7 @@ fn near_and_far(sizes: &[u8]) -> Service {
 fn tier(endpoint: SocketAddr) -> u8 {
     match endpoint {
         SocketAddr::V4(endpoint) => endpoint.ip().octets()[2],
-        SocketAddr::V6(endpoint) => unreachable!("{endpoint} is nobody's"),
+        SocketAddr::V6(endpoint) => unreachable!("no endpoint is at {endpoint}"),
     }
 }
 

@@ -14,7 +14,7 @@ pub enum Addresses {
 }
 
 impl Addresses {
-    /// Those that are written down; whoever hands out addresses from the pool knows the others.
+    /// Those that are written down; the allocator of the pool knows the others.
     pub fn given(&self) -> &[IpAddr] {
         match self {
             Self::Cluster(addresses) | Self::Fixed(addresses) => addresses,
@@ -90,6 +90,6 @@ pub enum InternalTraffic {
     /// Those of all nodes.
     #[default]
     Cluster,
-    /// Those of the client's node; where it has none, nobody.
+    /// Those of the client's node; where it has none, none.
     Local,
 }

@@ -33,7 +33,7 @@ pub enum HashKey {
 /// When connect failures eject an endpoint, in the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outlier {
-    /// So many in a row; zero for never.
+    /// Failures in a row; zero for never.
     pub consecutive_failures: u8,
     /// Length of the first ejection; each further one in a row is twice as long. Whole milliseconds, at most a day.
     pub base_ejection: Duration,
@@ -122,7 +122,7 @@ pub struct Nearness {
     pub order: Vec<LocalityLevel>,
     /// The next level gets the missing share while less than this share of a level's capacity is usable, percent.
     pub failover_percent: u8,
-    /// Leave a level when it is so many times busier per weight than the next, in 1/100, above 100.
+    /// How many times busier per weight than the next a level is left at, in 1/100, above 100.
     pub spill: Option<u16>,
     /// Which sources come first, before any level.
     pub sources: SourcePreference,

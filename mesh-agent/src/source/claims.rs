@@ -39,7 +39,7 @@ pub struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// Nothing is taken yet; there is room for what so many services with one frontend each take.
+    /// Nothing is taken yet; there is room for what `services` services with one frontend each take.
     pub fn with_room(services: usize) -> Self {
         let (names, frontends) = (HashMap::with_capacity(services), HashMap::with_capacity(services));
         Self { names, frontends, ..Self::default() }
@@ -106,7 +106,7 @@ pub fn asks_no_more(service: &Service, held: &Service) -> bool {
     frontends(service).all(|frontend| held.contains(&frontend))
 }
 
-/// Addresses from the pool are not here: whoever hands them out keeps them apart.
+/// Addresses from the pool are not here: their allocator keeps them apart.
 fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
     let external = service.external.iter().map(|external| external.address);
     let addresses = service.addresses.given().iter().copied().chain(external);

@@ -25,7 +25,7 @@ pub fn duration(field: Field<'_>, bounds: RangeInclusive<Duration>) -> Option<Du
     })
 }
 
-/// As somebody would write it.
+/// As a person would write it.
 pub fn shown(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
 }

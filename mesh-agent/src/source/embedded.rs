@@ -1,4 +1,4 @@
-//! A value inside of a text, as annotations hold them: YAML or JSON, read by whoever reads the native field.
+//! A value inside of a text, as annotations hold them: YAML or JSON, read by the reader of the native field.
 
 use super::{
     document::{self, Problem},

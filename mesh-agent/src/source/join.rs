@@ -138,7 +138,7 @@ fn same_port(port: &ServicePort, target: &SlicePort) -> bool {
     port.name == target.name && port.protocol == target.protocol
 }
 
-/// Slices that nobody asks for.
+/// Slices that no service asks for.
 fn strays(files: &[&Contents], slices: &Slices<'_>) -> Vec<ConfigNote> {
     let declared = files.iter().flat_map(|file| file.manifests.services.iter().map(|it| &it.service.name));
     let left_out = files.iter().flat_map(|file| left_out(file).map(|(name, _)| name));

@@ -119,7 +119,7 @@ pub fn read_given(path: &Path) -> io::Result<Found> {
 }
 
 fn read(path: &Path) -> io::Result<Found> {
-    // Opening a pipe would wait for somebody to write to it.
+    // Opening a pipe would wait for a writer.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }

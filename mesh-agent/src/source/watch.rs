@@ -26,10 +26,10 @@ use crate::model::{ConfigNote, Update};
 /// How often to compare the files with what was read while the kernel reports changes.
 const POLL: Duration = Duration::from_secs(2);
 
-/// How often to compare them when it does not, for want of inotify instances or watches.
+/// How often to compare them when it does not, because inotify instances or watches are used up.
 const POLL_BLIND: Duration = Duration::from_millis(150);
 
-/// What looks wrong is looked at again after this long: most often somebody was just writing it.
+/// What looks wrong is looked at again after this long: most often it was just being written.
 const SECOND_LOOK: Duration = Duration::from_millis(30);
 
 /// How often to look again while the files keep changing.
@@ -48,7 +48,7 @@ const SMALL: usize = 1 << 20;
 const LARGE_EVERY: Duration = Duration::from_secs(1);
 
 /// Sends what the directories say: at once, and again whenever it differs from what was sent last. Ends when it is
-/// cancelled or nobody receives any more.
+/// cancelled or the receiver is gone.
 pub async fn watch(reader: Reader, updates: Sender<Update>, cancel: CancellationToken) {
     cancel.run_until_cancelled(follow(reader, updates)).await;
 }
@@ -96,7 +96,7 @@ async fn look(
     (directories, seen)
 }
 
-/// Gives a writer time to finish. True when nobody wrote anything.
+/// Gives a writer time to finish. True when nothing was written.
 async fn calm(inbox: &mut Receiver<Change>) -> bool {
     match timeout(SECOND_LOOK, inbox.recv()).await {
         Ok(Some(change)) => settled(change, inbox, Instant::now()).await,
@@ -150,7 +150,7 @@ async fn blocking<T: Send + 'static>(
     });
     match work.await {
         Ok(done) => done,
-        // The agent ends: nobody waits for what was read.
+        // The agent ends: what was read is not wanted any more.
         Err(error) if error.is_cancelled() => pending().await,
         Err(error) => panic!("reading files does not panic: {error}"),
     }

@@ -30,7 +30,7 @@ const NLMSG_DONE: u16 = 3;
 
 /// `1 << TCP_…` of `include/net/tcp_states.h`; a connected UDP socket is established, any other one closed.
 const ESTABLISHED: u32 = 1 << 1;
-/// SYN_SENT to CLOSING, without TIME_WAIT, CLOSE and LISTEN: nobody holds the first, the others have no peer.
+/// SYN_SENT to CLOSING, without TIME_WAIT, CLOSE and LISTEN: no process holds the first, the others have no peer.
 const CONNECTED: u32 = 0b1011_0011_1110;
 
 /// `netlink_recvmsg` never builds a packet of more than 32 KiB.

@@ -1,5 +1,5 @@
 //! Closes sockets whose backend left, and no others: a connected UDP socket hears of no FIN, and would send to an
-//! address that nobody serves for as long as it is open.
+//! address without a server for as long as it is open.
 //!
 //! ```text
 //! backends that left ──► Lookout ──► rows of SOCKETS ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every

@@ -25,7 +25,7 @@ pub struct Options {
     threads: usize,
     /// For how long, milliseconds
     milliseconds: u64,
-    /// Keep each connection open for about so many milliseconds
+    /// Keep each connection open for about this number of milliseconds
     #[arg(long, default_value_t = 0)]
     hold: u64,
 }
@@ -103,7 +103,7 @@ fn work(options: &Options, seed: u64, end: Instant) -> (Vec<u64>, [u64; 3]) {
             chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             thread::sleep(Duration::from_millis((chance >> 33) % (2 * options.hold)));
         }
-        // A listener that closes between the two last packets of a handshake leaves a connection that nobody answers.
+        // A listener that closes between the two last packets of a handshake leaves a connection that is never answered.
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout that is not zero");
         if stream.read(&mut [0]).is_ok_and(|read| read == 1) {
             took.push(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));

@@ -1,4 +1,4 @@
-//! An endpoint with a service time: so many workers that each accept, wait, answer one byte and close.
+//! An endpoint with a service time: workers that each accept, wait, answer one byte and close.
 
 use std::{
     io::Write as _,
@@ -27,7 +27,8 @@ impl Endpoint {
     /// Listens at 127.0.9.`host` with `workers` that take `time` for each connection.
     pub fn start(netns: &Arc<Netns>, host: u8, port: u16, workers: usize, time: Duration) -> Self {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 9, host)), port);
-        let listener = Arc::new(netns.run(|| TcpListener::bind(address)).expect("nobody else is in this namespace"));
+        let listener =
+            Arc::new(netns.run(|| TcpListener::bind(address)).expect("no other process is in this namespace"));
         let address = listener.local_addr().expect("a listener has an address");
         let (served, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let work = |_| {
@@ -37,7 +38,7 @@ impl Endpoint {
                     let Ok((mut stream, _)) = listener.accept() else { return };
                     served.fetch_add(1, Ordering::Relaxed);
                     thread::sleep(time);
-                    // Whoever hung up does not care.
+                    // A client that hung up waits for nothing.
                     _ = stream.write_all(b"!");
                 }
             })

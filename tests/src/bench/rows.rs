@@ -49,7 +49,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Each endpoint has `workers` that take so many milliseconds.
+    /// Each endpoint has `workers` that take this number of milliseconds.
     fn new(settings: &str, workers: usize, milliseconds: &[u64]) -> Self {
         let node = Node::start();
         let netns = &node.place().netns;

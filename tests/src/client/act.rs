@@ -63,7 +63,7 @@ pub enum Act {
     Close,
     /// `close` with a reset: `SO_LINGER` of no time.
     Reset,
-    /// Sends a copy of the descriptor to whoever takes it at this path.
+    /// Sends a copy of the descriptor to the process that takes it at this path.
     Pass(PathBuf),
 }
 
@@ -165,7 +165,7 @@ impl Client {
         self.receive(socket).map(|heard| heard.name)
     }
 
-    /// The error that waits for whoever looks next, if there is one. It waits no longer.
+    /// The error that waits to be read, if there is one. It waits no longer.
     pub fn pending_error(&mut self, socket: SocketId) -> Option<String> {
         self.act(socket, Act::Error).err()
     }

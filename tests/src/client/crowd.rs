@@ -108,7 +108,7 @@ fn open(protocol: Protocol, to: SocketAddr) -> Result<Open, String> {
     match protocol {
         Protocol::Tcp => {
             let stream = named("connect", TcpStream::connect(to))?;
-            // Whoever is answered does not outrun the server, whose queue would fill.
+            // A client that waits for the answer does not outrun the server, whose queue would fill.
             named("answer", hear(&stream))?;
             Ok(Open::Tcp { _stream: stream })
         }

@@ -106,7 +106,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         // The end of its input is the end of its work.
         drop(self.questions.take());
-        // It is this process's child, and not yet reaped: nobody else can be hit.
+        // It is this process's child, and not yet reaped: no other process can be hit.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

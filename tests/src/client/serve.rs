@@ -15,7 +15,7 @@ use super::{
 };
 use crate::need;
 
-/// Bounds a loop that nobody stops.
+/// Bounds a loop that is never stopped.
 const AT_MOST: u32 = 5_000_000;
 
 /// Serves requests from standard input.

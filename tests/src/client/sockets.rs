@@ -111,7 +111,7 @@ fn open(transport: Transport, at: SocketAddr) -> nix::Result<OwnedFd> {
     };
     // SAFETY: takes numbers and touches no memory.
     let socket = Errno::result(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and owned by nothing else.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::milliseconds(ANSWER))?;
     // A bind to nothing in particular would take a port that connect can choose better.
@@ -250,6 +250,6 @@ fn take(path: &Path) -> io::Result<OwnedFd> {
         _ => None,
     });
     let socket = passed.ok_or(io::ErrorKind::InvalidData)?;
-    // SAFETY: the kernel just made it for this process, and nobody else's.
+    // SAFETY: the kernel just made it for this process, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(socket) })
 }

@@ -26,7 +26,7 @@ impl Agent {
     /// Sends `signal` and waits for the end.
     fn end(&mut self, signal: Signal) -> ExitStatus {
         let pid = Pid::from_raw(self.process.id().try_into().expect("process ids are positive numbers of 31 bits"));
-        // It is this process's child, and not yet reaped: nobody else can be hit.
+        // It is this process's child, and not yet reaped: no other process can be hit.
         kill(pid, signal).expect("a child can be signalled until it is reaped");
         wait::until_some(&format!("end of the agent after {signal}"), PATIENCE, || self.ended())
     }

@@ -28,7 +28,7 @@ fn an_endpoint_that_fails_its_checks_is_left_out_before_a_client_meets_it() {
     assert!(table.contains("unhealthy") && table.contains("connection refused"), "{table}");
 }
 
-/// A verdict is not forgotten with the agent: nobody meets the endpoint while the new one has not asked it yet.
+/// A verdict is not forgotten with the agent: no client meets the endpoint while the new one has not asked it yet.
 #[test]
 fn an_endpoint_that_failed_before_a_restart_stays_out_until_a_probe_succeeds() {
     let mut node = Node::start();
@@ -78,7 +78,7 @@ fn the_last_endpoint_is_kept_unless_asked() {
     let check = CHECK.replace("fall: 2}", "fall: 2, allowEmpty: true}");
     let emptied = service("shop/cart").address("10.96.0.10").tcp(80).with(&check).at(address);
     node.write("cart.yaml", emptied);
-    wait::until("nobody is left", Duration::from_secs(5), || {
+    wait::until("no endpoint to be left", Duration::from_secs(5), || {
         node.client().tcp("10.96.0.10:80").once();
         node.port("shop/cart").counters.refused_no_backend > 0
     });

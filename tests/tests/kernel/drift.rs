@@ -1,4 +1,4 @@
-//! Rows that somebody else changed. The agent compares what the kernel holds with what it should hold, now and then.
+//! Rows that another process changed. The agent compares what the kernel holds with what it should hold, now and then.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -177,7 +177,7 @@ fn an_ejected_endpoint_is_tried_once_in_a_while_and_comes_back() {
         scope.spawn(|| {
             while !stop.load(Ordering::SeqCst) {
                 let (mut stream, _) = listener.accept().expect("it listens");
-                // Whoever hung up does not care.
+                // A client that hung up waits for nothing.
                 _ = stream.write_all(b"back\n");
             }
         });

@@ -148,7 +148,7 @@ impl Locks {
 impl Drop for Locks {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // It is this process's child, and not yet reaped: nobody else can be hit.
+            // It is this process's child, and not yet reaped: no other process can be hit.
             _ = child.kill();
             _ = child.wait();
         }

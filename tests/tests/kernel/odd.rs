@@ -14,7 +14,7 @@ const UDP: &str = "10.96.0.10:53";
 const EMPTY: &str = "10.96.0.11:80";
 const MAPPED: &str = "[::ffff:10.96.0.10]:80";
 
-/// A node with one service that a server serves, and one that nobody serves.
+/// A node with one service that a server serves, and one without endpoints.
 fn shop() -> (Node, Server) {
     let node = Node::start();
     let a = serve(&node);
@@ -273,7 +273,7 @@ fn a_socket_passed_to_a_process_outside_is_still_served() {
 }
 
 #[test]
-fn a_socket_from_outside_is_not_served_whoever_uses_it() {
+fn a_socket_from_outside_is_not_served_in_any_process() {
     let (node, _a) = shop();
     let (mut inside, mut outside) = inside_and_outside(&node);
     let socket = outside.tcp_socket("0.0.0.0:0");
@@ -282,7 +282,7 @@ fn a_socket_from_outside_is_not_served_whoever_uses_it() {
 }
 
 #[test]
-fn a_connected_socket_passed_on_shows_the_service_to_whoever_has_it() {
+fn a_connected_socket_passed_on_shows_the_service_to_the_process_that_has_it() {
     let (node, _a) = shop();
     let (mut inside, mut outside) = inside_and_outside(&node);
     let socket = inside.udp_socket("0.0.0.0:0");

@@ -136,5 +136,5 @@ fn an_excluded_cgroup_may_come_later_and_is_missed_until_then() {
     });
     fs::create_dir(&later).expect("a cgroup takes children");
     node.wait_until_ready(PATIENCE);
-    fs::remove_dir(&later).expect("nobody is in it");
+    fs::remove_dir(&later).expect("no process is in it");
 }

@@ -21,7 +21,7 @@ const CHANGES: usize = 40;
 const WRITES: &str = "writes=13 ";
 const MEMORY_KIB: u64 = 80 * 1024;
 
-/// Service `number` of file `file`, with endpoints that nobody serves.
+/// Service `number` of file `file`, with endpoints where nothing listens.
 fn filler(file: u8, number: u8) -> Manifest {
     let filler = service(&format!("scale/filler-{file}-{number}")).address(&format!("10.98.{file}.{number}")).tcp(80);
     (1..=ENDPOINTS).fold(filler, |filler, last| filler.at(([10, file, number, last], 8080).into()))
@@ -36,7 +36,7 @@ fn fillers(file: u8) -> Vec<Manifest> {
     (0..SERVICES_A_FILE).map(|number| filler(file, number)).collect()
 }
 
-/// The file in the middle. One of its services has nine endpoints that nobody serves, and `last`; the one after that is
+/// The file in the middle. One of its services has nine endpoints where nothing listens, and `last`; the one after that is
 /// served by `server`.
 fn middle(last: u8, server: &Server) -> String {
     let mut services = fillers(FILES / 2);

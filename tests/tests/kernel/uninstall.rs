@@ -30,7 +30,7 @@ fn uninstall_leaves_no_link_no_program_no_map_and_no_pin() {
     assert!(!node.directories().pins.exists());
     assert_eq!(bpftool::attached(&node.directories().cgroup), BTreeSet::new());
     assert_eq!(node.client().tcp("10.96.0.10:80").once().errors, counts([("connect ENETUNREACH", 1)]));
-    // The kernel frees what nobody holds a little later.
+    // The kernel frees what no process holds a little later.
     wait::until_equal("what is left", PATIENCE, &Held::default(), || Held::now().only(&programs, &maps, &links));
 }
 

@@ -98,7 +98,7 @@ impl Stage<'_> {
     }
 
     fn refusal(&mut self) -> anyhow::Result<()> {
-        self.act("Payments has no endpoint: nobody waits for a timeout.")?;
+        self.act("Payments has no endpoint: no client waits for a timeout.")?;
         let took = client::curl_refused(self.site, shop::PAYMENTS)?;
         self.tell.expect(took < Duration::from_millis(100), &format!("refused after {}", milliseconds(took)));
         Ok(())

@@ -37,7 +37,7 @@ pub fn curl_peer(site: &Site, service: &str) -> anyhow::Result<String> {
     run::read(curl.args(["--write-out", "%{remote_ip} port %{remote_port}"]).arg(format!("http://{service}/")))
 }
 
-/// Asks a service that nobody serves. Returns how soon curl was refused.
+/// Asks a service without endpoints. Returns how soon curl was refused.
 pub fn curl_refused(site: &Site, service: &str) -> anyhow::Result<Duration> {
     let mut curl = inside(site, "curl");
     curl.args(["--silent", "--noproxy", "*", "--max-time", "5", "--write-out", "%{time_total}"]);

@@ -26,14 +26,14 @@ impl Server {
     pub fn http(address: SocketAddr, name: &'static str) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        // A thread in `accept` sees that it shall stop when somebody connects.
+        // A thread in `accept` sees that it shall stop when a client connects.
         let wake = move || drop(TcpStream::connect(address));
         Ok(Self::spawn(wake, move |stop| {
             for stream in listener.incoming() {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
-                // A client that hangs up costs nobody else anything.
+                // A client that hangs up costs no other client anything.
                 let _ = stream.and_then(|stream| answer_http(&stream, name));
             }
         }))

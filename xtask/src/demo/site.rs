@@ -17,7 +17,7 @@ const PIN_ROOT: &str = "/sys/fs/bpf";
 const RUN_ROOT: &str = "/run";
 
 /// The traces of one demo. [`clean`](Self::clean) removes all of them, in any state; dropping does the same, for a
-/// demo that panics because nobody reads its output any more.
+/// demo that panics because its output is not read any more.
 pub struct Site {
     /// Only sockets created in here see the mesh.
     pub cgroup: PathBuf,

@@ -30,7 +30,7 @@ impl Report {
         Self { kernel: kernel.into(), programs, tests: said.lines().filter_map(test).collect() }
     }
 
-    /// Whether so many tests ran, and all passed.
+    /// Whether this number of tests ran, and all passed.
     pub fn is_good(&self, enough: usize) -> bool {
         self.tests.len() >= enough && self.tests.iter().all(|(_, result)| result == "ok")
     }

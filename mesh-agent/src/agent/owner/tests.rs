@@ -13,7 +13,7 @@ use crate::{
     model::{InternalTraffic, Service},
 };
 
-/// A data plane that fails when told to: it takes so many more operations.
+/// A data plane that fails when told to: it takes `operations_left` more operations.
 #[derive(Default)]
 struct Faulty {
     memory: Memory,

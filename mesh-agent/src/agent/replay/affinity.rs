@@ -27,7 +27,7 @@ pub(super) fn bound(
     Ok(row.filter(|(_, row)| idle(row, now) < Duration::from_secs(service.affinity_seconds.into())))
 }
 
-/// As the kernel programs make it; nothing where the client is not known well enough, or nobody is bound.
+/// As the kernel programs make it; nothing where the client is not known well enough, or no client is bound.
 fn key(service: &ServiceRow, client: &Client) -> Option<AffinityKey> {
     let client = if by_cgroup(service) { client.cgroup } else { client.netns };
     let local = u32::from(service.flags & service_flags::LOCAL != 0);

@@ -16,7 +16,7 @@ use crate::{
     dataplane::{Counters, memory::Memory},
 };
 
-/// So many connects are replayed.
+/// How many connects are replayed.
 const CONNECTS: u32 = 1000;
 /// Of the random numbers, so that the same question has the same answer while nothing changes.
 const SEED: u64 = 0x6d65_7368;

@@ -29,7 +29,7 @@ pub(super) fn limits(limits: Limits) -> Option<types::Limits> {
     })
 }
 
-/// How endpoints are checked, whoever said so.
+/// How endpoints are checked, in whichever form that was written.
 pub(super) fn health_check(check: &HealthCheck) -> types::HealthCheck {
     let HealthCheck { probe, port, interval, timeout, jitter_percent, rise, fall, allow_empty } = check;
     types::HealthCheck {

@@ -11,7 +11,7 @@ pub struct Order {
     /// For `weight`: the weight from now on; the configured one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
-    /// Even if nobody is left then who takes new connections.
+    /// Even if no endpoint is left then that takes new connections.
     #[serde(default)]
     pub force: bool,
 }

@@ -141,7 +141,7 @@ pub struct Limits {
 pub struct Outlier {
     /// False when nothing is ejected.
     pub enabled: bool,
-    /// So many in a row.
+    /// Failed connects in a row.
     pub consecutive_failures: u32,
     /// Length of the first ejection.
     pub base_ejection_milliseconds: u64,

@@ -13,7 +13,7 @@ use crate::{
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long to wait where nobody says.
+/// How long to wait where --deadline does not say.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A time with its unit.

@@ -36,7 +36,10 @@ fn what_is_not_known_matches_nothing_and_hinders_nothing() {
     assert_eq!(shared(&endpoint(place([Some("c1"), Some("r1"), Some("z1")]))), [Zone, Region, Cloud]);
     assert_eq!(shared(&endpoint(place([Some("c1"), Some("r2"), Some("z1")]))), [Cloud], "another region's zone");
     assert_eq!(shared(&endpoint(place([Some("c2"), Some("r1"), Some("z1")]))), [], "another cloud's region");
-    assert!(!shares(&World::default(), &endpoint(place([None; 3])), Zone), "nobody knows where anything is");
+    assert!(
+        !shares(&World::default(), &endpoint(place([None; 3])), Zone),
+        "neither the node nor the endpoint has a place"
+    );
 }
 
 /// In zone z9, so that the zone does not help.

@@ -25,7 +25,7 @@ pub fn parse(files: Vec<Unparsed>, serve: Serve) -> Vec<(PathBuf, File)> {
         return files.into_iter().map(parse_one).collect();
     }
     let queue = Mutex::new(files);
-    let next = || queue.lock().expect("nobody panics with the lock").pop();
+    let next = || queue.lock().expect("no thread panics while it holds the lock").pop();
     let work = || std::iter::from_fn(next).map(parse_one).collect::<Vec<_>>();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();

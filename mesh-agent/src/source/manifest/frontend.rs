@@ -18,7 +18,7 @@ pub fn cluster_addresses(spec: Field<'_>) -> impl Iterator<Item = Field<'_>> {
     spec.list("clusterIPs").chain(single).filter(given)
 }
 
-/// Whether the service has this type. A service keeps ports and addresses of an earlier type where nobody clears them.
+/// Whether the service has this type. A service keeps ports and addresses of an earlier type where they are not cleared.
 pub fn has_type(spec: Field<'_>, types: &[&str]) -> bool {
     spec.get("type").is_some_and(|it| matches!(it.value(), Value::Text(it) if types.contains(&&**it)))
 }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Labels by which a service asks that nobody, or another proxy, serves it.
+/// Labels by which a service asks to be left alone or served by another proxy.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioservice-proxy-name>
 const LEFT_ALONE: [&str; 2] = ["service.kubernetes.io/headless", "service.kubernetes.io/service-proxy-name"];
 

@@ -71,14 +71,14 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
     }
 }
 
-/// All addresses of an endpoint are the same endpoint, and whoever reads the slice takes the first.
+/// All addresses of an endpoint are the same endpoint; readers of a slice take the first.
 fn first_address(endpoint: Field<'_>) -> Option<IpAddr> {
     let list = endpoint.required("addresses")?;
     let first = endpoint.list("addresses").next();
     first.or_else(|| list.expected("a list of at least one address")).and_then(value::address)
 }
 
-/// An entry without a port number says "any port", which serves nobody here.
+/// An entry without a port number says "any port", which leads nowhere here.
 fn ports(object: Field<'_>) -> Option<Vec<SlicePort>> {
     let numbered = object.list("ports").filter(|port| port.get("port").is_some() && !service::is_sctp(*port));
     all(numbered.map(|field| {

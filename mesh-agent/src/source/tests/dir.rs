@@ -268,7 +268,7 @@ fn volume_of_kubernetes_is_followed_through_its_links() {
     let both = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "10.96.0.2");
     volume("..1", &both);
     symlink("..data/a.yaml", node.path("a.yaml")).unwrap();
-    // Nobody truncates a file by moving a link, so the shorter text is meant.
+    // Moving a link truncates no file, so the shorter text is meant.
     volume("..2", &one("a", "10.96.0.1"));
     let mut reader = Reader::new(vec![node.directory.path().to_owned()], false);
     fs::remove_file(node.path("..data")).unwrap();

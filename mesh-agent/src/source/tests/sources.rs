@@ -160,7 +160,7 @@ fn an_address_belongs_to_the_preferred_source() {
                  first in local/a.yaml:1, again here";
     assert_eq!(sources.shown(&update.errors), [taken]);
     assert_eq!((names(&update), update.complete), (vec!["a".to_owned(), "b".to_owned()], true));
-    // What another source says of a service's address does not count, so it is in nobody's way.
+    // What another source says of a service's address does not count, so it is in no other's way.
     sources.write("local/b.yaml", &simple("c", "10.96.0.3", &["10.0.0.2"]));
     let update = sources.read();
     assert_eq!((names(&update).len(), &*update.errors), (3, &[][..]));

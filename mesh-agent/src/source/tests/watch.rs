@@ -18,7 +18,7 @@ use crate::{
 /// Within this, a change is live.
 const LIVE: Duration = Duration::from_millis(200);
 
-/// Somebody who watches.
+/// A watcher and what it was told.
 struct Watched {
     updates: mpsc::Receiver<Update>,
     cancel: CancellationToken,
@@ -151,7 +151,7 @@ async fn slow_writer_is_waited_for() {
     let text = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "10.96.0.2");
     node.write("a.yaml", &text);
     let mut watched = Watched::start(vec![node.directory.path().to_owned()], &["a", "b"]).await;
-    // Between the writes the file is a good one that says less; nobody may see it.
+    // Between the writes the file is a good one that says less; it must not be seen.
     let path = node.path("a.yaml");
     let write = move || {
         let mut file = fs::File::create(&path).unwrap();

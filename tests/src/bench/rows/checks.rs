@@ -32,7 +32,7 @@ pub(super) fn cpu(scale: &Scale) -> Vec<Row> {
 
 /// Accepts whatever comes, on every loopback address, for as long as the process lives.
 fn listen(netns: &Netns) -> u16 {
-    let listener = netns.run(|| TcpListener::bind("0.0.0.0:0")).expect("nobody else is in this namespace");
+    let listener = netns.run(|| TcpListener::bind("0.0.0.0:0")).expect("no other process is in this namespace");
     let port = listener.local_addr().expect("a listener has an address").port();
     thread::spawn(move || listener.incoming().for_each(drop));
     port

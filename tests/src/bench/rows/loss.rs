@@ -114,7 +114,7 @@ pub(super) fn zone(scale: &Scale) -> Vec<Row> {
             rush.push(busiest(&scene, &back));
             let outcome = clients.join().expect("clients do not panic");
             println!("    {} answered, {} connects failed", outcome.ok, outcome.failed);
-            // Those before the ejections, and then the probes, which meet whoever is still dead.
+            // Those before the ejections, and then the probes, which meet the endpoints that are still dead.
             failed.push(outcome.failed.saturating_sub(scene.node.port("shop/cart").counters.probes) as f64);
         });
     }

@@ -49,7 +49,7 @@ pub struct Rules {
     write_all: fn(u32) -> String,
     /// Command that takes a change.
     pub some: &'static [&'static str],
-    /// Writes what changes when a service has so many endpoints.
+    /// Writes what changes when a service has this number of endpoints.
     pub write_change: fn(u32, u32) -> String,
 }
 

@@ -91,6 +91,6 @@ mod tests {
         let ratios = figures.ratios("cycle", "rate", "mesh", "direct");
         assert_eq!(spread(&ratios), (0.9, 0.9, 1.2));
         assert_eq!(figures.find("cycle", "mesh", "rate").map(Figure::median), Some(9.0));
-        assert!(figures.ratios("cycle", "rate", "mesh", "nobody").is_empty());
+        assert!(figures.ratios("cycle", "rate", "mesh", "none").is_empty());
     }
 }

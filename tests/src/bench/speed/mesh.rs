@@ -19,7 +19,7 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// An agent that serves so many services, read from files of 100.
+    /// An agent that serves this number of services, read from files of 100.
     pub fn start(services: u32, writing: Writing, cpu: Option<usize>) -> Self {
         let mut node = prepare(services, writing);
         for first in (0..services).step_by(SERVICES_A_FILE as usize) {
@@ -37,7 +37,7 @@ impl Mesh {
     }
 }
 
-/// A node without an agent and without files, with room for so many services.
+/// A node without an agent and without files, with room for this number of services.
 pub fn prepare(services: u32, writing: Writing) -> Node {
     let mut node = Node::setup().prepare();
     let frontends = services + writing.udp.min(services);

@@ -39,7 +39,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It is this process's child, and not yet reaped: nobody else can be hit.
+        // It is this process's child, and not yet reaped: no other process can be hit.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

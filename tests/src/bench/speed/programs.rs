@@ -76,7 +76,7 @@ impl Lane {
     }
 }
 
-/// Name of the agent with so many services.
+/// Name of the agent with this number of services.
 pub fn mesh_name(services: u32) -> String {
     format!("mesh {}", super::table::grouped(f64::from(services)))
 }

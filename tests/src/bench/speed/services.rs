@@ -32,7 +32,7 @@ pub fn one(service: u32) -> Targets {
     Targets { first: vip(service), count: 1, port: SERVICE_PORT }
 }
 
-/// One of so many services, another one for each connect.
+/// One of this number of services, another one for each connect.
 pub fn any(services: u32) -> Targets {
     Targets { first: vip(0), count: services, port: SERVICE_PORT }
 }
@@ -49,7 +49,7 @@ pub struct Writing {
     pub with: Option<&'static str>,
     /// Where endpoints listen.
     pub port: u16,
-    /// So many of the services, from the first, also have UDP.
+    /// How many of the services, from the first, also have UDP.
     pub udp: u32,
 }
 

@@ -31,7 +31,7 @@ const RESERVED: (&str, &str) = ("net/ipv4/ip_local_reserved_ports", "80,8080-808
 /// Who answers at the port of endpoints.
 #[expect(dead_code, reason = "held, not read")]
 enum Served {
-    Nobody,
+    Nothing,
     Echo(Server),
     Others(Vec<Process>),
 }
@@ -62,9 +62,9 @@ impl Stage {
         stage
     }
 
-    /// Ends whoever answers.
+    /// Ends what answers.
     pub fn serve_nothing(&mut self) {
-        self.served = Served::Nobody;
+        self.served = Served::Nothing;
     }
 
     /// Keeps other processes that answer.

@@ -9,7 +9,7 @@ use crate::{bench::interrupt, outcome::Outcome};
 pub struct Answers {
     /// Requests per second.
     pub rate: f64,
-    /// 99 % were answered within so many microseconds.
+    /// Microseconds within which 99 % were answered.
     pub p99: f64,
     /// Requests.
     pub requests: f64,

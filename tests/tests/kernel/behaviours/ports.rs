@@ -53,7 +53,7 @@ fn b05_several_ports_lead_to_their_own_and_edits_apply() {
     expect_tcp(&mut client, "10.96.0.10:80", "admin");
     expect_tcp(&mut client, "10.96.0.10:81", "web");
 
-    // One number changes, the old one is nobody's.
+    // One number changes, the old one belongs to no service.
     write(&cart.port("web", 8080, "TCP").port("admin", 80, "TCP"));
     expect_tcp(&mut client, "10.96.0.10:8080", "web");
     expect_tcp(&mut client, "10.96.0.10:80", "admin");

@@ -1,4 +1,4 @@
-//! A service that nobody serves: behaviours 1 and 2.
+//! A service without endpoints: behaviours 1 and 2.
 
 use std::time::{Duration, Instant};
 

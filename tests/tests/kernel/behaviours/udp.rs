@@ -126,7 +126,7 @@ fn b06_connected_udp_socket_moves_within_two_seconds() {
             false
         }
     });
-    // A receive is told why; a send only that nobody is connected any more.
+    // A receive is told why; a send only that the socket is not connected any more.
     assert!(told.iter().any(|errno| errno == "ECONNABORTED"), "{told:?}");
     assert!(told.iter().all(|errno| ["ECONNABORTED", "EDESTADDRREQ"].contains(&errno.as_str())), "{told:?}");
     assert_eq!(client.local(socket).map(|local| local.port()), Ok(5000));
@@ -170,7 +170,7 @@ fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives_whatever_else_chan
     node.write("dns.yaml", dns().endpoints(&servers));
     node.wait_until_served("shop/dns", &servers.each_ref());
     let mut client = node.client();
-    // Fewer than endpoints, so that there is always one that nobody uses.
+    // Fewer than endpoints, so that there is always one without a client.
     let sockets = [0; 4].map(|port| client.udp_socket(&format!("0.0.0.0:{port}")));
     let chosen = sockets.map(|socket| client.name_at(socket, DNS).unwrap());
     let keep: Vec<_> = servers.iter().filter(|server| chosen.iter().any(|name| name == server.name())).collect();

@@ -9,10 +9,10 @@ use mesh_tests::{
 
 use super::{Known, REFUSED, VIP};
 
-/// So long that nobody is tried again during a test.
+/// So long that no endpoint is tried again during a test.
 const LONG: &str = "baseEjection: 60s, maxEjection: 60s";
 
-/// A node with so many servers whose service has these settings of ejection.
+/// A node with `N` servers whose service has these settings of ejection.
 fn shop<const N: usize>(outlier: &str) -> (Node, [Server; N], Known) {
     let node = Node::start();
     let servers = std::array::from_fn(|number| node.server(&format!("{number}")));
@@ -26,7 +26,7 @@ fn cart(outlier: &str) -> Manifest {
     service("shop/cart").address("10.96.0.10").tcp(80).with(&format!("outlier: {{{outlier}}}"))
 }
 
-/// One connect after the other until so many have failed.
+/// One connect after the other until this number has failed.
 fn fail(client: &mut Client, known: &Known, times: u64) {
     let enough = known.counter(Counter::Failures) + times;
     for _ in 0..1_000 {
@@ -99,7 +99,7 @@ fn a_success_in_between_begins_the_streak_anew() {
 }
 
 #[test]
-fn nobody_is_ejected_where_that_is_switched_off() {
+fn no_endpoint_is_ejected_where_that_is_switched_off() {
     let (node, servers, known) = shop::<3>("enabled: false");
     let [gone, _one, _two] = servers;
     drop(gone);
@@ -139,7 +139,7 @@ fn ejections_are_ignored_when_too_few_are_left() {
     let mut client = node.client();
     fail(&mut client, &known, 100);
     assert!(known.counter(Counter::Panics) > 0);
-    // Without that, nobody is asked but the one that is left.
+    // Without that, only the one that is left is asked.
     node.write(
         "cart.yaml",
         cart(&format!("{LONG}, panicPercent: 0")).endpoint(&left).at("127.0.9.9:9".parse().expect("it is there")),

@@ -32,7 +32,7 @@ fn socket(client: &mut Client, protocol: Protocol) -> SocketId {
     if protocol == Protocol::Tcp { client.tcp_socket("0.0.0.0:0") } else { client.udp_socket("0.0.0.0:0") }
 }
 
-/// Fills a service of so many places, then opens one more, one at a time.
+/// Fills a service of this number of places, then opens one more, one at a time.
 fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&Known, &[Server; 3])) {
     let (node, servers, known) = shop(protocol, limits);
     let mut client = node.client();

@@ -31,7 +31,7 @@ pub(super) fn serve(node: &Node, cart: Manifest, servers: &[&Server]) -> Known {
     Known::of(node)
 }
 
-/// A socket of each of so many lives, which all end in nothing.
+/// Has `TIMES` sockets live like this one after the other; at the end none holds anything.
 pub(super) fn expect_lives(known: &Known, client: &mut Client, live: impl Fn(&mut Client, SocketId)) {
     let before = known.connects();
     for _ in 0..TIMES {
@@ -91,7 +91,7 @@ fn the_server_refuses() {
         client.close(socket);
     });
     known.expect_rest(TIMES);
-    assert_eq!(known.counter(Counter::Failures), TIMES, "nobody is ejected, and still it counts");
+    assert_eq!(known.counter(Counter::Failures), TIMES, "no endpoint is ejected, and still it counts");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_connect_is_abandoned_before_an_answer() {
         assert_eq!(known.live(), (0, 0));
     });
     known.expect_rest(TIMES);
-    assert_eq!(known.counter(Counter::Failures), 0, "a local close is nobody's failure");
+    assert_eq!(known.counter(Counter::Failures), 0, "a local close is no endpoint's failure");
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Known {
         Self::of_port(node, &node.port("shop/cart"))
     }
 
-    /// The same, when so many endpoints take connects.
+    /// The same, when this number of endpoints takes connects.
     fn when(node: &Node, endpoints: usize) -> Self {
         wait::until_equal("endpoints", SETTLE, &Some(endpoints), || {
             let ports = node.find_service("shop/cart")?.ports;
@@ -118,9 +118,9 @@ impl Known {
         rows.iter().map(|row| cast::<_, ServiceCounters>(*row)[counter.index()]).sum()
     }
 
-    /// Until nobody holds anything, after so many connects in all.
+    /// Until no socket holds anything, after this number of connects in all.
     fn expect_rest(&self, connects: u64) {
-        wait::until_equal("nobody to hold anything", PATIENCE, &(0, 0), || self.live());
+        wait::until_equal("no socket to hold anything", PATIENCE, &(0, 0), || self.live());
         assert_eq!((self.connects(), self.counter(Counter::Connects)), (connects, connects));
         assert_eq!((self.connections(), self.counter(Counter::Unrecorded)), (0, 0));
         for entry in self.entries() {

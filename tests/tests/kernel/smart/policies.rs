@@ -18,7 +18,7 @@ fn serve<const N: usize>(node: &Node, policy: &str, weights: [u32; N]) -> ([Serv
     (servers, known)
 }
 
-/// Connections of each server, of so many that are held at the same time.
+/// Connections of each server, of `count` at the same time.
 fn held<const N: usize>(client: &mut Client, known: &Known, servers: &[Server; N], count: u32) -> [u64; N] {
     let report = client.open_streams(VIP, count);
     assert_eq!(report.total_answers(), u64::from(count), "{:?}", report.errors);

@@ -1,4 +1,4 @@
-//! Very many connects, after which nobody holds anything.
+//! Very many connects, after which no socket holds anything.
 
 use std::{env, time::Instant};
 

@@ -101,7 +101,7 @@ fn the_address_that_a_socket_is_bound_to_is_hashed() {
     chosen.values().flatten().for_each(|name| *spread.entry(name).or_default() += 1);
     // Sixty addresses over three, each with a standard deviation of less than four.
     assert!(spread.len() == 3 && spread.values().all(|count| (2..=38).contains(count)), "{spread:?}");
-    // Whoever is bound to none is known by his namespace.
+    // A client without a bound address is known by its namespace.
     assert_eq!(client.tcp(VIP).times(50).answers.len(), 1);
 }
 

@@ -82,9 +82,9 @@ pub struct Outcome {
     pub failed: u64,
     /// From the first turn to the last.
     pub seconds: f64,
-    /// Half and 99 % of the connects took at most so many nanoseconds.
+    /// Nanoseconds within which half and 99 % of the connects ended.
     pub connect: [u64; 2],
-    /// Half and 99 % of the whole turns took at most so many nanoseconds.
+    /// Nanoseconds within which half and 99 % of the whole turns ended.
     pub turn: [u64; 2],
 }
 

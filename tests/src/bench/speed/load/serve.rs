@@ -52,7 +52,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It is this process's child, and not yet reaped: nobody else can be hit.
+        // It is this process's child, and not yet reaped: no other process can be hit.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -90,7 +90,7 @@ fn listen(port: u16, cpu: usize) -> TcpListener {
         let value = (&raw const number).cast();
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_INCOMING_CPU, value, size)
     };
-    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).expect("nobody else has this port");
+    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).expect("no other process has this port");
     nix::sys::socket::listen(&socket, Backlog::MAXCONN).expect("a bound socket can listen");
     socket.into()
 }

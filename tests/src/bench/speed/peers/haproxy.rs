@@ -14,7 +14,7 @@ pub const HTTP_MODE_PORT: u16 = 81;
 /// Name of its control socket.
 pub const CONTROL: &str = "haproxy.sock";
 
-/// Starts one for so many services and waits for the last of them; none where there is no HAProxy.
+/// Starts one for this number of services and waits for the last of them; none where there is no HAProxy.
 pub fn start(place: &Place, scratch: &Path, services: u32) -> Option<Process> {
     let file = scratch.join("haproxy.cfg");
     fs::write(&file, config(scratch, services)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

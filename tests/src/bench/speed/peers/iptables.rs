@@ -39,7 +39,7 @@ const TAIL: &str = "\
 COMMIT
 ";
 
-/// All rules of so many services.
+/// All rules of this number of services.
 pub fn all(services: u32) -> String {
     let mut rules = String::from(HEAD);
     (0..services).for_each(|service| chains(&mut rules, service, ENDPOINTS));

@@ -37,7 +37,7 @@ const BASE: &str = "\
 \t}
 ";
 
-/// All rules of so many services.
+/// All rules of this number of services.
 pub fn all(services: u32) -> String {
     let mut rules = String::from("table ip kube-proxy {\n");
     for service in 0..services {
