@@ -9,12 +9,14 @@ use mesh_common::{
 };
 use mesh_tests::{
     Client, Node, Server,
-    client::{Crowd, Protocol, SocketId},
+    client::{Crowd, Protocol, SocketId, protocol::counts},
     node::PATIENCE,
     pinned, service, wait,
 };
 
 use super::{Known, VIP};
+
+const CONNECTS: u32 = 10_000;
 
 /// A node with three servers of a service with these limits, of one protocol.
 fn shop(protocol: Protocol, limits: &str) -> (Node, [Server; 3], Known) {
@@ -176,4 +178,7 @@ fn a_new_service_is_not_charged_for_the_connections_of_a_removed_one() {
     let new = socket(&mut client, Protocol::Tcp);
     client.connect(new, VIP).expect("the connection of the other service does not count");
     assert_eq!(ids(), [1], "the next one that is free");
+    client.reset(new);
+    let report = client.tcp(VIP).times(CONNECTS);
+    assert_eq!((report.total_answers(), report.errors), (CONNECTS.into(), counts([])));
 }
