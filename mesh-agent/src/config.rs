@@ -1,5 +1,6 @@
 //! The daemon's own settings: a flag wins over the environment, the environment over the file, the file over the default.
 
+mod cgroup2;
 mod empty;
 mod file;
 mod service_dir;
@@ -7,7 +8,6 @@ mod text;
 mod wrong;
 
 use std::{
-    fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -245,7 +245,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
     let backends = right(given.max_backends).unwrap_or(capacity::BACKENDS);
     let within = |root: &Path, paths: Vec<PathBuf>| paths.into_iter().map(|path| root.join(path)).collect();
     let service_dirs = service_dirs(all_right(given.services), wrong);
-    let cgroup = given.cgroup.or_else(|| find_cgroup2().map_err(|reason| wrong.push(reason)).ok())?;
+    let cgroup = given.cgroup.or_else(|| cgroup2::find().map_err(|reason| wrong.push(reason)).ok())?;
     let vip_pools = all_right(given.vip_pool);
     Some(Settings {
         services: service_dirs,
@@ -298,27 +298,14 @@ fn default_pool() -> IpNet {
     Ipv4Net::new_assert(Ipv4Addr::new(240, 96, 0, 0), 16).into()
 }
 
-/// The cgroup2 mount, which in a hybrid hierarchy is not at `/sys/fs/cgroup`.
-fn find_cgroup2() -> Result<PathBuf, String> {
-    let mounts = fs::read_to_string("/proc/self/mounts").map_err(|error| {
-        format!("cannot read /proc/self/mounts, so name the cgroup2 filesystem with --cgroup: {error}")
-    })?;
-    let none = "no cgroup2 filesystem is mounted: mount one with `mount -t cgroup2 none /sys/fs/cgroup`, or name one with \
-                --cgroup";
-    cgroup2_mount(&mounts).ok_or_else(|| none.to_owned())
-}
-
-fn cgroup2_mount(mounts: &str) -> Option<PathBuf> {
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    fields.into_iter().find(|fields| fields.get(2) == Some(&"cgroup2")).map(|fields| PathBuf::from(fields[1]))
-}
-
 fn host_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -414,12 +401,5 @@ mod tests {
         let missing = Flags { config: Some("/nonexistent/agent.yaml".into()), given: Given::default() };
         let Wrong(lines) = missing.resolve().unwrap_err();
         assert_eq!(lines, ["/nonexistent/agent.yaml:1: cannot be read: No such file or directory (os error 2)"]);
-    }
-
-    #[test]
-    fn cgroup2_is_found_in_a_hybrid_hierarchy() {
-        let mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        assert_eq!(cgroup2_mount(mounts), Some("/sys/fs/cgroup/unified".into()));
-        assert_eq!(cgroup2_mount("proc /proc proc rw 0 0\n"), None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
+use tracing::{debug, info};
+
 use crate::{
     desired::{Tables, frontend, plan::Op},
     model::{Endpoint, Origin, Service, ServiceName, Services},
@@ -9,20 +11,38 @@ use crate::{
 
 /// Endpoints of one service that are named.
 const NAMED: usize = 5;
+/// Services of one update that are named.
+const SERVICES: usize = 100;
 
 /// A service that an update adds, changes or removes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Change<'a> {
+struct Change<'a> {
     /// The service.
-    pub(super) service: &'a ServiceName,
+    service: &'a ServiceName,
     /// `added, 3 endpoints`, `removed`, or what of it changed.
-    pub(super) what: String,
+    what: String,
     /// Where it is written, or was.
-    pub(super) by: &'a Origin,
+    by: &'a Origin,
+}
+
+/// Says in the log what an update changes.
+pub(super) fn tell(before: &Services, after: &Services) {
+    let mut more = 0;
+    for (number, Change { service, what, by }) in changes(before, after).enumerate() {
+        if number < SERVICES {
+            info!(%service, %by, "service: {what}");
+        } else {
+            more += 1;
+            debug!(%service, %by, "service: {what}");
+        }
+    }
+    if more > 0 {
+        info!("{more} more services changed");
+    }
 }
 
 /// Services in which two versions of the configuration differ by more than the line that they are on.
-pub(super) fn changes<'a>(before: &'a Services, after: &'a Services) -> impl Iterator<Item = Change<'a>> {
+fn changes<'a>(before: &'a Services, after: &'a Services) -> impl Iterator<Item = Change<'a>> {
     before.differences(after).filter_map(|(service, old, new)| {
         let (what, by) = match (old, new) {
             (None, Some(new)) => (format!("added, {}", counted(endpoints(new).len())), &new.origin),

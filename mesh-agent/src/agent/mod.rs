@@ -12,6 +12,7 @@ pub mod addresses;
 mod changes;
 mod degraded;
 mod ejections;
+mod excluded;
 mod explain;
 mod health;
 pub mod heap;
@@ -37,10 +38,9 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use self::{
-    changes::{Change, changes},
     ejections::{Ejections, Event, What},
     health::Health,
     news::News,
@@ -53,14 +53,14 @@ use crate::{
     api::{self, types::Ejection},
     config::Settings,
     dataplane::{
-        SharedMeter, exclude,
+        SharedMeter,
         kernel::Kernel,
         others,
         pin::{Attached, Cgroup, PinDir},
         privileges::Capabilities,
     },
     metrics,
-    model::{Services, Update},
+    model::Update,
     source::{dir::Reader, watch::watch as watch_directories},
     stale::{self, Attempts, Lookout, Tracked, Whose},
 };
@@ -73,8 +73,6 @@ const MISSED: u8 = 3;
 /// than one part of this many of a processor.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_COST: u32 = 100;
-/// Services of one update that are named in the log.
-const NAMED: usize = 100;
 
 type Hooks = Vec<(&'static str, Attached)>;
 
@@ -105,7 +103,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     _ = tell_holders.send(holders::holders(&owner.snapshot().tables));
     owner.set_locality(settings.locality.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
-    leave_out(&mut owner, &settings);
+    excluded::leave_out(&mut owner, &settings);
 
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     let (hooks_in, hooks) = watch::channel(Hooks::new());
@@ -282,7 +280,7 @@ impl Drive {
         self.owner.accept(update);
         let after = &self.owner.world().services;
         match before {
-            Some(before) => tell_changes(&before, after),
+            Some(before) => changes::tell(&before, after),
             None => info!(services = after.len(), "configuration read"),
         }
     }
@@ -367,7 +365,7 @@ impl Drive {
 
     /// Whether the node has other addresses than before, or its links other problems.
     fn look_at_node(&mut self) -> bool {
-        let excluded = leave_out(&mut self.owner, &self.settings);
+        let excluded = excluded::leave_out(&mut self.owner, &self.settings);
         let addresses = match node::addresses() {
             Ok(addresses) => {
                 let count = addresses.len();
@@ -403,32 +401,6 @@ impl Drive {
             _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         }
         Ok(())
-    }
-}
-
-/// Has the kernel leave out what the settings name, as it is now: a pod that starts again has another cgroup. Whether
-/// something else cannot be found than before.
-fn leave_out(owner: &mut Owner<Kernel>, settings: &Settings) -> bool {
-    let (excluded, missing) = exclude::keys(&settings.excluded_cgroups, &settings.excluded_netns);
-    let mut problems: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    if !excluded.is_empty() || !problems.is_empty() {
-        problems.extend(owner.dataplane.exclude(&excluded).err().map(|error| error.to_string()));
-    }
-    owner.set_excluded(problems)
-}
-
-fn tell_changes(before: &Services, after: &Services) {
-    let mut more = 0;
-    for (number, Change { service, what, by }) in changes(before, after).enumerate() {
-        if number < NAMED {
-            info!(%service, %by, "service: {what}");
-        } else {
-            more += 1;
-            debug!(%service, %by, "service: {what}");
-        }
-    }
-    if more > 0 {
-        info!("{more} more services changed");
     }
 }
 

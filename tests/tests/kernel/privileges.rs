@@ -1,9 +1,12 @@
 //! An agent with the capabilities that it needs, and no others.
 
+use std::process::Command;
+
 use mesh_tests::{
     Client, Node, Pod, Server,
     client::{SocketId, protocol::counts},
     node::PATIENCE,
+    outcome::Outcome,
     service, wait,
 };
 
@@ -66,10 +69,14 @@ fn an_agent_that_is_to_enter_no_namespace_does_not_miss_it() {
 }
 
 #[test]
-fn the_agent_dumps_no_core_and_gains_no_privileges() {
-    let node = Node::setup().wrapped("prlimit --core=unlimited:unlimited").start();
+fn the_agent_dumps_no_core_is_not_traced_and_gains_no_privileges() {
+    let node = Node::setup().wrapped(&format!("prlimit --core=unlimited:unlimited {THREE}")).start();
+    // Another process of root with the same capabilities, which the kernel lets read all that may be dumped.
+    let environment = format!("/proc/{}/environ", node.agent_proc("status", "Pid:"));
+    let mut words = THREE.split(' ').chain(["cat", &environment]);
+    let reader = Outcome::of(Command::new(words.next().expect("setpriv")).args(words), PATIENCE);
+    assert_eq!((reader.code, reader.stdout.as_str()), (Some(1), ""), "{reader:#?}");
     let limit = node.agent_proc("limits", "Max core file size");
     assert_eq!(limit.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
     assert_eq!(node.agent_proc("status", "NoNewPrivs:"), "1");
-    assert_eq!(node.status().degraded, Vec::<String>::new());
 }
