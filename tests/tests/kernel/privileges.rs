@@ -71,9 +71,9 @@ fn an_agent_that_is_to_enter_no_namespace_does_not_miss_it() {
 #[test]
 fn the_agent_dumps_no_core_is_not_traced_and_gains_no_privileges() {
     let node = Node::setup().wrapped(&format!("prlimit --core=unlimited:unlimited {THREE}")).start();
-    // Another process of root with the same capabilities, which the kernel lets read all that may be dumped.
-    let environment = format!("/proc/{}/environ", node.agent_proc("status", "Pid:"));
-    let mut words = THREE.split(' ').chain(["cat", &environment]);
+    // Asked by another process of root with the same capabilities, which may trace what may be dumped.
+    let program = format!("/proc/{}/exe", node.agent_proc("status", "Pid:"));
+    let mut words = THREE.split(' ').chain(["readlink", &program]);
     let reader = Outcome::of(Command::new(words.next().expect("setpriv")).args(words), PATIENCE);
     assert_eq!((reader.code, reader.stdout.as_str()), (Some(1), ""), "{reader:#?}");
     let limit = node.agent_proc("limits", "Max core file size");
