@@ -1,6 +1,7 @@
 //! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
 
 mod frontend;
+mod refused;
 mod traffic;
 mod wrong;
 
@@ -17,6 +18,7 @@ use crate::table::Table;
 
 pub use self::{
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
+    refused::Refused,
     traffic::{
         Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, Nearness, Outlier,
         Probe, Ratio, SlowStart, SourcePreference,

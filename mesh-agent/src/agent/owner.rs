@@ -181,15 +181,14 @@ impl<D: Dataplane> Owner<D> {
     pub(super) fn accept(&mut self, mut update: Update) {
         let mut services = std::mem::take(&mut update.services);
         let certain = doubt::is_certain(&update);
-        update.errors.extend(self.hold_addresses(&mut services, certain));
+        self.hold_addresses(&mut services, certain).tell(&mut update);
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
-        self.wrong = Arc::new(std::mem::take(&mut update.wrong));
         match allocate(&services, &self.pools, self.addresses.remembered(), certain) {
             Ok(vips) => {
                 let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
                 self.problems.addresses = self.addresses.remember(&kept);
                 let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
-                update.errors.extend(crossings::leave_out(&mut services, of_pool));
+                crossings::leave_out(&mut services, of_pool).tell(&mut update);
                 let mut world = World::clone(&self.world);
                 world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
                 self.strangers.clone_from(&world.uncertain);
@@ -201,6 +200,7 @@ impl<D: Dataplane> Owner<D> {
             }
             Err(error) => self.problems.compile = Some(error.to_string()),
         }
+        self.wrong = Arc::new(std::mem::take(&mut update.wrong));
         self.update = update;
     }
 

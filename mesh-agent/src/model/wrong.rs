@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Origin;
+use super::{Origin, Service};
 
 /// Something that is wrong, as a whole.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -15,6 +15,14 @@ pub struct Wrong {
     pub scope: Scope,
     /// What is in force instead.
     pub effect: Effect,
+}
+
+impl Wrong {
+    /// A service that is wrong.
+    pub fn service(service: &Service, effect: Effect) -> Self {
+        let name = format!("service {}", service.name);
+        Self { origin: service.origin.clone(), name, scope: Scope::Object, effect }
+    }
 }
 
 /// How much of the configuration is wrong.
@@ -35,6 +43,8 @@ pub enum Effect {
     Kept,
     /// This number of objects that were there before, and may be in what cannot be read.
     Rest(usize),
+    /// The object as it is written, but for what is wrong.
+    Part,
     /// Nothing.
     LeftOut,
 }
@@ -45,6 +55,7 @@ impl fmt::Display for Effect {
             Self::Kept => f.write_str("its last good version stays in force"),
             Self::Rest(1) => f.write_str("what the file no longer has stays in force (1 object)"),
             Self::Rest(count) => write!(f, "what the file no longer has stays in force ({count} objects)"),
+            Self::Part => f.write_str("the rest of it is in force"),
             Self::LeftOut => f.write_str("it is left out: no good version of it is known"),
         }
     }

@@ -9,29 +9,29 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{ConfigError, Endpoint, Protocol, Service, ServicePort, Services};
+use crate::model::{Effect, Endpoint, Protocol, Refused, Service, ServicePort, Services};
 
 /// Services by their addresses, ports and protocols.
 type Places = HashMap<(IpAddr, u16, Protocol), Arc<Service>>;
 
 /// Leaves out the endpoints that are among the `addresses` of a service, and says of each which service that is.
-pub fn leave_out(services: &mut Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> Vec<ConfigError> {
+pub fn leave_out(services: &mut Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> Refused {
     let places = places(services, addresses);
     let crosses = |port: &ServicePort| port.endpoints.iter().any(|it| is_at(&places, port, it).is_some());
     let wrong = services.values().filter(|it| !places.is_empty() && it.ports.iter().any(crosses));
     let wrong: Vec<Arc<Service>> = wrong.cloned().collect();
-    let mut errors = Vec::new();
+    let mut refused = Refused::default();
     for service in wrong {
         let mut rest = Service::clone(&service);
         for (port, all) in rest.ports.iter_mut().zip(&service.ports) {
             let hits = all.endpoints.iter().filter_map(|it| Some((it, is_at(&places, all, it)?)));
-            errors.extend(hits.map(|(endpoint, at)| error(&service, endpoint, at)));
+            hits.for_each(|(endpoint, at)| refused.add(&service, "", reason(&service, endpoint, at), Effect::Part));
             port.endpoints.retain(|it| is_at(&places, all, it).is_none());
         }
         services.insert(service.name.clone(), Arc::new(rest));
     }
-    errors.sort_unstable();
-    errors
+    refused.errors.sort_unstable();
+    refused
 }
 
 fn places(services: &Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> Places {
@@ -50,13 +50,12 @@ fn is_at<'a>(places: &'a Places, port: &ServicePort, endpoint: &Endpoint) -> Opt
     places.get(&(endpoint.address, endpoint.port, port.protocol)).map(AsRef::as_ref)
 }
 
-fn error(service: &Service, endpoint: &Endpoint, at: &Service) -> ConfigError {
+fn reason(service: &Service, endpoint: &Endpoint, at: &Service) -> String {
     let address = SocketAddr::new(endpoint.address, endpoint.port);
     let itself = if at.name == service.name { " itself" } else { "" };
-    let reason = format!(
+    format!(
         "endpoint {address} of service {} is the address of service {}{itself} (in {}), where no server listens: list the \
          servers behind it instead",
         service.name, at.name, at.origin
-    );
-    ConfigError { origin: service.origin.clone(), field: String::new(), reason }
+    )
 }

@@ -145,7 +145,7 @@ impl Reader {
         self.merge(&mut update);
         doubt(missing, &mut update);
         let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
-        update.errors.extend(crossings);
+        crossings.tell(&mut update);
         bound::bound(&mut update);
         update
     }

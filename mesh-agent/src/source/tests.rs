@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::Serve,
-    model::{Addresses, Service, Update},
+    model::{Addresses, Service, Update, Wrong},
 };
 
 /// One file by itself.
@@ -87,6 +87,13 @@ fn names(update: &Update) -> Vec<String> {
 fn errors(update: &Update, node: &Node) -> Vec<String> {
     let directory = format!("{}/", node.directory.path().display());
     update.errors.iter().map(|error| error.to_string().replace(&directory, "")).collect()
+}
+
+/// What is not in force as it is written, and what is instead.
+fn wrong(update: &Update, node: &Node) -> Vec<String> {
+    let directory = format!("{}/", node.directory.path().display());
+    let line = |it: &Wrong| format!("{}: {}: {}", it.origin, it.name, it.effect).replace(&directory, "");
+    update.wrong.iter().map(line).collect()
 }
 
 /// A native service with one endpoint, on lines of its own.

@@ -6,25 +6,30 @@ use super::Owner;
 use crate::{
     dataplane::Dataplane,
     desired::vips::late_claims,
-    model::{ConfigError, Protocol, Service, ServiceName, Services},
+    model::{Effect, Protocol, Refused, Service, ServiceName, Services},
 };
 
 impl<D: Dataplane> Owner<D> {
     /// Replaces services that ask for what another holds by what they were before, where nothing speaks against that,
     /// and says what is wrong with them.
-    pub(super) fn hold_addresses(&self, services: &mut Services, complete: bool) -> Vec<ConfigError> {
+    pub(super) fn hold_addresses(&self, services: &mut Services, complete: bool) -> Refused {
         let late = |services: &Services| late_claims(services, &self.pools, self.addresses.remembered(), complete);
         let errors = late(services);
-        for name in errors.keys() {
-            services.remove(name);
-        }
+        let wrong: Vec<Arc<Service>> = errors.keys().filter_map(|name| services.remove(name)).collect();
         for name in errors.keys() {
             let before = self.world.services.get(name).filter(|before| is_free(before, services));
             services.extend(before.map(|before| (name.clone(), Arc::clone(before))));
         }
         let again: Vec<ServiceName> = if errors.is_empty() { vec![] } else { late(services).into_keys().collect() };
         again.iter().for_each(|name| _ = services.remove(name));
-        errors.into_values().flatten().collect()
+        let mut refused = Refused::default();
+        for (service, error) in
+            wrong.iter().zip(errors.into_values()).flat_map(|(it, all)| all.into_iter().map(move |error| (it, error)))
+        {
+            let effect = if services.contains_key(&service.name) { Effect::Kept } else { Effect::LeftOut };
+            refused.add_error(service, error, effect);
+        }
+        refused
     }
 }
 

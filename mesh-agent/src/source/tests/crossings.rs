@@ -3,7 +3,7 @@
 use super::{
     Node, errors,
     kubernetes::{SPEC, declared, slice},
-    served,
+    served, wrong,
 };
 
 /// A native service at this address with these endpoints.
@@ -41,6 +41,7 @@ fn endpoint_that_is_a_service_address_is_an_error_that_names_both() {
     let good =
         ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:80 x1 ready", "default/b 10.96.0.2 80 80/TCP: 10.0.0.2:80 x1 ready"];
     assert_eq!(served, good);
+    assert_eq!(wrong(&node.read(), &node), ["a.yaml:2: service default/a: the rest of it is in force"]);
     node.remove("b.yaml");
     let (served, errors) = shown(&mut node);
     assert_eq!(errors, expected[..1]);

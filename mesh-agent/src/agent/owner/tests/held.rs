@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use mesh_common::socket;
 
 use super::*;
-use crate::model::Addresses;
+use crate::model::{Addresses, Wrong};
 
 #[test]
 fn an_address_that_another_front_end_has_taken_is_noted() {
@@ -20,6 +20,23 @@ fn an_address_that_another_front_end_has_taken_is_noted() {
     assert_eq!(notes(&scene), [note]);
     scene.configure([service]);
     assert_eq!(notes(&scene), [""; 0]);
+}
+
+/// What is not in force as it is written, and what is instead.
+fn wrong(scene: &Scene) -> Vec<String> {
+    let line = |it: &Wrong| format!("{}: {}: {}", it.origin, it.name, it.effect);
+    scene.owner.snapshot().wrong.iter().map(line).collect()
+}
+
+#[test]
+fn a_new_service_that_asks_for_an_address_from_the_pool_is_left_out() {
+    let mut scene = Scene::new();
+    scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
+    let auto = fixture::with(fixture::auto("auto"), &[("10.0.0.1:80", 1)]);
+    scene.configure([auto.clone()]);
+    let address = scene.owner.world.vips[&auto.name][0];
+    scene.configure([auto, fixture::fixed("thief", &address.to_string())]);
+    assert_eq!(wrong(&scene), ["test.yaml:1: service test/thief: it is left out: no good version of it is known"]);
 }
 
 #[test]
@@ -42,8 +59,10 @@ fn an_address_from_the_pool_stays_with_the_service_that_holds_it() {
     let errors: Vec<String> = scene.owner.snapshot().errors.iter().map(ToString::to_string).collect();
     let blamed = format!("test.yaml:1: services test/auto and test/other both ask for {address} port 80/TCP: ");
     assert!(matches!(&errors[..], [error] if error.starts_with(&blamed)), "{errors:?}");
+    assert_eq!(wrong(&scene), ["test.yaml:1: service test/other: its last good version stays in force"]);
     let wait = scene.configure([thief]);
     scene.settle(wait);
+    assert_eq!(wrong(&scene), [""; 0]);
     assert_eq!(scene.connect(&held).unwrap(), "10.0.0.2:80", "free by now");
     assert_eq!(scene.owner.snapshot().errors, []);
 }
@@ -90,4 +109,5 @@ fn an_endpoint_that_is_an_address_from_the_pool_is_left_out() {
          where no server listens: list the servers behind it instead"
     );
     assert_eq!(errors, [expected]);
+    assert_eq!(wrong(&scene), ["test.yaml:1: service test/cart: the rest of it is in force"]);
 }

@@ -1,0 +1,37 @@
+//! What of a configuration is refused: the errors that say why, and what is in force instead.
+
+use super::{ConfigError, Effect, Service, Update, Wrong};
+
+/// Errors, and the services that they are about.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Refused {
+    /// What is refused, and why.
+    pub errors: Vec<ConfigError>,
+    /// Services that are not in force as they are written.
+    pub wrong: Vec<Wrong>,
+}
+
+impl Refused {
+    /// Adds what is wrong with a service; the field may be empty.
+    pub fn add(&mut self, service: &Service, field: impl Into<String>, reason: String, effect: Effect) {
+        let error = ConfigError { origin: service.origin.clone(), field: field.into(), reason };
+        self.add_error(service, error, effect);
+    }
+
+    /// Adds an error of a service. A service is named once.
+    pub fn add_error(&mut self, service: &Service, error: ConfigError, effect: Effect) {
+        self.errors.push(error);
+        let wrong = Wrong::service(service, effect);
+        if !self.wrong.contains(&wrong) {
+            self.wrong.push(wrong);
+        }
+    }
+
+    /// Adds all of it to an update.
+    pub fn tell(self, update: &mut Update) {
+        update.errors.extend(self.errors);
+        update.wrong.extend(self.wrong);
+        update.wrong.sort_unstable();
+        update.wrong.dedup();
+    }
+}
