@@ -1,5 +1,6 @@
 //! The daemon's own settings: a flag wins over the environment, the environment over the file, the file over the default.
 
+mod bounds;
 mod cgroup2;
 mod empty;
 mod file;
@@ -17,15 +18,20 @@ use clap::Args;
 use ipnet::{IpNet, Ipv4Net};
 use mesh_common::abi::capacity;
 
+use self::{
+    bounds::Bounds,
+    text::{Said, said},
+    wrong::{named, reason},
+};
 pub use self::{
     service_dir::{ServiceDir, ServiceDirError, Source},
     wrong::Wrong,
 };
-use self::{
-    text::{Said, said},
-    wrong::{named, reason},
+use crate::{
+    dataplane::Capacity,
+    desired::Quotas,
+    model::{Admission, Locality},
 };
-use crate::{dataplane::Capacity, model::Locality};
 
 /// 16 million rows of SLOTS are 256 MiB.
 pub(crate) const MAX_ROWS: u32 = 1 << 23;
@@ -102,6 +108,9 @@ pub struct Given {
     /// Network for services with `address: auto`; repeat for one of each family [default: 240.96.0.0/16]
     #[arg(long, env = "MESH_VIP_POOL", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
     vip_pool: Vec<Said<IpNet>>,
+    /// What services may have.
+    #[command(flatten)]
+    bounds: Bounds,
     /// Take empty directories to mean that there are no services [default: false: keep the last good ones]
     #[arg(long, env = "MESH_ALLOW_EMPTY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
     allow_empty: Option<Said<bool>>,
@@ -155,6 +164,10 @@ pub struct Settings {
     pub locality: Locality,
     /// Pools for services with `address: auto`.
     pub vip_pools: Vec<IpNet>,
+    /// Which addresses and node ports services may have.
+    pub admission: Admission,
+    /// How much of the maps services may have.
+    pub quotas: Quotas,
     /// Whether empty directories mean that there are no services.
     pub allow_empty: bool,
     /// Whether to start beside another agent of the same cgroup or state directory.
@@ -200,6 +213,7 @@ impl Given {
         note("services", self.services.iter().filter_map(|said| said.as_ref().err()).collect());
         note("metrics", reason(self.metrics.as_ref()));
         note("vip-pool", self.vip_pool.iter().filter_map(|said| said.as_ref().err()).collect());
+        self.bounds.wrong(&mut note);
         note("allow-empty", reason(self.allow_empty.as_ref()));
         note("allow-second-agent", reason(self.allow_second_agent.as_ref()));
         note("serve", reason(self.serve.as_ref()));
@@ -224,6 +238,7 @@ impl Given {
             region: self.region.or(other.region),
             zone: self.zone.or(other.zone),
             vip_pool: if self.vip_pool.is_empty() { other.vip_pool } else { self.vip_pool },
+            bounds: self.bounds.or(other.bounds),
             allow_empty: self.allow_empty.or(other.allow_empty),
             allow_second_agent: self.allow_second_agent.or(other.allow_second_agent),
             serve: self.serve.or(other.serve),
@@ -247,6 +262,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
     let service_dirs = service_dirs(all_right(given.services), wrong);
     let cgroup = given.cgroup.or_else(|| cgroup2::find().map_err(|reason| wrong.push(reason)).ok())?;
     let vip_pools = all_right(given.vip_pool);
+    let vip_pools = if vip_pools.is_empty() { vec![default_pool()] } else { vip_pools };
     Some(Settings {
         services: service_dirs,
         excluded_cgroups: within(&cgroup, given.exclude_cgroup),
@@ -262,7 +278,9 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
             region: given.region.map(Into::into),
             zone: given.zone.map(Into::into),
         },
-        vip_pools: if vip_pools.is_empty() { vec![default_pool()] } else { vip_pools },
+        admission: given.bounds.admission(&vip_pools),
+        quotas: given.bounds.quotas(),
+        vip_pools,
         allow_empty: right(given.allow_empty).unwrap_or(false),
         allow_second_agent: right(given.allow_second_agent).unwrap_or(false),
         serve: right(given.serve).unwrap_or_default(),
@@ -381,8 +399,9 @@ mod tests {
         let lines: Vec<String> =
             lines.iter().map(|line| line.replace(&file.display().to_string(), "agent.yaml")).collect();
         let known = "config, services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
-                     allowEmpty, allowSecondAgent, serve, excludeCgroup, excludeNetns, enterNamespaces, \
-                     resyncInterval, maxServices, maxBackends";
+                     serviceCidr, externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, \
+                     allowSecondAgent, serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, \
+                     maxServices, maxBackends";
         let expected = [
             &format!("agent.yaml:1: cgruop: unknown field; known here: {}", known.strip_prefix("config, ").unwrap()),
             "agent.yaml:2: maxServices: expected a whole number from 1 to 8388608, found the text `\"80\"`",

@@ -1,5 +1,6 @@
 //! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
 
+mod admission;
 mod frontend;
 mod refused;
 mod traffic;
@@ -17,6 +18,7 @@ use std::{
 use crate::table::Table;
 
 pub use self::{
+    admission::{Admission, NODE_PORTS, field, refusal},
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     refused::Refused,
     traffic::{

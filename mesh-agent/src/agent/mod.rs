@@ -91,6 +91,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let (tell_holders, holders) = std::sync::mpsc::channel();
     let reader = Reader::new(settings.services.clone(), settings.allow_empty)
         .serving(settings.serve)
+        .admitting(settings.admission.clone())
         .remembering(&settings.state_dir)
         .keeping(move || holders.recv().unwrap_or_default());
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
@@ -102,6 +103,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
     _ = tell_holders.send(holders::holders(&owner.snapshot().tables));
     owner.set_locality(settings.locality.clone());
+    owner.set_admission(settings.admission.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
     excluded::leave_out(&mut owner, &settings);
 
@@ -260,6 +262,7 @@ impl Drive {
             let step = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;
             let snapshot = self.owner.snapshot();
+            self.errors.tell(snapshot.errors.iter().map(ToString::to_string));
             self.problems.tell(snapshot.problems.iter().cloned());
             self.snapshots.send_replace(snapshot);
             orders::tell(ordered, &self.owner);
@@ -275,7 +278,6 @@ impl Drive {
 
     /// Takes an update, and says in the log what it changes.
     fn accept(&mut self, update: Update) {
-        self.errors.tell(update.errors.iter().map(ToString::to_string));
         let before = self.owner.has_accepted().then(|| self.owner.world().services.clone());
         self.owner.accept(update);
         let after = &self.owner.world().services;

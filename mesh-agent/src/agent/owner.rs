@@ -29,10 +29,10 @@ use crate::{
     desired::{
         Earlier, Room, Tables, World, compile, next_change,
         plan::{Op, diff},
-        recompile, taken,
+        recompile, refused, taken,
         vips::allocate,
     },
-    model::{ConfigError, ConfigNote, LeftOut, Locality, Service, ServiceName, Update, Wrong},
+    model::{Admission, ConfigError, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
     source::crossings,
     table::Table,
 };
@@ -65,6 +65,8 @@ pub(super) struct Owner<D> {
     stale: bool,
     /// Addresses of the node at which a node port is not served, as of `desired`.
     taken: Vec<ConfigNote>,
+    /// Addresses of the node that services asked for and may not have, as of `desired`.
+    refused: Refused,
     /// When rows change by themselves: the next step of a ramp, or an endpoint that leaves the slots.
     next_change: Option<Duration>,
     unhealthy_since: UnhealthySince,
@@ -150,6 +152,7 @@ impl<D: Dataplane> Owner<D> {
             compiled: None,
             stale: false,
             taken: Vec::new(),
+            refused: Refused::default(),
             next_change: None,
             unhealthy_since: UnhealthySince::default(),
             accepted: false,
@@ -163,6 +166,11 @@ impl<D: Dataplane> Owner<D> {
     /// Takes where this node is, which does not change.
     pub(super) fn set_locality(&mut self, locality: Locality) {
         Arc::make_mut(&mut self.world).locality = locality;
+    }
+
+    /// Takes which addresses and node ports services may have, which does not change.
+    pub(super) fn set_admission(&mut self, admission: Admission) {
+        Arc::make_mut(&mut self.world).admission = Arc::new(admission);
     }
 
     /// Takes the name and the addresses of this node; true when they are others than before. Until the first update
@@ -251,6 +259,7 @@ impl<D: Dataplane> Owner<D> {
                 self.desired = desired;
                 if self.stale {
                     self.taken = taken(&self.world);
+                    self.refused = refused(&self.world);
                 }
                 self.compiled = Some(Arc::clone(&self.world));
                 self.stale = false;
@@ -379,6 +388,17 @@ impl<D: Dataplane> Owner<D> {
         doubt::is_certain(&self.update)
     }
 
+    /// What is not in force as it is written.
+    fn wrong(&self) -> Arc<Vec<Wrong>> {
+        if self.refused.wrong.is_empty() {
+            return Arc::clone(&self.wrong);
+        }
+        let mut all: Vec<Wrong> = self.wrong.iter().chain(&self.refused.wrong).cloned().collect();
+        all.sort_unstable();
+        all.dedup();
+        Arc::new(all)
+    }
+
     /// What others may know.
     pub(super) fn snapshot(&self) -> Snapshot {
         let Problems { compile, apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
@@ -386,8 +406,8 @@ impl<D: Dataplane> Owner<D> {
             loaded: self.accepted || compile.is_some(),
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
-            errors: self.update.errors.clone(),
-            wrong: Arc::clone(&self.wrong),
+            errors: self.update.errors.iter().chain(&self.refused.errors).cloned().collect(),
+            wrong: self.wrong(),
             notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),

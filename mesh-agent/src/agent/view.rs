@@ -66,6 +66,7 @@ impl View for Live {
             capacity: capacity(&snapshot.tables, self.settings.capacity),
             hooks: hooks.into_iter().map(hook).collect(),
             sources: self.settings.services.iter().map(ToString::to_string).collect(),
+            admission: Some(self.settings.admission.clone().into()),
             errors: snapshot.errors.iter().map(error).collect(),
             wrong_total: snapshot.wrong.len() as u64,
             wrong: wrong(&snapshot),

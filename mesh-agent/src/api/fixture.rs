@@ -160,6 +160,7 @@ pub(crate) fn status() -> Status {
         capacity: vec![capacity("SERVICES", 3, 65_536), capacity("BACKENDS", 6, 1_000_000)],
         hooks: vec![Hook { name: "connect4".into(), program_id: 31, link_id: 8 }],
         sources: vec!["/etc/mesh-agent/services.d".into()],
+        admission: None,
         errors: vec![],
         wrong: vec![],
         wrong_total: 0,

@@ -10,6 +10,7 @@ mod wrong;
 
 use std::fmt;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -56,6 +57,9 @@ pub struct Status {
     pub hooks: Vec<Hook>,
     /// Watched directories.
     pub sources: Vec<String>,
+    /// Which addresses and node ports services may have; absent where the agent does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
     /// What is wrong with the configuration: of each file the first errors, then a line that says how many more.
     pub errors: Vec<ConfigProblem>,
     /// What is not in force as it is written, and what is in force instead; of each file the first.
@@ -71,6 +75,40 @@ pub struct Status {
     /// What the agent does without, because it lacks a capability.
     #[serde(default)]
     pub degraded: Vec<String>,
+}
+
+/// Which addresses and node ports services may have, as in the settings of the agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Admission {
+    /// Networks of service addresses.
+    pub service_cidr: Vec<IpNet>,
+    /// Networks of external and load balancer addresses.
+    pub external_cidr: Vec<IpNet>,
+    /// Pools of `address: auto`.
+    pub vip_pool: Vec<IpNet>,
+    /// First and last node port.
+    pub node_port_range: (u16, u16),
+}
+
+impl From<model::Admission> for Admission {
+    fn from(admission: model::Admission) -> Self {
+        let model::Admission { service_cidrs, external_cidrs, vip_pools, node_ports } = admission;
+        let node_port_range = (*node_ports.start(), *node_ports.end());
+        Self { service_cidr: service_cidrs, external_cidr: external_cidrs, vip_pool: vip_pools, node_port_range }
+    }
+}
+
+impl From<Admission> for model::Admission {
+    fn from(admission: Admission) -> Self {
+        let Admission { service_cidr, external_cidr, vip_pool, node_port_range: (first, last) } = admission;
+        Self {
+            service_cidrs: service_cidr,
+            external_cidrs: external_cidr,
+            vip_pools: vip_pool,
+            node_ports: first..=last,
+        }
+    }
 }
 
 /// Rows of one map.

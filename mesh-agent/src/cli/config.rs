@@ -4,6 +4,7 @@ mod held;
 
 use serde::Serialize;
 
+use self::held::Known;
 use super::{
     Exit, Failure,
     layout::Layout,
@@ -23,7 +24,8 @@ pub(super) enum Verb {
     /// Prints every error as FILE:LINE: FIELD: REASON, all of them at once, then what was left out on purpose, then a
     /// summary. The exit code is 1 when there is an error. Everything of a node goes into one command, because a
     /// service may be contradicted by one in another file. Of two services that ask for one address, the one that has it
-    /// on this node is right, where an agent answers; else the first by file name.
+    /// on this node is right, where an agent answers; else the first by file name. Its settings say, too, which addresses and
+    /// node ports services may have; without an agent, only what none allows by default is an error.
     #[command(after_long_help = "\
 Examples:
   meshctl config validate /etc/mesh-agent/services.d   what this node serves
@@ -41,8 +43,8 @@ Examples:
 
 pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
     let Verb::Validate { paths } = verb;
-    let holders = held::ask(session).await;
-    let report = Report::from(&source::dir::read_paths(&paths, holders));
+    let Known { holders, admission } = held::ask(session).await;
+    let report = Report::from(&source::dir::read_paths(&paths, holders, admission));
     session.show(&report, page)?;
     Ok(report.exit())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    num::NonZeroU8,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,6 +10,7 @@ use std::{
 
 use super::{
     Given, MAX_ROWS,
+    bounds::Bounds,
     text::{self, Said},
 };
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
 
 const DEFAULT: &str = "/etc/mesh-agent/agent.yaml";
 
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 25] = [
     "services",
     "cgroup",
     "pinDir",
@@ -30,6 +32,11 @@ const KNOWN: [&str; 20] = [
     "region",
     "zone",
     "vipPool",
+    "serviceCidr",
+    "externalCidr",
+    "nodePortRange",
+    "quotaPerService",
+    "quotaPerNamespace",
     "allowEmpty",
     "allowSecondAgent",
     "serve",
@@ -95,6 +102,7 @@ fn document(document: &Document<'_>) -> Given {
         region: text("region"),
         zone: text("zone"),
         vip_pool: root.list("vipPool").filter_map(|field| said(field, text::network)).collect(),
+        bounds: bounds(root),
         allow_empty: root.get("allowEmpty").and_then(Field::boolean).map(Ok),
         allow_second_agent: root.get("allowSecondAgent").and_then(Field::boolean).map(Ok),
         serve: root.get("serve").and_then(|field| said(field, text::serve)),
@@ -104,6 +112,17 @@ fn document(document: &Document<'_>) -> Given {
         resync_interval: root.get("resyncInterval").and_then(|field| duration(field, INTERVALS)).map(Ok),
         max_services: rows("maxServices"),
         max_backends: rows("maxBackends"),
+    }
+}
+
+fn bounds(root: Field<'_>) -> Bounds {
+    let percent = |name| root.get(name).and_then(|field| number(field, 1..=100)).and_then(NonZeroU8::new).map(Ok);
+    Bounds {
+        service_cidr: root.list("serviceCidr").filter_map(|field| said(field, text::network)).collect(),
+        external_cidr: root.list("externalCidr").filter_map(|field| said(field, text::network)).collect(),
+        node_port_range: root.get("nodePortRange").and_then(|field| said(field, text::ports)),
+        quota_per_service: percent("quotaPerService"),
+        quota_per_namespace: percent("quotaPerNamespace"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Values of settings from the text of a flag or of the environment. What cannot be read is kept with its reason, so that
 //! everything wrong is reported at once.
 
-use std::{convert::Infallible, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, num::NonZeroU8, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
@@ -37,6 +37,13 @@ pub fn network(text: &str) -> Said<IpNet> {
     text.parse().or_else(|_| expected("a network, like 10.96.0.0/16", text))
 }
 
+/// `FIRST-LAST`
+pub fn ports(text: &str) -> Said<RangeInclusive<u16>> {
+    let bounds = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    let range = bounds.filter(|(first, last)| (1..=*last).contains(first)).map(|(first, last)| first..=last);
+    range.map_or_else(|| expected("the first and the last port, like 30000-32767", text), Ok)
+}
+
 /// `true` or `false`
 pub fn boolean(text: &str) -> Said<bool> {
     text.parse().or_else(|_| expected("true or false", text))
@@ -62,6 +69,12 @@ pub fn interval(text: &str) -> Said<Duration> {
 pub fn rows(text: &str) -> Said<u32> {
     let rows = text.parse().ok().filter(|rows| (1..=MAX_ROWS).contains(rows));
     rows.map_or_else(|| expected(&format!("a whole number from 1 to {MAX_ROWS}"), text), Ok)
+}
+
+/// A share above nothing, percent.
+pub fn percent(text: &str) -> Said<NonZeroU8> {
+    let percent = text.parse().ok().filter(|percent: &NonZeroU8| percent.get() <= 100);
+    percent.map_or_else(|| expected("a whole number from 1 to 100", text), Ok)
 }
 
 fn expected<T>(what: &str, text: &str) -> Said<T> {

@@ -65,7 +65,7 @@ pub fn frontends<'a>(world: &'a World, service: &Service, port: &ServicePort) ->
         }
     };
     inside.iter().for_each(|&address| add(address, port.port, kind));
-    service.external.iter().for_each(|external| add(external.address, port.port, external.kind));
+    world.external(service).for_each(|external| add(external.address, port.port, external.kind));
     if let Some(node_port) = port.node_port {
         // A service of one address family has node ports in that family only, as in Kubernetes.
         let has_family = |address: &&IpAddr| inside.iter().any(|inside| inside.is_ipv4() == address.is_ipv4());
@@ -89,7 +89,7 @@ pub(super) fn reaches<'a>(
     port: &ServicePort,
 ) -> impl Iterator<Item = Reach<'a>> + use<'a> {
     let inside = inside_reach(world, service);
-    let has_outside = port.node_port.is_some() || !service.external.is_empty();
+    let has_outside = port.node_port.is_some() || world.external(service).next().is_some();
     let outside = (has_outside && inside != Reach::Everywhere).then_some(Reach::Everywhere);
     outside.into_iter().chain([inside])
 }

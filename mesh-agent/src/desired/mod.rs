@@ -9,6 +9,7 @@ mod known;
 mod locality;
 mod maglev;
 pub mod plan;
+mod quota;
 mod ramp;
 mod recompile;
 mod room;
@@ -40,10 +41,11 @@ pub use self::{
     compile::{compile, filter, identified, port_identity},
     frontends::{Frontend, Reach, active, frontends, takers},
     known::{Weight, next_change},
+    quota::Quotas,
     recompile::{Earlier, recompile},
     room::{CapacityError, Room},
     standing::{Standing, UsableCapacity, usable_capacity},
-    taken::taken,
+    taken::{refused, taken},
     world::{Override, Target, World},
 };
 

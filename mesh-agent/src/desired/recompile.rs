@@ -55,14 +55,15 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
         uncertain,
         node_name,
         node_addresses,
+        admission,
         locality,
         unhealthy,
         long_unhealthy,
         overrides,
         usable_since,
     } = world;
-    let node = (node_name, node_addresses, locality);
-    let is_same_node = node == (&earlier.node_name, &earlier.node_addresses, &earlier.locality);
+    let node = (node_name, node_addresses, locality, admission);
+    let is_same_node = node == (&earlier.node_name, &earlier.node_addresses, &earlier.locality, &earlier.admission);
     if !(is_same_node && uncertain.is_empty() && earlier.uncertain.is_empty()) {
         return None;
     }

@@ -1,9 +1,10 @@
-//! Node ports that are not served at some address of the node, because another service asks for that very address.
+//! Addresses of the node: node ports that are not served at one, because another service asks for that very address, and
+//! services that may not have one.
 
 use std::{collections::HashMap, net::IpAddr};
 
 use super::{World, frontends::frontends};
-use crate::model::{ConfigNote, FrontendKind, Protocol, Service, ServicePort};
+use crate::model::{ConfigNote, Effect, FrontendKind, Protocol, Refused, Service, ServicePort, field, refusal};
 
 /// An address, port and protocol.
 type Place = (IpAddr, u16, Protocol);
@@ -16,11 +17,25 @@ pub fn taken(world: &World) -> Vec<ConfigNote> {
     ports.flat_map(|(service, port)| notes(world, service, port, &holders)).collect()
 }
 
+/// External addresses that services may not have, because they are the node's.
+pub fn refused(world: &World) -> Refused {
+    let mut refused = Refused::default();
+    for service in world.services.values() {
+        for external in &service.external {
+            if let Some(reason) = world.refuses(external) {
+                let (field, reason) = (field(service, external.kind), refusal(external.kind, service, &reason));
+                refused.add(service, field, reason, Effect::Part);
+            }
+        }
+    }
+    refused
+}
+
 /// Services that ask for an address of the node by itself.
 fn holders(world: &World) -> HashMap<Place, &Service> {
     let mut holders = HashMap::new();
     for service in world.services.values() {
-        let external = service.external.iter().map(|external| &external.address);
+        let external = world.external(service).map(|external| &external.address);
         let addresses = world.addresses(service).iter().chain(external);
         for &address in addresses.filter(|address| world.node_addresses.contains(address)) {
             let places = service.ports.iter().map(|port| ((address, port.port, port.protocol), service.as_ref()));
@@ -49,16 +64,36 @@ fn note(service: &Service, port: &ServicePort, (address, node_port): (IpAddr, u1
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         desired::fixture,
-        model::{External, Origin},
+        model::{Admission, External, Origin, Wrong},
     };
 
     fn notes(services: [Service; 2], node_addresses: &[&str]) -> Vec<String> {
         let node_addresses = node_addresses.iter().map(|address| address.parse().unwrap()).collect();
-        let world = World { services: fixture::services(services), node_addresses, ..World::default() };
+        // The settings allow one address of the node by its name.
+        let external_cidrs = vec!["192.0.2.1/32".parse().unwrap()];
+        let admission = Arc::new(Admission { external_cidrs, ..Admission::default() });
+        let world = World { services: fixture::services(services), node_addresses, admission, ..World::default() };
         taken(&world).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn external_address_of_the_node_is_refused_while_it_is_one() {
+        let mut thief = fixture::fixed("thief", "10.96.0.1");
+        thief.external = vec![External { address: "192.0.2.1".parse().unwrap(), kind: FrontendKind::LoadBalancer }];
+        let mut world = World { services: fixture::services([thief]), ..World::default() };
+        assert_eq!(refused(&world), Refused::default());
+        world.node_addresses = ["192.0.2.1".parse().unwrap()].into();
+        let Refused { errors, wrong } = refused(&world);
+        let reason = "test.yaml:1: status.loadBalancer.ingress: load balancer address of service test/thief is refused: \
+                      192.0.2.1 is an address of this node; externalCidr (--external-cidr) allows it where it names \
+                      192.0.2.1/32";
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [reason]);
+        assert_eq!(wrong, [Wrong::service(&world.services[&fixture::name("thief")], Effect::Part)]);
     }
 
     #[test]

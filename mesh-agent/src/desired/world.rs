@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use super::vips::Vips;
-use crate::model::{Addresses, Locality, Service, ServiceName, Services};
+use crate::model::{Addresses, Admission, External, Locality, Service, ServiceName, Services};
 
 /// Everything that decides what the tables should be.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct World {
     pub node_name: String,
     /// Addresses at which node ports are reached, loopback among them.
     pub node_addresses: BTreeSet<IpAddr>,
+    /// Which addresses and node ports services may have.
+    pub admission: Arc<Admission>,
     /// Where this node is.
     pub locality: Locality,
     /// Endpoints that health checks found not to work.
@@ -63,5 +66,16 @@ impl World {
             Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => addresses,
             Addresses::Auto => self.vips.get(&service.name).map_or(&[], Vec::as_slice),
         }
+    }
+
+    /// The addresses of a service outside of the cluster, but for those of this node that it may not have.
+    pub fn external<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a External> {
+        service.external.iter().filter(|it| self.refuses(it).is_none())
+    }
+
+    /// Why a service may not have an external address, where that is one of this node.
+    pub fn refuses(&self, external: &External) -> Option<String> {
+        let is_own = self.node_addresses.contains(&external.address);
+        if is_own { self.admission.refuses_of_node(external.address) } else { None }
     }
 }

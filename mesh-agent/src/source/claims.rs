@@ -1,4 +1,5 @@
-//! Who owns what among all files of a source: a service name and a frontend belong to one service.
+//! Which service owns what among all files of a source: a service name and a front end inside the cluster belong to one
+//! service. What services ask for outside of it comes later, see [`admit`](super::admit).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -106,12 +107,13 @@ pub fn asks_no_more(service: &Service, held: &Service) -> bool {
     frontends(service).all(|frontend| held.contains(&frontend))
 }
 
-/// Addresses from the pool are not here: their allocator keeps them apart.
+/// What a service asks for inside the cluster, which is its own or makes it wrong. Addresses from the pool are not here: they
+/// are kept apart where they are handed out.
 fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
-    let external = service.external.iter().map(|external| external.address);
-    let addresses = service.addresses.given().iter().copied().chain(external);
-    let ports = service.ports.iter();
-    let at = addresses
-        .flat_map(|address| service.ports.iter().map(move |port| Frontend::At(address, port.port, port.protocol)));
-    at.chain(ports.filter_map(|port| Some(Frontend::AtNode(port.node_port?, port.protocol))))
+    service.addresses.given().iter().flat_map(|address| at(service, *address))
+}
+
+/// The front ends that an address is.
+pub fn at(service: &Service, address: IpAddr) -> impl Iterator<Item = Frontend> {
+    service.ports.iter().map(move |port| Frontend::At(address, port.port, port.protocol))
 }

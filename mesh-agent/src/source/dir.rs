@@ -22,6 +22,7 @@ use self::{
 };
 pub use self::{bound::more_notes, version::Version};
 use super::{
+    admit::admit,
     crossings,
     file::Contents,
     holders::Holders,
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     config::{Serve, ServiceDir, Source},
-    model::{ConfigError, ConfigNote, Effect, Origin, Scope, ServiceName, Services, Update, Wrong},
+    model::{Admission, ConfigError, ConfigNote, Effect, Origin, Scope, ServiceName, Services, Update, Wrong},
 };
 
 /// Reads all directories once. There is no last good version then, so every problem shows.
@@ -41,12 +42,12 @@ pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
 }
 
 /// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold.
-pub fn read_paths(paths: &[ServiceDir], holders: Holders) -> Update {
+pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) -> Update {
     let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
     let mut scan = scan::scan(&directories);
     scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
-    Reader::new(paths.iter().cloned(), false).keeping(|| holders).read_scan(scan)
+    Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission).read_scan(scan)
 }
 
 /// Reads directories again and again.
@@ -56,6 +57,9 @@ pub struct Reader {
     sources: HashMap<PathBuf, Source>,
     allow_empty: bool,
     serve: Serve,
+    admission: Admission,
+    /// Which service holds which front end outside of the cluster.
+    outside: Holders,
     files: Files,
     /// What came of the last read, if it was one source and complete.
     merged: Option<Merged>,
@@ -90,6 +94,8 @@ impl Reader {
             sources,
             allow_empty,
             serve: Serve::All,
+            admission: Admission::default(),
+            outside: Holders::default(),
             files: Files::new(),
             merged: None,
             reads: 0,
@@ -114,6 +120,11 @@ impl Reader {
         Self { serve, ..self }
     }
 
+    /// The same, but services have only what these bounds allow.
+    pub fn admitting(self, admission: Admission) -> Self {
+        Self { admission, ..self }
+    }
+
     /// The directories, as given.
     pub fn directories(&self) -> &[PathBuf] {
         &self.directories
@@ -135,7 +146,11 @@ impl Reader {
         self.report_unreadable(&scan, &mut update);
         self.take(scan.files);
         // Later, what is served says which service holds what.
-        let holders = self.holders.take().map_or_else(Holders::default, |ask| ask());
+        let holders = self.holders.take().map(|ask| ask());
+        if let Some(holders) = &holders {
+            self.outside.clone_from(holders);
+        }
+        let holders = holders.unwrap_or_default();
         let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone, &holders);
         update.errors.extend(errors);
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
@@ -144,6 +159,7 @@ impl Reader {
         update.complete &= self.files.values().all(Tracked::is_complete);
         self.merge(&mut update);
         doubt(missing, &mut update);
+        self.admit(&mut update);
         let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
         crossings.tell(&mut update);
         bound::bound(&mut update);
@@ -200,6 +216,15 @@ impl Reader {
             None => merge(&contents, None, update),
         }
         self.merged = is_plain.then(|| Merged { versions, services: update.services.clone() });
+    }
+
+    /// Takes out what services may not have.
+    fn admit(&mut self, update: &mut Update) {
+        let source = |origin: &Origin| {
+            self.sources.get(&*origin.file).or_else(|| self.sources.get(origin.file.parent()?)).cloned().flatten()
+        };
+        let refused = admit(&mut update.services, &self.admission, &mut self.outside, source);
+        refused.tell(update);
     }
 
     /// Drops files that are gone, and returns them, unless all are: that is rather a volume that is not mounted.

@@ -22,7 +22,7 @@ impl Holders {
         self.0.is_empty()
     }
 
-    /// The service that holds a front end. Node ports are held at every address of a node, loopback among them.
+    /// The service that holds a front end outside or inside the cluster. Node ports are held at every address of a node, loopback among them.
     pub(super) fn of(&self, frontend: Frontend) -> Option<&ServiceName> {
         match frontend {
             Frontend::At(address, port, protocol) => self.0.get(&(address, port, protocol)),
@@ -31,6 +31,20 @@ impl Holders {
                 loopback.into_iter().find_map(|address| self.0.get(&(address, port, protocol)))
             }
         }
+    }
+}
+
+impl FromIterator<(Frontend, ServiceName)> for Holders {
+    fn from_iter<T: IntoIterator<Item = (Frontend, ServiceName)>>(held: T) -> Self {
+        held.into_iter().map(|(frontend, service)| (place(frontend), service)).collect()
+    }
+}
+
+/// Where a front end is found again.
+fn place(frontend: Frontend) -> Place {
+    match frontend {
+        Frontend::At(address, port, protocol) => (address, port, protocol),
+        Frontend::AtNode(port, protocol) => (Ipv4Addr::LOCALHOST.into(), port, protocol),
     }
 }
 

@@ -1,15 +1,16 @@
 //! Where configuration comes from: files in watched directories.
 //!
 //! ```text
-//! watch ──► scan ──► dir ──► file ──► document ──► native   ──► claims ──► join ──► merge ──► Update
-//!  when      bytes    what    one      tree with    manifest     who        services  all
-//!  to look   of all   is      file     lines        (through     owns what  and their sources
+//! watch ──► scan ──► dir ──► file ──► document ──► native   ──► claims ──► join ──► merge ──► admit ──► Update
+//!  when      bytes    what    one      tree with    manifest     who        services  all       what they
+//!  to look   of all   is      file     lines        (through     owns what  and their sources   may have
 //!            files    good                          field,value)            endpoints
 //! ```
 //!
 //! From `file` to `merge` everything is pure. `dir` chooses object by object between what a file says and what it said
 //! when that was last good, and `memory` keeps that for the next agent.
 
+mod admit;
 mod claims;
 pub mod crossings;
 mod digest;

@@ -1,5 +1,6 @@
 //! What the source layer promises, file by file and over time.
 
+mod admission;
 mod bounds;
 mod crossings;
 mod dir;

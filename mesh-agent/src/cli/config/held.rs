@@ -1,4 +1,4 @@
-//! Which service holds which address on this node, by the agent that runs here.
+//! Which service holds which address on this node, and which it may have, by the agent that runs here.
 
 use std::time::Duration;
 
@@ -7,16 +7,30 @@ use tokio::time::timeout;
 use crate::{
     api::{client::Client, types::Frontend},
     cli::session::Session,
-    model::{Protocol, ServiceName},
+    model::{Admission, Protocol, ServiceName},
     source::holders::{Holders, Place},
 };
 
 /// Time for an agent to answer. Files can be checked without one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Front ends that the agent's services have in the kernel; nothing where no agent answers.
-pub(super) async fn ask(session: &Session<'_>) -> Holders {
-    timeout(PATIENCE, held(&session.client)).await.ok().flatten().unwrap_or_default()
+/// What the agent of this node says.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Which service has which front end in the kernel.
+    pub(super) holders: Holders,
+    /// Which addresses and node ports services may have.
+    pub(super) admission: Admission,
+}
+
+/// Asks the agent; knows nothing where none answers.
+pub(super) async fn ask(session: &Session<'_>) -> Known {
+    timeout(PATIENCE, known(&session.client)).await.ok().flatten().unwrap_or_default()
+}
+
+async fn known(client: &Client) -> Option<Known> {
+    let admission = client.status().await.ok()?.admission;
+    Some(Known { holders: held(client).await?, admission: admission.map(Into::into).unwrap_or_default() })
 }
 
 async fn held(client: &Client) -> Option<Holders> {

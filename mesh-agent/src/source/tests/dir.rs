@@ -332,11 +332,13 @@ fn node_ports_and_external_addresses_belong_to_one_service() {
     node.write("c.yaml", &one("c", ", externalIPs: [192.0.2.1]", ""));
     let update = node.read();
     let expected = [
-        "b.yaml:2: services default/a and default/b both ask for node port 30080/TCP: first in a.yaml:2, again here",
-        "c.yaml:2: services default/a and default/c both ask for 192.0.2.1 port 80/TCP: first in a.yaml:2, again here",
+        "b.yaml:2: ports[0].nodePort: node port of service default/b is refused: node port 30080/TCP belongs to service \
+         default/a, in a.yaml:2",
+        "c.yaml:2: externalIPs: external address of service default/c is refused: 192.0.2.1 port 80/TCP belongs to service \
+         default/a, in a.yaml:2",
     ];
     assert_eq!(errors(&update, &node), expected);
-    assert_eq!(names(&update), ["a"]);
+    assert_eq!(names(&update), ["a", "b", "c"]);
     node.write("b.yaml", &one("b", ", enabled: false", ", nodePort: 30080"));
     node.write("c.yaml", &one("c", "", ", nodePort: 30080, protocol: UDP"));
     let update = node.read();

@@ -61,14 +61,20 @@ fn what_a_service_held_before_it_was_removed_is_free() {
 fn a_service_keeps_the_node_port_it_holds() {
     let service =
         |name: &str, address: &str| one(name, address).replace("[{port: 80}]", "[{port: 80, nodePort: 30080}]");
+    let holder = |update: &Update| {
+        let mut services = update.services.values();
+        services.find(|it| it.ports[0].node_port.is_some()).unwrap().name.name.clone()
+    };
     let mut node = Node::new();
     node.write("a.yaml", &service("a", "10.96.0.1"));
     node.write("z.yaml", &service("z", "10.96.0.2"));
-    assert_eq!(names(&node.read_anew(&[])), ["a"]);
+    assert_eq!(holder(&node.read_anew(&[])), "a");
     for loopback in ["127.0.0.1:30080", "[::1]:30080"] {
-        assert_eq!(names(&node.read_anew(&[("z", loopback)])), ["z"], "{loopback}");
+        assert_eq!(holder(&node.read_anew(&[("z", loopback)])), "z", "{loopback}");
+        assert_eq!(holder(&node.read()), "z", "{loopback}, read again");
     }
-    assert_eq!(names(&node.read_anew(&[("z", "127.0.0.1:30081")])), ["a"]);
+    let update = node.read_anew(&[("z", "127.0.0.1:30081")]);
+    assert_eq!((holder(&update), names(&update)), ("a".to_owned(), vec!["a".to_owned(), "z".to_owned()]));
 }
 
 #[test]
