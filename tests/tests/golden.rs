@@ -20,8 +20,8 @@ use mesh_agent::{
     config::ServiceDir,
     dataplane::{Dataplane as _, memory::Memory},
     desired::{Tables, World, compile, frontend, in_a_row, plan::diff, vips},
-    model::Locality,
-    source::dir,
+    model::{Admission, Locality},
+    source::{dir, holders::Holders},
 };
 use mesh_common::{
     abi::policy,
@@ -53,7 +53,7 @@ fn check(case: &Path) -> Option<String> {
 }
 
 fn outcome(case: &Path) -> String {
-    let update = dir::read(&directories(case));
+    let update = dir::read_paths(&directories(case), Holders::default(), admission());
     let mut text = String::new();
     for error in &update.errors {
         writeln!(text, "error {}", relative(&error.to_string(), case)).unwrap();
@@ -62,12 +62,13 @@ fn outcome(case: &Path) -> String {
         writeln!(text, "note {}", relative(&note.to_string(), case)).unwrap();
     }
     let pools = ["240.96.0.0/24".parse().unwrap(), "fd00:96::/112".parse().unwrap()];
-    let vips = vips::allocate(&update.services, &pools, &vips::Vips::new(), true).unwrap();
+    let vips = vips::allocate(&update.services, &pools, &vips::Vips::new(), true).0;
     let world = World {
         services: update.services,
         vips,
         complete: true,
         node_name: "node-a".to_owned(),
+        admission: admission().into(),
         node_addresses: ["127.0.0.1", "192.0.2.1", "::1"].map(|address| address.parse().unwrap()).into(),
         locality: Locality {
             cloud: Some("cloud-a".into()),
@@ -81,6 +82,22 @@ fn outcome(case: &Path) -> String {
     memory.apply(&diff(&Tables::default(), &tables)).unwrap();
     write!(text, "{}{}", summed_up(&tables), decisions(&mut memory, &tables)).unwrap();
     text
+}
+
+/// Settings of a node where one service has an address of the node as its external one, and another one has localhost.
+fn admission() -> Admission {
+    let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    Admission {
+        service_cidrs: networks(&["10.96.0.0/12", "240.0.0.0/24", "127.0.0.1/32"]),
+        external_cidrs: networks(&[
+            "192.0.2.0/24",
+            "192.0.2.1/32",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "2001:db8::/32",
+        ]),
+        ..Admission::default()
+    }
 }
 
 /// The case itself, or, where it has directories, each of them: `local` is the local source, others are named sources.

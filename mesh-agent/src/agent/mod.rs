@@ -104,6 +104,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     _ = tell_holders.send(holders::holders(&owner.snapshot().tables));
     owner.set_locality(settings.locality.clone());
     owner.set_admission(settings.admission.clone());
+    owner.set_quotas(settings.quotas);
     owner.set_node(&settings.node_name, node::addresses()?);
     excluded::leave_out(&mut owner, &settings);
 

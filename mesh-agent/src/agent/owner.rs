@@ -8,6 +8,7 @@ mod health;
 mod ids;
 mod orders;
 mod ramps;
+mod room;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,10 +28,9 @@ use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Earlier, Room, Tables, World, compile, next_change,
+        Earlier, Quotas, Room, Tables, World, compile, fit, next_change,
         plan::{Op, diff},
         recompile, refused, taken,
-        vips::allocate,
     },
     model::{Admission, ConfigError, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
     source::crossings,
@@ -49,6 +49,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Owner<D> {
     pub(super) dataplane: D,
     pools: Vec<IpNet>,
+    quotas: Quotas,
     addresses: AddressFile,
     overrides: OverrideFile,
     world: Arc<World>,
@@ -67,6 +68,8 @@ pub(super) struct Owner<D> {
     taken: Vec<ConfigNote>,
     /// Addresses of the node that services asked for and may not have, as of `desired`.
     refused: Refused,
+    /// Services for which the maps have no room, as of `desired`.
+    misfits: Refused,
     /// When rows change by themselves: the next step of a ramp, or an endpoint that leaves the slots.
     next_change: Option<Duration>,
     unhealthy_since: UnhealthySince,
@@ -95,7 +98,6 @@ pub(super) struct Applied {
 /// What stands between the configuration and the kernel; each until it is mended.
 #[derive(Clone, Default, Debug)]
 struct Problems {
-    compile: Option<String>,
     apply: Option<String>,
     resync: Option<String>,
     addresses: Option<String>,
@@ -140,6 +142,7 @@ impl<D: Dataplane> Owner<D> {
         Ok(Self {
             dataplane,
             pools,
+            quotas: Quotas::NONE,
             addresses,
             overrides: file,
             world: Arc::new(World { overrides, ..World::default() }),
@@ -153,6 +156,7 @@ impl<D: Dataplane> Owner<D> {
             stale: false,
             taken: Vec::new(),
             refused: Refused::default(),
+            misfits: Refused::default(),
             next_change: None,
             unhealthy_since: UnhealthySince::default(),
             accepted: false,
@@ -173,6 +177,11 @@ impl<D: Dataplane> Owner<D> {
         Arc::make_mut(&mut self.world).admission = Arc::new(admission);
     }
 
+    /// Takes how much of the maps services may have, which does not change.
+    pub(super) fn set_quotas(&mut self, quotas: Quotas) {
+        self.quotas = quotas;
+    }
+
     /// Takes the name and the addresses of this node; true when they are others than before. Until the first update
     /// there is nothing to put into effect.
     pub(super) fn set_node(&mut self, name: &str, addresses: BTreeSet<IpAddr>) -> bool {
@@ -191,23 +200,19 @@ impl<D: Dataplane> Owner<D> {
         let certain = doubt::is_certain(&update);
         self.hold_addresses(&mut services, certain).tell(&mut update);
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
-        match allocate(&services, &self.pools, self.addresses.remembered(), certain) {
-            Ok(vips) => {
-                let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
-                self.problems.addresses = self.addresses.remember(&kept);
-                let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
-                crossings::leave_out(&mut services, of_pool).tell(&mut update);
-                let mut world = World::clone(&self.world);
-                world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
-                self.strangers.clone_from(&world.uncertain);
-                (world.services, world.vips, world.complete) = (services, vips, update.complete);
-                self.world = Arc::new(world);
-                self.accepted = true;
-                self.stale = true;
-                self.problems.compile = None;
-            }
-            Err(error) => self.problems.compile = Some(error.to_string()),
-        }
+        let vips = self.allocate(&mut services, certain, &mut update);
+        let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
+        self.problems.addresses = self.addresses.remember(&kept);
+        let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
+        crossings::leave_out(&mut services, of_pool).tell(&mut update);
+        self.quotas.cut(&mut services, self.dataplane.capacity()).tell(&mut update);
+        let mut world = World::clone(&self.world);
+        world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
+        self.strangers.clone_from(&world.uncertain);
+        (world.services, world.vips, world.complete) = (services, vips, update.complete);
+        self.world = Arc::new(world);
+        self.accepted = true;
+        self.stale = true;
         self.wrong = Arc::new(std::mem::take(&mut update.wrong));
         self.update = update;
     }
@@ -233,7 +238,7 @@ impl<D: Dataplane> Owner<D> {
             // Equal by now; this way they share their rows.
             self.current = Arc::new(self.desired.clone());
         }
-        if fresh && self.problems.compile.is_none() {
+        if fresh {
             let revision = self.applied.map_or(1, |applied| applied.revision + 1);
             let (took, wrote) = (start.elapsed(), writing.elapsed());
             info!(revision, writes = ops.len(), ?took, ?wrote, "applied");
@@ -254,20 +259,20 @@ impl<D: Dataplane> Owner<D> {
             }
             None => compile(&self.world, now, &self.current, room),
         };
-        match compiled {
-            Ok(desired) => {
-                self.desired = desired;
-                if self.stale {
-                    self.taken = taken(&self.world);
-                    self.refused = refused(&self.world);
-                }
-                self.compiled = Some(Arc::clone(&self.world));
-                self.stale = false;
-                self.next_change = next_change(&self.world, now).into_iter().chain(leaves).min();
-                self.problems.compile = None;
-            }
-            Err(error) => self.problems.compile = Some(error.to_string()),
+        let (desired, misfits) = match compiled {
+            Ok(tables) if self.quotas.hold(&tables, room.capacity) => (tables, Vec::new()),
+            _ => fit(&self.world, now, &self.current, room, self.quotas),
+        };
+        self.desired = desired;
+        if self.stale {
+            self.taken = taken(&self.world);
+            self.refused = refused(&self.world);
         }
+        // Where a service was left out, the next tables may have room for it: they are compiled anew.
+        self.compiled = misfits.is_empty().then(|| Arc::clone(&self.world));
+        self.misfits = self.misfits_of(&misfits);
+        self.stale = false;
+        self.next_change = next_change(&self.world, now).into_iter().chain(leaves).min();
     }
 
     /// Frees the rows whose grace period is over; returns the time until the next is due.
@@ -289,6 +294,11 @@ impl<D: Dataplane> Owner<D> {
             .collect();
         if !self.apply(&ready) {
             return Some(RETRY);
+        }
+        if !ready.is_empty() && !self.misfits.errors.is_empty() {
+            // There is more room now.
+            self.stale = true;
+            return Some(Duration::ZERO);
         }
         self.held.values().min().map(|&due| due.saturating_sub(now))
     }
@@ -390,10 +400,11 @@ impl<D: Dataplane> Owner<D> {
 
     /// What is not in force as it is written.
     fn wrong(&self) -> Arc<Vec<Wrong>> {
-        if self.refused.wrong.is_empty() {
+        if self.refused.wrong.is_empty() && self.misfits.wrong.is_empty() {
             return Arc::clone(&self.wrong);
         }
-        let mut all: Vec<Wrong> = self.wrong.iter().chain(&self.refused.wrong).cloned().collect();
+        let mut all: Vec<Wrong> =
+            self.wrong.iter().chain(&self.refused.wrong).chain(&self.misfits.wrong).cloned().collect();
         all.sort_unstable();
         all.dedup();
         Arc::new(all)
@@ -401,18 +412,25 @@ impl<D: Dataplane> Owner<D> {
 
     /// What others may know.
     pub(super) fn snapshot(&self) -> Snapshot {
-        let Problems { compile, apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
+        let Problems { apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
         Snapshot {
-            loaded: self.accepted || compile.is_some(),
+            loaded: self.accepted,
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
-            errors: self.update.errors.iter().chain(&self.refused.errors).cloned().collect(),
+            errors: self
+                .update
+                .errors
+                .iter()
+                .chain(&self.refused.errors)
+                .chain(&self.misfits.errors)
+                .cloned()
+                .collect(),
             wrong: self.wrong(),
             notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),
             overrides_file: self.overrides.path().to_owned(),
-            problems: [compile, apply, resync, addresses, overrides]
+            problems: [apply, resync, addresses, overrides]
                 .into_iter()
                 .flatten()
                 .chain(excluded)

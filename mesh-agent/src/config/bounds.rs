@@ -143,7 +143,7 @@ mod tests {
         };
         let expected = [
             "agent.yaml:2: serviceCidr[0]: expected a network, like 10.96.0.0/16, found `ten`",
-            "agent.yaml:3: nodePortRange: expected a text, found `30000`",
+            "agent.yaml:3: nodePortRange: expected text, found `30000`",
             "agent.yaml:4: quotaPerService: expected a whole number from 1 to 100, found `0`",
             "agent.yaml:5: quotaPerNamespace: expected a whole number from 1 to 100, found `101`",
             "--external-cidr (or MESH_EXTERNAL_CIDR): expected a network, like 10.96.0.0/16, found `any`",

@@ -25,7 +25,7 @@ use super::{
     traffic,
 };
 use crate::{
-    model::{AffinityClient, FrontendKind, Protocol, Service, ServiceName, ServicePort},
+    model::{AffinityClient, Endpoint, FrontendKind, Protocol, Service, ServiceName, ServicePort},
     table::Table,
 };
 
@@ -81,6 +81,14 @@ pub fn identified(identity: &str) -> Option<ServiceName> {
     Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
+/// A moment of a [`Compiler`].
+pub(super) struct Checkpoint<'a> {
+    pub(super) tables: Tables,
+    free_ids: FreeIds<'a>,
+    free_backends: FreeIndexes,
+    free_slots: FreeIndexes,
+}
+
 /// Tables to which services are added.
 pub(super) struct Compiler<'a> {
     current: &'a Tables,
@@ -118,6 +126,34 @@ impl<'a> Compiler<'a> {
             free_slots: FreeIndexes::new(&current.slots),
             tables,
         }
+    }
+
+    /// What the tables are now, to return to.
+    pub(super) fn checkpoint(&self) -> Checkpoint<'a> {
+        Checkpoint {
+            tables: self.tables.clone(),
+            free_ids: self.free_ids.clone(),
+            free_backends: self.free_backends.clone(),
+            free_slots: self.free_slots.clone(),
+        }
+    }
+
+    /// Takes out what was added since.
+    pub(super) fn return_to(&mut self, checkpoint: Checkpoint<'a>) {
+        let Checkpoint { tables, free_ids, free_backends, free_slots } = checkpoint;
+        (self.tables, self.free_ids, self.free_backends, self.free_slots) =
+            (tables, free_ids, free_backends, free_slots);
+    }
+
+    /// How many endpoints of a service the kernel does not have yet; a service that is new to it comes after all others.
+    pub(super) fn growth(&self, service: &Service) -> (bool, usize) {
+        let id = |port: &ServicePort| self.known_ids.get(port_identity(&service.name, port).as_str()).copied();
+        let has = |id, it: &Endpoint| self.known_backends.contains_key(&(id, Addr::from(it.address), it.port.to_be()));
+        let new = |port: &ServicePort| match id(port) {
+            Some(id) => port.endpoints.iter().filter(|it| !has(id, it)).count(),
+            None => port.endpoints.len(),
+        };
+        (!service.ports.iter().any(|port| id(port).is_some()), service.ports.iter().map(new).sum())
     }
 
     /// Adds a service.

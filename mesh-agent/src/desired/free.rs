@@ -6,6 +6,7 @@ use super::room::Room;
 use crate::table::Table;
 
 /// Hands out free indexes, one or several in a row, lowest first.
+#[derive(Clone)]
 pub(super) struct FreeIndexes {
     /// Start and end (exclusive) of each gap, ascending.
     gaps: Vec<(u32, u32)>,
@@ -44,6 +45,7 @@ impl FreeIndexes {
 }
 
 /// Hands out free service ids, lowest first; those that connections still count for when there are no others.
+#[derive(Clone)]
 pub(super) struct FreeIds<'a> {
     free: FreeIndexes,
     room: Room<'a>,

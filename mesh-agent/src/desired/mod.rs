@@ -3,6 +3,7 @@
 mod carry;
 mod compile;
 mod display;
+mod fit;
 mod free;
 mod frontends;
 mod known;
@@ -39,6 +40,7 @@ use crate::table::Table;
 pub use self::{
     carry::in_a_row,
     compile::{compile, filter, identified, port_identity},
+    fit::{Misfit, fit},
     frontends::{Frontend, Reach, active, frontends, takers},
     known::{Weight, next_change},
     quota::Quotas,

@@ -1,5 +1,13 @@
 //! How much of the maps one service, and the services of one namespace, may have.
 
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Tables, identified};
+use crate::{
+    dataplane::Capacity,
+    model::{Effect, Refused, Service, ServicePort, Services},
+};
+
 /// Shares of the rows of each map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quotas {
@@ -12,5 +20,168 @@ pub struct Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         Self { service_percent: 25, namespace_percent: 50 }
+    }
+}
+
+/// Rows of each map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Rows {
+    pub(super) frontends: usize,
+    pub(super) slots: usize,
+    pub(super) backends: usize,
+}
+
+impl Rows {
+    /// The rows of these tables.
+    pub(super) fn of(tables: &Tables) -> Self {
+        Self { frontends: tables.services.len(), slots: tables.slots.len(), backends: tables.backends.len() }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            frontends: self.frontends + other.frontends,
+            slots: self.slots + other.slots,
+            backends: self.backends + other.backends,
+        }
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            frontends: self.frontends.saturating_sub(other.frontends),
+            slots: self.slots.saturating_sub(other.slots),
+            backends: self.backends.saturating_sub(other.backends),
+        }
+    }
+
+    /// What these rows are more than a share allows: the first kind, how many there are and how many may be.
+    pub(super) fn beyond(self, capacity: Capacity, percent: u8) -> Option<(&'static str, usize, usize)> {
+        let Self { frontends, slots, backends } = self;
+        let kinds = [
+            ("service addresses with their ports", frontends, capacity.services),
+            ("slots", slots, capacity.slots),
+            ("endpoints", backends, capacity.backends),
+        ];
+        let bounded = kinds.map(|(kind, rows, all)| (kind, rows, share(all, percent)));
+        bounded.into_iter().find(|(_, rows, most)| rows > most)
+    }
+}
+
+/// A part of the rows of a map; one at least.
+fn share(rows: u32, percent: u8) -> usize {
+    usize::try_from(u64::from(rows) * u64::from(percent) / 100).unwrap_or(usize::MAX).max(1)
+}
+
+impl Quotas {
+    /// No service and no namespace has less than everything.
+    pub const NONE: Self = Self { service_percent: 100, namespace_percent: 100 };
+
+    /// Whether the tables hold no more of any service or namespace.
+    pub fn hold(self, tables: &Tables, capacity: Capacity) -> bool {
+        let Self { service_percent, namespace_percent } = self;
+        let least = service_percent.min(namespace_percent);
+        // What all have together is more than what one has.
+        if Rows::of(tables).beyond(capacity, least).is_none() {
+            return true;
+        }
+        let (mut services, mut namespaces) = (HashMap::<String, Rows>::new(), HashMap::<String, Rows>::new());
+        for (id, rows) in by_id(tables) {
+            let Some(service) = tables.names.get(&id).and_then(|name| identified(name)) else { continue };
+            let (of_service, of_namespace) =
+                (services.entry(service.to_string()).or_default(), namespaces.entry(service.namespace).or_default());
+            (*of_service, *of_namespace) = (of_service.plus(rows), of_namespace.plus(rows));
+        }
+        services.values().all(|rows| rows.beyond(capacity, service_percent).is_none())
+            && namespaces.values().all(|rows| rows.beyond(capacity, namespace_percent).is_none())
+    }
+
+    /// Leaves each service as many endpoints as it may have, and says of which ones some are not served. Endpoints that are
+    /// ready come first, then those listed first: so nodes with the same files serve the same ones.
+    pub fn cut(self, services: &mut Services, capacity: Capacity) -> Refused {
+        let most = share(capacity.backends, self.service_percent);
+        let mut refused = Refused::default();
+        let all = |service: &Service| service.ports.iter().map(|port| port.endpoints.len()).sum::<usize>();
+        let large: Vec<Arc<Service>> = services.values().filter(|service| all(service) > most).cloned().collect();
+        for service in large {
+            let rest = cut(&service, most);
+            let reason = format!(
+                "{} of {} endpoints of service {} are served: one service may have {most}, which quotaPerService \
+                 (--quota-per-service) or maxBackends (--max-backends) can raise",
+                all(&rest),
+                all(&service),
+                service.name
+            );
+            refused.add(&service, "", reason, Effect::Part);
+            services.insert(service.name.clone(), Arc::new(rest));
+        }
+        refused
+    }
+}
+
+/// The same service with this number of endpoints at most. Ports with few endpoints keep all.
+fn cut(service: &Service, mut most: usize) -> Service {
+    let mut rest = service.clone();
+    let mut ports: Vec<&mut ServicePort> = rest.ports.iter_mut().collect();
+    ports.sort_by_key(|port| port.endpoints.len());
+    let mut left = ports.len();
+    for port in ports {
+        let keep = port.endpoints.len().min(most / left);
+        (most, left) = (most - keep, left - 1);
+        if keep < port.endpoints.len() {
+            // Stable, so the order of the file decides between endpoints in one condition.
+            port.endpoints.sort_by_key(|endpoint| endpoint.condition);
+            port.endpoints.truncate(keep);
+        }
+    }
+    rest
+}
+
+/// Rows by service id.
+fn by_id(tables: &Tables) -> HashMap<u32, Rows> {
+    let mut all: HashMap<u32, Rows> = HashMap::new();
+    for row in tables.services.values() {
+        let slots = super::carry::ranges(&tables.slots, row);
+        let rows = all.entry(row.id).or_default();
+        rows.frontends += 1;
+        // Front ends of one service that lead to the same endpoints share their slots.
+        let slots: usize = slots.into_iter().map(|range| range.len()).sum();
+        rows.slots = rows.slots.max(slots);
+    }
+    tables.backends.values().for_each(|row| all.entry(row.service).or_default().backends += 1);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{desired::fixture, model::Condition};
+
+    const CAPACITY: Capacity = Capacity { services: 100, slots: 200, backends: 40 };
+
+    #[test]
+    fn a_large_service_keeps_what_it_may_have() {
+        let mut large = fixture::fixed("large", "10.96.0.1");
+        let endpoints: Vec<(String, u32)> = (1..=30).map(|number| (format!("10.0.0.{number}:80"), 1)).collect();
+        let endpoints: Vec<(&str, u32)> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();
+        large = fixture::with(large, &endpoints);
+        large.ports[0].endpoints[0].condition = Condition::NotReady;
+        let mut second = large.ports[0].clone();
+        (second.port, second.name) = (81, "b".into());
+        second.endpoints.truncate(2);
+        large.ports.push(second);
+        let small = fixture::with(fixture::fixed("small", "10.96.0.2"), &endpoints[..10]);
+        let mut services = fixture::services([large, small.clone()]);
+        let refused = Quotas::default().cut(&mut services, CAPACITY);
+        let reason = "test.yaml:1: 10 of 32 endpoints of service test/large are served: one service may have 10, which \
+                      quotaPerService (--quota-per-service) or maxBackends (--max-backends) can raise";
+        assert_eq!(refused.errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [reason]);
+        assert_eq!(refused.wrong.len(), 1);
+        let served: Vec<Vec<String>> = services[&fixture::name("large")]
+            .ports
+            .iter()
+            .map(|port| port.endpoints.iter().map(|it| it.address.to_string()).collect())
+            .collect();
+        let first: Vec<String> = (2..=9).map(|number| format!("10.0.0.{number}")).collect();
+        assert_eq!(served, [first, vec!["10.0.0.1".to_owned(), "10.0.0.2".to_owned()]]);
+        assert_eq!(*services[&fixture::name("small")], small);
     }
 }

@@ -14,29 +14,24 @@ pub type Vips = BTreeMap<ServiceName, Vec<IpAddr>>;
 
 /// A pool has no address left.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("service {service}: no free address in pool {pool}; name a larger one with --vip-pool")]
+#[error("service {service}: no free address in pool {pool}; vipPool (--vip-pool) can name a larger one")]
 pub struct PoolExhausted {
-    /// Who got none.
+    /// The service that got none.
     pub service: ServiceName,
     /// The pool.
     pub pool: IpNet,
 }
 
 /// Gives every `auto` service its `remembered` address where the pools still hold it, else the one its name hashes
-/// to, else the next that is free. So nodes with the same configuration agree, and a service keeps what it has. While
+/// to, else the next that is free; also says which services got none of a pool. So nodes with the same configuration agree, and a service keeps what it has. While
 /// `services` is not complete the others may be missing by mistake, and their addresses stay reserved.
-pub fn allocate(
-    services: &Services,
-    pools: &[IpNet],
-    remembered: &Vips,
-    complete: bool,
-) -> Result<Vips, PoolExhausted> {
+pub fn allocate(services: &Services, pools: &[IpNet], remembered: &Vips, complete: bool) -> (Vips, Vec<PoolExhausted>) {
     let asks = |service: &Service| service.addresses == Addresses::Auto;
     if remembered.is_empty() && !services.values().any(|service| asks(service)) {
-        return Ok(Vips::new());
+        return (Vips::new(), Vec::new());
     }
     let mut taken = BTreeSet::new();
-    let mut vips = Vips::new();
+    let (mut vips, mut exhausted) = (Vips::new(), Vec::new());
     for (name, kept) in held(services, pools, remembered, complete) {
         // Two services hold one address only where the file that remembers them was edited.
         let kept: Vec<IpAddr> = kept.into_iter().filter(|&vip| taken.insert(vip)).collect();
@@ -49,14 +44,18 @@ pub fn allocate(
         let mine = vips.entry(service.name.clone()).or_default();
         for pool in pools {
             if !mine.iter().any(|vip| pool.contains(vip)) {
-                let vip = free_address(&service.name, pool, &taken)
-                    .ok_or_else(|| PoolExhausted { service: service.name.clone(), pool: *pool })?;
-                taken.insert(vip);
-                mine.push(vip);
+                match free_address(&service.name, pool, &taken) {
+                    Some(vip) => {
+                        taken.insert(vip);
+                        mine.push(vip);
+                    }
+                    None => exhausted.push(PoolExhausted { service: service.name.clone(), pool: *pool }),
+                }
             }
         }
     }
-    Ok(vips)
+    vips.retain(|_, mine| !mine.is_empty());
+    (vips, exhausted)
 }
 
 /// Services that ask, with front ends that they may not have: at an address that an `auto` service holds, on a port of
@@ -154,9 +153,9 @@ mod tests {
     #[test]
     fn a_service_keeps_its_address_whatever_comes_and_goes() {
         let all: Vec<_> = ["a", "b", "c", "d"].into_iter().map(fixture::auto).collect();
-        let first = allocate(&fixture::services(all.clone()), &pools(), &Vips::new(), true).unwrap();
-        let fewer = allocate(&fixture::services(all[1..3].to_vec()), &pools(), &first, true).unwrap();
-        let again = allocate(&fixture::services(all), &pools(), &fewer, true).unwrap();
+        let first = allocate(&fixture::services(all.clone()), &pools(), &Vips::new(), true).0;
+        let fewer = allocate(&fixture::services(all[1..3].to_vec()), &pools(), &first, true).0;
+        let again = allocate(&fixture::services(all), &pools(), &fewer, true).0;
         for name in ["b", "c"] {
             assert_eq!(again[&fixture::name(name)], first[&fixture::name(name)]);
         }
@@ -173,11 +172,11 @@ mod tests {
 
     #[test]
     fn an_address_from_the_pool_is_not_taken_by_writing_it_down() {
-        let held = allocate(&fixture::services([fixture::auto("a")]), &pools(), &Vips::new(), true).unwrap();
+        let held = allocate(&fixture::services([fixture::auto("a")]), &pools(), &Vips::new(), true).0;
         let address = held[&fixture::name("a")][0];
         let thief = fixture::fixed("b", &address.to_string());
         let services = [fixture::auto("a"), thief.clone()];
-        assert_eq!(allocate(&fixture::services(services.clone()), &pools(), &held, true).unwrap(), held);
+        assert_eq!(allocate(&fixture::services(services.clone()), &pools(), &held, true).0, held);
         let reason = |place: &str| {
             format!(
                 "test.yaml:1: services test/a and test/b both ask for {address} port 80/TCP: test/a holds it from the \
@@ -196,9 +195,9 @@ mod tests {
     #[test]
     fn what_may_be_missing_by_mistake_keeps_its_address() {
         let pool: IpNet = "240.96.0.0/30".parse().unwrap();
-        let kept = allocate(&fixture::services([fixture::auto("a")]), &[pool], &Vips::new(), true).unwrap();
+        let kept = allocate(&fixture::services([fixture::auto("a")]), &[pool], &Vips::new(), true).0;
         let only_b = fixture::services([fixture::auto("b")]);
-        let b = allocate(&only_b, &[pool], &kept, false).unwrap();
+        let b = allocate(&only_b, &[pool], &kept, false).0;
         assert_ne!(b[&fixture::name("b")], kept[&fixture::name("a")]);
     }
 
@@ -206,10 +205,10 @@ mod tests {
     fn addresses_given_by_hand_are_never_handed_out() {
         let pool: IpNet = "240.96.0.0/30".parse().unwrap();
         let services = fixture::services([fixture::auto("a"), fixture::fixed("b", "240.96.0.1")]);
-        let vips = allocate(&services, &[pool], &Vips::new(), true).unwrap();
+        let vips = allocate(&services, &[pool], &Vips::new(), true).0;
         assert_eq!(vips[&fixture::name("a")], ["240.96.0.2".parse::<IpAddr>().unwrap()]);
         let services = fixture::services([fixture::auto("a"), fixture::auto("c"), fixture::fixed("b", "240.96.0.1")]);
-        let error = allocate(&services, &[pool], &vips, true).unwrap_err();
-        assert_eq!(error, PoolExhausted { service: fixture::name("c"), pool });
+        let (after, exhausted) = allocate(&services, &[pool], &vips, true);
+        assert_eq!((after, exhausted), (vips, vec![PoolExhausted { service: fixture::name("c"), pool }]));
     }
 }

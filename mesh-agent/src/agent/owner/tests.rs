@@ -1,6 +1,7 @@
 //! The owner over a data plane that fails when told to, on a clock of its own.
 
 mod held;
+mod room;
 
 use std::io;
 
@@ -222,33 +223,6 @@ fn nothing_is_freed_while_the_switch_away_from_it_fails() {
     assert_eq!(wait, Some(GRACE), "the grace period starts with the switch");
     scene.settle(wait);
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
-}
-
-#[test]
-fn frontends_that_are_being_replaced_need_room_too() {
-    let mut scene = Scene::new();
-    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
-    scene.owner.dataplane.capacity = Some(Capacity { services: 1, ..Memory::CAPACITY });
-    scene.configure([fixture::with(fixture::fixed("cart", "10.96.0.9"), &[("10.0.0.1:80", 1)])]);
-    let problems = scene.owner.snapshot().problems;
-    assert!(problems[0].starts_with("map SERVICES has 1 rows but 2 are needed"), "{problems:?}");
-    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
-}
-
-#[test]
-fn what_does_not_fit_is_refused_whole_and_fits_later() {
-    let mut scene = Scene::new();
-    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
-    scene.owner.dataplane.capacity = Some(Capacity { backends: 2, ..Memory::CAPACITY });
-    let three = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1)];
-    scene.configure([cart(&three)]);
-    let problems = scene.owner.snapshot().problems;
-    assert!(problems[0].starts_with("map BACKENDS has 2 rows but 3 are needed"), "{problems:?}");
-    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
-    let wait = scene.configure([cart(&three[..2])]);
-    scene.settle(wait);
-    assert_eq!(scene.owner.snapshot().problems, [""; 0]);
-    assert_eq!(scene.owner.dataplane.dump().unwrap().backends.len(), 2);
 }
 
 #[test]

@@ -22,7 +22,7 @@ struct Site {
 }
 
 fn site() -> Site {
-    let mut node = Node::setup().prepare();
+    let mut node = Node::setup().flags("--external-cidr 192.0.2.0/24,203.0.113.0/24").prepare();
     let pods = [1, 2].map(|number| Pod::start(&node, number));
     node.start_agent();
     let clients = vec![node.client(), pods[0].client(), pods[1].client()];

@@ -327,7 +327,7 @@ fn b06_a_socket_follows_its_address_to_the_service_that_has_it_now() {
 
 #[test]
 fn b06_a_socket_comes_home_when_the_service_is_to_stay_on_the_node() {
-    let mut node = Node::setup().flags("--node-name here").start();
+    let mut node = Node::setup().flags("--node-name here --external-cidr 192.0.2.0/24").start();
     let [far, near] = ["far", "near"].map(|name| node.server(name));
     // An address for others keeps the far endpoint in use.
     let dns = dns().with("externalIPs: [192.0.2.10]").on_node(&far, "elsewhere");
