@@ -393,9 +393,13 @@ impl Drive {
     }
 
     /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones. Where
-    /// that replaces the maps of an earlier agent, an update with gaps does not do: those maps may fill them.
+    /// that replaces the maps of an earlier agent, an update with gaps does not do: those maps may fill them. Nor do smaller
+    /// maps that have no room for all of it.
     fn attach_once(&mut self) -> anyhow::Result<()> {
-        let filled = self.owner.is_applied() && (self.owner.is_complete() || !self.owner.dataplane.replaces_other());
+        let owner = &self.owner;
+        let has_gaps = owner.dataplane.replaces_other() && !owner.is_complete();
+        let is_short = owner.dataplane.replaces_larger() && !owner.has_room();
+        let filled = owner.is_applied() && !has_gaps && !is_short;
         if filled && self.hooks.borrow().is_empty() {
             let attached = self.owner.dataplane.attach(&self.cgroup, self.settings.allow_second_agent)?;
             info!(hooks = attached.len(), "attached");

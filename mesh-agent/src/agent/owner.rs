@@ -70,6 +70,8 @@ pub(super) struct Owner<D> {
     refused: Refused,
     /// Services for which the maps have no room, as of `desired`.
     misfits: Refused,
+    /// Whether a service has more endpoints than it may have.
+    is_cut: bool,
     /// When rows change by themselves: the next step of a ramp, or an endpoint that leaves the slots.
     next_change: Option<Duration>,
     unhealthy_since: UnhealthySince,
@@ -157,6 +159,7 @@ impl<D: Dataplane> Owner<D> {
             taken: Vec::new(),
             refused: Refused::default(),
             misfits: Refused::default(),
+            is_cut: false,
             next_change: None,
             unhealthy_since: UnhealthySince::default(),
             accepted: false,
@@ -205,7 +208,9 @@ impl<D: Dataplane> Owner<D> {
         self.problems.addresses = self.addresses.remember(&kept);
         let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
         crossings::leave_out(&mut services, of_pool).tell(&mut update);
-        self.quotas.cut(&mut services, self.dataplane.capacity()).tell(&mut update);
+        let cut = self.quotas.cut(&mut services, self.dataplane.capacity());
+        self.is_cut = !cut.errors.is_empty();
+        cut.tell(&mut update);
         let mut world = World::clone(&self.world);
         world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
         self.strangers.clone_from(&world.uncertain);

@@ -21,7 +21,7 @@ use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
     backends::BackendMap,
     batch::{CounterMap, Map},
-    layout::{directory_name, layout},
+    layout::{directory_name, has_more_rows, layout},
     links::{self, Held},
     others,
     pin::{Attached, Cgroup, PinDir},
@@ -53,6 +53,7 @@ pub struct Kernel {
     maps: Arc<Maps>,
     capacity: Capacity,
     replaces_other: bool,
+    replaces_larger: bool,
     links: Vec<Held>,
 }
 
@@ -74,6 +75,8 @@ impl Kernel {
     /// `excludes` says whether [`exclude`](Self::exclude) will ever be called; if not, programs need not look.
     pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
         let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
+        let is_larger = |name: &String| has_more_rows(name, capacity);
+        let replaces_larger = replaces_other && pins.all_maps().iter().any(is_larger);
         let directory = pins.maps(&directory_name(capacity))?;
         let mut loader = EbpfLoader::new();
         for map in &layout(capacity) {
@@ -94,6 +97,7 @@ impl Kernel {
             maps: Arc::new(Maps::open(&directory)?),
             capacity,
             replaces_other,
+            replaces_larger,
             links: Vec::new(),
         })
     }
@@ -106,6 +110,11 @@ impl Kernel {
     /// Whether an earlier agent's programs serve from maps of another layout, which attaching would replace by these.
     pub fn replaces_other(&self) -> bool {
         self.replaces_other
+    }
+
+    /// Whether those maps have room for more than these.
+    pub fn replaces_larger(&self) -> bool {
+        self.replaces_larger
     }
 
     /// Attaches every program, or puts it into the link that an earlier agent left. Fails when another agent has attached

@@ -59,6 +59,13 @@ pub(super) fn directory_name(capacity: Capacity) -> String {
     format!("maps-v{ABI_VERSION}-{services}-{slots}-{backends}")
 }
 
+/// Whether maps in a directory of this name have more rows of any kind.
+pub(super) fn has_more_rows(name: &str, capacity: Capacity) -> bool {
+    let Capacity { services, slots, backends } = capacity;
+    let rows: Vec<u32> = name.rsplitn(4, '-').take(3).filter_map(|rows| rows.parse().ok()).collect();
+    rows.into_iter().zip([backends, slots, services]).any(|(theirs, ours)| theirs > ours)
+}
+
 impl MapLayout {
     const fn new<K, V>(name: &'static str, kind: MapType, rows: u32) -> Self {
         Self { name, kind, key: size_of::<K>(), value: size_of::<V>(), rows, flags: 0 }
@@ -98,5 +105,21 @@ impl MapLayout {
             Some((field, is, should)) => Err(foreign(format!("its {field} is {is} instead of {should}"))),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_which_maps_have_more_rows() {
+        let capacity = |services, slots, backends| Capacity { services, slots, backends };
+        let name = directory_name(capacity(10, 40, 20));
+        assert!(!has_more_rows(&name, capacity(10, 40, 20)));
+        for smaller in [capacity(9, 40, 20), capacity(10, 39, 20), capacity(10, 40, 19)] {
+            assert!(has_more_rows(&name, smaller), "{smaller:?}");
+        }
+        assert!(!has_more_rows(&name, capacity(11, 41, 21)));
     }
 }

@@ -118,6 +118,13 @@ impl PinDir {
         self.path.join(name).exists()
     }
 
+    /// Names of the directories with maps of any layout.
+    pub(super) fn all_maps(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("maps-")).collect()
+    }
+
     /// The directory for maps of one layout.
     pub(super) fn maps(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path.join(name);

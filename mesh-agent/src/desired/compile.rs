@@ -25,7 +25,7 @@ use super::{
     traffic,
 };
 use crate::{
-    model::{AffinityClient, Endpoint, FrontendKind, Protocol, Service, ServiceName, ServicePort},
+    model::{AffinityClient, Condition, Endpoint, FrontendKind, Protocol, Service, ServiceName, ServicePort},
     table::Table,
 };
 
@@ -147,13 +147,33 @@ impl<'a> Compiler<'a> {
 
     /// How many endpoints of a service the kernel does not have yet; a service that is new to it comes after all others.
     pub(super) fn growth(&self, service: &Service) -> (bool, usize) {
-        let id = |port: &ServicePort| self.known_ids.get(port_identity(&service.name, port).as_str()).copied();
-        let has = |id, it: &Endpoint| self.known_backends.contains_key(&(id, Addr::from(it.address), it.port.to_be()));
-        let new = |port: &ServicePort| match id(port) {
-            Some(id) => port.endpoints.iter().filter(|it| !has(id, it)).count(),
-            None => port.endpoints.len(),
+        let is_known = |port: &ServicePort| self.known_ids.contains_key(port_identity(&service.name, port).as_str());
+        let new = |port: &ServicePort| {
+            let has = self.has(service, port);
+            port.endpoints.iter().filter(|it| !has(it)).count()
         };
-        (!service.ports.iter().any(|port| id(port).is_some()), service.ports.iter().map(new).sum())
+        (!service.ports.iter().any(is_known), service.ports.iter().map(new).sum())
+    }
+
+    /// Tells which endpoints of a port the kernel has.
+    fn has<'s>(&'s self, service: &Service, port: &ServicePort) -> impl Fn(&Endpoint) -> bool + use<'s, 'a> {
+        let id = self.known_ids.get(port_identity(&service.name, port).as_str()).copied();
+        move |it| {
+            let key = |id| (id, Addr::from(it.address), it.port.to_be());
+            id.is_some_and(|id| self.known_backends.contains_key(&key(id)))
+        }
+    }
+
+    /// A service without the endpoints that the kernel does not have yet; nothing where that leaves none that may take
+    /// connects.
+    pub(super) fn without_growth(&self, service: &Service) -> Option<Service> {
+        let mut rest = service.clone();
+        for port in &mut rest.ports {
+            let has = self.has(service, port);
+            port.endpoints.retain(has);
+        }
+        let mut left = rest.ports.iter().flat_map(|port| &port.endpoints);
+        left.any(|it| it.takes(Condition::Ready)).then_some(rest)
     }
 
     /// Adds a service.

@@ -1,5 +1,5 @@
-//! What of a world fits into the maps, where not all of it does. A service that does not fit stays as the kernel has it, or is
-//! left out; all others apply. Those that were there before come first, then those that need the least, then the names.
+//! What of a world fits into the maps, where not all of it does. A service that does not fit is served without its new
+//! endpoints, or stays as the kernel has it, or is left out; all others apply. Those that were there before come first, then those that need the least, then the names.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,7 +9,7 @@ use super::{
     compile::{Compiler, filter, identified},
     quota::Rows,
 };
-use crate::model::{Service, ServiceName};
+use crate::model::{Effect, Service, ServiceName};
 
 /// A service that does not fit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,8 +18,8 @@ pub struct Misfit {
     pub service: ServiceName,
     /// What there is not enough of, and which setting raises that.
     pub reason: String,
-    /// Whether the kernel keeps what it has of the service.
-    pub is_kept: bool,
+    /// What is in force instead.
+    pub effect: Effect,
 }
 
 /// The tables of all services that fit, and the other services.
@@ -45,14 +45,17 @@ pub fn fit<'a>(
     let known: BTreeSet<ServiceName> = current.names.values().filter_map(|name| identified(name)).collect();
     let (mut kept, mut misfits) = (world.uncertain.clone(), Vec::new());
     for service in services {
-        if let Err(reason) = fitter.add(world, service) {
-            let is_kept = known.contains(&service.name);
-            if is_kept {
+        let Err(reason) = fitter.add(world, service) else { continue };
+        let effect = match fitter.compiler.without_growth(service) {
+            _ if !known.contains(&service.name) => Effect::LeftOut,
+            Some(rest) if fitter.add(world, &rest).is_ok() => Effect::Part,
+            _ => {
                 fitter.count(service, Rows::of(&rows_of(current, &service.name)));
                 kept.insert(service.name.clone());
+                Effect::Kept
             }
-            misfits.push(Misfit { service: service.name.clone(), reason, is_kept });
-        }
+        };
+        misfits.push(Misfit { service: service.name.clone(), reason, effect });
     }
     let mut tables = fitter.compiler.tables;
     carry_over(current, &mut tables, &kept);
@@ -193,7 +196,7 @@ mod tests {
         let new = [service("a", "grows", 1, 18), service("z", "moves", 2, 6), service("a", "a-new", 3, 11)];
         let (tables, misfits) = fit(&world(new), NOW, &current, CAPACITY, Quotas::NONE);
         assert_eq!(names(&misfits), ["a/grows", "a/a-new"]);
-        assert_eq!(misfits.iter().map(|it| it.is_kept).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(misfits.iter().map(|it| it.effect.clone()).collect::<Vec<_>>(), [Effect::Part, Effect::LeftOut]);
         let reason = "service a/grows does not fit: there is room for 20 endpoints of all services (those that are being \
                       replaced count until they are deleted); maxBackends (--max-backends) can raise that";
         assert_eq!(misfits[0].reason, reason);
@@ -201,6 +204,22 @@ mod tests {
         assert_eq!(endpoints(&tables, "a/a-new"), 0);
         let rows = |tables: &Tables| tables.services[&fixture::key("10.96.0.1:80")];
         assert_eq!(rows(&tables), rows(&current), "no row of it is touched");
+    }
+
+    #[test]
+    fn a_service_whose_endpoints_are_replaced_goes_on_while_the_maps_are_full() {
+        let old = [service("a", "rolls", 1, 10), service("z", "other", 2, 10)];
+        let (current, _) = fit(&world(old.clone()), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
+        // Half of its endpoints are others now: the rows of the old ones are free only later.
+        let mut new = old;
+        for (position, endpoint) in new[0].ports[0].endpoints[..5].iter_mut().enumerate() {
+            endpoint.address = [10, 0, 9, u8::try_from(position).unwrap()].into();
+        }
+        let (tables, misfits) = fit(&world(new.clone()), NOW, &current, CAPACITY, Quotas::NONE);
+        assert_eq!((endpoints(&tables, "a/rolls"), endpoints(&tables, "z/other")), (5, 10));
+        assert_eq!(misfits.iter().map(|it| it.effect.clone()).collect::<Vec<_>>(), [Effect::Part]);
+        let (tables, misfits) = fit(&world(new), NOW, &tables, CAPACITY, Quotas::NONE);
+        assert_eq!((endpoints(&tables, "a/rolls"), misfits), (10, vec![]));
     }
 
     #[test]
@@ -229,7 +248,7 @@ mod tests {
         let expected = Misfit {
             service: ServiceName { namespace: "a".into(), name: "many".into() },
             reason: reason.into(),
-            is_kept: false,
+            effect: Effect::LeftOut,
         };
         assert_eq!(misfits, [expected]);
     }

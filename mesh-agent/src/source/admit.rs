@@ -4,7 +4,11 @@
 //! Addresses inside the cluster come first, whatever the order of files. Of external addresses and node ports, a service
 //! keeps what it holds; then the preferred source comes first, then the first file and line.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use super::{
     claims::{Frontend, at},
@@ -13,31 +17,39 @@ use super::{
 use crate::{
     config::Source,
     model::{
-        Addresses, Admission, Effect, External, FrontendKind, Origin, Refused, Service, ServiceName, ServicePort,
-        Services, Unserved, field, refusal,
+        Addresses, Admission, Effect, External, FrontendKind, Origin, Refused, Service, ServicePort, Services,
+        Unserved, field, refusal,
     },
 };
 
-/// Takes out what services may not have. `held` says which service holds what, before and after.
+/// Takes out what services may not have. `held` says which service holds what, before and after. While the update is not
+/// `certain`, services that are missing keep what they hold.
 pub fn admit(
     services: &mut Services,
     admission: &Admission,
     held: &mut Holders,
+    certain: bool,
     source: impl Fn(&Origin) -> Source,
 ) -> Refused {
     let mut refused = Refused::default();
     keep_inside(services, admission, &mut refused);
     let mut claimants: Vec<Arc<Service>> = services.values().filter(|service| claims(service)).cloned().collect();
     claimants.sort_by_cached_key(|service| (source(&service.origin), service.origin.clone(), service.name.clone()));
-    let mut outside = Outside::new(services, admission, &claimants, held);
+    let absent = held.of_others(|name| certain || services.contains_key(name));
+    let mut outside = Outside::new(services, admission, &claimants, (held, &absent));
     for service in &claimants {
-        let (rest, reasons) = outside.of(service);
+        let reasons = outside.of(service);
         if !reasons.is_empty() {
-            reasons.into_iter().for_each(|(field, reason)| refused.add(service, field, reason, Effect::Part));
-            services.insert(service.name.clone(), Arc::new(rest));
+            services.insert(service.name.clone(), Arc::new(without(service, &reasons)));
+            for (claim, reason) in reasons {
+                let (field, kind) = claim.place(service);
+                refused.add(service, field, refusal(kind, service, &reason), Effect::Part);
+            }
         }
     }
-    *held = outside.taken.iter().map(|(frontend, service)| (*frontend, service.name.clone())).collect();
+    let taken = outside.taken.iter().map(|(frontend, service)| (*frontend, service.name.clone()));
+    let taken: Holders = taken.collect();
+    *held = absent.or(taken);
     refused
 }
 
@@ -71,11 +83,57 @@ fn keep_inside(services: &mut Services, admission: &Admission, refused: &mut Ref
     }
 }
 
+/// What a service asks for outside of the cluster, by its position.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    External(usize),
+    NodePort(usize),
+}
+
+impl Claim {
+    /// The field that asks for it, and what it is.
+    fn place(self, service: &Service) -> (String, FrontendKind) {
+        match self {
+            Self::External(position) => {
+                let kind = service.external[position].kind;
+                (field(service, kind).to_owned(), kind)
+            }
+            Self::NodePort(position) => {
+                let kind = FrontendKind::NodePort;
+                (format!("{}[{position}].nodePort", field(service, kind)), kind)
+            }
+        }
+    }
+}
+
+/// Claims that are refused, and why.
+type Reasons = Vec<(Claim, String)>;
+
+/// The same service without what is refused.
+fn without(service: &Service, reasons: &Reasons) -> Service {
+    let mut rest = service.clone();
+    rest.external.clear();
+    for (position, external) in service.external.iter().enumerate() {
+        match reasons.iter().find(|(claim, _)| *claim == Claim::External(position)) {
+            None => rest.external.push(*external),
+            Some((_, reason)) => rest.unserved.extend(unserved(service, external, reason)),
+        }
+    }
+    for (position, port) in rest.ports.iter_mut().enumerate() {
+        if reasons.iter().any(|(claim, _)| *claim == Claim::NodePort(position)) {
+            port.node_port = None;
+        }
+    }
+    rest
+}
+
 /// What services have outside of the cluster.
 struct Outside<'a> {
     admission: &'a Admission,
-    /// Addresses inside the cluster.
+    /// Addresses inside the cluster that are asked for outside of it.
     inside: HashMap<IpAddr, Arc<Service>>,
+    /// What services hold that may be missing by mistake.
+    absent: &'a Holders,
     /// Front ends that are held, of services that still ask for them.
     reserved: HashMap<Frontend, &'a Service>,
     /// Front ends that are given.
@@ -83,14 +141,19 @@ struct Outside<'a> {
 }
 
 impl<'a> Outside<'a> {
-    fn new(services: &Services, admission: &'a Admission, claimants: &'a [Arc<Service>], held: &Holders) -> Self {
-        let (inside, reserved, taken) = Default::default();
-        let mut outside = Self { admission, inside, reserved, taken };
-        if claimants.is_empty() {
-            return outside;
-        }
-        let inside = services.values().flat_map(|it| it.addresses.given().iter().map(move |address| (*address, it)));
-        outside.inside = inside.map(|(address, service)| (address, Arc::clone(service))).collect();
+    fn new(
+        services: &Services,
+        admission: &'a Admission,
+        claimants: &'a [Arc<Service>],
+        (held, absent): (&Holders, &'a Holders),
+    ) -> Self {
+        let claimed: HashSet<IpAddr> =
+            claimants.iter().flat_map(|service| service.external.iter().map(|it| it.address)).collect();
+        let all = services.values().filter(|_| !claimed.is_empty());
+        let inside = all.flat_map(|it| it.addresses.given().iter().map(move |address| (*address, it)));
+        let inside = inside.filter(|(address, _)| claimed.contains(address));
+        let inside = inside.map(|(address, service)| (address, Arc::clone(service))).collect();
+        let mut outside = Self { admission, inside, absent, reserved: HashMap::new(), taken: HashMap::new() };
         for service in claimants {
             let external = service.external.iter().filter(|it| outside.bound(service, it).is_none());
             let wanted =
@@ -101,46 +164,31 @@ impl<'a> Outside<'a> {
         outside
     }
 
-    /// A service without what it may not have, and why, by field.
-    fn of(&mut self, service: &'a Service) -> (Service, Vec<(String, String)>) {
-        let (mut rest, mut reasons) = (service.clone(), Vec::new());
-        rest.external.clear();
-        for external in &service.external {
-            match self.take_external(service, external) {
-                None => rest.external.push(*external),
-                Some(reason) => {
-                    rest.unserved.extend(unserved(service, external, &reason));
-                    reasons.push((field(service, external.kind).to_owned(), refusal(external.kind, service, &reason)));
-                }
+    /// Gives a service what it may have; says what it may not have, and why.
+    fn of(&mut self, service: &'a Service) -> Reasons {
+        let mut reasons = Reasons::new();
+        for (position, external) in service.external.iter().enumerate() {
+            let frontends: Vec<Frontend> = at(service, external.address).collect();
+            let reason = self.bound(service, external);
+            reasons.extend(self.take(service, &frontends, reason).map(|reason| (Claim::External(position), reason)));
+        }
+        for (position, port) in service.ports.iter().enumerate() {
+            if let Some(number) = port.node_port {
+                let frontends: Vec<Frontend> = at_node(port).into_iter().collect();
+                let reason = self.admission.refuses_node_port(number);
+                reasons
+                    .extend(self.take(service, &frontends, reason).map(|reason| (Claim::NodePort(position), reason)));
             }
         }
-        for (position, port) in rest.ports.iter_mut().enumerate() {
-            if let Some(reason) = self.take_node_port(service, port) {
-                port.node_port = None;
-                let field = format!("{}[{position}].nodePort", field(service, FrontendKind::NodePort));
-                reasons.push((field, refusal(FrontendKind::NodePort, service, &reason)));
-            }
-        }
-        (rest, reasons)
+        reasons
     }
 
-    /// Takes an external address, on all ports of the service, or says why not.
-    fn take_external(&mut self, service: &'a Service, external: &External) -> Option<String> {
-        let taken = || at(service, external.address).find_map(|frontend| self.another(frontend, service));
-        let reason = self.bound(service, external).or_else(taken);
+    /// Gives a service all of these front ends, unless there is a reason not to.
+    fn take(&mut self, service: &'a Service, frontends: &[Frontend], reason: Option<String>) -> Option<String> {
+        let taken = || frontends.iter().find_map(|frontend| self.another(*frontend, service));
+        let reason = reason.or_else(taken);
         if reason.is_none() {
-            self.taken.extend(at(service, external.address).map(|frontend| (frontend, service)));
-        }
-        reason
-    }
-
-    /// Takes the node port of a port, or says why not.
-    fn take_node_port(&mut self, service: &'a Service, port: &ServicePort) -> Option<String> {
-        let frontend = at_node(port)?;
-        let bound = port.node_port.and_then(|number| self.admission.refuses_node_port(number));
-        let reason = bound.or_else(|| self.another(frontend, service));
-        if reason.is_none() {
-            self.taken.insert(frontend, service);
+            self.taken.extend(frontends.iter().map(|frontend| (*frontend, service)));
         }
         reason
     }
@@ -148,20 +196,22 @@ impl<'a> Outside<'a> {
     /// Why no service, or only the one that has it inside the cluster, may have an external address. A service may have its
     /// own address twice.
     fn bound(&self, service: &Service, external: &External) -> Option<String> {
-        let owner = self.inside.get(&external.address);
-        if let Some(owner) = owner.filter(|owner| owner.name != service.name) {
-            let ServiceName { namespace, name } = &owner.name;
-            let address = external.address;
-            return Some(format!(
-                "{address} is the address of service {namespace}/{name} inside the cluster, in {}",
-                owner.origin
-            ));
+        let address = external.address;
+        match self.inside.get(&address) {
+            Some(owner) if owner.name == service.name => None,
+            Some(owner) => Some(format!(
+                "{address} is the address of service {} inside the cluster, in {}",
+                owner.name, owner.origin
+            )),
+            None => self.admission.refuses_outside(address),
         }
-        if owner.is_some() { None } else { self.admission.refuses_outside(external.address) }
     }
 
     /// Says which other service has a front end.
     fn another(&self, frontend: Frontend, service: &Service) -> Option<String> {
+        if let Some(absent) = self.absent.of(frontend).filter(|absent| **absent != service.name) {
+            return Some(format!("{frontend} belongs to service {absent}, which cannot be read now"));
+        }
         let first = self.taken.get(&frontend).or_else(|| self.reserved.get(&frontend))?;
         (first.name != service.name)
             .then(|| format!("{frontend} belongs to service {}, in {}", first.name, first.origin))

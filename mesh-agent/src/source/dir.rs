@@ -223,7 +223,8 @@ impl Reader {
         let source = |origin: &Origin| {
             self.sources.get(&*origin.file).or_else(|| self.sources.get(origin.file.parent()?)).cloned().flatten()
         };
-        let refused = admit(&mut update.services, &self.admission, &mut self.outside, source);
+        let certain = update.complete && update.uncertain.is_empty();
+        let refused = admit(&mut update.services, &self.admission, &mut self.outside, certain, source);
         refused.tell(update);
     }
 

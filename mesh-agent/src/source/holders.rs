@@ -22,6 +22,18 @@ impl Holders {
         self.0.is_empty()
     }
 
+    /// What is held by services of which this is not true.
+    pub(super) fn of_others(&self, is_known: impl Fn(&ServiceName) -> bool) -> Self {
+        let others = self.0.iter().filter(|(_, service)| !is_known(service));
+        Self(others.map(|(place, service)| (*place, service.clone())).collect())
+    }
+
+    /// What is held here or there.
+    pub(super) fn or(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// The service that holds a front end outside or inside the cluster. Node ports are held at every address of a node, loopback among them.
     pub(super) fn of(&self, frontend: Frontend) -> Option<&ServiceName> {
         match frontend {

@@ -4,6 +4,7 @@ mod auto_address;
 mod behaviours;
 mod bpftool;
 mod checked;
+mod claims;
 mod cli;
 mod closing;
 mod drift;

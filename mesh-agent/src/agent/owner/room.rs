@@ -28,13 +28,17 @@ impl<D: Dataplane> Owner<D> {
         vips
     }
 
+    /// Whether there was room for everything that the last update says.
+    pub(in crate::agent) fn has_room(&self) -> bool {
+        self.misfits.errors.is_empty() && !self.is_cut
+    }
+
     /// Says which services the maps have no room for, and what is in force instead.
     pub(super) fn misfits_of(&self, misfits: &[Misfit]) -> Refused {
         let mut refused = Refused::default();
-        for Misfit { service, reason, is_kept } in misfits {
-            let effect = if *is_kept { Effect::Kept } else { Effect::LeftOut };
+        for Misfit { service, reason, effect } in misfits {
             if let Some(service) = self.world.services.get(service) {
-                refused.add(service, "", reason.clone(), effect);
+                refused.add(service, "", reason.clone(), effect.clone());
             }
         }
         refused

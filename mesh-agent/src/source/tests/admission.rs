@@ -189,3 +189,19 @@ fn a_service_keeps_those_of_its_addresses_that_it_may_have() {
     assert_eq!(names(&update), ["a"]);
     assert_eq!(wrong(&update, &node), ["a.yaml:2: service default/a: the rest of it is in force"]);
 }
+
+#[test]
+fn what_a_service_holds_that_cannot_be_read_is_not_given_to_another() {
+    let held = [("victim", "10.96.0.2:80"), ("victim", "192.0.2.1:80")];
+    let mut node = Node::new().admitting(Admission::default(), &held);
+    node.write("z.yaml", "services: [");
+    node.write("a.yaml", &with_external("thief", "10.96.0.1", "192.0.2.1, 10.96.0.2"));
+    for _ in 0..2 {
+        let update = node.read();
+        assert_eq!((external(&update), update.complete), (vec!["thief: ".to_owned()], false));
+        let blamed = "192.0.2.1 port 80/TCP belongs to service default/victim, which cannot be read now";
+        assert!(errors(&update, &node).iter().any(|error| error.ends_with(blamed)), "{:?}", update.errors);
+    }
+    node.write("z.yaml", "services: []");
+    assert_eq!(external(&node.read()), ["thief: 192.0.2.1,10.96.0.2"]);
+}

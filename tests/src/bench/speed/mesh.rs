@@ -40,6 +40,8 @@ impl Mesh {
 /// A node without an agent and without files, with room for this number of services.
 pub fn prepare(services: u32, writing: Writing) -> Node {
     let mut node = Node::setup().prepare();
+    // All of them are of one namespace.
+    node.add_flags("--quota-per-namespace 100");
     let frontends = services + writing.udp.min(services);
     if frontends > 60_000 {
         let rows = frontends.next_power_of_two();

@@ -31,13 +31,13 @@ fn frontends_that_are_being_replaced_need_room_too() {
 }
 
 #[test]
-fn a_service_that_does_not_fit_stays_as_it_was_while_all_others_apply() {
+fn a_service_that_does_not_fit_keeps_its_endpoints_while_all_others_apply() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)]), other("10.0.1.1:80")]);
     scene.owner.dataplane.capacity = Some(Capacity { backends: 4, ..Memory::CAPACITY });
     let three = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1), ("10.0.0.4:80", 1)];
     let wait = scene.configure([cart(&three), other("10.0.1.2:80")]);
-    let instead = "service test/cart: its last good version stays in force";
+    let instead = "service test/cart: the rest of it is in force";
     assert_eq!(told(&scene).1, [instead]);
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
     assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.1.2:80");
@@ -54,6 +54,17 @@ fn a_service_that_does_not_fit_stays_as_it_was_while_all_others_apply() {
     let wait = scene.configure([cart(&three[..2]), other("10.0.1.3:80")]);
     scene.settle(wait);
     assert_eq!((told(&scene), scene.owner.dataplane.dump().unwrap().backends.len()), (NOTHING, 3));
+}
+
+#[test]
+fn a_service_of_which_nothing_is_left_stays_as_it_was_when_the_new_one_does_not_fit() {
+    let mut scene = Scene::new();
+    scene.configure([cart(&[("10.0.0.1:80", 1)]), other("10.0.1.1:80")]);
+    scene.owner.dataplane.capacity = Some(Capacity { backends: 2, ..Memory::CAPACITY });
+    scene.configure([cart(&[("10.0.0.2:80", 1)]), other("10.0.1.1:80")]);
+    assert_eq!(told(&scene).1, ["service test/cart: its last good version stays in force"]);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.1.1:80");
 }
 
 #[test]
