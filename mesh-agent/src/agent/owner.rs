@@ -9,11 +9,12 @@ mod ids;
 mod orders;
 mod ramps;
 mod room;
+mod snapshot;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
 use self::health::UnhealthySince;
-pub(super) use self::{departures::Departures, orders::Absent};
+pub(super) use self::{departures::Departures, orders::Absent, snapshot::Snapshot};
 use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
@@ -32,7 +33,7 @@ use crate::{
         plan::{Op, diff},
         recompile, refused, taken,
     },
-    model::{Admission, ConfigError, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
+    model::{Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
     source::crossings,
     table::Table,
 };
@@ -106,33 +107,6 @@ struct Problems {
     overrides: Option<String>,
     excluded: Vec<String>,
     links: Vec<String>,
-}
-
-/// What the owner publishes after each step.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// Whether any source has said anything yet.
-    pub loaded: bool,
-    /// What the sources say.
-    pub world: Arc<World>,
-    /// What the kernel holds.
-    pub tables: Arc<Tables>,
-    /// What is wrong with the configuration.
-    pub errors: Vec<ConfigError>,
-    /// What is not in force as it is written.
-    pub wrong: Arc<Vec<Wrong>>,
-    /// What was left out on purpose.
-    pub notes: Vec<ConfigNote>,
-    /// Services that are left alone.
-    pub left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
-    /// Orders for endpoints that are not configured.
-    pub(super) absent: Vec<Absent>,
-    /// Where orders are kept.
-    pub(super) overrides_file: PathBuf,
-    /// What is wrong with the data plane.
-    pub problems: Vec<String>,
-    /// The last set of tables that was applied.
-    pub(super) applied: Option<Applied>,
 }
 
 impl<D: Dataplane> Owner<D> {
@@ -401,48 +375,6 @@ impl<D: Dataplane> Owner<D> {
     /// Whether the last update said everything there is.
     pub(super) fn is_complete(&self) -> bool {
         doubt::is_certain(&self.update)
-    }
-
-    /// What is not in force as it is written.
-    fn wrong(&self) -> Arc<Vec<Wrong>> {
-        if self.refused.wrong.is_empty() && self.misfits.wrong.is_empty() {
-            return Arc::clone(&self.wrong);
-        }
-        let mut all: Vec<Wrong> =
-            self.wrong.iter().chain(&self.refused.wrong).chain(&self.misfits.wrong).cloned().collect();
-        all.sort_unstable();
-        all.dedup();
-        Arc::new(all)
-    }
-
-    /// What others may know.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let Problems { apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
-        Snapshot {
-            loaded: self.accepted,
-            world: Arc::clone(&self.world),
-            tables: Arc::clone(&self.current),
-            errors: self
-                .update
-                .errors
-                .iter()
-                .chain(&self.refused.errors)
-                .chain(&self.misfits.errors)
-                .cloned()
-                .collect(),
-            wrong: self.wrong(),
-            notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
-            left_out: Arc::clone(&self.left_out),
-            absent: self.absent(),
-            overrides_file: self.overrides.path().to_owned(),
-            problems: [apply, resync, addresses, overrides]
-                .into_iter()
-                .flatten()
-                .chain(excluded)
-                .chain(links)
-                .collect(),
-            applied: self.applied,
-        }
     }
 }
 

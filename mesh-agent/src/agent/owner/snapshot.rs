@@ -1,0 +1,81 @@
+//! What the owner publishes after each step.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use super::{Absent, Applied, Owner, Problems};
+use crate::{
+    dataplane::Dataplane,
+    desired::{Tables, World},
+    model::{ConfigError, ConfigNote, LeftOut, ServiceName, Wrong},
+};
+
+/// What the owner publishes after each step.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Whether any source has said anything yet.
+    pub loaded: bool,
+    /// What the sources say.
+    pub world: Arc<World>,
+    /// What the kernel holds.
+    pub tables: Arc<Tables>,
+    /// What is wrong with the configuration.
+    pub errors: Vec<ConfigError>,
+    /// What is not in force as it is written.
+    pub wrong: Arc<Vec<Wrong>>,
+    /// What was left out on purpose.
+    pub notes: Vec<ConfigNote>,
+    /// Services that are left alone.
+    pub left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
+    /// Orders for endpoints that are not configured.
+    pub(in crate::agent) absent: Vec<Absent>,
+    /// Where orders are kept.
+    pub(in crate::agent) overrides_file: PathBuf,
+    /// What is wrong with the data plane.
+    pub problems: Vec<String>,
+    /// The last set of tables that was applied.
+    pub(in crate::agent) applied: Option<Applied>,
+}
+
+impl<D: Dataplane> Owner<D> {
+    /// What is not in force as it is written.
+    fn wrong(&self) -> Arc<Vec<Wrong>> {
+        if self.refused.wrong.is_empty() && self.misfits.wrong.is_empty() {
+            return Arc::clone(&self.wrong);
+        }
+        let mut all: Vec<Wrong> =
+            self.wrong.iter().chain(&self.refused.wrong).chain(&self.misfits.wrong).cloned().collect();
+        all.sort_unstable();
+        all.dedup();
+        Arc::new(all)
+    }
+
+    /// What others may know.
+    pub(in crate::agent) fn snapshot(&self) -> Snapshot {
+        let Problems { apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
+        Snapshot {
+            loaded: self.accepted,
+            world: Arc::clone(&self.world),
+            tables: Arc::clone(&self.current),
+            errors: self
+                .update
+                .errors
+                .iter()
+                .chain(&self.refused.errors)
+                .chain(&self.misfits.errors)
+                .cloned()
+                .collect(),
+            wrong: self.wrong(),
+            notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
+            left_out: Arc::clone(&self.left_out),
+            absent: self.absent(),
+            overrides_file: self.overrides.path().to_owned(),
+            problems: [apply, resync, addresses, overrides]
+                .into_iter()
+                .flatten()
+                .chain(excluded)
+                .chain(links)
+                .collect(),
+            applied: self.applied,
+        }
+    }
+}
