@@ -34,7 +34,7 @@ use crate::{
         recompile, refused, taken,
     },
     model::{Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
-    source::crossings,
+    source::{crossings, dir::bound_errors},
     table::Table,
 };
 
@@ -246,6 +246,7 @@ impl<D: Dataplane> Owner<D> {
         if self.stale {
             self.taken = taken(&self.world);
             self.refused = refused(&self.world);
+            bound_errors(&mut self.refused.errors);
         }
         // Where a service was left out, the next tables may have room for it: they are compiled anew.
         self.compiled = misfits.is_empty().then(|| Arc::clone(&self.world));

@@ -1,8 +1,11 @@
 //! How much of the maps one service, and the services of one namespace, may have.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use super::{Tables, identified};
+use super::{Tables, carry, in_a_row};
 use crate::{
     dataplane::Capacity,
     model::{Effect, Refused, Service, ServicePort, Services},
@@ -83,12 +86,16 @@ impl Quotas {
         if Rows::of(tables).beyond(capacity, least).is_none() {
             return true;
         }
-        let (mut services, mut namespaces) = (HashMap::<String, Rows>::new(), HashMap::<String, Rows>::new());
+        let (mut services, mut namespaces) = (HashMap::<&str, Rows>::new(), HashMap::<&str, Rows>::new());
         for (id, rows) in by_id(tables) {
-            let Some(service) = tables.names.get(&id).and_then(|name| identified(name)) else { continue };
-            let (of_service, of_namespace) =
-                (services.entry(service.to_string()).or_default(), namespaces.entry(service.namespace).or_default());
-            (*of_service, *of_namespace) = (of_service.plus(rows), of_namespace.plus(rows));
+            // A name is `namespace/name:port/PROTOCOL`.
+            let service = tables.names.get(&id).and_then(|name| name.rsplit_once(':'));
+            let Some((service, _)) = service else { continue };
+            let namespace = service.split_once('/').map_or(service, |(namespace, _)| namespace);
+            for (rows_of, key) in [(&mut services, service), (&mut namespaces, namespace)] {
+                let all = rows_of.entry(key).or_default();
+                *all = all.plus(rows);
+            }
         }
         services.values().all(|rows| rows.beyond(capacity, service_percent).is_none())
             && namespaces.values().all(|rows| rows.beyond(capacity, namespace_percent).is_none())
@@ -135,19 +142,23 @@ fn cut(service: &Service, mut most: usize) -> Service {
     rest
 }
 
-/// Rows by service id.
-fn by_id(tables: &Tables) -> HashMap<u32, Rows> {
-    let mut all: HashMap<u32, Rows> = HashMap::new();
+/// Rows by service id. Front ends that lead to the same endpoints share their slots.
+fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, Rows)> {
+    let ids = tables.names.keys().next_back().map_or(0, |last| *last as usize + 1);
+    let (mut all, mut ranges) = (vec![Rows::default(); ids], HashSet::new());
     for row in tables.services.values() {
-        let slots = super::carry::ranges(&tables.slots, row);
-        let rows = all.entry(row.id).or_default();
+        let Some(rows) = all.get_mut(row.id as usize) else { continue };
         rows.frontends += 1;
-        // Front ends of one service that lead to the same endpoints share their slots.
-        let slots: usize = slots.into_iter().map(|range| range.len()).sum();
-        rows.slots = rows.slots.max(slots);
+        if in_a_row(row).is_none() && ranges.insert((row.slot_base, row.slot_count)) {
+            rows.slots += carry::ranges(&tables.slots, row).into_iter().map(|range| range.len()).sum::<usize>();
+        }
     }
-    tables.backends.values().for_each(|row| all.entry(row.service).or_default().backends += 1);
-    all
+    for row in tables.backends.values() {
+        if let Some(rows) = all.get_mut(row.service as usize) {
+            rows.backends += 1;
+        }
+    }
+    (0..).zip(all)
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ impl Refused {
         self.add_error(service, error, effect);
     }
 
-    /// Adds an error of a service. A service is named once.
+    /// Adds an error of a service. A service of which several errors follow each other is named once.
     pub fn add_error(&mut self, service: &Service, error: ConfigError, effect: Effect) {
         self.errors.push(error);
         let wrong = Wrong::service(service, effect);
-        if !self.wrong.contains(&wrong) {
+        if self.wrong.last() != Some(&wrong) {
             self.wrong.push(wrong);
         }
     }

@@ -20,7 +20,10 @@ use self::{
     parse::parse,
     tracked::Tracked,
 };
-pub use self::{bound::more_notes, version::Version};
+pub use self::{
+    bound::{errors as bound_errors, more_notes},
+    version::Version,
+};
 use super::{
     admit::admit,
     crossings,

@@ -118,6 +118,9 @@ fn the_author_of_a_service_takes_no_foreign_address_over() {
     assert_eq!(named("169.254.169.254"), ["address", "externalIPs", "spec.externalIPs"]);
     let ports: Vec<_> = status.errors.iter().filter(|it| it.field == "spec.ports[1].nodePort").collect();
     assert!(matches!(&ports[..], [port] if port.reason.ends_with("(--node-port-range) can widen")), "{ports:?}");
+    let outcome = node.meshctl(&format!("config validate {}", node.directories().services.display()));
+    let said = "spec.externalIPs: external address of service shop/thief is refused: 8.8.8.8 is in no network";
+    assert!(outcome.stdout.contains(said), "{outcome:#?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
         vips::{Vips, allocate},
     },
     model::{Effect, Refused, Services, Update},
+    source::dir::bound_errors,
 };
 
 impl<D: Dataplane> Owner<D> {
@@ -41,6 +42,7 @@ impl<D: Dataplane> Owner<D> {
                 refused.add(service, "", reason.clone(), effect.clone());
             }
         }
+        bound_errors(&mut refused.errors);
         refused
     }
 }

@@ -3,19 +3,24 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use crate::{
-    model::{ConfigNote, Origin, Update},
+    model::{ConfigError, ConfigNote, Origin, Update},
     source::{document::MOST, file::and_more},
 };
 
 /// Sorts what is wrong, and leaves of errors and notes the first of each file and how many more there are.
 pub fn bound(update: &mut Update) {
-    // What counts the others of a file comes after those on its line.
-    update.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
+    errors(&mut update.errors);
     update.wrong.sort_unstable();
-    let more = first(&mut update.errors, |error| &error.origin);
-    update.errors.extend(more.iter().filter_map(|(origin, more)| and_more(Some(origin), *more)));
     let more = first(&mut update.notes, |note| &note.origin);
     update.notes.extend(more.iter().map(|(origin, more)| more_notes(origin, *more)));
+}
+
+/// Sorts errors, and leaves the first of each file and how many more there are.
+pub fn errors(all: &mut Vec<ConfigError>) {
+    // What counts the others of a file comes after those on its line.
+    all.sort_by(|a, b| a.origin.cmp(&b.origin));
+    let more = first(all, |error| &error.origin);
+    all.extend(more.iter().filter_map(|(origin, more)| and_more(Some(origin), *more)));
 }
 
 /// What stands for notes that are not told.
@@ -53,7 +58,6 @@ fn first<T>(all: &mut Vec<T>, origin: impl Fn(&T) -> &Origin) -> Vec<(Origin, us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ConfigError;
 
     #[test]
     fn each_file_has_its_first_errors_and_a_count() {
