@@ -5,7 +5,7 @@ use mesh_common::abi::ServiceRow;
 use crate::{
     api::types,
     desired::{Frontend, Reach, Tables, World, frontends, port_identity, takers},
-    model::{Condition, Endpoint, Service, ServicePort, Unserved},
+    model::{Condition, Endpoint, External, Service, ServicePort, Unserved},
 };
 
 /// All front ends of a service.
@@ -14,7 +14,24 @@ pub(super) fn explain(world: &World, tables: &Tables, service: &Service) -> Vec<
         let frontends = frontends(world, service, port);
         frontends.into_iter().map(move |frontend| one(tables, service, port, &frontend))
     });
-    served.chain(service.unserved.iter().map(unserved)).collect()
+    served.chain(service.unserved.iter().map(unserved)).chain(of_this_node(world, service)).collect()
+}
+
+/// External addresses that the service may not have, because they are this node's.
+fn of_this_node(world: &World, service: &Service) -> Vec<types::Frontend> {
+    let refused = service.external.iter().filter_map(|external| Some((external, world.refuses(external)?)));
+    let of = |(external, reason): (&External, String)| {
+        let port = |port: &ServicePort| types::Frontend {
+            address: external.address.to_string(),
+            port: port.port,
+            protocol: port.protocol.to_string(),
+            kind: external.kind.to_string(),
+            state: "left alone".to_owned(),
+            reason: format!("refused: {reason}"),
+        };
+        service.ports.iter().map(port).collect::<Vec<_>>()
+    };
+    refused.flat_map(of).collect()
 }
 
 fn one(tables: &Tables, service: &Service, port: &ServicePort, frontend: &Frontend<'_>) -> types::Frontend {
@@ -84,7 +101,7 @@ mod tests {
     use crate::{
         dataplane::memory::Memory,
         desired::{compile, fixture},
-        model::{Addresses, External, FrontendKind, InternalTraffic},
+        model::{Addresses, FrontendKind, InternalTraffic},
     };
 
     /// `front end, kind, state: reason`
@@ -154,6 +171,16 @@ mod tests {
             "lb.example.org:80/TCP LoadBalancer left alone: a host name is resolved by DNS",
         ];
         assert_eq!(lines(&world, &tables, "cart"), expected);
+    }
+
+    #[test]
+    fn an_external_address_of_the_node_is_told_to_be_refused() {
+        let mut cart = fixture::fixed("cart", "10.96.0.1");
+        cart.external = vec![External { address: "127.0.0.1".parse().unwrap(), kind: FrontendKind::ExternalIp }];
+        let (world, tables) = world([cart]);
+        let refused = "127.0.0.1:80/TCP ExternalIP left alone: refused: 127.0.0.1 is an address of this node; externalCidr \
+                       (--external-cidr) allows it where it names 127.0.0.1/32";
+        assert_eq!(lines(&world, &tables, "cart")[1..], [refused]);
     }
 
     #[test]
