@@ -26,6 +26,7 @@ pub mod memory;
 mod merge;
 mod native;
 mod object;
+mod patient;
 mod port;
 mod scan;
 mod traffic;
