@@ -1,5 +1,6 @@
 //! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
 
+mod checking;
 mod frontend;
 mod traffic;
 mod wrong;
@@ -16,6 +17,7 @@ use std::{
 use crate::table::Table;
 
 pub use self::{
+    checking::{CheckPlace, CheckPolicy},
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     traffic::{
         Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, Nearness, Outlier,
