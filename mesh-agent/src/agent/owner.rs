@@ -7,6 +7,7 @@ mod doubt;
 mod health;
 mod ids;
 mod orders;
+mod problems;
 mod ramps;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
         recompile, taken,
         vips::allocate,
     },
+    health::Plan,
     model::{ConfigError, ConfigNote, LeftOut, Locality, Service, ServiceName, Update, Wrong},
     source::crossings,
     table::Table,
@@ -72,6 +74,7 @@ pub(super) struct Owner<D> {
     accepted: bool,
     /// Services of an earlier agent of which this one has not learned all yet.
     strangers: BTreeSet<ServiceName>,
+    checks: Arc<Plan>,
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
@@ -117,6 +120,8 @@ pub struct Snapshot {
     pub wrong: Arc<Vec<Wrong>>,
     /// What was left out on purpose.
     pub notes: Vec<ConfigNote>,
+    /// What is checked.
+    pub checks: Arc<Plan>,
     /// Services that are left alone.
     pub left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
     /// Orders for endpoints that are not configured.
@@ -145,6 +150,7 @@ impl<D: Dataplane> Owner<D> {
             left_out: Arc::default(),
             wrong: Arc::default(),
             strangers: doubt::strangers(&current),
+            checks: Arc::default(),
             desired: current.clone(),
             current: Arc::new(current),
             compiled: None,
@@ -173,6 +179,7 @@ impl<D: Dataplane> Owner<D> {
         }
         let world = Arc::make_mut(&mut self.world);
         (world.node_name, world.node_addresses) = (name.to_owned(), addresses);
+        self.plan_checks();
         self.stale = self.accepted;
         self.accepted
     }
@@ -195,6 +202,7 @@ impl<D: Dataplane> Owner<D> {
                 self.strangers.clone_from(&world.uncertain);
                 (world.services, world.vips, world.complete) = (services, vips, update.complete);
                 self.world = Arc::new(world);
+                self.plan_checks();
                 self.accepted = true;
                 self.stale = true;
                 self.problems.compile = None;
@@ -345,20 +353,6 @@ impl<D: Dataplane> Owner<D> {
         }
     }
 
-    /// What was to be left out and cannot be; whether that is something else than before.
-    pub(super) fn set_excluded(&mut self, problems: Vec<String>) -> bool {
-        let changed = problems != self.problems.excluded;
-        self.problems.excluded = problems;
-        changed
-    }
-
-    /// What is wrong with the links of the programs; whether that is something else than before.
-    pub(super) fn set_links(&mut self, problems: Vec<String>) -> bool {
-        let changed = problems != self.problems.links;
-        self.problems.links = problems;
-        changed
-    }
-
     /// Backends as the data plane holds them.
     pub(super) fn backends(&self) -> &Table<u32, BackendRow> {
         &self.current.backends
@@ -386,9 +380,10 @@ impl<D: Dataplane> Owner<D> {
             loaded: self.accepted || compile.is_some(),
             world: Arc::clone(&self.world),
             tables: Arc::clone(&self.current),
-            errors: self.update.errors.clone(),
-            wrong: Arc::clone(&self.wrong),
-            notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
+            errors: self.update.errors.iter().chain(&self.checks.errors).cloned().collect(),
+            wrong: self.all_wrong(),
+            notes: self.update.notes.iter().chain(&self.taken).chain(&self.checks.notes).cloned().collect(),
+            checks: Arc::clone(&self.checks),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),
             overrides_file: self.overrides.path().to_owned(),

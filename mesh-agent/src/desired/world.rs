@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use super::vips::Vips;
-use crate::model::{Addresses, Locality, Service, ServiceName, Services};
+use crate::model::{Addresses, CheckPolicy, Locality, Service, ServiceName, Services};
 
 /// Everything that decides what the tables should be.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub struct World {
     pub node_addresses: BTreeSet<IpAddr>,
     /// Where this node is.
     pub locality: Locality,
+    /// What health checks may do.
+    pub check_policy: Arc<CheckPolicy>,
     /// Endpoints that health checks found not to work.
     pub unhealthy: BTreeSet<Target>,
     /// Those of them that have not worked for so long that they leave the slots.

@@ -37,6 +37,8 @@ pub enum Effect {
     Rest(usize),
     /// Nothing.
     LeftOut,
+    /// Everything but a health check.
+    Unchecked,
 }
 
 impl fmt::Display for Effect {
@@ -46,6 +48,7 @@ impl fmt::Display for Effect {
             Self::Rest(1) => f.write_str("what the file no longer has stays in force (1 object)"),
             Self::Rest(count) => write!(f, "what the file no longer has stays in force ({count} objects)"),
             Self::LeftOut => f.write_str("it is left out: no good version of it is known"),
+            Self::Unchecked => f.write_str("it is served without this health check"),
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Wrong {
     /// `object`, `file` or `directory`.
     pub scope: String,
     /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer has; `kernel`, what an
-    /// earlier agent left in the kernel; `nothing`.
+    /// earlier agent left in the kernel; `nothing`; `unchecked`, all of it but a health check.
     pub in_force: String,
     /// The same in words.
     pub effect: String,
@@ -64,5 +64,6 @@ fn in_force(effect: &Effect) -> &'static str {
         Effect::Kept => "lastGood",
         Effect::Rest(_) => "rest",
         Effect::LeftOut => "nothing",
+        Effect::Unchecked => "unchecked",
     }
 }
