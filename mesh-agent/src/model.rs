@@ -1,6 +1,7 @@
 //! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
 
 mod admission;
+mod checking;
 mod frontend;
 mod refused;
 mod traffic;
@@ -19,6 +20,7 @@ use crate::table::Table;
 
 pub use self::{
     admission::{Admission, NODE_PORTS, field, refusal},
+    checking::{CheckPlace, CheckPolicy},
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     refused::Refused,
     traffic::{
@@ -104,6 +106,8 @@ pub struct Traffic {
     pub drain: Option<Drain>,
     /// How the agent finds out whether endpoints work; where absent it believes the configuration.
     pub health: Option<HealthCheck>,
+    /// Where that is written.
+    pub health_place: CheckPlace,
 }
 
 /// Session affinity: a client's connects go to one endpoint as long as it lives and the client comes back in time.

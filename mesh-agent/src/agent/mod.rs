@@ -11,6 +11,7 @@
 pub mod addresses;
 mod changes;
 mod degraded;
+pub mod descriptors;
 mod ejections;
 mod excluded;
 mod explain;
@@ -24,6 +25,7 @@ mod overrides;
 mod owner;
 mod replay;
 pub mod state_lock;
+mod stop;
 mod view;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -32,7 +34,6 @@ use anyhow::bail;
 use mesh_common::abi::{SocketRow, capacity};
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::block_in_place,
     time::{Instant, MissedTickBehavior, interval_at, sleep_until},
@@ -96,7 +97,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         .keeping(move || holders.recv().unwrap_or_default());
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     let kernel = Kernel::open(pins, settings.capacity, leaves_out)?;
-    stop_on_signal(&stop)?;
+    stop::on_signal(&stop)?;
     let inherits = kernel.serves();
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
@@ -105,6 +106,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     owner.set_locality(settings.locality.clone());
     owner.set_admission(settings.admission.clone());
     owner.set_quotas(settings.quotas);
+    owner.set_check_policy(settings.check_policy.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
     excluded::leave_out(&mut owner, &settings);
 
@@ -127,8 +129,9 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     });
 
     tasks.spawn(api::server::serve(listener, view.clone(), stop.clone()));
-    if let Some(address) = settings.metrics {
-        tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
+    if let Some(address) = &settings.metrics {
+        let (listener, token) = (metrics::bind(address).await?, settings.metrics_token_file.clone());
+        tasks.spawn(metrics::serve(listener, token, view, stop.clone()));
     }
     let resync_interval = settings.resync_interval;
     let socket = settings.socket.clone();
@@ -230,7 +233,7 @@ impl Drive {
                     Some(update) => {
                         untidy = true;
                         block_in_place(|| self.accept(update));
-                        self.health.ask(self.owner.world());
+                        self.health.ask(self.owner.world(), self.owner.checks());
                         self.look_at_health();
                     }
                     // The source hears the same stop, and may hear it first.
@@ -256,9 +259,13 @@ impl Drive {
                     self.lookout.ask(Whose::All, now());
                     heap::trim();
                 }),
-                _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
-                    continue;
-                },
+                _ = node.tick() => {
+                    if !block_in_place(|| self.look_at_node()) {
+                        continue;
+                    }
+                    // Addresses of the node are not checked.
+                    self.health.ask(self.owner.world(), self.owner.checks());
+                }
             }
             let step = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;
@@ -421,18 +428,4 @@ fn tell_ejection(Event { service, endpoint, what }: &Event) {
 /// The monotonic clock, which no change of the date touches.
 fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has a monotonic clock").into()
-}
-
-/// Cancels at SIGTERM or SIGINT.
-fn stop_on_signal(stop: &CancellationToken) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    });
-    Ok(())
 }

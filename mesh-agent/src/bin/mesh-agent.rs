@@ -5,15 +5,17 @@ use std::{
     env,
     io::{self, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
-    agent::{self, addresses, heap, state_lock::StateLock},
+    agent::{self, addresses, descriptors, heap, state_lock::StateLock},
     api::server,
     config::{Flags, Settings, Wrong},
     dataplane::{pin, privileges},
     logging::{self, Filter},
+    printable::printable,
     usage::{self, Usage},
 };
 use nix::sys::stat::{Mode, umask};
@@ -93,15 +95,19 @@ fn main() -> ExitCode {
 fn refuse(wrong: &[String]) -> ExitCode {
     for line in wrong {
         // Without a reader the exit code says enough.
-        _ = writeln!(io::stderr(), "mesh-agent: {line}");
+        _ = writeln!(io::stderr(), "mesh-agent: {}", printable(line));
     }
     ExitCode::from(2)
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
     heap::keep_small();
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(agent::run(settings))
+    let result = runtime.block_on(agent::run(settings));
+    // A read that hangs is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 /// A socket that an agent left says that programs stay in the kernel. It is left alone where an agent answers, and
