@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Modules are listed in the order in which data flows; `table` is what services and rows are kept in, `logging` what all
-//! of them write to, `usage` how command lines are read; `lock` and `private` keep a second agent and other users out.
+//! of them write to, with `printable` text, `usage` how command lines are read; `lock`, `private` and `open` keep a second
+//! agent and other users out.
 
 pub mod logging;
 pub mod usage;
@@ -21,6 +22,8 @@ pub mod model;
 pub mod table;
 pub mod lock;
 pub mod private;
+pub mod open;
+pub mod printable;
 pub mod source;
 pub mod health;
 pub mod desired;

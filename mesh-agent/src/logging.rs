@@ -1,23 +1,31 @@
 //! The log: what is shown of it (`--log`, or `MESH_LOG`), and how much of it at a time.
 //!
 //! ```text
-//! event ──► Filter: level, by crate ──► Limited: a bounded rate of lines of one kind ──► stderr
+//! event ──► Filter: level, by crate ──► field: printable ──► Limited: a bounded rate of lines of one kind ──► stderr
 //! ```
 
 use std::{
     collections::HashMap,
+    fmt,
     io::{self, IsTerminal as _, Write},
     str::FromStr,
     sync::Mutex,
     time::Instant,
 };
 
-use tracing::{Level, Metadata, callsite::Identifier};
+use tracing::{Level, Metadata, callsite::Identifier, field::Field};
 use tracing_subscriber::{
     EnvFilter,
+    field::MakeExt as _,
     filter::{Directive, LevelFilter},
-    fmt::{MakeWriter, writer::OptionalWriter},
+    fmt::{
+        MakeWriter,
+        format::{Writer, debug_fn},
+        writer::OptionalWriter,
+    },
 };
+
+use crate::printable::printable;
 
 /// Lines of one kind that are written at a time, and per second after that.
 const BURST: f64 = 100.0;
@@ -70,8 +78,19 @@ pub fn start(Filter(directives): &Filter) {
         .with_env_filter(EnvFilter::new(directives))
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
+        .fmt_fields(debug_fn(field).delimited(" "))
         .with_writer(Limited::new(Instant::now, io::stderr))
         .init();
+}
+
+/// Writes one field. Names of files and services are in many, and what is in a file must not make lines of its own or
+/// move the cursor of a terminal.
+fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = printable(&format!("{value:?}"));
+    match field.name() {
+        "message" => out.write_str(&value),
+        name => write!(out, "{}={value}", name.trim_start_matches("r#")),
+    }
 }
 
 /// Leaves out lines where too many of one kind come at once, and says how many with the next that is written. Debug and
@@ -208,19 +227,23 @@ mod tests {
             .without_time()
             .with_target(false)
             .with_ansi(false)
+            .fmt_fields(debug_fn(field).delimited(" "))
             .with_writer(limited)
             .finish();
         with_default(log, || {
             let line = |number: u32| info!("line {number}");
             (1..=130).for_each(line);
-            info!("another kind");
+            info!(file = %"a\u{1b}[31m\nINFO b\u{202e}", r#type = "x\n", "another\nkind");
             ELAPSED.set(Duration::from_secs(1));
             (131..=150).for_each(line);
             (0..200).for_each(|_| debug!("not limited"));
         });
         let text = String::from_utf8(text.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!((lines[0], lines[99], lines[100]), (" INFO line 1", " INFO line 100", " INFO another kind"));
+        assert_eq!(
+            (lines[0], lines[99], lines[100]),
+            (" INFO line 1", " INFO line 100", r#" INFO another\nkind file=a\u{1b}[31m\nINFO b\u{202e} type="x\n""#)
+        );
         assert_eq!(lines[101], "(30 lines like the next were left out: too many at once)");
         assert_eq!((lines[102], lines[111]), (" INFO line 131", " INFO line 140"));
         assert_eq!(lines[112..], [" DEBUG not limited".replacen(' ', "", 1).as_str(); 200]);

@@ -36,6 +36,7 @@ use self::session::Session;
 pub use self::{completion::complete, layout::Screen, session::Streams};
 use crate::{
     api::client::{self, Client},
+    printable::printable_lines,
     usage::{self, Usage},
 };
 
@@ -210,7 +211,7 @@ fn report(failure: &Failure, err: &mut dyn Write) -> Exit {
     let exit = failure.exit();
     if exit != Exit::Ok {
         // Without a reader the exit code says enough.
-        let _ = writeln!(err, "meshctl: {failure}");
+        let _ = writeln!(err, "meshctl: {}", printable_lines(&failure.to_string()));
     }
     exit
 }

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::api::types::Endpoint;
+pub(super) use crate::printable::printable;
 
 /// The forms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -88,18 +89,6 @@ pub(super) fn age(seconds: u64) -> String {
         7200..172_800 => format!("{hours}h{}m", minutes % 60),
         _ => format!("{days}d{}h", hours % 24),
     }
-}
-
-/// Text without control characters: what a file says must not move the cursor of the terminal that shows it.
-pub(super) fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() {
-            true => printable.extend(c.escape_default()),
-            false => printable.push(c),
-        }
-    }
-    printable
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     api::{client::Client, near::told, types::Service},
     model::ServiceName,
+    printable::printable_lines,
 };
 
 /// Where answers go.
@@ -143,7 +144,7 @@ impl<'a> Session<'a> {
 
     /// Says something beside the answer.
     pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.err, "meshctl: {line}")
+        writeln!(self.err, "meshctl: {}", printable_lines(&line.to_string()))
     }
 
     /// Shows how far a command is, in the place of what was shown before; on a terminal only.

@@ -55,7 +55,7 @@ fn load(hook: &str, program: &mut Program) -> anyhow::Result<()> {
     match loaded {
         Err(ProgramError::LoadError { io_error, verifier_log }) => {
             // Hundreds of lines, which only a developer wants to read.
-            debug!("{verifier_log}");
+            verifier_log.to_string().lines().for_each(|line| debug!("{line}"));
             Err(Refused::new(&release(), hook, &io_error, &verifier_log.to_string()).into())
         }
         result => Ok(result?),

@@ -13,6 +13,7 @@ use saphyr_parser::Parser;
 
 use self::build::Builder;
 pub use self::problems::{MOST, Problems};
+use crate::printable::is_hidden;
 
 /// One thing wrong, at a line of a text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -106,7 +107,7 @@ impl Document<'_> {
 
 /// A text to show within one line.
 pub fn shortened(text: &str) -> String {
-    let line: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text.chars().take(60).map(|c| if is_hidden(c) { ' ' } else { c }).collect();
     if line.len() < text.len() { format!("{line}…") } else { line }
 }
 
