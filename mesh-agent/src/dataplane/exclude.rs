@@ -1,8 +1,7 @@
 //! Cgroups and network namespaces that are not served, as the kernel knows them.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::fs::MetadataExt,
@@ -18,6 +17,7 @@ use nix::{
 };
 
 use super::pin::is_cgroup2;
+use crate::open;
 
 /// `SO_NETNS_COOKIE`, `include/uapi/asm-generic/socket.h`, Linux 5.14.
 const SO_NETNS_COOKIE: libc::c_int = 71;
@@ -56,12 +56,14 @@ fn cgroup_id(path: &Path) -> io::Result<u64> {
     if !is_cgroup2(path) {
         return Err(io::Error::other("not a cgroup2 directory"));
     }
-    Ok(fs::metadata(path)?.ino())
+    let found = fs::metadata(path)?;
+    // Its files, like cgroup.procs, are no cgroups.
+    if found.is_dir() { Ok(found.ino()) } else { Err(io::Error::other("not a cgroup2 directory")) }
 }
 
 /// The kernel tells the cookie of a namespace only to a socket in it, so a thread goes there and ends.
 fn netns_cookie(path: &Path) -> io::Result<u64> {
-    let namespace = File::open(path)?;
+    let namespace = open::network_namespace(path)?;
     let there = thread::spawn(move || {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
         let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;

@@ -81,7 +81,7 @@ mod tests {
         };
         let none = "network namespace /no/such, as the agent sees files: No such file or directory (os error 2)";
         assert_eq!(refusal(&[], &["/no/such"]), none);
-        let other = "network namespace /dev/null, as the agent sees files: Invalid argument (os error 22)";
+        let other = "network namespace /dev/null, as the agent sees files: not a network namespace";
         assert_eq!(refusal(&[], &["/dev/null"]), other);
         assert_eq!(refusal(&["/tmp"], &[]), "cgroup /tmp, as the agent sees files: not a cgroup2 directory");
     }
