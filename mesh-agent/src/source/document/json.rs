@@ -167,6 +167,8 @@ impl<'a> Events<'a> {
         match self.text[self.at..].chars().next() {
             None => format!("expected {what}, found the end of the file"),
             Some(first) if word.is_empty() => format!("expected {what}, found `{first}`"),
+            // A file that is no list or mapping is none of ours, and may be one that is secret.
+            Some(_) if self.open.is_empty() => format!("expected {what}, found other text"),
             Some(_) => format!("expected {what}, found `{word}`"),
         }
     }
@@ -230,8 +232,8 @@ mod tests {
             ("[1}", "1: not JSON: expected `,` or `]`, found `}`"),
             ("{a: 1}", "1: not JSON: expected a name in double quotes, found `a`"),
             ("{'a': 1}", "1: not JSON: expected a name in double quotes, found `'a'`"),
-            ("services: []", "1: not JSON: expected a value (texts stand in double quotes), found `services`"),
-            ("{} # comment", "1: not JSON: expected the end, for a JSON file holds one value, found `#`"),
+            ("services: []", "1: not JSON: expected a value (texts stand in double quotes), found other text"),
+            ("{} # comment", "1: not JSON: expected the end, for a JSON file holds one value, found other text"),
             ("{}\n{}", "2: not JSON: expected the end, for a JSON file holds one value, found `{`"),
             ("[01]", "1: not JSON: expected a value (texts stand in double quotes), found `01`"),
             ("[.5]", "1: not JSON: expected a value (texts stand in double quotes), found `.5`"),

@@ -161,6 +161,11 @@ impl<'p> Draft<'p> {
         match root.value() {
             Value::Null => {}
             // `services: null` is a native document too, one without services.
+            // It is none of ours, and may be one that is secret.
+            Value::Text(_) | Value::Number(_) => {
+                root.report("expected a mapping, found other text");
+                self.wrong.push(WrongObject::unknown(root.line()));
+            }
             Value::Map if has(root, "services") => native::read(root, self),
             _ => manifest::read(root, self),
         }

@@ -26,10 +26,14 @@ fn json_files_are_json_and_nothing_else() {
     node.write("a.json", &one_json("a", "10.96.0.1"));
     let good = node.read();
     assert_eq!((names(&good), good.errors.len()), (vec!["a".to_owned()], 0));
-    let expected = "expected a value (texts stand in double quotes), found `services`";
+    let expected = "expected a value (texts stand in double quotes), found other text";
     for (text, line, reason) in [
         (one("a", "10.96.0.2"), 1, expected),
-        (one_json("a", "10.96.0.2") + "\n---\n", 2, "expected the end, for a JSON file holds one value, found `---`"),
+        (
+            one_json("a", "10.96.0.2") + "\n---\n",
+            2,
+            "expected the end, for a JSON file holds one value, found other text",
+        ),
         ("{\"services\": [],\n}".to_owned(), 2, "expected a name in double quotes, found `}`"),
     ] {
         node.write("a.json", &text);
@@ -343,4 +347,25 @@ fn node_ports_and_external_addresses_belong_to_one_service() {
     node.write("c.yaml", &one("c", "", ", nodePort: 30080, protocol: UDP"));
     let update = node.read();
     assert_eq!((names(&update), update.errors), (vec!["a".to_owned(), "c".to_owned()], vec![]));
+}
+
+/// A link in the directory may lead to a file that only root can read.
+#[test]
+fn content_of_files_that_are_no_mapping_is_not_quoted() {
+    let mut node = Node::new();
+    fs::create_dir(node.path("secret")).unwrap();
+    for (number, text) in ["root:$6$s3cr3t:19000:0:::\nbin:*:19000:::\n", "s3cr3t", "- s3cr3t\n", "'s3cr3t'", "5ecre7"]
+        .into_iter()
+        .enumerate()
+    {
+        node.write(&format!("secret/{number}"), text);
+        for extension in ["yaml", "json"] {
+            let link = node.path(&format!("{number}.{extension}"));
+            symlink(node.path(&format!("secret/{number}")), link).unwrap();
+        }
+    }
+    let update = node.read();
+    assert_eq!(update.errors.len(), 10);
+    let told = format!("{:?}", (update.errors, update.notes, update.wrong));
+    assert!(!told.contains("s3cr3t") && !told.contains("5ecre7"), "{told}");
 }
