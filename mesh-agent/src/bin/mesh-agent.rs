@@ -5,6 +5,7 @@ use std::{
     env,
     io::{self, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -14,6 +15,7 @@ use mesh_agent::{
     config::{Flags, Settings, Wrong},
     dataplane::{pin, privileges},
     logging::{self, Filter},
+    printable::printable,
     usage::{self, Usage},
 };
 use nix::sys::stat::{Mode, umask};
@@ -93,7 +95,7 @@ fn main() -> ExitCode {
 fn refuse(wrong: &[String]) -> ExitCode {
     for line in wrong {
         // Without a reader the exit code says enough.
-        _ = writeln!(io::stderr(), "mesh-agent: {line}");
+        _ = writeln!(io::stderr(), "mesh-agent: {}", printable(line));
     }
     ExitCode::from(2)
 }
@@ -101,7 +103,10 @@ fn refuse(wrong: &[String]) -> ExitCode {
 fn run(settings: Settings) -> anyhow::Result<()> {
     heap::keep_small();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(agent::run(settings))
+    let result = runtime.block_on(agent::run(settings));
+    // A read that hangs is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 /// A socket that an agent left says that programs stay in the kernel. It is left alone where an agent answers, and

@@ -27,6 +27,7 @@ pub mod memory;
 mod merge;
 mod native;
 mod object;
+mod patient;
 mod port;
 mod scan;
 mod traffic;

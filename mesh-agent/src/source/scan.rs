@@ -1,14 +1,15 @@
 //! What is on disk right now.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     io::{self, Read as _},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use super::file::Identity;
+use super::{file::Identity, patient};
+use crate::open;
 
 /// A file as it was found.
 pub struct Found {
@@ -36,6 +37,9 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Of a file that gives no answer: another one than that of the file when it does, or of none.
+    const HANGS: Self = Self { changed: (i64::MIN, 0), size: 0, identity: (0, 0) };
+
     /// Device and inode.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
@@ -67,10 +71,15 @@ pub fn scan(directories: &[PathBuf]) -> Scan {
 pub fn stamps(directories: &[PathBuf]) -> Stamps {
     let mut stamps = Stamps::new();
     for directory in directories {
-        stamps.insert(directory.clone(), stamp(directory));
-        for path in list(directory).unwrap_or_default() {
-            let stamp = stamp(&path);
-            stamps.insert(path, stamp);
+        let with_itself = |directory: &Path| {
+            let files = list(directory).unwrap_or_default();
+            Ok([directory.to_owned()].into_iter().chain(files).collect())
+        };
+        match patient::listed(directory, with_itself, |path| Ok(stamp(path))) {
+            Ok(found) => {
+                stamps.extend(found.into_iter().map(|(path, stamp)| (path, stamp.unwrap_or(Some(Stamp::HANGS)))))
+            }
+            Err(_) => _ = stamps.insert(directory.clone(), Some(Stamp::HANGS)),
         }
     }
     stamps
@@ -86,19 +95,21 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
 fn read_all(directories: &[PathBuf]) -> Scan {
     let mut scan = Scan::default();
     for directory in directories {
-        match list(directory) {
-            Ok(paths) => scan.files.extend(paths.into_iter().map(|path| (path.clone(), read(&path)))),
+        match patient::listed(directory, list, read) {
+            Ok(files) => scan.files.extend(files),
             Err(error) => drop(scan.unreadable.insert(directory.clone(), error)),
         }
     }
     scan
 }
 
-/// The files of a directory that are ours to read.
-pub fn list(directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+/// The files of a directory that are ours to read, in order. May wait for its filesystem.
+pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let paths =
         fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
-    Ok(paths.into_iter().filter(|path| is_ours(path)).collect())
+    let mut paths: Vec<PathBuf> = paths.into_iter().filter(|path| is_ours(path)).collect();
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 /// Whether a file by this name holds services. Kubernetes hides the real files of a volume behind names with a dot.
@@ -119,11 +130,7 @@ pub fn read_given(path: &Path) -> io::Result<Found> {
 }
 
 fn read(path: &Path) -> io::Result<Found> {
-    // Opening a pipe would wait for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut file = fs::File::open(path)?;
+    let mut file = open::regular(path)?;
     let found = file.metadata()?;
     // One that grows by doubling would take twice the room.
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1);

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 use tracing::warn;
 
 use super::burst::Change;
-use crate::source::scan;
+use crate::source::{patient, scan};
 
 /// Directories whose changes are reported.
 pub struct Arms {
@@ -41,14 +41,17 @@ impl Arms {
     /// Arms these directories and no others. False when changes of some will not be reported.
     pub fn arm(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
-        let found: BTreeMap<_, _> =
-            directories.iter().map(|path| (path.clone(), scan::stamp(path).map(|stamp| stamp.identity()))).collect();
+        let stamps = patient::each(directories.iter().cloned().collect(), |path| Ok(scan::stamp(path)));
+        // What gives no answer now would give none to the watcher either.
+        let answered = stamps.into_iter().filter_map(|(path, stamp)| Some((path, stamp.ok()?)));
+        let found: BTreeMap<_, _> = answered.map(|(path, stamp)| (path, stamp.map(|stamp| stamp.identity()))).collect();
         for gone in self.armed.iter().filter(|(path, identity)| found.get(*path) != Some(identity)) {
             // It may be gone already together with its directory.
             let _ = watcher.unwatch(gone.0);
         }
         // Again even where it is armed: a directory made anew may have the inode of the one before it.
         let all = found.keys().map(|path| arm_one(watcher, path)).fold(true, |all, one| all & one);
+        let all = all && found.len() == directories.len();
         self.armed = found;
         all
     }

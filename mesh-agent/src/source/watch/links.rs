@@ -6,23 +6,31 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::source::scan;
+use crate::source::{patient, scan};
 
 /// As many links as the kernel follows in one path. <https://man7.org/linux/man-pages/man7/path_resolution.7.html>
 const MAX_LINKS: usize = 40;
 
-/// The directories to watch, without links in their paths: none is then watched under two names.
+/// The directories to watch, without links in their paths: none is then watched under two names. Where one gives no answer,
+/// changes in it are not reported.
 pub fn watched(directories: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut watched = BTreeSet::new();
     for directory in directories {
-        let real = follow(directory, &mut watched);
-        watched.extend(nearest(&real).map(Path::to_owned));
-        for link in scan::list(directory).unwrap_or_default().iter().filter(|path| path.is_symlink()) {
-            let real = follow(link, &mut watched);
-            watched.extend(real.parent().and_then(nearest).map(Path::to_owned));
-        }
+        watched.extend(patient::one(directory, |directory| Ok(ways(directory, |real| Some(real)))).unwrap_or_default());
+        let files =
+            patient::listed(directory, scan::list, |path| Ok(path.is_symlink().then(|| ways(path, Path::parent))));
+        let links = files.unwrap_or_default().into_iter().filter_map(|(_, ways)| ways.ok().flatten());
+        watched.extend(links.flatten());
     }
     watched
+}
+
+/// The directories of the links on the way to a path, and what is to be watched at its end.
+fn ways(path: &Path, end: fn(&Path) -> Option<&Path>) -> BTreeSet<PathBuf> {
+    let mut ways = BTreeSet::new();
+    let real = follow(path, &mut ways);
+    ways.extend(end(&real).and_then(nearest).map(Path::to_owned));
+    ways
 }
 
 /// The directory itself, or while it is missing the one where it, or one above it, will appear.

@@ -1,0 +1,226 @@
+//! Looking at files of which one may never answer: on a network or FUSE filesystem whose server hangs, every system call
+//! waits for it, and so would all that is read after it.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Time for one path.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The same while another path of the same look has not answered: where one hangs, more do.
+const IMPATIENCE: Duration = Duration::from_millis(200);
+/// Threads that wait for a path.
+const MOST: usize = 64;
+
+/// Paths that a thread still waits for. They are asked again when they have answered.
+static STUCK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Paths, and what looking at each came to.
+pub type Looked<T> = Vec<(PathBuf, io::Result<T>)>;
+type Look<T> = fn(&Path) -> io::Result<T>;
+type List = fn(&Path) -> io::Result<Vec<PathBuf>>;
+
+/// Looks at every path, in order. A path that gives no answer in time has an error, and keeps no other waiting.
+pub fn each<T: Send + 'static>(paths: Vec<PathBuf>, look: Look<T>) -> Looked<T> {
+    all(Todo::Paths(paths), look).unwrap_or_default()
+}
+
+/// The same with the paths that are listed of a directory; the error is that of listing them.
+pub fn listed<T: Send + 'static>(directory: &Path, list: List, look: Look<T>) -> io::Result<Looked<T>> {
+    all(Todo::Directory(directory.to_owned(), list), look)
+}
+
+/// The same with one path.
+pub fn one<T: Send + 'static>(path: &Path, look: Look<T>) -> io::Result<T> {
+    each(vec![path.to_owned()], look).into_iter().next().map_or_else(|| Err(hangs()), |(_, result)| result)
+}
+
+fn all<T: Send + 'static>(todo: Todo, look: Look<T>) -> io::Result<Looked<T>> {
+    let (mut results, mut rest) = Worker::start(todo, look).collect(PATIENCE)?;
+    while !rest.is_empty() {
+        let (more, left) = Worker::start(Todo::Paths(rest), look).collect(IMPATIENCE)?;
+        results.extend(more);
+        rest = left;
+    }
+    Ok(results)
+}
+
+fn hangs() -> io::Error {
+    io::Error::other("its file system gave no answer in 1s; the services stay, and it is read when it answers")
+}
+
+/// What a thread is to look at.
+enum Todo {
+    Paths(Vec<PathBuf>),
+    Directory(PathBuf, List),
+}
+
+/// A thread that looks at paths until one does not answer, and what it has found out so far.
+struct Worker<T> {
+    progress: Mutex<Progress<T>>,
+    done: Condvar,
+}
+
+struct Progress<T> {
+    /// What the thread looks at; before its files are listed, the directory.
+    at: Option<PathBuf>,
+    /// When it began with that.
+    since: Instant,
+    paths: io::Result<Vec<PathBuf>>,
+    results: Vec<io::Result<T>>,
+    /// Whether it need not go on after the path that it looks at.
+    given_up: bool,
+}
+
+impl<T: Send + 'static> Worker<T> {
+    fn start(todo: Todo, look: Look<T>) -> Arc<Self> {
+        let (at, paths) = match &todo {
+            Todo::Paths(paths) => (paths.first().cloned(), paths.clone()),
+            Todo::Directory(directory, _) => (Some(directory.clone()), vec![]),
+        };
+        let progress = Progress { at, since: Instant::now(), paths: Ok(paths), results: vec![], given_up: false };
+        let worker = Arc::new(Self { progress: Mutex::new(progress), done: Condvar::new() });
+        let thread = Arc::clone(&worker);
+        thread::spawn(move || {
+            thread.work(todo, look);
+            thread.done.notify_one();
+        });
+        worker
+    }
+
+    /// Returns early where nobody waits any more.
+    fn work(&self, todo: Todo, look: Look<T>) -> Option<()> {
+        let paths = match todo {
+            Todo::Paths(paths) => Ok(paths),
+            Todo::Directory(directory, list) => answer(&directory, list),
+        };
+        let todo = paths.as_ref().map(Vec::clone).unwrap_or_default();
+        self.note(todo.first(), |progress| progress.paths = paths)?;
+        for (number, path) in todo.iter().enumerate() {
+            let result = answer(path, look);
+            self.note(todo.get(number + 1), |progress| progress.results.push(result))?;
+        }
+        Some(())
+    }
+
+    /// Notes what a look came to, and what comes next.
+    fn note(&self, next: Option<&PathBuf>, note: impl FnOnce(&mut Progress<T>)) -> Option<()> {
+        let mut progress = self.progress();
+        if progress.given_up {
+            progress.at.take().map(|path| stuck().remove(&path));
+            return None;
+        }
+        note(&mut progress);
+        (progress.at, progress.since) = (next.cloned(), Instant::now());
+        Some(())
+    }
+
+    /// Takes what comes in time, and returns the paths that are left when one does not answer.
+    fn collect(&self, patience: Duration) -> io::Result<(Looked<T>, Vec<PathBuf>)> {
+        let mut progress = self.progress();
+        while let Some(at) = &progress.at {
+            let left = patience.saturating_sub(progress.since.elapsed());
+            if left.is_zero() {
+                stuck().insert(at.clone());
+                progress.given_up = true;
+                break;
+            }
+            progress = self.done.wait_timeout(progress, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let mut paths = std::mem::replace(&mut progress.paths, Ok(vec![]))?;
+        let mut results = std::mem::take(&mut progress.results);
+        if progress.given_up && paths.is_empty() {
+            return Err(hangs());
+        }
+        if progress.given_up {
+            results.push(Err(hangs()));
+        }
+        let rest = paths.split_off(results.len());
+        Ok((paths.into_iter().zip(results).collect(), rest))
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress<T>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at a path unless a thread waits for it already.
+fn answer<T>(path: &Path, look: Look<T>) -> io::Result<T> {
+    if is_stuck(path) { Err(hangs()) } else { look(path) }
+}
+
+/// Whether a path is not to be looked at: a thread waits for it, or too many wait for others.
+fn is_stuck(path: &Path) -> bool {
+    let stuck = stuck();
+    stuck.len() >= MOST || stuck.contains(path)
+}
+
+fn stuck() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    STUCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Write as _};
+
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    use super::*;
+
+    /// Opening a pipe waits for its writer.
+    fn name(path: &Path) -> io::Result<String> {
+        File::open(path)?;
+        Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn a_path_that_gives_no_answer_keeps_no_other_waiting_and_is_looked_at_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for pipe in ["b", "d"] {
+            mkfifo(&path(pipe), Mode::S_IRWXU).unwrap();
+        }
+        for file in ["a", "c", "e"] {
+            File::create(path(file)).unwrap();
+        }
+        let look = || -> Vec<Option<String>> {
+            let results = each(["a", "b", "c", "d", "e"].map(path).into(), name);
+            results.into_iter().map(|(_, result)| result.ok()).collect()
+        };
+        let some = |names: [&str; 5]| names.map(|name| (!name.is_empty()).then(|| name.to_owned()));
+        let start = Instant::now();
+        assert_eq!(look(), some(["a", "", "c", "", "e"]));
+        assert!((PATIENCE..PATIENCE * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+        let start = Instant::now();
+        assert_eq!(look(), some(["a", "", "c", "", "e"]));
+        assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+        // The threads that wait get their answer.
+        for pipe in ["b", "d"] {
+            File::options().write(true).open(path(pipe)).unwrap().flush().unwrap();
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while stuck().iter().any(|path| path.starts_with(directory.path())) {
+            assert!(Instant::now() < deadline, "answers are not heard");
+            thread::yield_now();
+        }
+        for pipe in ["b", "d"] {
+            std::fs::remove_file(path(pipe)).unwrap();
+            File::create(path(pipe)).unwrap();
+        }
+        assert_eq!(look(), some(["a", "b", "c", "d", "e"]));
+    }
+
+    #[test]
+    fn results_come_in_order() {
+        let paths: Vec<PathBuf> = (0..1000).map(|number| PathBuf::from(number.to_string())).collect();
+        let results = each(paths.clone(), |path| if path.ends_with("7") { Err(hangs()) } else { Ok(path.to_owned()) });
+        assert!(results.iter().zip(&paths).all(|((path, _), expected)| path == expected));
+        assert_eq!(results.iter().filter_map(|(_, result)| result.as_ref().err()).count(), 1);
+        assert_eq!(one(Path::new("x"), |_| Ok(1)).unwrap(), 1);
+    }
+}
