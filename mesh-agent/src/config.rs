@@ -4,12 +4,14 @@ mod bounds;
 mod cgroup2;
 mod empty;
 mod file;
+mod health_checks;
+mod serve;
 mod service_dir;
 mod text;
 mod wrong;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,13 +26,16 @@ use self::{
     wrong::{named, reason},
 };
 pub use self::{
+    health_checks::HealthChecks,
+    serve::Serve,
     service_dir::{ServiceDir, ServiceDirError, Source},
     wrong::Wrong,
 };
 use crate::{
     dataplane::Capacity,
     desired::Quotas,
-    model::{Admission, Locality},
+    metrics,
+    model::{Admission, CheckPolicy, Locality},
 };
 
 /// 16 million rows of SLOTS are 256 MiB.
@@ -50,27 +55,6 @@ pub struct Flags {
     pub given: Given,
 }
 
-/// Which services take part.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Serve {
-    /// All but those that say that they do not want to
-    #[default]
-    All,
-    /// Those that say that they want to
-    Annotated,
-}
-
-impl Serve {
-    /// Why a service is left alone that says this of itself under that name.
-    pub fn opted_out(self, enabled: Option<bool>, name: &str) -> Option<String> {
-        match (self, enabled) {
-            (_, Some(false)) => Some(format!("opted out ({name} is false)")),
-            (Self::Annotated, None) => Some(format!("not opted in ({name} is not set, and `serve` is `annotated`)")),
-            (Self::All | Self::Annotated, _) => None,
-        }
-    }
-}
-
 /// Settings as given by one of the sources; what is absent is left to the next.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Given {
@@ -87,9 +71,12 @@ pub struct Given {
     /// Socket that meshctl talks to [default: /run/mesh-agent/agent.sock]
     #[arg(long, env = "MESH_SOCKET", value_name = "PATH", value_parser = text::path())]
     socket: Option<PathBuf>,
-    /// Serve Prometheus metrics here [default: off]
-    #[arg(long, env = "MESH_METRICS", value_name = "ADDR:PORT", value_parser = said(text::address))]
-    metrics: Option<Said<SocketAddr>>,
+    /// Serve Prometheus metrics here: an address and a port, or a socket file for its owner and group [default: off]
+    #[arg(long, env = "MESH_METRICS", value_name = "ADDR:PORT|unix:PATH", value_parser = said(text::metrics))]
+    metrics: Option<Said<metrics::Address>>,
+    /// Scrapes must carry the bearer token that is in this file; /healthz and /readyz need none [default: off]
+    #[arg(long, env = "MESH_METRICS_TOKEN_FILE", value_name = "FILE", value_parser = text::path())]
+    metrics_token_file: Option<PathBuf>,
     /// Where allocated addresses and orders of operators (drains, weights) are kept [default: /var/lib/mesh-agent]
     #[arg(long, env = "MESH_STATE_DIR", value_name = "PATH", value_parser = text::path())]
     state_dir: Option<PathBuf>,
@@ -141,6 +128,8 @@ pub struct Given {
     /// Rows for endpoints
     #[arg(long, env = "MESH_MAX_BACKENDS", value_name = "ROWS", value_parser = said(text::rows), help = format!("Rows for endpoints [default: {}]", capacity::BACKENDS))]
     max_backends: Option<Said<u32>>,
+    #[command(flatten)]
+    health_checks: HealthChecks,
 }
 
 /// Settings, complete.
@@ -155,7 +144,9 @@ pub struct Settings {
     /// The API's socket.
     pub socket: PathBuf,
     /// Where metrics are served, if anywhere.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<metrics::Address>,
+    /// File with the bearer token that scrapes must carry, if any.
+    pub metrics_token_file: Option<PathBuf>,
     /// Where allocated addresses and orders of operators are kept.
     pub state_dir: PathBuf,
     /// Name of this node.
@@ -184,6 +175,8 @@ pub struct Settings {
     pub resync_interval: Duration,
     /// Rows of the maps.
     pub capacity: Capacity,
+    /// What health checks may do.
+    pub check_policy: CheckPolicy,
 }
 
 impl Settings {
@@ -221,6 +214,7 @@ impl Given {
         note("resync-interval", reason(self.resync_interval.as_ref()));
         note("max-services", reason(self.max_services.as_ref()));
         note("max-backends", reason(self.max_backends.as_ref()));
+        wrong.extend(self.health_checks.wrong());
         wrong
     }
 
@@ -232,6 +226,7 @@ impl Given {
             pin_dir: self.pin_dir.or(other.pin_dir),
             socket: self.socket.or(other.socket),
             metrics: self.metrics.or(other.metrics),
+            metrics_token_file: self.metrics_token_file.or(other.metrics_token_file),
             state_dir: self.state_dir.or(other.state_dir),
             node_name: self.node_name.or(other.node_name),
             cloud: self.cloud.or(other.cloud),
@@ -248,6 +243,7 @@ impl Given {
             resync_interval: self.resync_interval.or(other.resync_interval),
             max_services: self.max_services.or(other.max_services),
             max_backends: self.max_backends.or(other.max_backends),
+            health_checks: self.health_checks.or(other.health_checks),
         }
     }
 }
@@ -271,6 +267,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
         pin_dir: path(given.pin_dir, PIN_DIR),
         socket: path(given.socket, SOCKET),
         metrics: right(given.metrics),
+        metrics_token_file: given.metrics_token_file,
         state_dir: path(given.state_dir, "/var/lib/mesh-agent"),
         node_name: given.node_name.unwrap_or_else(host_name),
         locality: Locality {
@@ -292,6 +289,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
             slots: backends * 2,
             backends,
         },
+        check_policy: given.health_checks.complete(),
     })
 }
 
@@ -390,7 +388,7 @@ mod tests {
         fs::write(&file, text).unwrap();
         let given = Given {
             cgroup: Some("/cg".into()),
-            metrics: Some(text::address("9090")),
+            metrics: Some(text::metrics("9090")),
             vip_pool: vec![text::network("10.0.0.0/33")],
             max_backends: Some(text::rows("0")),
             ..Given::default()
@@ -401,14 +399,15 @@ mod tests {
         let known = "config, services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
                      serviceCidr, externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, \
                      allowSecondAgent, serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, \
-                     maxServices, maxBackends";
+                     maxServices, maxBackends, healthChecks, metricsTokenFile";
         let expected = [
             &format!("agent.yaml:1: cgruop: unknown field; known here: {}", known.strip_prefix("config, ").unwrap()),
             "agent.yaml:2: maxServices: expected a whole number from 1 to 8388608, found the text `\"80\"`",
             "agent.yaml:3: services: expected a list, found `/one`",
             "agent.yaml:4: resyncInterval: expected a duration with its unit, like 500ms, 10s or 5m, found `5`",
             "agent.yaml:7: vipPool[1]: expected a network, like 10.96.0.0/16, found `ten`",
-            "--metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, found `9090`",
+            "--metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, or unix: and a path, like \
+              unix:/run/mesh-agent/metrics.sock, found `9090`",
             "--vip-pool (or MESH_VIP_POOL): expected a network, like 10.96.0.0/16, found `10.0.0.0/33`",
             "--max-backends (or MESH_MAX_BACKENDS): expected a whole number from 1 to 8388608, found `0`",
         ];

@@ -1,13 +1,22 @@
 //! Prometheus metrics: what the [`View`] says at the moment of the scrape, and nothing kept in between.
 
+mod listen;
 mod load;
+mod scrape;
+mod token;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use axum::{
     Router,
+    body::Bytes,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -18,68 +27,84 @@ use prometheus_client::{
     metrics::MetricType,
     registry::Registry,
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::listen::{Address, BindError, Listener, bind};
+use self::{scrape::Scrapes, token::Token};
 use crate::api::{
     connections,
     server::View,
     types::{Service, ServicePort, Status},
-    view::{Reader, Stopped},
+    view::Reader,
 };
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The address for metrics could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("metrics address {address}: cannot listen: {reason}")]
-pub struct BindError {
-    /// Address asked for.
-    pub address: SocketAddr,
-    /// The kernel's words.
-    pub reason: std::io::Error,
-}
-
-/// Opens `address` for scrapes.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|reason| BindError { address, reason })
-}
-
 /// Answers on `listener` until `cancel`: `/metrics` for Prometheus, `/healthz` while the process lives, and `/readyz`
-/// while the kernel holds what the configuration says.
-pub async fn serve(listener: TcpListener, view: Arc<dyn View>, cancel: CancellationToken) {
+/// while the kernel holds what the configuration says. Where a file is given, `/metrics` needs the bearer token in it.
+pub async fn serve(listener: Listener, token: Option<PathBuf>, view: Arc<dyn View>, cancel: CancellationToken) {
+    let reader = Reader::new(view);
+    let pages = Arc::new(Pages { reader: reader.clone(), scrapes: Scrapes::default(), token: token.map(Token::new) });
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .with_state(Reader::new(view));
-    connections::serve(listener, router, cancel).await;
-}
-
-async fn metrics(State(reader): State<Reader>) -> Response {
-    match reader.read(scrape).await {
-        Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Ok(Err(reason)) => (StatusCode::INTERNAL_SERVER_ERROR, reason + "\n").into_response(),
-        Err(Stopped) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{Stopped}\n")).into_response(),
+        .with_state(Arc::clone(&pages));
+    let answer = async {
+        match listener {
+            Listener::Tcp(tcp) => connections::serve(tcp, router, connections::METRICS, peer, cancel).await,
+            Listener::Unix(unix) => connections::serve(unix, router, connections::METRICS, |_| None, cancel).await,
+        }
+    };
+    tokio::select! {
+        () = answer => {}
+        () = pages.scrapes.render(&reader, connections::METRICS.time, scrape) => {}
     }
 }
 
-async fn readyz(State(reader): State<Reader>) -> (StatusCode, &'static str) {
-    match reader.read(|view| view.status().ready).await {
-        Ok(true) => (StatusCode::OK, "ready\n"),
-        Ok(false) | Err(Stopped) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+/// All addresses of loopback are one peer.
+#[expect(clippy::unnecessary_wraps, reason = "the form for listeners whose peers have no address")]
+fn peer(address: &SocketAddr) -> Option<IpAddr> {
+    let address = address.ip().to_canonical();
+    Some(if address.is_loopback() { Ipv4Addr::LOCALHOST.into() } else { address })
+}
+
+/// What the pages are made of.
+struct Pages {
+    reader: Reader,
+    scrapes: Scrapes,
+    token: Option<Token>,
+}
+
+async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
+    if pages.token.as_ref().is_some_and(|token| !token.admits(&headers)) {
+        let how = "send the token of --metrics-token-file: `Authorization: Bearer TOKEN`\n";
+        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], how).into_response();
+    }
+    match pages.scrapes.get().await {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(reason) => (StatusCode::INTERNAL_SERVER_ERROR, reason + "\n").into_response(),
+    }
+}
+
+async fn readyz(State(pages): State<Arc<Pages>>) -> (StatusCode, &'static str) {
+    match pages.reader.ready() {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
     }
 }
 
 /// One scrape in the OpenMetrics text format. An error says what could not be read: numbers that are missing without a
 /// word would look like services that are gone.
-fn scrape(view: &dyn View) -> Result<String, String> {
+fn scrape(view: &dyn View) -> Result<Bytes, String> {
     let reading = Reading { status: view.status(), services: view.services()? };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(reading));
     let mut out = String::new();
     text::encode(&mut out, &registry).expect("a string takes all that is written");
-    Ok(out)
+    // It is kept for a second, and longer by slow readers.
+    out.shrink_to_fit();
+    Ok(out.into())
 }
 
 /// What the view said.
@@ -142,8 +167,8 @@ impl Reading {
 
     /// Endpoints that are not checked have no value: they are neither well nor ill.
     fn encode_health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut checked =
-            self.endpoints().filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
+        let checked = self.endpoints().filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
+        let mut checked = checked.filter(|(_, _, _, health)| health.state != "unchecked");
         let Some(first) = checked.next() else { return Ok(()) };
         let help = "0 when health checks found the endpoint not to work, else 1";
         let mut metric = family(encoder, "mesh_agent_endpoint_healthy", help, MetricType::Gauge)?;
@@ -189,12 +214,17 @@ mod tests {
     #[test]
     fn a_scrape_is_what_the_view_says_now() {
         let expected = include_str!("metrics/scrape.txt");
-        assert_eq!(scrape(&healthy()).unwrap(), expected);
+        assert_eq!(scrape(&healthy()).unwrap(), expected.as_bytes());
+    }
+
+    fn told(service: Service) -> String {
+        let text = scrape(&Fake { services: Ok(vec![service]), ..healthy() }).unwrap();
+        String::from_utf8(text.into()).unwrap()
     }
 
     #[test]
     fn load_is_told_by_backend_and_by_service() {
-        let text = scrape(&Fake { services: Ok(vec![busy_cart()]), ..healthy() }).unwrap();
+        let text = told(busy_cart());
         let lines = |name: &str| -> Vec<String> {
             let labels = r#"{namespace="shop",service="cart",port="http",protocol="TCP""#;
             let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(labels));
@@ -214,7 +244,7 @@ mod tests {
 
     #[test]
     fn only_checked_endpoints_are_healthy_or_not() {
-        let text = scrape(&Fake { services: Ok(vec![checked_cart()]), ..healthy() }).unwrap();
+        let text = told(checked_cart());
         let (_, health) = text.split_once("# TYPE mesh_agent_endpoint_healthy gauge\n").unwrap();
         let labels = r#"namespace="shop",service="cart",port"#;
         let expected = format!(
@@ -243,17 +273,42 @@ mesh_agent_endpoint_healthy{{{labels}="admin",protocol="TCP",endpoint="10.0.0.4:
 
     #[tokio::test]
     async fn a_taken_address_is_named() {
-        let first = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let Ok(Listener::Tcp(first)) = bind(&any()).await else { panic!("no port is free") };
         let address = first.local_addr().unwrap();
-        let error = bind(address).await.unwrap_err().to_string();
+        let error = bind(&Address::Tcp(address)).await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("metrics address {address}: cannot listen: ")), "{error}");
     }
 
     async fn served(fake: Fake) -> SocketAddr {
-        let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let Ok(Listener::Tcp(listener)) = bind(&any()).await else { panic!("no port is free") };
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Arc::new(fake), CancellationToken::new()));
+        tokio::spawn(serve(Listener::Tcp(listener), None, Arc::new(fake), CancellationToken::new()));
         address
+    }
+
+    fn any() -> Address {
+        Address::Tcp(([127, 0, 0, 1], 0).into())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_socket_file_and_a_token_can_be_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, token) = (directory.path().join("metrics.sock"), directory.path().join("token"));
+        std::fs::write(&token, "t0ken\n").unwrap();
+        let listener = bind(&Address::Unix(path.clone())).await.unwrap();
+        tokio::spawn(serve(listener, Some(token), Arc::new(healthy()), CancellationToken::new()));
+        let page = |request: &str| {
+            let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+            write!(stream, "GET {request}\r\nhost: a\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(page("/healthz HTTP/1.1"), "HTTP/1.1 200 OK");
+        assert_eq!(page("/readyz HTTP/1.1"), "HTTP/1.1 200 OK");
+        assert_eq!(page("/metrics HTTP/1.1"), "HTTP/1.1 401 Unauthorized");
+        assert_eq!(page("/metrics HTTP/1.1\r\nauthorization: Bearer x"), "HTTP/1.1 401 Unauthorized");
+        assert_eq!(page("/metrics HTTP/1.1\r\nauthorization: Bearer t0ken"), "HTTP/1.1 200 OK");
     }
 
     /// The first line and the body of the answer.

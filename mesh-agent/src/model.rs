@@ -1,6 +1,7 @@
 //! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
 
 mod admission;
+mod checking;
 mod frontend;
 mod refused;
 mod traffic;
@@ -19,6 +20,7 @@ use crate::table::Table;
 
 pub use self::{
     admission::{Admission, NODE_PORTS, field, refusal},
+    checking::{CheckPlace, CheckPolicy},
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     refused::Refused,
     traffic::{

@@ -24,6 +24,7 @@ mod overrides;
 mod owner;
 mod replay;
 pub mod state_lock;
+mod stop;
 mod view;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -32,7 +33,6 @@ use anyhow::bail;
 use mesh_common::abi::{SocketRow, capacity};
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::block_in_place,
     time::{Instant, MissedTickBehavior, interval_at, sleep_until},
@@ -96,7 +96,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         .keeping(move || holders.recv().unwrap_or_default());
     tasks.spawn(watch_directories(reader, updates_in, stop.clone()));
     let kernel = Kernel::open(pins, settings.capacity, leaves_out)?;
-    stop_on_signal(&stop)?;
+    stop::on_signal(&stop)?;
     let inherits = kernel.serves();
     let meter = kernel.meter();
     let listener = api::server::bind(&settings.socket)?;
@@ -127,8 +127,9 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     });
 
     tasks.spawn(api::server::serve(listener, view.clone(), stop.clone()));
-    if let Some(address) = settings.metrics {
-        tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
+    if let Some(address) = &settings.metrics {
+        let (listener, token) = (metrics::bind(address).await?, settings.metrics_token_file.clone());
+        tasks.spawn(metrics::serve(listener, token, view, stop.clone()));
     }
     let resync_interval = settings.resync_interval;
     let socket = settings.socket.clone();
@@ -421,18 +422,4 @@ fn tell_ejection(Event { service, endpoint, what }: &Event) {
 /// The monotonic clock, which no change of the date touches.
 fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has a monotonic clock").into()
-}
-
-/// Cancels at SIGTERM or SIGINT.
-fn stop_on_signal(stop: &CancellationToken) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    });
-    Ok(())
 }

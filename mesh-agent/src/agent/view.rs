@@ -46,6 +46,12 @@ pub(super) struct Live {
 }
 
 impl View for Live {
+    fn ready(&self) -> bool {
+        let snapshot = self.snapshots.borrow();
+        let applied = snapshot.applied.is_some() && !self.hooks.borrow().is_empty();
+        applied && only_objects(&snapshot.wrong) && snapshot.problems.is_empty()
+    }
+
     fn status(&self) -> types::Status {
         let snapshot = self.snapshots.borrow().clone();
         let hooks = self.hooks.borrow().clone();
@@ -53,7 +59,7 @@ impl View for Live {
         let waiting = hooks.is_empty();
         types::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            ready: !waiting && applied.is_some() && only_objects(&snapshot.wrong) && snapshot.problems.is_empty(),
+            ready: self.ready(),
             config_valid: snapshot.errors.is_empty(),
             node_name: self.settings.node_name.clone(),
             pid: process::id(),

@@ -1,8 +1,9 @@
 //! HTTP connections within limits: no number of clients, and no slow one, keeps others from being answered.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,30 +24,46 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::{AbortHandle, JoinSet, yield_now},
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
+/// Bounds of a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Connections of one peer at a time.
+    per_peer: usize,
+    /// Time for a whole connection: request, answer and a client that reads it slowly.
+    pub(crate) time: Duration,
+}
+
+/// The API, whose clients are all root's.
+pub(crate) const API: Limits = Limits { per_peer: MAX_CONNECTIONS, time: Duration::from_secs(60) };
+/// Metrics and health pages.
+pub(crate) const METRICS: Limits = Limits { per_peer: 16, time: Duration::from_secs(10) };
 /// Connections open at one time.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
 /// Time for a client to send its request.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
-/// Time for request and answer while others wait.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// Time for a whole connection: request, answer and a client that reads it slowly.
-const CONNECTION_TIME: Duration = Duration::from_secs(60);
 /// Time that answers under way have once the server is told to stop.
 const STOP_TIME: Duration = Duration::from_secs(2);
 
-/// Answers on `listener` until `cancel`; then answers under way may finish, for a short while.
+/// Answers on `listener` until `cancel`; then answers under way may finish, for a short while. `peer` says by what the
+/// connections of one client are known.
 ///
 /// Each connection carries one request.
-pub(crate) async fn serve<L: Listener>(mut listener: L, router: Router, cancel: CancellationToken) {
-    let mut open = Connections::default();
+pub(crate) async fn serve<L: Listener>(
+    mut listener: L,
+    router: Router,
+    limits: Limits,
+    peer: impl Fn(&L::Addr) -> Option<IpAddr>,
+    cancel: CancellationToken,
+) {
+    let mut open = Connections::new(limits);
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
-            (stream, _) = listener.accept() => open.add(stream, &router),
+            (stream, address) = listener.accept() => open.add(stream, peer(&address), &router),
         }
         // Lets requests that have already arrived be seen before the next connection pushes theirs out.
         yield_now().await;
@@ -56,44 +73,41 @@ pub(crate) async fn serve<L: Listener>(mut listener: L, router: Router, cancel: 
 }
 
 /// The open connections, oldest first.
-#[derive(Default)]
 struct Connections {
+    limits: Limits,
     tasks: JoinSet<()>,
     queue: VecDeque<Connection>,
 }
 
 /// One open connection.
 struct Connection {
+    peer: Option<IpAddr>,
     task: AbortHandle,
     /// True once its request has arrived.
     busy: Arc<AtomicBool>,
-    opened: Instant,
 }
 
 impl Connection {
     fn idle(&self) -> bool {
         !self.busy.load(Ordering::Relaxed)
     }
-
-    /// May others be served in its stead?
-    fn expendable(&self) -> bool {
-        self.idle() || self.opened.elapsed() > ANSWER_TIME
-    }
 }
 
 impl Connections {
-    /// Serves `stream`, or drops it when there is no room and none can be made.
-    fn add<S>(&mut self, stream: S, router: &Router)
+    fn new(limits: Limits) -> Self {
+        Self { limits, tasks: JoinSet::new(), queue: VecDeque::new() }
+    }
+
+    /// Serves `stream`, at the cost of another connection where there is no room.
+    fn add<S>(&mut self, stream: S, peer: Option<IpAddr>, router: &Router)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.forget_finished();
-        if !self.make_room() {
-            return;
-        }
+        self.make_room(peer);
         let busy = Arc::new(AtomicBool::new(false));
-        let task = self.tasks.spawn(connection(stream, router.clone(), busy.clone()));
-        self.queue.push_back(Connection { task, busy, opened: Instant::now() });
+        let task = self.tasks.spawn(connection(stream, router.clone(), busy.clone(), self.limits.time));
+        self.queue.push_back(Connection { peer, task, busy });
     }
 
     fn forget_finished(&mut self) {
@@ -101,13 +115,26 @@ impl Connections {
         self.queue.retain(|connection| !connection.task.is_finished());
     }
 
-    /// When all places are taken, closes the oldest connection that has not sent its request or is very slow.
-    fn make_room(&mut self) -> bool {
-        if self.queue.len() < MAX_CONNECTIONS {
-            return true;
+    /// Closes a connection of a peer that has all of its places, or, when all places are taken, of the peer with the most:
+    /// the oldest that has not sent its request, or else the oldest. A new connection is always served, for those that
+    /// ask little are done at once.
+    fn make_room(&mut self, peer: Option<IpAddr>) {
+        let mut counts: HashMap<Option<IpAddr>, usize> = HashMap::new();
+        self.queue.iter().for_each(|connection| *counts.entry(connection.peer).or_default() += 1);
+        let largest = counts.iter().max_by_key(|(_, count)| **count).map(|(peer, _)| *peer);
+        let of = match counts.get(&peer) {
+            Some(count) if *count >= self.limits.per_peer => Some(peer),
+            _ if self.queue.len() >= MAX_CONNECTIONS => largest,
+            _ => None,
+        };
+        let Some(of) = of else { return };
+        let mut theirs = self.queue.iter().enumerate().filter(|(_, connection)| connection.peer == of);
+        let oldest = theirs.clone().next();
+        if let Some((place, _)) = theirs.find(|(_, connection)| connection.idle()).or(oldest)
+            && let Some(connection) = self.queue.remove(place)
+        {
+            connection.task.abort();
         }
-        let oldest = self.queue.iter().position(Connection::expendable);
-        oldest.and_then(|place| self.queue.remove(place)).map(|connection| connection.task.abort()).is_some()
     }
 
     async fn finish(mut self) {
@@ -117,7 +144,7 @@ impl Connections {
     }
 }
 
-async fn connection<S>(stream: S, router: Router, busy: Arc<AtomicBool>)
+async fn connection<S>(stream: S, router: Router, busy: Arc<AtomicBool>, time: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -128,7 +155,7 @@ where
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIME).keep_alive(false);
-    match timeout(CONNECTION_TIME, http.serve_connection(TokioIo::new(stream), service)).await {
+    match timeout(time, http.serve_connection(TokioIo::new(stream), service)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection ended early"),
         Err(_) => tracing::debug!(error = %io::ErrorKind::TimedOut, "connection ended early"),
@@ -137,29 +164,48 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::{future::pending, net::Ipv4Addr};
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn room_is_made_at_the_cost_of_the_idle_then_of_the_slow() {
-        let mut open = Connections::default();
-        (0..MAX_CONNECTIONS - 1).for_each(|_| open.pretend(true));
-        assert!(open.make_room());
-        open.pretend(false);
-        assert!(open.make_room());
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
+    #[tokio::test]
+    async fn room_is_made_at_the_cost_of_the_idle_then_of_the_oldest() {
+        let mut open = Connections::new(API);
+        (0..MAX_CONNECTIONS - 1).for_each(|_| open.pretend(None, true));
+        open.pretend(None, false);
+        let first = open.queue[0].task.id();
+        open.make_room(None);
+        assert_eq!((open.queue.len(), open.queue[0].task.id()), (MAX_CONNECTIONS - 1, first));
         assert!(open.queue.iter().all(|connection| !connection.idle()));
-        open.pretend(true);
-        assert!(!open.make_room());
-        tokio::time::advance(ANSWER_TIME + Duration::from_millis(1)).await;
-        assert!(open.make_room());
+        open.pretend(None, true);
+        open.make_room(None);
         assert_eq!(open.queue.len(), MAX_CONNECTIONS - 1);
+        assert!(open.queue.iter().all(|connection| connection.task.id() != first));
+    }
+
+    #[tokio::test]
+    async fn a_peer_takes_its_own_places_only() {
+        let mut open = Connections::new(METRICS);
+        open.pretend(None, false);
+        (0..METRICS.per_peer).for_each(|_| open.pretend(HERE, true));
+        open.make_room(HERE);
+        assert_eq!((open.queue.len(), open.queue[0].peer), (METRICS.per_peer, None));
+        // Many peers: those with the most give way.
+        for last in 1..u8::MAX {
+            let other = Some(Ipv4Addr::new(192, 0, 2, last).into());
+            open.make_room(other);
+            open.pretend(other, true);
+        }
+        assert_eq!(open.queue.len(), MAX_CONNECTIONS);
+        assert!(open.queue.iter().filter(|connection| connection.peer == HERE).count() <= 1);
     }
 
     impl Connections {
-        fn pretend(&mut self, busy: bool) {
+        fn pretend(&mut self, peer: Option<IpAddr>, busy: bool) {
             let task = self.tasks.spawn(pending());
-            self.queue.push_back(Connection { task, busy: Arc::new(busy.into()), opened: Instant::now() });
+            self.queue.push_back(Connection { peer, task, busy: Arc::new(busy.into()) });
         }
     }
 }

@@ -35,6 +35,10 @@ pub(crate) struct Fake {
 }
 
 impl View for Fake {
+    fn ready(&self) -> bool {
+        self.status.ready
+    }
+
     fn status(&self) -> Status {
         self.status.clone()
     }

@@ -19,7 +19,7 @@ use super::{
     view::{Reader, Refusal, Stopped},
 };
 pub use super::{
-    socket::{BindError, bind, unbind},
+    socket::{BindError, bind, bind_for_group, unbind},
     view::View,
 };
 use crate::model::ServiceName;
@@ -28,7 +28,7 @@ use crate::model::ServiceName;
 const MAX_BODY: usize = 16 * 1024;
 /// Answers requests on `socket` until `cancel`.
 pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
-    connections::serve(socket, router(view), cancel).await;
+    connections::serve(socket, router(view), connections::API, |_| None, cancel).await;
 }
 
 fn router(view: Arc<dyn View>) -> Router {

@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::{fs::FileTypeExt, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
 };
 
@@ -51,14 +54,25 @@ pub enum BindError {
 ///
 /// Must be called within a tokio runtime.
 pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
+    bind_with(path, Mode::S_IRUSR | Mode::S_IWUSR)
+}
+
+/// The same for its owner and its group (mode 0660).
+pub fn bind_for_group(path: &Path) -> Result<UnixListener, BindError> {
+    bind_with(path, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IWGRP)
+}
+
+fn bind_with(path: &Path, mode: Mode) -> Result<UnixListener, BindError> {
     create_directory(path)?;
     remove_stale(path)?;
     let system = |action| move |reason| BindError::System { path: path.to_owned(), action, reason };
     let socket = UnixSocket::new_stream().map_err(system("create it"))?;
     // unix_bind_bsd() gives the file the mode of the unbound socket, so no other user can connect even for a moment.
     // https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c
-    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(io::Error::from).map_err(system("set its mode"))?;
+    fchmod(&socket, mode).map_err(io::Error::from).map_err(system("set its mode"))?;
     socket.bind(path).map_err(system("bind it"))?;
+    // The umask has taken the group's bits away. Nobody connects before the socket listens.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode.bits())).map_err(system("set its mode"))?;
     socket.listen(BACKLOG).map_err(system("listen on it"))
 }
 
@@ -85,8 +99,6 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[tokio::test]
@@ -95,6 +107,11 @@ mod tests {
         let path = directory.path().join("a/b/agent.sock");
         let _listener = bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        let path = directory.path().join("metrics.sock");
+        let mask = nix::sys::stat::umask(Mode::S_IRWXG | Mode::S_IRWXO);
+        let _listener = bind_for_group(&path).unwrap();
+        nix::sys::stat::umask(mask);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o660);
     }
 
     #[tokio::test]

@@ -12,6 +12,8 @@ const MAX_READS: usize = 2;
 
 /// What the agent shows of itself. Methods may block, for instance to read kernel maps.
 pub trait View: Send + Sync + 'static {
+    /// Whether the kernel holds what the configuration says. Does not block.
+    fn ready(&self) -> bool;
     /// The state of the agent.
     fn status(&self) -> types::Status;
     /// Whether the services of the configuration are known; a new agent has to read them first.
@@ -57,6 +59,7 @@ pub enum Refusal {
 /// Reads a [`View`] away from the threads that serve connections, a few reads at a time.
 #[derive(Clone)]
 pub(crate) struct Reader {
+    /// What is read.
     view: Arc<dyn View>,
     reads: Arc<Semaphore>,
 }
@@ -64,6 +67,11 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(view: Arc<dyn View>) -> Self {
         Self { view, reads: Arc::new(Semaphore::new(MAX_READS)) }
+    }
+
+    /// Whether the kernel holds what the configuration says; waits for no read.
+    pub(crate) fn ready(&self) -> bool {
+        self.view.ready()
     }
 
     pub(crate) async fn read<T: Send + 'static>(

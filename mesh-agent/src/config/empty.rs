@@ -19,6 +19,7 @@ pub(super) fn check(given: &Given) -> Vec<String> {
         ("pin-dir", path(&given.pin_dir)),
         ("socket", path(&given.socket)),
         ("state-dir", path(&given.state_dir)),
+        ("metrics-token-file", path(&given.metrics_token_file)),
         ("exclude-cgroup", any(&given.exclude_cgroup)),
         ("exclude-netns", any(&given.exclude_netns)),
     ];
@@ -37,7 +38,7 @@ mod tests {
     fn an_empty_setting_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");
-        let text = "nodeName: ''\ncloud: ''\nregion: ' '\nzone: ''\ncgroup: ''\npinDir: ''\nsocket: ''\nstateDir: ''\n\
+        let text = "nodeName: ''\ncloud: ''\nregion: ' '\nzone: ''\ncgroup: ''\npinDir: ''\nsocket: ''\nstateDir: ''\nmetricsTokenFile: ''\n\
                     excludeCgroup: ['']\nexcludeNetns: [x, '']\n";
         fs::write(&file, text).unwrap();
         let Wrong(lines) = Flags { config: Some(file), given: Given::default() }.resolve().unwrap_err();
@@ -50,6 +51,7 @@ mod tests {
             ("pin-dir", "PIN_DIR"),
             ("socket", "SOCKET"),
             ("state-dir", "STATE_DIR"),
+            ("metrics-token-file", "METRICS_TOKEN_FILE"),
             ("exclude-cgroup", "EXCLUDE_CGROUP"),
             ("exclude-netns", "EXCLUDE_NETNS"),
         ];

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Given, MAX_ROWS,
+    Given, HealthChecks, MAX_ROWS,
     bounds::Bounds,
     text::{self, Said},
 };
@@ -20,7 +20,7 @@ use crate::{
 
 const DEFAULT: &str = "/etc/mesh-agent/agent.yaml";
 
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 27] = [
     "services",
     "cgroup",
     "pinDir",
@@ -46,6 +46,8 @@ const KNOWN: [&str; 25] = [
     "resyncInterval",
     "maxServices",
     "maxBackends",
+    "healthChecks",
+    "metricsTokenFile",
 ];
 
 /// What the file gives, and what is wrong with it. The default file need not be there.
@@ -95,7 +97,8 @@ fn document(document: &Document<'_>) -> Given {
         cgroup: path("cgroup"),
         pin_dir: path("pinDir"),
         socket: path("socket"),
-        metrics: root.get("metrics").and_then(|field| said(field, text::address)),
+        metrics: root.get("metrics").and_then(|field| said(field, text::metrics)),
+        metrics_token_file: path("metricsTokenFile"),
         state_dir: path("stateDir"),
         node_name: text("nodeName"),
         cloud: text("cloud"),
@@ -112,6 +115,7 @@ fn document(document: &Document<'_>) -> Given {
         resync_interval: root.get("resyncInterval").and_then(|field| duration(field, INTERVALS)).map(Ok),
         max_services: rows("maxServices"),
         max_backends: rows("maxBackends"),
+        health_checks: root.get("healthChecks").map(HealthChecks::read).unwrap_or_default(),
     }
 }
 
@@ -129,7 +133,7 @@ fn bounds(root: Field<'_>) -> Bounds {
 const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 
 /// A value as a flag has it; what is wrong with it is reported at its place.
-fn said<T>(field: Field<'_>, read: fn(&str) -> Said<T>) -> Option<Said<T>> {
+pub(super) fn said<T>(field: Field<'_>, read: fn(&str) -> Said<T>) -> Option<Said<T>> {
     match read(field.text()?) {
         Ok(value) => Some(Ok(value)),
         Err(reason) => field.error(reason),

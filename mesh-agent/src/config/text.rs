@@ -1,13 +1,14 @@
 //! Values of settings from the text of a flag or of the environment. What cannot be read is kept with its reason, so that
 //! everything wrong is reported at once.
 
-use std::{convert::Infallible, net::SocketAddr, num::NonZeroU8, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{convert::Infallible, num::NonZeroU8, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use super::{MAX_ROWS, Serve, ServiceDir};
+use crate::metrics::Address;
 
 /// A value, or what is wrong with its text.
 pub type Said<T> = Result<T, String>;
@@ -27,9 +28,15 @@ pub fn services(text: &str) -> Said<ServiceDir> {
     text.parse().map_err(|error: super::ServiceDirError| error.to_string())
 }
 
-/// An address and a port.
-pub fn address(text: &str) -> Said<SocketAddr> {
-    text.parse().or_else(|_| expected("an address and a port, like 127.0.0.1:9090", text))
+/// An address and a port, or a socket file.
+pub fn metrics(text: &str) -> Said<Address> {
+    let what =
+        "an address and a port, like 127.0.0.1:9090, or unix: and a path, like unix:/run/mesh-agent/metrics.sock";
+    match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') => Ok(Address::Unix(path.into())),
+        Some(_) => expected(what, text),
+        None => text.parse().map(Address::Tcp).or_else(|_| expected(what, text)),
+    }
 }
 
 /// A network.
@@ -77,6 +84,6 @@ pub fn percent(text: &str) -> Said<NonZeroU8> {
     percent.map_or_else(|| expected("a whole number from 1 to 100", text), Ok)
 }
 
-fn expected<T>(what: &str, text: &str) -> Said<T> {
+pub fn expected<T>(what: &str, text: &str) -> Said<T> {
     Err(format!("expected {what}, found `{text}`"))
 }

@@ -1,0 +1,61 @@
+//! Where metrics are served: an address and a port, or a socket file.
+
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::api::server::{self, BindError as SocketError};
+
+/// What `--metrics` says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A socket file, for its owner and group.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The address for metrics could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Of an address and a port.
+    #[error("metrics address {address}: cannot listen: {reason}")]
+    Tcp {
+        /// Address asked for.
+        address: SocketAddr,
+        /// The kernel's words.
+        reason: std::io::Error,
+    },
+    /// Of a socket file.
+    #[error("metrics {0}")]
+    Unix(#[from] SocketError),
+}
+
+/// An open address.
+#[derive(Debug)]
+pub enum Listener {
+    /// An address and a port.
+    Tcp(TcpListener),
+    /// A socket file.
+    Unix(UnixListener),
+}
+
+/// Opens `address` for scrapes.
+pub async fn bind(address: &Address) -> Result<Listener, BindError> {
+    match address {
+        Address::Tcp(address) => {
+            let bound = TcpListener::bind(address).await;
+            bound.map(Listener::Tcp).map_err(|reason| BindError::Tcp { address: *address, reason })
+        }
+        Address::Unix(path) => Ok(Listener::Unix(server::bind_for_group(path)?)),
+    }
+}
