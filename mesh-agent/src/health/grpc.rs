@@ -60,7 +60,7 @@ fn refusal(status: &Status) -> Failure {
     let source = std::error::Error::source(status).and_then(|source| source.downcast_ref::<hyper::Error>());
     match (status.code(), source) {
         (_, Some(error)) => http2_failure(error),
-        (code, None) => Failure::Grpc { code: name(code), message: status.message().to_owned() },
+        (code, None) => Failure::Grpc { code: name(code) },
     }
 }
 

@@ -1,7 +1,7 @@
 //! TLS without a look at the certificate: an endpoint is asked by its address, which certificates rarely have, and what
 //! is asked is whether it works, not who it is. Nothing that is secret is sent.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpStream;
 use tokio_rustls::{
@@ -36,7 +36,21 @@ pub(super) async fn handshake(
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, Failure> {
     let name = ServerName::IpAddress(address.ip().into());
-    connector.connect(name, stream).await.map_err(|error| Failure::Tls(error.to_string()))
+    connector.connect(name, stream).await.map_err(|error| failure(&error))
+}
+
+/// Tells the kinds of failures apart that an operator can mend; what the endpoint sent is not repeated.
+fn failure(error: &io::Error) -> Failure {
+    if error.raw_os_error().is_some() {
+        return Failure::Tls("the connection broke during the handshake");
+    }
+    Failure::Tls(match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+        Some(Error::AlertReceived(_)) => "the endpoint refused the handshake",
+        Some(Error::PeerIncompatible(_)) => "the endpoint offers no version or cipher suite that is supported here",
+        Some(Error::InvalidCertificate(_)) => "the endpoint does not have the key of its certificate",
+        Some(_) => "what came is no TLS handshake",
+        None => "the connection ended during the handshake",
+    })
 }
 
 /// Takes every certificate. That the endpoint has its key is checked all the same: one that cannot sign does not work.
