@@ -106,6 +106,8 @@ pub struct Traffic {
     pub drain: Option<Drain>,
     /// How the agent finds out whether endpoints work; where absent it believes the configuration.
     pub health: Option<HealthCheck>,
+    /// Where that is written.
+    pub health_place: CheckPlace,
 }
 
 /// Session affinity: a client's connects go to one endpoint as long as it lives and the client comes back in time.

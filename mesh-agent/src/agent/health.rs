@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     desired::{Target, World},
-    health::{self, Report, Wanted},
+    health::{self, Plan, Report, Wanted},
 };
 
 /// The ends of the channels to the task that checks.
@@ -34,17 +34,17 @@ impl Health {
         self.reports.clone()
     }
 
-    /// Has the endpoints of these services checked from now on.
-    pub(super) fn ask(&mut self, world: &World) {
-        let wanted = health::wanted(&world.services);
+    /// Has these endpoints checked from now on.
+    pub(super) fn ask(&mut self, world: &World, plan: &Plan) {
+        let wanted = &plan.wanted;
         // What may still come is remembered.
         if world.complete {
             self.before.retain(|target| wanted.contains_key(target) || !world.services.contains_key(&target.service));
         }
         self.wanted.send_if_modified(|old| {
-            let changed = **old != wanted;
+            let changed = old != wanted;
             if changed {
-                *old = Arc::new(wanted);
+                *old = Arc::clone(wanted);
             }
             changed
         });

@@ -11,6 +11,7 @@
 pub mod addresses;
 mod changes;
 mod degraded;
+pub mod descriptors;
 mod ejections;
 mod excluded;
 mod explain;
@@ -105,6 +106,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     owner.set_locality(settings.locality.clone());
     owner.set_admission(settings.admission.clone());
     owner.set_quotas(settings.quotas);
+    owner.set_check_policy(settings.check_policy.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
     excluded::leave_out(&mut owner, &settings);
 
@@ -231,7 +233,7 @@ impl Drive {
                     Some(update) => {
                         untidy = true;
                         block_in_place(|| self.accept(update));
-                        self.health.ask(self.owner.world());
+                        self.health.ask(self.owner.world(), self.owner.checks());
                         self.look_at_health();
                     }
                     // The source hears the same stop, and may hear it first.
@@ -257,9 +259,13 @@ impl Drive {
                     self.lookout.ask(Whose::All, now());
                     heap::trim();
                 }),
-                _ = node.tick() => if !block_in_place(|| self.look_at_node()) {
-                    continue;
-                },
+                _ = node.tick() => {
+                    if !block_in_place(|| self.look_at_node()) {
+                        continue;
+                    }
+                    // Addresses of the node are not checked.
+                    self.health.ask(self.owner.world(), self.owner.checks());
+                }
             }
             let step = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;

@@ -7,6 +7,7 @@ mod doubt;
 mod health;
 mod ids;
 mod orders;
+mod problems;
 mod ramps;
 mod room;
 mod snapshot;
@@ -33,6 +34,7 @@ use crate::{
         plan::{Op, diff},
         recompile, refused, taken,
     },
+    health::Plan,
     model::{Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
     source::{crossings, dir::bound_errors},
     table::Table,
@@ -80,6 +82,7 @@ pub(super) struct Owner<D> {
     accepted: bool,
     /// Services of an earlier agent of which this one has not learned all yet.
     strangers: BTreeSet<ServiceName>,
+    checks: Arc<Plan>,
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
@@ -126,6 +129,7 @@ impl<D: Dataplane> Owner<D> {
             left_out: Arc::default(),
             wrong: Arc::default(),
             strangers: doubt::strangers(&current),
+            checks: Arc::default(),
             desired: current.clone(),
             current: Arc::new(current),
             compiled: None,
@@ -167,6 +171,7 @@ impl<D: Dataplane> Owner<D> {
         }
         let world = Arc::make_mut(&mut self.world);
         (world.node_name, world.node_addresses) = (name.to_owned(), addresses);
+        self.plan_checks();
         self.stale = self.accepted;
         self.accepted
     }
@@ -190,6 +195,7 @@ impl<D: Dataplane> Owner<D> {
         self.strangers.clone_from(&world.uncertain);
         (world.services, world.vips, world.complete) = (services, vips, update.complete);
         self.world = Arc::new(world);
+        self.plan_checks();
         self.accepted = true;
         self.stale = true;
         self.wrong = Arc::new(std::mem::take(&mut update.wrong));
@@ -342,20 +348,6 @@ impl<D: Dataplane> Owner<D> {
             }
             Err(error) => self.problems.resync = Some(error.to_string()),
         }
-    }
-
-    /// What was to be left out and cannot be; whether that is something else than before.
-    pub(super) fn set_excluded(&mut self, problems: Vec<String>) -> bool {
-        let changed = problems != self.problems.excluded;
-        self.problems.excluded = problems;
-        changed
-    }
-
-    /// What is wrong with the links of the programs; whether that is something else than before.
-    pub(super) fn set_links(&mut self, problems: Vec<String>) -> bool {
-        let changed = problems != self.problems.links;
-        self.problems.links = problems;
-        changed
     }
 
     /// Backends as the data plane holds them.

@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
-    agent::{self, addresses, heap, state_lock::StateLock},
+    agent::{self, addresses, descriptors, heap, state_lock::StateLock},
     api::server,
     config::{Flags, Settings, Wrong},
     dataplane::{pin, privileges},
@@ -102,6 +102,7 @@ fn refuse(wrong: &[String]) -> ExitCode {
 
 fn run(settings: Settings) -> anyhow::Result<()> {
     heap::keep_small();
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(agent::run(settings));
     // A read that hangs is not waited for.

@@ -52,6 +52,7 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
         services,
         vips,
         complete: _,
+        check_policy: _,
         uncertain,
         node_name,
         node_addresses,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::vips::Vips;
-use crate::model::{Addresses, Admission, External, Locality, Service, ServiceName, Services};
+use crate::model::{Addresses, Admission, CheckPolicy, External, Locality, Service, ServiceName, Services};
 
 /// Everything that decides what the tables should be.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct World {
     pub admission: Arc<Admission>,
     /// Where this node is.
     pub locality: Locality,
+    /// What health checks may do.
+    pub check_policy: Arc<CheckPolicy>,
     /// Endpoints that health checks found not to work.
     pub unhealthy: BTreeSet<Target>,
     /// Those of them that have not worked for so long that they leave the slots.

@@ -11,8 +11,8 @@ use std::{
 use super::{
     failure::Outcome,
     hysteresis::{Health, Hysteresis, Thresholds, Verdict},
+    plan::Wanted,
     schedule::{Id, Pace, Schedule},
-    verdicts::Wanted,
 };
 use crate::{
     desired::Target,
@@ -101,6 +101,10 @@ impl Checks {
             if known.is_some_and(|known| known == check) {
                 continue;
             }
+            if known.is_some_and(|known| is_repaced(known, check)) {
+                self.repace(target, check, now);
+                continue;
+            }
             let (target, state) = match self.forget(target) {
                 Some(Entry { target, check: old, state }) if same_kind(&old, check) => (target, state),
                 Some(Entry { target, .. }) => (target, Hysteresis::new(now)),
@@ -114,12 +118,21 @@ impl Checks {
     }
 
     fn add(&mut self, entry: Entry, now: Duration) {
-        let HealthCheck { interval, jitter_percent, .. } = *entry.check;
-        self.schedule.add(self.next_id, Pace { interval, jitter_percent }, now);
+        let namespace = &entry.target.service.namespace;
+        self.schedule.add(self.next_id, namespace, pace(&entry.check), now);
         self.ids.insert(Arc::clone(&entry.target), self.next_id);
         self.entries.insert(self.next_id, entry);
         self.next_id += 1;
         self.tell(News::Changes);
+    }
+
+    /// Changes how often a target is probed, and nothing else.
+    fn repace(&mut self, target: &Target, check: &Arc<HealthCheck>, now: Duration) {
+        let id = self.ids[target];
+        self.schedule.repace(id, pace(check), now);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.check = Arc::clone(check);
+        }
     }
 
     fn forget(&mut self, target: &Target) -> Option<Entry> {
@@ -183,6 +196,16 @@ impl Checks {
 fn has_service(wanted: &Wanted, service: &ServiceName) -> bool {
     let first = Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 };
     wanted.range(first..).next().is_some_and(|(target, _)| target.service == *service)
+}
+
+fn pace(check: &HealthCheck) -> Pace {
+    Pace { interval: check.interval, jitter_percent: check.jitter_percent }
+}
+
+/// Whether two checks differ in nothing but how often they are made.
+fn is_repaced(a: &HealthCheck, b: &HealthCheck) -> bool {
+    let HealthCheck { interval, jitter_percent, .. } = *b;
+    HealthCheck { interval, jitter_percent, ..a.clone() } == *b
 }
 
 /// Whether results of one check say something about the other.

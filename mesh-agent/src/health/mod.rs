@@ -1,10 +1,10 @@
 //! Active health checks: asks the endpoints of services that want it whether they work.
 //!
 //! ```text
-//! services ──verdicts::wanted──► Wanted ──► run ──Report──► verdicts::unhealthy ──► desired
-//!                                            │
-//!              checks: schedule + hysteresis ┤ (pure)
-//!              probe: tcp, http, tls, grpc ──┘ (one at a time for each endpoint, each within its timeout)
+//! services ──plan: rules, shares──► Wanted ──► run ──Report──► verdicts::unhealthy ──► desired
+//!                                               │
+//!                 checks: schedule + hysteresis ┤ (pure)
+//!                 probe: tcp, http, tls, grpc ──┘ (one at a time for each endpoint, each within its timeout)
 //! ```
 //!
 //! The verdicts of this node decide for this node alone. An endpoint that no probe has reached yet counts as healthy,
@@ -15,8 +15,11 @@ mod failure;
 mod grpc;
 mod http;
 mod hysteresis;
+mod plan;
 mod probe;
+mod rules;
 mod schedule;
+mod shares;
 mod tcp;
 mod tls;
 mod verdicts;
@@ -40,7 +43,9 @@ pub use self::{
     checks::Report,
     failure::{Failure, Outcome},
     hysteresis::{Health, Verdict},
-    verdicts::{Wanted, is_kept, target, unhealthy, wanted},
+    plan::{Plan, Wanted, plan},
+    rules::Rules,
+    verdicts::{is_kept, target, unhealthy},
 };
 use self::{
     checks::{Checks, Due},

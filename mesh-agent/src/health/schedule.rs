@@ -7,12 +7,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
-/// Probes under way at the same time: enough for 2,000 endpoints of which none answers, asked every 5 s with a timeout
-/// of 1 s, and half of the file descriptors that a process has by default.
-pub(super) const UNDER_WAY: usize = 512;
+/// Probes under way at the same time. A namespace may have as many as places are free, so all endpoints of one that do not
+/// answer leave half of the places to others; what is left is enough for 2,000 such endpoints, asked every 5 s with a
+/// timeout of 1 s.
+pub(super) const UNDER_WAY: usize = 1024;
 /// One start in the token bucket: nanoseconds times millionths per second.
 const START: u64 = 1_000_000_000_000_000;
 /// Probes that may start at the same moment: twice what 2,000 endpoints asked every 5 s need in one [`TICK`].
@@ -49,9 +51,11 @@ impl Pace {
 pub(super) struct Schedule {
     seed: u64,
     places: HashMap<Id, Place>,
-    /// When each target that is not under way is due.
-    due: BTreeSet<(Duration, Id)>,
-    under_way: usize,
+    queues: HashMap<Arc<str>, Queue>,
+    /// When the first target of each namespace is due.
+    heads: BTreeSet<(Duration, Arc<str>)>,
+    /// Namespace of each target under way, which may be forgotten by now.
+    running: HashMap<Id, Arc<str>>,
     /// Sum over all targets.
     rate: u64,
     /// Token bucket, in parts of [`START`], and when it was filled last.
@@ -59,8 +63,17 @@ pub(super) struct Schedule {
     filled_at: Duration,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// The targets of one namespace.
+#[derive(Debug, Default)]
+struct Queue {
+    /// When each target that is not under way is due.
+    due: BTreeSet<(Duration, Id)>,
+    under_way: usize,
+}
+
+#[derive(Clone, Debug)]
 struct Place {
+    namespace: Arc<str>,
     pace: Pace,
     /// Start of the grid.
     first: Duration,
@@ -75,34 +88,50 @@ impl Schedule {
         Self {
             seed,
             places: HashMap::new(),
-            due: BTreeSet::new(),
-            under_way: 0,
+            queues: HashMap::new(),
+            heads: BTreeSet::new(),
+            running: HashMap::new(),
             rate: 0,
             tokens: BURST * START,
             filled_at: Duration::ZERO,
         }
     }
 
-    /// Adds a target; its first probe is within one interval. Ids should be counted up.
-    pub(super) fn add(&mut self, id: Id, pace: Pace, now: Duration) {
+    /// Adds a target of a namespace; its first probe is within one interval. Ids should be counted up.
+    pub(super) fn add(&mut self, id: Id, namespace: &str, pace: Pace, now: Duration) {
+        let known = self.queues.get_key_value(namespace).map(|(known, _)| Arc::clone(known));
+        let namespace = known.unwrap_or_else(|| namespace.into());
         let first = now + fraction(pace.interval, self.seed.wrapping_add(id).wrapping_mul(GOLDEN));
-        let due = tick(first);
-        self.places.insert(id, Place { pace, first, round: 0, due: Some(due) });
-        self.due.insert((due, id));
+        let place = Place { namespace, pace, first, round: 0, due: None };
+        self.places.insert(id, place);
+        self.set_due(id, Some(tick(first)));
         self.rate += pace.rate();
+    }
+
+    /// Changes the pace of a target. Its next probe is not later for that than the new pace asks for.
+    pub(super) fn repace(&mut self, id: Id, pace: Pace, now: Duration) {
+        let Some(place) = self.places.get_mut(&id).filter(|place| place.pace != pace) else { return };
+        self.rate = self.rate - place.pace.rate() + pace.rate();
+        let spread = now + fraction(pace.interval, self.seed.wrapping_add(id).wrapping_mul(GOLDEN));
+        let next = place.due.map(|due| if due <= now + pace.interval { due } else { tick(spread) });
+        (place.pace, place.first, place.round) = (pace, next.unwrap_or(now), 0);
+        if next.is_some() {
+            self.set_due(id, next);
+        }
     }
 
     /// Forgets a target. A probe under way still counts until it is [finished](Self::finish).
     pub(super) fn remove(&mut self, id: Id) {
+        self.set_due(id, None);
         if let Some(place) = self.places.remove(&id) {
             self.rate -= place.pace.rate();
-            place.due.map(|due| self.due.remove(&(due, id)));
+            self.forget_unused(&place.namespace);
         }
     }
 
     /// When to ask [`start`](Self::start) again; absent while only the end of a probe can change anything.
     pub(super) fn next(&self) -> Option<Duration> {
-        let (due, _) = self.due.first().filter(|_| self.under_way < UNDER_WAY)?;
+        let (due, _) = self.first()?;
         let missing = START.saturating_sub(self.tokens).div_ceil(self.refill());
         Some((*due).max(self.filled_at + Duration::from_nanos(missing)))
     }
@@ -113,23 +142,59 @@ impl Schedule {
         if self.next()? > now {
             return None;
         }
-        let (_, id) = self.due.pop_first()?;
-        self.places.get_mut(&id)?.due = None;
-        self.under_way += 1;
+        let namespace = Arc::clone(&self.first()?.1);
+        let queue = self.queues.get_mut(&namespace)?;
+        let (_, id) = *queue.due.first()?;
+        queue.under_way += 1;
+        self.running.insert(id, namespace);
+        self.set_due(id, None);
         self.tokens -= START;
         Some(id)
     }
 
     /// The probe of a target has ended, whether or not it is still known.
     pub(super) fn finish(&mut self, id: Id, now: Duration) {
-        self.under_way -= 1;
+        if let Some(namespace) = self.running.remove(&id) {
+            if let Some(queue) = self.queues.get_mut(&namespace) {
+                queue.under_way -= 1;
+            }
+            self.forget_unused(&namespace);
+        }
         let Some(place) = self.places.get_mut(&id) else { return };
         // Rounds that were missed altogether are left out.
         let past = now.saturating_sub(place.first).as_nanos() / place.pace.interval.as_nanos().max(1);
         place.round = (place.round + 1).max(u64::try_from(past).unwrap_or(u64::MAX));
         let due = tick(place.due_in_round(self.seed ^ id));
-        place.due = Some(due);
-        self.due.insert((due, id));
+        self.set_due(id, Some(due));
+    }
+
+    /// The first target that is due of a namespace that may have one more under way.
+    fn first(&self) -> Option<&(Duration, Arc<str>)> {
+        let free = UNDER_WAY - self.running.len();
+        self.heads.iter().find(|(_, namespace)| self.queues[namespace].under_way < free)
+    }
+
+    /// Notes when a target is due; absent while it is under way.
+    fn set_due(&mut self, id: Id, due: Option<Duration>) {
+        let Some(place) = self.places.get_mut(&id) else { return };
+        let queue = self.queues.entry(Arc::clone(&place.namespace)).or_default();
+        let before = queue.due.first().map(|(due, _)| *due);
+        if let Some(old) = std::mem::replace(&mut place.due, due) {
+            queue.due.remove(&(old, id));
+        }
+        queue.due.extend(due.map(|due| (due, id)));
+        let after = queue.due.first().map(|(due, _)| *due);
+        if before != after {
+            before.map(|due| self.heads.remove(&(due, Arc::clone(&place.namespace))));
+            self.heads.extend(after.map(|due| (due, Arc::clone(&place.namespace))));
+        }
+    }
+
+    fn forget_unused(&mut self, namespace: &Arc<str>) {
+        let unused = |queue: &Queue| queue.due.is_empty() && queue.under_way == 0;
+        if self.queues.get(namespace).is_some_and(unused) {
+            self.queues.remove(namespace);
+        }
     }
 
     fn fill(&mut self, now: Duration) {

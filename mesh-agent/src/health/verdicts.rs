@@ -1,9 +1,6 @@
-//! Which endpoints are checked, and which of them are taken out for what the checks say. Pure.
+//! Which endpoints are taken out for what the checks say. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::BTreeSet;
 
 use super::{
     checks::Report,
@@ -11,25 +8,8 @@ use super::{
 };
 use crate::{
     desired::{Target, World},
-    model::{Condition, Endpoint, HealthCheck, InternalTraffic, Protocol, Service, ServicePort, Services},
+    model::{Condition, Endpoint, InternalTraffic, Protocol, Service, ServicePort},
 };
-
-/// What is to be checked, and how.
-pub type Wanted = BTreeMap<Target, Arc<HealthCheck>>;
-
-/// The endpoints behind TCP ports of services with a health check, unless they take no connections anyway.
-pub fn wanted(services: &Services) -> Wanted {
-    let mut wanted = Wanted::new();
-    for service in services.values() {
-        let Some(check) = &service.traffic.health else { continue };
-        let check = Arc::new(check.clone());
-        for port in service.ports.iter().filter(|port| port.protocol == Protocol::Tcp) {
-            let serving = port.endpoints.iter().filter(|endpoint| endpoint.condition != Condition::NotReady);
-            wanted.extend(serving.map(|endpoint| (target(service, endpoint), Arc::clone(&check))));
-        }
-    }
-    wanted
-}
 
 /// The endpoints that are to be left alone: those that do not work. Where none of the endpoints that could take the
 /// connections of a port in one address family works, they are all kept, unless the service says `allow_empty`: when

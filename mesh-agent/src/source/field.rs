@@ -43,6 +43,11 @@ impl<'a> Field<'a> {
         self.document.nodes[self.id as usize].line
     }
 
+    /// Its path as a user would write it.
+    pub fn path(self) -> String {
+        self.document.path(self.id)
+    }
+
     /// Its own name, when it is in a mapping.
     pub fn name(self) -> Option<&'a str> {
         match &self.document.nodes[self.id as usize].step {

@@ -9,7 +9,7 @@ pub mod outlier;
 pub mod ramp;
 
 use super::field::Field;
-use crate::model::{Nearness, Outlier, Protocol, Traffic};
+use crate::model::{CheckPlace, Nearness, Outlier, Protocol, Traffic};
 
 /// Names of the fields of a native service that are read here.
 pub const FIELDS: [&str; 7] = ["balance", "outlier", "limits", "locality", "slowStart", "drain", "health"];
@@ -31,7 +31,13 @@ pub fn read(service: Field<'_>) -> Option<Traffic> {
         slow_start: slow_start?,
         drain: drain?,
         health: health?,
+        health_place: place(service.get("health"), false),
     })
+}
+
+/// Where a health check is written; nowhere where there is none.
+pub fn place(health: Option<Field<'_>>, is_annotation: bool) -> CheckPlace {
+    health.map_or_else(CheckPlace::default, |it| CheckPlace { line: it.line(), field: it.path(), is_annotation })
 }
 
 /// Reports a health check of a service that has nothing to check; UDP ports beside TCP ports are just not checked.

@@ -12,6 +12,8 @@ use super::Owner;
 use crate::{
     dataplane::Dataplane,
     desired::{Target, World, identified},
+    health::{self, Plan},
+    model::CheckPolicy,
 };
 
 /// An endpoint that has not worked for this long leaves the slots.
@@ -49,6 +51,21 @@ impl<D: Dataplane> Owner<D> {
             Some(Target { service, address: row.addr.into(), port: u16::from_be(row.port) })
         };
         down.filter_map(target).collect()
+    }
+
+    /// Takes what health checks may do, which does not change.
+    pub(in crate::agent) fn set_check_policy(&mut self, policy: CheckPolicy) {
+        Arc::make_mut(&mut self.world).check_policy = Arc::new(policy);
+    }
+
+    /// What is checked.
+    pub(in crate::agent) fn checks(&self) -> &Arc<Plan> {
+        &self.checks
+    }
+
+    /// Plans the checks anew.
+    pub(super) fn plan_checks(&mut self) {
+        self.checks = Arc::new(health::plan(&self.world));
     }
 
     /// What the sources say.

@@ -6,6 +6,7 @@ use super::{Absent, Applied, Owner, Problems};
 use crate::{
     dataplane::Dataplane,
     desired::{Tables, World},
+    health::Plan,
     model::{ConfigError, ConfigNote, LeftOut, ServiceName, Wrong},
 };
 
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub wrong: Arc<Vec<Wrong>>,
     /// What was left out on purpose.
     pub notes: Vec<ConfigNote>,
+    /// What is checked.
+    pub checks: Arc<Plan>,
     /// Services that are left alone.
     pub left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
     /// Orders for endpoints that are not configured.
@@ -39,11 +42,12 @@ pub struct Snapshot {
 impl<D: Dataplane> Owner<D> {
     /// What is not in force as it is written.
     fn wrong(&self) -> Arc<Vec<Wrong>> {
-        if self.refused.wrong.is_empty() && self.misfits.wrong.is_empty() {
+        let further = [&self.refused, &self.misfits, &self.checks.refused];
+        if further.iter().all(|it| it.wrong.is_empty()) {
             return Arc::clone(&self.wrong);
         }
         let mut all: Vec<Wrong> =
-            self.wrong.iter().chain(&self.refused.wrong).chain(&self.misfits.wrong).cloned().collect();
+            self.wrong.iter().chain(further.into_iter().flat_map(|it| &it.wrong)).cloned().collect();
         all.sort_unstable();
         all.dedup();
         Arc::new(all)
@@ -62,10 +66,12 @@ impl<D: Dataplane> Owner<D> {
                 .iter()
                 .chain(&self.refused.errors)
                 .chain(&self.misfits.errors)
+                .chain(&self.checks.refused.errors)
                 .cloned()
                 .collect(),
             wrong: self.wrong(),
-            notes: self.update.notes.iter().chain(&self.taken).cloned().collect(),
+            notes: self.update.notes.iter().chain(&self.taken).chain(&self.checks.notes).cloned().collect(),
+            checks: Arc::clone(&self.checks),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),
             overrides_file: self.overrides.path().to_owned(),

@@ -15,7 +15,7 @@ use crate::{
     api::types,
     dataplane::Counters,
     desired::{Standing, Weight, World, port_identity},
-    health::{self, Report},
+    health::{self, Report, Rules},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
 
@@ -66,8 +66,9 @@ impl<'a> Rows<'a> {
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
         let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
         let standing = Standing::of(world, self.now, service, port);
+        let rules = check(service, port).map(|it| Rules::new(world, service, it));
         let endpoint = |(((it, active), weight), tier): (((&Endpoint, bool), &Weight), Option<u32>)| types::Endpoint {
-            health: self.health(world, service, port, it),
+            health: rules.as_ref().and_then(|rules| self.health(world, service, rules, it)),
             draining: world.overrides.get(&health::target(service, it)).is_some_and(|it| it.draining_since.is_some()),
             effective_weight: weight.whole(),
             tier,
@@ -88,7 +89,7 @@ impl<'a> Rows<'a> {
             capacity: capacity(&endpoints, standing.weights(), connections),
             limits: traffic::limits(service.traffic.limits),
             outlier: traffic::outlier(service.traffic.outlier),
-            health_check: check(service, port).map(traffic::health_check),
+            health_check: check(service, port).map(|it| traffic::health_check(it, self.interval(service, it))),
             endpoints,
         }
     }
@@ -97,13 +98,20 @@ impl<'a> Rows<'a> {
         &self,
         world: &World,
         service: &Service,
-        port: &ServicePort,
+        rules: &Rules<'_>,
         endpoint: &Endpoint,
     ) -> Option<types::EndpointHealth> {
-        check(service, port)?;
+        if let Some(reason) = rules.refusal(endpoint) {
+            return Some(types::EndpointHealth::unchecked(reason));
+        }
         let target = health::target(service, endpoint);
         let verdict = self.report.targets.get(&target)?;
         Some(types::EndpointHealth::new(verdict, health::is_kept(verdict, world, &target), self.now))
+    }
+
+    /// How often endpoints are checked, which may be more rarely than the service asks for.
+    fn interval(&self, service: &Service, check: &HealthCheck) -> Duration {
+        self.snapshot.checks.slowed.get(&service.name).copied().unwrap_or(check.interval)
     }
 
     fn endpoint(&self, id: Option<u32>, active: bool, service: &Service, endpoint: &Endpoint) -> types::Endpoint {

@@ -29,9 +29,9 @@ pub(super) fn limits(limits: Limits) -> Option<types::Limits> {
     })
 }
 
-/// How endpoints are checked, in whichever form that was written.
-pub(super) fn health_check(check: &HealthCheck) -> types::HealthCheck {
-    let HealthCheck { probe, port, interval, timeout, jitter_percent, rise, fall, allow_empty } = check;
+/// How endpoints are checked, at the interval that the settings leave.
+pub(super) fn health_check(check: &HealthCheck, interval: Duration) -> types::HealthCheck {
+    let HealthCheck { probe, port, interval: _, timeout, jitter_percent, rise, fall, allow_empty } = check;
     types::HealthCheck {
         probe: match probe {
             Probe::Tcp => "tcp".to_owned(),
@@ -39,7 +39,7 @@ pub(super) fn health_check(check: &HealthCheck) -> types::HealthCheck {
             Probe::Grpc { service } => format!("grpc {service}").trim_end().to_owned(),
         },
         port: *port,
-        interval_milliseconds: milliseconds(*interval),
+        interval_milliseconds: milliseconds(interval),
         timeout_milliseconds: milliseconds(*timeout),
         jitter_percent: (*jitter_percent).into(),
         rise: rise.get(),
@@ -87,10 +87,10 @@ mod tests {
             |tls| HttpProbe { tls, path: "/up".into(), headers: vec![], status: (200, 399), expect_header: None };
         let grpc = |service: &str| Probe::Grpc { service: service.into() };
         let probes = [Probe::Tcp, Probe::Http(http(false)), Probe::Http(http(true)), grpc(""), grpc("cart")];
-        let told = probes.map(|probe| health_check(&check(probe)).probe);
+        let told = probes.map(|probe| health_check(&check(probe), Duration::from_secs(5)).probe);
         assert_eq!(told, ["tcp", "http /up", "https /up", "grpc", "grpc cart"]);
-        let told = health_check(&check(Probe::Tcp));
-        assert_eq!((told.interval_milliseconds, told.timeout_milliseconds, told.rise), (5000, 500, 2));
+        let told = health_check(&check(Probe::Tcp), Duration::from_secs(20));
+        assert_eq!((told.interval_milliseconds, told.timeout_milliseconds, told.rise), (20_000, 500, 2));
     }
 
     #[test]

@@ -10,9 +10,10 @@ use crate::health::Verdict;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointHealth {
-    /// `healthy`, `unhealthy`, or `unknown` while there are too few results; then it counts as healthy.
+    /// `healthy`, `unhealthy`, or `unknown` while there are too few results; then it counts as healthy, as it does where it
+    /// is `unchecked`, because the settings do not allow the check.
     pub state: String,
-    /// What the last probe found; empty when all was well.
+    /// What the last probe found, or why there is none; empty when all was well.
     pub reason: String,
     /// Seconds since the state is what it is.
     pub since_seconds: u64,
@@ -23,6 +24,11 @@ pub struct EndpointHealth {
 }
 
 impl EndpointHealth {
+    /// An endpoint that may not be checked, for this reason.
+    pub fn unchecked(reason: String) -> Self {
+        Self { state: "unchecked".to_owned(), reason, since_seconds: 0, checked_seconds_ago: None, kept: false }
+    }
+
     /// As of `now`, by the monotonic clock.
     pub fn new(verdict: &Verdict, kept: bool, now: Duration) -> Self {
         let Verdict { state, reason, changed_at, checked_at, streak: _ } = verdict;

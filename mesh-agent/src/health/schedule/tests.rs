@@ -39,7 +39,7 @@ fn most_within(starts: &[(Duration, Id)], window: Duration) -> usize {
 
 fn filled(targets: u64, seed: u64) -> Schedule {
     let mut schedule = Schedule::new(seed);
-    (0..targets).for_each(|id| schedule.add(id, PACE, Duration::ZERO));
+    (0..targets).for_each(|id| schedule.add(id, "shop", PACE, Duration::ZERO));
     schedule
 }
 
@@ -77,9 +77,9 @@ fn what_piled_up_is_paced() {
 fn a_slow_pace_does_not_hold_up_who_comes_later() {
     let mut schedule = Schedule::new(0);
     let slow = Pace { interval: Duration::from_secs(3600), jitter_percent: 0 };
-    (0..8).for_each(|id| schedule.add(id, slow, Duration::ZERO));
+    (0..8).for_each(|id| schedule.add(id, "shop", slow, Duration::ZERO));
     run(&mut schedule, Duration::from_secs(3600), Duration::from_secs(3601), |_| millis(1));
-    (10..2010).for_each(|id| schedule.add(id, PACE, Duration::from_secs(3601)));
+    (10..2010).for_each(|id| schedule.add(id, "shop", PACE, Duration::from_secs(3601)));
     let starts = run(&mut schedule, Duration::from_secs(3601), Duration::from_secs(3606), |_| millis(1));
     assert!(starts.len() >= 1990, "{}", starts.len());
 }
@@ -93,11 +93,42 @@ fn so_many_at_most_are_under_way() {
         now = now.max(next);
         under_way.extend(schedule.start(now));
     }
-    assert_eq!(under_way.len(), UNDER_WAY);
+    assert_eq!(under_way.len(), UNDER_WAY / 2, "the other half is for other namespaces");
     schedule.remove(under_way[0]);
     assert_eq!(schedule.next(), None, "its probe still holds a socket");
     schedule.finish(under_way[0], now);
     assert!(schedule.next().is_some());
+}
+
+#[test]
+fn a_namespace_whose_probes_hang_keeps_no_other_waiting() {
+    let mut schedule = filled(2000, 7);
+    (3000..3100).for_each(|id| schedule.add(id, "bank", PACE, Duration::ZERO));
+    let hang = |id| if id < 3000 { Duration::from_secs(3600) } else { millis(1) };
+    let starts = run(&mut schedule, Duration::ZERO, Duration::from_secs(60), hang);
+    let (hung, others): (Vec<_>, Vec<_>) = starts.into_iter().partition(|(_, id)| *id < 3000);
+    assert_eq!(hung.len(), UNDER_WAY / 2);
+    assert!((1150..=1250).contains(&others.len()), "{} probes of 100 targets in 60 s", others.len());
+}
+
+#[test]
+fn another_pace_is_kept_from_the_next_round_on() {
+    let mut schedule = filled(100, 7);
+    let slow = Pace { interval: Duration::from_secs(20), jitter_percent: 0 };
+    run(&mut schedule, Duration::ZERO, Duration::from_secs(20), |_| millis(1));
+    // Again and again, as when another service changes all the time: nobody's turn is put off for that.
+    let mut starts = 0;
+    for second in 20..80 {
+        let pace = if second % 2 == 0 { slow } else { Pace { interval: Duration::from_secs(19), ..slow } };
+        (0..100).for_each(|id| schedule.repace(id, pace, Duration::from_secs(second)));
+        starts += run(&mut schedule, Duration::from_secs(second), Duration::from_secs(second + 1), |_| millis(1)).len();
+    }
+    assert!((280..=380).contains(&starts), "{starts} probes of 100 targets in 60 s, 300 to 316 are right");
+    (0..100).for_each(|id| schedule.repace(id, PACE, Duration::from_secs(80)));
+    let starts = run(&mut schedule, Duration::from_secs(80), Duration::from_secs(100), |_| millis(1));
+    assert!((390..=420).contains(&starts.len()), "{} probes of 100 targets in 20 s", starts.len());
+    (0..100).for_each(|id| schedule.remove(id));
+    assert_eq!((schedule.next(), schedule.rate, schedule.queues.len()), (None, 0, 0));
 }
 
 #[test]
@@ -123,7 +154,7 @@ proptest! {
     fn a_target_is_probed_at_its_pace(seed in any::<u64>(), interval in 100..100_000_u64, jitter_percent in 0..=100_u8) {
         let pace = Pace { interval: millis(interval), jitter_percent };
         let mut schedule = Schedule::new(seed);
-        schedule.add(1, pace, Duration::ZERO);
+        schedule.add(1, "shop", pace, Duration::ZERO);
         let starts = run(&mut schedule, Duration::ZERO, pace.interval * 50, |_| Duration::ZERO);
         prop_assert!(starts[0].0 <= pace.interval + TICK);
         // A probe that was due while paced.

@@ -1,10 +1,6 @@
 //! The task itself: with invented probes on a clock of its own, and with real ones.
 
-use std::{
-    io,
-    sync::Mutex,
-    time::{Duration, Instant as Wall},
-};
+use std::{io, sync::Mutex, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -120,7 +116,7 @@ async fn no_endpoint_is_asked_twice_at_the_same_time() {
         }
     });
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(*most.lock().unwrap(), schedule::UNDER_WAY);
+    assert_eq!(*most.lock().unwrap(), schedule::UNDER_WAY / 2);
     assert_eq!(has(&scene.reports.borrow(), Health::Unknown) + has(&scene.reports.borrow(), Health::Unhealthy), 2000);
     assert!(scene.reports.borrow().targets.values().all(|verdict| !verdict.reason.starts_with("not known")));
     scene.end().await;
@@ -156,11 +152,10 @@ async fn real_endpoints_are_told_apart() {
     let (sender, mut reports) = watch::channel(Arc::default());
     let stop = CancellationToken::new();
     let task = tokio::spawn(run(receiver, sender, BTreeSet::new(), CLOCK, stop.clone()));
-    let start = Wall::now();
     let told = |report: &Arc<Report>| has(report, Health::Healthy) == 1 && has(report, Health::Unhealthy) == 1;
-    let report = Arc::clone(&*reports.wait_for(told).await.unwrap());
+    let report = tokio::time::timeout(Duration::from_secs(5), reports.wait_for(told)).await;
+    let report = Arc::clone(&*report.expect("both are told apart").unwrap());
     assert_eq!(&*report.targets[&target(gone)].reason, "connection refused");
-    assert!(start.elapsed() < Duration::from_secs(5));
     stop.cancel();
     task.await.unwrap();
     drop(listener);

@@ -1,11 +1,11 @@
 //! What is checked, and what is taken out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
     desired::{Override, fixture},
-    health::{checks, hysteresis::Hysteresis},
+    health::{checks, hysteresis::Hysteresis, plan},
     model::Probe,
 };
 
@@ -33,7 +33,8 @@ fn report(world: &World, failing: &[&str]) -> Report {
         let state = if failing.contains(target) { Health::Unhealthy } else { Health::Healthy };
         Verdict { state, ..Hysteresis::new(Duration::ZERO).verdict().clone() }
     };
-    let targets = wanted(&world.services).into_keys().map(|target| (Arc::new(target.clone()), verdict(&target)));
+    let wanted = plan(world).wanted;
+    let targets = wanted.keys().map(|target| (Arc::new(target.clone()), verdict(target)));
     Report { targets: targets.collect(), changes: 1 }
 }
 
@@ -54,8 +55,8 @@ fn endpoints_that_may_take_connections_are_checked() {
     (udp.protocol, udp.endpoints) = (Protocol::Udp, vec![Endpoint::new([10, 0, 0, 9].into(), 80)]);
     cart.ports.push(udp);
     let unchecked = fixture::with(fixture::fixed("web", "10.96.0.2"), &[("10.0.1.1:80", 1)]);
-    let wanted: BTreeSet<Target> = wanted(&fixture::services([cart, unchecked])).into_keys().collect();
-    assert_eq!(wanted, targets(&["10.0.0.1", "10.0.0.2"]));
+    let world = World { services: fixture::services([cart, unchecked]), ..World::default() };
+    assert_eq!(plan(&world).wanted.keys().cloned().collect::<BTreeSet<_>>(), targets(&["10.0.0.1", "10.0.0.2"]));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
         document::Value,
         embedded::embedded,
         field::Field,
-        traffic::{balance, health, limits, nearness, outlier, ramp},
+        traffic::{balance, health, limits, nearness, outlier, place, ramp},
     },
 };
 
@@ -60,6 +60,7 @@ pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
         slow_start: slow_start?,
         drain: drain?,
         health: health?,
+        health_place: place(annotations.get(HEALTH), true),
     };
     Some(Annotated { traffic, has_order: annotations.get(LOCALITY).is_some() })
 }

@@ -6,8 +6,8 @@ use super::{joined, kubernetes, parse, problems};
 use crate::{
     config::Serve,
     model::{
-        Balance, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel, Nearness, Outlier, Probe, Ratio,
-        SlowStart, SourcePreference, Traffic,
+        Balance, CheckPlace, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel, Nearness, Outlier, Probe,
+        Ratio, SlowStart, SourcePreference, Traffic,
     },
 };
 
@@ -20,7 +20,7 @@ pub(super) fn native(fields: &str) -> String {
 pub(super) fn traffic(fields: &str) -> Traffic {
     let file = parse(&native(fields));
     assert_eq!(file.errors, []);
-    file.contents.services[0].traffic.clone()
+    placeless(&file.contents.services[0].traffic)
 }
 
 /// What is wrong with a native service with one more field, without file and line.
@@ -40,7 +40,23 @@ pub(super) fn annotated(annotations: &str) -> String {
 /// What a Kubernetes service with these annotations says.
 pub(super) fn traffic_of(text: &str) -> Traffic {
     let update = joined(text, Serve::All);
-    update.services.values().next().unwrap().traffic.clone()
+    placeless(&update.services.values().next().unwrap().traffic)
+}
+
+/// The settings without where they are written.
+fn placeless(traffic: &Traffic) -> Traffic {
+    Traffic { health_place: CheckPlace::default(), ..traffic.clone() }
+}
+
+#[test]
+fn a_health_check_knows_where_it_is_written() {
+    let file = parse(&native("  health: {tcp: {}}\n"));
+    let expected = CheckPlace { line: 6, field: "services[0].health".into(), is_annotation: false };
+    assert_eq!(file.contents.services[0].traffic.health_place, expected);
+    let update = joined(&annotated("\n    mesh-agent.io/health: '{tcp: {}}'\n"), Serve::All);
+    let place = &update.services.values().next().unwrap().traffic.health_place;
+    let field = "metadata.annotations.mesh-agent.io/health";
+    assert_eq!((place.field.as_str(), place.is_annotation, place.line > 1), (field, true, true));
 }
 
 /// Everything that can be said, in the native form.
@@ -112,6 +128,7 @@ fn everything() -> Traffic {
             fall: three,
             allow_empty: false,
         }),
+        health_place: CheckPlace::default(),
     }
 }
 
