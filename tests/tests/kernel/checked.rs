@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use mesh_tests::{Node, client::protocol::counts, service, wait};
 
+/// Servers of tests are on loopback.
+const ALLOW_LOOPBACK: &str = "--health-check-allowed-networks 127.0.0.0/8 --health-check-min-interval 100ms";
 const VIP: &str = "10.96.0.10:80";
 const CHECK: &str = "health: {tcp: {}, interval: 200ms, timeout: 200ms, rise: 1, fall: 2}";
 
 #[test]
 fn an_endpoint_that_fails_its_checks_is_left_out_before_a_client_meets_it() {
-    let node = Node::start();
+    let node = Node::setup().flags(ALLOW_LOOPBACK).start();
     let (a, b) = (node.server("a"), node.server("b"));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with(CHECK).with("outlier: {enabled: false}");
     node.write("cart.yaml", cart.endpoints([&a, &b]));
@@ -31,7 +33,7 @@ fn an_endpoint_that_fails_its_checks_is_left_out_before_a_client_meets_it() {
 /// A verdict is not forgotten with the agent: no client meets the endpoint while the new one has not asked it yet.
 #[test]
 fn an_endpoint_that_failed_before_a_restart_stays_out_until_a_probe_succeeds() {
-    let mut node = Node::start();
+    let mut node = Node::setup().flags(ALLOW_LOOPBACK).start();
     let (a, b) = (node.server("a"), node.server("b"));
     let slow = CHECK.replace("interval: 200ms", "interval: 1s").replace("fall: 2", "fall: 20");
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {enabled: false}").endpoints([&a, &b]);
@@ -60,7 +62,7 @@ fn an_endpoint_that_failed_before_a_restart_stays_out_until_a_probe_succeeds() {
 
 #[test]
 fn the_last_endpoint_is_kept_unless_asked() {
-    let node = Node::start();
+    let node = Node::setup().flags(ALLOW_LOOPBACK).start();
     let a = node.server("a");
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).with(CHECK).endpoint(&a));
     node.wait_until_served("shop/cart", &[&a]);

@@ -8,7 +8,7 @@ use crate::{Node, netns::Netns, service};
 const ENDPOINTS: u32 = 2000;
 
 pub(super) fn cpu(scale: &Scale) -> Vec<Row> {
-    let node = Node::start();
+    let node = Node::setup().flags("--health-check-allowed-networks 127.0.0.0/8").start();
     let port = listen(&node.place().netns);
     let check = "health: {tcp: {}, interval: 5s, timeout: 1s}";
     let mut cart = service("shop/cart").address("10.96.0.10").tcp(80).with(check);

@@ -119,7 +119,8 @@ fn every_tier_is_reached() {
 
 #[test]
 fn one_healthy_endpoint_of_a_hundred_takes_every_connect() {
-    let node = Node::start();
+    let allow = "--health-check-allowed-networks 127.0.0.0/8 --health-check-min-interval 100ms";
+    let node = Node::setup().flags(allow).start();
     let server = node.server("a");
     let mut client = node.client();
     for policy in POLICIES {
