@@ -20,9 +20,30 @@ async fn the_port_of_the_check_is_asked_instead_of_the_endpoints() {
 }
 
 #[tokio::test]
-async fn a_probe_leaves_no_socket_behind() {
+async fn a_probe_leaves_no_socket_behind_and_wakes_no_program() {
     let (listener, address) = server::listener().await;
-    assert_eq!(ask(address, &check(Probe::Tcp)).await, "");
+    for _ in 0..10 {
+        assert_eq!(ask(address, &check(Probe::Tcp)).await, "");
+    }
+    // A connection that is made after the probes is the first that the program sees.
+    let later = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (accepted, from) = listener.accept().await.unwrap();
+    assert_eq!(from, later.local_addr().unwrap());
+    assert_eq!(sockets_to(address.port()), 1, "the later one alone");
+    drop((accepted, later));
+}
+
+/// Client sockets in whatever state whose peer has this port.
+fn sockets_to(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+    let peer = format!(":{port:04X}");
+    table.lines().skip(1).filter(|line| line.split_whitespace().nth(2).is_some_and(|it| it.ends_with(&peer))).count()
+}
+
+#[tokio::test]
+async fn a_request_leaves_no_socket_behind() {
+    let (listener, address) = server::listener().await;
+    drop(super::super::tcp::connect(address).await.unwrap());
     let (mut accepted, _) = listener.accept().await.unwrap();
     // A reset, not an orderly end: neither side keeps the connection in TIME_WAIT.
     let end = accepted.read_u8().await.unwrap_err();
