@@ -18,10 +18,10 @@ pub(super) const UNDER_WAY: usize = 1024;
 /// One start in the token bucket: nanoseconds times millionths per second.
 const START: u64 = 1_000_000_000_000_000;
 /// Probes that may start at the same moment: twice what 2,000 endpoints asked every 5 s need in one [`TICK`].
-const BURST: u64 = 16;
-/// Probes start at multiples of this. Eight in one go cost two thirds of what they cost one by one: processors that
-/// wake up do so with cold caches.
-const TICK: Duration = Duration::from_millis(20);
+const BURST: u64 = 32;
+/// Probes start at multiples of this. Many in one go cost much less than one by one: processors that wake up do so with
+/// cold caches.
+const TICK: Duration = Duration::from_millis(40);
 /// So many times faster than on average probes may start after a pause.
 const CATCH_UP: u64 = 2;
 /// 2⁶⁴ divided by the golden ratio: <https://en.wikipedia.org/wiki/Low-discrepancy_sequence#Additive_recurrence>
