@@ -406,8 +406,8 @@ mod tests {
             "agent.yaml:3: services: expected a list, found `/one`",
             "agent.yaml:4: resyncInterval: expected a duration with its unit, like 500ms, 10s or 5m, found `5`",
             "agent.yaml:7: vipPool[1]: expected a network, like 10.96.0.0/16, found `ten`",
-            "--metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, or unix: and a path, like \
-              unix:/run/mesh-agent/metrics.sock, found `9090`",
+            "--metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, or like \
+             unix:/run/mesh-agent/metrics.sock, found `9090`",
             "--vip-pool (or MESH_VIP_POOL): expected a network, like 10.96.0.0/16, found `10.0.0.0/33`",
             "--max-backends (or MESH_MAX_BACKENDS): expected a whole number from 1 to 8388608, found `0`",
         ];

@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
 
     /// Says something beside the answer.
     pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.err, "meshctl: {}", printable_lines(&line.to_string()))
+        writeln!(self.err, "meshctl: {}", printable_lines(line))
     }
 
     /// Shows how far a command is, in the place of what was shown before; on a terminal only.

@@ -30,8 +30,7 @@ pub fn services(text: &str) -> Said<ServiceDir> {
 
 /// An address and a port, or a socket file.
 pub fn metrics(text: &str) -> Said<Address> {
-    let what =
-        "an address and a port, like 127.0.0.1:9090, or unix: and a path, like unix:/run/mesh-agent/metrics.sock";
+    let what = "an address and a port, like 127.0.0.1:9090, or like unix:/run/mesh-agent/metrics.sock";
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Ok(Address::Unix(path.into())),
         Some(_) => expected(what, text),

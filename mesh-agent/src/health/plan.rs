@@ -11,8 +11,7 @@ use super::{rules::Rules, shares::level, verdicts::target};
 use crate::{
     desired::{Target, World},
     model::{
-        Condition, ConfigError, ConfigNote, Effect, Endpoint, HealthCheck, Origin, Protocol, Scope, Service,
-        ServiceName, Wrong,
+        Condition, ConfigError, ConfigNote, Effect, Endpoint, HealthCheck, Origin, Protocol, Refused, Service, ServiceName,
     },
 };
 
@@ -30,9 +29,7 @@ pub struct Plan {
     /// Services that are checked more rarely than they ask for.
     pub slowed: BTreeMap<ServiceName, Duration>,
     /// What is not checked, and why.
-    pub errors: Vec<ConfigError>,
-    /// The services of the errors.
-    pub wrong: Vec<Wrong>,
+    pub refused: Refused,
     /// What is checked more rarely, and why.
     pub notes: Vec<ConfigNote>,
 }
@@ -90,9 +87,7 @@ impl Plan {
 
     fn refuse(&mut self, service: &Service, reason: String) {
         let (origin, field) = (origin(service), service.traffic.health_place.field.clone());
-        self.errors.push(ConfigError { origin, field, reason });
-        let (origin, name) = (service.origin.clone(), format!("service {}", service.name));
-        self.wrong.push(Wrong { origin, name, scope: Scope::Object, effect: Effect::Unchecked });
+        self.refused.add_error(service, ConfigError { origin, field, reason }, Effect::Part);
     }
 
     /// Gives each service its share of the node's rate: namespaces share it, and services share that of their namespace.

@@ -108,15 +108,17 @@ impl Schedule {
         self.rate += pace.rate();
     }
 
-    /// Changes the pace of a target. Its next probe is not later for that than the new pace asks for.
+    /// Changes the pace of a target: its next probe is one interval after the last, or where that is past already, within
+    /// one interval. One that is due now stays so.
     pub(super) fn repace(&mut self, id: Id, pace: Pace, now: Duration) {
         let Some(place) = self.places.get_mut(&id).filter(|place| place.pace != pace) else { return };
         self.rate = self.rate - place.pace.rate() + pace.rate();
         let spread = now + fraction(pace.interval, self.seed.wrapping_add(id).wrapping_mul(GOLDEN));
-        let next = place.due.map(|due| if due <= now + pace.interval { due } else { tick(spread) });
+        let regular = |due: Duration| (due + pace.interval).checked_sub(place.pace.interval).filter(|due| *due >= now);
+        let next = place.due.map(|due| if due <= now { due } else { regular(due).unwrap_or(spread.min(due)) });
         (place.pace, place.first, place.round) = (pace, next.unwrap_or(now), 0);
-        if next.is_some() {
-            self.set_due(id, next);
+        if let Some(next) = next {
+            self.set_due(id, Some(tick(next)));
         }
     }
 

@@ -47,8 +47,6 @@ pub enum Effect {
     Part,
     /// Nothing.
     LeftOut,
-    /// Everything but a health check.
-    Unchecked,
 }
 
 impl fmt::Display for Effect {
@@ -59,7 +57,6 @@ impl fmt::Display for Effect {
             Self::Rest(count) => write!(f, "what the file no longer has stays in force ({count} objects)"),
             Self::Part => f.write_str("the rest of it is in force"),
             Self::LeftOut => f.write_str("it is left out: no good version of it is known"),
-            Self::Unchecked => f.write_str("it is served without this health check"),
         }
     }
 }

@@ -77,7 +77,7 @@ pub fn stamps(directories: &[PathBuf]) -> Stamps {
         };
         match patient::listed(directory, with_itself, |path| Ok(stamp(path))) {
             Ok(found) => {
-                stamps.extend(found.into_iter().map(|(path, stamp)| (path, stamp.unwrap_or(Some(Stamp::HANGS)))))
+                stamps.extend(found.into_iter().map(|(path, stamp)| (path, stamp.unwrap_or(Some(Stamp::HANGS)))));
             }
             Err(_) => _ = stamps.insert(directory.clone(), Some(Stamp::HANGS)),
         }

@@ -179,7 +179,8 @@ fn every_wrong_flag_is_named_before_anything_is_done() {
     let outcome = Outcome::of(node.mesh_agent(words).env("MESH_LOG", "verbose"), PATIENCE);
     let expected = "mesh-agent: --log (or MESH_LOG): expected error, warn, info, debug, trace or off, or directives like \
                     warn,mesh_agent::owner=debug, found `verbose`\n\
-                    mesh-agent: --metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, found `9090`\n\
+                    mesh-agent: --metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, or like \
+                    unix:/run/mesh-agent/metrics.sock, found `9090`\n\
                     mesh-agent: --max-services (or MESH_MAX_SERVICES): expected a whole number from 1 to 8388608, found `0`\n";
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(2), expected));
 }

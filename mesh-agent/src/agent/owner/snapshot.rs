@@ -42,11 +42,12 @@ pub struct Snapshot {
 impl<D: Dataplane> Owner<D> {
     /// What is not in force as it is written.
     fn wrong(&self) -> Arc<Vec<Wrong>> {
-        let found = [&self.refused.wrong, &self.misfits.wrong, &self.checks.wrong];
-        if found.iter().all(|it| it.is_empty()) {
+        let further = [&self.refused, &self.misfits, &self.checks.refused];
+        if further.iter().all(|it| it.wrong.is_empty()) {
             return Arc::clone(&self.wrong);
         }
-        let mut all: Vec<Wrong> = self.wrong.iter().chain(found.into_iter().flatten()).cloned().collect();
+        let mut all: Vec<Wrong> =
+            self.wrong.iter().chain(further.into_iter().flat_map(|it| &it.wrong)).cloned().collect();
         all.sort_unstable();
         all.dedup();
         Arc::new(all)
@@ -65,7 +66,7 @@ impl<D: Dataplane> Owner<D> {
                 .iter()
                 .chain(&self.refused.errors)
                 .chain(&self.misfits.errors)
-                .chain(&self.checks.errors)
+                .chain(&self.checks.refused.errors)
                 .cloned()
                 .collect(),
             wrong: self.wrong(),

@@ -18,9 +18,9 @@ pub struct Wrong {
     pub name: String,
     /// `object`, `file` or `directory`.
     pub scope: String,
-    /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer has; `part`, the object
-    /// but for what is wrong; `kernel`, what an earlier agent left in the kernel; `nothing`; `unchecked`, all of it but a
-    /// health check.
+    /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer has; `part`, the
+    /// object but for what is wrong; `kernel`, what an
+    /// earlier agent left in the kernel; `nothing`.
     pub in_force: String,
     /// The same in words.
     pub effect: String,
@@ -66,6 +66,5 @@ fn in_force(effect: &Effect) -> &'static str {
         Effect::Rest(_) => "rest",
         Effect::Part => "part",
         Effect::LeftOut => "nothing",
-        Effect::Unchecked => "unchecked",
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     desired::fixture,
     health::checks::tests::check,
-    model::{CheckPlace, CheckPolicy, Probe},
+    model::{CheckPlace, CheckPolicy, Probe, Wrong},
 };
 
 /// A service of that many endpoints, checked this often.
@@ -41,13 +41,12 @@ fn what_may_not_be_checked_is_an_error_and_the_rest_is_checked() {
                   `healthChecks.allowedNetworks` can allow it";
     let origin = Origin { line: 7, ..cart.origin.clone() };
     let error = ConfigError { origin, field: "services[0].health".into(), reason: reason.into() };
-    assert_eq!(plan.errors, [error]);
-    let name = "service test/cart".to_owned();
-    let wrong = Wrong { origin: cart.origin.clone(), name, scope: Scope::Object, effect: Effect::Unchecked };
-    assert_eq!((plan.wrong, plan.notes), (vec![wrong], vec![]));
+    assert_eq!(plan.refused.errors, [error]);
+    let wrong = Wrong::service(&cart, Effect::Part);
+    assert_eq!((plan.refused.wrong, plan.notes), (vec![wrong], vec![]));
     local.address = [127, 0, 0, 2].into();
     cart.ports[0].endpoints.push(local);
-    let reason = super::plan(&world([cart])).errors.remove(0).reason;
+    let reason = super::plan(&world([cart])).refused.errors.remove(0).reason;
     assert!(reason.starts_with("endpoint 127.0.0.1:80 and 1 more of service test/cart are not checked: "), "{reason}");
 }
 
