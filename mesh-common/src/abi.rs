@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::addr::Addr;
 
 /// Part of the pin path: an agent never opens the maps of another layout.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Map names, as in the object file, the pin directory and `bpftool map`.
 pub mod maps {
@@ -35,6 +35,10 @@ pub mod maps {
     pub const AFFINITY: &str = "AFFINITY";
     /// Cgroups and network namespaces that are not served.
     pub const EXCLUDED: &str = "EXCLUDED";
+    /// Cgroups that hold clients and are none; see [`client`](crate::client).
+    pub const GROUPS: &str = "GROUPS";
+    /// Which client a cgroup belongs to, as far as a CPU has met it lately.
+    pub const CLIENTS: &str = "CLIENTS";
 }
 
 /// Default number of rows. The agent may ask for others when it creates the maps.
@@ -55,6 +59,10 @@ pub mod capacity {
     pub const AFFINITY: u32 = 65_536;
     /// Cgroups and network namespaces that are not served.
     pub const EXCLUDED: u32 = 1024;
+    /// Cgroups that hold clients. One more makes clients coarser.
+    pub const GROUPS: u32 = 1024;
+    /// Cgroups whose client each CPU remembers, a power of two.
+    pub const CLIENTS: u32 = 64;
     /// Services that one UDP socket can send to with a stable endpoint for each.
     pub const FLOWS_PER_SOCKET: usize = 64;
 }
@@ -126,7 +134,9 @@ pub struct ServiceRow {
     /// One of [`hash_key`]; for [`policy::CONSISTENT_HASH`].
     pub hash_key: u8,
     /// Zero.
-    pub pad: [u16; 3],
+    pub pad: u16,
+    /// Zero in the map. In the copy that a decision works with, the [client](crate::client) it is made for.
+    pub client: u32,
 }
 
 /// Bits of [`ServiceRow::flags`]
@@ -322,6 +332,10 @@ pub struct SocketRow {
     pub backend_index: u32,
     /// [`BackendRow::generation`] at that time.
     pub generation: u32,
+    /// The [client](crate::client) that connected.
+    pub client: u32,
+    /// Zero.
+    pub pad: u32,
     /// Bits of [`socket_state`], and above them the socket's cookie: rows are recycled while they are read, so whoever
     /// changes a state makes sure that it still is this socket's.
     pub state: u64,
@@ -348,6 +362,10 @@ pub struct SocketRecord {
     pub backend_index: u32,
     /// [`SocketRow::generation`]
     pub generation: u32,
+    /// [`SocketRow::client`]
+    pub client: u32,
+    /// [`SocketRow::pad`]
+    pub pad: u32,
     /// [`SocketRow::state`]
     pub state: AtomicU64,
     /// [`SocketRow::started`]
@@ -482,7 +500,7 @@ mod tests {
         assert_eq!(offset_of!(Backend, latency), size_of::<BackendRow>() + offset_of!(BackendLoad, handshake));
         assert_eq!(offset_of!(BackendLoad, duration), offset_of!(BackendLoad, handshake) + 4, "little endian");
         assert_eq!(size_of::<ServiceLoad>(), size_of::<LiveService>());
-        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 8));
+        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (72, 8));
         assert_eq!(size_of::<SocketRow>(), size_of::<SocketRecord>());
         assert_eq!(offset_of!(SocketRow, state), offset_of!(SocketRecord, state));
         assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
@@ -491,6 +509,7 @@ mod tests {
         assert_eq!(offset_of!(BackendRow, state), 18);
         assert_eq!(offset_of!(BackendRow, generation), 24);
         assert_eq!(offset_of!(SocketRecord, service), 36);
+        assert_eq!(offset_of!(ServiceRow, client), 68);
     }
 
     #[test]

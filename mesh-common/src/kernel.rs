@@ -51,6 +51,8 @@ pub trait Kernel: Sized {
 pub trait Caller: Kernel {
     /// Who is asking: the cookie of the socket's network namespace, or the id of the task's cgroup.
     fn client(&self, by_cgroup: bool) -> u64;
+    /// The [client](crate::client) that the calling task belongs to, in its short form.
+    fn client_id(&self) -> u32;
     /// The address the calling socket is bound to; all zero while it is bound to none.
     fn source(&self) -> Addr;
     /// Whether whoever is asking is not to be served.

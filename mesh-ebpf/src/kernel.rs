@@ -18,6 +18,7 @@ use mesh_common::{
     },
     addr::Addr,
     affinity, atomic,
+    client::{self, DEPTH},
     connect::{self, Connect},
     counter::Counter,
     filter,
@@ -28,14 +29,13 @@ use mesh_common::{
     socket,
 };
 
-use crate::maps::{AFFINITY, BACKENDS, COUNTERS, EXCLUDED, FILTER, FLOWS, LOAD, MARKS, SERVICES, SLOTS, SOCKETS};
+use crate::maps::{
+    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, SERVICES, SLOTS, SOCKETS,
+};
 
 /// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
 #[unsafe(no_mangle)]
 static EXCLUSIONS: u32 = 0;
-
-/// Cgroups deeper than this below the root are not looked at for exclusion.
-const CGROUP_DEPTH: i32 = 12;
 
 /// `BPF_NOEXIST`: add, do not replace.
 const NOEXIST: u64 = 1;
@@ -247,6 +247,11 @@ impl Caller for Maps<&SockAddrContext> {
     }
 
     #[inline(always)]
+    fn client_id(&self) -> u32 {
+        client_id()
+    }
+
+    #[inline(always)]
     fn source(&self) -> Addr {
         crate::context::bound_to(self.0)
     }
@@ -260,9 +265,8 @@ impl Caller for Maps<&SockAddrContext> {
         if is_excluded(excluded_kind::NETNS, self.client(false)) {
             return true;
         }
-        for level in 0..CGROUP_DEPTH {
-            // SAFETY: the helper returns zero for a level that the task's cgroup does not have.
-            let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
+        for level in 0..DEPTH {
+            let id = ancestor(level);
             if id == 0 {
                 break;
             }
@@ -454,6 +458,31 @@ extern "C" fn search(service: *const ServiceRow, key: u64, first_was_full: u64) 
         Some(service) => search::search(&Maps(()), service, key, first_was_full != 0),
         None => u64::MAX,
     }
+}
+
+/// The client of the calling task. Each CPU remembers the clients of some cgroups; the agent clears that when groups come.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn client_id() -> u32 {
+    // SAFETY: the helper takes no arguments and cannot fail.
+    let leaf = client::short(unsafe { bpf_get_current_cgroup_id() });
+    let Some(row) = CLIENTS.get_ptr_mut(leaf & (capacity::CLIENTS - 1)) else { return 0 };
+    // SAFETY: the kernel returned a row of this map; a program that preempts this one reads and writes it whole.
+    let known = unsafe { row.read_volatile() };
+    if known >> 32 == u64::from(leaf) && known != 0 {
+        return known as u32;
+    }
+    let client = client::short(client::find(ancestor, |id| GROUPS.get_ptr(id).is_some()));
+    // SAFETY: as above.
+    unsafe { row.write_volatile(u64::from(leaf) << 32 | u64::from(client)) };
+    client
+}
+
+/// The calling task's cgroup at a level below the root; zero when there is none.
+#[inline(always)]
+fn ancestor(level: i32) -> u64 {
+    // SAFETY: the helper returns zero for a level that the task's cgroup does not have.
+    unsafe { bpf_get_current_ancestor_cgroup_id(level) }
 }
 
 #[inline(always)]

@@ -52,3 +52,9 @@ pub static AFFINITY: LruHashMap<AffinityKey, AffinityRow, { capacity::AFFINITY a
 
 #[btf_map]
 pub static EXCLUDED: HashMap<ExcludedKey, u64, { capacity::EXCLUDED as usize }, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub static GROUPS: HashMap<u64, u64, { capacity::GROUPS as usize }, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub static CLIENTS: PerCpuArray<u64, { capacity::CLIENTS as usize }> = PerCpuArray::new();

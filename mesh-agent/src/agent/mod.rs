@@ -14,6 +14,7 @@ mod degraded;
 mod ejections;
 mod excluded;
 mod explain;
+mod groups;
 mod health;
 pub mod heap;
 mod holders;
@@ -104,6 +105,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     owner.set_locality(settings.locality.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
     excluded::leave_out(&mut owner, &settings);
+    groups::tell(&owner.dataplane, &cgroup);
 
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     let (hooks_in, hooks) = watch::channel(Hooks::new());
@@ -366,6 +368,7 @@ impl Drive {
     /// Whether the node has other addresses than before, or its links other problems.
     fn look_at_node(&mut self) -> bool {
         let excluded = excluded::leave_out(&mut self.owner, &self.settings);
+        groups::tell(&self.owner.dataplane, &self.cgroup);
         let addresses = match node::addresses() {
             Ok(addresses) => {
                 let count = addresses.len();

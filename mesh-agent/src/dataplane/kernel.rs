@@ -21,6 +21,7 @@ use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
     backends::BackendMap,
     batch::{CounterMap, Map},
+    clients::Clients,
     layout::{directory_name, layout},
     links::{self, Held},
     others,
@@ -67,6 +68,7 @@ struct Maps {
     sockets: Map<u64, SocketRow>,
     affinity: Map<AffinityKey, AffinityRow>,
     excluded: Map<ExcludedKey, u64>,
+    clients: Clients,
 }
 
 impl Kernel {
@@ -148,6 +150,11 @@ impl Kernel {
         self.maps.exclude(excluded)
     }
 
+    /// From now on these cgroups are the ones that hold clients.
+    pub fn set_groups(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
+        self.maps.clients.set(groups)
+    }
+
     /// Reads the counters of these maps, beside whatever the data plane does.
     pub fn meter(&self) -> SharedMeter {
         Arc::clone(&self.maps) as SharedMeter
@@ -182,6 +189,7 @@ impl Maps {
             sockets: Map::open(directory, maps::SOCKETS)?,
             affinity: Map::open(directory, maps::AFFINITY)?,
             excluded: Map::open(directory, maps::EXCLUDED)?,
+            clients: Clients::open(directory)?,
         })
     }
 

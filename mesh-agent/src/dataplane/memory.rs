@@ -37,6 +37,7 @@ pub struct Memory {
     random: Cell<Random>,
     now: Cell<u64>,
     client: Cell<u64>,
+    client_id: Cell<u32>,
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
     socket: Cell<u64>,
@@ -83,6 +84,11 @@ impl Memory {
     /// What [`Kernel::client`] returns from now on.
     pub fn set_client(&self, client: u64) {
         self.client.set(client);
+    }
+
+    /// What [`Caller::client_id`] returns from now on.
+    pub fn set_client_id(&self, client: u32) {
+        self.client_id.set(client);
     }
 
     /// The address that the calling socket is bound to from now on.
@@ -181,6 +187,8 @@ fn record(row: &SocketRow) -> SocketRecord {
         service: row.service,
         backend_index: row.backend_index,
         generation: row.generation,
+        client: row.client,
+        pad: row.pad,
         state: AtomicU64::new(row.state),
         started: row.started,
     }
@@ -303,6 +311,10 @@ impl Kernel for Memory {
 impl Caller for Memory {
     fn client(&self, _by_cgroup: bool) -> u64 {
         self.client.get()
+    }
+
+    fn client_id(&self) -> u32 {
+        self.client_id.get()
     }
 
     fn source(&self) -> Addr {

@@ -3,6 +3,7 @@
 
 mod backends;
 mod batch;
+pub mod clients;
 pub mod exclude;
 pub mod kernel;
 mod layout;

@@ -1,0 +1,3 @@
+//! Clients of several tenants on one node: what one of them does to itself is not done to the others.
+
+mod identity;
