@@ -37,6 +37,8 @@ pub mod maps {
     pub const EXCLUDED: &str = "EXCLUDED";
     /// Cgroups that hold clients and are none; see [`client`](crate::client).
     pub const GROUPS: &str = "GROUPS";
+    /// Client and backend → how the client's connects ended.
+    pub const OUTCOMES: &str = "OUTCOMES";
     /// Which client a cgroup belongs to, as far as a CPU has met it lately.
     pub const CLIENTS: &str = "CLIENTS";
 }
@@ -61,6 +63,8 @@ pub mod capacity {
     pub const EXCLUDED: u32 = 1024;
     /// Cgroups that hold clients. One more makes clients coarser.
     pub const GROUPS: u32 = 1024;
+    /// Clients and backends that failed them; the one that was looked at the longest ago makes room.
+    pub const OUTCOMES: u32 = 65_536;
     /// Cgroups whose client each CPU remembers, a power of two.
     pub const CLIENTS: u32 = 64;
     /// Services that one UDP socket can send to with a stable endpoint for each.
@@ -123,9 +127,9 @@ pub struct ServiceRow {
     pub spill: u16,
     /// Consecutive failures that eject a backend; zero for no ejection.
     pub failures: u8,
-    /// Share of a tier's capacity that may be ejected, percent.
+    /// Share of a tier's capacity that a client may eject for itself, percent.
     pub max_ejected: u8,
-    /// Ejections are ignored while less than this share of the last tier's capacity is usable, percent.
+    /// A client's own ejections are ignored while less than this share of the last tier's capacity is usable, percent.
     pub panic: u8,
     /// The next tier gets the missing share while less than this share of a tier's capacity is usable, percent.
     pub failover: u8,
@@ -133,8 +137,10 @@ pub struct ServiceRow {
     pub policy: u8,
     /// One of [`hash_key`]; for [`policy::CONSISTENT_HASH`].
     pub hash_key: u8,
-    /// Zero.
-    pub pad: u16,
+    /// As `max_ejected`, for ejections that clients agree on.
+    pub max_agreed: u8,
+    /// As `panic`, for ejections that clients agree on.
+    pub panic_agreed: u8,
     /// Zero in the map. In the copy that a decision works with, the [client](crate::client) it is made for.
     pub client: u32,
 }
@@ -237,7 +243,7 @@ pub struct BackendLoad {
     pub live: u64,
     /// Connects answered with this backend.
     pub connects: u64,
-    /// A [`Health`](crate::ejection::Health) word.
+    /// An [`Agreement`](crate::agreement::Agreement) word; the agent writes to it, too.
     pub health: u64,
     /// Moving average of the time to connect, microseconds; zero while there is none.
     pub handshake: u32,
@@ -464,6 +470,40 @@ pub struct AffinityRow {
     pub used_at: u64,
 }
 
+/// Key of OUTCOMES.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
+pub struct OutcomeKey {
+    /// [`SocketRow::client`]
+    pub client: u32,
+    /// Backend index.
+    pub backend: u32,
+}
+
+/// Value of OUTCOMES. Written by the kernel programs.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct OutcomeRow {
+    /// A [`Health`](crate::ejection::Health) word.
+    pub health: u64,
+    /// [`BackendRow::generation`] at that time.
+    pub generation: u32,
+    /// [`OutcomeKey::client`]
+    pub client: u32,
+}
+
+/// An [`OutcomeRow`] while others may write to it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Outcome {
+    /// [`OutcomeRow::health`]
+    pub health: AtomicU64,
+    /// [`OutcomeRow::generation`]
+    pub generation: u32,
+    /// [`OutcomeRow::client`]
+    pub client: u32,
+}
+
 /// Key of EXCLUDED. Written by the agent.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
@@ -510,6 +550,7 @@ mod tests {
         assert_eq!(offset_of!(BackendRow, generation), 24);
         assert_eq!(offset_of!(SocketRecord, service), 36);
         assert_eq!(offset_of!(ServiceRow, client), 68);
+        assert_eq!((size_of::<OutcomeRow>(), size_of::<Outcome>(), size_of::<OutcomeKey>()), (16, 16, 8));
     }
 
     #[test]

@@ -54,7 +54,6 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     let known = known(caller, cookie);
     match answer(caller, service) {
         Ok((picked, limited)) => {
-            let verdict = verdict(caller, picked);
             if !caller.record(service, known, picked.index, cookie, picked.holds | limited) {
                 let_go(caller, service, picked, limited);
                 if has_limits(service) {
@@ -62,7 +61,7 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
                     return Verdict::Refused;
                 }
             }
-            verdict
+            verdict(caller, picked)
         }
         Err(refused) => {
             if !known.is_null() {

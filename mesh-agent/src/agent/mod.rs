@@ -18,6 +18,7 @@ mod groups;
 mod health;
 pub mod heap;
 mod holders;
+mod lift;
 mod news;
 mod node;
 mod orders;
@@ -44,6 +45,7 @@ use tracing::{info, warn};
 use self::{
     ejections::{Ejections, Event, What},
     health::Health,
+    lift::Lifts,
     news::News,
     orders::Order,
     owner::{Departures, Owner, Snapshot},
@@ -140,6 +142,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         attempts: Attempts::default(),
         meter,
         ejections: Ejections::default(),
+        lifts: Lifts::default(),
         next_look: Instant::now(),
         errors: News::default(),
         problems: News::default(),
@@ -198,6 +201,7 @@ struct Drive {
     attempts: Attempts,
     meter: SharedMeter,
     ejections: Ejections,
+    lifts: Lifts,
     /// When ejected backends are looked for again.
     next_look: Instant,
     errors: News,
@@ -291,11 +295,15 @@ impl Drive {
     fn look_at_ejections(&mut self) {
         let start = Instant::now();
         let tables = Arc::clone(&self.snapshots.borrow().tables);
-        match self.meter.ejected(&tables) {
-            Ok(loads) => {
+        match self.meter.evidence(&tables) {
+            Ok(evidence) => {
                 let now = now();
-                let ejected = loads.iter().filter_map(|(index, load)| Some((*index, Ejection::of(load, now)?)));
+                let ejected = evidence.iter().filter_map(|(index, known)| Some((*index, Ejection::of(known, now)?)));
                 self.ejections.look(&tables, ejected).iter().for_each(tell_ejection);
+                let lifts = self.lifts.due(&tables, &evidence, &self.health.report(), now);
+                if let Err(error) = self.owner.dataplane.lift(&lifts) {
+                    warn!("cannot end ejections of backends whose health check passes: {error}");
+                }
             }
             Err(error) => warn!("cannot look for ejected backends: {error}"),
         }

@@ -14,7 +14,7 @@ use std::{
 
 use mesh_common::{
     abi::{capacity, maps},
-    client::DEPTH,
+    client::{DEPTH, short},
 };
 
 use super::{Error, batch::Map, sys};
@@ -67,6 +67,20 @@ pub fn groups(top: &Path) -> io::Result<BTreeSet<u64>> {
         level = groups.iter().map(fs::DirEntry::path).collect();
     }
     Ok(found)
+}
+
+/// The client that tasks in the cgroup `path` belong to where `top` is the first group, as the kernel programs find it; none
+/// outside of it, or where a cgroup is gone.
+pub fn client(top: &Path, path: &Path) -> Option<u32> {
+    let (top, path) = (top.canonicalize().ok()?, path.canonicalize().ok()?);
+    let mut found = top.clone();
+    for part in path.strip_prefix(&top).ok()?.components() {
+        found.push(part);
+        if !part.as_os_str().to_str().is_some_and(is_group) {
+            break;
+        }
+    }
+    Some(short(fs::metadata(found).ok()?.ino()))
 }
 
 /// GROUPS and CLIENTS.
@@ -143,5 +157,10 @@ mod tests {
         let expected = expected.map(|name| fs::metadata(path(name)).unwrap().ino());
         assert_eq!(groups(top.path()).unwrap(), expected.into());
         assert!(groups(&path("gone")).is_err());
+        let client_of = |name: &str| client(top.path(), &path(name));
+        let id = |name: &str| Some(short(fs::metadata(path(name)).unwrap().ino()));
+        assert_eq!(client_of(&format!("{pod}/x.slice")), id(pod));
+        assert_eq!(client_of("kubepods.slice"), id("kubepods.slice"));
+        assert_eq!((client_of("."), client_of("gone"), client_of("..")), (id("."), None, None));
     }
 }

@@ -10,8 +10,8 @@ use std::{
 use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, ServiceLoad, ServiceRow,
-        Slot, SocketFlows, SocketRecord, SocketRow, capacity,
+        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, Outcome, OutcomeKey,
+        OutcomeRow, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity,
     },
     addr::Addr,
     connect::Connect,
@@ -40,6 +40,7 @@ pub struct Memory {
     client_id: Cell<u32>,
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
+    outcomes: RefCell<HashMap<OutcomeKey, Box<Outcome>>>,
     socket: Cell<u64>,
     connected: Cell<bool>,
     sockets: RefCell<HashMap<u64, Box<UnsafeCell<SocketRecord>>>>,
@@ -130,6 +131,7 @@ impl Memory {
             turn: service.turn.load(Relaxed),
         };
         Counters {
+            evidence: BTreeMap::new(),
             services: self.counters.borrow().services.clone(),
             loads: self.services.iter().map(|(&id, service)| (id, live(service))).collect(),
             backends: self.backends.iter().map(|(&index, backend)| (index, load(backend))).collect(),
@@ -146,6 +148,11 @@ impl Memory {
     /// Makes what is known of a service as a whole what it was elsewhere.
     pub fn set_service_load(&mut self, id: u32, load: ServiceLoad) {
         self.services.insert(id, Box::new(live_service(load)));
+    }
+
+    /// Makes what a client knows of a backend what it is elsewhere.
+    pub fn set_outcome(&mut self, key: OutcomeKey, row: &OutcomeRow) {
+        self.outcomes.get_mut().insert(key, Box::new(outcome(row)));
     }
 
     /// Binds a client as it is bound elsewhere.
@@ -176,6 +183,10 @@ impl Memory {
 
 fn live_service(load: ServiceLoad) -> LiveService {
     LiveService { connections: AtomicU64::new(load.connections), turn: AtomicU64::new(load.turn) }
+}
+
+fn outcome(row: &OutcomeRow) -> Outcome {
+    Outcome { health: AtomicU64::new(row.health), generation: row.generation, client: row.client }
 }
 
 fn record(row: &SocketRow) -> SocketRecord {
@@ -280,6 +291,21 @@ impl Kernel for Memory {
         if let Some(current) = self.affinity.borrow_mut().get_mut(key).filter(|current| current.backend == old) {
             *current = *row;
         }
+    }
+
+    fn outcome(&self, key: &OutcomeKey) -> Option<&Outcome> {
+        let row = self.outcomes.borrow().get(key).map(|row| std::ptr::from_ref(row.as_ref()));
+        // SAFETY: rows are boxed; one is freed only by `drop_outcome` and `put_outcome`, whose callers have no reference.
+        row.map(|row| unsafe { &*row })
+    }
+
+    fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool {
+        self.outcomes.borrow_mut().insert(*key, Box::new(outcome(row)));
+        true
+    }
+
+    fn drop_outcome(&self, key: &OutcomeKey) {
+        self.outcomes.borrow_mut().remove(key);
     }
 
     fn random(&self) -> u32 {
