@@ -24,8 +24,8 @@ pub use self::{
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     refused::Refused,
     traffic::{
-        Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, Nearness, Outlier,
-        Probe, Ratio, SlowStart, SourcePreference,
+        Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, MAX_EJECTED_PERCENT,
+        Nearness, Outlier, PANIC_PERCENT, Probe, Ratio, SlowStart, SourcePreference,
     },
     wrong::{Effect, Scope, Wrong},
 };

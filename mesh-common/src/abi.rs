@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::addr::Addr;
 
 /// Part of the pin path: an agent never opens the maps of another layout.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Map names, as in the object file, the pin directory and `bpftool map`.
 pub mod maps {
@@ -35,6 +35,12 @@ pub mod maps {
     pub const AFFINITY: &str = "AFFINITY";
     /// Cgroups and network namespaces that are not served.
     pub const EXCLUDED: &str = "EXCLUDED";
+    /// Cgroups that hold clients and are none; see [`client`](crate::client).
+    pub const GROUPS: &str = "GROUPS";
+    /// Client and backend → how the client's connects ended.
+    pub const OUTCOMES: &str = "OUTCOMES";
+    /// Which client a cgroup belongs to, as far as a CPU has met it lately.
+    pub const CLIENTS: &str = "CLIENTS";
 }
 
 /// Default number of rows. The agent may ask for others when it creates the maps.
@@ -55,6 +61,12 @@ pub mod capacity {
     pub const AFFINITY: u32 = 65_536;
     /// Cgroups and network namespaces that are not served.
     pub const EXCLUDED: u32 = 1024;
+    /// Cgroups that hold clients. One more makes clients coarser.
+    pub const GROUPS: u32 = 1024;
+    /// Clients and backends that failed them; the one that was looked at the longest ago makes room.
+    pub const OUTCOMES: u32 = 65_536;
+    /// Cgroups whose client each CPU remembers, a power of two.
+    pub const CLIENTS: u32 = 64;
     /// Services that one UDP socket can send to with a stable endpoint for each.
     pub const FLOWS_PER_SOCKET: usize = 64;
 }
@@ -115,9 +127,9 @@ pub struct ServiceRow {
     pub spill: u16,
     /// Consecutive failures that eject a backend; zero for no ejection.
     pub failures: u8,
-    /// Share of a tier's capacity that may be ejected, percent.
+    /// Share of a tier's capacity that a client may eject for itself, percent.
     pub max_ejected: u8,
-    /// Ejections are ignored while less than this share of the last tier's capacity is usable, percent.
+    /// A client's own ejections are ignored while less than this share of the last tier's capacity is usable, percent.
     pub panic: u8,
     /// The next tier gets the missing share while less than this share of a tier's capacity is usable, percent.
     pub failover: u8,
@@ -125,8 +137,12 @@ pub struct ServiceRow {
     pub policy: u8,
     /// One of [`hash_key`]; for [`policy::CONSISTENT_HASH`].
     pub hash_key: u8,
-    /// Zero.
-    pub pad: [u16; 3],
+    /// As `max_ejected`, for ejections that clients agree on.
+    pub max_agreed: u8,
+    /// As `panic`, for ejections that clients agree on.
+    pub panic_agreed: u8,
+    /// Zero in the map. In the copy that a decision works with, the [client](crate::client) it is made for.
+    pub client: u32,
 }
 
 /// Bits of [`ServiceRow::flags`]
@@ -227,7 +243,7 @@ pub struct BackendLoad {
     pub live: u64,
     /// Connects answered with this backend.
     pub connects: u64,
-    /// A [`Health`](crate::ejection::Health) word.
+    /// An [`Agreement`](crate::agreement::Agreement) word; the agent writes to it, too.
     pub health: u64,
     /// Moving average of the time to connect, microseconds; zero while there is none.
     pub handshake: u32,
@@ -322,6 +338,10 @@ pub struct SocketRow {
     pub backend_index: u32,
     /// [`BackendRow::generation`] at that time.
     pub generation: u32,
+    /// The [client](crate::client) that connected.
+    pub client: u32,
+    /// Zero.
+    pub pad: u32,
     /// Bits of [`socket_state`], and above them the socket's cookie: rows are recycled while they are read, so whoever
     /// changes a state makes sure that it still is this socket's.
     pub state: u64,
@@ -348,6 +368,10 @@ pub struct SocketRecord {
     pub backend_index: u32,
     /// [`SocketRow::generation`]
     pub generation: u32,
+    /// [`SocketRow::client`]
+    pub client: u32,
+    /// [`SocketRow::pad`]
+    pub pad: u32,
     /// [`SocketRow::state`]
     pub state: AtomicU64,
     /// [`SocketRow::started`]
@@ -446,6 +470,40 @@ pub struct AffinityRow {
     pub used_at: u64,
 }
 
+/// Key of OUTCOMES.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
+pub struct OutcomeKey {
+    /// [`SocketRow::client`]
+    pub client: u32,
+    /// Backend index.
+    pub backend: u32,
+}
+
+/// Value of OUTCOMES. Written by the kernel programs.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+pub struct OutcomeRow {
+    /// A [`Health`](crate::ejection::Health) word.
+    pub health: u64,
+    /// [`BackendRow::generation`] at that time.
+    pub generation: u32,
+    /// [`OutcomeKey::client`]
+    pub client: u32,
+}
+
+/// An [`OutcomeRow`] while others may write to it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Outcome {
+    /// [`OutcomeRow::health`]
+    pub health: AtomicU64,
+    /// [`OutcomeRow::generation`]
+    pub generation: u32,
+    /// [`OutcomeRow::client`]
+    pub client: u32,
+}
+
 /// Key of EXCLUDED. Written by the agent.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
@@ -482,7 +540,7 @@ mod tests {
         assert_eq!(offset_of!(Backend, latency), size_of::<BackendRow>() + offset_of!(BackendLoad, handshake));
         assert_eq!(offset_of!(BackendLoad, duration), offset_of!(BackendLoad, handshake) + 4, "little endian");
         assert_eq!(size_of::<ServiceLoad>(), size_of::<LiveService>());
-        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (64, 8));
+        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (72, 8));
         assert_eq!(size_of::<SocketRow>(), size_of::<SocketRecord>());
         assert_eq!(offset_of!(SocketRow, state), offset_of!(SocketRecord, state));
         assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
@@ -491,6 +549,8 @@ mod tests {
         assert_eq!(offset_of!(BackendRow, state), 18);
         assert_eq!(offset_of!(BackendRow, generation), 24);
         assert_eq!(offset_of!(SocketRecord, service), 36);
+        assert_eq!(offset_of!(ServiceRow, client), 68);
+        assert_eq!((size_of::<OutcomeRow>(), size_of::<Outcome>(), size_of::<OutcomeKey>()), (16, 16, 8));
     }
 
     #[test]

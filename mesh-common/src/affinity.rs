@@ -3,7 +3,6 @@
 use crate::{
     abi::{AffinityKey, AffinityRow, ServiceRow, service_flags, socket_state},
     kernel::Kernel,
-    search::try_again,
     status::{Status, status},
     tiers::written,
 };
@@ -83,7 +82,7 @@ pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u6
     }
 }
 
-/// The backend of a row, if it takes a connection. Rows of this kind of map are recycled while they are read, so the
+/// The backend of a row, if it takes a connection; the calling connect must become the trial of one whose ejection is over. Rows of this kind of map are recycled while they are read, so the
 /// backend must prove that it is this service's.
 #[inline(always)]
 fn still_taking<K: Kernel>(kernel: &K, service: &ServiceRow, word: u64) -> u64 {
@@ -93,9 +92,9 @@ fn still_taking<K: Kernel>(kernel: &K, service: &ServiceRow, word: u64) -> u64 {
     if backend.row.generation != generation || backend.row.service != service.id {
         return UNBOUND;
     }
-    match status(kernel, service, backend) {
+    match status(kernel, service, index, backend) {
         Status::Usable => index.into(),
-        Status::Due if try_again(kernel, service, backend) => u64::from(index) | socket_state::TRIAL << 32,
+        Status::Due => u64::from(index) | socket_state::TRIAL << 32,
         _ => UNBOUND,
     }
 }

@@ -41,8 +41,8 @@ pub enum Verdict {
 #[inline(always)]
 pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     let cookie = caller.cookie();
-    let mut service = MaybeUninit::uninit();
-    let Some(service) = caller.service(dest, &mut service).filter(|_| !caller.excluded()) else {
+    let mut row = MaybeUninit::uninit();
+    let Some(service) = asked(caller, dest, &mut row) else {
         // The socket may have been answered before, and may now go to that very endpoint by itself.
         if let Some(record) = socket::record(caller, cookie) {
             socket::end(caller, record);
@@ -54,7 +54,6 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     let known = known(caller, cookie);
     match answer(caller, service) {
         Ok((picked, limited)) => {
-            let verdict = verdict(caller, picked);
             if !caller.record(service, known, picked.index, cookie, picked.holds | limited) {
                 let_go(caller, service, picked, limited);
                 if has_limits(service) {
@@ -62,7 +61,7 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
                     return Verdict::Refused;
                 }
             }
-            verdict
+            verdict(caller, picked)
         }
         Err(refused) => {
             if !known.is_null() {
@@ -71,6 +70,20 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
             refused
         }
     }
+}
+
+/// The service at `dest` unless the caller is excluded, with the calling client in its row.
+#[inline(always)]
+fn asked<'a, C: Caller>(
+    caller: &C,
+    dest: &FrontendKey,
+    row: &'a mut MaybeUninit<ServiceRow>,
+) -> Option<&'a ServiceRow> {
+    caller.service(dest, row).filter(|_| !caller.excluded())?;
+    // SAFETY: a row that was found is written.
+    let service = unsafe { row.assume_init_mut() };
+    service.client = caller.client_id();
+    Some(service)
 }
 
 /// To go to the backend that was picked.
@@ -202,6 +215,8 @@ pub fn record<K: Kernel>(
         service: service.id,
         backend_index: index,
         generation: backend.row.generation,
+        client: service.client,
+        pad: 0,
         state: state | tracked | timed | socket::owner(cookie),
         started,
     };

@@ -1,4 +1,4 @@
-//! The states of a backend whose connects fail, and what moves it from one to the next. Pure.
+//! The states of a backend whose connects fail, as one client sees it, and what moves it from one to the next. Pure.
 //!
 //! ```text
 //!             failure                 failures in a row            time is up: due
@@ -16,6 +16,7 @@
 //!   When no backend of any tier is usable, the one that was tried the longest ago takes the connect as the last resort.
 //! - **failing**: the backend has failed as often as an ejection takes, and no other is usable. The last backend is not
 //!   ejected: it is one of the last resorts for the time that an ejection would last.
+//! - **agreed**: as ejected, but it is [other clients](crate::agreement) that say so; this one has no record of its own.
 //! - **half-open**: the pause is over and one connect, the trial, is on its way. When its outcome is not known in time,
 //!   another connect becomes the trial.
 
@@ -46,6 +47,8 @@ pub enum State {
     HalfOpen,
     /// It would be ejected, if it were not the last.
     Failing,
+    /// Other clients agree that it does not work.
+    Agreed,
 }
 
 /// What the other backends of a service allow.
@@ -93,6 +96,7 @@ impl Health {
             2 => State::Ejected,
             3 => State::HalfOpen,
             4 => State::Failing,
+            5 => State::Agreed,
             _ => State::Closed,
         };
         Self {
@@ -115,7 +119,7 @@ impl Health {
     /// Whether connects go elsewhere, or one is trying the backend.
     #[inline(always)]
     pub const fn is_ejected(self) -> bool {
-        matches!(self.state, State::Ejected | State::HalfOpen)
+        matches!(self.state, State::Ejected | State::Agreed | State::HalfOpen)
     }
 
     /// Whether the backend has failed as often as an ejection takes, and is not ejected because it is the last.
@@ -143,7 +147,7 @@ impl Health {
     #[inline(always)]
     pub fn tried_at(self, service: &ServiceRow) -> u64 {
         let pause = match self.state {
-            State::Ejected => pause(service, self.ejections.saturating_sub(1)),
+            State::Ejected | State::Agreed => pause(service, self.ejections.saturating_sub(1)),
             State::Closed | State::Probation | State::HalfOpen | State::Failing => pause(service, 0),
         };
         self.until.saturating_sub(pause)
@@ -160,7 +164,7 @@ impl Health {
     #[inline(always)]
     pub const fn succeeded(self, is_trial: bool) -> Self {
         match self.state {
-            State::Ejected | State::HalfOpen if !is_trial => self,
+            State::Ejected | State::Agreed | State::HalfOpen if !is_trial => self,
             _ => Self { state: State::Closed, until: 0, streak: 0, ejections: 0 },
         }
     }
@@ -181,13 +185,13 @@ impl Health {
                     Others::AreNone => (self.failing(service, now), false),
                 }
             }
-            State::HalfOpen if is_trial => (self.ejected(service, now), true),
+            State::HalfOpen | State::Agreed if is_trial => (self.ejected(service, now), true),
             State::Ejected if is_trial => {
                 // Where no backend works, another one is the last resort now.
                 (Self { until: now + pause(service, self.ejections.saturating_sub(1)), ..self }, false)
             }
             // The connect was let in before the ejection.
-            State::Ejected | State::HalfOpen => (self, false),
+            State::Ejected | State::Agreed | State::HalfOpen => (self, false),
         }
     }
 
@@ -214,7 +218,7 @@ impl Health {
 
 /// Milliseconds of an ejection that follows `before` others in a row.
 #[inline(always)]
-fn pause(service: &ServiceRow, before: u8) -> u64 {
+pub(crate) fn pause(service: &ServiceRow, before: u8) -> u64 {
     let doublings = if before < MAX_DOUBLINGS { before } else { MAX_DOUBLINGS };
     let pause = u64::from(service.base_ejection) << doublings;
     let longest = u64::from(service.max_ejection);
@@ -259,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_word_holds_all_of_it() {
-        for state in [State::Closed, State::Probation, State::Ejected, State::HalfOpen, State::Failing] {
+        for state in [State::Closed, State::Probation, State::Ejected, State::HalfOpen, State::Failing, State::Agreed] {
             let health = Health { state, until: UNTIL - 1, streak: 255, ejections: 7 };
             assert_eq!(Health::of(health.word()), health);
         }
@@ -351,6 +355,18 @@ mod tests {
             assert_eq!(health.failed(&service(), failure()), (health, false));
             assert_eq!(health.succeeded(false), health);
         }
+    }
+
+    #[test]
+    fn a_trial_of_what_others_ejected_becomes_a_record_of_its_own() {
+        let agreed = Health { state: State::Agreed, ..ejected(10, 1) };
+        assert!(agreed.is_ejected() && agreed.is_due(NOW + 10_000));
+        assert_eq!(agreed.tried(&service(), NOW + 10_000).state, State::HalfOpen);
+        assert_eq!(agreed.succeeded(false), agreed);
+        assert_eq!(agreed.succeeded(true), Health::default());
+        assert_eq!(agreed.failed(&service(), failure()), (agreed, false));
+        let trial = Failure { is_trial: true, ..failure() };
+        assert_eq!(agreed.failed(&service(), trial), (ejected(20, 2), true));
     }
 
     #[test]

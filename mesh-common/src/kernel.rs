@@ -4,11 +4,13 @@ use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, ServiceRow, Slot, SocketFlows, SocketRecord,
-        SocketRow,
+        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, Outcome, OutcomeKey, OutcomeRow, ServiceRow, Slot,
+        SocketFlows, SocketRecord, SocketRow,
     },
     addr::Addr,
     counter::Counter,
+    evidence,
+    outcome::{self, Attempt},
 };
 
 /// The maps, the clock and chance.
@@ -36,6 +38,29 @@ pub trait Kernel: Sized {
     /// Replaces the backend of a row if it still is `old`, and says that it was used.
     fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow);
 
+    /// Row of OUTCOMES.
+    fn outcome(&self, key: &OutcomeKey) -> Option<&Outcome>;
+    /// Adds or replaces a row of OUTCOMES; false when the map cannot take it.
+    fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool;
+    /// Removes a row of OUTCOMES.
+    fn drop_outcome(&self, key: &OutcomeKey);
+    /// [`evidence::seen`]
+    fn seen(&self, service: &ServiceRow, index: u32) -> u64 {
+        evidence::seen(self, service, index)
+    }
+    /// [`outcome::is_too_long`]
+    fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
+        outcome::is_too_long(self, key, waited)
+    }
+    /// [`outcome::succeeded`]
+    fn succeeded(&self, attempt: &Attempt, in_node: bool) -> bool {
+        outcome::succeeded(self, attempt, in_node)
+    }
+    /// [`evidence::try_again`]
+    fn try_again(&self, service: &ServiceRow, index: u32) -> bool {
+        evidence::try_again(self, service, index)
+    }
+
     /// 32 random bits; need not be cryptographic.
     fn random(&self) -> u32;
     /// Monotonic clock, nanoseconds.
@@ -51,6 +76,8 @@ pub trait Kernel: Sized {
 pub trait Caller: Kernel {
     /// Who is asking: the cookie of the socket's network namespace, or the id of the task's cgroup.
     fn client(&self, by_cgroup: bool) -> u64;
+    /// The [client](crate::client) that the calling task belongs to, in its short form.
+    fn client_id(&self) -> u32;
     /// The address the calling socket is bound to; all zero while it is bound to none.
     fn source(&self) -> Addr;
     /// Whether whoever is asking is not to be served.

@@ -10,7 +10,7 @@
 //! kernel ── what a decision may ask        affinity ── the backend that a client is bound to
 //! reply ── which address is shown          balance ── what a policy asks for, which of two is less loaded
 //! socket ── what a socket holds            ejection ── states of a backend whose connects fail
-//!                                          outcome ── how the outcome of a connect moves them
+//! client ── the cgroup a connect counts for outcome ── how the outcome of a connect moves them
 //! ```
 //!
 //! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the same code runs on
@@ -25,15 +25,18 @@ extern crate std;
 pub mod abi;
 pub mod addr;
 pub mod affinity;
+pub mod agreement;
 pub mod atomic;
 pub mod balance;
+pub mod client;
 pub mod connect;
 pub mod counter;
 pub mod ejection;
+pub mod evidence;
 pub mod filter;
 pub mod kernel;
 pub mod occupancy;
-mod outcome;
+pub mod outcome;
 pub mod pick;
 pub mod reply;
 pub mod search;

@@ -1,61 +1,168 @@
-//! What the outcome of a connect does to its backend.
+//! What the outcome of a connect does to its backend: to the record of the client, and to what clients know together.
 
 use core::mem::MaybeUninit;
 
 use crate::{
-    abi::{Backend, FrontendKey, backend_state},
+    abi::{FrontendKey, ServiceRow, backend_state},
+    agreement::{Agreement, Standing, vote_of},
     atomic,
     counter::Counter,
-    ejection::{Failure, Health, milliseconds},
+    ejection::{Failure, Health, Others, milliseconds},
+    evidence::{Record, agree, lift},
     kernel::Kernel,
     search::{Walk, others},
 };
 
-/// A word that other sockets keep changing is given up after so many attempts.
-const ATTEMPTS: u32 = 8;
+/// A record that other sockets of the client keep changing is given up after so many attempts.
+const ATTEMPTS: u32 = 4;
 
-/// A connect to the backend succeeded.
-#[inline(always)]
-pub(crate) fn succeeded(backend: &Backend, is_trial: bool) {
-    for _ in 0..ATTEMPTS {
-        let word = atomic::read(&backend.health);
-        let next = Health::of(word).succeeded(is_trial).word();
-        if next == word || atomic::replace(&backend.health, word, next) {
-            return;
-        }
+/// A connect that has an outcome.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Attempt {
+    /// The frontend that was asked for.
+    pub key: FrontendKey,
+    /// Id of its service at that time.
+    pub service: u32,
+    /// Backend index.
+    pub backend: u32,
+    /// [`generation`](crate::abi::BackendRow::generation) of the backend at that time.
+    pub generation: u32,
+    /// The [client](crate::client) that connected.
+    pub client: u32,
+    /// One when it was to show whether an ejected backend works.
+    pub is_trial: u32,
+    /// When it was made, nanoseconds of the monotonic clock.
+    pub started: u64,
+}
+
+impl Attempt {
+    /// Whether it shows what became of a backend that looks like this: it was made as a trial, or after the pause.
+    #[inline(always)]
+    const fn tries(&self, health: Health) -> bool {
+        self.is_trial != 0 || health.is_due(milliseconds(self.started))
     }
 }
 
-/// A connect to the backend failed. `key` is the frontend that was asked for, `id` that of its service at that time.
+/// It succeeded. `in_node` says whether the node itself can reach the backend then, because the client is in its network
+/// namespace: another namespace may lead elsewhere.
+///
+/// This, [`weigh`] and [`failed`] are functions by themselves in the kernel, as [`search`](crate::search::search) is.
 #[inline(always)]
-pub(crate) fn failed<K: Walk>(kernel: &K, key: &FrontendKey, id: u32, index: u32, backend: &Backend, is_trial: bool) {
-    kernel.count(id, Counter::Failures);
-    let mut service = MaybeUninit::uninit();
-    let Some(service) = kernel.service(key, &mut service) else { return };
-    if service.id != id || service.failures == 0 || backend.row.state != backend_state::ACTIVE {
-        return;
+pub fn succeeded<K: Kernel>(kernel: &K, attempt: &Attempt, in_node: bool) -> bool {
+    let Some(backend) = kernel.backend(attempt.backend) else { return false };
+    let word = atomic::read(&backend.health);
+    let now = milliseconds(kernel.now());
+    let agreement = Agreement::of(word).at(now);
+    let record = Record::of(kernel, attempt.client, attempt.backend, attempt.generation);
+    let before = record.with(agreement, now);
+    let next = before.succeeded(attempt.tries(before));
+    if agreement.standing == Standing::Clear || next != Health::default() {
+        return false;
     }
-    // Looked at beforehand, because what follows is repeated.
-    let others = others(kernel, service, index);
-    let failure = Failure { now: milliseconds(kernel.now()), is_trial, others };
+    if agreement.standing == Standing::Doubted {
+        if record.is_there() {
+            kernel.drop_outcome(&record.key);
+        }
+        return true;
+    }
+    // That it works for this client has to be known as long as others say that it does not.
+    record.replace(kernel, next);
+    if in_node {
+        lift(backend);
+    }
+    true
+}
+
+/// What the other backends allow, as [`weigh`] tells it.
+mod allowed {
+    /// The client may eject the backend, or a part of [`Others`](crate::ejection::Others).
+    pub(super) const ARE_NONE: u32 = 0;
+    pub(super) const ARE_FEW: u32 = 1;
+    pub(super) const SUFFICE: u32 = 2;
+    pub(super) const OTHERS: u32 = 3;
+    /// Clients may agree on it.
+    pub(super) const MAY_AGREE: u32 = 4;
+    /// The service has changed, and the failure is of no account.
+    pub(super) const NO_ACCOUNT: u32 = u32::MAX;
+}
+
+/// The service of a failed connect as it is now, with the client in its row, unless it no longer ejects or is another.
+#[inline(always)]
+fn concerned<'a, K: Kernel>(
+    kernel: &K,
+    attempt: &Attempt,
+    row: &'a mut MaybeUninit<ServiceRow>,
+) -> Option<&'a ServiceRow> {
+    kernel.service(&attempt.key, row)?;
+    // SAFETY: a row that was found is written.
+    let service = unsafe { row.assume_init_mut() };
+    service.client = attempt.client;
+    (service.id == attempt.service && service.failures != 0).then_some(service)
+}
+
+/// A connect failed: what do the other backends allow? The answer is for [`failed`] alone, which would have no room for
+/// the search in the kernel.
+#[inline(always)]
+pub fn weigh<K: Walk>(kernel: &K, attempt: &Attempt) -> u32 {
+    kernel.count(attempt.service, Counter::Failures);
+    let mut row = MaybeUninit::uninit();
+    let Some(service) = concerned(kernel, attempt, &mut row) else { return allowed::NO_ACCOUNT };
+    let (others, may_agree) = others(kernel, service, attempt.backend);
+    let others = match others {
+        Others::AreNone => allowed::ARE_NONE,
+        Others::AreFew => allowed::ARE_FEW,
+        Others::Suffice => allowed::SUFFICE,
+    };
+    others | if may_agree { allowed::MAY_AGREE } else { 0 }
+}
+
+/// A connect failed. `weighed` is what [`weigh`] says.
+#[inline(always)]
+pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
+    let others = match weighed & allowed::OTHERS {
+        allowed::ARE_NONE => Others::AreNone,
+        allowed::ARE_FEW => Others::AreFew,
+        _ => Others::Suffice,
+    };
+    let mut row = MaybeUninit::uninit();
+    let Some(service) = concerned(kernel, attempt, &mut row) else { return false };
+    let Some(backend) = kernel.backend(attempt.backend) else { return false };
+    let is_it = backend.row.generation == attempt.generation && backend.row.state == backend_state::ACTIVE;
+    if !is_it || weighed == allowed::NO_ACCOUNT {
+        return false;
+    }
+    let may_agree = weighed & allowed::MAY_AGREE != 0;
+    let now = milliseconds(kernel.now());
     for _ in 0..ATTEMPTS {
-        let word = atomic::read(&backend.health);
-        let (next, ejects) = Health::of(word).failed(service, failure);
-        if next.word() == word {
-            return;
+        let record = Record::of(kernel, attempt.client, attempt.backend, attempt.generation);
+        let before = record.with(Agreement::of(atomic::read(&backend.health)), now);
+        let failure = Failure { now, is_trial: attempt.tries(before), others };
+        let (next, ejects) = before.failed(service, failure);
+        if next == before {
+            return false;
         }
-        if atomic::replace(&backend.health, word, next.word()) {
-            if ejects {
-                kernel.count(id, Counter::Ejections);
-            }
-            return;
+        if !record.replace(kernel, next) {
+            continue;
         }
+        let agrees = agree(backend, |known| {
+            let doubted = known.doubted(now, next.until);
+            if ejects { doubted.voted(service, now, vote_of(attempt.client), may_agree) } else { (doubted, false) }
+        });
+        if ejects {
+            kernel.count(attempt.service, Counter::Ejections);
+        }
+        if agrees {
+            kernel.count(attempt.service, Counter::Ejections);
+        }
+        return true;
     }
+    false
 }
 
 /// Whether a connect without an answer has failed after so many nanoseconds.
 #[inline(always)]
-pub(crate) fn is_too_long<K: Kernel>(kernel: &K, key: &FrontendKey, waited: u64) -> bool {
+pub fn is_too_long<K: Kernel>(kernel: &K, key: &FrontendKey, waited: u64) -> bool {
     // The kernel's timers may be early by the time between the hook and the first packet, and the clock be late.
     const SLACK: u64 = 50;
     let mut service = MaybeUninit::uninit();

@@ -9,10 +9,11 @@ use crate::{
     atomic,
     balance::{self, Cost, compares},
     counter::Counter,
-    ejection::{Health, State, milliseconds},
+    ejection::{State, milliseconds},
+    evidence::health,
     kernel::Kernel,
     occupancy::{self, epoch, live, reserved},
-    search::{ALL_FULL, UNBOUNDED, Walk, less_loaded, try_again},
+    search::{ALL_FULL, UNBOUNDED, Walk, less_loaded},
     status::{Status, status, under_way},
     tiers::{Tier, written},
 };
@@ -105,23 +106,24 @@ pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, k
 #[inline(always)]
 pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) -> u64 {
     let binds = service.affinity_seconds != 0;
-    let mut choice = if binds { kernel.kept(service, client) } else { UNBOUND };
+    let mut choice = if binds { claimed(kernel, service, kernel.kept(service, client)) } else { UNBOUND };
     let mut full = false;
     if choice == UNBOUND {
         let tier = Tier::first(service);
         let draw = balance::choose(kernel, service, key, tier.count, 0);
         let Some((index, backend)) = tier.drawn(kernel, draw) else { return BROKEN };
-        match status(kernel, service, backend) {
+        match status(kernel, service, index, backend) {
             Status::Usable => {
                 let chance = balance::scatter(draw.fraction);
                 let index = less_loaded(kernel, service, tier, chance, index, backend);
                 choice = spill(kernel, service, tier, chance, index);
             }
-            Status::Due if try_again(kernel, service, backend) => choice = trial(kernel, service, index),
+            Status::Due if kernel.try_again(service, index) => choice = trial(kernel, service, index),
             seen => full = seen == Status::Full,
         }
         if binds && choice != UNBOUND {
-            choice = kernel.bind(service, client, choice);
+            let bound = kernel.bind(service, client, choice);
+            choice = if bound == choice { choice } else { claimed(kernel, service, bound) };
         }
     }
     if choice == UNBOUND {
@@ -131,6 +133,14 @@ pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) 
         UNBOUND => FIRST_IS_FULL,
         picked => picked,
     }
+}
+
+/// What a client is bound to, unless that takes a trial and another connect of the client became it.
+#[inline(always)]
+fn claimed<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64) -> u64 {
+    let is_trial = choice != UNBOUND && choice & socket_state::TRIAL << 32 != 0;
+    #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
+    if is_trial && !kernel.try_again(service, choice as u32) { UNBOUND } else { choice }
 }
 
 #[inline(always)]
@@ -151,12 +161,12 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
         && let Some((far, backend)) = next.draw_other(kernel, balance::scatter(!chance), best)
         && cost.is_much_above(Cost::of(backend, service.policy), service.spill)
     {
-        match status(kernel, service, backend) {
+        match status(kernel, service, far, backend) {
             Status::Usable => {
                 kernel.count(service.id, Counter::Failovers);
                 return far.into();
             }
-            Status::Due if try_again(kernel, service, backend) => return trial(kernel, service, far),
+            Status::Due if kernel.try_again(service, far) => return trial(kernel, service, far),
             _ => {}
         }
     }
@@ -168,8 +178,9 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
 #[inline(always)]
 pub fn admit<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64, unbounded: bool) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
-    let Some(backend) = written(kernel, choice as u32) else { return UNBOUND };
-    let health = if service.failures == 0 { Health::default() } else { Health::of(atomic::read(&backend.health)) };
+    let index = choice as u32;
+    let Some(backend) = written(kernel, index) else { return UNBOUND };
+    let health = health(kernel, service, index, backend);
     let is_bounded = health.state == State::Probation && !unbounded && choice >> 32 & UNBOUNDED == 0;
     let limit = u64::from(service.max_backend_connections);
     let is_tcp = service.key.protocol == protocol::TCP;

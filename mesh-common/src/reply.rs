@@ -32,6 +32,8 @@ mod tests {
             service: 0,
             backend_index: 0,
             generation: 0,
+            client: 0,
+            pad: 0,
             state: AtomicU64::new(0),
             started: 0,
         };

@@ -4,27 +4,28 @@
 //! usable backend, the walk goes on until it finds one or has seen the whole tier. So a connect is refused only when
 //! every slot of every tier was looked at.
 //!
-//! In the kernel [`Search::step`], [`stride`], [`march`], [`Search::redraw`] and [`search`] are functions that the
+//! In the kernel [`Search::step`], [`stride`], [`Search::redraw`] and [`search`] are functions that the
 //! verifier checks once and by themselves, for any memory behind their pointers. Inline it would follow every combination
 //! of what it knows through all steps, which is too much. [`Walk`] stands between the two.
 
 use crate::{
-    abi::{Backend, ServiceRow, policy, protocol, socket_state},
-    atomic,
+    abi::{Backend, ServiceRow, policy, socket_state},
     balance::{self, Cost, choose, compares},
     counter::Counter,
-    ejection::{Health, Others, milliseconds},
+    ejection::Others,
+    evidence::health,
     kernel::Kernel,
+    outcome::{self, Attempt},
     status::{Status, status},
     tiers::{Tier, written},
 };
 
 /// Slots of a tier that are looked at to see how much of it is usable.
-const SAMPLE: u32 = 64;
-/// Steps of a [`stride`], strides of a [`march`].
-const STRIDE: u32 = 64;
-/// Marches of a search: together as many steps as SLOTS has rows by default.
-const MARCHES: u32 = 128;
+const SAMPLE: u8 = 64;
+/// Steps of a [`stride`].
+const STRIDE: u32 = 256;
+/// Strides of a search: together as many steps as SLOTS has rows by default.
+const STRIDES: u32 = 2048;
 /// Draws in the tier that serves, before the backend that the walk found is taken.
 const REDRAWS: u32 = 8;
 /// One of so many connects to a latency-aware service takes the first draw.
@@ -52,11 +53,6 @@ pub trait Walk: Kernel {
         stride(self, service, walk)
     }
 
-    /// [`march`]
-    fn march(&self, service: &ServiceRow, walk: &mut Search) -> bool {
-        march(self, service, walk)
-    }
-
     /// [`Search::redraw`]
     fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
         walk.redraw(self, service, key, attempt)
@@ -65,6 +61,16 @@ pub trait Walk: Kernel {
     /// [`search`]
     fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
         search(self, service, key, first_was_full)
+    }
+
+    /// [`outcome::weigh`]
+    fn weigh(&self, attempt: &Attempt) -> u32 {
+        outcome::weigh(self, attempt)
+    }
+
+    /// [`outcome::failed`]
+    fn failed(&self, attempt: &Attempt, others: u32) -> bool {
+        outcome::failed(self, attempt, others)
     }
 }
 
@@ -82,8 +88,6 @@ pub struct Search {
     at: u32,
     /// Slots of this tier that are still to be looked at.
     left: u32,
-    /// Those of them that belong to the sample.
-    sample: u32,
     /// Weight of the usable backends in the sample.
     usable: u32,
     /// Weight of all backends in the sample.
@@ -94,20 +98,28 @@ pub struct Search {
     spare: u32,
     /// The nearest backend on probation that has its bound of connects under way.
     bounded: u32,
-    /// The first ejected backend of this tier.
+    /// The first backend of this tier that the client has ejected.
     ejected: u32,
+    /// The first that other clients agree on.
+    agreed: u32,
     /// Of the ejected and failing backends of all tiers, the one that was tried the longest ago.
     resort: u32,
-    /// A backend whose ejection is over and that this connect is the trial of.
-    trial: u32,
-    /// One when a backend is full.
-    full: u32,
-    /// Tiers before this one.
-    depth: u32,
-    /// Index that is passed over.
+    /// Index that is passed over from now on.
     except: u32,
-    /// One when no more of the first tier is missing than may be ejected.
-    within: u32,
+    /// Those of `left` that belong to the sample.
+    sample: u8,
+    /// Tiers before this one, as far as a byte can count them.
+    depth: u8,
+    /// One when a backend is full.
+    full: u8,
+    /// One when no more of the first tier is missing than the client may eject.
+    within: u8,
+    /// One when no more of it is missing than clients may agree on.
+    within_agreed: u8,
+    /// One when the ejection of `except` is over: this connect may become the trial.
+    trial: u8,
+    /// Zero.
+    pad: [u8; 2],
 }
 
 /// Attempts that are none: to find where in a tier to begin, and whether to stay there.
@@ -126,19 +138,22 @@ impl Search {
             tier,
             at: balance::draw(balance::chance(kernel, service, key, BEGINS), tier.count).slot,
             left: tier.count,
-            sample: SAMPLE,
             usable: 0,
             total: 0,
             best: NONE,
             spare: NONE,
             bounded: NONE,
             ejected: NONE,
+            agreed: NONE,
             resort: NONE,
-            trial: NONE,
-            full: 0,
-            depth: 0,
             except,
+            sample: SAMPLE,
+            depth: 0,
+            full: 0,
             within: 0,
+            within_agreed: 0,
+            trial: 0,
+            pad: [0; 2],
         }
     }
 
@@ -159,7 +174,7 @@ impl Search {
         if self.sample != 0 {
             self.sample -= 1;
         }
-        self.trial == NONE
+        self.trial == 0
     }
 
     /// Goes on to the next tier, unless the connect stays in this one.
@@ -167,7 +182,8 @@ impl Search {
     fn leave<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
         if self.depth == 0 {
             let missing = u64::from(self.total - self.usable) * 100;
-            self.within = (missing <= u64::from(self.total) * u64::from(service.max_ejected)).into();
+            let fits = |percent: u8| (missing <= u64::from(self.total) * u64::from(percent)).into();
+            (self.within, self.within_agreed) = (fits(service.max_ejected), fits(service.max_agreed));
         }
         if self.best != NONE && (!self.tier.has_more() || self.keeps(kernel, service)) {
             return false;
@@ -176,10 +192,11 @@ impl Search {
         if self.spare == NONE {
             self.spare = self.best;
         }
-        (self.usable, self.total, self.best, self.ejected) = (0, 0, NONE, NONE);
-        self.depth += 1;
+        (self.usable, self.total, self.best) = (0, 0, NONE);
+        (self.ejected, self.agreed) = (NONE, NONE);
+        self.depth = self.depth.saturating_add(1);
         self.tier = tier;
-        let chance = balance::chance(kernel, service, self.key, BEGINS | self.depth);
+        let chance = balance::chance(kernel, service, self.key, BEGINS | u32::from(self.depth));
         self.at = balance::draw(chance, tier.count).slot;
         (self.left, self.sample) = (tier.count, SAMPLE);
         true
@@ -192,7 +209,7 @@ impl Search {
         if index == self.except {
             return;
         }
-        match status(kernel, service, backend) {
+        match status(kernel, service, index, backend) {
             Status::Usable => {
                 self.usable += share;
                 let cost = Cost::of(backend, service.policy);
@@ -206,21 +223,27 @@ impl Search {
                 self.full = 1;
             }
             Status::Bounded if self.bounded == NONE => self.bounded = index,
-            Status::Due if self.except == NONE && try_again(kernel, service, backend) => self.trial = index,
+            Status::Due if self.except == NONE => (self.except, self.trial) = (index, 1),
             Status::Due | Status::Ejected => {
                 if self.ejected == NONE {
                     self.ejected = index;
                 }
-                self.resort_to(service, index, backend);
+                self.resort_to(kernel, service, index, backend);
             }
-            Status::Failing => self.resort_to(service, index, backend),
+            Status::Agreed => {
+                if self.agreed == NONE {
+                    self.agreed = index;
+                }
+                self.resort_to(kernel, service, index, backend);
+            }
+            Status::Failing => self.resort_to(kernel, service, index, backend),
             Status::Bounded | Status::Down => {}
         }
     }
 
     #[inline(always)]
-    fn resort_to(&mut self, service: &ServiceRow, index: u32, backend: &Backend) {
-        let tried_at = Health::of(atomic::read(&backend.health)).tried_at(service);
+    fn resort_to<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) {
+        let tried_at = health(kernel, service, index, backend).tried_at(service);
         if tried_at < self.resort_tried_at {
             (self.resort, self.resort_tried_at) = (index, tried_at);
         }
@@ -238,7 +261,7 @@ impl Search {
         // u (1 − f) / (f (1 − u)), with u = usable / total and f = failover / 100
         let odds = usable * (100 - failover);
         let against = failover * (total - usable);
-        let chance = balance::chance(kernel, service, self.key, STAYS | self.depth);
+        let chance = balance::chance(kernel, service, self.key, STAYS | u32::from(self.depth));
         u64::from(chance) * against < odds << 32
     }
 
@@ -247,22 +270,29 @@ impl Search {
     pub fn redraw<K: Kernel>(&self, kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
         let draw = choose(kernel, service, key, self.tier.count, attempt);
         match self.tier.drawn(kernel, draw) {
-            Some((index, backend)) if status(kernel, service, backend) == Status::Usable => {
+            Some((index, backend)) if status(kernel, service, index, backend) == Status::Usable => {
                 less_loaded(kernel, service, self.tier, balance::scatter(draw.fraction), index, backend)
             }
             _ => NONE,
         }
     }
 
-    /// Whether ejections are ignored: too little is left, and there is no farther tier.
+    /// The backend that is tried although it is ejected, because too little is left and there is no farther tier; else
+    /// [`NONE`].
     #[inline(always)]
-    fn panics(&self, service: &ServiceRow) -> bool {
-        let too_little = u64::from(self.usable) * 100 < u64::from(service.panic) * u64::from(self.total);
-        !self.tier.has_more() && self.ejected != NONE && too_little
+    fn panics(&self, service: &ServiceRow) -> u32 {
+        let too_little = |percent: u8| u64::from(self.usable) * 100 < u64::from(percent) * u64::from(self.total);
+        if self.tier.has_more() {
+            return NONE;
+        }
+        if self.ejected != NONE && too_little(service.panic) {
+            return self.ejected;
+        }
+        if too_little(service.panic_agreed) { self.agreed } else { NONE }
     }
 }
 
-/// Takes up to 64 steps; false when the walk is over.
+/// Takes up to 256 steps; false when the walk is over.
 #[inline(always)]
 pub fn stride<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) -> bool {
     for _ in 0..STRIDE {
@@ -273,37 +303,27 @@ pub fn stride<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) -> b
     true
 }
 
-/// Takes up to 64 strides; false when the walk is over.
-#[inline(always)]
-pub fn march<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) -> bool {
-    for _ in 0..STRIDE {
-        if !kernel.stride(service, walk) {
-            return false;
-        }
-    }
-    true
-}
-
 #[inline(always)]
 fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) {
-    for _ in 0..MARCHES {
-        if !kernel.march(service, walk) {
+    for _ in 0..STRIDES {
+        if !kernel.stride(service, walk) {
             return;
         }
     }
 }
 
-/// What is usable without the backend `except`: it may be ejected when enough of the first tier is, or any backend of a
-/// farther one.
+/// What is usable without the backend `except`: the client may eject it when enough of the first tier is, or any backend
+/// of a farther one. Also whether clients may agree on it, which takes enough of the first tier in any case.
 #[inline(always)]
-pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> Others {
+pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> (Others, bool) {
     let mut found = Search::begin(kernel, service, u64::from(kernel.random()), except);
     walk(kernel, service, &mut found);
     if found.best == NONE && found.spare == NONE {
-        return Others::AreNone;
+        return (Others::AreNone, false);
     }
     let is_farther = found.best != NONE && found.depth != 0;
-    if is_farther || found.within != 0 { Others::Suffice } else { Others::AreFew }
+    let others = if is_farther || found.within != 0 { Others::Suffice } else { Others::AreFew };
+    (others, found.within_agreed != 0)
 }
 
 /// The first choice cannot be taken. Returns the index of another backend in the low half, and in the high half TRIAL of
@@ -312,11 +332,17 @@ pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> 
 pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
     let mut found = Search::begin(kernel, service, key, NONE);
     walk(kernel, service, &mut found);
-    if found.trial != NONE {
-        kernel.count(service.id, Counter::Probes);
-        return trial(found.trial);
+    if found.trial != 0 {
+        if kernel.try_again(service, found.except) {
+            kernel.count(service.id, Counter::Probes);
+            return trial(found.except);
+        }
+        // Another connect of the client is the trial.
+        found.trial = 0;
+        walk(kernel, service, &mut found);
     }
-    if found.best != NONE && !found.panics(service) {
+    let panics = found.panics(service);
+    if found.best != NONE && panics == NONE {
         if first_was_full {
             kernel.count(service.id, Counter::Overflows);
         }
@@ -340,7 +366,7 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
 fn last_resort<K: Kernel>(kernel: &K, service: &ServiceRow, found: &Search, first_was_full: bool) -> u64 {
     if found.best != NONE {
         kernel.count(service.id, Counter::Panics);
-        return trial(found.ejected);
+        return trial(found.panics(service));
     }
     if found.spare != NONE {
         return found.spare.into();
@@ -350,7 +376,7 @@ fn last_resort<K: Kernel>(kernel: &K, service: &ServiceRow, found: &Search, firs
     }
     if found.resort != NONE {
         let backend = kernel.backend(found.resort);
-        if backend.is_some_and(|backend| Health::of(atomic::read(&backend.health)).is_ejected()) {
+        if backend.is_some_and(|backend| health(kernel, service, found.resort, backend).is_ejected()) {
             kernel.count(service.id, Counter::Panics);
         }
         return trial(found.resort);
@@ -361,16 +387,6 @@ fn last_resort<K: Kernel>(kernel: &K, service: &ServiceRow, found: &Search, firs
 #[inline(always)]
 fn trial(index: u32) -> u64 {
     u64::from(index) | socket_state::TRIAL << 32
-}
-
-/// Makes the calling connect the trial of a backend whose ejection is over. False when another connect was faster.
-#[inline(always)]
-pub(crate) fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, backend: &Backend) -> bool {
-    let word = atomic::read(&backend.health);
-    let (health, now) = (Health::of(word), milliseconds(kernel.now()));
-    service.key.protocol == protocol::TCP
-        && health.is_due(now)
-        && atomic::replace(&backend.health, word, health.tried(service, now).word())
 }
 
 /// For policies that compare, the less loaded of `first` and another draw from its tier; else `first`.
@@ -389,7 +405,7 @@ pub(crate) fn less_loaded<K: Kernel>(
     let cost = Cost::of(backend, service.policy);
     let Some((second, backend)) = tier.draw_other(kernel, chance, first) else { return first };
     let other = Cost::of(backend, service.policy);
-    let is_taken = other.replaces(cost) && status(kernel, service, backend) == Status::Usable;
+    let is_taken = other.replaces(cost) && status(kernel, service, second, backend) == Status::Usable;
     if is_taken { second } else { first }
 }
 
@@ -407,6 +423,6 @@ mod tests {
     #[test]
     fn a_search_has_no_byte_that_is_not_written() {
         assert_eq!((size_of::<Cost>(), size_of::<Tier>()), (16, 12));
-        assert_eq!(size_of::<Search>(), size_of::<Cost>() + size_of::<Tier>() + 2 * 8 + 15 * 4);
+        assert_eq!(size_of::<Search>(), size_of::<Cost>() + size_of::<Tier>() + 2 * 8 + 11 * 4 + 8);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     atomic,
     kernel::Kernel,
     occupancy::{self, epoch},
-    outcome,
+    outcome::Attempt,
     search::Walk,
 };
 
@@ -78,6 +78,7 @@ struct Place {
     service: u32,
     backend_index: u32,
     generation: u32,
+    client: u32,
     started: u64,
 }
 
@@ -90,6 +91,7 @@ impl Place {
                 service: (&raw const socket.service).read_volatile(),
                 backend_index: (&raw const socket.backend_index).read_volatile(),
                 generation: (&raw const socket.generation).read_volatile(),
+                client: (&raw const socket.client).read_volatile(),
                 started: (&raw const socket.started).read_volatile(),
             }
         }
@@ -99,6 +101,14 @@ impl Place {
     #[inline(always)]
     fn backend<K: Kernel>(self, kernel: &K) -> Option<&Backend> {
         kernel.backend(self.backend_index).filter(|backend| backend.row.generation == self.generation)
+    }
+
+    /// The connect, when it has an outcome.
+    #[inline(always)]
+    fn attempt(self, key: FrontendKey, state: u64) -> Attempt {
+        let Self { service, backend_index, generation, client, started } = self;
+        let is_trial = u32::from(state & socket_state::TRIAL != 0);
+        Attempt { key, service, backend: backend_index, generation, client, is_trial, started }
     }
 
     /// Gives back what `held` says; returns the backend if the socket held one that is still there.
@@ -199,12 +209,13 @@ pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
 }
 
 /// The socket is connected. `handshake` is the time that the last request for it took, microseconds; zero if it is not
-/// known. A socket that is timed counts from its connect, lost requests included.
+/// known. A socket that is timed counts from its connect, lost requests included. `in_node` says whether it is in the
+/// node's own network namespace.
 #[inline(always)]
-pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64) {
+pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: impl FnOnce() -> bool) {
     const WAITS: u64 = socket_state::CONNECTING | socket_state::FAILED;
     let Some(socket) = record(kernel, cookie) else { return };
-    let place = Place::of(socket);
+    let (place, key) = (Place::of(socket), frontend(socket));
     let Some(before) = change(socket, cookie, WAITS | socket_state::TRIAL, 0) else { return };
     if before & WAITS == 0 {
         return;
@@ -214,7 +225,9 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64) {
         occupancy::remove(&backend.live, occupancy::CONNECTING);
     }
     // A connect that failed for want of an answer in time may still get one.
-    outcome::succeeded(backend, before & socket_state::TRIAL != 0);
+    if atomic::read(&backend.health) != 0 {
+        kernel.succeeded(&place.attempt(key, before), in_node());
+    }
     let took = if before & socket_state::TIMED != 0 {
         kernel.now().saturating_sub(place.started) / NANOSECONDS_PER_MICROSECOND
     } else {
@@ -235,28 +248,29 @@ pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
         return;
     }
     let waited = kernel.coarse_now().saturating_sub(place.started);
-    if outcome::is_too_long(kernel, &key, waited)
+    if kernel.is_too_long(&key, waited)
         && let Some(before) = change(socket, cookie, socket_state::CONNECTING, socket_state::FAILED)
         && before & socket_state::CONNECTING != 0
         && let Some(backend) = place.backend(kernel)
     {
         occupancy::remove(&backend.live, occupancy::CONNECTING);
-        fail(kernel, place, &key, before);
+        fail(kernel, &place.attempt(key, before));
     }
 }
 
-/// The socket's TCP connection is closed, or never came to be, in which case `asked` says whether a request for it was
-/// sent: it is not the backend's fault when there is no port or no route.
+/// The socket's TCP connection is closed, or never came to be, in which case `failed` says whether a request for it was
+/// sent and refused or given up by the kernel: it is not the backend's fault when there is no port or no route, or when the
+/// program changed its mind.
 #[inline(always)]
-pub fn closed<K: Walk>(kernel: &K, cookie: u64, asked: bool) {
+pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
     let Some(socket) = record(kernel, cookie) else { return };
     let (place, key) = (Place::of(socket), frontend(socket));
     let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
     kernel.forget(cookie);
     let Some(backend) = place.give_back(kernel, before) else { return };
     place.time(kernel, before, backend);
-    if asked && before & socket_state::CONNECTING != 0 {
-        fail(kernel, place, &key, before);
+    if failed && before & socket_state::CONNECTING != 0 {
+        fail(kernel, &place.attempt(key, before));
     }
 }
 
@@ -279,11 +293,8 @@ pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord) {
 }
 
 #[inline(always)]
-fn fail<K: Walk>(kernel: &K, place: Place, key: &FrontendKey, state: u64) {
-    if let Some(backend) = place.backend(kernel) {
-        let is_trial = state & socket_state::TRIAL != 0;
-        outcome::failed(kernel, key, place.service, place.backend_index, backend, is_trial);
-    }
+fn fail<K: Walk>(kernel: &K, attempt: &Attempt) {
+    kernel.failed(attempt, kernel.weigh(attempt));
 }
 
 /// Exponentially weighted; the first sample is the average. `shift` says which half of the word. Not atomic: of two

@@ -3,7 +3,8 @@
 use crate::{
     abi::{Backend, ServiceRow, backend_state},
     atomic,
-    ejection::{Health, milliseconds},
+    ejection::{Health, State, milliseconds},
+    evidence::health,
     kernel::Kernel,
     occupancy::{connecting, epoch, live, reserved},
 };
@@ -22,33 +23,36 @@ pub enum Status {
     Due,
     /// It is ejected.
     Ejected,
+    /// Other clients agree that it does not work.
+    Agreed,
     /// It has as many connections as it may have.
     Full,
     /// The agent says that it takes none.
     Down,
 }
 
-/// Whether a backend of the service takes a connection now.
+/// Whether a backend of the service takes a connection now of the client in `service`.
 #[inline(always)]
-pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, backend: &Backend) -> Status {
+pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) -> Status {
     if backend.row.state != backend_state::ACTIVE {
         return Status::Down;
     }
     let word = atomic::read(&backend.live);
-    if service.failures != 0 {
-        let health = Health::of(atomic::read(&backend.health));
-        // A closed backend costs no look at the clock.
-        if health != Health::default() {
-            let now = kernel.now();
-            if health.is_ejected() {
-                return if health.is_due(milliseconds(now)) { Status::Due } else { Status::Ejected };
-            }
-            if health.is_failing(milliseconds(now)) {
-                return Status::Failing;
-            }
-            if health.is_bounded(service, milliseconds(now), under_way(word, epoch(now))) {
-                return Status::Bounded;
-            }
+    let health = health(kernel, service, index, backend);
+    // A closed backend costs no look at the clock.
+    if health != Health::default() {
+        let now = kernel.now();
+        if health.is_due(milliseconds(now)) {
+            return Status::Due;
+        }
+        if health.is_ejected() {
+            return if health.state == State::Agreed { Status::Agreed } else { Status::Ejected };
+        }
+        if health.is_failing(milliseconds(now)) {
+            return Status::Failing;
+        }
+        if health.is_bounded(service, milliseconds(now), under_way(word, epoch(now))) {
+            return Status::Bounded;
         }
     }
     if service.max_backend_connections != 0 && live(word) >= u64::from(service.max_backend_connections) {

@@ -13,29 +13,31 @@ use aya_ebpf::{
 };
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, ServiceRow, Slot, SocketFlows,
-        SocketRecord, SocketRow, capacity, excluded_kind,
+        AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, Outcome, OutcomeKey, OutcomeRow,
+        ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity, excluded_kind,
     },
     addr::Addr,
     affinity, atomic,
+    client::{self, DEPTH},
     connect::{self, Connect},
     counter::Counter,
-    filter,
+    evidence, filter,
     kernel::{Caller, Kernel},
+    outcome::{self, Attempt},
     pick::{self, Choose},
     search::{self, Search, Walk},
     send::{self, Datagrams},
     socket,
 };
 
-use crate::maps::{AFFINITY, BACKENDS, COUNTERS, EXCLUDED, FILTER, FLOWS, LOAD, MARKS, SERVICES, SLOTS, SOCKETS};
+use crate::maps::{
+    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, OUTCOMES, SERVICES, SLOTS,
+    SOCKETS,
+};
 
 /// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
 #[unsafe(no_mangle)]
 static EXCLUSIONS: u32 = 0;
-
-/// Cgroups deeper than this below the root are not looked at for exclusion.
-const CGROUP_DEPTH: i32 = 12;
 
 /// `BPF_NOEXIST`: add, do not replace.
 const NOEXIST: u64 = 1;
@@ -139,6 +141,43 @@ impl<C> Kernel for Maps<C> {
     }
 
     #[inline(always)]
+    fn outcome(&self, key: &OutcomeKey) -> Option<&Outcome> {
+        // SAFETY: the kernel returned a row of this map, whose memory lives as long as the map.
+        OUTCOMES.get_ptr(key).map(|row| unsafe { &*row })
+    }
+
+    #[inline(always)]
+    fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool {
+        // SAFETY: the kernel copies one value of the map's size; both types have the same layout.
+        OUTCOMES.insert(key, unsafe { &*ptr::from_ref(row).cast::<Outcome>() }, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn drop_outcome(&self, key: &OutcomeKey) {
+        _ = OUTCOMES.remove(key);
+    }
+
+    #[inline(always)]
+    fn seen(&self, service: &ServiceRow, index: u32) -> u64 {
+        seen(service, index)
+    }
+
+    #[inline(always)]
+    fn try_again(&self, service: &ServiceRow, index: u32) -> bool {
+        try_again(service, index) != 0
+    }
+
+    #[inline(always)]
+    fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
+        is_too_long(key, waited) != 0
+    }
+
+    #[inline(always)]
+    fn succeeded(&self, attempt: &Attempt, in_node: bool) -> bool {
+        succeeded(attempt, in_node.into()) != 0
+    }
+
+    #[inline(always)]
     fn random(&self) -> u32 {
         // SAFETY: the helper takes no arguments and cannot fail.
         unsafe { bpf_get_prandom_u32() }
@@ -178,11 +217,6 @@ impl<C> Walk for Maps<C> {
     }
 
     #[inline(always)]
-    fn march(&self, service: &ServiceRow, walk: &mut Search) -> bool {
-        march(service, walk) != 0
-    }
-
-    #[inline(always)]
     fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
         redraw(service, walk, key, attempt)
     }
@@ -190,6 +224,16 @@ impl<C> Walk for Maps<C> {
     #[inline(always)]
     fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
         search(service, key, first_was_full.into())
+    }
+
+    #[inline(always)]
+    fn weigh(&self, attempt: &Attempt) -> u32 {
+        weigh(attempt)
+    }
+
+    #[inline(always)]
+    fn failed(&self, attempt: &Attempt, others: u32) -> bool {
+        failed(attempt, others) != 0
     }
 }
 
@@ -247,6 +291,11 @@ impl Caller for Maps<&SockAddrContext> {
     }
 
     #[inline(always)]
+    fn client_id(&self) -> u32 {
+        client_id()
+    }
+
+    #[inline(always)]
     fn source(&self) -> Addr {
         crate::context::bound_to(self.0)
     }
@@ -260,9 +309,8 @@ impl Caller for Maps<&SockAddrContext> {
         if is_excluded(excluded_kind::NETNS, self.client(false)) {
             return true;
         }
-        for level in 0..CGROUP_DEPTH {
-            // SAFETY: the helper returns zero for a level that the task's cgroup does not have.
-            let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
+        for level in 0..DEPTH {
+            let id = ancestor(level);
             if id == 0 {
                 break;
             }
@@ -297,6 +345,17 @@ impl Caller for Maps<&SockAddrContext> {
             if flows.is_null() && create { FLOWS.get_or_insert_ptr_mut(self.0, None) } else { flows }
         }
     }
+}
+
+/// Set by the agent before loading: the cookie of its own network namespace, which is the node's.
+#[unsafe(no_mangle)]
+static NODE_NETNS: u64 = 0;
+
+/// Whether a socket is in the node's own network namespace. `ctx` is the hook's context.
+#[inline(always)]
+pub fn is_in_node(ctx: *mut c_void) -> bool {
+    // SAFETY: a constant of this object, set before it was loaded; the helper takes the context and cannot fail.
+    unsafe { (&raw const NODE_NETNS).read_volatile() == bpf_get_netns_cookie(ctx) }
 }
 
 /// Whether SOCKETS may have a row for this cookie.
@@ -352,17 +411,6 @@ extern "C" fn stride(service: *const ServiceRow, walk: *mut Search) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (service.as_ref(), walk.as_mut()) } {
         (Some(service), Some(walk)) => search::stride(&Maps(()), service, walk).into(),
-        _ => 0,
-    }
-}
-
-/// As [`step`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn march(service: *const ServiceRow, walk: *mut Search) -> u32 {
-    // SAFETY: as in `step`.
-    match unsafe { (service.as_ref(), walk.as_mut()) } {
-        (Some(service), Some(walk)) => search::march(&Maps(()), service, walk).into(),
         _ => 0,
     }
 }
@@ -454,6 +502,97 @@ extern "C" fn search(service: *const ServiceRow, key: u64, first_was_full: u64) 
         Some(service) => search::search(&Maps(()), service, key, first_was_full != 0),
         None => u64::MAX,
     }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn seen(service: *const ServiceRow, index: u32) -> u64 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => evidence::seen(&Maps(()), service, index),
+        None => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn try_again(service: *const ServiceRow, index: u32) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => evidence::try_again(&Maps(()), service, index).into(),
+        None => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_too_long(key: *const FrontendKey, waited: u64) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { key.as_ref() } {
+        Some(key) => outcome::is_too_long(&Maps(()), key, waited).into(),
+        None => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn succeeded(attempt: *const Attempt, in_node: u32) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { attempt.as_ref() } {
+        Some(attempt) => outcome::succeeded(&Maps(()), attempt, in_node != 0).into(),
+        None => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn weigh(attempt: *const Attempt) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { attempt.as_ref() } {
+        Some(attempt) => outcome::weigh(&Maps(()), attempt),
+        None => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn failed(attempt: *const Attempt, others: u32) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { attempt.as_ref() } {
+        Some(attempt) => outcome::failed(&Maps(()), attempt, others).into(),
+        None => 0,
+    }
+}
+
+/// The client of the calling task. Each CPU remembers the clients of some cgroups; the agent clears that when groups come.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn client_id() -> u32 {
+    // SAFETY: the helper takes no arguments and cannot fail.
+    let leaf = client::short(unsafe { bpf_get_current_cgroup_id() });
+    let Some(row) = CLIENTS.get_ptr_mut(leaf & (capacity::CLIENTS - 1)) else { return 0 };
+    // SAFETY: the kernel returned a row of this map; a program that preempts this one reads and writes it whole.
+    let known = unsafe { row.read_volatile() };
+    if known >> 32 == u64::from(leaf) && known != 0 {
+        return known as u32;
+    }
+    let client = client::short(client::find(ancestor, |id| GROUPS.get_ptr(id).is_some()));
+    // SAFETY: as above.
+    unsafe { row.write_volatile(u64::from(leaf) << 32 | u64::from(client)) };
+    client
+}
+
+/// The calling task's cgroup at a level below the root; zero when there is none.
+#[inline(always)]
+fn ancestor(level: i32) -> u64 {
+    // SAFETY: the helper returns zero for a level that the task's cgroup does not have.
+    unsafe { bpf_get_current_ancestor_cgroup_id(level) }
 }
 
 #[inline(always)]

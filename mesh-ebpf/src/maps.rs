@@ -8,8 +8,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use mesh_common::abi::{
-    AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, NameRow, ServiceCounters, ServiceRow,
-    Slot, SocketFlows, SocketRecord, capacity,
+    AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, NameRow, Outcome, OutcomeKey,
+    ServiceCounters, ServiceRow, Slot, SocketFlows, SocketRecord, capacity,
 };
 
 /// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
@@ -52,3 +52,12 @@ pub static AFFINITY: LruHashMap<AffinityKey, AffinityRow, { capacity::AFFINITY a
 
 #[btf_map]
 pub static EXCLUDED: HashMap<ExcludedKey, u64, { capacity::EXCLUDED as usize }, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub static GROUPS: HashMap<u64, u64, { capacity::GROUPS as usize }, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub static CLIENTS: PerCpuArray<u64, { capacity::CLIENTS as usize }> = PerCpuArray::new();
+
+#[btf_map]
+pub static OUTCOMES: LruHashMap<OutcomeKey, Outcome, { capacity::OUTCOMES as usize }> = LruHashMap::new();

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use mesh_common::socket;
 
-use crate::kernel::{Maps, may_be_known};
+use crate::kernel::{Maps, is_in_node, may_be_known};
 
 /// Most calls are of no interest: the kernel asks this program for several settings of every connection.
 #[inline(always)]
@@ -34,13 +34,13 @@ pub fn on_event(ctx: &SockOpsContext) {
             if may_be_known(cookie) {
                 ask_for_events(ctx);
                 // SAFETY: the kernel passes a valid context. Its time is in eighths of a microsecond.
-                socket::established(&maps, cookie, unsafe { (*ctx.ops).srtt_us >> 3 }.into());
+                let handshake = unsafe { (*ctx.ops).srtt_us >> 3 };
+                socket::established(&maps, cookie, handshake.into(), || is_in_node(ctx.as_ptr()));
             }
         }
         BPF_SOCK_OPS_STATE_CB => {
             if ctx.arg(1) == BPF_TCP_CLOSE {
-                // SAFETY: the kernel passes a valid context.
-                socket::closed(&maps, cookie(ctx), unsafe { (*ctx.ops).segs_out } != 0);
+                socket::closed(&maps, cookie(ctx), has_failed(ctx));
             }
         }
         BPF_SOCK_OPS_RTO_CB => {
@@ -61,6 +61,17 @@ fn ask_for_events(ctx: &SockOpsContext) {
     if ctx.cb_flags() & ours != ours {
         _ = ctx.set_cb_flags((ctx.cb_flags() | ours) as i32);
     }
+}
+
+/// Whether a connect that ends without a connection was refused or given up by the kernel. A program that disconnects or
+/// shuts down its socket does so before any answer, and with its request still in the queue of what is to be sent. The
+/// kernel empties that queue before it tells of an error (`tcp_done_with_error`, net/ipv4/tcp.c, Linux 6.11); before,
+/// errors without an answer, as from ICMP, could not be told apart, and count by the time-out alone.
+#[inline(always)]
+fn has_failed(ctx: &SockOpsContext) -> bool {
+    // SAFETY: the kernel passes a valid context.
+    let (sent, received, queued) = unsafe { ((*ctx.ops).segs_out, (*ctx.ops).segs_in, (*ctx.ops).packets_out) };
+    sent != 0 && (received != 0 || queued == 0)
 }
 
 #[inline(always)]

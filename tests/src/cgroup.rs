@@ -28,6 +28,11 @@ impl Cgroup {
         Self::create(self.path.join(name::unique()))
     }
 
+    /// A child of this name.
+    pub fn below(&self, name: &str) -> Self {
+        Self::create(self.path.join(name))
+    }
+
     fn create(path: PathBuf) -> Self {
         fs::create_dir(&path).unwrap_or_else(|error| panic!("cannot create cgroup {}: {error}", path.display()));
         Self { path }

@@ -31,6 +31,11 @@ impl Place {
         Self { cgroup: Arc::new(self.cgroup.child()), netns: Arc::new(Netns::new()) }
     }
 
+    /// A cgroup of this name below this one's, in the same namespace.
+    pub fn below(&self, name: &str) -> Self {
+        Self { cgroup: Arc::new(self.cgroup.below(name)), netns: Arc::clone(&self.netns) }
+    }
+
     /// A command that will run here, and that dies with the thread that starts it: a killed test leaves no process.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let entrance = self.cgroup.entrance();

@@ -8,13 +8,16 @@ use std::{
 
 use mesh_common::abi::BackendRow;
 
-use crate::{api::types::Ejection, desired::Tables};
+use crate::{
+    api::types::{Ejection, clients},
+    desired::Tables,
+};
 
 /// What is known since the last look.
 #[derive(Default)]
 pub(super) struct Ejections {
-    /// Ejected backends by their index, and how often in a row.
-    ejected: BTreeMap<u32, (Backend, u32)>,
+    /// Ejected backends by their index.
+    ejected: BTreeMap<u32, (Backend, Ejection)>,
 }
 
 /// A backend by what it stands for.
@@ -48,13 +51,17 @@ pub(super) enum What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ejected(Ejection { for_seconds, times: 0 | 1 }) => {
-                write!(f, "ejected for {for_seconds} s: connects failed")
+            Self::Ejected(Ejection { for_seconds, times, by_clients, is_agreed }) => {
+                write!(f, "ejected for {for_seconds} s")?;
+                if *times > 1 {
+                    write!(f, ", {times} times in a row")?;
+                }
+                match is_agreed {
+                    true => f.write_str(", for all clients: several agree that connects fail"),
+                    false => write!(f, ", by {} for itself alone: connects failed", clients(*by_clients)),
+                }
             }
-            Self::Ejected(Ejection { for_seconds, times }) => {
-                write!(f, "ejected for {for_seconds} s, {times} times in a row: connects failed")
-            }
-            Self::Returned => f.write_str("no longer ejected: a connect succeeded"),
+            Self::Returned => f.write_str("no longer ejected"),
         }
     }
 }
@@ -72,11 +79,11 @@ impl Ejections {
                 continue;
             }
             let Some(backend) = backend(tables, row) else { continue };
-            let before = self.ejected.get(&index).filter(|(known, _)| *known == backend).map(|(_, times)| *times);
-            if before.is_none_or(|times| times < ejection.times) {
+            let before = self.ejected.get(&index).filter(|(known, _)| *known == backend).map(|(_, known)| *known);
+            if before.is_none_or(|known| is_news(known, ejection)) {
                 events.push(event(&backend, What::Ejected(ejection)));
             }
-            now.insert(index, (backend, ejection.times));
+            now.insert(index, (backend, ejection));
         }
         let ended = self.ejected.iter().filter(|(index, _)| !now.contains_key(index));
         let still_there = ended.filter(|(index, (known, _))| {
@@ -86,6 +93,11 @@ impl Ejections {
         self.ejected = now;
         events
     }
+}
+
+/// Whether one more ejection in a row, or an agreement, has followed the one that was told.
+const fn is_news(told: Ejection, now: Ejection) -> bool {
+    if told.is_agreed == now.is_agreed { told.times < now.times } else { now.is_agreed }
 }
 
 fn event(Backend { service, endpoint }: &Backend, what: What) -> Event {
@@ -129,17 +141,23 @@ mod tests {
         let tables = tables(Outlier::default());
         let index = *tables.backends.keys().next().unwrap();
         let mut ejections = Ejections::default();
-        let mut look = |ejected: Option<(u64, u32)>| {
-            let ejected = ejected.map(|(for_seconds, times)| (index, Ejection { for_seconds, times }));
+        let mut look = |ejected: Option<(u64, u32, bool)>| {
+            let ejected = ejected.map(|(for_seconds, times, is_agreed)| {
+                (index, Ejection { for_seconds, times, by_clients: 1, is_agreed })
+            });
             lines(&ejections.look(&tables, ejected))
         };
         let none = Vec::<String>::new();
         assert_eq!(look(None), none);
-        assert_eq!(look(Some((10, 1))), ["test/cart:80/TCP 10.0.0.1:80 ejected for 10 s: connects failed"]);
-        assert_eq!(look(Some((9, 1))), none);
-        let again = "test/cart:80/TCP 10.0.0.1:80 ejected for 20 s, 2 times in a row: connects failed";
-        assert_eq!(look(Some((20, 2))), [again]);
-        assert_eq!(look(None), ["test/cart:80/TCP 10.0.0.1:80 no longer ejected: a connect succeeded"]);
+        let backend = "test/cart:80/TCP 10.0.0.1:80";
+        let own = "by 1 client for itself alone: connects failed";
+        assert_eq!(look(Some((10, 1, false))), [format!("{backend} ejected for 10 s, {own}")]);
+        assert_eq!(look(Some((9, 1, false))), none);
+        assert_eq!(look(Some((20, 2, false))), [format!("{backend} ejected for 20 s, 2 times in a row, {own}")]);
+        let all = "for all clients: several agree that connects fail";
+        assert_eq!(look(Some((10, 1, true))), [format!("{backend} ejected for 10 s, {all}")]);
+        assert_eq!(look(Some((40, 3, false))), none, "the agreement has ended");
+        assert_eq!(look(None), [format!("{backend} no longer ejected")]);
         assert_eq!(look(None), none);
     }
 
@@ -148,7 +166,7 @@ mod tests {
         let tables = tables(Outlier::default());
         let index = *tables.backends.keys().next().unwrap();
         let mut ejections = Ejections::default();
-        let ejection = Ejection { for_seconds: 10, times: 1 };
+        let ejection = Ejection { for_seconds: 10, times: 1, ..Ejection::default() };
         assert_eq!(ejections.look(&tables, [(index, ejection)]).len(), 1);
         assert_eq!(ejections.look(&Tables::default(), [(index, ejection)]), []);
         assert_eq!(ejections.look(&tables, []), []);
@@ -158,6 +176,10 @@ mod tests {
     fn ejections_of_a_service_that_has_none_are_not_told() {
         let tables = tables(Outlier { consecutive_failures: 0, ..Outlier::default() });
         let index = *tables.backends.keys().next().unwrap();
-        assert_eq!(Ejections::default().look(&tables, [(index, Ejection { for_seconds: 10, times: 1 })]), []);
+        assert_eq!(
+            Ejections::default()
+                .look(&tables, [(index, Ejection { for_seconds: 10, times: 1, ..Ejection::default() })]),
+            []
+        );
     }
 }

@@ -34,6 +34,11 @@ impl Health {
         self.reports.clone()
     }
 
+    /// What is known of the endpoints now.
+    pub(super) fn report(&self) -> Arc<Report> {
+        Arc::clone(&self.reports.borrow())
+    }
+
     /// Has these endpoints checked from now on.
     pub(super) fn ask(&mut self, world: &World, plan: &Plan) {
         let wanted = &plan.wanted;
@@ -65,7 +70,7 @@ impl Health {
 
     /// The endpoints to be left alone.
     pub(super) fn unhealthy(&mut self, world: &World) -> BTreeSet<Target> {
-        let report = Arc::clone(&self.reports.borrow());
+        let report = self.report();
         self.before.retain(|target| !report.targets.contains_key(target));
         health::unhealthy(&report, &self.before, world)
     }

@@ -15,9 +15,11 @@ pub mod descriptors;
 mod ejections;
 mod excluded;
 mod explain;
+mod groups;
 mod health;
 pub mod heap;
 mod holders;
+mod lift;
 mod news;
 mod node;
 mod orders;
@@ -44,6 +46,7 @@ use tracing::{info, warn};
 use self::{
     ejections::{Ejections, Event, What},
     health::Health,
+    lift::Lifts,
     news::News,
     orders::Order,
     owner::{Departures, Owner, Snapshot},
@@ -109,6 +112,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     owner.set_check_policy(settings.check_policy.clone());
     owner.set_node(&settings.node_name, node::addresses()?);
     excluded::leave_out(&mut owner, &settings);
+    groups::tell(&owner.dataplane, &cgroup);
 
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     let (hooks_in, hooks) = watch::channel(Hooks::new());
@@ -144,6 +148,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         attempts: Attempts::default(),
         meter,
         ejections: Ejections::default(),
+        lifts: Lifts::default(),
         next_look: Instant::now(),
         errors: News::default(),
         problems: News::default(),
@@ -202,6 +207,7 @@ struct Drive {
     attempts: Attempts,
     meter: SharedMeter,
     ejections: Ejections,
+    lifts: Lifts,
     /// When ejected backends are looked for again.
     next_look: Instant,
     errors: News,
@@ -299,11 +305,15 @@ impl Drive {
     fn look_at_ejections(&mut self) {
         let start = Instant::now();
         let tables = Arc::clone(&self.snapshots.borrow().tables);
-        match self.meter.ejected(&tables) {
-            Ok(loads) => {
+        match self.meter.evidence(&tables) {
+            Ok(evidence) => {
                 let now = now();
-                let ejected = loads.iter().filter_map(|(index, load)| Some((*index, Ejection::of(load, now)?)));
+                let ejected = evidence.iter().filter_map(|(index, known)| Some((*index, Ejection::of(known, now)?)));
                 self.ejections.look(&tables, ejected).iter().for_each(tell_ejection);
+                let lifts = self.lifts.due(&tables, &evidence, &self.health.report(), now);
+                if let Err(error) = self.owner.dataplane.lift(&lifts) {
+                    warn!("cannot end ejections of backends whose health check passes: {error}");
+                }
             }
             Err(error) => warn!("cannot look for ejected backends: {error}"),
         }
@@ -376,6 +386,7 @@ impl Drive {
     /// Whether the node has other addresses than before, or its links other problems.
     fn look_at_node(&mut self) -> bool {
         let excluded = excluded::leave_out(&mut self.owner, &self.settings);
+        groups::tell(&self.owner.dataplane, &self.cgroup);
         let addresses = match node::addresses() {
             Ok(addresses) => {
                 let count = addresses.len();

@@ -72,7 +72,8 @@ fn replay(tables: &Tables, counters: &Counters, now: Duration, key: &FrontendKey
         return Explanation { reason: words::no_service(tables, key), ..asked };
     };
     let (tiers, others) = candidate::candidates(&copy);
-    let notes = words::notes(tables, now, &copy.row, client);
+    let mut notes = words::notes(tables, now, &copy.row, client);
+    notes.extend(words::of_others(tables, counters, &copy.row, client));
     let mut told =
         Explanation { balance: Some(words::policy(copy.row.policy).to_owned()), notes, tiers, others, ..asked };
     if let Some(identity) = tables.names.get(&copy.row.id) {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     counters::ServiceCounters,
-    endpoint::{Ejection, Endpoint, Locality},
+    endpoint::{Ejection, Endpoint, Locality, clients},
     explain::{Candidate, Explanation, Outcome, Question, Share, Tier},
     health::EndpointHealth,
     order::{Change, Order},

@@ -9,8 +9,8 @@ use std::{
 
 use bytemuck::Zeroable as _;
 use mesh_common::{
-    abi::{BackendEntry, BackendLoad, BackendRow, backend_state, maps},
-    occupancy,
+    abi::{Backend, BackendEntry, BackendLoad, BackendRow, backend_state, maps},
+    evidence, occupancy,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -48,6 +48,14 @@ impl BackendMap {
             done += page.len();
         }
         Ok(())
+    }
+
+    /// Ends what clients agree on of these backends.
+    pub(super) fn lift(&self, indexes: &[u32]) -> Result<(), Error> {
+        indexes.iter().try_for_each(|index| {
+            self.map(index / ROWS_PER_PAGE)?.lift(index % ROWS_PER_PAGE);
+            Ok(())
+        })
     }
 
     /// Rows that are not free.
@@ -109,6 +117,15 @@ impl Page {
             ptr::addr_of_mut!((*to).drain_seconds).write_volatile(row.drain_seconds);
             ptr::addr_of_mut!((*to).state).write_volatile(row.state);
         }
+    }
+}
+
+impl Page {
+    fn lift(&self, at: u32) {
+        assert!(at < ROWS_PER_PAGE, "a row of this page");
+        // SAFETY: within the page, which is mapped as long as we live. Programs change the words beside the row, which are
+        // atomic here, too.
+        evidence::lift(unsafe { &*self.0.as_ptr().add(at as usize).cast::<Backend>() });
     }
 }
 

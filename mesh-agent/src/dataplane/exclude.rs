@@ -72,6 +72,11 @@ fn netns_cookie(path: &Path) -> io::Result<u64> {
     there.join().expect("a thread of system calls does not panic")
 }
 
+/// Cookie of the agent's own network namespace.
+pub fn own_netns() -> io::Result<u64> {
+    cookie_of(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?.as_fd())
+}
+
 fn cookie_of(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut cookie = 0_u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).expect("a small number");

@@ -1,6 +1,10 @@
 //! The real maps and programs. Only this directory names aya.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use aya::{
@@ -10,17 +14,18 @@ use aya::{
 use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, ServiceLoad, ServiceRow,
-        Slot, SocketRow, capacity, maps, service_flags,
+        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, OutcomeKey, OutcomeRow,
+        ServiceLoad, ServiceRow, Slot, SocketRow, capacity, maps, service_flags,
     },
-    ejection::Health,
     occupancy::live,
 };
 
 use super::{
-    ApplyError, Capacity, Counters, Dataplane, Error, Meter, SharedMeter,
+    ApplyError, Capacity, Counters, Dataplane, Error, Evidence, Meter, SharedMeter,
     backends::BackendMap,
     batch::{CounterMap, Map},
+    clients::Clients,
+    exclude,
     layout::{directory_name, has_more_rows, layout},
     links::{self, Held},
     others,
@@ -45,6 +50,8 @@ pub(super) const RELEASE_HOOK: &str = "sock_release";
 pub(super) const STATE_HOOK: &str = "sock_ops";
 /// Name of the constant that says whether EXCLUDED has rows.
 const EXCLUSIONS: &str = "EXCLUSIONS";
+/// Name of the constant that says which network namespace is the node's.
+const NODE_NETNS: &str = "NODE_NETNS";
 
 /// Maps that are filled, and programs that can be attached to decide from them.
 pub struct Kernel {
@@ -68,6 +75,8 @@ struct Maps {
     sockets: Map<u64, SocketRow>,
     affinity: Map<AffinityKey, AffinityRow>,
     excluded: Map<ExcludedKey, u64>,
+    outcomes: Map<OutcomeKey, OutcomeRow>,
+    clients: Clients,
 }
 
 impl Kernel {
@@ -89,6 +98,8 @@ impl Kernel {
         }
         let exclusions = u32::from(excludes);
         loader.override_global(EXCLUSIONS, &exclusions, true);
+        let netns = exclude::own_netns().context("cannot read the cookie of this network namespace")?;
+        loader.override_global(NODE_NETNS, &netns, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         verify(&mut programs)?;
         Ok(Self {
@@ -157,6 +168,16 @@ impl Kernel {
         self.maps.exclude(excluded)
     }
 
+    /// From now on these cgroups are the ones that hold clients.
+    pub fn set_groups(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
+        self.maps.clients.set(groups)
+    }
+
+    /// Ends what clients agree on of these backends, by their indexes.
+    pub fn lift(&self, backends: &[u32]) -> Result<(), Error> {
+        self.maps.backends.lift(backends)
+    }
+
     /// Reads the counters of these maps, beside whatever the data plane does.
     pub fn meter(&self) -> SharedMeter {
         Arc::clone(&self.maps) as SharedMeter
@@ -191,6 +212,8 @@ impl Maps {
             sockets: Map::open(directory, maps::SOCKETS)?,
             affinity: Map::open(directory, maps::AFFINITY)?,
             excluded: Map::open(directory, maps::EXCLUDED)?,
+            outcomes: Map::open(directory, maps::OUTCOMES)?,
+            clients: Clients::open(directory)?,
         })
     }
 
@@ -261,6 +284,13 @@ impl Maps {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Where no client has anything against a backend, records are not looked at.
+    fn evidence_of(&self, tables: &Tables, loads: &[(u32, BackendLoad)]) -> Result<BTreeMap<u32, Evidence>, Error> {
+        let is_clear = loads.iter().all(|(_, load)| load.health == 0);
+        let rows = if is_clear { Vec::new() } else { self.outcomes.scan()? };
+        Ok(Evidence::gather(tables, loads, &rows))
     }
 
     fn dump(&self, capacity: Capacity) -> Result<Tables, Error> {
@@ -374,9 +404,9 @@ impl Meter for Maps {
         self.affinity.scan()
     }
 
-    fn ejected(&self, tables: &Tables) -> Result<Vec<(u32, BackendLoad)>, Error> {
+    fn evidence(&self, tables: &Tables) -> Result<BTreeMap<u32, Evidence>, Error> {
         let indexes = tables.backends.keys().next_back().map_or(0, |&last| last as usize + 1);
-        self.backends.loads_where(indexes, |load| Health::of(load.health).is_ejected())
+        self.evidence_of(tables, &self.backends.loads_where(indexes, |load| load.health != 0)?)
     }
 
     fn read(&self, tables: &Tables) -> Result<Counters, Error> {
@@ -385,7 +415,9 @@ impl Meter for Maps {
         let services = (0..).zip(self.counters.range(0, ids)?);
         let loads = self.load.range(0, ids)?;
         let backends: Vec<(u32, BackendLoad)> = self.backends.loads(indexes)?;
+        let evidence = self.evidence_of(tables, &backends)?;
         Ok(Counters {
+            evidence,
             services: services.filter(|(id, _)| tables.names.contains_key(id)).collect(),
             loads: loads.into_iter().filter(|(id, _)| tables.names.contains_key(id)).collect(),
             backends: backends.into_iter().filter(|(index, _)| tables.backends.contains_key(index)).collect(),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use aya::maps::{MapInfo, MapType};
 use mesh_common::abi::{
-    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ExcludedKey, FrontendKey, NameRow, ServiceCounters,
-    ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, capacity, maps,
+    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ExcludedKey, FrontendKey, NameRow, OutcomeKey, OutcomeRow,
+    ServiceCounters, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, capacity, maps,
 };
 
 use super::Capacity;
@@ -35,7 +35,7 @@ pub struct ForeignPin {
 }
 
 /// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do not.
-pub(super) fn layout(rows: Capacity) -> [MapLayout; 12] {
+pub(super) fn layout(rows: Capacity) -> [MapLayout; 15] {
     let Capacity { services, slots, backends } = rows;
     [
         MapLayout::new::<FrontendKey, ServiceRow>(maps::SERVICES, MapType::Hash, services),
@@ -50,6 +50,9 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 12] {
         MapLayout::new::<u32, SocketFlows>(maps::FLOWS, MapType::SkStorage, 0).grown_on_demand(),
         MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::LruHash, capacity::AFFINITY),
         MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED).grown_on_demand(),
+        MapLayout::new::<u64, u64>(maps::GROUPS, MapType::Hash, capacity::GROUPS).grown_on_demand(),
+        MapLayout::new::<OutcomeKey, OutcomeRow>(maps::OUTCOMES, MapType::LruHash, capacity::OUTCOMES),
+        MapLayout::new::<u32, u64>(maps::CLIENTS, MapType::PerCpuArray, capacity::CLIENTS),
     ]
 }
 

@@ -10,8 +10,8 @@ use std::{
 use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, ServiceLoad, ServiceRow,
-        Slot, SocketFlows, SocketRecord, SocketRow, capacity,
+        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, Outcome, OutcomeKey,
+        OutcomeRow, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity,
     },
     addr::Addr,
     connect::Connect,
@@ -37,8 +37,10 @@ pub struct Memory {
     random: Cell<Random>,
     now: Cell<u64>,
     client: Cell<u64>,
+    client_id: Cell<u32>,
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
+    outcomes: RefCell<HashMap<OutcomeKey, Box<Outcome>>>,
     socket: Cell<u64>,
     connected: Cell<bool>,
     sockets: RefCell<HashMap<u64, Box<UnsafeCell<SocketRecord>>>>,
@@ -85,6 +87,11 @@ impl Memory {
         self.client.set(client);
     }
 
+    /// What [`Caller::client_id`] returns from now on.
+    pub fn set_client_id(&self, client: u32) {
+        self.client_id.set(client);
+    }
+
     /// The address that the calling socket is bound to from now on.
     pub fn set_source(&self, source: Addr) {
         self.source.set(Some(source));
@@ -124,6 +131,7 @@ impl Memory {
             turn: service.turn.load(Relaxed),
         };
         Counters {
+            evidence: BTreeMap::new(),
             services: self.counters.borrow().services.clone(),
             loads: self.services.iter().map(|(&id, service)| (id, live(service))).collect(),
             backends: self.backends.iter().map(|(&index, backend)| (index, load(backend))).collect(),
@@ -140,6 +148,11 @@ impl Memory {
     /// Makes what is known of a service as a whole what it was elsewhere.
     pub fn set_service_load(&mut self, id: u32, load: ServiceLoad) {
         self.services.insert(id, Box::new(live_service(load)));
+    }
+
+    /// Makes what a client knows of a backend what it is elsewhere.
+    pub fn set_outcome(&mut self, key: OutcomeKey, row: &OutcomeRow) {
+        self.outcomes.get_mut().insert(key, Box::new(outcome(row)));
     }
 
     /// Binds a client as it is bound elsewhere.
@@ -172,6 +185,10 @@ fn live_service(load: ServiceLoad) -> LiveService {
     LiveService { connections: AtomicU64::new(load.connections), turn: AtomicU64::new(load.turn) }
 }
 
+fn outcome(row: &OutcomeRow) -> Outcome {
+    Outcome { health: AtomicU64::new(row.health), generation: row.generation, client: row.client }
+}
+
 fn record(row: &SocketRow) -> SocketRecord {
     SocketRecord {
         frontend: row.frontend,
@@ -181,6 +198,8 @@ fn record(row: &SocketRow) -> SocketRecord {
         service: row.service,
         backend_index: row.backend_index,
         generation: row.generation,
+        client: row.client,
+        pad: row.pad,
         state: AtomicU64::new(row.state),
         started: row.started,
     }
@@ -274,6 +293,21 @@ impl Kernel for Memory {
         }
     }
 
+    fn outcome(&self, key: &OutcomeKey) -> Option<&Outcome> {
+        let row = self.outcomes.borrow().get(key).map(|row| std::ptr::from_ref(row.as_ref()));
+        // SAFETY: rows are boxed; one is freed only by `drop_outcome` and `put_outcome`, whose callers have no reference.
+        row.map(|row| unsafe { &*row })
+    }
+
+    fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool {
+        self.outcomes.borrow_mut().insert(*key, Box::new(outcome(row)));
+        true
+    }
+
+    fn drop_outcome(&self, key: &OutcomeKey) {
+        self.outcomes.borrow_mut().remove(key);
+    }
+
     fn random(&self) -> u32 {
         match self.random.get() {
             Random::Fixed(random) => random,
@@ -303,6 +337,10 @@ impl Kernel for Memory {
 impl Caller for Memory {
     fn client(&self, _by_cgroup: bool) -> u64 {
         self.client.get()
+    }
+
+    fn client_id(&self) -> u32 {
+        self.client_id.get()
     }
 
     fn source(&self) -> Addr {

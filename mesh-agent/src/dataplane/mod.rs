@@ -3,6 +3,8 @@
 
 mod backends;
 mod batch;
+pub mod clients;
+mod evidence;
 pub mod exclude;
 pub mod kernel;
 mod layout;
@@ -23,6 +25,7 @@ use std::{
 
 use mesh_common::abi::{AffinityKey, AffinityRow, BackendLoad, ServiceCounters, ServiceLoad};
 
+pub use self::evidence::Evidence;
 use crate::desired::{Tables, plan::Op};
 
 /// Where tables go.
@@ -43,8 +46,9 @@ pub trait Dataplane: Send {
 pub trait Meter: Send + Sync {
     /// What the kernel has counted for the services and backends in `tables`.
     fn read(&self, tables: &Tables) -> Result<Counters, Error>;
-    /// Loads of the backends that are ejected now. Cheaper than all counters, and read every second.
-    fn ejected(&self, tables: &Tables) -> Result<Vec<(u32, BackendLoad)>, Error>;
+    /// What clients know of backends that failed them, by the backend's index. Cheaper than all counters, and read every
+    /// second.
+    fn evidence(&self, tables: &Tables) -> Result<BTreeMap<u32, Evidence>, Error>;
     /// Who is bound to which backend by session affinity.
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error>;
 }
@@ -72,6 +76,8 @@ pub struct Counters {
     pub loads: BTreeMap<u32, ServiceLoad>,
     /// Backend index → load, health and counters.
     pub backends: BTreeMap<u32, BackendLoad>,
+    /// Backend index → what clients know of it, where it failed some.
+    pub evidence: BTreeMap<u32, Evidence>,
 }
 
 /// A map could not be read or written.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytemuck::Zeroable as _;
 use mesh_common::abi::{ServiceRow, hash_key, policy};
 
-use crate::model::{Balance, HashKey, Traffic};
+use crate::model::{Balance, HashKey, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic};
 
 /// A row with these settings, and nothing else.
 pub(super) fn row(traffic: &Traffic) -> ServiceRow {
@@ -19,8 +19,10 @@ pub(super) fn row(traffic: &Traffic) -> ServiceRow {
         connect_timeout: u16::try_from(outlier.connect_timeout.as_millis()).unwrap_or(u16::MAX),
         spill: nearness.spill.unwrap_or(0),
         failures: outlier.consecutive_failures,
-        max_ejected: outlier.max_ejected_percent,
-        panic: outlier.panic_percent,
+        max_ejected: outlier.max_ejected_percent.unwrap_or(100),
+        panic: outlier.panic_percent.unwrap_or(0),
+        max_agreed: outlier.max_ejected_percent.unwrap_or(MAX_EJECTED_PERCENT),
+        panic_agreed: outlier.panic_percent.unwrap_or(PANIC_PERCENT),
         failover: nearness.failover_percent,
         policy,
         hash_key,

@@ -11,7 +11,8 @@ use super::{rules::Rules, shares::level, verdicts::target};
 use crate::{
     desired::{Target, World},
     model::{
-        Condition, ConfigError, ConfigNote, Effect, Endpoint, HealthCheck, Origin, Protocol, Refused, Service, ServiceName,
+        Condition, ConfigError, ConfigNote, Effect, Endpoint, HealthCheck, Origin, Protocol, Refused, Service,
+        ServiceName,
     },
 };
 

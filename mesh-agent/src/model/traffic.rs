@@ -39,13 +39,19 @@ pub struct Outlier {
     pub base_ejection: Duration,
     /// Longest ejection. Whole milliseconds, at most a day.
     pub max_ejection: Duration,
-    /// Share of the capacity that may be ejected, percent.
-    pub max_ejected_percent: u8,
-    /// Ejections are ignored while less than this share of the capacity is usable, percent.
-    pub panic_percent: u8,
+    /// Share of the capacity that may be ejected, percent. Where it is not given, it is the default of what clients agree
+    /// on, and what a client ejects for itself has no bound.
+    pub max_ejected_percent: Option<u8>,
+    /// Ejections are ignored while less than this share of the capacity is usable, percent. As for the share.
+    pub panic_percent: Option<u8>,
     /// A connect that is not answered for so long has failed. Whole milliseconds, at most a minute.
     pub connect_timeout: Duration,
 }
+
+/// Default of [`Outlier::max_ejected_percent`] for what clients agree on.
+pub const MAX_EJECTED_PERCENT: u8 = 50;
+/// Default of [`Outlier::panic_percent`] for what clients agree on.
+pub const PANIC_PERCENT: u8 = 50;
 
 impl Default for Outlier {
     fn default() -> Self {
@@ -53,8 +59,8 @@ impl Default for Outlier {
             consecutive_failures: 3,
             base_ejection: Duration::from_secs(10),
             max_ejection: Duration::from_secs(300),
-            max_ejected_percent: 90,
-            panic_percent: 0,
+            max_ejected_percent: None,
+            panic_percent: None,
             connect_timeout: Duration::from_secs(1),
         }
     }

@@ -182,7 +182,7 @@ impl Model {
             unreachable!("all endpoints work")
         };
         socket::syn_sent(&self.memory, client.into());
-        socket::established(&self.memory, client.into(), 1);
+        socket::established(&self.memory, client.into(), 1, || true);
         let place = self.places[&SocketAddr::new(addr.into(), u16::from_be(port))];
         self.clients[client as usize] = (place, now);
         let queue = &mut self.queues[place];

@@ -31,6 +31,7 @@ mod ramps;
 mod scale;
 mod second_agent;
 mod smart;
+mod tenants;
 mod tracked;
 mod truncation;
 mod uninstall;

@@ -67,7 +67,7 @@ fn other(copy: &Copy, index: u32) -> Option<Candidate> {
 /// A backend as the kernel sees it.
 fn candidate(memory: &Memory, service: &ServiceRow, index: u32) -> Option<(Status, Candidate)> {
     let backend = memory.backend(index)?;
-    let status = status(memory, service, backend);
+    let status = status(memory, service, index, backend);
     let word = load(backend);
     let row = &backend.row;
     let candidate = Candidate {
@@ -78,7 +78,7 @@ fn candidate(memory: &Memory, service: &ServiceRow, index: u32) -> Option<(Statu
         connections: live(word),
         connecting: connecting(word),
         status: name(status).to_owned(),
-        reason: reason(memory, service, backend, status),
+        reason: reason(memory, service, index, backend, status),
         draws_percent: 0.0,
     };
     Some((status, candidate))
@@ -92,7 +92,7 @@ const fn name(status: Status) -> &'static str {
     match status {
         Status::Usable => "usable",
         Status::Due => "due",
-        Status::Ejected => "ejected",
+        Status::Ejected | Status::Agreed => "ejected",
         Status::Bounded => "probation",
         Status::Failing => "failing",
         Status::Full => "full",
@@ -100,8 +100,8 @@ const fn name(status: Status) -> &'static str {
     }
 }
 
-fn reason(memory: &Memory, service: &ServiceRow, backend: &Backend, status: Status) -> String {
-    let health = Health::of(backend.health.load(std::sync::atomic::Ordering::Relaxed));
+fn reason(memory: &Memory, service: &ServiceRow, index: u32, backend: &Backend, status: Status) -> String {
+    let health = Health::of(memory.seen(service, index));
     let word = load(backend);
     match status {
         Status::Usable if health.streak > 0 && service.failures > 0 => {
@@ -110,6 +110,7 @@ fn reason(memory: &Memory, service: &ServiceRow, backend: &Backend, status: Stat
         Status::Usable => "usable".to_owned(),
         Status::Due => "its ejection is over: one connect may try it".to_owned(),
         Status::Ejected => ejected(service, health, milliseconds(memory.now())),
+        Status::Agreed => agreed(health, milliseconds(memory.now())),
         Status::Failing => format!("failed {} times in a row; not ejected, because no other is usable", health.streak),
         Status::Bounded => format!(
             "on probation: {} of {} failures that eject it, and {} connecting",
@@ -124,12 +125,21 @@ fn reason(memory: &Memory, service: &ServiceRow, backend: &Backend, status: Stat
 
 /// `now` is milliseconds of the monotonic clock.
 fn ejected(service: &ServiceRow, health: Health, now: u64) -> String {
-    let Health { until, ejections, .. } = health;
-    let seconds = until.saturating_sub(now).div_ceil(100) as f64 / 10.0;
+    let (seconds, ejections) = (left(health, now), health.ejections);
     match ejections {
         0 | 1 => format!("ejected for {seconds:.1} s more after {} failures", service.failures),
         _ => format!("ejected for {seconds:.1} s more, {ejections} times in a row by now"),
     }
+}
+
+/// As [`ejected`].
+fn agreed(health: Health, now: u64) -> String {
+    format!("ejected for {:.1} s more: clients agree that it fails", left(health, now))
+}
+
+/// Seconds, rounded up to tenths.
+fn left(health: Health, now: u64) -> f64 {
+    health.until.saturating_sub(now).div_ceil(100) as f64 / 10.0
 }
 
 const fn down(state: u16) -> &'static str {

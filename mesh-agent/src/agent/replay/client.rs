@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::affinity::Bound;
-use crate::{api::view::Refusal, config::Settings, dataplane::exclude};
+use crate::{
+    api::view::Refusal,
+    config::Settings,
+    dataplane::{clients, exclude},
+};
 
 /// What is known of the client.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,6 +20,8 @@ pub(super) struct Client {
     pub(super) netns: Option<u64>,
     /// Id of its cgroup.
     pub(super) cgroup: Option<u64>,
+    /// Short id of the client that its cgroup belongs to.
+    pub(super) id: Option<u32>,
     /// Address its socket is bound to.
     pub(super) source: Option<IpAddr>,
     /// What it is bound to by the session affinity of the service in question.
@@ -53,7 +59,8 @@ fn in_cgroup(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
     let excluded = settings.excluded_cgroups.iter().find(|above| real(path).starts_with(real(above)));
     let excluded =
         excluded.map(|above| format!("cgroup {} is left out by --exclude-cgroup {}", path.display(), above.display()));
-    Ok(Client { cgroup: Some(cgroup), excluded, ..Client::default() })
+    let id = clients::client(&settings.cgroup, path);
+    Ok(Client { cgroup: Some(cgroup), id, excluded, ..Client::default() })
 }
 
 fn id(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> Result<u64, Refusal> {

@@ -6,7 +6,6 @@ use mesh_common::{
     abi::{FrontendKey, hash_key, policy, socket_state},
     connect::{Verdict, connect},
     counter::Counter,
-    kernel::Kernel as _,
     socket,
 };
 
@@ -28,7 +27,7 @@ const DETOURS: [Counter; 4] = [Counter::Probes, Counter::Overflows, Counter::Fai
 /// Completes an explanation with where connects go.
 pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: Explanation) -> Explanation {
     let Copy { memory, row, .. } = copy;
-    let mut before = memory.counters();
+    let before = memory.counters();
     memory.set_seed(SEED);
     client.source.into_iter().for_each(|source| memory.set_source(source.into()));
     let known = client.bound.map(|(key, _)| key.client).or(if row.hash_key == hash_key::CGROUP {
@@ -44,7 +43,7 @@ pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: 
         // A connect may bind the client to another backend; the next is not to know.
         client.bound.into_iter().for_each(|(key, row)| memory.set_affinity(key, row));
         let verdict = connect(memory, key);
-        let is_probe = undo(memory, &mut before);
+        let is_probe = undo(memory, &before);
         if let Verdict::Backend { addr, port } = verdict {
             let endpoint = std::net::SocketAddr::new(addr.into(), u16::from_be(port)).to_string();
             *went.entry((endpoint, is_probe)).or_default() += 1;
@@ -86,16 +85,13 @@ pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: 
 }
 
 /// Makes the load what it was before the last connect; but whose turn it is goes on. Whether it was a probe: then its
-/// backend stays tried, because the kernel lets one connect try it and not each.
-fn undo(memory: &mut Memory, before: &mut Counters) -> bool {
+/// client's record stays, because the kernel lets one connect try a backend and not each.
+fn undo(memory: &mut Memory, before: &Counters) -> bool {
     let Some(record) = socket::record(&*memory, 0) else { return false };
     let index = record.backend_index;
     let is_probe = record.state.load(Relaxed) & socket_state::TRIAL != 0;
     socket::released(&*memory, 0);
-    if let Some(load) = before.backends.get_mut(&index) {
-        if let Some(backend) = memory.backend(index).filter(|_| is_probe) {
-            load.health = backend.health.load(Relaxed);
-        }
+    if let Some(load) = before.backends.get(&index) {
         memory.set_load(index, *load);
     }
     memory.close(0);

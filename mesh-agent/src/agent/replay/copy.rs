@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use mesh_common::{
-    abi::{FrontendKey, ServiceRow, Slot, service_flags},
+    abi::{BackendLoad, FrontendKey, OutcomeKey, OutcomeRow, ServiceRow, Slot, service_flags},
     kernel::Kernel as _,
 };
 
@@ -16,6 +16,9 @@ use crate::{
 
 /// More tiers than a service has.
 const MOST_TIERS: usize = 64;
+
+/// The id of a client that has no records.
+const UNKNOWN: u32 = u32::MAX;
 
 /// The rows, with the load they have in the kernel.
 pub(super) struct Copy {
@@ -45,8 +48,20 @@ impl Copy {
         for (&index, &load) in counters.backends.iter().filter(|(index, _)| rows.backends.contains_key(index)) {
             memory.set_load(index, load);
         }
+        for (&index, evidence) in counters.evidence.iter().filter(|(index, _)| rows.backends.contains_key(index)) {
+            let load = counters.backends.get(&index).copied().unwrap_or_default();
+            memory.set_load(index, BackendLoad { health: evidence.agreement.word(), ..load });
+            for (&client, health) in &evidence.records {
+                let generation = rows.backends[&index].generation;
+                let own = OutcomeRow { health: health.word(), generation, client };
+                memory.set_outcome(OutcomeKey { client, backend: index }, &own);
+            }
+        }
+        memory.set_client_id(client.id.unwrap_or(UNKNOWN));
         memory.set_service_load(row.id, counters.loads.get(&row.id).copied().unwrap_or_default());
         memory.set_now(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        // As the copy of the kernel's decision has it.
+        let row = ServiceRow { client: client.id.unwrap_or(UNKNOWN), ..row };
         Some(Self { memory, row, tiers })
     }
 

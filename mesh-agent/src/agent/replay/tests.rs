@@ -1,7 +1,10 @@
 //! Explanations of a service whose load is given.
 
+use std::collections::BTreeMap;
+
 use mesh_common::{
     abi::{AffinityKey, AffinityRow, BackendLoad, ServiceLoad, Slot, backend_state, service_flags},
+    agreement::{Agreement, Standing},
     ejection::{Health, State},
     occupancy::{CONNECTING, LIVE},
 };
@@ -9,12 +12,14 @@ use mesh_common::{
 use super::*;
 use crate::{
     api::types::{Candidate, Outcome},
-    dataplane::memory::Memory,
+    dataplane::{Evidence, memory::Memory},
     desired::{Override, Target, World, compile, fixture},
     model::{Affinity, AffinityClient, Balance, Drain, HashKey, Limits, Protocol, Ratio, Service},
 };
 
 const NOW: Duration = Duration::from_secs(100);
+/// The client that asks, where nothing else is said.
+const OWN: u32 = 7;
 const VIP: &str = "10.96.0.1:80";
 
 /// Tables and counters of a node.
@@ -37,12 +42,16 @@ impl Scene {
     }
 
     fn load(&mut self, last: u8, live: u64, health: Health) {
-        let load = BackendLoad { live, health: health.word(), ..BackendLoad::default() };
-        self.counters.backends.insert(self.index(last), load);
+        let index = self.index(last);
+        self.counters.backends.insert(index, BackendLoad { live, ..BackendLoad::default() });
+        let agreement = Agreement { standing: Standing::Doubted, until: 1 << 38, ..Agreement::default() };
+        let records = (health != Health::default()).then_some((OWN, health));
+        let evidence = Evidence { agreement, records: records.into_iter().collect() };
+        self.counters.evidence.insert(index, evidence);
     }
 
     fn ask(&self, to: &str) -> Explanation {
-        self.ask_as(to, &Client::default())
+        self.ask_as(to, &Client { id: Some(OWN), ..Client::default() })
     }
 
     fn ask_as(&self, to: &str, client: &Client) -> Explanation {
@@ -108,6 +117,23 @@ fn an_ejected_backend_says_for_how_long_and_gets_nothing() {
     scene.load(1, LIVE + CONNECTING, on_probation);
     let expected = "10.0.0.1:80: on probation: 2 of 3 failures that eject it, and 1 connecting";
     assert_eq!(reasons(&scene.ask(VIP))[0], expected);
+}
+
+#[test]
+fn what_clients_agree_on_is_told_apart_from_what_each_has_seen() {
+    let mut scene = Scene::of(two());
+    scene.load(1, 0, Health { state: State::Ejected, until: 108_200, streak: 0, ejections: 1 });
+    let anybody = scene.ask_as(VIP, &Client::default());
+    assert_eq!(reasons(&anybody)[0], "10.0.0.1:80: usable");
+    let note = "1 client ejected 10.0.0.1:80 for themselves: --from cgroup:PATH shows how the pod or unit there sees the service";
+    assert_eq!(anybody.notes, [note]);
+    let index = scene.index(1);
+    let agreement = Agreement { standing: Standing::Ejected, until: 104_000, ejections: 1, voter: 0 };
+    scene.counters.evidence.get_mut(&index).unwrap().agreement = agreement;
+    let anybody = scene.ask_as(VIP, &Client::default());
+    assert_eq!(reasons(&anybody)[0], "10.0.0.1:80: ejected for 4.0 s more: clients agree that it fails");
+    assert_eq!(outcomes(&anybody), ["10.0.0.2:80 100"]);
+    assert_eq!(reasons(&scene.ask(VIP))[0], "10.0.0.1:80: ejected for 8.2 s more after 3 failures");
 }
 
 #[test]
@@ -307,8 +333,8 @@ impl Meter for Rows {
         Ok(Counters::default())
     }
 
-    fn ejected(&self, _: &Tables) -> Result<Vec<(u32, BackendLoad)>, crate::dataplane::Error> {
-        Ok(Vec::new())
+    fn evidence(&self, _: &Tables) -> Result<BTreeMap<u32, Evidence>, crate::dataplane::Error> {
+        Ok(BTreeMap::new())
     }
 
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, crate::dataplane::Error> {

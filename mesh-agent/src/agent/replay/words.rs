@@ -10,9 +10,9 @@ use mesh_common::{
 
 use super::{affinity, client::Client, connects};
 use crate::{
-    api::types::{Candidate, Explanation},
+    api::types::{Candidate, Explanation, clients},
     dataplane::Counters,
-    desired::{Standing, Tables, Target, Weight, World, frontend, identified, port_identity},
+    desired::{Standing, Tables, Target, Weight, World, frontend, identified, port_identity, socket_address},
     model::ServiceName,
 };
 
@@ -67,6 +67,22 @@ pub(super) fn notes(tables: &Tables, now: Duration, row: &ServiceRow, client: &C
         )
     });
     [sticky, needed].into_iter().flatten().collect()
+}
+
+/// Which backends are ejected by clients for themselves, where it is not said how one of them sees the service.
+pub(super) fn of_others(tables: &Tables, counters: &Counters, row: &ServiceRow, client: &Client) -> Vec<String> {
+    let ours = tables.backends.iter().filter(|(_, backend)| client.id.is_none() && backend.service == row.id);
+    let ejected = ours.filter_map(|(index, backend)| {
+        let number = counters.evidence.get(index)?.ejected().count();
+        let endpoint = socket_address(backend.addr, backend.port);
+        (number > 0).then(|| (endpoint, clients(u32::try_from(number).unwrap_or(u32::MAX))))
+    });
+    let note = |(endpoint, by): (String, String)| {
+        format!(
+            "{by} ejected {endpoint} for themselves: --from cgroup:PATH shows how the pod or unit there sees the service"
+        )
+    };
+    ejected.map(note).collect()
 }
 
 /// Why connects are refused.

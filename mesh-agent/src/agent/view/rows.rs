@@ -5,7 +5,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use mesh_common::{
     abi::BackendLoad,
     addr::Addr,
-    ejection::Health,
     occupancy::{connecting, live},
 };
 
@@ -13,7 +12,7 @@ use super::traffic;
 use crate::{
     agent::{explain::explain, owner::Snapshot},
     api::types,
-    dataplane::Counters,
+    dataplane::{Counters, Evidence},
     desired::{Standing, Weight, World, port_identity},
     health::{self, Report, Rules},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
@@ -130,12 +129,13 @@ impl<'a> Rows<'a> {
             capacity: endpoint.capacity,
             ..types::Endpoint::default()
         };
-        match index.and_then(|index| self.counters.backends.get(&index)) {
-            // Ejections from a time when the service had them are ignored by the kernel.
-            Some(load) if service.traffic.outlier.consecutive_failures == 0 => {
-                types::Endpoint { ejected_for_seconds: None, ..loaded(counted, load, self.now) }
-            }
-            Some(load) => loaded(counted, load, self.now),
+        let Some(index) = index else { return counted };
+        // Ejections from a time when the service had them are ignored by the kernel.
+        let ejects = service.traffic.outlier.consecutive_failures != 0;
+        let known = self.counters.evidence.get(&index).filter(|_| ejects);
+        let counted = known.map_or(counted.clone(), |known| judged(counted, known, self.now));
+        match self.counters.backends.get(&index) {
+            Some(load) => loaded(counted, load),
             None => counted,
         }
     }
@@ -146,17 +146,27 @@ fn check<'a>(service: &'a Service, port: &ServicePort) -> Option<&'a HealthCheck
     service.traffic.health.as_ref().filter(|_| port.protocol == Protocol::Tcp)
 }
 
-/// The endpoint with what the kernel knows of it.
-fn loaded(endpoint: types::Endpoint, load: &BackendLoad, now: Duration) -> types::Endpoint {
-    let BackendLoad { live: word, connects, health, handshake, duration } = *load;
-    let Health { streak, ejections, .. } = Health::of(health);
+/// The endpoint with what clients know of it.
+fn judged(endpoint: types::Endpoint, known: &Evidence, now: Duration) -> types::Endpoint {
+    let ejection = types::Ejection::of(known, now);
+    let agreed = ejection.filter(|ejection| ejection.is_agreed);
+    let streak = known.records.values().map(|health| health.streak).max();
+    types::Endpoint {
+        ejected_for_seconds: agreed.map(|ejection| ejection.for_seconds),
+        ejected_by_clients: ejection.map_or(0, |ejection| ejection.by_clients),
+        consecutive_failures: streak.unwrap_or_default().into(),
+        ejections: ejection.map_or(0, |ejection| ejection.times),
+        ..endpoint
+    }
+}
+
+/// The endpoint with its load.
+fn loaded(endpoint: types::Endpoint, load: &BackendLoad) -> types::Endpoint {
+    let BackendLoad { live: word, connects, health: _, handshake, duration } = *load;
     types::Endpoint {
         connects,
         connections: live(word),
         connecting: connecting(word),
-        ejected_for_seconds: types::Ejection::of(load, now).map(|ejection| ejection.for_seconds),
-        consecutive_failures: streak.into(),
-        ejections: ejections.into(),
         handshake_microseconds: (handshake != 0).then_some(handshake),
         duration_microseconds: (duration != 0).then_some(duration),
         ..endpoint
@@ -181,7 +191,8 @@ fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> typ
 #[cfg(test)]
 mod tests {
     use mesh_common::{
-        ejection::State,
+        agreement::{Agreement, Standing},
+        ejection::{Health, State},
         occupancy::{CONNECTING, LIVE},
     };
 
@@ -192,6 +203,12 @@ mod tests {
         desired::fixture,
         model::{LocalityLevel, Outlier, Update},
     };
+
+    /// Ejected by agreement.
+    fn agreed(until: u64, ejections: u8) -> Evidence {
+        let agreement = Agreement { standing: Standing::Ejected, until, ejections, voter: 0 };
+        Evidence { agreement, ..Evidence::default() }
+    }
 
     /// The only port of a service with an endpoint in this zone and one in another; the first is ejected.
     fn shown(outlier: Outlier) -> types::ServicePort {
@@ -206,12 +223,14 @@ mod tests {
         owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
         owner.reconcile(Duration::from_secs(1));
         let snapshot = owner.snapshot();
-        let health = Health { state: State::Ejected, until: 9_000, streak: 0, ejections: 1 };
-        let load = BackendLoad { health: health.word(), ..BackendLoad::default() };
         let first = Addr::from(std::net::IpAddr::from([10, 0, 0, 1]));
-        let ejected =
-            snapshot.tables.backends.iter().filter(|(_, row)| row.addr == first).map(|(&index, _)| (index, load));
-        let counters = Counters { backends: ejected.collect(), ..Counters::default() };
+        let ejected = snapshot
+            .tables
+            .backends
+            .iter()
+            .filter(|(_, row)| row.addr == first)
+            .map(|(&index, _)| (index, agreed(9_000, 1)));
+        let counters = Counters { evidence: ejected.collect(), ..Counters::default() };
         let rows = Rows::new(&snapshot, &counters, &Report::default(), Duration::from_secs(2)).service(&cart);
         rows.ports.into_iter().next().unwrap()
     }
@@ -228,11 +247,10 @@ mod tests {
 
     #[test]
     fn load_is_told_in_words_and_seconds() {
-        let health = Health { state: State::Ejected, until: 9_500, streak: 0, ejections: 2 };
-        let load =
-            BackendLoad { live: 3 * LIVE + CONNECTING, connects: 7, health: health.word(), handshake: 40, duration: 0 };
+        let load = BackendLoad { live: 3 * LIVE + CONNECTING, connects: 7, health: 1, handshake: 40, duration: 0 };
         let endpoint = types::Endpoint { active: true, condition: "ready".into(), ..types::Endpoint::default() };
-        let shown = loaded(endpoint.clone(), &load, Duration::from_millis(2_400));
+        let known = agreed(9_500, 2);
+        let shown = judged(loaded(endpoint.clone(), &load), &known, Duration::from_millis(2_400));
         let expected = types::Endpoint {
             connects: 7,
             connections: 3,
@@ -243,14 +261,21 @@ mod tests {
             ..endpoint.clone()
         };
         assert_eq!((shown.state().as_str(), &shown), ("ejected 8s", &expected));
-        let due = loaded(endpoint.clone(), &load, Duration::from_secs(10));
+        let due = judged(endpoint.clone(), &known, Duration::from_secs(10));
         assert_eq!(due.state(), "ejected, on trial");
-        let well = BackendLoad {
-            health: Health { state: State::Probation, until: 0, streak: 1, ejections: 0 }.word(),
-            ..load
-        };
-        let well = loaded(endpoint, &well, Duration::from_secs(10));
+        let agreement = Agreement { standing: Standing::Doubted, until: 90_000, ..Agreement::default() };
+        let probation = Health { state: State::Probation, until: 0, streak: 1, ejections: 0 };
+        let own = Health { state: State::Ejected, until: 19_500, streak: 0, ejections: 3 };
+        let doubted = |records: &[(u32, Health)]| Evidence { agreement, records: records.iter().copied().collect() };
+        let well = judged(endpoint.clone(), &doubted(&[(7, probation)]), Duration::from_secs(10));
         assert_eq!((well.state().as_str(), well.consecutive_failures), ("active", 1));
+        let one = judged(endpoint.clone(), &doubted(&[(7, probation), (8, own)]), Duration::from_secs(10));
+        assert_eq!(
+            (one.state().as_str(), one.ejected_by_clients, one.ejections),
+            ("active, ejected by 1 client", 1, 3)
+        );
+        let forgotten = judged(endpoint, &doubted(&[(8, own)]), Duration::from_secs(90));
+        assert_eq!(forgotten.state(), "active");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use crate::{
     api::types,
-    model::{Balance, HashKey, HealthCheck, Limits, Outlier, Probe},
+    model::{Balance, HashKey, HealthCheck, Limits, MAX_EJECTED_PERCENT, Outlier, PANIC_PERCENT, Probe},
 };
 
 /// The policy, and what it hashes of a client.
@@ -59,8 +59,8 @@ pub(super) fn outlier(outlier: Outlier) -> Option<types::Outlier> {
         consecutive_failures: outlier.consecutive_failures.into(),
         base_ejection_milliseconds: milliseconds(outlier.base_ejection),
         max_ejection_milliseconds: milliseconds(outlier.max_ejection),
-        max_ejected_percent: outlier.max_ejected_percent.into(),
-        panic_percent: outlier.panic_percent.into(),
+        max_ejected_percent: outlier.max_ejected_percent.unwrap_or(MAX_EJECTED_PERCENT).into(),
+        panic_percent: outlier.panic_percent.unwrap_or(PANIC_PERCENT).into(),
         connect_timeout_milliseconds: milliseconds(outlier.connect_timeout),
     })
 }

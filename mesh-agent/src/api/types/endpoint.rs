@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use mesh_common::{abi::BackendLoad, ejection::Health};
+use mesh_common::agreement::Standing;
 use serde::{Deserialize, Serialize};
 
 use super::{EndpointHealth, service::socket_address};
+use crate::dataplane::Evidence;
 
 /// One endpoint of a service port.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -37,10 +38,14 @@ pub struct Endpoint {
     /// Those of them that are not established yet.
     #[serde(default)]
     pub connecting: u64,
-    /// Seconds, rounded up, until a connect may try it again; zero when the next one may. Absent unless it is ejected.
+    /// Seconds, rounded up, until connects may try it again; zero when the next one may. Absent unless it is ejected for
+    /// all clients of this node, because several agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejected_for_seconds: Option<u64>,
-    /// Connects that failed since the last that did not.
+    /// Clients of this node that have ejected it for themselves.
+    #[serde(default)]
+    pub ejected_by_clients: u32,
+    /// Connects of one client that failed since its last that did not; of the client with the most.
     #[serde(default)]
     pub consecutive_failures: u32,
     /// Ejections in a row.
@@ -90,6 +95,9 @@ impl Endpoint {
             (_, false, _) => "inactive".to_owned(),
             (Some(0), ..) => "ejected, on trial".to_owned(),
             (Some(seconds), ..) => format!("ejected {seconds}s"),
+            (None, true, "ready") if self.ejected_by_clients > 0 => {
+                format!("active, ejected by {}", clients(self.ejected_by_clients))
+            }
             (None, true, "ready") => "active".to_owned(),
             (None, true, condition) => format!("active, {condition}"),
         }
@@ -106,22 +114,36 @@ impl Endpoint {
     }
 }
 
+/// `1 client`, `2 clients`
+pub fn clients(number: u32) -> String {
+    if number == 1 { "1 client".to_owned() } else { format!("{number} clients") }
+}
+
 /// An ejection that is not over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ejection {
     /// Seconds, rounded up, until a connect may try the backend again.
     pub for_seconds: u64,
     /// Ejections in a row.
     pub times: u32,
+    /// Clients that have ejected it for themselves.
+    pub by_clients: u32,
+    /// Whether clients agree: then it is ejected for all.
+    pub is_agreed: bool,
 }
 
 impl Ejection {
-    /// What the kernel wrote of it, as of `now` by the monotonic clock; nothing while the backend is not ejected.
-    pub fn of(load: &BackendLoad, now: Duration) -> Option<Self> {
-        let health = Health::of(load.health);
+    /// As of `now` by the monotonic clock; nothing while the backend is ejected for no client. Of several clients' own
+    /// ejections the longest counts.
+    pub fn of(evidence: &Evidence, now: Duration) -> Option<Self> {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let for_seconds = health.until.saturating_sub(now).div_ceil(1000);
-        health.is_ejected().then_some(Self { for_seconds, times: health.ejections.into() })
+        let known = evidence.at(now)?;
+        let by_clients = u32::try_from(known.ejected().count()).unwrap_or(u32::MAX);
+        let is_agreed = known.agreement.standing == Standing::Ejected;
+        let own = known.ejected().map(|health| (health.until, health.ejections)).max();
+        let (until, times) = if is_agreed { (known.agreement.until, known.agreement.ejections) } else { own? };
+        let for_seconds = until.saturating_sub(now).div_ceil(1000);
+        Some(Self { for_seconds, times: times.into(), by_clients, is_agreed })
     }
 }
 

@@ -1,7 +1,8 @@
 //! A connect is refused only when no endpoint of any tier can take it.
 
 use mesh_common::{
-    abi::BackendLoad,
+    abi::{BackendLoad, OutcomeKey, OutcomeRow},
+    agreement::{Agreement, Standing},
     counter::Counter,
     ejection::{Health, State},
     occupancy::{CONNECTING, LIVE},
@@ -31,7 +32,11 @@ fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memo
     let tables = configure(&mut memory, world, SECOND);
     for (&index, row) in tables.backends.iter() {
         if let Some(load) = what(SocketAddr::new(row.addr.into(), u16::from_be(row.port))) {
-            memory.set_load(index, load);
+            let doubted = Agreement { standing: Standing::Doubted, until: 1 << 38, ..Agreement::default() };
+            let health = if load.health == 0 { 0 } else { doubted.word() };
+            memory.set_load(index, BackendLoad { health, ..load });
+            let own = OutcomeRow { health: load.health, generation: row.generation, client: 0 };
+            memory.set_outcome(OutcomeKey { client: 0, backend: index }, &own);
         }
     }
     memory.set_seed(7);
@@ -39,6 +44,7 @@ fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memo
     memory
 }
 
+/// What the only client knows of an endpoint, in the place of what all know together; see [`node`].
 fn healthy(health: Health) -> BackendLoad {
     BackendLoad { health: health.word(), ..BackendLoad::default() }
 }
@@ -156,7 +162,7 @@ fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_time_is_up() {
             memory.set_client(socket);
             ask(&mut memory, socket, false) == Some(one)
         });
-        socket::established(&memory, tried.unwrap(), 1);
+        socket::established(&memory, tried.unwrap(), 1, || true);
         assert!(many(&mut memory)[&Some(one)] > CONNECTS / 4, "{balance:?}");
     }
 }
@@ -175,7 +181,7 @@ fn the_last_resort_is_the_best_of_all_tiers() {
         socket::closed(&memory, 1, true);
         let next = ask(&mut memory, 2, false);
         assert_ne!(next, Some(best), "{balance:?}: it has just failed");
-        socket::established(&memory, 2, 1);
+        socket::established(&memory, 2, 1, || true);
         let went = many(&mut memory);
         assert_eq!(went, [(next, CONNECTS)].into(), "{balance:?}: it works");
         assert_eq!(memory.counters().services[&0][Counter::Panics.index()], 2);
@@ -195,7 +201,7 @@ fn a_failing_last_endpoint_does_not_hide_one_that_works() {
         for socket in 0..3 {
             asked.push(ask(&mut memory, socket, false).unwrap());
             if asked[asked.len() - 1] == ejected {
-                socket::established(&memory, socket, 1);
+                socket::established(&memory, socket, 1, || true);
                 break;
             }
             socket::closed(&memory, socket, true);

@@ -16,8 +16,8 @@ const RANGES: [Range; 22] = [
     ("outlier: {consecutiveFailures: _}", ["1", "255"], &["0", "256"], "`consecutiveFailures` (3; 1–255)"),
     ("outlier: {baseEjection: _, maxEjection: 24h}", ["100ms", "24h"], &["99ms", "25h"], "both 100ms–24h"),
     ("outlier: {baseEjection: 100ms, maxEjection: _}", ["100ms", "24h"], &["99ms", "25h"], "up to `maxEjection`"),
-    ("outlier: {maxEjectedPercent: _}", ["0", "100"], &["-1", "101"], "`maxEjectedPercent` (90) and"),
-    ("outlier: {panicPercent: _}", ["0", "100"], &["-1", "101"], "`panicPercent` (0), 0–100"),
+    ("outlier: {maxEjectedPercent: _}", ["0", "100"], &["-1", "101"], "`maxEjectedPercent` (50) and"),
+    ("outlier: {panicPercent: _}", ["0", "100"], &["-1", "101"], "`panicPercent` (50), 0–100"),
     ("outlier: {connectTimeout: _}", ["1s", "60s"], &["999ms", "61s"], "`connectTimeout` (1s; 1s–60s"),
     (
         "limits: {maxConnections: _}",

@@ -30,7 +30,7 @@ pub fn read(field: Field<'_>) -> Option<Outlier> {
         "connectTimeout",
     ]);
     let default = Outlier::default();
-    let percent = |name, absent| field.or(name, absent, |field| value::number(field, 0..=100));
+    let percent = |name| field.or(name, None, |field| value::number(field, 0..=100).map(Some));
     let ejection = |name, absent| field.or(name, absent, |field| duration(field, SHORTEST_EJECTION..=DAY));
     let enabled = field.or("enabled", true, Field::boolean);
     let failures =
@@ -38,8 +38,8 @@ pub fn read(field: Field<'_>) -> Option<Outlier> {
     let base = ejection("baseEjection", default.base_ejection);
     let max = ejection("maxEjection", default.max_ejection);
     let ordered = in_order(field, base, max);
-    let max_ejected_percent = percent("maxEjectedPercent", default.max_ejected_percent);
-    let panic_percent = percent("panicPercent", default.panic_percent);
+    let max_ejected_percent = percent("maxEjectedPercent");
+    let panic_percent = percent("panicPercent");
     let connect_timeout = field.or("connectTimeout", default.connect_timeout, |field| {
         duration(field, FIRST_RETRANSMISSION..=Duration::from_secs(60))
     });

@@ -1,6 +1,6 @@
 //! An endpoint that refuses connects is left alone after a few, with and without an agent.
 
-use mesh_common::{counter::Counter, ejection::Health};
+use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Manifest, Node, Server,
     client::{Crowd, Protocol, protocol::counts},
@@ -50,7 +50,7 @@ fn expect_few_failures(end: impl Fn(&mut Node)) {
     let counted = [Counter::Failures, Counter::Ejections, Counter::Probes].map(|counter| known.counter(counter));
     assert_eq!(counted, [3, 1, 0]);
     assert_eq!(known.ejected(), 1);
-    assert!(Health::of(known.at(gone).load.health).is_ejected());
+    assert!(known.records_of(gone)[0].is_ejected());
     assert_eq!(client.tcp(VIP).times(500).errors, counts([]));
     known.expect_rest(700);
 }
@@ -91,7 +91,7 @@ fn a_success_in_between_begins_the_streak_anew() {
         fail(&mut client, &known, 2);
         let again = node.server_again("again", address);
         while client.tcp(VIP).once().answers_of(&again) == 0 {}
-        assert_eq!(Health::of(known.at(address).load.health), Health::default());
+        assert_eq!(known.records_of(address), []);
     }
     assert_eq!((known.ejected(), known.counter(Counter::Ejections)), (0, 0));
     fail(&mut client, &known, 3);

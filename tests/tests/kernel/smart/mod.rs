@@ -13,10 +13,13 @@ mod tables;
 mod udp;
 mod ways;
 
-use aya::maps::{Array, Map, MapData, PerCpuArray};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use bytemuck::cast;
 use mesh_common::{
-    abi::{BackendEntry, ServiceCounters, ServiceLoad, maps},
+    abi::{BackendEntry, OutcomeKey, OutcomeRow, ServiceCounters, ServiceLoad, maps},
+    agreement::{Agreement, Standing},
     counter::Counter,
     ejection::Health,
     occupancy,
@@ -33,13 +36,15 @@ const REFUSED: &str = "connect ECONNREFUSED";
 // As aya knows them: its trait for rows is not implemented for ours outside the agent.
 type BackendBytes = [u8; size_of::<BackendEntry>()];
 type LoadBytes = [u8; size_of::<ServiceLoad>()];
+type OutcomeBytes = [u8; size_of::<OutcomeRow>()];
 type CounterBytes = [u8; size_of::<ServiceCounters>()];
 
 /// What the kernel knows of a service, whether an agent runs or not.
-struct Known {
+pub(crate) struct Known {
     backends: Array<MapData, BackendBytes>,
     load: Array<MapData, LoadBytes>,
     counters: PerCpuArray<MapData, CounterBytes>,
+    pins: PathBuf,
     /// Of the endpoints that take connects.
     indices: Vec<u32>,
     service: u32,
@@ -47,12 +52,12 @@ struct Known {
 
 impl Known {
     /// Of the only port of `shop/cart`, with the endpoints that it has now.
-    fn of(node: &Node) -> Self {
+    pub(crate) fn of(node: &Node) -> Self {
         Self::of_port(node, &node.port("shop/cart"))
     }
 
     /// The same, when this number of endpoints takes connects.
-    fn when(node: &Node, endpoints: usize) -> Self {
+    pub(crate) fn when(node: &Node, endpoints: usize) -> Self {
         wait::until_equal("endpoints", SETTLE, &Some(endpoints), || {
             let ports = node.find_service("shop/cart")?.ports;
             Some(ports.first()?.endpoints.iter().filter(|endpoint| endpoint.active).count())
@@ -69,6 +74,7 @@ impl Known {
         Self {
             backends,
             load: Map::Array(map(maps::LOAD)).try_into().expect("LOAD is an array of this size"),
+            pins: node.directories().pins.clone(),
             counters: Map::PerCpuArray(map(maps::COUNTERS)).try_into().expect("COUNTERS is an array of this size"),
             indices,
             service: first.row.service,
@@ -81,7 +87,7 @@ impl Known {
     }
 
     /// The row of the endpoint at this address.
-    fn at(&self, address: std::net::SocketAddr) -> BackendEntry {
+    fn at(&self, address: SocketAddr) -> BackendEntry {
         let text = |entry: &BackendEntry| format!("{}:{}", entry.row.addr, u16::from_be(entry.row.port));
         let mut entries = self.entries().into_iter();
         entries.find(|entry| text(entry) == address.to_string()).unwrap_or_else(|| panic!("no endpoint {address}"))
@@ -92,7 +98,7 @@ impl Known {
     }
 
     /// Sockets that hold a backend, and those of them that are connecting.
-    fn live(&self) -> (u64, u64) {
+    pub(crate) fn live(&self) -> (u64, u64) {
         self.entries().iter().fold((0, 0), |(live, connecting), entry| {
             let word = entry.load.live;
             (live + occupancy::live(word), connecting + occupancy::connecting(word))
@@ -103,8 +109,33 @@ impl Known {
         self.entries().iter().map(|entry| entry.load.connects).sum()
     }
 
-    fn ejected(&self) -> usize {
-        self.entries().iter().filter(|entry| Health::of(entry.load.health).is_ejected()).count()
+    /// What clients know of the endpoints, by their rows.
+    fn records(&self) -> Vec<(OutcomeKey, Health)> {
+        let map = Map::LruHashMap(pinned::map(&self.pins, maps::OUTCOMES));
+        let outcomes: HashMap<_, u64, OutcomeBytes> = map.try_into().expect("OUTCOMES has rows of this size");
+        let rows = outcomes.iter().map(|row| row.expect("it can be read"));
+        let rows = rows.map(|(key, row)| (cast::<_, OutcomeKey>(key), cast::<_, OutcomeRow>(row)));
+        let ours = rows.filter(|(key, _)| self.indices.contains(&key.backend));
+        ours.map(|(key, row)| (key, Health::of(row.health))).collect()
+    }
+
+    /// What clients know of the endpoint at this address.
+    pub(crate) fn records_of(&self, address: SocketAddr) -> Vec<Health> {
+        let index = self.indices.iter().zip(self.entries()).find(|(_, entry)| entry.row == self.at(address).row);
+        let index = *index.expect("it is there").0;
+        self.records().into_iter().filter(|(key, _)| key.backend == index).map(|(_, health)| health).collect()
+    }
+
+    /// Endpoints that some client has ejected for itself.
+    pub(crate) fn ejected(&self) -> usize {
+        let ejected = self.records().into_iter().filter(|(_, health)| health.is_ejected());
+        ejected.map(|(key, _)| key.backend).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Endpoints that clients have ejected by agreement.
+    pub(crate) fn agreed(&self) -> usize {
+        let standings = self.entries().into_iter().map(|entry| Agreement::of(entry.load.health).standing);
+        standings.filter(|standing| *standing == Standing::Ejected).count()
     }
 
     /// Sockets that count for the service as a whole.
@@ -113,7 +144,7 @@ impl Known {
         occupancy::live(load.connections)
     }
 
-    fn counter(&self, counter: Counter) -> u64 {
+    pub(crate) fn counter(&self, counter: Counter) -> u64 {
         let rows = self.counters.get(&self.service, 0).expect("it is there");
         rows.iter().map(|row| cast::<_, ServiceCounters>(*row)[counter.index()]).sum()
     }

@@ -1,0 +1,166 @@
+//! Which cgroups hold clients, as the kernel programs know them; see [`mesh_common::client`].
+//!
+//! ```text
+//! --cgroup ──► its directories, as far as they are groups ──ids──► GROUPS
+//!                                                            └──► CLIENTS is cleared
+//! ```
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::unix::fs::{DirEntryExt, MetadataExt},
+    path::Path,
+};
+
+use mesh_common::{
+    abi::{capacity, maps},
+    client::{DEPTH, short},
+};
+
+use super::{Error, batch::Map, sys};
+
+/// Names of groups where the manager is not systemd: kubelet with its cgroupfs driver, Docker, Podman, LXC, libvirt.
+const GROUPS: [&str; 11] = [
+    "kubelet",
+    "kubepods",
+    "burstable",
+    "besteffort",
+    "docker",
+    "podman",
+    "libpod_parent",
+    "lxc",
+    "machine",
+    "system",
+    "user",
+];
+
+/// Whether a cgroup of this name holds clients. systemd's slices do, but for those of one user and of one pod.
+fn is_group(name: &str) -> bool {
+    match name.strip_suffix(".slice") {
+        Some(slice) => !is_user(slice) && !is_pod(slice),
+        None => GROUPS.contains(&name),
+    }
+}
+
+/// `user-1000`, from logind.
+fn is_user(slice: &str) -> bool {
+    slice.strip_prefix("user-").is_some_and(|uid| uid.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// `kubepods-burstable-pod1f2e_…`, from kubelet with its systemd driver, below any prefix.
+fn is_pod(slice: &str) -> bool {
+    let is_kubelets = slice.split('-').any(|part| part == "kubepods");
+    let last = slice.rsplit('-').next().and_then(|last| last.strip_prefix("pod"));
+    is_kubelets && last.is_some_and(|uid| !uid.is_empty())
+}
+
+/// Ids of the groups from a cgroup on; that one is a group whatever its name. Groups that come and go meanwhile may be
+/// missed.
+pub fn groups(top: &Path) -> io::Result<BTreeSet<u64>> {
+    let mut found = BTreeSet::from([fs::metadata(top)?.ino()]);
+    let mut level = vec![top.to_path_buf()];
+    for _ in 0..DEPTH {
+        let entries = level.iter().filter_map(|group| fs::read_dir(group).ok()).flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let groups: Vec<_> = directories.filter(|entry| entry.file_name().to_str().is_some_and(is_group)).collect();
+        found.extend(groups.iter().map(DirEntryExt::ino));
+        level = groups.iter().map(fs::DirEntry::path).collect();
+    }
+    Ok(found)
+}
+
+/// The client that tasks in the cgroup `path` belong to where `top` is the first group, as the kernel programs find it; none
+/// outside of it, or where a cgroup is gone.
+pub fn client(top: &Path, path: &Path) -> Option<u32> {
+    let (top, path) = (top.canonicalize().ok()?, path.canonicalize().ok()?);
+    let mut found = top.clone();
+    for part in path.strip_prefix(&top).ok()?.components() {
+        found.push(part);
+        if !part.as_os_str().to_str().is_some_and(is_group) {
+            break;
+        }
+    }
+    Some(short(fs::metadata(found).ok()?.ino()))
+}
+
+/// GROUPS and CLIENTS.
+pub(super) struct Clients {
+    groups: Map<u64, u64>,
+    known: Map<u32, u64>,
+    cpus: usize,
+}
+
+impl Clients {
+    /// Opens the pins in a directory.
+    pub(super) fn open(directory: &Path) -> Result<Self, Error> {
+        let (groups, known) = (Map::open(directory, maps::GROUPS)?, Map::open(directory, maps::CLIENTS)?);
+        let cpus = aya::util::nr_cpus().map_err(|(_, source)| known.error("count the CPUs", source))?;
+        Ok(Self { groups, known, cpus })
+    }
+
+    /// Makes GROUPS hold just these, as far as there is room, and has every CPU forget what it derived from others. A
+    /// program that runs meanwhile may remember one of those, until the next call.
+    pub(super) fn set(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
+        let before: BTreeSet<u64> = self.groups.scan()?.into_iter().map(|(id, _)| id).collect();
+        before.difference(groups).try_for_each(|id| self.groups.delete(id))?;
+        let room = capacity::GROUPS as usize;
+        let new: Vec<(u64, u64)> =
+            groups.iter().take(room).filter(|id| !before.contains(id)).map(|&id| (id, 1)).collect();
+        self.groups.update(&new).map_err(|(_, error)| error)?;
+        let rows: Vec<u32> = (0..capacity::CLIENTS).collect();
+        let zeros = vec![0_u64; rows.len() * self.cpus];
+        sys::update_batch(self.known.fd(), &rows, &zeros)
+            .map_err(|(_, source)| self.known.error("clear the rows", source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_hold_clients_but_for_those_of_a_user_or_a_pod() {
+        for group in ["system.slice", "user.slice", "machine.slice", "kubepods.slice", "kubepods-burstable.slice"] {
+            assert!(is_group(group), "{group}");
+        }
+        for group in ["kubelet-kubepods-besteffort.slice", "system-getty.slice", "user-guests.slice", "tripod.slice"] {
+            assert!(is_group(group), "{group}");
+        }
+        let pod = "pod0a1b2c3d_4e5f_6071_8293_a4b5c6d7e8f9.slice";
+        for prefix in ["kubepods-", "kubepods-burstable-", "kubelet-kubepods-besteffort-"] {
+            assert!(!is_group(&format!("{prefix}{pod}")), "{prefix}");
+        }
+        assert!(!is_group("user-1000.slice"));
+    }
+
+    #[test]
+    fn without_systemd_groups_are_known_by_their_names() {
+        for group in ["kubepods", "burstable", "besteffort", "docker", "libpod_parent", "lxc", "machine", "user"] {
+            assert!(is_group(group), "{group}");
+        }
+        for client in ["pod0a1b2c3d-4e5f-6071", "ssh.service", "init.scope", "docker-0123.scope", "0123", "app", ""] {
+            assert!(!is_group(client), "{client}");
+        }
+    }
+
+    #[test]
+    fn only_groups_are_descended_into() {
+        let top = tempfile::tempdir().unwrap();
+        let path = |name: &str| top.path().join(name);
+        let pod = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice";
+        for name in
+            [format!("{pod}/x.slice"), "user.slice/user-7.slice/app.slice".to_owned(), "mine/a.slice".to_owned()]
+        {
+            fs::create_dir_all(path(&name)).unwrap();
+        }
+        let expected = [".", "kubepods.slice", "kubepods.slice/kubepods-burstable.slice", "user.slice"];
+        let expected = expected.map(|name| fs::metadata(path(name)).unwrap().ino());
+        assert_eq!(groups(top.path()).unwrap(), expected.into());
+        assert!(groups(&path("gone")).is_err());
+        let client_of = |name: &str| client(top.path(), &path(name));
+        let id = |name: &str| Some(short(fs::metadata(path(name)).unwrap().ino()));
+        assert_eq!(client_of(&format!("{pod}/x.slice")), id(pod));
+        assert_eq!(client_of("kubepods.slice"), id("kubepods.slice"));
+        assert_eq!((client_of("."), client_of("gone"), client_of("..")), (id("."), None, None));
+    }
+}

@@ -1,0 +1,113 @@
+//! What one client knows of a backend: its row of OUTCOMES, and how it sees the backend with what others know.
+
+use crate::{
+    abi::{Backend, Outcome, OutcomeKey, OutcomeRow, ServiceRow, protocol},
+    agreement::{Agreement, Standing},
+    atomic,
+    ejection::{Health, milliseconds},
+    kernel::Kernel,
+};
+
+/// A client's record of a backend.
+pub(crate) struct Record<'a> {
+    pub key: OutcomeKey,
+    generation: u32,
+    row: Option<&'a Outcome>,
+    /// A [`Health`] word; zero where there is none.
+    word: u64,
+}
+
+impl<'a> Record<'a> {
+    /// Looks for the record.
+    #[inline(always)]
+    pub(crate) fn of<K: Kernel>(kernel: &'a K, client: u32, index: u32, generation: u32) -> Self {
+        let key = OutcomeKey { client, backend: index };
+        let row = kernel.outcome(&key);
+        // Rows of this kind of map are recycled while they are read: each says whose it is.
+        let row = row.filter(|row| row.client == client && row.generation == generation);
+        let word = row.map_or(0, |row| atomic::read(&row.health));
+        Self { key, generation, row, word }
+    }
+
+    /// Whether there is one.
+    #[inline(always)]
+    pub(crate) const fn is_there(&self) -> bool {
+        self.row.is_some()
+    }
+
+    /// How the client sees the backend, with what clients know together.
+    #[inline(always)]
+    pub(crate) fn with(&self, agreement: Agreement, now: u64) -> Health {
+        agreement.seen_with(self.is_there(), Health::of(self.word), now)
+    }
+
+    /// Replaces the record by `health`; false when another connect was faster.
+    #[inline(always)]
+    pub(crate) fn replace<K: Kernel>(&self, kernel: &K, health: Health) -> bool {
+        match self.row {
+            Some(row) => atomic::replace(&row.health, self.word, health.word()),
+            None => {
+                let (client, generation) = (self.key.client, self.generation);
+                kernel.put_outcome(&self.key, &OutcomeRow { health: health.word(), generation, client })
+            }
+        }
+    }
+}
+
+/// How the client in `service` sees a backend that is not clear: a [`Health`] word.
+///
+/// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need it.
+#[inline(always)]
+pub fn seen<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
+    let Some(backend) = kernel.backend(index) else { return 0 };
+    let word = atomic::read(&backend.health);
+    let now = milliseconds(kernel.now());
+    if Agreement::of(word).at(now).standing == Standing::Clear {
+        // Forgotten: from now on connects need not look at the clock.
+        atomic::replace(&backend.health, word, 0);
+        return 0;
+    }
+    let record = Record::of(kernel, service.client, index, backend.row.generation);
+    record.with(Agreement::of(word), now).word()
+}
+
+/// Makes the calling connect its client's trial of a backend whose ejection is over. False when another connect of the
+/// client was faster. As [`seen`].
+#[inline(always)]
+pub fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> bool {
+    let Some(backend) = kernel.backend(index).filter(|_| service.key.protocol == protocol::TCP) else { return false };
+    let record = Record::of(kernel, service.client, index, backend.row.generation);
+    let now = milliseconds(kernel.now());
+    let health = record.with(Agreement::of(atomic::read(&backend.health)), now);
+    health.is_due(now) && record.replace(kernel, health.tried(service, now))
+}
+
+/// As [`seen`], of any backend.
+#[inline(always)]
+pub(crate) fn health<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) -> Health {
+    if service.failures == 0 || atomic::read(&backend.health) == 0 {
+        return Health::default();
+    }
+    Health::of(kernel.seen(service, index))
+}
+
+/// Ends what clients agree on: the backend works for the node.
+#[inline(always)]
+pub fn lift(backend: &Backend) {
+    agree(backend, |known| (known.lifted(), false));
+}
+
+/// Changes what clients know together; returns what `change` made of it last.
+#[inline(always)]
+pub(crate) fn agree(backend: &Backend, change: impl Fn(Agreement) -> (Agreement, bool)) -> bool {
+    /// A word that other sockets keep changing is given up after so many attempts.
+    const ATTEMPTS: u32 = 4;
+    for _ in 0..ATTEMPTS {
+        let word = atomic::read(&backend.health);
+        let (next, what) = change(Agreement::of(word));
+        if next.word() == word || atomic::replace(&backend.health, word, next.word()) {
+            return what;
+        }
+    }
+    false
+}

@@ -1,0 +1,108 @@
+//! What a client does to itself is not done to the others: they are refused nothing, and keep their shares.
+
+use std::time::{Duration, Instant};
+
+use mesh_common::counter::Counter;
+use mesh_tests::{
+    Client, Manifest, Node, Report, Server, client::Act, client::protocol::counts, place::Place, service,
+};
+
+use crate::smart::Known;
+
+const VIP: &str = "10.96.0.10:80";
+const CONNECTS: u32 = 1_000;
+/// A variant of the attack is tried for so long.
+const SHORT: Duration = Duration::from_secs(2);
+
+fn cart() -> Manifest {
+    service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random")
+}
+
+fn shop<const N: usize>() -> (Node, [Server; N], Known) {
+    let node = Node::start();
+    let servers = std::array::from_fn(|number| node.server(&format!("{number}")));
+    node.write("cart.yaml", cart().endpoints(&servers));
+    node.wait_until_served("shop/cart", &servers.each_ref());
+    let known = Known::of(&node);
+    (node, servers, known)
+}
+
+/// No refusal, and each server within ten points of its fair share.
+fn expect_fair<const N: usize>(report: &Report, servers: &[Server; N]) {
+    assert_eq!((&report.errors, report.total_answers()), (&counts([]), u64::from(CONNECTS)));
+    for server in servers {
+        let percent = report.answers_of(server) * 100 / u64::from(CONNECTS);
+        assert!(percent.abs_diff(100 / N as u64) <= 10, "{}: {percent} %: {report:?}", server.name());
+    }
+}
+
+/// The victim connects for as long as the attackers do, and afterwards.
+fn expect_unharmed<const N: usize>(time: Duration, node: &Node, attackers: &[Place], servers: &[Server; N]) {
+    let mut victim = Client::start(&node.place().below("victim.service"));
+    let mut clients: Vec<Client> = attackers.iter().map(Client::start).collect();
+    let attacks: Vec<_> = clients.iter_mut().map(|client| client.tcp(VIP).again_and_again()).collect();
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        expect_fair(&victim.tcp(VIP).times(CONNECTS), servers);
+    }
+    for attack in attacks {
+        let report = attack.stop();
+        assert!(report.errors.values().sum::<u64>() > 3 * N as u64, "it fails: {report:?}");
+    }
+    expect_fair(&victim.tcp(VIP).times(CONNECTS), servers);
+}
+
+/// In a network namespace of its own every endpoint refuses.
+#[test]
+fn a_client_in_a_namespace_of_its_own_takes_no_endpoint_from_others() {
+    let (node, servers, known) = shop::<4>();
+    expect_unharmed(Duration::from_secs(10), &node, &[node.place().child()], &servers);
+    assert_eq!(known.agreed(), 0);
+    assert!(known.counter(Counter::Failures) > 12 && known.ejected() >= 3, "{} ejected", known.ejected());
+}
+
+#[test]
+fn without_an_agent_it_takes_none_either() {
+    let (mut node, servers, known) = shop::<4>();
+    node.kill_agent();
+    expect_unharmed(SHORT, &node, &[node.place().child()], &servers);
+    assert_eq!(known.agreed(), 0);
+}
+
+#[test]
+fn cgroups_and_namespaces_of_one_client_count_once() {
+    let (node, servers, known) = shop::<4>();
+    let attacker = node.place().below("attacker.service");
+    let places: Vec<Place> = (0..4).map(|_| attacker.child()).collect();
+    expect_unharmed(SHORT, &node, &places, &servers);
+    assert_eq!(known.agreed(), 0);
+}
+
+#[test]
+fn a_near_zone_is_not_emptied() {
+    let node = Node::setup().flags("--zone a").start();
+    let [near, also, far] = ["near", "also", "far"].map(|name| node.server(name));
+    let cart = cart().with("locality: {order: [zone]}");
+    let cart = cart.described(&near, "zone: a").described(&also, "zone: a").described(&far, "zone: b");
+    node.write("cart.yaml", cart);
+    node.wait_until_served("shop/cart", &[&near, &also, &far]);
+    expect_unharmed(SHORT, &node, &[node.place().child()], &[near, also]);
+}
+
+/// The connect is under way when the program changes its mind.
+#[test]
+fn a_connect_that_its_program_gives_up_is_no_failure() {
+    let node = Node::start();
+    let hole = node.hole();
+    node.write("cart.yaml", cart().at(hole.address()));
+    let (known, mut client) = (Known::when(&node, 1), node.client());
+    for act in [Act::Disconnect, Act::Shutdown, Act::Close, Act::Reset] {
+        for _ in 0..5 {
+            let socket = client.tcp_socket("0.0.0.0:0");
+            assert!(client.start_connect(socket, VIP));
+            let told = client.act(socket, act.clone());
+            assert!(told.is_ok() || act == Act::Shutdown, "{act:?}: {told:?}");
+            assert_eq!((known.counter(Counter::Failures), known.live()), (0, (0, 0)), "{act:?}");
+        }
+    }
+}

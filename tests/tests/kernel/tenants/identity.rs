@@ -1,0 +1,76 @@
+//! Which client a connect counts for: the cgroup that the node's manager made, whatever is below it.
+
+use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
+
+use aya::maps::{HashMap, Map};
+use bytemuck::cast;
+use mesh_common::{
+    abi::{SocketRow, maps},
+    client::short,
+};
+use mesh_tests::{Client, Node, Server, pinned, place::Place, service};
+
+const VIP: &str = "10.96.0.10:80";
+
+/// Starts the agent, after a test has made cgroups for it to find, and serves one endpoint.
+fn shop(node: &mut Node) -> Server {
+    node.start_agent();
+    let server = node.echo_server("a");
+    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&server));
+    node.wait_until_served("shop/cart", &[&server]);
+    server
+}
+
+/// Clients of the sockets that are open now.
+fn clients(node: &Node) -> BTreeSet<u32> {
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
+    let sockets: HashMap<_, u64, [u8; size_of::<SocketRow>()]> = map.try_into().expect("SOCKETS has rows of this size");
+    sockets.iter().map(|row| cast::<_, SocketRow>(row.expect("no socket is closed meanwhile").1).client).collect()
+}
+
+/// A process with an open stream to the service.
+fn connected(place: &Place) -> Client {
+    let mut client = Client::start(place);
+    assert_eq!(client.open_streams(VIP, 1).total_answers(), 1);
+    client
+}
+
+fn id(place: &Place) -> u32 {
+    short(place.cgroup.path().metadata().expect("it is there").ino())
+}
+
+#[test]
+fn cgroups_below_a_clients_own_are_that_client() {
+    let mut node = Node::setup().prepare();
+    let _server = shop(&mut node);
+    let client = node.place().below("app.service");
+    let [one, other] = ["one", "system.slice"].map(|name| client.below(name));
+    let deeper = other.below("a.slice");
+    let _open = [&client, &one, &other, &deeper].map(connected);
+    assert_eq!(clients(&node), [id(&client)].into());
+}
+
+#[test]
+fn pods_below_one_slice_are_two_clients() {
+    let mut node = Node::setup().prepare();
+    let slice = node.place().below("kubepods.slice");
+    let burstable = slice.below("kubepods-burstable.slice");
+    let _server = shop(&mut node);
+    // Made after the agent has looked.
+    let pods = ["1", "2"].map(|uid| burstable.below(&format!("kubepods-burstable-pod{uid}.slice")));
+    let containers = pods.each_ref().map(|pod| pod.below("cri-containerd-0.scope"));
+    let _open = containers.each_ref().map(connected);
+    assert_eq!(clients(&node), pods.each_ref().map(id).into());
+}
+
+#[test]
+fn a_group_that_comes_later_is_found() {
+    let mut node = Node::setup().prepare();
+    let _server = shop(&mut node);
+    let slice = node.place().below("system.slice");
+    let units = ["one.service", "two.service"].map(|unit| slice.below(unit));
+    mesh_tests::wait::until("the agent to look again", mesh_tests::node::PATIENCE, || {
+        let _open = units.each_ref().map(connected);
+        clients(&node) == units.each_ref().map(id).into()
+    });
+}
