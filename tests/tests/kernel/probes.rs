@@ -83,7 +83,7 @@ fn loopback_and_node_addresses_are_served_unchecked_unless_the_settings_allow_th
     let status = node.status();
     assert_eq!((status.ready, status.config_valid), (true, false));
     assert_eq!(status.wrong.len(), 1, "{:?}", status.wrong);
-    assert_eq!((status.wrong[0].name.as_str(), status.wrong[0].in_force.as_str()), ("service shop/cart", "unchecked"));
+    assert_eq!((status.wrong[0].name.as_str(), status.wrong[0].in_force.as_str()), ("service shop/cart", "part"));
     let endpoint = node.port("shop/cart").endpoints.remove(0);
     let health = endpoint.health.clone().expect("it says why it is not checked");
     assert_eq!((endpoint.active, health.state.as_str()), (true, "unchecked"));
