@@ -72,7 +72,6 @@ pub const fn vote_of(client: u32) -> u32 {
 impl Agreement {
     /// From the word in the map.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
     pub const fn of(word: u64) -> Self {
         let standing = match word >> STANDING_SHIFT {
             1 => Standing::Doubted,
