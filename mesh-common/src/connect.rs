@@ -64,9 +64,7 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
             verdict(caller, picked)
         }
         Err(refused) => {
-            if !known.is_null() {
-                caller.forget(cookie);
-            }
+            stay(caller, known, cookie);
             refused
         }
     }
@@ -187,6 +185,18 @@ fn known<K: Kernel>(kernel: &K, cookie: u64) -> *mut SocketRecord {
         socket::end(kernel, record);
     }
     socket
+}
+
+/// The calling socket's new connect was refused. A UDP socket that was connected stays so, and holds what it held; a TCP
+/// socket that can connect is not connected.
+#[inline(always)]
+fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64) {
+    // SAFETY: as in `socket::record`.
+    match unsafe { known.as_ref() } {
+        Some(record) if caller.is_connected() => socket::resume(caller, record),
+        Some(_) => caller.forget(cookie),
+        None => {}
+    }
 }
 
 /// Records how the socket was answered: in the row it has, or in a new one. False when there is no room for one.

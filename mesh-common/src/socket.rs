@@ -133,6 +133,21 @@ impl Place {
         Some(backend)
     }
 
+    /// Undoes [`Self::give_back`] for a UDP socket.
+    #[inline(always)]
+    fn take_back<K: Kernel>(self, kernel: &K, held: u64) {
+        if held & socket_state::LIMITED != 0
+            && let Some(service) = kernel.live_service(self.service)
+        {
+            occupancy::add(&service.connections, occupancy::LIVE);
+        }
+        if held & socket_state::HELD != 0
+            && let Some(backend) = self.backend(kernel)
+        {
+            occupancy::add(&backend.live, occupancy::LIVE);
+        }
+    }
+
     /// Gives back the reservations of a socket whose SYN was not sent.
     #[inline(always)]
     fn cancel<K: Kernel>(self, kernel: &K, held: u64) {
@@ -292,6 +307,12 @@ pub fn released<K: Kernel>(kernel: &K, cookie: u64) {
 #[inline(always)]
 pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).give_back(kernel, atomic::read(&socket.state));
+}
+
+/// Holds again what [`end`] released a moment ago, whatever others have taken since.
+#[inline(always)]
+pub(crate) fn resume<K: Kernel>(kernel: &K, socket: &SocketRecord) {
+    Place::of(socket).take_back(kernel, atomic::read(&socket.state));
 }
 
 #[inline(always)]

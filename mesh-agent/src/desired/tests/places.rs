@@ -96,3 +96,36 @@ fn many_connects_that_the_kernel_refuses_leave_the_other_counts_alone() {
     assert_ne!(ask(&mut memory, 10_001, true), None);
     assert_eq!(words(&memory), [LIVE + CONNECTING]);
 }
+
+/// The kernel keeps the peer of a UDP socket whose next connect is refused.
+#[test]
+fn a_connected_udp_socket_holds_its_endpoint_until_a_connect_succeeds() {
+    const EMPTY: &str = "10.96.0.2:80";
+    let mut service = fixture::with(fixture::udp(fixture::fixed("cart", "10.96.0.1")), &[("10.0.0.1:80", 1)]);
+    service.traffic.limits.connections = NonZeroU32::new(1);
+    let mut world = world(service.clone());
+    let empty = fixture::udp(fixture::fixed("empty", "10.96.0.2"));
+    world.services = fixture::services([service, empty]);
+    let mut memory = Memory::default();
+    configure(&mut memory, &world, SECOND);
+    let held = |memory: &Memory| {
+        let counters = memory.counters();
+        let backends: Vec<u64> = counters.backends.values().map(|load| load.live).collect();
+        (backends, counters.loads.values().map(|load| load.connections).sum::<u64>())
+    };
+    let ask = |vip| connect(&memory, &fixture::udp_key(vip));
+    let granted = ask(VIP);
+    assert!(matches!(granted, Verdict::Backend { .. }));
+    memory.set_connected(true);
+    assert_eq!(ask(EMPTY), Verdict::Refused);
+    assert_eq!(held(&memory), (vec![LIVE], LIVE));
+    let record = socket::record(&memory, 0).expect("the socket is still connected");
+    assert_eq!((record.frontend, record.frontend_port), (fixture::udp_key(VIP).addr, fixture::udp_key(VIP).port));
+    assert_eq!(ask(VIP), granted, "what it holds is not in its way");
+    assert_eq!(held(&memory), (vec![LIVE], LIVE));
+    // Disconnected without a hook, it holds nothing any more.
+    memory.set_connected(false);
+    assert_eq!(ask(EMPTY), Verdict::Refused);
+    assert_eq!(held(&memory), (vec![0], 0));
+    assert!(socket::record(&memory, 0).is_none());
+}
