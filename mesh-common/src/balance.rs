@@ -168,29 +168,33 @@ impl Cost {
         ours * u64::from(other.weight) < theirs * u64::from(self.weight)
     }
 
-    /// Whether a connect that was drawn for `first` goes to this less loaded backend instead.
+    /// Whether a connect that was drawn for `first` goes to this less loaded backend instead. `chance` is 32 random bits.
     ///
     /// Connections are whole numbers. While there are few, a light backend without any is always less loaded than a heavy
-    /// one with some, and one with a connection is always busier: loads would undo what the draw by weights gives. So
-    /// between different weights, loads count as equal while they differ by no more than one connection of the lighter
-    /// backend, and the draw stands. With equal weights this is [`Self::is_below`].
+    /// one with some, and one with a connection is always busier: loads alone would undo what the draw by weights gives. So
+    /// between different weights the connect goes to the less loaded one with a probability that rises with the
+    /// difference and is one from two connections of the lighter backend on. Below that a lighter backend takes fewer
+    /// connects, in the ratio of the weights: then as many go from the heavy to the light one as back (detailed balance,
+    /// as in Metropolis and others, 1953). With equal weights this is [`Self::is_below`].
     #[inline(always)]
-    pub(crate) fn replaces(self, first: Self) -> bool {
+    pub(crate) fn replaces(self, first: Self, chance: u32) -> bool {
         if self.weight == first.weight {
             return self.is_below(first);
         }
         let (w, of) = narrowed(self.weight, first.weight);
         let heavy = if w < of { of } else { w };
-        if self.latency & HALF == 0 || first.latency & HALF == 0 {
-            // load / weight, times both weights
-            return u64::from(self.load) * of + heavy < u64::from(first.load) * w;
-        }
-        // (load / weight + 1 / heavy) · latency, times both weights and the heavier one
         let (mine, others) = self.latencies(first);
+        // (load / weight + 1 / heavy) · latency, times both weights and the heavier one
         let ours = (clamped(self.load) * heavy + w) * mine * of;
         let theirs = (clamped(first.load) * heavy + of) * others * w;
-        let one = if w < of { mine } else { others } * heavy * heavy;
-        ours + one < theirs
+        // Two connections of the lighter backend, times the same.
+        let two = if w < of { mine } else { others } * heavy * heavy * 2;
+        if ours >= theirs || theirs - ours >= two {
+            return ours < theirs;
+        }
+        let part = ((theirs - ours) << 16).checked_div(two).unwrap_or(0);
+        let chance = u64::from(chance >> 16);
+        if w < of { chance * of < part * w } else { chance < part }
     }
 
     /// Whether this load per weight is more than `factor`/100 times another's, each with one more connection.
@@ -246,5 +250,24 @@ mod tests {
         let slot = Slot { backend: 7, alias: 9, threshold: 1 << 31, link: 0 };
         assert_eq!(side(&slot, (1 << 31) - 1), 7);
         assert_eq!(side(&slot, 1 << 31), 9);
+    }
+
+    fn cost(load: u32, weight: u32, latency: u64) -> Cost {
+        Cost { load, weight, latency }
+    }
+
+    #[test]
+    fn the_largest_costs_fit() {
+        let (idle, busy) = (cost(0, 1, 1), cost(u32::MAX, 65_535, u64::from(u32::MAX)));
+        assert!(idle.replaces(busy, u32::MAX));
+        assert!(!busy.replaces(idle, 0));
+    }
+
+    #[test]
+    fn equal_weights_are_compared_by_connections_alone() {
+        for chance in [0, u32::MAX] {
+            assert!(cost(1, 7, 0).replaces(cost(2, 7, 0), chance));
+            assert!(!cost(2, 7, 0).replaces(cost(2, 7, 0), chance));
+        }
     }
 }
