@@ -137,20 +137,21 @@ impl Cost {
         Self { load: load(backend), weight: backend.row.weight.into(), latency }
     }
 
-    /// Latencies to multiply the connections of two backends with; one for both unless both are known. How long
-    /// connections are open counts once one of each has ended: until then a slow backend, whose connections are the last
-    /// to end, would look like the fastest of all.
+    /// Latencies to multiply the connections of two backends with; one for both unless both are known and differ by more
+    /// than [chance](is_noise) makes. How long connections are open counts once one of each has ended: until then a slow
+    /// backend, whose connections are the last to end, would look like the fastest of all.
     #[inline(always)]
     fn latencies(self, other: Self) -> (u64, u64) {
         if self.latency & HALF == 0 || other.latency & HALF == 0 {
             return (1, 1);
         }
         let is_whole = self.latency >> 32 != 0 && other.latency >> 32 != 0;
-        (latency(self.latency, is_whole), latency(other.latency, is_whole))
+        let (mine, others) = (latency(self.latency, is_whole), latency(other.latency, is_whole));
+        if is_noise(mine, others) { (1, 1) } else { (mine, others) }
     }
 
-    /// Whether this is less than another: fewer connections per weight. Where the latency of both is known, it multiplies
-    /// the connections there would be with one more.
+    /// Whether this is less than another: fewer connections per weight. Where the latencies of both are known and differ,
+    /// they multiply the connections there would be with one more.
     ///
     /// Draws follow the weights. So that weights do not count twice while no backend is busy, two idle backends are alike,
     /// but for their latency.
@@ -158,7 +159,7 @@ impl Cost {
     pub(crate) fn is_below(self, other: Self) -> bool {
         let (mine, others) = self.latencies(other);
         let (mut ours, mut theirs) = (u64::from(self.load), u64::from(other.load));
-        if self.latency & HALF != 0 && other.latency & HALF != 0 {
+        if mine != others {
             if ours | theirs == 0 {
                 return mine < others;
             }
@@ -213,6 +214,15 @@ fn narrowed(one: u32, other: u32) -> (u64, u64) {
     (narrow(one), narrow(other))
 }
 
+/// Whether two latencies, microseconds, differ by no more than the scheduling of tasks and timers makes of equal ones: less
+/// than a millisecond, or a quarter of the shorter.
+#[inline(always)]
+const fn is_noise(one: u64, other: u64) -> bool {
+    const MILLISECOND: u64 = 1000;
+    let (short, long) = if one < other { (one, other) } else { (other, one) };
+    long - short < MILLISECOND || (long - short) * 4 < short
+}
+
 /// Connections, 16 bits.
 #[inline(always)]
 fn clamped(load: u32) -> u64 {
@@ -254,6 +264,15 @@ mod tests {
 
     fn cost(load: u32, weight: u32, latency: u64) -> Cost {
         Cost { load, weight, latency }
+    }
+
+    #[test]
+    fn latencies_count_beyond_noise() {
+        let is_faster = |one, other| cost(0, 1, one).is_below(cost(0, 1, other));
+        assert_eq!([(50, 90), (100, 1_050), (10_000, 12_400)].map(|(a, b)| is_faster(a, b)), [false; 3]);
+        assert_eq!([(50, 1_100), (1_000, 2_000), (10_000, 12_600)].map(|(a, b)| is_faster(a, b)), [true; 3]);
+        assert!(!is_faster(2_000, 1_000));
+        assert!(cost(1, 1, 90).is_below(cost(2, 1, 50)), "connections decide");
     }
 
     #[test]

@@ -76,3 +76,16 @@ fn least_connections_follows_weights_at_any_load() {
 fn latency_aware_follows_weights_at_any_load() {
     expect_shares(Balance::LatencyAware, |_| 1_000);
 }
+
+/// Microseconds between equal servers decide nothing.
+#[test]
+fn latency_aware_follows_weights_when_endpoints_are_nearly_as_fast() {
+    expect_shares(Balance::LatencyAware, |number| 60 - 7 * u64::from(number));
+    expect_shares(Balance::LatencyAware, |number| 40_000 + 500 * u64::from(number));
+}
+
+#[test]
+fn latency_aware_prefers_a_faster_endpoint_when_nothing_is_open() {
+    let measured = measured(Balance::LatencyAware, &[1, 1], 0, |number| if number == 0 { 5_000 } else { 20_000 });
+    assert!(measured[0] > 95.0, "{measured:.1?}");
+}
