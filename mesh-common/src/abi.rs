@@ -109,7 +109,7 @@ pub struct ServiceRow {
     pub slot_base: u32,
     /// Number of slots of the first tier; zero when there is no backend.
     pub slot_count: u32,
-    /// Bits of [`service_flags`].
+    /// Bits of [`service_flags`]. In the copy that a connect works with, above them the epoch of its reservations.
     pub flags: u32,
     /// Seconds that a client stays with its backend after its last connect; zero for no session affinity.
     pub affinity_seconds: u32,
@@ -145,8 +145,18 @@ pub struct ServiceRow {
     pub client: u32,
 }
 
+impl ServiceRow {
+    /// The [epoch](crate::occupancy) of the reservations that the connect makes which works with this copy.
+    #[inline(always)]
+    pub const fn epoch(&self) -> u64 {
+        (self.flags >> service_flags::EPOCH) as u64
+    }
+}
+
 /// Bits of [`ServiceRow::flags`]
 pub mod service_flags {
+    /// Position of the epoch, 14 bits.
+    pub const EPOCH: u32 = 18;
     /// Connected sockets are closed when their backend leaves the configuration. Set for UDP, and for TCP on demand.
     pub const TRACK: u32 = 1;
     /// Session affinity is per cgroup instead of per network namespace.
@@ -340,8 +350,8 @@ pub struct SocketRow {
     pub generation: u32,
     /// The [client](crate::client) that connected.
     pub client: u32,
-    /// Zero.
-    pub pad: u32,
+    /// The [epoch](crate::occupancy) of the socket's reservations.
+    pub epoch: u32,
     /// Bits of [`socket_state`], and above them the socket's cookie: rows are recycled while they are read, so whoever
     /// changes a state makes sure that it still is this socket's.
     pub state: u64,
@@ -370,8 +380,8 @@ pub struct SocketRecord {
     pub generation: u32,
     /// [`SocketRow::client`]
     pub client: u32,
-    /// [`SocketRow::pad`]
-    pub pad: u32,
+    /// [`SocketRow::epoch`]
+    pub epoch: u32,
     /// [`SocketRow::state`]
     pub state: AtomicU64,
     /// [`SocketRow::started`]

@@ -137,20 +137,21 @@ impl Cost {
         Self { load: load(backend), weight: backend.row.weight.into(), latency }
     }
 
-    /// Latencies to multiply the connections of two backends with; one for both unless both are known. How long
-    /// connections are open counts once one of each has ended: until then a slow backend, whose connections are the last
-    /// to end, would look like the fastest of all.
+    /// Latencies to multiply the connections of two backends with; one for both unless both are known and differ by more
+    /// than [chance](is_noise) makes. How long connections are open counts once one of each has ended: until then a slow
+    /// backend, whose connections are the last to end, would look like the fastest of all.
     #[inline(always)]
     fn latencies(self, other: Self) -> (u64, u64) {
         if self.latency & HALF == 0 || other.latency & HALF == 0 {
             return (1, 1);
         }
         let is_whole = self.latency >> 32 != 0 && other.latency >> 32 != 0;
-        (latency(self.latency, is_whole), latency(other.latency, is_whole))
+        let (mine, others) = (latency(self.latency, is_whole), latency(other.latency, is_whole));
+        if is_noise(mine, others) { (1, 1) } else { (mine, others) }
     }
 
-    /// Whether this is less than another: fewer connections per weight. Where the latency of both is known, it multiplies
-    /// the connections there would be with one more.
+    /// Whether this is less than another: fewer connections per weight. Where the latencies of both are known and differ,
+    /// they multiply the connections there would be with one more.
     ///
     /// Draws follow the weights. So that weights do not count twice while no backend is busy, two idle backends are alike,
     /// but for their latency.
@@ -158,7 +159,7 @@ impl Cost {
     pub(crate) fn is_below(self, other: Self) -> bool {
         let (mine, others) = self.latencies(other);
         let (mut ours, mut theirs) = (u64::from(self.load), u64::from(other.load));
-        if self.latency & HALF != 0 && other.latency & HALF != 0 {
+        if mine != others {
             if ours | theirs == 0 {
                 return mine < others;
             }
@@ -168,29 +169,33 @@ impl Cost {
         ours * u64::from(other.weight) < theirs * u64::from(self.weight)
     }
 
-    /// Whether a connect that was drawn for `first` goes to this less loaded backend instead.
+    /// Whether a connect that was drawn for `first` goes to this less loaded backend instead. `chance` is 32 random bits.
     ///
     /// Connections are whole numbers. While there are few, a light backend without any is always less loaded than a heavy
-    /// one with some, and one with a connection is always busier: loads would undo what the draw by weights gives. So
-    /// between different weights, loads count as equal while they differ by no more than one connection of the lighter
-    /// backend, and the draw stands. With equal weights this is [`Self::is_below`].
+    /// one with some, and one with a connection is always busier: loads alone would undo what the draw by weights gives. So
+    /// between different weights the connect goes to the less loaded one with a probability that rises with the
+    /// difference and is one from two connections of the lighter backend on. Below that a lighter backend takes fewer
+    /// connects, in the ratio of the weights: then as many go from the heavy to the light one as back (detailed balance,
+    /// as in Metropolis and others, 1953). With equal weights this is [`Self::is_below`].
     #[inline(always)]
-    pub(crate) fn replaces(self, first: Self) -> bool {
+    pub(crate) fn replaces(self, first: Self, chance: u32) -> bool {
         if self.weight == first.weight {
             return self.is_below(first);
         }
         let (w, of) = narrowed(self.weight, first.weight);
         let heavy = if w < of { of } else { w };
-        if self.latency & HALF == 0 || first.latency & HALF == 0 {
-            // load / weight, times both weights
-            return u64::from(self.load) * of + heavy < u64::from(first.load) * w;
-        }
-        // (load / weight + 1 / heavy) · latency, times both weights and the heavier one
         let (mine, others) = self.latencies(first);
+        // (load / weight + 1 / heavy) · latency, times both weights and the heavier one
         let ours = (clamped(self.load) * heavy + w) * mine * of;
         let theirs = (clamped(first.load) * heavy + of) * others * w;
-        let one = if w < of { mine } else { others } * heavy * heavy;
-        ours + one < theirs
+        // Two connections of the lighter backend, times the same.
+        let two = if w < of { mine } else { others } * heavy * heavy * 2;
+        if ours >= theirs || theirs - ours >= two {
+            return ours < theirs;
+        }
+        let part = ((theirs - ours) << 16).checked_div(two).unwrap_or(0);
+        let chance = u64::from(chance >> 16);
+        if w < of { chance * of < part * w } else { chance < part }
     }
 
     /// Whether this load per weight is more than `factor`/100 times another's, each with one more connection.
@@ -207,6 +212,15 @@ fn narrowed(one: u32, other: u32) -> (u64, u64) {
     let shift = if (one | other) >> 12 == 0 { 0 } else { 4 };
     let narrow = |weight: u32| if weight >> shift == 0 { 1 } else { u64::from(weight >> shift) };
     (narrow(one), narrow(other))
+}
+
+/// Whether two latencies, microseconds, differ by no more than the scheduling of tasks and timers makes of equal ones: less
+/// than a millisecond, or a quarter of the shorter.
+#[inline(always)]
+const fn is_noise(one: u64, other: u64) -> bool {
+    const MILLISECOND: u64 = 1000;
+    let (short, long) = if one < other { (one, other) } else { (other, one) };
+    long - short < MILLISECOND || (long - short) * 4 < short
 }
 
 /// Connections, 16 bits.
@@ -246,5 +260,33 @@ mod tests {
         let slot = Slot { backend: 7, alias: 9, threshold: 1 << 31, link: 0 };
         assert_eq!(side(&slot, (1 << 31) - 1), 7);
         assert_eq!(side(&slot, 1 << 31), 9);
+    }
+
+    fn cost(load: u32, weight: u32, latency: u64) -> Cost {
+        Cost { load, weight, latency }
+    }
+
+    #[test]
+    fn latencies_count_beyond_noise() {
+        let is_faster = |one, other| cost(0, 1, one).is_below(cost(0, 1, other));
+        assert_eq!([(50, 90), (100, 1_050), (10_000, 12_400)].map(|(a, b)| is_faster(a, b)), [false; 3]);
+        assert_eq!([(50, 1_100), (1_000, 2_000), (10_000, 12_600)].map(|(a, b)| is_faster(a, b)), [true; 3]);
+        assert!(!is_faster(2_000, 1_000));
+        assert!(cost(1, 1, 90).is_below(cost(2, 1, 50)), "connections decide");
+    }
+
+    #[test]
+    fn the_largest_costs_fit() {
+        let (idle, busy) = (cost(0, 1, 1), cost(u32::MAX, 65_535, u64::from(u32::MAX)));
+        assert!(idle.replaces(busy, u32::MAX));
+        assert!(!busy.replaces(idle, 0));
+    }
+
+    #[test]
+    fn equal_weights_are_compared_by_connections_alone() {
+        for chance in [0, u32::MAX] {
+            assert!(cost(1, 7, 0).replaces(cost(2, 7, 0), chance));
+            assert!(!cost(2, 7, 0).replaces(cost(2, 7, 0), chance));
+        }
     }
 }

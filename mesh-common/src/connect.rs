@@ -8,7 +8,7 @@ use crate::{
     balance,
     counter::Counter,
     kernel::{Caller, Kernel},
-    occupancy::{self, epoch, live, reserved},
+    occupancy::{self, Place, epoch, live, reserved},
     pick::{Choose, Picked, choose},
     socket,
 };
@@ -64,16 +64,16 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
             verdict(caller, picked)
         }
         Err(refused) => {
-            if !known.is_null() {
-                caller.forget(cookie);
-            }
+            stay(caller, known, cookie);
             refused
         }
     }
 }
 
-/// The service at `dest` unless the caller is excluded, with the calling client in its row.
+/// The service at `dest` unless the caller is excluded, with the calling client and the epoch of its reservations in its
+/// row.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "epochs have 14 bits")]
 fn asked<'a, C: Caller>(
     caller: &C,
     dest: &FrontendKey,
@@ -83,6 +83,7 @@ fn asked<'a, C: Caller>(
     // SAFETY: a row that was found is written.
     let service = unsafe { row.assume_init_mut() };
     service.client = caller.client_id();
+    service.flags |= (epoch(caller.coarse_now()) as u32) << service_flags::EPOCH;
     Some(service)
 }
 
@@ -132,10 +133,10 @@ fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> Result<u64, Counter> {
         return Ok(0);
     }
     let Some(load) = kernel.live_service(service.id) else { return Err(Counter::RefusedBroken) };
-    let epoch = epoch(kernel.coarse_now());
+    let epoch = service.epoch();
     let fits = |before: u64| live(before) + reserved(before, epoch) < u64::from(service.max_connections);
     let has_place = match service.key.protocol {
-        protocol::TCP => occupancy::reserve(&load.connections, epoch, fits),
+        protocol::TCP => occupancy::reserve(&load.connections, epoch, fits) != Place::Taken,
         _ => occupancy::hold(&load.connections, fits),
     };
     if has_place { Ok(socket_state::LIMITED) } else { Err(Counter::RefusedLimit) }
@@ -155,7 +156,7 @@ fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
     }
     let Some(load) = kernel.live_service(service.id) else { return };
     match service.key.protocol {
-        protocol::TCP => occupancy::settle(&load.connections, epoch(kernel.coarse_now()), 0),
+        protocol::TCP => occupancy::settle(&load.connections, service.epoch(), 0),
         _ => occupancy::remove(&load.connections, occupancy::LIVE),
     }
 }
@@ -165,7 +166,7 @@ fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
 pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: Picked, limited: u64) {
     if let Some(backend) = kernel.backend(picked.index) {
         if picked.holds & socket_state::RESERVED != 0 {
-            occupancy::settle(&backend.live, epoch(kernel.coarse_now()), 0);
+            occupancy::settle(&backend.live, service.epoch(), 0);
         }
         if picked.holds & socket_state::HELD != 0 {
             occupancy::remove(&backend.live, occupancy::LIVE);
@@ -184,6 +185,18 @@ fn known<K: Kernel>(kernel: &K, cookie: u64) -> *mut SocketRecord {
         socket::end(kernel, record);
     }
     socket
+}
+
+/// The calling socket's new connect was refused. A UDP socket that was connected stays so, and holds what it held; a TCP
+/// socket that can connect is not connected.
+#[inline(always)]
+fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64) {
+    // SAFETY: as in `socket::record`.
+    match unsafe { known.as_ref() } {
+        Some(record) if caller.is_connected() => socket::resume(caller, record),
+        Some(_) => caller.forget(cookie),
+        None => {}
+    }
 }
 
 /// Records how the socket was answered: in the row it has, or in a new one. False when there is no room for one.
@@ -216,7 +229,7 @@ pub fn record<K: Kernel>(
         backend_index: index,
         generation: backend.row.generation,
         client: service.client,
-        pad: 0,
+        epoch: service.flags >> service_flags::EPOCH,
         state: state | tracked | timed | socket::owner(cookie),
         started,
     };

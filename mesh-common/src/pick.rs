@@ -12,14 +12,14 @@ use crate::{
     ejection::{State, milliseconds},
     evidence::health,
     kernel::Kernel,
-    occupancy::{self, epoch, live, reserved},
+    occupancy::{self, Place, live, reserved},
     search::{ALL_FULL, UNBOUNDED, Walk, less_loaded},
     status::{Status, status, under_way},
     tiers::{Tier, written},
 };
 
 /// Searches of one connect. Each but the first follows when another connect took the place that was found.
-const SEARCHES: u32 = 4;
+const SEARCHES: u32 = 16;
 /// In the place of a backend: a row refers to one that is missing.
 pub const BROKEN: u64 = u64::MAX - 2;
 /// In the place of a backend: the first choice cannot be taken.
@@ -85,7 +85,7 @@ pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, k
     if first != SEARCH && first != FIRST_IS_FULL {
         return first;
     }
-    let mut full = first == FIRST_IS_FULL;
+    let (mut key, mut full) = (key, first == FIRST_IS_FULL);
     for attempt in 1..=SEARCHES {
         let found = kernel.search(service, key, full);
         if found >= REASONS {
@@ -97,6 +97,8 @@ pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, k
             return picked;
         }
         full = true;
+        // Connects of one key that race for places would meet again at the next.
+        key = kernel.random().into();
     }
     ALL_FULL
 }
@@ -191,20 +193,22 @@ pub fn admit<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64, unbounded
             occupancy::add(&backend.live, occupancy::LIVE);
         }
     } else {
-        let now = kernel.coarse_now();
-        let epoch = epoch(now);
+        let (now, epoch) = (kernel.coarse_now(), service.epoch());
         let fits = |before: u64| {
             (limit == 0 || live(before) + reserved(before, epoch) < limit)
                 && !(is_bounded && health.is_bounded(service, milliseconds(now), under_way(before, epoch)))
         };
-        let has_place = if is_tcp {
-            holds |= socket_state::RESERVED;
+        let place = if is_tcp {
             occupancy::reserve(&backend.live, epoch, fits)
+        } else if occupancy::hold(&backend.live, fits) {
+            Place::Uncounted
         } else {
-            occupancy::hold(&backend.live, fits)
+            Place::Taken
         };
-        if !has_place {
-            return UNBOUND;
+        match place {
+            Place::Reserved => holds |= socket_state::RESERVED,
+            Place::Uncounted => {}
+            Place::Taken => return UNBOUND,
         }
     }
     atomic::count(&backend.connects, 1);

@@ -405,7 +405,8 @@ pub(crate) fn less_loaded<K: Kernel>(
     let cost = Cost::of(backend, service.policy);
     let Some((second, backend)) = tier.draw_other(kernel, chance, first) else { return first };
     let other = Cost::of(backend, service.policy);
-    let is_taken = other.replaces(cost) && status(kernel, service, second, backend) == Status::Usable;
+    let is_less = other.replaces(cost, balance::scatter(chance));
+    let is_taken = is_less && status(kernel, service, second, backend) == Status::Usable;
     if is_taken { second } else { first }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     abi::{Backend, FrontendKey, SocketRecord, protocol, socket_state},
     atomic,
     kernel::Kernel,
-    occupancy::{self, epoch},
+    occupancy,
     outcome::Attempt,
     search::Walk,
 };
@@ -79,6 +79,7 @@ struct Place {
     backend_index: u32,
     generation: u32,
     client: u32,
+    epoch: u32,
     started: u64,
 }
 
@@ -92,6 +93,7 @@ impl Place {
                 backend_index: (&raw const socket.backend_index).read_volatile(),
                 generation: (&raw const socket.generation).read_volatile(),
                 client: (&raw const socket.client).read_volatile(),
+                epoch: (&raw const socket.epoch).read_volatile(),
                 started: (&raw const socket.started).read_volatile(),
             }
         }
@@ -106,7 +108,7 @@ impl Place {
     /// The connect, when it has an outcome.
     #[inline(always)]
     fn attempt(self, key: FrontendKey, state: u64) -> Attempt {
-        let Self { service, backend_index, generation, client, started } = self;
+        let Self { service, backend_index, generation, client, epoch: _, started } = self;
         let is_trial = u32::from(state & socket_state::TRIAL != 0);
         Attempt { key, service, backend: backend_index, generation, client, is_trial, started }
     }
@@ -131,10 +133,25 @@ impl Place {
         Some(backend)
     }
 
+    /// Undoes [`Self::give_back`] for a UDP socket.
+    #[inline(always)]
+    fn take_back<K: Kernel>(self, kernel: &K, held: u64) {
+        if held & socket_state::LIMITED != 0
+            && let Some(service) = kernel.live_service(self.service)
+        {
+            occupancy::add(&service.connections, occupancy::LIVE);
+        }
+        if held & socket_state::HELD != 0
+            && let Some(backend) = self.backend(kernel)
+        {
+            occupancy::add(&backend.live, occupancy::LIVE);
+        }
+    }
+
     /// Gives back the reservations of a socket whose SYN was not sent.
     #[inline(always)]
     fn cancel<K: Kernel>(self, kernel: &K, held: u64) {
-        let epoch = epoch(self.started);
+        let epoch = self.epoch.into();
         if held & socket_state::LIMITED != 0
             && let Some(service) = kernel.live_service(self.service)
         {
@@ -150,7 +167,7 @@ impl Place {
     /// Turns reservations into what a socket with a SYN under way holds.
     #[inline(always)]
     fn hold<K: Kernel>(self, kernel: &K, before: u64) {
-        let epoch = epoch(self.started);
+        let epoch = self.epoch.into();
         if before & socket_state::LIMITED != 0
             && let Some(service) = kernel.live_service(self.service)
         {
@@ -290,6 +307,12 @@ pub fn released<K: Kernel>(kernel: &K, cookie: u64) {
 #[inline(always)]
 pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).give_back(kernel, atomic::read(&socket.state));
+}
+
+/// Holds again what [`end`] released a moment ago, whatever others have taken since.
+#[inline(always)]
+pub(crate) fn resume<K: Kernel>(kernel: &K, socket: &SocketRecord) {
+    Place::of(socket).take_back(kernel, atomic::read(&socket.state));
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use crate::{
     ejection::{Health, State, milliseconds},
     evidence::health,
     kernel::Kernel,
-    occupancy::{connecting, epoch, live, reserved},
+    occupancy::{connecting, live, reserved},
 };
 
 /// Whether a backend takes a connection.
@@ -51,11 +51,12 @@ pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: 
         if health.is_failing(milliseconds(now)) {
             return Status::Failing;
         }
-        if health.is_bounded(service, milliseconds(now), under_way(word, epoch(now))) {
+        if health.is_bounded(service, milliseconds(now), under_way(word, service.epoch())) {
             return Status::Bounded;
         }
     }
-    if service.max_backend_connections != 0 && live(word) >= u64::from(service.max_backend_connections) {
+    let limit = u64::from(service.max_backend_connections);
+    if limit != 0 && live(word) + reserved(word, service.epoch()) >= limit {
         return Status::Full;
     }
     Status::Usable

@@ -36,6 +36,7 @@ pub struct Memory {
     counters: RefCell<Counters>,
     random: Cell<Random>,
     now: Cell<u64>,
+    tick: Cell<u64>,
     client: Cell<u64>,
     client_id: Cell<u32>,
     source: Cell<Option<Addr>>,
@@ -80,6 +81,11 @@ impl Memory {
     /// What [`Kernel::now`] returns from now on, nanoseconds.
     pub fn set_now(&self, now: u64) {
         self.now.set(now);
+    }
+
+    /// How often [`Kernel::coarse_now`] steps from now on, nanoseconds; it is [`Kernel::now`] in the beginning.
+    pub fn set_tick(&self, tick: u64) {
+        self.tick.set(tick);
     }
 
     /// What [`Kernel::client`] returns from now on.
@@ -199,7 +205,7 @@ fn record(row: &SocketRow) -> SocketRecord {
         backend_index: row.backend_index,
         generation: row.generation,
         client: row.client,
-        pad: row.pad,
+        epoch: row.epoch,
         state: AtomicU64::new(row.state),
         started: row.started,
     }
@@ -326,7 +332,7 @@ impl Kernel for Memory {
     }
 
     fn coarse_now(&self) -> u64 {
-        self.now.get()
+        self.now.get() - self.now.get() % self.tick.get().max(1)
     }
 
     fn count(&self, service: u32, counter: Counter) {

@@ -5,6 +5,7 @@ mod held;
 mod holes;
 mod limits;
 mod live;
+mod places;
 mod policies;
 mod probes;
 mod reachable;
@@ -155,8 +156,11 @@ impl Known {
         assert_eq!((self.connects(), self.counter(Counter::Connects)), (connects, connects));
         assert_eq!((self.connections(), self.counter(Counter::Unrecorded)), (0, 0));
         for entry in self.entries() {
-            let counts = entry.load.live << 8;
-            assert_eq!(counts, 0, "a sum of zero is no zero, or a reservation is left: {entry:?}");
+            assert_eq!(
+                occupancy::counts(entry.load.live),
+                0,
+                "a sum of zero is no zero, or a reservation is left: {entry:?}"
+            );
         }
     }
 }

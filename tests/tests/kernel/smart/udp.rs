@@ -132,3 +132,24 @@ fn a_disconnected_socket_shows_the_endpoint_and_stops_counting() {
     client.close(socket);
     known.expect_rest(1);
 }
+
+#[test]
+fn a_socket_whose_next_connect_is_refused_keeps_its_endpoint() {
+    let node = Node::start();
+    let [a, b] = ["a", "b"].map(|name| node.server(name));
+    serve(&node, "cart", "10.96.0.10", &[&a]);
+    node.write("empty.yaml", service("shop/empty").address("10.96.0.11").udp(80));
+    wait::until_equal("the empty service", SETTLE, &true, || node.find_service("shop/empty").is_some());
+    let (known, mut client) = (Known::of(&node), node.client());
+    let socket = client.udp_socket("0.0.0.0:0");
+    client.connect(socket, VIP).expect("it is there");
+    assert_eq!(client.connect(socket, "10.96.0.11:80"), Err("ECONNREFUSED".into()));
+    assert_eq!(client.peer(socket), Ok(VIP.parse().expect("an address")));
+    assert_eq!(known.live(), (1, 0));
+    client.send(socket).expect("the endpoint is there");
+    assert_eq!(client.receive(socket).expect("the endpoint is there").from, Some(VIP.parse().expect("an address")));
+    serve(&node, "cart", "10.96.0.10", &[&b]);
+    wait::until_equal("the socket to be closed", SETTLE, &true, || client.pending_error(socket).is_some());
+    client.close(socket);
+    assert_eq!(known.live(), (0, 0));
+}
