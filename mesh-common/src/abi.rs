@@ -27,6 +27,8 @@ pub mod maps {
     pub const SOCKETS: &str = "SOCKETS";
     /// UDP socket → where its datagrams go, one entry for each service it sends to.
     pub const FLOWS: &str = "FLOWS";
+    /// UDP socket that sends to more services than its entry of FLOWS has room for → the others.
+    pub const MORE_FLOWS: &str = "MORE_FLOWS";
     /// Which sockets may be in SOCKETS.
     pub const MARKS: &str = "MARKS";
     /// Which addresses may be frontends.
@@ -69,6 +71,8 @@ pub mod capacity {
     pub const CLIENTS: u32 = 64;
     /// Services that one UDP socket can send to with a stable endpoint for each.
     pub const FLOWS_PER_SOCKET: usize = 64;
+    /// Those of them that a socket's first record has room for.
+    pub const FLOWS_AT_FIRST: usize = 2;
 }
 
 /// Transport protocol, by its IP protocol number.
@@ -437,14 +441,25 @@ pub mod flow_state {
     pub const LIMITED: u32 = 1 << 30;
 }
 
-/// Value of FLOWS.
+/// Value of FLOWS. Small, because its memory is charged to the agent, and every socket that sends to a service has one.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 pub struct SocketFlows {
-    /// Entry that was used last; the top bit says that its endpoint was sent to directly.
+    /// Number of the entry that was used last, those of [`MoreFlows`] counted after these; the top bit says that its
+    /// endpoint was sent to directly.
     pub last: u32,
+    /// Zero.
+    pub pad: u32,
     /// Entries are used in order and never become free again, only another service's.
-    pub flows: [Flow; capacity::FLOWS_PER_SOCKET],
+    pub flows: [Flow; capacity::FLOWS_AT_FIRST],
+}
+
+/// Value of MORE_FLOWS.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct MoreFlows {
+    /// As [`SocketFlows::flows`].
+    pub flows: [Flow; capacity::FLOWS_PER_SOCKET - capacity::FLOWS_AT_FIRST],
 }
 
 /// Key of AFFINITY.
@@ -544,6 +559,7 @@ mod tests {
         assert_eq!(size_of::<SocketRow>(), size_of::<SocketRecord>());
         assert_eq!(offset_of!(SocketRow, state), offset_of!(SocketRecord, state));
         assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
+        assert_eq!((size_of::<SocketFlows>(), size_of::<MoreFlows>()), (104, 2976));
         assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 16));
         assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");
         assert_eq!(offset_of!(BackendRow, state), 18);

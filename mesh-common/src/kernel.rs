@@ -4,8 +4,8 @@ use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, Outcome, OutcomeKey, OutcomeRow, ServiceRow, Slot,
-        SocketFlows, SocketRecord, SocketRow,
+        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome, OutcomeKey, OutcomeRow,
+        ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow,
     },
     addr::Addr,
     counter::Counter,
@@ -90,4 +90,6 @@ pub trait Caller: Kernel {
     fn is_connected(&self) -> bool;
     /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null when there is no room.
     fn flows(&self, create: bool) -> *mut SocketFlows;
+    /// The same for those that its first record has no room for.
+    fn more_flows(&self, create: bool) -> *mut MoreFlows;
 }

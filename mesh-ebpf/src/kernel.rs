@@ -13,8 +13,8 @@ use aya_ebpf::{
 };
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, Outcome, OutcomeKey, OutcomeRow,
-        ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity, excluded_kind,
+        AffinityKey, AffinityRow, Backend, ExcludedKey, Flow, FrontendKey, LiveService, MoreFlows, Outcome, OutcomeKey,
+        OutcomeRow, ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity, excluded_kind,
     },
     addr::Addr,
     affinity, atomic,
@@ -22,6 +22,7 @@ use mesh_common::{
     connect::{self, Connect},
     counter::Counter,
     evidence, filter,
+    flows::{self, Find},
     kernel::{Caller, Kernel},
     outcome::{self, Attempt},
     pick::{self, Choose},
@@ -31,8 +32,8 @@ use mesh_common::{
 };
 
 use crate::maps::{
-    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, OUTCOMES, SERVICES, SLOTS,
-    SOCKETS,
+    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, MORE_FLOWS, OUTCOMES,
+    SERVICES, SLOTS, SOCKETS,
 };
 
 /// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
@@ -266,10 +267,15 @@ impl Connect for Maps<&SockAddrContext> {
     }
 }
 
-impl Datagrams for Maps<&SockAddrContext> {
+impl Find for Maps<&SockAddrContext> {
     #[inline(always)]
     fn flow_of(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
         flow_of(flows, dest)
+    }
+
+    #[inline(always)]
+    fn more_of(&self, more: &MoreFlows, dest: &FrontendKey) -> u32 {
+        more_of(more, dest)
     }
 
     #[inline(always)]
@@ -278,8 +284,30 @@ impl Datagrams for Maps<&SockAddrContext> {
     }
 
     #[inline(always)]
+    fn more_to(&self, more: &MoreFlows, peer: &FrontendKey) -> u32 {
+        more_to(more, peer)
+    }
+
+    #[inline(always)]
     fn place(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
         place(flows, dest)
+    }
+
+    #[inline(always)]
+    fn place_in_more(&self, more: &MoreFlows, dest: &FrontendKey, last: u32) -> u32 {
+        place_in_more(more, dest, last.into())
+    }
+}
+
+impl Datagrams for Maps<&SockAddrContext> {
+    #[inline(always)]
+    fn goes_on(&self, flow: &mut Flow, service: &ServiceRow) -> bool {
+        goes_on(flow, service) != 0
+    }
+
+    #[inline(always)]
+    fn put(&self, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
+        put(flow, service, index.into(), held.into());
     }
 }
 
@@ -344,6 +372,12 @@ impl Caller for Maps<&SockAddrContext> {
             let flows = FLOWS.get_ptr_mut(self.0);
             if flows.is_null() && create { FLOWS.get_or_insert_ptr_mut(self.0, None) } else { flows }
         }
+    }
+
+    #[inline(always)]
+    fn more_flows(&self, create: bool) -> *mut MoreFlows {
+        // SAFETY: as above.
+        unsafe { if create { MORE_FLOWS.get_or_insert_ptr_mut(self.0, None) } else { MORE_FLOWS.get_ptr_mut(self.0) } }
     }
 }
 
@@ -443,7 +477,18 @@ extern "C" fn admit(service: *const ServiceRow, choice: u64, unbounded: u64) -> 
 extern "C" fn flow_of(flows: *const SocketFlows, dest: *const FrontendKey) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (flows.as_ref(), dest.as_ref()) } {
-        (Some(flows), Some(dest)) => send::flow_of(flows, dest),
+        (Some(flows), Some(dest)) => flows::flow_of(flows, dest),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn more_of(more: *const MoreFlows, dest: *const FrontendKey) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (more.as_ref(), dest.as_ref()) } {
+        (Some(more), Some(dest)) => flows::more_of(more, dest),
         _ => u32::MAX,
     }
 }
@@ -454,7 +499,18 @@ extern "C" fn flow_of(flows: *const SocketFlows, dest: *const FrontendKey) -> u3
 extern "C" fn flow_to(flows: *const SocketFlows, peer: *const FrontendKey) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (flows.as_ref(), peer.as_ref()) } {
-        (Some(flows), Some(peer)) => send::flow_to(flows, peer),
+        (Some(flows), Some(peer)) => flows::flow_to(flows, peer),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn more_to(more: *const MoreFlows, peer: *const FrontendKey) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (more.as_ref(), peer.as_ref()) } {
+        (Some(more), Some(peer)) => flows::more_to(more, peer),
         _ => u32::MAX,
     }
 }
@@ -465,9 +521,45 @@ extern "C" fn flow_to(flows: *const SocketFlows, peer: *const FrontendKey) -> u3
 extern "C" fn place(flows: *const SocketFlows, dest: *const FrontendKey) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (flows.as_ref(), dest.as_ref()) } {
-        (Some(flows), Some(dest)) => send::place(flows, dest),
+        (Some(flows), Some(dest)) => flows::place(flows, dest),
         // Out of range, so that the caller has to check it: of functions in the same object the compiler knows the range.
         _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn place_in_more(more: *const MoreFlows, dest: *const FrontendKey, last: u64) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (more.as_ref(), dest.as_ref()) } {
+        (Some(more), Some(dest)) => flows::place_in_more(more, dest, last as u32),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn goes_on(flow: *mut Flow, service: *const ServiceRow) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (flow.as_mut(), service.as_ref()) } {
+        (Some(flow), Some(service)) => send::goes_on(&Maps(()), flow, service).into(),
+        _ => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn put(flow: *mut Flow, service: *const ServiceRow, index: u64, held: u64) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (flow.as_mut(), service.as_ref()) } {
+        (Some(flow), Some(service)) => {
+            send::put(&Maps(()), flow, service, index as u32, held as u32);
+            1
+        }
+        _ => 0,
     }
 }
 
@@ -608,7 +700,9 @@ pub fn release(ctx: *mut c_void) {
     socket::released(&maps, unsafe { bpf_get_socket_cookie(ctx) });
     // SAFETY: the hook's context is the socket, which is valid while the hook runs.
     if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), ctx) } {
-        send::released(&maps, flows);
+        // SAFETY: as above.
+        let more = || unsafe { storage::<MoreFlows>((&raw const MORE_FLOWS).cast(), ctx) };
+        send::released(&maps, flows, if flows::is_full(flows) { more() } else { None });
     }
 }
 

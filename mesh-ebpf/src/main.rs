@@ -13,6 +13,7 @@ use aya_ebpf::{
     programs::{SockAddrContext, SockContext, SockOpsContext},
 };
 use mesh_common::{
+    abi::{FrontendKey, protocol},
     connect::{Verdict, connect},
     kernel::Caller as _,
     reply::reverse,
@@ -116,7 +117,8 @@ fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     }
     // SAFETY: the flows belong to the calling socket and live as long as it.
     if let Some(flows) = unsafe { maps.flows(false).as_ref() }
-        && let Some((addr, port)) = asked_for(flows, addr, port)
+        && let Some((addr, port)) =
+            asked_for(&maps, flows, &FrontendKey { addr, port, protocol: protocol::UDP, pad: 0 })
     {
         return peer.set(addr, port);
     }

@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use mesh_common::abi::{
-    AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, NameRow, Outcome, OutcomeKey,
+    AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, MoreFlows, NameRow, Outcome, OutcomeKey,
     ServiceCounters, ServiceRow, Slot, SocketFlows, SocketRecord, capacity,
 };
 
@@ -46,6 +46,9 @@ pub static FILTER: Array<u64, { capacity::FILTER as usize }> = Array::new();
 
 #[btf_map]
 pub static FLOWS: SkStorage<SocketFlows> = SkStorage::new();
+
+#[btf_map]
+pub static MORE_FLOWS: SkStorage<MoreFlows> = SkStorage::new();
 
 #[btf_map]
 pub static AFFINITY: LruHashMap<AffinityKey, AffinityRow, { capacity::AFFINITY as usize }> = LruHashMap::new();

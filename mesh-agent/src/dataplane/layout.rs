@@ -5,8 +5,8 @@ use std::path::Path;
 
 use aya::maps::{MapInfo, MapType};
 use mesh_common::abi::{
-    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ExcludedKey, FrontendKey, NameRow, OutcomeKey, OutcomeRow,
-    ServiceCounters, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, capacity, maps,
+    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ExcludedKey, FrontendKey, MoreFlows, NameRow, OutcomeKey,
+    OutcomeRow, ServiceCounters, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, capacity, maps,
 };
 
 use super::Capacity;
@@ -48,6 +48,7 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 15] {
         MapLayout::new::<u32, u64>(maps::MARKS, MapType::Array, capacity::MARKS),
         MapLayout::new::<u32, u64>(maps::FILTER, MapType::Array, capacity::FILTER),
         MapLayout::new::<u32, SocketFlows>(maps::FLOWS, MapType::SkStorage, 0).grown_on_demand(),
+        MapLayout::new::<u32, MoreFlows>(maps::MORE_FLOWS, MapType::SkStorage, 0).grown_on_demand(),
         MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::LruHash, capacity::AFFINITY),
         MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED).grown_on_demand(),
         MapLayout::new::<u64, u64>(maps::GROUPS, MapType::Hash, capacity::GROUPS).grown_on_demand(),

@@ -14,8 +14,8 @@ use nix::{
     errno::Errno,
     sys::{
         socket::{
-            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvfrom, send, setsockopt,
-            socket, sockopt::ReceiveTimeout,
+            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvfrom, send, setsockopt, socket,
+            sockopt::ReceiveTimeout,
         },
         time::TimeVal,
     },
