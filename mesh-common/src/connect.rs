@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use crate::{
     abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, policy, protocol, service_flags, socket_state},
     addr::Addr,
-    balance,
+    atomic, balance,
     counter::Counter,
     kernel::{Caller, Kernel},
     occupancy::{self, epoch, live, reserved},
@@ -20,6 +20,10 @@ pub trait Connect: Caller + Choose {
         record(self, service, known, index, cookie, state)
     }
 }
+
+/// Position of the namespace in the word that [`record`] is given, and the bits below it.
+const NETNS: u32 = 32;
+const STATE: u64 = (1 << NETNS) - 1;
 
 /// The answer to a connect or a send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,16 +49,15 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     let Some(service) = asked(caller, dest, &mut row) else {
         // The socket may have been answered before, and may now go to that very endpoint by itself.
         if let Some(record) = socket::record(caller, cookie) {
-            socket::end(caller, record);
-            caller.forget(cookie);
+            socket::drop(caller, record, cookie);
         }
         return Verdict::Untouched;
     };
     // Before the choice, so that what the socket's previous connect holds does not count as load in it.
-    let known = known(caller, cookie);
+    let known = known(caller, cookie, service.client);
     match answer(caller, service) {
         Ok((picked, limited)) => {
-            if !caller.record(service, known, picked.index, cookie, picked.holds | limited) {
+            if !caller.record(service, known, picked.index, cookie, picked.holds | limited | netns(caller, known)) {
                 let_go(caller, service, picked, limited);
                 if has_limits(service) {
                     caller.count(service.id, Counter::RefusedLimit);
@@ -65,7 +68,7 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
         }
         Err(refused) => {
             if !known.is_null() {
-                caller.forget(cookie);
+                caller.forget(cookie, service.client);
             }
             refused
         }
@@ -175,20 +178,32 @@ pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: Picked
     kernel.count(service.id, Counter::Unrecorded);
 }
 
-/// The row that an earlier connect of the calling socket left, or null. What it holds is given back.
+/// The lower half of the cookie of the calling socket's network namespace, above all bits of a [`socket_state`].
 #[inline(always)]
-fn known<K: Kernel>(kernel: &K, cookie: u64) -> *mut SocketRecord {
+fn netns<C: Caller>(caller: &C, known: *const SocketRecord) -> u64 {
+    // SAFETY: as in `socket::record`. A socket stays in its namespace.
+    let netns = unsafe { known.as_ref() }.map_or_else(|| caller.client(false), |record| record.netns.into());
+    netns << NETNS
+}
+
+/// The row that an earlier connect of the calling socket by this client left, or null. What it holds is given back.
+#[inline(always)]
+fn known<K: Kernel>(kernel: &K, cookie: u64, client: u32) -> *mut SocketRecord {
     let socket = kernel.socket(cookie);
     // SAFETY: as in `socket::record`.
-    if let Some(record) = unsafe { socket.as_ref() } {
-        socket::end(kernel, record);
+    let Some(record) = (unsafe { socket.as_ref() }) else { return socket };
+    if record.client != client || atomic::read(&record.state) & socket_state::SETTLED != 0 {
+        socket::drop(kernel, record, cookie);
+        return core::ptr::null_mut();
     }
+    socket::end(kernel, record, cookie);
     socket
 }
 
 /// Records how the socket was answered: in the row it has, or in a new one. False when there is no room for one.
 ///
-/// In the kernel a function by itself: its row needs a stack of its own.
+/// `state` has the [namespace](netns) in its upper half. In the kernel a function by itself: its row needs a stack of its
+/// own.
 #[inline(always)]
 pub fn record<K: Kernel>(
     kernel: &K,
@@ -216,8 +231,8 @@ pub fn record<K: Kernel>(
         backend_index: index,
         generation: backend.row.generation,
         client: service.client,
-        pad: 0,
-        state: state | tracked | timed | socket::owner(cookie),
+        netns: (state >> NETNS) as u32,
+        state: state & STATE | tracked | timed | socket::owner(cookie),
         started,
     };
     // SAFETY: room for a row, and nobody else writes to it or removes it: the kernel runs one connect at a time for each

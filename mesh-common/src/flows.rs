@@ -114,6 +114,7 @@ fn leads_to(flow: &Flow, peer: &FrontendKey) -> bool {
 
 /// Index of the first entry that `wanted` takes; the number of entries when there is none.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a small number")]
 fn find<const N: usize>(flows: &[Flow; N], wanted: impl Fn(&Flow) -> bool) -> u32 {
     for (index, flow) in (0..).zip(flows) {
         if flow.backend_port == 0 {
@@ -152,6 +153,7 @@ pub fn more_to(more: &MoreFlows, peer: &FrontendKey) -> u32 {
 
 /// Index of the entry that is `dest`'s or free; the number of entries when there is none.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a small number")]
 fn room<const N: usize>(flows: &[Flow; N], dest: &FrontendKey) -> u32 {
     for (index, flow) in (0..).zip(flows) {
         if flow.backend_port == 0 || asks_for(flow, dest) {

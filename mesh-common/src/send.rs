@@ -5,8 +5,8 @@ use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        Flow, FrontendKey, MoreFlows, ServiceRow, SocketFlows, SocketRecord, backend_state, capacity::FLOWS_AT_FIRST,
-        flow_state, service_flags, socket_state,
+        Flow, FrontendKey, MoreFlows, ServiceRow, SocketFlows, SocketRecord, backend_state, flow_state, service_flags,
+        socket_state,
     },
     addr::Addr,
     connect::{Verdict, answer, let_go, verdict},
@@ -20,6 +20,11 @@ use crate::{
 
 /// The functions that the kernel programs call by themselves; see [`search`](crate::search).
 pub trait Datagrams: Find + Choose {
+    /// [`stop`]
+    fn stop(&self, flow: &mut Flow) {
+        stop(self, flow);
+    }
+
     /// [`goes_on`]
     fn goes_on(&self, flow: &mut Flow, service: &ServiceRow) -> bool {
         goes_on(self, flow, service)
@@ -69,8 +74,7 @@ pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
     if caller.is_connected() {
         return Some(record);
     }
-    socket::end(caller, record);
-    caller.forget(cookie);
+    socket::drop(caller, record, cookie);
     None
 }
 
@@ -79,20 +83,23 @@ pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
 #[inline(always)]
 fn known<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow) -> Option<Verdict> {
     let index = caller.flow_of(flows, &service.key);
-    let (flow, number) = match flows.flows.get_mut(index as usize) {
-        Some(flow) => (flow, index),
-        None => {
-            let more = more(caller, flows, false)?;
-            let index = caller.more_of(more, &service.key);
-            (more.flows.get_mut(index as usize)?, FIRST.wrapping_add(index))
+    if let Some(flow) = flows.flows.get_mut(index as usize) {
+        if service.slot_count > 0 && serves(caller, flow, service) {
+            let verdict = Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port };
+            flows.last = index;
+            return Some(verdict);
         }
-    };
-    if service.slot_count == 0 || !caller.goes_on(flow, service) {
+        caller.stop(flow);
         return None;
     }
-    let verdict = Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port };
-    flows.last = number;
-    Some(verdict)
+    let more = more(caller, flows, false)?;
+    let index = caller.more_of(more, &service.key);
+    let flow = more.flows.get_mut(index as usize)?;
+    if !caller.goes_on(flow, service) {
+        return None;
+    }
+    flows.last = FIRST.wrapping_add(index);
+    Some(Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port })
 }
 
 /// Without room for the flow every datagram is balanced anew.
@@ -146,12 +153,18 @@ fn serves<K: Kernel>(kernel: &K, flow: &Flow, service: &ServiceRow) -> bool {
 /// Returns whether a flow's endpoint still serves; else gives back what the flow holds.
 #[inline(always)]
 pub fn goes_on<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> bool {
-    if serves(kernel, flow, service) {
+    if service.slot_count > 0 && serves(kernel, flow, service) {
         return true;
     }
+    stop(kernel, flow);
+    false
+}
+
+/// Gives back what a flow holds whose endpoint serves no longer.
+#[inline(always)]
+pub fn stop<K: Kernel>(kernel: &K, flow: &mut Flow) {
     give_back(kernel, flow);
     flow.flags &= !(flow_state::HELD | flow_state::LIMITED);
-    false
 }
 
 /// Keeps where datagrams to the service go: in the entry for its address, else in a free one, else in the one after the last that
@@ -160,8 +173,8 @@ pub fn goes_on<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> 
 fn keep<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow, picked: Picked, limited: u64) {
     let dest = &service.key;
     let held = held(picked.holds | limited);
-    let mut index = caller.place(flows, dest) as usize;
-    if index >= FLOWS_AT_FIRST {
+    let mut index = caller.place(flows, dest);
+    if index >= FIRST {
         if let Some(more) = more(caller, flows, true) {
             let index = caller.place_in_more(more, dest, flows.last);
             if let Some(flow) = more.flows.get_mut(index as usize) {
@@ -170,11 +183,11 @@ fn keep<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow,
             }
             return;
         }
-        index = (flows.last & !DIRECT).wrapping_add(1) as usize % FLOWS_AT_FIRST;
+        index = (flows.last & !DIRECT).wrapping_add(1) % FIRST;
     }
-    if let Some(flow) = flows.flows.get_mut(index) {
+    if let Some(flow) = flows.flows.get_mut(index as usize) {
         caller.put(flow, service, picked.index, held);
-        flows.last = index as u32;
+        flows.last = index;
     }
 }
 

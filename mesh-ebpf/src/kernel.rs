@@ -26,19 +26,26 @@ use mesh_common::{
     kernel::{Caller, Kernel},
     outcome::{self, Attempt},
     pick::{self, Choose},
+    quota::{self, What},
     search::{self, Search, Walk},
     send::{self, Datagrams},
     socket,
 };
 
 use crate::maps::{
-    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, MORE_FLOWS, OUTCOMES,
+    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, MORE_FLOWS, OUTCOMES, QUOTAS,
     SERVICES, SLOTS, SOCKETS,
 };
 
 /// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
 #[unsafe(no_mangle)]
 static EXCLUSIONS: u32 = 0;
+
+/// Set by the agent before loading: rows of SOCKETS, FLOWS and AFFINITY that one client may have.
+#[unsafe(no_mangle)]
+static SOCKETS_PER_CLIENT: u32 = capacity::SOCKETS / 4;
+#[unsafe(no_mangle)]
+static AFFINITY_PER_CLIENT: u32 = capacity::AFFINITY / 4;
 
 /// `BPF_NOEXIST`: add, do not replace.
 const NOEXIST: u64 = 1;
@@ -96,6 +103,9 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
         let Some(mark) = mark(cookie) else { return false };
+        if !take(row.client, What::Sockets) {
+            return false;
+        }
         // Before the row, so that nobody who looks for it meets a mark that is too low.
         atomic::count(mark, 1);
         // SAFETY: the kernel copies one value of the map's size; both types have the same layout.
@@ -103,16 +113,18 @@ impl<C> Kernel for Maps<C> {
         let made = SOCKETS.insert(cookie, record, NOEXIST).is_ok();
         if !made {
             atomic::count(mark, 1_u64.wrapping_neg());
+            self.give_back(row.client, What::Sockets, 1);
         }
         made
     }
 
     #[inline(always)]
-    fn forget(&self, cookie: u64) {
+    fn forget(&self, cookie: u64, client: u32) {
         if SOCKETS.remove(cookie).is_ok()
             && let Some(mark) = mark(cookie)
         {
             atomic::count(mark, 1_u64.wrapping_neg());
+            self.give_back(client, What::Sockets, 1);
         }
     }
 
@@ -124,10 +136,14 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
-        match AFFINITY.insert(key, row, NOEXIST) {
-            Ok(()) => true,
-            Err(_) => AFFINITY.get_ptr(key).is_some(),
+        if !take(row.owner, What::Affinity) {
+            return false;
         }
+        if AFFINITY.insert(key, row, NOEXIST).is_ok() {
+            return true;
+        }
+        self.give_back(row.owner, What::Affinity, 1);
+        AFFINITY.get_ptr(key).is_some()
     }
 
     #[inline(always)]
@@ -194,6 +210,13 @@ impl<C> Kernel for Maps<C> {
     fn coarse_now(&self) -> u64 {
         // SAFETY: as above.
         unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn give_back(&self, client: u32, what: What, rows: u32) {
+        if let Some(used) = QUOTAS.get(quota::place(client)) {
+            quota::give_back(used, what, rows.into());
+        }
     }
 
     #[inline(always)]
@@ -301,6 +324,11 @@ impl Find for Maps<&SockAddrContext> {
 
 impl Datagrams for Maps<&SockAddrContext> {
     #[inline(always)]
+    fn stop(&self, flow: &mut Flow) {
+        stop(flow);
+    }
+
+    #[inline(always)]
     fn goes_on(&self, flow: &mut Flow, service: &ServiceRow) -> bool {
         goes_on(flow, service) != 0
     }
@@ -370,14 +398,17 @@ impl Caller for Maps<&SockAddrContext> {
         // SAFETY: the context's socket is valid while the hook runs.
         unsafe {
             let flows = FLOWS.get_ptr_mut(self.0);
-            if flows.is_null() && create { FLOWS.get_or_insert_ptr_mut(self.0, None) } else { flows }
+            if flows.is_null() && create { self.make_flows() } else { flows }
         }
     }
 
     #[inline(always)]
     fn more_flows(&self, create: bool) -> *mut MoreFlows {
         // SAFETY: as above.
-        unsafe { if create { MORE_FLOWS.get_or_insert_ptr_mut(self.0, None) } else { MORE_FLOWS.get_ptr_mut(self.0) } }
+        unsafe {
+            let more = MORE_FLOWS.get_ptr_mut(self.0);
+            if more.is_null() && create { self.make_more_flows() } else { more }
+        }
     }
 }
 
@@ -390,6 +421,59 @@ static NODE_NETNS: u64 = 0;
 pub fn is_in_node(ctx: *mut c_void) -> bool {
     // SAFETY: a constant of this object, set before it was loaded; the helper takes the context and cannot fail.
     unsafe { (&raw const NODE_NETNS).read_volatile() == bpf_get_netns_cookie(ctx) }
+}
+
+impl Maps<&SockAddrContext> {
+    /// The first record of the calling socket's flows, made for its client; null when that has as many as it may have.
+    #[inline(always)]
+    fn make_flows(&self) -> *mut SocketFlows {
+        let client = self.client_id();
+        if !take(client, What::Flows) {
+            return ptr::null_mut();
+        }
+        // SAFETY: the context's socket is valid while the hook runs, and its storage is ours alone meanwhile.
+        unsafe {
+            let flows = FLOWS.get_or_insert_ptr_mut(self.0, None);
+            match flows.as_mut() {
+                Some(flows) => flows.client = client,
+                None => self.give_back(client, What::Flows, 1),
+            }
+            flows
+        }
+    }
+
+    /// The second record, which counts for as many first ones as its memory is worth.
+    #[inline(always)]
+    fn make_more_flows(&self) -> *mut MoreFlows {
+        // SAFETY: as above.
+        unsafe {
+            let Some(flows) = FLOWS.get_ptr_mut(self.0).as_ref() else { return ptr::null_mut() };
+            let client = flows.client;
+            if !take(client, What::MoreFlows) {
+                return ptr::null_mut();
+            }
+            let more = MORE_FLOWS.get_or_insert_ptr_mut(self.0, None);
+            if more.is_null() {
+                self.give_back(client, What::MoreFlows, 1);
+            }
+            more
+        }
+    }
+}
+
+/// Counts a row for a client; false when it has as many as it may have.
+#[inline(always)]
+fn take(client: u32, what: What) -> bool {
+    let Some(used) = QUOTAS.get(quota::place(client)) else { return false };
+    // SAFETY: constants of this object, set before it was loaded.
+    let most = unsafe {
+        match what {
+            What::Sockets | What::Flows => (&raw const SOCKETS_PER_CLIENT).read_volatile(),
+            What::MoreFlows => (&raw const SOCKETS_PER_CLIENT).read_volatile() / quota::SMALL_PER_LARGE,
+            What::Affinity => (&raw const AFFINITY_PER_CLIENT).read_volatile(),
+        }
+    };
+    quota::take(used, what, most.into())
 }
 
 /// Whether SOCKETS may have a row for this cookie.
@@ -536,6 +620,17 @@ extern "C" fn place_in_more(more: *const MoreFlows, dest: *const FrontendKey, la
         (Some(more), Some(dest)) => flows::place_in_more(more, dest, last as u32),
         _ => u32::MAX,
     }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn stop(flow: *mut Flow) -> u32 {
+    // SAFETY: as in `step`.
+    if let Some(flow) = unsafe { flow.as_mut() } {
+        send::stop(&Maps(()), flow);
+    }
+    0
 }
 
 /// As [`step`].
@@ -702,7 +797,12 @@ pub fn release(ctx: *mut c_void) {
     if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), ctx) } {
         // SAFETY: as above.
         let more = || unsafe { storage::<MoreFlows>((&raw const MORE_FLOWS).cast(), ctx) };
-        send::released(&maps, flows, if flows::is_full(flows) { more() } else { None });
+        let more = if flows::is_full(flows) { more() } else { None };
+        send::released(&maps, flows, more);
+        maps.give_back(flows.client, What::Flows, 1);
+        if more.is_some() {
+            maps.give_back(flows.client, What::MoreFlows, 1);
+        }
     }
 }
 

@@ -9,8 +9,8 @@ mod tcp;
 
 use aya_ebpf::{
     EbpfContext as _,
-    macros::{cgroup_sock, cgroup_sock_addr, sock_ops},
-    programs::{SockAddrContext, SockContext, SockOpsContext},
+    macros::{cgroup_sock, cgroup_sock_addr, sock_ops, socket_filter},
+    programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext},
 };
 use mesh_common::{
     abi::{FrontendKey, protocol},
@@ -18,6 +18,7 @@ use mesh_common::{
     kernel::Caller as _,
     reply::reverse,
     send::{asked_for, connected, send},
+    settle::{self, Request},
     socket,
 };
 
@@ -76,6 +77,18 @@ pub fn sock_release(ctx: SockContext) -> i32 {
 #[sock_ops]
 pub fn sock_ops(ctx: SockOpsContext) -> u32 {
     tcp::on_event(&ctx);
+    0
+}
+
+/// Runs when the agent asks for it and at no other time: it is never attached. The words of the request are in the scratch
+/// area of an empty packet.
+#[socket_filter]
+pub fn settle(ctx: SkBuffContext) -> i64 {
+    // SAFETY: the kernel passes a valid context.
+    let words = unsafe { (&raw const (*ctx.skb.skb).cb).read_volatile() };
+    if let Some(request) = Request::of(words) {
+        settle::settle(&Maps(()), request);
+    }
     0
 }
 

@@ -21,6 +21,7 @@ use mesh_common::{
     kernel::{Caller, Kernel},
     occupancy,
     pick::Choose,
+    quota::What,
     search::Walk,
     send::Datagrams,
 };
@@ -66,8 +67,13 @@ impl Default for Random {
 
 impl Memory {
     /// As many rows as the kernel's maps have by default.
-    pub const CAPACITY: Capacity =
-        Capacity { services: capacity::SERVICES, slots: capacity::SLOTS, backends: capacity::BACKENDS };
+    pub const CAPACITY: Capacity = Capacity {
+        services: capacity::SERVICES,
+        slots: capacity::SLOTS,
+        backends: capacity::BACKENDS,
+        sockets: capacity::SOCKETS,
+        sockets_per_client: capacity::SOCKETS / 4,
+    };
 
     /// What [`Kernel::random`] returns from now on.
     pub fn set_random(&self, random: u32) {
@@ -202,7 +208,7 @@ fn record(row: &SocketRow) -> SocketRecord {
         backend_index: row.backend_index,
         generation: row.generation,
         client: row.client,
-        pad: row.pad,
+        netns: row.netns,
         state: AtomicU64::new(row.state),
         started: row.started,
     }
@@ -277,7 +283,7 @@ impl Kernel for Memory {
         is_new
     }
 
-    fn forget(&self, cookie: u64) {
+    fn forget(&self, cookie: u64, _client: u32) {
         self.sockets.borrow_mut().remove(&cookie);
     }
 
@@ -331,6 +337,8 @@ impl Kernel for Memory {
     fn coarse_now(&self) -> u64 {
         self.now.get()
     }
+
+    fn give_back(&self, _client: u32, _what: What, _rows: u32) {}
 
     fn count(&self, service: u32, counter: Counter) {
         self.counters.borrow_mut().services.entry(service).or_default()[counter.index()] += 1;

@@ -4,7 +4,8 @@
 //! no netlink library.
 
 use std::{
-    os::fd::{AsRawFd, OwnedFd},
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,7 @@ use nix::{
 };
 
 use super::Error;
+use crate::dataplane::exclude::netns_cookie;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
@@ -35,6 +37,9 @@ const NLMSG_DONE: u16 = 3;
 const ESTABLISHED: u32 = 1 << 1;
 /// SYN_SENT to CLOSING, without TIME_WAIT, CLOSE and LISTEN: no process holds the first, the others have no peer.
 const CONNECTED: u32 = 0b1011_0011_1110;
+
+/// All but TIME_WAIT, SYN_RECV and LISTEN, which no connecting socket is in.
+const ALL: u32 = !(1 << 6 | 1 << 3 | 1 << 10 | 1 << 12);
 
 /// `netlink_recvmsg` never builds a packet of more than 32 KiB.
 /// <https://github.com/torvalds/linux/blob/v6.1/net/netlink/af_netlink.c>
@@ -117,10 +122,16 @@ struct Response {
 pub(super) struct Found {
     family: u8,
     protocol: u8,
+    state: u8,
     id: SocketId,
 }
 
 impl Found {
+    /// Whether it is connected, as far as it is UDP.
+    pub(super) fn is_established(&self) -> bool {
+        1 << self.state == ESTABLISHED
+    }
+
     /// What `SO_COOKIE` and `bpf_get_socket_cookie` say.
     pub(super) fn cookie(&self) -> u64 {
         u64::from(self.id.cookie[0]) | u64::from(self.id.cookie[1]) << 32
@@ -165,18 +176,29 @@ impl Diag {
 
     /// All connected sockets that match.
     pub(super) fn list(&mut self, query: &Query) -> Result<Vec<Found>, Error> {
-        let id = SocketId { destination_port: query.port.unwrap_or(0), ..SocketId::zeroed() };
         let mut found = Vec::new();
-        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, query.family as u8, query.protocol, id, query.all)
-            .and_then(|()| self.answer(query.protocol, &mut found))
-            .map_err(|source| list_error(query.protocol, source))?;
+        self.list_each(query, |socket| found.push(socket))?;
         Ok(found)
+    }
+
+    /// Calls `each` for all connected sockets that match.
+    pub(super) fn list_each(&mut self, query: &Query, mut each: impl FnMut(Found)) -> Result<(), Error> {
+        let id = SocketId { destination_port: query.port.unwrap_or(0), ..SocketId::zeroed() };
+        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, query.family as u8, query.protocol, id, query.all)
+            .and_then(|()| self.answer(query.protocol, &mut each))
+            .map_err(|source| list_error(query.protocol, source))
+    }
+
+    /// Lower half of the cookie of the network namespace.
+    pub(super) fn netns(&self) -> io::Result<u32> {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        netns_cookie(self.socket.as_fd()).map(|cookie| cookie as u32)
     }
 
     /// Closes one socket; false if it is gone, or no longer connected from and to these addresses.
     pub(super) fn destroy(&mut self, found: &Found) -> Result<bool, Error> {
         self.send(SOCK_DESTROY, NLM_F_ACK, found.family, found.protocol, found.id, false)
-            .and_then(|()| self.answer(found.protocol, &mut Vec::new()))
+            .and_then(|()| self.answer(found.protocol, &mut drop))
             .map(|()| true)
             .or_else(destroy_error)
     }
@@ -186,7 +208,7 @@ impl Diag {
         self.sequence = self.sequence.wrapping_add(1);
         let header = Header { length, kind, flags: NLM_F_REQUEST | flags, sequence: self.sequence, port_id: 0 };
         let states = match protocol {
-            _ if all => u32::MAX,
+            _ if all => ALL,
             protocol::UDP => ESTABLISHED,
             _ => CONNECTED,
         };
@@ -195,14 +217,14 @@ impl Diag {
     }
 
     /// Takes the packets of the answer to the last request. Those that others sent are ignored.
-    fn answer(&mut self, protocol: u8, found: &mut Vec<Found>) -> nix::Result<()> {
+    fn answer(&mut self, protocol: u8, each: &mut impl FnMut(Found)) -> nix::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let (length, from) = recvfrom::<NetlinkAddr>(self.socket.as_raw_fd(), &mut self.buffer)?;
             if from.is_none_or(|from| from.pid() != KERNEL) {
                 continue;
             }
-            if !self.take(length, protocol, found)? {
+            if !self.take(length, protocol, each)? {
                 return Ok(());
             }
         }
@@ -210,14 +232,14 @@ impl Diag {
     }
 
     /// Takes one packet of the kernel; false after the last one.
-    fn take(&self, length: usize, protocol: u8, found: &mut Vec<Found>) -> nix::Result<bool> {
+    fn take(&self, length: usize, protocol: u8, each: &mut impl FnMut(Found)) -> nix::Result<bool> {
         for (header, payload) in messages(&self.buffer[..length]) {
             match header.kind {
                 // What is left of an answer that was given up.
                 _ if header.sequence != self.sequence => {}
                 SOCK_DIAG_BY_FAMILY => {
-                    let Response { family, id, .. } = head(payload).ok_or(Errno::EBADMSG)?;
-                    found.push(Found { family, protocol, id });
+                    let Response { family, state, id, .. } = head(payload).ok_or(Errno::EBADMSG)?;
+                    each(Found { family, protocol, state, id });
                 }
                 // Both begin with an error number, negative or zero.
                 NLMSG_DONE | NLMSG_ERROR => {
@@ -284,7 +306,7 @@ mod tests {
     #[test]
     fn cookie_is_put_together_from_its_halves() {
         let id = SocketId { cookie: [0x89ab_cdef, 0x0123_4567], ..SocketId::zeroed() };
-        assert_eq!(Found { family: 0, protocol: 0, id }.cookie(), 0x0123_4567_89ab_cdef);
+        assert_eq!(Found { family: 0, protocol: 0, state: 0, id }.cookie(), 0x0123_4567_89ab_cdef);
     }
 
     #[test]
@@ -353,7 +375,7 @@ mod tests {
             let header = Header { length: 20, kind: NLMSG_ERROR, flags: 0, sequence, port_id: 0 };
             let bytes = [bytemuck::bytes_of(&header), &error.to_ne_bytes()].concat();
             diag.buffer[..20].copy_from_slice(&bytes);
-            diag.take(20, protocol::TCP, &mut Vec::new())
+            diag.take(20, protocol::TCP, &mut drop)
         };
         assert_eq!(packet(6, -2), Ok(true));
         assert_eq!(packet(7, -2), Err(Errno::ENOENT));
