@@ -11,7 +11,8 @@ use mesh_agent::{
 };
 use tempfile::TempDir;
 
-const CAPACITY: Capacity = Capacity { services: 1 << 17, slots: 1 << 21, backends: 1 << 20 };
+const CAPACITY: Capacity =
+    Capacity { services: 1 << 17, slots: 1 << 21, backends: 1 << 20, sockets: 1, sockets_per_client: 1 };
 
 /// Services with ten endpoints each.
 const SERVICES: [u32; 3] = [100, 1_000, 10_000];

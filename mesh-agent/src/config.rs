@@ -128,6 +128,13 @@ pub struct Given {
     /// Rows for endpoints
     #[arg(long, env = "MESH_MAX_BACKENDS", value_name = "ROWS", value_parser = said(text::rows), help = format!("Rows for endpoints [default: {}]", capacity::BACKENDS))]
     max_backends: Option<Said<u32>>,
+    /// Rows for open sockets that were answered with an endpoint
+    #[arg(long, env = "MESH_MAX_SOCKETS", value_name = "ROWS", value_parser = said(text::rows), help = format!("Rows for open sockets; one more is balanced but not recorded [default: {}]", capacity::SOCKETS))]
+    max_sockets: Option<Said<u32>>,
+    /// Open sockets of one pod, unit or user that are recorded, and as many UDP sockets and bindings by session affinity; one
+    /// more is balanced but not recorded [default: a quarter of --max-sockets]
+    #[arg(long, env = "MESH_MAX_SOCKETS_PER_CLIENT", value_name = "ROWS", value_parser = said(text::rows))]
+    max_sockets_per_client: Option<Said<u32>>,
     #[command(flatten)]
     health_checks: HealthChecks,
 }
@@ -214,6 +221,8 @@ impl Given {
         note("resync-interval", reason(self.resync_interval.as_ref()));
         note("max-services", reason(self.max_services.as_ref()));
         note("max-backends", reason(self.max_backends.as_ref()));
+        note("max-sockets", reason(self.max_sockets.as_ref()));
+        note("max-sockets-per-client", reason(self.max_sockets_per_client.as_ref()));
         wrong.extend(self.health_checks.wrong());
         wrong
     }
@@ -243,6 +252,8 @@ impl Given {
             resync_interval: self.resync_interval.or(other.resync_interval),
             max_services: self.max_services.or(other.max_services),
             max_backends: self.max_backends.or(other.max_backends),
+            max_sockets: self.max_sockets.or(other.max_sockets),
+            max_sockets_per_client: self.max_sockets_per_client.or(other.max_sockets_per_client),
             health_checks: self.health_checks.or(other.health_checks),
         }
     }
@@ -254,6 +265,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
     let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
     let services = right(given.max_services).unwrap_or(capacity::SERVICES);
     let backends = right(given.max_backends).unwrap_or(capacity::BACKENDS);
+    let sockets = right(given.max_sockets).unwrap_or(capacity::SOCKETS);
     let within = |root: &Path, paths: Vec<PathBuf>| paths.into_iter().map(|path| root.join(path)).collect();
     let service_dirs = service_dirs(all_right(given.services), wrong);
     let cgroup = given.cgroup.or_else(|| cgroup2::find().map_err(|reason| wrong.push(reason)).ok())?;
@@ -288,6 +300,8 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
             // Old and new slots of a service stand side by side while it switches.
             slots: backends * 2,
             backends,
+            sockets,
+            sockets_per_client: right(given.max_sockets_per_client).unwrap_or(sockets.div_ceil(4)),
         },
         check_policy: given.health_checks.complete(),
     })
@@ -399,7 +413,7 @@ mod tests {
         let known = "config, services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
                      serviceCidr, externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, \
                      allowSecondAgent, serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, \
-                     maxServices, maxBackends, healthChecks, metricsTokenFile";
+                     maxServices, maxBackends, maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile";
         let expected = [
             &format!("agent.yaml:1: cgruop: unknown field; known here: {}", known.strip_prefix("config, ").unwrap()),
             "agent.yaml:2: maxServices: expected a whole number from 1 to 8388608, found the text `\"80\"`",

@@ -27,6 +27,8 @@ pub mod maps {
     pub const SOCKETS: &str = "SOCKETS";
     /// UDP socket → where its datagrams go, one entry for each service it sends to.
     pub const FLOWS: &str = "FLOWS";
+    /// UDP socket that sends to more services than its entry of FLOWS has room for → the others.
+    pub const MORE_FLOWS: &str = "MORE_FLOWS";
     /// Which sockets may be in SOCKETS.
     pub const MARKS: &str = "MARKS";
     /// Which addresses may be frontends.
@@ -39,6 +41,8 @@ pub mod maps {
     pub const GROUPS: &str = "GROUPS";
     /// Client and backend → how the client's connects ended.
     pub const OUTCOMES: &str = "OUTCOMES";
+    /// Client → what it has of the tables that all clients share.
+    pub const QUOTAS: &str = "QUOTAS";
     /// Which client a cgroup belongs to, as far as a CPU has met it lately.
     pub const CLIENTS: &str = "CLIENTS";
 }
@@ -57,7 +61,7 @@ pub mod capacity {
     pub const MARKS: u32 = 65_536;
     /// Words of 64 bits, a power of two; see [`filter`](crate::filter).
     pub const FILTER: u32 = 1024;
-    /// Clients with session affinity; the one that was idle longest makes room.
+    /// Clients with session affinity. One more is balanced like any other.
     pub const AFFINITY: u32 = 65_536;
     /// Cgroups and network namespaces that are not served.
     pub const EXCLUDED: u32 = 1024;
@@ -65,10 +69,14 @@ pub mod capacity {
     pub const GROUPS: u32 = 1024;
     /// Clients and backends that failed them; the one that was looked at the longest ago makes room.
     pub const OUTCOMES: u32 = 65_536;
+    /// Clients that are told apart when rows are counted, a power of two.
+    pub const QUOTAS: u32 = 65_536;
     /// Cgroups whose client each CPU remembers, a power of two.
     pub const CLIENTS: u32 = 64;
     /// Services that one UDP socket can send to with a stable endpoint for each.
     pub const FLOWS_PER_SOCKET: usize = 64;
+    /// Those of them that a socket's first record has room for.
+    pub const FLOWS_AT_FIRST: usize = 2;
 }
 
 /// Transport protocol, by its IP protocol number.
@@ -352,6 +360,10 @@ pub struct SocketRow {
     pub client: u32,
     /// The [epoch](crate::occupancy) of the socket's reservations.
     pub epoch: u32,
+    /// Lower half of the cookie of the socket's network namespace.
+    pub netns: u32,
+    /// Zero.
+    pub pad: u32,
     /// Bits of [`socket_state`], and above them the socket's cookie: rows are recycled while they are read, so whoever
     /// changes a state makes sure that it still is this socket's.
     pub state: u64,
@@ -382,6 +394,10 @@ pub struct SocketRecord {
     pub client: u32,
     /// [`SocketRow::epoch`]
     pub epoch: u32,
+    /// [`SocketRow::netns`]
+    pub netns: u32,
+    /// [`SocketRow::pad`]
+    pub pad: u32,
     /// [`SocketRow::state`]
     pub state: AtomicU64,
     /// [`SocketRow::started`]
@@ -411,6 +427,11 @@ pub mod socket_state {
     pub const PENDING: u64 = 128;
     /// It has a reservation in [`BackendLoad::live`](super::BackendLoad::live).
     pub const RESERVED: u64 = 256;
+    /// The agent found that the socket is gone or not connected. Another connect of it takes this back.
+    pub const SUSPECTED: u64 = 512;
+    /// It was suspected for a while, and the agent gave back what it held. Its next connect makes a new row; this one goes,
+    /// but not while a hook may have it in hand.
+    pub const SETTLED: u64 = 1024;
 }
 
 /// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs, which the
@@ -447,14 +468,25 @@ pub mod flow_state {
     pub const LIMITED: u32 = 1 << 30;
 }
 
-/// Value of FLOWS.
+/// Value of FLOWS. Small, because its memory is charged to the agent, and every socket that sends to a service has one.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 pub struct SocketFlows {
-    /// Entry that was used last; the top bit says that its endpoint was sent to directly.
+    /// Number of the entry that was used last, those of [`MoreFlows`] counted after these; the top bit says that its
+    /// endpoint was sent to directly.
     pub last: u32,
+    /// The [client](crate::client) that the rows of this socket count for.
+    pub client: u32,
     /// Entries are used in order and never become free again, only another service's.
-    pub flows: [Flow; capacity::FLOWS_PER_SOCKET],
+    pub flows: [Flow; capacity::FLOWS_AT_FIRST],
+}
+
+/// Value of MORE_FLOWS.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct MoreFlows {
+    /// As [`SocketFlows::flows`].
+    pub flows: [Flow; capacity::FLOWS_PER_SOCKET - capacity::FLOWS_AT_FIRST],
 }
 
 /// Key of AFFINITY.
@@ -478,6 +510,10 @@ pub struct AffinityRow {
     pub backend: u64,
     /// Monotonic clock at the last use, nanoseconds.
     pub used_at: u64,
+    /// The [client](crate::client) that the row counts for.
+    pub owner: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// Key of OUTCOMES.
@@ -513,6 +549,36 @@ pub struct Outcome {
     /// [`OutcomeRow::client`]
     pub client: u32,
 }
+
+/// Value of QUOTAS: rows of a [client](crate::client). Written by the kernel programs.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct ClientUse {
+    /// Of SOCKETS.
+    pub sockets: AtomicU64,
+    /// Of FLOWS.
+    pub flows: AtomicU64,
+    /// Of MORE_FLOWS.
+    pub more_flows: AtomicU64,
+    /// Of AFFINITY.
+    pub affinity: AtomicU64,
+}
+
+impl ClientUse {
+    /// The count of one kind of rows.
+    #[inline(always)]
+    pub const fn of(&self, what: crate::quota::What) -> &AtomicU64 {
+        match what {
+            crate::quota::What::Sockets => &self.sockets,
+            crate::quota::What::Flows => &self.flows,
+            crate::quota::What::MoreFlows => &self.more_flows,
+            crate::quota::What::Affinity => &self.affinity,
+        }
+    }
+}
+
+/// A [`ClientUse`] as it was at one moment.
+pub type ClientRows = [u64; 4];
 
 /// Key of EXCLUDED. Written by the agent.
 #[repr(C)]
@@ -550,11 +616,13 @@ mod tests {
         assert_eq!(offset_of!(Backend, latency), size_of::<BackendRow>() + offset_of!(BackendLoad, handshake));
         assert_eq!(offset_of!(BackendLoad, duration), offset_of!(BackendLoad, handshake) + 4, "little endian");
         assert_eq!(size_of::<ServiceLoad>(), size_of::<LiveService>());
-        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (72, 8));
+        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (80, 8));
         assert_eq!(size_of::<SocketRow>(), size_of::<SocketRecord>());
         assert_eq!(offset_of!(SocketRow, state), offset_of!(SocketRecord, state));
         assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
-        assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 16));
+        assert_eq!((size_of::<SocketFlows>(), size_of::<MoreFlows>()), (104, 2976));
+        assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 24));
+        assert_eq!(size_of::<ClientUse>(), size_of::<ClientRows>());
         assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");
         assert_eq!(offset_of!(BackendRow, state), 18);
         assert_eq!(offset_of!(BackendRow, generation), 24);

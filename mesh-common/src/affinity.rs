@@ -51,7 +51,7 @@ pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
     }
     let choice = still_taking(kernel, service, row.backend);
     if choice != UNBOUND && idle > TOUCH_AFTER {
-        kernel.move_affinity(&key, row.backend, &AffinityRow { backend: row.backend, used_at: now });
+        kernel.move_affinity(&key, row.backend, &AffinityRow { used_at: now, ..row });
     }
     choice
 }
@@ -61,7 +61,7 @@ pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
 #[inline(always)]
 pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u64) -> u64 {
     let (key, now) = (affinity_key(service, client), kernel.now());
-    let row = AffinityRow { backend: word(kernel, choice), used_at: now };
+    let row = AffinityRow { backend: word(kernel, choice), used_at: now, owner: service.client, pad: 0 };
     match kernel.affinity(&key) {
         // Another connect has bound it since `kept` looked.
         Some(bound) if is_in_time(service, now.saturating_sub(bound.used_at)) && bound.backend != row.backend => {
@@ -82,8 +82,8 @@ pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u6
     }
 }
 
-/// The backend of a row, if it takes a connection; the calling connect must become the trial of one whose ejection is over. Rows of this kind of map are recycled while they are read, so the
-/// backend must prove that it is this service's.
+/// The backend of a row, if it takes a connection; the calling connect must become the trial of one whose ejection is over.
+/// Rows are recycled while they are read, so the backend must prove that it is this service's.
 #[inline(always)]
 fn still_taking<K: Kernel>(kernel: &K, service: &ServiceRow, word: u64) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]

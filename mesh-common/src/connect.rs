@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use crate::{
     abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, policy, protocol, service_flags, socket_state},
     addr::Addr,
-    balance,
+    atomic, balance,
     counter::Counter,
     kernel::{Caller, Kernel},
     occupancy::{self, Place, epoch, live, reserved},
@@ -20,6 +20,10 @@ pub trait Connect: Caller + Choose {
         record(self, service, known, index, cookie, state)
     }
 }
+
+/// Position of the namespace in the word that [`record`] is given, and the bits below it.
+const NETNS: u32 = 32;
+const STATE: u64 = (1 << NETNS) - 1;
 
 /// The answer to a connect or a send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,16 +49,15 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     let Some(service) = asked(caller, dest, &mut row) else {
         // The socket may have been answered before, and may now go to that very endpoint by itself.
         if let Some(record) = socket::record(caller, cookie) {
-            socket::end(caller, record);
-            caller.forget(cookie);
+            socket::drop(caller, record, cookie);
         }
         return Verdict::Untouched;
     };
     // Before the choice, so that what the socket's previous connect holds does not count as load in it.
-    let known = known(caller, cookie);
+    let known = known(caller, cookie, service.client);
     match answer(caller, service) {
         Ok((picked, limited)) => {
-            if !caller.record(service, known, picked.index, cookie, picked.holds | limited) {
+            if !caller.record(service, known, picked.index, cookie, picked.holds | limited | netns(caller, known)) {
                 let_go(caller, service, picked, limited);
                 if has_limits(service) {
                     caller.count(service.id, Counter::RefusedLimit);
@@ -64,7 +67,7 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
             verdict(caller, picked)
         }
         Err(refused) => {
-            stay(caller, known, cookie);
+            stay(caller, known, cookie, service.client);
             refused
         }
     }
@@ -176,32 +179,44 @@ pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: Picked
     kernel.count(service.id, Counter::Unrecorded);
 }
 
-/// The row that an earlier connect of the calling socket left, or null. What it holds is given back.
+/// The lower half of the cookie of the calling socket's network namespace, above all bits of a [`socket_state`].
 #[inline(always)]
-fn known<K: Kernel>(kernel: &K, cookie: u64) -> *mut SocketRecord {
+fn netns<C: Caller>(caller: &C, known: *const SocketRecord) -> u64 {
+    // SAFETY: as in `socket::record`. A socket stays in its namespace.
+    let netns = unsafe { known.as_ref() }.map_or_else(|| caller.client(false), |record| record.netns.into());
+    netns << NETNS
+}
+
+/// The row that an earlier connect of the calling socket by this client left, or null. What it holds is given back.
+#[inline(always)]
+fn known<K: Kernel>(kernel: &K, cookie: u64, client: u32) -> *mut SocketRecord {
     let socket = kernel.socket(cookie);
     // SAFETY: as in `socket::record`.
-    if let Some(record) = unsafe { socket.as_ref() } {
-        socket::end(kernel, record);
+    let Some(record) = (unsafe { socket.as_ref() }) else { return socket };
+    if record.client != client || atomic::read(&record.state) & socket_state::SETTLED != 0 {
+        socket::drop(kernel, record, cookie);
+        return core::ptr::null_mut();
     }
+    socket::end(kernel, record, cookie);
     socket
 }
 
 /// The calling socket's new connect was refused. A UDP socket that was connected stays so, and holds what it held; a TCP
 /// socket that can connect is not connected.
 #[inline(always)]
-fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64) {
+fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64, client: u32) {
     // SAFETY: as in `socket::record`.
     match unsafe { known.as_ref() } {
         Some(record) if caller.is_connected() => socket::resume(caller, record),
-        Some(_) => caller.forget(cookie),
+        Some(_) => caller.forget(cookie, client),
         None => {}
     }
 }
 
 /// Records how the socket was answered: in the row it has, or in a new one. False when there is no room for one.
 ///
-/// In the kernel a function by itself: its row needs a stack of its own.
+/// `state` has the [namespace](netns) in its upper half. In the kernel a function by itself: its row needs a stack of its
+/// own.
 #[inline(always)]
 pub fn record<K: Kernel>(
     kernel: &K,
@@ -230,7 +245,9 @@ pub fn record<K: Kernel>(
         generation: backend.row.generation,
         client: service.client,
         epoch: service.flags >> service_flags::EPOCH,
-        state: state | tracked | timed | socket::owner(cookie),
+        netns: (state >> NETNS) as u32,
+        pad: 0,
+        state: state & STATE | tracked | timed | socket::owner(cookie),
         started,
     };
     // SAFETY: room for a row, and nobody else writes to it or removes it: the kernel runs one connect at a time for each

@@ -4,13 +4,14 @@ use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, Outcome, OutcomeKey, OutcomeRow, ServiceRow, Slot,
-        SocketFlows, SocketRecord, SocketRow,
+        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome, OutcomeKey, OutcomeRow,
+        ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow,
     },
     addr::Addr,
     counter::Counter,
     evidence,
     outcome::{self, Attempt},
+    quota::What,
 };
 
 /// The maps, the clock and chance.
@@ -26,14 +27,14 @@ pub trait Kernel: Sized {
     fn live_service(&self, id: u32) -> Option<&LiveService>;
     /// Row of SOCKETS, or null. It may become another socket's while it is looked at.
     fn socket(&self, cookie: u64) -> *mut SocketRecord;
-    /// Makes a row of SOCKETS. False when there is one already, or no room.
+    /// Makes a row of SOCKETS. False when there is one already, no room, or the client has as many as it may have.
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool;
-    /// Removes a row of SOCKETS.
-    fn forget(&self, cookie: u64);
+    /// Removes a row of SOCKETS that counts for `client`.
+    fn forget(&self, cookie: u64, client: u32);
 
     /// Row of AFFINITY.
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow>;
-    /// Adds a row unless there is one by now; false when the map cannot take it.
+    /// Adds a row unless there is one by now; false when the map cannot take it, or the client has as many as it may have.
     fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool;
     /// Replaces the backend of a row if it still is `old`, and says that it was used.
     fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow);
@@ -68,6 +69,9 @@ pub trait Kernel: Sized {
     /// The same clock at the last tick of a timer, some milliseconds ago: cheaper.
     fn coarse_now(&self) -> u64;
 
+    /// A client has some rows less.
+    fn give_back(&self, client: u32, what: What, rows: u32);
+
     /// Adds one to a counter of a service.
     fn count(&self, service: u32, counter: Counter);
 }
@@ -88,6 +92,9 @@ pub trait Caller: Kernel {
 
     /// Whether the calling socket is connected. A UDP socket can be disconnected without a hook.
     fn is_connected(&self) -> bool;
-    /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null when there is no room.
+    /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null when there is no room, or
+    /// the client has as many as it may have.
     fn flows(&self, create: bool) -> *mut SocketFlows;
+    /// The same for those that its first record has no room for.
+    fn more_flows(&self, create: bool) -> *mut MoreFlows;
 }

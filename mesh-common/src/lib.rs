@@ -7,6 +7,8 @@
 //! occupancy ── sockets of a backend        search ── the walk over all tiers when that cannot be taken
 //! counter ── the counters of a service     tiers ── slots of backends that are equally near
 //! filter ── addresses that are no service  status ── whether a backend takes a connection now
+//! flows ── services a UDP socket sends to  quota ── how much of the tables one client may have
+//! settle ── what the agent has the kernel do
 //! kernel ── what a decision may ask        affinity ── the backend that a client is bound to
 //! reply ── which address is shown          balance ── what a policy asks for, which of two is less loaded
 //! socket ── what a socket holds            ejection ── states of a backend whose connects fail
@@ -34,13 +36,16 @@ pub mod counter;
 pub mod ejection;
 pub mod evidence;
 pub mod filter;
+pub mod flows;
 pub mod kernel;
 pub mod occupancy;
 pub mod outcome;
 pub mod pick;
+pub mod quota;
 pub mod reply;
 pub mod search;
 pub mod send;
+pub mod settle;
 pub mod socket;
 pub mod status;
 mod tiers;

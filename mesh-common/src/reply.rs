@@ -34,6 +34,8 @@ mod tests {
             generation: 0,
             client: 0,
             epoch: 0,
+            netns: 0,
+            pad: 0,
             state: AtomicU64::new(0),
             started: 0,
         };

@@ -5,11 +5,12 @@ use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        Flow, FrontendKey, ServiceRow, SocketFlows, SocketRecord, backend_state, capacity::FLOWS_PER_SOCKET,
-        flow_state, service_flags, socket_state,
+        Flow, FrontendKey, MoreFlows, ServiceRow, SocketFlows, SocketRecord, backend_state, flow_state, service_flags,
+        socket_state,
     },
     addr::Addr,
     connect::{Verdict, answer, let_go, verdict},
+    flows::{self, ALL, DIRECT, FIRST, Find, first, more},
     kernel::{Caller, Kernel},
     occupancy,
     pick::{Choose, Picked},
@@ -17,29 +18,21 @@ use crate::{
     socket,
 };
 
-/// Entries of a socket, as they are counted in [`SocketFlows::last`].
-#[expect(clippy::cast_possible_truncation, reason = "a small number")]
-const FLOWS: u32 = FLOWS_PER_SOCKET as u32;
-
-/// Bit of [`SocketFlows::last`]: the socket sent to the endpoint of that entry by itself, not by way of the service.
-const DIRECT: u32 = 1 << 31;
-
-/// The functions that the kernel programs call by themselves; see [`search`](crate::search). They return an index, of which
-/// the verifier then knows nothing: inline it would follow what comes after for each of the entries.
-pub trait Datagrams: Caller + Choose {
-    /// [`flow_of`]
-    fn flow_of(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
-        flow_of(flows, dest)
+/// The functions that the kernel programs call by themselves; see [`search`](crate::search).
+pub trait Datagrams: Find + Choose {
+    /// [`stop`]
+    fn stop(&self, flow: &mut Flow) {
+        stop(self, flow);
     }
 
-    /// [`flow_to`]
-    fn flow_to(&self, flows: &SocketFlows, peer: &FrontendKey) -> u32 {
-        flow_to(flows, peer)
+    /// [`goes_on`]
+    fn goes_on(&self, flow: &mut Flow, service: &ServiceRow) -> bool {
+        goes_on(self, flow, service)
     }
 
-    /// [`place`]
-    fn place(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
-        place(flows, dest)
+    /// [`put`]
+    fn put(&self, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
+        put(self, flow, service, index, held);
     }
 }
 
@@ -57,19 +50,11 @@ pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
     if connected || caller.excluded() {
         return Verdict::Untouched;
     }
-    let Some(flows) = flows(caller, true) else {
+    let Some(flows) = first(caller, true) else {
         return unrecorded(caller, service);
     };
-    let index = caller.flow_of(flows, dest);
-    if let Some(flow) = flows.flows.get_mut(index as usize) {
-        if service.slot_count > 0 && serves(caller, flow, service) {
-            let verdict = Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port };
-            flows.last = index;
-            return verdict;
-        }
-        // Before the choice, so that what the flow holds does not count as load in it.
-        give_back(caller, flow);
-        flow.flags &= !(flow_state::HELD | flow_state::LIMITED);
+    if let Some(known) = known(caller, flows, service) {
+        return known;
     }
     match answer(caller, service) {
         Ok((picked, limited)) => {
@@ -89,16 +74,32 @@ pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
     if caller.is_connected() {
         return Some(record);
     }
-    socket::end(caller, record);
-    caller.forget(cookie);
+    socket::drop(caller, record, cookie);
     None
 }
 
+/// The endpoint that the socket's datagrams to the service go to, if it has one that still serves. What another one held is
+/// given back, so that it does not count as load in the choice that follows.
 #[inline(always)]
-#[expect(clippy::mut_from_ref, reason = "the flows are not part of what `kernel` refers to")]
-fn flows<C: Caller>(caller: &C, create: bool) -> Option<&mut SocketFlows> {
-    // SAFETY: the flows belong to the calling socket, live as long as it and are ours alone: see [`Flow`].
-    unsafe { caller.flows(create).as_mut() }
+fn known<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow) -> Option<Verdict> {
+    let index = caller.flow_of(flows, &service.key);
+    if let Some(flow) = flows.flows.get_mut(index as usize) {
+        if service.slot_count > 0 && serves(caller, flow, service) {
+            let verdict = Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port };
+            flows.last = index;
+            return Some(verdict);
+        }
+        caller.stop(flow);
+        return None;
+    }
+    let more = more(caller, flows, false)?;
+    let index = caller.more_of(more, &service.key);
+    let flow = more.flows.get_mut(index as usize)?;
+    if !caller.goes_on(flow, service) {
+        return None;
+    }
+    flows.last = FIRST.wrapping_add(index);
+    Some(Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port })
 }
 
 /// Without room for the flow every datagram is balanced anew.
@@ -117,10 +118,10 @@ fn unrecorded<C: Datagrams>(caller: &C, service: &ServiceRow) -> Verdict {
 /// service. Costs a socket without flows next to nothing.
 #[inline(always)]
 fn note_direct<C: Datagrams>(caller: &C, dest: &FrontendKey) {
-    if let Some(flows) = flows(caller, false) {
-        let index = caller.flow_to(flows, dest);
-        if index < FLOWS {
-            flows.last = index | DIRECT;
+    if let Some(flows) = first(caller, false) {
+        let number = flows::number_to(caller, flows, dest);
+        if number < ALL {
+            flows.last = number | DIRECT;
         }
     }
 }
@@ -128,44 +129,19 @@ fn note_direct<C: Datagrams>(caller: &C, dest: &FrontendKey) {
 /// The service address that a socket asked for when it sent to `peer`, to be shown as the source of the reply. When it
 /// reaches one endpoint in several ways, the one it sent to last.
 #[inline(always)]
-pub fn asked_for(flows: &SocketFlows, peer: Addr, port: u16) -> Option<(Addr, u16)> {
-    let last = flows.flows.get((flows.last & !DIRECT) as usize % FLOWS_PER_SOCKET)?;
-    if leads_to(last, peer, port) {
-        return (flows.last & DIRECT == 0).then_some((last.frontend, last.frontend_port));
+pub fn asked_for<C: Find>(caller: &C, flows: &SocketFlows, peer: &FrontendKey) -> Option<(Addr, u16)> {
+    let (frontend, frontend_port, backend, port) = flows::numbered(caller, flows, flows.last & !DIRECT)?;
+    if backend == peer.addr && port == peer.port {
+        return (flows.last & DIRECT == 0).then_some((frontend, frontend_port));
     }
-    let (_, flow) = find(flows, |flow| leads_to(flow, peer, port))?;
-    Some((flow.frontend, flow.frontend_port))
-}
-
-#[inline(always)]
-fn asks_for(flow: &Flow, dest: &FrontendKey) -> bool {
-    flow.frontend == dest.addr && flow.frontend_port == dest.port
-}
-
-#[inline(always)]
-fn leads_to(flow: &Flow, peer: Addr, port: u16) -> bool {
-    flow.backend == peer && flow.backend_port == port
-}
-
-/// The first entry that `wanted` takes, and its index.
-#[inline(always)]
-fn find(flows: &SocketFlows, wanted: impl Fn(&Flow) -> bool) -> Option<(u32, Flow)> {
-    for index in 0..FLOWS {
-        let flow = flows.flows.get(index as usize)?;
-        if flow.backend_port == 0 {
-            return None;
-        }
-        if wanted(flow) {
-            return Some((index, *flow));
-        }
-    }
-    None
+    let (frontend, frontend_port, ..) = flows::numbered(caller, flows, flows::number_to(caller, flows, peer))?;
+    Some((frontend, frontend_port))
 }
 
 /// Whether the endpoint a flow goes to still serves this service, from where the program asks.
 #[inline(always)]
-fn serves<C: Caller>(caller: &C, flow: &Flow, service: &ServiceRow) -> bool {
-    let Some(row) = caller.backend(flow.backend_index).map(|backend| &backend.row) else { return false };
+fn serves<K: Kernel>(kernel: &K, flow: &Flow, service: &ServiceRow) -> bool {
+    let Some(row) = kernel.backend(flow.backend_index).map(|backend| &backend.row) else { return false };
     // A flow that holds nothing was refused since: its next datagram is counted and limited like the first.
     flow.flags & flow_state::HELD != 0
         && row.generation == flow.generation
@@ -174,28 +150,61 @@ fn serves<C: Caller>(caller: &C, flow: &Flow, service: &ServiceRow) -> bool {
         && flow.flags & service_flags::LOCAL == service.flags & service_flags::LOCAL
 }
 
+/// Returns whether a flow's endpoint still serves; else gives back what the flow holds.
+#[inline(always)]
+pub fn goes_on<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> bool {
+    if service.slot_count > 0 && serves(kernel, flow, service) {
+        return true;
+    }
+    stop(kernel, flow);
+    false
+}
+
+/// Gives back what a flow holds whose endpoint serves no longer.
+#[inline(always)]
+pub fn stop<K: Kernel>(kernel: &K, flow: &mut Flow) {
+    give_back(kernel, flow);
+    flow.flags &= !(flow_state::HELD | flow_state::LIMITED);
+}
+
 /// Keeps where datagrams to the service go: in the entry for its address, else in a free one, else in the one after the last that
 /// was used, whose service is then balanced anew.
 #[inline(always)]
 fn keep<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow, picked: Picked, limited: u64) {
     let dest = &service.key;
-    let place = caller.place(flows, dest);
-    let Some(row) = caller.backend(picked.index).map(|backend| &backend.row) else { return };
-    if let Some(entry) = flows.flows.get_mut(place as usize % FLOWS_PER_SOCKET) {
-        give_back(caller, entry);
-        *entry = Flow {
-            backend_index: picked.index,
-            generation: row.generation,
-            frontend_port: dest.port,
-            backend_port: row.port,
-            flags: service.flags & service_flags::LOCAL
-                | service.id << flow_state::SERVICE
-                | held(picked.holds | limited),
-            frontend: dest.addr.copy(),
-            backend: row.addr.copy(),
-        };
-        flows.last = place;
+    let held = held(picked.holds | limited);
+    let mut index = caller.place(flows, dest);
+    if index >= FIRST {
+        if let Some(more) = more(caller, flows, true) {
+            let index = caller.place_in_more(more, dest, flows.last);
+            if let Some(flow) = more.flows.get_mut(index as usize) {
+                caller.put(flow, service, picked.index, held);
+                flows.last = FIRST.wrapping_add(index);
+            }
+            return;
+        }
+        index = (flows.last & !DIRECT).wrapping_add(1) % FIRST;
     }
+    if let Some(flow) = flows.flows.get_mut(index as usize) {
+        caller.put(flow, service, picked.index, held);
+        flows.last = index;
+    }
+}
+
+/// Makes an entry a flow to this backend; what it held is given back.
+#[inline(always)]
+pub fn put<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
+    give_back(kernel, flow);
+    let Some(row) = kernel.backend(index).map(|backend| &backend.row) else { return };
+    *flow = Flow {
+        backend_index: index,
+        generation: row.generation,
+        frontend_port: service.key.port,
+        backend_port: row.port,
+        flags: service.flags & service_flags::LOCAL | service.id << flow_state::SERVICE | held,
+        frontend: service.key.addr.copy(),
+        backend: row.addr.copy(),
+    };
 }
 
 /// Bits of [`flow_state`] for those of [`socket_state`].
@@ -207,9 +216,16 @@ const fn held(state: u64) -> u32 {
 
 /// A socket is closed: its flows end.
 #[inline(always)]
-pub fn released<K: Kernel>(kernel: &K, flows: &SocketFlows) {
-    for index in 0..FLOWS {
-        let Some(flow) = flows.flows.get(index as usize) else { return };
+pub fn released<K: Kernel>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFlows>) {
+    end(kernel, &flows.flows);
+    if let Some(more) = more {
+        end(kernel, &more.flows);
+    }
+}
+
+#[inline(always)]
+fn end<K: Kernel, const N: usize>(kernel: &K, flows: &[Flow; N]) {
+    for flow in flows {
         if flow.backend_port == 0 {
             return;
         }
@@ -231,28 +247,4 @@ fn give_back<K: Kernel>(kernel: &K, flow: &Flow) {
     {
         occupancy::remove(&backend.live, occupancy::LIVE);
     }
-}
-
-/// Index of the flow to the service address `dest`; the number of entries when there is none.
-#[inline(always)]
-pub fn flow_of(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
-    find(flows, |flow| asks_for(flow, dest)).map_or(FLOWS, |(index, _)| index)
-}
-
-/// Index of the first flow to the endpoint `peer`; the number of entries when there is none.
-#[inline(always)]
-pub fn flow_to(flows: &SocketFlows, peer: &FrontendKey) -> u32 {
-    find(flows, |flow| leads_to(flow, peer.addr, peer.port)).map_or(FLOWS, |(index, _)| index)
-}
-
-/// Index of the entry that a flow to `dest` is kept in.
-#[inline(always)]
-pub fn place(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
-    for index in 0..FLOWS {
-        match flows.flows.get(index as usize) {
-            Some(flow) if flow.backend_port != 0 && !asks_for(flow, dest) => {}
-            _ => return index,
-        }
-    }
-    (flows.last & !DIRECT).wrapping_add(1) % FLOWS
 }

@@ -283,7 +283,7 @@ pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
     let Some(socket) = record(kernel, cookie) else { return };
     let (place, key) = (Place::of(socket), frontend(socket));
     let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
-    kernel.forget(cookie);
+    kernel.forget(cookie, place.client);
     let Some(backend) = place.give_back(kernel, before) else { return };
     place.time(kernel, before, backend);
     if failed && before & socket_state::CONNECTING != 0 {
@@ -297,16 +297,65 @@ pub fn released<K: Kernel>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
     let place = Place::of(socket);
     let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
-    kernel.forget(cookie);
+    kernel.forget(cookie, place.client);
     if let Some(backend) = place.give_back(kernel, before) {
         place.time(kernel, before, backend);
     }
 }
 
-/// Releases what the previous connect of a socket holds. The socket's lock keeps other hooks from its row meanwhile.
+/// The socket seems to be gone or not connected, and no hook told so. If it connects again, it knows from now on that others
+/// may give back what it holds.
 #[inline(always)]
-pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord) {
-    Place::of(socket).give_back(kernel, atomic::read(&socket.state));
+pub fn suspected<K: Kernel>(kernel: &K, cookie: u64) {
+    if let Some(socket) = record(kernel, cookie) {
+        change(socket, cookie, 0, socket_state::SUSPECTED);
+    }
+}
+
+/// Gives back what a socket holds that has been [`suspected`] for so long that every hook knows. Its row stays: a hook may have
+/// it in hand.
+#[inline(always)]
+pub fn settled<K: Kernel>(kernel: &K, cookie: u64) {
+    let Some(socket) = record(kernel, cookie) else { return };
+    let (place, before) = (Place::of(socket), atomic::read(&socket.state));
+    let after = before & !(HOLDS | socket_state::SUSPECTED) | socket_state::SETTLED;
+    // If the socket connects at this moment it is neither.
+    if before & COOKIE == owner(cookie)
+        && before & socket_state::SUSPECTED != 0
+        && atomic::replace(&socket.state, before, after)
+    {
+        place.give_back(kernel, before);
+    }
+}
+
+/// Removes the row of a socket that was [`settled`] so long ago that no hook has it in hand.
+#[inline(always)]
+pub fn forgotten<K: Kernel>(kernel: &K, cookie: u64) {
+    if let Some(socket) = record(kernel, cookie)
+        && atomic::read(&socket.state) & socket_state::SETTLED != 0
+    {
+        drop(kernel, socket, cookie);
+    }
+}
+
+/// Releases what the previous connect of a socket holds. Its row is written anew or removed by the same hook: the socket's
+/// lock keeps other hooks from it meanwhile, and where the agent may give back the same, the first of both does.
+#[inline(always)]
+pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
+    let (place, state) = (Place::of(socket), atomic::read(&socket.state));
+    if state & socket_state::SUSPECTED == 0 {
+        place.give_back(kernel, state);
+    } else if let Some(before) = change(socket, cookie, HOLDS, 0) {
+        place.give_back(kernel, before);
+    }
+}
+
+/// The same, without the row.
+#[inline(always)]
+pub(crate) fn drop<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
+    let client = Place::of(socket).client;
+    end(kernel, socket, cookie);
+    kernel.forget(cookie, client);
 }
 
 /// Holds again what [`end`] released a moment ago, whatever others have taken since.

@@ -13,8 +13,8 @@ use aya_ebpf::{
 };
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, Outcome, OutcomeKey, OutcomeRow,
-        ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity, excluded_kind,
+        AffinityKey, AffinityRow, Backend, ExcludedKey, Flow, FrontendKey, LiveService, MoreFlows, Outcome, OutcomeKey,
+        OutcomeRow, ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity, excluded_kind,
     },
     addr::Addr,
     affinity, atomic,
@@ -22,22 +22,30 @@ use mesh_common::{
     connect::{self, Connect},
     counter::Counter,
     evidence, filter,
+    flows::{self, Find},
     kernel::{Caller, Kernel},
     outcome::{self, Attempt},
     pick::{self, Choose},
+    quota::{self, What},
     search::{self, Search, Walk},
     send::{self, Datagrams},
     socket,
 };
 
 use crate::maps::{
-    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, OUTCOMES, SERVICES, SLOTS,
-    SOCKETS,
+    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, MORE_FLOWS, OUTCOMES, QUOTAS,
+    SERVICES, SLOTS, SOCKETS,
 };
 
 /// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
 #[unsafe(no_mangle)]
 static EXCLUSIONS: u32 = 0;
+
+/// Set by the agent before loading: rows of SOCKETS, FLOWS and AFFINITY that one client may have.
+#[unsafe(no_mangle)]
+static SOCKETS_PER_CLIENT: u32 = capacity::SOCKETS / 4;
+#[unsafe(no_mangle)]
+static AFFINITY_PER_CLIENT: u32 = capacity::AFFINITY / 4;
 
 /// `BPF_NOEXIST`: add, do not replace.
 const NOEXIST: u64 = 1;
@@ -95,6 +103,9 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
         let Some(mark) = mark(cookie) else { return false };
+        if !take(row.client, What::Sockets) {
+            return false;
+        }
         // Before the row, so that nobody who looks for it meets a mark that is too low.
         atomic::count(mark, 1);
         // SAFETY: the kernel copies one value of the map's size; both types have the same layout.
@@ -102,16 +113,18 @@ impl<C> Kernel for Maps<C> {
         let made = SOCKETS.insert(cookie, record, NOEXIST).is_ok();
         if !made {
             atomic::count(mark, 1_u64.wrapping_neg());
+            self.give_back(row.client, What::Sockets, 1);
         }
         made
     }
 
     #[inline(always)]
-    fn forget(&self, cookie: u64) {
+    fn forget(&self, cookie: u64, client: u32) {
         if SOCKETS.remove(cookie).is_ok()
             && let Some(mark) = mark(cookie)
         {
             atomic::count(mark, 1_u64.wrapping_neg());
+            self.give_back(client, What::Sockets, 1);
         }
     }
 
@@ -123,10 +136,14 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
-        match AFFINITY.insert(key, row, NOEXIST) {
-            Ok(()) => true,
-            Err(_) => AFFINITY.get_ptr(key).is_some(),
+        if !take(row.owner, What::Affinity) {
+            return false;
         }
+        if AFFINITY.insert(key, row, NOEXIST).is_ok() {
+            return true;
+        }
+        self.give_back(row.owner, What::Affinity, 1);
+        AFFINITY.get_ptr(key).is_some()
     }
 
     #[inline(always)]
@@ -193,6 +210,13 @@ impl<C> Kernel for Maps<C> {
     fn coarse_now(&self) -> u64 {
         // SAFETY: as above.
         unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn give_back(&self, client: u32, what: What, rows: u32) {
+        if let Some(used) = QUOTAS.get(quota::place(client)) {
+            quota::give_back(used, what, rows.into());
+        }
     }
 
     #[inline(always)]
@@ -266,10 +290,15 @@ impl Connect for Maps<&SockAddrContext> {
     }
 }
 
-impl Datagrams for Maps<&SockAddrContext> {
+impl Find for Maps<&SockAddrContext> {
     #[inline(always)]
     fn flow_of(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
         flow_of(flows, dest)
+    }
+
+    #[inline(always)]
+    fn more_of(&self, more: &MoreFlows, dest: &FrontendKey) -> u32 {
+        more_of(more, dest)
     }
 
     #[inline(always)]
@@ -278,8 +307,35 @@ impl Datagrams for Maps<&SockAddrContext> {
     }
 
     #[inline(always)]
+    fn more_to(&self, more: &MoreFlows, peer: &FrontendKey) -> u32 {
+        more_to(more, peer)
+    }
+
+    #[inline(always)]
     fn place(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
         place(flows, dest)
+    }
+
+    #[inline(always)]
+    fn place_in_more(&self, more: &MoreFlows, dest: &FrontendKey, last: u32) -> u32 {
+        place_in_more(more, dest, last.into())
+    }
+}
+
+impl Datagrams for Maps<&SockAddrContext> {
+    #[inline(always)]
+    fn stop(&self, flow: &mut Flow) {
+        stop(flow);
+    }
+
+    #[inline(always)]
+    fn goes_on(&self, flow: &mut Flow, service: &ServiceRow) -> bool {
+        goes_on(flow, service) != 0
+    }
+
+    #[inline(always)]
+    fn put(&self, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
+        put(flow, service, index.into(), held.into());
     }
 }
 
@@ -342,7 +398,16 @@ impl Caller for Maps<&SockAddrContext> {
         // SAFETY: the context's socket is valid while the hook runs.
         unsafe {
             let flows = FLOWS.get_ptr_mut(self.0);
-            if flows.is_null() && create { FLOWS.get_or_insert_ptr_mut(self.0, None) } else { flows }
+            if flows.is_null() && create { self.make_flows() } else { flows }
+        }
+    }
+
+    #[inline(always)]
+    fn more_flows(&self, create: bool) -> *mut MoreFlows {
+        // SAFETY: as above.
+        unsafe {
+            let more = MORE_FLOWS.get_ptr_mut(self.0);
+            if more.is_null() && create { self.make_more_flows() } else { more }
         }
     }
 }
@@ -356,6 +421,59 @@ static NODE_NETNS: u64 = 0;
 pub fn is_in_node(ctx: *mut c_void) -> bool {
     // SAFETY: a constant of this object, set before it was loaded; the helper takes the context and cannot fail.
     unsafe { (&raw const NODE_NETNS).read_volatile() == bpf_get_netns_cookie(ctx) }
+}
+
+impl Maps<&SockAddrContext> {
+    /// The first record of the calling socket's flows, made for its client; null when that has as many as it may have.
+    #[inline(always)]
+    fn make_flows(&self) -> *mut SocketFlows {
+        let client = self.client_id();
+        if !take(client, What::Flows) {
+            return ptr::null_mut();
+        }
+        // SAFETY: the context's socket is valid while the hook runs, and its storage is ours alone meanwhile.
+        unsafe {
+            let flows = FLOWS.get_or_insert_ptr_mut(self.0, None);
+            match flows.as_mut() {
+                Some(flows) => flows.client = client,
+                None => self.give_back(client, What::Flows, 1),
+            }
+            flows
+        }
+    }
+
+    /// The second record, which counts for as many first ones as its memory is worth.
+    #[inline(always)]
+    fn make_more_flows(&self) -> *mut MoreFlows {
+        // SAFETY: as above.
+        unsafe {
+            let Some(flows) = FLOWS.get_ptr_mut(self.0).as_ref() else { return ptr::null_mut() };
+            let client = flows.client;
+            if !take(client, What::MoreFlows) {
+                return ptr::null_mut();
+            }
+            let more = MORE_FLOWS.get_or_insert_ptr_mut(self.0, None);
+            if more.is_null() {
+                self.give_back(client, What::MoreFlows, 1);
+            }
+            more
+        }
+    }
+}
+
+/// Counts a row for a client; false when it has as many as it may have.
+#[inline(always)]
+fn take(client: u32, what: What) -> bool {
+    let Some(used) = QUOTAS.get(quota::place(client)) else { return false };
+    // SAFETY: constants of this object, set before it was loaded.
+    let most = unsafe {
+        match what {
+            What::Sockets | What::Flows => (&raw const SOCKETS_PER_CLIENT).read_volatile(),
+            What::MoreFlows => (&raw const SOCKETS_PER_CLIENT).read_volatile() / quota::SMALL_PER_LARGE,
+            What::Affinity => (&raw const AFFINITY_PER_CLIENT).read_volatile(),
+        }
+    };
+    quota::take(used, what, most.into())
 }
 
 /// Whether SOCKETS may have a row for this cookie.
@@ -443,7 +561,18 @@ extern "C" fn admit(service: *const ServiceRow, choice: u64, unbounded: u64) -> 
 extern "C" fn flow_of(flows: *const SocketFlows, dest: *const FrontendKey) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (flows.as_ref(), dest.as_ref()) } {
-        (Some(flows), Some(dest)) => send::flow_of(flows, dest),
+        (Some(flows), Some(dest)) => flows::flow_of(flows, dest),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn more_of(more: *const MoreFlows, dest: *const FrontendKey) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (more.as_ref(), dest.as_ref()) } {
+        (Some(more), Some(dest)) => flows::more_of(more, dest),
         _ => u32::MAX,
     }
 }
@@ -454,7 +583,18 @@ extern "C" fn flow_of(flows: *const SocketFlows, dest: *const FrontendKey) -> u3
 extern "C" fn flow_to(flows: *const SocketFlows, peer: *const FrontendKey) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (flows.as_ref(), peer.as_ref()) } {
-        (Some(flows), Some(peer)) => send::flow_to(flows, peer),
+        (Some(flows), Some(peer)) => flows::flow_to(flows, peer),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn more_to(more: *const MoreFlows, peer: *const FrontendKey) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (more.as_ref(), peer.as_ref()) } {
+        (Some(more), Some(peer)) => flows::more_to(more, peer),
         _ => u32::MAX,
     }
 }
@@ -465,9 +605,56 @@ extern "C" fn flow_to(flows: *const SocketFlows, peer: *const FrontendKey) -> u3
 extern "C" fn place(flows: *const SocketFlows, dest: *const FrontendKey) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (flows.as_ref(), dest.as_ref()) } {
-        (Some(flows), Some(dest)) => send::place(flows, dest),
+        (Some(flows), Some(dest)) => flows::place(flows, dest),
         // Out of range, so that the caller has to check it: of functions in the same object the compiler knows the range.
         _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn place_in_more(more: *const MoreFlows, dest: *const FrontendKey, last: u64) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (more.as_ref(), dest.as_ref()) } {
+        (Some(more), Some(dest)) => flows::place_in_more(more, dest, last as u32),
+        _ => u32::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn stop(flow: *mut Flow) -> u32 {
+    // SAFETY: as in `step`.
+    if let Some(flow) = unsafe { flow.as_mut() } {
+        send::stop(&Maps(()), flow);
+    }
+    0
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn goes_on(flow: *mut Flow, service: *const ServiceRow) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (flow.as_mut(), service.as_ref()) } {
+        (Some(flow), Some(service)) => send::goes_on(&Maps(()), flow, service).into(),
+        _ => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn put(flow: *mut Flow, service: *const ServiceRow, index: u64, held: u64) -> u32 {
+    // SAFETY: as in `step`.
+    match unsafe { (flow.as_mut(), service.as_ref()) } {
+        (Some(flow), Some(service)) => {
+            send::put(&Maps(()), flow, service, index as u32, held as u32);
+            1
+        }
+        _ => 0,
     }
 }
 
@@ -608,7 +795,14 @@ pub fn release(ctx: *mut c_void) {
     socket::released(&maps, unsafe { bpf_get_socket_cookie(ctx) });
     // SAFETY: the hook's context is the socket, which is valid while the hook runs.
     if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), ctx) } {
-        send::released(&maps, flows);
+        // SAFETY: as above.
+        let more = || unsafe { storage::<MoreFlows>((&raw const MORE_FLOWS).cast(), ctx) };
+        let more = if flows::is_full(flows) { more() } else { None };
+        send::released(&maps, flows, more);
+        maps.give_back(flows.client, What::Flows, 1);
+        if more.is_some() {
+            maps.give_back(flows.client, What::MoreFlows, 1);
+        }
     }
 }
 

@@ -9,14 +9,16 @@ mod tcp;
 
 use aya_ebpf::{
     EbpfContext as _,
-    macros::{cgroup_sock, cgroup_sock_addr, sock_ops},
-    programs::{SockAddrContext, SockContext, SockOpsContext},
+    macros::{cgroup_sock, cgroup_sock_addr, sock_ops, socket_filter},
+    programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext},
 };
 use mesh_common::{
+    abi::{FrontendKey, protocol},
     connect::{Verdict, connect},
     kernel::Caller as _,
     reply::reverse,
     send::{asked_for, connected, send},
+    settle::{self, Request},
     socket,
 };
 
@@ -78,6 +80,18 @@ pub fn sock_ops(ctx: SockOpsContext) -> u32 {
     0
 }
 
+/// Runs when the agent asks for it and at no other time: it is never attached. The words of the request are in the scratch
+/// area of an empty packet.
+#[socket_filter]
+pub fn settle(ctx: SkBuffContext) -> i64 {
+    // SAFETY: the kernel passes a valid context.
+    let words = unsafe { (&raw const (*ctx.skb.skb).cb).read_volatile() };
+    if let Some(request) = Request::of(words) {
+        settle::settle(&Maps(()), request);
+    }
+    0
+}
+
 #[inline(always)]
 fn on_connect(ctx: &SockAddrContext, family: Family) -> i32 {
     let peer = Peer::new(ctx, family);
@@ -116,7 +130,8 @@ fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     }
     // SAFETY: the flows belong to the calling socket and live as long as it.
     if let Some(flows) = unsafe { maps.flows(false).as_ref() }
-        && let Some((addr, port)) = asked_for(flows, addr, port)
+        && let Some((addr, port)) =
+            asked_for(&maps, flows, &FrontendKey { addr, port, protocol: protocol::UDP, pad: 0 })
     {
         return peer.set(addr, port);
     }

@@ -8,8 +8,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use mesh_common::abi::{
-    AffinityKey, AffinityRow, Backend, ExcludedKey, FrontendKey, LiveService, NameRow, Outcome, OutcomeKey,
-    ServiceCounters, ServiceRow, Slot, SocketFlows, SocketRecord, capacity,
+    AffinityKey, AffinityRow, Backend, ClientUse, ExcludedKey, FrontendKey, LiveService, MoreFlows, NameRow, Outcome,
+    OutcomeKey, ServiceCounters, ServiceRow, Slot, SocketFlows, SocketRecord, capacity,
 };
 
 /// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
@@ -48,7 +48,13 @@ pub static FILTER: Array<u64, { capacity::FILTER as usize }> = Array::new();
 pub static FLOWS: SkStorage<SocketFlows> = SkStorage::new();
 
 #[btf_map]
-pub static AFFINITY: LruHashMap<AffinityKey, AffinityRow, { capacity::AFFINITY as usize }> = LruHashMap::new();
+pub static MORE_FLOWS: SkStorage<MoreFlows> = SkStorage::new();
+
+#[btf_map]
+pub static AFFINITY: HashMap<AffinityKey, AffinityRow, { capacity::AFFINITY as usize }> = HashMap::new();
+
+#[btf_map]
+pub static QUOTAS: Array<ClientUse, { capacity::QUOTAS as usize }> = Array::new();
 
 #[btf_map]
 pub static EXCLUDED: HashMap<ExcludedKey, u64, { capacity::EXCLUDED as usize }, NO_PREALLOC> = HashMap::new();

@@ -28,12 +28,13 @@ mod owner;
 mod replay;
 pub mod state_lock;
 mod stop;
+mod sweep;
 mod view;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use anyhow::bail;
-use mesh_common::abi::{SocketRow, capacity};
+use mesh_common::abi::SocketRow;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     sync::{mpsc, watch},
@@ -66,13 +67,11 @@ use crate::{
     metrics,
     model::Update,
     source::{dir::Reader, watch::watch as watch_directories},
-    stale::{self, Attempts, Lookout, Tracked, Whose},
+    stale::{self, Attempts, Look, Lookout, Tracked, Whose},
 };
 
 /// How often the addresses of the node are read, and the links of the programs looked at.
 const NODE_INTERVAL: Duration = Duration::from_secs(3);
-/// A socket that this number of resyncs in a row did not find is gone.
-const MISSED: u8 = 3;
 /// How often ejected backends are looked for. Where reading them takes long, so much more rarely that it costs no more
 /// than one part of this many of a processor.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -102,7 +101,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let kernel = Kernel::open(pins, settings.capacity, leaves_out)?;
     stop::on_signal(&stop)?;
     let inherits = kernel.serves();
-    let meter = kernel.meter();
+    let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
     _ = tell_holders.send(holders::holders(&owner.snapshot().tables));
@@ -121,6 +120,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let reports = health.reports();
     let (orders_in, orders) = mpsc::channel(1);
     let attached = hooks.clone();
+    let swept = snapshots.clone();
     let view = Arc::new(Live {
         started,
         settings: settings.clone(),
@@ -138,12 +138,13 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         tasks.spawn(metrics::serve(listener, token, view, stop.clone()));
     }
     let resync_interval = settings.resync_interval;
+    let sweep = sweep::run(sockets, swept, settings.clone(), stop.clone());
+    tasks.spawn(sweep);
     let socket = settings.socket.clone();
     let drive = Drive {
         owner,
         settings,
         cgroup,
-        missed: BTreeMap::new(),
         lookout: Lookout::default(),
         attempts: Attempts::default(),
         meter,
@@ -201,8 +202,6 @@ struct Drive {
     owner: Owner<Kernel>,
     settings: Settings,
     cgroup: Cgroup,
-    /// Sockets that many resyncs in a row did not find, by their cookie.
-    missed: BTreeMap<u64, u8>,
     lookout: Lookout,
     attempts: Attempts,
     meter: SharedMeter,
@@ -261,7 +260,6 @@ impl Drive {
                 },
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
-                    self.sweep();
                     self.lookout.ask(Whose::All, now());
                     heap::trim();
                 }),
@@ -320,28 +318,6 @@ impl Drive {
         self.next_look = Instant::now() + LOOK_INTERVAL.max(start.elapsed() * LOOK_COST);
     }
 
-    /// Forgets sockets that are gone and that no hook told us of, before they take all the room. A list of sockets may lack
-    /// some while others come and go, so one that is missing once may be there.
-    fn sweep(&mut self) {
-        let sockets = self.owner.dataplane.sockets(|_| true).unwrap_or_default();
-        if sockets.len() <= capacity::SOCKETS as usize / 2 {
-            self.missed.clear();
-            return;
-        }
-        let all: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
-        let times = |cookie| self.missed.get(&cookie).copied().unwrap_or_default().saturating_add(1);
-        self.missed = stale::missing(&all, self.settings.enter_namespaces.into())
-            .into_iter()
-            .map(|cookie| (cookie, times(cookie)))
-            .collect();
-        let gone: Vec<u64> =
-            self.missed.iter().filter(|(_, times)| **times >= MISSED).map(|(cookie, _)| *cookie).collect();
-        warn!(sockets = sockets.len(), gone = gone.len(), "many sockets; forgetting those that are gone");
-        if let Err(error) = self.owner.dataplane.forget(&gone) {
-            warn!("{error}");
-        }
-    }
-
     /// Closes sockets whose backend left; returns how long to wait before the next look. A connect under way when it left
     /// is met by the step that frees the backend.
     fn close_stale(&mut self) -> Option<Duration> {
@@ -349,15 +325,16 @@ impl Drive {
         self.attempts.forget(&left);
         self.lookout.ask(Whose::Of(left.into_iter().chain(freed).collect()), now());
         let start = now();
-        if let Some(whose) = self.lookout.take(start) {
-            let again = self.close_stale_of(&whose).unwrap_or(whose);
+        if let Some(look) = self.lookout.take(start) {
+            let again = self.close_stale_of(&look).unwrap_or(look.whose);
             self.lookout.looked(start, now(), again);
         }
         self.lookout.wait(now())
     }
 
     /// Looks once at the sockets of these backends; returns those that deserve another look, or none when this one failed.
-    fn close_stale_of(&mut self, whose: &Whose) -> Option<Whose> {
+    fn close_stale_of(&mut self, Look { whose, close_at }: &Look) -> Option<Whose> {
+        let begun = now();
         let is_wanted = |row: &SocketRow| stale::is_tracked(row) && whose.has(row.backend_index);
         let sockets = match self.owner.dataplane.sockets(is_wanted) {
             Ok(sockets) => sockets,
@@ -366,9 +343,11 @@ impl Drive {
                 return None;
             }
         };
+        self.lookout.read(now().saturating_sub(begun));
         let tracked: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
         let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()), whose);
         if !due.is_empty() {
+            thread::sleep(close_at.saturating_sub(now()));
             let report = stale::destroy(&due, self.settings.enter_namespaces.into());
             info!(closed = report.closed.len(), not_found = report.not_found.len(), "closed stale sockets");
             self.unclosed.tell(report.failed.iter().cloned());

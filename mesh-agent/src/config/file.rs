@@ -20,7 +20,7 @@ use crate::{
 
 const DEFAULT: &str = "/etc/mesh-agent/agent.yaml";
 
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 29] = [
     "services",
     "cgroup",
     "pinDir",
@@ -46,6 +46,8 @@ const KNOWN: [&str; 27] = [
     "resyncInterval",
     "maxServices",
     "maxBackends",
+    "maxSockets",
+    "maxSocketsPerClient",
     "healthChecks",
     "metricsTokenFile",
 ];
@@ -115,6 +117,8 @@ fn document(document: &Document<'_>) -> Given {
         resync_interval: root.get("resyncInterval").and_then(|field| duration(field, INTERVALS)).map(Ok),
         max_services: rows("maxServices"),
         max_backends: rows("maxBackends"),
+        max_sockets: rows("maxSockets"),
+        max_sockets_per_client: rows("maxSocketsPerClient"),
         health_checks: root.get("healthChecks").map(HealthChecks::read).unwrap_or_default(),
     }
 }

@@ -64,6 +64,11 @@ impl BackendMap {
         Ok(rows.filter(|(_, row)| row.state != backend_state::FREE).collect())
     }
 
+    /// The first `count` rows whole.
+    pub(super) fn entries(&self, count: usize) -> Result<Vec<BackendEntry>, Error> {
+        Ok(self.0.range(0, count)?.into_iter().map(|(_, entry)| entry).collect())
+    }
+
     /// What the kernel programs wrote, of the first `count` rows.
     pub(super) fn loads(&self, count: usize) -> Result<Vec<(u32, BackendLoad)>, Error> {
         Ok(self.0.range(0, count)?.into_iter().map(|(index, entry)| (index, entry.load)).collect())

@@ -40,11 +40,26 @@ impl<K: Pod, V: Pod> Map<K, V> {
         Ok(())
     }
 
+    /// The row of a key.
+    pub(super) fn get(&self, key: &K) -> Result<Option<V>, Error> {
+        match sys::lookup(&self.fd, key) {
+            Ok(value) => Ok(Some(value)),
+            Err(source) if source.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(source) => Err(self.error("read a row", source)),
+        }
+    }
+
     /// Deletes a row; one that is not there is deleted already.
     pub(super) fn delete(&self, key: &K) -> Result<(), Error> {
+        self.delete_known(key).map(drop)
+    }
+
+    /// Deletes a row; false when it was not there.
+    pub(super) fn delete_known(&self, key: &K) -> Result<bool, Error> {
         match sys::delete(&self.fd, key) {
-            Err(source) if source.raw_os_error() != Some(libc::ENOENT) => Err(self.error("delete a row", source)),
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(source) if source.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(source) => Err(self.error("delete a row", source)),
         }
     }
 
@@ -80,10 +95,11 @@ impl<K: Pod, V: Pod> Map<K, V> {
     fn read(&self, cursor: sys::Cursor, limit: usize, batch: usize, mut each: impl FnMut(&K, &V)) -> Result<(), Error> {
         let mut cursor = cursor;
         let mut left = limit;
+        let mut keys = vec![K::zeroed(); left.min(batch)];
+        let mut values = vec![V::zeroed(); keys.len()];
         while left > 0 {
             let count = left.min(batch);
-            let (mut keys, mut values) = (vec![K::zeroed(); count], vec![V::zeroed(); count]);
-            let (read, end) = sys::lookup_batch(&self.fd, &mut cursor, &mut keys, &mut values)
+            let (read, end) = sys::lookup_batch(&self.fd, &mut cursor, &mut keys[..count], &mut values[..count])
                 .map_err(|source| self.error("read rows", source))?;
             keys.iter().zip(&values).take(read).for_each(|(key, value)| each(key, value));
             left -= read;

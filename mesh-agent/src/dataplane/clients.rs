@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs, io,
     os::unix::fs::{DirEntryExt, MetadataExt},
     path::Path,
@@ -57,11 +57,24 @@ fn is_pod(slice: &str) -> bool {
 /// Ids of the groups from a cgroup on; that one is a group whatever its name. Groups that come and go meanwhile may be
 /// missed.
 pub fn groups(top: &Path) -> io::Result<BTreeSet<u64>> {
+    walk(top, |_| {})
+}
+
+/// Clients that sockets can count for now, in their short form: groups, and the cgroups right below them.
+pub fn clients(top: &Path) -> io::Result<HashSet<u32>> {
+    let mut below = Vec::new();
+    let groups = walk(top, |id| below.push(id))?;
+    Ok(groups.into_iter().chain(below).map(short).collect())
+}
+
+/// Calls `each` with every cgroup right below a group; returns the groups.
+fn walk(top: &Path, mut each: impl FnMut(u64)) -> io::Result<BTreeSet<u64>> {
     let mut found = BTreeSet::from([fs::metadata(top)?.ino()]);
     let mut level = vec![top.to_path_buf()];
     for _ in 0..DEPTH {
         let entries = level.iter().filter_map(|group| fs::read_dir(group).ok()).flatten().flatten();
         let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let directories = directories.inspect(|entry| each(entry.ino()));
         let groups: Vec<_> = directories.filter(|entry| entry.file_name().to_str().is_some_and(is_group)).collect();
         found.extend(groups.iter().map(DirEntryExt::ino));
         level = groups.iter().map(fs::DirEntry::path).collect();

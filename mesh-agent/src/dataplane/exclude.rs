@@ -41,7 +41,8 @@ impl Error {
 /// The rows of EXCLUDED for these directories and namespace files as they are now, and which cannot be had.
 pub fn keys(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> (Vec<ExcludedKey>, Vec<Error>) {
     let cgroups = cgroups.iter().map(|path| key("cgroup", path, excluded_kind::CGROUP, cgroup_id));
-    let namespaces = namespaces.iter().map(|path| key("network namespace", path, excluded_kind::NETNS, netns_cookie));
+    let namespaces =
+        namespaces.iter().map(|path| key("network namespace", path, excluded_kind::NETNS, netns_cookie_at));
     let (found, missing): (Vec<_>, Vec<_>) = cgroups.chain(namespaces).partition(Result::is_ok);
     (found.into_iter().flatten().collect(), missing.into_iter().filter_map(Result::err).collect())
 }
@@ -62,22 +63,23 @@ fn cgroup_id(path: &Path) -> io::Result<u64> {
 }
 
 /// The kernel tells the cookie of a namespace only to a socket in it, so a thread goes there and ends.
-fn netns_cookie(path: &Path) -> io::Result<u64> {
+fn netns_cookie_at(path: &Path) -> io::Result<u64> {
     let namespace = open::network_namespace(path)?;
     let there = thread::spawn(move || {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
         let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-        cookie_of(socket.as_fd())
+        netns_cookie(socket.as_fd())
     });
     there.join().expect("a thread of system calls does not panic")
 }
 
 /// Cookie of the agent's own network namespace.
 pub fn own_netns() -> io::Result<u64> {
-    cookie_of(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?.as_fd())
+    netns_cookie(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?.as_fd())
 }
 
-fn cookie_of(socket: BorrowedFd<'_>) -> io::Result<u64> {
+/// The cookie of the network namespace that a socket was made in.
+pub fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut cookie = 0_u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).expect("a small number");
     // SAFETY: the kernel writes at most `length` bytes to `cookie`.
@@ -100,9 +102,9 @@ mod tests {
     #[test]
     fn own_namespace_has_the_cookie_of_own_sockets() {
         let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).unwrap();
-        let own = cookie_of(socket.as_fd()).unwrap();
+        let own = netns_cookie(socket.as_fd()).unwrap();
         assert_ne!(own, 0);
-        assert_eq!(netns_cookie(Path::new("/proc/self/ns/net")).unwrap(), own);
+        assert_eq!(netns_cookie_at(Path::new("/proc/self/ns/net")).unwrap(), own);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::fd::AsFd as _,
     path::Path,
     sync::Arc,
 };
@@ -9,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{CgroupSock, CgroupSockAddr, SockOps},
+    programs::{CgroupSock, CgroupSockAddr, SockOps, SocketFilter},
 };
 use bytemuck::Zeroable as _;
 use mesh_common::{
@@ -30,6 +31,7 @@ use super::{
     links::{self, Held},
     others,
     pin::{Attached, Cgroup, PinDir},
+    sockets::{self, Sockets},
     verify::verify,
 };
 use crate::{
@@ -53,6 +55,11 @@ const EXCLUSIONS: &str = "EXCLUSIONS";
 /// Name of the constant that says which network namespace is the node's.
 const NODE_NETNS: &str = "NODE_NETNS";
 
+/// Names of the constants that say how many rows one client may have.
+const SOCKETS_PER_CLIENT: &str = "SOCKETS_PER_CLIENT";
+const AFFINITY_PER_CLIENT: &str = "AFFINITY_PER_CLIENT";
+const HAS_ALL: &str = "the object is built from this workspace and holds every program";
+
 /// Maps that are filled, and programs that can be attached to decide from them.
 pub struct Kernel {
     pins: PinDir,
@@ -64,16 +71,16 @@ pub struct Kernel {
     links: Vec<Held>,
 }
 
-struct Maps {
+pub(super) struct Maps {
     services: Map<FrontendKey, ServiceRow>,
     slots: Map<u32, Slot>,
-    backends: BackendMap,
+    pub(super) backends: BackendMap,
     names: Map<u32, NameRow>,
-    load: Map<u32, ServiceLoad>,
+    pub(super) load: Map<u32, ServiceLoad>,
     counters: CounterMap,
     filter: Map<u32, u64>,
-    sockets: Map<u64, SocketRow>,
-    affinity: Map<AffinityKey, AffinityRow>,
+    pub(super) sockets: Map<u64, SocketRow>,
+    pub(super) affinity: Map<AffinityKey, AffinityRow>,
     excluded: Map<ExcludedKey, u64>,
     outcomes: Map<OutcomeKey, OutcomeRow>,
     clients: Clients,
@@ -100,6 +107,9 @@ impl Kernel {
         loader.override_global(EXCLUSIONS, &exclusions, true);
         let netns = exclude::own_netns().context("cannot read the cookie of this network namespace")?;
         loader.override_global(NODE_NETNS, &netns, true);
+        let affinity = capacity.sockets_per_client.min(capacity::AFFINITY / 4);
+        loader.override_global(SOCKETS_PER_CLIENT, &capacity.sockets_per_client, true);
+        loader.override_global(AFFINITY_PER_CLIENT, &affinity, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         verify(&mut programs)?;
         Ok(Self {
@@ -158,9 +168,12 @@ impl Kernel {
         self.maps.sockets.select(|_, row| wanted(row))
     }
 
-    /// Forgets sockets. Their marks stay, which only costs a look.
-    pub fn forget(&self, cookies: &[u64]) -> Result<(), Error> {
-        cookies.iter().try_for_each(|cookie| self.maps.sockets.delete(cookie))
+    /// The same rows and what they are counted in, beside whatever the data plane does.
+    pub fn socket_rows(&self) -> anyhow::Result<Sockets> {
+        let program: &SocketFilter =
+            self.programs.program(sockets::PROGRAM).and_then(|program| program.try_into().ok()).expect(HAS_ALL);
+        let program = program.fd()?.as_fd().try_clone_to_owned()?;
+        Ok(Sockets { maps: Arc::clone(&self.maps), program })
     }
 
     /// From now on these are not served, and no others. Only for an agent that was opened with some.
@@ -186,17 +199,17 @@ impl Kernel {
 
 fn address_program<'a>(programs: &'a mut Ebpf, hook: &str) -> &'a mut CgroupSockAddr {
     let program = programs.program_mut(hook).and_then(|program| program.try_into().ok());
-    program.expect("the object is built from this workspace and holds every hook")
+    program.expect(HAS_ALL)
 }
 
 fn release_program(programs: &mut Ebpf) -> &mut CgroupSock {
     let program = programs.program_mut(RELEASE_HOOK).and_then(|program| program.try_into().ok());
-    program.expect("the object is built from this workspace and holds every hook")
+    program.expect(HAS_ALL)
 }
 
 fn state_program(programs: &mut Ebpf) -> &mut SockOps {
     let program = programs.program_mut(STATE_HOOK).and_then(|program| program.try_into().ok());
-    program.expect("the object is built from this workspace and holds every hook")
+    program.expect(HAS_ALL)
 }
 
 impl Maps {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use aya::maps::{MapInfo, MapType};
 use mesh_common::abi::{
-    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ExcludedKey, FrontendKey, NameRow, OutcomeKey, OutcomeRow,
-    ServiceCounters, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, capacity, maps,
+    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ClientRows, ExcludedKey, FrontendKey, MoreFlows, NameRow,
+    OutcomeKey, OutcomeRow, ServiceCounters, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, capacity, maps,
 };
 
 use super::Capacity;
@@ -35,8 +35,8 @@ pub struct ForeignPin {
 }
 
 /// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do not.
-pub(super) fn layout(rows: Capacity) -> [MapLayout; 15] {
-    let Capacity { services, slots, backends } = rows;
+pub(super) fn layout(rows: Capacity) -> [MapLayout; 17] {
+    let Capacity { services, slots, backends, sockets, sockets_per_client: _ } = rows;
     [
         MapLayout::new::<FrontendKey, ServiceRow>(maps::SERVICES, MapType::Hash, services),
         MapLayout::new::<u32, Slot>(maps::SLOTS, MapType::Array, slots),
@@ -44,11 +44,13 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 15] {
         MapLayout::new::<u32, ServiceLoad>(maps::LOAD, MapType::Array, services),
         MapLayout::new::<u32, ServiceCounters>(maps::COUNTERS, MapType::PerCpuArray, services),
         MapLayout::new::<u32, NameRow>(maps::NAMES, MapType::Hash, services).grown_on_demand(),
-        MapLayout::new::<u64, SocketRow>(maps::SOCKETS, MapType::Hash, capacity::SOCKETS),
+        MapLayout::new::<u64, SocketRow>(maps::SOCKETS, MapType::Hash, sockets),
         MapLayout::new::<u32, u64>(maps::MARKS, MapType::Array, capacity::MARKS),
         MapLayout::new::<u32, u64>(maps::FILTER, MapType::Array, capacity::FILTER),
         MapLayout::new::<u32, SocketFlows>(maps::FLOWS, MapType::SkStorage, 0).grown_on_demand(),
-        MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::LruHash, capacity::AFFINITY),
+        MapLayout::new::<u32, MoreFlows>(maps::MORE_FLOWS, MapType::SkStorage, 0).grown_on_demand(),
+        MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::Hash, capacity::AFFINITY),
+        MapLayout::new::<u32, ClientRows>(maps::QUOTAS, MapType::Array, capacity::QUOTAS),
         MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED).grown_on_demand(),
         MapLayout::new::<u64, u64>(maps::GROUPS, MapType::Hash, capacity::GROUPS).grown_on_demand(),
         MapLayout::new::<OutcomeKey, OutcomeRow>(maps::OUTCOMES, MapType::LruHash, capacity::OUTCOMES),
@@ -58,13 +60,13 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 15] {
 
 /// Name of the directory that holds maps of this layout; an agent with another layout makes its own beside it.
 pub(super) fn directory_name(capacity: Capacity) -> String {
-    let Capacity { services, slots, backends } = capacity;
-    format!("maps-v{ABI_VERSION}-{services}-{slots}-{backends}")
+    let Capacity { services, slots, backends, sockets, sockets_per_client: _ } = capacity;
+    format!("maps-v{ABI_VERSION}-{sockets}-{services}-{slots}-{backends}")
 }
 
 /// Whether maps in a directory of this name have more rows of any kind.
 pub(super) fn has_more_rows(name: &str, capacity: Capacity) -> bool {
-    let Capacity { services, slots, backends } = capacity;
+    let Capacity { services, slots, backends, .. } = capacity;
     let rows: Vec<u32> = name.rsplitn(4, '-').take(3).filter_map(|rows| rows.parse().ok()).collect();
     rows.into_iter().zip([backends, slots, services]).any(|(theirs, ours)| theirs > ours)
 }
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn names_tell_which_maps_have_more_rows() {
-        let capacity = |services, slots, backends| Capacity { services, slots, backends };
+        let capacity = |services, slots, backends| Capacity { services, slots, backends, ..Capacity::default() };
         let name = directory_name(capacity(10, 40, 20));
         assert!(!has_more_rows(&name, capacity(10, 40, 20)));
         for smaller in [capacity(9, 40, 20), capacity(10, 39, 20), capacity(10, 40, 19)] {

@@ -15,7 +15,10 @@ use aya_obj::{
     },
 };
 
-use super::kernel::{ADDRESS_HOOKS, OBJECT, RELEASE_HOOK, STATE_HOOK};
+use super::{
+    kernel::{ADDRESS_HOOKS, OBJECT, RELEASE_HOOK, STATE_HOOK},
+    sockets,
+};
 
 /// Bits of an instruction's code: its class, and which of the jumps it is.
 const CLASS: u8 = 0x07;
@@ -142,7 +145,8 @@ mod tests {
     #[test]
     fn every_hook_is_looked_at_with_the_functions_that_it_calls() {
         let programs = linked_programs(OBJECT);
-        let hooks: BTreeSet<_> = ADDRESS_HOOKS.into_iter().chain([RELEASE_HOOK, STATE_HOOK]).collect();
+        let hooks: BTreeSet<_> =
+            ADDRESS_HOOKS.into_iter().chain([RELEASE_HOOK, STATE_HOOK, sockets::PROGRAM]).collect();
         assert_eq!(programs.keys().map(String::as_str).collect::<BTreeSet<_>>(), hooks);
         let is_function_call =
             |at: &bpf_insn| u32::from(at.code) == BPF_JMP | BPF_CALL && u32::from(at.src_reg()) == BPF_PSEUDO_CALL;

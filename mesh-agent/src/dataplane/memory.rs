@@ -10,16 +10,18 @@ use std::{
 use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, Outcome, OutcomeKey,
-        OutcomeRow, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity,
+        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, MoreFlows, Outcome,
+        OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity,
     },
     addr::Addr,
     connect::Connect,
     counter::Counter,
     filter,
+    flows::Find,
     kernel::{Caller, Kernel},
     occupancy,
     pick::Choose,
+    quota::What,
     search::Walk,
     send::Datagrams,
 };
@@ -46,6 +48,7 @@ pub struct Memory {
     connected: Cell<bool>,
     sockets: RefCell<HashMap<u64, Box<UnsafeCell<SocketRecord>>>>,
     flows: RefCell<HashMap<u64, Box<UnsafeCell<SocketFlows>>>>,
+    more_flows: RefCell<HashMap<u64, Box<UnsafeCell<MoreFlows>>>>,
 }
 
 /// Where random numbers come from.
@@ -65,8 +68,13 @@ impl Default for Random {
 
 impl Memory {
     /// As many rows as the kernel's maps have by default.
-    pub const CAPACITY: Capacity =
-        Capacity { services: capacity::SERVICES, slots: capacity::SLOTS, backends: capacity::BACKENDS };
+    pub const CAPACITY: Capacity = Capacity {
+        services: capacity::SERVICES,
+        slots: capacity::SLOTS,
+        backends: capacity::BACKENDS,
+        sockets: capacity::SOCKETS,
+        sockets_per_client: capacity::SOCKETS / 4,
+    };
 
     /// What [`Kernel::random`] returns from now on.
     pub fn set_random(&self, random: u32) {
@@ -117,6 +125,7 @@ impl Memory {
     pub fn close(&mut self, socket: u64) {
         self.sockets.get_mut().remove(&socket);
         self.flows.get_mut().remove(&socket);
+        self.more_flows.get_mut().remove(&socket);
     }
 
     /// What was counted so far.
@@ -206,6 +215,8 @@ fn record(row: &SocketRow) -> SocketRecord {
         generation: row.generation,
         client: row.client,
         epoch: row.epoch,
+        netns: row.netns,
+        pad: row.pad,
         state: AtomicU64::new(row.state),
         started: row.started,
     }
@@ -280,7 +291,7 @@ impl Kernel for Memory {
         is_new
     }
 
-    fn forget(&self, cookie: u64) {
+    fn forget(&self, cookie: u64, _client: u32) {
         self.sockets.borrow_mut().remove(&cookie);
     }
 
@@ -335,6 +346,8 @@ impl Kernel for Memory {
         self.now.get() - self.now.get() % self.tick.get().max(1)
     }
 
+    fn give_back(&self, _client: u32, _what: What, _rows: u32) {}
+
     fn count(&self, service: u32, counter: Counter) {
         self.counters.borrow_mut().services.entry(service).or_default()[counter.index()] += 1;
     }
@@ -372,11 +385,20 @@ impl Caller for Memory {
         }
         flows.get(&self.socket.get()).map_or(std::ptr::null_mut(), |flows| flows.get())
     }
+
+    fn more_flows(&self, create: bool) -> *mut MoreFlows {
+        let mut more = self.more_flows.borrow_mut();
+        if create {
+            more.entry(self.socket.get()).or_insert_with(|| Box::new(UnsafeCell::new(MoreFlows::zeroed())));
+        }
+        more.get(&self.socket.get()).map_or(std::ptr::null_mut(), |more| more.get())
+    }
 }
 
 impl Walk for Memory {}
 impl Choose for Memory {}
 impl Connect for Memory {}
+impl Find for Memory {}
 impl Datagrams for Memory {}
 
 #[cfg(test)]
@@ -384,7 +406,7 @@ mod tests {
     use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
     use mesh_common::{
-        abi::capacity::FLOWS_PER_SOCKET,
+        abi::capacity::{FLOWS_AT_FIRST, FLOWS_PER_SOCKET},
         connect::{Verdict, connect},
         occupancy::live,
         send::{asked_for, send},
@@ -470,7 +492,7 @@ mod tests {
         let seen = |memory: &Memory| {
             // SAFETY: the flows live as long as `memory`, and no other reference to them does.
             let flows = unsafe { &*memory.flows(false) };
-            asked_for(flows, endpoint.addr, endpoint.port).map(|(addr, port)| format!("{addr}:{}", u16::from_be(port)))
+            asked_for(memory, flows, &endpoint).map(|(addr, port)| format!("{addr}:{}", u16::from_be(port)))
         };
         for vip in [VIP, "10.96.0.2:80", VIP] {
             send(&memory, &fixture::udp_key(vip));
@@ -492,10 +514,12 @@ mod tests {
             let key = fixture::udp_key(&format!("10.96.1.{number}:80"));
             assert_eq!(answers(&memory, || send(&memory, &key)).len(), 1, "service {number}");
         }
-        // The last took the place of the first, which therefore asks anew.
+        // The last took the place of the first in the second record, which therefore asks anew.
         memory.set_random(u32::MAX);
-        assert_eq!(text(send(&memory, &fixture::udp_key("10.96.1.0:80"))), "10.0.0.2:53");
-        assert_eq!(text(send(&memory, &fixture::udp_key("10.96.1.2:80"))), "10.0.0.1:53");
+        let replaced = FLOWS_AT_FIRST;
+        let ask = |number: usize| text(send(&memory, &fixture::udp_key(&format!("10.96.1.{number}:80"))));
+        assert_eq!([replaced - 1, replaced + 2].map(ask), ["10.0.0.1:53", "10.0.0.1:53"]);
+        assert_eq!(ask(replaced), "10.0.0.2:53");
     }
 
     fn sticky(endpoints: &[(&str, u32)]) -> Service {
@@ -550,7 +574,7 @@ mod tests {
             assert_eq!(connections(&memory), [1]);
         }
         // SAFETY: the flows live as long as `memory`, and no other reference to them does.
-        mesh_common::send::released(&memory, unsafe { &*memory.flows(false) });
+        mesh_common::send::released(&memory, unsafe { &*memory.flows(false) }, None);
         assert_eq!(connections(&memory), [0]);
     }
 

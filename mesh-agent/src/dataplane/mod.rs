@@ -15,6 +15,7 @@ pub mod memory;
 pub mod others;
 pub mod pin;
 pub mod privileges;
+pub mod sockets;
 mod sys;
 mod verify;
 
@@ -57,7 +58,7 @@ pub trait Meter: Send + Sync {
 pub type SharedMeter = Arc<dyn Meter>;
 
 /// Rows a data plane can hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Capacity {
     /// Frontends, and service ids.
     pub services: u32,
@@ -65,6 +66,10 @@ pub struct Capacity {
     pub slots: u32,
     /// Backends.
     pub backends: u32,
+    /// Open sockets.
+    pub sockets: u32,
+    /// Open sockets of one [client](mesh_common::client).
+    pub sockets_per_client: u32,
 }
 
 /// Counters read at one moment.

@@ -14,9 +14,11 @@ use std::{
 
 use bytemuck::{Pod, Zeroable};
 
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
@@ -146,12 +148,60 @@ pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: u32) -> io:
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+}
+
+/// The head of `struct __sk_buff`, up to its scratch area.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct SkBuff {
+    head: [u32; 12],
+    cb: [u32; 5],
+}
+
+/// Runs a program for packets once, on a packet without contents. `words` are in the packet's scratch area.
+pub(super) fn run(program: BorrowedFd<'_>, words: [u32; 5]) -> io::Result<()> {
+    let context = SkBuff { head: [0; 12], cb: words };
+    // An Ethernet header is the least; some kernels want a byte behind it.
+    let packet = [0_u8; 64];
+    let mut attr = TestRun {
+        prog_fd: raw(program),
+        data_size_in: u32::try_from(packet.len()).expect("a small packet"),
+        data_in: address(packet.as_ptr()),
+        ctx_size_in: u32::try_from(size_of::<SkBuff>()).expect("a small struct"),
+        ctx_in: address(&raw const context),
+        ..TestRun::zeroed()
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attr).map(drop)
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 struct Elem {
     map_fd: u32,
     pad: u32,
     key: u64,
     value: u64,
     flags: u64,
+}
+
+/// Reads the value of one key.
+pub(super) fn lookup<K: Pod, V: Pod>(map: &impl AsFd, key: &K) -> io::Result<V> {
+    let (key, mut value) = (address(key), V::zeroed());
+    let attr = Elem { map_fd: raw(map.as_fd()), pad: 0, key, value: address(&raw mut value), flags: 0 };
+    bpf(BPF_MAP_LOOKUP_ELEM, &mut { attr }).map(|_| value)
 }
 
 /// Deletes one key.

@@ -50,6 +50,7 @@ fn load(hook: &str, program: &mut Program) -> anyhow::Result<()> {
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
         Program::SockOps(program) => program.load(),
+        Program::SocketFilter(program) => program.load(),
         _ => unreachable!("the object is built from this workspace and has no program of another kind"),
     };
     match loaded {

@@ -174,7 +174,7 @@ mod tests {
         World { services: fixture::services(services), complete: true, ..World::default() }
     }
 
-    const CAPACITY: Capacity = Capacity { services: 20, slots: 40, backends: 20 };
+    const CAPACITY: Capacity = Capacity { services: 20, slots: 40, backends: 20, sockets: 1, sockets_per_client: 1 };
     const NOW: Duration = Duration::ZERO;
 
     /// Services that do not fit.

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::{desired::fixture, model::Condition};
 
-    const CAPACITY: Capacity = Capacity { services: 100, slots: 200, backends: 40 };
+    const CAPACITY: Capacity = Capacity { services: 100, slots: 200, backends: 40, sockets: 1, sockets_per_client: 1 };
 
     #[test]
     fn a_large_service_keeps_what_it_may_have() {

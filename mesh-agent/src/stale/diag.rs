@@ -3,7 +3,11 @@
 //! Layouts are those of `include/uapi/linux/netlink.h` and `inet_diag.h`, which never change: three plain structs, so
 //! no netlink library.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::{Duration, Instant},
+};
 
 use bytemuck::{Pod, Zeroable};
 use mesh_common::{abi::protocol, addr::Addr};
@@ -11,7 +15,7 @@ use nix::{
     errno::Errno,
     sys::{
         socket::{
-            AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
+            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvfrom, send, setsockopt, socket,
             sockopt::ReceiveTimeout,
         },
         time::TimeVal,
@@ -19,6 +23,7 @@ use nix::{
 };
 
 use super::Error;
+use crate::dataplane::exclude::netns_cookie;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
@@ -33,12 +38,18 @@ const ESTABLISHED: u32 = 1 << 1;
 /// SYN_SENT to CLOSING, without TIME_WAIT, CLOSE and LISTEN: no process holds the first, the others have no peer.
 const CONNECTED: u32 = 0b1011_0011_1110;
 
+/// All but TIME_WAIT, SYN_RECV and LISTEN, which no connecting socket is in.
+const ALL: u32 = !(1 << 6 | 1 << 3 | 1 << 10 | 1 << 12);
+
 /// `netlink_recvmsg` never builds a packet of more than 32 KiB.
 /// <https://github.com/torvalds/linux/blob/v6.1/net/netlink/af_netlink.c>
 const BUFFER: usize = 64 * 1024;
 
-/// The kernel answers within the system call; waiting means that an answer was lost.
-const PATIENCE: TimeVal = TimeVal::new(5, 0);
+/// The kernel answers within the system call; waiting means that an answer was lost. Packets of others do not prolong it.
+const PATIENCE: Duration = Duration::from_secs(5);
+const ONE_PACKET: TimeVal = TimeVal::new(5, 0);
+/// The port of the kernel. A process with CAP_NET_ADMIN in the network namespace can send to this socket as well.
+const KERNEL: u32 = 0;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Family {
@@ -111,10 +122,16 @@ struct Response {
 pub(super) struct Found {
     family: u8,
     protocol: u8,
+    state: u8,
     id: SocketId,
 }
 
 impl Found {
+    /// Whether it is connected, as far as it is UDP.
+    pub(super) fn is_established(&self) -> bool {
+        1 << self.state == ESTABLISHED
+    }
+
     /// What `SO_COOKIE` and `bpf_get_socket_cookie` say.
     pub(super) fn cookie(&self) -> u64 {
         u64::from(self.id.cookie[0]) | u64::from(self.id.cookie[1]) << 32
@@ -138,6 +155,8 @@ impl Found {
 pub(super) struct Diag {
     socket: OwnedFd,
     buffer: Vec<u8>,
+    /// Number of the last request.
+    sequence: u32,
 }
 
 impl Diag {
@@ -149,35 +168,47 @@ impl Diag {
                 SockFlag::SOCK_CLOEXEC,
                 SockProtocol::NetlinkSockDiag,
             )?;
-            setsockopt(&socket, ReceiveTimeout, &PATIENCE)?;
-            Ok(Self { socket, buffer: vec![0; BUFFER] })
+            setsockopt(&socket, ReceiveTimeout, &ONE_PACKET)?;
+            Ok(Self { socket, buffer: vec![0; BUFFER], sequence: 0 })
         };
         open().map_err(|source| Error::Netlink { action: "ask the kernel for", source })
     }
 
     /// All connected sockets that match.
     pub(super) fn list(&mut self, query: &Query) -> Result<Vec<Found>, Error> {
-        let id = SocketId { destination_port: query.port.unwrap_or(0), ..SocketId::zeroed() };
         let mut found = Vec::new();
-        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, query.family as u8, query.protocol, id, query.all)
-            .and_then(|()| while_more(|| self.receive(query.protocol, &mut found)))
-            .map_err(|source| list_error(query.protocol, source))?;
+        self.list_each(query, |socket| found.push(socket))?;
         Ok(found)
+    }
+
+    /// Calls `each` for all connected sockets that match.
+    pub(super) fn list_each(&mut self, query: &Query, mut each: impl FnMut(Found)) -> Result<(), Error> {
+        let id = SocketId { destination_port: query.port.unwrap_or(0), ..SocketId::zeroed() };
+        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, query.family as u8, query.protocol, id, query.all)
+            .and_then(|()| self.answer(query.protocol, &mut each))
+            .map_err(|source| list_error(query.protocol, source))
+    }
+
+    /// Lower half of the cookie of the network namespace.
+    pub(super) fn netns(&self) -> io::Result<u32> {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        netns_cookie(self.socket.as_fd()).map(|cookie| cookie as u32)
     }
 
     /// Closes one socket; false if it is gone, or no longer connected from and to these addresses.
     pub(super) fn destroy(&mut self, found: &Found) -> Result<bool, Error> {
         self.send(SOCK_DESTROY, NLM_F_ACK, found.family, found.protocol, found.id, false)
-            .and_then(|()| while_more(|| self.receive(found.protocol, &mut Vec::new())))
+            .and_then(|()| self.answer(found.protocol, &mut drop))
             .map(|()| true)
             .or_else(destroy_error)
     }
 
-    fn send(&self, kind: u16, flags: u16, family: u8, protocol: u8, id: SocketId, all: bool) -> nix::Result<()> {
+    fn send(&mut self, kind: u16, flags: u16, family: u8, protocol: u8, id: SocketId, all: bool) -> nix::Result<()> {
         let length = u32::try_from(size_of::<Request>()).expect("a small struct");
-        let header = Header { length, kind, flags: NLM_F_REQUEST | flags, sequence: 0, port_id: 0 };
+        self.sequence = self.sequence.wrapping_add(1);
+        let header = Header { length, kind, flags: NLM_F_REQUEST | flags, sequence: self.sequence, port_id: 0 };
         let states = match protocol {
-            _ if all => u32::MAX,
+            _ if all => ALL,
             protocol::UDP => ESTABLISHED,
             _ => CONNECTED,
         };
@@ -185,14 +216,30 @@ impl Diag {
         send(self.socket.as_raw_fd(), bytemuck::bytes_of(&request), MsgFlags::empty()).map(drop)
     }
 
-    /// Takes one packet of an answer; false after the last one.
-    fn receive(&mut self, protocol: u8, found: &mut Vec<Found>) -> nix::Result<bool> {
-        let length = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
-        for (kind, payload) in messages(&self.buffer[..length]) {
-            match kind {
+    /// Takes the packets of the answer to the last request. Those that others sent are ignored.
+    fn answer(&mut self, protocol: u8, each: &mut impl FnMut(Found)) -> nix::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let (length, from) = recvfrom::<NetlinkAddr>(self.socket.as_raw_fd(), &mut self.buffer)?;
+            if from.is_none_or(|from| from.pid() != KERNEL) {
+                continue;
+            }
+            if !self.take(length, protocol, each)? {
+                return Ok(());
+            }
+        }
+        Err(Errno::ETIMEDOUT)
+    }
+
+    /// Takes one packet of the kernel; false after the last one.
+    fn take(&self, length: usize, protocol: u8, each: &mut impl FnMut(Found)) -> nix::Result<bool> {
+        for (header, payload) in messages(&self.buffer[..length]) {
+            match header.kind {
+                // What is left of an answer that was given up.
+                _ if header.sequence != self.sequence => {}
                 SOCK_DIAG_BY_FAMILY => {
-                    let Response { family, id, .. } = head(payload).ok_or(Errno::EBADMSG)?;
-                    found.push(Found { family, protocol, id });
+                    let Response { family, state, id, .. } = head(payload).ok_or(Errno::EBADMSG)?;
+                    each(Found { family, protocol, state, id });
                 }
                 // Both begin with an error number, negative or zero.
                 NLMSG_DONE | NLMSG_ERROR => {
@@ -206,11 +253,6 @@ impl Diag {
         }
         Ok(true)
     }
-}
-
-fn while_more(mut receive: impl FnMut() -> nix::Result<bool>) -> nix::Result<()> {
-    while receive()? {}
-    Ok(())
 }
 
 fn list_error(protocol: u8, source: Errno) -> Error {
@@ -234,14 +276,14 @@ fn destroy_error(source: Errno) -> Result<bool, Error> {
     }
 }
 
-/// Kind and payload of each message in a packet; ends at one that is cut off.
-fn messages(mut packet: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+/// Header and payload of each message in a packet; ends at one that is cut off.
+fn messages(mut packet: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
     std::iter::from_fn(move || {
-        let Header { length, kind, .. } = head(packet)?;
-        let length = usize::try_from(length).ok()?;
+        let header: Header = head(packet)?;
+        let length = usize::try_from(header.length).ok()?;
         let payload = packet.get(size_of::<Header>()..length)?;
         packet = packet.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, payload))
+        Some((header, payload))
     })
 }
 
@@ -251,6 +293,8 @@ fn head<T: Pod>(bytes: &[u8]) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::{getsockname, sendto};
+
     use super::*;
 
     #[test]
@@ -262,7 +306,7 @@ mod tests {
     #[test]
     fn cookie_is_put_together_from_its_halves() {
         let id = SocketId { cookie: [0x89ab_cdef, 0x0123_4567], ..SocketId::zeroed() };
-        assert_eq!(Found { family: 0, protocol: 0, id }.cookie(), 0x0123_4567_89ab_cdef);
+        assert_eq!(Found { family: 0, protocol: 0, state: 0, id }.cookie(), 0x0123_4567_89ab_cdef);
     }
 
     #[test]
@@ -284,9 +328,57 @@ mod tests {
         let mut packet = bytemuck::bytes_of(&header).to_vec();
         packet.extend((-2_i32).to_ne_bytes());
         let expected = (NLMSG_ERROR, (-2_i32).to_ne_bytes().to_vec());
-        let read = |packet: &[u8]| messages(packet).map(|(kind, payload)| (kind, payload.to_vec())).collect::<Vec<_>>();
+        let read = |packet: &[u8]| {
+            messages(packet).map(|(header, payload)| (header.kind, payload.to_vec())).collect::<Vec<_>>()
+        };
         assert_eq!(read(&packet), [expected]);
         assert_eq!(read(&packet[..19]), []);
         assert_eq!(read(&packet[..3]), []);
+    }
+
+    /// Sends `payload` to the socket of `diag` as a process would that has CAP_NET_ADMIN in the same namespace.
+    fn forge(diag: &Diag, kind: u16, sequence: u32, payload: &[u8]) {
+        let forger =
+            socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)
+                .unwrap();
+        let to: NetlinkAddr = getsockname(diag.socket.as_raw_fd()).unwrap();
+        assert_ne!(to.pid(), KERNEL);
+        let length = u32::try_from(size_of::<Header>() + payload.len()).unwrap();
+        let header = Header { length, kind, flags: 0, sequence, port_id: to.pid() };
+        let packet = [bytemuck::bytes_of(&header), payload].concat();
+        sendto(forger.as_raw_fd(), &packet, &to, MsgFlags::empty()).unwrap();
+    }
+
+    #[test]
+    fn answer_of_another_process_is_not_believed() {
+        assert!(nix::unistd::geteuid().is_root(), "this test sends packets to a netlink socket: run it as root");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port().to_be();
+        let query = Query { family: Family::V4, protocol: protocol::TCP, port: Some(port), all: false };
+        let mut diag = Diag::open().unwrap();
+        // The kernel gives the socket its port with the first request.
+        assert_eq!(diag.list(&query).unwrap().len(), 1);
+        for sequence in [0, 1, 2] {
+            forge(&diag, NLMSG_DONE, sequence, &0_i32.to_ne_bytes());
+            forge(&diag, SOCK_DIAG_BY_FAMILY, sequence, bytemuck::bytes_of(&Response::zeroed()));
+        }
+        let listed: Vec<_> = diag.list(&query).unwrap().iter().map(Found::destination).collect();
+        assert_eq!(listed, [(Addr::from(std::net::Ipv4Addr::LOCALHOST), port)]);
+    }
+
+    #[test]
+    fn answer_to_an_earlier_request_is_not_taken_for_the_present_one() {
+        let mut diag = Diag::open().unwrap();
+        diag.sequence = 7;
+        let mut packet = |sequence: u32, error: i32| {
+            let header = Header { length: 20, kind: NLMSG_ERROR, flags: 0, sequence, port_id: 0 };
+            let bytes = [bytemuck::bytes_of(&header), &error.to_ne_bytes()].concat();
+            diag.buffer[..20].copy_from_slice(&bytes);
+            diag.take(20, protocol::TCP, &mut drop)
+        };
+        assert_eq!(packet(6, -2), Ok(true));
+        assert_eq!(packet(7, -2), Err(Errno::ENOENT));
+        assert_eq!(packet(7, 0), Ok(false));
     }
 }

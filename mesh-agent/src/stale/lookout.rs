@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 /// Least time between the end of a look and the next; after a long look it is half as long as that was. A look at a full
 /// SOCKETS takes some forty milliseconds.
 const PAUSE: Duration = Duration::from_millis(20);
-/// From a change to the look, for answers that are on their way: a UDP socket that has just asked hears them.
+/// From a change to the closing of sockets, for answers that are on their way: a UDP socket that has just asked hears them.
 const GRACE: Duration = Duration::from_millis(20);
 /// A socket that was not found is searched for again after this time: its connect may not be finished yet.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -42,47 +42,66 @@ impl Whose {
     }
 }
 
+/// A look that is due.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Look {
+    /// Whose sockets are looked at.
+    pub whose: Whose,
+    /// When the time of grace is over: rows are read before, sockets are closed after it.
+    pub close_at: Duration,
+}
+
 /// Looks that are to come.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lookout {
     whose: Whose,
-    due: Duration,
+    close_at: Duration,
     earliest: Duration,
+    /// How long the rows were read the last time. The next look begins by so much earlier.
+    reading: Duration,
 }
 
 impl Default for Lookout {
     /// The first look is at all sockets: an earlier agent may have ended between a change and the look.
     fn default() -> Self {
-        Self { whose: Whose::All, due: Duration::ZERO, earliest: Duration::ZERO }
+        Self { whose: Whose::All, close_at: Duration::ZERO, earliest: Duration::ZERO, reading: Duration::ZERO }
     }
 }
 
 impl Lookout {
-    /// Asks at `now` for a look after the time of grace.
+    /// Asks at `now` for a look that ends after the time of grace.
     pub fn ask(&mut self, whose: Whose, now: Duration) {
         if whose.is_empty() {
             return;
         }
-        let due = now + GRACE;
-        self.due = if self.whose.is_empty() { due } else { self.due.min(due) };
+        let close_at = now + GRACE;
+        self.close_at = if self.whose.is_empty() { close_at } else { self.close_at.min(close_at) };
         self.whose.add(whose);
     }
 
-    /// Whose sockets are to be looked at now. The caller says how that [went](Self::looked).
-    pub fn take(&mut self, now: Duration) -> Option<Whose> {
+    /// The look that is due now. The caller says how that [went](Self::looked).
+    pub fn take(&mut self, now: Duration) -> Option<Look> {
         let is_due = self.wait(now).is_some_and(|wait| wait.is_zero());
-        is_due.then(|| std::mem::replace(&mut self.whose, Whose::Of(BTreeSet::new())))
+        is_due.then(|| Look {
+            whose: std::mem::replace(&mut self.whose, Whose::Of(BTreeSet::new())),
+            close_at: self.close_at,
+        })
+    }
+
+    /// Takes note of how long the rows were read.
+    pub fn read(&mut self, took: Duration) {
+        self.reading = took;
     }
 
     /// A look that began at `start` has ended; the backends in `again` have stale sockets that it did not find.
     pub fn looked(&mut self, start: Duration, now: Duration, again: Whose) {
-        (self.due, self.earliest) = (now + AGAIN, now + PAUSE.max(now.saturating_sub(start) / 2));
+        (self.close_at, self.earliest) = (now + AGAIN, now + PAUSE.max(now.saturating_sub(start) / 2));
         self.whose.add(again);
     }
 
     /// How long until the next look; none when there is none to come.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
-        let due = self.due.max(self.earliest);
+        let due = self.close_at.saturating_sub(self.reading).max(self.earliest);
         (!self.whose.is_empty()).then(|| due.saturating_sub(now))
     }
 }
@@ -93,6 +112,10 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(100);
 
+    fn whose(look: Option<Look>) -> Option<Whose> {
+        look.map(|look| look.whose)
+    }
+
     fn of(backends: &[u32]) -> Whose {
         Whose::Of(backends.iter().copied().collect())
     }
@@ -100,9 +123,9 @@ mod tests {
     #[test]
     fn first_look_is_at_all_and_then_there_is_none() {
         let mut lookout = Lookout::default();
-        assert_eq!(lookout.take(NOW), Some(Whose::All));
+        assert_eq!(whose(lookout.take(NOW)), Some(Whose::All));
         lookout.looked(NOW, NOW, of(&[]));
-        assert_eq!((lookout.wait(NOW), lookout.take(NOW * 2)), (None, None));
+        assert_eq!((lookout.wait(NOW), whose(lookout.take(NOW * 2))), (None, None));
     }
 
     #[test]
@@ -115,7 +138,23 @@ mod tests {
         assert_eq!(lookout.wait(later), None, "none left");
         lookout.ask(of(&[7]), later);
         assert_eq!((lookout.take(later), lookout.wait(later)), (None, Some(GRACE)));
-        assert_eq!(lookout.take(later + GRACE), Some(of(&[7])));
+        let look = Look { whose: of(&[7]), close_at: later + GRACE };
+        assert_eq!(lookout.take(later + GRACE), Some(look));
+    }
+
+    #[test]
+    fn rows_that_take_long_to_read_are_read_within_the_time_of_grace() {
+        let mut lookout = Lookout::default();
+        lookout.take(NOW);
+        lookout.looked(NOW, NOW, of(&[]));
+        let later = NOW + PAUSE;
+        for (reading, wait) in [(GRACE / 4, GRACE / 4 * 3), (GRACE * 2, Duration::ZERO)] {
+            lookout.read(reading);
+            lookout.ask(of(&[7]), later);
+            assert_eq!(lookout.wait(later), Some(wait));
+            let look = Look { whose: of(&[7]), close_at: later + GRACE };
+            assert_eq!(lookout.take(later + wait), Some(look), "sockets are closed no earlier");
+        }
     }
 
     #[test]
@@ -126,7 +165,7 @@ mod tests {
         lookout.ask(of(&[7]), NOW);
         assert_eq!((lookout.take(NOW), lookout.wait(NOW)), (None, Some(PAUSE)));
         lookout.ask(of(&[8]), NOW);
-        assert_eq!(lookout.take(NOW + PAUSE), Some(of(&[7, 8])));
+        assert_eq!(whose(lookout.take(NOW + PAUSE)), Some(of(&[7, 8])));
     }
 
     #[test]
@@ -146,7 +185,7 @@ mod tests {
         lookout.looked(NOW, NOW, of(&[3]));
         assert_eq!((lookout.take(NOW + PAUSE), lookout.wait(NOW)), (None, Some(AGAIN)));
         lookout.ask(of(&[4]), NOW);
-        assert_eq!(lookout.take(NOW + PAUSE), Some(of(&[3, 4])));
+        assert_eq!(whose(lookout.take(NOW + PAUSE)), Some(of(&[3, 4])));
     }
 
     #[test]

@@ -8,11 +8,20 @@
 //! ```
 //!
 //! [`namespace`] finds the network namespaces, [`diag`] lists and closes sockets in the one a thread is in.
+//!
+//! And gives back what sockets held that are gone without a hook:
+//! ```text
+//! rows of SOCKETS ──► look() in every network namespace ──Seen──► Missing ──► Request::Settle, then Forget
+//!        └──────────► counts before and after ──────────────────► Recount ──► Request::Backend, Service
+//! ```
 
 mod attempts;
 mod diag;
+mod look;
 mod lookout;
+mod missing;
 mod namespace;
+mod recount;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +41,10 @@ use nix::errno::Errno;
 use self::diag::{Diag, Family, Found, Query};
 pub use self::{
     attempts::Attempts,
-    lookout::{Lookout, Whose},
+    look::{Seen, look},
+    lookout::{Look, Lookout, Whose},
+    missing::Missing,
+    recount::{Looks, Recount},
 };
 use crate::table::Table;
 
@@ -120,6 +132,8 @@ enum Error {
     Open { path: String, source: io::Error },
     #[error("cannot enter network namespace {path}: {source}")]
     Enter { path: String, source: Errno },
+    #[error("cannot tell which network namespace this is: {0}")]
+    Netns(io::Error),
     #[error("cannot {action} sockets: {source}")]
     Netlink { action: &'static str, source: Errno },
     #[error("cannot start a thread that searches for stale sockets: {0}")]
@@ -159,9 +173,8 @@ pub fn destroy(sockets: &[Tracked], reach: Reach) -> Report {
     }
     // A thread of its own, because it changes its network namespace and must not come back to others.
     thread::scope(|scope| {
-        let search = thread::Builder::new()
-            .name("stale-sockets".into())
-            .spawn_scoped(scope, || Search::run(sockets, Purpose::Close, reach));
+        let search =
+            thread::Builder::new().name("stale-sockets".into()).spawn_scoped(scope, || Search::run(sockets, reach));
         match search {
             Ok(search) => search.join().expect("the search does not panic"),
             Err(error) => Report { failed: vec![Error::Thread(error).to_string()], ..Report::default() },
@@ -169,38 +182,15 @@ pub fn destroy(sockets: &[Tracked], reach: Reach) -> Report {
     })
 }
 
-/// Of these, the cookies of sockets that are in no network namespace: the kernel closes some sockets of its own, like
-/// the subflows of MPTCP, without the hook that forgets them. Nothing unless every namespace could be searched.
-pub fn missing(sockets: &[Tracked], reach: Reach) -> Vec<u64> {
-    if reach == Reach::Own {
-        return Vec::new();
-    }
-    let report = thread::scope(|scope| {
-        let search = scope.spawn(|| Search::run(sockets, Purpose::Look, reach));
-        search.join().expect("the search does not panic")
-    });
-    if report.failed.is_empty() { report.not_found } else { Vec::new() }
-}
-
-/// What a search is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// Sockets that are where they were tracked to be are closed.
-    Close,
-    /// Sockets are only looked for, wherever they are connected.
-    Look,
-}
-
 /// A search through network namespaces that ends when every socket was found.
 struct Search {
-    purpose: Purpose,
     wanted: BTreeMap<u64, TrackedSocket>,
     report: Report,
 }
 
 impl Search {
-    fn run(sockets: &[Tracked], purpose: Purpose, reach: Reach) -> Report {
-        let mut search = Self { purpose, wanted: sockets.iter().copied().collect(), report: Report::default() };
+    fn run(sockets: &[Tracked], reach: Reach) -> Report {
+        let mut search = Self { wanted: sockets.iter().copied().collect(), report: Report::default() };
         search.here();
         if reach == Reach::All {
             search.elsewhere();
@@ -235,10 +225,9 @@ impl Search {
             Ok(diag) => diag,
             Err(error) => return self.note(&error),
         };
-        for query in queries(&self.wanted, self.purpose) {
+        for query in queries(&self.wanted) {
             match diag.list(&query) {
-                Ok(found) if self.purpose == Purpose::Close => self.close(&mut diag, &found),
-                Ok(found) => found.iter().for_each(|found| _ = self.wanted.remove(&found.cookie())),
+                Ok(found) => self.close(&mut diag, &found),
                 Err(error) => self.note(&error),
             }
         }
@@ -272,14 +261,14 @@ fn leads(found: &Found, tracked: &TrackedSocket) -> bool {
 }
 
 /// The lists that can hold any of these sockets. An IPv6 socket may be connected to an IPv4 address.
-fn queries(wanted: &BTreeMap<u64, TrackedSocket>, purpose: Purpose) -> Vec<Query> {
-    let (mut queries, all) = (Vec::new(), purpose == Purpose::Look);
+fn queries(wanted: &BTreeMap<u64, TrackedSocket>) -> Vec<Query> {
+    let (mut queries, all) = (Vec::new(), false);
     for protocol in [protocol::UDP, protocol::TCP] {
         let sockets = || wanted.values().filter(|socket| socket.protocol == protocol);
         let ports: BTreeSet<u16> = sockets().map(|socket| socket.port).collect();
         // The kernel filters by one port; the endpoints of a service mostly share it.
-        let port = ports.first().copied().filter(|_| ports.len() == 1 && purpose == Purpose::Close);
-        if sockets().any(|socket| socket.backend.is_v4() || purpose == Purpose::Look) {
+        let port = ports.first().copied().filter(|_| ports.len() == 1);
+        if sockets().any(|socket| socket.backend.is_v4()) {
             queries.push(Query { family: Family::V4, protocol, port, all });
         }
         if !ports.is_empty() {

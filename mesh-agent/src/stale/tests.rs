@@ -13,16 +13,17 @@ use std::{
     time::Instant,
 };
 
-use mesh_common::abi::{BackendRow, backend_state, protocol};
+use mesh_common::abi::{BackendRow, SocketRow, backend_state, protocol};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sys::socket::{SockaddrIn, bind, connect, setsockopt, sockopt::ReusePort},
 };
+use tokio_util::sync::CancellationToken;
 
 use self::scene::{
     assert_aborted, assert_delivers, in_private_namespace, need_root, tracked, udp, udp_to, udp_unbound, without,
 };
-use super::{Reach, Report, Tracked, TrackedSocket, stale};
+use super::{Diag, Reach, Report, Seen, Tracked, TrackedSocket, look, look::Fate, stale};
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -285,4 +286,53 @@ fn every_other_of_two_thousand_in_three_namespaces_is_closed_once() {
         assert_eq!((again.closed.len(), again.not_found.len()), (0, stale.len()));
         drop(done);
     });
+}
+
+#[test]
+fn a_look_without_sys_admin_judges_this_namespace_alone_and_names_the_reason() {
+    let (theirs_in, theirs) = mpsc::channel();
+    let (done, wait) = mpsc::channel::<()>();
+    let holder = thread::spawn(move || {
+        in_private_namespace(move || {
+            let server = udp("127.0.0.1");
+            theirs_in.send((udp_to(&server, "127.0.0.1"), netns())).unwrap();
+            _ = wait.recv();
+        });
+    });
+    let ((theirs, their_peer), their_netns) = theirs.recv().unwrap();
+    let server = udp("127.0.0.1");
+    let (ours, our_peer) = udp_to(&server, "127.0.0.1");
+    let row = |peer: SocketAddr, netns: u32| SocketRow {
+        netns,
+        backend: peer.ip().into(),
+        backend_port: peer.port().to_be(),
+        ..bytemuck::Zeroable::zeroed()
+    };
+    let [our_cookie, their_cookie] = [&ours, &theirs].map(|socket| tracked(socket, our_peer).0);
+    let absent = u64::MAX;
+    let wanted = [our_cookie, their_cookie, absent].into();
+    let fates = |seen: &Seen| {
+        let rows = [
+            (our_cookie, row(our_peer, netns())),
+            (absent, row(our_peer, netns())),
+            (their_cookie, row(their_peer, their_netns)),
+            (absent, row(their_peer, their_netns)),
+        ];
+        rows.map(|(cookie, row)| seen.fate(cookie, &row))
+    };
+
+    let limited = without(CAP_SYS_ADMIN, || look(&wanted, Reach::All, &CancellationToken::new()));
+    let full =
+        thread::scope(|scope| scope.spawn(|| look(&wanted, Reach::All, &CancellationToken::new())).join().unwrap());
+    drop(done);
+    holder.join().unwrap();
+
+    assert_eq!(fates(&limited), [Fate::There, Fate::Gone, Fate::There, Fate::There]);
+    assert!(limited.unsearched.iter().any(|reason| reason.contains("CAP_SYS_ADMIN")), "{limited:?}");
+    assert_eq!(fates(&full), [Fate::There, Fate::Gone, Fate::There, Fate::Gone]);
+}
+
+/// Lower half of the cookie of this thread's network namespace.
+fn netns() -> u32 {
+    Diag::open().unwrap().netns().unwrap()
 }

@@ -57,13 +57,14 @@ impl Open {
     }
 }
 
-#[test]
-fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms() {
-    let node = Node::setup().alone().start();
+/// How long it takes from edits of a file to the end of the last socket, in rounds that follow each other at once.
+fn expect_soon_closed(flags: &str, rows: u64) {
+    let node = Node::setup().alone().flags(flags).start();
     let [one, two] = [1, 2].map(|number| Pod::start(&node, number));
     let [a, b] = ["a", "b"].map(|name| two.echo_server(name));
     let cart = || service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with("closeStaleTcp: true");
     node.write("cart.yaml", cart().endpoint(&a));
+    fill_sockets(&node, rows);
     let mut took: Vec<Duration> = (0..ROUNDS)
         .map(|round| {
             let (leaving, coming) = if round % 2 == 0 { (&a, &b) } else { (&b, &a) };
@@ -78,6 +79,17 @@ fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms() {
     took.sort_unstable();
     println!("closed after {took:?}");
     assert!(took[ROUNDS / 2] <= CLOSED, "{took:?}");
+}
+
+#[test]
+fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms() {
+    expect_soon_closed("--resync-interval 30s", 0);
+}
+
+#[test]
+fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms_when_the_table_is_full() {
+    // Rows without sockets would be swept away meanwhile.
+    expect_soon_closed("--resync-interval 1h", u64::from(capacity::SOCKETS) - 8 * SOCKETS as u64);
 }
 
 type Bytes = [u8; size_of::<SocketRow>()];
@@ -101,12 +113,12 @@ fn a_socket_that_moves_from_endpoint_to_endpoint_is_closed_each_time_one_leaves(
     }
 }
 
-/// Fills SOCKETS with rows of no backend that is tracked.
-fn fill_sockets(node: &Node) {
+/// Gives SOCKETS so many rows of no backend that is tracked.
+fn fill_sockets(node: &Node, rows: u64) {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
     let mut map: HashMap<MapData, u64, Bytes> = map.try_into().expect("a hash of these sizes");
     let row = cast::<_, Bytes>(SocketRow::zeroed());
-    for number in 0..u64::from(capacity::SOCKETS) {
+    for number in 0..rows {
         // Far from every cookie that the kernel has given.
         map.insert(1 << 62 | number, row, 0).expect("there is room");
     }
@@ -119,7 +131,7 @@ fn the_steps_of_a_ramp_do_not_read_the_sockets() {
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("slowStart: {alpha: 0.01, tick: 100ms}");
     node.write("cart.yaml", cart.clone().weighted(&a, 100));
     node.wait_until_served("shop/cart", &[&a]);
-    fill_sockets(&node);
+    fill_sockets(&node, capacity::SOCKETS.into());
     node.write("cart.yaml", cart.weighted(&a, 100).weighted(&b, 100));
     node.wait_until_served("shop/cart", &[&a, &b]);
     let weight = || node.port("shop/cart").endpoints.iter().map(|it| it.effective_weight).min();

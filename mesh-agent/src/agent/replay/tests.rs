@@ -309,7 +309,9 @@ fn a_client_that_is_bound_goes_where_it_went() {
     let used_at = u64::try_from(now.as_nanos()).unwrap();
     let row = scene.tables.services[&fixture::key(VIP)];
     let ask = |scene: &Scene, client: Client| {
-        let bound = affinity::bound(&Rows(vec![(key, AffinityRow { backend, used_at })]), &row, &client, NOW).unwrap();
+        let bound =
+            affinity::bound(&Rows(vec![(key, AffinityRow { backend, used_at, owner: 0, pad: 0 })]), &row, &client, NOW)
+                .unwrap();
         let explanation = scene.ask_as(VIP, &Client { bound, ..client });
         (outcomes(&explanation), explanation.notes.concat())
     };

@@ -10,6 +10,7 @@ mod policies;
 mod probes;
 mod reachable;
 mod soak;
+mod sweep;
 mod tables;
 mod udp;
 mod ways;

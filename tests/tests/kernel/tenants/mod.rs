@@ -2,4 +2,5 @@
 
 mod attacks;
 mod identity;
+mod quotas;
 mod votes;

@@ -1,0 +1,208 @@
+//! Sweeps the tables that sockets fill, beside everything else: sockets that ended without a hook give back what they held,
+//! counts that are not those of the rows are corrected, and clients that were idle for too long are unbound.
+//!
+//! A sweep reads all rows, so it is made now and then; while a client has many rows, every second, so that room comes back
+//! soon after what filled it has stopped.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use mesh_common::{
+    abi::{AffinityKey, AffinityRow, SocketRow, protocol},
+    quota,
+};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{News, now, owner::Snapshot};
+use crate::{
+    config::Settings,
+    dataplane::{Capacity, Error, clients, sockets::Sockets},
+    desired::Tables,
+    stale::{Looks, Missing, Reach, Recount, Seen, look},
+};
+
+/// Time between two sweeps at the start, while a client has many rows, and after a socket was missed.
+const SOON: Duration = Duration::from_secs(1);
+/// A sweep takes no more than one part of this many of a processor.
+const COST: u32 = 10;
+/// From the first look at the counts to the second, for connects that were decided and have not sent their SYN.
+const GRACE: Duration = Duration::from_millis(20);
+/// Sweeps after the start that follow each other soon: two that agree correct counts.
+const AT_START: u32 = 3;
+
+/// Sweeps until `stop`.
+pub(super) async fn run(
+    sockets: Sockets,
+    snapshots: watch::Receiver<Snapshot>,
+    settings: Settings,
+    stop: CancellationToken,
+) {
+    let sockets = Arc::new(sockets);
+    let mut sweep = Sweep::new(&settings);
+    let mut number = 0;
+    loop {
+        let tables = Arc::clone(&snapshots.borrow().tables);
+        let (start, there, stopping) = (Instant::now(), Arc::clone(&sockets), stop.clone());
+        let Ok(swept) = spawn_blocking(move || sweep.pass(&there, &tables, &stopping)).await else { return };
+        sweep = swept;
+        number += 1;
+        let is_soon = number < AT_START || sweep.is_pressed || sweep.missing.has_some();
+        let pause = if is_soon { SOON } else { settings.resync_interval };
+        let pause = pause.min(settings.resync_interval).max(start.elapsed() * COST);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// What is known from one sweep to the next.
+struct Sweep {
+    capacity: Capacity,
+    reach: Reach,
+    cgroup: PathBuf,
+    missing: Missing,
+    recount: Recount,
+    /// Whether rows are so many that room has to come back soon.
+    is_pressed: bool,
+    unsearched: News,
+}
+
+impl Sweep {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            capacity: settings.capacity,
+            reach: settings.enter_namespaces.into(),
+            cgroup: settings.cgroup.clone(),
+            missing: Missing::default(),
+            recount: Recount::default(),
+            is_pressed: false,
+            unsearched: News::default(),
+        }
+    }
+
+    fn pass(mut self, sockets: &Sockets, tables: &Tables, stop: &CancellationToken) -> Self {
+        if let Err(error) = self.try_pass(sockets, tables, stop) {
+            warn!("cannot sweep the rows of sockets: {error}");
+        }
+        self
+    }
+
+    fn try_pass(&mut self, sockets: &Sockets, tables: &Tables, stop: &CancellationToken) -> Result<(), Error> {
+        let ends = |last: Option<&u32>| last.map_or(0, |&last| last as usize + 1);
+        let (backends, services) = (ends(tables.backends.keys().next_back()), ends(tables.names.keys().next_back()));
+        let counts = || sockets.counts(backends, services);
+        let first = counts()?;
+        thread::sleep(GRACE);
+        let before = counts()?;
+        let rows = sockets.rows()?;
+        let after = counts()?;
+        let looks = Looks { first: &first, before: &before, after: &after, rows: &rows };
+        let wrong = self.recount.take(&looks, tcp(tables));
+        if !wrong.is_empty() {
+            info!(counts = wrong.len(), "corrected counts of connections");
+        }
+        self.is_pressed = is_pressed(&rows, self.capacity);
+        let seen = self.look(&rows, stop);
+        self.unsearched.tell(seen.unsearched.iter().cloned());
+        let gone = self.missing.take(&rows, &seen);
+        if !gone.is_empty() {
+            info!(sockets = rows.len(), gone = gone.len(), "settled sockets that ended without a hook");
+        }
+        wrong.into_iter().chain(gone).try_for_each(|request| sockets.settle(request))?;
+        unbind(sockets, tables)
+    }
+
+    /// Looks for the sockets of UDP rows, because a connect that the kernel refused leaves one, and for those of clients that are
+    /// gone; for others only where room is short, because hooks tell of their end.
+    fn look(&self, rows: &[(u64, SocketRow)], stop: &CancellationToken) -> Seen {
+        let clients = clients::clients(&self.cgroup).ok();
+        let is_alive = |row: &SocketRow| clients.as_ref().is_none_or(|clients| clients.contains(&row.client));
+        let is_wanted = |row: &SocketRow| self.is_pressed || row.started == 0 || !is_alive(row);
+        let wanted: HashSet<u64> = rows.iter().filter(|(_, row)| is_wanted(row)).map(|(cookie, _)| *cookie).collect();
+        let mut seen = Seen::default();
+        if !wanted.is_empty() {
+            // A thread of its own, because it changes its network namespace and must not come back to others.
+            thread::scope(|scope| {
+                let searched = scope.spawn(|| look(&wanted, self.reach, stop)).join();
+                seen = searched.expect("the search does not panic");
+            });
+        }
+        seen.leave_out(rows.iter().filter(|(_, row)| !is_wanted(row)).map(|(cookie, _)| *cookie));
+        seen.set_clients(clients);
+        seen
+    }
+}
+
+/// Tells services of which only rows of SOCKETS count.
+fn tcp(tables: &Tables) -> impl Fn(u32) -> bool + use<> {
+    let ids = tables.services.values().filter(|row| row.key.protocol == protocol::TCP).map(|row| row.id);
+    let ids: HashSet<u32> = ids.collect();
+    move |id| ids.contains(&id)
+}
+
+/// Whether the table is half full, or what a client may have of it is.
+fn is_pressed(rows: &[(u64, SocketRow)], capacity: Capacity) -> bool {
+    let mut clients: HashMap<u32, u32> = HashMap::new();
+    for (_, row) in rows {
+        *clients.entry(quota::place(row.client)).or_default() += 1;
+    }
+    let most = clients.into_values().max().unwrap_or_default();
+    rows.len() > capacity.sockets as usize / 2 || most > capacity.sockets_per_client / 2
+}
+
+/// Unbinds clients that did not come back in time.
+fn unbind(sockets: &Sockets, tables: &Tables) -> Result<(), Error> {
+    let mut seconds: BTreeMap<u32, u32> = BTreeMap::new();
+    for row in tables.services.values() {
+        let longest = seconds.entry(row.id).or_default();
+        *longest = row.affinity_seconds.max(*longest);
+    }
+    let now = now();
+    for (key, row) in sockets.affinity()? {
+        if is_over(&key, &row, &seconds, now) {
+            sockets.unbind(&key, &row)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_over(key: &AffinityKey, row: &AffinityRow, seconds: &BTreeMap<u32, u32>, now: Duration) -> bool {
+    let longest = seconds.get(&key.service).copied().unwrap_or_default();
+    now.saturating_sub(Duration::from_nanos(row.used_at)) > Duration::from_secs(longest.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+
+    use super::*;
+
+    fn rows(clients: &[u32]) -> Vec<(u64, SocketRow)> {
+        (0..).zip(clients.iter().map(|&client| SocketRow { client, ..SocketRow::zeroed() })).collect()
+    }
+
+    #[test]
+    fn a_client_with_half_of_what_it_may_have_is_pressing_and_so_is_a_half_full_table() {
+        let capacity = Capacity { sockets: 8, sockets_per_client: 4, ..Capacity::default() };
+        assert!(!is_pressed(&rows(&[1, 1, 2, 2]), capacity));
+        assert!(is_pressed(&rows(&[1, 1, 1]), capacity));
+        assert!(is_pressed(&rows(&[1, 2, 3, 4, 5]), capacity));
+    }
+
+    #[test]
+    fn a_client_is_unbound_when_its_time_is_over_or_its_service_gone() {
+        let key = |service| AffinityKey { client: 1, service, variant: 0 };
+        let row = AffinityRow { used_at: 100_000_000_000, ..AffinityRow::zeroed() };
+        let seconds = [(1, 10)].into();
+        let is_over = |service, now| is_over(&key(service), &row, &seconds, Duration::from_secs(now));
+        assert_eq!([is_over(1, 110), is_over(1, 111), is_over(2, 101), is_over(1, 99)], [false, true, true, false]);
+    }
+}

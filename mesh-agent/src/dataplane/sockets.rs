@@ -1,0 +1,68 @@
+//! The rows of sockets and what they are counted in, beside whatever the data plane does; and the program that gives back
+//! what a socket holds.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use mesh_common::{
+    abi::{AffinityKey, AffinityRow, BackendEntry, ServiceLoad, SocketRow, maps},
+    settle::Request,
+};
+
+use super::{Error, kernel::Maps, sys};
+
+/// Name of the program that carries out [requests](Request).
+pub(super) const PROGRAM: &str = "settle";
+
+/// SOCKETS, and the backends and services that its rows count for.
+pub struct Sockets {
+    pub(super) maps: Arc<Maps>,
+    pub(super) program: OwnedFd,
+}
+
+/// Backends and services as they were at about one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// By index.
+    pub backends: Vec<BackendEntry>,
+    /// By id.
+    pub services: Vec<ServiceLoad>,
+}
+
+impl Sockets {
+    /// All rows, by the cookie of their socket.
+    pub fn rows(&self) -> Result<Vec<(u64, SocketRow)>, Error> {
+        self.maps.sockets.scan()
+    }
+
+    /// The first `backends` and `services`.
+    pub fn counts(&self, backends: usize, services: usize) -> Result<Counts, Error> {
+        Ok(Counts {
+            backends: self.maps.backends.entries(backends)?,
+            services: self.maps.load.range(0, services)?.into_iter().map(|(_, load)| load).collect(),
+        })
+    }
+
+    /// Clients with session affinity.
+    pub fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error> {
+        self.maps.affinity.scan()
+    }
+
+    /// Removes a row of AFFINITY unless it was used since it was read.
+    pub fn unbind(&self, key: &AffinityKey, row: &AffinityRow) -> Result<(), Error> {
+        if self.maps.affinity.get(key)? == Some(*row) && self.maps.affinity.delete_known(key)? {
+            self.settle(Request::Affinity { client: row.owner, rows: 1 })?;
+        }
+        Ok(())
+    }
+
+    /// Has the kernel carry out a request.
+    pub fn settle(&self, request: Request) -> Result<(), Error> {
+        sys::run(self.program.as_fd(), request.words()).map_err(|source| {
+            let action = "run the program that settles rows".to_owned();
+            Error { map: maps::SOCKETS, action, source }
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! How much of what all clients share one [client](crate::client) has, and how much it may have.
+//!
+//! A row of QUOTAS is for all clients of one hash: two of 65,536 clients may share one, and then its bounds.
+
+use crate::{
+    abi::{ClientUse, capacity},
+    atomic,
+};
+
+/// Multiplier of Fibonacci hashing, 2^32 / φ (Knuth, The Art of Computer Programming, 6.4).
+const GOLDEN: u32 = 0x9e37_79b1;
+const BITS: u32 = capacity::QUOTAS.trailing_zeros();
+
+/// Rows of FLOWS that take as much memory as one of MORE_FLOWS. A client may have that much fewer of these.
+pub const SMALL_PER_LARGE: u32 = 16;
+
+/// What a client has rows of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// SOCKETS, and marks for them.
+    Sockets,
+    /// FLOWS.
+    Flows,
+    /// MORE_FLOWS.
+    MoreFlows,
+    /// AFFINITY.
+    Affinity,
+}
+
+/// The row of QUOTAS that a client's rows are counted in.
+#[inline(always)]
+pub const fn place(client: u32) -> u32 {
+    client.wrapping_mul(GOLDEN) >> (32 - BITS)
+}
+
+/// Counts one row more unless the client has `most`; whether it did.
+#[inline(always)]
+pub fn take(used: &ClientUse, what: What, most: u64) -> bool {
+    let word = used.of(what);
+    if atomic::add(word, 1) < most {
+        return true;
+    }
+    atomic::count(word, 1_u64.wrapping_neg());
+    false
+}
+
+/// Counts some rows less.
+#[inline(always)]
+pub fn give_back(used: &ClientUse, what: What, rows: u64) {
+    atomic::count(used.of(what), rows.wrapping_neg());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
+
+    use super::*;
+
+    #[test]
+    fn a_client_has_as_many_rows_as_it_may_have_and_no_more() {
+        let used = ClientUse::default();
+        assert_eq!([(); 3].map(|()| take(&used, What::Sockets, 2)), [true, true, false]);
+        assert!(take(&used, What::Flows, 1), "each kind by itself");
+        give_back(&used, What::Sockets, 1);
+        assert_eq!([(); 2].map(|()| take(&used, What::Sockets, 2)), [true, false]);
+        assert_eq!([&used.sockets, &used.flows, &used.affinity].map(|word| word.load(Relaxed)), [2, 1, 0]);
+    }
+
+    #[test]
+    fn neighbours_do_not_share_a_row() {
+        let places: BTreeSet<u32> = (0..1000).map(place).collect();
+        assert_eq!(places.len(), 1000);
+        assert!(places.iter().all(|&place| place < capacity::QUOTAS));
+    }
+}

@@ -1,0 +1,137 @@
+//! What the agent has the kernel programs do between hooks, so that what a socket holds is given back by one rule and exactly
+//! once, whichever hook runs at the same moment.
+
+use crate::{kernel::Kernel, occupancy, quota::What, socket};
+
+/// One thing to do, as five words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// The socket with this cookie is gone or not connected, as far as was seen.
+    Suspect(u64),
+    /// The socket with this cookie was suspected long ago: what it holds is given back.
+    Settle(u64),
+    /// The socket with this cookie was settled long ago: its row goes.
+    Forget(u64),
+    /// A backend of this index and generation counts so many sockets too few, and so many connecting ones; negative for too
+    /// many.
+    Backend {
+        /// Index.
+        index: u32,
+        /// Generation.
+        generation: u32,
+        /// Sockets.
+        live: i32,
+        /// Of them, connecting.
+        connecting: i32,
+    },
+    /// The service with this id counts so many sockets too few; negative for too many.
+    Service {
+        /// Id.
+        id: u32,
+        /// Sockets.
+        live: i32,
+    },
+    /// A client has so many rows of AFFINITY less.
+    Affinity {
+        /// Client.
+        client: u32,
+        /// Rows.
+        rows: u32,
+    },
+}
+
+/// A request as the kernel program is given it.
+pub type Words = [u32; 5];
+
+impl Request {
+    /// As words.
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a cookie")]
+    pub const fn words(self) -> Words {
+        match self {
+            Self::Suspect(cookie) => [5, cookie as u32, (cookie >> 32) as u32, 0, 0],
+            Self::Settle(cookie) => [0, cookie as u32, (cookie >> 32) as u32, 0, 0],
+            Self::Forget(cookie) => [1, cookie as u32, (cookie >> 32) as u32, 0, 0],
+            Self::Backend { index, generation, live, connecting } => {
+                [2, index, generation, live.cast_unsigned(), connecting.cast_unsigned()]
+            }
+            Self::Service { id, live } => [3, id, live.cast_unsigned(), 0, 0],
+            Self::Affinity { client, rows } => [4, client, rows, 0, 0],
+        }
+    }
+
+    /// From words; none for those of no request.
+    #[inline(always)]
+    pub const fn of(words: Words) -> Option<Self> {
+        let [kind, one, two, three, four] = words;
+        let cookie = one as u64 | (two as u64) << 32;
+        Some(match kind {
+            5 => Self::Suspect(cookie),
+            0 => Self::Settle(cookie),
+            1 => Self::Forget(cookie),
+            2 => {
+                Self::Backend { index: one, generation: two, live: three.cast_signed(), connecting: four.cast_signed() }
+            }
+            3 => Self::Service { id: one, live: two.cast_signed() },
+            4 => Self::Affinity { client: one, rows: two },
+            _ => return None,
+        })
+    }
+}
+
+/// Does it. What is not there any more has nothing to settle.
+#[inline(always)]
+pub fn settle<K: Kernel>(kernel: &K, request: Request) {
+    match request {
+        Request::Suspect(cookie) => socket::suspected(kernel, cookie),
+        Request::Settle(cookie) => socket::settled(kernel, cookie),
+        Request::Forget(cookie) => socket::forgotten(kernel, cookie),
+        Request::Backend { index, generation, live, connecting } => {
+            if let Some(backend) = kernel.backend(index).filter(|backend| backend.row.generation == generation) {
+                occupancy::add(&backend.live, units(live, connecting));
+            }
+        }
+        Request::Service { id, live } => {
+            if let Some(service) = kernel.live_service(id) {
+                occupancy::add(&service.connections, units(live, 0));
+            }
+        }
+        Request::Affinity { client, rows } => kernel.give_back(client, What::Affinity, rows),
+    }
+}
+
+/// Differences as one difference of an [`occupancy`] word.
+#[inline(always)]
+const fn units(live: i32, connecting: i32) -> u64 {
+    let (live, connecting) = (live as i64 as u64, connecting as i64 as u64);
+    live.wrapping_mul(occupancy::LIVE).wrapping_add(connecting.wrapping_mul(occupancy::CONNECTING))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_what_its_words_say() {
+        let requests = [
+            Request::Suspect(1 << 63),
+            Request::Settle(0x0123_4567_89ab_cdef),
+            Request::Forget(u64::MAX),
+            Request::Backend { index: 7, generation: u32::MAX, live: -3, connecting: 2 },
+            Request::Service { id: 9, live: i32::MIN },
+            Request::Affinity { client: 5, rows: 6 },
+        ];
+        for request in requests {
+            assert_eq!(Request::of(request.words()), Some(request));
+        }
+        assert_eq!(Request::of([6, 0, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn a_difference_leaves_the_other_counts_alone() {
+        let word = 40 * occupancy::LIVE + 3 * occupancy::CONNECTING + (9 << 44);
+        let after = word.wrapping_add(units(-30, -3));
+        assert_eq!((occupancy::live(after), occupancy::connecting(after), after >> 44), (10, 0, 9));
+        let after = word.wrapping_add(units(5, -1));
+        assert_eq!((occupancy::live(after), occupancy::connecting(after), after >> 44), (45, 2, 9));
+    }
+}
