@@ -4,6 +4,7 @@ mod bounds;
 mod cgroup2;
 mod empty;
 mod file;
+mod paths;
 mod service_dir;
 mod text;
 mod wrong;
@@ -20,6 +21,7 @@ use mesh_common::abi::capacity;
 
 use self::{
     bounds::Bounds,
+    paths::{PIN_DIR, SOCKET, STATE_DIR},
     text::{Said, said},
     wrong::{named, reason},
 };
@@ -35,9 +37,6 @@ use crate::{
 
 /// 16 million rows of SLOTS are 256 MiB.
 pub(crate) const MAX_ROWS: u32 = 1 << 23;
-
-const PIN_DIR: &str = "/sys/fs/bpf/mesh-agent";
-const SOCKET: &str = "/run/mesh-agent/agent.sock";
 
 /// Where the settings come from.
 #[derive(Args, Clone, Debug, Default)]
@@ -186,13 +185,6 @@ pub struct Settings {
     pub capacity: Capacity,
 }
 
-impl Settings {
-    /// The socket and the pin directory where none are given.
-    pub fn default_paths() -> (&'static Path, &'static Path) {
-        (Path::new(SOCKET), Path::new(PIN_DIR))
-    }
-}
-
 impl Flags {
     /// Reads the file and fills in what is absent.
     pub fn resolve(self) -> Result<Settings, Wrong> {
@@ -271,7 +263,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
         pin_dir: path(given.pin_dir, PIN_DIR),
         socket: path(given.socket, SOCKET),
         metrics: right(given.metrics),
-        state_dir: path(given.state_dir, "/var/lib/mesh-agent"),
+        state_dir: path(given.state_dir, STATE_DIR),
         node_name: given.node_name.unwrap_or_else(host_name),
         locality: Locality {
             cloud: given.cloud.map(Into::into),

@@ -24,6 +24,7 @@ mod overrides;
 mod owner;
 mod replay;
 pub mod state_lock;
+pub mod uninstall;
 mod view;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -131,7 +132,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         tasks.spawn(metrics::serve(metrics::bind(address).await?, view, stop.clone()));
     }
     let resync_interval = settings.resync_interval;
-    let socket = settings.socket.clone();
+    let (socket, uninstall) = (settings.socket.clone(), settings.uninstall_command());
     let drive = Drive {
         owner,
         settings,
@@ -156,7 +157,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     tasks.close();
     tasks.wait().await;
     if inherits || !attached.borrow().is_empty() {
-        info!("stopped; programs and services stay in the kernel until `mesh-agent uninstall`");
+        info!("stopped; programs and services stay in the kernel until `{uninstall}`");
     } else {
         // Nothing was attached, so no socket is left that would say so.
         api::server::unbind(&socket)?;
