@@ -44,13 +44,19 @@ pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
     Reader::new(directories.iter().cloned(), false).read()
 }
 
-/// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold.
+/// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold. A
+/// file without a word is an error: what was to write it may have failed.
 pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) -> Update {
     let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
     let mut scan = scan::scan(&directories);
     scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
-    Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission).read_scan(scan)
+    let empty: Vec<ConfigError> = scan.files.iter().filter_map(|(path, found)| given_empty(path, found)).collect();
+    let mut reader = Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
+    let mut update = reader.read_scan(scan);
+    update.errors.extend(empty);
+    update.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
+    update
 }
 
 /// Reads directories again and again.
@@ -304,6 +310,13 @@ fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
     gone.chain(new).flat_map(|(_, file)| file.contents.names()).cloned().collect()
 }
 
+fn given_empty(path: &Path, found: &std::io::Result<Found>) -> Option<ConfigError> {
+    let is_empty = found.as_ref().is_ok_and(|found| found.bytes.trim_ascii().is_empty());
+    let reason =
+        "empty: did the command that wrote it fail? To have no services, write `services: []` into it".to_owned();
+    is_empty.then(|| ConfigError { origin: origin(path), field: String::new(), reason })
+}
+
 fn all_gone(directory: &Path) -> ConfigError {
     let reason = "no file is left in any directory, so the services stay as they were; \
                   to have none, leave a file that says `services: []`"
@@ -320,8 +333,8 @@ fn empty(directory: &Path) -> ConfigNote {
     ConfigNote { origin: origin(directory), message: message.to_owned() }
 }
 
-fn origin(directory: &Path) -> Origin {
-    Origin { file: Arc::new(directory.to_owned()), line: 1 }
+fn origin(path: &Path) -> Origin {
+    Origin { file: Arc::new(path.to_owned()), line: 1 }
 }
 
 #[cfg(test)]

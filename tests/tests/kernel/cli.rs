@@ -193,3 +193,10 @@ fn standard_input_is_validated() {
     let expected = "-:2: services[0].ports[0].port: expected a port from 1 to 65535, found the text `\"80\"`\n";
     assert!(outcome.code == Some(1) && outcome.stdout.starts_with(expected), "{outcome:#?}");
 }
+
+#[test]
+fn empty_standard_input_is_an_error() {
+    let line = format!("{} config validate - </dev/null", find("meshctl").display());
+    let outcome = Outcome::of(Command::new("sh").args(["-c", &line]), PATIENCE);
+    assert!(outcome.code == Some(1) && outcome.stdout.starts_with("-:1: empty: "), "{outcome:#?}");
+}
