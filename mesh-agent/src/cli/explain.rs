@@ -120,7 +120,7 @@ fn candidates(candidates: &[Candidate], layout: Layout) -> String {
     let row = |it: &Candidate| {
         vec![
             it.endpoint.clone(),
-            weight_of(it.weight, it.configured_weight, it.status != "down"),
+            weight_of(it.effective_weight, it.weight, it.status != "down"),
             it.connections.to_string(),
             // What falls on it goes elsewhere, but for one connect.
             if it.status == "due" { "probe".to_owned() } else { format!("{:.1}%", it.draws_percent) },

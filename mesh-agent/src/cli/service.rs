@@ -219,7 +219,7 @@ const ENDPOINTS: [Column; 8] = [
 fn line(endpoint: &Endpoint) -> Vec<String> {
     let locality = endpoint.locality.label();
     vec![
-        endpoint.socket_address(),
+        endpoint.endpoint.clone(),
         endpoint.state(),
         weight(endpoint),
         endpoint.connections.to_string(),

@@ -1,5 +1,6 @@
 //! Whole command lines, against a served agent.
 
+mod forms;
 mod terminal;
 
 use self::terminal::{terminal, watched};

@@ -81,7 +81,7 @@ fn load_decides_and_stays_what_it_is() {
     assert_eq!((explanation.verdict.as_str(), explanation.replayed), ("answered", 1000));
     assert_eq!(outcomes(&explanation), ["10.0.0.2:80 100"], "two draws always meet both");
     let one = &explanation.tiers[0].backends[0];
-    assert_eq!((one.connections, one.weight, one.draws_percent), (50, 1, 50.0));
+    assert_eq!((one.connections, one.effective_weight, one.draws_percent), (50, 1, 50.0));
     assert_eq!((explanation.tiers[0].usable_percent, explanation.tiers.len()), (100.0, 1));
     assert_eq!(explanation.identity().as_deref(), Some("test/cart:80/TCP"));
 }
@@ -182,7 +182,7 @@ fn weights_are_those_of_operators_while_there_are_ramps() {
     let mut explanation = Scene { tables, counters: Counters::default() }.ask(VIP);
     let weights = |explanation: &Explanation| -> Vec<(u32, Option<u32>)> {
         let backends = explanation.tiers.iter().flat_map(|tier| &tier.backends);
-        backends.map(|it| (it.weight, it.configured_weight)).collect()
+        backends.map(|it| (it.effective_weight, it.weight)).collect()
     };
     assert_eq!(weights(&explanation), [(768, None), (64, None)], "the kernel has 8 bits below one");
     words::weigh(&world, NOW, &mut explanation);

@@ -100,13 +100,14 @@ pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation)
     let Some(service) = identified(&identity).and_then(|name| world.services.get(&name)) else { return };
     let Some(port) = service.ports.iter().find(|port| port_identity(&service.name, port) == identity) else { return };
     explanation.port = Some(port.port);
+    explanation.port_name = Some(port.name.clone()).filter(|name| !name.is_empty());
     let standing = Standing::of(world, now, service, port);
     let weights = port.endpoints.iter().zip(standing.weights());
     let weights = weights.map(|(it, weight)| (SocketAddr::new(it.address, it.port).to_string(), (it.weight, weight)));
     let weights: HashMap<String, (u32, &Weight)> = weights.collect();
     for candidate in candidates(explanation) {
         if let Some((configured, weight)) = weights.get(&candidate.endpoint) {
-            (candidate.weight, candidate.configured_weight) = (weight.whole(), Some(*configured));
+            (candidate.weight, candidate.effective_weight) = (Some(*configured), weight.whole());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Services and their endpoints, joined with what the kernel and the health checks know of them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use mesh_common::{
     abi::BackendLoad,
@@ -78,7 +78,7 @@ impl<'a> Rows<'a> {
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = traffic::balance(service.traffic.balance);
         types::ServicePort {
-            name: port.label(),
+            port_name: port.name.clone(),
             port: port.port,
             protocol: port.protocol.to_string(),
             counters: id.and_then(|id| self.counters.services.get(&id)).copied().unwrap_or_default().into(),
@@ -110,8 +110,7 @@ impl<'a> Rows<'a> {
         let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
         let index = key.and_then(|key| self.backends.get(&key)).copied();
         let counted = types::Endpoint {
-            address: endpoint.address.to_string(),
-            port: endpoint.port,
+            endpoint: SocketAddr::new(endpoint.address, endpoint.port).to_string(),
             weight: endpoint.weight,
             condition: endpoint.condition.to_string(),
             active,

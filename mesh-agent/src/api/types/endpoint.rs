@@ -5,16 +5,14 @@ use std::time::Duration;
 use mesh_common::{abi::BackendLoad, ejection::Health};
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointHealth, service::socket_address};
+use super::EndpointHealth;
 
 /// One endpoint of a service port.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
-    /// Address.
-    pub address: String,
-    /// Port.
-    pub port: u16,
+    /// `10.0.0.1:80` or `[fd00::1]:80`
+    pub endpoint: String,
     /// Configured weight.
     pub weight: u32,
     /// `ready`, `terminating` or `notReady`.
@@ -73,11 +71,6 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `10.0.0.1:80` or `[fd00::1]:80`
-    pub fn socket_address(&self) -> String {
-        socket_address(&self.address, self.port)
-    }
-
     /// What it does for new connections, in a word or two: `active`, `draining`, `ejected 8s`, `unhealthy`,
     /// `notReady`, `terminating`, `inactive`.
     pub fn state(&self) -> String {
@@ -102,7 +95,7 @@ impl Endpoint {
 
     /// The address family, as far as there are two.
     pub fn is_ipv6(&self) -> bool {
-        self.address.contains(':')
+        self.endpoint.starts_with('[')
     }
 }
 

@@ -33,11 +33,12 @@ struct Backend<'a> {
     namespace: &'a str,
     service: &'a str,
     port: u16,
-    /// Port name, or its number where it has none.
+    /// Port name; absent where it has none.
+    #[serde(skip_serializing_if = "str::is_empty")]
     port_name: &'a str,
     protocol: &'a str,
     /// `address:port`
-    endpoint: String,
+    endpoint: &'a str,
     weight: u32,
     /// Absent while it is sent no new connections.
     share_percent: Option<f64>,
@@ -86,9 +87,9 @@ fn backend<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &'a Endpoi
         namespace: &service.namespace,
         service: &service.name,
         port: port.port,
-        port_name: &port.name,
+        port_name: &port.port_name,
         protocol: &port.protocol,
-        endpoint: endpoint.socket_address(),
+        endpoint: &endpoint.endpoint,
         weight: endpoint.weight,
         share_percent: share(port, endpoint),
         condition: &endpoint.condition,
@@ -157,7 +158,7 @@ fn row(backend: &Backend<'_>) -> Vec<String> {
     vec![
         format!("{namespace}/{service}"),
         label.clone(),
-        endpoint.clone(),
+        (*endpoint).to_owned(),
         shown_weight.clone(),
         load.state.clone(),
         load.connections.to_string(),
