@@ -11,7 +11,7 @@ use crate::{
     api::types::{Candidate, Outcome},
     dataplane::memory::Memory,
     desired::{Override, Target, World, compile, fixture},
-    model::{Affinity, AffinityClient, Balance, Drain, HashKey, Limits, Protocol, Ratio, Service},
+    model::{Affinity, AffinityClient, Balance, Drain, HashKey, InternalTraffic, Limits, Protocol, Ratio, Service},
 };
 
 const NOW: Duration = Duration::from_secs(100);
@@ -168,6 +168,19 @@ fn who_took_a_backend_out_is_told() {
         "10.0.0.3:80: usable; drains by an operator's order",
     ];
     assert_eq!(reasons(&explanation), expected);
+}
+
+#[test]
+fn endpoints_of_other_nodes_are_told_from_those_that_drain() {
+    let mut service = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+    service.internal_traffic = InternalTraffic::Local;
+    service.ports[0].endpoints[0].node = Some("n1".into());
+    let world =
+        World { services: fixture::services([service]), complete: true, node_name: "n1".into(), ..World::default() };
+    let tables = compile(&world, NOW, &Tables::default(), Memory::CAPACITY).unwrap();
+    let mut explanation = Scene { tables, counters: Counters::default() }.ask(VIP);
+    words::because(&world, &mut explanation);
+    assert_eq!(reasons(&explanation), ["10.0.0.1:80: usable", "10.0.0.2:80: not on this node"]);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use super::{affinity, client::Client, connects};
 use crate::{
     api::types::{Candidate, Explanation},
     dataplane::Counters,
-    desired::{Standing, Tables, Target, Weight, World, frontend, identified, port_identity},
-    model::ServiceName,
+    desired::{Standing, Tables, Target, Weight, World, frontend, identified, out_of_reach, port_identity},
+    model::{Service, ServiceName, ServicePort},
 };
 
 /// As in the native form.
@@ -85,9 +85,12 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
 
 /// Says of backends that the agent took out who wanted that.
 pub(super) fn because(world: &World, explanation: &mut Explanation) {
-    let Some(service) = explanation.identity().as_deref().and_then(identified) else { return };
+    let Some(identity) = explanation.identity() else { return };
+    let Some(name) = identified(&identity) else { return };
+    let port = port(world, &identity);
     for candidate in candidates(explanation) {
-        if let Some(reason) = reason(world, &service, candidate) {
+        let distance = || port.and_then(|(service, port)| distance(world, service, port, candidate));
+        if let Some(reason) = reason(world, &name, candidate).or_else(distance) {
             candidate.reason = reason;
         }
     }
@@ -97,8 +100,7 @@ pub(super) fn because(world: &World, explanation: &mut Explanation) {
 /// monotonic clock.
 pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation) {
     let Some(identity) = explanation.identity() else { return };
-    let Some(service) = identified(&identity).and_then(|name| world.services.get(&name)) else { return };
-    let Some(port) = service.ports.iter().find(|port| port_identity(&service.name, port) == identity) else { return };
+    let Some((service, port)) = port(world, &identity) else { return };
     explanation.port = Some(port.port);
     explanation.port_name = Some(port.name.clone()).filter(|name| !name.is_empty());
     let standing = Standing::of(world, now, service, port);
@@ -110,6 +112,19 @@ pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation)
             (candidate.weight, candidate.effective_weight) = (Some(*configured), weight.whole());
         }
     }
+}
+
+/// The configured port that keeps its id under this name.
+fn port<'w>(world: &'w World, identity: &str) -> Option<(&'w Service, &'w ServicePort)> {
+    let service = world.services.get(&identified(identity)?)?;
+    Some((service, service.ports.iter().find(|port| port_identity(&service.name, port) == identity)?))
+}
+
+/// Why no front end leads to a backend that is configured.
+fn distance(world: &World, service: &Service, port: &ServicePort, candidate: &Candidate) -> Option<String> {
+    let at: SocketAddr = candidate.endpoint.parse().ok()?;
+    let endpoint = port.endpoints.iter().find(|it| (it.address, it.port) == (at.ip(), at.port()))?;
+    out_of_reach(world, service, port, endpoint).map(str::to_owned)
 }
 
 fn candidates(explanation: &mut Explanation) -> impl Iterator<Item = &mut Candidate> {

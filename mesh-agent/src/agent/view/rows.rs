@@ -14,7 +14,7 @@ use crate::{
     agent::{explain::explain, owner::Snapshot},
     api::types,
     dataplane::Counters,
-    desired::{Standing, Weight, World, port_identity},
+    desired::{Standing, Weight, World, has_family, out_of_reach, port_identity},
     health::{self, Report},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
@@ -52,15 +52,24 @@ impl<'a> Rows<'a> {
             addresses: world.addresses(service).iter().map(ToString::to_string).collect(),
             ports: service.ports.iter().map(|port| self.port(world, service, port)).collect(),
             frontends: explain(world, tables, service),
-            notes: self
-                .snapshot
-                .absent
-                .iter()
-                .filter(|it| it.service == service.name)
-                .map(ToString::to_string)
-                .collect(),
+            notes: self.notes(world, service),
             left_out: None,
         }
+    }
+
+    /// Orders for endpoints that it does not have, and endpoints in an address family that it does not have.
+    fn notes(&self, world: &World, service: &Service) -> Vec<String> {
+        let absent = self.snapshot.absent.iter().filter(|it| it.service == service.name).map(ToString::to_string);
+        let lost = service.ports.iter().flat_map(|port| {
+            let is_lost = |it: &&Endpoint| !has_family(world, service, it.address.is_ipv4());
+            let lost = port.endpoints.iter().filter(is_lost);
+            lost.map(|it| {
+                let family = if it.address.is_ipv4() { 4 } else { 6 };
+                let endpoint = SocketAddr::new(it.address, it.port);
+                format!("{endpoint} takes no connection: the service has no IPv{family} address")
+            })
+        });
+        absent.chain(lost).collect()
     }
 
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
@@ -70,6 +79,7 @@ impl<'a> Rows<'a> {
             health: self.health(world, service, port, it),
             draining: world.overrides.get(&health::target(service, it)).is_some_and(|it| it.draining_since.is_some()),
             effective_weight: weight.whole(),
+            out_of_reach: out_of_reach(world, service, port, it).map(str::to_owned),
             tier,
             ..self.endpoint(id, active, service, it)
         };
@@ -160,12 +170,13 @@ fn locality(locality: &Locality) -> types::Locality {
     types::Locality { cloud: text(cloud), region: text(region), zone: text(zone) }
 }
 
-/// Σ capacity × weight: of those that take new connections by the weight in effect, of all by the configured one.
+/// Σ capacity × weight: of those that take new connections by the weight in effect, of all within reach by the configured one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of small numbers above zero")]
 fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> types::PortCapacity {
     let usable = endpoints.iter().zip(weights).filter(|(it, _)| it.is_usable());
     let usable: f64 = usable.map(|(it, weight)| f64::from(it.capacity) * weight.effective()).sum();
-    let total = endpoints.iter().map(|it| u64::from(it.capacity) * u64::from(it.weight));
+    let within_reach = endpoints.iter().filter(|it| it.out_of_reach.is_none());
+    let total = within_reach.map(|it| u64::from(it.capacity) * u64::from(it.weight));
     types::PortCapacity { usable: usable.round() as u64, total: total.sum(), used }
 }
 
@@ -181,7 +192,7 @@ mod tests {
         agent::owner::Owner,
         dataplane::memory::Memory,
         desired::fixture,
-        model::{LocalityLevel, Outlier, Update},
+        model::{InternalTraffic, LocalityLevel, Outlier, Update},
     };
 
     /// The only port of a service with an endpoint in this zone and one in another; the first is ejected.
@@ -215,6 +226,27 @@ mod tests {
         assert_eq!((port.usable(), port.capacity.usable, port.capacity.total), (1, 1, 2));
         let port = shown(Outlier { consecutive_failures: 0, ..Outlier::default() });
         assert_eq!((port.usable(), port.capacity.usable), (2, 2), "the kernel ignores ejections that are switched off");
+    }
+
+    #[test]
+    fn endpoints_that_no_front_end_leads_to_say_why_and_do_not_count() {
+        let state = tempfile::tempdir().unwrap();
+        let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
+        owner.set_node("n1", [].into());
+        let endpoints = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("[fd00::1]:80", 1)];
+        let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &endpoints);
+        cart.internal_traffic = InternalTraffic::Local;
+        cart.ports[0].endpoints[0].node = Some("n1".into());
+        cart.ports[0].endpoints[1].node = Some("n2".into());
+        owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
+        owner.reconcile(Duration::from_secs(1));
+        let (snapshot, counters, report) = (owner.snapshot(), Counters::default(), Report::default());
+        let shown = Rows::new(&snapshot, &counters, &report, Duration::from_secs(2)).service(&cart);
+        let states: Vec<String> = shown.ports[0].endpoints.iter().map(types::Endpoint::state).collect();
+        assert_eq!(states, ["active", "not on this node", "no IPv6 service address"]);
+        let capacity = types::PortCapacity { usable: 1, total: 1, used: 0 };
+        assert_eq!((shown.ports[0].usable(), shown.ports[0].capacity), (1, capacity));
+        assert_eq!(shown.notes, ["[fd00::1]:80 takes no connection: the service has no IPv6 address"]);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct Endpoint {
     pub condition: String,
     /// Whether new connections are sent there now.
     pub active: bool,
+    /// Why no front end of its service leads to it: `not on this node`, `no IPv6 service address`; absent when one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_reach: Option<String>,
     /// Name of the node it runs on, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
@@ -71,13 +74,14 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// What it does for new connections, in a word or two: `active`, `draining`, `ejected 8s`, `unhealthy`,
-    /// `notReady`, `terminating`, `inactive`.
+    /// What it does for new connections, in a few words: `active`, `draining`, `ejected 8s`, `unhealthy`, `notReady`,
+    /// `terminating`, `not on this node`, `inactive`.
     pub fn state(&self) -> String {
         let unhealthy = self.health.as_ref().is_some_and(|health| health.state == "unhealthy" && !health.kept);
         match (self.ejected_for_seconds, self.active, self.condition.as_str()) {
             _ if self.draining => "draining".to_owned(),
             _ if unhealthy => "unhealthy".to_owned(),
+            (_, false, _) if self.out_of_reach.is_some() => self.out_of_reach.clone().unwrap_or_default(),
             (_, false, "notReady") => "notReady".to_owned(),
             (_, false, "terminating") => "terminating".to_owned(),
             (_, false, _) => "inactive".to_owned(),
