@@ -134,14 +134,14 @@ fn drawn(endpoint: &Endpoint) -> u32 {
 
 const COLUMNS: [Column; 13] = [
     Column::name("SERVICE"),
-    Column::name("PORT").extra(1),
-    Column::new("ENDPOINT"),
+    Column::port("PORT"),
+    Column::address("ENDPOINT"),
     Column::new("WEIGHT").extra(2),
     Column::new("STATE"),
     Column::new("CONNECTIONS"),
     Column::new("CONNECTING").extra(7),
     Column::new("FAILURES").extra(4),
-    Column::new("CONNECTS"),
+    Column::new("CONNECTS").extra(1),
     Column::new("HANDSHAKE").extra(8),
     Column::name("LOCALITY").extra(5),
     Column::name("SOURCE").extra(6),
@@ -214,7 +214,7 @@ mod tests {
         shop/cart   http:80/TCP      10.0.0.2:8080      2        unhealthy             0             117        unhealthy (connection refused, 12s)
         shop/cart   http:80/TCP      10.0.0.3:8080      1        notReady              0             3          -
         shop/cart   http:80/TCP      [fd00::a:1]:8080   1        active                0             20         unknown
-        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0             0          unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
+        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0             0          unhealthy (HTTP status 503, wanted 200-399, kept: all fail, 75s)
         ");
         insta::assert_snapshot!(json(&backends[1].health), @r#"
         {
