@@ -180,7 +180,9 @@ fn keep_others_out(settings: &Settings, cgroup: &Cgroup) -> anyhow::Result<(Opti
         }
         Ok(lock) => Some(lock),
     };
-    match PinDir::lock(&settings.pin_dir) {
+    // Before anything is pinned: what is pinned stays when the start fails.
+    let unused = api::server::check_unused(&settings.socket).map_err(anyhow::Error::from);
+    match unused.and_then(|()| Ok(PinDir::lock(&settings.pin_dir)?)) {
         Ok(pins) => Ok((state, pins)),
         Err(error) => {
             state.into_iter().for_each(StateLock::undo);

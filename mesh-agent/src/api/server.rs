@@ -19,7 +19,7 @@ use super::{
     view::{Reader, Refusal, Stopped},
 };
 pub use super::{
-    socket::{BindError, bind, unbind},
+    socket::{BindError, bind, check_unused, unbind},
     view::View,
 };
 use crate::model::ServiceName;

@@ -30,7 +30,7 @@ pub enum BindError {
         path: PathBuf,
     },
     /// A process answers there.
-    #[error("socket {}: another process answers on it; is another agent running?", path.display())]
+    #[error("socket {}: another process answers on it: stop it, or name another socket with --socket", path.display())]
     InUse {
         /// Socket.
         path: PathBuf,
@@ -60,6 +60,14 @@ pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(io::Error::from).map_err(system("set its mode"))?;
     socket.bind(path).map_err(system("bind it"))?;
     socket.listen(BACKLOG).map_err(system("listen on it"))
+}
+
+/// Fails when an agent answers at `path`. Changes nothing.
+pub fn check_unused(path: &Path) -> Result<(), BindError> {
+    match UnixStream::connect(path) {
+        Ok(_) => Err(BindError::InUse { path: path.to_owned() }),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Removes the socket at `path` unless an agent answers on it. One that stays says that an agent was there.
@@ -112,7 +120,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let _listener = bind(&path).unwrap();
-        let expected = format!("socket {}: another process answers on it; is another agent running?", path.display());
+        let expected = format!(
+            "socket {}: another process answers on it: stop it, or name another socket with --socket",
+            path.display()
+        );
         assert_eq!(bind(&path).unwrap_err().to_string(), expected);
     }
 
