@@ -186,7 +186,7 @@ fn keep_others_out(settings: &Settings, cgroup: &Cgroup) -> anyhow::Result<(Opti
         Ok(pins) => Ok((state, pins)),
         Err(error) => {
             state.into_iter().for_each(StateLock::undo);
-            Err(error.into())
+            Err(error)
         }
     }
 }
@@ -287,7 +287,10 @@ impl Drive {
         let after = &self.owner.world().services;
         match before {
             Some(before) => changes::tell(&before, after),
-            None => info!(services = after.len(), "configuration read"),
+            None => {
+                info!(services = after.len(), "configuration read");
+                changes::tell_since(&self.snapshots.borrow().tables, self.owner.world());
+            }
         }
     }
 
@@ -414,10 +417,10 @@ impl Drive {
     }
 }
 
-fn tell_ejection(Event { service, endpoint, what }: &Event) {
+fn tell_ejection(Event { service, port, endpoint, what }: &Event) {
     match what {
-        What::Ejected(_) => warn!(%service, %endpoint, "backend: {what}"),
-        What::Returned => info!(%service, %endpoint, "backend: {what}"),
+        What::Ejected(_) => warn!(%service, %port, %endpoint, "endpoint: {what}"),
+        What::Returned => info!(%service, %port, %endpoint, "endpoint: {what}"),
     }
 }
 

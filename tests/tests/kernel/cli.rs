@@ -147,12 +147,12 @@ fn the_log_says_what_changed_and_who_changed_it() {
     let ejected = format!("service=shop/cart:tcp-80/TCP endpoint={at}");
     wait::until("an ejection in the log", PATIENCE, || {
         client.tcp("10.96.0.10:80").times(20);
-        node.log().lines().any(|line| line.contains("backend: ejected for") && line.contains(&ejected))
+        node.log().lines().any(|line| line.contains("endpoint: ejected for") && line.contains(&ejected))
     });
     let _b = node.server_again("b", at);
     wait::until("the end of the ejection in the log", PATIENCE, || {
         client.tcp("10.96.0.10:80").times(20);
-        node.log().lines().any(|line| line.contains("backend: no longer ejected") && line.contains(&ejected))
+        node.log().lines().any(|line| line.contains("endpoint: no longer ejected") && line.contains(&ejected))
     });
     node.remove("cart.yaml");
     node.write("none.yaml", "services: []\n");
