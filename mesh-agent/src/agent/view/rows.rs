@@ -173,8 +173,8 @@ fn locality(locality: &Locality) -> types::Locality {
 /// Σ capacity × weight: of those that take new connections by the weight in effect, of all within reach by the configured one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of small numbers above zero")]
 fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> types::PortCapacity {
-    let usable = endpoints.iter().zip(weights).filter(|(it, _)| it.is_usable());
-    let usable: f64 = usable.map(|(it, weight)| f64::from(it.capacity) * weight.effective()).sum();
+    let usable = endpoints.iter().zip(weights).zip(types::Endpoint::takers(endpoints)).filter(|(_, takes)| *takes);
+    let usable: f64 = usable.map(|((it, weight), _)| f64::from(it.capacity) * weight.effective()).sum();
     let within_reach = endpoints.iter().filter(|it| it.out_of_reach.is_none());
     let total = within_reach.map(|it| u64::from(it.capacity) * u64::from(it.weight));
     types::PortCapacity { usable: usable.round() as u64, total: total.sum(), used }
@@ -284,6 +284,10 @@ mod tests {
         let down = types::Endpoint { active: false, ..one.clone() };
         let weights = [Weight { target: 2, share: 0.2 }; 4];
         let expected = types::PortCapacity { usable: 4, total: 80, used: 5 };
-        assert_eq!(capacity(&[one, draining, ejected, down], &weights, 5), expected, "also of less than one");
+        assert_eq!(capacity(&[one, draining.clone(), ejected.clone(), down.clone()], &weights, 5), expected);
+        let last = [draining, ejected.clone(), down, ejected];
+        let expected = types::PortCapacity { usable: 8, total: 80, used: 5 };
+        assert_eq!(capacity(&last, &weights, 5), expected, "where none is usable, ejected ones take connects in turn");
+        assert_eq!(types::ServicePort { endpoints: last.into(), ..Default::default() }.usable(), 2);
     }
 }

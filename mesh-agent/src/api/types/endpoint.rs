@@ -97,6 +97,17 @@ impl Endpoint {
         self.active && !self.draining && self.ejected_for_seconds.is_none()
     }
 
+    /// Whether it takes new connections where no endpoint is usable: those that are ejected take them in turn.
+    fn is_last_resort(&self) -> bool {
+        self.active && !self.draining
+    }
+
+    /// For each of a port's endpoints whether it takes new connections now.
+    pub fn takers(all: &[Self]) -> impl Iterator<Item = bool> {
+        let any = all.iter().any(Self::is_usable);
+        all.iter().map(move |endpoint| if any { endpoint.is_usable() } else { endpoint.is_last_resort() })
+    }
+
     /// The address family, as far as there are two.
     pub fn is_ipv6(&self) -> bool {
         self.endpoint.starts_with('[')

@@ -104,7 +104,7 @@ pub struct ServicePort {
 impl ServicePort {
     /// Endpoints that take new connections.
     pub fn usable(&self) -> usize {
-        self.endpoints.iter().filter(|endpoint| endpoint.is_usable()).count()
+        Endpoint::takers(&self.endpoints).filter(|takes| *takes).count()
     }
 
     /// Its name, or its number where it has none.
