@@ -21,6 +21,7 @@ pub mod model;
 pub mod table;
 pub mod lock;
 pub mod private;
+mod similar;
 pub mod source;
 pub mod health;
 pub mod desired;
