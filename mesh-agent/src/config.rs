@@ -41,7 +41,7 @@ pub(crate) const MAX_ROWS: u32 = 1 << 23;
 /// Where the settings come from.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
-    /// Settings file (YAML, the same names in camelCase) [default: /etc/mesh-agent/agent.yaml, if it is there]
+    /// Settings file (YAML, the same names in camelCase, but for `log`) [default: /etc/mesh-agent/agent.yaml, if it is there]
     #[arg(long, env = "MESH_CONFIG", value_name = "FILE", value_parser = text::path())]
     pub config: Option<PathBuf>,
     /// The settings themselves.

@@ -29,7 +29,7 @@ use tracing::{error, warn};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What is logged: error, warn, info, debug, trace or off; debug shows every decision [default: info]
+    /// What is logged: error, warn, info, debug, trace or off; debug shows every row that is written [default: info]
     #[arg(long, global = true, env = "MESH_LOG", value_name = "LEVEL", value_parser = filter)]
     log: Option<Result<Filter, String>>,
 }

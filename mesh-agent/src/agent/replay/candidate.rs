@@ -104,6 +104,9 @@ fn reason(memory: &Memory, service: &ServiceRow, backend: &Backend, status: Stat
     let health = Health::of(backend.health.load(std::sync::atomic::Ordering::Relaxed));
     let word = load(backend);
     match status {
+        Status::Usable if service.failures > 0 && u32::from(health.streak) >= u32::from(service.failures) => {
+            format!("usable; failed {} times in a row, not ejected because it is the last one", health.streak)
+        }
         Status::Usable if health.streak > 0 && service.failures > 0 => {
             format!("usable; {} of {} failures that eject it", health.streak, service.failures)
         }

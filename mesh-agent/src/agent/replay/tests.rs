@@ -111,6 +111,14 @@ fn an_ejected_backend_says_for_how_long_and_gets_nothing() {
 }
 
 #[test]
+fn the_last_endpoint_is_usable_after_as_many_failures_as_eject_others() {
+    let mut scene = Scene::of(cart(&[("10.0.0.1:80", 1)]));
+    scene.load(1, 0, Health { state: State::Failing, until: 99_000, streak: 3, ejections: 0 });
+    let told = reasons(&scene.ask(VIP));
+    assert_eq!(told, ["10.0.0.1:80: usable; failed 3 times in a row, not ejected because it is the last one"]);
+}
+
+#[test]
 fn a_full_backend_and_a_full_service_are_told() {
     let mut service = two();
     service.traffic.limits = Limits { connections: None, connections_per_endpoint: std::num::NonZeroU32::new(5) };
@@ -124,7 +132,7 @@ fn a_full_backend_and_a_full_service_are_told() {
     let explanation = scene.ask(VIP);
     assert_eq!(
         (explanation.verdict.as_str(), explanation.reason.as_str()),
-        ("refused", "every backend that works is full")
+        ("refused", "every endpoint that works is full")
     );
     assert_eq!(outcomes(&explanation), ["refused_limit 100"]);
     service.traffic.limits = Limits { connections: std::num::NonZeroU32::new(7), connections_per_endpoint: None };
@@ -145,8 +153,8 @@ fn what_is_down_is_not_answered() {
     assert_eq!(outcomes(&explanation), ["10.0.0.2:80 100"]);
     scene.tables.backends.get_mut(&two).unwrap().state = backend_state::DRAINING;
     let explanation = scene.ask(VIP);
-    assert_eq!((explanation.verdict.as_str(), explanation.reason.as_str()), ("refused", "no backend is usable"));
-    assert_eq!(Scene::of(cart(&[])).ask(VIP).reason, "no backend is usable");
+    assert_eq!((explanation.verdict.as_str(), explanation.reason.as_str()), ("refused", "no endpoint is usable"));
+    assert_eq!(Scene::of(cart(&[])).ask(VIP).reason, "no endpoint");
 }
 
 #[test]

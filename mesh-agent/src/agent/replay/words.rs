@@ -77,8 +77,9 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
         Counter::RefusedLimit if limit > 0 && connections >= limit => {
             format!("the service is full: {connections} of {limit} connections")
         }
-        Counter::RefusedLimit => "every backend that works is full".to_owned(),
-        Counter::RefusedNoBackend => "no backend is usable".to_owned(),
+        Counter::RefusedLimit => "every endpoint that works is full".to_owned(),
+        Counter::RefusedNoBackend if row.slot_count == 0 => "no endpoint".to_owned(),
+        Counter::RefusedNoBackend => "no endpoint is usable".to_owned(),
         _ => "the maps contradict each other; see `meshctl status`".to_owned(),
     }
 }
