@@ -72,6 +72,8 @@ pub struct Reader {
     files: Files,
     /// What came of the last read, if it was one source and complete.
     merged: Option<Merged>,
+    /// The services of the last read: their endpoints keep their addresses.
+    before: Option<Services>,
     /// How often it has read.
     reads: u64,
     /// Says before the first choice between files which service holds what.
@@ -107,6 +109,7 @@ impl Reader {
             outside: Holders::default(),
             files: Files::new(),
             merged: None,
+            before: None,
             reads: 0,
             holders: None,
             memory: None,
@@ -169,8 +172,16 @@ impl Reader {
         self.merge(&mut update);
         doubt(missing, &mut update);
         self.admit(&mut update);
+        // At the start the kernel's rows say what was in force.
+        let before = match self.before.take() {
+            None => Some(holders),
+            Some(last) => crossings::claim_anew(&last, &update.services).then(|| Holders::of_services(&last)),
+        };
+        let before = before.unwrap_or_default();
+        crossings::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
         let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
         crossings.tell(&mut update);
+        self.before = Some(update.services.clone());
         bound::bound(&mut update);
         update
     }
