@@ -1,4 +1,7 @@
-//! Whether a word may be another one, mistyped.
+//! Names as messages tell them: the first of many, and those that are nearly what was written.
+
+/// Names that are told of many.
+const TOLD: usize = 10;
 
 /// Letters by which a mistyped word differs.
 const TYPOS: usize = 2;
@@ -21,6 +24,17 @@ fn distance(one: &[u8], other: &[u8]) -> usize {
         }
     }
     row[other.len()]
+}
+
+/// `a, b, c and 7 more`, or `none`
+pub(crate) fn told(names: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = names.collect();
+    let (shown, more) = all.split_at(all.len().min(TOLD));
+    match (shown, more.len()) {
+        ([], _) => "none".to_owned(),
+        (_, 0) => shown.join(", "),
+        (_, more) => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 #[cfg(test)]

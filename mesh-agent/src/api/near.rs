@@ -1,9 +1,7 @@
 //! What there is in place of a service that is asked for and does not exist.
 
+pub(crate) use crate::similar::told;
 use crate::{model::ServiceName, similar::is_similar};
-
-/// Names told where none is close.
-const TOLD: usize = 10;
 
 /// `no service default/cart; there is shop/cart`: services of that name in other namespaces, else those whose name is
 /// nearly the same, else the first of all.
@@ -18,17 +16,6 @@ pub(crate) fn no_service(asked: &ServiceName, all: &[ServiceName]) -> String {
         several => format!("there are {}", told(several.iter().map(ToString::to_string))),
     };
     format!("no service {asked}; {there}")
-}
-
-/// `a, b, c and 7 more`, or `none`
-pub(crate) fn told(names: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = names.collect();
-    let (shown, more) = all.split_at(all.len().min(TOLD));
-    match (shown, more.len()) {
-        ([], _) => "none".to_owned(),
-        (_, 0) => shown.join(", "),
-        (_, more) => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 #[cfg(test)]

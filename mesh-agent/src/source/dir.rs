@@ -29,6 +29,7 @@ use super::{
     crossings,
     file::Contents,
     holders::Holders,
+    join::stray,
     memory::{Memory, Versions},
     merge::merge,
     scan,
@@ -170,6 +171,7 @@ impl Reader {
         update.wrong.extend(self.files.values().filter_map(Tracked::wrong));
         update.complete &= self.files.values().all(Tracked::is_complete);
         self.merge(&mut update);
+        tell_left_out(&mut update);
         doubt(missing, &mut update);
         self.admit(&mut update);
         // At the start the kernel's rows say what was in force.
@@ -319,6 +321,19 @@ fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
     let gone = before.iter().filter(|(path, file)| other(after, path, file));
     let new = after.iter().filter(|(path, file)| other(before, path, file));
     gone.chain(new).flat_map(|(_, file)| file.contents.names()).cloned().collect()
+}
+
+/// Says of slices whose service is left out where it is wrong.
+fn tell_left_out(update: &mut Update) {
+    let left_out = update.wrong.iter().filter(|wrong| wrong.effect == Effect::LeftOut);
+    let left_out: HashMap<String, &Origin> =
+        left_out.filter_map(|wrong| Some((stray(&wrong.service_name()?), &wrong.origin))).collect();
+    for note in &mut update.notes {
+        if let Some(origin) = left_out.get(&note.message) {
+            note.message =
+                note.message.replace("which is not configured", &format!("which is left out because of {origin}"));
+        }
+    }
 }
 
 fn given_empty(path: &Path, found: &std::io::Result<Found>) -> Option<ConfigError> {

@@ -11,7 +11,10 @@ use crate::{
     api::types::{Candidate, Outcome},
     dataplane::memory::Memory,
     desired::{Override, Target, World, compile, fixture},
-    model::{Affinity, AffinityClient, Balance, Drain, HashKey, InternalTraffic, Limits, Protocol, Ratio, Service},
+    model::{
+        Affinity, AffinityClient, Balance, Drain, Effect, HashKey, InternalTraffic, Limits, Protocol, Ratio, Service,
+        Wrong,
+    },
 };
 
 const NOW: Duration = Duration::from_secs(100);
@@ -189,6 +192,19 @@ fn endpoints_of_other_nodes_are_told_from_those_that_drain() {
     let mut explanation = Scene { tables, counters: Counters::default() }.ask(VIP);
     words::because(&world, &mut explanation);
     assert_eq!(reasons(&explanation), ["10.0.0.1:80: usable", "10.0.0.2:80: not on this node"]);
+}
+
+#[test]
+fn services_that_are_left_out_are_named_where_none_is_found() {
+    let (bad, good) = (fixture::fixed("bad", "10.96.0.9"), fixture::fixed("good", "10.96.0.8"));
+    let wrong = [Wrong::service(&bad, Effect::LeftOut), Wrong::service(&good, Effect::Kept)];
+    let scene = Scene::of(two());
+    let mut explanation = scene.ask("10.96.0.9:80");
+    words::tell_left_out(&wrong, &mut explanation);
+    assert_eq!(explanation.notes, [format!("left out because of errors: service test/bad ({})", bad.origin)]);
+    let mut explanation = scene.ask(VIP);
+    words::tell_left_out(&wrong, &mut explanation);
+    assert_eq!(explanation.notes, [""; 0]);
 }
 
 #[test]

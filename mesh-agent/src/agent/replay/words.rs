@@ -13,7 +13,8 @@ use crate::{
     api::types::{Candidate, Explanation},
     dataplane::Counters,
     desired::{Standing, Tables, Target, Weight, World, frontend, identified, out_of_reach, port_identity},
-    model::{Service, ServiceName, ServicePort},
+    model::{Effect, Service, ServiceName, ServicePort, Wrong},
+    similar::told,
 };
 
 /// As in the native form.
@@ -81,6 +82,15 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
         Counter::RefusedNoBackend if row.slot_count == 0 => "no endpoint".to_owned(),
         Counter::RefusedNoBackend => "no endpoint is usable".to_owned(),
         _ => "the maps contradict each other; see `meshctl status`".to_owned(),
+    }
+}
+
+/// Names the services that are left out where no service was found: their addresses are not known.
+pub(super) fn tell_left_out(wrong: &[Wrong], explanation: &mut Explanation) {
+    let left_out = wrong.iter().filter(|it| it.effect == Effect::LeftOut && it.service_name().is_some());
+    let names: Vec<String> = left_out.map(|it| format!("{} ({})", it.name, it.origin)).collect();
+    if explanation.service.is_none() && !names.is_empty() {
+        explanation.notes.push(format!("left out because of errors: {}", told(names.into_iter())));
     }
 }
 
