@@ -89,7 +89,7 @@ mod tests {
         let twice = "/srv/a.yaml:9: services[2].ports[0].port: expected a port, found `0`";
         assert_eq!(look(&[moved, twice]), (vec![twice.to_owned()], vec![]), "one more of the same");
         let [one, other] = [80, 81].map(|port| format!("/srv/a.yaml:6: both ask for 10.96.0.1:{port}"));
-        assert_eq!(look(&[moved, twice, &one]).0, [one.clone()]);
+        assert_eq!(look(&[moved, twice, &one]).0, std::slice::from_ref(&one));
         assert_eq!(look(&[moved, twice, &other]), (vec![other], vec![one]), "another port is another error");
     }
 }

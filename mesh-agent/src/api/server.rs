@@ -70,9 +70,9 @@ async fn service(
     let left_out = reader.read(move |view| view.left_out(&asked.0, &asked.1)).await?;
     if left_out.is_none() {
         let named = format!("service {namespace}/{name}");
-        let status = reader.read(move |view| view.status()).await?;
+        let status = reader.read(View::status).await?;
         if let Some(wrong) = status.wrong.into_iter().find(|wrong| wrong.name == named && wrong.in_force == "nothing") {
-            return Err(Failure::Wrong(wrong));
+            return Err(Failure::Wrong(Box::new(wrong)));
         }
     }
     let there = services.into_iter().map(|it| ServiceName { namespace: it.namespace, name: it.name }).collect();
@@ -141,7 +141,7 @@ enum Failure {
     #[error("{}", near::no_service(asked, there))]
     NoService { asked: ServiceName, there: Vec<ServiceName> },
     #[error("{} is left out because of {}:{}; `meshctl status` says what is wrong", .0.name, .0.file, .0.line)]
-    Wrong(types::Wrong),
+    Wrong(Box<types::Wrong>),
     #[error("{0}")]
     Read(String),
     #[error(transparent)]
