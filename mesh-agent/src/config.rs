@@ -5,6 +5,7 @@ mod cgroup2;
 mod empty;
 mod file;
 mod health_checks;
+mod paths;
 mod serve;
 mod service_dir;
 mod text;
@@ -22,6 +23,7 @@ use mesh_common::abi::capacity;
 
 use self::{
     bounds::Bounds,
+    paths::{PIN_DIR, SOCKET, STATE_DIR},
     text::{Said, said},
     wrong::{named, reason},
 };
@@ -41,13 +43,10 @@ use crate::{
 /// 16 million rows of SLOTS are 256 MiB.
 pub(crate) const MAX_ROWS: u32 = 1 << 23;
 
-const PIN_DIR: &str = "/sys/fs/bpf/mesh-agent";
-const SOCKET: &str = "/run/mesh-agent/agent.sock";
-
 /// Where the settings come from.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
-    /// Settings file (YAML, the same names in camelCase) [default: /etc/mesh-agent/agent.yaml, if it is there]
+    /// Settings file (YAML, the same names in camelCase, but for `log`) [default: /etc/mesh-agent/agent.yaml, if it is there]
     #[arg(long, env = "MESH_CONFIG", value_name = "FILE", value_parser = text::path())]
     pub config: Option<PathBuf>,
     /// The settings themselves.
@@ -186,13 +185,6 @@ pub struct Settings {
     pub check_policy: CheckPolicy,
 }
 
-impl Settings {
-    /// The socket and the pin directory where none are given.
-    pub fn default_paths() -> (&'static Path, &'static Path) {
-        (Path::new(SOCKET), Path::new(PIN_DIR))
-    }
-}
-
 impl Flags {
     /// Reads the file and fills in what is absent.
     pub fn resolve(self) -> Result<Settings, Wrong> {
@@ -280,7 +272,7 @@ fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
         socket: path(given.socket, SOCKET),
         metrics: right(given.metrics),
         metrics_token_file: given.metrics_token_file,
-        state_dir: path(given.state_dir, "/var/lib/mesh-agent"),
+        state_dir: path(given.state_dir, STATE_DIR),
         node_name: given.node_name.unwrap_or_else(host_name),
         locality: Locality {
             cloud: given.cloud.map(Into::into),

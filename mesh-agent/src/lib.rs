@@ -24,6 +24,7 @@ pub mod lock;
 pub mod private;
 pub mod open;
 pub mod printable;
+mod similar;
 pub mod source;
 pub mod health;
 pub mod desired;

@@ -53,6 +53,9 @@ impl FromStr for Filter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("empty: give it a value, or leave it out".to_owned());
+        }
         if let Some(level) = level(text) {
             return Ok(Self::of(level));
         }
@@ -183,7 +186,8 @@ mod tests {
 
     #[test]
     fn what_is_no_level_is_an_error_that_says_what_is() {
-        for text in ["", "verbose", "5", "mesh_agent=loud", "info,,debug", "debug;info"] {
+        assert_eq!("".parse::<Filter>(), Err("empty: give it a value, or leave it out".to_owned()));
+        for text in ["verbose", "5", "mesh_agent=loud", "info,,debug", "debug;info"] {
             let reason = text.parse::<Filter>().unwrap_err();
             assert!(reason.starts_with("expected error, warn, info, debug, trace or off, or directives"), "{reason}");
             assert!(reason.ends_with(&format!("found `{text}`")), "{reason}");

@@ -6,6 +6,7 @@ mod scrape;
 mod token;
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -173,7 +174,7 @@ impl Reading {
         let help = "0 when health checks found the endpoint not to work, else 1";
         let mut metric = family(encoder, "mesh_agent_endpoint_healthy", help, MetricType::Gauge)?;
         for (service, port, endpoint, health) in [first].into_iter().chain(checked) {
-            let labels = (port_labels(service, port), [("endpoint", endpoint.socket_address())]);
+            let labels = (port_labels(service, port), [("endpoint", endpoint.endpoint.clone())]);
             metric.encode_family(&labels)?.encode_gauge(&u32::from(health.state != "unhealthy"))?;
         }
         Ok(())
@@ -197,8 +198,10 @@ fn count(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u6
     metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
 }
 
-fn port_labels<'a>(service: &'a Service, port: &'a ServicePort) -> [(&'static str, &'a str); 4] {
-    [("namespace", &service.namespace), ("service", &service.name), ("port", &port.name), ("protocol", &port.protocol)]
+fn port_labels<'a>(service: &'a Service, port: &'a ServicePort) -> [(&'static str, Cow<'a, str>); 4] {
+    let [namespace, name, protocol] =
+        [&service.namespace, &service.name, &port.protocol].map(|text| Cow::from(&**text));
+    [("namespace", namespace), ("service", name), ("port", port.name_or_number()), ("protocol", protocol)]
 }
 
 #[cfg(test)]

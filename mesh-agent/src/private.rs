@@ -41,21 +41,21 @@ pub enum Error {
         flag: &'static str,
     },
     /// A file operation failed.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {reason}")]
     Io {
         /// What was tried.
         action: &'static str,
         /// On what.
         path: PathBuf,
         /// The kernel's words.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
 /// Makes a directory if need be, with mode 0700. One that is there must be root's and closed to the writes of others; what
 /// they may read of it is taken from them. `flag` is what an operator names it with.
 pub fn directory(path: &Path, flag: &'static str) -> Result<(), Error> {
-    let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+    let io = |action| move |reason| Error::Io { action, path: path.to_owned(), reason };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create"))?;
     check_owner(path, &fs::symlink_metadata(path).map_err(io("look at"))?, flag)?;
     let metadata = fs::metadata(path).map_err(io("look at"))?;
@@ -72,7 +72,7 @@ pub fn directory(path: &Path, flag: &'static str) -> Result<(), Error> {
 
 /// Checks that no other user can exchange what is below a directory on the way to one of the agent's.
 pub fn check_ancestor(path: &Path, flag: &'static str) -> Result<(), Error> {
-    let io = |source| Error::Io { action: "look at", path: path.to_owned(), source };
+    let io = |reason| Error::Io { action: "look at", path: path.to_owned(), reason };
     let metadata = fs::symlink_metadata(path).map_err(io)?;
     check_owner(path, &metadata, flag)?;
     let mode = metadata.mode() & 0o7777;
@@ -99,6 +99,14 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text)?;
     fs::rename(temporary, path)
+}
+
+/// Whether something was removed; what was not there need not be.
+pub fn removed(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        result => result.map(|()| true),
+    }
 }
 
 #[cfg(test)]

@@ -53,19 +53,21 @@ impl AddressFile {
     }
 }
 
-/// Removes the files that agents keep there and, if nothing else is in it, the directory.
-pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<()> {
-    overrides::forget(state_dir)?;
-    memory::forget(state_dir)?;
-    for file in [FILE, state_lock::FILE] {
-        match fs::remove_file(state_dir.join(file)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+/// Removes the files that agents keep there and, if nothing else is in it, the directory. Returns the names of those that
+/// were there.
+pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<Vec<&'static str>> {
+    let mut names = Vec::new();
+    for (name, was_there) in [
+        (FILE, private::removed(fs::remove_file(state_dir.join(FILE)))?),
+        (overrides::FILE, overrides::forget(state_dir)?),
+        (memory::DIRECTORY, memory::forget(state_dir)?),
+        (state_lock::FILE, private::removed(fs::remove_file(state_dir.join(state_lock::FILE)))?),
+    ] {
+        names.extend(was_there.then_some(name));
     }
     match fs::remove_dir(state_dir) {
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Err(error),
-        _ => Ok(()),
+        _ => Ok(names),
     }
 }
 
@@ -105,7 +107,8 @@ mod tests {
         let (file, problem) = AddressFile::open(directory.path());
         assert!(file.remembered().is_empty());
         assert!(problem.unwrap().contains("allocated anew"));
-        forget(directory.path(), None).unwrap();
+        assert_eq!(forget(directory.path(), None).unwrap(), [FILE]);
         assert!(!directory.path().exists());
+        assert!(forget(directory.path(), None).unwrap().is_empty());
     }
 }

@@ -1,12 +1,17 @@
 //! What an update changes, in words for the log.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use tracing::{debug, info};
 
 use crate::{
-    desired::{Tables, frontend, plan::Op},
-    model::{Endpoint, Origin, Service, ServiceName, Services},
+    desired::{Tables, World, frontend, identified, plan::Op},
+    model::{Endpoint, Service, ServiceName, Services},
 };
 
 /// Endpoints of one service that are named.
@@ -18,17 +23,26 @@ const SERVICES: usize = 100;
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Change<'a> {
     /// The service.
-    service: &'a ServiceName,
+    service: Cow<'a, ServiceName>,
     /// `added, 3 endpoints`, `removed`, or what of it changed.
     what: String,
-    /// Where it is written, or was.
-    by: &'a Origin,
+    /// Where it is written; of one that was removed the file, for another service may be on its line.
+    by: String,
 }
 
 /// Says in the log what an update changes.
 pub(super) fn tell(before: &Services, after: &Services) {
+    tell_each(changes(before, after));
+}
+
+/// Says in the log which services came and went while no agent ran, by what an earlier one left in the kernel.
+pub(super) fn tell_since(left: &Tables, world: &World) {
+    tell_each(since(left, world));
+}
+
+fn tell_each<'a>(changes: impl Iterator<Item = Change<'a>>) {
     let mut more = 0;
-    for (number, Change { service, what, by }) in changes(before, after).enumerate() {
+    for (number, Change { service, what, by }) in changes.enumerate() {
         if number < SERVICES {
             info!(%service, %by, "service: {what}");
         } else {
@@ -45,13 +59,33 @@ pub(super) fn tell(before: &Services, after: &Services) {
 fn changes<'a>(before: &'a Services, after: &'a Services) -> impl Iterator<Item = Change<'a>> {
     before.differences(after).filter_map(|(service, old, new)| {
         let (what, by) = match (old, new) {
-            (None, Some(new)) => (format!("added, {}", counted(endpoints(new).len())), &new.origin),
-            (Some(old), None) => ("removed".to_owned(), &old.origin),
-            (Some(old), Some(new)) => (differences(old, new)?, &new.origin),
+            (None, Some(new)) => (format!("added, {}", counted(endpoints(new).len())), new.origin.to_string()),
+            (Some(old), None) => ("removed".to_owned(), old.origin.file.display().to_string()),
+            (Some(old), Some(new)) => (differences(old, new)?, new.origin.to_string()),
             (None, None) => return None,
         };
-        Some(Change { service, what, by })
+        Some(Change { service: Cow::Borrowed(service), what, by })
     })
+}
+
+/// Services that came and went while no agent ran, by what an earlier one left in the kernel; none where it left nothing.
+fn since<'a>(left: &Tables, world: &'a World) -> impl Iterator<Item = Change<'a>> + use<'a> {
+    let before: BTreeSet<ServiceName> = left.names.values().filter_map(|name| identified(name)).collect();
+    let what = |what: &str| format!("{what} while no agent ran");
+    let is_new = |service: &&Arc<Service>| !before.is_empty() && !before.contains(&service.name);
+    let new = world.services.values().filter(is_new);
+    let added: Vec<Change<'a>> = new
+        .map(|it| Change { service: Cow::Borrowed(&it.name), what: what("added"), by: it.origin.to_string() })
+        .collect();
+    let is_gone =
+        |name: &ServiceName| world.complete && !world.services.contains_key(name) && !world.uncertain.contains(name);
+    let removed = before.into_iter().filter(move |name| is_gone(name));
+    let removed = removed.map(move |name| Change {
+        service: Cow::Owned(name),
+        what: what("removed"),
+        by: "service files".to_owned(),
+    });
+    added.into_iter().chain(removed)
 }
 
 /// What changed of a service; nothing when it only moved within its file.
@@ -132,7 +166,7 @@ pub(super) fn decision(op: &Op) -> String {
 mod tests {
     use super::*;
     use crate::{
-        desired::fixture,
+        desired::{fixture, port_identity},
         model::{Condition, Limits},
     };
 
@@ -162,11 +196,40 @@ mod tests {
     }
 
     #[test]
+    fn removed_services_are_told_with_their_file_and_others_with_their_line() {
+        let by = |before: &[Service], after: &[Service]| {
+            let [before, after] = [before, after].map(|services| fixture::services(services.iter().cloned()));
+            changes(&before, &after).map(|change| change.by).collect::<Vec<_>>()
+        };
+        let cart = cart(&[]);
+        let (file, line) = (cart.origin.file.display().to_string(), cart.origin.to_string());
+        assert_eq!(by(&[], std::slice::from_ref(&cart)), [line]);
+        assert_eq!(by(&[cart], &[]), [file]);
+    }
+
+    #[test]
     fn a_service_that_moves_within_its_file_is_no_change() {
         let service = cart(&[("10.0.0.1:80", 1)]);
         let mut moved = service.clone();
         moved.origin.line += 7;
         assert_eq!(told(&[service], &[moved]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn services_that_came_and_went_while_no_agent_ran_are_told() {
+        let [old, both, new] = ["old", "both", "new"].map(|name| fixture::fixed(name, "10.96.0.1"));
+        let named = |service: &Service| port_identity(&service.name, &service.ports[0]);
+        let left = Tables { names: (0..).zip([&old, &both].map(named)).collect(), ..Tables::default() };
+        let services = fixture::services([both, new]);
+        let mut world = World { services, complete: true, ..World::default() };
+        let told = |left: &Tables, world: &World| {
+            since(left, world).map(|it| format!("{} {}", it.service, it.what)).collect::<Vec<_>>()
+        };
+        let [added, removed] = ["test/new added", "test/old removed"].map(|what| format!("{what} while no agent ran"));
+        assert_eq!(told(&left, &world), [added.clone(), removed]);
+        assert_eq!(told(&Tables::default(), &world), Vec::<String>::new(), "the first agent of a node");
+        world.uncertain.insert(old.name);
+        assert_eq!(told(&left, &world), [added], "what may be in a wrong object is not gone");
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::{
 /// What is known since the last look.
 #[derive(Default)]
 pub(super) struct Ejections {
+    /// Whether the kernel was looked at before: what it did until then is no news.
+    has_looked: bool,
     /// Ejected backends by their index.
     ejected: BTreeMap<u32, (Backend, Ejection)>,
 }
@@ -23,16 +25,20 @@ pub(super) struct Ejections {
 /// A backend by what it stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Backend {
-    /// `namespace/name:port/PROTOCOL`
+    /// `namespace/name`
     service: String,
+    /// `http/TCP`, or `80/TCP` where the port has no name.
+    port: String,
     endpoint: SocketAddr,
 }
 
 /// What happened to a backend.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Event {
-    /// `namespace/name:port/PROTOCOL`
+    /// `namespace/name`
     pub(super) service: String,
+    /// `http/TCP`, or `80/TCP` where the port has no name.
+    pub(super) port: String,
     /// Its endpoint.
     pub(super) endpoint: SocketAddr,
     /// What.
@@ -68,7 +74,7 @@ impl fmt::Display for What {
 
 impl Ejections {
     /// Takes which backends are ejected now; returns what happened since the last look. A backend that left the
-    /// configuration is forgotten.
+    /// configuration is forgotten, and the first look tells nothing: those were ejected before this agent started.
     pub(super) fn look(&mut self, tables: &Tables, ejected: impl IntoIterator<Item = (u32, Ejection)>) -> Vec<Event> {
         let mut ejecting = None;
         let mut now = BTreeMap::new();
@@ -91,7 +97,7 @@ impl Ejections {
         });
         events.extend(still_there.map(|(_, (backend, _))| event(backend, What::Returned)));
         self.ejected = now;
-        events
+        if std::mem::replace(&mut self.has_looked, true) { events } else { Vec::new() }
     }
 }
 
@@ -100,13 +106,14 @@ const fn is_news(told: Ejection, now: Ejection) -> bool {
     if told.is_agreed == now.is_agreed { told.times < now.times } else { now.is_agreed }
 }
 
-fn event(Backend { service, endpoint }: &Backend, what: What) -> Event {
-    Event { service: service.clone(), endpoint: *endpoint, what }
+fn event(Backend { service, port, endpoint }: &Backend, what: What) -> Event {
+    Event { service: service.clone(), port: port.clone(), endpoint: *endpoint, what }
 }
 
 fn backend(tables: &Tables, row: &BackendRow) -> Option<Backend> {
-    let service = tables.names.get(&row.service)?.clone();
-    Some(Backend { service, endpoint: SocketAddr::new(row.addr.into(), u16::from_be(row.port)) })
+    let (service, port) = tables.names.get(&row.service)?.split_once(':')?;
+    let (service, port) = (service.to_owned(), port.to_owned());
+    Some(Backend { service, port, endpoint: SocketAddr::new(row.addr.into(), u16::from_be(row.port)) })
 }
 
 /// The kernel ignores ejections from a time when the service had them.
@@ -133,7 +140,8 @@ mod tests {
     }
 
     fn lines(events: &[Event]) -> Vec<String> {
-        events.iter().map(|Event { service, endpoint, what }| format!("{service} {endpoint} {what}")).collect()
+        let line = |it: &Event| format!("{} {} {} {}", it.service, it.port, it.endpoint, it.what);
+        events.iter().map(line).collect()
     }
 
     #[test]
@@ -149,7 +157,7 @@ mod tests {
         };
         let none = Vec::<String>::new();
         assert_eq!(look(None), none);
-        let backend = "test/cart:80/TCP 10.0.0.1:80";
+        let backend = "test/cart 80/TCP 10.0.0.1:80";
         let own = "by 1 client for itself alone: connects failed";
         assert_eq!(look(Some((10, 1, false))), [format!("{backend} ejected for 10 s, {own}")]);
         assert_eq!(look(Some((9, 1, false))), none);
@@ -167,19 +175,32 @@ mod tests {
         let index = *tables.backends.keys().next().unwrap();
         let mut ejections = Ejections::default();
         let ejection = Ejection { for_seconds: 10, times: 1, ..Ejection::default() };
+        assert_eq!(ejections.look(&tables, []), []);
         assert_eq!(ejections.look(&tables, [(index, ejection)]).len(), 1);
         assert_eq!(ejections.look(&Tables::default(), [(index, ejection)]), []);
         assert_eq!(ejections.look(&tables, []), []);
     }
 
     #[test]
+    fn ejections_before_the_start_are_no_news_but_their_end_is() {
+        let tables = tables(Outlier::default());
+        let index = *tables.backends.keys().next().unwrap();
+        let mut ejections = Ejections::default();
+        assert_eq!(
+            ejections.look(&tables, [(index, Ejection { for_seconds: 0, times: 2, ..Ejection::default() })]),
+            []
+        );
+        let end = "test/cart 80/TCP 10.0.0.1:80 no longer ejected: a connect succeeded";
+        assert_eq!(lines(&ejections.look(&tables, [])), [end]);
+    }
+
+    #[test]
     fn ejections_of_a_service_that_has_none_are_not_told() {
         let tables = tables(Outlier { consecutive_failures: 0, ..Outlier::default() });
         let index = *tables.backends.keys().next().unwrap();
-        assert_eq!(
-            Ejections::default()
-                .look(&tables, [(index, Ejection { for_seconds: 10, times: 1, ..Ejection::default() })]),
-            []
-        );
+        let mut ejections = Ejections::default();
+        assert_eq!(ejections.look(&tables, []), []);
+        let ejection = Ejection { for_seconds: 10, times: 1, ..Ejection::default() };
+        assert_eq!(ejections.look(&tables, [(index, ejection)]), []);
     }
 }

@@ -1,6 +1,6 @@
 //! Which service holds which front end, by the kernel's rows.
 
-use mesh_common::abi::{FrontendKey, protocol};
+use mesh_common::abi::{FrontendKey, backend_state, protocol};
 
 use crate::{
     desired::{Tables, identified},
@@ -8,13 +8,18 @@ use crate::{
     source::holders::{Holders, Place},
 };
 
-/// Front ends and their services, as an earlier agent left them.
+/// Front ends, endpoints and their services, as an earlier agent left them.
 pub(super) fn holders(tables: &Tables) -> Holders {
     let held = tables.services.iter().filter_map(|(key, row)| {
         let service = identified(tables.names.get(&row.id)?)?;
         Some((place(key), service))
     });
-    held.collect()
+    let endpoints = tables.backends.values().filter(|row| row.state != backend_state::RETIRED).filter_map(|row| {
+        let identity = tables.names.get(&row.service)?;
+        let protocol = if identity.ends_with("/UDP") { Protocol::Udp } else { Protocol::Tcp };
+        Some(((row.addr.into(), u16::from_be(row.port), protocol), identified(identity)?))
+    });
+    held.collect::<Holders>().with_endpoints(endpoints)
 }
 
 fn place(key: &FrontendKey) -> Place {
@@ -34,7 +39,7 @@ mod tests {
 
     #[test]
     fn rows_say_which_service_holds_a_front_end() {
-        let mut cart = fixture::fixed("cart", "10.96.0.1");
+        let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:8080", 1)]);
         cart.ports[0].node_port = Some(30080);
         let mut dns = fixture::fixed("dns", "fd00::1");
         dns.ports[0].protocol = Protocol::Udp;
@@ -46,6 +51,7 @@ mod tests {
             (("127.0.0.1".parse().unwrap(), 30080, Protocol::Tcp), fixture::name("cart")),
             (("fd00::1".parse().unwrap(), 80, Protocol::Udp), fixture::name("dns")),
         ];
-        assert_eq!(holders(&tables), expected.into_iter().collect());
+        let endpoint = (("10.0.0.1".parse().unwrap(), 8080, Protocol::Tcp), fixture::name("cart"));
+        assert_eq!(holders(&tables), expected.into_iter().collect::<Holders>().with_endpoints([endpoint]));
     }
 }

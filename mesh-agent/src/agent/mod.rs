@@ -29,6 +29,7 @@ mod replay;
 pub mod state_lock;
 mod stop;
 mod sweep;
+pub mod uninstall;
 mod view;
 
 use std::{sync::Arc, thread, time::Duration};
@@ -140,7 +141,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let resync_interval = settings.resync_interval;
     let sweep = sweep::run(sockets, swept, settings.clone(), stop.clone());
     tasks.spawn(sweep);
-    let socket = settings.socket.clone();
+    let (socket, uninstall) = (settings.socket.clone(), settings.uninstall_command());
     let drive = Drive {
         owner,
         settings,
@@ -165,7 +166,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     tasks.close();
     tasks.wait().await;
     if inherits || !attached.borrow().is_empty() {
-        info!("stopped; programs and services stay in the kernel until `mesh-agent uninstall`");
+        info!("stopped; programs and services stay in the kernel until `{uninstall}`");
     } else {
         // Nothing was attached, so no socket is left that would say so.
         api::server::unbind(&socket)?;
@@ -188,11 +189,13 @@ fn keep_others_out(settings: &Settings, cgroup: &Cgroup) -> anyhow::Result<(Opti
         }
         Ok(lock) => Some(lock),
     };
-    match PinDir::lock(&settings.pin_dir) {
+    // Before anything is pinned: what is pinned stays when the start fails.
+    let unused = api::server::check_unused(&settings.socket).map_err(anyhow::Error::from);
+    match unused.and_then(|()| Ok(PinDir::lock(&settings.pin_dir)?)) {
         Ok(pins) => Ok((state, pins)),
         Err(error) => {
             state.into_iter().for_each(StateLock::undo);
-            Err(error.into())
+            Err(error)
         }
     }
 }
@@ -295,7 +298,10 @@ impl Drive {
         let after = &self.owner.world().services;
         match before {
             Some(before) => changes::tell(&before, after),
-            None => info!(services = after.len(), "configuration read"),
+            None => {
+                info!(services = after.len(), "configuration read");
+                changes::tell_since(&self.snapshots.borrow().tables, self.owner.world());
+            }
         }
     }
 
@@ -408,10 +414,10 @@ impl Drive {
     }
 }
 
-fn tell_ejection(Event { service, endpoint, what }: &Event) {
+fn tell_ejection(Event { service, port, endpoint, what }: &Event) {
     match what {
-        What::Ejected(_) => warn!(%service, %endpoint, "backend: {what}"),
-        What::Returned => info!(%service, %endpoint, "backend: {what}"),
+        What::Ejected(_) => warn!(%service, %port, %endpoint, "endpoint: {what}"),
+        What::Returned => info!(%service, %port, %endpoint, "endpoint: {what}"),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     private,
 };
 
-const FILE: &str = "overrides.json";
+pub(super) const FILE: &str = "overrides.json";
 /// Another one after each boot, when the monotonic clock begins anew.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -94,12 +94,9 @@ impl OverrideFile {
     }
 }
 
-/// Removes the file.
-pub(super) fn forget(state_dir: &Path) -> io::Result<()> {
-    match fs::remove_file(state_dir.join(FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+/// Removes the file; says whether it was there.
+pub(super) fn forget(state_dir: &Path) -> io::Result<bool> {
+    private::removed(fs::remove_file(state_dir.join(FILE)))
 }
 
 fn read(path: &Path, boot_id: &str) -> io::Result<Overrides> {

@@ -46,6 +46,7 @@ pub(super) fn explain(
     let mut explanation = replay(&snapshot.tables, &counters, now, &key, &client);
     words::because(&snapshot.world, &mut explanation);
     words::weigh(&snapshot.world, now, &mut explanation);
+    words::tell_left_out(&snapshot.wrong, &mut explanation);
     Ok(explanation)
 }
 

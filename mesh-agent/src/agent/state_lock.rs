@@ -19,26 +19,34 @@ pub(super) const FILE: &str = "lock";
 pub enum Error {
     /// Another agent has the lock.
     #[error(
-        "another agent keeps its state in {}: stop it, or name another directory with --state-dir{}",
-        path.display(),
-        if *starts { ", or start with --allow-second-agent" } else { "" }
+        "another agent keeps its state in {}: stop it, or name another directory with --state-dir, or start with \
+         --allow-second-agent",
+        path.display()
     )]
     Taken {
         /// State directory.
         path: PathBuf,
-        /// Whether an agent wants to start, which may be told to start all the same.
-        starts: bool,
+    },
+    /// The agent whose state is to be removed is running.
+    #[error(
+        "the agent that keeps its state in {} is running: stop it first, or name another directory with --state-dir if it is \
+         another agent's",
+        path.display()
+    )]
+    Running {
+        /// State directory.
+        path: PathBuf,
     },
     /// Other users could change what is in it.
     #[error(transparent)]
     NotPrivate(private::Error),
     /// The directory or the file cannot be written.
-    #[error("cannot lock state directory {path}, so another agent may use it too: {source}")]
+    #[error("cannot lock state directory {path}, so another agent may use it too: {reason}")]
     Io {
         /// State directory.
         path: PathBuf,
         /// The kernel's words.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -55,13 +63,13 @@ impl StateLock {
     /// Makes the directory if need be, and locks it.
     pub fn take(directory: &Path) -> Result<Self, Error> {
         let made = !directory.exists();
-        let io = |source| Error::Io { path: directory.to_owned(), source };
+        let io = |reason| Error::Io { path: directory.to_owned(), reason };
         private::directory(directory, "--state-dir").map_err(|error| match error {
-            private::Error::Io { source, .. } => io(source),
+            private::Error::Io { reason, .. } => io(reason),
             error => Error::NotPrivate(error),
         })?;
         let lock = lock::take(&directory.join(FILE), open).map_err(io)?;
-        let taken = || Error::Taken { path: directory.to_owned(), starts: true };
+        let taken = || Error::Taken { path: directory.to_owned() };
         Ok(Self { directory: directory.to_owned(), made, _lock: lock.ok_or_else(taken)? })
     }
 
@@ -70,7 +78,7 @@ impl StateLock {
         match Self::exists(directory) {
             false => Ok(None),
             true => Self::take(directory).map(Some).map_err(|error| match error {
-                Error::Taken { path, .. } => Error::Taken { path, starts: false },
+                Error::Taken { path } => Error::Running { path },
                 error => error,
             }),
         }

@@ -61,7 +61,8 @@ pub enum Error {
     /// An agent left its socket when it ended.
     #[error(
         "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or take \
-         everything out of the kernel with `mesh-agent uninstall`",
+         everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that the agent \
+         was given",
         socket.display()
     )]
     Stopped {
@@ -289,7 +290,8 @@ mod tests {
         drop(UnixListener::bind(&socket).unwrap());
         let expected = format!(
             "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or \
-             take everything out of the kernel with `mesh-agent uninstall`",
+             take everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that \
+             the agent was given",
             socket.display()
         );
         assert_eq!(Client::new(socket).status().await.unwrap_err().to_string(), expected);

@@ -293,7 +293,7 @@ fn port(name: &str, port: u16, protocol: &str, counters: [u64; 8], endpoints: Ve
     let mut row = [0; 16];
     row[..counters.len()].copy_from_slice(&counters);
     ServicePort {
-        name: name.into(),
+        port_name: if name == port.to_string() { String::new() } else { name.into() },
         port,
         protocol: protocol.into(),
         counters: ServiceCounters::from(row),
@@ -306,8 +306,7 @@ fn port(name: &str, port: u16, protocol: &str, counters: [u64; 8], endpoints: Ve
 fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u64) -> Endpoint {
     let active = condition != "notReady";
     Endpoint {
-        address: address.into(),
-        port,
+        endpoint: if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") },
         weight,
         condition: condition.into(),
         active,

@@ -1,11 +1,7 @@
 //! What there is in place of a service that is asked for and does not exist.
 
-use crate::model::ServiceName;
-
-/// Names told where none is close.
-const TOLD: usize = 10;
-/// Letters by which a mistyped name differs.
-const TYPOS: usize = 2;
+pub(crate) use crate::similar::told;
+use crate::{model::ServiceName, similar::is_similar};
 
 /// `no service default/cart; there is shop/cart`: services of that name in other namespaces, else those whose name is
 /// nearly the same, else the first of all.
@@ -20,36 +16,6 @@ pub(crate) fn no_service(asked: &ServiceName, all: &[ServiceName]) -> String {
         several => format!("there are {}", told(several.iter().map(ToString::to_string))),
     };
     format!("no service {asked}; {there}")
-}
-
-/// `a, b, c and 7 more`, or `none`
-pub(crate) fn told(names: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = names.collect();
-    let (shown, more) = all.split_at(all.len().min(TOLD));
-    match (shown, more.len()) {
-        ([], _) => "none".to_owned(),
-        (_, 0) => shown.join(", "),
-        (_, more) => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-fn is_similar(one: &str, other: &str) -> bool {
-    one.len().abs_diff(other.len()) <= TYPOS && distance(one.as_bytes(), other.as_bytes()) <= TYPOS
-}
-
-/// Letters to add, take away or replace (Levenshtein).
-fn distance(one: &[u8], other: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (column, other) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -73,11 +39,5 @@ mod tests {
         assert_eq!(no_service(&name("shop/web"), &[]), "no service shop/web; there is none at all");
         let many: Vec<ServiceName> = (0..12).map(|number| name(&format!("x/service-{number:02}"))).collect();
         assert!(no_service(&name("y/z"), &many).ends_with("x/service-09 and 2 more"));
-    }
-
-    #[test]
-    fn similar_names_differ_by_two_letters_at_most() {
-        assert!(is_similar("cart", "cart") && is_similar("cart", "crat") && is_similar("cart", "carts"));
-        assert!(!is_similar("cart", "checkout") && !is_similar("cart", "dns") && is_similar("", "ab"));
     }
 }

@@ -19,7 +19,7 @@ use super::{
     view::{Reader, Refusal, Stopped},
 };
 pub use super::{
-    socket::{BindError, bind, bind_for_group, unbind},
+    socket::{BindError, bind, bind_for_group, check_unused, unbind},
     view::View,
 };
 use crate::model::ServiceName;
@@ -68,6 +68,13 @@ async fn service(
     }
     let asked = (namespace.clone(), name.clone());
     let left_out = reader.read(move |view| view.left_out(&asked.0, &asked.1)).await?;
+    if left_out.is_none() {
+        let named = format!("service {namespace}/{name}");
+        let status = reader.read(View::status).await?;
+        if let Some(wrong) = status.wrong.into_iter().find(|wrong| wrong.name == named && wrong.in_force == "nothing") {
+            return Err(Failure::Wrong(Box::new(wrong)));
+        }
+    }
     let there = services.into_iter().map(|it| ServiceName { namespace: it.namespace, name: it.name }).collect();
     left_out.map(Json).ok_or(Failure::NoService { asked: ServiceName { namespace, name }, there })
 }
@@ -133,6 +140,8 @@ enum Failure {
     Query(String),
     #[error("{}", near::no_service(asked, there))]
     NoService { asked: ServiceName, there: Vec<ServiceName> },
+    #[error("{} is left out because of {}:{}; `meshctl status` says what is wrong", .0.name, .0.file, .0.line)]
+    Wrong(Box<types::Wrong>),
     #[error("{0}")]
     Read(String),
     #[error(transparent)]
@@ -144,7 +153,7 @@ enum Failure {
 impl Failure {
     fn code(&self) -> StatusCode {
         match self {
-            Self::NoRoute | Self::NoService { .. } => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoService { .. } | Self::Wrong(_) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Query(_) | Self::Refused(Refusal::Malformed(_)) => StatusCode::BAD_REQUEST,
             Self::Refused(Refusal::Unknown(_)) => StatusCode::NOT_FOUND,
@@ -198,6 +207,23 @@ mod tests {
         let error = Client::new(agent.socket.clone()).service("shop", "car/../t").await.unwrap_err();
         assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
         assert_eq!(error.to_string(), "no service shop/car/../t; there are: kube-system/dns, shop/cart");
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_left_out_says_where_it_is_wrong() {
+        let mut fake = healthy();
+        fake.status.wrong = vec![types::Wrong {
+            file: "team.yaml".into(),
+            line: 10,
+            name: "service t2/bad".into(),
+            scope: "object".into(),
+            in_force: "nothing".into(),
+            effect: String::new(),
+        }];
+        let agent = served(fake);
+        let error = Client::new(agent.socket.clone()).service("t2", "bad").await.unwrap_err();
+        let expected = "service t2/bad is left out because of team.yaml:10; `meshctl status` says what is wrong";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[tokio::test]

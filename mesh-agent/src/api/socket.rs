@@ -33,7 +33,7 @@ pub enum BindError {
         path: PathBuf,
     },
     /// A process answers there.
-    #[error("socket {}: another process answers on it; is another agent running?", path.display())]
+    #[error("socket {}: another process answers on it: stop it, or name another socket with --socket", path.display())]
     InUse {
         /// Socket.
         path: PathBuf,
@@ -74,6 +74,14 @@ fn bind_with(path: &Path, mode: Mode) -> Result<UnixListener, BindError> {
     // The umask has taken the group's bits away. Nobody connects before the socket listens.
     fs::set_permissions(path, fs::Permissions::from_mode(mode.bits())).map_err(system("set its mode"))?;
     socket.listen(BACKLOG).map_err(system("listen on it"))
+}
+
+/// Fails when an agent answers at `path`. Changes nothing.
+pub fn check_unused(path: &Path) -> Result<(), BindError> {
+    match UnixStream::connect(path) {
+        Ok(_) => Err(BindError::InUse { path: path.to_owned() }),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Removes the socket at `path` unless an agent answers on it. One that stays says that an agent was there.
@@ -129,7 +137,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let _listener = bind(&path).unwrap();
-        let expected = format!("socket {}: another process answers on it; is another agent running?", path.display());
+        let expected = format!(
+            "socket {}: another process answers on it: stop it, or name another socket with --socket",
+            path.display()
+        );
         assert_eq!(bind(&path).unwrap_err().to_string(), expected);
     }
 

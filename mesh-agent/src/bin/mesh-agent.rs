@@ -10,10 +10,9 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
-    agent::{self, addresses, descriptors, heap, state_lock::StateLock},
-    api::server,
+    agent::{self, descriptors, heap, uninstall},
     config::{Flags, Settings, Wrong},
-    dataplane::{pin, privileges},
+    dataplane::privileges,
     logging::{self, Filter},
     printable::printable,
     usage::{self, Usage},
@@ -32,7 +31,7 @@ use tracing::{error, warn};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What is logged: error, warn, info, debug, trace or off; debug shows every decision [default: info]
+    /// What is logged: error, warn, info, debug, trace or off; debug shows every row that is written [default: info]
     #[arg(long, global = true, env = "MESH_LOG", value_name = "LEVEL", value_parser = filter)]
     log: Option<Result<Filter, String>>,
 }
@@ -41,7 +40,7 @@ struct Cli {
 enum Command {
     /// Serve what the service files say, until stopped; traffic goes on without the agent
     Run(Start),
-    /// Remove every link, pin and map that agents left in the kernel
+    /// Take an agent out: its programs, links and maps in the kernel, its files in --state-dir, its socket
     Uninstall(Start),
 }
 
@@ -110,19 +109,11 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     result
 }
 
-/// A socket that an agent left says that programs stay in the kernel. It is left alone where an agent answers, and
-/// where it may be that of an agent with another pin directory.
-fn forget_socket(settings: &Settings) {
-    let default = Settings::default_paths();
-    if (settings.socket == default.0) == (settings.pin_dir == default.1) {
-        _ = server::unbind(&settings.socket);
-    }
-}
-
+/// Takes everything out, and says on stdout what that was.
 fn uninstall(settings: &Settings) -> anyhow::Result<()> {
-    let state = StateLock::of_existing(&settings.state_dir)?;
-    pin::uninstall(&settings.pin_dir)?;
-    addresses::forget(&settings.state_dir, state.as_ref())?;
-    forget_socket(settings);
+    for line in uninstall::uninstall(settings)? {
+        // Without a reader the exit code says enough.
+        _ = writeln!(io::stdout(), "{line}");
+    }
     Ok(())
 }

@@ -19,8 +19,8 @@ pub(super) enum Verb {
     /// List backends, their load and their state
     ///
     /// STATE is `active` while new connections are sent there, or why not: `draining`, `ejected 8s` after failed
-    /// connects, `unhealthy` by its health check, `terminating`, `notReady`, or `inactive` (weight 0, or too far
-    /// away). CONNECTIONS are open now, from this node; CONNECTING those of them that are not established yet. FAILURES counts
+    /// connects, `ejected, on trial` while one connect tries it, `unhealthy` by its health check, `terminating`,
+    /// `notReady`, `not on this node`, `no IPv6 service address`, or `inactive` (weight 0). CONNECTIONS are open now, from this node; CONNECTING those of them that are not established yet. FAILURES counts
     /// connects that failed in a row, CONNECTS all that were answered with it. HANDSHAKE is a moving average of the
     /// time to connect. WEIGHT is `1 of 2` while it is not the configured one. Columns without a value are left out.
     #[command(after_long_help = "\

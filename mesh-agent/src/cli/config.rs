@@ -25,7 +25,8 @@ pub(super) enum Verb {
     /// summary. The exit code is 1 when there is an error. Everything of a node goes into one command, because a
     /// service may be contradicted by one in another file. Of two services that ask for one address, the one that has it
     /// on this node is right, where an agent answers; else the first by file name. Its settings say, too, which addresses and
-    /// node ports services may have; without an agent, only what none allows by default is an error.
+    /// node ports services may have; without an agent, only what none allows by default is an error. Empty input is an error,
+    /// too: `services: []` means none.
     #[command(after_long_help = "\
 Examples:
   meshctl config validate /etc/mesh-agent/services.d   what this node serves

@@ -109,7 +109,7 @@ fn page(explanation: &Explanation, layout: Layout) -> String {
 }
 
 const COLUMNS: [Column; 5] = [
-    Column::new("ENDPOINT"),
+    Column::address("ENDPOINT"),
     Column::new("WEIGHT"),
     Column::new("CONNECTIONS"),
     Column::new("DRAWS"),
@@ -120,7 +120,7 @@ fn candidates(candidates: &[Candidate], layout: Layout) -> String {
     let row = |it: &Candidate| {
         vec![
             it.endpoint.clone(),
-            weight_of(it.weight, it.configured_weight, it.status != "down"),
+            weight_of(it.effective_weight, it.weight, it.status != "down"),
             it.connections.to_string(),
             // What falls on it goes elsewhere, but for one connect.
             if it.status == "due" { "probe".to_owned() } else { format!("{:.1}%", it.draws_percent) },
@@ -158,7 +158,7 @@ fn counter(name: &str) -> Option<Counter> {
 
 fn refusal(name: &str) -> String {
     match counter(name) {
-        Some(Counter::RefusedNoBackend) => "refused: no backend is usable".to_owned(),
+        Some(Counter::RefusedNoBackend) => "refused: no endpoint is usable".to_owned(),
         Some(Counter::RefusedLimit) => "refused: a limit of connections is reached".to_owned(),
         Some(Counter::RefusedBroken) => "refused: the maps contradict each other".to_owned(),
         _ => format!("refused {name}"),

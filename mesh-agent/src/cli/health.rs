@@ -17,7 +17,7 @@ pub(super) fn told(health: &EndpointHealth) -> String {
 fn text(health: &EndpointHealth, with_time: bool) -> String {
     let EndpointHealth { state, reason, since_seconds, checked_seconds_ago: _, kept } = health;
     let reason = (!reason.is_empty()).then(|| reason.clone());
-    let kept = kept.then(|| "all failing, kept".to_owned());
+    let kept = kept.then(|| "kept: all fail".to_owned());
     let since = (with_time && state != "unchecked").then(|| age(*since_seconds));
     let notes: Vec<String> = [reason, kept, since].into_iter().flatten().collect();
     if notes.is_empty() { state.clone() } else { format!("{state} ({})", notes.join(", ")) }

@@ -14,6 +14,12 @@ const NARROW_GAP: usize = 2;
 /// A name is cut to this before extra columns are left out, and to the other when that was not enough.
 const SHORT_NAME: usize = 16;
 const SHORTEST_NAME: usize = 8;
+/// Length of `255.255.255.255:65535`.
+const IPV4_ENDPOINT: usize = 21;
+/// Length of `metrics:9090/TCP`.
+const NAMED_PORT: usize = 16;
+/// What the second and later lines of a folded line begin with.
+const HANGING: &str = "    ";
 /// Items of a list shown in one cell.
 const LISTED: usize = 3;
 
@@ -41,8 +47,9 @@ pub(super) enum Layout {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     title: &'static str,
-    /// Whether its cells may be cut in the middle.
+    /// Whether its cells may be cut in the middle, and the shortest that they become while anything else can give way.
     is_name: bool,
+    shortest: usize,
     /// Zero for a column that is always shown; of the others the largest is left out first.
     rank: u8,
 }
@@ -50,12 +57,22 @@ pub(super) struct Column {
 impl Column {
     /// A column that is always shown whole.
     pub(super) const fn new(title: &'static str) -> Self {
-        Self { title, is_name: false, rank: 0 }
+        Self { title, is_name: false, shortest: 0, rank: 0 }
     }
 
     /// A column of names, which are cut where there is no room.
     pub(super) const fn name(title: &'static str) -> Self {
         Self { is_name: true, ..Self::new(title) }
+    }
+
+    /// A column of addresses with ports: IPv4 ones are never cut.
+    pub(super) const fn address(title: &'static str) -> Self {
+        Self { shortest: IPV4_ENDPOINT, ..Self::name(title) }
+    }
+
+    /// A column of ports with their names, most of which are never cut.
+    pub(super) const fn port(title: &'static str) -> Self {
+        Self { shortest: NAMED_PORT, ..Self::name(title) }
     }
 
     /// The same column, left out where there is no room, those of a higher rank first.
@@ -70,6 +87,16 @@ impl Layout {
         match self {
             Self::Fit(width) => Self::Fit(width.saturating_sub(2)),
             other => other,
+        }
+    }
+
+    /// A page with its long lines folded between words where a terminal is narrower. Tables fit already.
+    pub(super) fn folded(self, page: String) -> String {
+        match self {
+            Self::Fit(room) if page.lines().any(|line| length(line) > room) => {
+                page.lines().fold(String::new(), |page, line| page + &folded(line, room))
+            }
+            Self::Fit(_) | Self::Whole | Self::Wide => page,
         }
     }
 
@@ -153,7 +180,7 @@ fn natural(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
 /// Widths where the widest names give way first, none below `shortest` or its title.
 fn shrunk(columns: &[Column], rows: &[Vec<String>], room: usize, shortest: usize) -> Vec<usize> {
     let mut widths = natural(columns, rows);
-    let least = |at: usize| length(columns[at].title).max(shortest);
+    let least = |at: usize| length(columns[at].title).max(shortest).max(columns[at].shortest);
     while total(&widths, NARROW_GAP) > room {
         let names = (0..columns.len()).filter(|&at| columns[at].is_name && widths[at] > least(at));
         let Some(widest) = names.max_by_key(|&at| (widths[at], Reverse(at))) else { break };
@@ -210,6 +237,20 @@ fn ended(text: &str, width: usize) -> Cow<'_, str> {
     (text.chars().take(width.saturating_sub(1)).collect::<String>() + "…").into()
 }
 
+/// A line as lines of at most `room` characters, broken between words, or within one that is longer than that.
+fn folded(line: &str, room: usize) -> String {
+    let indent: String = line.chars().take_while(|c| *c == ' ').collect::<String>() + HANGING;
+    let (mut text, mut rest) = (String::new(), line.to_owned());
+    while length(&rest) > room && room > 2 * indent.len() {
+        let most = rest.char_indices().nth(room).map_or(rest.len(), |(at, _)| at);
+        let least = rest.len() - rest.trim_start().len();
+        let at = rest.get(..=most).unwrap_or(&rest[..most]).rfind(' ').filter(|at| *at > least).unwrap_or(most);
+        text = text + rest[..at].trim_end() + "\n";
+        rest = indent.clone() + rest[at..].trim_start();
+    }
+    text + &rest + "\n"
+}
+
 /// A page whose lines end where the screen does.
 pub(super) fn clipped(page: &str, columns: usize) -> String {
     page.lines().fold(String::new(), |page, line| page + &ended(line, columns) + "\n")
@@ -233,7 +274,10 @@ pub(super) fn first_screen(page: &str, screen: Screen) -> String {
     }
     let more = page.lines().count() - shown.lines().count();
     shown
-        + &ended(&format!("({more} more lines; a name, -n NAMESPACE or a taller window helps)"), screen.columns)
+        + &ended(
+            &format!("({more} more lines; a taller window shows more, and so does the command without -w)"),
+            screen.columns,
+        )
         + "\n"
 }
 

@@ -128,6 +128,8 @@ enum Failure {
     Name(#[from] name::Error),
     #[error(transparent)]
     Endpoint(#[from] backend::Error),
+    #[error("status is that of the whole agent: leave out -n {0}")]
+    WholeAgent(String),
     #[error("cannot write the answer: {0}")]
     Write(#[from] io::Error),
     #[error("cannot write the answer as YAML: {0}")]
@@ -141,7 +143,7 @@ impl Failure {
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Endpoint(backend::Error::Malformed(_) | backend::Error::DeadlineAlone) => Exit::Usage,
             Self::Agent(_) | Self::Endpoint(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
-            Self::Name(_) => Exit::Usage,
+            Self::Name(_) | Self::WholeAgent(_) => Exit::Usage,
         }
     }
 }
@@ -199,6 +201,9 @@ fn hint(error: &clap::Error) -> &'static str {
     match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(word)) if word == "get" || word == "list" => {
             "; the noun comes first: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`"
+        }
+        Some(ContextValue::String(word)) if word == "top" => {
+            "; use `meshctl stats -w` for rates, `meshctl backend list -w` for load"
         }
         Some(ContextValue::String(word)) if word == "describe" => {
             "; the noun comes first: `meshctl service describe NAME`"

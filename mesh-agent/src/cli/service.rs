@@ -22,7 +22,7 @@ pub(super) enum Verb {
     /// List services
     ///
     /// ENDPOINTS counts usable and all endpoints of each port, in the order of PORT(S): usable ones are those that
-    /// `backend list` calls active. CONNECTS counts connects that the kernel answered with an endpoint since the service
+    /// `backend list` calls active, or, where none is, those that are ejected: they take connects in turn. CONNECTS counts connects that the kernel answered with an endpoint since the service
     /// exists.
     #[command(after_long_help = "\
 Examples:
@@ -206,7 +206,7 @@ fn check(check: &HealthCheck) -> String {
 }
 
 const ENDPOINTS: [Column; 8] = [
-    Column::new("ENDPOINT"),
+    Column::address("ENDPOINT"),
     Column::new("STATE"),
     Column::new("WEIGHT"),
     Column::new("CONNECTIONS"),
@@ -219,7 +219,7 @@ const ENDPOINTS: [Column; 8] = [
 fn line(endpoint: &Endpoint) -> Vec<String> {
     let locality = endpoint.locality.label();
     vec![
-        endpoint.socket_address(),
+        endpoint.endpoint.clone(),
         endpoint.state(),
         weight(endpoint),
         endpoint.connections.to_string(),
@@ -325,7 +325,7 @@ mod tests {
         Port admin:9000/TCP: 0 connects
           leastConnections, 0 connections, capacity 0 usable of 0
           ENDPOINT        STATE                 WEIGHT   CONNECTIONS   CONNECTS   HEALTH
-          10.0.0.4:9000   active, terminating   1        0             0          unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
+          10.0.0.4:9000   active, terminating   1        0             0          unhealthy (HTTP status 503, wanted 200-399, kept: all fail, 75s)
         ");
     }
 

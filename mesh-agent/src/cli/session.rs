@@ -94,7 +94,10 @@ impl<'a> Session<'a> {
         text: impl FnOnce(&T, Layout) -> String,
     ) -> Result<(), Failure> {
         let body = match self.format {
-            Format::Table | Format::Wide => return Ok(self.show_page(text(answer, self.layout()))?),
+            Format::Table | Format::Wide => {
+                let layout = self.layout();
+                return Ok(self.show_page(layout.folded(text(answer, layout)))?);
+            }
             Format::Json => render::json(answer),
             Format::Yaml => render::yaml(answer)?,
         };

@@ -13,7 +13,7 @@ use super::{
     session::Session,
     watch::Watch,
 };
-use crate::api::types::{Service, ServiceCounters};
+use crate::api::types::{Service, ServiceCounters, ServicePort};
 
 /// Show what the kernel counted, per service port
 ///
@@ -59,14 +59,14 @@ struct Reading {
     at: Instant,
 }
 
-/// Namespace, service and port name.
+/// Namespace, service and port.
 type Key = (String, String, String);
 
 impl Reading {
     fn new(services: &[Service], at: Instant) -> Self {
         let ports = services
             .iter()
-            .flat_map(|service| service.ports.iter().map(|port| (key(service, &port.name), port.counters.connects)));
+            .flat_map(|service| service.ports.iter().map(|port| (key(service, port), port.counters.connects)));
         Self { connects: ports.collect(), at }
     }
 
@@ -78,8 +78,8 @@ impl Reading {
     }
 }
 
-fn key(service: &Service, port: &str) -> Key {
-    (service.namespace.clone(), service.name.clone(), port.to_owned())
+fn key(service: &Service, port: &ServicePort) -> Key {
+    (service.namespace.clone(), service.name.clone(), port.label())
 }
 
 /// Counters of one service port. Stable: fields are added, never renamed.
@@ -89,7 +89,8 @@ struct Stats<'a> {
     namespace: &'a str,
     service: &'a str,
     port: u16,
-    /// Port name, or its number where it has none.
+    /// Port name; absent where it has none.
+    #[serde(skip_serializing_if = "str::is_empty")]
     port_name: &'a str,
     protocol: &'a str,
     #[serde(flatten)]
@@ -108,11 +109,11 @@ fn stats<'a>(services: &'a [Service], before: Option<&Reading>, now: &Reading) -
         namespace: &service.namespace,
         service: &service.name,
         port: port.port,
-        port_name: &port.name,
+        port_name: &port.port_name,
         protocol: &port.protocol,
         counters: port.counters,
         connections: port.connections,
-        connects_per_second: before.and_then(|before| now.rate_since(before, &key(service, &port.name))),
+        connects_per_second: before.and_then(|before| now.rate_since(before, &key(service, port))),
         label: port.label(),
     });
     stats.collect()

@@ -1,5 +1,6 @@
 //! Whole command lines, against a served agent.
 
+mod forms;
 mod terminal;
 
 use self::terminal::{terminal, watched};
@@ -207,6 +208,11 @@ async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
         "meshctl: get: unknown command; {known}: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"
     );
     assert_eq!(err, expected);
+    let (exit, _, err) = run_in_process(&agent, "top").await;
+    assert_eq!((exit, err.contains("`meshctl stats -w`")), (Exit::Usage, true), "{err}");
+    let (exit, _, err) = run_in_process(&agent, "status -n nope").await;
+    let expected = "meshctl: status is that of the whole agent: leave out -n nope\n";
+    assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
     let (exit, _, err) = run_in_process(&agent, "describe service shop/cart").await;
     assert_eq!(exit, Exit::Usage);
     assert!(err.ends_with("; the noun comes first: `meshctl service describe NAME`\n"), "{err}");

@@ -68,7 +68,7 @@ fn parse(text: &str) -> Result<Duration, IntervalError> {
     let number: u32 = digits.parse().map_err(|_| malformed())?;
     let every = match &text[digits.len()..] {
         "ms" => Duration::from_millis(number.into()),
-        "s" | "" => Duration::from_secs(number.into()),
+        "s" => Duration::from_secs(number.into()),
         "m" => Duration::from_secs(60 * u64::from(number)),
         _ => return Err(malformed()),
     };
@@ -83,12 +83,12 @@ mod tests {
     fn intervals_are_a_number_and_a_unit() {
         assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse("1s"), Ok(Duration::from_secs(1)));
-        assert_eq!(parse("3"), Ok(Duration::from_secs(3)));
+        assert_eq!(parse("3s"), Ok(Duration::from_secs(3)));
         assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
-        for text in ["", "s", "cart", "1h", "-1s", "1.5s", "99999999999s"] {
+        for text in ["", "3", "s", "cart", "1h", "-1s", "1.5s", "99999999999s"] {
             assert_eq!(parse(text), Err(IntervalError::Malformed(text.to_owned())));
         }
-        assert_eq!(parse("0"), Err(IntervalError::TooShort("0".into())));
+        assert_eq!(parse("0s"), Err(IntervalError::TooShort("0s".into())));
         assert_eq!(parse("99ms"), Err(IntervalError::TooShort("99ms".into())));
     }
 

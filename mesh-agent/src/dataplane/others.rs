@@ -44,6 +44,19 @@ pub struct OtherAgent {
     pins: Option<PathBuf>,
 }
 
+impl OtherAgent {
+    /// Its pin directory, where that is known.
+    pub fn pins(&self) -> Option<&Path> {
+        self.pins.as_deref()
+    }
+
+    /// What it does, as a part of a sentence.
+    pub fn serves(&self) -> String {
+        let Self { cgroup, hook, program, pins } = self;
+        format!("an agent's program {hook} ({}) serves cgroup {}", place(pins.as_deref(), *program), cgroup.display())
+    }
+}
+
 fn place(pins: Option<&Path>, program: u32) -> String {
     match pins {
         Some(pins) => format!("pinned in {}", pins.display()),

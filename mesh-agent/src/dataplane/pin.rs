@@ -48,6 +48,9 @@ pub enum Error {
     /// Another agent holds the lock.
     #[error("another agent uses {0}: stop it, or name another directory with --pin-dir")]
     Locked(PathBuf),
+    /// The agent that is to be taken out is running.
+    #[error("the agent that uses {0} is running: stop it first")]
+    Running(PathBuf),
     /// A file operation failed.
     #[error("cannot {action} {path}")]
     Io {
@@ -110,7 +113,7 @@ impl PinDir {
 
     /// Whether an earlier agent attached programs.
     pub(super) fn has_links(&self) -> bool {
-        fs::read_dir(self.path.join(LINKS)).is_ok_and(|mut links| links.next().is_some())
+        has_links(&self.path)
     }
 
     /// Whether an earlier agent had maps of this layout.
@@ -132,16 +135,17 @@ impl PinDir {
         Ok(path)
     }
 
-    /// Removes the maps of every other layout, once no program uses them any more.
-    pub(super) fn remove_other_maps(&self, keep: &str) -> Result<(), Error> {
+    /// Removes the maps of every other layout, once no program uses them any more. Returns how many.
+    pub(super) fn remove_other_maps(&self, keep: &str) -> Result<usize, Error> {
+        let mut maps = 0;
         for entry in fs::read_dir(&self.path).map_err(io_error("read", &self.path))? {
             let path = entry.map_err(io_error("read", &self.path))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with("maps-") && name != keep {
-                remove_flat_directory(&path)?;
+                maps += remove_flat_directory(&path)?;
             }
         }
-        Ok(())
+        Ok(maps)
     }
 
     /// Puts a program behind a hook: into the link that is pinned, or a new one.
@@ -287,28 +291,50 @@ pub(super) fn info(link: &impl AsFd) -> io::Result<Attached> {
     Ok(Attached { link_id: info.id, program_id: info.program_id })
 }
 
+/// What [`uninstall`] took out of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Removed {
+    /// Programs, each with its link.
+    pub programs: usize,
+    /// Maps, of all layouts.
+    pub maps: usize,
+}
+
+/// Whether an agent pinned programs below `path`.
+pub fn has_links(path: &Path) -> bool {
+    fs::read_dir(path.join(LINKS)).is_ok_and(|mut links| links.next().is_some())
+}
+
 /// Removes every link and map of an agent below `path`, and `path` unless there is something else in it. Traffic to services is untouched from then on.
-pub fn uninstall(path: &Path) -> Result<(), Error> {
+pub fn uninstall(path: &Path) -> Result<Removed, Error> {
     if !path.exists() {
-        return Ok(());
+        return Ok(Removed::default());
     }
-    let lock = PinDir::lock(path)?;
-    remove_flat_directory(&path.join(LINKS))?;
-    lock.remove_other_maps("")?;
+    let lock = PinDir::lock(path).map_err(|error| match error {
+        Error::Locked(path) => Error::Running(path),
+        error => error,
+    })?;
+    let programs = remove_flat_directory(&path.join(LINKS))?;
+    let maps = lock.remove_other_maps("")?;
     remove_flat_directory(&path.join(LOCK))?;
     match fs::remove_dir(path) {
         // Pins of others are not ours to remove.
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-        result => result.map_err(io_error("remove", path)),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+        result => result.map_err(io_error("remove", path))?,
     }
+    Ok(Removed { programs, maps })
 }
 
-fn remove_flat_directory(path: &Path) -> Result<(), Error> {
+/// Returns how many pins were in it.
+fn remove_flat_directory(path: &Path) -> Result<usize, Error> {
+    let mut pins = 0;
     for entry in fs::read_dir(path).map_err(io_error("read", path))? {
         let pin = entry.map_err(io_error("read", path))?.path();
         fs::remove_file(&pin).map_err(io_error("remove", &pin))?;
+        pins += 1;
     }
-    fs::remove_dir(path).map_err(io_error("remove", path))
+    fs::remove_dir(path).map_err(io_error("remove", path))?;
+    Ok(pins)
 }
 
 fn existing_ancestor(path: &Path) -> &Path {

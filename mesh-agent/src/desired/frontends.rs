@@ -94,6 +94,22 @@ pub(super) fn reaches<'a>(
     outside.into_iter().chain([inside])
 }
 
+/// Whether a service has an address in an address family, so that its endpoints there can be reached at all.
+pub fn has_family(world: &World, service: &Service, is_v4: bool) -> bool {
+    let outside = service.external.iter().map(|external| &external.address);
+    world.addresses(service).iter().chain(outside).any(|address| address.is_ipv4() == is_v4)
+}
+
+/// Why no front end of a service port leads to an endpoint, whatever its state; nothing when one does.
+pub fn out_of_reach(world: &World, service: &Service, port: &ServicePort, endpoint: &Endpoint) -> Option<&'static str> {
+    match endpoint.address.is_ipv4() {
+        is_v4 if has_family(world, service, is_v4) => {}
+        true => return Some("no IPv4 service address"),
+        false => return Some("no IPv6 service address"),
+    }
+    (!reaches(world, service, port).any(|reach| reach.has(endpoint))).then_some("not on this node")
+}
+
 /// Positions of the endpoints in one address family that take the new connections of a front end, by what is
 /// configured: the ready ones within its reach, or the terminating ones that still serve when none is ready (KEP-1669).
 pub fn takers<'a>(port: &'a ServicePort, is_v4: bool, reach: Reach<'a>) -> impl Iterator<Item = usize> + use<'a> {

@@ -41,7 +41,7 @@ pub use self::{
     carry::in_a_row,
     compile::{compile, filter, identified, port_identity},
     fit::{Misfit, fit},
-    frontends::{Frontend, Reach, active, frontends, takers},
+    frontends::{Frontend, Reach, active, frontends, has_family, out_of_reach, takers},
     known::{Weight, next_change},
     quota::Quotas,
     recompile::{Earlier, recompile},

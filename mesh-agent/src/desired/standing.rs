@@ -6,7 +6,7 @@ use mesh_common::abi::backend_state;
 
 use super::{
     World,
-    frontends::{Reach, reaches},
+    frontends::{Reach, has_family, reaches},
     known::{Known, Weight},
     locality::Near,
 };
@@ -45,7 +45,7 @@ impl<'a> Standing<'a> {
         };
         standing.shift = if known.has_ramps(endpoints) { standing.spare_bits() } else { 0 };
         for reach in reaches(world, service, port) {
-            for is_v4 in [true, false] {
+            for is_v4 in [true, false].into_iter().filter(|is_v4| has_family(world, service, *is_v4)) {
                 let takers: Vec<usize> = standing.takers(is_v4, reach).collect();
                 takers.into_iter().for_each(|position| standing.takes[position] = true);
             }

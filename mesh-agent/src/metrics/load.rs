@@ -1,6 +1,6 @@
 //! What backends and services have to do now.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use prometheus_client::{encoding::DescriptorEncoder, metrics::MetricType};
 
@@ -83,8 +83,8 @@ impl Reading {
     }
 }
 
-type Labels<'a> = ([(&'static str, &'a str); 4], [(&'static str, String); 1]);
+type Labels<'a> = ([(&'static str, Cow<'a, str>); 4], [(&'static str, String); 1]);
 
 fn labels<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &Endpoint) -> Labels<'a> {
-    (port_labels(service, port), [("endpoint", endpoint.socket_address())])
+    (port_labels(service, port), [("endpoint", endpoint.endpoint.clone())])
 }

@@ -33,6 +33,11 @@ impl Default for Admission {
 }
 
 impl Admission {
+    /// Whether only a service can be at this address, by what the settings say.
+    pub fn is_service_address(&self, address: IpAddr) -> bool {
+        contain(&self.service_cidrs, address) || contain(&self.vip_pools, address)
+    }
+
     /// Why a service may not have this address inside the cluster.
     pub fn refuses_inside(&self, address: IpAddr) -> Option<String> {
         if let Some(what) =

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Origin, Service};
+use super::{Origin, Service, ServiceName};
+use crate::similar::told;
 
 /// Something that is wrong, as a whole.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -25,6 +26,14 @@ impl Wrong {
     }
 }
 
+impl Wrong {
+    /// The service that it is, if it is one.
+    pub fn service_name(&self) -> Option<ServiceName> {
+        let (namespace, name) = self.name.strip_prefix("service ")?.split_once('/')?;
+        Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+}
+
 /// How much of the configuration is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Scope {
@@ -41,8 +50,10 @@ pub enum Scope {
 pub enum Effect {
     /// The last good version.
     Kept,
-    /// This number of objects that were there before, and may be in what cannot be read.
-    Rest(usize),
+    /// These objects that were there before, and may be in what cannot be read.
+    Rest(Vec<String>),
+    /// The other definition of the same service, there.
+    Other(Origin),
     /// The object as it is written, but for what is wrong.
     Part,
     /// Nothing.
@@ -53,8 +64,11 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept => f.write_str("its last good version stays in force"),
-            Self::Rest(1) => f.write_str("what the file no longer has stays in force (1 object)"),
-            Self::Rest(count) => write!(f, "what the file no longer has stays in force ({count} objects)"),
+            Self::Rest(names) => {
+                let names = told(names.iter().cloned());
+                write!(f, "what the file no longer has stays in force: {names}")
+            }
+            Self::Other(origin) => write!(f, "it is left out: the one in {origin} is in force"),
             Self::Part => f.write_str("the rest of it is in force"),
             Self::LeftOut => f.write_str("it is left out: no good version of it is known"),
         }

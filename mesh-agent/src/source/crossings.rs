@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{Effect, Endpoint, Protocol, Refused, Service, ServicePort, Services};
+use super::holders::Holders;
+use crate::model::{
+    Addresses, Admission, Effect, Endpoint, Protocol, Refused, Service, ServiceName, ServicePort, Services,
+};
 
 /// Services by their addresses, ports and protocols.
 type Places = HashMap<(IpAddr, u16, Protocol), Arc<Service>>;
@@ -32,6 +35,65 @@ pub fn leave_out(services: &mut Services, addresses: impl Fn(&Service) -> Vec<Ip
     }
     refused.errors.sort_unstable();
     refused
+}
+
+/// Whether any service asks for an address that it did not have before.
+pub fn claim_anew(before: &Services, after: &Services) -> bool {
+    before.differences(after).any(|(_, old, new)| {
+        let had = |address: &IpAddr| old.is_some_and(|old| old.addresses.given().contains(address));
+        new.is_some_and(|new| !new.addresses.given().iter().all(had))
+    })
+}
+
+/// Takes addresses out of services that newly ask for them, where another service had an endpoint before: the endpoint is
+/// what serves there. `before` is what was in force; an address in the networks of services is nobody's endpoint.
+pub fn refuse_newcomers(services: &mut Services, before: &Holders, admission: &Admission) -> Refused {
+    let mut refused = Refused::default();
+    let newcomers = services.values().filter_map(|service| {
+        let taken: Vec<(IpAddr, ServiceName)> = service
+            .addresses
+            .given()
+            .iter()
+            .filter_map(|address| Some((*address, endpoint_of(services, before, service, *address)?)))
+            .filter(|(address, _)| !admission.is_service_address(*address))
+            .filter(|(address, _)| !before.has_address(&service.name, *address))
+            .collect();
+        (!taken.is_empty()).then(|| (Arc::clone(service), taken))
+    });
+    for (service, taken) in newcomers.collect::<Vec<_>>() {
+        let mut rest = Service::clone(&service);
+        if let Addresses::Cluster(addresses) | Addresses::Fixed(addresses) = &mut rest.addresses {
+            addresses.retain(|address| !taken.iter().any(|(it, _)| it == address));
+        }
+        let effect = if rest.addresses.given().is_empty() { Effect::LeftOut } else { Effect::Part };
+        for (address, other) in &taken {
+            let reason = format!(
+                "service {} asks for {address}, where service {other} has an endpoint, which stays: give the service another \
+                 address",
+                service.name
+            );
+            refused.add(&service, "", reason, effect.clone());
+        }
+        match effect {
+            Effect::LeftOut => _ = services.remove(&service.name),
+            _ => _ = services.insert(service.name.clone(), Arc::new(rest)),
+        }
+    }
+    refused
+}
+
+/// The other service that had an endpoint at an address and a port of this one, and still has it.
+fn endpoint_of(services: &Services, before: &Holders, service: &Service, address: IpAddr) -> Option<ServiceName> {
+    let places = service.ports.iter().map(|port| (address, port.port, port.protocol));
+    let known = places.filter_map(|place| Some((place, before.endpoint(&place)?)));
+    let mut others = known.filter(|(_, name)| **name != service.name);
+    let still = others.find(|((address, number, protocol), name)| {
+        services.get(name).is_some_and(|other| {
+            let mut ports = other.ports.iter().filter(|port| port.protocol == *protocol);
+            ports.any(|port| port.endpoints.iter().any(|it| (it.address, it.port) == (*address, *number)))
+        })
+    });
+    still.map(|(_, name)| name.clone())
 }
 
 fn places(services: &Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> Places {

@@ -29,6 +29,7 @@ use super::{
     crossings,
     file::Contents,
     holders::Holders,
+    join::stray,
     memory::{Memory, Versions},
     merge::merge,
     scan,
@@ -44,13 +45,19 @@ pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
     Reader::new(directories.iter().cloned(), false).read()
 }
 
-/// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold.
+/// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold. A
+/// file without a word is an error: what was to write it may have failed.
 pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) -> Update {
     let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
     let mut scan = scan::scan(&directories);
     scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
-    Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission).read_scan(scan)
+    let empty: Vec<ConfigError> = scan.files.iter().filter_map(|(path, found)| given_empty(path, found)).collect();
+    let mut reader = Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
+    let mut update = reader.read_scan(scan);
+    update.errors.extend(empty);
+    update.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
+    update
 }
 
 /// Reads directories again and again.
@@ -66,6 +73,8 @@ pub struct Reader {
     files: Files,
     /// What came of the last read, if it was one source and complete.
     merged: Option<Merged>,
+    /// The services of the last read: their endpoints keep their addresses.
+    before: Option<Services>,
     /// How often it has read.
     reads: u64,
     /// Says before the first choice between files which service holds what.
@@ -101,6 +110,7 @@ impl Reader {
             outside: Holders::default(),
             files: Files::new(),
             merged: None,
+            before: None,
             reads: 0,
             holders: None,
             memory: None,
@@ -161,10 +171,19 @@ impl Reader {
         update.wrong.extend(self.files.values().filter_map(Tracked::wrong));
         update.complete &= self.files.values().all(Tracked::is_complete);
         self.merge(&mut update);
+        tell_left_out(&mut update);
         doubt(missing, &mut update);
         self.admit(&mut update);
+        // At the start the kernel's rows say what was in force.
+        let before = match self.before.take() {
+            None => Some(holders),
+            Some(last) => crossings::claim_anew(&last, &update.services).then(|| Holders::of_services(&last)),
+        };
+        let before = before.unwrap_or_default();
+        crossings::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
         let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
         crossings.tell(&mut update);
+        self.before = Some(update.services.clone());
         bound::bound(&mut update);
         update
     }
@@ -304,6 +323,26 @@ fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
     gone.chain(new).flat_map(|(_, file)| file.contents.names()).cloned().collect()
 }
 
+/// Says of slices whose service is left out where it is wrong.
+fn tell_left_out(update: &mut Update) {
+    let left_out = update.wrong.iter().filter(|wrong| wrong.effect == Effect::LeftOut);
+    let left_out: HashMap<String, &Origin> =
+        left_out.filter_map(|wrong| Some((stray(&wrong.service_name()?), &wrong.origin))).collect();
+    for note in &mut update.notes {
+        if let Some(origin) = left_out.get(&note.message) {
+            note.message =
+                note.message.replace("which is not configured", &format!("which is left out because of {origin}"));
+        }
+    }
+}
+
+fn given_empty(path: &Path, found: &std::io::Result<Found>) -> Option<ConfigError> {
+    let is_empty = found.as_ref().is_ok_and(|found| found.bytes.trim_ascii().is_empty());
+    let reason =
+        "empty: did the command that wrote it fail? To have no services, write `services: []` into it".to_owned();
+    is_empty.then(|| ConfigError { origin: origin(path), field: String::new(), reason })
+}
+
 fn all_gone(directory: &Path) -> ConfigError {
     let reason = "no file is left in any directory, so the services stay as they were; \
                   to have none, leave a file that says `services: []`"
@@ -320,8 +359,8 @@ fn empty(directory: &Path) -> ConfigNote {
     ConfigNote { origin: origin(directory), message: message.to_owned() }
 }
 
-fn origin(directory: &Path) -> Origin {
-    Origin { file: Arc::new(directory.to_owned()), line: 1 }
+fn origin(path: &Path) -> Origin {
+    Origin { file: Arc::new(path.to_owned()), line: 1 }
 }
 
 #[cfg(test)]

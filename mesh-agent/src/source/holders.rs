@@ -7,40 +7,73 @@ use std::{
 };
 
 use super::claims::Frontend;
-use crate::model::{Protocol, ServiceName};
+use crate::model::{Protocol, ServiceName, Services};
 
 /// Address, port and protocol of a front end.
 pub type Place = (IpAddr, u16, Protocol);
 
-/// Front ends and the services that hold them. Empty where nothing is known.
+/// Front ends and the services that hold them, and endpoints. Empty where nothing is known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Holders(HashMap<Place, ServiceName>);
+pub struct Holders {
+    frontends: HashMap<Place, ServiceName>,
+    /// Where endpoints of services are.
+    endpoints: HashMap<Place, ServiceName>,
+}
 
 impl Holders {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.frontends.is_empty()
+    }
+
+    /// The same, and which services have endpoints where.
+    pub fn with_endpoints(self, endpoints: impl IntoIterator<Item = (Place, ServiceName)>) -> Self {
+        Self { endpoints: endpoints.into_iter().collect(), ..self }
+    }
+
+    /// What is known of services that were in force.
+    pub(super) fn of_services(services: &Services) -> Self {
+        let (mut frontends, mut endpoints) = (HashMap::new(), HashMap::new());
+        for service in services.values() {
+            for port in &service.ports {
+                let at = |address: IpAddr, number: u16| ((address, number, port.protocol), service.name.clone());
+                frontends.extend(service.addresses.given().iter().map(|address| at(*address, port.port)));
+                endpoints.extend(port.endpoints.iter().map(|it| at(it.address, it.port)));
+            }
+        }
+        Self { frontends, endpoints }
+    }
+
+    /// Whether a service has an address, on whichever port.
+    pub(super) fn has_address(&self, service: &ServiceName, address: IpAddr) -> bool {
+        self.frontends.iter().any(|((at, ..), of)| *at == address && of == service)
+    }
+
+    /// The service that has an endpoint there.
+    pub(super) fn endpoint(&self, place: &Place) -> Option<&ServiceName> {
+        self.endpoints.get(place)
     }
 
     /// What is held by services of which this is not true.
     pub(super) fn of_others(&self, is_known: impl Fn(&ServiceName) -> bool) -> Self {
-        let others = self.0.iter().filter(|(_, service)| !is_known(service));
-        Self(others.map(|(place, service)| (*place, service.clone())).collect())
+        let others = self.frontends.iter().filter(|(_, service)| !is_known(service));
+        others.map(|(place, service)| (*place, service.clone())).collect()
     }
 
     /// What is held here or there.
     pub(super) fn or(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
+        self.frontends.extend(other.frontends);
+        self.endpoints.extend(other.endpoints);
         self
     }
 
     /// The service that holds a front end outside or inside the cluster. Node ports are held at every address of a node, loopback among them.
     pub(super) fn of(&self, frontend: Frontend) -> Option<&ServiceName> {
         match frontend {
-            Frontend::At(address, port, protocol) => self.0.get(&(address, port, protocol)),
+            Frontend::At(address, port, protocol) => self.frontends.get(&(address, port, protocol)),
             Frontend::AtNode(port, protocol) => {
                 let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-                loopback.into_iter().find_map(|address| self.0.get(&(address, port, protocol)))
+                loopback.into_iter().find_map(|address| self.frontends.get(&(address, port, protocol)))
             }
         }
     }
@@ -62,6 +95,6 @@ fn place(frontend: Frontend) -> Place {
 
 impl FromIterator<(Place, ServiceName)> for Holders {
     fn from_iter<T: IntoIterator<Item = (Place, ServiceName)>>(held: T) -> Self {
-        Self(held.into_iter().collect())
+        Self { frontends: held.into_iter().collect(), endpoints: HashMap::new() }
     }
 }

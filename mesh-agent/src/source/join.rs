@@ -138,16 +138,18 @@ fn same_port(port: &ServicePort, target: &SlicePort) -> bool {
     port.name == target.name && port.protocol == target.protocol
 }
 
+/// What is noted of slices that no service asks for.
+pub fn stray(service: &ServiceName) -> String {
+    format!("endpoints of service {service}, which is not configured, are not used")
+}
+
 /// Slices that no service asks for.
 fn strays(files: &[&Contents], slices: &Slices<'_>) -> Vec<ConfigNote> {
     let declared = files.iter().flat_map(|file| file.manifests.services.iter().map(|it| &it.service.name));
     let left_out = files.iter().flat_map(|file| left_out(file).map(|(name, _)| name));
     let known: HashSet<&ServiceName> = declared.chain(left_out).collect();
     let strays = slices.iter().filter(|(service, _)| !known.contains(*service));
-    let note = |slice: &&Slice| ConfigNote {
-        origin: slice.origin.clone(),
-        message: format!("endpoints of service {}, which is not configured, are not used", slice.service),
-    };
+    let note = |slice: &&Slice| ConfigNote { origin: slice.origin.clone(), message: stray(&slice.service) };
     let mut notes: Vec<_> = strays.flat_map(|(_, slices)| slices.iter().map(note)).collect();
     notes.sort_unstable();
     notes.dedup();

@@ -17,7 +17,10 @@ use super::{
     file::{Contents, Draft},
     object::WrongObject,
 };
-use crate::model::{Condition, ConfigNote, Hints, LeftOut, Origin, Protocol, Service, ServiceName};
+use crate::{
+    model::{Condition, ConfigNote, Hints, LeftOut, Origin, Protocol, Service, ServiceName},
+    similar::is_similar,
+};
 
 /// The objects of a file that say something about services.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -149,6 +152,11 @@ fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, known: usize, into: &mu
             into.object(object, known, wrong, |into| _ = has_version.then(|| read(into)));
         }
         _ if !has_version => into.wrong.push(WrongObject::unknown(object.line())),
+        Kind { kind: name, .. } if let Some(meant) = kind.misspelled() => {
+            let field = object.get("kind").unwrap_or(object);
+            field.report(format!("expected {meant}, found `{}`", shortened(name)));
+            into.wrong.push(WrongObject::unknown(object.line()));
+        }
         Kind { group, kind: name } => match kind.of_elements() {
             Some(of_list) => object.list("items").for_each(|item| read_as(item, of_list, item.problems(), into)),
             None if versions(name).is_empty() => {
@@ -189,6 +197,15 @@ impl<'a> Kind<'a> {
         let kind = object.get("kind")?.text()?;
         let version = object.required("apiVersion")?.text()?;
         Some(Self { group: group(version), kind })
+    }
+
+    /// The kind of one of our groups that was most likely meant, where this is none.
+    fn misspelled(self) -> Option<&'static str> {
+        let name = self.kind.strip_suffix("List").unwrap_or(self.kind);
+        let known = [("", "Service"), ("", "Endpoints"), ("discovery.k8s.io", "EndpointSlice")];
+        let mut ours = known.into_iter().filter(|(group, kind)| *group == self.group && *kind != name);
+        let is_other = versions(name).is_empty() && !name.is_empty();
+        ours.find(|(_, kind)| is_other && is_similar(kind, name)).map(|(_, kind)| kind)
     }
 
     /// Whether an object of this kind has no other `apiVersion` than the kind has; reports one that it does not have.

@@ -16,10 +16,10 @@ use super::{digest::Digest, dir::Version};
 use crate::{
     config::Serve,
     model::{ConfigNote, Origin},
-    private::replace,
+    private::{removed, replace},
 };
 
-const DIRECTORY: &str = "files";
+pub const DIRECTORY: &str = "files";
 const SUFFIX: &str = "last";
 
 /// What is in force of each file.
@@ -124,10 +124,7 @@ impl Memory {
     }
 }
 
-/// Removes all entries.
-pub fn forget(state_dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(state_dir.join(DIRECTORY)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+/// Removes all entries; says whether there were any.
+pub fn forget(state_dir: &Path) -> io::Result<bool> {
+    removed(fs::remove_dir_all(state_dir.join(DIRECTORY)))
 }

@@ -8,6 +8,7 @@ mod document;
 mod health;
 mod holders;
 mod kubernetes;
+mod left_out;
 mod memory;
 mod native;
 mod nearness;

@@ -93,5 +93,5 @@ impl Node {
 /// Endpoints of a port that take new connects.
 pub fn active_endpoints(port: &types::ServicePort) -> BTreeSet<SocketAddr> {
     let active = port.endpoints.iter().filter(|endpoint| endpoint.active);
-    active.map(|endpoint| SocketAddr::new(endpoint.address.parse().expect("an address"), endpoint.port)).collect()
+    active.map(|endpoint| endpoint.endpoint.parse().expect("an address and a port")).collect()
 }

@@ -20,7 +20,8 @@ fn an_endpoint_that_fails_its_checks_is_left_out_before_a_client_meets_it() {
     drop(a);
     wait::until("the check has failed twice", Duration::from_secs(5), || {
         let port = node.port("shop/cart");
-        let endpoint = port.endpoints.iter().find(|endpoint| endpoint.port == gone.port()).expect("it is configured");
+        let endpoint = port.endpoints.iter().find(|endpoint| endpoint.endpoint == gone.to_string());
+        let endpoint = endpoint.expect("it is configured");
         endpoint.health.as_ref().is_some_and(|health| health.state == "unhealthy" && health.reason.contains("refused"))
     });
     wait::pass(Duration::from_millis(100));

@@ -147,12 +147,12 @@ fn the_log_says_what_changed_and_who_changed_it() {
     let ejected = format!("service=shop/cart:tcp-80/TCP endpoint={at}");
     wait::until("an ejection in the log", PATIENCE, || {
         client.tcp("10.96.0.10:80").times(20);
-        node.log().lines().any(|line| line.contains("backend: ejected for") && line.contains(&ejected))
+        node.log().lines().any(|line| line.contains("endpoint: ejected for") && line.contains(&ejected))
     });
     let _b = node.server_again("b", at);
     wait::until("the end of the ejection in the log", PATIENCE, || {
         client.tcp("10.96.0.10:80").times(20);
-        node.log().lines().any(|line| line.contains("backend: no longer ejected") && line.contains(&ejected))
+        node.log().lines().any(|line| line.contains("endpoint: no longer ejected") && line.contains(&ejected))
     });
     node.remove("cart.yaml");
     node.write("none.yaml", "services: []\n");
@@ -193,4 +193,11 @@ fn standard_input_is_validated() {
     let outcome = Outcome::of(Command::new("sh").args(["-c", &line]), PATIENCE);
     let expected = "-:2: services[0].ports[0].port: expected a port from 1 to 65535, found the text `\"80\"`\n";
     assert!(outcome.code == Some(1) && outcome.stdout.starts_with(expected), "{outcome:#?}");
+}
+
+#[test]
+fn empty_standard_input_is_an_error() {
+    let line = format!("{} config validate - </dev/null", find("meshctl").display());
+    let outcome = Outcome::of(Command::new("sh").args(["-c", &line]), PATIENCE);
+    assert!(outcome.code == Some(1) && outcome.stdout.starts_with("-:1: empty: "), "{outcome:#?}");
 }

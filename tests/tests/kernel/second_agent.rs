@@ -122,6 +122,15 @@ fn a_second_agent_on_the_state_directory_leaves() {
 }
 
 #[test]
+fn an_agent_whose_socket_is_used_leaves_no_pins() {
+    let (node, _a) = serving();
+    let child = node.place().child();
+    let socket = node.directories().socket.clone();
+    let second = Directories { cgroup: child.cgroup.path().to_owned(), socket: socket.clone(), ..beside(&node) };
+    expect_it_leaves(&node, &second, &format!("socket {}: another process answers", socket.display()));
+}
+
+#[test]
 fn uninstall_leaves_the_state_of_a_running_agent() {
     let (node, _a) = serving();
     let before = state(&node);

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use mesh_tests::{
-    Node, bpftool,
+    Node, binary, bpftool,
     client::protocol::counts,
-    node::PATIENCE,
+    nobody::{as_nobody, open_copy, open_directory},
+    node::{Directories, PATIENCE},
+    outcome::Outcome,
     pinned::{self, Held},
     service, wait,
 };
@@ -52,6 +54,57 @@ fn uninstall_leaves_what_somebody_else_pinned() {
 fn uninstall_of_what_is_not_installed_succeeds() {
     let node = Node::setup().prepare();
     node.uninstall().expect_success();
+}
+
+#[test]
+fn uninstall_with_another_pin_directory_names_the_programs_and_removes_nothing() {
+    let mut node = Node::start();
+    node.stop_agent();
+    let Directories { cgroup, pins, state, socket, .. } = node.directories().clone();
+    let wrong = Directories { pins: pins.with_extension("wrong"), ..node.directories().clone() };
+    let before = (pinned::pins(&pins), bpftool::attached(&cgroup));
+    let outcome = Outcome::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE);
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    let advice = format!("mesh-agent uninstall --pin-dir {}", pins.display());
+    let words = ["nothing was removed", "sock_release", &cgroup.display().to_string(), &advice];
+    assert!(words.iter().all(|word| outcome.stderr.contains(word)), "{outcome:#?}");
+    assert_eq!((pinned::pins(&pins), bpftool::attached(&cgroup)), before);
+    assert_eq!((state.join("lock").exists(), socket.exists()), (true, true));
+    // With its own directory it goes, and has gone.
+    assert_eq!(node.uninstall().expect_success().code, Some(0));
+    assert_eq!(Outcome::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE).code, Some(0));
+}
+
+#[test]
+fn uninstall_says_what_it_removed() {
+    let mut node = Node::start();
+    let Directories { pins, state, socket, .. } = node.directories().clone();
+    node.stop_agent();
+    let advice = format!("mesh-agent uninstall --pin-dir {} --state-dir {}", pins.display(), state.display());
+    assert!(node.log().contains(&advice), "{}", node.log());
+    let outcome = node.uninstall().expect_success();
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    let [kernel, files, left] = lines[..] else { panic!("{outcome:#?}") };
+    assert!(kernel.starts_with("removed 10 programs and ") && kernel.ends_with(pins.to_str().unwrap()), "{kernel}");
+    assert!(files.starts_with(&format!("removed from {}: ", state.display())) && files.ends_with("lock"), "{files}");
+    assert_eq!(left, format!("removed {}", socket.display()));
+    let again = node.uninstall().expect_success().stdout;
+    let nothing = format!("no agent left pins in {} or files in {}", pins.display(), state.display());
+    assert_eq!(again, format!("nothing to remove: {nothing}\n"));
+}
+
+#[test]
+fn uninstall_leaves_an_agent_that_runs_and_any_but_root_alone() {
+    let node = Node::start();
+    let outcome = node.uninstall();
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    assert!(outcome.stderr.contains("is running: stop it first"), "{outcome:#?}");
+    let open = node.scratch().join("open");
+    open_directory(node.scratch());
+    open_directory(&open);
+    let mut command = node.place().command(open_copy(&binary::find("mesh-agent"), &open));
+    let outcome = Outcome::of(as_nobody(command.args(node.directories().uninstall())), PATIENCE);
+    assert_eq!((outcome.code, outcome.stderr.contains("as root")), (Some(1), true), "{outcome:#?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn tier(copy: &Copy, shares: &BTreeMap<u32, f64>) -> Tier {
         Some((status, Candidate { draws_percent: percent(*share), ..candidate }))
     });
     let found: Vec<(Status, Candidate)> = found.collect();
-    let weight = |it: &(Status, Candidate)| f64::from(it.1.weight);
+    let weight = |it: &(Status, Candidate)| f64::from(it.1.effective_weight);
     // A full one works, and has its share.
     let works = |it: &&(Status, Candidate)| matches!(it.0, Status::Usable | Status::Full);
     // The sum of nothing is -0.
@@ -73,8 +73,8 @@ fn candidate(memory: &Memory, service: &ServiceRow, index: u32) -> Option<(Statu
     let candidate = Candidate {
         endpoint: SocketAddr::new(row.addr.into(), u16::from_be(row.port)).to_string(),
         index,
-        weight: row.weight.into(),
-        configured_weight: None,
+        weight: None,
+        effective_weight: row.weight.into(),
         connections: live(word),
         connecting: connecting(word),
         status: name(status).to_owned(),
@@ -104,6 +104,9 @@ fn reason(memory: &Memory, service: &ServiceRow, index: u32, backend: &Backend, 
     let health = Health::of(memory.seen(service, index));
     let word = load(backend);
     match status {
+        Status::Usable if service.failures > 0 && u32::from(health.streak) >= u32::from(service.failures) => {
+            format!("usable; failed {} times in a row, not ejected because it is the last one", health.streak)
+        }
         Status::Usable if health.streak > 0 && service.failures > 0 => {
             format!("usable; {} of {} failures that eject it", health.streak, service.failures)
         }

@@ -14,7 +14,10 @@ use crate::{
     api::types::{Candidate, Outcome},
     dataplane::{Evidence, memory::Memory},
     desired::{Override, Target, World, compile, fixture},
-    model::{Affinity, AffinityClient, Balance, Drain, HashKey, Limits, Protocol, Ratio, Service},
+    model::{
+        Affinity, AffinityClient, Balance, Drain, Effect, HashKey, InternalTraffic, Limits, Protocol, Ratio, Service,
+        Wrong,
+    },
 };
 
 const NOW: Duration = Duration::from_secs(100);
@@ -90,7 +93,7 @@ fn load_decides_and_stays_what_it_is() {
     assert_eq!((explanation.verdict.as_str(), explanation.replayed), ("answered", 1000));
     assert_eq!(outcomes(&explanation), ["10.0.0.2:80 100"], "two draws always meet both");
     let one = &explanation.tiers[0].backends[0];
-    assert_eq!((one.connections, one.weight, one.draws_percent), (50, 1, 50.0));
+    assert_eq!((one.connections, one.effective_weight, one.draws_percent), (50, 1, 50.0));
     assert_eq!((explanation.tiers[0].usable_percent, explanation.tiers.len()), (100.0, 1));
     assert_eq!(explanation.identity().as_deref(), Some("test/cart:80/TCP"));
 }
@@ -137,6 +140,14 @@ fn what_clients_agree_on_is_told_apart_from_what_each_has_seen() {
 }
 
 #[test]
+fn the_last_endpoint_is_usable_after_as_many_failures_as_eject_others() {
+    let mut scene = Scene::of(cart(&[("10.0.0.1:80", 1)]));
+    scene.load(1, 0, Health { state: State::Failing, until: 99_000, streak: 3, ejections: 0 });
+    let told = reasons(&scene.ask(VIP));
+    assert_eq!(told, ["10.0.0.1:80: usable; failed 3 times in a row, not ejected because it is the last one"]);
+}
+
+#[test]
 fn a_full_backend_and_a_full_service_are_told() {
     let mut service = two();
     service.traffic.limits = Limits { connections: None, connections_per_endpoint: std::num::NonZeroU32::new(5) };
@@ -150,7 +161,7 @@ fn a_full_backend_and_a_full_service_are_told() {
     let explanation = scene.ask(VIP);
     assert_eq!(
         (explanation.verdict.as_str(), explanation.reason.as_str()),
-        ("refused", "every backend that works is full")
+        ("refused", "every endpoint that works is full")
     );
     assert_eq!(outcomes(&explanation), ["refused_limit 100"]);
     service.traffic.limits = Limits { connections: std::num::NonZeroU32::new(7), connections_per_endpoint: None };
@@ -171,8 +182,8 @@ fn what_is_down_is_not_answered() {
     assert_eq!(outcomes(&explanation), ["10.0.0.2:80 100"]);
     scene.tables.backends.get_mut(&two).unwrap().state = backend_state::DRAINING;
     let explanation = scene.ask(VIP);
-    assert_eq!((explanation.verdict.as_str(), explanation.reason.as_str()), ("refused", "no backend is usable"));
-    assert_eq!(Scene::of(cart(&[])).ask(VIP).reason, "no backend is usable");
+    assert_eq!((explanation.verdict.as_str(), explanation.reason.as_str()), ("refused", "no endpoint is usable"));
+    assert_eq!(Scene::of(cart(&[])).ask(VIP).reason, "no endpoint");
 }
 
 #[test]
@@ -197,6 +208,32 @@ fn who_took_a_backend_out_is_told() {
 }
 
 #[test]
+fn endpoints_of_other_nodes_are_told_from_those_that_drain() {
+    let mut service = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+    service.internal_traffic = InternalTraffic::Local;
+    service.ports[0].endpoints[0].node = Some("n1".into());
+    let world =
+        World { services: fixture::services([service]), complete: true, node_name: "n1".into(), ..World::default() };
+    let tables = compile(&world, NOW, &Tables::default(), Memory::CAPACITY).unwrap();
+    let mut explanation = Scene { tables, counters: Counters::default() }.ask(VIP);
+    words::because(&world, &mut explanation);
+    assert_eq!(reasons(&explanation), ["10.0.0.1:80: usable", "10.0.0.2:80: not on this node"]);
+}
+
+#[test]
+fn services_that_are_left_out_are_named_where_none_is_found() {
+    let (bad, good) = (fixture::fixed("bad", "10.96.0.9"), fixture::fixed("good", "10.96.0.8"));
+    let wrong = [Wrong::service(&bad, Effect::LeftOut), Wrong::service(&good, Effect::Kept)];
+    let scene = Scene::of(two());
+    let mut explanation = scene.ask("10.96.0.9:80");
+    words::tell_left_out(&wrong, &mut explanation);
+    assert_eq!(explanation.notes, [format!("left out because of errors: service test/bad ({})", bad.origin)]);
+    let mut explanation = scene.ask(VIP);
+    words::tell_left_out(&wrong, &mut explanation);
+    assert_eq!(explanation.notes, [""; 0]);
+}
+
+#[test]
 fn weights_are_those_of_operators_while_there_are_ramps() {
     let mut service = cart(&[("10.0.0.1:80", 3), ("10.0.0.2:80", 1)]);
     service.traffic.drain = Some(Drain { beta: Ratio(500_000), tick: Duration::from_secs(1) });
@@ -208,7 +245,7 @@ fn weights_are_those_of_operators_while_there_are_ramps() {
     let mut explanation = Scene { tables, counters: Counters::default() }.ask(VIP);
     let weights = |explanation: &Explanation| -> Vec<(u32, Option<u32>)> {
         let backends = explanation.tiers.iter().flat_map(|tier| &tier.backends);
-        backends.map(|it| (it.weight, it.configured_weight)).collect()
+        backends.map(|it| (it.effective_weight, it.weight)).collect()
     };
     assert_eq!(weights(&explanation), [(768, None), (64, None)], "the kernel has 8 bits below one");
     words::weigh(&world, NOW, &mut explanation);

@@ -12,8 +12,11 @@ use super::{affinity, client::Client, connects};
 use crate::{
     api::types::{Candidate, Explanation, clients},
     dataplane::Counters,
-    desired::{Standing, Tables, Target, Weight, World, frontend, identified, port_identity, socket_address},
-    model::ServiceName,
+    desired::{
+        Standing, Tables, Target, Weight, World, frontend, identified, out_of_reach, port_identity, socket_address,
+    },
+    model::{Effect, Service, ServiceName, ServicePort, Wrong},
+    similar::told,
 };
 
 /// As in the native form.
@@ -93,17 +96,30 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
         Counter::RefusedLimit if limit > 0 && connections >= limit => {
             format!("the service is full: {connections} of {limit} connections")
         }
-        Counter::RefusedLimit => "every backend that works is full".to_owned(),
-        Counter::RefusedNoBackend => "no backend is usable".to_owned(),
+        Counter::RefusedLimit => "every endpoint that works is full".to_owned(),
+        Counter::RefusedNoBackend if row.slot_count == 0 => "no endpoint".to_owned(),
+        Counter::RefusedNoBackend => "no endpoint is usable".to_owned(),
         _ => "the maps contradict each other; see `meshctl status`".to_owned(),
+    }
+}
+
+/// Names the services that are left out where no service was found: their addresses are not known.
+pub(super) fn tell_left_out(wrong: &[Wrong], explanation: &mut Explanation) {
+    let left_out = wrong.iter().filter(|it| it.effect == Effect::LeftOut && it.service_name().is_some());
+    let names: Vec<String> = left_out.map(|it| format!("{} ({})", it.name, it.origin)).collect();
+    if explanation.service.is_none() && !names.is_empty() {
+        explanation.notes.push(format!("left out because of errors: {}", told(names.into_iter())));
     }
 }
 
 /// Says of backends that the agent took out who wanted that.
 pub(super) fn because(world: &World, explanation: &mut Explanation) {
-    let Some(service) = explanation.identity().as_deref().and_then(identified) else { return };
+    let Some(identity) = explanation.identity() else { return };
+    let Some(name) = identified(&identity) else { return };
+    let port = port(world, &identity);
     for candidate in candidates(explanation) {
-        if let Some(reason) = reason(world, &service, candidate) {
+        let distance = || port.and_then(|(service, port)| distance(world, service, port, candidate));
+        if let Some(reason) = reason(world, &name, candidate).or_else(distance) {
             candidate.reason = reason;
         }
     }
@@ -113,18 +129,31 @@ pub(super) fn because(world: &World, explanation: &mut Explanation) {
 /// monotonic clock.
 pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation) {
     let Some(identity) = explanation.identity() else { return };
-    let Some(service) = identified(&identity).and_then(|name| world.services.get(&name)) else { return };
-    let Some(port) = service.ports.iter().find(|port| port_identity(&service.name, port) == identity) else { return };
+    let Some((service, port)) = port(world, &identity) else { return };
     explanation.port = Some(port.port);
+    explanation.port_name = Some(port.name.clone()).filter(|name| !name.is_empty());
     let standing = Standing::of(world, now, service, port);
     let weights = port.endpoints.iter().zip(standing.weights());
     let weights = weights.map(|(it, weight)| (SocketAddr::new(it.address, it.port).to_string(), (it.weight, weight)));
     let weights: HashMap<String, (u32, &Weight)> = weights.collect();
     for candidate in candidates(explanation) {
         if let Some((configured, weight)) = weights.get(&candidate.endpoint) {
-            (candidate.weight, candidate.configured_weight) = (weight.whole(), Some(*configured));
+            (candidate.weight, candidate.effective_weight) = (Some(*configured), weight.whole());
         }
     }
+}
+
+/// The configured port that keeps its id under this name.
+fn port<'w>(world: &'w World, identity: &str) -> Option<(&'w Service, &'w ServicePort)> {
+    let service = world.services.get(&identified(identity)?)?;
+    Some((service, service.ports.iter().find(|port| port_identity(&service.name, port) == identity)?))
+}
+
+/// Why no front end leads to a backend that is configured.
+fn distance(world: &World, service: &Service, port: &ServicePort, candidate: &Candidate) -> Option<String> {
+    let at: SocketAddr = candidate.endpoint.parse().ok()?;
+    let endpoint = port.endpoints.iter().find(|it| (it.address, it.port) == (at.ip(), at.port()))?;
+    out_of_reach(world, service, port, endpoint).map(str::to_owned)
 }
 
 fn candidates(explanation: &mut Explanation) -> impl Iterator<Item = &mut Candidate> {

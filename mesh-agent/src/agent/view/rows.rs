@@ -1,6 +1,6 @@
 //! Services and their endpoints, joined with what the kernel and the health checks know of them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use mesh_common::{
     abi::BackendLoad,
@@ -13,7 +13,7 @@ use crate::{
     agent::{explain::explain, owner::Snapshot},
     api::types,
     dataplane::{Counters, Evidence},
-    desired::{Standing, Weight, World, port_identity},
+    desired::{Standing, Weight, World, has_family, out_of_reach, port_identity},
     health::{self, Report, Rules},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
@@ -51,15 +51,24 @@ impl<'a> Rows<'a> {
             addresses: world.addresses(service).iter().map(ToString::to_string).collect(),
             ports: service.ports.iter().map(|port| self.port(world, service, port)).collect(),
             frontends: explain(world, tables, service),
-            notes: self
-                .snapshot
-                .absent
-                .iter()
-                .filter(|it| it.service == service.name)
-                .map(ToString::to_string)
-                .collect(),
+            notes: self.notes(world, service),
             left_out: None,
         }
+    }
+
+    /// Orders for endpoints that it does not have, and endpoints in an address family that it does not have.
+    fn notes(&self, world: &World, service: &Service) -> Vec<String> {
+        let absent = self.snapshot.absent.iter().filter(|it| it.service == service.name).map(ToString::to_string);
+        let lost = service.ports.iter().flat_map(|port| {
+            let is_lost = |it: &&Endpoint| !has_family(world, service, it.address.is_ipv4());
+            let lost = port.endpoints.iter().filter(is_lost);
+            lost.map(|it| {
+                let family = if it.address.is_ipv4() { 4 } else { 6 };
+                let endpoint = SocketAddr::new(it.address, it.port);
+                format!("{endpoint} takes no connection: the service has no IPv{family} address")
+            })
+        });
+        absent.chain(lost).collect()
     }
 
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
@@ -70,6 +79,7 @@ impl<'a> Rows<'a> {
             health: rules.as_ref().and_then(|rules| self.health(world, service, rules, it)),
             draining: world.overrides.get(&health::target(service, it)).is_some_and(|it| it.draining_since.is_some()),
             effective_weight: weight.whole(),
+            out_of_reach: out_of_reach(world, service, port, it).map(str::to_owned),
             tier,
             ..self.endpoint(id, active, service, it)
         };
@@ -78,7 +88,7 @@ impl<'a> Rows<'a> {
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = traffic::balance(service.traffic.balance);
         types::ServicePort {
-            name: port.label(),
+            port_name: port.name.clone(),
             port: port.port,
             protocol: port.protocol.to_string(),
             counters: id.and_then(|id| self.counters.services.get(&id)).copied().unwrap_or_default().into(),
@@ -117,8 +127,7 @@ impl<'a> Rows<'a> {
         let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
         let index = key.and_then(|key| self.backends.get(&key)).copied();
         let counted = types::Endpoint {
-            address: endpoint.address.to_string(),
-            port: endpoint.port,
+            endpoint: SocketAddr::new(endpoint.address, endpoint.port).to_string(),
             weight: endpoint.weight,
             condition: endpoint.condition.to_string(),
             active,
@@ -179,12 +188,13 @@ fn locality(locality: &Locality) -> types::Locality {
     types::Locality { cloud: text(cloud), region: text(region), zone: text(zone) }
 }
 
-/// Σ capacity × weight: of those that take new connections by the weight in effect, of all by the configured one.
+/// Σ capacity × weight: of those that take new connections by the weight in effect, of all within reach by the configured one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of small numbers above zero")]
 fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> types::PortCapacity {
-    let usable = endpoints.iter().zip(weights).filter(|(it, _)| it.is_usable());
-    let usable: f64 = usable.map(|(it, weight)| f64::from(it.capacity) * weight.effective()).sum();
-    let total = endpoints.iter().map(|it| u64::from(it.capacity) * u64::from(it.weight));
+    let usable = endpoints.iter().zip(weights).zip(types::Endpoint::takers(endpoints)).filter(|(_, takes)| *takes);
+    let usable: f64 = usable.map(|((it, weight), _)| f64::from(it.capacity) * weight.effective()).sum();
+    let within_reach = endpoints.iter().filter(|it| it.out_of_reach.is_none());
+    let total = within_reach.map(|it| u64::from(it.capacity) * u64::from(it.weight));
     types::PortCapacity { usable: usable.round() as u64, total: total.sum(), used }
 }
 
@@ -201,7 +211,7 @@ mod tests {
         agent::owner::Owner,
         dataplane::memory::Memory,
         desired::fixture,
-        model::{LocalityLevel, Outlier, Update},
+        model::{InternalTraffic, LocalityLevel, Outlier, Update},
     };
 
     /// Ejected by agreement.
@@ -246,6 +256,27 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_that_no_front_end_leads_to_say_why_and_do_not_count() {
+        let state = tempfile::tempdir().unwrap();
+        let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
+        owner.set_node("n1", [].into());
+        let endpoints = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("[fd00::1]:80", 1)];
+        let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &endpoints);
+        cart.internal_traffic = InternalTraffic::Local;
+        cart.ports[0].endpoints[0].node = Some("n1".into());
+        cart.ports[0].endpoints[1].node = Some("n2".into());
+        owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
+        owner.reconcile(Duration::from_secs(1));
+        let (snapshot, counters, report) = (owner.snapshot(), Counters::default(), Report::default());
+        let shown = Rows::new(&snapshot, &counters, &report, Duration::from_secs(2)).service(&cart);
+        let states: Vec<String> = shown.ports[0].endpoints.iter().map(types::Endpoint::state).collect();
+        assert_eq!(states, ["active", "not on this node", "no IPv6 service address"]);
+        let capacity = types::PortCapacity { usable: 1, total: 1, used: 0 };
+        assert_eq!((shown.ports[0].usable(), shown.ports[0].capacity), (1, capacity));
+        assert_eq!(shown.notes, ["[fd00::1]:80 takes no connection: the service has no IPv6 address"]);
+    }
+
+    #[test]
     fn load_is_told_in_words_and_seconds() {
         let load = BackendLoad { live: 3 * LIVE + CONNECTING, connects: 7, health: 1, handshake: 40, duration: 0 };
         let endpoint = types::Endpoint { active: true, condition: "ready".into(), ..types::Endpoint::default() };
@@ -286,6 +317,10 @@ mod tests {
         let down = types::Endpoint { active: false, ..one.clone() };
         let weights = [Weight { target: 2, share: 0.2 }; 4];
         let expected = types::PortCapacity { usable: 4, total: 80, used: 5 };
-        assert_eq!(capacity(&[one, draining, ejected, down], &weights, 5), expected, "also of less than one");
+        assert_eq!(capacity(&[one, draining.clone(), ejected.clone(), down.clone()], &weights, 5), expected);
+        let last = [draining, ejected.clone(), down, ejected];
+        let expected = types::PortCapacity { usable: 8, total: 80, used: 5 };
+        assert_eq!(capacity(&last, &weights, 5), expected, "where none is usable, ejected ones take connects in turn");
+        assert_eq!(types::ServicePort { endpoints: last.into(), ..Default::default() }.usable(), 2);
     }
 }

@@ -5,23 +5,24 @@ use std::time::Duration;
 use mesh_common::agreement::Standing;
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointHealth, service::socket_address};
+use super::EndpointHealth;
 use crate::dataplane::Evidence;
 
 /// One endpoint of a service port.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
-    /// Address.
-    pub address: String,
-    /// Port.
-    pub port: u16,
+    /// `10.0.0.1:80` or `[fd00::1]:80`
+    pub endpoint: String,
     /// Configured weight.
     pub weight: u32,
     /// `ready`, `terminating` or `notReady`.
     pub condition: String,
     /// Whether new connections are sent there now.
     pub active: bool,
+    /// Why no front end of its service leads to it: `not on this node`, `no IPv6 service address`; absent when one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_reach: Option<String>,
     /// Name of the node it runs on, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
@@ -78,18 +79,14 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `10.0.0.1:80` or `[fd00::1]:80`
-    pub fn socket_address(&self) -> String {
-        socket_address(&self.address, self.port)
-    }
-
-    /// What it does for new connections, in a word or two: `active`, `draining`, `ejected 8s`, `unhealthy`,
-    /// `notReady`, `terminating`, `inactive`.
+    /// What it does for new connections, in a few words: `active`, `draining`, `ejected 8s`, `unhealthy`, `notReady`,
+    /// `terminating`, `not on this node`, `inactive`.
     pub fn state(&self) -> String {
         let unhealthy = self.health.as_ref().is_some_and(|health| health.state == "unhealthy" && !health.kept);
         match (self.ejected_for_seconds, self.active, self.condition.as_str()) {
             _ if self.draining => "draining".to_owned(),
             _ if unhealthy => "unhealthy".to_owned(),
+            (_, false, _) if self.out_of_reach.is_some() => self.out_of_reach.clone().unwrap_or_default(),
             (_, false, "notReady") => "notReady".to_owned(),
             (_, false, "terminating") => "terminating".to_owned(),
             (_, false, _) => "inactive".to_owned(),
@@ -108,9 +105,20 @@ impl Endpoint {
         self.active && !self.draining && self.ejected_for_seconds.is_none()
     }
 
+    /// Whether it takes new connections where no endpoint is usable: those that are ejected take them in turn.
+    fn is_last_resort(&self) -> bool {
+        self.active && !self.draining
+    }
+
+    /// For each of a port's endpoints whether it takes new connections now.
+    pub fn takers(all: &[Self]) -> impl Iterator<Item = bool> {
+        let any = all.iter().any(Self::is_usable);
+        all.iter().map(move |endpoint| if any { endpoint.is_usable() } else { endpoint.is_last_resort() })
+    }
+
     /// The address family, as far as there are two.
     pub fn is_ipv6(&self) -> bool {
-        self.address.contains(':')
+        self.endpoint.starts_with('[')
     }
 }
 

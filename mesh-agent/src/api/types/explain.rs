@@ -31,7 +31,7 @@ pub struct Explanation {
     /// Port of the service; absent when it is no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// Port name, or its number where it has none; absent when it is no service.
+    /// Port name; absent where it has none, and when it is no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_name: Option<String>,
     /// `TCP` or `UDP`; absent when it is no service.
@@ -72,8 +72,8 @@ impl Explanation {
 
     /// `shop/cart:http/TCP`, the name under which the port keeps its id; nothing when it is no service.
     pub fn identity(&self) -> Option<String> {
-        let (port, protocol) = (self.port_name.as_deref()?, self.protocol.as_deref()?);
-        Some(format!("{}:{port}/{protocol}", self.service_name()?))
+        let port = self.port_name.clone().or_else(|| Some(self.port?.to_string()))?;
+        Some(format!("{}:{port}/{}", self.service_name()?, self.protocol.as_deref()?))
     }
 
     /// Takes the parts of such a name.
@@ -106,11 +106,11 @@ pub struct Candidate {
     pub endpoint: String,
     /// Row in BACKENDS.
     pub index: u32,
-    /// Weight in effect now, as of an endpoint; zero also where it is below one.
-    pub weight: u32,
     /// Configured weight; absent while the backend is not configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub configured_weight: Option<u32>,
+    pub weight: Option<u32>,
+    /// Weight in effect now, rounded; zero where it is below one.
+    pub effective_weight: u32,
     /// Connections of this node to it now.
     pub connections: u64,
     /// Those of them that are not established yet.

@@ -1,5 +1,7 @@
 //! A service, its front ends and its ports.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, ServiceCounters};
@@ -57,7 +59,7 @@ impl Frontend {
 }
 
 /// An IPv6 address is the only kind that has colons.
-pub(super) fn socket_address(address: &str, port: u16) -> String {
+fn socket_address(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
@@ -65,8 +67,9 @@ pub(super) fn socket_address(address: &str, port: u16) -> String {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
-    /// Port name, or its number where it has none.
-    pub name: String,
+    /// Port name; absent where it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub port_name: String,
     /// Port.
     pub port: u16,
     /// `TCP` or `UDP`.
@@ -101,13 +104,18 @@ pub struct ServicePort {
 impl ServicePort {
     /// Endpoints that take new connections.
     pub fn usable(&self) -> usize {
-        self.endpoints.iter().filter(|endpoint| endpoint.is_usable()).count()
+        Endpoint::takers(&self.endpoints).filter(|takes| *takes).count()
+    }
+
+    /// Its name, or its number where it has none.
+    pub fn name_or_number(&self) -> Cow<'_, str> {
+        if self.port_name.is_empty() { self.port.to_string().into() } else { (&*self.port_name).into() }
     }
 
     /// `80/TCP`, or `http:80/TCP` when the port has a name.
     pub fn label(&self) -> String {
-        let Self { name, port, protocol, .. } = self;
-        if *name == port.to_string() { format!("{port}/{protocol}") } else { format!("{name}:{port}/{protocol}") }
+        let Self { port_name, port, protocol, .. } = self;
+        if port_name.is_empty() { format!("{port}/{protocol}") } else { format!("{port_name}:{port}/{protocol}") }
     }
 }
 

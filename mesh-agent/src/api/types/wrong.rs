@@ -18,7 +18,8 @@ pub struct Wrong {
     pub name: String,
     /// `object`, `file` or `directory`.
     pub scope: String,
-    /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer has; `part`, the
+    /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer has; `other`, another
+    /// definition of the service; `part`, the
     /// object but for what is wrong; `kernel`, what an
     /// earlier agent left in the kernel; `nothing`.
     pub in_force: String,
@@ -64,6 +65,7 @@ fn in_force(effect: &Effect) -> &'static str {
     match effect {
         Effect::Kept => "lastGood",
         Effect::Rest(_) => "rest",
+        Effect::Other(_) => "other",
         Effect::Part => "part",
         Effect::LeftOut => "nothing",
     }

@@ -33,11 +33,12 @@ struct Backend<'a> {
     namespace: &'a str,
     service: &'a str,
     port: u16,
-    /// Port name, or its number where it has none.
+    /// Port name; absent where it has none.
+    #[serde(skip_serializing_if = "str::is_empty")]
     port_name: &'a str,
     protocol: &'a str,
     /// `address:port`
-    endpoint: String,
+    endpoint: &'a str,
     weight: u32,
     /// Absent while it is sent no new connections.
     share_percent: Option<f64>,
@@ -86,9 +87,9 @@ fn backend<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &'a Endpoi
         namespace: &service.namespace,
         service: &service.name,
         port: port.port,
-        port_name: &port.name,
+        port_name: &port.port_name,
         protocol: &port.protocol,
-        endpoint: endpoint.socket_address(),
+        endpoint: &endpoint.endpoint,
         weight: endpoint.weight,
         share_percent: share(port, endpoint),
         condition: &endpoint.condition,
@@ -133,14 +134,14 @@ fn drawn(endpoint: &Endpoint) -> u32 {
 
 const COLUMNS: [Column; 13] = [
     Column::name("SERVICE"),
-    Column::name("PORT").extra(1),
-    Column::new("ENDPOINT"),
+    Column::port("PORT"),
+    Column::address("ENDPOINT"),
     Column::new("WEIGHT").extra(2),
     Column::new("STATE"),
     Column::new("CONNECTIONS"),
     Column::new("CONNECTING").extra(7),
     Column::new("FAILURES").extra(4),
-    Column::new("CONNECTS"),
+    Column::new("CONNECTS").extra(1),
     Column::new("HANDSHAKE").extra(8),
     Column::name("LOCALITY").extra(5),
     Column::name("SOURCE").extra(6),
@@ -157,7 +158,7 @@ fn row(backend: &Backend<'_>) -> Vec<String> {
     vec![
         format!("{namespace}/{service}"),
         label.clone(),
-        endpoint.clone(),
+        (*endpoint).to_owned(),
         shown_weight.clone(),
         load.state.clone(),
         load.connections.to_string(),
@@ -213,7 +214,7 @@ mod tests {
         shop/cart   http:80/TCP      10.0.0.2:8080      2        unhealthy             0             117        unhealthy (connection refused, 12s)
         shop/cart   http:80/TCP      10.0.0.3:8080      1        notReady              0             3          -
         shop/cart   http:80/TCP      [fd00::a:1]:8080   1        active                0             20         unknown
-        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0             0          unhealthy (HTTP status 503, wanted 200-399, all failing, kept, 75s)
+        shop/cart   admin:9000/TCP   10.0.0.4:9000      1        active, terminating   0             0          unhealthy (HTTP status 503, wanted 200-399, kept: all fail, 75s)
         ");
         insta::assert_snapshot!(json(&backends[1].health), @r#"
         {

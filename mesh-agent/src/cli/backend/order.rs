@@ -141,14 +141,15 @@ async fn give(
 
 fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<SocketAddr, Error> {
     let name = format!("{}/{}", service.namespace, service.name);
-    let is_meant = |it: &&types::ServicePort| port.is_none_or(|port| it.name == port || it.port.to_string() == port);
+    let is_meant =
+        |it: &&types::ServicePort| port.is_none_or(|port| it.port_name == port || it.port.to_string() == port);
     let ports: Vec<&types::ServicePort> = service.ports.iter().filter(is_meant).collect();
     if let Some(port) = port.filter(|_| ports.is_empty()) {
         let there = told(service.ports.iter().map(types::ServicePort::label));
         return Err(Error::NoPort { service: name, port: port.to_owned(), there });
     }
     let known: BTreeSet<SocketAddr> =
-        ports.iter().flat_map(|port| &port.endpoints).filter_map(|it| it.socket_address().parse().ok()).collect();
+        ports.iter().flat_map(|port| &port.endpoints).filter_map(|it| it.endpoint.parse().ok()).collect();
     let address = match (endpoint.parse::<SocketAddr>(), endpoint.parse::<IpAddr>()) {
         (Ok(address), _) if known.contains(&address) => return Ok(address),
         (Ok(address), _) => address.ip(),
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(found("10.0.0.4", Some("web")), Err(error.into()));
         assert!(found("cart-1", None).unwrap_err().starts_with("expected ADDRESS:PORT or ADDRESS"));
         let mut both = cart();
-        both.ports[1].endpoints[0].address = "10.0.0.1".into();
+        both.ports[1].endpoints[0].endpoint = "10.0.0.1:9000".into();
         let error = "10.0.0.1 has several ports: 10.0.0.1:8080, 10.0.0.1:9000; write one of them, or a service port with --port";
         assert_eq!(resolve(&both, "10.0.0.1", None).unwrap_err().to_string(), error);
     }

@@ -25,13 +25,13 @@ pub(super) fn deadline(text: &str) -> Result<Duration, String> {
 /// Connections of this node to an endpoint, behind whichever port of the service.
 pub(super) fn connections(service: &Service, endpoint: SocketAddr) -> u64 {
     let endpoints = service.ports.iter().flat_map(|port| &port.endpoints);
-    endpoints.filter(|it| it.socket_address().parse() == Ok(endpoint)).map(|it| it.connections).sum()
+    endpoints.filter(|it| it.endpoint.parse() == Ok(endpoint)).map(|it| it.connections).sum()
 }
 
 /// Whether the endpoint is given new connections: while it drains step by step, fewer and fewer.
 pub(super) fn takes(service: &Service, endpoint: SocketAddr) -> bool {
     let mut endpoints = service.ports.iter().flat_map(|port| &port.endpoints);
-    endpoints.any(|it| it.socket_address().parse() == Ok(endpoint) && it.active)
+    endpoints.any(|it| it.endpoint.parse() == Ok(endpoint) && it.active)
 }
 
 /// The service as soon as the endpoint has no connections and is given none, or as it is at the deadline. Meanwhile an agent may restart.

@@ -58,12 +58,17 @@ impl Names {
     /// Endpoints of the service that is named.
     pub(super) fn endpoints(&self) -> io::Result<Vec<String>> {
         let ports = self.service()?.into_iter().flat_map(|service| service.ports);
-        Ok(sorted(ports.flat_map(|port| port.endpoints).map(|endpoint| endpoint.socket_address())))
+        Ok(sorted(ports.flat_map(|port| port.endpoints).map(|endpoint| endpoint.endpoint)))
     }
 
     /// Ports of the service that is named.
     pub(super) fn ports(&self) -> io::Result<Vec<String>> {
-        Ok(sorted(self.service()?.into_iter().flat_map(|service| service.ports).map(|port| port.name)))
+        Ok(sorted(
+            self.service()?
+                .into_iter()
+                .flat_map(|service| service.ports)
+                .map(|port| port.name_or_number().into_owned()),
+        ))
     }
 
     pub(super) fn frontends(&self) -> io::Result<Vec<String>> {

@@ -1,11 +1,14 @@
 //! Which service holds which address on this node, and which it may have, by the agent that runs here.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::time::timeout;
 
 use crate::{
-    api::{client::Client, types::Frontend},
+    api::{
+        client::Client,
+        types::{Frontend, Service},
+    },
     cli::session::Session,
     model::{Admission, Protocol, ServiceName},
     source::holders::{Holders, Place},
@@ -35,21 +38,36 @@ async fn known(client: &Client) -> Option<Known> {
 
 async fn held(client: &Client) -> Option<Holders> {
     let services = client.services(None).await.ok()?;
+    let endpoints: Vec<(Place, ServiceName)> = services.iter().flat_map(endpoints).collect();
     let held = services.into_iter().flat_map(|service| {
         let name = ServiceName { namespace: service.namespace, name: service.name };
         let places: Vec<Place> = service.frontends.iter().filter_map(place).collect();
         places.into_iter().map(move |place| (place, name.clone()))
     });
-    Some(held.collect())
+    Some(held.collect::<Holders>().with_endpoints(endpoints))
+}
+
+/// Where the endpoints of a service are.
+fn endpoints(service: &Service) -> impl Iterator<Item = (Place, ServiceName)> {
+    let all = service.ports.iter().flat_map(|port| port.endpoints.iter().map(move |it| (port, it)));
+    all.filter_map(|(port, it)| {
+        let at: SocketAddr = it.endpoint.parse().ok()?;
+        let name = ServiceName { namespace: service.namespace.clone(), name: service.name.clone() };
+        Some(((at.ip(), at.port(), protocol(&port.protocol)?), name))
+    })
+}
+
+fn protocol(name: &str) -> Option<Protocol> {
+    match name {
+        "TCP" => Some(Protocol::Tcp),
+        "UDP" => Some(Protocol::Udp),
+        _ => None,
+    }
 }
 
 /// Nothing for a front end that the service does not have.
 fn place(frontend: &Frontend) -> Option<Place> {
-    let protocol = match &*frontend.protocol {
-        "TCP" => Protocol::Tcp,
-        "UDP" => Protocol::Udp,
-        _ => return None,
-    };
+    let protocol = protocol(&frontend.protocol)?;
     let is_held = ["served", "refused"].contains(&&*frontend.state);
     Some((frontend.address.parse().ok().filter(|_| is_held)?, frontend.port, protocol))
 }

@@ -92,9 +92,50 @@ fn long_lists_are_cut_on_a_terminal() {
 fn a_page_that_is_too_long_keeps_its_first_lines() {
     let screen = Screen { columns: 60, rows: 5 };
     assert_eq!(first_screen("a\nb\nc\nd\n", screen), "a\nb\nc\nd\n");
-    let more = "(2 more lines; a name, -n NAMESPACE or a taller window help…\n";
+    let more = "(2 more lines; a taller window shows more, and so does the …\n";
     assert_eq!(first_screen("a\nb\nc\nd\ne\n", screen), format!("a\nb\nc\n{more}"));
     let folded = format!("a\n{}\nc\nd\n", "x".repeat(61));
     let more = first_screen(&folded, screen);
     assert!(more.starts_with(&format!("a\n{}\n(2 more", "x".repeat(61))), "{more}");
+}
+
+#[test]
+fn addresses_give_way_before_names_but_ipv4_ones_are_whole() {
+    let columns =
+        [Column::name("SERVICE"), Column::port("PORT"), Column::address("ENDPOINT"), Column::new("CONNECTS").extra(1)];
+    let rows = [
+        ["shop/checkout", "http:80/TCP", "[2001:db8:1234:5678:9abc:def0:1234:5678]:8080", "60"],
+        ["shop/checkout", "admin:81/TCP", "255.255.255.255:65535", "7"],
+    ];
+    let rows: Vec<Vec<String>> = rows.map(|row| row.map(String::from).to_vec()).into();
+    insta::assert_snapshot!(Layout::Fit(60).table(&columns, rows.clone()), @"
+    SERVICE        PORT          ENDPOINT               CONNECTS
+    shop/checkout  http:80/TCP   [2001:db8:…5678]:8080  60
+    shop/checkout  admin:81/TCP  255.255.255.255:65535  7
+    ");
+    insta::assert_snapshot!(Layout::Fit(52).table(&columns, rows), @"
+    SERVICE        PORT          ENDPOINT
+    shop/checkout  http:80/TCP   [2001:db8:1…:5678]:8080
+    shop/checkout  admin:81/TCP  255.255.255.255:65535
+    (-o wide shows also CONNECTS)
+    ");
+}
+
+#[test]
+fn long_lines_are_folded_between_words_on_a_terminal() {
+    let page = "Errors:\n  team.yaml:10: services[0].ports[0].port: expected a port, found `0`\nshort\n".to_owned();
+    assert_eq!(Layout::Whole.folded(page.clone()), page);
+    let expected =
+        "Errors:\n  team.yaml:10:\n      services[0].ports[0].port:\n      expected a port, found `0`\nshort\n";
+    assert_eq!(Layout::Fit(32).folded(page.clone()), expected);
+    for room in 1..100 {
+        let folded = Layout::Fit(room).folded(page.clone());
+        assert!(room < 16 || widest_line(&folded) <= room, "{room}:\n{folded}");
+        let words = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(words(&folded), words(&page), "nothing is lost");
+    }
+    assert_eq!(
+        Layout::Fit(20).folded(format!("{}\n", "é".repeat(30))),
+        format!("{}\n    {}\n", "é".repeat(20), "é".repeat(10))
+    );
 }

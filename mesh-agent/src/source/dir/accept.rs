@@ -6,7 +6,7 @@ mod doubt;
 mod keep;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::PathBuf,
     sync::Arc,
 };
@@ -18,7 +18,8 @@ use self::{
 };
 use super::{Files, tracked::Tracked, version::Version};
 use crate::{
-    model::{ConfigError, Effect, Scope, Service, ServiceName, Wrong},
+    config::Source,
+    model::{ConfigError, Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
         claims,
         file::{Contents, File},
@@ -37,6 +38,9 @@ pub struct Outcome {
     /// Services of which an object is left out, and what that object is.
     pub missing: Vec<(ServiceName, Kind)>,
 }
+
+/// Where services are defined that are in force, by source and name.
+type Definitions<'a> = HashMap<(&'a Source, &'a ServiceName), &'a Origin>;
 
 /// A file while it is decided what of it is in force.
 struct Choice<'a> {
@@ -89,6 +93,12 @@ impl<'a> Choice<'a> {
             .map(|(key, _)| key)
     }
 
+    /// Services that are in force as this file has them.
+    fn definitions(&self) -> impl Iterator<Item = ((&Source, &ServiceName), &Origin)> {
+        let in_force = self.services.iter().enumerate().filter(|(at, _)| !self.blamed.contains(at));
+        in_force.map(|(_, service)| ((&self.tracked.source, &service.name), &service.origin))
+    }
+
     /// What is in force from now on.
     fn version(&self) -> Option<Arc<Version>> {
         let accepted = self.tracked.accepted.as_ref();
@@ -121,10 +131,14 @@ impl<'a> Choice<'a> {
     }
 
     /// The services of this file that stay in force in what is wrong with them now.
-    fn blame(&self, outcome: &mut Outcome) {
+    fn blame(&self, others: &Definitions<'_>, outcome: &mut Outcome) {
         for service in self.blamed.iter().map(|at| self.services[*at]) {
             let key = Key::Service(service.name.clone());
-            let effect = if self.kept.contains_key(&key) { Effect::Kept } else { Effect::LeftOut };
+            let effect = match others.get(&(&self.tracked.source, &service.name)) {
+                _ if self.kept.contains_key(&key) => Effect::Kept,
+                Some(other) => Effect::Other((*other).clone()),
+                None => Effect::LeftOut,
+            };
             let (origin, name) = (service.origin.clone(), key.to_string());
             outcome.wrong.push(Wrong { origin, name, scope: Scope::Object, effect });
         }
@@ -174,7 +188,8 @@ fn choose(
             }
         }
         keep::tell(&choices, outcome);
-        choices.iter().for_each(|choice| choice.blame(outcome));
+        let others = choices.iter().flat_map(Choice::definitions).collect();
+        choices.iter().for_each(|choice| choice.blame(&others, outcome));
     }
     choices.iter().map(|choice| (choice.path.clone(), choice.version())).collect()
 }

@@ -5,6 +5,10 @@ use super::{
     kubernetes::{SPEC, declared, slice},
     served, wrong,
 };
+use crate::{
+    model::{Admission, Protocol, ServiceName},
+    source::{dir::Reader, holders::Holders},
+};
 
 /// A native service at this address with these endpoints.
 fn native(name: &str, address: &str, endpoints: &[&str]) -> String {
@@ -70,4 +74,81 @@ fn endpoint_of_a_slice_may_not_be_a_service_address_either() {
     let (served, errors) = shown(&mut node);
     assert_eq!(errors, [crossing("a.yaml:1", "10.96.0.2:8080", ["a", "b"], "b.yaml:2")]);
     assert_eq!(served[0], "default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready");
+}
+
+/// What is told of a service that asks for the address of an endpoint.
+fn newcomer(place: &str, address: &str, services: [&str; 2]) -> String {
+    format!(
+        "{place}: service default/{} asks for {address}, where service default/{} has an endpoint, which stays: give the \
+         service another address",
+        services[0], services[1]
+    )
+}
+
+#[test]
+fn service_that_asks_for_the_address_of_an_endpoint_is_the_error() {
+    let mut node = Node::new();
+    node.write("b.yaml", &format!("services:\n{}", native("b", "10.96.0.2", &["10.0.0.2", "10.0.0.3"])));
+    let good = "default/b 10.96.0.2 80 80/TCP: 10.0.0.2:80 x1 ready, 10.0.0.3:80 x1 ready";
+    assert_eq!(shown(&mut node), (vec![good.to_owned()], vec![]));
+    node.write("a.yaml", &format!("services:\n{}", native("a", "10.0.0.2", &["10.0.0.9"])));
+    let expected = (vec![good.to_owned()], vec![newcomer("a.yaml:2", "10.0.0.2", ["a", "b"])]);
+    assert_eq!((shown(&mut node), shown(&mut node)), (expected.clone(), expected), "again and again");
+    let out = "a.yaml:2: service default/a: it is left out: no good version of it is known";
+    assert_eq!(wrong(&node.read(), &node), [out]);
+    node.replace("a.yaml", &format!("services:\n{}", native("a", "[10.96.0.1, 10.0.0.2]", &["10.0.0.9"])));
+    let (served, errors) = shown(&mut node);
+    assert_eq!(served, ["default/a 10.96.0.1 80 80/TCP: 10.0.0.9:80 x1 ready", good]);
+    assert_eq!(errors, [newcomer("a.yaml:2", "10.0.0.2", ["a", "b"])]);
+    assert_eq!(wrong(&node.read(), &node), ["a.yaml:2: service default/a: the rest of it is in force"]);
+}
+
+#[test]
+fn service_that_held_its_address_before_keeps_it() {
+    let mut node = Node::new();
+    node.write("a.yaml", &format!("services:\n{}", native("a", "10.0.0.2", &["10.0.0.9"])));
+    node.read();
+    node.write("b.yaml", &format!("services:\n{}", native("b", "10.96.0.2", &["10.0.0.2"])));
+    let (served, errors) = shown(&mut node);
+    assert_eq!(errors, [crossing("b.yaml:2", "10.0.0.2:80", ["b", "a"], "a.yaml:2")]);
+    assert_eq!(served, ["default/a 10.0.0.2 80 80/TCP: 10.0.0.9:80 x1 ready", "default/b 10.96.0.2 80 80/TCP:"]);
+    // Another port at its own address is not a new address.
+    let both =
+        native("a", "10.0.0.2", &["10.0.0.9"]).replace("[{port: 80}]", "[{port: 80, name: x}, {port: 81, name: y}]");
+    node.write("c.yaml", &format!("services:\n{}", native("c", "10.96.0.3", &["10.0.0.2, port: 81"])));
+    assert_eq!(shown(&mut node).1.len(), 1);
+    node.write("a.yaml", &format!("services:\n{both}"));
+    assert!(shown(&mut node).1.contains(&crossing("c.yaml:2", "10.0.0.2:81", ["c", "a"], "a.yaml:2")));
+}
+
+#[test]
+fn memory_of_an_earlier_agent_says_which_came_first() {
+    let at = |address: &str| (address.parse().unwrap(), 80, Protocol::Tcp);
+    let name = |name: &str| ServiceName { namespace: "default".into(), name: name.into() };
+    let holders = |held: &[(&str, &str)]| held.iter().map(|(address, of)| (at(address), name(of))).collect::<Holders>();
+    let told = |holders: Holders| {
+        let mut node = Node::new();
+        node.write("a.yaml", &format!("services:\n{}", native("a", "10.0.0.2", &["10.0.0.9"])));
+        node.write("b.yaml", &format!("services:\n{}", native("b", "10.96.0.2", &["10.0.0.2"])));
+        node.reader = Reader::new(vec![node.directory.path().to_owned()], false).keeping(|| holders);
+        shown(&mut node).1
+    };
+    let endpoint = [(at("10.0.0.2"), name("b"))];
+    let b_was_first = holders(&[("10.96.0.2", "b")]).with_endpoints(endpoint.clone());
+    assert_eq!(told(b_was_first), [newcomer("a.yaml:2", "10.0.0.2", ["a", "b"])]);
+    let a_was_first = holders(&[("10.0.0.2", "a"), ("10.96.0.2", "b")]).with_endpoints(endpoint);
+    let endpoint_is_wrong = [crossing("b.yaml:2", "10.0.0.2:80", ["b", "a"], "a.yaml:2")];
+    assert_eq!(told(a_was_first), endpoint_is_wrong);
+    assert_eq!(told(Holders::default()), endpoint_is_wrong, "both at once, and nothing is known");
+}
+
+#[test]
+fn networks_of_services_are_no_place_for_endpoints() {
+    let mut node = Node::new();
+    let admission = Admission { service_cidrs: vec!["10.96.0.0/16".parse().unwrap()], ..Admission::default() };
+    node.reader = Reader::new(vec![node.directory.path().to_owned()], false).admitting(admission);
+    node.write("b.yaml", &format!("services:\n{}", native("b", "10.96.0.2", &["10.96.0.7"])));
+    node.read();
+    node.write("a.yaml", &format!("services:\n{}", native("a", "10.96.0.7", &["10.0.0.9"])));
+    assert_eq!(shown(&mut node).1, [crossing("b.yaml:2", "10.96.0.7:80", ["b", "a"], "a.yaml:2")]);
 }

@@ -2,8 +2,12 @@ use std::{fs, os::unix::fs::symlink};
 
 use super::{Node, errors, names, one, one_json, served, service};
 use crate::{
-    model::Update,
-    source::dir::{Reader, read},
+    config::ServiceDir,
+    model::{Admission, Update},
+    source::{
+        dir::{Reader, read, read_paths},
+        holders::Holders,
+    },
 };
 
 #[test]
@@ -368,4 +372,17 @@ fn content_of_files_that_are_no_mapping_is_not_quoted() {
     assert_eq!(update.errors.len(), 10);
     let told = format!("{:?}", (update.errors, update.notes, update.wrong));
     assert!(!told.contains("s3cr3t") && !told.contains("5ecre7"), "{told}");
+}
+
+#[test]
+fn files_without_a_word_are_errors_when_they_are_validated() {
+    let node = Node::new();
+    node.write("a.yaml", &one("cart", "10.96.0.1"));
+    node.write("b.yaml", " \n\n");
+    node.write("c.yaml", "services: []\n");
+    let given = ServiceDir::from(node.directory.path().to_owned());
+    let update = read_paths(&[given, node.path("b.yaml").into()], Holders::default(), Admission::default());
+    let reason = "empty: did the command that wrote it fail? To have no services, write `services: []` into it";
+    assert_eq!(errors(&update, &node), [format!("b.yaml:1: {reason}")]);
+    assert_eq!(names(&update), ["cart"]);
 }

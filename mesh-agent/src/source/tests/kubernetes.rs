@@ -330,3 +330,13 @@ fn api_version_is_checked() {
     let other = "apiVersion: serving.knative.dev/v1\nkind: Service\n";
     assert_eq!(notes(other), ["a.yaml:1: objects of kind Service of serving.knative.dev are not used"]);
 }
+
+#[test]
+fn kinds_that_are_nearly_ours_are_errors() {
+    let wrong = |kind: &str, version: &str| problems(&format!("apiVersion: {version}\nkind: {kind}\n"));
+    let expected = |what: &str, found: &str| [format!("a.yaml:2: kind: expected {what}, found `{found}`")];
+    assert_eq!(wrong("Servce", "v1"), expected("Service", "Servce"));
+    assert_eq!(wrong("Endpoint", "v1"), expected("Endpoints", "Endpoint"));
+    assert_eq!(wrong("EndpointSlices", "discovery.k8s.io/v1"), expected("EndpointSlice", "EndpointSlices"));
+    assert_eq!([wrong("Secret", "v1"), wrong("Device", "example.org/v1")], [const { Vec::<String>::new() }; 2]);
+}

@@ -168,7 +168,8 @@ fn object_whose_name_cannot_be_read_keeps_what_its_file_lost_of_its_kind() {
     node.replace("x.yaml", &file(&[&a, &b.replace("name: b", "name: B")]));
     let update = node.read();
     assert_eq!(names(&update), ["a", "b"]);
-    let expected = "3: a service whose name cannot be read: what the file no longer has stays in force (1 object)";
+    let expected =
+        "3: a service whose name cannot be read: what the file no longer has stays in force: service default/b";
     assert_eq!(wrong(&update), [expected]);
     node.replace("x.yaml", &file(&[&a]));
     assert_eq!(names(&node.read()), ["a"]);
@@ -184,7 +185,10 @@ fn document_that_cannot_be_parsed_keeps_what_its_file_lost_and_the_others_apply(
     let expected =
         ["default/a 10.96.0.3 80 80/TCP: 10.0.0.1:80 x1 ready", "default/b 10.96.0.2 80 80/TCP: 10.0.0.1:80 x1 ready"];
     assert_eq!(served(&update), expected);
-    assert_eq!((update.wrong[0].scope, update.wrong[0].effect.clone()), (Scope::File, Effect::Rest(1)));
+    assert_eq!(
+        (update.wrong[0].scope, update.wrong[0].effect.clone()),
+        (Scope::File, Effect::Rest(vec!["service default/b".into()]))
+    );
 }
 
 #[test]
@@ -249,8 +253,7 @@ fn file_that_ends_with_a_wrong_object_and_was_written_in_place_may_be_half_writt
     node.write("x.yaml", "services:\n# edited\n- name: a\n  address: 10.96.0.1\n");
     let update = node.read();
     assert_eq!(served(&update), before);
-    let half =
-        "3: the end of the file, which may be half-written: what the file no longer has stays in force (1 object)";
+    let half = "3: the end of the file, which may be half-written: what the file no longer has stays in force: service default/b";
     assert_eq!(wrong(&update), [format!("3: service default/a: {KEPT}"), half.to_owned()]);
     node.replace("x.yaml", "services:\n# edited\n- name: a\n  address: 10.96.0.1\n");
     assert_eq!(served(&node.read()), before[..1]);

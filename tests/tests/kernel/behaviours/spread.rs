@@ -57,9 +57,7 @@ fn b07_an_endpoint_of_weight_zero_gets_nothing() {
 }
 
 fn counted(port: &mesh_agent::api::types::ServicePort, server: &Server) -> u64 {
-    let is_server =
-        |address: &str, port| Some(server.address().ip()) == address.parse().ok() && server.address().port() == port;
-    let mut rows = port.endpoints.iter().filter(|row| is_server(&row.address, row.port));
+    let mut rows = port.endpoints.iter().filter(|row| row.endpoint == server.address().to_string());
     rows.next().unwrap_or_else(|| panic!("{} is no endpoint of {port:?}", server.name())).connects
 }
 

@@ -153,10 +153,8 @@ fn half(choice: &Choice<'_>, latest: &File) -> Option<Wrong> {
 /// What stays of what cannot be told by name.
 fn rest(choice: &Choice<'_>, of_kind: impl Fn(&Key) -> bool) -> Effect {
     let kept = choice.kept.iter().filter(|(key, keep)| keep.newer.is_none() && of_kind(key));
-    match kept.count() {
-        0 => Effect::LeftOut,
-        count => Effect::Rest(count),
-    }
+    let names: Vec<String> = kept.map(|(key, _)| key.to_string()).collect();
+    if names.is_empty() { Effect::LeftOut } else { Effect::Rest(names) }
 }
 
 fn told(choice: &Choice<'_>, line: u32, name: String, scope: Scope, effect: Effect) -> Wrong {
