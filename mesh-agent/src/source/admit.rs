@@ -209,8 +209,8 @@ impl<'a> Outside<'a> {
 
     /// Says which other service has a front end.
     fn another(&self, frontend: Frontend, service: &Service) -> Option<String> {
-        if let Some(absent) = self.absent.of(frontend).filter(|absent| **absent != service.name) {
-            return Some(format!("{frontend} belongs to service {absent}, which cannot be read now"));
+        if let Some(refusal) = self.absent.refusal(frontend, &service.name) {
+            return Some(refusal);
         }
         let first = self.taken.get(&frontend).or_else(|| self.reserved.get(&frontend))?;
         (first.name != service.name)

@@ -37,6 +37,8 @@ pub struct Claims<'a> {
     reserved_names: HashMap<&'a ServiceName, &'a Origin>,
     /// Front ends that a service holds, claimed or not.
     reserved: HashMap<Frontend, &'a Service>,
+    /// What services hold that cannot be read now.
+    absent: Holders,
 }
 
 impl<'a> Claims<'a> {
@@ -44,6 +46,11 @@ impl<'a> Claims<'a> {
     pub fn with_room(services: usize) -> Self {
         let (names, frontends) = (HashMap::with_capacity(services), HashMap::with_capacity(services));
         Self { names, frontends, ..Self::default() }
+    }
+
+    /// Nothing is taken yet, and no other service gets what these hold.
+    pub fn withholding(absent: Holders) -> Self {
+        Self { absent, ..Self::default() }
     }
 
     /// Keeps what a service asks for and holds already from being claimed by others. To be called for all services before
@@ -69,7 +76,11 @@ impl<'a> Claims<'a> {
             let first = self.frontends.get(&frontend).or_else(|| self.reserved.get(&frontend))?;
             conflict(frontend, first, service)
         });
-        let errors: Vec<ConfigError> = twice.into_iter().chain(taken).collect();
+        let withheld = frontends(service).filter_map(|frontend| {
+            let reason = self.absent.refusal(frontend, &service.name)?;
+            Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
+        });
+        let errors: Vec<ConfigError> = twice.into_iter().chain(taken).chain(withheld).collect();
         if errors.is_empty() {
             self.names.insert(&service.name, &service.origin);
             self.frontends.extend(frontends(service).map(|frontend| (frontend, service)));

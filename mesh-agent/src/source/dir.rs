@@ -68,8 +68,8 @@ pub struct Reader {
     allow_empty: bool,
     serve: Serve,
     admission: Admission,
-    /// Which service holds which front end outside of the cluster.
-    outside: Holders,
+    /// Which service holds which front end outside of the cluster, and anywhere as long as it cannot be read.
+    held: Holders,
     files: Files,
     /// What came of the last read, if it was one source and complete.
     merged: Option<Merged>,
@@ -107,7 +107,7 @@ impl Reader {
             allow_empty,
             serve: Serve::All,
             admission: Admission::default(),
-            outside: Holders::default(),
+            held: Holders::default(),
             files: Files::new(),
             merged: None,
             before: None,
@@ -159,12 +159,10 @@ impl Reader {
         self.report_unreadable(&scan, &mut update);
         self.take(scan.files);
         // Later, what is served says which service holds what.
-        let holders = self.holders.take().map(|ask| ask());
-        if let Some(holders) = &holders {
-            self.outside.clone_from(holders);
+        if let Some(ask) = self.holders.take() {
+            self.held = ask();
         }
-        let holders = holders.unwrap_or_default();
-        let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone, &holders);
+        let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone, &self.held, update.complete);
         update.errors.extend(errors);
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
         update.wrong.extend(wrong);
@@ -246,7 +244,7 @@ impl Reader {
             self.sources.get(&*origin.file).or_else(|| self.sources.get(origin.file.parent()?)).cloned().flatten()
         };
         let certain = update.complete && update.uncertain.is_empty();
-        let refused = admit(&mut update.services, &self.admission, &mut self.outside, certain, source);
+        let refused = admit(&mut update.services, &self.admission, &mut self.held, certain, source);
         refused.tell(update);
     }
 

@@ -67,6 +67,12 @@ impl Holders {
         self
     }
 
+    /// Why a service may not have a front end, where these are services that cannot be read now.
+    pub(super) fn refusal(&self, frontend: Frontend, claimant: &ServiceName) -> Option<String> {
+        let absent = self.of(frontend).filter(|absent| *absent != claimant)?;
+        Some(format!("{frontend} belongs to service {absent}, which cannot be read now"))
+    }
+
     /// The service that holds a front end outside or inside the cluster. Node ports are held at every address of a node, loopback among them.
     pub(super) fn of(&self, frontend: Frontend) -> Option<&ServiceName> {
         match frontend {

@@ -1,6 +1,7 @@
 //! Which objects of each file are in force, so that no two contradict each other. An object that is wrong, or that asks for
 //! what another one has, stays as it was when it was last good, or is left out. All others come into force.
 
+mod absent;
 mod claim;
 mod doubt;
 mod keep;
@@ -13,6 +14,7 @@ use std::{
 
 pub use self::doubt::doubt;
 use self::{
+    absent::Absent,
     claim::{Claimant, Conflict},
     keep::{Keep, Served},
 };
@@ -146,10 +148,11 @@ impl<'a> Choice<'a> {
 }
 
 /// Puts every object in force that is right in itself and asks for nothing that another one has. What was in files that
-/// are `gone` since the last time may have moved to others. What a service holds is its own, whatever changed before it.
-pub fn accept(files: &mut Files, gone: &Files, holders: &Holders) -> Outcome {
+/// are `gone` since the last time may have moved to others. What a service holds is its own, whatever changed before it, and
+/// even if it cannot be read now. `complete` says whether all directories could be read.
+pub fn accept(files: &mut Files, gone: &Files, holders: &Holders, complete: bool) -> Outcome {
     let mut outcome = Outcome::default();
-    let versions = choose(files, gone, holders, &mut outcome);
+    let versions = choose(files, gone, (holders, complete), &mut outcome);
     for (path, version) in versions {
         if let Some(file) = files.get_mut(&path) {
             file.accept(version);
@@ -163,7 +166,7 @@ pub fn accept(files: &mut Files, gone: &Files, holders: &Holders) -> Outcome {
 fn choose(
     files: &Files,
     gone: &Files,
-    holders: &Holders,
+    (holders, complete): (&Holders, bool),
     outcome: &mut Outcome,
 ) -> Vec<(PathBuf, Option<Arc<Version>>)> {
     let mut choices: Vec<Choice<'_>> = files.iter().map(Choice::new).collect();
@@ -171,11 +174,12 @@ fn choose(
         return choices.iter().map(|choice| (choice.path.clone(), choice.tracked.accepted.clone())).collect();
     }
     let is_right = choices.iter().all(Choice::is_right);
-    if !(is_right && claim::agree(&choices)) {
+    let absent = Absent::new(holders, complete);
+    if !(is_right && absent.is_none(&choices) && claim::agree(&choices)) {
         let served = Served::of(files.iter().chain(gone));
         loop {
             keep::keep(&mut choices, &served);
-            let conflicts = claim::conflicts(&choices, &served, holders);
+            let conflicts = claim::conflicts(&choices, &served, holders, &absent);
             if conflicts.is_empty() {
                 break;
             }

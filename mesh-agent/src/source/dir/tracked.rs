@@ -81,11 +81,16 @@ impl Tracked {
         !self.is_stranger
     }
 
+    /// Whether no object can be in it of which nothing is known.
+    pub fn is_whole(&self) -> bool {
+        let is_whole = |file: &Arc<File>| Kind::ALL.into_iter().all(|kind| !file.may_hide(kind));
+        !self.is_stranger || (self.unreadable.is_none() && self.latest.as_ref().is_some_and(is_whole))
+    }
+
     /// Puts a version in force.
     pub fn accept(&mut self, version: Option<Arc<Version>>) {
         self.accepted = version;
-        let is_whole = |file: &Arc<File>| Kind::ALL.into_iter().all(|kind| !file.may_hide(kind));
-        self.is_stranger &= self.unreadable.is_some() || !self.latest.as_ref().is_some_and(is_whole);
+        self.is_stranger &= !self.is_whole();
     }
 
     /// What is wrong with the file in itself.

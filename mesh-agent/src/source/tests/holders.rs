@@ -1,6 +1,6 @@
 //! A service that holds a front end keeps it when everything is read anew.
 
-use super::{Node, errors, names, one};
+use super::{Node, errors, names, one, service};
 use crate::{
     model::{Protocol, ServiceName, Update},
     source::{dir::Reader, holders::Holders},
@@ -86,4 +86,50 @@ fn of_two_definitions_the_one_in_force_counts() {
     assert_eq!(address(&node.read_anew(&[])), "10.96.0.1");
     let update = node.read_anew(&[("cart", "10.96.0.2:80")]);
     assert_eq!((address(&update), update.errors[0].origin.file.ends_with("a.yaml")), ("10.96.0.2".to_owned(), true));
+}
+
+const BELONGS: &str = "10.96.0.1 port 80/TCP belongs to service default/z, which cannot be read now";
+
+#[test]
+fn a_service_that_cannot_be_read_keeps_the_address_that_the_kernel_has_for_it() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    node.write("z.yaml", &one("z", "10.96.0.1").replace("10.0.0.1", "x"));
+    for update in [node.read_anew(&[("z", "10.96.0.1:80")]), node.read()] {
+        assert_eq!(names(&update), [""; 0]);
+        assert_eq!(errors(&update, &node)[0], format!("a.yaml:2: {BELONGS}"));
+        assert_eq!(
+            super::wrong(&update, &node)[0],
+            "a.yaml:2: service default/a: it is left out: no good version of it is known"
+        );
+        assert_eq!(update.uncertain.iter().map(ToString::to_string).collect::<Vec<_>>(), ["default/z"]);
+    }
+    node.write("z.yaml", &one("z", "10.96.0.1"));
+    let update = node.read();
+    assert_eq!((names(&update), update.errors.len()), (vec!["z".to_owned()], 1), "it never lost it");
+    node.remove("z.yaml");
+    assert_eq!(names(&node.read()), ["a"]);
+}
+
+#[test]
+fn a_service_that_is_gone_leaves_its_address_though_another_one_is_wrong() {
+    let mut node = Node::new();
+    node.write("a.yaml", &one("a", "10.96.0.1"));
+    node.write("b.yaml", &one("b", "10.96.0.2").replace("10.0.0.1", "x"));
+    let update = node.read_anew(&[("z", "10.96.0.1:80"), ("b", "10.96.0.2:80")]);
+    assert_eq!(names(&update), ["a"]);
+    assert!(update.errors.iter().all(|error| error.origin.file.ends_with("b.yaml")), "{:?}", update.errors);
+}
+
+#[test]
+fn services_of_a_file_that_cannot_be_read_keep_their_addresses() {
+    let mut node = Node::new();
+    node.write("a.yaml", &(one("a", "10.96.0.1") + &service("b", "10.96.0.2")));
+    node.write("z.yaml", "[");
+    for update in [node.read_anew(&[("z", "10.96.0.1:80")]), node.read()] {
+        assert_eq!((names(&update), update.complete), (vec!["b".to_owned()], false));
+        assert!(errors(&update, &node).contains(&format!("a.yaml:2: {BELONGS}")), "{:?}", update.errors);
+    }
+    node.replace("z.yaml", "services: []\n");
+    assert_eq!(names(&node.read()), ["a", "b"]);
 }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use super::{
     Choice,
+    absent::Absent,
     keep::{Keep, Served},
 };
 use crate::{
@@ -57,8 +58,8 @@ pub fn agree(choices: &[Choice<'_>]) -> bool {
     })
 }
 
-/// Services that ask for what stronger ones have, or what `holders` says is another's.
-pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>, holders: &Holders) -> Vec<Conflict> {
+/// Services that ask for what stronger ones have, or what `holders` says is another's, be it `absent`.
+pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>, holders: &Holders, absent: &Absent<'_>) -> Vec<Conflict> {
     let claimants = choices.iter().enumerate().flat_map(|(at, choice)| {
         claimants(choice).map(move |(claimant, service)| {
             (strength(choice, service, served), choice.tracked.changed, at, claimant, service)
@@ -68,7 +69,9 @@ pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>, holders: &Holders)
     claimants.sort_unstable_by(|a, b| (a.0, a.1, a.2, &a.3).cmp(&(b.0, b.1, b.2, &b.3)));
     let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
     for (_, _, choice, _, service) in &claimants {
-        claims.entry(&choices[*choice].tracked.source).or_default().reserve(holders, service);
+        let source = &choices[*choice].tracked.source;
+        let claims = claims.entry(source).or_insert_with(|| Claims::withholding(absent.of(source, choices)));
+        claims.reserve(holders, service);
     }
     let mut conflicts = Vec::new();
     for (_, _, choice, claimant, service) in claimants {

@@ -1,0 +1,56 @@
+//! What services hold that cannot be read now: their rows stay in the kernel, so nothing else gets their front ends.
+
+use std::collections::HashSet;
+
+use super::Choice;
+use crate::{
+    config::Source,
+    model::ServiceName,
+    source::{
+        holders::Holders,
+        object::{Item, Key},
+    },
+};
+
+/// Services that may be somewhere in the files of a source although no object of them can be read.
+pub struct Absent<'a> {
+    holders: &'a Holders,
+    /// Whether all directories could be read.
+    complete: bool,
+}
+
+impl<'a> Absent<'a> {
+    /// `holders` says what services hold, or held when the agent started.
+    pub fn new(holders: &'a Holders, complete: bool) -> Self {
+        Self { holders, complete }
+    }
+
+    /// Whether every object of these files can be read.
+    pub fn is_none(&self, choices: &[Choice<'_>]) -> bool {
+        self.holders.is_empty() || self.complete && choices.iter().all(|it| it.is_right() && it.tracked.is_whole())
+    }
+
+    /// What absent services of a source hold.
+    pub fn of(&self, source: &Source, choices: &[Choice<'_>]) -> Holders {
+        if self.is_none(choices) {
+            return Holders::default();
+        }
+        let told: HashSet<ServiceName> = choices.iter().flat_map(told).collect();
+        let ours = || choices.iter().filter(|choice| choice.tracked.source == *source);
+        let wrong = ours().filter_map(|choice| choice.latest).flat_map(|file| &file.wrong);
+        let wrong: HashSet<&ServiceName> = wrong.filter_map(|it| it.service.as_ref()).collect();
+        let is_whole = self.complete && ours().all(|choice| choice.tracked.is_whole());
+        self.holders.of_others(|name| told.contains(name) || (is_whole && !wrong.contains(name)))
+    }
+}
+
+/// Services of a file that are known, whether they are served or not.
+fn told<'c>(choice: &'c Choice<'_>) -> impl Iterator<Item = ServiceName> + 'c {
+    let service = |key: Key| match key {
+        Key::Service(name) => Some(name),
+        Key::EndpointSlice(_) | Key::Endpoints(_) => None,
+    };
+    let own = choice.base.into_iter().flat_map(|base| base.objects());
+    let own = own.filter_map(move |(key, _): (Key, Item<'_>)| service(key));
+    own.chain(choice.kept.keys().cloned().filter_map(service))
+}
