@@ -1,10 +1,12 @@
 //! Which service holds which front end, by the kernel's rows.
 
+use std::collections::BTreeSet;
+
 use mesh_common::abi::{FrontendKey, backend_state, protocol};
 
 use crate::{
     desired::{Tables, identified},
-    model::Protocol,
+    model::{Protocol, ServiceName},
     source::holders::{Holders, Place},
 };
 
@@ -20,6 +22,12 @@ pub(super) fn holders(tables: &Tables) -> Holders {
         Some(((row.addr.into(), u16::from_be(row.port), protocol), identified(identity)?))
     });
     held.collect::<Holders>().with_endpoints(endpoints)
+}
+
+/// Services of which the kernel has a front end.
+pub(super) fn serving(tables: &Tables) -> BTreeSet<ServiceName> {
+    let ids: BTreeSet<u32> = tables.services.values().map(|row| row.id).collect();
+    ids.into_iter().filter_map(|id| identified(tables.names.get(&id)?)).collect()
 }
 
 fn place(key: &FrontendKey) -> Place {

@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 
 use self::health::UnhealthySince;
 pub(super) use self::{departures::Departures, orders::Absent, snapshot::Snapshot};
-use super::{addresses::AddressFile, changes::decision, overrides::OverrideFile};
+use super::{addresses::AddressFile, changes::decision, holders, overrides::OverrideFile};
 use crate::{
     dataplane::Dataplane,
     desired::{
@@ -128,7 +128,7 @@ impl<D: Dataplane> Owner<D> {
             update: Update::default(),
             left_out: Arc::default(),
             wrong: Arc::default(),
-            strangers: doubt::strangers(&current),
+            strangers: holders::serving(&current),
             checks: Arc::default(),
             desired: current.clone(),
             current: Arc::new(current),

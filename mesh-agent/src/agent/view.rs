@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::rows::Rows;
 use super::{
+    holders,
     orders::{self, Order},
     owner::Snapshot,
     replay,
@@ -160,8 +161,10 @@ fn only_objects(wrong: &[Wrong]) -> bool {
 }
 
 /// What is not in force as it is written: the first of each file.
-fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
-    let in_kernel: BTreeSet<String> = snapshot.world.uncertain.iter().map(|name| format!("service {name}")).collect();
+pub(super) fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
+    let uncertain = &snapshot.world.uncertain;
+    let serving = if uncertain.is_empty() { BTreeSet::new() } else { holders::serving(&snapshot.tables) };
+    let in_kernel: BTreeSet<String> = uncertain.intersection(&serving).map(|name| format!("service {name}")).collect();
     let mut told: HashMap<&Path, usize> = HashMap::new();
     let first = snapshot.wrong.iter().filter(|it| {
         let count = told.entry(it.origin.file.as_path()).or_default();

@@ -4,14 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    desired::{Tables, identified, vips::Vips},
+    desired::vips::Vips,
     model::{LeftOut, ServiceName, Services, Update},
 };
-
-/// The services that the kernel knows.
-pub(super) fn strangers(tables: &Tables) -> BTreeSet<ServiceName> {
-    tables.names.values().filter_map(|name| identified(name)).collect()
-}
 
 /// Whether an update tells everything there is.
 pub(super) fn is_certain(update: &Update) -> bool {

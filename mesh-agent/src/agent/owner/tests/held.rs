@@ -111,3 +111,30 @@ fn an_endpoint_that_is_an_address_from_the_pool_is_left_out() {
     assert_eq!(errors, [expected]);
     assert_eq!(wrong(&scene), ["test.yaml:1: service test/cart: the rest of it is in force"]);
 }
+
+#[test]
+fn only_a_service_of_which_the_kernel_has_front_ends_stays_in_the_kernel() {
+    let mut scene = Scene::new();
+    scene.configure([cart(&[("10.0.0.1:80", 1)]), fixture::fixed("gone", "10.96.0.2")]);
+    // The name of the one that was removed is kept for the grace period.
+    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
+    assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 2);
+    scene.restart();
+    let names = ["cart", "gone"].map(fixture::name);
+    let origin = cart(&[]).origin;
+    let wrong = |name: &ServiceName| Wrong {
+        origin: origin.clone(),
+        name: format!("service {name}"),
+        scope: crate::model::Scope::Object,
+        effect: crate::model::Effect::LeftOut,
+    };
+    let wrong = names.iter().map(wrong).collect();
+    scene.owner.accept(Update { uncertain: names.into(), wrong, complete: true, ..Update::default() });
+    let wait = scene.owner.reconcile(scene.now);
+    scene.settle(wait);
+    let told = crate::agent::view::wrong(&scene.owner.snapshot());
+    let told: Vec<_> = told.iter().map(|it| (it.name.as_str(), it.in_force.as_str())).collect();
+    assert_eq!(told, [("service test/cart", "kernel"), ("service test/gone", "nothing")]);
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 1, "nothing of the other one is kept");
+}
