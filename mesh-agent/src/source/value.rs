@@ -93,6 +93,18 @@ pub fn address(field: Field<'_>) -> Option<IpAddr> {
     }
 }
 
+/// An address of an endpoint. A connect to a link-local one has to name an interface, which no service can do for a client.
+pub fn endpoint_address(field: Field<'_>) -> Option<IpAddr> {
+    let address = address(field)?;
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => field.error(format!(
+            "{address} is a link-local address, which a connect reaches only with the name of an interface (a scope): list \
+             another address of that host"
+        )),
+        _ => Some(address),
+    }
+}
+
 /// The list `externalIPs`, each address once.
 pub fn external_ips(mapping: Field<'_>) -> Option<Vec<External>> {
     let addresses = all(mapping.list("externalIPs").map(address))?;

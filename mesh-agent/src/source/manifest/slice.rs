@@ -56,7 +56,8 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
     for subset in object.list("subsets") {
         let addresses = |list: &str, condition: Condition| {
             all(subset.list(list).map(|it| {
-                let (address, node) = (it.required("ip").and_then(value::address), value::node(it.get("nodeName")));
+                let (address, node) =
+                    (it.required("ip").and_then(value::endpoint_address), value::node(it.get("nodeName")));
                 Some(SliceEndpoint { address: address?, condition, node: node?, zone: None, hints: None })
             }))
         };
@@ -75,7 +76,7 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
 fn first_address(endpoint: Field<'_>) -> Option<IpAddr> {
     let list = endpoint.required("addresses")?;
     let first = endpoint.list("addresses").next();
-    first.or_else(|| list.expected("a list of at least one address")).and_then(value::address)
+    first.or_else(|| list.expected("a list of at least one address")).and_then(value::endpoint_address)
 }
 
 /// An entry without a port number says "any port", which leads nowhere here.

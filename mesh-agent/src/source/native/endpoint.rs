@@ -41,7 +41,7 @@ pub struct Listed<'a> {
 pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
     let field = field.mapping()?;
     field.only(&["address", "port", "ports", "weight", "state", "node", "cloud", "region", "zone", "capacity"]);
-    let address = field.required("address").and_then(value::address);
+    let address = field.required("address").and_then(value::endpoint_address);
     let port = field.get("port").map_or(Some(None), |port| value::port(port).map(Some));
     let ports = field.get("ports").map_or(Some(BTreeMap::new()), ports);
     let weight = field.get("weight").map_or(Some(1), weight);

@@ -216,3 +216,21 @@ fn a_port_that_is_a_text_is_called_a_text() {
     let expected = "a.yaml:4: services[0].ports[0].port: expected a port from 1 to 65535, found the text `\"80\"`";
     assert_eq!(problems(text), [expected]);
 }
+
+#[test]
+fn an_endpoint_at_a_link_local_address_is_an_error() {
+    let text =
+        "services:\n- {name: a, address: \"fd00::1\", ports: [{port: 80}], endpoints: [{address: \"fe80::1\"}]}\n";
+    let expected = "a.yaml:2: services[0].endpoints[0].address: fe80::1 is a link-local address, which a connect reaches \
+                    only with the name of an interface (a scope): list another address of that host";
+    assert_eq!(problems(text), [expected]);
+    let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv6\n\
+                 metadata: {name: a-1, labels: {kubernetes.io/service-name: a}}\n\
+                 ports: [{port: 80}]\nendpoints: [{addresses: [\"fe80::1\"]}]\n";
+    assert!(
+        problems(slice)[0].contains("endpoints[0].addresses[0]: fe80::1 is a link-local address"),
+        "{:?}",
+        problems(slice)
+    );
+    assert_eq!(problems(&text.replace("fe80::1", "169.254.169.254").replace("fd00::1", "10.96.0.1")), [""; 0]);
+}
