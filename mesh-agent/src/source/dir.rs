@@ -6,6 +6,7 @@
 mod accept;
 mod bound;
 mod parse;
+mod shrunk;
 mod tracked;
 mod version;
 
@@ -13,6 +14,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use self::{
@@ -54,7 +56,7 @@ pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) 
     scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
     let empty: Vec<ConfigError> = scan.files.iter().filter_map(|(path, found)| given_empty(path, found)).collect();
     let mut reader = Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
-    let mut update = reader.read_scan(scan);
+    let mut update = reader.read_scan(scan, Instant::now());
     update.errors.extend(empty);
     update.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
     update
@@ -145,19 +147,29 @@ impl Reader {
 
     /// Reads what is there now. Only files with other bytes than last time are parsed.
     pub fn read(&mut self) -> Update {
+        self.read_at(Instant::now())
+    }
+
+    /// The same at a point in time.
+    pub fn read_at(&mut self, now: Instant) -> Update {
         if self.reads == 0 {
             self.recall();
         }
         let scan = scan::scan(&self.directories);
-        self.read_scan(scan)
+        self.read_scan(scan, now)
     }
 
-    fn read_scan(&mut self, scan: Scan) -> Update {
+    /// Whether a file that had to be waited for counts as it is now, so that it is time to read.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.files.values().any(|file| file.is_due(now))
+    }
+
+    fn read_scan(&mut self, scan: Scan, now: Instant) -> Update {
         self.reads += 1;
         let mut update = Update { complete: true, ..Update::default() };
         let gone = self.forget_removed(&scan, &mut update);
         self.report_unreadable(&scan, &mut update);
-        self.take(scan.files);
+        self.take(scan.files, now);
         // Later, what is served says which service holds what.
         if let Some(ask) = self.holders.take() {
             self.held = ask();
@@ -280,7 +292,7 @@ impl Reader {
     }
 
     /// Notes what was found, and parses what is new.
-    fn take(&mut self, files: BTreeMap<PathBuf, std::io::Result<Found>>) {
+    fn take(&mut self, files: BTreeMap<PathBuf, std::io::Result<Found>>, now: Instant) {
         let mut changed = Vec::new();
         for (path, found) in files {
             let within = || path.parent().and_then(|directory| self.sources.get(directory));
@@ -289,13 +301,13 @@ impl Reader {
             let tracked = self.files.entry(path.clone()).or_insert_with(new);
             match found {
                 Ok(found) if !tracked.is(&found) => changed.push((path, found)),
-                Ok(_) => tracked.unreadable = None,
+                Ok(_) => tracked.set_unchanged(now),
                 Err(error) => tracked.unreadable = Some(error.to_string()),
             }
         }
         for (path, file) in parse(changed, self.serve) {
             if let Some(tracked) = self.files.get_mut(&path) {
-                tracked.set_latest(file, self.reads);
+                tracked.set_latest(file, self.reads, now);
             }
         }
     }

@@ -116,9 +116,16 @@ impl File {
         matches!(self.text, Text::Dropped(_))
     }
 
-    /// Whether there is nothing in it at all.
+    /// Whether it speaks of no object at all.
+    pub fn says_nothing(&self) -> bool {
+        *self.contents == Contents::default() && self.wrong.is_empty() && self.broken.is_empty()
+    }
+
+    /// Whether it speaks of no object, and does not say either that there is none, as `services: []` does.
     pub fn is_blank(&self) -> bool {
-        matches!(&self.text, Text::Kept(bytes) if bytes.trim_ascii().is_empty())
+        let lines = self.text.bytes().split(|byte| *byte == b'\n');
+        let mut said = lines.filter(|line| !line.trim_ascii_start().starts_with(b"#"));
+        self.says_nothing() && !said.any(|line| line.contains(&b'['))
     }
 }
 

@@ -146,6 +146,16 @@ pub enum Item<'a> {
 }
 
 impl<'a> Item<'a> {
+    /// Its line.
+    pub fn line(&self) -> u32 {
+        match self {
+            Self::Native(service) => service.origin.line,
+            Self::NativeLeftOut((_, it)) | Self::LeftOut((_, it)) => it.origin.line,
+            Self::Declared(it) => it.service.origin.line,
+            Self::Slice(slice) => slice.origin.line,
+        }
+    }
+
     /// The service that it is, if it is one that is served.
     pub fn service(&self) -> Option<&'a Service> {
         match self {

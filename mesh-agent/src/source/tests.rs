@@ -14,6 +14,7 @@ mod native;
 mod nearness;
 mod objects;
 mod readme;
+mod shrunk;
 mod sources;
 mod traffic;
 mod truncation;

@@ -198,6 +198,6 @@ impl Directories {
     }
 
     fn differ(&mut self) -> bool {
-        scan::stamps(self.reader.directories()) != self.stamps
+        scan::stamps(self.reader.directories()) != self.stamps || self.reader.is_due(std::time::Instant::now())
     }
 }

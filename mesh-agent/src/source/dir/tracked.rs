@@ -3,9 +3,13 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
-use super::version::Version;
+use super::{
+    shrunk::{LostEnd, last_line},
+    version::Version,
+};
 use crate::{
     config::Source,
     model::{ConfigError, Effect, Origin, Scope, Wrong},
@@ -28,13 +32,18 @@ pub struct Tracked {
     /// Whether it was there before anything was read, and no version of it could be read whole since: then an earlier agent
     /// may have served more of it than is known.
     is_stranger: bool,
+    /// The newest version that was taken for whole.
+    whole: Option<Arc<File>>,
+    /// What the newest version may lack, while that has to be waited for.
+    lost: Option<LostEnd>,
 }
 
 impl Tracked {
     /// A file that was not there before.
     pub fn new(path: &Path, source: Source, at_start: bool) -> Self {
         let path = Arc::new(path.to_owned());
-        Self { path, source, latest: None, changed: 0, accepted: None, unreadable: None, is_stranger: at_start }
+        let (latest, accepted, unreadable, whole, lost) = Default::default();
+        Self { path, source, latest, changed: 0, accepted, unreadable, is_stranger: at_start, whole, lost }
     }
 
     /// A file of which an earlier agent had this in force.
@@ -42,7 +51,7 @@ impl Tracked {
         version.mark(&source);
         // A file with the same bytes need not be read again.
         let latest = Some(Arc::clone(&version.file));
-        Self { latest, accepted: Some(Arc::new(version)), ..Self::new(path, source, false) }
+        Self { whole: latest.clone(), latest, accepted: Some(Arc::new(version)), ..Self::new(path, source, false) }
     }
 
     /// Whether this is what was found last time.
@@ -51,11 +60,25 @@ impl Tracked {
     }
 
     /// Notes a new version, found by this read.
-    pub fn set_latest(&mut self, mut file: File, read: u64) {
+    pub fn set_latest(&mut self, mut file: File, read: u64, now: Instant) {
+        self.lost = self.whole.as_ref().and_then(|whole| LostEnd::of(&file, whole, now));
         Arc::make_mut(&mut file.contents).mark(&self.source);
         self.latest = Some(Arc::new(file));
         self.changed = read;
         self.unreadable = None;
+    }
+
+    /// Notes that it is as it was found last.
+    pub fn set_unchanged(&mut self, now: Instant) {
+        self.unreadable = None;
+        if self.is_due(now) {
+            self.lost = None;
+        }
+    }
+
+    /// Whether a version that had to be waited for counts now.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.lost.as_ref().is_some_and(|lost| lost.is_over(now))
     }
 
     /// The newest version whose objects may come into force one by one; nothing where that is the file as a whole as
@@ -83,13 +106,18 @@ impl Tracked {
 
     /// Whether no object can be in it of which nothing is known.
     pub fn is_whole(&self) -> bool {
-        let is_whole = |file: &Arc<File>| Kind::ALL.into_iter().all(|kind| !file.may_hide(kind));
-        !self.is_stranger || (self.unreadable.is_none() && self.latest.as_ref().is_some_and(is_whole))
+        let is_plain = |latest: &Arc<File>| !hides(latest);
+        !self.is_stranger || (self.unreadable.is_none() && self.latest.as_ref().is_some_and(is_plain))
     }
 
     /// Puts a version in force.
     pub fn accept(&mut self, version: Option<Arc<Version>>) {
+        let whole = self.latest.as_ref().filter(|latest| !hides(latest) && !self.is_half(latest)).cloned();
         self.accepted = version;
+        let is_accepted = |file: &Arc<File>| self.accepted.as_ref().is_some_and(|it| Arc::ptr_eq(&it.file, file));
+        if whole.as_ref().is_some_and(is_accepted) {
+            self.whole = whole;
+        }
         self.is_stranger &= !self.is_whole();
     }
 
@@ -119,7 +147,8 @@ impl Tracked {
             return Some(Harm::Told(1, format!("cannot be read: {error}")));
         }
         let latest = self.latest.as_ref()?;
-        let told = self.cut(latest).or_else(|| self.blank(latest));
+        let lost = || self.lost.as_ref().map(|lost| Harm::Told(lost.line, lost.reason.clone()));
+        let told = self.cut(latest).or_else(lost).or_else(|| self.blank(latest));
         told.or_else(|| latest.is_useless().then_some(Harm::Useless))
     }
 
@@ -139,26 +168,29 @@ impl Tracked {
         if whole || same {
             return None;
         }
-        let lines = now.split(|byte| *byte == b'\n').count();
         let reason = format!(
             "half-written: only the first {} of {} bytes are left, so the services stay as they were; \
              if this is meant, move a new file into its place, or add a comment line at its end",
             now.len(),
             before.len()
         );
-        Some(Harm::Told(u32::try_from(lines).unwrap_or(u32::MAX), reason))
+        Some(Harm::Told(last_line(now), reason))
     }
 
-    /// A file without a word is what a full disk or a crash leaves.
+    /// A file that speaks of nothing is what a full disk or a crash leaves.
     fn blank(&self, latest: &File) -> Option<Harm> {
-        let reason =
-            "empty, so its services stay as they were; to have none, write `services: []` into it or remove it";
+        let reason = "names no service, so its services stay as they were; to have none, write `services: []` into it or remove it";
         (latest.is_blank() && self.serves()).then(|| Harm::Told(1, reason.to_owned()))
     }
 
     fn error(&self, line: u32, reason: String) -> ConfigError {
         ConfigError { origin: self.origin(line), field: String::new(), reason }
     }
+}
+
+/// Whether any object may be in what cannot be read.
+fn hides(file: &File) -> bool {
+    Kind::ALL.into_iter().any(|kind| file.may_hide(kind))
 }
 
 /// Why a file as a whole stays as it was.

@@ -184,7 +184,7 @@ fn empty_file_is_not_an_empty_configuration_where_there_was_one() {
     node.replace("services/x.yaml", " \n");
     for update in [node.read(), node.restart()] {
         assert_eq!((&update.services, update.errors.len()), (&good.services, 1));
-        let told = "services/x.yaml:1: empty, so its services stay as they were; to have none, write `services: []` \
+        let told = "services/x.yaml:1: names no service, so its services stay as they were; to have none, write `services: []` \
                     into it or remove it";
         assert_eq!(errors(&update, &node), [told]);
     }
