@@ -28,7 +28,7 @@ pub use self::{
 };
 use super::{
     admit::admit,
-    crossings,
+    crossings, families,
     file::Contents,
     holders::Holders,
     join::stray,
@@ -193,6 +193,7 @@ impl Reader {
         crossings::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
         let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
         crossings.tell(&mut update);
+        update.notes.extend(families::notes(&update.services));
         self.before = Some(update.services.clone());
         bound::bound(&mut update);
         update

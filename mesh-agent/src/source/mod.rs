@@ -18,6 +18,7 @@ pub mod dir;
 mod document;
 mod duration;
 mod embedded;
+mod families;
 mod field;
 mod file;
 pub mod holders;

@@ -5,6 +5,7 @@ mod bounds;
 mod crossings;
 mod dir;
 mod document;
+mod families;
 mod health;
 mod holders;
 mod kubernetes;
