@@ -12,8 +12,8 @@ use crate::{
     desired::Target,
 };
 
-/// The client that gave an order, waiting for the answer.
-pub(super) type Answer = oneshot::Sender<Result<(), Refusal>>;
+/// The client that gave an order, waiting for the answer: a warning, if there is one.
+pub(super) type Answer = oneshot::Sender<Result<Option<String>, Refusal>>;
 
 /// An order, and whom to answer.
 pub(super) struct Order {
@@ -44,11 +44,11 @@ impl Order {
     }
 }
 
-/// Says whether the data plane has what was ordered.
+/// Says whether the data plane has what was ordered, and why the next agent would not know of it.
 pub(super) fn tell<D: Dataplane>(answer: Option<Answer>, owner: &Owner<D>) {
     let Some(answer) = answer else { return };
     let done = match owner.is_applied() {
-        true => Ok(()),
+        true => Ok(owner.unwritten_orders()),
         false => Err(Refusal::Failed(
             "the order is remembered but the kernel does not have it yet; see `meshctl status`".to_owned(),
         )),
@@ -58,7 +58,12 @@ pub(super) fn tell<D: Dataplane>(answer: Option<Answer>, owner: &Owner<D>) {
 }
 
 /// Gives an order and waits until it is in effect. Blocks.
-pub(super) fn give(orders: &mpsc::Sender<Order>, target: Target, change: Change, force: bool) -> Result<(), Refusal> {
+pub(super) fn give(
+    orders: &mpsc::Sender<Order>,
+    target: Target,
+    change: Change,
+    force: bool,
+) -> Result<Option<String>, Refusal> {
     let stopping = || Refusal::Failed("the agent is stopping".to_owned());
     let (answer, answered) = oneshot::channel();
     orders.blocking_send(Order { target, change, force, answer }).map_err(|_| stopping())?;

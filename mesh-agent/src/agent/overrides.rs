@@ -90,7 +90,9 @@ impl OverrideFile {
         let error = private::replace(&self.path, &text).err();
         self.written = error.is_none();
         let path = self.path.display();
-        error.map(|error| format!("cannot write {path}, so drains and weights end when the agent does: {error}"))
+        error.map(|error| {
+            format!("cannot write {path}, so drains and weights end when the agent does; it tries again: {error}")
+        })
     }
 }
 

@@ -117,7 +117,7 @@ impl View for Live {
         endpoint: SocketAddr,
         change: types::Change,
         force: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<String>, Refusal> {
         let target = Target { service, address: endpoint.ip(), port: endpoint.port() };
         orders::give(&self.orders, target, change, force)
     }

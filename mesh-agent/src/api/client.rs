@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::types::{ApiError, Change, Explanation, Order, Question, Service, Status};
+use super::types::{ApiError, Change, Explanation, Order, Ordered, Question, Service, Status};
 
 /// Time for one request, from the connect to the last byte of the answer.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
@@ -155,7 +155,7 @@ impl Client {
         endpoint: &str,
         change: Change,
         force: bool,
-    ) -> Result<Service, Error> {
+    ) -> Result<Ordered, Error> {
         let parts = [namespace, name, endpoint].map(escape);
         let path = format!("/v1/services/{}/{}/endpoints/{}/{}", parts[0], parts[1], parts[2], change.verb());
         let weight = if let Change::Weight(weight) = change { weight } else { None };

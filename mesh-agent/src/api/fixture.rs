@@ -57,7 +57,13 @@ impl View for Fake {
             .find(|service| (service.namespace.as_str(), service.name.as_str()) == (namespace, name))
     }
 
-    fn order(&self, service: ServiceName, endpoint: SocketAddr, change: Change, force: bool) -> Result<(), Refusal> {
+    fn order(
+        &self,
+        service: ServiceName,
+        endpoint: SocketAddr,
+        change: Change,
+        force: bool,
+    ) -> Result<Option<String>, Refusal> {
         if service != (ServiceName { namespace: "shop".into(), name: "cart".into() }) {
             return Err(Refusal::Unknown(format!("no service {service}; there is shop/cart")));
         }
@@ -66,7 +72,7 @@ impl View for Fake {
         }
         let force = if force { " by force" } else { "" };
         self.orders.lock().unwrap().push(format!("{service} {endpoint} {change}{force}"));
-        Ok(())
+        Ok(self.status.problems.first().cloned())
     }
 
     fn explain(&self, question: &Question) -> Result<Explanation, Refusal> {

@@ -84,7 +84,7 @@ async fn order(
     State(reader): State<Reader>,
     Path((namespace, name, endpoint, verb)): Path<(String, String, String, String)>,
     body: Bytes,
-) -> Result<Json<types::Service>, Failure> {
+) -> Result<Json<types::Ordered>, Failure> {
     let order: types::Order = match body.as_ref() {
         [] => types::Order::default(),
         body => serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?,
@@ -97,8 +97,9 @@ async fn order(
     };
     let endpoint = endpoint.parse().map_err(|_| Refusal::Malformed(format!("`{endpoint}` is not ADDRESS:PORT")))?;
     let service = ServiceName { namespace: namespace.clone(), name: name.clone() };
-    reader.read(move |view| view.order(service, endpoint, change, order.force)).await??;
-    self::service(State(reader), Path((namespace, name))).await
+    let warning = reader.read(move |view| view.order(service, endpoint, change, order.force)).await??;
+    let Json(service) = self::service(State(reader), Path((namespace, name))).await?;
+    Ok(Json(types::Ordered { service, warning }))
 }
 
 async fn explain(

@@ -18,7 +18,7 @@ pub use self::{
     endpoint::{Ejection, Endpoint, Locality, clients},
     explain::{Candidate, Explanation, Outcome, Question, Share, Tier},
     health::EndpointHealth,
-    order::{Change, Order},
+    order::{Change, Order, Ordered},
     service::{Frontend, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
     wrong::Wrong,
 };

@@ -22,14 +22,15 @@ pub trait View: Send + Sync + 'static {
     fn services(&self) -> Result<Vec<types::Service>, String>;
     /// A service that is left alone; those are not among [`services`](Self::services).
     fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service>;
-    /// Carries out an order of an operator; returns when it is in effect.
+    /// Carries out an order of an operator; returns when it is in effect, and says why it would not survive a restart of the
+    /// agent.
     fn order(
         &self,
         service: ServiceName,
         endpoint: SocketAddr,
         change: types::Change,
         force: bool,
-    ) -> Result<(), Refusal>;
+    ) -> Result<Option<String>, Refusal>;
     /// Where a connect goes now, and why.
     fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal>;
 }

@@ -79,6 +79,21 @@ async fn wrong_usage_is_told_apart() {
 }
 
 #[tokio::test]
+async fn an_order_that_ends_with_the_agent_is_a_warning() {
+    let problem = "cannot write overrides.json, so drains and weights end when the agent does";
+    let mut agent = healthy();
+    agent.status.problems = vec![problem.into()];
+    let agent = served(agent);
+    for (line, answer) in [("drain", "draining"), ("undrain", "not draining")] {
+        let (exit, out, err) = run_in_process(&agent, &format!("backend {line} shop/cart 10.0.0.3:8080")).await;
+        assert_eq!((exit, out), (Exit::Ok, format!("shop/cart 10.0.0.3:8080: {answer}, 0 connections\n")));
+        assert_eq!(err, format!("meshctl: warning: {problem}\n"));
+    }
+    let (_, out, _) = run_in_process(&agent, "backend drain shop/cart 10.0.0.3:8080 -o json").await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["warning"], problem);
+}
+
+#[tokio::test]
 async fn operators_drain_weigh_and_take_it_back() {
     let agent = healthy();
     let orders = agent.orders.clone();

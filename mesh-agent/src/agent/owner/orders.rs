@@ -58,6 +58,11 @@ impl<D: Dataplane> Owner<D> {
         }
     }
 
+    /// Why the next agent would not know of all orders.
+    pub(in crate::agent) fn unwritten_orders(&self) -> Option<String> {
+        self.problems.overrides.clone().filter(|_| !self.overrides.is_written())
+    }
+
     /// Orders for endpoints that are not configured now.
     pub(super) fn absent(&self) -> Vec<Absent> {
         let orders = self.world.overrides.iter().filter(|_| self.accepted && self.world.complete);
@@ -227,9 +232,15 @@ mod tests {
         std::fs::write(&directory, "").unwrap();
         let mut owner = owner(&directory);
         owner.order(&target("cart", 1), Change::Drain, false, NOW).unwrap();
-        assert!(owner.snapshot().problems.iter().any(|it| it.contains("overrides.json")));
+        let unwritten = owner.unwritten_orders().unwrap();
+        let file = directory.join("overrides.json");
+        let expected =
+            format!("cannot write {}, so drains and weights end when the agent does; it tries again: ", file.display());
+        assert!(unwritten.starts_with(&expected), "{unwritten}");
+        assert!(owner.snapshot().problems.contains(&unwritten));
         std::fs::remove_file(&directory).unwrap();
         owner.resync();
+        assert_eq!(owner.unwritten_orders(), None);
         assert!(!owner.snapshot().problems.iter().any(|it| it.contains("overrides.json")));
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Service;
+
 /// Body of `POST /v1/services/{namespace}/{name}/endpoints/{address:port}/{drain,undrain,weight}`; may be empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -14,6 +16,18 @@ pub struct Order {
     /// Even if no endpoint is left then that takes new connections.
     #[serde(default)]
     pub force: bool,
+}
+
+/// Answer to an [`Order`] that is in effect.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ordered {
+    /// The service, as it is now.
+    #[serde(flatten)]
+    pub service: Service,
+    /// Why the order ends when the agent does, where it could not be written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// What is to become of an endpoint.

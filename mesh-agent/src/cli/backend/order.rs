@@ -12,7 +12,7 @@ use super::wait::{self, connections};
 use crate::{
     api::{
         near::told,
-        types::{self, Change, Service},
+        types::{self, Change, Ordered, Service},
     },
     cli::{Exit, Failure, name::NameArg, render::count, session::Session},
     model::ServiceName,
@@ -69,21 +69,25 @@ pub(super) struct Answer {
     order: String,
     /// Connections of this node to it.
     pub(super) connections: u64,
+    /// Why the order ends when the agent does, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 impl Answer {
-    fn new(service: &Service, endpoint: SocketAddr, change: Change) -> Self {
+    fn new(Ordered { service, warning }: &Ordered, endpoint: SocketAddr, change: Change) -> Self {
         Self {
             namespace: service.namespace.clone(),
             service: service.name.clone(),
             endpoint: endpoint.to_string(),
             order: change.to_string(),
             connections: connections(service, endpoint),
+            warning: warning.clone(),
         }
     }
 
     fn text(&self) -> String {
-        let Self { namespace, service, endpoint, order, connections } = self;
+        let Self { namespace, service, endpoint, order, connections, warning: _ } = self;
         let connections = count(usize::try_from(*connections).unwrap_or(usize::MAX), "connection");
         format!("{namespace}/{service} {endpoint}: {order}, {connections}\n")
     }
@@ -96,8 +100,8 @@ pub(super) async fn run(
     change: Change,
     force: bool,
 ) -> Result<Exit, Failure> {
-    let (service, endpoint) = give(session, endpoint, change, force).await?;
-    session.show(&Answer::new(&service, endpoint, change), |answer, _| answer.text())?;
+    let (ordered, endpoint) = give(session, endpoint, change, force).await?;
+    show(session, &Answer::new(&ordered, endpoint, change))?;
     Ok(Exit::Ok)
 }
 
@@ -108,16 +112,24 @@ pub(super) async fn drain(
     force: bool,
     deadline: Option<Duration>,
 ) -> Result<Exit, Failure> {
-    let (mut service, address) = give(session, endpoint, Change::Drain, force).await?;
+    let (mut ordered, address) = give(session, endpoint, Change::Drain, force).await?;
     let mut left = None;
     if let Some(deadline) = deadline {
-        service = wait::until_idle(session, &endpoint.service, service, address, deadline).await?;
-        left = wait::left(&service, address, deadline);
+        ordered.service = wait::until_idle(session, &endpoint.service, ordered.service, address, deadline).await?;
+        left = wait::left(&ordered.service, address, deadline);
     }
-    session.show(&Answer::new(&service, address, Change::Drain), |answer, _| answer.text())?;
+    show(session, &Answer::new(&ordered, address, Change::Drain))?;
     let Some(left) = left else { return Ok(Exit::Ok) };
     session.tell(&left)?;
     Ok(Exit::No)
+}
+
+fn show(session: &mut Session<'_>, answer: &Answer) -> Result<(), Failure> {
+    session.show(answer, |answer, _| answer.text())?;
+    match &answer.warning {
+        Some(warning) => Ok(session.tell(&format!("warning: {warning}"))?),
+        None => Ok(()),
+    }
 }
 
 async fn give(
@@ -125,7 +137,7 @@ async fn give(
     endpoint: &Endpoint,
     change: Change,
     force: bool,
-) -> Result<(Service, SocketAddr), Failure> {
+) -> Result<(Ordered, SocketAddr), Failure> {
     let name = session.resolve(&endpoint.service)?;
     let address = match (endpoint.endpoint.parse(), &endpoint.port) {
         (Ok(address), None) => address,
@@ -135,8 +147,8 @@ async fn give(
         }
     };
     let ServiceName { namespace, name } = &name;
-    let service = session.client.order(namespace, name, &address.to_string(), change, force).await?;
-    Ok((service, address))
+    let ordered = session.client.order(namespace, name, &address.to_string(), change, force).await?;
+    Ok((ordered, address))
 }
 
 fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<SocketAddr, Error> {
