@@ -1,6 +1,7 @@
 //! Files and directories that belong to the agent alone. What another user could write to, or exchange, is not used.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder, File, Metadata, Permissions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -90,15 +91,47 @@ fn check_owner(path: &Path, metadata: &Metadata, flag: &'static str) -> Result<(
     }
 }
 
-/// Replaces a file through a temporary one, so that neither a reader nor a crash meets half of it. Only its owner can read
-/// it; the directory is made where it is missing.
+/// Replaces a file through a temporary one, so that neither a reader nor a crash, of the machine as well, meets half of it.
+/// Only its owner can read it; the directory is made where it is missing.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    exchange(path, text, File::sync_all)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// The same, but a machine that loses power may lose the file until [`sync`] has returned.
+pub fn replace_unsynced(path: &Path, text: &[u8]) -> io::Result<()> {
+    exchange(path, text, |_| Ok(()))
+}
+
+/// Returns when files and their names are on the disk. Files that are gone by now are passed over.
+pub fn sync<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> io::Result<()> {
+    let mut directories = BTreeSet::new();
+    for path in paths {
+        match File::open(&path) {
+            Ok(file) => file.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        directories.extend(path.as_ref().parent().map(Path::to_owned));
+    }
+    directories.iter().try_for_each(|directory| sync_directory(directory))
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn exchange(path: &Path, text: &[u8], sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let directory = path.parent().expect("the path was joined from a directory");
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let temporary = path.with_extension("json.new");
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(text)?;
-    fs::rename(temporary, path)
+    let written = file.write_all(text).and_then(|()| sync(&file)).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // On a full disk it would take the room that is missing.
+        _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// Whether something was removed; what was not there need not be.
@@ -163,5 +196,22 @@ mod tests {
         assert!(is_theirs(&link) && directory(&path, "--pin-dir").is_ok());
         chown(&path, Some(7), None).unwrap();
         assert!(is_theirs(&path) && check_ancestor(&path, "--pin-dir").is_err());
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("state/file.json");
+        for replace in [replace, replace_unsynced] {
+            replace(&path, b"first").unwrap();
+            replace(&path, b"second").unwrap();
+            sync([&path, &parent.path().join("state/gone.json")]).unwrap();
+            assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"second".to_vec(), 0o600));
+            let failed = exchange(&path, b"third", |_| Err(io::ErrorKind::StorageFull.into()));
+            assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+            let names: Vec<_> =
+                fs::read_dir(parent.path().join("state")).unwrap().map(|it| it.unwrap().file_name()).collect();
+            assert_eq!((fs::read(&path).unwrap(), names), (b"second".to_vec(), vec!["file.json".into()]));
+        }
     }
 }

@@ -11,7 +11,7 @@ mod tracked;
 mod version;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -220,6 +220,11 @@ impl Reader {
         let mut versions = self.versions();
         versions.retain(|path, _| self.files[path].is_complete());
         self.memory.as_mut().is_none_or(|memory| memory.remember(&versions, most))
+    }
+
+    /// Entries of the memory that were written since the last call, and may not be on the disk yet.
+    pub fn take_unsynced(&mut self) -> BTreeSet<PathBuf> {
+        self.memory.as_mut().map(Memory::take_unsynced).unwrap_or_default()
     }
 
     /// What is wrong with the memory.

@@ -5,7 +5,7 @@
 mod entry;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +16,7 @@ use super::{digest::Digest, dir::Version};
 use crate::{
     config::Serve,
     model::{ConfigNote, Origin},
-    private::{removed, replace},
+    private::{removed, replace_unsynced},
 };
 
 pub const DIRECTORY: &str = "files";
@@ -30,6 +30,8 @@ pub struct Memory {
     directory: PathBuf,
     /// What the directory holds.
     written: Versions,
+    /// Entries that may not be on the disk yet.
+    unsynced: BTreeSet<PathBuf>,
     /// What went wrong last.
     problem: Option<String>,
 }
@@ -37,7 +39,12 @@ pub struct Memory {
 impl Memory {
     /// In the state directory; nothing is read yet.
     pub fn new(state_dir: &Path) -> Self {
-        Self { directory: state_dir.join(DIRECTORY), written: Versions::new(), problem: None }
+        Self {
+            directory: state_dir.join(DIRECTORY),
+            written: Versions::new(),
+            unsynced: BTreeSet::new(),
+            problem: None,
+        }
     }
 
     /// Reads all entries.
@@ -82,6 +89,12 @@ impl Memory {
         large.is_empty()
     }
 
+    /// Entries that were written since the last call, and that may not be on the disk yet: waiting for that takes as long as
+    /// many updates.
+    pub fn take_unsynced(&mut self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut self.unsynced)
+    }
+
     /// What is wrong with it.
     pub fn note(&self) -> Option<ConfigNote> {
         let origin = Origin { file: Arc::new(self.directory.clone()), line: 1 };
@@ -102,7 +115,8 @@ impl Memory {
         }
         for (path, version) in new {
             if let Some(entry) = Entry::of(path, version) {
-                replace(&self.entry(path), &entry.text())?;
+                replace_unsynced(&self.entry(path), &entry.text())?;
+                self.unsynced.insert(self.entry(path));
             }
             self.written.insert(path.clone(), Arc::clone(version));
         }

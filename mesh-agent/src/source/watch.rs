@@ -8,10 +8,11 @@ use std::{future::pending, time::Duration};
 
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
-    task,
+    task::{self, JoinHandle},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use self::{
     arms::Arms,
@@ -21,7 +22,10 @@ use super::{
     dir::Reader,
     scan::{self, Stamps},
 };
-use crate::model::{ConfigNote, Update};
+use crate::{
+    model::{ConfigNote, Update},
+    private,
+};
 
 /// How often to compare the files with what was read while the kernel reports changes.
 const POLL: Duration = Duration::from_secs(2);
@@ -55,7 +59,8 @@ pub async fn watch(reader: Reader, updates: Sender<Update>, cancel: Cancellation
 
 async fn follow(reader: Reader, updates: Sender<Update>) {
     let (changes, mut inbox) = mpsc::channel(CHANGES);
-    let mut directories = Directories { reader, arms: Arms::new(changes), stamps: Stamps::new(), remembered: None };
+    let mut directories =
+        Directories { reader, arms: Arms::new(changes), stamps: Stamps::new(), remembered: None, syncing: None };
     let mut sent = None;
     loop {
         let (mut update, blind, note);
@@ -164,6 +169,8 @@ struct Directories {
     stamps: Stamps,
     /// When large files were written down last, while some may be left.
     remembered: Option<Instant>,
+    /// Waits until what was written down is on the disk.
+    syncing: Option<JoinHandle<()>>,
 }
 
 impl Directories {
@@ -195,6 +202,22 @@ impl Directories {
             self.reader.remember(usize::MAX);
             self.remembered = Some(Instant::now());
         }
+        self.sync();
+    }
+
+    /// Sees to it that what was written down survives a loss of power. No update waits for that.
+    fn sync(&mut self) {
+        if self.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
+            return;
+        }
+        let entries = self.reader.take_unsynced();
+        self.syncing = (!entries.is_empty()).then(|| {
+            task::spawn_blocking(|| {
+                if let Err(error) = private::sync(entries) {
+                    warn!("cannot see to it that remembered files survive a loss of power: {error}");
+                }
+            })
+        });
     }
 
     fn differ(&mut self) -> bool {
