@@ -71,9 +71,9 @@ fn a_list_without_an_element_is_not_an_empty_configuration() {
         for moved in [false, true] {
             let (mut node, whole) = node();
             if moved {
-                node.replace("x.yaml", text)
+                node.replace("x.yaml", text);
             } else {
-                node.write("x.yaml", text)
+                node.write("x.yaml", text);
             }
             let update = node.read();
             assert_eq!(served(&update), served(&whole), "{text}, moved: {moved}");

@@ -7,6 +7,7 @@ use crate::{
     config::Source,
     model::ServiceName,
     source::{
+        file::Contents,
         holders::Holders,
         object::{Item, Key},
     },
@@ -50,7 +51,7 @@ fn told<'c>(choice: &'c Choice<'_>) -> impl Iterator<Item = ServiceName> + 'c {
         Key::Service(name) => Some(name),
         Key::EndpointSlice(_) | Key::Endpoints(_) => None,
     };
-    let own = choice.base.into_iter().flat_map(|base| base.objects());
+    let own = choice.base.into_iter().flat_map(Contents::objects);
     let own = own.filter_map(move |(key, _): (Key, Item<'_>)| service(key));
     own.chain(choice.kept.keys().cloned().filter_map(service))
 }
