@@ -190,7 +190,7 @@ mod tests {
             ejections.look(&tables, [(index, Ejection { for_seconds: 0, times: 2, ..Ejection::default() })]),
             []
         );
-        let end = "test/cart 80/TCP 10.0.0.1:80 no longer ejected: a connect succeeded";
+        let end = "test/cart 80/TCP 10.0.0.1:80 no longer ejected";
         assert_eq!(lines(&ejections.look(&tables, [])), [end]);
     }
 

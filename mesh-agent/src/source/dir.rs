@@ -174,6 +174,7 @@ impl Reader {
         if let Some(ask) = self.holders.take() {
             self.held = ask();
         }
+        let at_start = self.before.is_none().then(|| self.held.clone());
         let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone, &self.held, update.complete);
         update.errors.extend(errors);
         update.errors.extend(self.files.values().flat_map(Tracked::errors));
@@ -186,7 +187,7 @@ impl Reader {
         self.admit(&mut update);
         // At the start the kernel's rows say what was in force.
         let before = match self.before.take() {
-            None => Some(holders),
+            None => at_start,
             Some(last) => crossings::claim_anew(&last, &update.services).then(|| Holders::of_services(&last)),
         };
         let before = before.unwrap_or_default();
