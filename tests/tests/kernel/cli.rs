@@ -144,7 +144,7 @@ fn the_log_says_what_changed_and_who_changed_it() {
 
     let (at, mut client) = (b.address(), node.client());
     drop(b);
-    let ejected = format!("service=shop/cart:tcp-80/TCP endpoint={at}");
+    let ejected = format!("service=shop/cart port=tcp-80/TCP endpoint={at}");
     wait::until("an ejection in the log", PATIENCE, || {
         client.tcp("10.96.0.10:80").times(20);
         node.log().lines().any(|line| line.contains("endpoint: ejected for") && line.contains(&ejected))
@@ -156,7 +156,7 @@ fn the_log_says_what_changed_and_who_changed_it() {
     });
     node.remove("cart.yaml");
     node.write("none.yaml", "services: []\n");
-    logs("service: removed service=shop/cart", "/cart.yaml:2");
+    logs("service: removed service=shop/cart", "/cart.yaml");
 }
 
 #[test]

@@ -10,8 +10,10 @@ use mesh_tests::{
 };
 
 /// Settings that a file may hold.
-const KNOWN: &str = "services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, allowEmpty, \
-                     allowSecondAgent, serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, maxServices, maxBackends";
+const KNOWN: &str = "services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, serviceCidr, \
+                     externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, allowSecondAgent, \
+                     serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, maxServices, maxBackends, \
+                     maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile";
 
 /// The agent must give up within a second, with one sentence that has each of these words in it.
 fn expect_sentence(command: &mut Command, words: &[&str]) {

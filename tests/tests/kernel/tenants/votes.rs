@@ -81,10 +81,11 @@ fn success_in_a_namespace_of_its_own_revives_no_endpoint_for_others() {
 /// Two clients whose network is broken agree on an endpoint that works.
 #[test]
 fn a_passing_health_check_lifts_an_ejection() {
-    let node = Node::start();
+    let allow = "--health-check-allowed-networks 127.0.0.0/8 --health-check-min-interval 100ms";
+    let node = Node::setup().flags(allow).start();
     let servers: [Server; 4] = std::array::from_fn(|number| node.server(&format!("{number}")));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
-    let cart = cart.with("outlier: {baseEjection: 60s, maxEjection: 60s}").with("health: {tcp: {}, interval: 300ms}");
+    let cart = cart.with("outlier: {baseEjection: 60s, maxEjection: 60s}").with("health: {tcp: {}, interval: 3s}");
     node.write("cart.yaml", cart.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
     let known = Known::of(&node);
