@@ -9,7 +9,8 @@ use crate::{
     counter::Counter,
     kernel::{Caller, Kernel},
     occupancy::{self, Place, epoch, live, reserved},
-    pick::{Choose, Picked, choose},
+    pick::{BROKEN, Choose, Picked, choose},
+    search::ALL_FULL,
     socket,
 };
 
@@ -18,6 +19,11 @@ pub trait Connect: Caller + Choose {
     /// [`record`]
     fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
         record(self, service, known, index, cookie, state)
+    }
+
+    /// [`socket::end`]
+    fn end(&self, record: &SocketRecord, cookie: u64) {
+        socket::end(self, record, cookie);
     }
 }
 
@@ -49,7 +55,7 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     let Some(service) = asked(caller, dest, &mut row) else {
         // The socket may have been answered before, and may now go to that very endpoint by itself.
         if let Some(record) = socket::record(caller, cookie) {
-            socket::drop(caller, record, cookie);
+            drop(caller, record, cookie);
         }
         return Verdict::Untouched;
     };
@@ -107,13 +113,11 @@ pub(crate) fn answer<C: Caller + Choose>(caller: &C, service: &ServiceRow) -> Re
         caller.count(service.id, Counter::RefusedNoBackend);
         return Err(Verdict::Refused);
     }
-    let limited = match enter(caller, service) {
-        Ok(limited) => limited,
-        Err(refusal) => {
-            caller.count(service.id, refusal);
-            return Err(Verdict::Refused);
-        }
-    };
+    let limited = if service.max_connections == 0 { 0 } else { caller.enter(service) };
+    if let ALL_FULL | BROKEN = limited {
+        caller.count(service.id, if limited == BROKEN { Counter::RefusedBroken } else { Counter::RefusedLimit });
+        return Err(Verdict::Refused);
+    }
     let by_cgroup = service.flags & service_flags::AFFINITY_BY_CGROUP != 0;
     let client = if service.affinity_seconds == 0 { 0 } else { caller.client(by_cgroup) };
     match Picked::of(choose(caller, service, client, balance::key(caller, service))) {
@@ -129,20 +133,20 @@ pub(crate) fn answer<C: Caller + Choose>(caller: &C, service: &ServiceRow) -> Re
     }
 }
 
-/// Counts the socket for the service where that has a limit, or reserves a place where a SYN will follow.
+/// Counts the socket for a service that has a limit, or reserves a place where a SYN will follow. Returns LIMITED of
+/// [`socket_state`], or as [`choose`] what names no backend.
+///
+/// A function by itself in the kernel, as [`search`](crate::search::search) is: few services have a limit.
 #[inline(always)]
-fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> Result<u64, Counter> {
-    if service.max_connections == 0 {
-        return Ok(0);
-    }
-    let Some(load) = kernel.live_service(service.id) else { return Err(Counter::RefusedBroken) };
+pub fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
+    let Some(load) = kernel.live_service(service.id) else { return BROKEN };
     let epoch = service.epoch();
     let fits = |before: u64| live(before) + reserved(before, epoch) < u64::from(service.max_connections);
     let has_place = match service.key.protocol {
         protocol::TCP => occupancy::reserve(&load.connections, epoch, fits) != Place::Taken,
         _ => occupancy::hold(&load.connections, fits),
     };
-    if has_place { Ok(socket_state::LIMITED) } else { Err(Counter::RefusedLimit) }
+    if has_place { socket_state::LIMITED } else { ALL_FULL }
 }
 
 /// Whether connections must be recorded, because they count against a limit.
@@ -189,16 +193,25 @@ fn netns<C: Caller>(caller: &C, known: *const SocketRecord) -> u64 {
 
 /// The row that an earlier connect of the calling socket by this client left, or null. What it holds is given back.
 #[inline(always)]
-fn known<K: Kernel>(kernel: &K, cookie: u64, client: u32) -> *mut SocketRecord {
+fn known<C: Connect>(kernel: &C, cookie: u64, client: u32) -> *mut SocketRecord {
     let socket = kernel.socket(cookie);
     // SAFETY: as in `socket::record`.
     let Some(record) = (unsafe { socket.as_ref() }) else { return socket };
     if record.client != client || atomic::read(&record.state) & socket_state::SETTLED != 0 {
-        socket::drop(kernel, record, cookie);
+        drop(kernel, record, cookie);
         return core::ptr::null_mut();
     }
-    socket::end(kernel, record, cookie);
+    kernel.end(record, cookie);
     socket
+}
+
+/// Gives back what the socket's previous connect holds, and removes its row.
+#[inline(always)]
+fn drop<C: Connect>(kernel: &C, record: &SocketRecord, cookie: u64) {
+    // SAFETY: as in `socket::record`; the word is read whole, now and not later.
+    let client = unsafe { (&raw const record.client).read_volatile() };
+    kernel.end(record, cookie);
+    kernel.forget(cookie, client);
 }
 
 /// The calling socket's new connect was refused. A UDP socket that was connected stays so, and holds what it held; a TCP

@@ -9,7 +9,7 @@ use crate::{
     atomic,
     balance::{self, Cost, compares},
     counter::Counter,
-    ejection::{State, milliseconds},
+    ejection::{Health, State, milliseconds},
     evidence::health,
     kernel::Kernel,
     occupancy::{self, Place, live, reserved},
@@ -49,6 +49,16 @@ pub trait Choose: Walk {
     /// [`pick`]
     fn pick(&self, service: &ServiceRow, client: u64, key: u64) -> u64 {
         pick(self, service, client, key)
+    }
+
+    /// [`reserve`]
+    fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+        reserve(self, service, index, is_bounded)
+    }
+
+    /// [`enter`](crate::connect::enter)
+    fn enter(&self, service: &ServiceRow) -> u64 {
+        crate::connect::enter(self, service)
     }
 }
 
@@ -178,39 +188,48 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
 /// Holds a backend for a socket, or reserves a place, and counts the connect. Returns [`u64::MAX`] when other connects
 /// were faster: it is full by now, or has its bound of connects under way. `unbounded` ignores the latter.
 #[inline(always)]
-pub fn admit<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64, unbounded: bool) -> u64 {
+pub fn admit<C: Choose>(kernel: &C, service: &ServiceRow, choice: u64, unbounded: bool) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
     let index = choice as u32;
     let Some(backend) = written(kernel, index) else { return UNBOUND };
     let health = health(kernel, service, index, backend);
     let is_bounded = health.state == State::Probation && !unbounded && choice >> 32 & UNBOUNDED == 0;
-    let limit = u64::from(service.max_backend_connections);
     let is_tcp = service.key.protocol == protocol::TCP;
     let mut holds = if is_tcp { socket_state::PENDING } else { socket_state::HELD };
     // Only a bound needs a reservation: where there is none, a TCP socket counts from its SYN alone.
-    if limit == 0 && !is_bounded {
-        if !is_tcp {
-            occupancy::add(&backend.live, occupancy::LIVE);
+    if service.max_backend_connections != 0 || is_bounded {
+        let reserved = kernel.reserve(service, index, is_bounded);
+        if reserved == UNBOUND {
+            return UNBOUND;
         }
-    } else {
-        let (now, epoch) = (kernel.coarse_now(), service.epoch());
-        let fits = |before: u64| {
-            (limit == 0 || live(before) + reserved(before, epoch) < limit)
-                && !(is_bounded && health.is_bounded(service, milliseconds(now), under_way(before, epoch)))
-        };
-        let place = if is_tcp {
-            occupancy::reserve(&backend.live, epoch, fits)
-        } else if occupancy::hold(&backend.live, fits) {
-            Place::Uncounted
-        } else {
-            Place::Taken
-        };
-        match place {
-            Place::Reserved => holds |= socket_state::RESERVED,
-            Place::Uncounted => {}
-            Place::Taken => return UNBOUND,
-        }
+        holds |= reserved & socket_state::RESERVED;
+    } else if !is_tcp {
+        occupancy::add(&backend.live, occupancy::LIVE);
     }
     atomic::count(&backend.connects, 1);
     choice & !(UNBOUNDED << 32) | holds << 32
+}
+
+/// Takes a place at a backend that has a limit or, where `is_bounded` says so, a bound of connects under way. Returns
+/// RESERVED of [`socket_state`] where it was reserved, or [`u64::MAX`] when there is none.
+///
+/// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need it.
+#[inline(always)]
+pub fn reserve<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+    let Some(backend) = kernel.backend(index) else { return UNBOUND };
+    let health = if is_bounded { health(kernel, service, index, backend) } else { Health::default() };
+    let limit = u64::from(service.max_backend_connections);
+    let (now, epoch) = (milliseconds(kernel.coarse_now()), service.epoch());
+    let fits = |before: u64| {
+        (limit == 0 || live(before) + reserved(before, epoch) < limit)
+            && !health.is_bounded(service, now, under_way(before, epoch))
+    };
+    if service.key.protocol != protocol::TCP {
+        return if occupancy::hold(&backend.live, fits) { 0 } else { UNBOUND };
+    }
+    match occupancy::reserve(&backend.live, epoch, fits) {
+        Place::Reserved => socket_state::RESERVED,
+        Place::Uncounted => 0,
+        Place::Taken => UNBOUND,
+    }
 }

@@ -341,7 +341,7 @@ pub fn forgotten<K: Kernel>(kernel: &K, cookie: u64) {
 /// Releases what the previous connect of a socket holds. Its row is written anew or removed by the same hook: the socket's
 /// lock keeps other hooks from it meanwhile, and where the agent may give back the same, the first of both does.
 #[inline(always)]
-pub(crate) fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
+pub fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let (place, state) = (Place::of(socket), atomic::read(&socket.state));
     if state & socket_state::SUSPECTED == 0 {
         place.give_back(kernel, state);

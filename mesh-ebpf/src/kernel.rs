@@ -281,12 +281,27 @@ impl<C> Choose for Maps<C> {
     fn pick(&self, service: &ServiceRow, client: u64, key: u64) -> u64 {
         pick(service, client, key)
     }
+
+    #[inline(always)]
+    fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+        reserve(service, index.into(), is_bounded.into())
+    }
+
+    #[inline(always)]
+    fn enter(&self, service: &ServiceRow) -> u64 {
+        enter(service)
+    }
 }
 
 impl Connect for Maps<&SockAddrContext> {
     #[inline(always)]
     fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
         record(service, known, index.into(), cookie, state) != 0
+    }
+
+    #[inline(always)]
+    fn end(&self, record: &SocketRecord, cookie: u64) {
+        end(record, cookie);
     }
 }
 
@@ -553,6 +568,39 @@ extern "C" fn admit(service: *const ServiceRow, choice: u64, unbounded: u64) -> 
         Some(service) => pick::admit(&Maps(()), service, choice, unbounded != 0),
         None => u64::MAX,
     }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn reserve(service: *const ServiceRow, index: u64, is_bounded: u64) -> u64 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => pick::reserve(&Maps(()), service, index as u32, is_bounded != 0),
+        None => u64::MAX,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn enter(service: *const ServiceRow) -> u64 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => connect::enter(&Maps(()), service),
+        None => pick::BROKEN,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn end(record: *const SocketRecord, cookie: u64) -> u32 {
+    // SAFETY: as in `step`.
+    if let Some(record) = unsafe { record.as_ref() } {
+        socket::end(&Maps(()), record, cookie);
+    }
+    0
 }
 
 /// As [`step`].
