@@ -4,3 +4,4 @@ mod attacks;
 mod identity;
 mod quotas;
 mod votes;
+mod ways;
