@@ -2,6 +2,7 @@
 //! a thread cannot be in another cgroup than its process. The test asks it, one line of JSON each way.
 
 pub mod act;
+pub mod attack;
 pub mod crowd;
 pub mod dial;
 pub mod protocol;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::{binary, place::Place};
 
 pub use act::{Act, Done, Heard, SocketId, Transport};
+pub use attack::Attack;
 pub use crowd::{Crowd, Rushed};
 pub use protocol::{Protocol, Report, Request, Step, Times};
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     act::{Act, SocketId, Transport},
+    attack::Attack,
     crowd::Crowd,
 };
 
@@ -37,7 +38,14 @@ pub enum Request {
         /// To what address.
         to: SocketAddr,
     },
-    /// End of [`Request::KeepConnecting`].
+    /// Attack until the next line, then [`Report`].
+    Attack {
+        /// How.
+        attack: Attack,
+        /// To what IPv4 address.
+        to: SocketAddr,
+    },
+    /// End of [`Request::KeepConnecting`] and [`Request::Attack`].
     Stop,
     /// Connect one UDP socket to each address in turn, then one [`Step`] for each.
     Walk {

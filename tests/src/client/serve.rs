@@ -28,6 +28,7 @@ pub fn serve() -> io::Result<()> {
         match serde_json::from_str(&line)? {
             Request::Connect { protocol, to, times } => say(&repeat(times, || false, || dial(protocol, to)))?,
             Request::KeepConnecting { protocol, to } => say(&repeat(AT_MOST, line_is_waiting, || dial(protocol, to)))?,
+            Request::Attack { attack, to } => say(&attack.run(to, line_is_waiting))?,
             // The next line after a loop: it has ended the loop by arriving.
             Request::Stop => {}
             Request::Walk { to } => say(&walk(&to)?)?,

@@ -4,17 +4,20 @@ use std::time::{Duration, Instant};
 
 use mesh_common::counter::Counter;
 use mesh_tests::{
-    Client, Manifest, Node, Report, Server, client::Act, client::protocol::counts, place::Place, service,
+    Client, Manifest, Node, Report, Server,
+    client::{Act, Loop, protocol::counts},
+    place::Place,
+    service,
 };
 
 use crate::smart::Known;
 
-const VIP: &str = "10.96.0.10:80";
-const CONNECTS: u32 = 1_000;
+pub(super) const VIP: &str = "10.96.0.10:80";
+pub(super) const CONNECTS: u32 = 1_000;
 /// A variant of the attack is tried for so long.
 const SHORT: Duration = Duration::from_secs(2);
 
-fn cart() -> Manifest {
+pub(super) fn cart() -> Manifest {
     service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random")
 }
 
@@ -28,7 +31,7 @@ fn shop<const N: usize>() -> (Node, [Server; N], Known) {
 }
 
 /// No refusal, and each server within ten points of its fair share.
-fn expect_fair<const N: usize>(report: &Report, servers: &[Server; N]) {
+pub(super) fn expect_fair<const N: usize>(report: &Report, servers: &[Server; N]) {
     assert_eq!((&report.errors, report.total_answers()), (&counts([]), u64::from(CONNECTS)));
     for server in servers {
         let percent = report.answers_of(server) * 100 / u64::from(CONNECTS);
@@ -38,18 +41,28 @@ fn expect_fair<const N: usize>(report: &Report, servers: &[Server; N]) {
 
 /// The victim connects for as long as the attackers do, and afterwards.
 fn expect_unharmed<const N: usize>(time: Duration, node: &Node, attackers: &[Place], servers: &[Server; N]) {
-    let mut victim = Client::start(&node.place().below("victim.service"));
     let mut clients: Vec<Client> = attackers.iter().map(Client::start).collect();
-    let attacks: Vec<_> = clients.iter_mut().map(|client| client.tcp(VIP).again_and_again()).collect();
+    let attacks = clients.iter_mut().map(|client| client.tcp(VIP).again_and_again()).collect();
+    for report in expect_unharmed_by(attacks, time, node, servers) {
+        assert!(report.errors.values().sum::<u64>() > 3 * N as u64, "it fails: {report:?}");
+    }
+}
+
+/// The same, with attacks under way. Returns what became of them.
+pub(super) fn expect_unharmed_by<const N: usize>(
+    attacks: Vec<Loop<'_>>,
+    time: Duration,
+    node: &Node,
+    servers: &[Server; N],
+) -> Vec<Report> {
+    let mut victim = Client::start(&node.place().below("victim.service"));
     let end = Instant::now() + time;
     while Instant::now() < end {
         expect_fair(&victim.tcp(VIP).times(CONNECTS), servers);
     }
-    for attack in attacks {
-        let report = attack.stop();
-        assert!(report.errors.values().sum::<u64>() > 3 * N as u64, "it fails: {report:?}");
-    }
+    let reports = attacks.into_iter().map(Loop::stop).collect();
     expect_fair(&victim.tcp(VIP).times(CONNECTS), servers);
+    reports
 }
 
 /// In a network namespace of its own every endpoint refuses.

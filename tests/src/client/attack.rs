@@ -1,0 +1,131 @@
+//! Connects that a client makes fail by itself, with what any program may ask of its own sockets.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    io::{self, BufRead as _, BufReader},
+    net::{SocketAddr, TcpStream},
+    os::fd::{AsRawFd, OwnedFd},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Client, Loop, Report, Request, dial::named};
+
+/// Connects that are under way at the same time.
+const AT_ONCE: usize = 128;
+/// The kernel has sent a first request again by then, and given up where it is told to.
+const GIVEN_UP: Duration = Duration::from_millis(1_200);
+/// Between two connects.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What makes the connects fail.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Attack {
+    /// `SO_BINDTODEVICE`: requests leave by a device that does not lead to the endpoints.
+    Device(String),
+    /// `TCP_MD5SIG`: requests are signed, and endpoints drop such.
+    Signed,
+    /// `TCP_USER_TIMEOUT` of a millisecond.
+    UserTimeout,
+    /// `close`, so long after `connect`.
+    Close(Duration),
+    /// No failure: connections to the server of this name stay open, all others are closed at once.
+    Linger(String),
+}
+
+impl Client {
+    /// Attacks until told to stop, while the test does something else. The report has no answers, and what `connect` said
+    /// at once as errors.
+    pub fn attack(&mut self, attack: Attack, to: &str) -> Loop<'_> {
+        self.ask(&Request::Attack { attack, to: super::address(to) });
+        Loop { client: self }
+    }
+}
+
+impl Attack {
+    /// Connects again and again until `stop`.
+    pub(super) fn run(&self, to: SocketAddr, stop: impl Fn() -> bool) -> Report {
+        let (mut report, mut open) = (Report::default(), VecDeque::new());
+        while !stop() {
+            if open.len() < AT_ONCE {
+                if let Some(Some(socket)) = report.note(named("connect", self.attempt(to)), |_| "under way".into()) {
+                    open.push_back((Instant::now(), socket));
+                }
+            }
+            while open.front().is_some_and(|(begin, _): &(Instant, OwnedFd)| begin.elapsed() > GIVEN_UP) {
+                open.pop_front();
+            }
+            thread::sleep(PAUSE);
+        }
+        report
+    }
+
+    /// The socket of a connect that is under way, unless it is closed by now.
+    fn attempt(&self, to: SocketAddr) -> io::Result<Option<OwnedFd>> {
+        if let Self::Linger(name) = self {
+            return linger(name, to);
+        }
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+        match self {
+            Self::Device(name) => setsockopt(&socket, sockopt::BindToDevice, &OsString::from(name))?,
+            Self::Signed => sign(&socket)?,
+            Self::UserTimeout => setsockopt(&socket, sockopt::TcpUserTimeout, &1)?,
+            Self::Close(_) | Self::Linger(_) => {}
+        }
+        match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
+            Ok(()) | Err(Errno::EINPROGRESS) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        if let Self::Close(after) = self {
+            thread::sleep(*after);
+            return Ok(None);
+        }
+        Ok(Some(socket))
+    }
+}
+
+/// The connection, if it is to the server of this name.
+fn linger(name: &str, to: SocketAddr) -> io::Result<Option<OwnedFd>> {
+    let stream = TcpStream::connect(to)?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer)?;
+    let reset = libc::linger { l_onoff: 1, l_linger: 0 };
+    setsockopt(&stream, sockopt::Linger, &reset)?;
+    Ok((answer.trim_end() == name).then(|| stream.into()))
+}
+
+/// `struct tcp_md5sig` of `linux/tcp.h`.
+#[repr(C)]
+struct Signature {
+    address: libc::sockaddr_storage,
+    flags: u8,
+    prefix: u8,
+    key_length: u16,
+    device: libc::c_int,
+    key: [u8; 80],
+}
+
+/// Signs what the socket sends to any IPv4 address.
+fn sign(socket: &OwnedFd) -> nix::Result<()> {
+    const TCP_MD5SIG_EXT: libc::c_int = 32;
+    const TCP_MD5SIG_FLAG_PREFIX: u8 = 1;
+    // SAFETY: all bytes zero is the address of no family.
+    let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    address.ss_family = libc::sa_family_t::try_from(libc::AF_INET).expect("it is 2");
+    let signature =
+        Signature { address, flags: TCP_MD5SIG_FLAG_PREFIX, prefix: 0, key_length: 1, device: 0, key: [b'k'; 80] };
+    let length = libc::socklen_t::try_from(size_of::<Signature>()).expect("some hundred bytes");
+    // SAFETY: the option is as long as said, and outlives the call.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, TCP_MD5SIG_EXT, (&raw const signature).cast(), length)
+    };
+    Errno::result(set).map(drop)
+}
