@@ -60,7 +60,9 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
         return Verdict::Untouched;
     };
     // Before the choice, so that what the socket's previous connect holds does not count as load in it.
-    let known = known(caller, cookie, service.client);
+    let known = known(caller, cookie);
+    // SAFETY: as in `socket::record`. A socket belongs to the client that connected it first, wherever it is passed.
+    service.client = unsafe { known.as_ref() }.map_or_else(|| caller.client_id(), |record| record.client);
     match answer(caller, service) {
         Ok((picked, limited)) => {
             if !caller.record(service, known, picked.index, cookie, picked.holds | limited | netns(caller, known)) {
@@ -79,20 +81,20 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     }
 }
 
-/// The service at `dest` unless the caller is excluded, with the calling client and the epoch of its reservations in its
-/// row.
+/// The service at `dest` unless the caller is excluded. Where a connect can make reservations, their epoch is in its row.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "epochs have 14 bits")]
 fn asked<'a, C: Caller>(
     caller: &C,
     dest: &FrontendKey,
     row: &'a mut MaybeUninit<ServiceRow>,
-) -> Option<&'a ServiceRow> {
+) -> Option<&'a mut ServiceRow> {
     caller.service(dest, row).filter(|_| !caller.excluded())?;
     // SAFETY: a row that was found is written.
     let service = unsafe { row.assume_init_mut() };
-    service.client = caller.client_id();
-    service.flags |= (epoch(caller.coarse_now()) as u32) << service_flags::EPOCH;
+    if has_limits(service) || service.key.protocol == protocol::TCP {
+        service.flags |= (epoch(caller.coarse_now()) as u32) << service_flags::EPOCH;
+    }
     Some(service)
 }
 
@@ -191,13 +193,13 @@ fn netns<C: Caller>(caller: &C, known: *const SocketRecord) -> u64 {
     netns << NETNS
 }
 
-/// The row that an earlier connect of the calling socket by this client left, or null. What it holds is given back.
+/// The row that an earlier connect of the calling socket left, or null. What it holds is given back.
 #[inline(always)]
-fn known<C: Connect>(kernel: &C, cookie: u64, client: u32) -> *mut SocketRecord {
+fn known<C: Connect>(kernel: &C, cookie: u64) -> *mut SocketRecord {
     let socket = kernel.socket(cookie);
     // SAFETY: as in `socket::record`.
     let Some(record) = (unsafe { socket.as_ref() }) else { return socket };
-    if record.client != client || atomic::read(&record.state) & socket_state::SETTLED != 0 {
+    if atomic::read(&record.state) & socket_state::SETTLED != 0 {
         drop(kernel, record, cookie);
         return core::ptr::null_mut();
     }

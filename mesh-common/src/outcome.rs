@@ -83,6 +83,8 @@ mod allowed {
     pub(super) const OTHERS: u32 = 3;
     /// Clients may agree on it.
     pub(super) const MAY_AGREE: u32 = 4;
+    /// The failure is the client's alone: no other client hears of it.
+    pub(super) const PRIVATE: u32 = 8;
     /// The service has changed, and the failure is of no account.
     pub(super) const NO_ACCOUNT: u32 = u32::MAX;
 }
@@ -117,6 +119,12 @@ pub fn weigh<K: Walk>(kernel: &K, attempt: &Attempt) -> u32 {
     others | if may_agree { allowed::MAY_AGREE } else { 0 }
 }
 
+/// What [`weigh`] says, of a failure that is the client's alone.
+#[inline(always)]
+pub(crate) const fn private(weighed: u32) -> u32 {
+    weighed | allowed::PRIVATE
+}
+
 /// A connect failed. `weighed` is what [`weigh`] says.
 #[inline(always)]
 pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
@@ -147,7 +155,8 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
         }
         let agrees = agree(backend, |known| {
             let doubted = known.doubted(now, next.until);
-            if ejects { doubted.voted(service, now, vote_of(attempt.client), may_agree) } else { (doubted, false) }
+            let votes = ejects && weighed & allowed::PRIVATE == 0;
+            if votes { doubted.voted(service, now, vote_of(attempt.client), may_agree) } else { (doubted, false) }
         });
         if ejects {
             kernel.count(attempt.service, Counter::Ejections);

@@ -6,7 +6,7 @@
 //! ────────────► PENDING ────► HELD, CONNECTING ────► HELD ────────────────────────────► given back
 //!                 │             │  └ not answered in time: FAILED, held, no longer connecting
 //!                 │             └ closed by the kernel: failed; released by the program: no failure
-//!                 └ refused by the kernel, or released: only reservations are given back
+//!                 └ refused by the kernel: a failure for its client alone; only reservations are given back
 //! ```
 //! UDP sockets have no SYN and are HELD at once. A socket ends when its program closes it or when the kernel tells that its
 //! connection has ended (it closes sockets of its own without telling any other hook), whichever is first: the hook that
@@ -18,7 +18,7 @@ use crate::{
     kernel::Kernel,
     latency::{self, Pair, Part},
     occupancy,
-    outcome::Attempt,
+    outcome::{Attempt, private},
     search::Walk,
 };
 
@@ -292,15 +292,21 @@ pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
     }
 }
 
-/// The socket's program closed it.
+/// The socket's program closed it. `is_unconnected` says whether the socket is in no state of a connection: if its SYN was
+/// never sent either, the kernel refused its connect after our hook, as it does without a route. Another client's connect may
+/// have one, so that fails for this client alone.
 #[inline(always)]
-pub fn released<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: bool) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let place = Place::of(socket);
+    let (place, key) = (Place::of(socket), frontend(socket));
     let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
     kernel.forget(cookie, place.client);
     if let Some(backend) = place.give_back(kernel, before) {
         place.time(kernel, before, backend);
+    }
+    if is_unconnected && before & socket_state::PENDING != 0 {
+        let attempt = place.attempt(key, before);
+        kernel.failed(&attempt, private(kernel.weigh(&attempt)));
     }
 }
 

@@ -874,10 +874,10 @@ fn is_excluded(kind: u64, id: u64) -> bool {
 
 /// A socket is closed: what it holds, and what is kept outside of it, goes with it. `ctx` is the hook's context.
 #[inline(always)]
-pub fn release(ctx: *mut c_void) {
+pub fn release(ctx: *mut c_void, is_unconnected: bool) {
     let maps = Maps(());
     // SAFETY: the helper takes the context and cannot fail.
-    socket::released(&maps, unsafe { bpf_get_socket_cookie(ctx) });
+    socket::released(&maps, unsafe { bpf_get_socket_cookie(ctx) }, is_unconnected);
     // SAFETY: the hook's context is the socket, which is valid while the hook runs.
     if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), ctx) } {
         // SAFETY: as above.

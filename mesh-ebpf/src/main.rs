@@ -9,6 +9,7 @@ mod tcp;
 
 use aya_ebpf::{
     EbpfContext as _,
+    bindings::BPF_TCP_CLOSE,
     macros::{cgroup_sock, cgroup_sock_addr, sock_ops, socket_filter},
     programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext},
 };
@@ -69,8 +70,20 @@ pub fn getpeername6(ctx: SockAddrContext) -> i32 {
 
 #[cgroup_sock(sock_release)]
 pub fn sock_release(ctx: SockContext) -> i32 {
-    kernel::release(ctx.as_ptr());
+    kernel::release(ctx.as_ptr(), is_unconnected(&ctx));
     PROCEED
+}
+
+/// A TCP socket that waits for data to send with its SYN (Fast Open) is connecting. An MPTCP socket's connects are those of
+/// other sockets.
+#[inline(always)]
+fn is_unconnected(ctx: &SockContext) -> bool {
+    const TCP: u32 = 6;
+    // SAFETY: the kernel passes a valid context. Each word is read by itself.
+    unsafe {
+        let (protocol, state) = (&raw const (*ctx.sock).protocol, &raw const (*ctx.sock).state);
+        protocol.read_volatile() == TCP && state.read_volatile() == BPF_TCP_CLOSE
+    }
 }
 
 /// Follows a TCP connection from its SYN to its end.

@@ -594,7 +594,7 @@ mod tests {
             socket::syn_sent(&memory, 0);
             assert_eq!(connections(&memory), [1]);
         }
-        socket::released(&memory, 0);
+        socket::released(&memory, 0, false);
         assert_eq!(connections(&memory), [0]);
     }
 
@@ -607,7 +607,7 @@ mod tests {
         socket::syn_sent(&memory, 0);
         configure(&mut memory, []);
         configure(&mut memory, [limited(2, cart(&TWO))]);
-        socket::released(&memory, 0);
+        socket::released(&memory, 0, false);
         assert_eq!(connections(&memory), [0]);
         assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
     }

@@ -17,7 +17,7 @@ const BOUNDS: [(&str, u32); 10] = [
     ("sendmsg4", 200_000),
     ("sendmsg6", 200_000),
     ("sock_ops", 100_000),
-    ("sock_release", 40_000),
+    ("sock_release", 100_000),
 ];
 
 #[test]

@@ -236,9 +236,34 @@ fn a_dead_endpoint_of_any_tier_is_ejected() {
             if ask(&mut memory, socket, false) == Some(dead) {
                 socket::closed(&memory, socket, true);
             } else {
-                socket::released(&memory, socket);
+                socket::released(&memory, socket, false);
             }
         }
         assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 1, "{balance:?}");
+    }
+}
+
+/// The kernel refuses its connects after our hook, as it does without a route.
+#[test]
+fn an_endpoint_without_a_route_is_ejected_for_the_client_alone() {
+    for balance in POLICIES {
+        let memory = node(&world(with_policy(&[1, 1], balance)), |_| None);
+        let near: SocketAddr = "10.0.0.1:80".parse().unwrap();
+        let mut went = BTreeMap::new();
+        for socket in 1..=CONNECTS {
+            memory.set_socket(socket);
+            let Verdict::Backend { addr, port } = connect(&memory, &fixture::key(VIP)) else { panic!("{balance:?}") };
+            let to = SocketAddr::new(addr.into(), u16::from_be(port));
+            if to != near {
+                socket::syn_sent(&memory, socket);
+            }
+            socket::released(&memory, socket, true);
+            *went.entry(to).or_default() += 1;
+        }
+        assert_eq!(went, [(near, 3), ("10.0.1.1:80".parse().unwrap(), CONNECTS - 3)].into(), "{balance:?}");
+        let counters = memory.counters();
+        let known: Vec<_> = counters.backends.values().map(|load| Agreement::of(load.health)).collect();
+        assert_eq!(known.iter().map(|known| known.voter).sum::<u32>(), 0, "{balance:?}: no vote");
+        assert_eq!(counters.services[&0][Counter::Ejections.index()], 1, "{balance:?}");
     }
 }

@@ -13,6 +13,7 @@ mod soak;
 mod sweep;
 mod tables;
 mod udp;
+mod unroutable;
 mod ways;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};

@@ -1,5 +1,6 @@
 //! Every way to connect a TCP socket counts the same.
 
+use mesh_common::counter::Counter;
 use mesh_tests::{
     Node,
     client::{Act, Transport},
@@ -22,6 +23,7 @@ fn data_goes_with_the_connect() {
             client.close(socket);
         });
     }
+    assert_eq!(known.counter(Counter::Failures), 0);
 }
 
 #[test]
@@ -40,6 +42,7 @@ fn several_paths() {
             known.expect_rest(round);
         }
     }
+    assert_eq!(known.counter(Counter::Failures), 0);
 }
 
 /// The first subflow is a socket of the kernel's own, which no hook sees released.
