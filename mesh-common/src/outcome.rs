@@ -96,7 +96,9 @@ fn concerned<'a, K: Kernel>(
     attempt: &Attempt,
     row: &'a mut MaybeUninit<ServiceRow>,
 ) -> Option<&'a ServiceRow> {
-    kernel.service(&attempt.key, row)?;
+    // A copy on the stack: Linux 6.1 takes no other memory as the key of a map.
+    let key = core::hint::black_box(attempt.key);
+    kernel.service(&key, row)?;
     // SAFETY: a row that was found is written.
     let service = unsafe { row.assume_init_mut() };
     service.client = attempt.client;
@@ -175,6 +177,8 @@ pub fn is_too_long<K: Kernel>(kernel: &K, key: &FrontendKey, waited: u64) -> boo
     // The kernel's timers may be early by the time between the hook and the first packet, and the clock be late.
     const SLACK: u64 = 50;
     let mut service = MaybeUninit::uninit();
-    let service = kernel.service(key, &mut service);
+    // As in `concerned`.
+    let key = core::hint::black_box(*key);
+    let service = kernel.service(&key, &mut service);
     service.is_some_and(|service| milliseconds(waited) + SLACK >= service.connect_timeout.into())
 }

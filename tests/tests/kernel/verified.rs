@@ -16,8 +16,8 @@ const BOUNDS: [(&str, u32); 10] = [
     ("recvmsg6", 20_000),
     ("sendmsg4", 200_000),
     ("sendmsg6", 200_000),
-    ("sock_ops", 100_000),
-    ("sock_release", 100_000),
+    ("sock_ops", 130_000),
+    ("sock_release", 135_000),
 ];
 
 #[test]
