@@ -54,10 +54,10 @@ impl Attack {
     pub(super) fn run(&self, to: SocketAddr, stop: impl Fn() -> bool) -> Report {
         let (mut report, mut open) = (Report::default(), VecDeque::new());
         while !stop() {
-            if open.len() < AT_ONCE {
-                if let Some(Some(socket)) = report.note(named("connect", self.attempt(to)), |_| "under way".into()) {
-                    open.push_back((Instant::now(), socket));
-                }
+            if open.len() < AT_ONCE
+                && let Some(Some(socket)) = report.note(named("connect", self.attempt(to)), |_| "under way".into())
+            {
+                open.push_back((Instant::now(), socket));
             }
             while open.front().is_some_and(|(begin, _): &(Instant, OwnedFd)| begin.elapsed() > GIVEN_UP) {
                 open.pop_front();
