@@ -22,11 +22,8 @@
 
 use crate::{
     abi::ServiceRow,
-    ejection::{Health, State, pause},
+    ejection::{Health, MEMORY, State, pause},
 };
-
-/// How long records count after the last failure, or after the pause that followed it, milliseconds.
-pub const MEMORY: u64 = 300_000;
 
 /// Set in the vote of a client, above the part of its id that there is room for.
 const CLIENT: u32 = 1 << 16;

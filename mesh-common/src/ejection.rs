@@ -22,6 +22,9 @@
 
 use crate::abi::ServiceRow;
 
+/// How long records count after the last failure, or after the pause that followed it, milliseconds.
+pub const MEMORY: u64 = 300_000;
+
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 /// Ejections in a row after which pauses grow no longer.
 const MAX_DOUBLINGS: u8 = 16;
@@ -151,6 +154,12 @@ impl Health {
             State::Closed | State::Probation | State::HalfOpen | State::Failing => pause(service, 0),
         };
         self.until.saturating_sub(pause)
+    }
+
+    /// The same, or nothing where it has counted for so long that it is forgotten.
+    #[inline(always)]
+    pub(crate) fn unless_forgotten(self, now: u64) -> Self {
+        if now < self.until + MEMORY { self } else { Self::default() }
     }
 
     /// A connect becomes the trial. Another may take its place after one more pause of the first length.

@@ -144,9 +144,11 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
     }
     let may_agree = weighed & allowed::MAY_AGREE != 0;
     let now = milliseconds(kernel.now());
+    // Before the record is read: another failure may have made it and not said so yet, and would be lost.
+    agree(backend, |known| (known.doubted(now, now), false));
     for _ in 0..ATTEMPTS {
         let record = Record::of(kernel, attempt.client, attempt.backend, attempt.generation);
-        let before = record.with(Agreement::of(atomic::read(&backend.health)), now);
+        let before = record.with(Agreement::of(atomic::read(&backend.health)), now).unless_forgotten(now);
         let failure = Failure { now, is_trial: attempt.tries(before), others };
         let (next, ejects) = before.failed(service, failure);
         if next == before {

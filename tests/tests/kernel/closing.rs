@@ -16,8 +16,9 @@ use mesh_tests::{
 const CLOSED: Duration = Duration::from_millis(100);
 const ROUNDS: usize = 5;
 const SOCKETS: usize = 20;
-/// Most processor time for thirty steps of a ramp; one look at all rows of SOCKETS takes some forty milliseconds.
-const STEPS: Duration = Duration::from_millis(400);
+/// Most processor time for thirty steps of a ramp; one look at all rows of SOCKETS takes some forty milliseconds, and the sweep
+/// of sockets that are gone looks a few times meanwhile.
+const STEPS: Duration = Duration::from_millis(800);
 
 /// Sockets of a client that are connected to the service and open.
 struct Open {

@@ -243,6 +243,33 @@ fn a_dead_endpoint_of_any_tier_is_ejected() {
     }
 }
 
+/// The other failure is on another processor: its record is there, and the backend's word does not say so yet.
+#[test]
+fn of_two_failures_at_the_same_time_none_is_lost() {
+    let twice = Health { state: State::Probation, until: 2_000, streak: 2, ejections: 0 };
+    let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| Some(healthy(twice)));
+    for (&index, _) in memory.dump().unwrap().backends.iter() {
+        memory.set_load(index, BackendLoad::default());
+    }
+    assert_ne!(ask(&mut memory, 1, false), None);
+    socket::closed(&memory, 1, true);
+    assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 1);
+}
+
+/// A record counts for a while only.
+#[test]
+fn failures_of_long_ago_are_forgotten() {
+    let twice = Health { state: State::Probation, until: 2_000, streak: 2, ejections: 0 };
+    let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| Some(healthy(twice)));
+    for (&index, _) in memory.dump().unwrap().backends.iter() {
+        memory.set_load(index, BackendLoad::default());
+    }
+    memory.set_now(400 * 1_000_000_000);
+    assert_ne!(ask(&mut memory, 1, false), None);
+    socket::closed(&memory, 1, true);
+    assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 0);
+}
+
 /// The kernel refuses its connects after our hook, as it does without a route.
 #[test]
 fn an_endpoint_without_a_route_is_ejected_for_the_client_alone() {
