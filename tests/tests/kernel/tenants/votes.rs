@@ -85,17 +85,19 @@ fn a_passing_health_check_lifts_an_ejection() {
     let node = Node::setup().flags(allow).start();
     let servers: [Server; 4] = std::array::from_fn(|number| node.server(&format!("{number}")));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
-    let cart = cart.with("outlier: {baseEjection: 60s, maxEjection: 60s}").with("health: {tcp: {}, interval: 3s}");
-    node.write("cart.yaml", cart.endpoints(&servers));
+    let cart = cart.with("outlier: {baseEjection: 60s, maxEjection: 60s}").endpoints(&servers);
+    node.write("cart.yaml", cart.clone());
     node.wait_until_served("shop/cart", &servers.each_ref());
     let known = Known::of(&node);
     for place in [node.place().child(), node.place().child()] {
         Client::start(&place).tcp(VIP).times(200);
     }
-    assert_eq!(known.agreed(), 2, "half of the tier");
+    let agreed = known.agreed();
+    assert!((1..=2).contains(&agreed), "half of the tier at most, not {agreed} of 4");
     let mut victim = Client::start(&node.place().below("victim"));
     let report = victim.tcp(VIP).times(200);
-    assert_eq!((report.errors, report.answers.len()), (counts([]), 2), "what is ejected is spared");
+    assert_eq!((report.errors, report.answers.len()), (counts([]), 4 - agreed), "what is ejected is spared");
+    node.write("cart.yaml", cart.with("health: {tcp: {}, interval: 300ms}"));
     wait::until_equal("agreements", PATIENCE, &0, || known.agreed());
     let report = victim.tcp(VIP).times(400);
     assert_eq!((report.errors, report.answers.len()), (counts([]), 4));
