@@ -103,7 +103,7 @@ pub(crate) fn key<C: Caller>(caller: &C, service: &ServiceRow) -> u64 {
 
 /// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
 #[inline(always)]
-pub(crate) const fn mix(word: u64) -> u64 {
+const fn mix(word: u64) -> u64 {
     let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ word >> 31
@@ -123,7 +123,7 @@ pub(crate) struct Cost {
     load: u32,
     /// What they are divided by.
     pub weight: u32,
-    /// What the client [knows](crate::latency) that they are multiplied by; zero while it knows nothing, or the policy ignores it.
+    /// [`Backend::latency`], what they are multiplied by; zero while it is not known, or the policy ignores it.
     latency: u64,
 }
 
@@ -132,8 +132,8 @@ impl Cost {
     pub(crate) const NONE: Self = Self { load: 0, weight: 0, latency: 0 };
 
     #[inline(always)]
-    pub(crate) fn of<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) -> Self {
-        let latency = if service.policy == policy::LATENCY_AWARE { kernel.known_latency(service, index) } else { 0 };
+    pub(crate) fn of(backend: &Backend, policy: u8) -> Self {
+        let latency = if policy == policy::LATENCY_AWARE { atomic::read(&backend.latency) } else { 0 };
         Self { load: load(backend), weight: backend.row.weight.into(), latency }
     }
 

@@ -1,6 +1,6 @@
 //! What a decision needs from the world it runs in: the kernel's maps and the calling socket, or copies on the host.
 
-use core::{mem::MaybeUninit, sync::atomic::AtomicU64};
+use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
@@ -10,7 +10,6 @@ use crate::{
     addr::Addr,
     counter::Counter,
     evidence,
-    latency::{self, Pair, Part},
     outcome::{self, Attempt},
     quota::What,
 };
@@ -46,17 +45,6 @@ pub trait Kernel: Sized {
     fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool;
     /// Removes a row of OUTCOMES.
     fn drop_outcome(&self, key: &OutcomeKey);
-    /// Row of LATENCIES.
-    fn latency(&self, row: u32) -> Option<&AtomicU64>;
-    /// [`latency::known`]
-    fn known_latency(&self, service: &ServiceRow, index: u32) -> u64 {
-        latency::known(self, service, index)
-    }
-    /// [`latency::learn`]
-    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
-        latency::learn(self, pair, part, sample);
-    }
-
     /// [`evidence::seen`]
     fn seen(&self, service: &ServiceRow, index: u32) -> u64 {
         evidence::seen(self, service, index)

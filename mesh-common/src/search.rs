@@ -212,7 +212,7 @@ impl Search {
         match status(kernel, service, index, backend) {
             Status::Usable => {
                 self.usable += share;
-                let cost = Cost::of(kernel, service, index, backend);
+                let cost = Cost::of(backend, service.policy);
                 if self.best == NONE || (compares(service.policy) && cost.is_below(self.cost)) {
                     (self.best, self.cost) = (index, cost);
                 }
@@ -402,9 +402,9 @@ pub(crate) fn less_loaded<K: Kernel>(
     if !compares(service.policy) || explores(service, chance) || tier.count < 2 {
         return first;
     }
-    let cost = Cost::of(kernel, service, first, backend);
+    let cost = Cost::of(backend, service.policy);
     let Some((second, backend)) = tier.draw_other(kernel, chance, first) else { return first };
-    let other = Cost::of(kernel, service, second, backend);
+    let other = Cost::of(backend, service.policy);
     let is_less = other.replaces(cost, balance::scatter(chance));
     let is_taken = is_less && status(kernel, service, second, backend) == Status::Usable;
     if is_taken { second } else { first }

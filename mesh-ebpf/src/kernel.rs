@@ -24,7 +24,6 @@ use mesh_common::{
     evidence, filter,
     flows::{self, Find},
     kernel::{Caller, Kernel},
-    latency::{self, Pair, Part},
     outcome::{self, Attempt},
     pick::{self, Choose},
     quota::{self, What},
@@ -34,8 +33,8 @@ use mesh_common::{
 };
 
 use crate::maps::{
-    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LATENCIES, LOAD, MARKS, MORE_FLOWS,
-    OUTCOMES, QUOTAS, SERVICES, SLOTS, SOCKETS,
+    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, MORE_FLOWS, OUTCOMES, QUOTAS,
+    SERVICES, SLOTS, SOCKETS,
 };
 
 /// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
@@ -182,22 +181,6 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn drop_outcome(&self, key: &OutcomeKey) {
         _ = OUTCOMES.remove(key);
-    }
-
-    #[inline(always)]
-    fn latency(&self, row: u32) -> Option<&AtomicU64> {
-        LATENCIES.get(row)
-    }
-
-    #[inline(always)]
-    fn known_latency(&self, service: &ServiceRow, index: u32) -> u64 {
-        known_latency(service, index)
-    }
-
-    #[inline(always)]
-    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
-        let Pair { client, backend, generation } = pair;
-        learn_latency(client, backend, generation, (part == Part::Duration).into(), sample);
     }
 
     #[inline(always)]
@@ -763,26 +746,6 @@ extern "C" fn search(service: *const ServiceRow, key: u64, first_was_full: u64) 
         Some(service) => search::search(&Maps(()), service, key, first_was_full != 0),
         None => u64::MAX,
     }
-}
-
-/// As [`step`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn known_latency(service: *const ServiceRow, index: u32) -> u64 {
-    // SAFETY: as in `step`.
-    match unsafe { service.as_ref() } {
-        Some(service) => latency::known(&Maps(()), service, index),
-        None => 0,
-    }
-}
-
-/// As [`step`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn learn_latency(client: u32, backend: u32, generation: u32, is_duration: u32, sample: u64) -> u32 {
-    let part = if is_duration == 0 { Part::Handshake } else { Part::Duration };
-    latency::learn(&Maps(()), Pair { client, backend, generation }, part, sample);
-    0
 }
 
 /// As [`step`].

@@ -2,7 +2,6 @@
 
 mod attacks;
 mod identity;
-mod latency;
 mod quotas;
 mod votes;
 mod ways;
