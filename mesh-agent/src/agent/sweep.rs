@@ -70,7 +70,7 @@ struct Sweep {
     cgroup: PathBuf,
     missing: Missing,
     recount: Recount,
-    /// Whether rows are so many that room has to come back soon.
+    /// Whether the table is so full that the next sweep must follow soon.
     is_pressed: bool,
     unsearched: News,
 }

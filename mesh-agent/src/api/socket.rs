@@ -71,7 +71,7 @@ fn bind_with(path: &Path, mode: Mode) -> Result<UnixListener, BindError> {
     // https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c
     fchmod(&socket, mode).map_err(io::Error::from).map_err(system("set its mode"))?;
     socket.bind(path).map_err(system("bind it"))?;
-    // The umask has taken the group's bits away. Nobody connects before the socket listens.
+    // The umask has taken the group's bits away. No client can connect before the socket listens.
     fs::set_permissions(path, fs::Permissions::from_mode(mode.bits())).map_err(system("set its mode"))?;
     socket.listen(BACKLOG).map_err(system("listen on it"))
 }

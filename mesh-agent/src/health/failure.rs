@@ -1,5 +1,5 @@
-//! Why a probe is not a success, in words for operators. What an endpoint answered is not repeated: whoever may ask for a
-//! check must not read through it what only this node can reach.
+//! Why a probe is not a success, in words for operators. What an endpoint answered is not repeated: the author of
+//! a check must not read through it what only this node can reach.
 
 use std::{error::Error, fmt, io, time::Duration};
 

@@ -7,7 +7,7 @@ use crate::{
     model::{Endpoint, HealthCheck, Probe, Service},
 };
 
-/// Parts of the names of headers by which servers take a request for somebody's.
+/// Parts of the names of headers that carry credentials.
 const CREDENTIALS: [&str; 13] = [
     "auth",
     "cookie",

@@ -40,7 +40,7 @@ impl Token {
             Some((at, token)) if at.elapsed() < EVERY => token.clone(),
             _ => {
                 let token = self.read().unwrap_or_else(|error| {
-                    warn!("metrics token {}: {error}; nobody can scrape until it can be read", self.path.display());
+                    warn!("metrics token {}: {error}; scrapes are refused until it can be read", self.path.display());
                     Vec::new()
                 });
                 *known = Some((Instant::now(), token.clone()));

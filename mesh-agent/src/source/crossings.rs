@@ -46,7 +46,7 @@ pub fn claim_anew(before: &Services, after: &Services) -> bool {
 }
 
 /// Takes addresses out of services that newly ask for them, where another service had an endpoint before: the endpoint is
-/// what serves there. `before` is what was in force; an address in the networks of services is nobody's endpoint.
+/// what serves there. `before` is what was in force; an address in the networks of services is never an endpoint.
 pub fn refuse_newcomers(services: &mut Services, before: &Holders, admission: &Admission) -> Refused {
     let mut refused = Refused::default();
     let newcomers = services.values().filter_map(|service| {

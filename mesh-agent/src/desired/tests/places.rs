@@ -15,7 +15,7 @@ const POLICIES: [Balance; 5] = [
 ];
 const MILLISECOND: u64 = 1_000_000;
 
-/// A node with so many endpoints, each with a limit of connections.
+/// A node with `endpoints` endpoints, each with a limit of connections.
 fn node(endpoints: u8, limit: u32, balance: Balance) -> Memory {
     let mut service = near_and_far(&[endpoints]);
     service.traffic.balance = balance;

@@ -116,7 +116,7 @@ fn another_pace_is_kept_from_the_next_round_on() {
     let mut schedule = filled(100, 7);
     let slow = Pace { interval: Duration::from_secs(20), jitter_percent: 0 };
     run(&mut schedule, Duration::ZERO, Duration::from_secs(20), |_| millis(1));
-    // Again and again, as when another service changes all the time: nobody's turn is put off for that.
+    // Again and again, as when another service changes all the time: no target's turn is put off for that.
     let mut starts = Vec::new();
     for second in 20..80 {
         let pace = if second % 2 == 0 { slow } else { Pace { interval: Duration::from_secs(19), ..slow } };

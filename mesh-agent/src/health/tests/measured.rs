@@ -16,7 +16,7 @@ const ROUNDS: u64 = 8;
 /// Share of one core, with room for other tests that run; the bench measures it by itself.
 const ALLOWED: f64 = if cfg!(debug_assertions) { 0.15 } else { 0.1 };
 
-/// Only the thread that checks is measured. Whoever connects on loopback does the endpoint's part of the handshake, too.
+/// Only the thread that checks is measured. On loopback the connecting thread does the endpoint's part of the handshake, too.
 #[test]
 fn measured_cost_of_four_hundred_tcp_checks_per_second() {
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
