@@ -207,10 +207,12 @@ fn only_what_dead_runs_left_is_swept() {
 #[test]
 fn a_swept_cgroup_goes_with_those_below_it() {
     need::privilege();
-    let parent = need::cgroup2().join("mesh-test-4194305-2");
-    fs::create_dir_all(parent.join("mesh-test-4194305-3")).unwrap();
-    remove_orphans(&need::cgroup2(), cgroup::remove);
-    assert!(!parent.exists());
+    // Below a cgroup of this process, where the sweeps of other tests do not look.
+    let own = Cgroup::new();
+    let orphan = own.path().join("mesh-test-4194305-2");
+    fs::create_dir_all(orphan.join("mesh-test-4194305-3")).unwrap();
+    remove_orphans(own.path(), cgroup::remove);
+    assert!(!orphan.exists());
 }
 
 #[test]
