@@ -53,7 +53,7 @@ enum Command {
     },
     /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian, in an emulated machine
     Vm(vm::Options),
-    /// Connect in a loop and print who answers, until standard input ends
+    /// Connect in a loop and print which endpoint answers, until standard input ends
     #[command(hide = true)]
     Traffic { to: SocketAddr },
 }
