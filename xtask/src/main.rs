@@ -12,6 +12,8 @@
 mod bench;
 mod cargo;
 mod demo;
+#[cfg(test)]
+mod documents;
 mod run;
 mod setup;
 mod vm;
