@@ -1,4 +1,4 @@
-//! Tests of the documents: their links lead to files and headings that exist.
+//! Tests of the documents: links and file names lead to what exists, and words are plain.
 
 use std::{fs, path::Path};
 
@@ -36,6 +36,36 @@ fn every_document_is_checked() {
 fn links_lead_to_files_and_headings_that_exist() {
     let broken: Vec<String> = DOCUMENTS.iter().flat_map(|document| broken(document)).collect();
     assert_eq!(broken, Vec::<String>::new());
+}
+
+#[test]
+fn source_files_that_are_named_exist() {
+    let missing = DOCUMENTS.iter().flat_map(|document| {
+        let text = read(document);
+        let names: Vec<String> =
+            text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs")).map(String::from).collect();
+        names.into_iter().filter(|name| !is_source(name)).map(move |name| format!("{document}: {name}"))
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// Files are named from the top or, those of the agent, from its sources.
+fn is_source(name: &str) -> bool {
+    ["", "mesh-agent/src"].iter().any(|directory| root().join(directory).join(name).exists())
+}
+
+#[test]
+fn documents_use_plain_words() {
+    const RIDDLES: [&str; 6] = ["who", "whoever", "whom", "nobody", "somebody", "so many"];
+    let uses = |text: &str, word: &str| format!(" {text} ").contains(&format!(" {word} "));
+    let found = DOCUMENTS.iter().flat_map(|document| {
+        let text = read(document);
+        let lines: Vec<String> =
+            text.lines().map(|line| line.replace(|it: char| !it.is_alphanumeric() && it != '_', " ")).collect();
+        let found = lines.into_iter().filter(|line| RIDDLES.iter().any(|word| uses(line, word)));
+        found.map(move |line| format!("{document}: {line}"))
+    });
+    assert_eq!(found.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 /// Returns the links of a document that lead nowhere. Links to other sites are not looked at.
