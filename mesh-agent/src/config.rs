@@ -46,7 +46,7 @@ pub(crate) const MAX_ROWS: u32 = 1 << 23;
 /// Where the settings come from.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
-    /// Settings file (YAML, the same names in camelCase, but for `log`) [default: /etc/mesh-agent/agent.yaml, if it is there]
+    /// Settings file, YAML: flags except --log, with camelCase names [default: /etc/mesh-agent/agent.yaml, if it exists]
     #[arg(long, env = "MESH_CONFIG", value_name = "FILE", value_parser = text::path())]
     pub config: Option<PathBuf>,
     /// The settings themselves.
@@ -57,68 +57,68 @@ pub struct Flags {
 /// Settings as given by one of the sources; what is absent is left to the next.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Given {
-    /// Directory of service files; repeat for several, with a name for each source but the local one [default:
+    /// Directory of service files; repeat for several, with a name for each source except the local one [default:
     /// /etc/mesh-agent/services.d]
     #[arg(long, env = "MESH_SERVICES", value_name = "[NAME=]DIR", value_delimiter = ',', value_parser = said(text::services))]
     services: Vec<Said<ServiceDir>>,
-    /// Cgroup whose processes are served [default: the cgroup2 mount in /proc/self/mounts]
+    /// Serve the processes of this cgroup [default: the cgroup2 mount in /proc/self/mounts]
     #[arg(long, env = "MESH_CGROUP", value_name = "PATH", value_parser = text::path())]
     cgroup: Option<PathBuf>,
-    /// Directory on a bpf filesystem for links and maps [default: /sys/fs/bpf/mesh-agent]
+    /// Directory on a bpffs where links and maps are pinned [default: /sys/fs/bpf/mesh-agent]
     #[arg(long, env = "MESH_PIN_DIR", value_name = "PATH", value_parser = text::path())]
     pin_dir: Option<PathBuf>,
-    /// Socket that meshctl talks to [default: /run/mesh-agent/agent.sock]
+    /// Control socket, used by meshctl [default: /run/mesh-agent/agent.sock]
     #[arg(long, env = "MESH_SOCKET", value_name = "PATH", value_parser = text::path())]
     socket: Option<PathBuf>,
-    /// Serve Prometheus metrics here: an address and a port, or a socket file for its owner and group [default: off]
+    /// Serve Prometheus metrics at an address and port, or on a Unix socket with mode 0660 [default: off]
     #[arg(long, env = "MESH_METRICS", value_name = "ADDR:PORT|unix:PATH", value_parser = said(text::metrics))]
     metrics: Option<Said<metrics::Address>>,
-    /// Scrapes must carry the bearer token that is in this file; /healthz and /readyz need none [default: off]
+    /// Require the bearer token in this file for /metrics; /healthz and /readyz need none [default: off]
     #[arg(long, env = "MESH_METRICS_TOKEN_FILE", value_name = "FILE", value_parser = text::path())]
     metrics_token_file: Option<PathBuf>,
-    /// Where allocated addresses and orders of operators (drains, weights) are kept [default: /var/lib/mesh-agent]
+    /// Directory for allocated addresses, set drains and weights, last good service files [default: /var/lib/mesh-agent]
     #[arg(long, env = "MESH_STATE_DIR", value_name = "PATH", value_parser = text::path())]
     state_dir: Option<PathBuf>,
     /// Name of this node [default: the host name]
     #[arg(long, env = "MESH_NODE_NAME", value_name = "NAME")]
     node_name: Option<String>,
-    /// Cloud this node is in, for services with `locality`
+    /// Cloud of this node, for services with `locality`
     #[arg(long, env = "MESH_CLOUD", value_name = "NAME")]
     cloud: Option<String>,
-    /// Region this node is in, for services with `locality`
+    /// Region of this node, for services with `locality`
     #[arg(long, env = "MESH_REGION", value_name = "NAME")]
     region: Option<String>,
-    /// Zone this node is in, for services with `locality`
+    /// Zone of this node, for services with `locality`
     #[arg(long, env = "MESH_ZONE", value_name = "NAME")]
     zone: Option<String>,
-    /// Network for services with `address: auto`; repeat for one of each family [default: 240.96.0.0/16]
+    /// Network for services with `address: auto`; repeat for IPv4 and IPv6 [default: 240.96.0.0/16]
     #[arg(long, env = "MESH_VIP_POOL", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
     vip_pool: Vec<Said<IpNet>>,
     /// What services may have.
     #[command(flatten)]
     bounds: Bounds,
-    /// Take empty directories to mean that there are no services [default: false: keep the last good ones]
+    /// Serve no services when the directories are empty [default: false: keep the last good services]
     #[arg(long, env = "MESH_ALLOW_EMPTY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
     allow_empty: Option<Said<bool>>,
-    /// Start although another agent serves the same cgroup or keeps its state in the same directory; that one's programs
-    /// run first [default: false: say so and leave]
+    /// Start even if another agent serves the same cgroup or uses the same state directory; the programs of the other
+    /// agent run first [default: false: report it and exit]
     #[arg(long, env = "MESH_ALLOW_SECOND_AGENT", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
     allow_second_agent: Option<Said<bool>>,
-    /// Which services are served: all, or those with `mesh-agent.io/enabled: "true"` [default: all]
+    /// Services to serve: `all`, or `annotated` for those with `mesh-agent.io/enabled: "true"` [default: all]
     #[arg(long, env = "MESH_SERVE", value_name = "WHICH", value_parser = said(text::serve))]
     serve: Option<Said<Serve>>,
-    /// Cgroup whose processes are left out; a relative path starts at --cgroup; repeat for several
+    /// Do not serve the processes of this cgroup; a relative path starts at --cgroup; repeat for several
     #[arg(long, env = "MESH_EXCLUDE_CGROUP", value_name = "PATH", value_delimiter = ',', value_parser = text::path())]
     exclude_cgroup: Vec<PathBuf>,
-    /// Network namespace that is left out (needs CAP_SYS_ADMIN); a relative path starts at /run/netns; repeat for several
+    /// Do not serve this network namespace (needs CAP_SYS_ADMIN); a relative path starts at /run/netns; repeat for several
     #[arg(long, env = "MESH_EXCLUDE_NETNS", value_name = "PATH", value_delimiter = ',', value_parser = text::path())]
     exclude_netns: Vec<PathBuf>,
-    /// Enter the network namespaces of pods and containers to close their sockets to endpoints that left; needs
-    /// CAP_SYS_ADMIN, CAP_SYS_PTRACE and the host's process ids. Otherwise only sockets in the agent's own namespace are
-    /// closed [default: true]
+    /// Enter the network namespaces of pods and containers to close their sockets to removed endpoints; needs
+    /// CAP_SYS_ADMIN, CAP_SYS_PTRACE and the host's process ids. With `false`, only sockets in the agent's own namespace
+    /// are closed [default: true]
     #[arg(long, env = "MESH_ENTER_NAMESPACES", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
     enter_namespaces: Option<Said<bool>>,
-    /// How often the kernel's rows are compared with what they should be, and repaired [default: 30s]
+    /// Interval at which the rows in the kernel are compared with the desired ones and repaired [default: 30s]
     #[arg(long, env = "MESH_RESYNC_INTERVAL", value_name = "DURATION", value_parser = said(text::interval))]
     resync_interval: Option<Said<Duration>>,
     /// Rows for frontends and service ids
@@ -128,10 +128,10 @@ pub struct Given {
     #[arg(long, env = "MESH_MAX_BACKENDS", value_name = "ROWS", value_parser = said(text::rows), help = format!("Rows for endpoints [default: {}]", capacity::BACKENDS))]
     max_backends: Option<Said<u32>>,
     /// Rows for open sockets that were answered with an endpoint
-    #[arg(long, env = "MESH_MAX_SOCKETS", value_name = "ROWS", value_parser = said(text::rows), help = format!("Rows for open sockets; one more is balanced but not recorded [default: {}]", capacity::SOCKETS))]
+    #[arg(long, env = "MESH_MAX_SOCKETS", value_name = "ROWS", value_parser = said(text::rows), help = format!("Rows for open sockets; further sockets are balanced but not recorded [default: {}]", capacity::SOCKETS))]
     max_sockets: Option<Said<u32>>,
-    /// Open sockets of one pod, unit or user that are recorded, and as many UDP sockets and bindings by session affinity; one
-    /// more is balanced but not recorded [default: a quarter of --max-sockets]
+    /// Rows for open sockets of one pod, unit or user, and the same number of UDP sockets and session affinity bindings;
+    /// further sockets are balanced but not recorded [default: a quarter of --max-sockets]
     #[arg(long, env = "MESH_MAX_SOCKETS_PER_CLIENT", value_name = "ROWS", value_parser = said(text::rows))]
     max_sockets_per_client: Option<Said<u32>>,
     #[command(flatten)]

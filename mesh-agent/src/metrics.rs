@@ -131,15 +131,15 @@ impl Reading {
         let Status { version, ready, revision, errors, config_valid, wrong_total, .. } = &self.status;
         family(encoder, "mesh_agent_build", "Version of the agent", MetricType::Info)?
             .encode_info(&[("version", version.as_str())])?;
-        family(encoder, "mesh_agent_ready", "1 when the kernel holds what the configuration says", MetricType::Gauge)?
-            .encode_gauge(&u32::from(*ready))?;
-        family(encoder, "mesh_agent_revision", "Number of the last applied set of tables", MetricType::Gauge)?
+        let help = "1 when the kernel has what the configuration says, except for single objects with errors";
+        family(encoder, "mesh_agent_ready", help, MetricType::Gauge)?.encode_gauge(&u32::from(*ready))?;
+        family(encoder, "mesh_agent_revision", "Revision of the tables that were applied last", MetricType::Gauge)?
             .encode_gauge(revision)?;
         family(encoder, "mesh_agent_config_errors", "Errors in the configuration", MetricType::Gauge)?
             .encode_gauge(&errors.len())?;
-        let help = "1 when nothing of the configuration is wrong";
+        let help = "1 when the configuration has no errors";
         family(encoder, "mesh_agent_config_valid", help, MetricType::Gauge)?.encode_gauge(&u32::from(*config_valid))?;
-        let help = "Objects, files and directories that are not in force as they are written";
+        let help = "Objects, files and directories whose current version is not in force";
         family(encoder, "mesh_agent_config_wrong", help, MetricType::Gauge)?.encode_gauge(wrong_total)
     }
 
@@ -148,7 +148,8 @@ impl Reading {
         for map in &self.status.capacity {
             used.encode_family(&[("map", map.map.as_str())])?.encode_gauge(&map.used)?;
         }
-        let mut room = family(encoder, "mesh_agent_map_capacity", "Rows a kernel map can hold", MetricType::Gauge)?;
+        let mut room =
+            family(encoder, "mesh_agent_map_capacity", "Rows that a kernel map can hold", MetricType::Gauge)?;
         for map in &self.status.capacity {
             room.encode_family(&[("map", map.map.as_str())])?.encode_gauge(&map.capacity)?;
         }
@@ -171,7 +172,7 @@ impl Reading {
         let checked = self.endpoints().filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
         let mut checked = checked.filter(|(_, _, _, health)| health.state != "unchecked");
         let Some(first) = checked.next() else { return Ok(()) };
-        let help = "0 when health checks found the endpoint not to work, else 1";
+        let help = "0 when the health check of the endpoint fails, else 1";
         let mut metric = family(encoder, "mesh_agent_endpoint_healthy", help, MetricType::Gauge)?;
         for (service, port, endpoint, health) in [first].into_iter().chain(checked) {
             let labels = (port_labels(service, port), [("endpoint", endpoint.endpoint.clone())]);

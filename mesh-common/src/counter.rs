@@ -7,7 +7,7 @@ pub enum Counter {
     Connects,
     /// A connect was refused because the service has no usable backend.
     RefusedNoBackend,
-    /// A connect was refused because a row named one that is not there; the maps contradict each other.
+    /// A connect was refused because a map row refers to a missing row.
     RefusedBroken,
     /// A connect was answered but its socket record could not be stored, so `getpeername` shows the backend.
     Unrecorded,
@@ -69,17 +69,17 @@ impl Counter {
     /// One sentence for `# HELP`.
     pub const fn help(self) -> &'static str {
         match self {
-            Self::Connects => "Connects answered with a backend",
+            Self::Connects => "Connects that got a backend",
             Self::RefusedNoBackend => "Connects refused because no backend was usable",
-            Self::RefusedBroken => "Connects refused because the maps contradict each other",
-            Self::Unrecorded => "Connects answered without room for the socket record",
-            Self::RefusedLimit => "Connects refused because of a limit of connections",
-            Self::Failures => "Connects that failed at the backend: refused there, or not answered in time",
+            Self::RefusedBroken => "Connects refused because a map row refers to a missing row",
+            Self::Unrecorded => "Connects that got a backend but no socket record, because no row was free",
+            Self::RefusedLimit => "Connects refused because a connection limit was reached",
+            Self::Failures => "Connects that the backend refused or did not answer in time",
             Self::Ejections => "Ejections of backends",
-            Self::Probes => "Connects let through to an ejected backend to try it",
-            Self::Overflows => "Connects that went elsewhere because the first choice was full",
+            Self::Probes => "Connects sent to an ejected backend as a trial",
+            Self::Overflows => "Connects that went to another backend because the first choice was full",
             Self::Failovers => "Connects that went to a farther tier than the first",
-            Self::Panics => "Connects to ejected backends because too few others were left",
+            Self::Panics => "Connects sent to ejected backends because too few others were usable",
         }
     }
 }

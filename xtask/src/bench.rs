@@ -16,7 +16,7 @@ pub struct Options {
     #[arg(long)]
     quality: bool,
     /// The pure parts by themselves instead: reading files, compiling tables, planning changes
-    #[arg(long, conflicts_with_all = ["quality", "quick", "only", "json", "chart", "details", "check"])]
+    #[arg(long, conflicts_with_all = ["quality", "quick", "only", "json", "chart", "chart_all", "details", "check"])]
     micro: bool,
     /// Smaller sizes, fewer and shorter rounds
     #[arg(long)]
@@ -27,9 +27,12 @@ pub struct Options {
     /// Write the figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw the whole-system figures to this file as SVG
+    /// Draw the most important whole-system figures, eight bars, to this file as SVG
     #[arg(long, value_name = "FILE", conflicts_with = "quality")]
     chart: Option<PathBuf>,
+    /// Draw all whole-system figures to this file as SVG
+    #[arg(long, value_name = "FILE", conflicts_with = "quality")]
+    chart_all: Option<PathBuf>,
     /// Also show every hook of the kernel programs by itself
     #[arg(long, conflicts_with = "quality")]
     details: bool,
@@ -60,7 +63,7 @@ pub fn simulate(model: &[String]) -> anyhow::Result<()> {
 }
 
 fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
-    let Options { quality, micro: _, quick, only, json, chart, details, check } = options;
+    let Options { quality, micro: _, quick, only, json, chart, chart_all, details, check } = options;
     bench.arg(if *quality { "quality" } else { "speed" });
     for (flag, given) in [("--quick", quick), ("--check", check), ("--details", details)] {
         bench.args(given.then_some(flag));
@@ -68,7 +71,7 @@ fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
     if let Some(parts) = only {
         bench.args(["--only", parts]);
     }
-    for (flag, file) in [("--json", json), ("--chart", chart)] {
+    for (flag, file) in [("--json", json), ("--chart", chart), ("--chart-all", chart_all)] {
         if let Some(file) = file {
             bench.arg(flag).arg(absolute(file)?);
         }

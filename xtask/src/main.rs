@@ -12,6 +12,8 @@
 mod bench;
 mod cargo;
 mod demo;
+#[cfg(test)]
+mod documents;
 mod run;
 mod setup;
 mod vm;
@@ -53,7 +55,7 @@ enum Command {
     },
     /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian, in an emulated machine
     Vm(vm::Options),
-    /// Connect in a loop and print who answers, until standard input ends
+    /// Connect in a loop and print which endpoint answers, until standard input ends
     #[command(hide = true)]
     Traffic { to: SocketAddr },
 }

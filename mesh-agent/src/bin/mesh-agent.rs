@@ -25,22 +25,22 @@ use tracing::{error, warn};
 #[command(
     version,
     max_term_width = 100,
-    after_help = "Ask a running agent with meshctl, for instance `meshctl status`. Exit codes: 0 stopped as asked, 1 an error, \
-                  2 flags, environment or settings file are wrong."
+    after_help = "Use meshctl to query a running agent, for instance `meshctl status`. Exit codes: 0 stopped by a signal, 1 \
+                  error, 2 wrong flags, environment or settings file."
 )]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What is logged: error, warn, info, debug, trace or off; debug shows every row that is written [default: info]
+    /// Log level: error, warn, info, debug, trace or off; debug shows every row that is written [default: info]
     #[arg(long, global = true, env = "MESH_LOG", value_name = "LEVEL", value_parser = filter)]
     log: Option<Result<Filter, String>>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve what the service files say, until stopped; traffic goes on without the agent
+    /// Serve the services in the service files until stopped; traffic goes on after that
     Run(Start),
-    /// Take an agent out: its programs, links and maps in the kernel, its files in --state-dir, its socket
+    /// Remove the programs, links and maps from the kernel, the files in --state-dir and the socket
     Uninstall(Start),
 }
 

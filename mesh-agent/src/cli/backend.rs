@@ -7,29 +7,31 @@ mod wait;
 pub(super) use self::order::Error;
 use super::{Exit, Failure, name::NameArg, session::Session, watch::Watch};
 
-/// Backends: the endpoints as the kernel uses them
+/// Show and control backends: endpoints as the kernel uses them
 #[derive(clap::Subcommand)]
 #[command(after_long_help = "\
 Examples:
   meshctl backend list                           all backends
-  meshctl backend list shop/cart                 those of one service
+  meshctl backend list shop/cart                 backends of one service
   meshctl backend drain shop/cart 10.0.0.1:8080  send no new connections there
-  meshctl backend weight shop/cart 10.0.0.1 5    send more, or fewer")]
+  meshctl backend weight shop/cart 10.0.0.1 5    change the share of connections")]
 pub(super) enum Verb {
     /// List backends, their load and their state
     ///
-    /// STATE is `active` while new connections are sent there, or why not: `draining`, `ejected 8s` after failed
-    /// connects, `ejected, on trial` while one connect tries it, `unhealthy` by its health check, `terminating`,
-    /// `notReady`, `not on this node`, `no IPv6 service address`, or `inactive` (weight 0). CONNECTIONS are open now, from this node; CONNECTING those of them that are not established yet. FAILURES counts
-    /// connects that failed in a row, CONNECTS all that were answered with it. HANDSHAKE is a moving average of the
-    /// time to connect. WEIGHT is `1 of 2` while it is not the configured one. Columns without a value are left out.
+    /// STATE is `active` while the backend gets new connections. Otherwise it is the reason why not: `draining`, `ejected
+    /// 8s` after failed connects, `ejected, on trial` while one connect tries it, `unhealthy` by its health check,
+    /// `terminating`, `notReady`, `not on this node`, `no IPv6 service address`, or `inactive` (weight 0). CONNECTIONS are
+    /// open now, from this node; CONNECTING are those that are not established yet. FAILURES is the number of failed
+    /// connects in a row, CONNECTS the number of all connects that got this backend. HANDSHAKE is a moving average of the
+    /// time to connect. WEIGHT is `1 of 2` while the weight in force differs from the configured one. Columns without a
+    /// value are left out.
     #[command(after_long_help = "\
 Examples:
   meshctl backend list                 all backends
-  meshctl backend list shop/cart       those of one service
-  meshctl backend list -n shop -w      those of one namespace, again every second
+  meshctl backend list shop/cart       backends of one service
+  meshctl backend list -n shop -w      backends of one namespace, every second
   meshctl backend list -o json | jq '.[] | select(.active | not)'
-                                       backends that are left out
+                                       backends that get no new connections
   meshctl backend list -o json | jq '.[] | select(.ejectedForSeconds)'
                                        backends whose connects failed")]
     #[command(visible_aliases = ["get", "describe"], alias = "ls")]
@@ -39,28 +41,28 @@ Examples:
         #[command(flatten)]
         watch: Watch,
     },
-    /// Send no new connections to an endpoint; those that are open go on
+    /// Send no new connections to an endpoint; open connections go on
     ///
-    /// Holds until `undrain`, restarts of the agent and the node included, on this node only. The last active endpoint of
-    /// a service is drained only by --force. With --wait the exit code is 0 as soon as no connection is left, and 1 when
-    /// some are at the deadline.
+    /// Holds on this node until `undrain`, also over restarts of the agent and the node. The last active endpoint of a service
+    /// needs --force. With --wait the exit code is 0 as soon as no connection is left, and 1 when some are left at the
+    /// deadline.
     #[command(after_long_help = "\
 Examples:
   meshctl backend drain shop/cart 10.0.0.1:8080
   meshctl backend drain shop/cart 10.0.0.1 --port http
                                        the endpoint at that address behind port `http`
   meshctl backend drain shop/cart 10.0.0.1:8080 --wait --deadline 5m && reboot
-                                       when no connection is left")]
+                                       reboot when no connection is left")]
     Drain {
         #[command(flatten)]
         endpoint: order::Endpoint,
         /// Return when no connection is left
         #[arg(long)]
         wait: bool,
-        /// With --wait: wait no longer than this, like 30s or 5m [default: 60s]
+        /// Longest wait with --wait, like 30s or 5m [default: 60s]
         #[arg(long, value_name = "TIME", value_parser = wait::deadline)]
         deadline: Option<std::time::Duration>,
-        /// Even if it is the last one
+        /// Drain the endpoint even if it is the last active one
         #[arg(long)]
         force: bool,
     },
@@ -72,22 +74,22 @@ Examples:
         #[command(flatten)]
         endpoint: order::Endpoint,
     },
-    /// Give an endpoint another weight than the configured one
+    /// Override the configured weight of an endpoint
     ///
-    /// Holds until it is `default` again, restarts of the agent and the node included, on this node only. Weight 0 takes
-    /// no new connections.
+    /// Holds on this node until the weight is set to `default`, also over restarts of the agent and the node. An endpoint with
+    /// weight 0 gets no new connections.
     #[command(after_long_help = "\
 Examples:
   meshctl backend weight shop/cart 10.0.0.1:8080 5
   meshctl backend weight shop/cart 10.0.0.1:8080 default
-                                       as configured")]
+                                       the configured weight")]
     Weight {
         #[command(flatten)]
         endpoint: order::Endpoint,
         /// A number up to 65535, or `default`
         #[arg(value_parser = order::weight, allow_negative_numbers = true)]
         weight: order::Weight,
-        /// Even if it is 0 and the endpoint is the last one
+        /// Set weight 0 even if the endpoint is the last active one
         #[arg(long)]
         force: bool,
     },

@@ -27,7 +27,7 @@ const BASH_WORDS: &str = "COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n";
 
 /// Print a script that completes commands, services and endpoints in your shell
 ///
-/// Names of services, namespaces, endpoints and ports are those that the agent has at the time.
+/// Completes names of services, namespaces, endpoints and ports by asking the running agent.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -36,7 +36,7 @@ Examples:
   meshctl completion zsh > \"${fpath[1]}/_meshctl\"
   meshctl completion fish > ~/.config/fish/completions/meshctl.fish")]
 pub(super) struct Args {
-    /// Your shell
+    /// Name of the shell
     shell: Shell,
 }
 

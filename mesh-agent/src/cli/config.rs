@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{api::types::ConfigProblem, config::ServiceDir, model::Update, source};
 
-/// Configuration of services
+/// Check the configuration of services
 #[derive(clap::Subcommand)]
 #[command(after_long_help = "\
 Examples:
@@ -21,12 +21,12 @@ Examples:
 pub(super) enum Verb {
     /// Check service files, with or without an agent
     ///
-    /// Prints every error as FILE:LINE: FIELD: REASON, all of them at once, then what was left out on purpose, then a
-    /// summary. The exit code is 1 when there is an error. Everything of a node goes into one command, because a
-    /// service may be contradicted by one in another file. Of two services that ask for one address, the one that has it
-    /// on this node is right, where an agent answers; else the first by file name. Its settings say, too, which addresses and
-    /// node ports services may have; without an agent, only what none allows by default is an error. Empty input is an error,
-    /// too: `services: []` means none.
+    /// Prints all errors as FILE:LINE: FIELD: REASON, then notes about ignored objects, then a summary. The exit code is 1
+    /// when there is an error. Give all files of a node in one command, because services in different files can conflict.
+    /// When two services ask for one address, the error is at the one that does not hold it on this node; without a running
+    /// agent, at the second by file name. The settings of the running agent decide which addresses and node ports are
+    /// allowed; without an agent, only claims that no agent allows by default are errors. Empty input is an error; write
+    /// `services: []` for no services.
     #[command(after_long_help = "\
 Examples:
   meshctl config validate /etc/mesh-agent/services.d   what this node serves

@@ -14,12 +14,12 @@ use crate::api::types::{Candidate, Explanation, Outcome, Question};
 
 /// Show where a connect goes now, and why
 ///
-/// The agent takes the rows and the load of the service out of the kernel, and decides 1,000 connects over them with the
-/// code that the kernel runs, undoing each; so the answer is what the kernel would do now. Every backend says whether it
-/// takes a connection, tier by tier: those of the second are used when too few of the first are usable. DRAWS is its
-/// part of the random choices in its tier, before load is looked at; `probe` of one that a single connect may try
-/// because its ejection is over. Of a service that hashes its clients, --from names the client. The exit code is 1 when
-/// connects are refused, or are not to a service.
+/// The agent reads the rows and the load of the service from the kernel, decides 1,000 connects with the code that the
+/// kernel runs, and undoes each. So the answer is what the kernel would do now. It shows tier by tier whether each backend
+/// takes a connection; the second tier is used when too few backends of the first are usable. DRAWS is the backend's share
+/// of the random choices in its tier, before load is compared; `probe` means that one connect may try it, because its
+/// ejection is over. --from names the client of a service that hashes clients or has session affinity. The exit code is 1
+/// when connects are refused, or when the address is not a service.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -34,10 +34,10 @@ Examples:
                                              a socket bound to that address
   meshctl explain 10.96.0.10:80 -o json | jq '.outcomes'")]
 pub(super) struct Args {
-    /// What a program connects to
+    /// Address that a program connects to
     #[arg(value_name = "ADDRESS:PORT[/PROTOCOL]", value_parser = target)]
     to: Target,
-    /// Who connects: netns:PATH, cgroup:PATH or the source address
+    /// Client: netns:PATH, cgroup:PATH or the source address
     #[arg(long, value_name = "CLIENT", value_parser = client)]
     from: Option<String>,
 }

@@ -40,11 +40,11 @@ use crate::{
     usage::{self, Usage},
 };
 
-/// Look at the services of this node and at what the kernel does with connections to them.
+/// Show and control the services of this node and the connections that the kernel makes to them.
 ///
-/// meshctl asks the agent of this node over its socket; only root may. Names are NAME (in the namespace of -n, or
-/// `default`) or NAMESPACE/NAME. Tables fit the terminal and -o wide shows all of them; scripts take -o json or -o yaml, whose fields never change their
-/// meaning, and the exit code: 0 ok, 1 the answer is "no" or an error, 2 wrong usage.
+/// meshctl queries the agent of this node over its control socket, which only root can open. A service is NAME (in the
+/// namespace of -n, or `default`) or NAMESPACE/NAME. Tables fit the terminal; -o wide shows all columns. Scripts use -o json
+/// or -o yaml, whose fields never change their meaning. Exit codes: 0 ok, 1 the answer is "no" or an error, 2 wrong usage.
 #[derive(Parser)]
 #[command(name = "meshctl", version, max_term_width = 100, after_long_help = EXAMPLES)]
 struct Cli {
@@ -56,14 +56,14 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  meshctl status                       is the agent well, is the configuration right?
+  meshctl status                       state of the agent, errors of the configuration
   meshctl service list                 all services of this node
-  meshctl service get shop/cart        one of them, with its endpoints
-  meshctl backend list -n shop         who is given how many connections
+  meshctl service get shop/cart        one service, with its endpoints
+  meshctl backend list -n shop         load of every endpoint in a namespace
   meshctl stats -w 1s                  connections per second
   meshctl explain 10.96.0.10:80        where a connect goes now, and why
   meshctl backend drain shop/cart 10.0.0.1:8080 --wait
-                                       before an endpoint is taken away
+                                       before an endpoint is removed
   meshctl config validate ./services   check files before they are deployed
   meshctl service list -o json | jq -r '.[].name'";
 
@@ -76,10 +76,10 @@ struct Global {
     /// Socket of the agent
     #[arg(long, global = true, env = "MESH_SOCKET", value_name = "PATH", default_value = SOCKET)]
     socket: PathBuf,
-    /// Form of the answer
+    /// Output format
     #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
     output: render::Format,
-    /// Namespace; lists show all when none is given, names are looked for in `default`
+    /// Namespace [default: all namespaces for lists, `default` for names]
     #[arg(short, long, global = true)]
     namespace: Option<String>,
 }

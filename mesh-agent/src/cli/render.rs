@@ -9,13 +9,13 @@ pub(super) use crate::printable::printable;
 /// The forms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(super) enum Format {
-    /// For people, as much as fits the terminal
+    /// A table that fits the terminal
     Table,
-    /// The same with all columns and names in full
+    /// A table with all columns and full names
     Wide,
-    /// For scripts
+    /// JSON, for scripts
     Json,
-    /// For scripts and diffs
+    /// YAML, for scripts and diffs
     Yaml,
 }
 

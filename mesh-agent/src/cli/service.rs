@@ -12,22 +12,22 @@ use super::{
 };
 use crate::api::types::{Endpoint, HealthCheck, Limits, PortCapacity, Service, ServiceCounters, ServicePort};
 
-/// Services of this node
+/// Show the services of this node
 #[derive(clap::Subcommand)]
 #[command(after_long_help = "\
 Examples:
   meshctl service list                 all services
-  meshctl service get shop/cart        one of them, with front ends and endpoints")]
+  meshctl service get shop/cart        one service, with frontends and endpoints")]
 pub(super) enum Verb {
     /// List services
     ///
-    /// ENDPOINTS counts usable and all endpoints of each port, in the order of PORT(S): usable ones are those that
-    /// `backend list` calls active, or, where none is, those that are ejected: they take connects in turn. CONNECTS counts connects that the kernel answered with an endpoint since the service
-    /// exists.
+    /// ENDPOINTS is the number of usable and of all endpoints of each port, in the order of PORT(S). Usable endpoints are
+    /// those that `backend list` shows as active or, if there is none, the ejected ones, which then take connects in turn.
+    /// CONNECTS is the number of connects that got an endpoint since the service was created.
     #[command(after_long_help = "\
 Examples:
   meshctl service list                 all services
-  meshctl service list -n shop         those of one namespace
+  meshctl service list -n shop         services of one namespace
   meshctl service list -w 2s           again every two seconds
   meshctl service list -o json | jq -r '.[] | select(.ports[].endpoints == []) | .name'
                                        services without endpoints")]
@@ -36,20 +36,20 @@ Examples:
         #[command(flatten)]
         watch: Watch,
     },
-    /// Show one service with its front ends and endpoints
+    /// Show one service with its frontends and endpoints
     ///
-    /// A front end is an address and port at which programs ask for the service; one that is not `served` says why. A
-    /// service that is left alone altogether says why, too. An
-    /// endpoint is `active` while new connections are sent to it; otherwise its state says why not, and its health what
-    /// the last probe found and since when. Tier 1 is the nearest. Capacity is the sum of `capacity` × weight: of the
-    /// endpoints that are active now, and of all. The exit code is 1 when there is no such service.
+    /// A frontend is an address and port of the service; one that is not `served` has the reason. A service that is not
+    /// served at all has the reason, too. An endpoint is `active` while it gets new connections; otherwise its state is the
+    /// reason why not. Its health is the result of the last check and the time since it changed. Tier 1 is the nearest.
+    /// Capacity is the sum of `capacity` × weight, of the endpoints that are active now and of all. The exit code is 1 when
+    /// there is no such service.
     #[command(after_long_help = "\
 Examples:
   meshctl service get shop/cart        by its full name
   meshctl service get cart -n shop     the same
   meshctl service get shop/cart -o yaml
   meshctl service get shop/cart -o json | jq -r '.frontends[].reason'
-                                       why front ends are not served")]
+                                       why frontends are not served")]
     #[command(visible_alias = "describe")]
     Get {
         /// NAME or NAMESPACE/NAME

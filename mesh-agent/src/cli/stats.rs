@@ -15,14 +15,14 @@ use super::{
 };
 use crate::api::types::{Service, ServiceCounters, ServicePort};
 
-/// Show what the kernel counted, per service port
+/// Show the kernel's counters of each service port
 ///
-/// CONNECTS were answered with a backend, REFUSED were not because none was usable or a limit was reached.
-/// CONNECTIONS are open now. CONN/S is the rate since the screen before, so it needs -w. Of the connects, FAILURES were
-/// refused by the backend or not answered in time, OVERFLOWS went to another backend because the first choice was full,
-/// FAILOVERS to one farther away, PROBES tried an ejected one, PANICS went to an ejected one because too few others were
-/// left; of UNRECORDED ones getpeername() shows the backend instead of the service. EJECTIONS count backends that were
-/// left alone for a while. Columns without a value are left out. All but CONNECTIONS only grow, over restarts of the agent, too.
+/// CONNECTS got a backend; REFUSED did not, because no backend was usable or a limit was reached. CONNECTIONS are open now.
+/// CONN/S is the rate since the previous output, so it needs -w. Of the connects, FAILURES were refused by the backend or
+/// not answered in time, OVERFLOWS went to another backend because the first choice was full, FAILOVERS went to a farther
+/// tier, PROBES tried an ejected backend, and PANICS went to an ejected backend because too few others were usable. For
+/// UNRECORDED connects, getpeername() shows the backend instead of the service. EJECTIONS counts ejections of backends.
+/// Columns without a value are left out. All counters except CONNECTIONS only grow, also over restarts of the agent.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -30,7 +30,7 @@ Examples:
   meshctl stats shop/cart -w           one service, every second
   meshctl stats -n shop -w 10s         a namespace, every ten seconds
   meshctl stats -o json | jq '.[] | select(.refusedNoBackend > 0)'
-                                       services that refused connections")]
+                                       services that refused connects")]
 pub(super) struct Args {
     /// NAME or NAMESPACE/NAME
     service: Option<NameArg>,

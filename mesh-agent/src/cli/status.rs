@@ -12,11 +12,11 @@ use crate::api::types::{CapacityUse, ConfigProblem, Hook, Status};
 /// Notes that are shown without -v.
 const NOTES: usize = 3;
 
-/// Show whether the agent is well and its configuration right
+/// Show the state of the agent and errors of its configuration
 ///
-/// What is wrong comes first: problems of the data plane, then errors of the configuration with file and line, and what is
-/// in force instead. The exit code is 0 when the agent is ready: the kernel holds what the configuration says, but for
-/// single objects that are wrong. Otherwise it is 1.
+/// Problems of the data plane come first, then errors of the configuration with file and line, and what is in force
+/// instead. The exit code is 0 when the agent is ready: the kernel has what the configuration says, except for single objects
+/// with errors. Otherwise it is 1.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -27,7 +27,7 @@ Examples:
                                              wait until the agent is ready
   meshctl status -o json | jq '.errors[]'    what is wrong, for a script")]
 pub(super) struct Args {
-    /// Show attached hooks and all notes, too
+    /// Also show attached hooks and all notes
     #[arg(short, long)]
     verbose: bool,
     #[command(flatten)]

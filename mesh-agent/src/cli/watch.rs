@@ -10,7 +10,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The option, for commands that can be watched.
 #[derive(clap::Args)]
 pub(super) struct Watch {
-    /// Show again every INTERVAL (like 500ms, 1s or 2m; 1s when left out) until interrupted
+    /// Repeat every INTERVAL, like 500ms, 1s or 2m, until interrupted [default interval: 1s]
     #[arg(short, long = "watch", value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "1s")]
     #[arg(value_parser = parse)]
     watch: Option<Duration>,

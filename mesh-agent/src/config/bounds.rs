@@ -18,24 +18,24 @@ use crate::{
 /// Bounds as given by one of the sources.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Bounds {
-    /// Network of service addresses (clusterIPs and `address`): others are refused, and no external address may be in it;
-    /// repeat for several, each for its family [default: any but loopback and link-local ones]
+    /// Network of cluster addresses (`clusterIPs` and `address`): other cluster addresses are refused, and no external
+    /// address may be in it; repeat for several [default: any except loopback and link-local addresses]
     #[arg(long, env = "MESH_SERVICE_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
     pub(super) service_cidr: Vec<Said<IpNet>>,
-    /// Network that external and load balancer addresses of services may be in; repeat for several. Loopback, link-local and
-    /// service addresses, and those of this node, are allowed only by a network that holds nothing else [default: none: what
-    /// is sent there goes where it would without the agent]
+    /// Network that external and load balancer addresses of services may be in; repeat for several. Addresses of loopback,
+    /// link-local, services and this node are allowed only by a network that holds nothing else [default: none: connects
+    /// to such addresses are left untouched]
     #[arg(long, env = "MESH_EXTERNAL_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
     pub(super) external_cidr: Vec<Said<IpNet>>,
     /// Node ports that services may have [default: 30000-32767]
     #[arg(long, env = "MESH_NODE_PORT_RANGE", value_name = "FIRST-LAST", value_parser = said(text::ports))]
     pub(super) node_port_range: Option<Said<RangeInclusive<u16>>>,
-    /// Percent of the rows for endpoints, slots and service addresses that one service may have; of more endpoints, only as
-    /// many are served [default: 25]
+    /// Percent of the rows for endpoints, slots and service addresses that one service may have; endpoints beyond that are
+    /// not served [default: 25]
     #[arg(long, env = "MESH_QUOTA_PER_SERVICE", value_name = "PERCENT", value_parser = said(text::percent))]
     pub(super) quota_per_service: Option<Said<NonZeroU8>>,
-    /// Percent of those rows that the services of one namespace may have together; one that does not fit stays as it was, or
-    /// is left out [default: 50]
+    /// Percent of those rows that the services of one namespace may have together; a service that does not fit keeps its
+    /// last version, or is left out [default: 50]
     #[arg(long, env = "MESH_QUOTA_PER_NAMESPACE", value_name = "PERCENT", value_parser = said(text::percent))]
     pub(super) quota_per_namespace: Option<Said<NonZeroU8>>,
 }

@@ -143,3 +143,15 @@ pub(super) fn said<T>(field: Field<'_>, read: fn(&str) -> Said<T>) -> Option<Sai
         Err(reason) => field.error(reason),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::KNOWN;
+
+    #[test]
+    fn every_setting_is_documented() {
+        let docs = include_str!("../../../docs/configuration.md");
+        let missing: Vec<&str> = KNOWN.into_iter().filter(|name| !docs.contains(&format!("`{name}`"))).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
+}

@@ -23,23 +23,23 @@ const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)
 /// Settings of health checks as given by one of the sources.
 #[derive(Args, Clone, Debug, Default)]
 pub struct HealthChecks {
-    /// Health checks of this node per second. Services that ask for more are checked more rarely, those that ask for
-    /// little are not [default: 1000]
+    /// Health checks of this node per second, shared fairly: services that ask for more than their share are checked less
+    /// often [default: 1000]
     #[arg(id = "health_check_max_per_second", long = "health-check-max-per-second", env = "MESH_HEALTH_CHECK_MAX_PER_SECOND", value_name = "NUMBER", value_parser = said(max_per_second))]
     max_per_second: Option<Said<u32>>,
     /// Shortest time from one health check of an endpoint to the next, from 100ms to 24h [default: 1s]
     #[arg(id = "health_check_min_interval", long = "health-check-min-interval", env = "MESH_HEALTH_CHECK_MIN_INTERVAL", value_name = "DURATION", value_parser = said(min_interval))]
     min_interval: Option<Said<Duration>>,
-    /// Networks in which endpoints are checked although they are on loopback, link-local or addresses of this node; repeat
-    /// for several [default: none: such endpoints are served without a check]
+    /// Network in which endpoints at loopback, link-local and node addresses are checked; repeat for several [default:
+    /// none: such endpoints are served without a check]
     #[arg(id = "health_check_allowed_networks", long = "health-check-allowed-networks", env = "MESH_HEALTH_CHECK_ALLOWED_NETWORKS", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
     allowed_networks: Vec<Said<IpNet>>,
-    /// Let annotations have health checks send headers that can carry credentials, like Authorization or Cookie [default:
-    /// false: such services are served without a check]
+    /// Allow health checks from annotations to send headers that can carry credentials, like Authorization or Cookie
+    /// [default: false: such services are served without a check]
     #[arg(id = "health_check_allow_credentials", long = "health-check-allow-credentials", env = "MESH_HEALTH_CHECK_ALLOW_CREDENTIALS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
     allow_credentials: Option<Said<bool>>,
-    /// Let annotations have health checks ask a port that is none of the service's endpoints [default: false: such services
-    /// are served without a check]
+    /// Allow health checks from annotations to use a port that no endpoint of the service has [default: false: such
+    /// services are served without a check]
     #[arg(id = "health_check_allow_other_ports", long = "health-check-allow-other-ports", env = "MESH_HEALTH_CHECK_ALLOW_OTHER_PORTS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
     allow_other_ports: Option<Said<bool>>,
 }

@@ -23,7 +23,7 @@ pub struct Refused {
 
 const NOT_PERMITTED: &str =
     "run mesh-agent as root, where neither a security module nor a seccomp profile forbids bpf(2)";
-const NOT_ACCEPTED: &str = "run a kernel that README.md says was tried, or report this line and the version of mesh-agent; \
+const NOT_ACCEPTED: &str = "run a kernel that docs/operations.md lists as tried, or report this line and the version of mesh-agent; \
                             MESH_LOG=debug shows all that the verifier says";
 
 impl Refused {
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(
             refused(libc::EINVAL, BACK_EDGE),
             "Linux 6.1.0-49-cloud-amd64 refuses program sock_ops: 1439: intrinsics::volatile_load(src): back-edge from \
-             insn 1438 to 1439: Invalid argument (os error 22); run a kernel that README.md says was tried, or report \
+             insn 1438 to 1439: Invalid argument (os error 22); run a kernel that docs/operations.md lists as tried, or report \
              this line and the version of mesh-agent; MESH_LOG=debug shows all that the verifier says"
         );
     }

@@ -11,11 +11,11 @@ use crate::api::types::{Endpoint, PortCapacity, Service, ServicePort};
 type Gauge = (&'static str, &'static str, fn(&Endpoint) -> u64);
 
 const GAUGES: [Gauge; 3] = [
-    ("mesh_agent_backend_connections", "Connections of this node to a backend", |it| it.connections),
+    ("mesh_agent_backend_connections", "Open connections of this node to a backend", |it| it.connections),
     ("mesh_agent_backend_connecting", "Connections of this node to a backend that are not established yet", |it| {
         it.connecting
     }),
-    ("mesh_agent_backend_ejected", "1 while a backend is left alone after failed connects", |it| {
+    ("mesh_agent_backend_ejected", "1 while a backend is ejected for all clients of this node", |it| {
         it.ejected_for_seconds.is_some().into()
     }),
 ];
@@ -23,7 +23,7 @@ const GAUGES: [Gauge; 3] = [
 impl Reading {
     /// Connects by backend.
     pub(super) fn encode_backends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connects answered with a backend, by backend";
+        let help = "Connects that got this backend";
         let mut metric = family(encoder, "mesh_agent_backend_connects", help, MetricType::Counter)?;
         self.endpoints().try_for_each(|(service, port, endpoint)| {
             count(&mut metric, &labels(service, port, endpoint), endpoint.connects)
@@ -39,7 +39,7 @@ impl Reading {
             }
         }
         self.encode_handshakes(encoder)?;
-        let help = "Connections of this node to a service";
+        let help = "Open connections of this node to a service";
         let mut metric = family(encoder, "mesh_agent_service_connections", help, MetricType::Gauge)?;
         for (service, port) in self.ports() {
             metric.encode_family(&port_labels(service, port))?.encode_gauge(&port.connections)?;
@@ -64,8 +64,8 @@ impl Reading {
     }
 
     fn encode_capacity(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Sum of capacity times weight over the endpoints of a service, in connections: of those that take new \
-                    ones now, and of all as configured";
+        let help = "Sum of capacity times weight over the endpoints of a service, in connections: usable endpoints only, \
+                    or all as configured";
         let mut metric = family(encoder, "mesh_agent_service_capacity", help, MetricType::Gauge)?;
         for (service, port) in self.ports() {
             let PortCapacity { usable, total, used: _ } = port.capacity;

@@ -23,9 +23,9 @@ use crate::{
 pub(in crate::cli) struct Endpoint {
     /// NAME or NAMESPACE/NAME
     service: NameArg,
-    /// ADDRESS:PORT, or ADDRESS where it has one port
+    /// ADDRESS:PORT, or ADDRESS if the endpoint has one port
     endpoint: String,
-    /// Name or number of a service port that the endpoint is behind
+    /// Name or number of the service port of the endpoint
     #[arg(long, value_name = "NAME")]
     port: Option<String>,
 }

@@ -24,11 +24,28 @@ const OURS: RGBColor = RGBColor(0x1f, 0x77, 0x4e);
 const OTHERS: RGBColor = RGBColor(0x8a, 0x93, 0x9e);
 const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
 
-/// A panel: part, measure, unit, title.
-const PANELS: [(&str, &str, &str, &str); 3] = [
-    (cycle::PART, cycle::RATE, "/s", "Connections per second: connect, one byte echoed, close (longer is better)"),
-    (http::PART, http::KEEP, "/s", "HTTP requests per second, keep-alive (longer is better)"),
-    (http::PART, http::CLOSE, "/s", "HTTP requests per second, a connection each (longer is better)"),
+/// A panel: part, measure, title. All measures are rates per second.
+type Panel = (&'static str, &'static str, &'static str);
+
+const PANELS: [Panel; 3] = [
+    (cycle::PART, cycle::RATE, "Connections per second: connect, one byte echoed, close (longer is better)"),
+    (http::PART, http::KEEP, "HTTP requests per second, keep-alive (longer is better)"),
+    (http::PART, http::CLOSE, "HTTP requests per second, a connection each (longer is better)"),
+];
+
+const SUMMARY: Panel =
+    (cycle::PART, cycle::RATE, "Connections per second with 10,000 services, relative to no mesh (longer is better)");
+
+/// Contenders of the summary, and what it calls them.
+const SUMMARY_BARS: [(&str, &str); 8] = [
+    (DIRECT, "no mesh: direct"),
+    ("mesh 10,000 hot", "mesh-agent, one service"),
+    ("mesh 10,000 any", "mesh-agent, any service"),
+    ("nftables 10,000 any", "nftables, any service"),
+    ("iptables 10,000 first", "iptables, first service"),
+    ("iptables 10,000 median", "iptables, median service"),
+    ("iptables 10,000 last", "iptables, last service"),
+    ("HAProxy TCP", "HAProxy, TCP mode"),
 ];
 
 /// A bar.
@@ -39,19 +56,33 @@ struct Bar {
     value: f64,
 }
 
-/// Draws what was measured of the panels.
-pub fn draw(path: &Path, figures: &Figures) -> Result<(), Box<dyn Error>> {
-    let panels = PANELS.map(|panel| (panel, bars(figures, panel.0, panel.1)));
+/// Draws the summary: at most eight bars.
+pub fn draw_summary(path: &Path, figures: &Figures) -> Result<(), Box<dyn Error>> {
+    let mut all = bars(figures, SUMMARY.0, SUMMARY.1);
+    let mut named = |(contender, label): (&str, &str)| {
+        let at = all.iter().position(|bar| bar.name == contender)?;
+        Some(Bar { name: label.to_owned(), ..all.swap_remove(at) })
+    };
+    let summary = SUMMARY_BARS.into_iter().filter_map(&mut named).collect();
+    draw_panels(path, &[(SUMMARY, summary)])
+}
+
+/// Draws a bar for every contender in every panel.
+pub fn draw_all(path: &Path, figures: &Figures) -> Result<(), Box<dyn Error>> {
+    draw_panels(path, &PANELS.map(|panel| (panel, bars(figures, panel.0, panel.1))))
+}
+
+fn draw_panels(path: &Path, panels: &[(Panel, Vec<Bar>)]) -> Result<(), Box<dyn Error>> {
     let rows: usize = panels.iter().map(|(_, bars)| bars.len()).sum();
-    let height = HEAD * 3 + ROW * i32::try_from(rows)? + 20;
+    let height = HEAD * i32::try_from(panels.len())? + ROW * i32::try_from(rows)? + 20;
     let area = SVGBackend::new(path, (WIDTH, u32::try_from(height)?)).into_drawing_area();
     area.fill(&RGBColor(255, 255, 255))?;
     let mut top = 10;
-    for ((_, _, unit, title), bars) in &panels {
+    for ((.., title), bars) in panels {
         area.draw(&Text::new(*title, (16, top + 10), ("sans-serif", 15).into_font().color(&INK)))?;
         top += HEAD - 10;
         for bar in bars {
-            draw_bar(&area, bar, unit, top)?;
+            draw_bar(&area, bar, top)?;
             top += ROW;
         }
         top += 10;
@@ -60,14 +91,14 @@ pub fn draw(path: &Path, figures: &Figures) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn draw_bar(area: &Area<'_>, bar: &Bar, unit: &str, top: i32) -> Result<(), Box<dyn Error>> {
+fn draw_bar(area: &Area<'_>, bar: &Bar, top: i32) -> Result<(), Box<dyn Error>> {
     let small = ("sans-serif", 13).into_font();
     #[expect(clippy::cast_possible_truncation, reason = "a place in the picture")]
     let end = LEFT + (bar.ratio.min(1.2) * LENGTH) as i32;
     let colour = if bar.name.starts_with("mesh") { OURS } else { OTHERS };
     area.draw(&Text::new(bar.name.clone(), (24, top + 2), small.clone().color(&INK)))?;
     area.draw(&Rectangle::new([(LEFT, top), (end, top + ROW - 6)], colour.filled()))?;
-    let value = format!("{:.2}  ({} {unit})", bar.ratio, number(bar.value));
+    let value = format!("{:.2}  ({} /s)", bar.ratio, number(bar.value));
     area.draw(&Text::new(value, (end + 6, top + 2), small.color(&INK)))?;
     Ok(())
 }
@@ -87,18 +118,44 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_contender_has_a_bar_with_its_ratio() {
+    type Draw = fn(&Path, &Figures) -> Result<(), Box<dyn Error>>;
+
+    fn drawn(draw: Draw) -> String {
         let mut figures = Figures::default();
-        figures.add(cycle::PART, DIRECT, cycle::RATE, "/s", 40_000.0);
-        figures.add(cycle::PART, "mesh 10,000 hot", cycle::RATE, "/s", 38_800.0);
+        let contenders = [(DIRECT, 40_000.0), ("empty program", 39_900.0), ("mesh 10,000 hot", 38_800.0)];
+        for (contender, rate) in contenders {
+            figures.add(cycle::PART, contender, cycle::RATE, "/s", rate);
+        }
         let directory = tempfile::tempdir().expect("room for a directory");
         let path = directory.path().join("chart.svg");
         draw(&path, &figures).expect("a file can be written");
-        let text = fs::read_to_string(&path).expect("it was written");
-        assert!(
-            text.starts_with("<svg") && text.contains("0.97  (38,800 /s)") && text.contains("mesh 10,000 hot"),
-            "{text}"
-        );
+        fs::read_to_string(&path).expect("it was written")
+    }
+
+    /// Lines of text of a picture.
+    fn texts(svg: &str) -> Vec<&str> {
+        svg.lines().filter(|line| !line.starts_with('<')).collect()
+    }
+
+    #[test]
+    fn every_contender_has_a_bar_with_its_ratio() {
+        let svg = drawn(draw_all);
+        let [(.., cycle), (.., keep), (.., close)] = PANELS;
+        let bars = [
+            "direct",
+            "1.00  (40,000 /s)",
+            "empty program",
+            "1.00  (39,900 /s)",
+            "mesh 10,000 hot",
+            "0.97  (38,800 /s)",
+        ];
+        assert_eq!(texts(&svg), [&[cycle][..], &bars, &[keep, close]].concat());
+    }
+
+    #[test]
+    fn the_summary_has_its_contenders_only() {
+        let svg = drawn(draw_summary);
+        let bars = ["no mesh: direct", "1.00  (40,000 /s)", "mesh-agent, one service", "0.97  (38,800 /s)"];
+        assert_eq!(texts(&svg), [&[SUMMARY.2][..], &bars].concat());
     }
 }

@@ -52,9 +52,12 @@ pub struct Options {
     /// Write the figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw the whole-system figures to this file as SVG
+    /// Draw the most important whole-system figures, eight bars, to this file as SVG
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
+    /// Draw all whole-system figures to this file as SVG
+    #[arg(long, value_name = "FILE")]
+    chart_all: Option<PathBuf>,
     /// Also show every hook by itself
     #[arg(long)]
     details: bool,
@@ -187,7 +190,10 @@ fn measure(options: &Options) -> bool {
         json::write(path, &report, &targets);
     }
     if let Some(path) = &options.chart {
-        chart::draw(path, &report.figures).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        chart::draw_summary(path, &report.figures).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    if let Some(path) = &options.chart_all {
+        chart::draw_all(path, &report.figures).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     report.missing.iter().for_each(|missing| println!("not measured: {missing}"));
     let missed = targets.iter().filter(|row| !row.holds()).count();
