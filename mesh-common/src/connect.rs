@@ -198,7 +198,9 @@ fn known<C: Connect>(kernel: &C, cookie: u64) -> *mut SocketRecord {
         drop(kernel, record, cookie);
         return core::ptr::null_mut();
     }
-    kernel.end(record, cookie);
+    if !socket::end_held(kernel, record) {
+        kernel.end(record, cookie);
+    }
     socket
 }
 

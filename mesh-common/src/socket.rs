@@ -348,6 +348,20 @@ pub fn forgotten<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
+/// Does what [`end`] does for a socket that holds a backend and nothing else, as most do; false for others.
+#[inline(always)]
+pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
+    const OTHERS: u64 = HOLDS & !socket_state::HELD | socket_state::SUSPECTED;
+    let (place, state) = (Place::of(socket), atomic::read(&socket.state));
+    if state & (OTHERS | socket_state::HELD) != socket_state::HELD {
+        return false;
+    }
+    if let Some(backend) = place.backend(kernel) {
+        occupancy::remove(&backend.live, occupancy::LIVE);
+    }
+    true
+}
+
 /// Releases what the previous connect of a socket holds. Its row is written anew or removed by the same hook: the socket's
 /// lock keeps other hooks from it meanwhile, and where the agent may give back the same, the first of both does.
 #[inline(always)]
