@@ -154,7 +154,14 @@ pub struct ServiceRow {
 }
 
 impl ServiceRow {
-    /// The [epoch](crate::occupancy) of the reservations that the connect makes which works with this copy.
+    /// Returns whether the service limits its connections: then each of them must be recorded.
+    #[inline(always)]
+    pub const fn has_limits(&self) -> bool {
+        self.max_connections | self.max_backend_connections != 0
+    }
+
+    /// Returns the [epoch](crate::occupancy) of the reservations of the connect that works with this copy; zero where the
+    /// service [has no limits](Self::has_limits).
     #[inline(always)]
     pub const fn epoch(&self) -> u64 {
         (self.flags >> service_flags::EPOCH) as u64
@@ -358,14 +365,10 @@ pub struct SocketRow {
     pub generation: u32,
     /// The [client](crate::client) that connected.
     pub client: u32,
-    /// The [epoch](crate::occupancy) of the socket's reservations.
-    pub epoch: u32,
     /// Lower half of the cookie of the socket's network namespace.
     pub netns: u32,
-    /// Zero.
-    pub pad: u32,
-    /// Bits of [`socket_state`], and above them the socket's cookie: rows are recycled while they are read, so whoever
-    /// changes a state makes sure that it still is this socket's.
+    /// Bits of [`socket_state`], above them the [epoch](crate::occupancy) of the socket's reservations, and above that the
+    /// socket's cookie: rows are recycled while they are read, so a hook that changes a state first compares the cookie.
     pub state: u64,
     /// Monotonic clock at the connect, nanoseconds, to some milliseconds unless the socket is
     /// [timed](socket_state::TIMED); zero for UDP.
@@ -392,12 +395,8 @@ pub struct SocketRecord {
     pub generation: u32,
     /// [`SocketRow::client`]
     pub client: u32,
-    /// [`SocketRow::epoch`]
-    pub epoch: u32,
     /// [`SocketRow::netns`]
     pub netns: u32,
-    /// [`SocketRow::pad`]
-    pub pad: u32,
     /// [`SocketRow::state`]
     pub state: AtomicU64,
     /// [`SocketRow::started`]
@@ -406,8 +405,10 @@ pub struct SocketRecord {
 
 /// [`SocketRecord::state`]
 pub mod socket_state {
-    /// Number of bits.
+    /// Number of bits, and position of the epoch, which has 14.
     pub const BITS: u32 = 16;
+    /// Position of the cookie. Its 34 lower bits fit.
+    pub const COOKIE: u32 = 30;
     /// The socket is to be closed when its backend leaves.
     pub const TRACKED: u64 = 1;
     /// It counts in [`BackendLoad::live`](super::BackendLoad::live).
@@ -616,7 +617,7 @@ mod tests {
         assert_eq!(offset_of!(Backend, latency), size_of::<BackendRow>() + offset_of!(BackendLoad, handshake));
         assert_eq!(offset_of!(BackendLoad, duration), offset_of!(BackendLoad, handshake) + 4, "little endian");
         assert_eq!(size_of::<ServiceLoad>(), size_of::<LiveService>());
-        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (80, 8));
+        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (72, 8));
         assert_eq!(size_of::<SocketRow>(), size_of::<SocketRecord>());
         assert_eq!(offset_of!(SocketRow, state), offset_of!(SocketRecord, state));
         assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));

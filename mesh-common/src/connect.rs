@@ -67,7 +67,7 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
         Ok((picked, limited)) => {
             if !caller.record(service, known, picked.index, cookie, picked.holds | limited | netns(caller, known)) {
                 let_go(caller, service, picked, limited);
-                if has_limits(service) {
+                if service.has_limits() {
                     caller.count(service.id, Counter::RefusedLimit);
                     return Verdict::Refused;
                 }
@@ -81,7 +81,8 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     }
 }
 
-/// The service at `dest` unless the caller is excluded. Where a connect can make reservations, their epoch is in its row.
+/// Returns the service at `dest` unless the caller is excluded. Where the service has limits, the epoch of the connect's
+/// reservations is in the row.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "epochs have 14 bits")]
 fn asked<'a, C: Caller>(
@@ -92,7 +93,7 @@ fn asked<'a, C: Caller>(
     caller.service(dest, row).filter(|_| !caller.excluded())?;
     // SAFETY: a row that was found is written.
     let service = unsafe { row.assume_init_mut() };
-    if has_limits(service) || service.key.protocol == protocol::TCP {
+    if service.has_limits() {
         service.flags |= (epoch(caller.coarse_now()) as u32) << service_flags::EPOCH;
     }
     Some(service)
@@ -151,12 +152,6 @@ pub fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
     if has_place { socket_state::LIMITED } else { ALL_FULL }
 }
 
-/// Whether connections must be recorded, because they count against a limit.
-#[inline(always)]
-const fn has_limits(service: &ServiceRow) -> bool {
-    service.max_connections | service.max_backend_connections != 0
-}
-
 /// Gives back what [`enter`] took a moment ago.
 #[inline(always)]
 fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
@@ -203,7 +198,9 @@ fn known<C: Connect>(kernel: &C, cookie: u64) -> *mut SocketRecord {
         drop(kernel, record, cookie);
         return core::ptr::null_mut();
     }
-    kernel.end(record, cookie);
+    if !socket::end_held(kernel, record) {
+        kernel.end(record, cookie);
+    }
     socket
 }
 
@@ -243,11 +240,14 @@ pub fn record<K: Kernel>(
 ) -> bool {
     let Some(backend) = kernel.backend(index) else { return false };
     let tracked = if service.flags & service_flags::TRACK == 0 { 0 } else { socket_state::TRACKED };
-    let (timed, started) = match (service.key.protocol, service.policy) {
-        (protocol::TCP, policy::LATENCY_AWARE) => (socket_state::TIMED, kernel.now()),
-        (protocol::TCP, _) => (0, kernel.coarse_now()),
-        _ => (0, 0),
+    let is_tcp = service.key.protocol == protocol::TCP;
+    let coarse = if is_tcp { kernel.coarse_now() } else { 0 };
+    let (timed, started) = match service.policy {
+        policy::LATENCY_AWARE if is_tcp => (socket_state::TIMED, kernel.now()),
+        _ => (0, coarse),
     };
+    // Without limits only a probation makes reservations, a moment ago. One of the epoch before this one just expires.
+    let epoch = if service.has_limits() { service.epoch() } else { epoch(coarse) };
     let mut fresh = MaybeUninit::<SocketRow>::uninit();
     let to = if known_row.is_null() { fresh.as_mut_ptr() } else { known_row.cast() };
     let row = SocketRow {
@@ -259,10 +259,8 @@ pub fn record<K: Kernel>(
         backend_index: index,
         generation: backend.row.generation,
         client: service.client,
-        epoch: service.flags >> service_flags::EPOCH,
         netns: (state >> NETNS) as u32,
-        pad: 0,
-        state: state & STATE | tracked | timed | socket::owner(cookie),
+        state: state & STATE | tracked | timed | socket::owner(cookie, epoch),
         started,
     };
     // SAFETY: room for a row, and nobody else writes to it or removes it: the kernel runs one connect at a time for each

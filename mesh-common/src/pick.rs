@@ -219,7 +219,9 @@ pub fn reserve<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, is_bound
     let Some(backend) = kernel.backend(index) else { return UNBOUND };
     let health = if is_bounded { health(kernel, service, index, backend) } else { Health::default() };
     let limit = u64::from(service.max_backend_connections);
-    let (now, epoch) = (milliseconds(kernel.coarse_now()), service.epoch());
+    let now = kernel.coarse_now();
+    let epoch = if service.has_limits() { service.epoch() } else { occupancy::epoch(now) };
+    let now = milliseconds(now);
     let fits = |before: u64| {
         (limit == 0 || live(before) + reserved(before, epoch) < limit)
             && !health.is_bounded(service, now, under_way(before, epoch))

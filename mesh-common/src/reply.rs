@@ -33,9 +33,7 @@ mod tests {
             backend_index: 0,
             generation: 0,
             client: 0,
-            epoch: 0,
             netns: 0,
-            pad: 0,
             state: AtomicU64::new(0),
             started: 0,
         };

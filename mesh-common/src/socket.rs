@@ -38,14 +38,20 @@ const HOLDS: u64 = socket_state::HELD
     | socket_state::PENDING
     | socket_state::RESERVED;
 /// Bits of a state that say whose it is.
-const COOKIE: u64 = u64::MAX << socket_state::BITS;
+const COOKIE: u64 = u64::MAX << socket_state::COOKIE;
 /// Hooks that change one state at the same time; each does so a few times at most.
 const ATTEMPTS: u32 = 8;
 
-/// The part of a state that says whose it is.
+/// Returns the part of a state above its bits: the epoch of the socket's reservations, and the socket's cookie.
 #[inline(always)]
-pub(crate) const fn owner(cookie: u64) -> u64 {
-    cookie << socket_state::BITS
+pub(crate) const fn owner(cookie: u64, epoch: u64) -> u64 {
+    cookie << socket_state::COOKIE | epoch << socket_state::BITS
+}
+
+/// Returns the epoch in a state.
+#[inline(always)]
+const fn epoch(state: u64) -> u64 {
+    (state & !COOKIE) >> socket_state::BITS
 }
 
 /// How a socket's connect was answered.
@@ -61,7 +67,7 @@ pub fn record<K: Kernel>(kernel: &K, cookie: u64) -> Option<&SocketRecord> {
 fn change(socket: &SocketRecord, cookie: u64, clear: u64, set: u64) -> Option<u64> {
     for _ in 0..ATTEMPTS {
         let before = atomic::read(&socket.state);
-        if before & COOKIE != owner(cookie) {
+        if before & COOKIE != owner(cookie, 0) {
             return None;
         }
         if atomic::replace(&socket.state, before, before & !clear | set) {
@@ -79,7 +85,6 @@ struct Place {
     backend_index: u32,
     generation: u32,
     client: u32,
-    epoch: u32,
     started: u64,
 }
 
@@ -93,7 +98,6 @@ impl Place {
                 backend_index: (&raw const socket.backend_index).read_volatile(),
                 generation: (&raw const socket.generation).read_volatile(),
                 client: (&raw const socket.client).read_volatile(),
-                epoch: (&raw const socket.epoch).read_volatile(),
                 started: (&raw const socket.started).read_volatile(),
             }
         }
@@ -108,7 +112,7 @@ impl Place {
     /// The connect, when it has an outcome.
     #[inline(always)]
     fn attempt(self, key: FrontendKey, state: u64) -> Attempt {
-        let Self { service, backend_index, generation, client, epoch: _, started } = self;
+        let Self { service, backend_index, generation, client, started } = self;
         let is_trial = u32::from(state & socket_state::TRIAL != 0);
         Attempt { key, service, backend: backend_index, generation, client, is_trial, started }
     }
@@ -151,7 +155,7 @@ impl Place {
     /// Gives back the reservations of a socket whose SYN was not sent.
     #[inline(always)]
     fn cancel<K: Kernel>(self, kernel: &K, held: u64) {
-        let epoch = self.epoch.into();
+        let epoch = epoch(held);
         if held & socket_state::LIMITED != 0
             && let Some(service) = kernel.live_service(self.service)
         {
@@ -167,7 +171,7 @@ impl Place {
     /// Turns reservations into what a socket with a SYN under way holds.
     #[inline(always)]
     fn hold<K: Kernel>(self, kernel: &K, before: u64) {
-        let epoch = self.epoch.into();
+        let epoch = epoch(before);
         if before & socket_state::LIMITED != 0
             && let Some(service) = kernel.live_service(self.service)
         {
@@ -326,7 +330,7 @@ pub fn settled<K: Kernel>(kernel: &K, cookie: u64) {
     let (place, before) = (Place::of(socket), atomic::read(&socket.state));
     let after = before & !(HOLDS | socket_state::SUSPECTED) | socket_state::SETTLED;
     // If the socket connects at this moment it is neither.
-    if before & COOKIE == owner(cookie)
+    if before & COOKIE == owner(cookie, 0)
         && before & socket_state::SUSPECTED != 0
         && atomic::replace(&socket.state, before, after)
     {
@@ -342,6 +346,20 @@ pub fn forgotten<K: Kernel>(kernel: &K, cookie: u64) {
     {
         drop(kernel, socket, cookie);
     }
+}
+
+/// Does what [`end`] does for a socket that holds a backend and nothing else, as most do; false for others.
+#[inline(always)]
+pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
+    const OTHERS: u64 = HOLDS & !socket_state::HELD | socket_state::SUSPECTED;
+    let (place, state) = (Place::of(socket), atomic::read(&socket.state));
+    if state & (OTHERS | socket_state::HELD) != socket_state::HELD {
+        return false;
+    }
+    if let Some(backend) = place.backend(kernel) {
+        occupancy::remove(&backend.live, occupancy::LIVE);
+    }
+    true
 }
 
 /// Releases what the previous connect of a socket holds. Its row is written anew or removed by the same hook: the socket's

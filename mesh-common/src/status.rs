@@ -6,7 +6,7 @@ use crate::{
     ejection::{Health, State, milliseconds},
     evidence::health,
     kernel::Kernel,
-    occupancy::{connecting, live, reserved},
+    occupancy::{connecting, epoch, live, reserved},
 };
 
 /// Whether a backend takes a connection.
@@ -51,7 +51,7 @@ pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: 
         if health.is_failing(milliseconds(now)) {
             return Status::Failing;
         }
-        if health.is_bounded(service, milliseconds(now), under_way(word, service.epoch())) {
+        if health.is_bounded(service, milliseconds(now), under_way(word, epoch(now))) {
             return Status::Bounded;
         }
     }

@@ -372,7 +372,12 @@ impl Caller for Maps<&SockAddrContext> {
 
     #[inline(always)]
     fn client_id(&self) -> u32 {
-        client_id()
+        // SAFETY: the helper takes no arguments and cannot fail.
+        let leaf = client::short(unsafe { bpf_get_current_cgroup_id() });
+        let Some(row) = CLIENTS.get_ptr(leaf & (capacity::CLIENTS - 1)) else { return 0 };
+        // SAFETY: the kernel returned a row of this map; a program that preempts this one reads and writes it whole.
+        let known = unsafe { row.read_volatile() };
+        if known >> 32 == u64::from(leaf) { known as u32 } else { find_client(leaf) }
     }
 
     #[inline(always)]
@@ -814,21 +819,16 @@ extern "C" fn failed(attempt: *const Attempt, others: u32) -> u32 {
     }
 }
 
-/// The client of the calling task. Each CPU remembers the clients of some cgroups; the agent clears that when groups come.
+/// Returns the client of the calling task, which is in the cgroup `leaf`. Each CPU remembers the clients of some cgroups; the
+/// agent clears that when groups come.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn client_id() -> u32 {
-    // SAFETY: the helper takes no arguments and cannot fail.
-    let leaf = client::short(unsafe { bpf_get_current_cgroup_id() });
-    let Some(row) = CLIENTS.get_ptr_mut(leaf & (capacity::CLIENTS - 1)) else { return 0 };
-    // SAFETY: the kernel returned a row of this map; a program that preempts this one reads and writes it whole.
-    let known = unsafe { row.read_volatile() };
-    if known >> 32 == u64::from(leaf) && known != 0 {
-        return known as u32;
-    }
+extern "C" fn find_client(leaf: u32) -> u32 {
     let client = client::short(client::find(ancestor, |id| GROUPS.get_ptr(id).is_some()));
-    // SAFETY: as above.
-    unsafe { row.write_volatile(u64::from(leaf) << 32 | u64::from(client)) };
+    if let Some(row) = CLIENTS.get_ptr_mut(leaf & (capacity::CLIENTS - 1)) {
+        // SAFETY: as in `Maps::client_id`.
+        unsafe { row.write_volatile(u64::from(leaf) << 32 | u64::from(client)) };
+    }
     client
 }
 

@@ -214,9 +214,7 @@ fn record(row: &SocketRow) -> SocketRecord {
         backend_index: row.backend_index,
         generation: row.generation,
         client: row.client,
-        epoch: row.epoch,
         netns: row.netns,
-        pad: row.pad,
         state: AtomicU64::new(row.state),
         started: row.started,
     }
