@@ -108,8 +108,8 @@ pub struct Search {
     except: u32,
     /// Those of `left` that belong to the sample.
     sample: u8,
-    /// Tiers before this one, as far as a byte can count them.
-    depth: u8,
+    /// Tiers that the walk has come to, as far as a byte can count them.
+    tiers: u8,
     /// One when a backend is full.
     full: u8,
     /// One when no more of the first tier is missing than the client may eject.
@@ -127,17 +127,16 @@ const BEGINS: u32 = 1 << 16;
 const STAYS: u32 = 1 << 17;
 
 impl Search {
-    /// Begins with the first tier. Passes over the index `except`; then it makes no connect a trial either.
+    /// Before the first tier. Passes over the index `except`; then it makes no connect a trial either.
     #[inline(always)]
-    fn begin<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, except: u32) -> Self {
-        let tier = Tier::first(service);
+    const fn new(key: u64, except: u32) -> Self {
         Self {
             cost: Cost::NONE,
             key,
             resort_tried_at: u64::MAX,
-            tier,
-            at: balance::draw(balance::chance(kernel, service, key, BEGINS), tier.count).slot,
-            left: tier.count,
+            tier: Tier::NONE,
+            at: 0,
+            left: 0,
             usable: 0,
             total: 0,
             best: NONE,
@@ -147,8 +146,8 @@ impl Search {
             agreed: NONE,
             resort: NONE,
             except,
-            sample: SAMPLE,
-            depth: 0,
+            sample: 0,
+            tiers: 0,
             full: 0,
             within: 0,
             within_agreed: 0,
@@ -180,7 +179,7 @@ impl Search {
     /// Goes on to the next tier, unless the connect stays in this one.
     #[inline(always)]
     fn leave<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
-        if self.depth == 0 {
+        if self.tiers == 1 {
             let missing = u64::from(self.total - self.usable) * 100;
             let fits = |percent: u8| (missing <= u64::from(self.total) * u64::from(percent)).into();
             (self.within, self.within_agreed) = (fits(service.max_ejected), fits(service.max_agreed));
@@ -188,15 +187,16 @@ impl Search {
         if self.best != NONE && (!self.tier.has_more() || self.keeps(kernel, service)) {
             return false;
         }
-        let Some(tier) = self.tier.next(kernel) else { return false };
+        let next = if self.tiers == 0 { Some(Tier::first(service)) } else { self.tier.next(kernel) };
+        let Some(tier) = next else { return false };
         if self.spare == NONE {
             self.spare = self.best;
         }
         (self.usable, self.total, self.best) = (0, 0, NONE);
         (self.ejected, self.agreed) = (NONE, NONE);
-        self.depth = self.depth.saturating_add(1);
         self.tier = tier;
-        let chance = balance::chance(kernel, service, self.key, BEGINS | u32::from(self.depth));
+        let chance = balance::chance(kernel, service, self.key, BEGINS | u32::from(self.tiers));
+        self.tiers = self.tiers.saturating_add(1);
         self.at = balance::draw(chance, tier.count).slot;
         (self.left, self.sample) = (tier.count, SAMPLE);
         true
@@ -261,7 +261,7 @@ impl Search {
         // u (1 − f) / (f (1 − u)), with u = usable / total and f = failover / 100
         let odds = usable * (100 - failover);
         let against = failover * (total - usable);
-        let chance = balance::chance(kernel, service, self.key, STAYS | u32::from(self.depth));
+        let chance = balance::chance(kernel, service, self.key, STAYS | u32::from(self.tiers));
         u64::from(chance) * against < odds << 32
     }
 
@@ -316,12 +316,12 @@ fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) {
 /// of a farther one. Also whether clients may agree on it, which takes enough of the first tier in any case.
 #[inline(always)]
 pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> (Others, bool) {
-    let mut found = Search::begin(kernel, service, u64::from(kernel.random()), except);
+    let mut found = Search::new(kernel.random().into(), except);
     walk(kernel, service, &mut found);
     if found.best == NONE && found.spare == NONE {
         return (Others::AreNone, false);
     }
-    let is_farther = found.best != NONE && found.depth != 0;
+    let is_farther = found.best != NONE && found.tiers > 1;
     let others = if is_farther || found.within != 0 { Others::Suffice } else { Others::AreFew };
     (others, found.within_agreed != 0)
 }
@@ -330,7 +330,7 @@ pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> 
 /// [`socket_state`] where the connect is to show whether an ejected backend works; or [`ALL_FULL`] or [`NO_BACKEND`].
 #[inline(always)]
 pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
-    let mut found = Search::begin(kernel, service, key, NONE);
+    let mut found = Search::new(key, NONE);
     walk(kernel, service, &mut found);
     if found.trial != 0 {
         if kernel.try_again(service, found.except) {
@@ -346,7 +346,7 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
         if first_was_full {
             kernel.count(service.id, Counter::Overflows);
         }
-        if found.depth != 0 {
+        if found.tiers > 1 {
             kernel.count(service.id, Counter::Failovers);
         }
         // The policy is asked again, so that what cannot be taken falls to the others by their weights.

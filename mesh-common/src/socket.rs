@@ -109,12 +109,12 @@ impl Place {
         kernel.backend(self.backend_index).filter(|backend| backend.row.generation == self.generation)
     }
 
-    /// The connect, when it has an outcome.
+    /// The connect, in case it has an outcome: [`is_trial`] is known by then. Written at once, in one piece, which takes less
+    /// stack than to keep each part until it is needed.
     #[inline(always)]
-    fn attempt(self, key: FrontendKey, state: u64) -> Attempt {
+    fn attempt(self, socket: &SocketRecord) -> Attempt {
         let Self { service, backend_index, generation, client, started } = self;
-        let is_trial = u32::from(state & socket_state::TRIAL != 0);
-        Attempt { key, service, backend: backend_index, generation, client, is_trial, started }
+        Attempt { key: frontend(socket), service, backend: backend_index, generation, client, is_trial: 0, started }
     }
 
     /// Gives back what `held` says; returns the backend if the socket held one that is still there.
@@ -204,6 +204,12 @@ fn frontend(socket: &SocketRecord) -> FrontendKey {
     FrontendKey { addr: socket.frontend.copy(), port, protocol: protocol::TCP, pad: 0 }
 }
 
+/// [`Attempt::is_trial`] of a socket in this state.
+#[inline(always)]
+fn is_trial(state: u64) -> u32 {
+    (state & socket_state::TRIAL != 0).into()
+}
+
 /// What `bits` of a socket's state count in [`BackendLoad::live`](crate::abi::BackendLoad::live).
 #[inline(always)]
 pub(crate) const fn units(bits: u64) -> u64 {
@@ -236,7 +242,8 @@ pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
 pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: impl FnOnce() -> bool) {
     const WAITS: u64 = socket_state::CONNECTING | socket_state::FAILED;
     let Some(socket) = record(kernel, cookie) else { return };
-    let (place, key) = (Place::of(socket), frontend(socket));
+    let place = Place::of(socket);
+    let mut attempt = place.attempt(socket);
     let Some(before) = change(socket, cookie, WAITS | socket_state::TRIAL, 0) else { return };
     if before & WAITS == 0 {
         return;
@@ -247,7 +254,8 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: 
     }
     // A connect that failed for want of an answer in time may still get one.
     if atomic::read(&backend.health) != 0 {
-        kernel.succeeded(&place.attempt(key, before), in_node());
+        attempt.is_trial = is_trial(before);
+        kernel.succeeded(&attempt, in_node());
     }
     let took = if before & socket_state::TIMED != 0 {
         kernel.now().saturating_sub(place.started) / NANOSECONDS_PER_MICROSECOND
@@ -264,18 +272,20 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: 
 #[inline(always)]
 pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let (place, key) = (Place::of(socket), frontend(socket));
+    let place = Place::of(socket);
+    let mut attempt = place.attempt(socket);
     if atomic::read(&socket.state) & socket_state::CONNECTING == 0 {
         return;
     }
     let waited = kernel.coarse_now().saturating_sub(place.started);
-    if kernel.is_too_long(&key, waited)
+    if kernel.is_too_long(&attempt.key, waited)
         && let Some(before) = change(socket, cookie, socket_state::CONNECTING, socket_state::FAILED)
         && before & socket_state::CONNECTING != 0
         && let Some(backend) = place.backend(kernel)
     {
         occupancy::remove(&backend.live, occupancy::CONNECTING);
-        fail(kernel, &place.attempt(key, before));
+        attempt.is_trial = is_trial(before);
+        kernel.failed(&attempt, kernel.weigh(&attempt));
     }
 }
 
@@ -285,13 +295,15 @@ pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
 #[inline(always)]
 pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let (place, key) = (Place::of(socket), frontend(socket));
+    let place = Place::of(socket);
+    let mut attempt = place.attempt(socket);
     let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
     kernel.forget(cookie, place.client);
     let Some(backend) = place.give_back(kernel, before) else { return };
     place.time(kernel, before, backend);
     if failed && before & socket_state::CONNECTING != 0 {
-        fail(kernel, &place.attempt(key, before));
+        attempt.is_trial = is_trial(before);
+        kernel.failed(&attempt, kernel.weigh(&attempt));
     }
 }
 
@@ -299,16 +311,17 @@ pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
 /// never sent either, the kernel refused its connect after our hook, as it does without a route. Another client's connect may
 /// have one, so that fails for this client alone.
 #[inline(always)]
-pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: bool) {
+pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: impl FnOnce() -> bool) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let (place, key) = (Place::of(socket), frontend(socket));
+    let place = Place::of(socket);
+    let mut attempt = place.attempt(socket);
     let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
     kernel.forget(cookie, place.client);
     if let Some(backend) = place.give_back(kernel, before) {
         place.time(kernel, before, backend);
     }
-    if is_unconnected && before & socket_state::PENDING != 0 {
-        let attempt = place.attempt(key, before);
+    if before & socket_state::PENDING != 0 && is_unconnected() {
+        attempt.is_trial = is_trial(before);
         kernel.failed(&attempt, private(kernel.weigh(&attempt)));
     }
 }
@@ -386,11 +399,6 @@ pub(crate) fn drop<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
 #[inline(always)]
 pub(crate) fn resume<K: Kernel>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).take_back(kernel, atomic::read(&socket.state));
-}
-
-#[inline(always)]
-fn fail<K: Walk>(kernel: &K, attempt: &Attempt) {
-    kernel.failed(attempt, kernel.weigh(attempt));
 }
 
 /// Exponentially weighted; the first sample is the average. `shift` says which half of the word. Not atomic: of two

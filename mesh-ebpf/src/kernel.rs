@@ -846,7 +846,7 @@ fn is_excluded(kind: u64, id: u64) -> bool {
 
 /// A socket is closed: what it holds, and what is kept outside of it, goes with it. `ctx` is the hook's context.
 #[inline(always)]
-pub fn release(ctx: *mut c_void, is_unconnected: bool) {
+pub fn release(ctx: *mut c_void, is_unconnected: impl FnOnce() -> bool) {
     let maps = Maps(());
     // SAFETY: the helper takes the context and cannot fail.
     socket::released(&maps, unsafe { bpf_get_socket_cookie(ctx) }, is_unconnected);

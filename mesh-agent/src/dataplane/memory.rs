@@ -586,7 +586,7 @@ mod tests {
             socket::syn_sent(&memory, 0);
             assert_eq!(connections(&memory), [1]);
         }
-        socket::released(&memory, 0, false);
+        socket::released(&memory, 0, || false);
         assert_eq!(connections(&memory), [0]);
     }
 
@@ -599,7 +599,7 @@ mod tests {
         socket::syn_sent(&memory, 0);
         configure(&mut memory, []);
         configure(&mut memory, [limited(2, cart(&TWO))]);
-        socket::released(&memory, 0, false);
+        socket::released(&memory, 0, || false);
         assert_eq!(connections(&memory), [0]);
         assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
     }

@@ -70,7 +70,7 @@ fn ask(memory: &mut Memory, socket: u64, close: bool) -> Option<SocketAddr> {
     let verdict = connect(memory, &fixture::key(VIP));
     socket::syn_sent(memory, socket);
     if close {
-        socket::released(memory, socket, false);
+        socket::released(memory, socket, || false);
         memory.close(socket);
     }
     match verdict {
