@@ -15,6 +15,7 @@ use crate::{
     ejection::Others,
     evidence::health,
     kernel::Kernel,
+    latency::Latencies,
     outcome::{self, Attempt},
     status::{Status, status},
     tiers::{Tier, written},
@@ -77,8 +78,6 @@ pub trait Walk: Kernel {
 /// A walk over the slots of a service, one [step](Self::step) at a time.
 #[repr(C)]
 pub struct Search {
-    /// Cost of `best`.
-    cost: Cost,
     /// The caller, for consistent hashing.
     key: u64,
     /// When `resort` was tried, milliseconds.
@@ -131,7 +130,6 @@ impl Search {
     #[inline(always)]
     const fn new(key: u64, except: u32) -> Self {
         Self {
-            cost: Cost::NONE,
             key,
             resort_tried_at: u64::MAX,
             tier: Tier::NONE,
@@ -212,9 +210,8 @@ impl Search {
         match status(kernel, service, index, backend) {
             Status::Usable => {
                 self.usable += share;
-                let cost = Cost::of(backend, service.policy);
-                if self.best == NONE || (compares(service.policy) && cost.is_below(self.cost)) {
-                    (self.best, self.cost) = (index, cost);
+                if self.best == NONE || (compares(service.policy) && kernel.costs_less(service, index, self.best)) {
+                    self.best = index;
                 }
             }
             Status::Full => {
@@ -402,10 +399,10 @@ pub(crate) fn less_loaded<K: Kernel>(
     if !compares(service.policy) || explores(service, chance) || tier.count < 2 {
         return first;
     }
-    let cost = Cost::of(backend, service.policy);
+    let cost = Cost::of(backend);
     let Some((second, backend)) = tier.draw_other(kernel, chance, first) else { return first };
-    let other = Cost::of(backend, service.policy);
-    let is_less = other.replaces(cost, balance::scatter(chance));
+    let latencies = Latencies::of(kernel, service, second, first);
+    let is_less = Cost::of(backend).replaces(cost, latencies, balance::scatter(chance));
     let is_taken = is_less && status(kernel, service, second, backend) == Status::Usable;
     if is_taken { second } else { first }
 }
@@ -423,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_search_has_no_byte_that_is_not_written() {
-        assert_eq!((size_of::<Cost>(), size_of::<Tier>()), (16, 12));
-        assert_eq!(size_of::<Search>(), size_of::<Cost>() + size_of::<Tier>() + 2 * 8 + 11 * 4 + 8);
+        assert_eq!(size_of::<Tier>(), 12);
+        assert_eq!(size_of::<Search>(), size_of::<Tier>() + 2 * 8 + 11 * 4 + 8);
     }
 }

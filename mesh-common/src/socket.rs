@@ -16,6 +16,7 @@ use crate::{
     abi::{Backend, FrontendKey, SocketRecord, protocol, socket_state},
     atomic,
     kernel::Kernel,
+    latency::{self, Pair, Part},
     occupancy,
     outcome::{Attempt, private},
     search::Walk,
@@ -24,12 +25,6 @@ use crate::{
 const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
 /// How much longer a connection is open says nothing of how fast a backend answers, microseconds.
 const LONG: u64 = 1_000_000;
-/// A sample moves an average by one part in so many.
-const SMOOTHING: u64 = 8;
-/// Longest sample, microseconds: half a minute.
-const LONGEST: u64 = 1 << 25;
-/// One half of a word.
-const HALF: u64 = 0xffff_ffff;
 
 /// All that a socket holds or has reserved.
 const HOLDS: u64 = socket_state::HELD
@@ -186,12 +181,20 @@ impl Place {
         }
     }
 
+    /// The socket's client learns, and all clients together.
+    #[inline(always)]
+    fn learn<K: Kernel>(self, kernel: &K, backend: &Backend, part: Part, sample: u64) {
+        let Self { backend_index, generation, client, .. } = self;
+        kernel.learn_latency(Pair { client, backend: backend_index, generation }, part, sample);
+        latency::learn_together(backend, part, sample);
+    }
+
     /// How long the socket's connection was open, where its service wants to know.
     #[inline(always)]
     fn time<K: Kernel>(self, kernel: &K, held: u64, backend: &Backend) {
         if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED) == socket_state::TIMED {
             let open = kernel.now().saturating_sub(self.started) / NANOSECONDS_PER_MICROSECOND;
-            average(backend, if open < LONG { open } else { LONG }, 32);
+            self.learn(kernel, backend, Part::Duration, if open < LONG { open } else { LONG });
         }
     }
 }
@@ -257,13 +260,11 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: 
         attempt.is_trial = is_trial(before);
         kernel.succeeded(&attempt, in_node());
     }
-    let took = if before & socket_state::TIMED != 0 {
-        kernel.now().saturating_sub(place.started) / NANOSECONDS_PER_MICROSECOND
-    } else {
-        handshake
-    };
-    if took != 0 {
-        average(backend, took, 0);
+    if before & socket_state::TIMED != 0 {
+        let took = kernel.now().saturating_sub(place.started) / NANOSECONDS_PER_MICROSECOND;
+        place.learn(kernel, backend, Part::Handshake, took);
+    } else if handshake != 0 {
+        latency::learn_together(backend, Part::Handshake, handshake);
     }
 }
 
@@ -399,17 +400,4 @@ pub(crate) fn drop<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
 #[inline(always)]
 pub(crate) fn resume<K: Kernel>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).take_back(kernel, atomic::read(&socket.state));
-}
-
-/// Exponentially weighted; the first sample is the average. `shift` says which half of the word. Not atomic: of two
-/// concurrent samples one may be dropped.
-#[inline(always)]
-fn average(backend: &Backend, sample: u64, shift: u32) {
-    // Zero would mean that there is none.
-    let sample = if sample >= LONGEST { LONGEST } else { sample + 1 };
-    let word = atomic::read(&backend.latency);
-    let old = word >> shift & HALF;
-    let next = if old == 0 { sample } else { (old * (SMOOTHING - 1) + sample) / SMOOTHING };
-    let next = if next == 0 { 1 } else { next };
-    atomic::write(&backend.latency, word & !(HALF << shift) | next << shift);
 }

@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+mod compare;
 mod context;
 mod kernel;
 mod maps;

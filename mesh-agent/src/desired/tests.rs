@@ -2,6 +2,7 @@
 
 mod places;
 mod reachable;
+mod latency;
 mod shares;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
