@@ -41,6 +41,8 @@ pub mod maps {
     pub const GROUPS: &str = "GROUPS";
     /// Client and backend → how the client's connects ended.
     pub const OUTCOMES: &str = "OUTCOMES";
+    /// Client and backend → how long the client's connections take.
+    pub const LATENCIES: &str = "LATENCIES";
     /// Client → what it has of the tables that all clients share.
     pub const QUOTAS: &str = "QUOTAS";
     /// Which client a cgroup belongs to, as far as a CPU has met it lately.
@@ -69,6 +71,8 @@ pub mod capacity {
     pub const GROUPS: u32 = 1024;
     /// Clients and backends that failed them; the one that was looked at the longest ago makes room.
     pub const OUTCOMES: u32 = 65_536;
+    /// Clients and backends of latency-aware services, a power of two; see [`latency`](crate::latency).
+    pub const LATENCIES: u32 = 131_072;
     /// Clients that are told apart when rows are counted, a power of two.
     pub const QUOTAS: u32 = 65_536;
     /// Cgroups whose client each CPU remembers, a power of two.
@@ -270,9 +274,9 @@ pub struct BackendLoad {
     pub connects: u64,
     /// An [`Agreement`](crate::agreement::Agreement) word; the agent writes to it, too.
     pub health: u64,
-    /// Moving average of the time to connect, microseconds; zero while there is none.
+    /// Moving average of the time to connect, of all clients, microseconds; zero while there is none.
     pub handshake: u32,
-    /// Moving average of the time that connections are open, none for more than a second, microseconds; only for
+    /// Moving average of the time that connections of all clients are open, none for more than a second, microseconds; only for
     /// [`policy::LATENCY_AWARE`], zero while there is none.
     pub duration: u32,
 }

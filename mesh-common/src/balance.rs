@@ -4,16 +4,12 @@ use crate::{
     abi::{Backend, ServiceRow, Slot, hash_key, policy},
     atomic,
     kernel::{Caller, Kernel},
+    latency::Latencies,
     occupancy,
 };
 
 /// Connections beyond this weigh no more.
 const MAX_LIVE: u64 = (1 << 20) - 1;
-/// Latency beyond this weighs no more, microseconds: 2 seconds.
-const MAX_LATENCY: u64 = (1 << 21) - 1;
-
-/// One half of a word.
-const HALF: u64 = 0xffff_ffff;
 
 /// A slot of a tier and where in it the draw fell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,7 +99,7 @@ pub(crate) fn key<C: Caller>(caller: &C, service: &ServiceRow) -> u64 {
 
 /// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
 #[inline(always)]
-const fn mix(word: u64) -> u64 {
+pub(crate) const fn mix(word: u64) -> u64 {
     let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ word >> 31
@@ -115,49 +111,29 @@ pub(crate) const fn compares(policy: u8) -> bool {
     policy == policy::LEAST_CONNECTIONS || policy == policy::LATENCY_AWARE
 }
 
-/// Cost of choosing a backend: connections, weight, latency.
-#[repr(C)]
+/// Cost of choosing a backend. Where the policy says so, [`Latencies`] multiply the connections of two.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     /// Connections.
     load: u32,
     /// What they are divided by.
-    pub weight: u32,
-    /// [`Backend::latency`], what they are multiplied by; zero while it is not known, or the policy ignores it.
-    latency: u64,
+    weight: u32,
 }
 
 impl Cost {
-    /// Of no backend.
-    pub(crate) const NONE: Self = Self { load: 0, weight: 0, latency: 0 };
-
     #[inline(always)]
-    pub(crate) fn of(backend: &Backend, policy: u8) -> Self {
-        let latency = if policy == policy::LATENCY_AWARE { atomic::read(&backend.latency) } else { 0 };
-        Self { load: load(backend), weight: backend.row.weight.into(), latency }
+    pub(crate) fn of(backend: &Backend) -> Self {
+        Self { load: load(backend), weight: backend.row.weight.into() }
     }
 
-    /// Latencies to multiply the connections of two backends with; one for both unless both are known and differ by more
-    /// than [chance](is_noise) makes. How long connections are open counts once one of each has ended: until then a slow
-    /// backend, whose connections are the last to end, would look like the fastest of all.
-    #[inline(always)]
-    fn latencies(self, other: Self) -> (u64, u64) {
-        if self.latency & HALF == 0 || other.latency & HALF == 0 {
-            return (1, 1);
-        }
-        let is_whole = self.latency >> 32 != 0 && other.latency >> 32 != 0;
-        let (mine, others) = (latency(self.latency, is_whole), latency(other.latency, is_whole));
-        if is_noise(mine, others) { (1, 1) } else { (mine, others) }
-    }
-
-    /// Whether this is less than another: fewer connections per weight. Where the latencies of both are known and differ,
-    /// they multiply the connections there would be with one more.
+    /// Whether this is less than another: fewer connections per weight. Latencies that differ multiply the connections
+    /// there would be with one more.
     ///
     /// Draws follow the weights. So that weights do not count twice while no backend is busy, two idle backends are alike,
     /// but for their latency.
     #[inline(always)]
-    pub(crate) fn is_below(self, other: Self) -> bool {
-        let (mine, others) = self.latencies(other);
+    fn is_below(self, other: Self, latencies: Latencies) -> bool {
+        let Latencies { mine, others } = latencies;
         let (mut ours, mut theirs) = (u64::from(self.load), u64::from(other.load));
         if mine != others {
             if ours | theirs == 0 {
@@ -178,13 +154,13 @@ impl Cost {
     /// connects, in the ratio of the weights: then as many go from the heavy to the light one as back (detailed balance,
     /// as in Metropolis and others, 1953). With equal weights this is [`Self::is_below`].
     #[inline(always)]
-    pub(crate) fn replaces(self, first: Self, chance: u32) -> bool {
+    pub(crate) fn replaces(self, first: Self, latencies: Latencies, chance: u32) -> bool {
         if self.weight == first.weight {
-            return self.is_below(first);
+            return self.is_below(first, latencies);
         }
         let (w, of) = narrowed(self.weight, first.weight);
         let heavy = if w < of { of } else { w };
-        let (mine, others) = self.latencies(first);
+        let Latencies { mine, others } = latencies;
         // (load / weight + 1 / heavy) · latency, times both weights and the heavier one
         let ours = (clamped(self.load) * heavy + w) * mine * of;
         let theirs = (clamped(first.load) * heavy + of) * others * w;
@@ -214,15 +190,6 @@ fn narrowed(one: u32, other: u32) -> (u64, u64) {
     (narrow(one), narrow(other))
 }
 
-/// Whether two latencies, microseconds, differ by no more than the scheduling of tasks and timers makes of equal ones: less
-/// than a millisecond, or a quarter of the shorter.
-#[inline(always)]
-const fn is_noise(one: u64, other: u64) -> bool {
-    const MILLISECOND: u64 = 1000;
-    let (short, long) = if one < other { (one, other) } else { (other, one) };
-    long - short < MILLISECOND || (long - short) * 4 < short
-}
-
 /// Connections, 16 bits.
 #[inline(always)]
 fn clamped(load: u32) -> u64 {
@@ -237,16 +204,19 @@ fn load(backend: &Backend) -> u32 {
     if live > MAX_LIVE { MAX_LIVE as u32 } else { live as u32 }
 }
 
-/// Microseconds that a connection takes: to connect, and, with the whole of the word, until it is closed.
+/// Whether one backend costs less than another.
+///
+/// A function by itself in the kernel, as [`search`](crate::search::search) is.
 #[inline(always)]
-const fn latency(word: u64, is_whole: bool) -> u64 {
-    let sum = (word & HALF) + if is_whole { word >> 32 } else { 0 };
-    if sum > MAX_LATENCY { MAX_LATENCY } else { sum }
+pub fn costs_less<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> bool {
+    let (Some(mine), Some(others)) = (kernel.backend(one), kernel.backend(other)) else { return false };
+    Cost::of(mine).is_below(Cost::of(others), Latencies::of(kernel, service, one, other))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::MAX_LATENCY;
 
     #[test]
     fn draw_stays_in_range_and_covers_it() {
@@ -262,31 +232,32 @@ mod tests {
         assert_eq!(side(&slot, 1 << 31), 9);
     }
 
-    fn cost(load: u32, weight: u32, latency: u64) -> Cost {
-        Cost { load, weight, latency }
+    fn cost(load: u32, weight: u32) -> Cost {
+        Cost { load, weight }
     }
 
     #[test]
-    fn latencies_count_beyond_noise() {
-        let is_faster = |one, other| cost(0, 1, one).is_below(cost(0, 1, other));
-        assert_eq!([(50, 90), (100, 1_050), (10_000, 12_400)].map(|(a, b)| is_faster(a, b)), [false; 3]);
-        assert_eq!([(50, 1_100), (1_000, 2_000), (10_000, 12_600)].map(|(a, b)| is_faster(a, b)), [true; 3]);
-        assert!(!is_faster(2_000, 1_000));
-        assert!(cost(1, 1, 90).is_below(cost(2, 1, 50)), "connections decide");
+    fn a_latency_multiplies_connections() {
+        let is_below = |mine, others, latencies| cost(mine, 1).is_below(cost(others, 1), latencies);
+        assert!(is_below(0, 0, Latencies { mine: 1_000, others: 2_000 }));
+        assert!(!is_below(0, 0, Latencies { mine: 2_000, others: 1_000 }));
+        assert!(is_below(2, 1, Latencies { mine: 1_000, others: 2_000 }));
+        assert!(!is_below(1, 0, Latencies { mine: 1_000, others: 2_000 }));
+        assert!(is_below(1, 2, Latencies::ALIKE), "connections decide");
     }
 
     #[test]
     fn the_largest_costs_fit() {
-        let (idle, busy) = (cost(0, 1, 1), cost(u32::MAX, 65_535, u64::from(u32::MAX)));
-        assert!(idle.replaces(busy, u32::MAX));
-        assert!(!busy.replaces(idle, 0));
+        let (idle, busy) = (cost(0, 1), cost(u32::MAX, 65_535));
+        assert!(idle.replaces(busy, Latencies { mine: 1, others: MAX_LATENCY }, u32::MAX));
+        assert!(!busy.replaces(idle, Latencies { mine: MAX_LATENCY, others: 1 }, 0));
     }
 
     #[test]
     fn equal_weights_are_compared_by_connections_alone() {
         for chance in [0, u32::MAX] {
-            assert!(cost(1, 7, 0).replaces(cost(2, 7, 0), chance));
-            assert!(!cost(2, 7, 0).replaces(cost(2, 7, 0), chance));
+            assert!(cost(1, 7).replaces(cost(2, 7), Latencies::ALIKE, chance));
+            assert!(!cost(2, 7).replaces(cost(2, 7), Latencies::ALIKE, chance));
         }
     }
 }

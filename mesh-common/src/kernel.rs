@@ -1,6 +1,6 @@
 //! What a decision needs from the world it runs in: the kernel's maps and the calling socket, or copies on the host.
 
-use core::mem::MaybeUninit;
+use core::{mem::MaybeUninit, sync::atomic::AtomicU64};
 
 use crate::{
     abi::{
@@ -8,8 +8,10 @@ use crate::{
         ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow,
     },
     addr::Addr,
+    balance,
     counter::Counter,
     evidence,
+    latency::{self, Pair, Part},
     outcome::{self, Attempt},
     quota::What,
 };
@@ -45,6 +47,21 @@ pub trait Kernel: Sized {
     fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool;
     /// Removes a row of OUTCOMES.
     fn drop_outcome(&self, key: &OutcomeKey);
+    /// Row of LATENCIES.
+    fn latency(&self, row: u32) -> Option<&AtomicU64>;
+    /// [`latency::compare`]
+    fn latencies(&self, service: &ServiceRow, one: u32, other: u32) -> u64 {
+        latency::compare(self, service, one, other)
+    }
+    /// [`latency::learn`]
+    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
+        latency::learn(self, pair, part, sample);
+    }
+    /// [`balance::costs_less`]
+    fn costs_less(&self, service: &ServiceRow, one: u32, other: u32) -> bool {
+        balance::costs_less(self, service, one, other)
+    }
+
     /// [`evidence::seen`]
     fn seen(&self, service: &ServiceRow, index: u32) -> u64 {
         evidence::seen(self, service, index)

@@ -13,6 +13,7 @@
 //! reply ── which address is shown          balance ── what a policy asks for, which of two is less loaded
 //! socket ── what a socket holds            ejection ── states of a backend whose connects fail
 //! client ── the cgroup a connect counts for outcome ── how the outcome of a connect moves them
+//! latency ── how long a client's connections take
 //! ```
 //!
 //! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the same code runs on
@@ -38,6 +39,7 @@ pub mod evidence;
 pub mod filter;
 pub mod flows;
 pub mod kernel;
+pub mod latency;
 pub mod occupancy;
 pub mod outcome;
 pub mod pick;

@@ -168,10 +168,10 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
         return best.into();
     }
     let Some(backend) = written(kernel, best) else { return best.into() };
-    let cost = Cost::of(backend, service.policy);
+    let cost = Cost::of(backend);
     if let Some(next) = tier.next(kernel)
         && let Some((far, backend)) = next.draw_other(kernel, balance::scatter(!chance), best)
-        && cost.is_much_above(Cost::of(backend, service.policy), service.spill)
+        && cost.is_much_above(Cost::of(backend), service.spill)
     {
         match status(kernel, service, far, backend) {
             Status::Usable => {

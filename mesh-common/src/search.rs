@@ -15,6 +15,7 @@ use crate::{
     ejection::Others,
     evidence::health,
     kernel::Kernel,
+    latency::Latencies,
     outcome::{self, Attempt},
     status::{Status, status},
     tiers::{Tier, written},
@@ -77,8 +78,6 @@ pub trait Walk: Kernel {
 /// A walk over the slots of a service, one [step](Self::step) at a time.
 #[repr(C)]
 pub struct Search {
-    /// Cost of `best`.
-    cost: Cost,
     /// The caller, for consistent hashing.
     key: u64,
     /// When `resort` was tried, milliseconds.
@@ -108,8 +107,8 @@ pub struct Search {
     except: u32,
     /// Those of `left` that belong to the sample.
     sample: u8,
-    /// Tiers before this one, as far as a byte can count them.
-    depth: u8,
+    /// Tiers that the walk has come to, as far as a byte can count them.
+    tiers: u8,
     /// One when a backend is full.
     full: u8,
     /// One when no more of the first tier is missing than the client may eject.
@@ -127,17 +126,15 @@ const BEGINS: u32 = 1 << 16;
 const STAYS: u32 = 1 << 17;
 
 impl Search {
-    /// Begins with the first tier. Passes over the index `except`; then it makes no connect a trial either.
+    /// Before the first tier. Passes over the index `except`; then it makes no connect a trial either.
     #[inline(always)]
-    fn begin<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, except: u32) -> Self {
-        let tier = Tier::first(service);
+    const fn new(key: u64, except: u32) -> Self {
         Self {
-            cost: Cost::NONE,
             key,
             resort_tried_at: u64::MAX,
-            tier,
-            at: balance::draw(balance::chance(kernel, service, key, BEGINS), tier.count).slot,
-            left: tier.count,
+            tier: Tier::NONE,
+            at: 0,
+            left: 0,
             usable: 0,
             total: 0,
             best: NONE,
@@ -147,8 +144,8 @@ impl Search {
             agreed: NONE,
             resort: NONE,
             except,
-            sample: SAMPLE,
-            depth: 0,
+            sample: 0,
+            tiers: 0,
             full: 0,
             within: 0,
             within_agreed: 0,
@@ -180,7 +177,7 @@ impl Search {
     /// Goes on to the next tier, unless the connect stays in this one.
     #[inline(always)]
     fn leave<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
-        if self.depth == 0 {
+        if self.tiers == 1 {
             let missing = u64::from(self.total - self.usable) * 100;
             let fits = |percent: u8| (missing <= u64::from(self.total) * u64::from(percent)).into();
             (self.within, self.within_agreed) = (fits(service.max_ejected), fits(service.max_agreed));
@@ -188,15 +185,16 @@ impl Search {
         if self.best != NONE && (!self.tier.has_more() || self.keeps(kernel, service)) {
             return false;
         }
-        let Some(tier) = self.tier.next(kernel) else { return false };
+        let next = if self.tiers == 0 { Some(Tier::first(service)) } else { self.tier.next(kernel) };
+        let Some(tier) = next else { return false };
         if self.spare == NONE {
             self.spare = self.best;
         }
         (self.usable, self.total, self.best) = (0, 0, NONE);
         (self.ejected, self.agreed) = (NONE, NONE);
-        self.depth = self.depth.saturating_add(1);
         self.tier = tier;
-        let chance = balance::chance(kernel, service, self.key, BEGINS | u32::from(self.depth));
+        let chance = balance::chance(kernel, service, self.key, BEGINS | u32::from(self.tiers));
+        self.tiers = self.tiers.saturating_add(1);
         self.at = balance::draw(chance, tier.count).slot;
         (self.left, self.sample) = (tier.count, SAMPLE);
         true
@@ -212,9 +210,8 @@ impl Search {
         match status(kernel, service, index, backend) {
             Status::Usable => {
                 self.usable += share;
-                let cost = Cost::of(backend, service.policy);
-                if self.best == NONE || (compares(service.policy) && cost.is_below(self.cost)) {
-                    (self.best, self.cost) = (index, cost);
+                if self.best == NONE || (compares(service.policy) && kernel.costs_less(service, index, self.best)) {
+                    self.best = index;
                 }
             }
             Status::Full => {
@@ -261,7 +258,7 @@ impl Search {
         // u (1 − f) / (f (1 − u)), with u = usable / total and f = failover / 100
         let odds = usable * (100 - failover);
         let against = failover * (total - usable);
-        let chance = balance::chance(kernel, service, self.key, STAYS | u32::from(self.depth));
+        let chance = balance::chance(kernel, service, self.key, STAYS | u32::from(self.tiers));
         u64::from(chance) * against < odds << 32
     }
 
@@ -316,12 +313,12 @@ fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) {
 /// of a farther one. Also whether clients may agree on it, which takes enough of the first tier in any case.
 #[inline(always)]
 pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> (Others, bool) {
-    let mut found = Search::begin(kernel, service, u64::from(kernel.random()), except);
+    let mut found = Search::new(kernel.random().into(), except);
     walk(kernel, service, &mut found);
     if found.best == NONE && found.spare == NONE {
         return (Others::AreNone, false);
     }
-    let is_farther = found.best != NONE && found.depth != 0;
+    let is_farther = found.best != NONE && found.tiers > 1;
     let others = if is_farther || found.within != 0 { Others::Suffice } else { Others::AreFew };
     (others, found.within_agreed != 0)
 }
@@ -330,7 +327,7 @@ pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> 
 /// [`socket_state`] where the connect is to show whether an ejected backend works; or [`ALL_FULL`] or [`NO_BACKEND`].
 #[inline(always)]
 pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
-    let mut found = Search::begin(kernel, service, key, NONE);
+    let mut found = Search::new(key, NONE);
     walk(kernel, service, &mut found);
     if found.trial != 0 {
         if kernel.try_again(service, found.except) {
@@ -346,7 +343,7 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
         if first_was_full {
             kernel.count(service.id, Counter::Overflows);
         }
-        if found.depth != 0 {
+        if found.tiers > 1 {
             kernel.count(service.id, Counter::Failovers);
         }
         // The policy is asked again, so that what cannot be taken falls to the others by their weights.
@@ -402,10 +399,10 @@ pub(crate) fn less_loaded<K: Kernel>(
     if !compares(service.policy) || explores(service, chance) || tier.count < 2 {
         return first;
     }
-    let cost = Cost::of(backend, service.policy);
+    let cost = Cost::of(backend);
     let Some((second, backend)) = tier.draw_other(kernel, chance, first) else { return first };
-    let other = Cost::of(backend, service.policy);
-    let is_less = other.replaces(cost, balance::scatter(chance));
+    let latencies = Latencies::of(kernel, service, second, first);
+    let is_less = Cost::of(backend).replaces(cost, latencies, balance::scatter(chance));
     let is_taken = is_less && status(kernel, service, second, backend) == Status::Usable;
     if is_taken { second } else { first }
 }
@@ -423,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_search_has_no_byte_that_is_not_written() {
-        assert_eq!((size_of::<Cost>(), size_of::<Tier>()), (16, 12));
-        assert_eq!(size_of::<Search>(), size_of::<Cost>() + size_of::<Tier>() + 2 * 8 + 11 * 4 + 8);
+        assert_eq!(size_of::<Tier>(), 12);
+        assert_eq!(size_of::<Search>(), size_of::<Tier>() + 2 * 8 + 11 * 4 + 8);
     }
 }

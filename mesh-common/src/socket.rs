@@ -16,6 +16,7 @@ use crate::{
     abi::{Backend, FrontendKey, SocketRecord, protocol, socket_state},
     atomic,
     kernel::Kernel,
+    latency::{self, Pair, Part},
     occupancy,
     outcome::{Attempt, private},
     search::Walk,
@@ -24,12 +25,6 @@ use crate::{
 const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
 /// How much longer a connection is open says nothing of how fast a backend answers, microseconds.
 const LONG: u64 = 1_000_000;
-/// A sample moves an average by one part in so many.
-const SMOOTHING: u64 = 8;
-/// Longest sample, microseconds: half a minute.
-const LONGEST: u64 = 1 << 25;
-/// One half of a word.
-const HALF: u64 = 0xffff_ffff;
 
 /// All that a socket holds or has reserved.
 const HOLDS: u64 = socket_state::HELD
@@ -109,12 +104,12 @@ impl Place {
         kernel.backend(self.backend_index).filter(|backend| backend.row.generation == self.generation)
     }
 
-    /// The connect, when it has an outcome.
+    /// The connect, in case it has an outcome: [`is_trial`] is known by then. Written at once, in one piece, which takes less
+    /// stack than to keep each part until it is needed.
     #[inline(always)]
-    fn attempt(self, key: FrontendKey, state: u64) -> Attempt {
+    fn attempt(self, socket: &SocketRecord) -> Attempt {
         let Self { service, backend_index, generation, client, started } = self;
-        let is_trial = u32::from(state & socket_state::TRIAL != 0);
-        Attempt { key, service, backend: backend_index, generation, client, is_trial, started }
+        Attempt { key: frontend(socket), service, backend: backend_index, generation, client, is_trial: 0, started }
     }
 
     /// Gives back what `held` says; returns the backend if the socket held one that is still there.
@@ -186,12 +181,20 @@ impl Place {
         }
     }
 
+    /// The socket's client learns, and all clients together.
+    #[inline(always)]
+    fn learn<K: Kernel>(self, kernel: &K, backend: &Backend, part: Part, sample: u64) {
+        let Self { backend_index, generation, client, .. } = self;
+        kernel.learn_latency(Pair { client, backend: backend_index, generation }, part, sample);
+        latency::learn_together(backend, part, sample);
+    }
+
     /// How long the socket's connection was open, where its service wants to know.
     #[inline(always)]
     fn time<K: Kernel>(self, kernel: &K, held: u64, backend: &Backend) {
         if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED) == socket_state::TIMED {
             let open = kernel.now().saturating_sub(self.started) / NANOSECONDS_PER_MICROSECOND;
-            average(backend, if open < LONG { open } else { LONG }, 32);
+            self.learn(kernel, backend, Part::Duration, if open < LONG { open } else { LONG });
         }
     }
 }
@@ -202,6 +205,12 @@ fn frontend(socket: &SocketRecord) -> FrontendKey {
     // SAFETY: as in `Place::of`.
     let port = unsafe { (&raw const socket.frontend_port).read_volatile() };
     FrontendKey { addr: socket.frontend.copy(), port, protocol: protocol::TCP, pad: 0 }
+}
+
+/// [`Attempt::is_trial`] of a socket in this state.
+#[inline(always)]
+fn is_trial(state: u64) -> u32 {
+    (state & socket_state::TRIAL != 0).into()
 }
 
 /// What `bits` of a socket's state count in [`BackendLoad::live`](crate::abi::BackendLoad::live).
@@ -236,7 +245,8 @@ pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
 pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: impl FnOnce() -> bool) {
     const WAITS: u64 = socket_state::CONNECTING | socket_state::FAILED;
     let Some(socket) = record(kernel, cookie) else { return };
-    let (place, key) = (Place::of(socket), frontend(socket));
+    let place = Place::of(socket);
+    let mut attempt = place.attempt(socket);
     let Some(before) = change(socket, cookie, WAITS | socket_state::TRIAL, 0) else { return };
     if before & WAITS == 0 {
         return;
@@ -247,15 +257,14 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: 
     }
     // A connect that failed for want of an answer in time may still get one.
     if atomic::read(&backend.health) != 0 {
-        kernel.succeeded(&place.attempt(key, before), in_node());
+        attempt.is_trial = is_trial(before);
+        kernel.succeeded(&attempt, in_node());
     }
-    let took = if before & socket_state::TIMED != 0 {
-        kernel.now().saturating_sub(place.started) / NANOSECONDS_PER_MICROSECOND
-    } else {
-        handshake
-    };
-    if took != 0 {
-        average(backend, took, 0);
+    if before & socket_state::TIMED != 0 {
+        let took = kernel.now().saturating_sub(place.started) / NANOSECONDS_PER_MICROSECOND;
+        place.learn(kernel, backend, Part::Handshake, took);
+    } else if handshake != 0 {
+        latency::learn_together(backend, Part::Handshake, handshake);
     }
 }
 
@@ -264,18 +273,20 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: 
 #[inline(always)]
 pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let (place, key) = (Place::of(socket), frontend(socket));
+    let place = Place::of(socket);
+    let mut attempt = place.attempt(socket);
     if atomic::read(&socket.state) & socket_state::CONNECTING == 0 {
         return;
     }
     let waited = kernel.coarse_now().saturating_sub(place.started);
-    if kernel.is_too_long(&key, waited)
+    if kernel.is_too_long(&attempt.key, waited)
         && let Some(before) = change(socket, cookie, socket_state::CONNECTING, socket_state::FAILED)
         && before & socket_state::CONNECTING != 0
         && let Some(backend) = place.backend(kernel)
     {
         occupancy::remove(&backend.live, occupancy::CONNECTING);
-        fail(kernel, &place.attempt(key, before));
+        attempt.is_trial = is_trial(before);
+        kernel.failed(&attempt, kernel.weigh(&attempt));
     }
 }
 
@@ -285,13 +296,15 @@ pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
 #[inline(always)]
 pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let (place, key) = (Place::of(socket), frontend(socket));
+    let place = Place::of(socket);
+    let mut attempt = place.attempt(socket);
     let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
     kernel.forget(cookie, place.client);
     let Some(backend) = place.give_back(kernel, before) else { return };
     place.time(kernel, before, backend);
     if failed && before & socket_state::CONNECTING != 0 {
-        fail(kernel, &place.attempt(key, before));
+        attempt.is_trial = is_trial(before);
+        kernel.failed(&attempt, kernel.weigh(&attempt));
     }
 }
 
@@ -299,16 +312,17 @@ pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
 /// never sent either, the kernel refused its connect after our hook, as it does without a route. Another client's connect may
 /// have one, so that fails for this client alone.
 #[inline(always)]
-pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: bool) {
+pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: impl FnOnce() -> bool) {
     let Some(socket) = record(kernel, cookie) else { return };
-    let (place, key) = (Place::of(socket), frontend(socket));
+    let place = Place::of(socket);
+    let mut attempt = place.attempt(socket);
     let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
     kernel.forget(cookie, place.client);
     if let Some(backend) = place.give_back(kernel, before) {
         place.time(kernel, before, backend);
     }
-    if is_unconnected && before & socket_state::PENDING != 0 {
-        let attempt = place.attempt(key, before);
+    if before & socket_state::PENDING != 0 && is_unconnected() {
+        attempt.is_trial = is_trial(before);
         kernel.failed(&attempt, private(kernel.weigh(&attempt)));
     }
 }
@@ -386,22 +400,4 @@ pub(crate) fn drop<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
 #[inline(always)]
 pub(crate) fn resume<K: Kernel>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).take_back(kernel, atomic::read(&socket.state));
-}
-
-#[inline(always)]
-fn fail<K: Walk>(kernel: &K, attempt: &Attempt) {
-    kernel.failed(attempt, kernel.weigh(attempt));
-}
-
-/// Exponentially weighted; the first sample is the average. `shift` says which half of the word. Not atomic: of two
-/// concurrent samples one may be dropped.
-#[inline(always)]
-fn average(backend: &Backend, sample: u64, shift: u32) {
-    // Zero would mean that there is none.
-    let sample = if sample >= LONGEST { LONGEST } else { sample + 1 };
-    let word = atomic::read(&backend.latency);
-    let old = word >> shift & HALF;
-    let next = if old == 0 { sample } else { (old * (SMOOTHING - 1) + sample) / SMOOTHING };
-    let next = if next == 0 { 1 } else { next };
-    atomic::write(&backend.latency, word & !(HALF << shift) | next << shift);
 }

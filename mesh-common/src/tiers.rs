@@ -19,6 +19,9 @@ pub(crate) struct Tier {
 }
 
 impl Tier {
+    /// No tier.
+    pub(crate) const NONE: Self = Self { base: 0, count: 0, flags: 0 };
+
     /// The nearest.
     #[inline(always)]
     pub(crate) fn first(service: &ServiceRow) -> Self {

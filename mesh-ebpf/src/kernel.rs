@@ -24,6 +24,7 @@ use mesh_common::{
     evidence, filter,
     flows::{self, Find},
     kernel::{Caller, Kernel},
+    latency::{Pair, Part},
     outcome::{self, Attempt},
     pick::{self, Choose},
     quota::{self, What},
@@ -32,9 +33,12 @@ use mesh_common::{
     socket,
 };
 
-use crate::maps::{
-    AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LOAD, MARKS, MORE_FLOWS, OUTCOMES, QUOTAS,
-    SERVICES, SLOTS, SOCKETS,
+use crate::{
+    compare::{costs_less, latencies, learn_latency},
+    maps::{
+        AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LATENCIES, LOAD, MARKS, MORE_FLOWS,
+        OUTCOMES, QUOTAS, SERVICES, SLOTS, SOCKETS,
+    },
 };
 
 /// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
@@ -181,6 +185,27 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn drop_outcome(&self, key: &OutcomeKey) {
         _ = OUTCOMES.remove(key);
+    }
+
+    #[inline(always)]
+    fn latency(&self, row: u32) -> Option<&AtomicU64> {
+        LATENCIES.get(row)
+    }
+
+    #[inline(always)]
+    fn latencies(&self, service: &ServiceRow, one: u32, other: u32) -> u64 {
+        latencies(service, one, other)
+    }
+
+    #[inline(always)]
+    fn costs_less(&self, service: &ServiceRow, one: u32, other: u32) -> bool {
+        costs_less(service, one, other) != 0
+    }
+
+    #[inline(always)]
+    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
+        let Pair { client, backend, generation } = pair;
+        learn_latency(client, backend, generation, (part == Part::Duration).into(), sample);
     }
 
     #[inline(always)]
@@ -846,7 +871,7 @@ fn is_excluded(kind: u64, id: u64) -> bool {
 
 /// A socket is closed: what it holds, and what is kept outside of it, goes with it. `ctx` is the hook's context.
 #[inline(always)]
-pub fn release(ctx: *mut c_void, is_unconnected: bool) {
+pub fn release(ctx: *mut c_void, is_unconnected: impl FnOnce() -> bool) {
     let maps = Maps(());
     // SAFETY: the helper takes the context and cannot fail.
     socket::released(&maps, unsafe { bpf_get_socket_cookie(ctx) }, is_unconnected);

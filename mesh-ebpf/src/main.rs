@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+mod compare;
 mod context;
 mod kernel;
 mod maps;
@@ -70,7 +71,7 @@ pub fn getpeername6(ctx: SockAddrContext) -> i32 {
 
 #[cgroup_sock(sock_release)]
 pub fn sock_release(ctx: SockContext) -> i32 {
-    kernel::release(ctx.as_ptr(), is_unconnected(&ctx));
+    kernel::release(ctx.as_ptr(), || is_unconnected(&ctx));
     PROCEED
 }
 

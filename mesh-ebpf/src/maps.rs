@@ -54,6 +54,9 @@ pub static MORE_FLOWS: SkStorage<MoreFlows> = SkStorage::new();
 pub static AFFINITY: HashMap<AffinityKey, AffinityRow, { capacity::AFFINITY as usize }> = HashMap::new();
 
 #[btf_map]
+pub static LATENCIES: Array<AtomicU64, { capacity::LATENCIES as usize }> = Array::new();
+
+#[btf_map]
 pub static QUOTAS: Array<ClientUse, { capacity::QUOTAS as usize }> = Array::new();
 
 #[btf_map]

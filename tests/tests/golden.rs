@@ -153,7 +153,7 @@ fn decisions(memory: &mut Memory, tables: &Tables) -> String {
         }
         for socket in 0..SOCKETS {
             memory.set_socket(socket.into());
-            socket::released(memory, socket.into(), false);
+            socket::released(memory, socket.into(), || false);
             memory.close(socket.into());
         }
         writeln!(text, "connect {}", frontend(key)).unwrap();

@@ -35,7 +35,7 @@ pub struct ForeignPin {
 }
 
 /// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do not.
-pub(super) fn layout(rows: Capacity) -> [MapLayout; 17] {
+pub(super) fn layout(rows: Capacity) -> [MapLayout; 18] {
     let Capacity { services, slots, backends, sockets, sockets_per_client: _ } = rows;
     [
         MapLayout::new::<FrontendKey, ServiceRow>(maps::SERVICES, MapType::Hash, services),
@@ -54,6 +54,7 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 17] {
         MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED).grown_on_demand(),
         MapLayout::new::<u64, u64>(maps::GROUPS, MapType::Hash, capacity::GROUPS).grown_on_demand(),
         MapLayout::new::<OutcomeKey, OutcomeRow>(maps::OUTCOMES, MapType::LruHash, capacity::OUTCOMES),
+        MapLayout::new::<u32, u64>(maps::LATENCIES, MapType::Array, capacity::LATENCIES),
         MapLayout::new::<u32, u64>(maps::CLIENTS, MapType::PerCpuArray, capacity::CLIENTS),
     ]
 }

@@ -21,8 +21,8 @@ use super::{
 };
 
 /// Bits of an instruction's code: its class, and which of the jumps it is.
-const CLASS: u8 = 0x07;
-const OPERATION: u8 = 0xf0;
+pub(super) const CLASS: u32 = 0x07;
+const OPERATION: u32 = 0xf0;
 
 /// How far the walk has come with an instruction.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ struct Edge {
 }
 
 /// Every program with the functions that it calls, as the loader puts them together.
-fn linked_programs(object: &[u8]) -> BTreeMap<String, Vec<bpf_insn>> {
+pub(super) fn linked_programs(object: &[u8]) -> BTreeMap<String, Vec<bpf_insn>> {
     let mut object = Object::parse(object).expect("the agent's object is read by the same library when it is loaded");
     let sections = object.functions.keys().map(|(section, _)| *section).collect();
     object.relocate_calls(&sections).expect("the agent's object is linked by the same library when it is loaded");
@@ -83,20 +83,26 @@ fn edges(program: &[bpf_insn], at: usize) -> Vec<Edge> {
         let to = i64::try_from(at).expect("programs are short") + 1 + distance;
         Edge { to: usize::try_from(to).expect("jumps stay in the program"), may_close_loop: true }
     };
-    let (code, source) = (u32::from(instruction.code), u32::from(instruction.src_reg()));
-    if code == BPF_LD | BPF_IMM | BPF_DW && source == BPF_PSEUDO_FUNC {
+    if is_function(instruction) {
         return vec![next(false), jump(instruction.imm.into())];
     }
-    if ![BPF_JMP, BPF_JMP32].contains(&(code & u32::from(CLASS))) {
+    let code = u32::from(instruction.code);
+    if ![BPF_JMP, BPF_JMP32].contains(&(code & CLASS)) {
         return vec![next(false)];
     }
-    match code & u32::from(OPERATION) {
+    match code & OPERATION {
         BPF_EXIT => vec![],
-        BPF_CALL if source == BPF_PSEUDO_CALL => vec![next(false), jump(instruction.imm.into())],
         BPF_CALL => vec![next(false)],
         BPF_JA => vec![jump(instruction.off.into())],
         _ => vec![next(true), jump(instruction.off.into())],
     }
+}
+
+/// Whether an instruction calls a function of the program, or takes the address of one.
+pub(super) fn is_function(instruction: &bpf_insn) -> bool {
+    let (code, source) = (u32::from(instruction.code), u32::from(instruction.src_reg()));
+    (code == BPF_JMP | BPF_CALL && source == BPF_PSEUDO_CALL)
+        || (code == BPF_LD | BPF_IMM | BPF_DW && source == BPF_PSEUDO_FUNC)
 }
 
 mod tests {
@@ -148,9 +154,7 @@ mod tests {
         let hooks: BTreeSet<_> =
             ADDRESS_HOOKS.into_iter().chain([RELEASE_HOOK, STATE_HOOK, sockets::PROGRAM]).collect();
         assert_eq!(programs.keys().map(String::as_str).collect::<BTreeSet<_>>(), hooks);
-        let is_function_call =
-            |at: &bpf_insn| u32::from(at.code) == BPF_JMP | BPF_CALL && u32::from(at.src_reg()) == BPF_PSEUDO_CALL;
-        assert!(programs["connect4"].iter().any(is_function_call));
+        assert!(programs["connect4"].iter().any(is_function));
     }
 
     #[test]

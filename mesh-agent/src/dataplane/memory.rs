@@ -1,7 +1,7 @@
 //! Maps in memory, and the kernel's decisions over them: what golden cases, property tests and simulations run on.
 
 use std::{
-    cell::{Cell, RefCell, UnsafeCell},
+    cell::{Cell, OnceCell, RefCell, UnsafeCell},
     collections::{BTreeMap, BTreeSet, HashMap},
     mem::MaybeUninit,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -44,6 +44,7 @@ pub struct Memory {
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
     outcomes: RefCell<HashMap<OutcomeKey, Box<Outcome>>>,
+    latencies: OnceCell<Box<[AtomicU64]>>,
     socket: Cell<u64>,
     connected: Cell<bool>,
     sockets: RefCell<HashMap<u64, Box<UnsafeCell<SocketRecord>>>>,
@@ -323,6 +324,11 @@ impl Kernel for Memory {
         self.outcomes.borrow_mut().remove(key);
     }
 
+    fn latency(&self, row: u32) -> Option<&AtomicU64> {
+        let rows = || (0..capacity::LATENCIES).map(|_| AtomicU64::default()).collect();
+        self.latencies.get_or_init(rows).get(row as usize)
+    }
+
     fn random(&self) -> u32 {
         match self.random.get() {
             Random::Fixed(random) => random,
@@ -586,7 +592,7 @@ mod tests {
             socket::syn_sent(&memory, 0);
             assert_eq!(connections(&memory), [1]);
         }
-        socket::released(&memory, 0, false);
+        socket::released(&memory, 0, || false);
         assert_eq!(connections(&memory), [0]);
     }
 
@@ -599,7 +605,7 @@ mod tests {
         socket::syn_sent(&memory, 0);
         configure(&mut memory, []);
         configure(&mut memory, [limited(2, cart(&TWO))]);
-        socket::released(&memory, 0, false);
+        socket::released(&memory, 0, || false);
         assert_eq!(connections(&memory), [0]);
         assert!(matches!(connect(&memory, &key), Verdict::Backend { .. }));
     }

@@ -6,6 +6,8 @@ mod batch;
 pub mod clients;
 mod evidence;
 pub mod exclude;
+#[cfg(test)]
+mod frames;
 pub mod kernel;
 mod layout;
 mod links;

@@ -2,6 +2,7 @@
 
 mod places;
 mod reachable;
+mod latency;
 mod shares;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -70,7 +71,7 @@ fn ask(memory: &mut Memory, socket: u64, close: bool) -> Option<SocketAddr> {
     let verdict = connect(memory, &fixture::key(VIP));
     socket::syn_sent(memory, socket);
     if close {
-        socket::released(memory, socket, false);
+        socket::released(memory, socket, || false);
         memory.close(socket);
     }
     match verdict {

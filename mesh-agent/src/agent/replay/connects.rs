@@ -90,7 +90,7 @@ fn undo(memory: &mut Memory, before: &Counters) -> bool {
     let Some(record) = socket::record(&*memory, 0) else { return false };
     let index = record.backend_index;
     let is_probe = record.state.load(Relaxed) & socket_state::TRIAL != 0;
-    socket::released(&*memory, 0, false);
+    socket::released(&*memory, 0, || false);
     if let Some(load) = before.backends.get(&index) {
         memory.set_load(index, *load);
     }

@@ -5,6 +5,7 @@ use std::{ops::Range, time::Duration};
 use mesh_common::{
     abi::{BackendLoad, FrontendKey, OutcomeKey, OutcomeRow, ServiceRow, Slot, service_flags},
     kernel::Kernel as _,
+    latency::{self, Pair, Part},
 };
 
 use super::client::Client;
@@ -47,6 +48,8 @@ impl Copy {
         memory.apply(&diff(&Tables::default(), &rows)).expect("memory takes every operation");
         for (&index, &load) in counters.backends.iter().filter(|(index, _)| rows.backends.contains_key(index)) {
             memory.set_load(index, load);
+            let client = client.id.unwrap_or(UNKNOWN);
+            learn(&memory, Pair { client, backend: index, generation: rows.backends[&index].generation }, &load);
         }
         for (&index, evidence) in counters.evidence.iter().filter(|(index, _)| rows.backends.contains_key(index)) {
             let load = counters.backends.get(&index).copied().unwrap_or_default();
@@ -70,6 +73,15 @@ impl Copy {
         let has_slots = in_a_row(&self.row).is_none();
         let slot = move |index| if has_slots { self.memory.slot(index) } else { Some(Slot::full(index)) };
         tier.clone().filter_map(slot).filter(|slot| slot.link == 0)
+    }
+}
+
+/// Takes what all clients have learned together for what this one knows: its own rows are not read.
+fn learn(memory: &Memory, pair: Pair, load: &BackendLoad) {
+    for (part, average) in [(Part::Handshake, load.handshake), (Part::Duration, load.duration)] {
+        if average != 0 {
+            latency::learn(memory, pair, part, u64::from(average) - 1);
+        }
     }
 }
 

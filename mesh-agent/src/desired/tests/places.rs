@@ -62,10 +62,10 @@ fn a_reservation_is_settled_whatever_the_time() {
             let socket = microsecond + 1;
             assert_ne!(ask(&mut memory, socket, false), None, "{balance:?} at {microsecond} µs");
             assert_eq!(words(&memory), [LIVE + CONNECTING], "{balance:?} at {microsecond} µs");
-            socket::released(&memory, socket, false);
+            socket::released(&memory, socket, || false);
             assert_eq!(words(&memory), [0]);
             without_syn(&memory, socket);
-            socket::released(&memory, socket, false);
+            socket::released(&memory, socket, || false);
             assert_eq!(words(&memory), [0], "{balance:?} at {microsecond} µs");
         }
     }

@@ -236,7 +236,7 @@ fn a_dead_endpoint_of_any_tier_is_ejected() {
             if ask(&mut memory, socket, false) == Some(dead) {
                 socket::closed(&memory, socket, true);
             } else {
-                socket::released(&memory, socket, false);
+                socket::released(&memory, socket, || false);
             }
         }
         assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 1, "{balance:?}");
@@ -284,7 +284,7 @@ fn an_endpoint_without_a_route_is_ejected_for_the_client_alone() {
             if to != near {
                 socket::syn_sent(&memory, socket);
             }
-            socket::released(&memory, socket, true);
+            socket::released(&memory, socket, || true);
             *went.entry(to).or_default() += 1;
         }
         assert_eq!(went, [(near, 3), ("10.0.1.1:80".parse().unwrap(), CONNECTS - 3)].into(), "{balance:?}");

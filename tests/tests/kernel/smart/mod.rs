@@ -100,6 +100,11 @@ impl Known {
         occupancy::live(self.at(server.address()).load.live)
     }
 
+    /// How long connections to a server are open, microseconds.
+    pub(crate) fn duration_of(&self, server: &Server) -> u32 {
+        self.at(server.address()).load.duration
+    }
+
     /// Sockets that hold a backend, and those of them that are connecting.
     pub(crate) fn live(&self) -> (u64, u64) {
         self.entries().iter().fold((0, 0), |(live, connecting), entry| {

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod identity;
+mod latency;
 mod quotas;
 mod votes;
 mod ways;

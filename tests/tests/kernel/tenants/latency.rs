@@ -1,0 +1,48 @@
+//! What a client learns of latencies is for itself.
+
+use mesh_tests::{
+    Client, Node, Server,
+    client::Attack,
+    client::protocol::{Report, counts},
+    node::PATIENCE,
+    service, wait,
+};
+
+use super::attacks::{CONNECTS, VIP, expect_fair};
+use crate::smart::Known;
+
+/// A client that leaves connections to one endpoint open for a second, and closes others at once, tells of no difference
+/// between the endpoints. Once its connections are closed they do not count as load either.
+#[test]
+fn connections_that_a_client_leaves_open_make_no_endpoint_slow_for_others() {
+    let node = Node::start();
+    let servers: [Server; 4] = std::array::from_fn(|number| node.echo_server(&format!("{number}")));
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80);
+    node.write("cart.yaml", cart.with("balance: latencyAware").endpoints(&servers));
+    node.wait_until_served("shop/cart", &servers.each_ref());
+    let known = Known::of(&node);
+    let mut attacker = Client::start(&node.place().below("attacker.service"));
+    let attack = attacker.attack(Attack::Linger("0".into()), VIP);
+    let is_slow = || known.duration_of(&servers[0]) > 500_000;
+    wait::until("connections to the endpoint to have been open for long", PATIENCE, is_slow);
+    let report = attack.stop();
+    assert_eq!(report.errors, counts([]));
+    wait::until_equal("connections under way", PATIENCE, &(0, 0), || known.live());
+    expect_fair(&victims(&node), &servers);
+}
+
+/// Connects of several clients, so that no interruption decides: a client that is stopped while it connects finds the endpoint
+/// slow.
+fn victims(node: &Node) -> Report {
+    const VICTIMS: u32 = 10;
+    let mut all = Report::default();
+    for number in 0..VICTIMS {
+        let mut victim = Client::start(&node.place().below(&format!("victim-{number}.service")));
+        let report = victim.tcp(VIP).times(CONNECTS / VICTIMS);
+        for (server, answers) in report.answers {
+            *all.answers.entry(server).or_default() += answers;
+        }
+        all.errors.extend(report.errors);
+    }
+    all
+}
