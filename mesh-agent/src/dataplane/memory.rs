@@ -379,7 +379,8 @@ impl Caller for Memory {
     fn flows(&self, create: bool) -> *mut SocketFlows {
         let mut flows = self.flows.borrow_mut();
         if create {
-            flows.entry(self.socket.get()).or_insert_with(|| Box::new(UnsafeCell::new(SocketFlows::zeroed())));
+            let new = SocketFlows { client: self.client_id.get(), ..SocketFlows::zeroed() };
+            flows.entry(self.socket.get()).or_insert_with(|| Box::new(UnsafeCell::new(new)));
         }
         flows.get(&self.socket.get()).map_or(std::ptr::null_mut(), |flows| flows.get())
     }
@@ -545,6 +546,17 @@ mod tests {
         assert_eq!(ask(&memory, 1, 130, u32::MAX), "10.0.0.1:53", "its endpoint left");
         configure(&mut memory, [sticky(&TWO)]);
         assert_eq!(ask(&memory, 1, 131, u32::MAX), "10.0.0.1:53");
+    }
+
+    #[test]
+    fn a_binding_counts_for_the_client_of_the_socket() {
+        let mut memory = Memory::default();
+        configure(&mut memory, [sticky(&TWO), Service { affinity: sticky(&[]).affinity, ..dns(&TWO) }]);
+        memory.set_client_id(7);
+        connect(&memory, &fixture::key(VIP));
+        send(&memory, &fixture::udp_key(VIP));
+        let owners: Vec<u32> = memory.affinity.borrow().values().map(|row| row.owner).collect();
+        assert_eq!(owners, [7, 7]);
     }
 
     fn cart(endpoints: &[(&str, u32)]) -> Service {
