@@ -20,7 +20,7 @@ use mesh_common::{
     flows::Find,
     kernel::{Caller, Kernel},
     occupancy,
-    pick::Choose,
+    pick::{Choose, reserve},
     quota::What,
     search::Walk,
     send::Datagrams,
@@ -41,6 +41,7 @@ pub struct Memory {
     tick: Cell<u64>,
     client: Cell<u64>,
     client_id: Cell<u32>,
+    rivals: Cell<u32>,
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
     outcomes: RefCell<HashMap<OutcomeKey, Box<Outcome>>>,
@@ -104,6 +105,11 @@ impl Memory {
     /// What [`Caller::client_id`] returns from now on.
     pub fn set_client_id(&self, client: u32) {
         self.client_id.set(client);
+    }
+
+    /// So many connects from now on take the place that a connect has found before it does, one after the other.
+    pub fn set_rivals(&self, rivals: u32) {
+        self.rivals.set(rivals);
     }
 
     /// The address that the calling socket is bound to from now on.
@@ -395,7 +401,15 @@ impl Caller for Memory {
 }
 
 impl Walk for Memory {}
-impl Choose for Memory {}
+impl Choose for Memory {
+    fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+        if let Some(left) = self.rivals.get().checked_sub(1) {
+            self.rivals.set(left);
+            self.backends[&index].live.fetch_add(occupancy::LIVE, Relaxed);
+        }
+        reserve(self, service, index, is_bounded)
+    }
+}
 impl Connect for Memory {}
 impl Find for Memory {}
 impl Datagrams for Memory {}

@@ -84,6 +84,17 @@ fn a_connect_that_the_kernel_refused_blocks_its_place_for_a_moment_only() {
     }
 }
 
+/// Others take the place that was found, and there are many more.
+#[test]
+fn a_connect_that_loses_many_races_is_not_refused_while_places_are_free() {
+    for balance in POLICIES {
+        let mut memory = node(100, 1, balance);
+        memory.set_rivals(40);
+        assert_ne!(ask(&mut memory, 1, true), None, "{balance:?}");
+        assert_eq!(words(&memory).iter().filter(|word| **word != 0).count(), 40, "{balance:?}");
+    }
+}
+
 #[test]
 fn many_connects_that_the_kernel_refuses_leave_the_other_counts_alone() {
     let mut memory = node(1, 50_000, Balance::Random);
