@@ -186,7 +186,7 @@ impl<D: Dataplane> Owner<D> {
         let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
         self.problems.addresses = self.addresses.remember(&kept);
         let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
-        crossings::leave_out(&mut services, of_pool).tell(&mut update);
+        crossings::leave_out(&mut services, of_pool, |_, _| None).tell(&mut update);
         let cut = self.quotas.cut(&mut services, self.dataplane.capacity());
         self.is_cut = !cut.errors.is_empty();
         cut.tell(&mut update);

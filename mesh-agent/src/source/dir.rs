@@ -11,6 +11,7 @@ mod tracked;
 mod version;
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
@@ -31,7 +32,7 @@ use super::{
     crossings, families,
     file::Contents,
     holders::Holders,
-    join::stray,
+    join::{Slices, stray},
     memory::{Memory, Versions},
     merge::merge,
     scan,
@@ -39,7 +40,10 @@ use super::{
 };
 use crate::{
     config::{Serve, ServiceDir, Source},
-    model::{Admission, ConfigError, ConfigNote, Effect, Origin, Scope, ServiceName, Services, Update, Wrong},
+    model::{
+        Admission, ConfigError, ConfigNote, Effect, Endpoint, Origin, Scope, Service, ServiceName, Services, Update,
+        Wrong,
+    },
 };
 
 /// Reads all directories once. There is no last good version then, so every problem shows.
@@ -192,8 +196,11 @@ impl Reader {
         };
         let before = before.unwrap_or_default();
         crossings::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
-        let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
-        crossings.tell(&mut update);
+        let contents: Vec<&Contents> = self.contents().into_values().flatten().collect();
+        let slices = LazyCell::new(|| Slices::of(&contents));
+        let addresses = |service: &Service| service.addresses.given().to_vec();
+        let slice = |service: &Service, endpoint: &Endpoint| slices.listing(&service.name, endpoint).cloned();
+        crossings::leave_out(&mut update.services, addresses, slice).tell(&mut update);
         update.notes.extend(families::notes(&update.services));
         self.before = Some(update.services.clone());
         bound::bound(&mut update);
