@@ -24,7 +24,7 @@ use self::{
     tracked::Tracked,
 };
 pub use self::{
-    bound::{errors as bound_errors, more_notes},
+    bound::{more_notes, refused as bound_refused},
     version::Version,
 };
 use super::{
@@ -61,6 +61,7 @@ pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) 
     let empty: Vec<ConfigError> = scan.files.iter().filter_map(|(path, found)| given_empty(path, found)).collect();
     let mut reader = Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
     let mut update = reader.read_scan(scan, Instant::now());
+    update.errors_total += empty.len();
     update.errors.extend(empty);
     update.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
     update
@@ -203,7 +204,8 @@ impl Reader {
         crossings::leave_out(&mut update.services, addresses, slice).tell(&mut update);
         update.notes.extend(families::notes(&update.services));
         self.before = Some(update.services.clone());
-        bound::bound(&mut update);
+        let more = self.files.values().filter_map(Tracked::more);
+        bound::bound(&mut update, &more.collect());
         update
     }
 
