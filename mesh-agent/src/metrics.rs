@@ -128,7 +128,7 @@ impl Collector for Reading {
 
 impl Reading {
     fn encode_agent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Status { version, ready, revision, errors, config_valid, wrong_total, .. } = &self.status;
+        let Status { version, ready, revision, errors_total, config_valid, wrong_total, .. } = &self.status;
         family(encoder, "mesh_agent_build", "Version of the agent", MetricType::Info)?
             .encode_info(&[("version", version.as_str())])?;
         let help = "1 when the kernel has what the configuration says, except for single objects with errors";
@@ -136,7 +136,7 @@ impl Reading {
         family(encoder, "mesh_agent_revision", "Revision of the tables that were applied last", MetricType::Gauge)?
             .encode_gauge(revision)?;
         family(encoder, "mesh_agent_config_errors", "Errors in the configuration", MetricType::Gauge)?
-            .encode_gauge(&errors.len())?;
+            .encode_gauge(errors_total)?;
         let help = "1 when the configuration has no errors";
         family(encoder, "mesh_agent_config_valid", help, MetricType::Gauge)?.encode_gauge(&u32::from(*config_valid))?;
         let help = "Objects, files and directories whose current version is not in force";

@@ -265,6 +265,8 @@ pub struct Update {
     pub uncertain: BTreeSet<ServiceName>,
     /// What is wrong: of each file the first errors, and how many more there are.
     pub errors: Vec<ConfigError>,
+    /// How many errors there are, those included of which only the number is told.
+    pub errors_total: usize,
     /// What is not in force as it is written, and what is in force instead.
     pub wrong: Vec<Wrong>,
     /// What was left out on purpose.

@@ -17,7 +17,7 @@
 //!   connect beyond that is let in without a reservation. So only more than 63 connects that are between hook and SYN at
 //!   the same moment can exceed a limit, and connects that the kernel refuses take 126 places at most.
 //! - **epoch**: comes round after 18 minutes. Reservations that expired and were followed by no other on the same word
-//!   count once more then, for a fifth of a second.
+//!   would count once more then, for a fifth of a second; the agent has them [cleared](correct) before.
 
 use core::sync::atomic::AtomicU64;
 
@@ -83,6 +83,12 @@ pub const fn reserved(word: u64, epoch: u64) -> u64 {
 #[inline(always)]
 pub const fn counts(word: u64) -> u64 {
     word & ((1 << EPOCH_SHIFT) - 1)
+}
+
+/// Whether there are reservations of which none counts in this epoch.
+#[inline(always)]
+pub const fn has_expired(word: u64, epoch: u64) -> bool {
+    counts(word) & !HELD != 0 && reserved(word, epoch) == 0
 }
 
 /// The epoch of a moment of the monotonic clock, nanoseconds.
@@ -168,6 +174,18 @@ pub fn add(word: &AtomicU64, units: u64) {
     atomic::count(word, units);
 }
 
+/// Adds `units`, which may be less than zero, and clears reservations that have expired.
+#[inline(always)]
+pub fn correct(word: &AtomicU64, epoch: u64, units: u64) {
+    for _ in 0..ATTEMPTS {
+        let before = atomic::read(word);
+        if atomic::replace(word, before, moved_on(before, epoch).wrapping_add(units)) {
+            return;
+        }
+    }
+    atomic::count(word, units);
+}
+
 /// Takes `units` away.
 #[inline(always)]
 pub fn remove(word: &AtomicU64, units: u64) {
@@ -246,6 +264,18 @@ mod tests {
         assert_eq!(reserve(&word, epoch(0), below(1, 0)), Place::Reserved);
         let milliseconds = (135..15 * 60_000).filter(|now| reserved(word.load(Relaxed), epoch(now * 1_000_000)) != 0);
         assert_eq!(milliseconds.count(), 0);
+    }
+
+    #[test]
+    fn expired_reservations_are_cleared_and_others_stay() {
+        let word = AtomicU64::new(3 * LIVE);
+        assert_eq!(reserve(&word, 7, below(9, 7)), Place::Reserved);
+        assert_eq!([7, 8, 9].map(|epoch| has_expired(word.load(Relaxed), epoch)), [false, false, true]);
+        correct(&word, 8, LIVE.wrapping_neg());
+        assert_eq!((live(word.load(Relaxed)), reserved(word.load(Relaxed), 8)), (2, 1));
+        correct(&word, 9, CONNECTING);
+        assert_eq!(counts(word.load(Relaxed)), 2 * LIVE + CONNECTING);
+        assert!(!has_expired(word.load(Relaxed), 9));
     }
 
     #[test]

@@ -18,8 +18,10 @@ use crate::{
     tiers::{Tier, written},
 };
 
-/// Searches of one connect. Each but the first follows when another connect took the place that was found.
-const SEARCHES: u32 = 16;
+/// Searches of one connect. Each but the first follows when another connect took the place that was found, a moment after
+/// it was seen to be free. Places are found at random, so a connect loses this often in a row only where others come for
+/// the last free places as fast as they become free.
+const SEARCHES: u32 = 64;
 /// In the place of a backend: a row refers to one that is missing.
 pub const BROKEN: u64 = u64::MAX - 2;
 /// In the place of a backend: the first choice cannot be taken.

@@ -39,11 +39,13 @@ pub trait Datagrams: Find + Choose {
 /// Decides one datagram to `dest`. Only the first to an endpoint counts as a connect.
 #[inline(always)]
 pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
-    let mut service = MaybeUninit::uninit();
-    let Some(service) = caller.service(dest, &mut service) else {
+    let mut row = MaybeUninit::uninit();
+    if caller.service(dest, &mut row).is_none() {
         note_direct(caller, dest);
         return Verdict::Untouched;
-    };
+    }
+    // SAFETY: a row that was found is written.
+    let service = unsafe { row.assume_init_mut() };
     // The hook of a socket that is connected to a v4-mapped address runs for every datagram, with the address that its
     // connect was given.
     let connected = connected(caller).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
@@ -51,8 +53,11 @@ pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
         return Verdict::Untouched;
     }
     let Some(flows) = first(caller, true) else {
+        service.client = caller.client_id();
         return unrecorded(caller, service);
     };
+    // As with `connect`, a socket belongs to the client that used it first.
+    service.client = flows.client;
     if let Some(known) = known(caller, flows, service) {
         return known;
     }

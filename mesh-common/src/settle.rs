@@ -1,7 +1,12 @@
 //! What the agent has the kernel programs do between hooks, so that what a socket holds is given back by one rule and exactly
 //! once, whichever hook runs at the same moment.
 
-use crate::{kernel::Kernel, occupancy, quota::What, socket};
+use crate::{
+    kernel::Kernel,
+    occupancy::{self, epoch},
+    quota::What,
+    socket,
+};
 
 /// One thing to do, as five words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,7 +18,7 @@ pub enum Request {
     /// The socket with this cookie was settled long ago: its row goes.
     Forget(u64),
     /// A backend of this index and generation counts so many sockets too few, and so many connecting ones; negative for too
-    /// many.
+    /// many. Its expired reservations are cleared.
     Backend {
         /// Index.
         index: u32,
@@ -24,7 +29,7 @@ pub enum Request {
         /// Of them, connecting.
         connecting: i32,
     },
-    /// The service with this id counts so many sockets too few; negative for too many.
+    /// The service with this id counts so many sockets too few; negative for too many. Its expired reservations are cleared.
     Service {
         /// Id.
         id: u32,
@@ -87,12 +92,12 @@ pub fn settle<K: Kernel>(kernel: &K, request: Request) {
         Request::Forget(cookie) => socket::forgotten(kernel, cookie),
         Request::Backend { index, generation, live, connecting } => {
             if let Some(backend) = kernel.backend(index).filter(|backend| backend.row.generation == generation) {
-                occupancy::add(&backend.live, units(live, connecting));
+                occupancy::correct(&backend.live, epoch(kernel.coarse_now()), units(live, connecting));
             }
         }
         Request::Service { id, live } => {
             if let Some(service) = kernel.live_service(id) {
-                occupancy::add(&service.connections, units(live, 0));
+                occupancy::correct(&service.connections, epoch(kernel.coarse_now()), units(live, 0));
             }
         }
         Request::Affinity { client, rows } => kernel.give_back(client, What::Affinity, rows),

@@ -60,15 +60,17 @@ impl Tier {
         Some((index, written(kernel, index)?))
     }
 
-    /// A weighted draw from one random number; its neighbour where that is `not`.
+    /// A weighted draw from one random number; one of its two neighbours where that is `not`. Each is as likely, so that of two
+    /// backends neither is compared with the other more often than the other with it.
     #[inline(always)]
     pub(crate) fn draw_other<K: Kernel>(self, kernel: &K, random: u32, not: u32) -> Option<(u32, &Backend)> {
         let draw = balance::draw(random, self.count);
         let slot = self.slot(kernel, draw.slot)?;
         let mut index = balance::side(&slot, draw.fraction);
         if index == not {
-            let next = draw.slot + 1;
-            index = self.slot(kernel, if next < self.count { next } else { 0 })?.backend;
+            let step = if random & 1 == 0 { 1 } else { self.count - 1 };
+            let next = draw.slot + step;
+            index = self.slot(kernel, if next < self.count { next } else { next - self.count })?.backend;
         }
         if index == not {
             return None;

@@ -25,7 +25,7 @@ use crate::{
     config::Settings,
     dataplane::{Capacity, Error, clients, sockets::Sockets},
     desired::Tables,
-    stale::{Looks, Missing, Reach, Recount, Seen, look},
+    stale::{Looks, Missing, Reach, Recount, Seen, expired, look},
 };
 
 /// Time between two sweeps at the start, while a client has many rows, and after a socket was missed.
@@ -116,7 +116,7 @@ impl Sweep {
         if !gone.is_empty() {
             info!(sockets = rows.len(), gone = gone.len(), "settled sockets that ended without a hook");
         }
-        wrong.into_iter().chain(gone).try_for_each(|request| sockets.settle(request))?;
+        wrong.into_iter().chain(gone).chain(expired(&after, now())).try_for_each(|request| sockets.settle(request))?;
         unbind(sockets, tables)
     }
 

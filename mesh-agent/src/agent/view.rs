@@ -75,6 +75,7 @@ impl View for Live {
             sources: self.settings.services.iter().map(ToString::to_string).collect(),
             admission: Some(self.settings.admission.clone().into()),
             errors: snapshot.errors.iter().map(error).collect(),
+            errors_total: snapshot.errors_total as u64,
             wrong_total: snapshot.wrong.len() as u64,
             wrong: wrong(&snapshot),
             notes: snapshot.notes.iter().map(note).chain(absent(&snapshot)).collect(),

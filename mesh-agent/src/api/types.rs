@@ -62,6 +62,9 @@ pub struct Status {
     pub admission: Option<Admission>,
     /// What is wrong with the configuration: of each file the first errors, then a line that says how many more.
     pub errors: Vec<ConfigProblem>,
+    /// How many errors there are in all.
+    #[serde(default)]
+    pub errors_total: u64,
     /// What is not in force as it is written, and what is in force instead; of each file the first.
     #[serde(default)]
     pub wrong: Vec<Wrong>,

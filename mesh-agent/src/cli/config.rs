@@ -58,18 +58,20 @@ struct Report {
     ports: usize,
     endpoints: usize,
     errors: Vec<ConfigProblem>,
+    errors_total: usize,
     notes: Vec<ConfigProblem>,
 }
 
 impl From<&Update> for Report {
     fn from(update: &Update) -> Self {
-        let Update { services, complete: _, errors, notes, left_out: _, uncertain: _, wrong: _ } = update;
+        let Update { services, complete: _, errors, errors_total, notes, left_out: _, uncertain: _, wrong: _ } = update;
         let ports = || services.values().flat_map(|service| &service.ports);
         Self {
             services: services.len(),
             ports: ports().count(),
             endpoints: ports().map(|port| port.endpoints.len()).sum(),
             errors: errors.iter().map(ConfigProblem::from).collect(),
+            errors_total: *errors_total,
             notes: notes.iter().map(ConfigProblem::from).collect(),
         }
     }
@@ -90,9 +92,9 @@ fn page(report: &Report, _: Layout) -> String {
 
 /// `3 services, 5 ports, 12 endpoints; 2 errors, 1 note`
 fn summary(report: &Report) -> String {
-    let Report { services, ports, endpoints, errors, notes } = report;
+    let Report { services, ports, endpoints, errors: _, errors_total, notes } = report;
     let holds = [count(*services, "service"), count(*ports, "port"), count(*endpoints, "endpoint")].join(", ");
-    format!("{holds}; {}, {}", count(errors.len(), "error"), count(notes.len(), "note"))
+    format!("{holds}; {}, {}", count(*errors_total, "error"), count(notes.len(), "note"))
 }
 
 #[cfg(test)]
@@ -147,6 +149,7 @@ mod tests {
               "reason": "is not YAML:\n\u001b[31mtab"
             }
           ],
+          "errorsTotal": 2,
           "notes": [
             {
               "file": "shop.yaml",
@@ -169,7 +172,7 @@ mod tests {
             ConfigError { origin: origin(1), field: String::new(), reason: "is not YAML:\n\x1b[31mtab".into() },
         ];
         let notes = vec![ConfigNote { origin: origin(9), message: "kind Pod is not served".into() }];
-        Update { errors, notes, ..Update::default() }
+        Update { errors_total: errors.len(), errors, notes, ..Update::default() }
     }
 
     fn cart() -> Service {

@@ -213,6 +213,7 @@ mod tests {
           line: 1
           field: ""
           reason: "is not YAML: found a tab at column 3"
+        errorsTotal: 0
         wrong: []
         wrongTotal: 0
         notes: []

@@ -92,19 +92,19 @@ fn known(status: &Status) -> String {
 }
 
 fn readiness(status: &Status) -> String {
-    let Status { ready, errors, problems, .. } = status;
-    let wrong = [(problems.len(), "problem"), (errors.len(), "error")];
+    let Status { ready, errors_total, problems, .. } = status;
+    let wrong = [(problems.len(), "problem"), (number(*errors_total), "error")];
     let wrong: Vec<_> = wrong.into_iter().filter(|(number, _)| *number > 0).map(|(n, noun)| count(n, noun)).collect();
     match (ready, wrong.is_empty()) {
         (true, true) => "yes".to_owned(),
-        (true, false) => format!("yes, but for {}", count(wrong_objects(status), "object")),
+        (true, false) => format!("yes, but for {}", count(number(status.wrong_total), "object")),
         (false, true) => "no".to_owned(),
         (false, false) => format!("no: {}", wrong.join(", ")),
     }
 }
 
-fn wrong_objects(status: &Status) -> usize {
-    usize::try_from(status.wrong_total).unwrap_or(usize::MAX)
+fn number(total: u64) -> usize {
+    usize::try_from(total).unwrap_or(usize::MAX)
 }
 
 fn revision(status: &Status) -> String {
@@ -270,6 +270,7 @@ mod tests {
         let one = Status {
             config_valid: false,
             errors: ailing.errors[..1].to_vec(),
+            errors_total: 1,
             wrong: ailing.wrong[..1].to_vec(),
             wrong_total: 1,
             ..fixture::status()

@@ -365,7 +365,7 @@ async fn validate_blames_the_claimant_of_an_address_that_the_agent_serves() {
     }
     let line = format!("config validate {}", directory.path().display());
     let (exit, out, _) = run_in_process(&served(healthy()), &line).await;
-    let blamed = |file: &str| format!("{}/{file}:1: services shop/", directory.path().display());
+    let blamed = |file: &str| format!("{}/{file}:1: service shop/", directory.path().display());
     assert!(out.starts_with(&blamed("a.yaml")), "{out}");
     assert_eq!(exit, Exit::No);
     let (_, out, _) = run_in_process(&served(ailing()), &line).await;

@@ -20,7 +20,7 @@ use mesh_common::{
     flows::Find,
     kernel::{Caller, Kernel},
     occupancy,
-    pick::Choose,
+    pick::{Choose, reserve},
     quota::What,
     search::Walk,
     send::Datagrams,
@@ -41,6 +41,7 @@ pub struct Memory {
     tick: Cell<u64>,
     client: Cell<u64>,
     client_id: Cell<u32>,
+    rivals: Cell<u32>,
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
     outcomes: RefCell<HashMap<OutcomeKey, Box<Outcome>>>,
@@ -105,6 +106,11 @@ impl Memory {
     /// What [`Caller::client_id`] returns from now on.
     pub fn set_client_id(&self, client: u32) {
         self.client_id.set(client);
+    }
+
+    /// So many connects from now on take the place that a connect has found before it does, one after the other.
+    pub fn set_rivals(&self, rivals: u32) {
+        self.rivals.set(rivals);
     }
 
     /// The address that the calling socket is bound to from now on.
@@ -385,7 +391,8 @@ impl Caller for Memory {
     fn flows(&self, create: bool) -> *mut SocketFlows {
         let mut flows = self.flows.borrow_mut();
         if create {
-            flows.entry(self.socket.get()).or_insert_with(|| Box::new(UnsafeCell::new(SocketFlows::zeroed())));
+            let new = SocketFlows { client: self.client_id.get(), ..SocketFlows::zeroed() };
+            flows.entry(self.socket.get()).or_insert_with(|| Box::new(UnsafeCell::new(new)));
         }
         flows.get(&self.socket.get()).map_or(std::ptr::null_mut(), |flows| flows.get())
     }
@@ -400,7 +407,15 @@ impl Caller for Memory {
 }
 
 impl Walk for Memory {}
-impl Choose for Memory {}
+impl Choose for Memory {
+    fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+        if let Some(left) = self.rivals.get().checked_sub(1) {
+            self.rivals.set(left);
+            self.backends[&index].live.fetch_add(occupancy::LIVE, Relaxed);
+        }
+        reserve(self, service, index, is_bounded)
+    }
+}
 impl Connect for Memory {}
 impl Find for Memory {}
 impl Datagrams for Memory {}
@@ -551,6 +566,17 @@ mod tests {
         assert_eq!(ask(&memory, 1, 130, u32::MAX), "10.0.0.1:53", "its endpoint left");
         configure(&mut memory, [sticky(&TWO)]);
         assert_eq!(ask(&memory, 1, 131, u32::MAX), "10.0.0.1:53");
+    }
+
+    #[test]
+    fn a_binding_counts_for_the_client_of_the_socket() {
+        let mut memory = Memory::default();
+        configure(&mut memory, [sticky(&TWO), Service { affinity: sticky(&[]).affinity, ..dns(&TWO) }]);
+        memory.set_client_id(7);
+        connect(&memory, &fixture::key(VIP));
+        send(&memory, &fixture::udp_key(VIP));
+        let owners: Vec<u32> = memory.affinity.borrow().values().map(|row| row.owner).collect();
+        assert_eq!(owners, [7, 7]);
     }
 
     fn cart(endpoints: &[(&str, u32)]) -> Service {

@@ -9,6 +9,8 @@ pub struct Refused {
     pub errors: Vec<ConfigError>,
     /// Services that are not in force as they are written.
     pub wrong: Vec<Wrong>,
+    /// Further errors, of which only the number is told.
+    pub more: usize,
 }
 
 impl Refused {
@@ -27,8 +29,14 @@ impl Refused {
         }
     }
 
+    /// How many errors there are.
+    pub fn errors_total(&self) -> usize {
+        self.errors.len() + self.more
+    }
+
     /// Adds all of it to an update.
     pub fn tell(self, update: &mut Update) {
+        update.errors_total += self.errors_total();
         update.errors.extend(self.errors);
         update.wrong.extend(self.wrong);
         update.wrong.sort_unstable();

@@ -100,8 +100,8 @@ fn conflict(frontend: Frontend, first: &Service, service: &Service) -> Option<Co
         return None;
     }
     let reason = format!(
-        "services {} and {} both ask for {frontend}: first in {}, again here",
-        first.name, service.name, first.origin
+        "service {} asks for {frontend}, which belongs to service {} (in {}): give one of them another address or port",
+        service.name, first.name, first.origin
     );
     Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
 }

@@ -11,14 +11,20 @@ use std::{
 
 use super::holders::Holders;
 use crate::model::{
-    Addresses, Admission, Effect, Endpoint, Protocol, Refused, Service, ServiceName, ServicePort, Services,
+    Addresses, Admission, ConfigError, Effect, Endpoint, Origin, Protocol, Refused, Service, ServiceName, ServicePort,
+    Services,
 };
 
 /// Services by their addresses, ports and protocols.
 type Places = HashMap<(IpAddr, u16, Protocol), Arc<Service>>;
 
-/// Leaves out the endpoints that are among the `addresses` of a service, and says of each which service that is.
-pub fn leave_out(services: &mut Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> Refused {
+/// Leaves out the endpoints that are among the `addresses` of a service, and says of each which service that is. `slice` knows
+/// where the slice is that lists an endpoint.
+pub fn leave_out(
+    services: &mut Services,
+    addresses: impl Fn(&Service) -> Vec<IpAddr>,
+    slice: impl Fn(&Service, &Endpoint) -> Option<Origin>,
+) -> Refused {
     let places = places(services, addresses);
     let crosses = |port: &ServicePort| port.endpoints.iter().any(|it| is_at(&places, port, it).is_some());
     let wrong = services.values().filter(|it| !places.is_empty() && it.ports.iter().any(crosses));
@@ -28,7 +34,11 @@ pub fn leave_out(services: &mut Services, addresses: impl Fn(&Service) -> Vec<Ip
         let mut rest = Service::clone(&service);
         for (port, all) in rest.ports.iter_mut().zip(&service.ports) {
             let hits = all.endpoints.iter().filter_map(|it| Some((it, is_at(&places, all, it)?)));
-            hits.for_each(|(endpoint, at)| refused.add(&service, "", reason(&service, endpoint, at), Effect::Part));
+            for (endpoint, at) in hits {
+                let origin = slice(&service, endpoint).unwrap_or_else(|| service.origin.clone());
+                let error = ConfigError { origin, field: String::new(), reason: reason(&service, endpoint, at) };
+                refused.add_error(&service, error, Effect::Part);
+            }
             port.endpoints.retain(|it| is_at(&places, all, it).is_none());
         }
         services.insert(service.name.clone(), Arc::new(rest));

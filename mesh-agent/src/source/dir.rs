@@ -11,6 +11,7 @@ mod tracked;
 mod version;
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,7 +24,7 @@ use self::{
     tracked::Tracked,
 };
 pub use self::{
-    bound::{errors as bound_errors, more_notes},
+    bound::{more_notes, refused as bound_refused},
     version::Version,
 };
 use super::{
@@ -31,7 +32,7 @@ use super::{
     crossings, families,
     file::Contents,
     holders::Holders,
-    join::stray,
+    join::{Slices, stray},
     memory::{Memory, Versions},
     merge::merge,
     scan,
@@ -39,7 +40,10 @@ use super::{
 };
 use crate::{
     config::{Serve, ServiceDir, Source},
-    model::{Admission, ConfigError, ConfigNote, Effect, Origin, Scope, ServiceName, Services, Update, Wrong},
+    model::{
+        Admission, ConfigError, ConfigNote, Effect, Endpoint, Origin, Scope, Service, ServiceName, Services, Update,
+        Wrong,
+    },
 };
 
 /// Reads all directories once. There is no last good version then, so every problem shows.
@@ -57,6 +61,7 @@ pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) 
     let empty: Vec<ConfigError> = scan.files.iter().filter_map(|(path, found)| given_empty(path, found)).collect();
     let mut reader = Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
     let mut update = reader.read_scan(scan, Instant::now());
+    update.errors_total += empty.len();
     update.errors.extend(empty);
     update.errors.sort_by(|a, b| a.origin.cmp(&b.origin));
     update
@@ -192,11 +197,15 @@ impl Reader {
         };
         let before = before.unwrap_or_default();
         crossings::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
-        let crossings = crossings::leave_out(&mut update.services, |service| service.addresses.given().to_vec());
-        crossings.tell(&mut update);
+        let contents: Vec<&Contents> = self.contents().into_values().flatten().collect();
+        let slices = LazyCell::new(|| Slices::of(&contents));
+        let addresses = |service: &Service| service.addresses.given().to_vec();
+        let slice = |service: &Service, endpoint: &Endpoint| slices.listing(&service.name, endpoint).cloned();
+        crossings::leave_out(&mut update.services, addresses, slice).tell(&mut update);
         update.notes.extend(families::notes(&update.services));
         self.before = Some(update.services.clone());
-        bound::bound(&mut update);
+        let more = self.files.values().filter_map(Tracked::more);
+        bound::bound(&mut update, &more.collect());
         update
     }
 

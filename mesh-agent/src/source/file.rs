@@ -35,8 +35,10 @@ pub struct File {
     pub broken: Vec<u32>,
     /// Whether the last object of the text is wrong, and nothing follows it: it may have lost its end.
     pub ends_wrong: bool,
-    /// The first errors in the order of lines, and how many more there are.
+    /// The first errors in the order of lines.
     pub errors: Vec<ConfigError>,
+    /// How many more there are.
+    pub more: usize,
 }
 
 /// The bytes of a file. Those that are good for nothing are not kept.
@@ -100,9 +102,8 @@ impl File {
             let origin = Origin { file: Arc::clone(path), line };
             ConfigError { origin, field, reason }
         };
-        let mut errors: Vec<ConfigError> = first.into_iter().map(locate).collect();
-        errors.extend(and_more(errors.last().map(|error| &error.origin), more));
-        Self { text, identity, contents: Arc::new(contents), wrong, broken, ends_wrong, errors }
+        let errors = first.into_iter().map(locate).collect();
+        Self { text, identity, contents: Arc::new(contents), wrong, broken, ends_wrong, errors, more }
     }
 
     /// Whether objects of this kind may be in what cannot be read.
@@ -127,13 +128,6 @@ impl File {
         let mut said = lines.filter(|line| !line.trim_ascii_start().starts_with(b"#"));
         self.says_nothing() && !said.any(|line| line.contains(&b'['))
     }
-}
-
-/// What stands for errors that are not told.
-pub fn and_more(last: Option<&Origin>, more: usize) -> Option<ConfigError> {
-    let origin = last.filter(|_| more > 0)?.clone();
-    let noun = if more == 1 { "error" } else { "errors" };
-    Some(ConfigError { origin, field: String::new(), reason: format!("and {more} more {noun} in this file") })
 }
 
 fn is_json(path: &Path) -> bool {

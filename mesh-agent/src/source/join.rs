@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     config::Source,
-    model::{Condition, ConfigNote, Endpoint, LeftOut, Locality, Service, ServiceName, ServicePort},
+    model::{Condition, ConfigNote, Endpoint, LeftOut, Locality, Origin, Service, ServiceName, ServicePort},
 };
 
 /// Slices by service.
-type Slices<'a> = HashMap<&'a ServiceName, Vec<&'a Slice>>;
+pub struct Slices<'a>(HashMap<&'a ServiceName, Vec<&'a Slice>>);
 
 /// What one source says.
 pub struct Joined {
@@ -36,11 +36,11 @@ pub struct Joined {
 /// than these are looked at.
 pub fn join(files: &[&Contents], source: &Source, only: Option<&HashSet<ServiceName>>) -> Joined {
     let wanted = |service: &Service| only.is_none_or(|only| only.contains(&service.name));
-    let slices = slices(files);
+    let slices = Slices::of(files);
     let native = files.iter().flat_map(|file| &file.services).filter(|service| wanted(service)).cloned();
     let declared = || files.iter().flat_map(|file| &file.manifests.services).filter(|it| wanted(&it.service));
     let served = declared().map(|declared| Arc::new(serve(declared, &slices, source)));
-    let bare = declared().map(|it| &it.service.name).filter(|name| !slices.contains_key(name));
+    let bare = declared().map(|it| &it.service.name).filter(|name| slices.of_service(name).is_empty());
     Joined {
         services: native.chain(served).collect(),
         bare: bare.cloned().collect(),
@@ -66,23 +66,38 @@ fn notes(file: &Contents) -> Vec<ConfigNote> {
     notes
 }
 
-/// A cluster shows the same endpoints in both forms; where both are given, the newer one counts.
-fn slices<'a>(files: &[&'a Contents]) -> Slices<'a> {
-    let mut slices = Slices::new();
-    for slice in files.iter().flat_map(|file| &file.manifests.slices) {
-        slices.entry(&slice.service).or_default().push(slice);
-    }
-    for slices in slices.values_mut() {
-        if slices.iter().any(|slice| slice.kind == SliceKind::EndpointSlice) {
-            slices.retain(|slice| slice.kind == SliceKind::EndpointSlice);
+impl<'a> Slices<'a> {
+    /// A cluster shows the same endpoints in both forms; where both are given, the newer one counts.
+    pub fn of(files: &[&'a Contents]) -> Self {
+        let mut slices: HashMap<&ServiceName, Vec<&Slice>> = HashMap::new();
+        for slice in files.iter().flat_map(|file| &file.manifests.slices) {
+            slices.entry(&slice.service).or_default().push(slice);
         }
+        for slices in slices.values_mut() {
+            if slices.iter().any(|slice| slice.kind == SliceKind::EndpointSlice) {
+                slices.retain(|slice| slice.kind == SliceKind::EndpointSlice);
+            }
+        }
+        Self(slices)
     }
-    slices
+
+    fn of_service(&self, service: &ServiceName) -> &[&'a Slice] {
+        self.0.get(service).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where the first slice is that lists an endpoint.
+    pub fn listing(&self, service: &ServiceName, endpoint: &Endpoint) -> Option<&'a Origin> {
+        let lists = |slice: &&&Slice| {
+            slice.ports.iter().any(|it| it.port == endpoint.port)
+                && slice.endpoints.iter().any(|it| it.address == endpoint.address)
+        };
+        self.of_service(service).iter().find(lists).map(|slice| &slice.origin)
+    }
 }
 
 fn serve(declared: &Declared, slices: &Slices<'_>, source: &Source) -> Service {
     let Declared { service, all_ready } = declared;
-    let slices = slices.get(&service.name).map_or(&[][..], Vec::as_slice);
+    let slices = slices.of_service(&service.name);
     let endpoints = |port: &ServicePort| endpoints(port, slices, *all_ready, source);
     let serve = |port: &ServicePort| ServicePort { endpoints: endpoints(port), ..port.clone() };
     Service { ports: service.ports.iter().map(serve).collect(), ..service.clone() }
@@ -148,7 +163,7 @@ fn strays(files: &[&Contents], slices: &Slices<'_>) -> Vec<ConfigNote> {
     let declared = files.iter().flat_map(|file| file.manifests.services.iter().map(|it| &it.service.name));
     let left_out = files.iter().flat_map(|file| left_out(file).map(|(name, _)| name));
     let known: HashSet<&ServiceName> = declared.chain(left_out).collect();
-    let strays = slices.iter().filter(|(service, _)| !known.contains(*service));
+    let strays = slices.0.iter().filter(|(service, _)| !known.contains(*service));
     let note = |slice: &&Slice| ConfigNote { origin: slice.origin.clone(), message: stray(&slice.service) };
     let mut notes: Vec<_> = strays.flat_map(|(_, slices)| slices.iter().map(note)).collect();
     notes.sort_unstable();

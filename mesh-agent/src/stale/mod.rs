@@ -13,10 +13,12 @@
 //! ```text
 //! rows of SOCKETS ──► look() in every network namespace ──Seen──► Missing ──► Request::Settle, then Forget
 //!        └──────────► counts before and after ──────────────────► Recount ──► Request::Backend, Service
+//!                                            └────────────────► expired() ─► the same, to clear reservations
 //! ```
 
 mod attempts;
 mod diag;
+mod expired;
 mod look;
 mod lookout;
 mod missing;
@@ -41,6 +43,7 @@ use nix::errno::Errno;
 use self::diag::{Diag, Family, Found, Query};
 pub use self::{
     attempts::Attempts,
+    expired::expired,
     look::{Seen, look},
     lookout::{Look, Lookout, Whose},
     missing::Missing,

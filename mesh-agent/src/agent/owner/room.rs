@@ -8,7 +8,7 @@ use crate::{
         vips::{Vips, allocate},
     },
     model::{Effect, Refused, Services, Update},
-    source::dir::bound_errors,
+    source::dir::bound_refused,
 };
 
 impl<D: Dataplane> Owner<D> {
@@ -42,7 +42,7 @@ impl<D: Dataplane> Owner<D> {
                 refused.add(service, "", reason.clone(), effect.clone());
             }
         }
-        bound_errors(&mut refused.errors);
+        bound_refused(&mut refused);
         refused
     }
 }

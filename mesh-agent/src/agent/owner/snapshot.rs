@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub tables: Arc<Tables>,
     /// What is wrong with the configuration.
     pub errors: Vec<ConfigError>,
+    /// How many errors there are, those included of which only the number is told.
+    pub errors_total: usize,
     /// What is not in force as it is written.
     pub wrong: Arc<Vec<Wrong>>,
     /// What was left out on purpose.
@@ -69,6 +71,11 @@ impl<D: Dataplane> Owner<D> {
                 .chain(&self.checks.refused.errors)
                 .cloned()
                 .collect(),
+            errors_total: self.update.errors_total
+                + [&self.refused, &self.misfits, &self.checks.refused]
+                    .iter()
+                    .map(|it| it.errors_total())
+                    .sum::<usize>(),
             wrong: self.wrong(),
             notes: self.update.notes.iter().chain(&self.taken).chain(&self.checks.notes).cloned().collect(),
             checks: Arc::clone(&self.checks),

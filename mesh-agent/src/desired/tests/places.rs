@@ -2,9 +2,14 @@
 
 use std::num::NonZeroU32;
 
-use mesh_common::occupancy::{CONNECTING, LIVE, counts};
+use mesh_common::{
+    abi::BackendEntry,
+    occupancy::{CONNECTING, LIVE, counts},
+    settle::settle,
+};
 
 use super::*;
+use crate::{dataplane::sockets::Counts, stale::expired};
 
 const POLICIES: [Balance; 5] = [
     Balance::LeastConnections,
@@ -81,6 +86,43 @@ fn a_connect_that_the_kernel_refused_blocks_its_place_for_a_moment_only() {
         without_syn(&memory, 1);
         memory.set_now(milliseconds * MILLISECOND);
         assert_ne!(ask(&mut memory, 2, true), None, "after {milliseconds} ms");
+    }
+}
+
+/// Has the kernel clear what has expired, as the agent does now and then.
+fn sweep(memory: &Memory, now: u64) {
+    let (tables, counters) = (memory.dump().unwrap(), memory.counters());
+    let backends =
+        tables.backends.iter().map(|(index, row)| BackendEntry { row: *row, load: counters.backends[index] });
+    let counts = Counts { backends: backends.collect(), services: counters.loads.values().copied().collect() };
+    memory.set_now(now);
+    expired(&counts, Duration::from_nanos(now)).into_iter().for_each(|request| settle(memory, request));
+}
+
+#[test]
+fn a_reservation_that_has_expired_does_not_come_back_when_epochs_come_round() {
+    const ROUND: u64 = 1 << 40;
+    let mut service = near_and_far(&[1]);
+    service.traffic.limits.connections_per_endpoint = NonZeroU32::new(1);
+    service.traffic.limits.connections = NonZeroU32::new(1);
+    let mut memory = Memory::default();
+    configure(&mut memory, &world(service), SECOND);
+    assert!(matches!(without_syn(&memory, 1), Verdict::Backend { .. }));
+    sweep(&memory, 60 * MILLISECOND);
+    assert_eq!(ask(&mut memory, 2, true), None, "it still counts");
+    sweep(&memory, 60_000 * MILLISECOND);
+    memory.set_now(ROUND);
+    assert_ne!(ask(&mut memory, 3, true), None);
+}
+
+/// Others take the place that was found, and there are many more.
+#[test]
+fn a_connect_that_loses_many_races_is_not_refused_while_places_are_free() {
+    for balance in POLICIES {
+        let mut memory = node(100, 1, balance);
+        memory.set_rivals(40);
+        assert_ne!(ask(&mut memory, 1, true), None, "{balance:?}");
+        assert_eq!(words(&memory).iter().filter(|word| **word != 0).count(), 40, "{balance:?}");
     }
 }
 

@@ -1,26 +1,56 @@
 //! What is told of one file, in bounded room.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
-
-use crate::{
-    model::{ConfigError, ConfigNote, Origin, Update},
-    source::{document::MOST, file::and_more},
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
 };
 
-/// Sorts what is wrong, and leaves of errors and notes the first of each file and how many more there are.
-pub fn bound(update: &mut Update) {
-    errors(&mut update.errors);
+use crate::{
+    model::{ConfigError, ConfigNote, Origin, Refused, Update},
+    source::document::MOST,
+};
+
+/// Numbers by file.
+pub type ByFile = HashMap<Arc<PathBuf>, usize>;
+
+/// Sorts what is wrong, and leaves of errors and notes the first of each file and how many more there are. `more` errors were
+/// not kept.
+pub fn bound(update: &mut Update, more: &ByFile) {
+    update.errors_total = errors(&mut update.errors, more);
     update.wrong.sort_unstable();
-    let more = first(&mut update.notes, |note| &note.origin);
+    // A file that counts its own adds one line for those.
+    let more = first(&mut update.notes, MOST + 1, |note| &note.origin);
     update.notes.extend(more.iter().map(|(origin, more)| more_notes(origin, *more)));
 }
 
-/// Sorts errors, and leaves the first of each file and how many more there are.
-pub fn errors(all: &mut Vec<ConfigError>) {
+/// Sorts errors, and leaves the first of each file and how many more there are. Returns how many there are in all; `more`
+/// of them were not kept.
+fn errors(all: &mut Vec<ConfigError>, more: &ByFile) -> usize {
+    all.sort_by(|a, b| a.origin.cmp(&b.origin));
+    let total = all.len() + more.values().sum::<usize>();
+    let mut left: BTreeMap<Origin, usize> = first(all, MOST, |error| &error.origin).into_iter().collect();
+    for (file, more) in more {
+        if let Some(last) = all.iter().rfind(|error| error.origin.file == *file) {
+            *left.entry(last.origin.clone()).or_default() += more;
+        }
+    }
+    all.extend(left.into_iter().filter(|(_, more)| *more > 0).map(|(origin, more)| and_more(origin, more)));
     // What counts the others of a file comes after those on its line.
     all.sort_by(|a, b| a.origin.cmp(&b.origin));
-    let more = first(all, |error| &error.origin);
-    all.extend(more.iter().filter_map(|(origin, more)| and_more(Some(origin), *more)));
+    total
+}
+
+/// The same for what is refused.
+pub fn refused(refused: &mut Refused) {
+    let total = errors(&mut refused.errors, &ByFile::new());
+    refused.more += total - refused.errors.len();
+}
+
+/// What stands for errors that are not told.
+fn and_more(origin: Origin, more: usize) -> ConfigError {
+    let noun = if more == 1 { "error" } else { "errors" };
+    ConfigError { origin, field: String::new(), reason: format!("and {more} more {noun} in this file") }
 }
 
 /// What stands for notes that are not told.
@@ -30,23 +60,22 @@ pub fn more_notes(origin: &Origin, more: usize) -> ConfigNote {
 }
 
 /// Leaves the first of each file; returns the last one told of files with more, and how many more.
-fn first<T>(all: &mut Vec<T>, origin: impl Fn(&T) -> &Origin) -> Vec<(Origin, usize)> {
-    let mut seen: HashMap<Arc<PathBuf>, usize> = HashMap::new();
+fn first<T>(all: &mut Vec<T>, most: usize, origin: impl Fn(&T) -> &Origin) -> Vec<(Origin, usize)> {
+    let mut seen = ByFile::new();
     let mut more: Vec<(Origin, usize)> = Vec::new();
     let mut last: HashMap<Arc<PathBuf>, Origin> = HashMap::new();
     all.retain(|item| {
         let origin = origin(item);
         let count = seen.entry(Arc::clone(&origin.file)).or_default();
         *count += 1;
-        // A file that counts its own adds one line for those.
-        let fits = *count <= MOST + 1;
+        let fits = *count <= most;
         if fits {
             last.insert(Arc::clone(&origin.file), origin.clone());
         }
         fits
     });
     for (file, origin) in last {
-        let count = seen[&file].saturating_sub(MOST + 1);
+        let count = seen[&file].saturating_sub(most);
         if count > 0 {
             more.push((origin, count));
         }
@@ -66,10 +95,11 @@ mod tests {
             |file: &str, line| ConfigError { origin: origin(file, line), field: String::new(), reason: "x".into() };
         let errors = (1..=150).map(|line| error("a.yaml", line)).chain((1..=3).map(|line| error("b.yaml", line)));
         let mut update = Update { errors: errors.collect(), ..Update::default() };
-        bound(&mut update);
+        let more = [(origin("b.yaml", 1).file, 7), (origin("c.yaml", 1).file, 0)].into();
+        bound(&mut update, &more);
         let told: Vec<String> = update.errors.iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), 105);
-        assert_eq!((&*told[100], &*told[101]), ("a.yaml:101: x", "b.yaml:1: x"));
-        assert_eq!(told[104], "a.yaml:101: and 49 more errors in this file");
+        assert_eq!((told.len(), update.errors_total), (105, 160));
+        let counted = ["a.yaml:100: and 50 more errors in this file", "b.yaml:3: and 7 more errors in this file"];
+        assert_eq!((&*told[99], &*told[100], &*told[104]), ("a.yaml:100: x", counted[0], counted[1]));
     }
 }

@@ -1,4 +1,4 @@
-//! A file that was written anew in place and lacks what was at its end. Its writer may not be done, or may have died; or
+//! A file that was written anew in place and lacks what was at its end. It may be longer all the same. Its writer may not be done, or may have died; or
 //! the end was removed on purpose. Time tells the first from the others: what is whole in itself counts as whole once it has
 //! not changed for a while.
 
@@ -20,7 +20,7 @@ pub struct LostEnd {
     pub line: u32,
     /// What is missing, and what to do.
     pub reason: String,
-    /// When the file counts as whole unless it changes; never where it ends in the middle of a line.
+    /// When the file counts as whole unless it changes; never where it ends in the middle of a line and is shorter.
     settles: Option<Instant>,
 }
 
@@ -28,7 +28,7 @@ impl LostEnd {
     /// What a version found `now` may lack of the last whole one.
     pub fn of(latest: &File, good: &File, now: Instant) -> Option<Self> {
         let (text, before) = (latest.text.bytes(), good.text.bytes());
-        let may_lack = latest.identity == good.identity && text.len() < before.len() && !has_end(text, before);
+        let may_lack = latest.identity == good.identity && !has_end(text, before);
         let told_otherwise = latest.ends_wrong || !latest.broken.is_empty() || latest.says_nothing();
         let same = (&latest.contents, &latest.wrong) == (&good.contents, &good.wrong);
         if !may_lack || told_otherwise || same || good.is_useless() {
@@ -36,7 +36,8 @@ impl LostEnd {
         }
         let is_cut = before.ends_with(b"\n") && !text.ends_with(b"\n");
         let lost = lost(latest, good).or_else(|| is_cut.then(|| "ends in the middle of a line".to_owned()))?;
-        let (until, how) = match is_cut {
+        let stays = is_cut && text.len() < before.len();
+        let (until, how) = match stays {
             true => (String::new(), "if this is meant"),
             false => {
                 (format!(" until the file has not changed for {} seconds", SETTLES.as_secs()), "to have it at once")
@@ -46,7 +47,7 @@ impl LostEnd {
             "may be half-written: it was changed in place and {lost}, so the services stay as they were{until}; {how}, move \
              a new file into its place, or add a comment line at its end"
         );
-        Some(Self { line: last_line(text), reason, settles: (!is_cut).then(|| now + SETTLES) })
+        Some(Self { line: last_line(text), reason, settles: (!stays).then(|| now + SETTLES) })
     }
 
     /// Whether the file has not changed for long enough.

@@ -129,6 +129,13 @@ impl Tracked {
         }
     }
 
+    /// How many errors of the file were not kept.
+    pub fn more(&self) -> Option<(Arc<PathBuf>, usize)> {
+        let more = self.latest.as_ref().map_or(0, |file| file.more);
+        let is_told = !matches!(self.harm(), Some(Harm::Told(..)));
+        (is_told && more > 0).then(|| (Arc::clone(&self.path), more))
+    }
+
     /// What is in force instead of a file that is wrong as a whole.
     pub fn wrong(&self) -> Option<Wrong> {
         self.harm()?;

@@ -72,7 +72,7 @@ fn endpoint_of_a_slice_may_not_be_a_service_address_either() {
     let b = native("b", "10.96.0.2", &["10.0.0.2"]).replace("port: 80}", "port: 8080}");
     node.write("b.yaml", &format!("services:\n{b}"));
     let (served, errors) = shown(&mut node);
-    assert_eq!(errors, [crossing("a.yaml:1", "10.96.0.2:8080", ["a", "b"], "b.yaml:2")]);
+    assert_eq!(errors, [crossing("a.yaml:6", "10.96.0.2:8080", ["a", "b"], "b.yaml:2")]);
     assert_eq!(served[0], "default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready");
 }
 

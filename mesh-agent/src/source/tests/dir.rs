@@ -152,8 +152,8 @@ fn address_and_port_belong_to_one_service() {
     let mut node = Node::new();
     let text = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "[10.96.0.2, 10.96.0.1]");
     node.write("a.yaml", &text);
-    let expected = "a.yaml:3: services default/a and default/b both ask for 10.96.0.1 port 80/TCP: \
-                    first in a.yaml:2, again here";
+    let expected = "a.yaml:3: service default/b asks for 10.96.0.1 port 80/TCP, which belongs to service default/a (in \
+                    a.yaml:2): give one of them another address or port";
     let update = node.read();
     assert_eq!(errors(&update, &node), [expected]);
     assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], true));

@@ -32,8 +32,8 @@ fn a_service_keeps_the_address_it_holds_over_a_restart() {
     node.read();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     let before = node.read();
-    let blamed = "a.yaml:2: services default/z and default/a both ask for 10.96.0.1 port 80/TCP: \
-                  first in z.yaml:2, again here";
+    let blamed = "a.yaml:2: service default/a asks for 10.96.0.1 port 80/TCP, which belongs to service default/z (in \
+                  z.yaml:2): give one of them another address or port";
     let shown = |update: &Update, node: &Node| {
         let directory = format!("{}/", node.directory.path().display());
         errors(update, node).iter().map(|error| error.replace(&directory, "")).collect::<Vec<_>>()

@@ -158,3 +158,53 @@ fn a_file_that_grows_from_half_an_object_to_a_whole_one_is_still_half_written() 
     node.write("x.yaml", &text);
     assert_eq!(node.read(), whole);
 }
+
+/// Cut, the new text is still as long as the last whole one.
+#[test]
+fn a_longer_file_that_is_cut_where_it_cannot_be_parsed_removes_nothing() {
+    let before = generated(1, &["a", "b"]);
+    let text = generated(2, &["a", "b", "c", "d", "e"]);
+    let mut unparsed = 0;
+    for length in before.len()..text.len() {
+        let mut node = Node::new();
+        node.write("x.yaml", &before);
+        let good = node.read();
+        node.write("x.yaml", &text[..length]);
+        let update = node.read();
+        let expected = names(&good).into_iter().all(|name| names(&update).contains(&name));
+        assert!(expected && served(&update).starts_with(&served(&good)), "{}", &text[..length]);
+        unparsed += usize::from(!update.errors.is_empty());
+    }
+    assert!(unparsed > 0);
+}
+
+/// What is left of the new text can be read, and its last object is not whole.
+#[test]
+fn a_longer_file_that_ends_in_the_middle_of_a_line_is_waited_for() {
+    let before = generated(1, &["a", "b"]);
+    let many: String = (2..9).map(|it| format!("  - address: 10.0.0.{it}\n")).collect();
+    let text = generated(2, &["a"]) + &many + generated(2, &["b"]).split_once("services:\n").unwrap().1 + &many;
+    let start = Instant::now();
+    for length in before.len()..text.len() {
+        let mut node = Node::new();
+        node.write("x.yaml", &before);
+        let good = served(&node.read());
+        node.write("x.yaml", &text[..length]);
+        let update = node.reader.read_at(start);
+        let last = served(&update).pop();
+        assert!(last.is_some_and(|last| last.starts_with(&good[1])), "{}", &text[..length]);
+        assert!(!update.errors.is_empty() || text[..length].ends_with('\n'), "{}", &text[..length]);
+    }
+    let mut node = Node::new();
+    node.write("x.yaml", &before);
+    node.read();
+    node.write("x.yaml", text.trim_ascii_end());
+    let seconds = |seconds| start + Duration::from_secs(seconds);
+    let update = node.reader.read_at(start);
+    let expected = "x.yaml:28: may be half-written: it was changed in place and ends in the middle of a line, so the services \
+                    stay as they were until the file has not changed for 10 seconds; to have it at once, move a new file into \
+                    its place, or add a comment line at its end";
+    assert_eq!(errors(&update, &node), [expected]);
+    let endpoints = |update: &Update| served(update)[1].matches("ready").count();
+    assert_eq!([9, 10].map(|at| endpoints(&node.reader.read_at(seconds(at)))), [1, 8]);
+}

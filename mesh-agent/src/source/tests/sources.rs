@@ -156,8 +156,8 @@ fn an_address_belongs_to_the_preferred_source() {
     assert_eq!(names(&sources.read()), ["b", "c"]);
     sources.write("local/a.yaml", &simple("a", "10.96.0.1", &["10.0.0.1"]));
     let update = sources.read();
-    let taken = "east/a.yaml:3: services default/a and default/c both ask for 10.96.0.1 port 80/TCP: \
-                 first in local/a.yaml:1, again here";
+    let taken = "east/a.yaml:3: service default/c asks for 10.96.0.1 port 80/TCP, which belongs to service default/a (in \
+                 local/a.yaml:1): give one of them another address or port";
     assert_eq!(sources.shown(&update.errors), [taken]);
     assert_eq!((names(&update), update.complete), (vec!["a".to_owned(), "b".to_owned()], true));
     // What another source says of a service's address does not count, so it is in no other's way.
