@@ -4,5 +4,16 @@ mod attacks;
 mod identity;
 mod latency;
 mod quotas;
+mod shares;
 mod votes;
 mod ways;
+
+use std::os::unix::fs::MetadataExt as _;
+
+use mesh_common::client::short;
+use mesh_tests::place::Place;
+
+/// The client that processes in this cgroup belong to, if its parent holds clients.
+fn id(client: &Place) -> u32 {
+    short(client.cgroup.path().metadata().expect("it is there").ino())
+}
