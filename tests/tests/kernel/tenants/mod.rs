@@ -1,6 +1,7 @@
 //! Clients of several tenants on one node: what one of them does to itself is not done to the others.
 
 mod attacks;
+mod full_size;
 mod identity;
 mod latency;
 mod quotas;
