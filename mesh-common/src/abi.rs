@@ -1,9 +1,12 @@
 //! The kernel ABI: rows of every map, with explicit padding. Any change here is a new [`ABI_VERSION`].
 
+mod clients;
+
 use core::sync::atomic::AtomicU64;
 
 use bytemuck::{Pod, Zeroable};
 
+pub use self::clients::{ClientRows, ClientUse, ShareKey};
 use crate::addr::Addr;
 
 /// Part of the pin path: an agent never opens the maps of another layout.
@@ -45,6 +48,8 @@ pub mod maps {
     pub const LATENCIES: &str = "LATENCIES";
     /// Client → what it has of the tables that all clients share.
     pub const QUOTAS: &str = "QUOTAS";
+    /// Service and client → how many of the service's connections the client has, where the service bounds that.
+    pub const SHARES: &str = "SHARES";
     /// Which client a cgroup belongs to, as far as a CPU has met it lately.
     pub const CLIENTS: &str = "CLIENTS";
 }
@@ -75,6 +80,8 @@ pub mod capacity {
     pub const LATENCIES: u32 = 131_072;
     /// Clients that are told apart when rows are counted, a power of two.
     pub const QUOTAS: u32 = 65_536;
+    /// Clients of services that bound a client's share. One more is bounded by the service's own limit alone.
+    pub const SHARES: u32 = 65_536;
     /// Cgroups whose client each CPU remembers, a power of two.
     pub const CLIENTS: u32 = 64;
     /// Services that one UDP socket can send to with a stable endpoint for each.
@@ -176,6 +183,9 @@ impl ServiceRow {
 pub mod service_flags {
     /// Position of the epoch, 14 bits.
     pub const EPOCH: u32 = 18;
+    /// Position of the percent of [`max_connections`](super::ServiceRow::max_connections) that one
+    /// [client](crate::client) may hold, 7 bits; zero for all.
+    pub const SHARE: u32 = 5;
     /// Connected sockets are closed when their backend leaves the configuration. Set for UDP, and for TCP on demand.
     pub const TRACK: u32 = 1;
     /// Session affinity is per cgroup instead of per network namespace.
@@ -437,6 +447,8 @@ pub mod socket_state {
     /// It was suspected for a while, and the agent gave back what it held. Its next connect makes a new row; this one goes,
     /// but not while a hook may have it in hand.
     pub const SETTLED: u64 = 1024;
+    /// It is [LIMITED], and counts in SHARES as it does for the service.
+    pub const SHARED: u64 = 2048;
 }
 
 /// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs, which the
@@ -466,11 +478,13 @@ pub mod flow_state {
     /// Position of the service's id.
     pub const SERVICE: u32 = 3;
     /// The service's id, shifted.
-    pub const SERVICE_BITS: u32 = LIMITED - (1 << SERVICE);
+    pub const SERVICE_BITS: u32 = SHARED - (1 << SERVICE);
     /// It counts in [`BackendLoad::live`](super::BackendLoad::live).
     pub const HELD: u32 = 1 << 31;
     /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections).
     pub const LIMITED: u32 = 1 << 30;
+    /// It is [LIMITED], and counts in SHARES as well.
+    pub const SHARED: u32 = 1 << 29;
 }
 
 /// Value of FLOWS. Small, because its memory is charged to the agent, and every socket that sends to a service has one.
@@ -554,36 +568,6 @@ pub struct Outcome {
     /// [`OutcomeRow::client`]
     pub client: u32,
 }
-
-/// Value of QUOTAS: rows of a [client](crate::client). Written by the kernel programs.
-#[repr(C)]
-#[derive(Debug, Default)]
-pub struct ClientUse {
-    /// Of SOCKETS.
-    pub sockets: AtomicU64,
-    /// Of FLOWS.
-    pub flows: AtomicU64,
-    /// Of MORE_FLOWS.
-    pub more_flows: AtomicU64,
-    /// Of AFFINITY.
-    pub affinity: AtomicU64,
-}
-
-impl ClientUse {
-    /// The count of one kind of rows.
-    #[inline(always)]
-    pub const fn of(&self, what: crate::quota::What) -> &AtomicU64 {
-        match what {
-            crate::quota::What::Sockets => &self.sockets,
-            crate::quota::What::Flows => &self.flows,
-            crate::quota::What::MoreFlows => &self.more_flows,
-            crate::quota::What::Affinity => &self.affinity,
-        }
-    }
-}
-
-/// A [`ClientUse`] as it was at one moment.
-pub type ClientRows = [u64; 4];
 
 /// Key of EXCLUDED. Written by the agent.
 #[repr(C)]

@@ -8,9 +8,8 @@ use crate::{
     atomic, balance,
     counter::Counter,
     kernel::{Caller, Kernel},
-    occupancy::{self, Place, epoch, live, reserved},
-    pick::{BROKEN, Choose, Picked, choose},
-    search::ALL_FULL,
+    occupancy::{self, epoch},
+    pick::{Choose, Picked, choose},
     socket,
 };
 
@@ -108,17 +107,17 @@ pub(crate) fn verdict<K: Kernel>(kernel: &K, picked: Picked) -> Verdict {
     }
 }
 
-/// A backend for a new connect or flow, held and counted, and [`socket_state::LIMITED`] where the socket counts for the
-/// service; or the counted refusal.
+/// A backend for a new connect or flow, held and counted, and bits of [`socket_state`] where the socket counts for the service;
+/// or the counted refusal.
 #[inline(always)]
 pub(crate) fn answer<C: Caller + Choose>(caller: &C, service: &ServiceRow) -> Result<(Picked, u64), Verdict> {
     if service.slot_count == 0 && service.flags & service_flags::TIERS == 0 {
         caller.count(service.id, Counter::RefusedNoBackend);
         return Err(Verdict::Refused);
     }
-    let limited = if service.max_connections == 0 { 0 } else { caller.enter(service) };
-    if let ALL_FULL | BROKEN = limited {
-        caller.count(service.id, if limited == BROKEN { Counter::RefusedBroken } else { Counter::RefusedLimit });
+    let has_limit = service.max_connections != 0;
+    let limited = if has_limit { caller.enter(service) } else { 0 };
+    if has_limit && limited == 0 {
         return Err(Verdict::Refused);
     }
     let by_cgroup = service.flags & service_flags::AFFINITY_BY_CGROUP != 0;
@@ -129,45 +128,16 @@ pub(crate) fn answer<C: Caller + Choose>(caller: &C, service: &ServiceRow) -> Re
             Ok((picked, limited))
         }
         Err(refusal) => {
-            leave(caller, service, limited);
+            caller.leave(service, limited);
             caller.count(service.id, refusal);
             Err(Verdict::Refused)
         }
     }
 }
 
-/// Counts the socket for a service that has a limit, or reserves a place where a SYN will follow. Returns LIMITED of
-/// [`socket_state`], or as [`choose`] what names no backend.
-///
-/// A function by itself in the kernel, as [`search`](crate::search::search) is: few services have a limit.
-#[inline(always)]
-pub fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
-    let Some(load) = kernel.live_service(service.id) else { return BROKEN };
-    let epoch = service.epoch();
-    let fits = |before: u64| live(before) + reserved(before, epoch) < u64::from(service.max_connections);
-    let has_place = match service.key.protocol {
-        protocol::TCP => occupancy::reserve(&load.connections, epoch, fits) != Place::Taken,
-        _ => occupancy::hold(&load.connections, fits),
-    };
-    if has_place { socket_state::LIMITED } else { ALL_FULL }
-}
-
-/// Gives back what [`enter`] took a moment ago.
-#[inline(always)]
-fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
-    if limited == 0 {
-        return;
-    }
-    let Some(load) = kernel.live_service(service.id) else { return };
-    match service.key.protocol {
-        protocol::TCP => occupancy::settle(&load.connections, service.epoch(), 0),
-        _ => occupancy::remove(&load.connections, occupancy::LIVE),
-    }
-}
-
 /// Gives back what a socket without a record was given a moment ago: its end would not be known.
 #[inline(always)]
-pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: Picked, limited: u64) {
+pub(crate) fn let_go<K: Choose>(kernel: &K, service: &ServiceRow, picked: Picked, limited: u64) {
     if let Some(backend) = kernel.backend(picked.index) {
         if picked.holds & socket_state::RESERVED != 0 {
             occupancy::settle(&backend.live, service.epoch(), 0);
@@ -176,7 +146,7 @@ pub(crate) fn let_go<K: Kernel>(kernel: &K, service: &ServiceRow, picked: Picked
             occupancy::remove(&backend.live, occupancy::LIVE);
         }
     }
-    leave(kernel, service, limited);
+    kernel.leave(service, limited);
     kernel.count(service.id, Counter::Unrecorded);
 }
 

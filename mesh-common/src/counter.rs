@@ -25,11 +25,13 @@ pub enum Counter {
     Failovers,
     /// A connect went to an ejected backend because too few others were left.
     Panics,
+    /// A connect was refused because its client holds as many of the service's connections as one client may.
+    RefusedShare,
 }
 
 impl Counter {
     /// All counters, in the order of their index.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Connects,
         Self::RefusedNoBackend,
         Self::RefusedBroken,
@@ -41,6 +43,7 @@ impl Counter {
         Self::Overflows,
         Self::Failovers,
         Self::Panics,
+        Self::RefusedShare,
     ];
 
     /// Place in a counter row.
@@ -63,6 +66,7 @@ impl Counter {
             Self::Overflows => "overflows",
             Self::Failovers => "failovers",
             Self::Panics => "panics",
+            Self::RefusedShare => "refused_share",
         }
     }
 
@@ -80,6 +84,7 @@ impl Counter {
             Self::Overflows => "Connects that went to another backend because the first choice was full",
             Self::Failovers => "Connects that went to a farther tier than the first",
             Self::Panics => "Connects sent to ejected backends because too few others were usable",
+            Self::RefusedShare => "Connects refused because their client holds its share of the connections",
         }
     }
 }

@@ -5,13 +5,14 @@ use core::{mem::MaybeUninit, sync::atomic::AtomicU64};
 use crate::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome, OutcomeKey, OutcomeRow,
-        ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow,
+        ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow,
     },
     addr::Addr,
     balance,
     counter::Counter,
     evidence,
     latency::{self, Pair, Part},
+    limits,
     outcome::{self, Attempt},
     quota::What,
 };
@@ -27,6 +28,18 @@ pub trait Kernel: Sized {
     fn backend(&self, index: u32) -> Option<&Backend>;
     /// Row of LOAD.
     fn live_service(&self, id: u32) -> Option<&LiveService>;
+    /// Row of SHARES.
+    fn share(&self, key: &ShareKey) -> Option<&AtomicU64>;
+    /// Adds a row of SHARES that counts nothing, unless there is one or the map cannot take it.
+    fn add_share(&self, key: &ShareKey);
+    /// [`limits::claim`]
+    fn claim(&self, service: &ServiceRow) -> u64 {
+        limits::claim(self, service)
+    }
+    /// [`limits::change_share`]
+    fn change_share(&self, of: ShareKey, reserved: u64, units: u64) {
+        limits::change_share(self, of, reserved, units);
+    }
     /// Row of SOCKETS, or null. It may become another socket's while it is looked at.
     fn socket(&self, cookie: u64) -> *mut SocketRecord;
     /// Makes a row of SOCKETS. False when there is one already, no room, or the client has as many as it may have.

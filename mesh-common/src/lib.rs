@@ -14,6 +14,7 @@
 //! socket ── what a socket holds            ejection ── states of a backend whose connects fail
 //! client ── the cgroup a connect counts for outcome ── how the outcome of a connect moves them
 //! latency ── how long a client's connections take
+//! limits ── places of a service, and a client's share of them
 //! ```
 //!
 //! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the same code runs on
@@ -40,6 +41,7 @@ pub mod filter;
 pub mod flows;
 pub mod kernel;
 pub mod latency;
+pub mod limits;
 pub mod occupancy;
 pub mod outcome;
 pub mod pick;

@@ -12,6 +12,7 @@ use crate::{
     ejection::{Health, State, milliseconds},
     evidence::health,
     kernel::Kernel,
+    limits,
     occupancy::{self, Place, live, reserved},
     search::{ALL_FULL, UNBOUNDED, Walk, less_loaded},
     status::{Status, status, under_way},
@@ -58,9 +59,14 @@ pub trait Choose: Walk {
         reserve(self, service, index, is_bounded)
     }
 
-    /// [`enter`](crate::connect::enter)
+    /// [`limits::enter`]
     fn enter(&self, service: &ServiceRow) -> u64 {
-        crate::connect::enter(self, service)
+        limits::enter(self, service)
+    }
+
+    /// [`limits::leave`]
+    fn leave(&self, service: &ServiceRow, limited: u64) {
+        limits::leave(self, service, limited);
     }
 }
 

@@ -5,14 +5,14 @@ use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        Flow, FrontendKey, MoreFlows, ServiceRow, SocketFlows, SocketRecord, backend_state, flow_state, service_flags,
-        socket_state,
+        Flow, FrontendKey, MoreFlows, ServiceRow, ShareKey, SocketFlows, SocketRecord, backend_state, flow_state,
+        service_flags, socket_state,
     },
     addr::Addr,
     connect::{Verdict, answer, let_go, verdict},
     flows::{self, ALL, DIRECT, FIRST, Find, first, more},
     kernel::{Caller, Kernel},
-    occupancy,
+    limits, occupancy,
     pick::{Choose, Picked},
     reply::reverse,
     socket,
@@ -21,8 +21,8 @@ use crate::{
 /// The functions that the kernel programs call by themselves; see [`search`](crate::search).
 pub trait Datagrams: Find + Choose {
     /// [`stop`]
-    fn stop(&self, flow: &mut Flow) {
-        stop(self, flow);
+    fn stop(&self, flow: &mut Flow, client: u32) {
+        stop(self, flow, client);
     }
 
     /// [`goes_on`]
@@ -61,6 +61,8 @@ pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
     if let Some(known) = known(caller, flows, service) {
         return known;
     }
+    // A socket belongs to the client that used it first.
+    service.client = flows.client;
     match answer(caller, service) {
         Ok((picked, limited)) => {
             keep(caller, flows, service, picked, limited);
@@ -86,7 +88,7 @@ pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
 /// The endpoint that the socket's datagrams to the service go to, if it has one that still serves. What another one held is
 /// given back, so that it does not count as load in the choice that follows.
 #[inline(always)]
-fn known<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow) -> Option<Verdict> {
+fn known<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &mut ServiceRow) -> Option<Verdict> {
     let index = caller.flow_of(flows, &service.key);
     if let Some(flow) = flows.flows.get_mut(index as usize) {
         if service.slot_count > 0 && serves(caller, flow, service) {
@@ -94,10 +96,11 @@ fn known<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow
             flows.last = index;
             return Some(verdict);
         }
-        caller.stop(flow);
+        caller.stop(flow, flows.client);
         return None;
     }
     let more = more(caller, flows, false)?;
+    service.client = flows.client;
     let index = caller.more_of(more, &service.key);
     let flow = more.flows.get_mut(index as usize)?;
     if !caller.goes_on(flow, service) {
@@ -161,15 +164,15 @@ pub fn goes_on<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> 
     if service.slot_count > 0 && serves(kernel, flow, service) {
         return true;
     }
-    stop(kernel, flow);
+    stop(kernel, flow, service.client);
     false
 }
 
-/// Gives back what a flow holds whose endpoint serves no longer.
+/// Gives back what a flow of this client holds whose endpoint serves no longer.
 #[inline(always)]
-pub fn stop<K: Kernel>(kernel: &K, flow: &mut Flow) {
-    give_back(kernel, flow);
-    flow.flags &= !(flow_state::HELD | flow_state::LIMITED);
+pub fn stop<K: Kernel>(kernel: &K, flow: &mut Flow, client: u32) {
+    give_back(kernel, flow, client);
+    flow.flags &= !(flow_state::HELD | flow_state::LIMITED | flow_state::SHARED);
 }
 
 /// Keeps where datagrams to the service go: in the entry for its address, else in a free one, else in the one after the last that
@@ -199,7 +202,7 @@ fn keep<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow,
 /// Makes an entry a flow to this backend; what it held is given back.
 #[inline(always)]
 pub fn put<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
-    give_back(kernel, flow);
+    give_back(kernel, flow, service.client);
     let Some(row) = kernel.backend(index).map(|backend| &backend.row) else { return };
     *flow = Flow {
         backend_index: index,
@@ -216,35 +219,37 @@ pub fn put<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: 
 #[inline(always)]
 const fn held(state: u64) -> u32 {
     let held = if state & socket_state::HELD != 0 { flow_state::HELD } else { 0 };
-    held | if state & socket_state::LIMITED != 0 { flow_state::LIMITED } else { 0 }
+    let limited = if state & socket_state::LIMITED != 0 { flow_state::LIMITED } else { 0 };
+    held | limited | if state & socket_state::SHARED != 0 { flow_state::SHARED } else { 0 }
 }
 
 /// A socket is closed: its flows end.
 #[inline(always)]
 pub fn released<K: Kernel>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFlows>) {
-    end(kernel, &flows.flows);
+    end(kernel, &flows.flows, flows.client);
     if let Some(more) = more {
-        end(kernel, &more.flows);
+        end(kernel, &more.flows, flows.client);
     }
 }
 
 #[inline(always)]
-fn end<K: Kernel, const N: usize>(kernel: &K, flows: &[Flow; N]) {
+fn end<K: Kernel, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
     for flow in flows {
         if flow.backend_port == 0 {
             return;
         }
-        give_back(kernel, flow);
+        give_back(kernel, flow, client);
     }
 }
 
 /// The flow's service and its endpoint have one socket less; the endpoint unless its index is another's by now.
 #[inline(always)]
-fn give_back<K: Kernel>(kernel: &K, flow: &Flow) {
-    if flow.flags & flow_state::LIMITED != 0
-        && let Some(service) = kernel.live_service((flow.flags & flow_state::SERVICE_BITS) >> flow_state::SERVICE)
-    {
-        occupancy::remove(&service.connections, occupancy::LIVE);
+fn give_back<K: Kernel>(kernel: &K, flow: &Flow, client: u32) {
+    if flow.flags & flow_state::LIMITED != 0 {
+        let shared = if flow.flags & flow_state::SHARED != 0 { socket_state::SHARED } else { 0 };
+        let service = (flow.flags & flow_state::SERVICE_BITS) >> flow_state::SERVICE;
+        let units = occupancy::LIVE.wrapping_neg();
+        limits::change(kernel, socket_state::LIMITED | shared, ShareKey { service, client }, None, units);
     }
     if flow.flags & flow_state::HELD != 0
         && let Some(backend) = kernel.backend(flow.backend_index)

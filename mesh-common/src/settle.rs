@@ -2,7 +2,9 @@
 //! once, whichever hook runs at the same moment.
 
 use crate::{
+    abi::ShareKey,
     kernel::Kernel,
+    limits::correct_share,
     occupancy::{self, epoch},
     quota::What,
     socket,
@@ -36,6 +38,13 @@ pub enum Request {
         /// Sockets.
         live: i32,
     },
+    /// A client's share of a service's connections counts so many sockets too few; negative for too many.
+    Share {
+        /// Service and client.
+        of: ShareKey,
+        /// Sockets.
+        live: i32,
+    },
     /// A client has so many rows of AFFINITY less.
     Affinity {
         /// Client.
@@ -61,6 +70,7 @@ impl Request {
             }
             Self::Service { id, live } => [3, id, live.cast_unsigned(), 0, 0],
             Self::Affinity { client, rows } => [4, client, rows, 0, 0],
+            Self::Share { of, live } => [6, of.service, of.client, live.cast_unsigned(), 0],
         }
     }
 
@@ -78,6 +88,7 @@ impl Request {
             }
             3 => Self::Service { id: one, live: two.cast_signed() },
             4 => Self::Affinity { client: one, rows: two },
+            6 => Self::Share { of: ShareKey { service: one, client: two }, live: three.cast_signed() },
             _ => return None,
         })
     }
@@ -100,6 +111,7 @@ pub fn settle<K: Kernel>(kernel: &K, request: Request) {
                 occupancy::correct(&service.connections, epoch(kernel.coarse_now()), units(live, 0));
             }
         }
+        Request::Share { of, live } => correct_share(kernel, of, units(live, 0)),
         Request::Affinity { client, rows } => kernel.give_back(client, What::Affinity, rows),
     }
 }
@@ -124,11 +136,12 @@ mod tests {
             Request::Backend { index: 7, generation: u32::MAX, live: -3, connecting: 2 },
             Request::Service { id: 9, live: i32::MIN },
             Request::Affinity { client: 5, rows: 6 },
+            Request::Share { of: ShareKey { service: 7, client: u32::MAX }, live: -8 },
         ];
         for request in requests {
             assert_eq!(Request::of(request.words()), Some(request));
         }
-        assert_eq!(Request::of([6, 0, 0, 0, 0]), None);
+        assert_eq!(Request::of([7, 0, 0, 0, 0]), None);
     }
 
     #[test]

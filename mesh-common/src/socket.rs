@@ -13,11 +13,11 @@
 //! takes the bits out of the state gives the backend back.
 
 use crate::{
-    abi::{Backend, FrontendKey, SocketRecord, protocol, socket_state},
+    abi::{Backend, FrontendKey, ShareKey, SocketRecord, protocol, socket_state},
     atomic,
     kernel::Kernel,
     latency::{self, Pair, Part},
-    occupancy,
+    limits, occupancy,
     outcome::{Attempt, private},
     search::Walk,
 };
@@ -30,6 +30,7 @@ const LONG: u64 = 1_000_000;
 const HOLDS: u64 = socket_state::HELD
     | socket_state::CONNECTING
     | socket_state::LIMITED
+    | socket_state::SHARED
     | socket_state::PENDING
     | socket_state::RESERVED;
 /// Bits of a state that say whose it is.
@@ -104,6 +105,12 @@ impl Place {
         kernel.backend(self.backend_index).filter(|backend| backend.row.generation == self.generation)
     }
 
+    /// Whose connections the socket counts among.
+    #[inline(always)]
+    const fn share(self) -> ShareKey {
+        ShareKey { service: self.service, client: self.client }
+    }
+
     /// The connect, in case it has an outcome: [`is_trial`] is known by then. Written at once, in one piece, which takes less
     /// stack than to keep each part until it is needed.
     #[inline(always)]
@@ -119,11 +126,7 @@ impl Place {
             self.cancel(kernel, held);
             return None;
         }
-        if held & socket_state::LIMITED != 0
-            && let Some(service) = kernel.live_service(self.service)
-        {
-            occupancy::remove(&service.connections, occupancy::LIVE);
-        }
+        limits::change(kernel, held, self.share(), None, occupancy::LIVE.wrapping_neg());
         if held & socket_state::HELD == 0 {
             return None;
         }
@@ -135,11 +138,7 @@ impl Place {
     /// Undoes [`Self::give_back`] for a UDP socket.
     #[inline(always)]
     fn take_back<K: Kernel>(self, kernel: &K, held: u64) {
-        if held & socket_state::LIMITED != 0
-            && let Some(service) = kernel.live_service(self.service)
-        {
-            occupancy::add(&service.connections, occupancy::LIVE);
-        }
+        limits::change(kernel, held, self.share(), None, occupancy::LIVE);
         if held & socket_state::HELD != 0
             && let Some(backend) = self.backend(kernel)
         {
@@ -151,11 +150,7 @@ impl Place {
     #[inline(always)]
     fn cancel<K: Kernel>(self, kernel: &K, held: u64) {
         let epoch = epoch(held);
-        if held & socket_state::LIMITED != 0
-            && let Some(service) = kernel.live_service(self.service)
-        {
-            occupancy::settle(&service.connections, epoch, 0);
-        }
+        limits::change(kernel, held, self.share(), Some(epoch), 0);
         if held & socket_state::RESERVED != 0
             && let Some(backend) = self.backend(kernel)
         {
@@ -167,11 +162,7 @@ impl Place {
     #[inline(always)]
     fn hold<K: Kernel>(self, kernel: &K, before: u64) {
         let epoch = epoch(before);
-        if before & socket_state::LIMITED != 0
-            && let Some(service) = kernel.live_service(self.service)
-        {
-            occupancy::settle(&service.connections, epoch, occupancy::LIVE);
-        }
+        limits::change(kernel, before, self.share(), Some(epoch), occupancy::LIVE);
         let Some(backend) = self.backend(kernel) else { return };
         let units = occupancy::LIVE + occupancy::CONNECTING;
         if before & socket_state::RESERVED != 0 {

@@ -14,7 +14,7 @@ use aya_ebpf::{
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, ExcludedKey, Flow, FrontendKey, LiveService, MoreFlows, Outcome, OutcomeKey,
-        OutcomeRow, ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity, excluded_kind,
+        OutcomeRow, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow, capacity, excluded_kind,
     },
     addr::Addr,
     affinity, atomic,
@@ -25,6 +25,7 @@ use mesh_common::{
     flows::{self, Find},
     kernel::{Caller, Kernel},
     latency::{Pair, Part},
+    limits,
     outcome::{self, Attempt},
     pick::{self, Choose},
     quota::{self, What},
@@ -37,7 +38,7 @@ use crate::{
     compare::{costs_less, latencies, learn_latency},
     maps::{
         AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LATENCIES, LOAD, MARKS, MORE_FLOWS,
-        OUTCOMES, QUOTAS, SERVICES, SLOTS, SOCKETS,
+        OUTCOMES, QUOTAS, SERVICES, SHARES, SLOTS, SOCKETS,
     },
 };
 
@@ -97,6 +98,27 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn live_service(&self, id: u32) -> Option<&LiveService> {
         LOAD.get(id)
+    }
+
+    #[inline(always)]
+    fn share(&self, key: &ShareKey) -> Option<&AtomicU64> {
+        // SAFETY: the kernel returned a row of this map, whose memory lives as long as the map.
+        SHARES.get_ptr(key).map(|row| unsafe { &*row })
+    }
+
+    #[inline(always)]
+    fn add_share(&self, key: &ShareKey) {
+        _ = SHARES.insert(key, &AtomicU64::new(0), NOEXIST);
+    }
+
+    #[inline(always)]
+    fn claim(&self, service: &ServiceRow) -> u64 {
+        claim(service)
+    }
+
+    #[inline(always)]
+    fn change_share(&self, of: ShareKey, reserved: u64, units: u64) {
+        change_share(of.service, of.client, reserved, units);
     }
 
     #[inline(always)]
@@ -325,6 +347,11 @@ impl<C> Choose for Maps<C> {
     fn enter(&self, service: &ServiceRow) -> u64 {
         enter(service)
     }
+
+    #[inline(always)]
+    fn leave(&self, service: &ServiceRow, limited: u64) {
+        leave(service, limited);
+    }
 }
 
 impl Connect for Maps<&SockAddrContext> {
@@ -373,8 +400,8 @@ impl Find for Maps<&SockAddrContext> {
 
 impl Datagrams for Maps<&SockAddrContext> {
     #[inline(always)]
-    fn stop(&self, flow: &mut Flow) {
-        stop(flow);
+    fn stop(&self, flow: &mut Flow, client: u32) {
+        stop(flow, client);
     }
 
     #[inline(always)]
@@ -626,9 +653,39 @@ extern "C" fn reserve(service: *const ServiceRow, index: u64, is_bounded: u64) -
 extern "C" fn enter(service: *const ServiceRow) -> u64 {
     // SAFETY: as in `step`.
     match unsafe { service.as_ref() } {
-        Some(service) => connect::enter(&Maps(()), service),
-        None => pick::BROKEN,
+        Some(service) => limits::enter(&Maps(()), service),
+        None => 0,
     }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn leave(service: *const ServiceRow, limited: u64) -> u32 {
+    // SAFETY: as in `step`.
+    if let Some(service) = unsafe { service.as_ref() } {
+        limits::leave(&Maps(()), service, limited);
+    }
+    0
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn claim(service: *const ServiceRow) -> u64 {
+    // SAFETY: as in `step`.
+    match unsafe { service.as_ref() } {
+        Some(service) => limits::claim(&Maps(()), service),
+        None => 0,
+    }
+}
+
+/// As [`step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn change_share(service: u32, client: u32, reserved: u64, units: u64) -> u32 {
+    limits::change_share(&Maps(()), ShareKey { service, client }, reserved, units);
+    0
 }
 
 /// As [`step`].
@@ -712,10 +769,10 @@ extern "C" fn place_in_more(more: *const MoreFlows, dest: *const FrontendKey, la
 /// As [`step`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn stop(flow: *mut Flow) -> u32 {
+extern "C" fn stop(flow: *mut Flow, client: u32) -> u32 {
     // SAFETY: as in `step`.
     if let Some(flow) = unsafe { flow.as_mut() } {
-        send::stop(&Maps(()), flow);
+        send::stop(&Maps(()), flow, client);
     }
     0
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use mesh_common::abi::{
     AffinityKey, AffinityRow, Backend, ClientUse, ExcludedKey, FrontendKey, LiveService, MoreFlows, NameRow, Outcome,
-    OutcomeKey, ServiceCounters, ServiceRow, Slot, SocketFlows, SocketRecord, capacity,
+    OutcomeKey, ServiceCounters, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, capacity,
 };
 
 /// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
@@ -58,6 +58,9 @@ pub static LATENCIES: Array<AtomicU64, { capacity::LATENCIES as usize }> = Array
 
 #[btf_map]
 pub static QUOTAS: Array<ClientUse, { capacity::QUOTAS as usize }> = Array::new();
+
+#[btf_map]
+pub static SHARES: HashMap<ShareKey, AtomicU64, { capacity::SHARES as usize }, NO_PREALLOC> = HashMap::new();
 
 #[btf_map]
 pub static EXCLUDED: HashMap<ExcludedKey, u64, { capacity::EXCLUDED as usize }, NO_PREALLOC> = HashMap::new();

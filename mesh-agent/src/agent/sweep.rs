@@ -13,8 +13,9 @@ use std::{
 };
 
 use mesh_common::{
-    abi::{AffinityKey, AffinityRow, SocketRow, protocol},
-    quota,
+    abi::{AffinityKey, AffinityRow, ShareKey, SocketRow, protocol, socket_state},
+    limits::percent,
+    occupancy, quota,
 };
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,10 @@ use tracing::{info, warn};
 use super::{News, now, owner::Snapshot};
 use crate::{
     config::Settings,
-    dataplane::{Capacity, Error, clients, sockets::Sockets},
+    dataplane::{
+        Capacity, Error, clients,
+        sockets::{Counts, Sockets},
+    },
     desired::Tables,
     stale::{Looks, Missing, Reach, Recount, Seen, expired, look},
 };
@@ -110,7 +114,9 @@ impl Sweep {
             info!(counts = wrong.len(), "corrected counts of connections");
         }
         self.is_pressed = is_pressed(&rows, self.capacity);
-        let seen = self.look(&rows, stop);
+        let clients = clients::clients(&self.cgroup).ok();
+        drop_shares(sockets, &after, &shared(tables), clients.as_ref())?;
+        let seen = self.look(&rows, clients, stop);
         self.unsearched.tell(seen.unsearched.iter().cloned());
         let gone = self.missing.take(&rows, &seen);
         if !gone.is_empty() {
@@ -121,11 +127,10 @@ impl Sweep {
     }
 
     /// Looks for the sockets of UDP rows, because a connect that the kernel refused leaves one, and for those of clients that are
-    /// gone; for others only where room is short, because hooks tell of their end.
-    fn look(&self, rows: &[(u64, SocketRow)], stop: &CancellationToken) -> Seen {
-        let clients = clients::clients(&self.cgroup).ok();
+    /// gone; for others only where room is short, because hooks tell of their end, and then until their rows are gone.
+    fn look(&self, rows: &[(u64, SocketRow)], clients: Option<HashSet<u32>>, stop: &CancellationToken) -> Seen {
         let is_alive = |row: &SocketRow| clients.as_ref().is_none_or(|clients| clients.contains(&row.client));
-        let is_wanted = |row: &SocketRow| self.is_pressed || row.started == 0 || !is_alive(row);
+        let is_wanted = |row: &SocketRow| self.is_pressed || is_doubtful(row) || !is_alive(row);
         let wanted: HashSet<u64> = rows.iter().filter(|(_, row)| is_wanted(row)).map(|(cookie, _)| *cookie).collect();
         let mut seen = Seen::default();
         if !wanted.is_empty() {
@@ -141,11 +146,36 @@ impl Sweep {
     }
 }
 
+/// Whether the end of a row's socket may pass without a hook, or seems to have passed.
+const fn is_doubtful(row: &SocketRow) -> bool {
+    row.started == 0 || row.state & (socket_state::SUSPECTED | socket_state::SETTLED) != 0
+}
+
 /// Tells services of which only rows of SOCKETS count.
 fn tcp(tables: &Tables) -> impl Fn(u32) -> bool + use<> {
     let ids = tables.services.values().filter(|row| row.key.protocol == protocol::TCP).map(|row| row.id);
     let ids: HashSet<u32> = ids.collect();
     move |id| ids.contains(&id)
+}
+
+/// Services that bound the share of a client.
+fn shared(tables: &Tables) -> HashSet<u32> {
+    tables.services.values().filter(|row| percent(row) != 0).map(|row| row.id).collect()
+}
+
+/// Removes shares that count nothing, where no connect will ask for them: the client is gone, or its service bounds none.
+fn drop_shares(
+    sockets: &Sockets,
+    counts: &Counts,
+    shared: &HashSet<u32>,
+    clients: Option<&HashSet<u32>>,
+) -> Result<(), Error> {
+    let epoch = occupancy::epoch(u64::try_from(now().as_nanos()).unwrap_or(u64::MAX));
+    let is_gone =
+        |of: &ShareKey| !shared.contains(&of.service) || clients.is_some_and(|clients| !clients.contains(&of.client));
+    let is_empty = |word: u64| occupancy::live(word) + occupancy::reserved(word, epoch) == 0;
+    let mut gone = counts.shares.iter().filter(|(of, word)| is_gone(of) && is_empty(**word));
+    gone.try_for_each(|(of, _)| sockets.drop_share(of))
 }
 
 /// Whether the table is half full, or what a client may have of it is.
@@ -195,6 +225,14 @@ mod tests {
         assert!(!is_pressed(&rows(&[1, 1, 2, 2]), capacity));
         assert!(is_pressed(&rows(&[1, 1, 1]), capacity));
         assert!(is_pressed(&rows(&[1, 2, 3, 4, 5]), capacity));
+    }
+
+    #[test]
+    fn a_row_that_is_given_up_is_looked_at_until_it_is_gone() {
+        let row = |started, state| SocketRow { started, state, ..SocketRow::zeroed() };
+        let states = [0, socket_state::HELD, socket_state::SUSPECTED, socket_state::SETTLED];
+        assert_eq!(states.map(|state| is_doubtful(&row(5, state))), [false, false, true, true]);
+        assert!(is_doubtful(&row(0, socket_state::HELD)), "a UDP socket");
     }
 
     #[test]

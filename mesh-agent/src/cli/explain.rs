@@ -160,6 +160,7 @@ fn refusal(name: &str) -> String {
     match counter(name) {
         Some(Counter::RefusedNoBackend) => "refused: no endpoint is usable".to_owned(),
         Some(Counter::RefusedLimit) => "refused: a limit of connections is reached".to_owned(),
+        Some(Counter::RefusedShare) => "refused: the client holds its share of the connections".to_owned(),
         Some(Counter::RefusedBroken) => "refused: the maps contradict each other".to_owned(),
         _ => format!("refused {name}"),
     }

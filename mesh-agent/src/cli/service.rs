@@ -171,8 +171,14 @@ fn spread(port: &ServicePort) -> String {
     let PortCapacity { usable, total, used } = port.capacity;
     let key = port.hash_key.as_ref().map_or(String::new(), |key| format!(" by {key}"));
     let mut text = format!("{}{key}, {used} connections, capacity {usable} usable of {total}", port.balance);
-    let Limits { max_connections, max_connections_per_endpoint } = port.limits.unwrap_or_default();
-    for (limit, what) in [(max_connections, ""), (max_connections_per_endpoint, " per endpoint")] {
+    let Limits { max_connections, max_connections_per_endpoint, max_connections_per_client_percent: percent } =
+        port.limits.unwrap_or_default();
+    let limits = [
+        (max_connections, ""),
+        (percent.map(u32::from), "% of them per client"),
+        (max_connections_per_endpoint, " per endpoint"),
+    ];
+    for (limit, what) in limits {
         if let Some(limit) = limit {
             write!(text, ", at most {limit}{what}").expect("a string takes all that is written");
         }

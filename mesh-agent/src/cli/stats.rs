@@ -228,6 +228,7 @@ mod tests {
             "overflows": 0,
             "failovers": 0,
             "panics": 0,
+            "refusedShare": 0,
             "connections": 0,
             "connectsPerSecond": null
           }
@@ -250,6 +251,7 @@ mod tests {
           overflows: 0
           failovers: 0
           panics: 0
+          refusedShare: 0
           connections: 0
           connectsPerSecond: null
         ");

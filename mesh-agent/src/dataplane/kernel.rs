@@ -16,8 +16,9 @@ use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, OutcomeKey, OutcomeRow,
-        ServiceLoad, ServiceRow, Slot, SocketRow, capacity, maps, service_flags,
+        ServiceLoad, ServiceRow, ShareKey, Slot, SocketRow, capacity, maps, service_flags,
     },
+    limits::percent,
     occupancy::live,
 };
 
@@ -82,6 +83,7 @@ pub(super) struct Maps {
     pub(super) sockets: Map<u64, SocketRow>,
     pub(super) affinity: Map<AffinityKey, AffinityRow>,
     excluded: Map<ExcludedKey, u64>,
+    pub(super) shares: Map<ShareKey, u64>,
     outcomes: Map<OutcomeKey, OutcomeRow>,
     clients: Clients,
 }
@@ -225,6 +227,7 @@ impl Maps {
             sockets: Map::open(directory, maps::SOCKETS)?,
             affinity: Map::open(directory, maps::AFFINITY)?,
             excluded: Map::open(directory, maps::EXCLUDED)?,
+            shares: Map::open(directory, maps::SHARES)?,
             outcomes: Map::open(directory, maps::OUTCOMES)?,
             clients: Clients::open(directory)?,
         })
@@ -304,6 +307,12 @@ impl Maps {
         let is_clear = loads.iter().all(|(_, load)| load.health == 0);
         let rows = if is_clear { Vec::new() } else { self.outcomes.scan()? };
         Ok(Evidence::gather(tables, loads, &rows))
+    }
+
+    /// Where no service bounds the share of a client, SHARES is not looked at.
+    fn shares_of(&self, tables: &Tables) -> Result<BTreeMap<ShareKey, u64>, Error> {
+        let is_bounded = tables.services.values().any(|row| percent(row) != 0);
+        Ok(if is_bounded { self.shares.scan()?.into_iter().collect() } else { BTreeMap::new() })
     }
 
     fn dump(&self, capacity: Capacity) -> Result<Tables, Error> {
@@ -433,6 +442,7 @@ impl Meter for Maps {
             evidence,
             services: services.filter(|(id, _)| tables.names.contains_key(id)).collect(),
             loads: loads.into_iter().filter(|(id, _)| tables.names.contains_key(id)).collect(),
+            shares: self.shares_of(tables)?,
             backends: backends.into_iter().filter(|(index, _)| tables.backends.contains_key(index)).collect(),
         })
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 use aya::maps::{MapInfo, MapType};
 use mesh_common::abi::{
     ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ClientRows, ExcludedKey, FrontendKey, MoreFlows, NameRow,
-    OutcomeKey, OutcomeRow, ServiceCounters, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRow, capacity, maps,
+    OutcomeKey, OutcomeRow, ServiceCounters, ServiceLoad, ServiceRow, ShareKey, Slot, SocketFlows, SocketRow, capacity,
+    maps,
 };
 
 use super::Capacity;
@@ -35,7 +36,7 @@ pub struct ForeignPin {
 }
 
 /// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do not.
-pub(super) fn layout(rows: Capacity) -> [MapLayout; 18] {
+pub(super) fn layout(rows: Capacity) -> [MapLayout; 19] {
     let Capacity { services, slots, backends, sockets, sockets_per_client: _ } = rows;
     [
         MapLayout::new::<FrontendKey, ServiceRow>(maps::SERVICES, MapType::Hash, services),
@@ -51,6 +52,7 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 18] {
         MapLayout::new::<u32, MoreFlows>(maps::MORE_FLOWS, MapType::SkStorage, 0).grown_on_demand(),
         MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::Hash, capacity::AFFINITY),
         MapLayout::new::<u32, ClientRows>(maps::QUOTAS, MapType::Array, capacity::QUOTAS),
+        MapLayout::new::<ShareKey, u64>(maps::SHARES, MapType::Hash, capacity::SHARES).grown_on_demand(),
         MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED).grown_on_demand(),
         MapLayout::new::<u64, u64>(maps::GROUPS, MapType::Hash, capacity::GROUPS).grown_on_demand(),
         MapLayout::new::<OutcomeKey, OutcomeRow>(maps::OUTCOMES, MapType::LruHash, capacity::OUTCOMES),

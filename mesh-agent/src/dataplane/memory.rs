@@ -11,7 +11,8 @@ use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, MoreFlows, Outcome,
-        OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, Slot, SocketFlows, SocketRecord, SocketRow, capacity,
+        OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow,
+        capacity,
     },
     addr::Addr,
     connect::Connect,
@@ -35,6 +36,7 @@ pub struct Memory {
     tables: Tables,
     backends: BTreeMap<u32, Box<Backend>>,
     services: BTreeMap<u32, Box<LiveService>>,
+    shares: RefCell<BTreeMap<ShareKey, Box<AtomicU64>>>,
     counters: RefCell<Counters>,
     random: Cell<Random>,
     now: Cell<u64>,
@@ -156,6 +158,7 @@ impl Memory {
             evidence: BTreeMap::new(),
             services: self.counters.borrow().services.clone(),
             loads: self.services.iter().map(|(&id, service)| (id, live(service))).collect(),
+            shares: self.shares.borrow().iter().map(|(&key, word)| (key, word.load(Relaxed))).collect(),
             backends: self.backends.iter().map(|(&index, backend)| (index, load(backend))).collect(),
         }
     }
@@ -170,6 +173,11 @@ impl Memory {
     /// Makes what is known of a service as a whole what it was elsewhere.
     pub fn set_service_load(&mut self, id: u32, load: ServiceLoad) {
         self.services.insert(id, Box::new(live_service(load)));
+    }
+
+    /// Makes what a client has of a service's connections what it has elsewhere.
+    pub fn set_share(&mut self, key: ShareKey, word: u64) {
+        self.shares.get_mut().insert(key, Box::new(AtomicU64::new(word)));
     }
 
     /// Makes what a client knows of a backend what it is elsewhere.
@@ -283,6 +291,16 @@ impl Kernel for Memory {
 
     fn live_service(&self, id: u32) -> Option<&LiveService> {
         self.services.get(&id).map(Box::as_ref)
+    }
+
+    fn share(&self, key: &ShareKey) -> Option<&AtomicU64> {
+        let word = self.shares.borrow().get(key).map(|word| std::ptr::from_ref(word.as_ref()));
+        // SAFETY: words are boxed, and replaced only where there is no other reference to the map.
+        word.map(|word| unsafe { &*word })
+    }
+
+    fn add_share(&self, key: &ShareKey) {
+        self.shares.borrow_mut().entry(*key).or_default();
     }
 
     fn socket(&self, cookie: u64) -> *mut SocketRecord {

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
 };
 
-use mesh_common::abi::{AffinityKey, AffinityRow, BackendLoad, ServiceCounters, ServiceLoad};
+use mesh_common::abi::{AffinityKey, AffinityRow, BackendLoad, ServiceCounters, ServiceLoad, ShareKey};
 
 pub use self::evidence::Evidence;
 use crate::desired::{Tables, plan::Op};
@@ -81,6 +81,8 @@ pub struct Counters {
     pub services: BTreeMap<u32, ServiceCounters>,
     /// Service id → connections under way.
     pub loads: BTreeMap<u32, ServiceLoad>,
+    /// Service and client → connections under way, where a service bounds the share of a client.
+    pub shares: BTreeMap<ShareKey, u64>,
     /// Backend index → load, health and counters.
     pub backends: BTreeMap<u32, BackendLoad>,
     /// Backend index → what clients know of it, where it failed some.

@@ -2,12 +2,13 @@
 //! what a socket holds.
 
 use std::{
+    collections::BTreeMap,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
 
 use mesh_common::{
-    abi::{AffinityKey, AffinityRow, BackendEntry, ServiceLoad, SocketRow, maps},
+    abi::{AffinityKey, AffinityRow, BackendEntry, ServiceLoad, ShareKey, SocketRow, maps},
     settle::Request,
 };
 
@@ -29,6 +30,8 @@ pub struct Counts {
     pub backends: Vec<BackendEntry>,
     /// By id.
     pub services: Vec<ServiceLoad>,
+    /// By service and client, where a service bounds or bounded the share of a client.
+    pub shares: BTreeMap<ShareKey, u64>,
 }
 
 impl Sockets {
@@ -42,7 +45,13 @@ impl Sockets {
         Ok(Counts {
             backends: self.maps.backends.entries(backends)?,
             services: self.maps.load.range(0, services)?.into_iter().map(|(_, load)| load).collect(),
+            shares: self.maps.shares.scan()?.into_iter().collect(),
         })
+    }
+
+    /// Removes a row of SHARES that counts nothing, and that no connect will ask for.
+    pub fn drop_share(&self, key: &ShareKey) -> Result<(), Error> {
+        self.maps.shares.delete(key)
     }
 
     /// Clients with session affinity.

@@ -206,7 +206,7 @@ impl<'a> Compiler<'a> {
             Some(first) => (first, service_flags::IN_A_ROW),
             None => (self.add_slots(id, &keys, tiers), if tiers.has_more() { service_flags::TIERS } else { 0 }),
         };
-        let flags = flags(service, port, group[0].reach) | shape;
+        let flags = flags(service, port, group[0].reach) | shape | traffic::share(service.traffic.limits);
         let (slot_count, affinity_seconds) = (tiers.first(), affinity_seconds(service));
         for (frontend, key) in group.iter().zip(keys) {
             let row = ServiceRow {

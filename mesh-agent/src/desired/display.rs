@@ -2,8 +2,9 @@
 
 use std::{fmt, net::SocketAddr};
 
-use mesh_common::abi::{
-    BackendRow, FrontendKey, ServiceRow, Slot, backend_state, hash_key, policy, protocol, service_flags,
+use mesh_common::{
+    abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, hash_key, policy, protocol, service_flags},
+    limits::percent,
 };
 
 use super::{Tables, frontend, in_a_row, traffic};
@@ -55,6 +56,9 @@ const fn policy(row: &ServiceRow) -> &'static str {
 fn limits(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
     if row.max_connections != 0 {
         write!(f, " max {}", row.max_connections)?;
+    }
+    if percent(row) != 0 {
+        write!(f, " max {} % per client", percent(row))?;
     }
     if row.max_backend_connections != 0 {
         write!(f, " max {} each", row.max_backend_connections)?;

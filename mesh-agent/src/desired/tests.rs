@@ -1,5 +1,6 @@
 //! What the kernel's decisions make of compiled tables.
 
+mod clients;
 mod places;
 mod reachable;
 mod latency;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytemuck::Zeroable as _;
-use mesh_common::abi::{ServiceRow, hash_key, policy};
+use mesh_common::abi::{ServiceRow, hash_key, policy, service_flags};
 
-use crate::model::{Balance, HashKey, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic};
+use crate::model::{Balance, HashKey, Limits, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic};
 
 /// A row with these settings, and nothing else.
 pub(super) fn row(traffic: &Traffic) -> ServiceRow {
@@ -28,6 +28,11 @@ pub(super) fn row(traffic: &Traffic) -> ServiceRow {
         hash_key,
         ..ServiceRow::zeroed()
     }
+}
+
+/// The share of one client, in the flags of a row.
+pub(super) fn share(limits: Limits) -> u32 {
+    limits.percent_per_client.map_or(0, |percent| u32::from(percent) << service_flags::SHARE)
 }
 
 fn milliseconds(duration: Duration) -> u32 {

@@ -73,6 +73,8 @@ pub struct Limits {
     pub connections: Option<NonZeroU32>,
     /// To each endpoint.
     pub connections_per_endpoint: Option<NonZeroU32>,
+    /// Percent of `connections` that one client may hold, 1 to 100; only together with it.
+    pub percent_per_client: Option<u8>,
 }
 
 /// Where something is, as far as known.

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use mesh_common::{
-    abi::{BackendEntry, SocketRow, socket_state},
+    abi::{BackendEntry, ShareKey, SocketRow, socket_state},
     occupancy::{connecting, live},
     settle::Request,
 };
@@ -33,6 +33,7 @@ enum Counter {
     Live(u32),
     Connecting(u32),
     Service(u32),
+    Share(ShareKey),
 }
 
 /// Three looks at the counts, and the rows between the second and the third.
@@ -84,13 +85,14 @@ fn request(counter: Counter, by: i32, counts: &Counts) -> Request {
             Request::Backend { index, generation: generation(index), live: 0, connecting: by }
         }
         Counter::Service(id) => Request::Service { id, live: by },
+        Counter::Share(of) => Request::Share { of, live: by },
     }
 }
 
 impl Looks<'_> {
     /// By how much counts are too high at least; negative where they are too low.
     fn wrong(&self, is_tcp: impl Fn(u32) -> bool) -> BTreeMap<Counter, i64> {
-        let (backends, services) = self.sums();
+        let (backends, services, shares) = self.sums();
         let mut opened: BTreeMap<u32, u64> = BTreeMap::new();
         let mut wrong = BTreeMap::new();
         for (index, looks) in (0_u32..).zip(self.backends()) {
@@ -116,6 +118,12 @@ impl Looks<'_> {
                 wrong.insert(Counter::Service(id), surely_wrong(counts, rows, new));
             }
         }
+        for (of, (&before, &after)) in both(&self.before.shares, &self.after.shares) {
+            if let Some(&new) = opened.get(&of.service) {
+                let rows = shares.get(&of).copied().unwrap_or_default();
+                wrong.insert(Counter::Share(of), surely_wrong((live(before), live(after)), rows, new));
+            }
+        }
         wrong.retain(|_, wrong| *wrong != 0);
         wrong
     }
@@ -125,9 +133,9 @@ impl Looks<'_> {
         looks.map(|((first, before), after)| [first, before, after])
     }
 
-    /// Rows by backend and generation, and those that count for a service.
-    fn sums(&self) -> (BTreeMap<(u32, u32), Rows>, BTreeMap<u32, u64>) {
-        let (mut backends, mut services) = (BTreeMap::<_, Rows>::new(), BTreeMap::new());
+    /// Rows by backend and generation, and those that count for a service, and for a client's share of it.
+    fn sums(&self) -> (BTreeMap<(u32, u32), Rows>, BTreeMap<u32, u64>, BTreeMap<ShareKey, u64>) {
+        let (mut backends, mut services, mut shares) = (BTreeMap::<_, Rows>::new(), BTreeMap::new(), BTreeMap::new());
         for (_, row) in self.rows {
             let has = |bit: u64| u64::from(row.state & bit != 0);
             let rows = backends.entry((row.backend_index, row.generation)).or_default();
@@ -136,10 +144,21 @@ impl Looks<'_> {
             rows.connecting += has(socket_state::CONNECTING);
             if row.state & socket_state::PENDING == 0 {
                 *services.entry(row.service).or_default() += has(socket_state::LIMITED);
+                if row.state & socket_state::SHARED != 0 {
+                    *shares.entry(ShareKey { service: row.service, client: row.client }).or_default() += 1;
+                }
             }
         }
-        (backends, services)
+        (backends, services, shares)
     }
+}
+
+/// What both looks have.
+fn both<'a, K: Ord + Copy, V>(
+    before: &'a BTreeMap<K, V>,
+    after: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (K, (&'a V, &'a V))> {
+    before.iter().filter_map(|(&key, value)| Some((key, (value, after.get(&key)?))))
 }
 
 /// By how much a count is too high at least, or too low as a negative number; zero when it may be right. `opened` is the most
@@ -175,6 +194,7 @@ mod tests {
         Counts {
             backends: vec![BackendEntry { row, load }],
             services: vec![ServiceLoad { connections, ..ServiceLoad::default() }],
+            ..Counts::default()
         }
     }
 
@@ -212,6 +232,20 @@ mod tests {
     #[test]
     fn the_smaller_of_two_differences_is_taken_and_none_when_they_disagree() {
         assert_eq!([agreed(3, 5), agreed(-4, -2), agreed(3, -1), agreed(2, 0)], [3, -2, 0, 0]);
+    }
+
+    #[test]
+    fn the_share_of_each_client_is_compared_with_its_own_sockets() {
+        let mut recount = Recount::default();
+        let of = |client| ShareKey { service: 0, client };
+        let counts = Counts { shares: [(of(1), 2), (of(2), 5), (of(3), 0)].into(), ..counts(4, 100, 4) };
+        let state = HELD | socket_state::LIMITED | socket_state::SHARED;
+        let row = |client| SocketRow { client, generation: 7, state, ..SocketRow::zeroed() };
+        let rows: Vec<_> = (0..).zip([row(1), row(1), row(2), row(3)]).collect();
+        let looks = Looks { first: &counts, before: &counts, after: &counts, rows: &rows };
+        assert_eq!(recount.take(&looks, |_| true), []);
+        let expected = [(of(2), -4), (of(3), 1)].map(|(of, live)| Request::Share { of, live });
+        assert_eq!(recount.take(&looks, |_| true), expected);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Loop, Report, Request, dial::named};
+use super::{Client, Loop, Report, Request, dial::named, hoard::Hoard};
 
 /// Connects that are under way at the same time.
 const AT_ONCE: usize = 128;
@@ -38,6 +38,8 @@ pub enum Attack {
     Close(Duration),
     /// No failure: connections to the server of this name stay open, all others are closed at once.
     Linger(String),
+    /// No failure: as many sockets as the process may have.
+    Hoard(Hoard),
 }
 
 impl Client {
@@ -52,6 +54,9 @@ impl Client {
 impl Attack {
     /// Connects again and again until `stop`.
     pub(super) fn run(&self, to: SocketAddr, stop: impl Fn() -> bool) -> Report {
+        if let Self::Hoard(hoard) = self {
+            return hoard.run(to, stop);
+        }
         let (mut report, mut open) = (Report::default(), VecDeque::new());
         while !stop() {
             if open.len() < AT_ONCE
@@ -78,7 +83,7 @@ impl Attack {
             Self::Device(name) => setsockopt(&socket, sockopt::BindToDevice, &OsString::from(name))?,
             Self::Signed => sign(&socket)?,
             Self::UserTimeout => setsockopt(&socket, sockopt::TcpUserTimeout, &1)?,
-            Self::Close(_) | Self::Linger(_) => {}
+            Self::Close(_) | Self::Linger(_) | Self::Hoard(_) => {}
         }
         match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}

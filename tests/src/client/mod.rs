@@ -5,6 +5,7 @@ pub mod act;
 pub mod attack;
 pub mod crowd;
 pub mod dial;
+pub mod hoard;
 pub mod protocol;
 pub mod serve;
 pub mod sockets;
@@ -23,6 +24,7 @@ use crate::{binary, place::Place};
 pub use act::{Act, Done, Heard, SocketId, Transport};
 pub use attack::Attack;
 pub use crowd::{Crowd, Rushed};
+pub use hoard::Hoard;
 pub use protocol::{Protocol, Report, Request, Step, Times};
 
 /// Lives until dropped.

@@ -102,7 +102,8 @@ fn named<T>(result: nix::Result<T>) -> Done<T> {
     result.map_err(|errno| format!("{errno:?}"))
 }
 
-fn open(transport: Transport, at: SocketAddr) -> nix::Result<OwnedFd> {
+/// Opens one, and binds it to anything but 0.0.0.0:0.
+pub(super) fn open(transport: Transport, at: SocketAddr) -> nix::Result<OwnedFd> {
     let family = if at.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let (kind, protocol) = match transport {
         Transport::Tcp => (libc::SOCK_STREAM, libc::IPPROTO_TCP),

@@ -20,7 +20,8 @@ const CONNECTS: u32 = 1000;
 /// Of the random numbers, so that the same question has the same answer while nothing changes.
 const SEED: u64 = 0x6d65_7368;
 /// Counters of a connect that is not answered.
-const REFUSALS: [Counter; 3] = [Counter::RefusedNoBackend, Counter::RefusedBroken, Counter::RefusedLimit];
+const REFUSALS: [Counter; 4] =
+    [Counter::RefusedNoBackend, Counter::RefusedBroken, Counter::RefusedLimit, Counter::RefusedShare];
 /// Counters of a connect that did not go where it would have gone first.
 const DETOURS: [Counter; 4] = [Counter::Probes, Counter::Overflows, Counter::Failovers, Counter::Panics];
 

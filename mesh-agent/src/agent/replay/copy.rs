@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use mesh_common::{
-    abi::{BackendLoad, FrontendKey, OutcomeKey, OutcomeRow, ServiceRow, Slot, service_flags},
+    abi::{BackendLoad, FrontendKey, OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot, service_flags},
     kernel::Kernel as _,
     latency::{self, Pair, Part},
 };
@@ -62,6 +62,8 @@ impl Copy {
         }
         memory.set_client_id(client.id.unwrap_or(UNKNOWN));
         memory.set_service_load(row.id, counters.loads.get(&row.id).copied().unwrap_or_default());
+        let own = ShareKey { service: row.id, client: client.id.unwrap_or(UNKNOWN) };
+        counters.shares.get(&own).into_iter().for_each(|&word| memory.set_share(own, word));
         memory.set_now(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
         // As the copy of the kernel's decision has it.
         let row = ServiceRow { client: client.id.unwrap_or(UNKNOWN), ..row };

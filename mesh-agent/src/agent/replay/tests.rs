@@ -1,5 +1,7 @@
 //! Explanations of a service whose load is given.
 
+mod shares;
+
 use std::collections::BTreeMap;
 
 use mesh_common::{
@@ -150,7 +152,7 @@ fn the_last_endpoint_is_usable_after_as_many_failures_as_eject_others() {
 #[test]
 fn a_full_backend_and_a_full_service_are_told() {
     let mut service = two();
-    service.traffic.limits = Limits { connections: None, connections_per_endpoint: std::num::NonZeroU32::new(5) };
+    service.traffic.limits = Limits { connections_per_endpoint: std::num::NonZeroU32::new(5), ..Limits::default() };
     let mut scene = Scene::of(service.clone());
     scene.load(1, 5, Health::default());
     let explanation = scene.ask(VIP);
@@ -164,7 +166,7 @@ fn a_full_backend_and_a_full_service_are_told() {
         ("refused", "every endpoint that works is full")
     );
     assert_eq!(outcomes(&explanation), ["refused_limit 100"]);
-    service.traffic.limits = Limits { connections: std::num::NonZeroU32::new(7), connections_per_endpoint: None };
+    service.traffic.limits = Limits { connections: std::num::NonZeroU32::new(7), ..Limits::default() };
     let mut scene = Scene::of(service);
     scene.counters.loads.insert(0, ServiceLoad { connections: 7, turn: 0 });
     assert_eq!(scene.ask(VIP).reason, "the service is full: 7 of 7 connections");

@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, hash_key, policy},
     counter::Counter,
+    limits::{most_per_client, percent},
     occupancy::live,
 };
 
@@ -69,7 +70,12 @@ pub(super) fn notes(tables: &Tables, now: Duration, row: &ServiceRow, client: &C
              another client's"
         )
     });
-    [sticky, needed].into_iter().flatten().collect()
+    let shared = client.id.is_none() && percent(row) != 0;
+    let shared = shared.then(|| {
+        let most = most_per_client(row);
+        format!("a client that holds {most} connections is refused: --from cgroup:PATH shows how the pod or unit there sees the service")
+    });
+    [sticky, needed, shared].into_iter().flatten().collect()
 }
 
 /// Which backends are ejected by clients for themselves, where it is not said how one of them sees the service.
@@ -95,6 +101,9 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
     match counter {
         Counter::RefusedLimit if limit > 0 && connections >= limit => {
             format!("the service is full: {connections} of {limit} connections")
+        }
+        Counter::RefusedShare => {
+            format!("the client holds its share of the service: {} of {limit} connections", most_per_client(row))
         }
         Counter::RefusedLimit => "every endpoint that works is full".to_owned(),
         Counter::RefusedNoBackend if row.slot_count == 0 => "no endpoint".to_owned(),

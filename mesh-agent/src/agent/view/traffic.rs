@@ -22,10 +22,11 @@ pub(super) const fn balance(balance: Balance) -> (&'static str, Option<&'static 
 
 /// Nothing where nothing is limited.
 pub(super) fn limits(limits: Limits) -> Option<types::Limits> {
-    let Limits { connections, connections_per_endpoint } = limits;
+    let Limits { connections, connections_per_endpoint, percent_per_client } = limits;
     (limits != Limits::default()).then(|| types::Limits {
         max_connections: connections.map(NonZeroU32::get),
         max_connections_per_endpoint: connections_per_endpoint.map(NonZeroU32::get),
+        max_connections_per_client_percent: percent_per_client,
     })
 }
 
@@ -96,8 +97,12 @@ mod tests {
     #[test]
     fn only_what_somebody_set_is_told() {
         assert_eq!((limits(Limits::default()), outlier(Outlier::default())), (None, None));
-        let set = Limits { connections: NonZeroU32::new(5), connections_per_endpoint: None };
-        let expected = types::Limits { max_connections: Some(5), max_connections_per_endpoint: None };
+        let set = Limits { connections: NonZeroU32::new(5), percent_per_client: Some(25), ..Limits::default() };
+        let expected = types::Limits {
+            max_connections: Some(5),
+            max_connections_per_endpoint: None,
+            max_connections_per_client_percent: Some(25),
+        };
         assert_eq!(limits(set), Some(expected));
         assert!(!outlier(Outlier { consecutive_failures: 0, ..Outlier::default() }).unwrap().enabled);
     }

@@ -36,6 +36,9 @@ pub struct ServiceCounters {
     /// Connects to ejected backends because too few others were left.
     #[serde(default)]
     pub panics: u64,
+    /// Connects refused because their client holds its share of the connections.
+    #[serde(default)]
+    pub refused_share: u64,
 }
 
 impl ServiceCounters {
@@ -53,12 +56,14 @@ impl ServiceCounters {
             Counter::Overflows => self.overflows,
             Counter::Failovers => self.failovers,
             Counter::Panics => self.panics,
+            Counter::RefusedShare => self.refused_share,
         }
     }
 
     /// Connects refused for whatever reason.
     pub fn refused(&self) -> u64 {
-        self.refused_no_backend.saturating_add(self.refused_broken).saturating_add(self.refused_limit)
+        let of_limits = self.refused_limit.saturating_add(self.refused_share);
+        self.refused_no_backend.saturating_add(self.refused_broken).saturating_add(of_limits)
     }
 }
 
@@ -77,6 +82,7 @@ impl From<abi::ServiceCounters> for ServiceCounters {
             overflows: value(Counter::Overflows),
             failovers: value(Counter::Failovers),
             panics: value(Counter::Panics),
+            refused_share: value(Counter::RefusedShare),
         }
     }
 }

@@ -141,6 +141,9 @@ pub struct Limits {
     /// To each endpoint; absent for any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connections_per_endpoint: Option<u32>,
+    /// Percent of `max_connections` that one client may hold; absent for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_client_percent: Option<u8>,
 }
 
 /// When connect failures eject an endpoint.

@@ -94,7 +94,11 @@ fn sweep(memory: &Memory, now: u64) {
     let (tables, counters) = (memory.dump().unwrap(), memory.counters());
     let backends =
         tables.backends.iter().map(|(index, row)| BackendEntry { row: *row, load: counters.backends[index] });
-    let counts = Counts { backends: backends.collect(), services: counters.loads.values().copied().collect() };
+    let counts = Counts {
+        backends: backends.collect(),
+        services: counters.loads.values().copied().collect(),
+        ..Counts::default()
+    };
     memory.set_now(now);
     expired(&counts, Duration::from_nanos(now)).into_iter().for_each(|request| settle(memory, request));
 }

@@ -17,6 +17,7 @@ const HASH_KEY: &str = "mesh-agent.io/hash-key";
 const OUTLIER: &str = "mesh-agent.io/outlier";
 const MAX_CONNECTIONS: &str = "mesh-agent.io/max-connections";
 const MAX_CONNECTIONS_PER_ENDPOINT: &str = "mesh-agent.io/max-connections-per-endpoint";
+const MAX_CONNECTIONS_PER_CLIENT_PERCENT: &str = "mesh-agent.io/max-connections-per-client-percent";
 const LOCALITY: &str = "mesh-agent.io/locality";
 const SOURCE_PREFERENCE: &str = "mesh-agent.io/source-preference";
 const SLOW_START: &str = "mesh-agent.io/slow-start";
@@ -25,12 +26,13 @@ const DRAIN: &str = "mesh-agent.io/drain";
 pub const HEALTH: &str = "mesh-agent.io/health";
 
 /// Names of the annotations that are read here.
-pub const KNOWN: [&str; 10] = [
+pub const KNOWN: [&str; 11] = [
     BALANCE,
     HASH_KEY,
     OUTLIER,
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ENDPOINT,
+    MAX_CONNECTIONS_PER_CLIENT_PERCENT,
     LOCALITY,
     SOURCE_PREFERENCE,
     SLOW_START,
@@ -46,6 +48,9 @@ pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     let outlier = annotations.read(OUTLIER, Outlier::default(), outlier::read);
     let connections = annotations.read(MAX_CONNECTIONS, None, limits::limit);
     let connections_per_endpoint = annotations.read(MAX_CONNECTIONS_PER_ENDPOINT, None, limits::limit);
+    let share = annotations.get(MAX_CONNECTIONS_PER_CLIENT_PERCENT);
+    let percent_per_client =
+        limits::of_connections(connections, share, MAX_CONNECTIONS, |field| embedded(field, limits::percent));
     let nearness = annotations.read(LOCALITY, Nearness::default(), locality);
     let sources = annotations.read(SOURCE_PREFERENCE, None, |field| nearness::sources(field).map(Some));
     let slow_start = annotations.read(SLOW_START, None, |field| ramp::slow_start(field).map(Some));
@@ -55,7 +60,11 @@ pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     let traffic = Traffic {
         balance: balance?,
         outlier: outlier?,
-        limits: Limits { connections: connections?, connections_per_endpoint: connections_per_endpoint? },
+        limits: Limits {
+            connections: connections?,
+            connections_per_endpoint: connections_per_endpoint?,
+            percent_per_client: percent_per_client?,
+        },
         nearness: Nearness { sources: sources.unwrap_or(nearness.sources), ..nearness },
         slow_start: slow_start?,
         drain: drain?,

@@ -9,7 +9,7 @@ const DOCS: &str = include_str!("../../../../docs/configuration.md");
 /// the field that it is in.
 type Range = (&'static str, [&'static str; 2], &'static [&'static str], &'static str);
 
-const RANGES: [Range; 22] = [
+const RANGES: [Range; 23] = [
     ("endpoints: [{address: 10.0.0.1, weight: _}]", ["0", "65535"], &["-1", "65536"], "| `weight` | 1 | 0–65535 |"),
     (
         "endpoints: [{address: 10.0.0.1, capacity: _}]",
@@ -36,6 +36,12 @@ const RANGES: [Range; 22] = [
     ("outlier: {panicPercent: _}", ["0", "100"], &["-1", "101"], "| `panicPercent` | 50 | 0–100 |"),
     ("outlier: {connectTimeout: _}", ["1s", "60s"], &["999ms", "61s"], "| `connectTimeout` | 1s | 1s–60s |"),
     ("limits: {maxConnections: _}", ["1", "4294967295"], &["0"], "| `maxConnections` | none | 1–4294967295 |"),
+    (
+        "limits: {maxConnections: 8, maxConnectionsPerClientPercent: _}",
+        ["1", "100"],
+        &["0", "101"],
+        "| `maxConnectionsPerClientPercent` | none | 1–100 |",
+    ),
     ("locality: {failoverPercent: _}", ["1", "100"], &["0", "101"], "| `failoverPercent` | 70 | 1–100 |"),
     ("locality: {spillFactor: _}", ["1.01", "650"], &["1", "1.005", "650.01"], "| `spillFactor` | off | 1.01–650 |"),
     ("slowStart: {alpha: _}", ["0.000001", "1"], &["0", "1.1"], "| `alpha` | 0.1 | above 0, at most 1 |"),

@@ -69,7 +69,7 @@ const NATIVE: &str = "
     maxEjectedPercent: 50
     panicPercent: 10
     connectTimeout: 1500ms
-  limits: { maxConnections: 1000, maxConnectionsPerEndpoint: 4294967295 }
+  limits: { maxConnections: 1000, maxConnectionsPerEndpoint: 4294967295, maxConnectionsPerClientPercent: 25 }
   locality: { order: [zone, node], failoverPercent: 100, spillFactor: 1.5, sources: local }
   slowStart: { alpha: 0.25, tick: 100ms }
   drain: { beta: 0, tick: 5s }
@@ -89,6 +89,7 @@ const ANNOTATIONS: &str = r#"
       connectTimeout: 1500ms
     mesh-agent.io/max-connections: "1000"
     mesh-agent.io/max-connections-per-endpoint: "4294967295"
+    mesh-agent.io/max-connections-per-client-percent: "25"
     mesh-agent.io/locality: '{"order": ["zone", "node"], "failoverPercent": 100, "spillFactor": 1.5}'
     mesh-agent.io/source-preference: local
     mesh-agent.io/slow-start: '{"alpha": 0.25, "tick": "100ms"}'
@@ -108,7 +109,11 @@ fn everything() -> Traffic {
             panic_percent: Some(10),
             connect_timeout: second * 3 / 2,
         },
-        limits: Limits { connections: NonZeroU32::new(1000), connections_per_endpoint: Some(NonZeroU32::MAX) },
+        limits: Limits {
+            connections: NonZeroU32::new(1000),
+            connections_per_endpoint: Some(NonZeroU32::MAX),
+            percent_per_client: Some(25),
+        },
         nearness: Nearness {
             order: vec![LocalityLevel::Zone, LocalityLevel::Node],
             failover_percent: 100,
@@ -222,6 +227,7 @@ fn wrong_values_say_what_is_right() {
     let beta = "a number from 0 and below 1, with at most 6 decimals";
     let unit = "a duration with its unit, like 500ms, 10s or 5m";
     let limit = "a whole number from 1 to 4294967295";
+    let share = "a whole number from 1 to 100";
     let expected = [
         ("balance: fair", "", policies, "`fair`"),
         ("balance: [random]", "", policies, "a list"),
@@ -244,6 +250,12 @@ fn wrong_values_say_what_is_right() {
         ("limits: {maxConnections: 0}", ".maxConnections", limit, "`0`"),
         ("limits: {maxConnectionsPerEndpoint: 4294967296}", ".maxConnectionsPerEndpoint", limit, "`4294967296`"),
         ("limits: {maxConnections: 1.5}", ".maxConnections", limit, "`1.5`"),
+        (
+            "limits: {maxConnections: 5, maxConnectionsPerClientPercent: 0}",
+            ".maxConnectionsPerClientPercent",
+            share,
+            "`0`",
+        ),
         ("slowStart: true", "", "a mapping", "`true`"),
         ("slowStart: {alpha: 0}", ".alpha", alpha, "`0`"),
         ("slowStart: {alpha: 1.000001}", ".alpha", alpha, "`1.000001`"),
@@ -278,7 +290,15 @@ fn values_that_do_not_fit_together_are_errors() {
             "outlier.failures: unknown field; known here: enabled, consecutiveFailures, \
              baseEjection, maxEjection, maxEjectedPercent, panicPercent, connectTimeout",
         ),
-        ("limits: {max: 1}", "limits.max: unknown field; known here: maxConnections, maxConnectionsPerEndpoint"),
+        (
+            "limits: {max: 1}",
+            "limits.max: unknown field; known here: maxConnections, maxConnectionsPerEndpoint, \
+             maxConnectionsPerClientPercent",
+        ),
+        (
+            "limits: {maxConnectionsPerClientPercent: 25}",
+            "limits.maxConnectionsPerClientPercent: maxConnections is missing, which it is a percentage of",
+        ),
         ("slowStart: {beta: 1}", "slowStart.beta: unknown field; known here: alpha, tick"),
         ("drain: {alpha: 1}", "drain.alpha: unknown field; known here: beta, tick"),
     ];

@@ -6,7 +6,6 @@ use aya::maps::{Array, HashMap, Map};
 use bytemuck::cast;
 use mesh_common::{
     abi::{AffinityRow, ClientRows, SocketRow, maps},
-    client::short,
     quota,
 };
 use mesh_tests::{
@@ -18,6 +17,8 @@ use mesh_tests::{
     place::Place,
     service, wait,
 };
+
+use super::id;
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
@@ -42,15 +43,10 @@ fn serve(node: &Node, settings: &[&str]) -> Server {
 }
 
 /// What a client has: sockets, flows, large records of flows, bindings.
-fn has(node: &Node, client: &Place) -> ClientRows {
+pub(super) fn has(node: &Node, client: &Place) -> ClientRows {
     let map = Map::Array(pinned::map(&node.directories().pins, maps::QUOTAS));
     let rows: Array<_, [u8; size_of::<ClientRows>()]> = map.try_into().expect("QUOTAS has rows of this size");
     cast(rows.get(&quota::place(id(client)), 0).expect("it is there"))
-}
-
-fn id(place: &Place) -> u32 {
-    use std::os::unix::fs::MetadataExt as _;
-    short(place.cgroup.path().metadata().expect("it is there").ino())
 }
 
 /// Rows of SOCKETS of this client.

@@ -1,0 +1,67 @@
+//! Sockets that a client piles up, without a privilege: one row each of a table that all clients share.
+
+use std::{
+    net::SocketAddr,
+    os::fd::{AsRawFd as _, OwnedFd},
+    thread,
+    time::Duration,
+};
+
+use nix::sys::socket::{MsgFlags, SockaddrStorage, connect, sendto, setsockopt, sockopt};
+use serde::{Deserialize, Serialize};
+
+use super::{Report, Transport, sockets};
+
+/// Sockets that a process keeps, fewer than the descriptors that it may have.
+const KEPT: usize = 19_000;
+/// Connects between two looks at whether to stop.
+const AT_ONCE: u32 = 64;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What is piled up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Hoard {
+    /// Connected UDP sockets.
+    Connected,
+    /// UDP sockets that are not connected and have sent a datagram.
+    Sent,
+    /// Closed MPTCP sockets, whose end no hook tells of.
+    Closed,
+}
+
+impl Hoard {
+    /// Piles up until `stop`. The report counts what the kernel answered.
+    pub(super) fn run(self, to: SocketAddr, stop: impl Fn() -> bool) -> Report {
+        let (mut report, mut kept) = (Report::default(), Vec::new());
+        while !stop() {
+            for _ in 0..AT_ONCE {
+                if kept.len() == KEPT {
+                    thread::sleep(PAUSE);
+                    break;
+                }
+                match self.one(to) {
+                    Ok((socket, answer)) => {
+                        report.note(answer.map_err(|errno| format!("{errno:?}")), |()| "done".into());
+                        kept.extend((self != Self::Closed).then_some(socket));
+                    }
+                    Err(errno) => _ = report.note::<()>(Err(format!("socket {errno:?}")), |()| String::new()),
+                }
+            }
+        }
+        report
+    }
+
+    /// One more socket, and what became of its connect or datagram.
+    fn one(self, to: SocketAddr) -> nix::Result<(OwnedFd, nix::Result<()>)> {
+        let transport = if self == Self::Closed { Transport::Mptcp } else { Transport::Udp };
+        let socket = sockets::open(transport, ([0, 0, 0, 0], 0).into())?;
+        let (descriptor, to) = (socket.as_raw_fd(), SockaddrStorage::from(to));
+        // More sockets than ports: they share them.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        let answer = match self {
+            Self::Sent => sendto(descriptor, b"a row", &to, MsgFlags::empty()).map(drop),
+            Self::Connected | Self::Closed => connect(descriptor, &to),
+        };
+        Ok((socket, answer))
+    }
+}
