@@ -1,4 +1,4 @@
-//! Services of which the kernel knows more than the configuration, while a part of that cannot be read.
+//! Retains the rows of services whose configuration cannot be read at present, and walks the slots of a service row.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use mesh_common::abi::{ServiceRow, Slot, backend_state, service_flags};
 use super::{Tables, compile::identified};
 use crate::{model::ServiceName, table::Table};
 
-/// Adds the rows of these services that the kernel has.
+/// Copies the rows of these services from `current`.
 pub(super) fn carry_over(current: &Tables, tables: &mut Tables, services: &BTreeSet<ServiceName>) {
     let unknown: BTreeMap<u32, String> = current
         .names
@@ -33,7 +33,7 @@ pub(super) fn carry_over(current: &Tables, tables: &mut Tables, services: &BTree
 }
 
 impl Tables {
-    /// Whether any backend that a service row leads to takes connects.
+    /// Whether any backend of a service row takes connects.
     pub fn leads_to_active(&self, row: &ServiceRow) -> bool {
         let is_active = |index: u32| self.backends.get(&index).is_some_and(|it| it.state == backend_state::ACTIVE);
         if let Some(mut row) = in_a_row(row) {
@@ -44,14 +44,14 @@ impl Tables {
     }
 }
 
-/// The backends of a service that has no slots.
+/// Returns the backends of a service row without slots.
 pub fn in_a_row(row: &ServiceRow) -> Option<Range<u32>> {
     let end = row.slot_base.saturating_add(row.slot_count);
     (row.flags & service_flags::IN_A_ROW != 0).then_some(row.slot_base..end)
 }
 
-/// The slots of every tier of a service, each with the link that follows it. Links lead onwards; one that does not was
-/// written by another process, and ends the walk.
+/// Returns the slots of every tier of a service row, each range including the link to the next tier. A link always leads
+/// to a higher index; any other link was written by another process and ends the walk.
 pub(super) fn ranges(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
     let mut ranges = Vec::new();
     let first = (row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0);

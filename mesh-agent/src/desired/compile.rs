@@ -1,6 +1,6 @@
-//! Services → tables. Whatever the kernel already holds keeps its place: a service its id, an endpoint its index (and
-//! with them their counters), an unchanged set of slots its range. So the kernel's own rows are the memory of the
-//! agent, and a restarted one compiles to the very same tables.
+//! Compiles services to tables. What the kernel already holds keeps its place: a service keeps its id and an endpoint its
+//! index (and with them their counters), and an unchanged set of slots keeps its range. So the kernel's own rows are the
+//! memory of the agent, and a restarted agent compiles the same tables.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,7 +29,7 @@ use crate::{
     table::Table,
 };
 
-/// What the tables should be, given what the kernel holds now and has room for. Pure; `now` is the monotonic clock.
+/// Returns the tables for `world`, given the rows and the capacity of the kernel maps. `now` is the monotonic clock.
 pub fn compile<'a>(
     world: &World,
     now: Duration,
@@ -40,7 +40,7 @@ pub fn compile<'a>(
     complete(all(world, now, current, room), current, room)
 }
 
-/// Rows of all services.
+/// Compiles all services.
 pub(super) fn all(world: &World, now: Duration, current: &Tables, room: Room<'_>) -> Tables {
     let mut compiler = Compiler::new(current, now, room, Tables::default(), |_| true);
     let certain = world.services.values().filter(|service| !world.uncertain.contains(&service.name));
@@ -52,14 +52,14 @@ pub(super) fn all(world: &World, now: Duration, current: &Tables, room: Room<'_>
     tables
 }
 
-/// Adds what follows from the rows of services, and checks that there is room for everything.
+/// Adds the rows that are derived from service rows, and checks that everything fits into the maps.
 pub(super) fn complete(mut tables: Tables, current: &Tables, room: Room<'_>) -> Result<Tables, CapacityError> {
     tables.filter = filter(&tables.services);
     check_capacity(current, &tables, room.capacity)?;
     Ok(tables)
 }
 
-/// The words of FILTER that let these frontends through.
+/// Returns the words of FILTER that let connects to these frontends through.
 pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
     let mut words = BTreeMap::new();
     for key in services.keys() {
@@ -69,19 +69,19 @@ pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
     words
 }
 
-/// `namespace/name:port/PROTOCOL`, the name under which a service port keeps its id.
+/// Returns `namespace/name:port/PROTOCOL`, the name under which a service port keeps its id.
 pub fn port_identity(service: &ServiceName, port: &ServicePort) -> String {
     format!("{service}:{}/{}", port.label(), port.protocol)
 }
 
-/// The service of such a name.
+/// Returns the service that a [`port_identity`] names.
 pub fn identified(identity: &str) -> Option<ServiceName> {
     let (namespace, rest) = identity.split_once('/')?;
     let (name, _) = rest.split_once(':')?;
     Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
-/// A moment of a [`Compiler`].
+/// State of a [`Compiler`] that it can [return to](Compiler::return_to).
 pub(super) struct Checkpoint<'a> {
     pub(super) tables: Tables,
     free_ids: FreeIds<'a>,
@@ -89,7 +89,7 @@ pub(super) struct Checkpoint<'a> {
     free_slots: FreeIndexes,
 }
 
-/// Tables to which services are added.
+/// Adds services to tables, one by one.
 pub(super) struct Compiler<'a> {
     current: &'a Tables,
     now: Duration,
@@ -103,8 +103,8 @@ pub(super) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    /// Services are added to `tables`. What is known of those that will be added is in the rows of `current` that have
-    /// these ids.
+    /// Creates a compiler that adds services to `tables`. `ids` selects the rows of `current` that belong to the services
+    /// that will be added.
     pub(super) fn new(
         current: &'a Tables,
         now: Duration,
@@ -128,7 +128,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// What the tables are now, to return to.
+    /// Saves the present state.
     pub(super) fn checkpoint(&self) -> Checkpoint<'a> {
         Checkpoint {
             tables: self.tables.clone(),
@@ -138,14 +138,15 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Takes out what was added since.
+    /// Drops everything that was added after the checkpoint.
     pub(super) fn return_to(&mut self, checkpoint: Checkpoint<'a>) {
         let Checkpoint { tables, free_ids, free_backends, free_slots } = checkpoint;
         (self.tables, self.free_ids, self.free_backends, self.free_slots) =
             (tables, free_ids, free_backends, free_slots);
     }
 
-    /// How many endpoints of a service the kernel does not have yet; a service that is new to it comes after all others.
+    /// Returns the sort key by which services are added when not all fit: those that the kernel knows first, then those with
+    /// the fewest new endpoints.
     pub(super) fn growth(&self, service: &Service) -> (bool, usize) {
         let is_known = |port: &ServicePort| self.known_ids.contains_key(port_identity(&service.name, port).as_str());
         let new = |port: &ServicePort| {
@@ -155,7 +156,7 @@ impl<'a> Compiler<'a> {
         (!service.ports.iter().any(is_known), service.ports.iter().map(new).sum())
     }
 
-    /// Tells which endpoints of a port the kernel has.
+    /// Returns a test for whether the kernel has an endpoint of this port.
     fn has<'s>(&'s self, service: &Service, port: &ServicePort) -> impl Fn(&Endpoint) -> bool + use<'s, 'a> {
         let id = self.known_ids.get(port_identity(&service.name, port).as_str()).copied();
         move |it| {
@@ -164,8 +165,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// A service without the endpoints that the kernel does not have yet; nothing where that leaves none that may take
-    /// connects.
+    /// Returns the service without the endpoints that are new to the kernel, or nothing if no endpoint that may take connects
+    /// is left.
     pub(super) fn without_growth(&self, service: &Service) -> Option<Service> {
         let mut rest = service.clone();
         for port in &mut rest.ports {
@@ -199,7 +200,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Adds front ends that all lead to the same endpoints.
+    /// Adds front ends that lead to the same endpoints.
     fn add_frontends(&mut self, id: u32, service: &Service, port: &ServicePort, tiers: &Tiers, group: &[Frontend]) {
         let keys: Vec<FrontendKey> = group.iter().map(|frontend| frontend.key(port)).collect();
         let (slot_base, shape) = match tiers.in_a_row() {
@@ -219,7 +220,7 @@ impl<'a> Compiler<'a> {
                 ..traffic::row(&service.traffic)
             };
             match frontend.kind {
-                // No service asked for this very address: one that does, has it.
+                // A service that asks for this very address takes precedence.
                 FrontendKind::NodePort if self.tables.services.contains_key(&key) => {}
                 _ => _ = self.tables.services.insert(key, row),
             }
@@ -245,7 +246,7 @@ impl<'a> Compiler<'a> {
         index
     }
 
-    /// First slot of these tiers; where they stand already, if they do.
+    /// Returns the first slot of these tiers. Tiers that the kernel already holds unchanged keep their range.
     fn add_slots(&mut self, id: u32, keys: &[FrontendKey], tiers: &Tiers) -> u32 {
         let rows = keys.iter().filter_map(|key| self.current.services.get(key));
         let has_slots = |row: &&ServiceRow| row.flags & service_flags::IN_A_ROW == 0;
@@ -265,8 +266,8 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The slots of front ends that lead to the same endpoints. Who does not work keeps its slots: a health verdict is one
-/// write to its row.
+/// Returns the slots of front ends that lead to the same endpoints. An unhealthy endpoint keeps its slots, so a health
+/// verdict costs one write to its row.
 fn tiers(
     world: &World,
     service: &Service,
@@ -284,12 +285,12 @@ fn tiers(
     Tiers::new(service.traffic.balance, tiers.iter().map(|tier| tier.iter().map(share).collect()))
 }
 
-/// The kernel translates within one family only.
+/// Front ends with the same key share their slots. The kernel translates within one address family only.
 fn leads_to<'a>(frontend: &Frontend<'a>) -> (bool, Reach<'a>) {
     (frontend.address.is_ipv4(), frontend.reach)
 }
 
-/// UDP sockets do not drain: a program that asks a question wants an answer.
+/// UDP sockets do not drain: the endpoint is gone, and a request to it would get no answer.
 fn drain_seconds(service: &Service, port: &ServicePort) -> u16 {
     let drain = service.close_stale_tcp.filter(|_| port.protocol == Protocol::Tcp).unwrap_or_default();
     u16::try_from(drain.as_secs()).unwrap_or(u16::MAX)

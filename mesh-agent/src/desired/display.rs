@@ -1,4 +1,4 @@
-//! Tables as text: one line per row, for golden cases and debugging. What a service does not say is not shown.
+//! Formats tables as text for golden cases and debugging: one line per row, without settings that have their default.
 
 use std::{fmt, net::SocketAddr};
 

@@ -1,5 +1,6 @@
-//! What of a world fits into the maps, where not all of it does. A service that does not fit is served without its new
-//! endpoints, or stays as the kernel has it, or is left out; all others apply. Those that were there before come first, then those that need the least, then the names.
+//! Compiles as many services as fit into the maps and quotas. A service that does not fit is served without its new
+//! endpoints, keeps its present rows, or is left out. Known services come before new ones, then services that need fewer
+//! new rows, then the order of names.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,13 +17,13 @@ use crate::model::{Effect, Service, ServiceName};
 pub struct Misfit {
     /// Its name.
     pub service: ServiceName,
-    /// What there is not enough of, and which setting raises that.
+    /// Which rows are lacking, and which setting raises their number.
     pub reason: String,
-    /// What is in force instead.
+    /// What is in force instead of the whole service.
     pub effect: Effect,
 }
 
-/// The tables of all services that fit, and the other services.
+/// Returns the tables of the services that fit, and the services that do not.
 pub fn fit<'a>(
     world: &World,
     now: std::time::Duration,
@@ -63,27 +64,27 @@ pub fn fit<'a>(
     (tables, misfits)
 }
 
-/// The rows that the kernel has of a service.
+/// Returns the present rows of a service.
 fn rows_of(current: &Tables, service: &ServiceName) -> Tables {
     let mut rows = Tables::default();
     carry_over(current, &mut rows, &BTreeSet::from([service.clone()]));
     rows
 }
 
-/// Adds services while there is room.
+/// Adds services while they fit.
 struct Fitter<'a> {
     compiler: Compiler<'a>,
     current: &'a Tables,
     room: Room<'a>,
     quotas: Quotas,
-    /// Rows of the services of each namespace.
+    /// Rows per namespace.
     namespaces: HashMap<String, Rows>,
-    /// Front ends that the kernel does not have yet.
+    /// Number of front ends that are new to the kernel.
     new_frontends: usize,
 }
 
 impl Fitter<'_> {
-    /// Adds a service, or nothing of it, and says why it does not fit.
+    /// Adds a whole service, or returns why it does not fit.
     fn add(&mut self, world: &World, service: &Service) -> Result<(), String> {
         let before = self.compiler.checkpoint();
         self.compiler.add(world, service);
@@ -104,7 +105,7 @@ impl Fitter<'_> {
         }
     }
 
-    /// Counts the rows of a service for its namespace.
+    /// Adds the rows of a service to the count of its namespace.
     fn count(&mut self, service: &Service, rows: Rows) {
         let all = self.namespaces.entry(service.name.namespace.clone()).or_default();
         *all = all.plus(rows);
@@ -130,8 +131,8 @@ impl Fitter<'_> {
         ))
     }
 
-    /// New front ends are written before old ones are deleted, so both must fit. Indexes are handed out around the rows in
-    /// use, so the highest one tells.
+    /// Returns why a service is over the capacity of the maps. New front ends are written before old ones are deleted, so
+    /// both must fit. Indexes are allocated around the rows in use, so the highest one decides.
     fn over_capacity(&self, service: &Service, new_frontends: usize) -> Option<String> {
         let (tables, capacity) = (&self.compiler.tables, self.room.capacity);
         let needed = |last: Option<&u32>| last.map_or(0, |index| *index as usize + 1);
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
     use crate::{dataplane::Capacity, desired::fixture, model::Endpoint};
 
-    /// A service of a namespace with this number of endpoints.
+    /// A service with this number of endpoints.
     fn service(namespace: &str, name: &str, number: u8, endpoints: u8) -> Service {
         let mut service = fixture::fixed(name, &format!("10.96.0.{number}"));
         service.name.namespace = namespace.into();
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn services_that_were_there_before_win_and_small_changes_come_first() {
+    fn known_services_and_small_changes_come_first() {
         let old = [service("a", "grows", 1, 5), service("z", "moves", 2, 5)];
         let (current, misfits) = fit(&world(old), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
         assert_eq!(misfits, []);
@@ -203,14 +204,14 @@ mod tests {
         assert_eq!((endpoints(&tables, "a/grows"), endpoints(&tables, "z/moves")), (5, 6));
         assert_eq!(endpoints(&tables, "a/a-new"), 0);
         let rows = |tables: &Tables| tables.services[&fixture::key("10.96.0.1:80")];
-        assert_eq!(rows(&tables), rows(&current), "no row of it is touched");
+        assert_eq!(rows(&tables), rows(&current), "its rows stay as they are");
     }
 
     #[test]
-    fn a_service_whose_endpoints_are_replaced_goes_on_while_the_maps_are_full() {
+    fn a_service_whose_endpoints_are_replaced_is_served_while_the_maps_are_full() {
         let old = [service("a", "rolls", 1, 10), service("z", "other", 2, 10)];
         let (current, _) = fit(&world(old.clone()), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
-        // Half of its endpoints are others now: the rows of the old ones are free only later.
+        // Half of its endpoints are replaced. The rows of the old ones are freed later.
         let mut new = old;
         for (position, endpoint) in new[0].ports[0].endpoints[..5].iter_mut().enumerate() {
             endpoint.address = [10, 0, 9, u8::try_from(position).unwrap()].into();
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn services_of_one_namespace_leave_room_for_others() {
+    fn one_namespace_leaves_capacity_for_others() {
         let quotas = Quotas { service_percent: 40, namespace_percent: 50 };
         let all = [service("a", "one", 1, 6), service("a", "two", 2, 6), service("z", "three", 3, 6)];
         let (tables, misfits) = fit(&world(all), NOW, &Tables::default(), CAPACITY, quotas);
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_with_too_many_addresses_harms_itself_only() {
+    fn a_service_with_too_many_addresses_affects_no_other() {
         let mut many = service("a", "many", 1, 1);
         many.addresses = crate::model::Addresses::Fixed((1..=6).map(|last| [10, 96, 1, last].into()).collect());
         let all = [many, service("a", "other", 2, 1)];

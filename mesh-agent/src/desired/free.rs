@@ -1,11 +1,11 @@
-//! Free places in a table: whatever the kernel holds no row for.
+//! Allocates indexes and service ids that have no row in the kernel.
 
 use std::collections::VecDeque;
 
 use super::room::Room;
 use crate::table::Table;
 
-/// Hands out free indexes, one or several in a row, lowest first.
+/// Allocates free indexes, single or contiguous, lowest first.
 #[derive(Clone)]
 pub(super) struct FreeIndexes {
     /// Start and end (exclusive) of each gap, ascending.
@@ -19,17 +19,17 @@ impl FreeIndexes {
         Self { gaps: taken.gaps(), first: 0 }
     }
 
-    /// The next index without a row.
+    /// Allocates one index.
     pub(super) fn take(&mut self) -> u32 {
         self.take_range(1)
     }
 
-    /// The index that [`take`](Self::take) returns next.
+    /// Returns the index that [`take`](Self::take) would allocate.
     fn next(&self) -> u32 {
         self.gaps[self.first].0
     }
 
-    /// Start of `length` consecutive indexes without rows. The last gap has no end, so there always is one.
+    /// Allocates `length` contiguous indexes and returns the first. Always succeeds, because the last gap has no end.
     pub(super) fn take_range(&mut self, length: u32) -> u32 {
         let gap = self.gaps[self.first..]
             .iter_mut()
@@ -44,7 +44,7 @@ impl FreeIndexes {
     }
 }
 
-/// Hands out free service ids, lowest first; those that connections still count for when there are no others.
+/// Allocates free service ids, lowest first. Ids that connections still count for are allocated last.
 #[derive(Clone)]
 pub(super) struct FreeIds<'a> {
     free: FreeIndexes,
@@ -58,7 +58,7 @@ impl<'a> FreeIds<'a> {
         Self { free: FreeIndexes::new(taken), room, busy: VecDeque::new() }
     }
 
-    /// The next id without a name. One beyond the capacity is handed out only when none is left within.
+    /// Allocates an id. It is beyond the capacity only if no id within the capacity is left.
     pub(super) fn take(&mut self) -> u32 {
         while self.free.next() < self.room.capacity.services {
             let id = self.free.take();

@@ -1,5 +1,5 @@
-//! What is known of the endpoints of one service beside its configuration: whether they work, since when they do, and
-//! what operators said of them.
+//! State of a service's endpoints that is not configuration: health verdicts, operator overrides, and when each endpoint
+//! became usable. Computes their present weights from it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -13,7 +13,7 @@ use crate::model::{Endpoint, Service, ServiceName, Traffic};
 /// Address and port.
 type Place = (IpAddr, u16);
 
-/// What is known of a service's endpoints.
+/// State of the endpoints of one service.
 pub(super) struct Known<'a> {
     traffic: &'a Traffic,
     unhealthy: HashSet<Place>,
@@ -25,26 +25,26 @@ pub(super) struct Known<'a> {
 /// Weight of an endpoint at one moment.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Weight {
-    /// As configured, or as an operator said.
+    /// As configured, or as an operator has set it.
     pub target: u16,
-    /// What it has of its target, from 0 to 1: less while it begins or drains.
+    /// Present part of the target, from 0 to 1. It is below 1 during slow start and drain.
     pub share: f64,
 }
 
 impl Weight {
-    /// The weight it has now.
+    /// Returns the present weight.
     pub fn effective(self) -> f64 {
         f64::from(self.target) * self.share
     }
 
-    /// The same as a whole number; zero where it is below one.
+    /// Returns the present weight as a whole number; zero if it is below one.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
     pub fn whole(self) -> u32 {
         let weight = self.effective();
         if weight < 1.0 { 0 } else { weight.round() as u32 }
     }
 
-    /// Whether it is given connects at all.
+    /// Whether the endpoint takes connects at all.
     pub fn takes(self) -> bool {
         self.target > 0 && self.share > 0.0
     }
@@ -62,12 +62,12 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Whether health checks found nothing wrong.
+    /// Whether health checks do not find the endpoint unhealthy.
     pub(super) fn works(&self, endpoint: &Endpoint) -> bool {
         !self.unhealthy.contains(&(endpoint.address, endpoint.port))
     }
 
-    /// Whether health checks have found it not to work for long.
+    /// Whether the endpoint has been unhealthy for long.
     pub(super) fn is_long_unhealthy(&self, endpoint: &Endpoint) -> bool {
         self.long_unhealthy.contains(&(endpoint.address, endpoint.port))
     }
@@ -95,13 +95,13 @@ impl<'a> Known<'a> {
         self.usable_since.get(&(endpoint.address, endpoint.port)).copied()
     }
 
-    /// Whether weights may be other than configured, now or later.
+    /// Whether weights may differ from the configured ones, now or later.
     pub(super) fn has_ramps(&self, endpoints: &[Endpoint]) -> bool {
         let said = |endpoint: &Endpoint| self.overrides.contains_key(&(endpoint.address, endpoint.port));
         self.traffic.slow_start.is_some() || self.traffic.drain.is_some() || endpoints.iter().any(said)
     }
 
-    /// When the weight of an endpoint changes next; never once its ramps are at their end.
+    /// Returns when the weight of an endpoint changes next, or nothing if none of its ramps is under way.
     fn next_change(&self, endpoint: &Endpoint, now: Duration) -> Option<Duration> {
         let weight = self.weight(endpoint, now);
         if !weight.takes() {
@@ -120,7 +120,7 @@ fn place(target: &Target) -> Place {
     (target.address, target.port)
 }
 
-/// Where the targets of a service begin.
+/// Returns the lower bound of a service's targets in an ordered map.
 fn first(service: &ServiceName) -> Target {
     Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 }
 }
@@ -134,8 +134,7 @@ fn of_service<V: Copy>(of_all: &BTreeMap<Target, V>, service: &ServiceName) -> H
     targets.map(|(target, &value)| (place(target), value)).collect()
 }
 
-/// When the tables change next for no other reason than that time passes, by the monotonic clock; nothing while no ramp
-/// is under way.
+/// Returns when the tables change next because time passes, by the monotonic clock, or nothing if no ramp is under way.
 pub fn next_change(world: &World, now: Duration) -> Option<Duration> {
     if world.usable_since.is_empty() && world.overrides.is_empty() {
         return None;

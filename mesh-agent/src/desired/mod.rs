@@ -1,4 +1,8 @@
-//! From the model to the rows of the kernel maps. Pure: nothing here touches the world.
+//! Compiles the model into the rows of the kernel maps. Pure: the time and the rows that the kernel holds are arguments.
+//!
+//! ```text
+//! World ──compile, recompile, fit──► Tables ──plan::diff──► Ops for the data plane
+//! ```
 
 mod carry;
 mod compile;
@@ -56,7 +60,7 @@ pub use self::{
 pub struct Tables {
     /// SERVICES
     pub services: Table<FrontendKey, ServiceRow>,
-    /// FILTER: words that are not zero
+    /// FILTER: the words that are not zero
     pub filter: BTreeMap<u32, u64>,
     /// SLOTS
     pub slots: Table<u32, Slot>,
@@ -66,13 +70,13 @@ pub struct Tables {
     pub names: Table<u32, String>,
 }
 
-/// `address:port/PROTOCOL` of a frontend.
+/// Returns `address:port/PROTOCOL` of a frontend.
 pub fn frontend(key: &FrontendKey) -> String {
     let name = if key.protocol == protocol::TCP { "TCP" } else { "UDP" };
     format!("{}/{name}", socket_address(key.addr, key.port))
 }
 
-/// `address:port`, of a port in network byte order.
+/// Returns `address:port` for a port in network byte order.
 pub fn socket_address(addr: Addr, port: u16) -> String {
     SocketAddr::new(addr.into(), u16::from_be(port)).to_string()
 }

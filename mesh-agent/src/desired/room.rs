@@ -1,29 +1,29 @@
-//! What the maps have room for, and whether the tables fit.
+//! Capacity of the maps, and the check that tables fit.
 
 use std::collections::BTreeSet;
 
 use super::Tables;
 use crate::dataplane::Capacity;
 
-/// What the maps have room for.
+/// Rows and service ids that can be allocated.
 #[derive(Clone, Copy, Debug)]
 pub struct Room<'a> {
-    /// Rows of each map.
+    /// Capacity of each map, in rows.
     pub capacity: Capacity,
-    /// Service ids that connections still count for. A new service that got one would be charged for them, so it gets
-    /// another while there is one.
+    /// Service ids that connections still count for. A new service with such an id would be charged for them, so these ids
+    /// are allocated last.
     pub busy: &'a BTreeSet<u32>,
 }
 
 impl From<Capacity> for Room<'_> {
-    /// Nothing counts for any id.
+    /// No service id is busy.
     fn from(capacity: Capacity) -> Self {
         const NONE: &BTreeSet<u32> = &BTreeSet::new();
         Self { capacity, busy: NONE }
     }
 }
 
-/// The configuration does not fit into the maps. Nothing of it is applied.
+/// The configuration does not fit into the maps, so none of it is applied.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "map {map} has {capacity} rows but {needed} are needed (rows that are being replaced count until they are deleted); \
@@ -38,8 +38,8 @@ pub struct CapacityError {
     pub needed: u32,
 }
 
-/// New frontends are written before old ones are deleted, so both must fit. Indexes are handed out around the rows in
-/// use, so the highest one tells.
+/// Checks that the tables fit. New frontends are written before old ones are deleted, so both must fit. Indexes are
+/// allocated around the rows in use, so the highest one decides.
 pub(super) fn check_capacity(current: &Tables, tables: &Tables, capacity: Capacity) -> Result<(), CapacityError> {
     let needed = |last: Option<u32>| last.map_or(0, |index| index + 1);
     let leaving = current.services.differences(&tables.services).filter(|(_, _, new)| new.is_none()).count();

@@ -1,24 +1,24 @@
-//! Alias tables: any set of weights as a row of slots that one random number picks from in constant time.
+//! Builds alias tables: slots from which one random number chooses a weighted backend in constant time.
 //!
-//! Built as in M. D. Vose, "A linear algorithm for generating random numbers with a given distribution" (1991), in
-//! integers: the same input gives the same slots on every machine. A share is exact to 2^-32 of a column.
+//! The algorithm is that of M. D. Vose, "A linear algorithm for generating random numbers with a given distribution" (1991), in
+//! integers, so the same input gives the same slots on every machine. A weight is exact to 2^-32 of a slot.
 
 use std::net::SocketAddr;
 
 use mesh_common::abi::Slot;
 
-/// One backend's part in a table.
+/// A backend and its weight in a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Share {
     /// Backend index.
     pub backend: u32,
     /// Relative weight, above zero.
     pub weight: u32,
-    /// The endpoint, which has the same name on every node.
+    /// Address of the endpoint, which is the same on every node.
     pub address: SocketAddr,
 }
 
-/// One slot per share; empty for no shares.
+/// Returns one slot per backend; empty without backends.
 pub fn alias_table(shares: &[Share]) -> Vec<Slot> {
     let columns = shares.len() as u128;
     let total: u128 = shares.iter().map(|share| u128::from(share.weight)).sum();
@@ -47,13 +47,13 @@ mod tests {
     use super::*;
 
     impl Share {
-        /// Of a backend somewhere.
+        /// A backend at any address.
         pub(crate) fn new(backend: u32, weight: u32) -> Self {
             Self { backend, weight, address: ([10, 0, 0, 1], 80).into() }
         }
     }
 
-    /// Probability of each backend, in 2^-32 of a column.
+    /// Returns the probability of each backend, in 2^-32 of a slot.
     fn mass(slots: &[Slot]) -> BTreeMap<u32, u64> {
         let mut mass = BTreeMap::new();
         for slot in slots {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gives_no_slots() {
+    fn no_backends_give_no_slots() {
         assert_eq!(alias_table(&[]), []);
     }
 

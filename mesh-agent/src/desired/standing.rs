@@ -1,4 +1,4 @@
-//! How the endpoints of a service port stand at one moment: who works, with which weight, and who takes connects.
+//! Decides which endpoints of a service port take connects at one moment, with which weight and in which tier.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::{
 };
 use crate::model::{Condition, Endpoint, Service, ServicePort};
 
-/// One unit of weight in slots, which are drawn in finer shares than backends are compared in.
+/// One unit of weight in slots. It is finer than the weights in backend rows.
 const UNIT: f64 = 65_536.0;
-/// Most bits below one that a backend's weight has.
+/// Most fraction bits of a weight in a backend row.
 const MAX_SHIFT: u32 = 8;
 
 /// The endpoints of a service port at one moment, by their position.
@@ -22,16 +22,16 @@ pub struct Standing<'a> {
     endpoints: &'a [Endpoint],
     weights: Vec<Weight>,
     works: Vec<bool>,
-    /// Whether it has not worked for long.
+    /// Whether the endpoint has been unhealthy for long.
     long_unhealthy: Vec<bool>,
-    /// Whether new connects may go there from this node, by what is configured.
+    /// Whether the configuration lets new connects of this node go there.
     takes: Vec<bool>,
-    /// Bits below one in the weights of backends.
+    /// Fraction bits of the weights in backend rows.
     shift: u32,
 }
 
 impl<'a> Standing<'a> {
-    /// At `now`, by the monotonic clock.
+    /// Evaluates the endpoints of a port at `now`, by the monotonic clock.
     pub fn of(world: &World, now: Duration, service: &Service, port: &'a ServicePort) -> Self {
         let known = Known::of(world, service);
         let endpoints = &port.endpoints[..];
@@ -53,31 +53,32 @@ impl<'a> Standing<'a> {
         standing
     }
 
-    /// Leading zeros of the largest weight. The configured ones count as well, so that it does not depend on ramps.
+    /// Returns the unused high bits of the largest weight. Configured weights count as well, so that the result does not
+    /// change during ramps.
     fn spare_bits(&self) -> u32 {
         let targets = self.weights.iter().map(|weight| u32::from(weight.target));
         let largest = targets.chain(self.endpoints.iter().map(|endpoint| endpoint.weight)).max().unwrap_or(0);
         largest.leading_zeros().saturating_sub(16).min(MAX_SHIFT)
     }
 
-    /// Weight of each endpoint.
+    /// Returns the weight of each endpoint.
     pub fn weights(&self) -> &[Weight] {
         &self.weights
     }
 
-    /// For each endpoint whether new connections from this node may go there.
+    /// Returns for each endpoint whether it takes new connections from this node.
     pub fn active(&self) -> Vec<bool> {
         self.takes.iter().zip(&self.works).map(|(takes, works)| *takes && *works).collect()
     }
 
-    /// Positions of the endpoints in one address family that take the new connections of a front end, unless they do not
-    /// work: the ready ones within its reach, or the terminating ones that still serve when none is ready (KEP-1669).
+    /// Returns the positions of the endpoints that take the new connections of a front end, health aside: the ready endpoints
+    /// of its family in its scope, or the serving terminating ones if none is ready (KEP-1669).
     pub fn takers(&self, is_v4: bool, reach: Reach<'_>) -> impl Iterator<Item = usize> {
         let serving = self.serving(is_v4, reach);
         (0..self.endpoints.len()).filter(move |&position| self.takes_in(position, serving, is_v4, reach))
     }
 
-    /// Condition of the endpoints in one address family that take the new connections of a front end.
+    /// Returns the condition in which endpoints take the new connections of a front end.
     fn serving(&self, is_v4: bool, reach: Reach<'_>) -> Condition {
         let is_ready = |position: usize| self.takes_in(position, Condition::Ready, is_v4, reach);
         let any_ready = (0..self.endpoints.len()).any(is_ready);
@@ -89,7 +90,7 @@ impl<'a> Standing<'a> {
         is_within(endpoint, is_v4, reach) && endpoint.condition == serving && self.weights[position].takes()
     }
 
-    /// Positions of the endpoints that the slots of a front end lead to, from the nearest tier to the farthest.
+    /// Returns the positions of the endpoints in the slots of a front end, from the nearest tier to the farthest.
     pub(super) fn tiers_of(&self, world: &World, service: &Service, is_v4: bool, reach: Reach<'_>) -> Vec<Vec<usize>> {
         let near = self.near(world, service, is_v4, reach);
         if !near.has_tiers() {
@@ -99,9 +100,9 @@ impl<'a> Standing<'a> {
         near.tiers(self.endpoints, members.filter(|&position| near.counts(&self.endpoints[position])))
     }
 
-    /// The [`takers`](Self::takers) that are in the slots where there is one tier. An endpoint that does not work keeps its
-    /// slots for a while, because a verdict is then one write to its row; after that connects need not pass over it. Where
-    /// there are tiers it stays, because it counts as missing in its own.
+    /// Returns the [`takers`](Self::takers) in the slots of a front end without tiers. An unhealthy endpoint keeps its slots
+    /// for a while, so that a verdict costs one write to its row; after that it leaves them, so that connects need not skip
+    /// it. In a service with tiers it stays, because it counts as missing capacity of its tier.
     fn drawn(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
         let takers: Vec<usize> = self.takers(is_v4, reach).collect();
         let left: Vec<usize> = takers.iter().copied().filter(|&position| !self.long_unhealthy[position]).collect();
@@ -113,8 +114,8 @@ impl<'a> Standing<'a> {
         Near::of(world, &service.traffic.nearness, family, reach, self.serving(is_v4, reach))
     }
 
-    /// The [`takers`](Self::takers), and the others that would take connects if they could: they count when a tier is asked how much of it is usable. One that
-    /// takes the connects of another front end would take this one's as well, and is left out.
+    /// Returns the [`takers`](Self::takers) and the endpoints that are down, which count as missing capacity of their tier.
+    /// An endpoint that takes connects of another front end only is left out.
     fn members(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
         let mut members: Vec<usize> = self.takers(is_v4, reach).collect();
         let counts = |&position: &usize| {
@@ -127,7 +128,8 @@ impl<'a> Standing<'a> {
         members
     }
 
-    /// In which tier of those front ends that lead everywhere each endpoint is, from one; nothing where all are equally near.
+    /// Returns the tier of each endpoint for front ends with scope [`Everywhere`](Reach::Everywhere), counted from one, or
+    /// nothing without tiers.
     pub fn tiers(&self, world: &World, service: &Service) -> Vec<Option<u32>> {
         let mut numbers = vec![None; self.endpoints.len()];
         let has_tiers = |is_v4: &bool| self.near(world, service, *is_v4, Reach::Everywhere).has_tiers();
@@ -139,7 +141,7 @@ impl<'a> Standing<'a> {
         numbers
     }
 
-    /// One of [`backend_state`].
+    /// Returns one of [`backend_state`].
     pub(super) fn state(&self, position: usize) -> u16 {
         match self.endpoints[position].condition {
             _ if !self.works[position] => backend_state::DOWN,
@@ -149,18 +151,18 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// What it has of its target, or all of that when it takes nothing: then it stands for what is missing.
+    /// Returns the present weight, or the whole target if the endpoint takes no connects: then it is missing capacity.
     fn worth(&self, position: usize) -> f64 {
         let weight = self.weights[position];
         if weight.takes() { weight.effective() } else { weight.target.into() }
     }
 
-    /// Its weight in slots, above zero.
+    /// Returns the weight in slots, above zero.
     pub(super) fn share(&self, position: usize) -> u32 {
         clamped(self.worth(position) * UNIT)
     }
 
-    /// Its weight in its row, above zero unless its target is zero.
+    /// Returns the weight in the backend row, above zero unless the target is zero.
     pub(super) fn row_weight(&self, position: usize) -> u16 {
         match self.weights[position].target {
             0 => 0,
@@ -178,18 +180,18 @@ fn is_within(endpoint: &Endpoint, is_v4: bool, reach: Reach<'_>) -> bool {
     endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint)
 }
 
-/// Connections that the endpoints of a service port are made for.
+/// Capacity of a service port, in connections.
 #[derive(Clone, PartialEq, Debug)]
 pub struct UsableCapacity {
-    /// Σ capacity × weight now, of the endpoints that take connects.
+    /// Σ capacity × present weight of the endpoints that take connects.
     pub usable: f64,
-    /// Σ capacity × target weight, of all endpoints.
+    /// Σ capacity × target weight of all endpoints.
     pub total: f64,
-    /// Weight of each endpoint now, whether it takes connects or not.
+    /// Present weight of each endpoint, whether it takes connects or not.
     pub weights: Vec<f64>,
 }
 
-/// How much of a service port is usable at `now`, by the monotonic clock.
+/// Returns the capacity of a service port at `now`, by the monotonic clock.
 pub fn usable_capacity(world: &World, now: Duration, service: &Service, port: &ServicePort) -> UsableCapacity {
     let standing = Standing::of(world, now, service, port);
     let capacities = port.endpoints.iter().map(|endpoint| f64::from(endpoint.capacity));

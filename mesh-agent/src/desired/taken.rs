@@ -1,5 +1,5 @@
-//! Addresses of the node: node ports that are not served at one, because another service asks for that very address, and
-//! services that may not have one.
+//! Conflicts over the node's own addresses: node ports that are shadowed because another service has that address and
+//! port, and external addresses that are refused because they are the node's.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -9,7 +9,7 @@ use crate::model::{ConfigNote, Effect, FrontendKind, Protocol, Refused, Service,
 /// An address, port and protocol.
 type Place = (IpAddr, u16, Protocol);
 
-/// One note for each address at which a node port is not served.
+/// Returns one note for each address at which a node port is not served.
 pub fn taken(world: &World) -> Vec<ConfigNote> {
     let holders = holders(world);
     let services = || world.services.values().filter(|_| !holders.is_empty());
@@ -17,7 +17,7 @@ pub fn taken(world: &World) -> Vec<ConfigNote> {
     ports.flat_map(|(service, port)| notes(world, service, port, &holders)).collect()
 }
 
-/// External addresses that services may not have, because they are the node's.
+/// Returns the external addresses that are refused because they are addresses of the node.
 pub fn refused(world: &World) -> Refused {
     let mut refused = Refused::default();
     for service in world.services.values() {
@@ -31,7 +31,7 @@ pub fn refused(world: &World) -> Refused {
     refused
 }
 
-/// Services that ask for an address of the node by itself.
+/// Returns the services that list an address of the node as their own.
 fn holders(world: &World) -> HashMap<Place, &Service> {
     let mut holders = HashMap::new();
     for service in world.services.values() {

@@ -1,4 +1,4 @@
-//! What a service row says of balancing, ejection, limits and nearness.
+//! Builds the part of a service row that holds the settings of balancing, ejection, limits and locality.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mesh_common::abi::{ServiceRow, hash_key, policy};
 
 use crate::model::{Balance, HashKey, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic};
 
-/// A row with these settings, and nothing else.
+/// Returns a row with these settings; all other fields are zero.
 pub(super) fn row(traffic: &Traffic) -> ServiceRow {
     let Traffic { balance, outlier, limits, nearness, .. } = traffic;
     let (policy, hash_key) = balanced(*balance);

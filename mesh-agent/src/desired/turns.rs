@@ -1,7 +1,8 @@
-//! Round robin: whose turn it is, as a row of slots that is gone through again and again.
+//! Builds round-robin tables: the order in which backends are chosen, as slots that the kernel cycles through.
 //!
-//! The smooth weighted order of nginx: at every turn each backend's account grows by its weight, the richest is taken
-//! and pays the sum of all weights. In a whole cycle each has as many turns as its weight, evenly spread.
+//! The order is nginx's smooth weighted round robin. In every turn each backend's current weight grows by its weight; the
+//! backend with the largest current weight is chosen, and the sum of all weights is subtracted from it. In one cycle each
+//! backend has as many turns as its weight, evenly spread.
 //! <https://github.com/nginx/nginx/blob/release-1.28.0/src/http/ngx_http_upstream_round_robin.c>
 
 use std::{cmp::Reverse, collections::BTreeMap};
@@ -10,11 +11,11 @@ use mesh_common::abi::Slot;
 
 use super::slots::Share;
 
-/// A cycle is not much longer than this, or than [`PER_BACKEND`] turns for each backend.
+/// Bounds a cycle: about this many turns, or [`PER_BACKEND`] turns per backend if that is more.
 const CYCLE: u64 = 1024;
 const PER_BACKEND: u64 = 4;
 
-/// One cycle; empty for no shares.
+/// Returns one cycle; empty without backends.
 pub(super) fn turn_table(shares: &[Share]) -> Vec<Slot> {
     let weights = reduced(shares);
     let total: u64 = weights.iter().sum();
@@ -22,7 +23,7 @@ pub(super) fn turn_table(shares: &[Share]) -> Vec<Slot> {
     (0..total).map(|turn| Slot::full(shares[next(&mut classes, turn, total)].backend)).collect()
 }
 
-/// The weights by their greatest common divisor; where a cycle would still be too long, scaled so that it is not.
+/// Divides the weights by their greatest common divisor, and scales them down if the cycle would still be too long.
 fn reduced(shares: &[Share]) -> Vec<u64> {
     let divisor = shares.iter().fold(0, |divisor, share| gcd(divisor, share.weight.into())).max(1);
     let weights: Vec<u64> = shares.iter().map(|share| u64::from(share.weight) / divisor).collect();
@@ -38,7 +39,7 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Backends of one weight. Their accounts differ only by how often each was taken, so they take turns among themselves.
+/// Backends of equal weight. Their current weights differ only by how often each was chosen, so they alternate.
 struct Class {
     weight: u64,
     members: Vec<usize>,
@@ -46,13 +47,13 @@ struct Class {
 }
 
 impl Class {
-    /// Who of them is next.
+    /// Returns the backend of this class that is next.
     fn first(&self) -> usize {
         self.members[usize::try_from(self.taken % self.members.len() as u64).expect("below a length")]
     }
 
-    /// The account of the one who is next.
-    fn account(&self, turn: u64, total: u64) -> i128 {
+    /// Returns the current weight of the next backend.
+    fn current_weight(&self, turn: u64, total: u64) -> i128 {
         let rounds = self.taken / self.members.len() as u64;
         i128::from(turn + 1) * i128::from(self.weight) - i128::from(rounds) * i128::from(total)
     }
@@ -66,12 +67,12 @@ fn classes(weights: &[u64]) -> Vec<Class> {
     classes.into_iter().map(|(weight, members)| Class { weight, members, taken: 0 }).collect()
 }
 
-/// Position of the backend whose turn it is; of several that are equally rich, the first.
+/// Returns the position of the backend with the largest current weight; the first of several.
 fn next(classes: &mut [Class], turn: u64, total: u64) -> usize {
-    let richest = classes.iter_mut().max_by_key(|class| (class.account(turn, total), Reverse(class.first())));
-    let richest = richest.expect("only backends make a cycle longer than nothing");
-    let first = richest.first();
-    richest.taken += 1;
+    let largest = classes.iter_mut().max_by_key(|class| (class.current_weight(turn, total), Reverse(class.first())));
+    let largest = largest.expect("a cycle with turns has backends");
+    let first = largest.first();
+    largest.taken += 1;
     first
 }
 
@@ -86,43 +87,44 @@ mod tests {
         turn_table(&shares).iter().map(|slot| slot.backend).collect()
     }
 
-    /// As nginx has it.
-    fn accounts(weights: &[u32]) -> Vec<u32> {
+    /// The algorithm as nginx implements it.
+    fn nginx_turns(weights: &[u32]) -> Vec<u32> {
         let total: i64 = weights.iter().map(|&weight| i64::from(weight)).sum();
-        let mut accounts = vec![0; weights.len()];
+        let mut current = vec![0; weights.len()];
         let mut turn = || {
-            accounts.iter_mut().zip(weights).for_each(|(account, &weight)| *account += i64::from(weight));
-            let richest = (0..weights.len()).max_by_key(|&position| (accounts[position], Reverse(position))).unwrap();
-            accounts[richest] -= total;
-            u32::try_from(richest).unwrap()
+            current.iter_mut().zip(weights).for_each(|(current, &weight)| *current += i64::from(weight));
+            let largest = (0..weights.len()).max_by_key(|&position| (current[position], Reverse(position))).unwrap();
+            current[largest] -= total;
+            u32::try_from(largest).unwrap()
         };
         (0..total).map(|_| turn()).collect()
     }
 
     #[test]
-    fn turns_of_the_heavy_are_spread() {
+    fn turns_of_heavy_backends_are_spread() {
         assert_eq!(turns(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
         assert_eq!(turns(&[7, 7, 7]), [0, 1, 2]);
         assert_eq!(turns(&[]), [0_u32; 0]);
     }
 
     #[test]
-    fn long_cycles_are_cut_and_nobody_is_forgotten() {
+    fn long_cycles_are_scaled_down_and_every_backend_has_a_turn() {
         let turns = turns(&[4_294_901_760, 65_537, 1]);
         assert_eq!(turns.len(), 1026);
-        assert_eq!((1..3).map(|who| turns.iter().filter(|turn| **turn == who).count()).collect::<Vec<_>>(), [1, 1]);
+        let count = |backend| turns.iter().filter(|turn| **turn == backend).count();
+        assert_eq!([count(1), count(2)], [1, 1]);
     }
 
     proptest! {
         #[test]
-        fn a_cycle_is_exact_and_as_nginx_has_it(weights in prop::collection::vec(1_u32..40, 1..20)) {
+        fn a_cycle_is_exact_and_equal_to_nginx(weights in prop::collection::vec(1_u32..40, 1..20)) {
             let divisor = weights.iter().fold(0, |divisor, &weight| gcd(divisor, weight.into()));
             let reduced: Vec<u32> = weights.iter().map(|&it| it / u32::try_from(divisor).unwrap()).collect();
             let turns = turns(&weights);
             for (position, &weight) in (0..).zip(&reduced) {
                 prop_assert_eq!(turns.iter().filter(|turn| **turn == position).count(), weight as usize);
             }
-            prop_assert_eq!(turns, accounts(&reduced));
+            prop_assert_eq!(turns, nginx_turns(&reduced));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which endpoints are near, and which tier each is in.
+//! Tests of locality tiers.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn shared(endpoint: &Endpoint) -> Vec<LocalityLevel> {
 }
 
 #[test]
-fn what_is_not_known_matches_nothing_and_hinders_nothing() {
+fn unknown_levels_neither_match_nor_exclude() {
     use LocalityLevel::{Cloud, Region, Zone};
     assert_eq!(shared(&endpoint(place([None; 3]))), []);
     assert_eq!(shared(&endpoint(place([None, None, Some("z1")]))), [Zone]);
@@ -38,11 +38,11 @@ fn what_is_not_known_matches_nothing_and_hinders_nothing() {
     assert_eq!(shared(&endpoint(place([Some("c2"), Some("r1"), Some("z1")]))), [], "another cloud's region");
     assert!(
         !shares(&World::default(), &endpoint(place([None; 3])), Zone),
-        "neither the node nor the endpoint has a place"
+        "neither the node nor the endpoint has a locality"
     );
 }
 
-/// In zone z9, so that the zone does not help.
+/// An endpoint in zone z9, so that its zone does not match.
 fn hinted(nodes: &[&str], zones: &[&str]) -> Endpoint {
     let names = |names: &[&str]| names.iter().map(|&name| Arc::from(name)).collect();
     let hints = Hints { nodes: names(nodes), zones: names(zones) };
@@ -85,7 +85,7 @@ fn hints_for_this_node_come_before_those_for_its_zone() {
 }
 
 #[test]
-fn hints_that_are_not_usable_make_all_endpoints_alike() {
+fn unusable_hints_make_all_endpoints_equal() {
     let lacking = [hinted(&[], &["z1"]), hinted(&[], &[])];
     assert_eq!(tiers_by_hints(&here(), &lacking), [[0, 1]], "an endpoint lacks hints");
     let elsewhere = [hinted(&[], &["z2"]), hinted(&[], &["z3"])];
@@ -102,7 +102,7 @@ fn hints_that_are_not_usable_make_all_endpoints_alike() {
 }
 
 #[test]
-fn endpoints_that_are_not_ready_need_no_hints_and_are_missing_nowhere() {
+fn endpoints_that_are_not_ready_need_no_hints_and_are_no_missing_capacity() {
     for condition in [Condition::Terminating, Condition::NotReady] {
         let gone = in_condition(condition, hinted(&[], &[]));
         let endpoints = [hinted(&[], &["z1"]), gone, hinted(&[], &["z2"])];
@@ -114,7 +114,7 @@ fn endpoints_that_are_not_ready_need_no_hints_and_are_missing_nowhere() {
 }
 
 #[test]
-fn nothing_is_near_among_terminating_endpoints_or_within_the_node() {
+fn hints_are_ignored_among_terminating_endpoints_and_within_the_node() {
     let nearness = Nearness { order: vec![LocalityLevel::Zone], by_hints: true, ..Nearness::default() };
     let endpoints = [endpoint(place([None, None, Some("z1")])), hinted(&[], &["z2"])];
     let world = here();

@@ -1,4 +1,4 @@
-//! Compiling what changed is compiling everything.
+//! Recompiling what changed gives the same tables as compiling everything.
 
 use proptest::prelude::*;
 
@@ -9,11 +9,11 @@ use crate::{
     model::{Addresses, Balance, Drain, LocalityLevel, Ratio, SlowStart},
 };
 
-/// Services of the worlds that are tried.
+/// Number of services of the test worlds.
 const SERVICES: u8 = 16;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One change to a world: which service, what of it, and how.
+/// One change to a world: the service, the kind of change, and its value.
 type Edit = (u8, u8, u8);
 
 fn name(number: u8) -> ServiceName {
@@ -24,7 +24,7 @@ fn target(number: u8, host: u8) -> Target {
     Target { service: name(number), address: [10, 1, number, host % 4].into(), port: 80 }
 }
 
-/// One with the endpoints whose bits are set in `how`.
+/// A service with the endpoints whose bits are set in `how`.
 fn service(number: u8, how: u8) -> Service {
     let endpoints: Vec<String> =
         (0..4).filter(|host| how >> host & 1 == 1).map(|host| format!("10.1.{number}.{host}:80")).collect();
@@ -104,7 +104,7 @@ proptest! {
             let next = recompile(earlier, &world, now, &current, room).unwrap();
             prop_assert_eq!(&next, &compile(&world, now, &current, room).unwrap());
             let ops = diff(&current, &next);
-            // Rows that nothing points at any more may stay for a while.
+            // Rows that nothing refers to any more may stay for a while.
             let ops: Vec<Op> = ops.into_iter().filter(|op| frees || !op.held_back()).collect();
             memory.apply(&ops).unwrap();
             tables = next;
@@ -113,7 +113,7 @@ proptest! {
 }
 
 #[test]
-fn only_what_changed_is_looked_at() {
+fn only_changed_services_are_compiled() {
     let before = world();
     let mut after = before.clone();
     assert_eq!(changed(&before, &after), Some(BTreeSet::new()));

@@ -1,4 +1,4 @@
-//! A place that one connect reserves is neither taken by another nor kept longer than the connect needs it.
+//! A place that one connect reserves is not given to another, and is released when the connect no longer needs it.
 
 use std::num::NonZeroU32;
 
@@ -31,7 +31,7 @@ fn node(endpoints: u8, limit: u32, balance: Balance) -> Memory {
     memory
 }
 
-/// Where a connect is sent whose SYN the kernel does not send.
+/// Returns the verdict for a connect whose SYN the kernel never sends.
 fn without_syn(memory: &Memory, socket: u64) -> Verdict {
     memory.set_socket(socket);
     connect(memory, &fixture::key(VIP))
@@ -56,9 +56,9 @@ fn a_reserved_place_does_not_hide_a_free_one() {
     }
 }
 
-/// The clock that reservations look at steps: for latency-aware services the exact time is another.
+/// Reservations use a coarse clock; latency-aware services use the exact time.
 #[test]
-fn a_reservation_is_settled_whatever_the_time() {
+fn a_reservation_is_settled_at_any_time() {
     for balance in POLICIES {
         let mut memory = node(1, 1, balance);
         memory.set_tick(4 * MILLISECOND);
@@ -77,7 +77,7 @@ fn a_reservation_is_settled_whatever_the_time() {
 }
 
 #[test]
-fn a_connect_that_the_kernel_refused_blocks_its_place_for_a_moment_only() {
+fn a_connect_that_the_kernel_refused_holds_its_place_only_briefly() {
     let mut memory = node(1, 1, Balance::Random);
     without_syn(&memory, 1);
     assert_eq!(ask(&mut memory, 2, true), None, "it may still send its SYN");
@@ -163,9 +163,9 @@ fn a_connected_udp_socket_holds_its_endpoint_until_a_connect_succeeds() {
     assert_eq!(held(&memory), (vec![LIVE], LIVE));
     let record = socket::record(&memory, 0).expect("the socket is still connected");
     assert_eq!((record.frontend, record.frontend_port), (fixture::udp_key(VIP).addr, fixture::udp_key(VIP).port));
-    assert_eq!(ask(VIP), granted, "what it holds is not in its way");
+    assert_eq!(ask(VIP), granted, "its own place does not count against it");
     assert_eq!(held(&memory), (vec![LIVE], LIVE));
-    // Disconnected without a hook, it holds nothing any more.
+    // The socket was disconnected without a hook and holds nothing any more.
     memory.set_connected(false);
     assert_eq!(ask(EMPTY), Verdict::Refused);
     assert_eq!(held(&memory), (vec![0], 0));

@@ -1,8 +1,8 @@
-//! Shares follow the weights, however many connections are open.
+//! The share of connects follows the weights, however many connections are open.
 
 use super::*;
 
-/// Connections that are open all the time.
+/// Numbers of connections that are open all the time.
 const OPEN: [usize; 6] = [0, 1, 3, 5, 15, 63];
 const CONNECTS: u64 = 20_000;
 const WEIGHTS: [&[u32]; 16] = [
@@ -113,7 +113,7 @@ fn latency_aware_follows_weights_at_any_load() {
     expect_shares(Balance::LatencyAware, |_| 1_000);
 }
 
-/// Microseconds between equal servers decide nothing.
+/// Differences of microseconds between equal servers have no effect.
 #[test]
 fn latency_aware_follows_weights_when_endpoints_are_nearly_as_fast() {
     expect_shares(Balance::LatencyAware, |number| 60 - 7 * u64::from(number));
