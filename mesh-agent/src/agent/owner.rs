@@ -30,9 +30,9 @@ use super::{addresses::AddressFile, changes::decision, holders, overrides::Overr
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Earlier, Quotas, Room, Tables, World, compile, fit, next_change,
+        Allocatable, Earlier, Quotas, Tables, World, compile, next_change, partial_compile,
         plan::{Op, diff},
-        recompile, refused, taken,
+        recompile, refused_node_addresses, shadowed_node_ports,
     },
     health::Plan,
     model::{Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
@@ -236,7 +236,7 @@ impl<D: Dataplane> Owner<D> {
     fn compile(&mut self, now: Duration) {
         let leaves = self.unhealthy_since.note(&mut self.world, now);
         let busy = self.busy();
-        let room = Room { capacity: self.dataplane.capacity(), busy: &busy };
+        let room = Allocatable { capacity: self.dataplane.capacity(), busy: &busy };
         let compiled = match &self.compiled {
             Some(world) => {
                 let earlier = Earlier { world, tables: &self.desired };
@@ -246,7 +246,7 @@ impl<D: Dataplane> Owner<D> {
         };
         let (desired, misfits) = match compiled {
             Ok(tables) if self.quotas.hold(&tables, room.capacity) => (tables, Vec::new()),
-            _ => fit(&self.world, now, &self.current, room, self.quotas),
+            _ => partial_compile(&self.world, now, &self.current, room, self.quotas),
         };
         self.desired = desired;
         if self.stale {

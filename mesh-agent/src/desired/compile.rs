@@ -15,14 +15,14 @@ use mesh_common::{
 };
 
 use super::{
-    CapacityError, Room, Standing, Tables, World,
-    carry::carry_over,
-    free::{FreeIds, FreeIndexes},
+    Allocatable, CapacityError, Eligibility, Tables, World,
+    alias_table::WeightedBackend,
+    capacity::check_capacity,
     frontends::{Frontend, Reach, frontends},
-    room::check_capacity,
-    slots::Share,
+    index_allocator::{IdAllocator, IndexAllocator},
+    retain_unknown::retain_unknown,
+    service_row::service_row,
     tiers::Tiers,
-    traffic,
 };
 use crate::{
     model::{AffinityClient, Condition, Endpoint, FrontendKind, Protocol, Service, ServiceName, ServicePort},
@@ -34,28 +34,32 @@ pub fn compile<'a>(
     world: &World,
     now: Duration,
     current: &Tables,
-    room: impl Into<Room<'a>>,
+    allocatable: impl Into<Allocatable<'a>>,
 ) -> Result<Tables, CapacityError> {
-    let room = room.into();
-    complete(all(world, now, current, room), current, room)
+    let allocatable = allocatable.into();
+    complete(all(world, now, current, allocatable), current, allocatable)
 }
 
 /// Compiles all services.
-pub(super) fn all(world: &World, now: Duration, current: &Tables, room: Room<'_>) -> Tables {
-    let mut compiler = Compiler::new(current, now, room, Tables::default(), |_| true);
+pub(super) fn all(world: &World, now: Duration, current: &Tables, allocatable: Allocatable<'_>) -> Tables {
+    let mut compiler = Compiler::new(current, now, allocatable, Tables::default(), |_| true);
     let certain = world.services.values().filter(|service| !world.uncertain.contains(&service.name));
     certain.for_each(|service| compiler.add(world, service));
     let mut tables = compiler.tables;
     if !world.uncertain.is_empty() {
-        carry_over(current, &mut tables, &world.uncertain);
+        retain_unknown(current, &mut tables, &world.uncertain);
     }
     tables
 }
 
 /// Adds the rows that are derived from service rows, and checks that everything fits into the maps.
-pub(super) fn complete(mut tables: Tables, current: &Tables, room: Room<'_>) -> Result<Tables, CapacityError> {
+pub(super) fn complete(
+    mut tables: Tables,
+    current: &Tables,
+    allocatable: Allocatable<'_>,
+) -> Result<Tables, CapacityError> {
     tables.filter = filter(&tables.services);
-    check_capacity(current, &tables, room.capacity)?;
+    check_capacity(current, &tables, allocatable.capacity)?;
     Ok(tables)
 }
 
@@ -84,9 +88,9 @@ pub fn identified(identity: &str) -> Option<ServiceName> {
 /// State of a [`Compiler`] that it can [return to](Compiler::return_to).
 pub(super) struct Checkpoint<'a> {
     pub(super) tables: Tables,
-    free_ids: FreeIds<'a>,
-    free_backends: FreeIndexes,
-    free_slots: FreeIndexes,
+    free_ids: IdAllocator<'a>,
+    free_backends: IndexAllocator,
+    free_slots: IndexAllocator,
 }
 
 /// Adds services to tables, one by one.
@@ -96,9 +100,9 @@ pub(super) struct Compiler<'a> {
     generation: u32,
     known_ids: HashMap<&'a str, u32>,
     known_backends: HashMap<(u32, Addr, u16), u32>,
-    free_ids: FreeIds<'a>,
-    free_backends: FreeIndexes,
-    free_slots: FreeIndexes,
+    free_ids: IdAllocator<'a>,
+    free_backends: IndexAllocator,
+    free_slots: IndexAllocator,
     pub(super) tables: Tables,
 }
 
@@ -108,7 +112,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn new(
         current: &'a Tables,
         now: Duration,
-        room: Room<'a>,
+        allocatable: Allocatable<'a>,
         tables: Tables,
         ids: impl Fn(u32) -> bool,
     ) -> Self {
@@ -121,9 +125,9 @@ impl<'a> Compiler<'a> {
             generation: now.as_millis() as u32,
             known_ids: names.map(|(&id, name)| (name.as_str(), id)).collect(),
             known_backends: backends.map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
-            free_ids: FreeIds::new(&current.names, room),
-            free_backends: FreeIndexes::new(&current.backends),
-            free_slots: FreeIndexes::new(&current.slots),
+            free_ids: IdAllocator::new(&current.names, allocatable),
+            free_backends: IndexAllocator::new(&current.backends),
+            free_slots: IndexAllocator::new(&current.slots),
             tables,
         }
     }
@@ -186,15 +190,15 @@ impl<'a> Compiler<'a> {
         let name = port_identity(&service.name, port);
         let id = self.known_ids.get(name.as_str()).copied().unwrap_or_else(|| self.free_ids.take());
         self.tables.names.insert(id, name);
-        let standing = Standing::of(world, self.now, service, port);
+        let eligibility = Eligibility::of(world, self.now, service, port);
         let drain = drain_seconds(service, port);
         let positions = 0..port.endpoints.len();
-        let indexes: Vec<u32> = positions.map(|at| self.add_backend(id, drain, port, &standing, at)).collect();
+        let indexes: Vec<u32> = positions.map(|at| self.add_backend(id, drain, port, &eligibility, at)).collect();
         let mut rest = frontends(world, service, port);
         while let Some(first) = rest.first().copied() {
             let alike = |other: &Frontend| leads_to(other) == leads_to(&first);
             let (group, others): (Vec<_>, _) = rest.into_iter().partition(alike);
-            let tiers = tiers(world, service, port, &standing, leads_to(&first), &indexes);
+            let tiers = tiers(world, service, port, &eligibility, leads_to(&first), &indexes);
             self.add_frontends(id, service, port, &tiers, &group);
             rest = others;
         }
@@ -203,22 +207,15 @@ impl<'a> Compiler<'a> {
     /// Adds front ends that lead to the same endpoints.
     fn add_frontends(&mut self, id: u32, service: &Service, port: &ServicePort, tiers: &Tiers, group: &[Frontend]) {
         let keys: Vec<FrontendKey> = group.iter().map(|frontend| frontend.key(port)).collect();
-        let (slot_base, shape) = match tiers.in_a_row() {
+        let (slot_base, shape) = match tiers.first_contiguous() {
             Some(first) => (first, service_flags::IN_A_ROW),
             None => (self.add_slots(id, &keys, tiers), if tiers.has_more() { service_flags::TIERS } else { 0 }),
         };
         let flags = flags(service, port, group[0].reach) | shape;
         let (slot_count, affinity_seconds) = (tiers.first(), affinity_seconds(service));
         for (frontend, key) in group.iter().zip(keys) {
-            let row = ServiceRow {
-                key,
-                id,
-                slot_base,
-                slot_count,
-                flags,
-                affinity_seconds,
-                ..traffic::row(&service.traffic)
-            };
+            let row =
+                ServiceRow { key, id, slot_base, slot_count, flags, affinity_seconds, ..service_row(&service.traffic) };
             match frontend.kind {
                 // A service that asks for this very address takes precedence.
                 FrontendKind::NodePort if self.tables.services.contains_key(&key) => {}
@@ -232,7 +229,7 @@ impl<'a> Compiler<'a> {
         service: u32,
         drain_seconds: u16,
         port: &ServicePort,
-        standing: &Standing<'_>,
+        eligibility: &Eligibility<'_>,
         position: usize,
     ) -> u32 {
         let endpoint = &port.endpoints[position];
@@ -240,7 +237,7 @@ impl<'a> Compiler<'a> {
         let known = self.known_backends.get(&(service, addr, port)).copied();
         let index = known.unwrap_or_else(|| self.free_backends.take());
         let generation = known.map_or(self.generation, |index| self.current.backends[&index].generation);
-        let (state, weight) = (standing.state(position), standing.row_weight(position));
+        let (state, weight) = (eligibility.state(position), eligibility.row_weight(position));
         let row = BackendRow { addr, port, state, service, generation, weight, drain_seconds };
         self.tables.backends.insert(index, row);
         index
@@ -272,16 +269,16 @@ fn tiers(
     world: &World,
     service: &Service,
     port: &ServicePort,
-    standing: &Standing<'_>,
+    eligibility: &Eligibility<'_>,
     (is_v4, reach): (bool, Reach<'_>),
     indexes: &[u32],
 ) -> Tiers {
-    let share = |&at: &usize| Share {
+    let share = |&at: &usize| WeightedBackend {
         backend: indexes[at],
-        weight: standing.share(at),
+        weight: eligibility.share(at),
         address: SocketAddr::new(port.endpoints[at].address, port.endpoints[at].port),
     };
-    let tiers = standing.tiers_of(world, service, is_v4, reach);
+    let tiers = eligibility.tiers_of(world, service, is_v4, reach);
     Tiers::new(service.traffic.balance, tiers.iter().map(|tier| tier.iter().map(share).collect()))
 }
 

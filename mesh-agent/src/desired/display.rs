@@ -6,7 +6,7 @@ use mesh_common::abi::{
     BackendRow, FrontendKey, ServiceRow, Slot, backend_state, hash_key, policy, protocol, service_flags,
 };
 
-use super::{Tables, frontend, in_a_row, traffic};
+use super::{Tables, contiguous_backends, frontend, service_row::service_row};
 use crate::model::Traffic;
 
 impl fmt::Display for Tables {
@@ -20,7 +20,7 @@ impl fmt::Display for Tables {
 
 fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> fmt::Result {
     let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds, .. } = row;
-    let what = if in_a_row(row).is_some() { "backends" } else { "slots" };
+    let what = if contiguous_backends(row).is_some() { "backends" } else { "slots" };
     write!(f, "service {} id {id} {what} {slot_base}+{slot_count}", frontend(key))?;
     f.write_str(policy(row))?;
     if *flags & service_flags::LOCAL != 0 {
@@ -63,7 +63,7 @@ fn limits(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
 }
 
 fn outlier(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
-    let default = traffic::row(&Traffic::default());
+    let default = service_row(&Traffic::default());
     match row.failures {
         0 => return write!(f, " never ejects"),
         failures if failures != default.failures => write!(f, " ejects after {failures}")?,
@@ -88,7 +88,7 @@ fn nearness(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
     if row.flags & service_flags::TIERS != 0 {
         write!(f, " tiers")?;
     }
-    if row.failover != traffic::row(&Traffic::default()).failover {
+    if row.failover != service_row(&Traffic::default()).failover {
         write!(f, " failover below {} %", row.failover)?;
     }
     if row.spill != 0 {

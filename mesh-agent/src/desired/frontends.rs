@@ -7,7 +7,7 @@ use std::{net::IpAddr, time::Duration};
 
 use mesh_common::abi::FrontendKey;
 
-use super::{Standing, World};
+use super::{Eligibility, World};
 use crate::model::{Addresses, Condition, Endpoint, FrontendKind, InternalTraffic, Service, ServicePort};
 
 /// An address and port at which clients reach a service port.
@@ -121,7 +121,7 @@ pub fn takers<'a>(port: &'a ServicePort, is_v4: bool, reach: Reach<'a>) -> impl 
 }
 
 /// Returns for each endpoint whether it takes new connections from this node after all ramps have ended. Use
-/// [`Standing::active`] for an earlier moment.
+/// [`Eligibility::active`] for an earlier moment.
 pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
-    Standing::of(world, Duration::MAX, service, port).active()
+    Eligibility::of(world, Duration::MAX, service, port).active()
 }

@@ -12,18 +12,18 @@ use crate::model::{Condition, Endpoint, Locality, LocalityLevel, Nearness, Sourc
 type Distance = (bool, usize);
 
 /// Ranks the endpoints of front ends of one address family and scope by distance.
-pub(super) struct Near<'a> {
+pub(super) struct Proximity<'a> {
     world: &'a World,
     nearness: &'a Nearness,
     /// Effect of the hints, by source. Sources without hints are missing.
-    hinted: BTreeMap<Option<&'a str>, Hinted>,
+    hinted: BTreeMap<Option<&'a str>, HintScope>,
     /// Whether endpoints without hints are ranked by the levels of the service.
     has_levels: bool,
 }
 
 /// Effect of one source's hints on this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Hinted {
+enum HintScope {
     /// Endpoints that hint at this node come first.
     Node,
     /// Endpoints that hint at this node's zone come first.
@@ -32,7 +32,7 @@ enum Hinted {
     Alike,
 }
 
-impl<'a> Near<'a> {
+impl<'a> Proximity<'a> {
     /// Ranks `endpoints`, all of one address family, while endpoints in condition `serving` take connects.
     ///
     /// As in kube-proxy, hints are ignored if traffic is restricted to the node, and if only terminating endpoints are left: <https://github.com/kubernetes/kubernetes/blob/v1.34.0/pkg/proxy/topology.go>
@@ -51,7 +51,7 @@ impl<'a> Near<'a> {
 
     /// Whether endpoints can be in different tiers.
     pub(super) fn has_tiers(&self) -> bool {
-        let by_hints = self.hinted.values().any(|hinted| *hinted != Hinted::Alike);
+        let by_hints = self.hinted.values().any(|hinted| *hinted != HintScope::Alike);
         self.has_levels || by_hints || self.nearness.sources != SourcePreference::None
     }
 
@@ -86,18 +86,21 @@ impl<'a> Near<'a> {
         order.iter().position(|&level| shares(self.world, endpoint, level)).unwrap_or(order.len())
     }
 
-    fn hinted_level(&self, hinted: Hinted, endpoint: &Endpoint) -> usize {
+    fn hinted_level(&self, hinted: HintScope, endpoint: &Endpoint) -> usize {
         let is_near = match hinted {
-            Hinted::Node => hints_at_node(self.world, endpoint),
-            Hinted::Zone => hints_at_zone(self.world, endpoint),
-            Hinted::Alike => true,
+            HintScope::Node => hints_at_node(self.world, endpoint),
+            HintScope::Zone => hints_at_zone(self.world, endpoint),
+            HintScope::Alike => true,
         };
         if is_near { 0 } else { self.nearness.order.len().max(1) }
     }
 }
 
 /// Returns the effect of the hints of each source that has hints.
-fn hinted<'a>(world: &World, endpoints: impl IntoIterator<Item = &'a Endpoint>) -> BTreeMap<Option<&'a str>, Hinted> {
+fn hinted<'a>(
+    world: &World,
+    endpoints: impl IntoIterator<Item = &'a Endpoint>,
+) -> BTreeMap<Option<&'a str>, HintScope> {
     let mut sources: BTreeMap<Option<&str>, Vec<&Endpoint>> = BTreeMap::new();
     for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.condition == Condition::Ready) {
         sources.entry(endpoint.source.as_deref()).or_default().push(endpoint);
@@ -108,14 +111,14 @@ fn hinted<'a>(world: &World, endpoints: impl IntoIterator<Item = &'a Endpoint>) 
 
 /// Returns the effect of one source's hints. They count if every ready endpoint has one and at least one hints at this
 /// node; node hints come before zone hints.
-fn hinted_by(world: &World, ready: &[&Endpoint]) -> Hinted {
+fn hinted_by(world: &World, ready: &[&Endpoint]) -> HintScope {
     let hints = || ready.iter().map(|endpoint| endpoint.hints.as_deref());
     let all_name_nodes = hints().all(|hints| hints.is_some_and(|hints| !hints.nodes.is_empty()));
     let all_name_zones = hints().all(|hints| hints.is_some_and(|hints| !hints.zones.is_empty()));
     match () {
-        () if all_name_nodes && ready.iter().any(|endpoint| hints_at_node(world, endpoint)) => Hinted::Node,
-        () if all_name_zones && ready.iter().any(|endpoint| hints_at_zone(world, endpoint)) => Hinted::Zone,
-        () => Hinted::Alike,
+        () if all_name_nodes && ready.iter().any(|endpoint| hints_at_node(world, endpoint)) => HintScope::Node,
+        () if all_name_zones && ready.iter().any(|endpoint| hints_at_zone(world, endpoint)) => HintScope::Zone,
+        () => HintScope::Alike,
     }
 }
 

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use mesh_common::abi::Slot;
 
-use super::slots::Share;
+use super::alias_table::WeightedBackend;
 
 /// Table sizes: primes just below powers of two.
 const SIZES: [u32; 10] = [251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071];
@@ -20,7 +20,7 @@ const SIZES: [u32; 10] = [251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_5
 const PER_BACKEND: usize = 100;
 
 /// Returns the table; empty without backends.
-pub(super) fn maglev_table(shares: &[Share]) -> Vec<Slot> {
+pub(super) fn maglev_table(shares: &[WeightedBackend]) -> Vec<Slot> {
     let Some(heaviest) = shares.iter().map(|share| u64::from(share.weight)).max() else { return Vec::new() };
     let size = size(shares.len());
     let mut claimants: Vec<Claimant> = shares.iter().map(|share| Claimant::new(share, size)).collect();
@@ -60,7 +60,7 @@ struct Claimant {
 }
 
 impl Claimant {
-    fn new(share: &Share, size: u32) -> Self {
+    fn new(share: &WeightedBackend, size: u32) -> Self {
         let hash = hash(share.address);
         Self {
             address: share.address,
@@ -117,10 +117,10 @@ mod tests {
 
     use super::*;
 
-    fn shares(weights: impl IntoIterator<Item = u32>) -> Vec<Share> {
+    fn shares(weights: impl IntoIterator<Item = u32>) -> Vec<WeightedBackend> {
         let share = |(backend, weight): (u32, u32)| {
             let address = SocketAddr::from(((0x0a00_0000 + backend).to_be_bytes(), 8080));
-            Share { backend, weight, address }
+            WeightedBackend { backend, weight, address }
         };
         (0..).zip(weights).map(share).collect()
     }
@@ -163,7 +163,7 @@ mod tests {
     /// Entries of others that change when one of `backends` leaves.
     fn disrupted(backends: usize, leaving: u32) -> (usize, usize) {
         let all = shares(vec![1; backends]);
-        let rest: Vec<Share> = all.iter().copied().filter(|share| share.backend != leaving).collect();
+        let rest: Vec<WeightedBackend> = all.iter().copied().filter(|share| share.backend != leaving).collect();
         let (before, after) = (maglev_table(&all), maglev_table(&rest));
         assert_eq!(before.len(), after.len(), "the same size, or nothing can be compared");
         let others = before.iter().zip(&after).filter(|(before, _)| before.backend != leaving);

@@ -1,29 +1,30 @@
 //! Compiles the model into the rows of the kernel maps. Pure: the time and the rows that the kernel holds are arguments.
 //!
 //! ```text
-//! World ──compile, recompile, fit──► Tables ──plan::diff──► Ops for the data plane
+//! World ──compile, recompile, partial_compile──► Tables ──plan::diff──► Ops for the data plane
 //! ```
 
-mod carry;
+mod alias_table;
+mod capacity;
 mod compile;
 mod display;
-mod fit;
-mod free;
+mod eligibility;
+mod endpoint_state;
 mod frontends;
-mod known;
+mod index_allocator;
 mod locality;
 mod maglev;
+mod node_addresses;
+mod partial_compile;
 pub mod plan;
 mod quota;
 mod ramp;
 mod recompile;
-mod room;
-mod slots;
-mod standing;
-mod taken;
+mod retain_unknown;
+mod round_robin;
+mod service_row;
+mod slot_ranges;
 mod tiers;
-mod traffic;
-mod turns;
 pub mod vips;
 mod world;
 
@@ -42,16 +43,16 @@ use mesh_common::{
 use crate::table::Table;
 
 pub use self::{
-    carry::in_a_row,
+    capacity::{Allocatable, CapacityError},
     compile::{compile, filter, identified, port_identity},
-    fit::{Misfit, fit},
+    eligibility::{Eligibility, UsableCapacity, usable_capacity},
+    endpoint_state::{Weight, next_change},
     frontends::{Frontend, Reach, active, frontends, has_family, out_of_reach, takers},
-    known::{Weight, next_change},
+    node_addresses::{refused_node_addresses, shadowed_node_ports},
+    partial_compile::{OverLimit, partial_compile},
     quota::Quotas,
     recompile::{Earlier, recompile},
-    room::{CapacityError, Room},
-    standing::{Standing, UsableCapacity, usable_capacity},
-    taken::{refused, taken},
+    slot_ranges::contiguous_backends,
     world::{Override, Target, World},
 };
 

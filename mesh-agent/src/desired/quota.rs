@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Tables, carry, in_a_row};
+use super::{
+    Tables,
+    slot_ranges::{contiguous_backends, slot_ranges},
+};
 use crate::{
     dataplane::Capacity,
     model::{Effect, Refused, Service, ServicePort, Services},
@@ -28,13 +31,13 @@ impl Default for Quotas {
 
 /// Number of rows in each map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct RowCounts {
     pub(super) frontends: usize,
     pub(super) slots: usize,
     pub(super) backends: usize,
 }
 
-impl Rows {
+impl RowCounts {
     /// Counts the rows of these tables.
     pub(super) fn of(tables: &Tables) -> Self {
         Self { frontends: tables.services.len(), slots: tables.slots.len(), backends: tables.backends.len() }
@@ -83,10 +86,10 @@ impl Quotas {
         let Self { service_percent, namespace_percent } = self;
         let least = service_percent.min(namespace_percent);
         // The sum of all rows is an upper bound for each service and namespace.
-        if Rows::of(tables).beyond(capacity, least).is_none() {
+        if RowCounts::of(tables).beyond(capacity, least).is_none() {
             return true;
         }
-        let (mut services, mut namespaces) = (HashMap::<&str, Rows>::new(), HashMap::<&str, Rows>::new());
+        let (mut services, mut namespaces) = (HashMap::<&str, RowCounts>::new(), HashMap::<&str, RowCounts>::new());
         for (id, rows) in by_id(tables) {
             // A name is `namespace/name:port/PROTOCOL`.
             let service = tables.names.get(&id).and_then(|name| name.rsplit_once(':'));
@@ -143,14 +146,14 @@ fn cut(service: &Service, mut most: usize) -> Service {
 }
 
 /// Returns the row counts by service id. Front ends that lead to the same endpoints share their slots.
-fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, Rows)> {
+fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, RowCounts)> {
     let ids = tables.names.keys().next_back().map_or(0, |last| *last as usize + 1);
-    let (mut all, mut ranges) = (vec![Rows::default(); ids], HashSet::new());
+    let (mut all, mut ranges) = (vec![RowCounts::default(); ids], HashSet::new());
     for row in tables.services.values() {
         let Some(rows) = all.get_mut(row.id as usize) else { continue };
         rows.frontends += 1;
-        if in_a_row(row).is_none() && ranges.insert((row.slot_base, row.slot_count)) {
-            rows.slots += carry::ranges(&tables.slots, row).into_iter().map(|range| range.len()).sum::<usize>();
+        if contiguous_backends(row).is_none() && ranges.insert((row.slot_base, row.slot_count)) {
+            rows.slots += slot_ranges(&tables.slots, row).into_iter().map(|range| range.len()).sum::<usize>();
         }
     }
     for row in tables.backends.values() {

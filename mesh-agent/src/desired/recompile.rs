@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    CapacityError, Room, Tables, Target, World,
-    carry::ranges,
+    Allocatable, CapacityError, Tables, Target, World,
     compile::{Compiler, all, complete},
+    slot_ranges::slot_ranges,
 };
 use crate::model::{Service, ServiceName};
 
@@ -32,18 +32,18 @@ pub fn recompile(
     world: &World,
     now: Duration,
     current: &Tables,
-    room: Room<'_>,
+    allocatable: Allocatable<'_>,
 ) -> Result<Tables, CapacityError> {
     let Some(changed) = changed(earlier.world, world) else {
-        return complete(all(world, now, current, room), current, room);
+        return complete(all(world, now, current, allocatable), current, allocatable);
     };
     let ids = Ids::of(&changed, current);
     let mut tables = earlier.tables.clone();
     remove(&mut tables, &ids);
-    let mut compiler = Compiler::new(current, now, room, tables, |id| ids.has(id));
+    let mut compiler = Compiler::new(current, now, allocatable, tables, |id| ids.has(id));
     let services = changed.into_iter().filter_map(|name| world.services.get(name));
     services.for_each(|service| compiler.add(world, service));
-    complete(compiler.tables, current, room)
+    complete(compiler.tables, current, allocatable)
 }
 
 /// Returns the services whose rows may differ from before, or nothing if a full compile is needed.
@@ -122,7 +122,7 @@ impl Ids {
 fn remove(tables: &mut Tables, ids: &Ids) {
     let services = tables.services.iter().filter(|(_, row)| ids.has(row.id));
     for (key, row) in services.map(|(key, row)| (*key, *row)).collect::<Vec<_>>() {
-        for index in ranges(&tables.slots, &row).into_iter().flatten() {
+        for index in slot_ranges(&tables.slots, &row).into_iter().flatten() {
             tables.slots.remove(&index);
         }
         tables.services.remove(&key);

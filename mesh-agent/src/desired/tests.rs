@@ -1,6 +1,6 @@
 //! Runs the kernel's decisions over compiled tables.
 
-mod places;
+mod reservations;
 mod reachable;
 mod latency;
 mod shares;

@@ -3,9 +3,9 @@
 use mesh_common::abi::Slot;
 
 use super::{
+    alias_table::{WeightedBackend, alias_table},
     maglev::maglev_table,
-    slots::{Share, alias_table},
-    turns::turn_table,
+    round_robin::round_robin_table,
 };
 use crate::model::Balance;
 
@@ -15,7 +15,7 @@ pub(super) struct Tiers(Vec<Vec<Slot>>);
 
 impl Tiers {
     /// Builds the tables from the nearest tier to the farthest. Empty tiers are dropped.
-    pub(super) fn new(balance: Balance, tiers: impl IntoIterator<Item = Vec<Share>>) -> Self {
+    pub(super) fn new(balance: Balance, tiers: impl IntoIterator<Item = Vec<WeightedBackend>>) -> Self {
         let tables = tiers.into_iter().map(|shares| table(balance, &shares));
         Self(tables.filter(|table| !table.is_empty()).collect())
     }
@@ -31,7 +31,7 @@ impl Tiers {
     }
 
     /// Returns the first backend if the backends are contiguous and equal, so that the service needs no slots.
-    pub(super) fn in_a_row(&self) -> Option<u32> {
+    pub(super) fn first_contiguous(&self) -> Option<u32> {
         let [table] = self.0.as_slice() else { return None };
         let first = table.first()?.backend;
         (first..).zip(table).all(|(backend, slot)| *slot == Slot::full(backend)).then_some(first)
@@ -57,10 +57,10 @@ impl Tiers {
     }
 }
 
-fn table(balance: Balance, shares: &[Share]) -> Vec<Slot> {
+fn table(balance: Balance, shares: &[WeightedBackend]) -> Vec<Slot> {
     match balance {
         Balance::LeastConnections | Balance::LatencyAware | Balance::Random => alias_table(shares),
-        Balance::RoundRobin => turn_table(shares),
+        Balance::RoundRobin => round_robin_table(shares),
         Balance::ConsistentHash(_) => maglev_table(shares),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     agent::{explain::explain, owner::Snapshot},
     api::types,
     dataplane::{Counters, Evidence},
-    desired::{Standing, Weight, World, has_family, out_of_reach, port_identity},
+    desired::{Eligibility, Weight, World, has_family, out_of_reach, port_identity},
     health::{self, Report, Rules},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
@@ -73,7 +73,7 @@ impl<'a> Rows<'a> {
 
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
         let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
-        let standing = Standing::of(world, self.now, service, port);
+        let eligibility = Eligibility::of(world, self.now, service, port);
         let rules = check(service, port).map(|it| Rules::new(world, service, it));
         let endpoint = |(((it, active), weight), tier): (((&Endpoint, bool), &Weight), Option<u32>)| types::Endpoint {
             health: rules.as_ref().and_then(|rules| self.health(world, service, rules, it)),
@@ -83,8 +83,8 @@ impl<'a> Rows<'a> {
             tier,
             ..self.endpoint(id, active, service, it)
         };
-        let known = port.endpoints.iter().zip(standing.active()).zip(standing.weights());
-        let endpoints: Vec<types::Endpoint> = known.zip(standing.tiers(world, service)).map(endpoint).collect();
+        let known = port.endpoints.iter().zip(eligibility.active()).zip(eligibility.weights());
+        let endpoints: Vec<types::Endpoint> = known.zip(eligibility.tiers(world, service)).map(endpoint).collect();
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = traffic::balance(service.traffic.balance);
         types::ServicePort {
@@ -95,7 +95,7 @@ impl<'a> Rows<'a> {
             balance: balance.to_owned(),
             hash_key: hash_key.map(str::to_owned),
             connections,
-            capacity: capacity(&endpoints, standing.weights(), connections),
+            capacity: capacity(&endpoints, eligibility.weights(), connections),
             limits: traffic::limits(service.traffic.limits),
             outlier: traffic::outlier(service.traffic.outlier),
             health_check: check(service, port).map(|it| traffic::health_check(it, self.interval(service, it))),

@@ -61,7 +61,7 @@ fn tiers_by_hints(world: &World, endpoints: &[Endpoint]) -> Vec<Vec<usize>> {
 }
 
 fn tiers(world: &World, nearness: &Nearness, endpoints: &[Endpoint]) -> Vec<Vec<usize>> {
-    let near = Near::of(world, nearness, endpoints, Reach::Everywhere, Condition::Ready);
+    let near = Proximity::of(world, nearness, endpoints, Reach::Everywhere, Condition::Ready);
     near.tiers(endpoints, (0..endpoints.len()).filter(|&position| near.counts(&endpoints[position])))
 }
 
@@ -118,7 +118,7 @@ fn hints_are_ignored_among_terminating_endpoints_and_within_the_node() {
     let nearness = Nearness { order: vec![LocalityLevel::Zone], by_hints: true, ..Nearness::default() };
     let endpoints = [endpoint(place([None, None, Some("z1")])), hinted(&[], &["z2"])];
     let world = here();
-    let has_tiers = |nearness, reach, serving| Near::of(&world, nearness, &endpoints, reach, serving).has_tiers();
+    let has_tiers = |nearness, reach, serving| Proximity::of(&world, nearness, &endpoints, reach, serving).has_tiers();
     assert!(has_tiers(&nearness, Reach::Everywhere, Condition::Ready));
     assert!(!has_tiers(&nearness, Reach::Everywhere, Condition::Terminating));
     assert!(!has_tiers(&nearness, Reach::Node("n1"), Condition::Ready));

@@ -91,7 +91,7 @@ proptest! {
         edits in prop::collection::vec(((0..SERVICES, 0_u8..18, any::<u8>()), any::<bool>()), 1..40),
         busy in prop::collection::btree_set(0_u32..24, 0..12),
     ) {
-        let room = Room { capacity: Memory::CAPACITY, busy: &busy };
+        let allocatable = Allocatable { capacity: Memory::CAPACITY, busy: &busy };
         let (mut now, mut world, mut memory) = (SECOND, world(), Memory::default());
         let mut tables = compile(&world, now, &Tables::default(), Memory::CAPACITY).unwrap();
         memory.apply(&diff(&Tables::default(), &tables)).unwrap();
@@ -101,8 +101,8 @@ proptest! {
             edit(&mut world, change, now);
             let current = memory.dump().unwrap();
             let earlier = Earlier { world: &before, tables: &tables };
-            let next = recompile(earlier, &world, now, &current, room).unwrap();
-            prop_assert_eq!(&next, &compile(&world, now, &current, room).unwrap());
+            let next = recompile(earlier, &world, now, &current, allocatable).unwrap();
+            prop_assert_eq!(&next, &compile(&world, now, &current, allocatable).unwrap());
             let ops = diff(&current, &next);
             // Rows that nothing refers to any more may stay for a while.
             let ops: Vec<Op> = ops.into_iter().filter(|op| frees || !op.held_back()).collect();

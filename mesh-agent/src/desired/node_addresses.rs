@@ -7,10 +7,10 @@ use super::{World, frontends::frontends};
 use crate::model::{ConfigNote, Effect, FrontendKind, Protocol, Refused, Service, ServicePort, field, refusal};
 
 /// An address, port and protocol.
-type Place = (IpAddr, u16, Protocol);
+type L4Address = (IpAddr, u16, Protocol);
 
 /// Returns one note for each address at which a node port is not served.
-pub fn taken(world: &World) -> Vec<ConfigNote> {
+pub fn shadowed_node_ports(world: &World) -> Vec<ConfigNote> {
     let holders = holders(world);
     let services = || world.services.values().filter(|_| !holders.is_empty());
     let ports = services().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
@@ -18,7 +18,7 @@ pub fn taken(world: &World) -> Vec<ConfigNote> {
 }
 
 /// Returns the external addresses that are refused because they are addresses of the node.
-pub fn refused(world: &World) -> Refused {
+pub fn refused_node_addresses(world: &World) -> Refused {
     let mut refused = Refused::default();
     for service in world.services.values() {
         for external in &service.external {
@@ -32,7 +32,7 @@ pub fn refused(world: &World) -> Refused {
 }
 
 /// Returns the services that list an address of the node as their own.
-fn holders(world: &World) -> HashMap<Place, &Service> {
+fn holders(world: &World) -> HashMap<L4Address, &Service> {
     let mut holders = HashMap::new();
     for service in world.services.values() {
         let external = world.external(service).map(|external| &external.address);
@@ -45,7 +45,12 @@ fn holders(world: &World) -> HashMap<Place, &Service> {
     holders
 }
 
-fn notes(world: &World, service: &Service, port: &ServicePort, holders: &HashMap<Place, &Service>) -> Vec<ConfigNote> {
+fn notes(
+    world: &World,
+    service: &Service,
+    port: &ServicePort,
+    holders: &HashMap<L4Address, &Service>,
+) -> Vec<ConfigNote> {
     let fronts = frontends(world, service, port).into_iter().filter(|front| front.kind == FrontendKind::NodePort);
     let taken = fronts.filter_map(|front| {
         let holder = holders.get(&(front.address, front.port, port.protocol))?;
@@ -78,7 +83,7 @@ mod tests {
         let external_cidrs = vec!["192.0.2.1/32".parse().unwrap()];
         let admission = Arc::new(Admission { external_cidrs, ..Admission::default() });
         let world = World { services: fixture::services(services), node_addresses, admission, ..World::default() };
-        taken(&world).iter().map(ToString::to_string).collect()
+        shadowed_node_ports(&world).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -86,7 +91,7 @@ mod tests {
         let mut thief = fixture::fixed("thief", "10.96.0.1");
         thief.external = vec![External { address: "192.0.2.1".parse().unwrap(), kind: FrontendKind::LoadBalancer }];
         let mut world = World { services: fixture::services([thief]), ..World::default() };
-        assert_eq!(refused(&world), Refused::default());
+        assert_eq!(refused_node_addresses(&world), Refused::default());
         world.node_addresses = ["192.0.2.1".parse().unwrap()].into();
         let Refused { errors, wrong, more: _ } = refused(&world);
         let reason = "test.yaml:1: status.loadBalancer.ingress: load balancer address of service test/thief is refused: \

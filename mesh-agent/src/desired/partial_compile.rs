@@ -5,16 +5,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Quotas, Room, Tables, World,
-    carry::carry_over,
+    Allocatable, Quotas, Tables, World,
     compile::{Compiler, filter, identified},
-    quota::Rows,
+    quota::RowCounts,
+    retain_unknown::retain_unknown,
 };
 use crate::model::{Effect, Service, ServiceName};
 
 /// A service that does not fit.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Misfit {
+pub struct OverLimit {
     /// Its name.
     pub service: ServiceName,
     /// Which rows are lacking, and which setting raises their number.
@@ -24,18 +24,18 @@ pub struct Misfit {
 }
 
 /// Returns the tables of the services that fit, and the services that do not.
-pub fn fit<'a>(
+pub fn partial_compile<'a>(
     world: &World,
     now: std::time::Duration,
     current: &Tables,
-    room: impl Into<Room<'a>>,
+    allocatable: impl Into<Allocatable<'a>>,
     quotas: Quotas,
-) -> (Tables, Vec<Misfit>) {
-    let room = room.into();
+) -> (Tables, Vec<OverLimit>) {
+    let allocatable = allocatable.into();
     let mut fitter = Fitter {
-        compiler: Compiler::new(current, now, room, Tables::default(), |_| true),
+        compiler: Compiler::new(current, now, allocatable, Tables::default(), |_| true),
         current,
-        room,
+        allocatable,
         quotas,
         namespaces: HashMap::new(),
         new_frontends: 0,
@@ -51,15 +51,15 @@ pub fn fit<'a>(
             _ if !known.contains(&service.name) => Effect::LeftOut,
             Some(rest) if fitter.add(world, &rest).is_ok() => Effect::Part,
             _ => {
-                fitter.count(service, Rows::of(&rows_of(current, &service.name)));
+                fitter.count(service, RowCounts::of(&rows_of(current, &service.name)));
                 kept.insert(service.name.clone());
                 Effect::Kept
             }
         };
-        misfits.push(Misfit { service: service.name.clone(), reason, effect });
+        misfits.push(OverLimit { service: service.name.clone(), reason, effect });
     }
     let mut tables = fitter.compiler.tables;
-    carry_over(current, &mut tables, &kept);
+    retain_unknown(current, &mut tables, &kept);
     tables.filter = filter(&tables.services);
     (tables, misfits)
 }
@@ -67,7 +67,7 @@ pub fn fit<'a>(
 /// Returns the present rows of a service.
 fn rows_of(current: &Tables, service: &ServiceName) -> Tables {
     let mut rows = Tables::default();
-    carry_over(current, &mut rows, &BTreeSet::from([service.clone()]));
+    retain_unknown(current, &mut rows, &BTreeSet::from([service.clone()]));
     rows
 }
 
@@ -75,10 +75,10 @@ fn rows_of(current: &Tables, service: &ServiceName) -> Tables {
 struct Fitter<'a> {
     compiler: Compiler<'a>,
     current: &'a Tables,
-    room: Room<'a>,
+    allocatable: Allocatable<'a>,
     quotas: Quotas,
     /// Rows per namespace.
-    namespaces: HashMap<String, Rows>,
+    namespaces: HashMap<String, RowCounts>,
     /// Number of front ends that are new to the kernel.
     new_frontends: usize,
 }
@@ -88,7 +88,7 @@ impl Fitter<'_> {
     fn add(&mut self, world: &World, service: &Service) -> Result<(), String> {
         let before = self.compiler.checkpoint();
         self.compiler.add(world, service);
-        let rows = Rows::of(&self.compiler.tables).minus(Rows::of(&before.tables));
+        let rows = RowCounts::of(&self.compiler.tables).minus(RowCounts::of(&before.tables));
         let new = before.tables.services.differences(&self.compiler.tables.services);
         let new = new.filter(|(key, _, _)| !self.current.services.contains_key(key)).count();
         let reason = self.over_quota(service, rows).or_else(|| self.over_capacity(service, self.new_frontends + new));
@@ -106,15 +106,15 @@ impl Fitter<'_> {
     }
 
     /// Adds the rows of a service to the count of its namespace.
-    fn count(&mut self, service: &Service, rows: Rows) {
+    fn count(&mut self, service: &Service, rows: RowCounts) {
         let all = self.namespaces.entry(service.name.namespace.clone()).or_default();
         *all = all.plus(rows);
     }
 
-    fn over_quota(&self, service: &Service, rows: Rows) -> Option<String> {
+    fn over_quota(&self, service: &Service, rows: RowCounts) -> Option<String> {
         let Quotas { service_percent, namespace_percent } = self.quotas;
         let ServiceName { namespace, .. } = &service.name;
-        let capacity = self.room.capacity;
+        let capacity = self.allocatable.capacity;
         if let Some((kind, needed, most)) = rows.beyond(capacity, service_percent) {
             return Some(format!(
                 "service {} needs {needed} {kind}: one service may have {most}, which quotaPerService \
@@ -134,7 +134,7 @@ impl Fitter<'_> {
     /// Returns why a service is over the capacity of the maps. New front ends are written before old ones are deleted, so
     /// both must fit. Indexes are allocated around the rows in use, so the highest one decides.
     fn over_capacity(&self, service: &Service, new_frontends: usize) -> Option<String> {
-        let (tables, capacity) = (&self.compiler.tables, self.room.capacity);
+        let (tables, capacity) = (&self.compiler.tables, self.allocatable.capacity);
         let needed = |last: Option<&u32>| last.map_or(0, |index| *index as usize + 1);
         let maps = [
             ("service addresses with their ports", capacity.services, self.current.services.len() + new_frontends),
@@ -179,7 +179,7 @@ mod tests {
     const NOW: Duration = Duration::ZERO;
 
     /// Services that do not fit.
-    fn names(misfits: &[Misfit]) -> Vec<String> {
+    fn names(misfits: &[OverLimit]) -> Vec<String> {
         misfits.iter().map(|it| it.service.to_string()).collect()
     }
 
@@ -191,11 +191,11 @@ mod tests {
     #[test]
     fn known_services_and_small_changes_come_first() {
         let old = [service("a", "grows", 1, 5), service("z", "moves", 2, 5)];
-        let (current, misfits) = fit(&world(old), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
+        let (current, misfits) = partial_compile(&world(old), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
         assert_eq!(misfits, []);
         // One endpoint more, thirteen more, and a new service that sorts first.
         let new = [service("a", "grows", 1, 18), service("z", "moves", 2, 6), service("a", "a-new", 3, 11)];
-        let (tables, misfits) = fit(&world(new), NOW, &current, CAPACITY, Quotas::NONE);
+        let (tables, misfits) = partial_compile(&world(new), NOW, &current, CAPACITY, Quotas::NONE);
         assert_eq!(names(&misfits), ["a/grows", "a/a-new"]);
         assert_eq!(misfits.iter().map(|it| it.effect.clone()).collect::<Vec<_>>(), [Effect::Part, Effect::LeftOut]);
         let reason = "service a/grows does not fit: there is room for 20 endpoints of all services (those that are being \
@@ -210,16 +210,16 @@ mod tests {
     #[test]
     fn a_service_whose_endpoints_are_replaced_is_served_while_the_maps_are_full() {
         let old = [service("a", "rolls", 1, 10), service("z", "other", 2, 10)];
-        let (current, _) = fit(&world(old.clone()), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
+        let (current, _) = partial_compile(&world(old.clone()), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
         // Half of its endpoints are replaced. The rows of the old ones are freed later.
         let mut new = old;
         for (position, endpoint) in new[0].ports[0].endpoints[..5].iter_mut().enumerate() {
             endpoint.address = [10, 0, 9, u8::try_from(position).unwrap()].into();
         }
-        let (tables, misfits) = fit(&world(new.clone()), NOW, &current, CAPACITY, Quotas::NONE);
+        let (tables, misfits) = partial_compile(&world(new.clone()), NOW, &current, CAPACITY, Quotas::NONE);
         assert_eq!((endpoints(&tables, "a/rolls"), endpoints(&tables, "z/other")), (5, 10));
         assert_eq!(misfits.iter().map(|it| it.effect.clone()).collect::<Vec<_>>(), [Effect::Part]);
-        let (tables, misfits) = fit(&world(new), NOW, &tables, CAPACITY, Quotas::NONE);
+        let (tables, misfits) = partial_compile(&world(new), NOW, &tables, CAPACITY, Quotas::NONE);
         assert_eq!((endpoints(&tables, "a/rolls"), misfits), (10, vec![]));
     }
 
@@ -227,14 +227,15 @@ mod tests {
     fn one_namespace_leaves_capacity_for_others() {
         let quotas = Quotas { service_percent: 40, namespace_percent: 50 };
         let all = [service("a", "one", 1, 6), service("a", "two", 2, 6), service("z", "three", 3, 6)];
-        let (tables, misfits) = fit(&world(all), NOW, &Tables::default(), CAPACITY, quotas);
+        let (tables, misfits) = partial_compile(&world(all), NOW, &Tables::default(), CAPACITY, quotas);
         assert_eq!(names(&misfits), ["a/two"]);
         let reason = "service a/two does not fit: namespace a would have 12 endpoints, of 10 that one namespace may have, \
                       which quotaPerNamespace (--quota-per-namespace) can raise";
         assert_eq!(misfits[0].reason, reason);
         assert_eq!((endpoints(&tables, "a/one"), endpoints(&tables, "z/three")), (6, 6));
         assert!(quotas.hold(&tables, CAPACITY));
-        let unbounded = fit(&world([service("a", "one", 1, 9)]), NOW, &Tables::default(), CAPACITY, Quotas::NONE).0;
+        let unbounded =
+            partial_compile(&world([service("a", "one", 1, 9)]), NOW, &Tables::default(), CAPACITY, Quotas::NONE).0;
         assert!(!quotas.hold(&unbounded, CAPACITY));
     }
 
@@ -243,10 +244,10 @@ mod tests {
         let mut many = service("a", "many", 1, 1);
         many.addresses = crate::model::Addresses::Fixed((1..=6).map(|last| [10, 96, 1, last].into()).collect());
         let all = [many, service("a", "other", 2, 1)];
-        let (_, misfits) = fit(&world(all), NOW, &Tables::default(), CAPACITY, Quotas::default());
+        let (_, misfits) = partial_compile(&world(all), NOW, &Tables::default(), CAPACITY, Quotas::default());
         let reason = "service a/many needs 6 service addresses with their ports: one service may have 5, which \
                       quotaPerService (--quota-per-service) can raise";
-        let expected = Misfit {
+        let expected = OverLimit {
             service: ServiceName { namespace: "a".into(), name: "many".into() },
             reason: reason.into(),
             effect: Effect::LeftOut,

@@ -2,19 +2,19 @@
 
 use std::collections::VecDeque;
 
-use super::room::Room;
+use super::capacity::Allocatable;
 use crate::table::Table;
 
 /// Allocates free indexes, single or contiguous, lowest first.
 #[derive(Clone)]
-pub(super) struct FreeIndexes {
+pub(super) struct IndexAllocator {
     /// Start and end (exclusive) of each gap, ascending.
     gaps: Vec<(u32, u32)>,
     /// Gaps before this one are used up.
     first: usize,
 }
 
-impl FreeIndexes {
+impl IndexAllocator {
     pub(super) fn new<V>(taken: &Table<u32, V>) -> Self {
         Self { gaps: taken.gaps(), first: 0 }
     }
@@ -46,23 +46,23 @@ impl FreeIndexes {
 
 /// Allocates free service ids, lowest first. Ids that connections still count for are allocated last.
 #[derive(Clone)]
-pub(super) struct FreeIds<'a> {
-    free: FreeIndexes,
-    room: Room<'a>,
+pub(super) struct IdAllocator<'a> {
+    free: IndexAllocator,
+    allocatable: Allocatable<'a>,
     /// Free ids that were passed over, ascending.
     busy: VecDeque<u32>,
 }
 
-impl<'a> FreeIds<'a> {
-    pub(super) fn new<V>(taken: &Table<u32, V>, room: Room<'a>) -> Self {
-        Self { free: FreeIndexes::new(taken), room, busy: VecDeque::new() }
+impl<'a> IdAllocator<'a> {
+    pub(super) fn new<V>(taken: &Table<u32, V>, allocatable: Allocatable<'a>) -> Self {
+        Self { free: IndexAllocator::new(taken), allocatable, busy: VecDeque::new() }
     }
 
     /// Allocates an id. It is beyond the capacity only if no id within the capacity is left.
     pub(super) fn take(&mut self) -> u32 {
-        while self.free.next() < self.room.capacity.services {
+        while self.free.next() < self.allocatable.capacity.services {
             let id = self.free.take();
-            if !self.room.busy.contains(&id) {
+            if !self.allocatable.busy.contains(&id) {
                 return id;
             }
             self.busy.push_back(id);
@@ -84,13 +84,13 @@ mod tests {
 
     #[test]
     fn indexes_skip_what_is_taken() {
-        let mut free = FreeIndexes::new(&taken(&[0, 2, 3]));
+        let mut free = IndexAllocator::new(&taken(&[0, 2, 3]));
         assert_eq!([free.take(), free.take(), free.take()], [1, 4, 5]);
     }
 
     #[test]
     fn ranges_fill_the_first_gap_that_is_wide_enough() {
-        let mut free = FreeIndexes::new(&taken(&[0, 3, 10]));
+        let mut free = IndexAllocator::new(&taken(&[0, 3, 10]));
         assert_eq!(free.take_range(3), 4);
         assert_eq!(free.take_range(2), 1);
         assert_eq!(free.take_range(3), 7);
@@ -101,7 +101,7 @@ mod tests {
     fn ids_that_connections_count_for_come_last() {
         let busy = BTreeSet::from([0, 3, 4]);
         let capacity = crate::dataplane::Capacity { services: 6, ..Memory::CAPACITY };
-        let mut free = FreeIds::new(&taken(&[1]), Room { capacity, busy: &busy });
+        let mut free = IdAllocator::new(&taken(&[1]), Allocatable { capacity, busy: &busy });
         let ids: Vec<u32> = (0..6).map(|_| free.take()).collect();
         assert_eq!(ids, [2, 5, 0, 3, 4, 6], "6 is too many, which the capacity says");
     }

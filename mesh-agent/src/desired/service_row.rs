@@ -8,7 +8,7 @@ use mesh_common::abi::{ServiceRow, hash_key, policy};
 use crate::model::{Balance, HashKey, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic};
 
 /// Returns a row with these settings; all other fields are zero.
-pub(super) fn row(traffic: &Traffic) -> ServiceRow {
+pub(super) fn service_row(traffic: &Traffic) -> ServiceRow {
     let Traffic { balance, outlier, limits, nearness, .. } = traffic;
     let (policy, hash_key) = balanced(*balance);
     ServiceRow {

@@ -7,7 +7,7 @@ use crate::dataplane::Capacity;
 
 /// Rows and service ids that can be allocated.
 #[derive(Clone, Copy, Debug)]
-pub struct Room<'a> {
+pub struct Allocatable<'a> {
     /// Capacity of each map, in rows.
     pub capacity: Capacity,
     /// Service ids that connections still count for. A new service with such an id would be charged for them, so these ids
@@ -15,7 +15,7 @@ pub struct Room<'a> {
     pub busy: &'a BTreeSet<u32>,
 }
 
-impl From<Capacity> for Room<'_> {
+impl From<Capacity> for Allocatable<'_> {
     /// No service id is busy.
     fn from(capacity: Capacity) -> Self {
         const NONE: &BTreeSet<u32> = &BTreeSet::new();

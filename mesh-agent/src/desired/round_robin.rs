@@ -9,14 +9,14 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use mesh_common::abi::Slot;
 
-use super::slots::Share;
+use super::alias_table::WeightedBackend;
 
 /// Bounds a cycle: about this many turns, or [`PER_BACKEND`] turns per backend if that is more.
 const CYCLE: u64 = 1024;
 const PER_BACKEND: u64 = 4;
 
 /// Returns one cycle; empty without backends.
-pub(super) fn turn_table(shares: &[Share]) -> Vec<Slot> {
+pub(super) fn round_robin_table(shares: &[WeightedBackend]) -> Vec<Slot> {
     let weights = reduced(shares);
     let total: u64 = weights.iter().sum();
     let mut classes = classes(&weights);
@@ -24,7 +24,7 @@ pub(super) fn turn_table(shares: &[Share]) -> Vec<Slot> {
 }
 
 /// Divides the weights by their greatest common divisor, and scales them down if the cycle would still be too long.
-fn reduced(shares: &[Share]) -> Vec<u64> {
+fn reduced(shares: &[WeightedBackend]) -> Vec<u64> {
     let divisor = shares.iter().fold(0, |divisor, share| gcd(divisor, share.weight.into())).max(1);
     let weights: Vec<u64> = shares.iter().map(|share| u64::from(share.weight) / divisor).collect();
     let total: u64 = weights.iter().sum();
@@ -83,8 +83,9 @@ mod tests {
     use super::*;
 
     fn turns(weights: &[u32]) -> Vec<u32> {
-        let shares: Vec<Share> = (0..).zip(weights).map(|(backend, &weight)| Share::new(backend, weight)).collect();
-        turn_table(&shares).iter().map(|slot| slot.backend).collect()
+        let shares: Vec<WeightedBackend> =
+            (0..).zip(weights).map(|(backend, &weight)| WeightedBackend::new(backend, weight)).collect();
+        round_robin_table(&shares).iter().map(|slot| slot.backend).collect()
     }
 
     /// The algorithm as nginx implements it.

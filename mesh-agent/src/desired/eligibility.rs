@@ -6,9 +6,9 @@ use mesh_common::abi::backend_state;
 
 use super::{
     World,
+    endpoint_state::{EndpointStates, Weight},
     frontends::{Reach, has_family, reaches},
-    known::{Known, Weight},
-    locality::Near,
+    locality::Proximity,
 };
 use crate::model::{Condition, Endpoint, Service, ServicePort};
 
@@ -18,7 +18,7 @@ const UNIT: f64 = 65_536.0;
 const MAX_SHIFT: u32 = 8;
 
 /// The endpoints of a service port at one moment, by their position.
-pub struct Standing<'a> {
+pub struct Eligibility<'a> {
     endpoints: &'a [Endpoint],
     weights: Vec<Weight>,
     works: Vec<bool>,
@@ -30,12 +30,12 @@ pub struct Standing<'a> {
     shift: u32,
 }
 
-impl<'a> Standing<'a> {
+impl<'a> Eligibility<'a> {
     /// Evaluates the endpoints of a port at `now`, by the monotonic clock.
     pub fn of(world: &World, now: Duration, service: &Service, port: &'a ServicePort) -> Self {
-        let known = Known::of(world, service);
+        let known = EndpointStates::of(world, service);
         let endpoints = &port.endpoints[..];
-        let mut standing = Self {
+        let mut eligibility = Self {
             endpoints,
             weights: endpoints.iter().map(|endpoint| known.weight(endpoint, now)).collect(),
             works: endpoints.iter().map(|endpoint| known.works(endpoint)).collect(),
@@ -43,14 +43,14 @@ impl<'a> Standing<'a> {
             takes: vec![false; endpoints.len()],
             shift: 0,
         };
-        standing.shift = if known.has_ramps(endpoints) { standing.spare_bits() } else { 0 };
+        eligibility.shift = if known.has_ramps(endpoints) { eligibility.spare_bits() } else { 0 };
         for reach in reaches(world, service, port) {
             for is_v4 in [true, false].into_iter().filter(|is_v4| has_family(world, service, *is_v4)) {
-                let takers: Vec<usize> = standing.takers(is_v4, reach).collect();
-                takers.into_iter().for_each(|position| standing.takes[position] = true);
+                let takers: Vec<usize> = eligibility.takers(is_v4, reach).collect();
+                takers.into_iter().for_each(|position| eligibility.takes[position] = true);
             }
         }
-        standing
+        eligibility
     }
 
     /// Returns the unused high bits of the largest weight. Configured weights count as well, so that the result does not
@@ -92,12 +92,12 @@ impl<'a> Standing<'a> {
 
     /// Returns the positions of the endpoints in the slots of a front end, from the nearest tier to the farthest.
     pub(super) fn tiers_of(&self, world: &World, service: &Service, is_v4: bool, reach: Reach<'_>) -> Vec<Vec<usize>> {
-        let near = self.near(world, service, is_v4, reach);
-        if !near.has_tiers() {
+        let proximity = self.proximity(world, service, is_v4, reach);
+        if !proximity.has_tiers() {
             return vec![self.drawn(is_v4, reach)];
         }
         let members = self.members(is_v4, reach).into_iter();
-        near.tiers(self.endpoints, members.filter(|&position| near.counts(&self.endpoints[position])))
+        proximity.tiers(self.endpoints, members.filter(|&position| proximity.counts(&self.endpoints[position])))
     }
 
     /// Returns the [`takers`](Self::takers) in the slots of a front end without tiers. An unhealthy endpoint keeps its slots
@@ -109,9 +109,9 @@ impl<'a> Standing<'a> {
         if left.is_empty() { takers } else { left }
     }
 
-    fn near(&self, world: &'a World, service: &'a Service, is_v4: bool, reach: Reach<'_>) -> Near<'a> {
+    fn proximity(&self, world: &'a World, service: &'a Service, is_v4: bool, reach: Reach<'_>) -> Proximity<'a> {
         let family = self.endpoints.iter().filter(move |endpoint| endpoint.address.is_ipv4() == is_v4);
-        Near::of(world, &service.traffic.nearness, family, reach, self.serving(is_v4, reach))
+        Proximity::of(world, &service.traffic.nearness, family, reach, self.serving(is_v4, reach))
     }
 
     /// Returns the [`takers`](Self::takers) and the endpoints that are down, which count as missing capacity of their tier.
@@ -132,7 +132,7 @@ impl<'a> Standing<'a> {
     /// nothing without tiers.
     pub fn tiers(&self, world: &World, service: &Service) -> Vec<Option<u32>> {
         let mut numbers = vec![None; self.endpoints.len()];
-        let has_tiers = |is_v4: &bool| self.near(world, service, *is_v4, Reach::Everywhere).has_tiers();
+        let has_tiers = |is_v4: &bool| self.proximity(world, service, *is_v4, Reach::Everywhere).has_tiers();
         for is_v4 in [true, false].into_iter().filter(has_tiers) {
             for (number, tier) in (1..).zip(self.tiers_of(world, service, is_v4, Reach::Everywhere)) {
                 tier.into_iter().for_each(|position| numbers[position] = Some(number));
@@ -193,12 +193,12 @@ pub struct UsableCapacity {
 
 /// Returns the capacity of a service port at `now`, by the monotonic clock.
 pub fn usable_capacity(world: &World, now: Duration, service: &Service, port: &ServicePort) -> UsableCapacity {
-    let standing = Standing::of(world, now, service, port);
+    let eligibility = Eligibility::of(world, now, service, port);
     let capacities = port.endpoints.iter().map(|endpoint| f64::from(endpoint.capacity));
-    let rows: Vec<_> = capacities.zip(&standing.weights).zip(standing.active()).collect();
+    let rows: Vec<_> = capacities.zip(&eligibility.weights).zip(eligibility.active()).collect();
     UsableCapacity {
         usable: rows.iter().filter(|(_, active)| *active).map(|((capacity, it), _)| capacity * it.effective()).sum(),
         total: rows.iter().map(|((capacity, it), _)| capacity * f64::from(it.target)).sum(),
-        weights: standing.weights.iter().map(|weight| weight.effective()).collect(),
+        weights: eligibility.weights.iter().map(|weight| weight.effective()).collect(),
     }
 }

@@ -9,7 +9,7 @@ use mesh_common::abi::Slot;
 
 /// A backend and its weight in a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Share {
+pub struct WeightedBackend {
     /// Backend index.
     pub backend: u32,
     /// Relative weight, above zero.
@@ -19,7 +19,7 @@ pub struct Share {
 }
 
 /// Returns one slot per backend; empty without backends.
-pub fn alias_table(shares: &[Share]) -> Vec<Slot> {
+pub fn alias_table(shares: &[WeightedBackend]) -> Vec<Slot> {
     let columns = shares.len() as u128;
     let total: u128 = shares.iter().map(|share| u128::from(share.weight)).sum();
     // Scaled so that the average column holds exactly `total`.
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    impl Share {
+    impl WeightedBackend {
         /// A backend at any address.
         pub(crate) fn new(backend: u32, weight: u32) -> Self {
             Self { backend, weight, address: ([10, 0, 0, 1], 80).into() }
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn equal_weights_need_no_alias() {
-        let shares = [Share::new(4, 5), Share::new(9, 5)];
+        let shares = [WeightedBackend::new(4, 5), WeightedBackend::new(9, 5)];
         assert_eq!(alias_table(&shares), [Slot::full(4), Slot::full(9)]);
     }
 
@@ -78,7 +78,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_backend_gets_its_share(weights in prop::collection::vec(1_u32..=65_535, 1..200)) {
-            let shares: Vec<Share> = (0..).zip(&weights).map(|(backend, &weight)| Share::new(backend, weight)).collect();
+            let shares: Vec<WeightedBackend> = (0..).zip(&weights).map(|(backend, &weight)| WeightedBackend::new(backend, weight)).collect();
             let slots = alias_table(&shares);
             prop_assert_eq!(slots.len(), shares.len());
             let mass = mass(&slots);

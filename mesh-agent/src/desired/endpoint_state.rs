@@ -11,15 +11,15 @@ use super::{Override, Target, World, ramp};
 use crate::model::{Endpoint, Service, ServiceName, Traffic};
 
 /// Address and port.
-type Place = (IpAddr, u16);
+type AddressPort = (IpAddr, u16);
 
 /// State of the endpoints of one service.
-pub(super) struct Known<'a> {
+pub(super) struct EndpointStates<'a> {
     traffic: &'a Traffic,
-    unhealthy: HashSet<Place>,
-    long_unhealthy: HashSet<Place>,
-    overrides: HashMap<Place, Override>,
-    usable_since: HashMap<Place, Duration>,
+    unhealthy: HashSet<AddressPort>,
+    long_unhealthy: HashSet<AddressPort>,
+    overrides: HashMap<AddressPort, Override>,
+    usable_since: HashMap<AddressPort, Duration>,
 }
 
 /// Weight of an endpoint at one moment.
@@ -50,7 +50,7 @@ impl Weight {
     }
 }
 
-impl<'a> Known<'a> {
+impl<'a> EndpointStates<'a> {
     pub(super) fn of(world: &World, service: &'a Service) -> Self {
         let name = &service.name;
         Self {
@@ -116,7 +116,7 @@ impl<'a> Known<'a> {
     }
 }
 
-fn place(target: &Target) -> Place {
+fn place(target: &Target) -> AddressPort {
     (target.address, target.port)
 }
 
@@ -125,11 +125,11 @@ fn first(service: &ServiceName) -> Target {
     Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 }
 }
 
-fn places(targets: &BTreeSet<Target>, service: &ServiceName) -> HashSet<Place> {
+fn places(targets: &BTreeSet<Target>, service: &ServiceName) -> HashSet<AddressPort> {
     targets.range(first(service)..).take_while(|it| it.service == *service).map(place).collect()
 }
 
-fn of_service<V: Copy>(of_all: &BTreeMap<Target, V>, service: &ServiceName) -> HashMap<Place, V> {
+fn of_service<V: Copy>(of_all: &BTreeMap<Target, V>, service: &ServiceName) -> HashMap<AddressPort, V> {
     let targets = of_all.range(first(service)..).take_while(|(target, _)| target.service == *service);
     targets.map(|(target, &value)| (place(target), value)).collect()
 }
@@ -142,7 +142,7 @@ pub fn next_change(world: &World, now: Duration) -> Option<Duration> {
     let ramps = |service: &&Service| service.traffic.slow_start.is_some() || service.traffic.drain.is_some();
     let services = world.services.values().map(AsRef::as_ref).filter(ramps);
     let changes = services.flat_map(|service| {
-        let known = Known::of(world, service);
+        let known = EndpointStates::of(world, service);
         let is_idle = known.overrides.is_empty() && known.usable_since.is_empty();
         let ports = if is_idle { &[][..] } else { &service.ports };
         ports.iter().flat_map(|port| &port.endpoints).filter_map(|it| known.next_change(it, now)).min()
