@@ -21,7 +21,7 @@ use mesh_agent::{
     dataplane::{Dataplane as _, memory::Memory},
     desired::{Tables, World, compile, frontend, in_a_row, plan::diff, vips},
     model::{Admission, Locality},
-    source::{dir, holders::Holders},
+    source::{dir, frontend_owners::FrontendOwners},
 };
 use mesh_common::{
     abi::policy,
@@ -53,7 +53,7 @@ fn check(case: &Path) -> Option<String> {
 }
 
 fn outcome(case: &Path) -> String {
-    let update = dir::read_paths(&directories(case), Holders::default(), admission());
+    let update = dir::read_paths(&directories(case), FrontendOwners::default(), admission());
     let mut text = String::new();
     for error in &update.errors {
         writeln!(text, "error {}", relative(&error.to_string(), case)).unwrap();

@@ -67,7 +67,7 @@ use crate::{
     },
     metrics,
     model::Update,
-    source::{dir::Reader, watch::watch as watch_directories},
+    source::{dir::DirectoryReader, watch::watch as watch_directories},
     stale::{self, Attempts, Look, Lookout, Tracked, Whose},
 };
 
@@ -93,7 +93,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     // Files are read while the verifier looks at the programs; which of them to believe depends on the kernel's rows, and
     // then on what an earlier agent had in force.
     let (tell_holders, holders) = std::sync::mpsc::channel();
-    let reader = Reader::new(settings.services.clone(), settings.allow_empty)
+    let reader = DirectoryReader::new(settings.services.clone(), settings.allow_empty)
         .serving(settings.serve)
         .admitting(settings.admission.clone())
         .remembering(&settings.state_dir)

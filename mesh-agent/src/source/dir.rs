@@ -4,11 +4,11 @@
 //! in a file that is half-written or cannot be read at all.
 
 mod accept;
-mod bound;
+mod error_limit;
+mod file_version;
+mod lost_end;
 mod parse;
-mod shrunk;
-mod tracked;
-mod version;
+mod tracked_file;
 
 use std::{
     cell::LazyCell,
@@ -19,23 +19,23 @@ use std::{
 };
 
 use self::{
-    accept::{Outcome, accept, doubt},
+    accept::{Rejections, accept, note_uncertain},
     parse::parse,
-    tracked::Tracked,
+    tracked_file::TrackedFile,
 };
 pub use self::{
     bound::{more_notes, refused as bound_refused},
     version::Version,
 };
 use super::{
-    admit::admit,
-    crossings, families,
+    address_families,
+    admission::admit,
     file::Contents,
     holders::Holders,
     join::{Slices, stray},
     memory::{Memory, Versions},
     merge::merge,
-    scan,
+    nested_services, scan,
     scan::{Found, Scan},
 };
 use crate::{
@@ -48,18 +48,18 @@ use crate::{
 
 /// Reads all directories once. There is no last good version then, so every problem shows.
 pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
-    Reader::new(directories.iter().cloned(), false).read()
+    DirectoryReader::new(directories.iter().cloned(), false).read()
 }
 
 /// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold. A
 /// file without a word is an error: what was to write it may have failed.
-pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) -> Update {
+pub fn read_paths(paths: &[ServiceDir], holders: FrontendOwners, admission: Admission) -> Update {
     let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
     let mut scan = scan::scan(&directories);
     scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
     let empty: Vec<ConfigError> = scan.files.iter().filter_map(|(path, found)| given_empty(path, found)).collect();
-    let mut reader = Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
+    let mut reader = DirectoryReader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
     let mut update = reader.read_scan(scan, Instant::now());
     update.errors_total += empty.len();
     update.errors.extend(empty);
@@ -68,7 +68,7 @@ pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) 
 }
 
 /// Reads directories again and again.
-pub struct Reader {
+pub struct DirectoryReader {
     directories: Vec<PathBuf>,
     /// By directory.
     sources: HashMap<PathBuf, Source>,
@@ -76,7 +76,7 @@ pub struct Reader {
     serve: Serve,
     admission: Admission,
     /// Which service holds which front end outside of the cluster, and anywhere as long as it cannot be read.
-    held: Holders,
+    held: FrontendOwners,
     files: Files,
     /// What came of the last read, if it was one source and complete.
     merged: Option<Merged>,
@@ -87,14 +87,14 @@ pub struct Reader {
     /// Says before the first choice between files which service holds what.
     holders: Option<AskHolders>,
     /// What an earlier agent had in force, and the next one will ask for.
-    memory: Option<Memory>,
+    memory: Option<LastGoodStore>,
 }
 
 /// Finds out which service holds which front end; may wait for it.
-type AskHolders = Box<dyn FnOnce() -> Holders + Send>;
+type AskHolders = Box<dyn FnOnce() -> FrontendOwners + Send>;
 
 /// Files by path.
-type Files = BTreeMap<PathBuf, Tracked>;
+type Files = BTreeMap<PathBuf, TrackedFile>;
 
 /// What some versions of files said together.
 struct Merged {
@@ -102,7 +102,7 @@ struct Merged {
     services: Services,
 }
 
-impl Reader {
+impl DirectoryReader {
     /// Nothing is read yet. `allow_empty` says that directories without any file mean what they seem to mean: no
     /// services.
     pub fn new<D: Into<ServiceDir>>(directories: impl IntoIterator<Item = D>, allow_empty: bool) -> Self {
@@ -114,7 +114,7 @@ impl Reader {
             allow_empty,
             serve: Serve::All,
             admission: Admission::default(),
-            held: Holders::default(),
+            held: FrontendOwners::default(),
             files: Files::new(),
             merged: None,
             before: None,
@@ -126,12 +126,12 @@ impl Reader {
 
     /// The same, but with a memory in the state directory.
     pub fn remembering(self, state_dir: &Path) -> Self {
-        Self { memory: Some(Memory::new(state_dir)), ..self }
+        Self { memory: Some(LastGoodStore::new(state_dir)), ..self }
     }
 
     /// The same, but a service keeps the front ends that it holds before anything is read. `ask` is called once, after
     /// the first files were parsed.
-    pub fn keeping(self, ask: impl FnOnce() -> Holders + Send + 'static) -> Self {
+    pub fn keeping(self, ask: impl FnOnce() -> FrontendOwners + Send + 'static) -> Self {
         Self { holders: Some(Box::new(ask)), ..self }
     }
 
@@ -180,20 +180,22 @@ impl Reader {
             self.held = ask();
         }
         let at_start = self.before.is_none().then(|| self.held.clone());
-        let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone, &self.held, update.complete);
+        let Rejections { errors, wrong, missing } = accept(&mut self.files, &gone, &self.held, update.complete);
         update.errors.extend(errors);
-        update.errors.extend(self.files.values().flat_map(Tracked::errors));
+        update.errors.extend(self.files.values().flat_map(TrackedFile::errors));
         update.wrong.extend(wrong);
-        update.wrong.extend(self.files.values().filter_map(Tracked::wrong));
-        update.complete &= self.files.values().all(Tracked::is_complete);
+        update.wrong.extend(self.files.values().filter_map(TrackedFile::wrong));
+        update.complete &= self.files.values().all(TrackedFile::is_complete);
         self.merge(&mut update);
         tell_left_out(&mut update);
-        doubt(missing, &mut update);
+        note_uncertain(missing, &mut update);
         self.admit(&mut update);
         // At the start the kernel's rows say what was in force.
         let before = match self.before.take() {
             None => at_start,
-            Some(last) => crossings::claim_anew(&last, &update.services).then(|| Holders::of_services(&last)),
+            Some(last) => {
+                nested_services::claim_anew(&last, &update.services).then(|| FrontendOwners::of_services(&last))
+            }
         };
         let before = before.unwrap_or_default();
         crossings::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
@@ -217,7 +219,7 @@ impl Reader {
             memory.load(self.serve).into_iter().partition(|(path, _)| source(path).is_some());
         memory.forget_others(others.into_iter().map(|(path, _)| path));
         let remembered = known.into_iter().map(|(path, version)| {
-            let tracked = Tracked::remembered(&path, source(&path).flatten(), version);
+            let tracked = TrackedFile::remembered(&path, source(&path).flatten(), version);
             (path, tracked)
         });
         self.files = remembered.collect();
@@ -234,7 +236,7 @@ impl Reader {
 
     /// Entries of the memory that were written since the last call, and may not be on the disk yet.
     pub fn take_unsynced(&mut self) -> BTreeSet<PathBuf> {
-        self.memory.as_mut().map(Memory::take_unsynced).unwrap_or_default()
+        self.memory.as_mut().map(LastGoodStore::take_unsynced).unwrap_or_default()
     }
 
     /// What is wrong with the memory.
@@ -279,7 +281,7 @@ impl Reader {
     /// Drops files that are gone, and returns them, unless all are: that is rather a volume that is not mounted.
     fn forget_removed(&mut self, scan: &Scan, update: &mut Update) -> Files {
         let mut gone = Files::new();
-        let serves = self.files.values().any(Tracked::serves);
+        let serves = self.files.values().any(TrackedFile::serves);
         if !scan.files.is_empty() || self.allow_empty {
             let unknown = |path: &Path| path.parent().is_some_and(|parent| scan.unreadable.contains_key(parent));
             gone = self.files.extract_if(.., |path, _| !scan.files.contains_key(path) && !unknown(path)).collect();
@@ -313,7 +315,7 @@ impl Reader {
         for (path, found) in files {
             let within = || path.parent().and_then(|directory| self.sources.get(directory));
             let source = self.sources.get(&path).or_else(within);
-            let new = || Tracked::new(&path, source.cloned().flatten(), self.reads == 1);
+            let new = || TrackedFile::new(&path, source.cloned().flatten(), self.reads == 1);
             let tracked = self.files.entry(path.clone()).or_insert_with(new);
             match found {
                 Ok(found) if !tracked.is(&found) => changed.push((path, found)),

@@ -2,7 +2,7 @@
 
 mod contents;
 mod draft;
-mod pick;
+mod extract;
 
 use std::{
     path::{Path, PathBuf},

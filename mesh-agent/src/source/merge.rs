@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    claims::Claims,
+    conflicts::Claims,
     file::Contents,
     join::{Joined, join},
 };

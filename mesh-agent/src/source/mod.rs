@@ -10,27 +10,27 @@
 //! From `file` to `merge` everything is pure. `dir` chooses object by object between what a file says and what it said
 //! when that was last good, and `memory` keeps that for the next agent.
 
-mod admit;
-mod claims;
-pub mod crossings;
+mod address_families;
+mod admission;
+mod annotation_value;
+mod conflicts;
 mod digest;
 pub mod dir;
 mod document;
 mod duration;
-mod embedded;
-mod families;
 mod field;
 mod file;
-pub mod holders;
+pub mod frontend_owners;
 mod join;
+pub mod last_good;
 mod manifest;
-pub mod memory;
 mod merge;
 mod native;
+pub mod nested_services;
 mod object;
-mod patient;
 mod port;
 mod scan;
+mod timed_fs;
 mod traffic;
 mod value;
 pub mod watch;

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{file::Identity, patient};
+use super::{file::Identity, timed_fs};
 use crate::open;
 
 /// A file as it was found.
@@ -75,7 +75,7 @@ pub fn stamps(directories: &[PathBuf]) -> Stamps {
             let files = list(directory).unwrap_or_default();
             Ok([directory.to_owned()].into_iter().chain(files).collect())
         };
-        match patient::listed(directory, with_itself, |path| Ok(stamp(path))) {
+        match timed_fs::listed(directory, with_itself, |path| Ok(stamp(path))) {
             Ok(found) => {
                 stamps.extend(found.into_iter().map(|(path, stamp)| (path, stamp.unwrap_or(Some(Stamp::HANGS)))));
             }
@@ -95,7 +95,7 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
 fn read_all(directories: &[PathBuf]) -> Scan {
     let mut scan = Scan::default();
     for directory in directories {
-        match patient::listed(directory, list, read) {
+        match timed_fs::listed(directory, list, read) {
             Ok(files) => scan.files.extend(files),
             Err(error) => drop(scan.unreadable.insert(directory.clone(), error)),
         }

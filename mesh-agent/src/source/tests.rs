@@ -1,30 +1,30 @@
 //! What the source layer promises, file by file and over time.
 
+mod address_families;
 mod admission;
 mod bounds;
-mod crossings;
 mod dir;
 mod document;
 mod documented;
-mod families;
+mod frontend_owners;
 mod health;
-mod holders;
 mod kubernetes;
+mod last_good;
 mod left_out;
-mod memory;
+mod locality;
 mod native;
-mod nearness;
+mod nested_services;
 mod objects;
-mod shrunk;
 mod sources;
 mod traffic;
+mod truncated_in_place;
 mod truncation;
 mod watch;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
-    dir::Reader,
+    dir::DirectoryReader,
     file::{File, Identity},
     merge::merge,
 };
@@ -122,13 +122,13 @@ fn one_json(name: &str, address: &str) -> String {
 /// A directory of services and who reads it.
 struct Node {
     directory: tempfile::TempDir,
-    reader: Reader,
+    reader: DirectoryReader,
 }
 
 impl Node {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let reader = Reader::new(vec![directory.path().to_owned()], false);
+        let reader = DirectoryReader::new(vec![directory.path().to_owned()], false);
         Self { directory, reader }
     }
 

@@ -4,7 +4,7 @@
 pub mod balance;
 pub mod health;
 pub mod limits;
-pub mod nearness;
+pub mod locality;
 pub mod outlier;
 pub mod ramp;
 
@@ -19,7 +19,7 @@ pub fn read(service: Field<'_>) -> Option<Traffic> {
     let balance = service.or("balance", Default::default(), balance::read);
     let outlier = service.or("outlier", Outlier::default(), outlier::read);
     let limits = service.or("limits", Default::default(), limits::read);
-    let nearness = service.or("locality", Nearness::default(), nearness::read);
+    let nearness = service.or("locality", Nearness::default(), locality::read);
     let slow_start = service.or("slowStart", None, |field| ramp::slow_start(field).map(Some));
     let drain = service.or("drain", None, |field| ramp::drain(field).map(Some));
     let health = service.or("health", None, |field| health::read(field).map(Some));

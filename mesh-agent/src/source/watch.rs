@@ -1,8 +1,8 @@
 //! When to look: after every change of the files, once it is over, and every now and then in case one was missed.
 
-mod arms;
-mod burst;
-mod links;
+mod debounce;
+mod inotify;
+mod symlinks;
 
 use std::{future::pending, time::Duration};
 
@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::{
-    arms::Arms,
-    burst::{Burst, Change},
+    debounce::{Change, Debounce},
+    inotify::Inotify,
 };
 use super::{
-    dir::Reader,
+    dir::DirectoryReader,
     scan::{self, Stamps},
 };
 use crate::{
@@ -53,14 +53,14 @@ const LARGE_EVERY: Duration = Duration::from_secs(1);
 
 /// Sends what the directories say: at once, and again whenever it differs from what was sent last. Ends when it is
 /// cancelled or the receiver is gone.
-pub async fn watch(reader: Reader, updates: Sender<Update>, cancel: CancellationToken) {
+pub async fn watch(reader: DirectoryReader, updates: Sender<Update>, cancel: CancellationToken) {
     cancel.run_until_cancelled(follow(reader, updates)).await;
 }
 
-async fn follow(reader: Reader, updates: Sender<Update>) {
+async fn follow(reader: DirectoryReader, updates: Sender<Update>) {
     let (changes, mut inbox) = mpsc::channel(CHANGES);
     let mut directories =
-        Directories { reader, arms: Arms::new(changes), stamps: Stamps::new(), remembered: None, syncing: None };
+        Directories { reader, arms: Inotify::new(changes), stamps: Stamps::new(), remembered: None, syncing: None };
     let mut sent = None;
     loop {
         let (mut update, blind, note);
@@ -138,7 +138,7 @@ async fn changed(
 
 /// Returns when a burst of changes is over, or has gone on for long enough.
 async fn settled(first: Change, inbox: &mut Receiver<Change>, looked: Instant) {
-    let mut burst = Burst::new(first, looked, Instant::now());
+    let mut burst = Debounce::new(first, looked, Instant::now());
     while let Ok(Some(change)) = timeout_at(burst.due(), inbox.recv()).await {
         burst.add(change, Instant::now());
     }
@@ -163,8 +163,8 @@ async fn blocking<T: Send + 'static>(
 
 /// The directories, what is known of them, and what reports their changes.
 struct Directories {
-    reader: Reader,
-    arms: Arms,
+    reader: DirectoryReader,
+    arms: Inotify,
     /// As of the last read.
     stamps: Stamps,
     /// When large files were written down last, while some may be left.
@@ -177,12 +177,12 @@ impl Directories {
     /// Reads everything, and says whether some changes will go unreported.
     fn read(&mut self) -> (Update, bool) {
         // Armed before anything is read, so that no change falls between.
-        let mut links = links::watched(self.reader.directories());
+        let mut links = symlinks::watched(self.reader.directories());
         for _ in 1..ATTEMPTS {
             let blind = !self.arms.arm(&links);
             self.stamps = scan::stamps(self.reader.directories());
             let update = self.reader.read();
-            let before = std::mem::replace(&mut links, links::watched(self.reader.directories()));
+            let before = std::mem::replace(&mut links, symlinks::watched(self.reader.directories()));
             if links == before {
                 return (update, blind);
             }

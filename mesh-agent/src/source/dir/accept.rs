@@ -1,10 +1,10 @@
 //! Which objects of each file are in force, so that no two contradict each other. An object that is wrong, or that asks for
 //! what another one has, stays as it was when it was last good, or is left out. All others come into force.
 
-mod absent;
-mod claim;
-mod doubt;
-mod keep;
+mod ownership;
+mod retained;
+mod uncertain;
+mod unreadable;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -12,27 +12,27 @@ use std::{
     sync::Arc,
 };
 
-pub use self::doubt::doubt;
+pub use self::uncertain::note_uncertain;
 use self::{
-    absent::Absent,
-    claim::{Claimant, Conflict},
-    keep::{Keep, Served},
+    ownership::{Claimant, Conflict},
+    retained::{Retained, Served},
+    unreadable::Unreadable,
 };
-use super::{Files, tracked::Tracked, version::Version};
+use super::{Files, file_version::Version, tracked_file::TrackedFile};
 use crate::{
     config::Source,
     model::{ConfigError, Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
-        claims,
+        conflicts,
         file::{Contents, File},
-        holders::Holders,
+        frontend_owners::FrontendOwners,
         object::{Key, Kind},
     },
 };
 
 /// What of the files is not in force as it is written.
 #[derive(Default)]
-pub struct Outcome {
+pub struct Rejections {
     /// What contradicts what.
     pub errors: Vec<ConfigError>,
     /// Objects, and what is in force instead.
@@ -47,7 +47,7 @@ type Definitions<'a> = HashMap<(&'a Source, &'a ServiceName), &'a Origin>;
 /// A file while it is decided what of it is in force.
 struct Choice<'a> {
     path: &'a PathBuf,
-    tracked: &'a Tracked,
+    tracked: &'a TrackedFile,
     /// The version whose objects are looked at one by one; nothing where the file stays as it was as a whole.
     latest: Option<&'a Arc<File>>,
     /// What it would say by itself.
@@ -57,17 +57,17 @@ struct Choice<'a> {
     /// Positions of services that may not have what they ask for.
     blamed: BTreeSet<usize>,
     /// Objects that stay as they were.
-    kept: BTreeMap<Key, Keep<'a>>,
+    kept: BTreeMap<Key, Retained<'a>>,
     /// Objects that cannot stay as they were, because others have what they had.
     dropped: HashSet<Key>,
 }
 
 impl<'a> Choice<'a> {
-    fn new((path, tracked): (&'a PathBuf, &'a Tracked)) -> Self {
+    fn new((path, tracked): (&'a PathBuf, &'a TrackedFile)) -> Self {
         let latest = tracked.fit();
         let served = || tracked.accepted.as_ref().map(|version| &*version.contents);
         let base = latest.map(|file| &*file.contents).or_else(served);
-        let services = base.map(|base| claims::services(base).collect()).unwrap_or_default();
+        let services = base.map(|base| conflicts::services(base).collect()).unwrap_or_default();
         let (blamed, kept, dropped) = Default::default();
         Self { path, tracked, latest, base, services, blamed, kept, dropped }
     }
@@ -114,7 +114,7 @@ impl<'a> Choice<'a> {
             Version {
                 file: Arc::clone(file),
                 contents: Arc::new(self.contents()),
-                kept: keep::texts(&self.kept),
+                kept: retained::texts(&self.kept),
                 blamed: self.blamed.clone(),
             }
         };
@@ -126,14 +126,14 @@ impl<'a> Choice<'a> {
     fn contents(&self) -> Contents {
         let mut contents = self.base.cloned().unwrap_or_default();
         contents.leave_out(&self.blamed);
-        for Keep { items, newer, .. } in self.kept.values() {
+        for Retained { items, newer, .. } in self.kept.values() {
             items.iter().for_each(|item| contents.add(item, newer.as_ref()));
         }
         contents
     }
 
     /// The services of this file that stay in force in what is wrong with them now.
-    fn blame(&self, others: &Definitions<'_>, outcome: &mut Outcome) {
+    fn blame(&self, others: &Definitions<'_>, outcome: &mut Rejections) {
         for service in self.blamed.iter().map(|at| self.services[*at]) {
             let key = Key::Service(service.name.clone());
             let effect = match others.get(&(&self.tracked.source, &service.name)) {
@@ -150,8 +150,8 @@ impl<'a> Choice<'a> {
 /// Puts every object in force that is right in itself and asks for nothing that another one has. What was in files that
 /// are `gone` since the last time may have moved to others. What a service holds is its own, whatever changed before it, and
 /// even if it cannot be read now. `complete` says whether all directories could be read.
-pub fn accept(files: &mut Files, gone: &Files, holders: &Holders, complete: bool) -> Outcome {
-    let mut outcome = Outcome::default();
+pub fn accept(files: &mut Files, gone: &Files, holders: &FrontendOwners, complete: bool) -> Rejections {
+    let mut outcome = Rejections::default();
     let versions = choose(files, gone, (holders, complete), &mut outcome);
     for (path, version) in versions {
         if let Some(file) = files.get_mut(&path) {
@@ -166,20 +166,20 @@ pub fn accept(files: &mut Files, gone: &Files, holders: &Holders, complete: bool
 fn choose(
     files: &Files,
     gone: &Files,
-    (holders, complete): (&Holders, bool),
-    outcome: &mut Outcome,
+    (holders, complete): (&FrontendOwners, bool),
+    outcome: &mut Rejections,
 ) -> Vec<(PathBuf, Option<Arc<Version>>)> {
     let mut choices: Vec<Choice<'_>> = files.iter().map(Choice::new).collect();
     if choices.iter().all(Choice::is_old) {
         return choices.iter().map(|choice| (choice.path.clone(), choice.tracked.accepted.clone())).collect();
     }
     let is_right = choices.iter().all(Choice::is_right);
-    let absent = Absent::new(holders, complete);
-    if !(is_right && absent.is_none(&choices) && claim::agree(&choices)) {
+    let absent = Unreadable::new(holders, complete);
+    if !(is_right && absent.is_none(&choices) && ownership::agree(&choices)) {
         let served = Served::of(files.iter().chain(gone));
         loop {
-            keep::keep(&mut choices, &served);
-            let conflicts = claim::conflicts(&choices, &served, holders, &absent);
+            retained::keep(&mut choices, &served);
+            let conflicts = ownership::conflicts(&choices, &served, holders, &absent);
             if conflicts.is_empty() {
                 break;
             }
@@ -191,7 +191,7 @@ fn choose(
                 }
             }
         }
-        keep::tell(&choices, outcome);
+        retained::tell(&choices, outcome);
         let others = choices.iter().flat_map(Choice::definitions).collect();
         choices.iter().for_each(|choice| choice.blame(&others, outcome));
     }

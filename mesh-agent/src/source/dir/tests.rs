@@ -48,7 +48,7 @@ proptest! {
     #[test]
     fn merging_what_changed_is_merging_everything(edits in edits()) {
         let directory = tempfile::tempdir().unwrap();
-        let reader = || Reader::new([directory.path().to_owned()], true);
+        let reader = || DirectoryReader::new([directory.path().to_owned()], true);
         let (mut reader, mut other) = (reader(), reader());
         for (file, documents) in edits {
             let path = directory.path().join(format!("{file}.yaml"));

@@ -2,7 +2,7 @@
 
 use std::{mem, path::PathBuf, sync::Arc};
 
-use super::{Contents, pick::Picks};
+use super::{Contents, extract::Extracts};
 use crate::{
     config::Serve,
     model::Origin,
@@ -38,7 +38,7 @@ pub struct Draft<'p> {
     /// What is wrong.
     pub problems: Problems,
     /// Objects that are wanted as texts.
-    pub picks: Picks,
+    pub picks: Extracts,
     /// What was read of the document that is being read: it counts when its end is reached.
     open: Option<Box<Self>>,
     /// Elements of that document that are read at its end.
@@ -58,7 +58,7 @@ impl<'p> Draft<'p> {
             broken: Vec::new(),
             ends_wrong: false,
             problems: Problems::default(),
-            picks: Picks::default(),
+            picks: Extracts::default(),
             open: None,
             postponed: Vec::new(),
             documents: 0,

@@ -5,10 +5,10 @@ use super::Manifests;
 use crate::{
     model::{Limits, LocalityLevel, Nearness, Origin, Outlier, Traffic},
     source::{
+        annotation_value::annotation_value,
         document::Value,
-        embedded::embedded,
         field::Field,
-        traffic::{balance, health, limits, nearness, outlier, place, ramp},
+        traffic::{balance, health, limits, locality, outlier, place, ramp},
     },
 };
 
@@ -42,12 +42,12 @@ pub const KNOWN: [&str; 10] = [
 pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     let annotations = Annotations(annotations);
     let policy = annotations.read(BALANCE, Default::default(), balance::read);
-    let balance = balance::with_key(policy, annotations.get(HASH_KEY), |field| embedded(field, balance::key));
+    let balance = balance::with_key(policy, annotations.get(HASH_KEY), |field| annotation_value(field, balance::key));
     let outlier = annotations.read(OUTLIER, Outlier::default(), outlier::read);
     let connections = annotations.read(MAX_CONNECTIONS, None, limits::limit);
     let connections_per_endpoint = annotations.read(MAX_CONNECTIONS_PER_ENDPOINT, None, limits::limit);
     let nearness = annotations.read(LOCALITY, Nearness::default(), locality);
-    let sources = annotations.read(SOURCE_PREFERENCE, None, |field| nearness::sources(field).map(Some));
+    let sources = annotations.read(SOURCE_PREFERENCE, None, |field| locality::sources(field).map(Some));
     let slow_start = annotations.read(SLOW_START, None, |field| ramp::slow_start(field).map(Some));
     let drain = annotations.read(DRAIN, None, |field| ramp::drain(field).map(Some));
     let health = annotations.read(HEALTH, None, |field| health::read(field).map(Some));
@@ -101,8 +101,8 @@ pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> O
 /// Levels with commas between, or what the native field holds.
 fn locality(field: Field<'_>) -> Option<Nearness> {
     match field.value() {
-        Value::Map => nearness::read(field),
-        _ => Some(Nearness { order: nearness::listed(field)?, ..Nearness::default() }),
+        Value::Map => locality::read(field),
+        _ => Some(Nearness { order: locality::listed(field)?, ..Nearness::default() }),
     }
 }
 
@@ -115,6 +115,6 @@ impl<'a> Annotations<'a> {
     }
 
     fn read<T>(&self, name: &str, absent: T, read: impl FnOnce(Field<'_>) -> Option<T>) -> Option<T> {
-        self.get(name).map_or(Some(absent), |field| embedded(field, read))
+        self.get(name).map_or(Some(absent), |field| annotation_value(field, read))
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Node, errors, names, one, served, wrong};
 use crate::{
     model::{Admission, Protocol, Service, ServiceName, Update},
-    source::{dir::Reader, holders::Holders},
+    source::{dir::DirectoryReader, frontend_owners::FrontendOwners},
 };
 
 /// As an agent has it that is told nothing.
@@ -21,8 +21,9 @@ impl Node {
             (address.ip(), address.port(), Protocol::Tcp)
         };
         let name = |name: &str| ServiceName { namespace: "default".into(), name: name.into() };
-        let held: Holders = held.iter().map(|(service, address)| (place(address), name(service))).collect();
-        self.reader = Reader::new([self.directory.path().to_owned()], false).admitting(admission).keeping(move || held);
+        let held: FrontendOwners = held.iter().map(|(service, address)| (place(address), name(service))).collect();
+        self.reader =
+            DirectoryReader::new([self.directory.path().to_owned()], false).admitting(admission).keeping(move || held);
         self
     }
 }

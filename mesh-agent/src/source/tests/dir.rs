@@ -5,8 +5,8 @@ use crate::{
     config::ServiceDir,
     model::{Admission, Update},
     source::{
-        dir::{Reader, read, read_paths},
-        holders::Holders,
+        dir::{DirectoryReader, read, read_paths},
+        frontend_owners::FrontendOwners,
     },
 };
 
@@ -191,7 +191,7 @@ fn service_that_stays_as_it_was_is_in_the_way_of_what_took_its_place() {
 fn directory_that_cannot_be_read_keeps_its_files() {
     let mut node = Node::new();
     let directory = node.path("services");
-    node.reader = Reader::new(vec![directory.clone(), node.path("more")], false);
+    node.reader = DirectoryReader::new(vec![directory.clone(), node.path("more")], false);
     fs::create_dir(&directory).unwrap();
     fs::create_dir(node.path("more")).unwrap();
     node.write("services/a.yaml", &one("a", "10.96.0.1"));
@@ -211,7 +211,7 @@ fn directory_that_cannot_be_read_keeps_its_files() {
 #[test]
 fn missing_directory_is_an_error_and_leaves_everything_incomplete() {
     let mut node = Node::new();
-    node.reader = Reader::new(vec![node.path("none")], true);
+    node.reader = DirectoryReader::new(vec![node.path("none")], true);
     let update = node.read();
     assert_eq!((update.services.len(), update.errors.len(), update.complete), (0, 1, false));
     fs::create_dir(node.path("none")).unwrap();
@@ -237,7 +237,7 @@ fn unreadable_file_is_served_as_it_was() {
 fn all_files_gone_is_not_delete_all_unless_asked_for() {
     for allow_empty in [false, true] {
         let mut node = Node::new();
-        node.reader = Reader::new(vec![node.directory.path().to_owned()], allow_empty);
+        node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], allow_empty);
         node.write("a.yaml", &one("a", "10.96.0.1"));
         node.write("b.yaml", &one("b", "10.96.0.2"));
         node.read();
@@ -260,7 +260,7 @@ fn empty_directory_at_the_start_says_nothing() {
         let update = node.read();
         assert_eq!((update.complete, update.notes.len(), update.errors.len()), (false, 1, 0));
     }
-    node.reader = Reader::new(vec![node.directory.path().to_owned()], true);
+    node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], true);
     assert_eq!(node.read(), Update { complete: true, ..Update::default() });
 }
 
@@ -278,7 +278,7 @@ fn volume_of_kubernetes_is_followed_through_its_links() {
     symlink("..data/a.yaml", node.path("a.yaml")).unwrap();
     // Moving a link truncates no file, so the shorter text is meant.
     volume("..2", &one("a", "10.96.0.1"));
-    let mut reader = Reader::new(vec![node.directory.path().to_owned()], false);
+    let mut reader = DirectoryReader::new(vec![node.directory.path().to_owned()], false);
     fs::remove_file(node.path("..data")).unwrap();
     symlink("..1", node.path("..data")).unwrap();
     assert_eq!(names(&reader.read()), ["a", "b"]);
@@ -308,7 +308,7 @@ fn one_shot_reports_everything() {
 fn directory_given_twice_is_one() {
     let mut node = Node::new();
     let path = node.directory.path().to_owned();
-    node.reader = Reader::new(vec![path.clone(), path], false);
+    node.reader = DirectoryReader::new(vec![path.clone(), path], false);
     node.write("a.yaml", &one("a", "10.96.0.1"));
     let update = node.read();
     assert_eq!((names(&update), update.errors.len()), (vec!["a".to_owned()], 0));
@@ -381,7 +381,7 @@ fn files_without_a_word_are_errors_when_they_are_validated() {
     node.write("b.yaml", " \n\n");
     node.write("c.yaml", "services: []\n");
     let given = ServiceDir::from(node.directory.path().to_owned());
-    let update = read_paths(&[given, node.path("b.yaml").into()], Holders::default(), Admission::default());
+    let update = read_paths(&[given, node.path("b.yaml").into()], FrontendOwners::default(), Admission::default());
     let reason = "empty: did the command that wrote it fail? To have no services, write `services: []` into it";
     assert_eq!(errors(&update, &node), [format!("b.yaml:1: {reason}")]);
     assert_eq!(names(&update), ["cart"]);

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::Serve,
     model::{Effect, Scope, Update},
-    source::dir::Reader,
+    source::dir::DirectoryReader,
 };
 
 /// `scope name: effect` of everything that is not in force as it is written.
@@ -262,7 +262,7 @@ fn file_that_ends_with_a_wrong_object_and_was_written_in_place_may_be_half_writt
 #[test]
 fn what_is_left_alone_by_its_last_good_version_stays_left_alone() {
     let mut node = Node::new();
-    node.reader = Reader::new(vec![node.directory.path().to_owned()], false).serving(Serve::All);
+    node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], false).serving(Serve::All);
     let off = service("a", "10.96.0.1").replace("ports", "enabled: false, ports");
     node.replace("x.yaml", &file(&[&off, &service("b", "10.96.0.2")]));
     node.read();

@@ -9,13 +9,13 @@ use super::{
 use crate::{
     config::ServiceDir,
     model::{Balance, Update},
-    source::dir::Reader,
+    source::dir::DirectoryReader,
 };
 
 /// Directories of sources, `local` and others, and who reads them.
 struct Sources {
     root: tempfile::TempDir,
-    reader: Reader,
+    reader: DirectoryReader,
 }
 
 impl Sources {
@@ -26,7 +26,7 @@ impl Sources {
             fs::create_dir(&path).unwrap();
             format!("{source}={}", path.display()).parse().unwrap()
         };
-        let reader = Reader::new(sources.iter().map(directory), false);
+        let reader = DirectoryReader::new(sources.iter().map(directory), false);
         Self { root, reader }
     }
 

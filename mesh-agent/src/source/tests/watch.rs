@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Node, names, one, service};
 use crate::{
     model::Update,
-    source::{dir::Reader, watch::watch},
+    source::{dir::DirectoryReader, watch::watch},
 };
 
 /// Within this, a change is live.
@@ -29,7 +29,7 @@ impl Watched {
     async fn start(directories: Vec<PathBuf>, expected: &[&str]) -> Self {
         let (sender, updates) = mpsc::channel(1);
         let cancel = CancellationToken::new();
-        let task = tokio::spawn(watch(Reader::new(directories, false), sender, cancel.clone()));
+        let task = tokio::spawn(watch(DirectoryReader::new(directories, false), sender, cancel.clone()));
         let mut watched = Self { updates, cancel, task };
         let first = timeout(Duration::from_secs(5), watched.updates.recv()).await.unwrap().unwrap();
         assert_eq!(names(&first), expected);

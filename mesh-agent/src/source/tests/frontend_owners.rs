@@ -3,11 +3,11 @@
 use super::{Node, errors, names, one, service};
 use crate::{
     model::{Protocol, ServiceName, Update},
-    source::{dir::Reader, holders::Holders},
+    source::{dir::DirectoryReader, frontend_owners::FrontendOwners},
 };
 
 /// Services and the TCP front ends that they hold.
-fn holders(held: &[(&str, &str)]) -> Holders {
+fn holders(held: &[(&str, &str)]) -> FrontendOwners {
     let place = |address: &str| {
         let address: std::net::SocketAddr = address.parse().unwrap();
         (address.ip(), address.port(), Protocol::Tcp)
@@ -20,7 +20,7 @@ impl Node {
     /// As an agent that starts and finds this in the kernel.
     fn read_anew(&mut self, held: &[(&str, &str)]) -> Update {
         let holders = holders(held);
-        self.reader = Reader::new([self.directory.path().to_owned()], false).keeping(|| holders);
+        self.reader = DirectoryReader::new([self.directory.path().to_owned()], false).keeping(|| holders);
         self.reader.read()
     }
 }

@@ -19,14 +19,14 @@ use crate::{
 
 /// Which objects to pick, and those that were found.
 #[derive(Default)]
-pub struct Picks {
+pub struct Extracts {
     /// Objects that are looked for.
     pub wanted: Arc<HashSet<Key>>,
     /// Their texts.
     pub texts: BTreeMap<Key, Arc<str>>,
 }
 
-impl Picks {
+impl Extracts {
     /// Notes an object that is right, if it is looked for.
     pub fn note(&mut self, key: Option<Key>, object: Field<'_>) {
         if let Some(key) = key.filter(|key| self.wanted.contains(key)) {
@@ -42,7 +42,7 @@ impl File {
         let Ok(text) = std::str::from_utf8(self.text.bytes()) else { return BTreeMap::new() };
         let path = Arc::new(PathBuf::new());
         let mut draft = Draft::new(&path, Serve::All);
-        draft.picks = Picks { wanted: Arc::new(wanted), texts: BTreeMap::new() };
+        draft.picks = Extracts { wanted: Arc::new(wanted), texts: BTreeMap::new() };
         document::read(text, &mut draft);
         draft.picks.texts
     }

@@ -7,19 +7,19 @@ use std::{
     net::IpAddr,
 };
 
-use super::{file::Contents, holders::Holders};
+use super::{file::Contents, frontend_owners::FrontendOwners};
 use crate::model::{ConfigError, Origin, Protocol, Service, ServiceName};
 
 /// What programs ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Frontend {
+pub enum FrontendAddress {
     /// At an address.
     At(IpAddr, u16, Protocol),
     /// At every address of the node; which these are is not known here.
     AtNode(u16, Protocol),
 }
 
-impl fmt::Display for Frontend {
+impl fmt::Display for FrontendAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::At(address, port, protocol) => write!(f, "{address} port {port}/{protocol}"),
@@ -32,13 +32,13 @@ impl fmt::Display for Frontend {
 #[derive(Default)]
 pub struct Claims<'a> {
     names: HashMap<&'a ServiceName, &'a Origin>,
-    frontends: HashMap<Frontend, &'a Service>,
+    frontends: HashMap<FrontendAddress, &'a Service>,
     /// Definitions of services that hold all of their front ends, claimed or not.
     reserved_names: HashMap<&'a ServiceName, &'a Origin>,
     /// Front ends that a service holds, claimed or not.
-    reserved: HashMap<Frontend, &'a Service>,
+    reserved: HashMap<FrontendAddress, &'a Service>,
     /// What services hold that cannot be read now.
-    absent: Holders,
+    absent: FrontendOwners,
 }
 
 impl<'a> Claims<'a> {
@@ -49,17 +49,17 @@ impl<'a> Claims<'a> {
     }
 
     /// Nothing is taken yet, and no other service gets what these hold.
-    pub fn withholding(absent: Holders) -> Self {
+    pub fn withholding(absent: FrontendOwners) -> Self {
         Self { absent, ..Self::default() }
     }
 
     /// Keeps what a service asks for and holds already from being claimed by others. To be called for all services before
     /// the first claim.
-    pub fn reserve(&mut self, holders: &Holders, service: &'a Service) {
+    pub fn reserve(&mut self, holders: &FrontendOwners, service: &'a Service) {
         if holders.is_empty() {
             return;
         }
-        let holds = |frontend: &Frontend| holders.of(*frontend) == Some(&service.name);
+        let holds = |frontend: &FrontendAddress| holders.of(*frontend) == Some(&service.name);
         for frontend in frontends(service).filter(holds) {
             self.reserved.entry(frontend).or_insert(service);
         }
@@ -94,7 +94,7 @@ fn defined_twice(service: &Service, first: &Origin) -> ConfigError {
     ConfigError { origin: service.origin.clone(), field: String::new(), reason }
 }
 
-fn conflict(frontend: Frontend, first: &Service, service: &Service) -> Option<ConfigError> {
+fn conflict(frontend: FrontendAddress, first: &Service, service: &Service) -> Option<ConfigError> {
     // Of a service that is defined twice, everything is; saying so once is enough.
     if first.name == service.name {
         return None;
@@ -114,17 +114,17 @@ pub fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
 
 /// Whether a service asks for nothing that another version of it does not have.
 pub fn asks_no_more(service: &Service, held: &Service) -> bool {
-    let held: HashSet<Frontend> = frontends(held).collect();
+    let held: HashSet<FrontendAddress> = frontends(held).collect();
     frontends(service).all(|frontend| held.contains(&frontend))
 }
 
 /// What a service asks for inside the cluster, which is its own or makes it wrong. Addresses from the pool are not here: they
 /// are kept apart where they are handed out.
-fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
+fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
     service.addresses.given().iter().flat_map(|address| at(service, *address))
 }
 
 /// The front ends that an address is.
-pub fn at(service: &Service, address: IpAddr) -> impl Iterator<Item = Frontend> {
-    service.ports.iter().map(move |port| Frontend::At(address, port.port, port.protocol))
+pub fn at(service: &Service, address: IpAddr) -> impl Iterator<Item = FrontendAddress> {
+    service.ports.iter().map(move |port| FrontendAddress::At(address, port.port, port.protocol))
 }

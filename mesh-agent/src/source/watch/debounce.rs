@@ -31,7 +31,7 @@ pub enum Change {
 }
 
 /// Changes that belong together.
-pub struct Burst {
+pub struct Debounce {
     first: Instant,
     last: Instant,
     quiet: Duration,
@@ -39,7 +39,7 @@ pub struct Burst {
     written: HashSet<PathBuf>,
 }
 
-impl Burst {
+impl Debounce {
     /// Starts with a change; `looked` is when the files were looked at last.
     pub fn new(change: Change, looked: Instant, now: Instant) -> Self {
         let quiet = if now.duration_since(looked) < ALONE { QUIET } else { QUIET_ALONE };

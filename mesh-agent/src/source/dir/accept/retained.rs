@@ -6,19 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use super::{Choice, Outcome};
+use super::{Choice, Rejections};
 use crate::{
     config::Source,
     model::{Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
-        dir::{tracked::Tracked, version::Version},
+        dir::{file_version::Version, tracked_file::TrackedFile},
         file::File,
         object::{Item, Items, Key, Kind, WrongObject},
     },
 };
 
 /// An object that stays as it was.
-pub struct Keep<'a> {
+pub struct Retained<'a> {
     /// What it says.
     pub items: Vec<Item<'a>>,
     /// Where what is wrong with it is written; nothing where that cannot be told.
@@ -36,8 +36,8 @@ pub struct Served<'a> {
 
 impl<'a> Served<'a> {
     /// Of these files.
-    pub fn of(files: impl Iterator<Item = (&'a PathBuf, &'a Tracked)>) -> Self {
-        let of = |(path, it): (&'a PathBuf, &'a Tracked)| {
+    pub fn of(files: impl Iterator<Item = (&'a PathBuf, &'a TrackedFile)>) -> Self {
+        let of = |(path, it): (&'a PathBuf, &'a TrackedFile)| {
             let version = it.accepted.as_ref()?;
             Some((path, (&it.source, version, version.contents.items())))
         };
@@ -62,12 +62,12 @@ impl<'a> Served<'a> {
     }
 
     /// The last good version of an object: the one of this file, else of another one of its source.
-    fn last_good(&self, choice: &Choice<'_>, key: &Key, newer: Option<Origin>) -> Option<Keep<'a>> {
+    fn last_good(&self, choice: &Choice<'_>, key: &Key, newer: Option<Origin>) -> Option<Retained<'a>> {
         let homes = self.homes.get(key)?;
         let own = homes.iter().find(|path| **path == choice.path);
         let path = own.or_else(|| homes.iter().find(|path| *self.files[*path].0 == choice.tracked.source))?;
         let (_, from, items) = &self.files[path];
-        Some(Keep { items: items[key].clone(), newer, from })
+        Some(Retained { items: items[key].clone(), newer, from })
     }
 }
 
@@ -83,7 +83,7 @@ pub fn keep<'a>(choices: &mut [Choice<'a>], served: &Served<'a>) {
     }
 }
 
-fn kept<'a>(choice: &Choice<'a>, served: &Served<'a>, present: &Present<'a>) -> BTreeMap<Key, Keep<'a>> {
+fn kept<'a>(choice: &Choice<'a>, served: &Served<'a>, present: &Present<'a>) -> BTreeMap<Key, Retained<'a>> {
     let is_free =
         |key: &Key| !present.contains(&(&choice.tracked.source, key.clone())) && !choice.dropped.contains(key);
     let blamed = choice.blamed.iter().map(|at| choice.services[*at]);
@@ -107,9 +107,9 @@ fn lost(choice: &Choice<'_>, served: &Served<'_>) -> Vec<Key> {
 }
 
 /// The texts of what is kept.
-pub fn texts(kept: &BTreeMap<Key, Keep<'_>>) -> BTreeMap<Key, Arc<str>> {
+pub fn texts(kept: &BTreeMap<Key, Retained<'_>>) -> BTreeMap<Key, Arc<str>> {
     let mut wanted: HashMap<*const Version, (&Version, HashSet<Key>)> = HashMap::new();
-    for (key, Keep { from, .. }) in kept {
+    for (key, Retained { from, .. }) in kept {
         let (_, keys) = wanted.entry(Arc::as_ptr(from)).or_insert_with(|| (&***from, HashSet::new()));
         keys.insert(key.clone());
     }
@@ -117,7 +117,7 @@ pub fn texts(kept: &BTreeMap<Key, Keep<'_>>) -> BTreeMap<Key, Arc<str>> {
 }
 
 /// Says of everything that is wrong in itself what is in force instead.
-pub fn tell(choices: &[Choice<'_>], outcome: &mut Outcome) {
+pub fn tell(choices: &[Choice<'_>], outcome: &mut Rejections) {
     for choice in choices {
         let Some(latest) = choice.latest else { continue };
         for wrong in &latest.wrong {

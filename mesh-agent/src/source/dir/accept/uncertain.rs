@@ -9,7 +9,7 @@ use crate::{
 
 /// Notes services of which an object is left out: what an earlier agent made of them may be right. One that is served
 /// by other objects is known well enough.
-pub fn doubt(missing: Vec<(ServiceName, Kind)>, update: &mut Update) {
+pub fn note_uncertain(missing: Vec<(ServiceName, Kind)>, update: &mut Update) {
     let is_bare = |service: &Arc<Service>| service.ports.iter().all(|port| port.endpoints.is_empty());
     for (name, kind) in missing {
         let unknown = match update.services.get(&name) {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    shrunk::{LostEnd, last_line},
-    version::Version,
+    file_version::Version,
+    lost_end::{LostEnd, last_line},
 };
 use crate::{
     config::Source,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A file and its versions.
-pub struct Tracked {
+pub struct TrackedFile {
     path: Arc<PathBuf>,
     /// The source that it is a part of.
     pub source: Source,
@@ -38,7 +38,7 @@ pub struct Tracked {
     lost: Option<LostEnd>,
 }
 
-impl Tracked {
+impl TrackedFile {
     /// A file that was not there before.
     pub fn new(path: &Path, source: Source, at_start: bool) -> Self {
         let path = Arc::new(path.to_owned());

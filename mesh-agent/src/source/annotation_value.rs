@@ -7,7 +7,7 @@ use super::{
 
 /// Reads the document that a text is. What is wrong in it is reported with the line of the text, and with its name
 /// before the path within.
-pub fn embedded<T>(field: Field<'_>, read: impl FnOnce(Field<'_>) -> Option<T>) -> Option<T> {
+pub fn annotation_value<T>(field: Field<'_>, read: impl FnOnce(Field<'_>) -> Option<T>) -> Option<T> {
     let Some(text) = field.value().text() else { return field.expected("text, in quotes") };
     // A text without any document says as little as one that is `null`.
     let (documents, mut problems) = document::parse(if text.trim().is_empty() { "~" } else { text });

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::Serve,
     source::{
-        claims,
+        conflicts,
         digest::Digest,
         dir::Version,
         file::{Identity, Text},
@@ -49,7 +49,7 @@ impl Entry {
         path.to_str()?;
         let Version { file, contents: _, kept, blamed } = version;
         let Text::Kept(text) = &file.text else { return None };
-        let services: Vec<_> = claims::services(&file.contents).collect();
+        let services: Vec<_> = conflicts::services(&file.contents).collect();
         let left_out = blamed.iter().map(|at| (services[*at].name.to_string(), services[*at].origin.line));
         let head = Head {
             form: FORM,

@@ -6,28 +6,28 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::claims::Frontend;
+use super::conflicts::FrontendAddress;
 use crate::model::{Protocol, ServiceName, Services};
 
 /// Address, port and protocol of a front end.
-pub type Place = (IpAddr, u16, Protocol);
+pub type L4Address = (IpAddr, u16, Protocol);
 
 /// Front ends and the services that hold them, and endpoints. Empty where nothing is known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Holders {
-    frontends: HashMap<Place, ServiceName>,
+pub struct FrontendOwners {
+    frontends: HashMap<L4Address, ServiceName>,
     /// Where endpoints of services are.
-    endpoints: HashMap<Place, ServiceName>,
+    endpoints: HashMap<L4Address, ServiceName>,
 }
 
-impl Holders {
+impl FrontendOwners {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.frontends.is_empty()
     }
 
     /// The same, and which services have endpoints where.
-    pub fn with_endpoints(self, endpoints: impl IntoIterator<Item = (Place, ServiceName)>) -> Self {
+    pub fn with_endpoints(self, endpoints: impl IntoIterator<Item = (L4Address, ServiceName)>) -> Self {
         Self { endpoints: endpoints.into_iter().collect(), ..self }
     }
 
@@ -50,7 +50,7 @@ impl Holders {
     }
 
     /// The service that has an endpoint there.
-    pub(super) fn endpoint(&self, place: &Place) -> Option<&ServiceName> {
+    pub(super) fn endpoint(&self, place: &L4Address) -> Option<&ServiceName> {
         self.endpoints.get(place)
     }
 
@@ -68,16 +68,16 @@ impl Holders {
     }
 
     /// Why a service may not have a front end, where these are services that cannot be read now.
-    pub(super) fn refusal(&self, frontend: Frontend, claimant: &ServiceName) -> Option<String> {
+    pub(super) fn refusal(&self, frontend: FrontendAddress, claimant: &ServiceName) -> Option<String> {
         let absent = self.of(frontend).filter(|absent| *absent != claimant)?;
         Some(format!("{frontend} belongs to service {absent}, which cannot be read now"))
     }
 
     /// The service that holds a front end outside or inside the cluster. Node ports are held at every address of a node, loopback among them.
-    pub(super) fn of(&self, frontend: Frontend) -> Option<&ServiceName> {
+    pub(super) fn of(&self, frontend: FrontendAddress) -> Option<&ServiceName> {
         match frontend {
-            Frontend::At(address, port, protocol) => self.frontends.get(&(address, port, protocol)),
-            Frontend::AtNode(port, protocol) => {
+            FrontendAddress::At(address, port, protocol) => self.frontends.get(&(address, port, protocol)),
+            FrontendAddress::AtNode(port, protocol) => {
                 let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
                 loopback.into_iter().find_map(|address| self.frontends.get(&(address, port, protocol)))
             }
@@ -85,22 +85,22 @@ impl Holders {
     }
 }
 
-impl FromIterator<(Frontend, ServiceName)> for Holders {
-    fn from_iter<T: IntoIterator<Item = (Frontend, ServiceName)>>(held: T) -> Self {
+impl FromIterator<(FrontendAddress, ServiceName)> for FrontendOwners {
+    fn from_iter<T: IntoIterator<Item = (FrontendAddress, ServiceName)>>(held: T) -> Self {
         held.into_iter().map(|(frontend, service)| (place(frontend), service)).collect()
     }
 }
 
 /// Where a front end is found again.
-fn place(frontend: Frontend) -> Place {
+fn place(frontend: FrontendAddress) -> L4Address {
     match frontend {
-        Frontend::At(address, port, protocol) => (address, port, protocol),
-        Frontend::AtNode(port, protocol) => (Ipv4Addr::LOCALHOST.into(), port, protocol),
+        FrontendAddress::At(address, port, protocol) => (address, port, protocol),
+        FrontendAddress::AtNode(port, protocol) => (Ipv4Addr::LOCALHOST.into(), port, protocol),
     }
 }
 
-impl FromIterator<(Place, ServiceName)> for Holders {
-    fn from_iter<T: IntoIterator<Item = (Place, ServiceName)>>(held: T) -> Self {
+impl FromIterator<(L4Address, ServiceName)> for FrontendOwners {
+    fn from_iter<T: IntoIterator<Item = (L4Address, ServiceName)>>(held: T) -> Self {
         Self { frontends: held.into_iter().collect(), endpoints: HashMap::new() }
     }
 }

@@ -6,7 +6,7 @@ use super::{Node, errors, names, one, served, service};
 use crate::{
     config::ServiceDir,
     model::{Effect, Scope, Update},
-    source::dir::Reader,
+    source::dir::DirectoryReader,
 };
 
 /// Larger than any entry here.
@@ -17,7 +17,7 @@ impl Node {
     fn restart(&mut self) -> Update {
         let services = self.path("services");
         fs::create_dir_all(&services).unwrap();
-        self.reader = Reader::new(vec![services], false).remembering(&self.path("state"));
+        self.reader = DirectoryReader::new(vec![services], false).remembering(&self.path("state"));
         self.read()
     }
 
@@ -128,7 +128,7 @@ fn directory_that_cannot_be_read_at_the_start_keeps_its_files() {
     node.write("services/x.yaml", &both());
     let good = node.read_and_remember();
     fs::rename(node.path("services"), node.path("away")).unwrap();
-    node.reader = Reader::new(vec![node.path("services")], false).remembering(&node.path("state"));
+    node.reader = DirectoryReader::new(vec![node.path("services")], false).remembering(&node.path("state"));
     let update = node.read();
     assert_eq!((&update.services, update.complete, update.errors.len()), (&good.services, true, 1));
 }
@@ -236,7 +236,7 @@ fn what_is_gone_is_forgotten_and_large_files_wait() {
     assert_eq!(node.entries().len(), 1);
     // A directory that is not read any more is not missed.
     fs::create_dir(node.path("other")).unwrap();
-    node.reader = Reader::new([ServiceDir::from(node.path("other"))], false).remembering(&node.path("state"));
+    node.reader = DirectoryReader::new([ServiceDir::from(node.path("other"))], false).remembering(&node.path("state"));
     node.read_and_remember();
     assert_eq!(node.entries().len(), 0);
 }

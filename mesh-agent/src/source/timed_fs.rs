@@ -21,26 +21,26 @@ const MOST: usize = 64;
 static STUCK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Paths, and what looking at each came to.
-pub type Looked<T> = Vec<(PathBuf, io::Result<T>)>;
-type Look<T> = fn(&Path) -> io::Result<T>;
+pub type Results<T> = Vec<(PathBuf, io::Result<T>)>;
+type ReadFn<T> = fn(&Path) -> io::Result<T>;
 type List = fn(&Path) -> io::Result<Vec<PathBuf>>;
 
 /// Looks at every path, in order. A path that gives no answer in time has an error, and keeps no other waiting.
-pub fn each<T: Send + 'static>(paths: Vec<PathBuf>, look: Look<T>) -> Looked<T> {
+pub fn each<T: Send + 'static>(paths: Vec<PathBuf>, look: ReadFn<T>) -> Results<T> {
     all(Todo::Paths(paths), look).unwrap_or_default()
 }
 
 /// The same with the paths that are listed of a directory; the error is that of listing them.
-pub fn listed<T: Send + 'static>(directory: &Path, list: List, look: Look<T>) -> io::Result<Looked<T>> {
+pub fn listed<T: Send + 'static>(directory: &Path, list: List, look: ReadFn<T>) -> io::Result<Results<T>> {
     all(Todo::Directory(directory.to_owned(), list), look)
 }
 
 /// The same with one path.
-pub fn one<T: Send + 'static>(path: &Path, look: Look<T>) -> io::Result<T> {
+pub fn one<T: Send + 'static>(path: &Path, look: ReadFn<T>) -> io::Result<T> {
     each(vec![path.to_owned()], look).into_iter().next().map_or_else(|| Err(hangs()), |(_, result)| result)
 }
 
-fn all<T: Send + 'static>(todo: Todo, look: Look<T>) -> io::Result<Looked<T>> {
+fn all<T: Send + 'static>(todo: Todo, look: ReadFn<T>) -> io::Result<Results<T>> {
     let (mut results, mut rest) = Worker::start(todo, look).collect(PATIENCE)?;
     while !rest.is_empty() {
         let (more, left) = Worker::start(Todo::Paths(rest), look).collect(IMPATIENCE)?;
@@ -78,7 +78,7 @@ struct Progress<T> {
 }
 
 impl<T: Send + 'static> Worker<T> {
-    fn start(todo: Todo, look: Look<T>) -> Arc<Self> {
+    fn start(todo: Todo, look: ReadFn<T>) -> Arc<Self> {
         let (at, paths) = match &todo {
             Todo::Paths(paths) => (paths.first().cloned(), paths.clone()),
             Todo::Directory(directory, _) => (Some(directory.clone()), vec![]),
@@ -94,7 +94,7 @@ impl<T: Send + 'static> Worker<T> {
     }
 
     /// Returns early where nobody waits any more.
-    fn work(&self, todo: Todo, look: Look<T>) -> Option<()> {
+    fn work(&self, todo: Todo, look: ReadFn<T>) -> Option<()> {
         let paths = match todo {
             Todo::Paths(paths) => Ok(paths),
             Todo::Directory(directory, list) => answer(&directory, list),
@@ -121,7 +121,7 @@ impl<T: Send + 'static> Worker<T> {
     }
 
     /// Takes what comes in time, and returns the paths that are left when one does not answer.
-    fn collect(&self, patience: Duration) -> io::Result<(Looked<T>, Vec<PathBuf>)> {
+    fn collect(&self, patience: Duration) -> io::Result<(Results<T>, Vec<PathBuf>)> {
         let mut progress = self.progress();
         while let Some(at) = &progress.at {
             let left = patience.saturating_sub(progress.since.elapsed());
@@ -150,7 +150,7 @@ impl<T: Send + 'static> Worker<T> {
 }
 
 /// Looks at a path unless a thread waits for it already.
-fn answer<T>(path: &Path, look: Look<T>) -> io::Result<T> {
+fn answer<T>(path: &Path, look: ReadFn<T>) -> io::Result<T> {
     if is_stuck(path) { Err(hangs()) } else { look(path) }
 }
 

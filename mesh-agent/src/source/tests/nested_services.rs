@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     model::{Admission, Protocol, ServiceName},
-    source::{dir::Reader, holders::Holders},
+    source::{dir::DirectoryReader, frontend_owners::FrontendOwners},
 };
 
 /// A native service at this address with these endpoints.
@@ -125,12 +125,13 @@ fn service_that_held_its_address_before_keeps_it() {
 fn memory_of_an_earlier_agent_says_which_came_first() {
     let at = |address: &str| (address.parse().unwrap(), 80, Protocol::Tcp);
     let name = |name: &str| ServiceName { namespace: "default".into(), name: name.into() };
-    let holders = |held: &[(&str, &str)]| held.iter().map(|(address, of)| (at(address), name(of))).collect::<Holders>();
-    let told = |holders: Holders| {
+    let holders =
+        |held: &[(&str, &str)]| held.iter().map(|(address, of)| (at(address), name(of))).collect::<FrontendOwners>();
+    let told = |holders: FrontendOwners| {
         let mut node = Node::new();
         node.write("a.yaml", &format!("services:\n{}", native("a", "10.0.0.2", &["10.0.0.9"])));
         node.write("b.yaml", &format!("services:\n{}", native("b", "10.96.0.2", &["10.0.0.2"])));
-        node.reader = Reader::new(vec![node.directory.path().to_owned()], false).keeping(|| holders);
+        node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], false).keeping(|| holders);
         shown(&mut node).1
     };
     let endpoint = [(at("10.0.0.2"), name("b"))];
@@ -139,14 +140,14 @@ fn memory_of_an_earlier_agent_says_which_came_first() {
     let a_was_first = holders(&[("10.0.0.2", "a"), ("10.96.0.2", "b")]).with_endpoints(endpoint);
     let endpoint_is_wrong = [crossing("b.yaml:2", "10.0.0.2:80", ["b", "a"], "a.yaml:2")];
     assert_eq!(told(a_was_first), endpoint_is_wrong);
-    assert_eq!(told(Holders::default()), endpoint_is_wrong, "both at once, and nothing is known");
+    assert_eq!(told(FrontendOwners::default()), endpoint_is_wrong, "both at once, and nothing is known");
 }
 
 #[test]
 fn networks_of_services_are_no_place_for_endpoints() {
     let mut node = Node::new();
     let admission = Admission { service_cidrs: vec!["10.96.0.0/16".parse().unwrap()], ..Admission::default() };
-    node.reader = Reader::new(vec![node.directory.path().to_owned()], false).admitting(admission);
+    node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], false).admitting(admission);
     node.write("b.yaml", &format!("services:\n{}", native("b", "10.96.0.2", &["10.96.0.7"])));
     node.read();
     node.write("a.yaml", &format!("services:\n{}", native("a", "10.96.0.7", &["10.0.0.9"])));

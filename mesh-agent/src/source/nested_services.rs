@@ -9,14 +9,14 @@ use std::{
     sync::Arc,
 };
 
-use super::holders::Holders;
+use super::frontend_owners::FrontendOwners;
 use crate::model::{
     Addresses, Admission, ConfigError, Effect, Endpoint, Origin, Protocol, Refused, Service, ServiceName, ServicePort,
     Services,
 };
 
 /// Services by their addresses, ports and protocols.
-type Places = HashMap<(IpAddr, u16, Protocol), Arc<Service>>;
+type ServicesByAddress = HashMap<(IpAddr, u16, Protocol), Arc<Service>>;
 
 /// Leaves out the endpoints that are among the `addresses` of a service, and says of each which service that is. `slice` knows
 /// where the slice is that lists an endpoint.
@@ -57,7 +57,7 @@ pub fn claim_anew(before: &Services, after: &Services) -> bool {
 
 /// Takes addresses out of services that newly ask for them, where another service had an endpoint before: the endpoint is
 /// what serves there. `before` is what was in force; an address in the networks of services is never an endpoint.
-pub fn refuse_newcomers(services: &mut Services, before: &Holders, admission: &Admission) -> Refused {
+pub fn refuse_newcomers(services: &mut Services, before: &FrontendOwners, admission: &Admission) -> Refused {
     let mut refused = Refused::default();
     let newcomers = services.values().filter_map(|service| {
         let taken: Vec<(IpAddr, ServiceName)> = service
@@ -93,7 +93,12 @@ pub fn refuse_newcomers(services: &mut Services, before: &Holders, admission: &A
 }
 
 /// The other service that had an endpoint at an address and a port of this one, and still has it.
-fn endpoint_of(services: &Services, before: &Holders, service: &Service, address: IpAddr) -> Option<ServiceName> {
+fn endpoint_of(
+    services: &Services,
+    before: &FrontendOwners,
+    service: &Service,
+    address: IpAddr,
+) -> Option<ServiceName> {
     let places = service.ports.iter().map(|port| (address, port.port, port.protocol));
     let known = places.filter_map(|place| Some((place, before.endpoint(&place)?)));
     let mut others = known.filter(|(_, name)| **name != service.name);
@@ -106,8 +111,8 @@ fn endpoint_of(services: &Services, before: &Holders, service: &Service, address
     still.map(|(_, name)| name.clone())
 }
 
-fn places(services: &Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> Places {
-    let mut places = Places::with_capacity(services.len());
+fn places(services: &Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> ServicesByAddress {
+    let mut places = ServicesByAddress::with_capacity(services.len());
     for service in services.values() {
         for address in addresses(service) {
             let ports = service.ports.iter();
@@ -118,7 +123,7 @@ fn places(services: &Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> P
 }
 
 /// The service whose address the endpoint is.
-fn is_at<'a>(places: &'a Places, port: &ServicePort, endpoint: &Endpoint) -> Option<&'a Service> {
+fn is_at<'a>(places: &'a ServicesByAddress, port: &ServicePort, endpoint: &Endpoint) -> Option<&'a Service> {
     places.get(&(endpoint.address, endpoint.port, port.protocol)).map(AsRef::as_ref)
 }
 

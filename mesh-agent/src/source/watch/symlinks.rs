@@ -6,7 +6,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::source::{patient, scan};
+use crate::source::{scan, timed_fs};
 
 /// As many links as the kernel follows in one path. <https://man7.org/linux/man-pages/man7/path_resolution.7.html>
 const MAX_LINKS: usize = 40;
@@ -16,9 +16,10 @@ const MAX_LINKS: usize = 40;
 pub fn watched(directories: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut watched = BTreeSet::new();
     for directory in directories {
-        watched.extend(patient::one(directory, |directory| Ok(ways(directory, |real| Some(real)))).unwrap_or_default());
+        watched
+            .extend(timed_fs::one(directory, |directory| Ok(ways(directory, |real| Some(real)))).unwrap_or_default());
         let files =
-            patient::listed(directory, scan::list, |path| Ok(path.is_symlink().then(|| ways(path, Path::parent))));
+            timed_fs::listed(directory, scan::list, |path| Ok(path.is_symlink().then(|| ways(path, Path::parent))));
         let links = files.unwrap_or_default().into_iter().filter_map(|(_, ways)| ways.ok().flatten());
         watched.extend(links.flatten());
     }

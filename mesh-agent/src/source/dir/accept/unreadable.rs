@@ -8,21 +8,21 @@ use crate::{
     model::ServiceName,
     source::{
         file::Contents,
-        holders::Holders,
+        frontend_owners::FrontendOwners,
         object::{Item, Key},
     },
 };
 
 /// Services that may be somewhere in the files of a source although no object of them can be read.
-pub struct Absent<'a> {
-    holders: &'a Holders,
+pub struct Unreadable<'a> {
+    holders: &'a FrontendOwners,
     /// Whether all directories could be read.
     complete: bool,
 }
 
-impl<'a> Absent<'a> {
+impl<'a> Unreadable<'a> {
     /// `holders` says what services hold, or held when the agent started.
-    pub fn new(holders: &'a Holders, complete: bool) -> Self {
+    pub fn new(holders: &'a FrontendOwners, complete: bool) -> Self {
         Self { holders, complete }
     }
 
@@ -32,9 +32,9 @@ impl<'a> Absent<'a> {
     }
 
     /// What absent services of a source hold.
-    pub fn of(&self, source: &Source, choices: &[Choice<'_>]) -> Holders {
+    pub fn of(&self, source: &Source, choices: &[Choice<'_>]) -> FrontendOwners {
         if self.is_none(choices) {
-            return Holders::default();
+            return FrontendOwners::default();
         }
         let told: HashSet<ServiceName> = choices.iter().flat_map(told).collect();
         let ours = || choices.iter().filter(|choice| choice.tracked.source == *source);

@@ -5,15 +5,15 @@ use std::{collections::HashMap, path::PathBuf};
 
 use super::{
     Choice,
-    absent::Absent,
-    keep::{Keep, Served},
+    retained::{Retained, Served},
+    unreadable::Unreadable,
 };
 use crate::{
     config::Source,
     model::{ConfigError, Service},
     source::{
-        claims::{Claims, asks_no_more},
-        holders::Holders,
+        conflicts::{Claims, asks_no_more},
+        frontend_owners::FrontendOwners,
         object::{Item, Key},
     },
 };
@@ -59,7 +59,12 @@ pub fn agree(choices: &[Choice<'_>]) -> bool {
 }
 
 /// Services that ask for what stronger ones have, or what `holders` says is another's, be it `absent`.
-pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>, holders: &Holders, absent: &Absent<'_>) -> Vec<Conflict> {
+pub fn conflicts(
+    choices: &[Choice<'_>],
+    served: &Served<'_>,
+    holders: &FrontendOwners,
+    absent: &Unreadable<'_>,
+) -> Vec<Conflict> {
     let claimants = choices.iter().enumerate().flat_map(|(at, choice)| {
         claimants(choice).map(move |(claimant, service)| {
             (strength(choice, service, served), choice.tracked.changed, at, claimant, service)
@@ -86,7 +91,7 @@ pub fn conflicts(choices: &[Choice<'_>], served: &Served<'_>, holders: &Holders,
 
 fn claimants<'c>(choice: &'c Choice<'_>) -> impl Iterator<Item = (Claimant, &'c Service)> {
     let own = choice.services.iter().enumerate().filter(|(at, _)| !choice.blamed.contains(at));
-    let kept = choice.kept.iter().filter_map(|(key, Keep { items, .. })| {
+    let kept = choice.kept.iter().filter_map(|(key, Retained { items, .. })| {
         let service = items.iter().find_map(Item::service)?;
         Some((Claimant::Kept(key.clone()), service))
     });

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    claims::{Frontend, at},
-    holders::Holders,
+    conflicts::{FrontendAddress, at},
+    frontend_owners::FrontendOwners,
 };
 use crate::{
     config::Source,
@@ -27,7 +27,7 @@ use crate::{
 pub fn admit(
     services: &mut Services,
     admission: &Admission,
-    held: &mut Holders,
+    held: &mut FrontendOwners,
     certain: bool,
     source: impl Fn(&Origin) -> Source,
 ) -> Refused {
@@ -48,7 +48,7 @@ pub fn admit(
         }
     }
     let taken = outside.taken.iter().map(|(frontend, service)| (*frontend, service.name.clone()));
-    let taken: Holders = taken.collect();
+    let taken: FrontendOwners = taken.collect();
     *held = absent.or(taken);
     refused
 }
@@ -133,11 +133,11 @@ struct Outside<'a> {
     /// Addresses inside the cluster that are asked for outside of it.
     inside: HashMap<IpAddr, Arc<Service>>,
     /// What services hold that may be missing by mistake.
-    absent: &'a Holders,
+    absent: &'a FrontendOwners,
     /// Front ends that are held, of services that still ask for them.
-    reserved: HashMap<Frontend, &'a Service>,
+    reserved: HashMap<FrontendAddress, &'a Service>,
     /// Front ends that are given.
-    taken: HashMap<Frontend, &'a Service>,
+    taken: HashMap<FrontendAddress, &'a Service>,
 }
 
 impl<'a> Outside<'a> {
@@ -145,7 +145,7 @@ impl<'a> Outside<'a> {
         services: &Services,
         admission: &'a Admission,
         claimants: &'a [Arc<Service>],
-        (held, absent): (&Holders, &'a Holders),
+        (held, absent): (&FrontendOwners, &'a FrontendOwners),
     ) -> Self {
         let claimed: HashSet<IpAddr> =
             claimants.iter().flat_map(|service| service.external.iter().map(|it| it.address)).collect();
@@ -158,7 +158,7 @@ impl<'a> Outside<'a> {
             let external = service.external.iter().filter(|it| outside.bound(service, it).is_none());
             let wanted =
                 external.flat_map(|it| at(service, it.address)).chain(service.ports.iter().filter_map(at_node));
-            let wanted: Vec<Frontend> = wanted.filter(|it| held.of(*it) == Some(&service.name)).collect();
+            let wanted: Vec<FrontendAddress> = wanted.filter(|it| held.of(*it) == Some(&service.name)).collect();
             outside.reserved.extend(wanted.into_iter().map(|frontend| (frontend, &**service)));
         }
         outside
@@ -168,13 +168,13 @@ impl<'a> Outside<'a> {
     fn of(&mut self, service: &'a Service) -> Reasons {
         let mut reasons = Reasons::new();
         for (position, external) in service.external.iter().enumerate() {
-            let frontends: Vec<Frontend> = at(service, external.address).collect();
+            let frontends: Vec<FrontendAddress> = at(service, external.address).collect();
             let reason = self.bound(service, external);
             reasons.extend(self.take(service, &frontends, reason).map(|reason| (Claim::External(position), reason)));
         }
         for (position, port) in service.ports.iter().enumerate() {
             if let Some(number) = port.node_port {
-                let frontends: Vec<Frontend> = at_node(port).into_iter().collect();
+                let frontends: Vec<FrontendAddress> = at_node(port).into_iter().collect();
                 let reason = self.admission.refuses_node_port(number);
                 reasons
                     .extend(self.take(service, &frontends, reason).map(|reason| (Claim::NodePort(position), reason)));
@@ -184,7 +184,7 @@ impl<'a> Outside<'a> {
     }
 
     /// Gives a service all of these front ends, unless there is a reason not to.
-    fn take(&mut self, service: &'a Service, frontends: &[Frontend], reason: Option<String>) -> Option<String> {
+    fn take(&mut self, service: &'a Service, frontends: &[FrontendAddress], reason: Option<String>) -> Option<String> {
         let taken = || frontends.iter().find_map(|frontend| self.another(*frontend, service));
         let reason = reason.or_else(taken);
         if reason.is_none() {
@@ -208,7 +208,7 @@ impl<'a> Outside<'a> {
     }
 
     /// Says which other service has a front end.
-    fn another(&self, frontend: Frontend, service: &Service) -> Option<String> {
+    fn another(&self, frontend: FrontendAddress, service: &Service) -> Option<String> {
         if let Some(refusal) = self.absent.refusal(frontend, &service.name) {
             return Some(refusal);
         }
@@ -218,8 +218,8 @@ impl<'a> Outside<'a> {
     }
 }
 
-fn at_node(port: &ServicePort) -> Option<Frontend> {
-    Some(Frontend::AtNode(port.node_port?, port.protocol))
+fn at_node(port: &ServicePort) -> Option<FrontendAddress> {
+    Some(FrontendAddress::AtNode(port.node_port?, port.protocol))
 }
 
 fn unserved(service: &Service, external: &External, reason: &str) -> Vec<Unserved> {

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     config::{Serve, Source},
     source::{
-        claims,
+        conflicts,
         file::{Contents, File, Identity},
         object::{Item, Key},
     },
@@ -50,7 +50,7 @@ impl Version {
     ) -> Self {
         let file = Arc::new(File::parse(path, identity, bytes, serve));
         let left_out: HashSet<(String, u32)> = left_out.into_iter().collect();
-        let services = claims::services(&file.contents).map(|it| (it.name.to_string(), it.origin.line));
+        let services = conflicts::services(&file.contents).map(|it| (it.name.to_string(), it.origin.line));
         let blamed = services.enumerate().filter(|(_, it)| left_out.contains(it)).map(|(at, _)| at);
         let mut version = Self { blamed: blamed.collect(), ..Self::plain(&file) };
         if !version.blamed.is_empty() {

@@ -12,18 +12,18 @@ use notify::{
 use tokio::sync::mpsc::Sender;
 use tracing::warn;
 
-use super::burst::Change;
-use crate::source::{patient, scan};
+use super::debounce::Change;
+use crate::source::{scan, timed_fs};
 
 /// Directories whose changes are reported.
-pub struct Arms {
+pub struct Inotify {
     /// Missing when the kernel has no inotify instance left.
     watcher: Option<RecommendedWatcher>,
     /// By path, device and inode as they were armed.
     armed: BTreeMap<PathBuf, Option<(u64, u64)>>,
 }
 
-impl Arms {
+impl Inotify {
     /// Nothing is armed yet.
     pub fn new(changes: Sender<Change>) -> Self {
         let report = move |event: notify::Result<Event>| {
@@ -41,7 +41,7 @@ impl Arms {
     /// Arms these directories and no others. False when changes of some will not be reported.
     pub fn arm(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
-        let stamps = patient::each(directories.iter().cloned().collect(), |path| Ok(scan::stamp(path)));
+        let stamps = timed_fs::each(directories.iter().cloned().collect(), |path| Ok(scan::stamp(path)));
         // What gives no answer now would give none to the watcher either.
         let answered = stamps.into_iter().filter_map(|(path, stamp)| Some((path, stamp.ok()?)));
         let found: BTreeMap<_, _> = answered.map(|(path, stamp)| (path, stamp.map(|stamp| stamp.identity()))).collect();

@@ -26,7 +26,7 @@ const SUFFIX: &str = "last";
 pub type Versions = BTreeMap<PathBuf, Arc<Version>>;
 
 /// A directory with one entry for each file.
-pub struct Memory {
+pub struct LastGoodStore {
     directory: PathBuf,
     /// What the directory holds.
     written: Versions,
@@ -36,7 +36,7 @@ pub struct Memory {
     problem: Option<String>,
 }
 
-impl Memory {
+impl LastGoodStore {
     /// In the state directory; nothing is read yet.
     pub fn new(state_dir: &Path) -> Self {
         Self {
