@@ -1,10 +1,11 @@
-//! Services whose endpoints are all of another address family than their addresses: no connect can be translated.
+//! Notes services whose endpoints are all of another address family than their addresses: no connect can be
+//! translated.
 
 use std::net::IpAddr;
 
 use crate::model::{ConfigNote, Service, Services};
 
-/// Says of each such service what would help. An address from the pool is not known here.
+/// Returns a note with a remedy for each such service. Addresses from the pool are not known here.
 pub fn notes(services: &Services) -> impl Iterator<Item = ConfigNote> {
     services.values().filter_map(|service| note(service))
 }

@@ -1,8 +1,8 @@
-//! What services may have of what they ask for: addresses within the bounds of the settings, and outside of the cluster
-//! only what no other service has. What is refused is taken out, and the rest of the service is served.
+//! Admits the addresses and node ports that services claim: those within the bounds of the settings and, outside the
+//! cluster, those that no other service has. A refused claim is removed, and the rest of the service is served.
 //!
-//! Addresses inside the cluster come first, whatever the order of files. Of external addresses and node ports, a service
-//! keeps what it holds; then the preferred source comes first, then the first file and line.
+//! Addresses inside the cluster take precedence, in any order of files. A service keeps the external addresses and
+//! node ports that it holds; other claims are served by preferred source, then by file and line.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Takes out what services may not have. `held` says which service holds what, before and after. While the update is not
-/// `certain`, services that are missing keep what they hold.
+/// Removes claims that are not admitted. `held` lists the front ends that services hold, and is updated. While the
+/// update is not `certain`, services that are missing keep what they hold.
 pub fn admit(
     services: &mut Services,
     admission: &Admission,
@@ -53,12 +53,12 @@ pub fn admit(
     refused
 }
 
-/// Whether a service asks for anything outside of the cluster.
+/// Whether a service claims anything outside the cluster.
 fn claims(service: &Service) -> bool {
     !service.external.is_empty() || service.ports.iter().any(|port| port.node_port.is_some())
 }
 
-/// Takes addresses inside the cluster out that are out of bounds, and services that are left without any.
+/// Removes cluster addresses that are out of bounds, and services that have no address left.
 fn keep_inside(services: &mut Services, admission: &Admission, refused: &mut Refused) {
     let is_refused = |address: &IpAddr| admission.refuses_inside(*address).is_some();
     let wrong = services.values().filter(|service| service.addresses.given().iter().any(is_refused));
@@ -83,7 +83,7 @@ fn keep_inside(services: &mut Services, admission: &Admission, refused: &mut Ref
     }
 }
 
-/// What a service asks for outside of the cluster, by its position.
+/// A claim outside the cluster, by its position in the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Claim {
     External(usize),
@@ -91,7 +91,7 @@ enum Claim {
 }
 
 impl Claim {
-    /// The field that asks for it, and what it is.
+    /// Returns the field that makes the claim, and its kind.
     fn place(self, service: &Service) -> (String, FrontendKind) {
         match self {
             Self::External(position) => {
@@ -106,10 +106,10 @@ impl Claim {
     }
 }
 
-/// Claims that are refused, and why.
+/// Refused claims and their reasons.
 type Reasons = Vec<(Claim, String)>;
 
-/// The same service without what is refused.
+/// Returns the service without the refused claims.
 fn without(service: &Service, reasons: &Reasons) -> Service {
     let mut rest = service.clone();
     rest.external.clear();
@@ -127,16 +127,16 @@ fn without(service: &Service, reasons: &Reasons) -> Service {
     rest
 }
 
-/// What services have outside of the cluster.
+/// Front ends outside the cluster and their owners.
 struct Outside<'a> {
     admission: &'a Admission,
-    /// Addresses inside the cluster that are asked for outside of it.
+    /// Cluster addresses that are also claimed as external ones.
     inside: HashMap<IpAddr, Arc<Service>>,
-    /// What services hold that may be missing by mistake.
+    /// Front ends of services that may be missing by mistake.
     absent: &'a FrontendOwners,
-    /// Front ends that are held, of services that still ask for them.
+    /// Front ends that services hold and still claim.
     reserved: HashMap<FrontendAddress, &'a Service>,
-    /// Front ends that are given.
+    /// Front ends that are assigned.
     taken: HashMap<FrontendAddress, &'a Service>,
 }
 
@@ -164,7 +164,7 @@ impl<'a> Outside<'a> {
         outside
     }
 
-    /// Gives a service what it may have; says what it may not have, and why.
+    /// Assigns a service its admitted front ends; returns the refused claims.
     fn of(&mut self, service: &'a Service) -> Reasons {
         let mut reasons = Reasons::new();
         for (position, external) in service.external.iter().enumerate() {
@@ -183,7 +183,7 @@ impl<'a> Outside<'a> {
         reasons
     }
 
-    /// Gives a service all of these front ends, unless there is a reason not to.
+    /// Assigns all of these front ends to a service, or none of them and returns the reason.
     fn take(&mut self, service: &'a Service, frontends: &[FrontendAddress], reason: Option<String>) -> Option<String> {
         let taken = || frontends.iter().find_map(|frontend| self.another(*frontend, service));
         let reason = reason.or_else(taken);
@@ -193,8 +193,8 @@ impl<'a> Outside<'a> {
         reason
     }
 
-    /// Why no service, or only the one that has it inside the cluster, may have an external address. A service may have its
-    /// own address twice.
+    /// Returns why a service may not have an external address because of the bounds or of another service's cluster
+    /// address. A service may list its own cluster address as an external one.
     fn bound(&self, service: &Service, external: &External) -> Option<String> {
         let address = external.address;
         match self.inside.get(&address) {
@@ -207,7 +207,7 @@ impl<'a> Outside<'a> {
         }
     }
 
-    /// Says which other service has a front end.
+    /// Returns a reason that names the other service with this front end.
     fn another(&self, frontend: FrontendAddress, service: &Service) -> Option<String> {
         if let Some(refusal) = self.absent.refusal(frontend, &service.name) {
             return Some(refusal);

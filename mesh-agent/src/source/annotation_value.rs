@@ -1,15 +1,15 @@
-//! A value inside of a text, as annotations hold them: YAML or JSON, read by the reader of the native field.
+//! Reads annotation values: YAML or JSON inside a text, with the reader of the native field of the same meaning.
 
 use super::{
     document::{self, Problem},
     field::Field,
 };
 
-/// Reads the document that a text is. What is wrong in it is reported with the line of the text, and with its name
-/// before the path within.
+/// Reads the document in a text. Problems are reported with the line of the text, and with the annotation's name
+/// before the path.
 pub fn annotation_value<T>(field: Field<'_>, read: impl FnOnce(Field<'_>) -> Option<T>) -> Option<T> {
     let Some(text) = field.value().text() else { return field.expected("text, in quotes") };
-    // A text without any document says as little as one that is `null`.
+    // An empty text counts as `null`.
     let (documents, mut problems) = document::parse(if text.trim().is_empty() { "~" } else { text });
     let value = match &*documents {
         [document] if problems.is_empty() => {

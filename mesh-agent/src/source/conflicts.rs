@@ -1,5 +1,5 @@
-//! Which service owns what among all files of a source: a service name and a front end inside the cluster belong to one
-//! service. What services ask for outside of it comes later, see [`admit`](super::admit).
+//! Finds conflicts among all files of a source: two services with the same name, or with the same front end inside the
+//! cluster. Claims outside the cluster are checked later, see [`admission`](super::admission).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,12 +10,12 @@ use std::{
 use super::{file::Contents, frontend_owners::FrontendOwners};
 use crate::model::{ConfigError, Origin, Protocol, Service, ServiceName};
 
-/// What programs ask for.
+/// Address and port of a front end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FrontendAddress {
-    /// At an address.
+    /// One address.
     At(IpAddr, u16, Protocol),
-    /// At every address of the node; which these are is not known here.
+    /// Every address of the node; the addresses are not known here.
     AtNode(u16, Protocol),
 }
 
@@ -28,33 +28,32 @@ impl fmt::Display for FrontendAddress {
     }
 }
 
-/// Names and frontends that are taken.
+/// Service names and front ends that are claimed so far.
 #[derive(Default)]
 pub struct Claims<'a> {
     names: HashMap<&'a ServiceName, &'a Origin>,
     frontends: HashMap<FrontendAddress, &'a Service>,
-    /// Definitions of services that hold all of their front ends, claimed or not.
+    /// Definitions of services that hold all their front ends, whether claimed yet or not.
     reserved_names: HashMap<&'a ServiceName, &'a Origin>,
-    /// Front ends that a service holds, claimed or not.
+    /// Front ends that a service holds, whether claimed yet or not.
     reserved: HashMap<FrontendAddress, &'a Service>,
-    /// What services hold that cannot be read now.
+    /// Front ends of services that cannot be read at present.
     absent: FrontendOwners,
 }
 
 impl<'a> Claims<'a> {
-    /// Nothing is taken yet; there is room for what `services` services with one frontend each take.
+    /// Creates an empty set of claims with capacity for `services` services of one front end each.
     pub fn with_room(services: usize) -> Self {
         let (names, frontends) = (HashMap::with_capacity(services), HashMap::with_capacity(services));
         Self { names, frontends, ..Self::default() }
     }
 
-    /// Nothing is taken yet, and no other service gets what these hold.
+    /// Creates an empty set of claims in which the front ends of `absent` services cannot be claimed.
     pub fn withholding(absent: FrontendOwners) -> Self {
         Self { absent, ..Self::default() }
     }
 
-    /// Keeps what a service asks for and holds already from being claimed by others. To be called for all services before
-    /// the first claim.
+    /// Reserves the front ends that a service holds already. Must be called for all services before the first claim.
     pub fn reserve(&mut self, holders: &FrontendOwners, service: &'a Service) {
         if holders.is_empty() {
             return;
@@ -68,7 +67,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Takes what a service asks for, or nothing of it where something is taken already, and says what.
+    /// Claims everything that a service asks for, or returns the conflicts and claims nothing.
     pub fn claim_service(&mut self, service: &'a Service) -> Vec<ConfigError> {
         let reserved = self.reserved_names.get(&service.name).filter(|first| ***first != service.origin);
         let twice = self.names.get(&service.name).or(reserved).map(|first| defined_twice(service, first));
@@ -95,7 +94,7 @@ fn defined_twice(service: &Service, first: &Origin) -> ConfigError {
 }
 
 fn conflict(frontend: FrontendAddress, first: &Service, service: &Service) -> Option<ConfigError> {
-    // Of a service that is defined twice, everything is; saying so once is enough.
+    // A service that is defined twice conflicts in every front end; one error is enough.
     if first.name == service.name {
         return None;
     }
@@ -106,25 +105,25 @@ fn conflict(frontend: FrontendAddress, first: &Service, service: &Service) -> Op
     Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
 }
 
-/// All services of a file: the native ones, then the others.
+/// Returns all services of a file, native ones first.
 pub fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
     let declared = contents.manifests.services.iter().map(|declared| &declared.service);
     contents.services.iter().map(AsRef::as_ref).chain(declared)
 }
 
-/// Whether a service asks for nothing that another version of it does not have.
+/// Whether a service claims no more front ends than its `held` version.
 pub fn asks_no_more(service: &Service, held: &Service) -> bool {
     let held: HashSet<FrontendAddress> = frontends(held).collect();
     frontends(service).all(|frontend| held.contains(&frontend))
 }
 
-/// What a service asks for inside the cluster, which is its own or makes it wrong. Addresses from the pool are not here: they
-/// are kept apart where they are handed out.
+/// Returns the front ends that a service claims inside the cluster. A conflict over one makes the service wrong.
+/// Addresses from the pool are checked where they are allocated.
 fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
     service.addresses.given().iter().flat_map(|address| at(service, *address))
 }
 
-/// The front ends that an address is.
+/// Returns the front ends of a service at this address.
 pub fn at(service: &Service, address: IpAddr) -> impl Iterator<Item = FrontendAddress> {
     service.ports.iter().map(move |port| FrontendAddress::At(address, port.port, port.protocol))
 }

@@ -1,5 +1,5 @@
-//! Which service holds which front end, as known from elsewhere: from the kernel's rows when an agent starts, or from a
-//! running agent. What holds a front end keeps it, whichever file is read first.
+//! Owners of front ends, known from the kernel's rows when an agent starts or from a running agent. A service keeps
+//! the front ends that it holds, in any order of files.
 
 use std::{
     collections::HashMap,
@@ -12,26 +12,26 @@ use crate::model::{Protocol, ServiceName, Services};
 /// Address, port and protocol of a front end.
 pub type L4Address = (IpAddr, u16, Protocol);
 
-/// Front ends and the services that hold them, and endpoints. Empty where nothing is known.
+/// Owners of front ends and of endpoints. Empty if nothing is known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FrontendOwners {
     frontends: HashMap<L4Address, ServiceName>,
-    /// Where endpoints of services are.
+    /// Services by the addresses of their endpoints.
     endpoints: HashMap<L4Address, ServiceName>,
 }
 
 impl FrontendOwners {
-    /// Whether nothing is known.
+    /// Whether no owner is known.
     pub fn is_empty(&self) -> bool {
         self.frontends.is_empty()
     }
 
-    /// The same, and which services have endpoints where.
+    /// Adds the services by the addresses of their endpoints.
     pub fn with_endpoints(self, endpoints: impl IntoIterator<Item = (L4Address, ServiceName)>) -> Self {
         Self { endpoints: endpoints.into_iter().collect(), ..self }
     }
 
-    /// What is known of services that were in force.
+    /// Returns the owners according to services that were in force.
     pub(super) fn of_services(services: &Services) -> Self {
         let (mut frontends, mut endpoints) = (HashMap::new(), HashMap::new());
         for service in services.values() {
@@ -44,36 +44,36 @@ impl FrontendOwners {
         Self { frontends, endpoints }
     }
 
-    /// Whether a service has an address, on whichever port.
+    /// Whether a service has this address on any port.
     pub(super) fn has_address(&self, service: &ServiceName, address: IpAddr) -> bool {
         self.frontends.iter().any(|((at, ..), of)| *at == address && of == service)
     }
 
-    /// The service that has an endpoint there.
+    /// Returns the service that has an endpoint at this address and port.
     pub(super) fn endpoint(&self, place: &L4Address) -> Option<&ServiceName> {
         self.endpoints.get(place)
     }
 
-    /// What is held by services of which this is not true.
+    /// Returns the front ends of services for which `is_known` is false.
     pub(super) fn of_others(&self, is_known: impl Fn(&ServiceName) -> bool) -> Self {
         let others = self.frontends.iter().filter(|(_, service)| !is_known(service));
         others.map(|(place, service)| (*place, service.clone())).collect()
     }
 
-    /// What is held here or there.
+    /// Returns the union of both.
     pub(super) fn or(mut self, other: Self) -> Self {
         self.frontends.extend(other.frontends);
         self.endpoints.extend(other.endpoints);
         self
     }
 
-    /// Why a service may not have a front end, where these are services that cannot be read now.
+    /// Returns why a service may not have a front end that belongs to one of these services, which cannot be read now.
     pub(super) fn refusal(&self, frontend: FrontendAddress, claimant: &ServiceName) -> Option<String> {
         let absent = self.of(frontend).filter(|absent| *absent != claimant)?;
         Some(format!("{frontend} belongs to service {absent}, which cannot be read now"))
     }
 
-    /// The service that holds a front end outside or inside the cluster. Node ports are held at every address of a node, loopback among them.
+    /// Returns the owner of a front end. A node port is held at every address of the node, including loopback.
     pub(super) fn of(&self, frontend: FrontendAddress) -> Option<&ServiceName> {
         match frontend {
             FrontendAddress::At(address, port, protocol) => self.frontends.get(&(address, port, protocol)),
@@ -91,7 +91,7 @@ impl FromIterator<(FrontendAddress, ServiceName)> for FrontendOwners {
     }
 }
 
-/// Where a front end is found again.
+/// Returns the key of a front end.
 fn place(frontend: FrontendAddress) -> L4Address {
     match frontend {
         FrontendAddress::At(address, port, protocol) => (address, port, protocol),

@@ -1,6 +1,6 @@
-//! What was in force when an earlier agent ended: for each file a copy of its last good text, what tells whether the copy
-//! is whole, and the objects that came from older texts. So a file that lost its end, or an object that went wrong, while
-//! no agent ran is known as such by the next one. Without this, files are read as they are.
+//! Stores what is in force for the next agent: for each file a copy of its last good text with a digest, and the
+//! objects that come from older texts. So the next agent notices a file that was truncated, or an object that became
+//! wrong, while no agent ran. Without the store, files count as they are.
 
 mod entry;
 
@@ -22,22 +22,22 @@ use crate::{
 pub const DIRECTORY: &str = "files";
 const SUFFIX: &str = "last";
 
-/// What is in force of each file.
+/// Versions in force, by file.
 pub type Versions = BTreeMap<PathBuf, Arc<Version>>;
 
 /// A directory with one entry for each file.
 pub struct LastGoodStore {
     directory: PathBuf,
-    /// What the directory holds.
+    /// Versions that the directory holds.
     written: Versions,
     /// Entries that may not be on the disk yet.
     unsynced: BTreeSet<PathBuf>,
-    /// What went wrong last.
+    /// The last problem.
     problem: Option<String>,
 }
 
 impl LastGoodStore {
-    /// In the state directory; nothing is read yet.
+    /// Creates the store in the state directory; reads nothing yet.
     pub fn new(state_dir: &Path) -> Self {
         Self {
             directory: state_dir.join(DIRECTORY),
@@ -66,13 +66,13 @@ impl LastGoodStore {
         versions
     }
 
-    /// Notes what the entries hold.
+    /// Sets the versions that the entries hold.
     pub fn know(&mut self, written: impl Iterator<Item = (PathBuf, Arc<Version>)>) {
         self.written = written.collect();
     }
 
-    /// Writes what changed, but for texts of more than `most` bytes, and removes what is gone. False when a larger one is
-    /// left to be written.
+    /// Writes changed versions, except texts larger than `most` bytes, and removes entries of files that are gone.
+    /// Returns false if a larger text is left to be written.
     pub fn remember(&mut self, versions: &Versions, most: usize) -> bool {
         let is_written = |path: &PathBuf, version| self.written.get(path).is_some_and(|it| Arc::ptr_eq(it, version));
         let new: Vec<_> = versions.iter().filter(|(path, version)| !is_written(path, version)).collect();
@@ -89,19 +89,19 @@ impl LastGoodStore {
         large.is_empty()
     }
 
-    /// Entries that were written since the last call, and that may not be on the disk yet: waiting for that takes as long as
-    /// many updates.
+    /// Returns entries that were written since the last call and may not be on disk yet. Waiting for the disk takes as
+    /// long as many updates.
     pub fn take_unsynced(&mut self) -> BTreeSet<PathBuf> {
         std::mem::take(&mut self.unsynced)
     }
 
-    /// What is wrong with it.
+    /// Returns the problem with the store, if any.
     pub fn note(&self) -> Option<ConfigNote> {
         let origin = Origin { file: Arc::new(self.directory.clone()), line: 1 };
         self.problem.clone().map(|message| ConfigNote { origin, message })
     }
 
-    /// Removes entries of files that are none of these; they were read by [`load`](Self::load).
+    /// Removes the entries of all other files; they were read by [`load`](Self::load).
     pub fn forget_others(&mut self, loaded: impl Iterator<Item = PathBuf>) {
         loaded.for_each(|path| _ = fs::remove_file(self.entry(&path)));
     }
@@ -138,7 +138,7 @@ impl LastGoodStore {
     }
 }
 
-/// Removes all entries; says whether there were any.
+/// Removes all entries; returns whether there were any.
 pub fn forget(state_dir: &Path) -> io::Result<bool> {
     removed(fs::remove_dir_all(state_dir.join(DIRECTORY)))
 }

@@ -1,14 +1,14 @@
-//! Where configuration comes from: files in watched directories.
+//! Reads configuration from files in watched directories and sends it as whole snapshots (`Update`).
 //!
 //! ```text
-//! watch ──► scan ──► dir ──► file ──► document ──► native   ──► claims ──► join ──► merge ──► admit ──► Update
-//!  when      bytes    what    one      tree with    manifest     who        services  all       what they
-//!  to look   of all   is      file     lines        (through     owns what  and their sources   may have
-//!            files    good                          field,value)            endpoints
+//! watch ──► scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► merge ──► admission ──► Update
+//!  when      bytes    last    one      tree with    manifest     one owner     services  all       allowed
+//!  to read   of all   good    file     lines        (through     per front     and their sources   addresses
+//!            files    objects                       field,value) end           endpoints
 //! ```
 //!
-//! From `file` to `merge` everything is pure. `dir` chooses object by object between what a file says and what it said
-//! when that was last good, and `memory` keeps that for the next agent.
+//! Everything from `file` to `merge` is pure. For each object, `dir` chooses between its present and its last good
+//! version, and `last_good` stores the versions in force for the next agent.
 
 mod address_families;
 mod admission;
@@ -37,7 +37,7 @@ pub mod watch;
 
 pub(crate) use self::value::is_name;
 
-/// What the settings file is read with, too.
+/// Items that the reader of the settings file shares.
 pub(crate) mod settings {
     pub(crate) use super::{
         document::{Document, Problem, Value, parse},

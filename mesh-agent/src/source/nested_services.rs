@@ -1,7 +1,7 @@
-//! Endpoints that are themselves the address of a service. No server listens there, and a connect is translated once only:
-//! what is sent to such an endpoint goes nowhere. It is left out; the others of its service serve.
+//! Rejects endpoints that are themselves a service address. No server listens there, and a connect is translated only
+//! once, so such an endpoint would not answer. It is left out; the other endpoints of its service serve.
 //!
-//! Addresses outside the cluster (`externalIPs`, load balancers) are not looked at: hosts may really have them.
+//! External addresses (`externalIPs`, load balancers) are not checked, because hosts may have them.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use crate::model::{
     Services,
 };
 
-/// Services by their addresses, ports and protocols.
+/// Services by address, port and protocol.
 type ServicesByAddress = HashMap<(IpAddr, u16, Protocol), Arc<Service>>;
 
 /// Leaves out the endpoints that are among the `addresses` of a service, and says of each which service that is. `slice` knows
@@ -47,7 +47,7 @@ pub fn leave_out(
     refused
 }
 
-/// Whether any service asks for an address that it did not have before.
+/// Whether any service claims an address that it did not have before.
 pub fn claim_anew(before: &Services, after: &Services) -> bool {
     before.differences(after).any(|(_, old, new)| {
         let had = |address: &IpAddr| old.is_some_and(|old| old.addresses.given().contains(address));
@@ -55,8 +55,8 @@ pub fn claim_anew(before: &Services, after: &Services) -> bool {
     })
 }
 
-/// Takes addresses out of services that newly ask for them, where another service had an endpoint before: the endpoint is
-/// what serves there. `before` is what was in force; an address in the networks of services is never an endpoint.
+/// Refuses newly claimed service addresses at which another service already had an endpoint: the endpoint stays.
+/// `before` holds what was in force. An address in the service networks is never an endpoint.
 pub fn refuse_newcomers(services: &mut Services, before: &FrontendOwners, admission: &Admission) -> Refused {
     let mut refused = Refused::default();
     let newcomers = services.values().filter_map(|service| {
@@ -92,7 +92,7 @@ pub fn refuse_newcomers(services: &mut Services, before: &FrontendOwners, admiss
     refused
 }
 
-/// The other service that had an endpoint at an address and a port of this one, and still has it.
+/// Returns the other service that had, and still has, an endpoint at this address and a port of this service.
 fn endpoint_of(
     services: &Services,
     before: &FrontendOwners,
@@ -122,7 +122,7 @@ fn places(services: &Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> S
     places
 }
 
-/// The service whose address the endpoint is.
+/// Returns the service whose address the endpoint is.
 fn is_at<'a>(places: &'a ServicesByAddress, port: &ServicePort, endpoint: &Endpoint) -> Option<&'a Service> {
     places.get(&(endpoint.address, endpoint.port, port.protocol)).map(AsRef::as_ref)
 }
