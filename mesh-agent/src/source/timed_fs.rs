@@ -1,5 +1,5 @@
-//! Looking at files of which one may never answer: on a network or FUSE filesystem whose server hangs, every system call
-//! waits for it, and so would all that is read after it.
+//! Accesses files with a timeout. On a network or FUSE filesystem whose server hangs, a system call may never return;
+//! it must not delay the files that are read after it.
 
 use std::{
     collections::BTreeSet,
@@ -10,32 +10,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time for one path.
+/// Timeout for one path.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The same while another path of the same look has not answered: where one hangs, more do.
+/// Timeout for the remaining paths after one has timed out, because more are likely to hang.
 const IMPATIENCE: Duration = Duration::from_millis(200);
-/// Threads that wait for a path.
+/// Most threads that wait for a path.
 const MOST: usize = 64;
 
-/// Paths that a thread still waits for. They are asked again when they have answered.
+/// Paths that a thread still waits for. They are not accessed again before the thread returns.
 static STUCK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Paths, and what looking at each came to.
+/// Paths and the result of accessing each.
 pub type Results<T> = Vec<(PathBuf, io::Result<T>)>;
 type ReadFn<T> = fn(&Path) -> io::Result<T>;
 type List = fn(&Path) -> io::Result<Vec<PathBuf>>;
 
-/// Looks at every path, in order. A path that gives no answer in time has an error, and keeps no other waiting.
+/// Accesses every path, in order. A path that times out has an error and does not delay the others.
 pub fn each<T: Send + 'static>(paths: Vec<PathBuf>, look: ReadFn<T>) -> Results<T> {
     all(Todo::Paths(paths), look).unwrap_or_default()
 }
 
-/// The same with the paths that are listed of a directory; the error is that of listing them.
+/// Accesses the listed paths of a directory. The error is that of listing them.
 pub fn listed<T: Send + 'static>(directory: &Path, list: List, look: ReadFn<T>) -> io::Result<Results<T>> {
     all(Todo::Directory(directory.to_owned(), list), look)
 }
 
-/// The same with one path.
+/// Accesses one path.
 pub fn one<T: Send + 'static>(path: &Path, look: ReadFn<T>) -> io::Result<T> {
     each(vec![path.to_owned()], look).into_iter().next().map_or_else(|| Err(hangs()), |(_, result)| result)
 }
@@ -54,26 +54,26 @@ fn hangs() -> io::Error {
     io::Error::other("its file system gave no answer in 1s; the services stay, and it is read when it answers")
 }
 
-/// What a thread is to look at.
+/// Paths that a thread accesses.
 enum Todo {
     Paths(Vec<PathBuf>),
     Directory(PathBuf, List),
 }
 
-/// A thread that looks at paths until one does not answer, and what it has found out so far.
+/// A thread that accesses paths until one times out, and its results so far.
 struct Worker<T> {
     progress: Mutex<Progress<T>>,
     done: Condvar,
 }
 
 struct Progress<T> {
-    /// What the thread looks at; before its files are listed, the directory.
+    /// Path that the thread accesses; the directory while it is listed.
     at: Option<PathBuf>,
-    /// When it began with that.
+    /// Start of this access.
     since: Instant,
     paths: io::Result<Vec<PathBuf>>,
     results: Vec<io::Result<T>>,
-    /// Whether it need not go on after the path that it looks at.
+    /// Whether the thread should end after this path.
     given_up: bool,
 }
 
@@ -93,7 +93,7 @@ impl<T: Send + 'static> Worker<T> {
         worker
     }
 
-    /// Returns early where nobody waits any more.
+    /// Accesses the paths. Returns early when the results are no longer awaited.
     fn work(&self, todo: Todo, look: ReadFn<T>) -> Option<()> {
         let paths = match todo {
             Todo::Paths(paths) => Ok(paths),
@@ -108,7 +108,7 @@ impl<T: Send + 'static> Worker<T> {
         Some(())
     }
 
-    /// Notes what a look came to, and what comes next.
+    /// Records a result and the next path.
     fn note(&self, next: Option<&PathBuf>, note: impl FnOnce(&mut Progress<T>)) -> Option<()> {
         let mut progress = self.progress();
         if progress.given_up {
@@ -120,7 +120,7 @@ impl<T: Send + 'static> Worker<T> {
         Some(())
     }
 
-    /// Takes what comes in time, and returns the paths that are left when one does not answer.
+    /// Returns the results that come in time, and the paths that are left when one times out.
     fn collect(&self, patience: Duration) -> io::Result<(Results<T>, Vec<PathBuf>)> {
         let mut progress = self.progress();
         while let Some(at) = &progress.at {
@@ -149,12 +149,12 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
-/// Looks at a path unless a thread waits for it already.
+/// Accesses a path unless a thread waits for it already.
 fn answer<T>(path: &Path, look: ReadFn<T>) -> io::Result<T> {
     if is_stuck(path) { Err(hangs()) } else { look(path) }
 }
 
-/// Whether a path is not to be looked at: a thread waits for it, or too many wait for others.
+/// Whether a path must be skipped: a thread waits for it, or too many wait for others.
 fn is_stuck(path: &Path) -> bool {
     let stuck = stuck();
     stuck.len() >= MOST || stuck.contains(path)

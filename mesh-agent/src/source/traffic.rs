@@ -1,5 +1,5 @@
-//! How connects are spread: the settings of a service that both families of documents share. The native form has them
-//! as fields, Kubernetes as annotations whose text is read by the same functions.
+//! Reads the traffic settings of a service: balancing, outlier detection, limits, locality, ramps and health checks.
+//! The native form has them as fields, Kubernetes as annotations whose text is read by the same functions.
 
 pub mod balance;
 pub mod health;
@@ -11,7 +11,7 @@ pub mod ramp;
 use super::field::Field;
 use crate::model::{CheckPlace, Nearness, Outlier, Protocol, Traffic};
 
-/// Names of the fields of a native service that are read here.
+/// Fields of a native service that this module reads.
 pub const FIELDS: [&str; 7] = ["balance", "outlier", "limits", "locality", "slowStart", "drain", "health"];
 
 /// Reads the fields of a native service.
@@ -35,12 +35,12 @@ pub fn read(service: Field<'_>) -> Option<Traffic> {
     })
 }
 
-/// Where a health check is written; nowhere where there is none.
+/// Returns the place of a health check, or an empty one without a health check.
 pub fn place(health: Option<Field<'_>>, is_annotation: bool) -> CheckPlace {
     health.map_or_else(CheckPlace::default, |it| CheckPlace { line: it.line(), field: it.path(), is_annotation })
 }
 
-/// Reports a health check of a service that has nothing to check; UDP ports beside TCP ports are just not checked.
+/// Reports a health check of a service without TCP ports. UDP ports beside TCP ports are not checked.
 pub fn check_probed(health: Option<Field<'_>>, mut protocols: impl Iterator<Item = Protocol>) {
     if let Some(health) = health
         && protocols.next() == Some(Protocol::Udp)

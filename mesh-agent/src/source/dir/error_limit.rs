@@ -1,4 +1,4 @@
-//! What is told of one file, in bounded room.
+//! Limits the number of errors and notes per file.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -53,7 +53,7 @@ fn and_more(origin: Origin, more: usize) -> ConfigError {
     ConfigError { origin, field: String::new(), reason: format!("and {more} more {noun} in this file") }
 }
 
-/// What stands for notes that are not told.
+/// Returns the note that counts the omitted ones.
 pub fn more_notes(origin: &Origin, more: usize) -> ConfigNote {
     let noun = if more == 1 { "note" } else { "notes" };
     ConfigNote { origin: origin.clone(), message: format!("and {more} more {noun} on this file") }

@@ -1,4 +1,4 @@
-//! What of a file is in force: the objects of a text that are right, and the last good version of those that are not.
+//! The version of a file that is in force: the right objects of a text, and the last good versions of the wrong ones.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -15,21 +15,21 @@ use crate::{
     },
 };
 
-/// What of a file is in force.
+/// The version of a file that is in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Version {
-    /// The text that it comes from.
+    /// Text of the version.
     pub file: Arc<File>,
     /// All objects that are in force.
     pub contents: Arc<Contents>,
-    /// The objects that come from earlier texts, each as a text of its own.
+    /// Objects from earlier texts, each as a text of its own.
     pub kept: BTreeMap<Key, Arc<str>>,
-    /// Positions of services of the text that are not in force, because others have what they ask for.
+    /// Positions of services of the text that are not in force because they lost a conflict.
     pub blamed: BTreeSet<usize>,
 }
 
 impl Version {
-    /// A file in which everything is right.
+    /// Creates the version of a file without problems.
     pub fn plain(file: &Arc<File>) -> Self {
         Self {
             file: Arc::clone(file),
@@ -39,7 +39,7 @@ impl Version {
         }
     }
 
-    /// The version of which only the texts are known, and the services, by name and line, that are not in force.
+    /// Parses a version from its stored texts. The services with these names and lines are not in force.
     pub fn parse(
         path: &Arc<PathBuf>,
         identity: Identity,
@@ -67,7 +67,7 @@ impl Version {
         version
     }
 
-    /// Notes the source of native endpoints.
+    /// Sets the source of native endpoints.
     pub fn mark(&mut self, source: &Source) {
         if source.is_none() {
             return;
@@ -77,7 +77,7 @@ impl Version {
         Arc::make_mut(&mut file.contents).mark(source);
     }
 
-    /// The texts of some of its objects.
+    /// Returns the texts of these objects.
     pub fn texts(&self, mut wanted: HashSet<Key>) -> BTreeMap<Key, Arc<str>> {
         let kept = self.kept.iter().filter(|(key, _)| wanted.contains(*key));
         let mut texts: BTreeMap<Key, Arc<str>> = kept.map(|(key, text)| (key.clone(), Arc::clone(text))).collect();

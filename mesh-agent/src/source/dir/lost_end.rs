@@ -11,21 +11,21 @@ use crate::source::{
     object::{Item, Key},
 };
 
-/// How long a file that may be half-written has to stay as it is. Writers pause for less.
+/// How long a possibly half-written file must stay unchanged. Writers pause for less.
 pub const SETTLES: Duration = Duration::from_secs(10);
 
-/// An end that may be missing.
+/// A possibly missing end.
 pub struct LostEnd {
-    /// The line on which it ends now.
+    /// Line on which the file ends now.
     pub line: u32,
-    /// What is missing, and what to do.
+    /// Description of what is missing and what to do.
     pub reason: String,
     /// When the file counts as whole unless it changes; never where it ends in the middle of a line and is shorter.
     settles: Option<Instant>,
 }
 
 impl LostEnd {
-    /// What a version found `now` may lack of the last whole one.
+    /// Returns the end of the last whole version that the latest version, read at `now`, may lack.
     pub fn of(latest: &File, good: &File, now: Instant) -> Option<Self> {
         let (text, before) = (latest.text.bytes(), good.text.bytes());
         let may_lack = latest.identity == good.identity && !has_end(text, before);
@@ -50,18 +50,19 @@ impl LostEnd {
         Some(Self { line: last_line(text), reason, settles: (!stays).then(|| now + SETTLES) })
     }
 
-    /// Whether the file has not changed for long enough.
+    /// Whether the file has been unchanged for long enough.
     pub fn is_over(&self, now: Instant) -> bool {
         self.settles.is_some_and(|settles| settles <= now)
     }
 }
 
-/// The line on which a text ends.
+/// Returns the number of the last line of a text.
 pub fn last_line(text: &[u8]) -> u32 {
     u32::try_from(text.split(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
 }
 
-/// Whether a text shows its end: it is JSON, or its last line is `...`, a comment that is new or one that was its end before.
+/// Whether a text shows that it is whole: it is JSON, or its last line is `...`, a new comment, or the comment that
+/// ended it before.
 fn has_end(text: &[u8], before: &[u8]) -> bool {
     if text.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
         return true;
@@ -72,7 +73,7 @@ fn has_end(text: &[u8], before: &[u8]) -> bool {
     last == b"..." || last.starts_with(b"#") && (lines(before).next_back() == Some(last) || is_new())
 }
 
-/// What of the end is missing, in words.
+/// Describes what is missing at the end.
 fn lost(latest: &File, good: &File) -> Option<String> {
     let (now, before) = (objects(latest), objects(good));
     let (_, end) = last(&before)?;
@@ -85,7 +86,7 @@ fn lost(latest: &File, good: &File) -> Option<String> {
         .then(|| format!("no longer has the endpoints of {end}, which is its last object"))
 }
 
-/// Objects by line, right or wrong.
+/// Returns all objects by line, right or wrong.
 fn objects(file: &File) -> Vec<(u32, Key)> {
     let right = file.contents.objects().map(|(key, item)| (item.line(), key));
     let wrong = file.wrong.iter().filter_map(|it| Some((it.line, it.key.clone()?)));

@@ -1,4 +1,4 @@
-//! One file over time: what it is now, and what of it is in force.
+//! Tracks one file over time: its latest version, and the version that is in force.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,47 +19,47 @@ use crate::{
 /// A file and its versions.
 pub struct TrackedFile {
     path: Arc<PathBuf>,
-    /// The source that it is a part of.
+    /// Source of the file.
     pub source: Source,
-    /// As it was found last; nothing when it could never be read.
+    /// Latest version; nothing if the file could never be read.
     latest: Option<Arc<File>>,
-    /// The read that found it so first.
+    /// Number of the read that found the latest version.
     pub changed: u64,
-    /// What is in force.
+    /// Version in force.
     pub accepted: Option<Arc<Version>>,
-    /// Why it cannot be read now.
+    /// Error of the last read.
     pub unreadable: Option<String>,
-    /// Whether it was there before anything was read, and no version of it could be read whole since: then an earlier agent
-    /// may have served more of it than is known.
+    /// Whether the file existed at the first read and no version of it could be read whole since. Then an earlier
+    /// agent may have served more of it than is known.
     is_stranger: bool,
-    /// The newest version that was taken for whole.
+    /// Newest version that counts as whole.
     whole: Option<Arc<File>>,
-    /// What the newest version may lack, while that has to be waited for.
+    /// End that the newest version may lack, while waiting for it.
     lost: Option<LostEnd>,
 }
 
 impl TrackedFile {
-    /// A file that was not there before.
+    /// Creates a file that is new.
     pub fn new(path: &Path, source: Source, at_start: bool) -> Self {
         let path = Arc::new(path.to_owned());
         let (latest, accepted, unreadable, whole, lost) = Default::default();
         Self { path, source, latest, changed: 0, accepted, unreadable, is_stranger: at_start, whole, lost }
     }
 
-    /// A file of which an earlier agent had this in force.
+    /// Creates a file with the version that an earlier agent had in force.
     pub fn remembered(path: &Path, source: Source, mut version: Version) -> Self {
         version.mark(&source);
-        // A file with the same bytes need not be read again.
+        // A file with the same bytes need not be parsed again.
         let latest = Some(Arc::clone(&version.file));
         Self { whole: latest.clone(), latest, accepted: Some(Arc::new(version)), ..Self::new(path, source, false) }
     }
 
-    /// Whether this is what was found last time.
+    /// Whether the file is unchanged.
     pub fn is(&self, found: &Found) -> bool {
         self.latest.as_ref().is_some_and(|file| file.text.is(&found.bytes) && file.identity == found.identity)
     }
 
-    /// Notes a new version, found by this read.
+    /// Sets a new version, found by this read.
     pub fn set_latest(&mut self, mut file: File, read: u64, now: Instant) {
         self.lost = self.whole.as_ref().and_then(|whole| LostEnd::of(&file, whole, now));
         Arc::make_mut(&mut file.contents).mark(&self.source);
@@ -68,7 +68,7 @@ impl TrackedFile {
         self.unreadable = None;
     }
 
-    /// Notes that it is as it was found last.
+    /// Records that the file is unchanged.
     pub fn set_unchanged(&mut self, now: Instant) {
         self.unreadable = None;
         if self.is_due(now) {
@@ -76,35 +76,35 @@ impl TrackedFile {
         }
     }
 
-    /// Whether a version that had to be waited for counts now.
+    /// Whether the waiting time of a possibly half-written version is over.
     pub fn is_due(&self, now: Instant) -> bool {
         self.lost.as_ref().is_some_and(|lost| lost.is_over(now))
     }
 
-    /// The newest version whose objects may come into force one by one; nothing where that is the file as a whole as
+    /// Returns the newest version if its objects may come into force one by one, or nothing if the whole file stays as
     /// it was.
     pub fn fit(&self) -> Option<&Arc<File>> {
         self.latest.as_ref().filter(|_| self.harm().is_none())
     }
 
-    /// Whether what the newest version no longer has may still be in the file: in what cannot be read, or in an end that
-    /// is still being written.
+    /// Whether objects that the newest version lacks may still be in the file: in an unreadable part, or in an end
+    /// that is still being written.
     pub fn is_half(&self, latest: &File) -> bool {
         let in_place = self.accepted.as_ref().is_some_and(|good| good.file.identity == latest.identity);
         latest.ends_wrong && in_place
     }
 
-    /// Whether it has services now.
+    /// Whether services of it are in force.
     pub fn serves(&self) -> bool {
         self.accepted.as_ref().is_some_and(|version| version.contents.serves())
     }
 
-    /// Whether no service can be missing because this file cannot be read.
+    /// Whether no service is missing because this file cannot be read.
     pub fn is_complete(&self) -> bool {
         !self.is_stranger
     }
 
-    /// Whether no object can be in it of which nothing is known.
+    /// Whether all of its objects are known.
     pub fn is_whole(&self) -> bool {
         let is_plain = |latest: &Arc<File>| !hides(latest);
         !self.is_stranger || (self.unreadable.is_none() && self.latest.as_ref().is_some_and(is_plain))
@@ -121,7 +121,7 @@ impl TrackedFile {
         self.is_stranger &= !self.is_whole();
     }
 
-    /// What is wrong with the file in itself.
+    /// Returns the errors in the file itself.
     pub fn errors(&self) -> Vec<ConfigError> {
         match self.harm() {
             Some(Harm::Told(line, reason)) => vec![self.error(line, reason)],
@@ -143,12 +143,12 @@ impl TrackedFile {
         Some(Wrong { origin: self.origin(1), name: "the file".to_owned(), scope: Scope::File, effect })
     }
 
-    /// A place in the file.
+    /// Returns the origin of a line of the file.
     pub fn origin(&self, line: u32) -> Origin {
         Origin { file: Arc::clone(&self.path), line }
     }
 
-    /// Why the file as a whole stays as it was.
+    /// Returns why the whole file stays as it was, if it does.
     fn harm(&self) -> Option<Harm> {
         if let Some(error) = &self.unreadable {
             return Some(Harm::Told(1, format!("cannot be read: {error}")));
@@ -159,13 +159,13 @@ impl TrackedFile {
         told.or_else(|| latest.is_useless().then_some(Harm::Useless))
     }
 
-    /// A file that lost its end and nothing else is one that is still being written, or whose writer stopped, unless
-    /// what is left ends with a line and still serves everything. A file that was moved into place, or that a link now
-    /// leads to, was written before that and is whole.
+    /// Detects a truncated file. A file that lost only its end is still being written, or its writer died, unless the
+    /// rest ends with a complete line and still serves everything. A file that was moved into place, or that a link
+    /// now leads to, is whole.
     fn cut(&self, latest: &File) -> Option<Harm> {
         let good = &self.accepted.as_ref()?.file;
         let (now, before) = (latest.text.bytes(), good.text.bytes());
-        // Of a text that was dropped it is not known what it was.
+        // A text that was dropped cannot be compared.
         let is_known = !latest.is_useless() && !good.is_useless();
         if !is_known || now.len() >= before.len() || !before.starts_with(now) || latest.identity != good.identity {
             return None;
@@ -184,7 +184,7 @@ impl TrackedFile {
         Some(Harm::Told(last_line(now), reason))
     }
 
-    /// A file that speaks of nothing is what a full disk or a crash leaves.
+    /// Detects a file without any object, which a full disk or a crash may leave.
     fn blank(&self, latest: &File) -> Option<Harm> {
         let reason = "names no service, so its services stay as they were; to have none, write `services: []` into it or remove it";
         (latest.is_blank() && self.serves()).then(|| Harm::Told(1, reason.to_owned()))
@@ -195,15 +195,15 @@ impl TrackedFile {
     }
 }
 
-/// Whether any object may be in what cannot be read.
+/// Whether an unreadable part may hold objects.
 fn hides(file: &File) -> bool {
     Kind::ALL.into_iter().any(|kind| file.may_hide(kind))
 }
 
 /// Why a file as a whole stays as it was.
 enum Harm {
-    /// At this line, for this reason.
+    /// Line and reason.
     Told(u32, String),
-    /// Nothing in it can be read; its own errors say why.
+    /// Nothing in the file can be read; its own errors tell why.
     Useless,
 }

@@ -1,4 +1,4 @@
-//! Objects out of a text, each as a text of its own that says the same.
+//! Extracts objects from a text, each as an equivalent text of its own.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -17,17 +17,17 @@ use crate::{
     },
 };
 
-/// Which objects to pick, and those that were found.
+/// Objects to extract, and their texts.
 #[derive(Default)]
 pub struct Extracts {
-    /// Objects that are looked for.
+    /// Objects to extract.
     pub wanted: Arc<HashSet<Key>>,
-    /// Their texts.
+    /// Texts that were extracted.
     pub texts: BTreeMap<Key, Arc<str>>,
 }
 
 impl Extracts {
-    /// Notes an object that is right, if it is looked for.
+    /// Extracts an object if it is wanted.
     pub fn note(&mut self, key: Option<Key>, object: Field<'_>) {
         if let Some(key) = key.filter(|key| self.wanted.contains(key)) {
             let text = text(object, key.kind()).into();
@@ -37,7 +37,7 @@ impl Extracts {
 }
 
 impl File {
-    /// The texts of these objects.
+    /// Returns the texts of these objects.
     pub fn pick(&self, wanted: HashSet<Key>) -> BTreeMap<Key, Arc<str>> {
         let Ok(text) = std::str::from_utf8(self.text.bytes()) else { return BTreeMap::new() };
         let path = Arc::new(PathBuf::new());
@@ -48,10 +48,10 @@ impl File {
     }
 }
 
-/// A document that holds one object, in one line.
+/// Formats a document with one object, in one line.
 fn text(object: Field<'_>, kind: Kind) -> String {
     let mut out = String::new();
-    // Native services know no metadata.
+    // Native services have no metadata.
     if object.get("metadata").is_none() {
         out.push_str("{\"services\": [");
         write_value(object, &mut out);
@@ -63,7 +63,7 @@ fn text(object: Field<'_>, kind: Kind) -> String {
         Kind::Endpoints => ("v1", "Endpoints"),
         Kind::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
     };
-    // In the place of what the object or its list says.
+    // Replaces the kind of the object or of its list.
     let given = [("apiVersion", version), ("kind", kind)];
     let fields = object.children().filter(|field| given.iter().all(|(name, _)| field.name() != Some(*name)));
     _ = write!(out, "{{\"apiVersion\": \"{version}\", \"kind\": \"{kind}\"");

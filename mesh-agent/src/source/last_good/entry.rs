@@ -1,4 +1,4 @@
-//! One file as it is remembered: a line of JSON, then the text.
+//! Stored form of one file: a line of JSON, then the text.
 
 use std::{
     collections::BTreeSet,
@@ -19,16 +19,16 @@ use crate::{
     },
 };
 
-/// The form of the entries. Later forms have other numbers, and are not read by this agent.
+/// Version of the form. This agent does not read entries of later versions.
 const FORM: u32 = 1;
 
-/// One file.
+/// The entry of one file.
 pub struct Entry {
     head: Head,
     text: Arc<Vec<u8>>,
 }
 
-/// What is known of the text.
+/// Header of an entry.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
@@ -39,12 +39,12 @@ struct Head {
     digest: String,
     /// Objects that come from older texts.
     kept: BTreeSet<String>,
-    /// Services of the text that are not in force, because others have what they ask for.
+    /// Services of the text that are not in force because they lost a conflict.
     left_out: Vec<(String, u32)>,
 }
 
 impl Entry {
-    /// Of a file; nothing where its path cannot be written down, or no text of it is known.
+    /// Creates the entry of a file; nothing if its path is not text or its text is unknown.
     pub fn of(path: &Path, version: &Version) -> Option<Self> {
         path.to_str()?;
         let Version { file, contents: _, kept, blamed } = version;
@@ -62,7 +62,7 @@ impl Entry {
         Some(Self { head, text: Arc::clone(text) })
     }
 
-    /// What is written.
+    /// Returns the bytes to write.
     pub fn text(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(&self.head).expect("a struct with string keys and a path that is text");
         bytes.push(b'\n');
@@ -70,7 +70,7 @@ impl Entry {
         bytes
     }
 
-    /// What was written, if it is whole.
+    /// Parses the bytes of an entry; an error if they are damaged.
     pub fn parse(mut bytes: Vec<u8>) -> io::Result<Self> {
         let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| invalid("it has no head"))?;
@@ -85,7 +85,7 @@ impl Entry {
         Ok(Self { head, text: Arc::new(text) })
     }
 
-    /// What of the file was in force.
+    /// Returns the version of the file that was in force.
     pub fn version(self, serve: Serve) -> io::Result<(PathBuf, Version)> {
         let Self { head: Head { path, inode, kept, left_out, .. }, text } = self;
         let identity = Identity { device: 0, inode };

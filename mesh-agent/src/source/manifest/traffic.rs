@@ -1,5 +1,5 @@
-//! How connects are spread, as a Kubernetes service says it: `spec.trafficDistribution`, and annotations for the rest.
-//! The text of an annotation is what the native field of the same meaning holds.
+//! Reads the traffic settings of a Kubernetes service: `spec.trafficDistribution`, and annotations for the rest. The
+//! text of an annotation has the form of the native field of the same meaning.
 
 use super::Manifests;
 use crate::{
@@ -24,7 +24,7 @@ const DRAIN: &str = "mesh-agent.io/drain";
 /// Health checks.
 pub const HEALTH: &str = "mesh-agent.io/health";
 
-/// Names of the annotations that are read here.
+/// Annotations that this module reads.
 pub const KNOWN: [&str; 10] = [
     BALANCE,
     HASH_KEY,
@@ -38,7 +38,7 @@ pub const KNOWN: [&str; 10] = [
     HEALTH,
 ];
 
-/// Reads the annotations; a mapping without any where the service has none.
+/// Reads the annotations, if any.
 pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     let annotations = Annotations(annotations);
     let policy = annotations.read(BALANCE, Default::default(), balance::read);
@@ -65,16 +65,16 @@ pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     Some(Annotated { traffic, has_order: annotations.get(LOCALITY).is_some() })
 }
 
-/// What the annotations of a service say.
+/// Traffic settings in the annotations of a service.
 pub struct Annotated {
     traffic: Traffic,
-    /// Whether they say which endpoints are near.
+    /// Whether they set the locality order.
     has_order: bool,
 }
 
 impl Annotated {
-    /// The same, and where no annotation says which endpoints are near, their hints and the order of
-    /// `spec.trafficDistribution`.
+    /// Returns the settings. If no annotation sets the locality order, hints and the order of
+    /// `spec.trafficDistribution` apply.
     pub fn or_order(self, order: Vec<LocalityLevel>) -> Traffic {
         if self.has_order {
             return self.traffic;
@@ -83,7 +83,7 @@ impl Annotated {
     }
 }
 
-/// Reads `spec.trafficDistribution`. A word that is not known is noted: it may be of a later Kubernetes.
+/// Reads `spec.trafficDistribution`. Notes an unknown value, which may be of a later Kubernetes.
 /// <https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-distribution>
 pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<LocalityLevel>> {
     let Some(field) = spec.get("trafficDistribution") else { return Some(Vec::new()) };
@@ -98,7 +98,7 @@ pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> O
     }
 }
 
-/// Levels with commas between, or what the native field holds.
+/// Reads levels separated by commas, or the form of the native field.
 fn locality(field: Field<'_>) -> Option<Nearness> {
     match field.value() {
         Value::Map => locality::read(field),

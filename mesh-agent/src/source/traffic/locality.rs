@@ -1,4 +1,4 @@
-//! Which endpoints come first.
+//! Reads the locality settings.
 
 use crate::{
     model::{LocalityLevel, Nearness, SourcePreference},
@@ -9,14 +9,14 @@ use crate::{
     },
 };
 
-/// All levels, from near to far.
+/// All levels, from the nearest to the farthest.
 const LEVELS: [LocalityLevel; 4] =
     [LocalityLevel::Node, LocalityLevel::Zone, LocalityLevel::Region, LocalityLevel::Cloud];
 
-/// Least and most that `spillFactor` may say, in 1/100.
+/// Range of `spillFactor`, in 1/100.
 const SPILL: std::ops::RangeInclusive<u16> = 101..=65_000;
 
-/// Reads `locality`. Who asks for it and does not say which levels means all.
+/// Reads `locality`. Without `order` all levels apply.
 pub fn read(field: Field<'_>) -> Option<Nearness> {
     let field = field.mapping()?;
     field.only(&["order", "failoverPercent", "spillFactor", "sources"]);
@@ -28,7 +28,7 @@ pub fn read(field: Field<'_>) -> Option<Nearness> {
     Some(Nearness { order: order?, failover_percent: failover?, spill: spill?, sources: sources?, ..default })
 }
 
-/// Of which sources the endpoints come first.
+/// Reads which sources are preferred.
 pub fn sources(field: Field<'_>) -> Option<SourcePreference> {
     match field.value().text() {
         Some("local") => Some(SourcePreference::Local),
@@ -38,7 +38,7 @@ pub fn sources(field: Field<'_>) -> Option<SourcePreference> {
     }
 }
 
-/// The levels of a text like `node, zone`; of an empty one, none.
+/// Reads the levels of a text like `node, zone`; none if it is empty.
 pub fn listed(field: Field<'_>) -> Option<Vec<LocalityLevel>> {
     let text = match field.value() {
         Value::Text(text) => text,
@@ -57,7 +57,7 @@ fn order(field: Field<'_>) -> Option<Vec<LocalityLevel>> {
     distinct(all(field.children().map(|field| level(field).map(|level| (field, level)).or_else(|| unknown(field))))?)
 }
 
-/// The levels, after a word on each that comes twice.
+/// Returns the levels, and reports duplicates.
 fn distinct(levels: Vec<(Field<'_>, LocalityLevel)>) -> Option<Vec<LocalityLevel>> {
     for (position, (field, level)) in levels.iter().enumerate() {
         if levels[..position].iter().any(|(_, earlier)| earlier == level) {

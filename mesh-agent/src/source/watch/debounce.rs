@@ -1,46 +1,46 @@
-//! How long to wait after a change: until the writer is done, but never for ever.
+//! Debounces file changes: decides how long to wait for further changes before the files are read.
 
 use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use tokio::time::Instant;
 
-/// Without a change for this long, a burst is over. Covers a writer that truncates, then writes.
+/// A burst is over after this time without a change. Covers a writer that truncates, then writes.
 const QUIET: Duration = Duration::from_millis(25);
 
-/// The same for a change that comes alone.
+/// The same for an isolated change.
 const QUIET_ALONE: Duration = Duration::from_millis(8);
 
-/// A change comes alone when this long nothing was looked at.
+/// A change is isolated if the last read was this long ago.
 const ALONE: Duration = Duration::from_millis(250);
 
-/// A burst without end is looked at this often.
+/// Files are read at least this often during a long burst.
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// A file that was written to and not closed is waited for this long.
+/// Longest wait for a file that was written to and not closed.
 const LONGEST_WRITE: Duration = Duration::from_millis(500);
 
-/// What the kernel reports of a file.
+/// A change of a file that the kernel reports.
 #[derive(Debug)]
 pub enum Change {
-    /// It was written to; more may come.
+    /// The file was written to; more writes may follow.
     Written(PathBuf),
-    /// Its writer closed it.
+    /// The writer closed the file.
     Closed(PathBuf),
-    /// Anything else.
+    /// Any other change.
     Other,
 }
 
-/// Changes that belong together.
+/// A burst of changes.
 pub struct Debounce {
     first: Instant,
     last: Instant,
     quiet: Duration,
-    /// Files between their first write and the close.
+    /// Files that were written to and not closed yet.
     written: HashSet<PathBuf>,
 }
 
 impl Debounce {
-    /// Starts with a change; `looked` is when the files were looked at last.
+    /// Starts a burst with its first change; `looked` is the time of the last read.
     pub fn new(change: Change, looked: Instant, now: Instant) -> Self {
         let quiet = if now.duration_since(looked) < ALONE { QUIET } else { QUIET_ALONE };
         let mut burst = Self { first: now, last: now, quiet, written: HashSet::new() };
@@ -58,7 +58,7 @@ impl Debounce {
         }
     }
 
-    /// When to look if nothing more happens.
+    /// Returns when to read the files if nothing else changes.
     pub fn due(&self) -> Instant {
         if self.written.is_empty() {
             (self.last + self.quiet).min(self.first + LONGEST)

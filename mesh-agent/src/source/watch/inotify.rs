@@ -1,4 +1,4 @@
-//! The kernel's reports about directories.
+//! Watches directories with inotify and sends their changes to a queue.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,49 +15,49 @@ use tracing::warn;
 use super::debounce::Change;
 use crate::source::{scan, timed_fs};
 
-/// Directories whose changes are reported.
+/// The inotify watches.
 pub struct Inotify {
-    /// Missing when the kernel has no inotify instance left.
+    /// Absent if no inotify instance is left.
     watcher: Option<RecommendedWatcher>,
-    /// By path, device and inode as they were armed.
-    armed: BTreeMap<PathBuf, Option<(u64, u64)>>,
+    /// Device and inode of each watched path at the time the watch was added.
+    watched: BTreeMap<PathBuf, Option<(u64, u64)>>,
 }
 
 impl Inotify {
-    /// Nothing is armed yet.
+    /// Creates a watcher without watches.
     pub fn new(changes: Sender<Change>) -> Self {
         let report = move |event: notify::Result<Event>| {
             for change in event.map_or_else(|_| vec![Change::Other], changes_of) {
-                // A full queue wakes the reader just as well.
+                // If the queue is full, the reader wakes up anyway.
                 let _ = changes.try_send(change);
             }
         };
         let watcher = notify::recommended_watcher(report)
             .inspect_err(|error| warn!("no inotify, so files are compared every 150 ms: {error}"))
             .ok();
-        Self { watcher, armed: BTreeMap::new() }
+        Self { watcher, watched: BTreeMap::new() }
     }
 
-    /// Arms these directories and no others. False when changes of some will not be reported.
-    pub fn arm(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
+    /// Watches these directories and no others. Returns false if changes of some will not be reported.
+    pub fn watch(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         let stamps = timed_fs::each(directories.iter().cloned().collect(), |path| Ok(scan::stamp(path)));
-        // What gives no answer now would give none to the watcher either.
+        // A path that times out here would block the watcher as well.
         let answered = stamps.into_iter().filter_map(|(path, stamp)| Some((path, stamp.ok()?)));
         let found: BTreeMap<_, _> = answered.map(|(path, stamp)| (path, stamp.map(|stamp| stamp.identity()))).collect();
-        for gone in self.armed.iter().filter(|(path, identity)| found.get(*path) != Some(identity)) {
-            // It may be gone already together with its directory.
+        for gone in self.watched.iter().filter(|(path, identity)| found.get(*path) != Some(identity)) {
+            // The watch may be gone together with its directory.
             let _ = watcher.unwatch(gone.0);
         }
-        // Again even where it is armed: a directory made anew may have the inode of the one before it.
-        let all = found.keys().map(|path| arm_one(watcher, path)).fold(true, |all, one| all & one);
+        // Watches are added even where one exists: a recreated directory may have the same inode.
+        let all = found.keys().map(|path| watch_one(watcher, path)).fold(true, |all, one| all & one);
         let all = all && found.len() == directories.len();
-        self.armed = found;
+        self.watched = found;
         all
     }
 }
 
-fn arm_one(watcher: &mut RecommendedWatcher, path: &Path) -> bool {
+fn watch_one(watcher: &mut RecommendedWatcher, path: &Path) -> bool {
     match watcher.watch(path, RecursiveMode::NonRecursive) {
         Ok(()) => true,
         Err(error) => {
@@ -67,7 +67,7 @@ fn arm_one(watcher: &mut RecommendedWatcher, path: &Path) -> bool {
     }
 }
 
-/// Reading is no change; otherwise every look would bring about the next.
+/// Converts an event to changes. Reads are ignored; otherwise each read would cause the next.
 fn changes_of(event: Event) -> Vec<Change> {
     let to = |change: fn(PathBuf) -> Change| {
         let one = |path: PathBuf| if scan::is_ours(&path) { change(path) } else { Change::Other };

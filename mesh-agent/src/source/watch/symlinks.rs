@@ -1,4 +1,4 @@
-//! Which directories a change can come from: those with the files, and those with links on the way to them.
+//! Finds the directories to watch: those with the files, and those with symlinks on the way to them.
 
 use std::{
     collections::BTreeSet,
@@ -8,11 +8,11 @@ use std::{
 
 use crate::source::{scan, timed_fs};
 
-/// As many links as the kernel follows in one path. <https://man7.org/linux/man-pages/man7/path_resolution.7.html>
+/// Most symlinks that the kernel follows in one path. <https://man7.org/linux/man-pages/man7/path_resolution.7.html>
 const MAX_LINKS: usize = 40;
 
-/// The directories to watch, without links in their paths: none is then watched under two names. Where one gives no answer,
-/// changes in it are not reported.
+/// Returns the directories to watch, with links resolved so that none is watched twice. Directories that time out are
+/// left out, and their changes are not reported.
 pub fn watched(directories: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut watched = BTreeSet::new();
     for directory in directories {
@@ -26,7 +26,7 @@ pub fn watched(directories: &[PathBuf]) -> BTreeSet<PathBuf> {
     watched
 }
 
-/// The directories of the links on the way to a path, and what is to be watched at its end.
+/// Returns the directories of the links on the way to a path, and the directory to watch at its end.
 fn ways(path: &Path, end: fn(&Path) -> Option<&Path>) -> BTreeSet<PathBuf> {
     let mut ways = BTreeSet::new();
     let real = follow(path, &mut ways);
@@ -34,12 +34,12 @@ fn ways(path: &Path, end: fn(&Path) -> Option<&Path>) -> BTreeSet<PathBuf> {
     ways
 }
 
-/// The directory itself, or while it is missing the one where it, or one above it, will appear.
+/// Returns the directory, or its nearest existing ancestor while it is missing.
 fn nearest(directory: &Path) -> Option<&Path> {
     directory.ancestors().find(|path| path.is_dir())
 }
 
-/// Follows a path, collects the directories of all links on the way, and returns where it ends.
+/// Resolves a path and collects the directories of all links on the way.
 fn follow(path: &Path, links: &mut BTreeSet<PathBuf>) -> PathBuf {
     let mut rest = steps(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let (mut at, mut followed) = (PathBuf::from("/"), 0);
@@ -61,7 +61,7 @@ fn resolve(at: &Path, step: &Path) -> PathBuf {
     if step == Path::new("..") { at.parent().unwrap_or(at).to_owned() } else { at.join(step) }
 }
 
-/// The components of a path, the first at the end.
+/// Returns the components of a path in reverse order.
 fn steps(path: &Path) -> Vec<PathBuf> {
     let named = path.components().filter(|component| *component != Component::CurDir);
     named.rev().map(|component| PathBuf::from(component.as_os_str())).collect()

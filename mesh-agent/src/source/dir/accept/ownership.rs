@@ -1,5 +1,5 @@
-//! Which object has what it asks for. What was in force comes first, then what moved to another file, then what is new:
-//! by the order in which files changed, then by the order of the text.
+//! Decides which service owns a front end in a conflict: one in force first, then one that moved to another file, then
+//! new ones by the order in which files changed and by the order of the text.
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -18,37 +18,37 @@ use crate::{
     },
 };
 
-/// A service that asks for what is taken.
+/// A service that lost a conflict.
 pub struct Conflict {
     /// Position of its file.
     pub choice: usize,
-    /// Which service of that file.
+    /// Service of that file.
     pub claimant: Claimant,
-    /// What is taken.
+    /// Errors that name the owners.
     pub errors: Vec<ConfigError>,
 }
 
 /// A service of a file.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Claimant {
-    /// As the file says now, by its position.
+    /// A service of the present version, by position.
     Own(usize),
-    /// As it was.
+    /// A service in its last good version.
     Kept(Key),
 }
 
-/// How strong a claim is; the least is the strongest.
+/// Precedence of a claim; the least wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Strength {
-    /// The service has all that it asks for, from the same file.
+    /// The service holds all of its front ends, from the same file.
     Holds,
-    /// The service has all that it asks for, from another file.
+    /// The service holds all of its front ends, from another file.
     Moved,
-    /// It asks for something new.
+    /// The service claims a new front end.
     New,
 }
 
-/// Whether no two services ask for the same.
+/// Whether no two services conflict.
 pub fn agree(choices: &[Choice<'_>]) -> bool {
     let services = choices.iter().map(|choice| choice.services.len()).sum();
     let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
@@ -58,7 +58,7 @@ pub fn agree(choices: &[Choice<'_>]) -> bool {
     })
 }
 
-/// Services that ask for what stronger ones have, or what `holders` says is another's, be it `absent`.
+/// Returns the services that lost a conflict, with a service of higher precedence or with an owner that is unreadable.
 pub fn conflicts(
     choices: &[Choice<'_>],
     served: &Served<'_>,

@@ -1,4 +1,4 @@
-//! Which objects stay as they were.
+//! Decides which objects stay in their last good version.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -17,17 +17,17 @@ use crate::{
     },
 };
 
-/// An object that stays as it was.
+/// An object that stays in its last good version.
 pub struct Retained<'a> {
-    /// What it says.
+    /// Its parts.
     pub items: Vec<Item<'a>>,
-    /// Where what is wrong with it is written; nothing where that cannot be told.
+    /// Origin of the newer, wrong version, if known.
     pub newer: Option<Origin>,
-    /// The version that it is of.
+    /// Version of the file that it comes from.
     from: &'a Arc<Version>,
 }
 
-/// What was in force so far, by file.
+/// Objects in force so far, by file.
 pub struct Served<'a> {
     files: BTreeMap<&'a PathBuf, (&'a Source, &'a Arc<Version>, Items<'a>)>,
     /// Files by object.
@@ -35,7 +35,7 @@ pub struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    /// Of these files.
+    /// Collects the objects in force of these files.
     pub fn of(files: impl Iterator<Item = (&'a PathBuf, &'a TrackedFile)>) -> Self {
         let of = |(path, it): (&'a PathBuf, &'a TrackedFile)| {
             let version = it.accepted.as_ref()?;
@@ -49,7 +49,7 @@ impl<'a> Served<'a> {
         Self { files, homes }
     }
 
-    /// A service as files of this source had it in force.
+    /// Returns the definitions of a service that are in force in files of this source.
     pub fn services(&self, source: &Source, name: &ServiceName) -> Vec<(&'a PathBuf, &'a Service)> {
         let key = Key::Service(name.clone());
         let homes = self.homes.get(&key).into_iter().flatten();
@@ -61,7 +61,7 @@ impl<'a> Served<'a> {
         homes.filter_map(of).collect()
     }
 
-    /// The last good version of an object: the one of this file, else of another one of its source.
+    /// Returns the last good version of an object: from this file, or else from another file of its source.
     fn last_good(&self, choice: &Choice<'_>, key: &Key, newer: Option<Origin>) -> Option<Retained<'a>> {
         let homes = self.homes.get(key)?;
         let own = homes.iter().find(|path| **path == choice.path);
@@ -71,10 +71,10 @@ impl<'a> Served<'a> {
     }
 }
 
-/// Objects that are right in some file of a source.
+/// Objects that are right in any file of a source.
 type Present<'a> = HashSet<(&'a Source, Key)>;
 
-/// Decides anew which objects stay as they were, given those that are to blame by now.
+/// Decides which objects stay in their last good version, given the services that lost a conflict so far.
 pub fn keep<'a>(choices: &mut [Choice<'a>], served: &Served<'a>) {
     let good = choices.iter().flat_map(|choice| choice.good().map(|key| (&choice.tracked.source, key)));
     let present: Present<'a> = good.collect();
@@ -95,7 +95,7 @@ fn kept<'a>(choice: &Choice<'a>, served: &Served<'a>, present: &Present<'a>) -> 
     all.filter_map(|(key, newer)| Some((key.clone(), served.last_good(choice, &key, newer)?))).collect()
 }
 
-/// Objects that the newest version does not name, and that may be in it.
+/// Returns objects that the newest version does not name but may contain.
 fn lost(choice: &Choice<'_>, served: &Served<'_>) -> Vec<Key> {
     let (Some(latest), Some((_, _, items))) = (choice.latest, served.files.get(choice.path)) else { return Vec::new() };
     let is_half = choice.tracked.is_half(latest);
@@ -106,7 +106,7 @@ fn lost(choice: &Choice<'_>, served: &Served<'_>) -> Vec<Key> {
     lost.cloned().collect()
 }
 
-/// The texts of what is kept.
+/// Returns the texts of retained objects.
 pub fn texts(kept: &BTreeMap<Key, Retained<'_>>) -> BTreeMap<Key, Arc<str>> {
     let mut wanted: HashMap<*const Version, (&Version, HashSet<Key>)> = HashMap::new();
     for (key, Retained { from, .. }) in kept {
@@ -116,7 +116,7 @@ pub fn texts(kept: &BTreeMap<Key, Retained<'_>>) -> BTreeMap<Key, Arc<str>> {
     wanted.into_values().flat_map(|(version, keys)| version.texts(keys)).collect()
 }
 
-/// Says of everything that is wrong in itself what is in force instead.
+/// Reports, for everything that is wrong in itself, what is in force instead.
 pub fn tell(choices: &[Choice<'_>], outcome: &mut Rejections) {
     for choice in choices {
         let Some(latest) = choice.latest else { continue };
@@ -140,7 +140,7 @@ pub fn tell(choices: &[Choice<'_>], outcome: &mut Rejections) {
     }
 }
 
-/// An end that may be missing, where that keeps something in force.
+/// Returns the report of a possibly missing end, if it keeps something in force.
 fn half(choice: &Choice<'_>, latest: &File) -> Option<Wrong> {
     let line = latest.wrong.last()?.line;
     let is_told = Kind::ALL.into_iter().any(|kind| latest.may_hide(kind));
@@ -150,7 +150,7 @@ fn half(choice: &Choice<'_>, latest: &File) -> Option<Wrong> {
         .then(|| told(choice, line, name, Scope::File, effect))
 }
 
-/// What stays of what cannot be told by name.
+/// Returns the effect for objects whose names cannot be read.
 fn rest(choice: &Choice<'_>, of_kind: impl Fn(&Key) -> bool) -> Effect {
     let kept = choice.kept.iter().filter(|(key, keep)| keep.newer.is_none() && of_kind(key));
     let names: Vec<String> = kept.map(|(key, _)| key.to_string()).collect();

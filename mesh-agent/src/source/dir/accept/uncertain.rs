@@ -1,4 +1,4 @@
-//! Services that may be more than what is known of them.
+//! Services whose configuration is only partly known.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use crate::{
     source::object::Kind,
 };
 
-/// Notes services of which an object is left out: what an earlier agent made of them may be right. One that is served
-/// by other objects is known well enough.
+/// Marks services with an object that is left out as uncertain: the rows of an earlier agent may be right. A service
+/// that other objects define is not uncertain.
 pub fn note_uncertain(missing: Vec<(ServiceName, Kind)>, update: &mut Update) {
     let is_bare = |service: &Arc<Service>| service.ports.iter().all(|port| port.endpoints.is_empty());
     for (name, kind) in missing {

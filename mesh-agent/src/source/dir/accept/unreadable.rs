@@ -1,4 +1,5 @@
-//! What services hold that cannot be read now: their rows stay in the kernel, so nothing else gets their front ends.
+//! Front ends of services that cannot be read at present. Their rows stay in the kernel, so no other service gets
+//! these front ends.
 
 use std::collections::HashSet;
 
@@ -13,7 +14,7 @@ use crate::{
     },
 };
 
-/// Services that may be somewhere in the files of a source although no object of them can be read.
+/// Services that may be in the files of a source although they cannot be read.
 pub struct Unreadable<'a> {
     holders: &'a FrontendOwners,
     /// Whether all directories could be read.
@@ -21,7 +22,7 @@ pub struct Unreadable<'a> {
 }
 
 impl<'a> Unreadable<'a> {
-    /// `holders` says what services hold, or held when the agent started.
+    /// `holders` are the owners of front ends, now or when the agent started.
     pub fn new(holders: &'a FrontendOwners, complete: bool) -> Self {
         Self { holders, complete }
     }
@@ -31,7 +32,7 @@ impl<'a> Unreadable<'a> {
         self.holders.is_empty() || self.complete && choices.iter().all(|it| it.is_right() && it.tracked.is_whole())
     }
 
-    /// What absent services of a source hold.
+    /// Returns the front ends of unreadable services of a source.
     pub fn of(&self, source: &Source, choices: &[Choice<'_>]) -> FrontendOwners {
         if self.is_none(choices) {
             return FrontendOwners::default();
@@ -45,7 +46,7 @@ impl<'a> Unreadable<'a> {
     }
 }
 
-/// Services of a file that are known, whether they are served or not.
+/// Returns the known services of a file, served or not.
 fn told<'c>(choice: &'c Choice<'_>) -> impl Iterator<Item = ServiceName> + 'c {
     let service = |key: Key| match key {
         Key::Service(name) => Some(name),
