@@ -35,7 +35,7 @@ fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> f
     }
     limits(f, row)?;
     outlier(f, row)?;
-    nearness(f, row)?;
+    locality(f, row)?;
     writeln!(f)
 }
 
@@ -84,7 +84,7 @@ fn outlier(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
     Ok(())
 }
 
-fn nearness(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
+fn locality(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
     if row.flags & service_flags::TIERS != 0 {
         write!(f, " tiers")?;
     }

@@ -111,7 +111,7 @@ impl<'a> Eligibility<'a> {
 
     fn proximity(&self, world: &'a World, service: &'a Service, is_v4: bool, reach: Reach<'_>) -> Proximity<'a> {
         let family = self.endpoints.iter().filter(move |endpoint| endpoint.address.is_ipv4() == is_v4);
-        Proximity::of(world, &service.traffic.nearness, family, reach, self.serving(is_v4, reach))
+        Proximity::of(world, &service.traffic.locality, family, reach, self.serving(is_v4, reach))
     }
 
     /// Returns the [`takers`](Self::takers) and the endpoints that are down, which count as missing capacity of their tier.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{World, frontends::Reach};
-use crate::model::{Condition, Endpoint, Locality, LocalityLevel, Nearness, SourcePreference};
+use crate::model::{Condition, Endpoint, Locality, LocalityLevel, LocalityPolicy, SourcePreference};
 
 /// Distance of an endpoint: first by its source, then by the first level that it shares with this node.
 type Distance = (bool, usize);
@@ -14,7 +14,7 @@ type Distance = (bool, usize);
 /// Ranks the endpoints of front ends of one address family and scope by distance.
 pub(super) struct Proximity<'a> {
     world: &'a World,
-    nearness: &'a Nearness,
+    policy: &'a LocalityPolicy,
     /// Effect of the hints, by source. Sources without hints are missing.
     hinted: BTreeMap<Option<&'a str>, HintScope>,
     /// Whether endpoints without hints are ranked by the levels of the service.
@@ -38,21 +38,21 @@ impl<'a> Proximity<'a> {
     /// As in kube-proxy, hints are ignored if traffic is restricted to the node, and if only terminating endpoints are left: <https://github.com/kubernetes/kubernetes/blob/v1.34.0/pkg/proxy/topology.go>
     pub(super) fn of(
         world: &'a World,
-        nearness: &'a Nearness,
+        policy: &'a LocalityPolicy,
         endpoints: impl IntoIterator<Item = &'a Endpoint>,
         reach: Reach<'_>,
         serving: Condition,
     ) -> Self {
         let counts = reach == Reach::Everywhere && serving == Condition::Ready;
-        let hinted = if nearness.by_hints && counts { hinted(world, endpoints) } else { BTreeMap::new() };
-        let has_levels = !nearness.order.is_empty() && (counts || !nearness.by_hints);
-        Self { world, nearness, hinted, has_levels }
+        let hinted = if policy.by_hints && counts { hinted(world, endpoints) } else { BTreeMap::new() };
+        let has_levels = !policy.order.is_empty() && (counts || !policy.by_hints);
+        Self { world, policy, hinted, has_levels }
     }
 
     /// Whether endpoints can be in different tiers.
     pub(super) fn has_tiers(&self) -> bool {
         let by_hints = self.hinted.values().any(|hinted| *hinted != HintScope::Alike);
-        self.has_levels || by_hints || self.nearness.sources != SourcePreference::None
+        self.has_levels || by_hints || self.policy.sources != SourcePreference::None
     }
 
     /// Whether an endpoint that takes no connects counts as missing capacity of its tier. EndpointSlices give hints to ready
@@ -71,7 +71,7 @@ impl<'a> Proximity<'a> {
     }
 
     fn distance(&self, endpoint: &Endpoint) -> Distance {
-        let is_second = match self.nearness.sources {
+        let is_second = match self.policy.sources {
             SourcePreference::Local => endpoint.source.is_some(),
             SourcePreference::Remote => endpoint.source.is_none(),
             SourcePreference::None => false,
@@ -82,7 +82,7 @@ impl<'a> Proximity<'a> {
 
     /// Returns the position of the first level that the endpoint shares with this node, or the number of levels if none.
     fn level(&self, endpoint: &Endpoint) -> usize {
-        let order = if self.has_levels { &self.nearness.order[..] } else { &[] };
+        let order = if self.has_levels { &self.policy.order[..] } else { &[] };
         order.iter().position(|&level| shares(self.world, endpoint, level)).unwrap_or(order.len())
     }
 
@@ -92,7 +92,7 @@ impl<'a> Proximity<'a> {
             HintScope::Zone => hints_at_zone(self.world, endpoint),
             HintScope::Alike => true,
         };
-        if is_near { 0 } else { self.nearness.order.len().max(1) }
+        if is_near { 0 } else { self.policy.order.len().max(1) }
     }
 }
 

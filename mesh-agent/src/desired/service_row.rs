@@ -9,7 +9,7 @@ use crate::model::{Balance, HashKey, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic
 
 /// Returns a row with these settings; all other fields are zero.
 pub(super) fn service_row(traffic: &Traffic) -> ServiceRow {
-    let Traffic { balance, outlier, limits, nearness, .. } = traffic;
+    let Traffic { balance, outlier, limits, locality, .. } = traffic;
     let (policy, hash_key) = balanced(*balance);
     ServiceRow {
         max_connections: limits.connections.map_or(0, u32::from),
@@ -17,13 +17,13 @@ pub(super) fn service_row(traffic: &Traffic) -> ServiceRow {
         base_ejection: milliseconds(outlier.base_ejection),
         max_ejection: milliseconds(outlier.max_ejection),
         connect_timeout: u16::try_from(outlier.connect_timeout.as_millis()).unwrap_or(u16::MAX),
-        spill: nearness.spill.unwrap_or(0),
+        spill: locality.spill.unwrap_or(0),
         failures: outlier.consecutive_failures,
         max_ejected: outlier.max_ejected_percent.unwrap_or(100),
         panic: outlier.panic_percent.unwrap_or(0),
         max_agreed: outlier.max_ejected_percent.unwrap_or(MAX_EJECTED_PERCENT),
         panic_agreed: outlier.panic_percent.unwrap_or(PANIC_PERCENT),
-        failover: nearness.failover_percent,
+        failover: locality.failover_percent,
         policy,
         hash_key,
         ..ServiceRow::zeroed()

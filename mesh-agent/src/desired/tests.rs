@@ -28,7 +28,7 @@ fn near_and_far(sizes: &[u8]) -> Service {
         (0..).zip(sizes).flat_map(|(tier, &size)| (1..=size).map(move |it| format!("10.0.{tier}.{it}:80"))).collect();
     let endpoints: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
     let mut service = fixture::with(fixture::fixed("cart", "10.96.0.1"), &endpoints);
-    service.traffic.nearness.order = vec![LocalityLevel::Node, LocalityLevel::Zone];
+    service.traffic.locality.order = vec![LocalityLevel::Node, LocalityLevel::Zone];
     for endpoint in &mut service.ports[0].endpoints {
         match tier(SocketAddr::new(endpoint.address, 80)) {
             0 => endpoint.node = Some("n1".into()),
@@ -159,7 +159,7 @@ fn unready_and_drained_endpoints_are_missing_capacity() {
 #[test]
 fn a_tier_that_is_much_busier_spills() {
     let mut service = near_and_far(&[2, 2]);
-    service.traffic.nearness.spill = Some(300);
+    service.traffic.locality.spill = Some(300);
     let mut memory = Memory::default();
     configure(&mut memory, &world(service), SECOND);
     memory.set_seed(7);

@@ -87,7 +87,7 @@ impl Plan {
     }
 
     fn refuse(&mut self, service: &Service, reason: String) {
-        let (origin, field) = (origin(service), service.traffic.health_place.field.clone());
+        let (origin, field) = (origin(service), service.traffic.health_origin.field.clone());
         self.refused.add_error(service, ConfigError { origin, field, reason }, Effect::Part);
     }
 
@@ -156,7 +156,7 @@ fn slowed(interval: Duration, demand: u64, level: u64) -> Duration {
 
 /// Where the health check of a service is written.
 fn origin(service: &Service) -> Origin {
-    let line = service.traffic.health_place.line;
+    let line = service.traffic.health_origin.line;
     let line = if line == 0 { service.origin.line } else { line };
     Origin { line, ..service.origin.clone() }
 }

@@ -34,8 +34,8 @@ pub struct Rules<'a> {
 impl<'a> Rules<'a> {
     /// The rules for a service with this health check.
     pub fn new(world: &'a World, service: &Service, check: &HealthCheck) -> Self {
-        let place = &service.traffic.health_place;
-        let whole = if place.is_annotation { annotated(world, service, check) } else { None };
+        let origin = &service.traffic.health_origin;
+        let whole = if origin.is_annotation { annotated(world, service, check) } else { None };
         Self { world, whole }
     }
 

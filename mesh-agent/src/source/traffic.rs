@@ -9,7 +9,7 @@ pub mod outlier;
 pub mod ramp;
 
 use super::field::Field;
-use crate::model::{CheckPlace, Nearness, Outlier, Protocol, Traffic};
+use crate::model::{CheckOrigin, LocalityPolicy, Outlier, Protocol, Traffic};
 
 /// Fields of a native service that this module reads.
 pub const FIELDS: [&str; 7] = ["balance", "outlier", "limits", "locality", "slowStart", "drain", "health"];
@@ -19,7 +19,7 @@ pub fn read(service: Field<'_>) -> Option<Traffic> {
     let balance = service.or("balance", Default::default(), balance::read);
     let outlier = service.or("outlier", Outlier::default(), outlier::read);
     let limits = service.or("limits", Default::default(), limits::read);
-    let nearness = service.or("locality", Nearness::default(), locality::read);
+    let locality = service.or("locality", LocalityPolicy::default(), locality::read);
     let slow_start = service.or("slowStart", None, |field| ramp::slow_start(field).map(Some));
     let drain = service.or("drain", None, |field| ramp::drain(field).map(Some));
     let health = service.or("health", None, |field| health::read(field).map(Some));
@@ -27,17 +27,17 @@ pub fn read(service: Field<'_>) -> Option<Traffic> {
         balance: balance?,
         outlier: outlier?,
         limits: limits?,
-        nearness: nearness?,
+        locality: locality?,
         slow_start: slow_start?,
         drain: drain?,
         health: health?,
-        health_place: place(service.get("health"), false),
+        health_origin: check_origin(service.get("health"), false),
     })
 }
 
 /// Returns the place of a health check, or an empty one without a health check.
-pub fn place(health: Option<Field<'_>>, is_annotation: bool) -> CheckPlace {
-    health.map_or_else(CheckPlace::default, |it| CheckPlace { line: it.line(), field: it.path(), is_annotation })
+pub fn check_origin(health: Option<Field<'_>>, is_annotation: bool) -> CheckOrigin {
+    health.map_or_else(CheckOrigin::default, |it| CheckOrigin { line: it.line(), field: it.path(), is_annotation })
 }
 
 /// Reports a health check of a service without TCP ports. UDP ports beside TCP ports are not checked.

@@ -229,7 +229,7 @@ mod tests {
         let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
         cart.ports[0].endpoints[0].locality = place("z2");
         cart.ports[0].endpoints[1].locality = place("z1");
-        (cart.traffic.outlier, cart.traffic.nearness.order) = (outlier, vec![LocalityLevel::Zone]);
+        (cart.traffic.outlier, cart.traffic.locality.order) = (outlier, vec![LocalityLevel::Zone]);
         owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
         owner.reconcile(Duration::from_secs(1));
         let snapshot = owner.snapshot();

@@ -49,7 +49,7 @@ fn edit(world: &mut World, (number, what, how): Edit, now: Duration) {
             service.ports[0].port = 30_000 + u16::from((number + 1) % SERVICES);
         }
         7 => service.traffic.balance = [Balance::Random, Balance::RoundRobin][usize::from(how % 2)],
-        8 => service.traffic.nearness.order = vec![LocalityLevel::Zone],
+        8 => service.traffic.locality.order = vec![LocalityLevel::Zone],
         9 => {
             let target = target(number, how);
             if !world.unhealthy.remove(&target) {

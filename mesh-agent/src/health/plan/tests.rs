@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     desired::fixture,
     health::checks::tests::check,
-    model::{CheckPlace, CheckPolicy, Probe, Wrong},
+    model::{CheckOrigin, CheckPolicy, Probe, Wrong},
 };
 
 /// A service of that many endpoints, checked this often.
@@ -12,7 +12,7 @@ fn checked(name: &str, endpoints: u16, interval: Duration) -> Service {
     let endpoints: Vec<(&str, u32)> = addresses.iter().map(|address| (address.as_str(), 1)).collect();
     let mut service = fixture::with(fixture::fixed(name, "10.96.0.1"), &endpoints);
     service.traffic.health = Some(HealthCheck { interval, ..check(Probe::Tcp) });
-    service.traffic.health_place = CheckPlace { line: 7, field: "services[0].health".into(), is_annotation: false };
+    service.traffic.health_origin = CheckOrigin { line: 7, field: "services[0].health".into(), is_annotation: false };
     service
 }
 

@@ -6,11 +6,11 @@ use saphyr_parser::{Event, ScalarStyle};
 use serde::de::IgnoredAny;
 
 /// An event and its line.
-pub type Found<'a> = Result<(Event<'a>, usize), Wrong>;
+pub type EventResult<'a> = Result<(Event<'a>, usize), SyntaxError>;
 
 /// A syntax error and its line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wrong {
+pub struct SyntaxError {
     /// Line, from one.
     pub line: usize,
     /// What is wrong, and what was expected.
@@ -175,9 +175,9 @@ impl<'a> Events<'a> {
 }
 
 impl<'a> Iterator for Events<'a> {
-    type Item = Found<'a>;
+    type Item = EventResult<'a>;
 
-    fn next(&mut self) -> Option<Found<'a>> {
+    fn next(&mut self) -> Option<EventResult<'a>> {
         while self.next != Next::Nothing {
             match self.step() {
                 Ok(Some(event)) => return Some(Ok((event, self.line))),
@@ -185,7 +185,7 @@ impl<'a> Iterator for Events<'a> {
                 Err(reason) => {
                     self.next = Next::Nothing;
                     let reason = format!("not JSON: {reason}");
-                    return Some(Err(Wrong { line: self.line, reason }));
+                    return Some(Err(SyntaxError { line: self.line, reason }));
                 }
             }
         }
@@ -217,7 +217,7 @@ mod tests {
 
     fn wrong(text: &str) -> String {
         let error = Events::new(text).find_map(Result::err);
-        let Wrong { line, reason } = error.expect("it is not JSON");
+        let SyntaxError { line, reason } = error.expect("it is not JSON");
         format!("{line}: {reason}")
     }
 

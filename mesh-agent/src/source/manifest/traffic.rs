@@ -3,12 +3,12 @@
 
 use super::Manifests;
 use crate::{
-    model::{Limits, LocalityLevel, Nearness, Origin, Outlier, Traffic},
+    model::{Limits, LocalityLevel, LocalityPolicy, Origin, Outlier, Traffic},
     source::{
         annotation_value::annotation_value,
         document::Value,
         field::Field,
-        traffic::{balance, health, limits, locality, outlier, place, ramp},
+        traffic::{balance, check_origin, health, limits, locality, outlier, ramp},
     },
 };
 
@@ -46,21 +46,21 @@ pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     let outlier = annotations.read(OUTLIER, Outlier::default(), outlier::read);
     let connections = annotations.read(MAX_CONNECTIONS, None, limits::limit);
     let connections_per_endpoint = annotations.read(MAX_CONNECTIONS_PER_ENDPOINT, None, limits::limit);
-    let nearness = annotations.read(LOCALITY, Nearness::default(), locality);
+    let locality = annotations.read(LOCALITY, LocalityPolicy::default(), locality);
     let sources = annotations.read(SOURCE_PREFERENCE, None, |field| locality::sources(field).map(Some));
     let slow_start = annotations.read(SLOW_START, None, |field| ramp::slow_start(field).map(Some));
     let drain = annotations.read(DRAIN, None, |field| ramp::drain(field).map(Some));
     let health = annotations.read(HEALTH, None, |field| health::read(field).map(Some));
-    let (nearness, sources) = (nearness?, sources?);
+    let (locality, sources) = (locality?, sources?);
     let traffic = Traffic {
         balance: balance?,
         outlier: outlier?,
         limits: Limits { connections: connections?, connections_per_endpoint: connections_per_endpoint? },
-        nearness: Nearness { sources: sources.unwrap_or(nearness.sources), ..nearness },
+        locality: LocalityPolicy { sources: sources.unwrap_or(locality.sources), ..locality },
         slow_start: slow_start?,
         drain: drain?,
         health: health?,
-        health_place: place(annotations.get(HEALTH), true),
+        health_origin: check_origin(annotations.get(HEALTH), true),
     };
     Some(Annotated { traffic, has_order: annotations.get(LOCALITY).is_some() })
 }
@@ -79,7 +79,7 @@ impl Annotated {
         if self.has_order {
             return self.traffic;
         }
-        Traffic { nearness: Nearness { order, by_hints: true, ..self.traffic.nearness }, ..self.traffic }
+        Traffic { locality: LocalityPolicy { order, by_hints: true, ..self.traffic.locality }, ..self.traffic }
     }
 }
 
@@ -99,10 +99,10 @@ pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> O
 }
 
 /// Reads levels separated by commas, or the form of the native field.
-fn locality(field: Field<'_>) -> Option<Nearness> {
+fn locality(field: Field<'_>) -> Option<LocalityPolicy> {
     match field.value() {
         Value::Map => locality::read(field),
-        _ => Some(Nearness { order: locality::listed(field)?, ..Nearness::default() }),
+        _ => Some(LocalityPolicy { order: locality::listed(field)?, ..LocalityPolicy::default() }),
     }
 }
 

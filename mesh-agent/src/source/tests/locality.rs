@@ -10,21 +10,21 @@ use crate::{
     config::Serve,
     model::{
         LocalityLevel::{self, Cloud, Node, Region, Zone},
-        Nearness, SourcePreference,
+        LocalityPolicy, SourcePreference,
     },
 };
 
-fn ordered(order: &[LocalityLevel]) -> Nearness {
-    Nearness { order: order.to_vec(), ..Nearness::default() }
+fn ordered(order: &[LocalityLevel]) -> LocalityPolicy {
+    LocalityPolicy { order: order.to_vec(), ..LocalityPolicy::default() }
 }
 
 #[test]
 fn who_asks_for_nearness_without_levels_gets_all() {
-    assert_eq!(traffic("  locality: {}\n").nearness, ordered(&[Node, Zone, Region, Cloud]));
-    assert_eq!(traffic("  locality: {order: []}\n").nearness, ordered(&[]));
-    assert_eq!(traffic("  locality: {order: [cloud]}\n").nearness, ordered(&[Cloud]));
-    assert_eq!(traffic("  locality: {sources: remote}\n").nearness.sources, SourcePreference::Remote);
-    let spill = |factor: &str| traffic(&format!("  locality: {{spillFactor: {factor}}}\n")).nearness.spill;
+    assert_eq!(traffic("  locality: {}\n").locality, ordered(&[Node, Zone, Region, Cloud]));
+    assert_eq!(traffic("  locality: {order: []}\n").locality, ordered(&[]));
+    assert_eq!(traffic("  locality: {order: [cloud]}\n").locality, ordered(&[Cloud]));
+    assert_eq!(traffic("  locality: {sources: remote}\n").locality.sources, SourcePreference::Remote);
+    let spill = |factor: &str| traffic(&format!("  locality: {{spillFactor: {factor}}}\n")).locality.spill;
     assert_eq!((spill("1.01"), spill("2"), spill("650.00")), (Some(101), Some(200), Some(65_000)));
 }
 
@@ -62,7 +62,7 @@ fn wrong_nearness_says_what_is_right() {
 
 #[test]
 fn annotation_lists_levels_with_commas() {
-    let order = |text: &str| traffic_of(&annotated(&format!("    mesh-agent.io/locality: '{text}'"))).nearness;
+    let order = |text: &str| traffic_of(&annotated(&format!("    mesh-agent.io/locality: '{text}'"))).locality;
     assert_eq!(order("node, zone"), ordered(&[Node, Zone]));
     assert_eq!(order("region"), ordered(&[Region]));
     assert_eq!(order(""), ordered(&[]));
@@ -74,31 +74,31 @@ fn annotation_lists_levels_with_commas() {
     assert_eq!(wrong("zone,zone"), [format!("{place} zone is listed twice")]);
     assert_eq!(wrong("1"), [format!("{place} expected levels with commas between, found `1`")]);
     let preference = "    mesh-agent.io/source-preference: remote";
-    let remote = Nearness { sources: SourcePreference::Remote, by_hints: true, ..Nearness::default() };
-    assert_eq!(traffic_of(&annotated(preference)).nearness, remote);
+    let remote = LocalityPolicy { sources: SourcePreference::Remote, by_hints: true, ..LocalityPolicy::default() };
+    assert_eq!(traffic_of(&annotated(preference)).locality, remote);
 }
 
 /// What a Kubernetes service has without an annotation: hints count.
-fn distributed(order: &[LocalityLevel]) -> Nearness {
-    Nearness { by_hints: true, ..ordered(order) }
+fn distributed(order: &[LocalityLevel]) -> LocalityPolicy {
+    LocalityPolicy { by_hints: true, ..ordered(order) }
 }
 
 #[test]
 fn traffic_distribution_orders_levels_unless_an_annotation_does() {
     let spec = SPEC.strip_suffix('}').unwrap();
     let text = |word: &str| declared(&format!("{spec}, trafficDistribution: {word}}}"));
-    assert_eq!(traffic_of(&text("PreferClose")).nearness, distributed(&[Zone]));
-    assert_eq!(traffic_of(&text("PreferSameZone")).nearness, distributed(&[Zone]));
-    assert_eq!(traffic_of(&text("PreferSameNode")).nearness, distributed(&[Node, Zone]));
+    assert_eq!(traffic_of(&text("PreferClose")).locality, distributed(&[Zone]));
+    assert_eq!(traffic_of(&text("PreferSameZone")).locality, distributed(&[Zone]));
+    assert_eq!(traffic_of(&text("PreferSameNode")).locality, distributed(&[Node, Zone]));
     let own = text("PreferClose").replace("{name: a}", "{name: a, annotations: {mesh-agent.io/locality: region}}");
-    assert_eq!(traffic_of(&own).nearness, ordered(&[Region]));
+    assert_eq!(traffic_of(&own).locality, ordered(&[Region]));
     let preference = "{name: a, annotations: {mesh-agent.io/source-preference: local}}";
-    let both = Nearness { sources: SourcePreference::Local, ..distributed(&[Zone]) };
-    assert_eq!(traffic_of(&text("PreferClose").replace("{name: a}", preference)).nearness, both);
+    let both = LocalityPolicy { sources: SourcePreference::Local, ..distributed(&[Zone]) };
+    assert_eq!(traffic_of(&text("PreferClose").replace("{name: a}", preference)).locality, both);
     let later = joined(&text("PreferMoon"), Serve::All);
     let note = "a.yaml:4: trafficDistribution PreferMoon is not known, so all endpoints are equally near";
     assert_eq!(later.notes.iter().map(ToString::to_string).collect::<Vec<_>>(), [note]);
-    assert_eq!(later.services.values().next().unwrap().traffic.nearness, distributed(&[]));
+    assert_eq!(later.services.values().next().unwrap().traffic.locality, distributed(&[]));
     assert_eq!(problems(&text("1")), ["a.yaml:4: spec.trafficDistribution: expected text, found `1`"]);
 }
 

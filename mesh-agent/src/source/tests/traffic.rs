@@ -6,8 +6,8 @@ use super::{joined, kubernetes, parse, problems};
 use crate::{
     config::Serve,
     model::{
-        Balance, CheckPlace, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel, Nearness, Outlier, Probe,
-        Ratio, SlowStart, SourcePreference, Traffic,
+        Balance, CheckOrigin, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel, LocalityPolicy, Outlier,
+        Probe, Ratio, SlowStart, SourcePreference, Traffic,
     },
 };
 
@@ -45,16 +45,16 @@ pub(super) fn traffic_of(text: &str) -> Traffic {
 
 /// The settings without where they are written.
 fn placeless(traffic: &Traffic) -> Traffic {
-    Traffic { health_place: CheckPlace::default(), ..traffic.clone() }
+    Traffic { health_origin: CheckOrigin::default(), ..traffic.clone() }
 }
 
 #[test]
 fn a_health_check_knows_where_it_is_written() {
     let file = parse(&native("  health: {tcp: {}}\n"));
-    let expected = CheckPlace { line: 6, field: "services[0].health".into(), is_annotation: false };
-    assert_eq!(file.contents.services[0].traffic.health_place, expected);
+    let expected = CheckOrigin { line: 6, field: "services[0].health".into(), is_annotation: false };
+    assert_eq!(file.contents.services[0].traffic.health_origin, expected);
     let update = joined(&annotated("\n    mesh-agent.io/health: '{tcp: {}}'\n"), Serve::All);
-    let place = &update.services.values().next().unwrap().traffic.health_place;
+    let place = &update.services.values().next().unwrap().traffic.health_origin;
     let field = "metadata.annotations.mesh-agent.io/health";
     assert_eq!((place.field.as_str(), place.is_annotation, place.line > 1), (field, true, true));
 }
@@ -109,7 +109,7 @@ fn everything() -> Traffic {
             connect_timeout: second * 3 / 2,
         },
         limits: Limits { connections: NonZeroU32::new(1000), connections_per_endpoint: Some(NonZeroU32::MAX) },
-        nearness: Nearness {
+        locality: LocalityPolicy {
             order: vec![LocalityLevel::Zone, LocalityLevel::Node],
             failover_percent: 100,
             spill: Some(150),
@@ -128,14 +128,15 @@ fn everything() -> Traffic {
             fall: three,
             allow_empty: false,
         }),
-        health_place: CheckPlace::default(),
+        health_origin: CheckOrigin::default(),
     }
 }
 
 #[test]
 fn a_service_that_says_nothing_gets_the_defaults() {
     assert_eq!(traffic(""), Traffic::default());
-    let by_hints = Traffic { nearness: Nearness { by_hints: true, ..Nearness::default() }, ..Traffic::default() };
+    let by_hints =
+        Traffic { locality: LocalityPolicy { by_hints: true, ..LocalityPolicy::default() }, ..Traffic::default() };
     assert_eq!(traffic_of(&kubernetes::declared(kubernetes::SPEC)), by_hints);
     assert_eq!(traffic("  balance: null\n  outlier: {}\n  limits: {}\n  health: ~\n"), Traffic::default());
 }

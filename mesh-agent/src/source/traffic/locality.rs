@@ -1,7 +1,7 @@
 //! Reads the locality settings.
 
 use crate::{
-    model::{LocalityLevel, Nearness, SourcePreference},
+    model::{LocalityLevel, LocalityPolicy, SourcePreference},
     source::{
         document::Value,
         field::{Field, all},
@@ -17,15 +17,15 @@ const LEVELS: [LocalityLevel; 4] =
 const SPILL: std::ops::RangeInclusive<u16> = 101..=65_000;
 
 /// Reads `locality`. Without `order` all levels apply.
-pub fn read(field: Field<'_>) -> Option<Nearness> {
+pub fn read(field: Field<'_>) -> Option<LocalityPolicy> {
     let field = field.mapping()?;
     field.only(&["order", "failoverPercent", "spillFactor", "sources"]);
-    let default = Nearness::default();
+    let default = LocalityPolicy::default();
     let order = field.or("order", LEVELS.to_vec(), order);
     let failover = field.or("failoverPercent", default.failover_percent, |field| value::number(field, 1..=100));
     let spill = field.or("spillFactor", None, |field| spill(field).map(Some));
     let sources = field.or("sources", default.sources, sources);
-    Some(Nearness { order: order?, failover_percent: failover?, spill: spill?, sources: sources?, ..default })
+    Some(LocalityPolicy { order: order?, failover_percent: failover?, spill: spill?, sources: sources?, ..default })
 }
 
 /// Reads which sources are preferred.

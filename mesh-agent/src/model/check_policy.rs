@@ -1,21 +1,21 @@
-//! What health checks may do on this node. They are requests by root, and the author of a service says what is asked.
+//! Bounds of health checks on this node. Checks are requests by root whose content the author of a service chooses.
 
 use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-/// The settings `healthChecks`.
+/// Values of the settings `healthChecks`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckPolicy {
-    /// Probes of this node per second, at least one.
+    /// Most probes of this node per second, at least one.
     pub max_per_second: u32,
-    /// Shortest time from one probe of an endpoint to the next.
+    /// Shortest interval between probes of an endpoint.
     pub min_interval: Duration,
-    /// Where endpoints may be checked although they are on loopback, link-local or addresses of the node.
+    /// Networks in which loopback, link-local and node addresses may be checked.
     pub allowed_networks: Vec<IpNet>,
-    /// Whether annotations may have headers sent that carry credentials.
+    /// Whether annotations may set headers that carry credentials.
     pub allow_credentials: bool,
-    /// Whether annotations may name a port that is none of the service's endpoints.
+    /// Whether annotations may name a port that no endpoint of the service has.
     pub allow_other_ports: bool,
 }
 
@@ -38,13 +38,14 @@ impl CheckPolicy {
     }
 }
 
-/// Where a health check is written.
+/// Origin of a health check.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct CheckPlace {
+pub struct CheckOrigin {
     /// Line, from one.
     pub line: u32,
     /// Path of the field.
     pub field: String,
-    /// Whether it is an annotation, which the author of the service writes; service files are the administrator's.
+    /// Whether the check is an annotation, which the author of the service controls; service files belong to the
+    /// administrator.
     pub is_annotation: bool,
 }
