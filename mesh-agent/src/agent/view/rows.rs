@@ -14,7 +14,7 @@ use crate::{
     api::types,
     dataplane::{Counters, Evidence},
     desired::{Eligibility, Weight, World, has_family, out_of_reach, port_identity},
-    health::{self, Report, Rules},
+    health::{self, HealthReport, Rules},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
 
@@ -24,13 +24,13 @@ pub(super) struct Rows<'a> {
     ids: HashMap<&'a str, u32>,
     backends: HashMap<(u32, Addr, u16), u32>,
     counters: &'a Counters,
-    report: &'a Report,
+    report: &'a HealthReport,
     /// Monotonic clock.
     now: Duration,
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, counters: &'a Counters, report: &'a Report, now: Duration) -> Self {
+    pub(super) fn new(snapshot: &'a Snapshot, counters: &'a Counters, report: &'a HealthReport, now: Duration) -> Self {
         let tables = &snapshot.tables;
         Self {
             snapshot,
@@ -241,7 +241,7 @@ mod tests {
             .filter(|(_, row)| row.addr == first)
             .map(|(&index, _)| (index, agreed(9_000, 1)));
         let counters = Counters { evidence: ejected.collect(), ..Counters::default() };
-        let rows = Rows::new(&snapshot, &counters, &Report::default(), Duration::from_secs(2)).service(&cart);
+        let rows = Rows::new(&snapshot, &counters, &HealthReport::default(), Duration::from_secs(2)).service(&cart);
         rows.ports.into_iter().next().unwrap()
     }
 
@@ -267,7 +267,7 @@ mod tests {
         cart.ports[0].endpoints[1].node = Some("n2".into());
         owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
         owner.reconcile(Duration::from_secs(1));
-        let (snapshot, counters, report) = (owner.snapshot(), Counters::default(), Report::default());
+        let (snapshot, counters, report) = (owner.snapshot(), Counters::default(), HealthReport::default());
         let shown = Rows::new(&snapshot, &counters, &report, Duration::from_secs(2)).service(&cart);
         let states: Vec<String> = shown.ports[0].endpoints.iter().map(types::Endpoint::state).collect();
         assert_eq!(states, ["active", "not on this node", "no IPv6 service address"]);

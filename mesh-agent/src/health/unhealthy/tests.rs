@@ -1,4 +1,4 @@
-//! What is checked, and what is taken out.
+//! Tests of which endpoints are checked and taken out of service.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,19 +26,19 @@ fn targets(addresses: &[&str]) -> BTreeSet<Target> {
     addresses.iter().map(target).collect()
 }
 
-/// Of all that is wanted of a world, these do not work.
-fn report(world: &World, failing: &[&str]) -> Report {
+/// A report on all checked endpoints of a world, in which these fail.
+fn report(world: &World, failing: &[&str]) -> HealthReport {
     let failing = targets(failing);
-    let verdict = |target: &Target| {
-        let state = if failing.contains(target) { Health::Unhealthy } else { Health::Healthy };
-        Verdict { state, ..Hysteresis::new(Duration::ZERO).verdict().clone() }
+    let status = |target: &Target| {
+        let state = if failing.contains(target) { HealthState::Unhealthy } else { HealthState::Healthy };
+        HealthStatus { state, ..Hysteresis::new(Duration::ZERO).status().clone() }
     };
     let wanted = plan(world).wanted;
-    let targets = wanted.keys().map(|target| (Arc::new(target.clone()), verdict(target)));
-    Report { targets: targets.collect(), changes: 1 }
+    let targets = wanted.keys().map(|target| (Arc::new(target.clone()), status(target)));
+    HealthReport { targets: targets.collect(), changes: 1 }
 }
 
-/// Who is taken out of a service with these failing endpoints.
+/// Returns the endpoints that are taken out of a service with these failing ones.
 fn out(service: Service, failing: &[&str]) -> BTreeSet<Target> {
     let world = world(service);
     unhealthy(&report(&world, failing), &BTreeSet::new(), &world)
@@ -68,13 +68,13 @@ fn failing_endpoints_are_taken_out_but_not_the_last_one() {
 }
 
 #[test]
-fn who_failed_before_is_out_until_there_is_a_report() {
+fn an_endpoint_that_failed_before_is_out_until_there_is_a_report() {
     let world = world(cart(&THREE));
     let before = targets(&["10.0.0.1"]);
-    assert_eq!(unhealthy(&Report::default(), &before, &world), before);
+    assert_eq!(unhealthy(&HealthReport::default(), &before, &world), before);
     assert_eq!(unhealthy(&report(&world, &[]), &before, &world), targets(&[]));
     let all = targets(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-    assert_eq!(unhealthy(&Report::default(), &all, &world), targets(&[]), "they are kept");
+    assert_eq!(unhealthy(&HealthReport::default(), &all, &world), targets(&[]), "they are kept");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn the_last_one_is_taken_out_where_the_service_says_so() {
 }
 
 #[test]
-fn each_address_family_keeps_its_own() {
+fn each_address_family_keeps_an_endpoint() {
     let dual = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("[fd00::1]:80", 1)]);
     assert_eq!(out(dual, &["10.0.0.1", "fd00::1"]), targets(&["10.0.0.1"]));
 }
@@ -107,7 +107,7 @@ fn endpoints_that_take_none_do_not_count() {
 }
 
 #[test]
-fn what_operators_take_out_does_not_count() {
+fn drained_endpoints_do_not_count() {
     let mut world = world(cart(&THREE[..2]));
     let report = report(&world, &["10.0.0.1"]);
     let healthy = targets(&["10.0.0.2"]).pop_first().unwrap();
@@ -120,7 +120,7 @@ fn what_operators_take_out_does_not_count() {
 }
 
 #[test]
-fn this_node_keeps_its_own_where_clients_are_led_to_no_other() {
+fn this_node_keeps_an_endpoint_if_traffic_is_local() {
     let mut near = cart(&THREE);
     near.ports[0].endpoints[0].node = Some("n1".into());
     near.ports[0].endpoints[1].node = Some("n1".into());
@@ -131,7 +131,7 @@ fn this_node_keeps_its_own_where_clients_are_led_to_no_other() {
 }
 
 #[test]
-fn what_is_kept_is_known_to_be() {
+fn kept_endpoints_are_reported_as_kept() {
     let mut world = world(cart(&THREE[..1]));
     let report = report(&world, &["10.0.0.1"]);
     let target = targets(&["10.0.0.1"]).pop_first().unwrap();

@@ -1,24 +1,23 @@
-//! Which endpoints are taken out for what the checks say. Pure.
+//! Decides which endpoints are taken out of service because of health checks. Pure.
 
 use std::collections::BTreeSet;
 
 use super::{
-    checks::Report,
-    hysteresis::{Health, Verdict},
+    checks::HealthReport,
+    hysteresis::{HealthState, HealthStatus},
 };
 use crate::{
     desired::{Target, World},
     model::{Condition, Endpoint, InternalTraffic, Protocol, Service, ServicePort},
 };
 
-/// The endpoints that are to be left alone: those that do not work. Where none of the endpoints that could take the
-/// connections of a port in one address family works, they are all kept, unless the service says `allow_empty`: when
-/// everything fails at once, it may as well be the check. Of whom the report says nothing, those do not work that did not
-/// `before`.
-pub fn unhealthy(report: &Report, before: &BTreeSet<Target>, world: &World) -> BTreeSet<Target> {
+/// Returns the unhealthy endpoints to take out of service. If all endpoints that could take the connections of a port
+/// in one address family fail, they are kept, unless the service sets `allow_empty`: if everything fails at once, the
+/// check itself may be wrong. Endpoints missing from the report keep the state in `before`.
+pub fn unhealthy(report: &HealthReport, before: &BTreeSet<Target>, world: &World) -> BTreeSet<Target> {
     let mut unhealthy = BTreeSet::new();
     let fails = |target: &Target| match report.targets.get(target) {
-        Some(verdict) => verdict.state == Health::Unhealthy,
+        Some(status) => status.state == HealthState::Unhealthy,
         None => before.contains(target),
     };
     let checked = world.services.values().filter_map(|service| Some((service, service.traffic.health.as_ref()?)));
@@ -36,18 +35,18 @@ pub fn unhealthy(report: &Report, before: &BTreeSet<Target>, world: &World) -> B
     unhealthy
 }
 
-/// Whether a failing endpoint is given connections all the same.
-pub fn is_kept(verdict: &Verdict, world: &World, target: &Target) -> bool {
-    verdict.state == Health::Unhealthy && !world.unhealthy.contains(target)
+/// Whether a failing endpoint still takes connections.
+pub fn is_kept(status: &HealthStatus, world: &World, target: &Target) -> bool {
+    status.state == HealthState::Unhealthy && !world.unhealthy.contains(target)
 }
 
-/// The endpoint of a service.
+/// Returns the target of a service's endpoint.
 pub fn target(service: &Service, endpoint: &Endpoint) -> Target {
     Target { service: service.name.clone(), address: endpoint.address, port: endpoint.port }
 }
 
-/// Sets of endpoints of which one must stay: all that can take connections, of each address family, and of each those
-/// on this node, where they are all that its clients are led to.
+/// Returns the groups of endpoints of which one must stay in service: per address family all that can take connections
+/// and, with internalTrafficPolicy Local, those on this node.
 fn groups(world: &World, service: &Service, port: &ServicePort) -> Vec<Vec<Target>> {
     let local = |endpoint: &Endpoint| endpoint.is_on(&world.node_name);
     let near = service.internal_traffic == InternalTraffic::Local;
@@ -62,8 +61,8 @@ fn groups(world: &World, service: &Service, port: &ServicePort) -> Vec<Vec<Targe
     groups
 }
 
-/// Of these endpoints, those that new connections would go to if all were healthy: the ready ones, else the terminating
-/// ones. What an operator drains, or gives no weight, takes none.
+/// Returns which of these endpoints would take new connections if all were healthy: the ready ones, else the
+/// terminating ones. Endpoints that are drained or have no weight take none.
 fn takers(world: &World, service: &Service, endpoints: &[&Endpoint]) -> Vec<Target> {
     let in_condition = |serving: Condition| {
         let usable = endpoints.iter().filter(|endpoint| endpoint.condition == serving);
