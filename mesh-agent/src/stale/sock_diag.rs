@@ -33,22 +33,24 @@ const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
-/// `1 << TCP_…` of `include/net/tcp_states.h`; a connected UDP socket is established, any other one closed.
+/// `1 << TCP_…` of `include/net/tcp_states.h`. A connected UDP socket is in this state, any other UDP socket in CLOSE.
 const ESTABLISHED: u32 = 1 << 1;
-/// SYN_SENT to CLOSING, without TIME_WAIT, CLOSE and LISTEN: no process holds the first, the others have no peer.
+/// SYN_SENT to CLOSING, without TIME_WAIT (held by no process) and without CLOSE and LISTEN (no peer).
 const CONNECTED: u32 = 0b1011_0011_1110;
 
-/// All but TIME_WAIT, SYN_RECV and LISTEN, which no connecting socket is in.
+/// All states but TIME_WAIT, SYN_RECV and LISTEN, in which no connecting socket is.
 const ALL: u32 = !(1 << 6 | 1 << 3 | 1 << 10 | 1 << 12);
 
 /// `netlink_recvmsg` never builds a packet of more than 32 KiB.
 /// <https://github.com/torvalds/linux/blob/v6.1/net/netlink/af_netlink.c>
 const BUFFER: usize = 64 * 1024;
 
-/// The kernel answers within the system call; waiting means that an answer was lost. Packets of others do not prolong it.
+/// Timeout of an answer. The kernel answers within the system call, so a wait means that an answer was lost. Packets
+/// of other processes do not extend it.
 const PATIENCE: Duration = Duration::from_secs(5);
 const ONE_PACKET: TimeVal = TimeVal::new(5, 0);
-/// The port of the kernel. A process with CAP_NET_ADMIN in the network namespace can send to this socket as well.
+/// Netlink port of the kernel. Other processes with CAP_NET_ADMIN in the network namespace can send to this socket as
+/// well.
 const KERNEL: u32 = 0;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,9 +65,9 @@ pub(super) struct Query {
     pub(super) family: Family,
     /// One of [`protocol`].
     pub(super) protocol: u8,
-    /// Only those connected to this port, network byte order.
+    /// Only sockets connected to this port, in network byte order.
     pub(super) port: Option<u16>,
-    /// Those that are not connected, too.
+    /// Whether to list sockets that are not connected as well.
     pub(super) all: bool,
 }
 
@@ -127,12 +129,12 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether it is connected, as far as it is UDP.
+    /// Whether a UDP socket is connected.
     pub(super) fn is_established(&self) -> bool {
         1 << self.state == ESTABLISHED
     }
 
-    /// What `SO_COOKIE` and `bpf_get_socket_cookie` say.
+    /// Returns the value of `SO_COOKIE` and `bpf_get_socket_cookie`.
     pub(super) fn cookie(&self) -> u64 {
         u64::from(self.id.cookie[0]) | u64::from(self.id.cookie[1]) << 32
     }
@@ -141,7 +143,7 @@ impl Found {
         self.protocol
     }
 
-    /// Address and port (network byte order) it is connected to.
+    /// Returns the address and port (network byte order) of the peer.
     pub(super) fn destination(&self) -> (Addr, u16) {
         let addr = match libc::c_int::from(self.family) {
             libc::AF_INET => Addr::from_v4_word(self.id.destination[0]),
@@ -151,11 +153,11 @@ impl Found {
     }
 }
 
-/// A netlink socket; it stays in the network namespace in which it was opened.
+/// A netlink socket in the network namespace in which it was opened.
 pub(super) struct Diag {
     socket: OwnedFd,
     buffer: Vec<u8>,
-    /// Number of the last request.
+    /// Sequence number of the last request.
     sequence: u32,
 }
 
@@ -174,7 +176,7 @@ impl Diag {
         open().map_err(|source| Error::Netlink { action: "ask the kernel for", source })
     }
 
-    /// All connected sockets that match.
+    /// Lists all connected sockets that match.
     pub(super) fn list(&mut self, query: &Query) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
         self.list_each(query, |socket| found.push(socket))?;
@@ -189,13 +191,13 @@ impl Diag {
             .map_err(|source| list_error(query.protocol, source))
     }
 
-    /// Lower half of the cookie of the network namespace.
+    /// Returns the lower half of the network namespace's cookie.
     pub(super) fn netns(&self) -> io::Result<u32> {
         #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
         netns_cookie(self.socket.as_fd()).map(|cookie| cookie as u32)
     }
 
-    /// Closes one socket; false if it is gone, or no longer connected from and to these addresses.
+    /// Closes one socket. Returns false if it is gone, or no longer connected from and to these addresses.
     pub(super) fn destroy(&mut self, found: &Found) -> Result<bool, Error> {
         self.send(SOCK_DESTROY, NLM_F_ACK, found.family, found.protocol, found.id, false)
             .and_then(|()| self.answer(found.protocol, &mut drop))
@@ -216,7 +218,7 @@ impl Diag {
         send(self.socket.as_raw_fd(), bytemuck::bytes_of(&request), MsgFlags::empty()).map(drop)
     }
 
-    /// Takes the packets of the answer to the last request. Those that others sent are ignored.
+    /// Receives the answer to the last request. Packets of other processes are ignored.
     fn answer(&mut self, protocol: u8, each: &mut impl FnMut(Found)) -> nix::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -231,11 +233,11 @@ impl Diag {
         Err(Errno::ETIMEDOUT)
     }
 
-    /// Takes one packet of the kernel; false after the last one.
+    /// Handles one packet of the kernel; returns false after the last one.
     fn take(&self, length: usize, protocol: u8, each: &mut impl FnMut(Found)) -> nix::Result<bool> {
         for (header, payload) in messages(&self.buffer[..length]) {
             match header.kind {
-                // What is left of an answer that was given up.
+                // A packet of an answer that timed out.
                 _ if header.sequence != self.sequence => {}
                 SOCK_DIAG_BY_FAMILY => {
                     let Response { family, state, id, .. } = head(payload).ok_or(Errno::EBADMSG)?;
@@ -276,7 +278,7 @@ fn destroy_error(source: Errno) -> Result<bool, Error> {
     }
 }
 
-/// Header and payload of each message in a packet; ends at one that is cut off.
+/// Returns header and payload of each message in a packet; ends at a truncated one.
 fn messages(mut packet: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
     std::iter::from_fn(move || {
         let header: Header = head(packet)?;

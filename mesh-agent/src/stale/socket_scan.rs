@@ -1,5 +1,4 @@
-//! A look at the sockets of the whole machine: which of those that have rows are there, and which namespaces could not be
-//! searched.
+//! Scans the sockets of the whole machine: which sockets with rows exist, and which namespaces could not be searched.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,62 +9,61 @@ use mesh_common::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Reach, TrackedSocket,
-    diag::{Diag, Family, Query},
-    namespace,
+    Error, NamespaceScope, TrackedSocket, namespace,
+    sock_diag::{Diag, Family, Query},
 };
 
-/// What a look saw.
+/// Result of a scan.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Seen {
-    /// Sockets that are there, by cookie; and where they are connected, if that is known and they are.
+pub struct ScanResult {
+    /// Existing sockets by cookie, with their peer if it is known.
     sockets: HashMap<u64, Option<(Addr, u16)>>,
     not_looked_for: HashSet<u64>,
-    /// Network namespaces in which every socket was listed, by the lower half of their cookie.
+    /// Network namespaces that were searched completely, by the lower half of their cookie.
     searched: HashSet<u32>,
-    /// Why other namespaces were not searched; each reason once.
+    /// Distinct reasons why other namespaces were not searched.
     pub unsearched: Vec<String>,
-    /// Clients that there are, if known.
+    /// Existing clients, if known.
     clients: Option<HashSet<u32>>,
-    /// Whether others were left out on purpose.
+    /// Whether sockets were left out on purpose.
     is_partial: bool,
 }
 
-/// What became of the socket of a row.
+/// State of the socket of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fate {
-    /// It may be where the row says.
+pub(super) enum SocketFate {
+    /// The socket may be connected as its row says.
     There,
-    /// It is a UDP socket that is not connected where the row says: the kernel refused its connect, or its program
-    /// disconnected it.
+    /// The UDP socket is not connected as its row says: the kernel refused its connect, or its program disconnected
+    /// it.
     Elsewhere,
-    /// It is gone.
+    /// The socket is gone.
     Gone,
 }
 
-impl Seen {
-    /// What became of a socket. One that was not seen is gone if its namespace was searched; if all could be searched, and its
-    /// own is not among them any more; or if its client is gone, a pod that ended.
-    pub(super) fn fate(&self, cookie: u64, row: &SocketRow) -> Fate {
+impl ScanResult {
+    /// Returns the state of a socket. A socket that was not found is gone in three cases: its namespace was searched;
+    /// all namespaces were searched and its own no longer exists; or its client (a pod) is gone.
+    pub(super) fn fate(&self, cookie: u64, row: &SocketRow) -> SocketFate {
         let TrackedSocket { backend, port, protocol, .. } = row.into();
         if self.not_looked_for.contains(&cookie) {
-            return Fate::There;
+            return SocketFate::There;
         }
         match self.sockets.get(&cookie) {
-            Some(&at) if protocol == protocol::UDP && at != Some((backend, port)) => Fate::Elsewhere,
-            Some(_) => Fate::There,
-            None if self.searched.contains(&row.netns) || self.is_complete() => Fate::Gone,
-            None if !self.has_client(row.client) => Fate::Gone,
-            None => Fate::There,
+            Some(&at) if protocol == protocol::UDP && at != Some((backend, port)) => SocketFate::Elsewhere,
+            Some(_) => SocketFate::There,
+            None if self.searched.contains(&row.netns) || self.is_complete() => SocketFate::Gone,
+            None if !self.has_client(row.client) => SocketFate::Gone,
+            None => SocketFate::There,
         }
     }
 
-    /// These sockets were not looked for.
+    /// Marks these sockets as not searched for.
     pub fn leave_out(&mut self, cookies: impl Iterator<Item = u64>) {
         self.not_looked_for.extend(cookies);
     }
 
-    /// These clients there are, and no others.
+    /// Sets the clients that exist.
     pub fn set_clients(&mut self, clients: Option<HashSet<u32>>) {
         self.clients = clients;
     }
@@ -85,7 +83,7 @@ impl Seen {
         }
     }
 
-    /// Lists the sockets of the network namespace that this thread is in.
+    /// Lists the sockets of this thread's network namespace.
     fn here(&mut self, wanted: &HashSet<u64>) -> Result<(), Error> {
         let mut diag = Diag::open()?;
         for protocol in [protocol::UDP, protocol::TCP] {
@@ -105,14 +103,14 @@ impl Seen {
     }
 }
 
-/// Looks for these sockets in every network namespace that is in reach, each by itself: one that cannot be searched is named, and the others
-/// are searched all the same. To be called on a thread of its own, which ends in another namespace; ends early at `stop`.
-pub fn look(wanted: &HashSet<u64>, reach: Reach, stop: &CancellationToken) -> Seen {
-    let mut seen = Seen { is_partial: reach == Reach::Own, ..Seen::default() };
+/// Searches these sockets in every network namespace in scope. A namespace that cannot be searched is reported and
+/// skipped. Must be called on a thread of its own, because the thread ends in another namespace. Ends early at `stop`.
+pub fn scan(wanted: &HashSet<u64>, reach: NamespaceScope, stop: &CancellationToken) -> ScanResult {
+    let mut seen = ScanResult { is_partial: reach == NamespaceScope::Own, ..ScanResult::default() };
     if let Err(error) = seen.here(wanted) {
         seen.note(&error);
     }
-    for namespace in namespace::others().take_while(|_| reach == Reach::All) {
+    for namespace in namespace::others().take_while(|_| reach == NamespaceScope::All) {
         if stop.is_cancelled() || seen.sockets.len() == wanted.len() {
             break;
         }
@@ -139,14 +137,14 @@ pub(super) mod tests {
     const HERE: u32 = 7;
     const THERE: u32 = 8;
 
-    /// A look that found no socket in the only namespace.
-    pub(in crate::stale) fn searched(netns: u32) -> Seen {
-        Seen { searched: [netns].into(), ..Seen::default() }
+    /// A scan that found no socket in the only namespace.
+    pub(in crate::stale) fn searched(netns: u32) -> ScanResult {
+        ScanResult { searched: [netns].into(), ..ScanResult::default() }
     }
 
-    /// A look that found a socket that is not connected.
-    pub(in crate::stale) fn found(cookie: u64) -> Seen {
-        Seen { sockets: [(cookie, None)].into(), ..Seen::default() }
+    /// A scan that found a socket that is not connected.
+    pub(in crate::stale) fn found(cookie: u64) -> ScanResult {
+        ScanResult { sockets: [(cookie, None)].into(), ..ScanResult::default() }
     }
 
     fn udp(netns: u32) -> SocketRow {
@@ -159,33 +157,33 @@ pub(super) mod tests {
 
     #[test]
     fn a_namespace_that_cannot_be_searched_keeps_its_own_sockets_and_no_others() {
-        let failed = Seen { unsearched: vec!["a reason".into()], ..searched(HERE) };
-        for seen in [failed, Seen { is_partial: true, ..searched(HERE) }] {
-            assert_eq!((seen.fate(1, &udp(HERE)), seen.fate(1, &udp(THERE))), (Fate::Gone, Fate::There));
+        let failed = ScanResult { unsearched: vec!["a reason".into()], ..searched(HERE) };
+        for seen in [failed, ScanResult { is_partial: true, ..searched(HERE) }] {
+            assert_eq!((seen.fate(1, &udp(HERE)), seen.fate(1, &udp(THERE))), (SocketFate::Gone, SocketFate::There));
         }
     }
 
     #[test]
     fn sockets_of_a_client_that_is_gone_are_gone_wherever_they_are() {
-        let mut seen = Seen { is_partial: true, ..Seen::default() };
+        let mut seen = ScanResult { is_partial: true, ..ScanResult::default() };
         seen.set_clients(Some([5].into()));
         let of = |client: u32| SocketRow { client, ..udp(THERE) };
-        assert_eq!([5, 6].map(|client| seen.fate(1, &of(client))), [Fate::There, Fate::Gone]);
+        assert_eq!([5, 6].map(|client| seen.fate(1, &of(client))), [SocketFate::There, SocketFate::Gone]);
     }
 
     #[test]
     fn sockets_of_a_namespace_that_is_gone_are_gone_when_all_were_searched() {
-        let seen = Seen { searched: [HERE].into(), ..Seen::default() };
-        assert_eq!(seen.fate(1, &udp(THERE)), Fate::Gone);
+        let seen = ScanResult { searched: [HERE].into(), ..ScanResult::default() };
+        assert_eq!(seen.fate(1, &udp(THERE)), SocketFate::Gone);
     }
 
     #[test]
     fn a_udp_socket_that_is_not_connected_to_its_backend_is_elsewhere() {
         let sockets = [(1, at(53)), (2, at(54)), (3, None)].into();
-        let seen = Seen { sockets, searched: [HERE].into(), ..Seen::default() };
+        let seen = ScanResult { sockets, searched: [HERE].into(), ..ScanResult::default() };
         let fates = [1, 2, 3].map(|cookie| seen.fate(cookie, &udp(HERE)));
-        assert_eq!(fates, [Fate::There, Fate::Elsewhere, Fate::Elsewhere]);
+        assert_eq!(fates, [SocketFate::There, SocketFate::Elsewhere, SocketFate::Elsewhere]);
         let tcp = SocketRow { started: 1, ..udp(HERE) };
-        assert_eq!(seen.fate(3, &tcp), Fate::There, "a TCP socket's end is told by hooks");
+        assert_eq!(seen.fate(3, &tcp), SocketFate::There, "hooks report the end of a TCP socket");
     }
 }

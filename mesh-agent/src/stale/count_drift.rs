@@ -1,13 +1,13 @@
-//! How far the counts of backends and services are from the rows of SOCKETS. Sockets come and go while both are read, so what
-//! is told is a bound that holds whatever happened meanwhile.
+//! Computes how far the counts of backends and services drift from the rows of SOCKETS. Sockets come and go while both
+//! are read, so the result is a bound that holds whatever happens meanwhile.
 //!
 //! ```text
 //!  counts ─── grace ───► counts ── rows ──► counts
 //!  connects              sockets            connects, sockets
 //! ```
-//! A backend counts each connect that it is given, so no more sockets can have come than connects were counted from the first
-//! look to the last, and no more have gone than that and the difference of its sockets say. The grace is for connects that
-//! were decided before the first look and send their SYN after it.
+//! A backend counts each connect that it is given, so at most as many sockets were opened as connects were counted
+//! between the first and the last sample, and the number of closed ones follows from the difference of its sockets.
+//! The grace period is for connects that were decided before the first sample and send their SYN after it.
 
 use std::collections::BTreeMap;
 
@@ -19,15 +19,15 @@ use mesh_common::{
 
 use crate::dataplane::sockets::Counts;
 
-/// What rows say.
+/// Sums over the rows of a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Rows {
+struct RowSums {
     live: u64,
     connecting: u64,
     pending: u64,
 }
 
-/// What counts it.
+/// A counter that may drift.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Counter {
     Live(u32),
@@ -35,9 +35,9 @@ enum Counter {
     Service(u32),
 }
 
-/// Three looks at the counts, and the rows between the second and the third.
-pub struct Looks<'a> {
-    /// Before the time of grace.
+/// Three samples of the counts, and the rows that were read between the second and the third.
+pub struct CountSamples<'a> {
+    /// Before the grace period.
     pub first: &'a Counts,
     /// Before the rows were read.
     pub before: &'a Counts,
@@ -47,14 +47,15 @@ pub struct Looks<'a> {
     pub rows: &'a [(u64, SocketRow)],
 }
 
-/// Counts that were wrong in the last recount.
+/// Counts that were wrong in the last comparison.
 #[derive(Debug, Default)]
-pub struct Recount(BTreeMap<Counter, i64>);
+pub struct CountDrift(BTreeMap<Counter, i64>);
 
-impl Recount {
-    /// What has to be corrected: counts that were wrong in the same direction twice in a row, by no more than either proves.
-    /// `is_tcp` tells whether only rows of SOCKETS count for a service; the flows of UDP sockets are not among them.
-    pub fn take(&mut self, looks: &Looks<'_>, is_tcp: impl Fn(u32) -> bool) -> Vec<Request> {
+impl CountDrift {
+    /// Returns the corrections: counts that were wrong in the same direction twice in a row, by the smaller of both
+    /// amounts. `is_tcp` tells whether only rows of SOCKETS count for a service; flows of UDP sockets have no such
+    /// row.
+    pub fn take(&mut self, looks: &CountSamples<'_>, is_tcp: impl Fn(u32) -> bool) -> Vec<Request> {
         let now = looks.wrong(is_tcp);
         let before = std::mem::take(&mut self.0);
         let mut requests = Vec::new();
@@ -71,7 +72,7 @@ impl Recount {
     }
 }
 
-/// What both say; zero when they differ in direction.
+/// Returns the smaller amount, or zero if the directions differ.
 fn agreed(one: i64, other: i64) -> i64 {
     if one.signum() == other.signum() { one.signum() * one.abs().min(other.abs()) } else { 0 }
 }
@@ -87,8 +88,8 @@ fn request(counter: Counter, by: i32, counts: &Counts) -> Request {
     }
 }
 
-impl Looks<'_> {
-    /// By how much counts are too high at least; negative where they are too low.
+impl CountSamples<'_> {
+    /// Returns by how much each count is too high at least; negative if it is too low.
     fn wrong(&self, is_tcp: impl Fn(u32) -> bool) -> BTreeMap<Counter, i64> {
         let (backends, services) = self.sums();
         let mut opened: BTreeMap<u32, u64> = BTreeMap::new();
@@ -125,9 +126,9 @@ impl Looks<'_> {
         looks.map(|((first, before), after)| [first, before, after])
     }
 
-    /// Rows by backend and generation, and those that count for a service.
-    fn sums(&self) -> (BTreeMap<(u32, u32), Rows>, BTreeMap<u32, u64>) {
-        let (mut backends, mut services) = (BTreeMap::<_, Rows>::new(), BTreeMap::new());
+    /// Returns the sums by backend and generation, and the rows that count for each service.
+    fn sums(&self) -> (BTreeMap<(u32, u32), RowSums>, BTreeMap<u32, u64>) {
+        let (mut backends, mut services) = (BTreeMap::<_, RowSums>::new(), BTreeMap::new());
         for (_, row) in self.rows {
             let has = |bit: u64| u64::from(row.state & bit != 0);
             let rows = backends.entry((row.backend_index, row.generation)).or_default();
@@ -142,8 +143,8 @@ impl Looks<'_> {
     }
 }
 
-/// By how much a count is too high at least, or too low as a negative number; zero when it may be right. `opened` is the most
-/// sockets that can have come.
+/// Returns by how much a count is too high at least, negative if it is too low, or zero if it may be right. `opened`
+/// is the largest possible number of opened sockets.
 fn surely_wrong((before, after): (u64, u64), rows: u64, opened: u64) -> i64 {
     let [before, after, rows, opened] = [before, after, rows, opened].map(u64::cast_signed);
     let closed = opened - (after - before);
@@ -183,14 +184,14 @@ mod tests {
         (0..).zip(states.iter().map(row)).collect()
     }
 
-    fn quiet(recount: &mut Recount, live: u64, connections: u64, states: &[u64]) -> Vec<Request> {
+    fn quiet(recount: &mut CountDrift, live: u64, connections: u64, states: &[u64]) -> Vec<Request> {
         let (counts, rows) = (counts(live, 100, connections), rows(states));
-        recount.take(&Looks { first: &counts, before: &counts, after: &counts, rows: &rows }, |_| true)
+        recount.take(&CountSamples { first: &counts, before: &counts, after: &counts, rows: &rows }, |_| true)
     }
 
     #[test]
-    fn counts_without_sockets_are_taken_away_when_two_recounts_agree() {
-        let mut recount = Recount::default();
+    fn counts_without_sockets_are_lowered_when_two_comparisons_agree() {
+        let mut recount = CountDrift::default();
         let word = 5 * LIVE + 2 * CONNECTING;
         assert_eq!(quiet(&mut recount, word, 4, &[HELD, HELD | socket_state::LIMITED]), []);
         let backend = |live, connecting| Request::Backend { index: 0, generation: 7, live, connecting };
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn counts_that_lack_sockets_are_raised() {
-        let mut recount = Recount::default();
+        let mut recount = CountDrift::default();
         let states = [HELD; 3];
         assert_eq!(quiet(&mut recount, LIVE, 0, &states), []);
         let expected = Request::Backend { index: 0, generation: 7, live: 2, connecting: 0 };
@@ -216,21 +217,21 @@ mod tests {
 
     #[test]
     fn right_counts_stay() {
-        let mut recount = Recount::default();
+        let mut recount = CountDrift::default();
         for _ in 0..3 {
             assert_eq!(quiet(&mut recount, 2 * LIVE, 1, &[HELD, HELD | socket_state::LIMITED]), []);
         }
     }
 
-    /// Whatever opens and closes while rows are read, and whichever of those rows are seen, a right count is never called
-    /// wrong, and a wrong one never by more than it is.
+    /// Whatever opens and closes while rows are read, a right count is never reported, and a wrong one never by more
+    /// than its error.
     #[test]
-    fn what_comes_and_goes_meanwhile_is_not_taken_for_an_error() {
+    fn sockets_that_come_and_go_are_no_drift() {
         for wrong in [-5_i64, 0, 5] {
             for (initial, opened, closed) in
                 (0..6_i64).flat_map(|i| (0..6).flat_map(move |o| (0..=i + o).map(move |c| (i, o, c))))
             {
-                // Sockets that were there all the time are seen; those that came or went may be.
+                // Sockets that exist all the time are seen; those that come or go may be.
                 let (gone_old, gone_new) = (closed.min(initial), closed.saturating_sub(initial));
                 for seen in initial - gone_old..=initial + opened {
                     let count = |sockets: i64| u64::try_from(sockets + wrong).unwrap_or(0);
@@ -250,25 +251,31 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_backend_is_corrected_by_what_is_certain() {
+    fn a_busy_backend_is_corrected_by_the_certain_amount() {
         let (first, before, after) = (counts(1000, 100, 0), counts(1000, 110, 0), counts(1000, 120, 0));
         let rows = rows(&[HELD; 300]);
-        let looks = Looks { first: &first, before: &before, after: &after, rows: &rows };
-        let mut recount = Recount::default();
+        let looks = CountSamples { first: &first, before: &before, after: &after, rows: &rows };
+        let mut recount = CountDrift::default();
         assert_eq!(recount.take(&looks, |_| true), []);
         let expected = Request::Backend { index: 0, generation: 7, live: -680, connecting: 0 };
         assert_eq!(recount.take(&looks, |_| true), [expected]);
     }
 
     #[test]
-    fn an_index_that_was_taken_anew_meanwhile_and_udp_are_left_alone() {
+    fn reused_indexes_and_udp_services_are_not_corrected() {
         let mut other = counts(9, 100, 9);
         other.backends[0].row.generation = 6;
         let now = counts(9, 100, 9);
-        let mut recount = Recount::default();
+        let mut recount = CountDrift::default();
         for _ in 0..2 {
-            assert_eq!(recount.take(&Looks { first: &other, before: &now, after: &now, rows: &[] }, |_| true), []);
-            assert_eq!(recount.take(&Looks { first: &now, before: &now, after: &now, rows: &[] }, |_| false), []);
+            assert_eq!(
+                recount.take(&CountSamples { first: &other, before: &now, after: &now, rows: &[] }, |_| true),
+                []
+            );
+            assert_eq!(
+                recount.take(&CountSamples { first: &now, before: &now, after: &now, rows: &[] }, |_| false),
+                []
+            );
         }
     }
 }
