@@ -1,4 +1,4 @@
-//! Services at whose addresses no endpoint can be reached.
+//! Services whose endpoints are all of another address family.
 
 use super::{Node, service};
 use crate::model::Update;

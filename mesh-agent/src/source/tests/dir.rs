@@ -45,7 +45,7 @@ fn json_files_are_json_and_nothing_else() {
         let expected = format!("a.json:{line}: not JSON: {reason}; to write YAML, call the file .yaml");
         assert_eq!((errors(&update, &node), &update.services), (vec![expected], &good.services));
     }
-    // Escapes that YAML does not have, and a name that is given twice.
+    // Escapes that YAML does not have, and a duplicate key.
     node.write(
         "a.json",
         "{\"services\": [{\"name\": \"\\u0061\", \"address\": \"10.96.0.3\",\n\"ports\": [], \"ports\": []}]}",
@@ -102,7 +102,7 @@ fn wrong_file_that_was_never_good_leaves_the_rest_incomplete() {
 }
 
 #[test]
-fn renamed_file_is_neither_lost_nor_doubled() {
+fn services_of_a_renamed_file_stay() {
     let mut node = Node::new();
     node.write("b.yaml", &one("a", "10.96.0.1"));
     node.read();
@@ -128,7 +128,7 @@ fn services_swapped_between_files_are_no_conflict() {
 }
 
 #[test]
-fn file_that_changed_last_is_to_blame_for_a_service_defined_twice() {
+fn file_that_changed_last_has_the_error_of_a_duplicate_service() {
     let mut node = Node::new();
     node.write("a.yaml", &one("other", "10.96.0.1"));
     node.write("b.yaml", &one("cart", "10.96.0.2"));
@@ -141,7 +141,7 @@ fn file_that_changed_last_is_to_blame_for_a_service_defined_twice() {
     )
     .replace(&format!("{}/", node.directory.path().display()), "");
     assert_eq!(errors(&update, &node), [expected]);
-    // What the file no longer has is gone, whatever is wrong with the rest.
+    // Objects that the file no longer has are removed, even if the rest is wrong.
     assert_eq!((served(&update), update.complete), (served(&good)[..1].to_vec(), true));
     node.remove("b.yaml");
     assert_eq!(names(&node.read()), ["cart"]);
@@ -174,13 +174,13 @@ fn new_file_in_conflict_is_left_out_alone() {
 }
 
 #[test]
-fn service_that_stays_as_it_was_is_in_the_way_of_what_took_its_place() {
+fn service_that_stays_as_it_was_conflicts_with_its_successor() {
     let mut node = Node::new();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     node.write("b.yaml", &one("b", "10.96.0.2"));
     node.write("c.yaml", &one("c", "10.96.0.3"));
     let good = node.read();
-    // `a` takes the address that `b` gives up, but `b` may not have what it wants.
+    // `a` takes the address that `b` gives up, but the new address of `b` is taken.
     node.write("a.yaml", &one("a", "10.96.0.2"));
     node.write("b.yaml", &one("b", "10.96.0.3"));
     let update = node.read();
@@ -234,7 +234,7 @@ fn unreadable_file_is_served_as_it_was() {
 }
 
 #[test]
-fn all_files_gone_is_not_delete_all_unless_asked_for() {
+fn removal_of_all_files_deletes_nothing_unless_allowed() {
     for allow_empty in [false, true] {
         let mut node = Node::new();
         node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], allow_empty);
@@ -254,7 +254,7 @@ fn all_files_gone_is_not_delete_all_unless_asked_for() {
 }
 
 #[test]
-fn empty_directory_at_the_start_says_nothing() {
+fn empty_directory_at_the_start_is_incomplete() {
     let mut node = Node::new();
     for _ in 0..2 {
         let update = node.read();
@@ -276,7 +276,7 @@ fn volume_of_kubernetes_is_followed_through_its_links() {
     let both = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "10.96.0.2");
     volume("..1", &both);
     symlink("..data/a.yaml", node.path("a.yaml")).unwrap();
-    // Moving a link truncates no file, so the shorter text is meant.
+    // Moving a link truncates no file, so the shorter text is intended.
     volume("..2", &one("a", "10.96.0.1"));
     let mut reader = DirectoryReader::new(vec![node.directory.path().to_owned()], false);
     fs::remove_file(node.path("..data")).unwrap();
@@ -305,7 +305,7 @@ fn one_shot_reports_everything() {
 }
 
 #[test]
-fn directory_given_twice_is_one() {
+fn directory_given_twice_is_read_once() {
     let mut node = Node::new();
     let path = node.directory.path().to_owned();
     node.reader = DirectoryReader::new(vec![path.clone(), path], false);
@@ -353,7 +353,7 @@ fn node_ports_and_external_addresses_belong_to_one_service() {
     assert_eq!((names(&update), update.errors), (vec!["a".to_owned(), "c".to_owned()], vec![]));
 }
 
-/// A link in the directory may lead to a file that only root can read.
+/// A link in the directory may lead to a file that only root may read.
 #[test]
 fn content_of_files_that_are_no_mapping_is_not_quoted() {
     let mut node = Node::new();
@@ -375,7 +375,7 @@ fn content_of_files_that_are_no_mapping_is_not_quoted() {
 }
 
 #[test]
-fn files_without_a_word_are_errors_when_they_are_validated() {
+fn empty_files_are_errors_when_validated() {
     let node = Node::new();
     node.write("a.yaml", &one("cart", "10.96.0.1"));
     node.write("b.yaml", " \n\n");

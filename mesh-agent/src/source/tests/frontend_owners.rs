@@ -1,4 +1,4 @@
-//! A service that holds a front end keeps it when everything is read anew.
+//! A service keeps the front ends that it holds when an agent restarts.
 
 use super::{Node, errors, names, one, service};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     source::{dir::DirectoryReader, frontend_owners::FrontendOwners},
 };
 
-/// Services and the TCP front ends that they hold.
+/// Services by the TCP front ends that they hold.
 fn holders(held: &[(&str, &str)]) -> FrontendOwners {
     let place = |address: &str| {
         let address: std::net::SocketAddr = address.parse().unwrap();
@@ -17,7 +17,7 @@ fn holders(held: &[(&str, &str)]) -> FrontendOwners {
 }
 
 impl Node {
-    /// As an agent that starts and finds this in the kernel.
+    /// Acts as an agent that starts with these front ends in the kernel.
     fn read_anew(&mut self, held: &[(&str, &str)]) -> Update {
         let holders = holders(held);
         self.reader = DirectoryReader::new([self.directory.path().to_owned()], false).keeping(|| holders);
@@ -48,7 +48,7 @@ fn a_service_keeps_the_address_it_holds_over_a_restart() {
 }
 
 #[test]
-fn what_a_service_held_before_it_was_removed_is_free() {
+fn front_ends_of_a_removed_service_are_free() {
     let mut node = Node::new();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     assert_eq!(names(&node.read_anew(&[("z", "10.96.0.1:80")])), ["a"]);
@@ -112,7 +112,7 @@ fn a_service_that_cannot_be_read_keeps_the_address_that_the_kernel_has_for_it() 
 }
 
 #[test]
-fn a_service_that_is_gone_leaves_its_address_though_another_one_is_wrong() {
+fn the_address_of_a_removed_service_is_free_while_another_service_is_wrong() {
     let mut node = Node::new();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     node.write("b.yaml", &one("b", "10.96.0.2").replace("10.0.0.1", "x"));

@@ -1,4 +1,4 @@
-//! A starting agent knows what was in force when the last one ended.
+//! A starting agent knows which versions were in force when the last one ended.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::{
 const ALL: usize = 1 << 20;
 
 impl Node {
-    /// The first read of an agent that starts now.
+    /// Performs the first read of a new agent.
     fn restart(&mut self) -> Update {
         let services = self.path("services");
         fs::create_dir_all(&services).unwrap();
@@ -21,7 +21,7 @@ impl Node {
         self.read()
     }
 
-    /// Reads, and remembers what is in force.
+    /// Reads, and stores the versions in force.
     fn read_and_remember(&mut self) -> Update {
         let update = self.read();
         assert!(self.reader.remember(ALL));
@@ -39,7 +39,7 @@ fn both() -> String {
 }
 
 #[test]
-fn file_that_lost_its_end_before_the_start_is_not_the_truth() {
+fn file_truncated_before_the_start_stays_as_it_was() {
     let text = both();
     for length in 0..text.len() - 1 {
         let mut node = Node::new();
@@ -58,7 +58,7 @@ fn file_that_lost_its_end_before_the_start_is_not_the_truth() {
 }
 
 #[test]
-fn unchanged_files_say_what_they_said() {
+fn unchanged_files_stay_in_force() {
     let mut node = Node::new();
     node.restart();
     node.write("services/x.yaml", &both());
@@ -77,7 +77,7 @@ fn object_that_went_wrong_before_the_start_stays_as_it_was() {
         let update = node.restart();
         assert_eq!((served(&update), update.complete, update.uncertain), (good.clone(), true, [].into()));
         assert_eq!((update.errors.len(), &update.wrong[0].effect), (1, &Effect::Kept));
-        // What is kept by now is in no file any more, only in the memory.
+        // The kept objects are in no file any more, only in the store.
         assert!(node.reader.remember(ALL));
     }
 }
@@ -108,7 +108,7 @@ fn kept_objects_of_all_kinds_survive_restarts_as_they_were() {
 }
 
 #[test]
-fn files_that_are_all_gone_at_the_start_are_not_delete_all() {
+fn removal_of_all_files_before_the_start_deletes_nothing() {
     let mut node = Node::new();
     node.restart();
     node.write("services/x.yaml", &both());
@@ -116,7 +116,7 @@ fn files_that_are_all_gone_at_the_start_are_not_delete_all() {
     fs::remove_file(node.path("services/x.yaml")).unwrap();
     let update = node.restart();
     assert_eq!((&update.services, update.complete, update.wrong[0].scope), (&good.services, true, Scope::Directory));
-    // One of several is meant.
+    // Removing one of several files is intended.
     node.write("services/y.yaml", &one("c", "10.96.0.3"));
     assert_eq!(names(&node.restart()), ["c"]);
 }
@@ -143,7 +143,7 @@ fn service_that_held_an_address_holds_it_after_a_restart() {
     let before = node.read_and_remember();
     assert_eq!(names(&before), ["b"]);
     assert_eq!(node.restart(), before);
-    // Within one file, too.
+    // Also within one file.
     let text = "services:\n".to_owned() + &service("d", "10.96.0.9");
     node.replace("services/d.yaml", &text);
     node.read();
@@ -157,7 +157,7 @@ fn service_that_held_an_address_holds_it_after_a_restart() {
 }
 
 #[test]
-fn nul_bytes_are_no_configuration() {
+fn files_with_nul_bytes_are_rejected() {
     let mut node = Node::new();
     node.restart();
     node.write("services/x.yaml", &both());
@@ -176,7 +176,7 @@ fn nul_bytes_are_no_configuration() {
 }
 
 #[test]
-fn empty_file_is_not_an_empty_configuration_where_there_was_one() {
+fn empty_file_does_not_replace_a_configuration() {
     let mut node = Node::new();
     node.restart();
     node.write("services/x.yaml", &both());
@@ -193,7 +193,7 @@ fn empty_file_is_not_an_empty_configuration_where_there_was_one() {
 }
 
 #[test]
-fn damaged_memory_is_told_and_files_count_as_they_are() {
+fn damaged_entry_is_noted_and_its_file_counts_as_it_is() {
     let mut node = Node::new();
     node.restart();
     node.write("services/x.yaml", &both());
@@ -209,7 +209,7 @@ fn damaged_memory_is_told_and_files_count_as_they_are() {
 }
 
 #[test]
-fn memory_that_cannot_be_written_is_told_and_nothing_else_suffers() {
+fn store_that_cannot_be_written_is_noted_without_further_effect() {
     let mut node = Node::new();
     node.restart();
     fs::write(node.path("state"), "a file is in its way").unwrap();
@@ -221,7 +221,7 @@ fn memory_that_cannot_be_written_is_told_and_nothing_else_suffers() {
 }
 
 #[test]
-fn what_is_gone_is_forgotten_and_large_files_wait() {
+fn entries_of_removed_files_are_deleted_and_large_files_are_stored_later() {
     let mut node = Node::new();
     node.restart();
     node.write("services/x.yaml", &both());
@@ -234,7 +234,7 @@ fn what_is_gone_is_forgotten_and_large_files_wait() {
     fs::remove_file(node.path("services/y.yaml")).unwrap();
     node.read_and_remember();
     assert_eq!(node.entries().len(), 1);
-    // A directory that is not read any more is not missed.
+    // Files of a directory that is no longer read are dropped.
     fs::create_dir(node.path("other")).unwrap();
     node.reader = DirectoryReader::new([ServiceDir::from(node.path("other"))], false).remembering(&node.path("state"));
     node.read_and_remember();
@@ -242,7 +242,7 @@ fn what_is_gone_is_forgotten_and_large_files_wait() {
 }
 
 #[test]
-fn agent_without_a_memory_does_not_know_what_a_wrong_object_was() {
+fn agent_without_a_store_leaves_wrong_objects_out() {
     let mut node = Node::new();
     node.restart();
     node.write("services/x.yaml", &both().replace("10.96.0.1", "x"));
@@ -265,7 +265,7 @@ fn agent_without_a_memory_does_not_know_what_a_wrong_object_was() {
 }
 
 #[test]
-fn entries_belong_to_their_owner_alone() {
+fn entries_are_readable_by_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut node = Node::new();
     node.restart();

@@ -1,4 +1,4 @@
-//! Which endpoints come first: levels, `trafficDistribution`, zones and their hints.
+//! Locality settings: levels, `trafficDistribution`, zones and hints.
 
 use super::{
     joined,
@@ -19,7 +19,7 @@ fn ordered(order: &[LocalityLevel]) -> LocalityPolicy {
 }
 
 #[test]
-fn who_asks_for_nearness_without_levels_gets_all() {
+fn locality_without_an_order_has_all_levels() {
     assert_eq!(traffic("  locality: {}\n").locality, ordered(&[Node, Zone, Region, Cloud]));
     assert_eq!(traffic("  locality: {order: []}\n").locality, ordered(&[]));
     assert_eq!(traffic("  locality: {order: [cloud]}\n").locality, ordered(&[Cloud]));
@@ -29,7 +29,7 @@ fn who_asks_for_nearness_without_levels_gets_all() {
 }
 
 #[test]
-fn wrong_nearness_says_what_is_right() {
+fn errors_of_wrong_locality_name_the_expected_value() {
     let level = "expected node, zone, region or cloud";
     let spill = "expected a number from 1.01 to 650, with at most 2 decimals";
     let expected = [
@@ -78,13 +78,13 @@ fn annotation_lists_levels_with_commas() {
     assert_eq!(traffic_of(&annotated(preference)).locality, remote);
 }
 
-/// What a Kubernetes service has without an annotation: hints count.
+/// The policy of a Kubernetes service without an annotation, with hints.
 fn distributed(order: &[LocalityLevel]) -> LocalityPolicy {
     LocalityPolicy { by_hints: true, ..ordered(order) }
 }
 
 #[test]
-fn traffic_distribution_orders_levels_unless_an_annotation_does() {
+fn annotation_overrides_the_order_of_traffic_distribution() {
     let spec = SPEC.strip_suffix('}').unwrap();
     let text = |word: &str| declared(&format!("{spec}, trafficDistribution: {word}}}"));
     assert_eq!(traffic_of(&text("PreferClose")).locality, distributed(&[Zone]));
@@ -102,7 +102,7 @@ fn traffic_distribution_orders_levels_unless_an_annotation_does() {
     assert_eq!(problems(&text("1")), ["a.yaml:4: spec.trafficDistribution: expected text, found `1`"]);
 }
 
-/// `address zone [node hints; zone hints]` of all endpoints that these slices list.
+/// Formats the endpoints of these slices as `address zone [node hints; zone hints]`.
 fn zones(slices: &[&str]) -> Vec<String> {
     let slices: String = slices.iter().map(|endpoints| slice(endpoints)).collect();
     let update = joined(&(declared(SPEC) + &slices), Serve::All);
@@ -115,7 +115,7 @@ fn zones(slices: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn endpoint_slices_say_zones_and_hints() {
+fn zones_and_hints_of_endpoint_slices_are_read() {
     let here = "[{addresses: [10.0.0.1], zone: z1, hints: {forZones: [{name: z1}, {name: z2}]}}]";
     let other = "[{addresses: [10.0.0.2], zone: '', hints: {forZones: [{name: z3}], forNodes: [{name: n1}]}}]";
     assert_eq!(zones(&[here, other]), ["10.0.0.1 z1 [; z1 z2]", "10.0.0.2 - [n1; z3]"]);

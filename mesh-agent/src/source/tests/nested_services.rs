@@ -76,7 +76,7 @@ fn endpoint_of_a_slice_may_not_be_a_service_address_either() {
     assert_eq!(served[0], "default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready");
 }
 
-/// What is told of a service that asks for the address of an endpoint.
+/// Returns the error of a service that claims the address of an endpoint.
 fn newcomer(place: &str, address: &str, services: [&str; 2]) -> String {
     format!(
         "{place}: service default/{} asks for {address}, where service default/{} has an endpoint, which stays: give the \
@@ -86,7 +86,7 @@ fn newcomer(place: &str, address: &str, services: [&str; 2]) -> String {
 }
 
 #[test]
-fn service_that_asks_for_the_address_of_an_endpoint_is_the_error() {
+fn service_that_claims_the_address_of_an_endpoint_is_wrong() {
     let mut node = Node::new();
     node.write("b.yaml", &format!("services:\n{}", native("b", "10.96.0.2", &["10.0.0.2", "10.0.0.3"])));
     let good = "default/b 10.96.0.2 80 80/TCP: 10.0.0.2:80 x1 ready, 10.0.0.3:80 x1 ready";
@@ -112,7 +112,7 @@ fn service_that_held_its_address_before_keeps_it() {
     let (served, errors) = shown(&mut node);
     assert_eq!(errors, [crossing("b.yaml:2", "10.0.0.2:80", ["b", "a"], "a.yaml:2")]);
     assert_eq!(served, ["default/a 10.0.0.2 80 80/TCP: 10.0.0.9:80 x1 ready", "default/b 10.96.0.2 80 80/TCP:"]);
-    // Another port at its own address is not a new address.
+    // Another port at its own address is no new address.
     let both =
         native("a", "10.0.0.2", &["10.0.0.9"]).replace("[{port: 80}]", "[{port: 80, name: x}, {port: 81, name: y}]");
     node.write("c.yaml", &format!("services:\n{}", native("c", "10.96.0.3", &["10.0.0.2, port: 81"])));
@@ -122,7 +122,7 @@ fn service_that_held_its_address_before_keeps_it() {
 }
 
 #[test]
-fn memory_of_an_earlier_agent_says_which_came_first() {
+fn owners_of_an_earlier_agent_decide_which_came_first() {
     let at = |address: &str| (address.parse().unwrap(), 80, Protocol::Tcp);
     let name = |name: &str| ServiceName { namespace: "default".into(), name: name.into() };
     let holders =
@@ -144,7 +144,7 @@ fn memory_of_an_earlier_agent_says_which_came_first() {
 }
 
 #[test]
-fn networks_of_services_are_no_place_for_endpoints() {
+fn endpoints_in_service_networks_are_wrong() {
     let mut node = Node::new();
     let admission = Admission { service_cidrs: vec!["10.96.0.0/16".parse().unwrap()], ..Admission::default() };
     node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], false).admitting(admission);

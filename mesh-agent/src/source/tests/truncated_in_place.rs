@@ -1,11 +1,11 @@
-//! A file that is written anew in place, and has lost objects at its end.
+//! Files that are rewritten in place and lost objects at their end.
 
 use std::time::{Duration, Instant};
 
 use super::{Node, errors, names, served, wrong};
 use crate::model::{Scope, Update};
 
-/// A header that each writing changes, and services by name.
+/// A file with a header that changes with each write, and these services.
 fn generated(number: u32, names: &[&str]) -> String {
     let one = |name: &&str| {
         let last = name.as_bytes()[0];
@@ -89,7 +89,7 @@ fn a_list_without_an_element_is_not_an_empty_configuration() {
 }
 
 #[test]
-fn a_removal_in_place_that_cannot_be_a_lost_end_is_in_force_at_once() {
+fn a_removal_in_place_with_an_intact_end_is_in_force_at_once() {
     let end = |text: String, end: &str| text + end;
     let whole = [
         generated(2, &["b", "c"]),
