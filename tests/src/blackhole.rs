@@ -1,5 +1,4 @@
-//! An endpoint that drops what is sent to it: a listener whose queue is full and that never accepts. Connects to it get
-//! no answer, neither good nor bad.
+//! An endpoint that never answers: a listener that never accepts and whose queue is full.
 
 use std::{
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
@@ -10,16 +9,16 @@ use nix::sys::socket::{Backlog, listen};
 
 use crate::netns::Netns;
 
-/// Swallows connects until dropped; then they are refused.
-pub struct Hole {
+/// Ignores connects until dropped; then they are refused.
+pub struct Blackhole {
     listener: TcpListener,
     address: SocketAddr,
     _queued: TcpStream,
 }
 
-impl Hole {
-    /// At `ip` in `netns`, on a free port.
-    pub fn dig(netns: &Netns, ip: IpAddr) -> Self {
+impl Blackhole {
+    /// Opens a blackhole at `ip` in `netns`, on a free port.
+    pub fn open(netns: &Netns, ip: IpAddr) -> Self {
         netns.run(|| {
             let listener = TcpListener::bind((ip, 0)).expect("a free port");
             // A second call changes the length of the queue: there is room for one.
@@ -32,12 +31,12 @@ impl Hole {
         })
     }
 
-    /// Where nothing answers.
+    /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Makes room for some connects, which are answered from now on.
+    /// Enlarges the queue, so that connects are answered from now on.
     pub fn fill(&self) {
         listen(&self.listener, Backlog::new(100).expect("a length")).expect("it listens already");
     }

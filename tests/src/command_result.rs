@@ -1,4 +1,4 @@
-//! Runs a command to its end, which must come before a deadline.
+//! Runs commands with a deadline.
 
 use std::{
     fs::File,
@@ -9,9 +9,9 @@ use std::{
 
 use crate::wait;
 
-/// How a command ended.
+/// Result of a command.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
+pub struct CommandResult {
     /// Exit code; absent when a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
@@ -22,10 +22,10 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-impl Outcome {
+impl CommandResult {
     /// Runs `command`; kills it and panics at the deadline.
     pub fn of(command: &mut Command, deadline: Duration) -> Self {
-        // Files, because a full pipe would hold up a command that says much.
+        // Output goes to files, because a full pipe would block the command.
         let [mut stdout, mut stderr] = [(); 2].map(|()| tempfile::tempfile().expect("room for a temporary file"));
         command.stdin(Stdio::null()).stdout(duplicate(&stdout)).stderr(duplicate(&stderr));
         let start = Instant::now();

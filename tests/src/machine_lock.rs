@@ -1,19 +1,19 @@
-//! Who may run beside whom. Most tests share the machine; one that measures time has it alone.
+//! A lock on the machine: most tests share it, and tests that measure time hold it exclusively.
 
 use std::{env, fs::File};
 
-/// Held for as long as a test uses the machine. A file lock, so that it also holds between processes.
-pub struct Turn {
+/// The lock, held while a test runs. A file lock also works between processes.
+pub struct MachineLock {
     _file: File,
 }
 
-impl Turn {
-    /// Beside other shared turns.
+impl MachineLock {
+    /// Takes the lock shared.
     pub fn shared() -> Self {
         Self::take(File::lock_shared)
     }
 
-    /// Beside no other test.
+    /// Takes the lock exclusively.
     pub fn alone() -> Self {
         Self::take(File::lock)
     }

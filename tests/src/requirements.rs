@@ -1,4 +1,4 @@
-//! What the kernel tests need from the machine. What is missing is named in one sentence that says what to do.
+//! Requirements of the kernel tests. A missing one fails with a sentence that tells what to do.
 
 use std::{
     fs,
@@ -23,15 +23,15 @@ pub fn privilege() {
     assert!(geteuid().is_root(), "the kernel tests load eBPF programs: run them as root");
 }
 
-/// Lets this process hold thousands of sockets, as far as it may.
+/// Raises the limit of open files as far as allowed.
 pub fn descriptors() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // What it may not raise is enough for all but the largest tests, and those say what they lack.
+        // A lower limit is enough for all but the largest tests, which report it.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
 
-/// The cgroup2 mount. Where the hierarchy is hybrid it is not `/sys/fs/cgroup`.
+/// Returns the cgroup2 mount, which is not `/sys/fs/cgroup` in a hybrid hierarchy.
 pub fn cgroup2() -> PathBuf {
     let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
     mount_of_type(&mounts, "cgroup2").expect("no cgroup2 is mounted: `mount -t cgroup2 none /sys/fs/cgroup`")
@@ -44,9 +44,9 @@ fn mount_of_type(mounts: &str, kind: &str) -> Option<PathBuf> {
     })
 }
 
-/// The bpffs at its usual place, mounted if it is not there yet.
+/// Returns the bpffs at its usual place, and mounts it if necessary.
 pub fn bpffs() -> PathBuf {
-    // Two mounts on top of each other would hide what the first holds.
+    // A second mount would hide the contents of the first.
     static MOUNTING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = MOUNTING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new("/sys/fs/bpf");

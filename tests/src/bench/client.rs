@@ -32,7 +32,7 @@ pub struct Options {
 
 /// What came of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct ClientResult {
     /// Connections that were answered.
     pub ok: u64,
     /// Connects that failed.
@@ -52,7 +52,7 @@ pub struct Outcome {
 }
 
 /// Runs clients at a place, until they are done.
-pub fn connect(place: &Place, to: &str, threads: usize, time: Duration, hold: Duration) -> Outcome {
+pub fn connect(place: &Place, to: &str, threads: usize, time: Duration, hold: Duration) -> ClientResult {
     let mut command = place.command(std::env::current_exe().expect("this program has a path"));
     let number = |duration: Duration| duration.as_millis().to_string();
     command.args(["client", to, &threads.to_string(), &number(time), "--hold", &number(hold)]);
@@ -71,7 +71,7 @@ pub(super) fn run(options: &Options) -> bool {
             thread::Builder::new().stack_size(64 << 10).spawn(work).expect("room for a small stack")
         })
         .collect();
-    let (mut took, mut outcome) = (Vec::new(), Outcome::default());
+    let (mut took, mut outcome) = (Vec::new(), ClientResult::default());
     for thread in threads {
         let (mut ok, [failed, broken, stalled]) = thread.join().expect("clients do not panic");
         took.append(&mut ok);

@@ -1,4 +1,4 @@
-//! Odd ways to connect, and what happens to each.
+//! Variants of connect: non-blocking, io_uring, Fast Open, MPTCP, reconnects, bound and passed sockets.
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
@@ -40,8 +40,8 @@ fn expect_served(client: &mut Client, socket: SocketId, to: &str) {
     assert_eq!(client.peer(socket), Ok(address(to)));
 }
 
-/// A way to connect is served at the service and refused at the empty one, for IPv4 and mapped addresses.
-fn expect_way(act: impl Fn(SocketAddr) -> Act) {
+/// Checks that a variant is served at the service and refused at the empty one, for IPv4 and mapped addresses.
+fn expect_variant(act: impl Fn(SocketAddr) -> Act) {
     let (node, _a) = shop();
     let mut client = node.client();
     for (bind, to) in [("0.0.0.0:0", TCP), ("[::]:0", MAPPED)] {
@@ -57,15 +57,15 @@ fn expect_way(act: impl Fn(SocketAddr) -> Act) {
 
 #[test]
 fn a_non_blocking_connect_is_served() {
-    expect_way(Act::ConnectNonBlocking);
+    expect_variant(Act::ConnectNonBlocking);
 }
 
 #[test]
 fn a_connect_by_io_uring_is_served() {
-    expect_way(Act::ConnectByRing);
+    expect_variant(Act::ConnectByRing);
 }
 
-/// Lets the node's namespace use Fast Open on both sides, without cookies.
+/// Enables Fast Open without cookies on both sides in the node's namespace.
 fn allow_fast_open(node: &Node) {
     let all = 0x1 | 0x2 | 0x4 | 0x200 | 0x400;
     node.place().netns.run(|| fs::write("/proc/sys/net/ipv4/tcp_fastopen", all.to_string())).expect("root may");
@@ -104,8 +104,8 @@ fn a_first_send_with_fast_open_is_served() {
     assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
 }
 
-/// The hook of the connect runs for the subflow, that of `getpeername` for the socket that the program holds, of which
-/// nothing is recorded: the one way to connect that sees the endpoint as its peer.
+/// The connect hook runs for the subflow, the `getpeername` hook for the socket of the program, which has no record:
+/// only this variant sees the endpoint as its peer.
 #[test]
 fn a_multipath_connect_is_served_and_shows_the_endpoint() {
     let (node, a) = shop();
@@ -119,7 +119,7 @@ fn a_multipath_connect_is_served_and_shows_the_endpoint() {
             let socket = client.socket(Transport::Mptcp, "0.0.0.0:0");
             assert_eq!(client.connect(socket, EMPTY), Err("ECONNREFUSED".into()));
         }
-        // A kernel without it has nothing to serve.
+        // The kernel may have no MPTCP.
         Err(errno) => assert!(["EPROTONOSUPPORT", "ENOPROTOOPT"].contains(&errno.as_str()), "{errno}"),
     }
 }
@@ -141,7 +141,7 @@ fn a_udp_socket_that_connects_again_is_served_again() {
     assert_eq!(node.port_of("shop/cart", 53, "UDP").counters.connects, 3);
 }
 
-/// No program runs for it, and the kernel forgets the endpoint by itself.
+/// No hook runs for a disconnect, and the kernel drops the peer by itself.
 #[test]
 fn a_disconnected_udp_socket_has_no_peer_and_may_connect_again() {
     let (node, _a) = shop();
@@ -200,7 +200,7 @@ fn a_bound_source_address_is_kept_by_unconnected_sends() {
     assert_eq!(a.clients(), ["127.0.0.7".parse().unwrap()].into());
 }
 
-/// Programs belong to the cgroup: what counts is that they are there when the socket connects.
+/// Programs belong to the cgroup, so they run if they are attached when the socket connects.
 #[test]
 fn a_socket_older_than_the_agent_is_served_when_it_connects() {
     let mut node = Node::setup().prepare();
@@ -237,7 +237,7 @@ fn a_connection_older_than_the_agent_is_left_alone() {
     let udp = client.udp_socket("0.0.0.0:0");
     client.connect(udp, &to).unwrap();
     node.start_agent();
-    // Its endpoint is one of a service, and then of none.
+    // Its endpoint belongs to a service, and then to none.
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with("closeStaleTcp: true");
     node.write("cart.yaml", cart.clone().endpoint(&direct));
     node.wait_until_served("shop/cart", &[&direct]);
@@ -259,7 +259,7 @@ fn passed(node: &Node, from: &mut Client, socket: SocketId, to: &mut Client) -> 
     to.take_from(&path, || from.act(socket, Act::Pass(path.clone())).expect("the other one waits for it"))
 }
 
-/// What counts is where a socket was made, not who uses it.
+/// The cgroup in which a socket was created counts, not the process that uses it.
 #[test]
 fn a_socket_passed_to_a_process_outside_is_still_served() {
     let (node, _a) = shop();

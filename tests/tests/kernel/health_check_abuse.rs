@@ -1,4 +1,4 @@
-//! Health checks are requests by root: what the author of one Service can make of them.
+//! Abuse of health checks, which are requests by root, by the author of a Service.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use serde_json::json;
 
 const ALLOW_LOOPBACK: &str = "--health-check-allowed-networks 127.0.0.0/8 --health-check-min-interval 100ms";
 
-/// A server that notes each request and answers with words of its own.
+/// A server that records each request and sends a fixed answer.
 struct Victim {
     address: SocketAddr,
     asked: Arc<AtomicU64>,
@@ -132,7 +132,7 @@ fn credentials_and_other_ports_from_annotations_are_not_sent() {
 }
 
 #[test]
-fn what_endpoints_answer_appears_nowhere() {
+fn answers_of_endpoints_are_never_shown() {
     let node = Node::setup().flags(ALLOW_LOOPBACK).start();
     let header = Victim::start(&node, "127.0.0.1:0", "HTTP/1.1 200 OK\r\nx-ready: s3cr3t\r\ncontent-length: 0\r\n\r\n");
     let babble = Victim::start(&node, "127.0.0.1:0", "s3cr3t s3cr3t\r\n\r\n");
@@ -156,7 +156,7 @@ fn what_endpoints_answer_appears_nowhere() {
 
 /// 20,000 endpoints every 100 ms took 1.65 processors, and others waited.
 #[test]
-fn one_service_with_many_endpoints_takes_neither_the_processors_nor_the_turns_of_others() {
+fn one_service_with_many_endpoints_takes_neither_cpu_nor_probes_of_others() {
     let node = Node::setup().alone().flags(ALLOW_LOOPBACK).start();
     let sink = node.place().netns.run(|| TcpListener::bind("0.0.0.0:0")).expect("nobody else is in this namespace");
     let port = sink.local_addr().expect("a listener has an address").port();

@@ -10,7 +10,7 @@ const VIP: &str = "10.96.0.10:80";
 const CHECK: &str = "health: {tcp: {}, interval: 200ms, timeout: 200ms, rise: 1, fall: 2}";
 
 #[test]
-fn an_endpoint_that_fails_its_checks_is_left_out_before_a_client_meets_it() {
+fn an_endpoint_that_fails_its_checks_gets_no_connects() {
     let node = Node::setup().flags(ALLOW_LOOPBACK).start();
     let (a, b) = (node.server("a"), node.server("b"));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with(CHECK).with("outlier: {enabled: false}");
@@ -31,7 +31,7 @@ fn an_endpoint_that_fails_its_checks_is_left_out_before_a_client_meets_it() {
     assert!(table.contains("unhealthy") && table.contains("connection refused"), "{table}");
 }
 
-/// A verdict is not forgotten with the agent: no client meets the endpoint while the new one has not asked it yet.
+/// The state outlives the agent: no client meets the endpoint before the new agent has probed it.
 #[test]
 fn an_endpoint_that_failed_before_a_restart_stays_out_until_a_probe_succeeds() {
     let mut node = Node::setup().flags(ALLOW_LOOPBACK).start();
@@ -62,7 +62,7 @@ fn an_endpoint_that_failed_before_a_restart_stays_out_until_a_probe_succeeds() {
 }
 
 #[test]
-fn the_last_endpoint_is_kept_unless_asked() {
+fn the_last_endpoint_is_kept_unless_allow_empty_is_set() {
     let node = Node::setup().flags(ALLOW_LOOPBACK).start();
     let a = node.server("a");
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).with(CHECK).endpoint(&a));

@@ -1,5 +1,5 @@
-//! Attacks by the author of one service: addresses, node ports and rows that are not its own. The namespace of a node has
-//! no way out, so that nothing leaves the machine.
+//! Attacks by the author of a service: claims of foreign addresses and node ports, and of too many rows. The network
+//! namespace of the node has no route out, so nothing leaves the machine.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
@@ -16,7 +16,7 @@ use serde_json::json;
 const UNTOUCHED: &str = "connect ENETUNREACH";
 const CONNECTS: u32 = 50;
 
-/// What `status` says of wrong objects: name and what is in force.
+/// Returns name and effect of each wrong object in `status`.
 fn wrong(status: &Status) -> Vec<(String, String)> {
     status.wrong.iter().map(|it| (it.name.clone(), it.in_force.clone())).collect()
 }
@@ -25,7 +25,7 @@ fn pair(name: &str, in_force: &str) -> (String, String) {
     (name.to_owned(), in_force.to_owned())
 }
 
-/// Addresses that nobody serves here: metadata of clouds, documentation, public ones.
+/// Foreign addresses: cloud metadata, documentation, public ones.
 const FOREIGN: [&str; 5] = ["169.254.169.254", "192.0.2.66", "8.8.8.8", "203.0.113.66", "127.0.0.66"];
 
 /// A node with a pod, whose own programs listen on port 8080 of localhost and of the node's address.
@@ -50,7 +50,7 @@ fn expect_untouched(client: &mut Client, foreign: &[&str]) {
     for address in foreign {
         for port in [80, 8080] {
             let report = client.tcp(&format!("{address}:{port}")).times(CONNECTS);
-            // Loopback addresses are all this node's, where no server listens at this one.
+            // All loopback addresses are local, and no server listens at this one.
             let error = if address.starts_with("127.") { "connect ECONNREFUSED" } else { UNTOUCHED };
             assert_eq!(report.errors, counts([(error, u64::from(CONNECTS))]), "{address}:{port}: {:?}", report.answers);
         }
@@ -65,7 +65,7 @@ fn expect_own(client: &mut Client, Site { local, own, .. }: &Site) {
 }
 
 #[test]
-fn the_author_of_a_service_takes_no_foreign_address_over() {
+fn a_service_cannot_take_over_foreign_addresses() {
     let site = site("");
     let Site { node, pod, .. } = &site;
     let thief = pod.server("thief");
@@ -77,7 +77,7 @@ fn the_author_of_a_service_takes_no_foreign_address_over() {
         .spec("externalIPs", json!(claimed))
         .set(&["status", "loadBalancer"], json!({ "ingress": ingress }))
         .port("http", 80, "TCP")
-        // The port that programs of the node listen on.
+        // The port on which programs of the node listen.
         .node_port("alt", 8080, "TCP", 8080);
     let port = thief.address().port();
     let ends = slice("shop/thief", "thief").endpoint(&thief, &json!({"ready": true}));
@@ -93,7 +93,7 @@ fn the_author_of_a_service_takes_no_foreign_address_over() {
 
     let native = service("food/thief").address("10.96.0.67").tcp(80).tcp(8080).endpoint(&thief);
     node.write("native.yaml", native.with(&format!("externalIPs: {claimed:?}")));
-    // A cluster address is a claim as well.
+    // A cluster address is a claim, too.
     let inside = claimed.iter().filter(|it| it.starts_with("127.") || it.starts_with("169.254."));
     let inside = inside.fold(service("bank/thief").tcp(80).tcp(8080), |service, address| service.address(address));
     node.write("inside.yaml", inside.endpoint(&thief));
@@ -124,7 +124,7 @@ fn the_author_of_a_service_takes_no_foreign_address_over() {
 }
 
 #[test]
-fn a_wide_network_in_the_settings_does_not_give_the_node_away() {
+fn a_wide_network_in_the_settings_does_not_allow_node_addresses() {
     let site = site("--external-cidr 0.0.0.0/0 --service-cidr 10.96.0.0/16");
     let Site { node, pod, .. } = &site;
     let thief = pod.server("thief");
@@ -148,7 +148,7 @@ fn a_wide_network_in_the_settings_does_not_give_the_node_away() {
 }
 
 #[test]
-fn what_the_settings_name_is_served() {
+fn addresses_named_in_the_settings_are_served() {
     let Site { node, pod, .. } = &site("--external-cidr 169.254.169.254/32,127.0.0.66/32 --node-port-range 8000-8100");
     let thief = pod.server("trusted");
     let native = service("food/trusted").address("10.96.0.67").tcp(80).endpoint(&thief);
@@ -167,7 +167,7 @@ fn what_the_settings_name_is_served() {
 }
 
 #[test]
-fn a_cluster_address_wins_over_an_external_one_whatever_came_first() {
+fn a_cluster_address_wins_over_an_external_one_in_any_order() {
     let Site { mut node, pod, .. } = site("--external-cidr 0.0.0.0/0");
     let [thief, victim] = ["thief", "victim"].map(|name| pod.server(name));
     let steals = service("a/thief").address("10.96.0.66").tcp(80).endpoint(&thief).with("externalIPs: [10.96.0.10]");
@@ -190,7 +190,7 @@ fn a_cluster_address_wins_over_an_external_one_whatever_came_first() {
     );
 }
 
-/// A native service with this number of endpoints that nobody is at, and one that works.
+/// A native service with this number of endpoints without a server, and one with a server.
 fn large(name: &str, address: &str, endpoints: u32, server: &Server) -> String {
     let (namespace, name) = name.split_once('/').expect("a namespace and a name");
     let mut text = format!("services:\n- name: {name}\n  namespace: {namespace}\n  address: {address}\n  endpoints:\n");
@@ -204,12 +204,12 @@ fn large(name: &str, address: &str, endpoints: u32, server: &Server) -> String {
 }
 
 #[test]
-fn one_service_of_too_many_endpoints_keeps_nobody_else_out() {
+fn a_service_with_too_many_endpoints_excludes_no_other() {
     let mut node = Node::setup().flags("--max-backends 4000").start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
     node.wait_until_served("shop/cart", &[&a]);
-    // More than all rows there are.
+    // More endpoints than the map has rows.
     node.write("large.yaml", large("rude/large", "10.96.0.66", 5_000, &b));
     wait::until("the error", PATIENCE, || !node.status().errors.is_empty());
     let status = node.status();
@@ -218,7 +218,7 @@ fn one_service_of_too_many_endpoints_keeps_nobody_else_out() {
     assert!(status.errors[0].reason.starts_with(said), "{:?}", status.errors);
     assert!(status.ready, "{:?}", status.problems);
 
-    // A namespace of greedy services: two fit into its half.
+    // Two services of a greedy namespace fit into its quota.
     for (number, file) in ["large2.yaml", "large3.yaml"].into_iter().enumerate() {
         let name = format!("rude/large{}", number + 2);
         node.write(file, large(&name, &format!("10.96.0.6{}", number + 7), 999, &b));
@@ -226,7 +226,7 @@ fn one_service_of_too_many_endpoints_keeps_nobody_else_out() {
     }
     wait::until("the one that does not fit", PATIENCE, || wrong(&node.status()).len() == 2);
     assert_eq!(wrong(&node.status()), [pair("service rude/large", "part"), pair("service rude/large3", "nothing")]);
-    // All others apply: changes, new services, removals, with another agent as well.
+    // Changes, new services and removals of others apply, also after a restart of the agent.
     for round in 0..2 {
         let server = [&b, &a][round];
         node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(server));
@@ -244,7 +244,7 @@ fn one_service_of_too_many_endpoints_keeps_nobody_else_out() {
         node.kill_agent();
         node.start_agent();
     }
-    // There is room for the last one when another one leaves.
+    // The last one fits when another one is removed.
     node.remove("large2.yaml");
     wait::until("room", PATIENCE, || wrong(&node.status()).len() == 1);
     assert_eq!(wrong(&node.status()), [pair("service rude/large", "part")]);

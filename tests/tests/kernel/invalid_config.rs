@@ -1,9 +1,9 @@
-//! Configuration that is wrong: what is said about it, and what is in force instead.
+//! Invalid configuration: how it is reported, and what is in force instead.
 
 use mesh_agent::api::types::ConfigProblem;
 use mesh_tests::{Node, client::protocol::counts, service};
 
-/// Where a problem is, without the words.
+/// Returns the place of a problem, without its reason.
 fn place(problem: &ConfigProblem) -> (String, u32, String) {
     (problem.file.clone(), problem.line, problem.field.clone())
 }
@@ -38,7 +38,7 @@ fn a_wrong_service_stays_as_it_was_and_is_named_with_line_and_field() {
 }
 
 #[test]
-fn all_mistakes_of_all_files_are_told_at_once() {
+fn all_errors_of_all_files_are_reported_together() {
     let node = Node::start();
     node.write(
         "one.yaml",
@@ -78,7 +78,7 @@ fn all_mistakes_of_all_files_are_told_at_once() {
 }
 
 #[test]
-fn a_wrong_file_does_not_hold_up_the_others() {
+fn a_wrong_file_does_not_affect_the_others() {
     let node = Node::start();
     let a = node.server("a");
     node.write("wrong.yaml", "services: [");

@@ -1,4 +1,4 @@
-//! One wrong object among many, and files that went wrong while no agent ran.
+//! One invalid object among many, and files that became invalid while no agent ran.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 const REFUSED: &str = "connect ECONNREFUSED";
 const UNTOUCHED: &str = "connect ENETUNREACH";
 
-/// What `status` says of wrong objects: name and what is in force.
+/// Returns name and effect of each wrong object in `status`.
 fn wrong(status: &Status) -> Vec<(String, String)> {
     status.wrong.iter().map(|it| (it.name.clone(), it.in_force.clone())).collect()
 }
@@ -25,7 +25,7 @@ fn pair(name: &str, in_force: &str) -> (String, String) {
 }
 
 #[test]
-fn a_typo_of_one_team_does_not_hold_up_the_others() {
+fn a_typo_of_one_team_does_not_affect_the_others() {
     let node = Node::start();
     let [a, b, c] = ["a", "b", "c"].map(|name| node.server(name));
     let ports = || json!([{"name": "http", "port": 80}]);
@@ -55,7 +55,7 @@ fn a_typo_of_one_team_does_not_hold_up_the_others() {
     assert_eq!(client.tcp("10.96.0.13:80").times(50).answers, counts([("b", 50)]));
     assert_eq!(client.tcp("10.96.0.12:80").once().errors, counts([(UNTOUCHED, 1)]));
 
-    // The endpoints of the service that is wrong go on changing, until it has none.
+    // The endpoints of the wrong service keep changing, until it has none.
     node.write("cluster.json", list([&typo, &of("shop/cart", &b), &menu, &of_menu]));
     node.wait_until_served("shop/cart", &[&b]);
     node.write("cluster.json", list([&typo, &menu, &of_menu]));
@@ -68,7 +68,7 @@ fn a_typo_of_one_team_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn a_fresh_node_serves_everything_but_what_is_wrong() {
+fn a_fresh_node_serves_everything_but_wrong_objects() {
     let mut node = Node::setup().prepare();
     let a = node.server("a");
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a).to_string();
@@ -88,7 +88,7 @@ fn a_fresh_node_serves_everything_but_what_is_wrong() {
     let expected = [pair("the file", "nothing"), pair("service shop/menu", "nothing")];
     assert_eq!((wrong(&status), status.ready), (expected.into(), false), "a whole file is not in force");
 
-    // What is wrong holds up no removal.
+    // Wrong objects do not delay removals.
     node.remove("bare.json");
     node.wait_until_gone("shop/bare");
     wait::until_equal("bare to be left alone", SETTLE, &counts([(UNTOUCHED, 1)]), || {
@@ -164,7 +164,7 @@ fn an_object_gone_wrong_while_no_agent_ran_stays_as_it_was_and_others_leave() {
 }
 
 #[test]
-fn files_of_nonsense_are_told_within_5_seconds_and_cost_less_than_3_times_their_size() {
+fn huge_invalid_files_are_reported_within_5_seconds_and_cost_less_than_3_times_their_size() {
     const SIZE: usize = 50_000_000;
     let node = Node::setup().alone().start();
     let a = node.server("a");

@@ -1,4 +1,4 @@
-//! Endpoints that are near come first.
+//! Locality: near endpoints come first.
 
 use mesh_tests::{
     Manifest, Node, Server,
@@ -47,14 +47,14 @@ fn a_zone_keeps_its_connects_until_it_is_lost_with_or_without_an_agent() {
 }
 
 #[test]
-fn all_endpoints_are_alike_where_no_order_is_given() {
+fn all_endpoints_are_equal_without_an_order() {
     let (node, _near, _far) = node_in_zone_a("balance: random");
     let report = node.client().tcp("10.96.0.10:80").times(200);
     assert!(report.answers.values().all(|&answers| answers > 50), "{report:?}");
 }
 
 #[test]
-fn a_busy_zone_is_left_when_the_service_says_so() {
+fn a_busy_zone_spills_if_the_service_sets_spill_factor() {
     let (node, _near, _far) = node_in_zone_a("locality: {order: [zone], spillFactor: 2}");
     let mut client = node.client();
     let report = client.open_streams("10.96.0.10:80", 90);
@@ -104,7 +104,7 @@ fn hinted(server: &Server, hints: &Value) -> Object {
 }
 
 #[test]
-fn hints_of_slices_decide_whatever_the_service_says() {
+fn hints_of_slices_override_the_order_of_the_service() {
     let node = Node::setup().flags("--zone a --node-name n1").start();
     let (near, far) = (node.server("near"), node.server("far"));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP");

@@ -1,4 +1,4 @@
-//! Rows that another process changed. The agent compares what the kernel holds with what it should hold, now and then.
+//! Rows that another process changed. The agent periodically compares the kernel's rows with the desired ones.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,7 +10,7 @@ use mesh_tests::{Node, Server, client::protocol::counts, node::SETTLE, pinned, s
 /// The compare period given to the agent, and the time a repair takes.
 const REPAIRED: Duration = Duration::from_secs(1).saturating_add(SETTLE);
 
-// As aya knows them: its trait for rows is not implemented for ours outside the agent.
+// Rows as bytes, because aya's `Pod` is implemented for them only in the agent.
 type FrontendBytes = [u8; size_of::<FrontendKey>()];
 type ServiceBytes = [u8; size_of::<ServiceRow>()];
 type BackendBytes = [u8; size_of::<BackendEntry>()];
@@ -46,7 +46,7 @@ impl Services {
     }
 }
 
-/// Spoils the one row there is and waits until everything is as it was.
+/// Damages the only row, and waits until all rows are repaired.
 fn expect_repair(spoil: impl FnOnce(&mut Services, FrontendKey, ServiceRow)) {
     let (node, _a) = node_that_compares_every_second();
     let mut services = Services::of(&node);
@@ -91,7 +91,7 @@ fn a_changed_backend_row_is_written_again() {
     let elsewhere: BackendBytes =
         cast(BackendEntry { row: BackendRow { port: !entry.row.port, ..entry.row }, ..entry });
     backends.set(index, elsewhere, 0).expect("it is there");
-    // Its other half is the kernel's, and begins anew.
+    // The other half belongs to the kernel and is reset.
     let row = || cast::<BackendBytes, BackendEntry>(backends.get(&index, 0).expect("it is there")).row;
     wait::until_equal("the row as it was", REPAIRED, &entry.row, row);
     assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));

@@ -1,12 +1,12 @@
-//! A machine that lacks something: one sentence that says what, at once.
+//! A machine that lacks a requirement: the agent exits at once and names it in one sentence.
 
 use std::{ffi::OsString, fs, process::Command, time::Duration};
 
 use mesh_tests::{
     Node, binary,
-    nobody::{as_nobody, open_copy, open_directory, without_capabilities},
+    command_result::CommandResult,
     node::{Directories, PATIENCE},
-    outcome::Outcome,
+    unprivileged::{as_nobody, open_copy, open_directory, without_capabilities},
 };
 
 /// Settings that a file may hold.
@@ -15,9 +15,9 @@ const KNOWN: &str = "services, cgroup, pinDir, socket, metrics, stateDir, nodeNa
                      serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, maxServices, maxBackends, \
                      maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile";
 
-/// The agent must give up within a second, with one sentence that has each of these words in it.
+/// Expects the agent to exit within a second, with one sentence that contains each of these words.
 fn expect_sentence(command: &mut Command, words: &[&str]) {
-    let outcome = Outcome::of(command, PATIENCE);
+    let outcome = CommandResult::of(command, PATIENCE);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert!(outcome.took < Duration::from_secs(1), "{outcome:#?}");
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
@@ -49,13 +49,13 @@ fn root_without_capabilities_is_told_which_it_needs() {
 }
 
 #[test]
-fn wrong_flags_variables_and_settings_are_told_at_once() {
+fn wrong_flags_variables_and_settings_are_reported_together() {
     let node = Node::setup().prepare();
     let file = node.scratch().join("agent.yaml");
     fs::write(&file, "metrics: 9090\nzoen: a\n").unwrap();
     let words = ["run", "--cgruop", "/x", "--config", file.to_str().unwrap(), "--max-services", "0", "--zone"];
     let mut command = node.mesh_agent(words.map(OsString::from));
-    let outcome = Outcome::of(command.env("MESH_SERVE", "some").env("MESH_STATE_DIR", ""), PATIENCE);
+    let outcome = CommandResult::of(command.env("MESH_SERVE", "some").env("MESH_STATE_DIR", ""), PATIENCE);
     let file = file.display();
     let expected = [
         "--cgruop: unknown flag; did you mean --cgroup?".to_owned(),
@@ -71,10 +71,10 @@ fn wrong_flags_variables_and_settings_are_told_at_once() {
 }
 
 #[test]
-fn nobody_is_told_which_capabilities_it_needs() {
+fn an_unprivileged_user_is_told_which_capabilities_are_needed() {
     let node = Node::setup().prepare();
     let open = node.scratch().join("open");
-    // Nothing but privilege is missing.
+    // Only privilege is missing.
     let directories = Directories {
         services: open.join("services"),
         state: open.join("state"),

@@ -1,4 +1,4 @@
-//! Who takes part: which services are served, and whose sockets are left alone.
+//! Opt-in and opt-out: which services are served, and which cgroups and namespaces are excluded.
 
 use std::fs;
 
@@ -88,13 +88,13 @@ fn expect_first_pod_left_alone(flag: impl FnOnce(&Pod) -> String) {
         assert_eq!(client.name_at(socket, "10.96.0.10:53"), Ok("a".into()));
     }
     let mut client = out.client();
-    // A few, for a node says only now and then that it knows no way.
+    // Several, because the kernel reports an unreachable host only now and then.
     let report = client.tcp("10.96.0.10:80").times(3);
     assert_eq!((report.total_answers(), report.peers.len()), (0, 0), "{report:?}");
     assert_eq!(client.udp("10.96.0.10:53").once().total_answers(), 0);
     let socket = client.udp_socket("0.0.0.0:0");
     assert!(client.name_at(socket, "10.96.0.10:53").is_err());
-    // It reaches what it reaches without a mesh.
+    // It still reaches what it reaches without a mesh.
     let direct = client.tcp(&a.address().to_string()).times(10);
     assert_eq!(direct.peers, [(a.address(), 10)].into());
     assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 200);
@@ -111,7 +111,7 @@ fn an_excluded_network_namespace_is_left_alone() {
 }
 
 #[test]
-fn what_is_below_an_excluded_cgroup_is_left_alone_too() {
+fn cgroups_below_an_excluded_one_are_left_alone() {
     let mut node = Node::setup().prepare();
     let parent = node.place().child();
     let child = parent.child();
@@ -125,7 +125,7 @@ fn what_is_below_an_excluded_cgroup_is_left_alone_too() {
 }
 
 #[test]
-fn an_excluded_cgroup_may_come_later_and_is_missed_until_then() {
+fn an_excluded_cgroup_may_be_created_later() {
     let mut node = Node::setup().prepare();
     let later = node.place().cgroup.path().join("later");
     node.add_flags(&format!("--exclude-cgroup {}", later.display()));

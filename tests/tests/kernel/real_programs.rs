@@ -1,12 +1,12 @@
-//! Programs as they come from the distribution, which know nothing of a mesh.
+//! Unmodified programs of the distribution.
 
 use std::{collections::BTreeSet, fs, net::SocketAddr};
 
 use mesh_tests::{
-    Node, nobody,
+    Node,
     node::SETTLE,
     program::{Program, run},
-    service, wait,
+    service, unprivileged, wait,
 };
 
 fn address(ip: &str, port: u16) -> SocketAddr {
@@ -15,9 +15,9 @@ fn address(ip: &str, port: u16) -> SocketAddr {
 
 /// An HTTP server that answers its name at `/who` and keeps connections open.
 fn web(node: &Node, name: &str, at: SocketAddr) -> Program {
-    nobody::open_directory(node.scratch());
+    unprivileged::open_directory(node.scratch());
     let root = node.scratch().join(name);
-    nobody::open_directory(&root);
+    unprivileged::open_directory(&root);
     fs::write(root.join("who"), format!("{name}\n")).expect("the directory is new");
     let modules = "/usr/lib/apache2/modules";
     let configuration = format!(
@@ -51,7 +51,7 @@ fn curl_keeps_one_connection_to_one_apache() {
         let lines: Vec<_> = told.lines().collect();
         let (names, transfers): (Vec<_>, Vec<_>) = lines.chunks(2).map(|pair| (pair[0], pair[1])).unzip();
         assert_eq!(names, vec![names[0]; REQUESTS], "one connection, one server");
-        // As curl sees it: one connect, to the service.
+        // curl makes one connect, to the service.
         let expected: Vec<_> =
             (0..REQUESTS).map(|request| if request == 0 { "1_10.96.0.10:80" } else { "0_10.96.0.10:80" }).collect();
         assert_eq!(transfers, expected);
@@ -81,7 +81,7 @@ fn two_dns_servers(node: &Node) -> [Program; 2] {
     programs
 }
 
-/// Who answers that many questions.
+/// Returns which servers answer that many queries.
 fn dig(node: &Node, server: &str, flags: &str, times: usize) -> BTreeSet<String> {
     let line = format!("dig @{server} {flags} +tries=1 +time=2 +short TXT who.test");
     (0..times).map(|_| run(node, &line).trim().trim_matches('"').to_owned()).collect()

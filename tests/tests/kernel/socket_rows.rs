@@ -1,4 +1,4 @@
-//! Sockets that the kernel programs keep outside of the socket: they are forgotten when it is closed, however that is.
+//! Rows of SOCKETS: they are deleted when their socket is closed in any way.
 
 use aya::maps::{HashMap, Map, MapData};
 use mesh_common::abi::{SocketRow, maps, socket_state};
@@ -28,7 +28,7 @@ fn closed_sockets_leave_no_row_behind() {
         client.connect(socket, "10.96.0.10:53").unwrap();
     }
     assert_eq!(tracked(&node), 10);
-    // Another connect of the same socket takes the same row, one to no service gives it back.
+    // Another connect of the same socket reuses its row; a connect to no service deletes it.
     client.connect(open[0], "10.96.0.10:53").unwrap();
     client.connect(open[1], &a.address().to_string()).unwrap();
     assert_eq!(tracked(&node), 9);

@@ -1,4 +1,4 @@
-//! Sockets of an endpoint that left: how soon they are closed, and what looking for them costs.
+//! Sockets of a removed endpoint: how soon they are closed, and what the search costs.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,15 @@ use mesh_tests::{
     pinned, service, wait,
 };
 
-/// Longest time from the edit of a file to the end of the last socket, in most rounds.
+/// Longest time from the edit of a file to the end of the last socket, in the best round.
 const CLOSED: Duration = Duration::from_millis(100);
 const ROUNDS: usize = 5;
 const SOCKETS: usize = 20;
-/// Most processor time for thirty steps of a ramp; one look at all rows of SOCKETS takes some forty milliseconds, and the sweep
-/// of sockets that are gone looks a few times meanwhile.
+/// Most CPU time for thirty steps of a ramp. One read of a full SOCKETS takes about 40 ms, and the sweep of missing
+/// sockets reads it a few times meanwhile.
 const STEPS: Duration = Duration::from_millis(800);
 
-/// Sockets of a client that are connected to the service and open.
+/// Open sockets of a client that are connected to the service.
 struct Open {
     client: Client,
     sockets: Vec<SocketId>,
@@ -44,7 +44,7 @@ impl Open {
         socket
     }
 
-    /// Whether all are closed. One that is closed says so only once.
+    /// Whether all are closed. A closed socket reports its error only once.
     fn are_closed(&mut self) -> bool {
         let Self { client, sockets } = self;
         sockets.retain(|&socket| match client.receive_now(socket) {
@@ -58,7 +58,7 @@ impl Open {
     }
 }
 
-/// How long it takes from edits of a file to the end of the last socket, in rounds that follow each other at once.
+/// Measures the time from the edit of a file to the end of the last socket, in consecutive rounds.
 fn expect_soon_closed(flags: &str, rows: u64) {
     let node = Node::setup().alone().flags(flags).start();
     let [one, two] = [1, 2].map(|number| Pod::start(&node, number));
@@ -79,7 +79,7 @@ fn expect_soon_closed(flags: &str, rows: u64) {
         .collect();
     took.sort_unstable();
     println!("closed after {took:?}");
-    // The best round: what else runs on the machine can only make the others longer.
+    // The best round counts, because other load can only make a round longer.
     assert!(took[0] <= CLOSED, "{took:?}");
 }
 
@@ -90,14 +90,14 @@ fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms() {
 
 #[test]
 fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms_when_the_table_is_full() {
-    // Rows without sockets would be swept away meanwhile.
+    // The sweep would delete rows without sockets.
     expect_soon_closed("--resync-interval 1h", u64::from(capacity::SOCKETS) - 8 * SOCKETS as u64);
 }
 
 type Bytes = [u8; size_of::<SocketRow>()];
 
 #[test]
-fn a_socket_that_moves_from_endpoint_to_endpoint_is_closed_each_time_one_leaves() {
+fn a_socket_that_reconnects_is_closed_whenever_its_endpoint_leaves() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     let cart = || service("shop/cart").address("10.96.0.10").udp(53);
@@ -115,13 +115,13 @@ fn a_socket_that_moves_from_endpoint_to_endpoint_is_closed_each_time_one_leaves(
     }
 }
 
-/// Gives SOCKETS so many rows of no backend that is tracked.
+/// Adds this number of rows without a tracked backend to SOCKETS.
 fn fill_sockets(node: &Node, rows: u64) {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
     let mut map: HashMap<MapData, u64, Bytes> = map.try_into().expect("a hash of these sizes");
     let row = cast::<_, Bytes>(SocketRow::zeroed());
     for number in 0..rows {
-        // Far from every cookie that the kernel has given.
+        // Far from every cookie of the kernel.
         map.insert(1 << 62 | number, row, 0).expect("there is room");
     }
 }

@@ -1,4 +1,4 @@
-//! Connects to what the configuration does not own.
+//! Connects to addresses that no service owns.
 
 use mesh_tests::{Node, client::protocol::counts, service};
 

@@ -1,4 +1,4 @@
-//! Files and clients that never answer: they stop neither the agent nor what is read from others.
+//! Unresponsive filesystems and clients: they block neither the agent nor other files and clients.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ use nix::{
     unistd::mkfifo,
 };
 
-/// A FUSE filesystem whose server never answers. Whatever looks into it waits until it is dropped.
+/// A FUSE filesystem whose server never answers. Every access blocks until it is dropped.
 struct Hung {
     path: PathBuf,
     server: Option<File>,
@@ -36,13 +36,13 @@ impl Hung {
 
 impl Drop for Hung {
     fn drop(&mut self) {
-        // Without its server the kernel answers in its stead.
+        // After the server is gone the kernel returns errors.
         drop(self.server.take());
         _ = umount2(&self.path, MntFlags::MNT_DETACH);
     }
 }
 
-/// Starts an agent that is not ready, for whole files cannot be read.
+/// Starts an agent that does not become ready, because files cannot be read.
 fn launch(node: &mut Node) {
     node.launch_agent();
     wait::until("the agent to answer", Duration::from_secs(10), || node.try_get("/v1/status").is_ok());
@@ -53,7 +53,7 @@ fn fifo(path: &Path) {
 }
 
 #[test]
-fn a_file_that_hangs_keeps_no_other_waiting_and_the_agent_ends_when_told() {
+fn a_file_that_hangs_blocks_neither_others_nor_the_stop_of_the_agent() {
     let mut node = Node::start();
     let hung = Hung::mount(node.scratch().join("hung"));
     let a = node.server("a");
@@ -66,7 +66,7 @@ fn a_file_that_hangs_keeps_no_other_waiting_and_the_agent_ends_when_told() {
     let hang = "cannot be read: its file system gave no answer in 1s";
     assert!(errors[0].reason.starts_with(hang) && errors[1].reason.starts_with(hang), "{errors:?}");
     assert_eq!(errors[2].reason, "cannot be read: not a regular file");
-    // What is known to hang costs no time again.
+    // Paths that are known to hang cost no more time.
     let b = node.server("b");
     let start = Instant::now();
     node.write("d.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&b));
@@ -78,14 +78,14 @@ fn a_file_that_hangs_keeps_no_other_waiting_and_the_agent_ends_when_told() {
     launch(&mut node);
     node.wait_until_served_within("shop/cart", &[&b], Duration::from_secs(5));
     drop(hung);
-    // The links now lead nowhere.
+    // The links are dangling now.
     wait::until("the files are read again", Duration::from_secs(10), || {
         node.status().errors.iter().all(|error| !error.reason.starts_with(hang))
     });
 }
 
 #[test]
-fn a_directory_that_hangs_keeps_no_other_waiting() {
+fn a_directory_that_hangs_does_not_block_others() {
     let mut node = Node::setup().prepare();
     let hung = Hung::mount(node.scratch().join("hung"));
     node.add_flags(&format!("--services other={}", hung.path.display()));
@@ -99,7 +99,7 @@ fn a_directory_that_hangs_keeps_no_other_waiting() {
 }
 
 #[test]
-fn clients_of_the_control_socket_that_never_read_hold_up_neither_others_nor_the_end() {
+fn clients_that_never_read_block_neither_others_nor_the_stop_of_the_agent() {
     let mut node = Node::start();
     let services: Vec<_> = (0..1000_u32)
         .map(|number| {
@@ -151,7 +151,7 @@ fn explain_opens_nothing_that_blocks_or_is_no_namespace() {
 }
 
 #[test]
-fn names_and_contents_of_files_do_not_reach_terminals_as_they_are() {
+fn names_and_contents_of_files_are_escaped_for_terminals() {
     let node = Node::start();
     let name = "red\u{1b}[31m\u{202e}lmay.yaml";
     node.write(name, "services: [{name: \"x\u{1b}[32m\u{2066}y\"}]\n");

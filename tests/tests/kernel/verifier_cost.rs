@@ -1,12 +1,12 @@
-//! What it costs the verifier to accept each program. It gives up at a million instructions, which it counts once for every
-//! path; older kernels need more of them for the same program.
+//! Verifier cost of each program. The verifier gives up at a million instructions, counted over all paths; older
+//! kernels need more of them for the same program.
 
 use std::fs;
 
 use aya::programs::loaded_programs;
 use mesh_tests::{Node, cgroup::Cgroup};
 
-/// Verified instructions of a program, at most.
+/// Most verified instructions of each program.
 const BOUNDS: [(&str, u32); 10] = [
     ("connect4", 100_000),
     ("connect6", 100_000),
@@ -25,7 +25,7 @@ fn every_program_is_verified_within_its_bound() {
     expect_within_bounds(&Node::start());
 }
 
-/// An agent that excludes pods has programs that look for them.
+/// With excluded pods, the programs check each socket against them.
 #[test]
 fn every_program_that_looks_for_excluded_pods_is_verified_within_its_bound() {
     let excluded = Cgroup::new();
@@ -44,7 +44,7 @@ fn expect_within_bounds(node: &Node) {
     assert!(beyond.is_empty(), "beyond their bounds: {beyond:?}");
 }
 
-/// Verified instructions of each program that a node's agent loaded, by its hook's name.
+/// Returns the verified instructions of each program of a node, by hook.
 fn verified(node: &Node) -> Vec<(String, u32)> {
     let programs: Vec<_> = loaded_programs().flatten().collect();
     let instructions = |id| {

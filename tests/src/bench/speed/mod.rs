@@ -38,7 +38,7 @@ use clap::{Args, ValueEnum};
 
 use self::figures::Figures;
 use super::interrupt;
-use crate::{need, sweep};
+use crate::{requirements, sweep};
 
 /// What is measured.
 #[derive(Args)]
@@ -151,12 +151,12 @@ impl Scale {
 
 /// What came of it.
 #[derive(Default)]
-pub struct Report {
+pub struct BenchReport {
     figures: Figures,
     missing: Vec<String>,
 }
 
-impl Report {
+impl BenchReport {
     /// Names what could not be measured here.
     fn miss(&mut self, what: &str) {
         println!("  not measured: {what}");
@@ -170,9 +170,9 @@ pub(super) fn run(options: &Options) -> bool {
 }
 
 fn measure(options: &Options) -> bool {
-    need::privilege();
+    requirements::privilege();
     sweep::sweep();
-    let (start, mut report) = (Instant::now(), Report::default());
+    let (start, mut report) = (Instant::now(), BenchReport::default());
     let scale = if options.quick { Scale::quick() } else { Scale::full() };
     let asked = |part| options.only.is_empty() || options.only.contains(&part);
     if asked(Part::Programs) {
@@ -202,7 +202,7 @@ fn measure(options: &Options) -> bool {
 }
 
 /// The parts for which everybody is up at the same time.
-fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut Report) {
+fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut BenchReport) {
     println!("\nStarting everybody");
     let only_rules = !asked(Part::Cycle) && !asked(Part::Http);
     let mut contenders = contenders::start(scale, report, only_rules);

@@ -1,4 +1,4 @@
-//! Every way to connect a TCP socket counts the same.
+//! Every kind of TCP connect counts the same.
 
 use mesh_common::counter::Counter;
 use mesh_tests::{
@@ -9,12 +9,12 @@ use mesh_tests::{
 };
 
 use super::{
-    Known, VIP,
-    live::{TIMES, cart, connected, expect_lives, serve, shop},
+    KernelState, VIP,
+    socket_lifetime::{TIMES, cart, connected, expect_lives, serve, shop},
 };
 
 #[test]
-fn data_goes_with_the_connect() {
+fn fast_open_connects_are_counted() {
     let (node, _servers, known) = shop();
     let to = VIP.parse().expect("it is there");
     for act in [Act::SendFastOpen(to), Act::ConnectFastOpen(to)] {
@@ -27,7 +27,7 @@ fn data_goes_with_the_connect() {
 }
 
 #[test]
-fn several_paths() {
+fn mptcp_connects_are_counted() {
     let (node, _servers, known) = shop();
     let mut client = node.client();
     if client.try_socket(Transport::Mptcp, "0.0.0.0:0").is_err() {
@@ -45,15 +45,15 @@ fn several_paths() {
     assert_eq!(known.counter(Counter::Failures), 0);
 }
 
-/// The first subflow is a socket of the kernel's own, which no hook sees released.
+/// The first subflow is a socket of the kernel, for which no release hook runs.
 #[test]
-fn several_paths_that_fail_hold_nothing() {
+fn failed_mptcp_connects_hold_nothing() {
     for dead in ["127.0.9.9:9", "192.0.2.1:80"] {
         let node = Node::start();
         let server = node.server("a");
         let limited = || cart().with("limits: {maxConnections: 50}");
         node.write("cart.yaml", limited().at(dead.parse().expect("an address")));
-        let (known, mut client) = (Known::when(&node, 1), node.client());
+        let (known, mut client) = (KernelState::when(&node, 1), node.client());
         if client.try_socket(Transport::Mptcp, "0.0.0.0:0").is_err() {
             println!("skipped: this kernel has no MPTCP");
             return;
@@ -66,14 +66,14 @@ fn several_paths_that_fail_hold_nothing() {
         assert_eq!((known.live(), known.connections()), ((0, 0), 0), "{dead}");
         node.write("cart.yaml", limited().endpoint(&server));
         node.wait_until_served("shop/cart", &[&server]);
-        // Reservations of connects that sent nothing are forgotten after a quarter of a second.
+        // Reservations of connects that sent nothing expire after 250 ms.
         wait::until("a connect", SETTLE, || client.tcp(VIP).once().answers_of(&server) == 1);
         assert_eq!(client.tcp(VIP).times(100).answers_of(&server), 100, "{dead}");
     }
 }
 
 #[test]
-fn both_families() {
+fn connects_of_both_families_are_counted() {
     let node = Node::start();
     let (a, six) = (node.echo_server("a"), node.server6("six"));
     let dual = cart().address("fd00:96::10").endpoint(&a).endpoint(&six);

@@ -1,4 +1,5 @@
-//! What hooks cannot tell, the agent finds: sockets that ended without one, connects that the kernel refused, wrong counts.
+//! The agent repairs what hooks cannot detect: sockets that ended without a hook, connects that the kernel refused,
+//! wrong counts.
 
 use std::{fs, time::Duration};
 
@@ -10,7 +11,7 @@ use mesh_common::{
 };
 use mesh_tests::{Node, Server, node::PATIENCE, pinned, service, wait};
 
-use super::{BackendBytes, Known, LoadBytes, VIP};
+use super::{BackendBytes, KernelState, LoadBytes, VIP};
 
 fn node(flags: &str) -> (Node, Server) {
     let node = Node::setup().flags(flags).start();
@@ -21,8 +22,8 @@ fn node(flags: &str) -> (Node, Server) {
     (node, server)
 }
 
-/// Adds to what the kernel counts for the endpoint and for the service, with no socket behind it.
-fn drift(node: &Node, known: &Known, backend: u64, service: u64) {
+/// Adds to the counts of the endpoint and of the service without opening sockets.
+fn drift(node: &Node, known: &KernelState, backend: u64, service: u64) {
     let map = |name| Map::Array(pinned::map(&node.directories().pins, name));
     let mut backends: Array<_, BackendBytes> = map(maps::BACKENDS).try_into().expect("rows of this size");
     let mut entry: BackendEntry = cast(backends.get(&known.indices[0], 0).expect("it is there"));
@@ -36,9 +37,9 @@ fn drift(node: &Node, known: &Known, backend: u64, service: u64) {
 }
 
 #[test]
-fn counts_that_are_wrong_are_right_again_soon_after_the_agent_starts() {
+fn wrong_counts_are_repaired_soon_after_the_agent_starts() {
     let (mut node, _server) = node("--resync-interval 30s");
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     assert_eq!(client.open_streams(VIP, 10).total_answers(), 10);
     for (backend, service) in
         [(300 * LIVE + 7 * CONNECTING, 40), (LIVE.wrapping_mul(4).wrapping_neg(), 5_u64.wrapping_neg())]
@@ -49,7 +50,7 @@ fn counts_that_are_wrong_are_right_again_soon_after_the_agent_starts() {
         node.start_agent();
         wait::until_equal("counts", PATIENCE, &((10, 0), 10), || (known.live(), known.connections()));
     }
-    // The limit is what it says.
+    // The limit is exact again.
     assert_eq!(client.open_streams(VIP, 50).total_answers(), 40);
     client.kill();
     wait::until_equal("rest", PATIENCE, &((0, 0), 0), || (known.live(), known.connections()));
@@ -58,7 +59,7 @@ fn counts_that_are_wrong_are_right_again_soon_after_the_agent_starts() {
 #[test]
 fn counts_are_corrected_while_connections_come_and_go() {
     let (mut node, _server) = node("--resync-interval 1s");
-    let (known, mut steady, mut busy) = (Known::of(&node), node.client(), node.client());
+    let (known, mut steady, mut busy) = (KernelState::of(&node), node.client(), node.client());
     assert_eq!(steady.open_streams(VIP, 10).total_answers(), 10);
     node.kill_agent();
     drift(&node, &known, 100_000 * LIVE, 30);
@@ -72,7 +73,7 @@ fn counts_are_corrected_while_connections_come_and_go() {
 #[test]
 fn right_counts_stay_right_under_load() {
     let (node, _server) = node("--resync-interval 100ms");
-    let (known, mut steady, mut busy) = (Known::of(&node), node.client(), [node.client(), node.client()]);
+    let (known, mut steady, mut busy) = (KernelState::of(&node), node.client(), [node.client(), node.client()]);
     assert_eq!(steady.open_streams(VIP, 10).total_answers(), 10);
     let running = busy.each_mut().map(|client| client.tcp(VIP).again_and_again());
     wait::pass(Duration::from_secs(5));
@@ -84,17 +85,17 @@ fn right_counts_stay_right_under_load() {
 }
 
 #[test]
-fn sockets_that_were_closed_while_no_program_ran_give_back_what_they_held() {
+fn sockets_that_were_closed_while_no_program_ran_release_their_counts() {
     let (mut node, _server) = node("--resync-interval 1s --max-sockets-per-client 40");
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let mut steady = node.client();
     assert_eq!(steady.open_streams(VIP, 10).total_answers(), 10);
     assert_eq!(client.open_streams(VIP, 30).total_answers(), 30);
     node.stop_agent();
-    // The programs go with their links.
+    // Removing the links detaches the programs.
     fs::remove_dir_all(node.directories().pins.join("links")).expect("no agent holds them");
     wait::until("the programs to be gone", PATIENCE, || node.client().tcp(VIP).once().total_answers() == 0);
-    // The kernel lets go of links a little later, one after the other.
+    // The kernel releases the links a little later, one after the other.
     wait::pass(Duration::from_millis(500));
     client.kill();
     assert_eq!((known.live(), known.connections()), ((40, 0), 40));
@@ -110,7 +111,7 @@ fn a_udp_connect_that_the_kernel_refused_stops_counting() {
     let server = node.server("a");
     let cart = |to| service("shop/cart").address("10.96.0.10").udp(80).with("limits: {maxConnections: 8}").at(to);
     node.write("cart.yaml", cart("192.0.2.1:80".parse().expect("an address")));
-    let (known, mut client) = (Known::when(&node, 1), node.client());
+    let (known, mut client) = (KernelState::when(&node, 1), node.client());
     let refused = client.udp_socket("0.0.0.0:0");
     let disconnected = client.udp_socket("0.0.0.0:0");
     assert_eq!(client.connect(refused, VIP), Err("ENETUNREACH".into()));
@@ -120,8 +121,8 @@ fn a_udp_connect_that_the_kernel_refused_stops_counting() {
     });
     node.write("cart.yaml", cart(server.address()));
     node.wait_until_served("shop/cart", &[&server]);
-    let known = Known::of(&node);
-    // Each is connected, one stays so; connecting again counts anew.
+    let known = KernelState::of(&node);
+    // All are connected, and one stays connected; another connect counts again.
     client.connect(refused, VIP).expect("it is there");
     client.connect(disconnected, VIP).expect("it is there");
     client.disconnect(disconnected).expect("it is there");

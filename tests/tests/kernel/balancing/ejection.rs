@@ -1,4 +1,4 @@
-//! An endpoint that refuses connects is left alone after a few, with and without an agent.
+//! An endpoint that refuses connects is ejected, with and without an agent.
 
 use mesh_common::counter::Counter;
 use mesh_tests::{
@@ -7,18 +7,18 @@ use mesh_tests::{
     service,
 };
 
-use super::{Known, REFUSED, VIP};
+use super::{KernelState, REFUSED, VIP};
 
-/// So long that no endpoint is tried again during a test.
+/// Long enough that no endpoint is tried again during a test.
 const LONG: &str = "baseEjection: 60s, maxEjection: 60s";
 
 /// A node with `N` servers whose service has these settings of ejection.
-fn shop<const N: usize>(outlier: &str) -> (Node, [Server; N], Known) {
+fn shop<const N: usize>(outlier: &str) -> (Node, [Server; N], KernelState) {
     let node = Node::start();
     let servers = std::array::from_fn(|number| node.server(&format!("{number}")));
     node.write("cart.yaml", cart(outlier).endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     (node, servers, known)
 }
 
@@ -26,8 +26,8 @@ fn cart(outlier: &str) -> Manifest {
     service("shop/cart").address("10.96.0.10").tcp(80).with(&format!("outlier: {{{outlier}}}"))
 }
 
-/// One connect after the other until this number has failed.
-fn fail(client: &mut Client, known: &Known, times: u64) {
+/// Connects until this number of connects has failed.
+fn fail(client: &mut Client, known: &KernelState, times: u64) {
     let enough = known.counter(Counter::Failures) + times;
     for _ in 0..1_000 {
         if known.counter(Counter::Failures) == enough {
@@ -56,7 +56,7 @@ fn expect_few_failures(end: impl Fn(&mut Node)) {
 }
 
 #[test]
-fn a_dead_endpoint_fails_as_many_connects_as_its_streak_and_no_more() {
+fn a_dead_endpoint_fails_only_as_many_connects_as_its_streak() {
     expect_few_failures(|_| {});
 }
 
@@ -67,7 +67,7 @@ fn a_dead_endpoint_is_ejected_without_an_agent() {
 }
 
 #[test]
-fn connects_at_the_same_time_do_not_exceed_the_streak() {
+fn concurrent_connects_do_not_exceed_the_streak() {
     let (node, servers, known) = shop::<3>(LONG);
     let [gone, _one, _two] = servers;
     let mut client = node.client();
@@ -81,7 +81,7 @@ fn connects_at_the_same_time_do_not_exceed_the_streak() {
 }
 
 #[test]
-fn a_success_in_between_begins_the_streak_anew() {
+fn a_success_resets_the_streak() {
     let (node, servers, known) = shop::<2>(LONG);
     let [a, _b] = servers;
     let address = a.address();
@@ -99,7 +99,7 @@ fn a_success_in_between_begins_the_streak_anew() {
 }
 
 #[test]
-fn no_endpoint_is_ejected_where_that_is_switched_off() {
+fn no_endpoint_is_ejected_if_ejection_is_disabled() {
     let (node, servers, known) = shop::<3>("enabled: false");
     let [gone, _one, _two] = servers;
     drop(gone);
@@ -113,7 +113,7 @@ fn the_last_endpoint_is_never_ejected() {
     drop(servers);
     let report = node.client().tcp(VIP).times(100);
     assert_eq!(report.errors, counts([(REFUSED, 100)]));
-    // It is the endpoint that refuses, not we.
+    // The endpoint refuses, not the mesh.
     let refused = [Counter::RefusedNoBackend, Counter::RefusedLimit, Counter::RefusedBroken];
     assert_eq!(refused.map(|counter| known.counter(counter)), [0; 3]);
     assert_eq!((known.ejected(), known.counter(Counter::Ejections)), (1, 1));
@@ -139,12 +139,12 @@ fn ejections_are_ignored_when_too_few_are_left() {
     let mut client = node.client();
     fail(&mut client, &known, 100);
     assert!(known.counter(Counter::Panics) > 0);
-    // Without that, only the one that is left is asked.
+    // Without panic, only the remaining endpoint takes connects.
     node.write(
         "cart.yaml",
         cart(&format!("{LONG}, panicPercent: 0")).endpoint(&left).at("127.0.9.9:9".parse().expect("it is there")),
     );
-    let known = Known::when(&node, 2);
+    let known = KernelState::when(&node, 2);
     let report = client.tcp(VIP).times(200);
     assert_eq!(report.errors, counts([(REFUSED, 3)]));
     assert_eq!(known.ejected(), 1);

@@ -1,4 +1,4 @@
-//! As many connections as a service may have, and not one more.
+//! Limits of connections are exact.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use mesh_tests::{
     pinned, service, wait,
 };
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 const CONNECTS: u32 = 10_000;
 
 /// A node with three servers of a service with these limits, of one protocol.
-fn shop(protocol: Protocol, limits: &str) -> (Node, [Server; 3], Known) {
+fn shop(protocol: Protocol, limits: &str) -> (Node, [Server; 3], KernelState) {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
     let cart = service("shop/cart").address("10.96.0.10").with(&format!("limits: {{{limits}}}"));
     let cart = if protocol == Protocol::Tcp { cart.tcp(80) } else { cart.udp(80) };
     node.write("cart.yaml", cart.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     (node, servers, known)
 }
 
@@ -34,8 +34,8 @@ fn socket(client: &mut Client, protocol: Protocol) -> SocketId {
     if protocol == Protocol::Tcp { client.tcp_socket("0.0.0.0:0") } else { client.udp_socket("0.0.0.0:0") }
 }
 
-/// Fills a service of this number of places, then opens one more, one at a time.
-fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&Known, &[Server; 3])) {
+/// Fills a service with this number of places, and opens more sockets one at a time.
+fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&KernelState, &[Server; 3])) {
     let (node, servers, known) = shop(protocol, limits);
     let mut client = node.client();
     let mut open: Vec<_> = (0..places)
@@ -59,7 +59,7 @@ fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&
     known.expect_rest(places + 5);
 }
 
-fn fives(known: &Known, servers: &[Server; 3]) {
+fn fives(known: &KernelState, servers: &[Server; 3]) {
     assert_eq!(servers.each_ref().map(|server| known.live_of(server)), [5, 5, 5]);
     assert!(known.counter(Counter::Overflows) <= 10);
 }
@@ -72,22 +72,22 @@ fn every_endpoint_is_filled_and_then_connects_are_refused() {
 
 #[test]
 fn a_service_is_filled_and_then_connects_are_refused() {
-    let counted = |known: &Known, _: &[Server; 3]| assert_eq!(known.connections(), 20);
+    let counted = |known: &KernelState, _: &[Server; 3]| assert_eq!(known.connections(), 20);
     expect_a_limit(Protocol::Tcp, "maxConnections: 20", 20, counted);
     expect_a_limit(Protocol::Udp, "maxConnections: 20", 20, counted);
 }
 
 #[test]
-fn what_does_not_fit_goes_elsewhere_and_is_counted() {
+fn connects_beyond_the_limit_go_elsewhere_and_are_counted() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("limits: {maxConnectionsPerEndpoint: 5}");
-    // Nearly all are meant for one of them.
+    // Nearly all connects prefer one endpoint.
     let [a, b, c] = &servers;
     let cart = cart.with("balance: random").weighted(a, 100).weighted(b, 1).weighted(c, 1);
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     for _ in 0..15 {
         let socket = client.tcp_socket("0.0.0.0:0");
         client.connect(socket, VIP).expect("it is there");
@@ -107,7 +107,7 @@ fn a_refusal_is_immediate() {
     assert!(took.p50 < Duration::from_millis(1), "{took:?}");
 }
 
-/// Many at the same moment: never more than there are places, and the places are filled.
+/// Many concurrent connects fill all places and never more.
 fn expect_a_hard_limit(protocol: Protocol, limits: &str, places: u64) {
     const ROUNDS: u32 = 100;
     let (node, _servers, known) = shop(protocol, limits);
@@ -116,13 +116,13 @@ fn expect_a_hard_limit(protocol: Protocol, limits: &str, places: u64) {
     let rush = one.rush(&crowd);
     let (most, all) = (*rush.connected.iter().max().expect("it is there"), rush.connected.iter().sum::<u64>());
     assert_eq!(most, places, "{protocol:?} {limits}: {rush:?}");
-    // Two that are too late for the same last place may both be refused, but not often.
+    // Two connects that race for the last place may both be refused, but not often.
     assert!(all * 10 > places * u64::from(ROUNDS) * 9, "{protocol:?} {limits}: {rush:?}");
     assert_eq!(rush.errors.into_iter().collect::<Vec<_>>(), [(super::REFUSED.into(), 3_200 - all)]);
     known.expect_rest(all);
     assert_eq!(known.counter(Counter::RefusedLimit), 3_200 - all);
 
-    // Two processes that know nothing of each other.
+    // Two independent processes.
     let held = two.open_streams(VIP, 1);
     let taken = held.total_answers();
     let rush = one.rush(&crowd);
@@ -159,7 +159,7 @@ fn expect_a_hard_limit_of_udp(limits: &str, places: u64) {
 }
 
 #[test]
-fn a_new_service_is_not_charged_for_the_connections_of_a_removed_one() {
+fn connections_of_a_removed_service_do_not_count_for_a_new_one() {
     let (node, servers, _) = shop(Protocol::Tcp, "maxConnections: 1");
     let mut client = node.client();
     let old = socket(&mut client, Protocol::Tcp);

@@ -1,20 +1,20 @@
-//! Connects that follow what the kernel knows: live load, failures, limits, policies.
+//! Balancing by the state in the kernel: live load, failures, limits, policies.
 
+mod blackholes;
+mod connect_kinds;
+mod count_repair;
 mod ejection;
-mod held;
-mod holes;
+mod ejection_trials;
 mod limits;
-mod live;
-mod places;
+mod open_sockets;
 mod policies;
-mod probes;
 mod reachable;
+mod reservations;
+mod round_robin_and_hashing;
 mod soak;
-mod sweep;
-mod tables;
+mod socket_lifetime;
 mod udp;
 mod unroutable;
-mod ways;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
@@ -36,30 +36,30 @@ use mesh_tests::{
 const VIP: &str = "10.96.0.10:80";
 const REFUSED: &str = "connect ECONNREFUSED";
 
-// As aya knows them: its trait for rows is not implemented for ours outside the agent.
+// Rows as bytes, because aya's `Pod` is implemented for them only in the agent.
 type BackendBytes = [u8; size_of::<BackendEntry>()];
 type LoadBytes = [u8; size_of::<ServiceLoad>()];
 type OutcomeBytes = [u8; size_of::<OutcomeRow>()];
 type CounterBytes = [u8; size_of::<ServiceCounters>()];
 
-/// What the kernel knows of a service, whether an agent runs or not.
-pub(crate) struct Known {
+/// The kernel's state of a service, which exists without an agent.
+pub(crate) struct KernelState {
     backends: Array<MapData, BackendBytes>,
     load: Array<MapData, LoadBytes>,
     counters: PerCpuArray<MapData, CounterBytes>,
     pins: PathBuf,
-    /// Of the endpoints that take connects.
+    /// Backend indexes of the endpoints that take connects.
     indices: Vec<u32>,
     service: u32,
 }
 
-impl Known {
-    /// Of the only port of `shop/cart`, with the endpoints that it has now.
+impl KernelState {
+    /// Opens the state of the only port of `shop/cart`, with its present endpoints.
     pub(crate) fn of(node: &Node) -> Self {
         Self::of_port(node, &node.port("shop/cart"))
     }
 
-    /// The same, when this number of endpoints takes connects.
+    /// Opens the state when this number of endpoints takes connects.
     pub(crate) fn when(node: &Node, endpoints: usize) -> Self {
         wait::until_equal("endpoints", SETTLE, &Some(endpoints), || {
             let ports = node.find_service("shop/cart")?.ports;
@@ -89,7 +89,7 @@ impl Known {
         self.indices.iter().map(|index| cast(row(index))).collect()
     }
 
-    /// The row of the endpoint at this address.
+    /// Returns the row of the endpoint at this address.
     fn at(&self, address: SocketAddr) -> BackendEntry {
         let text = |entry: &BackendEntry| format!("{}:{}", entry.row.addr, u16::from_be(entry.row.port));
         let mut entries = self.entries().into_iter();
@@ -117,7 +117,7 @@ impl Known {
         self.entries().iter().map(|entry| entry.load.connects).sum()
     }
 
-    /// What clients know of the endpoints, by their rows.
+    /// Returns the health records of all clients.
     fn records(&self) -> Vec<(OutcomeKey, Health)> {
         let map = Map::LruHashMap(pinned::map(&self.pins, maps::OUTCOMES));
         let outcomes: HashMap<_, u64, OutcomeBytes> = map.try_into().expect("OUTCOMES has rows of this size");
@@ -127,26 +127,26 @@ impl Known {
         ours.map(|(key, row)| (key, Health::of(row.health))).collect()
     }
 
-    /// What clients know of the endpoint at this address.
+    /// Returns the clients' health records of the endpoint at this address.
     pub(crate) fn records_of(&self, address: SocketAddr) -> Vec<Health> {
         let index = self.indices.iter().zip(self.entries()).find(|(_, entry)| entry.row == self.at(address).row);
         let index = *index.expect("it is there").0;
         self.records().into_iter().filter(|(key, _)| key.backend == index).map(|(_, health)| health).collect()
     }
 
-    /// Endpoints that some client has ejected for itself.
+    /// Returns the number of endpoints that any client has ejected for itself.
     pub(crate) fn ejected(&self) -> usize {
         let ejected = self.records().into_iter().filter(|(_, health)| health.is_ejected());
         ejected.map(|(key, _)| key.backend).collect::<BTreeSet<_>>().len()
     }
 
-    /// Endpoints that clients have ejected by agreement.
+    /// Returns the number of endpoints that clients have ejected by agreement.
     pub(crate) fn agreed(&self) -> usize {
         let standings = self.entries().into_iter().map(|entry| Agreement::of(entry.load.health).standing);
         standings.filter(|standing| *standing == Standing::Ejected).count()
     }
 
-    /// Sockets that count for the service as a whole.
+    /// Returns the number of sockets that count for the service.
     fn connections(&self) -> u64 {
         let load: ServiceLoad = cast(self.load.get(&self.service, 0).expect("it is there"));
         occupancy::live(load.connections)
@@ -157,7 +157,7 @@ impl Known {
         rows.iter().map(|row| cast::<_, ServiceCounters>(*row)[counter.index()]).sum()
     }
 
-    /// Until no socket holds anything, after this number of connects in all.
+    /// Waits until no socket holds anything, after this total number of connects.
     fn expect_rest(&self, connects: u64) {
         wait::until_equal("no socket to hold anything", PATIENCE, &(0, 0), || self.live());
         assert_eq!((self.connects(), self.counter(Counter::Connects)), (connects, connects));

@@ -1,8 +1,8 @@
-//! While sockets are open, the kernel knows how many; also while agents come and go and programs are replaced.
+//! Counts of open sockets stay right while agents restart and programs are replaced.
 
 use mesh_tests::{Node, client::SocketId, service};
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 #[test]
 fn open_sockets_are_counted_at_every_moment() {
@@ -10,7 +10,7 @@ fn open_sockets_are_counted_at_every_moment() {
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let mut open = Vec::new();
     for count in 1..=100 {
         let socket = client.tcp_socket("0.0.0.0:0");
@@ -35,7 +35,7 @@ fn a_copy_of_a_socket_holds_what_the_socket_holds() {
     for (protocol, open) in
         [("TCP", mesh_tests::Client::tcp_socket as fn(&mut _, &_) -> _), ("UDP", mesh_tests::Client::udp_socket)]
     {
-        let known = Known::of_port(&node, &node.port_of("shop/cart", 80, protocol));
+        let known = KernelState::of_port(&node, &node.port_of("shop/cart", 80, protocol));
         let socket = open(&mut one, "0.0.0.0:0");
         one.connect(socket, VIP).expect("it is there");
         let path = node.scratch().join(protocol);
@@ -50,13 +50,13 @@ fn a_copy_of_a_socket_holds_what_the_socket_holds() {
 }
 
 #[test]
-fn streams_are_counted_while_agents_come_and_go() {
+fn streams_are_counted_while_agents_restart() {
     let mut node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
     let limited = service("shop/cart").address("10.96.0.10").tcp(80).with("limits: {maxConnections: 1000}");
     node.write("cart.yaml", limited.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let mut open: Vec<SocketId> = Vec::new();
     let mut connects = 0;
     for kill in [true, false, true, false] {
@@ -71,7 +71,7 @@ fn streams_are_counted_while_agents_come_and_go() {
         } else {
             node.stop_agent();
         }
-        // Fewer while none runs, and the same after it took over and replaced the programs.
+        // Counts fall while no agent runs, and stay after an agent took over and replaced the programs.
         open.drain(..50).for_each(|socket| client.reset(socket));
         let count = open.len() as u64;
         assert_eq!((known.live(), known.connections()), ((count, 0), count));

@@ -1,25 +1,25 @@
-//! How held connections and single connects are spread.
+//! Distribution of open connections and of single connects, by policy.
 
 use mesh_tests::{Client, Manifest, Node, Server, service};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 fn cart(policy: &str) -> Manifest {
     service("shop/cart").address("10.96.0.10").tcp(80).with(&format!("balance: {policy}"))
 }
 
-fn serve<const N: usize>(node: &Node, policy: &str, weights: [u32; N]) -> ([Server; N], Known) {
+fn serve<const N: usize>(node: &Node, policy: &str, weights: [u32; N]) -> ([Server; N], KernelState) {
     let servers: [Server; N] = std::array::from_fn(|number| node.echo_server(&format!("{number}")));
     let cart = weights.into_iter().zip(&servers).fold(cart(policy), |cart, (weight, to)| cart.weighted(to, weight));
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let known = Known::of(node);
+    let known = KernelState::of(node);
     (servers, known)
 }
 
-/// Connections of each server, of `count` at the same time.
-fn held<const N: usize>(client: &mut Client, known: &Known, servers: &[Server; N], count: u32) -> [u64; N] {
+/// Opens `count` connections, and returns the number of each server.
+fn held<const N: usize>(client: &mut Client, known: &KernelState, servers: &[Server; N], count: u32) -> [u64; N] {
     let report = client.open_streams(VIP, count);
     assert_eq!(report.total_answers(), u64::from(count), "{:?}", report.errors);
     let live = servers.each_ref().map(|server| known.live_of(server));

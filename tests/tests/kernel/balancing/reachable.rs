@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use mesh_common::counter::Counter;
-use mesh_tests::{Client, Manifest, Node, Pod, Server, client::protocol::counts, outcome::Outcome, service, wait};
+use mesh_tests::{
+    Client, Manifest, Node, Pod, Server, client::protocol::counts, command_result::CommandResult, service, wait,
+};
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 const CONNECTS: u32 = 10_000;
 const POLICIES: [&str; 5] = ["leastConnections", "latencyAware", "random", "roundRobin", "consistentHash"];
@@ -20,23 +22,23 @@ fn expect_no_refusal(client: &mut Client, what: &str) {
     assert_eq!((report.errors, report.answers.values().sum()), (counts([]), u64::from(CONNECTS)), "{what}");
 }
 
-/// A pod whose packets go nowhere: its gateway has an address on the wire that no device has.
+/// A pod whose packets are dropped: the MAC address of its gateway belongs to no device.
 fn cut_off(node: &Node) -> Pod {
     let pod = Pod::start(node, 1);
     let mut ip = pod.place().command("ip");
     ip.args("neigh replace 10.201.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent".split(' '));
-    Outcome::of(&mut ip, SOON).expect_success();
+    CommandResult::of(&mut ip, SOON).expect_success();
     pod
 }
 
 #[test]
-fn hanging_connects_of_one_client_do_not_shut_out_another() {
+fn hanging_connects_of_one_client_do_not_block_another() {
     let node = Node::start();
     let (attacker, home) = (cut_off(&node), Pod::start(&node, 2));
     let servers = ["a", "b"].map(|name| home.server(name));
     node.write("cart.yaml", cart().with("balance: roundRobin").endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let mut hanging = attacker.client();
     for _ in 0..4 {
         let socket = hanging.tcp_socket("0.0.0.0:0");
@@ -48,14 +50,14 @@ fn hanging_connects_of_one_client_do_not_shut_out_another() {
     expect_no_refusal(&mut client, "two failures and two hanging sockets for each endpoint");
 }
 
-/// Half of them are under way when the others time out.
+/// Half of the connects are under way when the others time out.
 #[test]
-fn slow_answers_shut_out_no_connect() {
+fn slow_answers_refuse_no_connect() {
     const HALF: u64 = CONNECTS as u64 / 2;
     let node = Node::start();
-    let hole = node.hole();
-    node.write("cart.yaml", cart().at(hole.address()));
-    let (known, mut client) = (Known::when(&node, 1), node.client());
+    let blackhole = node.blackhole();
+    node.write("cart.yaml", cart().at(blackhole.address()));
+    let (known, mut client) = (KernelState::when(&node, 1), node.client());
     let mut start = || {
         for _ in 0..HALF {
             let socket = client.tcp_socket("0.0.0.0:0");
@@ -71,14 +73,14 @@ fn slow_answers_shut_out_no_connect() {
 }
 
 #[test]
-fn connects_that_the_kernel_refuses_take_no_place() {
+fn connects_that_the_kernel_refuses_hold_no_place() {
     for limits in ["maxConnections: 5", "maxConnectionsPerEndpoint: 5"] {
         let node = Node::start();
         let server = node.server("a");
         let cart = || cart().with(&format!("limits: {{{limits}}}"));
-        // No route leads there: the connect fails after our hook, and no packet is sent.
+        // There is no route: the connect fails after the hook, and no packet is sent.
         node.write("cart.yaml", cart().at("192.0.2.1:80".parse().expect("it is there")));
-        let (known, mut client) = (Known::when(&node, 1), node.client());
+        let (known, mut client) = (KernelState::when(&node, 1), node.client());
         for open in 0..CONNECTS {
             let socket = client.tcp_socket("0.0.0.0:0");
             let refusal = client.connect(socket, VIP).expect_err("there is no route");
@@ -86,7 +88,7 @@ fn connects_that_the_kernel_refuses_take_no_place() {
         }
         node.write("cart.yaml", cart().endpoint(&server));
         node.wait_until_served("shop/cart", &[&server]);
-        // Reservations are forgotten after a quarter of a second.
+        // Reservations expire after 250 ms.
         wait::until("a connect", SOON, || client.tcp(VIP).once().answers_of(&server) == 1);
         expect_no_refusal(&mut client, "no socket that is open holds a place");
         assert_eq!((known.live(), known.connections()), ((0, 0), 0));
@@ -133,7 +135,7 @@ fn one_healthy_endpoint_of_a_hundred_takes_every_connect() {
         wait::until("the policy", SOON, || {
             node.find_service("shop/cart").is_some_and(|service| service.ports[0].balance == policy)
         });
-        Known::when(&node, 1);
+        KernelState::when(&node, 1);
         expect_no_refusal(&mut client, policy);
     }
 }
@@ -148,7 +150,7 @@ fn an_ejected_endpoint_of_a_farther_tier_serves_again() {
     let cart = cart.described(&near, "zone: a, state: notReady").described(&b, "zone: b").described(&c, "zone: b");
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &[&b, &c]);
-    let (known, mut client, address) = (Known::of(&node), node.client(), b.address());
+    let (known, mut client, address) = (KernelState::of(&node), node.client(), b.address());
     drop(b);
     wait::until("an ejection", SOON, || {
         client.tcp(VIP).once();
@@ -176,7 +178,7 @@ fn the_last_resort_is_found_in_any_tier() {
     let both = near.described(c, "zone: b").described(d, "zone: b");
     node.write("cart.yaml", both);
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let (known, mut client, address) = (Known::of(&node), node.client(), servers[3].address());
+    let (known, mut client, address) = (KernelState::of(&node), node.client(), servers[3].address());
     drop(servers);
     wait::until("ejections", SOON, || {
         client.tcp(VIP).once();

@@ -9,24 +9,24 @@ use mesh_tests::{
     service,
 };
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 const PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 const POLICIES: [&str; 5] = ["leastConnections", "latencyAware", "random", "roundRobin", "consistentHash"];
 
-/// A node with so many servers of a service, each of which takes one connection.
-fn shop(servers: &[&str], policy: &str) -> (Node, Vec<Server>, Known) {
+/// A node with these servers of a service, each of which takes one connection.
+fn shop(servers: &[&str], policy: &str) -> (Node, Vec<Server>, KernelState) {
     let node = Node::start();
     let servers: Vec<_> = servers.iter().map(|name| node.echo_server(name)).collect();
     let cart = service("shop/cart").address("10.96.0.10").tcp(80);
     let cart = cart.with(&format!("balance: {policy}")).with("limits: {maxConnectionsPerEndpoint: 1}");
     node.write("cart.yaml", cart.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.iter().collect::<Vec<_>>());
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     (node, servers, known)
 }
 
-/// The kernel finds no port for the one, after the hook has reserved a place for it: the other place is free.
+/// The kernel finds no port for one connect after the hook has reserved its place; the other place is free.
 #[test]
 fn a_place_that_no_connection_takes_does_not_hide_a_free_one() {
     for policy in POLICIES {

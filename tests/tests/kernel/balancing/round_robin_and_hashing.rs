@@ -1,4 +1,4 @@
-//! Policies that do not draw: one after the other, and always the same for the same caller.
+//! Round robin and consistent hashing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +20,13 @@ fn serve(node: &Node, cart: Manifest, servers: &[&Server]) {
 }
 
 #[test]
-fn connects_take_turns() {
+fn round_robin_takes_turns() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     serve(&node, cart("roundRobin").endpoints(&servers), &servers.each_ref());
     let mut client = node.client();
     assert_eq!(client.tcp(VIP).times(300).answers, counts([("a", 100), ("b", 100), ("c", 100)]));
-    // From several threads too: the turn is one for all.
+    // Several threads share one position in the cycle.
     let before = servers.each_ref().map(Server::tcp);
     client.crowd(&Crowd { threads: 4, times: 300, to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))] });
     let after = servers.each_ref().map(Server::tcp);
@@ -34,7 +34,7 @@ fn connects_take_turns() {
 }
 
 #[test]
-fn turns_follow_weights() {
+fn round_robin_follows_weights() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     let [a, b, c] = &servers;
@@ -56,10 +56,10 @@ fn a_namespace_hashes_to_one_endpoint_and_namespaces_spread() {
         assert_eq!((report.answers.len(), report.total_answers()), (1, 100), "{report:?}");
         chosen.extend(report.answers.into_keys());
     }
-    // Twelve of four: that all are the same is one in four million.
+    // That twelve clients choose the same of four endpoints by chance has a probability of one in four million.
     assert!(chosen.iter().collect::<BTreeSet<_>>().len() > 1, "{chosen:?}");
 
-    // Who leaves is missed only by those who were his.
+    // Only clients of a removed endpoint move.
     let gone = chosen[0].clone();
     let left: Vec<_> = servers.iter().filter(|server| server.name() != gone).collect();
     serve(&node, cart("consistentHash").endpoints(left.iter().copied()), &left);
@@ -70,7 +70,7 @@ fn a_namespace_hashes_to_one_endpoint_and_namespaces_spread() {
         moved += u32::from(*before != gone && !after.contains_key(before));
     }
     assert!(moved <= 3, "{moved} of twelve moved without need");
-    // And finds his own again.
+    // When it returns, its clients return to it.
     serve(&node, cart("consistentHash").endpoints(&servers), &servers.each_ref());
     for (client, before) in clients.iter_mut().zip(&chosen) {
         assert_eq!(client.tcp(VIP).times(10).answers, counts([(before, 10)]));
@@ -99,14 +99,14 @@ fn the_address_that_a_socket_is_bound_to_is_hashed() {
     }
     let mut spread: BTreeMap<&String, u32> = BTreeMap::new();
     chosen.values().flatten().for_each(|name| *spread.entry(name).or_default() += 1);
-    // Sixty addresses over three, each with a standard deviation of less than four.
+    // Sixty addresses over three endpoints: the standard deviation of each count is below four.
     assert!(spread.len() == 3 && spread.values().all(|count| (2..=38).contains(count)), "{spread:?}");
-    // A client without a bound address is known by its namespace.
+    // A client without a bound address is identified by its namespace.
     assert_eq!(client.tcp(VIP).times(50).answers.len(), 1);
 }
 
 #[test]
-fn who_hashes_to_a_dead_endpoint_finds_one_other() {
+fn clients_of_a_dead_endpoint_share_one_other() {
     let node = Node::start();
     let servers = ["a", "b", "c", "d"].map(|name| node.server(name));
     let cart = cart("consistentHash").with("outlier: {baseEjection: 60s, maxEjection: 60s}");

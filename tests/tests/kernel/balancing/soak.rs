@@ -1,4 +1,4 @@
-//! Very many connects, after which no socket holds anything.
+//! After very many connects no socket holds anything.
 
 use std::{env, time::Instant};
 
@@ -8,12 +8,12 @@ use mesh_tests::{
     service,
 };
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 const THREADS: u32 = 4;
 /// One over TCP, three over UDP.
 const KINDS: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::Udp, Protocol::Udp];
-/// Another number of connects than those that take a few seconds.
+/// Overrides the number of connects.
 const HOW_MANY: &str = "MESH_SOAK_CONNECTS";
 
 #[test]
@@ -25,7 +25,8 @@ fn nothing_is_left_of_very_many_connects() {
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(80).with("limits: {maxConnections: 1000}");
     node.write("cart.yaml", cart.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let [tcp, udp] = ["TCP", "UDP"].map(|protocol| Known::of_port(&node, &node.port_of("shop/cart", 80, protocol)));
+    let [tcp, udp] =
+        ["TCP", "UDP"].map(|protocol| KernelState::of_port(&node, &node.port_of("shop/cart", 80, protocol)));
 
     let vip = VIP.parse().expect("it is there");
     let crowd = Crowd { threads: THREADS, times: connects / THREADS, to: KINDS.map(|kind| (kind, vip)).into() };

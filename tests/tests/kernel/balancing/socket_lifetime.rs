@@ -9,12 +9,12 @@ use mesh_tests::{
     service,
 };
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 pub(super) const TIMES: u64 = 2_000;
 
-/// Three servers that keep connections open, behind a service without ejection: here every connect counts.
-pub(super) fn shop() -> (Node, [Server; 3], Known) {
+/// Three servers that keep connections open, behind a service without ejection.
+pub(super) fn shop() -> (Node, [Server; 3], KernelState) {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
     let known = serve(&node, cart().endpoints(&servers), &servers.each_ref());
@@ -25,14 +25,14 @@ pub(super) fn cart() -> Manifest {
     service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {enabled: false}")
 }
 
-pub(super) fn serve(node: &Node, cart: Manifest, servers: &[&Server]) -> Known {
+pub(super) fn serve(node: &Node, cart: Manifest, servers: &[&Server]) -> KernelState {
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", servers);
-    Known::of(node)
+    KernelState::of(node)
 }
 
-/// Has `TIMES` sockets live like this one after the other; at the end none holds anything.
-pub(super) fn expect_lives(known: &Known, client: &mut Client, live: impl Fn(&mut Client, SocketId)) {
+/// Runs `live` with `TIMES` sockets, one after the other; at the end none holds anything.
+pub(super) fn expect_lives(known: &KernelState, client: &mut Client, live: impl Fn(&mut Client, SocketId)) {
     let before = known.connects();
     for _ in 0..TIMES {
         let socket = client.tcp_socket("0.0.0.0:0");
@@ -86,7 +86,7 @@ fn the_server_refuses() {
     drop(servers);
     expect_lives(&known, &mut node.client(), |client, socket| {
         assert_eq!(client.connect(socket, VIP), Err("ECONNREFUSED".into()));
-        // It is over with the refusal, not with the socket.
+        // The connection ends with the refusal, not with the socket.
         assert_eq!(known.live(), (0, 0));
         client.close(socket);
     });
@@ -97,9 +97,9 @@ fn the_server_refuses() {
 #[test]
 fn a_connect_is_abandoned_before_an_answer() {
     let node = Node::start();
-    let hole = node.hole();
-    node.write("cart.yaml", cart().at(hole.address()));
-    let known = Known::when(&node, 1);
+    let blackhole = node.blackhole();
+    node.write("cart.yaml", cart().at(blackhole.address()));
+    let known = KernelState::when(&node, 1);
     expect_lives(&known, &mut node.client(), |client, socket| {
         assert!(client.start_connect(socket, VIP));
         assert_eq!(known.live(), (1, 1));
@@ -136,7 +136,7 @@ fn one_socket_connects_again_and_again() {
         client.disconnect(socket).expect("it is there");
         assert_eq!(known.live(), (0, 0));
     }
-    // Nor does it count there when it goes to an endpoint by itself.
+    // A direct connect to an endpoint does not count for it.
     client.connect(socket, &servers[0].address().to_string()).expect("it is there");
     known.expect_rest(TIMES);
 }
@@ -145,9 +145,9 @@ fn one_socket_connects_again_and_again() {
 fn a_connect_fails_before_its_first_packet() {
     let node = Node::start();
     node.write("cart.yaml", cart().at("192.0.2.1:80".parse().expect("it is there")));
-    let known = Known::when(&node, 1);
+    let known = KernelState::when(&node, 1);
     expect_lives(&known, &mut node.client(), |client, socket| {
-        // Twice, because the second finds what the first has left.
+        // Twice, so that the second finds what the first left.
         for _ in 0..2 {
             assert_eq!(client.connect(socket, VIP), Err("ENETUNREACH".into()));
         }
@@ -160,7 +160,7 @@ fn a_connect_fails_before_its_first_packet() {
 #[test]
 fn a_socket_that_was_connected_before_finds_no_port() {
     let (node, servers, _known) = shop();
-    // One port for all; three endpoints are three connections.
+    // One port for all: three endpoints allow three connections.
     node.place().netns.run(|| fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").expect("it is there"));
     let known = serve(&node, cart().endpoint(&servers[0]), &[&servers[0]]);
     let mut client = node.client();

@@ -1,8 +1,8 @@
-//! A UDP socket counts once for each backend that its datagrams go to.
+//! A UDP socket counts once for each backend of its datagrams.
 
 use mesh_tests::{Node, Server, client::SocketId, node::SETTLE, service, wait};
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 const ROUNDS: u64 = 1_000;
 
@@ -17,7 +17,7 @@ fn a_connected_socket_that_connects_again_counts_once() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     serve(&node, "cart", "10.96.0.10", &servers.each_ref());
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let socket = client.udp_socket("0.0.0.0:0");
     for _ in 0..ROUNDS {
         client.connect(socket, VIP).expect("it is there");
@@ -32,7 +32,7 @@ fn connected_sockets_count_until_they_are_closed() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     serve(&node, "cart", "10.96.0.10", &servers.each_ref());
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let sockets: Vec<SocketId> = (0..500).map(|_| client.udp_socket("0.0.0.0:0")).collect();
     for (open, socket) in (1..).zip(&sockets) {
         client.connect(*socket, VIP).expect("it is there");
@@ -58,7 +58,7 @@ fn datagrams_of_one_socket_count_once_for_each_service() {
     for (number, (name, address)) in names.into_iter().enumerate() {
         serve(&node, name, address, &[&servers[number]]);
     }
-    let known = |name: &str| Known::of_port(&node, &node.port(&format!("shop/{name}")));
+    let known = |name: &str| KernelState::of_port(&node, &node.port(&format!("shop/{name}")));
     let before = names.map(|(name, _)| known(name));
     let mut client = node.client();
     let sockets: Vec<_> = (0..50).map(|_| client.udp_socket("0.0.0.0:0")).collect();
@@ -75,7 +75,7 @@ fn datagrams_of_one_socket_count_once_for_each_service() {
     for known in &before {
         assert_eq!((known.live(), known.connects()), ((50, 0), 50));
     }
-    // Others take over: the next datagram leaves the old ones.
+    // Other endpoints take over with the next datagram.
     for (number, (name, address)) in names.into_iter().enumerate() {
         serve(&node, name, address, &[&servers[3 + number]]);
     }
@@ -102,7 +102,7 @@ fn a_flow_whose_endpoint_comes_back_counts_again() {
     };
     dns("ready");
     node.wait_until_served("shop/cart", &[&server]);
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let [first, second] = [(); 2].map(|()| client.udp_socket("0.0.0.0:0"));
     client.name_at(first, VIP).expect("it is there");
     dns("notReady");
@@ -119,7 +119,7 @@ fn a_disconnected_socket_shows_the_endpoint_and_stops_counting() {
     let node = Node::start();
     let server = node.server("a");
     serve(&node, "cart", "10.96.0.10", &[&server]);
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let socket = client.udp_socket("0.0.0.0:0");
     client.connect(socket, VIP).expect("it is there");
     client.send(socket).expect("it is there");
@@ -140,7 +140,7 @@ fn a_socket_whose_next_connect_is_refused_keeps_its_endpoint() {
     serve(&node, "cart", "10.96.0.10", &[&a]);
     node.write("empty.yaml", service("shop/empty").address("10.96.0.11").udp(80));
     wait::until_equal("the empty service", SETTLE, &true, || node.find_service("shop/empty").is_some());
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     let socket = client.udp_socket("0.0.0.0:0");
     client.connect(socket, VIP).expect("it is there");
     assert_eq!(client.connect(socket, "10.96.0.11:80"), Err("ECONNREFUSED".into()));

@@ -1,4 +1,4 @@
-//! Endpoints that the kernel refuses to connect to, as without a route: no packet is sent.
+//! Endpoints that the kernel cannot reach, for instance without a route: no packet is sent.
 
 use mesh_common::counter::Counter;
 use mesh_tests::{
@@ -7,16 +7,16 @@ use mesh_tests::{
     service,
 };
 
-use super::{Known, VIP};
+use super::{KernelState, VIP};
 
 const POLICIES: [&str; 5] = ["leastConnections", "latencyAware", "random", "roundRobin", "consistentHash"];
 const CONNECTS: u32 = 200;
-/// Failures in a row that eject an endpoint, by default.
+/// Default number of consecutive failures that eject an endpoint.
 const STREAK: u64 = 3;
 
 /// The only endpoint of the near tier has no route.
 #[test]
-fn a_near_tier_without_a_route_leaves_its_connects_to_the_far_one() {
+fn connects_of_a_near_tier_without_a_route_go_to_the_far_one() {
     for policy in POLICIES {
         let node = Node::setup().flags("--zone a").start();
         let far = node.server("far");
@@ -24,7 +24,7 @@ fn a_near_tier_without_a_route_leaves_its_connects_to_the_far_one() {
         let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("locality: {order: [zone]}");
         let cart = cart.with(&format!("balance: {policy}")).at_described(near, "zone: a").described(&far, "zone: b");
         node.write("cart.yaml", cart);
-        let (known, mut client) = (Known::when(&node, 2), node.client());
+        let (known, mut client) = (KernelState::when(&node, 2), node.client());
         let report = client.tcp(VIP).times(CONNECTS);
         assert_eq!(report.errors, counts([("connect ENETUNREACH", STREAK)]), "{policy}");
         assert_eq!(report.answers_of(&far), u64::from(CONNECTS) - STREAK, "{policy}");
@@ -36,14 +36,14 @@ fn a_near_tier_without_a_route_leaves_its_connects_to_the_far_one() {
 
 /// The kernel has accepted such a connect, and sends its SYN with the first data.
 #[test]
-fn a_fast_open_connect_that_is_given_up_is_no_failure() {
+fn an_aborted_fast_open_connect_is_no_failure() {
     let node = Node::start();
     let server = node.server("a");
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&server));
     node.wait_until_served("shop/cart", &[&server]);
     let all = 0x1 | 0x2 | 0x4 | 0x200 | 0x400;
     node.place().netns.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", format!("{all}"))).expect("root may");
-    let (known, mut client) = (Known::of(&node), node.client());
+    let (known, mut client) = (KernelState::of(&node), node.client());
     for _ in 0..50 {
         let socket = client.tcp_socket("0.0.0.0:0");
         let to = VIP.parse().expect("an address");

@@ -45,7 +45,7 @@ fn with_node_ports(addresses: &[&str]) -> Object {
     cart.node_port("http", 80, "TCP", NODE_PORT).node_port("dns", 53, "UDP", NODE_PORT)
 }
 
-/// A front end answers everybody over both protocols, and is what they see as their peer.
+/// Expects a front end to answer all clients over both protocols, and to be their peer address.
 fn expect_front(clients: &mut [Client], tcp: &str, udp: &str, server: &str) {
     for client in clients {
         expect_tcp(client, tcp, server);
@@ -102,7 +102,7 @@ fn b09_a_node_port_is_not_that_of_other_addresses() {
     // A pod is not the node.
     assert_eq!(clients[0].tcp(&format!("{}:{NODE_PORT}", pods[1].ip())).once().errors, counts([(REFUSED, 1)]));
     assert_eq!(clients[0].tcp(&format!("192.0.2.1:{NODE_PORT}")).once().errors, counts([(UNREACHABLE, 1)]));
-    // Nor is the cluster address a node.
+    // A cluster address is not the node either.
     let cluster_address = clients[0].tcp(&format!("10.96.0.10:{NODE_PORT}")).once();
     assert_eq!(cluster_address.errors, counts([(UNREACHABLE, 1)]));
 }

@@ -1,26 +1,26 @@
-//! Clients that agree, and what one client alone cannot do.
+//! Ejection by agreement of clients, which one client alone cannot cause.
 
 use std::time::{Duration, Instant};
 
 use mesh_common::counter::Counter;
 use mesh_tests::{Client, Node, Server, client::protocol::counts, node::PATIENCE, server::Manner, service, wait};
 
-use crate::smart::Known;
+use crate::balancing::KernelState;
 
 const VIP: &str = "10.96.0.10:80";
 const REFUSED: &str = "connect ECONNREFUSED";
 
-fn shop(outlier: &str) -> (Node, [Server; 3], Known) {
+fn shop(outlier: &str) -> (Node, [Server; 3], KernelState) {
     let node = Node::start();
     let servers = std::array::from_fn(|number| node.server(&format!("{number}")));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
     node.write("cart.yaml", cart.with(&format!("outlier: {{{outlier}}}")).endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     (node, servers, known)
 }
 
-/// Connects until this client has ejected the dead endpoint, which costs it its streak.
+/// Connects until this client has ejected the dead endpoint, after as many failures as the streak.
 fn expect_streak(client: &mut Client, failures: u64) {
     assert_eq!(client.tcp(VIP).times(200).errors, counts([(REFUSED, failures)]));
 }
@@ -50,7 +50,7 @@ fn clients_agree_without_an_agent() {
     expect_agreement(Node::kill_agent);
 }
 
-/// After the pause each client makes a trial for itself, and its pauses double, whatever another client meets.
+/// Each client makes its own trials, with doubling pauses, independently of other clients.
 #[test]
 fn success_in_a_namespace_of_its_own_revives_no_endpoint_for_others() {
     let (node, servers, known) = shop("baseEjection: 200ms, maxEjection: 10s");
@@ -88,7 +88,7 @@ fn a_passing_health_check_lifts_an_ejection() {
     let cart = cart.with("outlier: {baseEjection: 60s, maxEjection: 60s}").endpoints(&servers);
     node.write("cart.yaml", cart.clone());
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     for place in [node.place().child(), node.place().child()] {
         Client::start(&place).tcp(VIP).times(200);
     }
@@ -103,7 +103,7 @@ fn a_passing_health_check_lifts_an_ejection() {
     assert_eq!((report.errors, report.answers.len()), (counts([]), 4));
 }
 
-/// A client of the node's own namespace shows that the node reaches the endpoint again.
+/// A client in the node's namespace proves that the endpoint is reachable again.
 #[test]
 fn an_endpoint_that_works_again_serves_all() {
     let (node, servers, known) = shop("baseEjection: 1s, maxEjection: 1s");

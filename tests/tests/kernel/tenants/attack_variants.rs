@@ -1,5 +1,5 @@
-//! Ways in which a client makes its own connects fail, or succeed where they should not. The endpoints are in a pod, which
-//! the victim reaches by the node.
+//! Variants of attacks in which a client makes its own connects fail, or succeed wrongly. The endpoints are in a pod
+//! that the victim reaches through the node.
 
 use std::{array, time::Duration};
 
@@ -7,50 +7,50 @@ use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Node, Pod, Server,
     client::{Attack, protocol::counts},
+    command_result::CommandResult,
     node::PATIENCE,
-    outcome::Outcome,
     server::Manner,
 };
 
 use super::attacks::{VIP, cart, expect_unharmed_by};
-use crate::smart::Known;
+use crate::balancing::KernelState;
 
 /// Connects time out after one second, and then the attackers go on.
 const TIME: Duration = Duration::from_secs(3);
 const DEAD: &str = "outlier: {baseEjection: 60s, maxEjection: 60s}";
 
-fn shop() -> (Node, Pod, [Server; 4], Known) {
+fn shop() -> (Node, Pod, [Server; 4], KernelState) {
     let node = Node::start();
     let home = Pod::start(&node, 2);
     let servers = array::from_fn(|number| home.server(&format!("{number}")));
     node.write("cart.yaml", cart().endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     (node, home, servers, known)
 }
 
 fn ip(pod: &Pod, line: &str) {
-    Outcome::of(pod.place().command("ip").args(line.split(' ')), PATIENCE).expect_success();
+    CommandResult::of(pod.place().command("ip").args(line.split(' ')), PATIENCE).expect_success();
 }
 
-/// A pod whose packets go nowhere: its gateway has an address on the wire that no device has.
+/// A pod whose packets are dropped: the MAC address of its gateway belongs to no device.
 fn cut_off(node: &Node) -> Pod {
     let pod = Pod::start(node, 1);
     ip(&pod, "neigh replace 10.201.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent");
     pod
 }
 
-/// The attacker's connects time out, and count as failures for it.
-fn expect_own_failures(mut attacker: Client, attack: Attack, node: &Node, servers: &[Server; 4], known: &Known) {
+/// Expects the attacker's connects to time out and to count as its own failures only.
+fn expect_own_failures(mut attacker: Client, attack: Attack, node: &Node, servers: &[Server; 4], known: &KernelState) {
     let reports = expect_unharmed_by(vec![attacker.attack(attack, VIP)], TIME, node, servers);
     assert_eq!(reports[0].errors, counts([]), "each connect is under way");
     assert_eq!(known.agreed(), 0);
-    // Where every endpoint hangs, none of them may be ejected for it.
+    // If every endpoint hangs, none may be ejected.
     assert!(known.counter(Counter::Failures) > 12, "{} failures", known.counter(Counter::Failures));
 }
 
 #[test]
-fn a_client_that_sends_by_another_device_takes_no_endpoint_from_others() {
+fn a_client_that_binds_to_another_device_ejects_no_endpoint_for_others() {
     let (node, _home, servers, known) = shop();
     let _elsewhere = Pod::start(&node, 1);
     let attacker = Client::start(&node.place().below("attacker.service"));
@@ -58,14 +58,14 @@ fn a_client_that_sends_by_another_device_takes_no_endpoint_from_others() {
 }
 
 #[test]
-fn a_client_that_signs_its_requests_takes_none() {
+fn a_client_that_signs_its_packets_ejects_none() {
     let (node, _home, servers, known) = shop();
     let attacker = Client::start(&node.place().below("attacker.service"));
     expect_own_failures(attacker, Attack::Signed, &node, &servers, &known);
 }
 
 #[test]
-fn a_client_that_lets_the_kernel_give_up_at_once_takes_none() {
+fn a_client_with_a_short_user_timeout_ejects_none() {
     let (node, _home, servers, known) = shop();
     let pod = cut_off(&node);
     expect_own_failures(pod.client(), Attack::UserTimeout, &node, &servers, &known);
@@ -87,7 +87,7 @@ fn connects_that_a_client_closes_early_are_no_failures() {
 
 /// The kernel refuses such connects before a request is sent, which counts for the client alone.
 #[test]
-fn routes_of_a_clients_own_namespace_take_none() {
+fn routes_in_a_clients_namespace_eject_none() {
     for (kind, error) in [("unreachable", "EHOSTUNREACH"), ("prohibit", "EACCES"), ("blackhole", "EINVAL")] {
         let (node, home, servers, known) = shop();
         let pod = Pod::start(&node, 1);
@@ -107,7 +107,7 @@ fn a_client_that_sees_the_opposite_revives_no_endpoint_and_ejects_none() {
     let [dead, one, two, three] = ["dead", "1", "2", "3"].map(|name| node.server(name));
     node.write("cart.yaml", cart().with(DEAD).endpoints([&dead, &one, &two, &three]));
     node.wait_until_served("shop/cart", &[&dead, &one, &two, &three]);
-    let (known, address) = (Known::of(&node), dead.address());
+    let (known, address) = (KernelState::of(&node), dead.address());
     drop(dead);
     for name in ["first.service", "second.service"] {
         Client::start(&node.place().below(name)).tcp(VIP).times(200);

@@ -1,8 +1,8 @@
-//! Clients of several tenants on one node: what one of them does to itself is not done to the others.
+//! Clients of several tenants on one node: none can affect the others.
 
+mod agreement;
+mod attack_variants;
 mod attacks;
 mod identity;
 mod latency;
 mod quotas;
-mod votes;
-mod ways;
