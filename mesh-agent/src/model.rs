@@ -115,13 +115,13 @@ pub struct Traffic {
 /// time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Affinity {
-    /// Who counts as one client.
+    /// Attribute that identifies a client.
     pub client: AffinityClient,
     /// Time after the last connect of a client until its binding expires; at least one second.
     pub timeout: Duration,
 }
 
-/// Who counts as one client.
+/// Attribute that identifies a client for session affinity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AffinityClient {
     /// The network namespace, which is the pod.

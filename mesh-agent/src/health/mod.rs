@@ -153,7 +153,7 @@ where
                 warn!(%service, %endpoint, by = "health check", reason = &*status.reason, "endpoint: unhealthy");
             }
             HealthState::Healthy | HealthState::Unknown => {
-                info!(%service, %endpoint, by = "health check", "endpoint: healthy")
+                info!(%service, %endpoint, by = "health check", "endpoint: healthy");
             }
         }
     }

@@ -57,7 +57,7 @@ pub struct Options {
     seed: u64,
 }
 
-/// What came of one policy.
+/// Result of one policy.
 struct SimulationResult {
     rate: f64,
     took: Vec<u64>,

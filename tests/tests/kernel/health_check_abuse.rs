@@ -158,7 +158,8 @@ fn answers_of_endpoints_are_never_shown() {
 #[test]
 fn one_service_with_many_endpoints_takes_neither_cpu_nor_probes_of_others() {
     let node = Node::setup().alone().flags(ALLOW_LOOPBACK).start();
-    let sink = node.place().netns.run(|| TcpListener::bind("0.0.0.0:0")).expect("nobody else is in this namespace");
+    let sink =
+        node.place().netns.run(|| TcpListener::bind("0.0.0.0:0")).expect("no other process is in this namespace");
     let port = sink.local_addr().expect("a listener has an address").port();
     thread::spawn(move || sink.incoming().for_each(drop));
     let victim = Victim::start(&node, "127.9.0.1:0", OK);

@@ -1,4 +1,4 @@
-//! Everybody who serves the same services, all up at the same time, so that rounds can go from one to the next.
+//! All contenders with the same services. They run at the same time, so that rounds can alternate between them.
 
 use std::net::Ipv4Addr;
 
@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{Node, name, place::Place};
 
-/// Name of the one that everybody is compared with.
+/// Name of the contender that all are compared with.
 pub const DIRECT: &str = "direct";
 
-/// One of them, which may be measured in several ways.
+/// A contender, which may be measured in several ways.
 pub struct Contender {
     /// As in the tables.
     pub name: String,

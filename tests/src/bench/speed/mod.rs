@@ -100,7 +100,7 @@ pub struct Scale {
     rule_changes: u32,
     /// Time of one measurement of programs.
     program_time: Duration,
-    /// Many short rounds of connections and HTTP: what disturbs the machine for a second disturbs everybody.
+    /// Many short rounds of connections and HTTP, so that a disturbance of a second affects all contenders.
     cycle_rounds: usize,
     /// Time of one measurement of connections.
     cycle_time: Duration,
@@ -149,7 +149,7 @@ impl Scale {
     }
 }
 
-/// What came of it.
+/// Results of the bench.
 #[derive(Default)]
 pub struct BenchReport {
     figures: Figures,
@@ -164,7 +164,7 @@ impl BenchReport {
     }
 }
 
-/// Measures, prints, and says whether all is as asked.
+/// Runs the bench; returns whether all targets are met.
 pub(super) fn run(options: &Options) -> bool {
     interrupt::guard(|| measure(options)).unwrap_or(false)
 }
@@ -201,9 +201,9 @@ fn measure(options: &Options) -> bool {
     !options.check || missed == 0
 }
 
-/// The parts for which everybody is up at the same time.
+/// Parts for which all contenders run at the same time.
 fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut BenchReport) {
-    println!("\nStarting everybody");
+    println!("\nStarting all contenders");
     let only_rules = !asked(Part::Cycle) && !asked(Part::Http);
     let mut contenders = contenders::start(scale, report, only_rules);
     if asked(Part::Cycle) {

@@ -28,7 +28,7 @@ const SYSCTLS: [(&str, &str); 7] = [
 /// Ports that servers listen on must not be taken by clients before they start.
 const RESERVED: (&str, &str) = ("net/ipv4/ip_local_reserved_ports", "80,8080-8089");
 
-/// Who answers at the port of endpoints.
+/// Server at the port of endpoints.
 #[expect(dead_code, reason = "held, not read")]
 enum Served {
     Nothing,

@@ -73,7 +73,7 @@ pub struct Clients {
     pub cpu: Option<usize>,
 }
 
-/// What came of it.
+/// Result of the clients.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LoadResult {
     /// Turns that succeeded.
