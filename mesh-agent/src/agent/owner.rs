@@ -36,7 +36,7 @@ use crate::{
     },
     health::Plan,
     model::{Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
-    source::{crossings, dir::bound_refused},
+    source::{dir::bound_refused, nested_services},
     table::Table,
 };
 
@@ -186,7 +186,7 @@ impl<D: Dataplane> Owner<D> {
         let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
         self.problems.addresses = self.addresses.remember(&kept);
         let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
-        crossings::leave_out(&mut services, of_pool, |_, _| None).tell(&mut update);
+        nested_services::leave_out(&mut services, of_pool, |_, _| None).tell(&mut update);
         let cut = self.quotas.cut(&mut services, self.dataplane.capacity());
         self.is_cut = !cut.errors.is_empty();
         cut.tell(&mut update);
@@ -250,8 +250,8 @@ impl<D: Dataplane> Owner<D> {
         };
         self.desired = desired;
         if self.stale {
-            self.taken = taken(&self.world);
-            self.refused = refused(&self.world);
+            self.taken = shadowed_node_ports(&self.world);
+            self.refused = refused_node_addresses(&self.world);
             bound_refused(&mut self.refused);
         }
         // Where a service was left out, the next tables may have room for it: they are compiled anew.

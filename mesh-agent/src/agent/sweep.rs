@@ -25,7 +25,7 @@ use crate::{
     config::Settings,
     dataplane::{Capacity, Error, clients, sockets::Sockets},
     desired::Tables,
-    stale::{Looks, Missing, Reach, Recount, Seen, expired, look},
+    stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, expired, scan},
 };
 
 /// Time between two sweeps at the start, while a client has many rows, and after a socket was missed.

@@ -93,7 +93,7 @@ mod tests {
         let mut world = World { services: fixture::services([thief]), ..World::default() };
         assert_eq!(refused_node_addresses(&world), Refused::default());
         world.node_addresses = ["192.0.2.1".parse().unwrap()].into();
-        let Refused { errors, wrong, more: _ } = refused(&world);
+        let Refused { errors, wrong, more: _ } = refused_node_addresses(&world);
         let reason = "test.yaml:1: status.loadBalancer.ingress: load balancer address of service test/thief is refused: \
                       192.0.2.1 is an address of this node; externalCidr (--external-cidr) allows it where it names \
                       192.0.2.1/32";

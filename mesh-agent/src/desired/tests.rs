@@ -3,7 +3,7 @@
 mod reservations;
 mod reachable;
 mod latency;
-mod shares;
+mod weights;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 

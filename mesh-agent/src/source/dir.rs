@@ -24,16 +24,16 @@ use self::{
     tracked_file::TrackedFile,
 };
 pub use self::{
-    bound::{more_notes, refused as bound_refused},
-    version::Version,
+    error_limit::{more_notes, refused as bound_refused},
+    file_version::Version,
 };
 use super::{
     address_families,
     admission::admit,
     file::Contents,
-    holders::Holders,
+    frontend_owners::FrontendOwners,
     join::{Slices, stray},
-    memory::{Memory, Versions},
+    last_good::{LastGoodStore, Versions},
     merge::merge,
     nested_services, scan,
     scan::{Found, Scan},
@@ -197,16 +197,16 @@ impl DirectoryReader {
             }
         };
         let before = before.unwrap_or_default();
-        crossings::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
+        nested_services::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
         let contents: Vec<&Contents> = self.contents().into_values().flatten().collect();
         let slices = LazyCell::new(|| Slices::of(&contents));
         let addresses = |service: &Service| service.addresses.given().to_vec();
         let slice = |service: &Service, endpoint: &Endpoint| slices.listing(&service.name, endpoint).cloned();
-        crossings::leave_out(&mut update.services, addresses, slice).tell(&mut update);
-        update.notes.extend(families::notes(&update.services));
+        nested_services::leave_out(&mut update.services, addresses, slice).tell(&mut update);
+        update.notes.extend(address_families::notes(&update.services));
         self.before = Some(update.services.clone());
-        let more = self.files.values().filter_map(Tracked::more);
-        bound::bound(&mut update, &more.collect());
+        let more = self.files.values().filter_map(TrackedFile::more);
+        error_limit::bound(&mut update, &more.collect());
         update
     }
 

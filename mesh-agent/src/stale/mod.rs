@@ -11,17 +11,17 @@
 //!
 //! Also releases what sockets hold that ended without a hook:
 //! ```text
-//! rows of SOCKETS ──► look() in every network namespace ──Seen──► Missing ──► Request::Settle, then Forget
-//!        └──────────► counts before and after ──────────────────► Recount ──► Request::Backend, Service
+//! rows of SOCKETS ──► scan() in every network namespace ──ScanResult──► MissingSockets ──► Request::Settle, then Forget
+//!        └──────────► counts before and after ──────────────────────► CountDrift ──────► Request::Backend, Service
 //!                                            └────────────────► expired() ─► the same, to clear reservations
 //! ```
 
 mod attempts;
-mod diag;
+mod sock_diag;
 mod expired;
-mod look;
-mod lookout;
-mod missing;
+mod socket_scan;
+mod close_schedule;
+mod missing_sockets;
 mod namespace;
 mod count_drift;
 
@@ -43,11 +43,11 @@ use nix::errno::Errno;
 use self::sock_diag::{Diag, Family, Found, Query};
 pub use self::{
     attempts::Attempts,
+    close_schedule::{BackendSet, CloseSchedule, DueClose},
+    count_drift::{CountDrift, CountSamples},
     expired::expired,
-    look::{Seen, look},
-    lookout::{Look, Lookout, Whose},
-    missing::Missing,
-    recount::{Looks, Recount},
+    missing_sockets::MissingSockets,
+    socket_scan::{ScanResult, scan},
 };
 use crate::table::Table;
 
