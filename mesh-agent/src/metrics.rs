@@ -1,4 +1,4 @@
-//! Prometheus metrics: what the [`View`] says at the moment of the scrape, and nothing kept in between.
+//! Serves Prometheus metrics, read from the [`View`] at the time of the scrape.
 
 mod listen;
 mod load;
@@ -41,8 +41,8 @@ use crate::api::{
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers on `listener` until `cancel`: `/metrics` for Prometheus, `/healthz` while the process lives, and `/readyz`
-/// while the kernel holds what the configuration says. Where a file is given, `/metrics` needs the bearer token in it.
+/// Serves `listener` until `cancel`: `/metrics` for Prometheus, `/healthz` while the process lives, and `/readyz`
+/// while the kernel holds the configured services. With `token`, `/metrics` requires the bearer token in that file.
 pub async fn serve(listener: Listener, token: Option<PathBuf>, view: Arc<dyn View>, cancel: CancellationToken) {
     let reader = Reader::new(view);
     let pages = Arc::new(Pages { reader: reader.clone(), scrapes: Scrapes::default(), token: token.map(Token::new) });
@@ -63,14 +63,14 @@ pub async fn serve(listener: Listener, token: Option<PathBuf>, view: Arc<dyn Vie
     }
 }
 
-/// All addresses of loopback are one peer.
+/// All loopback addresses are one peer.
 #[expect(clippy::unnecessary_wraps, reason = "the form for listeners whose peers have no address")]
 fn peer(address: &SocketAddr) -> Option<IpAddr> {
     let address = address.ip().to_canonical();
     Some(if address.is_loopback() { Ipv4Addr::LOCALHOST.into() } else { address })
 }
 
-/// What the pages are made of.
+/// State of the pages.
 struct Pages {
     reader: Reader,
     scrapes: Scrapes,
@@ -95,20 +95,20 @@ async fn readyz(State(pages): State<Arc<Pages>>) -> (StatusCode, &'static str) {
     }
 }
 
-/// One scrape in the OpenMetrics text format. An error says what could not be read: numbers that are missing without a
-/// word would look like services that are gone.
+/// Renders the metrics in the OpenMetrics text format. Returns an error if anything cannot be read, because missing
+/// values would look like removed services.
 fn scrape(view: &dyn View) -> Result<Bytes, String> {
     let reading = Reading { status: view.status(), services: view.services()? };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(reading));
     let mut out = String::new();
     text::encode(&mut out, &registry).expect("a string takes all that is written");
-    // It is kept for a second, and longer by slow readers.
+    // The text is kept for a second, and longer by slow readers.
     out.shrink_to_fit();
     Ok(out.into())
 }
 
-/// What the view said.
+/// Values read from the view.
 #[derive(Debug)]
 struct Reading {
     status: Status,
@@ -167,7 +167,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Endpoints that are not checked have no value: they are neither well nor ill.
+    /// Endpoints without a health check have no value.
     fn encode_health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let checked = self.endpoints().filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
         let mut checked = checked.filter(|(_, _, _, health)| health.state != "unchecked");

@@ -1,7 +1,8 @@
-//! What a service is, after parsing: every value here is valid. Sources write it, [`desired`](crate::desired) reads it.
+//! The model of services. All values are valid: sources parse and check them, and [`desired`](crate::desired) compiles
+//! them.
 
 mod admission;
-mod checking;
+mod check_policy;
 mod frontend;
 mod refused;
 mod traffic;
@@ -20,12 +21,12 @@ use crate::table::Table;
 
 pub use self::{
     admission::{Admission, NODE_PORTS, field, refusal},
-    checking::{CheckPlace, CheckPolicy},
+    check_policy::{CheckOrigin, CheckPolicy},
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     refused::Refused,
     traffic::{
-        Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, MAX_EJECTED_PERCENT,
-        Nearness, Outlier, PANIC_PERCENT, Probe, Ratio, SlowStart, SourcePreference,
+        Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, LocalityPolicy,
+        MAX_EJECTED_PERCENT, Outlier, PANIC_PERCENT, Probe, Ratio, SlowStart, SourcePreference,
     },
     wrong::{Effect, Scope, Wrong},
 };
@@ -48,7 +49,7 @@ impl fmt::Display for ServiceName {
 /// A file and a line in it, counted from one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Origin {
-    /// Path as the source was told of it.
+    /// Path as configured.
     pub file: Arc<PathBuf>,
     /// Line, from one.
     pub line: u32,
@@ -70,81 +71,82 @@ pub struct Service {
     pub name: ServiceName,
     /// Where it is written.
     pub origin: Origin,
-    /// Addresses at which programs ask for it.
+    /// Addresses inside the cluster.
     pub addresses: Addresses,
-    /// Further addresses, no duplicates.
+    /// External addresses, without duplicates.
     pub external: Vec<External>,
-    /// At least one; no two with the same port and protocol, no two with the same name.
+    /// At least one port. Ports are distinct by number and protocol, and by name.
     pub ports: Vec<ServicePort>,
-    /// Which endpoints `addresses` lead to.
+    /// Scope of the endpoints that `addresses` lead to.
     pub internal_traffic: InternalTraffic,
-    /// Keeps a client with its endpoint.
+    /// Session affinity.
     pub affinity: Option<Affinity>,
-    /// How long TCP connections to an endpoint go on after it left the configuration, in whole seconds below 65,536;
-    /// for ever when absent. Connected UDP sockets are closed at once.
+    /// How long TCP connections to a removed endpoint may go on, in whole seconds below 65,536; without limit if
+    /// absent. Connected UDP sockets are closed at once.
     pub close_stale_tcp: Option<Duration>,
-    /// Which endpoint takes a connect, and the rest of how connects are spread.
+    /// Traffic settings.
     pub traffic: Traffic,
-    /// What of it is left alone.
+    /// Front ends that are not served.
     pub unserved: Vec<Unserved>,
 }
 
-/// How connects are spread over the endpoints.
+/// Traffic settings of a service.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Traffic {
-    /// Which endpoint takes a connect.
+    /// Balancing policy.
     pub balance: Balance,
-    /// When connect failures eject an endpoint.
+    /// Outlier detection: when connect failures eject an endpoint.
     pub outlier: Outlier,
-    /// How many connections at the same time.
+    /// Limits of concurrent connections.
     pub limits: Limits,
-    /// Which endpoints come first.
-    pub nearness: Nearness,
-    /// How new endpoints begin; at once where absent.
+    /// Locality order of endpoints.
+    pub locality: LocalityPolicy,
+    /// Ramp of new endpoints; none if absent.
     pub slow_start: Option<SlowStart>,
-    /// How draining endpoints end; at once where absent.
+    /// Ramp of draining endpoints; none if absent.
     pub drain: Option<Drain>,
-    /// How the agent finds out whether endpoints work; where absent it believes the configuration.
+    /// Health check; none if absent.
     pub health: Option<HealthCheck>,
-    /// Where that is written.
-    pub health_place: CheckPlace,
+    /// Origin of the health check.
+    pub health_origin: CheckOrigin,
 }
 
-/// Session affinity: a client's connects go to one endpoint as long as it lives and the client comes back in time.
+/// Session affinity: a client's connects go to the same endpoint while it is usable and the client connects again in
+/// time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Affinity {
-    /// Who counts as one client.
+    /// Attribute that identifies a client.
     pub client: AffinityClient,
-    /// How long after its last connect a client is remembered, at least one second.
+    /// Time after the last connect of a client until its binding expires; at least one second.
     pub timeout: Duration,
 }
 
-/// Who counts as one client.
+/// Attribute that identifies a client for session affinity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AffinityClient {
-    /// A network namespace, which is a pod.
+    /// The network namespace, which is the pod.
     NetworkNamespace,
-    /// A cgroup, which is a container.
+    /// The cgroup, which is the container.
     Cgroup,
 }
 
-/// One port of a service and who serves it.
+/// A port of a service and its endpoints.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServicePort {
-    /// Port name, empty when the service has only one port and does not name it.
+    /// Port name; empty if the only port of the service has no name.
     pub name: String,
     /// Never zero.
     pub port: u16,
     /// Transport protocol.
     pub protocol: Protocol,
-    /// Port on every address of the node; no two of a service with the same one and protocol.
+    /// Port on every address of the node; distinct by number and protocol within a service.
     pub node_port: Option<u16>,
-    /// No two with the same address and port.
+    /// Endpoints, distinct by address and port.
     pub endpoints: Vec<Endpoint>,
 }
 
 impl ServicePort {
-    /// The port's name, or its number where it has none.
+    /// Returns the port's name, or its number if it has none.
     pub fn label(&self) -> String {
         if self.name.is_empty() { self.port.to_string() } else { self.name.clone() }
     }
@@ -153,14 +155,14 @@ impl ServicePort {
 /// Transport protocol of a service port.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Protocol {
-    /// TCP, and MPTCP, which looks like it here.
+    /// TCP and MPTCP.
     Tcp,
     /// UDP.
     Udp,
 }
 
 impl Protocol {
-    /// IP protocol number.
+    /// Returns the IP protocol number.
     pub const fn number(self) -> u8 {
         match self {
             Self::Tcp => mesh_common::abi::protocol::TCP,
@@ -178,33 +180,33 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// One address and port that serves a service port.
+/// An address and port that serves a service port.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Endpoint {
     /// Never unspecified.
     pub address: IpAddr,
     /// Never zero.
     pub port: u16,
-    /// Share of new connections relative to the other endpoints; zero takes none.
+    /// Weight relative to the other endpoints; an endpoint of weight zero takes no connections.
     pub weight: u32,
-    /// May it be given connections.
+    /// Whether it may take connections.
     pub condition: Condition,
-    /// Name of the node it runs on, where that is known.
+    /// Name of its node, if known.
     pub node: Option<Arc<str>>,
-    /// Further nodes on which it is: several EndpointSlices may list it, each with another node.
+    /// Further nodes: several EndpointSlices may list the endpoint, each with another node.
     pub other_nodes: Arc<[Arc<str>]>,
-    /// Where it is.
+    /// Location.
     pub locality: Locality,
-    /// Which nodes and zones should send their connects here, where its EndpointSlice says so.
+    /// Nodes and zones whose connects should go here, if its EndpointSlice has hints.
     pub hints: Option<Arc<Hints>>,
-    /// Connections it is made for, for display; one where nothing is said.
+    /// Capacity in connections, for display; one by default.
     pub capacity: u32,
-    /// Which source it comes from; absent for the local one.
+    /// Source; absent for the local one.
     pub source: Option<Arc<str>>,
 }
 
 impl Endpoint {
-    /// A ready endpoint of weight one, of which nothing else is known.
+    /// Creates a ready endpoint of weight one.
     pub fn new(address: IpAddr, port: u16) -> Self {
         Self {
             address,
@@ -231,14 +233,14 @@ impl Endpoint {
     }
 }
 
-/// Endpoint conditions of `discovery.k8s.io/v1`, folded into what they mean for new connections.
+/// Endpoint conditions of `discovery.k8s.io/v1`, reduced to their meaning for new connections.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Condition {
-    /// Takes connections.
+    /// Takes new connections.
     Ready,
-    /// Shutting down but still serving: takes connections only when no endpoint is ready.
+    /// Shutting down but still serving: takes new connections only if no endpoint is ready.
     Terminating,
-    /// Takes none.
+    /// Takes no new connections.
     NotReady,
 }
 
@@ -252,46 +254,45 @@ impl fmt::Display for Condition {
     }
 }
 
-/// Everything one source knows, whole: an update may be lost or repeated without harm.
+/// A whole snapshot of a source. An update may be lost or repeated without harm.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Update {
     /// All services of the source.
     pub services: Services,
-    /// False while a file could not be read and no earlier good version of it is known: then services that are
-    /// missing here may exist, and must not be removed.
+    /// False while a file without a known good version cannot be read. Then services that are missing here may exist
+    /// and must not be removed.
     pub complete: bool,
-    /// Services of which a part is not known, for no good version of it is: what an earlier agent made of them may be
-    /// right.
+    /// Services of which a part has no known good version. The rows of an earlier agent may be right.
     pub uncertain: BTreeSet<ServiceName>,
-    /// What is wrong: of each file the first errors, and how many more there are.
+    /// Errors: the first of each file, and a count of the others.
     pub errors: Vec<ConfigError>,
     /// How many errors there are, those included of which only the number is told.
     pub errors_total: usize,
     /// What is not in force as it is written, and what is in force instead.
     pub wrong: Vec<Wrong>,
-    /// What was left out on purpose.
+    /// Notes about objects that are left out on purpose.
     pub notes: Vec<ConfigNote>,
     /// Services that are left alone.
     pub left_out: BTreeMap<ServiceName, LeftOut>,
 }
 
-/// A service that is left alone, on purpose or because a connect has nothing to do with it.
+/// A service that is left alone: it opted out, or connects to it need no translation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeftOut {
     /// Where it is written.
     pub origin: Origin,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
-/// One thing wrong with the configuration.
+/// An error in the configuration.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ConfigError {
-    /// File and line; the line is 1 when the whole file is meant.
+    /// File and line; line 1 if the error is about the whole file.
     pub origin: Origin,
-    /// Path of the field, like `services[2].ports[0].port`; empty when no field is to blame.
+    /// Path of the field, like `services[2].ports[0].port`; empty if the error is not in a field.
     pub field: String,
-    /// What is wrong and, where it helps, what would be right.
+    /// What is wrong, and what to write instead.
     pub reason: String,
 }
 
@@ -305,12 +306,12 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Something in the configuration that is not served, and why.
+/// A note about a part of the configuration that is not served.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ConfigNote {
     /// Where it is written.
     pub origin: Origin,
-    /// What is left out and why.
+    /// What is left out, and the reason.
     pub message: String,
 }
 

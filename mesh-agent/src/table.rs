@@ -1,5 +1,5 @@
-//! Sorted rows in chunks that copies share: a copy costs little, and so does finding what differs between two of them.
-//! Like `BTreeMap` otherwise, of which it has what is used here.
+//! A persistent ordered map: sorted rows in chunks that copies share. Copies are cheap, and so are comparisons of two
+//! copies. The interface is the used part of `BTreeMap`.
 
 use std::{
     collections::HashSet,
@@ -9,24 +9,24 @@ use std::{
     sync::Arc,
 };
 
-/// Rows of a chunk: one change copies all of them.
+/// Most rows of a chunk. One change copies all rows of a chunk.
 const FULL: usize = 128;
 
 /// Rows by their key.
 #[derive(Clone)]
 pub struct Table<K, V> {
-    /// In the order of keys, none empty.
+    /// In the order of keys; no chunk is empty.
     chunks: Vec<Chunk<K, V>>,
     rows: usize,
 }
 
 type Chunk<K, V> = Arc<Vec<(K, V)>>;
 
-/// A row that two tables do not have alike: key, row of the one, row of the other.
+/// A difference between two tables: key, row of the first, row of the second.
 pub type Difference<'a, K, V> = (&'a K, Option<&'a V>, Option<&'a V>);
 
 impl<K: Ord, V> Table<K, V> {
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows
     }
@@ -36,33 +36,33 @@ impl<K: Ord, V> Table<K, V> {
         self.rows == 0
     }
 
-    /// The row of a key.
+    /// Returns the row of a key.
     pub fn get(&self, key: &K) -> Option<&V> {
         let (chunk, position) = self.find(key).ok()?;
         Some(&self.chunks[chunk][position].1)
     }
 
-    /// Whether there is a row.
+    /// Whether the key has a row.
     pub fn contains_key(&self, key: &K) -> bool {
         self.find(key).is_ok()
     }
 
-    /// All rows in the order of keys.
+    /// Iterates over all rows in the order of keys.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|(key, row)| (key, row))
     }
 
-    /// All keys in their order.
+    /// Iterates over all keys in order.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// All rows without their keys.
+    /// Iterates over all rows without their keys.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.iter().map(|(_, row)| row)
     }
 
-    /// The rows whose keys are within a range.
+    /// Iterates over the rows whose keys are in a range.
     pub fn range(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &V)> {
         let (first, start) = match range.start_bound() {
             Bound::Unbounded => (0, 0),
@@ -74,7 +74,7 @@ impl<K: Ord, V> Table<K, V> {
             .map(|(key, row)| (key, row))
     }
 
-    /// Rows that `self` and `other` do not have alike, in the order of keys. Chunks that both share are not looked at.
+    /// Iterates over the differences between `self` and `other`, in the order of keys. Shared chunks are skipped.
     pub fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Difference<'a, K, V>>
     where
         V: PartialEq,
@@ -103,13 +103,13 @@ impl<K: Ord, V> Table<K, V> {
         })
     }
 
-    /// Rows of chunks that `other` does not share.
+    /// Iterates over the rows of chunks that `other` does not share.
     fn unshared(&self, other: &Self) -> impl Iterator<Item = &(K, V)> {
         let shared: HashSet<_> = other.chunks.iter().map(Arc::as_ptr).collect();
         self.chunks.iter().filter(move |chunk| !shared.contains(&Arc::as_ptr(chunk))).flat_map(|chunk| chunk.iter())
     }
 
-    /// Chunk and position of a key, or where it would be inserted.
+    /// Returns chunk and position of a key, or where it would be inserted.
     fn find(&self, key: &K) -> Result<(usize, usize), (usize, usize)> {
         let chunk = self.chunks.partition_point(|chunk| chunk[0].0 <= *key).saturating_sub(1);
         let Some(rows) = self.chunks.get(chunk) else { return Err((0, 0)) };
@@ -121,13 +121,13 @@ impl<K: Ord, V> Table<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone> Table<K, V> {
-    /// The row of a key, to be changed.
+    /// Returns the row of a key for modification.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let (chunk, position) = self.find(key).ok()?;
         Some(&mut Arc::make_mut(&mut self.chunks[chunk])[position].1)
     }
 
-    /// Sets the row of a key; returns the one it had before.
+    /// Sets the row of a key; returns the previous row.
     pub fn insert(&mut self, key: K, row: V) -> Option<V> {
         let (chunk, position) = match self.find(&key) {
             Ok((chunk, position)) => {
@@ -140,7 +140,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
         let is_full = self.chunks.get(chunk).is_none_or(|rows| rows.len() >= FULL);
         let is_last = chunk + 1 >= self.chunks.len() && position >= FULL;
         if is_full && (is_last || self.chunks.is_empty()) {
-            // Rows that come in order fill one chunk after the other.
+            // Rows that are inserted in order fill one chunk after the other.
             self.chunks.push(Arc::new(vec![(key, row)]));
             return None;
         }
@@ -167,7 +167,8 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
 }
 
 impl<V> Table<u32, V> {
-    /// Start and end (exclusive) of each range of keys without rows, ascending; the last ends with `u32::MAX`.
+    /// Returns start and end (exclusive) of each range of keys without rows, ascending. The last one ends at
+    /// `u32::MAX`.
     pub fn gaps(&self) -> Vec<(u32, u32)> {
         let (mut gaps, mut start) = (Vec::new(), 0);
         let mut up_to = |key: u32, next: u32| {
@@ -245,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    /// What is done to a table: rows are set, or removed where there is none.
+    /// Edits of a table: a row is set, or removed if `None`.
     fn edits() -> impl Strategy<Value = Vec<(u16, Option<u8>)>> {
         // Few enough keys that edits meet, enough for several chunks.
         prop::collection::vec((0_u16..1000, prop::option::weighted(0.7, any::<u8>())), 0..1500)
@@ -276,7 +277,7 @@ mod tests {
         }
 
         #[test]
-        fn differences_are_found_in_copies_and_strangers(first in edits(), more in edits()) {
+        fn differences_are_found_in_copies_and_in_unrelated_tables(first in edits(), more in edits()) {
             let (mut table, mut map) = (Table::default(), BTreeMap::new());
             edit(&mut table, &mut map, &first);
             let (old, old_map) = (table.clone(), map.clone());

@@ -1,4 +1,4 @@
-//! Command lines: what is wrong with one, in the form of the errors of files: `WHERE: WHAT, FIX`.
+//! Parses command lines, and reports their errors in the form of configuration errors: `WHERE: WHAT, FIX`.
 //!
 //! ```text
 //! arguments ──► clap ──► a command
@@ -13,23 +13,23 @@ use std::ffi::OsString;
 
 use clap::{Error, Parser, error::ErrorKind};
 
-/// What a command line turned out to be.
+/// Result of parsing a command line.
 pub enum Usage<C> {
     /// A command.
     Right(C),
-    /// A question for help or the version, which this answers; or a command without its verb, which help answers.
+    /// A request for help or the version, or a command without its verb, which is answered with help.
     Answer(Error),
-    /// Not a command.
+    /// An invalid command line.
     Wrong {
-        /// What is wrong, a line each.
+        /// Errors, one line each.
         lines: Vec<String>,
-        /// The command without what is wrong, where enough is left for one.
+        /// The command without its errors, if enough is left of it.
         rest: Option<C>,
     },
 }
 
-/// Reads a command line, program name first. Clap stops at the first error; so what is wrong is taken out, and the rest
-/// read again, until nothing is wrong or it cannot be known what the rest means. `hint` adds to what is said of an error.
+/// Parses a command line, program name first. Clap stops at the first error, so each wrong argument is removed and the
+/// rest is parsed again, until no error is left or the rest is ambiguous. `hint` adds to the line of an error.
 pub fn read<C: Parser>(
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
     hint: fn(&Error) -> &'static str,
@@ -42,7 +42,7 @@ pub fn read<C: Parser>(
             Ok(right) if lines.is_empty() => return Usage::Right(right),
             Ok(rest) => return Usage::Wrong { lines, rest: Some(rest) },
             Err(error) if lines.is_empty() && is_answer(&error) => return Usage::Answer(error),
-            // What is missing may have been taken out.
+            // A missing argument may have been removed.
             Err(error) if !lines.is_empty() && (is_answer(&error) || is_lack(&error)) => break,
             Err(error) => {
                 lines.push(wording::line(&error, &command, &arguments) + hint(&error));

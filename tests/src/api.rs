@@ -1,4 +1,4 @@
-//! Reads the agent's socket. HTTP/1.0, so that the end of the answer is the end of the stream.
+//! Sends requests to the agent's socket, by HTTP/1.0, so that an answer ends with its stream.
 
 use std::{
     io::{self, Read, Write},

@@ -1,8 +1,8 @@
-//! Where the programs under test are.
+//! Finds the programs under test.
 
 use std::{env, path::PathBuf};
 
-/// Path of a program of this workspace, built with the same profile as the running test.
+/// Returns the path of a program of this workspace, built with the same profile as the running test.
 pub fn find(name: &str) -> PathBuf {
     let path = directory().join(name);
     assert!(path.is_file(), "{} is not built: run `cargo xtask test`", path.display());

@@ -1,14 +1,14 @@
-//! What `bpftool` shows of the kernel.
+//! Runs `bpftool` and parses its output.
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::{node::PATIENCE, outcome::Outcome};
+use crate::{command_result::CommandResult, node::PATIENCE};
 
 /// Output of `bpftool -j` with these words, which must succeed.
 pub fn bpftool(words: &[&str]) -> Value {
-    let outcome = Outcome::of(Command::new("bpftool").arg("-j").args(words), PATIENCE).expect_success();
+    let outcome = CommandResult::of(Command::new("bpftool").arg("-j").args(words), PATIENCE).expect_success();
     serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("bpftool said {outcome:?}: {error}"))
 }
 
@@ -24,8 +24,8 @@ pub fn attached_ids(cgroup: &Path) -> BTreeSet<u64> {
 
 fn programs(cgroup: &Path) -> Vec<Value> {
     let mut command = Command::new("bpftool");
-    let shown = Outcome::of(command.args(["-j", "cgroup", "show"]).arg(cgroup), PATIENCE).expect_success().stdout;
-    // It says nothing at all where nothing is attached.
+    let shown = CommandResult::of(command.args(["-j", "cgroup", "show"]).arg(cgroup), PATIENCE).expect_success().stdout;
+    // It prints nothing if nothing is attached.
     match shown.trim() {
         "" => Vec::new(),
         json => serde_json::from_str(json).unwrap_or_else(|error| panic!("bpftool said {json}: {error}")),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{name, need, wait};
+use crate::{name, requirements, wait};
 
 /// Processes leave a cgroup a little after they are reaped.
 const EMPTY: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ pub struct Cgroup {
 impl Cgroup {
     /// A child of the root of the hierarchy.
     pub fn new() -> Self {
-        Self::create(need::cgroup2().join(name::unique()))
+        Self::create(requirements::cgroup2().join(name::unique()))
     }
 
     /// A child of this one. Programs of the parent see its sockets too.

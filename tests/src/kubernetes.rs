@@ -1,4 +1,4 @@
-//! Objects as a cluster's API gives them, in JSON: `node.write("cart.json", list([&service, &slice]))`.
+//! Builds Kubernetes objects in JSON: `node.write("cart.json", list([&service, &slice]))`.
 
 use serde_json::{Value, json};
 

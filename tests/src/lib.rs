@@ -1,7 +1,7 @@
-//! The harness: everything a test needs to act out a node, with real cgroups, namespaces and sockets.
+//! The test harness: builds a node with real cgroups, namespaces and sockets.
 //!
 //! ```text
-//! need ──► name, sweep, turn ──► cgroup + netns = place ──► node ── agent process, files, API
+//! requirements ──► name, sweep, machine_lock ──► cgroup + netns = place ──► node ── agent process, files, API
 //!                                                      └──► pod   (a place of its own, joined by veth)
 //!                                                      └──► client (a process in a place) ──► server (a thread)
 //! ```
@@ -18,35 +18,35 @@
 //! assert_eq!(report.total_answers(), 100);
 //! ```
 //!
-//! A node has a network namespace of its own without a way out, so an address that nothing translates leads nowhere
-//! instead of into a real network. Everything is named after the process that made it ([`name`]), taken down when
-//! it goes out of scope, and swept by the next run where a run was killed ([`sweep`]).
+//! A node has its own network namespace without a route out, so an address that is not translated is unreachable
+//! instead of leading into a real network. Everything is named after the process that created it ([`name`]), removed
+//! when it goes out of scope, and swept by the next run if a run was killed ([`sweep`]).
 
 pub mod api;
 pub mod bench;
 pub mod binary;
+pub mod blackhole;
 pub mod bpftool;
 pub mod cgroup;
 pub mod client;
-pub mod hole;
+pub mod command_result;
 pub mod kubernetes;
+pub mod machine_lock;
 pub mod manifest;
 pub mod name;
-pub mod need;
 pub mod netns;
-pub mod nobody;
 pub mod node;
-pub mod outcome;
 pub mod pinned;
 pub mod place;
 pub mod pod;
 pub mod program;
+pub mod requirements;
 pub mod server;
 pub mod sweep;
-pub mod turn;
+pub mod unprivileged;
 pub mod wait;
 
-pub use client::{Client, Report};
+pub use client::{Client, ConnectReport};
 pub use kubernetes::Object;
 pub use manifest::{Manifest, service};
 pub use node::Node;

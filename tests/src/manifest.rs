@@ -1,4 +1,4 @@
-//! Services as tests write them, in the native form of the services directory.
+//! Builds services in the native form.
 
 use std::{
     fmt::{self, Display},
@@ -99,13 +99,13 @@ impl Manifest {
         self
     }
 
-    /// One endpoint for each client, which is a network namespace, until it has not connected for so long.
+    /// Session affinity by network namespace with this timeout.
     #[must_use]
     pub fn sticky(self, seconds: u32) -> Self {
         self.with(&format!("affinity: {{client: namespace, timeoutSeconds: {seconds}}}"))
     }
 
-    /// An address that need not be served.
+    /// An endpoint at any address, with or without a server.
     #[must_use]
     pub fn at(mut self, address: SocketAddr) -> Self {
         self.endpoints.push(Endpoint { address, settings: String::new() });

@@ -1,5 +1,5 @@
-//! Names of what a test leaves in the kernel and in temporary directories. A name says whose it is, so that the next
-//! run can tell what no process owns any more.
+//! Names for cgroups, pins and temporary directories of tests. A name contains the process id of its owner, so that
+//! the next run finds orphans.
 
 use std::{
     path::Path,
@@ -11,17 +11,17 @@ const PREFIX: &str = "mesh-test-";
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// `mesh-test-<pid>-<n>`, another one at every call.
+/// Returns a new name `mesh-test-<pid>-<n>`.
 pub fn unique() -> String {
     format!("{PREFIX}{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Process id in a name that [`unique`] begins.
+/// Returns the process id in a name that begins with one of [`unique`].
 pub fn owner(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
 }
 
-/// Whether a name is of this family and the process that made it is gone.
+/// Whether a name is of this form and its process is gone.
 pub fn is_orphan(name: &str) -> bool {
     owner(name).is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }

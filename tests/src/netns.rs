@@ -1,4 +1,4 @@
-//! A network namespace of the test's own, with nothing in it but loopback.
+//! A private network namespace with only a loopback device.
 
 use std::{
     fs::File,
@@ -12,8 +12,7 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// It has no name: the kernel removes it with the last process, thread and descriptor that refers to it, however the
-/// test ends.
+/// A namespace without a name: the kernel removes it with the last reference, however the test ends.
 pub struct Netns {
     file: File,
 }
@@ -28,7 +27,7 @@ impl Netns {
         })
     }
 
-    /// Runs `work` inside and gives back its result. Sockets and threads made there stay inside.
+    /// Runs `work` inside the namespace. Sockets and threads created there stay inside.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         on_a_thread(|| {
             self.enter().expect("the namespace exists for as long as its descriptor");
@@ -36,7 +35,7 @@ impl Netns {
         })
     }
 
-    /// Moves the calling thread. Only a system call, fit for the moment between fork and exec.
+    /// Moves the calling thread into the namespace. Makes only a system call, so it may run between fork and exec.
     pub fn enter(&self) -> io::Result<()> {
         Ok(setns(&self.file, CloneFlags::CLONE_NEWNET)?)
     }
@@ -59,7 +58,7 @@ impl AsFd for Netns {
     }
 }
 
-/// A thread of its own, because the namespace of a thread cannot be put back with certainty.
+/// Runs on a thread of its own, because a thread may fail to return to its namespace.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(work).join() {
         Ok(value) => value,
@@ -67,7 +66,7 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// `ip link set lo up`, without the need for `ip`.
+/// Sets loopback up, like `ip link set lo up`.
 fn raise_loopback() -> io::Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     // SAFETY: all bytes zero is a valid `ifreq`.

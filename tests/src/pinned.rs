@@ -1,4 +1,4 @@
-//! The pins of a node, and what the kernel holds behind them.
+//! The pins of a node, and the kernel objects behind them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,7 +36,7 @@ pub fn map(directory: &Path, name: &str) -> MapData {
     MapData::from_pin(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Ids of what the kernel holds for eBPF, of all owners.
+/// Ids of all eBPF objects in the kernel.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Held {
     /// Programs, and the maps that each uses.
@@ -48,7 +48,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// By the kernel, now. What vanishes while it is listed is left out.
+    /// Lists the present objects. Objects that vanish meanwhile are skipped.
     pub fn now() -> Self {
         let maps = |program: &ProgramInfo| program.map_ids().ok().flatten().unwrap_or_default().into_iter().collect();
         Self {
@@ -63,7 +63,7 @@ impl Held {
         programs.iter().filter_map(|program| self.programs.get(program)).flatten().copied().collect()
     }
 
-    /// What of these is still there.
+    /// Returns which of these still exist.
     #[must_use]
     pub fn only(mut self, programs: &BTreeSet<u32>, maps: &BTreeSet<u32>, links: &BTreeSet<u32>) -> Self {
         self.programs.retain(|id, _| programs.contains(id));

@@ -1,5 +1,5 @@
-//! Where a process runs: which cgroup, which network namespace. Programs run for a socket by the cgroup in which it was
-//! *made*, so a process must be in its place before its first line.
+//! A place: the cgroup and the network namespace in which a process runs. Programs run for the sockets *created* in a
+//! cgroup, so a process must enter its place before it runs.
 
 use std::{
     ffi::OsStr,
@@ -11,7 +11,7 @@ use std::{
 
 use crate::{cgroup::Cgroup, netns::Netns};
 
-/// A cgroup and a network namespace, shared by everything that is in them.
+/// A cgroup and a network namespace.
 #[derive(Clone)]
 pub struct Place {
     /// Decides which programs see a socket.
@@ -36,7 +36,8 @@ impl Place {
         Self { cgroup: Arc::new(self.cgroup.below(name)), netns: Arc::clone(&self.netns) }
     }
 
-    /// A command that will run here, and that dies with the thread that starts it: a killed test leaves no process.
+    /// Returns a command that runs here, and dies with the thread that starts it, so that a killed test leaves no
+    /// process.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let entrance = self.cgroup.entrance();
         let netns = Arc::clone(&self.netns);

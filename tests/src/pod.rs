@@ -2,7 +2,7 @@
 
 use std::{fs, net::IpAddr, path::Path};
 
-use crate::{Client, Node, Server, outcome::Outcome, place::Place, server::Manner};
+use crate::{Client, Node, Server, command_result::CommandResult, place::Place, server::Manner};
 
 /// Its devices and addresses go with its namespace.
 pub struct Pod {
@@ -95,5 +95,5 @@ fn give_addresses(place: &Place, device: &str, subnets: &[String]) {
 
 fn ip(place: &Place, line: &str) {
     let mut command = place.command("ip");
-    Outcome::of(command.args(line.split(' ')), crate::node::PATIENCE).expect_success();
+    CommandResult::of(command.args(line.split(' ')), crate::node::PATIENCE).expect_success();
 }

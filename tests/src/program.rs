@@ -1,4 +1,4 @@
-//! Programs that are not ours, in a place of ours: servers that run until dropped, and commands that come to an end.
+//! Runs programs of the distribution in a place: servers until dropped, and commands to their end.
 
 use std::{
     env,
@@ -10,7 +10,7 @@ use std::{
     process::{Child, Command},
 };
 
-use crate::{Node, node::PATIENCE, outcome::Outcome, wait};
+use crate::{Node, command_result::CommandResult, node::PATIENCE, wait};
 
 /// A server program; killed when dropped.
 pub struct Program {
@@ -24,7 +24,7 @@ impl Program {
         Self::start_as(node, name, name, arguments, address)
     }
 
-    /// The same for one that looks at the name by which it is called.
+    /// Starts a program that depends on its name, under the name `called`.
     pub fn start_as(node: &Node, name: &str, called: &str, arguments: &[&str], address: SocketAddr) -> Self {
         let log = node.scratch().join(format!("{called}-{address}.log"));
         let file = File::create(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
@@ -53,18 +53,18 @@ impl Drop for Program {
     }
 }
 
-/// What a command line prints when run on the node, which must succeed. Words are separated by single spaces.
+/// Runs a command line on the node, which must succeed, and returns its output. Words are separated by single spaces.
 pub fn run(node: &Node, line: &str) -> String {
     let mut words = line.split(' ');
     let mut command = command(node, words.next().expect("a line has a first word"));
-    Outcome::of(command.args(words), PATIENCE).expect_success().stdout
+    CommandResult::of(command.args(words), PATIENCE).expect_success().stdout
 }
 
 fn command(node: &Node, name: &str) -> Command {
     node.place().command(find(name))
 }
 
-/// `/usr/sbin` is not on everybody's path.
+/// Finds a program, also in `/usr/sbin`, which may be missing in PATH.
 fn find(name: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);

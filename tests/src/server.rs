@@ -1,4 +1,4 @@
-//! An endpoint: a thread that answers its own name over TCP and UDP and counts whom it answered.
+//! A server: a thread that answers with its name over TCP and UDP, and counts its clients.
 
 use std::{
     collections::BTreeSet,
@@ -14,9 +14,9 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::{need, netns::Netns};
+use crate::{netns::Netns, requirements};
 
-/// What a server does with a TCP connection after it has said its name.
+/// Behaviour of a server after it has sent its name over TCP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manner {
     /// Closes it.
@@ -47,7 +47,7 @@ impl Seen {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counted before the answer, so that a client that has its answer finds itself counted.
+    /// Counts before answering, so that a client with an answer is counted.
     fn count(&self, counter: &AtomicU64, client: SocketAddr) {
         counter.fetch_add(1, Ordering::SeqCst);
         self.clients().insert(client.ip().to_canonical());
@@ -67,7 +67,7 @@ impl Server {
 
     /// The same, at a port; zero for any that is free.
     pub fn start_at(manner: Manner, netns: &Netns, name: &str, at: SocketAddr) -> Self {
-        need::descriptors();
+        requirements::descriptors();
         let (tcp, udp) = netns.run(|| bind(at).unwrap_or_else(|error| panic!("server {name} at {at}: {error}")));
         let address = tcp.local_addr().expect("a listener has an address");
         let seen = Arc::new(Seen::default());
@@ -99,7 +99,7 @@ impl Server {
         self.seen.udp.load(Ordering::SeqCst)
     }
 
-    /// Source addresses of everybody answered.
+    /// Returns the source addresses of all clients.
     pub fn clients(&self) -> BTreeSet<IpAddr> {
         self.seen.clients().clone()
     }
@@ -115,7 +115,7 @@ impl Drop for Server {
     }
 }
 
-/// A port that is free for TCP may be taken for UDP: then another one.
+/// Binds both protocols. Tries another port if the TCP port is not free for UDP.
 fn bind(at: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..16 {

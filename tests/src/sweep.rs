@@ -1,8 +1,8 @@
-//! Removes what killed test runs left behind. Once per process, before the first node.
+//! Removes leftovers of killed test runs, once per process, before the first node.
 
 use std::{env, fs, io, path::Path, sync::Once};
 
-use crate::{cgroup, name, need};
+use crate::{cgroup, name, requirements};
 
 /// Removes cgroups, pins and temporary directories whose owner is dead. Network namespaces have no name here and die
 /// with the last process in them.
@@ -10,8 +10,8 @@ pub fn sweep() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // Pins first: a cgroup with links on it is only half gone.
-        remove_orphans(&need::bpffs(), |path| fs::remove_dir_all(path));
-        remove_orphans(&need::cgroup2(), cgroup::remove);
+        remove_orphans(&requirements::bpffs(), |path| fs::remove_dir_all(path));
+        remove_orphans(&requirements::cgroup2(), cgroup::remove);
         remove_orphans(&env::temp_dir(), |path| fs::remove_dir_all(path));
     });
 }

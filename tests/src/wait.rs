@@ -1,4 +1,4 @@
-//! Waiting for a condition with a deadline. The only place that sleeps.
+//! Waits for conditions with a deadline. The only module that sleeps.
 
 use std::{
     fmt::Debug,
@@ -8,21 +8,21 @@ use std::{
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
-/// Lets time pass where time itself is what a test is about: a timeout that must run out, or must not.
+/// Sleeps, for tests about time itself: a timeout that must expire, or must not.
 pub fn pass(duration: Duration) {
     thread::sleep(duration);
 }
 
-/// Looks until there is a value; panics with `what` at the deadline.
+/// Polls until there is a value; panics with `what` at the deadline.
 pub fn until_some<T>(what: &str, deadline: Duration, look: impl FnMut() -> Option<T>) -> T {
     try_until_some(deadline, look).unwrap_or_else(|| panic!("{what}: not within {deadline:?}"))
 }
 
-/// Looks until there is a value or the deadline is over.
+/// Polls until there is a value or the deadline is over.
 pub fn try_until_some<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        // Read before the look, so that one look happens after the deadline however slow looking is.
+        // The clock is read before polling, so that one poll happens after the deadline even if polling is slow.
         let late = start.elapsed() > deadline;
         match look() {
             Some(value) => return Some(value),
@@ -32,12 +32,12 @@ pub fn try_until_some<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>
     }
 }
 
-/// Looks until `holds`; panics with `what` at the deadline.
+/// Polls until `holds`; panics with `what` at the deadline.
 pub fn until(what: &str, deadline: Duration, mut holds: impl FnMut() -> bool) {
     until_some(what, deadline, || holds().then_some(()));
 }
 
-/// Looks until the value is `expected`; panics with both at the deadline.
+/// Polls until the value is `expected`; panics with both at the deadline.
 pub fn until_equal<T: PartialEq + Debug>(what: &str, deadline: Duration, expected: &T, mut look: impl FnMut() -> T) {
     let mut seen = None;
     let equal = try_until_some(deadline, || {

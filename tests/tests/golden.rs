@@ -1,8 +1,8 @@
-//! Golden cases: a directory of manifests in, tables and decisions out.
+//! Golden cases: manifests in, tables and decisions out.
 //!
 //! Each directory below `golden/` holds manifests and `expected.txt`: every row of the compiled tables, then for every
-//! frontend which endpoint the kernel's own decision code gives to a thousand sockets. A case with directories is one of
-//! several sources. After a wanted change run with `UPDATE_GOLDEN=1` and read the difference.
+//! frontend the endpoints that the kernel's decision code chooses for a thousand sockets. A case with directories has
+//! several sources. After an intended change, run with `UPDATE_GOLDEN=1` and review the difference.
 
 #![expect(clippy::unwrap_used, reason = "a case that cannot be read is a failed test")]
 
@@ -19,9 +19,9 @@ use std::{
 use mesh_agent::{
     config::ServiceDir,
     dataplane::{Dataplane as _, memory::Memory},
-    desired::{Tables, World, compile, frontend, in_a_row, plan::diff, vips},
+    desired::{Tables, World, compile, contiguous_backends, frontend, plan::diff, vips},
     model::{Admission, Locality},
-    source::{dir, holders::Holders},
+    source::{dir, frontend_owners::FrontendOwners},
 };
 use mesh_common::{
     abi::policy,
@@ -29,7 +29,7 @@ use mesh_common::{
     socket,
 };
 
-/// Sockets that connect to each frontend, each of a client of its own, and stay open until all have.
+/// Number of sockets that connect to each frontend, each of another client; all stay open to the end.
 const SOCKETS: u32 = 1000;
 
 #[test]
@@ -53,7 +53,7 @@ fn check(case: &Path) -> Option<String> {
 }
 
 fn outcome(case: &Path) -> String {
-    let update = dir::read_paths(&directories(case), Holders::default(), admission());
+    let update = dir::read_paths(&directories(case), FrontendOwners::default(), admission());
     let mut text = String::new();
     for error in &update.errors {
         writeln!(text, "error {}", relative(&error.to_string(), case)).unwrap();
@@ -84,7 +84,7 @@ fn outcome(case: &Path) -> String {
     text
 }
 
-/// Settings of a node where one service has an address of the node as its external one, and another one has localhost.
+/// Settings that allow an external address of the node for one service, and localhost for another.
 fn admission() -> Admission {
     let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     Admission {
@@ -123,7 +123,7 @@ fn summed_up(tables: &Tables) -> String {
     let mut short = tables.clone();
     let mut text = String::new();
     let hashed = tables.services.values().filter(|row| row.policy == policy::CONSISTENT_HASH);
-    for row in hashed.filter(|row| row.slot_count > 0 && in_a_row(row).is_none()) {
+    for row in hashed.filter(|row| row.slot_count > 0 && contiguous_backends(row).is_none()) {
         let range = row.slot_base..row.slot_base + row.slot_count;
         let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
         for slot in range.clone().filter_map(|index| short.slots.remove(&index)) {

@@ -12,7 +12,7 @@ use super::{
     overrides,
     state_lock::{self, StateLock},
 };
-use crate::{desired::vips::Vips, model::ServiceName, private, source::memory};
+use crate::{desired::vips::Vips, model::ServiceName, private, source::last_good};
 
 const FILE: &str = "addresses.json";
 
@@ -60,7 +60,7 @@ pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<Vec<&'s
     for (name, was_there) in [
         (FILE, private::removed(fs::remove_file(state_dir.join(FILE)))?),
         (overrides::FILE, overrides::forget(state_dir)?),
-        (memory::DIRECTORY, memory::forget(state_dir)?),
+        (last_good::DIRECTORY, last_good::forget(state_dir)?),
         (state_lock::FILE, private::removed(fs::remove_file(state_dir.join(state_lock::FILE)))?),
     ] {
         names.extend(was_there.then_some(name));

@@ -7,13 +7,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     desired::{Target, World},
-    health::{self, Plan, Report, Wanted},
+    health::{self, HealthReport, Plan, Wanted},
 };
 
 /// The ends of the channels to the task that checks.
 pub(super) struct Health {
     wanted: watch::Sender<Arc<Wanted>>,
-    reports: watch::Receiver<Arc<Report>>,
+    reports: watch::Receiver<Arc<HealthReport>>,
     /// Of the last report that was looked at.
     changes: u64,
     /// Endpoints that did not work when an earlier agent ended, and of which no report has said anything yet.
@@ -30,12 +30,12 @@ impl Health {
     }
 
     /// What is known of the endpoints, as it changes.
-    pub(super) fn reports(&self) -> watch::Receiver<Arc<Report>> {
+    pub(super) fn reports(&self) -> watch::Receiver<Arc<HealthReport>> {
         self.reports.clone()
     }
 
     /// What is known of the endpoints now.
-    pub(super) fn report(&self) -> Arc<Report> {
+    pub(super) fn report(&self) -> Arc<HealthReport> {
         Arc::clone(&self.reports.borrow())
     }
 

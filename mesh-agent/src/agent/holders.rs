@@ -7,11 +7,11 @@ use mesh_common::abi::{FrontendKey, backend_state, protocol};
 use crate::{
     desired::{Tables, identified},
     model::{Protocol, ServiceName},
-    source::holders::{Holders, Place},
+    source::frontend_owners::{FrontendOwners, L4Address},
 };
 
 /// Front ends, endpoints and their services, as an earlier agent left them.
-pub(super) fn holders(tables: &Tables) -> Holders {
+pub(super) fn holders(tables: &Tables) -> FrontendOwners {
     let held = tables.services.iter().filter_map(|(key, row)| {
         let service = identified(tables.names.get(&row.id)?)?;
         Some((place(key), service))
@@ -21,7 +21,7 @@ pub(super) fn holders(tables: &Tables) -> Holders {
         let protocol = if identity.ends_with("/UDP") { Protocol::Udp } else { Protocol::Tcp };
         Some(((row.addr.into(), u16::from_be(row.port), protocol), identified(identity)?))
     });
-    held.collect::<Holders>().with_endpoints(endpoints)
+    held.collect::<FrontendOwners>().with_endpoints(endpoints)
 }
 
 /// Services of which the kernel has a front end.
@@ -30,7 +30,7 @@ pub(super) fn serving(tables: &Tables) -> BTreeSet<ServiceName> {
     ids.into_iter().filter_map(|id| identified(tables.names.get(&id)?)).collect()
 }
 
-fn place(key: &FrontendKey) -> Place {
+fn place(key: &FrontendKey) -> L4Address {
     let protocol = if key.protocol == protocol::UDP { Protocol::Udp } else { Protocol::Tcp };
     (key.addr.into(), u16::from_be(key.port), protocol)
 }
@@ -60,6 +60,6 @@ mod tests {
             (("fd00::1".parse().unwrap(), 80, Protocol::Udp), fixture::name("dns")),
         ];
         let endpoint = (("10.0.0.1".parse().unwrap(), 8080, Protocol::Tcp), fixture::name("cart"));
-        assert_eq!(holders(&tables), expected.into_iter().collect::<Holders>().with_endpoints([endpoint]));
+        assert_eq!(holders(&tables), expected.into_iter().collect::<FrontendOwners>().with_endpoints([endpoint]));
     }
 }

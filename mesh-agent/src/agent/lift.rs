@@ -7,7 +7,7 @@ use mesh_common::agreement::Standing;
 use crate::{
     dataplane::Evidence,
     desired::{Tables, Target, identified},
-    health::{Health, Report},
+    health::{HealthReport, HealthState},
 };
 
 /// Since when each backend is seen ejected by agreement, by the monotonic clock.
@@ -21,7 +21,7 @@ impl Lifts {
         &mut self,
         tables: &Tables,
         evidence: &BTreeMap<u32, Evidence>,
-        report: &Report,
+        report: &HealthReport,
         now: Duration,
     ) -> Vec<u32> {
         let ejected = evidence.iter().filter(|(_, known)| known.agreement.standing == Standing::Ejected);
@@ -30,7 +30,7 @@ impl Lifts {
         let passes = |index: &u32, since: Duration| {
             let verdict = target(tables, *index).and_then(|target| report.targets.get(&target));
             verdict.is_some_and(|verdict| {
-                let is_well = verdict.state == Health::Healthy && verdict.reason.is_empty();
+                let is_well = verdict.state == HealthState::Healthy && verdict.reason.is_empty();
                 is_well && verdict.checked_at.is_some_and(|checked| checked > since)
             })
         };
@@ -54,14 +54,14 @@ mod tests {
     use crate::{
         dataplane::memory::Memory,
         desired::{World, compile, fixture},
-        health::Verdict,
+        health::HealthStatus,
     };
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn verdict(state: Health, reason: &str, checked_at: Duration) -> Verdict {
+    fn verdict(state: HealthState, reason: &str, checked_at: Duration) -> HealthStatus {
         let (changed_at, checked_at) = (Duration::ZERO, Some(checked_at));
-        Verdict { state, reason: reason.into(), changed_at, checked_at, streak: 2 }
+        HealthStatus { state, reason: reason.into(), changed_at, checked_at, streak: 2 }
     }
 
     #[test]
@@ -75,13 +75,14 @@ mod tests {
             BTreeMap::from([(index, Evidence { agreement, ..Evidence::default() })])
         };
         let target = Arc::new(target(&tables, index).unwrap());
-        let report = |verdict| Report { targets: [(Arc::clone(&target), verdict)].into(), ..Report::default() };
+        let report =
+            |verdict| HealthReport { targets: [(Arc::clone(&target), verdict)].into(), ..HealthReport::default() };
         let mut lifts = Lifts::default();
         let mut due = |standing, verdict, now| lifts.due(&tables, &known(standing), &report(verdict), now);
-        let passed = |at| verdict(Health::Healthy, "", at);
+        let passed = |at| verdict(HealthState::Healthy, "", at);
         assert_eq!(due(Standing::Ejected, passed(9 * SECOND), 10 * SECOND), [0; 0], "the check was before");
-        assert_eq!(due(Standing::Ejected, verdict(Health::Healthy, "refused", 11 * SECOND), 11 * SECOND), [0; 0]);
-        assert_eq!(due(Standing::Ejected, verdict(Health::Unhealthy, "", 11 * SECOND), 11 * SECOND), [0; 0]);
+        assert_eq!(due(Standing::Ejected, verdict(HealthState::Healthy, "refused", 11 * SECOND), 11 * SECOND), [0; 0]);
+        assert_eq!(due(Standing::Ejected, verdict(HealthState::Unhealthy, "", 11 * SECOND), 11 * SECOND), [0; 0]);
         assert_eq!(due(Standing::Ejected, passed(11 * SECOND), 11 * SECOND), [index]);
         assert_eq!(due(Standing::Doubted, passed(12 * SECOND), 12 * SECOND), [0; 0]);
         assert_eq!(due(Standing::Ejected, passed(12 * SECOND), 13 * SECOND), [0; 0], "another ejection");

@@ -67,8 +67,8 @@ use crate::{
     },
     metrics,
     model::Update,
-    source::{dir::Reader, watch::watch as watch_directories},
-    stale::{self, Attempts, Look, Lookout, Tracked, Whose},
+    source::{dir::DirectoryReader, watch::watch as watch_directories},
+    stale::{self, Attempts, BackendSet, CloseSchedule, DueClose, Tracked},
 };
 
 /// How often the addresses of the node are read, and the links of the programs looked at.
@@ -93,7 +93,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     // Files are read while the verifier looks at the programs; which of them to believe depends on the kernel's rows, and
     // then on what an earlier agent had in force.
     let (tell_holders, holders) = std::sync::mpsc::channel();
-    let reader = Reader::new(settings.services.clone(), settings.allow_empty)
+    let reader = DirectoryReader::new(settings.services.clone(), settings.allow_empty)
         .serving(settings.serve)
         .admitting(settings.admission.clone())
         .remembering(&settings.state_dir)
@@ -146,7 +146,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         owner,
         settings,
         cgroup,
-        lookout: Lookout::default(),
+        lookout: CloseSchedule::default(),
         attempts: Attempts::default(),
         meter,
         ejections: Ejections::default(),
@@ -205,7 +205,7 @@ struct Drive {
     owner: Owner<Kernel>,
     settings: Settings,
     cgroup: Cgroup,
-    lookout: Lookout,
+    lookout: CloseSchedule,
     attempts: Attempts,
     meter: SharedMeter,
     ejections: Ejections,
@@ -263,7 +263,7 @@ impl Drive {
                 },
                 _ = resync.tick() => block_in_place(|| {
                     self.owner.resync();
-                    self.lookout.ask(Whose::All, now());
+                    self.lookout.ask(BackendSet::All, now());
                     heap::trim();
                 }),
                 _ = node.tick() => {
@@ -329,19 +329,19 @@ impl Drive {
     fn close_stale(&mut self) -> Option<Duration> {
         let Departures { left, freed } = self.owner.take_departures();
         self.attempts.forget(&left);
-        self.lookout.ask(Whose::Of(left.into_iter().chain(freed).collect()), now());
+        self.lookout.ask(BackendSet::Of(left.into_iter().chain(freed).collect()), now());
         let start = now();
         if let Some(look) = self.lookout.take(start) {
-            let again = self.close_stale_of(&look).unwrap_or(look.whose);
-            self.lookout.looked(start, now(), again);
+            let again = self.close_stale_of(&look).unwrap_or(look.backends);
+            self.lookout.finished(start, now(), again);
         }
         self.lookout.wait(now())
     }
 
     /// Looks once at the sockets of these backends; returns those that deserve another look, or none when this one failed.
-    fn close_stale_of(&mut self, Look { whose, close_at }: &Look) -> Option<Whose> {
+    fn close_stale_of(&mut self, DueClose { backends, close_at }: &DueClose) -> Option<BackendSet> {
         let begun = now();
-        let is_wanted = |row: &SocketRow| stale::is_tracked(row) && whose.has(row.backend_index);
+        let is_wanted = |row: &SocketRow| stale::is_tracked(row) && backends.has(row.backend_index);
         let sockets = match self.owner.dataplane.sockets(is_wanted) {
             Ok(sockets) => sockets,
             Err(error) => {
@@ -351,7 +351,7 @@ impl Drive {
         };
         self.lookout.read(now().saturating_sub(begun));
         let tracked: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
-        let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()), whose);
+        let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()), backends);
         if !due.is_empty() {
             thread::sleep(close_at.saturating_sub(now()));
             let report = stale::destroy(&due, self.settings.enter_namespaces.into());

@@ -30,13 +30,13 @@ use super::{addresses::AddressFile, changes::decision, holders, overrides::Overr
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Earlier, Quotas, Room, Tables, World, compile, fit, next_change,
+        Allocatable, Earlier, Quotas, Tables, World, compile, next_change, partial_compile,
         plan::{Op, diff},
-        recompile, refused, taken,
+        recompile, refused_node_addresses, shadowed_node_ports,
     },
     health::Plan,
     model::{Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
-    source::{crossings, dir::bound_refused},
+    source::{dir::bound_refused, nested_services},
     table::Table,
 };
 
@@ -186,7 +186,7 @@ impl<D: Dataplane> Owner<D> {
         let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
         self.problems.addresses = self.addresses.remember(&kept);
         let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
-        crossings::leave_out(&mut services, of_pool, |_, _| None).tell(&mut update);
+        nested_services::leave_out(&mut services, of_pool, |_, _| None).tell(&mut update);
         let cut = self.quotas.cut(&mut services, self.dataplane.capacity());
         self.is_cut = !cut.errors.is_empty();
         cut.tell(&mut update);
@@ -236,7 +236,7 @@ impl<D: Dataplane> Owner<D> {
     fn compile(&mut self, now: Duration) {
         let leaves = self.unhealthy_since.note(&mut self.world, now);
         let busy = self.busy();
-        let room = Room { capacity: self.dataplane.capacity(), busy: &busy };
+        let room = Allocatable { capacity: self.dataplane.capacity(), busy: &busy };
         let compiled = match &self.compiled {
             Some(world) => {
                 let earlier = Earlier { world, tables: &self.desired };
@@ -246,12 +246,12 @@ impl<D: Dataplane> Owner<D> {
         };
         let (desired, misfits) = match compiled {
             Ok(tables) if self.quotas.hold(&tables, room.capacity) => (tables, Vec::new()),
-            _ => fit(&self.world, now, &self.current, room, self.quotas),
+            _ => partial_compile(&self.world, now, &self.current, room, self.quotas),
         };
         self.desired = desired;
         if self.stale {
-            self.taken = taken(&self.world);
-            self.refused = refused(&self.world);
+            self.taken = shadowed_node_ports(&self.world);
+            self.refused = refused_node_addresses(&self.world);
             bound_refused(&mut self.refused);
         }
         // Where a service was left out, the next tables may have room for it: they are compiled anew.

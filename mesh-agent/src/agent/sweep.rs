@@ -29,7 +29,7 @@ use crate::{
         sockets::{Counts, Sockets},
     },
     desired::Tables,
-    stale::{Looks, Missing, Reach, Recount, Seen, expired, look},
+    stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, expired, scan},
 };
 
 /// Time between two sweeps at the start, while a client has many rows, and after a socket was missed.
@@ -70,10 +70,10 @@ pub(super) async fn run(
 /// What is known from one sweep to the next.
 struct Sweep {
     capacity: Capacity,
-    reach: Reach,
+    reach: NamespaceScope,
     cgroup: PathBuf,
-    missing: Missing,
-    recount: Recount,
+    missing: MissingSockets,
+    recount: CountDrift,
     /// Whether the table is so full that the next sweep must follow soon.
     is_pressed: bool,
     unsearched: News,
@@ -85,8 +85,8 @@ impl Sweep {
             capacity: settings.capacity,
             reach: settings.enter_namespaces.into(),
             cgroup: settings.cgroup.clone(),
-            missing: Missing::default(),
-            recount: Recount::default(),
+            missing: MissingSockets::default(),
+            recount: CountDrift::default(),
             is_pressed: false,
             unsearched: News::default(),
         }
@@ -108,15 +108,15 @@ impl Sweep {
         let before = counts()?;
         let rows = sockets.rows()?;
         let after = counts()?;
-        let looks = Looks { first: &first, before: &before, after: &after, rows: &rows };
-        let wrong = self.recount.take(&looks, tcp(tables));
+        let samples = CountSamples { first: &first, before: &before, after: &after, rows: &rows };
+        let wrong = self.recount.take(&samples, tcp(tables));
         if !wrong.is_empty() {
             info!(counts = wrong.len(), "corrected counts of connections");
         }
         self.is_pressed = is_pressed(&rows, self.capacity);
         let clients = clients::clients(&self.cgroup).ok();
         drop_shares(sockets, &after, &shared(tables), clients.as_ref())?;
-        let seen = self.look(&rows, clients, stop);
+        let seen = self.scan(&rows, clients, stop);
         self.unsearched.tell(seen.unsearched.iter().cloned());
         let gone = self.missing.take(&rows, &seen);
         if !gone.is_empty() {
@@ -128,15 +128,15 @@ impl Sweep {
 
     /// Looks for the sockets of UDP rows, because a connect that the kernel refused leaves one, and for those of clients that are
     /// gone; for others only where room is short, because hooks tell of their end, and then until their rows are gone.
-    fn look(&self, rows: &[(u64, SocketRow)], clients: Option<HashSet<u32>>, stop: &CancellationToken) -> Seen {
+    fn scan(&self, rows: &[(u64, SocketRow)], clients: Option<HashSet<u32>>, stop: &CancellationToken) -> ScanResult {
         let is_alive = |row: &SocketRow| clients.as_ref().is_none_or(|clients| clients.contains(&row.client));
         let is_wanted = |row: &SocketRow| self.is_pressed || is_doubtful(row) || !is_alive(row);
         let wanted: HashSet<u64> = rows.iter().filter(|(_, row)| is_wanted(row)).map(|(cookie, _)| *cookie).collect();
-        let mut seen = Seen::default();
+        let mut seen = ScanResult::default();
         if !wanted.is_empty() {
             // A thread of its own, because it changes its network namespace and must not come back to others.
             thread::scope(|scope| {
-                let searched = scope.spawn(|| look(&wanted, self.reach, stop)).join();
+                let searched = scope.spawn(|| scan(&wanted, self.reach, stop)).join();
                 seen = searched.expect("the search does not panic");
             });
         }

@@ -27,7 +27,7 @@ use crate::{
     config::Settings,
     dataplane::{Capacity, SharedMeter, pin::Attached},
     desired::{Tables, Target},
-    health::Report,
+    health::HealthReport,
     model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Live {
     pub(super) degraded: Vec<String>,
     pub(super) snapshots: watch::Receiver<Snapshot>,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
-    pub(super) reports: watch::Receiver<Arc<Report>>,
+    pub(super) reports: watch::Receiver<Arc<HealthReport>>,
     pub(super) meter: SharedMeter,
     pub(super) orders: mpsc::Sender<Order>,
 }

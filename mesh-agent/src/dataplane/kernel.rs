@@ -36,7 +36,7 @@ use super::{
     verify::verify,
 };
 use crate::{
-    desired::{Tables, in_a_row, plan::Op},
+    desired::{Tables, contiguous_backends, plan::Op},
     table::Table,
 };
 
@@ -319,7 +319,7 @@ impl Maps {
         let services = self.services.scan()?;
         let mut tables = Tables::default();
         for (_, row) in &services {
-            if in_a_row(row).is_none() && !tables.slots.contains_key(&row.slot_base) {
+            if contiguous_backends(row).is_none() && !tables.slots.contains_key(&row.slot_base) {
                 self.dump_slots(row, capacity, &mut tables.slots)?;
             }
         }

@@ -1,6 +1,6 @@
-//! Services → tables. Whatever the kernel already holds keeps its place: a service its id, an endpoint its index (and
-//! with them their counters), an unchanged set of slots its range. So the kernel's own rows are the memory of the
-//! agent, and a restarted one compiles to the very same tables.
+//! Compiles services to tables. What the kernel already holds keeps its place: a service keeps its id and an endpoint its
+//! index (and with them their counters), and an unchanged set of slots keeps its range. So the kernel's own rows are the
+//! memory of the agent, and a restarted agent compiles the same tables.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,51 +15,55 @@ use mesh_common::{
 };
 
 use super::{
-    CapacityError, Room, Standing, Tables, World,
-    carry::carry_over,
-    free::{FreeIds, FreeIndexes},
+    Allocatable, CapacityError, Eligibility, Tables, World,
+    alias_table::WeightedBackend,
+    capacity::check_capacity,
     frontends::{Frontend, Reach, frontends},
-    room::check_capacity,
-    slots::Share,
+    index_allocator::{IdAllocator, IndexAllocator},
+    retain_unknown::retain_unknown,
+    service_row::{service_row, share},
     tiers::Tiers,
-    traffic,
 };
 use crate::{
     model::{AffinityClient, Condition, Endpoint, FrontendKind, Protocol, Service, ServiceName, ServicePort},
     table::Table,
 };
 
-/// What the tables should be, given what the kernel holds now and has room for. Pure; `now` is the monotonic clock.
+/// Returns the tables for `world`, given the rows and the capacity of the kernel maps. `now` is the monotonic clock.
 pub fn compile<'a>(
     world: &World,
     now: Duration,
     current: &Tables,
-    room: impl Into<Room<'a>>,
+    allocatable: impl Into<Allocatable<'a>>,
 ) -> Result<Tables, CapacityError> {
-    let room = room.into();
-    complete(all(world, now, current, room), current, room)
+    let allocatable = allocatable.into();
+    complete(all(world, now, current, allocatable), current, allocatable)
 }
 
-/// Rows of all services.
-pub(super) fn all(world: &World, now: Duration, current: &Tables, room: Room<'_>) -> Tables {
-    let mut compiler = Compiler::new(current, now, room, Tables::default(), |_| true);
+/// Compiles all services.
+pub(super) fn all(world: &World, now: Duration, current: &Tables, allocatable: Allocatable<'_>) -> Tables {
+    let mut compiler = Compiler::new(current, now, allocatable, Tables::default(), |_| true);
     let certain = world.services.values().filter(|service| !world.uncertain.contains(&service.name));
     certain.for_each(|service| compiler.add(world, service));
     let mut tables = compiler.tables;
     if !world.uncertain.is_empty() {
-        carry_over(current, &mut tables, &world.uncertain);
+        retain_unknown(current, &mut tables, &world.uncertain);
     }
     tables
 }
 
-/// Adds what follows from the rows of services, and checks that there is room for everything.
-pub(super) fn complete(mut tables: Tables, current: &Tables, room: Room<'_>) -> Result<Tables, CapacityError> {
+/// Adds the rows that are derived from service rows, and checks that everything fits into the maps.
+pub(super) fn complete(
+    mut tables: Tables,
+    current: &Tables,
+    allocatable: Allocatable<'_>,
+) -> Result<Tables, CapacityError> {
     tables.filter = filter(&tables.services);
-    check_capacity(current, &tables, room.capacity)?;
+    check_capacity(current, &tables, allocatable.capacity)?;
     Ok(tables)
 }
 
-/// The words of FILTER that let these frontends through.
+/// Returns the words of FILTER that let connects to these frontends through.
 pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
     let mut words = BTreeMap::new();
     for key in services.keys() {
@@ -69,46 +73,46 @@ pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
     words
 }
 
-/// `namespace/name:port/PROTOCOL`, the name under which a service port keeps its id.
+/// Returns `namespace/name:port/PROTOCOL`, the name under which a service port keeps its id.
 pub fn port_identity(service: &ServiceName, port: &ServicePort) -> String {
     format!("{service}:{}/{}", port.label(), port.protocol)
 }
 
-/// The service of such a name.
+/// Returns the service that a [`port_identity`] names.
 pub fn identified(identity: &str) -> Option<ServiceName> {
     let (namespace, rest) = identity.split_once('/')?;
     let (name, _) = rest.split_once(':')?;
     Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
-/// A moment of a [`Compiler`].
+/// State of a [`Compiler`] that it can [return to](Compiler::return_to).
 pub(super) struct Checkpoint<'a> {
     pub(super) tables: Tables,
-    free_ids: FreeIds<'a>,
-    free_backends: FreeIndexes,
-    free_slots: FreeIndexes,
+    free_ids: IdAllocator<'a>,
+    free_backends: IndexAllocator,
+    free_slots: IndexAllocator,
 }
 
-/// Tables to which services are added.
+/// Adds services to tables, one by one.
 pub(super) struct Compiler<'a> {
     current: &'a Tables,
     now: Duration,
     generation: u32,
     known_ids: HashMap<&'a str, u32>,
     known_backends: HashMap<(u32, Addr, u16), u32>,
-    free_ids: FreeIds<'a>,
-    free_backends: FreeIndexes,
-    free_slots: FreeIndexes,
+    free_ids: IdAllocator<'a>,
+    free_backends: IndexAllocator,
+    free_slots: IndexAllocator,
     pub(super) tables: Tables,
 }
 
 impl<'a> Compiler<'a> {
-    /// Services are added to `tables`. What is known of those that will be added is in the rows of `current` that have
-    /// these ids.
+    /// Creates a compiler that adds services to `tables`. `ids` selects the rows of `current` that belong to the services
+    /// that will be added.
     pub(super) fn new(
         current: &'a Tables,
         now: Duration,
-        room: Room<'a>,
+        allocatable: Allocatable<'a>,
         tables: Tables,
         ids: impl Fn(u32) -> bool,
     ) -> Self {
@@ -121,14 +125,14 @@ impl<'a> Compiler<'a> {
             generation: now.as_millis() as u32,
             known_ids: names.map(|(&id, name)| (name.as_str(), id)).collect(),
             known_backends: backends.map(|(&i, row)| ((row.service, row.addr, row.port), i)).collect(),
-            free_ids: FreeIds::new(&current.names, room),
-            free_backends: FreeIndexes::new(&current.backends),
-            free_slots: FreeIndexes::new(&current.slots),
+            free_ids: IdAllocator::new(&current.names, allocatable),
+            free_backends: IndexAllocator::new(&current.backends),
+            free_slots: IndexAllocator::new(&current.slots),
             tables,
         }
     }
 
-    /// What the tables are now, to return to.
+    /// Saves the present state.
     pub(super) fn checkpoint(&self) -> Checkpoint<'a> {
         Checkpoint {
             tables: self.tables.clone(),
@@ -138,14 +142,15 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Takes out what was added since.
+    /// Drops everything that was added after the checkpoint.
     pub(super) fn return_to(&mut self, checkpoint: Checkpoint<'a>) {
         let Checkpoint { tables, free_ids, free_backends, free_slots } = checkpoint;
         (self.tables, self.free_ids, self.free_backends, self.free_slots) =
             (tables, free_ids, free_backends, free_slots);
     }
 
-    /// How many endpoints of a service the kernel does not have yet; a service that is new to it comes after all others.
+    /// Returns the sort key by which services are added when not all fit: those that the kernel knows first, then those with
+    /// the fewest new endpoints.
     pub(super) fn growth(&self, service: &Service) -> (bool, usize) {
         let is_known = |port: &ServicePort| self.known_ids.contains_key(port_identity(&service.name, port).as_str());
         let new = |port: &ServicePort| {
@@ -155,7 +160,7 @@ impl<'a> Compiler<'a> {
         (!service.ports.iter().any(is_known), service.ports.iter().map(new).sum())
     }
 
-    /// Tells which endpoints of a port the kernel has.
+    /// Returns a test for whether the kernel has an endpoint of this port.
     fn has<'s>(&'s self, service: &Service, port: &ServicePort) -> impl Fn(&Endpoint) -> bool + use<'s, 'a> {
         let id = self.known_ids.get(port_identity(&service.name, port).as_str()).copied();
         move |it| {
@@ -164,8 +169,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// A service without the endpoints that the kernel does not have yet; nothing where that leaves none that may take
-    /// connects.
+    /// Returns the service without the endpoints that are new to the kernel, or nothing if no endpoint that may take connects
+    /// is left.
     pub(super) fn without_growth(&self, service: &Service) -> Option<Service> {
         let mut rest = service.clone();
         for port in &mut rest.ports {
@@ -185,41 +190,34 @@ impl<'a> Compiler<'a> {
         let name = port_identity(&service.name, port);
         let id = self.known_ids.get(name.as_str()).copied().unwrap_or_else(|| self.free_ids.take());
         self.tables.names.insert(id, name);
-        let standing = Standing::of(world, self.now, service, port);
+        let eligibility = Eligibility::of(world, self.now, service, port);
         let drain = drain_seconds(service, port);
         let positions = 0..port.endpoints.len();
-        let indexes: Vec<u32> = positions.map(|at| self.add_backend(id, drain, port, &standing, at)).collect();
+        let indexes: Vec<u32> = positions.map(|at| self.add_backend(id, drain, port, &eligibility, at)).collect();
         let mut rest = frontends(world, service, port);
         while let Some(first) = rest.first().copied() {
             let alike = |other: &Frontend| leads_to(other) == leads_to(&first);
             let (group, others): (Vec<_>, _) = rest.into_iter().partition(alike);
-            let tiers = tiers(world, service, port, &standing, leads_to(&first), &indexes);
+            let tiers = tiers(world, service, port, &eligibility, leads_to(&first), &indexes);
             self.add_frontends(id, service, port, &tiers, &group);
             rest = others;
         }
     }
 
-    /// Adds front ends that all lead to the same endpoints.
+    /// Adds front ends that lead to the same endpoints.
     fn add_frontends(&mut self, id: u32, service: &Service, port: &ServicePort, tiers: &Tiers, group: &[Frontend]) {
         let keys: Vec<FrontendKey> = group.iter().map(|frontend| frontend.key(port)).collect();
-        let (slot_base, shape) = match tiers.in_a_row() {
+        let (slot_base, shape) = match tiers.first_contiguous() {
             Some(first) => (first, service_flags::IN_A_ROW),
             None => (self.add_slots(id, &keys, tiers), if tiers.has_more() { service_flags::TIERS } else { 0 }),
         };
-        let flags = flags(service, port, group[0].reach) | shape | traffic::share(service.traffic.limits);
+        let flags = flags(service, port, group[0].reach) | shape | share(service.traffic.limits);
         let (slot_count, affinity_seconds) = (tiers.first(), affinity_seconds(service));
         for (frontend, key) in group.iter().zip(keys) {
-            let row = ServiceRow {
-                key,
-                id,
-                slot_base,
-                slot_count,
-                flags,
-                affinity_seconds,
-                ..traffic::row(&service.traffic)
-            };
+            let row =
+                ServiceRow { key, id, slot_base, slot_count, flags, affinity_seconds, ..service_row(&service.traffic) };
             match frontend.kind {
-                // No service asked for this very address: one that does, has it.
+                // A service that asks for this very address takes precedence.
                 FrontendKind::NodePort if self.tables.services.contains_key(&key) => {}
                 _ => _ = self.tables.services.insert(key, row),
             }
@@ -231,7 +229,7 @@ impl<'a> Compiler<'a> {
         service: u32,
         drain_seconds: u16,
         port: &ServicePort,
-        standing: &Standing<'_>,
+        eligibility: &Eligibility<'_>,
         position: usize,
     ) -> u32 {
         let endpoint = &port.endpoints[position];
@@ -239,13 +237,13 @@ impl<'a> Compiler<'a> {
         let known = self.known_backends.get(&(service, addr, port)).copied();
         let index = known.unwrap_or_else(|| self.free_backends.take());
         let generation = known.map_or(self.generation, |index| self.current.backends[&index].generation);
-        let (state, weight) = (standing.state(position), standing.row_weight(position));
+        let (state, weight) = (eligibility.state(position), eligibility.row_weight(position));
         let row = BackendRow { addr, port, state, service, generation, weight, drain_seconds };
         self.tables.backends.insert(index, row);
         index
     }
 
-    /// First slot of these tiers; where they stand already, if they do.
+    /// Returns the first slot of these tiers. Tiers that the kernel already holds unchanged keep their range.
     fn add_slots(&mut self, id: u32, keys: &[FrontendKey], tiers: &Tiers) -> u32 {
         let rows = keys.iter().filter_map(|key| self.current.services.get(key));
         let has_slots = |row: &&ServiceRow| row.flags & service_flags::IN_A_ROW == 0;
@@ -265,31 +263,31 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The slots of front ends that lead to the same endpoints. Who does not work keeps its slots: a health verdict is one
-/// write to its row.
+/// Returns the slots of front ends that lead to the same endpoints. An unhealthy endpoint keeps its slots, so a health
+/// verdict costs one write to its row.
 fn tiers(
     world: &World,
     service: &Service,
     port: &ServicePort,
-    standing: &Standing<'_>,
+    eligibility: &Eligibility<'_>,
     (is_v4, reach): (bool, Reach<'_>),
     indexes: &[u32],
 ) -> Tiers {
-    let share = |&at: &usize| Share {
+    let share = |&at: &usize| WeightedBackend {
         backend: indexes[at],
-        weight: standing.share(at),
+        weight: eligibility.share(at),
         address: SocketAddr::new(port.endpoints[at].address, port.endpoints[at].port),
     };
-    let tiers = standing.tiers_of(world, service, is_v4, reach);
+    let tiers = eligibility.tiers_of(world, service, is_v4, reach);
     Tiers::new(service.traffic.balance, tiers.iter().map(|tier| tier.iter().map(share).collect()))
 }
 
-/// The kernel translates within one family only.
+/// Front ends with the same key share their slots. The kernel translates within one address family only.
 fn leads_to<'a>(frontend: &Frontend<'a>) -> (bool, Reach<'a>) {
     (frontend.address.is_ipv4(), frontend.reach)
 }
 
-/// UDP sockets do not drain: a program that asks a question wants an answer.
+/// UDP sockets do not drain: the endpoint is gone, and a request to it would get no answer.
 fn drain_seconds(service: &Service, port: &ServicePort) -> u16 {
     let drain = service.close_stale_tcp.filter(|_| port.protocol == Protocol::Tcp).unwrap_or_default();
     u16::try_from(drain.as_secs()).unwrap_or(u16::MAX)

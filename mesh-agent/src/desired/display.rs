@@ -1,4 +1,4 @@
-//! Tables as text: one line per row, for golden cases and debugging. What a service does not say is not shown.
+//! Formats tables as text for golden cases and debugging: one line per row, without settings that have their default.
 
 use std::{fmt, net::SocketAddr};
 
@@ -7,7 +7,7 @@ use mesh_common::{
     limits::percent,
 };
 
-use super::{Tables, frontend, in_a_row, traffic};
+use super::{Tables, contiguous_backends, frontend, service_row::service_row};
 use crate::model::Traffic;
 
 impl fmt::Display for Tables {
@@ -21,7 +21,7 @@ impl fmt::Display for Tables {
 
 fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> fmt::Result {
     let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds, .. } = row;
-    let what = if in_a_row(row).is_some() { "backends" } else { "slots" };
+    let what = if contiguous_backends(row).is_some() { "backends" } else { "slots" };
     write!(f, "service {} id {id} {what} {slot_base}+{slot_count}", frontend(key))?;
     f.write_str(policy(row))?;
     if *flags & service_flags::LOCAL != 0 {
@@ -36,7 +36,7 @@ fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> f
     }
     limits(f, row)?;
     outlier(f, row)?;
-    nearness(f, row)?;
+    locality(f, row)?;
     writeln!(f)
 }
 
@@ -67,7 +67,7 @@ fn limits(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
 }
 
 fn outlier(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
-    let default = traffic::row(&Traffic::default());
+    let default = service_row(&Traffic::default());
     match row.failures {
         0 => return write!(f, " never ejects"),
         failures if failures != default.failures => write!(f, " ejects after {failures}")?,
@@ -88,11 +88,11 @@ fn outlier(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
     Ok(())
 }
 
-fn nearness(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
+fn locality(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
     if row.flags & service_flags::TIERS != 0 {
         write!(f, " tiers")?;
     }
-    if row.failover != traffic::row(&Traffic::default()).failover {
+    if row.failover != service_row(&Traffic::default()).failover {
         write!(f, " failover below {} %", row.failover)?;
     }
     if row.spill != 0 {

@@ -1,21 +1,21 @@
-//! Where a service port is reached on this node, and which endpoints each of these front ends leads to.
+//! Lists the front ends of a service port on this node and the endpoints that each leads to.
 //!
-//! `externalTrafficPolicy` is not here: it speaks of packets that arrive at a node from outside, and a connect call
-//! never does. Kubernetes, too, takes all endpoints for what its own nodes and pods send to external addresses.
+//! `externalTrafficPolicy` is ignored: it is about packets that arrive at a node from outside, and a connect call never
+//! does. Kubernetes, too, uses all endpoints for connections of its own nodes and pods to external addresses.
 
 use std::{net::IpAddr, time::Duration};
 
 use mesh_common::abi::FrontendKey;
 
-use super::{Standing, World};
+use super::{Eligibility, World};
 use crate::model::{Addresses, Condition, Endpoint, FrontendKind, InternalTraffic, Service, ServicePort};
 
-/// An address and port at which programs ask for a service port.
+/// An address and port at which clients reach a service port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Frontend<'a> {
     /// Address.
     pub address: IpAddr,
-    /// Port; differs from the service's for a node port.
+    /// Port. A node port differs from the service's port.
     pub port: u16,
     /// What makes it a front end.
     pub kind: FrontendKind,
@@ -24,23 +24,23 @@ pub struct Frontend<'a> {
 }
 
 impl Frontend<'_> {
-    /// Its key in SERVICES.
+    /// Returns its key in SERVICES.
     pub fn key(&self, port: &ServicePort) -> FrontendKey {
         FrontendKey { addr: self.address.into(), port: self.port.to_be(), protocol: port.protocol.number(), pad: 0 }
     }
 }
 
-/// Which endpoints a front end may lead to.
+/// Scope of the endpoints that a front end leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach<'a> {
-    /// Those of all nodes.
+    /// Endpoints on all nodes.
     Everywhere,
-    /// Those of this node.
+    /// Endpoints on this node.
     Node(&'a str),
 }
 
 impl Reach<'_> {
-    /// Whether the endpoint is within reach.
+    /// Whether the endpoint is in scope.
     pub fn has(self, endpoint: &Endpoint) -> bool {
         match self {
             Self::Everywhere => true,
@@ -49,7 +49,7 @@ impl Reach<'_> {
     }
 }
 
-/// All front ends of a service port, none twice.
+/// Returns all front ends of a service port, without duplicates.
 pub fn frontends<'a>(world: &'a World, service: &Service, port: &ServicePort) -> Vec<Frontend<'a>> {
     let inside = world.addresses(service);
     let kind = match service.addresses {
@@ -82,7 +82,7 @@ fn inside_reach<'a>(world: &'a World, service: &Service) -> Reach<'a> {
     }
 }
 
-/// What the front ends of a service port reach.
+/// Returns the distinct scopes of a service port's front ends.
 pub(super) fn reaches<'a>(
     world: &'a World,
     service: &Service,
@@ -94,13 +94,13 @@ pub(super) fn reaches<'a>(
     outside.into_iter().chain([inside])
 }
 
-/// Whether a service has an address in an address family, so that its endpoints there can be reached at all.
+/// Whether a service has an address in this family. Without one, its endpoints of the family cannot be reached.
 pub fn has_family(world: &World, service: &Service, is_v4: bool) -> bool {
     let outside = service.external.iter().map(|external| &external.address);
     world.addresses(service).iter().chain(outside).any(|address| address.is_ipv4() == is_v4)
 }
 
-/// Why no front end of a service port leads to an endpoint, whatever its state; nothing when one does.
+/// Returns why no front end of a service port can lead to this endpoint, whatever its state, or nothing if one can.
 pub fn out_of_reach(world: &World, service: &Service, port: &ServicePort, endpoint: &Endpoint) -> Option<&'static str> {
     match endpoint.address.is_ipv4() {
         is_v4 if has_family(world, service, is_v4) => {}
@@ -110,8 +110,8 @@ pub fn out_of_reach(world: &World, service: &Service, port: &ServicePort, endpoi
     (!reaches(world, service, port).any(|reach| reach.has(endpoint))).then_some("not on this node")
 }
 
-/// Positions of the endpoints in one address family that take the new connections of a front end, by what is
-/// configured: the ready ones within its reach, or the terminating ones that still serve when none is ready (KEP-1669).
+/// Returns the positions of the endpoints that are configured to take the new connections of a front end: the ready
+/// endpoints of its family in its scope, or the serving terminating ones if none is ready (KEP-1669).
 pub fn takers<'a>(port: &'a ServicePort, is_v4: bool, reach: Reach<'a>) -> impl Iterator<Item = usize> + use<'a> {
     let within = move |endpoint: &Endpoint| endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint);
     let any_ready = port.endpoints.iter().any(|endpoint| within(endpoint) && endpoint.takes(Condition::Ready));
@@ -120,8 +120,8 @@ pub fn takers<'a>(port: &'a ServicePort, is_v4: bool, reach: Reach<'a>) -> impl 
     endpoints.filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving)).map(|(position, _)| position)
 }
 
-/// For each endpoint whether new connections from this node may go there, once every ramp is at its end; see
-/// [`Standing::active`] for a moment before.
+/// Returns for each endpoint whether it takes new connections from this node after all ramps have ended. Use
+/// [`Eligibility::active`] for an earlier moment.
 pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
-    Standing::of(world, Duration::MAX, service, port).active()
+    Eligibility::of(world, Duration::MAX, service, port).active()
 }

@@ -1,26 +1,26 @@
-//! Consistent hashing: a lookup table in which a backend that comes or goes moves few entries of the others.
+//! Builds Maglev tables for consistent hashing: adding or removing a backend moves few entries of the others.
 //!
 //! D. E. Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016), section 3.4. Every
-//! backend has an order of its own in which it wants the entries, and they take turns to claim one; with weights, turns
-//! come in proportion to them, as in Envoy.
+//! backend has its own permutation of the entries, and the backends take turns to claim the next free one. With weights, the
+//! number of turns is proportional to the weight, as in Envoy.
 //! <https://github.com/envoyproxy/envoy/blob/v1.34.0/source/extensions/load_balancing_policies/maglev/maglev_lb.cc>
 //!
-//! The order depends on nothing but the endpoint's address and port, so all nodes have the same table.
+//! The permutation depends only on the endpoint's address and port, so all nodes build the same table.
 
 use std::net::{IpAddr, SocketAddr};
 
 use mesh_common::abi::Slot;
 
-use super::slots::Share;
+use super::alias_table::WeightedBackend;
 
-/// Primes just below powers of two.
+/// Table sizes: primes just below powers of two.
 const SIZES: [u32; 10] = [251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071];
 
-/// Entries for each backend, enough to keep shares within a per cent of each other.
+/// Entries per backend, enough to keep the shares of equal backends within one per cent.
 const PER_BACKEND: usize = 100;
 
-/// Empty for no shares.
-pub(super) fn maglev_table(shares: &[Share]) -> Vec<Slot> {
+/// Returns the table; empty without backends.
+pub(super) fn maglev_table(shares: &[WeightedBackend]) -> Vec<Slot> {
     let Some(heaviest) = shares.iter().map(|share| u64::from(share.weight)).max() else { return Vec::new() };
     let size = size(shares.len());
     let mut claimants: Vec<Claimant> = shares.iter().map(|share| Claimant::new(share, size)).collect();
@@ -42,25 +42,25 @@ pub(super) fn maglev_table(shares: &[Share]) -> Vec<Slot> {
     unreachable!("the heaviest claims an entry in every round")
 }
 
-/// The smallest that gives every backend enough entries, else the largest.
+/// Returns the smallest size with enough entries per backend, or the largest.
 fn size(backends: usize) -> u32 {
     let wanted = backends.saturating_mul(PER_BACKEND);
     SIZES.into_iter().find(|&size| size as usize >= wanted).unwrap_or(SIZES[SIZES.len() - 1])
 }
 
-/// A backend and the entries it wants: every `skip`-th, which reaches all since the size is prime.
+/// A backend and its permutation: every `skip`-th entry, which visits all entries because the size is prime.
 struct Claimant {
     address: SocketAddr,
     backend: u32,
     weight: u64,
     turns: u64,
-    /// What it wants next.
+    /// Next entry of the permutation.
     next: u32,
     skip: u32,
 }
 
 impl Claimant {
-    fn new(share: &Share, size: u32) -> Self {
+    fn new(share: &WeightedBackend, size: u32) -> Self {
         let hash = hash(share.address);
         Self {
             address: share.address,
@@ -72,7 +72,7 @@ impl Claimant {
         }
     }
 
-    /// Takes the first entry it wants that is free.
+    /// Claims the next free entry of the permutation.
     fn claim(&mut self, table: &mut [Option<u32>]) {
         let size = u32::try_from(table.len()).expect("one of the sizes");
         loop {
@@ -90,11 +90,11 @@ fn below(hash: u64, bound: u32) -> u32 {
     u32::try_from(hash % u64::from(bound)).expect("below a 32-bit number")
 }
 
-/// Two hashes out of one. Part of what all nodes agree on, like everything below.
+/// Derive two hashes from one. All nodes must agree on these values and on the functions below.
 const OFFSET: u64 = 0x6f66_6673_6574;
 const SKIP: u64 = 0x736b_6970;
 
-/// FNV-1a (64 bits) over the 16 bytes of the address, IPv4 ones mapped, and the two of the port, in network order.
+/// FNV-1a (64 bits) over the 16 bytes of the address (IPv4 is mapped) and the 2 bytes of the port, in network byte order.
 fn hash(address: SocketAddr) -> u64 {
     let ip = match address.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -117,10 +117,10 @@ mod tests {
 
     use super::*;
 
-    fn shares(weights: impl IntoIterator<Item = u32>) -> Vec<Share> {
+    fn shares(weights: impl IntoIterator<Item = u32>) -> Vec<WeightedBackend> {
         let share = |(backend, weight): (u32, u32)| {
             let address = SocketAddr::from(((0x0a00_0000 + backend).to_be_bytes(), 8080));
-            Share { backend, weight, address }
+            WeightedBackend { backend, weight, address }
         };
         (0..).zip(weights).map(share).collect()
     }
@@ -163,7 +163,7 @@ mod tests {
     /// Entries of others that change when one of `backends` leaves.
     fn disrupted(backends: usize, leaving: u32) -> (usize, usize) {
         let all = shares(vec![1; backends]);
-        let rest: Vec<Share> = all.iter().copied().filter(|share| share.backend != leaving).collect();
+        let rest: Vec<WeightedBackend> = all.iter().copied().filter(|share| share.backend != leaving).collect();
         let (before, after) = (maglev_table(&all), maglev_table(&rest));
         assert_eq!(before.len(), after.len(), "the same size, or nothing can be compared");
         let others = before.iter().zip(&after).filter(|(before, _)| before.backend != leaving);

@@ -1,25 +1,30 @@
-//! From the model to the rows of the kernel maps. Pure: nothing here touches the world.
+//! Compiles the model into the rows of the kernel maps. Pure: the time and the rows that the kernel holds are arguments.
+//!
+//! ```text
+//! World ──compile, recompile, partial_compile──► Tables ──plan::diff──► Ops for the data plane
+//! ```
 
-mod carry;
+mod alias_table;
+mod capacity;
 mod compile;
 mod display;
-mod fit;
-mod free;
+mod eligibility;
+mod endpoint_state;
 mod frontends;
-mod known;
+mod index_allocator;
 mod locality;
 mod maglev;
+mod node_addresses;
+mod partial_compile;
 pub mod plan;
 mod quota;
 mod ramp;
 mod recompile;
-mod room;
-mod slots;
-mod standing;
-mod taken;
+mod retain_unknown;
+mod round_robin;
+mod service_row;
+mod slot_ranges;
 mod tiers;
-mod traffic;
-mod turns;
 pub mod vips;
 mod world;
 
@@ -38,16 +43,16 @@ use mesh_common::{
 use crate::table::Table;
 
 pub use self::{
-    carry::in_a_row,
+    capacity::{Allocatable, CapacityError},
     compile::{compile, filter, identified, port_identity},
-    fit::{Misfit, fit},
+    eligibility::{Eligibility, UsableCapacity, usable_capacity},
+    endpoint_state::{Weight, next_change},
     frontends::{Frontend, Reach, active, frontends, has_family, out_of_reach, takers},
-    known::{Weight, next_change},
+    node_addresses::{refused_node_addresses, shadowed_node_ports},
+    partial_compile::{OverLimit, partial_compile},
     quota::Quotas,
     recompile::{Earlier, recompile},
-    room::{CapacityError, Room},
-    standing::{Standing, UsableCapacity, usable_capacity},
-    taken::{refused, taken},
+    slot_ranges::contiguous_backends,
     world::{Override, Target, World},
 };
 
@@ -56,7 +61,7 @@ pub use self::{
 pub struct Tables {
     /// SERVICES
     pub services: Table<FrontendKey, ServiceRow>,
-    /// FILTER: words that are not zero
+    /// FILTER: the words that are not zero
     pub filter: BTreeMap<u32, u64>,
     /// SLOTS
     pub slots: Table<u32, Slot>,
@@ -66,13 +71,13 @@ pub struct Tables {
     pub names: Table<u32, String>,
 }
 
-/// `address:port/PROTOCOL` of a frontend.
+/// Returns `address:port/PROTOCOL` of a frontend.
 pub fn frontend(key: &FrontendKey) -> String {
     let name = if key.protocol == protocol::TCP { "TCP" } else { "UDP" };
     format!("{}/{name}", socket_address(key.addr, key.port))
 }
 
-/// `address:port`, of a port in network byte order.
+/// Returns `address:port` for a port in network byte order.
 pub fn socket_address(addr: Addr, port: u16) -> String {
     SocketAddr::new(addr.into(), u16::from_be(port)).to_string()
 }

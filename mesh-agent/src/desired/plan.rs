@@ -1,4 +1,4 @@
-//! From the tables the kernel holds to the tables it should hold, one row at a time.
+//! Plans the writes that lead from the tables that the kernel holds to the desired tables, one row each.
 
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state};
 
@@ -8,30 +8,30 @@ use crate::table::Table;
 /// One write to one map.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Op {
-    /// Gives a free service id to a service: clears its counters, writes its name.
+    /// Assigns a free service id: clears its counters, writes its name.
     TakeId {
         /// Service id.
         id: u32,
         /// `namespace/name:port/PROTOCOL`
         name: String,
     },
-    /// Gives a free index to an endpoint: clears its load, writes its row.
+    /// Assigns a free index to an endpoint: clears its load, writes its row.
     TakeBackend(u32, BackendRow),
     /// Changes a backend's row; address and port stay.
     PutBackend(u32, BackendRow),
-    /// Writes a slot that no service row points at yet.
+    /// Writes a slot that no service row refers to yet.
     PutSlot(u32, Slot),
-    /// Writes a word of the filter. No bit goes while a frontend needs it.
+    /// Writes a word of the filter. A bit stays set while a frontend needs it.
     PutFilter(u32, u64),
     /// Switches one frontend to a complete set of slots.
     PutService(FrontendKey, ServiceRow),
-    /// The frontend is no service any more.
+    /// Deletes a frontend.
     DeleteService(FrontendKey),
-    /// Frees a slot. Held back.
+    /// Frees a slot, after a grace period.
     FreeSlot(u32),
-    /// Frees an index. Held back.
+    /// Frees a backend index, after a grace period.
     FreeBackend(u32),
-    /// Frees a service id. Held back.
+    /// Frees a service id, after a grace period.
     FreeId(u32),
 }
 
@@ -43,7 +43,7 @@ impl Op {
 }
 
 impl Tables {
-    /// What the tables are after one operation.
+    /// Applies one operation to the tables.
     pub fn apply(&mut self, op: &Op) {
         match op {
             Op::TakeId { id, name } => _ = self.names.insert(*id, name.clone()),
@@ -60,9 +60,9 @@ impl Tables {
     }
 }
 
-/// The writes that lead from `current` to `desired`, in an order in which every prefix is safe: first what nothing
-/// points at yet, then the one entry per frontend that switches to it, last what nothing points at any more. A backend
-/// that stops taking connects counts among the last: a frontend that still leads to it alone would refuse.
+/// Returns the writes that lead from `current` to `desired`, in an order in which every prefix is safe: first rows that
+/// nothing refers to yet, then the one row per frontend that switches to them, last rows that nothing refers to any more.
+/// A backend that stops taking connects is among the last, because a frontend that still leads to it alone would refuse.
 /// Operations that are [held back](Op::held_back) come at the end.
 pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
     let mut ops = Vec::new();
@@ -84,7 +84,7 @@ fn take_and_change(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     ops.extend(changed(&current.slots, &desired.slots).map(|(&index, &slot)| Op::PutSlot(index, slot)));
 }
 
-/// Bits are added before the frontends that need them, and taken away after them.
+/// Sets filter bits before the frontends that need them are written, and clears bits after frontends are deleted.
 fn switch(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     let bits = |tables: &Tables, word: u32| tables.filter.get(&word).copied().unwrap_or_default();
     let more = desired.filter.iter().map(|(&word, &wanted)| (word, bits(current, word) | wanted));
@@ -97,7 +97,7 @@ fn switch(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     );
 }
 
-/// Endpoints that stay but take no more connects.
+/// Updates endpoints that stay but take no more connects.
 fn rest(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     let resting = changed(&current.backends, &desired.backends).filter(|(index, row)| rests(current, **index, row));
     ops.extend(resting.map(|(&index, &row)| Op::PutBackend(index, row)));
@@ -108,7 +108,7 @@ fn rests(current: &Tables, index: u32, row: &BackendRow) -> bool {
     row.state != backend_state::ACTIVE && current.backends.get(&index).is_some_and(|old| took(&old))
 }
 
-/// Sockets that stick to an endpoint look at its state, and must see at once that it left.
+/// Retires endpoints that leave. Sockets that stick to an endpoint check its state and must see at once that it left.
 fn retire(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     let leaving = gone(&current.backends, &desired.backends).filter(|(_, row)| row.state != backend_state::RETIRED);
     ops.extend(
@@ -126,7 +126,7 @@ fn same_endpoint(old: &BackendRow, new: &BackendRow) -> bool {
     (old.service, old.addr, old.port, old.generation) == (new.service, new.addr, new.port, new.generation)
 }
 
-/// Rows of `desired` that `current` lacks or has otherwise.
+/// Returns the rows of `desired` that are missing or different in `current`.
 fn changed<'a, K: Ord, V: PartialEq>(
     current: &'a Table<K, V>,
     desired: &'a Table<K, V>,
@@ -134,7 +134,7 @@ fn changed<'a, K: Ord, V: PartialEq>(
     current.differences(desired).filter_map(|(key, _, new)| Some((key, new?)))
 }
 
-/// Rows of `current` that `desired` lacks.
+/// Returns the rows of `current` that are missing in `desired`.
 fn gone<'a, K: Ord, V: PartialEq>(
     current: &'a Table<K, V>,
     desired: &'a Table<K, V>,
@@ -177,7 +177,7 @@ mod tests {
         World { services: fixture::services(config.iter().map(service)), complete: true, ..World::default() }
     }
 
-    /// Every endpoint is reached by some draw, whatever the load.
+    /// With this policy some draw reaches every endpoint, whatever the load.
     fn random(mut service: Service) -> Service {
         service.traffic.balance = Balance::Random;
         service
@@ -187,13 +187,13 @@ mod tests {
         compile(&world(config), Duration::from_secs(1), current, Memory::CAPACITY).unwrap()
     }
 
-    /// What a connect to a frontend may lead to; nothing where it is refused.
+    /// Returns the endpoints that a connect to a frontend may reach, or nothing if the service is not configured.
     fn targets(config: &Config, name: u8) -> Option<BTreeSet<SocketAddr>> {
         let usable = config.get(&name)?.iter().filter(|(_, weight)| *weight > 0);
         Some(usable.map(|(host, _)| format!("10.1.{name}.{host}:80").parse().unwrap()).collect())
     }
 
-    /// Every frontend leads where the old or where the new configuration says, whole.
+    /// Checks that every frontend leads to the complete endpoints of the old or of the new configuration.
     fn assert_serves_one_of(memory: &Memory, old: &Config, new: &Config) -> Result<(), TestCaseError> {
         for name in 1..6_u8 {
             let mut reached = BTreeSet::new();
@@ -210,7 +210,7 @@ mod tests {
                     Verdict::Untouched => _ = verdicts.insert("untouched"),
                 }
             }
-            prop_assert_eq!(verdicts.len(), 1, "a frontend gives one kind of answer");
+            prop_assert_eq!(verdicts.len(), 1, "a frontend has one kind of verdict");
             let seen = if verdicts.contains("untouched") { None } else { Some(reached) };
             let allowed = [targets(old, name), targets(new, name)];
             prop_assert!(allowed.contains(&seen), "service {} reaches {:?}, allowed {:?}", name, seen, allowed);
@@ -234,7 +234,7 @@ mod tests {
         }
 
         #[test]
-        fn applying_the_plan_gives_what_is_desired(configs in prop::collection::vec(configs(), 1..6)) {
+        fn applying_the_plan_gives_the_desired_tables(configs in prop::collection::vec(configs(), 1..6)) {
             let mut memory = Memory::default();
             for config in &configs {
                 let current = memory.dump().unwrap();

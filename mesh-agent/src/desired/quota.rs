@@ -1,22 +1,25 @@
-//! How much of the maps one service, and the services of one namespace, may have.
+//! Quotas: the share of the maps that one service, and all services of one namespace, may use.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use super::{Tables, carry, in_a_row};
+use super::{
+    Tables,
+    slot_ranges::{contiguous_backends, slot_ranges},
+};
 use crate::{
     dataplane::Capacity,
     model::{Effect, Refused, Service, ServicePort, Services},
 };
 
-/// Shares of the rows of each map.
+/// Percentages of the rows of each map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quotas {
-    /// Of one service, percent, from 1 to 100.
+    /// For one service, from 1 to 100.
     pub service_percent: u8,
-    /// Of all services of one namespace, percent, from 1 to 100.
+    /// For all services of one namespace, from 1 to 100.
     pub namespace_percent: u8,
 }
 
@@ -26,16 +29,16 @@ impl Default for Quotas {
     }
 }
 
-/// Rows of each map.
+/// Number of rows in each map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct RowCounts {
     pub(super) frontends: usize,
     pub(super) slots: usize,
     pub(super) backends: usize,
 }
 
-impl Rows {
-    /// The rows of these tables.
+impl RowCounts {
+    /// Counts the rows of these tables.
     pub(super) fn of(tables: &Tables) -> Self {
         Self { frontends: tables.services.len(), slots: tables.slots.len(), backends: tables.backends.len() }
     }
@@ -56,7 +59,7 @@ impl Rows {
         }
     }
 
-    /// What these rows are more than a share allows: the first kind, how many there are and how many may be.
+    /// Returns the first kind of row that exceeds this percentage of the capacity, the number of rows, and the number allowed.
     pub(super) fn beyond(self, capacity: Capacity, percent: u8) -> Option<(&'static str, usize, usize)> {
         let Self { frontends, slots, backends } = self;
         let kinds = [
@@ -69,24 +72,24 @@ impl Rows {
     }
 }
 
-/// A part of the rows of a map; one at least.
+/// Returns this percentage of a map's rows, at least one.
 fn share(rows: u32, percent: u8) -> usize {
     usize::try_from(u64::from(rows) * u64::from(percent) / 100).unwrap_or(usize::MAX).max(1)
 }
 
 impl Quotas {
-    /// No service and no namespace has less than everything.
+    /// No restriction.
     pub const NONE: Self = Self { service_percent: 100, namespace_percent: 100 };
 
-    /// Whether the tables hold no more of any service or namespace.
+    /// Whether the tables are within the quotas.
     pub fn hold(self, tables: &Tables, capacity: Capacity) -> bool {
         let Self { service_percent, namespace_percent } = self;
         let least = service_percent.min(namespace_percent);
-        // What all have together is more than what one has.
-        if Rows::of(tables).beyond(capacity, least).is_none() {
+        // The sum of all rows is an upper bound for each service and namespace.
+        if RowCounts::of(tables).beyond(capacity, least).is_none() {
             return true;
         }
-        let (mut services, mut namespaces) = (HashMap::<&str, Rows>::new(), HashMap::<&str, Rows>::new());
+        let (mut services, mut namespaces) = (HashMap::<&str, RowCounts>::new(), HashMap::<&str, RowCounts>::new());
         for (id, rows) in by_id(tables) {
             // A name is `namespace/name:port/PROTOCOL`.
             let service = tables.names.get(&id).and_then(|name| name.rsplit_once(':'));
@@ -101,8 +104,8 @@ impl Quotas {
             && namespaces.values().all(|rows| rows.beyond(capacity, namespace_percent).is_none())
     }
 
-    /// Leaves each service as many endpoints as it may have, and says of which ones some are not served. Endpoints that are
-    /// ready come first, then those listed first: so nodes with the same files serve the same ones.
+    /// Cuts each service down to the endpoints that its quota allows, and reports the services that were cut. Ready endpoints
+    /// come first, then those listed first, so nodes with the same files serve the same endpoints.
     pub fn cut(self, services: &mut Services, capacity: Capacity) -> Refused {
         let most = share(capacity.backends, self.service_percent);
         let mut refused = Refused::default();
@@ -124,7 +127,7 @@ impl Quotas {
     }
 }
 
-/// The same service with this number of endpoints at most. Ports with few endpoints keep all.
+/// Returns the service with at most this number of endpoints. Ports with few endpoints keep all of them.
 fn cut(service: &Service, mut most: usize) -> Service {
     let mut rest = service.clone();
     let mut ports: Vec<&mut ServicePort> = rest.ports.iter_mut().collect();
@@ -134,7 +137,7 @@ fn cut(service: &Service, mut most: usize) -> Service {
         let keep = port.endpoints.len().min(most / left);
         (most, left) = (most - keep, left - 1);
         if keep < port.endpoints.len() {
-            // Stable, so the order of the file decides between endpoints in one condition.
+            // The sort is stable, so the order of the file decides among endpoints of one condition.
             port.endpoints.sort_by_key(|endpoint| endpoint.condition);
             port.endpoints.truncate(keep);
         }
@@ -142,15 +145,15 @@ fn cut(service: &Service, mut most: usize) -> Service {
     rest
 }
 
-/// Rows by service id. Front ends that lead to the same endpoints share their slots.
-fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, Rows)> {
+/// Returns the row counts by service id. Front ends that lead to the same endpoints share their slots.
+fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, RowCounts)> {
     let ids = tables.names.keys().next_back().map_or(0, |last| *last as usize + 1);
-    let (mut all, mut ranges) = (vec![Rows::default(); ids], HashSet::new());
+    let (mut all, mut ranges) = (vec![RowCounts::default(); ids], HashSet::new());
     for row in tables.services.values() {
         let Some(rows) = all.get_mut(row.id as usize) else { continue };
         rows.frontends += 1;
-        if in_a_row(row).is_none() && ranges.insert((row.slot_base, row.slot_count)) {
-            rows.slots += carry::ranges(&tables.slots, row).into_iter().map(|range| range.len()).sum::<usize>();
+        if contiguous_backends(row).is_none() && ranges.insert((row.slot_base, row.slot_count)) {
+            rows.slots += slot_ranges(&tables.slots, row).into_iter().map(|range| range.len()).sum::<usize>();
         }
     }
     for row in tables.backends.values() {
@@ -169,7 +172,7 @@ mod tests {
     const CAPACITY: Capacity = Capacity { services: 100, slots: 200, backends: 40, sockets: 1, sockets_per_client: 1 };
 
     #[test]
-    fn a_large_service_keeps_what_it_may_have() {
+    fn a_large_service_keeps_the_endpoints_of_its_quota() {
         let mut large = fixture::fixed("large", "10.96.0.1");
         let endpoints: Vec<(String, u32)> = (1..=30).map(|number| (format!("10.0.0.{number}:80"), 1)).collect();
         let endpoints: Vec<(&str, u32)> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();

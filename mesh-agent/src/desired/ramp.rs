@@ -1,29 +1,29 @@
-//! Weights that change in time: new endpoints begin slowly, draining ones end slowly. Closed forms of the time that has
-//! passed, so that nothing drifts, however often and whenever they are computed.
+//! Weight ramps: slow start of new endpoints and drain of leaving ones. The formulas are closed forms of the elapsed time,
+//! so the result does not depend on when or how often they are evaluated.
 
 use std::time::Duration;
 
 use crate::model::{Drain, Ratio, SlowStart};
 
-/// A new endpoint has reached its target when it has this much of it.
+/// Slow start ends at this part of the target.
 const FULL: f64 = 0.999;
-/// A draining endpoint with less of its target has none.
+/// A drain ends below this part of the target.
 const EMPTY: f64 = 0.01;
 
-/// What a new endpoint has of its target: S(n+1) = S(n) + α·(T − S(n)), S(0) = α·T, hence S(n)/T = 1 − (1 − α)^(n+1).
+/// Returns the part of its target that a new endpoint has: S(n+1) = S(n) + α·(T − S(n)), S(0) = α·T, hence S(n)/T = 1 − (1 − α)^(n+1).
 pub(super) fn rising(slow_start: &SlowStart, elapsed: Duration) -> f64 {
     let ticks = ticks(elapsed, slow_start.tick).saturating_add(1);
     let share = 1.0 - (1.0 - fraction(slow_start.alpha)).powi(ticks);
     if share > FULL { 1.0 } else { share }
 }
 
-/// What a draining endpoint has left of its target: C(n+1) = C(n)·β, C(0) = T, hence C(n)/T = β^n.
+/// Returns the part of its target that a draining endpoint has left: C(n+1) = C(n)·β, C(0) = T, hence C(n)/T = β^n.
 pub(super) fn falling(drain: Option<&Drain>, elapsed: Duration) -> f64 {
     let share = drain.map_or(0.0, |drain| fraction(drain.beta).powi(ticks(elapsed, drain.tick)));
     if share < EMPTY { 0.0 } else { share }
 }
 
-/// When the tick after `now` of a ramp is due that began at `since`.
+/// Returns the time of the first tick after `now` of a ramp that began at `since`.
 pub(super) fn next_tick(since: Duration, tick: Duration, now: Duration) -> Duration {
     let ticks = ticks(now.saturating_sub(since), tick).saturating_add(1);
     since.saturating_add(tick.saturating_mul(ticks.unsigned_abs()))
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(rising(&slow_start, Duration::MAX), 1.0);
         let drain = Drain { beta: Ratio(999_999), tick: Duration::from_millis(100) };
         assert_eq!((falling(Some(&drain), Duration::ZERO), falling(Some(&drain), Duration::MAX)), (1.0, 0.0));
-        assert_eq!(falling(None, Duration::ZERO), 0.0, "at once");
+        assert_eq!(falling(None, Duration::ZERO), 0.0, "it ends at once");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The next tables for the price of what changed. Services are compiled one by one, and do not look at each other but
-//! for node ports; so the rows of those that are as before stay.
+//! Compiles only the services that changed and keeps the rows of the others. Services are compiled independently of each
+//! other, except where node ports compete with addresses; then everything is compiled.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -8,45 +8,45 @@ use std::{
 };
 
 use super::{
-    CapacityError, Room, Tables, Target, World,
-    carry::ranges,
+    Allocatable, CapacityError, Tables, Target, World,
     compile::{Compiler, all, complete},
+    slot_ranges::slot_ranges,
 };
 use crate::model::{Service, ServiceName};
 
-/// Where more than one of this many services changed, starting anew costs less.
+/// A full compile costs less when more than one in this many services changed.
 const MANY: usize = 4;
 
-/// What was compiled before.
+/// The last compile: its input and its result.
 #[derive(Clone, Copy)]
 pub struct Earlier<'a> {
-    /// From this.
+    /// Input.
     pub world: &'a World,
-    /// To this. The kernel holds all of it.
+    /// Result. The kernel holds all of it.
     pub tables: &'a Tables,
 }
 
-/// The same tables as [`compile`](super::compile::compile).
+/// Returns the same tables as [`compile`](super::compile::compile).
 pub fn recompile(
     earlier: Earlier<'_>,
     world: &World,
     now: Duration,
     current: &Tables,
-    room: Room<'_>,
+    allocatable: Allocatable<'_>,
 ) -> Result<Tables, CapacityError> {
     let Some(changed) = changed(earlier.world, world) else {
-        return complete(all(world, now, current, room), current, room);
+        return complete(all(world, now, current, allocatable), current, allocatable);
     };
     let ids = Ids::of(&changed, current);
     let mut tables = earlier.tables.clone();
     remove(&mut tables, &ids);
-    let mut compiler = Compiler::new(current, now, room, tables, |id| ids.has(id));
+    let mut compiler = Compiler::new(current, now, allocatable, tables, |id| ids.has(id));
     let services = changed.into_iter().filter_map(|name| world.services.get(name));
     services.for_each(|service| compiler.add(world, service));
-    complete(compiler.tables, current, room)
+    complete(compiler.tables, current, allocatable)
 }
 
-/// Services that may compile to other rows than before; nothing when that may be all.
+/// Returns the services whose rows may differ from before, or nothing if a full compile is needed.
 fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a ServiceName>> {
     let World {
         services,
@@ -73,7 +73,7 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
     let placed = vips.iter().filter(|(name, _)| !earlier.vips.contains_key(*name));
     let checked = earlier.unhealthy.symmetric_difference(unhealthy);
     let left = earlier.long_unhealthy.symmetric_difference(long_unhealthy);
-    // Their weights may change because time passes.
+    // Weights that ramp change as time passes.
     let ramps = [&earlier.usable_since, usable_since].into_iter().flat_map(|it| it.keys());
     let orders = [&earlier.overrides, overrides].into_iter().flat_map(|it| it.keys());
     let of = |target: &'a Target| &target.service;
@@ -85,7 +85,7 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
     (!is_much).then_some(changed)
 }
 
-/// Whether a service may ask for what is a node port of another, or the other way round.
+/// Whether the node ports of this service may collide with an address of another one, or its addresses with node ports.
 fn shares(world: &World, name: &ServiceName) -> bool {
     let shares = |service: &Arc<Service>| {
         let external = service.external.iter().map(|external| &external.address);
@@ -96,11 +96,11 @@ fn shares(world: &World, name: &ServiceName) -> bool {
     world.services.get(name).is_some_and(shares)
 }
 
-/// Service ids, each marked by its position: every row is asked for its id.
+/// A set of service ids as a bitmap by id, because it is queried once per row.
 struct Ids(Vec<bool>);
 
 impl Ids {
-    /// Those of all ports of these services.
+    /// Returns the ids of all ports of these services.
     fn of(services: &BTreeSet<&ServiceName>, current: &Tables) -> Self {
         let services: HashSet<String> = services.iter().map(ToString::to_string).collect();
         // A name is `namespace/name:port/PROTOCOL`.
@@ -118,11 +118,11 @@ impl Ids {
     }
 }
 
-/// Takes the rows of services out.
+/// Removes the rows of these services.
 fn remove(tables: &mut Tables, ids: &Ids) {
     let services = tables.services.iter().filter(|(_, row)| ids.has(row.id));
     for (key, row) in services.map(|(key, row)| (*key, *row)).collect::<Vec<_>>() {
-        for index in ranges(&tables.slots, &row).into_iter().flatten() {
+        for index in slot_ranges(&tables.slots, &row).into_iter().flatten() {
             tables.slots.remove(&index);
         }
         tables.services.remove(&key);

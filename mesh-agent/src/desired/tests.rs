@@ -1,10 +1,10 @@
-//! What the kernel's decisions make of compiled tables.
+//! Runs the kernel's decisions over compiled tables.
 
 mod clients;
-mod places;
+mod reservations;
 mod reachable;
 mod latency;
-mod shares;
+mod weights;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,13 +23,13 @@ use crate::{
 const VIP: &str = "10.96.0.1:80";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Endpoints 10.0.<tier>.<number>, those of tier 0 on this node.
+/// A service with endpoints 10.0.<tier>.<number>; those of tier 0 are on this node.
 fn near_and_far(sizes: &[u8]) -> Service {
     let names: Vec<String> =
         (0..).zip(sizes).flat_map(|(tier, &size)| (1..=size).map(move |it| format!("10.0.{tier}.{it}:80"))).collect();
     let endpoints: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
     let mut service = fixture::with(fixture::fixed("cart", "10.96.0.1"), &endpoints);
-    service.traffic.nearness.order = vec![LocalityLevel::Node, LocalityLevel::Zone];
+    service.traffic.locality.order = vec![LocalityLevel::Node, LocalityLevel::Zone];
     for endpoint in &mut service.ports[0].endpoints {
         match tier(SocketAddr::new(endpoint.address, 80)) {
             0 => endpoint.node = Some("n1".into()),
@@ -66,7 +66,7 @@ fn configure(memory: &mut Memory, world: &World, now: Duration) -> Tables {
     desired
 }
 
-/// Where a new socket's connect goes; with `close` it does not stay.
+/// Returns the endpoint of a new socket's connect. With `close` the socket is closed at once.
 fn ask(memory: &mut Memory, socket: u64, close: bool) -> Option<SocketAddr> {
     memory.set_socket(socket);
     let verdict = connect(memory, &fixture::key(VIP));
@@ -82,7 +82,7 @@ fn ask(memory: &mut Memory, socket: u64, close: bool) -> Option<SocketAddr> {
     }
 }
 
-/// Share of short connects that go to each tier.
+/// Returns the share of short connects that go to each tier.
 fn shares(memory: &mut Memory) -> BTreeMap<u8, f64> {
     const CONNECTS: u32 = 20_000;
     memory.set_seed(7);
@@ -98,7 +98,7 @@ fn unhealthy(world: &mut World, endpoints: impl IntoIterator<Item = &'static str
 }
 
 #[test]
-fn everybody_goes_to_the_nearest_tier_that_works() {
+fn connects_go_to_the_nearest_healthy_tier() {
     for balance in [Balance::LeastConnections, Balance::Random, Balance::RoundRobin] {
         let mut service = near_and_far(&[2, 2, 3]);
         service.traffic.balance = balance;
@@ -116,7 +116,7 @@ fn everybody_goes_to_the_nearest_tier_that_works() {
 }
 
 #[test]
-fn a_tier_keeps_what_its_usable_capacity_is_worth() {
+fn a_tier_keeps_connects_in_proportion_to_its_usable_capacity() {
     let policies = [Balance::LeastConnections, Balance::Random, Balance::RoundRobin];
     for balance in policies.into_iter().chain([Balance::ConsistentHash(HashKey::NetworkNamespace)]) {
         let mut service = near_and_far(&[4, 4]);
@@ -128,12 +128,12 @@ fn a_tier_keeps_what_its_usable_capacity_is_worth() {
         assert!((kept - 0.5 / 0.7).abs() < 0.02, "{balance:?} keeps {kept}");
         unhealthy(&mut world, ["10.0.0.1:80"]);
         configure(&mut memory, &world, SECOND);
-        // Of a lookup table the search looks at a sample, which now and then holds too few of the usable.
+        // The search samples a lookup table, and a sample may hold too few usable endpoints.
         assert!(shares(&mut memory)[&0] > 0.98, "three of four are enough");
     }
 }
 
-/// Share of many clients that go to tier 0.
+/// Returns the share of many clients that go to tier 0.
 fn kept(memory: &mut Memory) -> f64 {
     memory.set_seed(7);
     let stays = |client: u64| {
@@ -144,7 +144,7 @@ fn kept(memory: &mut Memory) -> f64 {
 }
 
 #[test]
-fn who_is_not_ready_or_drained_counts_as_missing() {
+fn unready_and_drained_endpoints_are_missing_capacity() {
     let mut service = near_and_far(&[4, 4]);
     service.ports[0].endpoints[0].condition = Condition::NotReady;
     let mut world = world(service);
@@ -160,7 +160,7 @@ fn who_is_not_ready_or_drained_counts_as_missing() {
 #[test]
 fn a_tier_that_is_much_busier_spills() {
     let mut service = near_and_far(&[2, 2]);
-    service.traffic.nearness.spill = Some(300);
+    service.traffic.locality.spill = Some(300);
     let mut memory = Memory::default();
     configure(&mut memory, &world(service), SECOND);
     memory.set_seed(7);
@@ -173,7 +173,7 @@ fn a_tier_that_is_much_busier_spills() {
 }
 
 #[test]
-fn clients_stay_but_those_of_the_endpoint_that_leaves() {
+fn only_clients_of_a_removed_endpoint_move() {
     let names: Vec<String> = (1..=10).map(|it| format!("10.0.0.{it}:80")).collect();
     let endpoints: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
     let service = |endpoints: &[(&str, u32)]| {
@@ -202,7 +202,7 @@ fn clients_stay_but_those_of_the_endpoint_that_leaves() {
 }
 
 #[test]
-fn all_tiers_of_an_unknown_service_are_kept() {
+fn all_tiers_of_an_uncertain_service_are_retained() {
     let current = configure(&mut Memory::default(), &world(near_and_far(&[2, 1, 3])), SECOND);
     assert_eq!(current.slots.len(), 2 + 1 + 1 + 1 + 3);
     let row: &ServiceRow = &current.services[&fixture::key(VIP)];
@@ -213,7 +213,7 @@ fn all_tiers_of_an_unknown_service_are_kept() {
 }
 
 #[test]
-fn an_unchanged_range_of_tiers_stays_and_a_changed_one_moves_whole() {
+fn an_unchanged_range_of_tiers_stays_and_a_changed_one_moves_as_a_whole() {
     let mut memory = Memory::default();
     let first = configure(&mut memory, &world(near_and_far(&[2, 2])), SECOND);
     assert_eq!(configure(&mut memory, &world(near_and_far(&[2, 2])), SECOND), first);
@@ -223,7 +223,7 @@ fn an_unchanged_range_of_tiers_stays_and_a_changed_one_moves_whole() {
     assert_eq!(second.services[&fixture::key(VIP)].slot_base, 5, "the far tier changed, the near one follows");
 }
 
-/// Two endpoints, the first one new since second 1.
+/// A service with two endpoints, of which the first became usable at second 1.
 fn ramping() -> World {
     let mut service = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 10), ("10.0.0.2:80", 10)]);
     service.traffic.slow_start = Some(SlowStart { alpha: Ratio(500_000), tick: SECOND });
@@ -256,7 +256,7 @@ fn a_drained_endpoint_ends_slowly_and_leaves_the_slots() {
     let row = |now| rows(&world, SECOND * now)[1];
     assert_eq!((row(1).weight, row(1).state), (20 << 8, backend_state::ACTIVE));
     assert_eq!((row(3).weight, row(3).state), (5 << 8, backend_state::ACTIVE));
-    assert_eq!(row(8).state, backend_state::DRAINING, "0.8 % are nothing");
+    assert_eq!(row(8).state, backend_state::DRAINING, "0.8 % of the target count as zero");
     assert_eq!((next_change(&world, SECOND * 7), next_change(&world, SECOND * 8)), (Some(SECOND * 8), None));
     let tables = |now| compile(&world, SECOND * now, &Tables::default(), Memory::CAPACITY).unwrap();
     let slots = |now| tables(now).services[&fixture::key(VIP)].slot_count;
@@ -271,12 +271,12 @@ fn without_ramps_weights_are_as_configured() {
     assert_eq!(weights(&world), [3, 65_535]);
     assert_eq!(next_change(&world, SECOND), None);
     world.overrides.insert(target("10.0.0.2:80"), Override { draining_since: None, weight: Some(0) });
-    assert_eq!(weights(&world), [3, 0], "no bit to spare");
+    assert_eq!(weights(&world), [3, 0], "no fraction bits are left");
     assert_eq!(rows(&world, SECOND)[1].state, backend_state::DRAINING);
 }
 
 #[test]
-fn capacity_counts_who_takes_connects() {
+fn usable_capacity_counts_endpoints_that_take_connects() {
     let mut world = ramping();
     let service = Arc::clone(&world.services[&fixture::name("cart")]);
     let mut service = Service::clone(&service);

@@ -1,26 +1,26 @@
-//! The slots of a front end: one table for each tier, in the form its policy needs, with links between them.
+//! Builds the slots of a front end: one table per tier, in the form that its policy needs, with links between the tiers.
 
 use mesh_common::abi::Slot;
 
 use super::{
+    alias_table::{WeightedBackend, alias_table},
     maglev::maglev_table,
-    slots::{Share, alias_table},
-    turns::turn_table,
+    round_robin::round_robin_table,
 };
 use crate::model::Balance;
 
-/// Slots that do not know yet where they will stand.
+/// Slots by tier, not yet placed in SLOTS.
 #[derive(Debug, Default)]
 pub(super) struct Tiers(Vec<Vec<Slot>>);
 
 impl Tiers {
-    /// From the nearest tier to the farthest; empty ones vanish.
-    pub(super) fn new(balance: Balance, tiers: impl IntoIterator<Item = Vec<Share>>) -> Self {
+    /// Builds the tables from the nearest tier to the farthest. Empty tiers are dropped.
+    pub(super) fn new(balance: Balance, tiers: impl IntoIterator<Item = Vec<WeightedBackend>>) -> Self {
         let tables = tiers.into_iter().map(|shares| table(balance, &shares));
         Self(tables.filter(|table| !table.is_empty()).collect())
     }
 
-    /// Slots of the first tier.
+    /// Returns the number of slots of the first tier.
     pub(super) fn first(&self) -> u32 {
         self.0.first().map_or(0, |table| count(table))
     }
@@ -30,19 +30,19 @@ impl Tiers {
         self.0.len() > 1
     }
 
-    /// The first backend, if they stand beside each other and are chosen alike, so that there is no need for slots.
-    pub(super) fn in_a_row(&self) -> Option<u32> {
+    /// Returns the first backend if the backends are contiguous and equal, so that the service needs no slots.
+    pub(super) fn first_contiguous(&self) -> Option<u32> {
         let [table] = self.0.as_slice() else { return None };
         let first = table.first()?.backend;
         (first..).zip(table).all(|(backend, slot)| *slot == Slot::full(backend)).then_some(first)
     }
 
-    /// All slots, and the links between tiers.
+    /// Returns the number of slots, including the links between tiers.
     pub(super) fn len(&self) -> u32 {
         self.0.iter().map(|table| count(table) + 1).sum::<u32>().saturating_sub(1)
     }
 
-    /// As they stand when the first is at `base`.
+    /// Returns the rows with the first slot at `base`.
     pub(super) fn at(&self, base: u32) -> impl Iterator<Item = (u32, Slot)> {
         let mut next = base;
         let rows = self.0.iter().enumerate().flat_map(move |(tier, table)| {
@@ -57,10 +57,10 @@ impl Tiers {
     }
 }
 
-fn table(balance: Balance, shares: &[Share]) -> Vec<Slot> {
+fn table(balance: Balance, shares: &[WeightedBackend]) -> Vec<Slot> {
     match balance {
         Balance::LeastConnections | Balance::LatencyAware | Balance::Random => alias_table(shares),
-        Balance::RoundRobin => turn_table(shares),
+        Balance::RoundRobin => round_robin_table(shares),
         Balance::ConsistentHash(_) => maglev_table(shares),
     }
 }

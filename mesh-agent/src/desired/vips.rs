@@ -1,4 +1,4 @@
-//! Addresses for services that ask for `address: auto`.
+//! Allocates addresses from the pools to services with `address: auto`, and finds services that claim such an address.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,22 +9,23 @@ use ipnet::IpNet;
 
 use crate::model::{Addresses, ConfigError, Service, ServiceName, Services};
 
-/// Address of every `auto` service, one from each pool.
+/// Addresses of every `auto` service, one from each pool.
 pub type Vips = BTreeMap<ServiceName, Vec<IpAddr>>;
 
 /// A pool has no address left.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("service {service}: no free address in pool {pool}; vipPool (--vip-pool) can name a larger one")]
 pub struct PoolExhausted {
-    /// The service that got none.
+    /// The service without an address.
     pub service: ServiceName,
     /// The pool.
     pub pool: IpNet,
 }
 
-/// Gives every `auto` service its `remembered` address where the pools still hold it, else the one its name hashes
-/// to, else the next that is free; also says which services got none of a pool. So nodes with the same configuration agree, and a service keeps what it has. While
-/// `services` is not complete the others may be missing by mistake, and their addresses stay reserved.
+/// Allocates an address of each pool to every `auto` service: its `remembered` address if a pool still holds it, else the
+/// address that its name hashes to, else the next free one. So nodes with the same configuration agree, and a service keeps
+/// its address. Also returns the services that got no address of a pool. While `services` is not complete, addresses of
+/// services that are missing stay reserved.
 pub fn allocate(services: &Services, pools: &[IpNet], remembered: &Vips, complete: bool) -> (Vips, Vec<PoolExhausted>) {
     let asks = |service: &Service| service.addresses == Addresses::Auto;
     if remembered.is_empty() && !services.values().any(|service| asks(service)) {
@@ -33,7 +34,7 @@ pub fn allocate(services: &Services, pools: &[IpNet], remembered: &Vips, complet
     let mut taken = BTreeSet::new();
     let (mut vips, mut exhausted) = (Vips::new(), Vec::new());
     for (name, kept) in held(services, pools, remembered, complete) {
-        // Two services hold one address only where the file that remembers them was edited.
+        // Two services hold the same address only if the state file was edited by hand.
         let kept: Vec<IpAddr> = kept.into_iter().filter(|&vip| taken.insert(vip)).collect();
         if services.contains_key(name) {
             vips.insert(name.clone(), kept);
@@ -58,8 +59,8 @@ pub fn allocate(services: &Services, pools: &[IpNet], remembered: &Vips, complet
     (vips, exhausted)
 }
 
-/// Services that ask, with front ends that they may not have: at an address that an `auto` service holds, on a port of
-/// it. What holds an address from the pool keeps it.
+/// Returns the services that claim a front end of an `auto` service: its address and one of its ports. The `auto` service
+/// keeps its address.
 pub fn late_claims(
     services: &Services,
     pools: &[IpNet],
@@ -79,7 +80,8 @@ pub fn late_claims(
     claims.filter(|(_, conflicts)| !conflicts.is_empty()).collect()
 }
 
-/// What a service that is not configured now answers on is not known, so its address is its own.
+/// Returns the conflict over `address`, if any. The ports of a holder that is not configured now are unknown, so every port
+/// of its address conflicts.
 fn conflict(service: &Service, address: IpAddr, holder: &ServiceName, known: Option<&Service>) -> Option<ConfigError> {
     let mut ports = service.ports.iter().map(|port| (port.port, port.protocol));
     let has = |known: &Service, at| known.ports.iter().any(|port| (port.port, port.protocol) == at);
@@ -93,7 +95,7 @@ fn conflict(service: &Service, address: IpAddr, holder: &ServiceName, known: Opt
     Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
 }
 
-/// Addresses that `auto` services have, and those of services that may be missing by mistake.
+/// Returns the addresses of `auto` services, and of services that may be missing by mistake.
 fn held<'a>(
     services: &Services,
     pools: &[IpNet],
@@ -116,11 +118,11 @@ fn in_pools(pools: &[IpNet], vip: IpAddr) -> bool {
     pools.iter().any(|pool| pool.contains(&vip))
 }
 
-/// The address a name hashes to, or the next free one after it; the pool's first and last address are left out.
+/// Returns the address that a name hashes to, or the next free one. The pool's first and last address are never used.
 fn free_address(name: &ServiceName, pool: &IpNet, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     let bits = u32::from(pool.max_prefix_len() - pool.prefix_len()).min(32);
     let size = (1_u64 << bits).saturating_sub(2);
-    // One more try than there are addresses taken must hit a free one, if there is one.
+    // One more try than addresses are taken finds a free address if there is one.
     let tries = size.min(taken.len() as u64 + 1);
     let start = hash(&name.to_string());
     (0..tries).map(|step| nth(pool, (start.wrapping_add(step)) % size + 1)).find(|vip| !taken.contains(vip))
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_keeps_its_address_whatever_comes_and_goes() {
+    fn a_service_keeps_its_address_while_others_come_and_go() {
         let all: Vec<_> = ["a", "b", "c", "d"].into_iter().map(fixture::auto).collect();
         let first = allocate(&fixture::services(all.clone()), &pools(), &Vips::new(), true).0;
         let fewer = allocate(&fixture::services(all[1..3].to_vec()), &pools(), &first, true).0;
@@ -163,7 +165,7 @@ mod tests {
         assert_eq!(distinct.len(), 4);
     }
 
-    /// Late claims by service.
+    /// Returns the late claims by service.
     fn late(services: &[Service], remembered: &Vips, complete: bool) -> BTreeMap<ServiceName, Vec<String>> {
         let claims = late_claims(&fixture::services(services.to_vec()), &pools(), remembered, complete);
         let text = |errors: Vec<ConfigError>| errors.iter().map(ToString::to_string).collect();
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_from_the_pool_is_not_taken_by_writing_it_down() {
+    fn an_address_from_the_pool_cannot_be_claimed_by_a_fixed_one() {
         let held = allocate(&fixture::services([fixture::auto("a")]), &pools(), &Vips::new(), true).0;
         let address = held[&fixture::name("a")][0];
         let thief = fixture::fixed("b", &address.to_string());
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_missing_by_mistake_keeps_its_address() {
+    fn a_service_that_may_be_missing_by_mistake_keeps_its_address() {
         let pool: IpNet = "240.96.0.0/30".parse().unwrap();
         let kept = allocate(&fixture::services([fixture::auto("a")]), &[pool], &Vips::new(), true).0;
         let only_b = fixture::services([fixture::auto("b")]);
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_given_by_hand_are_never_handed_out() {
+    fn fixed_addresses_are_never_allocated() {
         let pool: IpNet = "240.96.0.0/30".parse().unwrap();
         let services = fixture::services([fixture::auto("a"), fixture::fixed("b", "240.96.0.1")]);
         let vips = allocate(&services, &[pool], &Vips::new(), true).0;

@@ -1,4 +1,5 @@
-//! Everything that decides what the tables should be.
+//! The input of a compile: services, the node, operator overrides and health verdicts. The owner task fills it, and
+//! [`compile`](super::compile()) reads it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,34 +11,34 @@ use std::{
 use super::vips::Vips;
 use crate::model::{Addresses, Admission, CheckPolicy, External, Locality, Service, ServiceName, Services};
 
-/// Everything that decides what the tables should be.
+/// The complete input of a compile.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Services of all sources.
     pub services: Services,
     /// Addresses of the services that ask for `auto`.
     pub vips: Vips,
-    /// False while services may be missing here that exist.
+    /// False while configured services may be missing here.
     pub complete: bool,
-    /// Services that the kernel knows, and of which not all is known here: their rows stay as they are.
+    /// Services whose configuration is only partly known. Their rows in the kernel stay as they are.
     pub uncertain: BTreeSet<ServiceName>,
-    /// Name of this node, as endpoints have it.
+    /// Name of this node, as endpoints refer to it.
     pub node_name: String,
-    /// Addresses at which node ports are reached, loopback among them.
+    /// Addresses at which node ports are served, including loopback.
     pub node_addresses: BTreeSet<IpAddr>,
     /// Which addresses and node ports services may have.
     pub admission: Arc<Admission>,
-    /// Where this node is.
+    /// Location of this node.
     pub locality: Locality,
-    /// What health checks may do.
+    /// Bounds of health checks.
     pub check_policy: Arc<CheckPolicy>,
-    /// Endpoints that health checks found not to work.
+    /// Endpoints that health checks found unhealthy.
     pub unhealthy: BTreeSet<Target>,
-    /// Those of them that have not worked for so long that they leave the slots.
+    /// Endpoints that have been unhealthy for so long that they leave the slots.
     pub long_unhealthy: BTreeSet<Target>,
-    /// What operators said of endpoints.
+    /// Operator overrides of endpoints.
     pub overrides: BTreeMap<Target, Override>,
-    /// When endpoints became usable, by the monotonic clock; those that are not here are long past their slow start.
+    /// When endpoints became usable, by the monotonic clock. An endpoint that is missing here is past its slow start.
     pub usable_since: BTreeMap<Target, Duration>,
 }
 
@@ -52,17 +53,17 @@ pub struct Target {
     pub port: u16,
 }
 
-/// What an operator said of an endpoint.
+/// An operator's override of an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Override {
-    /// Since when it is to take no new connections, by the monotonic clock.
+    /// Start of its drain, by the monotonic clock.
     pub draining_since: Option<Duration>,
-    /// Its weight, instead of the configured one.
+    /// Weight that replaces the configured one.
     pub weight: Option<u16>,
 }
 
 impl World {
-    /// The addresses of a service inside the cluster.
+    /// Returns the addresses of a service inside the cluster.
     pub fn addresses<'a>(&'a self, service: &'a Service) -> &'a [IpAddr] {
         match &service.addresses {
             Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => addresses,
@@ -70,12 +71,12 @@ impl World {
         }
     }
 
-    /// The addresses of a service outside of the cluster, but for those of this node that it may not have.
+    /// Returns the external addresses of a service, without the addresses of this node that it may not have.
     pub fn external<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a External> {
         service.external.iter().filter(|it| self.refuses(it).is_none())
     }
 
-    /// Why a service may not have an external address, where that is one of this node.
+    /// Returns why a service may not have this external address, if it is an address of this node and not allowed.
     pub fn refuses(&self, external: &External) -> Option<String> {
         let is_own = self.node_addresses.contains(&external.address);
         if is_own { self.admission.refuses_of_node(external.address) } else { None }

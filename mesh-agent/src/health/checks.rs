@@ -1,4 +1,4 @@
-//! All targets, what is known of them, and what is to be done next. Pure: the time is an argument.
+//! Holds all targets and their states, and decides which probe or report is next. Pure: the time is an argument.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    failure::Outcome,
-    hysteresis::{Health, Hysteresis, Thresholds, Verdict},
+    failure::ProbeResult,
+    hysteresis::{HealthState, HealthStatus, Hysteresis, Thresholds},
     plan::Wanted,
     schedule::{Id, Pace, Schedule},
 };
@@ -19,18 +19,18 @@ use crate::{
     model::{HealthCheck, ServiceName},
 };
 
-/// Shortest time between two reports: when a zone fails, its endpoints do so one after the other, and each report has
-/// the tables compiled anew.
+/// Shortest time between two reports. When a zone fails, its endpoints fail one after the other, and each report
+/// causes a compile.
 const CHANGES: Duration = Duration::from_millis(100);
-/// How old a report may be in which nothing but times and counts would be different.
+/// Longest delay of changes in times and counts only.
 const DETAILS: Duration = Duration::from_secs(1);
 
-/// What is known of all checked endpoints.
+/// Status of all checked endpoints.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
-    /// Each checked endpoint.
-    pub targets: BTreeMap<Arc<Target>, Verdict>,
-    /// Goes up when an endpoint came, left, became unhealthy, or is so no longer; not for mere details.
+pub struct HealthReport {
+    /// Status by endpoint.
+    pub targets: BTreeMap<Arc<Target>, HealthStatus>,
+    /// Increases when an endpoint is added or removed, becomes unhealthy or recovers; not for other details.
     pub changes: u64,
 }
 
@@ -39,16 +39,16 @@ pub(super) struct Checks {
     schedule: Schedule,
     entries: HashMap<Id, Entry>,
     ids: BTreeMap<Arc<Target>, Id>,
-    /// Targets that did not work when an earlier agent ended, and that were not to be checked so far.
+    /// Targets that were unhealthy when an earlier agent ended, and are not checked yet.
     failing: BTreeSet<Target>,
     next_id: Id,
     changes: u64,
-    /// What is not in the last report.
+    /// Changes since the last report.
     news: News,
     reported_at: Option<Duration>,
 }
 
-/// What is known of a target, and how it is asked.
+/// State and check of a target.
 struct Entry {
     target: Arc<Target>,
     check: Arc<HealthCheck>,
@@ -62,7 +62,7 @@ enum News {
     Changes,
 }
 
-/// A probe that is to be made.
+/// A probe that is due.
 #[derive(Clone, Debug)]
 pub(super) struct Due {
     pub(super) id: Id,
@@ -84,13 +84,13 @@ impl Checks {
         }
     }
 
-    /// These did not work when an earlier agent ended: they do not until a probe says so.
+    /// Sets the targets that were unhealthy when an earlier agent ended. They stay unhealthy until a probe succeeds.
     pub(super) fn remember(&mut self, failing: BTreeSet<Target>) {
         self.failing = failing;
     }
 
-    /// Takes what is to be checked from now on. A target that stays keeps what is known of it, unless another kind of
-    /// question is asked; an answer to the old question that is still to come is not heard.
+    /// Sets the wanted checks. A target that stays keeps its state, unless its probe changes; then results of the old
+    /// probe are ignored.
     pub(super) fn set(&mut self, wanted: &Wanted, now: Duration) {
         let left: Vec<_> = self.ids.keys().filter(|target| !wanted.contains_key(&***target)).cloned().collect();
         for target in left {
@@ -113,7 +113,7 @@ impl Checks {
             };
             self.add(Entry { target, check: Arc::clone(check), state }, now);
         }
-        // Whoever is not to be checked while others of its service are was not ready, or is gone.
+        // A target that is not checked while others of its service are was not ready, or is gone.
         self.failing.retain(|target| !has_service(wanted, &target.service));
     }
 
@@ -126,7 +126,7 @@ impl Checks {
         self.tell(News::Changes);
     }
 
-    /// Changes how often a target is probed, and nothing else.
+    /// Changes only the pace of a target.
     fn repace(&mut self, target: &Target, check: &Arc<HealthCheck>, now: Duration) {
         let id = self.ids[target];
         self.schedule.repace(id, pace(check), now);
@@ -142,25 +142,25 @@ impl Checks {
         self.entries.remove(&id)
     }
 
-    /// A probe to be made now, until there is none. Each must be [recorded](Self::record) when it has ended.
+    /// Starts a probe that is due now, if any. Each must be [recorded](Self::record) when it ends.
     pub(super) fn start(&mut self, now: Duration) -> Option<Due> {
         let id = self.schedule.start(now)?;
         let Entry { target, check, state: _ } = &self.entries[&id];
         Some(Due { id, target: Arc::clone(target), check: Arc::clone(check) })
     }
 
-    /// Takes the result of a probe. A change of state gives back the target and what is now known of it.
-    pub(super) fn record(&mut self, id: Id, outcome: &Outcome, now: Duration) -> Option<(&Target, &Verdict)> {
+    /// Records the result of a probe. Returns the target and its status if the state changed.
+    pub(super) fn record(&mut self, id: Id, outcome: &ProbeResult, now: Duration) -> Option<(&Target, &HealthStatus)> {
         self.schedule.finish(id, now);
         let entry = self.entries.get_mut(&id)?;
         let HealthCheck { rise, fall, .. } = *entry.check;
-        let before = entry.state.verdict().state;
+        let before = entry.state.status().state;
         let changed = entry.state.record(outcome, Thresholds { rise, fall }, now);
-        let after = entry.state.verdict().state;
-        // One that was believed and now is known to be healthy is used as before.
-        let matters = changed && [before, after].contains(&Health::Unhealthy);
+        let after = entry.state.status().state;
+        // A change from unknown to healthy does not change how the target is used.
+        let matters = changed && [before, after].contains(&HealthState::Unhealthy);
         self.tell(if matters { News::Changes } else { News::Details });
-        changed.then(|| (&*self.entries[&id].target, self.entries[&id].state.verdict()))
+        changed.then(|| (&*self.entries[&id].target, self.entries[&id].state.status()))
     }
 
     fn tell(&mut self, news: News) {
@@ -168,7 +168,7 @@ impl Checks {
         self.news = self.news.max(news);
     }
 
-    /// When to ask for a probe or a report again; absent while there is nothing to wait for.
+    /// Returns when the next probe or report is due, if any.
     pub(super) fn next(&self) -> Option<Duration> {
         self.schedule.next().into_iter().chain(self.report_due()).min()
     }
@@ -182,14 +182,14 @@ impl Checks {
         Some(self.reported_at.map_or(Duration::ZERO, |at| at + age))
     }
 
-    /// What is known of all targets, when there is something new in it that others should hear by now.
-    pub(super) fn report(&mut self, now: Duration) -> Option<Report> {
+    /// Returns a report if one is due.
+    pub(super) fn report(&mut self, now: Duration) -> Option<HealthReport> {
         self.report_due().filter(|&due| due <= now)?;
         self.news = News::Nothing;
         self.reported_at = Some(now);
-        let verdict = |id: &Id| self.entries[id].state.verdict().clone();
-        let targets = self.ids.iter().map(|(target, id)| (Arc::clone(target), verdict(id))).collect();
-        Some(Report { targets, changes: self.changes })
+        let status = |id: &Id| self.entries[id].state.status().clone();
+        let targets = self.ids.iter().map(|(target, id)| (Arc::clone(target), status(id))).collect();
+        Some(HealthReport { targets, changes: self.changes })
     }
 }
 
@@ -202,13 +202,13 @@ fn pace(check: &HealthCheck) -> Pace {
     Pace { interval: check.interval, jitter_percent: check.jitter_percent }
 }
 
-/// Whether two checks differ in nothing but how often they are made.
+/// Whether two checks differ only in their pace.
 fn is_repaced(a: &HealthCheck, b: &HealthCheck) -> bool {
     let HealthCheck { interval, jitter_percent, .. } = *b;
     HealthCheck { interval, jitter_percent, ..a.clone() } == *b
 }
 
-/// Whether results of one check say something about the other.
+/// Whether results of one check apply to the other.
 fn same_kind(a: &HealthCheck, b: &HealthCheck) -> bool {
     discriminant(&a.probe) == discriminant(&b.probe) && a.port == b.port
 }

@@ -1,42 +1,42 @@
-//! Why a probe is not a success, in words for operators. What an endpoint answered is not repeated: the author of
-//! a check must not read through it what only this node can reach.
+//! Reasons of failed probes, worded for operators. The answer of an endpoint is never quoted, because the author of a
+//! check must not use it to read what only this node can reach.
 
 use std::{error::Error, fmt, io, time::Duration};
 
 use nix::errno::Errno;
 
-/// What a probe found: nothing wrong, or this.
-pub type Outcome = Result<(), Failure>;
+/// Result of a probe.
+pub type ProbeResult = Result<(), Failure>;
 
-/// Why a probe is not a success.
+/// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     #[error("{}", words(.0))]
     Io(#[from] io::Error),
-    /// Not in time.
+    /// The probe timed out.
     #[error("no answer in {0:?}")]
     NoAnswer(Duration),
-    /// No TLS with it.
+    /// The TLS handshake failed.
     #[error("TLS: {0}")]
     Tls(&'static str),
-    /// Not what its protocol says.
+    /// The answer violates the protocol.
     #[error("{protocol}: {reason}")]
     Protocol {
-        /// Protocol that was spoken.
+        /// Protocol.
         protocol: &'static str,
         /// What is wrong.
         reason: &'static str,
     },
-    /// Another status code.
+    /// The status code is not accepted.
     #[error("HTTP status {status}, wanted {}", Range(*.wanted))]
     Status {
         /// Status code.
         status: u16,
-        /// First and last good one.
+        /// First and last accepted code.
         wanted: (u16, u16),
     },
-    /// The wanted header is not there.
+    /// The expected header is missing.
     #[error("header {name} is missing, wanted \"{wanted}\"")]
     NoHeader {
         /// Header.
@@ -44,7 +44,7 @@ pub enum Failure {
         /// Wanted value.
         wanted: String,
     },
-    /// The wanted header has another value.
+    /// The expected header has another value.
     #[error("header {name} has another value, wanted \"{wanted}\"")]
     Header {
         /// Header.
@@ -52,7 +52,7 @@ pub enum Failure {
         /// Wanted value.
         wanted: String,
     },
-    /// By its own word, by the name the gRPC health checking protocol has for it.
+    /// The endpoint reports this status of the gRPC health checking protocol.
     #[error("gRPC {0}")]
     NotServing(&'static str),
     /// A gRPC error instead of an answer.
@@ -61,17 +61,17 @@ pub enum Failure {
         /// Name of the status code.
         code: String,
     },
-    /// The check cannot be made into a request.
+    /// The check is no valid request.
     #[error("cannot ask: {0}")]
     Request(String),
-    /// The probe itself came to grief.
+    /// The probe task ended without a result.
     #[error("the probe has ended without a result")]
     Lost,
 }
 
 impl Failure {
-    /// Whether it says nothing of the endpoint: this node ran out of something, or forbids the connection, or the
-    /// agent is at fault.
+    /// Whether the failure is not the endpoint's: this node lacks a resource or forbids the connection, or the agent
+    /// failed.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Io(error) => matches!(
@@ -100,7 +100,7 @@ impl Failure {
     }
 }
 
-/// An error of the connection is told in the kernel's words, any other as one of a few kinds.
+/// Converts an error of hyper: a connection error keeps the kernel's words, any other becomes one of a few reasons.
 pub(super) fn from_hyper(protocol: &'static str, error: &hyper::Error) -> Failure {
     let first: Option<&(dyn Error + 'static)> = error.source();
     let mut causes = std::iter::successors(first, |&cause| cause.source());
@@ -119,7 +119,7 @@ fn reason(error: &hyper::Error) -> &'static str {
     }
 }
 
-/// The kernel's words without their number: `connection refused`.
+/// Returns the kernel's words without the error number: `connection refused`.
 fn words(error: &io::Error) -> String {
     let kind = || error.kind().to_string();
     let words = error.raw_os_error().map_or_else(kind, |code| Errno::from_raw(code).desc().to_owned());

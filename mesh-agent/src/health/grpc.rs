@@ -1,4 +1,4 @@
-//! The probe that asks by the gRPC health checking protocol, over HTTP/2 without TLS.
+//! Probes by the gRPC health checking protocol, over HTTP/2 without TLS.
 //! <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>
 
 use std::net::SocketAddr;
@@ -10,15 +10,15 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use tower::service_fn;
 
 use super::{
-    failure::{Failure, Outcome, from_hyper},
+    failure::{Failure, ProbeResult, from_hyper},
     tcp,
 };
 
-/// An answer has one byte or two.
+/// Largest answer; a valid one has one or two bytes.
 const ANSWER: usize = 1024;
 
-/// What the endpoint says of itself, or of `service`.
-pub(super) async fn probe(address: SocketAddr, service: &str) -> Outcome {
+/// Asks the endpoint for its own status, or that of `service`.
+pub(super) async fn probe(address: SocketAddr, service: &str) -> ProbeResult {
     let stream = tcp::connect(address).await?;
     let origin = origin(address)?;
     let (sender, connection) =
@@ -45,7 +45,7 @@ fn origin(address: SocketAddr) -> Result<Uri, Failure> {
     format!("http://{address}").parse().map_err(|error| Failure::Request(format!("{address}: {error}")))
 }
 
-fn judge(answer: Result<ServingStatus, Status>) -> Outcome {
+fn judge(answer: Result<ServingStatus, Status>) -> ProbeResult {
     match answer {
         Ok(ServingStatus::Serving) => Ok(()),
         Ok(status @ (ServingStatus::NotServing | ServingStatus::Unknown | ServingStatus::ServiceUnknown)) => {
@@ -55,7 +55,7 @@ fn judge(answer: Result<ServingStatus, Status>) -> Outcome {
     }
 }
 
-/// What tonic makes of an error of the connection, or what the endpoint said.
+/// Returns the failure for a gRPC status, which may stand for a connection error.
 fn refusal(status: &Status) -> Failure {
     let source = std::error::Error::source(status).and_then(|source| source.downcast_ref::<hyper::Error>());
     match (status.code(), source) {
@@ -64,7 +64,7 @@ fn refusal(status: &Status) -> Failure {
     }
 }
 
-/// `UNIMPLEMENTED`, as the gRPC documents write it.
+/// Returns the name of a code as in the gRPC documents: `UNIMPLEMENTED`.
 fn name(code: Code) -> String {
     let camel = format!("{code:?}");
     let letters = camel.char_indices().flat_map(|(at, letter)| {

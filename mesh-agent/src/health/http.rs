@@ -1,4 +1,4 @@
-//! The probe that asks by HTTP/1.1, plain or by way of TLS. The head of the answer decides; its body is not read.
+//! Probes by HTTP/1.1, plain or over TLS. The head of the answer decides; its body is not read.
 
 use std::net::SocketAddr;
 
@@ -14,16 +14,16 @@ use hyper_util::rt::TokioIo;
 use tokio_rustls::TlsConnector;
 
 use super::{
-    failure::{Failure, Outcome},
+    failure::{Failure, ProbeResult},
     tcp, tls,
 };
 use crate::model::HttpProbe;
 
-/// Who asks, unless the check says otherwise.
+/// Default `user-agent`.
 const AGENT: &str = concat!("mesh-agent/", env!("CARGO_PKG_VERSION"));
 
-/// Whether the endpoint answers as it should.
-pub(super) async fn probe(connector: &TlsConnector, address: SocketAddr, probe: &HttpProbe) -> Outcome {
+/// Sends the request and checks the answer.
+pub(super) async fn probe(connector: &TlsConnector, address: SocketAddr, probe: &HttpProbe) -> ProbeResult {
     let request = request(address, probe)?;
     let stream = tcp::connect(address).await?;
     let (status, headers) = match probe.tls {
@@ -60,7 +60,7 @@ where
     let response: Response<Incoming> = tokio::select! {
         biased;
         response = &mut response => response.map_err(|error| protocol(&error))?,
-        // The end of the connection may come along with the answer.
+        // The connection may end together with the answer.
         end = &mut connection => {
             end.map_err(|error| protocol(&error))?;
             response.await.map_err(|error| protocol(&error))?
@@ -70,7 +70,7 @@ where
     Ok((head.status, head.headers))
 }
 
-fn judge(probe: &HttpProbe, status: StatusCode, headers: &HeaderMap) -> Outcome {
+fn judge(probe: &HttpProbe, status: StatusCode, headers: &HeaderMap) -> ProbeResult {
     let (status, (first, last)) = (status.as_u16(), probe.status);
     if !(first..=last).contains(&status) {
         return Err(Failure::Status { status, wanted: probe.status });
@@ -85,7 +85,7 @@ fn judge(probe: &HttpProbe, status: StatusCode, headers: &HeaderMap) -> Outcome 
     }
 }
 
-/// A connection that broke is told like one that was never made.
+/// Reports a connection that broke like one that was never made.
 fn protocol(error: &hyper::Error) -> Failure {
     super::failure::from_hyper("HTTP", error)
 }

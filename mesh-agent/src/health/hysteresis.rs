@@ -1,22 +1,22 @@
-//! From single probes to a verdict that does not flap. Pure: the time is an argument.
+//! Turns single probe results into a state that does not flap. Pure: the time is an argument.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use super::failure::Outcome;
+use super::failure::ProbeResult;
 
-/// Whether an endpoint works.
+/// State of an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Health {
-    /// Too few results yet. It is given connections as if it were healthy: a new endpoint is believed until it fails.
+pub enum HealthState {
+    /// Too few results yet. The endpoint takes connections as if it were healthy.
     Unknown,
-    /// The last `rise` probes or more, counted from the last change, went well.
+    /// The last `rise` probes or more, counted from the last change, succeeded.
     Healthy,
-    /// `fall` probes in a row have failed, and not yet `rise` in a row went well.
+    /// `fall` consecutive probes failed, and `rise` consecutive ones have not succeeded since.
     Unhealthy,
 }
 
-impl Health {
-    /// As the API and the command line say it.
+impl HealthState {
+    /// Returns the name in the API and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -26,26 +26,26 @@ impl Health {
     }
 }
 
-/// What is known of an endpoint.
+/// Health status of an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verdict {
+pub struct HealthStatus {
     /// Whether it works.
-    pub state: Health,
-    /// What the last probe found; empty when all was well and nothing is to follow.
+    pub state: HealthState,
+    /// Result of the last probe; empty if it succeeded and no change is pending.
     pub reason: Arc<str>,
-    /// Since when `state` is what it is, by the monotonic clock.
+    /// Time of the last change of `state`, by the monotonic clock.
     pub changed_at: Duration,
-    /// When the last probe ended, by the monotonic clock.
+    /// End of the last probe, by the monotonic clock.
     pub checked_at: Option<Duration>,
-    /// So many probes in a row ended like the last one.
+    /// Number of consecutive probes that ended like the last one.
     pub streak: u32,
 }
 
-/// The results so far of one endpoint.
+/// Results of one endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Hysteresis {
-    verdict: Verdict,
-    /// How the last probe ended.
+    status: HealthStatus,
+    /// Result of the last probe.
     last: Option<Ended>,
 }
 
@@ -55,7 +55,7 @@ enum Ended {
     Badly,
 }
 
-/// How many results in a row change a verdict.
+/// Numbers of consecutive results that change the state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Thresholds {
     /// Successes that make an endpoint healthy.
@@ -65,46 +65,51 @@ pub(super) struct Thresholds {
 }
 
 impl Hysteresis {
-    /// Of an endpoint that was never probed.
+    /// Creates the record of an endpoint that was never probed.
     pub(super) fn new(now: Duration) -> Self {
-        let verdict =
-            Verdict { state: Health::Unknown, reason: "".into(), changed_at: now, checked_at: None, streak: 0 };
-        Self { verdict, last: None }
+        let status = HealthStatus {
+            state: HealthState::Unknown,
+            reason: "".into(),
+            changed_at: now,
+            checked_at: None,
+            streak: 0,
+        };
+        Self { status, last: None }
     }
 
-    /// Of an endpoint that an earlier agent found not to work, and that nobody has asked since.
+    /// Creates the record of an endpoint that an earlier agent found unhealthy.
     pub(super) fn failing(now: Duration) -> Self {
         let mut state = Self::new(now);
-        (state.verdict.state, state.verdict.reason) = (Health::Unhealthy, "failed before the agent started".into());
+        (state.status.state, state.status.reason) = (HealthState::Unhealthy, "failed before the agent started".into());
         state
     }
 
-    /// What is known.
-    pub(super) fn verdict(&self) -> &Verdict {
-        &self.verdict
+    /// Returns the present status.
+    pub(super) fn status(&self) -> &HealthStatus {
+        &self.status
     }
 
-    /// Takes the result of one probe; whether the state changed. A probe that failed for a reason on this node counts
-    /// neither way.
-    pub(super) fn record(&mut self, outcome: &Outcome, thresholds: Thresholds, now: Duration) -> bool {
-        self.verdict.checked_at = Some(now);
+    /// Records the result of a probe; returns whether the state changed. A probe that failed because of this node does
+    /// not count.
+    pub(super) fn record(&mut self, outcome: &ProbeResult, thresholds: Thresholds, now: Duration) -> bool {
+        self.status.checked_at = Some(now);
         let (ended, needed, next) = match outcome {
-            Ok(()) => (Ended::Well, thresholds.rise.get(), Health::Healthy),
+            Ok(()) => (Ended::Well, thresholds.rise.get(), HealthState::Healthy),
             Err(failure) if failure.is_local() => {
-                self.verdict.reason = format!("not known: {failure}").into();
+                self.status.reason = format!("not known: {failure}").into();
                 return false;
             }
-            Err(_) => (Ended::Badly, thresholds.fall.get(), Health::Unhealthy),
+            Err(_) => (Ended::Badly, thresholds.fall.get(), HealthState::Unhealthy),
         };
-        let before = if self.last == Some(ended) { self.verdict.streak } else { 0 };
+        let before = if self.last == Some(ended) { self.status.streak } else { 0 };
         let streak = before.saturating_add(1);
         let reached = streak >= needed;
-        let changed = reached && self.verdict.state != next;
+        let changed = reached && self.status.state != next;
         if changed {
-            (self.verdict.state, self.verdict.changed_at) = (next, now);
+            (self.status.state, self.status.changed_at) = (next, now);
         }
-        let settled = self.verdict.state == next;
-        (self.last, self.verdict.streak) = (Some(ended), streak);
+        let settled = self.status.state == next;
+        (self.last, self.status.streak) = (Some(ended), streak);
         self.set_reason(match outcome {
             Ok(()) if settled => String::new(),
             Ok(()) => format!("{streak} of {needed} good answers"),
@@ -114,10 +119,10 @@ impl Hysteresis {
         changed
     }
 
-    /// Most probes find what the one before found; then nothing is allocated for keeps.
+    /// Keeps the allocated text if the reason is unchanged, as it mostly is.
     fn set_reason(&mut self, reason: String) {
-        if *self.verdict.reason != *reason {
-            self.verdict.reason = reason.into();
+        if *self.status.reason != *reason {
+            self.status.reason = reason.into();
         }
     }
 }
@@ -134,7 +139,7 @@ mod tests {
         Thresholds { rise: NonZeroU32::new(rise).unwrap(), fall: NonZeroU32::new(fall).unwrap() }
     }
 
-    fn refused() -> Outcome {
+    fn refused() -> ProbeResult {
         Err(Failure::Io(io::Error::from_raw_os_error(libc::ECONNREFUSED)))
     }
 
@@ -142,13 +147,13 @@ mod tests {
         Duration::from_secs(number as u64)
     }
 
-    /// State and reason after each of these probes, one a second.
-    fn story(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<String> {
+    /// Returns state and reason after each of these probes, one per second.
+    fn story(outcomes: impl IntoIterator<Item = ProbeResult>) -> Vec<String> {
         let mut state = Hysteresis::new(Duration::ZERO);
         let mut story = vec![];
         for (at, outcome) in outcomes.into_iter().enumerate() {
             state.record(&outcome, thresholds(2, 3), seconds(at + 1));
-            let Verdict { state, reason, changed_at, checked_at: _, streak } = state.verdict();
+            let HealthStatus { state, reason, changed_at, checked_at: _, streak } = state.status();
             story.push(format!("{} {}s {streak} {reason}", state.name(), changed_at.as_secs()).trim_end().to_owned());
         }
         story
@@ -170,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_results_in_a_row_change_anything() {
+    fn only_consecutive_results_change_the_state() {
         let odd = (0..20).map(|at| if at % 3 == 2 { Ok(()) } else { refused() });
         assert!(story(odd).iter().all(|line| line.starts_with("unknown 0s")));
         let risen = [refused(), refused(), refused(), Ok(()), refused(), Ok(()), Ok(())];
@@ -185,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn one_that_failed_before_works_when_it_rose() {
+    fn an_endpoint_that_failed_before_recovers_after_enough_successes() {
         let mut state = Hysteresis::failing(seconds(1));
-        let shown = |state: &Hysteresis| format!("{} {}", state.verdict().state.name(), state.verdict().reason);
+        let shown = |state: &Hysteresis| format!("{} {}", state.status().state.name(), state.status().reason);
         assert_eq!(shown(&state), "unhealthy failed before the agent started");
         assert!(!state.record(&refused(), thresholds(2, 3), seconds(2)));
         assert_eq!(shown(&state), "unhealthy connection refused", "one failure is enough");
@@ -197,38 +202,38 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_fails_for_want_of_something_here_counts_neither_way() {
+    fn a_probe_that_fails_because_of_this_node_does_not_count() {
         let mut state = Hysteresis::new(Duration::ZERO);
         let full = Err(Failure::Io(io::Error::from_raw_os_error(libc::EMFILE)));
         for (at, outcome) in [refused(), full, refused()].into_iter().enumerate() {
             assert!(!state.record(&outcome, thresholds(1, 2), seconds(at)) || at == 2);
         }
-        assert_eq!((state.verdict().state, state.verdict().streak), (Health::Unhealthy, 2));
+        assert_eq!((state.status().state, state.status().streak), (HealthState::Unhealthy, 2));
         let full = Err(Failure::Io(io::Error::from_raw_os_error(libc::EMFILE)));
         assert!(!state.record(&full, thresholds(1, 2), seconds(9)));
-        assert_eq!(state.verdict().state, Health::Unhealthy);
-        assert!(state.verdict().reason.starts_with("not known: "), "{}", state.verdict().reason);
-        assert_eq!(state.verdict().checked_at, Some(seconds(9)));
+        assert_eq!(state.status().state, HealthState::Unhealthy);
+        assert!(state.status().reason.starts_with("not known: "), "{}", state.status().reason);
+        assert_eq!(state.status().checked_at, Some(seconds(9)));
     }
 
     proptest! {
-        /// The definition, read backwards from each moment.
+        /// The definition, evaluated backwards from each moment.
         #[test]
         fn the_state_is_what_the_last_long_run_says(results in prop::collection::vec(any::<bool>(), 0..60), rise in 1..5_u32, fall in 1..5_u32) {
             let mut state = Hysteresis::new(Duration::ZERO);
-            let mut expected = Health::Unknown;
+            let mut expected = HealthState::Unknown;
             for (at, &good) in results.iter().enumerate() {
                 let run = results[..=at].iter().rev().take_while(|&&other| other == good).count();
                 let before = expected;
                 expected = match good {
-                    true if run >= rise as usize => Health::Healthy,
-                    false if run >= fall as usize => Health::Unhealthy,
+                    true if run >= rise as usize => HealthState::Healthy,
+                    false if run >= fall as usize => HealthState::Unhealthy,
                     _ => expected,
                 };
                 let outcome = if good { Ok(()) } else { refused() };
                 prop_assert_eq!(state.record(&outcome, thresholds(rise, fall), seconds(at)), before != expected);
-                prop_assert_eq!(state.verdict().state, expected);
-                prop_assert_eq!(state.verdict().streak as usize, run);
+                prop_assert_eq!(state.status().state, expected);
+                prop_assert_eq!(state.status().streak as usize, run);
             }
         }
     }

@@ -1,17 +1,18 @@
-//! Active health checks: asks the endpoints of services that want it whether they work.
+//! Active health checks: probes the endpoints of services with a health check, and reports which are unhealthy.
 //!
 //! ```text
-//! services ──plan: rules, shares──► Wanted ──► run ──Report──► verdicts::unhealthy ──► desired
+//! services ──plan: rules, fair_share──► Wanted ──► run ──HealthReport──► unhealthy ──► desired
 //!                                               │
 //!                 checks: schedule + hysteresis ┤ (pure)
 //!                 probe: tcp, http, tls, grpc ──┘ (one at a time for each endpoint, each within its timeout)
 //! ```
 //!
-//! The verdicts of this node decide for this node alone. An endpoint that no probe has reached yet counts as healthy,
-//! unless the kernel's rows say that an earlier agent had taken it out.
+//! The results of this node apply to this node only. An endpoint without a probe result counts as healthy, unless the
+//! kernel's rows show that an earlier agent had taken it out.
 
 mod checks;
 mod failure;
+mod fair_share;
 mod grpc;
 mod http;
 mod hysteresis;
@@ -19,10 +20,9 @@ mod plan;
 mod probe;
 mod rules;
 mod schedule;
-mod shares;
 mod tcp;
 mod tls;
-mod verdicts;
+mod unhealthy;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -40,12 +40,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use self::{
-    checks::Report,
-    failure::{Failure, Outcome},
-    hysteresis::{Health, Verdict},
+    checks::HealthReport,
+    failure::{Failure, ProbeResult},
+    hysteresis::{HealthState, HealthStatus},
     plan::{Plan, Wanted, plan},
     rules::Rules,
-    verdicts::{is_kept, target, unhealthy},
+    unhealthy::{is_kept, target, unhealthy},
 };
 use self::{
     checks::{Checks, Due},
@@ -54,12 +54,12 @@ use self::{
 };
 use crate::desired::Target;
 
-/// Probes what is wanted, as it changes, until told to stop. Who became unhealthy, or is so no longer, is published at
-/// once, or a tenth of a second after the last report; everything else after a second. `failing` did not work when an
-/// earlier agent ended. `clock` is the monotonic clock, by which reports speak.
+/// Probes the wanted endpoints, which may change, until cancelled. A change to or from unhealthy is published at once,
+/// but at most every 100 ms; other changes are published within a second. `failing` lists endpoints that were
+/// unhealthy when an earlier agent ended. `clock` is the monotonic clock of the reports.
 pub async fn run(
     wanted: watch::Receiver<Arc<Wanted>>,
-    reports: watch::Sender<Arc<Report>>,
+    reports: watch::Sender<Arc<HealthReport>>,
     failing: BTreeSet<Target>,
     clock: Duration,
     stop: CancellationToken,
@@ -75,12 +75,12 @@ pub async fn run(
     driver.run(wanted, reports, stop).await;
 }
 
-/// Makes the probes that [`Checks`] asks for.
+/// Runs the probes that [`Checks`] schedules.
 struct Driver<P> {
     checks: Checks,
     probe: P,
-    probes: JoinSet<Outcome>,
-    /// Which target a task probes.
+    probes: JoinSet<ProbeResult>,
+    /// Target of each probe task.
     under_way: HashMap<task::Id, Id>,
     started: Instant,
     clock: Duration,
@@ -89,7 +89,7 @@ struct Driver<P> {
 impl<P, F> Driver<P>
 where
     P: Fn(Due) -> F,
-    F: Future<Output = Outcome> + Send + 'static,
+    F: Future<Output = ProbeResult> + Send + 'static,
 {
     fn new(seed: u64, clock: Duration, probe: P) -> Self {
         let (probes, under_way) = (JoinSet::new(), HashMap::new());
@@ -99,7 +99,7 @@ where
     async fn run(
         mut self,
         mut wanted: watch::Receiver<Arc<Wanted>>,
-        reports: watch::Sender<Arc<Report>>,
+        reports: watch::Sender<Arc<HealthReport>>,
         stop: CancellationToken,
     ) {
         wanted.mark_changed();
@@ -139,20 +139,22 @@ where
         }
     }
 
-    fn end(&mut self, ended: Result<(task::Id, Outcome), JoinError>) {
+    fn end(&mut self, ended: Result<(task::Id, ProbeResult), JoinError>) {
         let (task, outcome) = ended.unwrap_or_else(|error| {
             error!("a health probe: {error}");
             (error.id(), Err(Failure::Lost))
         });
         let id = self.under_way.remove(&task).expect("every task is entered when it is spawned");
         let now = self.now();
-        let Some((target, verdict)) = self.checks.record(id, &outcome, now) else { return };
+        let Some((target, status)) = self.checks.record(id, &outcome, now) else { return };
         let (service, endpoint) = (&target.service, std::net::SocketAddr::new(target.address, target.port));
-        match verdict.state {
-            Health::Unhealthy => {
-                warn!(%service, %endpoint, by = "health check", reason = &*verdict.reason, "endpoint: unhealthy");
+        match status.state {
+            HealthState::Unhealthy => {
+                warn!(%service, %endpoint, by = "health check", reason = &*status.reason, "endpoint: unhealthy");
             }
-            Health::Healthy | Health::Unknown => info!(%service, %endpoint, by = "health check", "endpoint: healthy"),
+            HealthState::Healthy | HealthState::Unknown => {
+                info!(%service, %endpoint, by = "health check", "endpoint: healthy");
+            }
         }
     }
 }

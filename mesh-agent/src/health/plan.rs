@@ -1,4 +1,5 @@
-//! What is checked on this node and how often, and what of the configuration the settings do not allow. Pure.
+//! Plans the checks of this node: which endpoints are checked and how often, and which checks the settings do not
+//! allow. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{rules::Rules, shares::level, verdicts::target};
+use super::{fair_share::level, rules::Rules, unhealthy::target};
 use crate::{
     desired::{Target, World},
     model::{
@@ -16,22 +17,22 @@ use crate::{
     },
 };
 
-/// What is to be checked, and how.
+/// Checks by endpoint.
 pub type Wanted = BTreeMap<Target, Arc<HealthCheck>>;
 
-/// Services that are noted to be checked more rarely than they ask for.
+/// Most notes about services that are checked less often than configured.
 const NOTED: usize = 100;
 
-/// What health checks do on this node.
+/// Checks of this node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
-    /// What is checked, at the intervals that the settings leave.
+    /// Checks with the intervals that the settings allow.
     pub wanted: Arc<Wanted>,
-    /// Services that are checked more rarely than they ask for.
+    /// Interval of services that are checked less often than configured.
     pub slowed: BTreeMap<ServiceName, Duration>,
-    /// What is not checked, and why.
+    /// Endpoints that are not checked, with the reason.
     pub refused: Refused,
-    /// What is checked more rarely, and why.
+    /// Notes about services that are checked less often, with the reason.
     pub notes: Vec<ConfigNote>,
 }
 
@@ -43,15 +44,14 @@ struct Checked<'a> {
 }
 
 impl Checked<'_> {
-    /// Probes per second that it asks for, in millionths.
+    /// Returns the configured probes per second, in millionths.
     fn demand(&self, min_interval: Duration) -> u64 {
         let interval = self.check.interval.max(min_interval).as_millis().max(1);
         self.targets.len() as u64 * u64::try_from(1_000_000_000 / interval).unwrap_or(u64::MAX)
     }
 }
 
-/// Returns the plan for the endpoints behind TCP ports of services with a health check, unless they take no connections
-/// anyway.
+/// Returns the checks of endpoints that may take connections, behind TCP ports of services with a health check.
 pub fn plan(world: &World) -> Plan {
     let mut plan = Plan::default();
     let checks = world.services.values().filter_map(|it| Some((&**it, it.traffic.health.as_ref()?)));
@@ -87,11 +87,11 @@ impl Plan {
     }
 
     fn refuse(&mut self, service: &Service, reason: String) {
-        let (origin, field) = (origin(service), service.traffic.health_place.field.clone());
+        let (origin, field) = (origin(service), service.traffic.health_origin.field.clone());
         self.refused.add_error(service, ConfigError { origin, field, reason }, Effect::Part);
     }
 
-    /// Gives each service its share of the node's rate: namespaces share it, and services share that of their namespace.
+    /// Assigns each service its share of the node's rate: first among namespaces, then among the services of each.
     fn pace(&mut self, world: &World, checked: &[Checked<'_>]) {
         let policy = &world.check_policy;
         let mut namespaces: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
@@ -121,7 +121,7 @@ impl Plan {
         if let Some(more) = self.slowed.len().checked_sub(NOTED).filter(|more| *more > 0)
             && let Some(last) = self.notes.last()
         {
-            let message = format!("endpoints of {more} more services are checked more rarely than asked for");
+            let message = format!("endpoints of {more} more services are checked less often than configured");
             self.notes.push(ConfigNote { origin: last.origin.clone(), message });
         }
         self.wanted = Arc::new(wanted);
@@ -145,7 +145,7 @@ impl Plan {
     }
 }
 
-/// Returns the interval at which a service has no more than `level` of what it asks for, in whole milliseconds.
+/// Returns the interval, in whole milliseconds, at which the demand of a service is at most `level`.
 fn slowed(interval: Duration, demand: u64, level: u64) -> Duration {
     if demand <= level {
         return interval;
@@ -154,9 +154,9 @@ fn slowed(interval: Duration, demand: u64, level: u64) -> Duration {
     Duration::from_millis(u64::try_from(slower).unwrap_or(u64::MAX))
 }
 
-/// Where the health check of a service is written.
+/// Returns the origin of a service's health check.
 fn origin(service: &Service) -> Origin {
-    let line = service.traffic.health_place.line;
+    let line = service.traffic.health_origin.line;
     let line = if line == 0 { service.origin.line } else { line };
     Origin { line, ..service.origin.clone() }
 }

@@ -1,4 +1,4 @@
-//! One probe of one endpoint, whatever its kind.
+//! Runs one probe of an endpoint, of any kind.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{
-    failure::{Failure, Outcome},
+    failure::{Failure, ProbeResult},
     grpc, http, tcp, tls,
 };
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     model::{HealthCheck, Probe},
 };
 
-/// Asks endpoints at their own address. The agent is in the same cgroup tree as everybody, so an endpoint whose address
-/// and port are also a front end of some service would be asked by way of that service, exactly as others reach it.
+/// Probes endpoints at their own address. The agent is in the same cgroup tree as all clients, so an endpoint whose
+/// address and port are also a front end is probed through that service, as clients would reach it.
 #[derive(Clone)]
 pub(super) struct Prober {
     tls: TlsConnector,
@@ -26,16 +26,16 @@ impl Prober {
         Self { tls: tls::connector() }
     }
 
-    /// The timeout is over all of it: connect, handshakes, request and answer.
-    pub(super) async fn probe(&self, target: &Target, check: &HealthCheck) -> Outcome {
+    /// Runs a probe. The timeout covers connect, handshakes, request and answer.
+    pub(super) async fn probe(&self, target: &Target, check: &HealthCheck) -> ProbeResult {
         let address = SocketAddr::new(target.address, check.port.unwrap_or(target.port));
         let answer = timeout(check.timeout, self.ask(address, &check.probe)).await;
         answer.unwrap_or(Err(Failure::NoAnswer(check.timeout)))
     }
 
-    /// The large futures are boxed, or a TCP probe would be as large: kilobytes, moved around and taken from the system
-    /// anew for each group of probes.
-    async fn ask(&self, address: SocketAddr, probe: &Probe) -> Outcome {
+    /// Boxes the large futures. Otherwise a TCP probe would be kilobytes large as well, and be moved and allocated for
+    /// each group of probes.
+    async fn ask(&self, address: SocketAddr, probe: &Probe) -> ProbeResult {
         match probe {
             Probe::Tcp => tcp::probe(address).await,
             Probe::Http(probe) => Box::pin(http::probe(&self.tls, address, probe)).await,

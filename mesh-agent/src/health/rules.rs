@@ -1,4 +1,4 @@
-//! Which endpoints may be checked. Pure.
+//! Decides which endpoints may be checked. Pure.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use crate::{
     model::{Endpoint, HealthCheck, Probe, Service},
 };
 
-/// Parts of the names of headers that carry credentials.
+/// Parts of header names that carry credentials.
 const CREDENTIALS: [&str; 13] = [
     "auth",
     "cookie",
@@ -24,27 +24,27 @@ const CREDENTIALS: [&str; 13] = [
     "forwarded-user",
 ];
 
-/// What the settings say to the health check of one service.
+/// Rules of the settings for the health check of one service.
 pub struct Rules<'a> {
     world: &'a World,
-    /// Why none of its endpoints may be checked.
+    /// Why no endpoint of the service may be checked.
     whole: Option<String>,
 }
 
 impl<'a> Rules<'a> {
-    /// The rules for a service with this health check.
+    /// Creates the rules for a service with this health check.
     pub fn new(world: &'a World, service: &Service, check: &HealthCheck) -> Self {
-        let place = &service.traffic.health_place;
-        let whole = if place.is_annotation { annotated(world, service, check) } else { None };
+        let origin = &service.traffic.health_origin;
+        let whole = if origin.is_annotation { annotated(world, service, check) } else { None };
         Self { world, whole }
     }
 
-    /// Returns why nothing of the service may be checked, if that is so.
+    /// Returns why no endpoint of the service may be checked, if so.
     pub fn whole(&self) -> Option<&str> {
         self.whole.as_deref()
     }
 
-    /// Returns why an endpoint may not be checked, if that is so.
+    /// Returns why an endpoint may not be checked, if so.
     pub fn refusal(&self, endpoint: &Endpoint) -> Option<String> {
         self.whole.clone().or_else(|| {
             let kind = kind(self.world, endpoint.address)?;
@@ -53,7 +53,7 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// Returns what annotations may not ask for.
+/// Returns why the check of an annotation is not allowed, if so.
 fn annotated(world: &World, service: &Service, check: &HealthCheck) -> Option<String> {
     let policy = &world.check_policy;
     let headers = match &check.probe {
@@ -77,7 +77,7 @@ fn is_credential(header: &str) -> bool {
     CREDENTIALS.iter().any(|part| header.contains(part))
 }
 
-/// Returns what an address is that requests by root should not go to.
+/// Returns the kind of an address to which requests by root must not go.
 fn kind(world: &World, address: IpAddr) -> Option<&'static str> {
     let is_link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),

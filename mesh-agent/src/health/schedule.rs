@@ -1,9 +1,10 @@
-//! When each target is probed next. Pure: the time is an argument, and chance is a hash.
+//! Schedules the probes of all targets. Pure: the time is an argument, and randomness is a hash.
 //!
-//! A target has a grid of its own, one round per interval, so that however long a probe takes the targets do not drift
-//! together. Where a grid begins is a step of the golden ratio after the one before, which spreads any number of
-//! targets evenly over an interval, in whatever portions they come. The jitter delays a round after the first
-//! by up to the allowance, so two probes are never further from an interval apart than that. Whatever still comes at the same time (the machine stood still, answers are slow) is paced.
+//! Each target has its own grid, one round per interval, so that slow probes do not make targets drift together. The
+//! start of each grid is a golden-ratio step after the previous one, which spreads any number of targets evenly over
+//! an interval, in whatever portions they are added. Jitter delays each round after the first by up to the allowance,
+//! so the time between two probes never differs more than that from the interval. Probes that become due together
+//! anyway (after a stall, or with slow answers) are paced.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,54 +12,53 @@ use std::{
     time::Duration,
 };
 
-/// Probes under way at the same time. A namespace may have as many as places are free, so all endpoints of one that do not
-/// answer leave half of the places to others; what is left is enough for 2,000 such endpoints, asked every 5 s with a
-/// timeout of 1 s.
+/// Most concurrent probes. A namespace may use as many as are left free, so a namespace whose endpoints do not answer
+/// leaves half of them to others. That is enough for 2,000 such endpoints, probed every 5 s with a timeout of 1 s.
 pub(super) const UNDER_WAY: usize = 1024;
 /// One start in the token bucket: nanoseconds times millionths per second.
 const START: u64 = 1_000_000_000_000_000;
-/// Probes that may start at the same moment: twice what 2,000 endpoints asked every 5 s need in one [`TICK`].
+/// Most probes that start at the same moment: twice what 2,000 endpoints, probed every 5 s, need in one [`TICK`].
 const BURST: u64 = 32;
-/// Probes start at multiples of this. Many in one go cost much less than one by one: processors that wake up do so with
-/// cold caches.
+/// Probes start at multiples of this. Starting many at once costs much less, because a CPU that wakes up has cold
+/// caches.
 const TICK: Duration = Duration::from_millis(40);
-/// So many times faster than on average probes may start after a pause.
+/// Factor by which probes may start faster than average after a pause.
 const CATCH_UP: u64 = 2;
 /// 2⁶⁴ divided by the golden ratio: <https://en.wikipedia.org/wiki/Low-discrepancy_sequence#Additive_recurrence>
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Names a target, and is never used again.
+/// Id of a target, which is never reused.
 pub(super) type Id = u64;
 
-/// How often a target is probed.
+/// Pace of a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Pace {
-    /// From one probe to the next.
+    /// Time from one probe to the next.
     pub(super) interval: Duration,
-    /// The interval is up to this much longer or shorter, percent.
+    /// Jitter: the interval varies by up to this percentage.
     pub(super) jitter_percent: u8,
 }
 
 impl Pace {
-    /// Probes per second, in millionths.
+    /// Returns the probes per second, in millionths.
     fn rate(self) -> u64 {
         u64::try_from(1_000_000_000 / self.interval.as_millis().max(1)).expect("a rate below one per nanosecond")
     }
 }
 
-/// All targets and what is under way.
+/// All targets and the probes under way.
 #[derive(Debug)]
 pub(super) struct Schedule {
     seed: u64,
-    places: HashMap<Id, Place>,
+    places: HashMap<Id, Grid>,
     queues: HashMap<Arc<str>, Queue>,
-    /// When the first target of each namespace is due.
+    /// Due time of the first target of each namespace.
     heads: BTreeSet<(Duration, Arc<str>)>,
-    /// Namespace of each target under way, which may be forgotten by now.
+    /// Namespace of each target under way. The target may have been removed.
     running: HashMap<Id, Arc<str>>,
-    /// Sum over all targets.
+    /// Sum of the rates of all targets.
     rate: u64,
-    /// Token bucket, in parts of [`START`], and when it was filled last.
+    /// Token bucket, in parts of [`START`], and the time of its last refill.
     tokens: u64,
     filled_at: Duration,
 }
@@ -66,24 +66,24 @@ pub(super) struct Schedule {
 /// The targets of one namespace.
 #[derive(Debug, Default)]
 struct Queue {
-    /// When each target that is not under way is due.
+    /// Due time of each target that is not under way.
     due: BTreeSet<(Duration, Id)>,
     under_way: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Place {
+struct Grid {
     namespace: Arc<str>,
     pace: Pace,
     /// Start of the grid.
     first: Duration,
     round: u64,
-    /// When the next probe is due; absent while one is under way.
+    /// Due time of the next probe; absent while one is under way.
     due: Option<Duration>,
 }
 
 impl Schedule {
-    /// Nodes with different seeds do not ask the same endpoint at the same time.
+    /// Creates an empty schedule. Nodes with different seeds do not probe the same endpoint at the same time.
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -97,19 +97,19 @@ impl Schedule {
         }
     }
 
-    /// Adds a target of a namespace; its first probe is within one interval. Ids should be counted up.
+    /// Adds a target of a namespace. Its first probe is within one interval. Ids should increase.
     pub(super) fn add(&mut self, id: Id, namespace: &str, pace: Pace, now: Duration) {
         let known = self.queues.get_key_value(namespace).map(|(known, _)| Arc::clone(known));
         let namespace = known.unwrap_or_else(|| namespace.into());
         let first = now + fraction(pace.interval, self.seed.wrapping_add(id).wrapping_mul(GOLDEN));
-        let place = Place { namespace, pace, first, round: 0, due: None };
+        let place = Grid { namespace, pace, first, round: 0, due: None };
         self.places.insert(id, place);
         self.set_due(id, Some(tick(first)));
         self.rate += pace.rate();
     }
 
-    /// Changes the pace of a target: its next probe is one interval after the last, or where that is past already, within
-    /// one interval. One that is due now stays so.
+    /// Changes the pace of a target. Its next probe is one interval after the last, or within one interval if that is
+    /// past. A target that is due now stays due.
     pub(super) fn repace(&mut self, id: Id, pace: Pace, now: Duration) {
         let Some(place) = self.places.get_mut(&id).filter(|place| place.pace != pace) else { return };
         self.rate = self.rate - place.pace.rate() + pace.rate();
@@ -122,7 +122,7 @@ impl Schedule {
         }
     }
 
-    /// Forgets a target. A probe under way still counts until it is [finished](Self::finish).
+    /// Removes a target. A probe under way still counts until it is [finished](Self::finish).
     pub(super) fn remove(&mut self, id: Id) {
         self.set_due(id, None);
         if let Some(place) = self.places.remove(&id) {
@@ -131,14 +131,14 @@ impl Schedule {
         }
     }
 
-    /// When to ask [`start`](Self::start) again; absent while only the end of a probe can change anything.
+    /// Returns when to call [`start`](Self::start) again; absent while only the end of a probe can change anything.
     pub(super) fn next(&self) -> Option<Duration> {
         let (due, _) = self.first()?;
         let missing = START.saturating_sub(self.tokens).div_ceil(self.refill());
         Some((*due).max(self.filled_at + Duration::from_nanos(missing)))
     }
 
-    /// A target to be probed now. It is under way until finished.
+    /// Returns a target to probe now, if any. It is under way until finished.
     pub(super) fn start(&mut self, now: Duration) -> Option<Id> {
         self.fill(now);
         if self.next()? > now {
@@ -154,7 +154,7 @@ impl Schedule {
         Some(id)
     }
 
-    /// The probe of a target has ended, whether or not it is still known.
+    /// Records the end of a probe, even if its target was removed.
     pub(super) fn finish(&mut self, id: Id, now: Duration) {
         if let Some(namespace) = self.running.remove(&id) {
             if let Some(queue) = self.queues.get_mut(&namespace) {
@@ -163,20 +163,20 @@ impl Schedule {
             self.forget_unused(&namespace);
         }
         let Some(place) = self.places.get_mut(&id) else { return };
-        // Rounds that were missed altogether are left out.
+        // Missed rounds are skipped.
         let past = now.saturating_sub(place.first).as_nanos() / place.pace.interval.as_nanos().max(1);
         place.round = (place.round + 1).max(u64::try_from(past).unwrap_or(u64::MAX));
         let due = tick(place.due_in_round(self.seed ^ id));
         self.set_due(id, Some(due));
     }
 
-    /// The first target that is due of a namespace that may have one more under way.
+    /// Returns the first due target of a namespace that may have one more probe under way.
     fn first(&self) -> Option<&(Duration, Arc<str>)> {
         let free = UNDER_WAY - self.running.len();
         self.heads.iter().find(|(_, namespace)| self.queues[namespace].under_way < free)
     }
 
-    /// Notes when a target is due; absent while it is under way.
+    /// Sets the due time of a target; absent while it is under way.
     fn set_due(&mut self, id: Id, due: Option<Duration>) {
         let Some(place) = self.places.get_mut(&id) else { return };
         let queue = self.queues.entry(Arc::clone(&place.namespace)).or_default();
@@ -205,13 +205,13 @@ impl Schedule {
         self.filled_at = now.max(self.filled_at);
     }
 
-    /// Tokens per nanosecond.
+    /// Returns the tokens per nanosecond.
     fn refill(&self) -> u64 {
         self.rate.max(1) * CATCH_UP
     }
 }
 
-impl Place {
+impl Grid {
     fn due_in_round(&self, seed: u64) -> Duration {
         let Pace { interval, jitter_percent } = self.pace;
         let grid = self.first.saturating_add(interval.saturating_mul(u32::try_from(self.round).unwrap_or(u32::MAX)));
@@ -220,7 +220,7 @@ impl Place {
     }
 }
 
-/// The first tick that is not before.
+/// Returns the first tick at or after `time`.
 fn tick(time: Duration) -> Duration {
     let over = time.as_nanos() % TICK.as_nanos();
     time + if over == 0 {
@@ -230,7 +230,7 @@ fn tick(time: Duration) -> Duration {
     }
 }
 
-/// That part of a time, in 2⁻⁶⁴.
+/// Returns a part of a time; `part` is in 2⁻⁶⁴.
 fn fraction(time: Duration, part: u64) -> Duration {
     let nanos = (u128::from(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)) * u128::from(part)) >> 64;
     Duration::from_nanos(u64::try_from(nanos).expect("a part is not larger than the whole"))

@@ -1,4 +1,4 @@
-//! Connections to endpoints, and the probe that asks for nothing else.
+//! Opens connections to endpoints, and probes by TCP handshake.
 
 use std::{
     io,
@@ -15,10 +15,10 @@ use nix::{
 };
 use tokio::net::TcpStream;
 
-use super::failure::{Failure, Outcome};
+use super::failure::{Failure, ProbeResult};
 
-/// A connection that is reset when it is dropped. Whoever closes a connection first keeps it in `TIME_WAIT` for a
-/// minute; of 2,000 endpoints asked every 5 s, that would be 24,000 sockets. Nobody waits for data of a probe, so
+/// Opens a connection that is reset when dropped. The side that closes first keeps a connection in `TIME_WAIT` for a
+/// minute; with 2,000 endpoints probed every 5 s, that would be 24,000 sockets. No data of a probe is pending, so
 /// nothing is lost. The probes of Kubernetes do the same, with a linger time of 1 s.
 pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
     let stream = TcpStream::connect(address).await?;
@@ -26,16 +26,16 @@ pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-/// Whether the endpoint accepts a connection: SYN, SYN-ACK, and a reset instead of the ACK. The endpoint's program is not
-/// woken, and neither side makes a socket for it; HAProxy checks in the same way.
-pub(super) async fn probe(address: SocketAddr) -> Outcome {
+/// Probes by handshake: SYN, SYN-ACK, and a reset instead of the ACK. The endpoint's program is not woken and gets no
+/// socket; HAProxy checks in the same way.
+pub(super) async fn probe(address: SocketAddr) -> ProbeResult {
     let socket = half_open(address)?;
     let address = SockaddrStorage::from(address);
     match connect_socket(socket.as_raw_fd(), &address) {
         Err(Errno::EINPROGRESS) => {}
         result => return result.map_err(|error| io::Error::from(error).into()),
     }
-    // An endpoint on this node has answered by now.
+    // An endpoint on this node has already answered.
     match connect_socket(socket.as_raw_fd(), &address) {
         Err(Errno::EALREADY) => answer(socket).await,
         Ok(()) | Err(Errno::EISCONN) => Ok(()),
@@ -43,7 +43,8 @@ pub(super) async fn probe(address: SocketAddr) -> Outcome {
     }
 }
 
-/// A socket that leaves the last packet of a handshake for later, and resets the connection when it is closed before that.
+/// Creates a socket that delays the last packet of the handshake, and resets the connection if it is closed before
+/// that.
 fn half_open(address: SocketAddr) -> io::Result<Socket> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
@@ -53,7 +54,7 @@ fn half_open(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-async fn answer(socket: Socket) -> Outcome {
+async fn answer(socket: Socket) -> ProbeResult {
     let stream = TcpStream::from_std(socket)?;
     stream.writable().await?;
     stream.take_error()?.map_or(Ok(()), |error| Err(error.into()))

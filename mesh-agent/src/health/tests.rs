@@ -1,4 +1,4 @@
-//! Probes of real servers on loopback, and the task that makes them.
+//! Tests of probes against real servers on loopback, and of the task that runs them.
 
 mod drive;
 mod grpc;
@@ -19,7 +19,7 @@ fn target(address: SocketAddr) -> Target {
     Target { service: fixture::name("cart"), address: address.ip(), port: address.port() }
 }
 
-/// What one probe says: nothing when all is well, else why not.
+/// Returns the failure of one probe, or an empty text.
 async fn ask(address: SocketAddr, check: &HealthCheck) -> String {
     Prober::new().probe(&target(address), check).await.err().map(|failure| failure.to_string()).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! TLS without a look at the certificate: an endpoint is asked by its address, which certificates rarely have, and what
-//! is asked is whether it works, not who it is. Nothing that is secret is sent.
+//! TLS without certificate verification: an endpoint is probed by its address, which certificates rarely contain, and
+//! a probe tests that it works, not its identity. Nothing secret is sent.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -17,19 +17,19 @@ use tokio_rustls::{
 
 use super::failure::Failure;
 
-/// What all TLS connections have in common.
+/// Returns the configuration that all TLS connections share.
 pub(super) fn connector() -> TlsConnector {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .expect("the provider has cipher suites for TLS 1.2 and 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
     TlsConnector::from(Arc::new(config))
 }
 
-/// TLS over a connection to `address`.
+/// Performs a TLS handshake over a connection to `address`.
 pub(super) async fn handshake(
     connector: &TlsConnector,
     address: SocketAddr,
@@ -39,7 +39,7 @@ pub(super) async fn handshake(
     connector.connect(name, stream).await.map_err(|error| failure(&error))
 }
 
-/// Tells the kinds of failures apart that an operator can mend; what the endpoint sent is not repeated.
+/// Returns the kind of a handshake failure. The bytes of the endpoint are not quoted.
 fn failure(error: &io::Error) -> Failure {
     if error.raw_os_error().is_some() {
         return Failure::Tls("the connection broke during the handshake");
@@ -53,11 +53,11 @@ fn failure(error: &io::Error) -> Failure {
     })
 }
 
-/// Takes every certificate. That the endpoint has its key is checked all the same: one that cannot sign does not work.
+/// Accepts every certificate. The endpoint must still prove that it has the key.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,4 +1,4 @@
-//! Where metrics are served: an address and a port, or a socket file.
+//! Listeners for metrics: an address and a port, or a socket file.
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::api::server::{self, BindError as SocketError};
 
-/// What `--metrics` says.
+/// Value of `--metrics`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Address {
     /// An address and a port.
@@ -24,18 +24,18 @@ impl fmt::Display for Address {
     }
 }
 
-/// The address for metrics could not be opened.
+/// The address for metrics cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Of an address and a port.
+    /// Error of an address and a port.
     #[error("metrics address {address}: cannot listen: {reason}")]
     Tcp {
-        /// Address asked for.
+        /// Requested address.
         address: SocketAddr,
-        /// The kernel's words.
+        /// Reason of the kernel.
         reason: std::io::Error,
     },
-    /// Of a socket file.
+    /// Error of a socket file.
     #[error("metrics {0}")]
     Unix(#[from] SocketError),
 }

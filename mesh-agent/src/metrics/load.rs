@@ -1,4 +1,4 @@
-//! What backends and services have to do now.
+//! Metrics of the present load of backends and services.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,7 +7,7 @@ use prometheus_client::{encoding::DescriptorEncoder, metrics::MetricType};
 use super::{Reading, count, family, port_labels};
 use crate::api::types::{Endpoint, PortCapacity, Service, ServicePort};
 
-/// Name, help and value of what is told of every backend.
+/// Name, help and value of a metric of every backend.
 type Gauge = (&'static str, &'static str, fn(&Endpoint) -> u64);
 
 const GAUGES: [Gauge; 3] = [
@@ -47,7 +47,7 @@ impl Reading {
         self.encode_capacity(encoder)
     }
 
-    /// Backends without a measured connect have no value.
+    /// Encodes connect times. Backends without a measured connect have no value.
     fn encode_handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Moving average of the time to connect to a backend";
         let measured = self.endpoints().filter_map(|it| Some((it, it.2.handshake_microseconds?)));
@@ -77,7 +77,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Every backend of every port.
+    /// Iterates over every backend of every port.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = (&Service, &ServicePort, &Endpoint)> {
         self.ports().flat_map(|(service, port)| port.endpoints.iter().map(move |it| (service, port, it)))
     }

@@ -1,4 +1,4 @@
-//! The text for scrapers: rendered once a second at most, however many ask, and shared by all of them.
+//! Renders the text for scrapers at most once per second and shares it among them.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio::{
 
 use crate::api::view::{Reader, Stopped, View};
 
-/// From the end of one rendering to the start of the next, and how old a text may be that is given out.
+/// Shortest time between two renderings, and largest age of a text that is served.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often a text that is held is looked at.
+/// Interval of checking whether a text is still held.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A rendering: the text, or why there is none.
+/// A rendering: the text, or the reason why there is none.
 type Rendered = Result<Bytes, String>;
 
 /// The last rendering, and a way to ask for another.
@@ -26,11 +26,11 @@ pub(super) struct Scrapes {
     last: watch::Sender<Option<Last>>,
 }
 
-/// A rendering that is given out.
+/// The rendering that is served.
 struct Last {
     at: Instant,
     rendered: Rendered,
-    /// Whether no other follows for now, because readers still hold the one before it.
+    /// Whether the next rendering waits because readers still hold the previous one.
     held: bool,
 }
 
@@ -52,8 +52,8 @@ impl Scrapes {
         next.ok().and_then(|next| Some(next.as_ref()?.rendered.clone())).unwrap_or_else(|| Err(Stopped.to_string()))
     }
 
-    /// Renders when it is asked to, for as long as it is polled. No more than two texts are in memory: while readers hold
-    /// the one before the last, for at most `patience`, no other is made.
+    /// Renders on request, for as long as it is polled. At most two texts are in memory: while readers hold the one
+    /// before the last, no other is rendered, for at most `patience`.
     pub(super) async fn render(&self, reader: &Reader, patience: Duration, render: fn(&dyn View) -> Rendered) {
         loop {
             self.asked.notified().await;
@@ -111,7 +111,7 @@ mod tests {
         sleep(PAUSE).await;
         let second = scrapes.get().await.unwrap();
         assert_eq!((&first[..], &second[..]), (&b"0"[..], &b"1"[..]));
-        // The first is still held: the second is given out, however old.
+        // The first is still held, so the second is served, however old.
         sleep(PAUSE * 3).await;
         assert_eq!(scrapes.get().await.unwrap(), second);
         drop(first);

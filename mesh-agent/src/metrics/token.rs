@@ -1,4 +1,4 @@
-//! The bearer token of scrapers, read from a file that may be replaced at any time.
+//! Checks the bearer token of scrapers, read from a file that may be replaced at any time.
 
 use std::{
     io::{self, Read as _},
@@ -12,12 +12,12 @@ use tracing::warn;
 
 use crate::open;
 
-/// How often the file is read at most.
+/// Shortest time between reads of the file.
 const EVERY: Duration = Duration::from_secs(1);
 /// Longest token.
 const LONGEST: u64 = 4096;
 
-/// A token file, and what was in it.
+/// A token file and its last content.
 pub(super) struct Token {
     path: PathBuf,
     known: Mutex<Option<(Instant, Vec<u8>)>>,
@@ -57,7 +57,7 @@ impl Token {
     }
 }
 
-/// In a time that does not tell where the first difference is. An empty token is none.
+/// Compares in constant time. An empty token never matches.
 fn is_same(given: &[u8], wanted: &[u8]) -> bool {
     let differences = given.iter().zip(wanted).fold(0, |all, (a, b)| all | (a ^ b));
     !wanted.is_empty() && given.len() == wanted.len() && differences == 0

@@ -1,5 +1,5 @@
-//! Which addresses and node ports services may have. What a service says of itself is a claim: without bounds, the author
-//! of one could take the cloud's metadata, localhost or any address of the Internet over for all programs of the node
+//! Bounds of the addresses and node ports that services may have. Without bounds, the author of a service could take
+//! over the cloud's metadata address, localhost or any address of the Internet for all programs of the node
 //! (CVE-2020-8554).
 
 use std::{net::IpAddr, ops::RangeInclusive};
@@ -8,13 +8,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Addresses, FrontendKind, Service};
 
-/// Node ports that Kubernetes hands out where nothing else is said.
+/// Default range of node ports, as in Kubernetes.
 pub const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
 
-/// Bounds of what services may ask for.
+/// Bounds of addresses and node ports.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Admission {
-    /// Networks of addresses inside the cluster; any address of a family of which there is none.
+    /// Networks of cluster addresses. Without a network of a family, any address of that family is allowed.
     pub service_cidrs: Vec<IpNet>,
     /// Networks of external and load balancer addresses.
     pub external_cidrs: Vec<IpNet>,
@@ -25,7 +25,7 @@ pub struct Admission {
 }
 
 impl Default for Admission {
-    /// What is refused whatever the settings of an agent are, as far as they do not allow it by name.
+    /// Bounds without settings: they refuse addresses that no service may have by default.
     fn default() -> Self {
         let any = vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
         Self { service_cidrs: vec![], external_cidrs: any, vip_pools: vec![], node_ports: NODE_PORTS }
@@ -33,12 +33,12 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// Whether only a service can be at this address, by what the settings say.
+    /// Whether the settings reserve this address for services.
     pub fn is_service_address(&self, address: IpAddr) -> bool {
         contain(&self.service_cidrs, address) || contain(&self.vip_pools, address)
     }
 
-    /// Why a service may not have this address inside the cluster.
+    /// Returns why a service may not have this cluster address, if it may not.
     pub fn refuses_inside(&self, address: IpAddr) -> Option<String> {
         if let Some(what) =
             reserved(address).find_map(|(range, what)| foreign(&self.service_cidrs, range, address, what))
@@ -57,8 +57,9 @@ impl Admission {
         })
     }
 
-    /// Why a service may not have this address outside of the cluster. A network that is named lifts the protection of a
-    /// range only where it lies within it: 0.0.0.0/0 allows neither localhost nor the cluster's own addresses.
+    /// Returns why a service may not have this external address, if it may not. A configured network allows addresses
+    /// of a protected range only if it lies within that range: 0.0.0.0/0 allows neither localhost nor the cluster's
+    /// own addresses.
     pub fn refuses_outside(&self, address: IpAddr) -> Option<String> {
         let inside = self.service_cidrs.iter().chain(&self.vip_pools).filter(|net| net.contains(&address));
         let inside = inside.map(|net| (*net, "an address inside the cluster"));
@@ -74,13 +75,13 @@ impl Admission {
         })
     }
 
-    /// Why a service may not have this address of the node.
+    /// Returns why a service may not have this address of the node, if it may not.
     pub fn refuses_of_node(&self, address: IpAddr) -> Option<String> {
         let what = foreign(&self.external_cidrs, host(address), address, "an address of this node")?;
         Some(format!("{address} is {what}; {}", allowed_by(address)))
     }
 
-    /// Why a service may not have this node port.
+    /// Returns why a service may not have this node port, if it may not.
     pub fn refuses_node_port(&self, port: u16) -> Option<String> {
         let (first, last) = (self.node_ports.start(), self.node_ports.end());
         (!self.node_ports.contains(&port))
@@ -88,7 +89,7 @@ impl Admission {
     }
 }
 
-/// What a front end of this kind is called in a message.
+/// Returns the name of this kind of front end in messages.
 const fn called(kind: FrontendKind) -> &'static str {
     match kind {
         FrontendKind::ClusterIp => "cluster address",
@@ -99,7 +100,7 @@ const fn called(kind: FrontendKind) -> &'static str {
     }
 }
 
-/// The field of a service, native or of Kubernetes, that asks for front ends of this kind.
+/// Returns the field of a service, native or Kubernetes, that claims front ends of this kind.
 pub fn field(service: &Service, kind: FrontendKind) -> &'static str {
     let is_native = !matches!(service.addresses, Addresses::Cluster(_));
     match kind {
@@ -113,7 +114,7 @@ pub fn field(service: &Service, kind: FrontendKind) -> &'static str {
     }
 }
 
-/// Says that a front end is refused.
+/// Returns the message that a front end is refused.
 pub fn refusal(kind: FrontendKind, service: &Service, reason: &str) -> String {
     format!("{} of service {} is refused: {reason}", called(kind), service.name)
 }
@@ -122,8 +123,8 @@ fn allowed_by(address: IpAddr) -> String {
     format!("externalCidr (--external-cidr) allows it where it names {}", host(address))
 }
 
-/// Ranges that belong to no service, of those that contain the address. Unspecified, multicast and broadcast addresses are
-/// errors before.
+/// Returns the protected ranges that contain the address. Unspecified, multicast and broadcast addresses are rejected
+/// when parsed.
 fn reserved(address: IpAddr) -> impl Iterator<Item = (IpNet, &'static str)> {
     let v4 = |a, b, length| IpNet::V4(Ipv4Net::new_assert([a, b, 0, 0].into(), length));
     let v6 = |first, last, length| IpNet::V6(Ipv6Net::new_assert([first, 0, 0, 0, 0, 0, 0, last].into(), length));
@@ -137,7 +138,7 @@ fn reserved(address: IpAddr) -> impl Iterator<Item = (IpNet, &'static str)> {
     ranges.into_iter().filter(move |(range, _)| range.contains(&address))
 }
 
-/// What an address of a range is, unless a network within that range allows it.
+/// Returns what an address of a protected range is, unless a network within that range allows it.
 fn foreign(allowed: &[IpNet], range: IpNet, address: IpAddr, what: &'static str) -> Option<&'static str> {
     let is_allowed = allowed.iter().any(|net| range.contains(net) && net.contains(&address));
     (!is_allowed).then_some(what)
@@ -163,7 +164,7 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    /// The addresses of these that may be external ones.
+    /// Returns which of these addresses may be external ones.
     fn outside<'a>(admission: &Admission, addresses: &[&'a str]) -> Vec<&'a str> {
         let is_free = |text: &&&str| admission.refuses_outside(text.parse().unwrap()).is_none();
         addresses.iter().filter(is_free).copied().collect()

@@ -1,20 +1,20 @@
-//! Where a service is asked for.
+//! Addresses and front ends of services.
 
 use std::{fmt, net::IpAddr};
 
-/// The addresses a service has inside the cluster.
+/// Addresses of a service inside the cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Addresses {
     /// ClusterIPs of Kubernetes: at least one, no duplicates.
     Cluster(Vec<IpAddr>),
     /// As configured in a native file: at least one, no duplicates.
     Fixed(Vec<IpAddr>),
-    /// One from the configured pool, kept as long as the service lives.
+    /// An address from each configured pool, kept while the service exists.
     Auto,
 }
 
 impl Addresses {
-    /// Those that are written down; the allocator of the pool knows the others.
+    /// Returns the addresses that are configured. Addresses of `Auto` are known to the pool allocator.
     pub fn given(&self) -> &[IpAddr] {
         match self {
             Self::Cluster(addresses) | Self::Fixed(addresses) => addresses,
@@ -23,16 +23,16 @@ impl Addresses {
     }
 }
 
-/// A further address of a service, which others route to the cluster.
+/// An external address of a service, which the network routes to the cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct External {
-    /// Where programs ask for it.
+    /// Address.
     pub address: IpAddr,
     /// [`ExternalIp`](FrontendKind::ExternalIp) or [`LoadBalancer`](FrontendKind::LoadBalancer).
     pub kind: FrontendKind,
 }
 
-/// What makes an address and port a front end of a service.
+/// Kind of front end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum FrontendKind {
     /// An address of Kubernetes inside the cluster.
@@ -48,7 +48,7 @@ pub enum FrontendKind {
 }
 
 impl FrontendKind {
-    /// Whether `internalTrafficPolicy` speaks of it.
+    /// Whether `internalTrafficPolicy` applies to it.
     pub const fn is_internal(self) -> bool {
         match self {
             Self::ClusterIp | Self::Address => true,
@@ -69,27 +69,27 @@ impl fmt::Display for FrontendKind {
     }
 }
 
-/// A front end that is configured but left alone.
+/// A configured front end that is not served.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unserved {
     /// An address, or the name of a load balancer.
     pub address: String,
     /// Port.
     pub port: u16,
-    /// As it is written: `SCTP` is one, too.
+    /// Protocol as written, which may be `SCTP`.
     pub protocol: String,
-    /// What it is.
+    /// Kind of front end.
     pub kind: FrontendKind,
-    /// Why nothing is done at it.
+    /// Why it is not served.
     pub reason: String,
 }
 
-/// `internalTrafficPolicy`: which endpoints the addresses inside the cluster lead to.
+/// `internalTrafficPolicy`: scope of the endpoints of cluster addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum InternalTraffic {
-    /// Those of all nodes.
+    /// Endpoints on all nodes.
     #[default]
     Cluster,
-    /// Those of the client's node; where it has none, none.
+    /// Endpoints on the client's node only, even if there are none.
     Local,
 }

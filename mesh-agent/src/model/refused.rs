@@ -1,26 +1,26 @@
-//! What of a configuration is refused: the errors that say why, and what is in force instead.
+//! Refused parts of the configuration: the errors, and what is in force instead.
 
 use super::{ConfigError, Effect, Service, Update, Wrong};
 
-/// Errors, and the services that they are about.
+/// Errors and the services that they are about.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Refused {
-    /// What is refused, and why.
+    /// What is refused, with the reason.
     pub errors: Vec<ConfigError>,
-    /// Services that are not in force as they are written.
+    /// Services that are not in force as written.
     pub wrong: Vec<Wrong>,
     /// Further errors, of which only the number is told.
     pub more: usize,
 }
 
 impl Refused {
-    /// Adds what is wrong with a service; the field may be empty.
+    /// Adds an error of a service; the field may be empty.
     pub fn add(&mut self, service: &Service, field: impl Into<String>, reason: String, effect: Effect) {
         let error = ConfigError { origin: service.origin.clone(), field: field.into(), reason };
         self.add_error(service, error, effect);
     }
 
-    /// Adds an error of a service. A service of which several errors follow each other is named once.
+    /// Adds an error of a service. A service with several consecutive errors is listed once.
     pub fn add_error(&mut self, service: &Service, error: ConfigError, effect: Effect) {
         self.errors.push(error);
         let wrong = Wrong::service(service, effect);

@@ -1,56 +1,57 @@
-//! How connects are spread over endpoints, when an endpoint is left alone, and which are near.
+//! Traffic settings: balancing, outlier detection, limits, locality, ramps and health checks.
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
-/// Which endpoint takes a connect. Every policy honours weights.
+/// Balancing policy. Every policy honours weights.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Balance {
-    /// The less loaded per weight of two random choices.
+    /// The less loaded, per weight, of two random choices.
     #[default]
     LeastConnections,
-    /// As least connections, the load multiplied by a moving average of the time that connections take.
+    /// Like least connections, with the load multiplied by a moving average of the connect time.
     LatencyAware,
     /// Weighted random.
     Random,
-    /// In turn.
+    /// Weighted round robin.
     RoundRobin,
-    /// The same for the same client, whatever happens to the others (Maglev).
+    /// Consistent hashing of the client (Maglev).
     ConsistentHash(HashKey),
 }
 
-/// What of a client is hashed.
+/// Client attribute to hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum HashKey {
-    /// Its network namespace, which is a pod.
+    /// The network namespace, which is the pod.
     #[default]
     NetworkNamespace,
-    /// Its cgroup, which is a container.
+    /// The cgroup, which is the container.
     Cgroup,
-    /// The address its socket is bound to; its network namespace while that is none.
+    /// The source address that the socket is bound to, or the network namespace if it is not bound.
     SourceAddress,
 }
 
-/// When connect failures eject an endpoint, in the kernel.
+/// Outlier detection in the kernel: when connect failures eject an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outlier {
-    /// Failures in a row; zero for never.
+    /// Consecutive failures that eject; zero means never.
     pub consecutive_failures: u8,
-    /// Length of the first ejection; each further one in a row is twice as long. Whole milliseconds, at most a day.
+    /// Length of the first ejection; each consecutive one is twice as long. Whole milliseconds, at most a day.
     pub base_ejection: Duration,
     /// Longest ejection. Whole milliseconds, at most a day.
     pub max_ejection: Duration,
-    /// Share of the capacity that may be ejected, percent. Where it is not given, it is the default of what clients agree
-    /// on, and what a client ejects for itself has no bound.
+    /// Largest share of the capacity that may be ejected, in percent. If absent, the default applies to ejections by
+    /// agreement, and a client's own ejections are unbounded.
     pub max_ejected_percent: Option<u8>,
-    /// Ejections are ignored while less than this share of the capacity is usable, percent. As for the share.
+    /// Ejections are ignored while less than this share of the capacity is usable, in percent. If absent, the default
+    /// applies to ejections by agreement only.
     pub panic_percent: Option<u8>,
-    /// A connect that is not answered for so long has failed. Whole milliseconds, at most a minute.
+    /// Time after which an unanswered connect counts as failed. Whole milliseconds, at most a minute.
     pub connect_timeout: Duration,
 }
 
-/// Default of [`Outlier::max_ejected_percent`] for what clients agree on.
+/// Default of [`Outlier::max_ejected_percent`] for ejections by agreement.
 pub const MAX_EJECTED_PERCENT: u8 = 50;
-/// Default of [`Outlier::panic_percent`] for what clients agree on.
+/// Default of [`Outlier::panic_percent`] for ejections by agreement.
 pub const PANIC_PERCENT: u8 = 50;
 
 impl Default for Outlier {
@@ -66,7 +67,7 @@ impl Default for Outlier {
     }
 }
 
-/// How many connections at the same time, on this node.
+/// Limits of concurrent connections on this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
     /// To all endpoints together.
@@ -77,7 +78,7 @@ pub struct Limits {
     pub percent_per_client: Option<u8>,
 }
 
-/// Where something is, as far as known.
+/// Location of a node or an endpoint, as far as known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Locality {
     /// Cloud.
@@ -98,7 +99,7 @@ pub struct Hints {
     pub zones: Vec<Arc<str>>,
 }
 
-/// What an endpoint and this node may have in common.
+/// Level at which an endpoint and this node may share their location.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LocalityLevel {
     /// The node.
@@ -124,34 +125,35 @@ impl fmt::Display for LocalityLevel {
 
 /// Which endpoints come first.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Nearness {
-    /// Levels in the order in which they are used, none twice; endpoints that share none come last. Empty when all are
-    /// equally near.
+pub struct LocalityPolicy {
+    /// Distinct levels in the order of preference; endpoints that share none come last. If empty, all endpoints are
+    /// equal.
     pub order: Vec<LocalityLevel>,
-    /// The next level gets the missing share while less than this share of a level's capacity is usable, percent.
+    /// While less than this share of a tier's capacity is usable, in percent, the missing part of the connects goes to
+    /// the next tier.
     pub failover_percent: u8,
-    /// How many times busier per weight than the next a level is left at, in 1/100, above 100.
+    /// A tier spills into the next one when it is this many times busier per weight, in 1/100, above 100.
     pub spill: Option<u16>,
-    /// Which sources come first, before any level.
+    /// Preferred sources, before any level.
     pub sources: SourcePreference,
-    /// Whether the hints of EndpointSlices count. Endpoints that have some are judged by them instead of by `order`.
+    /// Whether the hints of EndpointSlices apply, instead of `order`, to endpoints that have hints.
     pub by_hints: bool,
 }
 
-impl Default for Nearness {
+impl Default for LocalityPolicy {
     fn default() -> Self {
         Self { order: Vec::new(), failover_percent: 70, spill: None, sources: SourcePreference::None, by_hints: false }
     }
 }
 
-/// Of a service that several sources have, whose endpoints come first.
+/// Preferred endpoints of a service that several sources define.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SourcePreference {
-    /// Those of the local source.
+    /// Endpoints of the local source.
     Local,
-    /// Those of other sources.
+    /// Endpoints of other sources.
     Remote,
-    /// All alike.
+    /// No preference.
     #[default]
     None,
 }
@@ -160,7 +162,7 @@ pub enum SourcePreference {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Ratio(pub u32);
 
-/// How the weight of a new endpoint approaches its target T: S(n+1) = S(n) + α·(T − S(n)), S(0) = α·T.
+/// Slow start: the weight of a new endpoint approaches its target T by S(n+1) = S(n) + α·(T − S(n)), S(0) = α·T.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SlowStart {
     /// α, above 0 and at most 1.
@@ -169,7 +171,7 @@ pub struct SlowStart {
     pub tick: Duration,
 }
 
-/// How the weight of a draining endpoint shrinks: C(n+1) = C(n)·β. Without it, to zero at once.
+/// Drain: the weight of a draining endpoint shrinks by C(n+1) = C(n)·β.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Drain {
     /// β, below 1.
@@ -178,51 +180,51 @@ pub struct Drain {
     pub tick: Duration,
 }
 
-/// How the agent finds out whether an endpoint works.
+/// A health check.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct HealthCheck {
-    /// What is asked.
+    /// Probe.
     pub probe: Probe,
-    /// Port that is asked; the endpoint's own where absent.
+    /// Port to probe; the endpoint's own port if absent.
     pub port: Option<u16>,
-    /// From one probe to the next.
+    /// Time from one probe to the next.
     pub interval: Duration,
-    /// How long an answer may take; at most the interval.
+    /// Timeout of a probe; at most the interval.
     pub timeout: Duration,
-    /// The interval is up to this much longer or shorter, percent.
+    /// Jitter: the interval varies by up to this percentage.
     pub jitter_percent: u8,
-    /// Successes in a row that make an endpoint healthy.
+    /// Consecutive successes that make an endpoint healthy.
     pub rise: NonZeroU32,
-    /// Failures in a row that make it unhealthy.
+    /// Consecutive failures that make it unhealthy.
     pub fall: NonZeroU32,
-    /// Whether the last healthy endpoint may be taken out as well.
+    /// Whether the last healthy endpoint may be taken out of service as well.
     pub allow_empty: bool,
 }
 
-/// What a health check asks an endpoint.
+/// Kind of probe.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Probe {
-    /// Whether it accepts a TCP connection.
+    /// Opens a TCP connection.
     Tcp,
-    /// Whether it answers an HTTP/1.1 request.
+    /// Sends an HTTP/1.1 request.
     Http(HttpProbe),
-    /// What it says of itself by the gRPC health checking protocol.
+    /// Sends a request of the gRPC health checking protocol.
     Grpc {
-        /// The service that is asked for; empty for the server as a whole.
+        /// Service name in the request; empty for the server as a whole.
         service: String,
     },
 }
 
-/// An HTTP request and what is a good answer.
+/// An HTTP request and the expected answer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct HttpProbe {
-    /// By way of TLS. The certificate is not checked: an endpoint is asked by its address.
+    /// Whether to use TLS. The certificate is not verified, because an endpoint is probed by its address.
     pub tls: bool,
     /// Path and query.
     pub path: String,
-    /// Request headers, `host` among them where it is not to be the address.
+    /// Request headers, including `host` if it is not the address.
     pub headers: Vec<(String, String)>,
-    /// First and last status code that is good.
+    /// First and last accepted status code.
     pub status: (u16, u16),
     /// A header that the answer must have, with this value.
     pub expect_header: Option<(String, String)>,

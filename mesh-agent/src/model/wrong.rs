@@ -1,25 +1,25 @@
-//! What of the configuration is not in force as it is written, and what is in force instead.
+//! Parts of the configuration that are not in force as written, and what is in force instead.
 
 use std::fmt;
 
 use super::{Origin, Service, ServiceName};
 use crate::similar::told;
 
-/// Something that is wrong, as a whole.
+/// An object, file or directory that is not in force as written.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Wrong {
-    /// Where it is written; line 1 where a whole file or directory is meant.
+    /// Origin; line 1 for a whole file or directory.
     pub origin: Origin,
-    /// What is wrong: `service shop/cart`, `the file`.
+    /// Its name: `service shop/cart`, `the file`.
     pub name: String,
-    /// How much is wrong.
+    /// Scope of the problem.
     pub scope: Scope,
     /// What is in force instead.
     pub effect: Effect,
 }
 
 impl Wrong {
-    /// A service that is wrong.
+    /// Creates the entry of a service.
     pub fn service(service: &Service, effect: Effect) -> Self {
         let name = format!("service {}", service.name);
         Self { origin: service.origin.clone(), name, scope: Scope::Object, effect }
@@ -27,36 +27,36 @@ impl Wrong {
 }
 
 impl Wrong {
-    /// The service that it is, if it is one.
+    /// Returns the name, if it is a service.
     pub fn service_name(&self) -> Option<ServiceName> {
         let (namespace, name) = self.name.strip_prefix("service ")?.split_once('/')?;
         Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
 
-/// How much of the configuration is wrong.
+/// Scope of a problem in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Scope {
-    /// One object; all others are in force as they are written.
+    /// One object; all others are in force as written.
     Object,
-    /// A file, or a part of it that cannot be parsed: which objects that harms is not known.
+    /// A file, or an unreadable part of it. The affected objects are unknown.
     File,
     /// A directory.
     Directory,
 }
 
-/// What is in force instead of what is wrong.
+/// What is in force instead.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Effect {
     /// The last good version.
     Kept,
-    /// These objects that were there before, and may be in what cannot be read.
+    /// These objects stay in force, because they may be in the unreadable part.
     Rest(Vec<String>),
-    /// The other definition of the same service, there.
+    /// The other definition of the same service, at this origin.
     Other(Origin),
-    /// The object as it is written, but for what is wrong.
+    /// The object without its wrong part.
     Part,
-    /// Nothing.
+    /// Nothing is in force.
     LeftOut,
 }
 

@@ -1,14 +1,14 @@
-//! Directories of files, and the last good version of each object in them.
+//! Reads directories of files and keeps the last good version of each object.
 //!
-//! An object that is wrong, or that contradicts an older one, is served as it was when it was last good. So is everything
-//! in a file that is half-written or cannot be read at all.
+//! An object that is wrong or conflicts with an older one stays in force in its last good version. So do all objects
+//! of a file that is half-written or cannot be read.
 
 mod accept;
-mod bound;
+mod error_limit;
+mod file_version;
+mod lost_end;
 mod parse;
-mod shrunk;
-mod tracked;
-mod version;
+mod tracked_file;
 
 use std::{
     cell::LazyCell,
@@ -19,23 +19,23 @@ use std::{
 };
 
 use self::{
-    accept::{Outcome, accept, doubt},
+    accept::{Rejections, accept, note_uncertain},
     parse::parse,
-    tracked::Tracked,
+    tracked_file::TrackedFile,
 };
 pub use self::{
-    bound::{more_notes, refused as bound_refused},
-    version::Version,
+    error_limit::{more_notes, refused as bound_refused},
+    file_version::Version,
 };
 use super::{
-    admit::admit,
-    crossings, families,
+    address_families,
+    admission::admit,
     file::Contents,
-    holders::Holders,
+    frontend_owners::FrontendOwners,
     join::{Slices, stray},
-    memory::{Memory, Versions},
+    last_good::{LastGoodStore, Versions},
     merge::merge,
-    scan,
+    nested_services, scan,
     scan::{Found, Scan},
 };
 use crate::{
@@ -46,20 +46,20 @@ use crate::{
     },
 };
 
-/// Reads all directories once. There is no last good version then, so every problem shows.
+/// Reads all directories once. There is no last good version, so every problem is reported.
 pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
-    Reader::new(directories.iter().cloned(), false).read()
+    DirectoryReader::new(directories.iter().cloned(), false).read()
 }
 
-/// The same for directories, single files and, as `-`, standard input. Services keep the front ends that they hold. A
-/// file without a word is an error: what was to write it may have failed.
-pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) -> Update {
+/// Reads directories, single files and, as `-`, standard input once. Services keep the front ends that they hold. An
+/// empty file is an error, because the command that should have written it may have failed.
+pub fn read_paths(paths: &[ServiceDir], holders: FrontendOwners, admission: Admission) -> Update {
     let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
     let mut scan = scan::scan(&directories);
     scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
     let empty: Vec<ConfigError> = scan.files.iter().filter_map(|(path, found)| given_empty(path, found)).collect();
-    let mut reader = Reader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
+    let mut reader = DirectoryReader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
     let mut update = reader.read_scan(scan, Instant::now());
     update.errors_total += empty.len();
     update.errors.extend(empty);
@@ -67,44 +67,43 @@ pub fn read_paths(paths: &[ServiceDir], holders: Holders, admission: Admission) 
     update
 }
 
-/// Reads directories again and again.
-pub struct Reader {
+/// Reads directories repeatedly.
+pub struct DirectoryReader {
     directories: Vec<PathBuf>,
-    /// By directory.
+    /// Source of each directory.
     sources: HashMap<PathBuf, Source>,
     allow_empty: bool,
     serve: Serve,
     admission: Admission,
-    /// Which service holds which front end outside of the cluster, and anywhere as long as it cannot be read.
-    held: Holders,
+    /// Owners of front ends outside the cluster, and of all front ends of services that cannot be read at present.
+    held: FrontendOwners,
     files: Files,
-    /// What came of the last read, if it was one source and complete.
+    /// Result of the last read, if it was complete and of one source.
     merged: Option<Merged>,
-    /// The services of the last read: their endpoints keep their addresses.
+    /// Services of the last read, whose endpoints keep their addresses.
     before: Option<Services>,
-    /// How often it has read.
+    /// Number of reads.
     reads: u64,
-    /// Says before the first choice between files which service holds what.
+    /// Asked once, before the first choice between files, for the owners of front ends.
     holders: Option<AskHolders>,
-    /// What an earlier agent had in force, and the next one will ask for.
-    memory: Option<Memory>,
+    /// Versions that an earlier agent had in force, stored for the next agent.
+    memory: Option<LastGoodStore>,
 }
 
-/// Finds out which service holds which front end; may wait for it.
-type AskHolders = Box<dyn FnOnce() -> Holders + Send>;
+/// Returns the owners of front ends; may block.
+type AskHolders = Box<dyn FnOnce() -> FrontendOwners + Send>;
 
 /// Files by path.
-type Files = BTreeMap<PathBuf, Tracked>;
+type Files = BTreeMap<PathBuf, TrackedFile>;
 
-/// What some versions of files said together.
+/// Merged result of these versions of files.
 struct Merged {
     versions: Versions,
     services: Services,
 }
 
-impl Reader {
-    /// Nothing is read yet. `allow_empty` says that directories without any file mean what they seem to mean: no
-    /// services.
+impl DirectoryReader {
+    /// Creates a reader. With `allow_empty`, directories without any file mean that there are no services.
     pub fn new<D: Into<ServiceDir>>(directories: impl IntoIterator<Item = D>, allow_empty: bool) -> Self {
         let given = directories.into_iter().map(Into::into).map(|ServiceDir { name, path }| (path, name));
         let (directories, sources) = given.map(|(path, name)| (path.clone(), (path, name))).unzip();
@@ -114,7 +113,7 @@ impl Reader {
             allow_empty,
             serve: Serve::All,
             admission: Admission::default(),
-            held: Holders::default(),
+            held: FrontendOwners::default(),
             files: Files::new(),
             merged: None,
             before: None,
@@ -124,38 +123,38 @@ impl Reader {
         }
     }
 
-    /// The same, but with a memory in the state directory.
+    /// Stores the versions in force in the state directory.
     pub fn remembering(self, state_dir: &Path) -> Self {
-        Self { memory: Some(Memory::new(state_dir)), ..self }
+        Self { memory: Some(LastGoodStore::new(state_dir)), ..self }
     }
 
-    /// The same, but a service keeps the front ends that it holds before anything is read. `ask` is called once, after
-    /// the first files were parsed.
-    pub fn keeping(self, ask: impl FnOnce() -> Holders + Send + 'static) -> Self {
+    /// Lets services keep the front ends that they hold before the first read. `ask` is called once, after the first
+    /// files are parsed.
+    pub fn keeping(self, ask: impl FnOnce() -> FrontendOwners + Send + 'static) -> Self {
         Self { holders: Some(Box::new(ask)), ..self }
     }
 
-    /// The same, but for which services it takes.
+    /// Sets which services are served.
     pub fn serving(self, serve: Serve) -> Self {
         Self { serve, ..self }
     }
 
-    /// The same, but services have only what these bounds allow.
+    /// Sets the bounds of addresses and node ports.
     pub fn admitting(self, admission: Admission) -> Self {
         Self { admission, ..self }
     }
 
-    /// The directories, as given.
+    /// Returns the directories, as given.
     pub fn directories(&self) -> &[PathBuf] {
         &self.directories
     }
 
-    /// Reads what is there now. Only files with other bytes than last time are parsed.
+    /// Reads the present files. Only files whose bytes changed are parsed.
     pub fn read(&mut self) -> Update {
         self.read_at(Instant::now())
     }
 
-    /// The same at a point in time.
+    /// Reads the present files at `now`.
     pub fn read_at(&mut self, now: Instant) -> Update {
         if self.reads == 0 {
             self.recall();
@@ -164,7 +163,7 @@ impl Reader {
         self.read_scan(scan, now)
     }
 
-    /// Whether a file that had to be waited for counts as it is now, so that it is time to read.
+    /// Whether the waiting time of a possibly half-written file is over, so that a read is due.
     pub fn is_due(&self, now: Instant) -> bool {
         self.files.values().any(|file| file.is_due(now))
     }
@@ -175,41 +174,44 @@ impl Reader {
         let gone = self.forget_removed(&scan, &mut update);
         self.report_unreadable(&scan, &mut update);
         self.take(scan.files, now);
-        // Later, what is served says which service holds what.
+        // Later reads derive the owners from what is served.
         if let Some(ask) = self.holders.take() {
             self.held = ask();
         }
         let at_start = self.before.is_none().then(|| self.held.clone());
-        let Outcome { errors, wrong, missing } = accept(&mut self.files, &gone, &self.held, update.complete);
+        let Rejections { errors, wrong, missing } = accept(&mut self.files, &gone, &self.held, update.complete);
         update.errors.extend(errors);
-        update.errors.extend(self.files.values().flat_map(Tracked::errors));
+        update.errors.extend(self.files.values().flat_map(TrackedFile::errors));
         update.wrong.extend(wrong);
-        update.wrong.extend(self.files.values().filter_map(Tracked::wrong));
-        update.complete &= self.files.values().all(Tracked::is_complete);
+        update.wrong.extend(self.files.values().filter_map(TrackedFile::wrong));
+        update.complete &= self.files.values().all(TrackedFile::is_complete);
         self.merge(&mut update);
         tell_left_out(&mut update);
-        doubt(missing, &mut update);
+        note_uncertain(missing, &mut update);
         self.admit(&mut update);
-        // At the start the kernel's rows say what was in force.
+        // At the start, the kernel's rows tell what was in force.
         let before = match self.before.take() {
             None => at_start,
-            Some(last) => crossings::claim_anew(&last, &update.services).then(|| Holders::of_services(&last)),
+            Some(last) => {
+                nested_services::claim_anew(&last, &update.services).then(|| FrontendOwners::of_services(&last))
+            }
         };
         let before = before.unwrap_or_default();
-        crossings::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
+        nested_services::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
         let contents: Vec<&Contents> = self.contents().into_values().flatten().collect();
         let slices = LazyCell::new(|| Slices::of(&contents));
         let addresses = |service: &Service| service.addresses.given().to_vec();
         let slice = |service: &Service, endpoint: &Endpoint| slices.listing(&service.name, endpoint).cloned();
-        crossings::leave_out(&mut update.services, addresses, slice).tell(&mut update);
-        update.notes.extend(families::notes(&update.services));
+        nested_services::leave_out(&mut update.services, addresses, slice).tell(&mut update);
+        update.notes.extend(address_families::notes(&update.services));
         self.before = Some(update.services.clone());
-        let more = self.files.values().filter_map(Tracked::more);
-        bound::bound(&mut update, &more.collect());
+        let more = self.files.values().filter_map(TrackedFile::more);
+        error_limit::bound(&mut update, &more.collect());
         update
     }
 
-    /// Starts with what an earlier agent had in force. Files of directories that are not read any more are forgotten.
+    /// Restores the versions that an earlier agent had in force. Files of directories that are no longer read are
+    /// dropped.
     fn recall(&mut self) {
         let Some(memory) = &mut self.memory else { return };
         let source = |path: &Path| self.sources.get(path.parent()?).cloned();
@@ -217,38 +219,38 @@ impl Reader {
             memory.load(self.serve).into_iter().partition(|(path, _)| source(path).is_some());
         memory.forget_others(others.into_iter().map(|(path, _)| path));
         let remembered = known.into_iter().map(|(path, version)| {
-            let tracked = Tracked::remembered(&path, source(&path).flatten(), version);
+            let tracked = TrackedFile::remembered(&path, source(&path).flatten(), version);
             (path, tracked)
         });
         self.files = remembered.collect();
         memory.know(self.files.iter().filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))));
     }
 
-    /// Writes down what is in force, but for files of more bytes than these. False when some are left. Of a file that was
-    /// never read whole, the next agent must not believe that this is all.
+    /// Stores the versions in force, except of files larger than `most` bytes. Returns false if some are left to
+    /// store. A file that was never read whole is not stored, because the next agent would take the part for all of
+    /// it.
     pub fn remember(&mut self, most: usize) -> bool {
         let mut versions = self.versions();
         versions.retain(|path, _| self.files[path].is_complete());
         self.memory.as_mut().is_none_or(|memory| memory.remember(&versions, most))
     }
 
-    /// Entries of the memory that were written since the last call, and may not be on the disk yet.
+    /// Returns the stored entries that were written since the last call and may not be on disk yet.
     pub fn take_unsynced(&mut self) -> BTreeSet<PathBuf> {
-        self.memory.as_mut().map(Memory::take_unsynced).unwrap_or_default()
+        self.memory.as_mut().map(LastGoodStore::take_unsynced).unwrap_or_default()
     }
 
-    /// What is wrong with the memory.
+    /// Returns the problem with the store, if any.
     pub fn memory_note(&self) -> Option<ConfigNote> {
         self.memory.as_ref()?.note()
     }
 
-    /// What is in force of each file.
+    /// Returns the version of each file that is in force.
     fn versions(&self) -> Versions {
         self.files.iter().filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))).collect()
     }
 
-    /// Puts together what the files say. Where there is only one source, services of which no file says anything else
-    /// than last time stay what they were.
+    /// Merges the files. With one source, services whose files did not change stay as they are.
     fn merge(&mut self, update: &mut Update) {
         let contents = self.contents();
         let is_plain = contents.len() == 1 && update.complete;
@@ -266,7 +268,7 @@ impl Reader {
         self.merged = is_plain.then(|| Merged { versions, services: update.services.clone() });
     }
 
-    /// Takes out what services may not have.
+    /// Removes claims that are not admitted.
     fn admit(&mut self, update: &mut Update) {
         let source = |origin: &Origin| {
             self.sources.get(&*origin.file).or_else(|| self.sources.get(origin.file.parent()?)).cloned().flatten()
@@ -276,15 +278,15 @@ impl Reader {
         refused.tell(update);
     }
 
-    /// Drops files that are gone, and returns them, unless all are: that is rather a volume that is not mounted.
+    /// Drops and returns files that are gone, unless all are gone: then a volume is probably not mounted.
     fn forget_removed(&mut self, scan: &Scan, update: &mut Update) -> Files {
         let mut gone = Files::new();
-        let serves = self.files.values().any(Tracked::serves);
+        let serves = self.files.values().any(TrackedFile::serves);
         if !scan.files.is_empty() || self.allow_empty {
             let unknown = |path: &Path| path.parent().is_some_and(|parent| scan.unreadable.contains_key(parent));
             gone = self.files.extract_if(.., |path, _| !scan.files.contains_key(path) && !unknown(path)).collect();
         } else if scan.unreadable.len() == self.directories.len() {
-            // Not being able to look says nothing about files.
+            // An unreadable directory says nothing about its files.
         } else if serves {
             update.errors.extend(self.directories.first().map(|directory| all_gone(directory)));
             update.wrong.extend(self.directories.iter().map(|directory| wrong(directory, Effect::Kept)));
@@ -296,7 +298,7 @@ impl Reader {
         gone
     }
 
-    /// A directory that cannot be read keeps its files as they were.
+    /// Reports unreadable directories; their files stay in force.
     fn report_unreadable(&self, scan: &Scan, update: &mut Update) {
         for (directory, error) in &scan.unreadable {
             let reason = format!("directory cannot be read, its services stay as they were: {error}");
@@ -307,13 +309,13 @@ impl Reader {
         }
     }
 
-    /// Notes what was found, and parses what is new.
+    /// Takes the files that were found, and parses new ones.
     fn take(&mut self, files: BTreeMap<PathBuf, std::io::Result<Found>>, now: Instant) {
         let mut changed = Vec::new();
         for (path, found) in files {
             let within = || path.parent().and_then(|directory| self.sources.get(directory));
             let source = self.sources.get(&path).or_else(within);
-            let new = || Tracked::new(&path, source.cloned().flatten(), self.reads == 1);
+            let new = || TrackedFile::new(&path, source.cloned().flatten(), self.reads == 1);
             let tracked = self.files.entry(path.clone()).or_insert_with(new);
             match found {
                 Ok(found) if !tracked.is(&found) => changed.push((path, found)),
@@ -328,7 +330,7 @@ impl Reader {
         }
     }
 
-    /// What is served, by source.
+    /// Returns the contents in force, by source.
     fn contents(&self) -> BTreeMap<Source, Vec<&Contents>> {
         let mut contents: BTreeMap<Source, Vec<&Contents>> = BTreeMap::new();
         for file in self.files.values() {
@@ -340,7 +342,7 @@ impl Reader {
     }
 }
 
-/// Services of which files speak that are others than before.
+/// Returns the services that are named in files that changed.
 fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
     let other =
         |from: &Versions, path: &PathBuf, file: &Arc<Version>| !from.get(path).is_some_and(|it| Arc::ptr_eq(it, file));
@@ -349,7 +351,7 @@ fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
     gone.chain(new).flat_map(|(_, file)| file.contents.names()).cloned().collect()
 }
 
-/// Says of slices whose service is left out where it is wrong.
+/// Adds to notes about unused slices where their service is wrong.
 fn tell_left_out(update: &mut Update) {
     let left_out = update.wrong.iter().filter(|wrong| wrong.effect == Effect::LeftOut);
     let left_out: HashMap<String, &Origin> =

@@ -1,7 +1,7 @@
-//! Text to trees that know their lines: YAML, or JSON by itself.
+//! Parses text to trees that know their lines: YAML, or a single JSON value.
 //!
 //! A tree is one vector in the order of the text: a node is followed by its subtree. Nothing here recurses, depth and
-//! aliases are bounded, and a document that does not parse takes no other document of the file with it.
+//! aliases are bounded, and a document that does not parse does not affect the other documents of the file.
 
 mod build;
 mod json;
@@ -15,18 +15,18 @@ use self::build::Builder;
 pub use self::problems::{MOST, Problems};
 use crate::printable::is_hidden;
 
-/// One thing wrong, at a line of a text.
+/// A problem at a line of a text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Problem {
-    /// From one.
+    /// Line, from one.
     pub line: u32,
-    /// Like `services[2].ports[0].port`; empty when no field is to blame.
+    /// Path of the field, like `services[2].ports[0].port`; empty if the problem is not in a field.
     pub field: String,
     /// What is wrong.
     pub reason: String,
 }
 
-/// What a node holds. Children follow their node in [`Document::nodes`].
+/// Value of a node. Children follow their node in [`Document::nodes`].
 #[derive(Clone, PartialEq, Debug)]
 pub enum Value<'a> {
     /// Nothing, `~` or `null`.
@@ -44,7 +44,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// The text, where it is one.
+    /// Returns the text, if it is one.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -56,7 +56,7 @@ impl Value<'_> {
 /// How a node is reached from its parent.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step<'a> {
-    /// It is the document.
+    /// The node is the document.
     Root,
     /// By name, in a mapping.
     Name(Cow<'a, str>),
@@ -67,29 +67,29 @@ pub enum Step<'a> {
 /// One node of a document.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Node<'a> {
-    /// Line of its key, or of itself where it has none.
+    /// Line of its key, or its own line if it has no key.
     pub line: u32,
-    /// Index of the node it is in; itself for the root.
+    /// Index of its parent; its own index for the root.
     pub parent: u32,
-    /// How it is reached from there.
+    /// Step from the parent.
     pub step: Step<'a>,
     /// Index after its subtree.
     pub end: u32,
-    /// What it holds.
+    /// Its value.
     pub value: Value<'a>,
 }
 
-/// One document, and what was found to be wrong with it.
+/// One document and its problems.
 #[derive(Debug, Default)]
 pub struct Document<'a> {
     /// The root, then everything in it in the order of the text.
     pub nodes: Vec<Node<'a>>,
-    /// Readers add to it while they go, see [`Field`](super::field::Field).
+    /// Problems that readers add, see [`Field`](super::field::Field).
     pub problems: RefCell<Problems>,
 }
 
 impl Document<'_> {
-    /// The path of a node as a user would write it.
+    /// Returns the path of a node as a user would write it.
     pub fn path(&self, mut id: u32) -> String {
         let mut steps = Vec::new();
         while self.nodes[id as usize].parent != id {
@@ -105,35 +105,35 @@ impl Document<'_> {
     }
 }
 
-/// A text to show within one line.
+/// Shortens a text to show it within one line.
 pub fn shortened(text: &str) -> String {
     let line: String = text.chars().take(60).map(|c| if is_hidden(c) { ' ' } else { c }).collect();
     if line.len() < text.len() { format!("{line}…") } else { line }
 }
 
-/// Takes what a text holds, in the order of the text. So a reader needs no tree of a whole file at any time.
+/// Receives the parts of a text in their order, so that a reader never needs the tree of a whole file.
 pub trait Sink<'a> {
-    /// Takes an element of one of the [`LISTS`] at the root of a document that may still turn out to be broken. True
-    /// when its nodes are needed no more.
+    /// Receives an element of one of the [`LISTS`] at the root of a document that may still turn out to be broken.
+    /// Returns true if its nodes are no longer needed.
     fn element(&mut self, document: &Document<'a>, id: u32) -> bool;
 
-    /// Takes a document at its end, without the elements that are needed no more.
+    /// Receives a document at its end, without the elements that are no longer needed.
     fn document(&mut self, document: Document<'a>);
 
-    /// Takes what keeps a document from being read. What was taken of its elements does not count.
+    /// Receives the problem that makes a document unreadable. Its elements that were received before do not count.
     fn broken(&mut self, problem: Problem);
 
-    /// Whether the rest of the text is not worth reading.
+    /// Whether the rest of the text need not be read.
     fn is_full(&self) -> bool;
 }
 
-/// Names of lists at the root of a document whose elements are taken one by one.
+/// Lists at the root of a document whose elements are received one by one.
 pub const LISTS: [&str; 2] = ["services", "items"];
 
 /// Longest line of YAML, and longest `{…}` that is a document and no JSON: the parser holds them in memory several times.
 const LONG: usize = 1 << 20;
 
-/// Reads a text document by document; what keeps one from being read does not keep others.
+/// Reads a text document by document. An unreadable document does not affect the others.
 pub fn read<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
     let mut skipped = 0;
     for chunk in Chunks(text.strip_prefix('\u{feff}').unwrap_or(text)) {
@@ -163,7 +163,7 @@ pub fn read_json<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
     }
 }
 
-/// What follows a document marker, and how many lines come before it.
+/// Returns the content after a document marker, and the number of lines before it.
 fn content(chunk: &str) -> (u32, &str) {
     let content = chunk.strip_prefix("---").filter(|_| is_marker(chunk)).unwrap_or(chunk).trim_start();
     (lines_of(&chunk[..chunk.len() - content.len()]), content)
@@ -184,7 +184,8 @@ fn long_line(chunk: &str, builder: &Builder<'_>) -> Option<Problem> {
     Some(builder.problem(line + 1, "a line of more than 1 MiB: break it, or write JSON"))
 }
 
-/// The documents of a text, each from its marker to the next; what comes before the first marker is one by itself.
+/// Iterates over the documents of a text, each from its marker to the next. Text before the first marker is a document
+/// of its own.
 struct Chunks<'a>(&'a str);
 
 impl<'a> Iterator for Chunks<'a> {
@@ -206,7 +207,7 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-/// All documents of a short text, and what keeps others from being read.
+/// Returns all documents of a short text, and the problems of unreadable ones.
 pub fn parse(text: &str) -> (Vec<Document<'_>>, Vec<Problem>) {
     let mut all = All::default();
     read(text, &mut all);

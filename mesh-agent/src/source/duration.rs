@@ -1,4 +1,4 @@
-//! Durations, which say their unit: `500ms`, `10s`, `5m`.
+//! Reads durations with a unit: `500ms`, `10s`, `5m`.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{document::Value, field::Field};
 /// Longest duration of most settings.
 pub const DAY: Duration = Duration::from_hours(24);
 
-/// Whole milliseconds within these bounds.
+/// Reads a duration in whole milliseconds within these bounds.
 pub fn duration(field: Field<'_>, bounds: RangeInclusive<Duration>) -> Option<Duration> {
     if matches!(field.value(), Value::Number(_)) {
         return field.expected("a duration with its unit, like 500ms, 10s or 5m");
@@ -25,7 +25,7 @@ pub fn duration(field: Field<'_>, bounds: RangeInclusive<Duration>) -> Option<Du
     })
 }
 
-/// As a person would write it.
+/// Formats a duration as a user would write it.
 pub fn shown(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
 }

@@ -1,6 +1,6 @@
-//! Reading a document: a field knows its place, and says there what is wrong with it.
+//! Fields of a document: each knows its line and path, and reports problems there.
 //!
-//! Readers do not stop at the first problem: they take `None` for what could not be read, go on, and find every
+//! Readers do not stop at the first problem: they use `None` for a value that cannot be read, continue, and find every
 //! problem of the file in one pass.
 
 use super::document::{Document, Problem, Step, Value, shortened};
@@ -13,42 +13,42 @@ pub struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// The whole document.
+    /// Returns the whole document.
     pub fn root(document: &'a Document<'a>) -> Self {
         Self { document, id: 0 }
     }
 
-    /// One value of a document.
+    /// Returns one value of a document.
     pub fn at(document: &'a Document<'a>, id: u32) -> Self {
         Self { document, id }
     }
 
-    /// Another value of the same document.
+    /// Returns another value of the same document.
     pub fn nth(self, id: u32) -> Self {
         Self { id, ..self }
     }
 
-    /// How many problems are known of the document.
+    /// Returns the number of problems of the document so far.
     pub fn problems(self) -> usize {
         self.document.problems.borrow().len()
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn value(self) -> &'a Value<'a> {
         &self.document.nodes[self.id as usize].value
     }
 
-    /// Line of its key, from one.
+    /// Returns the line of its key, from one.
     pub fn line(self) -> u32 {
         self.document.nodes[self.id as usize].line
     }
 
-    /// Its path as a user would write it.
+    /// Returns its path as a user would write it.
     pub fn path(self) -> String {
         self.document.path(self.id)
     }
 
-    /// Its own name, when it is in a mapping.
+    /// Returns its name, if it is in a mapping.
     pub fn name(self) -> Option<&'a str> {
         match &self.document.nodes[self.id as usize].step {
             Step::Name(name) => Some(name),
@@ -56,7 +56,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Everything directly in this list or mapping.
+    /// Returns the direct children of this list or mapping.
     pub fn children(self) -> impl Iterator<Item = Self> {
         let end = self.document.nodes[self.id as usize].end;
         let first = (self.id + 1 < end).then_some(Self { id: self.id + 1, ..self });
@@ -66,12 +66,12 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// A field of this mapping; one that is `null` counts as absent.
+    /// Returns a field of this mapping; `null` counts as absent.
     pub fn get(self, name: &str) -> Option<Self> {
         self.children().find(|child| child.name() == Some(name) && *child.value() != Value::Null)
     }
 
-    /// A field of this mapping that must be there.
+    /// Returns a field of this mapping; reports it if it is absent.
     pub fn required(self, name: &str) -> Option<Self> {
         let found = self.get(name);
         if found.is_none() && *self.value() == Value::Map {
@@ -82,12 +82,12 @@ impl<'a> Field<'a> {
         found
     }
 
-    /// What a field of this mapping says, or what counts while it is absent.
+    /// Reads a field of this mapping, or returns the default if it is absent.
     pub fn or<T>(self, name: &str, absent: T, read: impl FnOnce(Self) -> Option<T>) -> Option<T> {
         self.get(name).map_or(Some(absent), read)
     }
 
-    /// The elements of a list in this mapping; absent means none.
+    /// Returns the elements of a list in this mapping; none if it is absent.
     pub fn list(self, name: &str) -> impl Iterator<Item = Self> + use<'a> {
         let list = self.get(name).and_then(|list| match list.value() {
             Value::List => Some(list),
@@ -96,7 +96,7 @@ impl<'a> Field<'a> {
         list.into_iter().flat_map(Self::children)
     }
 
-    /// This field if it is a mapping.
+    /// Returns this field if it is a mapping; otherwise reports it.
     pub fn mapping(self) -> Option<Self> {
         match self.value() {
             Value::Map => Some(self),
@@ -104,7 +104,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Its text if it is text.
+    /// Returns its text; reports another type.
     pub fn text(self) -> Option<&'a str> {
         match self.value() {
             Value::Text(text) => Some(text),
@@ -112,7 +112,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Its value if it is `true` or `false`.
+    /// Returns its boolean; reports another type.
     pub fn boolean(self) -> Option<bool> {
         match self.value() {
             Value::Bool(value) => Some(*value),
@@ -120,7 +120,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Reports every field of this mapping that is not among these.
+    /// Reports every field of this mapping that is not among `known`.
     pub fn only(self, known: &[&str]) {
         for child in self.children() {
             if child.name().is_some_and(|name| !known.contains(&name)) {
@@ -129,7 +129,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Reports that something else stands here than what was expected, and returns nothing.
+    /// Reports that the value is not what was expected, and returns nothing.
     pub fn expected<T>(self, what: &str) -> Option<T> {
         let found = match self.value() {
             Value::Null => "nothing".to_owned(),
@@ -142,18 +142,18 @@ impl<'a> Field<'a> {
         self.error(format!("expected {what}, found {found}"))
     }
 
-    /// Reports what is wrong with this field, and returns nothing.
+    /// Reports a problem with this field, and returns nothing.
     pub fn error<T>(self, reason: impl Into<String>) -> Option<T> {
         self.report(reason);
         None
     }
 
-    /// Reports what is wrong with this field.
+    /// Reports a problem with this field.
     pub fn report(self, reason: impl Into<String>) {
         self.problem(self.document.path(self.id), reason.into());
     }
 
-    /// Reports what is wrong inside of the text that this field holds, at a path within it.
+    /// Reports a problem inside the text of this field, at a path within it.
     pub fn report_inside(self, path: &str, reason: impl Into<String>) {
         let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
         self.problem(format!("{}{dot}{path}", self.document.path(self.id)), reason.into());
@@ -164,7 +164,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// All of them or nothing; unlike `collect`, it reads on after the first that is missing.
+/// Returns all items or nothing. Unlike `collect`, it evaluates all items after one is missing.
 pub fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let items: Vec<Option<T>> = items.collect();
     items.into_iter().collect()

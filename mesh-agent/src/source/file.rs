@@ -1,8 +1,8 @@
-//! One file: bytes to everything it says, and everything that is wrong with it.
+//! Parses the bytes of one file into its objects and its problems.
 
 mod contents;
 mod draft;
-mod pick;
+mod extract;
 
 use std::{
     path::{Path, PathBuf},
@@ -23,17 +23,17 @@ use crate::{
 /// One version of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File {
-    /// What tells it from other versions.
+    /// Its text, which identifies the version.
     pub text: Text,
-    /// Device and inode: which file the bytes were in.
+    /// Device and inode of the file that held the bytes.
     pub identity: Identity,
-    /// The objects that are right.
+    /// Objects without problems.
     pub contents: Arc<Contents>,
-    /// The objects that are wrong.
+    /// Objects with problems.
     pub wrong: Vec<WrongObject>,
-    /// Lines of documents that cannot be read: which objects are in them is not known.
+    /// Lines of unreadable documents, whose objects are unknown.
     pub broken: Vec<u32>,
-    /// Whether the last object of the text is wrong, and nothing follows it: it may have lost its end.
+    /// Whether the text ends with a wrong object, so that its end may be missing.
     pub ends_wrong: bool,
     /// The first errors in the order of lines.
     pub errors: Vec<ConfigError>,
@@ -41,12 +41,12 @@ pub struct File {
     pub more: usize,
 }
 
-/// The bytes of a file. Those that are good for nothing are not kept.
+/// The bytes of a file. Bytes that nothing needs are dropped.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Text {
-    /// As they were read.
+    /// The bytes as they were read.
     Kept(Arc<Vec<u8>>),
-    /// Only known again.
+    /// Their digest only.
     Dropped(Digest),
 }
 
@@ -59,7 +59,7 @@ impl Text {
         }
     }
 
-    /// The bytes; none where they were dropped.
+    /// Returns the bytes; none if they were dropped.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Kept(bytes) => bytes,
@@ -68,10 +68,10 @@ impl Text {
     }
 }
 
-/// Which file a path led to.
+/// Identity of the file that a path led to.
 #[derive(Clone, Copy, Eq, Debug)]
 pub struct Identity {
-    /// Device; zero where it is not known, for devices are numbered anew at each boot.
+    /// Device; zero if unknown, because device numbers change at boot.
     pub device: u64,
     /// Inode.
     pub inode: u64,
@@ -106,23 +106,23 @@ impl File {
         Self { text, identity, contents: Arc::new(contents), wrong, broken, ends_wrong, errors, more }
     }
 
-    /// Whether objects of this kind may be in what cannot be read.
+    /// Whether unreadable parts may hold objects of this kind.
     pub fn may_hide(&self, kind: Kind) -> bool {
         let hides = |it: &WrongObject| it.key.is_none() && it.kind.is_none_or(|of| of == kind);
         !self.broken.is_empty() || self.wrong.iter().any(hides)
     }
 
-    /// Whether it has no object that can be told by its name.
+    /// Whether it has no object with a readable name.
     pub fn is_useless(&self) -> bool {
         matches!(self.text, Text::Dropped(_))
     }
 
-    /// Whether it speaks of no object at all.
+    /// Whether it names no object at all.
     pub fn says_nothing(&self) -> bool {
         *self.contents == Contents::default() && self.wrong.is_empty() && self.broken.is_empty()
     }
 
-    /// Whether it speaks of no object, and does not say either that there is none, as `services: []` does.
+    /// Whether it names no object and does not state that either, as `services: []` does.
     pub fn is_blank(&self) -> bool {
         let lines = self.text.bytes().split(|byte| *byte == b'\n');
         let mut said = lines.filter(|line| !line.trim_ascii_start().starts_with(b"#"));
@@ -134,7 +134,7 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "json")
 }
 
-/// The text that the bytes are. NUL bytes are what a machine that stopped too early leaves of a file.
+/// Decodes the bytes as text. A machine that loses power may leave NUL bytes in a file.
 fn text(bytes: &[u8]) -> Result<&str, Problem> {
     let problem = |position: usize, reason: &str| {
         let lines = bytes[..position].iter().filter(|byte| **byte == b'\n').count();

@@ -1,4 +1,4 @@
-//! The contents of all files of one source to services: Kubernetes services are given the endpoints of their slices.
+//! Joins the contents of all files of one source: Kubernetes services get the endpoints of their slices.
 
 use std::{
     cmp::Ordering,
@@ -20,20 +20,19 @@ use crate::{
 /// Slices by service.
 pub struct Slices<'a>(HashMap<&'a ServiceName, Vec<&'a Slice>>);
 
-/// What one source says.
+/// The joined contents of one source.
 pub struct Joined {
-    /// What it serves, each once.
+    /// Services, each once.
     pub services: Vec<Arc<Service>>,
     /// Services without any slice.
     pub bare: Vec<ServiceName>,
-    /// What it leaves alone.
+    /// Services that are left alone.
     pub left_out: BTreeMap<ServiceName, LeftOut>,
-    /// What is not used, and why.
+    /// Notes about objects that are not used.
     pub notes: Vec<ConfigNote>,
 }
 
-/// What files of one source that do not contradict each other say together. Where `only` is given, no other services
-/// than these are looked at.
+/// Joins files of one source, which must not conflict. With `only`, all other services are skipped.
 pub fn join(files: &[&Contents], source: &Source, only: Option<&HashSet<ServiceName>>) -> Joined {
     let wanted = |service: &Service| only.is_none_or(|only| only.contains(&service.name));
     let slices = Slices::of(files);
@@ -53,7 +52,7 @@ fn left_out(file: &Contents) -> impl Iterator<Item = &(ServiceName, LeftOut)> {
     file.left_out.iter().chain(&file.manifests.left_out)
 }
 
-/// In the order of lines.
+/// Returns the notes of a file in the order of lines.
 fn notes(file: &Contents) -> Vec<ConfigNote> {
     let left_out = left_out(file).map(|(name, LeftOut { origin, reason })| ConfigNote {
         origin: origin.clone(),
@@ -103,8 +102,8 @@ fn serve(declared: &Declared, slices: &Slices<'_>, source: &Source) -> Service {
     Service { ports: service.ports.iter().map(serve).collect(), ..service.clone() }
 }
 
-/// Endpoints that several slices list are one; while they move from slice to slice, the ready one is right. Of slices
-/// that list it in the same condition, each may add a node.
+/// Merges endpoints that several slices list. While an endpoint moves from slice to slice, its ready entry counts.
+/// Entries in the same condition may each add a node.
 fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool, source: &Source) -> Vec<Endpoint> {
     let mut endpoints: BTreeMap<(IpAddr, u16), Endpoint> = BTreeMap::new();
     for slice in slices {
@@ -125,7 +124,7 @@ fn endpoints(port: &ServicePort, slices: &[&Slice], all_ready: bool, source: &So
     endpoints.into_values().collect()
 }
 
-/// Adds what another slice says of where an endpoint is.
+/// Adds the locations of an endpoint that another slice lists.
 fn add_places(known: &mut Endpoint, listed: &SliceEndpoint) {
     let SliceEndpoint { address: _, condition: _, node, zone, hints } = listed;
     if let Some(node) = node.as_ref().filter(|node| !known.is_on(node)) {
@@ -153,12 +152,12 @@ fn same_port(port: &ServicePort, target: &SlicePort) -> bool {
     port.name == target.name && port.protocol == target.protocol
 }
 
-/// What is noted of slices that no service asks for.
+/// Returns the note about slices without a service.
 pub fn stray(service: &ServiceName) -> String {
     format!("endpoints of service {service}, which is not configured, are not used")
 }
 
-/// Slices that no service asks for.
+/// Notes slices without a service.
 fn strays(files: &[&Contents], slices: &Slices<'_>) -> Vec<ConfigNote> {
     let declared = files.iter().flat_map(|file| file.manifests.services.iter().map(|it| &it.service.name));
     let left_out = files.iter().flat_map(|file| left_out(file).map(|(name, _)| name));

@@ -1,7 +1,6 @@
-//! Kubernetes objects as `kubectl get -o yaml` prints them. Only what matters here is read, the rest is not looked at.
+//! Reads Kubernetes objects as `kubectl get -o yaml` prints them. Fields without an effect here are ignored.
 //!
-//! A service and its endpoints are different objects and may be in different files; [`join`](super::join) brings them
-//! together.
+//! A service and its endpoints are different objects and may be in different files; [`join`](super::join) joins them.
 
 mod annotation;
 mod frontend;
@@ -22,34 +21,34 @@ use crate::{
     similar::is_similar,
 };
 
-/// The objects of a file that say something about services.
+/// The objects of a file that describe services.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Manifests {
     /// Services with an address.
     pub services: Vec<Declared>,
-    /// Services that are left alone; their slices are no mistake.
+    /// Services that are left alone; their slices are not noted.
     pub left_out: Vec<(ServiceName, LeftOut)>,
     /// `EndpointSlice` objects and the subsets of `Endpoints` objects.
     pub slices: Vec<Slice>,
-    /// What was left out; the first of it.
+    /// The first notes.
     pub notes: Vec<ConfigNote>,
-    /// How many notes there are besides.
+    /// Number of further notes.
     pub more_notes: usize,
 }
 
 /// A `Service`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Declared {
-    /// Still without endpoints.
+    /// The service, still without endpoints.
     pub service: Service,
     /// `publishNotReadyAddresses`: every endpoint counts as ready.
     pub all_ready: bool,
 }
 
-/// Endpoints of a service that have the same ports.
+/// Endpoints of a service with the same ports.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Slice {
-    /// Whose endpoints these are.
+    /// Service of the endpoints.
     pub service: ServiceName,
     /// Its own name, in the namespace of the service.
     pub name: Option<String>,
@@ -57,9 +56,9 @@ pub struct Slice {
     pub origin: Origin,
     /// Kind of the object.
     pub kind: SliceKind,
-    /// The ports of each endpoint.
+    /// Ports of each endpoint.
     pub ports: Vec<SlicePort>,
-    /// Who has these ports.
+    /// Endpoints with these ports.
     pub endpoints: Vec<SliceEndpoint>,
 }
 
@@ -68,17 +67,17 @@ pub struct Slice {
 pub struct SliceEndpoint {
     /// Address.
     pub address: IpAddr,
-    /// May it be given connections.
+    /// Whether it may take connections.
     pub condition: Condition,
     /// Name of the node it runs on.
     pub node: Option<Arc<str>>,
     /// Name of the zone it is in.
     pub zone: Option<Arc<str>>,
-    /// Nodes and zones that should send their connects here.
+    /// Nodes and zones whose connects should go here.
     pub hints: Option<Arc<Hints>>,
 }
 
-/// Which object a slice comes from. A cluster shows the same endpoints as both.
+/// Kind of object that a slice comes from. A cluster shows the same endpoints as both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SliceKind {
     /// `discovery.k8s.io` `EndpointSlice`.
@@ -98,7 +97,7 @@ pub struct SlicePort {
     pub port: u16,
 }
 
-/// Reads an object, or what of a list is not read yet.
+/// Reads an object, or the unread rest of a list.
 pub fn read(root: Field<'_>, into: &mut Draft<'_>) {
     match Kind::known(root).and_then(Kind::of_elements) {
         Some(of_list) => {
@@ -106,9 +105,9 @@ pub fn read(root: Field<'_>, into: &mut Draft<'_>) {
             if root.problems() > 0 {
                 into.wrong.push(WrongObject::unknown(root.line()));
             }
-            // Reports a list that is none.
+            // Reports a field that is not a list.
             _ = root.list("items");
-            // Of a list of another version it is not known what its elements are, unless they say so.
+            // The kind of the elements of a list of another version is unknown, unless they name it.
             for element in into.postponed().into_iter().filter(|_| has_version) {
                 read_as(root.nth(element), of_list, root.problems(), into);
             }
@@ -120,7 +119,7 @@ pub fn read(root: Field<'_>, into: &mut Draft<'_>) {
     }
 }
 
-/// Reads an element of a list, if it says itself what it is; else what the list is says so.
+/// Reads an element of a list that names its own kind; other elements need the kind of the list.
 pub fn read_element(object: Field<'_>, into: &mut Draft<'_>) -> bool {
     let says = Kind::known(object).is_some();
     if says {
@@ -129,7 +128,7 @@ pub fn read_element(object: Field<'_>, into: &mut Draft<'_>) -> bool {
     says
 }
 
-/// Elements of a `ServiceList` may leave out their own kind. The problems that are `known` already are not the object's.
+/// Reads an object. Elements of a `ServiceList` may omit their kind. The first `known` problems are not the object's.
 fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, known: usize, into: &mut Draft<'_>) {
     let kind = object.mapping().and_then(|object| Kind::of(object).or(of_list).or_else(|| object.error(NO_KIND)));
     let Some(kind) = kind else { return into.wrong.push(WrongObject::unknown(object.line())) };
@@ -172,7 +171,7 @@ fn read_as(object: Field<'_>, of_list: Option<Kind<'_>>, known: usize, into: &mu
 
 const NO_KIND: &str = "expected `services`, or the `apiVersion` and `kind` of a Kubernetes object";
 
-/// Kind of an object and its API group, whatever the version.
+/// Kind of an object and its API group, without the version.
 #[derive(Clone, Copy)]
 struct Kind<'a> {
     group: &'a str,
@@ -180,14 +179,14 @@ struct Kind<'a> {
 }
 
 impl<'a> Kind<'a> {
-    /// What an object says that it is; nothing is reported where it does not.
+    /// Returns the kind that an object names; reports nothing if it names none.
     fn known(object: Field<'a>) -> Option<Self> {
         let text = |name: &str| object.get(name)?.value().text();
         let (kind, version) = (text("kind")?, text("apiVersion")?);
         Some(Self { group: group(version), kind })
     }
 
-    /// The kind of the elements of a list, where that is told by its own; nothing where this is no list.
+    /// Returns the kind of a list's elements, if the list's kind implies it, or nothing if this is no list.
     fn of_elements(self) -> Option<Option<Self>> {
         let kind = self.kind.strip_suffix("List")?;
         Some((!kind.is_empty()).then_some(Self { kind, ..self }))
@@ -199,7 +198,7 @@ impl<'a> Kind<'a> {
         Some(Self { group: group(version), kind })
     }
 
-    /// The kind of one of our groups that was most likely meant, where this is none.
+    /// Returns the kind that was most likely meant, if this kind does not exist in its group.
     fn misspelled(self) -> Option<&'static str> {
         let name = self.kind.strip_suffix("List").unwrap_or(self.kind);
         let known = [("", "Service"), ("", "Endpoints"), ("discovery.k8s.io", "EndpointSlice")];
@@ -208,15 +207,15 @@ impl<'a> Kind<'a> {
         ours.find(|(_, kind)| is_other && is_similar(kind, name)).map(|(_, kind)| kind)
     }
 
-    /// Whether an object of this kind has no other `apiVersion` than the kind has; reports one that it does not have.
+    /// Whether the `apiVersion` of an object exists for this kind; reports one that does not.
     fn has_version(self, object: Field<'_>) -> bool {
         object.get("apiVersion").is_none_or(|version| self.check_version(version).is_some())
     }
 
-    /// Reports an `apiVersion` that this kind does not have.
+    /// Reports an `apiVersion` that does not exist for this kind.
     fn check_version(self, version: Field<'_>) -> Option<()> {
         let (versions, text) = (versions(self.kind), version.text()?);
-        // A kind of the same name in another group is another kind.
+        // The same name in another group is another kind.
         let is_ours = self.group.is_empty() || versions.iter().any(|known| group(known) == self.group);
         match versions {
             _ if text.is_empty() => version.expected("an API version"),
@@ -226,12 +225,12 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// The API group of an `apiVersion`; the core group is empty.
+/// Returns the API group of an `apiVersion`; the core group is empty.
 fn group(version: &str) -> &str {
     version.split_once('/').map_or("", |(group, _)| group)
 }
 
-/// What `apiVersion` may be of a kind that is used, or of a list of it; nothing for other kinds.
+/// Returns the values of `apiVersion` for a kind that is used, or for a list of it; none for other kinds.
 fn versions(kind: &str) -> &'static [&'static str] {
     match kind.strip_suffix("List").unwrap_or(kind) {
         "" | "Service" | "Endpoints" => &["v1"],
@@ -249,13 +248,13 @@ impl Manifests {
         }
     }
 
-    /// Adds the notes of a part.
+    /// Adds the notes of another part.
     pub fn append_notes(&mut self, part: Self) {
         part.notes.into_iter().for_each(|note| self.note(note.origin, note.message));
         self.more_notes += part.more_notes;
     }
 
-    /// Leaves a service alone; one without a name has its problem reported already.
+    /// Leaves a service alone. A missing name was reported before.
     fn leave(&mut self, name: Option<ServiceName>, origin: Origin, reason: impl Into<String>) {
         self.left_out.extend(name.map(|name| (name, LeftOut { origin, reason: reason.into() })));
     }

@@ -1,7 +1,7 @@
-//! Several sources to one: what they say of the same service is put together.
+//! Merges sources: joins their definitions of the same service.
 //!
-//! The local source comes first, then the others by name. The first that has a service says its addresses, ports and
-//! settings, or that it is left alone; all of them say its endpoints.
+//! The local source is preferred, then the others by name. The preferred source of a service determines its addresses,
+//! ports and settings, or that it is left alone; all sources contribute endpoints.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    claims::Claims,
+    conflicts::Claims,
     file::Contents,
     join::{Joined, join},
 };
@@ -19,10 +19,10 @@ use crate::{
     model::{ConfigNote, Effect, Scope, Service, ServiceName, ServicePort, Update, Wrong},
 };
 
-/// What the files of all sources say, added to an update. Where `only` is given, no other services than these are added.
+/// Adds the services of all sources to an update. With `only`, all other services are skipped.
 pub fn merge(sources: &BTreeMap<Source, Vec<&Contents>>, only: Option<&HashSet<ServiceName>>, update: &mut Update) {
     let joined: Vec<Joined> = sources.iter().map(|(source, files)| join(files, source, only)).collect();
-    // One source does not contradict itself.
+    // The files of one source do not conflict.
     let claims = (sources.len() > 1).then(Claims::default);
     let mut merge = Merge { update, claims, closed: HashSet::new() };
     for joined in &joined {
@@ -30,12 +30,12 @@ pub fn merge(sources: &BTreeMap<Source, Vec<&Contents>>, only: Option<&HashSet<S
     }
 }
 
-/// Sources put together so far.
+/// The sources merged so far.
 struct Merge<'a, 'b> {
     update: &'b mut Update,
-    /// What preferred sources ask for; nothing when there are none.
+    /// Claims of preferred sources; nothing if there is one source.
     claims: Option<Claims<'a>>,
-    /// Services that preferred sources keep from being served.
+    /// Services that preferred sources leave alone.
     closed: HashSet<&'a ServiceName>,
 }
 
@@ -53,12 +53,12 @@ impl<'a> Merge<'a, '_> {
         self.update.left_out.extend(left_out.into_iter().map(|(name, it)| (name.clone(), it.clone())));
         self.update.notes.extend(notes.iter().cloned());
         if !self.update.complete {
-            // Their slices may be in what could not be read.
+            // Their slices may be in an unreadable part.
             self.update.uncertain.extend(bare.iter().cloned());
         }
     }
 
-    /// Two files of one source that contradict each other never come here; of two sources the preferred one is right.
+    /// Adds a service. In a conflict of two sources the preferred one wins; files of one source do not conflict here.
     fn add_service(&mut self, service: &'a Arc<Service>) {
         if self.closed.contains(&service.name) {
             return;
@@ -78,7 +78,7 @@ impl<'a> Merge<'a, '_> {
     }
 }
 
-/// Gives a service the endpoints that it has in another source, and notes ports that it has nowhere else.
+/// Adds the endpoints of a service from another source, and notes ports that only the other source has.
 fn combine(first: &mut Service, other: &Service) -> Vec<ConfigNote> {
     let mut notes = Vec::new();
     for port in &other.ports {
@@ -90,14 +90,14 @@ fn combine(first: &mut Service, other: &Service) -> Vec<ConfigNote> {
     notes
 }
 
-/// By name, or by number where one of them has none.
+/// Compares by name, or by number if one has no name.
 fn is_same(ours: &ServicePort, other: &ServicePort) -> bool {
     let unnamed = ours.name.is_empty() || other.name.is_empty();
     let same = if unnamed { ours.port == other.port } else { ours.name == other.name };
     same && ours.protocol == other.protocol
 }
 
-/// One that is there already stays as the preferred source has it.
+/// Adds endpoints. One that exists already stays as in the preferred source.
 fn add_endpoints(ours: &mut ServicePort, other: &ServicePort) {
     let known: HashSet<(IpAddr, u16)> = ours.endpoints.iter().map(|it| (it.address, it.port)).collect();
     let new = other.endpoints.iter().filter(|it| !known.contains(&(it.address, it.port)));

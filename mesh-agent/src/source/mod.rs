@@ -1,43 +1,43 @@
-//! Where configuration comes from: files in watched directories.
+//! Reads configuration from files in watched directories and sends it as whole snapshots (`Update`).
 //!
 //! ```text
-//! watch ──► scan ──► dir ──► file ──► document ──► native   ──► claims ──► join ──► merge ──► admit ──► Update
-//!  when      bytes    what    one      tree with    manifest     who        services  all       what they
-//!  to look   of all   is      file     lines        (through     owns what  and their sources   may have
-//!            files    good                          field,value)            endpoints
+//! watch ──► scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► merge ──► admission ──► Update
+//!  when      bytes    last    one      tree with    manifest     one owner     services  all       allowed
+//!  to read   of all   good    file     lines        (through     per front     and their sources   addresses
+//!            files    objects                       field,value) end           endpoints
 //! ```
 //!
-//! From `file` to `merge` everything is pure. `dir` chooses object by object between what a file says and what it said
-//! when that was last good, and `memory` keeps that for the next agent.
+//! Everything from `file` to `merge` is pure. For each object, `dir` chooses between its present and its last good
+//! version, and `last_good` stores the versions in force for the next agent.
 
-mod admit;
-mod claims;
-pub mod crossings;
+mod address_families;
+mod admission;
+mod annotation_value;
+mod conflicts;
 mod digest;
 pub mod dir;
 mod document;
 mod duration;
-mod embedded;
-mod families;
 mod field;
 mod file;
-pub mod holders;
+pub mod frontend_owners;
 mod join;
+pub mod last_good;
 mod manifest;
-pub mod memory;
 mod merge;
 mod native;
+pub mod nested_services;
 mod object;
-mod patient;
 mod port;
 mod scan;
+mod timed_fs;
 mod traffic;
 mod value;
 pub mod watch;
 
 pub(crate) use self::value::is_name;
 
-/// What the settings file is read with, too.
+/// Items that the reader of the settings file shares.
 pub(crate) mod settings {
     pub(crate) use super::{
         document::{Document, Problem, Value, parse},

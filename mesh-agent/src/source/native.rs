@@ -1,4 +1,4 @@
-//! The native form: a document with `services:`, complete in itself. Every field is checked, unknown ones are errors.
+//! Reads the native form: a document with `services:`, complete in itself. Unknown fields are errors.
 
 mod endpoint;
 
@@ -17,10 +17,10 @@ use crate::model::{
     Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort,
 };
 
-/// Namespace of a service that does not say one.
+/// Namespace of a service without one.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Reads what of a document is not one of its services.
+/// Reads the rest of a document, without its services.
 pub fn read(document: Field<'_>, into: &mut Draft<'_>) {
     document.only(&["services"]);
     // Reports a list that is none.
@@ -48,7 +48,7 @@ pub fn read_element(field: Field<'_>, into: &mut Draft<'_>) -> bool {
     true
 }
 
-/// Fields of a service that are read here.
+/// Fields of a service that this module reads.
 const FIELDS: [&str; 11] = [
     "name",
     "namespace",
@@ -63,7 +63,7 @@ const FIELDS: [&str; 11] = [
     "drainSeconds",
 ];
 
-/// A service, and whether it wants to be served, if it says so.
+/// Reads a service, and whether `enabled` is set.
 fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<bool>)> {
     let field = field.mapping()?;
     field.only(&[&FIELDS[..], &traffic::FIELDS].concat());
@@ -136,13 +136,13 @@ struct NativePort<'a> {
     target: Target,
 }
 
-/// What `targetPort` says.
+/// Value of `targetPort`.
 enum Target {
     /// The service's own port.
     Same,
-    /// This port on every endpoint.
+    /// The same port on every endpoint.
     Number(u16),
-    /// What each endpoint lists by this name.
+    /// The port that each endpoint lists by this name.
     Name(String),
 }
 
@@ -152,7 +152,7 @@ impl NativePort<'_> {
         self.common.name == name || matches!(&self.target, Target::Name(target) if target == name)
     }
 
-    /// The port of an endpoint that serves this one: the most particular that is given.
+    /// Returns the port of an endpoint that serves this one: the most specific that is given.
     fn target(&self, endpoint: &Listed<'_>) -> Option<u16> {
         let named = |name: &str| endpoint.ports.get(name).copied();
         let fallback = match &self.target {
@@ -189,7 +189,7 @@ fn target(field: Field<'_>) -> Option<Target> {
     }
 }
 
-/// Gives every port its endpoints.
+/// Assigns the endpoints to every port.
 fn serve_ports(ports: &[NativePort<'_>], endpoints: &[Listed<'_>]) -> Option<Vec<ServicePort>> {
     for endpoint in endpoints {
         endpoint.check_names(|name| ports.iter().any(|port| port.is_called(name)));

@@ -1,4 +1,4 @@
-//! The objects of a file: what they are called, and taking them from one version of a file into another.
+//! Names the objects of a file, and copies objects from one version of a file to another.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::{LeftOut, Origin, Service, ServiceName};
 
-/// Names an object among all of its source. A service may be written in either form.
+/// Key of an object within its source. A service has the same key in either form.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Key {
     /// A service.
@@ -26,7 +26,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// The kind of the object.
+    /// Returns the kind of the object.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Service(_) => Kind::Service,
@@ -46,7 +46,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// What an object is.
+/// Kind of an object.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
     /// A service of either form.
@@ -62,11 +62,11 @@ pub enum Kind {
 pub struct WrongObject {
     /// Its line.
     pub line: u32,
-    /// What it is, where that can be read.
+    /// Its kind, if readable.
     pub kind: Option<Kind>,
-    /// Its name, where that can be read.
+    /// Its key, if readable.
     pub key: Option<Key>,
-    /// The service that it speaks of, where that can be read.
+    /// The service that it belongs to, if readable.
     pub service: Option<ServiceName>,
 }
 
@@ -86,19 +86,20 @@ impl fmt::Display for Kind {
 }
 
 impl WrongObject {
-    /// A native service or a `Service`; its name is next to the other fields, or in the metadata.
+    /// Creates the record of a native service or a `Service`. The name is next to the other fields, or in the
+    /// metadata.
     pub fn service(object: Field<'_>, name_in: Option<Field<'_>>) -> Self {
         let service = name_in.and_then(|field| name(field, "name"));
         Self { line: object.line(), kind: Some(Kind::Service), key: service.clone().map(Key::Service), service }
     }
 
-    /// An `Endpoints`, which is called like its service.
+    /// Creates the record of an `Endpoints`, which has the name of its service.
     pub fn endpoints(object: Field<'_>) -> Self {
         let service = object.get("metadata").and_then(|field| name(field, "name"));
         Self { line: object.line(), kind: Some(Kind::Endpoints), key: service.clone().map(Key::Endpoints), service }
     }
 
-    /// An `EndpointSlice`, which says in a label whose it is.
+    /// Creates the record of an `EndpointSlice`, whose label names the service.
     pub fn slice(object: Field<'_>, label: &str) -> Self {
         let metadata = object.get("metadata");
         let namespace = metadata.and_then(namespace);
@@ -113,7 +114,7 @@ impl WrongObject {
         }
     }
 
-    /// Anything else.
+    /// Creates the record of any other object.
     pub fn unknown(line: u32) -> Self {
         Self { line, kind: None, key: None, service: None }
     }
@@ -124,7 +125,7 @@ fn namespace(field: Field<'_>) -> Option<String> {
     namespace.value().text().filter(|name| is_name(name)).map(str::to_owned)
 }
 
-/// The name that stands in a field of this mapping; nothing is reported where it does not.
+/// Returns the name in a field of this mapping; reports nothing if it is missing.
 fn name(field: Field<'_>, of: &str) -> Option<ServiceName> {
     let name = field.get(of)?.value().text().filter(|name| is_name(name))?;
     Some(ServiceName { namespace: namespace(field)?, name: name.to_owned() })
@@ -156,7 +157,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The service that it is, if it is one that is served.
+    /// Returns the service, if it is one that is served.
     pub fn service(&self) -> Option<&'a Service> {
         match self {
             Self::Native(service) => Some(service),
@@ -166,11 +167,11 @@ impl<'a> Item<'a> {
     }
 }
 
-/// What a version of a file says, by object.
+/// The objects of a version of a file, by key.
 pub type Items<'a> = HashMap<Key, Vec<Item<'a>>>;
 
 impl Slice {
-    /// The object that it is, or is a part of; nothing where that has no name.
+    /// Returns the key of its object, or nothing if the object has no name.
     pub fn key(&self) -> Option<Key> {
         match self.kind {
             SliceKind::Endpoints => Some(Key::Endpoints(self.service.clone())),
@@ -183,7 +184,7 @@ impl Slice {
 }
 
 impl Contents {
-    /// All objects that have a name.
+    /// Returns all objects that have a name.
     pub fn objects(&self) -> impl Iterator<Item = (Key, Item<'_>)> {
         let service = |name: &ServiceName| Key::Service(name.clone());
         let manifests = &self.manifests;
@@ -195,7 +196,7 @@ impl Contents {
         native.chain(off).chain(declared).chain(alone).chain(slices)
     }
 
-    /// All objects by name.
+    /// Returns all objects by key.
     pub fn items(&self) -> Items<'_> {
         let mut items = Items::new();
         for (key, item) in self.objects() {
@@ -204,7 +205,7 @@ impl Contents {
         items
     }
 
-    /// Leaves out services at these positions: of the native ones, followed by the others.
+    /// Removes the services at these positions, counted over the native ones and then the others.
     pub fn leave_out(&mut self, positions: &BTreeSet<usize>) {
         let natives = self.services.len();
         let mut position = 0..;
@@ -213,7 +214,7 @@ impl Contents {
         self.manifests.services.retain(|_| position.next().is_none_or(|at| !positions.contains(&at)));
     }
 
-    /// Adds an object of another version, and where a newer version of it is written.
+    /// Adds an object of another version. `newer` is the origin of its newer version.
     pub fn add(&mut self, item: &Item<'_>, newer: Option<&Origin>) {
         let at = |origin: &mut Origin| _ = newer.map(|newer| origin.clone_from(newer));
         match (*item).clone() {

@@ -1,11 +1,11 @@
-//! The ports of a service, which both families of documents write alike.
+//! Reads the ports of a service, which native services and manifests write in the same way.
 
 use std::collections::HashMap;
 
 use super::{field::Field, value};
 use crate::model::{Protocol, ServicePort};
 
-/// One port of a service, and where it is written.
+/// One port of a service and its field.
 pub struct Port<'a> {
     /// The element of `ports`.
     pub field: Field<'a>,
@@ -20,7 +20,7 @@ pub struct Port<'a> {
 }
 
 impl<'a> Port<'a> {
-    /// Reads what is common to all families.
+    /// Reads the fields that both forms share.
     pub fn read(field: Field<'a>) -> Option<Self> {
         let field = field.mapping()?;
         let name = field.get("name").map_or(Some(String::new()), value::name);
@@ -30,7 +30,7 @@ impl<'a> Port<'a> {
         Some(Self { field, name: name?, port: port?, protocol: protocol?, node_port: node_port? })
     }
 
-    /// As the model has it, still without endpoints.
+    /// Converts to the model, still without endpoints.
     pub fn model(&self) -> ServicePort {
         let Self { field: _, name, port, protocol, node_port } = self;
         let (name, endpoints) = (name.clone(), Vec::new());
@@ -38,7 +38,7 @@ impl<'a> Port<'a> {
     }
 }
 
-/// Reports what the ports of one service must not have in common.
+/// Reports ports of one service that are not distinct.
 pub fn check<'a>(ports: impl Iterator<Item = &'a Port<'a>> + Clone) {
     let several = ports.clone().nth(1).is_some();
     let (mut numbers, mut names, mut node_ports) = (HashMap::new(), HashMap::new(), HashMap::new());

@@ -1,4 +1,4 @@
-//! What is on disk right now.
+//! Reads the present files of the directories.
 
 use std::{
     collections::BTreeMap,
@@ -8,27 +8,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{file::Identity, patient};
+use super::{file::Identity, timed_fs};
 use crate::open;
 
-/// A file as it was found.
+/// A file as it was read.
 pub struct Found {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Which file the path led to.
+    /// Identity of the file that the path led to.
     pub identity: Identity,
 }
 
-/// Everything in the directories, as of one moment.
+/// Contents of the directories at one moment.
 #[derive(Default)]
 pub struct Scan {
-    /// Files by path as the source was told of it, and why one could not be read.
+    /// Files by their path as configured, or the error of reading one.
     pub files: BTreeMap<PathBuf, io::Result<Found>>,
-    /// Directories that could not be read. Which files they have is not known.
+    /// Directories that could not be read, whose files are unknown.
     pub unreadable: BTreeMap<PathBuf, io::Error>,
 }
 
-/// What tells that a file is another one than before without reading it. The change time cannot be set by programs.
+/// Metadata that shows that a file changed, without reading it. Programs cannot set the change time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stamp {
     changed: (i64, i64),
@@ -37,23 +37,23 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of a file that gives no answer: another one than that of the file when it does, or of none.
+    /// Stamp of a file that times out. It differs from the stamp of any file that answers.
     const HANGS: Self = Self { changed: (i64::MIN, 0), size: 0, identity: (0, 0) };
 
-    /// Device and inode.
+    /// Returns device and inode.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
     }
 }
 
-/// What tells one state of the directories from another; `None` for what could not be read.
+/// State of the directories, to compare with another one; `None` for a path that could not be read.
 pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 
-/// How often a scan starts over because files changed under it. Then it settles for what it saw: the changes that
-/// disturbed it bring about another scan.
+/// Most restarts of a scan because files changed meanwhile. After that the scan returns what it read, because the
+/// changes cause another scan anyway.
 const ATTEMPTS: usize = 3;
 
-/// Reads all files. Files that are replaced together are seen together, even when that happens meanwhile.
+/// Reads all files. Files that are replaced together are read together, even if that happens during the scan.
 pub fn scan(directories: &[PathBuf]) -> Scan {
     let mut before = stamps(directories);
     for _ in 1..ATTEMPTS {
@@ -67,7 +67,7 @@ pub fn scan(directories: &[PathBuf]) -> Scan {
     read_all(directories)
 }
 
-/// Looks at all files without reading them.
+/// Returns the stamps of all files without reading them.
 pub fn stamps(directories: &[PathBuf]) -> Stamps {
     let mut stamps = Stamps::new();
     for directory in directories {
@@ -75,7 +75,7 @@ pub fn stamps(directories: &[PathBuf]) -> Stamps {
             let files = list(directory).unwrap_or_default();
             Ok([directory.to_owned()].into_iter().chain(files).collect())
         };
-        match patient::listed(directory, with_itself, |path| Ok(stamp(path))) {
+        match timed_fs::listed(directory, with_itself, |path| Ok(stamp(path))) {
             Ok(found) => {
                 stamps.extend(found.into_iter().map(|(path, stamp)| (path, stamp.unwrap_or(Some(Stamp::HANGS)))));
             }
@@ -85,7 +85,7 @@ pub fn stamps(directories: &[PathBuf]) -> Stamps {
     stamps
 }
 
-/// What is at a path, at the end of all links; `None` when there is nothing.
+/// Returns the stamp of a path after following links; `None` if nothing is there.
 pub fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::metadata(path).ok()?;
     let changed = (found.ctime(), found.ctime_nsec());
@@ -95,7 +95,7 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
 fn read_all(directories: &[PathBuf]) -> Scan {
     let mut scan = Scan::default();
     for directory in directories {
-        match patient::listed(directory, list, read) {
+        match timed_fs::listed(directory, list, read) {
             Ok(files) => scan.files.extend(files),
             Err(error) => drop(scan.unreadable.insert(directory.clone(), error)),
         }
@@ -103,7 +103,7 @@ fn read_all(directories: &[PathBuf]) -> Scan {
     scan
 }
 
-/// The files of a directory that are ours to read, in order. May wait for its filesystem.
+/// Returns the service files of a directory, in order. May block on the filesystem.
 pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let paths =
         fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
@@ -112,14 +112,14 @@ pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Whether a file by this name holds services. Kubernetes hides the real files of a volume behind names with a dot.
+/// Whether a file with this name holds services. Kubernetes gives the real files of a volume names with a dot.
 pub fn is_ours(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     !name.starts_with(b".") && matches!(suffix, Some("yaml" | "yml" | "json"))
 }
 
-/// What a path that was named itself leads to; `-` is standard input. Unlike a file of a directory it may be a pipe.
+/// Reads a path from the command line; `-` is standard input. Unlike a file of a directory it may be a pipe.
 pub fn read_given(path: &Path) -> io::Result<Found> {
     let mut bytes = Vec::new();
     match path.to_str() {
@@ -132,7 +132,7 @@ pub fn read_given(path: &Path) -> io::Result<Found> {
 fn read(path: &Path) -> io::Result<Found> {
     let mut file = open::regular(path)?;
     let found = file.metadata()?;
-    // One that grows by doubling would take twice the room.
+    // A buffer that grows by doubling would take twice the memory.
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1);
     file.read_to_end(&mut bytes)?;
     Ok(Found { bytes, identity: Identity { device: found.dev(), inode: found.ino() } })

@@ -1,30 +1,30 @@
-//! What the source layer promises, file by file and over time.
+//! Tests of the source layer, for single files and over time.
 
+mod address_families;
 mod admission;
 mod bounds;
-mod crossings;
 mod dir;
 mod document;
 mod documented;
-mod families;
+mod frontend_owners;
 mod health;
-mod holders;
 mod kubernetes;
+mod last_good;
 mod left_out;
-mod memory;
+mod locality;
 mod native;
-mod nearness;
+mod nested_services;
 mod objects;
-mod shrunk;
 mod sources;
 mod traffic;
+mod truncated_in_place;
 mod truncation;
 mod watch;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
-    dir::Reader,
+    dir::DirectoryReader,
     file::{File, Identity},
     merge::merge,
 };
@@ -33,22 +33,22 @@ use crate::{
     model::{Addresses, Service, Update, Wrong},
 };
 
-/// One file by itself.
+/// Parses one file.
 fn parse(text: &str) -> File {
     parse_for(text, Serve::All)
 }
 
-/// One file by itself, with this setting.
+/// Parses one file with this `serve` setting.
 fn parse_for(text: &str, serve: Serve) -> File {
     File::parse(&Arc::new(PathBuf::from("a.yaml")), Identity { device: 0, inode: 0 }, text.as_bytes().to_vec(), serve)
 }
 
-/// What is wrong with a text, as users see it.
+/// Returns the errors of a text, as users see them.
 fn problems(text: &str) -> Vec<String> {
     parse(text).errors.iter().map(ToString::to_string).collect()
 }
 
-/// A service in one line per port: `shop/cart 10.96.0.1 http 80/TCP: 10.0.0.1:8080 x1 ready`.
+/// Formats a service, one line per port: `shop/cart 10.96.0.1 http 80/TCP: 10.0.0.1:8080 x1 ready`.
 fn lines(service: &Service) -> Vec<String> {
     let addresses = match &service.addresses {
         Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => {
@@ -68,7 +68,7 @@ fn lines(service: &Service) -> Vec<String> {
     service.ports.iter().map(line).collect()
 }
 
-/// What a text says by itself.
+/// Reads a text as the only file.
 fn joined(text: &str, serve: Serve) -> Update {
     let file = parse_for(text, serve);
     assert_eq!(file.errors, []);
@@ -77,30 +77,30 @@ fn joined(text: &str, serve: Serve) -> Update {
     update
 }
 
-/// Everything that is served.
+/// Returns the lines of all services.
 fn served(update: &Update) -> Vec<String> {
     update.services.values().flat_map(|service| lines(service)).collect()
 }
 
-/// Names of what is served.
+/// Returns the names of all services.
 fn names(update: &Update) -> Vec<String> {
     update.services.keys().map(|name| name.name.clone()).collect()
 }
 
-/// Errors without the directory, which is another one in every run.
+/// Returns the errors without the temporary directory.
 fn errors(update: &Update, node: &Node) -> Vec<String> {
     let directory = format!("{}/", node.directory.path().display());
     update.errors.iter().map(|error| error.to_string().replace(&directory, "")).collect()
 }
 
-/// What is not in force as it is written, and what is instead.
+/// Returns the objects that are not in force as written, and what is in force instead.
 fn wrong(update: &Update, node: &Node) -> Vec<String> {
     let directory = format!("{}/", node.directory.path().display());
     let line = |it: &Wrong| format!("{}: {}: {}", it.origin, it.name, it.effect).replace(&directory, "");
     update.wrong.iter().map(line).collect()
 }
 
-/// A native service with one endpoint, on lines of its own.
+/// A native service with one endpoint.
 fn service(name: &str, address: &str) -> String {
     format!("- {{name: {name}, address: {address}, ports: [{{port: 80}}], endpoints: [{{address: 10.0.0.1}}]}}\n")
 }
@@ -119,16 +119,16 @@ fn one_json(name: &str, address: &str) -> String {
     )
 }
 
-/// A directory of services and who reads it.
+/// A services directory and its reader.
 struct Node {
     directory: tempfile::TempDir,
-    reader: Reader,
+    reader: DirectoryReader,
 }
 
 impl Node {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let reader = Reader::new(vec![directory.path().to_owned()], false);
+        let reader = DirectoryReader::new(vec![directory.path().to_owned()], false);
         Self { directory, reader }
     }
 
@@ -140,7 +140,7 @@ impl Node {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// Moves a new file into place, which is whole from the start.
+    /// Replaces a file atomically.
     fn replace(&self, name: &str, text: &str) {
         self.write("new", text);
         std::fs::rename(self.path("new"), self.path(name)).unwrap();

@@ -1,4 +1,4 @@
-//! Fields to values of the model that are valid by themselves.
+//! Reads fields as single values of the model.
 
 use std::{fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
@@ -8,13 +8,13 @@ use super::{
 };
 use crate::model::{AffinityClient, External, FrontendKind, InternalTraffic, Protocol};
 
-/// Seconds that a client stays with its endpoint where nothing else is said, as in Kubernetes.
+/// Default affinity timeout in seconds, as in Kubernetes.
 pub const AFFINITY_TIMEOUT: u64 = 10_800;
 
 /// Longest name of a service, a namespace or a port, as in Kubernetes.
 const MAX_NAME: usize = 63;
 
-/// A name as DNS has it: what Kubernetes asks of services, namespaces and service ports.
+/// Reads a DNS label, the form of names of services, namespaces and service ports in Kubernetes.
 pub fn name(field: Field<'_>) -> Option<String> {
     let text = field.text()?;
     if text.len() > MAX_NAME {
@@ -26,7 +26,7 @@ pub fn name(field: Field<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Whether a text is a name as DNS has it.
+/// Whether a text is a DNS label.
 pub fn is_name(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -34,7 +34,7 @@ pub fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME && text.chars().all(inside) && edge(chars.clone().next_back()) && edge(chars.next())
 }
 
-/// A whole number within these bounds.
+/// Reads a whole number within these bounds.
 pub fn number<T: FromStr + PartialOrd + Display>(field: Field<'_>, bounds: RangeInclusive<T>) -> Option<T> {
     let number = match field.value() {
         Value::Number(text) => text.parse().ok().filter(|number| bounds.contains(number)),
@@ -43,7 +43,7 @@ pub fn number<T: FromStr + PartialOrd + Display>(field: Field<'_>, bounds: Range
     number.or_else(|| field.expected(&format!("a whole number from {} to {}", bounds.start(), bounds.end())))
 }
 
-/// A decimal number in units of 1/10^`digits`; nothing when it is negative or has more digits than that.
+/// Reads a decimal number in units of 1/10^`digits`; nothing if it is negative or has more digits.
 pub fn decimal(field: Field<'_>, digits: usize) -> Option<u32> {
     let Value::Number(text) = field.value() else { return None };
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -52,7 +52,7 @@ pub fn decimal(field: Field<'_>, digits: usize) -> Option<u32> {
     if fraction.len() <= digits { scaled() } else { None }
 }
 
-/// A port number.
+/// Reads a port number.
 pub fn port(field: Field<'_>) -> Option<u16> {
     let number = match field.value() {
         Value::Number(text) => text.parse().ok().filter(|port| *port != 0),
@@ -61,7 +61,7 @@ pub fn port(field: Field<'_>) -> Option<u16> {
     number.or_else(|| field.expected("a port from 1 to 65535"))
 }
 
-/// A node port, where there is one: zero asks Kubernetes for one.
+/// Reads a node port, if any. Zero asks Kubernetes to allocate one.
 pub fn node_port(field: Option<Field<'_>>) -> Option<Option<u16>> {
     match field {
         Some(field) if *field.value() == Value::Number("0".into()) => Some(None),
@@ -70,7 +70,7 @@ pub fn node_port(field: Option<Field<'_>>) -> Option<Option<u16>> {
     }
 }
 
-/// TCP or UDP; an absent field means TCP.
+/// Reads TCP or UDP; an absent field means TCP.
 pub fn protocol(field: Option<Field<'_>>) -> Option<Protocol> {
     let Some(field) = field else { return Some(Protocol::Tcp) };
     match field.value() {
@@ -80,7 +80,7 @@ pub fn protocol(field: Option<Field<'_>>) -> Option<Protocol> {
     }
 }
 
-/// An address that one host can have. An IPv4 address mapped into IPv6 is the IPv4 address.
+/// Reads an address of a host. An IPv4-mapped IPv6 address is the IPv4 address.
 pub fn address(field: Field<'_>) -> Option<IpAddr> {
     let parsed = match field.value() {
         Value::Text(text) => text.parse().ok().map(|address: IpAddr| address.to_canonical()),
@@ -93,7 +93,7 @@ pub fn address(field: Field<'_>) -> Option<IpAddr> {
     }
 }
 
-/// An address of an endpoint. A connect to a link-local one has to name an interface, which no service can do for a client.
+/// Reads an endpoint address. Link-local addresses are refused, because a connect must name the interface of one.
 pub fn endpoint_address(field: Field<'_>) -> Option<IpAddr> {
     let address = address(field)?;
     match address {
@@ -105,7 +105,7 @@ pub fn endpoint_address(field: Field<'_>) -> Option<IpAddr> {
     }
 }
 
-/// The list `externalIPs`, each address once.
+/// Reads the list `externalIPs`, each address once.
 pub fn external_ips(mapping: Field<'_>) -> Option<Vec<External>> {
     let addresses = all(mapping.list("externalIPs").map(address))?;
     let mut seen = Vec::with_capacity(addresses.len());
@@ -127,7 +127,7 @@ pub fn traffic(field: Field<'_>) -> Option<InternalTraffic> {
     }
 }
 
-/// Who counts as one client of a service with session affinity.
+/// Reads which clients session affinity tells apart.
 pub fn affinity_client(field: Field<'_>) -> Option<AffinityClient> {
     match field.value() {
         Value::Text(text) if text == "namespace" => Some(AffinityClient::NetworkNamespace),
@@ -136,7 +136,7 @@ pub fn affinity_client(field: Field<'_>) -> Option<AffinityClient> {
     }
 }
 
-/// Seconds, within what Kubernetes allows.
+/// Reads seconds in the range that Kubernetes allows.
 pub fn affinity_timeout(field: Field<'_>) -> Option<u64> {
     let number = match field.value() {
         Value::Number(text) => text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)),
@@ -145,12 +145,12 @@ pub fn affinity_timeout(field: Field<'_>) -> Option<u64> {
     number.or_else(|| field.expected("seconds from 1 to 86400"))
 }
 
-/// Name of a node or of a place; nothing inside where there is none.
+/// Reads the name of a node; `Some(None)` if it is absent.
 pub fn node(field: Option<Field<'_>>) -> Option<Option<Arc<str>>> {
     field.map_or(Some(None), |field| Some(Some(field.text()?.into())))
 }
 
-/// Name of a cloud, region or zone; nothing inside where there is none.
+/// Reads the name of a cloud, region or zone; `Some(None)` if it is absent.
 pub fn place(field: Option<Field<'_>>) -> Option<Option<Arc<str>>> {
     match field.map(|field| (field, field.value())) {
         Some((field, Value::Text(text))) if text.is_empty() => field.expected("a name"),
@@ -168,7 +168,7 @@ fn unusable(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Seconds that connections to an endpoint that left go on; a number, or text in an annotation.
+/// Reads how many seconds connections to a removed endpoint may go on: a number, or text in an annotation.
 pub fn drain(field: Field<'_>) -> Option<Duration> {
     let seconds: Option<u16> = match field.value() {
         Value::Number(text) | Value::Text(text) => text.parse().ok(),
@@ -177,7 +177,7 @@ pub fn drain(field: Field<'_>) -> Option<Duration> {
     seconds.map(|seconds| Duration::from_secs(seconds.into())).or_else(|| field.expected("seconds from 0 to 65535"))
 }
 
-/// Naming a time to close connections after asks for closing them.
+/// Returns the drain time of stale connections. A drain time implies that they are closed.
 pub fn close_stale_tcp(close: Option<bool>, drain: Option<Duration>) -> Option<Duration> {
     match close {
         Some(true) => Some(drain.unwrap_or_default()),

@@ -1,8 +1,9 @@
-//! When to look: after every change of the files, once it is over, and every now and then in case one was missed.
+//! Watches the directories and sends an update after each burst of changes. Also compares the files periodically, in
+//! case a change was not reported.
 
-mod arms;
-mod burst;
-mod links;
+mod debounce;
+mod inotify;
+mod symlinks;
 
 use std::{future::pending, time::Duration};
 
@@ -15,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::{
-    arms::Arms,
-    burst::{Burst, Change},
+    debounce::{Change, Debounce},
+    inotify::Inotify,
 };
 use super::{
-    dir::Reader,
+    dir::DirectoryReader,
     scan::{self, Stamps},
 };
 use crate::{
@@ -27,40 +28,41 @@ use crate::{
     private,
 };
 
-/// How often to compare the files with what was read while the kernel reports changes.
+/// Period of comparing the files while the kernel reports changes.
 const POLL: Duration = Duration::from_secs(2);
 
-/// How often to compare them when it does not, because inotify instances or watches are used up.
+/// Period of comparing the files without inotify, when its instances or watches are used up.
 const POLL_BLIND: Duration = Duration::from_millis(150);
 
-/// What looks wrong is looked at again after this long: most often it was just being written.
+/// Delay before files with new errors are read again: most often they were being written.
 const SECOND_LOOK: Duration = Duration::from_millis(30);
 
-/// How often to look again while the files keep changing.
+/// Most repeated reads while the files keep changing.
 const LOOKS: usize = 3;
 
-/// Changes that wait to be looked at. When it is full one more makes no difference, since all are looked at together.
+/// Length of the queue of changes. When it is full, a further change may be dropped, because one read handles them
+/// all.
 const CHANGES: usize = 1024;
 
-/// How often reading starts over because links moved under it.
+/// Most restarts of a read because links moved meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Files up to this size are written down before they are in force; that takes no time.
+/// Files up to this size are stored before they are in force, because that is fast.
 const SMALL: usize = 1 << 20;
 
-/// How often larger files are written down at most, after they are in force.
+/// Shortest time between storing larger files, which happens after they are in force.
 const LARGE_EVERY: Duration = Duration::from_secs(1);
 
-/// Sends what the directories say: at once, and again whenever it differs from what was sent last. Ends when it is
-/// cancelled or the receiver is gone.
-pub async fn watch(reader: Reader, updates: Sender<Update>, cancel: CancellationToken) {
+/// Sends the contents of the directories: at once, and again whenever they change. Ends when cancelled or when the
+/// receiver is gone.
+pub async fn watch(reader: DirectoryReader, updates: Sender<Update>, cancel: CancellationToken) {
     cancel.run_until_cancelled(follow(reader, updates)).await;
 }
 
-async fn follow(reader: Reader, updates: Sender<Update>) {
+async fn follow(reader: DirectoryReader, updates: Sender<Update>) {
     let (changes, mut inbox) = mpsc::channel(CHANGES);
     let mut directories =
-        Directories { reader, arms: Arms::new(changes), stamps: Stamps::new(), remembered: None, syncing: None };
+        Directories { reader, inotify: Inotify::new(changes), stamps: Stamps::new(), remembered: None, syncing: None };
     let mut sent = None;
     loop {
         let (mut update, blind, note);
@@ -79,7 +81,7 @@ async fn follow(reader: Reader, updates: Sender<Update>) {
     }
 }
 
-/// Reads, and looks again before it believes in an error that was not there before.
+/// Reads the directories, and reads them again before reporting a new error.
 async fn look(
     mut directories: Directories,
     inbox: &mut Receiver<Change>,
@@ -101,7 +103,7 @@ async fn look(
     (directories, seen)
 }
 
-/// Gives a writer time to finish. True when nothing was written.
+/// Gives a writer time to finish. Returns true if nothing was written meanwhile.
 async fn calm(inbox: &mut Receiver<Change>) -> bool {
     match timeout(SECOND_LOOK, inbox.recv()).await {
         Ok(Some(change)) => settled(change, inbox, Instant::now()).await,
@@ -111,7 +113,7 @@ async fn calm(inbox: &mut Receiver<Change>) -> bool {
     false
 }
 
-/// Returns when the files may have changed since they were looked at.
+/// Waits until the files may have changed since the last read.
 async fn changed(
     mut directories: Directories,
     inbox: &mut Receiver<Change>,
@@ -124,7 +126,7 @@ async fn changed(
                 settled(change, inbox, looked).await;
                 return directories;
             }
-            // Without a kernel that reports changes there is no sender.
+            // Without inotify there is no sender.
             Ok(None) => tokio::time::sleep(poll).await,
             Err(_) => (directories, ()) = blocking(directories, Directories::remember_large).await,
         }
@@ -136,15 +138,15 @@ async fn changed(
     }
 }
 
-/// Returns when a burst of changes is over, or has gone on for long enough.
+/// Waits until a burst of changes is over or has lasted long enough.
 async fn settled(first: Change, inbox: &mut Receiver<Change>, looked: Instant) {
-    let mut burst = Burst::new(first, looked, Instant::now());
+    let mut burst = Debounce::new(first, looked, Instant::now());
     while let Ok(Some(change)) = timeout_at(burst.due(), inbox.recv()).await {
         burst.add(change, Instant::now());
     }
 }
 
-/// Files are read by system calls that may take long, so never on a thread of the runtime.
+/// Runs blocking file access outside the threads of the runtime.
 async fn blocking<T: Send + 'static>(
     mut directories: Directories,
     work: fn(&mut Directories) -> T,
@@ -155,43 +157,43 @@ async fn blocking<T: Send + 'static>(
     });
     match work.await {
         Ok(done) => done,
-        // The agent ends: what was read is not wanted any more.
+        // The agent ends, so the result is not needed.
         Err(error) if error.is_cancelled() => pending().await,
         Err(error) => panic!("reading files does not panic: {error}"),
     }
 }
 
-/// The directories, what is known of them, and what reports their changes.
+/// The directories, their last state, and the watcher of their changes.
 struct Directories {
-    reader: Reader,
-    arms: Arms,
-    /// As of the last read.
+    reader: DirectoryReader,
+    inotify: Inotify,
+    /// State at the last read.
     stamps: Stamps,
-    /// When large files were written down last, while some may be left.
+    /// Time of the last store of large files, while some may be left.
     remembered: Option<Instant>,
-    /// Waits until what was written down is on the disk.
+    /// Task that syncs stored files to disk.
     syncing: Option<JoinHandle<()>>,
 }
 
 impl Directories {
-    /// Reads everything, and says whether some changes will go unreported.
+    /// Reads all files, and returns whether some changes will not be reported.
     fn read(&mut self) -> (Update, bool) {
-        // Armed before anything is read, so that no change falls between.
-        let mut links = links::watched(self.reader.directories());
+        // The watches are set before anything is read, so that no change is missed.
+        let mut links = symlinks::watched(self.reader.directories());
         for _ in 1..ATTEMPTS {
-            let blind = !self.arms.arm(&links);
+            let blind = !self.inotify.watch(&links);
             self.stamps = scan::stamps(self.reader.directories());
             let update = self.reader.read();
-            let before = std::mem::replace(&mut links, links::watched(self.reader.directories()));
+            let before = std::mem::replace(&mut links, symlinks::watched(self.reader.directories()));
             if links == before {
                 return (update, blind);
             }
         }
-        let blind = !self.arms.arm(&links);
+        let blind = !self.inotify.watch(&links);
         (self.reader.read(), blind)
     }
 
-    /// Returns what is wrong with the memory.
+    /// Stores small files. Returns the problem with the store, if any.
     fn remember_small(&mut self) -> Option<ConfigNote> {
         self.reader.remember(SMALL);
         self.reader.memory_note()
@@ -205,7 +207,7 @@ impl Directories {
         self.sync();
     }
 
-    /// Sees to it that what was written down survives a loss of power. No update waits for that.
+    /// Syncs stored files to disk in the background, so that they survive a power failure.
     fn sync(&mut self) {
         if self.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
             return;
@@ -214,7 +216,7 @@ impl Directories {
         self.syncing = (!entries.is_empty()).then(|| {
             task::spawn_blocking(|| {
                 if let Err(error) = private::sync(entries) {
-                    warn!("cannot see to it that remembered files survive a loss of power: {error}");
+                    warn!("cannot sync remembered files to disk, so a power failure may lose them: {error}");
                 }
             })
         });

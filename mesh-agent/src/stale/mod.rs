@@ -1,29 +1,29 @@
-//! Closes sockets whose backend left, and no others: a connected UDP socket hears of no FIN, and would send to an
-//! address without a server for as long as it is open.
+//! Closes sockets whose backend left, and no others. A connected UDP socket gets no FIN and would send to an address
+//! without a server for as long as it is open.
 //!
 //! ```text
-//! backends that left ──► Lookout ──► rows of SOCKETS ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every
-//!                         pure                         pure           pure            │           network namespace
-//!                           ▲────────────── unfinished() ──────────────┴◄── record() ─┴── Report
+//! backends that left ──► CloseSchedule ──► rows of SOCKETS ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every
+//!                            pure                          pure           pure            │           network namespace
+//!                              ▲──────────────── unfinished() ──────────────┴◄─ record() ─┴── CloseReport
 //! ```
 //!
-//! [`namespace`] finds the network namespaces, [`diag`] lists and closes sockets in the one a thread is in.
+//! [`namespace`] finds the network namespaces, [`sock_diag`] lists and closes sockets in the one a thread is in.
 //!
-//! And gives back what sockets held that are gone without a hook:
+//! Also releases what sockets hold that ended without a hook:
 //! ```text
-//! rows of SOCKETS ──► look() in every network namespace ──Seen──► Missing ──► Request::Settle, then Forget
-//!        └──────────► counts before and after ──────────────────► Recount ──► Request::Backend, Service
+//! rows of SOCKETS ──► scan() in every network namespace ──ScanResult──► MissingSockets ──► Request::Settle, then Forget
+//!        └──────────► counts before and after ──────────────────────► CountDrift ──────► Request::Backend, Service
 //!                                            └────────────────► expired() ─► the same, to clear reservations
 //! ```
 
 mod attempts;
-mod diag;
+mod sock_diag;
 mod expired;
-mod look;
-mod lookout;
-mod missing;
+mod socket_scan;
+mod close_schedule;
+mod missing_sockets;
 mod namespace;
-mod recount;
+mod count_drift;
 
 #[cfg(test)]
 mod tests;
@@ -40,21 +40,21 @@ use mesh_common::{
 };
 use nix::errno::Errno;
 
-use self::diag::{Diag, Family, Found, Query};
+use self::sock_diag::{Diag, Family, Found, Query};
 pub use self::{
     attempts::Attempts,
+    close_schedule::{BackendSet, CloseSchedule, DueClose},
+    count_drift::{CountDrift, CountSamples},
     expired::expired,
-    look::{Seen, look},
-    lookout::{Look, Lookout, Whose},
-    missing::Missing,
-    recount::{Looks, Recount},
+    missing_sockets::MissingSockets,
+    socket_scan::{ScanResult, scan},
 };
 use crate::table::Table;
 
-/// Socket cookie, and where the socket is connected.
+/// A socket cookie and the backend of the socket.
 pub type Tracked = (u64, TrackedSocket);
 
-/// Where a socket is connected.
+/// Backend of a connected socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Zeroable)]
 pub struct TrackedSocket {
     /// Endpoint.
@@ -65,7 +65,7 @@ pub struct TrackedSocket {
     pub protocol: u8,
     /// Backend index.
     pub backend_index: u32,
-    /// [`BackendRow::generation`] at that time.
+    /// [`BackendRow::generation`] at the time of the connect.
     pub generation: u32,
 }
 
@@ -81,37 +81,36 @@ impl From<&SocketRow> for TrackedSocket {
     }
 }
 
-/// Whether a socket is to be closed when its backend leaves.
+/// Whether a socket is closed when its backend leaves.
 pub const fn is_tracked(row: &SocketRow) -> bool {
     row.state & socket_state::TRACKED != 0
 }
 
-/// Network namespaces whose sockets are looked at.
+/// Network namespaces whose sockets are searched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reach {
-    /// The agent's own.
+pub enum NamespaceScope {
+    /// The agent's own namespace.
     Own,
-    /// All that can be found and entered.
+    /// All namespaces that can be found and entered.
     All,
 }
 
-impl From<bool> for Reach {
-    /// As the setting `enterNamespaces` says.
+impl From<bool> for NamespaceScope {
+    /// Converts the setting `enterNamespaces`.
     fn from(enters: bool) -> Self {
         if enters { Self::All } else { Self::Own }
     }
 }
 
-/// What became of the sockets given to [`destroy`]. One that is neither closed nor missing was found but stays open,
-/// for a reason in `failed`.
+/// Result of [`destroy`]. A socket in neither list was found but stays open, for a reason in `failed`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
-    /// Cookies of sockets that were closed.
+pub struct CloseReport {
+    /// Cookies of closed sockets.
     pub closed: Vec<u64>,
-    /// Cookies of sockets that are not connected to that backend in any namespace that could be searched: closed by
-    /// their program, or connected to something else meanwhile.
+    /// Cookies of sockets that are not connected to their backend in any searched namespace: their program closed them
+    /// or connected them elsewhere.
     pub not_found: Vec<u64>,
-    /// Why the search was not complete or sockets stay open; each reason once.
+    /// Distinct reasons why the search was incomplete or sockets stay open.
     pub failed: Vec<String>,
 }
 
@@ -143,9 +142,9 @@ enum Error {
     Thread(io::Error),
 }
 
-/// The sockets whose backend left, is gone or was replaced; of UDP sockets also those whose backend is down: a TCP
-/// connection notices that by itself, a connected UDP socket does not. A backend that left with time to drain keeps its
-/// sockets until its row is freed.
+/// Returns the sockets whose backend left or was replaced, and UDP sockets whose backend is down: a TCP connection
+/// notices that by itself, a connected UDP socket does not. A backend that left with time to drain keeps its sockets
+/// until its row is freed.
 pub fn stale(tracked: &[Tracked], backends: &Table<u32, BackendRow>) -> Vec<Tracked> {
     tracked.iter().filter(|(_, socket)| is_stale(socket, backends.get(&socket.backend_index))).copied().collect()
 }
@@ -164,45 +163,45 @@ pub const fn closes(row: &BackendRow) -> bool {
     }
 }
 
-/// Closes these sockets in the network namespaces within reach; blocks until done.
+/// Closes these sockets in the network namespaces in scope; blocks until done.
 ///
 /// A socket is closed only if its cookie and the address and port it is connected to are still the tracked ones when
 /// it is listed; to close it, the kernel looks it up by its addresses and compares the cookie once more. Its program
 /// gets `ECONNABORTED` from the next call and may connect a UDP socket again; the peer of a TCP connection gets a
 /// reset.
-pub fn destroy(sockets: &[Tracked], reach: Reach) -> Report {
+pub fn destroy(sockets: &[Tracked], reach: NamespaceScope) -> CloseReport {
     if sockets.is_empty() {
-        return Report::default();
+        return CloseReport::default();
     }
-    // A thread of its own, because it changes its network namespace and must not come back to others.
+    // Runs on a thread of its own, which changes its network namespace and must not be reused.
     thread::scope(|scope| {
         let search =
             thread::Builder::new().name("stale-sockets".into()).spawn_scoped(scope, || Search::run(sockets, reach));
         match search {
             Ok(search) => search.join().expect("the search does not panic"),
-            Err(error) => Report { failed: vec![Error::Thread(error).to_string()], ..Report::default() },
+            Err(error) => CloseReport { failed: vec![Error::Thread(error).to_string()], ..CloseReport::default() },
         }
     })
 }
 
-/// A search through network namespaces that ends when every socket was found.
+/// A search through network namespaces. It ends when every socket is found.
 struct Search {
     wanted: BTreeMap<u64, TrackedSocket>,
-    report: Report,
+    report: CloseReport,
 }
 
 impl Search {
-    fn run(sockets: &[Tracked], reach: Reach) -> Report {
-        let mut search = Self { wanted: sockets.iter().copied().collect(), report: Report::default() };
+    fn run(sockets: &[Tracked], reach: NamespaceScope) -> CloseReport {
+        let mut search = Self { wanted: sockets.iter().copied().collect(), report: CloseReport::default() };
         search.here();
-        if reach == Reach::All {
+        if reach == NamespaceScope::All {
             search.elsewhere();
         }
         search.report.not_found = search.wanted.into_keys().collect();
         search.report
     }
 
-    /// What cannot be searched matters only if a socket may be there.
+    /// Searches the other namespaces. A namespace that cannot be searched is reported only if a socket may be in it.
     fn elsewhere(&mut self) {
         let mut unsearched = Vec::new();
         for namespace in namespace::others() {
@@ -222,7 +221,7 @@ impl Search {
         }
     }
 
-    /// Closes what is in the network namespace of this thread.
+    /// Closes the sockets in the network namespace of this thread.
     fn here(&mut self) {
         let mut diag = match Diag::open() {
             Ok(diag) => diag,
@@ -257,13 +256,13 @@ impl Search {
     }
 }
 
-/// Whether a socket is connected where it was tracked to be.
+/// Whether a socket is connected to its tracked backend.
 fn leads(found: &Found, tracked: &TrackedSocket) -> bool {
     let TrackedSocket { backend, port, protocol, backend_index: _, generation: _ } = *tracked;
     found.protocol() == protocol && found.destination() == (backend, port)
 }
 
-/// The lists that can hold any of these sockets. An IPv6 socket may be connected to an IPv4 address.
+/// Returns the queries that can list any of these sockets. An IPv6 socket may be connected to an IPv4 address.
 fn queries(wanted: &BTreeMap<u64, TrackedSocket>) -> Vec<Query> {
     let (mut queries, all) = (Vec::new(), false);
     for protocol in [protocol::UDP, protocol::TCP] {

@@ -1,8 +1,9 @@
-//! The network namespaces of this machine, as far as this process can see them: those that are mounted somewhere, those
-//! of processes, and those of single threads, in this order because the first are the cheapest to find.
+//! Finds the network namespaces of this machine that this process can see: mounted ones, those of processes, and those
+//! of single threads. The order is by the cost of finding them.
 //!
-//! Pods and containers have theirs mounted in `/run/netns` or `/run/docker/netns`; those are seen if the agent runs in
-//! the host's mount namespace or has these directories mounted with propagation. The rest needs the host's `/proc`.
+//! Namespaces of pods and containers are mounted in `/run/netns` or `/run/docker/netns`. They are visible if the agent
+//! runs in the host's mount namespace or mounts these directories with propagation. The others need the host's
+//! `/proc`.
 
 use std::{
     collections::BTreeSet,
@@ -20,14 +21,14 @@ use nix::{
 
 use super::Error;
 
-/// A network namespace to go to; kept alive by its descriptor.
+/// A network namespace that can be entered; kept alive by its descriptor.
 pub(super) struct Namespace {
     path: PathBuf,
     file: File,
 }
 
 impl Namespace {
-    /// Moves this thread.
+    /// Moves this thread into the namespace.
     pub(super) fn enter(&self) -> Result<(), Error> {
         setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|source| match source {
             Errno::EPERM => Error::SysAdminMissing,
@@ -36,7 +37,7 @@ impl Namespace {
     }
 }
 
-/// Every network namespace but the one this thread is in now, each once. Looks for the next only when asked.
+/// Iterates over every network namespace but this thread's own, each once. Searches lazily.
 pub(super) fn others() -> impl Iterator<Item = Result<Namespace, Error>> {
     let own = fs::metadata("/proc/thread-self/ns/net").ok().map(|own| own.ino());
     let mut seen: BTreeSet<u64> = own.into_iter().collect();
@@ -58,7 +59,7 @@ fn mounts() -> Vec<PathBuf> {
     mounted(&fs::read("/proc/thread-self/mountinfo").unwrap_or_default())
 }
 
-/// Mount points of network namespaces: the root of such a mount is `net:[inode]` (proc_pid_mountinfo(5)).
+/// Returns the mount points of network namespaces. The root of such a mount is `net:[inode]` (proc_pid_mountinfo(5)).
 fn mounted(mountinfo: &[u8]) -> Vec<PathBuf> {
     let point = |line: &[u8]| {
         let mut fields = line.split(|&byte| byte == b' ').skip(3);
@@ -68,7 +69,7 @@ fn mounted(mountinfo: &[u8]) -> Vec<PathBuf> {
     mountinfo.split(|&byte| byte == b'\n').filter_map(point).collect()
 }
 
-/// Space, tab, newline and backslash are written as three octal digits.
+/// Decodes space, tab, newline and backslash, which are written as three octal digits.
 fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     let mut rest = field;
@@ -90,7 +91,7 @@ fn threads() -> impl Iterator<Item = PathBuf> {
     numbers(Path::new("/proc")).flat_map(|process| numbers(&process.join("task"))).map(|thread| thread.join("ns/net"))
 }
 
-/// Entries whose name is a number; read when the first is asked for.
+/// Returns the entries whose name is a number; reads the directory lazily.
 fn numbers(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let directory = directory.to_owned();
     let is_number = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);

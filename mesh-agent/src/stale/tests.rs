@@ -1,4 +1,4 @@
-//! Sockets of this machine's kernel, in this network namespace and in private ones. Needs root.
+//! Tests with sockets of this machine's kernel, in this network namespace and in private ones. Need root.
 
 mod scene;
 
@@ -23,20 +23,22 @@ use tokio_util::sync::CancellationToken;
 use self::scene::{
     assert_aborted, assert_delivers, in_private_namespace, need_root, tracked, udp, udp_to, udp_unbound, without,
 };
-use super::{Diag, Reach, Report, Seen, Tracked, TrackedSocket, look, look::Fate, stale};
+use super::{
+    CloseReport, Diag, NamespaceScope, ScanResult, Tracked, TrackedSocket, scan, socket_scan::SocketFate, stale,
+};
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
 
-fn destroy(sockets: &[Tracked]) -> Report {
-    super::destroy(sockets, Reach::All)
+fn destroy(sockets: &[Tracked]) -> CloseReport {
+    super::destroy(sockets, NamespaceScope::All)
 }
 
-/// Where a server listens, and the address by which a client goes there.
+/// Address of a server, and the address by which a client connects to it.
 const FAMILIES: [(&str, &str); 3] = [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")];
 
 /// Calls `destroy` from the test's own thread, whose namespace is not the one of `run`.
-fn destroyed_from_outside(run: impl FnOnce(&dyn Fn(&[Tracked]) -> Report) + Send) {
+fn destroyed_from_outside(run: impl FnOnce(&dyn Fn(&[Tracked]) -> CloseReport) + Send) {
     thread::scope(|scope| {
         let (jobs_in, jobs) = mpsc::channel::<Vec<Tracked>>();
         let (reports_in, reports) = mpsc::channel();
@@ -50,7 +52,7 @@ fn destroyed_from_outside(run: impl FnOnce(&dyn Fn(&[Tracked]) -> Report) + Send
     });
 }
 
-fn udp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> Report, server: &str, client: &str) {
+fn udp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> CloseReport, server: &str, client: &str) {
     let (server, elsewhere) = (udp(server), udp(server));
     let (victim, peer) = udp_to(&server, client);
     let (neighbour, _) = udp_to(&server, client);
@@ -71,7 +73,7 @@ fn udp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> Repo
     assert_delivers(&victim, &elsewhere);
 }
 
-fn tcp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> Report, server: &str, client: &str) {
+fn tcp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> CloseReport, server: &str, client: &str) {
     let listener = TcpListener::bind((server, 0)).unwrap();
     let peer = SocketAddr::new(client.parse().unwrap(), listener.local_addr().unwrap().port());
     let pair = || (TcpStream::connect(peer).unwrap(), listener.accept().unwrap().0);
@@ -81,7 +83,7 @@ fn tcp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> Repo
 
     let report = destroy(&[row]);
 
-    assert_eq!(report, Report { closed: vec![row.0], ..Report::default() });
+    assert_eq!(report, CloseReport { closed: vec![row.0], ..CloseReport::default() });
     assert_aborted(victim.read(&mut [0; 16]));
     assert_eq!(victim_peer.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     neighbour.write_all(b"still here").unwrap();
@@ -159,7 +161,7 @@ fn namespace_that_is_only_mounted_is_searched() {
     let mounted = destroy(&[row]);
     umount2(&path, MntFlags::MNT_DETACH).unwrap();
 
-    assert_eq!(mounted, Report { closed: vec![row.0], ..Report::default() });
+    assert_eq!(mounted, CloseReport { closed: vec![row.0], ..CloseReport::default() });
     assert_aborted(client.0.recv(&mut [0; 16]));
     assert!(server.take_error().unwrap().is_none());
 }
@@ -231,14 +233,18 @@ fn without_sys_admin_only_this_namespace_is_served_and_the_report_says_so() {
     let (ours, our_peer) = udp_to(&server, "127.0.0.1");
     let rows = [tracked(&ours, our_peer), tracked(&theirs, their_peer)];
 
-    let own = super::destroy(&rows[1..], Reach::Own);
+    let own = super::destroy(&rows[1..], NamespaceScope::Own);
     let limited = without(CAP_SYS_ADMIN, || destroy(&rows));
     let theirs_is_open = theirs.take_error().unwrap().is_none();
     let full = destroy(&rows[1..]);
     drop(done);
     holder.join().unwrap();
 
-    assert_eq!(own, Report { not_found: vec![rows[1].0], ..Report::default() }, "no other namespace is entered");
+    assert_eq!(
+        own,
+        CloseReport { not_found: vec![rows[1].0], ..CloseReport::default() },
+        "no other namespace is entered"
+    );
     assert_eq!((limited.closed, limited.not_found), (vec![rows[0].0], vec![rows[1].0]));
     let sentence = "stale sockets outside the agent's own network namespace stay open: entering another namespace \
                     needs CAP_SYS_ADMIN";
@@ -254,7 +260,7 @@ fn without_net_admin_the_socket_stays_open_and_the_report_says_why() {
     let (socket, peer) = udp_to(&server, "127.0.0.1");
     let report = without(CAP_NET_ADMIN, || destroy(&[tracked(&socket, peer)]));
     let failed = vec!["stale sockets stay open: closing them needs CAP_NET_ADMIN".to_owned()];
-    assert_eq!(report, Report { failed, ..Report::default() });
+    assert_eq!(report, CloseReport { failed, ..CloseReport::default() });
     assert_delivers(&socket, &server);
 }
 
@@ -289,7 +295,7 @@ fn every_other_of_two_thousand_in_three_namespaces_is_closed_once() {
 }
 
 #[test]
-fn a_look_without_sys_admin_judges_this_namespace_alone_and_names_the_reason() {
+fn a_scan_without_sys_admin_covers_this_namespace_only_and_names_the_reason() {
     let (theirs_in, theirs) = mpsc::channel();
     let (done, wait) = mpsc::channel::<()>();
     let holder = thread::spawn(move || {
@@ -311,7 +317,7 @@ fn a_look_without_sys_admin_judges_this_namespace_alone_and_names_the_reason() {
     let [our_cookie, their_cookie] = [&ours, &theirs].map(|socket| tracked(socket, our_peer).0);
     let absent = u64::MAX;
     let wanted = [our_cookie, their_cookie, absent].into();
-    let fates = |seen: &Seen| {
+    let fates = |seen: &ScanResult| {
         let rows = [
             (our_cookie, row(our_peer, netns())),
             (absent, row(our_peer, netns())),
@@ -321,15 +327,16 @@ fn a_look_without_sys_admin_judges_this_namespace_alone_and_names_the_reason() {
         rows.map(|(cookie, row)| seen.fate(cookie, &row))
     };
 
-    let limited = without(CAP_SYS_ADMIN, || look(&wanted, Reach::All, &CancellationToken::new()));
-    let full =
-        thread::scope(|scope| scope.spawn(|| look(&wanted, Reach::All, &CancellationToken::new())).join().unwrap());
+    let limited = without(CAP_SYS_ADMIN, || scan(&wanted, NamespaceScope::All, &CancellationToken::new()));
+    let full = thread::scope(|scope| {
+        scope.spawn(|| scan(&wanted, NamespaceScope::All, &CancellationToken::new())).join().unwrap()
+    });
     drop(done);
     holder.join().unwrap();
 
-    assert_eq!(fates(&limited), [Fate::There, Fate::Gone, Fate::There, Fate::There]);
+    assert_eq!(fates(&limited), [SocketFate::There, SocketFate::Gone, SocketFate::There, SocketFate::There]);
     assert!(limited.unsearched.iter().any(|reason| reason.contains("CAP_SYS_ADMIN")), "{limited:?}");
-    assert_eq!(fates(&full), [Fate::There, Fate::Gone, Fate::There, Fate::Gone]);
+    assert_eq!(fates(&full), [SocketFate::There, SocketFate::Gone, SocketFate::There, SocketFate::Gone]);
 }
 
 /// Lower half of the cookie of this thread's network namespace.

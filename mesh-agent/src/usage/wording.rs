@@ -1,4 +1,4 @@
-//! One line for each of clap's errors.
+//! Formats each of clap's errors as one line.
 
 use std::{error::Error as _, ffi::OsString};
 
@@ -9,7 +9,7 @@ use clap::{
 
 use super::words::{is_flag, subject, text};
 
-/// `--otput: unknown flag; did you mean --output?`
+/// Formats an error: `--otput: unknown flag; did you mean --output?`
 pub(super) fn line(error: &Error, command: &Command, arguments: &[OsString]) -> String {
     let value = text(error, ContextKind::InvalidValue);
     match error.kind() {
@@ -32,7 +32,7 @@ pub(super) fn line(error: &Error, command: &Command, arguments: &[OsString]) -> 
             format!("{missing}: missing; write `{}`", usage(error))
         }
         ErrorKind::InvalidUtf8 => "a word of the command line is not UTF-8: write it in UTF-8".to_owned(),
-        // Kinds that these command lines have no use for, in clap's own words.
+        // Kinds that do not occur in these command lines keep clap's words.
         _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
     }
 }
@@ -66,7 +66,7 @@ fn conflict(error: &Error, command: &Command) -> String {
     }
 }
 
-/// The flag, with the variable that stands for it; or the place of a word, as in help.
+/// Returns the flag with its environment variable, or the positional argument, as in help.
 fn place(error: &Error, command: &Command) -> String {
     let subject = subject(error);
     match variable(command, subject) {
@@ -82,7 +82,7 @@ fn variable(command: &Command, flag: &str) -> Option<String> {
     own.or_else(|| command.get_subcommands().find_map(|it| variable(it, flag)))
 }
 
-/// `table, wide, json or yaml`
+/// Formats the expected values: `table, wide, json or yaml`
 fn expected(error: &Error) -> String {
     let values = strings(error, ContextKind::ValidValue);
     match values.split_last() {
@@ -91,7 +91,7 @@ fn expected(error: &Error) -> String {
     }
 }
 
-/// The likeliest first.
+/// Suggests the most likely words, best first.
 fn did_you_mean(error: &Error, kind: ContextKind) -> String {
     let mut meant = match error.get(kind) {
         Some(ContextValue::String(one)) => vec![one.as_str()],
@@ -108,13 +108,13 @@ fn strings(error: &Error, kind: ContextKind) -> Vec<&str> {
     }
 }
 
-/// `meshctl service get <NAME>`
+/// Returns the usage: `meshctl service get <NAME>`
 fn usage(error: &Error) -> String {
     let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
     usage.trim_start_matches("Usage:").trim().to_owned()
 }
 
-/// The command that the words before this one lead to: how it is called, and itself.
+/// Returns the command, and its full name, that the words before `end` select.
 fn path<'a>(command: &'a Command, arguments: &[OsString], end: &str) -> (String, &'a Command) {
     let mut path = (command.get_name().to_owned(), command);
     let words = arguments.iter().skip(1).filter_map(|word| word.to_str());

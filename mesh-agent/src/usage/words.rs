@@ -1,4 +1,4 @@
-//! The words of a command line that clap's error is about.
+//! Finds and removes the words of a command line that an error of clap is about.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-/// Takes out what an error is about; false when that is not known.
+/// Removes the words that an error is about; returns false if they are unknown.
 pub(super) fn take_out(error: &Error, command: &Command, arguments: &mut Vec<OsString>) -> bool {
     let subject = subject(error);
     match error.kind() {
@@ -25,7 +25,7 @@ pub(super) fn take_out(error: &Error, command: &Command, arguments: &mut Vec<OsS
     }
 }
 
-/// What the error is about, without the form of its values: a flag, a place for a word, or the word itself.
+/// Returns the subject of an error, without its value: a flag, a positional argument, or the word itself.
 pub(super) fn subject(error: &Error) -> &str {
     let subject = text(error, ContextKind::InvalidArg);
     if is_flag(subject) { subject.split([' ', '[', '=']).next().unwrap_or(subject) } else { subject }
@@ -42,7 +42,7 @@ pub(super) fn is_flag(word: &str) -> bool {
     word.starts_with('-') && word != "-"
 }
 
-/// A flag and its value: the word after it, unless that is a flag or a command.
+/// Removes a flag and its value: the word after it, unless that is a flag or a command.
 fn take_flag(flag: &str, command: &Command, arguments: &mut Vec<OsString>) -> bool {
     let is_it = |word: &str| word == flag || word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='));
     let Some(place) = take(arguments, is_it) else { return false };
@@ -53,7 +53,7 @@ fn take_flag(flag: &str, command: &Command, arguments: &mut Vec<OsString>) -> bo
     true
 }
 
-/// A value and its flag, in one word or in two.
+/// Removes a value and its flag, in one word or in two.
 fn take_value(flag: &str, value: &str, arguments: &mut Vec<OsString>) -> bool {
     let is_it = |word: &str| is_flag(word) && word.len() > value.len() && word.ends_with(value);
     if take(arguments, is_it).is_some() {
@@ -75,7 +75,7 @@ fn is_command(command: &Command, word: &str) -> bool {
     command.get_subcommands().any(|it| is_it(it) || is_command(it, word))
 }
 
-/// Takes out the last such word after the program's name; returns where it stood.
+/// Removes the last such word after the program's name; returns its position.
 fn take(arguments: &mut Vec<OsString>, is_it: impl Fn(&str) -> bool) -> Option<usize> {
     let place = arguments.iter().skip(1).rposition(|word| word.to_str().is_some_and(&is_it))? + 1;
     arguments.remove(place);

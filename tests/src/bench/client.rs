@@ -1,4 +1,4 @@
-//! The clients of a measurement: a process in the node's cgroup, in which many threads connect in closed loops.
+//! Clients of a measurement: a process in the node's cgroup, with many threads that connect in closed loops.
 
 use std::{
     io::Read as _,
@@ -30,9 +30,9 @@ pub struct Options {
     hold: u64,
 }
 
-/// What came of it.
+/// Result of the clients of a measurement.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct ClientResult {
     /// Connections that were answered.
     pub ok: u64,
     /// Connects that failed.
@@ -51,8 +51,8 @@ pub struct Outcome {
     pub p99: u64,
 }
 
-/// Runs clients at a place, until they are done.
-pub fn connect(place: &Place, to: &str, threads: usize, time: Duration, hold: Duration) -> Outcome {
+/// Runs clients in a place until they are done.
+pub fn connect(place: &Place, to: &str, threads: usize, time: Duration, hold: Duration) -> ClientResult {
     let mut command = place.command(std::env::current_exe().expect("this program has a path"));
     let number = |duration: Duration| duration.as_millis().to_string();
     command.args(["client", to, &threads.to_string(), &number(time), "--hold", &number(hold)]);
@@ -71,7 +71,7 @@ pub(super) fn run(options: &Options) -> bool {
             thread::Builder::new().stack_size(64 << 10).spawn(work).expect("room for a small stack")
         })
         .collect();
-    let (mut took, mut outcome) = (Vec::new(), Outcome::default());
+    let (mut took, mut outcome) = (Vec::new(), ClientResult::default());
     for thread in threads {
         let (mut ok, [failed, broken, stalled]) = thread.join().expect("clients do not panic");
         took.append(&mut ok);
@@ -87,7 +87,8 @@ pub(super) fn run(options: &Options) -> bool {
     true
 }
 
-/// Microseconds of each answered connection; failed connects, broken connections, stalled connects.
+/// Returns the microseconds of each answered connection, and the numbers of failed connects, broken connections and
+/// stalled connects.
 fn work(options: &Options, seed: u64, end: Instant) -> (Vec<u64>, [u64; 3]) {
     let (mut took, mut failed, mut broken, mut stalled, mut chance) = (Vec::new(), 0, 0, 0, seed * 2 + 1);
     while Instant::now() < end {

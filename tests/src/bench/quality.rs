@@ -23,7 +23,7 @@ pub struct Options {
     check: bool,
 }
 
-/// Measures, prints, and says whether all is as asked.
+/// Runs the bench; returns whether all targets are met.
 pub(super) fn run(options: &Options) -> bool {
     let (start, scale) = (Instant::now(), Scale::new(options.quick));
     let mut all: Vec<Row> = Vec::new();

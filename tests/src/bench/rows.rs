@@ -7,7 +7,7 @@ mod program;
 use std::{sync::Arc, thread, time::Duration};
 
 use super::{
-    client::{Outcome, connect},
+    client::{ClientResult, connect},
     endpoint::Endpoint,
     table::Row,
 };
@@ -73,7 +73,7 @@ impl Scene {
         });
     }
 
-    fn connect(&self, threads: usize, time: Duration) -> Outcome {
+    fn connect(&self, threads: usize, time: Duration) -> ClientResult {
         connect(self.node.place(), VIP, threads, time, Duration::ZERO)
     }
 
@@ -85,7 +85,7 @@ impl Scene {
 fn slow(scale: &Scale) -> Vec<Row> {
     let policies = ["leastConnections", "latencyAware", "random", "roundRobin"];
     let scenes = policies.map(|policy| Scene::new(&format!("balance: {policy}"), 16, &[10, 10, 10, 10, 100]));
-    let mut figures: [Vec<(Outcome, f64)>; 4] = Default::default();
+    let mut figures: [Vec<(ClientResult, f64)>; 4] = Default::default();
     for _ in 0..scale.rounds {
         for (scene, figures) in scenes.iter().zip(&mut figures) {
             let before = scene.served();
@@ -95,17 +95,19 @@ fn slow(scale: &Scale) -> Vec<Row> {
         }
     }
     for (policy, figures) in policies.iter().zip(&figures) {
-        let (Outcome { rate, p50, p95, p99, .. }, share) = &figures[0];
+        let (ClientResult { rate, p50, p95, p99, .. }, share) = &figures[0];
         println!(
             "    {policy:<17} {rate:>7.0}/s  p50 {p50:>6} µs  p95 {p95:>6}  p99 {p99:>6}  slow {:.1} %",
             share * 100.0
         );
     }
     let [least, latency, random, turns] = &figures;
-    let ratio = |one: &[(Outcome, f64)], other: &[(Outcome, f64)], of: fn(&Outcome) -> f64| -> Vec<f64> {
-        one.iter().zip(other).map(|(one, other)| of(&one.0) / of(&other.0)).collect()
-    };
-    let (rate, p95, p99) = (|it: &Outcome| it.rate, |it: &Outcome| it.p95 as f64, |it: &Outcome| it.p99 as f64);
+    let ratio = |one: &[(ClientResult, f64)],
+                 other: &[(ClientResult, f64)],
+                 of: fn(&ClientResult) -> f64|
+     -> Vec<f64> { one.iter().zip(other).map(|(one, other)| of(&one.0) / of(&other.0)).collect() };
+    let (rate, p95, p99) =
+        (|it: &ClientResult| it.rate, |it: &ClientResult| it.p95 as f64, |it: &ClientResult| it.p99 as f64);
     let share: Vec<f64> = least.iter().map(|(_, share)| *share).collect();
     vec![
         Row::at_least("throughput of least-connections / random", &ratio(least, random, rate), 2.0),

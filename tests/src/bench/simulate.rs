@@ -57,8 +57,8 @@ pub struct Options {
     seed: u64,
 }
 
-/// What came of one policy.
-struct Outcome {
+/// Result of one policy.
+struct SimulationResult {
     rate: f64,
     took: Vec<u64>,
     slow_share: f64,
@@ -77,7 +77,7 @@ pub(super) fn run(options: &Options) -> bool {
         ("random", Balance::Random),
         ("roundRobin", Balance::RoundRobin),
     ] {
-        let Outcome { rate, took, slow_share, imbalance } = Model::new(*options, balance).run();
+        let SimulationResult { rate, took, slow_share, imbalance } = Model::new(*options, balance).run();
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| percentile(&took, share));
         println!("{name:<18} {rate:>9.0} {p50:>9} {p95:>9} {p99:>9} {:>7.2} {imbalance:>9.3}", slow_share * 100.0);
     }
@@ -147,7 +147,7 @@ impl Model {
         }
     }
 
-    fn run(mut self) -> Outcome {
+    fn run(mut self) -> SimulationResult {
         let end = self.options.seconds * MICROSECONDS;
         (0..self.options.clients).for_each(|client| self.connect(client, 0));
         let (mut took, mut imbalance, mut samples, mut next_sample) = (Vec::new(), 0.0, 0.0, end / 10);
@@ -167,7 +167,7 @@ impl Model {
         took.sort_unstable();
         let served: Vec<u64> = self.queues.iter().map(|queue| queue.served).collect();
         let slow: u64 = served.iter().take(self.options.slow as usize).sum();
-        Outcome {
+        SimulationResult {
             rate: took.len() as f64 / self.options.seconds as f64,
             slow_share: slow as f64 / served.iter().sum::<u64>() as f64,
             imbalance: imbalance / samples,
@@ -225,7 +225,7 @@ impl Model {
 mod tests {
     use super::*;
 
-    fn outcome(balance: Balance) -> Outcome {
+    fn outcome(balance: Balance) -> SimulationResult {
         let options = Options {
             endpoints: 5,
             clients: 64,
@@ -244,14 +244,14 @@ mod tests {
         let (least, random) = (outcome(Balance::LeastConnections), outcome(Balance::Random));
         assert!(least.rate >= 2.0 * random.rate, "{} and {}", least.rate, random.rate);
         assert!(least.slow_share <= 0.04, "{}", least.slow_share);
-        let p95 = |outcome: &Outcome| percentile(&outcome.took, 0.95) as f64;
+        let p95 = |outcome: &SimulationResult| percentile(&outcome.took, 0.95) as f64;
         assert!(p95(&least) <= 0.35 * p95(&random), "{} and {}", p95(&least), p95(&random));
     }
 
     #[test]
     fn latency_awareness_leaves_it_alone() {
         let (aware, random) = (outcome(Balance::LatencyAware), outcome(Balance::Random));
-        let p99 = |outcome: &Outcome| percentile(&outcome.took, 0.99) as f64;
+        let p99 = |outcome: &SimulationResult| percentile(&outcome.took, 0.99) as f64;
         assert!(p99(&aware) <= 0.5 * p99(&random), "{} and {}", p99(&aware), p99(&random));
     }
 }

@@ -1,4 +1,4 @@
-//! What a test lets its client process do with single sockets, and how it asks.
+//! Operations of a client process on single sockets.
 
 use std::{
     net::SocketAddr,
@@ -27,7 +27,7 @@ pub enum Transport {
 /// One or two system calls on a socket.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Act {
-    /// `connect`, and for what would block the wait until it is done.
+    /// `connect`, waiting until it is done.
     Connect(SocketAddr),
     /// `IORING_OP_CONNECT`
     ConnectByRing(SocketAddr),
@@ -67,7 +67,7 @@ pub enum Act {
     Pass(PathBuf),
 }
 
-/// What an act led to; the error is an errno by name.
+/// Result of an act; the error is the name of an errno.
 pub type Done<T = ()> = Result<T, String>;
 
 /// An answer and where `recvfrom` says it comes from.
@@ -90,18 +90,18 @@ impl Client {
         self.socket(Transport::Tcp, bind)
     }
 
-    /// A socket, which must be there to be had.
+    /// Opens a socket, which must succeed.
     pub fn socket(&mut self, transport: Transport, bind: &str) -> SocketId {
         self.try_socket(transport, bind).unwrap_or_else(|error| panic!("{transport:?} at {bind}: {error}"))
     }
 
-    /// A socket, if the kernel has such.
+    /// Opens a socket, if the kernel supports it.
     pub fn try_socket(&mut self, transport: Transport, bind: &str) -> Done<SocketId> {
         self.ask(&Request::Open { transport, bind: address(bind) });
         self.answer()
     }
 
-    /// Takes what another process passes at `path`; that one must pass it while this one waits.
+    /// Receives a socket that another process passes at `path` while this one waits.
     pub fn take_from(&mut self, path: &Path, passing: impl FnOnce()) -> SocketId {
         self.ask(&Request::Take { path: path.into() });
         passing();
@@ -154,18 +154,18 @@ impl Client {
         self.receive(socket)
     }
 
-    /// Who answers a `sendto`, or the errno.
+    /// Returns the server that answers a `sendto`, or the errno.
     pub fn name_at(&mut self, socket: SocketId, to: &str) -> Done<String> {
         self.ask_at(socket, to).map(|heard| heard.name)
     }
 
-    /// Who answers a `send` on a connected socket, or the errno.
+    /// Returns the server that answers a `send` on a connected socket, or the errno.
     pub fn name_of_peer(&mut self, socket: SocketId) -> Done<String> {
         self.send(socket)?;
         self.receive(socket).map(|heard| heard.name)
     }
 
-    /// The error that waits to be read, if there is one. It waits no longer.
+    /// Takes the pending error, if there is one.
     pub fn pending_error(&mut self, socket: SocketId) -> Option<String> {
         self.act(socket, Act::Error).err()
     }
@@ -180,12 +180,12 @@ impl Client {
         self.act(socket, Act::Reset).expect("an open socket can be closed");
     }
 
-    /// A `connect` that does not wait; true when it is under way.
+    /// Starts a `connect` without waiting; returns true if it is under way.
     pub fn start_connect(&mut self, socket: SocketId, to: &str) -> bool {
         self.act(socket, Act::StartConnect(address(to))) == Err("EINPROGRESS".into())
     }
 
-    /// An act that says nothing but whether it succeeded.
+    /// Runs an act that returns no value.
     pub fn act(&mut self, socket: SocketId, act: Act) -> Done {
         self.act_for(socket, act)
     }

@@ -1,4 +1,4 @@
-//! Connects that a client makes fail by itself, with what any program may ask of its own sockets.
+//! Attacks: connects that a client makes fail by itself, with options that any program may set on its sockets.
 
 use std::{
     collections::VecDeque,
@@ -16,16 +16,16 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Loop, Report, Request, dial::named, hoard::Hoard};
+use super::{Client, ConnectReport, Loop, Request, dial::named, hoard::Hoard};
 
-/// Connects that are under way at the same time.
+/// Most concurrent connects.
 const AT_ONCE: usize = 128;
-/// The kernel has sent a first request again by then, and given up where it is told to.
+/// By then the kernel has retransmitted the first SYN, or given up if told to.
 const GIVEN_UP: Duration = Duration::from_millis(1_200);
-/// Between two connects.
+/// Pause between two connects.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What makes the connects fail.
+/// Cause of the failures.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Attack {
     /// `SO_BINDTODEVICE`: requests leave by a device that does not lead to the endpoints.
@@ -43,8 +43,8 @@ pub enum Attack {
 }
 
 impl Client {
-    /// Attacks until told to stop, while the test does something else. The report has no answers, and what `connect` said
-    /// at once as errors.
+    /// Attacks until stopped, while the test continues. The report has no answers; its errors are the immediate
+    /// results of `connect`.
     pub fn attack(&mut self, attack: Attack, to: &str) -> Loop<'_> {
         self.ask(&Request::Attack { attack, to: super::address(to) });
         Loop { client: self }
@@ -52,12 +52,12 @@ impl Client {
 }
 
 impl Attack {
-    /// Connects again and again until `stop`.
-    pub(super) fn run(&self, to: SocketAddr, stop: impl Fn() -> bool) -> Report {
+    /// Connects repeatedly until `stop`.
+    pub(super) fn run(&self, to: SocketAddr, stop: impl Fn() -> bool) -> ConnectReport {
         if let Self::Hoard(hoard) = self {
             return hoard.run(to, stop);
         }
-        let (mut report, mut open) = (Report::default(), VecDeque::new());
+        let (mut report, mut open) = (ConnectReport::default(), VecDeque::new());
         while !stop() {
             if open.len() < AT_ONCE
                 && let Some(Some(socket)) = report.note(named("connect", self.attempt(to)), |_| "under way".into())
@@ -72,7 +72,7 @@ impl Attack {
         report
     }
 
-    /// The socket of a connect that is under way, unless it is closed by now.
+    /// Starts a connect, and returns its socket unless it is closed already.
     fn attempt(&self, to: SocketAddr) -> io::Result<Option<OwnedFd>> {
         if let Self::Linger(name) = self {
             return linger(name, to);
@@ -97,7 +97,7 @@ impl Attack {
     }
 }
 
-/// The connection, if it is to the server of this name.
+/// Connects, and returns the connection if it is to the server of this name.
 fn linger(name: &str, to: SocketAddr) -> io::Result<Option<OwnedFd>> {
     let stream = TcpStream::connect(to)?;
     let mut answer = String::new();

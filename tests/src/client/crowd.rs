@@ -1,4 +1,4 @@
-//! Many threads of a client process that connect at the same time.
+//! Concurrent connects from many threads of a client process.
 
 use std::{
     collections::BTreeMap,
@@ -18,39 +18,39 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Protocol, Report, dial::named};
+use super::{ConnectReport, Protocol, dial::named};
 
-/// How long an endpoint may take to say its name.
+/// Timeout of an endpoint's answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Threads, and what each of them does.
+/// Number of threads, and the work of each.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Crowd {
     /// How many threads.
     pub threads: u32,
-    /// How often each of them connects.
+    /// Number of connects per thread.
     pub times: u32,
-    /// Over what and to what IPv4 addresses, one after the other.
+    /// Protocols and IPv4 addresses to connect to, in turn.
     pub to: Vec<(Protocol, SocketAddr)>,
 }
 
-/// What came of a rush.
+/// Result of a rush.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Rushed {
-    /// How many sockets were connected at the same time, in each round.
+    /// Number of concurrently connected sockets, by round.
     pub connected: Vec<u64>,
     /// Errors by stage and name.
     pub errors: BTreeMap<String, u64>,
 }
 
 impl Crowd {
-    /// Each thread by itself; connections are closed at once. Answers are counted by protocol.
-    pub(super) fn connect(&self) -> Report {
-        let total = Mutex::new(Report::default());
+    /// Connects from each thread independently, and closes at once. Answers are counted by protocol.
+    pub(super) fn connect(&self) -> ConnectReport {
+        let total = Mutex::new(ConnectReport::default());
         thread::scope(|scope| {
             for _ in 0..self.threads {
                 scope.spawn(|| {
-                    let mut report = Report::default();
+                    let mut report = ConnectReport::default();
                     for (_, &(protocol, to)) in (0..self.times).zip(self.to.iter().cycle()) {
                         report.note(open(protocol, to), |_| format!("{protocol:?}"));
                     }
@@ -63,7 +63,7 @@ impl Crowd {
         total.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All at the same time; connections are closed when all have been tried, and only then the next round begins.
+    /// Connects from all threads at once. Connections are closed after all were tried, and then the next round begins.
     pub(super) fn rush(&self) -> Rushed {
         let (barrier, open_now) = (Barrier::new(self.threads as usize), AtomicU64::new(0));
         let rushed = Mutex::new(Rushed::default());
@@ -108,7 +108,7 @@ fn open(protocol: Protocol, to: SocketAddr) -> Result<Open, String> {
     match protocol {
         Protocol::Tcp => {
             let stream = named("connect", TcpStream::connect(to))?;
-            // A client that waits for the answer does not outrun the server, whose queue would fill.
+            // Waiting for the answer keeps the server's queue from filling.
             named("answer", hear(&stream))?;
             Ok(Open::Tcp { _stream: stream })
         }

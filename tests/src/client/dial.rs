@@ -1,4 +1,4 @@
-//! One connect, as a program makes it.
+//! Makes single connects.
 
 use std::{
     io::{self, BufRead, BufReader},
@@ -14,20 +14,20 @@ use nix::{
 
 use super::{Protocol, Step};
 
-/// How long an endpoint may take to say its name.
+/// Timeout of an endpoint's answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// What a connect led to.
+/// Result of a connect.
 pub struct Dialled {
-    /// How long the connect alone took.
+    /// Duration of the connect alone.
     pub took: Duration,
-    /// What `getpeername` said, if the connect succeeded.
+    /// Result of `getpeername`, if the connect succeeded.
     pub peer: Option<SocketAddr>,
     /// Name of the server, or stage and name of the error.
     pub answer: Result<String, String>,
 }
 
-/// Connects once and hears who is there.
+/// Connects once and reads the name of the server.
 pub fn dial(protocol: Protocol, to: SocketAddr) -> Dialled {
     match protocol {
         Protocol::Tcp => measure(|| TcpStream::connect(to), TcpStream::peer_addr, tcp_answer),
@@ -64,7 +64,7 @@ fn tcp_answer(stream: &TcpStream) -> io::Result<String> {
     stream.set_read_timeout(Some(ANSWER))?;
     let mut name = String::new();
     BufReader::new(stream).read_line(&mut name)?;
-    // Closing with a reset leaves no TIME_WAIT, of which a closed loop would otherwise make ten thousands.
+    // Closes with a reset, because a closed loop would otherwise leave tens of thousands of sockets in TIME_WAIT.
     setsockopt(stream, Linger, &linger { l_onoff: 1, l_linger: 0 })?;
     name.strip_suffix('\n').map(str::to_owned).ok_or(io::ErrorKind::UnexpectedEof.into())
 }

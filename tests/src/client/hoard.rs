@@ -10,7 +10,7 @@ use std::{
 use nix::sys::socket::{MsgFlags, SockaddrStorage, connect, sendto, setsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 
-use super::{Report, Transport, sockets};
+use super::{ConnectReport, Transport, sockets};
 
 /// Sockets that a process keeps, fewer than the descriptors that it may have.
 const KEPT: usize = 19_000;
@@ -31,8 +31,8 @@ pub enum Hoard {
 
 impl Hoard {
     /// Piles up until `stop`. The report counts what the kernel answered.
-    pub(super) fn run(self, to: SocketAddr, stop: impl Fn() -> bool) -> Report {
-        let (mut report, mut kept) = (Report::default(), Vec::new());
+    pub(super) fn run(self, to: SocketAddr, stop: impl Fn() -> bool) -> ConnectReport {
+        let (mut report, mut kept) = (ConnectReport::default(), Vec::new());
         while !stop() {
             for _ in 0..AT_ONCE {
                 if kept.len() == KEPT {

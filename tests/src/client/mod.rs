@@ -1,5 +1,5 @@
-//! A client: a process in a place, because the programs that see a socket are those of the cgroup it was made in, and
-//! a thread cannot be in another cgroup than its process. The test asks it, one line of JSON each way.
+//! A client: a process in a place. A process is needed because programs run for the sockets of a cgroup, and a thread
+//! is in the cgroup of its process. Test and client exchange lines of JSON.
 
 pub mod act;
 pub mod attack;
@@ -25,9 +25,9 @@ pub use act::{Act, Done, Heard, SocketId, Transport};
 pub use attack::Attack;
 pub use crowd::{Crowd, Rushed};
 pub use hoard::Hoard;
-pub use protocol::{Protocol, Report, Request, Step, Times};
+pub use protocol::{ConnectReport, Protocol, Request, Step, Times};
 
-/// Lives until dropped.
+/// A client process; ended when dropped.
 pub struct Client {
     process: Child,
     questions: Option<ChildStdin>,
@@ -47,12 +47,12 @@ impl Client {
         Self { process, questions, answers, _place: place.clone() }
     }
 
-    /// To connect over TCP to an address like `10.96.0.10:80`, `[fd00:96::10]:80` or `[::ffff:10.96.0.10]:80`.
+    /// Prepares a TCP connect to an address like `10.96.0.10:80`, `[fd00:96::10]:80` or `[::ffff:10.96.0.10]:80`.
     pub fn tcp(&mut self, to: &str) -> Dial<'_> {
         Dial { client: self, protocol: Protocol::Tcp, to: address(to) }
     }
 
-    /// To connect over UDP: a connected socket, a datagram each way.
+    /// Prepares a UDP connect: a connected socket, and a datagram each way.
     pub fn udp(&mut self, to: &str) -> Dial<'_> {
         Dial { client: self, protocol: Protocol::Udp, to: address(to) }
     }
@@ -64,31 +64,31 @@ impl Client {
     }
 
     /// Opens TCP streams that stay open.
-    pub fn open_streams(&mut self, to: &str, count: u32) -> Report {
+    pub fn open_streams(&mut self, to: &str, count: u32) -> ConnectReport {
         self.ask(&Request::OpenStreams { to: address(to), count });
         self.answer()
     }
 
     /// Connects from several threads and closes at once.
-    pub fn crowd(&mut self, crowd: &Crowd) -> Report {
+    pub fn crowd(&mut self, crowd: &Crowd) -> ConnectReport {
         self.ask(&Request::Crowd(crowd.clone()));
         self.answer()
     }
 
-    /// Connects from several threads at the same moment; all are open at the same time before any is closed.
+    /// Connects from several threads at once; all sockets are open before any is closed.
     pub fn rush(&mut self, crowd: &Crowd) -> Rushed {
         self.ask(&Request::Rush(crowd.clone()));
         self.answer()
     }
 
-    /// Ends it as the kernel ends a process that is out of memory.
+    /// Kills the process.
     pub fn kill(mut self) {
         self.process.kill().expect("it is this process's child");
         self.process.wait().expect("it is this process's child");
     }
 
-    /// Sends a number over every stream that is still open and wants it back.
-    pub fn beat(&mut self) -> Report {
+    /// Sends a number over every open stream and expects it back.
+    pub fn beat(&mut self) -> ConnectReport {
         self.ask(&Request::Beat);
         self.answer()
     }
@@ -125,17 +125,17 @@ pub struct Dial<'a> {
 
 impl<'a> Dial<'a> {
     /// Once.
-    pub fn once(self) -> Report {
+    pub fn once(self) -> ConnectReport {
         self.times(1)
     }
 
-    /// One after the other.
-    pub fn times(self, times: u32) -> Report {
+    /// Connects a number of times, one after the other.
+    pub fn times(self, times: u32) -> ConnectReport {
         self.client.ask(&Request::Connect { protocol: self.protocol, to: self.to, times });
         self.client.answer()
     }
 
-    /// One after the other until told to stop, while the test does something else.
+    /// Connects one after the other until stopped, while the test continues.
     pub fn again_and_again(self) -> Loop<'a> {
         self.client.ask(&Request::KeepConnecting { protocol: self.protocol, to: self.to });
         Loop { client: self.client }
@@ -148,8 +148,8 @@ pub struct Loop<'a> {
 }
 
 impl Loop<'_> {
-    /// Finishes the current connect and reports all of them.
-    pub fn stop(self) -> Report {
+    /// Finishes the current connect, and returns the report of all.
+    pub fn stop(self) -> ConnectReport {
         self.client.ask(&Request::Stop);
         self.client.answer()
     }

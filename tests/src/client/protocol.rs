@@ -1,4 +1,4 @@
-//! What a test and its client process say to each other.
+//! Messages between a test and its client process.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -22,7 +22,7 @@ pub enum Protocol {
 /// One line from the test.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Connect a number of times, then [`Report`].
+    /// Connect a number of times, then [`ConnectReport`].
     Connect {
         /// Over what.
         protocol: Protocol,
@@ -31,14 +31,14 @@ pub enum Request {
         /// How often.
         times: u32,
     },
-    /// Connect until the next line, then [`Report`].
+    /// Connect until the next line, then [`ConnectReport`].
     KeepConnecting {
         /// Over what.
         protocol: Protocol,
         /// To what address.
         to: SocketAddr,
     },
-    /// Attack until the next line, then [`Report`].
+    /// Attack until the next line, then [`ConnectReport`].
     Attack {
         /// How.
         attack: Attack,
@@ -71,41 +71,41 @@ pub enum Request {
         /// How.
         act: Act,
     },
-    /// Open streams that stay open, then [`Report`].
+    /// Open streams that stay open, then [`ConnectReport`].
     OpenStreams {
         /// To what address.
         to: SocketAddr,
         /// How many.
         count: u32,
     },
-    /// Connect from several threads, then [`Report`].
+    /// Connect from several threads, then [`ConnectReport`].
     Crowd(Crowd),
     /// Connect from several threads at the same moment, again and again, then [`Rushed`](super::crowd::Rushed).
     Rush(Crowd),
-    /// Send a number over every open stream and read it back, then [`Report`].
+    /// Send a number over every open stream and read it back, then [`ConnectReport`].
     Beat,
 }
 
-/// What became of a number of connects.
+/// Results of a number of connects.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Report {
-    /// Servers by name, and how often each answered.
+pub struct ConnectReport {
+    /// Number of answers by server name.
     pub answers: BTreeMap<String, u64>,
     /// Errors by stage and name, like `connect ECONNREFUSED`.
     pub errors: BTreeMap<String, u64>,
-    /// What `getpeername` said after each connect.
+    /// Results of `getpeername`.
     pub peers: BTreeMap<SocketAddr, u64>,
-    /// How long connects took, refused ones included.
+    /// Durations of all connects, including refused ones.
     pub took: Times,
 }
 
-impl Report {
-    /// Answers of all servers together.
+impl ConnectReport {
+    /// Returns the number of all answers.
     pub fn total_answers(&self) -> u64 {
         self.answers.values().sum()
     }
 
-    /// Counts one answer, by the name of the server, or one error, and gives back what has answered.
+    /// Counts an answer by the name of its server, or an error, and returns the answer.
     pub fn note<T>(&mut self, answer: Result<T, String>, name: impl Fn(&T) -> String) -> Option<T> {
         match answer {
             Ok(answered) => {
@@ -119,13 +119,13 @@ impl Report {
         }
     }
 
-    /// Answers of one server.
+    /// Returns the number of answers of one server.
     pub fn answers_of(&self, server: &crate::Server) -> u64 {
         self.answers.get(server.name()).copied().unwrap_or_default()
     }
 }
 
-/// A table of counts as tests write it: `counts([("a", 3), ("b", 4)])`.
+/// Builds a table of counts: `counts([("a", 3), ("b", 4)])`.
 pub fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
     counts.map(|(name, count)| (name.to_owned(), count)).into()
 }
@@ -142,7 +142,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Of a number of durations; zero of none.
+    /// Computes the percentiles; zero without durations.
     pub fn of(mut durations: Vec<Duration>) -> Self {
         durations.sort_unstable();
         let last = durations.len().saturating_sub(1);
@@ -152,12 +152,12 @@ impl Times {
     }
 }
 
-/// What one connect of [`Request::Walk`] showed.
+/// Result of one connect of [`Request::Walk`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Step {
-    /// What `getpeername` says, or the error of the connect.
+    /// Result of `getpeername`, or the error of the connect.
     pub peer: Result<SocketAddr, String>,
-    /// Who answers, or the error of asking.
+    /// Name of the server that answers, or the error.
     pub answer: Result<String, String>,
 }
 
@@ -175,13 +175,13 @@ mod tests {
 
     #[test]
     fn a_report_survives_the_line() {
-        let report = Report {
+        let report = ConnectReport {
             answers: counts([("a", 2)]),
             errors: counts([("connect ECONNREFUSED", 1)]),
             peers: [("[::ffff:10.96.0.10]:80".parse().unwrap(), 2)].into(),
             took: Times { max: Duration::from_nanos(1_000_000_001), ..Times::default() },
         };
         let line = serde_json::to_string(&report).unwrap();
-        assert_eq!(serde_json::from_str::<Report>(&line).unwrap(), report);
+        assert_eq!(serde_json::from_str::<ConnectReport>(&line).unwrap(), report);
     }
 }

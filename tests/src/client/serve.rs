@@ -1,4 +1,4 @@
-//! The client process: reads a request, acts, writes the answer, until its input ends.
+//! The client process: handles requests from standard input until it ends.
 
 use std::{
     io::{self, BufRead, Write},
@@ -8,19 +8,19 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Report, Request, Times,
+    ConnectReport, Request, Times,
     dial::{Dialled, dial, walk},
     sockets::Sockets,
     streams::Streams,
 };
-use crate::need;
+use crate::requirements;
 
-/// Bounds a loop that is never stopped.
+/// Bound of a loop that is never stopped.
 const AT_MOST: u32 = 5_000_000;
 
 /// Serves requests from standard input.
 pub fn serve() -> io::Result<()> {
-    need::descriptors();
+    requirements::descriptors();
     let (mut sockets, mut streams) = (Sockets::default(), Streams::default());
     let stdin = io::stdin();
     let mut line = String::new();
@@ -29,7 +29,7 @@ pub fn serve() -> io::Result<()> {
             Request::Connect { protocol, to, times } => say(&repeat(times, || false, || dial(protocol, to)))?,
             Request::KeepConnecting { protocol, to } => say(&repeat(AT_MOST, line_is_waiting, || dial(protocol, to)))?,
             Request::Attack { attack, to } => say(&attack.run(to, line_is_waiting))?,
-            // The next line after a loop: it has ended the loop by arriving.
+            // The next line, which ended the loop by its arrival.
             Request::Stop => {}
             Request::Walk { to } => say(&walk(&to)?)?,
             Request::Open { transport, bind } => say(&sockets.open(transport, bind))?,
@@ -45,7 +45,7 @@ pub fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// One line of JSON to the test.
+/// Writes one line of JSON to the test.
 pub fn say(answer: &impl serde::Serialize) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     serde_json::to_writer(&mut stdout, answer)?;
@@ -53,8 +53,8 @@ pub fn say(answer: &impl serde::Serialize) -> io::Result<()> {
     stdout.flush()
 }
 
-fn repeat(times: u32, stop: impl Fn() -> bool, dial: impl Fn() -> Dialled) -> Report {
-    let mut report = Report::default();
+fn repeat(times: u32, stop: impl Fn() -> bool, dial: impl Fn() -> Dialled) -> ConnectReport {
+    let mut report = ConnectReport::default();
     let mut durations = Vec::new();
     for _ in 0..times {
         if stop() {

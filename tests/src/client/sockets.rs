@@ -1,4 +1,4 @@
-//! The sockets of a client process, and each act as the system calls that it is.
+//! The sockets of a client process, and the system calls of each act.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -39,7 +39,7 @@ const QUESTION: &[u8] = b"who is there";
 const ANSWER: i64 = 1_000;
 const MEET: Duration = Duration::from_secs(5);
 
-/// By number; a closed one leaves a gap.
+/// Sockets by number; a closed socket leaves a gap.
 #[derive(Default)]
 pub struct Sockets(Vec<Option<OwnedFd>>);
 
@@ -59,7 +59,7 @@ impl Sockets {
         SocketId(self.0.len() - 1)
     }
 
-    /// Acts and says what came of it.
+    /// Runs an act and writes its result.
     pub fn act(&mut self, SocketId(number): SocketId, act: &Act) -> io::Result<()> {
         let slot = self.0.get_mut(number).ok_or(io::ErrorKind::InvalidInput)?;
         let socket = slot.as_ref().ok_or(io::ErrorKind::InvalidInput)?;
@@ -115,7 +115,7 @@ pub(super) fn open(transport: Transport, at: SocketAddr) -> nix::Result<OwnedFd>
     // SAFETY: just made, and owned by nothing else.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::milliseconds(ANSWER))?;
-    // A bind to nothing in particular would take a port that connect can choose better.
+    // A bind to the unspecified address would allocate a port too early.
     if !(at.ip().is_unspecified() && at.port() == 0) {
         bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
     }

@@ -1,4 +1,4 @@
-//! Long TCP streams that are checked for gaps: each beat sends the next number over every stream and wants it back.
+//! Long TCP streams that are checked for gaps: each beat sends the next number over every stream and expects it back.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Report, Times, dial::named};
+use super::{ConnectReport, Times, dial::named};
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Streams that have lived so far.
+/// Streams that are open.
 #[derive(Default)]
 pub struct Streams {
     open: Vec<Stream>,
@@ -25,8 +25,8 @@ struct Stream {
 
 impl Streams {
     /// Opens a number of them and hears who is there.
-    pub fn open(&mut self, to: SocketAddr, count: u32) -> Report {
-        let mut report = Report::default();
+    pub fn open(&mut self, to: SocketAddr, count: u32) -> ConnectReport {
+        let mut report = ConnectReport::default();
         let mut durations = Vec::new();
         for _ in 0..count {
             let start = Instant::now();
@@ -42,11 +42,11 @@ impl Streams {
         report
     }
 
-    /// One number over every stream. A stream that fails is counted once and let go.
-    pub fn beat(&mut self) -> Report {
+    /// Sends a number over every stream. A stream that fails is counted once and dropped.
+    pub fn beat(&mut self) -> ConnectReport {
         self.beat += 1;
         let number = self.beat.to_be_bytes();
-        let mut report = Report::default();
+        let mut report = ConnectReport::default();
         let sent: Vec<_> = self.open.drain(..).map(|stream| named("send", stream.send(number))).collect();
         for stream in sent {
             let answered = stream.and_then(|stream| stream.expect(number));

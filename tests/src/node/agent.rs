@@ -1,4 +1,4 @@
-//! The agent of a node: a child process whose words go to a file.
+//! The agent of a node: a child process that logs to a file.
 
 use std::{
     ffi::OsString,
@@ -62,7 +62,7 @@ impl Node {
         self.agent = Some(Agent { process });
     }
 
-    /// SIGTERM; it must end well.
+    /// Stops the agent with SIGTERM; it must exit successfully.
     pub fn stop_agent(&mut self) {
         let status = self.take_agent().end(Signal::SIGTERM);
         assert!(status.success(), "the agent ended with {status} after SIGTERM");
@@ -91,7 +91,7 @@ impl Node {
         resident.strip_suffix(" kB").expect("it is told in KiB").parse().expect("a number of KiB")
     }
 
-    /// What `/proc` says of the running agent: the rest of the line that begins so.
+    /// Returns the rest of a line in a file of `/proc` about the running agent.
     pub fn agent_proc(&self, file: &str, start: &str) -> String {
         let pid = self.agent.as_ref().expect("an agent runs").process.id();
         let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("the agent lives");
@@ -99,18 +99,18 @@ impl Node {
         line.unwrap_or_else(|| panic!("no {start} in {text}")).trim().to_owned()
     }
 
-    /// Processor time that the running agent has taken, to some ten milliseconds.
+    /// Returns the CPU time of the running agent, with a resolution of 10 ms.
     pub fn agent_cpu(&self) -> Duration {
         let pid = self.agent.as_ref().expect("an agent runs").process.id();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the agent lives");
-        // The fields after the name, which stands in brackets; utime and stime are the 14th and 15th of all.
+        // The fields after the name in brackets; utime and stime are fields 14 and 15.
         let (_, fields) = stat.rsplit_once(") ").expect("every process has a name");
         let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("a number of ticks"));
         // USER_HZ, which no configuration of the kernel changes.
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
-    /// Everything the agents of this node have said.
+    /// Returns the log of all agents of this node.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }

@@ -1,8 +1,8 @@
-//! Where an agent keeps what it has, and the command lines that tell it so.
+//! Directories of an agent, and its command lines.
 
 use std::{ffi::OsString, path::PathBuf};
 
-/// Five paths that no two agents of a test run share.
+/// Paths that no two agents of a test run share.
 #[derive(Clone, Debug)]
 pub struct Directories {
     /// Programs are attached here.
@@ -11,7 +11,7 @@ pub struct Directories {
     pub pins: PathBuf,
     /// Services are read from here.
     pub services: PathBuf,
-    /// What outlives a reboot.
+    /// State that outlives a reboot.
     pub state: PathBuf,
     /// The API.
     pub socket: PathBuf,

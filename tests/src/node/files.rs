@@ -1,11 +1,11 @@
-//! What an operator does to the services directory.
+//! Edits of the services directory.
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use super::Node;
 
 impl Node {
-    /// Replaces a file whole, as careful tools do: under another name first, then a rename.
+    /// Replaces a file atomically, by a rename.
     pub fn write(&self, file: &str, content: impl Into<String>) {
         // The agent reads only files that end in .yaml, .yml and .json.
         let new = self.file(&format!(".{file}.new"));
@@ -13,7 +13,7 @@ impl Node {
         fs::rename(&new, self.file(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 
-    /// Overwrites a file where it is, as careless tools do.
+    /// Overwrites a file in place.
     pub fn overwrite(&self, file: &str, content: impl AsRef<[u8]>) {
         fs::write(self.file(file), content).unwrap_or_else(|error| panic!("{file}: {error}"));
     }

@@ -1,4 +1,4 @@
-//! A node: a place of its own, an agent with directories of its own, and what a test does to them.
+//! A node: a place, and an agent with its own directories.
 
 mod agent;
 mod directories;
@@ -18,7 +18,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Client, Server, binary, hole::Hole, outcome::Outcome, place::Place, server::Manner, turn::Turn};
+use crate::{
+    Client, Server, binary, blackhole::Blackhole, command_result::CommandResult, machine_lock::MachineLock,
+    place::Place, server::Manner,
+};
 
 pub use agent::Agent;
 pub use directories::Directories;
@@ -27,12 +30,12 @@ pub use setup::Setup;
 /// Longest time a change may take to be served.
 pub const SETTLE: Duration = Duration::from_secs(1);
 
-/// Longest time for what should be immediate but is not what the test is about.
+/// Longest time for steps whose speed is not under test.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Taken down when dropped: agent stopped, everything uninstalled, cgroup and directories removed.
+/// Removed when dropped: stops the agent, uninstalls everything, removes cgroup and directories.
 pub struct Node {
-    // In the order in which they must go.
+    // In the order in which they must be dropped.
     agent: Option<Agent>,
     place: Place,
     directories: Directories,
@@ -40,11 +43,11 @@ pub struct Node {
     flags: Vec<String>,
     wrapper: Vec<String>,
     servers: Cell<u8>,
-    _turn: Turn,
+    _turn: MachineLock,
 }
 
 impl Node {
-    /// A node whose agent is ready and has no services, beside other tests.
+    /// Starts a node whose agent is ready and has no services, concurrently with other tests.
     pub fn start() -> Self {
         Self::setup().start()
     }
@@ -69,9 +72,9 @@ impl Node {
         Server::start_at(Manner::Closes, &self.place.netns, name, at)
     }
 
-    /// An endpoint on an IPv4 loopback address of its own that answers no connect.
-    pub fn hole(&self) -> Hole {
-        Hole::dig(&self.place.netns, self.next_ip())
+    /// Opens an endpoint, on its own IPv4 loopback address, that never answers.
+    pub fn blackhole(&self) -> Blackhole {
+        Blackhole::open(&self.place.netns, self.next_ip())
     }
 
     fn next_ip(&self) -> IpAddr {
@@ -109,7 +112,7 @@ impl Node {
         &self.directories
     }
 
-    /// A directory for whatever else a test needs, gone with the node.
+    /// Returns a temporary directory that is removed with the node.
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
     }
@@ -122,17 +125,17 @@ impl Node {
     }
 
     /// `mesh-agent uninstall` of this node.
-    pub fn uninstall(&self) -> Outcome {
-        Outcome::of(&mut self.mesh_agent(self.directories.uninstall()), PATIENCE)
+    pub fn uninstall(&self) -> CommandResult {
+        CommandResult::of(&mut self.mesh_agent(self.directories.uninstall()), PATIENCE)
     }
 
     /// `meshctl` with the words of `line`, asked of this node's agent.
-    pub fn meshctl(&self, line: &str) -> Outcome {
+    pub fn meshctl(&self, line: &str) -> CommandResult {
         let mut command = self.place.command(binary::find("meshctl"));
-        Outcome::of(command.arg("--socket").arg(&self.directories.socket).args(line.split(' ')), PATIENCE)
+        CommandResult::of(command.arg("--socket").arg(&self.directories.socket).args(line.split(' ')), PATIENCE)
     }
 
-    /// What a reboot does to pins.
+    /// Removes all pins, as a reboot does.
     pub fn forget_pins(&self) {
         let pins = &self.directories.pins;
         if pins.exists() {
@@ -147,7 +150,7 @@ impl Drop for Node {
             println!("--- agent log\n{}--- end of agent log", self.log());
         }
         drop(self.agent.take());
-        // Whatever `uninstall` leaves is for its own test to find; here everything must only be gone.
+        // Leftovers of `uninstall` are found by its own test; here everything is just removed.
         self.forget_pins();
     }
 }

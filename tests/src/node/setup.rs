@@ -1,13 +1,13 @@
-//! How a node begins.
+//! Setup of a node.
 
 use std::{cell::Cell, fs};
 
 use tempfile::TempDir;
 
 use super::{Directories, Node};
-use crate::{name, need, place::Place, sweep, turn::Turn};
+use crate::{machine_lock::MachineLock, name, place::Place, requirements, sweep};
 
-/// Settings of a node about to be.
+/// Settings of a new node.
 #[derive(Default)]
 pub struct Setup {
     alone: bool,
@@ -16,7 +16,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// No other test runs beside it: for tests that measure time.
+    /// Runs the test alone, for tests that measure time.
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.alone = true;
@@ -37,24 +37,24 @@ impl Setup {
         self
     }
 
-    /// With an agent that is ready.
+    /// Starts the node with an agent that is ready.
     pub fn start(self) -> Node {
         let mut node = self.prepare();
         node.start_agent();
         node
     }
 
-    /// Without an agent yet.
+    /// Prepares the node without an agent.
     pub fn prepare(self) -> Node {
-        need::privilege();
+        requirements::privilege();
         sweep::sweep();
-        let turn = if self.alone { Turn::alone() } else { Turn::shared() };
+        let turn = if self.alone { MachineLock::alone() } else { MachineLock::shared() };
         let name = name::unique();
         let scratch = TempDir::with_prefix(format!("{name}-")).expect("room for a temporary directory");
         let place = Place::new();
         let directories = Directories {
             cgroup: place.cgroup.path().into(),
-            pins: need::bpffs().join(name),
+            pins: requirements::bpffs().join(name),
             services: scratch.path().join("services"),
             state: scratch.path().join("state"),
             socket: scratch.path().join("agent.sock"),

@@ -1,4 +1,4 @@
-//! What the agent says about itself, and waiting for it to say it.
+//! Reads the agent's API, and waits for conditions in it.
 
 use std::{collections::BTreeSet, io, net::SocketAddr, time::Duration};
 
@@ -52,7 +52,7 @@ impl Node {
         api::get(&self.directories.socket, path)
     }
 
-    /// Until the agent says that the kernel holds what the configuration says.
+    /// Waits until the agent is ready: the kernel holds the configured services.
     pub fn wait_until_ready(&mut self, deadline: Duration) {
         wait::until("the agent to be ready", deadline, || {
             self.expect_agent_lives();
@@ -60,23 +60,23 @@ impl Node {
         });
     }
 
-    /// Until new connects of every port of a service go to these servers and no others.
+    /// Waits until new connects of every port of a service go to exactly these servers.
     pub fn wait_until_served(&self, service: &str, servers: &[&Server]) {
         self.wait_until_served_within(service, servers, SETTLE);
     }
 
-    /// The same, with a time for it.
+    /// Waits with this deadline.
     pub fn wait_until_served_within(&self, service: &str, servers: &[&Server], deadline: Duration) {
         let expected: BTreeSet<_> = servers.iter().map(|server| server.address()).collect();
         wait::until_equal(&format!("endpoints of {service}"), deadline, &Some(expected), || self.active(service));
     }
 
-    /// Until there is no such service.
+    /// Waits until the service does not exist.
     pub fn wait_until_gone(&self, service: &str) {
         wait::until(&format!("{service} to be gone"), SETTLE, || self.find_service(service).is_none());
     }
 
-    /// Until there are exactly as many errors.
+    /// Waits until there is exactly this number of errors.
     pub fn wait_for_errors(&self, count: usize) -> Vec<types::ConfigProblem> {
         wait::until_equal("configuration errors", SETTLE, &count, || self.status().errors.len());
         self.status().errors

@@ -1,4 +1,4 @@
-//! Addresses that the agent picks.
+//! Addresses that the agent allocates from its pools (`address: auto`).
 
 use mesh_tests::{Node, client::protocol::counts, service};
 
@@ -28,7 +28,7 @@ fn an_automatic_address_comes_from_the_pool_and_outlives_agent_and_reboot() {
 
     node.stop_agent();
     node.forget_pins();
-    // A neighbour that sorts first would get the address if it were handed out anew.
+    // Another service that sorts first would get the address if addresses were allocated anew.
     node.write("a.yaml", service("a/a").address("auto").tcp(80));
     node.start_agent();
     expect_served(&node);
@@ -36,7 +36,7 @@ fn an_automatic_address_comes_from_the_pool_and_outlives_agent_and_reboot() {
 }
 
 #[test]
-fn automatic_addresses_avoid_those_written_down() {
+fn automatic_addresses_avoid_configured_ones() {
     let node = Node::setup().flags("--vip-pool 10.97.0.0/30").start();
     let fixed = ["10.97.0.0", "10.97.0.1", "10.97.0.3"];
     let fixed = fixed.iter().fold(service("shop/fixed").tcp(80), |service, address| service.address(address));

@@ -1,4 +1,4 @@
-//! What other people's tools show.
+//! Output of bpftool.
 
 use std::collections::BTreeSet;
 

@@ -3,10 +3,12 @@
 use std::process::Command;
 
 use mesh_agent::api::types;
-use mesh_tests::{Node, binary::find, manifest::document, node::PATIENCE, outcome::Outcome, service, wait};
+use mesh_tests::{
+    Node, binary::find, command_result::CommandResult, manifest::document, node::PATIENCE, service, wait,
+};
 use serde::de::DeserializeOwned;
 
-/// Asks for JSON with a command that must succeed.
+/// Runs a command with JSON output, which must succeed.
 fn ask<T: DeserializeOwned>(node: &Node, line: &str) -> T {
     let outcome = node.meshctl(&format!("-o json {line}")).expect_success();
     serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{line}: {outcome:#?}: {error}"))
@@ -32,7 +34,7 @@ fn meshctl_shows_what_the_agent_knows() {
 }
 
 #[test]
-fn a_starting_agent_does_not_deny_services_that_it_has_not_loaded() {
+fn a_starting_agent_does_not_report_unloaded_services_as_missing() {
     let mut node = Node::start();
     let a = node.server("a");
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
@@ -58,7 +60,7 @@ fn a_starting_agent_does_not_deny_services_that_it_has_not_loaded() {
 }
 
 #[test]
-fn explain_knows_where_session_affinity_binds_a_client() {
+fn explain_shows_the_endpoint_of_session_affinity() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("affinity: {}");
@@ -104,7 +106,7 @@ fn a_healthy_agent_is_shown_on_24_lines() {
 }
 
 #[test]
-fn after_a_stop_it_is_said_that_programs_and_services_stay() {
+fn after_a_stop_meshctl_says_that_programs_and_services_stay() {
     let mut node = Node::start();
     node.stop_agent();
     let socket = node.directories().socket.display().to_string();
@@ -118,7 +120,7 @@ fn after_a_stop_it_is_said_that_programs_and_services_stay() {
 }
 
 #[test]
-fn the_log_says_what_changed_and_who_changed_it() {
+fn the_log_names_each_change_and_its_cause() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     let cart = || {
@@ -160,7 +162,7 @@ fn the_log_says_what_changed_and_who_changed_it() {
 }
 
 #[test]
-fn a_debug_log_shows_decisions_and_not_the_work_of_the_loader() {
+fn a_debug_log_shows_decisions_and_no_loader_details() {
     let node = Node::setup().flags("--log debug").start();
     let a = node.server("a");
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
@@ -176,7 +178,7 @@ fn every_wrong_flag_is_named_before_anything_is_done() {
     let node = Node::setup().prepare();
     let mut words = node.directories().run();
     words.extend(["--max-services=0", "--metrics=9090"].map(Into::into));
-    let outcome = Outcome::of(node.mesh_agent(words).env("MESH_LOG", "verbose"), PATIENCE);
+    let outcome = CommandResult::of(node.mesh_agent(words).env("MESH_LOG", "verbose"), PATIENCE);
     let expected = "mesh-agent: --log (or MESH_LOG): expected error, warn, info, debug, trace or off, or directives like \
                     warn,mesh_agent::owner=debug, found `verbose`\n\
                     mesh-agent: --metrics (or MESH_METRICS): expected an address and a port, like 127.0.0.1:9090, or like \
@@ -190,7 +192,7 @@ fn standard_input_is_validated() {
     let node = Node::setup().prepare();
     node.write("cart.yaml", "services:\n- {name: cart, address: 10.96.0.1, ports: [{port: \"80\"}]}\n");
     let line = format!("{} config validate - < {}", find("meshctl").display(), node.file("cart.yaml").display());
-    let outcome = Outcome::of(Command::new("sh").args(["-c", &line]), PATIENCE);
+    let outcome = CommandResult::of(Command::new("sh").args(["-c", &line]), PATIENCE);
     let expected = "-:2: services[0].ports[0].port: expected a port from 1 to 65535, found the text `\"80\"`\n";
     assert!(outcome.code == Some(1) && outcome.stdout.starts_with(expected), "{outcome:#?}");
 }
@@ -198,6 +200,6 @@ fn standard_input_is_validated() {
 #[test]
 fn empty_standard_input_is_an_error() {
     let line = format!("{} config validate - </dev/null", find("meshctl").display());
-    let outcome = Outcome::of(Command::new("sh").args(["-c", &line]), PATIENCE);
+    let outcome = CommandResult::of(Command::new("sh").args(["-c", &line]), PATIENCE);
     assert!(outcome.code == Some(1) && outcome.stdout.starts_with("-:1: empty: "), "{outcome:#?}");
 }

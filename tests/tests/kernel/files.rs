@@ -1,4 +1,4 @@
-//! Changes in the services directory, and how soon the kernel obeys them.
+//! Changes in the services directory, and how soon they are live.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use mesh_tests::{Client, Node, client::protocol::counts, node::SETTLE, service, 
 /// A change is served within this time.
 const SOON: Duration = Duration::from_millis(200);
 
-/// Makes a change and measures until a connect shows that the kernel obeys it.
+/// Makes a change, and measures the time until a connect shows that it is live.
 fn until_answered_by(client: &mut Client, name: &str, change: impl FnOnce()) -> Duration {
     let start = Instant::now();
     change();
@@ -24,7 +24,7 @@ fn until_error(client: &mut Client, error: &str, change: impl FnOnce()) -> Durat
     start.elapsed()
 }
 
-/// Prints the slowest of several changes, which must not be slow.
+/// Prints the slowest of several changes, and checks it.
 fn expect_soon(what: &str, took: &[Duration]) {
     let slowest = took.iter().max().expect("some changes");
     println!("{what}: {} changes, the slowest live after {slowest:?}", took.len());
@@ -67,7 +67,7 @@ fn a_file_overwritten_in_place_is_live_within_200_milliseconds() {
 fn an_added_file_serves_and_a_removed_one_lets_go_within_200_milliseconds() {
     let node = Node::setup().alone().start();
     let a = node.server("a");
-    // So that the directory is never empty, which has a meaning of its own.
+    // Keeps the directory from being empty, which has a meaning of its own.
     node.write("other.yaml", service("shop/other").address("10.96.0.99").tcp(80));
     let mut client = node.client();
     let mut took = Vec::new();

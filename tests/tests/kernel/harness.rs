@@ -1,4 +1,4 @@
-//! The harness itself, without an agent.
+//! Tests of the harness itself, without an agent.
 
 use std::{
     cell::RefCell,
@@ -16,32 +16,33 @@ use mesh_tests::{
     Client, Node, Pod, Server,
     cgroup::{self, Cgroup},
     client::{Step, protocol::counts},
-    name, need,
+    command_result::CommandResult,
+    name,
     netns::Netns,
-    nobody,
-    outcome::Outcome,
     place::Place,
     program::run,
+    requirements,
     sweep::remove_orphans,
-    wait,
+    unprivileged, wait,
 };
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[test]
 fn a_client_is_in_its_place_before_its_first_line() {
-    need::privilege();
+    requirements::privilege();
     let place = Place::new();
-    let shown = Outcome::of(place.command("cat").arg("/proc/self/cgroup"), Duration::from_secs(5)).expect_success();
+    let shown =
+        CommandResult::of(place.command("cat").arg("/proc/self/cgroup"), Duration::from_secs(5)).expect_success();
     let cgroup = place.cgroup.path().file_name().unwrap().to_str().unwrap();
     assert!(shown.stdout.lines().any(|line| line == format!("0::/{cgroup}")), "{shown:?}");
-    let routes = Outcome::of(place.command("cat").arg("/proc/self/net/route"), Duration::from_secs(5));
+    let routes = CommandResult::of(place.command("cat").arg("/proc/self/net/route"), Duration::from_secs(5));
     assert_eq!(routes.stdout.lines().count(), 1, "a heading and no route: {routes:?}");
 }
 
 #[test]
-fn a_cgroup_is_gone_with_its_owner() {
-    need::privilege();
+fn a_cgroup_is_removed_when_its_owner_is_dropped() {
+    requirements::privilege();
     let cgroup = Cgroup::new();
     let path = cgroup.path().to_path_buf();
     assert!(path.is_dir());
@@ -51,13 +52,13 @@ fn a_cgroup_is_gone_with_its_owner() {
 
 #[test]
 fn without_privilege_a_test_fails_with_one_sentence() {
-    need::privilege();
+    requirements::privilege();
     let directory = tempfile::tempdir().unwrap();
-    nobody::open_directory(directory.path());
-    let copy = nobody::open_copy(&env::current_exe().unwrap(), directory.path());
+    unprivileged::open_directory(directory.path());
+    let copy = unprivileged::open_copy(&env::current_exe().unwrap(), directory.path());
     let mut command = Command::new(copy);
-    command.args(["--exact", "harness::a_cgroup_is_gone_with_its_owner", "--nocapture"]);
-    let outcome = Outcome::of(nobody::as_nobody(&mut command), Duration::from_secs(10));
+    command.args(["--exact", "harness::a_cgroup_is_removed_when_its_owner_is_dropped", "--nocapture"]);
+    let outcome = CommandResult::of(unprivileged::as_nobody(&mut command), Duration::from_secs(10));
     assert_ne!(outcome.code, Some(0));
     let told = format!("{}{}", outcome.stdout, outcome.stderr);
     assert!(told.contains("the kernel tests load eBPF programs: run them as root"), "{told}");
@@ -65,7 +66,7 @@ fn without_privilege_a_test_fails_with_one_sentence() {
 
 #[test]
 fn a_panic_leaves_nothing() {
-    need::privilege();
+    requirements::privilege();
     let left = Mutex::new(Vec::new());
     let panicked = thread::scope(|scope| {
         let scenario = || {
@@ -85,7 +86,7 @@ fn a_panic_leaves_nothing() {
 
 #[test]
 fn a_client_hears_and_counts_the_server() {
-    need::privilege();
+    requirements::privilege();
     let place = Place::new();
     let server = Server::start(&place.netns, "a", LOCALHOST);
     let to = server.address();
@@ -102,7 +103,7 @@ fn a_client_hears_and_counts_the_server() {
 
 #[test]
 fn a_client_reaches_v6_and_mapped_addresses() {
-    need::privilege();
+    requirements::privilege();
     let place = Place::new();
     let four = Server::start(&place.netns, "four", LOCALHOST);
     let six = Server::start(&place.netns, "six", "::1".parse().unwrap());
@@ -118,7 +119,7 @@ fn a_client_reaches_v6_and_mapped_addresses() {
 
 #[test]
 fn a_client_names_the_errors_of_connects() {
-    need::privilege();
+    requirements::privilege();
     let place = Place::new();
     let mut client = Client::start(&place);
     assert_eq!(client.tcp("127.0.0.1:1").times(3).errors, counts([("connect ECONNREFUSED", 3)]));
@@ -129,7 +130,7 @@ fn a_client_names_the_errors_of_connects() {
 
 #[test]
 fn a_loop_ends_when_told_and_the_client_goes_on() {
-    need::privilege();
+    requirements::privilege();
     let place = Place::new();
     let server = Server::start(&place.netns, "a", LOCALHOST);
     let to = server.address().to_string();
@@ -144,7 +145,7 @@ fn a_loop_ends_when_told_and_the_client_goes_on() {
 
 #[test]
 fn one_udp_socket_walks_from_server_to_server() {
-    need::privilege();
+    requirements::privilege();
     let place = Place::new();
     let [a, b] = ["a", "b"].map(|name| Server::start(&place.netns, name, LOCALHOST));
     let steps = Client::start(&place).walk(&[a.address(), b.address()]);
@@ -154,7 +155,7 @@ fn one_udp_socket_walks_from_server_to_server() {
 
 #[test]
 fn namespaces_do_not_see_each_other() {
-    need::privilege();
+    requirements::privilege();
     let (one, other) = (Place::new(), Place::new());
     let server = Server::start(&one.netns, "a", LOCALHOST);
     let to = server.address().to_string();
@@ -181,7 +182,7 @@ fn a_pod_is_below_its_node() {
     let node = Node::setup().prepare();
     let pod = Pod::start(&node, 1);
     let mut client = pod.client();
-    // It answers, so it has moved.
+    // It answers, so it has moved to its cgroup.
     client.tcp("127.0.0.1:1").once();
     let inside = fs::read_dir(node.place().cgroup.path()).unwrap().flatten().filter(|entry| entry.path().is_dir());
     let [child] = inside.collect::<Vec<_>>().try_into().expect("one child");
@@ -189,7 +190,7 @@ fn a_pod_is_below_its_node() {
 }
 
 #[test]
-fn only_what_dead_runs_left_is_swept() {
+fn only_leftovers_of_dead_runs_are_swept() {
     let directory = tempfile::tempdir().unwrap();
     let dead = "mesh-test-4194305-1";
     let alive = name::unique();
@@ -206,8 +207,8 @@ fn only_what_dead_runs_left_is_swept() {
 
 #[test]
 fn a_swept_cgroup_goes_with_those_below_it() {
-    need::privilege();
-    // Below a cgroup of this process, where the sweeps of other tests do not look.
+    requirements::privilege();
+    // Below a cgroup of this process, which the sweeps of other tests skip.
     let own = Cgroup::new();
     let orphan = own.path().join("mesh-test-4194305-2");
     fs::create_dir_all(orphan.join("mesh-test-4194305-3")).unwrap();
@@ -216,8 +217,8 @@ fn a_swept_cgroup_goes_with_those_below_it() {
 }
 
 #[test]
-fn work_inside_a_namespace_leaves_the_thread_where_it_was() {
-    need::privilege();
+fn work_inside_a_namespace_does_not_move_the_thread() {
+    requirements::privilege();
     let namespace = || fs::read_link("/proc/thread-self/ns/net").unwrap();
     let before = namespace();
     assert_ne!(Netns::new().run(namespace), before);
@@ -225,7 +226,7 @@ fn work_inside_a_namespace_leaves_the_thread_where_it_was() {
 }
 
 #[test]
-fn a_udp_socket_that_somebody_destroys_says_so_once() {
+fn a_destroyed_udp_socket_reports_it_once() {
     let node = Node::setup().prepare();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     let mut client = node.client();
@@ -249,7 +250,7 @@ fn a_udp_socket_that_somebody_destroys_says_so_once() {
 }
 
 #[test]
-fn a_tcp_stream_that_somebody_destroys_says_so() {
+fn a_destroyed_tcp_stream_reports_it() {
     let node = Node::setup().prepare();
     let [a, b] = ["a", "b"].map(|name| node.echo_server(name));
     let mut client = node.client();

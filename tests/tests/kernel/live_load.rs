@@ -1,4 +1,4 @@
-//! Every connection counts for its endpoint from its connect to its end, exactly once.
+//! Each connection counts once for its endpoint, from its connect to its end.
 
 use std::{
     io::Write as _,
@@ -21,7 +21,7 @@ fn node_with(settings: &str, names: &[&str]) -> (Node, Vec<Server>) {
     (node, servers)
 }
 
-/// Connections and, among them, those that are still connecting.
+/// Returns the number of connections, and of those that are still connecting.
 fn live(node: &Node, port: u16, protocol: &str) -> (u64, u64) {
     let port = node.port_of("shop/cart", port, protocol);
     let sum = |of: fn(&mesh_agent::api::types::Endpoint) -> u64| port.endpoints.iter().map(of).sum();
@@ -70,7 +70,7 @@ fn short_connections_of_all_kinds_leave_nothing_behind() {
 }
 
 #[test]
-fn refused_and_given_up_connects_leave_nothing_behind() {
+fn refused_and_aborted_connects_leave_nothing_behind() {
     let (node, servers) = node_with("outlier: {enabled: false}", &["a"]);
     drop(servers);
     assert_eq!(node.client().tcp(VIP).times(500).errors, counts([("connect ECONNREFUSED", 500)]));
@@ -138,7 +138,7 @@ fn limits_are_hard_and_counted() {
     assert_eq!(live(&node, 80, "TCP"), (12, 0));
     drop(client);
     wait_until_idle(&node);
-    // Several at a time, each in and out: never too many, and nothing is left.
+    // Several clients at a time: the limit is never exceeded, and no count is left.
     let mut clients: Vec<_> = (0..4).map(|_| node.client()).collect();
     let loops: Vec<_> = clients.iter_mut().map(|client| client.tcp(VIP).again_and_again()).collect();
     for _ in 0..200 {
@@ -150,7 +150,7 @@ fn limits_are_hard_and_counted() {
 }
 
 #[test]
-fn an_ejected_endpoint_is_tried_once_in_a_while_and_comes_back() {
+fn an_ejected_endpoint_is_tried_periodically_and_comes_back() {
     let node = Node::start();
     let (a, b) = (node.server("a"), node.server("b"));
     let outlier = "outlier: {baseEjection: 500ms, maxEjection: 1s}";
@@ -177,7 +177,7 @@ fn an_ejected_endpoint_is_tried_once_in_a_while_and_comes_back() {
         scope.spawn(|| {
             while !stop.load(Ordering::SeqCst) {
                 let (mut stream, _) = listener.accept().expect("it listens");
-                // A client that hung up waits for nothing.
+                // The client has hung up.
                 _ = stream.write_all(b"back\n");
             }
         });
@@ -192,7 +192,7 @@ fn an_ejected_endpoint_is_tried_once_in_a_while_and_comes_back() {
 }
 
 #[test]
-fn an_endpoint_that_does_not_answer_is_ejected_and_a_connect_given_up_early_is_no_failure() {
+fn an_unresponsive_endpoint_is_ejected_and_an_aborted_connect_is_no_failure() {
     // Packets leave by one end of a pair and are dropped at the other, whose address they do not have.
     let hole = "ip link add hole0 type veth peer name hole1 && ip addr add 10.200.0.1/24 dev hole0 && \
         ip link set hole0 up && ip link set hole1 up && ip neigh add 10.200.0.9 lladdr 02:00:00:00:00:09 dev hole0";

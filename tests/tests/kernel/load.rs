@@ -1,4 +1,4 @@
-//! Connects in a closed loop while everything around them changes.
+//! Connects in a closed loop while endpoints change and agents restart.
 
 use mesh_tests::{Manifest, Node, Server, client::protocol::counts, service};
 

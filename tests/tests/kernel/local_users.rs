@@ -1,4 +1,4 @@
-//! Users of the machine without any privilege: what the agent keeps is not theirs to read, to lock or to replace.
+//! Unprivileged users of the machine: they cannot read, lock or replace the agent's files and pins.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,14 @@ use std::{
 use mesh_tests::{
     Node, Server,
     client::protocol::counts,
-    nobody::{NOBODY, as_nobody},
+    command_result::CommandResult,
     node::{Directories, PATIENCE},
-    outcome::Outcome,
-    pinned, service, wait,
+    pinned, service,
+    unprivileged::{NOBODY, as_nobody},
+    wait,
 };
 
-/// The links are looked at every few seconds.
+/// The agent checks the links every few seconds.
 const NOTICED: Duration = Duration::from_secs(8);
 
 fn serving() -> (Node, Server) {
@@ -44,10 +45,10 @@ fn modes(directory: &Path) -> BTreeMap<PathBuf, (u32, u32)> {
     found
 }
 
-/// The agent must leave at once, with one sentence about the directory, and leave it as it is.
+/// Expects the agent to exit at once with one sentence about the directory, and not to change it.
 fn expect_refused(node: &Node, directories: &Directories, directory: &Path) {
     let before = modes(directory);
-    let outcome = Outcome::of(&mut node.mesh_agent(directories.run()), PATIENCE);
+    let outcome = CommandResult::of(&mut node.mesh_agent(directories.run()), PATIENCE);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
     assert!(outcome.stderr.contains(&*directory.to_string_lossy()), "{outcome:#?}");
@@ -58,7 +59,7 @@ fn expect_refused(node: &Node, directories: &Directories, directory: &Path) {
 fn a_pin_directory_that_a_user_made_is_refused() {
     let node = Node::setup().prepare();
     let pins = &node.directories().pins;
-    Outcome::of(as_nobody(Command::new("mkdir").arg("-m").arg("755").arg(pins)), PATIENCE).expect_success();
+    CommandResult::of(as_nobody(Command::new("mkdir").arg("-m").arg("755").arg(pins)), PATIENCE).expect_success();
     expect_refused(&node, node.directories(), pins);
 }
 
@@ -66,19 +67,19 @@ fn a_pin_directory_that_a_user_made_is_refused() {
 fn a_pin_directory_below_one_that_a_user_may_change_is_refused() {
     let node = Node::setup().prepare();
     let theirs = node.directories().pins.clone();
-    Outcome::of(as_nobody(Command::new("mkdir").arg(&theirs)), PATIENCE).expect_success();
+    CommandResult::of(as_nobody(Command::new("mkdir").arg(&theirs)), PATIENCE).expect_success();
     let below = Directories { pins: theirs.join("below"), ..node.directories().clone() };
     expect_refused(&node, &below, &theirs);
 }
 
 #[test]
-fn a_pin_directory_that_is_a_users_link_is_refused() {
+fn a_pin_directory_that_is_a_link_of_a_user_is_refused() {
     let node = Node::setup().prepare();
     let pins = node.directories().pins.clone();
     let target = pins.with_file_name(format!("{}-target", pins.file_name().unwrap().to_str().unwrap()));
     fs::create_dir(&target).unwrap();
     let mut link = Command::new("ln");
-    Outcome::of(as_nobody(link.arg("-s").arg(&target).arg(&pins)), PATIENCE).expect_success();
+    CommandResult::of(as_nobody(link.arg("-s").arg(&target).arg(&pins)), PATIENCE).expect_success();
     expect_refused(&node, node.directories(), &pins);
     fs::remove_file(&pins).unwrap();
     fs::remove_dir(&target).unwrap();
@@ -126,7 +127,7 @@ fn pins_and_state_are_closed_to_users_also_where_an_earlier_agent_left_them_open
     }
 }
 
-/// A user's process that holds `flock`s, as far as it gets them; ended when dropped.
+/// Processes of a user that try to hold `flock`s; ended when dropped.
 struct Locks(Vec<Child>);
 
 impl Locks {
@@ -135,7 +136,7 @@ impl Locks {
             let mut command = Command::new("flock");
             command.arg("--shared").arg(path).args(["sh", "-c", "echo held; exec sleep 60"]);
             let mut child = as_nobody(command.stdout(Stdio::piped()).stderr(Stdio::null())).spawn().expect("flock");
-            // One word when it is held, the end when it cannot be had.
+            // Prints a word when the lock is held, and ends when it cannot be taken.
             let mut word = String::new();
             let stdout = child.stdout.as_mut().expect("it is piped");
             BufReader::new(stdout).read_line(&mut word).expect("it says a word or ends");
@@ -156,11 +157,11 @@ impl Drop for Locks {
 }
 
 #[test]
-fn no_user_holds_up_the_next_agent_or_uninstall() {
+fn locks_of_users_block_neither_the_next_agent_nor_uninstall() {
     let (mut node, _a) = serving();
     let Directories { cgroup, pins, state, .. } = node.directories().clone();
     node.kill_agent();
-    // So that they could reach the state.
+    // Lets the user reach the state directory.
     fs::set_permissions(node.scratch(), fs::Permissions::from_mode(0o755)).unwrap();
     let _locks = Locks::on(&[&cgroup, &pins, &pins.join("lock"), &pins.join("links"), &state, &state.join("lock")]);
     node.start_agent();

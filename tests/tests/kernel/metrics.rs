@@ -1,4 +1,4 @@
-//! What Prometheus is told.
+//! Metrics for Prometheus.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -23,7 +23,7 @@ fn scrape(node: &Node) -> String {
 }
 
 #[test]
-fn metrics_say_what_the_kernel_counted() {
+fn metrics_show_the_counters_of_the_kernel() {
     let node = Node::setup().flags(&format!("--metrics {ADDRESS}")).start();
     let a = node.server("a");
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a);
@@ -47,7 +47,7 @@ fn metrics_say_what_the_kernel_counted() {
     assert_eq!(counted, expected.iter().map(String::as_str).collect(), "{answer}");
 }
 
-/// A request that is sent, and an answer that is never read.
+/// Sends a request and never reads the answer.
 fn scrape_slowly(node: &Node) -> TcpStream {
     let mut stream = node.place().netns.run(|| TcpStream::connect(ADDRESS)).expect("the agent listens for scrapes");
     // The agent may have closed it already.
@@ -55,7 +55,7 @@ fn scrape_slowly(node: &Node) -> TcpStream {
     stream
 }
 
-/// How long a page took; nothing where it did not come whole within a second.
+/// Returns how long a page took, or nothing if it was incomplete after a second.
 fn page(node: &Node, path: &str) -> Option<Duration> {
     let start = Instant::now();
     let answer = node.place().netns.run(|| {
@@ -70,7 +70,7 @@ fn page(node: &Node, path: &str) -> Option<Duration> {
 
 /// 50 slow scrapes a second of 3,000 services took 1.8 processors and 645 MB, and health pages failed.
 #[test]
-fn slow_scrapers_keep_nobody_waiting() {
+fn slow_scrapers_do_not_delay_others() {
     let node = Node::setup().alone().flags(&format!("--metrics {ADDRESS}")).start();
     let services: Vec<_> = (0..3000_u32)
         .map(|number| {

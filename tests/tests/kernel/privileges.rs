@@ -1,12 +1,12 @@
-//! An agent with the capabilities that it needs, and no others.
+//! An agent with only the capabilities that it needs.
 
 use std::process::Command;
 
 use mesh_tests::{
     Client, Node, Pod, Server,
     client::{SocketId, protocol::counts},
+    command_result::CommandResult,
     node::PATIENCE,
-    outcome::Outcome,
     service, wait,
 };
 
@@ -23,8 +23,8 @@ fn connected(client: &mut Client) -> SocketId {
     socket
 }
 
-/// Endpoints leave one after the other: sockets of the node are closed, those of a pod stay as they are. Returns the endpoint
-/// that is left.
+/// Removes endpoints one after the other: sockets of the node are closed, those of a pod stay open. Returns the
+/// remaining endpoint.
 fn expect_only_own_sockets_are_closed(node: &Node) -> (Pod, Server) {
     let [clients, servers] = [1, 2].map(|number| Pod::start(node, number));
     let [a, b, c] = ["a", "b", "c"].map(|name| servers.echo_server(name));
@@ -39,7 +39,7 @@ fn expect_only_own_sockets_are_closed(node: &Node) -> (Pod, Server) {
         let closed = Err("ECONNABORTED".to_owned());
         wait::until("the socket to be closed", PATIENCE, || of_node.receive_now(ours).map(drop) == closed);
     }
-    // The second look began when the first was done.
+    // The second run began when the first was done.
     assert_eq!(of_pod.receive_now(theirs), Err("EAGAIN".into()));
     let [ours, theirs] = [&mut of_node, &mut of_pod].map(|client| client.tcp(VIP).times(100).answers);
     assert_eq!((ours, theirs), (counts([("c", 100)]), counts([("c", 100)])));
@@ -47,7 +47,7 @@ fn expect_only_own_sockets_are_closed(node: &Node) -> (Pod, Server) {
 }
 
 #[test]
-fn three_capabilities_are_enough_and_what_the_agent_does_without_is_told_once() {
+fn three_capabilities_are_enough_and_missing_features_are_logged_once() {
     let mut node = Node::setup().wrapped(THREE).start();
     assert_eq!(["CapEff:", "CapBnd:"].map(|set| node.agent_proc("status", set)), [THREE_BITS, THREE_BITS]);
     let _left = expect_only_own_sockets_are_closed(&node);
@@ -61,7 +61,7 @@ fn three_capabilities_are_enough_and_what_the_agent_does_without_is_told_once() 
 }
 
 #[test]
-fn an_agent_that_is_to_enter_no_namespace_does_not_miss_it() {
+fn an_agent_that_must_not_enter_namespaces_logs_nothing_about_it() {
     let node = Node::setup().flags("--enter-namespaces=false").start();
     expect_only_own_sockets_are_closed(&node);
     assert_eq!(node.status().degraded, Vec::<String>::new());
@@ -74,7 +74,7 @@ fn the_agent_dumps_no_core_is_not_traced_and_gains_no_privileges() {
     // Asked by another process of root with the same capabilities, which may trace what may be dumped.
     let program = format!("/proc/{}/exe", node.agent_proc("status", "Pid:"));
     let mut words = THREE.split(' ').chain(["readlink", &program]);
-    let reader = Outcome::of(Command::new(words.next().expect("setpriv")).args(words), PATIENCE);
+    let reader = CommandResult::of(Command::new(words.next().expect("setpriv")).args(words), PATIENCE);
     assert_eq!((reader.code, reader.stdout.as_str()), (Some(1), ""), "{reader:#?}");
     let limit = node.agent_proc("limits", "Max core file size");
     assert_eq!(limit.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);

@@ -1,4 +1,4 @@
-//! An agent that goes away and comes back.
+//! Restarts of the agent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use std::{
 use mesh_agent::api::types::Status;
 use mesh_tests::{Node, client::protocol::counts, node::PATIENCE, pinned, service, wait};
 
-/// What the kernel runs for a node; a restart leaves it alone.
+/// Programs and maps of a node in the kernel, which a restart must keep.
 #[derive(PartialEq, Eq, Debug)]
 struct Running {
     links: BTreeMap<String, u32>,
@@ -32,16 +32,16 @@ impl Running {
 }
 
 #[test]
-fn a_stopped_agent_is_not_missed_and_a_restarted_one_adopts() {
-    nobody_misses_an_agent(Node::stop_agent);
+fn connects_work_while_the_agent_is_stopped_and_a_restarted_one_adopts() {
+    connects_work_without_an_agent(Node::stop_agent);
 }
 
 #[test]
-fn a_killed_agent_is_not_missed_and_a_restarted_one_adopts() {
-    nobody_misses_an_agent(Node::kill_agent);
+fn connects_work_while_the_agent_is_killed_and_a_restarted_one_adopts() {
+    connects_work_without_an_agent(Node::kill_agent);
 }
 
-fn nobody_misses_an_agent(end: impl Fn(&mut Node)) {
+fn connects_work_without_an_agent(end: impl Fn(&mut Node)) {
     let mut node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a).endpoint(&b));
@@ -66,7 +66,7 @@ fn nobody_misses_an_agent(end: impl Fn(&mut Node)) {
 }
 
 #[test]
-fn maps_that_are_too_small_or_half_filled_do_not_replace_those_that_serve() {
+fn maps_that_are_too_small_or_half_filled_do_not_replace_the_present_ones() {
     let mut node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
@@ -75,12 +75,12 @@ fn maps_that_are_too_small_or_half_filled_do_not_replace_those_that_serve() {
     node.kill_agent();
     other_maps_change_nothing(&node, &["--max-backends", "2"]);
     node.overwrite("pay.yaml", "services: 7");
-    // Without it nothing but those maps knows what the file said.
+    // Without the stored files only those maps hold the services.
     std::fs::remove_dir_all(node.directories().state.join("files")).expect("the agent remembers files");
     other_maps_change_nothing(&node, &["--max-backends", "1000"]);
 }
 
-/// Starts an agent that would make other maps, and connects while it says why it does not use them.
+/// Starts an agent that would create other maps, and connects while it reports why it does not use them.
 fn other_maps_change_nothing(node: &Node, flags: &[&str]) {
     let mut command = node.mesh_agent(node.directories().run());
     let mut agent = Started(command.args(flags).stderr(Stdio::null()).spawn().expect("it starts"));
@@ -104,7 +104,7 @@ struct Started(Child);
 
 impl Started {
     fn end(&mut self) {
-        // One that has ended already is what is wanted.
+        // It may have ended already.
         _ = self.0.kill();
         _ = self.0.wait();
     }
@@ -117,7 +117,7 @@ impl Drop for Started {
 }
 
 #[test]
-fn an_agent_told_to_stop_ends_well_every_time() {
+fn an_agent_stops_successfully_every_time() {
     let mut node = Node::start();
     for _ in 0..20 {
         // Panics if the agent reports a failure.

@@ -1,4 +1,4 @@
-//! As many services as the agent is made for.
+//! The number of services that the agent is designed for.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,7 @@ const FILES: u8 = 100;
 const SERVICES_A_FILE: u8 = 100;
 const ENDPOINTS: u8 = 10;
 
-/// A debug build only has to come to an end. On a machine that others use as well everything takes longer than on one
-/// that does nothing else; the figures of such a one are in docs/performance.md.
+/// Bounds of a debug build are loose. Figures of an idle machine are in docs/performance.md.
 const FIRST_LOAD: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 2 });
 const HALF_OF_CHANGES: Duration =
     if cfg!(debug_assertions) { Duration::from_secs(5) } else { Duration::from_millis(80) };

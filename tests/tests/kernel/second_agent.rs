@@ -11,8 +11,8 @@ use std::{
 use mesh_tests::{
     Client, Node, Server, api, binary, bpftool,
     client::protocol::counts,
+    command_result::CommandResult,
     node::{Directories, PATIENCE, SETTLE},
-    outcome::Outcome,
     pinned, service, wait,
 };
 
@@ -40,22 +40,22 @@ fn beside(node: &Node) -> Directories {
     }
 }
 
-/// Everything that an agent makes, of the second one.
+/// Everything that the second agent creates.
 fn made(second: &Directories) -> Vec<&PathBuf> {
     [&second.pins, &second.state, &second.socket].into_iter().filter(|path| path.exists()).collect()
 }
 
-/// Everything of the first agent that a second could have touched.
+/// State of the first agent that a second could change.
 fn state(node: &Node) -> impl PartialEq + std::fmt::Debug + use<> {
     let Directories { cgroup, pins, state, .. } = node.directories();
     let files: BTreeSet<_> = fs::read_dir(state).into_iter().flatten().flatten().map(|it| it.file_name()).collect();
     (node.status().hooks, pinned::pins(pins), bpftool::attached_ids(cgroup), files, node.services())
 }
 
-/// Runs a second agent, which must leave at once, name `culprit` and leave no trace.
+/// Runs a second agent, which must exit at once, name `culprit` and leave nothing behind.
 fn expect_it_leaves(node: &Node, second: &Directories, culprit: &str) {
     let (before, made_before) = (state(node), made(second));
-    let outcome = Outcome::of(&mut node.mesh_agent(second.run()), PATIENCE);
+    let outcome = CommandResult::of(&mut node.mesh_agent(second.run()), PATIENCE);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert!(outcome.took <= Duration::from_secs(1), "{outcome:#?}");
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
@@ -94,7 +94,7 @@ fn a_second_agent_without_sys_admin_knows_the_first_by_its_pins() {
     let before = state(&node);
     let mut command = node.place().command("setpriv");
     command.args(["--bounding-set", "-sys_admin"]).arg(binary::find("mesh-agent")).args(second.run());
-    let outcome = Outcome::of(&mut command, PATIENCE);
+    let outcome = CommandResult::of(&mut command, PATIENCE);
     let culprit = format!("pinned in {}", node.directories().pins.display());
     assert!(outcome.code == Some(1) && outcome.stderr.contains(&culprit), "{outcome:#?}");
     assert!(outcome.took <= Duration::from_secs(1), "{outcome:#?}");
@@ -105,10 +105,10 @@ fn a_second_agent_without_sys_admin_knows_the_first_by_its_pins() {
 fn a_second_agent_on_the_cgroup_leaves_though_the_first_is_dead() {
     let (mut node, _a) = serving();
     node.kill_agent();
-    let outcome = Outcome::of(&mut node.mesh_agent(beside(&node).run()), PATIENCE);
+    let outcome = CommandResult::of(&mut node.mesh_agent(beside(&node).run()), PATIENCE);
     assert_eq!((outcome.code, made(&beside(&node))), (Some(1), vec![]), "{outcome:#?}");
     assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
-    // The one that left them finds its programs and goes on.
+    // The agent that attached them adopts its programs.
     node.start_agent();
 }
 
@@ -136,7 +136,7 @@ fn uninstall_leaves_the_state_of_a_running_agent() {
     let before = state(&node);
     let state_dir = node.directories().state.clone();
     let second = Directories { state: state_dir.clone(), ..beside(&node) };
-    let outcome = Outcome::of(&mut node.mesh_agent(second.uninstall()), PATIENCE);
+    let outcome = CommandResult::of(&mut node.mesh_agent(second.uninstall()), PATIENCE);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert!(outcome.stderr.contains(state_dir.to_str().unwrap()), "{outcome:#?}");
     assert_eq!(state(&node), before);
@@ -170,12 +170,12 @@ impl<'a> Second<'a> {
 
 impl Drop for Second<'_> {
     fn drop(&mut self) {
-        // One that has ended already is what is wanted.
+        // It may have ended already.
         _ = self.process.kill();
         _ = self.process.wait();
         // The state may be the other agent's, which still runs.
         let own = Directories { state: self.node.scratch().join("no-state"), ..self.directories.clone() };
-        _ = Outcome::of(&mut self.node.mesh_agent(own.uninstall()), PATIENCE);
+        _ = CommandResult::of(&mut self.node.mesh_agent(own.uninstall()), PATIENCE);
     }
 }
 
@@ -212,7 +212,7 @@ fn of_two_agents_that_start_at_the_same_time_one_stays() {
     }
 }
 
-/// The agent of the child cgroup is asked first; what it leaves alone comes to the agent of the parent.
+/// Programs of the child cgroup run first; connects that they leave alone reach the programs of the parent.
 #[test]
 fn an_agent_of_a_cgroup_and_one_of_its_child_both_serve() {
     let (node, a) = serving();

@@ -1,10 +1,10 @@
-//! A file that ends too early, wherever that is.
+//! Files that are truncated at any byte.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
 use mesh_tests::{Node, Server, client::protocol::counts, node::SETTLE, service, wait};
 
-/// Writes every beginning of `whole` to `file` in turn, and lets the agent see each.
+/// Writes every prefix of `whole` to `file`, and lets the agent read each.
 fn truncate_at_every_byte(file: &str, whole: impl Fn(&Server) -> String) {
     let node = Node::start();
     let a = node.server("a");
@@ -15,7 +15,7 @@ fn truncate_at_every_byte(file: &str, whole: impl Fn(&Server) -> String) {
     let mut client = node.client();
     let connecting = client.tcp("10.96.0.10:80").again_and_again();
 
-    // The last byte is a line end that is not missed.
+    // The last byte is a line end, which may be missing.
     for length in 0..whole.trim_end().len() {
         node.overwrite(file, &whole[..length]);
         let step = format!("probe/step-{length}");

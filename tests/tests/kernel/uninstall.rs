@@ -1,15 +1,16 @@
-//! What is left when the agent is uninstalled: nothing.
+//! Uninstalling leaves nothing behind.
 
 use std::collections::BTreeSet;
 
 use mesh_tests::{
     Node, binary, bpftool,
     client::protocol::counts,
-    nobody::{as_nobody, open_copy, open_directory},
+    command_result::CommandResult,
     node::{Directories, PATIENCE},
-    outcome::Outcome,
     pinned::{self, Held},
-    service, wait,
+    service,
+    unprivileged::{as_nobody, open_copy, open_directory},
+    wait,
 };
 
 #[test]
@@ -37,7 +38,7 @@ fn uninstall_leaves_no_link_no_program_no_map_and_no_pin() {
 }
 
 #[test]
-fn uninstall_leaves_what_somebody_else_pinned() {
+fn uninstall_leaves_foreign_pins() {
     let mut node = Node::start();
     node.stop_agent();
     let other = node.directories().pins.join("other");
@@ -51,7 +52,7 @@ fn uninstall_leaves_what_somebody_else_pinned() {
 }
 
 #[test]
-fn uninstall_of_what_is_not_installed_succeeds() {
+fn uninstall_without_an_installation_succeeds() {
     let node = Node::setup().prepare();
     node.uninstall().expect_success();
 }
@@ -63,20 +64,20 @@ fn uninstall_with_another_pin_directory_names_the_programs_and_removes_nothing()
     let Directories { cgroup, pins, state, socket, .. } = node.directories().clone();
     let wrong = Directories { pins: pins.with_extension("wrong"), ..node.directories().clone() };
     let before = (pinned::pins(&pins), bpftool::attached(&cgroup));
-    let outcome = Outcome::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE);
+    let outcome = CommandResult::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     let advice = format!("mesh-agent uninstall --pin-dir {}", pins.display());
     let words = ["nothing was removed", "sock_release", &cgroup.display().to_string(), &advice];
     assert!(words.iter().all(|word| outcome.stderr.contains(word)), "{outcome:#?}");
     assert_eq!((pinned::pins(&pins), bpftool::attached(&cgroup)), before);
     assert_eq!((state.join("lock").exists(), socket.exists()), (true, true));
-    // With its own directory it goes, and has gone.
+    // With its own directory it succeeds.
     assert_eq!(node.uninstall().expect_success().code, Some(0));
-    assert_eq!(Outcome::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE).code, Some(0));
+    assert_eq!(CommandResult::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE).code, Some(0));
 }
 
 #[test]
-fn uninstall_says_what_it_removed() {
+fn uninstall_prints_what_it_removed() {
     let mut node = Node::start();
     let Directories { pins, state, socket, .. } = node.directories().clone();
     node.stop_agent();
@@ -94,7 +95,7 @@ fn uninstall_says_what_it_removed() {
 }
 
 #[test]
-fn uninstall_leaves_an_agent_that_runs_and_any_but_root_alone() {
+fn uninstall_refuses_while_an_agent_runs_and_without_root() {
     let node = Node::start();
     let outcome = node.uninstall();
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
@@ -103,7 +104,7 @@ fn uninstall_leaves_an_agent_that_runs_and_any_but_root_alone() {
     open_directory(node.scratch());
     open_directory(&open);
     let mut command = node.place().command(open_copy(&binary::find("mesh-agent"), &open));
-    let outcome = Outcome::of(as_nobody(command.args(node.directories().uninstall())), PATIENCE);
+    let outcome = CommandResult::of(as_nobody(command.args(node.directories().uninstall())), PATIENCE);
     assert_eq!((outcome.code, outcome.stderr.contains("as root")), (Some(1), true), "{outcome:#?}");
 }
 

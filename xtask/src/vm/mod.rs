@@ -35,7 +35,7 @@ pub struct Options {
 /// All programs are accepted; a connect to a service reaches its endpoint or is refused, over IPv4 and IPv6, TCP and UDP;
 /// uninstalling leaves nothing.
 const SMOKE: [&str; 4] = [
-    "verified::every_program_is_verified_within_its_bound",
+    "verifier_cost::every_program_is_verified_within_its_bound",
     "behaviours::refused::b01_the_last_endpoint_gone_refuses_and_the_first_one_back_serves",
     "behaviours::dual_stack::b12_a_udp_socket_connected_elsewhere_shows_its_real_peer",
     "uninstall::uninstall_leaves_no_link_no_program_no_map_and_no_pin",

@@ -4,7 +4,7 @@ use super::Owner;
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Misfit,
+        OverLimit,
         vips::{Vips, allocate},
     },
     model::{Effect, Refused, Services, Update},
@@ -35,9 +35,9 @@ impl<D: Dataplane> Owner<D> {
     }
 
     /// Says which services the maps have no room for, and what is in force instead.
-    pub(super) fn misfits_of(&self, misfits: &[Misfit]) -> Refused {
+    pub(super) fn misfits_of(&self, misfits: &[OverLimit]) -> Refused {
         let mut refused = Refused::default();
-        for Misfit { service, reason, effect } in misfits {
+        for OverLimit { service, reason, effect } in misfits {
             if let Some(service) = self.world.services.get(service) {
                 refused.add(service, "", reason.clone(), effect.clone());
             }

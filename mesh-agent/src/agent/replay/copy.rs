@@ -11,7 +11,7 @@ use mesh_common::{
 use super::client::Client;
 use crate::{
     dataplane::{Counters, Dataplane as _, memory::Memory},
-    desired::{Tables, filter, in_a_row, plan::diff},
+    desired::{Tables, contiguous_backends, filter, plan::diff},
     table::Table,
 };
 
@@ -72,7 +72,7 @@ impl Copy {
 
     /// The slots of a tier.
     pub(super) fn slots(&self, tier: &Range<u32>) -> impl Iterator<Item = Slot> {
-        let has_slots = in_a_row(&self.row).is_none();
+        let has_slots = contiguous_backends(&self.row).is_none();
         let slot = move |index| if has_slots { self.memory.slot(index) } else { Some(Slot::full(index)) };
         tier.clone().filter_map(slot).filter(|slot| slot.link == 0)
     }
@@ -102,7 +102,7 @@ fn tiers(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
 
 fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>]) -> Tables {
     // With the link that may follow each.
-    let ranges = tiers.iter().filter(|_| in_a_row(&row).is_none()).map(|tier| tier.start..=tier.end);
+    let ranges = tiers.iter().filter(|_| contiguous_backends(&row).is_none()).map(|tier| tier.start..=tier.end);
     let slots: Table<u32, Slot> =
         ranges.flat_map(|range| tables.slots.range(range).map(|(&index, &slot)| (index, slot))).collect();
     let backends = tables.backends.iter().filter(|(_, it)| it.service == row.id);

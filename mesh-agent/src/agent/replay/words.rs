@@ -14,7 +14,7 @@ use crate::{
     api::types::{Candidate, Explanation, clients},
     dataplane::Counters,
     desired::{
-        Standing, Tables, Target, Weight, World, frontend, identified, out_of_reach, port_identity, socket_address,
+        Eligibility, Tables, Target, Weight, World, frontend, identified, out_of_reach, port_identity, socket_address,
     },
     model::{Effect, Service, ServiceName, ServicePort, Wrong},
     similar::told,
@@ -141,8 +141,8 @@ pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation)
     let Some((service, port)) = port(world, &identity) else { return };
     explanation.port = Some(port.port);
     explanation.port_name = Some(port.name.clone()).filter(|name| !name.is_empty());
-    let standing = Standing::of(world, now, service, port);
-    let weights = port.endpoints.iter().zip(standing.weights());
+    let eligibility = Eligibility::of(world, now, service, port);
+    let weights = port.endpoints.iter().zip(eligibility.weights());
     let weights = weights.map(|(it, weight)| (SocketAddr::new(it.address, it.port).to_string(), (it.weight, weight)));
     let weights: HashMap<String, (u32, &Weight)> = weights.collect();
     for candidate in candidates(explanation) {

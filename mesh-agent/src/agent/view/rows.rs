@@ -13,8 +13,8 @@ use crate::{
     agent::{explain::explain, owner::Snapshot},
     api::types,
     dataplane::{Counters, Evidence},
-    desired::{Standing, Weight, World, has_family, out_of_reach, port_identity},
-    health::{self, Report, Rules},
+    desired::{Eligibility, Weight, World, has_family, out_of_reach, port_identity},
+    health::{self, HealthReport, Rules},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
 
@@ -24,13 +24,13 @@ pub(super) struct Rows<'a> {
     ids: HashMap<&'a str, u32>,
     backends: HashMap<(u32, Addr, u16), u32>,
     counters: &'a Counters,
-    report: &'a Report,
+    report: &'a HealthReport,
     /// Monotonic clock.
     now: Duration,
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, counters: &'a Counters, report: &'a Report, now: Duration) -> Self {
+    pub(super) fn new(snapshot: &'a Snapshot, counters: &'a Counters, report: &'a HealthReport, now: Duration) -> Self {
         let tables = &snapshot.tables;
         Self {
             snapshot,
@@ -73,7 +73,7 @@ impl<'a> Rows<'a> {
 
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
         let id = self.ids.get(port_identity(&service.name, port).as_str()).copied();
-        let standing = Standing::of(world, self.now, service, port);
+        let eligibility = Eligibility::of(world, self.now, service, port);
         let rules = check(service, port).map(|it| Rules::new(world, service, it));
         let endpoint = |(((it, active), weight), tier): (((&Endpoint, bool), &Weight), Option<u32>)| types::Endpoint {
             health: rules.as_ref().and_then(|rules| self.health(world, service, rules, it)),
@@ -83,8 +83,8 @@ impl<'a> Rows<'a> {
             tier,
             ..self.endpoint(id, active, service, it)
         };
-        let known = port.endpoints.iter().zip(standing.active()).zip(standing.weights());
-        let endpoints: Vec<types::Endpoint> = known.zip(standing.tiers(world, service)).map(endpoint).collect();
+        let known = port.endpoints.iter().zip(eligibility.active()).zip(eligibility.weights());
+        let endpoints: Vec<types::Endpoint> = known.zip(eligibility.tiers(world, service)).map(endpoint).collect();
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = traffic::balance(service.traffic.balance);
         types::ServicePort {
@@ -95,7 +95,7 @@ impl<'a> Rows<'a> {
             balance: balance.to_owned(),
             hash_key: hash_key.map(str::to_owned),
             connections,
-            capacity: capacity(&endpoints, standing.weights(), connections),
+            capacity: capacity(&endpoints, eligibility.weights(), connections),
             limits: traffic::limits(service.traffic.limits),
             outlier: traffic::outlier(service.traffic.outlier),
             health_check: check(service, port).map(|it| traffic::health_check(it, self.interval(service, it))),
@@ -229,7 +229,7 @@ mod tests {
         let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
         cart.ports[0].endpoints[0].locality = place("z2");
         cart.ports[0].endpoints[1].locality = place("z1");
-        (cart.traffic.outlier, cart.traffic.nearness.order) = (outlier, vec![LocalityLevel::Zone]);
+        (cart.traffic.outlier, cart.traffic.locality.order) = (outlier, vec![LocalityLevel::Zone]);
         owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
         owner.reconcile(Duration::from_secs(1));
         let snapshot = owner.snapshot();
@@ -241,7 +241,7 @@ mod tests {
             .filter(|(_, row)| row.addr == first)
             .map(|(&index, _)| (index, agreed(9_000, 1)));
         let counters = Counters { evidence: ejected.collect(), ..Counters::default() };
-        let rows = Rows::new(&snapshot, &counters, &Report::default(), Duration::from_secs(2)).service(&cart);
+        let rows = Rows::new(&snapshot, &counters, &HealthReport::default(), Duration::from_secs(2)).service(&cart);
         rows.ports.into_iter().next().unwrap()
     }
 
@@ -267,7 +267,7 @@ mod tests {
         cart.ports[0].endpoints[1].node = Some("n2".into());
         owner.accept(Update { services: fixture::services([cart.clone()]), complete: true, ..Update::default() });
         owner.reconcile(Duration::from_secs(1));
-        let (snapshot, counters, report) = (owner.snapshot(), Counters::default(), Report::default());
+        let (snapshot, counters, report) = (owner.snapshot(), Counters::default(), HealthReport::default());
         let shown = Rows::new(&snapshot, &counters, &report, Duration::from_secs(2)).service(&cart);
         let states: Vec<String> = shown.ports[0].endpoints.iter().map(types::Endpoint::state).collect();
         assert_eq!(states, ["active", "not on this node", "no IPv6 service address"]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::health::Verdict;
+use crate::health::HealthStatus;
 
 /// What the health checks of this node say of an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -30,8 +30,8 @@ impl EndpointHealth {
     }
 
     /// As of `now`, by the monotonic clock.
-    pub fn new(verdict: &Verdict, kept: bool, now: Duration) -> Self {
-        let Verdict { state, reason, changed_at, checked_at, streak: _ } = verdict;
+    pub fn new(verdict: &HealthStatus, kept: bool, now: Duration) -> Self {
+        let HealthStatus { state, reason, changed_at, checked_at, streak: _ } = verdict;
         let ago = |at: Duration| now.saturating_sub(at).as_secs();
         Self {
             state: state.name().to_owned(),

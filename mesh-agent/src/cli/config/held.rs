@@ -11,7 +11,7 @@ use crate::{
     },
     cli::session::Session,
     model::{Admission, Protocol, ServiceName},
-    source::holders::{Holders, Place},
+    source::frontend_owners::{FrontendOwners, L4Address},
 };
 
 /// Time for an agent to answer. Files can be checked without one.
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Known {
     /// Which service has which front end in the kernel.
-    pub(super) holders: Holders,
+    pub(super) holders: FrontendOwners,
     /// Which addresses and node ports services may have.
     pub(super) admission: Admission,
 }
@@ -36,19 +36,19 @@ async fn known(client: &Client) -> Option<Known> {
     Some(Known { holders: held(client).await?, admission: admission.map(Into::into).unwrap_or_default() })
 }
 
-async fn held(client: &Client) -> Option<Holders> {
+async fn held(client: &Client) -> Option<FrontendOwners> {
     let services = client.services(None).await.ok()?;
-    let endpoints: Vec<(Place, ServiceName)> = services.iter().flat_map(endpoints).collect();
+    let endpoints: Vec<(L4Address, ServiceName)> = services.iter().flat_map(endpoints).collect();
     let held = services.into_iter().flat_map(|service| {
         let name = ServiceName { namespace: service.namespace, name: service.name };
-        let places: Vec<Place> = service.frontends.iter().filter_map(place).collect();
+        let places: Vec<L4Address> = service.frontends.iter().filter_map(place).collect();
         places.into_iter().map(move |place| (place, name.clone()))
     });
-    Some(held.collect::<Holders>().with_endpoints(endpoints))
+    Some(held.collect::<FrontendOwners>().with_endpoints(endpoints))
 }
 
 /// Where the endpoints of a service are.
-fn endpoints(service: &Service) -> impl Iterator<Item = (Place, ServiceName)> {
+fn endpoints(service: &Service) -> impl Iterator<Item = (L4Address, ServiceName)> {
     let all = service.ports.iter().flat_map(|port| port.endpoints.iter().map(move |it| (port, it)));
     all.filter_map(|(port, it)| {
         let at: SocketAddr = it.endpoint.parse().ok()?;
@@ -66,7 +66,7 @@ fn protocol(name: &str) -> Option<Protocol> {
 }
 
 /// Nothing for a front end that the service does not have.
-fn place(frontend: &Frontend) -> Option<Place> {
+fn place(frontend: &Frontend) -> Option<L4Address> {
     let protocol = protocol(&frontend.protocol)?;
     let is_held = ["served", "refused"].contains(&&*frontend.state);
     Some((frontend.address.parse().ok().filter(|_| is_held)?, frontend.port, protocol))

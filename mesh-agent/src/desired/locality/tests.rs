@@ -1,4 +1,4 @@
-//! Which endpoints are near, and which tier each is in.
+//! Tests of locality tiers.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn shared(endpoint: &Endpoint) -> Vec<LocalityLevel> {
 }
 
 #[test]
-fn what_is_not_known_matches_nothing_and_hinders_nothing() {
+fn unknown_levels_neither_match_nor_exclude() {
     use LocalityLevel::{Cloud, Region, Zone};
     assert_eq!(shared(&endpoint(place([None; 3]))), []);
     assert_eq!(shared(&endpoint(place([None, None, Some("z1")]))), [Zone]);
@@ -38,11 +38,11 @@ fn what_is_not_known_matches_nothing_and_hinders_nothing() {
     assert_eq!(shared(&endpoint(place([Some("c2"), Some("r1"), Some("z1")]))), [], "another cloud's region");
     assert!(
         !shares(&World::default(), &endpoint(place([None; 3])), Zone),
-        "neither the node nor the endpoint has a place"
+        "neither the node nor the endpoint has a locality"
     );
 }
 
-/// In zone z9, so that the zone does not help.
+/// An endpoint in zone z9, so that its zone does not match.
 fn hinted(nodes: &[&str], zones: &[&str]) -> Endpoint {
     let names = |names: &[&str]| names.iter().map(|&name| Arc::from(name)).collect();
     let hints = Hints { nodes: names(nodes), zones: names(zones) };
@@ -56,12 +56,12 @@ fn in_condition(condition: Condition, endpoint: Endpoint) -> Endpoint {
 
 /// Tiers of a Kubernetes service without an order.
 fn tiers_by_hints(world: &World, endpoints: &[Endpoint]) -> Vec<Vec<usize>> {
-    let nearness = Nearness { by_hints: true, ..Nearness::default() };
-    tiers(world, &nearness, endpoints)
+    let policy = LocalityPolicy { by_hints: true, ..LocalityPolicy::default() };
+    tiers(world, &policy, endpoints)
 }
 
-fn tiers(world: &World, nearness: &Nearness, endpoints: &[Endpoint]) -> Vec<Vec<usize>> {
-    let near = Near::of(world, nearness, endpoints, Reach::Everywhere, Condition::Ready);
+fn tiers(world: &World, policy: &LocalityPolicy, endpoints: &[Endpoint]) -> Vec<Vec<usize>> {
+    let near = Proximity::of(world, policy, endpoints, Reach::Everywhere, Condition::Ready);
     near.tiers(endpoints, (0..endpoints.len()).filter(|&position| near.counts(&endpoints[position])))
 }
 
@@ -69,7 +69,7 @@ fn tiers(world: &World, nearness: &Nearness, endpoints: &[Endpoint]) -> Vec<Vec<
 fn hints_for_this_zone_decide_without_any_order() {
     let endpoints = [hinted(&[], &["z1", "z2"]), hinted(&[], &["z2"]), hinted(&[], &["z3", "z1"])];
     assert_eq!(tiers_by_hints(&here(), &endpoints), [vec![0, 2], vec![1]]);
-    assert_eq!(tiers(&here(), &Nearness::default(), &endpoints), [[0, 1, 2]], "a native service has none");
+    assert_eq!(tiers(&here(), &LocalityPolicy::default(), &endpoints), [[0, 1, 2]], "a native service has none");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn hints_for_this_node_come_before_those_for_its_zone() {
 }
 
 #[test]
-fn hints_that_are_not_usable_make_all_endpoints_alike() {
+fn unusable_hints_make_all_endpoints_equal() {
     let lacking = [hinted(&[], &["z1"]), hinted(&[], &[])];
     assert_eq!(tiers_by_hints(&here(), &lacking), [[0, 1]], "an endpoint lacks hints");
     let elsewhere = [hinted(&[], &["z2"]), hinted(&[], &["z3"])];
@@ -94,7 +94,7 @@ fn hints_that_are_not_usable_make_all_endpoints_alike() {
     lost.locality.zone = None;
     let here_and_there = [hinted(&[], &["z1"]), hinted(&[], &["z2"])];
     assert_eq!(tiers_by_hints(&lost, &here_and_there), [[0, 1]], "the node has no zone");
-    let order = Nearness { order: vec![LocalityLevel::Zone], by_hints: true, ..Nearness::default() };
+    let order = LocalityPolicy { order: vec![LocalityLevel::Zone], by_hints: true, ..LocalityPolicy::default() };
     let mut near = hinted(&[], &[]);
     near.locality.zone = Some("z1".into());
     assert_eq!(tiers(&here(), &order, &[near.clone(), hinted(&[], &["z2"])]), [[0, 1]], "whatever the order says");
@@ -102,7 +102,7 @@ fn hints_that_are_not_usable_make_all_endpoints_alike() {
 }
 
 #[test]
-fn endpoints_that_are_not_ready_need_no_hints_and_are_missing_nowhere() {
+fn endpoints_that_are_not_ready_need_no_hints_and_are_no_missing_capacity() {
     for condition in [Condition::Terminating, Condition::NotReady] {
         let gone = in_condition(condition, hinted(&[], &[]));
         let endpoints = [hinted(&[], &["z1"]), gone, hinted(&[], &["z2"])];
@@ -114,15 +114,15 @@ fn endpoints_that_are_not_ready_need_no_hints_and_are_missing_nowhere() {
 }
 
 #[test]
-fn nothing_is_near_among_terminating_endpoints_or_within_the_node() {
-    let nearness = Nearness { order: vec![LocalityLevel::Zone], by_hints: true, ..Nearness::default() };
+fn hints_are_ignored_among_terminating_endpoints_and_within_the_node() {
+    let policy = LocalityPolicy { order: vec![LocalityLevel::Zone], by_hints: true, ..LocalityPolicy::default() };
     let endpoints = [endpoint(place([None, None, Some("z1")])), hinted(&[], &["z2"])];
     let world = here();
-    let has_tiers = |nearness, reach, serving| Near::of(&world, nearness, &endpoints, reach, serving).has_tiers();
-    assert!(has_tiers(&nearness, Reach::Everywhere, Condition::Ready));
-    assert!(!has_tiers(&nearness, Reach::Everywhere, Condition::Terminating));
-    assert!(!has_tiers(&nearness, Reach::Node("n1"), Condition::Ready));
-    let own = Nearness { by_hints: false, ..nearness.clone() };
+    let has_tiers = |policy, reach, serving| Proximity::of(&world, policy, &endpoints, reach, serving).has_tiers();
+    assert!(has_tiers(&policy, Reach::Everywhere, Condition::Ready));
+    assert!(!has_tiers(&policy, Reach::Everywhere, Condition::Terminating));
+    assert!(!has_tiers(&policy, Reach::Node("n1"), Condition::Ready));
+    let own = LocalityPolicy { by_hints: false, ..policy.clone() };
     assert!(has_tiers(&own, Reach::Everywhere, Condition::Terminating), "an order of its own holds");
 }
 
@@ -141,8 +141,8 @@ fn sources_come_before_levels() {
     let far = endpoint(place([None; 3]));
     let endpoints = [near.clone(), far.clone(), remote(&near), remote(&far)];
     let tiers = |sources| {
-        let nearness = Nearness { order: vec![LocalityLevel::Node], sources, ..Nearness::default() };
-        tiers(&here(), &nearness, &endpoints)
+        let policy = LocalityPolicy { order: vec![LocalityLevel::Node], sources, ..LocalityPolicy::default() };
+        tiers(&here(), &policy, &endpoints)
     };
     assert_eq!(tiers(SourcePreference::Local), [[0], [1], [2], [3]]);
     assert_eq!(tiers(SourcePreference::Remote), [[2], [3], [0], [1]]);
@@ -175,15 +175,15 @@ proptest! {
             SourcePreference::Local, SourcePreference::Remote, SourcePreference::None,
         ]),
     ) {
-        let nearness = Nearness { order: order[..length].to_vec(), sources, ..Nearness::default() };
-        let tiers = tiers(&here(), &nearness, &endpoints);
+        let policy = LocalityPolicy { order: order[..length].to_vec(), sources, ..LocalityPolicy::default() };
+        let tiers = tiers(&here(), &policy, &endpoints);
         prop_assert!(tiers.iter().all(|tier| !tier.is_empty()));
         let mut all: Vec<usize> = tiers.concat();
         all.sort_unstable();
         prop_assert_eq!(all, (0..endpoints.len()).collect::<Vec<_>>());
         let key = |&position: &usize| {
             let endpoint = &endpoints[position];
-            let levels = nearness.order.iter().map(|&level| !shares(&here(), endpoint, level));
+            let levels = policy.order.iter().map(|&level| !shares(&here(), endpoint, level));
             let first = levels.take_while(|far| *far).count();
             (sources != SourcePreference::None
                 && endpoint.source.is_some() == (sources == SourcePreference::Local), first)

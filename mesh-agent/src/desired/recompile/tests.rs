@@ -1,4 +1,4 @@
-//! Compiling what changed is compiling everything.
+//! Recompiling what changed gives the same tables as compiling everything.
 
 use proptest::prelude::*;
 
@@ -9,11 +9,11 @@ use crate::{
     model::{Addresses, Balance, Drain, LocalityLevel, Ratio, SlowStart},
 };
 
-/// Services of the worlds that are tried.
+/// Number of services of the test worlds.
 const SERVICES: u8 = 16;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One change to a world: which service, what of it, and how.
+/// One change to a world: the service, the kind of change, and its value.
 type Edit = (u8, u8, u8);
 
 fn name(number: u8) -> ServiceName {
@@ -24,7 +24,7 @@ fn target(number: u8, host: u8) -> Target {
     Target { service: name(number), address: [10, 1, number, host % 4].into(), port: 80 }
 }
 
-/// One with the endpoints whose bits are set in `how`.
+/// A service with the endpoints whose bits are set in `how`.
 fn service(number: u8, how: u8) -> Service {
     let endpoints: Vec<String> =
         (0..4).filter(|host| how >> host & 1 == 1).map(|host| format!("10.1.{number}.{host}:80")).collect();
@@ -49,7 +49,7 @@ fn edit(world: &mut World, (number, what, how): Edit, now: Duration) {
             service.ports[0].port = 30_000 + u16::from((number + 1) % SERVICES);
         }
         7 => service.traffic.balance = [Balance::Random, Balance::RoundRobin][usize::from(how % 2)],
-        8 => service.traffic.nearness.order = vec![LocalityLevel::Zone],
+        8 => service.traffic.locality.order = vec![LocalityLevel::Zone],
         9 => {
             let target = target(number, how);
             if !world.unhealthy.remove(&target) {
@@ -91,7 +91,7 @@ proptest! {
         edits in prop::collection::vec(((0..SERVICES, 0_u8..18, any::<u8>()), any::<bool>()), 1..40),
         busy in prop::collection::btree_set(0_u32..24, 0..12),
     ) {
-        let room = Room { capacity: Memory::CAPACITY, busy: &busy };
+        let allocatable = Allocatable { capacity: Memory::CAPACITY, busy: &busy };
         let (mut now, mut world, mut memory) = (SECOND, world(), Memory::default());
         let mut tables = compile(&world, now, &Tables::default(), Memory::CAPACITY).unwrap();
         memory.apply(&diff(&Tables::default(), &tables)).unwrap();
@@ -101,10 +101,10 @@ proptest! {
             edit(&mut world, change, now);
             let current = memory.dump().unwrap();
             let earlier = Earlier { world: &before, tables: &tables };
-            let next = recompile(earlier, &world, now, &current, room).unwrap();
-            prop_assert_eq!(&next, &compile(&world, now, &current, room).unwrap());
+            let next = recompile(earlier, &world, now, &current, allocatable).unwrap();
+            prop_assert_eq!(&next, &compile(&world, now, &current, allocatable).unwrap());
             let ops = diff(&current, &next);
-            // Rows that nothing points at any more may stay for a while.
+            // Rows that nothing refers to any more may stay for a while.
             let ops: Vec<Op> = ops.into_iter().filter(|op| frees || !op.held_back()).collect();
             memory.apply(&ops).unwrap();
             tables = next;
@@ -113,7 +113,7 @@ proptest! {
 }
 
 #[test]
-fn only_what_changed_is_looked_at() {
+fn only_changed_services_are_compiled() {
     let before = world();
     let mut after = before.clone();
     assert_eq!(changed(&before, &after), Some(BTreeSet::new()));

@@ -12,6 +12,8 @@ use mesh_common::{
 
 use super::*;
 
+/// Nanoseconds of a second.
+const NANOSECONDS: u64 = 1_000_000_000;
 const ATTACKER: u32 = 7;
 const VICTIM: u32 = 8;
 
@@ -23,7 +25,7 @@ fn node(percent: Option<u8>) -> Memory {
     let mut memory = Memory::default();
     configure(&mut memory, &world(service), SECOND);
     memory.set_seed(7);
-    memory.set_now(SECOND.as_nanos() as u64);
+    memory.set_now(NANOSECONDS);
     memory
 }
 
@@ -102,7 +104,7 @@ fn a_connect_that_never_sends_a_syn_gives_its_part_of_the_share_back() {
     assert!(reserves(&memory, ATTACKER, 2));
     assert!(reserves(&memory, ATTACKER, 6));
     assert!(!reserves(&memory, ATTACKER, 7));
-    memory.set_now(2 * SECOND.as_nanos() as u64);
+    memory.set_now(2 * NANOSECONDS);
     assert!(connects(&mut memory, ATTACKER, 8));
     assert_eq!(held(&memory), (LIVE, vec![(ATTACKER, LIVE)]));
 }

@@ -26,7 +26,7 @@ fn with_policy(sizes: &[u8], balance: Balance) -> Service {
     service
 }
 
-/// A node whose kernel knows this of the endpoints; `what` is asked for each.
+/// Returns a node whose kernel has this load for the endpoints; `what` is called for each.
 fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memory {
     let mut memory = Memory::default();
     let tables = configure(&mut memory, world, SECOND);
@@ -44,12 +44,12 @@ fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memo
     memory
 }
 
-/// What the only client knows of an endpoint, in the place of what all know together; see [`node`].
+/// Health of an endpoint as the only client sees it, stored in the field of the agreement of all clients; see [`node`].
 fn healthy(health: Health) -> BackendLoad {
     BackendLoad { health: health.word(), ..BackendLoad::default() }
 }
 
-/// Where many connects of as many clients go; they do not stay.
+/// Returns the endpoints of many connects, each of another client and closed at once.
 fn many(memory: &mut Memory) -> BTreeMap<Option<SocketAddr>, u64> {
     these(memory, CONNECTS)
 }
@@ -107,7 +107,7 @@ fn the_only_endpoint_that_is_not_ejected_takes_every_connect() {
 }
 
 #[test]
-fn the_only_endpoint_with_room_takes_every_connect() {
+fn the_only_endpoint_below_its_limit_takes_every_connect() {
     for balance in POLICIES {
         for sizes in [&[100][..], &[20, 20, 20, 20]] {
             let left: SocketAddr = format!("10.0.{}.7:80", sizes.len() - 1).parse().unwrap();
@@ -120,7 +120,7 @@ fn the_only_endpoint_with_room_takes_every_connect() {
     }
 }
 
-/// A failure or two, and as many connects under way as may fail.
+/// The endpoints have a failure or two, and as many connects under way as probation allows.
 #[test]
 fn a_service_on_probation_takes_every_connect() {
     let probation = Health { state: State::Probation, until: 1 << 30, streak: 2, ejections: 0 };
@@ -135,7 +135,7 @@ fn a_service_on_probation_takes_every_connect() {
 }
 
 #[test]
-fn a_backend_on_probation_is_left_to_the_others_while_it_has_its_bound() {
+fn a_backend_on_probation_takes_no_connects_beyond_its_bound() {
     let probation = Health { state: State::Probation, until: 1 << 30, streak: 1, ejections: 0 };
     let one = "10.0.0.1:80".parse().unwrap();
     let load = |connecting| BackendLoad { live: connecting * (LIVE + CONNECTING), ..healthy(probation) };
@@ -161,9 +161,9 @@ fn connects_without_a_syn_do_not_fill_a_bound() {
     assert_eq!(memory.counters().backends.values().map(|load| load.live & (CONNECTING - 1)).sum::<u64>(), 0);
 }
 
-/// Tier 0 is dead, the endpoints of tier 1 were ejected for a moment.
+/// Tier 0 is down, and the endpoints of tier 1 are ejected briefly.
 #[test]
-fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_time_is_up() {
+fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_ejection_ends() {
     let short = Health { state: State::Ejected, until: 2_000, streak: 0, ejections: 1 };
     for balance in POLICIES {
         let mut world = world(with_policy(&[2, 2], balance));
@@ -182,7 +182,7 @@ fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_time_is_up() {
     }
 }
 
-/// All are ejected: the one that was tried the longest ago is asked, wherever it is, and the others when it fails.
+/// All endpoints are ejected: the one whose trial is due first is chosen, in any tier, and the others after it fails.
 #[test]
 fn the_last_resort_is_the_best_of_all_tiers() {
     let ejected = |until| healthy(Health { state: State::Ejected, until, streak: 0, ejections: 1 });
@@ -227,7 +227,7 @@ fn a_failing_last_endpoint_does_not_hide_one_that_works() {
 }
 
 #[test]
-fn too_little_of_a_near_tier_is_better_than_nothing() {
+fn a_near_tier_below_its_threshold_serves_when_no_other_can() {
     for balance in POLICIES {
         let mut world = world(with_policy(&[10, 3], balance));
         let down = (2..=10).map(|it| format!("10.0.0.{it}:80")).chain((1..=3).map(|it| format!("10.0.1.{it}:80")));
@@ -237,7 +237,7 @@ fn too_little_of_a_near_tier_is_better_than_nothing() {
     }
 }
 
-/// An endpoint beyond the first 64 slots of a tier counts as enough, so a dead one of the third tier can be ejected.
+/// An endpoint beyond the first 64 slots of a tier counts as capacity, so a dead one of the third tier can be ejected.
 #[test]
 fn a_dead_endpoint_of_any_tier_is_ejected() {
     for balance in POLICIES {
@@ -258,9 +258,9 @@ fn a_dead_endpoint_of_any_tier_is_ejected() {
     }
 }
 
-/// The other failure is on another processor: its record is there, and the backend's word does not say so yet.
+/// The other failure happens on another CPU: its record is written, and the backend's word not yet.
 #[test]
-fn of_two_failures_at_the_same_time_none_is_lost() {
+fn two_concurrent_failures_both_count() {
     let twice = Health { state: State::Probation, until: 2_000, streak: 2, ejections: 0 };
     let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| Some(healthy(twice)));
     for (&index, _) in memory.dump().unwrap().backends.iter() {
@@ -271,9 +271,9 @@ fn of_two_failures_at_the_same_time_none_is_lost() {
     assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 1);
 }
 
-/// A record counts for a while only.
+/// A failure record expires.
 #[test]
-fn failures_of_long_ago_are_forgotten() {
+fn old_failures_expire() {
     let twice = Health { state: State::Probation, until: 2_000, streak: 2, ejections: 0 };
     let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| Some(healthy(twice)));
     for (&index, _) in memory.dump().unwrap().backends.iter() {
@@ -285,7 +285,7 @@ fn failures_of_long_ago_are_forgotten() {
     assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 0);
 }
 
-/// The kernel refuses its connects after our hook, as it does without a route.
+/// The kernel refuses its connects after the hook, as without a route.
 #[test]
 fn an_endpoint_without_a_route_is_ejected_for_the_client_alone() {
     for balance in POLICIES {

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     desired::fixture,
     health::checks::tests::check,
-    model::{CheckPlace, CheckPolicy, Probe, Wrong},
+    model::{CheckOrigin, CheckPolicy, Probe, Wrong},
 };
 
 /// A service of that many endpoints, checked this often.
@@ -12,7 +12,7 @@ fn checked(name: &str, endpoints: u16, interval: Duration) -> Service {
     let endpoints: Vec<(&str, u32)> = addresses.iter().map(|address| (address.as_str(), 1)).collect();
     let mut service = fixture::with(fixture::fixed(name, "10.96.0.1"), &endpoints);
     service.traffic.health = Some(HealthCheck { interval, ..check(Probe::Tcp) });
-    service.traffic.health_place = CheckPlace { line: 7, field: "services[0].health".into(), is_annotation: false };
+    service.traffic.health_origin = CheckOrigin { line: 7, field: "services[0].health".into(), is_annotation: false };
     service
 }
 
@@ -30,7 +30,7 @@ fn rate(plan: &Plan) -> f64 {
 }
 
 #[test]
-fn what_may_not_be_checked_is_an_error_and_the_rest_is_checked() {
+fn checks_that_are_not_allowed_are_errors_and_the_rest_is_checked() {
     let mut cart = checked("cart", 1, Duration::from_secs(5));
     let mut local = cart.ports[0].endpoints[0].clone();
     local.address = [127, 0, 0, 1].into();
@@ -51,7 +51,7 @@ fn what_may_not_be_checked_is_an_error_and_the_rest_is_checked() {
 }
 
 #[test]
-fn what_fits_is_checked_as_often_as_it_asks_for() {
+fn checks_within_the_rate_keep_their_interval() {
     let services = [checked("a", 300, Duration::from_secs(1)), checked("b", 50, Duration::from_secs(5))];
     let plan = plan(&world(services.clone()));
     assert_eq!(services.map(|it| interval(&plan, &it).as_secs()), [1, 5]);
@@ -59,7 +59,7 @@ fn what_fits_is_checked_as_often_as_it_asks_for() {
 }
 
 #[test]
-fn one_that_asks_for_too_much_leaves_the_others_their_share() {
+fn a_greedy_service_leaves_others_their_share() {
     let greedy = checked("greedy", 20_000, Duration::from_millis(100));
     let modest = checked("modest", 10, Duration::from_secs(1));
     let plan = plan(&world([greedy.clone(), modest.clone()]));

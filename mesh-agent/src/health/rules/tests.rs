@@ -48,7 +48,7 @@ fn loopback_link_local_and_node_addresses_are_not_checked() {
 /// Why the check of a service whose endpoints serve port 8080 may not be made as it is written.
 fn whole(policy: CheckPolicy, is_annotation: bool, check: &HealthCheck) -> Option<String> {
     let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:8080", 1)]);
-    cart.traffic.health_place.is_annotation = is_annotation;
+    cart.traffic.health_origin.is_annotation = is_annotation;
     Rules::new(&world(policy), &cart, check).whole().map(str::to_owned)
 }
 

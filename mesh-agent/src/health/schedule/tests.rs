@@ -1,4 +1,4 @@
-//! The schedule on a clock that is turned by hand.
+//! Tests of the schedule on a manual clock.
 
 use proptest::prelude::*;
 
@@ -64,7 +64,7 @@ fn two_thousand_targets_stay_spread() {
 }
 
 #[test]
-fn what_piled_up_is_paced() {
+fn overdue_probes_are_paced() {
     let mut schedule = filled(2000, 7);
     let starts = run(&mut schedule, Duration::from_secs(60), Duration::from_secs(90), |_| millis(1));
     let most = most_within(&starts, millis(100));
@@ -74,7 +74,7 @@ fn what_piled_up_is_paced() {
 }
 
 #[test]
-fn a_slow_pace_does_not_hold_up_who_comes_later() {
+fn a_slow_pace_does_not_delay_targets_added_later() {
     let mut schedule = Schedule::new(0);
     let slow = Pace { interval: Duration::from_secs(3600), jitter_percent: 0 };
     (0..8).for_each(|id| schedule.add(id, "shop", slow, Duration::ZERO));
@@ -85,7 +85,7 @@ fn a_slow_pace_does_not_hold_up_who_comes_later() {
 }
 
 #[test]
-fn so_many_at_most_are_under_way() {
+fn concurrent_probes_are_bounded() {
     let mut schedule = filled(2000, 7);
     let mut now = Duration::ZERO;
     let mut under_way = vec![];
@@ -101,7 +101,7 @@ fn so_many_at_most_are_under_way() {
 }
 
 #[test]
-fn a_namespace_whose_probes_hang_keeps_no_other_waiting() {
+fn a_namespace_whose_probes_hang_does_not_delay_others() {
     let mut schedule = filled(2000, 7);
     (3000..3100).for_each(|id| schedule.add(id, "bank", PACE, Duration::ZERO));
     let hang = |id| if id < 3000 { Duration::from_secs(3600) } else { millis(1) };
@@ -151,7 +151,7 @@ fn a_probe_that_takes_the_whole_interval_is_followed_by_the_next() {
 }
 
 proptest! {
-    /// Never twice at the same time, never outside the allowance while nothing piles up.
+    /// Never twice at the same time, and never outside the jitter while no probe is overdue.
     #[test]
     fn a_target_is_probed_at_its_pace(seed in any::<u64>(), interval in 100..100_000_u64, jitter_percent in 0..=100_u8) {
         let pace = Pace { interval: millis(interval), jitter_percent };

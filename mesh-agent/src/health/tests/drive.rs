@@ -1,4 +1,4 @@
-//! The task itself: with invented probes on a clock of its own, and with real ones.
+//! Tests of the task, with fake probes on a paused clock and with real ones.
 
 use std::{io, sync::Mutex, time::Duration};
 
@@ -13,10 +13,10 @@ fn many(number: u16) -> Wanted {
     (0..number).map(|number| (checks::tests::target(number), Arc::clone(&check))).collect()
 }
 
-/// What the task is told, and what it says.
+/// Input and output of the task.
 struct Scene {
     wanted: watch::Sender<Arc<Wanted>>,
-    reports: watch::Receiver<Arc<Report>>,
+    reports: watch::Receiver<Arc<HealthReport>>,
     stop: CancellationToken,
     task: task::JoinHandle<()>,
 }
@@ -25,7 +25,7 @@ impl Scene {
     fn start<P, F>(wanted: Wanted, probe: P) -> Self
     where
         P: Fn(Due) -> F + Send + 'static,
-        F: Future<Output = Outcome> + Send + 'static,
+        F: Future<Output = ProbeResult> + Send + 'static,
     {
         let (wanted, receiver) = watch::channel(Arc::new(wanted));
         let (sender, reports) = watch::channel(Arc::default());
@@ -34,8 +34,8 @@ impl Scene {
         Self { wanted, reports, stop, task }
     }
 
-    /// Waits until the report says so.
-    async fn until(&mut self, what: impl Fn(&Report) -> bool) -> Arc<Report> {
+    /// Waits until a report fulfils the condition.
+    async fn until(&mut self, what: impl Fn(&HealthReport) -> bool) -> Arc<HealthReport> {
         let report = self.reports.wait_for(|report| what(report));
         let report = tokio::time::timeout(Duration::from_secs(60), report).await;
         Arc::clone(&report.expect("the report says so at some time").expect("the task runs"))
@@ -47,16 +47,16 @@ impl Scene {
     }
 }
 
-fn has(report: &Report, state: Health) -> usize {
-    report.targets.values().filter(|verdict| verdict.state == state).count()
+fn has(report: &HealthReport, state: HealthState) -> usize {
+    report.targets.values().filter(|status| status.state == state).count()
 }
 
-fn refused() -> Outcome {
+fn refused() -> ProbeResult {
     Err(Failure::Io(io::Error::from_raw_os_error(libc::ECONNREFUSED)))
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_thousand_endpoints_are_no_herd() {
+async fn probes_of_two_thousand_endpoints_are_spread() {
     let starts = Arc::new(Mutex::new(vec![]));
     let noted = Arc::clone(&starts);
     let scene = Scene::start(many(2000), move |_| {
@@ -85,16 +85,16 @@ async fn a_failing_endpoint_is_reported_and_so_is_its_return() {
         async move { if fails { refused() } else { Ok(()) } }
     });
     let target = checks::tests::target(1);
-    let report = scene.until(|report| has(report, Health::Unhealthy) == 1).await;
-    let verdict = &report.targets[&target];
-    assert_eq!((verdict.state, &*verdict.reason, verdict.streak), (Health::Unhealthy, "connection refused", 2));
-    assert!(verdict.changed_at > CLOCK && Some(verdict.changed_at) == verdict.checked_at);
+    let report = scene.until(|report| has(report, HealthState::Unhealthy) == 1).await;
+    let status = &report.targets[&target];
+    assert_eq!((status.state, &*status.reason, status.streak), (HealthState::Unhealthy, "connection refused", 2));
+    assert!(status.changed_at > CLOCK && Some(status.changed_at) == status.checked_at);
     *fails.lock().unwrap() = false;
-    let report = scene.until(|report| has(report, Health::Healthy) == 3).await;
+    let report = scene.until(|report| has(report, HealthState::Healthy) == 3).await;
     assert_eq!(&*report.targets[&target].reason, "");
     scene.wanted.send_replace(Arc::new(many(1)));
     let report = scene.until(|report| report.targets.len() == 1).await;
-    assert_eq!(has(&report, Health::Healthy), 1, "its state is kept");
+    assert_eq!(has(&report, HealthState::Healthy), 1, "its state is kept");
     scene.end().await;
 }
 
@@ -117,8 +117,11 @@ async fn no_endpoint_is_asked_twice_at_the_same_time() {
     });
     sleep(Duration::from_secs(60)).await;
     assert_eq!(*most.lock().unwrap(), schedule::UNDER_WAY / 2);
-    assert_eq!(has(&scene.reports.borrow(), Health::Unknown) + has(&scene.reports.borrow(), Health::Unhealthy), 2000);
-    assert!(scene.reports.borrow().targets.values().all(|verdict| !verdict.reason.starts_with("not known")));
+    assert_eq!(
+        has(&scene.reports.borrow(), HealthState::Unknown) + has(&scene.reports.borrow(), HealthState::Unhealthy),
+        2000
+    );
+    assert!(scene.reports.borrow().targets.values().all(|status| !status.reason.starts_with("not known")));
     scene.end().await;
 }
 
@@ -130,11 +133,11 @@ async fn a_probe_that_panics_does_not_end_the_others() {
     });
     let report = scene
         .until(|report| {
-            has(report, Health::Healthy) == 1 && report.targets.values().all(|verdict| verdict.checked_at.is_some())
+            has(report, HealthState::Healthy) == 1 && report.targets.values().all(|status| status.checked_at.is_some())
         })
         .await;
     let lost = &report.targets[&checks::tests::target(0)];
-    assert_eq!((lost.state, &*lost.reason), (Health::Unknown, "not known: the probe has ended without a result"));
+    assert_eq!((lost.state, &*lost.reason), (HealthState::Unknown, "not known: the probe has ended without a result"));
     scene.end().await;
 }
 
@@ -152,7 +155,8 @@ async fn real_endpoints_are_told_apart() {
     let (sender, mut reports) = watch::channel(Arc::default());
     let stop = CancellationToken::new();
     let task = tokio::spawn(run(receiver, sender, BTreeSet::new(), CLOCK, stop.clone()));
-    let told = |report: &Arc<Report>| has(report, Health::Healthy) == 1 && has(report, Health::Unhealthy) == 1;
+    let told =
+        |report: &Arc<HealthReport>| has(report, HealthState::Healthy) == 1 && has(report, HealthState::Unhealthy) == 1;
     let report = tokio::time::timeout(Duration::from_secs(5), reports.wait_for(told)).await;
     let report = Arc::clone(&*report.expect("both are told apart").unwrap());
     assert_eq!(&*report.targets[&target(gone)].reason, "connection refused");

@@ -15,7 +15,7 @@ fn grpc(service: &str) -> HealthCheck {
     check(Probe::Grpc { service: service.into() })
 }
 
-/// A server that says of the service `shop.Cart` that it is so.
+/// A server that reports this status of the service `shop.Cart`.
 async fn reporting(status: ServingStatus) -> SocketAddr {
     let (reporter, health) = health_reporter();
     reporter.set_service_status("shop.Cart", status).await;
@@ -29,7 +29,7 @@ async fn reporting(status: ServingStatus) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn an_endpoint_says_itself_whether_it_serves() {
+async fn an_endpoint_reports_its_own_status() {
     let serving = reporting(ServingStatus::Serving).await;
     assert_eq!(ask(serving, &grpc("")).await, "", "of the server as a whole");
     assert_eq!(ask(serving, &grpc("shop.Cart")).await, "");

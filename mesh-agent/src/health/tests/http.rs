@@ -21,7 +21,7 @@ fn answer(status: u16) -> Response<Full<Bytes>> {
     Response::builder().status(status).header("x-ready", "no").body(Full::from("a body\n")).unwrap()
 }
 
-/// `200` where the request is as it should be, else `400`.
+/// `200` if the request is as expected, else `400`.
 fn demand(it: bool) -> Response<Full<Bytes>> {
     answer(if it { StatusCode::OK } else { StatusCode::BAD_REQUEST }.as_u16())
 }
@@ -40,7 +40,7 @@ async fn the_status_decides() {
 }
 
 #[tokio::test]
-async fn a_header_can_be_wanted_too() {
+async fn a_header_can_be_required() {
     let server = server::http(|_| answer(200)).await;
     let wanted =
         |name: &str, value: &str| http(HttpProbe { expect_header: Some((name.into(), value.into())), ..probe() });
@@ -50,7 +50,7 @@ async fn a_header_can_be_wanted_too() {
 }
 
 #[tokio::test]
-async fn the_request_says_who_asks_and_whom() {
+async fn the_request_has_user_agent_and_host() {
     let server = server::http(|request| {
         let host = header(request, "host").starts_with("127.0.0.1:");
         demand(host && header(request, "user-agent").starts_with("mesh-agent/"))
@@ -66,7 +66,7 @@ async fn the_request_says_who_asks_and_whom() {
 }
 
 #[tokio::test]
-async fn certificates_are_not_looked_at() {
+async fn certificates_are_not_verified() {
     let server = server::https(|request| demand(request.uri() == "/ready")).await;
     assert_eq!(ask(server, &http(HttpProbe { tls: true, ..probe() })).await, "");
     let ill = server::https(|_| answer(500)).await;
@@ -77,7 +77,7 @@ async fn certificates_are_not_looked_at() {
 }
 
 #[tokio::test]
-async fn the_timeout_is_over_all_of_it() {
+async fn the_timeout_covers_the_whole_probe() {
     let hasty = |tls| HealthCheck { timeout: Duration::from_millis(100), ..http(HttpProbe { tls, ..probe() }) };
     let silent = server::silent().await;
     for tls in [false, true] {
@@ -105,7 +105,7 @@ async fn what_is_not_http_is_named() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_not_the_endpoints_fault() {
+async fn an_invalid_request_is_not_the_endpoints_failure() {
     let server = server::http(|_| answer(200)).await;
     let failure = ask(server, &http(HttpProbe { headers: vec![("a b".into(), "c".into())], ..probe() })).await;
     assert!(failure.starts_with("cannot ask: "), "{failure}");

@@ -1,4 +1,4 @@
-//! What it costs.
+//! Measures the CPU time of checks.
 
 use std::{thread, time::Duration};
 
@@ -28,13 +28,13 @@ fn measured_cost_of_four_hundred_tcp_checks_per_second() {
         (target(SocketAddr::from(([127, 1, high, low], port))), Arc::clone(&check))
     });
     let (_wanted, receiver) = watch::channel(Arc::new(Wanted::from_iter(wanted)));
-    let (sender, mut reports) = watch::channel(Arc::<Report>::default());
+    let (sender, mut reports) = watch::channel(Arc::<HealthReport>::default());
     let stop = CancellationToken::new();
     let checks = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.spawn(run(receiver, sender, BTreeSet::new(), Duration::ZERO, stop));
         runtime.block_on(async {
-            // The first round, with reports of new endpoints, is not what goes on for ever.
+            // The first round reports new endpoints and is not measured.
             let before = (rounds(&mut reports, 2).await, used());
             let after = (rounds(&mut reports, 2 + ROUNDS).await, used());
             (after.0 - before.0, after.1 - before.1)
@@ -48,8 +48,8 @@ fn measured_cost_of_four_hundred_tcp_checks_per_second() {
 }
 
 /// Waits until all endpoints have answered this often, and returns how often they did together.
-async fn rounds(reports: &mut watch::Receiver<Arc<Report>>, rounds: u64) -> u64 {
-    let all = |report: &Arc<Report>| {
+async fn rounds(reports: &mut watch::Receiver<Arc<HealthReport>>, rounds: u64) -> u64 {
+    let all = |report: &Arc<HealthReport>| {
         let mut streaks = report.targets.values().map(|verdict| verdict.streak);
         report.targets.len() == usize::from(ENDPOINTS) && streaks.all(|streak| u64::from(streak) >= rounds)
     };

@@ -1,4 +1,4 @@
-//! Servers that behave as they are told.
+//! Servers for probes.
 
 use std::{future::pending, net::SocketAddr, sync::Arc};
 
@@ -16,19 +16,19 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring},
 };
 
-/// An address at which somebody listens.
+/// Returns a listener and its address.
 pub(super) async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
-/// An address at which nobody listens.
+/// Returns an address without a listener.
 pub(super) async fn refusing() -> SocketAddr {
     listener().await.1
 }
 
-/// Does this with every connection.
+/// Serves every connection with `each`.
 pub(super) async fn serving<F>(each: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
@@ -42,7 +42,7 @@ where
     address
 }
 
-/// Accepts connections and never says a word.
+/// Accepts connections and sends nothing.
 pub(super) async fn silent() -> SocketAddr {
     serving(async |stream| {
         let _stream = stream;
@@ -53,12 +53,12 @@ pub(super) async fn silent() -> SocketAddr {
 
 type Answer = Response<Full<Bytes>>;
 
-/// Answers HTTP requests so.
+/// Answers HTTP requests with `answer`.
 pub(super) async fn http(answer: impl Fn(&Request<Incoming>) -> Answer + Clone + Send + Sync + 'static) -> SocketAddr {
     serving(move |stream| speak(TokioIo::new(stream), answer.clone())).await
 }
 
-/// The same by way of TLS, with a certificate that nobody signed.
+/// The same by way of TLS, with a self-signed certificate.
 pub(super) async fn https(answer: impl Fn(&Request<Incoming>) -> Answer + Clone + Send + Sync + 'static) -> SocketAddr {
     let acceptor = self_signed();
     serving(move |stream| {
@@ -79,7 +79,7 @@ where
         let answer = answer(&request);
         async move { Ok::<_, std::convert::Infallible>(answer) }
     });
-    // Whoever asks hangs up as soon as it knows enough.
+    // The probe closes the connection as soon as it has read enough.
     _ = http1::Builder::new().serve_connection(io, service).await;
 }
 

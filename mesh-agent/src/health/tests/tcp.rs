@@ -6,7 +6,7 @@ use super::{ask, check, server};
 use crate::model::{HealthCheck, Probe};
 
 #[tokio::test]
-async fn an_endpoint_that_accepts_is_well_and_one_that_refuses_is_not() {
+async fn an_endpoint_that_accepts_is_healthy_and_one_that_refuses_is_not() {
     let (_listener, address) = server::listener().await;
     assert_eq!(ask(address, &check(Probe::Tcp)).await, "");
     assert_eq!(ask(server::refusing().await, &check(Probe::Tcp)).await, "connection refused");
@@ -33,7 +33,7 @@ async fn a_probe_leaves_no_socket_behind_and_wakes_no_program() {
     drop((accepted, later));
 }
 
-/// Client sockets in whatever state whose peer has this port.
+/// Counts client sockets, in any state, whose peer has this port.
 fn sockets_to(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
     let peer = format!(":{port:04X}");

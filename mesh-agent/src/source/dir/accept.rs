@@ -1,10 +1,10 @@
-//! Which objects of each file are in force, so that no two contradict each other. An object that is wrong, or that asks for
-//! what another one has, stays as it was when it was last good, or is left out. All others come into force.
+//! Decides which objects of each file are in force, so that no two conflict. An object that is wrong, or that claims
+//! what another one has, stays in its last good version or is left out. All others come into force.
 
-mod absent;
-mod claim;
-mod doubt;
-mod keep;
+mod ownership;
+mod retained;
+mod uncertain;
+mod unreadable;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -12,72 +12,72 @@ use std::{
     sync::Arc,
 };
 
-pub use self::doubt::doubt;
+pub use self::uncertain::note_uncertain;
 use self::{
-    absent::Absent,
-    claim::{Claimant, Conflict},
-    keep::{Keep, Served},
+    ownership::{Claimant, Conflict},
+    retained::{Retained, Served},
+    unreadable::Unreadable,
 };
-use super::{Files, tracked::Tracked, version::Version};
+use super::{Files, file_version::Version, tracked_file::TrackedFile};
 use crate::{
     config::Source,
     model::{ConfigError, Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
-        claims,
+        conflicts,
         file::{Contents, File},
-        holders::Holders,
+        frontend_owners::FrontendOwners,
         object::{Key, Kind},
     },
 };
 
-/// What of the files is not in force as it is written.
+/// Objects that are not in force as written.
 #[derive(Default)]
-pub struct Outcome {
-    /// What contradicts what.
+pub struct Rejections {
+    /// Conflicts between objects.
     pub errors: Vec<ConfigError>,
-    /// Objects, and what is in force instead.
+    /// Objects that are not in force as written, and what is in force instead.
     pub wrong: Vec<Wrong>,
-    /// Services of which an object is left out, and what that object is.
+    /// Services with an object that is left out, and the kind of that object.
     pub missing: Vec<(ServiceName, Kind)>,
 }
 
-/// Where services are defined that are in force, by source and name.
+/// Definitions of services in force, by source and name.
 type Definitions<'a> = HashMap<(&'a Source, &'a ServiceName), &'a Origin>;
 
-/// A file while it is decided what of it is in force.
+/// A file during the decision.
 struct Choice<'a> {
     path: &'a PathBuf,
-    tracked: &'a Tracked,
-    /// The version whose objects are looked at one by one; nothing where the file stays as it was as a whole.
+    tracked: &'a TrackedFile,
+    /// Version whose objects are decided one by one; nothing if the whole file stays as it was.
     latest: Option<&'a Arc<File>>,
-    /// What it would say by itself.
+    /// Contents of that version.
     base: Option<&'a Contents>,
     /// The services of `base`.
     services: Vec<&'a Service>,
-    /// Positions of services that may not have what they ask for.
+    /// Positions of services that lost a conflict.
     blamed: BTreeSet<usize>,
-    /// Objects that stay as they were.
-    kept: BTreeMap<Key, Keep<'a>>,
-    /// Objects that cannot stay as they were, because others have what they had.
+    /// Objects that stay in their last good version.
+    kept: BTreeMap<Key, Retained<'a>>,
+    /// Objects that cannot stay in their last good version, because others have their front ends now.
     dropped: HashSet<Key>,
 }
 
 impl<'a> Choice<'a> {
-    fn new((path, tracked): (&'a PathBuf, &'a Tracked)) -> Self {
+    fn new((path, tracked): (&'a PathBuf, &'a TrackedFile)) -> Self {
         let latest = tracked.fit();
         let served = || tracked.accepted.as_ref().map(|version| &*version.contents);
         let base = latest.map(|file| &*file.contents).or_else(served);
-        let services = base.map(|base| claims::services(base).collect()).unwrap_or_default();
+        let services = base.map(|base| conflicts::services(base).collect()).unwrap_or_default();
         let (blamed, kept, dropped) = Default::default();
         Self { path, tracked, latest, base, services, blamed, kept, dropped }
     }
 
-    /// Whether nothing of it is wrong by itself.
+    /// Whether all of its objects are right in themselves.
     fn is_right(&self) -> bool {
         self.latest.is_none_or(|file| file.wrong.is_empty() && file.broken.is_empty())
     }
 
-    /// Whether it says what is in force already.
+    /// Whether this version is in force already.
     fn is_old(&self) -> bool {
         let plain = |file: &Arc<File>| {
             let same = |version: &&Arc<Version>| Arc::ptr_eq(&version.contents, &file.contents);
@@ -86,7 +86,7 @@ impl<'a> Choice<'a> {
         self.is_right() && self.latest.is_none_or(plain)
     }
 
-    /// The objects of this file that are right and not to blame.
+    /// Returns the objects that are right and lost no conflict.
     fn good(&self) -> impl Iterator<Item = Key> {
         let blamed: HashSet<*const Service> = self.blamed.iter().map(|at| &raw const *self.services[*at]).collect();
         let objects = self.base.into_iter().flat_map(Contents::objects);
@@ -95,13 +95,13 @@ impl<'a> Choice<'a> {
             .map(|(key, _)| key)
     }
 
-    /// Services that are in force as this file has them.
+    /// Returns the services of this file that will be in force.
     fn definitions(&self) -> impl Iterator<Item = ((&Source, &ServiceName), &Origin)> {
         let in_force = self.services.iter().enumerate().filter(|(at, _)| !self.blamed.contains(at));
         in_force.map(|(_, service)| ((&self.tracked.source, &service.name), &service.origin))
     }
 
-    /// What is in force from now on.
+    /// Returns the version that comes into force.
     fn version(&self) -> Option<Arc<Version>> {
         let accepted = self.tracked.accepted.as_ref();
         if self.latest.is_none() && self.blamed.is_empty() {
@@ -114,11 +114,11 @@ impl<'a> Choice<'a> {
             Version {
                 file: Arc::clone(file),
                 contents: Arc::new(self.contents()),
-                kept: keep::texts(&self.kept),
+                kept: retained::texts(&self.kept),
                 blamed: self.blamed.clone(),
             }
         };
-        // The same one shows that nothing changed.
+        // Returning the same version shows that nothing changed.
         let same = accepted.filter(|accepted| Arc::ptr_eq(&accepted.file, file) && ***accepted == version);
         Some(same.cloned().unwrap_or_else(|| Arc::new(version)))
     }
@@ -126,14 +126,14 @@ impl<'a> Choice<'a> {
     fn contents(&self) -> Contents {
         let mut contents = self.base.cloned().unwrap_or_default();
         contents.leave_out(&self.blamed);
-        for Keep { items, newer, .. } in self.kept.values() {
+        for Retained { items, newer, .. } in self.kept.values() {
             items.iter().for_each(|item| contents.add(item, newer.as_ref()));
         }
         contents
     }
 
-    /// The services of this file that stay in force in what is wrong with them now.
-    fn blame(&self, others: &Definitions<'_>, outcome: &mut Outcome) {
+    /// Reports the services that lost a conflict and what is in force instead.
+    fn blame(&self, others: &Definitions<'_>, outcome: &mut Rejections) {
         for service in self.blamed.iter().map(|at| self.services[*at]) {
             let key = Key::Service(service.name.clone());
             let effect = match others.get(&(&self.tracked.source, &service.name)) {
@@ -147,11 +147,11 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// Puts every object in force that is right in itself and asks for nothing that another one has. What was in files that
-/// are `gone` since the last time may have moved to others. What a service holds is its own, whatever changed before it, and
-/// even if it cannot be read now. `complete` says whether all directories could be read.
-pub fn accept(files: &mut Files, gone: &Files, holders: &Holders, complete: bool) -> Outcome {
-    let mut outcome = Outcome::default();
+/// Puts every object in force that is right in itself and does not conflict with another. Objects of files that are
+/// `gone` since the last read may have moved to other files. A service keeps the front ends that it holds, even if it
+/// cannot be read at present. `complete` tells whether all directories could be read.
+pub fn accept(files: &mut Files, gone: &Files, holders: &FrontendOwners, complete: bool) -> Rejections {
+    let mut outcome = Rejections::default();
     let versions = choose(files, gone, (holders, complete), &mut outcome);
     for (path, version) in versions {
         if let Some(file) = files.get_mut(&path) {
@@ -161,25 +161,25 @@ pub fn accept(files: &mut Files, gone: &Files, holders: &Holders, complete: bool
     outcome
 }
 
-/// Every object that stays as it was has what it had, and others were tested without that; so each pass starts over,
-/// until none finds anything.
+/// An object that stays in its last good version keeps its front ends, which may conflict with others; so each pass
+/// starts over until none finds a conflict.
 fn choose(
     files: &Files,
     gone: &Files,
-    (holders, complete): (&Holders, bool),
-    outcome: &mut Outcome,
+    (holders, complete): (&FrontendOwners, bool),
+    outcome: &mut Rejections,
 ) -> Vec<(PathBuf, Option<Arc<Version>>)> {
     let mut choices: Vec<Choice<'_>> = files.iter().map(Choice::new).collect();
     if choices.iter().all(Choice::is_old) {
         return choices.iter().map(|choice| (choice.path.clone(), choice.tracked.accepted.clone())).collect();
     }
     let is_right = choices.iter().all(Choice::is_right);
-    let absent = Absent::new(holders, complete);
-    if !(is_right && absent.is_none(&choices) && claim::agree(&choices)) {
+    let absent = Unreadable::new(holders, complete);
+    if !(is_right && absent.is_none(&choices) && ownership::agree(&choices)) {
         let served = Served::of(files.iter().chain(gone));
         loop {
-            keep::keep(&mut choices, &served);
-            let conflicts = claim::conflicts(&choices, &served, holders, &absent);
+            retained::keep(&mut choices, &served);
+            let conflicts = ownership::conflicts(&choices, &served, holders, &absent);
             if conflicts.is_empty() {
                 break;
             }
@@ -191,7 +191,7 @@ fn choose(
                 }
             }
         }
-        keep::tell(&choices, outcome);
+        retained::tell(&choices, outcome);
         let others = choices.iter().flat_map(Choice::definitions).collect();
         choices.iter().for_each(|choice| choice.blame(&others, outcome));
     }

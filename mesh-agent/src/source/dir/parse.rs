@@ -1,4 +1,4 @@
-//! Parsing many files at once.
+//! Parses many files in parallel.
 
 use std::{
     path::PathBuf,
@@ -14,7 +14,7 @@ use crate::{
 /// A file to parse.
 pub type Unparsed = (PathBuf, Found);
 
-/// Parses files on all processors.
+/// Parses files on all CPUs.
 pub fn parse(files: Vec<Unparsed>, serve: Serve) -> Vec<(PathBuf, File)> {
     let parse_one = |(path, found): Unparsed| {
         let file = File::parse(&Arc::new(path.clone()), found.identity, found.bytes, serve);

@@ -1,10 +1,10 @@
-//! Merging what changed files speak of is merging everything.
+//! Merging only the services of changed files gives the same result as merging everything.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What a file can say of service `number`; the rest of its text depends on `how`.
+/// Returns a document about service `number`; `how` varies the rest of its text.
 fn document(what: u8, number: u8, how: u8) -> String {
     let metadata = format!("metadata: {{name: s{number}, namespace: default}}");
     match what {
@@ -32,11 +32,11 @@ fn document(what: u8, number: u8, how: u8) -> String {
     }
 }
 
-/// A file, and what it says from now on; nothing when it is removed.
+/// A file and its new documents; nothing if it is removed.
 type Edit = (u8, Option<Vec<(u8, u8, u8)>>);
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    // Most often right, and seldom at odds with another file.
+    // Mostly valid, and seldom in conflict with another file.
     let what = prop_oneof![8 => 0_u8..5, 1 => Just(5)];
     let documents = prop::collection::vec((what, 1_u8..9, 1_u8..5), 0..4);
     prop::collection::vec((0_u8..4, prop::option::weighted(0.8, documents)), 1..20)
@@ -48,7 +48,7 @@ proptest! {
     #[test]
     fn merging_what_changed_is_merging_everything(edits in edits()) {
         let directory = tempfile::tempdir().unwrap();
-        let reader = || Reader::new([directory.path().to_owned()], true);
+        let reader = || DirectoryReader::new([directory.path().to_owned()], true);
         let (mut reader, mut other) = (reader(), reader());
         for (file, documents) in edits {
             let path = directory.path().join(format!("{file}.yaml"));

@@ -1,4 +1,4 @@
-//! Parser events to documents.
+//! Builds documents from parser events.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -6,22 +6,22 @@ use saphyr_parser::{Event, ScalarStyle, Tag};
 
 use super::{Document, LISTS, Node, Problem, Sink, Step, Value};
 
-/// Deeper than any object of Kubernetes, and shallow enough for readers that recurse.
+/// Most nesting levels: more than any Kubernetes object has, and few enough for readers that recurse.
 const MAX_DEPTH: usize = 64;
 
-/// Nodes that aliases may add to a document: a few lines of aliases of aliases can ask for billions.
+/// Most nodes that aliases may add to a document. A few lines of nested aliases could otherwise add billions.
 const MAX_COPIED: usize = 100_000;
 
-/// Values of a document, without elements that are needed no more. The largest object of Kubernetes is far smaller, and so
-/// is a service of 50,000 endpoints.
+/// Most values of a document, without elements that are no longer needed. The largest Kubernetes object and a service
+/// of 50,000 endpoints are far smaller.
 const MAX_NODES: usize = 1 << 18;
 
-/// A list or mapping whose end was not seen yet.
+/// A list or mapping that is still open.
 struct Open<'a> {
     id: u32,
     anchor: usize,
     children: u32,
-    /// The name and line of the value that comes next; only ever set in a mapping.
+    /// Name and line of the next value, in a mapping.
     key: Option<(Cow<'a, str>, u32)>,
 }
 
@@ -33,12 +33,12 @@ pub struct Builder<'a> {
     open: Vec<Open<'a>>,
     anchors: HashMap<usize, u32>,
     copied: usize,
-    /// Index after the nodes that the sink was offered already.
+    /// Index after the nodes that were offered to the sink.
     offered: u32,
 }
 
 impl<'a> Builder<'a> {
-    /// For a text that has this many lines before it in its file.
+    /// Creates a builder for a text that follows this many lines of its file.
     pub fn new(skipped: u32) -> Self {
         Self {
             skipped,
@@ -50,12 +50,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A problem at a line of the parser's text.
+    /// Creates a problem at a line of the parser's text.
     pub fn problem(&self, line: usize, reason: impl Into<String>) -> Problem {
         Problem { line: self.line(line), field: String::new(), reason: reason.into() }
     }
 
-    /// Takes the next event, seen at a line of the parser's text. After an error the document cannot be read.
+    /// Handles the next event, at a line of the parser's text. After an error the document is unreadable.
     pub fn event(&mut self, event: Event<'a>, line: usize, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
         let at = self.line(line);
         let taken = match event {
@@ -72,12 +72,12 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Offers the element that the last event completed, if it did.
+    /// Offers the element that the last event completed, if any.
     fn offer(&mut self, sink: &mut impl Sink<'a>) {
         let [root, list] = &*self.open else { return };
         let first = list.id + 1;
         let (element, end) = (self.offered.max(first), self.next_id());
-        // An alias further on may stand for a part of it.
+        // A later alias may refer to a part of it.
         let is_named = root.anchor > 0 || list.anchor > 0 || !self.anchors.is_empty();
         if element == end || !self.is_offered(root.id, list.id) {
             return;
@@ -140,7 +140,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Notes what an anchor stands for; zero is none.
+    /// Records the node of an anchor; zero is no anchor.
     fn name(&mut self, anchor: usize, id: u32) {
         if anchor > 0 {
             self.anchors.insert(anchor, id);
@@ -168,13 +168,13 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Whether the next event is the name of something in a mapping.
+    /// Whether the next event is a key of a mapping.
     fn wants_key(&self) -> bool {
         let open = self.open.last();
         open.is_some_and(|open| open.key.is_none() && self.document.nodes[open.id as usize].value == Value::Map)
     }
 
-    /// Adds a node without children to what is open, and returns its index.
+    /// Adds a node without children to the open list or mapping, and returns its index.
     fn leaf(&mut self, value: Value<'a>, line: u32) -> Result<u32, &'static str> {
         if self.document.nodes.len() == MAX_NODES {
             return Err("one object or document holds more than 262144 values");
@@ -199,7 +199,7 @@ impl<'a> Builder<'a> {
         u32::try_from(self.document.nodes.len()).expect("the text is shorter than 4 GiB")
     }
 
-    /// The parser lets a name be given twice; the first of the two would be lost without a word.
+    /// Reports duplicate keys, which the parser accepts; the first value would be lost silently.
     fn report_duplicates(&self, map: u32) {
         let mut names: Vec<(&str, u32)> = Vec::new();
         let mut id = map + 1;
@@ -220,7 +220,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The name that a scalar gives to the value after it.
+/// Returns the key that a scalar is.
 fn key(value: Value<'_>) -> Result<Cow<'_, str>, &'static str> {
     match value {
         Value::Text(text) if text == "<<" => Err("merge keys (`<<`) are not supported"),

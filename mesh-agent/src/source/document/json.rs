@@ -1,4 +1,4 @@
-//! JSON to the events of the YAML parser: strict, as RFC 8259 has it, one value in a text. Nothing here recurses.
+//! Parses JSON to the events of the YAML parser: strictly by RFC 8259, one value per text, without recursion.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,14 @@ use saphyr_parser::{Event, ScalarStyle};
 use serde::de::IgnoredAny;
 
 /// An event and its line.
-pub type Found<'a> = Result<(Event<'a>, usize), Wrong>;
+pub type EventResult<'a> = Result<(Event<'a>, usize), SyntaxError>;
 
-/// What is not JSON, and on which line.
+/// A syntax error and its line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wrong {
-    /// From one.
+pub struct SyntaxError {
+    /// Line, from one.
     pub line: usize,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what was expected.
     pub reason: String,
 }
 
@@ -22,20 +22,20 @@ pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// What may come next.
+/// Parser state: what may come next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
     /// The beginning.
     Start,
     /// A value.
     Value,
-    /// A value, or the end of a list that has none yet.
+    /// A value, or the end of an empty list.
     ValueOrEnd,
-    /// The name of a value.
+    /// A key.
     Name,
-    /// The name of a value, or the end of a mapping that has none yet.
+    /// A key, or the end of an empty mapping.
     NameOrEnd,
-    /// What stands between a name and its value.
+    /// The colon between a key and its value.
     Colon,
     /// Another value of the list or mapping, or its end.
     CommaOrEnd,
@@ -45,18 +45,18 @@ enum Next {
     Nothing,
 }
 
-/// Reads a text event by event; nothing comes after an error.
+/// Reads a text event by event; ends after an error.
 pub struct Events<'a> {
     text: &'a str,
     at: usize,
     line: usize,
     next: Next,
-    /// The brackets that close what is open, the innermost last.
+    /// Closing brackets of the open lists and mappings, the innermost last.
     open: Vec<u8>,
 }
 
 impl<'a> Events<'a> {
-    /// From the beginning of a text.
+    /// Starts at the beginning of a text.
     pub fn new(text: &'a str) -> Self {
         Self { text, at: 0, line: 1, next: Next::Start, open: Vec::new() }
     }
@@ -85,7 +85,7 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// Takes a character that is no event.
+    /// Skips a character that is no event.
     fn pass(&mut self, next: Next) -> Option<Event<'a>> {
         self.at += 1;
         self.next = next;
@@ -112,13 +112,13 @@ impl<'a> Events<'a> {
         self.value(event)
     }
 
-    /// What follows a value depends on what it is in.
+    /// Returns a value's event and sets the next state, which depends on the enclosing list or mapping.
     fn value(&mut self, event: Event<'a>) -> Event<'a> {
         let next = if self.open.is_empty() { Next::End } else { Next::CommaOrEnd };
         self.and(next, event)
     }
 
-    /// A number, `true`, `false` or `null`.
+    /// Reads a number, `true`, `false` or `null`.
     fn word(&mut self) -> Result<Event<'a>, String> {
         let rest = &self.text[self.at..];
         let ends = |c: char| !(c.is_ascii_alphanumeric() || ['+', '-', '.'].contains(&c));
@@ -167,7 +167,7 @@ impl<'a> Events<'a> {
         match self.text[self.at..].chars().next() {
             None => format!("expected {what}, found the end of the file"),
             Some(first) if word.is_empty() => format!("expected {what}, found `{first}`"),
-            // A file that is no list or mapping is none of ours, and may be one that is secret.
+            // A file that is no list or mapping is no service file and may be secret, so its text is not quoted.
             Some(_) if self.open.is_empty() => format!("expected {what}, found other text"),
             Some(_) => format!("expected {what}, found `{word}`"),
         }
@@ -175,9 +175,9 @@ impl<'a> Events<'a> {
 }
 
 impl<'a> Iterator for Events<'a> {
-    type Item = Found<'a>;
+    type Item = EventResult<'a>;
 
-    fn next(&mut self) -> Option<Found<'a>> {
+    fn next(&mut self) -> Option<EventResult<'a>> {
         while self.next != Next::Nothing {
             match self.step() {
                 Ok(Some(event)) => return Some(Ok((event, self.line))),
@@ -185,7 +185,7 @@ impl<'a> Iterator for Events<'a> {
                 Err(reason) => {
                     self.next = Next::Nothing;
                     let reason = format!("not JSON: {reason}");
-                    return Some(Err(Wrong { line: self.line, reason }));
+                    return Some(Err(SyntaxError { line: self.line, reason }));
                 }
             }
         }
@@ -193,7 +193,7 @@ impl<'a> Iterator for Events<'a> {
     }
 }
 
-/// Length of the text in quotes that is at the beginning.
+/// Returns the length of the quoted string at the beginning.
 fn end_of_string(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -217,7 +217,7 @@ mod tests {
 
     fn wrong(text: &str) -> String {
         let error = Events::new(text).find_map(Result::err);
-        let Wrong { line, reason } = error.expect("it is not JSON");
+        let SyntaxError { line, reason } = error.expect("it is not JSON");
         format!("{line}: {reason}")
     }
 

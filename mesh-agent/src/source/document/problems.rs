@@ -1,11 +1,11 @@
-//! What is wrong, in bounded room: the first of many problems say what to mend, the others only how many there are.
+//! A bounded list of problems: the first ones, and a count of the others.
 
 use super::Problem;
 
-/// Problems that are told of one file.
+/// Most problems that are reported per file.
 pub const MOST: usize = 100;
 
-/// The first problems, and how many there are.
+/// The first problems, and the number of all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Problems {
     first: Vec<Problem>,
@@ -13,7 +13,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Adds one.
+    /// Adds a problem.
     pub fn push(&mut self, problem: Problem) {
         if self.first.len() < MOST {
             self.first.push(problem);
@@ -22,7 +22,7 @@ impl Problems {
         }
     }
 
-    /// Adds one that explains the others; it is told in any case.
+    /// Adds a problem that explains the others; it is always reported.
     pub fn push_first(&mut self, problem: Problem) {
         if self.first.len() == MOST {
             self.first.pop();
@@ -31,18 +31,18 @@ impl Problems {
         self.first.push(problem);
     }
 
-    /// Adds those of a part.
+    /// Adds the problems of another part.
     pub fn append(&mut self, part: Self) {
         part.first.into_iter().for_each(|problem| self.push(problem));
         self.more += part.more;
     }
 
-    /// How many there are.
+    /// Returns the number of problems.
     pub fn len(&self) -> usize {
         self.first.len() + self.more
     }
 
-    /// The first, in the order of lines, and how many more there are.
+    /// Returns the first problems in the order of lines, and the number of further ones.
     pub fn into_sorted(mut self) -> (Vec<Problem>, usize) {
         self.first.sort_unstable();
         self.first.dedup();

@@ -1,4 +1,4 @@
-//! What the documents of a file say.
+//! Objects of one file.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     source::manifest::Manifests,
 };
 
-/// What the documents of a file say.
+/// The objects of one file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Contents {
     /// Native services, complete.
@@ -20,7 +20,7 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Notes the source of native endpoints; those of slices get theirs with their service.
+    /// Sets the source of native endpoints; endpoints of slices get theirs when they are joined.
     pub fn mark(&mut self, source: &Source) {
         if source.is_none() {
             return;
@@ -31,7 +31,7 @@ impl Contents {
         }
     }
 
-    /// Every service that is spoken of.
+    /// Returns the name of every service that is mentioned.
     pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
         let Manifests { services, slices, left_out, notes: _, more_notes: _ } = &self.manifests;
         let native = self.services.iter().map(|service| &service.name);
@@ -40,12 +40,12 @@ impl Contents {
         native.chain(left_out).chain(declared).chain(slices.iter().map(|slice| &slice.service))
     }
 
-    /// Whether it has a service.
+    /// Whether it has any service.
     pub fn serves(&self) -> bool {
         !self.services.is_empty() || !self.manifests.services.is_empty()
     }
 
-    /// Whether everything that `other` serves is served by this as well, if by fewer endpoints.
+    /// Whether this serves everything that `other` serves, possibly with fewer endpoints.
     pub fn keeps(&self, other: &Self) -> bool {
         let kept = |old: &Service| self.services.iter().any(|new| new.name == old.name && keeps_ports(new, old));
         self.manifests == other.manifests && other.services.iter().all(|old| kept(old))

@@ -1,8 +1,8 @@
-//! A file while it is being read, object by object.
+//! Collects the objects of a file while it is read.
 
 use std::{mem, path::PathBuf, sync::Arc};
 
-use super::{Contents, pick::Picks};
+use super::{Contents, extract::Extracts};
 use crate::{
     config::Serve,
     model::Origin,
@@ -14,16 +14,16 @@ use crate::{
     },
 };
 
-/// More wrong objects than a node has room for make a file of nonsense.
+/// A file with more wrong objects, more than a node could serve, is rejected as a whole.
 const MOST_WRONG: usize = 1 << 16;
 
-/// So do more documents that cannot be parsed than one writer leaves.
+/// A file with more unreadable documents is rejected as a whole.
 const MOST_BROKEN: usize = 1 << 10;
 
-/// And so do more documents than there can be services and endpoints of them.
+/// A file with more documents is rejected as a whole.
 const MOST_DOCUMENTS: usize = 1 << 18;
 
-/// What is known of the file so far.
+/// The parts of the file that are read so far.
 pub struct Draft<'p> {
     path: &'p Arc<PathBuf>,
     serve: Serve,
@@ -31,24 +31,24 @@ pub struct Draft<'p> {
     pub contents: Contents,
     /// The objects that are wrong.
     pub wrong: Vec<WrongObject>,
-    /// Lines of documents that cannot be read.
+    /// Lines of unreadable documents.
     pub broken: Vec<u32>,
     /// Whether the last object is wrong.
     pub ends_wrong: bool,
-    /// What is wrong.
+    /// Problems so far.
     pub problems: Problems,
-    /// Objects that are wanted as texts.
-    pub picks: Picks,
-    /// What was read of the document that is being read: it counts when its end is reached.
+    /// Objects that are wanted as texts of their own.
+    pub picks: Extracts,
+    /// Objects of the present document. They count when its end is reached.
     open: Option<Box<Self>>,
-    /// Elements of that document that are read at its end.
+    /// Elements of the present document that are read at its end.
     postponed: Vec<u32>,
     documents: usize,
     full: bool,
 }
 
 impl<'p> Draft<'p> {
-    /// Nothing is read yet.
+    /// Creates an empty draft.
     pub fn new(path: &'p Arc<PathBuf>, serve: Serve) -> Self {
         Self {
             path,
@@ -58,7 +58,7 @@ impl<'p> Draft<'p> {
             broken: Vec::new(),
             ends_wrong: false,
             problems: Problems::default(),
-            picks: Picks::default(),
+            picks: Extracts::default(),
             open: None,
             postponed: Vec::new(),
             documents: 0,
@@ -66,32 +66,32 @@ impl<'p> Draft<'p> {
         }
     }
 
-    /// Where a field of the file stands.
+    /// Returns the origin of a field.
     pub fn origin(&self, field: Field<'_>) -> Origin {
         Origin { file: Arc::clone(self.path), line: field.line() }
     }
 
-    /// Which services take part.
+    /// Returns which services are served.
     pub fn serve(&self) -> Serve {
         self.serve
     }
 
-    /// Elements that could not be read before the kind of their list was known, each once.
+    /// Takes the elements that could not be read before the kind of their list was known.
     pub fn postponed(&mut self) -> Vec<u32> {
         mem::take(&mut self.postponed)
     }
 
-    /// What looked like elements of a list of objects is something else.
+    /// Drops the elements of a list that is no list of objects.
     pub fn forget_elements(&mut self) {
         (self.contents, self.wrong, self.problems) = Default::default();
     }
 
-    /// The file, and which services take part.
+    /// Returns the file, and which services are served.
     pub fn settings(&self) -> (&'p Arc<PathBuf>, Serve) {
         (self.path, self.serve)
     }
 
-    /// Reads one object, of which nothing counts when anything in it is wrong.
+    /// Reads one object. If anything in it is wrong, the whole object is dropped.
     pub fn object(
         &mut self,
         field: Field<'_>,
@@ -116,7 +116,7 @@ impl<'p> Draft<'p> {
         }
     }
 
-    /// Reads nothing more: what is wrong cannot be told from what is right.
+    /// Stops reading: wrong parts cannot be told from right ones.
     pub fn give_up(&mut self, problem: Problem) {
         (self.contents, self.wrong, self.open) = (Contents::default(), Vec::new(), None);
         self.broken = vec![problem.line];
@@ -132,7 +132,7 @@ impl<'p> Draft<'p> {
         })
     }
 
-    /// Adds what a document said.
+    /// Adds the objects of the document that ends.
     fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
         let Self { contents, wrong, problems, ends_wrong, mut picks, .. } = *open;
@@ -160,8 +160,8 @@ impl<'p> Draft<'p> {
     fn end(&mut self, root: Field<'_>) {
         match root.value() {
             Value::Null => {}
-            // `services: null` is a native document too, one without services.
-            // It is none of ours, and may be one that is secret.
+            // `services: null` is a native document without services. The file is no service file and may be secret,
+            // so its text is not quoted.
             Value::Text(_) | Value::Number(_) => {
                 root.report("expected a mapping, found other text");
                 self.wrong.push(WrongObject::unknown(root.line()));
@@ -199,7 +199,7 @@ impl<'a> Sink<'a> for Draft<'_> {
         let open = self.open();
         open.end(root);
         open.problems.append(document.problems.take());
-        // What follows a list shows that it is whole.
+        // Text after a list shows that the list is whole.
         let last = root.children().last().and_then(Field::name);
         open.ends_wrong &= !(has(root, "services") || has(root, "items")) || matches!(last, Some("services" | "items"));
         self.close();

@@ -1,4 +1,4 @@
-//! Settings that Kubernetes lacks: annotations `mesh-agent.io/…` of a service. Their values are text, as in Kubernetes.
+//! Reads the annotations `mesh-agent.io/…` of a service, for settings that Kubernetes lacks. Their values are text.
 
 use std::time::Duration;
 
@@ -12,31 +12,30 @@ use crate::{
 };
 
 const PREFIX: &str = "mesh-agent.io/";
-/// Says whether a service wants to be served.
+/// Whether a service is to be served.
 pub const ENABLED: &str = "mesh-agent.io/enabled";
 const AFFINITY_CLIENT: &str = "mesh-agent.io/affinity-client";
 const CLOSE_STALE_TCP: &str = "mesh-agent.io/close-stale-tcp";
 const DRAIN_SECONDS: &str = "mesh-agent.io/drain-seconds";
 
-/// What the annotations of a service say.
+/// Settings in the annotations of a service.
 pub struct Annotations {
-    /// Whether it wants to be served; nothing when it does not say.
+    /// Value of `enabled`, if set.
     pub enabled: Option<bool>,
-    /// Who counts as one client.
+    /// Client identity for session affinity.
     pub affinity_client: AffinityClient,
     /// See [`Service`](crate::model::Service).
     pub close_stale_tcp: Option<Duration>,
-    /// How connects are spread.
+    /// Traffic settings.
     pub traffic: Annotated,
 }
 
-/// The annotations of an object.
+/// Returns the annotations of an object.
 pub fn of(object: Field<'_>) -> Option<Field<'_>> {
     object.get("metadata").and_then(|metadata| metadata.get("annotations"))
 }
 
-/// Reads the annotations of an object; nothing when one is wrong. One that is not known is noted: it may be of a later
-/// version.
+/// Reads the annotations of an object; nothing if one is wrong. Notes unknown ones, which may be of a later version.
 pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Annotations> {
     let annotations = of(object);
     for unknown in annotations.into_iter().flat_map(Field::children).filter(is_unknown) {

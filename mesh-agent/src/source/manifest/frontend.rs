@@ -1,4 +1,4 @@
-//! The addresses of a `v1` `Service`, inside the cluster and outside.
+//! Reads the addresses of a `v1` `Service`, inside and outside the cluster.
 
 use std::net::IpAddr;
 
@@ -11,38 +11,38 @@ use crate::{
     },
 };
 
-/// `clusterIPs` where it is given, else `clusterIP`; both are empty until Kubernetes gives the service an address.
+/// Returns `clusterIPs` if given, else `clusterIP`. Both are empty until Kubernetes allocates an address.
 pub fn cluster_addresses(spec: Field<'_>) -> impl Iterator<Item = Field<'_>> {
     let single = if spec.get("clusterIPs").is_some() { None } else { spec.get("clusterIP") };
     let given = |field: &Field<'_>| !matches!(field.value(), Value::Text(text) if text.is_empty() || text == "None");
     spec.list("clusterIPs").chain(single).filter(given)
 }
 
-/// Whether the service has this type. A service keeps ports and addresses of an earlier type where they are not cleared.
+/// Whether the service has one of these types. A service may still have ports and addresses of an earlier type.
 pub fn has_type(spec: Field<'_>, types: &[&str]) -> bool {
     spec.get("type").is_some_and(|it| matches!(it.value(), Value::Text(it) if types.contains(&&**it)))
 }
 
-/// What `status` says of a load balancer.
+/// Load balancer status of a service.
 #[derive(Default)]
 pub struct Ingress {
     /// Addresses that are served.
     addresses: Vec<IpAddr>,
-    /// Addresses or names that are not.
+    /// Addresses or names that are not served.
     left_alone: Vec<LeftAlone>,
 }
 
-/// An address outside the cluster, or the name of one, at which nothing is done.
+/// An external address or host name that is left alone.
 pub struct LeftAlone {
     /// Address or name.
     pub address: String,
-    /// What it is.
+    /// Kind of front end.
     pub kind: FrontendKind,
     /// Why it is left alone.
     pub reason: &'static str,
 }
 
-/// Reads the addresses that the load balancer has.
+/// Reads the ingress addresses of the load balancer.
 pub fn ingress(object: Field<'_>, spec: Field<'_>) -> Option<Ingress> {
     let mut ingress = Ingress::default();
     let status = object.get("status").filter(|_| has_type(spec, &["LoadBalancer"]));
@@ -84,7 +84,7 @@ pub fn outside(external: Vec<External>, ingress: Ingress, inside: &[IpAddr]) -> 
     (served, ingress.left_alone.into_iter().chain(foreign).collect())
 }
 
-/// `externalIPs` and the addresses of the load balancer.
+/// Reads `externalIPs` and adds the addresses of the load balancer.
 pub fn external(spec: Field<'_>, ingress: &Ingress) -> Option<Vec<External>> {
     let listed = value::external_ips(spec)?;
     let balancer = ingress.addresses.iter().map(|&address| External { address, kind: FrontendKind::LoadBalancer });

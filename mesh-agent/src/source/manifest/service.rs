@@ -1,4 +1,4 @@
-//! `v1` `Service`.
+//! Reads a `v1` `Service`.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::{
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#servicekubernetesioservice-proxy-name>
 const LEFT_ALONE: [&str; 2] = ["service.kubernetes.io/headless", "service.kubernetes.io/service-proxy-name"];
 
-/// The namespace and one name of an object.
+/// Returns the namespace and a name of an object.
 pub fn name(object: Field<'_>, read: impl Fn(Field<'_>) -> Option<Field<'_>>) -> Option<ServiceName> {
     let metadata = object.required("metadata")?.mapping()?;
     let name = read(metadata).and_then(value::name);
@@ -98,7 +98,7 @@ fn distinct(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     seen
 }
 
-/// All ports but those of other protocols, which are noted.
+/// Reads the TCP and UDP ports, and notes ports of other protocols.
 fn ports(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<ServicePort>> {
     for port in spec.list("ports").filter(|port| is_sctp(*port)) {
         let origin = Origin { line: port.line(), ..origin.clone() };
@@ -122,12 +122,12 @@ fn check_probed(object: Field<'_>, ports: Option<&[ServicePort]>) {
     }
 }
 
-/// Kubernetes knows a third protocol, which no connect call here can be translated for.
+/// Whether a port is of SCTP, for which no connect is translated.
 pub fn is_sctp(port: Field<'_>) -> bool {
     port.get("protocol").is_some_and(|protocol| matches!(protocol.value(), Value::Text(text) if text == "SCTP"))
 }
 
-/// Nothing where it cannot be read, and none inside where there is none.
+/// Reads session affinity; `Some(None)` if there is none.
 fn affinity(spec: Field<'_>, annotations: Option<&Annotations>) -> Option<Option<Affinity>> {
     let is_on = match spec.get("sessionAffinity").map(|field| (field, field.value())) {
         None => false,
@@ -141,7 +141,7 @@ fn affinity(spec: Field<'_>, annotations: Option<&Annotations>) -> Option<Option
     Some(is_on.then_some(Affinity { client: annotations?.affinity_client, timeout: Duration::from_secs(timeout) }))
 }
 
-/// What `service get` says of ports and addresses that no connect call is translated for.
+/// Returns the ports and addresses for which no connect is translated, for `service get`.
 fn unserved(spec: Field<'_>, addresses: &[IpAddr], ports: &[ServicePort], left_alone: &[LeftAlone]) -> Vec<Unserved> {
     let sctp = spec.list("ports").filter(|port| is_sctp(*port));
     let sctp = sctp.filter_map(|port| value::port(port.get("port")?)).flat_map(|port| {

@@ -1,4 +1,4 @@
-//! `EndpointSlice`, and `Endpoints`, which says the same in an older form.
+//! Reads `EndpointSlice` and the older `Endpoints`.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Label that says whose endpoints a slice holds.
+/// Label that names the service of a slice.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// Reads an `EndpointSlice`.
@@ -43,7 +43,7 @@ fn read_endpoint(endpoint: Field<'_>) -> Option<SliceEndpoint> {
     Some(SliceEndpoint { address: address?, condition, node: node?, zone: zone?, hints: hints? })
 }
 
-/// Nodes and zones that should send their connects to the endpoint.
+/// Reads the nodes and zones whose connects should go to the endpoint.
 fn hints(field: Field<'_>) -> Option<Hints> {
     let names = |list| all(field.list(list).map(|it| it.required("name").and_then(Field::text).map(Arc::from)));
     let (nodes, zones) = (names("forNodes"), names("forZones"));
@@ -72,14 +72,14 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
     }
 }
 
-/// All addresses of an endpoint are the same endpoint; readers of a slice take the first.
+/// Returns the first address of an endpoint. All addresses are the same endpoint, and consumers use the first.
 fn first_address(endpoint: Field<'_>) -> Option<IpAddr> {
     let list = endpoint.required("addresses")?;
     let first = endpoint.list("addresses").next();
     first.or_else(|| list.expected("a list of at least one address")).and_then(value::endpoint_address)
 }
 
-/// An entry without a port number says "any port", which leads nowhere here.
+/// Reads the ports. An entry without a number means any port, and is skipped.
 fn ports(object: Field<'_>) -> Option<Vec<SlicePort>> {
     let numbered = object.list("ports").filter(|port| port.get("port").is_some() && !service::is_sctp(*port));
     all(numbered.map(|field| {
@@ -90,7 +90,7 @@ fn ports(object: Field<'_>) -> Option<Vec<SlicePort>> {
     }))
 }
 
-/// An absent `ready` means ready; an absent `serving` or `terminating` means no.
+/// Reads the conditions. An absent `ready` means true; an absent `serving` or `terminating` means false.
 /// <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions>
 fn condition(endpoint: Field<'_>) -> Condition {
     let says = |name: &str| endpoint.get("conditions")?.get(name)?.boolean();

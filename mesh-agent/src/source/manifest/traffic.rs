@@ -1,14 +1,14 @@
-//! How connects are spread, as a Kubernetes service says it: `spec.trafficDistribution`, and annotations for the rest.
-//! The text of an annotation is what the native field of the same meaning holds.
+//! Reads the traffic settings of a Kubernetes service: `spec.trafficDistribution`, and annotations for the rest. The
+//! text of an annotation has the form of the native field of the same meaning.
 
 use super::Manifests;
 use crate::{
-    model::{Limits, LocalityLevel, Nearness, Origin, Outlier, Traffic},
+    model::{Limits, LocalityLevel, LocalityPolicy, Origin, Outlier, Traffic},
     source::{
+        annotation_value::annotation_value,
         document::Value,
-        embedded::embedded,
         field::Field,
-        traffic::{balance, health, limits, nearness, outlier, place, ramp},
+        traffic::{balance, check_origin, health, limits, locality, outlier, ramp},
     },
 };
 
@@ -25,7 +25,7 @@ const DRAIN: &str = "mesh-agent.io/drain";
 /// Health checks.
 pub const HEALTH: &str = "mesh-agent.io/health";
 
-/// Names of the annotations that are read here.
+/// Annotations that this module reads.
 pub const KNOWN: [&str; 11] = [
     BALANCE,
     HASH_KEY,
@@ -40,23 +40,23 @@ pub const KNOWN: [&str; 11] = [
     HEALTH,
 ];
 
-/// Reads the annotations; a mapping without any where the service has none.
+/// Reads the annotations, if any.
 pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     let annotations = Annotations(annotations);
     let policy = annotations.read(BALANCE, Default::default(), balance::read);
-    let balance = balance::with_key(policy, annotations.get(HASH_KEY), |field| embedded(field, balance::key));
+    let balance = balance::with_key(policy, annotations.get(HASH_KEY), |field| annotation_value(field, balance::key));
     let outlier = annotations.read(OUTLIER, Outlier::default(), outlier::read);
     let connections = annotations.read(MAX_CONNECTIONS, None, limits::limit);
     let connections_per_endpoint = annotations.read(MAX_CONNECTIONS_PER_ENDPOINT, None, limits::limit);
     let share = annotations.get(MAX_CONNECTIONS_PER_CLIENT_PERCENT);
     let percent_per_client =
-        limits::of_connections(connections, share, MAX_CONNECTIONS, |field| embedded(field, limits::percent));
-    let nearness = annotations.read(LOCALITY, Nearness::default(), locality);
-    let sources = annotations.read(SOURCE_PREFERENCE, None, |field| nearness::sources(field).map(Some));
+        limits::of_connections(connections, share, MAX_CONNECTIONS, |field| annotation_value(field, limits::percent));
+    let locality = annotations.read(LOCALITY, LocalityPolicy::default(), locality);
+    let sources = annotations.read(SOURCE_PREFERENCE, None, |field| locality::sources(field).map(Some));
     let slow_start = annotations.read(SLOW_START, None, |field| ramp::slow_start(field).map(Some));
     let drain = annotations.read(DRAIN, None, |field| ramp::drain(field).map(Some));
     let health = annotations.read(HEALTH, None, |field| health::read(field).map(Some));
-    let (nearness, sources) = (nearness?, sources?);
+    let (locality, sources) = (locality?, sources?);
     let traffic = Traffic {
         balance: balance?,
         outlier: outlier?,
@@ -65,34 +65,34 @@ pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
             connections_per_endpoint: connections_per_endpoint?,
             percent_per_client: percent_per_client?,
         },
-        nearness: Nearness { sources: sources.unwrap_or(nearness.sources), ..nearness },
+        locality: LocalityPolicy { sources: sources.unwrap_or(locality.sources), ..locality },
         slow_start: slow_start?,
         drain: drain?,
         health: health?,
-        health_place: place(annotations.get(HEALTH), true),
+        health_origin: check_origin(annotations.get(HEALTH), true),
     };
     Some(Annotated { traffic, has_order: annotations.get(LOCALITY).is_some() })
 }
 
-/// What the annotations of a service say.
+/// Traffic settings in the annotations of a service.
 pub struct Annotated {
     traffic: Traffic,
-    /// Whether they say which endpoints are near.
+    /// Whether they set the locality order.
     has_order: bool,
 }
 
 impl Annotated {
-    /// The same, and where no annotation says which endpoints are near, their hints and the order of
-    /// `spec.trafficDistribution`.
+    /// Returns the settings. If no annotation sets the locality order, hints and the order of
+    /// `spec.trafficDistribution` apply.
     pub fn or_order(self, order: Vec<LocalityLevel>) -> Traffic {
         if self.has_order {
             return self.traffic;
         }
-        Traffic { nearness: Nearness { order, by_hints: true, ..self.traffic.nearness }, ..self.traffic }
+        Traffic { locality: LocalityPolicy { order, by_hints: true, ..self.traffic.locality }, ..self.traffic }
     }
 }
 
-/// Reads `spec.trafficDistribution`. A word that is not known is noted: it may be of a later Kubernetes.
+/// Reads `spec.trafficDistribution`. Notes an unknown value, which may be of a later Kubernetes.
 /// <https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-distribution>
 pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<LocalityLevel>> {
     let Some(field) = spec.get("trafficDistribution") else { return Some(Vec::new()) };
@@ -107,11 +107,11 @@ pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> O
     }
 }
 
-/// Levels with commas between, or what the native field holds.
-fn locality(field: Field<'_>) -> Option<Nearness> {
+/// Reads levels separated by commas, or the form of the native field.
+fn locality(field: Field<'_>) -> Option<LocalityPolicy> {
     match field.value() {
-        Value::Map => nearness::read(field),
-        _ => Some(Nearness { order: nearness::listed(field)?, ..Nearness::default() }),
+        Value::Map => locality::read(field),
+        _ => Some(LocalityPolicy { order: locality::listed(field)?, ..LocalityPolicy::default() }),
     }
 }
 
@@ -124,6 +124,6 @@ impl<'a> Annotations<'a> {
     }
 
     fn read<T>(&self, name: &str, absent: T, read: impl FnOnce(Field<'_>) -> Option<T>) -> Option<T> {
-        self.get(name).map_or(Some(absent), |field| embedded(field, read))
+        self.get(name).map_or(Some(absent), |field| annotation_value(field, read))
     }
 }

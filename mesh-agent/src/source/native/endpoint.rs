@@ -1,4 +1,4 @@
-//! The endpoints of a native service.
+//! Reads the endpoints of a native service.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,13 +16,13 @@ use crate::{
     },
 };
 
-/// Largest weight: then the weights of 65,536 endpoints add up within 32 bits.
+/// Largest weight. The sum of 65,536 such weights fits into 32 bits.
 const MAX_WEIGHT: u32 = 65_535;
 
-/// Largest capacity: then the capacity of a service times a weight fits 64 bits by far.
+/// Largest capacity. The capacity of a service times a weight fits into 64 bits.
 const MAX_CAPACITY: u32 = 1_000_000;
 
-/// An endpoint as it is listed; which of its ports serves what depends on the service.
+/// An endpoint as listed, before its ports are matched with those of the service.
 pub struct Listed<'a> {
     field: Field<'a>,
     address: IpAddr,
@@ -31,13 +31,13 @@ pub struct Listed<'a> {
     node: Option<Arc<str>>,
     locality: Locality,
     capacity: u32,
-    /// For every port of the service that has none by name.
+    /// Port for service ports that `ports` does not name.
     pub port: Option<u16>,
-    /// By the name of the service's port, or of its target.
+    /// Ports by the name of the service's port or of its target.
     pub ports: BTreeMap<&'a str, u16>,
 }
 
-/// Reads one element of `endpoints`.
+/// Reads an element of `endpoints`.
 pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
     let field = field.mapping()?;
     field.only(&["address", "port", "ports", "weight", "state", "node", "cloud", "region", "zone", "capacity"]);
@@ -90,7 +90,7 @@ fn condition(field: Field<'_>) -> Option<Condition> {
 }
 
 impl Listed<'_> {
-    /// As the model has it, by one of its ports.
+    /// Converts to the model, with one of its ports.
     fn at(&self, port: u16) -> Endpoint {
         Endpoint {
             weight: self.weight,
@@ -102,7 +102,7 @@ impl Listed<'_> {
         }
     }
 
-    /// Reports names of ports that the service does not know.
+    /// Reports port names that the service does not have.
     pub fn check_names(&self, known: impl Fn(&str) -> bool) {
         let ports = self.field.get("ports").into_iter().flat_map(Field::children);
         for port in ports.filter(|port| port.name().is_some_and(|name| !known(name))) {

@@ -1,33 +1,34 @@
-//! What services ask for and may not have is refused, and the rest of them is served.
+//! Claims that are not admitted are refused, and the rest of the service is served.
 
 use std::net::SocketAddr;
 
 use super::{Node, errors, names, one, served, wrong};
 use crate::{
     model::{Admission, Protocol, Service, ServiceName, Update},
-    source::{dir::Reader, holders::Holders},
+    source::{dir::DirectoryReader, frontend_owners::FrontendOwners},
 };
 
-/// As an agent has it that is told nothing.
+/// The bounds of an agent without settings.
 fn strict() -> Admission {
     Admission { external_cidrs: vec![], ..Admission::default() }
 }
 
 impl Node {
-    /// As an agent that starts with these bounds, and finds services in the kernel with these TCP front ends.
+    /// Acts as an agent that starts with these bounds and with these TCP front ends in the kernel.
     fn admitting(mut self, admission: Admission, held: &[(&str, &str)]) -> Self {
         let place = |address: &str| {
             let address: SocketAddr = address.parse().unwrap();
             (address.ip(), address.port(), Protocol::Tcp)
         };
         let name = |name: &str| ServiceName { namespace: "default".into(), name: name.into() };
-        let held: Holders = held.iter().map(|(service, address)| (place(address), name(service))).collect();
-        self.reader = Reader::new([self.directory.path().to_owned()], false).admitting(admission).keeping(move || held);
+        let held: FrontendOwners = held.iter().map(|(service, address)| (place(address), name(service))).collect();
+        self.reader =
+            DirectoryReader::new([self.directory.path().to_owned()], false).admitting(admission).keeping(move || held);
         self
     }
 }
 
-/// Services and the external addresses that they have.
+/// Returns the services with their external addresses.
 fn external(update: &Update) -> Vec<String> {
     let line = |service: &Service| {
         let addresses: Vec<String> = service.external.iter().map(|it| it.address.to_string()).collect();
@@ -98,7 +99,7 @@ fn addresses_and_ports_that_belong_to_no_service_are_refused_and_the_rest_is_ser
 }
 
 #[test]
-fn what_the_settings_name_is_allowed() {
+fn networks_in_the_settings_are_allowed() {
     let named = ["169.254.169.254/32", "127.0.0.1/32", "8.8.8.0/24", "203.0.113.0/24"];
     let external_cidrs = named.iter().map(|text| text.parse().unwrap()).collect();
     let mut node = Node::new().admitting(Admission { external_cidrs, node_ports: 1..=65_535, ..strict() }, &[]);
@@ -109,10 +110,10 @@ fn what_the_settings_name_is_allowed() {
 }
 
 #[test]
-fn addresses_inside_the_cluster_win_over_external_ones_whatever_the_order() {
+fn cluster_addresses_win_over_external_ones_in_any_order() {
     let victim = one("victim", "10.96.0.2");
     let thief = with_external("thief", "10.96.0.1", "10.96.0.2");
-    // Also where the kernel knows the thief there already.
+    // Also if the thief already holds the address in the kernel.
     for held in [&[][..], &[("thief", "10.96.0.2:80"), ("thief", "10.96.0.1:80")]] {
         for (first, second) in [("a.yaml", "z.yaml"), ("z.yaml", "a.yaml")] {
             let mut node = Node::new().admitting(Admission::default(), held);
@@ -132,7 +133,7 @@ fn addresses_inside_the_cluster_win_over_external_ones_whatever_the_order() {
     }
 }
 
-/// A message without the directory.
+/// Removes the temporary directory from a message.
 fn local(node: &Node, text: &str) -> String {
     text.replace(&format!("{}/", node.directory.path().display()), "")
 }
@@ -153,7 +154,7 @@ fn an_external_address_stays_with_the_service_that_holds_it() {
                   80/TCP belongs to service default/z, in z.yaml:2";
     assert_eq!(errors(&update, &node).iter().map(|it| local(&node, it)).collect::<Vec<_>>(), [blamed]);
     assert_eq!(wrong(&update, &node), ["a.yaml:2: service default/a: the rest of it is in force"]);
-    // A new agent, to which the kernel says the same.
+    // A new agent finds the same front ends in the kernel.
     let mut node = Node::new().admitting(Admission::default(), &[("z", "192.0.2.1:80")]);
     both(&node);
     assert_eq!(external(&node.read()), ["a: ", "z: 192.0.2.1"]);
@@ -162,10 +163,10 @@ fn an_external_address_stays_with_the_service_that_holds_it() {
 }
 
 #[test]
-fn what_is_refused_is_not_kept_from_others() {
+fn refused_addresses_are_free_for_others() {
     let admission = Admission { service_cidrs: vec!["10.96.0.0/16".parse().unwrap()], ..Admission::default() };
     let mut node = Node::new().admitting(admission, &[]);
-    // Not within the networks of cluster addresses, so it cannot take the external address of another.
+    // The address is outside the cluster networks, so the service cannot take the external address of another.
     node.write("a.yaml", &one("thief", "192.0.2.1"));
     node.write("b.yaml", &with_external("victim", "10.96.0.1", "192.0.2.1"));
     let update = node.read();
@@ -180,7 +181,7 @@ fn what_is_refused_is_not_kept_from_others() {
 }
 
 #[test]
-fn a_service_keeps_those_of_its_addresses_that_it_may_have() {
+fn a_service_keeps_its_admitted_addresses() {
     let admission = Admission { service_cidrs: vec!["10.96.0.0/16".parse().unwrap()], ..Admission::default() };
     let mut node = Node::new().admitting(admission, &[]);
     node.write("a.yaml", &one("a", "[10.96.0.1, 169.254.169.254, 'fd00::1']"));
@@ -191,7 +192,7 @@ fn a_service_keeps_those_of_its_addresses_that_it_may_have() {
 }
 
 #[test]
-fn what_a_service_holds_that_cannot_be_read_is_not_given_to_another() {
+fn front_ends_of_an_unreadable_service_are_not_given_to_another() {
     let held = [("victim", "10.96.0.2:80"), ("victim", "192.0.2.1:80")];
     let mut node = Node::new().admitting(Admission::default(), &held);
     node.write("z.yaml", "services: [");

@@ -1,4 +1,4 @@
-//! Files of any size and form cost bounded room, and are read object by object.
+//! Files of any size and form take bounded memory, and are read object by object.
 
 use super::{Node, errors, joined, kubernetes::declared, names, one, problems, service};
 use crate::{
@@ -11,7 +11,7 @@ fn served(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn first_hundred_errors_of_a_file_are_told_and_the_others_counted() {
+fn first_hundred_errors_of_a_file_are_reported_and_the_others_counted() {
     let wrong =
         |file: u16| (0..200).fold("services:\n".to_owned(), |text, at| text + &format!("- {{name: w{file}-{at}}}\n"));
     let mut node = Node::new();
@@ -27,7 +27,7 @@ fn first_hundred_errors_of_a_file_are_told_and_the_others_counted() {
 }
 
 #[test]
-fn contradictions_are_bounded_too() {
+fn conflicts_are_bounded_too() {
     let many = |line: &str| {
         (1..=200).fold("services:\n".to_owned(), |text, at| {
             text + &service(&format!("s{at}"), &format!("10.96.0.{at}")) + line
@@ -54,7 +54,7 @@ fn notes_are_bounded_too() {
 }
 
 #[test]
-fn file_of_nonsense_stays_as_it_was_as_a_whole() {
+fn file_with_too_many_errors_stays_as_it_was() {
     let nonsense = [
         "services:\n".to_owned() + &"- {}\n".repeat(70_000),
         "---\n[\n".repeat(2_000),
@@ -79,7 +79,7 @@ fn file_of_nonsense_stays_as_it_was_as_a_whole() {
 }
 
 #[test]
-fn long_names_are_cut_where_they_are_told() {
+fn long_names_are_shortened_in_errors() {
     let [error] = <[_; 1]>::try_from(problems(&format!("services: []\n{}: 1\n", "x".repeat(5000)))).unwrap();
     assert!(error.len() < 200, "{error}");
 }
@@ -91,7 +91,7 @@ fn json_in_one_line_is_read_object_by_object() {
     let text = format!("{{\"services\":[{}]}}", services.join(","));
     assert!(text.len() > 1 << 20);
     assert_eq!(served(&text).len(), 20_000);
-    // Cut anywhere, nothing of it counts.
+    // A truncated file is rejected as a whole.
     assert!(problems(&text[..text.len() - 1])[0].starts_with("a.yaml:1: not JSON: expected `,` or `}`"));
 }
 
@@ -102,7 +102,7 @@ fn small_documents_in_brackets_may_be_yaml() {
 }
 
 #[test]
-fn aliases_lead_from_service_to_service() {
+fn aliases_may_refer_to_another_service() {
     let text = "services:\n\
                 - {name: a, address: 10.96.0.1, ports: &p [{port: 80}], endpoints: &e [{address: 10.0.0.1}]}\n\
                 - {name: b, address: 10.96.0.2, ports: *p, endpoints: *e}\n\
@@ -124,7 +124,7 @@ fn only_lists_hold_objects() {
 }
 
 #[test]
-fn elements_before_the_place_where_a_document_breaks_do_not_count() {
+fn elements_of_a_broken_document_do_not_count() {
     let text =
         "services:\n".to_owned() + &service("a", "x") + &service("b", "10.96.0.2") + "- [\n---\n" + &declared("{}");
     let mut node = Node::new();

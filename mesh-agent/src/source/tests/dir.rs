@@ -5,8 +5,8 @@ use crate::{
     config::ServiceDir,
     model::{Admission, Update},
     source::{
-        dir::{Reader, read, read_paths},
-        holders::Holders,
+        dir::{DirectoryReader, read, read_paths},
+        frontend_owners::FrontendOwners,
     },
 };
 
@@ -45,7 +45,7 @@ fn json_files_are_json_and_nothing_else() {
         let expected = format!("a.json:{line}: not JSON: {reason}; to write YAML, call the file .yaml");
         assert_eq!((errors(&update, &node), &update.services), (vec![expected], &good.services));
     }
-    // Escapes that YAML does not have, and a name that is given twice.
+    // Escapes that YAML does not have, and a duplicate key.
     node.write(
         "a.json",
         "{\"services\": [{\"name\": \"\\u0061\", \"address\": \"10.96.0.3\",\n\"ports\": [], \"ports\": []}]}",
@@ -102,7 +102,7 @@ fn wrong_file_that_was_never_good_leaves_the_rest_incomplete() {
 }
 
 #[test]
-fn renamed_file_is_neither_lost_nor_doubled() {
+fn services_of_a_renamed_file_stay() {
     let mut node = Node::new();
     node.write("b.yaml", &one("a", "10.96.0.1"));
     node.read();
@@ -128,7 +128,7 @@ fn services_swapped_between_files_are_no_conflict() {
 }
 
 #[test]
-fn file_that_changed_last_is_to_blame_for_a_service_defined_twice() {
+fn file_that_changed_last_has_the_error_of_a_duplicate_service() {
     let mut node = Node::new();
     node.write("a.yaml", &one("other", "10.96.0.1"));
     node.write("b.yaml", &one("cart", "10.96.0.2"));
@@ -141,7 +141,7 @@ fn file_that_changed_last_is_to_blame_for_a_service_defined_twice() {
     )
     .replace(&format!("{}/", node.directory.path().display()), "");
     assert_eq!(errors(&update, &node), [expected]);
-    // What the file no longer has is gone, whatever is wrong with the rest.
+    // Objects that the file no longer has are removed, even if the rest is wrong.
     assert_eq!((served(&update), update.complete), (served(&good)[..1].to_vec(), true));
     node.remove("b.yaml");
     assert_eq!(names(&node.read()), ["cart"]);
@@ -174,13 +174,13 @@ fn new_file_in_conflict_is_left_out_alone() {
 }
 
 #[test]
-fn service_that_stays_as_it_was_is_in_the_way_of_what_took_its_place() {
+fn service_that_stays_as_it_was_conflicts_with_its_successor() {
     let mut node = Node::new();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     node.write("b.yaml", &one("b", "10.96.0.2"));
     node.write("c.yaml", &one("c", "10.96.0.3"));
     let good = node.read();
-    // `a` takes the address that `b` gives up, but `b` may not have what it wants.
+    // `a` takes the address that `b` gives up, but the new address of `b` is taken.
     node.write("a.yaml", &one("a", "10.96.0.2"));
     node.write("b.yaml", &one("b", "10.96.0.3"));
     let update = node.read();
@@ -191,7 +191,7 @@ fn service_that_stays_as_it_was_is_in_the_way_of_what_took_its_place() {
 fn directory_that_cannot_be_read_keeps_its_files() {
     let mut node = Node::new();
     let directory = node.path("services");
-    node.reader = Reader::new(vec![directory.clone(), node.path("more")], false);
+    node.reader = DirectoryReader::new(vec![directory.clone(), node.path("more")], false);
     fs::create_dir(&directory).unwrap();
     fs::create_dir(node.path("more")).unwrap();
     node.write("services/a.yaml", &one("a", "10.96.0.1"));
@@ -211,7 +211,7 @@ fn directory_that_cannot_be_read_keeps_its_files() {
 #[test]
 fn missing_directory_is_an_error_and_leaves_everything_incomplete() {
     let mut node = Node::new();
-    node.reader = Reader::new(vec![node.path("none")], true);
+    node.reader = DirectoryReader::new(vec![node.path("none")], true);
     let update = node.read();
     assert_eq!((update.services.len(), update.errors.len(), update.complete), (0, 1, false));
     fs::create_dir(node.path("none")).unwrap();
@@ -234,10 +234,10 @@ fn unreadable_file_is_served_as_it_was() {
 }
 
 #[test]
-fn all_files_gone_is_not_delete_all_unless_asked_for() {
+fn removal_of_all_files_deletes_nothing_unless_allowed() {
     for allow_empty in [false, true] {
         let mut node = Node::new();
-        node.reader = Reader::new(vec![node.directory.path().to_owned()], allow_empty);
+        node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], allow_empty);
         node.write("a.yaml", &one("a", "10.96.0.1"));
         node.write("b.yaml", &one("b", "10.96.0.2"));
         node.read();
@@ -254,13 +254,13 @@ fn all_files_gone_is_not_delete_all_unless_asked_for() {
 }
 
 #[test]
-fn empty_directory_at_the_start_says_nothing() {
+fn empty_directory_at_the_start_is_incomplete() {
     let mut node = Node::new();
     for _ in 0..2 {
         let update = node.read();
         assert_eq!((update.complete, update.notes.len(), update.errors.len()), (false, 1, 0));
     }
-    node.reader = Reader::new(vec![node.directory.path().to_owned()], true);
+    node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], true);
     assert_eq!(node.read(), Update { complete: true, ..Update::default() });
 }
 
@@ -276,9 +276,9 @@ fn volume_of_kubernetes_is_followed_through_its_links() {
     let both = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "10.96.0.2");
     volume("..1", &both);
     symlink("..data/a.yaml", node.path("a.yaml")).unwrap();
-    // Moving a link truncates no file, so the shorter text is meant.
+    // Moving a link truncates no file, so the shorter text is intended.
     volume("..2", &one("a", "10.96.0.1"));
-    let mut reader = Reader::new(vec![node.directory.path().to_owned()], false);
+    let mut reader = DirectoryReader::new(vec![node.directory.path().to_owned()], false);
     fs::remove_file(node.path("..data")).unwrap();
     symlink("..1", node.path("..data")).unwrap();
     assert_eq!(names(&reader.read()), ["a", "b"]);
@@ -305,10 +305,10 @@ fn one_shot_reports_everything() {
 }
 
 #[test]
-fn directory_given_twice_is_one() {
+fn directory_given_twice_is_read_once() {
     let mut node = Node::new();
     let path = node.directory.path().to_owned();
-    node.reader = Reader::new(vec![path.clone(), path], false);
+    node.reader = DirectoryReader::new(vec![path.clone(), path], false);
     node.write("a.yaml", &one("a", "10.96.0.1"));
     let update = node.read();
     assert_eq!((names(&update), update.errors.len()), (vec!["a".to_owned()], 0));
@@ -353,7 +353,7 @@ fn node_ports_and_external_addresses_belong_to_one_service() {
     assert_eq!((names(&update), update.errors), (vec!["a".to_owned(), "c".to_owned()], vec![]));
 }
 
-/// A link in the directory may lead to a file that only root can read.
+/// A link in the directory may lead to a file that only root may read.
 #[test]
 fn content_of_files_that_are_no_mapping_is_not_quoted() {
     let mut node = Node::new();
@@ -375,13 +375,13 @@ fn content_of_files_that_are_no_mapping_is_not_quoted() {
 }
 
 #[test]
-fn files_without_a_word_are_errors_when_they_are_validated() {
+fn empty_files_are_errors_when_validated() {
     let node = Node::new();
     node.write("a.yaml", &one("cart", "10.96.0.1"));
     node.write("b.yaml", " \n\n");
     node.write("c.yaml", "services: []\n");
     let given = ServiceDir::from(node.directory.path().to_owned());
-    let update = read_paths(&[given, node.path("b.yaml").into()], Holders::default(), Admission::default());
+    let update = read_paths(&[given, node.path("b.yaml").into()], FrontendOwners::default(), Admission::default());
     let reason = "empty: did the command that wrote it fail? To have no services, write `services: []` into it";
     assert_eq!(errors(&update, &node), [format!("b.yaml:1: {reason}")]);
     assert_eq!(names(&update), ["cart"]);

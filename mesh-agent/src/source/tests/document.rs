@@ -4,7 +4,7 @@ use crate::source::{
     file::{File, Identity},
 };
 
-/// Every node as `line path = value`.
+/// Formats every node as `line path = value`.
 fn dump(document: &Document<'_>) -> Vec<String> {
     let show = |id: usize| {
         let node = &document.nodes[id];
@@ -51,7 +51,7 @@ fn json_is_read_with_tabs_and_escapes() {
 }
 
 #[test]
-fn byte_order_mark_and_windows_line_ends_are_fine() {
+fn byte_order_mark_and_windows_line_ends_are_accepted() {
     assert_eq!(documents("\u{feff}a: 1\r\nb: x\r\n"), [["1  = map", "1 a = number 1", "2 b = \"x\""]]);
 }
 
@@ -92,7 +92,7 @@ fn names_given_twice_are_reported() {
 }
 
 #[test]
-fn broken_document_hides_no_problem_of_the_others() {
+fn broken_document_hides_no_error_of_the_others() {
     let text = "services: 1\n---\nservices: [\n---\nservices: 2\n---\n'\n--- {}\n---\nservices: 3\n";
     let errors = problems(text);
     let expected = [
@@ -124,7 +124,7 @@ fn file_that_is_not_text_names_the_line() {
 }
 
 #[test]
-fn file_without_documents_says_nothing() {
+fn file_without_documents_is_empty() {
     for text in ["", "\n", "# comment\n", "---\n", "---\n---\n", "services:\n", "services: []\n", "services: ~\n"] {
         assert_eq!((parse(text).errors, parse(text).contents), Default::default(), "{text:?}");
     }

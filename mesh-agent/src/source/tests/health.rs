@@ -1,4 +1,4 @@
-//! Health checks as they are written.
+//! Health checks in native services and annotations.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -27,7 +27,7 @@ fn header(name: &str, value: &str) -> (String, String) {
 }
 
 #[test]
-fn every_probe_can_be_asked_for() {
+fn every_kind_of_probe_is_read() {
     let plain = HttpProbe { tls: false, path: "/".into(), headers: vec![], status: (200, 399), expect_header: None };
     assert_eq!(health("{tcp: {}}").probe, Probe::Tcp);
     assert_eq!(health("{http: {}}").probe, Probe::Http(plain.clone()));
@@ -37,7 +37,7 @@ fn every_probe_can_be_asked_for() {
 }
 
 #[test]
-fn every_setting_of_a_check_can_be_given() {
+fn every_setting_of_a_check_is_read() {
     let count = |number| NonZeroU32::new(number).unwrap();
     let text =
         "{tcp: {}, port: 9000, interval: 1m, timeout: 60s, jitterPercent: 0, rise: 1, fall: 7, allowEmpty: true}";
@@ -57,7 +57,7 @@ fn every_setting_of_a_check_can_be_given() {
 }
 
 #[test]
-fn http_probes_say_what_is_asked_and_what_is_good() {
+fn every_setting_of_an_http_probe_is_read() {
     let text = "{path: '/up?a=1', host: shop.example:8080, headers: {X-Token: t, x-count: 7}, status: 204, \
                 expectHeader: {X-Ready: 'yes'}}";
     let expected = HttpProbe {
@@ -74,7 +74,7 @@ fn http_probes_say_what_is_asked_and_what_is_good() {
 }
 
 #[test]
-fn wrong_checks_say_what_is_right() {
+fn errors_of_wrong_checks_name_the_expected_value() {
     let status = "expected a status from 200 to 599, or first and last like 200-399, found";
     let path = "expected a path and perhaps a query, like /healthz?full, found";
     let interval = "expected a duration from 100ms to 24h in whole milliseconds, found";

@@ -65,7 +65,7 @@ fn publish_not_ready_addresses_makes_all_ready() {
 }
 
 #[test]
-fn what_is_left_alone_is_noted_and_its_slices_are_not() {
+fn services_that_are_left_alone_are_noted_and_their_slices_are_not() {
     let left_alone = |spec: &str| notes(&(declared(spec) + &slice("[{addresses: [10.0.0.1]}]")));
     let note = |reason: &str| [format!("a.yaml:1: service default/a is left alone: {reason}")];
     assert_eq!(left_alone("{clusterIP: None, ports: [{port: 80}]}"), note("it is headless (clusterIP None)"));
@@ -79,7 +79,7 @@ fn what_is_left_alone_is_noted_and_its_slices_are_not() {
 }
 
 #[test]
-fn what_belongs_to_no_service_is_noted() {
+fn objects_without_a_service_are_noted() {
     let stray = "a.yaml:1: endpoints of service default/a, which is not configured, are not used";
     assert_eq!(notes(&slice("[]")), [stray]);
     let unlabelled = slice("[]").replace("labels", "annotations");
@@ -100,7 +100,7 @@ fn elements_of_a_typed_list_need_no_kind() {
 }
 
 #[test]
-fn all_problems_of_all_objects_are_reported() {
+fn all_errors_of_all_objects_are_reported() {
     let text = "\
 apiVersion: v1
 kind: List
@@ -167,7 +167,7 @@ fn service_whose_slices_may_be_in_a_broken_file_is_uncertain() {
 }
 
 #[test]
-fn what_annotations_and_policies_say_is_in_the_model() {
+fn annotations_and_policies_are_read() {
     let text = "\
 apiVersion: v1
 kind: Service
@@ -241,7 +241,7 @@ spec: {clusterIP: 10.96.0.2, sessionAffinity: Cookie, ports: [{port: 80}]}
 }
 
 #[test]
-fn who_takes_part_is_decided_by_annotation_and_setting() {
+fn annotation_and_setting_decide_which_services_are_served() {
     let text = |name: &str, annotations: &str| {
         declared(SPEC).replace("{name: a}", &format!("{{name: {name}, annotations: {{{annotations}}}}}"))
     };
@@ -282,7 +282,7 @@ fn endpoint_that_several_slices_list_is_on_all_their_nodes() {
 }
 
 #[test]
-fn addresses_outside_that_the_service_has_no_family_for_are_left_alone() {
+fn external_addresses_of_another_family_are_left_alone() {
     let text = "\
 apiVersion: v1
 kind: Service
@@ -332,7 +332,7 @@ fn api_version_is_checked() {
 }
 
 #[test]
-fn kinds_that_are_nearly_ours_are_errors() {
+fn misspelled_kinds_are_errors() {
     let wrong = |kind: &str, version: &str| problems(&format!("apiVersion: {version}\nkind: {kind}\n"));
     let expected = |what: &str, found: &str| [format!("a.yaml:2: kind: expected {what}, found `{found}`")];
     assert_eq!(wrong("Servce", "v1"), expected("Service", "Servce"));

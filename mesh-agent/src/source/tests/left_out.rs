@@ -1,4 +1,4 @@
-//! What is told of services that are left out.
+//! Reports about services that are left out.
 
 use super::{
     Node,

@@ -31,7 +31,7 @@ fn json_is_the_same_as_yaml() {
 }
 
 #[test]
-fn port_of_an_endpoint_is_the_most_particular_one() {
+fn most_specific_port_of_an_endpoint_counts() {
     let text = |target: &str, endpoint: &str| {
         format!(
             "services:\n- {{name: a, address: auto, ports: [{{name: http, port: 80{target}}}], \
@@ -58,7 +58,7 @@ fn mapped_address_is_the_address_itself() {
 }
 
 #[test]
-fn all_problems_are_reported_at_once_with_line_and_field() {
+fn all_errors_are_reported_together_with_line_and_field() {
     let text = "\
 services:
 - name: Cart_1
@@ -117,7 +117,7 @@ service: []
 }
 
 #[test]
-fn what_must_differ_within_a_service_does() {
+fn duplicates_within_a_service_are_errors() {
     let text = "\
 services:
 - name: a
@@ -164,7 +164,7 @@ fn names_are_as_long_as_dns_allows() {
 }
 
 #[test]
-fn everything_kubernetes_can_ask_for_has_a_native_word() {
+fn every_kubernetes_setting_has_a_native_field() {
     let text = "\
 services:
 - name: a
@@ -198,7 +198,7 @@ services:
 }
 
 #[test]
-fn who_takes_part_is_decided_by_the_service_and_the_setting() {
+fn service_and_setting_decide_which_services_are_served() {
     let service = |name: &str, rest: &str| format!("- {{name: {name}, address: auto, ports: [{{port: 1}}]{rest}}}\n");
     let text = "services:\n".to_owned() + &service("a", "") + &service("in", ", enabled: true");
     let text = text + &service("out", ", enabled: false");

@@ -1,4 +1,4 @@
-//! One wrong object harms itself only.
+//! A wrong object does not affect the others.
 
 use super::{
     Node, errors,
@@ -8,10 +8,10 @@ use super::{
 use crate::{
     config::Serve,
     model::{Effect, Scope, Update},
-    source::dir::Reader,
+    source::dir::DirectoryReader,
 };
 
-/// `scope name: effect` of everything that is not in force as it is written.
+/// Formats the objects that are not in force as written.
 fn wrong(update: &Update) -> Vec<String> {
     update.wrong.iter().map(|it| format!("{}: {}: {}", it.origin.line, it.name, it.effect)).collect()
 }
@@ -44,7 +44,7 @@ fn wrong_native_service_stays_as_it_was_while_others_of_its_file_change_and_leav
         assert_eq!(served(&update), [before[0].clone(), before[1].replace("10.0.0.1:80", "10.0.0.2:80")]);
         assert_eq!((wrong(&update), update.complete), (vec![format!("3: service default/a: {KEPT}")], true));
     }
-    // What was kept is kept on, whatever happens to the rest.
+    // A kept object stays, whatever happens to the rest.
     node.replace("x.yaml", &file(&[&typo]));
     let update = node.read();
     assert_eq!(
@@ -78,7 +78,7 @@ fn wrong_annotation_keeps_the_last_good_version_of_its_service_and_of_no_other()
     assert_eq!(served(&node.read()), [line("a", 1, "10.0.0.1"), line("b", 2, "10.0.0.2")]);
     let typo = "{name: a, annotations: {mesh-agent.io/balance: rondom}}";
     let wrong_a = declared(SPEC).replace("{name: a}", typo) + &slice("[{addresses: [10.0.0.3]}]");
-    // The slice of the wrong service is right, and so is the removal of the other service.
+    // The slice of the wrong service and the removal of the other service apply.
     node.replace("x.yaml", &wrong_a);
     let update = node.read();
     assert_eq!(served(&update), [line("a", 1, "10.0.0.3")]);
@@ -119,7 +119,7 @@ fn objects_of_a_list_stand_alone() {
     let list = |items: &[String]| format!("apiVersion: v1\nitems:\n{}kind: List\n", items.concat());
     node.replace("x.yaml", &list(&[item("a", 1, "80"), item("b", 2, "80"), item("c", 3, "80")]));
     assert_eq!(names(&node.read()), ["a", "b", "c"]);
-    // In place, and the wrong one is the last: what follows the list shows that the file is whole.
+    // Written in place with the wrong one last; the text after the list shows that the file is whole.
     node.write("x.yaml", &list(&[item("a", 1, "81"), item("d", 4, "x"), item("c", 3, "x")]));
     let update = node.read();
     assert_eq!(served(&update), ["default/a 10.96.0.1 81 81/TCP:", "default/c 10.96.0.3 80 80/TCP:"]);
@@ -139,7 +139,7 @@ fn file_that_cannot_be_parsed_keeps_its_services_and_no_others() {
     let update = node.read();
     assert_eq!((names(&update), update.complete), (vec!["a".to_owned(), "c".to_owned()], true));
     assert_eq!(update.wrong[0].scope, Scope::File);
-    // A new one that was never good holds up nothing either.
+    // A new file that was never good does not delay others either.
     node.replace("d.yaml", "services: [");
     node.remove("c.yaml");
     let update = node.read();
@@ -147,7 +147,7 @@ fn file_that_cannot_be_parsed_keeps_its_services_and_no_others() {
 }
 
 #[test]
-fn service_whose_slices_all_left_has_no_endpoints_whatever_else_is_wrong() {
+fn service_whose_slices_are_all_removed_has_no_endpoints() {
     let mut node = Node::new();
     node.write("wrong.yaml", "services: [");
     node.write("a.yaml", &(declared(SPEC) + &slice("[{addresses: [10.0.0.1]}]")));
@@ -160,7 +160,7 @@ fn service_whose_slices_all_left_has_no_endpoints_whatever_else_is_wrong() {
 }
 
 #[test]
-fn object_whose_name_cannot_be_read_keeps_what_its_file_lost_of_its_kind() {
+fn object_without_a_readable_name_keeps_lost_objects_of_its_kind() {
     let mut node = Node::new();
     let [a, b] = [service("a", "10.96.0.1"), service("b", "10.96.0.2")];
     node.replace("x.yaml", &(file(&[&a, &b]) + "---\n" + &declared(SPEC).replace("10.96.0.1", "10.96.0.9")));
@@ -176,7 +176,7 @@ fn object_whose_name_cannot_be_read_keeps_what_its_file_lost_of_its_kind() {
 }
 
 #[test]
-fn document_that_cannot_be_parsed_keeps_what_its_file_lost_and_the_others_apply() {
+fn document_that_cannot_be_parsed_keeps_lost_objects_and_the_others_apply() {
     let mut node = Node::new();
     node.replace("x.yaml", &(one("a", "10.96.0.1") + "---\n" + &one("b", "10.96.0.2")));
     node.read();
@@ -192,7 +192,7 @@ fn document_that_cannot_be_parsed_keeps_what_its_file_lost_and_the_others_apply(
 }
 
 #[test]
-fn conflict_harms_the_later_object_only() {
+fn conflict_affects_the_later_object_only() {
     let mut node = Node::new();
     let [a, b, c] = [("a", "10.96.0.1"), ("b", "10.96.0.2"), ("c", "10.96.0.3")].map(|(n, at)| service(n, at));
     node.replace("a.yaml", &one("first", "10.96.0.9"));
@@ -260,9 +260,9 @@ fn file_that_ends_with_a_wrong_object_and_was_written_in_place_may_be_half_writt
 }
 
 #[test]
-fn what_is_left_alone_by_its_last_good_version_stays_left_alone() {
+fn service_whose_last_good_version_opted_out_stays_left_alone() {
     let mut node = Node::new();
-    node.reader = Reader::new(vec![node.directory.path().to_owned()], false).serving(Serve::All);
+    node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], false).serving(Serve::All);
     let off = service("a", "10.96.0.1").replace("ports", "enabled: false, ports");
     node.replace("x.yaml", &file(&[&off, &service("b", "10.96.0.2")]));
     node.read();
@@ -289,7 +289,7 @@ fn object_of_another_version_stays_as_it_was_while_others_change() {
 }
 
 #[test]
-fn elements_of_a_list_of_another_version_are_read_where_they_say_what_they_are() {
+fn elements_of_a_list_of_another_version_are_read_if_they_name_their_kind() {
     let list = |element: &str| {
         format!(
             "apiVersion: v2\nkind: ServiceList\nitems:\n- {{{element}metadata: {{name: a}}, \

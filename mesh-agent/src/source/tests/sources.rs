@@ -1,4 +1,4 @@
-//! Several sources: what they say of the same service is put together.
+//! Several sources with definitions of the same service.
 
 use std::{fs, sync::Arc};
 
@@ -9,13 +9,13 @@ use super::{
 use crate::{
     config::ServiceDir,
     model::{Balance, Update},
-    source::dir::Reader,
+    source::dir::DirectoryReader,
 };
 
-/// Directories of sources, `local` and others, and who reads them.
+/// Directories of several sources, and their reader.
 struct Sources {
     root: tempfile::TempDir,
-    reader: Reader,
+    reader: DirectoryReader,
 }
 
 impl Sources {
@@ -26,7 +26,7 @@ impl Sources {
             fs::create_dir(&path).unwrap();
             format!("{source}={}", path.display()).parse().unwrap()
         };
-        let reader = Reader::new(sources.iter().map(directory), false);
+        let reader = DirectoryReader::new(sources.iter().map(directory), false);
         Self { root, reader }
     }
 
@@ -38,14 +38,14 @@ impl Sources {
         self.reader.read()
     }
 
-    /// What a note or an error says, without the directory of this run.
+    /// Formats notes or errors without the temporary directory.
     fn shown(&self, items: &[impl ToString]) -> Vec<String> {
         let root = format!("{}/", self.root.path().display());
         items.iter().map(|item| item.to_string().replace(&root, "")).collect()
     }
 }
 
-/// A native service; the rest are further fields.
+/// A native service with further fields `rest`.
 fn native(name: &str, address: &str, ports: &str, endpoints: &str, rest: &str) -> String {
     format!("services: [{{name: {name}, address: {address}, ports: [{ports}], endpoints: [{endpoints}]{rest}}}]\n")
 }
@@ -64,7 +64,7 @@ fn endpoints(update: &Update, name: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn endpoints_of_all_sources_serve_and_the_local_one_says_the_rest() {
+fn endpoints_of_all_sources_serve_with_the_settings_of_the_local_one() {
     let mut sources = Sources::new(&["west", "local", "east"]);
     let own = ", balance: random, enabled: true";
     sources.write("local/a.yaml", &native("a", "10.96.0.1", "{port: 80}", "{address: 10.0.0.1, weight: 7}", own));
@@ -79,7 +79,7 @@ fn endpoints_of_all_sources_serve_and_the_local_one_says_the_rest() {
 }
 
 #[test]
-fn without_the_local_source_the_first_by_name_counts() {
+fn without_the_local_source_the_first_by_name_is_preferred() {
     let mut sources = Sources::new(&["west", "local", "east"]);
     sources.write("local/b.yaml", &simple("b", "10.96.0.9", &["10.0.9.1"]));
     sources.write("west/a.yaml", &simple("a", "10.98.0.1", &["10.0.2.1"]));
@@ -127,7 +127,7 @@ fn slices_belong_to_the_service_of_their_own_source() {
 }
 
 #[test]
-fn both_families_are_put_together() {
+fn native_services_and_manifests_are_merged() {
     let mut sources = Sources::new(&["local", "east"]);
     sources.write("local/a.yaml", &native("a", "auto", "{port: 80}", "{address: 10.0.0.1}", ""));
     sources.write("east/a.yaml", &(declared(SPEC) + &slice("[{addresses: [10.0.1.1]}]")));
@@ -160,7 +160,7 @@ fn an_address_belongs_to_the_preferred_source() {
                  local/a.yaml:1): give one of them another address or port";
     assert_eq!(sources.shown(&update.errors), [taken]);
     assert_eq!((names(&update), update.complete), (vec!["a".to_owned(), "b".to_owned()], true));
-    // What another source says of a service's address does not count, so it is in no other's way.
+    // Addresses of other sources are ignored, so they conflict with nothing.
     sources.write("local/b.yaml", &simple("c", "10.96.0.3", &["10.0.0.2"]));
     let update = sources.read();
     assert_eq!((names(&update).len(), &*update.errors), (3, &[][..]));
@@ -168,7 +168,7 @@ fn an_address_belongs_to_the_preferred_source() {
 }
 
 #[test]
-fn the_preferred_source_says_what_is_left_alone() {
+fn the_preferred_source_decides_what_is_left_alone() {
     let mut sources = Sources::new(&["local", "east"]);
     let off = |name: &str| native(name, "10.96.0.1", "{port: 80}", "", ", enabled: false");
     sources.write("local/a.yaml", &off("a"));
@@ -182,7 +182,7 @@ fn the_preferred_source_says_what_is_left_alone() {
 }
 
 #[test]
-fn a_service_whose_own_slices_are_missing_is_uncertain_whatever_another_source_has() {
+fn a_service_without_its_own_slices_is_uncertain() {
     let mut sources = Sources::new(&["local", "east"]);
     sources.write("local/a.yaml", &declared(SPEC));
     sources.write("local/b.yaml", "[");

@@ -1,4 +1,4 @@
-//! How connects are spread, in both families of documents.
+//! Traffic settings, in native services and in annotations.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -6,8 +6,8 @@ use super::{joined, kubernetes, parse, problems};
 use crate::{
     config::Serve,
     model::{
-        Balance, CheckPlace, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel, Nearness, Outlier, Probe,
-        Ratio, SlowStart, SourcePreference, Traffic,
+        Balance, CheckOrigin, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel, LocalityPolicy, Outlier,
+        Probe, Ratio, SlowStart, SourcePreference, Traffic,
     },
 };
 
@@ -16,14 +16,14 @@ pub(super) fn native(fields: &str) -> String {
     format!("services:\n- name: a\n  address: auto\n  ports: [{{port: 80}}]\n  enabled: true\n{fields}")
 }
 
-/// What a native service with these fields says.
+/// Reads a native service with these fields.
 pub(super) fn traffic(fields: &str) -> Traffic {
     let file = parse(&native(fields));
     assert_eq!(file.errors, []);
     placeless(&file.contents.services[0].traffic)
 }
 
-/// What is wrong with a native service with one more field, without file and line.
+/// Returns the errors of a native service with one more field, without file and line.
 pub(super) fn problem(field: &str) -> Vec<String> {
     let place = "a.yaml:6: services[0].";
     problems(&native(&format!("  {field}\n"))).iter().map(|it| it.strip_prefix(place).unwrap().to_owned()).collect()
@@ -37,29 +37,29 @@ pub(super) fn annotated(annotations: &str) -> String {
     )
 }
 
-/// What a Kubernetes service with these annotations says.
+/// Reads a Kubernetes service with these annotations.
 pub(super) fn traffic_of(text: &str) -> Traffic {
     let update = joined(text, Serve::All);
     placeless(&update.services.values().next().unwrap().traffic)
 }
 
-/// The settings without where they are written.
+/// Returns the settings without their origin.
 fn placeless(traffic: &Traffic) -> Traffic {
-    Traffic { health_place: CheckPlace::default(), ..traffic.clone() }
+    Traffic { health_origin: CheckOrigin::default(), ..traffic.clone() }
 }
 
 #[test]
-fn a_health_check_knows_where_it_is_written() {
+fn a_health_check_has_its_origin() {
     let file = parse(&native("  health: {tcp: {}}\n"));
-    let expected = CheckPlace { line: 6, field: "services[0].health".into(), is_annotation: false };
-    assert_eq!(file.contents.services[0].traffic.health_place, expected);
+    let expected = CheckOrigin { line: 6, field: "services[0].health".into(), is_annotation: false };
+    assert_eq!(file.contents.services[0].traffic.health_origin, expected);
     let update = joined(&annotated("\n    mesh-agent.io/health: '{tcp: {}}'\n"), Serve::All);
-    let place = &update.services.values().next().unwrap().traffic.health_place;
+    let place = &update.services.values().next().unwrap().traffic.health_origin;
     let field = "metadata.annotations.mesh-agent.io/health";
     assert_eq!((place.field.as_str(), place.is_annotation, place.line > 1), (field, true, true));
 }
 
-/// Everything that can be said, in the native form.
+/// All settings in the native form.
 const NATIVE: &str = "
   balance: { policy: consistentHash, key: cgroup }
   outlier:
@@ -76,7 +76,7 @@ const NATIVE: &str = "
   health: { tcp: {} }
 ";
 
-/// The same as annotations.
+/// All settings as annotations.
 const ANNOTATIONS: &str = r#"
     mesh-agent.io/balance: consistent-hash
     mesh-agent.io/hash-key: cgroup
@@ -114,7 +114,7 @@ fn everything() -> Traffic {
             connections_per_endpoint: Some(NonZeroU32::MAX),
             percent_per_client: Some(25),
         },
-        nearness: Nearness {
+        locality: LocalityPolicy {
             order: vec![LocalityLevel::Zone, LocalityLevel::Node],
             failover_percent: 100,
             spill: Some(150),
@@ -133,31 +133,32 @@ fn everything() -> Traffic {
             fall: three,
             allow_empty: false,
         }),
-        health_place: CheckPlace::default(),
+        health_origin: CheckOrigin::default(),
     }
 }
 
 #[test]
-fn a_service_that_says_nothing_gets_the_defaults() {
+fn a_service_without_settings_gets_the_defaults() {
     assert_eq!(traffic(""), Traffic::default());
-    let by_hints = Traffic { nearness: Nearness { by_hints: true, ..Nearness::default() }, ..Traffic::default() };
+    let by_hints =
+        Traffic { locality: LocalityPolicy { by_hints: true, ..LocalityPolicy::default() }, ..Traffic::default() };
     assert_eq!(traffic_of(&kubernetes::declared(kubernetes::SPEC)), by_hints);
     assert_eq!(traffic("  balance: null\n  outlier: {}\n  limits: {}\n  health: ~\n"), Traffic::default());
 }
 
 #[test]
-fn everything_can_be_said_in_the_native_form() {
+fn every_setting_has_a_native_field() {
     assert_eq!(traffic(NATIVE), everything());
 }
 
 #[test]
-fn annotations_say_the_same_as_native_fields() {
+fn annotations_are_equivalent_to_native_fields() {
     let braces = ANNOTATIONS.replace("'beta: 0, tick: 5s'", "'{beta: 0, tick: 5s}'");
     assert_eq!(traffic_of(&annotated(&braces)), everything());
 }
 
 #[test]
-fn every_policy_has_a_word_in_both_spellings() {
+fn every_policy_has_a_name_in_both_spellings() {
     let policies = [
         ("leastConnections", "least-connections", Balance::LeastConnections),
         ("latencyAware", "latency-aware", Balance::LatencyAware),
@@ -202,7 +203,7 @@ fn ramps_have_defaults() {
 }
 
 #[test]
-fn endpoints_say_where_they_are_and_what_they_are_made_for() {
+fn endpoints_have_locality_and_capacity() {
     let text = native("  endpoints: [{address: 10.0.0.1, cloud: x, region: r, zone: z, capacity: 1000000}]\n");
     let endpoint = parse(&text).contents.services[0].ports[0].endpoints[0].clone();
     let some = |text: &str| Some(text.into());
@@ -219,7 +220,7 @@ fn endpoints_say_where_they_are_and_what_they_are_made_for() {
 }
 
 #[test]
-fn wrong_values_say_what_is_right() {
+fn errors_of_wrong_values_name_the_expected_value() {
     let policies = "leastConnections, latencyAware, random, roundRobin or consistentHash";
     let ejection = "a duration from 100ms to 24h in whole milliseconds";
     let timeout = "a duration from 1s to 1m in whole milliseconds";
@@ -351,8 +352,8 @@ fn hash_key_needs_the_policy_that_hashes() {
 }
 
 #[test]
-fn all_problems_of_all_fields_come_at_once() {
-    // Each of these is wrong by itself; whichever of them come together, each is reported, and nothing else is.
+fn all_errors_of_all_fields_are_reported_together() {
+    // Each of these is wrong in itself. Any combination reports exactly these errors.
     let wrong = [
         "  balance: fair\n",
         "  outlier: {panicPercent: 101}\n",

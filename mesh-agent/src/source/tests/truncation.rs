@@ -1,6 +1,6 @@
 use super::{Node, parse, served};
 
-/// Every cut of a file that was good serves what the whole file serves, and is reported where something is lost.
+/// Checks that every prefix of a good file serves what the whole file serves, and is reported if an object is lost.
 fn survives_every_cut(text: &str) {
     let mut node = Node::new();
     node.write("a.yaml", text);
@@ -66,7 +66,7 @@ fn a_shorter_file_moved_into_place_is_whole() {
 }
 
 #[test]
-fn cut_that_is_meant_is_said_by_any_other_change() {
+fn intended_cut_is_accepted_with_any_other_change() {
     let text = "services:\n".to_owned() + &super::service("a", "10.96.0.1") + &super::service("b", "10.96.0.2");
     let mut node = Node::new();
     node.write("a.yaml", &text);

@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::{Node, names, one, service};
 use crate::{
     model::Update,
-    source::{dir::Reader, watch::watch},
+    source::{dir::DirectoryReader, watch::watch},
 };
 
-/// Within this, a change is live.
+/// Time within which a change must be live.
 const LIVE: Duration = Duration::from_millis(200);
 
-/// A watcher and what it was told.
+/// A watcher and its updates.
 struct Watched {
     updates: mpsc::Receiver<Update>,
     cancel: CancellationToken,
@@ -29,7 +29,7 @@ impl Watched {
     async fn start(directories: Vec<PathBuf>, expected: &[&str]) -> Self {
         let (sender, updates) = mpsc::channel(1);
         let cancel = CancellationToken::new();
-        let task = tokio::spawn(watch(Reader::new(directories, false), sender, cancel.clone()));
+        let task = tokio::spawn(watch(DirectoryReader::new(directories, false), sender, cancel.clone()));
         let mut watched = Self { updates, cancel, task };
         let first = timeout(Duration::from_secs(5), watched.updates.recv()).await.unwrap().unwrap();
         assert_eq!(names(&first), expected);
@@ -44,7 +44,7 @@ impl Watched {
         assert!(took <= limit, "took {took:?}");
     }
 
-    /// Does something to the files, of which exactly one update must come in time.
+    /// Changes the files, and expects exactly one update in time.
     async fn after(&mut self, change: impl FnOnce(), expected: &[&str]) {
         let since = Instant::now();
         change();
@@ -151,7 +151,7 @@ async fn slow_writer_is_waited_for() {
     let text = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "10.96.0.2");
     node.write("a.yaml", &text);
     let mut watched = Watched::start(vec![node.directory.path().to_owned()], &["a", "b"]).await;
-    // Between the writes the file is a good one that says less; it must not be seen.
+    // Between the writes the file is valid but incomplete, and must not be read.
     let path = node.path("a.yaml");
     let write = move || {
         let mut file = fs::File::create(&path).unwrap();

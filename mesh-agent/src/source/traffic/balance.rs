@@ -1,4 +1,4 @@
-//! Which endpoint takes a connect.
+//! Reads the balancing policy.
 
 use crate::{
     model::{Balance, HashKey},
@@ -7,7 +7,7 @@ use crate::{
 
 const POLICIES: &str = "leastConnections, latencyAware, random, roundRobin or consistentHash";
 
-/// A word, or a mapping of `policy` and `key`.
+/// Reads a policy name, or a mapping of `policy` and `key`.
 pub fn read(field: Field<'_>) -> Option<Balance> {
     if *field.value() != Value::Map {
         return policy(field);
@@ -16,7 +16,7 @@ pub fn read(field: Field<'_>) -> Option<Balance> {
     with_key(field.required("policy").and_then(policy), field.get("key"), key)
 }
 
-/// The policy with what a client is known by, which one policy only asks for.
+/// Adds the hash key, which only consistent hashing has, to a policy.
 pub fn with_key<'a>(
     policy: Option<Balance>,
     field: Option<Field<'a>>,
@@ -32,7 +32,7 @@ pub fn with_key<'a>(
     }
 }
 
-/// What of a client is hashed.
+/// Reads the client attribute to hash.
 pub fn key(field: Field<'_>) -> Option<HashKey> {
     match field.value().text() {
         Some("namespace") => Some(HashKey::NetworkNamespace),
@@ -42,7 +42,7 @@ pub fn key(field: Field<'_>) -> Option<HashKey> {
     }
 }
 
-/// Annotations are written with hyphens, and so are these words where people come from there.
+/// Reads a policy name, in camel case or with hyphens as in other annotations.
 fn policy(field: Field<'_>) -> Option<Balance> {
     match field.value().text() {
         Some("leastConnections" | "least-connections") => Some(Balance::LeastConnections),

@@ -1,4 +1,4 @@
-//! How the agent finds out whether endpoints work.
+//! Reads health checks.
 
 mod http;
 
@@ -40,7 +40,7 @@ pub fn read(field: Field<'_>) -> Option<HealthCheck> {
     })
 }
 
-/// Exactly one kind; all that are given are read.
+/// Reads the probe. Exactly one kind must be given.
 fn probe(field: Field<'_>) -> Option<Probe> {
     let given: Vec<Field<'_>> = PROBES.into_iter().filter_map(|name| field.get(name)).collect();
     let probes: Vec<Option<Probe>> = given.iter().map(|field| one(*field)).collect();
@@ -72,7 +72,7 @@ fn grpc(field: Field<'_>) -> Option<Probe> {
     Some(Probe::Grpc { service: service.to_owned() })
 }
 
-/// Interval and timeout. Where no timeout is given it is no longer than a short interval.
+/// Reads interval and timeout. The default timeout is at most the interval.
 fn times(field: Field<'_>) -> Option<(Duration, Duration)> {
     let interval =
         field.or("interval", Duration::from_secs(5), |field| duration(field, Duration::from_millis(100)..=DAY));

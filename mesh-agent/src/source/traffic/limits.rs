@@ -1,4 +1,4 @@
-//! How many connections at the same time.
+//! Reads limits of concurrent connections.
 
 use std::num::NonZeroU32;
 
@@ -22,7 +22,7 @@ pub fn read(field: Field<'_>) -> Option<Limits> {
     })
 }
 
-/// Some connections: a service that takes none is one without endpoints.
+/// Reads a limit above zero; a service that should take no connections has no endpoints.
 pub fn limit(field: Field<'_>) -> Option<Option<NonZeroU32>> {
     value::number(field, NonZeroU32::MIN..=NonZeroU32::MAX).map(Some)
 }

@@ -1,4 +1,4 @@
-//! When connect failures eject an endpoint.
+//! Reads outlier detection: when connect failures eject an endpoint.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub fn read(field: Field<'_>) -> Option<Outlier> {
     })
 }
 
-/// The first ejection is not longer than the longest; whichever of the two is given is to blame.
+/// Checks that the first ejection is not longer than the longest, and reports the one that is given.
 fn in_order(field: Field<'_>, base: Option<Duration>, max: Option<Duration>) -> Option<(Duration, Duration)> {
     let (base, max) = (base?, max?);
     if base <= max {

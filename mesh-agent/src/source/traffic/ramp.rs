@@ -1,4 +1,4 @@
-//! How new endpoints begin and draining ones end.
+//! Reads the ramps of new and of draining endpoints.
 
 use std::{ops::RangeInclusive, time::Duration};
 

@@ -21,7 +21,7 @@ pub(super) fn need_root() {
     assert!(nix::unistd::geteuid().is_root(), "this test closes sockets in other network namespaces: run it as root");
 }
 
-/// The row the kernel programs would write for a connected socket.
+/// Returns the row that the kernel programs would write for a connected socket.
 pub(super) fn tracked(socket: &impl AsFd, peer: SocketAddr) -> Tracked {
     let kind = getsockopt(socket, Kind).unwrap();
     let protocol = if kind == SockType::Datagram { protocol::UDP } else { protocol::TCP };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Report, Scale,
+    BenchReport, Scale,
     contenders::Contender,
     kernel::memory,
     mesh::{SERVICES_A_FILE, prepare},
@@ -38,7 +38,7 @@ pub const RESIDENT: &str = "memory of the agent";
 const LIVE: &str = "10.95.0.1";
 
 /// Measures the agent, rule sets that are there already, and HAProxy.
-pub fn run(scale: &Scale, contenders: &[Contender], report: &mut Report) {
+pub fn run(scale: &Scale, contenders: &[Contender], report: &mut BenchReport) {
     for services in &scale.changed_services {
         println!("  mesh-agent with {} services", grouped(f64::from(*services)));
         for _ in 0..scale.change_rounds {
@@ -53,7 +53,7 @@ pub fn run(scale: &Scale, contenders: &[Contender], report: &mut Report) {
 }
 
 /// The agent with its services in files of a size.
-fn mesh(services: u32, a_file: u32, times: u32, report: &mut Report) {
+fn mesh(services: u32, a_file: u32, times: u32, report: &mut BenchReport) {
     let files = services.div_ceil(a_file);
     let name = format!("mesh {} {files} file{}", grouped(f64::from(services)), if files == 1 { "" } else { "s" });
     let mut node = prepare(services + 1, Writing::PLAIN);
@@ -104,7 +104,7 @@ fn changes(node: &Node, with: &dyn Fn(&Server) -> String, a: &Server, b: &Server
 }
 
 /// As kube-proxy does it: only the chains of the service.
-fn rules(contender: &Contender, scale: &Scale, report: &mut Report) {
+fn rules(contender: &Contender, scale: &Scale, report: &mut BenchReport) {
     let Some(rules) = contender.rules else { return };
     println!("  {}", contender.name);
     let mut took = Vec::new();
@@ -121,7 +121,7 @@ fn rules(contender: &Contender, scale: &Scale, report: &mut Report) {
 }
 
 /// From nothing until it listens for the last service; a change by its control socket, which writes no file.
-fn proxy(scale: &Scale, report: &mut Report) {
+fn proxy(scale: &Scale, report: &mut BenchReport) {
     let (services, stage) = (scale.proxied, Stage::around(&Place::new(), None));
     let scratch = tempfile::TempDir::with_prefix(format!("{}-", crate::name::unique())).expect("room for a directory");
     let start = Instant::now();

@@ -1,11 +1,11 @@
-//! Everybody who serves the same services, all up at the same time, so that rounds can go from one to the next.
+//! All contenders with the same services. They run at the same time, so that rounds can alternate between them.
 
 use std::net::Ipv4Addr;
 
 use tempfile::TempDir;
 
 use super::{
-    Report, Scale, changes,
+    BenchReport, Scale, changes,
     kernel::empty::Empty,
     load::drive::Targets,
     mesh::Mesh,
@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{Node, name, place::Place};
 
-/// Name of the one that everybody is compared with.
+/// Name of the contender that all are compared with.
 pub const DIRECT: &str = "direct";
 
-/// One of them, which may be measured in several ways.
+/// A contender, which may be measured in several ways.
 pub struct Contender {
     /// As in the tables.
     pub name: String,
@@ -119,7 +119,7 @@ impl Lane {
 }
 
 /// Starts all of them, or only those that are told of changes by commands.
-pub fn start(scale: &Scale, report: &mut Report, only_rules: bool) -> Vec<Contender> {
+pub fn start(scale: &Scale, report: &mut BenchReport, only_rules: bool) -> Vec<Contender> {
     let mut all = Vec::new();
     if !only_rules {
         all.push(Contender::new(
@@ -162,7 +162,7 @@ fn mesh(services: u32) -> Contender {
 }
 
 /// Named as missing if the rules cannot be loaded.
-fn rules(rules: Rules, report: &mut Report) -> Option<Contender> {
+fn rules(rules: Rules, report: &mut BenchReport) -> Option<Contender> {
     let name = format!("{} {}", rules.kind, super::table::grouped(f64::from(rules.services)));
     println!("  starting {name}");
     let mut contender = Contender::new(&name, Held::Nothing, new_stage(), rules.lanes(&name));
@@ -179,7 +179,7 @@ fn rules(rules: Rules, report: &mut Report) -> Option<Contender> {
     Some(contender)
 }
 
-fn proxy(report: &mut Report) -> Option<Contender> {
+fn proxy(report: &mut BenchReport) -> Option<Contender> {
     println!("  starting HAProxy");
     let http = Lane { name: "HAProxy HTTP".into(), echo: None, http: Some((vip(0), haproxy::HTTP_MODE_PORT)) };
     let lanes = vec![Lane::both("HAProxy TCP".into(), one(0)), http];

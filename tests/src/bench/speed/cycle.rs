@@ -1,7 +1,7 @@
 //! Connect, one byte echoed, close: connections per second, how long they took, what they cost.
 
 use super::{
-    Report, Scale,
+    BenchReport, Scale,
     contenders::Contender,
     load::drive::{Clients, Way},
 };
@@ -19,7 +19,7 @@ pub const P99: &str = "cycle p99";
 const THREADS: usize = 2;
 
 /// Measures all lanes, round by round.
-pub fn run(scale: &Scale, contenders: &[Contender], report: &mut Report) {
+pub fn run(scale: &Scale, contenders: &[Contender], report: &mut BenchReport) {
     for round in 0..scale.cycle_rounds {
         println!("  round {} of {}", round + 1, scale.cycle_rounds);
         for contender in contenders {

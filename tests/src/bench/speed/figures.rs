@@ -9,7 +9,7 @@ use crate::bench::stats::spread;
 pub struct Figure {
     /// Part of the bench, like `programs`.
     pub part: &'static str,
-    /// Who was measured.
+    /// Contender.
     pub contender: String,
     /// What was measured.
     pub measure: String,
@@ -61,7 +61,7 @@ impl Figures {
 
     /// Ratio of two contenders, round by round, so that what disturbs both cancels out.
     pub fn ratios(&self, part: &str, measure: &str, contender: &str, to: &str) -> Vec<f64> {
-        let values = |who| self.find(part, who, measure).map_or(&[][..], |it| &it.values);
+        let values = |contender_name| self.find(part, contender_name, measure).map_or(&[][..], |it| &it.values);
         values(contender).iter().zip(values(to)).map(|(one, other)| one / other).collect()
     }
 

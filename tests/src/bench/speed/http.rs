@@ -1,6 +1,6 @@
 //! HTTP: wrk with 16 connections against nginx, which are kept or closed after each request.
 
-use super::{Report, Scale, contenders::Contender, process::find, wrk};
+use super::{BenchReport, Scale, contenders::Contender, process::find, wrk};
 
 /// Name of this part.
 pub const PART: &str = "http";
@@ -12,7 +12,7 @@ pub const KEEP: &str = "keep-alive requests";
 pub const CLOSE: &str = "close requests";
 
 /// Measures all lanes, round by round.
-pub fn run(scale: &Scale, contenders: &mut [Contender], report: &mut Report) {
+pub fn run(scale: &Scale, contenders: &mut [Contender], report: &mut BenchReport) {
     let Some(program) = find("wrk") else {
         return report.miss("HTTP: there is no wrk");
     };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::Serialize;
 
 use super::{
-    Report,
+    BenchReport,
     figures::{Figure, Figures},
 };
 use crate::bench::{stats::spread, table::Row};
@@ -31,7 +31,7 @@ struct Cell<'a> {
 }
 
 /// Writes a report.
-pub fn write(path: &Path, report: &Report, targets: &[Row]) {
+pub fn write(path: &Path, report: &BenchReport, targets: &[Row]) {
     let document = Document {
         kernel: kernel(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),

@@ -38,7 +38,7 @@ use clap::{Args, ValueEnum};
 
 use self::figures::Figures;
 use super::interrupt;
-use crate::{need, sweep};
+use crate::{requirements, sweep};
 
 /// What is measured.
 #[derive(Args)]
@@ -100,7 +100,7 @@ pub struct Scale {
     rule_changes: u32,
     /// Time of one measurement of programs.
     program_time: Duration,
-    /// Many short rounds of connections and HTTP: what disturbs the machine for a second disturbs everybody.
+    /// Many short rounds of connections and HTTP, so that a disturbance of a second affects all contenders.
     cycle_rounds: usize,
     /// Time of one measurement of connections.
     cycle_time: Duration,
@@ -149,14 +149,14 @@ impl Scale {
     }
 }
 
-/// What came of it.
+/// Results of the bench.
 #[derive(Default)]
-pub struct Report {
+pub struct BenchReport {
     figures: Figures,
     missing: Vec<String>,
 }
 
-impl Report {
+impl BenchReport {
     /// Names what could not be measured here.
     fn miss(&mut self, what: &str) {
         println!("  not measured: {what}");
@@ -164,15 +164,15 @@ impl Report {
     }
 }
 
-/// Measures, prints, and says whether all is as asked.
+/// Runs the bench; returns whether all targets are met.
 pub(super) fn run(options: &Options) -> bool {
     interrupt::guard(|| measure(options)).unwrap_or(false)
 }
 
 fn measure(options: &Options) -> bool {
-    need::privilege();
+    requirements::privilege();
     sweep::sweep();
-    let (start, mut report) = (Instant::now(), Report::default());
+    let (start, mut report) = (Instant::now(), BenchReport::default());
     let scale = if options.quick { Scale::quick() } else { Scale::full() };
     let asked = |part| options.only.is_empty() || options.only.contains(&part);
     if asked(Part::Programs) {
@@ -201,9 +201,9 @@ fn measure(options: &Options) -> bool {
     !options.check || missed == 0
 }
 
-/// The parts for which everybody is up at the same time.
-fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut Report) {
-    println!("\nStarting everybody");
+/// Parts for which all contenders run at the same time.
+fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut BenchReport) {
+    println!("\nStarting all contenders");
     let only_rules = !asked(Part::Cycle) && !asked(Part::Http);
     let mut contenders = contenders::start(scale, report, only_rules);
     if asked(Part::Cycle) {

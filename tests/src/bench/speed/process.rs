@@ -45,7 +45,7 @@ impl Drop for Process {
     }
 }
 
-/// Where a program is. `/usr/sbin` is not on everybody's path.
+/// Finds a program, also in `/usr/sbin`, which may be missing in PATH.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);

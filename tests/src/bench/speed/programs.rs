@@ -39,7 +39,7 @@ pub const TCP_ONE: &str = "TCP on one CPU";
 const GROSS: &str = "gross";
 const CALLS: &str = "calls";
 
-/// Whether a measure is only for those who look into it.
+/// Whether a measure is shown only with details.
 pub fn is_detail(measure: &str) -> bool {
     [GROSS, CALLS].iter().any(|word| measure.contains(word))
 }
@@ -57,7 +57,7 @@ pub fn measure(case: &str, way: &str, which: &str) -> String {
     format!("{case}, {way}, {which}")
 }
 
-/// Who runs, with which services.
+/// Contender and number of services.
 struct Lane {
     name: String,
     mesh: Mesh,

@@ -5,13 +5,13 @@ use std::{fs, sync::Arc, time::Duration};
 use super::{
     kernel::cpu,
     load::{
-        drive::{Clients, Outcome, drive},
+        drive::{Clients, LoadResult, drive},
         serve::Server,
     },
     process::Process,
     services::ENDPOINT_PORT,
 };
-use crate::{cgroup::Cgroup, outcome, place::Place};
+use crate::{cgroup::Cgroup, command_result, place::Place};
 
 /// Settings of the namespace. A client's port is free again as soon as its connection is over, else a closed loop runs
 /// out of ports in a second; what netfilter tracks goes as soon.
@@ -28,7 +28,7 @@ const SYSCTLS: [(&str, &str); 7] = [
 /// Ports that servers listen on must not be taken by clients before they start.
 const RESERVED: (&str, &str) = ("net/ipv4/ip_local_reserved_ports", "80,8080-8089");
 
-/// Who answers at the port of endpoints.
+/// Server at the port of endpoints.
 #[expect(dead_code, reason = "held, not read")]
 enum Served {
     Nothing,
@@ -51,7 +51,7 @@ impl Stage {
         let servers = Place { cgroup: Arc::new(Cgroup::new()), netns: Arc::clone(&clients.netns) };
         let mut ip = servers.command("ip");
         let ip = ip.args(["address", "add", "10.0.0.1/8", "dev", "lo"]);
-        outcome::Outcome::of(ip, Duration::from_secs(10)).expect_success();
+        command_result::CommandResult::of(ip, Duration::from_secs(10)).expect_success();
         let stage = Self {
             served: Served::Echo(Server::start(&servers, ENDPOINT_PORT, cpu)),
             clients: clients.clone(),
@@ -87,7 +87,7 @@ impl Stage {
     }
 
     /// Runs clients; microseconds of CPU that everything of this contender used are beside what came of it.
-    pub fn drive(&self, clients: Clients) -> (Outcome, f64) {
+    pub fn drive(&self, clients: Clients) -> (LoadResult, f64) {
         self.metered(|| drive(&self.clients, clients))
     }
 

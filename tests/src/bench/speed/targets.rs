@@ -63,7 +63,7 @@ fn growth(figures: &Figures, measure: &str) -> Row {
 
 fn whole_system(figures: &Figures) -> Vec<Row> {
     let [hot, any] = ["hot", "any"].map(|which| format!("{} {which}", mesh_name(SERVICES)));
-    let cycle = |measure, who: &str, to| figures.ratios(cycle::PART, measure, who, to);
+    let cycle = |measure, contender: &str, to| figures.ratios(cycle::PART, measure, contender, to);
     let http = |measure, to| figures.ratios(http::PART, measure, &hot, to);
     vec![
         Row::at_least("connections, one hot / direct", &cycle(cycle::RATE, &hot, DIRECT), 0.97),

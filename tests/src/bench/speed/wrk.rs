@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, process::Command, time::Duration};
 
-use crate::{bench::interrupt, outcome::Outcome};
+use crate::{bench::interrupt, command_result::CommandResult};
 
 /// What came of it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -22,7 +22,7 @@ pub fn run(wrk: &mut Command, to: (Ipv4Addr, u16), keep: bool, seconds: u64) -> 
         wrk.args(["--header", "Connection: close"]);
     }
     let (address, port) = to;
-    let outcome = Outcome::of(wrk.arg(format!("http://{address}:{port}/")), Duration::from_secs(seconds + 30));
+    let outcome = CommandResult::of(wrk.arg(format!("http://{address}:{port}/")), Duration::from_secs(seconds + 30));
     interrupt::check();
     let outcome = outcome.expect_success();
     parse(&outcome.stdout).unwrap_or_else(|| panic!("wrk says {outcome:#?}"))

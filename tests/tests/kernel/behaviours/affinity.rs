@@ -1,5 +1,5 @@
-//! One endpoint for each client: behaviour 8. Eight endpoints and several clients, so that chance alone stays below one
-//! in a million.
+//! Session affinity: behaviour 8. With eight endpoints and several clients, a test passes by chance in less than one
+//! of a million runs.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use super::settled;
 const TO: &str = "10.96.0.10:80";
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
-/// How far off the end of a window may be.
+/// Tolerance of the end of a window.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// A node, eight servers that all its pods reach, and a client in each of eight pods.
@@ -46,13 +46,13 @@ impl Shop {
         self.node.wait_until_served("shop/cart", &self.servers.each_ref());
     }
 
-    /// Where a connect of each client leads.
+    /// Returns the server that a connect of each client reaches.
     fn once(&mut self) -> Vec<String> {
         self.clients.iter_mut().map(|client| only(client, 1)).collect()
     }
 }
 
-/// The one server to which that many connects lead.
+/// Returns the only server that this number of connects reaches.
 fn only(client: &mut Client, times: u32) -> String {
     let report = client.tcp(TO).times(times);
     assert_eq!(report.errors, counts([]));
@@ -100,11 +100,11 @@ fn b08_a_client_is_free_again_when_its_window_is_over_and_no_sooner() {
 }
 
 #[test]
-fn b08_the_window_begins_anew_with_every_use() {
+fn b08_every_use_restarts_the_window() {
     let mut shop = shop();
     shop.serve(cart().sticky(3));
     let chosen = shop.once();
-    // Three windows long, and never two seconds without a use.
+    // For three windows, with a use at least every two seconds.
     for _ in 0..6 {
         wait::pass(Duration::from_millis(1_500));
         assert_eq!(shop.once(), chosen);
@@ -116,7 +116,7 @@ fn b08_affinity_is_switched_on_and_off() {
     let mut shop = shop();
     for _ in 0..2 {
         shop.serve(cart());
-        // Both ways are eight servers: what tells them apart is what the clients see.
+        // Both versions have eight servers; only the answers differ.
         settled("spread", &NAMES.len(), || shop.clients[0].tcp(TO).times(1_000).answers.len());
         shop.serve(cart().sticky(600));
         settled("affinity", &1, || shop.clients[0].tcp(TO).times(1_000).answers.len());
@@ -126,7 +126,7 @@ fn b08_affinity_is_switched_on_and_off() {
 }
 
 #[test]
-fn b08_the_end_of_an_endpoint_leads_to_exactly_one_other() {
+fn b08_clients_of_a_removed_endpoint_move_to_exactly_one_other() {
     let mut shop = shop();
     shop.serve(cart().sticky(600));
     let chosen = shop.once();
@@ -140,7 +140,7 @@ fn b08_the_end_of_an_endpoint_leads_to_exactly_one_other() {
         assert!(now != gone && (now == *before || *before == gone), "{before} became {now}");
         after.push(now);
     }
-    // It is not missed, nor does anybody go back.
+    // No client fails, and none returns when the endpoint comes back.
     shop.serve(cart().sticky(600));
     assert_eq!(shop.once(), after);
 }
@@ -167,7 +167,7 @@ fn b08_a_client_may_be_a_cgroup() {
 }
 
 #[test]
-fn b08_a_kubernetes_service_asks_for_affinity_and_may_say_who_the_client_is() {
+fn b08_a_kubernetes_service_asks_for_affinity_and_may_choose_the_client_identity() {
     let node = Node::start();
     let servers = NAMES.map(|name| node.server(name));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP");

@@ -1,4 +1,4 @@
-//! A pod that is its own endpoint: behaviour 10.
+//! Hairpin connects, of a pod to itself: behaviour 10.
 
 use mesh_tests::{Node, Pod, client::protocol::counts, service};
 

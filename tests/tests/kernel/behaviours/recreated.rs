@@ -1,4 +1,4 @@
-//! Services that come, go and come again: behaviour 14.
+//! Services that are removed and created again: behaviour 14.
 
 use mesh_tests::{Manifest, Node, client::protocol::counts, service};
 
@@ -13,7 +13,7 @@ fn b14_a_service_made_again_is_right_at_once_under_the_same_or_another_address()
     node.write("cart.yaml", cart("10.96.0.10").endpoint(&a));
     expect_tcp(&mut client, "10.96.0.10:80", "a");
     for round in 0..5 {
-        // Another service keeps the directory from being empty, which alone would not delete anything.
+        // Another service keeps the directory from being empty, because an empty directory deletes nothing.
         node.write("other.yaml", service("shop/other").address("10.96.0.99").tcp(80));
         node.remove("cart.yaml");
         expect_tcp_error(&mut client, "10.96.0.10:80", UNREACHABLE);

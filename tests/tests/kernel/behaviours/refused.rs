@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mesh_agent::api::types::ServiceCounters;
 use mesh_tests::{
     Node, Object,
-    client::protocol::{Report, counts},
+    client::protocol::{ConnectReport, counts},
     kubernetes::{cluster_ip, list, slice_of},
     service, wait,
 };
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::settled;
 
 const AT_ONCE: Duration = Duration::from_millis(5);
-/// The machine may take the processor away from any one connect, but not in every round.
+/// The scheduler may delay any connect, but not in every round.
 const ROUNDS: u64 = 3;
 
 #[test]
@@ -33,8 +33,9 @@ fn b01_connects_to_a_service_without_endpoints_are_refused_at_once_and_counted()
     assert_eq!(node.port_of("shop/empty", 53, "UDP").counters, counted(refused));
 }
 
-/// Connects until each of 1,000 is refused in time, and never with anything else; returns how many there were.
-fn refused_at_once(mut connect: impl FnMut() -> [Report; 2]) -> u64 {
+/// Connects in rounds of 1,000 until all of a round are refused in time, and returns the number of connects. Every
+/// other result fails.
+fn refused_at_once(mut connect: impl FnMut() -> [ConnectReport; 2]) -> u64 {
     let mut slow = Vec::new();
     for round in 1..=ROUNDS {
         let reports = connect();
@@ -83,12 +84,12 @@ fn b01_unconnected_sends_to_a_service_without_endpoints_are_refused_at_once() {
         for _ in 0..1_000 {
             assert_eq!(client.send_to(socket, to), Err("ECONNREFUSED".into()), "{to}");
         }
-        // On average, for each question has to go to the client process and back.
+        // On average, because each request goes to the client process and back.
         assert!(start.elapsed() < AT_ONCE * 1_000, "{to}: {:?}", start.elapsed());
     }
 }
 
-/// Two endpoints that are not ready, and the Service that counts them or not.
+/// Two unready endpoints, and a Service that publishes them or not.
 fn unready(publish: bool) -> Object {
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP");
     cart.spec("publishNotReadyAddresses", publish.into())

@@ -1,4 +1,4 @@
-//! Long TCP streams when their endpoint goes: behaviour 13.
+//! Long TCP streams when their endpoint is removed: behaviour 13.
 
 use std::time::{Duration, Instant};
 
@@ -54,14 +54,14 @@ fn b13_a_thousand_streams_outlive_the_removal_of_their_endpoint() {
     node.write("cart.yaml", cart());
     node.wait_until_served("shop/cart", &[]);
     expect_all();
-    // Nor does the end of the whole service touch them.
+    // Removing the whole service does not affect them either.
     node.write("other.yaml", service("shop/other").address("10.96.0.11").tcp(80));
     node.remove("cart.yaml");
     node.wait_until_gone("shop/cart");
     expect_all();
 }
 
-/// Only these servers' streams are left, each once a beat.
+/// Expects only the streams of these servers to be left, each once per beat.
 fn expect_left(client: &mut mesh_tests::Client, left: &Counts) {
     for _ in 0..BEATS {
         let beat = client.beat();
@@ -69,7 +69,7 @@ fn expect_left(client: &mut mesh_tests::Client, left: &Counts) {
     }
 }
 
-/// Beats until no stream of `server` is left, and says how they ended.
+/// Beats until no stream of `server` is left, and returns how they ended.
 fn ends(client: &mut mesh_tests::Client, server: &Server) -> Counts {
     let mut errors = Counts::new();
     wait::until(&format!("streams of {} to be closed", server.name()), CLOSED, || {

@@ -1,4 +1,4 @@
-//! Who gets how many connects, and that each is counted once: behaviour 7.
+//! Distribution of connects, each counted once: behaviour 7.
 
 use mesh_agent::api::types::ServiceCounters;
 use mesh_tests::{Node, Server, client::protocol::counts, service};
@@ -61,7 +61,7 @@ fn counted(port: &mesh_agent::api::types::ServicePort, server: &Server) -> u64 {
     rows.next().unwrap_or_else(|| panic!("{} is no endpoint of {port:?}", server.name())).connects
 }
 
-/// Pearson's chi-square test: how likely counts at least as far from the weights are, if the weights are obeyed.
+/// Pearson's chi-square test: the probability of counts at least this far from the weights, if the weights are obeyed.
 fn likelihood<const N: usize>(observed: [u64; N], weights: [u32; N]) -> f64 {
     let total = observed.iter().sum::<u64>() as f64;
     let weight = f64::from(weights.iter().sum::<u32>());

@@ -1,4 +1,4 @@
-//! Endpoints on their way out: behaviour 4.
+//! Terminating endpoints: behaviour 4.
 
 use mesh_tests::{
     Node,
@@ -8,7 +8,7 @@ use mesh_tests::{
 use serde_json::json;
 
 #[test]
-fn b04_terminating_endpoints_serve_only_while_nobody_is_ready() {
+fn b04_terminating_endpoints_serve_only_while_none_is_ready() {
     let node = Node::start();
     let [a, b, gone] = ["a", "b", "gone"].map(|name| node.server(name));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP");

@@ -9,7 +9,7 @@ use mesh_tests::{
     service, wait,
 };
 
-/// A client sends so often, whether it hears anything or not.
+/// Interval at which a client sends, whether it gets answers or not.
 const EVERY: Duration = Duration::from_millis(100);
 
 /// Longest time from the edit to the first answer of a live endpoint.
@@ -21,7 +21,7 @@ fn dns() -> Manifest {
     service("shop/dns").address("10.96.0.10").address("fd00:96::10").udp(53)
 }
 
-/// Two servers, of which the first alone is served.
+/// Two servers, of which only the first is an endpoint.
 fn served_by_the_first() -> (Node, Server, Server) {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
@@ -30,7 +30,7 @@ fn served_by_the_first() -> (Node, Server, Server) {
     (node, a, b)
 }
 
-/// What a client that sends every so often hears between two sends.
+/// Sends once, and returns the answers until the next send is due.
 fn tick(client: &mut Client, socket: SocketId, send: impl FnOnce(&mut Client) -> Done) -> Done<Vec<String>> {
     send(client)?;
     wait::pass(EVERY);
@@ -44,7 +44,7 @@ fn tick(client: &mut Client, socket: SocketId, send: impl FnOnce(&mut Client) ->
     }
 }
 
-/// The kernel is told to close a connected socket: the error waits in it, and it has no peer any more.
+/// Expects a connected socket to be closed: it has a pending error and no peer.
 fn expect_closed(client: &mut Client, socket: SocketId) {
     let told = wait::until_some("the socket to be closed", MOVED, || client.pending_error(socket));
     assert_eq!(told, "ECONNABORTED");
@@ -106,7 +106,7 @@ fn b06_unconnected_udp_socket_moves_over_ipv6() {
 
 #[test]
 fn b06_connected_udp_socket_moves_within_two_seconds() {
-    // The removed endpoint goes on answering: only being told makes a client ask for another.
+    // The removed endpoint still answers, so only an error makes a client reconnect.
     let (node, _a, b) = served_by_the_first();
     let mut client = node.client();
     let socket = client.udp_socket("0.0.0.0:5000");
@@ -120,13 +120,13 @@ fn b06_connected_udp_socket_moves_within_two_seconds() {
     wait::until("b to answer", MOVED, || match ask(&mut client) {
         Ok(names) => names == ["b"],
         Err(errno) => {
-            // What resolvers and log shippers do when a send fails: connect again, under the same port.
+            // Resolvers and log shippers connect again, from the same port, when a send fails.
             told.push(errno);
             client.connect(socket, DNS).unwrap();
             false
         }
     });
-    // A receive is told why; a send only that the socket is not connected any more.
+    // A receive gets the reason; a send only that the socket is no longer connected.
     assert!(told.iter().any(|errno| errno == "ECONNABORTED"), "{told:?}");
     assert!(told.iter().all(|errno| ["ECONNABORTED", "EDESTADDRREQ"].contains(&errno.as_str())), "{told:?}");
     assert_eq!(client.local(socket).map(|local| local.port()), Ok(5000));
@@ -149,7 +149,7 @@ fn b06_connected_udp_socket_of_a_dead_endpoint_moves_within_two_seconds() {
 }
 
 #[test]
-fn b06_a_udp_client_is_refused_within_two_seconds_when_nobody_is_left() {
+fn b06_a_udp_client_is_refused_within_two_seconds_when_no_endpoint_is_left() {
     let (node, _a, _b) = served_by_the_first();
     let mut client = node.client();
     let [connected, unconnected] = [5000, 5001].map(|port| client.udp_socket(&format!("0.0.0.0:{port}")));
@@ -164,13 +164,13 @@ fn b06_a_udp_client_is_refused_within_two_seconds_when_nobody_is_left() {
 }
 
 #[test]
-fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives_whatever_else_changes() {
+fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives() {
     let mut node = Node::start();
     let servers = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| node.server(name));
     node.write("dns.yaml", dns().endpoints(&servers));
     node.wait_until_served("shop/dns", &servers.each_ref());
     let mut client = node.client();
-    // Fewer than endpoints, so that there is always one without a client.
+    // Fewer clients than endpoints, so that there is always one without a client.
     let sockets = [0; 4].map(|port| client.udp_socket(&format!("0.0.0.0:{port}")));
     let chosen = sockets.map(|socket| client.name_at(socket, DNS).unwrap());
     let keep: Vec<_> = servers.iter().filter(|server| chosen.iter().any(|name| name == server.name())).collect();
@@ -185,7 +185,7 @@ fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives_whatever_else_chan
 
     let more = ["i", "j"].map(|name| node.server(name));
     for _ in 0..3 {
-        // Others go, others come, and everybody has another place in the list.
+        // Other endpoints leave and join, and the order of the list changes.
         node.write("dns.yaml", dns().endpoints(keep.iter().copied()));
         node.wait_until_served("shop/dns", &keep);
         expect_the_same();
@@ -197,7 +197,7 @@ fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives_whatever_else_chan
     node.write("dns.yaml", keep.iter().fold(dns().weighted(&more[0], 50), |dns, server| dns.weighted(server, 1)));
     node.wait_until_served("shop/dns", &more[..1].iter().chain(keep.iter().copied()).collect::<Vec<_>>());
     expect_the_same();
-    // So do other services.
+    // Other services change.
     node.write("more.yaml", service("shop/more").address("10.96.0.11").udp(53).endpoints(&servers));
     node.wait_until_served("shop/more", &servers.each_ref());
     expect_the_same();
@@ -208,7 +208,7 @@ fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives_whatever_else_chan
 }
 
 #[test]
-fn b06_an_endpoint_that_was_removed_and_comes_back_takes_nobody_from_another() {
+fn b06_an_endpoint_that_comes_back_takes_no_socket_from_another() {
     let (node, a, b) = served_by_the_first();
     let mut client = node.client();
     let socket = client.udp_socket("0.0.0.0:5000");
@@ -267,7 +267,7 @@ fn b06_exactly_the_udp_sockets_of_the_removed_endpoint_are_closed_wherever_they_
             client.connect(socket, to).unwrap();
             if client.name_of_peer(socket).unwrap() == "a" { to_a.push((socket, to)) } else { to_b.push((socket, to)) }
         }
-        // One of those of a goes elsewhere by itself, before anything is removed.
+        // One of the sockets of `a` reconnects elsewhere before the removal.
         let (moved, _) = to_a.pop().expect("half of forty");
         let moved_to = if client.local(moved).unwrap().is_ipv4() {
             other.address().to_string()
@@ -326,10 +326,10 @@ fn b06_a_socket_follows_its_address_to_the_service_that_has_it_now() {
 }
 
 #[test]
-fn b06_a_socket_comes_home_when_the_service_is_to_stay_on_the_node() {
+fn b06_a_socket_returns_when_the_service_becomes_node_local() {
     let mut node = Node::setup().flags("--node-name here --external-cidr 192.0.2.0/24").start();
     let [far, near] = ["far", "near"].map(|name| node.server(name));
-    // An address for others keeps the far endpoint in use.
+    // An external address keeps the far endpoint in use.
     let dns = dns().with("externalIPs: [192.0.2.10]").on_node(&far, "elsewhere");
     node.write("dns.yaml", dns.clone());
     node.wait_until_served("shop/dns", &[&far]);

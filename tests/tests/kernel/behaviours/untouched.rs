@@ -1,4 +1,4 @@
-//! Services that are none of ours, and services without a selector: behaviour 11.
+//! Services that are left alone, and services without a selector: behaviour 11.
 
 use mesh_tests::{
     Node, Object,
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{UNREACHABLE, expect_tcp, expect_tcp_error};
 
-/// Written beside a service that is served, so that there is something to wait for.
+/// Writes it beside a service that is served, which the test can wait for.
 fn expect_untouched(change: impl FnOnce(Object) -> Object) {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));

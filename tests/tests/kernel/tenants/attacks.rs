@@ -1,37 +1,37 @@
-//! What a client does to itself is not done to the others: they are refused nothing, and keep their shares.
+//! A client that makes its own connects fail does not affect others: they are not refused, and their shares stay fair.
 
 use std::time::{Duration, Instant};
 
 use mesh_common::counter::Counter;
 use mesh_tests::{
-    Client, Manifest, Node, Report, Server,
+    Client, ConnectReport, Manifest, Node, Server,
     client::{Act, Loop, protocol::counts},
     place::Place,
     service,
 };
 
-use crate::smart::Known;
+use crate::balancing::KernelState;
 
 pub(super) const VIP: &str = "10.96.0.10:80";
 pub(super) const CONNECTS: u32 = 1_000;
-/// A variant of the attack is tried for so long.
+/// Duration of a variant of the attack.
 const SHORT: Duration = Duration::from_secs(2);
 
 pub(super) fn cart() -> Manifest {
     service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random")
 }
 
-fn shop<const N: usize>() -> (Node, [Server; N], Known) {
+fn shop<const N: usize>() -> (Node, [Server; N], KernelState) {
     let node = Node::start();
     let servers = std::array::from_fn(|number| node.server(&format!("{number}")));
     node.write("cart.yaml", cart().endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     (node, servers, known)
 }
 
-/// No refusal, and each server within ten points of its fair share.
-pub(super) fn expect_fair<const N: usize>(report: &Report, servers: &[Server; N]) {
+/// Expects no refusal, and each server within ten percentage points of its fair share.
+pub(super) fn expect_fair<const N: usize>(report: &ConnectReport, servers: &[Server; N]) {
     assert_eq!((&report.errors, report.total_answers()), (&counts([]), u64::from(CONNECTS)));
     for server in servers {
         let percent = report.answers_of(server) * 100 / u64::from(CONNECTS);
@@ -39,7 +39,7 @@ pub(super) fn expect_fair<const N: usize>(report: &Report, servers: &[Server; N]
     }
 }
 
-/// The victim connects for as long as the attackers do, and afterwards.
+/// Runs the attackers, and expects the victim to be unharmed during and after the attack.
 fn expect_unharmed<const N: usize>(time: Duration, node: &Node, attackers: &[Place], servers: &[Server; N]) {
     let mut clients: Vec<Client> = attackers.iter().map(Client::start).collect();
     let attacks = clients.iter_mut().map(|client| client.tcp(VIP).again_and_again()).collect();
@@ -48,13 +48,13 @@ fn expect_unharmed<const N: usize>(time: Duration, node: &Node, attackers: &[Pla
     }
 }
 
-/// The same, with attacks under way. Returns what became of them.
+/// Expects the victim to be unharmed by attacks that are under way. Returns their reports.
 pub(super) fn expect_unharmed_by<const N: usize>(
     attacks: Vec<Loop<'_>>,
     time: Duration,
     node: &Node,
     servers: &[Server; N],
-) -> Vec<Report> {
+) -> Vec<ConnectReport> {
     let mut victim = Client::start(&node.place().below("victim.service"));
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -67,7 +67,7 @@ pub(super) fn expect_unharmed_by<const N: usize>(
 
 /// In a network namespace of its own every endpoint refuses.
 #[test]
-fn a_client_in_a_namespace_of_its_own_takes_no_endpoint_from_others() {
+fn a_client_in_its_own_namespace_ejects_no_endpoint_for_others() {
     let (node, servers, known) = shop::<4>();
     expect_unharmed(Duration::from_secs(10), &node, &[node.place().child()], &servers);
     assert_eq!(known.agreed(), 0);
@@ -75,7 +75,7 @@ fn a_client_in_a_namespace_of_its_own_takes_no_endpoint_from_others() {
 }
 
 #[test]
-fn without_an_agent_it_takes_none_either() {
+fn a_client_ejects_no_endpoint_for_others_without_an_agent() {
     let (mut node, servers, known) = shop::<4>();
     node.kill_agent();
     expect_unharmed(SHORT, &node, &[node.place().child()], &servers);
@@ -102,13 +102,13 @@ fn a_near_zone_is_not_emptied() {
     expect_unharmed(SHORT, &node, &[node.place().child()], &[near, also]);
 }
 
-/// The connect is under way when the program changes its mind.
+/// The program closes the socket while the connect is under way.
 #[test]
-fn a_connect_that_its_program_gives_up_is_no_failure() {
+fn a_connect_that_its_program_closes_is_no_failure() {
     let node = Node::start();
-    let hole = node.hole();
-    node.write("cart.yaml", cart().at(hole.address()));
-    let (known, mut client) = (Known::when(&node, 1), node.client());
+    let blackhole = node.blackhole();
+    node.write("cart.yaml", cart().at(blackhole.address()));
+    let (known, mut client) = (KernelState::when(&node, 1), node.client());
     for act in [Act::Disconnect, Act::Shutdown, Act::Close, Act::Reset] {
         for _ in 0..5 {
             let socket = client.tcp_socket("0.0.0.0:0");

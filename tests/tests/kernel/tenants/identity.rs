@@ -1,4 +1,4 @@
-//! Which client a connect counts for: the cgroup that the node's manager made, whatever is below it.
+//! Client identity: the cgroup that the node's manager created for a pod or unit, including all cgroups below it.
 
 use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
 
@@ -12,7 +12,7 @@ use mesh_tests::{Client, Node, Server, pinned, place::Place, service};
 
 const VIP: &str = "10.96.0.10:80";
 
-/// Starts the agent, after a test has made cgroups for it to find, and serves one endpoint.
+/// Starts the agent after the test has created cgroups, and serves one endpoint.
 fn shop(node: &mut Node) -> Server {
     node.start_agent();
     let server = node.echo_server("a");
@@ -21,7 +21,7 @@ fn shop(node: &mut Node) -> Server {
     server
 }
 
-/// Clients of the sockets that are open now.
+/// Returns the clients of the open sockets.
 fn clients(node: &Node) -> BTreeSet<u32> {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
     let sockets: HashMap<_, u64, [u8; size_of::<SocketRow>()]> = map.try_into().expect("SOCKETS has rows of this size");
@@ -56,7 +56,7 @@ fn pods_below_one_slice_are_two_clients() {
     let slice = node.place().below("kubepods.slice");
     let burstable = slice.below("kubepods-burstable.slice");
     let _server = shop(&mut node);
-    // Made after the agent has looked.
+    // Created after the agent has scanned the cgroups.
     let pods = ["1", "2"].map(|uid| burstable.below(&format!("kubepods-burstable-pod{uid}.slice")));
     let containers = pods.each_ref().map(|pod| pod.below("cri-containerd-0.scope"));
     let _open = containers.each_ref().map(connected);

@@ -3,13 +3,13 @@
 use mesh_tests::{
     Client, Node, Server,
     client::Attack,
-    client::protocol::{Report, counts},
+    client::protocol::{ConnectReport, counts},
     node::PATIENCE,
     service, wait,
 };
 
 use super::attacks::{CONNECTS, VIP, expect_fair};
-use crate::smart::Known;
+use crate::balancing::KernelState;
 
 /// A client that leaves connections to one endpoint open for a second, and closes others at once, tells of no difference
 /// between the endpoints. Once its connections are closed they do not count as load either.
@@ -20,7 +20,7 @@ fn connections_that_a_client_leaves_open_make_no_endpoint_slow_for_others() {
     let cart = service("shop/cart").address("10.96.0.10").tcp(80);
     node.write("cart.yaml", cart.with("balance: latencyAware").endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     let mut attacker = Client::start(&node.place().below("attacker.service"));
     let attack = attacker.attack(Attack::Linger("0".into()), VIP);
     let is_slow = || known.duration_of(&servers[0]) > 500_000;
@@ -33,9 +33,9 @@ fn connections_that_a_client_leaves_open_make_no_endpoint_slow_for_others() {
 
 /// Connects of several clients, so that no interruption decides: a client that is stopped while it connects finds the endpoint
 /// slow.
-fn victims(node: &Node) -> Report {
+fn victims(node: &Node) -> ConnectReport {
     const VICTIMS: u32 = 10;
-    let mut all = Report::default();
+    let mut all = ConnectReport::default();
     for number in 0..VICTIMS {
         let mut victim = Client::start(&node.place().below(&format!("victim-{number}.service")));
         let report = victim.tcp(VIP).times(CONNECTS / VICTIMS);

@@ -1,13 +1,13 @@
-//! Clients of several tenants on one node: what one of them does to itself is not done to the others.
+//! Clients of several tenants on one node: none can affect the others.
 
+mod agreement;
+mod attack_variants;
 mod attacks;
 mod full_size;
 mod identity;
 mod latency;
 mod quotas;
 mod shares;
-mod votes;
-mod ways;
 
 use std::os::unix::fs::MetadataExt as _;
 

@@ -1,4 +1,4 @@
-//! What all clients share has room for others, whatever one client does.
+//! Quotas: one client cannot use up the maps that all clients share.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use super::id;
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
-/// Rows that a client of these tests may have, and what it tries to have.
+/// Rows that a client may have, and the number that it tries to have.
 const SHARE: u32 = 16;
 const MANY: u32 = 200;
 
@@ -42,14 +42,14 @@ fn serve(node: &Node, settings: &[&str]) -> Server {
     server
 }
 
-/// What a client has: sockets, flows, large records of flows, bindings.
+/// Returns the rows of a client: sockets, flows, large flow records, bindings.
 pub(super) fn has(node: &Node, client: &Place) -> ClientRows {
     let map = Map::Array(pinned::map(&node.directories().pins, maps::QUOTAS));
     let rows: Array<_, [u8; size_of::<ClientRows>()]> = map.try_into().expect("QUOTAS has rows of this size");
     cast(rows.get(&quota::place(id(client)), 0).expect("it is there"))
 }
 
-/// Rows of SOCKETS of this client.
+/// Returns the number of rows of this client in SOCKETS.
 fn rows(node: &Node, client: &Place) -> usize {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
     let rows: HashMap<_, u64, [u8; size_of::<SocketRow>()]> = map.try_into().expect("SOCKETS has rows of this size");
@@ -57,7 +57,7 @@ fn rows(node: &Node, client: &Place) -> usize {
     rows.iter().flatten().filter(|(_, row)| cast::<_, SocketRow>(*row).client == id).count()
 }
 
-/// Others are served as if nothing were.
+/// Expects other clients to be served as usual.
 fn expect_others_served(node: &Node) {
     let mut other = node.client();
     assert_eq!(other.tcp(TCP).times(100).errors, counts([]));
@@ -115,7 +115,7 @@ fn a_client_with_many_namespaces_has_its_share_of_bindings() {
     assert_eq!(other.tcp(TCP).times(3).errors, counts([]));
     for _ in 0..2 * SHARE {
         let elsewhere = Place { netns: Arc::new(Netns::new()), ..attacker.clone() };
-        // The server is not there, but the client was bound.
+        // There is no server, but the client was bound.
         assert_eq!(Client::start(&elsewhere).tcp(TCP).once().total_answers(), 0);
     }
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::AFFINITY));
@@ -123,7 +123,7 @@ fn a_client_with_many_namespaces_has_its_share_of_bindings() {
     let owners: Vec<u32> = bound.iter().flatten().map(|(_, row)| cast::<_, AffinityRow>(row).owner).collect();
     let of = |place: &Place| owners.iter().filter(|&&owner| owner == id(place)).count();
     assert_eq!((of(&attacker), of(node.place())), (SHARE as usize, 1));
-    // Those that do not come back make room.
+    // Bindings of clients that do not return expire.
     wait::until_equal("no binding", PATIENCE, &[0; 4], || has(&node, &attacker));
     assert_eq!(bound.iter().count(), 0);
 }

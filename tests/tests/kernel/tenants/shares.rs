@@ -17,7 +17,7 @@ use mesh_tests::{
 };
 
 use super::id;
-use crate::smart::Known;
+use crate::balancing::KernelState;
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.11:53";
@@ -66,7 +66,7 @@ fn expect_others_served(node: &Node) {
 #[test]
 fn one_client_cannot_take_all_connections_of_a_service_that_bounds_its_share() {
     let (node, _server, attacker) = node(Some(25));
-    let known = Known::of(&node);
+    let known = KernelState::of(&node);
     let mut busy = Client::start(&attacker);
     for round in 1..=2 {
         let opened = busy.open_streams(TCP, MANY);

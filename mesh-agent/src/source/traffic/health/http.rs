@@ -1,4 +1,4 @@
-//! What an HTTP probe asks and what is a good answer.
+//! Reads HTTP probes: the request, and the expected answer.
 
 use hyper::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING},
@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// Headers that say how a message ends; the probe sets them itself, or none.
+/// Framing headers, which the probe sets itself.
 const FRAMING: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
 
-/// Status codes that an answer can end with.
+/// Final status codes.
 const STATUS: std::ops::RangeInclusive<u16> = 200..=599;
 
 /// Reads `http` or `https`.
@@ -29,14 +29,14 @@ pub fn read(field: Field<'_>, tls: bool) -> Option<HttpProbe> {
     Some(HttpProbe { tls, path: path?, headers: headers?, status: status?, expect_header: expect_header? })
 }
 
-/// What stands after the address, as it is sent: a fragment never is.
+/// Reads path and query; a fragment is never sent.
 fn path(field: Field<'_>) -> Option<String> {
     let text = field.text()?;
     let fits = text.starts_with('/') && text.parse::<PathAndQuery>().is_ok_and(|path| path.as_str() == text);
     if fits { Some(text.to_owned()) } else { field.expected("a path and perhaps a query, like /healthz?full") }
 }
 
-/// `headers`, and `host` before them.
+/// Reads `host` and `headers`.
 fn headers(probe: Field<'_>) -> Option<Vec<(String, String)>> {
     let host = probe.or("host", None, |field| host(field).map(Some));
     let given = probe.get("headers").map_or(Some(Vec::new()), |field| read_headers(field, probe.get("host").is_some()));
@@ -65,7 +65,7 @@ fn read_headers(field: Field<'_>, has_host: bool) -> Option<Vec<(String, String)
     Some(headers.into_iter().map(|(_, (name, value))| (name.to_string(), value)).collect())
 }
 
-/// Exactly one header.
+/// Reads exactly one header.
 fn expected_header(field: Field<'_>) -> Option<(String, String)> {
     let headers: Vec<Field<'_>> = field.mapping()?.children().collect();
     match &*headers {
@@ -84,7 +84,7 @@ fn header(field: Field<'_>) -> Option<(HeaderName, String)> {
     Some((name?, value?))
 }
 
-/// `200`, or `200-399`.
+/// Reads `200` or `200-399`.
 fn status(field: Field<'_>) -> Option<(u16, u16)> {
     let text = match field.value() {
         Value::Number(text) | Value::Text(text) => text,

@@ -73,9 +73,9 @@ pub struct Clients {
     pub cpu: Option<usize>,
 }
 
-/// What came of it.
+/// Result of the clients.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct LoadResult {
     /// Turns that succeeded.
     pub ok: u64,
     /// Turns that failed.
@@ -89,7 +89,7 @@ pub struct Outcome {
 }
 
 /// Runs clients at a place, until they are done.
-pub fn drive(place: &Place, clients: Clients) -> Outcome {
+pub fn drive(place: &Place, clients: Clients) -> LoadResult {
     let Clients { way, targets: Targets { first, count, port }, time, threads, cpu } = clients;
     let mut command = place.command(std::env::current_exe().expect("this program has a path"));
     let way = way.to_possible_value().expect("no way is hidden");
@@ -101,7 +101,7 @@ pub fn drive(place: &Place, clients: Clients) -> Outcome {
     let output = command.output().expect("this program starts");
     interrupt::check();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let outcome: Outcome = serde_json::from_slice(&output.stdout).expect("clients print JSON");
+    let outcome: LoadResult = serde_json::from_slice(&output.stdout).expect("clients print JSON");
     assert!(outcome.ok > 0 && outcome.failed * 1000 <= outcome.ok, "{clients:?} failed: {outcome:?}");
     outcome
 }
@@ -128,7 +128,7 @@ pub fn run(options: &Options) -> bool {
     }
     all.connects.sort_unstable();
     all.turns.sort_unstable();
-    let outcome = Outcome {
+    let outcome = LoadResult {
         ok: all.turns.len() as u64,
         failed: all.failed,
         seconds: start.elapsed().as_secs_f64(),

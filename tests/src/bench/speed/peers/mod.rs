@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{bench::interrupt, outcome::Outcome, place::Place};
+use crate::{bench::interrupt, command_result::CommandResult, place::Place};
 
 /// The longest of them takes a minute and a half.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -27,7 +27,7 @@ pub fn apply(place: &Place, scratch: &Path, rules: &str, words: &[&str]) -> Resu
     let mut command: Command = place.command(super::process::find(program).ok_or(format!("there is no {program}"))?);
     command.args(words).arg(&file);
     let start = Instant::now();
-    let outcome = Outcome::of(&mut command, PATIENCE);
+    let outcome = CommandResult::of(&mut command, PATIENCE);
     interrupt::check();
     let took = start.elapsed();
     match outcome.code {

@@ -1,0 +1,151 @@
+//! State of a service's endpoints that is not configuration: health verdicts, operator overrides, and when each endpoint
+//! became usable. Computes their present weights from it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use super::{Override, Target, World, ramp};
+use crate::model::{Endpoint, Service, ServiceName, Traffic};
+
+/// Address and port.
+type AddressPort = (IpAddr, u16);
+
+/// State of the endpoints of one service.
+pub(super) struct EndpointStates<'a> {
+    traffic: &'a Traffic,
+    unhealthy: HashSet<AddressPort>,
+    long_unhealthy: HashSet<AddressPort>,
+    overrides: HashMap<AddressPort, Override>,
+    usable_since: HashMap<AddressPort, Duration>,
+}
+
+/// Weight of an endpoint at one moment.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Weight {
+    /// As configured, or as an operator has set it.
+    pub target: u16,
+    /// Present part of the target, from 0 to 1. It is below 1 during slow start and drain.
+    pub share: f64,
+}
+
+impl Weight {
+    /// Returns the present weight.
+    pub fn effective(self) -> f64 {
+        f64::from(self.target) * self.share
+    }
+
+    /// Returns the present weight as a whole number; zero if it is below one.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
+    pub fn whole(self) -> u32 {
+        let weight = self.effective();
+        if weight < 1.0 { 0 } else { weight.round() as u32 }
+    }
+
+    /// Whether the endpoint takes connects at all.
+    pub fn takes(self) -> bool {
+        self.target > 0 && self.share > 0.0
+    }
+}
+
+impl<'a> EndpointStates<'a> {
+    pub(super) fn of(world: &World, service: &'a Service) -> Self {
+        let name = &service.name;
+        Self {
+            traffic: &service.traffic,
+            unhealthy: places(&world.unhealthy, name),
+            long_unhealthy: places(&world.long_unhealthy, name),
+            overrides: of_service(&world.overrides, name),
+            usable_since: of_service(&world.usable_since, name),
+        }
+    }
+
+    /// Whether health checks do not find the endpoint unhealthy.
+    pub(super) fn works(&self, endpoint: &Endpoint) -> bool {
+        !self.unhealthy.contains(&(endpoint.address, endpoint.port))
+    }
+
+    /// Whether the endpoint has been unhealthy for long.
+    pub(super) fn is_long_unhealthy(&self, endpoint: &Endpoint) -> bool {
+        self.long_unhealthy.contains(&(endpoint.address, endpoint.port))
+    }
+
+    pub(super) fn weight(&self, endpoint: &Endpoint, now: Duration) -> Weight {
+        let said = self.said(endpoint);
+        let configured = || u16::try_from(endpoint.weight).expect("sources take no larger weight");
+        let draining = said.draining_since.map(|since| now.saturating_sub(since));
+        let falling = draining.map_or(1.0, |elapsed| ramp::falling(self.traffic.drain.as_ref(), elapsed));
+        Weight { target: said.weight.unwrap_or_else(configured), share: self.rising(endpoint, now) * falling }
+    }
+
+    fn rising(&self, endpoint: &Endpoint, now: Duration) -> f64 {
+        match (&self.traffic.slow_start, self.since(endpoint)) {
+            (Some(slow_start), Some(since)) => ramp::rising(slow_start, now.saturating_sub(since)),
+            _ => 1.0,
+        }
+    }
+
+    fn said(&self, endpoint: &Endpoint) -> Override {
+        self.overrides.get(&(endpoint.address, endpoint.port)).copied().unwrap_or_default()
+    }
+
+    fn since(&self, endpoint: &Endpoint) -> Option<Duration> {
+        self.usable_since.get(&(endpoint.address, endpoint.port)).copied()
+    }
+
+    /// Whether weights may differ from the configured ones, now or later.
+    pub(super) fn has_ramps(&self, endpoints: &[Endpoint]) -> bool {
+        let said = |endpoint: &Endpoint| self.overrides.contains_key(&(endpoint.address, endpoint.port));
+        self.traffic.slow_start.is_some() || self.traffic.drain.is_some() || endpoints.iter().any(said)
+    }
+
+    /// Returns when the weight of an endpoint changes next, or nothing if none of its ramps is under way.
+    fn next_change(&self, endpoint: &Endpoint, now: Duration) -> Option<Duration> {
+        let weight = self.weight(endpoint, now);
+        if !weight.takes() {
+            return None;
+        }
+        let drains = self.traffic.drain.as_ref().zip(self.said(endpoint).draining_since);
+        let falls = drains.map(|(drain, since)| ramp::next_tick(since, drain.tick, now));
+        let starts = self.traffic.slow_start.as_ref().zip(self.since(endpoint));
+        let starts = starts.filter(|_| self.rising(endpoint, now) < 1.0);
+        let rises = starts.map(|(slow_start, since)| ramp::next_tick(since, slow_start.tick, now));
+        falls.into_iter().chain(rises).min()
+    }
+}
+
+fn place(target: &Target) -> AddressPort {
+    (target.address, target.port)
+}
+
+/// Returns the lower bound of a service's targets in an ordered map.
+fn first(service: &ServiceName) -> Target {
+    Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 }
+}
+
+fn places(targets: &BTreeSet<Target>, service: &ServiceName) -> HashSet<AddressPort> {
+    targets.range(first(service)..).take_while(|it| it.service == *service).map(place).collect()
+}
+
+fn of_service<V: Copy>(of_all: &BTreeMap<Target, V>, service: &ServiceName) -> HashMap<AddressPort, V> {
+    let targets = of_all.range(first(service)..).take_while(|(target, _)| target.service == *service);
+    targets.map(|(target, &value)| (place(target), value)).collect()
+}
+
+/// Returns when the tables change next because time passes, by the monotonic clock, or nothing if no ramp is under way.
+pub fn next_change(world: &World, now: Duration) -> Option<Duration> {
+    if world.usable_since.is_empty() && world.overrides.is_empty() {
+        return None;
+    }
+    let ramps = |service: &&Service| service.traffic.slow_start.is_some() || service.traffic.drain.is_some();
+    let services = world.services.values().map(AsRef::as_ref).filter(ramps);
+    let changes = services.flat_map(|service| {
+        let known = EndpointStates::of(world, service);
+        let is_idle = known.overrides.is_empty() && known.usable_since.is_empty();
+        let ports = if is_idle { &[][..] } else { &service.ports };
+        ports.iter().flat_map(|port| &port.endpoints).filter_map(|it| known.next_change(it, now)).min()
+    });
+    changes.min()
+}

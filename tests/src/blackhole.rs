@@ -1,0 +1,43 @@
+//! An endpoint that never answers: a listener that never accepts and whose queue is full.
+
+use std::{
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use nix::sys::socket::{Backlog, listen};
+
+use crate::netns::Netns;
+
+/// Ignores connects until dropped; then they are refused.
+pub struct Blackhole {
+    listener: TcpListener,
+    address: SocketAddr,
+    _queued: TcpStream,
+}
+
+impl Blackhole {
+    /// Opens a blackhole at `ip` in `netns`, on a free port.
+    pub fn open(netns: &Netns, ip: IpAddr) -> Self {
+        netns.run(|| {
+            let listener = TcpListener::bind((ip, 0)).expect("a free port");
+            // A second call changes the length of the queue: there is room for one.
+            listen(&listener, Backlog::new(0).expect("zero is a length")).expect("it listens already");
+            let address = listener.local_addr().expect("a listener has an address");
+            let queued = TcpStream::connect(address).expect("there is room for one");
+            let more = TcpStream::connect_timeout(&address, Duration::from_millis(50));
+            assert!(more.is_err(), "the queue of {address} is full, and yet there is room");
+            Self { listener, address, _queued: queued }
+        })
+    }
+
+    /// Returns its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Enlarges the queue, so that connects are answered from now on.
+    pub fn fill(&self) {
+        listen(&self.listener, Backlog::new(100).expect("a length")).expect("it listens already");
+    }
+}

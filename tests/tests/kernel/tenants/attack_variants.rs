@@ -1,0 +1,124 @@
+//! Variants of attacks in which a client makes its own connects fail, or succeed wrongly. The endpoints are in a pod
+//! that the victim reaches through the node.
+
+use std::{array, time::Duration};
+
+use mesh_common::counter::Counter;
+use mesh_tests::{
+    Client, Node, Pod, Server,
+    client::{Attack, protocol::counts},
+    command_result::CommandResult,
+    node::PATIENCE,
+    server::Manner,
+};
+
+use super::attacks::{VIP, cart, expect_unharmed_by};
+use crate::balancing::KernelState;
+
+/// Connects time out after one second, and then the attackers go on.
+const TIME: Duration = Duration::from_secs(3);
+const DEAD: &str = "outlier: {baseEjection: 60s, maxEjection: 60s}";
+
+fn shop() -> (Node, Pod, [Server; 4], KernelState) {
+    let node = Node::start();
+    let home = Pod::start(&node, 2);
+    let servers = array::from_fn(|number| home.server(&format!("{number}")));
+    node.write("cart.yaml", cart().endpoints(&servers));
+    node.wait_until_served("shop/cart", &servers.each_ref());
+    let known = KernelState::of(&node);
+    (node, home, servers, known)
+}
+
+fn ip(pod: &Pod, line: &str) {
+    CommandResult::of(pod.place().command("ip").args(line.split(' ')), PATIENCE).expect_success();
+}
+
+/// A pod whose packets are dropped: the MAC address of its gateway belongs to no device.
+fn cut_off(node: &Node) -> Pod {
+    let pod = Pod::start(node, 1);
+    ip(&pod, "neigh replace 10.201.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent");
+    pod
+}
+
+/// Expects the attacker's connects to time out and to count as its own failures only.
+fn expect_own_failures(mut attacker: Client, attack: Attack, node: &Node, servers: &[Server; 4], known: &KernelState) {
+    let reports = expect_unharmed_by(vec![attacker.attack(attack, VIP)], TIME, node, servers);
+    assert_eq!(reports[0].errors, counts([]), "each connect is under way");
+    assert_eq!(known.agreed(), 0);
+    // If every endpoint hangs, none may be ejected.
+    assert!(known.counter(Counter::Failures) > 12, "{} failures", known.counter(Counter::Failures));
+}
+
+#[test]
+fn a_client_that_binds_to_another_device_ejects_no_endpoint_for_others() {
+    let (node, _home, servers, known) = shop();
+    let _elsewhere = Pod::start(&node, 1);
+    let attacker = Client::start(&node.place().below("attacker.service"));
+    expect_own_failures(attacker, Attack::Device("pod1".into()), &node, &servers, &known);
+}
+
+#[test]
+fn a_client_that_signs_its_packets_ejects_none() {
+    let (node, _home, servers, known) = shop();
+    let attacker = Client::start(&node.place().below("attacker.service"));
+    expect_own_failures(attacker, Attack::Signed, &node, &servers, &known);
+}
+
+#[test]
+fn a_client_with_a_short_user_timeout_ejects_none() {
+    let (node, _home, servers, known) = shop();
+    let pod = cut_off(&node);
+    expect_own_failures(pod.client(), Attack::UserTimeout, &node, &servers, &known);
+}
+
+/// No answer comes before the socket is closed.
+#[test]
+fn connects_that_a_client_closes_early_are_no_failures() {
+    let (node, _home, servers, known) = shop();
+    let pod = cut_off(&node);
+    let mut attackers = [pod.client(), pod.client()];
+    let times = [0, 1].map(Duration::from_millis);
+    let attacks = attackers.iter_mut().zip(times).map(|(client, time)| client.attack(Attack::Close(time), VIP));
+    for report in expect_unharmed_by(attacks.collect(), TIME, &node, &servers) {
+        assert!(report.errors.is_empty() && report.total_answers() > 100, "{report:?}");
+    }
+    assert_eq!((known.counter(Counter::Failures), known.ejected()), (0, 0));
+}
+
+/// The kernel refuses such connects before a request is sent, which counts for the client alone.
+#[test]
+fn routes_in_a_clients_namespace_eject_none() {
+    for (kind, error) in [("unreachable", "EHOSTUNREACH"), ("prohibit", "EACCES"), ("blackhole", "EINVAL")] {
+        let (node, home, servers, known) = shop();
+        let pod = Pod::start(&node, 1);
+        ip(&pod, &format!("route add {kind} {}", home.ip()));
+        let mut attacker = pod.client();
+        let reports = expect_unharmed_by(vec![attacker.tcp(VIP).again_and_again()], TIME, &node, &servers);
+        let errors: Vec<_> = reports[0].errors.keys().collect();
+        assert_eq!(errors, [&format!("connect {error}")], "{kind}");
+        assert_eq!(known.agreed(), 0, "{kind}");
+    }
+}
+
+/// In the attacker's namespace the dead endpoint answers, and those that work refuse.
+#[test]
+fn a_client_that_sees_the_opposite_revives_no_endpoint_and_ejects_none() {
+    let node = Node::start();
+    let [dead, one, two, three] = ["dead", "1", "2", "3"].map(|name| node.server(name));
+    node.write("cart.yaml", cart().with(DEAD).endpoints([&dead, &one, &two, &three]));
+    node.wait_until_served("shop/cart", &[&dead, &one, &two, &three]);
+    let (known, address) = (KernelState::of(&node), dead.address());
+    drop(dead);
+    for name in ["first.service", "second.service"] {
+        Client::start(&node.place().below(name)).tcp(VIP).times(200);
+    }
+    assert_eq!(known.agreed(), 1);
+    let place = node.place().child();
+    let _own = Server::start_at(Manner::Closes, &place.netns, "own", address);
+    let mut attacker = Client::start(&place);
+    let attack = attacker.tcp(VIP).again_and_again();
+    let reports = expect_unharmed_by(vec![attack], TIME, &node, &[one, two, three]);
+    assert!(reports[0].answers.contains_key("own"), "{reports:?}");
+    assert!(reports[0].errors.values().sum::<u64>() >= 6, "{reports:?}");
+    assert_eq!(known.agreed(), 1);
+}
