@@ -19,22 +19,34 @@ fn main() -> anyhow::Result<()> {
     } else {
         bail!("no compiler for the kernel programs on this machine: run `cargo xtask setup`");
     };
-    if Command::new("bpf-linker").arg("--version").output().is_err() {
+    if Command::new("bpf-linker")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
         bail!("no bpf-linker on this machine: run `cargo xtask setup`");
     }
     let linker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh-ebpf/linker.sh");
     // SAFETY: as above.
     unsafe { std::env::set_var("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker) };
-    let ebpf = Package { name: "mesh-ebpf", root_dir: "../mesh-ebpf", ..Package::default() };
+    let ebpf = Package {
+        name: "mesh-ebpf",
+        root_dir: "../mesh-ebpf",
+        ..Package::default()
+    };
     println!("cargo:rerun-if-changed=../mesh-common/src");
     aya_build::build_ebpf([ebpf], toolchain)
 }
 
-/// Whether a rustup toolchain has the sources of `core`, which has no prebuilt form for the BPF target.
+/// Whether a rustup toolchain has the sources of `core`, which has no prebuilt form for the BPF
+/// target.
 fn can_build_core(toolchain: &str) -> bool {
-    let sysroot = Command::new("rustup").args(["run", toolchain, "rustc", "--print", "sysroot"]).output();
+    let sysroot = Command::new("rustup")
+        .args(["run", toolchain, "rustc", "--print", "sysroot"])
+        .output();
     let Ok(output) = sysroot else { return false };
     let sysroot = String::from_utf8_lossy(&output.stdout);
-    let sources = std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/Cargo.toml");
+    let sources =
+        std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/Cargo.toml");
     output.status.success() && sources.exists()
 }

@@ -1,4 +1,5 @@
-//! The pure parts by themselves: text to services, services to tables, tables to operations. `cargo bench -p mesh-agent`
+//! The pure parts by themselves: text to services, services to tables, tables to operations.
+//! `cargo bench -p mesh-agent`
 
 use std::{fmt::Write as _, fs, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -11,8 +12,13 @@ use mesh_agent::{
 };
 use tempfile::TempDir;
 
-const CAPACITY: Capacity =
-    Capacity { services: 1 << 17, slots: 1 << 21, backends: 1 << 20, sockets: 1, sockets_per_client: 1 };
+const CAPACITY: Capacity = Capacity {
+    services: 1 << 17,
+    slots: 1 << 21,
+    backends: 1 << 20,
+    sockets: 1,
+    sockets_per_client: 1,
+};
 
 /// Services with ten endpoints each.
 const SERVICES: [u32; 3] = [100, 1_000, 10_000];
@@ -22,7 +28,10 @@ const ENDPOINTS: [u32; 3] = [10, 100, 1_000];
 
 fn main() {
     // The largest take a second; a hundred of them would take minutes.
-    divan::Divan::default().max_time(Duration::from_secs(3)).config_with_args().main();
+    divan::Divan::default()
+        .max_time(Duration::from_secs(3))
+        .config_with_args()
+        .main();
 }
 
 /// A directory with one file of `services` services; dropped with it.
@@ -37,7 +46,11 @@ fn directory(services: u32, endpoints: u32) -> TempDir {
         );
         for number in 0..endpoints {
             let address = address(Ipv4Addr::new(10, 128, 0, 1), service * endpoints + number);
-            _ = writeln!(text, "  - {{address: {address}, port: 8080, weight: {}}}", number % 7 + 1);
+            _ = writeln!(
+                text,
+                "  - {{address: {address}, port: 8080, weight: {}}}",
+                number % 7 + 1
+            );
         }
     }
     let directory = tempfile::tempdir().expect("room for a directory");
@@ -52,7 +65,11 @@ fn read(directory: &TempDir) -> Update {
 }
 
 fn world(services: u32, endpoints: u32) -> World {
-    World { services: read(&directory(services, endpoints)).services, complete: true, ..World::default() }
+    World {
+        services: read(&directory(services, endpoints)).services,
+        complete: true,
+        ..World::default()
+    }
 }
 
 fn tables(world: &World, current: &Tables) -> Tables {
@@ -62,7 +79,11 @@ fn tables(world: &World, current: &Tables) -> Tables {
 /// The last endpoint of one service is gone.
 fn changed(world: &World) -> World {
     let mut changed = world.clone();
-    let (name, service) = world.services.iter().nth(world.services.len() / 2).expect("there are services");
+    let (name, service) = world
+        .services
+        .iter()
+        .nth(world.services.len() / 2)
+        .expect("there are services");
     let mut service = Arc::clone(service);
     Arc::make_mut(&mut service).ports[0].endpoints.pop();
     changed.services.insert(name.clone(), service);
@@ -88,7 +109,10 @@ fn compile_all(bencher: Bencher<'_, '_>, services: u32) {
 fn compile_one_change(bencher: Bencher<'_, '_>, services: u32) {
     let world = world(services, 10);
     let (current, next) = (tables(&world, &Tables::default()), changed(&world));
-    let earlier = Earlier { world: &world, tables: &current };
+    let earlier = Earlier {
+        world: &world,
+        tables: &current,
+    };
     bencher.bench(|| recompile(earlier, &next, Duration::ZERO, &current, CAPACITY.into()));
 }
 

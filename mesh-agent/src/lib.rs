@@ -11,9 +11,9 @@
 //!            api ── cli / metrics: read what the agent publishes and the kernel counts
 //! ```
 //!
-//! Modules are listed in the order in which data flows; `table` is what services and rows are kept in, `logging` what all
-//! of them write to, with `printable` text, `usage` how command lines are read; `lock`, `private` and `open` keep a second
-//! agent and other users out.
+//! Modules are listed in the order in which data flows; `table` is what services and rows are kept
+//! in, `logging` what all of them write to, with `printable` text, `usage` how command lines are
+//! read; `lock`, `private` and `open` keep a second agent and other users out.
 
 pub mod logging;
 pub mod usage;

@@ -12,16 +12,20 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-/// Locks what `open` opens at `path`, without waiting; none while another process has the lock. The kernel releases it
-/// when the process ends, however that is.
-pub fn take(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<Option<Flock<File>>> {
+/// Locks what `open` opens at `path`, without waiting; none while another process has the lock. The
+/// kernel releases it when the process ends, however that is.
+pub fn take(
+    path: &Path,
+    open: impl Fn(&Path) -> io::Result<File>,
+) -> io::Result<Option<Flock<File>>> {
     loop {
         let lock = match Flock::lock(open(path)?, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
             Err((_, errno)) => return Err(errno.into()),
         };
-        // The agent that had the lock may have removed the file between the two calls; others would lock a new one.
+        // The agent that had the lock may have removed the file between the two calls; others would
+        // lock a new one.
         if is_at(&lock, path)? {
             return Ok(Some(lock));
         }
@@ -43,7 +47,11 @@ mod tests {
     use super::*;
 
     fn create(path: &Path) -> io::Result<File> {
-        File::options().create(true).truncate(false).write(true).open(path)
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// The level is that of the agent's own decisions; libraries, the loader of the programs among them, only warn.
+    /// The level is that of the agent's own decisions; libraries, the loader of the programs among
+    /// them, only warn.
     fn of(level: LevelFilter) -> Self {
         let others = level.min(LevelFilter::WARN);
         Self(format!("{others},mesh_agent={level}"))
@@ -59,8 +60,9 @@ impl FromStr for Filter {
         if let Some(level) = level(text) {
             return Ok(Self::of(level));
         }
-        let is_directive =
-            |part: &str| level(part).is_some() || part.contains('=') && part.parse::<Directive>().is_ok();
+        let is_directive = |part: &str| {
+            level(part).is_some() || part.contains('=') && part.parse::<Directive>().is_ok()
+        };
         if text.split(',').all(is_directive) {
             return Ok(Self(text.to_owned()));
         }
@@ -72,7 +74,9 @@ impl FromStr for Filter {
 
 /// Numbers are levels to the parser, but to no reader.
 fn level(text: &str) -> Option<LevelFilter> {
-    text.parse().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_alphabetic()))
+    text.parse()
+        .ok()
+        .filter(|_| text.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
 /// Writes the log to stderr from now on.
@@ -86,8 +90,8 @@ pub fn start(Filter(directives): &Filter) {
         .init();
 }
 
-/// Writes one field. Names of files and services are in many, and what is in a file must not make lines of its own or
-/// move the cursor of a terminal.
+/// Writes one field. Names of files and services are in many, and what is in a file must not make
+/// lines of its own or move the cursor of a terminal.
 fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = printable(&format!("{value:?}"));
     match field.name() {
@@ -96,8 +100,8 @@ fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Re
     }
 }
 
-/// Leaves out lines where too many of one kind come at once, and says how many with the next that is written. Debug and
-/// trace are not limited.
+/// Leaves out lines where too many of one kind come at once, and says how many with the next that
+/// is written. Debug and trace are not limited.
 struct Limited<C, W> {
     clock: C,
     out: W,
@@ -129,7 +133,11 @@ impl Kind {
 
 impl<C: Fn() -> Instant, W> Limited<C, W> {
     fn new(clock: C, out: W) -> Self {
-        Self { clock, out, kinds: Mutex::default() }
+        Self {
+            clock,
+            out,
+            kinds: Mutex::default(),
+        }
     }
 
     fn admit(&self, metadata: &Metadata<'_>) -> Option<u64> {
@@ -138,7 +146,11 @@ impl<C: Fn() -> Instant, W> Limited<C, W> {
         }
         let now = (self.clock)();
         let mut kinds = self.kinds.lock().expect("nothing panics with the lock");
-        let kind = kinds.entry(metadata.callsite()).or_insert(Kind { tokens: BURST, at: now, left_out: 0 });
+        let kind = kinds.entry(metadata.callsite()).or_insert(Kind {
+            tokens: BURST,
+            at: now,
+            left_out: 0,
+        });
         kind.admit(now)
     }
 }
@@ -151,11 +163,16 @@ impl<'a, C: Fn() -> Instant, W: MakeWriter<'a>> MakeWriter<'a> for Limited<C, W>
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
-        let Some(left_out) = self.admit(metadata) else { return OptionalWriter::none() };
+        let Some(left_out) = self.admit(metadata) else {
+            return OptionalWriter::none();
+        };
         let mut out = self.out.make_writer_for(metadata);
         if left_out > 0 {
             // A log that cannot be written is no reason to fail.
-            _ = writeln!(out, "({left_out} lines like the next were left out: too many at once)");
+            _ = writeln!(
+                out,
+                "({left_out} lines like the next were left out: too many at once)"
+            );
         }
         OptionalWriter::some(out)
     }
@@ -186,10 +203,23 @@ mod tests {
 
     #[test]
     fn what_is_no_level_is_an_error_that_says_what_is() {
-        assert_eq!("".parse::<Filter>(), Err("empty: give it a value, or leave it out".to_owned()));
-        for text in ["verbose", "5", "mesh_agent=loud", "info,,debug", "debug;info"] {
+        assert_eq!(
+            "".parse::<Filter>(),
+            Err("empty: give it a value, or leave it out".to_owned())
+        );
+        for text in [
+            "verbose",
+            "5",
+            "mesh_agent=loud",
+            "info,,debug",
+            "debug;info",
+        ] {
             let reason = text.parse::<Filter>().unwrap_err();
-            assert!(reason.starts_with("expected error, warn, info, debug, trace or off, or directives"), "{reason}");
+            assert!(
+                reason
+                    .starts_with("expected error, warn, info, debug, trace or off, or directives"),
+                "{reason}"
+            );
             assert!(reason.ends_with(&format!("found `{text}`")), "{reason}");
         }
     }
@@ -246,10 +276,23 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             (lines[0], lines[99], lines[100]),
-            (" INFO line 1", " INFO line 100", r#" INFO another\nkind file=a\u{1b}[31m\nINFO b\u{202e} type="x\n""#)
+            (
+                " INFO line 1",
+                " INFO line 100",
+                r#" INFO another\nkind file=a\u{1b}[31m\nINFO b\u{202e} type="x\n""#
+            )
         );
-        assert_eq!(lines[101], "(30 lines like the next were left out: too many at once)");
-        assert_eq!((lines[102], lines[111]), (" INFO line 131", " INFO line 140"));
-        assert_eq!(lines[112..], [" DEBUG not limited".replacen(' ', "", 1).as_str(); 200]);
+        assert_eq!(
+            lines[101],
+            "(30 lines like the next were left out: too many at once)"
+        );
+        assert_eq!(
+            (lines[102], lines[111]),
+            (" INFO line 131", " INFO line 140")
+        );
+        assert_eq!(
+            lines[112..],
+            [" DEBUG not limited".replacen(' ', "", 1).as_str(); 200]
+        );
     }
 }

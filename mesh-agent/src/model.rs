@@ -1,5 +1,5 @@
-//! The model of services. All values are valid: sources parse and check them, and [`desired`](crate::desired) compiles
-//! them.
+//! The model of services. All values are valid: sources parse and check them, and
+//! [`desired`](crate::desired) compiles them.
 
 mod admission;
 mod check_policy;
@@ -25,8 +25,9 @@ pub use self::{
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
     refused::Refused,
     traffic::{
-        Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel, LocalityPolicy,
-        MAX_EJECTED_PERCENT, Outlier, PANIC_PERCENT, Probe, Ratio, SlowStart, SourcePreference,
+        Balance, Drain, HashKey, HealthCheck, Hints, HttpProbe, Limits, Locality, LocalityLevel,
+        LocalityPolicy, MAX_EJECTED_PERCENT, Outlier, PANIC_PERCENT, Probe, Ratio, SlowStart,
+        SourcePreference,
     },
     wrong::{Effect, Scope, Wrong},
 };
@@ -81,8 +82,8 @@ pub struct Service {
     pub internal_traffic: InternalTraffic,
     /// Session affinity.
     pub affinity: Option<Affinity>,
-    /// How long TCP connections to a removed endpoint may go on, in whole seconds below 65,536; without limit if
-    /// absent. Connected UDP sockets are closed at once.
+    /// How long TCP connections to a removed endpoint may go on, in whole seconds below 65,536;
+    /// without limit if absent. Connected UDP sockets are closed at once.
     pub close_stale_tcp: Option<Duration>,
     /// Traffic settings.
     pub traffic: Traffic,
@@ -111,8 +112,8 @@ pub struct Traffic {
     pub health_origin: CheckOrigin,
 }
 
-/// Session affinity: a client's connects go to the same endpoint while it is usable and the client connects again in
-/// time.
+/// Session affinity: a client's connects go to the same endpoint while it is usable and the client
+/// connects again in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Affinity {
     /// Attribute that identifies a client.
@@ -148,7 +149,11 @@ pub struct ServicePort {
 impl ServicePort {
     /// Returns the port's name, or its number if it has none.
     pub fn label(&self) -> String {
-        if self.name.is_empty() { self.port.to_string() } else { self.name.clone() }
+        if self.name.is_empty() {
+            self.port.to_string()
+        } else {
+            self.name.clone()
+        }
     }
 }
 
@@ -224,7 +229,10 @@ impl Endpoint {
 
     /// Whether it runs on this node.
     pub fn is_on(&self, node: &str) -> bool {
-        self.node.iter().chain(&*self.other_nodes).any(|name| **name == *node)
+        self.node
+            .iter()
+            .chain(&*self.other_nodes)
+            .any(|name| **name == *node)
     }
 
     /// Whether it takes new connections while endpoints in condition `serving` do.
@@ -259,10 +267,11 @@ impl fmt::Display for Condition {
 pub struct Update {
     /// All services of the source.
     pub services: Services,
-    /// False while a file without a known good version cannot be read. Then services that are missing here may exist
-    /// and must not be removed.
+    /// False while a file without a known good version cannot be read. Then services that are
+    /// missing here may exist and must not be removed.
     pub complete: bool,
-    /// Services of which a part has no known good version. The rows of an earlier agent may be right.
+    /// Services of which a part has no known good version. The rows of an earlier agent may be
+    /// right.
     pub uncertain: BTreeSet<ServiceName>,
     /// Errors: the first of each file, and a count of the others.
     pub errors: Vec<ConfigError>,

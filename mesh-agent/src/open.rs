@@ -37,17 +37,27 @@ pub fn network_namespace(path: &Path) -> io::Result<File> {
     let file = reopen(&place)?;
     // SAFETY: NS_GET_NSTYPE has no argument and touches no memory.
     let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
-    if kind == libc::CLONE_NEWNET { Ok(file) } else { Err(none()) }
+    if kind == libc::CLONE_NEWNET {
+        Ok(file)
+    } else {
+        Err(none())
+    }
 }
 
 fn place(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(path)
 }
 
 /// The very file that was looked at, whatever its path leads to by now.
 fn reopen(place: &File) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", place.as_raw_fd());
-    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
 }
 
 #[cfg(test)]
@@ -66,15 +76,26 @@ mod tests {
         fs::write(&file, "text").unwrap();
         assert_eq!(io::read_to_string(regular(&file).unwrap()).unwrap(), "text");
         for other in [fifo.as_path(), Path::new("/dev/null"), directory.path()] {
-            assert_eq!(regular(other).unwrap_err().to_string(), "not a regular file");
-            assert_eq!(network_namespace(other).unwrap_err().to_string(), "not a network namespace");
+            assert_eq!(
+                regular(other).unwrap_err().to_string(),
+                "not a regular file"
+            );
+            assert_eq!(
+                network_namespace(other).unwrap_err().to_string(),
+                "not a network namespace"
+            );
         }
     }
 
     #[test]
     fn only_network_namespaces_are_opened_as_such() {
         network_namespace(Path::new("/proc/self/ns/net")).unwrap();
-        for other in ["/proc/self/ns/uts", "/proc/self/ns", "/etc/hostname", "/dev/zero"] {
+        for other in [
+            "/proc/self/ns/uts",
+            "/proc/self/ns",
+            "/etc/hostname",
+            "/dev/zero",
+        ] {
             let error = network_namespace(Path::new(other)).unwrap_err().to_string();
             assert_eq!(error, "not a network namespace", "{other}");
         }

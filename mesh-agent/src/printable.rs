@@ -1,7 +1,7 @@
 //! Text from files, names and peers, made fit for terminals and logs.
 
-/// Returns the text with control and formatting characters escaped: it neither moves the cursor nor changes the order in
-/// which the rest of the line is shown.
+/// Returns the text with control and formatting characters escaped: it neither moves the cursor nor
+/// changes the order in which the rest of the line is shown.
 pub fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
@@ -18,8 +18,8 @@ pub fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// Control characters, marks of direction (<https://www.unicode.org/reports/tr9/>), separators of lines, and characters
-/// without width.
+/// Control characters, marks of direction (<https://www.unicode.org/reports/tr9/>), separators of
+/// lines, and characters without width.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -37,6 +37,9 @@ mod tests {
     fn nothing_moves_the_cursor_or_turns_the_line() {
         assert_eq!(printable("shop/cärt ☕ 店"), "shop/cärt ☕ 店");
         assert_eq!(printable("a\u{1b}[31mb\nc\td"), r"a\u{1b}[31mb\nc\td");
-        assert_eq!(printable("\u{202e}lmay.exe\u{2066}\u{200f}\u{85}"), r"\u{202e}lmay.exe\u{2066}\u{200f}\u{85}");
+        assert_eq!(
+            printable("\u{202e}lmay.exe\u{2066}\u{200f}\u{85}"),
+            r"\u{202e}lmay.exe\u{2066}\u{200f}\u{85}"
+        );
     }
 }

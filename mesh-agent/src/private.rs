@@ -1,4 +1,5 @@
-//! Files and directories that belong to the agent alone. What another user could write to, or exchange, is not used.
+//! Files and directories that belong to the agent alone. What another user could write to, or
+//! exchange, is not used.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +20,9 @@ const STICKY: u32 = 0o1000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another user's.
-    #[error("{path} belongs to user {user} instead of root: remove it, or name another directory with {flag}")]
+    #[error(
+        "{path} belongs to user {user} instead of root: remove it, or name another directory with {flag}"
+    )]
     Owner {
         /// Directory, link or ancestor.
         path: PathBuf,
@@ -53,32 +56,61 @@ pub enum Error {
     },
 }
 
-/// Makes a directory if need be, with mode 0700. One that is there must be root's and closed to the writes of others; what
-/// they may read of it is taken from them. `flag` is what an operator names it with.
+/// Makes a directory if need be, with mode 0700. One that is there must be root's and closed to the
+/// writes of others; what they may read of it is taken from them. `flag` is what an operator names
+/// it with.
 pub fn directory(path: &Path, flag: &'static str) -> Result<(), Error> {
-    let io = |action| move |reason| Error::Io { action, path: path.to_owned(), reason };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create"))?;
-    check_owner(path, &fs::symlink_metadata(path).map_err(io("look at"))?, flag)?;
+    let io = |action| {
+        move |reason| Error::Io {
+            action,
+            path: path.to_owned(),
+            reason,
+        }
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(io("create"))?;
+    check_owner(
+        path,
+        &fs::symlink_metadata(path).map_err(io("look at"))?,
+        flag,
+    )?;
     let metadata = fs::metadata(path).map_err(io("look at"))?;
     check_owner(path, &metadata, flag)?;
     let mode = metadata.mode() & 0o7777;
     if mode & WRITABLE != 0 {
-        return Err(Error::Writable { path: path.to_owned(), mode, flag });
+        return Err(Error::Writable {
+            path: path.to_owned(),
+            mode,
+            flag,
+        });
     }
     if mode & 0o077 != 0 {
-        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io("close to other users"))?;
+        fs::set_permissions(path, Permissions::from_mode(0o700))
+            .map_err(io("close to other users"))?;
     }
     Ok(())
 }
 
-/// Checks that no other user can exchange what is below a directory on the way to one of the agent's.
+/// Checks that no other user can exchange what is below a directory on the way to one of the
+/// agent's.
 pub fn check_ancestor(path: &Path, flag: &'static str) -> Result<(), Error> {
-    let io = |reason| Error::Io { action: "look at", path: path.to_owned(), reason };
+    let io = |reason| Error::Io {
+        action: "look at",
+        path: path.to_owned(),
+        reason,
+    };
     let metadata = fs::symlink_metadata(path).map_err(io)?;
     check_owner(path, &metadata, flag)?;
     let mode = metadata.mode() & 0o7777;
     match metadata.is_dir() && mode & WRITABLE != 0 && mode & STICKY == 0 {
-        true => Err(Error::Writable { path: path.to_owned(), mode, flag }),
+        true => Err(Error::Writable {
+            path: path.to_owned(),
+            mode,
+            flag,
+        }),
         false => Ok(()),
     }
 }
@@ -87,12 +119,16 @@ fn check_owner(path: &Path, metadata: &Metadata, flag: &'static str) -> Result<(
     let user = metadata.uid();
     match user == 0 || user == geteuid().as_raw() {
         true => Ok(()),
-        false => Err(Error::Owner { path: path.to_owned(), user, flag }),
+        false => Err(Error::Owner {
+            path: path.to_owned(),
+            user,
+            flag,
+        }),
     }
 }
 
-/// Replaces a file through a temporary one, so that neither a reader nor a crash, of the machine as well, meets half of it.
-/// Only its owner can read it; the directory is made where it is missing.
+/// Replaces a file through a temporary one, so that neither a reader nor a crash, of the machine as
+/// well, meets half of it. Only its owner can read it; the directory is made where it is missing.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     exchange(path, text, File::sync_all)?;
     path.parent().map_or(Ok(()), sync_directory)
@@ -114,19 +150,36 @@ pub fn sync<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> io::Result<()
         }
         directories.extend(path.as_ref().parent().map(Path::to_owned));
     }
-    directories.iter().try_for_each(|directory| sync_directory(directory))
+    directories
+        .iter()
+        .try_for_each(|directory| sync_directory(directory))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn exchange(path: &Path, text: &[u8], sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+fn exchange(
+    path: &Path,
+    text: &[u8],
+    sync: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let directory = path.parent().expect("the path was joined from a directory");
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
     let temporary = path.with_extension("json.new");
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(text).and_then(|()| sync(&file)).and_then(|()| fs::rename(&temporary, path));
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    let written = file
+        .write_all(text)
+        .and_then(|()| sync(&file))
+        .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // On a full disk it would take the room that is missing.
         _ = fs::remove_file(&temporary);
@@ -178,10 +231,16 @@ mod tests {
              directory with --state-dir",
             path.display()
         );
-        assert_eq!(directory(&path, "--state-dir").unwrap_err().to_string(), expected);
+        assert_eq!(
+            directory(&path, "--state-dir").unwrap_err().to_string(),
+            expected
+        );
         check_ancestor(&path, "--state-dir").unwrap();
         set_mode(&path, 0o777);
-        assert!(matches!(check_ancestor(&path, "--state-dir"), Err(Error::Writable { mode: 0o777, .. })));
+        assert!(matches!(
+            check_ancestor(&path, "--state-dir"),
+            Err(Error::Writable { mode: 0o777, .. })
+        ));
     }
 
     #[test]
@@ -192,7 +251,12 @@ mod tests {
         symlink(&path, &link).unwrap();
         directory(&link, "--pin-dir").unwrap();
         lchown(&link, Some(7), None).unwrap();
-        let is_theirs = |path| matches!(directory(path, "--pin-dir"), Err(Error::Owner { user: 7, .. }));
+        let is_theirs = |path| {
+            matches!(
+                directory(path, "--pin-dir"),
+                Err(Error::Owner { user: 7, .. })
+            )
+        };
         assert!(is_theirs(&link) && directory(&path, "--pin-dir").is_ok());
         chown(&path, Some(7), None).unwrap();
         assert!(is_theirs(&path) && check_ancestor(&path, "--pin-dir").is_err());
@@ -206,12 +270,20 @@ mod tests {
             replace(&path, b"first").unwrap();
             replace(&path, b"second").unwrap();
             sync([&path, &parent.path().join("state/gone.json")]).unwrap();
-            assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"second".to_vec(), 0o600));
+            assert_eq!(
+                (fs::read(&path).unwrap(), mode(&path)),
+                (b"second".to_vec(), 0o600)
+            );
             let failed = exchange(&path, b"third", |_| Err(io::ErrorKind::StorageFull.into()));
             assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
-            let names: Vec<_> =
-                fs::read_dir(parent.path().join("state")).unwrap().map(|it| it.unwrap().file_name()).collect();
-            assert_eq!((fs::read(&path).unwrap(), names), (b"second".to_vec(), vec!["file.json".into()]));
+            let names: Vec<_> = fs::read_dir(parent.path().join("state"))
+                .unwrap()
+                .map(|it| it.unwrap().file_name())
+                .collect();
+            assert_eq!(
+                (fs::read(&path).unwrap(), names),
+                (b"second".to_vec(), vec!["file.json".into()])
+            );
         }
     }
 }

@@ -43,7 +43,11 @@ mod tests {
 
     #[test]
     fn similar_names_differ_by_two_letters_at_most() {
-        assert!(is_similar("cart", "cart") && is_similar("cart", "crat") && is_similar("cart", "carts"));
-        assert!(!is_similar("cart", "checkout") && !is_similar("cart", "dns") && is_similar("", "ab"));
+        assert!(
+            is_similar("cart", "cart") && is_similar("cart", "crat") && is_similar("cart", "carts")
+        );
+        assert!(
+            !is_similar("cart", "checkout") && !is_similar("cart", "dns") && is_similar("", "ab")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A persistent ordered map: sorted rows in chunks that copies share. Copies are cheap, and so are comparisons of two
-//! copies. The interface is the used part of `BTreeMap`.
+//! A persistent ordered map: sorted rows in chunks that copies share. Copies are cheap, and so are
+//! comparisons of two copies. The interface is the used part of `BTreeMap`.
 
 use std::{
     collections::HashSet,
@@ -49,7 +49,10 @@ impl<K: Ord, V> Table<K, V> {
 
     /// Iterates over all rows in the order of keys.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|(key, row)| (key, row))
+        self.chunks
+            .iter()
+            .flat_map(|chunk| chunk.iter())
+            .map(|(key, row)| (key, row))
     }
 
     /// Iterates over all keys in order.
@@ -67,19 +70,28 @@ impl<K: Ord, V> Table<K, V> {
         let (first, start) = match range.start_bound() {
             Bound::Unbounded => (0, 0),
             Bound::Included(key) => self.find(key).unwrap_or_else(|place| place),
-            Bound::Excluded(key) => self.find(key).map_or_else(|place| place, |(chunk, at)| (chunk, at + 1)),
+            Bound::Excluded(key) => self
+                .find(key)
+                .map_or_else(|place| place, |(chunk, at)| (chunk, at + 1)),
         };
-        let from = self.chunks[first.min(self.chunks.len())..].iter().flat_map(|chunk| chunk.iter()).skip(start);
+        let from = self.chunks[first.min(self.chunks.len())..]
+            .iter()
+            .flat_map(|chunk| chunk.iter())
+            .skip(start);
         from.take_while(move |(key, _)| (Bound::Unbounded, range.end_bound()).contains(key))
             .map(|(key, row)| (key, row))
     }
 
-    /// Iterates over the differences between `self` and `other`, in the order of keys. Shared chunks are skipped.
+    /// Iterates over the differences between `self` and `other`, in the order of keys. Shared
+    /// chunks are skipped.
     pub fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Difference<'a, K, V>>
     where
         V: PartialEq,
     {
-        let (mut ours, mut theirs) = (self.unshared(other).peekable(), other.unshared(self).peekable());
+        let (mut ours, mut theirs) = (
+            self.unshared(other).peekable(),
+            other.unshared(self).peekable(),
+        );
         iter::from_fn(move || {
             loop {
                 let (key, old, new) = match (ours.peek(), theirs.peek()) {
@@ -106,13 +118,21 @@ impl<K: Ord, V> Table<K, V> {
     /// Iterates over the rows of chunks that `other` does not share.
     fn unshared(&self, other: &Self) -> impl Iterator<Item = &(K, V)> {
         let shared: HashSet<_> = other.chunks.iter().map(Arc::as_ptr).collect();
-        self.chunks.iter().filter(move |chunk| !shared.contains(&Arc::as_ptr(chunk))).flat_map(|chunk| chunk.iter())
+        self.chunks
+            .iter()
+            .filter(move |chunk| !shared.contains(&Arc::as_ptr(chunk)))
+            .flat_map(|chunk| chunk.iter())
     }
 
     /// Returns chunk and position of a key, or where it would be inserted.
     fn find(&self, key: &K) -> Result<(usize, usize), (usize, usize)> {
-        let chunk = self.chunks.partition_point(|chunk| chunk[0].0 <= *key).saturating_sub(1);
-        let Some(rows) = self.chunks.get(chunk) else { return Err((0, 0)) };
+        let chunk = self
+            .chunks
+            .partition_point(|chunk| chunk[0].0 <= *key)
+            .saturating_sub(1);
+        let Some(rows) = self.chunks.get(chunk) else {
+            return Err((0, 0));
+        };
         match rows.binary_search_by(|(other, _)| other.cmp(key)) {
             Ok(position) => Ok((chunk, position)),
             Err(position) => Err((chunk, position)),
@@ -167,8 +187,8 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
 }
 
 impl<V> Table<u32, V> {
-    /// Returns start and end (exclusive) of each range of keys without rows, ascending. The last one ends at
-    /// `u32::MAX`.
+    /// Returns start and end (exclusive) of each range of keys without rows, ascending. The last
+    /// one ends at `u32::MAX`.
     pub fn gaps(&self) -> Vec<(u32, u32)> {
         let (mut gaps, mut start) = (Vec::new(), 0);
         let mut up_to = |key: u32, next: u32| {
@@ -192,7 +212,10 @@ impl<V> Table<u32, V> {
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), rows: 0 }
+        Self {
+            chunks: Vec::new(),
+            rows: 0,
+        }
     }
 }
 
@@ -220,7 +243,8 @@ impl<K: Ord, V> Index<&K> for Table<K, V> {
 
 impl<K: Ord + Clone, V: Clone> Extend<(K, V)> for Table<K, V> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, rows: I) {
-        rows.into_iter().for_each(|(key, row)| _ = self.insert(key, row));
+        rows.into_iter()
+            .for_each(|(key, row)| _ = self.insert(key, row));
     }
 }
 
@@ -249,7 +273,10 @@ mod tests {
     /// Edits of a table: a row is set, or removed if `None`.
     fn edits() -> impl Strategy<Value = Vec<(u16, Option<u8>)>> {
         // Few enough keys that edits meet, enough for several chunks.
-        prop::collection::vec((0_u16..1000, prop::option::weighted(0.7, any::<u8>())), 0..1500)
+        prop::collection::vec(
+            (0_u16..1000, prop::option::weighted(0.7, any::<u8>())),
+            0..1500,
+        )
     }
 
     fn edit(table: &mut Table<u16, u8>, map: &mut BTreeMap<u16, u8>, edits: &[(u16, Option<u8>)]) {
@@ -308,10 +335,19 @@ mod tests {
     #[test]
     fn a_change_copies_one_chunk() {
         let mut table: Table<u32, u32> = (0..10_000).map(|key| (key, key)).collect();
-        assert_eq!(table.chunks.len(), 10_000_usize.div_ceil(FULL), "rows in order fill chunks");
+        assert_eq!(
+            table.chunks.len(),
+            10_000_usize.div_ceil(FULL),
+            "rows in order fill chunks"
+        );
         let copy = table.clone();
         table.insert(5_000, 0);
-        let shared = table.chunks.iter().zip(&copy.chunks).filter(|(one, other)| Arc::ptr_eq(one, other)).count();
+        let shared = table
+            .chunks
+            .iter()
+            .zip(&copy.chunks)
+            .filter(|(one, other)| Arc::ptr_eq(one, other))
+            .count();
         assert_eq!(shared, table.chunks.len() - 1);
     }
 }

@@ -1,4 +1,5 @@
-//! Parses command lines, and reports their errors in the form of configuration errors: `WHERE: WHAT, FIX`.
+//! Parses command lines, and reports their errors in the form of configuration errors:
+//! `WHERE: WHAT, FIX`.
 //!
 //! ```text
 //! arguments ──► clap ──► a command
@@ -17,7 +18,8 @@ use clap::{Error, Parser, error::ErrorKind};
 pub enum Usage<C> {
     /// A command.
     Right(C),
-    /// A request for help or the version, or a command without its verb, which is answered with help.
+    /// A request for help or the version, or a command without its verb, which is answered with
+    /// help.
     Answer(Error),
     /// An invalid command line.
     Wrong {
@@ -28,8 +30,9 @@ pub enum Usage<C> {
     },
 }
 
-/// Parses a command line, program name first. Clap stops at the first error, so each wrong argument is removed and the
-/// rest is parsed again, until no error is left or the rest is ambiguous. `hint` adds to the line of an error.
+/// Parses a command line, program name first. Clap stops at the first error, so each wrong argument
+/// is removed and the rest is parsed again, until no error is left or the rest is ambiguous. `hint`
+/// adds to the line of an error.
 pub fn read<C: Parser>(
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
     hint: fn(&Error) -> &'static str,
@@ -40,7 +43,12 @@ pub fn read<C: Parser>(
     loop {
         match C::try_parse_from(&arguments) {
             Ok(right) if lines.is_empty() => return Usage::Right(right),
-            Ok(rest) => return Usage::Wrong { lines, rest: Some(rest) },
+            Ok(rest) => {
+                return Usage::Wrong {
+                    lines,
+                    rest: Some(rest),
+                };
+            }
             Err(error) if lines.is_empty() && is_answer(&error) => return Usage::Answer(error),
             // A missing argument may have been removed.
             Err(error) if !lines.is_empty() && (is_answer(&error) || is_lack(&error)) => break,
@@ -61,7 +69,10 @@ fn is_answer(error: &Error) -> bool {
 }
 
 fn is_lack(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand)
+    matches!(
+        error.kind(),
+        ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand
+    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The kernel ABI: rows of every map, with explicit padding. Any change here is a new [`ABI_VERSION`].
+//! The kernel ABI: rows of every map, with explicit padding. Any change here is a new
+//! [`ABI_VERSION`].
 
 mod clients;
 
@@ -48,7 +49,8 @@ pub mod maps {
     pub const LATENCIES: &str = "LATENCIES";
     /// Client → what it has of the tables that all clients share.
     pub const QUOTAS: &str = "QUOTAS";
-    /// Service and client → how many of the service's connections the client has, where the service bounds that.
+    /// Service and client → how many of the service's connections the client has, where the service
+    /// bounds that.
     pub const SHARES: &str = "SHARES";
     /// Which client a cgroup belongs to, as far as a CPU has met it lately.
     pub const CLIENTS: &str = "CLIENTS";
@@ -58,11 +60,13 @@ pub mod maps {
 pub mod capacity {
     /// Frontends: one per address, port and protocol.
     pub const SERVICES: u32 = 65_536;
-    /// Twice the backends, because a service's old and new slots stand side by side while it switches.
+    /// Twice the backends, because a service's old and new slots stand side by side while it
+    /// switches.
     pub const SLOTS: u32 = 524_288;
     /// Endpoints of all services together.
     pub const BACKENDS: u32 = 262_144;
-    /// Open sockets that were answered with a backend. One more is balanced as well, but forgotten at once.
+    /// Open sockets that were answered with a backend. One more is balanced as well, but forgotten
+    /// at once.
     pub const SOCKETS: u32 = 131_072;
     /// A power of two.
     pub const MARKS: u32 = 65_536;
@@ -74,13 +78,16 @@ pub mod capacity {
     pub const EXCLUDED: u32 = 1024;
     /// Cgroups that hold clients. One more makes clients coarser.
     pub const GROUPS: u32 = 1024;
-    /// Clients and backends that failed them; the one that was looked at the longest ago makes room.
+    /// Clients and backends that failed them; the one that was looked at the longest ago makes
+    /// room.
     pub const OUTCOMES: u32 = 65_536;
-    /// Clients and backends of latency-aware services, a power of two; see [`latency`](crate::latency).
+    /// Clients and backends of latency-aware services, a power of two; see
+    /// [`latency`](crate::latency).
     pub const LATENCIES: u32 = 131_072;
     /// Clients that are told apart when rows are counted, a power of two.
     pub const QUOTAS: u32 = 65_536;
-    /// Clients of services that bound a client's share. One more is bounded by the service's own limit alone.
+    /// Clients of services that bound a client's share. One more is bounded by the service's own
+    /// limit alone.
     pub const SHARES: u32 = 65_536;
     /// Cgroups whose client each CPU remembers, a power of two.
     pub const CLIENTS: u32 = 64;
@@ -112,11 +119,13 @@ pub struct FrontendKey {
     pub pad: u8,
 }
 
-/// Value of SERVICES. Written by the agent; one write switches a service from one set of slots to the next.
+/// Value of SERVICES. Written by the agent; one write switches a service from one set of slots to
+/// the next.
 ///
-/// The kernel may hand the memory of a replaced or deleted row to another key while a program still reads it: hash
-/// maps recycle their elements without waiting for readers. So the row names its key, which is written first: a reader
-/// that has copied the row, and then finds its own key and the same range again, knows that all of it belongs together.
+/// The kernel may hand the memory of a replaced or deleted row to another key while a program still
+/// reads it: hash maps recycle their elements without waiting for readers. So the row names its
+/// key, which is written first: a reader that has copied the row, and then finds its own key and
+/// the same range again, knows that all of it belongs together.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct ServiceRow {
@@ -128,9 +137,11 @@ pub struct ServiceRow {
     pub slot_base: u32,
     /// Number of slots of the first tier; zero when there is no backend.
     pub slot_count: u32,
-    /// Bits of [`service_flags`]. In the copy that a connect works with, above them the epoch of its reservations.
+    /// Bits of [`service_flags`]. In the copy that a connect works with, above them the epoch of
+    /// its reservations.
     pub flags: u32,
-    /// Seconds that a client stays with its backend after its last connect; zero for no session affinity.
+    /// Seconds that a client stays with its backend after its last connect; zero for no session
+    /// affinity.
     pub affinity_seconds: u32,
     /// Connections that the service takes at the same time; zero for any number.
     pub max_connections: u32,
@@ -142,15 +153,18 @@ pub struct ServiceRow {
     pub max_ejection: u32,
     /// A connect that is not answered for so long has failed, milliseconds.
     pub connect_timeout: u16,
-    /// Leave a tier when it is so many times busier per weight than the next, in 1/100; zero for never.
+    /// Leave a tier when it is so many times busier per weight than the next, in 1/100; zero for
+    /// never.
     pub spill: u16,
     /// Consecutive failures that eject a backend; zero for no ejection.
     pub failures: u8,
     /// Share of a tier's capacity that a client may eject for itself, percent.
     pub max_ejected: u8,
-    /// A client's own ejections are ignored while less than this share of the last tier's capacity is usable, percent.
+    /// A client's own ejections are ignored while less than this share of the last tier's capacity
+    /// is usable, percent.
     pub panic: u8,
-    /// The next tier gets the missing share while less than this share of a tier's capacity is usable, percent.
+    /// The next tier gets the missing share while less than this share of a tier's capacity is
+    /// usable, percent.
     pub failover: u8,
     /// One of [`policy`].
     pub policy: u8,
@@ -160,7 +174,8 @@ pub struct ServiceRow {
     pub max_agreed: u8,
     /// As `panic`, for ejections that clients agree on.
     pub panic_agreed: u8,
-    /// Zero in the map. In the copy that a decision works with, the [client](crate::client) it is made for.
+    /// Zero in the map. In the copy that a decision works with, the [client](crate::client) it is
+    /// made for.
     pub client: u32,
 }
 
@@ -171,8 +186,8 @@ impl ServiceRow {
         self.max_connections | self.max_backend_connections != 0
     }
 
-    /// Returns the [epoch](crate::occupancy) of the reservations of the connect that works with this copy; zero where the
-    /// service [has no limits](Self::has_limits).
+    /// Returns the [epoch](crate::occupancy) of the reservations of the connect that works with
+    /// this copy; zero where the service [has no limits](Self::has_limits).
     #[inline(always)]
     pub const fn epoch(&self) -> u64 {
         (self.flags >> service_flags::EPOCH) as u64
@@ -186,16 +201,19 @@ pub mod service_flags {
     /// Position of the percent of [`max_connections`](super::ServiceRow::max_connections) that one
     /// [client](crate::client) may hold, 7 bits; zero for all.
     pub const SHARE: u32 = 5;
-    /// Connected sockets are closed when their backend leaves the configuration. Set for UDP, and for TCP on demand.
+    /// Connected sockets are closed when their backend leaves the configuration. Set for UDP, and
+    /// for TCP on demand.
     pub const TRACK: u32 = 1;
     /// Session affinity is per cgroup instead of per network namespace.
     pub const AFFINITY_BY_CGROUP: u32 = 2;
-    /// The slots hold only endpoints of this node, other frontends of the service may lead to others.
+    /// The slots hold only endpoints of this node, other frontends of the service may lead to
+    /// others.
     pub const LOCAL: u32 = 4;
     /// The slot after the first tier is a [link](crate::abi::Slot::next) to the next.
     pub const TIERS: u32 = 8;
-    /// There are no slots: slot n is the backend with the index n after `slot_base`, a full column. Where backends that are
-    /// chosen alike stand beside each other, this spares a look at SLOTS. Never with [`TIERS`].
+    /// There are no slots: slot n is the backend with the index n after `slot_base`, a full column.
+    /// Where backends that are chosen alike stand beside each other, this spares a look at SLOTS.
+    /// Never with [`TIERS`].
     pub const IN_A_ROW: u32 = 16;
 }
 
@@ -223,19 +241,22 @@ pub mod hash_key {
     pub const SOURCE_ADDRESS: u8 = 2;
 }
 
-/// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991), or, for policies that do not
-/// draw, just a backend; then it is its own alias. Written by the agent.
+/// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991), or, for
+/// policies that do not draw, just a backend; then it is its own alias. Written by the agent.
 ///
-/// A service's tiers stand one after the other, in the order in which they are to be used. Each but the last is
-/// followed by a [link](Self::next) to the next.
+/// A service's tiers stand one after the other, in the order in which they are to be used. Each but
+/// the last is followed by a [link](Self::next) to the next.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct Slot {
-    /// Backend index taken with probability `threshold / 2^32`; in a link the first slot of the next tier.
+    /// Backend index taken with probability `threshold / 2^32`; in a link the first slot of the
+    /// next tier.
     pub backend: u32,
-    /// Backend index taken otherwise. Equal to `backend` in a full column. In a link the number of slots of the next tier.
+    /// Backend index taken otherwise. Equal to `backend` in a full column. In a link the number of
+    /// slots of the next tier.
     pub alias: u32,
-    /// Share of `backend` in this column, in 2^-32; in a link one when the next tier is followed by a link as well.
+    /// Share of `backend` in this column, in 2^-32; in a link one when the next tier is followed by
+    /// a link as well.
     pub threshold: u32,
     /// One in a link, else zero.
     pub link: u32,
@@ -244,12 +265,22 @@ pub struct Slot {
 impl Slot {
     /// All of it one backend's.
     pub const fn full(backend: u32) -> Self {
-        Self { backend, alias: backend, threshold: u32::MAX, link: 0 }
+        Self {
+            backend,
+            alias: backend,
+            threshold: u32::MAX,
+            link: 0,
+        }
     }
 
     /// The link to a tier.
     pub const fn next(base: u32, count: u32, more: bool) -> Self {
-        Self { backend: base, alias: count, threshold: more as u32, link: 1 }
+        Self {
+            backend: base,
+            alias: count,
+            threshold: more as u32,
+            link: 1,
+        }
     }
 }
 
@@ -265,16 +296,18 @@ pub struct BackendRow {
     pub state: u16,
     /// Id of the service this endpoint belongs to.
     pub service: u32,
-    /// Tells one use of this index from the next: milliseconds of the monotonic clock when it was taken.
+    /// Tells one use of this index from the next: milliseconds of the monotonic clock when it was
+    /// taken.
     pub generation: u32,
-    /// What load is divided by when backends of one service are compared; drawing reads the slots. Above zero where the
-    /// backend is in a slot.
+    /// What load is divided by when backends of one service are compared; drawing reads the slots.
+    /// Above zero where the backend is in a slot.
     pub weight: u16,
     /// How long tracked sockets go on after the endpoint left; the agent frees the row then.
     pub drain_seconds: u16,
 }
 
-/// The half of a row of BACKENDS that the kernel programs write; cleared when the agent takes an index.
+/// The half of a row of BACKENDS that the kernel programs write; cleared when the agent takes an
+/// index.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct BackendLoad {
@@ -284,9 +317,11 @@ pub struct BackendLoad {
     pub connects: u64,
     /// An [`Agreement`](crate::agreement::Agreement) word; the agent writes to it, too.
     pub health: u64,
-    /// Moving average of the time to connect, of all clients, microseconds; zero while there is none.
+    /// Moving average of the time to connect, of all clients, microseconds; zero while there is
+    /// none.
     pub handshake: u32,
-    /// Moving average of the time that connections of all clients are open, none for more than a second, microseconds; only for
+    /// Moving average of the time that connections of all clients are open, none for more than a
+    /// second, microseconds; only for
     /// [`policy::LATENCY_AWARE`], zero while there is none.
     pub duration: u32,
 }
@@ -331,12 +366,14 @@ pub mod backend_state {
     pub const DOWN: u16 = 4;
 }
 
-/// Value of LOAD. Written by the kernel programs. Never cleared: sockets of the service that had an id before count until
-/// they are closed, and whoever has the id by then must not see them counted below zero.
+/// Value of LOAD. Written by the kernel programs. Never cleared: sockets of the service that had an
+/// id before count until they are closed, and whoever has the id by then must not see them counted
+/// below zero.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct ServiceLoad {
-    /// Sockets that count against [`ServiceRow::max_connections`]: an [`occupancy`](crate::occupancy) word.
+    /// Sockets that count against [`ServiceRow::max_connections`]: an
+    /// [`occupancy`](crate::occupancy) word.
     pub connections: u64,
     /// Connects answered in turn, for [`policy::ROUND_ROBIN`].
     pub turn: u64,
@@ -352,14 +389,16 @@ pub struct LiveService {
     pub turn: AtomicU64,
 }
 
-/// Value of COUNTERS: one `u64` per [`Counter`](crate::counter::Counter). Written by the kernel programs.
+/// Value of COUNTERS: one `u64` per [`Counter`](crate::counter::Counter). Written by the kernel
+/// programs.
 pub type ServiceCounters = [u64; 16];
 
-/// Value of NAMES: UTF-8 padded with zeros. `namespace/name:port/PROTOCOL` is at most 63 + 63 + 63 + 6 bytes long.
+/// Value of NAMES: UTF-8 padded with zeros. `namespace/name:port/PROTOCOL` is at most 63 + 63 + 63
+/// + 6 bytes long.
 pub type NameRow = [u8; 200];
 
-/// Value of SOCKETS: how a socket's last connect was answered. Written by the kernel programs, and removed when the
-/// connection or the socket ends.
+/// Value of SOCKETS: how a socket's last connect was answered. Written by the kernel programs, and
+/// removed when the connection or the socket ends.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct SocketRow {
@@ -381,8 +420,9 @@ pub struct SocketRow {
     pub client: u32,
     /// Lower half of the cookie of the socket's network namespace.
     pub netns: u32,
-    /// Bits of [`socket_state`], above them the [epoch](crate::occupancy) of the socket's reservations, and above that the
-    /// socket's cookie: rows are recycled while they are read, so a hook that changes a state first compares the cookie.
+    /// Bits of [`socket_state`], above them the [epoch](crate::occupancy) of the socket's
+    /// reservations, and above that the socket's cookie: rows are recycled while they are read, so
+    /// a hook that changes a state first compares the cookie.
     pub state: u64,
     /// Monotonic clock at the connect, nanoseconds, to some milliseconds unless the socket is
     /// [timed](socket_state::TIMED); zero for UDP.
@@ -429,8 +469,8 @@ pub mod socket_state {
     pub const HELD: u64 = 2;
     /// It counts there as connecting.
     pub const CONNECTING: u64 = 4;
-    /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections); while it is [pending](PENDING), as a
-    /// reservation.
+    /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections); while it is
+    /// [pending](PENDING), as a reservation.
     pub const LIMITED: u64 = 8;
     /// Its connect counted as failed.
     pub const FAILED: u64 = 16;
@@ -442,18 +482,19 @@ pub mod socket_state {
     pub const PENDING: u64 = 128;
     /// It has a reservation in [`BackendLoad::live`](super::BackendLoad::live).
     pub const RESERVED: u64 = 256;
-    /// The agent found that the socket is gone or not connected. Another connect of it takes this back.
+    /// The agent found that the socket is gone or not connected. Another connect of it takes this
+    /// back.
     pub const SUSPECTED: u64 = 512;
-    /// It was suspected for a while, and the agent gave back what it held. Its next connect makes a new row; this one goes,
-    /// but not while a hook may have it in hand.
+    /// It was suspected for a while, and the agent gave back what it held. Its next connect makes a
+    /// new row; this one goes, but not while a hook may have it in hand.
     pub const SETTLED: u64 = 1024;
     /// It is [LIMITED], and counts in SHARES as it does for the service.
     pub const SHARED: u64 = 2048;
 }
 
-/// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel programs, which the
-/// kernel runs one at a time for each socket: it holds the socket's lock around these hooks
-/// (`BPF_CGROUP_RUN_SA_PROG_LOCK`, include/linux/bpf-cgroup.h).
+/// One entry of FLOWS: where the datagrams of one socket to one service go. Written by the kernel
+/// programs, which the kernel runs one at a time for each socket: it holds the socket's lock around
+/// these hooks (`BPF_CGROUP_RUN_SA_PROG_LOCK`, include/linux/bpf-cgroup.h).
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct Flow {
@@ -487,12 +528,13 @@ pub mod flow_state {
     pub const SHARED: u32 = 1 << 29;
 }
 
-/// Value of FLOWS. Small, because its memory is charged to the agent, and every socket that sends to a service has one.
+/// Value of FLOWS. Small, because its memory is charged to the agent, and every socket that sends
+/// to a service has one.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 pub struct SocketFlows {
-    /// Number of the entry that was used last, those of [`MoreFlows`] counted after these; the top bit says that its
-    /// endpoint was sent to directly.
+    /// Number of the entry that was used last, those of [`MoreFlows`] counted after these; the top
+    /// bit says that its endpoint was sent to directly.
     pub last: u32,
     /// The [client](crate::client) that the rows of this socket count for.
     pub client: u32,
@@ -516,7 +558,8 @@ pub struct AffinityKey {
     pub client: u64,
     /// Service id.
     pub service: u32,
-    /// Tells apart the frontends of a service that lead to different backends: bit 0 is set for IPv4, bit 1 for
+    /// Tells apart the frontends of a service that lead to different backends: bit 0 is set for
+    /// IPv4, bit 1 for
     /// [`service_flags::LOCAL`].
     pub variant: u32,
 }
@@ -525,7 +568,8 @@ pub struct AffinityKey {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct AffinityRow {
-    /// Backend index in the low half, [`BackendRow::generation`] in the high one: swapped as one word.
+    /// Backend index in the low half, [`BackendRow::generation`] in the high one: swapped as one
+    /// word.
     pub backend: u64,
     /// Monotonic clock at the last use, nanoseconds.
     pub used_at: u64,
@@ -595,29 +639,65 @@ mod tests {
 
     #[test]
     fn layout_is_what_running_kernels_hold() {
-        assert_eq!((size_of::<FrontendKey>(), align_of::<FrontendKey>()), (20, 4));
+        assert_eq!(
+            (size_of::<FrontendKey>(), align_of::<FrontendKey>()),
+            (20, 4)
+        );
         assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (72, 8));
         assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 4));
         assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
-        assert_eq!((size_of::<BackendLoad>(), align_of::<BackendLoad>()), (32, 8));
+        assert_eq!(
+            (size_of::<BackendLoad>(), align_of::<BackendLoad>()),
+            (32, 8)
+        );
         assert_eq!((size_of::<BackendEntry>(), size_of::<Backend>()), (64, 64));
         assert_eq!(offset_of!(Backend, live), offset_of!(BackendEntry, load));
-        assert_eq!(offset_of!(Backend, latency), size_of::<BackendRow>() + offset_of!(BackendLoad, handshake));
-        assert_eq!(offset_of!(BackendLoad, duration), offset_of!(BackendLoad, handshake) + 4, "little endian");
+        assert_eq!(
+            offset_of!(Backend, latency),
+            size_of::<BackendRow>() + offset_of!(BackendLoad, handshake)
+        );
+        assert_eq!(
+            offset_of!(BackendLoad, duration),
+            offset_of!(BackendLoad, handshake) + 4,
+            "little endian"
+        );
         assert_eq!(size_of::<ServiceLoad>(), size_of::<LiveService>());
-        assert_eq!((size_of::<SocketRecord>(), align_of::<SocketRecord>()), (72, 8));
+        assert_eq!(
+            (size_of::<SocketRecord>(), align_of::<SocketRecord>()),
+            (72, 8)
+        );
         assert_eq!(size_of::<SocketRow>(), size_of::<SocketRecord>());
-        assert_eq!(offset_of!(SocketRow, state), offset_of!(SocketRecord, state));
+        assert_eq!(
+            offset_of!(SocketRow, state),
+            offset_of!(SocketRecord, state)
+        );
         assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (48, 4));
-        assert_eq!((size_of::<SocketFlows>(), size_of::<MoreFlows>()), (104, 2976));
-        assert_eq!((size_of::<AffinityKey>(), size_of::<AffinityRow>()), (16, 24));
+        assert_eq!(
+            (size_of::<SocketFlows>(), size_of::<MoreFlows>()),
+            (104, 2976)
+        );
+        assert_eq!(
+            (size_of::<AffinityKey>(), size_of::<AffinityRow>()),
+            (16, 24)
+        );
         assert_eq!(size_of::<ClientUse>(), size_of::<ClientRows>());
-        assert_eq!(offset_of!(ServiceRow, slot_base) % 8, 0, "base and count are read as one word");
+        assert_eq!(
+            offset_of!(ServiceRow, slot_base) % 8,
+            0,
+            "base and count are read as one word"
+        );
         assert_eq!(offset_of!(BackendRow, state), 18);
         assert_eq!(offset_of!(BackendRow, generation), 24);
         assert_eq!(offset_of!(SocketRecord, service), 36);
         assert_eq!(offset_of!(ServiceRow, client), 68);
-        assert_eq!((size_of::<OutcomeRow>(), size_of::<Outcome>(), size_of::<OutcomeKey>()), (16, 16, 8));
+        assert_eq!(
+            (
+                size_of::<OutcomeRow>(),
+                size_of::<Outcome>(),
+                size_of::<OutcomeKey>()
+            ),
+            (16, 16, 8)
+        );
     }
 
     #[test]

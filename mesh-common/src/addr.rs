@@ -4,10 +4,12 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytemuck::{Pod, Zeroable};
 
-/// An IP address as 16 bytes in network order; IPv4 is v4-mapped (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2).
+/// An IP address as 16 bytes in network order; IPv4 is v4-mapped (`::ffff:a.b.c.d`, RFC 4291
+/// section 2.5.5.2).
 ///
-/// Held as four words because the kernel's `bpf_sock_addr` offers its addresses as words, and because four
-/// word-compares are what the verifier and the JIT handle best. Each word keeps the byte order of the wire.
+/// Held as four words because the kernel's `bpf_sock_addr` offers its addresses as words, and
+/// because four word-compares are what the verifier and the JIT handle best. Each word keeps the
+/// byte order of the wire.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
 pub struct Addr {
@@ -18,14 +20,17 @@ pub struct Addr {
 const MAPPED: u32 = 0xffff_u32.to_be();
 
 impl Addr {
-    /// A copy, taken word by word: for a plain one the compiler calls `memmove`, which the verifier follows byte by byte.
+    /// A copy, taken word by word: for a plain one the compiler calls `memmove`, which the verifier
+    /// follows byte by byte.
     #[inline(always)]
     pub fn copy(&self) -> Self {
         let word = |at: usize| {
             // SAFETY: a reference is valid for reads.
             unsafe { (&raw const self.words[at]).read_volatile() }
         };
-        Self { words: [word(0), word(1), word(2), word(3)] }
+        Self {
+            words: [word(0), word(1), word(2), word(3)],
+        }
     }
 
     /// `::`, which no frontend has.
@@ -34,7 +39,9 @@ impl Addr {
     /// From the word that `bpf_sock_addr.user_ip4` holds (wire order).
     #[inline(always)]
     pub const fn from_v4_word(word: u32) -> Self {
-        Self { words: [0, 0, MAPPED, word] }
+        Self {
+            words: [0, 0, MAPPED, word],
+        }
     }
 
     /// From the words that `bpf_sock_addr.user_ip6` holds (wire order).

@@ -18,7 +18,11 @@ pub(crate) const UNBOUND: u64 = u64::MAX;
 #[inline(always)]
 fn affinity_key(service: &ServiceRow, client: u64) -> AffinityKey {
     let local = u32::from(service.flags & service_flags::LOCAL != 0);
-    AffinityKey { client, service: service.id, variant: u32::from(service.key.addr.is_v4()) | local << 1 }
+    AffinityKey {
+        client,
+        service: service.id,
+        variant: u32::from(service.key.addr.is_v4()) | local << 1,
+    }
 }
 
 /// Whether a client that used its row then comes back in time.
@@ -31,19 +35,24 @@ fn is_in_time(service: &ServiceRow, idle: u64) -> bool {
 #[inline(always)]
 fn word<K: Kernel>(kernel: &K, choice: u64) -> u64 {
     let index = choice & 0xffff_ffff;
-    let generation = kernel.backend(index as u32).map_or(0, |backend| backend.row.generation);
+    let generation = kernel
+        .backend(index as u32)
+        .map_or(0, |backend| backend.row.generation);
     index | u64::from(generation) << 32
 }
 
-/// The backend that a client is bound to, as long as that takes connections and the client came back in time: an answer as
+/// The backend that a client is bound to, as long as that takes connections and the client came
+/// back in time: an answer as
 /// [`search`](crate::search::search) gives it, or [`u64::MAX`].
 ///
-/// This and [`bind`] are functions by themselves in the kernel, as [`search`](crate::search::search) is: their rows need a
-/// stack of their own.
+/// This and [`bind`] are functions by themselves in the kernel, as
+/// [`search`](crate::search::search) is: their rows need a stack of their own.
 #[inline(always)]
 pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
     let (key, now) = (affinity_key(service, client), kernel.now());
-    let Some(row) = kernel.affinity(&key) else { return UNBOUND };
+    let Some(row) = kernel.affinity(&key) else {
+        return UNBOUND;
+    };
     // Another connect may have used the row since this one looked at the clock.
     let idle = now.saturating_sub(row.used_at);
     if !is_in_time(service, idle) {
@@ -51,20 +60,35 @@ pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
     }
     let choice = still_taking(kernel, service, row.backend);
     if choice != UNBOUND && idle > TOUCH_AFTER {
-        kernel.move_affinity(&key, row.backend, &AffinityRow { used_at: now, ..row });
+        kernel.move_affinity(
+            &key,
+            row.backend,
+            &AffinityRow {
+                used_at: now,
+                ..row
+            },
+        );
     }
     choice
 }
 
-/// Binds the client to a choice from now on; returns the choice of the row. Of several first connects at the same time one
-/// binds it, the others follow.
+/// Binds the client to a choice from now on; returns the choice of the row. Of several first
+/// connects at the same time one binds it, the others follow.
 #[inline(always)]
 pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u64) -> u64 {
     let (key, now) = (affinity_key(service, client), kernel.now());
-    let row = AffinityRow { backend: word(kernel, choice), used_at: now, owner: service.client, pad: 0 };
+    let row = AffinityRow {
+        backend: word(kernel, choice),
+        used_at: now,
+        owner: service.client,
+        pad: 0,
+    };
     match kernel.affinity(&key) {
         // Another connect has bound it since `kept` looked.
-        Some(bound) if is_in_time(service, now.saturating_sub(bound.used_at)) && bound.backend != row.backend => {
+        Some(bound)
+            if is_in_time(service, now.saturating_sub(bound.used_at))
+                && bound.backend != row.backend =>
+        {
             let theirs = still_taking(kernel, service, bound.backend);
             if theirs != UNBOUND {
                 return theirs;
@@ -77,18 +101,26 @@ pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u6
         None => {}
     }
     match kernel.affinity(&key) {
-        Some(winner) if winner.backend != row.backend => still_taking(kernel, service, winner.backend),
+        Some(winner) if winner.backend != row.backend => {
+            still_taking(kernel, service, winner.backend)
+        }
         _ => choice,
     }
 }
 
-/// The backend of a row, if it takes a connection; the calling connect must become the trial of one whose ejection is over.
-/// Rows are recycled while they are read, so the backend must prove that it is this service's.
+/// The backend of a row, if it takes a connection; the calling connect must become the trial of one
+/// whose ejection is over. Rows are recycled while they are read, so the backend must prove that it
+/// is this service's.
 #[inline(always)]
 fn still_taking<K: Kernel>(kernel: &K, service: &ServiceRow, word: u64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the two halves of the word"
+    )]
     let (index, generation) = (word as u32, (word >> 32) as u32);
-    let Some(backend) = written(kernel, index) else { return UNBOUND };
+    let Some(backend) = written(kernel, index) else {
+        return UNBOUND;
+    };
     if backend.row.generation != generation || backend.row.service != service.id {
         return UNBOUND;
     }

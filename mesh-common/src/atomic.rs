@@ -1,8 +1,9 @@
 //! Atomic words in map rows, on the host and in the kernel.
 //!
-//! For the kernel's target the standard library has the types but not their read-modify-write methods: the target
-//! claims no compare-and-swap by default, though its second generation has one. There the intrinsics behind the methods
-//! are called. Nor can its code generator select atomic loads and stores; volatile ones are the same there.
+//! For the kernel's target the standard library has the types but not their read-modify-write
+//! methods: the target claims no compare-and-swap by default, though its second generation has one.
+//! There the intrinsics behind the methods are called. Nor can its code generator select atomic
+//! loads and stores; volatile ones are the same there.
 
 use core::sync::atomic::AtomicU64;
 #[cfg(not(target_arch = "bpf"))]
@@ -14,7 +15,10 @@ pub fn add(word: &AtomicU64, value: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     // SAFETY: the word is valid for as long as it is borrowed.
     unsafe {
-        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::SeqCst }>(word.as_ptr(), value)
+        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::SeqCst }>(
+            word.as_ptr(),
+            value,
+        )
     }
     #[cfg(not(target_arch = "bpf"))]
     word.fetch_add(value, SeqCst)
@@ -26,7 +30,10 @@ pub fn count(word: &AtomicU64, value: u64) {
     #[cfg(target_arch = "bpf")]
     // SAFETY: the word is valid for as long as it is borrowed.
     unsafe {
-        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(word.as_ptr(), value);
+        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            word.as_ptr(),
+            value,
+        );
     }
     #[cfg(not(target_arch = "bpf"))]
     word.fetch_add(value, Relaxed);
@@ -51,7 +58,10 @@ pub fn clear(word: &AtomicU64, bits: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     // SAFETY: the word is valid for as long as it is borrowed.
     unsafe {
-        core::intrinsics::atomic_and::<u64, u64, { core::intrinsics::AtomicOrdering::SeqCst }>(word.as_ptr(), !bits)
+        core::intrinsics::atomic_and::<u64, u64, { core::intrinsics::AtomicOrdering::SeqCst }>(
+            word.as_ptr(),
+            !bits,
+        )
     }
     #[cfg(not(target_arch = "bpf"))]
     word.fetch_and(!bits, SeqCst)
@@ -63,7 +73,10 @@ pub fn set(word: &AtomicU64, bits: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     // SAFETY: the word is valid for as long as it is borrowed.
     unsafe {
-        core::intrinsics::atomic_or::<u64, u64, { core::intrinsics::AtomicOrdering::SeqCst }>(word.as_ptr(), bits)
+        core::intrinsics::atomic_or::<u64, u64, { core::intrinsics::AtomicOrdering::SeqCst }>(
+            word.as_ptr(),
+            bits,
+        )
     }
     #[cfg(not(target_arch = "bpf"))]
     word.fetch_or(bits, SeqCst)

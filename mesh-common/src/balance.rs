@@ -20,32 +20,49 @@ pub struct Draw {
     pub fraction: u32,
 }
 
-/// Weighted random choice from one 32-bit random number: the product's high word picks the column, its low word the
-/// side (Lemire 2019). The bias is below `slots / 2^32`.
+/// Weighted random choice from one 32-bit random number: the product's high word picks the column,
+/// its low word the side (Lemire 2019). The bias is below `slots / 2^32`.
 #[inline(always)]
 pub fn draw(random: u32, slots: u32) -> Draw {
     let product = u64::from(random) * u64::from(slots);
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the product")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the two halves of the product"
+    )]
     let (slot, fraction) = ((product >> 32) as u32, product as u32);
     Draw { slot, fraction }
 }
 
-/// Other bits from what a [`draw`] left of its random number, for the next: high bits that depend on all of them
-/// (Fibonacci hashing, Knuth, The Art of Computer Programming, 6.4).
+/// Other bits from what a [`draw`] left of its random number, for the next: high bits that depend
+/// on all of them (Fibonacci hashing, Knuth, The Art of Computer Programming, 6.4).
 #[inline(always)]
 pub(crate) const fn scatter(fraction: u32) -> u32 {
-    fraction.wrapping_mul(0x9e37_79b1).rotate_left(16).wrapping_mul(0x85eb_ca6b)
+    fraction
+        .wrapping_mul(0x9e37_79b1)
+        .rotate_left(16)
+        .wrapping_mul(0x85eb_ca6b)
 }
 
 /// The backend index on the side of the column that the draw fell on.
 #[inline(always)]
 pub fn side(slot: &Slot, fraction: u32) -> u32 {
-    if fraction < slot.threshold { slot.backend } else { slot.alias }
+    if fraction < slot.threshold {
+        slot.backend
+    } else {
+        slot.alias
+    }
 }
 
-/// What a policy asks for at its `attempt`, from zero, among `slots` slots. `key` is that of [`key`].
+/// What a policy asks for at its `attempt`, from zero, among `slots` slots. `key` is that of
+/// [`key`].
 #[inline(always)]
-pub(crate) fn choose<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, slots: u32, attempt: u32) -> Draw {
+pub(crate) fn choose<K: Kernel>(
+    kernel: &K,
+    service: &ServiceRow,
+    key: u64,
+    slots: u32,
+    attempt: u32,
+) -> Draw {
     if service.policy == policy::ROUND_ROBIN && attempt == 0 {
         return turn(kernel, service, slots);
     }
@@ -74,19 +91,30 @@ pub(crate) const fn share(policy: u8, weight: u16) -> u32 {
 /// One slot after the other, shared by all CPUs.
 #[inline(always)]
 fn turn<K: Kernel>(kernel: &K, service: &ServiceRow, slots: u32) -> Draw {
-    let turn = kernel.live_service(service.id).map_or(0, |live| atomic::add(&live.turn, 1));
+    let turn = kernel
+        .live_service(service.id)
+        .map_or(0, |live| atomic::add(&live.turn, 1));
     #[expect(clippy::cast_possible_truncation, reason = "below `slots`")]
-    let slot = if slots == 0 { 0 } else { (turn % u64::from(slots)) as u32 };
+    let slot = if slots == 0 {
+        0
+    } else {
+        (turn % u64::from(slots)) as u32
+    };
     Draw { slot, fraction: 0 }
 }
 
-/// The caller of a service with consistent hashing, as bits that no two callers are likely to share; zero for others.
+/// The caller of a service with consistent hashing, as bits that no two callers are likely to
+/// share; zero for others.
 #[inline(always)]
 pub(crate) fn key<C: Caller>(caller: &C, service: &ServiceRow) -> u64 {
     if service.policy != policy::CONSISTENT_HASH {
         return 0;
     }
-    let source = if service.hash_key == hash_key::SOURCE_ADDRESS { caller.source().v6_words() } else { [0; 4] };
+    let source = if service.hash_key == hash_key::SOURCE_ADDRESS {
+        caller.source().v6_words()
+    } else {
+        [0; 4]
+    };
     let low = u64::from(source[0]) << 32 | u64::from(source[1]);
     let high = u64::from(source[2]) << 32 | u64::from(source[3]);
     let client = match low | high {
@@ -111,7 +139,8 @@ pub(crate) const fn compares(policy: u8) -> bool {
     policy == policy::LEAST_CONNECTIONS || policy == policy::LATENCY_AWARE
 }
 
-/// Cost of choosing a backend. Where the policy says so, [`Latencies`] multiply the connections of two.
+/// Cost of choosing a backend. Where the policy says so, [`Latencies`] multiply the connections of
+/// two.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     /// Connections.
@@ -123,14 +152,17 @@ pub(crate) struct Cost {
 impl Cost {
     #[inline(always)]
     pub(crate) fn of(backend: &Backend) -> Self {
-        Self { load: load(backend), weight: backend.row.weight.into() }
+        Self {
+            load: load(backend),
+            weight: backend.row.weight.into(),
+        }
     }
 
-    /// Whether this is less than another: fewer connections per weight. Latencies that differ multiply the connections
-    /// there would be with one more.
+    /// Whether this is less than another: fewer connections per weight. Latencies that differ
+    /// multiply the connections there would be with one more.
     ///
-    /// Draws follow the weights. So that weights do not count twice while no backend is busy, two idle backends are alike,
-    /// but for their latency.
+    /// Draws follow the weights. So that weights do not count twice while no backend is busy, two
+    /// idle backends are alike, but for their latency.
     #[inline(always)]
     fn is_below(self, other: Self, latencies: Latencies) -> bool {
         let Latencies { mine, others } = latencies;
@@ -145,14 +177,17 @@ impl Cost {
         ours * u64::from(other.weight) < theirs * u64::from(self.weight)
     }
 
-    /// Whether a connect that was drawn for `first` goes to this less loaded backend instead. `chance` is 32 random bits.
+    /// Whether a connect that was drawn for `first` goes to this less loaded backend instead.
+    /// `chance` is 32 random bits.
     ///
-    /// Connections are whole numbers. While there are few, a light backend without any is always less loaded than a heavy
-    /// one with some, and one with a connection is always busier: loads alone would undo what the draw by weights gives. So
-    /// between different weights the connect goes to the less loaded one with a probability that rises with the
-    /// difference and is one from two connections of the lighter backend on. Below that a lighter backend takes fewer
-    /// connects, in the ratio of the weights: then as many go from the heavy to the light one as back (detailed balance,
-    /// as in Metropolis and others, 1953). With equal weights this is [`Self::is_below`].
+    /// Connections are whole numbers. While there are few, a light backend without any is always
+    /// less loaded than a heavy one with some, and one with a connection is always busier: loads
+    /// alone would undo what the draw by weights gives. So between different weights the connect
+    /// goes to the less loaded one with a probability that rises with the difference and is one
+    /// from two connections of the lighter backend on. Below that a lighter backend takes fewer
+    /// connects, in the ratio of the weights: then as many go from the heavy to the light one as
+    /// back (detailed balance, as in Metropolis and others, 1953). With equal weights this is
+    /// [`Self::is_below`].
     #[inline(always)]
     pub(crate) fn replaces(self, first: Self, latencies: Latencies, chance: u32) -> bool {
         if self.weight == first.weight {
@@ -171,10 +206,15 @@ impl Cost {
         }
         let part = ((theirs - ours) << 16).checked_div(two).unwrap_or(0);
         let chance = u64::from(chance >> 16);
-        if w < of { chance * of < part * w } else { chance < part }
+        if w < of {
+            chance * of < part * w
+        } else {
+            chance < part
+        }
     }
 
-    /// Whether this load per weight is more than `factor`/100 times another's, each with one more connection.
+    /// Whether this load per weight is more than `factor`/100 times another's, each with one more
+    /// connection.
     #[inline(always)]
     pub(crate) fn is_much_above(self, other: Self, factor: u16) -> bool {
         let ours = (u64::from(self.load) + 1) * u64::from(other.weight) * 100;
@@ -182,11 +222,18 @@ impl Cost {
     }
 }
 
-/// Two weights with 12 bits at most, in about the same ratio: products of loads, latencies and weights fit into 64 bits.
+/// Two weights with 12 bits at most, in about the same ratio: products of loads, latencies and
+/// weights fit into 64 bits.
 #[inline(always)]
 fn narrowed(one: u32, other: u32) -> (u64, u64) {
     let shift = if (one | other) >> 12 == 0 { 0 } else { 4 };
-    let narrow = |weight: u32| if weight >> shift == 0 { 1 } else { u64::from(weight >> shift) };
+    let narrow = |weight: u32| {
+        if weight >> shift == 0 {
+            1
+        } else {
+            u64::from(weight >> shift)
+        }
+    };
     (narrow(one), narrow(other))
 }
 
@@ -201,7 +248,11 @@ fn clamped(load: u32) -> u64 {
 fn load(backend: &Backend) -> u32 {
     let live = occupancy::live(atomic::read(&backend.live));
     #[expect(clippy::cast_possible_truncation, reason = "clamped")]
-    if live > MAX_LIVE { MAX_LIVE as u32 } else { live as u32 }
+    if live > MAX_LIVE {
+        MAX_LIVE as u32
+    } else {
+        live as u32
+    }
 }
 
 /// Whether one backend costs less than another.
@@ -209,7 +260,9 @@ fn load(backend: &Backend) -> u32 {
 /// A function by itself in the kernel, as [`search`](crate::search::search) is.
 #[inline(always)]
 pub fn costs_less<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> bool {
-    let (Some(mine), Some(others)) = (kernel.backend(one), kernel.backend(other)) else { return false };
+    let (Some(mine), Some(others)) = (kernel.backend(one), kernel.backend(other)) else {
+        return false;
+    };
     Cost::of(mine).is_below(Cost::of(others), Latencies::of(kernel, service, one, other))
 }
 
@@ -220,14 +273,31 @@ mod tests {
 
     #[test]
     fn draw_stays_in_range_and_covers_it() {
-        assert_eq!(draw(0, 3), Draw { slot: 0, fraction: 0 });
+        assert_eq!(
+            draw(0, 3),
+            Draw {
+                slot: 0,
+                fraction: 0
+            }
+        );
         assert_eq!(draw(u32::MAX, 3).slot, 2);
-        assert_eq!(draw(u32::MAX / 2 + 1, 2), Draw { slot: 1, fraction: 0 });
+        assert_eq!(
+            draw(u32::MAX / 2 + 1, 2),
+            Draw {
+                slot: 1,
+                fraction: 0
+            }
+        );
     }
 
     #[test]
     fn side_splits_at_the_threshold() {
-        let slot = Slot { backend: 7, alias: 9, threshold: 1 << 31, link: 0 };
+        let slot = Slot {
+            backend: 7,
+            alias: 9,
+            threshold: 1 << 31,
+            link: 0,
+        };
         assert_eq!(side(&slot, (1 << 31) - 1), 7);
         assert_eq!(side(&slot, 1 << 31), 9);
     }
@@ -239,18 +309,60 @@ mod tests {
     #[test]
     fn a_latency_multiplies_connections() {
         let is_below = |mine, others, latencies| cost(mine, 1).is_below(cost(others, 1), latencies);
-        assert!(is_below(0, 0, Latencies { mine: 1_000, others: 2_000 }));
-        assert!(!is_below(0, 0, Latencies { mine: 2_000, others: 1_000 }));
-        assert!(is_below(2, 1, Latencies { mine: 1_000, others: 2_000 }));
-        assert!(!is_below(1, 0, Latencies { mine: 1_000, others: 2_000 }));
+        assert!(is_below(
+            0,
+            0,
+            Latencies {
+                mine: 1_000,
+                others: 2_000
+            }
+        ));
+        assert!(!is_below(
+            0,
+            0,
+            Latencies {
+                mine: 2_000,
+                others: 1_000
+            }
+        ));
+        assert!(is_below(
+            2,
+            1,
+            Latencies {
+                mine: 1_000,
+                others: 2_000
+            }
+        ));
+        assert!(!is_below(
+            1,
+            0,
+            Latencies {
+                mine: 1_000,
+                others: 2_000
+            }
+        ));
         assert!(is_below(1, 2, Latencies::ALIKE), "connections decide");
     }
 
     #[test]
     fn the_largest_costs_fit() {
         let (idle, busy) = (cost(0, 1), cost(u32::MAX, 65_535));
-        assert!(idle.replaces(busy, Latencies { mine: 1, others: MAX_LATENCY }, u32::MAX));
-        assert!(!busy.replaces(idle, Latencies { mine: MAX_LATENCY, others: 1 }, 0));
+        assert!(idle.replaces(
+            busy,
+            Latencies {
+                mine: 1,
+                others: MAX_LATENCY
+            },
+            u32::MAX
+        ));
+        assert!(!busy.replaces(
+            idle,
+            Latencies {
+                mine: MAX_LATENCY,
+                others: 1
+            },
+            0
+        ));
     }
 
     #[test]

@@ -1,22 +1,24 @@
-//! The client that a connect counts for: the cgroup that the node's manager made for a pod, a unit or a user.
+//! The client that a connect counts for: the cgroup that the node's manager made for a pod, a unit
+//! or a user.
 //!
-//! A tenant can make cgroups below its own, network namespaces and processes, but not a second cgroup of this kind. So what
-//! is known of clients is known of these.
+//! A tenant can make cgroups below its own, network namespaces and processes, but not a second
+//! cgroup of this kind. So what is known of clients is known of these.
 //!
 //! ```text
 //! / ──► kubepods.slice ──► kubepods-burstable.slice ──► kubepods-burstable-pod….slice ──► cri-containerd-….scope
 //! └──────────────────── groups ──────────────────┘      └── client                        └── what it made itself
 //! ```
 //!
-//! A **group** is a cgroup that managers keep clients in. The agent knows groups by their names and writes them to GROUPS;
-//! its own cgroup is one. A group that is not in GROUPS makes the clients below it one client.
+//! A **group** is a cgroup that managers keep clients in. The agent knows groups by their names and
+//! writes them to GROUPS; its own cgroup is one. A group that is not in GROUPS makes the clients
+//! below it one client.
 
 /// Cgroups deeper than this below the root are not looked at.
 pub const DEPTH: i32 = 12;
 
-/// Returns the id of the client that a task belongs to: the first cgroup below groups that is none. `ancestor` gives the
-/// ids of the task's cgroups from the root on, and zero below the last. A task in a group itself belongs to that; one
-/// outside of all groups to no client, zero.
+/// Returns the id of the client that a task belongs to: the first cgroup below groups that is none.
+/// `ancestor` gives the ids of the task's cgroups from the root on, and zero below the last. A task
+/// in a group itself belongs to that; one outside of all groups to no client, zero.
 #[inline(always)]
 pub fn find(ancestor: impl Fn(i32) -> u64, is_group: impl Fn(u64) -> bool) -> u64 {
     let mut group = 0;
@@ -34,8 +36,8 @@ pub fn find(ancestor: impl Fn(i32) -> u64, is_group: impl Fn(u64) -> bool) -> u6
     group
 }
 
-/// The short form of an id. The lower half of a cgroup's id is its own as long as it lives: the kernel counts its uses in
-/// the upper one (`kernfs_get_ino`, fs/kernfs/dir.c).
+/// The short form of an id. The lower half of a cgroup's id is its own as long as it lives: the
+/// kernel counts its uses in the upper one (`kernfs_get_ino`, fs/kernfs/dir.c).
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
 pub const fn short(id: u64) -> u32 {
@@ -49,7 +51,14 @@ mod tests {
     const GROUPS: [u64; 3] = [1, 20, 30];
 
     fn client(path: &[u64]) -> u64 {
-        find(|level| path.get(usize::try_from(level).unwrap()).copied().unwrap_or(0), |id| GROUPS.contains(&id))
+        find(
+            |level| {
+                path.get(usize::try_from(level).unwrap())
+                    .copied()
+                    .unwrap_or(0)
+            },
+            |id| GROUPS.contains(&id),
+        )
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use core::mem::MaybeUninit;
 
 use crate::{
-    abi::{FrontendKey, ServiceRow, SocketRecord, SocketRow, policy, protocol, service_flags, socket_state},
+    abi::{
+        FrontendKey, ServiceRow, SocketRecord, SocketRow, policy, protocol, service_flags,
+        socket_state,
+    },
     addr::Addr,
     atomic, balance,
     counter::Counter,
@@ -16,7 +19,14 @@ use crate::{
 /// The function that the kernel programs call by itself; see [`search`](crate::search).
 pub trait Connect: Caller + Choose {
     /// [`record`]
-    fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
+    fn record(
+        &self,
+        service: &ServiceRow,
+        known: *mut SocketRecord,
+        index: u32,
+        cookie: u64,
+        state: u64,
+    ) -> bool {
         record(self, service, known, index, cookie, state)
     }
 
@@ -58,13 +68,22 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
         }
         return Verdict::Untouched;
     };
-    // Before the choice, so that what the socket's previous connect holds does not count as load in it.
+    // Before the choice, so that what the socket's previous connect holds does not count as load in
+    // it.
     let known = known(caller, cookie);
-    // SAFETY: as in `socket::record`. A socket belongs to the client that connected it first, wherever it is passed.
-    service.client = unsafe { known.as_ref() }.map_or_else(|| caller.client_id(), |record| record.client);
+    // SAFETY: as in `socket::record`. A socket belongs to the client that connected it first,
+    // wherever it is passed.
+    service.client =
+        unsafe { known.as_ref() }.map_or_else(|| caller.client_id(), |record| record.client);
     match answer(caller, service) {
         Ok((picked, limited)) => {
-            if !caller.record(service, known, picked.index, cookie, picked.holds | limited | netns(caller, known)) {
+            if !caller.record(
+                service,
+                known,
+                picked.index,
+                cookie,
+                picked.holds | limited | netns(caller, known),
+            ) {
                 let_go(caller, service, picked, limited);
                 if service.has_limits() {
                     caller.count(service.id, Counter::RefusedLimit);
@@ -80,8 +99,8 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     }
 }
 
-/// Returns the service at `dest` unless the caller is excluded. Where the service has limits, the epoch of the connect's
-/// reservations is in the row.
+/// Returns the service at `dest` unless the caller is excluded. Where the service has limits, the
+/// epoch of the connect's reservations is in the row.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "epochs have 14 bits")]
 fn asked<'a, C: Caller>(
@@ -102,15 +121,21 @@ fn asked<'a, C: Caller>(
 #[inline(always)]
 pub(crate) fn verdict<K: Kernel>(kernel: &K, picked: Picked) -> Verdict {
     match kernel.backend(picked.index) {
-        Some(backend) => Verdict::Backend { addr: backend.row.addr, port: backend.row.port },
+        Some(backend) => Verdict::Backend {
+            addr: backend.row.addr,
+            port: backend.row.port,
+        },
         None => Verdict::Refused,
     }
 }
 
-/// A backend for a new connect or flow, held and counted, and bits of [`socket_state`] where the socket counts for the service;
-/// or the counted refusal.
+/// A backend for a new connect or flow, held and counted, and bits of [`socket_state`] where the
+/// socket counts for the service; or the counted refusal.
 #[inline(always)]
-pub(crate) fn answer<C: Caller + Choose>(caller: &C, service: &ServiceRow) -> Result<(Picked, u64), Verdict> {
+pub(crate) fn answer<C: Caller + Choose>(
+    caller: &C,
+    service: &ServiceRow,
+) -> Result<(Picked, u64), Verdict> {
     if service.slot_count == 0 && service.flags & service_flags::TIERS == 0 {
         caller.count(service.id, Counter::RefusedNoBackend);
         return Err(Verdict::Refused);
@@ -121,8 +146,17 @@ pub(crate) fn answer<C: Caller + Choose>(caller: &C, service: &ServiceRow) -> Re
         return Err(Verdict::Refused);
     }
     let by_cgroup = service.flags & service_flags::AFFINITY_BY_CGROUP != 0;
-    let client = if service.affinity_seconds == 0 { 0 } else { caller.client(by_cgroup) };
-    match Picked::of(choose(caller, service, client, balance::key(caller, service))) {
+    let client = if service.affinity_seconds == 0 {
+        0
+    } else {
+        caller.client(by_cgroup)
+    };
+    match Picked::of(choose(
+        caller,
+        service,
+        client,
+        balance::key(caller, service),
+    )) {
         Ok(picked) => {
             caller.count(service.id, Counter::Connects);
             Ok((picked, limited))
@@ -150,20 +184,25 @@ pub(crate) fn let_go<K: Choose>(kernel: &K, service: &ServiceRow, picked: Picked
     kernel.count(service.id, Counter::Unrecorded);
 }
 
-/// The lower half of the cookie of the calling socket's network namespace, above all bits of a [`socket_state`].
+/// The lower half of the cookie of the calling socket's network namespace, above all bits of a
+/// [`socket_state`].
 #[inline(always)]
 fn netns<C: Caller>(caller: &C, known: *const SocketRecord) -> u64 {
     // SAFETY: as in `socket::record`. A socket stays in its namespace.
-    let netns = unsafe { known.as_ref() }.map_or_else(|| caller.client(false), |record| record.netns.into());
+    let netns = unsafe { known.as_ref() }
+        .map_or_else(|| caller.client(false), |record| record.netns.into());
     netns << NETNS
 }
 
-/// The row that an earlier connect of the calling socket left, or null. What it holds is given back.
+/// The row that an earlier connect of the calling socket left, or null. What it holds is given
+/// back.
 #[inline(always)]
 fn known<C: Connect>(kernel: &C, cookie: u64) -> *mut SocketRecord {
     let socket = kernel.socket(cookie);
     // SAFETY: as in `socket::record`.
-    let Some(record) = (unsafe { socket.as_ref() }) else { return socket };
+    let Some(record) = (unsafe { socket.as_ref() }) else {
+        return socket;
+    };
     if atomic::read(&record.state) & socket_state::SETTLED != 0 {
         drop(kernel, record, cookie);
         return core::ptr::null_mut();
@@ -183,8 +222,8 @@ fn drop<C: Connect>(kernel: &C, record: &SocketRecord, cookie: u64) {
     kernel.forget(cookie, client);
 }
 
-/// The calling socket's new connect was refused. A UDP socket that was connected stays so, and holds what it held; a TCP
-/// socket that can connect is not connected.
+/// The calling socket's new connect was refused. A UDP socket that was connected stays so, and
+/// holds what it held; a TCP socket that can connect is not connected.
 #[inline(always)]
 fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64, client: u32) {
     // SAFETY: as in `socket::record`.
@@ -195,10 +234,11 @@ fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64, client: 
     }
 }
 
-/// Records how the socket was answered: in the row it has, or in a new one. False when there is no room for one.
+/// Records how the socket was answered: in the row it has, or in a new one. False when there is no
+/// room for one.
 ///
-/// `state` has the [namespace](netns) in its upper half. In the kernel a function by itself: its row needs a stack of its
-/// own.
+/// `state` has the [namespace](netns) in its upper half. In the kernel a function by itself: its
+/// row needs a stack of its own.
 #[inline(always)]
 pub fn record<K: Kernel>(
     kernel: &K,
@@ -208,18 +248,33 @@ pub fn record<K: Kernel>(
     cookie: u64,
     state: u64,
 ) -> bool {
-    let Some(backend) = kernel.backend(index) else { return false };
-    let tracked = if service.flags & service_flags::TRACK == 0 { 0 } else { socket_state::TRACKED };
+    let Some(backend) = kernel.backend(index) else {
+        return false;
+    };
+    let tracked = if service.flags & service_flags::TRACK == 0 {
+        0
+    } else {
+        socket_state::TRACKED
+    };
     let is_tcp = service.key.protocol == protocol::TCP;
     let coarse = if is_tcp { kernel.coarse_now() } else { 0 };
     let (timed, started) = match service.policy {
         policy::LATENCY_AWARE if is_tcp => (socket_state::TIMED, kernel.now()),
         _ => (0, coarse),
     };
-    // Without limits only a probation makes reservations, a moment ago. One of the epoch before this one just expires.
-    let epoch = if service.has_limits() { service.epoch() } else { epoch(coarse) };
+    // Without limits only a probation makes reservations, a moment ago. One of the epoch before
+    // this one just expires.
+    let epoch = if service.has_limits() {
+        service.epoch()
+    } else {
+        epoch(coarse)
+    };
     let mut fresh = MaybeUninit::<SocketRow>::uninit();
-    let to = if known_row.is_null() { fresh.as_mut_ptr() } else { known_row.cast() };
+    let to = if known_row.is_null() {
+        fresh.as_mut_ptr()
+    } else {
+        known_row.cast()
+    };
     let row = SocketRow {
         frontend: service.key.addr.copy(),
         backend: backend.row.addr.copy(),
@@ -233,8 +288,8 @@ pub fn record<K: Kernel>(
         state: state & STATE | tracked | timed | socket::owner(cookie, epoch),
         started,
     };
-    // SAFETY: room for a row, and nobody else writes to it or removes it: the kernel runs one connect at a time for each
-    // socket, and holds the socket's lock around it.
+    // SAFETY: room for a row, and nobody else writes to it or removes it: the kernel runs one
+    // connect at a time for each socket, and holds the socket's lock around it.
     unsafe { put(to, row) };
     if !known_row.is_null() {
         return true;
@@ -244,7 +299,8 @@ pub fn record<K: Kernel>(
     kernel.remember(cookie, row)
 }
 
-/// Writes a row word by word, as in [`Addr::copy`]; other hooks of the socket may read it meanwhile.
+/// Writes a row word by word, as in [`Addr::copy`]; other hooks of the socket may read it
+/// meanwhile.
 ///
 /// # Safety
 /// `to` must be valid for writes.

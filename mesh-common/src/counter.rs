@@ -1,6 +1,7 @@
 //! Every number the kernel programs count per service. Metrics and the CLI follow from this list.
 
-/// One counter: its place in a [`ServiceCounters`](crate::abi::ServiceCounters) row and its public name.
+/// One counter: its place in a [`ServiceCounters`](crate::abi::ServiceCounters) row and its public
+/// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counter {
     /// A connect was answered with a backend.
@@ -9,9 +10,11 @@ pub enum Counter {
     RefusedNoBackend,
     /// A connect was refused because a map row refers to a missing row.
     RefusedBroken,
-    /// A connect was answered but its socket record could not be stored, so `getpeername` shows the backend.
+    /// A connect was answered but its socket record could not be stored, so `getpeername` shows the
+    /// backend.
     Unrecorded,
-    /// A connect was refused because the service, or every usable backend, has as many connections as it may have.
+    /// A connect was refused because the service, or every usable backend, has as many connections
+    /// as it may have.
     RefusedLimit,
     /// A connect that was answered with a backend was refused there, or not answered in time.
     Failures,
@@ -19,13 +22,15 @@ pub enum Counter {
     Ejections,
     /// A connect was let through to an ejected backend to try it.
     Probes,
-    /// A connect went to another backend than the first choice because that has as many connections as it may have.
+    /// A connect went to another backend than the first choice because that has as many connections
+    /// as it may have.
     Overflows,
     /// A connect went to a farther tier than the first.
     Failovers,
     /// A connect went to an ejected backend because too few others were left.
     Panics,
-    /// A connect was refused because its client holds as many of the service's connections as one client may.
+    /// A connect was refused because its client holds as many of the service's connections as one
+    /// client may.
     RefusedShare,
 }
 
@@ -76,15 +81,21 @@ impl Counter {
             Self::Connects => "Connects that got a backend",
             Self::RefusedNoBackend => "Connects refused because no backend was usable",
             Self::RefusedBroken => "Connects refused because a map row refers to a missing row",
-            Self::Unrecorded => "Connects that got a backend but no socket record, because no row was free",
+            Self::Unrecorded => {
+                "Connects that got a backend but no socket record, because no row was free"
+            }
             Self::RefusedLimit => "Connects refused because a connection limit was reached",
             Self::Failures => "Connects that the backend refused or did not answer in time",
             Self::Ejections => "Ejections of backends",
             Self::Probes => "Connects sent to an ejected backend as a trial",
-            Self::Overflows => "Connects that went to another backend because the first choice was full",
+            Self::Overflows => {
+                "Connects that went to another backend because the first choice was full"
+            }
             Self::Failovers => "Connects that went to a farther tier than the first",
             Self::Panics => "Connects sent to ejected backends because too few others were usable",
-            Self::RefusedShare => "Connects refused because their client holds its share of the connections",
+            Self::RefusedShare => {
+                "Connects refused because their client holds its share of the connections"
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What one client knows of a backend: its row of OUTCOMES, and how it sees the backend with what others know.
+//! What one client knows of a backend: its row of OUTCOMES, and how it sees the backend with what
+//! others know.
 
 use crate::{
     abi::{Backend, Outcome, OutcomeKey, OutcomeRow, ServiceRow, protocol},
@@ -21,12 +22,20 @@ impl<'a> Record<'a> {
     /// Looks for the record.
     #[inline(always)]
     pub(crate) fn of<K: Kernel>(kernel: &'a K, client: u32, index: u32, generation: u32) -> Self {
-        let key = OutcomeKey { client, backend: index };
+        let key = OutcomeKey {
+            client,
+            backend: index,
+        };
         let row = kernel.outcome(&key);
         // Rows of this kind of map are recycled while they are read: each says whose it is.
         let row = row.filter(|row| row.client == client && row.generation == generation);
         let word = row.map_or(0, |row| atomic::read(&row.health));
-        Self { key, generation, row, word }
+        Self {
+            key,
+            generation,
+            row,
+            word,
+        }
     }
 
     /// Whether there is one.
@@ -48,7 +57,14 @@ impl<'a> Record<'a> {
             Some(row) => atomic::replace(&row.health, self.word, health.word()),
             None => {
                 let (client, generation) = (self.key.client, self.generation);
-                kernel.put_outcome(&self.key, &OutcomeRow { health: health.word(), generation, client })
+                kernel.put_outcome(
+                    &self.key,
+                    &OutcomeRow {
+                        health: health.word(),
+                        generation,
+                        client,
+                    },
+                )
             }
         }
     }
@@ -56,10 +72,13 @@ impl<'a> Record<'a> {
 
 /// How the client in `service` sees a backend that is not clear: a [`Health`] word.
 ///
-/// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need it.
+/// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need
+/// it.
 #[inline(always)]
 pub fn seen<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
-    let Some(backend) = kernel.backend(index) else { return 0 };
+    let Some(backend) = kernel.backend(index) else {
+        return 0;
+    };
     let word = atomic::read(&backend.health);
     let now = milliseconds(kernel.now());
     if Agreement::of(word).at(now).standing == Standing::Clear {
@@ -71,11 +90,16 @@ pub fn seen<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
     record.with(Agreement::of(word), now).word()
 }
 
-/// Makes the calling connect its client's trial of a backend whose ejection is over. False when another connect of the
-/// client was faster. As [`seen`].
+/// Makes the calling connect its client's trial of a backend whose ejection is over. False when
+/// another connect of the client was faster. As [`seen`].
 #[inline(always)]
 pub fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> bool {
-    let Some(backend) = kernel.backend(index).filter(|_| service.key.protocol == protocol::TCP) else { return false };
+    let Some(backend) = kernel
+        .backend(index)
+        .filter(|_| service.key.protocol == protocol::TCP)
+    else {
+        return false;
+    };
     let record = Record::of(kernel, service.client, index, backend.row.generation);
     let now = milliseconds(kernel.now());
     let health = record.with(Agreement::of(atomic::read(&backend.health)), now);
@@ -84,7 +108,12 @@ pub fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> boo
 
 /// As [`seen`], of any backend.
 #[inline(always)]
-pub(crate) fn health<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) -> Health {
+pub(crate) fn health<K: Kernel>(
+    kernel: &K,
+    service: &ServiceRow,
+    index: u32,
+    backend: &Backend,
+) -> Health {
     if service.failures == 0 || atomic::read(&backend.health) == 0 {
         return Health::default();
     }

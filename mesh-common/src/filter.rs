@@ -1,15 +1,16 @@
-//! Which destinations cannot be services: one bit for each of 65,536 classes of addresses, set where an address of the
-//! class is a frontend. Most connects of a node go elsewhere, and end here.
+//! Which destinations cannot be services: one bit for each of 65,536 classes of addresses, set
+//! where an address of the class is a frontend. Most connects of a node go elsewhere, and end here.
 //!
-//! A class is a network, not an address: services share few networks (a cluster's range of service addresses), so how
-//! many services there are does not matter.
+//! A class is a network, not an address: services share few networks (a cluster's range of service
+//! addresses), so how many services there are does not matter.
 
 use crate::addr::Addr;
 
 /// Multiplier of Fibonacci hashing, 2^32 / φ (Knuth, The Art of Computer Programming, 6.4).
 const GOLDEN: u32 = 0x9e37_79b1;
 
-/// The word of FILTER and the bit in it that stand for an address: for its /24 if it is IPv4, else for its /64.
+/// The word of FILTER and the bit in it that stand for an address: for its /24 if it is IPv4, else
+/// for its /64.
 #[inline(always)]
 pub const fn place(addr: &Addr) -> (u32, u64) {
     let words = addr.v6_words();
@@ -51,6 +52,10 @@ mod tests {
             seen.insert((word, bit));
         }
         // By chance it would be 41,427.
-        assert!(seen.len() > 50_000, "{} classes for 65,536 neighbouring networks", seen.len());
+        assert!(
+            seen.len() > 50_000,
+            "{} classes for 65,536 neighbouring networks",
+            seen.len()
+        );
     }
 }

@@ -1,10 +1,14 @@
-//! Where the datagrams of one UDP socket go, one entry for each service it sends to: a few in a small record, the others in a
-//! second one that only sockets with more services have.
+//! Where the datagrams of one UDP socket go, one entry for each service it sends to: a few in a
+//! small record, the others in a second one that only sockets with more services have.
 //!
-//! Entries of both are numbered through: [`SocketFlows::last`] and the functions here name one by its number.
+//! Entries of both are numbered through: [`SocketFlows::last`] and the functions here name one by
+//! its number.
 
 use crate::{
-    abi::{Flow, FrontendKey, MoreFlows, SocketFlows, capacity::FLOWS_AT_FIRST, capacity::FLOWS_PER_SOCKET},
+    abi::{
+        Flow, FrontendKey, MoreFlows, SocketFlows, capacity::FLOWS_AT_FIRST,
+        capacity::FLOWS_PER_SOCKET,
+    },
     addr::Addr,
     kernel::Caller,
 };
@@ -18,11 +22,13 @@ pub const FIRST: u32 = FLOWS_AT_FIRST as u32;
 /// Entries of the second record.
 const MORE: u32 = ALL - FIRST;
 
-/// Bit of [`SocketFlows::last`]: the socket sent to the endpoint of that entry by itself, not by way of the service.
+/// Bit of [`SocketFlows::last`]: the socket sent to the endpoint of that entry by itself, not by
+/// way of the service.
 pub(crate) const DIRECT: u32 = 1 << 31;
 
-/// The functions that the kernel programs call by themselves; see [`search`](crate::search). They return a number, of which
-/// the verifier then knows nothing: inline it would follow what comes after for each of the entries.
+/// The functions that the kernel programs call by themselves; see [`search`](crate::search). They
+/// return a number, of which the verifier then knows nothing: inline it would follow what comes
+/// after for each of the entries.
 pub trait Find: Caller {
     /// [`flow_of`]
     fn flow_of(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
@@ -57,16 +63,24 @@ pub trait Find: Caller {
 
 /// The calling socket's first record.
 #[inline(always)]
-#[expect(clippy::mut_from_ref, reason = "the flows are not part of what `caller` refers to")]
+#[expect(
+    clippy::mut_from_ref,
+    reason = "the flows are not part of what `caller` refers to"
+)]
 pub(crate) fn first<C: Caller>(caller: &C, create: bool) -> Option<&mut SocketFlows> {
-    // SAFETY: the flows belong to the calling socket, live as long as it and are ours alone: see [`Flow`].
+    // SAFETY: the flows belong to the calling socket, live as long as it and are ours alone: see
+    // [`Flow`].
     unsafe { caller.flows(create).as_mut() }
 }
 
 /// The calling socket's second record. One whose first is not full has none.
 #[inline(always)]
 #[expect(clippy::mut_from_ref, reason = "as above")]
-pub(crate) fn more<'a, C: Caller>(caller: &'a C, first: &SocketFlows, create: bool) -> Option<&'a mut MoreFlows> {
+pub(crate) fn more<'a, C: Caller>(
+    caller: &'a C,
+    first: &SocketFlows,
+    create: bool,
+) -> Option<&'a mut MoreFlows> {
     if !is_full(first) {
         return None;
     }
@@ -74,13 +88,15 @@ pub(crate) fn more<'a, C: Caller>(caller: &'a C, first: &SocketFlows, create: bo
     unsafe { caller.more_flows(create).as_mut() }
 }
 
-/// Returns whether the first record has no free entry. Entries are used in order and never become free again.
+/// Returns whether the first record has no free entry. Entries are used in order and never become
+/// free again.
 #[inline(always)]
 pub const fn is_full(first: &SocketFlows) -> bool {
     first.flows[FLOWS_AT_FIRST - 1].backend_port != 0
 }
 
-/// Number of the flow to the endpoint `peer` that is looked at first, in whichever record; [`ALL`] when there is none.
+/// Number of the flow to the endpoint `peer` that is looked at first, in whichever record; [`ALL`]
+/// when there is none.
 #[inline(always)]
 pub(crate) fn number_to<C: Find>(caller: &C, flows: &SocketFlows, peer: &FrontendKey) -> u32 {
     let index = caller.flow_to(flows, peer);
@@ -93,13 +109,26 @@ pub(crate) fn number_to<C: Find>(caller: &C, flows: &SocketFlows, peer: &Fronten
 
 /// The flow with this number, out of range when there is none.
 #[inline(always)]
-pub(crate) fn numbered<C: Find>(caller: &C, flows: &SocketFlows, number: u32) -> Option<(Addr, u16, Addr, u16)> {
-    let parts = |flow: &Flow| (flow.frontend.copy(), flow.frontend_port, flow.backend.copy(), flow.backend_port);
+pub(crate) fn numbered<C: Find>(
+    caller: &C,
+    flows: &SocketFlows,
+    number: u32,
+) -> Option<(Addr, u16, Addr, u16)> {
+    let parts = |flow: &Flow| {
+        (
+            flow.frontend.copy(),
+            flow.frontend_port,
+            flow.backend.copy(),
+            flow.backend_port,
+        )
+    };
     if let Some(flow) = flows.flows.get(number as usize) {
         return Some(parts(flow));
     }
     let more = more(caller, flows, false)?;
-    more.flows.get(number.wrapping_sub(FIRST) as usize).map(parts)
+    more.flows
+        .get(number.wrapping_sub(FIRST) as usize)
+        .map(parts)
 }
 
 #[inline(always)]
@@ -127,7 +156,8 @@ fn find<const N: usize>(flows: &[Flow; N], wanted: impl Fn(&Flow) -> bool) -> u3
     N as u32
 }
 
-/// Index of the flow to the service address `dest` in the first record; the number of its entries when there is none.
+/// Index of the flow to the service address `dest` in the first record; the number of its entries
+/// when there is none.
 #[inline(always)]
 pub fn flow_of(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
     find(&flows.flows, |flow| asks_for(flow, dest))
@@ -139,7 +169,8 @@ pub fn more_of(more: &MoreFlows, dest: &FrontendKey) -> u32 {
     find(&more.flows, |flow| asks_for(flow, dest))
 }
 
-/// Index of the first flow to the endpoint `peer` in the first record; the number of its entries when there is none.
+/// Index of the first flow to the endpoint `peer` in the first record; the number of its entries
+/// when there is none.
 #[inline(always)]
 pub fn flow_to(flows: &SocketFlows, peer: &FrontendKey) -> u32 {
     find(&flows.flows, |flow| leads_to(flow, peer))
@@ -163,15 +194,21 @@ fn room<const N: usize>(flows: &[Flow; N], dest: &FrontendKey) -> u32 {
     N as u32
 }
 
-/// Index of the entry of the first record that a flow to `dest` is kept in; the number of its entries when there is no room.
+/// Index of the entry of the first record that a flow to `dest` is kept in; the number of its
+/// entries when there is no room.
 #[inline(always)]
 pub fn place(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
     room(&flows.flows, dest)
 }
 
-/// Index of the entry of the second record that a flow to `dest` is kept in: where there is no room that after the last used.
+/// Index of the entry of the second record that a flow to `dest` is kept in: where there is no room
+/// that after the last used.
 #[inline(always)]
 pub fn place_in_more(more: &MoreFlows, dest: &FrontendKey, last: u32) -> u32 {
     let index = room(&more.flows, dest);
-    if index < MORE { index } else { (last & !DIRECT).wrapping_sub(FIRST).wrapping_add(1) % MORE }
+    if index < MORE {
+        index
+    } else {
+        (last & !DIRECT).wrapping_sub(FIRST).wrapping_add(1) % MORE
+    }
 }

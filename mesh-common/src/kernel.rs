@@ -1,11 +1,12 @@
-//! What a decision needs from the world it runs in: the kernel's maps and the calling socket, or copies on the host.
+//! What a decision needs from the world it runs in: the kernel's maps and the calling socket, or
+//! copies on the host.
 
 use core::{mem::MaybeUninit, sync::atomic::AtomicU64};
 
 use crate::{
     abi::{
-        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome, OutcomeKey, OutcomeRow,
-        ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow,
+        AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome,
+        OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow,
     },
     addr::Addr,
     balance,
@@ -19,9 +20,13 @@ use crate::{
 
 /// The maps, the clock and chance.
 pub trait Kernel: Sized {
-    /// Copies a row of SERVICES, as it was at one moment, to a place that the caller has for it: a copy that is returned
-    /// would be moved about, for which the kernel's stack has no room.
-    fn service<'a>(&self, key: &FrontendKey, into: &'a mut MaybeUninit<ServiceRow>) -> Option<&'a ServiceRow>;
+    /// Copies a row of SERVICES, as it was at one moment, to a place that the caller has for it: a
+    /// copy that is returned would be moved about, for which the kernel's stack has no room.
+    fn service<'a>(
+        &self,
+        key: &FrontendKey,
+        into: &'a mut MaybeUninit<ServiceRow>,
+    ) -> Option<&'a ServiceRow>;
     /// Row of SLOTS.
     fn slot(&self, index: u32) -> Option<Slot>;
     /// Row of BACKENDS.
@@ -42,14 +47,16 @@ pub trait Kernel: Sized {
     }
     /// Row of SOCKETS, or null. It may become another socket's while it is looked at.
     fn socket(&self, cookie: u64) -> *mut SocketRecord;
-    /// Makes a row of SOCKETS. False when there is one already, no room, or the client has as many as it may have.
+    /// Makes a row of SOCKETS. False when there is one already, no room, or the client has as many
+    /// as it may have.
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool;
     /// Removes a row of SOCKETS that counts for `client`.
     fn forget(&self, cookie: u64, client: u32);
 
     /// Row of AFFINITY.
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow>;
-    /// Adds a row unless there is one by now; false when the map cannot take it, or the client has as many as it may have.
+    /// Adds a row unless there is one by now; false when the map cannot take it, or the client has
+    /// as many as it may have.
     fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool;
     /// Replaces the backend of a row if it still is `old`, and says that it was used.
     fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow);
@@ -122,8 +129,8 @@ pub trait Caller: Kernel {
 
     /// Whether the calling socket is connected. A UDP socket can be disconnected without a hook.
     fn is_connected(&self) -> bool;
-    /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null when there is no room, or
-    /// the client has as many as it may have.
+    /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null
+    /// when there is no room, or the client has as many as it may have.
     fn flows(&self, create: bool) -> *mut SocketFlows;
     /// The same for those that its first record has no room for.
     fn more_flows(&self, create: bool) -> *mut MoreFlows;

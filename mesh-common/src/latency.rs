@@ -1,9 +1,10 @@
 //! How long connections take: to connect, and until they are closed.
 //!
-//! Each [client](crate::client) learns from its own connections, and only these decide where its connects go: how long one
-//! client keeps its connections open says nothing of how fast a backend is for another. The rows of LATENCIES are found by a
-//! hash of client and backend. A row belongs to the pair that wrote it last; a pair that finds another pair's row knows
-//! nothing, and its connects follow the number of connections.
+//! Each [client](crate::client) learns from its own connections, and only these decide where its
+//! connects go: how long one client keeps its connections open says nothing of how fast a backend
+//! is for another. The rows of LATENCIES are found by a hash of client and backend. A row belongs
+//! to the pair that wrote it last; a pair that finds another pair's row knows nothing, and its
+//! connects follow the number of connections.
 //!
 //! ```text
 //!  63          42 41         21 20          0
@@ -68,8 +69,15 @@ const fn row(hash: u64) -> u32 {
 /// What the client knows of a backend: as [`Backend::latency`], zero where it knows nothing.
 #[inline(always)]
 fn known<K: Kernel>(kernel: &K, client: u32, index: u32) -> u64 {
-    let Some(backend) = kernel.backend(index) else { return 0 };
-    let hash = Pair { client, backend: index, generation: backend.row.generation }.hash();
+    let Some(backend) = kernel.backend(index) else {
+        return 0;
+    };
+    let hash = Pair {
+        client,
+        backend: index,
+        generation: backend.row.generation,
+    }
+    .hash();
     let word = kernel.latency(row(hash)).map_or(0, atomic::read);
     if word & PAIR != hash & PAIR {
         return 0;
@@ -79,11 +87,14 @@ fn known<K: Kernel>(kernel: &K, client: u32, index: u32) -> u64 {
 
 /// The [`Latencies`] of two backends for the client in `service`, as a word.
 ///
-/// This and [`learn`] are functions by themselves in the kernel, as [`search`](crate::search::search) is.
+/// This and [`learn`] are functions by themselves in the kernel, as
+/// [`search`](crate::search::search) is.
 #[inline(always)]
 pub fn compare<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> u64 {
-    let Latencies { mine, others } =
-        Latencies::from_known(known(kernel, service.client, one), known(kernel, service.client, other));
+    let Latencies { mine, others } = Latencies::from_known(
+        known(kernel, service.client, one),
+        known(kernel, service.client, other),
+    );
     mine << 32 | others
 }
 
@@ -107,12 +118,15 @@ impl Latencies {
             return Self::ALIKE;
         }
         let word = kernel.latencies(service, one, other);
-        Self { mine: word >> 32, others: word & HALF }
+        Self {
+            mine: word >> 32,
+            others: word & HALF,
+        }
     }
 
-    /// Alike unless both are known and differ by more than [chance](is_noise) makes. How long connections are open counts
-    /// once one of each has ended: until then a slow backend, whose connections are the last to end, would look like the
-    /// fastest of all.
+    /// Alike unless both are known and differ by more than [chance](is_noise) makes. How long
+    /// connections are open counts once one of each has ended: until then a slow backend, whose
+    /// connections are the last to end, would look like the fastest of all.
     #[inline(always)]
     const fn from_known(one: u64, other: u64) -> Self {
         if one & HALF == 0 || other & HALF == 0 {
@@ -120,44 +134,77 @@ impl Latencies {
         }
         let is_whole = one >> 32 != 0 && other >> 32 != 0;
         let (mine, others) = (sum(one, is_whole), sum(other, is_whole));
-        if is_noise(mine, others) { Self::ALIKE } else { Self { mine, others } }
+        if is_noise(mine, others) {
+            Self::ALIKE
+        } else {
+            Self { mine, others }
+        }
     }
 }
 
-/// Whether two latencies, microseconds, differ by no more than the scheduling of tasks and timers makes of equal ones: less
-/// than a millisecond, or a quarter of the shorter.
+/// Whether two latencies, microseconds, differ by no more than the scheduling of tasks and timers
+/// makes of equal ones: less than a millisecond, or a quarter of the shorter.
 #[inline(always)]
 const fn is_noise(one: u64, other: u64) -> bool {
     const MILLISECOND: u64 = 1000;
-    let (short, long) = if one < other { (one, other) } else { (other, one) };
+    let (short, long) = if one < other {
+        (one, other)
+    } else {
+        (other, one)
+    };
     long - short < MILLISECOND || (long - short) * 4 < short
 }
 
-/// Microseconds that a connection takes: to connect, and, with the whole of the word, until it is closed.
+/// Microseconds that a connection takes: to connect, and, with the whole of the word, until it is
+/// closed.
 #[inline(always)]
 const fn sum(word: u64, is_whole: bool) -> u64 {
     let sum = (word & HALF) + if is_whole { word >> 32 } else { 0 };
     if sum > MAX_LATENCY { MAX_LATENCY } else { sum }
 }
 
-/// A client learns from one of its connections, microseconds. Not atomic: of two concurrent samples one may be dropped.
+/// A client learns from one of its connections, microseconds. Not atomic: of two concurrent samples
+/// one may be dropped.
 #[inline(always)]
 pub fn learn<K: Kernel>(kernel: &K, pair: Pair, part: Part, sample: u64) {
     let hash = pair.hash();
-    let Some(cell) = kernel.latency(row(hash)) else { return };
-    let (word, sample) = (atomic::read(cell), if sample >= MAX_LATENCY { MAX_LATENCY } else { sample + 1 });
-    let averages = if word & PAIR == hash & PAIR { word & !PAIR } else { 0 };
+    let Some(cell) = kernel.latency(row(hash)) else {
+        return;
+    };
+    let (word, sample) = (
+        atomic::read(cell),
+        if sample >= MAX_LATENCY {
+            MAX_LATENCY
+        } else {
+            sample + 1
+        },
+    );
+    let averages = if word & PAIR == hash & PAIR {
+        word & !PAIR
+    } else {
+        0
+    };
     let shift = if part == Part::Handshake { 0 } else { BITS };
     let next = moved(averages >> shift & MAX_LATENCY, sample);
-    atomic::write(cell, hash & PAIR | averages & !(MAX_LATENCY << shift) | next << shift);
+    atomic::write(
+        cell,
+        hash & PAIR | averages & !(MAX_LATENCY << shift) | next << shift,
+    );
 }
 
 /// All clients learn together. As [`learn`].
 #[inline(always)]
 pub(crate) fn learn_together(backend: &Backend, part: Part, sample: u64) {
     // Zero would mean that there is none.
-    let sample = if sample >= LONGEST { LONGEST } else { sample + 1 };
-    let (word, shift) = (atomic::read(&backend.latency), if part == Part::Handshake { 0 } else { 32 });
+    let sample = if sample >= LONGEST {
+        LONGEST
+    } else {
+        sample + 1
+    };
+    let (word, shift) = (
+        atomic::read(&backend.latency),
+        if part == Part::Handshake { 0 } else { 32 },
+    );
     let next = moved(word >> shift & HALF, sample);
     atomic::write(&backend.latency, word & !(HALF << shift) | next << shift);
 }
@@ -165,7 +212,11 @@ pub(crate) fn learn_together(backend: &Backend, part: Part, sample: u64) {
 /// Exponentially weighted; the first sample is the average. Zero means that there is none.
 #[inline(always)]
 const fn moved(average: u64, sample: u64) -> u64 {
-    let next = if average == 0 { sample } else { (average * (SMOOTHING - 1) + sample) / SMOOTHING };
+    let next = if average == 0 {
+        sample
+    } else {
+        (average * (SMOOTHING - 1) + sample) / SMOOTHING
+    };
     if next == 0 { 1 } else { next }
 }
 
@@ -175,16 +226,34 @@ mod tests {
 
     #[test]
     fn latencies_count_beyond_noise() {
-        let is_faster = |one, other| Latencies::from_known(one, other) == Latencies { mine: one, others: other };
-        assert_eq!([(50, 90), (100, 1_050), (10_000, 12_400)].map(|(a, b)| is_faster(a, b)), [false; 3]);
-        assert_eq!([(50, 1_100), (1_000, 2_000), (10_000, 12_600)].map(|(a, b)| is_faster(a, b)), [true; 3]);
+        let is_faster = |one, other| {
+            Latencies::from_known(one, other)
+                == Latencies {
+                    mine: one,
+                    others: other,
+                }
+        };
+        assert_eq!(
+            [(50, 90), (100, 1_050), (10_000, 12_400)].map(|(a, b)| is_faster(a, b)),
+            [false; 3]
+        );
+        assert_eq!(
+            [(50, 1_100), (1_000, 2_000), (10_000, 12_600)].map(|(a, b)| is_faster(a, b)),
+            [true; 3]
+        );
     }
 
     #[test]
     fn durations_count_once_both_are_known() {
         let known = |handshake: u64, duration: u64| duration << 32 | handshake;
         let from = |one, other| Latencies::from_known(one, other);
-        assert_eq!(from(known(100, 90_000), known(100, 5_000)), Latencies { mine: 90_100, others: 5_100 });
+        assert_eq!(
+            from(known(100, 90_000), known(100, 5_000)),
+            Latencies {
+                mine: 90_100,
+                others: 5_100
+            }
+        );
         assert_eq!(from(known(100, 90_000), known(100, 0)), Latencies::ALIKE);
         assert_eq!(from(known(100, 90_000), known(0, 0)), Latencies::ALIKE);
     }

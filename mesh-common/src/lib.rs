@@ -17,11 +17,14 @@
 //! limits ── places of a service, and a client's share of them
 //! ```
 //!
-//! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the same code runs on
-//! the host under test and in `meshctl`.
+//! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the
+//! same code runs on the host under test and in `meshctl`.
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
-#![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "see `atomic`"))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(internal_features, reason = "see `atomic`")
+)]
 
 #[cfg(test)]
 extern crate std;

@@ -1,7 +1,9 @@
-//! How many connections a service takes at the same time, and how many of them one [client](crate::client) may hold.
+//! How many connections a service takes at the same time, and how many of them one
+//! [client](crate::client) may hold.
 //!
-//! A service counts its sockets in LOAD. Where it bounds a client's share, the client's sockets count in SHARES as well, and
-//! both counts change together: what takes or gives back a place of the service does so with the client's.
+//! A service counts its sockets in LOAD. Where it bounds a client's share, the client's sockets
+//! count in SHARES as well, and both counts change together: what takes or gives back a place of
+//! the service does so with the client's.
 
 use core::sync::atomic::AtomicU64;
 
@@ -29,17 +31,23 @@ pub const fn most_per_client(service: &ServiceRow) -> u64 {
     (service.max_connections as u64 * percent(service) as u64).div_ceil(100)
 }
 
-/// Takes a place for a socket of a service that has a limit, or reserves one where a SYN will follow. Returns bits of
+/// Takes a place for a socket of a service that has a limit, or reserves one where a SYN will
+/// follow. Returns bits of
 /// [`socket_state`]; zero when the connect is refused, which is counted.
 ///
-/// A function by itself in the kernel, as [`search`](crate::search::search) is: few services have a limit.
+/// A function by itself in the kernel, as [`search`](crate::search::search) is: few services have a
+/// limit.
 #[inline(always)]
 pub fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
     let Some(load) = kernel.live_service(service.id) else {
         kernel.count(service.id, Counter::RefusedBroken);
         return 0;
     };
-    let shared = if percent(service) == 0 { 0 } else { kernel.claim(service) };
+    let shared = if percent(service) == 0 {
+        0
+    } else {
+        kernel.claim(service)
+    };
     if shared == TAKEN {
         kernel.count(service.id, Counter::RefusedShare);
         return 0;
@@ -55,8 +63,9 @@ pub fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
     0
 }
 
-/// Takes a place of the client's share as [`enter`] does. Returns [`socket_state::SHARED`]; zero when there is no room to count
-/// the client, which then has no bound of its own; [`TAKEN`] when the client has its share.
+/// Takes a place of the client's share as [`enter`] does. Returns [`socket_state::SHARED`]; zero
+/// when there is no room to count the client, which then has no bound of its own; [`TAKEN`] when
+/// the client has its share.
 #[inline(always)]
 pub fn claim<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
     let key = key(service);
@@ -74,7 +83,10 @@ pub fn claim<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
 
 #[inline(always)]
 const fn key(service: &ServiceRow) -> ShareKey {
-    ShareKey { service: service.id, client: service.client }
+    ShareKey {
+        service: service.id,
+        client: service.client,
+    }
 }
 
 /// Takes or reserves a place unless `most` sockets have one.
@@ -104,10 +116,16 @@ pub fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
     change(kernel, limited, key(service), reserved, units);
 }
 
-/// Changes the counts that a socket with these bits of [`socket_state`] is in: by `units`, and where it had a reservation of
-/// an epoch, that ends.
+/// Changes the counts that a socket with these bits of [`socket_state`] is in: by `units`, and
+/// where it had a reservation of an epoch, that ends.
 #[inline(always)]
-pub(crate) fn change<K: Kernel>(kernel: &K, held: u64, of: ShareKey, reserved: Option<u64>, units: u64) {
+pub(crate) fn change<K: Kernel>(
+    kernel: &K,
+    held: u64,
+    of: ShareKey,
+    reserved: Option<u64>,
+    units: u64,
+) {
     if held & socket_state::LIMITED == 0 {
         return;
     }
@@ -119,7 +137,8 @@ pub(crate) fn change<K: Kernel>(kernel: &K, held: u64, of: ShareKey, reserved: O
     }
 }
 
-/// Changes what a client's share counts. A share that is not there any more has nothing to give back.
+/// Changes what a client's share counts. A share that is not there any more has nothing to give
+/// back.
 ///
 /// A function by itself in the kernel, as [`claim`] is: its key needs a stack of its own.
 #[inline(always)]
@@ -152,10 +171,25 @@ mod tests {
     #[test]
     fn a_share_is_rounded_up_and_at_least_one() {
         let most = |max_connections, percent: u32| {
-            let flags = percent << service_flags::SHARE | u32::MAX << service_flags::EPOCH | service_flags::TIERS;
-            most_per_client(&ServiceRow { max_connections, flags, ..ServiceRow::zeroed() })
+            let flags = percent << service_flags::SHARE
+                | u32::MAX << service_flags::EPOCH
+                | service_flags::TIERS;
+            most_per_client(&ServiceRow {
+                max_connections,
+                flags,
+                ..ServiceRow::zeroed()
+            })
         };
-        assert_eq!([most(20, 25), most(20, 26), most(1, 1), most(10, 100), most(10, 0)], [5, 6, 1, 10, 0]);
+        assert_eq!(
+            [
+                most(20, 25),
+                most(20, 26),
+                most(1, 1),
+                most(10, 100),
+                most(10, 0)
+            ],
+            [5, 6, 1, 10, 0]
+        );
         assert_eq!(most(u32::MAX, 100), u64::from(u32::MAX));
     }
 }

@@ -1,9 +1,11 @@
-//! How many sockets hold a backend or a service: one word, so that a limit is checked and a place taken in one step.
+//! How many sockets hold a backend or a service: one word, so that a limit is checked and a place
+//! taken in one step.
 //!
-//! A TCP socket holds its backend from the moment its SYN is sent. Where a limit or a probation is checked in the connect
-//! hook, the socket reserves a place there. Between hook and SYN the kernel may refuse the connect (no route, no free
-//! port, another program) and tells no hook, so reservations expire: each belongs to an epoch of 67 ms and counts in that
-//! epoch and the next. A connect reads the clock once, for all its reservations and for their end.
+//! A TCP socket holds its backend from the moment its SYN is sent. Where a limit or a probation is
+//! checked in the connect hook, the socket reserves a place there. Between hook and SYN the kernel
+//! may refuse the connect (no route, no free port, another program) and tells no hook, so
+//! reservations expire: each belongs to an epoch of 67 ms and counts in that epoch and the next. A
+//! connect reads the clock once, for all its reservations and for their end.
 //!
 //! ```text
 //!  63        50 49        44 43        38 37              20 19              0
@@ -13,11 +15,13 @@
 //! - **live**: about a million. TCP sockets are at most as many as rows of SOCKETS, which is
 //!   [`capacity::SOCKETS`](crate::abi::capacity::SOCKETS); UDP sockets count once for each service address they send to.
 //! - **connecting**: twice the rows of SOCKETS; UDP sockets never connect in this sense.
-//! - **newer**, **older**: reservations of `epoch` and of the epoch before. Each counts to 63 and then no further: a
-//!   connect beyond that is let in without a reservation. So only more than 63 connects that are between hook and SYN at
-//!   the same moment can exceed a limit, and connects that the kernel refuses take 126 places at most.
-//! - **epoch**: comes round after 18 minutes. Reservations that expired and were followed by no other on the same word
-//!   would count once more then, for a fifth of a second; the agent has them [cleared](correct) before.
+//! - **newer**, **older**: reservations of `epoch` and of the epoch before. Each counts to 63 and
+//!   then no further: a connect beyond that is let in without a reservation. So only more than 63
+//!   connects that are between hook and SYN at the same moment can exceed a limit, and connects
+//!   that the kernel refuses take 126 places at most.
+//! - **epoch**: comes round after 18 minutes. Reservations that expired and were followed by no
+//!   other on the same word would count once more then, for a fifth of a second; the agent has them
+//!   [cleared](correct) before.
 
 use core::sync::atomic::AtomicU64;
 
@@ -43,10 +47,11 @@ const MOST: u64 = OLDER / NEWER - 1;
 /// Largest epoch.
 const LAST: u64 = u64::MAX >> EPOCH_SHIFT;
 
-/// Nanoseconds of an epoch, as a power of two: 67 ms. Two of them are far more than a connect takes from hook to SYN, and
-/// than the coarse clock is late.
+/// Nanoseconds of an epoch, as a power of two: 67 ms. Two of them are far more than a connect takes
+/// from hook to SYN, and than the coarse clock is late.
 const EPOCH_BITS: u32 = 26;
-/// Sockets that change one word at the same time; after so many attempts a reservation is left out, or left to expire.
+/// Sockets that change one word at the same time; after so many attempts a reservation is left out,
+/// or left to expire.
 const ATTEMPTS: u32 = 8;
 
 /// What became of a reservation.
@@ -79,7 +84,8 @@ pub const fn reserved(word: u64, epoch: u64) -> u64 {
     (word >> NEWER_SHIFT & MOST) + (word >> OLDER_SHIFT & MOST)
 }
 
-/// The whole word but its epoch: zero when no socket holds anything or has a reservation, expired ones included.
+/// The whole word but its epoch: zero when no socket holds anything or has a reservation, expired
+/// ones included.
 #[inline(always)]
 pub const fn counts(word: u64) -> u64 {
     word & ((1 << EPOCH_SHIFT) - 1)
@@ -97,7 +103,8 @@ pub const fn epoch(now: u64) -> u64 {
     now >> EPOCH_BITS & LAST
 }
 
-/// The word in this epoch. A word that another socket with a later look at the clock has moved on stays as it is.
+/// The word in this epoch. A word that another socket with a later look at the clock has moved on
+/// stays as it is.
 #[inline(always)]
 const fn moved_on(word: u64, epoch: u64) -> u64 {
     match epoch.wrapping_sub(word >> EPOCH_SHIFT) & LAST {
@@ -120,7 +127,11 @@ const fn unit(word: u64, epoch: u64) -> u64 {
 /// Reservations that are counted in such units.
 #[inline(always)]
 const fn number(word: u64, unit: u64) -> u64 {
-    (if unit == NEWER { word >> NEWER_SHIFT } else { word >> OLDER_SHIFT }) & MOST
+    (if unit == NEWER {
+        word >> NEWER_SHIFT
+    } else {
+        word >> OLDER_SHIFT
+    }) & MOST
 }
 
 /// Reserves a place if `fits`, which is given the word as it was before.
@@ -143,8 +154,8 @@ pub fn reserve(word: &AtomicU64, epoch: u64, fits: impl Fn(u64) -> bool) -> Plac
     Place::Uncounted
 }
 
-/// Takes a place at once, where no SYN will follow, if `fits`, which is given the word as it was before. Returns whether it
-/// did.
+/// Takes a place at once, where no SYN will follow, if `fits`, which is given the word as it was
+/// before. Returns whether it did.
 #[inline(always)]
 pub fn hold(word: &AtomicU64, fits: impl FnOnce(u64) -> bool) -> bool {
     if fits(atomic::add(word, LIVE)) {
@@ -154,14 +165,19 @@ pub fn hold(word: &AtomicU64, fits: impl FnOnce(u64) -> bool) -> bool {
     false
 }
 
-/// Turns a reservation of `epoch` into `units` of [`LIVE`] and [`CONNECTING`]. An expired one has nothing to give back.
+/// Turns a reservation of `epoch` into `units` of [`LIVE`] and [`CONNECTING`]. An expired one has
+/// nothing to give back.
 #[inline(always)]
 pub fn settle(word: &AtomicU64, epoch: u64, units: u64) {
     for _ in 0..ATTEMPTS {
         let before = atomic::read(word);
         let unit = unit(before, epoch);
         let given_back = if number(before, unit) == 0 { 0 } else { unit };
-        if atomic::replace(word, before, before.wrapping_add(units).wrapping_sub(given_back)) {
+        if atomic::replace(
+            word,
+            before,
+            before.wrapping_add(units).wrapping_sub(given_back),
+        ) {
             return;
         }
     }
@@ -211,7 +227,11 @@ mod tests {
         settle(&word, 7, LIVE + CONNECTING);
         let now = word.load(Relaxed);
         assert_eq!((live(now), connecting(now), reserved(now, 7)), (1, 1, 0));
-        assert_eq!(reserve(&word, 7, below(1, 7)), Place::Taken, "the place is held now");
+        assert_eq!(
+            reserve(&word, 7, below(1, 7)),
+            Place::Taken,
+            "the place is held now"
+        );
         remove(&word, LIVE + CONNECTING);
         assert_eq!(reserve(&word, 7, below(1, 7)), Place::Reserved);
     }
@@ -220,10 +240,18 @@ mod tests {
     fn a_reservation_expires_after_the_next_epoch() {
         let word = AtomicU64::new(0);
         assert_eq!(reserve(&word, 7, below(1, 7)), Place::Reserved);
-        assert_eq!(reserve(&word, 8, below(1, 8)), Place::Taken, "its SYN may be about to be sent");
+        assert_eq!(
+            reserve(&word, 8, below(1, 8)),
+            Place::Taken,
+            "its SYN may be about to be sent"
+        );
         assert_eq!(reserve(&word, 9, below(1, 9)), Place::Reserved);
         settle(&word, 7, 0);
-        assert_eq!(reserved(word.load(Relaxed), 9), 1, "the expired one takes nothing from the others");
+        assert_eq!(
+            reserved(word.load(Relaxed), 9),
+            1,
+            "the expired one takes nothing from the others"
+        );
         settle(&word, 9, 0);
         assert_eq!(counts(word.load(Relaxed)), 0);
     }
@@ -235,7 +263,11 @@ mod tests {
             for epoch in [order[0], order[1], 7, 8, 8] {
                 assert_eq!(reserve(&word, epoch, below(5, epoch)), Place::Reserved);
             }
-            assert_eq!([7, 8, 9, 10].map(|epoch| reserved(word.load(Relaxed), epoch)), [5, 5, 3, 0], "{order:?}");
+            assert_eq!(
+                [7, 8, 9, 10].map(|epoch| reserved(word.load(Relaxed), epoch)),
+                [5, 5, 3, 0],
+                "{order:?}"
+            );
             for epoch in [8, 7, 8, 7, 8] {
                 settle(&word, epoch, LIVE);
             }
@@ -248,13 +280,21 @@ mod tests {
         let (word, held) = (AtomicU64::new(0), 3 * (LIVE + CONNECTING));
         add(&word, held);
         for epoch in [LAST, 0] {
-            let places: Vec<Place> = (0..10_000).map(|_| reserve(&word, epoch, below(20_000, epoch))).collect();
-            assert_eq!(places.iter().filter(|it| **it == Place::Reserved).count(), 63);
+            let places: Vec<Place> = (0..10_000)
+                .map(|_| reserve(&word, epoch, below(20_000, epoch)))
+                .collect();
+            assert_eq!(
+                places.iter().filter(|it| **it == Place::Reserved).count(),
+                63
+            );
             assert_eq!(places.last(), Some(&Place::Uncounted));
         }
         assert_eq!(reserved(word.load(Relaxed), 0), 126);
         assert_eq!(reserve(&word, 0, below(129, 0)), Place::Taken);
-        assert_eq!([1, 2].map(|epoch| reserved(word.load(Relaxed), epoch)), [63, 0]);
+        assert_eq!(
+            [1, 2].map(|epoch| reserved(word.load(Relaxed), epoch)),
+            [63, 0]
+        );
         assert_eq!(word.load(Relaxed) & HELD, held);
     }
 
@@ -262,7 +302,8 @@ mod tests {
     fn an_expired_reservation_does_not_come_back_within_minutes() {
         let word = AtomicU64::new(0);
         assert_eq!(reserve(&word, epoch(0), below(1, 0)), Place::Reserved);
-        let milliseconds = (135..15 * 60_000).filter(|now| reserved(word.load(Relaxed), epoch(now * 1_000_000)) != 0);
+        let milliseconds = (135..15 * 60_000)
+            .filter(|now| reserved(word.load(Relaxed), epoch(now * 1_000_000)) != 0);
         assert_eq!(milliseconds.count(), 0);
     }
 
@@ -270,9 +311,15 @@ mod tests {
     fn expired_reservations_are_cleared_and_others_stay() {
         let word = AtomicU64::new(3 * LIVE);
         assert_eq!(reserve(&word, 7, below(9, 7)), Place::Reserved);
-        assert_eq!([7, 8, 9].map(|epoch| has_expired(word.load(Relaxed), epoch)), [false, false, true]);
+        assert_eq!(
+            [7, 8, 9].map(|epoch| has_expired(word.load(Relaxed), epoch)),
+            [false, false, true]
+        );
         correct(&word, 8, LIVE.wrapping_neg());
-        assert_eq!((live(word.load(Relaxed)), reserved(word.load(Relaxed), 8)), (2, 1));
+        assert_eq!(
+            (live(word.load(Relaxed)), reserved(word.load(Relaxed), 8)),
+            (2, 1)
+        );
         correct(&word, 9, CONNECTING);
         assert_eq!(counts(word.load(Relaxed)), 2 * LIVE + CONNECTING);
         assert!(!has_expired(word.load(Relaxed), 9));
@@ -295,6 +342,9 @@ mod tests {
 
     #[test]
     fn epochs_follow_the_clock() {
-        assert_eq!([0, (1 << 26) - 1, 1 << 26, 1 << 40].map(epoch), [0, 0, 1, 0]);
+        assert_eq!(
+            [0, (1 << 26) - 1, 1 << 26, 1 << 40].map(epoch),
+            [0, 0, 1, 0]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What the outcome of a connect does to its backend: to the record of the client, and to what clients know together.
+//! What the outcome of a connect does to its backend: to the record of the client, and to what
+//! clients know together.
 
 use core::mem::MaybeUninit;
 
@@ -37,20 +38,24 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether it shows what became of a backend that looks like this: it was made as a trial, or after the pause.
+    /// Whether it shows what became of a backend that looks like this: it was made as a trial, or
+    /// after the pause.
     #[inline(always)]
     const fn tries(&self, health: Health) -> bool {
         self.is_trial != 0 || health.is_due(milliseconds(self.started))
     }
 }
 
-/// It succeeded. `in_node` says whether the node itself can reach the backend then, because the client is in its network
-/// namespace: another namespace may lead elsewhere.
+/// It succeeded. `in_node` says whether the node itself can reach the backend then, because the
+/// client is in its network namespace: another namespace may lead elsewhere.
 ///
-/// This, [`weigh`] and [`failed`] are functions by themselves in the kernel, as [`search`](crate::search::search) is.
+/// This, [`weigh`] and [`failed`] are functions by themselves in the kernel, as
+/// [`search`](crate::search::search) is.
 #[inline(always)]
 pub fn succeeded<K: Kernel>(kernel: &K, attempt: &Attempt, in_node: bool) -> bool {
-    let Some(backend) = kernel.backend(attempt.backend) else { return false };
+    let Some(backend) = kernel.backend(attempt.backend) else {
+        return false;
+    };
     let word = atomic::read(&backend.health);
     let now = milliseconds(kernel.now());
     let agreement = Agreement::of(word).at(now);
@@ -89,7 +94,8 @@ mod allowed {
     pub(super) const NO_ACCOUNT: u32 = u32::MAX;
 }
 
-/// The service of a failed connect as it is now, with the client in its row, unless it no longer ejects or is another.
+/// The service of a failed connect as it is now, with the client in its row, unless it no longer
+/// ejects or is another.
 #[inline(always)]
 fn concerned<'a, K: Kernel>(
     kernel: &K,
@@ -105,13 +111,15 @@ fn concerned<'a, K: Kernel>(
     (service.id == attempt.service && service.failures != 0).then_some(service)
 }
 
-/// A connect failed: what do the other backends allow? The answer is for [`failed`] alone, which would have no room for
-/// the search in the kernel.
+/// A connect failed: what do the other backends allow? The answer is for [`failed`] alone, which
+/// would have no room for the search in the kernel.
 #[inline(always)]
 pub fn weigh<K: Walk>(kernel: &K, attempt: &Attempt) -> u32 {
     kernel.count(attempt.service, Counter::Failures);
     let mut row = MaybeUninit::uninit();
-    let Some(service) = concerned(kernel, attempt, &mut row) else { return allowed::NO_ACCOUNT };
+    let Some(service) = concerned(kernel, attempt, &mut row) else {
+        return allowed::NO_ACCOUNT;
+    };
     let (others, may_agree) = others(kernel, service, attempt.backend);
     let others = match others {
         Others::AreNone => allowed::ARE_NONE,
@@ -136,20 +144,32 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
         _ => Others::Suffice,
     };
     let mut row = MaybeUninit::uninit();
-    let Some(service) = concerned(kernel, attempt, &mut row) else { return false };
-    let Some(backend) = kernel.backend(attempt.backend) else { return false };
-    let is_it = backend.row.generation == attempt.generation && backend.row.state == backend_state::ACTIVE;
+    let Some(service) = concerned(kernel, attempt, &mut row) else {
+        return false;
+    };
+    let Some(backend) = kernel.backend(attempt.backend) else {
+        return false;
+    };
+    let is_it =
+        backend.row.generation == attempt.generation && backend.row.state == backend_state::ACTIVE;
     if !is_it || weighed == allowed::NO_ACCOUNT {
         return false;
     }
     let may_agree = weighed & allowed::MAY_AGREE != 0;
     let now = milliseconds(kernel.now());
-    // Before the record is read: another failure may have made it and not said so yet, and would be lost.
+    // Before the record is read: another failure may have made it and not said so yet, and would be
+    // lost.
     agree(backend, |known| (known.doubted(now, now), false));
     for _ in 0..ATTEMPTS {
         let record = Record::of(kernel, attempt.client, attempt.backend, attempt.generation);
-        let before = record.with(Agreement::of(atomic::read(&backend.health)), now).unless_forgotten(now);
-        let failure = Failure { now, is_trial: attempt.tries(before), others };
+        let before = record
+            .with(Agreement::of(atomic::read(&backend.health)), now)
+            .unless_forgotten(now);
+        let failure = Failure {
+            now,
+            is_trial: attempt.tries(before),
+            others,
+        };
         let (next, ejects) = before.failed(service, failure);
         if next == before {
             return false;
@@ -160,7 +180,11 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
         let agrees = agree(backend, |known| {
             let doubted = known.doubted(now, next.until);
             let votes = ejects && weighed & allowed::PRIVATE == 0;
-            if votes { doubted.voted(service, now, vote_of(attempt.client), may_agree) } else { (doubted, false) }
+            if votes {
+                doubted.voted(service, now, vote_of(attempt.client), may_agree)
+            } else {
+                (doubted, false)
+            }
         });
         if ejects {
             kernel.count(attempt.service, Counter::Ejections);
@@ -176,7 +200,8 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
 /// Whether a connect without an answer has failed after so many nanoseconds.
 #[inline(always)]
 pub fn is_too_long<K: Kernel>(kernel: &K, key: &FrontendKey, waited: u64) -> bool {
-    // The kernel's timers may be early by the time between the hook and the first packet, and the clock be late.
+    // The kernel's timers may be early by the time between the hook and the first packet, and the
+    // clock be late.
     const SLACK: u64 = 50;
     let mut service = MaybeUninit::uninit();
     // As in `concerned`.

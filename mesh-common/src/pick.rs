@@ -1,7 +1,7 @@
 //! Which backend serves a connect: the one that a client is bound to, or one that the slots give.
 //!
-//! What a policy asks for first is taken when it is usable, which needs no more than its row. Only if it is not, the
-//! tiers are [searched](crate::search).
+//! What a policy asks for first is taken when it is usable, which needs no more than its row. Only
+//! if it is not, the tiers are [searched](crate::search).
 
 use crate::{
     abi::{ServiceRow, protocol, socket_state},
@@ -19,9 +19,9 @@ use crate::{
     tiers::{Tier, written},
 };
 
-/// Searches of one connect. Each but the first follows when another connect took the place that was found, a moment after
-/// it was seen to be free. Places are found at random, so a connect loses this often in a row only where others come for
-/// the last free places as fast as they become free.
+/// Searches of one connect. Each but the first follows when another connect took the place that was
+/// found, a moment after it was seen to be free. Places are found at random, so a connect loses
+/// this often in a row only where others come for the last free places as fast as they become free.
 const SEARCHES: u32 = 64;
 /// In the place of a backend: a row refers to one that is missing.
 pub const BROKEN: u64 = u64::MAX - 2;
@@ -88,15 +88,20 @@ impl Picked {
             ALL_FULL => Err(Counter::RefusedLimit),
             BROKEN => Err(Counter::RefusedBroken),
             u64::MAX => Err(Counter::RefusedNoBackend),
-            _ => Ok(Self { index: word as u32, holds: word >> 32 }),
+            _ => Ok(Self {
+                index: word as u32,
+                holds: word >> 32,
+            }),
         }
     }
 }
 
-/// Chooses a backend for a new connect or flow and holds it, or reserves a place where a SYN will follow. The service has
-/// slots. `client` is the client to be bound where the service has session affinity, `key` that of [`balance::key`].
+/// Chooses a backend for a new connect or flow and holds it, or reserves a place where a SYN will
+/// follow. The service has slots. `client` is the client to be bound where the service has session
+/// affinity, `key` that of [`balance::key`].
 ///
-/// Returns the index in the low half and bits of [`socket_state`] in the high one, or a number that names no backend.
+/// Returns the index in the low half and bits of [`socket_state`] in the high one, or a number that
+/// names no backend.
 #[inline(always)]
 pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) -> u64 {
     let first = kernel.pick(service, client, key);
@@ -121,29 +126,41 @@ pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, k
     ALL_FULL
 }
 
-/// What the policy asks for first, or the backend that the client is bound to. Returns as [`choose`], or that a search has
-/// to follow.
+/// What the policy asks for first, or the backend that the client is bound to. Returns as
+/// [`choose`], or that a search has to follow.
 #[inline(always)]
 pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) -> u64 {
     let binds = service.affinity_seconds != 0;
-    let mut choice = if binds { claimed(kernel, service, kernel.kept(service, client)) } else { UNBOUND };
+    let mut choice = if binds {
+        claimed(kernel, service, kernel.kept(service, client))
+    } else {
+        UNBOUND
+    };
     let mut full = false;
     if choice == UNBOUND {
         let tier = Tier::first(service);
         let draw = balance::choose(kernel, service, key, tier.count, 0);
-        let Some((index, backend)) = tier.drawn(kernel, draw) else { return BROKEN };
+        let Some((index, backend)) = tier.drawn(kernel, draw) else {
+            return BROKEN;
+        };
         match status(kernel, service, index, backend) {
             Status::Usable => {
                 let chance = balance::scatter(draw.fraction);
                 let index = less_loaded(kernel, service, tier, chance, index, backend);
                 choice = spill(kernel, service, tier, chance, index);
             }
-            Status::Due if kernel.try_again(service, index) => choice = trial(kernel, service, index),
+            Status::Due if kernel.try_again(service, index) => {
+                choice = trial(kernel, service, index);
+            }
             seen => full = seen == Status::Full,
         }
         if binds && choice != UNBOUND {
             let bound = kernel.bind(service, client, choice);
-            choice = if bound == choice { choice } else { claimed(kernel, service, bound) };
+            choice = if bound == choice {
+                choice
+            } else {
+                claimed(kernel, service, bound)
+            };
         }
     }
     if choice == UNBOUND {
@@ -155,12 +172,17 @@ pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) 
     }
 }
 
-/// What a client is bound to, unless that takes a trial and another connect of the client became it.
+/// What a client is bound to, unless that takes a trial and another connect of the client became
+/// it.
 #[inline(always)]
 fn claimed<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64) -> u64 {
     let is_trial = choice != UNBOUND && choice & socket_state::TRIAL << 32 != 0;
     #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
-    if is_trial && !kernel.try_again(service, choice as u32) { UNBOUND } else { choice }
+    if is_trial && !kernel.try_again(service, choice as u32) {
+        UNBOUND
+    } else {
+        choice
+    }
 }
 
 #[inline(always)]
@@ -175,7 +197,9 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
     if service.spill == 0 || !compares(service.policy) {
         return best.into();
     }
-    let Some(backend) = written(kernel, best) else { return best.into() };
+    let Some(backend) = written(kernel, best) else {
+        return best.into();
+    };
     let cost = Cost::of(backend);
     if let Some(next) = tier.next(kernel)
         && let Some((far, backend)) = next.draw_other(kernel, balance::scatter(!chance), best)
@@ -193,18 +217,27 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
     best.into()
 }
 
-/// Holds a backend for a socket, or reserves a place, and counts the connect. Returns [`u64::MAX`] when other connects
-/// were faster: it is full by now, or has its bound of connects under way. `unbounded` ignores the latter.
+/// Holds a backend for a socket, or reserves a place, and counts the connect. Returns [`u64::MAX`]
+/// when other connects were faster: it is full by now, or has its bound of connects under way.
+/// `unbounded` ignores the latter.
 #[inline(always)]
 pub fn admit<C: Choose>(kernel: &C, service: &ServiceRow, choice: u64, unbounded: bool) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
     let index = choice as u32;
-    let Some(backend) = written(kernel, index) else { return UNBOUND };
+    let Some(backend) = written(kernel, index) else {
+        return UNBOUND;
+    };
     let health = health(kernel, service, index, backend);
-    let is_bounded = health.state == State::Probation && !unbounded && choice >> 32 & UNBOUNDED == 0;
+    let is_bounded =
+        health.state == State::Probation && !unbounded && choice >> 32 & UNBOUNDED == 0;
     let is_tcp = service.key.protocol == protocol::TCP;
-    let mut holds = if is_tcp { socket_state::PENDING } else { socket_state::HELD };
-    // Only a bound needs a reservation: where there is none, a TCP socket counts from its SYN alone.
+    let mut holds = if is_tcp {
+        socket_state::PENDING
+    } else {
+        socket_state::HELD
+    };
+    // Only a bound needs a reservation: where there is none, a TCP socket counts from its SYN
+    // alone.
     if service.max_backend_connections != 0 || is_bounded {
         let reserved = kernel.reserve(service, index, is_bounded);
         if reserved == UNBOUND {
@@ -218,24 +251,40 @@ pub fn admit<C: Choose>(kernel: &C, service: &ServiceRow, choice: u64, unbounded
     choice & !(UNBOUNDED << 32) | holds << 32
 }
 
-/// Takes a place at a backend that has a limit or, where `is_bounded` says so, a bound of connects under way. Returns
-/// RESERVED of [`socket_state`] where it was reserved, or [`u64::MAX`] when there is none.
+/// Takes a place at a backend that has a limit or, where `is_bounded` says so, a bound of connects
+/// under way. Returns RESERVED of [`socket_state`] where it was reserved, or [`u64::MAX`] when
+/// there is none.
 ///
-/// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need it.
+/// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need
+/// it.
 #[inline(always)]
 pub fn reserve<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
-    let Some(backend) = kernel.backend(index) else { return UNBOUND };
-    let health = if is_bounded { health(kernel, service, index, backend) } else { Health::default() };
+    let Some(backend) = kernel.backend(index) else {
+        return UNBOUND;
+    };
+    let health = if is_bounded {
+        health(kernel, service, index, backend)
+    } else {
+        Health::default()
+    };
     let limit = u64::from(service.max_backend_connections);
     let now = kernel.coarse_now();
-    let epoch = if service.has_limits() { service.epoch() } else { occupancy::epoch(now) };
+    let epoch = if service.has_limits() {
+        service.epoch()
+    } else {
+        occupancy::epoch(now)
+    };
     let now = milliseconds(now);
     let fits = |before: u64| {
         (limit == 0 || live(before) + reserved(before, epoch) < limit)
             && !health.is_bounded(service, now, under_way(before, epoch))
     };
     if service.key.protocol != protocol::TCP {
-        return if occupancy::hold(&backend.live, fits) { 0 } else { UNBOUND };
+        return if occupancy::hold(&backend.live, fits) {
+            0
+        } else {
+            UNBOUND
+        };
     }
     match occupancy::reserve(&backend.live, epoch, fits) {
         Place::Reserved => socket_state::RESERVED,

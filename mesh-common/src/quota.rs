@@ -1,6 +1,7 @@
 //! How much of what all clients share one [client](crate::client) has, and how much it may have.
 //!
-//! A row of QUOTAS is for all clients of one hash: two of 65,536 clients may share one, and then its bounds.
+//! A row of QUOTAS is for all clients of one hash: two of 65,536 clients may share one, and then
+//! its bounds.
 
 use crate::{
     abi::{ClientUse, capacity},
@@ -11,7 +12,8 @@ use crate::{
 const GOLDEN: u32 = 0x9e37_79b1;
 const BITS: u32 = capacity::QUOTAS.trailing_zeros();
 
-/// Rows of FLOWS that take as much memory as one of MORE_FLOWS. A client may have that much fewer of these.
+/// Rows of FLOWS that take as much memory as one of MORE_FLOWS. A client may have that much fewer
+/// of these.
 pub const SMALL_PER_LARGE: u32 = 16;
 
 /// What a client has rows of.
@@ -59,11 +61,20 @@ mod tests {
     #[test]
     fn a_client_has_as_many_rows_as_it_may_have_and_no_more() {
         let used = ClientUse::default();
-        assert_eq!([(); 3].map(|()| take(&used, What::Sockets, 2)), [true, true, false]);
+        assert_eq!(
+            [(); 3].map(|()| take(&used, What::Sockets, 2)),
+            [true, true, false]
+        );
         assert!(take(&used, What::Flows, 1), "each kind by itself");
         give_back(&used, What::Sockets, 1);
-        assert_eq!([(); 2].map(|()| take(&used, What::Sockets, 2)), [true, false]);
-        assert_eq!([&used.sockets, &used.flows, &used.affinity].map(|word| word.load(Relaxed)), [2, 1, 0]);
+        assert_eq!(
+            [(); 2].map(|()| take(&used, What::Sockets, 2)),
+            [true, false]
+        );
+        assert_eq!(
+            [&used.sockets, &used.flows, &used.affinity].map(|word| word.load(Relaxed)),
+            [2, 1, 0]
+        );
     }
 
     #[test]

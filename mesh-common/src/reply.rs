@@ -2,10 +2,11 @@
 
 use crate::{abi::SocketRecord, addr::Addr};
 
-/// The service address to show for `peer`, or none when the socket does not talk to the endpoint it was given.
+/// The service address to show for `peer`, or none when the socket does not talk to the endpoint it
+/// was given.
 ///
-/// A record may outlive its connection, which `connect(AF_UNSPEC)` ends without a hook. Comparing the peer makes an old
-/// record harmless. `port` is in network byte order, as is the port returned.
+/// A record may outlive its connection, which `connect(AF_UNSPEC)` ends without a hook. Comparing
+/// the peer makes an old record harmless. `port` is in network byte order, as is the port returned.
 #[inline(always)]
 pub fn reverse(record: &SocketRecord, peer: Addr, port: u16) -> Option<(Addr, u16)> {
     if record.backend == peer && record.backend_port == port {
@@ -23,7 +24,10 @@ mod tests {
 
     #[test]
     fn only_the_recorded_backend_is_reversed() {
-        let (vip, endpoint) = (Addr::from(Ipv4Addr::new(10, 96, 0, 1)), Addr::from(Ipv4Addr::new(10, 0, 0, 1)));
+        let (vip, endpoint) = (
+            Addr::from(Ipv4Addr::new(10, 96, 0, 1)),
+            Addr::from(Ipv4Addr::new(10, 0, 0, 1)),
+        );
         let record = SocketRecord {
             frontend: vip,
             frontend_port: 80,

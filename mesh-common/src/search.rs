@@ -1,12 +1,14 @@
-//! The walk over the tiers of a service when the first choice cannot be taken: which tier, and which backend of it.
+//! The walk over the tiers of a service when the first choice cannot be taken: which tier, and
+//! which backend of it.
 //!
-//! Of a tier a sample is looked at, from a random slot on; it says how much of the tier is usable. When the sample has no
-//! usable backend, the walk goes on until it finds one or has seen the whole tier. So a connect is refused only when
-//! every slot of every tier was looked at.
+//! Of a tier a sample is looked at, from a random slot on; it says how much of the tier is usable.
+//! When the sample has no usable backend, the walk goes on until it finds one or has seen the whole
+//! tier. So a connect is refused only when every slot of every tier was looked at.
 //!
-//! In the kernel [`Search::step`], [`stride`], [`Search::redraw`] and [`search`] are functions that the
-//! verifier checks once and by themselves, for any memory behind their pointers. Inline it would follow every combination
-//! of what it knows through all steps, which is too much. [`Walk`] stands between the two.
+//! In the kernel [`Search::step`], [`stride`], [`Search::redraw`] and [`search`] are functions that
+//! the verifier checks once and by themselves, for any memory behind their pointers. Inline it
+//! would follow every combination of what it knows through all steps, which is too much. [`Walk`]
+//! stands between the two.
 
 use crate::{
     abi::{Backend, ServiceRow, policy, socket_state},
@@ -38,8 +40,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub const NO_BACKEND: u64 = u64::MAX;
 /// No backend can be taken, and some of them because they are full.
 pub const ALL_FULL: u64 = u64::MAX - 1;
-/// In the high half of a [`search`]'s answer, beside bits of [`socket_state`]: take the backend although it is on
-/// probation, for there is no other.
+/// In the high half of a [`search`]'s answer, beside bits of [`socket_state`]: take the backend
+/// although it is on probation, for there is no other.
 pub(crate) const UNBOUNDED: u64 = 1 << socket_state::BITS;
 
 /// The functions that the kernel programs call by themselves.
@@ -126,7 +128,8 @@ const BEGINS: u32 = 1 << 16;
 const STAYS: u32 = 1 << 17;
 
 impl Search {
-    /// Before the first tier. Passes over the index `except`; then it makes no connect a trial either.
+    /// Before the first tier. Passes over the index `except`; then it makes no connect a trial
+    /// either.
     #[inline(always)]
     const fn new(key: u64, except: u32) -> Self {
         Self {
@@ -161,7 +164,11 @@ impl Search {
             return self.leave(kernel, service);
         }
         self.left -= 1;
-        let at = if self.at >= self.tier.count { 0 } else { self.at };
+        let at = if self.at >= self.tier.count {
+            0
+        } else {
+            self.at
+        };
         self.at = at + 1;
         if let Some(slot) = self.tier.slot(kernel, at)
             && let Some(backend) = written(kernel, slot.backend)
@@ -180,12 +187,17 @@ impl Search {
         if self.tiers == 1 {
             let missing = u64::from(self.total - self.usable) * 100;
             let fits = |percent: u8| (missing <= u64::from(self.total) * u64::from(percent)).into();
-            (self.within, self.within_agreed) = (fits(service.max_ejected), fits(service.max_agreed));
+            (self.within, self.within_agreed) =
+                (fits(service.max_ejected), fits(service.max_agreed));
         }
         if self.best != NONE && (!self.tier.has_more() || self.keeps(kernel, service)) {
             return false;
         }
-        let next = if self.tiers == 0 { Some(Tier::first(service)) } else { self.tier.next(kernel) };
+        let next = if self.tiers == 0 {
+            Some(Tier::first(service))
+        } else {
+            self.tier.next(kernel)
+        };
         let Some(tier) = next else { return false };
         if self.spare == NONE {
             self.spare = self.best;
@@ -201,8 +213,18 @@ impl Search {
     }
 
     #[inline(always)]
-    fn look_at<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) {
-        let share = if self.sample == 0 { 0 } else { balance::share(service.policy, backend.row.weight) };
+    fn look_at<K: Kernel>(
+        &mut self,
+        kernel: &K,
+        service: &ServiceRow,
+        index: u32,
+        backend: &Backend,
+    ) {
+        let share = if self.sample == 0 {
+            0
+        } else {
+            balance::share(service.policy, backend.row.weight)
+        };
         self.total += share;
         if index == self.except {
             return;
@@ -210,7 +232,9 @@ impl Search {
         match status(kernel, service, index, backend) {
             Status::Usable => {
                 self.usable += share;
-                if self.best == NONE || (compares(service.policy) && kernel.costs_less(service, index, self.best)) {
+                if self.best == NONE
+                    || (compares(service.policy) && kernel.costs_less(service, index, self.best))
+                {
                     self.best = index;
                 }
             }
@@ -239,19 +263,29 @@ impl Search {
     }
 
     #[inline(always)]
-    fn resort_to<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) {
+    fn resort_to<K: Kernel>(
+        &mut self,
+        kernel: &K,
+        service: &ServiceRow,
+        index: u32,
+        backend: &Backend,
+    ) {
         let tried_at = health(kernel, service, index, backend).tried_at(service);
         if tried_at < self.resort_tried_at {
             (self.resort, self.resort_tried_at) = (index, tried_at);
         }
     }
 
-    /// Whether a connect whose first choice was not usable stays in the tier all the same. Together with those whose
-    /// first choice was usable, the tier keeps `usable / (failover · total)` of the connects, as Envoy's priority levels
-    /// do with an overprovisioning factor of 1 / failover.
+    /// Whether a connect whose first choice was not usable stays in the tier all the same. Together
+    /// with those whose first choice was usable, the tier keeps `usable / (failover · total)` of
+    /// the connects, as Envoy's priority levels do with an overprovisioning factor of 1 / failover.
     #[inline(always)]
     fn keeps<K: Kernel>(&self, kernel: &K, service: &ServiceRow) -> bool {
-        let (usable, total, failover) = (u64::from(self.usable), u64::from(self.total), u64::from(service.failover));
+        let (usable, total, failover) = (
+            u64::from(self.usable),
+            u64::from(self.total),
+            u64::from(service.failover),
+        );
         if usable * 100 >= failover * total {
             return true;
         }
@@ -262,30 +296,50 @@ impl Search {
         u64::from(chance) * against < odds << 32
     }
 
-    /// What the policy asks for in this tier at its `attempt`, if that can be taken, else [`u32::MAX`].
+    /// What the policy asks for in this tier at its `attempt`, if that can be taken, else
+    /// [`u32::MAX`].
     #[inline(always)]
-    pub fn redraw<K: Kernel>(&self, kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
+    pub fn redraw<K: Kernel>(
+        &self,
+        kernel: &K,
+        service: &ServiceRow,
+        key: u64,
+        attempt: u32,
+    ) -> u32 {
         let draw = choose(kernel, service, key, self.tier.count, attempt);
         match self.tier.drawn(kernel, draw) {
             Some((index, backend)) if status(kernel, service, index, backend) == Status::Usable => {
-                less_loaded(kernel, service, self.tier, balance::scatter(draw.fraction), index, backend)
+                less_loaded(
+                    kernel,
+                    service,
+                    self.tier,
+                    balance::scatter(draw.fraction),
+                    index,
+                    backend,
+                )
             }
             _ => NONE,
         }
     }
 
-    /// The backend that is tried although it is ejected, because too little is left and there is no farther tier; else
+    /// The backend that is tried although it is ejected, because too little is left and there is no
+    /// farther tier; else
     /// [`NONE`].
     #[inline(always)]
     fn panics(&self, service: &ServiceRow) -> u32 {
-        let too_little = |percent: u8| u64::from(self.usable) * 100 < u64::from(percent) * u64::from(self.total);
+        let too_little =
+            |percent: u8| u64::from(self.usable) * 100 < u64::from(percent) * u64::from(self.total);
         if self.tier.has_more() {
             return NONE;
         }
         if self.ejected != NONE && too_little(service.panic) {
             return self.ejected;
         }
-        if too_little(service.panic_agreed) { self.agreed } else { NONE }
+        if too_little(service.panic_agreed) {
+            self.agreed
+        } else {
+            NONE
+        }
     }
 }
 
@@ -309,8 +363,9 @@ fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) {
     }
 }
 
-/// What is usable without the backend `except`: the client may eject it when enough of the first tier is, or any backend
-/// of a farther one. Also whether clients may agree on it, which takes enough of the first tier in any case.
+/// What is usable without the backend `except`: the client may eject it when enough of the first
+/// tier is, or any backend of a farther one. Also whether clients may agree on it, which takes
+/// enough of the first tier in any case.
 #[inline(always)]
 pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> (Others, bool) {
     let mut found = Search::new(kernel.random().into(), except);
@@ -319,11 +374,16 @@ pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> 
         return (Others::AreNone, false);
     }
     let is_farther = found.best != NONE && found.tiers > 1;
-    let others = if is_farther || found.within != 0 { Others::Suffice } else { Others::AreFew };
+    let others = if is_farther || found.within != 0 {
+        Others::Suffice
+    } else {
+        Others::AreFew
+    };
     (others, found.within_agreed != 0)
 }
 
-/// The first choice cannot be taken. Returns the index of another backend in the low half, and in the high half TRIAL of
+/// The first choice cannot be taken. Returns the index of another backend in the low half, and in
+/// the high half TRIAL of
 /// [`socket_state`] where the connect is to show whether an ejected backend works; or [`ALL_FULL`] or [`NO_BACKEND`].
 #[inline(always)]
 pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
@@ -346,7 +406,8 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
         if found.tiers > 1 {
             kernel.count(service.id, Counter::Failovers);
         }
-        // The policy is asked again, so that what cannot be taken falls to the others by their weights.
+        // The policy is asked again, so that what cannot be taken falls to the others by their
+        // weights.
         for attempt in 1..=REDRAWS {
             let index = kernel.redraw(service, &found, key, attempt);
             if index != NONE {
@@ -360,7 +421,12 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
 
 /// No tier has a backend that the rules let in. Returns as [`search`].
 #[inline(always)]
-fn last_resort<K: Kernel>(kernel: &K, service: &ServiceRow, found: &Search, first_was_full: bool) -> u64 {
+fn last_resort<K: Kernel>(
+    kernel: &K,
+    service: &ServiceRow,
+    found: &Search,
+    first_was_full: bool,
+) -> u64 {
     if found.best != NONE {
         kernel.count(service.id, Counter::Panics);
         return trial(found.panics(service));
@@ -373,12 +439,18 @@ fn last_resort<K: Kernel>(kernel: &K, service: &ServiceRow, found: &Search, firs
     }
     if found.resort != NONE {
         let backend = kernel.backend(found.resort);
-        if backend.is_some_and(|backend| health(kernel, service, found.resort, backend).is_ejected()) {
+        if backend
+            .is_some_and(|backend| health(kernel, service, found.resort, backend).is_ejected())
+        {
             kernel.count(service.id, Counter::Panics);
         }
         return trial(found.resort);
     }
-    if found.full != 0 || first_was_full { ALL_FULL } else { NO_BACKEND }
+    if found.full != 0 || first_was_full {
+        ALL_FULL
+    } else {
+        NO_BACKEND
+    }
 }
 
 #[inline(always)]
@@ -386,7 +458,8 @@ fn trial(index: u32) -> u64 {
     u64::from(index) | socket_state::TRIAL << 32
 }
 
-/// For policies that compare, the less loaded of `first` and another draw from its tier; else `first`.
+/// For policies that compare, the less loaded of `first` and another draw from its tier; else
+/// `first`.
 #[inline(always)]
 pub(crate) fn less_loaded<K: Kernel>(
     kernel: &K,
@@ -400,15 +473,17 @@ pub(crate) fn less_loaded<K: Kernel>(
         return first;
     }
     let cost = Cost::of(backend);
-    let Some((second, backend)) = tier.draw_other(kernel, chance, first) else { return first };
+    let Some((second, backend)) = tier.draw_other(kernel, chance, first) else {
+        return first;
+    };
     let latencies = Latencies::of(kernel, service, second, first);
     let is_less = Cost::of(backend).replaces(cost, latencies, balance::scatter(chance));
     let is_taken = is_less && status(kernel, service, second, backend) == Status::Usable;
     if is_taken { second } else { first }
 }
 
-/// Whether the first draw is taken without a comparison. A backend whose latency was bad once would otherwise never be
-/// asked again where there are others, and never be seen to be better.
+/// Whether the first draw is taken without a comparison. A backend whose latency was bad once would
+/// otherwise never be asked again where there are others, and never be seen to be better.
 #[inline(always)]
 pub(crate) const fn explores(service: &ServiceRow, chance: u32) -> bool {
     service.policy == policy::LATENCY_AWARE && chance.is_multiple_of(EXPLORE)

@@ -1,12 +1,12 @@
-//! The decision behind `sendmsg` on a socket that is not connected: as for `connect`, but a socket that has sent to a
-//! service before stays with its endpoint for as long as that serves.
+//! The decision behind `sendmsg` on a socket that is not connected: as for `connect`, but a socket
+//! that has sent to a service before stays with its endpoint for as long as that serves.
 
 use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        Flow, FrontendKey, MoreFlows, ServiceRow, ShareKey, SocketFlows, SocketRecord, backend_state, flow_state,
-        service_flags, socket_state,
+        Flow, FrontendKey, MoreFlows, ServiceRow, ShareKey, SocketFlows, SocketRecord,
+        backend_state, flow_state, service_flags, socket_state,
     },
     addr::Addr,
     connect::{Verdict, answer, let_go, verdict},
@@ -46,9 +46,10 @@ pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
     }
     // SAFETY: a row that was found is written.
     let service = unsafe { row.assume_init_mut() };
-    // The hook of a socket that is connected to a v4-mapped address runs for every datagram, with the address that its
-    // connect was given.
-    let connected = connected(caller).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
+    // The hook of a socket that is connected to a v4-mapped address runs for every datagram, with
+    // the address that its connect was given.
+    let connected =
+        connected(caller).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
     if connected || caller.excluded() {
         return Verdict::Untouched;
     }
@@ -72,8 +73,9 @@ pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
     }
 }
 
-/// How the last connect of the calling socket was answered, if it still is connected. `connect(AF_UNSPEC)` passes no hook;
-/// what a disconnected socket holds is given back at the first hook that sees it.
+/// How the last connect of the calling socket was answered, if it still is connected.
+/// `connect(AF_UNSPEC)` passes no hook; what a disconnected socket holds is given back at the first
+/// hook that sees it.
 #[inline(always)]
 pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
     let cookie = caller.cookie();
@@ -85,14 +87,22 @@ pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
     None
 }
 
-/// The endpoint that the socket's datagrams to the service go to, if it has one that still serves. What another one held is
-/// given back, so that it does not count as load in the choice that follows.
+/// The endpoint that the socket's datagrams to the service go to, if it has one that still serves.
+/// What another one held is given back, so that it does not count as load in the choice that
+/// follows.
 #[inline(always)]
-fn known<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &mut ServiceRow) -> Option<Verdict> {
+fn known<C: Datagrams>(
+    caller: &C,
+    flows: &mut SocketFlows,
+    service: &mut ServiceRow,
+) -> Option<Verdict> {
     let index = caller.flow_of(flows, &service.key);
     if let Some(flow) = flows.flows.get_mut(index as usize) {
         if service.slot_count > 0 && serves(caller, flow, service) {
-            let verdict = Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port };
+            let verdict = Verdict::Backend {
+                addr: flow.backend.copy(),
+                port: flow.backend_port,
+            };
             flows.last = index;
             return Some(verdict);
         }
@@ -107,7 +117,10 @@ fn known<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &mut Servic
         return None;
     }
     flows.last = FIRST.wrapping_add(index);
-    Some(Verdict::Backend { addr: flow.backend.copy(), port: flow.backend_port })
+    Some(Verdict::Backend {
+        addr: flow.backend.copy(),
+        port: flow.backend_port,
+    })
 }
 
 /// Without room for the flow every datagram is balanced anew.
@@ -122,8 +135,8 @@ fn unrecorded<C: Datagrams>(caller: &C, service: &ServiceRow) -> Verdict {
     }
 }
 
-/// A socket may also talk to an endpoint that a service gave it; then the answer comes from the endpoint, not from the
-/// service. Costs a socket without flows next to nothing.
+/// A socket may also talk to an endpoint that a service gave it; then the answer comes from the
+/// endpoint, not from the service. Costs a socket without flows next to nothing.
 #[inline(always)]
 fn note_direct<C: Datagrams>(caller: &C, dest: &FrontendKey) {
     if let Some(flows) = first(caller, false) {
@@ -134,23 +147,35 @@ fn note_direct<C: Datagrams>(caller: &C, dest: &FrontendKey) {
     }
 }
 
-/// The service address that a socket asked for when it sent to `peer`, to be shown as the source of the reply. When it
-/// reaches one endpoint in several ways, the one it sent to last.
+/// The service address that a socket asked for when it sent to `peer`, to be shown as the source of
+/// the reply. When it reaches one endpoint in several ways, the one it sent to last.
 #[inline(always)]
-pub fn asked_for<C: Find>(caller: &C, flows: &SocketFlows, peer: &FrontendKey) -> Option<(Addr, u16)> {
-    let (frontend, frontend_port, backend, port) = flows::numbered(caller, flows, flows.last & !DIRECT)?;
+pub fn asked_for<C: Find>(
+    caller: &C,
+    flows: &SocketFlows,
+    peer: &FrontendKey,
+) -> Option<(Addr, u16)> {
+    let (frontend, frontend_port, backend, port) =
+        flows::numbered(caller, flows, flows.last & !DIRECT)?;
     if backend == peer.addr && port == peer.port {
         return (flows.last & DIRECT == 0).then_some((frontend, frontend_port));
     }
-    let (frontend, frontend_port, ..) = flows::numbered(caller, flows, flows::number_to(caller, flows, peer))?;
+    let (frontend, frontend_port, ..) =
+        flows::numbered(caller, flows, flows::number_to(caller, flows, peer))?;
     Some((frontend, frontend_port))
 }
 
 /// Whether the endpoint a flow goes to still serves this service, from where the program asks.
 #[inline(always)]
 fn serves<K: Kernel>(kernel: &K, flow: &Flow, service: &ServiceRow) -> bool {
-    let Some(row) = kernel.backend(flow.backend_index).map(|backend| &backend.row) else { return false };
-    // A flow that holds nothing was refused since: its next datagram is counted and limited like the first.
+    let Some(row) = kernel
+        .backend(flow.backend_index)
+        .map(|backend| &backend.row)
+    else {
+        return false;
+    };
+    // A flow that holds nothing was refused since: its next datagram is counted and limited like
+    // the first.
     flow.flags & flow_state::HELD != 0
         && row.generation == flow.generation
         && row.service == service.id
@@ -175,10 +200,16 @@ pub fn stop<K: Kernel>(kernel: &K, flow: &mut Flow, client: u32) {
     flow.flags &= !(flow_state::HELD | flow_state::LIMITED | flow_state::SHARED);
 }
 
-/// Keeps where datagrams to the service go: in the entry for its address, else in a free one, else in the one after the last that
-/// was used, whose service is then balanced anew.
+/// Keeps where datagrams to the service go: in the entry for its address, else in a free one, else
+/// in the one after the last that was used, whose service is then balanced anew.
 #[inline(always)]
-fn keep<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow, picked: Picked, limited: u64) {
+fn keep<C: Datagrams>(
+    caller: &C,
+    flows: &mut SocketFlows,
+    service: &ServiceRow,
+    picked: Picked,
+    limited: u64,
+) {
     let dest = &service.key;
     let held = held(picked.holds | limited);
     let mut index = caller.place(flows, dest);
@@ -203,7 +234,9 @@ fn keep<C: Datagrams>(caller: &C, flows: &mut SocketFlows, service: &ServiceRow,
 #[inline(always)]
 pub fn put<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
     give_back(kernel, flow, service.client);
-    let Some(row) = kernel.backend(index).map(|backend| &backend.row) else { return };
+    let Some(row) = kernel.backend(index).map(|backend| &backend.row) else {
+        return;
+    };
     *flow = Flow {
         backend_index: index,
         generation: row.generation,
@@ -218,9 +251,22 @@ pub fn put<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: 
 /// Bits of [`flow_state`] for those of [`socket_state`].
 #[inline(always)]
 const fn held(state: u64) -> u32 {
-    let held = if state & socket_state::HELD != 0 { flow_state::HELD } else { 0 };
-    let limited = if state & socket_state::LIMITED != 0 { flow_state::LIMITED } else { 0 };
-    held | limited | if state & socket_state::SHARED != 0 { flow_state::SHARED } else { 0 }
+    let held = if state & socket_state::HELD != 0 {
+        flow_state::HELD
+    } else {
+        0
+    };
+    let limited = if state & socket_state::LIMITED != 0 {
+        flow_state::LIMITED
+    } else {
+        0
+    };
+    held | limited
+        | if state & socket_state::SHARED != 0 {
+            flow_state::SHARED
+        } else {
+            0
+        }
 }
 
 /// A socket is closed: its flows end.
@@ -242,14 +288,25 @@ fn end<K: Kernel, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
     }
 }
 
-/// The flow's service and its endpoint have one socket less; the endpoint unless its index is another's by now.
+/// The flow's service and its endpoint have one socket less; the endpoint unless its index is
+/// another's by now.
 #[inline(always)]
 fn give_back<K: Kernel>(kernel: &K, flow: &Flow, client: u32) {
     if flow.flags & flow_state::LIMITED != 0 {
-        let shared = if flow.flags & flow_state::SHARED != 0 { socket_state::SHARED } else { 0 };
+        let shared = if flow.flags & flow_state::SHARED != 0 {
+            socket_state::SHARED
+        } else {
+            0
+        };
         let service = (flow.flags & flow_state::SERVICE_BITS) >> flow_state::SERVICE;
         let units = occupancy::LIVE.wrapping_neg();
-        limits::change(kernel, socket_state::LIMITED | shared, ShareKey { service, client }, None, units);
+        limits::change(
+            kernel,
+            socket_state::LIMITED | shared,
+            ShareKey { service, client },
+            None,
+            units,
+        );
     }
     if flow.flags & flow_state::HELD != 0
         && let Some(backend) = kernel.backend(flow.backend_index)

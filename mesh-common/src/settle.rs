@@ -1,5 +1,5 @@
-//! What the agent has the kernel programs do between hooks, so that what a socket holds is given back by one rule and exactly
-//! once, whichever hook runs at the same moment.
+//! What the agent has the kernel programs do between hooks, so that what a socket holds is given
+//! back by one rule and exactly once, whichever hook runs at the same moment.
 
 use crate::{
     abi::ShareKey,
@@ -19,8 +19,8 @@ pub enum Request {
     Settle(u64),
     /// The socket with this cookie was settled long ago: its row goes.
     Forget(u64),
-    /// A backend of this index and generation counts so many sockets too few, and so many connecting ones; negative for too
-    /// many. Its expired reservations are cleared.
+    /// A backend of this index and generation counts so many sockets too few, and so many
+    /// connecting ones; negative for too many. Its expired reservations are cleared.
     Backend {
         /// Index.
         index: u32,
@@ -31,14 +31,16 @@ pub enum Request {
         /// Of them, connecting.
         connecting: i32,
     },
-    /// The service with this id counts so many sockets too few; negative for too many. Its expired reservations are cleared.
+    /// The service with this id counts so many sockets too few; negative for too many. Its expired
+    /// reservations are cleared.
     Service {
         /// Id.
         id: u32,
         /// Sockets.
         live: i32,
     },
-    /// A client's share of a service's connections counts so many sockets too few; negative for too many.
+    /// A client's share of a service's connections counts so many sockets too few; negative for too
+    /// many.
     Share {
         /// Service and client.
         of: ShareKey,
@@ -59,15 +61,27 @@ pub type Words = [u32; 5];
 
 impl Request {
     /// As words.
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a cookie")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the two halves of a cookie"
+    )]
     pub const fn words(self) -> Words {
         match self {
             Self::Suspect(cookie) => [5, cookie as u32, (cookie >> 32) as u32, 0, 0],
             Self::Settle(cookie) => [0, cookie as u32, (cookie >> 32) as u32, 0, 0],
             Self::Forget(cookie) => [1, cookie as u32, (cookie >> 32) as u32, 0, 0],
-            Self::Backend { index, generation, live, connecting } => {
-                [2, index, generation, live.cast_unsigned(), connecting.cast_unsigned()]
-            }
+            Self::Backend {
+                index,
+                generation,
+                live,
+                connecting,
+            } => [
+                2,
+                index,
+                generation,
+                live.cast_unsigned(),
+                connecting.cast_unsigned(),
+            ],
             Self::Service { id, live } => [3, id, live.cast_unsigned(), 0, 0],
             Self::Affinity { client, rows } => [4, client, rows, 0, 0],
             Self::Share { of, live } => [6, of.service, of.client, live.cast_unsigned(), 0],
@@ -83,12 +97,27 @@ impl Request {
             5 => Self::Suspect(cookie),
             0 => Self::Settle(cookie),
             1 => Self::Forget(cookie),
-            2 => {
-                Self::Backend { index: one, generation: two, live: three.cast_signed(), connecting: four.cast_signed() }
-            }
-            3 => Self::Service { id: one, live: two.cast_signed() },
-            4 => Self::Affinity { client: one, rows: two },
-            6 => Self::Share { of: ShareKey { service: one, client: two }, live: three.cast_signed() },
+            2 => Self::Backend {
+                index: one,
+                generation: two,
+                live: three.cast_signed(),
+                connecting: four.cast_signed(),
+            },
+            3 => Self::Service {
+                id: one,
+                live: two.cast_signed(),
+            },
+            4 => Self::Affinity {
+                client: one,
+                rows: two,
+            },
+            6 => Self::Share {
+                of: ShareKey {
+                    service: one,
+                    client: two,
+                },
+                live: three.cast_signed(),
+            },
             _ => return None,
         })
     }
@@ -101,14 +130,30 @@ pub fn settle<K: Kernel>(kernel: &K, request: Request) {
         Request::Suspect(cookie) => socket::suspected(kernel, cookie),
         Request::Settle(cookie) => socket::settled(kernel, cookie),
         Request::Forget(cookie) => socket::forgotten(kernel, cookie),
-        Request::Backend { index, generation, live, connecting } => {
-            if let Some(backend) = kernel.backend(index).filter(|backend| backend.row.generation == generation) {
-                occupancy::correct(&backend.live, epoch(kernel.coarse_now()), units(live, connecting));
+        Request::Backend {
+            index,
+            generation,
+            live,
+            connecting,
+        } => {
+            if let Some(backend) = kernel
+                .backend(index)
+                .filter(|backend| backend.row.generation == generation)
+            {
+                occupancy::correct(
+                    &backend.live,
+                    epoch(kernel.coarse_now()),
+                    units(live, connecting),
+                );
             }
         }
         Request::Service { id, live } => {
             if let Some(service) = kernel.live_service(id) {
-                occupancy::correct(&service.connections, epoch(kernel.coarse_now()), units(live, 0));
+                occupancy::correct(
+                    &service.connections,
+                    epoch(kernel.coarse_now()),
+                    units(live, 0),
+                );
             }
         }
         Request::Share { of, live } => correct_share(kernel, of, units(live, 0)),
@@ -120,7 +165,8 @@ pub fn settle<K: Kernel>(kernel: &K, request: Request) {
 #[inline(always)]
 const fn units(live: i32, connecting: i32) -> u64 {
     let (live, connecting) = (live as i64 as u64, connecting as i64 as u64);
-    live.wrapping_mul(occupancy::LIVE).wrapping_add(connecting.wrapping_mul(occupancy::CONNECTING))
+    live.wrapping_mul(occupancy::LIVE)
+        .wrapping_add(connecting.wrapping_mul(occupancy::CONNECTING))
 }
 
 #[cfg(test)]
@@ -133,10 +179,24 @@ mod tests {
             Request::Suspect(1 << 63),
             Request::Settle(0x0123_4567_89ab_cdef),
             Request::Forget(u64::MAX),
-            Request::Backend { index: 7, generation: u32::MAX, live: -3, connecting: 2 },
-            Request::Service { id: 9, live: i32::MIN },
+            Request::Backend {
+                index: 7,
+                generation: u32::MAX,
+                live: -3,
+                connecting: 2,
+            },
+            Request::Service {
+                id: 9,
+                live: i32::MIN,
+            },
             Request::Affinity { client: 5, rows: 6 },
-            Request::Share { of: ShareKey { service: 7, client: u32::MAX }, live: -8 },
+            Request::Share {
+                of: ShareKey {
+                    service: 7,
+                    client: u32::MAX,
+                },
+                live: -8,
+            },
         ];
         for request in requests {
             assert_eq!(Request::of(request.words()), Some(request));
@@ -148,8 +208,22 @@ mod tests {
     fn a_difference_leaves_the_other_counts_alone() {
         let word = 40 * occupancy::LIVE + 3 * occupancy::CONNECTING + (9 << 44);
         let after = word.wrapping_add(units(-30, -3));
-        assert_eq!((occupancy::live(after), occupancy::connecting(after), after >> 44), (10, 0, 9));
+        assert_eq!(
+            (
+                occupancy::live(after),
+                occupancy::connecting(after),
+                after >> 44
+            ),
+            (10, 0, 9)
+        );
         let after = word.wrapping_add(units(5, -1));
-        assert_eq!((occupancy::live(after), occupancy::connecting(after), after >> 44), (45, 2, 9));
+        assert_eq!(
+            (
+                occupancy::live(after),
+                occupancy::connecting(after),
+                after >> 44
+            ),
+            (45, 2, 9)
+        );
     }
 }

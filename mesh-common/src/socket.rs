@@ -1,5 +1,5 @@
-//! The life of a socket that was given a backend: it holds the backend from its SYN to its end, exactly once, and the
-//! outcome of its connect becomes the backend's health and latency.
+//! The life of a socket that was given a backend: it holds the backend from its SYN to its end,
+//! exactly once, and the outcome of its connect becomes the backend's health and latency.
 //!
 //! ```text
 //!  connect hook      SYN sent             established             released or closed
@@ -8,9 +8,10 @@
 //!                 │             └ closed by the kernel: failed; released by the program: no failure
 //!                 └ refused by the kernel: a failure for its client alone; only reservations are given back
 //! ```
-//! UDP sockets have no SYN and are HELD at once. A socket ends when its program closes it or when the kernel tells that its
-//! connection has ended (it closes sockets of its own without telling any other hook), whichever is first: the hook that
-//! takes the bits out of the state gives the backend back.
+//! UDP sockets have no SYN and are HELD at once. A socket ends when its program closes it or when
+//! the kernel tells that its connection has ended (it closes sockets of its own without telling any
+//! other hook), whichever is first: the hook that takes the bits out of the state gives the backend
+//! back.
 
 use crate::{
     abi::{Backend, FrontendKey, ShareKey, SocketRecord, protocol, socket_state},
@@ -38,7 +39,8 @@ const COOKIE: u64 = u64::MAX << socket_state::COOKIE;
 /// Hooks that change one state at the same time; each does so a few times at most.
 const ATTEMPTS: u32 = 8;
 
-/// Returns the part of a state above its bits: the epoch of the socket's reservations, and the socket's cookie.
+/// Returns the part of a state above its bits: the epoch of the socket's reservations, and the
+/// socket's cookie.
 #[inline(always)]
 pub(crate) const fn owner(cookie: u64, epoch: u64) -> u64 {
     cookie << socket_state::COOKIE | epoch << socket_state::BITS
@@ -53,12 +55,13 @@ const fn epoch(state: u64) -> u64 {
 /// How a socket's connect was answered.
 #[inline(always)]
 pub fn record<K: Kernel>(kernel: &K, cookie: u64) -> Option<&SocketRecord> {
-    // SAFETY: the row's memory lives as long as the map; but for its state, which is atomic, it is written only by
-    // `connect`, in words that are read whole.
+    // SAFETY: the row's memory lives as long as the map; but for its state, which is atomic, it is
+    // written only by `connect`, in words that are read whole.
     unsafe { kernel.socket(cookie).as_ref() }
 }
 
-/// Clears and sets bits of a socket's state; what it was before, or none if the row is another socket's by now.
+/// Clears and sets bits of a socket's state; what it was before, or none if the row is another
+/// socket's by now.
 #[inline(always)]
 fn change(socket: &SocketRecord, cookie: u64, clear: u64, set: u64) -> Option<u64> {
     for _ in 0..ATTEMPTS {
@@ -73,8 +76,8 @@ fn change(socket: &SocketRecord, cookie: u64, clear: u64, set: u64) -> Option<u6
     None
 }
 
-/// What a row says of the socket's place. Read before the state is changed, and true if that succeeds: from then on others
-/// may remove the row.
+/// What a row says of the socket's place. Read before the state is changed, and true if that
+/// succeeds: from then on others may remove the row.
 #[derive(Clone, Copy)]
 struct Place {
     service: u32,
@@ -102,21 +105,40 @@ impl Place {
     /// The backend, unless its index is another's by now.
     #[inline(always)]
     fn backend<K: Kernel>(self, kernel: &K) -> Option<&Backend> {
-        kernel.backend(self.backend_index).filter(|backend| backend.row.generation == self.generation)
+        kernel
+            .backend(self.backend_index)
+            .filter(|backend| backend.row.generation == self.generation)
     }
 
     /// Whose connections the socket counts among.
     #[inline(always)]
     const fn share(self) -> ShareKey {
-        ShareKey { service: self.service, client: self.client }
+        ShareKey {
+            service: self.service,
+            client: self.client,
+        }
     }
 
-    /// The connect, in case it has an outcome: [`is_trial`] is known by then. Written at once, in one piece, which takes less
-    /// stack than to keep each part until it is needed.
+    /// The connect, in case it has an outcome: [`is_trial`] is known by then. Written at once, in
+    /// one piece, which takes less stack than to keep each part until it is needed.
     #[inline(always)]
     fn attempt(self, socket: &SocketRecord) -> Attempt {
-        let Self { service, backend_index, generation, client, started } = self;
-        Attempt { key: frontend(socket), service, backend: backend_index, generation, client, is_trial: 0, started }
+        let Self {
+            service,
+            backend_index,
+            generation,
+            client,
+            started,
+        } = self;
+        Attempt {
+            key: frontend(socket),
+            service,
+            backend: backend_index,
+            generation,
+            client,
+            is_trial: 0,
+            started,
+        }
     }
 
     /// Gives back what `held` says; returns the backend if the socket held one that is still there.
@@ -126,7 +148,13 @@ impl Place {
             self.cancel(kernel, held);
             return None;
         }
-        limits::change(kernel, held, self.share(), None, occupancy::LIVE.wrapping_neg());
+        limits::change(
+            kernel,
+            held,
+            self.share(),
+            None,
+            occupancy::LIVE.wrapping_neg(),
+        );
         if held & socket_state::HELD == 0 {
             return None;
         }
@@ -163,7 +191,9 @@ impl Place {
     fn hold<K: Kernel>(self, kernel: &K, before: u64) {
         let epoch = epoch(before);
         limits::change(kernel, before, self.share(), Some(epoch), occupancy::LIVE);
-        let Some(backend) = self.backend(kernel) else { return };
+        let Some(backend) = self.backend(kernel) else {
+            return;
+        };
         let units = occupancy::LIVE + occupancy::CONNECTING;
         if before & socket_state::RESERVED != 0 {
             occupancy::settle(&backend.live, epoch, units);
@@ -175,17 +205,37 @@ impl Place {
     /// The socket's client learns, and all clients together.
     #[inline(always)]
     fn learn<K: Kernel>(self, kernel: &K, backend: &Backend, part: Part, sample: u64) {
-        let Self { backend_index, generation, client, .. } = self;
-        kernel.learn_latency(Pair { client, backend: backend_index, generation }, part, sample);
+        let Self {
+            backend_index,
+            generation,
+            client,
+            ..
+        } = self;
+        kernel.learn_latency(
+            Pair {
+                client,
+                backend: backend_index,
+                generation,
+            },
+            part,
+            sample,
+        );
         latency::learn_together(backend, part, sample);
     }
 
     /// How long the socket's connection was open, where its service wants to know.
     #[inline(always)]
     fn time<K: Kernel>(self, kernel: &K, held: u64, backend: &Backend) {
-        if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED) == socket_state::TIMED {
+        if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED)
+            == socket_state::TIMED
+        {
             let open = kernel.now().saturating_sub(self.started) / NANOSECONDS_PER_MICROSECOND;
-            self.learn(kernel, backend, Part::Duration, if open < LONG { open } else { LONG });
+            self.learn(
+                kernel,
+                backend,
+                Part::Duration,
+                if open < LONG { open } else { LONG },
+            );
         }
     }
 }
@@ -195,7 +245,12 @@ impl Place {
 fn frontend(socket: &SocketRecord) -> FrontendKey {
     // SAFETY: as in `Place::of`.
     let port = unsafe { (&raw const socket.frontend_port).read_volatile() };
-    FrontendKey { addr: socket.frontend.copy(), port, protocol: protocol::TCP, pad: 0 }
+    FrontendKey {
+        addr: socket.frontend.copy(),
+        port,
+        protocol: protocol::TCP,
+        pad: 0,
+    }
 }
 
 /// [`Attempt::is_trial`] of a socket in this state.
@@ -207,17 +262,28 @@ fn is_trial(state: u64) -> u32 {
 /// What `bits` of a socket's state count in [`BackendLoad::live`](crate::abi::BackendLoad::live).
 #[inline(always)]
 pub(crate) const fn units(bits: u64) -> u64 {
-    let held = if bits & socket_state::HELD != 0 { occupancy::LIVE } else { 0 };
-    held + if bits & socket_state::CONNECTING != 0 { occupancy::CONNECTING } else { 0 }
+    let held = if bits & socket_state::HELD != 0 {
+        occupancy::LIVE
+    } else {
+        0
+    };
+    held + if bits & socket_state::CONNECTING != 0 {
+        occupancy::CONNECTING
+    } else {
+        0
+    }
 }
 
 /// The socket's SYN is about to be sent: from now on it holds its backend and counts as connecting.
 #[inline(always)]
 pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
-    let Some(socket) = record(kernel, cookie) else { return };
+    let Some(socket) = record(kernel, cookie) else {
+        return;
+    };
     let place = Place::of(socket);
     let holds = socket_state::HELD | socket_state::CONNECTING;
-    // A SYN of another connect than the recorded one, or a row that is another socket's, has no PENDING to clear.
+    // A SYN of another connect than the recorded one, or a row that is another socket's, has no
+    // PENDING to clear.
     if atomic::read(&socket.state) & socket_state::PENDING == 0 {
         return;
     }
@@ -229,20 +295,31 @@ pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
-/// The socket is connected. `handshake` is the time that the last request for it took, microseconds; zero if it is not
-/// known. A socket that is timed counts from its connect, lost requests included. `in_node` says whether it is in the
-/// node's own network namespace.
+/// The socket is connected. `handshake` is the time that the last request for it took,
+/// microseconds; zero if it is not known. A socket that is timed counts from its connect, lost
+/// requests included. `in_node` says whether it is in the node's own network namespace.
 #[inline(always)]
-pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: impl FnOnce() -> bool) {
+pub fn established<K: Kernel>(
+    kernel: &K,
+    cookie: u64,
+    handshake: u64,
+    in_node: impl FnOnce() -> bool,
+) {
     const WAITS: u64 = socket_state::CONNECTING | socket_state::FAILED;
-    let Some(socket) = record(kernel, cookie) else { return };
+    let Some(socket) = record(kernel, cookie) else {
+        return;
+    };
     let place = Place::of(socket);
     let mut attempt = place.attempt(socket);
-    let Some(before) = change(socket, cookie, WAITS | socket_state::TRIAL, 0) else { return };
+    let Some(before) = change(socket, cookie, WAITS | socket_state::TRIAL, 0) else {
+        return;
+    };
     if before & WAITS == 0 {
         return;
     }
-    let Some(backend) = place.backend(kernel) else { return };
+    let Some(backend) = place.backend(kernel) else {
+        return;
+    };
     if before & socket_state::CONNECTING != 0 {
         occupancy::remove(&backend.live, occupancy::CONNECTING);
     }
@@ -259,11 +336,13 @@ pub fn established<K: Kernel>(kernel: &K, cookie: u64, handshake: u64, in_node: 
     }
 }
 
-/// A connect request was not answered, and is sent again. After the time that the service allows it has failed: it stays
-/// held, but does not count as connecting any more.
+/// A connect request was not answered, and is sent again. After the time that the service allows it
+/// has failed: it stays held, but does not count as connecting any more.
 #[inline(always)]
 pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
-    let Some(socket) = record(kernel, cookie) else { return };
+    let Some(socket) = record(kernel, cookie) else {
+        return;
+    };
     let place = Place::of(socket);
     let mut attempt = place.attempt(socket);
     if atomic::read(&socket.state) & socket_state::CONNECTING == 0 {
@@ -271,7 +350,12 @@ pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
     }
     let waited = kernel.coarse_now().saturating_sub(place.started);
     if kernel.is_too_long(&attempt.key, waited)
-        && let Some(before) = change(socket, cookie, socket_state::CONNECTING, socket_state::FAILED)
+        && let Some(before) = change(
+            socket,
+            cookie,
+            socket_state::CONNECTING,
+            socket_state::FAILED,
+        )
         && before & socket_state::CONNECTING != 0
         && let Some(backend) = place.backend(kernel)
     {
@@ -281,17 +365,23 @@ pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
     }
 }
 
-/// The socket's TCP connection is closed, or never came to be, in which case `failed` says whether a request for it was
-/// sent and refused or given up by the kernel: it is not the backend's fault when there is no port or no route, or when the
-/// program changed its mind.
+/// The socket's TCP connection is closed, or never came to be, in which case `failed` says whether
+/// a request for it was sent and refused or given up by the kernel: it is not the backend's fault
+/// when there is no port or no route, or when the program changed its mind.
 #[inline(always)]
 pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
-    let Some(socket) = record(kernel, cookie) else { return };
+    let Some(socket) = record(kernel, cookie) else {
+        return;
+    };
     let place = Place::of(socket);
     let mut attempt = place.attempt(socket);
-    let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
+    let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else {
+        return;
+    };
     kernel.forget(cookie, place.client);
-    let Some(backend) = place.give_back(kernel, before) else { return };
+    let Some(backend) = place.give_back(kernel, before) else {
+        return;
+    };
     place.time(kernel, before, backend);
     if failed && before & socket_state::CONNECTING != 0 {
         attempt.is_trial = is_trial(before);
@@ -299,15 +389,20 @@ pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
     }
 }
 
-/// The socket's program closed it. `is_unconnected` says whether the socket is in no state of a connection: if its SYN was
-/// never sent either, the kernel refused its connect after our hook, as it does without a route. Another client's connect may
-/// have one, so that fails for this client alone.
+/// The socket's program closed it. `is_unconnected` says whether the socket is in no state of a
+/// connection: if its SYN was never sent either, the kernel refused its connect after our hook, as
+/// it does without a route. Another client's connect may have one, so that fails for this client
+/// alone.
 #[inline(always)]
 pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: impl FnOnce() -> bool) {
-    let Some(socket) = record(kernel, cookie) else { return };
+    let Some(socket) = record(kernel, cookie) else {
+        return;
+    };
     let place = Place::of(socket);
     let mut attempt = place.attempt(socket);
-    let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else { return };
+    let Some(before) = change(socket, cookie, HOLDS | socket_state::TRIAL, 0) else {
+        return;
+    };
     kernel.forget(cookie, place.client);
     if let Some(backend) = place.give_back(kernel, before) {
         place.time(kernel, before, backend);
@@ -318,8 +413,8 @@ pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: impl FnOnce() 
     }
 }
 
-/// The socket seems to be gone or not connected, and no hook told so. If it connects again, it knows from now on that others
-/// may give back what it holds.
+/// The socket seems to be gone or not connected, and no hook told so. If it connects again, it
+/// knows from now on that others may give back what it holds.
 #[inline(always)]
 pub fn suspected<K: Kernel>(kernel: &K, cookie: u64) {
     if let Some(socket) = record(kernel, cookie) {
@@ -327,11 +422,13 @@ pub fn suspected<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Gives back what a socket holds that has been [`suspected`] for so long that every hook knows. Its row stays: a hook may have
-/// it in hand.
+/// Gives back what a socket holds that has been [`suspected`] for so long that every hook knows.
+/// Its row stays: a hook may have it in hand.
 #[inline(always)]
 pub fn settled<K: Kernel>(kernel: &K, cookie: u64) {
-    let Some(socket) = record(kernel, cookie) else { return };
+    let Some(socket) = record(kernel, cookie) else {
+        return;
+    };
     let (place, before) = (Place::of(socket), atomic::read(&socket.state));
     let after = before & !(HOLDS | socket_state::SUSPECTED) | socket_state::SETTLED;
     // If the socket connects at this moment it is neither.
@@ -353,7 +450,8 @@ pub fn forgotten<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Does what [`end`] does for a socket that holds a backend and nothing else, as most do; false for others.
+/// Does what [`end`] does for a socket that holds a backend and nothing else, as most do; false for
+/// others.
 #[inline(always)]
 pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
     const OTHERS: u64 = HOLDS & !socket_state::HELD | socket_state::SUSPECTED;
@@ -367,8 +465,9 @@ pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
     true
 }
 
-/// Releases what the previous connect of a socket holds. Its row is written anew or removed by the same hook: the socket's
-/// lock keeps other hooks from it meanwhile, and where the agent may give back the same, the first of both does.
+/// Releases what the previous connect of a socket holds. Its row is written anew or removed by the
+/// same hook: the socket's lock keeps other hooks from it meanwhile, and where the agent may give
+/// back the same, the first of both does.
 #[inline(always)]
 pub fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let (place, state) = (Place::of(socket), atomic::read(&socket.state));

@@ -14,10 +14,11 @@ use crate::{
 pub enum Status {
     /// It does.
     Usable,
-    /// It is on probation, and as many connects are under way as may fail. It takes one when no other backend is usable.
-    Bounded,
-    /// It has failed as often as an ejection takes, and is not ejected because it is the last. It takes a connect when no
+    /// It is on probation, and as many connects are under way as may fail. It takes one when no
     /// other backend is usable.
+    Bounded,
+    /// It has failed as often as an ejection takes, and is not ejected because it is the last. It
+    /// takes a connect when no other backend is usable.
     Failing,
     /// Its ejection is over: one connect may try it.
     Due,
@@ -33,7 +34,12 @@ pub enum Status {
 
 /// Whether a backend of the service takes a connection now of the client in `service`.
 #[inline(always)]
-pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: &Backend) -> Status {
+pub fn status<K: Kernel>(
+    kernel: &K,
+    service: &ServiceRow,
+    index: u32,
+    backend: &Backend,
+) -> Status {
     if backend.row.state != backend_state::ACTIVE {
         return Status::Down;
     }
@@ -46,7 +52,11 @@ pub fn status<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, backend: 
             return Status::Due;
         }
         if health.is_ejected() {
-            return if health.state == State::Agreed { Status::Agreed } else { Status::Ejected };
+            return if health.state == State::Agreed {
+                Status::Agreed
+            } else {
+                Status::Ejected
+            };
         }
         if health.is_failing(milliseconds(now)) {
             return Status::Failing;

@@ -20,13 +20,21 @@ pub(crate) struct Tier {
 
 impl Tier {
     /// No tier.
-    pub(crate) const NONE: Self = Self { base: 0, count: 0, flags: 0 };
+    pub(crate) const NONE: Self = Self {
+        base: 0,
+        count: 0,
+        flags: 0,
+    };
 
     /// The nearest.
     #[inline(always)]
     pub(crate) fn first(service: &ServiceRow) -> Self {
         let flags = service.flags & (service_flags::TIERS | service_flags::IN_A_ROW);
-        Self { base: service.slot_base, count: service.slot_count, flags }
+        Self {
+            base: service.slot_base,
+            count: service.slot_count,
+            flags,
+        }
     }
 
     /// The next one, if there is one.
@@ -35,8 +43,14 @@ impl Tier {
         if !self.has_more() {
             return None;
         }
-        let link = kernel.slot(self.base.wrapping_add(self.count)).filter(|slot| slot.link != 0)?;
-        Some(Self { base: link.backend, count: link.alias, flags: link.threshold * service_flags::TIERS })
+        let link = kernel
+            .slot(self.base.wrapping_add(self.count))
+            .filter(|slot| slot.link != 0)?;
+        Some(Self {
+            base: link.backend,
+            count: link.alias,
+            flags: link.threshold * service_flags::TIERS,
+        })
     }
 
     /// Whether a link to the next tier follows.
@@ -49,7 +63,11 @@ impl Tier {
     #[inline(always)]
     pub(crate) fn slot<K: Kernel>(self, kernel: &K, slot: u32) -> Option<Slot> {
         let at = self.base.wrapping_add(slot);
-        if self.flags & service_flags::IN_A_ROW != 0 { Some(Slot::full(at)) } else { kernel.slot(at) }
+        if self.flags & service_flags::IN_A_ROW != 0 {
+            Some(Slot::full(at))
+        } else {
+            kernel.slot(at)
+        }
     }
 
     /// The backend that was drawn, and its index.
@@ -60,17 +78,32 @@ impl Tier {
         Some((index, written(kernel, index)?))
     }
 
-    /// A weighted draw from one random number; one of its two neighbours where that is `not`. Each is as likely, so that of two
-    /// backends neither is compared with the other more often than the other with it.
+    /// A weighted draw from one random number; one of its two neighbours where that is `not`. Each
+    /// is as likely, so that of two backends neither is compared with the other more often than the
+    /// other with it.
     #[inline(always)]
-    pub(crate) fn draw_other<K: Kernel>(self, kernel: &K, random: u32, not: u32) -> Option<(u32, &Backend)> {
+    pub(crate) fn draw_other<K: Kernel>(
+        self,
+        kernel: &K,
+        random: u32,
+        not: u32,
+    ) -> Option<(u32, &Backend)> {
         let draw = balance::draw(random, self.count);
         let slot = self.slot(kernel, draw.slot)?;
         let mut index = balance::side(&slot, draw.fraction);
         if index == not {
             let step = if random & 1 == 0 { 1 } else { self.count - 1 };
             let next = draw.slot + step;
-            index = self.slot(kernel, if next < self.count { next } else { next - self.count })?.backend;
+            index = self
+                .slot(
+                    kernel,
+                    if next < self.count {
+                        next
+                    } else {
+                        next - self.count
+                    },
+                )?
+                .backend;
         }
         if index == not {
             return None;
@@ -82,5 +115,7 @@ impl Tier {
 /// Returns the row unless it is unwritten (port 0, which the kernel rejects with EINVAL).
 #[inline(always)]
 pub(crate) fn written<K: Kernel>(kernel: &K, index: u32) -> Option<&Backend> {
-    kernel.backend(index).filter(|backend| backend.row.port != 0)
+    kernel
+        .backend(index)
+        .filter(|backend| backend.row.port != 0)
 }

@@ -1,5 +1,5 @@
-//! Functions that compare backends and learn what a client compares them by. The verifier looks at each by itself, as at
-//! those in [`kernel`](crate::kernel).
+//! Functions that compare backends and learn what a client compares them by. The verifier looks at
+//! each by itself, as at those in [`kernel`](crate::kernel).
 
 use mesh_common::{
     abi::ServiceRow,
@@ -34,8 +34,27 @@ pub extern "C" fn costs_less(service: *const ServiceRow, one: u32, other: u32) -
 /// [`latency::learn`]
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn learn_latency(client: u32, backend: u32, generation: u32, is_duration: u32, sample: u64) -> u32 {
-    let part = if is_duration == 0 { Part::Handshake } else { Part::Duration };
-    latency::learn(&Maps(()), Pair { client, backend, generation }, part, sample);
+pub extern "C" fn learn_latency(
+    client: u32,
+    backend: u32,
+    generation: u32,
+    is_duration: u32,
+    sample: u64,
+) -> u32 {
+    let part = if is_duration == 0 {
+        Part::Handshake
+    } else {
+        Part::Duration
+    };
+    latency::learn(
+        &Maps(()),
+        Pair {
+            client,
+            backend,
+            generation,
+        },
+        part,
+        sample,
+    );
     0
 }

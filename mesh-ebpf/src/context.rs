@@ -22,11 +22,12 @@ pub enum Family {
     V6,
 }
 
-/// The address that the calling socket is bound to, all zero while it is bound to none. `AF_INET6` sockets have it in
-/// both families' words when it is mapped.
+/// The address that the calling socket is bound to, all zero while it is bound to none. `AF_INET6`
+/// sockets have it in both families' words when it is mapped.
 #[inline(always)]
 pub fn bound_to(ctx: &SockAddrContext) -> Addr {
-    // SAFETY: the kernel passes a valid context with a valid socket. Each word is read by itself, as in `Peer::addr`.
+    // SAFETY: the kernel passes a valid context with a valid socket. Each word is read by itself,
+    // as in `Peer::addr`.
     unsafe {
         let sk = (*ctx.sock_addr).__bindgen_anon_1.sk;
         let v4 = (&raw const (*sk).src_ip4).read_volatile();
@@ -63,16 +64,24 @@ impl<'a> Peer<'a> {
             17 => protocol::UDP,
             _ => return None,
         };
-        // In whole words: a key that is written byte by byte and read by the word a moment later makes the CPU wait.
+        // In whole words: a key that is written byte by byte and read by the word a moment later
+        // makes the CPU wait.
         let [a, b, c, d] = self.addr().v6_words();
-        Some(bytemuck::cast([a, b, c, d, u32::from(self.port()) | u32::from(protocol) << 16]))
+        Some(bytemuck::cast([
+            a,
+            b,
+            c,
+            d,
+            u32::from(self.port()) | u32::from(protocol) << 16,
+        ]))
     }
 
     #[inline(always)]
     pub fn addr(&self) -> Addr {
         let sock_addr = self.ctx.sock_addr;
-        // SAFETY: the kernel passes a valid context; the verifier checks that the words belong to the hook's family.
-        // Each word is read by itself: the verifier allows no wider or indexed access.
+        // SAFETY: the kernel passes a valid context; the verifier checks that the words belong to
+        // the hook's family. Each word is read by itself: the verifier allows no wider or indexed
+        // access.
         unsafe {
             match self.family {
                 Family::V4 => Addr::from_v4_word((*sock_addr).user_ip4),
@@ -93,7 +102,8 @@ impl<'a> Peer<'a> {
         (unsafe { (*self.ctx.sock_addr).user_port }) as u16
     }
 
-    /// Writes another address. A frontend and its backends are of one family, so an IPv4 hook gets IPv4.
+    /// Writes another address. A frontend and its backends are of one family, so an IPv4 hook gets
+    /// IPv4.
     #[inline(always)]
     pub fn set(&self, addr: Addr, port: u16) -> i32 {
         let sock_addr = self.ctx.sock_addr;
@@ -114,7 +124,8 @@ impl<'a> Peer<'a> {
         PROCEED
     }
 
-    /// Ends the system call with ECONNREFUSED; without `bpf_set_retval` the program would see EPERM.
+    /// Ends the system call with ECONNREFUSED; without `bpf_set_retval` the program would see
+    /// EPERM.
     #[inline(always)]
     pub fn refuse(&self) -> i32 {
         // SAFETY: any negative errno down to -4095 is valid.

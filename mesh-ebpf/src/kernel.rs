@@ -5,16 +5,17 @@ use core::{ffi::c_void, mem::MaybeUninit, ptr, sync::atomic::AtomicU64};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{
-        bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_get_prandom_u32,
-        bpf_get_socket_cookie, bpf_ktime_get_ns,
+        bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_netns_cookie,
+        bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_ktime_get_ns,
         generated::{bpf_ktime_get_coarse_ns, bpf_sk_storage_get},
     },
     programs::SockAddrContext,
 };
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, Backend, ExcludedKey, Flow, FrontendKey, LiveService, MoreFlows, Outcome, OutcomeKey,
-        OutcomeRow, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow, capacity, excluded_kind,
+        AffinityKey, AffinityRow, Backend, ExcludedKey, Flow, FrontendKey, LiveService, MoreFlows,
+        Outcome, OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord,
+        SocketRow, capacity, excluded_kind,
     },
     addr::Addr,
     affinity, atomic,
@@ -37,12 +38,13 @@ use mesh_common::{
 use crate::{
     compare::{costs_less, latencies, learn_latency},
     maps::{
-        AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LATENCIES, LOAD, MARKS, MORE_FLOWS,
-        OUTCOMES, QUOTAS, SERVICES, SHARES, SLOTS, SOCKETS,
+        AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LATENCIES, LOAD,
+        MARKS, MORE_FLOWS, OUTCOMES, QUOTAS, SERVICES, SHARES, SLOTS, SOCKETS,
     },
 };
 
-/// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops the check.
+/// Set by the agent before loading: whether EXCLUDED has rows. While it has none the verifier drops
+/// the check.
 #[unsafe(no_mangle)]
 static EXCLUSIONS: u32 = 0;
 
@@ -60,7 +62,11 @@ pub struct Maps<C>(pub C);
 
 impl<C> Kernel for Maps<C> {
     #[inline(always)]
-    fn service<'a>(&self, key: &FrontendKey, into: &'a mut MaybeUninit<ServiceRow>) -> Option<&'a ServiceRow> {
+    fn service<'a>(
+        &self,
+        key: &FrontendKey,
+        into: &'a mut MaybeUninit<ServiceRow>,
+    ) -> Option<&'a ServiceRow> {
         let (word, bit) = filter::place(&key.addr);
         // SAFETY: the kernel returned a row of this map.
         if unsafe { FILTER.get_ptr(word)?.read_volatile() } & bit == 0 {
@@ -68,9 +74,9 @@ impl<C> Kernel for Maps<C> {
         }
         // SAFETY: the kernel returned a row of this map.
         if !unsafe { read_row(SERVICES.get_ptr(key)?, key, into) } {
-            // The row was recycled under our eyes, so it was replaced; its successor is there by now. Should that be
-            // gone as well, nobody serves this key at the moment.
-            // SAFETY: as above.
+            // The row was recycled under our eyes, so it was replaced; its successor is there by
+            // now. Should that be gone as well, nobody serves this key at the moment. SAFETY: as
+            // above.
             unsafe {
                 if !read_row(SERVICES.get_ptr(key)?, key, into) {
                     let seen = into.assume_init_mut();
@@ -84,10 +90,12 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn slot(&self, index: u32) -> Option<Slot> {
-        // Read whole: else the compiler chooses between two addresses in the row instead of between two values, and
-        // the verifier refuses such arithmetic to agents without CAP_PERFMON.
+        // Read whole: else the compiler chooses between two addresses in the row instead of between
+        // two values, and the verifier refuses such arithmetic to agents without CAP_PERFMON.
         // SAFETY: the kernel returned a row of this map.
-        SLOTS.get_ptr(index).map(|row| unsafe { row.read_volatile() })
+        SLOTS
+            .get_ptr(index)
+            .map(|row| unsafe { row.read_volatile() })
     }
 
     #[inline(always)]
@@ -123,12 +131,18 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn socket(&self, cookie: u64) -> *mut SocketRecord {
-        if may_be_known(cookie) { SOCKETS.get_ptr_mut(cookie).unwrap_or(ptr::null_mut()) } else { ptr::null_mut() }
+        if may_be_known(cookie) {
+            SOCKETS.get_ptr_mut(cookie).unwrap_or(ptr::null_mut())
+        } else {
+            ptr::null_mut()
+        }
     }
 
     #[inline(always)]
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
-        let Some(mark) = mark(cookie) else { return false };
+        let Some(mark) = mark(cookie) else {
+            return false;
+        };
         if !take(row.client, What::Sockets) {
             return false;
         }
@@ -157,7 +171,9 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow> {
         // SAFETY: the kernel returned a row of this map.
-        AFFINITY.get_ptr(key).map(|row| unsafe { row.read_volatile() })
+        AFFINITY
+            .get_ptr(key)
+            .map(|row| unsafe { row.read_volatile() })
     }
 
     #[inline(always)]
@@ -174,10 +190,16 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow) {
-        let Some(cell) = AFFINITY.get_ptr_mut(key) else { return };
+        let Some(cell) = AFFINITY.get_ptr_mut(key) else {
+            return;
+        };
         // SAFETY: the kernel returned a row of this map; both words are aligned.
         unsafe {
-            if atomic::replace(AtomicU64::from_ptr(&raw mut (*cell).backend), old, row.backend) {
+            if atomic::replace(
+                AtomicU64::from_ptr(&raw mut (*cell).backend),
+                old,
+                row.backend,
+            ) {
                 (&raw mut (*cell).used_at).write_volatile(row.used_at);
             }
         }
@@ -226,8 +248,18 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
-        let Pair { client, backend, generation } = pair;
-        learn_latency(client, backend, generation, (part == Part::Duration).into(), sample);
+        let Pair {
+            client,
+            backend,
+            generation,
+        } = pair;
+        learn_latency(
+            client,
+            backend,
+            generation,
+            (part == Part::Duration).into(),
+            sample,
+        );
     }
 
     #[inline(always)]
@@ -277,9 +309,12 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn count(&self, service: u32, counter: Counter) {
-        let Some(row) = COUNTERS.get_ptr_mut(service) else { return };
-        // Per-CPU rows need an atomic add too: a program may be preempted by another on the same CPU.
-        // SAFETY: the index is below the length of the row (tested in mesh-common), whose memory lives as long as the map.
+        let Some(row) = COUNTERS.get_ptr_mut(service) else {
+            return;
+        };
+        // Per-CPU rows need an atomic add too: a program may be preempted by another on the same
+        // CPU. SAFETY: the index is below the length of the row (tested in mesh-common), whose
+        // memory lives as long as the map.
         let cell = unsafe { AtomicU64::from_ptr(row.cast::<u64>().add(counter.index())) };
         atomic::count(cell, 1);
     }
@@ -356,7 +391,14 @@ impl<C> Choose for Maps<C> {
 
 impl Connect for Maps<&SockAddrContext> {
     #[inline(always)]
-    fn record(&self, service: &ServiceRow, known: *mut SocketRecord, index: u32, cookie: u64, state: u64) -> bool {
+    fn record(
+        &self,
+        service: &ServiceRow,
+        known: *mut SocketRecord,
+        index: u32,
+        cookie: u64,
+        state: u64,
+    ) -> bool {
         record(service, known, index.into(), cookie, state) != 0
     }
 
@@ -419,17 +461,30 @@ impl Caller for Maps<&SockAddrContext> {
     #[inline(always)]
     fn client(&self, by_cgroup: bool) -> u64 {
         // SAFETY: the helpers take the context or nothing, and cannot fail.
-        unsafe { if by_cgroup { bpf_get_current_cgroup_id() } else { bpf_get_netns_cookie(self.0.as_ptr()) } }
+        unsafe {
+            if by_cgroup {
+                bpf_get_current_cgroup_id()
+            } else {
+                bpf_get_netns_cookie(self.0.as_ptr())
+            }
+        }
     }
 
     #[inline(always)]
     fn client_id(&self) -> u32 {
         // SAFETY: the helper takes no arguments and cannot fail.
         let leaf = client::short(unsafe { bpf_get_current_cgroup_id() });
-        let Some(row) = CLIENTS.get_ptr(leaf & (capacity::CLIENTS - 1)) else { return 0 };
-        // SAFETY: the kernel returned a row of this map; a program that preempts this one reads and writes it whole.
+        let Some(row) = CLIENTS.get_ptr(leaf & (capacity::CLIENTS - 1)) else {
+            return 0;
+        };
+        // SAFETY: the kernel returned a row of this map; a program that preempts this one reads and
+        // writes it whole.
         let known = unsafe { row.read_volatile() };
-        if known >> 32 == u64::from(leaf) { known as u32 } else { find_client(leaf) }
+        if known >> 32 == u64::from(leaf) {
+            known as u32
+        } else {
+            find_client(leaf)
+        }
     }
 
     #[inline(always)]
@@ -479,7 +534,11 @@ impl Caller for Maps<&SockAddrContext> {
         // SAFETY: the context's socket is valid while the hook runs.
         unsafe {
             let flows = FLOWS.get_ptr_mut(self.0);
-            if flows.is_null() && create { self.make_flows() } else { flows }
+            if flows.is_null() && create {
+                self.make_flows()
+            } else {
+                flows
+            }
         }
     }
 
@@ -488,7 +547,11 @@ impl Caller for Maps<&SockAddrContext> {
         // SAFETY: as above.
         unsafe {
             let more = MORE_FLOWS.get_ptr_mut(self.0);
-            if more.is_null() && create { self.make_more_flows() } else { more }
+            if more.is_null() && create {
+                self.make_more_flows()
+            } else {
+                more
+            }
         }
     }
 }
@@ -500,19 +563,22 @@ static NODE_NETNS: u64 = 0;
 /// Whether a socket is in the node's own network namespace. `ctx` is the hook's context.
 #[inline(always)]
 pub fn is_in_node(ctx: *mut c_void) -> bool {
-    // SAFETY: a constant of this object, set before it was loaded; the helper takes the context and cannot fail.
+    // SAFETY: a constant of this object, set before it was loaded; the helper takes the context and
+    // cannot fail.
     unsafe { (&raw const NODE_NETNS).read_volatile() == bpf_get_netns_cookie(ctx) }
 }
 
 impl Maps<&SockAddrContext> {
-    /// The first record of the calling socket's flows, made for its client; null when that has as many as it may have.
+    /// The first record of the calling socket's flows, made for its client; null when that has as
+    /// many as it may have.
     #[inline(always)]
     fn make_flows(&self) -> *mut SocketFlows {
         let client = self.client_id();
         if !take(client, What::Flows) {
             return ptr::null_mut();
         }
-        // SAFETY: the context's socket is valid while the hook runs, and its storage is ours alone meanwhile.
+        // SAFETY: the context's socket is valid while the hook runs, and its storage is ours alone
+        // meanwhile.
         unsafe {
             let flows = FLOWS.get_or_insert_ptr_mut(self.0, None);
             match flows.as_mut() {
@@ -528,7 +594,9 @@ impl Maps<&SockAddrContext> {
     fn make_more_flows(&self) -> *mut MoreFlows {
         // SAFETY: as above.
         unsafe {
-            let Some(flows) = FLOWS.get_ptr_mut(self.0).as_ref() else { return ptr::null_mut() };
+            let Some(flows) = FLOWS.get_ptr_mut(self.0).as_ref() else {
+                return ptr::null_mut();
+            };
             let client = flows.client;
             if !take(client, What::MoreFlows) {
                 return ptr::null_mut();
@@ -545,12 +613,16 @@ impl Maps<&SockAddrContext> {
 /// Counts a row for a client; false when it has as many as it may have.
 #[inline(always)]
 fn take(client: u32, what: What) -> bool {
-    let Some(used) = QUOTAS.get(quota::place(client)) else { return false };
+    let Some(used) = QUOTAS.get(quota::place(client)) else {
+        return false;
+    };
     // SAFETY: constants of this object, set before it was loaded.
     let most = unsafe {
         match what {
             What::Sockets | What::Flows => (&raw const SOCKETS_PER_CLIENT).read_volatile(),
-            What::MoreFlows => (&raw const SOCKETS_PER_CLIENT).read_volatile() / quota::SMALL_PER_LARGE,
+            What::MoreFlows => {
+                (&raw const SOCKETS_PER_CLIENT).read_volatile() / quota::SMALL_PER_LARGE
+            }
             What::Affinity => (&raw const AFFINITY_PER_CLIENT).read_volatile(),
         }
     };
@@ -563,14 +635,16 @@ pub fn may_be_known(cookie: u64) -> bool {
     mark(cookie).is_some_and(|mark| atomic::read(mark) != 0)
 }
 
-/// How many rows SOCKETS has for cookies like this one. The cookies of sockets that are opened one after the other on a
-/// CPU are consecutive, so their marks are beside each other, and a socket that has no row costs no look at a hash map.
+/// How many rows SOCKETS has for cookies like this one. The cookies of sockets that are opened one
+/// after the other on a CPU are consecutive, so their marks are beside each other, and a socket
+/// that has no row costs no look at a hash map.
 #[inline(always)]
 fn mark<'a>(cookie: u64) -> Option<&'a AtomicU64> {
     MARKS.get(cookie as u32 & (capacity::MARKS - 1))
 }
 
-/// A function that others may call, so that the verifier looks at it by itself, whatever its callers know.
+/// A function that others may call, so that the verifier looks at it by itself, whatever its
+/// callers know.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn step(service: *const ServiceRow, walk: *mut Search) -> u32 {
@@ -584,7 +658,12 @@ extern "C" fn step(service: *const ServiceRow, walk: *mut Search) -> u32 {
 /// As [`step`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn redraw(service: *const ServiceRow, walk: *const Search, key: u64, attempt: u32) -> u32 {
+extern "C" fn redraw(
+    service: *const ServiceRow,
+    walk: *const Search,
+    key: u64,
+    attempt: u32,
+) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (service.as_ref(), walk.as_ref()) } {
         (Some(service), Some(walk)) => walk.redraw(&Maps(()), service, key, attempt),
@@ -595,10 +674,18 @@ extern "C" fn redraw(service: *const ServiceRow, walk: *const Search, key: u64, 
 /// As [`step`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn record(service: *const ServiceRow, known: *mut SocketRecord, index: u64, cookie: u64, state: u64) -> u32 {
+extern "C" fn record(
+    service: *const ServiceRow,
+    known: *mut SocketRecord,
+    index: u64,
+    cookie: u64,
+    state: u64,
+) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { service.as_ref() } {
-        Some(service) => connect::record(&Maps(()), service, known, index as u32, cookie, state).into(),
+        Some(service) => {
+            connect::record(&Maps(()), service, known, index as u32, cookie, state).into()
+        }
         None => 0,
     }
 }
@@ -750,7 +837,8 @@ extern "C" fn place(flows: *const SocketFlows, dest: *const FrontendKey) -> u32 
     // SAFETY: as in `step`.
     match unsafe { (flows.as_ref(), dest.as_ref()) } {
         (Some(flows), Some(dest)) => flows::place(flows, dest),
-        // Out of range, so that the caller has to check it: of functions in the same object the compiler knows the range.
+        // Out of range, so that the caller has to check it: of functions in the same object the
+        // compiler knows the range.
         _ => u32::MAX,
     }
 }
@@ -901,8 +989,8 @@ extern "C" fn failed(attempt: *const Attempt, others: u32) -> u32 {
     }
 }
 
-/// Returns the client of the calling task, which is in the cgroup `leaf`. Each CPU remembers the clients of some cgroups; the
-/// agent clears that when groups come.
+/// Returns the client of the calling task, which is in the cgroup `leaf`. Each CPU remembers the
+/// clients of some cgroups; the agent clears that when groups come.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn find_client(leaf: u32) -> u32 {
@@ -926,7 +1014,8 @@ fn is_excluded(kind: u64, id: u64) -> bool {
     EXCLUDED.get_ptr(ExcludedKey { id, kind }).is_some()
 }
 
-/// A socket is closed: what it holds, and what is kept outside of it, goes with it. `ctx` is the hook's context.
+/// A socket is closed: what it holds, and what is kept outside of it, goes with it. `ctx` is the
+/// hook's context.
 #[inline(always)]
 pub fn release(ctx: *mut c_void, is_unconnected: impl FnOnce() -> bool) {
     let maps = Maps(());
@@ -952,7 +1041,11 @@ pub fn release(ctx: *mut c_void, is_unconnected: impl FnOnce() -> bool) {
 #[inline(always)]
 unsafe fn storage<'a, T>(map: *const c_void, socket: *mut c_void) -> Option<&'a T> {
     // SAFETY: promised by the caller; a map is named by its address, as everywhere.
-    unsafe { bpf_sk_storage_get(map.cast_mut(), socket, ptr::null_mut(), 0).cast::<T>().as_ref() }
+    unsafe {
+        bpf_sk_storage_get(map.cast_mut(), socket, ptr::null_mut(), 0)
+            .cast::<T>()
+            .as_ref()
+    }
 }
 
 /// Copies a row; whether it was one row all the time, see [`ServiceRow`].
@@ -960,18 +1053,27 @@ unsafe fn storage<'a, T>(map: *const c_void, socket: *mut c_void) -> Option<&'a 
 /// # Safety
 /// `row` must be a row of SERVICES.
 #[inline(always)]
-unsafe fn read_row(row: *const ServiceRow, key: &FrontendKey, into: &mut MaybeUninit<ServiceRow>) -> bool {
-    // SAFETY: promised by the caller; `slot_base` and `slot_count` are one aligned word (tested in mesh-common).
+unsafe fn read_row(
+    row: *const ServiceRow,
+    key: &FrontendKey,
+    into: &mut MaybeUninit<ServiceRow>,
+) -> bool {
+    // SAFETY: promised by the caller; `slot_base` and `slot_count` are one aligned word (tested in
+    // mesh-common).
     unsafe {
         let range = (&raw const (*row).slot_base).cast::<u64>();
         let before = range.read_volatile();
         // Word by word to where it is to be: else it would be put on the stack twice.
         for word in 0..size_of::<ServiceRow>() / 8 {
             let value = row.cast::<u64>().add(word).read_volatile();
-            into.as_mut_ptr().cast::<u64>().add(word).write_volatile(value);
+            into.as_mut_ptr()
+                .cast::<u64>()
+                .add(word)
+                .write_volatile(value);
         }
         let is_ours = (0..size_of::<FrontendKey>() / 4).all(|word| {
-            row.cast::<u32>().add(word).read_volatile() == ptr::from_ref(key).cast::<u32>().add(word).read()
+            row.cast::<u32>().add(word).read_volatile()
+                == ptr::from_ref(key).cast::<u32>().add(word).read()
         });
         is_ours && range.read_volatile() == before
     }

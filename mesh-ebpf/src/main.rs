@@ -75,14 +75,17 @@ pub fn sock_release(ctx: SockContext) -> i32 {
     PROCEED
 }
 
-/// A TCP socket that waits for data to send with its SYN (Fast Open) is connecting. An MPTCP socket's connects are those of
-/// other sockets.
+/// A TCP socket that waits for data to send with its SYN (Fast Open) is connecting. An MPTCP
+/// socket's connects are those of other sockets.
 #[inline(always)]
 fn is_unconnected(ctx: &SockContext) -> bool {
     const TCP: u32 = 6;
     // SAFETY: the kernel passes a valid context. Each word is read by itself.
     unsafe {
-        let (protocol, state) = (&raw const (*ctx.sock).protocol, &raw const (*ctx.sock).state);
+        let (protocol, state) = (
+            &raw const (*ctx.sock).protocol,
+            &raw const (*ctx.sock).state,
+        );
         protocol.read_volatile() == TCP && state.read_volatile() == BPF_TCP_CLOSE
     }
 }
@@ -94,8 +97,8 @@ pub fn sock_ops(ctx: SockOpsContext) -> u32 {
     0
 }
 
-/// Runs when the agent asks for it and at no other time: it is never attached. The words of the request are in the scratch
-/// area of an empty packet.
+/// Runs when the agent asks for it and at no other time: it is never attached. The words of the
+/// request are in the scratch area of an empty packet.
 #[socket_filter]
 pub fn settle(ctx: SkBuffContext) -> i64 {
     // SAFETY: the kernel passes a valid context.
@@ -144,8 +147,16 @@ fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     }
     // SAFETY: the flows belong to the calling socket and live as long as it.
     if let Some(flows) = unsafe { maps.flows(false).as_ref() }
-        && let Some((addr, port)) =
-            asked_for(&maps, flows, &FrontendKey { addr, port, protocol: protocol::UDP, pad: 0 })
+        && let Some((addr, port)) = asked_for(
+            &maps,
+            flows,
+            &FrontendKey {
+                addr,
+                port,
+                protocol: protocol::UDP,
+                pad: 0,
+            },
+        )
     {
         return peer.set(addr, port);
     }
@@ -156,7 +167,9 @@ fn on_recvmsg(ctx: &SockAddrContext, family: Family) -> i32 {
 fn on_getpeername(ctx: &SockAddrContext, family: Family) -> i32 {
     let peer = Peer::new(ctx, family);
     let maps = Maps(ctx);
-    match socket::record(&maps, maps.cookie()).and_then(|record| reverse(record, peer.addr(), peer.port())) {
+    match socket::record(&maps, maps.cookie())
+        .and_then(|record| reverse(record, peer.addr(), peer.port()))
+    {
         Some((addr, port)) => peer.set(addr, port),
         None => PROCEED,
     }

@@ -1,5 +1,5 @@
-//! All maps, in one place. Rows and their writers are described in [`mesh_common::abi`]; sizes are the defaults that
-//! the agent may override when it creates the maps.
+//! All maps, in one place. Rows and their writers are described in [`mesh_common::abi`]; sizes are
+//! the defaults that the agent may override when it creates the maps.
 
 use core::sync::atomic::AtomicU64;
 
@@ -8,8 +8,9 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use mesh_common::abi::{
-    AffinityKey, AffinityRow, Backend, ClientUse, ExcludedKey, FrontendKey, LiveService, MoreFlows, NameRow, Outcome,
-    OutcomeKey, ServiceCounters, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, capacity,
+    AffinityKey, AffinityRow, Backend, ClientUse, ExcludedKey, FrontendKey, LiveService, MoreFlows,
+    NameRow, Outcome, OutcomeKey, ServiceCounters, ServiceRow, ShareKey, Slot, SocketFlows,
+    SocketRecord, capacity,
 };
 
 /// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
@@ -18,7 +19,8 @@ const NO_PREALLOC: usize = 1;
 const MMAPABLE: usize = 1 << 10;
 
 #[btf_map]
-pub static SERVICES: HashMap<FrontendKey, ServiceRow, { capacity::SERVICES as usize }> = HashMap::new();
+pub static SERVICES: HashMap<FrontendKey, ServiceRow, { capacity::SERVICES as usize }> =
+    HashMap::new();
 
 #[btf_map]
 pub static SLOTS: Array<Slot, { capacity::SLOTS as usize }> = Array::new();
@@ -30,10 +32,12 @@ pub static BACKENDS: Array<Backend, { capacity::BACKENDS as usize }, MMAPABLE> =
 pub static LOAD: Array<LiveService, { capacity::SERVICES as usize }> = Array::new();
 
 #[btf_map]
-pub static COUNTERS: PerCpuArray<ServiceCounters, { capacity::SERVICES as usize }> = PerCpuArray::new();
+pub static COUNTERS: PerCpuArray<ServiceCounters, { capacity::SERVICES as usize }> =
+    PerCpuArray::new();
 
 #[btf_map]
-pub static NAMES: HashMap<u32, NameRow, { capacity::SERVICES as usize }, NO_PREALLOC> = HashMap::new();
+pub static NAMES: HashMap<u32, NameRow, { capacity::SERVICES as usize }, NO_PREALLOC> =
+    HashMap::new();
 
 #[btf_map]
 pub static SOCKETS: HashMap<u64, SocketRecord, { capacity::SOCKETS as usize }> = HashMap::new();
@@ -51,7 +55,8 @@ pub static FLOWS: SkStorage<SocketFlows> = SkStorage::new();
 pub static MORE_FLOWS: SkStorage<MoreFlows> = SkStorage::new();
 
 #[btf_map]
-pub static AFFINITY: HashMap<AffinityKey, AffinityRow, { capacity::AFFINITY as usize }> = HashMap::new();
+pub static AFFINITY: HashMap<AffinityKey, AffinityRow, { capacity::AFFINITY as usize }> =
+    HashMap::new();
 
 #[btf_map]
 pub static LATENCIES: Array<AtomicU64, { capacity::LATENCIES as usize }> = Array::new();
@@ -60,10 +65,12 @@ pub static LATENCIES: Array<AtomicU64, { capacity::LATENCIES as usize }> = Array
 pub static QUOTAS: Array<ClientUse, { capacity::QUOTAS as usize }> = Array::new();
 
 #[btf_map]
-pub static SHARES: HashMap<ShareKey, AtomicU64, { capacity::SHARES as usize }, NO_PREALLOC> = HashMap::new();
+pub static SHARES: HashMap<ShareKey, AtomicU64, { capacity::SHARES as usize }, NO_PREALLOC> =
+    HashMap::new();
 
 #[btf_map]
-pub static EXCLUDED: HashMap<ExcludedKey, u64, { capacity::EXCLUDED as usize }, NO_PREALLOC> = HashMap::new();
+pub static EXCLUDED: HashMap<ExcludedKey, u64, { capacity::EXCLUDED as usize }, NO_PREALLOC> =
+    HashMap::new();
 
 #[btf_map]
 pub static GROUPS: HashMap<u64, u64, { capacity::GROUPS as usize }, NO_PREALLOC> = HashMap::new();
@@ -72,4 +79,5 @@ pub static GROUPS: HashMap<u64, u64, { capacity::GROUPS as usize }, NO_PREALLOC>
 pub static CLIENTS: PerCpuArray<u64, { capacity::CLIENTS as usize }> = PerCpuArray::new();
 
 #[btf_map]
-pub static OUTCOMES: LruHashMap<OutcomeKey, Outcome, { capacity::OUTCOMES as usize }> = LruHashMap::new();
+pub static OUTCOMES: LruHashMap<OutcomeKey, Outcome, { capacity::OUTCOMES as usize }> =
+    LruHashMap::new();

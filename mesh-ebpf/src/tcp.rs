@@ -3,8 +3,9 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTO_CB, BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_STATE_CB,
-        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, BPF_TCP_SYN_SENT,
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTO_CB, BPF_SOCK_OPS_RTO_CB_FLAG,
+        BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
+        BPF_TCP_CLOSE, BPF_TCP_SYN_SENT,
     },
     helpers::bpf_get_socket_cookie,
     programs::SockOpsContext,
@@ -13,7 +14,8 @@ use mesh_common::socket;
 
 use crate::kernel::{Maps, is_in_node, may_be_known};
 
-/// Most calls are of no interest: the kernel asks this program for several settings of every connection.
+/// Most calls are of no interest: the kernel asks this program for several settings of every
+/// connection.
 #[inline(always)]
 pub fn on_event(ctx: &SockOpsContext) {
     let maps = Maps(());
@@ -33,7 +35,8 @@ pub fn on_event(ctx: &SockOpsContext) {
             let cookie = cookie(ctx);
             if may_be_known(cookie) {
                 ask_for_events(ctx);
-                // SAFETY: the kernel passes a valid context. Its time is in eighths of a microsecond.
+                // SAFETY: the kernel passes a valid context. Its time is in eighths of a
+                // microsecond.
                 let handshake = unsafe { (*ctx.ops).srtt_us >> 3 };
                 socket::established(&maps, cookie, handshake.into(), || is_in_node(ctx.as_ptr()));
             }
@@ -53,8 +56,8 @@ pub fn on_event(ctx: &SockOpsContext) {
     }
 }
 
-/// Asks for the events of this connection that have to be asked for. Other programs' flags are kept. Without ours the socket
-/// gives back what it holds when its program closes it.
+/// Asks for the events of this connection that have to be asked for. Other programs' flags are
+/// kept. Without ours the socket gives back what it holds when its program closes it.
 #[inline(always)]
 fn ask_for_events(ctx: &SockOpsContext) {
     let ours = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
@@ -63,14 +66,21 @@ fn ask_for_events(ctx: &SockOpsContext) {
     }
 }
 
-/// Whether a connect that ends without a connection was refused or given up by the kernel. A program that disconnects or
-/// shuts down its socket does so before any answer, and with its request still in the queue of what is to be sent. The
-/// kernel empties that queue before it tells of an error (`tcp_done_with_error`, net/ipv4/tcp.c, Linux 6.11); before,
-/// errors without an answer, as from ICMP, could not be told apart, and count by the time-out alone.
+/// Whether a connect that ends without a connection was refused or given up by the kernel. A
+/// program that disconnects or shuts down its socket does so before any answer, and with its
+/// request still in the queue of what is to be sent. The kernel empties that queue before it tells
+/// of an error (`tcp_done_with_error`, net/ipv4/tcp.c, Linux 6.11); before, errors without an
+/// answer, as from ICMP, could not be told apart, and count by the time-out alone.
 #[inline(always)]
 fn has_failed(ctx: &SockOpsContext) -> bool {
     // SAFETY: the kernel passes a valid context.
-    let (sent, received, queued) = unsafe { ((*ctx.ops).segs_out, (*ctx.ops).segs_in, (*ctx.ops).packets_out) };
+    let (sent, received, queued) = unsafe {
+        (
+            (*ctx.ops).segs_out,
+            (*ctx.ops).segs_in,
+            (*ctx.ops).packets_out,
+        )
+    };
     sent != 0 && (received != 0 || queued == 0)
 }
 

@@ -23,7 +23,8 @@ pub struct Answer {
 impl Answer {
     /// The body as one of the agent's types.
     pub fn json<T: DeserializeOwned>(&self) -> T {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("the agent answered {self:?}: {error}"))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("the agent answered {self:?}: {error}"))
     }
 }
 
@@ -39,8 +40,16 @@ pub fn get(socket: &Path, path: &str) -> io::Result<Answer> {
 
 fn parse(answer: &str) -> Option<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    let code = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { code, body: body.into() })
+    let code = head
+        .strip_prefix("HTTP/1.")?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()?;
+    Some(Answer {
+        code,
+        body: body.into(),
+    })
 }
 
 #[cfg(test)]
@@ -49,8 +58,15 @@ mod tests {
 
     #[test]
     fn an_answer_has_a_code_and_a_body() {
-        let answer = "HTTP/1.0 404 Not Found\r\ncontent-type: application/json\r\n\r\n{\"error\":\"no\"}";
-        assert_eq!(parse(answer), Some(Answer { code: 404, body: "{\"error\":\"no\"}".into() }));
+        let answer =
+            "HTTP/1.0 404 Not Found\r\ncontent-type: application/json\r\n\r\n{\"error\":\"no\"}";
+        assert_eq!(
+            parse(answer),
+            Some(Answer {
+                code: 404,
+                body: "{\"error\":\"no\"}".into()
+            })
+        );
         assert_eq!(parse("HTTP/1.1 200 OK\r\n"), None);
     }
 }

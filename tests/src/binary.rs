@@ -2,10 +2,15 @@
 
 use std::{env, path::PathBuf};
 
-/// Returns the path of a program of this workspace, built with the same profile as the running test.
+/// Returns the path of a program of this workspace, built with the same profile as the running
+/// test.
 pub fn find(name: &str) -> PathBuf {
     let path = directory().join(name);
-    assert!(path.is_file(), "{} is not built: run `cargo xtask test`", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not built: run `cargo xtask test`",
+        path.display()
+    );
     path
 }
 
@@ -15,5 +20,8 @@ fn directory() -> PathBuf {
         return directory.into();
     }
     let test = env::current_exe().expect("the running test has a path");
-    test.ancestors().nth(2).expect("tests run from target/<profile>/deps").into()
+    test.ancestors()
+        .nth(2)
+        .expect("tests run from target/<profile>/deps")
+        .into()
 }

@@ -22,12 +22,20 @@ impl Blackhole {
         netns.run(|| {
             let listener = TcpListener::bind((ip, 0)).expect("a free port");
             // A second call changes the length of the queue: there is room for one.
-            listen(&listener, Backlog::new(0).expect("zero is a length")).expect("it listens already");
+            listen(&listener, Backlog::new(0).expect("zero is a length"))
+                .expect("it listens already");
             let address = listener.local_addr().expect("a listener has an address");
             let queued = TcpStream::connect(address).expect("there is room for one");
             let more = TcpStream::connect_timeout(&address, Duration::from_millis(50));
-            assert!(more.is_err(), "the queue of {address} is full, and yet there is room");
-            Self { listener, address, _queued: queued }
+            assert!(
+                more.is_err(),
+                "the queue of {address} is full, and yet there is room"
+            );
+            Self {
+                listener,
+                address,
+                _queued: queued,
+            }
         })
     }
 

@@ -1,4 +1,5 @@
-//! A cgroup of the test's own. Programs attached to it see the sockets made by processes in it, and no others.
+//! A cgroup of the test's own. Programs attached to it see the sockets made by processes in it, and
+//! no others.
 
 use std::{
     fs::{self, File},
@@ -34,7 +35,8 @@ impl Cgroup {
     }
 
     fn create(path: PathBuf) -> Self {
-        fs::create_dir(&path).unwrap_or_else(|error| panic!("cannot create cgroup {}: {error}", path.display()));
+        fs::create_dir(&path)
+            .unwrap_or_else(|error| panic!("cannot create cgroup {}: {error}", path.display()));
         Self { path }
     }
 
@@ -46,7 +48,10 @@ impl Cgroup {
     /// A process that writes `0` to this file moves here.
     pub fn entrance(&self) -> File {
         let path = self.path.join("cgroup.procs");
-        File::options().write(true).open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 }
 
@@ -66,7 +71,10 @@ impl Drop for Cgroup {
 
 /// Removes a cgroup and those below it.
 pub fn remove(path: &Path) -> io::Result<()> {
-    for child in fs::read_dir(path)?.flatten().filter(|entry| entry.path().is_dir()) {
+    for child in fs::read_dir(path)?
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+    {
         remove(&child.path())?;
     }
     fs::remove_dir(path)

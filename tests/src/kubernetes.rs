@@ -43,7 +43,9 @@ pub fn slice(service: &str, suffix: &str) -> Object {
 
 /// A slice of one server and one port in some condition, like `{"ready": false}`.
 pub fn slice_of(service: &str, port: &str, server: &Server, conditions: &Value) -> Object {
-    slice(service, server.name()).serves(port, "TCP", server.address().port()).endpoint(server, conditions)
+    slice(service, server.name())
+        .serves(port, "TCP", server.address().port())
+        .endpoint(server, conditions)
 }
 
 /// One document of several objects.
@@ -62,7 +64,9 @@ impl Object {
     /// Sets a field anywhere.
     #[must_use]
     pub fn set(mut self, path: &[&str], value: Value) -> Self {
-        *path.iter().fold(&mut self.0, |place, field| &mut place[*field]) = value;
+        *path
+            .iter()
+            .fold(&mut self.0, |place, field| &mut place[*field]) = value;
         self
     }
 
@@ -81,7 +85,9 @@ impl Object {
     /// A port of a Service.
     #[must_use]
     pub fn port(self, name: &str, port: u16, protocol: &str) -> Self {
-        self.with_port(json!({"name": name, "port": port, "protocol": protocol, "targetPort": name}))
+        self.with_port(
+            json!({"name": name, "port": port, "protocol": protocol, "targetPort": name}),
+        )
     }
 
     /// A port of a Service that nodes serve too.
@@ -100,7 +106,10 @@ impl Object {
     /// A port of a slice.
     #[must_use]
     pub fn serves(mut self, name: &str, protocol: &str, port: u16) -> Self {
-        push(&mut self.0["ports"], json!({"name": name, "protocol": protocol, "port": port}));
+        push(
+            &mut self.0["ports"],
+            json!({"name": name, "protocol": protocol, "port": port}),
+        );
         self
     }
 
@@ -108,7 +117,10 @@ impl Object {
     #[must_use]
     pub fn endpoint(mut self, server: &Server, conditions: &Value) -> Self {
         let address = server.address().ip().to_string();
-        push(&mut self.0["endpoints"], json!({"addresses": [address], "conditions": conditions}));
+        push(
+            &mut self.0["endpoints"],
+            json!({"addresses": [address], "conditions": conditions}),
+        );
         self
     }
 
@@ -129,7 +141,8 @@ fn push(list: &mut Value, item: Value) {
 }
 
 fn split(name: &str) -> (&str, &str) {
-    name.split_once('/').expect("a service is written namespace/name")
+    name.split_once('/')
+        .expect("a service is written namespace/name")
 }
 
 #[cfg(test)]

@@ -18,9 +18,10 @@
 //! assert_eq!(report.total_answers(), 100);
 //! ```
 //!
-//! A node has its own network namespace without a route out, so an address that is not translated is unreachable
-//! instead of leading into a real network. Everything is named after the process that created it ([`name`]), removed
-//! when it goes out of scope, and swept by the next run if a run was killed ([`sweep`]).
+//! A node has its own network namespace without a route out, so an address that is not translated
+//! is unreachable instead of leading into a real network. Everything is named after the process
+//! that created it ([`name`]), removed when it goes out of scope, and swept by the next run if a
+//! run was killed ([`sweep`]).
 
 pub mod api;
 pub mod bench;

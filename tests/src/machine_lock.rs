@@ -20,7 +20,8 @@ impl MachineLock {
 
     fn take(lock: fn(&File) -> std::io::Result<()>) -> Self {
         let path = env::temp_dir().join("mesh-test-turns");
-        let file = File::create(&path).unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
+        let file = File::create(&path)
+            .unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
         lock(&file).unwrap_or_else(|error| panic!("cannot lock {}: {error}", path.display()));
         Self { _file: file }
     }

@@ -9,8 +9,14 @@ use crate::Server;
 
 /// A service to be; `shop/cart` is namespace and name.
 pub fn service(name: &str) -> Manifest {
-    let (namespace, name) = name.split_once('/').expect("a service is written namespace/name");
-    Manifest { namespace: namespace.into(), name: name.into(), ..Manifest::default() }
+    let (namespace, name) = name
+        .split_once('/')
+        .expect("a service is written namespace/name");
+    Manifest {
+        namespace: namespace.into(),
+        name: name.into(),
+        ..Manifest::default()
+    }
 }
 
 /// A `services:` document of one service when displayed.
@@ -67,28 +73,40 @@ impl Manifest {
     /// A server and its share of connects.
     #[must_use]
     pub fn weighted(mut self, server: &Server, weight: u32) -> Self {
-        self.endpoints.push(Endpoint { address: server.address(), settings: format!(", weight: {weight}") });
+        self.endpoints.push(Endpoint {
+            address: server.address(),
+            settings: format!(", weight: {weight}"),
+        });
         self
     }
 
     /// A server on a node of this name.
     #[must_use]
     pub fn on_node(mut self, server: &Server, node: &str) -> Self {
-        self.endpoints.push(Endpoint { address: server.address(), settings: format!(", node: {node}") });
+        self.endpoints.push(Endpoint {
+            address: server.address(),
+            settings: format!(", node: {node}"),
+        });
         self
     }
 
     /// A server in a state, like `terminating`.
     #[must_use]
     pub fn in_state(mut self, server: &Server, state: &str) -> Self {
-        self.endpoints.push(Endpoint { address: server.address(), settings: format!(", state: {state}") });
+        self.endpoints.push(Endpoint {
+            address: server.address(),
+            settings: format!(", state: {state}"),
+        });
         self
     }
 
     /// A server with further fields, like `zone: a`.
     #[must_use]
     pub fn described(mut self, server: &Server, fields: &str) -> Self {
-        self.endpoints.push(Endpoint { address: server.address(), settings: format!(", {fields}") });
+        self.endpoints.push(Endpoint {
+            address: server.address(),
+            settings: format!(", {fields}"),
+        });
         self
     }
 
@@ -102,33 +120,59 @@ impl Manifest {
     /// Session affinity by network namespace with this timeout.
     #[must_use]
     pub fn sticky(self, seconds: u32) -> Self {
-        self.with(&format!("affinity: {{client: namespace, timeoutSeconds: {seconds}}}"))
+        self.with(&format!(
+            "affinity: {{client: namespace, timeoutSeconds: {seconds}}}"
+        ))
     }
 
     /// An endpoint at any address, with or without a server.
     #[must_use]
     pub fn at(mut self, address: SocketAddr) -> Self {
-        self.endpoints.push(Endpoint { address, settings: String::new() });
+        self.endpoints.push(Endpoint {
+            address,
+            settings: String::new(),
+        });
         self
     }
 
     /// The same, with further fields, like `zone: a`.
     #[must_use]
     pub fn at_described(mut self, address: SocketAddr, fields: &str) -> Self {
-        self.endpoints.push(Endpoint { address, settings: format!(", {fields}") });
+        self.endpoints.push(Endpoint {
+            address,
+            settings: format!(", {fields}"),
+        });
         self
     }
 
-    // Ports come last and in flow form: a document cut off anywhere before its last byte is not a valid one.
+    // Ports come last and in flow form: a document cut off anywhere before its last byte is not a
+    // valid one.
     fn item(&self) -> String {
-        let Self { namespace, name, addresses, ports, endpoints, settings } = self;
+        let Self {
+            namespace,
+            name,
+            addresses,
+            ports,
+            endpoints,
+            settings,
+        } = self;
         let addresses = match addresses.as_slice() {
             [address] => format!("{address:?}"),
             several => format!("{several:?}"),
         };
-        let endpoints: String = endpoints.iter().map(|endpoint| format!("  - {}\n", endpoint.flow())).collect();
-        let endpoints = if endpoints.is_empty() { " []\n".into() } else { format!("\n{endpoints}") };
-        let settings: String = settings.iter().map(|field| format!("  {field}\n")).collect();
+        let endpoints: String = endpoints
+            .iter()
+            .map(|endpoint| format!("  - {}\n", endpoint.flow()))
+            .collect();
+        let endpoints = if endpoints.is_empty() {
+            " []\n".into()
+        } else {
+            format!("\n{endpoints}")
+        };
+        let settings: String = settings
+            .iter()
+            .map(|field| format!("  {field}\n"))
+            .collect();
         let ports: Vec<_> = ports.iter().map(flow_port).collect();
         format!(
             "- name: {name}\n  namespace: {namespace}\n  address: {addresses}\n{settings}  endpoints:{endpoints}  ports: [{}]\n",
@@ -146,7 +190,10 @@ impl Endpoint {
 }
 
 fn flow_port((port, protocol): &(u16, &str)) -> String {
-    format!("{{name: {}-{port}, port: {port}, protocol: {protocol}}}", protocol.to_lowercase())
+    format!(
+        "{{name: {}-{port}, port: {port}, protocol: {protocol}}}",
+        protocol.to_lowercase()
+    )
 }
 
 impl Display for Manifest {
@@ -169,7 +216,11 @@ impl From<&Manifest> for String {
 
 /// One document of many services.
 pub fn document<'a>(services: impl IntoIterator<Item = &'a Manifest>) -> String {
-    services.into_iter().fold("services:\n".to_owned(), |document, service| document + &service.item())
+    services
+        .into_iter()
+        .fold("services:\n".to_owned(), |document, service| {
+            document + &service.item()
+        })
 }
 
 #[cfg(test)]
@@ -201,7 +252,11 @@ mod tests {
 
     #[test]
     fn settings_are_fields_of_the_service() {
-        let cart = service("shop/cart").address("10.96.0.10").tcp(80).sticky(3).with("closeStaleTcp: true");
+        let cart = service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .sticky(3)
+            .with("closeStaleTcp: true");
         assert_eq!(
             cart.to_string(),
             r#"services:

@@ -1,5 +1,5 @@
-//! Names for cgroups, pins and temporary directories of tests. A name contains the process id of its owner, so that
-//! the next run finds orphans.
+//! Names for cgroups, pins and temporary directories of tests. A name contains the process id of
+//! its owner, so that the next run finds orphans.
 
 use std::{
     path::Path,
@@ -13,7 +13,11 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// Returns a new name `mesh-test-<pid>-<n>`.
 pub fn unique() -> String {
-    format!("{PREFIX}{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{PREFIX}{}-{}",
+        process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Returns the process id in a name that begins with one of [`unique`].

@@ -12,7 +12,8 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// A namespace without a name: the kernel removes it with the last reference, however the test ends.
+/// A namespace without a name: the kernel removes it with the last reference, however the test
+/// ends.
 pub struct Netns {
     file: File,
 }
@@ -23,19 +24,23 @@ impl Netns {
         on_a_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("root may create network namespaces");
             raise_loopback().expect("a new network namespace has a loopback device");
-            Self { file: File::open("/proc/thread-self/ns/net").expect("/proc is mounted") }
+            Self {
+                file: File::open("/proc/thread-self/ns/net").expect("/proc is mounted"),
+            }
         })
     }
 
     /// Runs `work` inside the namespace. Sockets and threads created there stay inside.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         on_a_thread(|| {
-            self.enter().expect("the namespace exists for as long as its descriptor");
+            self.enter()
+                .expect("the namespace exists for as long as its descriptor");
             work()
         })
     }
 
-    /// Moves the calling thread into the namespace. Makes only a system call, so it may run between fork and exec.
+    /// Moves the calling thread into the namespace. Makes only a system call, so it may run between
+    /// fork and exec.
     pub fn enter(&self) -> io::Result<()> {
         Ok(setns(&self.file, CloneFlags::CLONE_NEWNET)?)
     }

@@ -31,7 +31,9 @@ pub fn pins(directory: &Path) -> BTreeSet<PathBuf> {
 /// The pinned map of this name, wherever below the directory it is.
 pub fn map(directory: &Path, name: &str) -> MapData {
     let pins = pins(directory);
-    let pin = pins.iter().find(|pin| pin.file_name().is_some_and(|found| found == name));
+    let pin = pins
+        .iter()
+        .find(|pin| pin.file_name().is_some_and(|found| found == name));
     let path = directory.join(pin.unwrap_or_else(|| panic!("no map {name} among {pins:?}")));
     MapData::from_pin(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -50,9 +52,20 @@ pub struct Held {
 impl Held {
     /// Lists the present objects. Objects that vanish meanwhile are skipped.
     pub fn now() -> Self {
-        let maps = |program: &ProgramInfo| program.map_ids().ok().flatten().unwrap_or_default().into_iter().collect();
+        let maps = |program: &ProgramInfo| {
+            program
+                .map_ids()
+                .ok()
+                .flatten()
+                .unwrap_or_default()
+                .into_iter()
+                .collect()
+        };
         Self {
-            programs: loaded_programs().flatten().map(|program| (program.id(), maps(&program))).collect(),
+            programs: loaded_programs()
+                .flatten()
+                .map(|program| (program.id(), maps(&program)))
+                .collect(),
             maps: loaded_maps().flatten().map(|map| map.id()).collect(),
             links: loaded_links().flatten().map(|link| link.id()).collect(),
         }
@@ -60,12 +73,22 @@ impl Held {
 
     /// Maps that any of these programs uses.
     pub fn maps_of(&self, programs: &BTreeSet<u32>) -> BTreeSet<u32> {
-        programs.iter().filter_map(|program| self.programs.get(program)).flatten().copied().collect()
+        programs
+            .iter()
+            .filter_map(|program| self.programs.get(program))
+            .flatten()
+            .copied()
+            .collect()
     }
 
     /// Returns which of these still exist.
     #[must_use]
-    pub fn only(mut self, programs: &BTreeSet<u32>, maps: &BTreeSet<u32>, links: &BTreeSet<u32>) -> Self {
+    pub fn only(
+        mut self,
+        programs: &BTreeSet<u32>,
+        maps: &BTreeSet<u32>,
+        links: &BTreeSet<u32>,
+    ) -> Self {
         self.programs.retain(|id, _| programs.contains(id));
         self.maps.retain(|id| maps.contains(id));
         self.links.retain(|id| links.contains(id));

@@ -1,5 +1,5 @@
-//! A place: the cgroup and the network namespace in which a process runs. Programs run for the sockets *created* in a
-//! cgroup, so a process must enter its place before it runs.
+//! A place: the cgroup and the network namespace in which a process runs. Programs run for the
+//! sockets *created* in a cgroup, so a process must enter its place before it runs.
 
 use std::{
     ffi::OsStr,
@@ -23,21 +23,30 @@ pub struct Place {
 impl Place {
     /// A new cgroup and a new namespace.
     pub fn new() -> Self {
-        Self { cgroup: Arc::new(Cgroup::new()), netns: Arc::new(Netns::new()) }
+        Self {
+            cgroup: Arc::new(Cgroup::new()),
+            netns: Arc::new(Netns::new()),
+        }
     }
 
     /// A cgroup below this one's, and a new namespace.
     pub fn child(&self) -> Self {
-        Self { cgroup: Arc::new(self.cgroup.child()), netns: Arc::new(Netns::new()) }
+        Self {
+            cgroup: Arc::new(self.cgroup.child()),
+            netns: Arc::new(Netns::new()),
+        }
     }
 
     /// A cgroup of this name below this one's, in the same namespace.
     pub fn below(&self, name: &str) -> Self {
-        Self { cgroup: Arc::new(self.cgroup.below(name)), netns: Arc::clone(&self.netns) }
+        Self {
+            cgroup: Arc::new(self.cgroup.below(name)),
+            netns: Arc::clone(&self.netns),
+        }
     }
 
-    /// Returns a command that runs here, and dies with the thread that starts it, so that a killed test leaves no
-    /// process.
+    /// Returns a command that runs here, and dies with the thread that starts it, so that a killed
+    /// test leaves no process.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let entrance = self.cgroup.entrance();
         let netns = Arc::clone(&self.netns);
@@ -47,7 +56,8 @@ impl Place {
             netns.enter()
         };
         let mut command = Command::new(program);
-        // SAFETY: three system calls on descriptors that are open already; nothing allocates or locks.
+        // SAFETY: three system calls on descriptors that are open already; nothing allocates or
+        // locks.
         unsafe { command.pre_exec(settle) };
         command
     }
@@ -67,10 +77,20 @@ fn die_with_parent() -> io::Result<()> {
 fn enter_cgroup(entrance: &impl AsRawFd) -> io::Result<()> {
     let this_process = b"0";
     // SAFETY: the buffer is as long as said.
-    let written = unsafe { libc::write(entrance.as_raw_fd(), this_process.as_ptr().cast(), this_process.len()) };
+    let written = unsafe {
+        libc::write(
+            entrance.as_raw_fd(),
+            this_process.as_ptr().cast(),
+            this_process.len(),
+        )
+    };
     succeed(written.try_into().unwrap_or(-1))
 }
 
 fn succeed(result: i64) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

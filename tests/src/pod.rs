@@ -1,4 +1,5 @@
-//! A pod: a cgroup below the node's, a network namespace of its own, and a veth to the node that forwards for it.
+//! A pod: a cgroup below the node's, a network namespace of its own, and a veth to the node that
+//! forwards for it.
 
 use std::{fs, net::IpAddr, path::Path};
 
@@ -13,15 +14,30 @@ pub struct Pod {
 impl Pod {
     /// Pod `number` of `node`: 10.201.`number`.2 and fd00:201:`number`::2.
     pub fn start(node: &Node, number: u8) -> Self {
-        let pod = Self { place: node.place().child(), number };
+        let pod = Self {
+            place: node.place().child(),
+            number,
+        };
         forward(node.place());
         let namespace = pod.place.netns.path();
         let device = format!("pod{number}");
-        ip(node.place(), &format!("link add {device} type veth peer name eth0 netns {}", namespace.display()));
+        ip(
+            node.place(),
+            &format!(
+                "link add {device} type veth peer name eth0 netns {}",
+                namespace.display()
+            ),
+        );
         give_addresses(node.place(), &device, &pod.subnets(1));
         give_addresses(&pod.place, "eth0", &pod.subnets(2));
-        ip(&pod.place, &format!("-4 route add default via 10.201.{number}.1"));
-        ip(&pod.place, &format!("-6 route add default via fd00:201:{number}::1"));
+        ip(
+            &pod.place,
+            &format!("-4 route add default via 10.201.{number}.1"),
+        );
+        ip(
+            &pod.place,
+            &format!("-6 route add default via fd00:201:{number}::1"),
+        );
         pod
     }
 
@@ -32,22 +48,30 @@ impl Pod {
 
     /// The node's IPv4 address towards it.
     pub fn node_ip(&self) -> IpAddr {
-        format!("10.201.{}.1", self.number).parse().expect("an address")
+        format!("10.201.{}.1", self.number)
+            .parse()
+            .expect("an address")
     }
 
     /// The node's IPv6 address towards it.
     pub fn node_ip6(&self) -> IpAddr {
-        format!("fd00:201:{}::1", self.number).parse().expect("an address")
+        format!("fd00:201:{}::1", self.number)
+            .parse()
+            .expect("an address")
     }
 
     /// Its IPv4 address.
     pub fn ip(&self) -> IpAddr {
-        format!("10.201.{}.2", self.number).parse().expect("an address")
+        format!("10.201.{}.2", self.number)
+            .parse()
+            .expect("an address")
     }
 
     /// Its IPv6 address.
     pub fn ip6(&self) -> IpAddr {
-        format!("fd00:201:{}::2", self.number).parse().expect("an address")
+        format!("fd00:201:{}::2", self.number)
+            .parse()
+            .expect("an address")
     }
 
     /// A server on the pod's IPv4 address.
@@ -72,7 +96,10 @@ impl Pod {
 
     fn subnets(&self, host: u8) -> [String; 2] {
         let number = self.number;
-        [format!("10.201.{number}.{host}/24"), format!("fd00:201:{number}::{host}/64 nodad")]
+        [
+            format!("10.201.{number}.{host}/24"),
+            format!("fd00:201:{number}::{host}/64 nodad"),
+        ]
     }
 }
 

@@ -68,7 +68,8 @@ impl Server {
     /// The same, at a port; zero for any that is free.
     pub fn start_at(manner: Manner, netns: &Netns, name: &str, at: SocketAddr) -> Self {
         requirements::descriptors();
-        let (tcp, udp) = netns.run(|| bind(at).unwrap_or_else(|error| panic!("server {name} at {at}: {error}")));
+        let (tcp, udp) =
+            netns.run(|| bind(at).unwrap_or_else(|error| panic!("server {name} at {at}: {error}")));
         let address = tcp.local_addr().expect("a listener has an address");
         let seen = Arc::new(Seen::default());
         let (stopped, stop) = io::pipe().expect("descriptors are left for a pipe");
@@ -76,7 +77,13 @@ impl Server {
             let (answer, seen) = (format!("{name}\n"), Arc::clone(&seen));
             move || serve(manner, &tcp, &udp, &answer, &seen, stopped.as_fd())
         });
-        Self { name: name.into(), address, seen, stop: Some(stop), thread: Some(thread) }
+        Self {
+            name: name.into(),
+            address,
+            seen,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// What it answers.
@@ -129,7 +136,14 @@ fn bind(at: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
     Err(last)
 }
 
-fn serve(manner: Manner, tcp: &TcpListener, udp: &UdpSocket, answer: &str, seen: &Seen, stopped: BorrowedFd<'_>) {
+fn serve(
+    manner: Manner,
+    tcp: &TcpListener,
+    udp: &UdpSocket,
+    answer: &str,
+    seen: &Seen,
+    stopped: BorrowedFd<'_>,
+) {
     let mut held: Vec<TcpStream> = Vec::new();
     loop {
         let own = [tcp.as_fd(), udp.as_fd(), stopped];
@@ -139,7 +153,11 @@ fn serve(manner: Manner, tcp: &TcpListener, udp: &UdpSocket, answer: &str, seen:
         if ready[2].any() != Some(false) {
             return;
         }
-        let mut is_ready = ready[3..].iter().map(|fd| fd.any() != Some(false)).collect::<Vec<_>>().into_iter();
+        let mut is_ready = ready[3..]
+            .iter()
+            .map(|fd| fd.any() != Some(false))
+            .collect::<Vec<_>>()
+            .into_iter();
         held.retain_mut(|stream| !is_ready.next().unwrap_or_default() || echo(stream));
         answer_tcp(tcp, answer, seen, |stream| {
             if manner == Manner::Echoes {
@@ -159,8 +177,8 @@ fn answer_tcp(listener: &TcpListener, answer: &str, seen: &Seen, mut then: impl 
     }
 }
 
-/// Sends back what is there to read; false at the end of the stream. Clients send little and wait for it, so writing
-/// never blocks.
+/// Sends back what is there to read; false at the end of the stream. Clients send little and wait
+/// for it, so writing never blocks.
 fn echo(stream: &mut TcpStream) -> bool {
     let mut bytes = [0; 256];
     match stream.read(&mut bytes) {

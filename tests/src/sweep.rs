@@ -4,8 +4,8 @@ use std::{env, fs, io, path::Path, sync::Once};
 
 use crate::{cgroup, name, requirements};
 
-/// Removes cgroups, pins and temporary directories whose owner is dead. Network namespaces have no name here and die
-/// with the last process in them.
+/// Removes cgroups, pins and temporary directories whose owner is dead. Network namespaces have no
+/// name here and die with the last process in them.
 pub fn sweep() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -18,8 +18,13 @@ pub fn sweep() {
 
 /// Calls `remove` for every entry of `directory` that an earlier run left behind.
 pub fn remove_orphans(directory: &Path, remove: impl Fn(&Path) -> io::Result<()>) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten().filter(|entry| name::is_orphan(&entry.file_name().to_string_lossy())) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries
+        .flatten()
+        .filter(|entry| name::is_orphan(&entry.file_name().to_string_lossy()))
+    {
         match remove(&entry.path()) {
             Ok(()) => println!("swept {}", entry.path().display()),
             Err(error) => println!("cannot sweep {}: {error}", entry.path().display()),

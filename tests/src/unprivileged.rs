@@ -46,15 +46,16 @@ fn empty_bounding_set() -> io::Result<()> {
 
 /// Creates a directory that all users may use.
 pub fn open_directory(directory: &Path) {
-    fs::create_dir_all(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    fs::create_dir_all(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     fs::set_permissions(directory, Permissions::from_mode(0o777)).expect("root may");
 }
 
 /// Copies a program to a place where all users may run it.
 pub fn open_copy(program: &Path, directory: &Path) -> PathBuf {
     let copy = directory.join(program.file_name().expect("a program has a name"));
-    // A child copies: while this process has the copy open for writing, some other test's child could inherit the
-    // descriptor, and then the kernel refuses to run the file.
+    // A child copies: while this process has the copy open for writing, some other test's child
+    // could inherit the descriptor, and then the kernel refuses to run the file.
     CommandResult::of(Command::new("cp").arg(program).arg(&copy), PATIENCE).expect_success();
     copy
 }

@@ -22,7 +22,8 @@ pub fn until_some<T>(what: &str, deadline: Duration, look: impl FnMut() -> Optio
 pub fn try_until_some<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        // The clock is read before polling, so that one poll happens after the deadline even if polling is slow.
+        // The clock is read before polling, so that one poll happens after the deadline even if
+        // polling is slow.
         let late = start.elapsed() > deadline;
         match look() {
             Some(value) => return Some(value),
@@ -38,13 +39,21 @@ pub fn until(what: &str, deadline: Duration, mut holds: impl FnMut() -> bool) {
 }
 
 /// Polls until the value is `expected`; panics with both at the deadline.
-pub fn until_equal<T: PartialEq + Debug>(what: &str, deadline: Duration, expected: &T, mut look: impl FnMut() -> T) {
+pub fn until_equal<T: PartialEq + Debug>(
+    what: &str,
+    deadline: Duration,
+    expected: &T,
+    mut look: impl FnMut() -> T,
+) {
     let mut seen = None;
     let equal = try_until_some(deadline, || {
         seen = Some(look());
         (seen.as_ref() == Some(expected)).then_some(())
     });
-    assert!(equal.is_some(), "{what}: not within {deadline:?}\nexpected {expected:#?}\nlast seen {seen:#?}");
+    assert!(
+        equal.is_some(),
+        "{what}: not within {deadline:?}\nexpected {expected:#?}\nlast seen {seen:#?}"
+    );
 }
 
 #[cfg(test)]

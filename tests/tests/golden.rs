@@ -1,10 +1,14 @@
 //! Golden cases: manifests in, tables and decisions out.
 //!
-//! Each directory below `golden/` holds manifests and `expected.txt`: every row of the compiled tables, then for every
-//! frontend the endpoints that the kernel's decision code chooses for a thousand sockets. A case with directories has
-//! several sources. After an intended change, run with `UPDATE_GOLDEN=1` and review the difference.
+//! Each directory below `golden/` holds manifests and `expected.txt`: every row of the compiled
+//! tables, then for every frontend the endpoints that the kernel's decision code chooses for a
+//! thousand sockets. A case with directories has several sources. After an intended change, run
+//! with `UPDATE_GOLDEN=1` and review the difference.
 
-#![expect(clippy::unwrap_used, reason = "a case that cannot be read is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a case that cannot be read is a failed test"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -29,13 +33,17 @@ use mesh_common::{
     socket,
 };
 
-/// Number of sockets that connect to each frontend, each of another client; all stay open to the end.
+/// Number of sockets that connect to each frontend, each of another client; all stay open to the
+/// end.
 const SOCKETS: u32 = 1000;
 
 #[test]
 fn manifests_lead_to_these_tables_and_decisions() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-    let mut cases: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<PathBuf> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     cases.sort();
     assert!(!cases.is_empty());
     let wrong: Vec<String> = cases.iter().filter_map(|case| check(case)).collect();
@@ -49,7 +57,12 @@ fn check(case: &Path) -> Option<String> {
         fs::write(&file, &actual).unwrap();
     }
     let expected = fs::read_to_string(&file).unwrap_or_default();
-    (actual != expected).then(|| format!("{}\n--- expected\n{expected}\n+++ actual\n{actual}", case.display()))
+    (actual != expected).then(|| {
+        format!(
+            "{}\n--- expected\n{expected}\n+++ actual\n{actual}",
+            case.display()
+        )
+    })
 }
 
 fn outcome(case: &Path) -> String {
@@ -61,7 +74,10 @@ fn outcome(case: &Path) -> String {
     for note in &update.notes {
         writeln!(text, "note {}", relative(&note.to_string(), case)).unwrap();
     }
-    let pools = ["240.96.0.0/24".parse().unwrap(), "fd00:96::/112".parse().unwrap()];
+    let pools = [
+        "240.96.0.0/24".parse().unwrap(),
+        "fd00:96::/112".parse().unwrap(),
+    ];
     let vips = vips::allocate(&update.services, &pools, &vips::Vips::new(), true).0;
     let world = World {
         services: update.services,
@@ -69,7 +85,9 @@ fn outcome(case: &Path) -> String {
         complete: true,
         node_name: "node-a".to_owned(),
         admission: admission().into(),
-        node_addresses: ["127.0.0.1", "192.0.2.1", "::1"].map(|address| address.parse().unwrap()).into(),
+        node_addresses: ["127.0.0.1", "192.0.2.1", "::1"]
+            .map(|address| address.parse().unwrap())
+            .into(),
         locality: Locality {
             cloud: Some("cloud-a".into()),
             region: Some("region-a".into()),
@@ -80,7 +98,13 @@ fn outcome(case: &Path) -> String {
     let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
     let mut memory = Memory::default();
     memory.apply(&diff(&Tables::default(), &tables)).unwrap();
-    write!(text, "{}{}", summed_up(&tables), decisions(&mut memory, &tables)).unwrap();
+    write!(
+        text,
+        "{}{}",
+        summed_up(&tables),
+        decisions(&mut memory, &tables)
+    )
+    .unwrap();
     text
 }
 
@@ -100,9 +124,12 @@ fn admission() -> Admission {
     }
 }
 
-/// The case itself, or, where it has directories, each of them: `local` is the local source, others are named sources.
+/// The case itself, or, where it has directories, each of them: `local` is the local source, others
+/// are named sources.
 fn directories(case: &Path) -> Vec<ServiceDir> {
-    let entries = fs::read_dir(case).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(case)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let mut sources: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     sources.sort();
     if sources.is_empty() {
@@ -114,15 +141,22 @@ fn directories(case: &Path) -> Vec<ServiceDir> {
 fn source(path: PathBuf) -> ServiceDir {
     match path.file_name().unwrap().to_str().unwrap() {
         "local" => path.into(),
-        name => ServiceDir { name: Some(name.into()), path },
+        name => ServiceDir {
+            name: Some(name.into()),
+            path,
+        },
     }
 }
 
-/// The tables as text, with one line for each backend of a lookup table instead of one for each slot.
+/// The tables as text, with one line for each backend of a lookup table instead of one for each
+/// slot.
 fn summed_up(tables: &Tables) -> String {
     let mut short = tables.clone();
     let mut text = String::new();
-    let hashed = tables.services.values().filter(|row| row.policy == policy::CONSISTENT_HASH);
+    let hashed = tables
+        .services
+        .values()
+        .filter(|row| row.policy == policy::CONSISTENT_HASH);
     for row in hashed.filter(|row| row.slot_count > 0 && contiguous_backends(row).is_none()) {
         let range = row.slot_base..row.slot_base + row.slot_count;
         let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
@@ -130,7 +164,12 @@ fn summed_up(tables: &Tables) -> String {
             *counts.entry(slot.backend).or_default() += 1;
         }
         for (backend, count) in counts {
-            writeln!(text, "slots {}..{} backend {backend} in {count}", range.start, range.end).unwrap();
+            writeln!(
+                text,
+                "slots {}..{} backend {backend} in {count}",
+                range.start, range.end
+            )
+            .unwrap();
         }
     }
     format!("{short}{text}")
@@ -158,7 +197,12 @@ fn decisions(memory: &mut Memory, tables: &Tables) -> String {
         }
         writeln!(text, "connect {}", frontend(key)).unwrap();
         for (answer, count) in answers {
-            writeln!(text, "  {:5.1} % {answer}", f64::from(count) * 100.0 / f64::from(SOCKETS)).unwrap();
+            writeln!(
+                text,
+                "  {:5.1} % {answer}",
+                f64::from(count) * 100.0 / f64::from(SOCKETS)
+            )
+            .unwrap();
         }
     }
     text
@@ -166,7 +210,9 @@ fn decisions(memory: &mut Memory, tables: &Tables) -> String {
 
 fn answer(verdict: Verdict) -> String {
     match verdict {
-        Verdict::Backend { addr, port } => SocketAddr::new(addr.into(), u16::from_be(port)).to_string(),
+        Verdict::Backend { addr, port } => {
+            SocketAddr::new(addr.into(), u16::from_be(port)).to_string()
+        }
         Verdict::Refused => "refused".to_owned(),
         Verdict::Untouched => "untouched".to_owned(),
     }

@@ -63,15 +63,33 @@ pub fn simulate(model: &[String]) -> anyhow::Result<()> {
 }
 
 fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
-    let Options { quality, micro: _, quick, only, json, chart, chart_all, details, check } = options;
+    let Options {
+        quality,
+        micro: _,
+        quick,
+        only,
+        json,
+        chart,
+        chart_all,
+        details,
+        check,
+    } = options;
     bench.arg(if *quality { "quality" } else { "speed" });
-    for (flag, given) in [("--quick", quick), ("--check", check), ("--details", details)] {
+    for (flag, given) in [
+        ("--quick", quick),
+        ("--check", check),
+        ("--details", details),
+    ] {
         bench.args(given.then_some(flag));
     }
     if let Some(parts) = only {
         bench.args(["--only", parts]);
     }
-    for (flag, file) in [("--json", json), ("--chart", chart), ("--chart-all", chart_all)] {
+    for (flag, file) in [
+        ("--json", json),
+        ("--chart", chart),
+        ("--chart-all", chart_all),
+    ] {
         if let Some(file) = file {
             bench.arg(flag).arg(absolute(file)?);
         }
@@ -85,7 +103,15 @@ fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn build() -> anyhow::Result<Command> {
-    run::check(&mut cargo(&["build", "--release", "--bins", "--package", "mesh-agent", "--package", "mesh-tests"]))?;
+    run::check(&mut cargo(&[
+        "build",
+        "--release",
+        "--bins",
+        "--package",
+        "mesh-agent",
+        "--package",
+        "mesh-tests",
+    ]))?;
     let mut bench = Command::new(workspace::release("mesh-bench"));
     // Where the programs are that it starts.
     bench.env("MESH_BIN_DIR", workspace::release(""));

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::{run, setup, workspace};
 
-/// The kernel programs are built by the agent's build script for their own target, never by these commands.
+/// The kernel programs are built by the agent's build script for their own target, never by these
+/// commands.
 const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "mesh-ebpf"];
 
 /// Builds `mesh-agent` and `meshctl`.
@@ -16,41 +17,76 @@ pub fn build() -> anyhow::Result<()> {
 /// Builds everything, then becomes the test runner.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     setup::ensure(setup::TEST)?;
-    // One build for the agent and the tests: apart, tests ask more of some dependencies, and much is built twice.
+    // One build for the agent and the tests: apart, tests ask more of some dependencies, and much
+    // is built twice.
     run::check(cargo(&["build", "--release", "--bins", "--tests"]).args(HOST_CRATES))?;
-    match run::replace(cargo(&["nextest", "run", "--release"]).args(HOST_CRATES).args(arguments))? {}
+    match run::replace(
+        cargo(&["nextest", "run", "--release"])
+            .args(HOST_CRATES)
+            .args(arguments),
+    )? {}
 }
 
 /// Format, lints, and the licences, sources and advisories of all dependencies.
 pub fn lint() -> anyhow::Result<()> {
     setup::ensure(setup::LINT)?;
     run::check(&mut cargo(&["fmt", "--all", "--check"]))?;
-    run::check(cargo(&["clippy"]).args(HOST_CRATES).args(["--all-targets", "--", "-D", "warnings"]))?;
-    run::check(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))?;
+    run::check(cargo(&["clippy"]).args(HOST_CRATES).args([
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    run::check(&mut cargo(&[
+        "deny", "check", "licenses", "bans", "sources",
+    ]))?;
     advisories()
 }
 
-/// Checks dependencies against the advisory database where that can be fetched, and says where it cannot.
+/// Checks dependencies against the advisory database where that can be fetched, and says where it
+/// cannot.
 fn advisories() -> anyhow::Result<()> {
     let mut fetch = Command::new("timeout");
-    match run::read(fetch.args(["60", "cargo", "deny", "fetch", "db"]).current_dir(workspace::root())) {
-        Ok(_) => run::check(&mut cargo(&["deny", "check", "--disable-fetch", "advisories"])),
+    match run::read(
+        fetch
+            .args(["60", "cargo", "deny", "fetch", "db"])
+            .current_dir(workspace::root()),
+    ) {
+        Ok(_) => run::check(&mut cargo(&[
+            "deny",
+            "check",
+            "--disable-fetch",
+            "advisories",
+        ])),
         Err(error) => {
             let reason = error.to_string();
-            println!("not checked  advisories, because their database cannot be fetched: {}", last_line(&reason));
-            println!("             run `cargo deny check advisories` where github.com can be reached");
+            println!(
+                "not checked  advisories, because their database cannot be fetched: {}",
+                last_line(&reason)
+            );
+            println!(
+                "             run `cargo deny check advisories` where github.com can be reached"
+            );
             Ok(())
         }
     }
 }
 
 fn last_line(text: &str) -> &str {
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()
+    text.lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default()
 }
 
 /// Builds the agent, for callers that have run their setup.
 pub fn build_agent() -> anyhow::Result<()> {
-    run::check(&mut cargo(&["build", "--release", "--package", "mesh-agent"]))
+    run::check(&mut cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "mesh-agent",
+    ]))
 }
 
 /// Cargo, at the top of the workspace.

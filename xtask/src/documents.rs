@@ -21,9 +21,17 @@ const DOCUMENTS: [&str; 10] = [
 fn every_document_is_checked() {
     let names = |directory: &str| {
         let entries = fs::read_dir(root().join(directory)).expect("the directory is there");
-        let names = entries.map(|entry| entry.expect("it can be read").file_name().into_string().expect("it is text"));
+        let names = entries.map(|entry| {
+            entry
+                .expect("it can be read")
+                .file_name()
+                .into_string()
+                .expect("it is text")
+        });
         let documents = names.filter(|name| name.ends_with(".md"));
-        documents.map(|name| Path::new(directory).join(name).display().to_string()).collect::<Vec<_>>()
+        documents
+            .map(|name| Path::new(directory).join(name).display().to_string())
+            .collect::<Vec<_>>()
     };
     let mut found = [names(""), names("docs")].concat();
     let mut checked = DOCUMENTS.map(String::from);
@@ -34,7 +42,10 @@ fn every_document_is_checked() {
 
 #[test]
 fn links_lead_to_files_and_headings_that_exist() {
-    let broken: Vec<String> = DOCUMENTS.iter().flat_map(|document| broken(document)).collect();
+    let broken: Vec<String> = DOCUMENTS
+        .iter()
+        .flat_map(|document| broken(document))
+        .collect();
     assert_eq!(broken, Vec::<String>::new());
 }
 
@@ -42,16 +53,26 @@ fn links_lead_to_files_and_headings_that_exist() {
 fn source_files_that_are_named_exist() {
     let missing = DOCUMENTS.iter().flat_map(|document| {
         let text = read(document);
-        let names: Vec<String> =
-            text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs")).map(String::from).collect();
-        names.into_iter().filter(|name| !is_source(name)).map(move |name| format!("{document}: {name}"))
+        let names: Vec<String> = text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| name.ends_with(".rs"))
+            .map(String::from)
+            .collect();
+        names
+            .into_iter()
+            .filter(|name| !is_source(name))
+            .map(move |name| format!("{document}: {name}"))
     });
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 /// Files are named from the top or, those of the agent, from its sources.
 fn is_source(name: &str) -> bool {
-    ["", "mesh-agent/src"].iter().any(|directory| root().join(directory).join(name).exists())
+    ["", "mesh-agent/src"]
+        .iter()
+        .any(|directory| root().join(directory).join(name).exists())
 }
 
 #[test]
@@ -60,9 +81,13 @@ fn documents_use_plain_words() {
     let uses = |text: &str, word: &str| format!(" {text} ").contains(&format!(" {word} "));
     let found = DOCUMENTS.iter().flat_map(|document| {
         let text = read(document);
-        let lines: Vec<String> =
-            text.lines().map(|line| line.replace(|it: char| !it.is_alphanumeric() && it != '_', " ")).collect();
-        let found = lines.into_iter().filter(|line| RIDDLES.iter().any(|word| uses(line, word)));
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| line.replace(|it: char| !it.is_alphanumeric() && it != '_', " "))
+            .collect();
+        let found = lines
+            .into_iter()
+            .filter(|line| RIDDLES.iter().any(|word| uses(line, word)));
         found.map(move |line| format!("{document}: {line}"))
     });
     assert_eq!(found.collect::<Vec<_>>(), Vec::<String>::new());
@@ -71,25 +96,43 @@ fn documents_use_plain_words() {
 /// Returns the links of a document that lead nowhere. Links to other sites are not looked at.
 fn broken(document: &str) -> Vec<String> {
     let text = read(document);
-    let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+    let links = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(link, _)| link);
     let local = links.filter(|link| !link.contains("://"));
-    local.filter(|link| !leads(document, link)).map(|link| format!("{document}: {link}")).collect()
+    local
+        .filter(|link| !leads(document, link))
+        .map(|link| format!("{document}: {link}"))
+        .collect()
 }
 
 fn leads(document: &str, link: &str) -> bool {
-    let (path, heading) = link.split_once('#').map_or((link, None), |(path, heading)| (path, Some(heading)));
+    let (path, heading) = link
+        .split_once('#')
+        .map_or((link, None), |(path, heading)| (path, Some(heading)));
     let directory = Path::new(document).parent().expect("a document is a file");
-    let file = if path.is_empty() { document.into() } else { directory.join(path) };
+    let file = if path.is_empty() {
+        document.into()
+    } else {
+        directory.join(path)
+    };
     let exists = root().join(&file).exists();
     exists
         && heading.is_none_or(|heading| {
-            read(&file.display().to_string()).lines().any(|line| anchor(line) == Some(heading.into()))
+            read(&file.display().to_string())
+                .lines()
+                .any(|line| anchor(line) == Some(heading.into()))
         })
 }
 
 /// Returns the anchor that a line has if it is a heading, as GitHub forms it.
 fn anchor(line: &str) -> Option<String> {
-    let title = line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#'))?;
+    let title = line
+        .trim_start_matches('#')
+        .strip_prefix(' ')
+        .filter(|_| line.starts_with('#'))?;
     let kept = title
         .to_lowercase()
         .chars()

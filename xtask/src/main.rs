@@ -24,7 +24,11 @@ use std::{net::SocketAddr, process::ExitCode};
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Setup, build, tests, lints and the demo")]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Setup, build, tests, lints and the demo"
+)]
 enum Command {
     /// Make this machine ready: install what is missing, change nothing when all is there
     Setup,
@@ -44,16 +48,19 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Measure how fast connects are, beside iptables, nftables and HAProxy, on this machine's kernel (as root)
+    /// Measure how fast connects are, beside iptables, nftables and HAProxy, on this machine's
+    /// kernel (as root)
     Bench(bench::Options),
-    /// Compare policies in a model of endpoints, with the code that decides in the kernel; `--help` lists its settings
+    /// Compare policies in a model of endpoints, with the code that decides in the kernel; `--help`
+    /// lists its settings
     #[command(disable_help_flag = true)]
     Simulate {
         /// Passed on
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         model: Vec<String>,
     },
-    /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian, in an emulated machine
+    /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian,
+    /// in an emulated machine
     Vm(vm::Options),
     /// Connect in a loop and print which endpoint answers, until standard input ends
     #[command(hide = true)]
@@ -61,10 +68,19 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Err(error) = run(Command::parse()) else { return ExitCode::SUCCESS };
+    let Err(error) = run(Command::parse()) else {
+        return ExitCode::SUCCESS;
+    };
     #[expect(clippy::print_stderr, reason = "the user's terminal")]
     for (depth, cause) in error.chain().enumerate() {
-        eprintln!("{}{cause}", if depth == 0 { "\nerror: " } else { "  because: " });
+        eprintln!(
+            "{}{cause}",
+            if depth == 0 {
+                "\nerror: "
+            } else {
+                "  because: "
+            }
+        );
     }
     ExitCode::FAILURE
 }

@@ -18,7 +18,12 @@ pub fn check(command: &mut Command) -> anyhow::Result<()> {
 pub fn read(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| line(command))?;
     if !output.status.success() {
-        bail!("{}: {}: {}", line(command), output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{}: {}: {}",
+            line(command),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -32,16 +37,25 @@ pub fn replace(command: &mut Command) -> anyhow::Result<Infallible> {
 /// Where a program is found, the way a shell looks for it.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
 }
 
 /// A command as one would type it: set variables, program, arguments.
 pub fn line(command: &Command) -> String {
-    let variables = command
-        .get_envs()
-        .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), value?.to_string_lossy())));
+    let variables = command.get_envs().filter_map(|(name, value)| {
+        Some(format!(
+            "{}={}",
+            name.to_string_lossy(),
+            value?.to_string_lossy()
+        ))
+    });
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    variables.chain(words.map(|word| word.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
+    variables
+        .chain(words.map(|word| word.to_string_lossy().into_owned()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -51,13 +65,21 @@ mod tests {
     #[test]
     fn line_is_what_one_would_type() {
         let mut command = Command::new("cargo");
-        command.env("A", "b").env_remove("C").args(["build", "--release"]);
+        command
+            .env("A", "b")
+            .env_remove("C")
+            .args(["build", "--release"]);
         assert_eq!(line(&command), "A=b cargo build --release");
     }
 
     #[test]
     fn failure_names_the_command_and_its_words() {
-        let error = read(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err().to_string();
-        assert!(error.contains("exit status: 3") && error.ends_with("broken"), "{error}");
+        let error = read(Command::new("sh").args(["-c", "echo broken >&2; exit 3"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("exit status: 3") && error.ends_with("broken"),
+            "{error}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The addresses of `auto` services, kept in a file so that they survive a reboot. The file is a convenience: when it
-//! cannot be written, traffic is served all the same and `status` says so.
+//! The addresses of `auto` services, kept in a file so that they survive a reboot. The file is a
+//! convenience: when it cannot be written, traffic is served all the same and `status` says so.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,12 @@ impl AddressFile {
             Ok(vips) => (vips, None),
             Err(error) => {
                 let path = path.display();
-                (Vips::new(), Some(format!("cannot read {path}, so addresses are allocated anew: {error}")))
+                (
+                    Vips::new(),
+                    Some(format!(
+                        "cannot read {path}, so addresses are allocated anew: {error}"
+                    )),
+                )
             }
         };
         (Self { path, remembered }, problem)
@@ -47,26 +52,39 @@ impl AddressFile {
         }
         self.remembered.clone_from(vips);
         let path = self.path.display();
-        write(&self.path, vips)
-            .err()
-            .map(|error| format!("cannot write {path}, so addresses may change after a reboot: {error}"))
+        write(&self.path, vips).err().map(|error| {
+            format!("cannot write {path}, so addresses may change after a reboot: {error}")
+        })
     }
 }
 
-/// Removes the files that agents keep there and, if nothing else is in it, the directory. Returns the names of those that
-/// were there.
+/// Removes the files that agents keep there and, if nothing else is in it, the directory. Returns
+/// the names of those that were there.
 pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<Vec<&'static str>> {
     let mut names = Vec::new();
     for (name, was_there) in [
-        (FILE, private::removed(fs::remove_file(state_dir.join(FILE)))?),
+        (
+            FILE,
+            private::removed(fs::remove_file(state_dir.join(FILE)))?,
+        ),
         (overrides::FILE, overrides::forget(state_dir)?),
         (last_good::DIRECTORY, last_good::forget(state_dir)?),
-        (state_lock::FILE, private::removed(fs::remove_file(state_dir.join(state_lock::FILE)))?),
+        (
+            state_lock::FILE,
+            private::removed(fs::remove_file(state_dir.join(state_lock::FILE)))?,
+        ),
     ] {
         names.extend(was_there.then_some(name));
     }
     match fs::remove_dir(state_dir) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Err(error),
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Err(error)
+        }
         _ => Ok(names),
     }
 }
@@ -79,13 +97,22 @@ fn read(path: &Path) -> io::Result<Vips> {
     let entries: BTreeMap<String, Vec<IpAddr>> = serde_json::from_slice(&text)?;
     let parsed = entries.into_iter().filter_map(|(name, addresses)| {
         let (namespace, name) = name.split_once('/')?;
-        Some((ServiceName { namespace: namespace.to_owned(), name: name.to_owned() }, addresses))
+        Some((
+            ServiceName {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            },
+            addresses,
+        ))
     });
     Ok(parsed.collect())
 }
 
 fn write(path: &Path, vips: &Vips) -> io::Result<()> {
-    let entries: BTreeMap<String, &Vec<IpAddr>> = vips.iter().map(|(name, ips)| (name.to_string(), ips)).collect();
+    let entries: BTreeMap<String, &Vec<IpAddr>> = vips
+        .iter()
+        .map(|(name, ips)| (name.to_string(), ips))
+        .collect();
     private::replace(path, &serde_json::to_vec_pretty(&entries)?)
 }
 
@@ -96,7 +123,10 @@ mod tests {
     #[test]
     fn addresses_survive_and_a_broken_file_is_reported() {
         let directory = tempfile::tempdir().unwrap();
-        let name = ServiceName { namespace: "shop".into(), name: "cart".into() };
+        let name = ServiceName {
+            namespace: "shop".into(),
+            name: "cart".into(),
+        };
         let vips = Vips::from([(name, vec!["240.96.0.7".parse().unwrap()])]);
         let (mut file, problem) = AddressFile::open(directory.path());
         assert_eq!(problem, None);

@@ -26,7 +26,8 @@ struct Change<'a> {
     service: Cow<'a, ServiceName>,
     /// `added, 3 endpoints`, `removed`, or what of it changed.
     what: String,
-    /// Where it is written; of one that was removed the file, for another service may be on its line.
+    /// Where it is written; of one that was removed the file, for another service may be on its
+    /// line.
     by: String,
 }
 
@@ -35,7 +36,8 @@ pub(super) fn tell(before: &Services, after: &Services) {
     tell_each(changes(before, after));
 }
 
-/// Says in the log which services came and went while no agent ran, by what an earlier one left in the kernel.
+/// Says in the log which services came and went while no agent ran, by what an earlier one left in
+/// the kernel.
 pub(super) fn tell_since(left: &Tables, world: &World) {
     tell_each(since(left, world));
 }
@@ -55,30 +57,48 @@ fn tell_each<'a>(changes: impl Iterator<Item = Change<'a>>) {
     }
 }
 
-/// Services in which two versions of the configuration differ by more than the line that they are on.
+/// Services in which two versions of the configuration differ by more than the line that they are
+/// on.
 fn changes<'a>(before: &'a Services, after: &'a Services) -> impl Iterator<Item = Change<'a>> {
     before.differences(after).filter_map(|(service, old, new)| {
         let (what, by) = match (old, new) {
-            (None, Some(new)) => (format!("added, {}", counted(endpoints(new).len())), new.origin.to_string()),
+            (None, Some(new)) => (
+                format!("added, {}", counted(endpoints(new).len())),
+                new.origin.to_string(),
+            ),
             (Some(old), None) => ("removed".to_owned(), old.origin.file.display().to_string()),
             (Some(old), Some(new)) => (differences(old, new)?, new.origin.to_string()),
             (None, None) => return None,
         };
-        Some(Change { service: Cow::Borrowed(service), what, by })
+        Some(Change {
+            service: Cow::Borrowed(service),
+            what,
+            by,
+        })
     })
 }
 
-/// Services that came and went while no agent ran, by what an earlier one left in the kernel; none where it left nothing.
+/// Services that came and went while no agent ran, by what an earlier one left in the kernel; none
+/// where it left nothing.
 fn since<'a>(left: &Tables, world: &'a World) -> impl Iterator<Item = Change<'a>> + use<'a> {
-    let before: BTreeSet<ServiceName> = left.names.values().filter_map(|name| identified(name)).collect();
+    let before: BTreeSet<ServiceName> = left
+        .names
+        .values()
+        .filter_map(|name| identified(name))
+        .collect();
     let what = |what: &str| format!("{what} while no agent ran");
     let is_new = |service: &&Arc<Service>| !before.is_empty() && !before.contains(&service.name);
     let new = world.services.values().filter(is_new);
     let added: Vec<Change<'a>> = new
-        .map(|it| Change { service: Cow::Borrowed(&it.name), what: what("added"), by: it.origin.to_string() })
+        .map(|it| Change {
+            service: Cow::Borrowed(&it.name),
+            what: what("added"),
+            by: it.origin.to_string(),
+        })
         .collect();
-    let is_gone =
-        |name: &ServiceName| world.complete && !world.services.contains_key(name) && !world.uncertain.contains(name);
+    let is_gone = |name: &ServiceName| {
+        world.complete && !world.services.contains_key(name) && !world.uncertain.contains(name)
+    };
     let removed = before.into_iter().filter(move |name| is_gone(name));
     let removed = removed.map(move |name| Change {
         service: Cow::Owned(name),
@@ -91,8 +111,14 @@ fn since<'a>(left: &Tables, world: &'a World) -> impl Iterator<Item = Change<'a>
 /// What changed of a service; nothing when it only moved within its file.
 fn differences(old: &Service, new: &Service) -> Option<String> {
     let settings = |service: &Service| {
-        let mut rest = Service { origin: new.origin.clone(), addresses: new.addresses.clone(), ..service.clone() };
-        rest.ports.iter_mut().for_each(|port| port.endpoints.clear());
+        let mut rest = Service {
+            origin: new.origin.clone(),
+            addresses: new.addresses.clone(),
+            ..service.clone()
+        };
+        rest.ports
+            .iter_mut()
+            .for_each(|port| port.endpoints.clear());
         rest
     };
     let mut changed = Vec::new();
@@ -103,46 +129,80 @@ fn differences(old: &Service, new: &Service) -> Option<String> {
     if before.ports != after.ports {
         changed.push("ports".to_owned());
     }
-    if (Service { ports: after.ports.clone(), ..before }) != after {
+    if (Service {
+        ports: after.ports.clone(),
+        ..before
+    }) != after
+    {
         changed.push("settings".to_owned());
     }
     let endpoints = endpoint_changes(&endpoints(old), &endpoints(new));
     changed.extend(endpoints.iter().take(NAMED).cloned());
     if endpoints.len() > NAMED {
-        changed.push(format!("and {} of {}", endpoints.len() - NAMED, counted(endpoints.len())));
+        changed.push(format!(
+            "and {} of {}",
+            endpoints.len() - NAMED,
+            counted(endpoints.len())
+        ));
     }
     (!changed.is_empty()).then(|| changed.join(", "))
 }
 
 /// `1 endpoint`, `2 endpoints`
 fn counted(endpoints: usize) -> String {
-    format!("{endpoints} endpoint{}", if endpoints == 1 { "" } else { "s" })
+    format!(
+        "{endpoints} endpoint{}",
+        if endpoints == 1 { "" } else { "s" }
+    )
 }
 
 /// Endpoints by port and address.
 type Endpoints<'a> = BTreeMap<(String, SocketAddr), &'a Endpoint>;
 
 fn endpoints(service: &Service) -> Endpoints<'_> {
-    let ports =
-        service.ports.iter().flat_map(|port| port.endpoints.iter().map(move |endpoint| (port.label(), endpoint)));
-    ports.map(|(port, endpoint)| ((port, SocketAddr::new(endpoint.address, endpoint.port)), endpoint)).collect()
+    let ports = service.ports.iter().flat_map(|port| {
+        port.endpoints
+            .iter()
+            .map(move |endpoint| (port.label(), endpoint))
+    });
+    ports
+        .map(|(port, endpoint)| {
+            (
+                (port, SocketAddr::new(endpoint.address, endpoint.port)),
+                endpoint,
+            )
+        })
+        .collect()
 }
 
 fn endpoint_changes(before: &Endpoints<'_>, after: &Endpoints<'_>) -> Vec<String> {
-    let added =
-        after.keys().filter(|key| !before.contains_key(key)).map(|(_, address)| format!("endpoint {address} added"));
-    let removed =
-        before.keys().filter(|key| !after.contains_key(key)).map(|(_, address)| format!("endpoint {address} removed"));
-    let both = before.iter().filter_map(|(key, old)| Some((key.1, *old, *after.get(key)?)));
-    let altered = both.filter(|(_, old, new)| old != new).map(|(address, old, new)| altered(address, old, new));
+    let added = after
+        .keys()
+        .filter(|key| !before.contains_key(key))
+        .map(|(_, address)| format!("endpoint {address} added"));
+    let removed = before
+        .keys()
+        .filter(|key| !after.contains_key(key))
+        .map(|(_, address)| format!("endpoint {address} removed"));
+    let both = before
+        .iter()
+        .filter_map(|(key, old)| Some((key.1, *old, *after.get(key)?)));
+    let altered = both
+        .filter(|(_, old, new)| old != new)
+        .map(|(address, old, new)| altered(address, old, new));
     added.chain(removed).chain(altered).collect()
 }
 
 fn altered(address: SocketAddr, old: &Endpoint, new: &Endpoint) -> String {
     let condition = (old.condition != new.condition).then(|| format!("is {}", new.condition));
-    let weight = (old.weight != new.weight).then(|| format!("has weight {} instead of {}", new.weight, old.weight));
+    let weight = (old.weight != new.weight)
+        .then(|| format!("has weight {} instead of {}", new.weight, old.weight));
     let what: Vec<String> = condition.into_iter().chain(weight).collect();
-    let what = if what.is_empty() { "changed".to_owned() } else { what.join(" and ") };
+    let what = if what.is_empty() {
+        "changed".to_owned()
+    } else {
+        what.join(" and ")
+    };
     format!("endpoint {address} {what}")
 }
 
@@ -155,7 +215,11 @@ pub(super) fn decision(op: &Op) -> String {
         Op::FreeSlot(index) => format!("free slot {index}"),
         Op::FreeBackend(index) => format!("free backend {index}"),
         Op::FreeId(id) => format!("free name {id}"),
-        Op::TakeId { .. } | Op::TakeBackend(..) | Op::PutBackend(..) | Op::PutSlot(..) | Op::PutService(..) => {
+        Op::TakeId { .. }
+        | Op::TakeBackend(..)
+        | Op::PutBackend(..)
+        | Op::PutSlot(..)
+        | Op::PutService(..) => {
             row.apply(op);
             row.to_string().trim_end().to_owned()
         }
@@ -171,8 +235,17 @@ mod tests {
     };
 
     fn told(before: &[Service], after: &[Service]) -> Vec<String> {
-        let [before, after] = [before, after].map(|services| fixture::services(services.iter().cloned()));
-        changes(&before, &after).map(|Change { service, what, by: _ }| format!("{service} {what}")).collect()
+        let [before, after] =
+            [before, after].map(|services| fixture::services(services.iter().cloned()));
+        changes(&before, &after)
+            .map(
+                |Change {
+                     service,
+                     what,
+                     by: _,
+                 }| format!("{service} {what}"),
+            )
+            .collect()
     }
 
     fn cart(endpoints: &[(&str, u32)]) -> Service {
@@ -182,27 +255,45 @@ mod tests {
     #[test]
     fn services_come_go_and_change() {
         let two = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
-        assert_eq!(told(&[], std::slice::from_ref(&two)), ["test/cart added, 2 endpoints"]);
+        assert_eq!(
+            told(&[], std::slice::from_ref(&two)),
+            ["test/cart added, 2 endpoints"]
+        );
         assert_eq!(told(std::slice::from_ref(&two), &[]), ["test/cart removed"]);
         let mut other = cart(&[("10.0.0.2:80", 5), ("10.0.0.3:80", 1)]);
         other.ports[0].endpoints[0].condition = Condition::NotReady;
         let what = "test/cart endpoint 10.0.0.3:80 added, endpoint 10.0.0.1:80 removed, endpoint 10.0.0.2:80 is notReady \
                     and has weight 5 instead of 1";
         assert_eq!(told(std::slice::from_ref(&two), &[other]), [what]);
-        let mut limited = fixture::with(fixture::fixed("cart", "10.96.0.9"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
-        limited.traffic.limits = Limits { connections: std::num::NonZeroU32::new(5), ..Limits::default() };
+        let mut limited = fixture::with(
+            fixture::fixed("cart", "10.96.0.9"),
+            &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)],
+        );
+        limited.traffic.limits = Limits {
+            connections: std::num::NonZeroU32::new(5),
+            ..Limits::default()
+        };
         limited.ports[0].node_port = Some(30080);
-        assert_eq!(told(&[two], &[limited]), ["test/cart addresses, ports, settings"]);
+        assert_eq!(
+            told(&[two], &[limited]),
+            ["test/cart addresses, ports, settings"]
+        );
     }
 
     #[test]
     fn removed_services_are_told_with_their_file_and_others_with_their_line() {
         let by = |before: &[Service], after: &[Service]| {
-            let [before, after] = [before, after].map(|services| fixture::services(services.iter().cloned()));
-            changes(&before, &after).map(|change| change.by).collect::<Vec<_>>()
+            let [before, after] =
+                [before, after].map(|services| fixture::services(services.iter().cloned()));
+            changes(&before, &after)
+                .map(|change| change.by)
+                .collect::<Vec<_>>()
         };
         let cart = cart(&[]);
-        let (file, line) = (cart.origin.file.display().to_string(), cart.origin.to_string());
+        let (file, line) = (
+            cart.origin.file.display().to_string(),
+            cart.origin.to_string(),
+        );
         assert_eq!(by(&[], std::slice::from_ref(&cart)), [line]);
         assert_eq!(by(&[cart], &[]), [file]);
     }
@@ -219,33 +310,74 @@ mod tests {
     fn services_that_came_and_went_while_no_agent_ran_are_told() {
         let [old, both, new] = ["old", "both", "new"].map(|name| fixture::fixed(name, "10.96.0.1"));
         let named = |service: &Service| port_identity(&service.name, &service.ports[0]);
-        let left = Tables { names: (0..).zip([&old, &both].map(named)).collect(), ..Tables::default() };
-        let services = fixture::services([both, new]);
-        let mut world = World { services, complete: true, ..World::default() };
-        let told = |left: &Tables, world: &World| {
-            since(left, world).map(|it| format!("{} {}", it.service, it.what)).collect::<Vec<_>>()
+        let left = Tables {
+            names: (0..).zip([&old, &both].map(named)).collect(),
+            ..Tables::default()
         };
-        let [added, removed] = ["test/new added", "test/old removed"].map(|what| format!("{what} while no agent ran"));
+        let services = fixture::services([both, new]);
+        let mut world = World {
+            services,
+            complete: true,
+            ..World::default()
+        };
+        let told = |left: &Tables, world: &World| {
+            since(left, world)
+                .map(|it| format!("{} {}", it.service, it.what))
+                .collect::<Vec<_>>()
+        };
+        let [added, removed] =
+            ["test/new added", "test/old removed"].map(|what| format!("{what} while no agent ran"));
         assert_eq!(told(&left, &world), [added.clone(), removed]);
-        assert_eq!(told(&Tables::default(), &world), Vec::<String>::new(), "the first agent of a node");
+        assert_eq!(
+            told(&Tables::default(), &world),
+            Vec::<String>::new(),
+            "the first agent of a node"
+        );
         world.uncertain.insert(old.name);
-        assert_eq!(told(&left, &world), [added], "what may be in a wrong object is not gone");
+        assert_eq!(
+            told(&left, &world),
+            [added],
+            "what may be in a wrong object is not gone"
+        );
     }
 
     #[test]
     fn many_endpoints_are_counted() {
         let addresses: Vec<String> = (1..=9).map(|last| format!("10.0.0.{last}:80")).collect();
-        let all: Vec<(&str, u32)> = addresses.iter().map(|address| (address.as_str(), 1)).collect();
+        let all: Vec<(&str, u32)> = addresses
+            .iter()
+            .map(|address| (address.as_str(), 1))
+            .collect();
         let told = told(&[cart(&[])], &[cart(&all)]);
-        assert!(told[0].starts_with("test/cart endpoint 10.0.0.1:80 added, "), "{told:?}");
-        assert!(told[0].ends_with(", endpoint 10.0.0.5:80 added, and 4 of 9 endpoints"), "{told:?}");
+        assert!(
+            told[0].starts_with("test/cart endpoint 10.0.0.1:80 added, "),
+            "{told:?}"
+        );
+        assert!(
+            told[0].ends_with(", endpoint 10.0.0.5:80 added, and 4 of 9 endpoints"),
+            "{told:?}"
+        );
     }
 
     #[test]
     fn decisions_are_told_in_the_words_of_the_tables() {
-        let name = Op::TakeId { id: 3, name: "test/cart:80/TCP".into() };
-        let ops = [name, Op::DeleteService(fixture::key("10.96.0.1:80")), Op::FreeBackend(7)];
+        let name = Op::TakeId {
+            id: 3,
+            name: "test/cart:80/TCP".into(),
+        };
+        let ops = [
+            name,
+            Op::DeleteService(fixture::key("10.96.0.1:80")),
+            Op::FreeBackend(7),
+        ];
         let told: Vec<String> = ops.iter().map(decision).collect();
-        assert_eq!(told, ["name 3 test/cart:80/TCP", "no service 10.96.0.1:80/TCP", "free backend 7"]);
+        assert_eq!(
+            told,
+            [
+                "name 3 test/cart:80/TCP",
+                "no service 10.96.0.1:80/TCP",
+                "free backend 7"
+            ]
+        );
     }
 }

@@ -8,11 +8,19 @@ use crate::{config::Settings, dataplane::privileges::Capabilities};
 pub(super) fn turn_off(settings: &mut Settings, capabilities: Capabilities) -> Vec<String> {
     let degraded = lack(settings.enter_namespaces, capabilities);
     settings.enter_namespaces &= capabilities.enter_namespaces();
-    degraded.into_iter().inspect(|line| warn!("{line}")).map(str::to_owned).collect()
+    degraded
+        .into_iter()
+        .inspect(|line| warn!("{line}"))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn lack(enter_namespaces: bool, capabilities: Capabilities) -> Option<&'static str> {
-    match (enter_namespaces, capabilities.enter_namespaces(), capabilities.see_processes()) {
+    match (
+        enter_namespaces,
+        capabilities.enter_namespaces(),
+        capabilities.see_processes(),
+    ) {
         (false, _, _) | (true, true, true) => None,
         (true, false, _) => Some(
             "sockets of pods and containers are not closed when their endpoint leaves: that needs CAP_SYS_ADMIN and \
@@ -34,7 +42,15 @@ mod tests {
     fn what_the_agent_may_not_do_is_said_where_it_is_to_be_done() {
         let lack = |enters, capabilities: &str| lack(enters, Capabilities::read(capabilities));
         assert_eq!((lack(true, ALL), lack(false, THREE)), (None, None));
-        assert!(lack(true, THREE).unwrap().contains("CAP_SYS_ADMIN and CAP_SYS_PTRACE; give both to the agent"));
-        assert!(lack(true, WITHOUT_PTRACE).unwrap().contains("needs CAP_SYS_PTRACE; give it to the agent"));
+        assert!(
+            lack(true, THREE)
+                .unwrap()
+                .contains("CAP_SYS_ADMIN and CAP_SYS_PTRACE; give both to the agent")
+        );
+        assert!(
+            lack(true, WITHOUT_PTRACE)
+                .unwrap()
+                .contains("needs CAP_SYS_PTRACE; give it to the agent")
+        );
     }
 }

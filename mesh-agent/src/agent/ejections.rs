@@ -1,4 +1,5 @@
-//! Ejections and their ends, seen from one look at the backends to the next: the kernel decides them by itself.
+//! Ejections and their ends, seen from one look at the backends to the next: the kernel decides
+//! them by itself.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -57,14 +58,23 @@ pub(super) enum What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ejected(Ejection { for_seconds, times, by_clients, is_agreed }) => {
+            Self::Ejected(Ejection {
+                for_seconds,
+                times,
+                by_clients,
+                is_agreed,
+            }) => {
                 write!(f, "ejected for {for_seconds} s")?;
                 if *times > 1 {
                     write!(f, ", {times} times in a row")?;
                 }
                 match is_agreed {
                     true => f.write_str(", for all clients: several agree that connects fail"),
-                    false => write!(f, ", by {} for itself alone: connects failed", clients(*by_clients)),
+                    false => write!(
+                        f,
+                        ", by {} for itself alone: connects failed",
+                        clients(*by_clients)
+                    ),
                 }
             }
             Self::Returned => f.write_str("no longer ejected"),
@@ -73,52 +83,105 @@ impl fmt::Display for What {
 }
 
 impl Ejections {
-    /// Takes which backends are ejected now; returns what happened since the last look. A backend that left the
-    /// configuration is forgotten, and the first look tells nothing: those were ejected before this agent started.
-    pub(super) fn look(&mut self, tables: &Tables, ejected: impl IntoIterator<Item = (u32, Ejection)>) -> Vec<Event> {
+    /// Takes which backends are ejected now; returns what happened since the last look. A backend
+    /// that left the configuration is forgotten, and the first look tells nothing: those were
+    /// ejected before this agent started.
+    pub(super) fn look(
+        &mut self,
+        tables: &Tables,
+        ejected: impl IntoIterator<Item = (u32, Ejection)>,
+    ) -> Vec<Event> {
         let mut ejecting = None;
         let mut now = BTreeMap::new();
         let mut events = Vec::new();
         for (index, ejection) in ejected {
-            let Some(row) = tables.backends.get(&index) else { continue };
-            if !ejecting.get_or_insert_with(|| services_that_eject(tables)).contains(&row.service) {
+            let Some(row) = tables.backends.get(&index) else {
+                continue;
+            };
+            if !ejecting
+                .get_or_insert_with(|| services_that_eject(tables))
+                .contains(&row.service)
+            {
                 continue;
             }
-            let Some(backend) = backend(tables, row) else { continue };
-            let before = self.ejected.get(&index).filter(|(known, _)| *known == backend).map(|(_, known)| *known);
+            let Some(backend) = backend(tables, row) else {
+                continue;
+            };
+            let before = self
+                .ejected
+                .get(&index)
+                .filter(|(known, _)| *known == backend)
+                .map(|(_, known)| *known);
             if before.is_none_or(|known| is_news(known, ejection)) {
                 events.push(event(&backend, What::Ejected(ejection)));
             }
             now.insert(index, (backend, ejection));
         }
-        let ended = self.ejected.iter().filter(|(index, _)| !now.contains_key(index));
+        let ended = self
+            .ejected
+            .iter()
+            .filter(|(index, _)| !now.contains_key(index));
         let still_there = ended.filter(|(index, (known, _))| {
-            tables.backends.get(index).and_then(|row| backend(tables, row)).as_ref() == Some(known)
+            tables
+                .backends
+                .get(index)
+                .and_then(|row| backend(tables, row))
+                .as_ref()
+                == Some(known)
         });
         events.extend(still_there.map(|(_, (backend, _))| event(backend, What::Returned)));
         self.ejected = now;
-        if std::mem::replace(&mut self.has_looked, true) { events } else { Vec::new() }
+        if std::mem::replace(&mut self.has_looked, true) {
+            events
+        } else {
+            Vec::new()
+        }
     }
 }
 
 /// Whether one more ejection in a row, or an agreement, has followed the one that was told.
 const fn is_news(told: Ejection, now: Ejection) -> bool {
-    if told.is_agreed == now.is_agreed { told.times < now.times } else { now.is_agreed }
+    if told.is_agreed == now.is_agreed {
+        told.times < now.times
+    } else {
+        now.is_agreed
+    }
 }
 
-fn event(Backend { service, port, endpoint }: &Backend, what: What) -> Event {
-    Event { service: service.clone(), port: port.clone(), endpoint: *endpoint, what }
+fn event(
+    Backend {
+        service,
+        port,
+        endpoint,
+    }: &Backend,
+    what: What,
+) -> Event {
+    Event {
+        service: service.clone(),
+        port: port.clone(),
+        endpoint: *endpoint,
+        what,
+    }
 }
 
 fn backend(tables: &Tables, row: &BackendRow) -> Option<Backend> {
     let (service, port) = tables.names.get(&row.service)?.split_once(':')?;
     let (service, port) = (service.to_owned(), port.to_owned());
-    Some(Backend { service, port, endpoint: SocketAddr::new(row.addr.into(), u16::from_be(row.port)) })
+    Some(Backend {
+        service,
+        port,
+        endpoint: SocketAddr::new(row.addr.into(), u16::from_be(row.port)),
+    })
 }
 
 /// The kernel ignores ejections from a time when the service had them.
 fn services_that_eject(tables: &Tables) -> HashSet<u32> {
-    tables.services.values().filter(|row| row.failures > 0).map(|row| row.id).collect()
+    tables
+        .services
+        .values()
+        .filter(|row| row.failures > 0)
+        .map(|row| row.id)
+        .collect()
 }
 
 #[cfg(test)]
@@ -133,9 +196,16 @@ mod tests {
     };
 
     fn tables(outlier: Outlier) -> Tables {
-        let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        let mut cart = fixture::with(
+            fixture::fixed("cart", "10.96.0.1"),
+            &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)],
+        );
         cart.traffic.outlier = outlier;
-        let world = World { services: fixture::services([cart]), complete: true, ..World::default() };
+        let world = World {
+            services: fixture::services([cart]),
+            complete: true,
+            ..World::default()
+        };
         compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap()
     }
 
@@ -151,7 +221,15 @@ mod tests {
         let mut ejections = Ejections::default();
         let mut look = |ejected: Option<(u64, u32, bool)>| {
             let ejected = ejected.map(|(for_seconds, times, is_agreed)| {
-                (index, Ejection { for_seconds, times, by_clients: 1, is_agreed })
+                (
+                    index,
+                    Ejection {
+                        for_seconds,
+                        times,
+                        by_clients: 1,
+                        is_agreed,
+                    },
+                )
             });
             lines(&ejections.look(&tables, ejected))
         };
@@ -159,11 +237,22 @@ mod tests {
         assert_eq!(look(None), none);
         let backend = "test/cart 80/TCP 10.0.0.1:80";
         let own = "by 1 client for itself alone: connects failed";
-        assert_eq!(look(Some((10, 1, false))), [format!("{backend} ejected for 10 s, {own}")]);
+        assert_eq!(
+            look(Some((10, 1, false))),
+            [format!("{backend} ejected for 10 s, {own}")]
+        );
         assert_eq!(look(Some((9, 1, false))), none);
-        assert_eq!(look(Some((20, 2, false))), [format!("{backend} ejected for 20 s, 2 times in a row, {own}")]);
+        assert_eq!(
+            look(Some((20, 2, false))),
+            [format!(
+                "{backend} ejected for 20 s, 2 times in a row, {own}"
+            )]
+        );
         let all = "for all clients: several agree that connects fail";
-        assert_eq!(look(Some((10, 1, true))), [format!("{backend} ejected for 10 s, {all}")]);
+        assert_eq!(
+            look(Some((10, 1, true))),
+            [format!("{backend} ejected for 10 s, {all}")]
+        );
         assert_eq!(look(Some((40, 3, false))), none, "the agreement has ended");
         assert_eq!(look(None), [format!("{backend} no longer ejected")]);
         assert_eq!(look(None), none);
@@ -174,7 +263,11 @@ mod tests {
         let tables = tables(Outlier::default());
         let index = *tables.backends.keys().next().unwrap();
         let mut ejections = Ejections::default();
-        let ejection = Ejection { for_seconds: 10, times: 1, ..Ejection::default() };
+        let ejection = Ejection {
+            for_seconds: 10,
+            times: 1,
+            ..Ejection::default()
+        };
         assert_eq!(ejections.look(&tables, []), []);
         assert_eq!(ejections.look(&tables, [(index, ejection)]).len(), 1);
         assert_eq!(ejections.look(&Tables::default(), [(index, ejection)]), []);
@@ -187,7 +280,17 @@ mod tests {
         let index = *tables.backends.keys().next().unwrap();
         let mut ejections = Ejections::default();
         assert_eq!(
-            ejections.look(&tables, [(index, Ejection { for_seconds: 0, times: 2, ..Ejection::default() })]),
+            ejections.look(
+                &tables,
+                [(
+                    index,
+                    Ejection {
+                        for_seconds: 0,
+                        times: 2,
+                        ..Ejection::default()
+                    }
+                )]
+            ),
             []
         );
         let end = "test/cart 80/TCP 10.0.0.1:80 no longer ejected";
@@ -196,11 +299,18 @@ mod tests {
 
     #[test]
     fn ejections_of_a_service_that_has_none_are_not_told() {
-        let tables = tables(Outlier { consecutive_failures: 0, ..Outlier::default() });
+        let tables = tables(Outlier {
+            consecutive_failures: 0,
+            ..Outlier::default()
+        });
         let index = *tables.backends.keys().next().unwrap();
         let mut ejections = Ejections::default();
         assert_eq!(ejections.look(&tables, []), []);
-        let ejection = Ejection { for_seconds: 10, times: 1, ..Ejection::default() };
+        let ejection = Ejection {
+            for_seconds: 10,
+            times: 1,
+            ..Ejection::default()
+        };
         assert_eq!(ejections.look(&tables, [(index, ejection)]), []);
     }
 }

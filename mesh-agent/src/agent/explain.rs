@@ -12,14 +12,22 @@ use crate::{
 pub(super) fn explain(world: &World, tables: &Tables, service: &Service) -> Vec<types::Frontend> {
     let served = service.ports.iter().flat_map(|port| {
         let frontends = frontends(world, service, port);
-        frontends.into_iter().map(move |frontend| one(tables, service, port, &frontend))
+        frontends
+            .into_iter()
+            .map(move |frontend| one(tables, service, port, &frontend))
     });
-    served.chain(service.unserved.iter().map(unserved)).chain(of_this_node(world, service)).collect()
+    served
+        .chain(service.unserved.iter().map(unserved))
+        .chain(of_this_node(world, service))
+        .collect()
 }
 
 /// External addresses that the service may not have, because they are this node's.
 fn of_this_node(world: &World, service: &Service) -> Vec<types::Frontend> {
-    let refused = service.external.iter().filter_map(|external| Some((external, world.refuses(external)?)));
+    let refused = service
+        .external
+        .iter()
+        .filter_map(|external| Some((external, world.refuses(external)?)));
     let of = |(external, reason): (&External, String)| {
         let port = |port: &ServicePort| types::Frontend {
             address: external.address.to_string(),
@@ -34,9 +42,20 @@ fn of_this_node(world: &World, service: &Service) -> Vec<types::Frontend> {
     refused.flat_map(of).collect()
 }
 
-fn one(tables: &Tables, service: &Service, port: &ServicePort, frontend: &Frontend<'_>) -> types::Frontend {
+fn one(
+    tables: &Tables,
+    service: &Service,
+    port: &ServicePort,
+    frontend: &Frontend<'_>,
+) -> types::Frontend {
     let row = tables.services.get(&frontend.key(port));
-    let (state, reason) = state(tables, row, &port_identity(&service.name, port), port, frontend);
+    let (state, reason) = state(
+        tables,
+        row,
+        &port_identity(&service.name, port),
+        port,
+        frontend,
+    );
     types::Frontend {
         address: frontend.address.to_string(),
         port: frontend.port,
@@ -55,12 +74,20 @@ fn state(
     port: &ServicePort,
     frontend: &Frontend<'_>,
 ) -> (&'static str, String) {
-    let Some(row) = row else { return ("pending", NOT_APPLIED.to_owned()) };
+    let Some(row) = row else {
+        return ("pending", NOT_APPLIED.to_owned());
+    };
     match tables.names.get(&row.id) {
         Some(owner) if owner != identity => ("taken", format!("it is a front end of {owner}")),
         _ if tables.leads_to_active(row) => ("served", String::new()),
-        _ if row.slot_count > 0 => ("refused", "every endpoint is unhealthy, drains or is not ready".to_owned()),
-        _ => ("refused", nobody(port, frontend).unwrap_or_else(|| NOBODY_LEFT.to_owned())),
+        _ if row.slot_count > 0 => (
+            "refused",
+            "every endpoint is unhealthy, drains or is not ready".to_owned(),
+        ),
+        _ => (
+            "refused",
+            nobody(port, frontend).unwrap_or_else(|| NOBODY_LEFT.to_owned()),
+        ),
     }
 }
 
@@ -73,24 +100,54 @@ fn nobody(port: &ServicePort, frontend: &Frontend<'_>) -> Option<String> {
     if takers(port, is_v4, frontend.reach).next().is_some() {
         return None;
     }
-    let family: Vec<&Endpoint> = port.endpoints.iter().filter(|it| it.address.is_ipv4() == is_v4).collect();
-    let near: Vec<&Endpoint> = family.iter().copied().filter(|endpoint| frontend.reach.has(endpoint)).collect();
+    let family: Vec<&Endpoint> = port
+        .endpoints
+        .iter()
+        .filter(|it| it.address.is_ipv4() == is_v4)
+        .collect();
+    let near: Vec<&Endpoint> = family
+        .iter()
+        .copied()
+        .filter(|endpoint| frontend.reach.has(endpoint))
+        .collect();
     let what = match () {
         () if port.endpoints.is_empty() => return Some("no endpoint".to_owned()),
-        () if family.is_empty() => return Some(format!("no IPv{} endpoint", if is_v4 { 4 } else { 6 })),
+        () if family.is_empty() => {
+            return Some(format!("no IPv{} endpoint", if is_v4 { 4 } else { 6 }));
+        }
         () if near.is_empty() => "no endpoint",
-        () if near.iter().all(|endpoint| endpoint.condition == Condition::NotReady) => "no ready endpoint",
+        () if near
+            .iter()
+            .all(|endpoint| endpoint.condition == Condition::NotReady) =>
+        {
+            "no ready endpoint"
+        }
         () => "no ready endpoint of a weight above 0",
     };
     Some(match frontend.reach {
         Reach::Everywhere => what.to_owned(),
-        Reach::Node(node) => format!("internalTrafficPolicy Local and {what} on this node ({node})"),
+        Reach::Node(node) => {
+            format!("internalTrafficPolicy Local and {what} on this node ({node})")
+        }
     })
 }
 
 fn unserved(unserved: &Unserved) -> types::Frontend {
-    let Unserved { address, port, protocol, kind, reason } = unserved.clone();
-    types::Frontend { address, port, protocol, kind: kind.to_string(), state: "left alone".to_owned(), reason }
+    let Unserved {
+        address,
+        port,
+        protocol,
+        kind,
+        reason,
+    } = unserved.clone();
+    types::Frontend {
+        address,
+        port,
+        protocol,
+        kind: kind.to_string(),
+        state: "left alone".to_owned(),
+        reason,
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +164,8 @@ mod tests {
     /// `front end, kind, state: reason`
     fn lines(world: &World, tables: &Tables, service: &str) -> Vec<String> {
         let frontends = explain(world, tables, &world.services[&fixture::name(service)]);
-        let line = |it: types::Frontend| format!("{} {} {}: {}", it.label(), it.kind, it.state, it.reason);
+        let line =
+            |it: types::Frontend| format!("{} {} {}: {}", it.label(), it.kind, it.state, it.reason);
         frontends.into_iter().map(line).collect()
     }
 
@@ -116,7 +174,9 @@ mod tests {
             services: fixture::services(services),
             complete: true,
             node_name: "n1".into(),
-            node_addresses: ["127.0.0.1", "::1"].map(|address| address.parse().unwrap()).into(),
+            node_addresses: ["127.0.0.1", "::1"]
+                .map(|address| address.parse().unwrap())
+                .into(),
             ..World::default()
         };
         let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
@@ -124,9 +184,18 @@ mod tests {
     }
 
     fn cart() -> Service {
-        let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 0)]);
-        cart.addresses = Addresses::Cluster(vec!["10.96.0.1".parse().unwrap(), "fd00::1".parse().unwrap()]);
-        cart.external = vec![External { address: "192.0.2.7".parse().unwrap(), kind: FrontendKind::LoadBalancer }];
+        let mut cart = fixture::with(
+            fixture::fixed("cart", "10.96.0.1"),
+            &[("10.0.0.1:80", 1), ("10.0.0.2:80", 0)],
+        );
+        cart.addresses = Addresses::Cluster(vec![
+            "10.96.0.1".parse().unwrap(),
+            "fd00::1".parse().unwrap(),
+        ]);
+        cart.external = vec![External {
+            address: "192.0.2.7".parse().unwrap(),
+            kind: FrontendKind::LoadBalancer,
+        }];
         cart.ports[0].node_port = Some(30080);
         cart.internal_traffic = InternalTraffic::Local;
         cart
@@ -151,7 +220,10 @@ mod tests {
         assert_eq!(lines(&world_, &tables, "cart")[0], weight);
         service.ports[0].endpoints[0].node = Some(Arc::from("n1"));
         let (world_, tables) = world([service]);
-        assert_eq!(lines(&world_, &tables, "cart")[0], "10.96.0.1:80/TCP ClusterIP served: ");
+        assert_eq!(
+            lines(&world_, &tables, "cart")[0],
+            "10.96.0.1:80/TCP ClusterIP served: "
+        );
     }
 
     #[test]
@@ -176,7 +248,10 @@ mod tests {
     #[test]
     fn an_external_address_of_the_node_is_told_to_be_refused() {
         let mut cart = fixture::fixed("cart", "10.96.0.1");
-        cart.external = vec![External { address: "127.0.0.1".parse().unwrap(), kind: FrontendKind::ExternalIp }];
+        cart.external = vec![External {
+            address: "127.0.0.1".parse().unwrap(),
+            kind: FrontendKind::ExternalIp,
+        }];
         let (world, tables) = world([cart]);
         let refused = "127.0.0.1:80/TCP ExternalIP left alone: refused: 127.0.0.1 is an address of this node; externalCidr \
                        (--external-cidr) allows it where it names 127.0.0.1/32";

@@ -16,17 +16,34 @@ pub(super) struct Health {
     reports: watch::Receiver<Arc<HealthReport>>,
     /// Of the last report that was looked at.
     changes: u64,
-    /// Endpoints that did not work when an earlier agent ended, and of which no report has said anything yet.
+    /// Endpoints that did not work when an earlier agent ended, and of which no report has said
+    /// anything yet.
     before: BTreeSet<Target>,
 }
 
 impl Health {
-    /// Starts the task, which has nothing to check yet. `before` says who did not work when an earlier agent ended.
-    pub(super) fn start(tasks: &TaskTracker, stop: &CancellationToken, before: BTreeSet<Target>) -> Self {
+    /// Starts the task, which has nothing to check yet. `before` says who did not work when an
+    /// earlier agent ended.
+    pub(super) fn start(
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+        before: BTreeSet<Target>,
+    ) -> Self {
         let (wanted, receiver) = watch::channel(Arc::default());
         let (sender, reports) = watch::channel(Arc::default());
-        tasks.spawn(health::run(receiver, sender, before.clone(), super::now(), stop.clone()));
-        Self { wanted, reports, changes: 0, before }
+        tasks.spawn(health::run(
+            receiver,
+            sender,
+            before.clone(),
+            super::now(),
+            stop.clone(),
+        ));
+        Self {
+            wanted,
+            reports,
+            changes: 0,
+            before,
+        }
     }
 
     /// What is known of the endpoints, as it changes.
@@ -44,7 +61,9 @@ impl Health {
         let wanted = &plan.wanted;
         // What may still come is remembered.
         if world.complete {
-            self.before.retain(|target| wanted.contains_key(target) || !world.services.contains_key(&target.service));
+            self.before.retain(|target| {
+                wanted.contains_key(target) || !world.services.contains_key(&target.service)
+            });
         }
         self.wanted.send_if_modified(|old| {
             let changed = old != wanted;
@@ -71,7 +90,8 @@ impl Health {
     /// The endpoints to be left alone.
     pub(super) fn unhealthy(&mut self, world: &World) -> BTreeSet<Target> {
         let report = self.report();
-        self.before.retain(|target| !report.targets.contains_key(target));
+        self.before
+            .retain(|target| !report.targets.contains_key(target));
         health::unhealthy(&report, &self.before, world)
     }
 }

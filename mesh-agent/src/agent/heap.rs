@@ -1,11 +1,13 @@
-//! The heap of the process: reading files and answering large questions take memory for a moment, and the allocator of
-//! glibc keeps most of it for later unless it is told otherwise. Other allocators are left as they are.
+//! The heap of the process: reading files and answering large questions take memory for a moment,
+//! and the allocator of glibc keeps most of it for later unless it is told otherwise. Other
+//! allocators are left as they are.
 
-/// Allocations of this many bytes and more are given back as soon as they are freed. Said once, it stays: by itself the
-/// threshold grows with what is freed.
+/// Allocations of this many bytes and more are given back as soon as they are freed. Said once, it
+/// stays: by itself the threshold grows with what is freed.
 #[cfg(target_env = "gnu")]
 const LARGE: libc::c_int = 64 * 1024;
-/// Heaps that threads share: one for each of the runtime's would keep the most that this thread ever needed.
+/// Heaps that threads share: one for each of the runtime's would keep the most that this thread
+/// ever needed.
 #[cfg(target_env = "gnu")]
 const HEAPS: libc::c_int = 2;
 

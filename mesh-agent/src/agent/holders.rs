@@ -16,22 +16,39 @@ pub(super) fn holders(tables: &Tables) -> FrontendOwners {
         let service = identified(tables.names.get(&row.id)?)?;
         Some((place(key), service))
     });
-    let endpoints = tables.backends.values().filter(|row| row.state != backend_state::RETIRED).filter_map(|row| {
-        let identity = tables.names.get(&row.service)?;
-        let protocol = if identity.ends_with("/UDP") { Protocol::Udp } else { Protocol::Tcp };
-        Some(((row.addr.into(), u16::from_be(row.port), protocol), identified(identity)?))
-    });
+    let endpoints = tables
+        .backends
+        .values()
+        .filter(|row| row.state != backend_state::RETIRED)
+        .filter_map(|row| {
+            let identity = tables.names.get(&row.service)?;
+            let protocol = if identity.ends_with("/UDP") {
+                Protocol::Udp
+            } else {
+                Protocol::Tcp
+            };
+            Some((
+                (row.addr.into(), u16::from_be(row.port), protocol),
+                identified(identity)?,
+            ))
+        });
     held.collect::<FrontendOwners>().with_endpoints(endpoints)
 }
 
 /// Services of which the kernel has a front end.
 pub(super) fn serving(tables: &Tables) -> BTreeSet<ServiceName> {
     let ids: BTreeSet<u32> = tables.services.values().map(|row| row.id).collect();
-    ids.into_iter().filter_map(|id| identified(tables.names.get(&id)?)).collect()
+    ids.into_iter()
+        .filter_map(|id| identified(tables.names.get(&id)?))
+        .collect()
 }
 
 fn place(key: &FrontendKey) -> L4Address {
-    let protocol = if key.protocol == protocol::UDP { Protocol::Udp } else { Protocol::Tcp };
+    let protocol = if key.protocol == protocol::UDP {
+        Protocol::Udp
+    } else {
+        Protocol::Tcp
+    };
     (key.addr.into(), u16::from_be(key.port), protocol)
 }
 
@@ -52,14 +69,36 @@ mod tests {
         let mut dns = fixture::fixed("dns", "fd00::1");
         dns.ports[0].protocol = Protocol::Udp;
         let node_addresses = [[127, 0, 0, 1].into()].into();
-        let world = World { services: fixture::services([cart, dns]), node_addresses, ..World::default() };
+        let world = World {
+            services: fixture::services([cart, dns]),
+            node_addresses,
+            ..World::default()
+        };
         let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
         let expected = [
-            (("10.96.0.1".parse().unwrap(), 80, Protocol::Tcp), fixture::name("cart")),
-            (("127.0.0.1".parse().unwrap(), 30080, Protocol::Tcp), fixture::name("cart")),
-            (("fd00::1".parse().unwrap(), 80, Protocol::Udp), fixture::name("dns")),
+            (
+                ("10.96.0.1".parse().unwrap(), 80, Protocol::Tcp),
+                fixture::name("cart"),
+            ),
+            (
+                ("127.0.0.1".parse().unwrap(), 30080, Protocol::Tcp),
+                fixture::name("cart"),
+            ),
+            (
+                ("fd00::1".parse().unwrap(), 80, Protocol::Udp),
+                fixture::name("dns"),
+            ),
         ];
-        let endpoint = (("10.0.0.1".parse().unwrap(), 8080, Protocol::Tcp), fixture::name("cart"));
-        assert_eq!(holders(&tables), expected.into_iter().collect::<FrontendOwners>().with_endpoints([endpoint]));
+        let endpoint = (
+            ("10.0.0.1".parse().unwrap(), 8080, Protocol::Tcp),
+            fixture::name("cart"),
+        );
+        assert_eq!(
+            holders(&tables),
+            expected
+                .into_iter()
+                .collect::<FrontendOwners>()
+                .with_endpoints([endpoint])
+        );
     }
 }

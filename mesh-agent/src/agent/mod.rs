@@ -1,4 +1,5 @@
-//! The daemon: wires sources, the [owner](owner) of the state, the data plane and the servers together.
+//! The daemon: wires sources, the [owner](owner) of the state, the data plane and the servers
+//! together.
 //!
 //! ```text
 //! source::watch ──Update──► owner ──Op──► dataplane
@@ -73,8 +74,8 @@ use crate::{
 
 /// How often the addresses of the node are read, and the links of the programs looked at.
 const NODE_INTERVAL: Duration = Duration::from_secs(3);
-/// How often ejected backends are looked for. Where reading them takes long, so much more rarely that it costs no more
-/// than one part of this many of a processor.
+/// How often ejected backends are looked for. Where reading them takes long, so much more rarely
+/// that it costs no more than one part of this many of a processor.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_COST: u32 = 100;
 
@@ -90,8 +91,8 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (updates_in, updates) = mpsc::channel(1);
-    // Files are read while the verifier looks at the programs; which of them to believe depends on the kernel's rows, and
-    // then on what an earlier agent had in force.
+    // Files are read while the verifier looks at the programs; which of them to believe depends on
+    // the kernel's rows, and then on what an earlier agent had in force.
     let (tell_holders, holders) = std::sync::mpsc::channel();
     let reader = DirectoryReader::new(settings.services.clone(), settings.allow_empty)
         .serving(settings.serve)
@@ -135,7 +136,10 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
 
     tasks.spawn(api::server::serve(listener, view.clone(), stop.clone()));
     if let Some(address) = &settings.metrics {
-        let (listener, token) = (metrics::bind(address).await?, settings.metrics_token_file.clone());
+        let (listener, token) = (
+            metrics::bind(address).await?,
+            settings.metrics_token_file.clone(),
+        );
         tasks.spawn(metrics::serve(listener, token, view, stop.clone()));
     }
     let resync_interval = settings.resync_interval;
@@ -174,15 +178,21 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     result
 }
 
-/// Fails, having changed nothing, when another agent serves the cgroup or uses one of the directories; from then on another
-/// agent fails. A state directory that cannot be locked is no reason not to serve.
-fn keep_others_out(settings: &Settings, cgroup: &Cgroup) -> anyhow::Result<(Option<StateLock>, PinDir)> {
+/// Fails, having changed nothing, when another agent serves the cgroup or uses one of the
+/// directories; from then on another agent fails. A state directory that cannot be locked is no
+/// reason not to serve.
+fn keep_others_out(
+    settings: &Settings,
+    cgroup: &Cgroup,
+) -> anyhow::Result<(Option<StateLock>, PinDir)> {
     if !settings.allow_second_agent {
         others::check(cgroup, &settings.pin_dir)?;
     }
     let state = match StateLock::take(&settings.state_dir) {
         Err(error @ state_lock::Error::NotPrivate(_)) => return Err(error.into()),
-        Err(error @ state_lock::Error::Taken { .. }) if !settings.allow_second_agent => return Err(error.into()),
+        Err(error @ state_lock::Error::Taken { .. }) if !settings.allow_second_agent => {
+            return Err(error.into());
+        }
         Err(error) => {
             warn!("{error}");
             None
@@ -224,7 +234,11 @@ struct Drive {
 }
 
 impl Drive {
-    async fn run(mut self, resync_interval: Duration, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn run(
+        mut self,
+        resync_interval: Duration,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut resync = interval_at(Instant::now() + resync_interval, resync_interval);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut node = interval_at(Instant::now() + NODE_INTERVAL, NODE_INTERVAL);
@@ -274,10 +288,12 @@ impl Drive {
                     self.health.ask(self.owner.world(), self.owner.checks());
                 }
             }
-            let step = block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
+            let step =
+                block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
             self.attach_once()?;
             let snapshot = self.owner.snapshot();
-            self.errors.tell(snapshot.errors.iter().map(ToString::to_string));
+            self.errors
+                .tell(snapshot.errors.iter().map(ToString::to_string));
             self.problems.tell(snapshot.problems.iter().cloned());
             self.snapshots.send_replace(snapshot);
             orders::tell(ordered, &self.owner);
@@ -293,7 +309,10 @@ impl Drive {
 
     /// Takes an update, and says in the log what it changes.
     fn accept(&mut self, update: Update) {
-        let before = self.owner.has_accepted().then(|| self.owner.world().services.clone());
+        let before = self
+            .owner
+            .has_accepted()
+            .then(|| self.owner.world().services.clone());
         self.owner.accept(update);
         let after = &self.owner.world().services;
         match before {
@@ -305,16 +324,24 @@ impl Drive {
         }
     }
 
-    /// Says in the log which backends the kernel has ejected since the last look, and which came back.
+    /// Says in the log which backends the kernel has ejected since the last look, and which came
+    /// back.
     fn look_at_ejections(&mut self) {
         let start = Instant::now();
         let tables = Arc::clone(&self.snapshots.borrow().tables);
         match self.meter.evidence(&tables) {
             Ok(evidence) => {
                 let now = now();
-                let ejected = evidence.iter().filter_map(|(index, known)| Some((*index, Ejection::of(known, now)?)));
-                self.ejections.look(&tables, ejected).iter().for_each(tell_ejection);
-                let lifts = self.lifts.due(&tables, &evidence, &self.health.report(), now);
+                let ejected = evidence
+                    .iter()
+                    .filter_map(|(index, known)| Some((*index, Ejection::of(known, now)?)));
+                self.ejections
+                    .look(&tables, ejected)
+                    .iter()
+                    .for_each(tell_ejection);
+                let lifts = self
+                    .lifts
+                    .due(&tables, &evidence, &self.health.report(), now);
                 if let Err(error) = self.owner.dataplane.lift(&lifts) {
                     warn!("cannot end ejections of backends whose health check passes: {error}");
                 }
@@ -324,12 +351,15 @@ impl Drive {
         self.next_look = Instant::now() + LOOK_INTERVAL.max(start.elapsed() * LOOK_COST);
     }
 
-    /// Closes sockets whose backend left; returns how long to wait before the next look. A connect under way when it left
-    /// is met by the step that frees the backend.
+    /// Closes sockets whose backend left; returns how long to wait before the next look. A connect
+    /// under way when it left is met by the step that frees the backend.
     fn close_stale(&mut self) -> Option<Duration> {
         let Departures { left, freed } = self.owner.take_departures();
         self.attempts.forget(&left);
-        self.lookout.ask(BackendSet::Of(left.into_iter().chain(freed).collect()), now());
+        self.lookout.ask(
+            BackendSet::Of(left.into_iter().chain(freed).collect()),
+            now(),
+        );
         let start = now();
         if let Some(look) = self.lookout.take(start) {
             let again = self.close_stale_of(&look).unwrap_or(look.backends);
@@ -338,7 +368,8 @@ impl Drive {
         self.lookout.wait(now())
     }
 
-    /// Looks once at the sockets of these backends; returns those that deserve another look, or none when this one failed.
+    /// Looks once at the sockets of these backends; returns those that deserve another look, or
+    /// none when this one failed.
     fn close_stale_of(&mut self, DueClose { backends, close_at }: &DueClose) -> Option<BackendSet> {
         let begun = now();
         let is_wanted = |row: &SocketRow| stale::is_tracked(row) && backends.has(row.backend_index);
@@ -350,12 +381,21 @@ impl Drive {
             }
         };
         self.lookout.read(now().saturating_sub(begun));
-        let tracked: Vec<Tracked> = sockets.iter().map(|(cookie, row)| (*cookie, row.into())).collect();
-        let due = self.attempts.due(&stale::stale(&tracked, self.owner.backends()), backends);
+        let tracked: Vec<Tracked> = sockets
+            .iter()
+            .map(|(cookie, row)| (*cookie, row.into()))
+            .collect();
+        let due = self
+            .attempts
+            .due(&stale::stale(&tracked, self.owner.backends()), backends);
         if !due.is_empty() {
             thread::sleep(close_at.saturating_sub(now()));
             let report = stale::destroy(&due, self.settings.enter_namespaces.into());
-            info!(closed = report.closed.len(), not_found = report.not_found.len(), "closed stale sockets");
+            info!(
+                closed = report.closed.len(),
+                not_found = report.not_found.len(),
+                "closed stale sockets"
+            );
             self.unclosed.tell(report.failed.iter().cloned());
             self.attempts.record(&due, &report);
         }
@@ -377,12 +417,17 @@ impl Drive {
                 let count = addresses.len();
                 let changed = self.owner.set_node(&self.settings.node_name, addresses);
                 if changed {
-                    info!(addresses = count, "this node has other addresses; node ports follow");
+                    info!(
+                        addresses = count,
+                        "this node has other addresses; node ports follow"
+                    );
                 }
                 changed
             }
             Err(error) => {
-                warn!("cannot read the addresses of this node, so node ports stay where they were: {error}");
+                warn!(
+                    "cannot read the addresses of this node, so node ports stay where they were: {error}"
+                );
                 false
             }
         };
@@ -395,16 +440,19 @@ impl Drive {
         self.owner.set_links(problems)
     }
 
-    /// Programs are put in place once the maps hold what the first update says: never do they meet empty ones. Where
-    /// that replaces the maps of an earlier agent, an update with gaps does not do: those maps may fill them. Nor do smaller
-    /// maps that have no room for all of it.
+    /// Programs are put in place once the maps hold what the first update says: never do they meet
+    /// empty ones. Where that replaces the maps of an earlier agent, an update with gaps does not
+    /// do: those maps may fill them. Nor do smaller maps that have no room for all of it.
     fn attach_once(&mut self) -> anyhow::Result<()> {
         let owner = &self.owner;
         let has_gaps = owner.dataplane.replaces_other() && !owner.is_complete();
         let is_short = owner.dataplane.replaces_larger() && !owner.has_room();
         let filled = owner.is_applied() && !has_gaps && !is_short;
         if filled && self.hooks.borrow().is_empty() {
-            let attached = self.owner.dataplane.attach(&self.cgroup, self.settings.allow_second_agent)?;
+            let attached = self
+                .owner
+                .dataplane
+                .attach(&self.cgroup, self.settings.allow_second_agent)?;
             info!(hooks = attached.len(), "attached");
             self.hooks.send_replace(attached);
             // Fails where no service manager listens, and need not be told then.
@@ -414,7 +462,14 @@ impl Drive {
     }
 }
 
-fn tell_ejection(Event { service, port, endpoint, what }: &Event) {
+fn tell_ejection(
+    Event {
+        service,
+        port,
+        endpoint,
+        what,
+    }: &Event,
+) {
     match what {
         What::Ejected(_) => warn!(%service, %port, %endpoint, "endpoint: {what}"),
         What::Returned => info!(%service, %port, %endpoint, "endpoint: {what}"),
@@ -423,5 +478,7 @@ fn tell_ejection(Event { service, port, endpoint, what }: &Event) {
 
 /// The monotonic clock, which no change of the date touches.
 fn now() -> Duration {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has a monotonic clock").into()
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .expect("Linux has a monotonic clock")
+        .into()
 }

@@ -18,7 +18,9 @@ impl News {
     fn look(&mut self, now: impl IntoIterator<Item = String>) -> (Vec<String>, Vec<String>) {
         let now: BTreeSet<String> = now.into_iter().collect();
         let before = std::mem::replace(&mut self.wrong, now);
-        let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| one.difference(other).cloned().collect();
+        let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
+            one.difference(other).cloned().collect()
+        };
         let (mut begun, mut ended) = (only(&self.wrong, &before), only(&before, &self.wrong));
         forget_moved(&mut begun, &mut ended);
         (begun, ended)
@@ -28,7 +30,10 @@ impl News {
     pub(super) fn tell(&mut self, now: impl IntoIterator<Item = String>) {
         let (begun, ended) = self.look(now);
         begun.iter().take(TOLD).for_each(|line| error!("{line}"));
-        ended.iter().take(TOLD).for_each(|line| info!("no longer so: {line}"));
+        ended
+            .iter()
+            .take(TOLD)
+            .for_each(|line| info!("no longer so: {line}"));
         let more = begun.len().saturating_sub(TOLD) + ended.len().saturating_sub(TOLD);
         if more > 0 {
             info!("{more} more lines like these; `meshctl status` has all that is wrong now");
@@ -42,7 +47,11 @@ fn forget_moved(begun: &mut Vec<String>, ended: &mut Vec<String>) {
     for line in ended.drain(..) {
         left.entry(without_lines(&line)).or_default().push(line);
     }
-    begun.retain(|line| left.get_mut(&without_lines(line)).and_then(Vec::pop).is_none());
+    begun.retain(|line| {
+        left.get_mut(&without_lines(line))
+            .and_then(Vec::pop)
+            .is_none()
+    });
     ended.extend(left.into_values().flatten());
     ended.sort_unstable();
 }
@@ -87,9 +96,18 @@ mod tests {
         let moved = "/srv/a.yaml:6: services[1].ports[0].port: expected a port, found `0`";
         assert_eq!(look(&[moved]), (vec![], vec![]));
         let twice = "/srv/a.yaml:9: services[2].ports[0].port: expected a port, found `0`";
-        assert_eq!(look(&[moved, twice]), (vec![twice.to_owned()], vec![]), "one more of the same");
-        let [one, other] = [80, 81].map(|port| format!("/srv/a.yaml:6: both ask for 10.96.0.1:{port}"));
+        assert_eq!(
+            look(&[moved, twice]),
+            (vec![twice.to_owned()], vec![]),
+            "one more of the same"
+        );
+        let [one, other] =
+            [80, 81].map(|port| format!("/srv/a.yaml:6: both ask for 10.96.0.1:{port}"));
         assert_eq!(look(&[moved, twice, &one]).0, std::slice::from_ref(&one));
-        assert_eq!(look(&[moved, twice, &other]), (vec![other], vec![one]), "another port is another error");
+        assert_eq!(
+            look(&[moved, twice, &other]),
+            (vec![other], vec![one]),
+            "another port is another error"
+        );
     }
 }

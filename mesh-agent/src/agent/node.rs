@@ -13,8 +13,12 @@ const IPVS: &str = "kube-ipvs0";
 /// All addresses of all interfaces, and loopback, which every network namespace has.
 pub(super) fn addresses() -> nix::Result<BTreeSet<IpAddr>> {
     let found = getifaddrs()?.filter(|interface| interface.interface_name != IPVS);
-    let found = found.filter_map(|interface| address(&interface.address?)).filter(is_reachable);
-    Ok(found.chain([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]).collect())
+    let found = found
+        .filter_map(|interface| address(&interface.address?))
+        .filter(is_reachable);
+    Ok(found
+        .chain([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
+        .collect())
 }
 
 fn address(socket: &SockaddrStorage) -> Option<IpAddr> {
@@ -37,7 +41,10 @@ mod tests {
     #[test]
     fn loopback_is_among_the_addresses_and_link_local_is_not() {
         let addresses = addresses().unwrap();
-        assert!(addresses.contains(&"127.0.0.1".parse().unwrap()) && addresses.contains(&"::1".parse().unwrap()));
+        assert!(
+            addresses.contains(&"127.0.0.1".parse().unwrap())
+                && addresses.contains(&"::1".parse().unwrap())
+        );
         assert!(addresses.iter().all(is_reachable), "{addresses:?}");
         assert!(!is_reachable(&"fe80::1".parse().unwrap()));
     }

@@ -24,11 +24,24 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Writes it down. A client that is returned waits to hear whether it is in effect; others have their answer.
+    /// Writes it down. A client that is returned waits to hear whether it is in effect; others have
+    /// their answer.
     pub(super) fn carry_out<D: Dataplane>(self, owner: &mut Owner<D>) -> Option<Answer> {
-        let Self { target, change, force, answer } = self;
-        let by = format!("meshctl backend {}{}", change.verb(), if force { " --force" } else { "" });
-        let (service, endpoint) = (&target.service, SocketAddr::new(target.address, target.port));
+        let Self {
+            target,
+            change,
+            force,
+            answer,
+        } = self;
+        let by = format!(
+            "meshctl backend {}{}",
+            change.verb(),
+            if force { " --force" } else { "" }
+        );
+        let (service, endpoint) = (
+            &target.service,
+            SocketAddr::new(target.address, target.port),
+        );
         match owner.order(&target, change, force, super::now()) {
             Ok(()) => {
                 info!(%service, %endpoint, by, "endpoint: {change}");
@@ -50,7 +63,8 @@ pub(super) fn tell<D: Dataplane>(answer: Option<Answer>, owner: &Owner<D>) {
     let done = match owner.is_applied() {
         true => Ok(owner.unwritten_orders()),
         false => Err(Refusal::Failed(
-            "the order is remembered but the kernel does not have it yet; see `meshctl status`".to_owned(),
+            "the order is remembered but the kernel does not have it yet; see `meshctl status`"
+                .to_owned(),
         )),
     };
     // The client that asked may be gone.
@@ -66,6 +80,13 @@ pub(super) fn give(
 ) -> Result<Option<String>, Refusal> {
     let stopping = || Refusal::Failed("the agent is stopping".to_owned());
     let (answer, answered) = oneshot::channel();
-    orders.blocking_send(Order { target, change, force, answer }).map_err(|_| stopping())?;
+    orders
+        .blocking_send(Order {
+            target,
+            change,
+            force,
+            answer,
+        })
+        .map_err(|_| stopping())?;
     answered.blocking_recv().map_err(|_| stopping())?
 }

@@ -1,5 +1,5 @@
-//! What operators said of endpoints, kept in a file so that it survives a restart. The file is a convenience: when it
-//! cannot be written, orders are in effect all the same and `status` says so.
+//! What operators said of endpoints, kept in a file so that it survives a restart. The file is a
+//! convenience: when it cannot be written, orders are in effect all the same and `status` says so.
 
 use std::{
     collections::BTreeMap,
@@ -56,7 +56,10 @@ struct Entry {
 impl OverrideFile {
     /// Reads the file, if there is one; also says what is wrong with it.
     pub(super) fn open(state_dir: &Path) -> (Self, Overrides, Option<String>) {
-        let boot_id = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let boot_id = fs::read_to_string(BOOT_ID)
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         Self::open_in_boot(state_dir, boot_id)
     }
 
@@ -66,10 +69,23 @@ impl OverrideFile {
             Ok(overrides) => (overrides, None),
             Err(error) => {
                 let path = path.display();
-                (Overrides::new(), Some(format!("cannot read {path}, so drains and weights are forgotten: {error}")))
+                (
+                    Overrides::new(),
+                    Some(format!(
+                        "cannot read {path}, so drains and weights are forgotten: {error}"
+                    )),
+                )
             }
         };
-        (Self { path, boot_id, written: true }, overrides, problem)
+        (
+            Self {
+                path,
+                boot_id,
+                written: true,
+            },
+            overrides,
+            problem,
+        )
     }
 
     /// Where the file is.
@@ -84,8 +100,14 @@ impl OverrideFile {
 
     /// Replaces the file's content; returns what went wrong.
     pub(super) fn write(&mut self, overrides: &Overrides) -> Option<String> {
-        let endpoints = overrides.iter().map(|(target, given)| entry(target, *given)).collect();
-        let content = Content { boot_id: self.boot_id.clone(), endpoints };
+        let endpoints = overrides
+            .iter()
+            .map(|(target, given)| entry(target, *given))
+            .collect();
+        let content = Content {
+            boot_id: self.boot_id.clone(),
+            endpoints,
+        };
         let text = serde_json::to_vec_pretty(&content).expect("a struct with string keys");
         let error = private::replace(&self.path, &text).err();
         self.written = error.is_none();
@@ -106,29 +128,62 @@ fn read(path: &Path, boot_id: &str) -> io::Result<Overrides> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Overrides::new()),
         text => text?,
     };
-    let Content { boot_id: written_in, endpoints } = serde_json::from_slice(&text)?;
+    let Content {
+        boot_id: written_in,
+        endpoints,
+    } = serde_json::from_slice(&text)?;
     let same_clock = written_in == boot_id;
-    Ok(endpoints.into_iter().map(|entry| target(entry, same_clock)).collect())
+    Ok(endpoints
+        .into_iter()
+        .map(|entry| target(entry, same_clock))
+        .collect())
 }
 
 fn entry(target: &Target, given: Override) -> Entry {
-    let Override { draining_since, weight } = given;
+    let Override {
+        draining_since,
+        weight,
+    } = given;
     Entry {
         namespace: target.service.namespace.clone(),
         service: target.service.name.clone(),
         address: target.address,
         port: target.port,
-        draining_since_milliseconds: draining_since.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+        draining_since_milliseconds: draining_since
+            .map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
         weight,
     }
 }
 
 /// A drain that began before the last boot began long ago.
 fn target(entry: Entry, same_clock: bool) -> (Target, Override) {
-    let Entry { namespace, service: name, address, port, draining_since_milliseconds, weight } = entry;
-    let since = |milliseconds| if same_clock { Duration::from_millis(milliseconds) } else { Duration::ZERO };
-    let given = Override { draining_since: draining_since_milliseconds.map(since), weight };
-    (Target { service: ServiceName { namespace, name }, address, port }, given)
+    let Entry {
+        namespace,
+        service: name,
+        address,
+        port,
+        draining_since_milliseconds,
+        weight,
+    } = entry;
+    let since = |milliseconds| {
+        if same_clock {
+            Duration::from_millis(milliseconds)
+        } else {
+            Duration::ZERO
+        }
+    };
+    let given = Override {
+        draining_since: draining_since_milliseconds.map(since),
+        weight,
+    };
+    (
+        Target {
+            service: ServiceName { namespace, name },
+            address,
+            port,
+        },
+        given,
+    )
 }
 
 #[cfg(test)]
@@ -142,14 +197,30 @@ mod tests {
         let open = |boot: &str| OverrideFile::open_in_boot(directory.path(), boot.to_owned());
         let (mut file, overrides, problem) = open("a");
         assert_eq!((overrides, problem), (Overrides::new(), None));
-        let target = |last| Target { service: fixture::name("cart"), address: [10, 0, 0, last].into(), port: 80 };
-        let drained = Override { draining_since: Some(Duration::from_millis(1500)), weight: None };
-        let weighted = Override { draining_since: None, weight: Some(7) };
+        let target = |last| Target {
+            service: fixture::name("cart"),
+            address: [10, 0, 0, last].into(),
+            port: 80,
+        };
+        let drained = Override {
+            draining_since: Some(Duration::from_millis(1500)),
+            weight: None,
+        };
+        let weighted = Override {
+            draining_since: None,
+            weight: Some(7),
+        };
         let overrides = Overrides::from([(target(1), drained), (target(2), weighted)]);
         assert_eq!(file.write(&overrides), None);
         assert_eq!(open("a").1, overrides);
-        let old = Override { draining_since: Some(Duration::ZERO), weight: None };
-        assert_eq!(open("b").1, Overrides::from([(target(1), old), (target(2), weighted)]));
+        let old = Override {
+            draining_since: Some(Duration::ZERO),
+            weight: None,
+        };
+        assert_eq!(
+            open("b").1,
+            Overrides::from([(target(1), old), (target(2), weighted)])
+        );
         crate::agent::addresses::forget(directory.path(), None).unwrap();
         assert!(!directory.path().exists());
     }
@@ -159,10 +230,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(FILE), "{").unwrap();
         let (_, overrides, problem) = OverrideFile::open(directory.path());
-        assert!(overrides.is_empty() && problem.unwrap().contains("so drains and weights are forgotten"));
+        assert!(
+            overrides.is_empty()
+                && problem
+                    .unwrap()
+                    .contains("so drains and weights are forgotten")
+        );
         let file = directory.path().join("file");
         fs::write(&file, "").unwrap();
         let (mut file, ..) = OverrideFile::open(&file);
-        assert!(file.write(&Overrides::new()).unwrap().contains("end when the agent does") && !file.is_written());
+        assert!(
+            file.write(&Overrides::new())
+                .unwrap()
+                .contains("end when the agent does")
+                && !file.is_written()
+        );
     }
 }

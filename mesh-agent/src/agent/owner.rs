@@ -1,5 +1,5 @@
-//! The one owner of the state: what the sources said, what the kernel holds, what is still to be done. Every method is
-//! told the time, so tests need no clock.
+//! The one owner of the state: what the sources said, what the kernel holds, what is still to be
+//! done. Every method is told the time, so tests need no clock.
 
 mod claims;
 mod departures;
@@ -35,13 +35,15 @@ use crate::{
         recompile, refused_node_addresses, shadowed_node_ports,
     },
     health::Plan,
-    model::{Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong},
+    model::{
+        Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong,
+    },
     source::{dir::bound_refused, nested_services},
     table::Table,
 };
 
-/// How long rows that nothing points at any more are kept for lookups under way. A lookup takes microseconds, but it
-/// can be preempted.
+/// How long rows that nothing points at any more are kept for lookups under way. A lookup takes
+/// microseconds, but it can be preempted.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// Operations of one step that a debug log shows.
 const SHOWN: usize = 1000;
@@ -75,7 +77,8 @@ pub(super) struct Owner<D> {
     misfits: Refused,
     /// Whether a service has more endpoints than it may have.
     is_cut: bool,
-    /// When rows change by themselves: the next step of a ramp, or an endpoint that leaves the slots.
+    /// When rows change by themselves: the next step of a ramp, or an endpoint that leaves the
+    /// slots.
     next_change: Option<Duration>,
     unhealthy_since: UnhealthySince,
     /// Whether any update got into `world`.
@@ -114,7 +117,11 @@ struct Problems {
 
 impl<D: Dataplane> Owner<D> {
     /// Adopts what the data plane holds; until the first update nothing is changed.
-    pub(super) fn new(dataplane: D, pools: Vec<IpNet>, state_dir: &Path) -> Result<Self, crate::dataplane::Error> {
+    pub(super) fn new(
+        dataplane: D,
+        pools: Vec<IpNet>,
+        state_dir: &Path,
+    ) -> Result<Self, crate::dataplane::Error> {
         let current = dataplane.dump()?;
         let (addresses, addresses_problem) = AddressFile::open(state_dir);
         let (file, overrides, overrides_problem) = OverrideFile::open(state_dir);
@@ -124,7 +131,10 @@ impl<D: Dataplane> Owner<D> {
             quotas: Quotas::NONE,
             addresses,
             overrides: file,
-            world: Arc::new(World { overrides, ..World::default() }),
+            world: Arc::new(World {
+                overrides,
+                ..World::default()
+            }),
             update: Update::default(),
             left_out: Arc::default(),
             wrong: Arc::default(),
@@ -144,7 +154,11 @@ impl<D: Dataplane> Owner<D> {
             held: HashMap::new(),
             applied: None,
             departures: Departures::default(),
-            problems: Problems { addresses: addresses_problem, overrides: overrides_problem, ..Problems::default() },
+            problems: Problems {
+                addresses: addresses_problem,
+                overrides: overrides_problem,
+                ..Problems::default()
+            },
         })
     }
 
@@ -163,8 +177,8 @@ impl<D: Dataplane> Owner<D> {
         self.quotas = quotas;
     }
 
-    /// Takes the name and the addresses of this node; true when they are others than before. Until the first update
-    /// there is nothing to put into effect.
+    /// Takes the name and the addresses of this node; true when they are others than before. Until
+    /// the first update there is nothing to put into effect.
     pub(super) fn set_node(&mut self, name: &str, addresses: BTreeSet<IpAddr>) -> bool {
         if self.world.node_name == name && self.world.node_addresses == addresses {
             return false;
@@ -180,7 +194,8 @@ impl<D: Dataplane> Owner<D> {
     pub(super) fn accept(&mut self, mut update: Update) {
         let mut services = std::mem::take(&mut update.services);
         let certain = doubt::is_certain(&update);
-        self.hold_addresses(&mut services, certain).tell(&mut update);
+        self.hold_addresses(&mut services, certain)
+            .tell(&mut update);
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
         let vips = self.allocate(&mut services, certain, &mut update);
         let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
@@ -202,8 +217,8 @@ impl<D: Dataplane> Owner<D> {
         self.update = update;
     }
 
-    /// Brings the data plane one step closer to what is desired. Returns how long to wait before the next step; none
-    /// when there is nothing left to do.
+    /// Brings the data plane one step closer to what is desired. Returns how long to wait before
+    /// the next step; none when there is nothing left to do.
     pub(super) fn reconcile(&mut self, now: Duration) -> Option<Duration> {
         let start = Instant::now();
         let fresh = self.stale;
@@ -227,7 +242,11 @@ impl<D: Dataplane> Owner<D> {
             let revision = self.applied.map_or(1, |applied| applied.revision + 1);
             let (took, wrote) = (start.elapsed(), writing.elapsed());
             info!(revision, writes = ops.len(), ?took, ?wrote, "applied");
-            self.applied = Some(Applied { revision, at: start, took });
+            self.applied = Some(Applied {
+                revision,
+                at: start,
+                took,
+            });
         }
         let ramp = self.next_change.map(|due| due.saturating_sub(now));
         self.free(frees, now).into_iter().chain(ramp).min()
@@ -236,10 +255,16 @@ impl<D: Dataplane> Owner<D> {
     fn compile(&mut self, now: Duration) {
         let leaves = self.unhealthy_since.note(&mut self.world, now);
         let busy = self.busy();
-        let room = Allocatable { capacity: self.dataplane.capacity(), busy: &busy };
+        let room = Allocatable {
+            capacity: self.dataplane.capacity(),
+            busy: &busy,
+        };
         let compiled = match &self.compiled {
             Some(world) => {
-                let earlier = Earlier { world, tables: &self.desired };
+                let earlier = Earlier {
+                    world,
+                    tables: &self.desired,
+                };
                 recompile(earlier, &self.world, now, &self.current, room)
             }
             None => compile(&self.world, now, &self.current, room),
@@ -254,11 +279,15 @@ impl<D: Dataplane> Owner<D> {
             self.refused = refused_node_addresses(&self.world);
             bound_refused(&mut self.refused);
         }
-        // Where a service was left out, the next tables may have room for it: they are compiled anew.
+        // Where a service was left out, the next tables may have room for it: they are compiled
+        // anew.
         self.compiled = misfits.is_empty().then(|| Arc::clone(&self.world));
         self.misfits = self.misfits_of(&misfits);
         self.stale = false;
-        self.next_change = next_change(&self.world, now).into_iter().chain(leaves).min();
+        self.next_change = next_change(&self.world, now)
+            .into_iter()
+            .chain(leaves)
+            .min();
     }
 
     /// Frees the rows whose grace period is over; returns the time until the next is due.
@@ -269,7 +298,11 @@ impl<D: Dataplane> Owner<D> {
         }
         let held = std::mem::take(&mut self.held);
         let drains = self.drains();
-        let due = |op: &Op| held.get(op).copied().unwrap_or_else(|| now + self.grace(op, &drains));
+        let due = |op: &Op| {
+            held.get(op)
+                .copied()
+                .unwrap_or_else(|| now + self.grace(op, &drains))
+        };
         let (ready, waiting): (Vec<Op>, Vec<Op>) = frees.into_iter().partition(|op| due(op) <= now);
         self.held = waiting
             .into_iter()
@@ -289,11 +322,15 @@ impl<D: Dataplane> Owner<D> {
         self.held.values().min().map(|&due| due.saturating_sub(now))
     }
 
-    /// How long what an operation frees is kept. Connections to an endpoint that left are closed when its row is freed,
-    /// and the id of its service must not be another's before that.
+    /// How long what an operation frees is kept. Connections to an endpoint that left are closed
+    /// when its row is freed, and the id of its service must not be another's before that.
     fn grace(&self, op: &Op, drains: &HashMap<u32, u16>) -> Duration {
         let seconds = match op {
-            Op::FreeBackend(index) => self.current.backends.get(index).map(|row| row.drain_seconds),
+            Op::FreeBackend(index) => self
+                .current
+                .backends
+                .get(index)
+                .map(|row| row.drain_seconds),
             Op::FreeId(id) => drains.get(id).copied(),
             _ => None,
         };
@@ -303,7 +340,12 @@ impl<D: Dataplane> Owner<D> {
     /// The longest drain among the backends of each service that has one.
     fn drains(&self) -> HashMap<u32, u16> {
         let mut drains = HashMap::new();
-        for row in self.current.backends.values().filter(|row| row.drain_seconds > 0) {
+        for row in self
+            .current
+            .backends
+            .values()
+            .filter(|row| row.drain_seconds > 0)
+        {
             let longest: &mut u16 = drains.entry(row.service).or_default();
             *longest = row.drain_seconds.max(*longest);
         }
@@ -313,9 +355,18 @@ impl<D: Dataplane> Owner<D> {
     /// Whether all operations took effect. Those that did are remembered either way.
     fn apply(&mut self, ops: &[Op]) -> bool {
         self.note_freed(ops);
-        let result = if ops.is_empty() { Ok(()) } else { self.dataplane.apply(ops) };
-        let done = result.as_ref().map_or_else(|error| error.done, |()| ops.len());
-        ops[..done].iter().take(SHOWN).for_each(|op| debug!("kernel: {}", decision(op)));
+        let result = if ops.is_empty() {
+            Ok(())
+        } else {
+            self.dataplane.apply(ops)
+        };
+        let done = result
+            .as_ref()
+            .map_or_else(|error| error.done, |()| ops.len());
+        ops[..done]
+            .iter()
+            .take(SHOWN)
+            .for_each(|op| debug!("kernel: {}", decision(op)));
         if done > 0 {
             let current = Arc::make_mut(&mut self.current);
             ops[..done].iter().for_each(|op| current.apply(op));
@@ -328,12 +379,14 @@ impl<D: Dataplane> Owner<D> {
         self.problems.apply.is_none()
     }
 
-    /// Reads the kernel's rows back; rows that were changed behind our back are put right by the next step.
+    /// Reads the kernel's rows back; rows that were changed behind our back are put right by the
+    /// next step.
     pub(super) fn resync(&mut self) {
         self.rewrite_orders();
         match self.dataplane.dump() {
             Ok(mut found) => {
-                // Slots that nothing points at are not read back; those waiting to be freed are still ours.
+                // Slots that nothing points at are not read back; those waiting to be freed are
+                // still ours.
                 for (&index, &slot) in self.current.slots.iter() {
                     if !found.slots.contains_key(&index) {
                         found.slots.insert(index, slot);
@@ -341,7 +394,10 @@ impl<D: Dataplane> Owner<D> {
                 }
                 self.problems.resync = None;
                 if found != *self.current {
-                    warn!(rows = diff(&self.current, &found).len(), "rows were changed by another process; repairing");
+                    warn!(
+                        rows = diff(&self.current, &found).len(),
+                        "rows were changed by another process; repairing"
+                    );
                     self.current = Arc::new(found);
                     self.compiled = None;
                 }

@@ -37,9 +37,15 @@ pub(super) fn explain(
     question: &Question,
 ) -> Result<Explanation, Refusal> {
     let key = key(question)?;
-    let counters = meter.read(&snapshot.tables).map_err(|error| Refusal::Failed(error.to_string()))?;
-    let mut client =
-        question.from.as_deref().map(|from| client::client(from, settings)).transpose()?.unwrap_or_default();
+    let counters = meter
+        .read(&snapshot.tables)
+        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    let mut client = question
+        .from
+        .as_deref()
+        .map(|from| client::client(from, settings))
+        .transpose()?
+        .unwrap_or_default();
     if let Some(service) = snapshot.tables.services.get(&key) {
         client.bound = affinity::bound(meter, service, &client, now)?;
     }
@@ -51,32 +57,64 @@ pub(super) fn explain(
 }
 
 fn key(question: &Question) -> Result<FrontendKey, Refusal> {
-    let Question { to, protocol: name, from: _ } = question;
-    let to: SocketAddr = to
-        .parse()
-        .map_err(|_| Refusal::Malformed(format!("`{to}` is not ADDRESS:PORT, like 10.96.0.1:80 or [fd00::1]:80")))?;
+    let Question {
+        to,
+        protocol: name,
+        from: _,
+    } = question;
+    let to: SocketAddr = to.parse().map_err(|_| {
+        Refusal::Malformed(format!(
+            "`{to}` is not ADDRESS:PORT, like 10.96.0.1:80 or [fd00::1]:80"
+        ))
+    })?;
     let protocol = match name.as_deref().map(str::to_ascii_lowercase).as_deref() {
         None | Some("tcp") => protocol::TCP,
         Some("udp") => protocol::UDP,
         Some(other) => return Err(Refusal::Malformed(format!("`{other}` is not tcp or udp"))),
     };
-    Ok(FrontendKey { addr: to.ip().into(), port: to.port().to_be(), protocol, pad: 0 })
+    Ok(FrontendKey {
+        addr: to.ip().into(),
+        port: to.port().to_be(),
+        protocol,
+        pad: 0,
+    })
 }
 
 /// The same over given tables. Pure.
-fn replay(tables: &Tables, counters: &Counters, now: Duration, key: &FrontendKey, client: &Client) -> Explanation {
-    let asked = Explanation { frontend: frontend(key), verdict: "untouched".to_owned(), ..Explanation::default() };
+fn replay(
+    tables: &Tables,
+    counters: &Counters,
+    now: Duration,
+    key: &FrontendKey,
+    client: &Client,
+) -> Explanation {
+    let asked = Explanation {
+        frontend: frontend(key),
+        verdict: "untouched".to_owned(),
+        ..Explanation::default()
+    };
     if let Some(reason) = &client.excluded {
-        return Explanation { reason: reason.clone(), ..asked };
+        return Explanation {
+            reason: reason.clone(),
+            ..asked
+        };
     }
     let Some(mut copy) = Copy::of(tables, counters, now, key, client) else {
-        return Explanation { reason: words::no_service(tables, key), ..asked };
+        return Explanation {
+            reason: words::no_service(tables, key),
+            ..asked
+        };
     };
     let (tiers, others) = candidate::candidates(&copy);
     let mut notes = words::notes(tables, now, &copy.row, client);
     notes.extend(words::of_others(tables, counters, &copy.row, client));
-    let mut told =
-        Explanation { balance: Some(words::policy(copy.row.policy).to_owned()), notes, tiers, others, ..asked };
+    let mut told = Explanation {
+        balance: Some(words::policy(copy.row.policy).to_owned()),
+        notes,
+        tiers,
+        others,
+        ..asked
+    };
     if let Some(identity) = tables.names.get(&copy.row.id) {
         told.identify(identity);
     }

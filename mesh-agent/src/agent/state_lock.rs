@@ -63,24 +63,35 @@ impl StateLock {
     /// Makes the directory if need be, and locks it.
     pub fn take(directory: &Path) -> Result<Self, Error> {
         let made = !directory.exists();
-        let io = |reason| Error::Io { path: directory.to_owned(), reason };
+        let io = |reason| Error::Io {
+            path: directory.to_owned(),
+            reason,
+        };
         private::directory(directory, "--state-dir").map_err(|error| match error {
             private::Error::Io { reason, .. } => io(reason),
             error => Error::NotPrivate(error),
         })?;
         let lock = lock::take(&directory.join(FILE), open).map_err(io)?;
-        let taken = || Error::Taken { path: directory.to_owned() };
-        Ok(Self { directory: directory.to_owned(), made, _lock: lock.ok_or_else(taken)? })
+        let taken = || Error::Taken {
+            path: directory.to_owned(),
+        };
+        Ok(Self {
+            directory: directory.to_owned(),
+            made,
+            _lock: lock.ok_or_else(taken)?,
+        })
     }
 
     /// Locks the directory if an agent has ever used it.
     pub fn of_existing(directory: &Path) -> Result<Option<Self>, Error> {
         match Self::exists(directory) {
             false => Ok(None),
-            true => Self::take(directory).map(Some).map_err(|error| match error {
-                Error::Taken { path } => Error::Running { path },
-                error => error,
-            }),
+            true => Self::take(directory)
+                .map(Some)
+                .map_err(|error| match error {
+                    Error::Taken { path } => Error::Running { path },
+                    error => error,
+                }),
         }
     }
 
@@ -92,7 +103,8 @@ impl StateLock {
     pub fn undo(self) {
         if self.made {
             // What cannot be removed is an empty directory.
-            _ = fs::remove_file(self.directory.join(FILE)).and_then(|()| fs::remove_dir(&self.directory));
+            _ = fs::remove_file(self.directory.join(FILE))
+                .and_then(|()| fs::remove_dir(&self.directory));
         }
     }
 }
@@ -100,7 +112,13 @@ impl StateLock {
 fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    match options.read(true).write(true).create(true).truncate(false).open(path) {
+    match options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+    {
         // One that is there can be locked on a filesystem that is read-only.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
             options.write(false).create(false).open(path)
@@ -125,7 +143,10 @@ mod tests {
              --allow-second-agent",
             directory.display()
         );
-        assert_eq!(StateLock::take(&directory).unwrap_err().to_string(), expected);
+        assert_eq!(
+            StateLock::take(&directory).unwrap_err().to_string(),
+            expected
+        );
         drop(first);
         StateLock::take(&directory).unwrap();
     }
@@ -136,7 +157,10 @@ mod tests {
         let directory = parent.path().join("state");
         let lock = StateLock::take(&directory).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode(&directory), mode(&directory.join(FILE))), (0o700, 0o600));
+        assert_eq!(
+            (mode(&directory), mode(&directory.join(FILE))),
+            (0o700, 0o600)
+        );
         lock.undo();
         assert!(!directory.exists());
     }
@@ -146,7 +170,10 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(matches!(StateLock::take(&file.join("state")), Err(Error::Io { .. })));
+        assert!(matches!(
+            StateLock::take(&file.join("state")),
+            Err(Error::Io { .. })
+        ));
         assert!(StateLock::of_existing(&file).unwrap().is_none());
     }
 }

@@ -5,7 +5,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Cancels at SIGTERM or SIGINT.
 pub(super) fn on_signal(stop: &CancellationToken) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let stop = stop.clone();
     tokio::spawn(async move {
         tokio::select! {

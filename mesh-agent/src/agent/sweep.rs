@@ -1,8 +1,9 @@
-//! Sweeps the tables that sockets fill, beside everything else: sockets that ended without a hook give back what they held,
-//! counts that are not those of the rows are corrected, and clients that were idle for too long are unbound.
+//! Sweeps the tables that sockets fill, beside everything else: sockets that ended without a hook
+//! give back what they held, counts that are not those of the rows are corrected, and clients that
+//! were idle for too long are unbound.
 //!
-//! A sweep reads all rows, so it is made now and then; while a client has many rows, every second, so that room comes back
-//! soon after what filled it has stopped.
+//! A sweep reads all rows, so it is made now and then; while a client has many rows, every second,
+//! so that room comes back soon after what filled it has stopped.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -32,11 +33,13 @@ use crate::{
     stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, expired, scan},
 };
 
-/// Time between two sweeps at the start, while a client has many rows, and after a socket was missed.
+/// Time between two sweeps at the start, while a client has many rows, and after a socket was
+/// missed.
 const SOON: Duration = Duration::from_secs(1);
 /// A sweep takes no more than one part of this many of a processor.
 const COST: u32 = 10;
-/// From the first look at the counts to the second, for connects that were decided and have not sent their SYN.
+/// From the first look at the counts to the second, for connects that were decided and have not
+/// sent their SYN.
 const GRACE: Duration = Duration::from_millis(20);
 /// Sweeps after the start that follow each other soon: two that agree correct counts.
 const AT_START: u32 = 3;
@@ -54,12 +57,20 @@ pub(super) async fn run(
     loop {
         let tables = Arc::clone(&snapshots.borrow().tables);
         let (start, there, stopping) = (Instant::now(), Arc::clone(&sockets), stop.clone());
-        let Ok(swept) = spawn_blocking(move || sweep.pass(&there, &tables, &stopping)).await else { return };
+        let Ok(swept) = spawn_blocking(move || sweep.pass(&there, &tables, &stopping)).await else {
+            return;
+        };
         sweep = swept;
         number += 1;
         let is_soon = number < AT_START || sweep.is_pressed || sweep.missing.has_some();
-        let pause = if is_soon { SOON } else { settings.resync_interval };
-        let pause = pause.min(settings.resync_interval).max(start.elapsed() * COST);
+        let pause = if is_soon {
+            SOON
+        } else {
+            settings.resync_interval
+        };
+        let pause = pause
+            .min(settings.resync_interval)
+            .max(start.elapsed() * COST);
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(pause) => {}
@@ -99,16 +110,29 @@ impl Sweep {
         self
     }
 
-    fn try_pass(&mut self, sockets: &Sockets, tables: &Tables, stop: &CancellationToken) -> Result<(), Error> {
+    fn try_pass(
+        &mut self,
+        sockets: &Sockets,
+        tables: &Tables,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
         let ends = |last: Option<&u32>| last.map_or(0, |&last| last as usize + 1);
-        let (backends, services) = (ends(tables.backends.keys().next_back()), ends(tables.names.keys().next_back()));
+        let (backends, services) = (
+            ends(tables.backends.keys().next_back()),
+            ends(tables.names.keys().next_back()),
+        );
         let counts = || sockets.counts(backends, services);
         let first = counts()?;
         thread::sleep(GRACE);
         let before = counts()?;
         let rows = sockets.rows()?;
         let after = counts()?;
-        let samples = CountSamples { first: &first, before: &before, after: &after, rows: &rows };
+        let samples = CountSamples {
+            first: &first,
+            before: &before,
+            after: &after,
+            rows: &rows,
+        };
         let wrong = self.recount.take(&samples, tcp(tables));
         if !wrong.is_empty() {
             info!(counts = wrong.len(), "corrected counts of connections");
@@ -120,27 +144,54 @@ impl Sweep {
         self.unsearched.tell(seen.unsearched.iter().cloned());
         let gone = self.missing.take(&rows, &seen);
         if !gone.is_empty() {
-            info!(sockets = rows.len(), gone = gone.len(), "settled sockets that ended without a hook");
+            info!(
+                sockets = rows.len(),
+                gone = gone.len(),
+                "settled sockets that ended without a hook"
+            );
         }
-        wrong.into_iter().chain(gone).chain(expired(&after, now())).try_for_each(|request| sockets.settle(request))?;
+        wrong
+            .into_iter()
+            .chain(gone)
+            .chain(expired(&after, now()))
+            .try_for_each(|request| sockets.settle(request))?;
         unbind(sockets, tables)
     }
 
-    /// Looks for the sockets of UDP rows, because a connect that the kernel refused leaves one, and for those of clients that are
-    /// gone; for others only where room is short, because hooks tell of their end, and then until their rows are gone.
-    fn scan(&self, rows: &[(u64, SocketRow)], clients: Option<HashSet<u32>>, stop: &CancellationToken) -> ScanResult {
-        let is_alive = |row: &SocketRow| clients.as_ref().is_none_or(|clients| clients.contains(&row.client));
+    /// Looks for the sockets of UDP rows, because a connect that the kernel refused leaves one, and
+    /// for those of clients that are gone; for others only where room is short, because hooks tell
+    /// of their end, and then until their rows are gone.
+    fn scan(
+        &self,
+        rows: &[(u64, SocketRow)],
+        clients: Option<HashSet<u32>>,
+        stop: &CancellationToken,
+    ) -> ScanResult {
+        let is_alive = |row: &SocketRow| {
+            clients
+                .as_ref()
+                .is_none_or(|clients| clients.contains(&row.client))
+        };
         let is_wanted = |row: &SocketRow| self.is_pressed || is_doubtful(row) || !is_alive(row);
-        let wanted: HashSet<u64> = rows.iter().filter(|(_, row)| is_wanted(row)).map(|(cookie, _)| *cookie).collect();
+        let wanted: HashSet<u64> = rows
+            .iter()
+            .filter(|(_, row)| is_wanted(row))
+            .map(|(cookie, _)| *cookie)
+            .collect();
         let mut seen = ScanResult::default();
         if !wanted.is_empty() {
-            // A thread of its own, because it changes its network namespace and must not come back to others.
+            // A thread of its own, because it changes its network namespace and must not come back
+            // to others.
             thread::scope(|scope| {
                 let searched = scope.spawn(|| scan(&wanted, self.reach, stop)).join();
                 seen = searched.expect("the search does not panic");
             });
         }
-        seen.leave_out(rows.iter().filter(|(_, row)| !is_wanted(row)).map(|(cookie, _)| *cookie));
+        seen.leave_out(
+            rows.iter()
+                .filter(|(_, row)| !is_wanted(row))
+                .map(|(cookie, _)| *cookie),
+        );
         seen.set_clients(clients);
         seen
     }
@@ -153,17 +204,27 @@ const fn is_doubtful(row: &SocketRow) -> bool {
 
 /// Tells services of which only rows of SOCKETS count.
 fn tcp(tables: &Tables) -> impl Fn(u32) -> bool + use<> {
-    let ids = tables.services.values().filter(|row| row.key.protocol == protocol::TCP).map(|row| row.id);
+    let ids = tables
+        .services
+        .values()
+        .filter(|row| row.key.protocol == protocol::TCP)
+        .map(|row| row.id);
     let ids: HashSet<u32> = ids.collect();
     move |id| ids.contains(&id)
 }
 
 /// Services that bound the share of a client.
 fn shared(tables: &Tables) -> HashSet<u32> {
-    tables.services.values().filter(|row| percent(row) != 0).map(|row| row.id).collect()
+    tables
+        .services
+        .values()
+        .filter(|row| percent(row) != 0)
+        .map(|row| row.id)
+        .collect()
 }
 
-/// Removes shares that count nothing, where no connect will ask for them: the client is gone, or its service bounds none.
+/// Removes shares that count nothing, where no connect will ask for them: the client is gone, or
+/// its service bounds none.
 fn drop_shares(
     sockets: &Sockets,
     counts: &Counts,
@@ -171,10 +232,15 @@ fn drop_shares(
     clients: Option<&HashSet<u32>>,
 ) -> Result<(), Error> {
     let epoch = occupancy::epoch(u64::try_from(now().as_nanos()).unwrap_or(u64::MAX));
-    let is_gone =
-        |of: &ShareKey| !shared.contains(&of.service) || clients.is_some_and(|clients| !clients.contains(&of.client));
+    let is_gone = |of: &ShareKey| {
+        !shared.contains(&of.service)
+            || clients.is_some_and(|clients| !clients.contains(&of.client))
+    };
     let is_empty = |word: u64| occupancy::live(word) + occupancy::reserved(word, epoch) == 0;
-    let mut gone = counts.shares.iter().filter(|(of, word)| is_gone(of) && is_empty(**word));
+    let mut gone = counts
+        .shares
+        .iter()
+        .filter(|(of, word)| is_gone(of) && is_empty(**word));
     gone.try_for_each(|(of, _)| sockets.drop_share(of))
 }
 
@@ -204,7 +270,12 @@ fn unbind(sockets: &Sockets, tables: &Tables) -> Result<(), Error> {
     Ok(())
 }
 
-fn is_over(key: &AffinityKey, row: &AffinityRow, seconds: &BTreeMap<u32, u32>, now: Duration) -> bool {
+fn is_over(
+    key: &AffinityKey,
+    row: &AffinityRow,
+    seconds: &BTreeMap<u32, u32>,
+    now: Duration,
+) -> bool {
     let longest = seconds.get(&key.service).copied().unwrap_or_default();
     now.saturating_sub(Duration::from_nanos(row.used_at)) > Duration::from_secs(longest.into())
 }
@@ -216,12 +287,21 @@ mod tests {
     use super::*;
 
     fn rows(clients: &[u32]) -> Vec<(u64, SocketRow)> {
-        (0..).zip(clients.iter().map(|&client| SocketRow { client, ..SocketRow::zeroed() })).collect()
+        (0..)
+            .zip(clients.iter().map(|&client| SocketRow {
+                client,
+                ..SocketRow::zeroed()
+            }))
+            .collect()
     }
 
     #[test]
     fn a_client_with_half_of_what_it_may_have_is_pressing_and_so_is_a_half_full_table() {
-        let capacity = Capacity { sockets: 8, sockets_per_client: 4, ..Capacity::default() };
+        let capacity = Capacity {
+            sockets: 8,
+            sockets_per_client: 4,
+            ..Capacity::default()
+        };
         assert!(!is_pressed(&rows(&[1, 1, 2, 2]), capacity));
         assert!(is_pressed(&rows(&[1, 1, 1]), capacity));
         assert!(is_pressed(&rows(&[1, 2, 3, 4, 5]), capacity));
@@ -229,18 +309,46 @@ mod tests {
 
     #[test]
     fn a_row_that_is_given_up_is_looked_at_until_it_is_gone() {
-        let row = |started, state| SocketRow { started, state, ..SocketRow::zeroed() };
-        let states = [0, socket_state::HELD, socket_state::SUSPECTED, socket_state::SETTLED];
-        assert_eq!(states.map(|state| is_doubtful(&row(5, state))), [false, false, true, true]);
+        let row = |started, state| SocketRow {
+            started,
+            state,
+            ..SocketRow::zeroed()
+        };
+        let states = [
+            0,
+            socket_state::HELD,
+            socket_state::SUSPECTED,
+            socket_state::SETTLED,
+        ];
+        assert_eq!(
+            states.map(|state| is_doubtful(&row(5, state))),
+            [false, false, true, true]
+        );
         assert!(is_doubtful(&row(0, socket_state::HELD)), "a UDP socket");
     }
 
     #[test]
     fn a_client_is_unbound_when_its_time_is_over_or_its_service_gone() {
-        let key = |service| AffinityKey { client: 1, service, variant: 0 };
-        let row = AffinityRow { used_at: 100_000_000_000, ..AffinityRow::zeroed() };
+        let key = |service| AffinityKey {
+            client: 1,
+            service,
+            variant: 0,
+        };
+        let row = AffinityRow {
+            used_at: 100_000_000_000,
+            ..AffinityRow::zeroed()
+        };
         let seconds = [(1, 10)].into();
-        let is_over = |service, now| is_over(&key(service), &row, &seconds, Duration::from_secs(now));
-        assert_eq!([is_over(1, 110), is_over(1, 111), is_over(2, 101), is_over(1, 99)], [false, true, true, false]);
+        let is_over =
+            |service, now| is_over(&key(service), &row, &seconds, Duration::from_secs(now));
+        assert_eq!(
+            [
+                is_over(1, 110),
+                is_over(1, 111),
+                is_over(2, 101),
+                is_over(1, 99)
+            ],
+            [false, true, true, false]
+        );
     }
 }

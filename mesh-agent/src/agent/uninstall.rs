@@ -1,4 +1,5 @@
-//! Takes an agent out of the node: programs and maps out of the kernel, then its files and its socket.
+//! Takes an agent out of the node: programs and maps out of the kernel, then its files and its
+//! socket.
 
 use anyhow::{Context as _, bail};
 use nix::unistd::geteuid;
@@ -13,8 +14,9 @@ use crate::{
     },
 };
 
-/// Removes everything of the agent with these settings; returns what that was, a line each. Nothing is removed while the
-/// agent runs, or where another agent's programs show that its pins are elsewhere.
+/// Removes everything of the agent with these settings; returns what that was, a line each. Nothing
+/// is removed while the agent runs, or where another agent's programs show that its pins are
+/// elsewhere.
 pub fn uninstall(settings: &Settings) -> anyhow::Result<Vec<String>> {
     if !geteuid().is_root() {
         bail!("only root can take programs out of the kernel: run `mesh-agent uninstall` as root");
@@ -29,7 +31,9 @@ pub fn uninstall(settings: &Settings) -> anyhow::Result<Vec<String>> {
         .with_context(|| format!("cannot remove the agent's files in {state_dir}"))?;
     let mut lines = Vec::new();
     if programs + maps > 0 {
-        lines.push(format!("removed {programs} programs and {maps} maps, pinned in {pin_dir}"));
+        lines.push(format!(
+            "removed {programs} programs and {maps} maps, pinned in {pin_dir}"
+        ));
     }
     if !files.is_empty() {
         lines.push(format!("removed from {state_dir}: {}", files.join(", ")));
@@ -38,17 +42,27 @@ pub fn uninstall(settings: &Settings) -> anyhow::Result<Vec<String>> {
         lines.push(format!("removed {}", settings.socket.display()));
     }
     if lines.is_empty() {
-        lines.push(format!("nothing to remove: no agent left pins in {pin_dir} or files in {state_dir}"));
+        lines.push(format!(
+            "nothing to remove: no agent left pins in {pin_dir} or files in {state_dir}"
+        ));
     }
     Ok(lines)
 }
 
 /// Fails when an agent that is not in the pin directory serves the cgroup.
 fn check_cgroup(settings: &Settings) -> anyhow::Result<()> {
-    let Ok(cgroup) = Cgroup::open(&settings.cgroup) else { return Ok(()) };
-    let Err(other) = others::check(&cgroup, &settings.pin_dir) else { return Ok(()) };
+    let Ok(cgroup) = Cgroup::open(&settings.cgroup) else {
+        return Ok(());
+    };
+    let Err(other) = others::check(&cgroup, &settings.pin_dir) else {
+        return Ok(());
+    };
     let advice = match other.pins() {
-        Some(pins) => Settings { pin_dir: pins.to_owned(), ..settings.clone() }.uninstall_command(),
+        Some(pins) => Settings {
+            pin_dir: pins.to_owned(),
+            ..settings.clone()
+        }
+        .uninstall_command(),
         None => "mesh-agent uninstall --pin-dir DIR".to_owned(),
     };
     bail!(
@@ -58,8 +72,8 @@ fn check_cgroup(settings: &Settings) -> anyhow::Result<()> {
     )
 }
 
-/// A socket that an agent left says that programs stay in the kernel. It is left alone where an agent answers, and
-/// where it may be that of an agent with another pin directory.
+/// A socket that an agent left says that programs stay in the kernel. It is left alone where an
+/// agent answers, and where it may be that of an agent with another pin directory.
 fn forget_socket(settings: &Settings) -> bool {
     let is_ours = settings.socket.exists() && !settings.socket_may_be_anothers();
     is_ours && server::unbind(&settings.socket).is_ok()

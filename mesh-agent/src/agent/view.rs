@@ -1,4 +1,5 @@
-//! What the API and the metrics show: the published snapshot, joined with the kernel's counters at the time of asking.
+//! What the API and the metrics show: the published snapshot, joined with the kernel's counters at
+//! the time of asking.
 
 mod rows;
 mod traffic;
@@ -69,16 +70,27 @@ impl View for Live {
             pin_dir: self.settings.pin_dir.display().to_string(),
             revision: applied.map_or(0, |applied| applied.revision),
             applied_seconds_ago: applied.map(|applied| applied.at.elapsed().as_secs()),
-            apply_milliseconds: applied.map(|applied| u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX)),
+            apply_milliseconds: applied
+                .map(|applied| u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX)),
             capacity: capacity(&snapshot.tables, self.settings.capacity),
             hooks: hooks.into_iter().map(hook).collect(),
-            sources: self.settings.services.iter().map(ToString::to_string).collect(),
+            sources: self
+                .settings
+                .services
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             admission: Some(self.settings.admission.clone().into()),
             errors: snapshot.errors.iter().map(error).collect(),
             errors_total: snapshot.errors_total as u64,
             wrong_total: snapshot.wrong.len() as u64,
             wrong: wrong(&snapshot),
-            notes: snapshot.notes.iter().map(note).chain(absent(&snapshot)).collect(),
+            notes: snapshot
+                .notes
+                .iter()
+                .map(note)
+                .chain(absent(&snapshot))
+                .collect(),
             problems: problems(snapshot.problems, waiting),
             degraded: self.degraded.clone(),
         }
@@ -90,15 +102,26 @@ impl View for Live {
 
     fn services(&self) -> Result<Vec<types::Service>, String> {
         let snapshot = self.snapshots.borrow().clone();
-        let counters = self.meter.read(&snapshot.tables).map_err(|error| error.to_string())?;
+        let counters = self
+            .meter
+            .read(&snapshot.tables)
+            .map_err(|error| error.to_string())?;
         let report = Arc::clone(&self.reports.borrow());
         let rows = Rows::new(&snapshot, &counters, &report, super::now());
-        Ok(snapshot.world.services.values().map(|service| rows.service(service)).collect())
+        Ok(snapshot
+            .world
+            .services
+            .values()
+            .map(|service| rows.service(service))
+            .collect())
     }
 
     fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service> {
         let left_out = Arc::clone(&self.snapshots.borrow().left_out);
-        let name = ServiceName { namespace: namespace.to_owned(), name: name.to_owned() };
+        let name = ServiceName {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
         let LeftOut { origin, reason } = left_out.get(&name)?;
         Some(types::Service {
             namespace: name.namespace,
@@ -119,20 +142,29 @@ impl View for Live {
         change: types::Change,
         force: bool,
     ) -> Result<Option<String>, Refusal> {
-        let target = Target { service, address: endpoint.ip(), port: endpoint.port() };
+        let target = Target {
+            service,
+            address: endpoint.ip(),
+            port: endpoint.port(),
+        };
         orders::give(&self.orders, target, change, force)
     }
 
     fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal> {
         let snapshot = self.snapshots.borrow().clone();
-        replay::explain(&snapshot, &*self.meter, &self.settings, super::now(), question)
+        replay::explain(
+            &snapshot,
+            &*self.meter,
+            &self.settings,
+            super::now(),
+            question,
+        )
     }
 }
 
 fn problems(mut problems: Vec<String>, waiting: bool) -> Vec<String> {
     if waiting {
-        let wait =
-            "programs are not attached yet; what an earlier agent attached stays until the configuration is applied";
+        let wait = "programs are not attached yet; what an earlier agent attached stays until the configuration is applied";
         problems.push(wait.to_owned());
     }
     problems
@@ -153,7 +185,11 @@ fn capacity(tables: &Tables, capacity: Capacity) -> Vec<types::CapacityUse> {
 }
 
 fn hook((name, attached): (&'static str, Attached)) -> types::Hook {
-    types::Hook { name: name.to_owned(), program_id: attached.program_id, link_id: attached.link_id }
+    types::Hook {
+        name: name.to_owned(),
+        program_id: attached.program_id,
+        link_id: attached.link_id,
+    }
 }
 
 /// Whether all that is wrong are single objects, beside which everything else is in force.
@@ -164,15 +200,24 @@ fn only_objects(wrong: &[Wrong]) -> bool {
 /// What is not in force as it is written: the first of each file.
 pub(super) fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
     let uncertain = &snapshot.world.uncertain;
-    let serving = if uncertain.is_empty() { BTreeSet::new() } else { holders::serving(&snapshot.tables) };
-    let in_kernel: BTreeSet<String> = uncertain.intersection(&serving).map(|name| format!("service {name}")).collect();
+    let serving = if uncertain.is_empty() {
+        BTreeSet::new()
+    } else {
+        holders::serving(&snapshot.tables)
+    };
+    let in_kernel: BTreeSet<String> = uncertain
+        .intersection(&serving)
+        .map(|name| format!("service {name}"))
+        .collect();
     let mut told: HashMap<&Path, usize> = HashMap::new();
     let first = snapshot.wrong.iter().filter(|it| {
         let count = told.entry(it.origin.file.as_path()).or_default();
         *count += 1;
         *count <= MOST_WRONG
     });
-    first.map(|it| types::Wrong::new(it, in_kernel.contains(&it.name))).collect()
+    first
+        .map(|it| types::Wrong::new(it, in_kernel.contains(&it.name)))
+        .collect()
 }
 
 fn error(error: &ConfigError) -> types::ConfigProblem {
@@ -187,7 +232,10 @@ fn note(note: &ConfigNote) -> types::ConfigProblem {
 fn absent(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
     let file = Arc::new(snapshot.overrides_file.clone());
     let origin = Origin { file, line: 1 };
-    snapshot.absent.iter().map(move |order| problem(&origin, "", &order.to_string()))
+    snapshot
+        .absent
+        .iter()
+        .map(move |order| problem(&origin, "", &order.to_string()))
 }
 
 fn problem(origin: &Origin, field: &str, reason: &str) -> types::ConfigProblem {

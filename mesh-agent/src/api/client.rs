@@ -30,7 +30,8 @@ const RETRY_TIME: Duration = Duration::from_millis(10);
 const LOAD_TIME: Duration = Duration::from_secs(5);
 const LOOK_TIME: Duration = Duration::from_millis(100);
 
-/// A client of the agent's socket; connects anew for each request, so it outlives restarts of the agent.
+/// A client of the agent's socket; connects anew for each request, so it outlives restarts of the
+/// agent.
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
@@ -116,7 +117,9 @@ pub enum Error {
         reason: String,
     },
     /// The answer is not of the expected form.
-    #[error("cannot read the answer of the agent: {reason}; are meshctl and mesh-agent of the same version?")]
+    #[error(
+        "cannot read the answer of the agent: {reason}; are meshctl and mesh-agent of the same version?"
+    )]
     Unreadable {
         /// What is wrong with it.
         reason: serde_json::Error,
@@ -126,7 +129,10 @@ pub enum Error {
 impl Client {
     /// A client of the agent that listens on `socket`.
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket, patience: LOAD_TIME }
+        Self {
+            socket,
+            patience: LOAD_TIME,
+        }
     }
 
     /// The state of the agent.
@@ -138,13 +144,21 @@ impl Client {
     pub async fn services(&self, namespace: Option<&str>) -> Result<Vec<Service>, Error> {
         match namespace {
             None => self.get("/v1/services").await,
-            Some(namespace) => self.get(&format!("/v1/services?namespace={}", escape(namespace))).await,
+            Some(namespace) => {
+                self.get(&format!("/v1/services?namespace={}", escape(namespace)))
+                    .await
+            }
         }
     }
 
     /// One service.
     pub async fn service(&self, namespace: &str, name: &str) -> Result<Service, Error> {
-        self.get(&format!("/v1/services/{}/{}", escape(namespace), escape(name))).await
+        self.get(&format!(
+            "/v1/services/{}/{}",
+            escape(namespace),
+            escape(name)
+        ))
+        .await
     }
 
     /// Orders something of an endpoint, `address:port`; returns the service when it is in effect.
@@ -157,9 +171,20 @@ impl Client {
         force: bool,
     ) -> Result<Ordered, Error> {
         let parts = [namespace, name, endpoint].map(escape);
-        let path = format!("/v1/services/{}/{}/endpoints/{}/{}", parts[0], parts[1], parts[2], change.verb());
-        let weight = if let Change::Weight(weight) = change { weight } else { None };
-        let order = serde_json::to_vec(&Order { weight, force }).expect("a struct with string keys");
+        let path = format!(
+            "/v1/services/{}/{}/endpoints/{}/{}",
+            parts[0],
+            parts[1],
+            parts[2],
+            change.verb()
+        );
+        let weight = if let Change::Weight(weight) = change {
+            weight
+        } else {
+            None
+        };
+        let order =
+            serde_json::to_vec(&Order { weight, force }).expect("a struct with string keys");
         self.ask(Request::post(path), order.into()).await
     }
 
@@ -169,7 +194,8 @@ impl Client {
         let mut path = format!("/v1/explain?to={}", escape(to));
         for (name, value) in [("protocol", protocol), ("from", from)] {
             if let Some(value) = value {
-                write!(path, "&{name}={}", escape(value)).expect("a string takes all that is written");
+                write!(path, "&{name}={}", escape(value))
+                    .expect("a string takes all that is written");
             }
         }
         self.get(&path).await
@@ -179,7 +205,11 @@ impl Client {
         self.ask(Request::get(path), Bytes::new()).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: request::Builder, body: Bytes) -> Result<T, Error> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: request::Builder,
+        body: Bytes,
+    ) -> Result<T, Error> {
         let request = request
             .header(header::HOST, "localhost")
             .body(Full::new(body))
@@ -187,10 +217,13 @@ impl Client {
         let end = Instant::now() + self.patience;
         loop {
             let answer = timeout(REQUEST_TIME, self.fetch(request.clone())).await;
-            let answer = answer.map_err(|_| Error::Timeout { socket: self.socket.clone() })??;
+            let answer = answer.map_err(|_| Error::Timeout {
+                socket: self.socket.clone(),
+            })??;
             match answer.code {
                 StatusCode::OK => {
-                    return serde_json::from_slice(&answer.body).map_err(|reason| Error::Unreadable { reason });
+                    return serde_json::from_slice(&answer.body)
+                        .map_err(|reason| Error::Unreadable { reason });
                 }
                 _ if answer.again && Instant::now() < end => sleep(LOOK_TIME).await,
                 _ => return Err(refusal(&answer)),
@@ -199,12 +232,17 @@ impl Client {
     }
 
     async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
-        let stream = self.connect().await.map_err(|error| self.no_connection(&error))?;
-        self.exchange(stream, request).await.map_err(|error| self.broken(error.to_string()))
+        let stream = self
+            .connect()
+            .await
+            .map_err(|error| self.no_connection(&error))?;
+        self.exchange(stream, request)
+            .await
+            .map_err(|error| self.broken(error.to_string()))
     }
 
-    /// Waits its turn while the queue of the socket is full: unix_stream_connect() does not do so for a socket that is
-    /// not blocking, and there is no event that tells of room.
+    /// Waits its turn while the queue of the socket is full: unix_stream_connect() does not do so
+    /// for a socket that is not blocking, and there is no event that tells of room.
     /// <https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c>
     async fn connect(&self) -> io::Result<UnixStream> {
         loop {
@@ -215,11 +253,18 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, stream: UnixStream, request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
+    async fn exchange(
+        &self,
+        stream: UnixStream,
+        request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Answer> {
         let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let response = requests.send_request(request).await?;
-        let (code, again) = (response.status(), response.headers().contains_key(header::RETRY_AFTER));
+        let (code, again) = (
+            response.status(),
+            response.headers().contains_key(header::RETRY_AFTER),
+        );
         let body = response.into_body().collect().await?.to_bytes();
         connection.abort();
         Ok(Answer { code, again, body })
@@ -236,7 +281,10 @@ impl Client {
     }
 
     fn broken(&self, reason: String) -> Error {
-        Error::Broken { socket: self.socket.clone(), reason }
+        Error::Broken {
+            socket: self.socket.clone(),
+            reason,
+        }
     }
 }
 
@@ -253,7 +301,10 @@ fn refusal(Answer { code, again, body }: &Answer) -> Error {
         _ if *again => Error::NotLoaded { reason },
         StatusCode::NOT_FOUND => Error::NotFound { reason },
         StatusCode::CONFLICT | StatusCode::BAD_REQUEST => Error::Declined { reason },
-        code => Error::Refused { code: code.as_u16(), reason },
+        code => Error::Refused {
+            code: code.as_u16(),
+            reason,
+        },
     }
 }
 
@@ -261,7 +312,9 @@ fn refusal(Answer { code, again, body }: &Answer) -> Error {
 fn escape(part: &str) -> String {
     part.bytes().fold(String::new(), |mut escaped, byte| {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
             _ => write!(escaped, "%{byte:02X}").expect("a string takes all that is written"),
         }
         escaped
@@ -286,7 +339,14 @@ mod tests {
             "no agent answers on {}: is it running? start it with `mesh-agent run`, or name another socket with --socket",
             socket.display()
         );
-        assert_eq!(Client::new(socket.clone()).status().await.unwrap_err().to_string(), expected);
+        assert_eq!(
+            Client::new(socket.clone())
+                .status()
+                .await
+                .unwrap_err()
+                .to_string(),
+            expected
+        );
         drop(UnixListener::bind(&socket).unwrap());
         let expected = format!(
             "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or \
@@ -294,34 +354,61 @@ mod tests {
              the agent was given",
             socket.display()
         );
-        assert_eq!(Client::new(socket).status().await.unwrap_err().to_string(), expected);
+        assert_eq!(
+            Client::new(socket).status().await.unwrap_err().to_string(),
+            expected
+        );
     }
 
     #[test]
     fn other_users_are_told_to_be_root() {
         let client = Client::new("/run/agent.sock".into());
         let error = client.no_connection(&io::ErrorKind::PermissionDenied.into());
-        assert_eq!(error.to_string(), "no permission to open /run/agent.sock: run as root");
+        assert_eq!(
+            error.to_string(),
+            "no permission to open /run/agent.sock: run as root"
+        );
     }
 
     #[tokio::test]
     async fn services_that_are_not_loaded_yet_are_waited_for_but_not_for_ever() {
-        let starting = Fake { loaded: Arc::default(), ..healthy() };
+        let starting = Fake {
+            loaded: Arc::default(),
+            ..healthy()
+        };
         let loaded = Arc::clone(&starting.loaded);
         let agent = served(starting);
-        let hasty = Client { socket: agent.socket.clone(), patience: Duration::ZERO };
+        let hasty = Client {
+            socket: agent.socket.clone(),
+            patience: Duration::ZERO,
+        };
         let reason = "the agent has not loaded its services yet; try again in a moment, and see `meshctl status` if that \
                       does not help";
-        for answer in [hasty.service("shop", "cart").await.err(), hasty.services(None).await.err()] {
+        for answer in [
+            hasty.service("shop", "cart").await.err(),
+            hasty.services(None).await.err(),
+        ] {
             assert_eq!(answer.unwrap().to_string(), reason);
         }
-        let question = Question { to: "10.96.0.10:80".into(), ..Question::default() };
-        assert_eq!(hasty.explain(&question).await.unwrap_err().to_string(), reason);
+        let question = Question {
+            to: "10.96.0.10:80".into(),
+            ..Question::default()
+        };
+        assert_eq!(
+            hasty.explain(&question).await.unwrap_err().to_string(),
+            reason
+        );
         tokio::spawn(async move {
             sleep(LOOK_TIME).await;
             loaded.store(true, Ordering::SeqCst);
         });
-        assert_eq!(Client::new(agent.socket.clone()).service("shop", "cart").await.unwrap(), cart());
+        assert_eq!(
+            Client::new(agent.socket.clone())
+                .service("shop", "cart")
+                .await
+                .unwrap(),
+            cart()
+        );
     }
 
     #[tokio::test]
@@ -329,7 +416,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         fs::write(&path, "").unwrap();
-        assert!(matches!(Client::new(path).status().await.unwrap_err(), Error::NoAgent { .. }));
+        assert!(matches!(
+            Client::new(path).status().await.unwrap_err(),
+            Error::NoAgent { .. }
+        ));
     }
 
     #[tokio::test]

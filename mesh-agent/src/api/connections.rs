@@ -1,4 +1,5 @@
-//! HTTP connections within limits: no number of clients, and no slow one, keeps others from being answered.
+//! HTTP connections within limits: no number of clients, and no slow one, keeps others from being
+//! answered.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -38,9 +39,15 @@ pub(crate) struct Limits {
 }
 
 /// The API, whose clients are all root's.
-pub(crate) const API: Limits = Limits { per_peer: MAX_CONNECTIONS, time: Duration::from_secs(60) };
+pub(crate) const API: Limits = Limits {
+    per_peer: MAX_CONNECTIONS,
+    time: Duration::from_secs(60),
+};
 /// Metrics and health pages.
-pub(crate) const METRICS: Limits = Limits { per_peer: 16, time: Duration::from_secs(10) };
+pub(crate) const METRICS: Limits = Limits {
+    per_peer: 16,
+    time: Duration::from_secs(10),
+};
 /// Connections open at one time.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
 /// Time for a client to send its request.
@@ -48,8 +55,8 @@ const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// Time that answers under way have once the server is told to stop.
 const STOP_TIME: Duration = Duration::from_secs(2);
 
-/// Answers on `listener` until `cancel`; then answers under way may finish, for a short while. `peer` says by what the
-/// connections of one client are known.
+/// Answers on `listener` until `cancel`; then answers under way may finish, for a short while.
+/// `peer` says by what the connections of one client are known.
 ///
 /// Each connection carries one request.
 pub(crate) async fn serve<L: Listener>(
@@ -65,7 +72,8 @@ pub(crate) async fn serve<L: Listener>(
             () = cancel.cancelled() => break,
             (stream, address) = listener.accept() => open.add(stream, peer(&address), &router),
         }
-        // Lets requests that have already arrived be seen before the next connection pushes theirs out.
+        // Lets requests that have already arrived be seen before the next connection pushes theirs
+        // out.
         yield_now().await;
     }
     drop(listener);
@@ -95,7 +103,11 @@ impl Connection {
 
 impl Connections {
     fn new(limits: Limits) -> Self {
-        Self { limits, tasks: JoinSet::new(), queue: VecDeque::new() }
+        Self {
+            limits,
+            tasks: JoinSet::new(),
+            queue: VecDeque::new(),
+        }
     }
 
     /// Serves `stream`, at the cost of another connection where there is no room.
@@ -106,29 +118,44 @@ impl Connections {
         self.forget_finished();
         self.make_room(peer);
         let busy = Arc::new(AtomicBool::new(false));
-        let task = self.tasks.spawn(connection(stream, router.clone(), busy.clone(), self.limits.time));
+        let task = self.tasks.spawn(connection(
+            stream,
+            router.clone(),
+            busy.clone(),
+            self.limits.time,
+        ));
         self.queue.push_back(Connection { peer, task, busy });
     }
 
     fn forget_finished(&mut self) {
         while self.tasks.try_join_next().is_some() {}
-        self.queue.retain(|connection| !connection.task.is_finished());
+        self.queue
+            .retain(|connection| !connection.task.is_finished());
     }
 
-    /// Closes a connection of a peer that has all of its places, or, when all places are taken, of the peer with the most:
-    /// the oldest that has not sent its request, or else the oldest. A new connection is always served, for those that
-    /// ask little are done at once.
+    /// Closes a connection of a peer that has all of its places, or, when all places are taken, of
+    /// the peer with the most: the oldest that has not sent its request, or else the oldest. A new
+    /// connection is always served, for those that ask little are done at once.
     fn make_room(&mut self, peer: Option<IpAddr>) {
         let mut counts: HashMap<Option<IpAddr>, usize> = HashMap::new();
-        self.queue.iter().for_each(|connection| *counts.entry(connection.peer).or_default() += 1);
-        let largest = counts.iter().max_by_key(|(_, count)| **count).map(|(peer, _)| *peer);
+        self.queue
+            .iter()
+            .for_each(|connection| *counts.entry(connection.peer).or_default() += 1);
+        let largest = counts
+            .iter()
+            .max_by_key(|(_, count)| **count)
+            .map(|(peer, _)| *peer);
         let of = match counts.get(&peer) {
             Some(count) if *count >= self.limits.per_peer => Some(peer),
             _ if self.queue.len() >= MAX_CONNECTIONS => largest,
             _ => None,
         };
         let Some(of) = of else { return };
-        let mut theirs = self.queue.iter().enumerate().filter(|(_, connection)| connection.peer == of);
+        let mut theirs = self
+            .queue
+            .iter()
+            .enumerate()
+            .filter(|(_, connection)| connection.peer == of);
         let oldest = theirs.clone().next();
         if let Some((place, _)) = theirs.find(|(_, connection)| connection.idle()).or(oldest)
             && let Some(connection) = self.queue.remove(place)
@@ -138,9 +165,15 @@ impl Connections {
     }
 
     async fn finish(mut self) {
-        self.queue.iter().filter(|connection| connection.idle()).for_each(|connection| connection.task.abort());
+        self.queue
+            .iter()
+            .filter(|connection| connection.idle())
+            .for_each(|connection| connection.task.abort());
         // What is left after this time is aborted when the set is dropped.
-        let _ = timeout(STOP_TIME, async { while self.tasks.join_next().await.is_some() {} }).await;
+        let _ = timeout(STOP_TIME, async {
+            while self.tasks.join_next().await.is_some() {}
+        })
+        .await;
     }
 }
 
@@ -154,7 +187,9 @@ where
         router.call(request)
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIME).keep_alive(false);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_TIME)
+        .keep_alive(false);
     match timeout(time, http.serve_connection(TokioIo::new(stream), service)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection ended early"),
@@ -177,12 +212,19 @@ mod tests {
         open.pretend(None, false);
         let first = open.queue[0].task.id();
         open.make_room(None);
-        assert_eq!((open.queue.len(), open.queue[0].task.id()), (MAX_CONNECTIONS - 1, first));
+        assert_eq!(
+            (open.queue.len(), open.queue[0].task.id()),
+            (MAX_CONNECTIONS - 1, first)
+        );
         assert!(open.queue.iter().all(|connection| !connection.idle()));
         open.pretend(None, true);
         open.make_room(None);
         assert_eq!(open.queue.len(), MAX_CONNECTIONS - 1);
-        assert!(open.queue.iter().all(|connection| connection.task.id() != first));
+        assert!(
+            open.queue
+                .iter()
+                .all(|connection| connection.task.id() != first)
+        );
     }
 
     #[tokio::test]
@@ -191,7 +233,10 @@ mod tests {
         open.pretend(None, false);
         (0..METRICS.per_peer).for_each(|_| open.pretend(HERE, true));
         open.make_room(HERE);
-        assert_eq!((open.queue.len(), open.queue[0].peer), (METRICS.per_peer, None));
+        assert_eq!(
+            (open.queue.len(), open.queue[0].peer),
+            (METRICS.per_peer, None)
+        );
         // Many peers: those with the most give way.
         for last in 1..u8::MAX {
             let other = Some(Ipv4Addr::new(192, 0, 2, last).into());
@@ -199,13 +244,23 @@ mod tests {
             open.pretend(other, true);
         }
         assert_eq!(open.queue.len(), MAX_CONNECTIONS);
-        assert!(open.queue.iter().filter(|connection| connection.peer == HERE).count() <= 1);
+        assert!(
+            open.queue
+                .iter()
+                .filter(|connection| connection.peer == HERE)
+                .count()
+                <= 1
+        );
     }
 
     impl Connections {
         fn pretend(&mut self, peer: Option<IpAddr>, busy: bool) {
             let task = self.tasks.spawn(pending());
-            self.queue.push_back(Connection { peer, task, busy: Arc::new(busy.into()) });
+            self.queue.push_back(Connection {
+                peer,
+                task,
+                busy: Arc::new(busy.into()),
+            });
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A view that tells of an invented agent, and a socket to serve it on, for the tests of everything that reads one.
+//! A view that tells of an invented agent, and a socket to serve it on, for the tests of everything
+//! that reads one.
 
 mod explanation;
 
@@ -18,8 +19,9 @@ pub(crate) use self::explanation::explanation;
 use super::{
     server::{self, View},
     types::{
-        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, Frontend, HealthCheck, Hook,
-        PortCapacity, Question, Service, ServiceCounters, ServicePort, Status, Wrong,
+        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, Frontend,
+        HealthCheck, Hook, PortCapacity, Question, Service, ServiceCounters, ServicePort, Status,
+        Wrong,
     },
     view::Refusal,
 };
@@ -52,9 +54,9 @@ impl View for Fake {
     }
 
     fn left_out(&self, namespace: &str, name: &str) -> Option<Service> {
-        [headless()]
-            .into_iter()
-            .find(|service| (service.namespace.as_str(), service.name.as_str()) == (namespace, name))
+        [headless()].into_iter().find(|service| {
+            (service.namespace.as_str(), service.name.as_str()) == (namespace, name)
+        })
     }
 
     fn order(
@@ -64,14 +66,24 @@ impl View for Fake {
         change: Change,
         force: bool,
     ) -> Result<Option<String>, Refusal> {
-        if service != (ServiceName { namespace: "shop".into(), name: "cart".into() }) {
-            return Err(Refusal::Unknown(format!("no service {service}; there is shop/cart")));
+        if service
+            != (ServiceName {
+                namespace: "shop".into(),
+                name: "cart".into(),
+            })
+        {
+            return Err(Refusal::Unknown(format!(
+                "no service {service}; there is shop/cart"
+            )));
         }
         if endpoint.port() == 9000 && !force {
             return Err(Refusal::Declined(format!("{endpoint} is the last one")));
         }
         let force = if force { " by force" } else { "" };
-        self.orders.lock().unwrap().push(format!("{service} {endpoint} {change}{force}"));
+        self.orders
+            .lock()
+            .unwrap()
+            .push(format!("{service} {endpoint} {change}{force}"));
         Ok(self.status.problems.first().cloned())
     }
 
@@ -81,7 +93,10 @@ impl View for Fake {
             _ => Ok(Explanation {
                 frontend: format!("{}/TCP", question.to),
                 verdict: "untouched".into(),
-                reason: format!("asked from {}", question.from.as_deref().unwrap_or("anywhere")),
+                reason: format!(
+                    "asked from {}",
+                    question.from.as_deref().unwrap_or("anywhere")
+                ),
                 ..Explanation::default()
             }),
         }
@@ -90,20 +105,45 @@ impl View for Fake {
 
 /// The agent of a healthy node with two services.
 pub(crate) fn healthy() -> Fake {
-    Fake { status: status(), loaded: loaded(), services: Ok(vec![dns(), cart()]), orders: Arc::default() }
+    Fake {
+        status: status(),
+        loaded: loaded(),
+        services: Ok(vec![dns(), cart()]),
+        orders: Arc::default(),
+    }
 }
 
 /// The agent of [`healthy`], with everything wrong that can be.
 pub(crate) fn ailing() -> Fake {
     let errors = vec![
-        problem("/etc/mesh-agent/services.d/shop.yaml", 12, "services[0].ports[0].port", "must be 1 to 65535, is 0"),
-        problem("/etc/mesh-agent/services.d/web.yaml", 1, "", "is not YAML: found a tab at column 3"),
+        problem(
+            "/etc/mesh-agent/services.d/shop.yaml",
+            12,
+            "services[0].ports[0].port",
+            "must be 1 to 65535, is 0",
+        ),
+        problem(
+            "/etc/mesh-agent/services.d/web.yaml",
+            1,
+            "",
+            "is not YAML: found a tab at column 3",
+        ),
     ];
     let wrong = vec![
-        wrong("/etc/mesh-agent/services.d/shop.yaml", 9, "service shop/cart", "object"),
+        wrong(
+            "/etc/mesh-agent/services.d/shop.yaml",
+            9,
+            "service shop/cart",
+            "object",
+        ),
         wrong("/etc/mesh-agent/services.d/web.yaml", 1, "the file", "file"),
     ];
-    let notes = vec![problem("/etc/mesh-agent/services.d/web.yaml", 40, "", "kind Pod is not served")];
+    let notes = vec![problem(
+        "/etc/mesh-agent/services.d/web.yaml",
+        40,
+        "",
+        "kind Pod is not served",
+    )];
     let problems = vec!["connect4 is not attached".to_owned()];
     Fake {
         status: Status {
@@ -152,7 +192,11 @@ pub(crate) fn served(fake: Fake) -> Served {
     let cancel = CancellationToken::new();
     let listener = server::bind(&socket).expect("a new socket can be bound");
     tokio::spawn(server::serve(listener, Arc::new(fake), cancel.clone()));
-    Served { socket, _directory: directory, _stop: cancel.drop_guard() }
+    Served {
+        socket,
+        _directory: directory,
+        _stop: cancel.drop_guard(),
+    }
 }
 
 pub(crate) fn status() -> Status {
@@ -168,8 +212,15 @@ pub(crate) fn status() -> Status {
         revision: 7,
         applied_seconds_ago: Some(75),
         apply_milliseconds: Some(3),
-        capacity: vec![capacity("SERVICES", 3, 65_536), capacity("BACKENDS", 6, 1_000_000)],
-        hooks: vec![Hook { name: "connect4".into(), program_id: 31, link_id: 8 }],
+        capacity: vec![
+            capacity("SERVICES", 3, 65_536),
+            capacity("BACKENDS", 6, 1_000_000),
+        ],
+        hooks: vec![Hook {
+            name: "connect4".into(),
+            program_id: 31,
+            link_id: 8,
+        }],
         sources: vec!["/etc/mesh-agent/services.d".into()],
         admission: None,
         errors: vec![],
@@ -196,7 +247,13 @@ pub(crate) fn cart() -> Service {
         addresses: vec!["10.96.0.10".into(), "fd00::10".into()],
         ports: vec![
             port("http", 80, "TCP", [200, 4, 1, 2, 0, 0, 0, 0], http),
-            port("admin", 9000, "TCP", [0; 8], vec![endpoint("10.0.0.4", 9000, 1, "terminating", 0)]),
+            port(
+                "admin",
+                9000,
+                "TCP",
+                [0; 8],
+                vec![endpoint("10.0.0.4", 9000, 1, "terminating", 0)],
+            ),
         ],
         frontends: vec![
             frontend("10.96.0.10", 80, "ClusterIP", "served", ""),
@@ -216,8 +273,14 @@ pub(crate) fn busy_cart() -> Service {
     let http = &mut cart.ports[0];
     http.balance = "latencyAware".into();
     http.connections = 52;
-    http.capacity = PortCapacity { usable: 200, total: 500, used: 52 };
-    let [one, two, three, four] = http.endpoints.as_mut_slice() else { unreachable!("it has four endpoints") };
+    http.capacity = PortCapacity {
+        usable: 200,
+        total: 500,
+        used: 52,
+    };
+    let [one, two, three, four] = http.endpoints.as_mut_slice() else {
+        unreachable!("it has four endpoints")
+    };
     (one.connections, one.connecting, one.handshake_microseconds) = (40, 2, Some(1250));
     (two.ejected_for_seconds, two.ejections) = (Some(8), 1);
     two.effective_weight = 1;
@@ -226,7 +289,10 @@ pub(crate) fn busy_cart() -> Service {
     (four.connections, four.draining) = (12, true);
     four.locality.zone = Some("b".into());
     (http.counters.failures, http.counters.ejections) = (7, 1);
-    cart.notes = vec!["10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now".into()];
+    cart.notes = vec![
+        "10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now"
+            .into(),
+    ];
     cart
 }
 
@@ -235,9 +301,17 @@ pub(crate) fn checked_cart() -> Service {
     let mut cart = cart();
     let health = |state: &str, reason: &str, since_seconds, kept| {
         let checked_seconds_ago = (state != "unknown").then_some(3);
-        Some(EndpointHealth { state: state.into(), reason: reason.into(), since_seconds, checked_seconds_ago, kept })
+        Some(EndpointHealth {
+            state: state.into(),
+            reason: reason.into(),
+            since_seconds,
+            checked_seconds_ago,
+            kept,
+        })
     };
-    let [http, admin] = cart.ports.as_mut_slice() else { unreachable!("it has two ports") };
+    let [http, admin] = cart.ports.as_mut_slice() else {
+        unreachable!("it has two ports")
+    };
     http.health_check = Some(HealthCheck {
         probe: "http /up".into(),
         port: None,
@@ -297,11 +371,21 @@ fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> 
     }
 }
 
-fn port(name: &str, port: u16, protocol: &str, counters: [u64; 8], endpoints: Vec<Endpoint>) -> ServicePort {
+fn port(
+    name: &str,
+    port: u16,
+    protocol: &str,
+    counters: [u64; 8],
+    endpoints: Vec<Endpoint>,
+) -> ServicePort {
     let mut row = [0; 16];
     row[..counters.len()].copy_from_slice(&counters);
     ServicePort {
-        port_name: if name == port.to_string() { String::new() } else { name.into() },
+        port_name: if name == port.to_string() {
+            String::new()
+        } else {
+            name.into()
+        },
         port,
         protocol: protocol.into(),
         counters: ServiceCounters::from(row),
@@ -314,7 +398,11 @@ fn port(name: &str, port: u16, protocol: &str, counters: [u64; 8], endpoints: Ve
 fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u64) -> Endpoint {
     let active = condition != "notReady";
     Endpoint {
-        endpoint: if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") },
+        endpoint: if address.contains(':') {
+            format!("[{address}]:{port}")
+        } else {
+            format!("{address}:{port}")
+        },
         weight,
         condition: condition.into(),
         active,
@@ -327,9 +415,18 @@ fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u6
 }
 
 fn capacity(map: &str, used: u64, capacity: u64) -> CapacityUse {
-    CapacityUse { map: map.into(), used, capacity }
+    CapacityUse {
+        map: map.into(),
+        used,
+        capacity,
+    }
 }
 
 fn problem(file: &str, line: u32, field: &str, reason: &str) -> ConfigProblem {
-    ConfigProblem { file: file.into(), line, field: field.into(), reason: reason.into() }
+    ConfigProblem {
+        file: file.into(),
+        line,
+        field: field.into(),
+        reason: reason.into(),
+    }
 }

@@ -36,7 +36,10 @@ fn router(view: Arc<dyn View>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/services", get(services))
         .route("/v1/services/{namespace}/{name}", get(service))
-        .route("/v1/services/{namespace}/{name}/endpoints/{endpoint}/{verb}", post(order))
+        .route(
+            "/v1/services/{namespace}/{name}/endpoints/{endpoint}/{verb}",
+            post(order),
+        )
         .route("/v1/explain", get(explain))
         .fallback(async || Failure::NoRoute)
         .method_not_allowed_fallback(async || Failure::Method)
@@ -54,7 +57,12 @@ async fn services(
 ) -> Result<Json<Vec<types::Service>>, Failure> {
     let Query(filter) = filter.map_err(|rejection| Failure::Query(rejection.body_text()))?;
     let mut services = read_services(&reader).await?;
-    services.retain(|service| filter.namespace.as_ref().is_none_or(|namespace| service.namespace == *namespace));
+    services.retain(|service| {
+        filter
+            .namespace
+            .as_ref()
+            .is_none_or(|namespace| service.namespace == *namespace)
+    });
     Ok(Json(services))
 }
 
@@ -63,20 +71,38 @@ async fn service(
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Json<types::Service>, Failure> {
     let mut services = read_services(&reader).await?;
-    if let Some(at) = services.iter().position(|service| service.namespace == namespace && service.name == name) {
+    if let Some(at) = services
+        .iter()
+        .position(|service| service.namespace == namespace && service.name == name)
+    {
         return Ok(Json(services.swap_remove(at)));
     }
     let asked = (namespace.clone(), name.clone());
-    let left_out = reader.read(move |view| view.left_out(&asked.0, &asked.1)).await?;
+    let left_out = reader
+        .read(move |view| view.left_out(&asked.0, &asked.1))
+        .await?;
     if left_out.is_none() {
         let named = format!("service {namespace}/{name}");
         let status = reader.read(View::status).await?;
-        if let Some(wrong) = status.wrong.into_iter().find(|wrong| wrong.name == named && wrong.in_force == "nothing") {
+        if let Some(wrong) = status
+            .wrong
+            .into_iter()
+            .find(|wrong| wrong.name == named && wrong.in_force == "nothing")
+        {
             return Err(Failure::Wrong(Box::new(wrong)));
         }
     }
-    let there = services.into_iter().map(|it| ServiceName { namespace: it.namespace, name: it.name }).collect();
-    left_out.map(Json).ok_or(Failure::NoService { asked: ServiceName { namespace, name }, there })
+    let there = services
+        .into_iter()
+        .map(|it| ServiceName {
+            namespace: it.namespace,
+            name: it.name,
+        })
+        .collect();
+    left_out.map(Json).ok_or(Failure::NoService {
+        asked: ServiceName { namespace, name },
+        there,
+    })
 }
 
 /// Carries out what an operator says of an endpoint.
@@ -87,7 +113,9 @@ async fn order(
 ) -> Result<Json<types::Ordered>, Failure> {
     let order: types::Order = match body.as_ref() {
         [] => types::Order::default(),
-        body => serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?,
+        body => {
+            serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?
+        }
     };
     let change = match verb.as_str() {
         "drain" => types::Change::Drain,
@@ -95,9 +123,16 @@ async fn order(
         "weight" => types::Change::Weight(order.weight),
         _ => return Err(Failure::NoRoute),
     };
-    let endpoint = endpoint.parse().map_err(|_| Refusal::Malformed(format!("`{endpoint}` is not ADDRESS:PORT")))?;
-    let service = ServiceName { namespace: namespace.clone(), name: name.clone() };
-    let warning = reader.read(move |view| view.order(service, endpoint, change, order.force)).await??;
+    let endpoint = endpoint
+        .parse()
+        .map_err(|_| Refusal::Malformed(format!("`{endpoint}` is not ADDRESS:PORT")))?;
+    let service = ServiceName {
+        namespace: namespace.clone(),
+        name: name.clone(),
+    };
+    let warning = reader
+        .read(move |view| view.order(service, endpoint, change, order.force))
+        .await??;
     let Json(service) = self::service(State(reader), Path((namespace, name))).await?;
     Ok(Json(types::Ordered { service, warning }))
 }
@@ -107,8 +142,13 @@ async fn explain(
     question: Result<Query<types::Question>, QueryRejection>,
 ) -> Result<Json<types::Explanation>, Failure> {
     let Query(question) = question.map_err(|rejection| Failure::Query(rejection.body_text()))?;
-    let explained =
-        reader.read(move |view| if view.loaded() { view.explain(&question) } else { Err(Refusal::NotLoaded) });
+    let explained = reader.read(move |view| {
+        if view.loaded() {
+            view.explain(&question)
+        } else {
+            Err(Refusal::NotLoaded)
+        }
+    });
     Ok(Json(explained.await??))
 }
 
@@ -140,7 +180,10 @@ enum Failure {
     #[error("{0}")]
     Query(String),
     #[error("{}", near::no_service(asked, there))]
-    NoService { asked: ServiceName, there: Vec<ServiceName> },
+    NoService {
+        asked: ServiceName,
+        there: Vec<ServiceName>,
+    },
     #[error("{} is left out because of {}:{}; `meshctl status` says what is wrong", .0.name, .0.file, .0.line)]
     Wrong(Box<types::Wrong>),
     #[error("{0}")]
@@ -159,7 +202,9 @@ impl Failure {
             Self::Query(_) | Self::Refused(Refusal::Malformed(_)) => StatusCode::BAD_REQUEST,
             Self::Refused(Refusal::Unknown(_)) => StatusCode::NOT_FOUND,
             Self::Refused(Refusal::Declined(_)) => StatusCode::CONFLICT,
-            Self::Refused(Refusal::NotLoaded | Refusal::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(Refusal::NotLoaded | Refusal::Failed(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Read(_) | Self::Stopped(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -167,9 +212,16 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let answer = (self.code(), Json(types::ApiError { error: self.to_string() }));
+        let answer = (
+            self.code(),
+            Json(types::ApiError {
+                error: self.to_string(),
+            }),
+        );
         match self {
-            Self::Refused(Refusal::NotLoaded) => ([(header::RETRY_AFTER, "1")], answer).into_response(),
+            Self::Refused(Refusal::NotLoaded) => {
+                ([(header::RETRY_AFTER, "1")], answer).into_response()
+            }
             _ => answer.into_response(),
         }
     }
@@ -205,9 +257,15 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_service_is_named() {
         let agent = served(healthy());
-        let error = Client::new(agent.socket.clone()).service("shop", "car/../t").await.unwrap_err();
+        let error = Client::new(agent.socket.clone())
+            .service("shop", "car/../t")
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
-        assert_eq!(error.to_string(), "no service shop/car/../t; there are: kube-system/dns, shop/cart");
+        assert_eq!(
+            error.to_string(),
+            "no service shop/car/../t; there are: kube-system/dns, shop/cart"
+        );
     }
 
     #[tokio::test]
@@ -222,7 +280,10 @@ mod tests {
             effect: String::new(),
         }];
         let agent = served(fake);
-        let error = Client::new(agent.socket.clone()).service("t2", "bad").await.unwrap_err();
+        let error = Client::new(agent.socket.clone())
+            .service("t2", "bad")
+            .await
+            .unwrap_err();
         let expected = "service t2/bad is left out because of team.yaml:10; `meshctl status` says what is wrong";
         assert_eq!(error.to_string(), expected);
     }
@@ -230,8 +291,14 @@ mod tests {
     #[tokio::test]
     async fn a_failed_read_is_an_error_of_the_agent() {
         let agent = served(ailing());
-        let error = Client::new(agent.socket.clone()).services(None).await.unwrap_err();
-        assert_eq!(error.to_string(), "the agent answered 500: map SERVICES: cannot read row 7: gone");
+        let error = Client::new(agent.socket.clone())
+            .services(None)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the agent answered 500: map SERVICES: cannot read row 7: gone"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -240,18 +307,33 @@ mod tests {
         let answer = |request: &str| raw(&agent, &format!("{request} HTTP/1.1\r\nhost: a\r\n\r\n"));
         let (code, body) = answer("GET /v2/status");
         assert_eq!(code, "HTTP/1.1 404 Not Found");
-        assert!(body.starts_with(r#"{"error":"no such page; there are /v1/status, /v1/services, "#), "{body}");
+        assert!(
+            body.starts_with(r#"{"error":"no such page; there are /v1/status, /v1/services, "#),
+            "{body}"
+        );
         let (code, body) = answer("DELETE /v1/services/shop/cart");
         assert_eq!(code, "HTTP/1.1 405 Method Not Allowed");
-        assert_eq!(body, r#"{"error":"use GET, and POST for drain, undrain and weight"}"#);
+        assert_eq!(
+            body,
+            r#"{"error":"use GET, and POST for drain, undrain and weight"}"#
+        );
         let (code, body) = answer("GET /v1/services?name=cart");
         assert_eq!(code, "HTTP/1.1 400 Bad Request");
-        assert!(body.contains("unknown field `name`, expected `namespace`"), "{body}");
-        assert_eq!(answer("POST /v1/services/shop/cart/endpoints/10.0.0.1:8080/stop").0, "HTTP/1.1 404 Not Found");
+        assert!(
+            body.contains("unknown field `name`, expected `namespace`"),
+            "{body}"
+        );
+        assert_eq!(
+            answer("POST /v1/services/shop/cart/endpoints/10.0.0.1:8080/stop").0,
+            "HTTP/1.1 404 Not Found"
+        );
         let (code, body) = answer("POST /v1/services/shop/cart/endpoints/a/drain");
         assert_eq!(
             (code.as_str(), body.as_str()),
-            ("HTTP/1.1 400 Bad Request", r#"{"error":"`a` is not ADDRESS:PORT"}"#)
+            (
+                "HTTP/1.1 400 Bad Request",
+                r#"{"error":"`a` is not ADDRESS:PORT"}"#
+            )
         );
         let (code, body) = answer("GET /v1/explain");
         assert_eq!(code, "HTTP/1.1 400 Bad Request");
@@ -269,9 +351,21 @@ mod tests {
             }
         }
         let start = Instant::now();
-        assert_eq!(Client::new(agent.socket.clone()).status().await.unwrap(), status());
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
-        assert!(held.iter_mut().filter_map(|stream| is_open(stream).then_some(())).count() <= MAX_CONNECTIONS);
+        assert_eq!(
+            Client::new(agent.socket.clone()).status().await.unwrap(),
+            status()
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(
+            held.iter_mut()
+                .filter_map(|stream| is_open(stream).then_some(()))
+                .count()
+                <= MAX_CONNECTIONS
+        );
     }
 
     #[tokio::test]
@@ -279,11 +373,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let cancel = CancellationToken::new();
-        let server = tokio::spawn(serve(bind(&path).unwrap(), Arc::new(healthy()), cancel.clone()));
+        let server = tokio::spawn(serve(
+            bind(&path).unwrap(),
+            Arc::new(healthy()),
+            cancel.clone(),
+        ));
         let _idle = UnixStream::connect(&path).unwrap();
         Client::new(path.clone()).status().await.unwrap();
         cancel.cancel();
-        tokio::time::timeout(Duration::from_secs(1), server).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(1), server)
+            .await
+            .unwrap()
+            .unwrap();
         let error = Client::new(path).status().await.unwrap_err();
         assert!(matches!(error, Error::Stopped { .. }), "{error:?}");
     }
@@ -301,7 +402,9 @@ mod tests {
     /// A client that never finishes its request.
     fn slow(agent: &Served) -> UnixStream {
         let mut stream = UnixStream::connect(&agent.socket).unwrap();
-        stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost:").unwrap();
+        stream
+            .write_all(b"GET /v1/status HTTP/1.1\r\nhost:")
+            .unwrap();
         stream
     }
 

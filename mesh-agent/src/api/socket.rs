@@ -1,4 +1,5 @@
-//! The socket file: created, opened for its owner alone, and replaced when a dead agent left it behind.
+//! The socket file: created, opened for its owner alone, and replaced when a dead agent left it
+//! behind.
 
 use std::{
     fs, io,
@@ -50,7 +51,8 @@ pub enum BindError {
     },
 }
 
-/// Opens the socket at `path` for its owner alone (mode 0600), in place of one that a dead agent left behind.
+/// Opens the socket at `path` for its owner alone (mode 0600), in place of one that a dead agent
+/// left behind.
 ///
 /// Must be called within a tokio runtime.
 pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
@@ -59,48 +61,79 @@ pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
 
 /// The same for its owner and its group (mode 0660).
 pub fn bind_for_group(path: &Path) -> Result<UnixListener, BindError> {
-    bind_with(path, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IWGRP)
+    bind_with(
+        path,
+        Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IWGRP,
+    )
 }
 
 fn bind_with(path: &Path, mode: Mode) -> Result<UnixListener, BindError> {
     create_directory(path)?;
     remove_stale(path)?;
-    let system = |action| move |reason| BindError::System { path: path.to_owned(), action, reason };
+    let system = |action| {
+        move |reason| BindError::System {
+            path: path.to_owned(),
+            action,
+            reason,
+        }
+    };
     let socket = UnixSocket::new_stream().map_err(system("create it"))?;
-    // unix_bind_bsd() gives the file the mode of the unbound socket, so no other user can connect even for a moment.
+    // unix_bind_bsd() gives the file the mode of the unbound socket, so no other user can connect
+    // even for a moment.
     // https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c
-    fchmod(&socket, mode).map_err(io::Error::from).map_err(system("set its mode"))?;
+    fchmod(&socket, mode)
+        .map_err(io::Error::from)
+        .map_err(system("set its mode"))?;
     socket.bind(path).map_err(system("bind it"))?;
     // The umask has taken the group's bits away. No client can connect before the socket listens.
-    fs::set_permissions(path, fs::Permissions::from_mode(mode.bits())).map_err(system("set its mode"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode.bits()))
+        .map_err(system("set its mode"))?;
     socket.listen(BACKLOG).map_err(system("listen on it"))
 }
 
 /// Fails when an agent answers at `path`. Changes nothing.
 pub fn check_unused(path: &Path) -> Result<(), BindError> {
     match UnixStream::connect(path) {
-        Ok(_) => Err(BindError::InUse { path: path.to_owned() }),
+        Ok(_) => Err(BindError::InUse {
+            path: path.to_owned(),
+        }),
         Err(_) => Ok(()),
     }
 }
 
-/// Removes the socket at `path` unless an agent answers on it. One that stays says that an agent was there.
+/// Removes the socket at `path` unless an agent answers on it. One that stays says that an agent
+/// was there.
 pub fn unbind(path: &Path) -> Result<(), BindError> {
     remove_stale(path)
 }
 
 fn create_directory(path: &Path) -> Result<(), BindError> {
-    let Some(directory) = path.parent() else { return Ok(()) };
-    fs::create_dir_all(directory).map_err(|reason| BindError::Directory { path: path.to_owned(), reason })
+    let Some(directory) = path.parent() else {
+        return Ok(());
+    };
+    fs::create_dir_all(directory).map_err(|reason| BindError::Directory {
+        path: path.to_owned(),
+        reason,
+    })
 }
 
 fn remove_stale(path: &Path) -> Result<(), BindError> {
-    let system = |action| move |reason| BindError::System { path: path.to_owned(), action, reason };
+    let system = |action| {
+        move |reason| BindError::System {
+            path: path.to_owned(),
+            action,
+            reason,
+        }
+    };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(system("look at it")(error)),
-        Ok(found) if !found.file_type().is_socket() => Err(BindError::NotASocket { path: path.to_owned() }),
-        Ok(_) if UnixStream::connect(path).is_ok() => Err(BindError::InUse { path: path.to_owned() }),
+        Ok(found) if !found.file_type().is_socket() => Err(BindError::NotASocket {
+            path: path.to_owned(),
+        }),
+        Ok(_) if UnixStream::connect(path).is_ok() => Err(BindError::InUse {
+            path: path.to_owned(),
+        }),
         Ok(_) => fs::remove_file(path).map_err(system("remove the stale one")),
     }
 }
@@ -114,12 +147,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/b/agent.sock");
         let _listener = bind(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
         let path = directory.path().join("metrics.sock");
         let mask = nix::sys::stat::umask(Mode::S_IRWXG | Mode::S_IRWXO);
         let _listener = bind_for_group(&path).unwrap();
         nix::sys::stat::umask(mask);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o660);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o660
+        );
     }
 
     #[tokio::test]
@@ -149,7 +188,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         fs::write(&path, "precious").unwrap();
-        let expected = format!("socket {}: a file that is not a socket is in the way", path.display());
+        let expected = format!(
+            "socket {}: a file that is not a socket is in the way",
+            path.display()
+        );
         assert_eq!(bind(&path).unwrap_err().to_string(), expected);
         let below = path.join("agent.sock");
         assert!(matches!(bind(&below), Err(BindError::Directory { .. })));

@@ -1,4 +1,5 @@
-//! What goes over the socket: camelCase JSON with Kubernetes words. Stable: fields are added, never renamed.
+//! What goes over the socket: camelCase JSON with Kubernetes words. Stable: fields are added, never
+//! renamed.
 
 mod counters;
 mod endpoint;
@@ -30,7 +31,8 @@ use crate::model;
 pub struct Status {
     /// Agent version.
     pub version: String,
-    /// True when the kernel holds what the configuration says, but for single objects that are wrong.
+    /// True when the kernel holds what the configuration says, but for single objects that are
+    /// wrong.
     pub ready: bool,
     /// True when nothing of the configuration is wrong.
     #[serde(default)]
@@ -60,7 +62,8 @@ pub struct Status {
     /// Which addresses and node ports services may have; absent where the agent does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<Admission>,
-    /// What is wrong with the configuration: of each file the first errors, then a line that says how many more.
+    /// What is wrong with the configuration: of each file the first errors, then a line that says
+    /// how many more.
     pub errors: Vec<ConfigProblem>,
     /// How many errors there are in all.
     #[serde(default)]
@@ -96,15 +99,30 @@ pub struct Admission {
 
 impl From<model::Admission> for Admission {
     fn from(admission: model::Admission) -> Self {
-        let model::Admission { service_cidrs, external_cidrs, vip_pools, node_ports } = admission;
+        let model::Admission {
+            service_cidrs,
+            external_cidrs,
+            vip_pools,
+            node_ports,
+        } = admission;
         let node_port_range = (*node_ports.start(), *node_ports.end());
-        Self { service_cidr: service_cidrs, external_cidr: external_cidrs, vip_pool: vip_pools, node_port_range }
+        Self {
+            service_cidr: service_cidrs,
+            external_cidr: external_cidrs,
+            vip_pool: vip_pools,
+            node_port_range,
+        }
     }
 }
 
 impl From<Admission> for model::Admission {
     fn from(admission: Admission) -> Self {
-        let Admission { service_cidr, external_cidr, vip_pool, node_port_range: (first, last) } = admission;
+        let Admission {
+            service_cidr,
+            external_cidr,
+            vip_pool,
+            node_port_range: (first, last),
+        } = admission;
         Self {
             service_cidrs: service_cidr,
             external_cidrs: external_cidr,
@@ -155,29 +173,50 @@ pub struct ConfigProblem {
 
 impl From<&model::ConfigError> for ConfigProblem {
     fn from(error: &model::ConfigError) -> Self {
-        let model::ConfigError { origin, field, reason } = error;
-        Self { field: field.clone(), reason: reason.clone(), ..Self::from(origin) }
+        let model::ConfigError {
+            origin,
+            field,
+            reason,
+        } = error;
+        Self {
+            field: field.clone(),
+            reason: reason.clone(),
+            ..Self::from(origin)
+        }
     }
 }
 
 impl From<&model::ConfigNote> for ConfigProblem {
     fn from(note: &model::ConfigNote) -> Self {
         let model::ConfigNote { origin, message } = note;
-        Self { reason: message.clone(), ..Self::from(origin) }
+        Self {
+            reason: message.clone(),
+            ..Self::from(origin)
+        }
     }
 }
 
 impl From<&model::Origin> for ConfigProblem {
     fn from(origin: &model::Origin) -> Self {
         let model::Origin { file, line } = origin;
-        Self { file: file.display().to_string(), line: *line, field: String::new(), reason: String::new() }
+        Self {
+            file: file.display().to_string(),
+            line: *line,
+            field: String::new(),
+            reason: String::new(),
+        }
     }
 }
 
 impl fmt::Display for ConfigProblem {
     /// `file:line: field: reason`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, field, reason } = self;
+        let Self {
+            file,
+            line,
+            field,
+            reason,
+        } = self;
         let separator = if field.is_empty() { "" } else { ": " };
         write!(f, "{file}:{line}: {field}{separator}{reason}")
     }
@@ -197,10 +236,19 @@ mod tests {
 
     #[test]
     fn problems_read_like_the_errors_they_come_from() {
-        let origin = model::Origin { file: std::sync::Arc::new("a.yaml".into()), line: 3 };
-        let error =
-            model::ConfigError { origin: origin.clone(), field: "services[0].name".into(), reason: "is empty".into() };
-        let note = model::ConfigNote { origin, message: "kind Pod is not served".into() };
+        let origin = model::Origin {
+            file: std::sync::Arc::new("a.yaml".into()),
+            line: 3,
+        };
+        let error = model::ConfigError {
+            origin: origin.clone(),
+            field: "services[0].name".into(),
+            reason: "is empty".into(),
+        };
+        let note = model::ConfigNote {
+            origin,
+            message: "kind Pod is not served".into(),
+        };
         assert_eq!(ConfigProblem::from(&error).to_string(), error.to_string());
         assert_eq!(ConfigProblem::from(&note).to_string(), note.to_string());
     }

@@ -22,8 +22,8 @@ pub trait View: Send + Sync + 'static {
     fn services(&self) -> Result<Vec<types::Service>, String>;
     /// A service that is left alone; those are not among [`services`](Self::services).
     fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service>;
-    /// Carries out an order of an operator; returns when it is in effect, and says why it would not survive a restart of the
-    /// agent.
+    /// Carries out an order of an operator; returns when it is in effect, and says why it would not
+    /// survive a restart of the agent.
     fn order(
         &self,
         service: ServiceName,
@@ -67,7 +67,10 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(view: Arc<dyn View>) -> Self {
-        Self { view, reads: Arc::new(Semaphore::new(MAX_READS)) }
+        Self {
+            view,
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+        }
     }
 
     /// Whether the kernel holds what the configuration says; waits for no read.
@@ -79,9 +82,15 @@ impl Reader {
         &self,
         read: impl FnOnce(&dyn View) -> T + Send + 'static,
     ) -> Result<T, Stopped> {
-        let permit = self.reads.clone().acquire_owned().await.map_err(|_| Stopped)?;
+        let permit = self
+            .reads
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| Stopped)?;
         let view = self.view.clone();
-        // The permit goes along: a client that hangs up does not end the read, so it must not free its place either.
+        // The permit goes along: a client that hangs up does not end the read, so it must not free
+        // its place either.
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             read(view.as_ref())

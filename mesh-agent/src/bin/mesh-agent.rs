@@ -31,7 +31,8 @@ use tracing::{error, warn};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Log level: error, warn, info, debug, trace or off; debug shows every row that is written [default: info]
+    /// Log level: error, warn, info, debug, trace or off; debug shows every row that is written
+    /// [default: info]
     #[arg(long, global = true, env = "MESH_LOG", value_name = "LEVEL", value_parser = filter)]
     log: Option<Result<Filter, String>>,
 }
@@ -62,7 +63,10 @@ fn main() -> ExitCode {
     let given_up = privileges::give_up();
     let (Cli { command, log }, mut wrong) = match usage::read(env::args_os(), |_| "") {
         Usage::Right(cli) => (cli, Vec::new()),
-        Usage::Wrong { lines, rest: Some(cli) } => (cli, lines),
+        Usage::Wrong {
+            lines,
+            rest: Some(cli),
+        } => (cli, lines),
         Usage::Wrong { lines, rest: None } => return refuse(&lines),
         Usage::Answer(answer) => answer.exit(),
     };
@@ -71,11 +75,18 @@ fn main() -> ExitCode {
         None
     });
     let (Command::Run(Start { flags }) | Command::Uninstall(Start { flags })) = &command;
-    let settings = flags.clone().resolve().map_err(|Wrong(lines)| wrong.extend(lines));
-    let Some(settings) = settings.ok().filter(|_| wrong.is_empty()) else { return refuse(&wrong) };
+    let settings = flags
+        .clone()
+        .resolve()
+        .map_err(|Wrong(lines)| wrong.extend(lines));
+    let Some(settings) = settings.ok().filter(|_| wrong.is_empty()) else {
+        return refuse(&wrong);
+    };
     logging::start(&filter.unwrap_or_default());
     if let Err(error) = given_up {
-        warn!("core dumps, tracing by others or privileges of other programs may be possible: {error}");
+        warn!(
+            "core dumps, tracing by others or privileges of other programs may be possible: {error}"
+        );
     }
     let result = match command {
         Command::Run(_) => run(settings),
@@ -102,7 +113,10 @@ fn refuse(wrong: &[String]) -> ExitCode {
 fn run(settings: Settings) -> anyhow::Result<()> {
     heap::keep_small();
     descriptors::raise();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(agent::run(settings));
     // A read that hangs is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));

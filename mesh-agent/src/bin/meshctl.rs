@@ -10,18 +10,43 @@ use mesh_agent::cli::{self, Screen, Streams};
 use terminal_size::{Height, Width, terminal_size_of};
 
 fn main() -> ExitCode {
-    if cli::complete() { ExitCode::SUCCESS } else { run() }
+    if cli::complete() {
+        ExitCode::SUCCESS
+    } else {
+        run()
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn run() -> ExitCode {
     let (mut out, mut err) = (io::stdout(), io::stderr());
-    cli::run(env::args_os(), Streams { out: &mut out, err: &mut err, screen }).await.into()
+    cli::run(
+        env::args_os(),
+        Streams {
+            out: &mut out,
+            err: &mut err,
+            screen,
+        },
+    )
+    .await
+    .into()
 }
 
 /// A terminal that does not tell its size, as some serial consoles, is taken for one of 80 × 24.
 fn screen() -> Option<Screen> {
-    let size = |(Width(columns), Height(rows)): (Width, Height)| Screen { columns: columns.into(), rows: rows.into() };
-    let known = || terminal_size_of(io::stdout()).map(size).filter(|size| size.columns > 0 && size.rows > 0);
-    io::stdout().is_terminal().then(|| known().unwrap_or(Screen { columns: 80, rows: 24 }))
+    let size = |(Width(columns), Height(rows)): (Width, Height)| Screen {
+        columns: columns.into(),
+        rows: rows.into(),
+    };
+    let known = || {
+        terminal_size_of(io::stdout())
+            .map(size)
+            .filter(|size| size.columns > 0 && size.rows > 0)
+    };
+    io::stdout().is_terminal().then(|| {
+        known().unwrap_or(Screen {
+            columns: 80,
+            rows: 24,
+        })
+    })
 }

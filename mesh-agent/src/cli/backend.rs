@@ -18,13 +18,14 @@ Examples:
 pub(super) enum Verb {
     /// List backends, their load and their state
     ///
-    /// STATE is `active` while the backend gets new connections. Otherwise it is the reason why not: `draining`, `ejected
-    /// 8s` after failed connects, `ejected, on trial` while one connect tries it, `unhealthy` by its health check,
-    /// `terminating`, `notReady`, `not on this node`, `no IPv6 service address`, or `inactive` (weight 0). CONNECTIONS are
-    /// open now, from this node; CONNECTING are those that are not established yet. FAILURES is the number of failed
-    /// connects in a row, CONNECTS the number of all connects that got this backend. HANDSHAKE is a moving average of the
-    /// time to connect. WEIGHT is `1 of 2` while the weight in force differs from the configured one. Columns without a
-    /// value are left out.
+    /// STATE is `active` while the backend gets new connections. Otherwise it is the reason why
+    /// not: `draining`, `ejected 8s` after failed connects, `ejected, on trial` while one connect
+    /// tries it, `unhealthy` by its health check, `terminating`, `notReady`, `not on this node`,
+    /// `no IPv6 service address`, or `inactive` (weight 0). CONNECTIONS are open now, from this
+    /// node; CONNECTING are those that are not established yet. FAILURES is the number of failed
+    /// connects in a row, CONNECTS the number of all connects that got this backend. HANDSHAKE is a
+    /// moving average of the time to connect. WEIGHT is `1 of 2` while the weight in force differs
+    /// from the configured one. Columns without a value are left out.
     #[command(after_long_help = "\
 Examples:
   meshctl backend list                 all backends
@@ -43,9 +44,9 @@ Examples:
     },
     /// Send no new connections to an endpoint; open connections go on
     ///
-    /// Holds on this node until `undrain`, also over restarts of the agent and the node. The last active endpoint of a service
-    /// needs --force. With --wait the exit code is 0 as soon as no connection is left, and 1 when some are left at the
-    /// deadline.
+    /// Holds on this node until `undrain`, also over restarts of the agent and the node. The last
+    /// active endpoint of a service needs --force. With --wait the exit code is 0 as soon as no
+    /// connection is left, and 1 when some are left at the deadline.
     #[command(after_long_help = "\
 Examples:
   meshctl backend drain shop/cart 10.0.0.1:8080
@@ -76,8 +77,8 @@ Examples:
     },
     /// Override the configured weight of an endpoint
     ///
-    /// Holds on this node until the weight is set to `default`, also over restarts of the agent and the node. An endpoint with
-    /// weight 0 gets no new connections.
+    /// Holds on this node until the weight is set to `default`, also over restarts of the agent and
+    /// the node. An endpoint with weight 0 gets no new connections.
     #[command(after_long_help = "\
 Examples:
   meshctl backend weight shop/cart 10.0.0.1:8080 5
@@ -100,7 +101,12 @@ pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, F
 
     match verb {
         Verb::List { service, watch } => list::run(session, service.as_ref(), &watch).await,
-        Verb::Drain { endpoint, wait, deadline, force } => {
+        Verb::Drain {
+            endpoint,
+            wait,
+            deadline,
+            force,
+        } => {
             let wait = match (wait, deadline) {
                 (true, deadline) => Some(deadline.unwrap_or(wait::DEADLINE)),
                 (false, None) => None,
@@ -109,8 +115,10 @@ pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, F
             order::drain(session, &endpoint, force, wait).await
         }
         Verb::Undrain { endpoint } => order::run(session, &endpoint, Change::Undrain, false).await,
-        Verb::Weight { endpoint, weight: order::Weight(weight), force } => {
-            order::run(session, &endpoint, Change::Weight(weight), force).await
-        }
+        Verb::Weight {
+            endpoint,
+            weight: order::Weight(weight),
+            force,
+        } => order::run(session, &endpoint, Change::Weight(weight), force).await,
     }
 }

@@ -41,30 +41,43 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(session: &mut Session<'_>, Args { shell }: Args) -> Result<Exit, Failure> {
-    let name = shell.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    let name = shell
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default();
     let shells = Shells::builtins();
-    let completer = shells.completer(&name).expect("the engine has every shell that can be named");
+    let completer = shells
+        .completer(&name)
+        .expect("the engine has every shell that can be named");
     let mut script = Vec::new();
     completer.write_registration("COMPLETE", "meshctl", "meshctl", "meshctl", &mut script)?;
-    let words = if matches!(shell, Shell::Bash) { BASH_WORDS } else { "" };
+    let words = if matches!(shell, Shell::Bash) {
+        BASH_WORDS
+    } else {
+        ""
+    };
     session.write(&[&String::from_utf8_lossy(&script), words])?;
     Ok(Exit::Ok)
 }
 
-/// Answers a shell that asks for completions; false when this is an ordinary command line. Must be called first, while
-/// there is one thread.
+/// Answers a shell that asks for completions; false when this is an ordinary command line. Must be
+/// called first, while there is one thread.
 pub fn complete() -> bool {
     let typed = || env::args_os().skip_while(|word| word != "--").skip(1);
-    let answered = CompleteEnv::with_factory(|| command(typed())).try_complete(env::args_os(), None);
+    let answered =
+        CompleteEnv::with_factory(|| command(typed())).try_complete(env::args_os(), None);
     answered.unwrap_or_else(|error| error.exit())
 }
 
-/// The command line, with completers for what only the agent knows. `typed` is what stands there so far.
+/// The command line, with completers for what only the agent knows. `typed` is what stands there so
+/// far.
 fn command(typed: impl Iterator<Item = OsString>) -> Command {
     let names = Names::new(typed);
     let completer = |list: fn(&Names) -> io::Result<Vec<String>>| {
         let names = names.clone();
-        ArgValueCompleter::new(move |current: &OsStr| candidates(&list(&names).unwrap_or_default(), current))
+        ArgValueCompleter::new(move |current: &OsStr| {
+            candidates(&list(&names).unwrap_or_default(), current)
+        })
     };
     let services = completer(Names::services);
     let of_service = |command: Command| command.mut_arg("service", |arg| arg.add(services.clone()));
@@ -76,21 +89,33 @@ fn command(typed: impl Iterator<Item = OsString>) -> Command {
     Cli::command()
         .mut_arg("namespace", |arg| arg.add(completer(Names::namespaces)))
         .mut_subcommand("service", |noun| {
-            noun.mut_subcommand("get", |verb| verb.mut_arg("name", |arg| arg.add(services.clone())))
+            noun.mut_subcommand("get", |verb| {
+                verb.mut_arg("name", |arg| arg.add(services.clone()))
+            })
         })
         .mut_subcommand("backend", |noun| {
             let noun = noun.mut_subcommand("list", of_service);
-            let noun = ["drain", "undrain"].into_iter().fold(noun, |noun, verb| noun.mut_subcommand(verb, of_endpoint));
+            let noun = ["drain", "undrain"]
+                .into_iter()
+                .fold(noun, |noun, verb| noun.mut_subcommand(verb, of_endpoint));
             // mut_arg() moves an argument behind the others, so the last one is moved as well.
-            noun.mut_subcommand("weight", |verb| of_endpoint(verb).mut_arg("weight", |arg| arg))
+            noun.mut_subcommand("weight", |verb| {
+                of_endpoint(verb).mut_arg("weight", |arg| arg)
+            })
         })
         .mut_subcommand("stats", of_service)
-        .mut_subcommand("explain", |noun| noun.mut_arg("to", |arg| arg.add(completer(Names::frontends))))
+        .mut_subcommand("explain", |noun| {
+            noun.mut_arg("to", |arg| arg.add(completer(Names::frontends)))
+        })
 }
 
 fn candidates(names: &[String], current: &OsStr) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
-    names.iter().filter(|name| name.starts_with(current.as_ref())).map(CompletionCandidate::new).collect()
+    names
+        .iter()
+        .filter(|name| name.starts_with(current.as_ref()))
+        .map(CompletionCandidate::new)
+        .collect()
 }
 
 #[cfg(test)]
@@ -106,8 +131,11 @@ mod tests {
         let socket = ["--socket".into(), agent.socket.clone().into_os_string()];
         let typed: Vec<OsString> = [&words[..1], &socket, &words[1..]].concat();
         let last = typed.len() - 1;
-        let offered = engine::complete(&mut command(typed.clone().into_iter()), typed, last, None).unwrap();
-        let offered = offered.iter().map(|it| it.get_value().to_string_lossy().into_owned());
+        let offered =
+            engine::complete(&mut command(typed.clone().into_iter()), typed, last, None).unwrap();
+        let offered = offered
+            .iter()
+            .map(|it| it.get_value().to_string_lossy().into_owned());
         offered.filter(|it| !it.starts_with('-')).collect()
     }
 
@@ -115,25 +143,58 @@ mod tests {
     async fn shells_complete_what_the_agent_knows() {
         let agent = served(healthy());
         let all = ["kube-system/dns", "shop/cart"];
-        for line in ["service get", "backend list", "backend drain", "backend weight", "stats"] {
+        for line in [
+            "service get",
+            "backend list",
+            "backend drain",
+            "backend weight",
+            "stats",
+        ] {
             assert_eq!(offered(&agent, &format!("meshctl {line} ")), all, "{line}");
         }
         assert_eq!(offered(&agent, "meshctl service get sh"), ["shop/cart"]);
         assert_eq!(offered(&agent, "meshctl -n shop service get "), ["cart"]);
-        assert_eq!(offered(&agent, "meshctl service get --namespace=shop c"), ["cart"]);
-        assert_eq!(offered(&agent, "meshctl service list -n "), ["kube-system", "shop"]);
-        let endpoints = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080", "10.0.0.4:9000", "[fd00::a:1]:8080"];
-        assert_eq!(offered(&agent, "meshctl backend drain shop/cart "), endpoints);
-        assert_eq!(offered(&agent, "meshctl backend undrain -n shop cart 10.0.0.1:"), endpoints[..1]);
-        assert_eq!(offered(&agent, "meshctl backend drain shop/cart 10.0.0.1 --port "), ["admin", "http"]);
-        assert_eq!(offered(&agent, "meshctl explain 10.96.0.5"), ["10.96.0.53:53/udp"]);
+        assert_eq!(
+            offered(&agent, "meshctl service get --namespace=shop c"),
+            ["cart"]
+        );
+        assert_eq!(
+            offered(&agent, "meshctl service list -n "),
+            ["kube-system", "shop"]
+        );
+        let endpoints = [
+            "10.0.0.1:8080",
+            "10.0.0.2:8080",
+            "10.0.0.3:8080",
+            "10.0.0.4:9000",
+            "[fd00::a:1]:8080",
+        ];
+        assert_eq!(
+            offered(&agent, "meshctl backend drain shop/cart "),
+            endpoints
+        );
+        assert_eq!(
+            offered(&agent, "meshctl backend undrain -n shop cart 10.0.0.1:"),
+            endpoints[..1]
+        );
+        assert_eq!(
+            offered(&agent, "meshctl backend drain shop/cart 10.0.0.1 --port "),
+            ["admin", "http"]
+        );
+        assert_eq!(
+            offered(&agent, "meshctl explain 10.96.0.5"),
+            ["10.96.0.53:53/udp"]
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn without_an_agent_shells_complete_the_commands() {
         let agent = served(healthy());
         std::fs::remove_file(&agent.socket).unwrap();
-        assert_eq!(offered(&agent, "meshctl service get "), Vec::<String>::new());
+        assert_eq!(
+            offered(&agent, "meshctl service get "),
+            Vec::<String>::new()
+        );
         assert_eq!(offered(&agent, "meshctl backend dr"), ["drain"]);
     }
 }

@@ -21,12 +21,13 @@ Examples:
 pub(super) enum Verb {
     /// Check service files, with or without an agent
     ///
-    /// Prints all errors as FILE:LINE: FIELD: REASON, then notes about ignored objects, then a summary. The exit code is 1
-    /// when there is an error. Give all files of a node in one command, because services in different files can conflict.
-    /// When two services ask for one address, the error is at the one that does not hold it on this node; without a running
-    /// agent, at the second by file name. The settings of the running agent decide which addresses and node ports are
-    /// allowed; without an agent, only claims that no agent allows by default are errors. Empty input is an error; write
-    /// `services: []` for no services.
+    /// Prints all errors as FILE:LINE: FIELD: REASON, then notes about ignored objects, then a
+    /// summary. The exit code is 1 when there is an error. Give all files of a node in one command,
+    /// because services in different files can conflict. When two services ask for one address, the
+    /// error is at the one that does not hold it on this node; without a running agent, at the
+    /// second by file name. The settings of the running agent decide which addresses and node ports
+    /// are allowed; without an agent, only claims that no agent allows by default are errors. Empty
+    /// input is an error; write `services: []` for no services.
     #[command(after_long_help = "\
 Examples:
   meshctl config validate /etc/mesh-agent/services.d   what this node serves
@@ -64,7 +65,16 @@ struct Report {
 
 impl From<&Update> for Report {
     fn from(update: &Update) -> Self {
-        let Update { services, complete: _, errors, errors_total, notes, left_out: _, uncertain: _, wrong: _ } = update;
+        let Update {
+            services,
+            complete: _,
+            errors,
+            errors_total,
+            notes,
+            left_out: _,
+            uncertain: _,
+            wrong: _,
+        } = update;
         let ports = || services.values().flat_map(|service| &service.ports);
         Self {
             services: services.len(),
@@ -79,22 +89,48 @@ impl From<&Update> for Report {
 
 impl Report {
     fn exit(&self) -> Exit {
-        if self.errors.is_empty() { Exit::Ok } else { Exit::No }
+        if self.errors.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::No
+        }
     }
 }
 
 fn page(report: &Report, _: Layout) -> String {
     let errors = report.errors.iter().map(ToString::to_string);
-    let notes = report.notes.iter().map(|note| format!("{}:{}: note: {}", note.file, note.line, note.reason));
-    let lines = errors.chain(notes).map(|line| printable(&line)).chain([summary(report)]);
+    let notes = report
+        .notes
+        .iter()
+        .map(|note| format!("{}:{}: note: {}", note.file, note.line, note.reason));
+    let lines = errors
+        .chain(notes)
+        .map(|line| printable(&line))
+        .chain([summary(report)]);
     lines.fold(String::new(), |page, line| page + &line + "\n")
 }
 
 /// `3 services, 5 ports, 12 endpoints; 2 errors, 1 note`
 fn summary(report: &Report) -> String {
-    let Report { services, ports, endpoints, errors: _, errors_total, notes } = report;
-    let holds = [count(*services, "service"), count(*ports, "port"), count(*endpoints, "endpoint")].join(", ");
-    format!("{holds}; {}, {}", count(*errors_total, "error"), count(notes.len(), "note"))
+    let Report {
+        services,
+        ports,
+        endpoints,
+        errors: _,
+        errors_total,
+        notes,
+    } = report;
+    let holds = [
+        count(*services, "service"),
+        count(*ports, "port"),
+        count(*endpoints, "endpoint"),
+    ]
+    .join(", ");
+    format!(
+        "{holds}; {}, {}",
+        count(*errors_total, "error"),
+        count(notes.len(), "note")
+    )
 }
 
 #[cfg(test)]
@@ -110,9 +146,16 @@ mod tests {
 
     #[test]
     fn a_right_configuration_is_summed_up() {
-        let update = Update { services: fixture::services([cart()]), complete: true, ..Update::default() };
+        let update = Update {
+            services: fixture::services([cart()]),
+            complete: true,
+            ..Update::default()
+        };
         let report = Report::from(&update);
-        assert_eq!(page(&report, Layout::Whole), "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n");
+        assert_eq!(
+            page(&report, Layout::Whole),
+            "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n"
+        );
         assert_eq!(report.exit(), Exit::Ok);
     }
 
@@ -169,17 +212,35 @@ mod tests {
                 field: "services[0].ports[0].port".into(),
                 reason: "must be 1 to 65535".into(),
             },
-            ConfigError { origin: origin(1), field: String::new(), reason: "is not YAML:\n\x1b[31mtab".into() },
+            ConfigError {
+                origin: origin(1),
+                field: String::new(),
+                reason: "is not YAML:\n\x1b[31mtab".into(),
+            },
         ];
-        let notes = vec![ConfigNote { origin: origin(9), message: "kind Pod is not served".into() }];
-        Update { errors_total: errors.len(), errors, notes, ..Update::default() }
+        let notes = vec![ConfigNote {
+            origin: origin(9),
+            message: "kind Pod is not served".into(),
+        }];
+        Update {
+            errors_total: errors.len(),
+            errors,
+            notes,
+            ..Update::default()
+        }
     }
 
     fn cart() -> Service {
-        fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:8080", 1), ("10.0.0.2:8080", 1)])
+        fixture::with(
+            fixture::fixed("cart", "10.96.0.1"),
+            &[("10.0.0.1:8080", 1), ("10.0.0.2:8080", 1)],
+        )
     }
 
     fn origin(line: u32) -> Origin {
-        Origin { file: Arc::new("shop.yaml".into()), line }
+        Origin {
+            file: Arc::new("shop.yaml".into()),
+            line,
+        }
     }
 }

@@ -14,12 +14,13 @@ use crate::api::types::{Candidate, Explanation, Outcome, Question};
 
 /// Show where a connect goes now, and why
 ///
-/// The agent reads the rows and the load of the service from the kernel, decides 1,000 connects with the code that the
-/// kernel runs, and undoes each. So the answer is what the kernel would do now. It shows tier by tier whether each backend
-/// takes a connection; the second tier is used when too few backends of the first are usable. DRAWS is the backend's share
-/// of the random choices in its tier, before load is compared; `probe` means that one connect may try it, because its
-/// ejection is over. --from names the client of a service that hashes clients or has session affinity. The exit code is 1
-/// when connects are refused, or when the address is not a service.
+/// The agent reads the rows and the load of the service from the kernel, decides 1,000 connects
+/// with the code that the kernel runs, and undoes each. So the answer is what the kernel would do
+/// now. It shows tier by tier whether each backend takes a connection; the second tier is used when
+/// too few backends of the first are usable. DRAWS is the backend's share of the random choices in
+/// its tier, before load is compared; `probe` means that one connect may try it, because its
+/// ejection is over. --from names the client of a service that hashes clients or has session
+/// affinity. The exit code is 1 when connects are refused, or when the address is not a service.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -50,8 +51,14 @@ struct Target {
 }
 
 pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, Failure> {
-    let Args { to: Target { to, protocol }, from } = args;
-    let explanation = session.client.explain(&Question { to, protocol, from }).await?;
+    let Args {
+        to: Target { to, protocol },
+        from,
+    } = args;
+    let explanation = session
+        .client
+        .explain(&Question { to, protocol, from })
+        .await?;
     session.show(&explanation, page)?;
     Ok(match explanation.verdict.as_str() {
         "untouched" | "refused" => Exit::No,
@@ -64,9 +71,14 @@ fn target(text: &str) -> Result<Target, String> {
         Some((to, protocol)) => (to, Some(protocol.to_ascii_lowercase())),
         None => (text, None),
     };
-    let is_known = protocol.as_deref().is_none_or(|protocol| ["tcp", "udp"].contains(&protocol));
+    let is_known = protocol
+        .as_deref()
+        .is_none_or(|protocol| ["tcp", "udp"].contains(&protocol));
     match to.parse::<SocketAddr>() {
-        Ok(_) if is_known => Ok(Target { to: to.to_owned(), protocol }),
+        Ok(_) if is_known => Ok(Target {
+            to: to.to_owned(),
+            protocol,
+        }),
         _ => Err(format!(
             "expected ADDRESS:PORT, like 10.96.0.10:80, [fd00::10]:80 or 10.96.0.53:53/udp, found `{text}`"
         )),
@@ -76,20 +88,35 @@ fn target(text: &str) -> Result<Target, String> {
 /// Paths are told as the agent finds them.
 fn client(text: &str) -> Result<String, String> {
     let absolute = |kind: &str, path: &str| {
-        path::absolute(path).map(|path| format!("{kind}:{}", path.display())).map_err(|error| error.to_string())
+        path::absolute(path)
+            .map(|path| format!("{kind}:{}", path.display()))
+            .map_err(|error| error.to_string())
     };
     match text.split_once(':') {
         Some((kind @ ("netns" | "cgroup"), path)) => absolute(kind, path),
         _ if text.parse::<std::net::IpAddr>().is_ok() => Ok(text.to_owned()),
-        _ => {
-            Err(format!("expected netns:PATH, cgroup:PATH or an address, like netns:/proc/PID/ns/net, found `{text}`"))
-        }
+        _ => Err(format!(
+            "expected netns:PATH, cgroup:PATH or an address, like netns:/proc/PID/ns/net, found `{text}`"
+        )),
     }
 }
 
 fn page(explanation: &Explanation, layout: Layout) -> String {
-    let Explanation { frontend, balance, verdict, reason, notes, tiers, others, .. } = explanation;
-    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let Explanation {
+        frontend,
+        balance,
+        verdict,
+        reason,
+        notes,
+        tiers,
+        others,
+        ..
+    } = explanation;
+    let reason = if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    };
     let known = [
         Some(("Connect to", frontend.clone())),
         explanation.identity().map(|service| ("Service", service)),
@@ -97,7 +124,9 @@ fn page(explanation: &Explanation, layout: Layout) -> String {
         Some(("Verdict", format!("{verdict}{reason}"))),
     ];
     let page = facts(known.into_iter().flatten());
-    let mut page = notes.iter().fold(page, |page, note| page + "Note: " + &printable(note) + "\n");
+    let mut page = notes
+        .iter()
+        .fold(page, |page, note| page + "Note: " + &printable(note) + "\n");
     for (number, tier) in (1..).zip(tiers) {
         let title = format!("\nTier {number}: {:.0}% usable\n", tier.usable_percent);
         page += &(title + &indented(&candidates(&tier.backends, layout)));
@@ -123,29 +152,50 @@ fn candidates(candidates: &[Candidate], layout: Layout) -> String {
             weight_of(it.effective_weight, it.weight, it.status != "down"),
             it.connections.to_string(),
             // What falls on it goes elsewhere, but for one connect.
-            if it.status == "due" { "probe".to_owned() } else { format!("{:.1}%", it.draws_percent) },
+            if it.status == "due" {
+                "probe".to_owned()
+            } else {
+                format!("{:.1}%", it.draws_percent)
+            },
             it.reason.clone(),
         ]
     };
-    layout.indented().table(&COLUMNS, candidates.iter().map(row))
+    layout
+        .indented()
+        .table(&COLUMNS, candidates.iter().map(row))
 }
 
 /// Where the replayed connects went.
 fn went(explanation: &Explanation) -> String {
-    let Explanation { replayed, outcomes, counted, .. } = explanation;
+    let Explanation {
+        replayed,
+        outcomes,
+        counted,
+        ..
+    } = explanation;
     if outcomes.is_empty() {
         return String::new();
     }
     let row = |it: &Outcome| match (&it.endpoint, &it.refused) {
         (Some(endpoint), _) if it.probe => {
-            vec!["one".to_owned(), format!("{endpoint} (a probe: its ejection is over)")]
+            vec![
+                "one".to_owned(),
+                format!("{endpoint} (a probe: its ejection is over)"),
+            ]
         }
         (Some(endpoint), _) => vec![format!("{:.1}%", it.percent), endpoint.clone()],
-        (None, refused) => vec![format!("{:.1}%", it.percent), refusal(refused.as_deref().unwrap_or_default())],
+        (None, refused) => vec![
+            format!("{:.1}%", it.percent),
+            refusal(refused.as_deref().unwrap_or_default()),
+        ],
     };
-    let mut text = format!("\nOf {replayed} connects now\n") + &indented(&aligned(outcomes.iter().map(row)));
+    let mut text =
+        format!("\nOf {replayed} connects now\n") + &indented(&aligned(outcomes.iter().map(row)));
     // Probes are told where they went.
-    for share in counted.iter().filter(|share| share.counter != Counter::Probes.name()) {
+    for share in counted
+        .iter()
+        .filter(|share| share.counter != Counter::Probes.name())
+    {
         writeln!(text, "  {:.1}% {}", share.percent, detour(&share.counter))
             .expect("a string takes all that is written");
     }
@@ -153,14 +203,18 @@ fn went(explanation: &Explanation) -> String {
 }
 
 fn counter(name: &str) -> Option<Counter> {
-    Counter::ALL.into_iter().find(|counter| counter.name() == name)
+    Counter::ALL
+        .into_iter()
+        .find(|counter| counter.name() == name)
 }
 
 fn refusal(name: &str) -> String {
     match counter(name) {
         Some(Counter::RefusedNoBackend) => "refused: no endpoint is usable".to_owned(),
         Some(Counter::RefusedLimit) => "refused: a limit of connections is reached".to_owned(),
-        Some(Counter::RefusedShare) => "refused: the client holds its share of the connections".to_owned(),
+        Some(Counter::RefusedShare) => {
+            "refused: the client holds its share of the connections".to_owned()
+        }
         Some(Counter::RefusedBroken) => "refused: the maps contradict each other".to_owned(),
         _ => format!("refused {name}"),
     }
@@ -170,13 +224,16 @@ fn detour(name: &str) -> String {
     match counter(name) {
         Some(Counter::Overflows) => "went elsewhere because the first choice was full".to_owned(),
         Some(Counter::Failovers) => "went to a farther tier than the first".to_owned(),
-        Some(Counter::Panics) => "went to ejected backends because too few others were left".to_owned(),
+        Some(Counter::Panics) => {
+            "went to ejected backends because too few others were left".to_owned()
+        }
         _ => format!("counted as {name}"),
     }
 }
 
 fn indented(text: &str) -> String {
-    text.lines().fold(String::new(), |text, line| text + "  " + line + "\n")
+    text.lines()
+        .fold(String::new(), |text, line| text + "  " + line + "\n")
 }
 
 #[cfg(test)]
@@ -212,10 +269,16 @@ mod tests {
 
     #[test]
     fn refusals_and_detours_are_told_in_words() {
-        let refused = Counter::ALL.map(Counter::name).into_iter().filter(|name| name.starts_with("refused"));
+        let refused = Counter::ALL
+            .map(Counter::name)
+            .into_iter()
+            .filter(|name| name.starts_with("refused"));
         let detours = [Counter::Overflows, Counter::Failovers, Counter::Panics].map(Counter::name);
         for words in refused.map(refusal).chain(detours.map(detour)) {
-            assert!(!words.contains('_') && !words.starts_with("counted"), "{words}");
+            assert!(
+                !words.contains('_') && !words.starts_with("counted"),
+                "{words}"
+            );
         }
     }
 
@@ -223,11 +286,17 @@ mod tests {
     fn what_is_asked_is_checked() {
         let asked = |text: &str| target(text).map(|Target { to, protocol }| (to, protocol));
         assert_eq!(asked("10.96.0.1:80"), Ok(("10.96.0.1:80".into(), None)));
-        assert_eq!(asked("[fd00::1]:53/UDP"), Ok(("[fd00::1]:53".into(), Some("udp".into()))));
+        assert_eq!(
+            asked("[fd00::1]:53/UDP"),
+            Ok(("[fd00::1]:53".into(), Some("udp".into())))
+        );
         for text in ["cart", "10.96.0.1", "10.96.0.1:80/sctp", "fd00::1:80"] {
             assert!(asked(text).is_err(), "{text}");
         }
-        assert_eq!(client("netns:/run/netns/web"), Ok("netns:/run/netns/web".into()));
+        assert_eq!(
+            client("netns:/run/netns/web"),
+            Ok("netns:/run/netns/web".into())
+        );
         assert_eq!(client("fd00::7"), Ok("fd00::7".into()));
         assert!(client("web").is_err() && client("pod:web").is_err());
     }

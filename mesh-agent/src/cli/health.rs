@@ -6,7 +6,9 @@ use crate::api::types::EndpointHealth;
 /// `unhealthy (connection refused, 12s)`; `-` of an endpoint without a health check.
 pub(super) fn cell(health: Option<&EndpointHealth>) -> String {
     // How long an endpoint has been well is no news.
-    health.map_or("-".to_owned(), |health| text(health, health.state == "unhealthy"))
+    health.map_or("-".to_owned(), |health| {
+        text(health, health.state == "unhealthy")
+    })
 }
 
 /// The same, always with the time since when.
@@ -15,10 +17,20 @@ pub(super) fn told(health: &EndpointHealth) -> String {
 }
 
 fn text(health: &EndpointHealth, with_time: bool) -> String {
-    let EndpointHealth { state, reason, since_seconds, checked_seconds_ago: _, kept } = health;
+    let EndpointHealth {
+        state,
+        reason,
+        since_seconds,
+        checked_seconds_ago: _,
+        kept,
+    } = health;
     let reason = (!reason.is_empty()).then(|| reason.clone());
     let kept = kept.then(|| "kept: all fail".to_owned());
     let since = (with_time && state != "unchecked").then(|| age(*since_seconds));
     let notes: Vec<String> = [reason, kept, since].into_iter().flatten().collect();
-    if notes.is_empty() { state.clone() } else { format!("{state} ({})", notes.join(", ")) }
+    if notes.is_empty() {
+        state.clone()
+    } else {
+        format!("{state} ({})", notes.join(", "))
+    }
 }

@@ -11,7 +11,8 @@ use super::render::printable;
 /// Spaces between columns where there is room, and where there is little.
 const GAP: usize = 3;
 const NARROW_GAP: usize = 2;
-/// A name is cut to this before extra columns are left out, and to the other when that was not enough.
+/// A name is cut to this before extra columns are left out, and to the other when that was not
+/// enough.
 const SHORT_NAME: usize = 16;
 const SHORTEST_NAME: usize = 8;
 /// Length of `255.255.255.255:65535`.
@@ -47,7 +48,8 @@ pub(super) enum Layout {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     title: &'static str,
-    /// Whether its cells may be cut in the middle, and the shortest that they become while anything else can give way.
+    /// Whether its cells may be cut in the middle, and the shortest that they become while anything
+    /// else can give way.
     is_name: bool,
     shortest: usize,
     /// Zero for a column that is always shown; of the others the largest is left out first.
@@ -57,22 +59,36 @@ pub(super) struct Column {
 impl Column {
     /// A column that is always shown whole.
     pub(super) const fn new(title: &'static str) -> Self {
-        Self { title, is_name: false, shortest: 0, rank: 0 }
+        Self {
+            title,
+            is_name: false,
+            shortest: 0,
+            rank: 0,
+        }
     }
 
     /// A column of names, which are cut where there is no room.
     pub(super) const fn name(title: &'static str) -> Self {
-        Self { is_name: true, ..Self::new(title) }
+        Self {
+            is_name: true,
+            ..Self::new(title)
+        }
     }
 
     /// A column of addresses with ports: IPv4 ones are never cut.
     pub(super) const fn address(title: &'static str) -> Self {
-        Self { shortest: IPV4_ENDPOINT, ..Self::name(title) }
+        Self {
+            shortest: IPV4_ENDPOINT,
+            ..Self::name(title)
+        }
     }
 
     /// A column of ports with their names, most of which are never cut.
     pub(super) const fn port(title: &'static str) -> Self {
-        Self { shortest: NAMED_PORT, ..Self::name(title) }
+        Self {
+            shortest: NAMED_PORT,
+            ..Self::name(title)
+        }
     }
 
     /// The same column, left out where there is no room, those of a higher rank first.
@@ -90,21 +106,30 @@ impl Layout {
         }
     }
 
-    /// A page with its long lines folded between words where a terminal is narrower. Tables fit already.
+    /// A page with its long lines folded between words where a terminal is narrower. Tables fit
+    /// already.
     pub(super) fn folded(self, page: String) -> String {
         match self {
-            Self::Fit(room) if page.lines().any(|line| length(line) > room) => {
-                page.lines().fold(String::new(), |page, line| page + &folded(line, room))
-            }
+            Self::Fit(room) if page.lines().any(|line| length(line) > room) => page
+                .lines()
+                .fold(String::new(), |page, line| page + &folded(line, room)),
             Self::Fit(_) | Self::Whole | Self::Wide => page,
         }
     }
 
     /// `a,b,c +2 more` on a terminal, else all of them; `-` for none.
     pub(super) fn list<T: AsRef<str>>(self, items: &[T]) -> String {
-        let limit = if matches!(self, Self::Fit(_)) { LISTED } else { items.len() };
+        let limit = if matches!(self, Self::Fit(_)) {
+            LISTED
+        } else {
+            items.len()
+        };
         let (shown, more) = items.split_at(items.len().min(limit));
-        let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(",");
+        let shown = shown
+            .iter()
+            .map(AsRef::as_ref)
+            .collect::<Vec<_>>()
+            .join(",");
         match (shown.as_str(), more.len()) {
             ("", _) => "-".to_owned(),
             (_, 0) => shown,
@@ -112,23 +137,44 @@ impl Layout {
         }
     }
 
-    /// Aligned columns below a header, one line per row. Columns that do not fit are named in a last line.
-    pub(super) fn table(self, columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-        let rows = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    /// Aligned columns below a header, one line per row. Columns that do not fit are named in a
+    /// last line.
+    pub(super) fn table(
+        self,
+        columns: &[Column],
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> String {
+        let rows = rows
+            .into_iter()
+            .map(|row| row.iter().map(|cell| printable(cell)).collect())
+            .collect();
         self.fitted(columns.to_vec(), rows)
     }
 
-    /// As [`table`](Self::table), without the columns in which every row has `-`; wide ones have all.
-    pub(super) fn sparse(self, columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    /// As [`table`](Self::table), without the columns in which every row has `-`; wide ones have
+    /// all.
+    pub(super) fn sparse(
+        self,
+        columns: &[Column],
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> String {
         let rows: Vec<Vec<String>> = rows.into_iter().collect();
         let has_value = |at: usize| rows.is_empty() || rows.iter().any(|row| row[at] != "-");
-        let kept: Vec<usize> = (0..columns.len()).filter(|&at| self == Self::Wide || has_value(at)).collect();
+        let kept: Vec<usize> = (0..columns.len())
+            .filter(|&at| self == Self::Wide || has_value(at))
+            .collect();
         let chosen: Vec<Column> = kept.iter().map(|&at| columns[at]).collect();
-        self.table(&chosen, rows.iter().map(|row| kept.iter().map(|&at| row[at].clone()).collect()))
+        self.table(
+            &chosen,
+            rows.iter()
+                .map(|row| kept.iter().map(|&at| row[at].clone()).collect()),
+        )
     }
 
     fn fitted(self, mut columns: Vec<Column>, mut rows: Vec<Vec<String>>) -> String {
-        let Self::Fit(room) = self else { return text(&columns, &rows, &natural(&columns, &rows), GAP) };
+        let Self::Fit(room) = self else {
+            return text(&columns, &rows, &natural(&columns, &rows), GAP);
+        };
         if total(&natural(&columns, &rows), GAP) <= room {
             return text(&columns, &rows, &natural(&columns, &rows), GAP);
         }
@@ -150,47 +196,80 @@ impl Layout {
 
 /// Lines of `NAME:   value`, which are never cut.
 pub(super) fn facts(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
-    aligned(rows.into_iter().map(|(name, value)| vec![format!("{name}:"), value]))
+    aligned(
+        rows.into_iter()
+            .map(|(name, value)| vec![format!("{name}:"), value]),
+    )
 }
 
 /// Aligned columns without a header, which are never cut.
 pub(super) fn aligned(rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
-    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(|at| widest(&rows, at)).collect();
-    rows.iter().fold(String::new(), |text, row| text + &line(row.iter().map(String::as_str), &widths, GAP))
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|row| row.iter().map(|cell| printable(cell)).collect())
+        .collect();
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
+        .map(|at| widest(&rows, at))
+        .collect();
+    rows.iter().fold(String::new(), |text, row| {
+        text + &line(row.iter().map(String::as_str), &widths, GAP)
+    })
 }
 
 /// The column to leave out next.
 fn least(columns: &[Column]) -> Option<usize> {
-    let extra = columns.iter().enumerate().filter(|(_, column)| column.rank > 0);
-    extra.max_by_key(|(_, column)| column.rank).map(|(at, _)| at)
+    let extra = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.rank > 0);
+    extra
+        .max_by_key(|(_, column)| column.rank)
+        .map(|(at, _)| at)
 }
 
 fn note(left_out: &[&str], room: usize) -> String {
     if left_out.is_empty() {
         return String::new();
     }
-    ended(&format!("(-o wide shows also {})", left_out.join(", ")), room).into_owned() + "\n"
+    ended(
+        &format!("(-o wide shows also {})", left_out.join(", ")),
+        room,
+    )
+    .into_owned()
+        + "\n"
 }
 
 fn natural(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
-    columns.iter().enumerate().map(|(at, column)| length(column.title).max(widest(rows, at))).collect()
+    columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| length(column.title).max(widest(rows, at)))
+        .collect()
 }
 
 /// Widths where the widest names give way first, none below `shortest` or its title.
 fn shrunk(columns: &[Column], rows: &[Vec<String>], room: usize, shortest: usize) -> Vec<usize> {
     let mut widths = natural(columns, rows);
-    let least = |at: usize| length(columns[at].title).max(shortest).max(columns[at].shortest);
+    let least = |at: usize| {
+        length(columns[at].title)
+            .max(shortest)
+            .max(columns[at].shortest)
+    };
     while total(&widths, NARROW_GAP) > room {
         let names = (0..columns.len()).filter(|&at| columns[at].is_name && widths[at] > least(at));
-        let Some(widest) = names.max_by_key(|&at| (widths[at], Reverse(at))) else { break };
+        let Some(widest) = names.max_by_key(|&at| (widths[at], Reverse(at))) else {
+            break;
+        };
         widths[widest] -= 1;
     }
     widths
 }
 
 fn widest(rows: &[Vec<String>], at: usize) -> usize {
-    rows.iter().map(|row| length(&row[at])).max().unwrap_or_default()
+    rows.iter()
+        .map(|row| length(&row[at]))
+        .max()
+        .unwrap_or_default()
 }
 
 fn total(widths: &[usize], gap: usize) -> usize {
@@ -199,7 +278,9 @@ fn total(widths: &[usize], gap: usize) -> usize {
 
 fn text(columns: &[Column], rows: &[Vec<String>], widths: &[usize], gap: usize) -> String {
     let header = line(columns.iter().map(|column| column.title), widths, gap);
-    rows.iter().fold(header, |text, row| text + &line(row.iter().map(String::as_str), widths, gap))
+    rows.iter().fold(header, |text, row| {
+        text + &line(row.iter().map(String::as_str), widths, gap)
+    })
 }
 
 fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize], gap: usize) -> String {
@@ -234,17 +315,31 @@ fn ended(text: &str, width: usize) -> Cow<'_, str> {
     if length(text) <= width {
         return text.into();
     }
-    (text.chars().take(width.saturating_sub(1)).collect::<String>() + "…").into()
+    (text
+        .chars()
+        .take(width.saturating_sub(1))
+        .collect::<String>()
+        + "…")
+        .into()
 }
 
-/// A line as lines of at most `room` characters, broken between words, or within one that is longer than that.
+/// A line as lines of at most `room` characters, broken between words, or within one that is longer
+/// than that.
 fn folded(line: &str, room: usize) -> String {
     let indent: String = line.chars().take_while(|c| *c == ' ').collect::<String>() + HANGING;
     let (mut text, mut rest) = (String::new(), line.to_owned());
     while length(&rest) > room && room > 2 * indent.len() {
-        let most = rest.char_indices().nth(room).map_or(rest.len(), |(at, _)| at);
+        let most = rest
+            .char_indices()
+            .nth(room)
+            .map_or(rest.len(), |(at, _)| at);
         let least = rest.len() - rest.trim_start().len();
-        let at = rest.get(..=most).unwrap_or(&rest[..most]).rfind(' ').filter(|at| *at > least).unwrap_or(most);
+        let at = rest
+            .get(..=most)
+            .unwrap_or(&rest[..most])
+            .rfind(' ')
+            .filter(|at| *at > least)
+            .unwrap_or(most);
         text = text + rest[..at].trim_end() + "\n";
         rest = indent.clone() + rest[at..].trim_start();
     }
@@ -253,11 +348,13 @@ fn folded(line: &str, room: usize) -> String {
 
 /// A page whose lines end where the screen does.
 pub(super) fn clipped(page: &str, columns: usize) -> String {
-    page.lines().fold(String::new(), |page, line| page + &ended(line, columns) + "\n")
+    page.lines().fold(String::new(), |page, line| {
+        page + &ended(line, columns) + "\n"
+    })
 }
 
-/// The first lines of a page that fit the screen, with the number of the others in the last line. The cursor stays on a
-/// line of its own, or the terminal would scroll.
+/// The first lines of a page that fit the screen, with the number of the others in the last line.
+/// The cursor stays on a line of its own, or the terminal would scroll.
 pub(super) fn first_screen(page: &str, screen: Screen) -> String {
     let rows = |line: &str| length(line).div_ceil(screen.columns.max(1)).max(1);
     let room = screen.rows.saturating_sub(1).max(2);
@@ -275,7 +372,9 @@ pub(super) fn first_screen(page: &str, screen: Screen) -> String {
     let more = page.lines().count() - shown.lines().count();
     shown
         + &ended(
-            &format!("({more} more lines; a taller window shows more, and so does the command without -w)"),
+            &format!(
+                "({more} more lines; a taller window shows more, and so does the command without -w)"
+            ),
             screen.columns,
         )
         + "\n"

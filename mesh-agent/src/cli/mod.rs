@@ -42,9 +42,10 @@ use crate::{
 
 /// Show and control the services of this node and the connections that the kernel makes to them.
 ///
-/// meshctl queries the agent of this node over its control socket, which only root can open. A service is NAME (in the
-/// namespace of -n, or `default`) or NAMESPACE/NAME. Tables fit the terminal; -o wide shows all columns. Scripts use -o json
-/// or -o yaml, whose fields never change their meaning. Exit codes: 0 ok, 1 the answer is "no" or an error, 2 wrong usage.
+/// meshctl queries the agent of this node over its control socket, which only root can open. A
+/// service is NAME (in the namespace of -n, or `default`) or NAMESPACE/NAME. Tables fit the
+/// terminal; -o wide shows all columns. Scripts use -o json or -o yaml, whose fields never change
+/// their meaning. Exit codes: 0 ok, 1 the answer is "no" or an error, 2 wrong usage.
 #[derive(Parser)]
 #[command(name = "meshctl", version, max_term_width = 100, after_long_help = EXAMPLES)]
 struct Cli {
@@ -77,7 +78,13 @@ struct Global {
     #[arg(long, global = true, env = "MESH_SOCKET", value_name = "PATH", default_value = SOCKET)]
     socket: PathBuf,
     /// Output format
-    #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORM",
+        default_value = "table"
+    )]
     output: render::Format,
     /// Namespace [default: all namespaces for lists, `default` for names]
     #[arg(short, long, global = true)]
@@ -141,14 +148,17 @@ impl Failure {
         match self {
             // The reader has read enough, as with `| head`.
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
-            Self::Endpoint(backend::Error::Malformed(_) | backend::Error::DeadlineAlone) => Exit::Usage,
+            Self::Endpoint(backend::Error::Malformed(_) | backend::Error::DeadlineAlone) => {
+                Exit::Usage
+            }
             Self::Agent(_) | Self::Endpoint(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
             Self::Name(_) | Self::WholeAgent(_) => Exit::Usage,
         }
     }
 }
 
-/// Runs one command line, program name first. The answer goes to `streams.out`, everything else to `streams.err`.
+/// Runs one command line, program name first. The answer goes to `streams.out`, everything else to
+/// `streams.err`.
 pub async fn run<I, T>(arguments: I, mut streams: Streams<'_>) -> Exit
 where
     I: IntoIterator<Item = T>,
@@ -166,7 +176,11 @@ where
 }
 
 async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
-    let Global { socket, output, namespace } = cli.global;
+    let Global {
+        socket,
+        output,
+        namespace,
+    } = cli.global;
     let mut session = Session::new(Client::new(socket), namespace, output, streams);
     match cli.noun {
         Noun::Status(args) => status::run(&mut session, args).await,
@@ -181,7 +195,11 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
 
 /// Help and version are answers; help for a command without its verb is none.
 fn show(page: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Exit {
-    let (stream, exit) = if page.use_stderr() { (err, Exit::Usage) } else { (out, Exit::Ok) };
+    let (stream, exit) = if page.use_stderr() {
+        (err, Exit::Usage)
+    } else {
+        (out, Exit::Ok)
+    };
     match write!(stream, "{}", page.render()) {
         Ok(()) => exit,
         Err(error) => Failure::Write(error).exit(),

@@ -31,7 +31,10 @@ impl FromStr for NameArg {
         if name.is_empty() || name.contains('/') || namespace.is_some_and(str::is_empty) {
             return Err(Error::Malformed(text.to_owned()));
         }
-        Ok(Self { namespace: namespace.map(str::to_owned), name: name.to_owned() })
+        Ok(Self {
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        })
     }
 }
 
@@ -39,9 +42,15 @@ impl NameArg {
     /// The full name, where `-n` gave the namespace `given`.
     pub(super) fn within(&self, given: Option<&str>) -> Result<ServiceName, Error> {
         let namespace = self.namespace.as_deref().or(given).unwrap_or("default");
-        let asked = ServiceName { namespace: namespace.to_owned(), name: self.name.clone() };
+        let asked = ServiceName {
+            namespace: namespace.to_owned(),
+            name: self.name.clone(),
+        };
         match given {
-            Some(given) if given != namespace => Err(Error::TwoNamespaces { asked, given: given.to_owned() }),
+            Some(given) if given != namespace => Err(Error::TwoNamespaces {
+                asked,
+                given: given.to_owned(),
+            }),
             _ => Ok(asked),
         }
     }
@@ -53,7 +62,8 @@ mod tests {
 
     fn full(text: &str, given: Option<&str>) -> Result<String, String> {
         let name = NameArg::from_str(text).and_then(|name| name.within(given));
-        name.map(|name| name.to_string()).map_err(|error| error.to_string())
+        name.map(|name| name.to_string())
+            .map_err(|error| error.to_string())
     }
 
     #[test]

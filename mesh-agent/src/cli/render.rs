@@ -21,22 +21,36 @@ pub(super) enum Format {
 
 /// `-` for nothing.
 pub(super) fn number(number: u64) -> String {
-    if number == 0 { "-".to_owned() } else { number.to_string() }
+    if number == 0 {
+        "-".to_owned()
+    } else {
+        number.to_string()
+    }
 }
 
 /// As [`weight_of`]; an endpoint that the kernel does not have has its configured weight.
 pub(super) fn weight(endpoint: &Endpoint) -> String {
-    let Endpoint { weight, effective_weight, index, active, .. } = endpoint;
+    let Endpoint {
+        weight,
+        effective_weight,
+        index,
+        active,
+        ..
+    } = endpoint;
     match index {
         Some(_) => weight_of(*effective_weight, Some(*weight), *active),
         None => weight.to_string(),
     }
 }
 
-/// `2`, or `1 of 2` while it has another than the configured one; `<1 of 2` while it has less than one and takes
-/// connections.
+/// `2`, or `1 of 2` while it has another than the configured one; `<1 of 2` while it has less than
+/// one and takes connections.
 pub(super) fn weight_of(effective: u32, configured: Option<u32>, takes: bool) -> String {
-    let now = if effective == 0 && takes { "<1".to_owned() } else { effective.to_string() };
+    let now = if effective == 0 && takes {
+        "<1".to_owned()
+    } else {
+        effective.to_string()
+    };
     match configured {
         Some(configured) if configured != effective => format!("{now} of {configured}"),
         _ => now,
@@ -55,7 +69,8 @@ pub(super) fn microseconds(microseconds: Option<u32>) -> String {
 
 /// Indented JSON and a newline.
 pub(super) fn json<T: Serialize>(answer: &T) -> String {
-    let mut text = serde_json::to_string_pretty(answer).expect("answers are structs with string keys");
+    let mut text =
+        serde_json::to_string_pretty(answer).expect("answers are structs with string keys");
     text.push('\n');
     text
 }
@@ -101,18 +116,37 @@ mod tests {
 
     #[test]
     fn a_weight_below_one_is_neither_one_nor_nothing() {
-        let weights = [(2, 2, true), (1, 2, true), (0, 1, true), (0, 1, false), (0, 0, false)];
-        let shown = weights.map(|(effective, configured, takes)| weight_of(effective, Some(configured), takes));
+        let weights = [
+            (2, 2, true),
+            (1, 2, true),
+            (0, 1, true),
+            (0, 1, false),
+            (0, 0, false),
+        ];
+        let shown = weights
+            .map(|(effective, configured, takes)| weight_of(effective, Some(configured), takes));
         assert_eq!(shown, ["2", "1 of 2", "<1 of 1", "0 of 1", "0"]);
     }
 
     #[test]
     fn yaml_and_json_say_the_same() {
-        let status = Status { applied_seconds_ago: None, ..ailing().status };
-        assert_eq!(serde_saphyr::from_str::<Status>(&yaml(&status).unwrap()).unwrap(), status);
-        assert_eq!(serde_json::from_str::<Status>(&json(&status)).unwrap(), status);
+        let status = Status {
+            applied_seconds_ago: None,
+            ..ailing().status
+        };
+        assert_eq!(
+            serde_saphyr::from_str::<Status>(&yaml(&status).unwrap()).unwrap(),
+            status
+        );
+        assert_eq!(
+            serde_json::from_str::<Status>(&json(&status)).unwrap(),
+            status
+        );
         let services = vec![cart(), dns()];
-        assert_eq!(serde_saphyr::from_str::<Vec<Service>>(&yaml(&services).unwrap()).unwrap(), services);
+        assert_eq!(
+            serde_saphyr::from_str::<Vec<Service>>(&yaml(&services).unwrap()).unwrap(),
+            services
+        );
     }
 
     #[test]
@@ -225,6 +259,9 @@ mod tests {
     #[test]
     fn ages_have_two_units() {
         let ages = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(age);
-        assert_eq!(ages, ["0s", "119s", "2m0s", "119m59s", "2h0m", "47h59m", "2d0h"]);
+        assert_eq!(
+            ages,
+            ["0s", "119s", "2m0s", "119m59s", "2h0m", "47h59m", "2d0h"]
+        );
     }
 }

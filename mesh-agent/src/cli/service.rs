@@ -10,7 +10,9 @@ use super::{
     session::Session,
     watch::Watch,
 };
-use crate::api::types::{Endpoint, HealthCheck, Limits, PortCapacity, Service, ServiceCounters, ServicePort};
+use crate::api::types::{
+    Endpoint, HealthCheck, Limits, PortCapacity, Service, ServiceCounters, ServicePort,
+};
 
 /// Show the services of this node
 #[derive(clap::Subcommand)]
@@ -21,9 +23,10 @@ Examples:
 pub(super) enum Verb {
     /// List services
     ///
-    /// ENDPOINTS is the number of usable and of all endpoints of each port, in the order of PORT(S). Usable endpoints are
-    /// those that `backend list` shows as active or, if there is none, the ejected ones, which then take connects in turn.
-    /// CONNECTS is the number of connects that got an endpoint since the service was created.
+    /// ENDPOINTS is the number of usable and of all endpoints of each port, in the order of
+    /// PORT(S). Usable endpoints are those that `backend list` shows as active or, if there is
+    /// none, the ejected ones, which then take connects in turn. CONNECTS is the number of connects
+    /// that got an endpoint since the service was created.
     #[command(after_long_help = "\
 Examples:
   meshctl service list                 all services
@@ -38,11 +41,12 @@ Examples:
     },
     /// Show one service with its frontends and endpoints
     ///
-    /// A frontend is an address and port of the service; one that is not `served` has the reason. A service that is not
-    /// served at all has the reason, too. An endpoint is `active` while it gets new connections; otherwise its state is the
-    /// reason why not. Its health is the result of the last check and the time since it changed. Tier 1 is the nearest.
-    /// Capacity is the sum of `capacity` × weight, of the endpoints that are active now and of all. The exit code is 1 when
-    /// there is no such service.
+    /// A frontend is an address and port of the service; one that is not `served` has the reason. A
+    /// service that is not served at all has the reason, too. An endpoint is `active` while it gets
+    /// new connections; otherwise its state is the reason why not. Its health is the result of the
+    /// last check and the time since it changed. Tier 1 is the nearest. Capacity is the sum of
+    /// `capacity` × weight, of the endpoints that are active now and of all. The exit code is 1
+    /// when there is no such service.
     #[command(after_long_help = "\
 Examples:
   meshctl service get shop/cart        by its full name
@@ -64,8 +68,14 @@ pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, F
             let mut exit = Exit::Ok;
             while rounds.next().await {
                 let services = session.services(None).await;
-                let Some(services) = session.patient(&rounds, services)? else { continue };
-                exit = session.show_services(&services, &services, |services, layout| list(services, layout)).await?;
+                let Some(services) = session.patient(&rounds, services)? else {
+                    continue;
+                };
+                exit = session
+                    .show_services(&services, &services, |services, layout| {
+                        list(services, layout)
+                    })
+                    .await?;
             }
             Ok(exit)
         }
@@ -87,19 +97,36 @@ const COLUMNS: [Column; 6] = [
 ];
 
 fn list(services: &[Service], layout: Layout) -> String {
-    layout.table(&COLUMNS, services.iter().map(|service| row(service, layout)))
+    layout.table(
+        &COLUMNS,
+        services.iter().map(|service| row(service, layout)),
+    )
 }
 
 fn row(service: &Service, layout: Layout) -> Vec<String> {
-    let Service { namespace, name, origin: _, addresses, ports, frontends: _, notes: _, left_out: _ } = service;
-    let each = |show: fn(&ServicePort) -> String| layout.list(&ports.iter().map(show).collect::<Vec<_>>());
+    let Service {
+        namespace,
+        name,
+        origin: _,
+        addresses,
+        ports,
+        frontends: _,
+        notes: _,
+        left_out: _,
+    } = service;
+    let each =
+        |show: fn(&ServicePort) -> String| layout.list(&ports.iter().map(show).collect::<Vec<_>>());
     vec![
         namespace.clone(),
         name.clone(),
         layout.list(addresses),
         each(|port| format!("{}/{}", port.port, port.protocol)),
         each(usable),
-        ports.iter().map(|port| port.counters.connects).sum::<u64>().to_string(),
+        ports
+            .iter()
+            .map(|port| port.counters.connects)
+            .sum::<u64>()
+            .to_string(),
     ]
 }
 
@@ -108,31 +135,68 @@ fn usable(port: &ServicePort) -> String {
     format!("{}/{}", port.usable(), port.endpoints.len())
 }
 
-const FRONT_ENDS: [Column; 4] =
-    [Column::new("FRONT END"), Column::new("KIND"), Column::new("STATE"), Column::name("REASON")];
+const FRONT_ENDS: [Column; 4] = [
+    Column::new("FRONT END"),
+    Column::new("KIND"),
+    Column::new("STATE"),
+    Column::name("REASON"),
+];
 
 fn page(service: &Service, layout: Layout) -> String {
-    let Service { namespace, name, origin, addresses, ports, frontends, notes, left_out } = service;
-    let addresses = if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") };
+    let Service {
+        namespace,
+        name,
+        origin,
+        addresses,
+        ports,
+        frontends,
+        notes,
+        left_out,
+    } = service;
+    let addresses = if addresses.is_empty() {
+        "none".to_owned()
+    } else {
+        addresses.join(", ")
+    };
     let reached = match left_out {
         None => ("Address", addresses),
         Some(reason) => ("Left alone", reason.clone()),
     };
-    let mut page = facts([("Service", format!("{namespace}/{name}")), reached, ("Origin", origin.clone())]);
+    let mut page = facts([
+        ("Service", format!("{namespace}/{name}")),
+        reached,
+        ("Origin", origin.clone()),
+    ]);
     if !frontends.is_empty() {
-        let rows = frontends.iter().map(|it| vec![it.label(), it.kind.clone(), it.state.clone(), it.reason.clone()]);
+        let rows = frontends.iter().map(|it| {
+            vec![
+                it.label(),
+                it.kind.clone(),
+                it.state.clone(),
+                it.reason.clone(),
+            ]
+        });
         page = page + "\n" + &layout.table(&FRONT_ENDS, rows);
     }
-    let page = ports.iter().fold(page, |page, port| page + "\n" + &section(port, layout));
+    let page = ports
+        .iter()
+        .fold(page, |page, port| page + "\n" + &section(port, layout));
     if notes.is_empty() {
         return page;
     }
-    notes.iter().fold(page + "\nNotes:\n", |page, note| page + "  " + &printable(note) + "\n")
+    notes.iter().fold(page + "\nNotes:\n", |page, note| {
+        page + "  " + &printable(note) + "\n"
+    })
 }
 
 /// A port and its endpoints.
 fn section(port: &ServicePort, layout: Layout) -> String {
-    let title = format!("Port {}: {}\n  {}\n", printable(&port.label()), counters(port), spread(port));
+    let title = format!(
+        "Port {}: {}\n  {}\n",
+        printable(&port.label()),
+        counters(port),
+        spread(port)
+    );
     let title = port
         .health_check
         .as_ref()
@@ -142,13 +206,25 @@ fn section(port: &ServicePort, layout: Layout) -> String {
     if port.endpoints.is_empty() {
         return title + "  no endpoints: connects are refused\n";
     }
-    let table = layout.indented().sparse(&ENDPOINTS, port.endpoints.iter().map(line));
-    table.lines().fold(title, |text, line| text + "  " + line + "\n")
+    let table = layout
+        .indented()
+        .sparse(&ENDPOINTS, port.endpoints.iter().map(line));
+    table
+        .lines()
+        .fold(title, |text, line| text + "  " + line + "\n")
 }
 
 fn counters(port: &ServicePort) -> String {
     let mut text = format!("{} connects", port.counters.connects);
-    let ServiceCounters { unrecorded, failures, ejections, overflows, failovers, panics, .. } = port.counters;
+    let ServiceCounters {
+        unrecorded,
+        failures,
+        ejections,
+        overflows,
+        failovers,
+        panics,
+        ..
+    } = port.counters;
     let further = [
         (port.counters.refused(), "refused"),
         (unrecorded, "unrecorded"),
@@ -168,11 +244,24 @@ fn counters(port: &ServicePort) -> String {
 
 /// How connects are spread, what the endpoints are made for, and the limits.
 fn spread(port: &ServicePort) -> String {
-    let PortCapacity { usable, total, used } = port.capacity;
-    let key = port.hash_key.as_ref().map_or(String::new(), |key| format!(" by {key}"));
-    let mut text = format!("{}{key}, {used} connections, capacity {usable} usable of {total}", port.balance);
-    let Limits { max_connections, max_connections_per_endpoint, max_connections_per_client_percent: percent } =
-        port.limits.unwrap_or_default();
+    let PortCapacity {
+        usable,
+        total,
+        used,
+    } = port.capacity;
+    let key = port
+        .hash_key
+        .as_ref()
+        .map_or(String::new(), |key| format!(" by {key}"));
+    let mut text = format!(
+        "{}{key}, {used} connections, capacity {usable} usable of {total}",
+        port.balance
+    );
+    let Limits {
+        max_connections,
+        max_connections_per_endpoint,
+        max_connections_per_client_percent: percent,
+    } = port.limits.unwrap_or_default();
     let limits = [
         (max_connections, ""),
         (percent.map(u32::from), "% of them per client"),
@@ -185,12 +274,15 @@ fn spread(port: &ServicePort) -> String {
     }
     match port.outlier {
         Some(outlier) if !outlier.enabled => text + ", no ejection",
-        Some(outlier) => text + &format!(", ejected after {} failures", outlier.consecutive_failures),
+        Some(outlier) => {
+            text + &format!(", ejected after {} failures", outlier.consecutive_failures)
+        }
         None => text,
     }
 }
 
-/// How endpoints are checked: `checked by http /up every 5s ± 10 %, timeout 1s, healthy after 2, unhealthy after 3`
+/// How endpoints are checked:
+/// `checked by http /up every 5s ± 10 %, timeout 1s, healthy after 2, unhealthy after 3`
 fn check(check: &HealthCheck) -> String {
     let HealthCheck {
         probe,
@@ -204,7 +296,11 @@ fn check(check: &HealthCheck) -> String {
     } = check;
     let port = port.map_or(String::new(), |port| format!(" on port {port}"));
     let [interval, timeout] = [*interval_milliseconds, *timeout_milliseconds].map(milliseconds);
-    let last = if *allow_empty { "the last one is taken out, too" } else { "all are kept when all fail" };
+    let last = if *allow_empty {
+        "the last one is taken out, too"
+    } else {
+        "all are kept when all fail"
+    };
     format!(
         "checked by {probe}{port} every {interval} ± {jitter_percent} %, timeout {timeout}, healthy after {rise}, \
          unhealthy after {fall}, {last}"
@@ -230,9 +326,18 @@ fn line(endpoint: &Endpoint) -> Vec<String> {
         weight(endpoint),
         endpoint.connections.to_string(),
         endpoint.connects.to_string(),
-        endpoint.tier.map_or("-".to_owned(), |tier| tier.to_string()),
-        if locality.is_empty() { "-".to_owned() } else { locality },
-        endpoint.health.as_ref().map_or("-".to_owned(), health::told),
+        endpoint
+            .tier
+            .map_or("-".to_owned(), |tier| tier.to_string()),
+        if locality.is_empty() {
+            "-".to_owned()
+        } else {
+            locality
+        },
+        endpoint
+            .health
+            .as_ref()
+            .map_or("-".to_owned(), health::told),
     ]
 }
 

@@ -43,10 +43,25 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(client: Client, namespace: Option<String>, format: Format, streams: &'a mut Streams<'_>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        namespace: Option<String>,
+        format: Format,
+        streams: &'a mut Streams<'_>,
+    ) -> Self {
         let Streams { out, err, screen } = streams;
         let page = String::new();
-        Self { client, namespace, format, out, err, screen: *screen, watching: false, shown: 0, page }
+        Self {
+            client,
+            namespace,
+            format,
+            out,
+            err,
+            screen: *screen,
+            watching: false,
+            shown: 0,
+            page,
+        }
     }
 
     /// Rounds of the command, as -w asks for.
@@ -56,9 +71,13 @@ impl<'a> Session<'a> {
         rounds
     }
 
-    /// An answer, or nothing when the agent does not give one just now and the command is going to ask again: a watch
-    /// goes on over a restart of the agent.
-    pub(super) fn patient<T>(&mut self, rounds: &Rounds, answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    /// An answer, or nothing when the agent does not give one just now and the command is going to
+    /// ask again: a watch goes on over a restart of the agent.
+    pub(super) fn patient<T>(
+        &mut self,
+        rounds: &Rounds,
+        answer: Result<T, Failure>,
+    ) -> Result<Option<T>, Failure> {
         match answer {
             Err(Failure::Agent(error)) if self.shown > 0 && rounds.go_on() => {
                 self.interrupt(&format!("meshctl: {error}\n"))?;
@@ -101,7 +120,11 @@ impl<'a> Session<'a> {
             Format::Json => render::json(answer),
             Format::Yaml => render::yaml(answer)?,
         };
-        let separator = if self.shown > 0 && self.format == Format::Yaml { "---\n" } else { "" };
+        let separator = if self.shown > 0 && self.format == Format::Yaml {
+            "---\n"
+        } else {
+            ""
+        };
         self.shown += 1;
         Ok(self.write(&[separator, &body])?)
     }
@@ -125,7 +148,11 @@ impl<'a> Session<'a> {
                 self.tell(&nothing)?;
             }
         }
-        Ok(if self.namespace.is_some() { Exit::No } else { Exit::Ok })
+        Ok(if self.namespace.is_some() {
+            Exit::No
+        } else {
+            Exit::Ok
+        })
     }
 
     /// Why a list is empty.
@@ -136,12 +163,17 @@ impl<'a> Session<'a> {
         let all = self.client.services(None).await.unwrap_or_default();
         let mut there: Vec<String> = all.into_iter().map(|service| service.namespace).collect();
         there.dedup();
-        format!("no service in namespace {given}; namespaces with services: {}", told(there.into_iter()))
+        format!(
+            "no service in namespace {given}; namespaces with services: {}",
+            told(there.into_iter())
+        )
     }
 
     /// Writes text that has only one form.
     pub(super) fn write(&mut self, parts: &[&str]) -> io::Result<()> {
-        parts.iter().try_for_each(|part| self.out.write_all(part.as_bytes()))?;
+        parts
+            .iter()
+            .try_for_each(|part| self.out.write_all(part.as_bytes()))?;
         self.out.flush()
     }
 
@@ -192,7 +224,13 @@ impl<'a> Session<'a> {
         let rows = message.chars().count().div_ceil(screen.columns.max(1));
         // The window may be narrower than when the page was made for it.
         let page = clipped(&self.page, screen.columns);
-        self.paint(&page, Screen { rows: screen.rows.saturating_sub(rows), ..screen })?;
+        self.paint(
+            &page,
+            Screen {
+                rows: screen.rows.saturating_sub(rows),
+                ..screen
+            },
+        )?;
         self.write(&[message])
     }
 

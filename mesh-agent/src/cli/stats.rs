@@ -17,12 +17,14 @@ use crate::api::types::{Service, ServiceCounters, ServicePort};
 
 /// Show the kernel's counters of each service port
 ///
-/// CONNECTS got a backend; REFUSED did not, because no backend was usable or a limit was reached. CONNECTIONS are open now.
-/// CONN/S is the rate since the previous output, so it needs -w. Of the connects, FAILURES were refused by the backend or
-/// not answered in time, OVERFLOWS went to another backend because the first choice was full, FAILOVERS went to a farther
-/// tier, PROBES tried an ejected backend, and PANICS went to an ejected backend because too few others were usable. For
-/// UNRECORDED connects, getpeername() shows the backend instead of the service. EJECTIONS counts ejections of backends.
-/// Columns without a value are left out. All counters except CONNECTIONS only grow, also over restarts of the agent.
+/// CONNECTS got a backend; REFUSED did not, because no backend was usable or a limit was reached.
+/// CONNECTIONS are open now. CONN/S is the rate since the previous output, so it needs -w. Of the
+/// connects, FAILURES were refused by the backend or not answered in time, OVERFLOWS went to
+/// another backend because the first choice was full, FAILOVERS went to a farther tier, PROBES
+/// tried an ejected backend, and PANICS went to an ejected backend because too few others were
+/// usable. For UNRECORDED connects, getpeername() shows the backend instead of the service.
+/// EJECTIONS counts ejections of backends. Columns without a value are left out. All counters
+/// except CONNECTIONS only grow, also over restarts of the agent.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -44,10 +46,14 @@ pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, F
     let mut exit = Exit::Ok;
     while rounds.next().await {
         let services = session.services(args.service.as_ref()).await;
-        let Some(services) = session.patient(&rounds, services)? else { continue };
+        let Some(services) = session.patient(&rounds, services)? else {
+            continue;
+        };
         let now = Reading::new(&services, Instant::now());
         let stats = stats(&services, before.as_ref(), &now);
-        exit = session.show_services(&services, &stats, |stats, layout| list(stats, layout)).await?;
+        exit = session
+            .show_services(&services, &stats, |stats, layout| list(stats, layout))
+            .await?;
         before = Some(now);
     }
     Ok(exit)
@@ -64,22 +70,37 @@ type Key = (String, String, String);
 
 impl Reading {
     fn new(services: &[Service], at: Instant) -> Self {
-        let ports = services
-            .iter()
-            .flat_map(|service| service.ports.iter().map(|port| (key(service, port), port.counters.connects)));
-        Self { connects: ports.collect(), at }
+        let ports = services.iter().flat_map(|service| {
+            service
+                .ports
+                .iter()
+                .map(|port| (key(service, port), port.counters.connects))
+        });
+        Self {
+            connects: ports.collect(),
+            at,
+        }
     }
 
-    /// Connects per second between two readings; nothing for a port that is new, or was counted anew.
+    /// Connects per second between two readings; nothing for a port that is new, or was counted
+    /// anew.
     fn rate_since(&self, before: &Self, key: &Key) -> Option<f64> {
-        let more = self.connects.get(key)?.checked_sub(*before.connects.get(key)?)?;
+        let more = self
+            .connects
+            .get(key)?
+            .checked_sub(*before.connects.get(key)?)?;
         let elapsed = self.at.saturating_duration_since(before.at);
-        (elapsed > Duration::ZERO).then(|| (more as f64 * 10.0 / elapsed.as_secs_f64()).round() / 10.0)
+        (elapsed > Duration::ZERO)
+            .then(|| (more as f64 * 10.0 / elapsed.as_secs_f64()).round() / 10.0)
     }
 }
 
 fn key(service: &Service, port: &ServicePort) -> Key {
-    (service.namespace.clone(), service.name.clone(), port.label())
+    (
+        service.namespace.clone(),
+        service.name.clone(),
+        port.label(),
+    )
 }
 
 /// Counters of one service port. Stable: fields are added, never renamed.
@@ -104,7 +125,9 @@ struct Stats<'a> {
 }
 
 fn stats<'a>(services: &'a [Service], before: Option<&Reading>, now: &Reading) -> Vec<Stats<'a>> {
-    let ports = services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+    let ports = services
+        .iter()
+        .flat_map(|service| service.ports.iter().map(move |port| (service, port)));
     let stats = ports.map(|(service, port)| Stats {
         namespace: &service.namespace,
         service: &service.name,
@@ -142,15 +165,28 @@ fn list(stats: &[Stats<'_>], layout: Layout) -> String {
 
 fn row(stats: &Stats<'_>) -> Vec<String> {
     let counters = &stats.counters;
-    let ServiceCounters { failures, ejections, probes, overflows, failovers, panics, unrecorded, .. } = *counters;
-    let rest = [failures, ejections, probes, overflows, failovers, panics, unrecorded];
+    let ServiceCounters {
+        failures,
+        ejections,
+        probes,
+        overflows,
+        failovers,
+        panics,
+        unrecorded,
+        ..
+    } = *counters;
+    let rest = [
+        failures, ejections, probes, overflows, failovers, panics, unrecorded,
+    ];
     let first = [
         stats.namespace.to_owned(),
         stats.service.to_owned(),
         stats.label.clone(),
         stats.connections.to_string(),
         counters.connects.to_string(),
-        stats.connects_per_second.map_or("-".to_owned(), |rate| format!("{rate:.1}")),
+        stats
+            .connects_per_second
+            .map_or("-".to_owned(), |rate| format!("{rate:.1}")),
         counters.refused().to_string(),
     ];
     first.into_iter().chain(rest.map(number)).collect()

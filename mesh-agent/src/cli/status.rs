@@ -14,9 +14,9 @@ const NOTES: usize = 3;
 
 /// Show the state of the agent and errors of its configuration
 ///
-/// Problems of the data plane come first, then errors of the configuration with file and line, and what is in force
-/// instead. The exit code is 0 when the agent is ready: the kernel has what the configuration says, except for single objects
-/// with errors. Otherwise it is 1.
+/// Problems of the data plane come first, then errors of the configuration with file and line, and
+/// what is in force instead. The exit code is 0 when the agent is ready: the kernel has what the
+/// configuration says, except for single objects with errors. Otherwise it is 1.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -42,9 +42,13 @@ pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, F
     let mut exit = Exit::Ok;
     while rounds.next().await {
         let status = session.client.status().await.map_err(Failure::from);
-        let Some(status) = session.patient(&rounds, status)? else { continue };
+        let Some(status) = session.patient(&rounds, status)? else {
+            continue;
+        };
         exit = if status.ready { Exit::Ok } else { Exit::No };
-        session.show(&status, |status, layout| page(status, layout, args.verbose || layout == Layout::Wide))?;
+        session.show(&status, |status, layout| {
+            page(status, layout, args.verbose || layout == Layout::Wide)
+        })?;
     }
     Ok(exit)
 }
@@ -58,7 +62,11 @@ fn page(status: &Status, layout: Layout, verbose: bool) -> String {
         section("In force instead", &lines(&status.wrong)),
     ];
     let rest = [
-        if verbose { section("Hooks", &hooks(&status.hooks, layout.indented())) } else { String::new() },
+        if verbose {
+            section("Hooks", &hooks(&status.hooks, layout.indented()))
+        } else {
+            String::new()
+        },
         section("Capacity", &capacity(&status.capacity, layout.indented())),
         section("Degraded", &lines(&status.degraded)),
         section("Notes", &notes(&status.notes, verbose)),
@@ -68,20 +76,50 @@ fn page(status: &Status, layout: Layout, verbose: bool) -> String {
     let first = if is_well {
         [ready.to_owned() + known].into()
     } else {
-        vec![ready.to_owned(), problems, errors, instead, known.to_owned()]
+        vec![
+            ready.to_owned(),
+            problems,
+            errors,
+            instead,
+            known.to_owned(),
+        ]
     };
-    let sections = first.into_iter().chain(rest).filter(|section| !section.is_empty());
+    let sections = first
+        .into_iter()
+        .chain(rest)
+        .filter(|section| !section.is_empty());
     sections.collect::<Vec<_>>().join("\n")
 }
 
 /// Facts, the most important first.
 fn known(status: &Status) -> String {
-    let Status { version, pid, uptime_seconds, node_name, cgroup, pin_dir, sources, hooks, .. } = status;
-    let sources = if sources.is_empty() { "none".to_owned() } else { sources.join(", ") };
-    let hooks = if hooks.is_empty() { "none attached".to_owned() } else { format!("{} attached", hooks.len()) };
+    let Status {
+        version,
+        pid,
+        uptime_seconds,
+        node_name,
+        cgroup,
+        pin_dir,
+        sources,
+        hooks,
+        ..
+    } = status;
+    let sources = if sources.is_empty() {
+        "none".to_owned()
+    } else {
+        sources.join(", ")
+    };
+    let hooks = if hooks.is_empty() {
+        "none attached".to_owned()
+    } else {
+        format!("{} attached", hooks.len())
+    };
     facts([
         ("Ready", readiness(status)),
-        ("Agent", format!("{version}, process {pid}, up {}", age(*uptime_seconds))),
+        (
+            "Agent",
+            format!("{version}, process {pid}, up {}", age(*uptime_seconds)),
+        ),
         ("Node", node_name.clone()),
         ("Cgroup", cgroup.clone()),
         ("Pins", pin_dir.clone()),
@@ -92,12 +130,27 @@ fn known(status: &Status) -> String {
 }
 
 fn readiness(status: &Status) -> String {
-    let Status { ready, errors_total, problems, .. } = status;
-    let wrong = [(problems.len(), "problem"), (number(*errors_total), "error")];
-    let wrong: Vec<_> = wrong.into_iter().filter(|(number, _)| *number > 0).map(|(n, noun)| count(n, noun)).collect();
+    let Status {
+        ready,
+        errors_total,
+        problems,
+        ..
+    } = status;
+    let wrong = [
+        (problems.len(), "problem"),
+        (number(*errors_total), "error"),
+    ];
+    let wrong: Vec<_> = wrong
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(n, noun)| count(n, noun))
+        .collect();
     match (ready, wrong.is_empty()) {
         (true, true) => "yes".to_owned(),
-        (true, false) => format!("yes, but for {}", count(number(status.wrong_total), "object")),
+        (true, false) => format!(
+            "yes, but for {}",
+            count(number(status.wrong_total), "object")
+        ),
         (false, true) => "no".to_owned(),
         (false, false) => format!("no: {}", wrong.join(", ")),
     }
@@ -119,35 +172,77 @@ fn revision(status: &Status) -> String {
 }
 
 fn hooks(hooks: &[Hook], layout: Layout) -> String {
-    let row = |hook: &Hook| vec![hook.name.clone(), hook.program_id.to_string(), hook.link_id.to_string()];
-    if hooks.is_empty() { String::new() } else { layout.table(&HOOKS, hooks.iter().map(row)) }
+    let row = |hook: &Hook| {
+        vec![
+            hook.name.clone(),
+            hook.program_id.to_string(),
+            hook.link_id.to_string(),
+        ]
+    };
+    if hooks.is_empty() {
+        String::new()
+    } else {
+        layout.table(&HOOKS, hooks.iter().map(row))
+    }
 }
 
-const HOOKS: [Column; 3] = [Column::new("NAME"), Column::new("PROGRAM"), Column::new("LINK")];
+const HOOKS: [Column; 3] = [
+    Column::new("NAME"),
+    Column::new("PROGRAM"),
+    Column::new("LINK"),
+];
 
 fn capacity(maps: &[CapacityUse], layout: Layout) -> String {
     let row = |map: &CapacityUse| {
-        vec![map.map.clone(), map.used.to_string(), map.capacity.to_string(), percent(map.used, map.capacity)]
+        vec![
+            map.map.clone(),
+            map.used.to_string(),
+            map.capacity.to_string(),
+            percent(map.used, map.capacity),
+        ]
     };
-    if maps.is_empty() { String::new() } else { layout.table(&MAPS, maps.iter().map(row)) }
+    if maps.is_empty() {
+        String::new()
+    } else {
+        layout.table(&MAPS, maps.iter().map(row))
+    }
 }
 
-const MAPS: [Column; 4] = [Column::new("MAP"), Column::new("USED"), Column::new("TOTAL"), Column::new("USE%")];
+const MAPS: [Column; 4] = [
+    Column::new("MAP"),
+    Column::new("USED"),
+    Column::new("TOTAL"),
+    Column::new("USE%"),
+];
 
 /// The first few, or all.
 fn notes(notes: &[ConfigProblem], verbose: bool) -> String {
-    let (shown, more) = notes.split_at(if verbose { notes.len() } else { notes.len().min(NOTES) });
+    let (shown, more) = notes.split_at(if verbose {
+        notes.len()
+    } else {
+        notes.len().min(NOTES)
+    });
     let shown = lines(shown);
-    if more.is_empty() { shown } else { format!("{shown}and {} more: -v shows them\n", more.len()) }
+    if more.is_empty() {
+        shown
+    } else {
+        format!("{shown}and {} more: -v shows them\n", more.len())
+    }
 }
 
 fn percent(used: u64, capacity: u64) -> String {
     // Rows are counted in millions, far from where f64 loses precision.
-    if capacity == 0 { "-".to_owned() } else { format!("{:.1}%", used as f64 * 100.0 / capacity as f64) }
+    if capacity == 0 {
+        "-".to_owned()
+    } else {
+        format!("{:.1}%", used as f64 * 100.0 / capacity as f64)
+    }
 }
 
 fn lines<T: ToString>(items: &[T]) -> String {
-    items.iter().fold(String::new(), |text, item| text + &printable(&item.to_string()) + "\n")
+    items.iter().fold(String::new(), |text, item| {
+        text + &printable(&item.to_string()) + "\n"
+    })
 }
 
 /// An indented block below a title; nothing when the block is empty.
@@ -155,7 +250,9 @@ fn section(title: &str, body: &str) -> String {
     if body.is_empty() {
         return String::new();
     }
-    body.lines().fold(format!("{title}:\n"), |text, line| text + "  " + line + "\n")
+    body.lines().fold(format!("{title}:\n"), |text, line| {
+        text + "  " + line + "\n"
+    })
 }
 
 #[cfg(test)]
@@ -165,10 +262,27 @@ mod tests {
 
     /// As many hooks and maps as a real agent has.
     fn whole() -> Status {
-        let hook = |(name, id): (&str, u32)| Hook { name: name.into(), program_id: id + 31, link_id: id + 8 };
-        let names = ["sock_release", "sock_ops", "getpeername4", "getpeername6", "recvmsg4", "recvmsg6"];
-        let names = names.into_iter().chain(["sendmsg4", "sendmsg6", "connect4", "connect6"]);
-        let slots = CapacityUse { map: "SLOTS".into(), used: 6, capacity: 2_000_000 };
+        let hook = |(name, id): (&str, u32)| Hook {
+            name: name.into(),
+            program_id: id + 31,
+            link_id: id + 8,
+        };
+        let names = [
+            "sock_release",
+            "sock_ops",
+            "getpeername4",
+            "getpeername6",
+            "recvmsg4",
+            "recvmsg6",
+        ];
+        let names = names
+            .into_iter()
+            .chain(["sendmsg4", "sendmsg6", "connect4", "connect6"]);
+        let slots = CapacityUse {
+            map: "SLOTS".into(),
+            used: 6,
+            capacity: 2_000_000,
+        };
         let mut status = fixture::status();
         status.hooks = names.zip(0..).map(hook).collect();
         status.capacity.insert(1, slots);
@@ -194,24 +308,37 @@ mod tests {
           SLOTS      6      2000000   0.0%
           BACKENDS   6      1000000   0.0%
         ");
-        status.notes = (0..100).map(|_| fixture::ailing().status.notes[0].clone()).collect();
+        status.notes = (0..100)
+            .map(|_| fixture::ailing().status.notes[0].clone())
+            .collect();
         let page = page(&status, Layout::Fit(80), false);
-        assert!(page.lines().count() < 24 && page.lines().all(|line| line.chars().count() <= 80), "{page}");
+        assert!(
+            page.lines().count() < 24 && page.lines().all(|line| line.chars().count() <= 80),
+            "{page}"
+        );
         assert!(page.ends_with("  and 97 more: -v shows them\n"), "{page}");
     }
 
     #[test]
     fn a_healthy_agent_says_what_it_does_without() {
-        let status = Status { degraded: vec!["sockets of pods are not closed".into()], ..whole() };
+        let status = Status {
+            degraded: vec!["sockets of pods are not closed".into()],
+            ..whole()
+        };
         let page = page(&status, Layout::Whole, false);
         assert!(page.starts_with("Ready:      yes\n"), "{page}");
-        assert!(page.ends_with("\n\nDegraded:\n  sockets of pods are not closed\n"), "{page}");
+        assert!(
+            page.ends_with("\n\nDegraded:\n  sockets of pods are not closed\n"),
+            "{page}"
+        );
     }
 
     #[test]
     fn hooks_and_all_notes_are_shown_when_asked_for() {
         let mut status = whole();
-        status.notes = (0..100).map(|_| fixture::ailing().status.notes[0].clone()).collect();
+        status.notes = (0..100)
+            .map(|_| fixture::ailing().status.notes[0].clone())
+            .collect();
         let page = page(&status, Layout::Whole, true);
         insta::assert_snapshot!(page.split("\n\n").nth(1).unwrap(), @"
         Hooks:

@@ -16,10 +16,19 @@ async fn services_are_listed_and_shown() {
     NAMESPACE   NAME   ADDRESS               PORT(S)           ENDPOINTS   CONNECTS
     shop        cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,1/1     200
     ");
-    let json = serde_json::from_str::<crate::api::types::Service>(&ask(&agent, "service get shop/cart -o json").await);
+    let json = serde_json::from_str::<crate::api::types::Service>(
+        &ask(&agent, "service get shop/cart -o json").await,
+    );
     assert_eq!(json.unwrap(), cart());
-    assert!(ask(&agent, "service get shop/db").await.contains("Left alone:   it is headless"));
-    assert_eq!(ask(&agent, "service get cart -n shop").await, ask(&agent, "-n shop service get shop/cart").await);
+    assert!(
+        ask(&agent, "service get shop/db")
+            .await
+            .contains("Left alone:   it is headless")
+    );
+    assert_eq!(
+        ask(&agent, "service get cart -n shop").await,
+        ask(&agent, "-n shop service get shop/cart").await
+    );
 }
 
 #[tokio::test]
@@ -29,7 +38,10 @@ async fn backends_and_stats_can_be_of_one_service() {
     NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED
     kube-system   dns       53/UDP   0             12         0
     ");
-    assert_eq!(ask(&agent, "backend list kube-system/dns -o yaml").await, "[]\n");
+    assert_eq!(
+        ask(&agent, "backend list kube-system/dns -o yaml").await,
+        "[]\n"
+    );
 }
 
 #[tokio::test]
@@ -38,22 +50,37 @@ async fn a_healthy_status_is_a_yes_and_an_ailing_one_a_no() {
     assert_eq!((well.0, well.2.as_str()), (Exit::Ok, ""));
     let ill = run_in_process(&served(ailing()), "status").await;
     assert_eq!((ill.0, ill.2.as_str()), (Exit::No, ""));
-    assert!(ill.1.starts_with("Ready:      no: 1 problem, 2 errors\n\nProblems:\n"), "{}", ill.1);
+    assert!(
+        ill.1
+            .starts_with("Ready:      no: 1 problem, 2 errors\n\nProblems:\n"),
+        "{}",
+        ill.1
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_a_no() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
-    assert_eq!(run_in_process(&agent, "service get cart").await, no("no service default/cart; there is shop/cart"));
-    assert_eq!(run_in_process(&agent, "stats shop/card -w").await, no("no service shop/card; there is shop/cart"));
+    assert_eq!(
+        run_in_process(&agent, "service get cart").await,
+        no("no service default/cart; there is shop/cart")
+    );
+    assert_eq!(
+        run_in_process(&agent, "stats shop/card -w").await,
+        no("no service shop/card; there is shop/cart")
+    );
     let unread = no("the agent answered 500: map SERVICES: cannot read row 7: gone");
-    assert_eq!(run_in_process(&served(ailing()), "service list").await, unread);
+    assert_eq!(
+        run_in_process(&served(ailing()), "service list").await,
+        unread
+    );
 }
 
 #[tokio::test]
 async fn without_an_agent_it_says_how_to_start_one() {
-    let (exit, out, err) = capture(&["meshctl", "--socket", "/nonexistent/agent.sock", "status"]).await;
+    let (exit, out, err) =
+        capture(&["meshctl", "--socket", "/nonexistent/agent.sock", "status"]).await;
     let expected = "meshctl: no agent answers on /nonexistent/agent.sock: is it running? start it with `mesh-agent run`, \
                     or name another socket with --socket\n";
     assert_eq!((exit, out.as_str(), err.as_str()), (Exit::No, "", expected));
@@ -62,9 +89,15 @@ async fn without_an_agent_it_says_how_to_start_one() {
 #[tokio::test]
 async fn wrong_usage_is_told_apart() {
     let agent = served(healthy());
-    for line in
-        ["", "serve", "service get", "service get a/b/c", "stats -w cart", "service list -o xml", "config validate"]
-    {
+    for line in [
+        "",
+        "serve",
+        "service get",
+        "service get a/b/c",
+        "stats -w cart",
+        "service list -o xml",
+        "config validate",
+    ] {
         let (exit, out, err) = run_in_process(&agent, line).await;
         assert_eq!((exit, out.as_str()), (Exit::Usage, ""), "{line}: {err}");
     }
@@ -85,12 +118,22 @@ async fn an_order_that_ends_with_the_agent_is_a_warning() {
     agent.status.problems = vec![problem.into()];
     let agent = served(agent);
     for (line, answer) in [("drain", "draining"), ("undrain", "not draining")] {
-        let (exit, out, err) = run_in_process(&agent, &format!("backend {line} shop/cart 10.0.0.3:8080")).await;
-        assert_eq!((exit, out), (Exit::Ok, format!("shop/cart 10.0.0.3:8080: {answer}, 0 connections\n")));
+        let (exit, out, err) =
+            run_in_process(&agent, &format!("backend {line} shop/cart 10.0.0.3:8080")).await;
+        assert_eq!(
+            (exit, out),
+            (
+                Exit::Ok,
+                format!("shop/cart 10.0.0.3:8080: {answer}, 0 connections\n")
+            )
+        );
         assert_eq!(err, format!("meshctl: warning: {problem}\n"));
     }
     let (_, out, _) = run_in_process(&agent, "backend drain shop/cart 10.0.0.3:8080 -o json").await;
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["warning"], problem);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()["warning"],
+        problem
+    );
 }
 
 #[tokio::test]
@@ -98,18 +141,35 @@ async fn operators_drain_weigh_and_take_it_back() {
     let agent = healthy();
     let orders = agent.orders.clone();
     let agent = served(agent);
-    let answer = ask(&agent, "backend drain shop/cart 10.0.0.3:8080 --wait --deadline 5s").await;
+    let answer = ask(
+        &agent,
+        "backend drain shop/cart 10.0.0.3:8080 --wait --deadline 5s",
+    )
+    .await;
     assert_eq!(answer, "shop/cart 10.0.0.3:8080: draining, 0 connections\n");
     let line = "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 300ms";
     let (exit, _, err) = run_in_process(&agent, line).await;
-    assert_eq!(exit, Exit::No, "it has no connection, but is still given some");
-    assert!(err.contains("after 300ms no connection is left but the endpoint"), "{err}");
+    assert_eq!(
+        exit,
+        Exit::No,
+        "it has no connection, but is still given some"
+    );
+    assert!(
+        err.contains("after 300ms no connection is left but the endpoint"),
+        "{err}"
+    );
     let answer = ask(&agent, "backend weight cart fd00::a:1 5 -n shop").await;
-    assert_eq!(answer, "shop/cart [fd00::a:1]:8080: weight 5, 0 connections\n");
+    assert_eq!(
+        answer,
+        "shop/cart [fd00::a:1]:8080: weight 5, 0 connections\n"
+    );
     ask(&agent, "backend weight shop/cart 10.0.0.1 default").await;
     ask(&agent, "backend undrain shop/cart 10.0.0.1 --port http").await;
     let (exit, _, err) = run_in_process(&agent, "backend drain shop/cart 10.0.0.4").await;
-    assert_eq!((exit, err.as_str()), (Exit::No, "meshctl: 10.0.0.4:9000 is the last one\n"));
+    assert_eq!(
+        (exit, err.as_str()),
+        (Exit::No, "meshctl: 10.0.0.4:9000 is the last one\n")
+    );
     ask(&agent, "backend drain shop/cart 10.0.0.4 --force").await;
     let expected = [
         "shop/cart 10.0.0.3:8080 draining",
@@ -124,20 +184,41 @@ async fn operators_drain_weigh_and_take_it_back() {
 
 #[tokio::test]
 async fn a_drain_that_does_not_end_is_a_no() {
-    let agent = served(Fake { services: Ok(vec![busy_cart()]), ..healthy() });
+    let agent = served(Fake {
+        services: Ok(vec![busy_cart()]),
+        ..healthy()
+    });
     let line = "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 300ms";
     let left = "meshctl: after 300ms 40 connections are left; the drain goes on. Wait again with a longer --deadline, end \
                 what is connected, or take the drain back with `meshctl backend undrain shop/cart 10.0.0.1:8080`\n";
-    let no = (Exit::No, "shop/cart 10.0.0.1:8080: draining, 40 connections\n".to_owned(), left.to_owned());
+    let no = (
+        Exit::No,
+        "shop/cart 10.0.0.1:8080: draining, 40 connections\n".to_owned(),
+        left.to_owned(),
+    );
     assert_eq!(run_in_process(&agent, line).await, no);
     let socket = agent.socket.display().to_string();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut arguments = arguments(line);
     arguments.splice(1..1, ["--socket", &socket]);
-    run(arguments, Streams { out: &mut out, err: &mut err, screen: terminal }).await;
+    run(
+        arguments,
+        Streams {
+            out: &mut out,
+            err: &mut err,
+            screen: terminal,
+        },
+    )
+    .await;
     let progress = String::from_utf8(err).unwrap();
-    assert!(progress.starts_with("\r\x1b[2Kcart 10.0.0.1:8080: 40 connections left"), "{progress:?}");
-    assert!(progress.contains("\r\x1b[2Kmeshctl: after 300ms"), "{progress:?}");
+    assert!(
+        progress.starts_with("\r\x1b[2Kcart 10.0.0.1:8080: 40 connections left"),
+        "{progress:?}"
+    );
+    assert!(
+        progress.contains("\r\x1b[2Kmeshctl: after 300ms"),
+        "{progress:?}"
+    );
 }
 
 #[tokio::test]
@@ -145,9 +226,19 @@ async fn orders_for_what_is_not_there_say_what_is() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
     let there = "no service shop/card; there is shop/cart";
-    assert_eq!(run_in_process(&agent, "backend drain shop/card 10.0.0.1").await, no(there));
-    assert_eq!(run_in_process(&agent, "backend undrain shop/card 10.0.0.1:80").await, no(there));
-    for line in ["backend drain shop/cart web", "backend weight shop/cart 10.0.0.1 many", "explain cart:80"] {
+    assert_eq!(
+        run_in_process(&agent, "backend drain shop/card 10.0.0.1").await,
+        no(there)
+    );
+    assert_eq!(
+        run_in_process(&agent, "backend undrain shop/card 10.0.0.1:80").await,
+        no(there)
+    );
+    for line in [
+        "backend drain shop/cart web",
+        "backend weight shop/cart 10.0.0.1 many",
+        "explain cart:80",
+    ] {
         assert_eq!(run_in_process(&agent, line).await.0, Exit::Usage, "{line}");
     }
 }
@@ -161,8 +252,13 @@ async fn options_that_make_no_sense_say_what_would() {
         err.contains("<WEIGHT>: expected a number from 0 to 65535, or `default` for the configured weight, found `-1`"),
         "{err}"
     );
-    let (exit, _, err) = run_in_process(&agent, "backend drain shop/cart 10.0.0.3:8080 --deadline 5s").await;
-    let expected = "meshctl: --deadline says how long --wait waits: add --wait, or leave out --deadline\n";
+    let (exit, _, err) = run_in_process(
+        &agent,
+        "backend drain shop/cart 10.0.0.3:8080 --deadline 5s",
+    )
+    .await;
+    let expected =
+        "meshctl: --deadline says how long --wait waits: add --wait, or leave out --deadline\n";
     assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
 }
 
@@ -176,8 +272,15 @@ async fn connects_are_explained() {
     );
     let json = ask(&agent, "explain 10.96.0.10:80 -o json").await;
     let expected = crate::api::fixture::explanation();
-    assert_eq!(serde_json::from_str::<crate::api::types::Explanation>(&json).unwrap(), expected);
-    let (exit, page, _) = run_in_process(&agent, "explain [fd00::10]:81/tcp --from netns:/run/netns/web").await;
+    assert_eq!(
+        serde_json::from_str::<crate::api::types::Explanation>(&json).unwrap(),
+        expected
+    );
+    let (exit, page, _) = run_in_process(
+        &agent,
+        "explain [fd00::10]:81/tcp --from netns:/run/netns/web",
+    )
+    .await;
     let expected = "Connect to:   [fd00::10]:81/TCP\nVerdict:      untouched: asked from netns:/run/netns/web\n";
     assert_eq!((exit, page.as_str()), (Exit::No, expected));
 }
@@ -214,8 +317,14 @@ async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
     let agent = served(healthy());
     let cart = ask(&agent, "service get shop/cart").await;
     assert_eq!(ask(&agent, "service describe shop/cart").await, cart);
-    assert_eq!(ask(&agent, "services list").await, ask(&agent, "service ls").await);
-    assert_eq!(ask(&agent, "backend get shop/cart").await, ask(&agent, "endpoints list shop/cart").await);
+    assert_eq!(
+        ask(&agent, "services list").await,
+        ask(&agent, "service ls").await
+    );
+    assert_eq!(
+        ask(&agent, "backend get shop/cart").await,
+        ask(&agent, "endpoints list shop/cart").await
+    );
     let (exit, _, err) = run_in_process(&agent, "get services").await;
     assert_eq!(exit, Exit::Usage);
     let known = "known here: status, service, backend, stats, explain, config, completion; the noun comes first";
@@ -224,13 +333,20 @@ async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
     );
     assert_eq!(err, expected);
     let (exit, _, err) = run_in_process(&agent, "top").await;
-    assert_eq!((exit, err.contains("`meshctl stats -w`")), (Exit::Usage, true), "{err}");
+    assert_eq!(
+        (exit, err.contains("`meshctl stats -w`")),
+        (Exit::Usage, true),
+        "{err}"
+    );
     let (exit, _, err) = run_in_process(&agent, "status -n nope").await;
     let expected = "meshctl: status is that of the whole agent: leave out -n nope\n";
     assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
     let (exit, _, err) = run_in_process(&agent, "describe service shop/cart").await;
     assert_eq!(exit, Exit::Usage);
-    assert!(err.ends_with("; the noun comes first: `meshctl service describe NAME`\n"), "{err}");
+    assert!(
+        err.ends_with("; the noun comes first: `meshctl service describe NAME`\n"),
+        "{err}"
+    );
 }
 
 #[tokio::test]
@@ -242,19 +358,30 @@ async fn single_files_and_standard_input_are_validated() {
         path.display().to_string()
     };
     let service = |name: &str, port: &str| {
-        format!("services:\n- {{name: {name}, address: 10.96.0.1, ports: [{{port: {port}}}], endpoints: []}}\n")
+        format!(
+            "services:\n- {{name: {name}, address: 10.96.0.1, ports: [{{port: {port}}}], endpoints: []}}\n"
+        )
     };
-    let (good, bad) = (write("good.yaml", &service("cart", "80")), write("bad.tmpl", &service("web", "0")));
+    let (good, bad) = (
+        write("good.yaml", &service("cart", "80")),
+        write("bad.tmpl", &service("web", "0")),
+    );
     let answer = capture(&["meshctl", "config", "validate", &good]).await;
     let summary = "1 service, 1 port, 0 endpoints; 0 errors, 0 notes\n";
     assert_eq!(answer, (Exit::Ok, summary.to_owned(), String::new()));
     let (exit, out, _) = capture(&["meshctl", "config", "validate", &bad]).await;
-    let error = format!("{bad}:2: services[0].ports[0].port: expected a port from 1 to 65535, found `0`\n");
+    let error =
+        format!("{bad}:2: services[0].ports[0].port: expected a port from 1 to 65535, found `0`\n");
     assert_eq!((exit, out.starts_with(&error)), (Exit::No, true), "{out}");
     let missing = directory.path().join("none.yaml").display().to_string();
     let (exit, out, _) = capture(&["meshctl", "config", "validate", &good, &missing]).await;
     assert_eq!(exit, Exit::No);
-    assert!(out.starts_with(&format!("{missing}:1: cannot be read: No such file or directory")), "{out}");
+    assert!(
+        out.starts_with(&format!(
+            "{missing}:1: cannot be read: No such file or directory"
+        )),
+        "{out}"
+    );
     let both = directory.path().display().to_string();
     let (exit, _, _) = capture(&["meshctl", "config", "validate", &both, &bad]).await;
     assert_eq!(exit, Exit::No);
@@ -265,19 +392,44 @@ async fn every_shell_is_completed() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (exit, script, err) = capture(&["meshctl", "completion", shell]).await;
         assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{shell}");
-        assert!(script.contains("meshctl") && script.contains("COMPLETE"), "{shell}");
+        assert!(
+            script.contains("meshctl") && script.contains("COMPLETE"),
+            "{shell}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_reader_that_has_enough_ends_a_watch_quietly() {
     let agent = served(healthy());
-    let mut reader = Reader { text: Vec::new(), flushes: 3 };
+    let mut reader = Reader {
+        text: Vec::new(),
+        flushes: 3,
+    };
     let mut err = Vec::new();
     let socket = agent.socket.display().to_string();
-    let arguments = ["meshctl", "--socket", &socket, "stats", "kube-system/dns", "-w", "100ms"];
-    let exit = run(arguments, Streams { out: &mut reader, err: &mut err, screen: pipe }).await;
-    assert_eq!((exit, String::from_utf8(err).unwrap().as_str()), (Exit::Ok, ""));
+    let arguments = [
+        "meshctl",
+        "--socket",
+        &socket,
+        "stats",
+        "kube-system/dns",
+        "-w",
+        "100ms",
+    ];
+    let exit = run(
+        arguments,
+        Streams {
+            out: &mut reader,
+            err: &mut err,
+            screen: pipe,
+        },
+    )
+    .await;
+    assert_eq!(
+        (exit, String::from_utf8(err).unwrap().as_str()),
+        (Exit::Ok, "")
+    );
     insta::assert_snapshot!(String::from_utf8(reader.text).unwrap(), @"
     NAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED
     kube-system   dns       53/UDP   0             12         0
@@ -293,18 +445,36 @@ async fn a_reader_that_has_enough_ends_a_watch_quietly() {
 #[tokio::test]
 async fn a_namespace_with_nothing_in_it_says_so() {
     let agent = served(healthy());
-    let nothing = "meshctl: no service in namespace nope; namespaces with services: kube-system, shop\n";
+    let nothing =
+        "meshctl: no service in namespace nope; namespaces with services: kube-system, shop\n";
     for line in ["service list", "backend list", "stats"] {
         let answer = run_in_process(&agent, &format!("{line} -n nope")).await;
-        assert_eq!(answer, (Exit::No, String::new(), nothing.to_owned()), "{line}");
+        assert_eq!(
+            answer,
+            (Exit::No, String::new(), nothing.to_owned()),
+            "{line}"
+        );
         let answer = run_in_process(&agent, &format!("{line} -n nope -o json")).await;
-        assert_eq!(answer, (Exit::No, "[]\n".to_owned(), nothing.to_owned()), "{line}");
+        assert_eq!(
+            answer,
+            (Exit::No, "[]\n".to_owned(), nothing.to_owned()),
+            "{line}"
+        );
     }
     let screen = watched(&agent, "service list -n nope -w", terminal, 1).await;
-    assert_eq!(screen, format!("\x1b[H\x1b[2J{}", nothing.replace("meshctl: ", "")));
-    let empty = served(Fake { services: Ok(vec![]), ..healthy() });
+    assert_eq!(
+        screen,
+        format!("\x1b[H\x1b[2J{}", nothing.replace("meshctl: ", ""))
+    );
+    let empty = served(Fake {
+        services: Ok(vec![]),
+        ..healthy()
+    });
     let none = "meshctl: the agent has no services; `meshctl status` names the directories that it reads\n";
-    assert_eq!(run_in_process(&empty, "service list").await, (Exit::Ok, String::new(), none.to_owned()));
+    assert_eq!(
+        run_in_process(&empty, "service list").await,
+        (Exit::Ok, String::new(), none.to_owned())
+    );
 }
 
 fn pipe() -> Option<Screen> {
@@ -319,7 +489,11 @@ struct Reader {
 
 impl Write for Reader {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-        if self.flushes == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { self.text.write(part) }
+        if self.flushes == 0 {
+            Err(io::ErrorKind::BrokenPipe.into())
+        } else {
+            self.text.write(part)
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -343,13 +517,28 @@ async fn run_in_process(agent: &Served, line: &str) -> (Exit, String, String) {
 }
 
 fn arguments(line: &str) -> Vec<&str> {
-    ["meshctl"].into_iter().chain(line.split_whitespace()).collect()
+    ["meshctl"]
+        .into_iter()
+        .chain(line.split_whitespace())
+        .collect()
 }
 
 async fn capture(arguments: &[&str]) -> (Exit, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = run(arguments, Streams { out: &mut out, err: &mut err, screen: pipe }).await;
-    (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    let exit = run(
+        arguments,
+        Streams {
+            out: &mut out,
+            err: &mut err,
+            screen: pipe,
+        },
+    )
+    .await;
+    (
+        exit,
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -369,5 +558,8 @@ async fn validate_blames_the_claimant_of_an_address_that_the_agent_serves() {
     assert!(out.starts_with(&blamed("a.yaml")), "{out}");
     assert_eq!(exit, Exit::No);
     let (_, out, _) = run_in_process(&served(ailing()), &line).await;
-    assert!(out.starts_with(&blamed("z.yaml")), "by file name where the agent does not say: {out}");
+    assert!(
+        out.starts_with(&blamed("z.yaml")),
+        "by file name where the agent does not say: {out}"
+    );
 }

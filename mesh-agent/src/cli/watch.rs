@@ -56,7 +56,9 @@ impl Rounds {
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum IntervalError {
-    #[error("expected a number and ms, s or m, like 500ms or 2s, found `{0}`; a service name goes before -w")]
+    #[error(
+        "expected a number and ms, s or m, like 500ms or 2s, found `{0}`; a service name goes before -w"
+    )]
     Malformed(String),
     #[error("expected {shortest} ms or more, found `{0}`", shortest = SHORTEST.as_millis())]
     TooShort(String),
@@ -72,7 +74,11 @@ fn parse(text: &str) -> Result<Duration, IntervalError> {
         "m" => Duration::from_secs(60 * u64::from(number)),
         _ => return Err(malformed()),
     };
-    if every < SHORTEST { Err(IntervalError::TooShort(text.to_owned())) } else { Ok(every) }
+    if every < SHORTEST {
+        Err(IntervalError::TooShort(text.to_owned()))
+    } else {
+        Ok(every)
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +103,10 @@ mod tests {
         let mut once = Watch { watch: None }.rounds();
         assert!(once.next().await);
         assert!(!once.next().await);
-        let mut every = Watch { watch: Some(Duration::from_secs(5)) }.rounds();
+        let mut every = Watch {
+            watch: Some(Duration::from_secs(5)),
+        }
+        .rounds();
         let start = tokio::time::Instant::now();
         for _ in 0..4 {
             assert!(every.next().await);

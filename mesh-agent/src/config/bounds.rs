@@ -18,24 +18,25 @@ use crate::{
 /// Bounds as given by one of the sources.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Bounds {
-    /// Network of cluster addresses (`clusterIPs` and `address`): other cluster addresses are refused, and no external
-    /// address may be in it; repeat for several [default: any except loopback and link-local addresses]
+    /// Network of cluster addresses (`clusterIPs` and `address`): other cluster addresses are
+    /// refused, and no external address may be in it; repeat for several [default: any except
+    /// loopback and link-local addresses]
     #[arg(long, env = "MESH_SERVICE_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
     pub(super) service_cidr: Vec<Said<IpNet>>,
-    /// Network that external and load balancer addresses of services may be in; repeat for several. Addresses of loopback,
-    /// link-local, services and this node are allowed only by a network that holds nothing else [default: none: connects
-    /// to such addresses are left untouched]
+    /// Network that external and load balancer addresses of services may be in; repeat for several.
+    /// Addresses of loopback, link-local, services and this node are allowed only by a network that
+    /// holds nothing else [default: none: connects to such addresses are left untouched]
     #[arg(long, env = "MESH_EXTERNAL_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
     pub(super) external_cidr: Vec<Said<IpNet>>,
     /// Node ports that services may have [default: 30000-32767]
     #[arg(long, env = "MESH_NODE_PORT_RANGE", value_name = "FIRST-LAST", value_parser = said(text::ports))]
     pub(super) node_port_range: Option<Said<RangeInclusive<u16>>>,
-    /// Percent of the rows for endpoints, slots and service addresses that one service may have; endpoints beyond that are
-    /// not served [default: 25]
+    /// Percent of the rows for endpoints, slots and service addresses that one service may have;
+    /// endpoints beyond that are not served [default: 25]
     #[arg(long, env = "MESH_QUOTA_PER_SERVICE", value_name = "PERCENT", value_parser = said(text::percent))]
     pub(super) quota_per_service: Option<Said<NonZeroU8>>,
-    /// Percent of those rows that the services of one namespace may have together; a service that does not fit keeps its
-    /// last version, or is left out [default: 50]
+    /// Percent of those rows that the services of one namespace may have together; a service that
+    /// does not fit keeps its last version, or is left out [default: 50]
     #[arg(long, env = "MESH_QUOTA_PER_NAMESPACE", value_name = "PERCENT", value_parser = said(text::percent))]
     pub(super) quota_per_namespace: Option<Said<NonZeroU8>>,
 }
@@ -43,11 +44,26 @@ pub(super) struct Bounds {
 impl Bounds {
     /// Tells what is wrong with flags and environment.
     pub(super) fn wrong(&self, note: &mut impl FnMut(&str, Vec<&String>)) {
-        note("service-cidr", self.service_cidr.iter().filter_map(|said| said.as_ref().err()).collect());
-        note("external-cidr", self.external_cidr.iter().filter_map(|said| said.as_ref().err()).collect());
+        note(
+            "service-cidr",
+            self.service_cidr
+                .iter()
+                .filter_map(|said| said.as_ref().err())
+                .collect(),
+        );
+        note(
+            "external-cidr",
+            self.external_cidr
+                .iter()
+                .filter_map(|said| said.as_ref().err())
+                .collect(),
+        );
         note("node-port-range", reason(self.node_port_range.as_ref()));
         note("quota-per-service", reason(self.quota_per_service.as_ref()));
-        note("quota-per-namespace", reason(self.quota_per_namespace.as_ref()));
+        note(
+            "quota-per-namespace",
+            reason(self.quota_per_namespace.as_ref()),
+        );
     }
 
     pub(super) fn or(self, other: Self) -> Self {
@@ -77,7 +93,8 @@ impl Bounds {
         let percent = |said: &Option<Said<NonZeroU8>>| right(said.clone()).map(NonZeroU8::get);
         Quotas {
             service_percent: percent(&self.quota_per_service).unwrap_or(default.service_percent),
-            namespace_percent: percent(&self.quota_per_namespace).unwrap_or(default.namespace_percent),
+            namespace_percent: percent(&self.quota_per_namespace)
+                .unwrap_or(default.namespace_percent),
         }
     }
 }
@@ -93,12 +110,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");
         fs::write(&file, format!("cgroup: /x\n{text}")).unwrap();
-        let flags = Flags { config: Some(file.clone()), given: Given { bounds, ..Given::default() } };
+        let flags = Flags {
+            config: Some(file.clone()),
+            given: Given {
+                bounds,
+                ..Given::default()
+            },
+        };
         let short = |Wrong(lines)| {
             let file = file.display().to_string();
-            lines.into_iter().map(|line: String| line.replace(&file, "agent.yaml")).collect()
+            lines
+                .into_iter()
+                .map(|line: String| line.replace(&file, "agent.yaml"))
+                .collect()
         };
-        flags.resolve().map(|settings| (settings.admission, settings.quotas)).map_err(short)
+        flags
+            .resolve()
+            .map(|settings| (settings.admission, settings.quotas))
+            .map_err(short)
     }
 
     fn networks(texts: &[&str]) -> Vec<IpNet> {
@@ -113,7 +142,10 @@ mod tests {
             vip_pools: networks(&["240.96.0.0/16"]),
             node_ports: 30_000..=32_767,
         };
-        let quotas = Quotas { service_percent: 25, namespace_percent: 50 };
+        let quotas = Quotas {
+            service_percent: 25,
+            namespace_percent: 50,
+        };
         assert_eq!(resolve("", Bounds::default()), Ok((admission, quotas)));
     }
 
@@ -122,14 +154,27 @@ mod tests {
         let text = "serviceCidr: [10.96.0.0/12, fd00:96::/108]\nexternalCidr: [192.0.2.0/24]\nnodePortRange: 80-90\n\
                     quotaPerService: 10\nquotaPerNamespace: 100\n";
         let external_cidr = vec![text::network("203.0.113.0/24")];
-        let given = Bounds { external_cidr, quota_per_service: Some(text::percent("5")), ..Bounds::default() };
+        let given = Bounds {
+            external_cidr,
+            quota_per_service: Some(text::percent("5")),
+            ..Bounds::default()
+        };
         let admission = Admission {
             service_cidrs: networks(&["10.96.0.0/12", "fd00:96::/108"]),
             external_cidrs: networks(&["203.0.113.0/24"]),
             vip_pools: networks(&["240.96.0.0/16"]),
             node_ports: 80..=90,
         };
-        assert_eq!(resolve(text, given), Ok((admission, Quotas { service_percent: 5, namespace_percent: 100 })));
+        assert_eq!(
+            resolve(text, given),
+            Ok((
+                admission,
+                Quotas {
+                    service_percent: 5,
+                    namespace_percent: 100
+                }
+            ))
+        );
     }
 
     #[test]

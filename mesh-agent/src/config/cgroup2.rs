@@ -5,7 +5,9 @@ use std::{fs, path::PathBuf};
 /// Where it is, which in a hybrid hierarchy is not `/sys/fs/cgroup`.
 pub(super) fn find() -> Result<PathBuf, String> {
     let mounts = fs::read_to_string("/proc/self/mounts").map_err(|error| {
-        format!("cannot read /proc/self/mounts, so name the cgroup2 filesystem with --cgroup: {error}")
+        format!(
+            "cannot read /proc/self/mounts, so name the cgroup2 filesystem with --cgroup: {error}"
+        )
     })?;
     let none = "no cgroup2 filesystem is mounted: mount one with `mount -t cgroup2 none /sys/fs/cgroup`, or name one with \
                 --cgroup";
@@ -13,8 +15,13 @@ pub(super) fn find() -> Result<PathBuf, String> {
 }
 
 fn mount_point(mounts: &str) -> Option<PathBuf> {
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    fields.into_iter().find(|fields| fields.get(2) == Some(&"cgroup2")).map(|fields| PathBuf::from(fields[1]))
+    let fields = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    fields
+        .into_iter()
+        .find(|fields| fields.get(2) == Some(&"cgroup2"))
+        .map(|fields| PathBuf::from(fields[1]))
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use super::{Given, named};
 
-/// Reports settings that are given without a value. An empty variable of the environment is one, for instance where a
-/// manifest names a field that a node does not have.
+/// Reports settings that are given without a value. An empty variable of the environment is one,
+/// for instance where a manifest names a field that a node does not have.
 pub(super) fn check(given: &Given) -> Vec<String> {
     let text = |name: &Option<String>| name.as_ref().is_some_and(|name| name.trim().is_empty());
-    let path = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str().is_empty());
+    let path = |path: &Option<PathBuf>| {
+        path.as_ref()
+            .is_some_and(|path| path.as_os_str().is_empty())
+    };
     let any = |paths: &[PathBuf]| paths.iter().any(|path| path.as_os_str().is_empty());
     let settings = [
         ("node-name", text(&given.node_name)),
@@ -24,7 +27,9 @@ pub(super) fn check(given: &Given) -> Vec<String> {
         ("exclude-netns", any(&given.exclude_netns)),
     ];
     let empty = settings.into_iter().filter(|(_, is_empty)| *is_empty);
-    empty.map(|(flag, _)| named(flag, "empty: give it a value, or leave it out")).collect()
+    empty
+        .map(|(flag, _)| named(flag, "empty: give it a value, or leave it out"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -41,7 +46,12 @@ mod tests {
         let text = "nodeName: ''\ncloud: ''\nregion: ' '\nzone: ''\ncgroup: ''\npinDir: ''\nsocket: ''\nstateDir: ''\nmetricsTokenFile: ''\n\
                     excludeCgroup: ['']\nexcludeNetns: [x, '']\n";
         fs::write(&file, text).unwrap();
-        let Wrong(lines) = Flags { config: Some(file), given: Given::default() }.resolve().unwrap_err();
+        let Wrong(lines) = Flags {
+            config: Some(file),
+            given: Given::default(),
+        }
+        .resolve()
+        .unwrap_err();
         let settings = [
             ("node-name", "NODE_NAME"),
             ("cloud", "CLOUD"),
@@ -55,8 +65,9 @@ mod tests {
             ("exclude-cgroup", "EXCLUDE_CGROUP"),
             ("exclude-netns", "EXCLUDE_NETNS"),
         ];
-        let expected = settings
-            .map(|(flag, variable)| format!("--{flag} (or MESH_{variable}): empty: give it a value, or leave it out"));
+        let expected = settings.map(|(flag, variable)| {
+            format!("--{flag} (or MESH_{variable}): empty: give it a value, or leave it out")
+        });
         assert_eq!(lines, expected);
     }
 }

@@ -1,4 +1,5 @@
-//! The settings file, read as service files are: every error with its line and field, all of them at once.
+//! The settings file, read as service files are: every error with its line and field, all of them
+//! at once.
 
 use std::{
     fs, io,
@@ -55,16 +56,41 @@ const KNOWN: [&str; 29] = [
 /// What the file gives, and what is wrong with it. The default file need not be there.
 pub fn given(path: Option<&Path>) -> (Given, Vec<String>) {
     let name = path.unwrap_or(Path::new(DEFAULT));
-    let problem = |reason: String| vec![Problem { line: 1, field: String::new(), reason }];
+    let problem = |reason: String| {
+        vec![Problem {
+            line: 1,
+            field: String::new(),
+            reason,
+        }]
+    };
     let (given, problems) = match fs::read_to_string(name) {
         Ok(text) => read(&text),
-        Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => Default::default(),
-        Err(error) => (Given::default(), problem(format!("cannot be read: {error}"))),
+        Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            Default::default()
+        }
+        Err(error) => (
+            Given::default(),
+            problem(format!("cannot be read: {error}")),
+        ),
     };
     let file = Arc::new(name.to_owned());
-    let located = problems.into_iter().map(|Problem { line, field, reason }| {
-        ConfigError { origin: Origin { file: Arc::clone(&file), line }, field, reason }.to_string()
-    });
+    let located = problems.into_iter().map(
+        |Problem {
+             line,
+             field,
+             reason,
+         }| {
+            ConfigError {
+                origin: Origin {
+                    file: Arc::clone(&file),
+                    line,
+                },
+                field,
+                reason,
+            }
+            .to_string()
+        },
+    );
     (given, located.collect())
 }
 
@@ -75,8 +101,13 @@ fn read(text: &str) -> (Given, Vec<Problem>) {
         problems.append(&mut document.problems.take().into_sorted().0);
     }
     if let Some(second) = documents.get(1).and_then(|document| document.nodes.first()) {
-        let reason = "a settings file is one document: put everything before the line `---`".to_owned();
-        problems.push(Problem { line: second.line, field: String::new(), reason });
+        let reason =
+            "a settings file is one document: put everything before the line `---`".to_owned();
+        problems.push(Problem {
+            line: second.line,
+            field: String::new(),
+            reason,
+        });
     }
     problems.sort_unstable();
     problems.dedup();
@@ -88,53 +119,95 @@ fn document(document: &Document<'_>) -> Given {
     if *root.value() == Value::Null {
         return Given::default();
     }
-    let Some(root) = root.mapping() else { return Given::default() };
+    let Some(root) = root.mapping() else {
+        return Given::default();
+    };
     root.only(&KNOWN);
     let text = |name| root.get(name).and_then(Field::text).map(str::to_owned);
     let path = |name| root.get(name).and_then(Field::text).map(PathBuf::from);
-    let paths = |name| root.list(name).filter_map(Field::text).map(PathBuf::from).collect();
-    let rows = |name| root.get(name).and_then(|field| number(field, 1..=MAX_ROWS)).map(Ok);
+    let paths = |name| {
+        root.list(name)
+            .filter_map(Field::text)
+            .map(PathBuf::from)
+            .collect()
+    };
+    let rows = |name| {
+        root.get(name)
+            .and_then(|field| number(field, 1..=MAX_ROWS))
+            .map(Ok)
+    };
     Given {
-        services: root.list("services").filter_map(|field| said(field, text::services)).collect(),
+        services: root
+            .list("services")
+            .filter_map(|field| said(field, text::services))
+            .collect(),
         cgroup: path("cgroup"),
         pin_dir: path("pinDir"),
         socket: path("socket"),
-        metrics: root.get("metrics").and_then(|field| said(field, text::metrics)),
+        metrics: root
+            .get("metrics")
+            .and_then(|field| said(field, text::metrics)),
         metrics_token_file: path("metricsTokenFile"),
         state_dir: path("stateDir"),
         node_name: text("nodeName"),
         cloud: text("cloud"),
         region: text("region"),
         zone: text("zone"),
-        vip_pool: root.list("vipPool").filter_map(|field| said(field, text::network)).collect(),
+        vip_pool: root
+            .list("vipPool")
+            .filter_map(|field| said(field, text::network))
+            .collect(),
         bounds: bounds(root),
         allow_empty: root.get("allowEmpty").and_then(Field::boolean).map(Ok),
-        allow_second_agent: root.get("allowSecondAgent").and_then(Field::boolean).map(Ok),
+        allow_second_agent: root
+            .get("allowSecondAgent")
+            .and_then(Field::boolean)
+            .map(Ok),
         serve: root.get("serve").and_then(|field| said(field, text::serve)),
         exclude_cgroup: paths("excludeCgroup"),
         exclude_netns: paths("excludeNetns"),
         enter_namespaces: root.get("enterNamespaces").and_then(Field::boolean).map(Ok),
-        resync_interval: root.get("resyncInterval").and_then(|field| duration(field, INTERVALS)).map(Ok),
+        resync_interval: root
+            .get("resyncInterval")
+            .and_then(|field| duration(field, INTERVALS))
+            .map(Ok),
         max_services: rows("maxServices"),
         max_backends: rows("maxBackends"),
         max_sockets: rows("maxSockets"),
         max_sockets_per_client: rows("maxSocketsPerClient"),
-        health_checks: root.get("healthChecks").map(HealthChecks::read).unwrap_or_default(),
+        health_checks: root
+            .get("healthChecks")
+            .map(HealthChecks::read)
+            .unwrap_or_default(),
     }
 }
 
 fn bounds(root: Field<'_>) -> Bounds {
-    let percent = |name| root.get(name).and_then(|field| number(field, 1..=100)).and_then(NonZeroU8::new).map(Ok);
+    let percent = |name| {
+        root.get(name)
+            .and_then(|field| number(field, 1..=100))
+            .and_then(NonZeroU8::new)
+            .map(Ok)
+    };
     Bounds {
-        service_cidr: root.list("serviceCidr").filter_map(|field| said(field, text::network)).collect(),
-        external_cidr: root.list("externalCidr").filter_map(|field| said(field, text::network)).collect(),
-        node_port_range: root.get("nodePortRange").and_then(|field| said(field, text::ports)),
+        service_cidr: root
+            .list("serviceCidr")
+            .filter_map(|field| said(field, text::network))
+            .collect(),
+        external_cidr: root
+            .list("externalCidr")
+            .filter_map(|field| said(field, text::network))
+            .collect(),
+        node_port_range: root
+            .get("nodePortRange")
+            .and_then(|field| said(field, text::ports)),
         quota_per_service: percent("quotaPerService"),
         quota_per_namespace: percent("quotaPerNamespace"),
     }
 }
 
-const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+const INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_hours(24);
 
 /// A value as a flag has it; what is wrong with it is reported at its place.
 pub(super) fn said<T>(field: Field<'_>, read: fn(&str) -> Said<T>) -> Option<Said<T>> {
@@ -151,7 +224,10 @@ mod tests {
     #[test]
     fn every_setting_is_documented() {
         let docs = include_str!("../../../docs/configuration.md");
-        let missing: Vec<&str> = KNOWN.into_iter().filter(|name| !docs.contains(&format!("`{name}`"))).collect();
+        let missing: Vec<&str> = KNOWN
+            .into_iter()
+            .filter(|name| !docs.contains(&format!("`{name}`")))
+            .collect();
         assert_eq!(missing, Vec::<&str>::new());
     }
 }

@@ -12,7 +12,8 @@ pub(super) const SOCKET: &str = "/run/mesh-agent/agent.sock";
 pub(super) const STATE_DIR: &str = "/var/lib/mesh-agent";
 
 impl Settings {
-    /// Whether the socket may be that of an agent with another pin directory: one of the two is the default, the other not.
+    /// Whether the socket may be that of an agent with another pin directory: one of the two is the
+    /// default, the other not.
     pub fn socket_may_be_anothers(&self) -> bool {
         (self.socket == Path::new(SOCKET)) != (self.pin_dir == Path::new(PIN_DIR))
     }
@@ -24,7 +25,9 @@ impl Settings {
             ("--state-dir", &self.state_dir, STATE_DIR),
             ("--socket", &self.socket, SOCKET),
         ];
-        let given = paths.into_iter().filter(|(_, path, default)| *path != Path::new(default));
+        let given = paths
+            .into_iter()
+            .filter(|(_, path, default)| *path != Path::new(default));
         let words = given.map(|(flag, path, _)| format!(" {flag} {}", path.display()));
         words.fold("mesh-agent uninstall".to_owned(), |line, word| line + &word)
     }
@@ -37,14 +40,41 @@ mod tests {
     #[test]
     fn command_that_uninstalls_has_the_paths_that_are_not_defaults() {
         let settings = |given: Given| {
-            let given = Given { cgroup: Some("/cg".into()), ..given };
-            Flags { config: None, given }.resolve().unwrap()
+            let given = Given {
+                cgroup: Some("/cg".into()),
+                ..given
+            };
+            Flags {
+                config: None,
+                given,
+            }
+            .resolve()
+            .unwrap()
         };
-        assert_eq!(settings(Given::default()).uninstall_command(), "mesh-agent uninstall");
+        assert_eq!(
+            settings(Given::default()).uninstall_command(),
+            "mesh-agent uninstall"
+        );
         let (pin_dir, socket) = (Some("/sys/fs/bpf/b".into()), Some("/run/b.sock".into()));
-        let beside = settings(Given { pin_dir: pin_dir.clone(), socket, ..Given::default() });
+        let beside = settings(Given {
+            pin_dir: pin_dir.clone(),
+            socket,
+            ..Given::default()
+        });
         let expected = "mesh-agent uninstall --pin-dir /sys/fs/bpf/b --socket /run/b.sock";
-        assert_eq!((&*beside.uninstall_command(), beside.socket_may_be_anothers()), (expected, false));
-        assert!(settings(Given { pin_dir, ..Given::default() }).socket_may_be_anothers());
+        assert_eq!(
+            (
+                &*beside.uninstall_command(),
+                beside.socket_may_be_anothers()
+            ),
+            (expected, false)
+        );
+        assert!(
+            settings(Given {
+                pin_dir,
+                ..Given::default()
+            })
+            .socket_may_be_anothers()
+        );
     }
 }

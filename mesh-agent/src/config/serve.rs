@@ -15,7 +15,9 @@ impl Serve {
     pub fn opted_out(self, enabled: Option<bool>, name: &str) -> Option<String> {
         match (self, enabled) {
             (_, Some(false)) => Some(format!("opted out ({name} is false)")),
-            (Self::Annotated, None) => Some(format!("not opted in ({name} is not set, and `serve` is `annotated`)")),
+            (Self::Annotated, None) => Some(format!(
+                "not opted in ({name} is not set, and `serve` is `annotated`)"
+            )),
             (Self::All | Self::Annotated, _) => None,
         }
     }

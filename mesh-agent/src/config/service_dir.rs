@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use crate::source::is_name;
 
-/// Name of a source of configuration; none for the local one. In the order in which sources are preferred.
+/// Name of a source of configuration; none for the local one. In the order in which sources are
+/// preferred.
 pub type Source = Option<Arc<str>>;
 
 /// `[NAME=]DIR`. All directories without a name are the local source, which may be called `local`.
@@ -37,7 +38,10 @@ impl ServiceDir {
     pub fn check(directories: &[Self]) -> Result<(), ServiceDirError> {
         let mut names = HashMap::new();
         for Self { name, path } in directories {
-            if names.insert(path, name).is_some_and(|earlier| earlier != name) {
+            if names
+                .insert(path, name)
+                .is_some_and(|earlier| earlier != name)
+            {
                 return Err(ServiceDirError::TwoSources(path.clone()));
             }
         }
@@ -53,7 +57,10 @@ impl FromStr for ServiceDir {
         match text.split_once('=').filter(|(name, _)| is_name(name)) {
             Some((name, "")) => Err(ServiceDirError::NoPath(name.to_owned())),
             Some(("local", path)) => Ok(PathBuf::from(path).into()),
-            Some((name, path)) => Ok(Self { name: Some(name.into()), path: path.into() }),
+            Some((name, path)) => Ok(Self {
+                name: Some(name.into()),
+                path: path.into(),
+            }),
             None if text.is_empty() => Err(ServiceDirError::Empty),
             None => Ok(PathBuf::from(text).into()),
         }
@@ -82,9 +89,17 @@ mod tests {
     #[test]
     fn a_name_is_what_looks_like_one() {
         let parse = |text: &str| text.parse::<ServiceDir>();
-        let dir = |name: Option<&str>, path: &str| Ok(ServiceDir { name: name.map(Into::into), path: path.into() });
+        let dir = |name: Option<&str>, path: &str| {
+            Ok(ServiceDir {
+                name: name.map(Into::into),
+                path: path.into(),
+            })
+        };
         assert_eq!(parse("/etc/services"), dir(None, "/etc/services"));
-        assert_eq!(parse("east=/etc/services"), dir(Some("east"), "/etc/services"));
+        assert_eq!(
+            parse("east=/etc/services"),
+            dir(Some("east"), "/etc/services")
+        );
         assert_eq!(parse("east=a=b"), dir(Some("east"), "a=b"));
         assert_eq!(parse("local=/etc/services"), dir(None, "/etc/services"));
         assert_eq!(parse("./east=b"), dir(None, "./east=b"));
@@ -99,10 +114,17 @@ mod tests {
     #[test]
     fn a_directory_is_of_one_source() {
         let check = |texts: &[&str]| {
-            let directories: Vec<ServiceDir> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            let directories: Vec<ServiceDir> =
+                texts.iter().map(|text| text.parse().unwrap()).collect();
             ServiceDir::check(&directories)
         };
-        assert_eq!(check(&["/a", "/a", "east=/b", "east=/b", "east=/c"]), Ok(()));
-        assert_eq!(check(&["/a", "east=/a/"]), Err(ServiceDirError::TwoSources("/a/".into())));
+        assert_eq!(
+            check(&["/a", "/a", "east=/b", "east=/b", "east=/c"]),
+            Ok(())
+        );
+        assert_eq!(
+            check(&["/a", "east=/a/"]),
+            Err(ServiceDirError::TwoSources("/a/".into()))
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Values of settings from the text of a flag or of the environment. What cannot be read is kept with its reason, so that
-//! everything wrong is reported at once.
+//! Values of settings from the text of a flag or of the environment. What cannot be read is kept
+//! with its reason, so that everything wrong is reported at once.
 
-use std::{convert::Infallible, num::NonZeroU8, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    convert::Infallible, num::NonZeroU8, ops::RangeInclusive, path::PathBuf, time::Duration,
+};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
@@ -14,7 +16,9 @@ use crate::metrics::Address;
 pub type Said<T> = Result<T, String>;
 
 /// A reader as clap takes it, which finds nothing wrong.
-pub fn said<T: 'static>(read: fn(&str) -> Said<T>) -> impl Fn(&str) -> Result<Said<T>, Infallible> + Clone {
+pub fn said<T: 'static>(
+    read: fn(&str) -> Said<T>,
+) -> impl Fn(&str) -> Result<Said<T>, Infallible> + Clone {
     move |text| Ok(read(text))
 }
 
@@ -25,29 +29,42 @@ pub fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// `[NAME=]DIR`
 pub fn services(text: &str) -> Said<ServiceDir> {
-    text.parse().map_err(|error: super::ServiceDirError| error.to_string())
+    text.parse()
+        .map_err(|error: super::ServiceDirError| error.to_string())
 }
 
 /// An address and a port, or a socket file.
 pub fn metrics(text: &str) -> Said<Address> {
-    let what = "an address and a port, like 127.0.0.1:9090, or like unix:/run/mesh-agent/metrics.sock";
+    let what =
+        "an address and a port, like 127.0.0.1:9090, or like unix:/run/mesh-agent/metrics.sock";
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Ok(Address::Unix(path.into())),
         Some(_) => expected(what, text),
-        None => text.parse().map(Address::Tcp).or_else(|_| expected(what, text)),
+        None => text
+            .parse()
+            .map(Address::Tcp)
+            .or_else(|_| expected(what, text)),
     }
 }
 
 /// A network.
 pub fn network(text: &str) -> Said<IpNet> {
-    text.parse().or_else(|_| expected("a network, like 10.96.0.0/16", text))
+    text.parse()
+        .or_else(|_| expected("a network, like 10.96.0.0/16", text))
 }
 
 /// `FIRST-LAST`
 pub fn ports(text: &str) -> Said<RangeInclusive<u16>> {
-    let bounds = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
-    let range = bounds.filter(|(first, last)| (1..=*last).contains(first)).map(|(first, last)| first..=last);
-    range.map_or_else(|| expected("the first and the last port, like 30000-32767", text), Ok)
+    let bounds = text
+        .split_once('-')
+        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    let range = bounds
+        .filter(|(first, last)| (1..=*last).contains(first))
+        .map(|(first, last)| first..=last);
+    range.map_or_else(
+        || expected("the first and the last port, like 30000-32767", text),
+        Ok,
+    )
 }
 
 /// `true` or `false`
@@ -66,20 +83,40 @@ pub fn serve(text: &str) -> Said<Serve> {
 
 /// A duration with its unit, longer than zero.
 pub fn interval(text: &str) -> Said<Duration> {
-    let parsed = text.parse().ok().and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
+    let parsed = text
+        .parse()
+        .ok()
+        .and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
     let interval = parsed.filter(|interval| !interval.is_zero());
-    interval.map_or_else(|| expected("a duration above zero with its unit, like 500ms, 10s or 5m", text), Ok)
+    interval.map_or_else(
+        || {
+            expected(
+                "a duration above zero with its unit, like 500ms, 10s or 5m",
+                text,
+            )
+        },
+        Ok,
+    )
 }
 
 /// Rows of a map: some, and no more than a node can have memory for.
 pub fn rows(text: &str) -> Said<u32> {
-    let rows = text.parse().ok().filter(|rows| (1..=MAX_ROWS).contains(rows));
-    rows.map_or_else(|| expected(&format!("a whole number from 1 to {MAX_ROWS}"), text), Ok)
+    let rows = text
+        .parse()
+        .ok()
+        .filter(|rows| (1..=MAX_ROWS).contains(rows));
+    rows.map_or_else(
+        || expected(&format!("a whole number from 1 to {MAX_ROWS}"), text),
+        Ok,
+    )
 }
 
 /// A share above nothing, percent.
 pub fn percent(text: &str) -> Said<NonZeroU8> {
-    let percent = text.parse().ok().filter(|percent: &NonZeroU8| percent.get() <= 100);
+    let percent = text
+        .parse()
+        .ok()
+        .filter(|percent: &NonZeroU8| percent.get() <= 100);
     percent.map_or_else(|| expected("a whole number from 1 to 100", text), Ok)
 }
 

@@ -2,18 +2,23 @@
 
 use super::text::Said;
 
-/// Everything that is wrong with the settings, a line each: `FILE:LINE: SETTING: REASON`, or `--FLAG (or MESH_FLAG):
-/// REASON`.
+/// Everything that is wrong with the settings, a line each: `FILE:LINE: SETTING: REASON`, or
+/// `--FLAG (or MESH_FLAG): REASON`.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct Wrong(pub Vec<String>);
 
 /// `--max-services (or MESH_MAX_SERVICES): expected ...`
 pub fn named(flag: &str, reason: &str) -> String {
-    format!("--{flag} (or MESH_{}): {reason}", flag.to_uppercase().replace('-', "_"))
+    format!(
+        "--{flag} (or MESH_{}): {reason}",
+        flag.to_uppercase().replace('-', "_")
+    )
 }
 
 /// What is wrong with a setting that is given once.
 pub fn reason<T>(said: Option<&Said<T>>) -> Vec<&String> {
-    said.and_then(|said| said.as_ref().err()).into_iter().collect()
+    said.and_then(|said| said.as_ref().err())
+        .into_iter()
+        .collect()
 }

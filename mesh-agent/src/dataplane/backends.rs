@@ -33,18 +33,29 @@ impl BackendMap {
 
     /// Writes whole rows, without load: their indexes are being taken, or freed.
     pub(super) fn take(&self, rows: &[(u32, BackendRow)]) -> Result<(), (usize, Error)> {
-        let entry = |row| BackendEntry { row, load: BackendLoad::zeroed() };
-        let entries: Vec<(u32, BackendEntry)> = rows.iter().map(|&(index, row)| (index, entry(row))).collect();
+        let entry = |row| BackendEntry {
+            row,
+            load: BackendLoad::zeroed(),
+        };
+        let entries: Vec<(u32, BackendEntry)> = rows
+            .iter()
+            .map(|&(index, row)| (index, entry(row)))
+            .collect();
         self.0.update(&entries)
     }
 
-    /// Changes what may change while a row is in use: state, weight and drain. What the kernel programs count is left
-    /// alone, which only a write to mapped memory can do.
+    /// Changes what may change while a row is in use: state, weight and drain. What the kernel
+    /// programs count is left alone, which only a write to mapped memory can do.
     pub(super) fn patch(&self, rows: &[(u32, BackendRow)]) -> Result<(), (usize, Error)> {
         let mut done = 0;
-        for page in rows.chunk_by(|(one, _), (other, _)| one / ROWS_PER_PAGE == other / ROWS_PER_PAGE) {
-            let mapped = self.map(page[0].0 / ROWS_PER_PAGE).map_err(|error| (done, error))?;
-            page.iter().for_each(|(index, row)| mapped.patch(index % ROWS_PER_PAGE, row));
+        for page in
+            rows.chunk_by(|(one, _), (other, _)| one / ROWS_PER_PAGE == other / ROWS_PER_PAGE)
+        {
+            let mapped = self
+                .map(page[0].0 / ROWS_PER_PAGE)
+                .map_err(|error| (done, error))?;
+            page.iter()
+                .for_each(|(index, row)| mapped.patch(index % ROWS_PER_PAGE, row));
             done += page.len();
         }
         Ok(())
@@ -60,18 +71,34 @@ impl BackendMap {
 
     /// Rows that are not free.
     pub(super) fn scan(&self) -> Result<Table<u32, BackendRow>, Error> {
-        let rows = self.0.scan()?.into_iter().map(|(index, entry)| (index, entry.row));
-        Ok(rows.filter(|(_, row)| row.state != backend_state::FREE).collect())
+        let rows = self
+            .0
+            .scan()?
+            .into_iter()
+            .map(|(index, entry)| (index, entry.row));
+        Ok(rows
+            .filter(|(_, row)| row.state != backend_state::FREE)
+            .collect())
     }
 
     /// The first `count` rows whole.
     pub(super) fn entries(&self, count: usize) -> Result<Vec<BackendEntry>, Error> {
-        Ok(self.0.range(0, count)?.into_iter().map(|(_, entry)| entry).collect())
+        Ok(self
+            .0
+            .range(0, count)?
+            .into_iter()
+            .map(|(_, entry)| entry)
+            .collect())
     }
 
     /// What the kernel programs wrote, of the first `count` rows.
     pub(super) fn loads(&self, count: usize) -> Result<Vec<(u32, BackendLoad)>, Error> {
-        Ok(self.0.range(0, count)?.into_iter().map(|(index, entry)| (index, entry.load)).collect())
+        Ok(self
+            .0
+            .range(0, count)?
+            .into_iter()
+            .map(|(index, entry)| (index, entry.load))
+            .collect())
     }
 
     /// The same of those that `keep` wants.
@@ -81,7 +108,10 @@ impl BackendMap {
         keep: impl Fn(&BackendLoad) -> bool,
     ) -> Result<Vec<(u32, BackendLoad)>, Error> {
         let kept = self.0.filtered(count, |entry| keep(&entry.load))?;
-        Ok(kept.into_iter().map(|(index, entry)| (index, entry.load)).collect())
+        Ok(kept
+            .into_iter()
+            .map(|(index, entry)| (index, entry.load))
+            .collect())
     }
 
     /// Of these rows, those that sockets hold.
@@ -90,9 +120,13 @@ impl BackendMap {
         let mut held = BTreeSet::new();
         // One call for rows that are near each other.
         for near in indexes.chunk_by(|one, other| one / ROWS_PER_PAGE == other / ROWS_PER_PAGE) {
-            let rows = self.0.range(near[0], (near[near.len() - 1] - near[0] + 1) as usize)?;
-            let live =
-                rows.into_iter().filter(|(_, entry)| occupancy::live(entry.load.live) != 0).map(|(index, _)| index);
+            let rows = self
+                .0
+                .range(near[0], (near[near.len() - 1] - near[0] + 1) as usize)?;
+            let live = rows
+                .into_iter()
+                .filter(|(_, entry)| occupancy::live(entry.load.live) != 0)
+                .map(|(index, _)| index);
             held.extend(live.filter(|index| backends.contains(index)));
         }
         Ok(held)
@@ -103,8 +137,19 @@ impl BackendMap {
         let offset = i64::from(page) * PAGE as i64;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping of a descriptor that is open.
-        let mapped = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, self.0.fd(), offset) };
-        mapped.map(|address| Page(address.cast())).map_err(|errno| self.0.error("map rows", errno.into()))
+        let mapped = unsafe {
+            mmap(
+                None,
+                length,
+                protection,
+                MapFlags::MAP_SHARED,
+                self.0.fd(),
+                offset,
+            )
+        };
+        mapped
+            .map(|address| Page(address.cast()))
+            .map_err(|errno| self.0.error("map rows", errno.into()))
     }
 }
 
@@ -114,8 +159,8 @@ struct Page(NonNull<BackendEntry>);
 impl Page {
     fn patch(&self, at: u32, row: &BackendRow) {
         assert!(at < ROWS_PER_PAGE, "a row of this page");
-        // SAFETY: within the page, which is mapped as long as we live. Programs read these words, each whole, at any time;
-        // so each is written whole.
+        // SAFETY: within the page, which is mapped as long as we live. Programs read these words,
+        // each whole, at any time; so each is written whole.
         unsafe {
             let to = ptr::addr_of_mut!((*self.0.as_ptr().add(at as usize)).row);
             ptr::addr_of_mut!((*to).weight).write_volatile(row.weight);
@@ -128,15 +173,16 @@ impl Page {
 impl Page {
     fn lift(&self, at: u32) {
         assert!(at < ROWS_PER_PAGE, "a row of this page");
-        // SAFETY: within the page, which is mapped as long as we live. Programs change the words beside the row, which are
-        // atomic here, too.
+        // SAFETY: within the page, which is mapped as long as we live. Programs change the words
+        // beside the row, which are atomic here, too.
         evidence::lift(unsafe { &*self.0.as_ptr().add(at as usize).cast::<Backend>() });
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: mapped by us, and nothing else has the address. It cannot fail for a whole mapping.
+        // SAFETY: mapped by us, and nothing else has the address. It cannot fail for a whole
+        // mapping.
         _ = unsafe { munmap(self.0.cast(), PAGE) };
     }
 }

@@ -7,10 +7,12 @@ use mesh_common::abi::ServiceCounters;
 
 use super::{Error, sys};
 
-/// Rows per system call: large enough that the call does not count, small enough to stay in the cache.
+/// Rows per system call: large enough that the call does not count, small enough to stay in the
+/// cache.
 const BATCH: usize = 4096;
 
-/// A map whose keys and values have the size of `K` and `V`; [`layout`](super::layout) has checked that.
+/// A map whose keys and values have the size of `K` and `V`; [`layout`](super::layout) has checked
+/// that.
 pub(super) struct Map<K, V> {
     name: &'static str,
     fd: OwnedFd,
@@ -26,7 +28,11 @@ impl<K: Pod, V: Pod> Map<K, V> {
             action: format!("open {}", path.display()),
             source,
         })?;
-        Ok(Self { name, fd, rows: PhantomData })
+        Ok(Self {
+            name,
+            fd,
+            rows: PhantomData,
+        })
     }
 
     /// Writes rows in order; on an error says how many were written before it.
@@ -34,7 +40,10 @@ impl<K: Pod, V: Pod> Map<K, V> {
         for (number, batch) in rows.chunks(BATCH).enumerate() {
             let (keys, values): (Vec<K>, Vec<V>) = batch.iter().copied().unzip();
             sys::update_batch(&self.fd, &keys, &values).map_err(|(done, source)| {
-                (number * BATCH + done, self.error(&format!("write {} rows", rows.len()), source))
+                (
+                    number * BATCH + done,
+                    self.error(&format!("write {} rows", rows.len()), source),
+                )
             })?;
         }
         Ok(())
@@ -63,7 +72,8 @@ impl<K: Pod, V: Pod> Map<K, V> {
         }
     }
 
-    /// All rows, in the map's own order. Rows written or deleted meanwhile may be missed or seen twice.
+    /// All rows, in the map's own order. Rows written or deleted meanwhile may be missed or seen
+    /// twice.
     pub(super) fn scan(&self) -> Result<Vec<(K, V)>, Error> {
         self.select(|_, _| true)
     }
@@ -80,7 +90,11 @@ impl<K: Pod, V: Pod> Map<K, V> {
     }
 
     /// Rows among the first `count` of an array that `keep` wants, without a copy of the others.
-    pub(super) fn filtered(&self, count: usize, keep: impl Fn(&V) -> bool) -> Result<Vec<(K, V)>, Error> {
+    pub(super) fn filtered(
+        &self,
+        count: usize,
+        keep: impl Fn(&V) -> bool,
+    ) -> Result<Vec<(K, V)>, Error> {
         let mut rows = Vec::new();
         let mut each = |key: &K, value: &V| {
             if keep(value) {
@@ -92,16 +106,30 @@ impl<K: Pod, V: Pod> Map<K, V> {
     }
 
     /// Calls `each` for up to `limit` rows from `cursor` on, `batch` at a time.
-    fn read(&self, cursor: sys::Cursor, limit: usize, batch: usize, mut each: impl FnMut(&K, &V)) -> Result<(), Error> {
+    fn read(
+        &self,
+        cursor: sys::Cursor,
+        limit: usize,
+        batch: usize,
+        mut each: impl FnMut(&K, &V),
+    ) -> Result<(), Error> {
         let mut cursor = cursor;
         let mut left = limit;
         let mut keys = vec![K::zeroed(); left.min(batch)];
         let mut values = vec![V::zeroed(); keys.len()];
         while left > 0 {
             let count = left.min(batch);
-            let (read, end) = sys::lookup_batch(&self.fd, &mut cursor, &mut keys[..count], &mut values[..count])
-                .map_err(|source| self.error("read rows", source))?;
-            keys.iter().zip(&values).take(read).for_each(|(key, value)| each(key, value));
+            let (read, end) = sys::lookup_batch(
+                &self.fd,
+                &mut cursor,
+                &mut keys[..count],
+                &mut values[..count],
+            )
+            .map_err(|source| self.error("read rows", source))?;
+            keys.iter()
+                .zip(&values)
+                .take(read)
+                .for_each(|(key, value)| each(key, value));
             left -= read;
             if end || read == 0 {
                 break;
@@ -116,7 +144,11 @@ impl<K: Pod, V: Pod> Map<K, V> {
     }
 
     pub(super) fn error(&self, action: &str, source: io::Error) -> Error {
-        Error { map: self.name, action: action.to_owned(), source }
+        Error {
+            map: self.name,
+            action: action.to_owned(),
+            source,
+        }
     }
 }
 
@@ -124,7 +156,9 @@ impl<V: Pod> Map<u32, V> {
     /// Rows `start..start + count` of an array.
     pub(super) fn range(&self, start: u32, count: usize) -> Result<Vec<(u32, V)>, Error> {
         let mut rows = Vec::with_capacity(count);
-        self.read(sys::Cursor::at(start), count, BATCH, |&index, &value| rows.push((index, value)))?;
+        self.read(sys::Cursor::at(start), count, BATCH, |&index, &value| {
+            rows.push((index, value));
+        })?;
         Ok(rows)
     }
 }
@@ -139,7 +173,8 @@ impl CounterMap {
     /// Opens the pin `directory/name`.
     pub(super) fn open(directory: &Path, name: &'static str) -> Result<Self, Error> {
         let map = Map::open(directory, name)?;
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| map.error("count the CPUs", source))?;
+        let cpus =
+            aya::util::nr_cpus().map_err(|(_, source)| map.error("count the CPUs", source))?;
         Ok(Self { map, cpus })
     }
 
@@ -149,7 +184,10 @@ impl CounterMap {
         let mut rows = Vec::with_capacity(count);
         while rows.len() < count {
             let batch = (count - rows.len()).min(BATCH / self.cpus + 1);
-            let (mut keys, mut values) = (vec![0_u32; batch], vec![ServiceCounters::default(); batch * self.cpus]);
+            let (mut keys, mut values) = (
+                vec![0_u32; batch],
+                vec![ServiceCounters::default(); batch * self.cpus],
+            );
             let (read, end) = sys::lookup_batch(&self.map.fd, &mut cursor, &mut keys, &mut values)
                 .map_err(|source| self.map.error("read rows", source))?;
             rows.extend(values.chunks(self.cpus).take(read).map(sum));
@@ -171,7 +209,10 @@ impl CounterMap {
 fn sum(cpus: &[ServiceCounters]) -> ServiceCounters {
     let mut total = ServiceCounters::default();
     for counters in cpus {
-        total.iter_mut().zip(counters).for_each(|(total, counter)| *total += counter);
+        total
+            .iter_mut()
+            .zip(counters)
+            .for_each(|(total, counter)| *total += counter);
     }
     total
 }

@@ -19,7 +19,8 @@ use mesh_common::{
 
 use super::{Error, batch::Map, sys};
 
-/// Names of groups where the manager is not systemd: kubelet with its cgroupfs driver, Docker, Podman, LXC, libvirt.
+/// Names of groups where the manager is not systemd: kubelet with its cgroupfs driver, Docker,
+/// Podman, LXC, libvirt.
 const GROUPS: [&str; 11] = [
     "kubelet",
     "kubepods",
@@ -34,7 +35,8 @@ const GROUPS: [&str; 11] = [
     "user",
 ];
 
-/// Whether a cgroup of this name holds clients. systemd's slices do, but for those of one user and of one pod.
+/// Whether a cgroup of this name holds clients. systemd's slices do, but for those of one user and
+/// of one pod.
 fn is_group(name: &str) -> bool {
     match name.strip_suffix(".slice") {
         Some(slice) => !is_user(slice) && !is_pod(slice),
@@ -44,23 +46,29 @@ fn is_group(name: &str) -> bool {
 
 /// `user-1000`, from logind.
 fn is_user(slice: &str) -> bool {
-    slice.strip_prefix("user-").is_some_and(|uid| uid.bytes().all(|byte| byte.is_ascii_digit()))
+    slice
+        .strip_prefix("user-")
+        .is_some_and(|uid| uid.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// `kubepods-burstable-pod1f2e_…`, from kubelet with its systemd driver, below any prefix.
 fn is_pod(slice: &str) -> bool {
     let is_kubelets = slice.split('-').any(|part| part == "kubepods");
-    let last = slice.rsplit('-').next().and_then(|last| last.strip_prefix("pod"));
+    let last = slice
+        .rsplit('-')
+        .next()
+        .and_then(|last| last.strip_prefix("pod"));
     is_kubelets && last.is_some_and(|uid| !uid.is_empty())
 }
 
-/// Ids of the groups from a cgroup on; that one is a group whatever its name. Groups that come and go meanwhile may be
-/// missed.
+/// Ids of the groups from a cgroup on; that one is a group whatever its name. Groups that come and
+/// go meanwhile may be missed.
 pub fn groups(top: &Path) -> io::Result<BTreeSet<u64>> {
     walk(top, |_| {})
 }
 
-/// Clients that sockets can count for now, in their short form: groups, and the cgroups right below them.
+/// Clients that sockets can count for now, in their short form: groups, and the cgroups right below
+/// them.
 pub fn clients(top: &Path) -> io::Result<HashSet<u32>> {
     let mut below = Vec::new();
     let groups = walk(top, |id| below.push(id))?;
@@ -72,18 +80,24 @@ fn walk(top: &Path, mut each: impl FnMut(u64)) -> io::Result<BTreeSet<u64>> {
     let mut found = BTreeSet::from([fs::metadata(top)?.ino()]);
     let mut level = vec![top.to_path_buf()];
     for _ in 0..DEPTH {
-        let entries = level.iter().filter_map(|group| fs::read_dir(group).ok()).flatten().flatten();
+        let entries = level
+            .iter()
+            .filter_map(|group| fs::read_dir(group).ok())
+            .flatten()
+            .flatten();
         let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         let directories = directories.inspect(|entry| each(entry.ino()));
-        let groups: Vec<_> = directories.filter(|entry| entry.file_name().to_str().is_some_and(is_group)).collect();
+        let groups: Vec<_> = directories
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_group))
+            .collect();
         found.extend(groups.iter().map(DirEntryExt::ino));
         level = groups.iter().map(fs::DirEntry::path).collect();
     }
     Ok(found)
 }
 
-/// The client that tasks in the cgroup `path` belong to where `top` is the first group, as the kernel programs find it; none
-/// outside of it, or where a cgroup is gone.
+/// The client that tasks in the cgroup `path` belong to where `top` is the first group, as the
+/// kernel programs find it; none outside of it, or where a cgroup is gone.
 pub fn client(top: &Path, path: &Path) -> Option<u32> {
     let (top, path) = (top.canonicalize().ok()?, path.canonicalize().ok()?);
     let mut found = top.clone();
@@ -106,19 +120,34 @@ pub(super) struct Clients {
 impl Clients {
     /// Opens the pins in a directory.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        let (groups, known) = (Map::open(directory, maps::GROUPS)?, Map::open(directory, maps::CLIENTS)?);
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| known.error("count the CPUs", source))?;
-        Ok(Self { groups, known, cpus })
+        let (groups, known) = (
+            Map::open(directory, maps::GROUPS)?,
+            Map::open(directory, maps::CLIENTS)?,
+        );
+        let cpus =
+            aya::util::nr_cpus().map_err(|(_, source)| known.error("count the CPUs", source))?;
+        Ok(Self {
+            groups,
+            known,
+            cpus,
+        })
     }
 
-    /// Makes GROUPS hold just these, as far as there is room, and has every CPU forget what it derived from others. A
-    /// program that runs meanwhile may remember one of those, until the next call.
+    /// Makes GROUPS hold just these, as far as there is room, and has every CPU forget what it
+    /// derived from others. A program that runs meanwhile may remember one of those, until the next
+    /// call.
     pub(super) fn set(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
         let before: BTreeSet<u64> = self.groups.scan()?.into_iter().map(|(id, _)| id).collect();
-        before.difference(groups).try_for_each(|id| self.groups.delete(id))?;
+        before
+            .difference(groups)
+            .try_for_each(|id| self.groups.delete(id))?;
         let room = capacity::GROUPS as usize;
-        let new: Vec<(u64, u64)> =
-            groups.iter().take(room).filter(|id| !before.contains(id)).map(|&id| (id, 1)).collect();
+        let new: Vec<(u64, u64)> = groups
+            .iter()
+            .take(room)
+            .filter(|id| !before.contains(id))
+            .map(|&id| (id, 1))
+            .collect();
         self.groups.update(&new).map_err(|(_, error)| error)?;
         let rows: Vec<u32> = (0..capacity::CLIENTS).collect();
         let zeros = vec![0_u64; rows.len() * self.cpus];
@@ -133,14 +162,29 @@ mod tests {
 
     #[test]
     fn slices_hold_clients_but_for_those_of_a_user_or_a_pod() {
-        for group in ["system.slice", "user.slice", "machine.slice", "kubepods.slice", "kubepods-burstable.slice"] {
+        for group in [
+            "system.slice",
+            "user.slice",
+            "machine.slice",
+            "kubepods.slice",
+            "kubepods-burstable.slice",
+        ] {
             assert!(is_group(group), "{group}");
         }
-        for group in ["kubelet-kubepods-besteffort.slice", "system-getty.slice", "user-guests.slice", "tripod.slice"] {
+        for group in [
+            "kubelet-kubepods-besteffort.slice",
+            "system-getty.slice",
+            "user-guests.slice",
+            "tripod.slice",
+        ] {
             assert!(is_group(group), "{group}");
         }
         let pod = "pod0a1b2c3d_4e5f_6071_8293_a4b5c6d7e8f9.slice";
-        for prefix in ["kubepods-", "kubepods-burstable-", "kubelet-kubepods-besteffort-"] {
+        for prefix in [
+            "kubepods-",
+            "kubepods-burstable-",
+            "kubelet-kubepods-besteffort-",
+        ] {
             assert!(!is_group(&format!("{prefix}{pod}")), "{prefix}");
         }
         assert!(!is_group("user-1000.slice"));
@@ -148,10 +192,27 @@ mod tests {
 
     #[test]
     fn without_systemd_groups_are_known_by_their_names() {
-        for group in ["kubepods", "burstable", "besteffort", "docker", "libpod_parent", "lxc", "machine", "user"] {
+        for group in [
+            "kubepods",
+            "burstable",
+            "besteffort",
+            "docker",
+            "libpod_parent",
+            "lxc",
+            "machine",
+            "user",
+        ] {
             assert!(is_group(group), "{group}");
         }
-        for client in ["pod0a1b2c3d-4e5f-6071", "ssh.service", "init.scope", "docker-0123.scope", "0123", "app", ""] {
+        for client in [
+            "pod0a1b2c3d-4e5f-6071",
+            "ssh.service",
+            "init.scope",
+            "docker-0123.scope",
+            "0123",
+            "app",
+            "",
+        ] {
             assert!(!is_group(client), "{client}");
         }
     }
@@ -161,12 +222,19 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         let path = |name: &str| top.path().join(name);
         let pod = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice";
-        for name in
-            [format!("{pod}/x.slice"), "user.slice/user-7.slice/app.slice".to_owned(), "mine/a.slice".to_owned()]
-        {
+        for name in [
+            format!("{pod}/x.slice"),
+            "user.slice/user-7.slice/app.slice".to_owned(),
+            "mine/a.slice".to_owned(),
+        ] {
             fs::create_dir_all(path(&name)).unwrap();
         }
-        let expected = [".", "kubepods.slice", "kubepods.slice/kubepods-burstable.slice", "user.slice"];
+        let expected = [
+            ".",
+            "kubepods.slice",
+            "kubepods.slice/kubepods-burstable.slice",
+            "user.slice",
+        ];
         let expected = expected.map(|name| fs::metadata(path(name)).unwrap().ino());
         assert_eq!(groups(top.path()).unwrap(), expected.into());
         assert!(groups(&path("gone")).is_err());
@@ -174,6 +242,9 @@ mod tests {
         let id = |name: &str| Some(short(fs::metadata(path(name)).unwrap().ino()));
         assert_eq!(client_of(&format!("{pod}/x.slice")), id(pod));
         assert_eq!(client_of("kubepods.slice"), id("kubepods.slice"));
-        assert_eq!((client_of("."), client_of("gone"), client_of("..")), (id("."), None, None));
+        assert_eq!(
+            (client_of("."), client_of("gone"), client_of("..")),
+            (id("."), None, None)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What the clients of this node know of backends whose connects fail: by agreement, and each for itself.
+//! What the clients of this node know of backends whose connects fail: by agreement, and each for
+//! itself.
 
 use std::collections::BTreeMap;
 
@@ -26,11 +27,18 @@ impl Evidence {
         loads: &[(u32, BackendLoad)],
         rows: &[(OutcomeKey, OutcomeRow)],
     ) -> BTreeMap<u32, Self> {
-        let of = |load: &BackendLoad| Self { agreement: Agreement::of(load.health), records: BTreeMap::new() };
+        let of = |load: &BackendLoad| Self {
+            agreement: Agreement::of(load.health),
+            records: BTreeMap::new(),
+        };
         let doubted = loads.iter().filter(|(_, load)| load.health != 0);
-        let mut found: BTreeMap<u32, Self> = doubted.map(|(index, load)| (*index, of(load))).collect();
+        let mut found: BTreeMap<u32, Self> =
+            doubted.map(|(index, load)| (*index, of(load))).collect();
         for (key, row) in rows {
-            let is_it = tables.backends.get(&key.backend).is_some_and(|backend| backend.generation == row.generation);
+            let is_it = tables
+                .backends
+                .get(&key.backend)
+                .is_some_and(|backend| backend.generation == row.generation);
             if let Some(evidence) = found.get_mut(&key.backend).filter(|_| is_it) {
                 evidence.records.insert(key.client, Health::of(row.health));
             }
@@ -45,6 +53,9 @@ impl Evidence {
 
     /// The records of clients that have ejected the backend for themselves.
     pub fn ejected(&self) -> impl Iterator<Item = Health> {
-        self.records.values().copied().filter(|health| health.is_ejected())
+        self.records
+            .values()
+            .copied()
+            .filter(|health| health.is_ejected())
     }
 }

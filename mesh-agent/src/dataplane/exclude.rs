@@ -38,17 +38,38 @@ impl Error {
     }
 }
 
-/// The rows of EXCLUDED for these directories and namespace files as they are now, and which cannot be had.
+/// The rows of EXCLUDED for these directories and namespace files as they are now, and which cannot
+/// be had.
 pub fn keys(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> (Vec<ExcludedKey>, Vec<Error>) {
-    let cgroups = cgroups.iter().map(|path| key("cgroup", path, excluded_kind::CGROUP, cgroup_id));
-    let namespaces =
-        namespaces.iter().map(|path| key("network namespace", path, excluded_kind::NETNS, netns_cookie_at));
+    let cgroups = cgroups
+        .iter()
+        .map(|path| key("cgroup", path, excluded_kind::CGROUP, cgroup_id));
+    let namespaces = namespaces.iter().map(|path| {
+        key(
+            "network namespace",
+            path,
+            excluded_kind::NETNS,
+            netns_cookie_at,
+        )
+    });
     let (found, missing): (Vec<_>, Vec<_>) = cgroups.chain(namespaces).partition(Result::is_ok);
-    (found.into_iter().flatten().collect(), missing.into_iter().filter_map(Result::err).collect())
+    (
+        found.into_iter().flatten().collect(),
+        missing.into_iter().filter_map(Result::err).collect(),
+    )
 }
 
-fn key(name: &'static str, path: &Path, kind: u64, id: fn(&Path) -> io::Result<u64>) -> Result<ExcludedKey, Error> {
-    let id = id(path).map_err(|reason| Error { kind: name, path: path.to_owned(), reason })?;
+fn key(
+    name: &'static str,
+    path: &Path,
+    kind: u64,
+    id: fn(&Path) -> io::Result<u64>,
+) -> Result<ExcludedKey, Error> {
+    let id = id(path).map_err(|reason| Error {
+        kind: name,
+        path: path.to_owned(),
+        reason,
+    })?;
     Ok(ExcludedKey { id, kind })
 }
 
@@ -59,23 +80,43 @@ fn cgroup_id(path: &Path) -> io::Result<u64> {
     }
     let found = fs::metadata(path)?;
     // Its files, like cgroup.procs, are no cgroups.
-    if found.is_dir() { Ok(found.ino()) } else { Err(io::Error::other("not a cgroup2 directory")) }
+    if found.is_dir() {
+        Ok(found.ino())
+    } else {
+        Err(io::Error::other("not a cgroup2 directory"))
+    }
 }
 
-/// The kernel tells the cookie of a namespace only to a socket in it, so a thread goes there and ends.
+/// The kernel tells the cookie of a namespace only to a socket in it, so a thread goes there and
+/// ends.
 fn netns_cookie_at(path: &Path) -> io::Result<u64> {
     let namespace = open::network_namespace(path)?;
     let there = thread::spawn(move || {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
-        let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        let socket = socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?;
         netns_cookie(socket.as_fd())
     });
-    there.join().expect("a thread of system calls does not panic")
+    there
+        .join()
+        .expect("a thread of system calls does not panic")
 }
 
 /// Cookie of the agent's own network namespace.
 pub fn own_netns() -> io::Result<u64> {
-    netns_cookie(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?.as_fd())
+    netns_cookie(
+        socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?
+        .as_fd(),
+    )
 }
 
 /// The cookie of the network namespace that a socket was made in.
@@ -92,7 +133,11 @@ pub fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
             &raw mut length,
         )
     };
-    if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(cookie)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]
@@ -101,21 +146,34 @@ mod tests {
 
     #[test]
     fn own_namespace_has_the_cookie_of_own_sockets() {
-        let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        let socket = socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .unwrap();
         let own = netns_cookie(socket.as_fd()).unwrap();
         assert_ne!(own, 0);
-        assert_eq!(netns_cookie_at(Path::new("/proc/self/ns/net")).unwrap(), own);
+        assert_eq!(
+            netns_cookie_at(Path::new("/proc/self/ns/net")).unwrap(),
+            own
+        );
     }
 
     #[test]
     fn what_is_not_there_or_no_cgroup_is_named() {
-        let (found, missing) = keys(&["/no/such/cgroup".into(), "/tmp".into()], &["/proc/self/ns/net".into()]);
+        let (found, missing) = keys(
+            &["/no/such/cgroup".into(), "/tmp".into()],
+            &["/proc/self/ns/net".into()],
+        );
         assert_eq!(found.len(), 1);
         let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
         let expected = "not a cgroup2 directory";
         assert_eq!(
             missing,
-            ["/no/such/cgroup", "/tmp"].map(|path| format!("cgroup {path} cannot be left out: {expected}"))
+            ["/no/such/cgroup", "/tmp"]
+                .map(|path| format!("cgroup {path} cannot be left out: {expected}"))
         );
     }
 }

@@ -1,7 +1,8 @@
 //! Stack that the programs need as they are loaded, along the deepest chain of calls.
 //!
-//! A program and the functions that it calls have 512 bytes together. Linux 6.1 rounds each frame up to 32 bytes, later
-//! kernels with the JIT to 16: what they load may be refused there with `combined stack size of 5 calls is 544`.
+//! A program and the functions that it calls have 512 bytes together. Linux 6.1 rounds each frame
+//! up to 32 bytes, later kernels with the JIT to 16: what they load may be refused there with
+//! `combined stack size of 5 calls is 544`.
 //! <https://github.com/torvalds/linux/blob/v6.1/kernel/bpf/verifier.c>, `check_max_stack_depth`
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,13 +31,22 @@ struct Function {
 
 /// The functions of a program by their first instructions.
 fn functions(program: &[bpf_insn]) -> BTreeMap<usize, Function> {
-    let calls: BTreeMap<_, _> =
-        (0..).zip(program).filter(|(_, at)| is_function(at)).map(|(at, call)| (at, called(at, call))).collect();
+    let calls: BTreeMap<_, _> = (0..)
+        .zip(program)
+        .filter(|(_, at)| is_function(at))
+        .map(|(at, call)| (at, called(at, call)))
+        .collect();
     let starts: BTreeSet<_> = calls.values().copied().chain([0]).collect();
     let ends = starts.iter().copied().skip(1).chain([program.len()]);
     let function = |(&start, end)| {
         let calls = calls.range(start..end).map(|(_, &called)| called).collect();
-        (start, Function { frame: frame(&program[start..end]), calls })
+        (
+            start,
+            Function {
+                frame: frame(&program[start..end]),
+                calls,
+            },
+        )
     };
     starts.iter().zip(ends).map(function).collect()
 }
@@ -44,17 +54,24 @@ fn functions(program: &[bpf_insn]) -> BTreeMap<usize, Function> {
 /// First instruction of the function that is called at an instruction.
 fn called(at: usize, call: &bpf_insn) -> usize {
     let distance = isize::try_from(call.imm).expect("programs are short");
-    (at + 1).checked_add_signed(distance).expect("calls stay in the program")
+    (at + 1)
+        .checked_add_signed(distance)
+        .expect("calls stay in the program")
 }
 
-/// Bytes that a function uses below the end of its frame: what it reads and writes there, and what it takes the address of.
+/// Bytes that a function uses below the end of its frame: what it reads and writes there, and what
+/// it takes the address of.
 fn frame(code: &[bpf_insn]) -> usize {
     let (mut lowest, mut addresses) = (0, [None; 16]);
     addresses[usize::from(END)] = Some(0);
     for instruction in code {
-        let (to, from) = (usize::from(instruction.dst_reg()), usize::from(instruction.src_reg()));
+        let (to, from) = (
+            usize::from(instruction.dst_reg()),
+            usize::from(instruction.src_reg()),
+        );
         let (code, offset) = (u32::from(instruction.code), i32::from(instruction.off));
-        let below = |address: Option<i32>, distance| address.map_or(0, |address| address + distance);
+        let below =
+            |address: Option<i32>, distance| address.map_or(0, |address| address + distance);
         match code & CLASS {
             BPF_LDX => {
                 lowest = lowest.min(below(addresses[from], offset));
@@ -77,8 +94,13 @@ fn frame(code: &[bpf_insn]) -> usize {
 fn deepest(functions: &BTreeMap<usize, Function>, start: usize) -> Vec<usize> {
     let Function { frame, calls } = &functions[&start];
     let chains = calls.iter().map(|&called| deepest(functions, called));
-    let below = chains.max_by_key(|chain| chain.iter().sum::<usize>()).unwrap_or_default();
-    [frame.max(&1).next_multiple_of(UNIT)].into_iter().chain(below).collect()
+    let below = chains
+        .max_by_key(|chain| chain.iter().sum::<usize>())
+        .unwrap_or_default();
+    [frame.max(&1).next_multiple_of(UNIT)]
+        .into_iter()
+        .chain(below)
+        .collect()
 }
 
 mod tests {
@@ -92,7 +114,13 @@ mod tests {
 
     fn instruction(code: u32, to: u8, from: u8, off: i16, imm: i32) -> bpf_insn {
         let code = u8::try_from(code).expect("a code is a byte");
-        let mut instruction = bpf_insn { code, _bitfield_align_1: [], _bitfield_1: Default::default(), off, imm };
+        let mut instruction = bpf_insn {
+            code,
+            _bitfield_align_1: [],
+            _bitfield_1: Default::default(),
+            off,
+            imm,
+        };
         instruction.set_dst_reg(to);
         instruction.set_src_reg(from);
         instruction
@@ -117,26 +145,51 @@ mod tests {
             .iter()
             .map(|(name, program)| (name, deepest(&functions(program), 0)))
             .filter(|(_, frames)| frames.iter().sum::<usize>() > MOST)
-            .map(|(name, frames)| format!("{name}: {} bytes in frames {frames:?}", frames.iter().sum::<usize>()))
+            .map(|(name, frames)| {
+                format!(
+                    "{name}: {} bytes in frames {frames:?}",
+                    frames.iter().sum::<usize>()
+                )
+            })
             .collect();
-        assert_eq!(refused, Vec::<String>::new(), "make a frame smaller: combined stack above {MOST} bytes");
+        assert_eq!(
+            refused,
+            Vec::<String>::new(),
+            "make a frame smaller: combined stack above {MOST} bytes"
+        );
     }
 
     #[test]
     fn the_deepest_chain_of_calls_counts_and_every_frame_rounds_up() {
         let first = [store(-40), call(2), call(3), exit()];
-        let (second, third, fourth) = ([call(3), exit()], [store(-96), exit()], [store(-65), exit()]);
-        let program: Vec<_> = first.into_iter().chain(second).chain(third).chain(fourth).collect();
+        let (second, third, fourth) = (
+            [call(3), exit()],
+            [store(-96), exit()],
+            [store(-65), exit()],
+        );
+        let program: Vec<_> = first
+            .into_iter()
+            .chain(second)
+            .chain(third)
+            .chain(fourth)
+            .collect();
         assert_eq!(deepest(&functions(&program), 0), [64, 32, 96]);
     }
 
     #[test]
     fn an_address_in_the_frame_counts_and_so_does_what_is_read_through_it() {
         let copy = instruction(COPY, 2, END, 0, 0);
-        let (add, load) = (instruction(ADD, 2, 0, 0, -48), instruction(BPF_LDX | BPF_MEM, 1, 2, -8, 0));
+        let (add, load) = (
+            instruction(ADD, 2, 0, 0, -48),
+            instruction(BPF_LDX | BPF_MEM, 1, 2, -8, 0),
+        );
         assert_eq!(frame(&[copy, add, exit()]), 48);
         assert_eq!(frame(&[copy, add, load, exit()]), 56);
         let other = instruction(BPF_LDX | BPF_MEM, 2, END, -16, 0);
-        assert_eq!(frame(&[copy, other, add, exit()]), 16, "no address any more");
+        assert_eq!(
+            frame(&[copy, other, add, exit()]),
+            16,
+            "no address any more"
+        );
     }
 }

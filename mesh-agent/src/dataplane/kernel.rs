@@ -15,8 +15,9 @@ use aya::{
 use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow, OutcomeKey, OutcomeRow,
-        ServiceLoad, ServiceRow, ShareKey, Slot, SocketRow, capacity, maps, service_flags,
+        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow,
+        OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot, SocketRow, capacity, maps,
+        service_flags,
     },
     limits::percent,
     occupancy::live,
@@ -43,11 +44,21 @@ use crate::{
 /// The object with all programs and maps, built from `mesh-ebpf` by this crate's build script.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
 
-/// Hooks of addresses, in the order in which their programs are replaced: those that read socket records before those
-/// that write them, because many replacements are not one step and new readers understand old records.
-pub(super) const ADDRESS_HOOKS: [&str; 8] =
-    ["getpeername4", "getpeername6", "recvmsg4", "recvmsg6", "sendmsg4", "sendmsg6", "connect4", "connect6"];
-/// The hook of closed sockets; before the others, so that nothing is kept that it does not clean up.
+/// Hooks of addresses, in the order in which their programs are replaced: those that read socket
+/// records before those that write them, because many replacements are not one step and new readers
+/// understand old records.
+pub(super) const ADDRESS_HOOKS: [&str; 8] = [
+    "getpeername4",
+    "getpeername6",
+    "recvmsg4",
+    "recvmsg6",
+    "sendmsg4",
+    "sendmsg6",
+    "connect4",
+    "connect6",
+];
+/// The hook of closed sockets; before the others, so that nothing is kept that it does not clean
+/// up.
 pub(super) const RELEASE_HOOK: &str = "sock_release";
 /// The hook of TCP states; before those that connect, so that whatever they count is given back.
 pub(super) const STATE_HOOK: &str = "sock_ops";
@@ -90,7 +101,8 @@ pub(super) struct Maps {
 
 impl Kernel {
     /// Opens or makes the maps, and has the verifier check the programs. Nothing is attached.
-    /// `excludes` says whether [`exclude`](Self::exclude) will ever be called; if not, programs need not look.
+    /// `excludes` says whether [`exclude`](Self::exclude) will ever be called; if not, programs
+    /// need not look.
     pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
         let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
         let is_larger = |name: &String| has_more_rows(name, capacity);
@@ -107,7 +119,8 @@ impl Kernel {
         }
         let exclusions = u32::from(excludes);
         loader.override_global(EXCLUSIONS, &exclusions, true);
-        let netns = exclude::own_netns().context("cannot read the cookie of this network namespace")?;
+        let netns =
+            exclude::own_netns().context("cannot read the cookie of this network namespace")?;
         loader.override_global(NODE_NETNS, &netns, true);
         let affinity = capacity.sockets_per_client.min(capacity::AFFINITY / 4);
         loader.override_global(SOCKETS_PER_CLIENT, &capacity.sockets_per_client, true);
@@ -130,7 +143,8 @@ impl Kernel {
         self.pins.has_links()
     }
 
-    /// Whether an earlier agent's programs serve from maps of another layout, which attaching would replace by these.
+    /// Whether an earlier agent's programs serve from maps of another layout, which attaching would
+    /// replace by these.
     pub fn replaces_other(&self) -> bool {
         self.replaces_other
     }
@@ -140,45 +154,74 @@ impl Kernel {
         self.replaces_larger
     }
 
-    /// Attaches every program, or puts it into the link that an earlier agent left. Fails when another agent has attached
-    /// its own to the cgroup, unless it `may_be_second`.
-    pub fn attach(&mut self, cgroup: &Cgroup, may_be_second: bool) -> anyhow::Result<Vec<(&'static str, Attached)>> {
+    /// Attaches every program, or puts it into the link that an earlier agent left. Fails when
+    /// another agent has attached its own to the cgroup, unless it `may_be_second`.
+    pub fn attach(
+        &mut self,
+        cgroup: &Cgroup,
+        may_be_second: bool,
+    ) -> anyhow::Result<Vec<(&'static str, Attached)>> {
         if !may_be_second {
             others::check(cgroup, self.pins.path())?;
         }
-        let release = self.pins.attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
+        let release =
+            self.pins
+                .attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
         if !may_be_second && let Err(other) = others::check_first(cgroup, self.pins.path()) {
             self.pins.detach(RELEASE_HOOK)?;
             return Err(other.into());
         }
-        let states = self.pins.attach(STATE_HOOK, state_program(&mut self.programs), cgroup)?;
+        let states = self
+            .pins
+            .attach(STATE_HOOK, state_program(&mut self.programs), cgroup)?;
         self.links = vec![release, states];
         for hook in ADDRESS_HOOKS {
-            self.links.push(self.pins.attach(hook, address_program(&mut self.programs, hook), cgroup)?);
+            self.links.push(self.pins.attach(
+                hook,
+                address_program(&mut self.programs, hook),
+                cgroup,
+            )?);
         }
-        self.pins.remove_other_maps(&directory_name(self.capacity))?;
-        Ok(self.links.iter().map(|held| (held.hook, held.attached)).collect())
+        self.pins
+            .remove_other_maps(&directory_name(self.capacity))?;
+        Ok(self
+            .links
+            .iter()
+            .map(|held| (held.hook, held.attached))
+            .collect())
     }
 
-    /// Pins again what another process unpinned; says what is wrong with the links of attached programs.
+    /// Pins again what another process unpinned; says what is wrong with the links of attached
+    /// programs.
     pub fn look_after_links(&self, cgroup: &Cgroup) -> Vec<String> {
         links::look_after(&self.links, &self.pins, cgroup)
     }
 
-    /// Open sockets that were answered with a backend, by their cookie; of all rows those that `wanted` picks.
-    pub fn sockets(&self, wanted: impl Fn(&SocketRow) -> bool) -> Result<Vec<(u64, SocketRow)>, Error> {
+    /// Open sockets that were answered with a backend, by their cookie; of all rows those that
+    /// `wanted` picks.
+    pub fn sockets(
+        &self,
+        wanted: impl Fn(&SocketRow) -> bool,
+    ) -> Result<Vec<(u64, SocketRow)>, Error> {
         self.maps.sockets.select(|_, row| wanted(row))
     }
 
     /// The same rows and what they are counted in, beside whatever the data plane does.
     pub fn socket_rows(&self) -> anyhow::Result<Sockets> {
-        let program: &SocketFilter =
-            self.programs.program(sockets::PROGRAM).and_then(|program| program.try_into().ok()).expect(HAS_ALL);
+        let program: &SocketFilter = self
+            .programs
+            .program(sockets::PROGRAM)
+            .and_then(|program| program.try_into().ok())
+            .expect(HAS_ALL);
         let program = program.fd()?.as_fd().try_clone_to_owned()?;
-        Ok(Sockets { maps: Arc::clone(&self.maps), program })
+        Ok(Sockets {
+            maps: Arc::clone(&self.maps),
+            program,
+        })
     }
 
-    /// From now on these are not served, and no others. Only for an agent that was opened with some.
+    /// From now on these are not served, and no others. Only for an agent that was opened with
+    /// some.
     pub fn exclude(&self, excluded: &[ExcludedKey]) -> Result<(), Error> {
         self.maps.exclude(excluded)
     }
@@ -200,17 +243,23 @@ impl Kernel {
 }
 
 fn address_program<'a>(programs: &'a mut Ebpf, hook: &str) -> &'a mut CgroupSockAddr {
-    let program = programs.program_mut(hook).and_then(|program| program.try_into().ok());
+    let program = programs
+        .program_mut(hook)
+        .and_then(|program| program.try_into().ok());
     program.expect(HAS_ALL)
 }
 
 fn release_program(programs: &mut Ebpf) -> &mut CgroupSock {
-    let program = programs.program_mut(RELEASE_HOOK).and_then(|program| program.try_into().ok());
+    let program = programs
+        .program_mut(RELEASE_HOOK)
+        .and_then(|program| program.try_into().ok());
     program.expect(HAS_ALL)
 }
 
 fn state_program(programs: &mut Ebpf) -> &mut SockOps {
-    let program = programs.program_mut(STATE_HOOK).and_then(|program| program.try_into().ok());
+    let program = programs
+        .program_mut(STATE_HOOK)
+        .and_then(|program| program.try_into().ok());
     program.expect(HAS_ALL)
 }
 
@@ -237,7 +286,11 @@ impl Maps {
     fn exclude(&self, keys: &[ExcludedKey]) -> Result<(), Error> {
         let rows: Vec<(ExcludedKey, u64)> = keys.iter().map(|&key| (key, 1)).collect();
         self.excluded.update(&rows).map_err(|(_, error)| error)?;
-        let mut old = self.excluded.scan()?.into_iter().filter(|(key, _)| !keys.contains(key));
+        let mut old = self
+            .excluded
+            .scan()?
+            .into_iter()
+            .filter(|(key, _)| !keys.contains(key));
         old.try_for_each(|(key, _)| self.excluded.delete(&key))
     }
 
@@ -257,7 +310,8 @@ impl Maps {
         }
     }
 
-    /// Clears the counters before the names, so that a failure in between is made good by the next attempt.
+    /// Clears the counters before the names, so that a failure in between is made good by the next
+    /// attempt.
     fn take_ids(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
         let rows: Vec<(u32, NameRow)> = ops
             .iter()
@@ -283,13 +337,24 @@ impl Maps {
         Ok(())
     }
 
-    /// All tiers of a service, and the links between them. Another process may have written any range; only what the map has
-    /// can be read.
-    fn dump_slots(&self, row: &ServiceRow, capacity: Capacity, into: &mut Table<u32, Slot>) -> Result<(), Error> {
-        let mut tier = (row.slot_base, row.slot_count, row.flags & service_flags::TIERS != 0);
+    /// All tiers of a service, and the links between them. Another process may have written any
+    /// range; only what the map has can be read.
+    fn dump_slots(
+        &self,
+        row: &ServiceRow,
+        capacity: Capacity,
+        into: &mut Table<u32, Slot>,
+    ) -> Result<(), Error> {
+        let mut tier = (
+            row.slot_base,
+            row.slot_count,
+            row.flags & service_flags::TIERS != 0,
+        );
         loop {
             let (base, count, more) = tier;
-            let count = count.saturating_add(more.into()).min(capacity.slots.saturating_sub(base));
+            let count = count
+                .saturating_add(more.into())
+                .min(capacity.slots.saturating_sub(base));
             if count == 0 {
                 return Ok(());
             }
@@ -303,16 +368,28 @@ impl Maps {
     }
 
     /// Where no client has anything against a backend, records are not looked at.
-    fn evidence_of(&self, tables: &Tables, loads: &[(u32, BackendLoad)]) -> Result<BTreeMap<u32, Evidence>, Error> {
+    fn evidence_of(
+        &self,
+        tables: &Tables,
+        loads: &[(u32, BackendLoad)],
+    ) -> Result<BTreeMap<u32, Evidence>, Error> {
         let is_clear = loads.iter().all(|(_, load)| load.health == 0);
-        let rows = if is_clear { Vec::new() } else { self.outcomes.scan()? };
+        let rows = if is_clear {
+            Vec::new()
+        } else {
+            self.outcomes.scan()?
+        };
         Ok(Evidence::gather(tables, loads, &rows))
     }
 
     /// Where no service bounds the share of a client, SHARES is not looked at.
     fn shares_of(&self, tables: &Tables) -> Result<BTreeMap<ShareKey, u64>, Error> {
         let is_bounded = tables.services.values().any(|row| percent(row) != 0);
-        Ok(if is_bounded { self.shares.scan()?.into_iter().collect() } else { BTreeMap::new() })
+        Ok(if is_bounded {
+            self.shares.scan()?.into_iter().collect()
+        } else {
+            BTreeMap::new()
+        })
     }
 
     fn dump(&self, capacity: Capacity) -> Result<Tables, Error> {
@@ -327,7 +404,11 @@ impl Maps {
         let filter = self.filter.range(0, capacity::FILTER as usize)?;
         tables.filter = filter.into_iter().filter(|(_, bits)| *bits != 0).collect();
         tables.backends = self.backends.scan()?;
-        let names = self.names.scan()?.into_iter().filter(|(id, _)| *id < capacity.services);
+        let names = self
+            .names
+            .scan()?
+            .into_iter()
+            .filter(|(id, _)| *id < capacity.services);
         tables.names = names.map(|(id, name)| (id, name_text(&name))).collect();
         Ok(tables)
     }
@@ -397,11 +478,13 @@ impl Dataplane for Kernel {
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
         let mut done = 0;
         for run in ops.chunk_by(|a, b| std::mem::discriminant(a) == std::mem::discriminant(b)) {
-            self.maps.apply_run(run).map_err(|(more, error)| ApplyError {
-                done: done + more,
-                all: ops.len(),
-                error,
-            })?;
+            self.maps
+                .apply_run(run)
+                .map_err(|(more, error)| ApplyError {
+                    done: done + more,
+                    all: ops.len(),
+                    error,
+                })?;
             done += run.len();
         }
         Ok(())
@@ -409,7 +492,11 @@ impl Dataplane for Kernel {
 
     fn busy(&self) -> Result<BTreeSet<u32>, Error> {
         let loads = self.maps.load.range(0, self.capacity.services as usize)?;
-        Ok(loads.into_iter().filter(|(_, load)| live(load.connections) != 0).map(|(id, _)| id).collect())
+        Ok(loads
+            .into_iter()
+            .filter(|(_, load)| live(load.connections) != 0)
+            .map(|(id, _)| id)
+            .collect())
     }
 
     fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
@@ -427,23 +514,48 @@ impl Meter for Maps {
     }
 
     fn evidence(&self, tables: &Tables) -> Result<BTreeMap<u32, Evidence>, Error> {
-        let indexes = tables.backends.keys().next_back().map_or(0, |&last| last as usize + 1);
-        self.evidence_of(tables, &self.backends.loads_where(indexes, |load| load.health != 0)?)
+        let indexes = tables
+            .backends
+            .keys()
+            .next_back()
+            .map_or(0, |&last| last as usize + 1);
+        self.evidence_of(
+            tables,
+            &self
+                .backends
+                .loads_where(indexes, |load| load.health != 0)?,
+        )
     }
 
     fn read(&self, tables: &Tables) -> Result<Counters, Error> {
-        let ids = tables.names.keys().next_back().map_or(0, |&last| last as usize + 1);
-        let indexes = tables.backends.keys().next_back().map_or(0, |&last| last as usize + 1);
+        let ids = tables
+            .names
+            .keys()
+            .next_back()
+            .map_or(0, |&last| last as usize + 1);
+        let indexes = tables
+            .backends
+            .keys()
+            .next_back()
+            .map_or(0, |&last| last as usize + 1);
         let services = (0..).zip(self.counters.range(0, ids)?);
         let loads = self.load.range(0, ids)?;
         let backends: Vec<(u32, BackendLoad)> = self.backends.loads(indexes)?;
         let evidence = self.evidence_of(tables, &backends)?;
         Ok(Counters {
             evidence,
-            services: services.filter(|(id, _)| tables.names.contains_key(id)).collect(),
-            loads: loads.into_iter().filter(|(id, _)| tables.names.contains_key(id)).collect(),
+            services: services
+                .filter(|(id, _)| tables.names.contains_key(id))
+                .collect(),
+            loads: loads
+                .into_iter()
+                .filter(|(id, _)| tables.names.contains_key(id))
+                .collect(),
             shares: self.shares_of(tables)?,
-            backends: backends.into_iter().filter(|(index, _)| tables.backends.contains_key(index)).collect(),
+            backends: backends
+                .into_iter()
+                .filter(|(index, _)| tables.backends.contains_key(index))
+                .collect(),
         })
     }
 }

@@ -1,13 +1,13 @@
-//! The shape of every map, and whether a pin has it. aya opens a pin without looking, and a row of another size then
-//! ends the process; so every pin is compared before it is used.
+//! The shape of every map, and whether a pin has it. aya opens a pin without looking, and a row of
+//! another size then ends the process; so every pin is compared before it is used.
 
 use std::path::Path;
 
 use aya::maps::{MapInfo, MapType};
 use mesh_common::abi::{
-    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ClientRows, ExcludedKey, FrontendKey, MoreFlows, NameRow,
-    OutcomeKey, OutcomeRow, ServiceCounters, ServiceLoad, ServiceRow, ShareKey, Slot, SocketFlows, SocketRow, capacity,
-    maps,
+    ABI_VERSION, AffinityKey, AffinityRow, BackendEntry, ClientRows, ExcludedKey, FrontendKey,
+    MoreFlows, NameRow, OutcomeKey, OutcomeRow, ServiceCounters, ServiceLoad, ServiceRow, ShareKey,
+    Slot, SocketFlows, SocketRow, capacity, maps,
 };
 
 use super::Capacity;
@@ -29,15 +29,24 @@ pub(super) struct MapLayout {
 
 /// A pinned map is not what this agent would have made.
 #[derive(Debug, thiserror::Error)]
-#[error("pin {path} is not a map of this agent: {difference}; remove it with `mesh-agent uninstall`")]
+#[error(
+    "pin {path} is not a map of this agent: {difference}; remove it with `mesh-agent uninstall`"
+)]
 pub struct ForeignPin {
     path: String,
     difference: String,
 }
 
-/// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do not.
+/// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do
+/// not.
 pub(super) fn layout(rows: Capacity) -> [MapLayout; 19] {
-    let Capacity { services, slots, backends, sockets, sockets_per_client: _ } = rows;
+    let Capacity {
+        services,
+        slots,
+        backends,
+        sockets,
+        sockets_per_client: _,
+    } = rows;
     [
         MapLayout::new::<FrontendKey, ServiceRow>(maps::SERVICES, MapType::Hash, services),
         MapLayout::new::<u32, Slot>(maps::SLOTS, MapType::Array, slots),
@@ -50,33 +59,68 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 19] {
         MapLayout::new::<u32, u64>(maps::FILTER, MapType::Array, capacity::FILTER),
         MapLayout::new::<u32, SocketFlows>(maps::FLOWS, MapType::SkStorage, 0).grown_on_demand(),
         MapLayout::new::<u32, MoreFlows>(maps::MORE_FLOWS, MapType::SkStorage, 0).grown_on_demand(),
-        MapLayout::new::<AffinityKey, AffinityRow>(maps::AFFINITY, MapType::Hash, capacity::AFFINITY),
+        MapLayout::new::<AffinityKey, AffinityRow>(
+            maps::AFFINITY,
+            MapType::Hash,
+            capacity::AFFINITY,
+        ),
         MapLayout::new::<u32, ClientRows>(maps::QUOTAS, MapType::Array, capacity::QUOTAS),
-        MapLayout::new::<ShareKey, u64>(maps::SHARES, MapType::Hash, capacity::SHARES).grown_on_demand(),
-        MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED).grown_on_demand(),
+        MapLayout::new::<ShareKey, u64>(maps::SHARES, MapType::Hash, capacity::SHARES)
+            .grown_on_demand(),
+        MapLayout::new::<ExcludedKey, u64>(maps::EXCLUDED, MapType::Hash, capacity::EXCLUDED)
+            .grown_on_demand(),
         MapLayout::new::<u64, u64>(maps::GROUPS, MapType::Hash, capacity::GROUPS).grown_on_demand(),
-        MapLayout::new::<OutcomeKey, OutcomeRow>(maps::OUTCOMES, MapType::LruHash, capacity::OUTCOMES),
+        MapLayout::new::<OutcomeKey, OutcomeRow>(
+            maps::OUTCOMES,
+            MapType::LruHash,
+            capacity::OUTCOMES,
+        ),
         MapLayout::new::<u32, u64>(maps::LATENCIES, MapType::Array, capacity::LATENCIES),
         MapLayout::new::<u32, u64>(maps::CLIENTS, MapType::PerCpuArray, capacity::CLIENTS),
     ]
 }
 
-/// Name of the directory that holds maps of this layout; an agent with another layout makes its own beside it.
+/// Name of the directory that holds maps of this layout; an agent with another layout makes its own
+/// beside it.
 pub(super) fn directory_name(capacity: Capacity) -> String {
-    let Capacity { services, slots, backends, sockets, sockets_per_client: _ } = capacity;
+    let Capacity {
+        services,
+        slots,
+        backends,
+        sockets,
+        sockets_per_client: _,
+    } = capacity;
     format!("maps-v{ABI_VERSION}-{sockets}-{services}-{slots}-{backends}")
 }
 
 /// Whether maps in a directory of this name have more rows of any kind.
 pub(super) fn has_more_rows(name: &str, capacity: Capacity) -> bool {
-    let Capacity { services, slots, backends, .. } = capacity;
-    let rows: Vec<u32> = name.rsplitn(4, '-').take(3).filter_map(|rows| rows.parse().ok()).collect();
-    rows.into_iter().zip([backends, slots, services]).any(|(theirs, ours)| theirs > ours)
+    let Capacity {
+        services,
+        slots,
+        backends,
+        ..
+    } = capacity;
+    let rows: Vec<u32> = name
+        .rsplitn(4, '-')
+        .take(3)
+        .filter_map(|rows| rows.parse().ok())
+        .collect();
+    rows.into_iter()
+        .zip([backends, slots, services])
+        .any(|(theirs, ours)| theirs > ours)
 }
 
 impl MapLayout {
     const fn new<K, V>(name: &'static str, kind: MapType, rows: u32) -> Self {
-        Self { name, kind, key: size_of::<K>(), value: size_of::<V>(), rows, flags: 0 }
+        Self {
+            name,
+            kind,
+            key: size_of::<K>(),
+            value: size_of::<V>(),
+            rows,
+            flags: 0,
+        }
     }
 
     /// Rows take memory only while they exist.
@@ -96,11 +140,19 @@ impl MapLayout {
         if !path.exists() {
             return Ok(());
         }
-        let foreign = |difference| ForeignPin { path: path.display().to_string(), difference };
+        let foreign = |difference| ForeignPin {
+            path: path.display().to_string(),
+            difference,
+        };
         let info = MapInfo::from_pin(path).map_err(|error| foreign(error.to_string()))?;
-        let kind = info.map_type().map_err(|error| foreign(error.to_string()))?;
+        let kind = info
+            .map_type()
+            .map_err(|error| foreign(error.to_string()))?;
         if kind != self.kind {
-            return Err(foreign(format!("its type is {kind:?} instead of {:?}", self.kind)));
+            return Err(foreign(format!(
+                "its type is {kind:?} instead of {:?}",
+                self.kind
+            )));
         }
         let size = |bytes: usize| u32::try_from(bytes).expect("rows are small");
         let fields = [
@@ -110,7 +162,9 @@ impl MapLayout {
             ("flags", info.map_flags(), self.flags),
         ];
         match fields.into_iter().find(|(_, is, should)| is != should) {
-            Some((field, is, should)) => Err(foreign(format!("its {field} is {is} instead of {should}"))),
+            Some((field, is, should)) => {
+                Err(foreign(format!("its {field} is {is} instead of {should}")))
+            }
             None => Ok(()),
         }
     }
@@ -122,10 +176,19 @@ mod tests {
 
     #[test]
     fn names_tell_which_maps_have_more_rows() {
-        let capacity = |services, slots, backends| Capacity { services, slots, backends, ..Capacity::default() };
+        let capacity = |services, slots, backends| Capacity {
+            services,
+            slots,
+            backends,
+            ..Capacity::default()
+        };
         let name = directory_name(capacity(10, 40, 20));
         assert!(!has_more_rows(&name, capacity(10, 40, 20)));
-        for smaller in [capacity(9, 40, 20), capacity(10, 39, 20), capacity(10, 40, 19)] {
+        for smaller in [
+            capacity(9, 40, 20),
+            capacity(10, 39, 20),
+            capacity(10, 40, 19),
+        ] {
             assert!(has_more_rows(&name, smaller), "{smaller:?}");
         }
         assert!(!has_more_rows(&name, capacity(11, 41, 21)));

@@ -1,8 +1,9 @@
 //! Loops that kernels before 6.7 refuse, found in the programs as they are loaded.
 //!
-//! Those kernels walk a program's instructions depth first before they verify it, and accept an edge into an
-//! instruction that is still being followed only from a jump. Where the compiler lays the last block of a loop right
-//! above its first, the loop closes by falling through: `back-edge from insn 1438 to 1439`, whatever the privileges.
+//! Those kernels walk a program's instructions depth first before they verify it, and accept an
+//! edge into an instruction that is still being followed only from a jump. Where the compiler lays
+//! the last block of a loop right above its first, the loop closes by falling through:
+//! `back-edge from insn 1438 to 1439`, whatever the privileges.
 //! <https://github.com/torvalds/linux/blob/v6.1/kernel/bpf/verifier.c>, `check_cfg`
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aya_obj::{
     Object,
     generated::{
-        BPF_CALL, BPF_DW, BPF_EXIT, BPF_IMM, BPF_JA, BPF_JMP, BPF_JMP32, BPF_LD, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC,
-        bpf_insn,
+        BPF_CALL, BPF_DW, BPF_EXIT, BPF_IMM, BPF_JA, BPF_JMP, BPF_JMP32, BPF_LD, BPF_PSEUDO_CALL,
+        BPF_PSEUDO_FUNC, bpf_insn,
     },
 };
 
@@ -43,11 +44,22 @@ struct Edge {
 
 /// Every program with the functions that it calls, as the loader puts them together.
 pub(super) fn linked_programs(object: &[u8]) -> BTreeMap<String, Vec<bpf_insn>> {
-    let mut object = Object::parse(object).expect("the agent's object is read by the same library when it is loaded");
-    let sections = object.functions.keys().map(|(section, _)| *section).collect();
-    object.relocate_calls(&sections).expect("the agent's object is linked by the same library when it is loaded");
+    let mut object = Object::parse(object)
+        .expect("the agent's object is read by the same library when it is loaded");
+    let sections = object
+        .functions
+        .keys()
+        .map(|(section, _)| *section)
+        .collect();
+    object
+        .relocate_calls(&sections)
+        .expect("the agent's object is linked by the same library when it is loaded");
     let code = |key| object.functions[&key].instructions.clone();
-    object.programs.iter().map(|(name, program)| (name.clone(), code(program.function_key()))).collect()
+    object
+        .programs
+        .iter()
+        .map(|(name, program)| (name.clone(), code(program.function_key())))
+        .collect()
 }
 
 /// The instructions between which a loop closes without a jump, if there are any.
@@ -74,14 +86,20 @@ fn fall_through_into_loop(program: &[bpf_insn]) -> Option<(usize, usize)> {
     None
 }
 
-/// The ways on from an instruction, in the kernel's order: the next instruction first. Of a wide load the second half is
-/// an instruction of its own, as it is for those kernels.
+/// The ways on from an instruction, in the kernel's order: the next instruction first. Of a wide
+/// load the second half is an instruction of its own, as it is for those kernels.
 fn edges(program: &[bpf_insn], at: usize) -> Vec<Edge> {
     let instruction = &program[at];
-    let next = |may_close_loop| Edge { to: at + 1, may_close_loop };
+    let next = |may_close_loop| Edge {
+        to: at + 1,
+        may_close_loop,
+    };
     let jump = |distance: i64| {
         let to = i64::try_from(at).expect("programs are short") + 1 + distance;
-        Edge { to: usize::try_from(to).expect("jumps stay in the program"), may_close_loop: true }
+        Edge {
+            to: usize::try_from(to).expect("jumps stay in the program"),
+            may_close_loop: true,
+        }
     };
     if is_function(instruction) {
         return vec![next(false), jump(instruction.imm.into())];
@@ -100,7 +118,10 @@ fn edges(program: &[bpf_insn], at: usize) -> Vec<Edge> {
 
 /// Whether an instruction calls a function of the program, or takes the address of one.
 pub(super) fn is_function(instruction: &bpf_insn) -> bool {
-    let (code, source) = (u32::from(instruction.code), u32::from(instruction.src_reg()));
+    let (code, source) = (
+        u32::from(instruction.code),
+        u32::from(instruction.src_reg()),
+    );
     (code == BPF_JMP | BPF_CALL && source == BPF_PSEUDO_CALL)
         || (code == BPF_LD | BPF_IMM | BPF_DW && source == BPF_PSEUDO_FUNC)
 }
@@ -112,7 +133,13 @@ mod tests {
 
     fn instruction(code: u32, source: u8, off: i16, imm: i32) -> bpf_insn {
         let code = u8::try_from(code).expect("a code is a byte");
-        let mut instruction = bpf_insn { code, _bitfield_align_1: [], _bitfield_1: Default::default(), off, imm };
+        let mut instruction = bpf_insn {
+            code,
+            _bitfield_align_1: [],
+            _bitfield_1: Default::default(),
+            off,
+            imm,
+        };
         instruction.set_src_reg(source);
         instruction
     }
@@ -130,7 +157,10 @@ mod tests {
     }
 
     fn function(imm: i32) -> [bpf_insn; 2] {
-        [instruction(BPF_LD | BPF_IMM | BPF_DW, 4, 0, imm), instruction(0, 0, 0, 0)]
+        [
+            instruction(BPF_LD | BPF_IMM | BPF_DW, 4, 0, imm),
+            instruction(0, 0, 0, 0),
+        ]
     }
 
     fn call(imm: i32) -> bpf_insn {
@@ -145,15 +175,24 @@ mod tests {
             .filter_map(|(name, program)| Some((name, fall_through_into_loop(program)?)))
             .map(|(name, (from, to))| format!("{name}: back-edge from insn {from} to {to}"))
             .collect();
-        assert_eq!(refused, Vec::<String>::new(), "kernels before 6.7 refuse this: see mesh-ebpf/linker.sh");
+        assert_eq!(
+            refused,
+            Vec::<String>::new(),
+            "kernels before 6.7 refuse this: see mesh-ebpf/linker.sh"
+        );
     }
 
     #[test]
     fn every_hook_is_looked_at_with_the_functions_that_it_calls() {
         let programs = linked_programs(OBJECT);
-        let hooks: BTreeSet<_> =
-            ADDRESS_HOOKS.into_iter().chain([RELEASE_HOOK, STATE_HOOK, sockets::PROGRAM]).collect();
-        assert_eq!(programs.keys().map(String::as_str).collect::<BTreeSet<_>>(), hooks);
+        let hooks: BTreeSet<_> = ADDRESS_HOOKS
+            .into_iter()
+            .chain([RELEASE_HOOK, STATE_HOOK, sockets::PROGRAM])
+            .collect();
+        assert_eq!(
+            programs.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+            hooks
+        );
         assert!(programs["connect4"].iter().any(is_function));
     }
 
@@ -161,20 +200,38 @@ mod tests {
     fn a_loop_that_a_jump_closes_passes() {
         let by_condition = [plain(), plain(), jump(CONDITIONAL, -2), exit()];
         assert_eq!(fall_through_into_loop(&by_condition), None);
-        let by_goto = [plain(), jump(CONDITIONAL, 2), plain(), jump(BPF_JMP | BPF_JA, -3), exit()];
+        let by_goto = [
+            plain(),
+            jump(CONDITIONAL, 2),
+            plain(),
+            jump(BPF_JMP | BPF_JA, -3),
+            exit(),
+        ];
         assert_eq!(fall_through_into_loop(&by_goto), None);
     }
 
     /// The first block jumps over the last one, which stands right above the second.
     #[test]
     fn a_loop_that_falls_through_into_its_head_is_found() {
-        let program = [jump(BPF_JMP | BPF_JA, 1), plain(), plain(), jump(CONDITIONAL, -3), exit()];
+        let program = [
+            jump(BPF_JMP | BPF_JA, 1),
+            plain(),
+            plain(),
+            jump(CONDITIONAL, -3),
+            exit(),
+        ];
         assert_eq!(fall_through_into_loop(&program), Some((1, 2)));
     }
 
     #[test]
     fn a_conditional_jump_may_fall_through_into_the_head_of_its_loop() {
-        let program = [jump(BPF_JMP | BPF_JA, 1), jump(CONDITIONAL, 2), plain(), jump(CONDITIONAL, -3), exit()];
+        let program = [
+            jump(BPF_JMP | BPF_JA, 1),
+            jump(CONDITIONAL, 2),
+            plain(),
+            jump(CONDITIONAL, -3),
+            exit(),
+        ];
         assert_eq!(fall_through_into_loop(&program), None);
     }
 
@@ -186,10 +243,20 @@ mod tests {
 
     #[test]
     fn called_functions_are_followed() {
-        let latch = [jump(BPF_JMP | BPF_JA, 1), plain(), plain(), jump(CONDITIONAL, -3), exit()];
+        let latch = [
+            jump(BPF_JMP | BPF_JA, 1),
+            plain(),
+            plain(),
+            jump(CONDITIONAL, -3),
+            exit(),
+        ];
         let direct: Vec<_> = [call(1), exit()].into_iter().chain(latch).collect();
         assert_eq!(fall_through_into_loop(&direct), Some((3, 4)));
-        let by_pointer: Vec<_> = function(2).into_iter().chain([exit()]).chain(latch).collect();
+        let by_pointer: Vec<_> = function(2)
+            .into_iter()
+            .chain([exit()])
+            .chain(latch)
+            .collect();
         assert_eq!(fall_through_into_loop(&by_pointer), Some((4, 5)));
     }
 }

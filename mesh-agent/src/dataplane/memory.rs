@@ -1,4 +1,5 @@
-//! Maps in memory, and the kernel's decisions over them: what golden cases, property tests and simulations run on.
+//! Maps in memory, and the kernel's decisions over them: what golden cases, property tests and
+//! simulations run on.
 
 use std::{
     cell::{Cell, OnceCell, RefCell, UnsafeCell},
@@ -10,9 +11,9 @@ use std::{
 use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService, MoreFlows, Outcome,
-        OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow,
-        capacity,
+        AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService,
+        MoreFlows, Outcome, OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot,
+        SocketFlows, SocketRecord, SocketRow, capacity,
     },
     addr::Addr,
     connect::Connect,
@@ -95,7 +96,8 @@ impl Memory {
         self.now.set(now);
     }
 
-    /// How often [`Kernel::coarse_now`] steps from now on, nanoseconds; it is [`Kernel::now`] in the beginning.
+    /// How often [`Kernel::coarse_now`] steps from now on, nanoseconds; it is [`Kernel::now`] in
+    /// the beginning.
     pub fn set_tick(&self, tick: u64) {
         self.tick.set(tick);
     }
@@ -110,7 +112,8 @@ impl Memory {
         self.client_id.set(client);
     }
 
-    /// So many connects from now on take the place that a connect has found before it does, one after the other.
+    /// So many connects from now on take the place that a connect has found before it does, one
+    /// after the other.
     pub fn set_rivals(&self, rivals: u32) {
         self.rivals.set(rivals);
     }
@@ -141,7 +144,10 @@ impl Memory {
     pub fn counters(&self) -> Counters {
         let load = |backend: &Backend| {
             let latency = backend.latency.load(Relaxed);
-            #[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the two halves of the word"
+            )]
             BackendLoad {
                 live: backend.live.load(Relaxed),
                 connects: backend.connects.load(Relaxed),
@@ -157,9 +163,22 @@ impl Memory {
         Counters {
             evidence: BTreeMap::new(),
             services: self.counters.borrow().services.clone(),
-            loads: self.services.iter().map(|(&id, service)| (id, live(service))).collect(),
-            shares: self.shares.borrow().iter().map(|(&key, word)| (key, word.load(Relaxed))).collect(),
-            backends: self.backends.iter().map(|(&index, backend)| (index, load(backend))).collect(),
+            loads: self
+                .services
+                .iter()
+                .map(|(&id, service)| (id, live(service)))
+                .collect(),
+            shares: self
+                .shares
+                .borrow()
+                .iter()
+                .map(|(&key, word)| (key, word.load(Relaxed)))
+                .collect(),
+            backends: self
+                .backends
+                .iter()
+                .map(|(&index, backend)| (index, load(backend)))
+                .collect(),
         }
     }
 
@@ -177,7 +196,9 @@ impl Memory {
 
     /// Makes what a client has of a service's connections what it has elsewhere.
     pub fn set_share(&mut self, key: ShareKey, word: u64) {
-        self.shares.get_mut().insert(key, Box::new(AtomicU64::new(word)));
+        self.shares
+            .get_mut()
+            .insert(key, Box::new(AtomicU64::new(word)));
     }
 
     /// Makes what a client knows of a backend what it is elsewhere.
@@ -194,10 +215,13 @@ impl Memory {
         match op {
             Op::TakeId { id, name: _ } => {
                 self.counters.get_mut().services.remove(id);
-                self.services.entry(*id).or_insert_with(|| Box::new(live_service(ServiceLoad::default())));
+                self.services
+                    .entry(*id)
+                    .or_insert_with(|| Box::new(live_service(ServiceLoad::default())));
             }
             Op::TakeBackend(index, row) => {
-                self.backends.insert(*index, Box::new(entry(*row, BackendLoad::default())));
+                self.backends
+                    .insert(*index, Box::new(entry(*row, BackendLoad::default())));
             }
             Op::PutBackend(index, row) => {
                 if let Some(backend) = self.backends.get_mut(index) {
@@ -212,11 +236,18 @@ impl Memory {
 }
 
 fn live_service(load: ServiceLoad) -> LiveService {
-    LiveService { connections: AtomicU64::new(load.connections), turn: AtomicU64::new(load.turn) }
+    LiveService {
+        connections: AtomicU64::new(load.connections),
+        turn: AtomicU64::new(load.turn),
+    }
 }
 
 fn outcome(row: &OutcomeRow) -> Outcome {
-    Outcome { health: AtomicU64::new(row.health), generation: row.generation, client: row.client }
+    Outcome {
+        health: AtomicU64::new(row.health),
+        generation: row.generation,
+        client: row.client,
+    }
 }
 
 fn record(row: &SocketRow) -> SocketRecord {
@@ -256,13 +287,18 @@ impl Dataplane for Memory {
     }
 
     fn busy(&self) -> Result<BTreeSet<u32>, Error> {
-        let busy = self.services.iter().filter(|(_, service)| occupancy::live(service.connections.load(Relaxed)) != 0);
+        let busy = self
+            .services
+            .iter()
+            .filter(|(_, service)| occupancy::live(service.connections.load(Relaxed)) != 0);
         Ok(busy.map(|(&id, _)| id).collect())
     }
 
     fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
         let is_held = |index: &&u32| {
-            self.backends.get(index).is_some_and(|backend| occupancy::live(backend.live.load(Relaxed)) != 0)
+            self.backends
+                .get(index)
+                .is_some_and(|backend| occupancy::live(backend.live.load(Relaxed)) != 0)
         };
         Ok(backends.iter().filter(is_held).copied().collect())
     }
@@ -273,9 +309,18 @@ impl Dataplane for Memory {
 }
 
 impl Kernel for Memory {
-    fn service<'a>(&self, key: &FrontendKey, into: &'a mut MaybeUninit<ServiceRow>) -> Option<&'a ServiceRow> {
+    fn service<'a>(
+        &self,
+        key: &FrontendKey,
+        into: &'a mut MaybeUninit<ServiceRow>,
+    ) -> Option<&'a ServiceRow> {
         let (word, bit) = filter::place(&key.addr);
-        if self.tables.filter.get(&word).is_none_or(|bits| bits & bit == 0) {
+        if self
+            .tables
+            .filter
+            .get(&word)
+            .is_none_or(|bits| bits & bit == 0)
+        {
             return None;
         }
         self.tables.services.get(key).map(|row| &*into.write(*row))
@@ -294,7 +339,11 @@ impl Kernel for Memory {
     }
 
     fn share(&self, key: &ShareKey) -> Option<&AtomicU64> {
-        let word = self.shares.borrow().get(key).map(|word| std::ptr::from_ref(word.as_ref()));
+        let word = self
+            .shares
+            .borrow()
+            .get(key)
+            .map(|word| std::ptr::from_ref(word.as_ref()));
         // SAFETY: words are boxed, and replaced only where there is no other reference to the map.
         word.map(|word| unsafe { &*word })
     }
@@ -304,13 +353,18 @@ impl Kernel for Memory {
     }
 
     fn socket(&self, cookie: u64) -> *mut SocketRecord {
-        self.sockets.borrow().get(&cookie).map_or(std::ptr::null_mut(), |record| record.get())
+        self.sockets
+            .borrow()
+            .get(&cookie)
+            .map_or(std::ptr::null_mut(), |record| record.get())
     }
 
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
         let mut sockets = self.sockets.borrow_mut();
         let is_new = !sockets.contains_key(&cookie);
-        sockets.entry(cookie).or_insert_with(|| Box::new(UnsafeCell::new(record(row))));
+        sockets
+            .entry(cookie)
+            .or_insert_with(|| Box::new(UnsafeCell::new(record(row))));
         is_new
     }
 
@@ -328,19 +382,31 @@ impl Kernel for Memory {
     }
 
     fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow) {
-        if let Some(current) = self.affinity.borrow_mut().get_mut(key).filter(|current| current.backend == old) {
+        if let Some(current) = self
+            .affinity
+            .borrow_mut()
+            .get_mut(key)
+            .filter(|current| current.backend == old)
+        {
             *current = *row;
         }
     }
 
     fn outcome(&self, key: &OutcomeKey) -> Option<&Outcome> {
-        let row = self.outcomes.borrow().get(key).map(|row| std::ptr::from_ref(row.as_ref()));
-        // SAFETY: rows are boxed; one is freed only by `drop_outcome` and `put_outcome`, whose callers have no reference.
+        let row = self
+            .outcomes
+            .borrow()
+            .get(key)
+            .map(|row| std::ptr::from_ref(row.as_ref()));
+        // SAFETY: rows are boxed; one is freed only by `drop_outcome` and `put_outcome`, whose
+        // callers have no reference.
         row.map(|row| unsafe { &*row })
     }
 
     fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool {
-        self.outcomes.borrow_mut().insert(*key, Box::new(outcome(row)));
+        self.outcomes
+            .borrow_mut()
+            .insert(*key, Box::new(outcome(row)));
         true
     }
 
@@ -349,7 +415,11 @@ impl Kernel for Memory {
     }
 
     fn latency(&self, row: u32) -> Option<&AtomicU64> {
-        let rows = || (0..capacity::LATENCIES).map(|_| AtomicU64::default()).collect();
+        let rows = || {
+            (0..capacity::LATENCIES)
+                .map(|_| AtomicU64::default())
+                .collect()
+        };
         self.latencies.get_or_init(rows).get(row as usize)
     }
 
@@ -377,7 +447,11 @@ impl Kernel for Memory {
     fn give_back(&self, _client: u32, _what: What, _rows: u32) {}
 
     fn count(&self, service: u32, counter: Counter) {
-        self.counters.borrow_mut().services.entry(service).or_default()[counter.index()] += 1;
+        self.counters
+            .borrow_mut()
+            .services
+            .entry(service)
+            .or_default()[counter.index()] += 1;
     }
 }
 
@@ -409,18 +483,27 @@ impl Caller for Memory {
     fn flows(&self, create: bool) -> *mut SocketFlows {
         let mut flows = self.flows.borrow_mut();
         if create {
-            let new = SocketFlows { client: self.client_id.get(), ..SocketFlows::zeroed() };
-            flows.entry(self.socket.get()).or_insert_with(|| Box::new(UnsafeCell::new(new)));
+            let new = SocketFlows {
+                client: self.client_id.get(),
+                ..SocketFlows::zeroed()
+            };
+            flows
+                .entry(self.socket.get())
+                .or_insert_with(|| Box::new(UnsafeCell::new(new)));
         }
-        flows.get(&self.socket.get()).map_or(std::ptr::null_mut(), |flows| flows.get())
+        flows
+            .get(&self.socket.get())
+            .map_or(std::ptr::null_mut(), |flows| flows.get())
     }
 
     fn more_flows(&self, create: bool) -> *mut MoreFlows {
         let mut more = self.more_flows.borrow_mut();
         if create {
-            more.entry(self.socket.get()).or_insert_with(|| Box::new(UnsafeCell::new(MoreFlows::zeroed())));
+            more.entry(self.socket.get())
+                .or_insert_with(|| Box::new(UnsafeCell::new(MoreFlows::zeroed())));
         }
-        more.get(&self.socket.get()).map_or(std::ptr::null_mut(), |more| more.get())
+        more.get(&self.socket.get())
+            .map_or(std::ptr::null_mut(), |more| more.get())
     }
 }
 
@@ -429,7 +512,9 @@ impl Choose for Memory {
     fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
         if let Some(left) = self.rivals.get().checked_sub(1) {
             self.rivals.set(left);
-            self.backends[&index].live.fetch_add(occupancy::LIVE, Relaxed);
+            self.backends[&index]
+                .live
+                .fetch_add(occupancy::LIVE, Relaxed);
         }
         reserve(self, service, index, is_bounded)
     }
@@ -459,11 +544,21 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn configure(memory: &mut Memory, services: impl IntoIterator<Item = Service>) {
-        let world = World { services: fixture::services(services), complete: true, ..World::default() };
+        let world = World {
+            services: fixture::services(services),
+            complete: true,
+            ..World::default()
+        };
         let current = memory.dump().unwrap();
         // Another time in each call, so that an index that is used again is told apart.
-        let now = Duration::from_secs(1 + current.names.len() as u64 + current.backends.len() as u64);
-        memory.apply(&diff(&current, &compile(&world, now, &current, Memory::CAPACITY).unwrap())).unwrap();
+        let now =
+            Duration::from_secs(1 + current.names.len() as u64 + current.backends.len() as u64);
+        memory
+            .apply(&diff(
+                &current,
+                &compile(&world, now, &current, Memory::CAPACITY).unwrap(),
+            ))
+            .unwrap();
     }
 
     fn dns(endpoints: &[(&str, u32)]) -> Service {
@@ -502,10 +597,20 @@ mod tests {
         configure(&mut memory, [dns(&[TWO[0], ("10.0.0.3:53", 9)])]);
         assert_eq!(answers(&memory, || send(&memory, &key)), first);
         configure(&mut memory, [dns(&[("10.0.0.3:53", 9)])]);
-        assert_eq!(answers(&memory, || send(&memory, &key)), ["10.0.0.3:53".to_owned()].into());
+        assert_eq!(
+            answers(&memory, || send(&memory, &key)),
+            ["10.0.0.3:53".to_owned()].into()
+        );
         configure(&mut memory, [dns(&[])]);
-        assert_eq!(answers(&memory, || send(&memory, &key)), ["Refused".to_owned()].into());
-        assert_eq!(memory.counters().services[&0][..2], [6, 4], "one connect for each endpoint, one for each refusal");
+        assert_eq!(
+            answers(&memory, || send(&memory, &key)),
+            ["Refused".to_owned()].into()
+        );
+        assert_eq!(
+            memory.counters().services[&0][..2],
+            [6, 4],
+            "one connect for each endpoint, one for each refusal"
+        );
     }
 
     #[test]
@@ -529,7 +634,8 @@ mod tests {
         let seen = |memory: &Memory| {
             // SAFETY: the flows live as long as `memory`, and no other reference to them does.
             let flows = unsafe { &*memory.flows(false) };
-            asked_for(memory, flows, &endpoint).map(|(addr, port)| format!("{addr}:{}", u16::from_be(port)))
+            asked_for(memory, flows, &endpoint)
+                .map(|(addr, port)| format!("{addr}:{}", u16::from_be(port)))
         };
         for vip in [VIP, "10.96.0.2:80", VIP] {
             send(&memory, &fixture::udp_key(vip));
@@ -549,19 +655,37 @@ mod tests {
         configure(&mut memory, many);
         for number in 0..=FLOWS_PER_SOCKET {
             let key = fixture::udp_key(&format!("10.96.1.{number}:80"));
-            assert_eq!(answers(&memory, || send(&memory, &key)).len(), 1, "service {number}");
+            assert_eq!(
+                answers(&memory, || send(&memory, &key)).len(),
+                1,
+                "service {number}"
+            );
         }
         // The last took the place of the first in the second record, which therefore asks anew.
         memory.set_random(u32::MAX);
         let replaced = FLOWS_AT_FIRST;
-        let ask = |number: usize| text(send(&memory, &fixture::udp_key(&format!("10.96.1.{number}:80"))));
-        assert_eq!([replaced - 1, replaced + 2].map(ask), ["10.0.0.1:53", "10.0.0.1:53"]);
+        let ask = |number: usize| {
+            text(send(
+                &memory,
+                &fixture::udp_key(&format!("10.96.1.{number}:80")),
+            ))
+        };
+        assert_eq!(
+            [replaced - 1, replaced + 2].map(ask),
+            ["10.0.0.1:53", "10.0.0.1:53"]
+        );
         assert_eq!(ask(replaced), "10.0.0.2:53");
     }
 
     fn sticky(endpoints: &[(&str, u32)]) -> Service {
-        let affinity = Affinity { client: AffinityClient::NetworkNamespace, timeout: Duration::from_secs(10) };
-        Service { affinity: Some(affinity), ..cart(endpoints) }
+        let affinity = Affinity {
+            client: AffinityClient::NetworkNamespace,
+            timeout: Duration::from_secs(10),
+        };
+        Service {
+            affinity: Some(affinity),
+            ..cart(endpoints)
+        }
     }
 
     #[test]
@@ -576,12 +700,24 @@ mod tests {
             text(connect(memory, &key))
         };
         assert_eq!(ask(&memory, 1, 100, 0), "10.0.0.1:53");
-        assert_eq!(ask(&memory, 2, 100, u32::MAX), "10.0.0.2:53", "clients are told apart");
+        assert_eq!(
+            ask(&memory, 2, 100, u32::MAX),
+            "10.0.0.2:53",
+            "clients are told apart"
+        );
         assert_eq!(ask(&memory, 1, 109, u32::MAX), "10.0.0.1:53");
-        assert_eq!(ask(&memory, 1, 118, u32::MAX), "10.0.0.1:53", "every use counts anew");
+        assert_eq!(
+            ask(&memory, 1, 118, u32::MAX),
+            "10.0.0.1:53",
+            "every use counts anew"
+        );
         assert_eq!(ask(&memory, 1, 129, u32::MAX), "10.0.0.2:53", "too late");
         configure(&mut memory, [sticky(&TWO[..1])]);
-        assert_eq!(ask(&memory, 1, 130, u32::MAX), "10.0.0.1:53", "its endpoint left");
+        assert_eq!(
+            ask(&memory, 1, 130, u32::MAX),
+            "10.0.0.1:53",
+            "its endpoint left"
+        );
         configure(&mut memory, [sticky(&TWO)]);
         assert_eq!(ask(&memory, 1, 131, u32::MAX), "10.0.0.1:53");
     }
@@ -589,11 +725,25 @@ mod tests {
     #[test]
     fn a_binding_counts_for_the_client_of_the_socket() {
         let mut memory = Memory::default();
-        configure(&mut memory, [sticky(&TWO), Service { affinity: sticky(&[]).affinity, ..dns(&TWO) }]);
+        configure(
+            &mut memory,
+            [
+                sticky(&TWO),
+                Service {
+                    affinity: sticky(&[]).affinity,
+                    ..dns(&TWO)
+                },
+            ],
+        );
         memory.set_client_id(7);
         connect(&memory, &fixture::key(VIP));
         send(&memory, &fixture::udp_key(VIP));
-        let owners: Vec<u32> = memory.affinity.borrow().values().map(|row| row.owner).collect();
+        let owners: Vec<u32> = memory
+            .affinity
+            .borrow()
+            .values()
+            .map(|row| row.owner)
+            .collect();
         assert_eq!(owners, [7, 7]);
     }
 
@@ -608,7 +758,12 @@ mod tests {
     }
 
     fn connections(memory: &Memory) -> Vec<u64> {
-        memory.counters().loads.values().map(|load| live(load.connections)).collect()
+        memory
+            .counters()
+            .loads
+            .values()
+            .map(|load| live(load.connections))
+            .collect()
     }
 
     #[test]

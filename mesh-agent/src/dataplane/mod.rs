@@ -1,5 +1,5 @@
-//! The kernel's side of the agent: tables written, counters read. One trait, and behind it the real maps
-//! ([`kernel`]) and a copy in memory that decides connects on the host ([`memory`]).
+//! The kernel's side of the agent: tables written, counters read. One trait, and behind it the real
+//! maps ([`kernel`]) and a copy in memory that decides connects on the host ([`memory`]).
 
 mod backends;
 mod batch;
@@ -26,7 +26,9 @@ use std::{
     sync::Arc,
 };
 
-use mesh_common::abi::{AffinityKey, AffinityRow, BackendLoad, ServiceCounters, ServiceLoad, ShareKey};
+use mesh_common::abi::{
+    AffinityKey, AffinityRow, BackendLoad, ServiceCounters, ServiceLoad, ShareKey,
+};
 
 pub use self::evidence::Evidence;
 use crate::desired::{Tables, plan::Op};
@@ -49,8 +51,8 @@ pub trait Dataplane: Send {
 pub trait Meter: Send + Sync {
     /// What the kernel has counted for the services and backends in `tables`.
     fn read(&self, tables: &Tables) -> Result<Counters, Error>;
-    /// What clients know of backends that failed them, by the backend's index. Cheaper than all counters, and read every
-    /// second.
+    /// What clients know of backends that failed them, by the backend's index. Cheaper than all
+    /// counters, and read every second.
     fn evidence(&self, tables: &Tables) -> Result<BTreeMap<u32, Evidence>, Error>;
     /// Who is bound to which backend by session affinity.
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error>;

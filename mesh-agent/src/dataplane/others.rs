@@ -1,5 +1,6 @@
-//! Other agents on a cgroup. The kernel's list of the programs that are attached there is the truth: it is the same in
-//! every mount, network and process namespace, whatever an agent has locked.
+//! Other agents on a cgroup. The kernel's list of the programs that are attached there is the
+//! truth: it is the same in every mount, network and process namespace, whatever an agent has
+//! locked.
 
 use std::{
     collections::BTreeSet,
@@ -18,8 +19,8 @@ use mesh_common::abi::maps;
 
 use super::{pin::Cgroup, sys};
 
-/// `enum bpf_attach_type`, `include/uapi/linux/bpf.h`: the hook that an agent attaches first, and one that it attaches
-/// last. An agent that was killed in between is found by the first.
+/// `enum bpf_attach_type`, `include/uapi/linux/bpf.h`: the hook that an agent attaches first, and
+/// one that it attaches last. An agent that was killed in between is found by the first.
 const HOOKS: [(&str, u32); 2] = [("sock_release", 34), ("connect4", 10)];
 /// The maps that the programs of both hooks use in every version of the agent.
 const MAPS: [&str; 2] = [maps::BACKENDS, maps::SOCKETS];
@@ -52,8 +53,17 @@ impl OtherAgent {
 
     /// What it does, as a part of a sentence.
     pub fn serves(&self) -> String {
-        let Self { cgroup, hook, program, pins } = self;
-        format!("an agent's program {hook} ({}) serves cgroup {}", place(pins.as_deref(), *program), cgroup.display())
+        let Self {
+            cgroup,
+            hook,
+            program,
+            pins,
+        } = self;
+        format!(
+            "an agent's program {hook} ({}) serves cgroup {}",
+            place(pins.as_deref(), *program),
+            cgroup.display()
+        )
     }
 }
 
@@ -66,13 +76,17 @@ fn place(pins: Option<&Path>, program: u32) -> String {
 
 fn advice(pins: Option<&Path>) -> String {
     match pins {
-        Some(pins) => format!("stop it and run `mesh-agent uninstall --pin-dir {}`", pins.display()),
+        Some(pins) => format!(
+            "stop it and run `mesh-agent uninstall --pin-dir {}`",
+            pins.display()
+        ),
         None => "stop it and run `mesh-agent uninstall` with its --pin-dir".to_owned(),
     }
 }
 
-/// Fails while programs of another agent are attached to the cgroup itself, whether that agent runs or not. Those with
-/// links in `own` are the caller's, from before. Agents of cgroups above and below are no matter.
+/// Fails while programs of another agent are attached to the cgroup itself, whether that agent runs
+/// or not. Those with links in `own` are the caller's, from before. Agents of cgroups above and
+/// below are no matter.
 pub fn check(cgroup: &Cgroup, own: &Path) -> Result<(), OtherAgent> {
     let start = Instant::now();
     loop {
@@ -84,13 +98,20 @@ pub fn check(cgroup: &Cgroup, own: &Path) -> Result<(), OtherAgent> {
     }
 }
 
-/// Fails if another agent attached its first program before the caller did: of two that start at the same time one goes on.
+/// Fails if another agent attached its first program before the caller did: of two that start at
+/// the same time one goes on.
 pub(super) fn check_first(cgroup: &Cgroup, own: &Path) -> Result<(), OtherAgent> {
     let (hook, kind) = HOOKS[0];
     let order = attached(cgroup, kind);
     let ours = links(own, hook, cgroup);
-    let before: Vec<u32> = order.into_iter().take_while(|id| Some(*id) != ours).collect();
-    match find(cgroup, own).into_iter().find(|other| other.hook == hook && before.contains(&other.program)) {
+    let before: Vec<u32> = order
+        .into_iter()
+        .take_while(|id| Some(*id) != ours)
+        .collect();
+    match find(cgroup, own)
+        .into_iter()
+        .find(|other| other.hook == hook && before.contains(&other.program))
+    {
         Some(other) => Err(other),
         None => Ok(()),
     }
@@ -100,12 +121,20 @@ fn find(cgroup: &Cgroup, own: &Path) -> Vec<OtherAgent> {
     let mut found = Vec::new();
     for (hook, kind) in HOOKS {
         let ours = links(own, hook, cgroup);
-        let others: BTreeSet<u32> = attached(cgroup, kind).into_iter().filter(|id| Some(*id) != ours).collect();
+        let others: BTreeSet<u32> = attached(cgroup, kind)
+            .into_iter()
+            .filter(|id| Some(*id) != ours)
+            .collect();
         if others.is_empty() {
             continue;
         }
         let beside = pinned_beside(own, hook, cgroup);
-        let pins = |id| beside.iter().find(|(program, _)| *program == id).map(|(_, pins)| pins.clone());
+        let pins = |id| {
+            beside
+                .iter()
+                .find(|(program, _)| *program == id)
+                .map(|(_, pins)| pins.clone())
+        };
         let agents = agents(hook, &others);
         let is_agents = |id: &&u32| agents.contains(id) || pins(**id).is_some();
         found.extend(others.iter().filter(is_agents).map(|&program| OtherAgent {
@@ -124,27 +153,52 @@ fn attached(cgroup: &Cgroup, kind: u32) -> Vec<u32> {
     sys::attached_programs(cgroup.as_fd(), kind).unwrap_or_default()
 }
 
-/// Those that belong to an agent, by their name and their maps. Only root with CAP_SYS_ADMIN may ask.
+/// Those that belong to an agent, by their name and their maps. Only root with CAP_SYS_ADMIN may
+/// ask.
 fn agents(hook: &str, ids: &BTreeSet<u32>) -> BTreeSet<u32> {
     let is_agents = |program: &ProgramInfo| {
-        ids.contains(&program.id()) && program.name_as_str() == Some(hook) && has_maps_of_an_agent(program)
+        ids.contains(&program.id())
+            && program.name_as_str() == Some(hook)
+            && has_maps_of_an_agent(program)
     };
-    loaded_programs().map_while(Result::ok).filter(is_agents).map(|program| program.id()).collect()
+    loaded_programs()
+        .map_while(Result::ok)
+        .filter(is_agents)
+        .map(|program| program.id())
+        .collect()
 }
 
 fn has_maps_of_an_agent(program: &ProgramInfo) -> bool {
     let ids = program.map_ids().ok().flatten().unwrap_or_default();
-    let names: Vec<MapInfo> = ids.into_iter().filter_map(|id| MapInfo::from_id(id).ok()).collect();
-    MAPS.iter().all(|map| names.iter().any(|info| info.name_as_str() == Some(map)))
+    let names: Vec<MapInfo> = ids
+        .into_iter()
+        .filter_map(|id| MapInfo::from_id(id).ok())
+        .collect();
+    MAPS.iter()
+        .all(|map| names.iter().any(|info| info.name_as_str() == Some(map)))
 }
 
-/// Pin directories beside `own` with a link of this hook on the cgroup, and its program. Needs no CAP_SYS_ADMIN.
+/// Pin directories beside `own` with a link of this hook on the cgroup, and its program. Needs no
+/// CAP_SYS_ADMIN.
 fn pinned_beside(own: &Path, hook: &str, cgroup: &Cgroup) -> Vec<(u32, PathBuf)> {
-    let beside = own.parent().and_then(|parent| fs::read_dir(parent).ok()).into_iter().flatten().flatten();
+    let beside = own
+        .parent()
+        .and_then(|parent| fs::read_dir(parent).ok())
+        .into_iter()
+        .flatten()
+        .flatten();
     // A link may be another user's, and lead to anybody's pins.
     let directories = beside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let directories = directories.map(|entry| entry.path()).filter(|path| path != own);
-    directories.flat_map(|path| links(&path, hook, cgroup).into_iter().map(move |id| (id, path.clone()))).collect()
+    let directories = directories
+        .map(|entry| entry.path())
+        .filter(|path| path != own);
+    directories
+        .flat_map(|path| {
+            links(&path, hook, cgroup)
+                .into_iter()
+                .map(move |id| (id, path.clone()))
+        })
+        .collect()
 }
 
 /// The program behind the link of this hook in a pin directory, if that link is on the cgroup.
@@ -161,7 +215,12 @@ mod tests {
     #[test]
     fn message_says_whose_program_it_is_and_what_to_do() {
         let cgroup = PathBuf::from("/sys/fs/cgroup");
-        let mut other = OtherAgent { cgroup, hook: "connect4", program: 7, pins: Some("/sys/fs/bpf/other".into()) };
+        let mut other = OtherAgent {
+            cgroup,
+            hook: "connect4",
+            program: 7,
+            pins: Some("/sys/fs/bpf/other".into()),
+        };
         assert_eq!(
             other.to_string(),
             "another agent serves cgroup /sys/fs/cgroup: its program connect4 (pinned in /sys/fs/bpf/other) is attached \

@@ -16,7 +16,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, ProgramFd, SockOps, links::FdLink};
+use aya::programs::{
+    CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, ProgramFd, SockOps, links::FdLink,
+};
 use nix::{fcntl::Flock, sys::statfs::statfs};
 
 use super::{links::Held, sys};
@@ -40,7 +42,9 @@ pub enum Error {
     )]
     NotBpffs(PathBuf),
     /// Not a cgroup2 directory.
-    #[error("{0} is not a cgroup2 directory: name one with --cgroup (`grep cgroup2 /proc/self/mounts` lists them)")]
+    #[error(
+        "{0} is not a cgroup2 directory: name one with --cgroup (`grep cgroup2 /proc/self/mounts` lists them)"
+    )]
     NotCgroup2(PathBuf),
     /// Other users could change what is pinned.
     #[error(transparent)]
@@ -72,7 +76,11 @@ pub enum Error {
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Io { action, path: path.to_owned(), source }
+    move |source| Error::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// The pin directory, locked: as long as this lives no other agent uses it.
@@ -93,11 +101,17 @@ impl PinDir {
         }
         private::directory(path, FLAG)?;
         private::directory(&path.join(LINKS), FLAG)?;
-        let open =
-            |lock: &Path| private::directory(lock, FLAG).map_err(io::Error::other).and_then(|()| File::open(lock));
+        let open = |lock: &Path| {
+            private::directory(lock, FLAG)
+                .map_err(io::Error::other)
+                .and_then(|()| File::open(lock))
+        };
         let lock = lock::take(&path.join(LOCK), open).map_err(io_error("lock", path))?;
         let lock = lock.ok_or_else(|| Error::Locked(path.to_owned()))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Where it is.
@@ -135,7 +149,8 @@ impl PinDir {
         Ok(path)
     }
 
-    /// Removes the maps of every other layout, once no program uses them any more. Returns how many.
+    /// Removes the maps of every other layout, once no program uses them any more. Returns how
+    /// many.
     pub(super) fn remove_other_maps(&self, keep: &str) -> Result<usize, Error> {
         let mut maps = 0;
         for entry in fs::read_dir(&self.path).map_err(io_error("read", &self.path))? {
@@ -149,14 +164,25 @@ impl PinDir {
     }
 
     /// Puts a program behind a hook: into the link that is pinned, or a new one.
-    pub(super) fn attach(&self, hook: &'static str, program: &mut impl Attach, cgroup: &Cgroup) -> Result<Held, Error> {
+    pub(super) fn attach(
+        &self,
+        hook: &'static str,
+        program: &mut impl Attach,
+        cgroup: &Cgroup,
+    ) -> Result<Held, Error> {
         let path = self.link(hook);
         match sys::obj_get(&path) {
             Ok(link) => match replace_program(&link, program, cgroup)? {
-                Replaced::Yes(attached) => Ok(Held { hook, link, attached }),
+                Replaced::Yes(attached) => Ok(Held {
+                    hook,
+                    link,
+                    attached,
+                }),
                 Replaced::LinkIsDead => self.attach_anew(hook, program, cgroup, &path),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.attach_anew(hook, program, cgroup, &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.attach_anew(hook, program, cgroup, &path)
+            }
             Err(error) => Err(io_error("open", &path)(error)),
         }
         .map_err(|error| match error {
@@ -172,16 +198,28 @@ impl PinDir {
         cgroup: &Cgroup,
         path: &Path,
     ) -> Result<Held, Error> {
-        let reason = |error: ProgramError| Error::Attach { hook, reason: chain(&error) };
+        let reason = |error: ProgramError| Error::Attach {
+            hook,
+            reason: chain(&error),
+        };
         let link = program.attach_link(&cgroup.directory).map_err(reason)?;
         match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", path)(error));
+            }
             _ => {}
         }
-        link.pin(path).map_err(|error| Error::Attach { hook, reason: chain(&error) })?;
+        link.pin(path).map_err(|error| Error::Attach {
+            hook,
+            reason: chain(&error),
+        })?;
         let link = sys::obj_get(path).map_err(io_error("open", path))?;
         let attached = info(&link).map_err(io_error("inspect", path))?;
-        Ok(Held { hook, link, attached })
+        Ok(Held {
+            hook,
+            link,
+            attached,
+        })
     }
 
     /// Where the link of a hook is pinned.
@@ -207,7 +245,8 @@ macro_rules! attach {
     ($($program:ty),*) => {$(
         impl Attach for $program {
             fn attach_link(&mut self, cgroup: &File) -> Result<FdLink, ProgramError> {
-                // The kernel lets cgroup links share a hook whatever the mode; it accepts no other mode for links.
+                // The kernel lets cgroup links share a hook whatever the mode; it accepts no other
+                // mode for links.
                 let id = self.attach(cgroup, CgroupAttachMode::Single)?;
                 self.take_link(id)?.try_into().map_err(|_| ProgramError::InvalidName { name: String::new() })
             }
@@ -236,8 +275,15 @@ impl Cgroup {
             return Err(Error::NotCgroup2(path.to_owned()));
         }
         let directory = File::open(path).map_err(io_error("open", path))?;
-        let id = directory.metadata().map_err(io_error("inspect", path))?.ino();
-        Ok(Self { path: path.to_owned(), directory, id })
+        let id = directory
+            .metadata()
+            .map_err(io_error("inspect", path))?
+            .ino();
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            id,
+        })
     }
 
     /// Where it was opened.
@@ -271,7 +317,11 @@ enum Replaced {
     LinkIsDead,
 }
 
-fn replace_program(link: &impl AsFd, program: &impl Attach, cgroup: &Cgroup) -> Result<Replaced, Error> {
+fn replace_program(
+    link: &impl AsFd,
+    program: &impl Attach,
+    cgroup: &Cgroup,
+) -> Result<Replaced, Error> {
     let failed = |reason: String| Error::Attach { hook: "", reason };
     let before = sys::link_info(link.as_fd()).map_err(|error| failed(error.to_string()))?;
     if before.cgroup_id != cgroup.id {
@@ -279,7 +329,9 @@ fn replace_program(link: &impl AsFd, program: &impl Attach, cgroup: &Cgroup) -> 
     }
     let program = program.fd().map_err(|error| failed(chain(&error)))?;
     match sys::link_update(link.as_fd(), program.as_fd()) {
-        Ok(()) => info(link).map(Replaced::Yes).map_err(|error| failed(error.to_string())),
+        Ok(()) => info(link)
+            .map(Replaced::Yes)
+            .map_err(|error| failed(error.to_string())),
         // The cgroup was removed and made again.
         Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Ok(Replaced::LinkIsDead),
         Err(error) => Err(failed(error.to_string())),
@@ -288,7 +340,10 @@ fn replace_program(link: &impl AsFd, program: &impl Attach, cgroup: &Cgroup) -> 
 
 pub(super) fn info(link: &impl AsFd) -> io::Result<Attached> {
     let info = sys::link_info(link.as_fd())?;
-    Ok(Attached { link_id: info.id, program_id: info.program_id })
+    Ok(Attached {
+        link_id: info.id,
+        program_id: info.program_id,
+    })
 }
 
 /// What [`uninstall`] took out of the kernel.
@@ -305,7 +360,8 @@ pub fn has_links(path: &Path) -> bool {
     fs::read_dir(path.join(LINKS)).is_ok_and(|mut links| links.next().is_some())
 }
 
-/// Removes every link and map of an agent below `path`, and `path` unless there is something else in it. Traffic to services is untouched from then on.
+/// Removes every link and map of an agent below `path`, and `path` unless there is something else
+/// in it. Traffic to services is untouched from then on.
 pub fn uninstall(path: &Path) -> Result<Removed, Error> {
     if !path.exists() {
         return Ok(Removed::default());
@@ -338,7 +394,9 @@ fn remove_flat_directory(path: &Path) -> Result<usize, Error> {
 }
 
 fn existing_ancestor(path: &Path) -> &Path {
-    path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(path)
+    path.ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(path)
 }
 
 /// Whether a path is a directory of a cgroup2 filesystem.

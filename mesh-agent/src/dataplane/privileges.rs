@@ -32,18 +32,26 @@ impl Capabilities {
 
     pub(crate) fn read(status: &str) -> Self {
         let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-        Self(line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0))
+        Self(
+            line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+                .unwrap_or(0),
+        )
     }
 
     fn has(self, capability: u32) -> bool {
         self.0 & (1 << capability) != 0
     }
 
-    /// Fails where programs cannot be loaded and attached. `CAP_SYS_ADMIN` includes `CAP_BPF` and `CAP_PERFMON`
-    /// (capabilities(7)); without the latter the verifier takes no loop over the entries of a row.
+    /// Fails where programs cannot be loaded and attached. `CAP_SYS_ADMIN` includes `CAP_BPF` and
+    /// `CAP_PERFMON` (capabilities(7)); without the latter the verifier takes no loop over the
+    /// entries of a row.
     pub fn check(self) -> Result<(), Missing> {
         let loads = self.has(CAP_BPF) && self.has(CAP_PERFMON) || self.has(CAP_SYS_ADMIN);
-        if self.has(CAP_NET_ADMIN) && loads { Ok(()) } else { Err(Missing) }
+        if self.has(CAP_NET_ADMIN) && loads {
+            Ok(())
+        } else {
+            Err(Missing)
+        }
     }
 
     /// Whether other network namespaces can be entered.
@@ -57,8 +65,8 @@ impl Capabilities {
     }
 }
 
-/// Gives up core dumps, which would hold what the agent has read, tracing by others, and privileges of files that it would
-/// run.
+/// Gives up core dumps, which would hold what the agent has read, tracing by others, and privileges
+/// of files that it would run.
 pub fn give_up() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     prctl::set_dumpable(false)?;

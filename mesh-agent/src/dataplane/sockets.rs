@@ -1,5 +1,5 @@
-//! The rows of sockets and what they are counted in, beside whatever the data plane does; and the program that gives back
-//! what a socket holds.
+//! The rows of sockets and what they are counted in, beside whatever the data plane does; and the
+//! program that gives back what a socket holds.
 
 use std::{
     collections::BTreeMap,
@@ -44,7 +44,13 @@ impl Sockets {
     pub fn counts(&self, backends: usize, services: usize) -> Result<Counts, Error> {
         Ok(Counts {
             backends: self.maps.backends.entries(backends)?,
-            services: self.maps.load.range(0, services)?.into_iter().map(|(_, load)| load).collect(),
+            services: self
+                .maps
+                .load
+                .range(0, services)?
+                .into_iter()
+                .map(|(_, load)| load)
+                .collect(),
             shares: self.maps.shares.scan()?.into_iter().collect(),
         })
     }
@@ -62,7 +68,10 @@ impl Sockets {
     /// Removes a row of AFFINITY unless it was used since it was read.
     pub fn unbind(&self, key: &AffinityKey, row: &AffinityRow) -> Result<(), Error> {
         if self.maps.affinity.get(key)? == Some(*row) && self.maps.affinity.delete_known(key)? {
-            self.settle(Request::Affinity { client: row.owner, rows: 1 })?;
+            self.settle(Request::Affinity {
+                client: row.owner,
+                rows: 1,
+            })?;
         }
         Ok(())
     }
@@ -71,7 +80,11 @@ impl Sockets {
     pub fn settle(&self, request: Request) -> Result<(), Error> {
         sys::run(self.program.as_fd(), request.words()).map_err(|source| {
             let action = "run the program that settles rows".to_owned();
-            Error { map: maps::SOCKETS, action, source }
+            Error {
+                map: maps::SOCKETS,
+                action,
+                source,
+            }
         })
     }
 }

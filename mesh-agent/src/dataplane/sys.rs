@@ -1,6 +1,8 @@
-//! The `bpf(2)` calls that aya lacks: batches, link update, information and pins, attached programs. The only module with raw system calls.
+//! The `bpf(2)` calls that aya lacks: batches, link update, information and pins, attached
+//! programs. The only module with raw system calls.
 //!
-//! Numbers and layouts are those of `include/uapi/linux/bpf.h`, `union bpf_attr`, which never change.
+//! Numbers and layouts are those of `include/uapi/linux/bpf.h`, `union bpf_attr`, which never
+//! change.
 
 use std::{
     ffi::CString,
@@ -27,9 +29,16 @@ const BPF_LINK_UPDATE: libc::c_int = 29;
 
 /// A `union bpf_attr` of some command: plain bytes, so that no padding is left unset.
 fn bpf<T: Pod>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_int> {
-    // SAFETY: the kernel reads and writes `size` bytes of `attr`, which is exclusively borrowed. Pointers inside it are
-    // made from live borrows by the callers below.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    // SAFETY: the kernel reads and writes `size` bytes of `attr`, which is exclusively borrowed.
+    // Pointers inside it are made from live borrows by the callers below.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
     match libc::c_int::try_from(result) {
         Ok(result) if result >= 0 => Ok(result),
         _ => Err(io::Error::last_os_error()),
@@ -55,7 +64,11 @@ struct ObjPath {
 /// Opens a pinned map, program or link; close-on-exec, as every BPF descriptor.
 pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
     let pathname = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = ObjPath { pathname: address(pathname.as_ptr()), bpf_fd: 0, file_flags: 0 };
+    let mut attr = ObjPath {
+        pathname: address(pathname.as_ptr()),
+        bpf_fd: 0,
+        file_flags: 0,
+    };
     let fd = bpf(BPF_OBJ_GET, &mut attr)?;
     // SAFETY: the kernel just gave us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -64,7 +77,11 @@ pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
 /// Pins a map, program or link.
 pub(super) fn obj_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let pathname = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = ObjPath { pathname: address(pathname.as_ptr()), bpf_fd: raw(object), file_flags: 0 };
+    let mut attr = ObjPath {
+        pathname: address(pathname.as_ptr()),
+        bpf_fd: raw(object),
+        file_flags: 0,
+    };
     bpf(BPF_OBJ_PIN, &mut attr).map(drop)
 }
 
@@ -79,7 +96,12 @@ struct LinkUpdate {
 
 /// Replaces the program of a link in one step; no connect goes by without one.
 pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
-    let mut attr = LinkUpdate { link_fd: raw(link), new_prog_fd: raw(program), flags: 0, old_prog_fd: 0 };
+    let mut attr = LinkUpdate {
+        link_fd: raw(link),
+        new_prog_fd: raw(program),
+        flags: 0,
+        old_prog_fd: 0,
+    };
     bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
@@ -111,7 +133,11 @@ struct InfoByFd {
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::zeroed();
     let info_len = u32::try_from(size_of::<LinkInfo>()).expect("a small struct");
-    let mut attr = InfoByFd { bpf_fd: raw(link), info_len, info: address(&raw mut info) };
+    let mut attr = InfoByFd {
+        bpf_fd: raw(link),
+        info_len,
+        info: address(&raw mut info),
+    };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(info)
 }
@@ -131,7 +157,8 @@ struct ProgQuery {
 /// `BPF_CGROUP_MAX_PROGS`: the kernel attaches no more programs of one type to one cgroup.
 const MAX_PROGRAMS: usize = 64;
 
-/// Ids of the programs of one `enum bpf_attach_type` that are attached to a cgroup itself, the one attached first in front.
+/// Ids of the programs of one `enum bpf_attach_type` that are attached to a cgroup itself, the one
+/// attached first in front.
 pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<Vec<u32>> {
     let mut ids = vec![0_u32; MAX_PROGRAMS];
     let mut attr = ProgQuery {
@@ -171,9 +198,13 @@ struct SkBuff {
     cb: [u32; 5],
 }
 
-/// Runs a program for packets once, on a packet without contents. `words` are in the packet's scratch area.
+/// Runs a program for packets once, on a packet without contents. `words` are in the packet's
+/// scratch area.
 pub(super) fn run(program: BorrowedFd<'_>, words: [u32; 5]) -> io::Result<()> {
-    let context = SkBuff { head: [0; 12], cb: words };
+    let context = SkBuff {
+        head: [0; 12],
+        cb: words,
+    };
     // An Ethernet header is the least; some kernels want a byte behind it.
     let packet = [0_u8; 64];
     let mut attr = TestRun {
@@ -200,14 +231,30 @@ struct Elem {
 /// Reads the value of one key.
 pub(super) fn lookup<K: Pod, V: Pod>(map: &impl AsFd, key: &K) -> io::Result<V> {
     let (key, mut value) = (address(key), V::zeroed());
-    let attr = Elem { map_fd: raw(map.as_fd()), pad: 0, key, value: address(&raw mut value), flags: 0 };
+    let attr = Elem {
+        map_fd: raw(map.as_fd()),
+        pad: 0,
+        key,
+        value: address(&raw mut value),
+        flags: 0,
+    };
     bpf(BPF_MAP_LOOKUP_ELEM, &mut { attr }).map(|_| value)
 }
 
 /// Deletes one key.
 pub(super) fn delete<K: Pod>(map: &impl AsFd, key: &K) -> io::Result<()> {
     let key = address(key);
-    bpf(BPF_MAP_DELETE_ELEM, &mut Elem { map_fd: raw(map.as_fd()), pad: 0, key, value: 0, flags: 0 }).map(drop)
+    bpf(
+        BPF_MAP_DELETE_ELEM,
+        &mut Elem {
+            map_fd: raw(map.as_fd()),
+            pad: 0,
+            key,
+            value: 0,
+            flags: 0,
+        },
+    )
+    .map(drop)
 }
 
 #[repr(C)]
@@ -223,7 +270,8 @@ struct Batch {
     flags: u64,
 }
 
-/// Writes `keys[i] → values[i]`; for a per-CPU map a key has as many values as there are CPUs. On an error the number of rows that were written comes with it.
+/// Writes `keys[i] → values[i]`; for a per-CPU map a key has as many values as there are CPUs. On
+/// an error the number of rows that were written comes with it.
 pub(super) fn update_batch<K: Pod, V: Pod>(
     map: &impl AsFd,
     keys: &[K],
@@ -237,7 +285,9 @@ pub(super) fn update_batch<K: Pod, V: Pod>(
         map_fd: raw(map.as_fd()),
         ..Batch::zeroed()
     };
-    bpf(BPF_MAP_UPDATE_BATCH, &mut attr).map(drop).map_err(|error| (attr.count as usize, error))
+    bpf(BPF_MAP_UPDATE_BATCH, &mut attr)
+        .map(drop)
+        .map_err(|error| (attr.count as usize, error))
 }
 
 /// Where a scan of a map stands; the kernel's own word for it.
@@ -252,8 +302,9 @@ impl Cursor {
     }
 }
 
-/// Reads up to `keys.len()` rows from `cursor` on and moves it; returns how many, and whether the map has ended.
-/// `values` holds `keys.len()` values of the map's size (of all CPUs, for a per-CPU map).
+/// Reads up to `keys.len()` rows from `cursor` on and moves it; returns how many, and whether the
+/// map has ended. `values` holds `keys.len()` values of the map's size (of all CPUs, for a per-CPU
+/// map).
 pub(super) fn lookup_batch<K: Pod, V: Pod>(
     map: &impl AsFd,
     cursor: &mut Cursor,
@@ -263,7 +314,11 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
     let start = cursor.0.unwrap_or_default();
     let mut next = 0_u64;
     let mut attr = Batch {
-        in_batch: if cursor.0.is_some() { address(&raw const start) } else { 0 },
+        in_batch: if cursor.0.is_some() {
+            address(&raw const start)
+        } else {
+            0
+        },
         out_batch: address(&raw mut next),
         keys: address(keys.as_mut_ptr()),
         values: address(values.as_mut_ptr()),

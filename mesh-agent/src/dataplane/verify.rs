@@ -29,9 +29,21 @@ const NOT_ACCEPTED: &str = "run a kernel that docs/operations.md lists as tried,
 impl Refused {
     fn new(release: &str, hook: &str, error: &io::Error, log: &str) -> Self {
         let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied && log.is_empty();
-        let advice = if is_forbidden { NOT_PERMITTED } else { NOT_ACCEPTED };
-        let reason = verdict(log).map_or_else(|| error.to_string(), |verdict| format!("{verdict}: {error}"));
-        Self { release: release.into(), hook: hook.into(), reason, advice }
+        let advice = if is_forbidden {
+            NOT_PERMITTED
+        } else {
+            NOT_ACCEPTED
+        };
+        let reason = verdict(log).map_or_else(
+            || error.to_string(),
+            |verdict| format!("{verdict}: {error}"),
+        );
+        Self {
+            release: release.into(),
+            hook: hook.into(),
+            reason,
+            advice,
+        }
     }
 }
 
@@ -39,9 +51,13 @@ impl Refused {
 pub(super) fn verify(programs: &mut Ebpf) -> anyhow::Result<()> {
     thread::scope(|scope| {
         let programs: Vec<_> = programs.programs_mut().collect();
-        let checks: Vec<_> =
-            programs.into_iter().map(|(hook, program)| scope.spawn(move || load(hook, program))).collect();
-        checks.into_iter().try_for_each(|check| check.join().expect("loading does not panic"))
+        let checks: Vec<_> = programs
+            .into_iter()
+            .map(|(hook, program)| scope.spawn(move || load(hook, program)))
+            .collect();
+        checks
+            .into_iter()
+            .try_for_each(|check| check.join().expect("loading does not panic"))
     })
 }
 
@@ -51,12 +67,20 @@ fn load(hook: &str, program: &mut Program) -> anyhow::Result<()> {
         Program::CgroupSock(program) => program.load(),
         Program::SockOps(program) => program.load(),
         Program::SocketFilter(program) => program.load(),
-        _ => unreachable!("the object is built from this workspace and has no program of another kind"),
+        _ => unreachable!(
+            "the object is built from this workspace and has no program of another kind"
+        ),
     };
     match loaded {
-        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+        Err(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        }) => {
             // Hundreds of lines, which only a developer wants to read.
-            verifier_log.to_string().lines().for_each(|line| debug!("{line}"));
+            verifier_log
+                .to_string()
+                .lines()
+                .for_each(|line| debug!("{line}"));
             Err(Refused::new(&release(), hook, &io_error, &verifier_log.to_string()).into())
         }
         result => Ok(result?),
@@ -71,25 +95,39 @@ fn release() -> String {
 
 /// Returns the line with which the verifier ended, and before it the instruction that it was at.
 fn verdict(log: &str) -> Option<String> {
-    let mut lines = log.lines().map(str::trim).rev().filter(|line| !line.is_empty() && !is_statistics(line));
+    let mut lines = log
+        .lines()
+        .map(str::trim)
+        .rev()
+        .filter(|line| !line.is_empty() && !is_statistics(line));
     let last = lines.next()?;
-    let instruction = lines.find(|line| is_instruction(line)).map(without_registers);
-    Some(instruction.map_or_else(|| last.into(), |instruction| format!("{instruction}: {last}")))
+    let instruction = lines
+        .find(|line| is_instruction(line))
+        .map(without_registers);
+    Some(instruction.map_or_else(
+        || last.into(),
+        |instruction| format!("{instruction}: {last}"),
+    ))
 }
 
 /// What the verifier adds after its verdict.
 fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time ", "stack depth "].iter().any(|start| line.starts_with(start))
+    ["processed ", "verification time ", "stack depth "]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 /// Like `12: (79) r1 = *(u64 *)(r0 +0)`, or a line of the program's source after the number.
 fn is_instruction(line: &str) -> bool {
-    line.split_once(": ").is_some_and(|(number, _)| number.parse::<u32>().is_ok())
+    line.split_once(": ")
+        .is_some_and(|(number, _)| number.parse::<u32>().is_ok())
 }
 
 /// Newer kernels show the state of registers behind the instruction.
 fn without_registers(line: &str) -> &str {
-    line.split_once(" ; R").map_or(line, |(instruction, _)| instruction).trim_end()
+    line.split_once(" ; R")
+        .map_or(line, |(instruction, _)| instruction)
+        .trim_end()
 }
 
 #[cfg(test)]
@@ -101,7 +139,13 @@ mod tests {
                              processed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0\n";
 
     fn refused(errno: i32, log: &str) -> String {
-        Refused::new("6.1.0-49-cloud-amd64", "sock_ops", &io::Error::from_raw_os_error(errno), log).to_string()
+        Refused::new(
+            "6.1.0-49-cloud-amd64",
+            "sock_ops",
+            &io::Error::from_raw_os_error(errno),
+            log,
+        )
+        .to_string()
     }
 
     #[test]
@@ -128,13 +172,19 @@ mod tests {
         let log = "; if port == 0 {\n11: (15) if r0 == 0x0 goto pc+3       ; R0=map_value(off=0)\n\
                    12: (85) call bpf_set_retval#187      ; R0_w=scalar()\ninvalid func unknown#187\n\
                    processed 13 insns (limit 1000000)\n\n";
-        assert_eq!(verdict(log).as_deref(), Some("12: (85) call bpf_set_retval#187: invalid func unknown#187"));
+        assert_eq!(
+            verdict(log).as_deref(),
+            Some("12: (85) call bpf_set_retval#187: invalid func unknown#187")
+        );
     }
 
     #[test]
     fn a_verdict_without_an_instruction_stands_alone() {
         let log = "BPF program is too large. Processed 1000001 insn\nprocessed 1000001 insns (limit 1000000)\n";
-        assert_eq!(verdict(log).as_deref(), Some("BPF program is too large. Processed 1000001 insn"));
+        assert_eq!(
+            verdict(log).as_deref(),
+            Some("BPF program is too large. Processed 1000001 insn")
+        );
         assert_eq!(verdict("\nprocessed 0 insns\n"), None);
     }
 }

@@ -1,7 +1,9 @@
-//! Builds alias tables: slots from which one random number chooses a weighted backend in constant time.
+//! Builds alias tables: slots from which one random number chooses a weighted backend in constant
+//! time.
 //!
-//! The algorithm is that of M. D. Vose, "A linear algorithm for generating random numbers with a given distribution" (1991), in
-//! integers, so the same input gives the same slots on every machine. A weight is exact to 2^-32 of a slot.
+//! The algorithm is that of M. D. Vose, "A linear algorithm for generating random numbers with a
+//! given distribution" (1991), in integers, so the same input gives the same slots on every
+//! machine. A weight is exact to 2^-32 of a slot.
 
 use std::net::SocketAddr;
 
@@ -23,12 +25,20 @@ pub fn alias_table(shares: &[WeightedBackend]) -> Vec<Slot> {
     let columns = shares.len() as u128;
     let total: u128 = shares.iter().map(|share| u128::from(share.weight)).sum();
     // Scaled so that the average column holds exactly `total`.
-    let mut left: Vec<u128> = shares.iter().map(|share| u128::from(share.weight) * columns).collect();
-    let mut slots: Vec<Slot> = shares.iter().map(|share| Slot::full(share.backend)).collect();
-    let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..shares.len()).partition(|&column| left[column] < total);
+    let mut left: Vec<u128> = shares
+        .iter()
+        .map(|share| u128::from(share.weight) * columns)
+        .collect();
+    let mut slots: Vec<Slot> = shares
+        .iter()
+        .map(|share| Slot::full(share.backend))
+        .collect();
+    let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+        (0..shares.len()).partition(|&column| left[column] < total);
     while let (Some(poor), Some(&rich)) = (small.pop(), large.last()) {
         slots[poor].alias = shares[rich].backend;
-        slots[poor].threshold = u32::try_from((left[poor] << 32) / total).expect("a poor column is below the average");
+        slots[poor].threshold =
+            u32::try_from((left[poor] << 32) / total).expect("a poor column is below the average");
         left[rich] -= total - left[poor];
         if left[rich] < total {
             large.pop();
@@ -49,7 +59,11 @@ mod tests {
     impl WeightedBackend {
         /// A backend at any address.
         pub(crate) fn new(backend: u32, weight: u32) -> Self {
-            Self { backend, weight, address: ([10, 0, 0, 1], 80).into() }
+            Self {
+                backend,
+                weight,
+                address: ([10, 0, 0, 1], 80).into(),
+            }
         }
     }
 
@@ -57,7 +71,11 @@ mod tests {
     fn mass(slots: &[Slot]) -> BTreeMap<u32, u64> {
         let mut mass = BTreeMap::new();
         for slot in slots {
-            let own = if slot.backend == slot.alias { 1 << 32 } else { u64::from(slot.threshold) };
+            let own = if slot.backend == slot.alias {
+                1 << 32
+            } else {
+                u64::from(slot.threshold)
+            };
             *mass.entry(slot.backend).or_default() += own;
             *mass.entry(slot.alias).or_default() += (1 << 32) - own;
         }

@@ -10,8 +10,8 @@ use crate::dataplane::Capacity;
 pub struct Allocatable<'a> {
     /// Capacity of each map, in rows.
     pub capacity: Capacity,
-    /// Service ids that connections still count for. A new service with such an id would be charged for them, so these ids
-    /// are allocated last.
+    /// Service ids that connections still count for. A new service with such an id would be charged
+    /// for them, so these ids are allocated last.
     pub busy: &'a BTreeSet<u32>,
 }
 
@@ -19,7 +19,10 @@ impl From<Capacity> for Allocatable<'_> {
     /// No service id is busy.
     fn from(capacity: Capacity) -> Self {
         const NONE: &BTreeSet<u32> = &BTreeSet::new();
-        Self { capacity, busy: NONE }
+        Self {
+            capacity,
+            busy: NONE,
+        }
     }
 }
 
@@ -38,20 +41,48 @@ pub struct CapacityError {
     pub needed: u32,
 }
 
-/// Checks that the tables fit. New frontends are written before old ones are deleted, so both must fit. Indexes are
-/// allocated around the rows in use, so the highest one decides.
-pub(super) fn check_capacity(current: &Tables, tables: &Tables, capacity: Capacity) -> Result<(), CapacityError> {
+/// Checks that the tables fit. New frontends are written before old ones are deleted, so both must
+/// fit. Indexes are allocated around the rows in use, so the highest one decides.
+pub(super) fn check_capacity(
+    current: &Tables,
+    tables: &Tables,
+    capacity: Capacity,
+) -> Result<(), CapacityError> {
     let needed = |last: Option<u32>| last.map_or(0, |index| index + 1);
-    let leaving = current.services.differences(&tables.services).filter(|(_, _, new)| new.is_none()).count();
-    let frontends = u32::try_from(tables.services.len() + leaving).expect("frontends fit into 32 bits");
+    let leaving = current
+        .services
+        .differences(&tables.services)
+        .filter(|(_, _, new)| new.is_none())
+        .count();
+    let frontends =
+        u32::try_from(tables.services.len() + leaving).expect("frontends fit into 32 bits");
     let rows = [
         ("SERVICES", capacity.services, frontends),
-        ("NAMES", capacity.services, needed(tables.names.keys().next_back().copied())),
-        ("SLOTS", capacity.slots, needed(tables.slots.keys().next_back().copied())),
-        ("BACKENDS", capacity.backends, needed(tables.backends.keys().next_back().copied())),
+        (
+            "NAMES",
+            capacity.services,
+            needed(tables.names.keys().next_back().copied()),
+        ),
+        (
+            "SLOTS",
+            capacity.slots,
+            needed(tables.slots.keys().next_back().copied()),
+        ),
+        (
+            "BACKENDS",
+            capacity.backends,
+            needed(tables.backends.keys().next_back().copied()),
+        ),
     ];
-    match rows.into_iter().find(|(_, capacity, needed)| needed > capacity) {
-        Some((map, capacity, needed)) => Err(CapacityError { map, capacity, needed }),
+    match rows
+        .into_iter()
+        .find(|(_, capacity, needed)| needed > capacity)
+    {
+        Some((map, capacity, needed)) => Err(CapacityError {
+            map,
+            capacity,
+            needed,
+        }),
         None => Ok(()),
     }
 }

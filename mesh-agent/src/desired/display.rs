@@ -1,9 +1,13 @@
-//! Formats tables as text for golden cases and debugging: one line per row, without settings that have their default.
+//! Formats tables as text for golden cases and debugging: one line per row, without settings that
+//! have their default.
 
 use std::{fmt, net::SocketAddr};
 
 use mesh_common::{
-    abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, hash_key, policy, protocol, service_flags},
+    abi::{
+        BackendRow, FrontendKey, ServiceRow, Slot, backend_state, hash_key, policy, protocol,
+        service_flags,
+    },
     limits::percent,
 };
 
@@ -12,23 +16,51 @@ use crate::model::Traffic;
 
 impl fmt::Display for Tables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.names.iter().try_for_each(|(id, name)| writeln!(f, "name {id} {name}"))?;
-        self.services.iter().try_for_each(|(key, row)| service(f, key, row))?;
-        self.slots.iter().try_for_each(|(&index, at)| slot(f, index, at))?;
-        self.backends.iter().try_for_each(|(&index, row)| backend(f, index, row))
+        self.names
+            .iter()
+            .try_for_each(|(id, name)| writeln!(f, "name {id} {name}"))?;
+        self.services
+            .iter()
+            .try_for_each(|(key, row)| service(f, key, row))?;
+        self.slots
+            .iter()
+            .try_for_each(|(&index, at)| slot(f, index, at))?;
+        self.backends
+            .iter()
+            .try_for_each(|(&index, row)| backend(f, index, row))
     }
 }
 
 fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> fmt::Result {
-    let ServiceRow { key: _, id, slot_base, slot_count, flags, affinity_seconds, .. } = row;
-    let what = if contiguous_backends(row).is_some() { "backends" } else { "slots" };
-    write!(f, "service {} id {id} {what} {slot_base}+{slot_count}", frontend(key))?;
+    let ServiceRow {
+        key: _,
+        id,
+        slot_base,
+        slot_count,
+        flags,
+        affinity_seconds,
+        ..
+    } = row;
+    let what = if contiguous_backends(row).is_some() {
+        "backends"
+    } else {
+        "slots"
+    };
+    write!(
+        f,
+        "service {} id {id} {what} {slot_base}+{slot_count}",
+        frontend(key)
+    )?;
     f.write_str(policy(row))?;
     if *flags & service_flags::LOCAL != 0 {
         write!(f, " local")?;
     }
     if *affinity_seconds > 0 {
-        let client = if *flags & service_flags::AFFINITY_BY_CGROUP == 0 { "namespace" } else { "cgroup" };
+        let client = if *flags & service_flags::AFFINITY_BY_CGROUP == 0 {
+            "namespace"
+        } else {
+            "cgroup"
+        };
         write!(f, " affinity {affinity_seconds} s per {client}")?;
     }
     if *flags & service_flags::TRACK != 0 && key.protocol == protocol::TCP {
@@ -102,19 +134,36 @@ fn locality(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
 }
 
 fn slot(f: &mut fmt::Formatter<'_>, index: u32, slot: &Slot) -> fmt::Result {
-    let Slot { backend, alias, threshold, link } = slot;
+    let Slot {
+        backend,
+        alias,
+        threshold,
+        link,
+    } = slot;
     if *link != 0 {
         return writeln!(f, "slot {index} link to {backend}+{alias}");
     }
     write!(f, "slot {index} backend {backend}")?;
     match backend == alias {
         true => writeln!(f),
-        false => writeln!(f, " share {:.6} else {alias}", f64::from(*threshold) / 2_f64.powi(32)),
+        false => writeln!(
+            f,
+            " share {:.6} else {alias}",
+            f64::from(*threshold) / 2_f64.powi(32)
+        ),
     }
 }
 
 fn backend(f: &mut fmt::Formatter<'_>, index: u32, row: &BackendRow) -> fmt::Result {
-    let BackendRow { addr, port, state, service, generation: _, weight, drain_seconds } = row;
+    let BackendRow {
+        addr,
+        port,
+        state,
+        service,
+        generation: _,
+        weight,
+        drain_seconds,
+    } = row;
     let address = SocketAddr::new((*addr).into(), u16::from_be(*port));
     let state = match *state {
         backend_state::ACTIVE => "active",
@@ -122,7 +171,10 @@ fn backend(f: &mut fmt::Formatter<'_>, index: u32, row: &BackendRow) -> fmt::Res
         backend_state::DOWN => "down",
         _ => "retired",
     };
-    write!(f, "backend {index} {address} service {service} weight {weight} {state}")?;
+    write!(
+        f,
+        "backend {index} {address} service {service} weight {weight} {state}"
+    )?;
     match drain_seconds {
         0 => writeln!(f),
         seconds => writeln!(f, " drains {seconds} s"),

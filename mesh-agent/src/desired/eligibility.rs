@@ -1,4 +1,5 @@
-//! Decides which endpoints of a service port take connects at one moment, with which weight and in which tier.
+//! Decides which endpoints of a service port take connects at one moment, with which weight and in
+//! which tier.
 
 use std::time::Duration;
 
@@ -37,27 +38,48 @@ impl<'a> Eligibility<'a> {
         let endpoints = &port.endpoints[..];
         let mut eligibility = Self {
             endpoints,
-            weights: endpoints.iter().map(|endpoint| known.weight(endpoint, now)).collect(),
-            works: endpoints.iter().map(|endpoint| known.works(endpoint)).collect(),
-            long_unhealthy: endpoints.iter().map(|endpoint| known.is_long_unhealthy(endpoint)).collect(),
+            weights: endpoints
+                .iter()
+                .map(|endpoint| known.weight(endpoint, now))
+                .collect(),
+            works: endpoints
+                .iter()
+                .map(|endpoint| known.works(endpoint))
+                .collect(),
+            long_unhealthy: endpoints
+                .iter()
+                .map(|endpoint| known.is_long_unhealthy(endpoint))
+                .collect(),
             takes: vec![false; endpoints.len()],
             shift: 0,
         };
-        eligibility.shift = if known.has_ramps(endpoints) { eligibility.spare_bits() } else { 0 };
+        eligibility.shift = if known.has_ramps(endpoints) {
+            eligibility.spare_bits()
+        } else {
+            0
+        };
         for reach in reaches(world, service, port) {
-            for is_v4 in [true, false].into_iter().filter(|is_v4| has_family(world, service, *is_v4)) {
+            for is_v4 in [true, false]
+                .into_iter()
+                .filter(|is_v4| has_family(world, service, *is_v4))
+            {
                 let takers: Vec<usize> = eligibility.takers(is_v4, reach).collect();
-                takers.into_iter().for_each(|position| eligibility.takes[position] = true);
+                takers
+                    .into_iter()
+                    .for_each(|position| eligibility.takes[position] = true);
             }
         }
         eligibility
     }
 
-    /// Returns the unused high bits of the largest weight. Configured weights count as well, so that the result does not
-    /// change during ramps.
+    /// Returns the unused high bits of the largest weight. Configured weights count as well, so
+    /// that the result does not change during ramps.
     fn spare_bits(&self) -> u32 {
         let targets = self.weights.iter().map(|weight| u32::from(weight.target));
-        let largest = targets.chain(self.endpoints.iter().map(|endpoint| endpoint.weight)).max().unwrap_or(0);
+        let largest = targets
+            .chain(self.endpoints.iter().map(|endpoint| endpoint.weight))
+            .max()
+            .unwrap_or(0);
         largest.leading_zeros().saturating_sub(16).min(MAX_SHIFT)
     }
 
@@ -68,59 +90,104 @@ impl<'a> Eligibility<'a> {
 
     /// Returns for each endpoint whether it takes new connections from this node.
     pub fn active(&self) -> Vec<bool> {
-        self.takes.iter().zip(&self.works).map(|(takes, works)| *takes && *works).collect()
+        self.takes
+            .iter()
+            .zip(&self.works)
+            .map(|(takes, works)| *takes && *works)
+            .collect()
     }
 
-    /// Returns the positions of the endpoints that take the new connections of a front end, health aside: the ready endpoints
-    /// of its family in its scope, or the serving terminating ones if none is ready (KEP-1669).
+    /// Returns the positions of the endpoints that take the new connections of a front end, health
+    /// aside: the ready endpoints of its family in its scope, or the serving terminating ones if
+    /// none is ready (KEP-1669).
     pub fn takers(&self, is_v4: bool, reach: Reach<'_>) -> impl Iterator<Item = usize> {
         let serving = self.serving(is_v4, reach);
-        (0..self.endpoints.len()).filter(move |&position| self.takes_in(position, serving, is_v4, reach))
+        (0..self.endpoints.len())
+            .filter(move |&position| self.takes_in(position, serving, is_v4, reach))
     }
 
     /// Returns the condition in which endpoints take the new connections of a front end.
     fn serving(&self, is_v4: bool, reach: Reach<'_>) -> Condition {
         let is_ready = |position: usize| self.takes_in(position, Condition::Ready, is_v4, reach);
         let any_ready = (0..self.endpoints.len()).any(is_ready);
-        if any_ready { Condition::Ready } else { Condition::Terminating }
+        if any_ready {
+            Condition::Ready
+        } else {
+            Condition::Terminating
+        }
     }
 
     fn takes_in(&self, position: usize, serving: Condition, is_v4: bool, reach: Reach<'_>) -> bool {
         let endpoint = &self.endpoints[position];
-        is_within(endpoint, is_v4, reach) && endpoint.condition == serving && self.weights[position].takes()
+        is_within(endpoint, is_v4, reach)
+            && endpoint.condition == serving
+            && self.weights[position].takes()
     }
 
-    /// Returns the positions of the endpoints in the slots of a front end, from the nearest tier to the farthest.
-    pub(super) fn tiers_of(&self, world: &World, service: &Service, is_v4: bool, reach: Reach<'_>) -> Vec<Vec<usize>> {
+    /// Returns the positions of the endpoints in the slots of a front end, from the nearest tier to
+    /// the farthest.
+    pub(super) fn tiers_of(
+        &self,
+        world: &World,
+        service: &Service,
+        is_v4: bool,
+        reach: Reach<'_>,
+    ) -> Vec<Vec<usize>> {
         let proximity = self.proximity(world, service, is_v4, reach);
         if !proximity.has_tiers() {
             return vec![self.drawn(is_v4, reach)];
         }
         let members = self.members(is_v4, reach).into_iter();
-        proximity.tiers(self.endpoints, members.filter(|&position| proximity.counts(&self.endpoints[position])))
+        proximity.tiers(
+            self.endpoints,
+            members.filter(|&position| proximity.counts(&self.endpoints[position])),
+        )
     }
 
-    /// Returns the [`takers`](Self::takers) in the slots of a front end without tiers. An unhealthy endpoint keeps its slots
-    /// for a while, so that a verdict costs one write to its row; after that it leaves them, so that connects need not skip
-    /// it. In a service with tiers it stays, because it counts as missing capacity of its tier.
+    /// Returns the [`takers`](Self::takers) in the slots of a front end without tiers. An unhealthy
+    /// endpoint keeps its slots for a while, so that a verdict costs one write to its row; after
+    /// that it leaves them, so that connects need not skip it. In a service with tiers it stays,
+    /// because it counts as missing capacity of its tier.
     fn drawn(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
         let takers: Vec<usize> = self.takers(is_v4, reach).collect();
-        let left: Vec<usize> = takers.iter().copied().filter(|&position| !self.long_unhealthy[position]).collect();
+        let left: Vec<usize> = takers
+            .iter()
+            .copied()
+            .filter(|&position| !self.long_unhealthy[position])
+            .collect();
         if left.is_empty() { takers } else { left }
     }
 
-    fn proximity(&self, world: &'a World, service: &'a Service, is_v4: bool, reach: Reach<'_>) -> Proximity<'a> {
-        let family = self.endpoints.iter().filter(move |endpoint| endpoint.address.is_ipv4() == is_v4);
-        Proximity::of(world, &service.traffic.locality, family, reach, self.serving(is_v4, reach))
+    fn proximity(
+        &self,
+        world: &'a World,
+        service: &'a Service,
+        is_v4: bool,
+        reach: Reach<'_>,
+    ) -> Proximity<'a> {
+        let family = self
+            .endpoints
+            .iter()
+            .filter(move |endpoint| endpoint.address.is_ipv4() == is_v4);
+        Proximity::of(
+            world,
+            &service.traffic.locality,
+            family,
+            reach,
+            self.serving(is_v4, reach),
+        )
     }
 
-    /// Returns the [`takers`](Self::takers) and the endpoints that are down, which count as missing capacity of their tier.
-    /// An endpoint that takes connects of another front end only is left out.
+    /// Returns the [`takers`](Self::takers) and the endpoints that are down, which count as missing
+    /// capacity of their tier. An endpoint that takes connects of another front end only is left
+    /// out.
     fn members(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
         let mut members: Vec<usize> = self.takers(is_v4, reach).collect();
         let counts = |&position: &usize| {
             let is_down = !self.takes[position] || !self.works[position];
-            is_down && self.weights[position].target > 0 && is_within(&self.endpoints[position], is_v4, reach)
+            is_down
+                && self.weights[position].target > 0
+                && is_within(&self.endpoints[position], is_v4, reach)
         };
         members.extend((0..self.endpoints.len()).filter(counts));
         members.sort_unstable();
@@ -128,14 +195,19 @@ impl<'a> Eligibility<'a> {
         members
     }
 
-    /// Returns the tier of each endpoint for front ends with scope [`Everywhere`](Reach::Everywhere), counted from one, or
-    /// nothing without tiers.
+    /// Returns the tier of each endpoint for front ends with scope
+    /// [`Everywhere`](Reach::Everywhere), counted from one, or nothing without tiers.
     pub fn tiers(&self, world: &World, service: &Service) -> Vec<Option<u32>> {
         let mut numbers = vec![None; self.endpoints.len()];
-        let has_tiers = |is_v4: &bool| self.proximity(world, service, *is_v4, Reach::Everywhere).has_tiers();
+        let has_tiers = |is_v4: &bool| {
+            self.proximity(world, service, *is_v4, Reach::Everywhere)
+                .has_tiers()
+        };
         for is_v4 in [true, false].into_iter().filter(has_tiers) {
-            for (number, tier) in (1..).zip(self.tiers_of(world, service, is_v4, Reach::Everywhere)) {
-                tier.into_iter().for_each(|position| numbers[position] = Some(number));
+            for (number, tier) in (1..).zip(self.tiers_of(world, service, is_v4, Reach::Everywhere))
+            {
+                tier.into_iter()
+                    .for_each(|position| numbers[position] = Some(number));
             }
         }
         numbers
@@ -151,10 +223,15 @@ impl<'a> Eligibility<'a> {
         }
     }
 
-    /// Returns the present weight, or the whole target if the endpoint takes no connects: then it is missing capacity.
+    /// Returns the present weight, or the whole target if the endpoint takes no connects: then it
+    /// is missing capacity.
     fn worth(&self, position: usize) -> f64 {
         let weight = self.weights[position];
-        if weight.takes() { weight.effective() } else { weight.target.into() }
+        if weight.takes() {
+            weight.effective()
+        } else {
+            weight.target.into()
+        }
     }
 
     /// Returns the weight in slots, above zero.
@@ -166,12 +243,17 @@ impl<'a> Eligibility<'a> {
     pub(super) fn row_weight(&self, position: usize) -> u16 {
         match self.weights[position].target {
             0 => 0,
-            _ => u16::try_from(clamped(self.worth(position) * f64::from(1 << self.shift))).unwrap_or(u16::MAX),
+            _ => u16::try_from(clamped(self.worth(position) * f64::from(1 << self.shift)))
+                .unwrap_or(u16::MAX),
         }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped"
+)]
 fn clamped(weight: f64) -> u32 {
     weight.round().clamp(1.0, f64::from(u32::MAX)) as u32
 }
@@ -192,13 +274,35 @@ pub struct UsableCapacity {
 }
 
 /// Returns the capacity of a service port at `now`, by the monotonic clock.
-pub fn usable_capacity(world: &World, now: Duration, service: &Service, port: &ServicePort) -> UsableCapacity {
+pub fn usable_capacity(
+    world: &World,
+    now: Duration,
+    service: &Service,
+    port: &ServicePort,
+) -> UsableCapacity {
     let eligibility = Eligibility::of(world, now, service, port);
-    let capacities = port.endpoints.iter().map(|endpoint| f64::from(endpoint.capacity));
-    let rows: Vec<_> = capacities.zip(&eligibility.weights).zip(eligibility.active()).collect();
+    let capacities = port
+        .endpoints
+        .iter()
+        .map(|endpoint| f64::from(endpoint.capacity));
+    let rows: Vec<_> = capacities
+        .zip(&eligibility.weights)
+        .zip(eligibility.active())
+        .collect();
     UsableCapacity {
-        usable: rows.iter().filter(|(_, active)| *active).map(|((capacity, it), _)| capacity * it.effective()).sum(),
-        total: rows.iter().map(|((capacity, it), _)| capacity * f64::from(it.target)).sum(),
-        weights: eligibility.weights.iter().map(|weight| weight.effective()).collect(),
+        usable: rows
+            .iter()
+            .filter(|(_, active)| *active)
+            .map(|((capacity, it), _)| capacity * it.effective())
+            .sum(),
+        total: rows
+            .iter()
+            .map(|((capacity, it), _)| capacity * f64::from(it.target))
+            .sum(),
+        weights: eligibility
+            .weights
+            .iter()
+            .map(|weight| weight.effective())
+            .collect(),
     }
 }

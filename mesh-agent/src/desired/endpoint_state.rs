@@ -1,5 +1,5 @@
-//! State of a service's endpoints that is not configuration: health verdicts, operator overrides, and when each endpoint
-//! became usable. Computes their present weights from it.
+//! State of a service's endpoints that is not configuration: health verdicts, operator overrides,
+//! and when each endpoint became usable. Computes their present weights from it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -38,10 +38,18 @@ impl Weight {
     }
 
     /// Returns the present weight as a whole number; zero if it is below one.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "weights are small and not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "weights are small and not negative"
+    )]
     pub fn whole(self) -> u32 {
         let weight = self.effective();
-        if weight < 1.0 { 0 } else { weight.round() as u32 }
+        if weight < 1.0 {
+            0
+        } else {
+            weight.round() as u32
+        }
     }
 
     /// Whether the endpoint takes connects at all.
@@ -69,15 +77,21 @@ impl<'a> EndpointStates<'a> {
 
     /// Whether the endpoint has been unhealthy for long.
     pub(super) fn is_long_unhealthy(&self, endpoint: &Endpoint) -> bool {
-        self.long_unhealthy.contains(&(endpoint.address, endpoint.port))
+        self.long_unhealthy
+            .contains(&(endpoint.address, endpoint.port))
     }
 
     pub(super) fn weight(&self, endpoint: &Endpoint, now: Duration) -> Weight {
         let said = self.said(endpoint);
         let configured = || u16::try_from(endpoint.weight).expect("sources take no larger weight");
         let draining = said.draining_since.map(|since| now.saturating_sub(since));
-        let falling = draining.map_or(1.0, |elapsed| ramp::falling(self.traffic.drain.as_ref(), elapsed));
-        Weight { target: said.weight.unwrap_or_else(configured), share: self.rising(endpoint, now) * falling }
+        let falling = draining.map_or(1.0, |elapsed| {
+            ramp::falling(self.traffic.drain.as_ref(), elapsed)
+        });
+        Weight {
+            target: said.weight.unwrap_or_else(configured),
+            share: self.rising(endpoint, now) * falling,
+        }
     }
 
     fn rising(&self, endpoint: &Endpoint, now: Duration) -> f64 {
@@ -88,26 +102,41 @@ impl<'a> EndpointStates<'a> {
     }
 
     fn said(&self, endpoint: &Endpoint) -> Override {
-        self.overrides.get(&(endpoint.address, endpoint.port)).copied().unwrap_or_default()
+        self.overrides
+            .get(&(endpoint.address, endpoint.port))
+            .copied()
+            .unwrap_or_default()
     }
 
     fn since(&self, endpoint: &Endpoint) -> Option<Duration> {
-        self.usable_since.get(&(endpoint.address, endpoint.port)).copied()
+        self.usable_since
+            .get(&(endpoint.address, endpoint.port))
+            .copied()
     }
 
     /// Whether weights may differ from the configured ones, now or later.
     pub(super) fn has_ramps(&self, endpoints: &[Endpoint]) -> bool {
-        let said = |endpoint: &Endpoint| self.overrides.contains_key(&(endpoint.address, endpoint.port));
-        self.traffic.slow_start.is_some() || self.traffic.drain.is_some() || endpoints.iter().any(said)
+        let said = |endpoint: &Endpoint| {
+            self.overrides
+                .contains_key(&(endpoint.address, endpoint.port))
+        };
+        self.traffic.slow_start.is_some()
+            || self.traffic.drain.is_some()
+            || endpoints.iter().any(said)
     }
 
-    /// Returns when the weight of an endpoint changes next, or nothing if none of its ramps is under way.
+    /// Returns when the weight of an endpoint changes next, or nothing if none of its ramps is
+    /// under way.
     fn next_change(&self, endpoint: &Endpoint, now: Duration) -> Option<Duration> {
         let weight = self.weight(endpoint, now);
         if !weight.takes() {
             return None;
         }
-        let drains = self.traffic.drain.as_ref().zip(self.said(endpoint).draining_since);
+        let drains = self
+            .traffic
+            .drain
+            .as_ref()
+            .zip(self.said(endpoint).draining_since);
         let falls = drains.map(|(drain, since)| ramp::next_tick(since, drain.tick, now));
         let starts = self.traffic.slow_start.as_ref().zip(self.since(endpoint));
         let starts = starts.filter(|_| self.rising(endpoint, now) < 1.0);
@@ -122,30 +151,52 @@ fn place(target: &Target) -> AddressPort {
 
 /// Returns the lower bound of a service's targets in an ordered map.
 fn first(service: &ServiceName) -> Target {
-    Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 }
+    Target {
+        service: service.clone(),
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        port: 0,
+    }
 }
 
 fn places(targets: &BTreeSet<Target>, service: &ServiceName) -> HashSet<AddressPort> {
-    targets.range(first(service)..).take_while(|it| it.service == *service).map(place).collect()
+    targets
+        .range(first(service)..)
+        .take_while(|it| it.service == *service)
+        .map(place)
+        .collect()
 }
 
-fn of_service<V: Copy>(of_all: &BTreeMap<Target, V>, service: &ServiceName) -> HashMap<AddressPort, V> {
-    let targets = of_all.range(first(service)..).take_while(|(target, _)| target.service == *service);
-    targets.map(|(target, &value)| (place(target), value)).collect()
+fn of_service<V: Copy>(
+    of_all: &BTreeMap<Target, V>,
+    service: &ServiceName,
+) -> HashMap<AddressPort, V> {
+    let targets = of_all
+        .range(first(service)..)
+        .take_while(|(target, _)| target.service == *service);
+    targets
+        .map(|(target, &value)| (place(target), value))
+        .collect()
 }
 
-/// Returns when the tables change next because time passes, by the monotonic clock, or nothing if no ramp is under way.
+/// Returns when the tables change next because time passes, by the monotonic clock, or nothing if
+/// no ramp is under way.
 pub fn next_change(world: &World, now: Duration) -> Option<Duration> {
     if world.usable_since.is_empty() && world.overrides.is_empty() {
         return None;
     }
-    let ramps = |service: &&Service| service.traffic.slow_start.is_some() || service.traffic.drain.is_some();
+    let ramps = |service: &&Service| {
+        service.traffic.slow_start.is_some() || service.traffic.drain.is_some()
+    };
     let services = world.services.values().map(AsRef::as_ref).filter(ramps);
     let changes = services.flat_map(|service| {
         let known = EndpointStates::of(world, service);
         let is_idle = known.overrides.is_empty() && known.usable_since.is_empty();
         let ports = if is_idle { &[][..] } else { &service.ports };
-        ports.iter().flat_map(|port| &port.endpoints).filter_map(|it| known.next_change(it, now)).min()
+        ports
+            .iter()
+            .flat_map(|port| &port.endpoints)
+            .filter_map(|it| known.next_change(it, now))
+            .min()
     });
     changes.min()
 }

@@ -5,23 +5,32 @@ use std::{net::SocketAddr, sync::Arc};
 use mesh_common::abi::FrontendKey;
 
 use crate::model::{
-    Addresses, Condition, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName, ServicePort, Services,
-    Traffic,
+    Addresses, Condition, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName,
+    ServicePort, Services, Traffic,
 };
 
 pub(crate) fn name(name: &str) -> ServiceName {
-    ServiceName { namespace: "test".into(), name: name.into() }
+    ServiceName {
+        namespace: "test".into(),
+        name: name.into(),
+    }
 }
 
 pub(crate) fn services(services: impl IntoIterator<Item = Service>) -> Services {
-    services.into_iter().map(|service| (service.name.clone(), Arc::new(service))).collect()
+    services
+        .into_iter()
+        .map(|service| (service.name.clone(), Arc::new(service)))
+        .collect()
 }
 
 /// One TCP port, 80, at `address`, without endpoints.
 pub(crate) fn fixed(service: &str, address: &str) -> Service {
     Service {
         name: name(service),
-        origin: Origin { file: Arc::new("test.yaml".into()), line: 1 },
+        origin: Origin {
+            file: Arc::new("test.yaml".into()),
+            line: 1,
+        },
         addresses: Addresses::Fixed(vec![address.parse().unwrap()]),
         external: vec![],
         ports: vec![ServicePort {
@@ -46,27 +55,45 @@ pub(crate) fn udp(mut service: Service) -> Service {
 }
 
 pub(crate) fn auto(service: &str) -> Service {
-    Service { addresses: Addresses::Auto, ..fixed(service, "192.0.2.1") }
+    Service {
+        addresses: Addresses::Auto,
+        ..fixed(service, "192.0.2.1")
+    }
 }
 
 /// The same service with these endpoints, each an address and a weight.
 pub(crate) fn with(mut service: Service, endpoints: &[(&str, u32)]) -> Service {
-    service.ports[0].endpoints = endpoints.iter().map(|(address, weight)| endpoint(address, *weight)).collect();
+    service.ports[0].endpoints = endpoints
+        .iter()
+        .map(|(address, weight)| endpoint(address, *weight))
+        .collect();
     service
 }
 
 fn endpoint(address: &str, weight: u32) -> Endpoint {
     let address: SocketAddr = address.parse().unwrap();
-    Endpoint { weight, condition: Condition::Ready, ..Endpoint::new(address.ip(), address.port()) }
+    Endpoint {
+        weight,
+        condition: Condition::Ready,
+        ..Endpoint::new(address.ip(), address.port())
+    }
 }
 
 /// The frontend at `address:port`, UDP.
 pub(crate) fn udp_key(address: &str) -> FrontendKey {
-    FrontendKey { protocol: Protocol::Udp.number(), ..key(address) }
+    FrontendKey {
+        protocol: Protocol::Udp.number(),
+        ..key(address)
+    }
 }
 
 /// The frontend at `address:port`, TCP.
 pub(crate) fn key(address: &str) -> FrontendKey {
     let address: SocketAddr = address.parse().unwrap();
-    FrontendKey { addr: address.ip().into(), port: address.port().to_be(), protocol: Protocol::Tcp.number(), pad: 0 }
+    FrontendKey {
+        addr: address.ip().into(),
+        port: address.port().to_be(),
+        protocol: Protocol::Tcp.number(),
+        pad: 0,
+    }
 }

@@ -1,14 +1,17 @@
 //! Lists the front ends of a service port on this node and the endpoints that each leads to.
 //!
-//! `externalTrafficPolicy` is ignored: it is about packets that arrive at a node from outside, and a connect call never
-//! does. Kubernetes, too, uses all endpoints for connections of its own nodes and pods to external addresses.
+//! `externalTrafficPolicy` is ignored: it is about packets that arrive at a node from outside, and
+//! a connect call never does. Kubernetes, too, uses all endpoints for connections of its own nodes
+//! and pods to external addresses.
 
 use std::{net::IpAddr, time::Duration};
 
 use mesh_common::abi::FrontendKey;
 
 use super::{Eligibility, World};
-use crate::model::{Addresses, Condition, Endpoint, FrontendKind, InternalTraffic, Service, ServicePort};
+use crate::model::{
+    Addresses, Condition, Endpoint, FrontendKind, InternalTraffic, Service, ServicePort,
+};
 
 /// An address and port at which clients reach a service port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +29,12 @@ pub struct Frontend<'a> {
 impl Frontend<'_> {
     /// Returns its key in SERVICES.
     pub fn key(&self, port: &ServicePort) -> FrontendKey {
-        FrontendKey { addr: self.address.into(), port: self.port.to_be(), protocol: port.protocol.number(), pad: 0 }
+        FrontendKey {
+            addr: self.address.into(),
+            port: self.port.to_be(),
+            protocol: port.protocol.number(),
+            pad: 0,
+        }
     }
 }
 
@@ -59,16 +67,36 @@ pub fn frontends<'a>(world: &'a World, service: &Service, port: &ServicePort) ->
     let inside_reach = inside_reach(world, service);
     let mut all: Vec<Frontend<'a>> = Vec::with_capacity(inside.len());
     let mut add = |address, port, kind: FrontendKind| {
-        let reach = if kind.is_internal() { inside_reach } else { Reach::Everywhere };
-        if !all.iter().any(|known| (known.address, known.port) == (address, port)) {
-            all.push(Frontend { address, port, kind, reach });
+        let reach = if kind.is_internal() {
+            inside_reach
+        } else {
+            Reach::Everywhere
+        };
+        if !all
+            .iter()
+            .any(|known| (known.address, known.port) == (address, port))
+        {
+            all.push(Frontend {
+                address,
+                port,
+                kind,
+                reach,
+            });
         }
     };
-    inside.iter().for_each(|&address| add(address, port.port, kind));
-    world.external(service).for_each(|external| add(external.address, port.port, external.kind));
+    inside
+        .iter()
+        .for_each(|&address| add(address, port.port, kind));
+    world
+        .external(service)
+        .for_each(|external| add(external.address, port.port, external.kind));
     if let Some(node_port) = port.node_port {
         // A service of one address family has node ports in that family only, as in Kubernetes.
-        let has_family = |address: &&IpAddr| inside.iter().any(|inside| inside.is_ipv4() == address.is_ipv4());
+        let has_family = |address: &&IpAddr| {
+            inside
+                .iter()
+                .any(|inside| inside.is_ipv4() == address.is_ipv4())
+        };
         let node = world.node_addresses.iter().filter(has_family);
         node.for_each(|&address| add(address, node_port, FrontendKind::NodePort));
     }
@@ -94,14 +122,25 @@ pub(super) fn reaches<'a>(
     outside.into_iter().chain([inside])
 }
 
-/// Whether a service has an address in this family. Without one, its endpoints of the family cannot be reached.
+/// Whether a service has an address in this family. Without one, its endpoints of the family cannot
+/// be reached.
 pub fn has_family(world: &World, service: &Service, is_v4: bool) -> bool {
     let outside = service.external.iter().map(|external| &external.address);
-    world.addresses(service).iter().chain(outside).any(|address| address.is_ipv4() == is_v4)
+    world
+        .addresses(service)
+        .iter()
+        .chain(outside)
+        .any(|address| address.is_ipv4() == is_v4)
 }
 
-/// Returns why no front end of a service port can lead to this endpoint, whatever its state, or nothing if one can.
-pub fn out_of_reach(world: &World, service: &Service, port: &ServicePort, endpoint: &Endpoint) -> Option<&'static str> {
+/// Returns why no front end of a service port can lead to this endpoint, whatever its state, or
+/// nothing if one can.
+pub fn out_of_reach(
+    world: &World,
+    service: &Service,
+    port: &ServicePort,
+    endpoint: &Endpoint,
+) -> Option<&'static str> {
     match endpoint.address.is_ipv4() {
         is_v4 if has_family(world, service, is_v4) => {}
         true => return Some("no IPv4 service address"),
@@ -110,17 +149,33 @@ pub fn out_of_reach(world: &World, service: &Service, port: &ServicePort, endpoi
     (!reaches(world, service, port).any(|reach| reach.has(endpoint))).then_some("not on this node")
 }
 
-/// Returns the positions of the endpoints that are configured to take the new connections of a front end: the ready
-/// endpoints of its family in its scope, or the serving terminating ones if none is ready (KEP-1669).
-pub fn takers<'a>(port: &'a ServicePort, is_v4: bool, reach: Reach<'a>) -> impl Iterator<Item = usize> + use<'a> {
-    let within = move |endpoint: &Endpoint| endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint);
-    let any_ready = port.endpoints.iter().any(|endpoint| within(endpoint) && endpoint.takes(Condition::Ready));
-    let serving = if any_ready { Condition::Ready } else { Condition::Terminating };
+/// Returns the positions of the endpoints that are configured to take the new connections of a
+/// front end: the ready endpoints of its family in its scope, or the serving terminating ones if
+/// none is ready (KEP-1669).
+pub fn takers<'a>(
+    port: &'a ServicePort,
+    is_v4: bool,
+    reach: Reach<'a>,
+) -> impl Iterator<Item = usize> + use<'a> {
+    let within =
+        move |endpoint: &Endpoint| endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint);
+    let any_ready = port
+        .endpoints
+        .iter()
+        .any(|endpoint| within(endpoint) && endpoint.takes(Condition::Ready));
+    let serving = if any_ready {
+        Condition::Ready
+    } else {
+        Condition::Terminating
+    };
     let endpoints = port.endpoints.iter().enumerate();
-    endpoints.filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving)).map(|(position, _)| position)
+    endpoints
+        .filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving))
+        .map(|(position, _)| position)
 }
 
-/// Returns for each endpoint whether it takes new connections from this node after all ramps have ended. Use
+/// Returns for each endpoint whether it takes new connections from this node after all ramps have
+/// ended. Use
 /// [`Eligibility::active`] for an earlier moment.
 pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
     Eligibility::of(world, Duration::MAX, service, port).active()

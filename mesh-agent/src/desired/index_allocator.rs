@@ -16,7 +16,10 @@ pub(super) struct IndexAllocator {
 
 impl IndexAllocator {
     pub(super) fn new<V>(taken: &Table<u32, V>) -> Self {
-        Self { gaps: taken.gaps(), first: 0 }
+        Self {
+            gaps: taken.gaps(),
+            first: 0,
+        }
     }
 
     /// Allocates one index.
@@ -29,7 +32,8 @@ impl IndexAllocator {
         self.gaps[self.first].0
     }
 
-    /// Allocates `length` contiguous indexes and returns the first. Always succeeds, because the last gap has no end.
+    /// Allocates `length` contiguous indexes and returns the first. Always succeeds, because the
+    /// last gap has no end.
     pub(super) fn take_range(&mut self, length: u32) -> u32 {
         let gap = self.gaps[self.first..]
             .iter_mut()
@@ -44,7 +48,8 @@ impl IndexAllocator {
     }
 }
 
-/// Allocates free service ids, lowest first. Ids that connections still count for are allocated last.
+/// Allocates free service ids, lowest first. Ids that connections still count for are allocated
+/// last.
 #[derive(Clone)]
 pub(super) struct IdAllocator<'a> {
     free: IndexAllocator,
@@ -55,7 +60,11 @@ pub(super) struct IdAllocator<'a> {
 
 impl<'a> IdAllocator<'a> {
     pub(super) fn new<V>(taken: &Table<u32, V>, allocatable: Allocatable<'a>) -> Self {
-        Self { free: IndexAllocator::new(taken), allocatable, busy: VecDeque::new() }
+        Self {
+            free: IndexAllocator::new(taken),
+            allocatable,
+            busy: VecDeque::new(),
+        }
     }
 
     /// Allocates an id. It is beyond the capacity only if no id within the capacity is left.
@@ -100,9 +109,22 @@ mod tests {
     #[test]
     fn ids_that_connections_count_for_come_last() {
         let busy = BTreeSet::from([0, 3, 4]);
-        let capacity = crate::dataplane::Capacity { services: 6, ..Memory::CAPACITY };
-        let mut free = IdAllocator::new(&taken(&[1]), Allocatable { capacity, busy: &busy });
+        let capacity = crate::dataplane::Capacity {
+            services: 6,
+            ..Memory::CAPACITY
+        };
+        let mut free = IdAllocator::new(
+            &taken(&[1]),
+            Allocatable {
+                capacity,
+                busy: &busy,
+            },
+        );
         let ids: Vec<u32> = (0..6).map(|_| free.take()).collect();
-        assert_eq!(ids, [2, 5, 0, 3, 4, 6], "6 is too many, which the capacity says");
+        assert_eq!(
+            ids,
+            [2, 5, 0, 3, 4, 6],
+            "6 is too many, which the capacity says"
+        );
     }
 }

@@ -1,11 +1,14 @@
-//! Builds Maglev tables for consistent hashing: adding or removing a backend moves few entries of the others.
+//! Builds Maglev tables for consistent hashing: adding or removing a backend moves few entries of
+//! the others.
 //!
-//! D. E. Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016), section 3.4. Every
-//! backend has its own permutation of the entries, and the backends take turns to claim the next free one. With weights, the
-//! number of turns is proportional to the weight, as in Envoy.
+//! D. E. Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016),
+//! section 3.4. Every backend has its own permutation of the entries, and the backends take turns
+//! to claim the next free one. With weights, the number of turns is proportional to the weight, as
+//! in Envoy.
 //! <https://github.com/envoyproxy/envoy/blob/v1.34.0/source/extensions/load_balancing_policies/maglev/maglev_lb.cc>
 //!
-//! The permutation depends only on the endpoint's address and port, so all nodes build the same table.
+//! The permutation depends only on the endpoint's address and port, so all nodes build the same
+//! table.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,16 +17,23 @@ use mesh_common::abi::Slot;
 use super::alias_table::WeightedBackend;
 
 /// Table sizes: primes just below powers of two.
-const SIZES: [u32; 10] = [251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071];
+const SIZES: [u32; 10] = [
+    251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071,
+];
 
 /// Entries per backend, enough to keep the shares of equal backends within one per cent.
 const PER_BACKEND: usize = 100;
 
 /// Returns the table; empty without backends.
 pub(super) fn maglev_table(shares: &[WeightedBackend]) -> Vec<Slot> {
-    let Some(heaviest) = shares.iter().map(|share| u64::from(share.weight)).max() else { return Vec::new() };
+    let Some(heaviest) = shares.iter().map(|share| u64::from(share.weight)).max() else {
+        return Vec::new();
+    };
     let size = size(shares.len());
-    let mut claimants: Vec<Claimant> = shares.iter().map(|share| Claimant::new(share, size)).collect();
+    let mut claimants: Vec<Claimant> = shares
+        .iter()
+        .map(|share| Claimant::new(share, size))
+        .collect();
     claimants.sort_unstable_by_key(|claimant| claimant.address);
     let mut table: Vec<Option<u32>> = vec![None; size as usize];
     let mut free = size;
@@ -45,10 +55,14 @@ pub(super) fn maglev_table(shares: &[WeightedBackend]) -> Vec<Slot> {
 /// Returns the smallest size with enough entries per backend, or the largest.
 fn size(backends: usize) -> u32 {
     let wanted = backends.saturating_mul(PER_BACKEND);
-    SIZES.into_iter().find(|&size| size as usize >= wanted).unwrap_or(SIZES[SIZES.len() - 1])
+    SIZES
+        .into_iter()
+        .find(|&size| size as usize >= wanted)
+        .unwrap_or(SIZES[SIZES.len() - 1])
 }
 
-/// A backend and its permutation: every `skip`-th entry, which visits all entries because the size is prime.
+/// A backend and its permutation: every `skip`-th entry, which visits all entries because the size
+/// is prime.
 struct Claimant {
     address: SocketAddr,
     backend: u32,
@@ -94,14 +108,17 @@ fn below(hash: u64, bound: u32) -> u32 {
 const OFFSET: u64 = 0x6f66_6673_6574;
 const SKIP: u64 = 0x736b_6970;
 
-/// FNV-1a (64 bits) over the 16 bytes of the address (IPv4 is mapped) and the 2 bytes of the port, in network byte order.
+/// FNV-1a (64 bits) over the 16 bytes of the address (IPv4 is mapped) and the 2 bytes of the port,
+/// in network byte order.
 fn hash(address: SocketAddr) -> u64 {
     let ip = match address.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
     let bytes = ip.octets().into_iter().chain(address.port().to_be_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
@@ -120,14 +137,20 @@ mod tests {
     fn shares(weights: impl IntoIterator<Item = u32>) -> Vec<WeightedBackend> {
         let share = |(backend, weight): (u32, u32)| {
             let address = SocketAddr::from(((0x0a00_0000 + backend).to_be_bytes(), 8080));
-            WeightedBackend { backend, weight, address }
+            WeightedBackend {
+                backend,
+                weight,
+                address,
+            }
         };
         (0..).zip(weights).map(share).collect()
     }
 
     fn counts(table: &[Slot], backends: usize) -> Vec<usize> {
         let mut counts = vec![0; backends];
-        table.iter().for_each(|slot| counts[slot.backend as usize] += 1);
+        table
+            .iter()
+            .for_each(|slot| counts[slot.backend as usize] += 1);
         counts
     }
 
@@ -137,7 +160,10 @@ mod tests {
             let table = maglev_table(&shares(vec![1; backends]));
             let counts = counts(&table, backends);
             assert!(table.len() >= 100 * backends);
-            assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
+            assert!(
+                counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1,
+                "{counts:?}"
+            );
         }
     }
 
@@ -147,7 +173,9 @@ mod tests {
         let table = maglev_table(&shares);
         shares.reverse();
         assert_eq!(maglev_table(&shares), table);
-        let digest = table.iter().fold(0, |digest, slot| mix(digest ^ u64::from(slot.backend)));
+        let digest = table
+            .iter()
+            .fold(0, |digest, slot| mix(digest ^ u64::from(slot.backend)));
         assert_eq!(
             digest, 4_230_249_058_039_730_981,
             "another table would send clients of a running cluster elsewhere"
@@ -163,11 +191,25 @@ mod tests {
     /// Entries of others that change when one of `backends` leaves.
     fn disrupted(backends: usize, leaving: u32) -> (usize, usize) {
         let all = shares(vec![1; backends]);
-        let rest: Vec<WeightedBackend> = all.iter().copied().filter(|share| share.backend != leaving).collect();
+        let rest: Vec<WeightedBackend> = all
+            .iter()
+            .copied()
+            .filter(|share| share.backend != leaving)
+            .collect();
         let (before, after) = (maglev_table(&all), maglev_table(&rest));
-        assert_eq!(before.len(), after.len(), "the same size, or nothing can be compared");
-        let others = before.iter().zip(&after).filter(|(before, _)| before.backend != leaving);
-        (others.filter(|(before, after)| before != after).count(), before.len())
+        assert_eq!(
+            before.len(),
+            after.len(),
+            "the same size, or nothing can be compared"
+        );
+        let others = before
+            .iter()
+            .zip(&after)
+            .filter(|(before, _)| before.backend != leaving);
+        (
+            others.filter(|(before, after)| before != after).count(),
+            before.len(),
+        )
     }
 
     #[test]
@@ -180,8 +222,12 @@ mod tests {
                 worst = worst.max(share);
                 sum += share;
             }
-            // The paper gives up a little of the minimum for even shares (section 3.4, figure 12): a few per cent.
-            assert!(sum / 5.0 < 0.025 && worst < 0.04, "{backends} backends: {sum} {worst}");
+            // The paper gives up a little of the minimum for even shares (section 3.4, figure 12):
+            // a few per cent.
+            assert!(
+                sum / 5.0 < 0.025 && worst < 0.04,
+                "{backends} backends: {sum} {worst}"
+            );
         }
     }
 

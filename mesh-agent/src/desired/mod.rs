@@ -1,4 +1,5 @@
-//! Compiles the model into the rows of the kernel maps. Pure: the time and the rows that the kernel holds are arguments.
+//! Compiles the model into the rows of the kernel maps. Pure: the time and the rows that the kernel
+//! holds are arguments.
 //!
 //! ```text
 //! World ──compile, recompile, partial_compile──► Tables ──plan::diff──► Ops for the data plane
@@ -73,7 +74,11 @@ pub struct Tables {
 
 /// Returns `address:port/PROTOCOL` of a frontend.
 pub fn frontend(key: &FrontendKey) -> String {
-    let name = if key.protocol == protocol::TCP { "TCP" } else { "UDP" };
+    let name = if key.protocol == protocol::TCP {
+        "TCP"
+    } else {
+        "UDP"
+    };
     format!("{}/{name}", socket_address(key.addr, key.port))
 }
 

@@ -1,6 +1,6 @@
-//! Compiles as many services as fit into the maps and quotas. A service that does not fit is served without its new
-//! endpoints, keeps its present rows, or is left out. Known services come before new ones, then services that need fewer
-//! new rows, then the order of names.
+//! Compiles as many services as fit into the maps and quotas. A service that does not fit is served
+//! without its new endpoints, keeps its present rows, or is left out. Known services come before
+//! new ones, then services that need fewer new rows, then the order of names.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -43,10 +43,16 @@ pub fn partial_compile<'a>(
     let mut services: Vec<&Service> = world.services.values().map(AsRef::as_ref).collect();
     services.retain(|service| !world.uncertain.contains(&service.name));
     services.sort_by_cached_key(|service| (fitter.compiler.growth(service), service.name.clone()));
-    let known: BTreeSet<ServiceName> = current.names.values().filter_map(|name| identified(name)).collect();
+    let known: BTreeSet<ServiceName> = current
+        .names
+        .values()
+        .filter_map(|name| identified(name))
+        .collect();
     let (mut kept, mut misfits) = (world.uncertain.clone(), Vec::new());
     for service in services {
-        let Err(reason) = fitter.add(world, service) else { continue };
+        let Err(reason) = fitter.add(world, service) else {
+            continue;
+        };
         let effect = match fitter.compiler.without_growth(service) {
             _ if !known.contains(&service.name) => Effect::LeftOut,
             Some(rest) if fitter.add(world, &rest).is_ok() => Effect::Part,
@@ -56,7 +62,11 @@ pub fn partial_compile<'a>(
                 Effect::Kept
             }
         };
-        misfits.push(OverLimit { service: service.name.clone(), reason, effect });
+        misfits.push(OverLimit {
+            service: service.name.clone(),
+            reason,
+            effect,
+        });
     }
     let mut tables = fitter.compiler.tables;
     retain_unknown(current, &mut tables, &kept);
@@ -89,9 +99,16 @@ impl Fitter<'_> {
         let before = self.compiler.checkpoint();
         self.compiler.add(world, service);
         let rows = RowCounts::of(&self.compiler.tables).minus(RowCounts::of(&before.tables));
-        let new = before.tables.services.differences(&self.compiler.tables.services);
-        let new = new.filter(|(key, _, _)| !self.current.services.contains_key(key)).count();
-        let reason = self.over_quota(service, rows).or_else(|| self.over_capacity(service, self.new_frontends + new));
+        let new = before
+            .tables
+            .services
+            .differences(&self.compiler.tables.services);
+        let new = new
+            .filter(|(key, _, _)| !self.current.services.contains_key(key))
+            .count();
+        let reason = self
+            .over_quota(service, rows)
+            .or_else(|| self.over_capacity(service, self.new_frontends + new));
         match reason {
             None => {
                 self.new_frontends += new;
@@ -107,12 +124,18 @@ impl Fitter<'_> {
 
     /// Adds the rows of a service to the count of its namespace.
     fn count(&mut self, service: &Service, rows: RowCounts) {
-        let all = self.namespaces.entry(service.name.namespace.clone()).or_default();
+        let all = self
+            .namespaces
+            .entry(service.name.namespace.clone())
+            .or_default();
         *all = all.plus(rows);
     }
 
     fn over_quota(&self, service: &Service, rows: RowCounts) -> Option<String> {
-        let Quotas { service_percent, namespace_percent } = self.quotas;
+        let Quotas {
+            service_percent,
+            namespace_percent,
+        } = self.quotas;
         let ServiceName { namespace, .. } = &service.name;
         let capacity = self.allocatable.capacity;
         if let Some((kind, needed, most)) = rows.beyond(capacity, service_percent) {
@@ -122,7 +145,12 @@ impl Fitter<'_> {
                 service.name
             ));
         }
-        let together = self.namespaces.get(namespace).copied().unwrap_or_default().plus(rows);
+        let together = self
+            .namespaces
+            .get(namespace)
+            .copied()
+            .unwrap_or_default()
+            .plus(rows);
         let (kind, needed, most) = together.beyond(capacity, namespace_percent)?;
         Some(format!(
             "service {} does not fit: namespace {namespace} would have {needed} {kind}, of {most} that one namespace may \
@@ -131,18 +159,37 @@ impl Fitter<'_> {
         ))
     }
 
-    /// Returns why a service is over the capacity of the maps. New front ends are written before old ones are deleted, so
-    /// both must fit. Indexes are allocated around the rows in use, so the highest one decides.
+    /// Returns why a service is over the capacity of the maps. New front ends are written before
+    /// old ones are deleted, so both must fit. Indexes are allocated around the rows in use, so the
+    /// highest one decides.
     fn over_capacity(&self, service: &Service, new_frontends: usize) -> Option<String> {
         let (tables, capacity) = (&self.compiler.tables, self.allocatable.capacity);
         let needed = |last: Option<&u32>| last.map_or(0, |index| *index as usize + 1);
         let maps = [
-            ("service addresses with their ports", capacity.services, self.current.services.len() + new_frontends),
-            ("ports of services", capacity.services, needed(tables.names.keys().next_back())),
-            ("slots", capacity.slots, needed(tables.slots.keys().next_back())),
-            ("endpoints", capacity.backends, needed(tables.backends.keys().next_back())),
+            (
+                "service addresses with their ports",
+                capacity.services,
+                self.current.services.len() + new_frontends,
+            ),
+            (
+                "ports of services",
+                capacity.services,
+                needed(tables.names.keys().next_back()),
+            ),
+            (
+                "slots",
+                capacity.slots,
+                needed(tables.slots.keys().next_back()),
+            ),
+            (
+                "endpoints",
+                capacity.backends,
+                needed(tables.backends.keys().next_back()),
+            ),
         ];
-        let (kind, all, _) = maps.into_iter().find(|(_, all, needed)| *needed > *all as usize)?;
+        let (kind, all, _) = maps
+            .into_iter()
+            .find(|(_, all, needed)| *needed > *all as usize)?;
         let setting = match kind {
             "slots" | "endpoints" => "maxBackends (--max-backends)",
             _ => "maxServices (--max-services)",
@@ -172,10 +219,20 @@ mod tests {
     }
 
     fn world(services: impl IntoIterator<Item = Service>) -> World {
-        World { services: fixture::services(services), complete: true, ..World::default() }
+        World {
+            services: fixture::services(services),
+            complete: true,
+            ..World::default()
+        }
     }
 
-    const CAPACITY: Capacity = Capacity { services: 20, slots: 40, backends: 20, sockets: 1, sockets_per_client: 1 };
+    const CAPACITY: Capacity = Capacity {
+        services: 20,
+        slots: 40,
+        backends: 20,
+        sockets: 1,
+        sockets_per_client: 1,
+    };
     const NOW: Duration = Duration::ZERO;
 
     /// Services that do not fit.
@@ -184,24 +241,46 @@ mod tests {
     }
 
     fn endpoints(tables: &Tables, service: &str) -> usize {
-        let id = tables.names.iter().find(|(_, name)| name.starts_with(service)).map(|(id, _)| *id);
-        tables.backends.values().filter(|row| Some(row.service) == id).count()
+        let id = tables
+            .names
+            .iter()
+            .find(|(_, name)| name.starts_with(service))
+            .map(|(id, _)| *id);
+        tables
+            .backends
+            .values()
+            .filter(|row| Some(row.service) == id)
+            .count()
     }
 
     #[test]
     fn known_services_and_small_changes_come_first() {
         let old = [service("a", "grows", 1, 5), service("z", "moves", 2, 5)];
-        let (current, misfits) = partial_compile(&world(old), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
+        let (current, misfits) =
+            partial_compile(&world(old), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
         assert_eq!(misfits, []);
         // One endpoint more, thirteen more, and a new service that sorts first.
-        let new = [service("a", "grows", 1, 18), service("z", "moves", 2, 6), service("a", "a-new", 3, 11)];
+        let new = [
+            service("a", "grows", 1, 18),
+            service("z", "moves", 2, 6),
+            service("a", "a-new", 3, 11),
+        ];
         let (tables, misfits) = partial_compile(&world(new), NOW, &current, CAPACITY, Quotas::NONE);
         assert_eq!(names(&misfits), ["a/grows", "a/a-new"]);
-        assert_eq!(misfits.iter().map(|it| it.effect.clone()).collect::<Vec<_>>(), [Effect::Part, Effect::LeftOut]);
+        assert_eq!(
+            misfits
+                .iter()
+                .map(|it| it.effect.clone())
+                .collect::<Vec<_>>(),
+            [Effect::Part, Effect::LeftOut]
+        );
         let reason = "service a/grows does not fit: there is room for 20 endpoints of all services (those that are being \
                       replaced count until they are deleted); maxBackends (--max-backends) can raise that";
         assert_eq!(misfits[0].reason, reason);
-        assert_eq!((endpoints(&tables, "a/grows"), endpoints(&tables, "z/moves")), (5, 6));
+        assert_eq!(
+            (endpoints(&tables, "a/grows"), endpoints(&tables, "z/moves")),
+            (5, 6)
+        );
         assert_eq!(endpoints(&tables, "a/a-new"), 0);
         let rows = |tables: &Tables| tables.services[&fixture::key("10.96.0.1:80")];
         assert_eq!(rows(&tables), rows(&current), "its rows stay as they are");
@@ -210,45 +289,88 @@ mod tests {
     #[test]
     fn a_service_whose_endpoints_are_replaced_is_served_while_the_maps_are_full() {
         let old = [service("a", "rolls", 1, 10), service("z", "other", 2, 10)];
-        let (current, _) = partial_compile(&world(old.clone()), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
+        let (current, _) = partial_compile(
+            &world(old.clone()),
+            NOW,
+            &Tables::default(),
+            CAPACITY,
+            Quotas::NONE,
+        );
         // Half of its endpoints are replaced. The rows of the old ones are freed later.
         let mut new = old;
         for (position, endpoint) in new[0].ports[0].endpoints[..5].iter_mut().enumerate() {
             endpoint.address = [10, 0, 9, u8::try_from(position).unwrap()].into();
         }
-        let (tables, misfits) = partial_compile(&world(new.clone()), NOW, &current, CAPACITY, Quotas::NONE);
-        assert_eq!((endpoints(&tables, "a/rolls"), endpoints(&tables, "z/other")), (5, 10));
-        assert_eq!(misfits.iter().map(|it| it.effect.clone()).collect::<Vec<_>>(), [Effect::Part]);
+        let (tables, misfits) =
+            partial_compile(&world(new.clone()), NOW, &current, CAPACITY, Quotas::NONE);
+        assert_eq!(
+            (endpoints(&tables, "a/rolls"), endpoints(&tables, "z/other")),
+            (5, 10)
+        );
+        assert_eq!(
+            misfits
+                .iter()
+                .map(|it| it.effect.clone())
+                .collect::<Vec<_>>(),
+            [Effect::Part]
+        );
         let (tables, misfits) = partial_compile(&world(new), NOW, &tables, CAPACITY, Quotas::NONE);
         assert_eq!((endpoints(&tables, "a/rolls"), misfits), (10, vec![]));
     }
 
     #[test]
     fn one_namespace_leaves_capacity_for_others() {
-        let quotas = Quotas { service_percent: 40, namespace_percent: 50 };
-        let all = [service("a", "one", 1, 6), service("a", "two", 2, 6), service("z", "three", 3, 6)];
-        let (tables, misfits) = partial_compile(&world(all), NOW, &Tables::default(), CAPACITY, quotas);
+        let quotas = Quotas {
+            service_percent: 40,
+            namespace_percent: 50,
+        };
+        let all = [
+            service("a", "one", 1, 6),
+            service("a", "two", 2, 6),
+            service("z", "three", 3, 6),
+        ];
+        let (tables, misfits) =
+            partial_compile(&world(all), NOW, &Tables::default(), CAPACITY, quotas);
         assert_eq!(names(&misfits), ["a/two"]);
         let reason = "service a/two does not fit: namespace a would have 12 endpoints, of 10 that one namespace may have, \
                       which quotaPerNamespace (--quota-per-namespace) can raise";
         assert_eq!(misfits[0].reason, reason);
-        assert_eq!((endpoints(&tables, "a/one"), endpoints(&tables, "z/three")), (6, 6));
+        assert_eq!(
+            (endpoints(&tables, "a/one"), endpoints(&tables, "z/three")),
+            (6, 6)
+        );
         assert!(quotas.hold(&tables, CAPACITY));
-        let unbounded =
-            partial_compile(&world([service("a", "one", 1, 9)]), NOW, &Tables::default(), CAPACITY, Quotas::NONE).0;
+        let unbounded = partial_compile(
+            &world([service("a", "one", 1, 9)]),
+            NOW,
+            &Tables::default(),
+            CAPACITY,
+            Quotas::NONE,
+        )
+        .0;
         assert!(!quotas.hold(&unbounded, CAPACITY));
     }
 
     #[test]
     fn a_service_with_too_many_addresses_affects_no_other() {
         let mut many = service("a", "many", 1, 1);
-        many.addresses = crate::model::Addresses::Fixed((1..=6).map(|last| [10, 96, 1, last].into()).collect());
+        many.addresses =
+            crate::model::Addresses::Fixed((1..=6).map(|last| [10, 96, 1, last].into()).collect());
         let all = [many, service("a", "other", 2, 1)];
-        let (_, misfits) = partial_compile(&world(all), NOW, &Tables::default(), CAPACITY, Quotas::default());
+        let (_, misfits) = partial_compile(
+            &world(all),
+            NOW,
+            &Tables::default(),
+            CAPACITY,
+            Quotas::default(),
+        );
         let reason = "service a/many needs 6 service addresses with their ports: one service may have 5, which \
                       quotaPerService (--quota-per-service) can raise";
         let expected = OverLimit {
-            service: ServiceName { namespace: "a".into(), name: "many".into() },
+            service: ServiceName {
+                namespace: "a".into(),
+                name: "many".into(),
+            },
             reason: reason.into(),
             effect: Effect::LeftOut,
         };

@@ -1,4 +1,5 @@
-//! Plans the writes that lead from the tables that the kernel holds to the desired tables, one row each.
+//! Plans the writes that lead from the tables that the kernel holds to the desired tables, one row
+//! each.
 
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state};
 
@@ -38,7 +39,10 @@ pub enum Op {
 impl Op {
     /// Whether a lookup under way may still read the row, so that a grace period must pass first.
     pub const fn held_back(&self) -> bool {
-        matches!(self, Self::FreeSlot(_) | Self::FreeBackend(_) | Self::FreeId(_))
+        matches!(
+            self,
+            Self::FreeSlot(_) | Self::FreeBackend(_) | Self::FreeId(_)
+        )
     }
 }
 
@@ -47,7 +51,9 @@ impl Tables {
     pub fn apply(&mut self, op: &Op) {
         match op {
             Op::TakeId { id, name } => _ = self.names.insert(*id, name.clone()),
-            Op::TakeBackend(index, row) | Op::PutBackend(index, row) => _ = self.backends.insert(*index, *row),
+            Op::TakeBackend(index, row) | Op::PutBackend(index, row) => {
+                _ = self.backends.insert(*index, *row);
+            }
             Op::PutSlot(index, slot) => _ = self.slots.insert(*index, *slot),
             Op::PutFilter(word, 0) => _ = self.filter.remove(word),
             Op::PutFilter(word, bits) => _ = self.filter.insert(*word, *bits),
@@ -60,10 +66,11 @@ impl Tables {
     }
 }
 
-/// Returns the writes that lead from `current` to `desired`, in an order in which every prefix is safe: first rows that
-/// nothing refers to yet, then the one row per frontend that switches to them, last rows that nothing refers to any more.
-/// A backend that stops taking connects is among the last, because a frontend that still leads to it alone would refuse.
-/// Operations that are [held back](Op::held_back) come at the end.
+/// Returns the writes that lead from `current` to `desired`, in an order in which every prefix is
+/// safe: first rows that nothing refers to yet, then the one row per frontend that switches to
+/// them, last rows that nothing refers to any more. A backend that stops taking connects is among
+/// the last, because a frontend that still leads to it alone would refuse. Operations that are
+/// [held back](Op::held_back) come at the end.
 pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
     let mut ops = Vec::new();
     take_and_change(current, desired, &mut ops);
@@ -75,31 +82,56 @@ pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
 }
 
 fn take_and_change(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    ops.extend(changed(&current.names, &desired.names).map(|(&id, name)| Op::TakeId { id, name: name.clone() }));
-    let serving = changed(&current.backends, &desired.backends).filter(|(index, row)| !rests(current, **index, row));
-    ops.extend(serving.map(|(&index, &row)| match current.backends.get(&index) {
-        Some(old) if same_endpoint(old, &row) => Op::PutBackend(index, row),
-        _ => Op::TakeBackend(index, row),
-    }));
-    ops.extend(changed(&current.slots, &desired.slots).map(|(&index, &slot)| Op::PutSlot(index, slot)));
+    ops.extend(
+        changed(&current.names, &desired.names).map(|(&id, name)| Op::TakeId {
+            id,
+            name: name.clone(),
+        }),
+    );
+    let serving = changed(&current.backends, &desired.backends)
+        .filter(|(index, row)| !rests(current, **index, row));
+    ops.extend(
+        serving.map(|(&index, &row)| match current.backends.get(&index) {
+            Some(old) if same_endpoint(old, &row) => Op::PutBackend(index, row),
+            _ => Op::TakeBackend(index, row),
+        }),
+    );
+    ops.extend(
+        changed(&current.slots, &desired.slots).map(|(&index, &slot)| Op::PutSlot(index, slot)),
+    );
 }
 
-/// Sets filter bits before the frontends that need them are written, and clears bits after frontends are deleted.
+/// Sets filter bits before the frontends that need them are written, and clears bits after
+/// frontends are deleted.
 fn switch(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     let bits = |tables: &Tables, word: u32| tables.filter.get(&word).copied().unwrap_or_default();
-    let more = desired.filter.iter().map(|(&word, &wanted)| (word, bits(current, word) | wanted));
-    ops.extend(more.filter(|(word, all)| *all != bits(current, *word)).map(|(word, all)| Op::PutFilter(word, all)));
-    ops.extend(changed(&current.services, &desired.services).map(|(&key, &row)| Op::PutService(key, row)));
-    ops.extend(gone(&current.services, &desired.services).map(|(&key, _)| Op::DeleteService(key)));
-    let fewer = current.filter.iter().map(|(&word, &had)| (word, had, bits(desired, word)));
+    let more = desired
+        .filter
+        .iter()
+        .map(|(&word, &wanted)| (word, bits(current, word) | wanted));
     ops.extend(
-        fewer.filter(|(_, had, wanted)| had & !wanted != 0).map(|(word, _, wanted)| Op::PutFilter(word, wanted)),
+        more.filter(|(word, all)| *all != bits(current, *word))
+            .map(|(word, all)| Op::PutFilter(word, all)),
+    );
+    ops.extend(
+        changed(&current.services, &desired.services).map(|(&key, &row)| Op::PutService(key, row)),
+    );
+    ops.extend(gone(&current.services, &desired.services).map(|(&key, _)| Op::DeleteService(key)));
+    let fewer = current
+        .filter
+        .iter()
+        .map(|(&word, &had)| (word, had, bits(desired, word)));
+    ops.extend(
+        fewer
+            .filter(|(_, had, wanted)| had & !wanted != 0)
+            .map(|(word, _, wanted)| Op::PutFilter(word, wanted)),
     );
 }
 
 /// Updates endpoints that stay but take no more connects.
 fn rest(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    let resting = changed(&current.backends, &desired.backends).filter(|(index, row)| rests(current, **index, row));
+    let resting = changed(&current.backends, &desired.backends)
+        .filter(|(index, row)| rests(current, **index, row));
     ops.extend(resting.map(|(&index, &row)| Op::PutBackend(index, row)));
 }
 
@@ -108,22 +140,33 @@ fn rests(current: &Tables, index: u32, row: &BackendRow) -> bool {
     row.state != backend_state::ACTIVE && current.backends.get(&index).is_some_and(|old| took(&old))
 }
 
-/// Retires endpoints that leave. Sockets that stick to an endpoint check its state and must see at once that it left.
+/// Retires endpoints that leave. Sockets that stick to an endpoint check its state and must see at
+/// once that it left.
 fn retire(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    let leaving = gone(&current.backends, &desired.backends).filter(|(_, row)| row.state != backend_state::RETIRED);
-    ops.extend(
-        leaving.map(|(&index, &row)| Op::PutBackend(index, BackendRow { state: backend_state::RETIRED, ..row })),
-    );
+    let leaving = gone(&current.backends, &desired.backends)
+        .filter(|(_, row)| row.state != backend_state::RETIRED);
+    ops.extend(leaving.map(|(&index, &row)| {
+        Op::PutBackend(
+            index,
+            BackendRow {
+                state: backend_state::RETIRED,
+                ..row
+            },
+        )
+    }));
 }
 
 fn free(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
     ops.extend(gone(&current.slots, &desired.slots).map(|(&index, _)| Op::FreeSlot(index)));
-    ops.extend(gone(&current.backends, &desired.backends).map(|(&index, _)| Op::FreeBackend(index)));
+    ops.extend(
+        gone(&current.backends, &desired.backends).map(|(&index, _)| Op::FreeBackend(index)),
+    );
     ops.extend(gone(&current.names, &desired.names).map(|(&id, _)| Op::FreeId(id)));
 }
 
 fn same_endpoint(old: &BackendRow, new: &BackendRow) -> bool {
-    (old.service, old.addr, old.port, old.generation) == (new.service, new.addr, new.port, new.generation)
+    (old.service, old.addr, old.port, old.generation)
+        == (new.service, new.addr, new.port, new.generation)
 }
 
 /// Returns the rows of `desired` that are missing or different in `current`.
@@ -131,7 +174,9 @@ fn changed<'a, K: Ord, V: PartialEq>(
     current: &'a Table<K, V>,
     desired: &'a Table<K, V>,
 ) -> impl Iterator<Item = (&'a K, &'a V)> {
-    current.differences(desired).filter_map(|(key, _, new)| Some((key, new?)))
+    current
+        .differences(desired)
+        .filter_map(|(key, _, new)| Some((key, new?)))
 }
 
 /// Returns the rows of `current` that are missing in `desired`.
@@ -139,7 +184,13 @@ fn gone<'a, K: Ord, V: PartialEq>(
     current: &'a Table<K, V>,
     desired: &'a Table<K, V>,
 ) -> impl Iterator<Item = (&'a K, &'a V)> {
-    current.differences(desired).filter_map(|(key, old, new)| if new.is_none() { Some((key, old?)) } else { None })
+    current.differences(desired).filter_map(|(key, old, new)| {
+        if new.is_none() {
+            Some((key, old?))
+        } else {
+            None
+        }
+    })
 }
 
 #[cfg(test)]
@@ -165,16 +216,33 @@ mod tests {
 
     fn configs() -> impl Strategy<Value = Config> {
         let endpoints = prop::collection::btree_map(1_u8..9, 0_u32..4, 0..6);
-        prop::collection::btree_map(1_u8..6, endpoints.prop_map(|map| map.into_iter().collect()), 0..5)
+        prop::collection::btree_map(
+            1_u8..6,
+            endpoints.prop_map(|map| map.into_iter().collect()),
+            0..5,
+        )
     }
 
     fn world(config: &Config) -> World {
         let service = |(name, endpoints): (&u8, &Vec<(u8, u32)>)| {
-            let endpoints: Vec<_> = endpoints.iter().map(|(host, w)| (format!("10.1.{name}.{host}:80"), *w)).collect();
-            let endpoints: Vec<_> = endpoints.iter().map(|(address, weight)| (address.as_str(), *weight)).collect();
-            random(fixture::with(fixture::fixed(&name.to_string(), &format!("10.0.0.{name}")), &endpoints))
+            let endpoints: Vec<_> = endpoints
+                .iter()
+                .map(|(host, w)| (format!("10.1.{name}.{host}:80"), *w))
+                .collect();
+            let endpoints: Vec<_> = endpoints
+                .iter()
+                .map(|(address, weight)| (address.as_str(), *weight))
+                .collect();
+            random(fixture::with(
+                fixture::fixed(&name.to_string(), &format!("10.0.0.{name}")),
+                &endpoints,
+            ))
         };
-        World { services: fixture::services(config.iter().map(service)), complete: true, ..World::default() }
+        World {
+            services: fixture::services(config.iter().map(service)),
+            complete: true,
+            ..World::default()
+        }
     }
 
     /// With this policy some draw reaches every endpoint, whatever the load.
@@ -184,17 +252,33 @@ mod tests {
     }
 
     fn tables(config: &Config, current: &Tables) -> Tables {
-        compile(&world(config), Duration::from_secs(1), current, Memory::CAPACITY).unwrap()
+        compile(
+            &world(config),
+            Duration::from_secs(1),
+            current,
+            Memory::CAPACITY,
+        )
+        .unwrap()
     }
 
-    /// Returns the endpoints that a connect to a frontend may reach, or nothing if the service is not configured.
+    /// Returns the endpoints that a connect to a frontend may reach, or nothing if the service is
+    /// not configured.
     fn targets(config: &Config, name: u8) -> Option<BTreeSet<SocketAddr>> {
         let usable = config.get(&name)?.iter().filter(|(_, weight)| *weight > 0);
-        Some(usable.map(|(host, _)| format!("10.1.{name}.{host}:80").parse().unwrap()).collect())
+        Some(
+            usable
+                .map(|(host, _)| format!("10.1.{name}.{host}:80").parse().unwrap())
+                .collect(),
+        )
     }
 
-    /// Checks that every frontend leads to the complete endpoints of the old or of the new configuration.
-    fn assert_serves_one_of(memory: &Memory, old: &Config, new: &Config) -> Result<(), TestCaseError> {
+    /// Checks that every frontend leads to the complete endpoints of the old or of the new
+    /// configuration.
+    fn assert_serves_one_of(
+        memory: &Memory,
+        old: &Config,
+        new: &Config,
+    ) -> Result<(), TestCaseError> {
         for name in 1..6_u8 {
             let mut reached = BTreeSet::new();
             let mut verdicts = BTreeSet::new();
@@ -211,9 +295,19 @@ mod tests {
                 }
             }
             prop_assert_eq!(verdicts.len(), 1, "a frontend has one kind of verdict");
-            let seen = if verdicts.contains("untouched") { None } else { Some(reached) };
+            let seen = if verdicts.contains("untouched") {
+                None
+            } else {
+                Some(reached)
+            };
             let allowed = [targets(old, name), targets(new, name)];
-            prop_assert!(allowed.contains(&seen), "service {} reaches {:?}, allowed {:?}", name, seen, allowed);
+            prop_assert!(
+                allowed.contains(&seen),
+                "service {} reaches {:?}, allowed {:?}",
+                name,
+                seen,
+                allowed
+            );
         }
         Ok(())
     }
@@ -249,13 +343,22 @@ mod tests {
 
     #[test]
     fn frees_come_last_and_only_they_are_held_back() {
-        let old = tables(&Config::from([(1, vec![(1, 1), (2, 2)]), (2, vec![(1, 1)])]), &Tables::default());
+        let old = tables(
+            &Config::from([(1, vec![(1, 1), (2, 2)]), (2, vec![(1, 1)])]),
+            &Tables::default(),
+        );
         let new = tables(&Config::from([(1, vec![(2, 1)])]), &old);
         let ops = diff(&old, &new);
         let first = ops.iter().position(Op::held_back).unwrap();
         assert!(ops[first..].iter().all(Op::held_back));
-        let slots = ops.iter().filter(|op| matches!(op, Op::FreeSlot(_))).count();
-        let backends = ops.iter().filter(|op| matches!(op, Op::FreeBackend(_))).count();
+        let slots = ops
+            .iter()
+            .filter(|op| matches!(op, Op::FreeSlot(_)))
+            .count();
+        let backends = ops
+            .iter()
+            .filter(|op| matches!(op, Op::FreeBackend(_)))
+            .count();
         let ids = ops.iter().filter(|op| matches!(op, Op::FreeId(_))).count();
         assert_eq!((slots, backends, ids), (2, 2, 1));
     }

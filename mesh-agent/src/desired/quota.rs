@@ -25,7 +25,10 @@ pub struct Quotas {
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { service_percent: 25, namespace_percent: 50 }
+        Self {
+            service_percent: 25,
+            namespace_percent: 50,
+        }
     }
 }
 
@@ -40,7 +43,11 @@ pub(super) struct RowCounts {
 impl RowCounts {
     /// Counts the rows of these tables.
     pub(super) fn of(tables: &Tables) -> Self {
-        Self { frontends: tables.services.len(), slots: tables.slots.len(), backends: tables.backends.len() }
+        Self {
+            frontends: tables.services.len(),
+            slots: tables.slots.len(),
+            backends: tables.backends.len(),
+        }
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
@@ -59,11 +66,24 @@ impl RowCounts {
         }
     }
 
-    /// Returns the first kind of row that exceeds this percentage of the capacity, the number of rows, and the number allowed.
-    pub(super) fn beyond(self, capacity: Capacity, percent: u8) -> Option<(&'static str, usize, usize)> {
-        let Self { frontends, slots, backends } = self;
+    /// Returns the first kind of row that exceeds this percentage of the capacity, the number of
+    /// rows, and the number allowed.
+    pub(super) fn beyond(
+        self,
+        capacity: Capacity,
+        percent: u8,
+    ) -> Option<(&'static str, usize, usize)> {
+        let Self {
+            frontends,
+            slots,
+            backends,
+        } = self;
         let kinds = [
-            ("service addresses with their ports", frontends, capacity.services),
+            (
+                "service addresses with their ports",
+                frontends,
+                capacity.services,
+            ),
             ("slots", slots, capacity.slots),
             ("endpoints", backends, capacity.backends),
         ];
@@ -74,43 +94,73 @@ impl RowCounts {
 
 /// Returns this percentage of a map's rows, at least one.
 fn share(rows: u32, percent: u8) -> usize {
-    usize::try_from(u64::from(rows) * u64::from(percent) / 100).unwrap_or(usize::MAX).max(1)
+    usize::try_from(u64::from(rows) * u64::from(percent) / 100)
+        .unwrap_or(usize::MAX)
+        .max(1)
 }
 
 impl Quotas {
     /// No restriction.
-    pub const NONE: Self = Self { service_percent: 100, namespace_percent: 100 };
+    pub const NONE: Self = Self {
+        service_percent: 100,
+        namespace_percent: 100,
+    };
 
     /// Whether the tables are within the quotas.
     pub fn hold(self, tables: &Tables, capacity: Capacity) -> bool {
-        let Self { service_percent, namespace_percent } = self;
+        let Self {
+            service_percent,
+            namespace_percent,
+        } = self;
         let least = service_percent.min(namespace_percent);
         // The sum of all rows is an upper bound for each service and namespace.
         if RowCounts::of(tables).beyond(capacity, least).is_none() {
             return true;
         }
-        let (mut services, mut namespaces) = (HashMap::<&str, RowCounts>::new(), HashMap::<&str, RowCounts>::new());
+        let (mut services, mut namespaces) = (
+            HashMap::<&str, RowCounts>::new(),
+            HashMap::<&str, RowCounts>::new(),
+        );
         for (id, rows) in by_id(tables) {
             // A name is `namespace/name:port/PROTOCOL`.
             let service = tables.names.get(&id).and_then(|name| name.rsplit_once(':'));
-            let Some((service, _)) = service else { continue };
-            let namespace = service.split_once('/').map_or(service, |(namespace, _)| namespace);
+            let Some((service, _)) = service else {
+                continue;
+            };
+            let namespace = service
+                .split_once('/')
+                .map_or(service, |(namespace, _)| namespace);
             for (rows_of, key) in [(&mut services, service), (&mut namespaces, namespace)] {
                 let all = rows_of.entry(key).or_default();
                 *all = all.plus(rows);
             }
         }
-        services.values().all(|rows| rows.beyond(capacity, service_percent).is_none())
-            && namespaces.values().all(|rows| rows.beyond(capacity, namespace_percent).is_none())
+        services
+            .values()
+            .all(|rows| rows.beyond(capacity, service_percent).is_none())
+            && namespaces
+                .values()
+                .all(|rows| rows.beyond(capacity, namespace_percent).is_none())
     }
 
-    /// Cuts each service down to the endpoints that its quota allows, and reports the services that were cut. Ready endpoints
-    /// come first, then those listed first, so nodes with the same files serve the same endpoints.
+    /// Cuts each service down to the endpoints that its quota allows, and reports the services that
+    /// were cut. Ready endpoints come first, then those listed first, so nodes with the same files
+    /// serve the same endpoints.
     pub fn cut(self, services: &mut Services, capacity: Capacity) -> Refused {
         let most = share(capacity.backends, self.service_percent);
         let mut refused = Refused::default();
-        let all = |service: &Service| service.ports.iter().map(|port| port.endpoints.len()).sum::<usize>();
-        let large: Vec<Arc<Service>> = services.values().filter(|service| all(service) > most).cloned().collect();
+        let all = |service: &Service| {
+            service
+                .ports
+                .iter()
+                .map(|port| port.endpoints.len())
+                .sum::<usize>()
+        };
+        let large: Vec<Arc<Service>> = services
+            .values()
+            .filter(|service| all(service) > most)
+            .cloned()
+            .collect();
         for service in large {
             let rest = cut(&service, most);
             let reason = format!(
@@ -127,7 +177,8 @@ impl Quotas {
     }
 }
 
-/// Returns the service with at most this number of endpoints. Ports with few endpoints keep all of them.
+/// Returns the service with at most this number of endpoints. Ports with few endpoints keep all of
+/// them.
 fn cut(service: &Service, mut most: usize) -> Service {
     let mut rest = service.clone();
     let mut ports: Vec<&mut ServicePort> = rest.ports.iter_mut().collect();
@@ -137,7 +188,8 @@ fn cut(service: &Service, mut most: usize) -> Service {
         let keep = port.endpoints.len().min(most / left);
         (most, left) = (most - keep, left - 1);
         if keep < port.endpoints.len() {
-            // The sort is stable, so the order of the file decides among endpoints of one condition.
+            // The sort is stable, so the order of the file decides among endpoints of one
+            // condition.
             port.endpoints.sort_by_key(|endpoint| endpoint.condition);
             port.endpoints.truncate(keep);
         }
@@ -145,15 +197,25 @@ fn cut(service: &Service, mut most: usize) -> Service {
     rest
 }
 
-/// Returns the row counts by service id. Front ends that lead to the same endpoints share their slots.
+/// Returns the row counts by service id. Front ends that lead to the same endpoints share their
+/// slots.
 fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, RowCounts)> {
-    let ids = tables.names.keys().next_back().map_or(0, |last| *last as usize + 1);
+    let ids = tables
+        .names
+        .keys()
+        .next_back()
+        .map_or(0, |last| *last as usize + 1);
     let (mut all, mut ranges) = (vec![RowCounts::default(); ids], HashSet::new());
     for row in tables.services.values() {
-        let Some(rows) = all.get_mut(row.id as usize) else { continue };
+        let Some(rows) = all.get_mut(row.id as usize) else {
+            continue;
+        };
         rows.frontends += 1;
         if contiguous_backends(row).is_none() && ranges.insert((row.slot_base, row.slot_count)) {
-            rows.slots += slot_ranges(&tables.slots, row).into_iter().map(|range| range.len()).sum::<usize>();
+            rows.slots += slot_ranges(&tables.slots, row)
+                .into_iter()
+                .map(|range| range.len())
+                .sum::<usize>();
         }
     }
     for row in tables.backends.values() {
@@ -169,13 +231,24 @@ mod tests {
     use super::*;
     use crate::{desired::fixture, model::Condition};
 
-    const CAPACITY: Capacity = Capacity { services: 100, slots: 200, backends: 40, sockets: 1, sockets_per_client: 1 };
+    const CAPACITY: Capacity = Capacity {
+        services: 100,
+        slots: 200,
+        backends: 40,
+        sockets: 1,
+        sockets_per_client: 1,
+    };
 
     #[test]
     fn a_large_service_keeps_the_endpoints_of_its_quota() {
         let mut large = fixture::fixed("large", "10.96.0.1");
-        let endpoints: Vec<(String, u32)> = (1..=30).map(|number| (format!("10.0.0.{number}:80"), 1)).collect();
-        let endpoints: Vec<(&str, u32)> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();
+        let endpoints: Vec<(String, u32)> = (1..=30)
+            .map(|number| (format!("10.0.0.{number}:80"), 1))
+            .collect();
+        let endpoints: Vec<(&str, u32)> = endpoints
+            .iter()
+            .map(|(address, weight)| (&**address, *weight))
+            .collect();
         large = fixture::with(large, &endpoints);
         large.ports[0].endpoints[0].condition = Condition::NotReady;
         let mut second = large.ports[0].clone();
@@ -187,15 +260,30 @@ mod tests {
         let refused = Quotas::default().cut(&mut services, CAPACITY);
         let reason = "test.yaml:1: 10 of 32 endpoints of service test/large are served: one service may have 10, which \
                       quotaPerService (--quota-per-service) or maxBackends (--max-backends) can raise";
-        assert_eq!(refused.errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [reason]);
+        assert_eq!(
+            refused
+                .errors
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            [reason]
+        );
         assert_eq!(refused.wrong.len(), 1);
         let served: Vec<Vec<String>> = services[&fixture::name("large")]
             .ports
             .iter()
-            .map(|port| port.endpoints.iter().map(|it| it.address.to_string()).collect())
+            .map(|port| {
+                port.endpoints
+                    .iter()
+                    .map(|it| it.address.to_string())
+                    .collect()
+            })
             .collect();
         let first: Vec<String> = (2..=9).map(|number| format!("10.0.0.{number}")).collect();
-        assert_eq!(served, [first, vec!["10.0.0.1".to_owned(), "10.0.0.2".to_owned()]]);
+        assert_eq!(
+            served,
+            [first, vec!["10.0.0.1".to_owned(), "10.0.0.2".to_owned()]]
+        );
         assert_eq!(*services[&fixture::name("small")], small);
     }
 }

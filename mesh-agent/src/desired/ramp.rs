@@ -1,5 +1,6 @@
-//! Weight ramps: slow start of new endpoints and drain of leaving ones. The formulas are closed forms of the elapsed time,
-//! so the result does not depend on when or how often they are evaluated.
+//! Weight ramps: slow start of new endpoints and drain of leaving ones. The formulas are closed
+//! forms of the elapsed time, so the result does not depend on when or how often they are
+//! evaluated.
 
 use std::time::Duration;
 
@@ -10,16 +11,20 @@ const FULL: f64 = 0.999;
 /// A drain ends below this part of the target.
 const EMPTY: f64 = 0.01;
 
-/// Returns the part of its target that a new endpoint has: S(n+1) = S(n) + α·(T − S(n)), S(0) = α·T, hence S(n)/T = 1 − (1 − α)^(n+1).
+/// Returns the part of its target that a new endpoint has: S(n+1) = S(n) + α·(T − S(n)), S(0) =
+/// α·T, hence S(n)/T = 1 − (1 − α)^(n+1).
 pub(super) fn rising(slow_start: &SlowStart, elapsed: Duration) -> f64 {
     let ticks = ticks(elapsed, slow_start.tick).saturating_add(1);
     let share = 1.0 - (1.0 - fraction(slow_start.alpha)).powi(ticks);
     if share > FULL { 1.0 } else { share }
 }
 
-/// Returns the part of its target that a draining endpoint has left: C(n+1) = C(n)·β, C(0) = T, hence C(n)/T = β^n.
+/// Returns the part of its target that a draining endpoint has left: C(n+1) = C(n)·β, C(0) = T,
+/// hence C(n)/T = β^n.
 pub(super) fn falling(drain: Option<&Drain>, elapsed: Duration) -> f64 {
-    let share = drain.map_or(0.0, |drain| fraction(drain.beta).powi(ticks(elapsed, drain.tick)));
+    let share = drain.map_or(0.0, |drain| {
+        fraction(drain.beta).powi(ticks(elapsed, drain.tick))
+    });
     if share < EMPTY { 0.0 } else { share }
 }
 
@@ -66,11 +71,23 @@ mod tests {
 
     #[test]
     fn ramps_end() {
-        let slow_start = SlowStart { alpha: Ratio(1), tick: Duration::from_millis(100) };
+        let slow_start = SlowStart {
+            alpha: Ratio(1),
+            tick: Duration::from_millis(100),
+        };
         assert!(rising(&slow_start, Duration::ZERO) > 0.0);
         assert_eq!(rising(&slow_start, Duration::MAX), 1.0);
-        let drain = Drain { beta: Ratio(999_999), tick: Duration::from_millis(100) };
-        assert_eq!((falling(Some(&drain), Duration::ZERO), falling(Some(&drain), Duration::MAX)), (1.0, 0.0));
+        let drain = Drain {
+            beta: Ratio(999_999),
+            tick: Duration::from_millis(100),
+        };
+        assert_eq!(
+            (
+                falling(Some(&drain), Duration::ZERO),
+                falling(Some(&drain), Duration::MAX)
+            ),
+            (1.0, 0.0)
+        );
         assert_eq!(falling(None, Duration::ZERO), 0.0, "it ends at once");
     }
 
@@ -80,6 +97,10 @@ mod tests {
         assert_eq!(next_tick(second(10), second(3), second(10)), second(13));
         assert_eq!(next_tick(second(10), second(3), second(12)), second(13));
         assert_eq!(next_tick(second(10), second(3), second(13)), second(16));
-        assert_eq!(next_tick(second(10), second(3), second(1)), second(13), "the ramp has not begun");
+        assert_eq!(
+            next_tick(second(10), second(3), second(1)),
+            second(13),
+            "the ramp has not begun"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Compiles only the services that changed and keeps the rows of the others. Services are compiled independently of each
-//! other, except where node ports compete with addresses; then everything is compiled.
+//! Compiles only the services that changed and keeps the rows of the others. Services are compiled
+//! independently of each other, except where node ports compete with addresses; then everything is
+//! compiled.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -41,7 +42,9 @@ pub fn recompile(
     let mut tables = earlier.tables.clone();
     remove(&mut tables, &ids);
     let mut compiler = Compiler::new(current, now, allocatable, tables, |id| ids.has(id));
-    let services = changed.into_iter().filter_map(|name| world.services.get(name));
+    let services = changed
+        .into_iter()
+        .filter_map(|name| world.services.get(name));
     services.for_each(|service| compiler.add(world, service));
     complete(compiler.tables, current, allocatable)
 }
@@ -64,28 +67,49 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
         usable_since,
     } = world;
     let node = (node_name, node_addresses, locality, admission);
-    let is_same_node = node == (&earlier.node_name, &earlier.node_addresses, &earlier.locality, &earlier.admission);
+    let is_same_node = node
+        == (
+            &earlier.node_name,
+            &earlier.node_addresses,
+            &earlier.locality,
+            &earlier.admission,
+        );
     if !(is_same_node && uncertain.is_empty() && earlier.uncertain.is_empty()) {
         return None;
     }
-    let edited = earlier.services.differences(services).map(|(name, _, _)| name);
-    let moved = earlier.vips.iter().filter(|(name, at)| vips.get(*name) != Some(*at));
-    let placed = vips.iter().filter(|(name, _)| !earlier.vips.contains_key(*name));
+    let edited = earlier
+        .services
+        .differences(services)
+        .map(|(name, _, _)| name);
+    let moved = earlier
+        .vips
+        .iter()
+        .filter(|(name, at)| vips.get(*name) != Some(*at));
+    let placed = vips
+        .iter()
+        .filter(|(name, _)| !earlier.vips.contains_key(*name));
     let checked = earlier.unhealthy.symmetric_difference(unhealthy);
     let left = earlier.long_unhealthy.symmetric_difference(long_unhealthy);
     // Weights that ramp change as time passes.
-    let ramps = [&earlier.usable_since, usable_since].into_iter().flat_map(|it| it.keys());
-    let orders = [&earlier.overrides, overrides].into_iter().flat_map(|it| it.keys());
+    let ramps = [&earlier.usable_since, usable_since]
+        .into_iter()
+        .flat_map(|it| it.keys());
+    let orders = [&earlier.overrides, overrides]
+        .into_iter()
+        .flat_map(|it| it.keys());
     let of = |target: &'a Target| &target.service;
     let targets = checked.chain(left).chain(ramps).chain(orders).map(of);
-    let changed: BTreeSet<&ServiceName> =
-        edited.chain(moved.chain(placed).map(|(name, _)| name)).chain(targets).collect();
+    let changed: BTreeSet<&ServiceName> = edited
+        .chain(moved.chain(placed).map(|(name, _)| name))
+        .chain(targets)
+        .collect();
     let shares = |name: &&ServiceName| [earlier, world].iter().any(|world| shares(world, name));
     let is_much = changed.len() > services.len() / MANY || changed.iter().any(shares);
     (!is_much).then_some(changed)
 }
 
-/// Whether the node ports of this service may collide with an address of another one, or its addresses with node ports.
+/// Whether the node ports of this service may collide with an address of another one, or its
+/// addresses with node ports.
 fn shares(world: &World, name: &ServiceName) -> bool {
     let shares = |service: &Arc<Service>| {
         let external = service.external.iter().map(|external| &external.address);
@@ -104,7 +128,10 @@ impl Ids {
     fn of(services: &BTreeSet<&ServiceName>, current: &Tables) -> Self {
         let services: HashSet<String> = services.iter().map(ToString::to_string).collect();
         // A name is `namespace/name:port/PROTOCOL`.
-        let is_of = |name: &str| name.rsplit_once(':').is_some_and(|(service, _)| services.contains(service));
+        let is_of = |name: &str| {
+            name.rsplit_once(':')
+                .is_some_and(|(service, _)| services.contains(service))
+        };
         let mut ids = Vec::with_capacity(current.names.len());
         for (&id, name) in current.names.iter() {
             ids.resize(id as usize, false);
@@ -127,7 +154,11 @@ fn remove(tables: &mut Tables, ids: &Ids) {
         }
         tables.services.remove(&key);
     }
-    let backends = tables.backends.iter().filter(|(_, row)| ids.has(row.service)).map(|(index, _)| *index);
+    let backends = tables
+        .backends
+        .iter()
+        .filter(|(_, row)| ids.has(row.service))
+        .map(|(index, _)| *index);
     for index in backends.collect::<Vec<_>>() {
         tables.backends.remove(&index);
     }

@@ -1,8 +1,10 @@
-//! Builds round-robin tables: the order in which backends are chosen, as slots that the kernel cycles through.
+//! Builds round-robin tables: the order in which backends are chosen, as slots that the kernel
+//! cycles through.
 //!
-//! The order is nginx's smooth weighted round robin. In every turn each backend's current weight grows by its weight; the
-//! backend with the largest current weight is chosen, and the sum of all weights is subtracted from it. In one cycle each
-//! backend has as many turns as its weight, evenly spread.
+//! The order is nginx's smooth weighted round robin. In every turn each backend's current weight
+//! grows by its weight; the backend with the largest current weight is chosen, and the sum of all
+//! weights is subtracted from it. In one cycle each backend has as many turns as its weight, evenly
+//! spread.
 //! <https://github.com/nginx/nginx/blob/release-1.28.0/src/http/ngx_http_upstream_round_robin.c>
 
 use std::{cmp::Reverse, collections::BTreeMap};
@@ -20,26 +22,39 @@ pub(super) fn round_robin_table(shares: &[WeightedBackend]) -> Vec<Slot> {
     let weights = reduced(shares);
     let total: u64 = weights.iter().sum();
     let mut classes = classes(&weights);
-    (0..total).map(|turn| Slot::full(shares[next(&mut classes, turn, total)].backend)).collect()
+    (0..total)
+        .map(|turn| Slot::full(shares[next(&mut classes, turn, total)].backend))
+        .collect()
 }
 
-/// Divides the weights by their greatest common divisor, and scales them down if the cycle would still be too long.
+/// Divides the weights by their greatest common divisor, and scales them down if the cycle would
+/// still be too long.
 fn reduced(shares: &[WeightedBackend]) -> Vec<u64> {
-    let divisor = shares.iter().fold(0, |divisor, share| gcd(divisor, share.weight.into())).max(1);
-    let weights: Vec<u64> = shares.iter().map(|share| u64::from(share.weight) / divisor).collect();
+    let divisor = shares
+        .iter()
+        .fold(0, |divisor, share| gcd(divisor, share.weight.into()))
+        .max(1);
+    let weights: Vec<u64> = shares
+        .iter()
+        .map(|share| u64::from(share.weight) / divisor)
+        .collect();
     let total: u64 = weights.iter().sum();
     let longest = CYCLE.max(PER_BACKEND * weights.len() as u64);
     if total <= longest {
         return weights;
     }
-    weights.iter().map(|weight| ((weight * longest + total / 2) / total).max(1)).collect()
+    weights
+        .iter()
+        .map(|weight| ((weight * longest + total / 2) / total).max(1))
+        .collect()
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Backends of equal weight. Their current weights differ only by how often each was chosen, so they alternate.
+/// Backends of equal weight. Their current weights differ only by how often each was chosen, so
+/// they alternate.
 struct Class {
     weight: u64,
     members: Vec<usize>,
@@ -49,7 +64,8 @@ struct Class {
 impl Class {
     /// Returns the backend of this class that is next.
     fn first(&self) -> usize {
-        self.members[usize::try_from(self.taken % self.members.len() as u64).expect("below a length")]
+        self.members
+            [usize::try_from(self.taken % self.members.len() as u64).expect("below a length")]
     }
 
     /// Returns the current weight of the next backend.
@@ -64,12 +80,21 @@ fn classes(weights: &[u64]) -> Vec<Class> {
     for (position, &weight) in weights.iter().enumerate() {
         classes.entry(weight).or_default().push(position);
     }
-    classes.into_iter().map(|(weight, members)| Class { weight, members, taken: 0 }).collect()
+    classes
+        .into_iter()
+        .map(|(weight, members)| Class {
+            weight,
+            members,
+            taken: 0,
+        })
+        .collect()
 }
 
 /// Returns the position of the backend with the largest current weight; the first of several.
 fn next(classes: &mut [Class], turn: u64, total: u64) -> usize {
-    let largest = classes.iter_mut().max_by_key(|class| (class.current_weight(turn, total), Reverse(class.first())));
+    let largest = classes
+        .iter_mut()
+        .max_by_key(|class| (class.current_weight(turn, total), Reverse(class.first())));
     let largest = largest.expect("a cycle with turns has backends");
     let first = largest.first();
     largest.taken += 1;
@@ -83,9 +108,14 @@ mod tests {
     use super::*;
 
     fn turns(weights: &[u32]) -> Vec<u32> {
-        let shares: Vec<WeightedBackend> =
-            (0..).zip(weights).map(|(backend, &weight)| WeightedBackend::new(backend, weight)).collect();
-        round_robin_table(&shares).iter().map(|slot| slot.backend).collect()
+        let shares: Vec<WeightedBackend> = (0..)
+            .zip(weights)
+            .map(|(backend, &weight)| WeightedBackend::new(backend, weight))
+            .collect();
+        round_robin_table(&shares)
+            .iter()
+            .map(|slot| slot.backend)
+            .collect()
     }
 
     /// The algorithm as nginx implements it.
@@ -93,8 +123,13 @@ mod tests {
         let total: i64 = weights.iter().map(|&weight| i64::from(weight)).sum();
         let mut current = vec![0; weights.len()];
         let mut turn = || {
-            current.iter_mut().zip(weights).for_each(|(current, &weight)| *current += i64::from(weight));
-            let largest = (0..weights.len()).max_by_key(|&position| (current[position], Reverse(position))).unwrap();
+            current
+                .iter_mut()
+                .zip(weights)
+                .for_each(|(current, &weight)| *current += i64::from(weight));
+            let largest = (0..weights.len())
+                .max_by_key(|&position| (current[position], Reverse(position)))
+                .unwrap();
             current[largest] -= total;
             u32::try_from(largest).unwrap()
         };

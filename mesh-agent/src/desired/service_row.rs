@@ -1,4 +1,5 @@
-//! Builds the part of a service row that holds the settings of balancing, ejection, limits and locality.
+//! Builds the part of a service row that holds the settings of balancing, ejection, limits and
+//! locality.
 
 use std::time::Duration;
 
@@ -9,7 +10,13 @@ use crate::model::{Balance, HashKey, Limits, MAX_EJECTED_PERCENT, PANIC_PERCENT,
 
 /// Returns a row with these settings; all other fields are zero.
 pub(super) fn service_row(traffic: &Traffic) -> ServiceRow {
-    let Traffic { balance, outlier, limits, locality, .. } = traffic;
+    let Traffic {
+        balance,
+        outlier,
+        limits,
+        locality,
+        ..
+    } = traffic;
     let (policy, hash_key) = balanced(*balance);
     ServiceRow {
         max_connections: limits.connections.map_or(0, u32::from),
@@ -32,7 +39,9 @@ pub(super) fn service_row(traffic: &Traffic) -> ServiceRow {
 
 /// The share of one client, in the flags of a row.
 pub(super) fn share(limits: Limits) -> u32 {
-    limits.percent_per_client.map_or(0, |percent| u32::from(percent) << service_flags::SHARE)
+    limits
+        .percent_per_client
+        .map_or(0, |percent| u32::from(percent) << service_flags::SHARE)
 }
 
 fn milliseconds(duration: Duration) -> u32 {
@@ -45,8 +54,12 @@ const fn balanced(balance: Balance) -> (u8, u8) {
         Balance::LatencyAware => (policy::LATENCY_AWARE, 0),
         Balance::Random => (policy::RANDOM, 0),
         Balance::RoundRobin => (policy::ROUND_ROBIN, 0),
-        Balance::ConsistentHash(HashKey::NetworkNamespace) => (policy::CONSISTENT_HASH, hash_key::NETNS),
+        Balance::ConsistentHash(HashKey::NetworkNamespace) => {
+            (policy::CONSISTENT_HASH, hash_key::NETNS)
+        }
         Balance::ConsistentHash(HashKey::Cgroup) => (policy::CONSISTENT_HASH, hash_key::CGROUP),
-        Balance::ConsistentHash(HashKey::SourceAddress) => (policy::CONSISTENT_HASH, hash_key::SOURCE_ADDRESS),
+        Balance::ConsistentHash(HashKey::SourceAddress) => {
+            (policy::CONSISTENT_HASH, hash_key::SOURCE_ADDRESS)
+        }
     }
 }

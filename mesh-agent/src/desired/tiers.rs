@@ -1,4 +1,5 @@
-//! Builds the slots of a front end: one table per tier, in the form that its policy needs, with links between the tiers.
+//! Builds the slots of a front end: one table per tier, in the form that its policy needs, with
+//! links between the tiers.
 
 use mesh_common::abi::Slot;
 
@@ -15,7 +16,10 @@ pub(super) struct Tiers(Vec<Vec<Slot>>);
 
 impl Tiers {
     /// Builds the tables from the nearest tier to the farthest. Empty tiers are dropped.
-    pub(super) fn new(balance: Balance, tiers: impl IntoIterator<Item = Vec<WeightedBackend>>) -> Self {
+    pub(super) fn new(
+        balance: Balance,
+        tiers: impl IntoIterator<Item = Vec<WeightedBackend>>,
+    ) -> Self {
         let tables = tiers.into_iter().map(|shares| table(balance, &shares));
         Self(tables.filter(|table| !table.is_empty()).collect())
     }
@@ -30,16 +34,26 @@ impl Tiers {
         self.0.len() > 1
     }
 
-    /// Returns the first backend if the backends are contiguous and equal, so that the service needs no slots.
+    /// Returns the first backend if the backends are contiguous and equal, so that the service
+    /// needs no slots.
     pub(super) fn first_contiguous(&self) -> Option<u32> {
-        let [table] = self.0.as_slice() else { return None };
+        let [table] = self.0.as_slice() else {
+            return None;
+        };
         let first = table.first()?.backend;
-        (first..).zip(table).all(|(backend, slot)| *slot == Slot::full(backend)).then_some(first)
+        (first..)
+            .zip(table)
+            .all(|(backend, slot)| *slot == Slot::full(backend))
+            .then_some(first)
     }
 
     /// Returns the number of slots, including the links between tiers.
     pub(super) fn len(&self) -> u32 {
-        self.0.iter().map(|table| count(table) + 1).sum::<u32>().saturating_sub(1)
+        self.0
+            .iter()
+            .map(|table| count(table) + 1)
+            .sum::<u32>()
+            .saturating_sub(1)
     }
 
     /// Returns the rows with the first slot at `base`.

@@ -1,4 +1,5 @@
-//! The input of a compile: services, the node, operator overrides and health verdicts. The owner task fills it, and
+//! The input of a compile: services, the node, operator overrides and health verdicts. The owner
+//! task fills it, and
 //! [`compile`](super::compile()) reads it.
 
 use std::{
@@ -9,7 +10,9 @@ use std::{
 };
 
 use super::vips::Vips;
-use crate::model::{Addresses, Admission, CheckPolicy, External, Locality, Service, ServiceName, Services};
+use crate::model::{
+    Addresses, Admission, CheckPolicy, External, Locality, Service, ServiceName, Services,
+};
 
 /// The complete input of a compile.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +23,8 @@ pub struct World {
     pub vips: Vips,
     /// False while configured services may be missing here.
     pub complete: bool,
-    /// Services whose configuration is only partly known. Their rows in the kernel stay as they are.
+    /// Services whose configuration is only partly known. Their rows in the kernel stay as they
+    /// are.
     pub uncertain: BTreeSet<ServiceName>,
     /// Name of this node, as endpoints refer to it.
     pub node_name: String,
@@ -38,7 +42,8 @@ pub struct World {
     pub long_unhealthy: BTreeSet<Target>,
     /// Operator overrides of endpoints.
     pub overrides: BTreeMap<Target, Override>,
-    /// When endpoints became usable, by the monotonic clock. An endpoint that is missing here is past its slow start.
+    /// When endpoints became usable, by the monotonic clock. An endpoint that is missing here is
+    /// past its slow start.
     pub usable_since: BTreeMap<Target, Duration>,
 }
 
@@ -71,14 +76,23 @@ impl World {
         }
     }
 
-    /// Returns the external addresses of a service, without the addresses of this node that it may not have.
+    /// Returns the external addresses of a service, without the addresses of this node that it may
+    /// not have.
     pub fn external<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a External> {
-        service.external.iter().filter(|it| self.refuses(it).is_none())
+        service
+            .external
+            .iter()
+            .filter(|it| self.refuses(it).is_none())
     }
 
-    /// Returns why a service may not have this external address, if it is an address of this node and not allowed.
+    /// Returns why a service may not have this external address, if it is an address of this node
+    /// and not allowed.
     pub fn refuses(&self, external: &External) -> Option<String> {
         let is_own = self.node_addresses.contains(&external.address);
-        if is_own { self.admission.refuses_of_node(external.address) } else { None }
+        if is_own {
+            self.admission.refuses_of_node(external.address)
+        } else {
+            None
+        }
     }
 }

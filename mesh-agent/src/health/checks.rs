@@ -1,4 +1,5 @@
-//! Holds all targets and their states, and decides which probe or report is next. Pure: the time is an argument.
+//! Holds all targets and their states, and decides which probe or report is next. Pure: the time is
+//! an argument.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,8 +20,8 @@ use crate::{
     model::{HealthCheck, ServiceName},
 };
 
-/// Shortest time between two reports. When a zone fails, its endpoints fail one after the other, and each report
-/// causes a compile.
+/// Shortest time between two reports. When a zone fails, its endpoints fail one after the other,
+/// and each report causes a compile.
 const CHANGES: Duration = Duration::from_millis(100);
 /// Longest delay of changes in times and counts only.
 const DETAILS: Duration = Duration::from_secs(1);
@@ -30,7 +31,8 @@ const DETAILS: Duration = Duration::from_secs(1);
 pub struct HealthReport {
     /// Status by endpoint.
     pub targets: BTreeMap<Arc<Target>, HealthStatus>,
-    /// Increases when an endpoint is added or removed, becomes unhealthy or recovers; not for other details.
+    /// Increases when an endpoint is added or removed, becomes unhealthy or recovers; not for other
+    /// details.
     pub changes: u64,
 }
 
@@ -84,15 +86,21 @@ impl Checks {
         }
     }
 
-    /// Sets the targets that were unhealthy when an earlier agent ended. They stay unhealthy until a probe succeeds.
+    /// Sets the targets that were unhealthy when an earlier agent ended. They stay unhealthy until
+    /// a probe succeeds.
     pub(super) fn remember(&mut self, failing: BTreeSet<Target>) {
         self.failing = failing;
     }
 
-    /// Sets the wanted checks. A target that stays keeps its state, unless its probe changes; then results of the old
-    /// probe are ignored.
+    /// Sets the wanted checks. A target that stays keeps its state, unless its probe changes; then
+    /// results of the old probe are ignored.
     pub(super) fn set(&mut self, wanted: &Wanted, now: Duration) {
-        let left: Vec<_> = self.ids.keys().filter(|target| !wanted.contains_key(&***target)).cloned().collect();
+        let left: Vec<_> = self
+            .ids
+            .keys()
+            .filter(|target| !wanted.contains_key(&***target))
+            .cloned()
+            .collect();
         for target in left {
             self.forget(&target);
         }
@@ -106,20 +114,35 @@ impl Checks {
                 continue;
             }
             let (target, state) = match self.forget(target) {
-                Some(Entry { target, check: old, state }) if same_kind(&old, check) => (target, state),
+                Some(Entry {
+                    target,
+                    check: old,
+                    state,
+                }) if same_kind(&old, check) => (target, state),
                 Some(Entry { target, .. }) => (target, Hysteresis::new(now)),
-                None if self.failing.remove(target) => (Arc::new(target.clone()), Hysteresis::failing(now)),
+                None if self.failing.remove(target) => {
+                    (Arc::new(target.clone()), Hysteresis::failing(now))
+                }
                 None => (Arc::new(target.clone()), Hysteresis::new(now)),
             };
-            self.add(Entry { target, check: Arc::clone(check), state }, now);
+            self.add(
+                Entry {
+                    target,
+                    check: Arc::clone(check),
+                    state,
+                },
+                now,
+            );
         }
         // A target that is not checked while others of its service are was not ready, or is gone.
-        self.failing.retain(|target| !has_service(wanted, &target.service));
+        self.failing
+            .retain(|target| !has_service(wanted, &target.service));
     }
 
     fn add(&mut self, entry: Entry, now: Duration) {
         let namespace = &entry.target.service.namespace;
-        self.schedule.add(self.next_id, namespace, pace(&entry.check), now);
+        self.schedule
+            .add(self.next_id, namespace, pace(&entry.check), now);
         self.ids.insert(Arc::clone(&entry.target), self.next_id);
         self.entries.insert(self.next_id, entry);
         self.next_id += 1;
@@ -145,12 +168,25 @@ impl Checks {
     /// Starts a probe that is due now, if any. Each must be [recorded](Self::record) when it ends.
     pub(super) fn start(&mut self, now: Duration) -> Option<Due> {
         let id = self.schedule.start(now)?;
-        let Entry { target, check, state: _ } = &self.entries[&id];
-        Some(Due { id, target: Arc::clone(target), check: Arc::clone(check) })
+        let Entry {
+            target,
+            check,
+            state: _,
+        } = &self.entries[&id];
+        Some(Due {
+            id,
+            target: Arc::clone(target),
+            check: Arc::clone(check),
+        })
     }
 
     /// Records the result of a probe. Returns the target and its status if the state changed.
-    pub(super) fn record(&mut self, id: Id, outcome: &ProbeResult, now: Duration) -> Option<(&Target, &HealthStatus)> {
+    pub(super) fn record(
+        &mut self,
+        id: Id,
+        outcome: &ProbeResult,
+        now: Duration,
+    ) -> Option<(&Target, &HealthStatus)> {
         self.schedule.finish(id, now);
         let entry = self.entries.get_mut(&id)?;
         let HealthCheck { rise, fall, .. } = *entry.check;
@@ -159,7 +195,11 @@ impl Checks {
         let after = entry.state.status().state;
         // A change from unknown to healthy does not change how the target is used.
         let matters = changed && [before, after].contains(&HealthState::Unhealthy);
-        self.tell(if matters { News::Changes } else { News::Details });
+        self.tell(if matters {
+            News::Changes
+        } else {
+            News::Details
+        });
         changed.then(|| (&*self.entries[&id].target, self.entries[&id].state.status()))
     }
 
@@ -170,7 +210,11 @@ impl Checks {
 
     /// Returns when the next probe or report is due, if any.
     pub(super) fn next(&self) -> Option<Duration> {
-        self.schedule.next().into_iter().chain(self.report_due()).min()
+        self.schedule
+            .next()
+            .into_iter()
+            .chain(self.report_due())
+            .min()
     }
 
     fn report_due(&self) -> Option<Duration> {
@@ -188,24 +232,49 @@ impl Checks {
         self.news = News::Nothing;
         self.reported_at = Some(now);
         let status = |id: &Id| self.entries[id].state.status().clone();
-        let targets = self.ids.iter().map(|(target, id)| (Arc::clone(target), status(id))).collect();
-        Some(HealthReport { targets, changes: self.changes })
+        let targets = self
+            .ids
+            .iter()
+            .map(|(target, id)| (Arc::clone(target), status(id)))
+            .collect();
+        Some(HealthReport {
+            targets,
+            changes: self.changes,
+        })
     }
 }
 
 fn has_service(wanted: &Wanted, service: &ServiceName) -> bool {
-    let first = Target { service: service.clone(), address: Ipv4Addr::UNSPECIFIED.into(), port: 0 };
-    wanted.range(first..).next().is_some_and(|(target, _)| target.service == *service)
+    let first = Target {
+        service: service.clone(),
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        port: 0,
+    };
+    wanted
+        .range(first..)
+        .next()
+        .is_some_and(|(target, _)| target.service == *service)
 }
 
 fn pace(check: &HealthCheck) -> Pace {
-    Pace { interval: check.interval, jitter_percent: check.jitter_percent }
+    Pace {
+        interval: check.interval,
+        jitter_percent: check.jitter_percent,
+    }
 }
 
 /// Whether two checks differ only in their pace.
 fn is_repaced(a: &HealthCheck, b: &HealthCheck) -> bool {
-    let HealthCheck { interval, jitter_percent, .. } = *b;
-    HealthCheck { interval, jitter_percent, ..a.clone() } == *b
+    let HealthCheck {
+        interval,
+        jitter_percent,
+        ..
+    } = *b;
+    HealthCheck {
+        interval,
+        jitter_percent,
+        ..a.clone()
+    } == *b
 }
 
 /// Whether results of one check apply to the other.

@@ -1,5 +1,5 @@
-//! Reasons of failed probes, worded for operators. The answer of an endpoint is never quoted, because the author of a
-//! check must not use it to read what only this node can reach.
+//! Reasons of failed probes, worded for operators. The answer of an endpoint is never quoted,
+//! because the author of a check must not use it to read what only this node can reach.
 
 use std::{error::Error, fmt, io, time::Duration};
 
@@ -70,8 +70,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether the failure is not the endpoint's: this node lacks a resource or forbids the connection, or the agent
-    /// failed.
+    /// Whether the failure is not the endpoint's: this node lacks a resource or forbids the
+    /// connection, or the agent failed.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Io(error) => matches!(
@@ -100,13 +100,17 @@ impl Failure {
     }
 }
 
-/// Converts an error of hyper: a connection error keeps the kernel's words, any other becomes one of a few reasons.
+/// Converts an error of hyper: a connection error keeps the kernel's words, any other becomes one
+/// of a few reasons.
 pub(super) fn from_hyper(protocol: &'static str, error: &hyper::Error) -> Failure {
     let first: Option<&(dyn Error + 'static)> = error.source();
     let mut causes = std::iter::successors(first, |&cause| cause.source());
     match causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error()) {
         Some(code) => Failure::Io(io::Error::from_raw_os_error(code)),
-        None => Failure::Protocol { protocol, reason: reason(error) },
+        None => Failure::Protocol {
+            protocol,
+            reason: reason(error),
+        },
     }
 }
 
@@ -114,7 +118,9 @@ fn reason(error: &hyper::Error) -> &'static str {
     match () {
         () if error.is_parse_too_large() => "the head of the answer is too large",
         () if error.is_parse() => "what came is no answer of this protocol",
-        () if error.is_incomplete_message() || error.is_closed() => "the connection ended before the answer",
+        () if error.is_incomplete_message() || error.is_closed() => {
+            "the connection ended before the answer"
+        }
         () => "the endpoint broke the protocol or refused the request",
     }
 }
@@ -122,7 +128,9 @@ fn reason(error: &hyper::Error) -> &'static str {
 /// Returns the kernel's words without the error number: `connection refused`.
 fn words(error: &io::Error) -> String {
     let kind = || error.kind().to_string();
-    let words = error.raw_os_error().map_or_else(kind, |code| Errno::from_raw(code).desc().to_owned());
+    let words = error
+        .raw_os_error()
+        .map_or_else(kind, |code| Errno::from_raw(code).desc().to_owned());
     let mut letters = words.chars();
     let first = letters.next().map(|letter| letter.to_ascii_lowercase());
     first.into_iter().chain(letters).collect()
@@ -133,7 +141,11 @@ struct Range((u16, u16));
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = self.0;
-        if first == last { write!(f, "{first}") } else { write!(f, "{first}-{last}") }
+        if first == last {
+            write!(f, "{first}")
+        } else {
+            write!(f, "{first}-{last}")
+        }
     }
 }
 
@@ -145,14 +157,38 @@ mod tests {
     fn failures_read_like_what_happened() {
         let refused = Failure::Io(io::Error::from_raw_os_error(libc::ECONNREFUSED));
         assert_eq!(refused.to_string(), "connection refused");
-        assert_eq!(Failure::NoAnswer(Duration::from_secs(1)).to_string(), "no answer in 1s");
-        assert_eq!(Failure::NoAnswer(Duration::from_millis(500)).to_string(), "no answer in 500ms");
-        let status = |wanted| Failure::Status { status: 503, wanted }.to_string();
+        assert_eq!(
+            Failure::NoAnswer(Duration::from_secs(1)).to_string(),
+            "no answer in 1s"
+        );
+        assert_eq!(
+            Failure::NoAnswer(Duration::from_millis(500)).to_string(),
+            "no answer in 500ms"
+        );
+        let status = |wanted| {
+            Failure::Status {
+                status: 503,
+                wanted,
+            }
+            .to_string()
+        };
         assert_eq!(status((200, 399)), "HTTP status 503, wanted 200-399");
         assert_eq!(status((200, 200)), "HTTP status 503, wanted 200");
-        let header = Failure::Header { name: "x-ready".into(), wanted: "yes".into() };
-        assert_eq!(header.to_string(), "header x-ready has another value, wanted \"yes\"");
-        assert_eq!(Failure::Grpc { code: "UNIMPLEMENTED".into() }.to_string(), "gRPC status UNIMPLEMENTED");
+        let header = Failure::Header {
+            name: "x-ready".into(),
+            wanted: "yes".into(),
+        };
+        assert_eq!(
+            header.to_string(),
+            "header x-ready has another value, wanted \"yes\""
+        );
+        assert_eq!(
+            Failure::Grpc {
+                code: "UNIMPLEMENTED".into()
+            }
+            .to_string(),
+            "gRPC status UNIMPLEMENTED"
+        );
     }
 
     #[test]
@@ -165,7 +201,9 @@ mod tests {
     fn what_this_node_lacks_is_not_the_endpoints_fault() {
         let local = |code| Failure::Io(io::Error::from_raw_os_error(code)).is_local();
         assert!(local(libc::EMFILE) && local(libc::EADDRNOTAVAIL));
-        assert!(!local(libc::ECONNREFUSED) && !local(libc::EHOSTUNREACH) && !local(libc::ENETUNREACH));
+        assert!(
+            !local(libc::ECONNREFUSED) && !local(libc::EHOSTUNREACH) && !local(libc::ENETUNREACH)
+        );
         assert!(!Failure::Io(io::ErrorKind::UnexpectedEof.into()).is_local());
     }
 }

@@ -1,5 +1,5 @@
-//! Fair shares of one rate (max-min fairness): each gets what it asks for, up to one level for all that ask for more.
-//! <https://en.wikipedia.org/wiki/Max-min_fairness>
+//! Fair shares of one rate (max-min fairness): each gets what it asks for, up to one level for all
+//! that ask for more. <https://en.wikipedia.org/wiki/Max-min_fairness>
 
 /// Returns the most that one of these demands may have of `total`; no bound where all fit.
 pub(super) fn level(total: u64, demands: impl IntoIterator<Item = u64>) -> u64 {

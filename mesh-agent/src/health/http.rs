@@ -23,11 +23,21 @@ use crate::model::HttpProbe;
 const AGENT: &str = concat!("mesh-agent/", env!("CARGO_PKG_VERSION"));
 
 /// Sends the request and checks the answer.
-pub(super) async fn probe(connector: &TlsConnector, address: SocketAddr, probe: &HttpProbe) -> ProbeResult {
+pub(super) async fn probe(
+    connector: &TlsConnector,
+    address: SocketAddr,
+    probe: &HttpProbe,
+) -> ProbeResult {
     let request = request(address, probe)?;
     let stream = tcp::connect(address).await?;
     let (status, headers) = match probe.tls {
-        true => answer(TokioIo::new(tls::handshake(connector, address, stream).await?), request).await?,
+        true => {
+            answer(
+                TokioIo::new(tls::handshake(connector, address, stream).await?),
+                request,
+            )
+            .await?
+        }
         false => answer(TokioIo::new(stream), request).await?,
     };
     judge(probe, status, &headers)
@@ -47,14 +57,21 @@ fn request(address: SocketAddr, probe: &HttpProbe) -> Result<Request<Empty<Bytes
     if lacks_agent {
         request = request.header(USER_AGENT, AGENT);
     }
-    request.body(Empty::new()).map_err(|error| Failure::Request(error.to_string()))
+    request
+        .body(Empty::new())
+        .map_err(|error| Failure::Request(error.to_string()))
 }
 
-async fn answer<T>(io: T, request: Request<Empty<Bytes>>) -> Result<(StatusCode, HeaderMap), Failure>
+async fn answer<T>(
+    io: T,
+    request: Request<Empty<Bytes>>,
+) -> Result<(StatusCode, HeaderMap), Failure>
 where
     T: Read + Write + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = http1::handshake(io).await.map_err(|error| protocol(&error))?;
+    let (mut sender, connection) = http1::handshake(io)
+        .await
+        .map_err(|error| protocol(&error))?;
     let mut connection = std::pin::pin!(connection);
     let mut response = std::pin::pin!(sender.send_request(request));
     let response: Response<Incoming> = tokio::select! {
@@ -73,11 +90,20 @@ where
 fn judge(probe: &HttpProbe, status: StatusCode, headers: &HeaderMap) -> ProbeResult {
     let (status, (first, last)) = (status.as_u16(), probe.status);
     if !(first..=last).contains(&status) {
-        return Err(Failure::Status { status, wanted: probe.status });
+        return Err(Failure::Status {
+            status,
+            wanted: probe.status,
+        });
     }
-    let Some((name, wanted)) = &probe.expect_header else { return Ok(()) };
+    let Some((name, wanted)) = &probe.expect_header else {
+        return Ok(());
+    };
     let (name, wanted) = (name.clone(), wanted.clone());
-    let values: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    let values: Vec<&[u8]> = headers
+        .get_all(&name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     match values.first() {
         _ if values.contains(&wanted.as_bytes()) => Ok(()),
         Some(_) => Err(Failure::Header { name, wanted }),

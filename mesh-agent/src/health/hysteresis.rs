@@ -80,7 +80,10 @@ impl Hysteresis {
     /// Creates the record of an endpoint that an earlier agent found unhealthy.
     pub(super) fn failing(now: Duration) -> Self {
         let mut state = Self::new(now);
-        (state.status.state, state.status.reason) = (HealthState::Unhealthy, "failed before the agent started".into());
+        (state.status.state, state.status.reason) = (
+            HealthState::Unhealthy,
+            "failed before the agent started".into(),
+        );
         state
     }
 
@@ -89,9 +92,14 @@ impl Hysteresis {
         &self.status
     }
 
-    /// Records the result of a probe; returns whether the state changed. A probe that failed because of this node does
-    /// not count.
-    pub(super) fn record(&mut self, outcome: &ProbeResult, thresholds: Thresholds, now: Duration) -> bool {
+    /// Records the result of a probe; returns whether the state changed. A probe that failed
+    /// because of this node does not count.
+    pub(super) fn record(
+        &mut self,
+        outcome: &ProbeResult,
+        thresholds: Thresholds,
+        now: Duration,
+    ) -> bool {
         self.status.checked_at = Some(now);
         let (ended, needed, next) = match outcome {
             Ok(()) => (Ended::Well, thresholds.rise.get(), HealthState::Healthy),
@@ -101,7 +109,11 @@ impl Hysteresis {
             }
             Err(_) => (Ended::Badly, thresholds.fall.get(), HealthState::Unhealthy),
         };
-        let before = if self.last == Some(ended) { self.status.streak } else { 0 };
+        let before = if self.last == Some(ended) {
+            self.status.streak
+        } else {
+            0
+        };
         let streak = before.saturating_add(1);
         let reached = streak >= needed;
         let changed = reached && self.status.state != next;
@@ -136,11 +148,16 @@ mod tests {
     use super::{super::failure::Failure, *};
 
     fn thresholds(rise: u32, fall: u32) -> Thresholds {
-        Thresholds { rise: NonZeroU32::new(rise).unwrap(), fall: NonZeroU32::new(fall).unwrap() }
+        Thresholds {
+            rise: NonZeroU32::new(rise).unwrap(),
+            fall: NonZeroU32::new(fall).unwrap(),
+        }
     }
 
     fn refused() -> ProbeResult {
-        Err(Failure::Io(io::Error::from_raw_os_error(libc::ECONNREFUSED)))
+        Err(Failure::Io(io::Error::from_raw_os_error(
+            libc::ECONNREFUSED,
+        )))
     }
 
     fn seconds(number: usize) -> Duration {
@@ -153,8 +170,22 @@ mod tests {
         let mut story = vec![];
         for (at, outcome) in outcomes.into_iter().enumerate() {
             state.record(&outcome, thresholds(2, 3), seconds(at + 1));
-            let HealthStatus { state, reason, changed_at, checked_at: _, streak } = state.status();
-            story.push(format!("{} {}s {streak} {reason}", state.name(), changed_at.as_secs()).trim_end().to_owned());
+            let HealthStatus {
+                state,
+                reason,
+                changed_at,
+                checked_at: _,
+                streak,
+            } = state.status();
+            story.push(
+                format!(
+                    "{} {}s {streak} {reason}",
+                    state.name(),
+                    changed_at.as_secs()
+                )
+                .trim_end()
+                .to_owned(),
+            );
         }
         story
     }
@@ -163,7 +194,11 @@ mod tests {
     fn a_new_endpoint_is_unknown_until_it_rose_or_fell() {
         assert_eq!(
             story([Ok(()), Ok(()), Ok(())]),
-            ["unknown 0s 1 1 of 2 good answers", "healthy 2s 2", "healthy 2s 3"]
+            [
+                "unknown 0s 1 1 of 2 good answers",
+                "healthy 2s 2",
+                "healthy 2s 3"
+            ]
         );
         let fell = [
             "unknown 0s 1 connection refused; failure 1 of 3",
@@ -178,7 +213,15 @@ mod tests {
     fn only_consecutive_results_change_the_state() {
         let odd = (0..20).map(|at| if at % 3 == 2 { Ok(()) } else { refused() });
         assert!(story(odd).iter().all(|line| line.starts_with("unknown 0s")));
-        let risen = [refused(), refused(), refused(), Ok(()), refused(), Ok(()), Ok(())];
+        let risen = [
+            refused(),
+            refused(),
+            refused(),
+            Ok(()),
+            refused(),
+            Ok(()),
+            Ok(()),
+        ];
         let story = story(risen);
         let end = [
             "unhealthy 3s 1 1 of 2 good answers",
@@ -192,10 +235,16 @@ mod tests {
     #[test]
     fn an_endpoint_that_failed_before_recovers_after_enough_successes() {
         let mut state = Hysteresis::failing(seconds(1));
-        let shown = |state: &Hysteresis| format!("{} {}", state.status().state.name(), state.status().reason);
+        let shown = |state: &Hysteresis| {
+            format!("{} {}", state.status().state.name(), state.status().reason)
+        };
         assert_eq!(shown(&state), "unhealthy failed before the agent started");
         assert!(!state.record(&refused(), thresholds(2, 3), seconds(2)));
-        assert_eq!(shown(&state), "unhealthy connection refused", "one failure is enough");
+        assert_eq!(
+            shown(&state),
+            "unhealthy connection refused",
+            "one failure is enough"
+        );
         assert!(!state.record(&Ok(()), thresholds(2, 3), seconds(3)));
         assert!(state.record(&Ok(()), thresholds(2, 3), seconds(4)));
         assert_eq!(shown(&state), "healthy ");
@@ -208,11 +257,18 @@ mod tests {
         for (at, outcome) in [refused(), full, refused()].into_iter().enumerate() {
             assert!(!state.record(&outcome, thresholds(1, 2), seconds(at)) || at == 2);
         }
-        assert_eq!((state.status().state, state.status().streak), (HealthState::Unhealthy, 2));
+        assert_eq!(
+            (state.status().state, state.status().streak),
+            (HealthState::Unhealthy, 2)
+        );
         let full = Err(Failure::Io(io::Error::from_raw_os_error(libc::EMFILE)));
         assert!(!state.record(&full, thresholds(1, 2), seconds(9)));
         assert_eq!(state.status().state, HealthState::Unhealthy);
-        assert!(state.status().reason.starts_with("not known: "), "{}", state.status().reason);
+        assert!(
+            state.status().reason.starts_with("not known: "),
+            "{}",
+            state.status().reason
+        );
         assert_eq!(state.status().checked_at, Some(seconds(9)));
     }
 

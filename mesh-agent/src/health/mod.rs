@@ -1,4 +1,5 @@
-//! Active health checks: probes the endpoints of services with a health check, and reports which are unhealthy.
+//! Active health checks: probes the endpoints of services with a health check, and reports which
+//! are unhealthy.
 //!
 //! ```text
 //! services ──plan: rules, fair_share──► Wanted ──► run ──HealthReport──► unhealthy ──► desired
@@ -7,8 +8,8 @@
 //!                 probe: tcp, http, tls, grpc ──┘ (one at a time for each endpoint, each within its timeout)
 //! ```
 //!
-//! The results of this node apply to this node only. An endpoint without a probe result counts as healthy, unless the
-//! kernel's rows show that an earlier agent had taken it out.
+//! The results of this node apply to this node only. An endpoint without a probe result counts as
+//! healthy, unless the kernel's rows show that an earlier agent had taken it out.
 
 mod checks;
 mod failure;
@@ -54,9 +55,10 @@ use self::{
 };
 use crate::desired::Target;
 
-/// Probes the wanted endpoints, which may change, until cancelled. A change to or from unhealthy is published at once,
-/// but at most every 100 ms; other changes are published within a second. `failing` lists endpoints that were
-/// unhealthy when an earlier agent ended. `clock` is the monotonic clock of the reports.
+/// Probes the wanted endpoints, which may change, until cancelled. A change to or from unhealthy is
+/// published at once, but at most every 100 ms; other changes are published within a second.
+/// `failing` lists endpoints that were unhealthy when an earlier agent ended. `clock` is the
+/// monotonic clock of the reports.
 pub async fn run(
     wanted: watch::Receiver<Arc<Wanted>>,
     reports: watch::Sender<Arc<HealthReport>>,
@@ -93,7 +95,14 @@ where
 {
     fn new(seed: u64, clock: Duration, probe: P) -> Self {
         let (probes, under_way) = (JoinSet::new(), HashMap::new());
-        Self { checks: Checks::new(seed), probe, probes, under_way, started: Instant::now(), clock }
+        Self {
+            checks: Checks::new(seed),
+            probe,
+            probes,
+            under_way,
+            started: Instant::now(),
+            clock,
+        }
     }
 
     async fn run(
@@ -108,7 +117,10 @@ where
             if let Some(report) = self.checks.report(self.now()) {
                 reports.send_replace(Arc::new(report));
             }
-            let next = self.checks.next().map(|next| self.started + next.saturating_sub(self.clock));
+            let next = self
+                .checks
+                .next()
+                .map(|next| self.started + next.saturating_sub(self.clock));
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = wanted.changed() => match changed {
@@ -144,10 +156,18 @@ where
             error!("a health probe: {error}");
             (error.id(), Err(Failure::Lost))
         });
-        let id = self.under_way.remove(&task).expect("every task is entered when it is spawned");
+        let id = self
+            .under_way
+            .remove(&task)
+            .expect("every task is entered when it is spawned");
         let now = self.now();
-        let Some((target, status)) = self.checks.record(id, &outcome, now) else { return };
-        let (service, endpoint) = (&target.service, std::net::SocketAddr::new(target.address, target.port));
+        let Some((target, status)) = self.checks.record(id, &outcome, now) else {
+            return;
+        };
+        let (service, endpoint) = (
+            &target.service,
+            std::net::SocketAddr::new(target.address, target.port),
+        );
         match status.state {
             HealthState::Unhealthy => {
                 warn!(%service, %endpoint, by = "health check", reason = &*status.reason, "endpoint: unhealthy");

@@ -1,5 +1,5 @@
-//! Plans the checks of this node: which endpoints are checked and how often, and which checks the settings do not
-//! allow. Pure.
+//! Plans the checks of this node: which endpoints are checked and how often, and which checks the
+//! settings do not allow. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,8 +12,8 @@ use super::{fair_share::level, rules::Rules, unhealthy::target};
 use crate::{
     desired::{Target, World},
     model::{
-        Condition, ConfigError, ConfigNote, Effect, Endpoint, HealthCheck, Origin, Protocol, Refused, Service,
-        ServiceName,
+        Condition, ConfigError, ConfigNote, Effect, Endpoint, HealthCheck, Origin, Protocol,
+        Refused, Service, ServiceName,
     },
 };
 
@@ -51,26 +51,44 @@ impl Checked<'_> {
     }
 }
 
-/// Returns the checks of endpoints that may take connections, behind TCP ports of services with a health check.
+/// Returns the checks of endpoints that may take connections, behind TCP ports of services with a
+/// health check.
 pub fn plan(world: &World) -> Plan {
     let mut plan = Plan::default();
-    let checks = world.services.values().filter_map(|it| Some((&**it, it.traffic.health.as_ref()?)));
-    let checked: Vec<Checked<'_>> = checks.map(|(service, check)| plan.allow(world, service, check)).collect();
+    let checks = world
+        .services
+        .values()
+        .filter_map(|it| Some((&**it, it.traffic.health.as_ref()?)));
+    let checked: Vec<Checked<'_>> = checks
+        .map(|(service, check)| plan.allow(world, service, check))
+        .collect();
     plan.pace(world, &checked);
     plan
 }
 
 impl Plan {
     /// Notes which endpoints may not be checked, and returns the others.
-    fn allow<'a>(&mut self, world: &World, service: &'a Service, check: &'a HealthCheck) -> Checked<'a> {
+    fn allow<'a>(
+        &mut self,
+        world: &World,
+        service: &'a Service,
+        check: &'a HealthCheck,
+    ) -> Checked<'a> {
         let rules = Rules::new(world, service, check);
-        let tcp = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-        let serving = tcp.flat_map(|port| &port.endpoints).filter(|it| it.condition != Condition::NotReady);
+        let tcp = service
+            .ports
+            .iter()
+            .filter(|port| port.protocol == Protocol::Tcp);
+        let serving = tcp
+            .flat_map(|port| &port.endpoints)
+            .filter(|it| it.condition != Condition::NotReady);
         let mut refused: BTreeMap<SocketAddr, &Endpoint> = BTreeMap::new();
         let mut targets = BTreeSet::new();
         for endpoint in serving {
             match rules.refusal(endpoint) {
-                Some(_) => _ = refused.insert(SocketAddr::new(endpoint.address, endpoint.port), endpoint),
+                Some(_) => {
+                    _ = refused.insert(SocketAddr::new(endpoint.address, endpoint.port), endpoint);
+                }
                 None => _ = targets.insert(target(service, endpoint)),
             }
         }
@@ -79,28 +97,50 @@ impl Plan {
             let what = match (rules.whole(), refused.len() - 1) {
                 (Some(_), _) => format!("service {} is", service.name),
                 (None, 0) => format!("endpoint {address} of service {} is", service.name),
-                (None, more) => format!("endpoint {address} and {more} more of service {} are", service.name),
+                (None, more) => format!(
+                    "endpoint {address} and {more} more of service {} are",
+                    service.name
+                ),
             };
             self.refuse(service, format!("{what} not checked: {why}"));
         }
-        Checked { service, check, targets }
+        Checked {
+            service,
+            check,
+            targets,
+        }
     }
 
     fn refuse(&mut self, service: &Service, reason: String) {
         let (origin, field) = (origin(service), service.traffic.health_origin.field.clone());
-        self.refused.add_error(service, ConfigError { origin, field, reason }, Effect::Part);
+        self.refused.add_error(
+            service,
+            ConfigError {
+                origin,
+                field,
+                reason,
+            },
+            Effect::Part,
+        );
     }
 
-    /// Assigns each service its share of the node's rate: first among namespaces, then among the services of each.
+    /// Assigns each service its share of the node's rate: first among namespaces, then among the
+    /// services of each.
     fn pace(&mut self, world: &World, checked: &[Checked<'_>]) {
         let policy = &world.check_policy;
         let mut namespaces: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         for it in checked {
-            namespaces.entry(&it.service.name.namespace).or_default().push(it.demand(policy.min_interval));
+            namespaces
+                .entry(&it.service.name.namespace)
+                .or_default()
+                .push(it.demand(policy.min_interval));
         }
         let asked: u64 = namespaces.values().flatten().sum();
         let total = u64::from(policy.max_per_second) * 1_000_000;
-        let most = level(total, namespaces.values().map(|demands| demands.iter().sum()));
+        let most = level(
+            total,
+            namespaces.values().map(|demands| demands.iter().sum()),
+        );
         let levels: BTreeMap<&str, u64> = namespaces
             .into_iter()
             .map(|(namespace, demands)| {
@@ -111,18 +151,37 @@ impl Plan {
         let mut wanted = Wanted::new();
         for it in checked.iter().filter(|it| !it.targets.is_empty()) {
             let level = levels[it.service.name.namespace.as_str()];
-            let interval = slowed(it.check.interval.max(policy.min_interval), it.demand(policy.min_interval), level);
+            let interval = slowed(
+                it.check.interval.max(policy.min_interval),
+                it.demand(policy.min_interval),
+                level,
+            );
             if interval != it.check.interval {
                 self.slow(it, interval, asked / 1_000_000, policy.max_per_second);
             }
-            let check = Arc::new(HealthCheck { interval, ..it.check.clone() });
-            wanted.extend(it.targets.iter().map(|target| (target.clone(), Arc::clone(&check))));
+            let check = Arc::new(HealthCheck {
+                interval,
+                ..it.check.clone()
+            });
+            wanted.extend(
+                it.targets
+                    .iter()
+                    .map(|target| (target.clone(), Arc::clone(&check))),
+            );
         }
-        if let Some(more) = self.slowed.len().checked_sub(NOTED).filter(|more| *more > 0)
+        if let Some(more) = self
+            .slowed
+            .len()
+            .checked_sub(NOTED)
+            .filter(|more| *more > 0)
             && let Some(last) = self.notes.last()
         {
-            let message = format!("endpoints of {more} more services are checked less often than configured");
-            self.notes.push(ConfigNote { origin: last.origin.clone(), message });
+            let message =
+                format!("endpoints of {more} more services are checked less often than configured");
+            self.notes.push(ConfigNote {
+                origin: last.origin.clone(),
+                message,
+            });
         }
         self.wanted = Arc::new(wanted);
     }
@@ -133,7 +192,9 @@ impl Plan {
             return;
         }
         let why = if asked > u64::from(max) {
-            format!("the checks of this node ask for {asked} a second, and `healthChecks.maxPerSecond` is {max}")
+            format!(
+                "the checks of this node ask for {asked} a second, and `healthChecks.maxPerSecond` is {max}"
+            )
         } else {
             "that is `healthChecks.minInterval`".to_owned()
         };
@@ -141,11 +202,15 @@ impl Plan {
             "endpoints of service {} are checked every {interval:?} instead of every {:?}: {why}",
             it.service.name, it.check.interval
         );
-        self.notes.push(ConfigNote { origin: origin(it.service), message });
+        self.notes.push(ConfigNote {
+            origin: origin(it.service),
+            message,
+        });
     }
 }
 
-/// Returns the interval, in whole milliseconds, at which the demand of a service is at most `level`.
+/// Returns the interval, in whole milliseconds, at which the demand of a service is at most
+/// `level`.
 fn slowed(interval: Duration, demand: u64, level: u64) -> Duration {
     if demand <= level {
         return interval;
@@ -158,7 +223,10 @@ fn slowed(interval: Duration, demand: u64, level: u64) -> Duration {
 fn origin(service: &Service) -> Origin {
     let line = service.traffic.health_origin.line;
     let line = if line == 0 { service.origin.line } else { line };
-    Origin { line, ..service.origin.clone() }
+    Origin {
+        line,
+        ..service.origin.clone()
+    }
 }
 
 #[cfg(test)]

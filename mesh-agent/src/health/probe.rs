@@ -14,8 +14,9 @@ use crate::{
     model::{HealthCheck, Probe},
 };
 
-/// Probes endpoints at their own address. The agent is in the same cgroup tree as all clients, so an endpoint whose
-/// address and port are also a front end is probed through that service, as clients would reach it.
+/// Probes endpoints at their own address. The agent is in the same cgroup tree as all clients, so
+/// an endpoint whose address and port are also a front end is probed through that service, as
+/// clients would reach it.
 #[derive(Clone)]
 pub(super) struct Prober {
     tls: TlsConnector,
@@ -23,7 +24,9 @@ pub(super) struct Prober {
 
 impl Prober {
     pub(super) fn new() -> Self {
-        Self { tls: tls::connector() }
+        Self {
+            tls: tls::connector(),
+        }
     }
 
     /// Runs a probe. The timeout covers connect, handshakes, request and answer.
@@ -33,8 +36,8 @@ impl Prober {
         answer.unwrap_or(Err(Failure::NoAnswer(check.timeout)))
     }
 
-    /// Boxes the large futures. Otherwise a TCP probe would be kilobytes large as well, and be moved and allocated for
-    /// each group of probes.
+    /// Boxes the large futures. Otherwise a TCP probe would be kilobytes large as well, and be
+    /// moved and allocated for each group of probes.
     async fn ask(&self, address: SocketAddr, probe: &Probe) -> ProbeResult {
         match probe {
             Probe::Tcp => tcp::probe(address).await,

@@ -35,7 +35,11 @@ impl<'a> Rules<'a> {
     /// Creates the rules for a service with this health check.
     pub fn new(world: &'a World, service: &Service, check: &HealthCheck) -> Self {
         let origin = &service.traffic.health_origin;
-        let whole = if origin.is_annotation { annotated(world, service, check) } else { None };
+        let whole = if origin.is_annotation {
+            annotated(world, service, check)
+        } else {
+            None
+        };
         Self { world, whole }
     }
 
@@ -48,7 +52,9 @@ impl<'a> Rules<'a> {
     pub fn refusal(&self, endpoint: &Endpoint) -> Option<String> {
         self.whole.clone().or_else(|| {
             let kind = kind(self.world, endpoint.address)?;
-            Some(format!("it is {kind}; `healthChecks.allowedNetworks` can allow it"))
+            Some(format!(
+                "it is {kind}; `healthChecks.allowedNetworks` can allow it"
+            ))
         })
     }
 }
@@ -60,13 +66,24 @@ fn annotated(world: &World, service: &Service, check: &HealthCheck) -> Option<St
         Probe::Http(probe) => probe.headers.as_slice(),
         Probe::Tcp | Probe::Grpc { .. } => &[],
     };
-    if let Some((name, _)) = headers.iter().find(|(name, _)| !policy.allow_credentials && is_credential(name)) {
+    if let Some((name, _)) = headers
+        .iter()
+        .find(|(name, _)| !policy.allow_credentials && is_credential(name))
+    {
         return Some(format!(
             "an annotation sends the header {name}, which can carry credentials; `healthChecks.allowCredentials` can allow it"
         ));
     }
-    let is_own = |port| service.ports.iter().flat_map(|it| &it.endpoints).any(|it| it.port == port);
-    let other = check.port.filter(|port| !policy.allow_other_ports && !is_own(*port))?;
+    let is_own = |port| {
+        service
+            .ports
+            .iter()
+            .flat_map(|it| &it.endpoints)
+            .any(|it| it.port == port)
+    };
+    let other = check
+        .port
+        .filter(|port| !policy.allow_other_ports && !is_own(*port))?;
     Some(format!(
         "an annotation names port {other}, which none of its endpoints serves; `healthChecks.allowOtherPorts` can allow it"
     ))

@@ -1,10 +1,11 @@
 //! Schedules the probes of all targets. Pure: the time is an argument, and randomness is a hash.
 //!
-//! Each target has its own grid, one round per interval, so that slow probes do not make targets drift together. The
-//! start of each grid is a golden-ratio step after the previous one, which spreads any number of targets evenly over
-//! an interval, in whatever portions they are added. Jitter delays each round after the first by up to the allowance,
-//! so the time between two probes never differs more than that from the interval. Probes that become due together
-//! anyway (after a stall, or with slow answers) are paced.
+//! Each target has its own grid, one round per interval, so that slow probes do not make targets
+//! drift together. The start of each grid is a golden-ratio step after the previous one, which
+//! spreads any number of targets evenly over an interval, in whatever portions they are added.
+//! Jitter delays each round after the first by up to the allowance, so the time between two probes
+//! never differs more than that from the interval. Probes that become due together anyway (after a
+//! stall, or with slow answers) are paced.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,19 +13,22 @@ use std::{
     time::Duration,
 };
 
-/// Most concurrent probes. A namespace may use as many as are left free, so a namespace whose endpoints do not answer
-/// leaves half of them to others. That is enough for 2,000 such endpoints, probed every 5 s with a timeout of 1 s.
+/// Most concurrent probes. A namespace may use as many as are left free, so a namespace whose
+/// endpoints do not answer leaves half of them to others. That is enough for 2,000 such endpoints,
+/// probed every 5 s with a timeout of 1 s.
 pub(super) const UNDER_WAY: usize = 1024;
 /// One start in the token bucket: nanoseconds times millionths per second.
 const START: u64 = 1_000_000_000_000_000;
-/// Most probes that start at the same moment: twice what 2,000 endpoints, probed every 5 s, need in one [`TICK`].
+/// Most probes that start at the same moment: twice what 2,000 endpoints, probed every 5 s, need in
+/// one [`TICK`].
 const BURST: u64 = 32;
-/// Probes start at multiples of this. Starting many at once costs much less, because a CPU that wakes up has cold
-/// caches.
+/// Probes start at multiples of this. Starting many at once costs much less, because a CPU that
+/// wakes up has cold caches.
 const TICK: Duration = Duration::from_millis(40);
 /// Factor by which probes may start faster than average after a pause.
 const CATCH_UP: u64 = 2;
-/// 2⁶⁴ divided by the golden ratio: <https://en.wikipedia.org/wiki/Low-discrepancy_sequence#Additive_recurrence>
+/// 2⁶⁴ divided by the golden ratio:
+/// <https://en.wikipedia.org/wiki/Low-discrepancy_sequence#Additive_recurrence>
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Id of a target, which is never reused.
@@ -42,7 +46,8 @@ pub(super) struct Pace {
 impl Pace {
     /// Returns the probes per second, in millionths.
     fn rate(self) -> u64 {
-        u64::try_from(1_000_000_000 / self.interval.as_millis().max(1)).expect("a rate below one per nanosecond")
+        u64::try_from(1_000_000_000 / self.interval.as_millis().max(1))
+            .expect("a rate below one per nanosecond")
     }
 }
 
@@ -83,7 +88,8 @@ struct Grid {
 }
 
 impl Schedule {
-    /// Creates an empty schedule. Nodes with different seeds do not probe the same endpoint at the same time.
+    /// Creates an empty schedule. Nodes with different seeds do not probe the same endpoint at the
+    /// same time.
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -99,23 +105,52 @@ impl Schedule {
 
     /// Adds a target of a namespace. Its first probe is within one interval. Ids should increase.
     pub(super) fn add(&mut self, id: Id, namespace: &str, pace: Pace, now: Duration) {
-        let known = self.queues.get_key_value(namespace).map(|(known, _)| Arc::clone(known));
+        let known = self
+            .queues
+            .get_key_value(namespace)
+            .map(|(known, _)| Arc::clone(known));
         let namespace = known.unwrap_or_else(|| namespace.into());
-        let first = now + fraction(pace.interval, self.seed.wrapping_add(id).wrapping_mul(GOLDEN));
-        let place = Grid { namespace, pace, first, round: 0, due: None };
+        let first = now
+            + fraction(
+                pace.interval,
+                self.seed.wrapping_add(id).wrapping_mul(GOLDEN),
+            );
+        let place = Grid {
+            namespace,
+            pace,
+            first,
+            round: 0,
+            due: None,
+        };
         self.places.insert(id, place);
         self.set_due(id, Some(tick(first)));
         self.rate += pace.rate();
     }
 
-    /// Changes the pace of a target. Its next probe is one interval after the last, or within one interval if that is
-    /// past. A target that is due now stays due.
+    /// Changes the pace of a target. Its next probe is one interval after the last, or within one
+    /// interval if that is past. A target that is due now stays due.
     pub(super) fn repace(&mut self, id: Id, pace: Pace, now: Duration) {
-        let Some(place) = self.places.get_mut(&id).filter(|place| place.pace != pace) else { return };
+        let Some(place) = self.places.get_mut(&id).filter(|place| place.pace != pace) else {
+            return;
+        };
         self.rate = self.rate - place.pace.rate() + pace.rate();
-        let spread = now + fraction(pace.interval, self.seed.wrapping_add(id).wrapping_mul(GOLDEN));
-        let regular = |due: Duration| (due + pace.interval).checked_sub(place.pace.interval).filter(|due| *due >= now);
-        let next = place.due.map(|due| if due <= now { due } else { regular(due).unwrap_or(spread.min(due)) });
+        let spread = now
+            + fraction(
+                pace.interval,
+                self.seed.wrapping_add(id).wrapping_mul(GOLDEN),
+            );
+        let regular = |due: Duration| {
+            (due + pace.interval)
+                .checked_sub(place.pace.interval)
+                .filter(|due| *due >= now)
+        };
+        let next = place.due.map(|due| {
+            if due <= now {
+                due
+            } else {
+                regular(due).unwrap_or(spread.min(due))
+            }
+        });
         (place.pace, place.first, place.round) = (pace, next.unwrap_or(now), 0);
         if let Some(next) = next {
             self.set_due(id, Some(tick(next)));
@@ -131,7 +166,8 @@ impl Schedule {
         }
     }
 
-    /// Returns when to call [`start`](Self::start) again; absent while only the end of a probe can change anything.
+    /// Returns when to call [`start`](Self::start) again; absent while only the end of a probe can
+    /// change anything.
     pub(super) fn next(&self) -> Option<Duration> {
         let (due, _) = self.first()?;
         let missing = START.saturating_sub(self.tokens).div_ceil(self.refill());
@@ -162,9 +198,12 @@ impl Schedule {
             }
             self.forget_unused(&namespace);
         }
-        let Some(place) = self.places.get_mut(&id) else { return };
+        let Some(place) = self.places.get_mut(&id) else {
+            return;
+        };
         // Missed rounds are skipped.
-        let past = now.saturating_sub(place.first).as_nanos() / place.pace.interval.as_nanos().max(1);
+        let past =
+            now.saturating_sub(place.first).as_nanos() / place.pace.interval.as_nanos().max(1);
         place.round = (place.round + 1).max(u64::try_from(past).unwrap_or(u64::MAX));
         let due = tick(place.due_in_round(self.seed ^ id));
         self.set_due(id, Some(due));
@@ -173,12 +212,16 @@ impl Schedule {
     /// Returns the first due target of a namespace that may have one more probe under way.
     fn first(&self) -> Option<&(Duration, Arc<str>)> {
         let free = UNDER_WAY - self.running.len();
-        self.heads.iter().find(|(_, namespace)| self.queues[namespace].under_way < free)
+        self.heads
+            .iter()
+            .find(|(_, namespace)| self.queues[namespace].under_way < free)
     }
 
     /// Sets the due time of a target; absent while it is under way.
     fn set_due(&mut self, id: Id, due: Option<Duration>) {
-        let Some(place) = self.places.get_mut(&id) else { return };
+        let Some(place) = self.places.get_mut(&id) else {
+            return;
+        };
         let queue = self.queues.entry(Arc::clone(&place.namespace)).or_default();
         let before = queue.due.first().map(|(due, _)| *due);
         if let Some(old) = std::mem::replace(&mut place.due, due) {
@@ -188,7 +231,8 @@ impl Schedule {
         let after = queue.due.first().map(|(due, _)| *due);
         if before != after {
             before.map(|due| self.heads.remove(&(due, Arc::clone(&place.namespace))));
-            self.heads.extend(after.map(|due| (due, Arc::clone(&place.namespace))));
+            self.heads
+                .extend(after.map(|due| (due, Arc::clone(&place.namespace))));
         }
     }
 
@@ -200,8 +244,12 @@ impl Schedule {
     }
 
     fn fill(&mut self, now: Duration) {
-        let nanos = u64::try_from(now.saturating_sub(self.filled_at).as_nanos()).unwrap_or(u64::MAX);
-        self.tokens = self.tokens.saturating_add(nanos.saturating_mul(self.refill())).min(BURST * START);
+        let nanos =
+            u64::try_from(now.saturating_sub(self.filled_at).as_nanos()).unwrap_or(u64::MAX);
+        self.tokens = self
+            .tokens
+            .saturating_add(nanos.saturating_mul(self.refill()))
+            .min(BURST * START);
         self.filled_at = now.max(self.filled_at);
     }
 
@@ -213,10 +261,18 @@ impl Schedule {
 
 impl Grid {
     fn due_in_round(&self, seed: u64) -> Duration {
-        let Pace { interval, jitter_percent } = self.pace;
-        let grid = self.first.saturating_add(interval.saturating_mul(u32::try_from(self.round).unwrap_or(u32::MAX)));
+        let Pace {
+            interval,
+            jitter_percent,
+        } = self.pace;
+        let grid = self
+            .first
+            .saturating_add(interval.saturating_mul(u32::try_from(self.round).unwrap_or(u32::MAX)));
         let allowance = interval * jitter_percent.into() / 100;
-        grid.saturating_add(fraction(allowance, mix(seed ^ self.round.wrapping_mul(GOLDEN))))
+        grid.saturating_add(fraction(
+            allowance,
+            mix(seed ^ self.round.wrapping_mul(GOLDEN)),
+        ))
     }
 }
 
@@ -232,7 +288,8 @@ fn tick(time: Duration) -> Duration {
 
 /// Returns a part of a time; `part` is in 2⁻⁶⁴.
 fn fraction(time: Duration, part: u64) -> Duration {
-    let nanos = (u128::from(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)) * u128::from(part)) >> 64;
+    let nanos =
+        (u128::from(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)) * u128::from(part)) >> 64;
     Duration::from_nanos(u64::try_from(nanos).expect("a part is not larger than the whole"))
 }
 

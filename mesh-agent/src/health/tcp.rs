@@ -9,25 +9,26 @@ use std::{
 use nix::{
     errno::Errno,
     sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrStorage, connect as connect_socket, setsockopt, socket,
-        sockopt::Linger,
+        AddressFamily, SockFlag, SockType, SockaddrStorage, connect as connect_socket, setsockopt,
+        socket, sockopt::Linger,
     },
 };
 use tokio::net::TcpStream;
 
 use super::failure::{Failure, ProbeResult};
 
-/// Opens a connection that is reset when dropped. The side that closes first keeps a connection in `TIME_WAIT` for a
-/// minute; with 2,000 endpoints probed every 5 s, that would be 24,000 sockets. No data of a probe is pending, so
-/// nothing is lost. The probes of Kubernetes do the same, with a linger time of 1 s.
+/// Opens a connection that is reset when dropped. The side that closes first keeps a connection in
+/// `TIME_WAIT` for a minute; with 2,000 endpoints probed every 5 s, that would be 24,000 sockets.
+/// No data of a probe is pending, so nothing is lost. The probes of Kubernetes do the same, with a
+/// linger time of 1 s.
 pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
     let stream = TcpStream::connect(address).await?;
     stream.set_zero_linger()?;
     Ok(stream)
 }
 
-/// Probes by handshake: SYN, SYN-ACK, and a reset instead of the ACK. The endpoint's program is not woken and gets no
-/// socket; HAProxy checks in the same way.
+/// Probes by handshake: SYN, SYN-ACK, and a reset instead of the ACK. The endpoint's program is not
+/// woken and gets no socket; HAProxy checks in the same way.
 pub(super) async fn probe(address: SocketAddr) -> ProbeResult {
     let socket = half_open(address)?;
     let address = SockaddrStorage::from(address);
@@ -43,12 +44,28 @@ pub(super) async fn probe(address: SocketAddr) -> ProbeResult {
     }
 }
 
-/// Creates a socket that delays the last packet of the handshake, and resets the connection if it is closed before
-/// that.
+/// Creates a socket that delays the last packet of the handshake, and resets the connection if it
+/// is closed before that.
 fn half_open(address: SocketAddr) -> io::Result<Socket> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let socket = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&socket, Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let socket = socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    setsockopt(
+        &socket,
+        Linger,
+        &libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        },
+    )?;
     let socket = Socket::from(socket);
     socket.set_quickack(false)?;
     Ok(socket)
@@ -57,5 +74,7 @@ fn half_open(address: SocketAddr) -> io::Result<Socket> {
 async fn answer(socket: Socket) -> ProbeResult {
     let stream = TcpStream::from_std(socket)?;
     stream.writable().await?;
-    stream.take_error()?.map_or(Ok(()), |error| Err(error.into()))
+    stream
+        .take_error()?
+        .map_or(Ok(()), |error| Err(error.into()))
 }

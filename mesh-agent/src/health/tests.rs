@@ -16,12 +16,21 @@ use crate::{
 };
 
 fn target(address: SocketAddr) -> Target {
-    Target { service: fixture::name("cart"), address: address.ip(), port: address.port() }
+    Target {
+        service: fixture::name("cart"),
+        address: address.ip(),
+        port: address.port(),
+    }
 }
 
 /// Returns the failure of one probe, or an empty text.
 async fn ask(address: SocketAddr, check: &HealthCheck) -> String {
-    Prober::new().probe(&target(address), check).await.err().map(|failure| failure.to_string()).unwrap_or_default()
+    Prober::new()
+        .probe(&target(address), check)
+        .await
+        .err()
+        .map(|failure| failure.to_string())
+        .unwrap_or_default()
 }
 
 fn check(probe: Probe) -> HealthCheck {

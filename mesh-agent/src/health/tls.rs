@@ -1,5 +1,5 @@
-//! TLS without certificate verification: an endpoint is probed by its address, which certificates rarely contain, and
-//! a probe tests that it works, not its identity. Nothing secret is sent.
+//! TLS without certificate verification: an endpoint is probed by its address, which certificates
+//! rarely contain, and a probe tests that it works, not its identity. Nothing secret is sent.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -36,7 +36,10 @@ pub(super) async fn handshake(
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, Failure> {
     let name = ServerName::IpAddress(address.ip().into());
-    connector.connect(name, stream).await.map_err(|error| failure(&error))
+    connector
+        .connect(name, stream)
+        .await
+        .map_err(|error| failure(&error))
 }
 
 /// Returns the kind of a handshake failure. The bytes of the endpoint are not quoted.
@@ -44,13 +47,22 @@ fn failure(error: &io::Error) -> Failure {
     if error.raw_os_error().is_some() {
         return Failure::Tls("the connection broke during the handshake");
     }
-    Failure::Tls(match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
-        Some(Error::AlertReceived(_)) => "the endpoint refused the handshake",
-        Some(Error::PeerIncompatible(_)) => "the endpoint offers no version or cipher suite that is supported here",
-        Some(Error::InvalidCertificate(_)) => "the endpoint does not have the key of its certificate",
-        Some(_) => "what came is no TLS handshake",
-        None => "the connection ended during the handshake",
-    })
+    Failure::Tls(
+        match error
+            .get_ref()
+            .and_then(|error| error.downcast_ref::<Error>())
+        {
+            Some(Error::AlertReceived(_)) => "the endpoint refused the handshake",
+            Some(Error::PeerIncompatible(_)) => {
+                "the endpoint offers no version or cipher suite that is supported here"
+            }
+            Some(Error::InvalidCertificate(_)) => {
+                "the endpoint does not have the key of its certificate"
+            }
+            Some(_) => "what came is no TLS handshake",
+            None => "the connection ended during the handshake",
+        },
+    )
 }
 
 /// Accepts every certificate. The endpoint must still prove that it has the key.
@@ -76,7 +88,12 @@ impl ServerCertVerifier for AnyCertificate {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        tokio_rustls::rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+        tokio_rustls::rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -86,7 +103,12 @@ impl ServerCertVerifier for AnyCertificate {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        tokio_rustls::rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        tokio_rustls::rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

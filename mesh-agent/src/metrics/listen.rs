@@ -54,7 +54,10 @@ pub async fn bind(address: &Address) -> Result<Listener, BindError> {
     match address {
         Address::Tcp(address) => {
             let bound = TcpListener::bind(address).await;
-            bound.map(Listener::Tcp).map_err(|reason| BindError::Tcp { address: *address, reason })
+            bound.map(Listener::Tcp).map_err(|reason| BindError::Tcp {
+                address: *address,
+                reason,
+            })
         }
         Address::Unix(path) => Ok(Listener::Unix(server::bind_for_group(path)?)),
     }

@@ -11,22 +11,39 @@ use crate::api::types::{Endpoint, PortCapacity, Service, ServicePort};
 type Gauge = (&'static str, &'static str, fn(&Endpoint) -> u64);
 
 const GAUGES: [Gauge; 3] = [
-    ("mesh_agent_backend_connections", "Open connections of this node to a backend", |it| it.connections),
-    ("mesh_agent_backend_connecting", "Connections of this node to a backend that are not established yet", |it| {
-        it.connecting
-    }),
-    ("mesh_agent_backend_ejected", "1 while a backend is ejected for all clients of this node", |it| {
-        it.ejected_for_seconds.is_some().into()
-    }),
+    (
+        "mesh_agent_backend_connections",
+        "Open connections of this node to a backend",
+        |it| it.connections,
+    ),
+    (
+        "mesh_agent_backend_connecting",
+        "Connections of this node to a backend that are not established yet",
+        |it| it.connecting,
+    ),
+    (
+        "mesh_agent_backend_ejected",
+        "1 while a backend is ejected for all clients of this node",
+        |it| it.ejected_for_seconds.is_some().into(),
+    ),
 ];
 
 impl Reading {
     /// Connects by backend.
     pub(super) fn encode_backends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Connects that got this backend";
-        let mut metric = family(encoder, "mesh_agent_backend_connects", help, MetricType::Counter)?;
+        let mut metric = family(
+            encoder,
+            "mesh_agent_backend_connects",
+            help,
+            MetricType::Counter,
+        )?;
         self.endpoints().try_for_each(|(service, port, endpoint)| {
-            count(&mut metric, &labels(service, port, endpoint), endpoint.connects)
+            count(
+                &mut metric,
+                &labels(service, port, endpoint),
+                endpoint.connects,
+            )
         })
     }
 
@@ -35,14 +52,23 @@ impl Reading {
         for (name, help, value) in GAUGES {
             let mut metric = family(encoder, name, help, MetricType::Gauge)?;
             for (service, port, endpoint) in self.endpoints() {
-                metric.encode_family(&labels(service, port, endpoint))?.encode_gauge(&value(endpoint))?;
+                metric
+                    .encode_family(&labels(service, port, endpoint))?
+                    .encode_gauge(&value(endpoint))?;
             }
         }
         self.encode_handshakes(encoder)?;
         let help = "Open connections of this node to a service";
-        let mut metric = family(encoder, "mesh_agent_service_connections", help, MetricType::Gauge)?;
+        let mut metric = family(
+            encoder,
+            "mesh_agent_service_connections",
+            help,
+            MetricType::Gauge,
+        )?;
         for (service, port) in self.ports() {
-            metric.encode_family(&port_labels(service, port))?.encode_gauge(&port.connections)?;
+            metric
+                .encode_family(&port_labels(service, port))?
+                .encode_gauge(&port.connections)?;
         }
         self.encode_capacity(encoder)
     }
@@ -50,15 +76,24 @@ impl Reading {
     /// Encodes connect times. Backends without a measured connect have no value.
     fn encode_handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Moving average of the time to connect to a backend";
-        let measured = self.endpoints().filter_map(|it| Some((it, it.2.handshake_microseconds?)));
+        let measured = self
+            .endpoints()
+            .filter_map(|it| Some((it, it.2.handshake_microseconds?)));
         let mut measured = measured.peekable();
         if measured.peek().is_none() {
             return Ok(());
         }
-        let mut metric = family(encoder, "mesh_agent_backend_handshake_seconds", help, MetricType::Gauge)?;
+        let mut metric = family(
+            encoder,
+            "mesh_agent_backend_handshake_seconds",
+            help,
+            MetricType::Gauge,
+        )?;
         for ((service, port, endpoint), microseconds) in measured {
             let seconds = f64::from(microseconds) / 1e6;
-            metric.encode_family(&labels(service, port, endpoint))?.encode_gauge(&seconds)?;
+            metric
+                .encode_family(&labels(service, port, endpoint))?
+                .encode_gauge(&seconds)?;
         }
         Ok(())
     }
@@ -66,9 +101,18 @@ impl Reading {
     fn encode_capacity(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Sum of capacity times weight over the endpoints of a service, in connections: usable endpoints only, \
                     or all as configured";
-        let mut metric = family(encoder, "mesh_agent_service_capacity", help, MetricType::Gauge)?;
+        let mut metric = family(
+            encoder,
+            "mesh_agent_service_capacity",
+            help,
+            MetricType::Gauge,
+        )?;
         for (service, port) in self.ports() {
-            let PortCapacity { usable, total, used: _ } = port.capacity;
+            let PortCapacity {
+                usable,
+                total,
+                used: _,
+            } = port.capacity;
             for (state, value) in [("usable", usable), ("total", total)] {
                 let labels = (port_labels(service, port), [("state", state)]);
                 metric.encode_family(&labels)?.encode_gauge(&value)?;
@@ -79,12 +123,19 @@ impl Reading {
 
     /// Iterates over every backend of every port.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = (&Service, &ServicePort, &Endpoint)> {
-        self.ports().flat_map(|(service, port)| port.endpoints.iter().map(move |it| (service, port, it)))
+        self.ports()
+            .flat_map(|(service, port)| port.endpoints.iter().map(move |it| (service, port, it)))
     }
 }
 
-type Labels<'a> = ([(&'static str, Cow<'a, str>); 4], [(&'static str, String); 1]);
+type Labels<'a> = (
+    [(&'static str, Cow<'a, str>); 4],
+    [(&'static str, String); 1],
+);
 
 fn labels<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &Endpoint) -> Labels<'a> {
-    (port_labels(service, port), [("endpoint", endpoint.endpoint.clone())])
+    (
+        port_labels(service, port),
+        [("endpoint", endpoint.endpoint.clone())],
+    )
 }

@@ -41,25 +41,50 @@ impl Last {
 }
 
 impl Scrapes {
-    /// Returns a text that is at most a second old, or the last one while slow readers hold up the next.
+    /// Returns a text that is at most a second old, or the last one while slow readers hold up the
+    /// next.
     pub(super) async fn get(&self) -> Rendered {
         let mut last = self.last.subscribe();
-        if let Some(fresh) = last.borrow_and_update().as_ref().filter(|last| last.is_fresh()) {
+        if let Some(fresh) = last
+            .borrow_and_update()
+            .as_ref()
+            .filter(|last| last.is_fresh())
+        {
             return fresh.rendered.clone();
         }
         self.asked.notify_one();
-        let next = last.wait_for(|last| last.as_ref().is_some_and(Last::is_fresh)).await;
-        next.ok().and_then(|next| Some(next.as_ref()?.rendered.clone())).unwrap_or_else(|| Err(Stopped.to_string()))
+        let next = last
+            .wait_for(|last| last.as_ref().is_some_and(Last::is_fresh))
+            .await;
+        next.ok()
+            .and_then(|next| Some(next.as_ref()?.rendered.clone()))
+            .unwrap_or_else(|| Err(Stopped.to_string()))
     }
 
-    /// Renders on request, for as long as it is polled. At most two texts are in memory: while readers hold the one
-    /// before the last, no other is rendered, for at most `patience`.
-    pub(super) async fn render(&self, reader: &Reader, patience: Duration, render: fn(&dyn View) -> Rendered) {
+    /// Renders on request, for as long as it is polled. At most two texts are in memory: while
+    /// readers hold the one before the last, no other is rendered, for at most `patience`.
+    pub(super) async fn render(
+        &self,
+        reader: &Reader,
+        patience: Duration,
+        render: fn(&dyn View) -> Rendered,
+    ) {
         loop {
             self.asked.notified().await;
-            let before = self.last.borrow().as_ref().and_then(|last| last.rendered.clone().ok());
-            let rendered = reader.read(render).await.unwrap_or_else(|stopped| Err(stopped.to_string()));
-            self.last.send_replace(Some(Last { at: Instant::now(), rendered, held: false }));
+            let before = self
+                .last
+                .borrow()
+                .as_ref()
+                .and_then(|last| last.rendered.clone().ok());
+            let rendered = reader
+                .read(render)
+                .await
+                .unwrap_or_else(|stopped| Err(stopped.to_string()));
+            self.last.send_replace(Some(Last {
+                at: Instant::now(),
+                rendered,
+                held: false,
+            }));
             sleep(PAUSE).await;
             if let Some(before) = before.filter(|before| !before.is_unique()) {
                 self.hold(true);
@@ -70,7 +95,8 @@ impl Scrapes {
     }
 
     fn hold(&self, held: bool) {
-        self.last.send_modify(|last| last.iter_mut().for_each(|last| last.held = held));
+        self.last
+            .send_modify(|last| last.iter_mut().for_each(|last| last.held = held));
     }
 }
 
@@ -94,7 +120,9 @@ mod tests {
     static RENDERED: AtomicUsize = AtomicUsize::new(0);
 
     fn count(_: &dyn View) -> Rendered {
-        Ok(Bytes::from(RENDERED.fetch_add(1, Ordering::SeqCst).to_string()))
+        Ok(Bytes::from(
+            RENDERED.fetch_add(1, Ordering::SeqCst).to_string(),
+        ))
     }
 
     #[tokio::test(start_paused = true)]
@@ -102,7 +130,15 @@ mod tests {
         let scrapes = Arc::new(Scrapes::default());
         let renderer = tokio::spawn({
             let scrapes = Arc::clone(&scrapes);
-            async move { scrapes.render(&Reader::new(Arc::new(healthy())), Duration::from_secs(3), count).await }
+            async move {
+                scrapes
+                    .render(
+                        &Reader::new(Arc::new(healthy())),
+                        Duration::from_secs(3),
+                        count,
+                    )
+                    .await;
+            }
         });
         let first = scrapes.get().await.unwrap();
         for _ in 0..1000 {

@@ -25,12 +25,17 @@ pub(super) struct Token {
 
 impl Token {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, known: Mutex::default() }
+        Self {
+            path,
+            known: Mutex::default(),
+        }
     }
 
     /// Returns whether a request carries the token. Without a token that can be read, none does.
     pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         given.is_some_and(|given| is_same(given, &self.wanted()))
     }
 
@@ -40,7 +45,10 @@ impl Token {
             Some((at, token)) if at.elapsed() < EVERY => token.clone(),
             _ => {
                 let token = self.read().unwrap_or_else(|error| {
-                    warn!("metrics token {}: {error}; scrapes are refused until it can be read", self.path.display());
+                    warn!(
+                        "metrics token {}: {error}; scrapes are refused until it can be read",
+                        self.path.display()
+                    );
                     Vec::new()
                 });
                 *known = Some((Instant::now(), token.clone()));
@@ -51,15 +59,24 @@ impl Token {
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut token = Vec::new();
-        open::regular(&self.path)?.take(LONGEST).read_to_end(&mut token)?;
+        open::regular(&self.path)?
+            .take(LONGEST)
+            .read_to_end(&mut token)?;
         let token = token.trim_ascii().to_vec();
-        if token.is_empty() { Err(io::Error::other("empty: write the token into it")) } else { Ok(token) }
+        if token.is_empty() {
+            Err(io::Error::other("empty: write the token into it"))
+        } else {
+            Ok(token)
+        }
     }
 }
 
 /// Compares in constant time. An empty token never matches.
 fn is_same(given: &[u8], wanted: &[u8]) -> bool {
-    let differences = given.iter().zip(wanted).fold(0, |all, (a, b)| all | (a ^ b));
+    let differences = given
+        .iter()
+        .zip(wanted)
+        .fold(0, |all, (a, b)| all | (a ^ b));
     !wanted.is_empty() && given.len() == wanted.len() && differences == 0
 }
 
@@ -77,12 +94,22 @@ mod tests {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
             Token::new(path.clone()).admits(&headers)
         };
-        assert!(!admits("Bearer ") && !admits("Bearer t0ken"), "there is no file");
+        assert!(
+            !admits("Bearer ") && !admits("Bearer t0ken"),
+            "there is no file"
+        );
         fs::write(&path, "\n").unwrap();
         assert!(!admits("Bearer "), "an empty file is no token");
         fs::write(&path, "t0ken\n").unwrap();
         assert!(admits("Bearer t0ken"));
-        for wrong in ["Bearer t0kem", "Bearer t0ke", "Bearer t0ken1", "t0ken", "Basic t0ken", "Bearer "] {
+        for wrong in [
+            "Bearer t0kem",
+            "Bearer t0ke",
+            "Bearer t0ken1",
+            "t0ken",
+            "Basic t0ken",
+            "Bearer ",
+        ] {
             assert!(!admits(wrong), "{wrong}");
         }
         assert!(!Token::new(path).admits(&HeaderMap::new()));

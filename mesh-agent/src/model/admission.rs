@@ -1,6 +1,6 @@
-//! Bounds of the addresses and node ports that services may have. Without bounds, the author of a service could take
-//! over the cloud's metadata address, localhost or any address of the Internet for all programs of the node
-//! (CVE-2020-8554).
+//! Bounds of the addresses and node ports that services may have. Without bounds, the author of a
+//! service could take over the cloud's metadata address, localhost or any address of the Internet
+//! for all programs of the node (CVE-2020-8554).
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
@@ -14,7 +14,8 @@ pub const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
 /// Bounds of addresses and node ports.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Admission {
-    /// Networks of cluster addresses. Without a network of a family, any address of that family is allowed.
+    /// Networks of cluster addresses. Without a network of a family, any address of that family is
+    /// allowed.
     pub service_cidrs: Vec<IpNet>,
     /// Networks of external and load balancer addresses.
     pub external_cidrs: Vec<IpNet>,
@@ -28,7 +29,12 @@ impl Default for Admission {
     /// Bounds without settings: they refuse addresses that no service may have by default.
     fn default() -> Self {
         let any = vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
-        Self { service_cidrs: vec![], external_cidrs: any, vip_pools: vec![], node_ports: NODE_PORTS }
+        Self {
+            service_cidrs: vec![],
+            external_cidrs: any,
+            vip_pools: vec![],
+            node_ports: NODE_PORTS,
+        }
     }
 }
 
@@ -40,28 +46,40 @@ impl Admission {
 
     /// Returns why a service may not have this cluster address, if it may not.
     pub fn refuses_inside(&self, address: IpAddr) -> Option<String> {
-        if let Some(what) =
-            reserved(address).find_map(|(range, what)| foreign(&self.service_cidrs, range, address, what))
+        if let Some(what) = reserved(address)
+            .find_map(|(range, what)| foreign(&self.service_cidrs, range, address, what))
         {
             return Some(format!(
                 "{address} is {what}; serviceCidr (--service-cidr) allows it where it names {}",
                 host(address)
             ));
         }
-        let networks: Vec<&IpNet> = self.service_cidrs.iter().filter(|net| is_of_family(net, address)).collect();
-        let is_within =
-            networks.is_empty() || contain(&self.service_cidrs, address) || contain(&self.vip_pools, address);
+        let networks: Vec<&IpNet> = self
+            .service_cidrs
+            .iter()
+            .filter(|net| is_of_family(net, address))
+            .collect();
+        let is_within = networks.is_empty()
+            || contain(&self.service_cidrs, address)
+            || contain(&self.vip_pools, address);
         (!is_within).then(|| {
             let known: Vec<String> = networks.iter().map(ToString::to_string).collect();
-            format!("{address} is outside of {}, which serviceCidr (--service-cidr) can widen", known.join(" and "))
+            format!(
+                "{address} is outside of {}, which serviceCidr (--service-cidr) can widen",
+                known.join(" and ")
+            )
         })
     }
 
-    /// Returns why a service may not have this external address, if it may not. A configured network allows addresses
-    /// of a protected range only if it lies within that range: 0.0.0.0/0 allows neither localhost nor the cluster's
-    /// own addresses.
+    /// Returns why a service may not have this external address, if it may not. A configured
+    /// network allows addresses of a protected range only if it lies within that range: 0.0.0.0/0
+    /// allows neither localhost nor the cluster's own addresses.
     pub fn refuses_outside(&self, address: IpAddr) -> Option<String> {
-        let inside = self.service_cidrs.iter().chain(&self.vip_pools).filter(|net| net.contains(&address));
+        let inside = self
+            .service_cidrs
+            .iter()
+            .chain(&self.vip_pools)
+            .filter(|net| net.contains(&address));
         let inside = inside.map(|net| (*net, "an address inside the cluster"));
         let what = reserved(address)
             .chain(inside)
@@ -71,13 +89,21 @@ impl Admission {
         }
         let is_within = contain(&self.external_cidrs, address);
         (!is_within).then(|| {
-            format!("{address} is in no network of externalCidr (--external-cidr); add {} to it", host(address))
+            format!(
+                "{address} is in no network of externalCidr (--external-cidr); add {} to it",
+                host(address)
+            )
         })
     }
 
     /// Returns why a service may not have this address of the node, if it may not.
     pub fn refuses_of_node(&self, address: IpAddr) -> Option<String> {
-        let what = foreign(&self.external_cidrs, host(address), address, "an address of this node")?;
+        let what = foreign(
+            &self.external_cidrs,
+            host(address),
+            address,
+            "an address of this node",
+        )?;
         Some(format!("{address} is {what}; {}", allowed_by(address)))
     }
 
@@ -116,18 +142,30 @@ pub fn field(service: &Service, kind: FrontendKind) -> &'static str {
 
 /// Returns the message that a front end is refused.
 pub fn refusal(kind: FrontendKind, service: &Service, reason: &str) -> String {
-    format!("{} of service {} is refused: {reason}", called(kind), service.name)
+    format!(
+        "{} of service {} is refused: {reason}",
+        called(kind),
+        service.name
+    )
 }
 
 fn allowed_by(address: IpAddr) -> String {
-    format!("externalCidr (--external-cidr) allows it where it names {}", host(address))
+    format!(
+        "externalCidr (--external-cidr) allows it where it names {}",
+        host(address)
+    )
 }
 
-/// Returns the protected ranges that contain the address. Unspecified, multicast and broadcast addresses are rejected
-/// when parsed.
+/// Returns the protected ranges that contain the address. Unspecified, multicast and broadcast
+/// addresses are rejected when parsed.
 fn reserved(address: IpAddr) -> impl Iterator<Item = (IpNet, &'static str)> {
     let v4 = |a, b, length| IpNet::V4(Ipv4Net::new_assert([a, b, 0, 0].into(), length));
-    let v6 = |first, last, length| IpNet::V6(Ipv6Net::new_assert([first, 0, 0, 0, 0, 0, 0, last].into(), length));
+    let v6 = |first, last, length| {
+        IpNet::V6(Ipv6Net::new_assert(
+            [first, 0, 0, 0, 0, 0, 0, last].into(),
+            length,
+        ))
+    };
     let ranges = [
         (v4(127, 0, 8), "a loopback address"),
         (v6(0, 1, 128), "a loopback address"),
@@ -135,12 +173,21 @@ fn reserved(address: IpAddr) -> impl Iterator<Item = (IpNet, &'static str)> {
         (v6(0xfe80, 0, 10), "link-local"),
         (v4(0, 0, 8), "of this host (0.0.0.0/8)"),
     ];
-    ranges.into_iter().filter(move |(range, _)| range.contains(&address))
+    ranges
+        .into_iter()
+        .filter(move |(range, _)| range.contains(&address))
 }
 
 /// Returns what an address of a protected range is, unless a network within that range allows it.
-fn foreign(allowed: &[IpNet], range: IpNet, address: IpAddr, what: &'static str) -> Option<&'static str> {
-    let is_allowed = allowed.iter().any(|net| range.contains(net) && net.contains(&address));
+fn foreign(
+    allowed: &[IpNet],
+    range: IpNet,
+    address: IpAddr,
+    what: &'static str,
+) -> Option<&'static str> {
+    let is_allowed = allowed
+        .iter()
+        .any(|net| range.contains(net) && net.contains(&address));
     (!is_allowed).then_some(what)
 }
 
@@ -170,47 +217,100 @@ mod tests {
         addresses.iter().filter(is_free).copied().collect()
     }
 
-    const FOREIGN: [&str; 8] =
-        ["127.0.0.1", "127.9.9.9", "::1", "169.254.169.254", "169.254.1.1", "fe80::1", "0.0.0.1", "10.96.0.10"];
+    const FOREIGN: [&str; 8] = [
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+        "169.254.169.254",
+        "169.254.1.1",
+        "fe80::1",
+        "0.0.0.1",
+        "10.96.0.10",
+    ];
 
     #[test]
     fn only_networks_that_are_named_are_external() {
-        let mut admission = Admission { external_cidrs: vec![], ..Admission::default() };
-        assert_eq!(outside(&admission, &["8.8.8.8", "192.0.2.1", "2001:db8::1"]), [""; 0]);
-        let reason = "8.8.8.8 is in no network of externalCidr (--external-cidr); add 8.8.8.8/32 to it";
-        assert_eq!(admission.refuses_outside("8.8.8.8".parse().unwrap()).unwrap(), reason);
+        let mut admission = Admission {
+            external_cidrs: vec![],
+            ..Admission::default()
+        };
+        assert_eq!(
+            outside(&admission, &["8.8.8.8", "192.0.2.1", "2001:db8::1"]),
+            [""; 0]
+        );
+        let reason =
+            "8.8.8.8 is in no network of externalCidr (--external-cidr); add 8.8.8.8/32 to it";
+        assert_eq!(
+            admission
+                .refuses_outside("8.8.8.8".parse().unwrap())
+                .unwrap(),
+            reason
+        );
         admission.external_cidrs = networks(&["192.0.2.0/24"]);
-        assert_eq!(outside(&admission, &["8.8.8.8", "192.0.2.1", "2001:db8::1"]), ["192.0.2.1"]);
+        assert_eq!(
+            outside(&admission, &["8.8.8.8", "192.0.2.1", "2001:db8::1"]),
+            ["192.0.2.1"]
+        );
     }
 
     #[test]
     fn a_wide_network_does_not_allow_what_belongs_to_no_service() {
-        let any = Admission { service_cidrs: networks(&["10.96.0.0/12"]), ..Admission::default() };
+        let any = Admission {
+            service_cidrs: networks(&["10.96.0.0/12"]),
+            ..Admission::default()
+        };
         assert_eq!(outside(&any, &FOREIGN), [""; 0]);
-        assert_eq!(outside(&any, &["8.8.8.8", "2001:db8::1"]), ["8.8.8.8", "2001:db8::1"]);
+        assert_eq!(
+            outside(&any, &["8.8.8.8", "2001:db8::1"]),
+            ["8.8.8.8", "2001:db8::1"]
+        );
         let reason = "169.254.169.254 is link-local, like the metadata of clouds; externalCidr (--external-cidr) allows it \
                       where it names 169.254.169.254/32";
-        assert_eq!(any.refuses_outside("169.254.169.254".parse().unwrap()).unwrap(), reason);
+        assert_eq!(
+            any.refuses_outside("169.254.169.254".parse().unwrap())
+                .unwrap(),
+            reason
+        );
     }
 
     #[test]
     fn a_network_within_a_protected_range_allows_it() {
-        let named = networks(&["127.9.0.0/16", "::1/128", "169.254.169.254/32", "10.96.0.8/29"]);
-        let admission =
-            Admission { external_cidrs: named, service_cidrs: networks(&["10.96.0.0/12"]), ..Admission::default() };
-        assert_eq!(outside(&admission, &FOREIGN), ["127.9.9.9", "::1", "169.254.169.254", "10.96.0.10"]);
+        let named = networks(&[
+            "127.9.0.0/16",
+            "::1/128",
+            "169.254.169.254/32",
+            "10.96.0.8/29",
+        ]);
+        let admission = Admission {
+            external_cidrs: named,
+            service_cidrs: networks(&["10.96.0.0/12"]),
+            ..Admission::default()
+        };
+        assert_eq!(
+            outside(&admission, &FOREIGN),
+            ["127.9.9.9", "::1", "169.254.169.254", "10.96.0.10"]
+        );
     }
 
     #[test]
     fn addresses_from_the_pool_are_not_external() {
-        let admission = Admission { vip_pools: networks(&["240.96.0.0/16"]), ..Admission::default() };
-        assert_eq!(outside(&admission, &["240.96.0.1", "240.97.0.1"]), ["240.97.0.1"]);
+        let admission = Admission {
+            vip_pools: networks(&["240.96.0.0/16"]),
+            ..Admission::default()
+        };
+        assert_eq!(
+            outside(&admission, &["240.96.0.1", "240.97.0.1"]),
+            ["240.97.0.1"]
+        );
     }
 
     #[test]
     fn an_address_of_the_node_is_allowed_only_by_its_own_name() {
         let refuses = |named: &[&str]| {
-            let admission = Admission { external_cidrs: networks(named), ..Admission::default() };
+            let admission = Admission {
+                external_cidrs: networks(named),
+                ..Admission::default()
+            };
             admission.refuses_of_node("192.0.2.1".parse().unwrap())
         };
         let reason = "192.0.2.1 is an address of this node; externalCidr (--external-cidr) allows it where it names 192.0.2.1/32";
@@ -220,8 +320,11 @@ mod tests {
 
     #[test]
     fn cluster_addresses_are_within_the_service_networks_of_their_family() {
-        let refuses =
-            |admission: &Admission, text: &str| admission.refuses_inside(text.parse().unwrap()).unwrap_or_default();
+        let refuses = |admission: &Admission, text: &str| {
+            admission
+                .refuses_inside(text.parse().unwrap())
+                .unwrap_or_default()
+        };
         let mut admission = Admission::default();
         assert_eq!(refuses(&admission, "10.96.0.10"), "");
         assert_eq!(
@@ -229,20 +332,29 @@ mod tests {
             "127.0.0.1 is a loopback address; serviceCidr (--service-cidr) allows it where it names 127.0.0.1/32"
         );
         admission.service_cidrs = networks(&["10.96.0.0/16", "127.1.0.0/16"]);
-        let outside =
-            "10.97.0.1 is outside of 10.96.0.0/16 and 127.1.0.0/16, which serviceCidr (--service-cidr) can widen";
+        let outside = "10.97.0.1 is outside of 10.96.0.0/16 and 127.1.0.0/16, which serviceCidr (--service-cidr) can widen";
         assert_eq!(refuses(&admission, "10.97.0.1"), outside);
         for allowed in ["10.96.0.10", "127.1.0.1", "fd00::1"] {
             assert_eq!(refuses(&admission, allowed), "");
         }
-        assert!(refuses(&admission, "169.254.169.254").starts_with("169.254.169.254 is link-local"));
+        assert!(
+            refuses(&admission, "169.254.169.254").starts_with("169.254.169.254 is link-local")
+        );
     }
 
     #[test]
     fn node_ports_have_a_range() {
-        let refuses = |port| Admission::default().refuses_node_port(port).unwrap_or_default();
-        let reason = "29999 is outside of 30000-32767, which nodePortRange (--node-port-range) can widen";
-        assert_eq!([refuses(29_999), refuses(30_000), refuses(32_767)], [reason, "", ""]);
+        let refuses = |port| {
+            Admission::default()
+                .refuses_node_port(port)
+                .unwrap_or_default()
+        };
+        let reason =
+            "29999 is outside of 30000-32767, which nodePortRange (--node-port-range) can widen";
+        assert_eq!(
+            [refuses(29_999), refuses(30_000), refuses(32_767)],
+            [reason, "", ""]
+        );
         assert!(!refuses(22).is_empty());
     }
 }

@@ -1,4 +1,5 @@
-//! Bounds of health checks on this node. Checks are requests by root whose content the author of a service chooses.
+//! Bounds of health checks on this node. Checks are requests by root whose content the author of a
+//! service chooses.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -34,7 +35,9 @@ impl Default for CheckPolicy {
 impl CheckPolicy {
     /// Returns whether an address is in one of the allowed networks.
     pub fn allows(&self, address: IpAddr) -> bool {
-        self.allowed_networks.iter().any(|network| network.contains(&address))
+        self.allowed_networks
+            .iter()
+            .any(|network| network.contains(&address))
     }
 }
 
@@ -45,7 +48,7 @@ pub struct CheckOrigin {
     pub line: u32,
     /// Path of the field.
     pub field: String,
-    /// Whether the check is an annotation, which the author of the service controls; service files belong to the
-    /// administrator.
+    /// Whether the check is an annotation, which the author of the service controls; service files
+    /// belong to the administrator.
     pub is_annotation: bool,
 }

@@ -14,7 +14,8 @@ pub enum Addresses {
 }
 
 impl Addresses {
-    /// Returns the addresses that are configured. Addresses of `Auto` are known to the pool allocator.
+    /// Returns the addresses that are configured. Addresses of `Auto` are known to the pool
+    /// allocator.
     pub fn given(&self) -> &[IpAddr] {
         match self {
             Self::Cluster(addresses) | Self::Fixed(addresses) => addresses,

@@ -15,8 +15,18 @@ pub struct Refused {
 
 impl Refused {
     /// Adds an error of a service; the field may be empty.
-    pub fn add(&mut self, service: &Service, field: impl Into<String>, reason: String, effect: Effect) {
-        let error = ConfigError { origin: service.origin.clone(), field: field.into(), reason };
+    pub fn add(
+        &mut self,
+        service: &Service,
+        field: impl Into<String>,
+        reason: String,
+        effect: Effect,
+    ) {
+        let error = ConfigError {
+            origin: service.origin.clone(),
+            field: field.into(),
+            reason,
+        };
         self.add_error(service, error, effect);
     }
 

@@ -35,17 +35,19 @@ pub enum HashKey {
 pub struct Outlier {
     /// Consecutive failures that eject; zero means never.
     pub consecutive_failures: u8,
-    /// Length of the first ejection; each consecutive one is twice as long. Whole milliseconds, at most a day.
+    /// Length of the first ejection; each consecutive one is twice as long. Whole milliseconds, at
+    /// most a day.
     pub base_ejection: Duration,
     /// Longest ejection. Whole milliseconds, at most a day.
     pub max_ejection: Duration,
-    /// Largest share of the capacity that may be ejected, in percent. If absent, the default applies to ejections by
-    /// agreement, and a client's own ejections are unbounded.
+    /// Largest share of the capacity that may be ejected, in percent. If absent, the default
+    /// applies to ejections by agreement, and a client's own ejections are unbounded.
     pub max_ejected_percent: Option<u8>,
-    /// Ejections are ignored while less than this share of the capacity is usable, in percent. If absent, the default
-    /// applies to ejections by agreement only.
+    /// Ejections are ignored while less than this share of the capacity is usable, in percent. If
+    /// absent, the default applies to ejections by agreement only.
     pub panic_percent: Option<u8>,
-    /// Time after which an unanswered connect counts as failed. Whole milliseconds, at most a minute.
+    /// Time after which an unanswered connect counts as failed. Whole milliseconds, at most a
+    /// minute.
     pub connect_timeout: Duration,
 }
 
@@ -89,7 +91,8 @@ pub struct Locality {
     pub zone: Option<Arc<str>>,
 }
 
-/// Where the connects to an endpoint should come from, as its EndpointSlice says; at least one of the lists has a name.
+/// Where the connects to an endpoint should come from, as its EndpointSlice says; at least one of
+/// the lists has a name.
 /// <https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-distribution>
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Hints {
@@ -126,13 +129,14 @@ impl fmt::Display for LocalityLevel {
 /// Which endpoints come first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LocalityPolicy {
-    /// Distinct levels in the order of preference; endpoints that share none come last. If empty, all endpoints are
-    /// equal.
+    /// Distinct levels in the order of preference; endpoints that share none come last. If empty,
+    /// all endpoints are equal.
     pub order: Vec<LocalityLevel>,
-    /// While less than this share of a tier's capacity is usable, in percent, the missing part of the connects goes to
-    /// the next tier.
+    /// While less than this share of a tier's capacity is usable, in percent, the missing part of
+    /// the connects goes to the next tier.
     pub failover_percent: u8,
-    /// A tier spills into the next one when it is this many times busier per weight, in 1/100, above 100.
+    /// A tier spills into the next one when it is this many times busier per weight, in 1/100,
+    /// above 100.
     pub spill: Option<u16>,
     /// Preferred sources, before any level.
     pub sources: SourcePreference,
@@ -142,7 +146,13 @@ pub struct LocalityPolicy {
 
 impl Default for LocalityPolicy {
     fn default() -> Self {
-        Self { order: Vec::new(), failover_percent: 70, spill: None, sources: SourcePreference::None, by_hints: false }
+        Self {
+            order: Vec::new(),
+            failover_percent: 70,
+            spill: None,
+            sources: SourcePreference::None,
+            by_hints: false,
+        }
     }
 }
 
@@ -162,7 +172,8 @@ pub enum SourcePreference {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Ratio(pub u32);
 
-/// Slow start: the weight of a new endpoint approaches its target T by S(n+1) = S(n) + α·(T − S(n)), S(0) = α·T.
+/// Slow start: the weight of a new endpoint approaches its target T by S(n+1) = S(n) + α·(T −
+/// S(n)), S(0) = α·T.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SlowStart {
     /// α, above 0 and at most 1.
@@ -218,7 +229,8 @@ pub enum Probe {
 /// An HTTP request and the expected answer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct HttpProbe {
-    /// Whether to use TLS. The certificate is not verified, because an endpoint is probed by its address.
+    /// Whether to use TLS. The certificate is not verified, because an endpoint is probed by its
+    /// address.
     pub tls: bool,
     /// Path and query.
     pub path: String,

@@ -22,7 +22,12 @@ impl Wrong {
     /// Creates the entry of a service.
     pub fn service(service: &Service, effect: Effect) -> Self {
         let name = format!("service {}", service.name);
-        Self { origin: service.origin.clone(), name, scope: Scope::Object, effect }
+        Self {
+            origin: service.origin.clone(),
+            name,
+            scope: Scope::Object,
+            effect,
+        }
     }
 }
 
@@ -30,7 +35,10 @@ impl Wrong {
     /// Returns the name, if it is a service.
     pub fn service_name(&self) -> Option<ServiceName> {
         let (namespace, name) = self.name.strip_prefix("service ")?.split_once('/')?;
-        Some(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
+        Some(ServiceName {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
     }
 }
 

@@ -1,8 +1,10 @@
-//! Admits the addresses and node ports that services claim: those within the bounds of the settings and, outside the
-//! cluster, those that no other service has. A refused claim is removed, and the rest of the service is served.
+//! Admits the addresses and node ports that services claim: those within the bounds of the settings
+//! and, outside the cluster, those that no other service has. A refused claim is removed, and the
+//! rest of the service is served.
 //!
-//! Addresses inside the cluster take precedence, in any order of files. A service keeps the external addresses and
-//! node ports that it holds; other claims are served by preferred source, then by file and line.
+//! Addresses inside the cluster take precedence, in any order of files. A service keeps the
+//! external addresses and node ports that it holds; other claims are served by preferred source,
+//! then by file and line.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,13 +19,13 @@ use super::{
 use crate::{
     config::Source,
     model::{
-        Addresses, Admission, Effect, External, FrontendKind, Origin, Refused, Service, ServicePort, Services,
-        Unserved, field, refusal,
+        Addresses, Admission, Effect, External, FrontendKind, Origin, Refused, Service,
+        ServicePort, Services, Unserved, field, refusal,
     },
 };
 
-/// Removes claims that are not admitted. `held` lists the front ends that services hold, and is updated. While the
-/// update is not `certain`, services that are missing keep what they hold.
+/// Removes claims that are not admitted. `held` lists the front ends that services hold, and is
+/// updated. While the update is not `certain`, services that are missing keep what they hold.
 pub fn admit(
     services: &mut Services,
     admission: &Admission,
@@ -33,8 +35,18 @@ pub fn admit(
 ) -> Refused {
     let mut refused = Refused::default();
     keep_inside(services, admission, &mut refused);
-    let mut claimants: Vec<Arc<Service>> = services.values().filter(|service| claims(service)).cloned().collect();
-    claimants.sort_by_cached_key(|service| (source(&service.origin), service.origin.clone(), service.name.clone()));
+    let mut claimants: Vec<Arc<Service>> = services
+        .values()
+        .filter(|service| claims(service))
+        .cloned()
+        .collect();
+    claimants.sort_by_cached_key(|service| {
+        (
+            source(&service.origin),
+            service.origin.clone(),
+            service.name.clone(),
+        )
+    });
     let absent = held.of_others(|name| certain || services.contains_key(name));
     let mut outside = Outside::new(services, admission, &claimants, (held, &absent));
     for service in &claimants {
@@ -43,11 +55,19 @@ pub fn admit(
             services.insert(service.name.clone(), Arc::new(without(service, &reasons)));
             for (claim, reason) in reasons {
                 let (field, kind) = claim.place(service);
-                refused.add(service, field, refusal(kind, service, &reason), Effect::Part);
+                refused.add(
+                    service,
+                    field,
+                    refusal(kind, service, &reason),
+                    Effect::Part,
+                );
             }
         }
     }
-    let taken = outside.taken.iter().map(|(frontend, service)| (*frontend, service.name.clone()));
+    let taken = outside
+        .taken
+        .iter()
+        .map(|(frontend, service)| (*frontend, service.name.clone()));
     let taken: FrontendOwners = taken.collect();
     *held = absent.or(taken);
     refused
@@ -61,7 +81,9 @@ fn claims(service: &Service) -> bool {
 /// Removes cluster addresses that are out of bounds, and services that have no address left.
 fn keep_inside(services: &mut Services, admission: &Admission, refused: &mut Refused) {
     let is_refused = |address: &IpAddr| admission.refuses_inside(*address).is_some();
-    let wrong = services.values().filter(|service| service.addresses.given().iter().any(is_refused));
+    let wrong = services
+        .values()
+        .filter(|service| service.addresses.given().iter().any(is_refused));
     for service in wrong.cloned().collect::<Vec<_>>() {
         let kind = match service.addresses {
             Addresses::Cluster(_) => FrontendKind::ClusterIp,
@@ -71,10 +93,23 @@ fn keep_inside(services: &mut Services, admission: &Admission, refused: &mut Ref
         if let Addresses::Cluster(addresses) | Addresses::Fixed(addresses) = &mut rest.addresses {
             addresses.retain(|address| !is_refused(address));
         }
-        let effect = if rest.addresses.given().is_empty() { Effect::LeftOut } else { Effect::Part };
-        let reasons = service.addresses.given().iter().filter_map(|address| admission.refuses_inside(*address));
+        let effect = if rest.addresses.given().is_empty() {
+            Effect::LeftOut
+        } else {
+            Effect::Part
+        };
+        let reasons = service
+            .addresses
+            .given()
+            .iter()
+            .filter_map(|address| admission.refuses_inside(*address));
         for reason in reasons {
-            refused.add(&service, field(&service, kind), refusal(kind, &service, &reason), effect.clone());
+            refused.add(
+                &service,
+                field(&service, kind),
+                refusal(kind, &service, &reason),
+                effect.clone(),
+            );
         }
         match effect {
             Effect::LeftOut => _ = services.remove(&service.name),
@@ -100,7 +135,10 @@ impl Claim {
             }
             Self::NodePort(position) => {
                 let kind = FrontendKind::NodePort;
-                (format!("{}[{position}].nodePort", field(service, kind)), kind)
+                (
+                    format!("{}[{position}].nodePort", field(service, kind)),
+                    kind,
+                )
             }
         }
     }
@@ -114,13 +152,19 @@ fn without(service: &Service, reasons: &Reasons) -> Service {
     let mut rest = service.clone();
     rest.external.clear();
     for (position, external) in service.external.iter().enumerate() {
-        match reasons.iter().find(|(claim, _)| *claim == Claim::External(position)) {
+        match reasons
+            .iter()
+            .find(|(claim, _)| *claim == Claim::External(position))
+        {
             None => rest.external.push(*external),
             Some((_, reason)) => rest.unserved.extend(unserved(service, external, reason)),
         }
     }
     for (position, port) in rest.ports.iter_mut().enumerate() {
-        if reasons.iter().any(|(claim, _)| *claim == Claim::NodePort(position)) {
+        if reasons
+            .iter()
+            .any(|(claim, _)| *claim == Claim::NodePort(position))
+        {
             port.node_port = None;
         }
     }
@@ -147,19 +191,42 @@ impl<'a> Outside<'a> {
         claimants: &'a [Arc<Service>],
         (held, absent): (&FrontendOwners, &'a FrontendOwners),
     ) -> Self {
-        let claimed: HashSet<IpAddr> =
-            claimants.iter().flat_map(|service| service.external.iter().map(|it| it.address)).collect();
+        let claimed: HashSet<IpAddr> = claimants
+            .iter()
+            .flat_map(|service| service.external.iter().map(|it| it.address))
+            .collect();
         let all = services.values().filter(|_| !claimed.is_empty());
-        let inside = all.flat_map(|it| it.addresses.given().iter().map(move |address| (*address, it)));
+        let inside = all.flat_map(|it| {
+            it.addresses
+                .given()
+                .iter()
+                .map(move |address| (*address, it))
+        });
         let inside = inside.filter(|(address, _)| claimed.contains(address));
-        let inside = inside.map(|(address, service)| (address, Arc::clone(service))).collect();
-        let mut outside = Self { admission, inside, absent, reserved: HashMap::new(), taken: HashMap::new() };
+        let inside = inside
+            .map(|(address, service)| (address, Arc::clone(service)))
+            .collect();
+        let mut outside = Self {
+            admission,
+            inside,
+            absent,
+            reserved: HashMap::new(),
+            taken: HashMap::new(),
+        };
         for service in claimants {
-            let external = service.external.iter().filter(|it| outside.bound(service, it).is_none());
-            let wanted =
-                external.flat_map(|it| at(service, it.address)).chain(service.ports.iter().filter_map(at_node));
-            let wanted: Vec<FrontendAddress> = wanted.filter(|it| held.of(*it) == Some(&service.name)).collect();
-            outside.reserved.extend(wanted.into_iter().map(|frontend| (frontend, &**service)));
+            let external = service
+                .external
+                .iter()
+                .filter(|it| outside.bound(service, it).is_none());
+            let wanted = external
+                .flat_map(|it| at(service, it.address))
+                .chain(service.ports.iter().filter_map(at_node));
+            let wanted: Vec<FrontendAddress> = wanted
+                .filter(|it| held.of(*it) == Some(&service.name))
+                .collect();
+            outside
+                .reserved
+                .extend(wanted.into_iter().map(|frontend| (frontend, &**service)));
         }
         outside
     }
@@ -170,31 +237,46 @@ impl<'a> Outside<'a> {
         for (position, external) in service.external.iter().enumerate() {
             let frontends: Vec<FrontendAddress> = at(service, external.address).collect();
             let reason = self.bound(service, external);
-            reasons.extend(self.take(service, &frontends, reason).map(|reason| (Claim::External(position), reason)));
+            reasons.extend(
+                self.take(service, &frontends, reason)
+                    .map(|reason| (Claim::External(position), reason)),
+            );
         }
         for (position, port) in service.ports.iter().enumerate() {
             if let Some(number) = port.node_port {
                 let frontends: Vec<FrontendAddress> = at_node(port).into_iter().collect();
                 let reason = self.admission.refuses_node_port(number);
-                reasons
-                    .extend(self.take(service, &frontends, reason).map(|reason| (Claim::NodePort(position), reason)));
+                reasons.extend(
+                    self.take(service, &frontends, reason)
+                        .map(|reason| (Claim::NodePort(position), reason)),
+                );
             }
         }
         reasons
     }
 
     /// Assigns all of these front ends to a service, or none of them and returns the reason.
-    fn take(&mut self, service: &'a Service, frontends: &[FrontendAddress], reason: Option<String>) -> Option<String> {
-        let taken = || frontends.iter().find_map(|frontend| self.another(*frontend, service));
+    fn take(
+        &mut self,
+        service: &'a Service,
+        frontends: &[FrontendAddress],
+        reason: Option<String>,
+    ) -> Option<String> {
+        let taken = || {
+            frontends
+                .iter()
+                .find_map(|frontend| self.another(*frontend, service))
+        };
         let reason = reason.or_else(taken);
         if reason.is_none() {
-            self.taken.extend(frontends.iter().map(|frontend| (*frontend, service)));
+            self.taken
+                .extend(frontends.iter().map(|frontend| (*frontend, service)));
         }
         reason
     }
 
-    /// Returns why a service may not have an external address because of the bounds or of another service's cluster
-    /// address. A service may list its own cluster address as an external one.
+    /// Returns why a service may not have an external address because of the bounds or of another
+    /// service's cluster address. A service may list its own cluster address as an external one.
     fn bound(&self, service: &Service, external: &External) -> Option<String> {
         let address = external.address;
         match self.inside.get(&address) {
@@ -212,9 +294,16 @@ impl<'a> Outside<'a> {
         if let Some(refusal) = self.absent.refusal(frontend, &service.name) {
             return Some(refusal);
         }
-        let first = self.taken.get(&frontend).or_else(|| self.reserved.get(&frontend))?;
-        (first.name != service.name)
-            .then(|| format!("{frontend} belongs to service {}, in {}", first.name, first.origin))
+        let first = self
+            .taken
+            .get(&frontend)
+            .or_else(|| self.reserved.get(&frontend))?;
+        (first.name != service.name).then(|| {
+            format!(
+                "{frontend} belongs to service {}, in {}",
+                first.name, first.origin
+            )
+        })
     }
 }
 

@@ -1,5 +1,6 @@
-//! Finds conflicts among all files of a source: two services with the same name, or with the same front end inside the
-//! cluster. Claims outside the cluster are checked later, see [`admission`](super::admission).
+//! Finds conflicts among all files of a source: two services with the same name, or with the same
+//! front end inside the cluster. Claims outside the cluster are checked later, see
+//! [`admission`](super::admission).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -44,16 +45,28 @@ pub struct Claims<'a> {
 impl<'a> Claims<'a> {
     /// Creates an empty set of claims with capacity for `services` services of one front end each.
     pub fn with_room(services: usize) -> Self {
-        let (names, frontends) = (HashMap::with_capacity(services), HashMap::with_capacity(services));
-        Self { names, frontends, ..Self::default() }
+        let (names, frontends) = (
+            HashMap::with_capacity(services),
+            HashMap::with_capacity(services),
+        );
+        Self {
+            names,
+            frontends,
+            ..Self::default()
+        }
     }
 
-    /// Creates an empty set of claims in which the front ends of `absent` services cannot be claimed.
+    /// Creates an empty set of claims in which the front ends of `absent` services cannot be
+    /// claimed.
     pub fn withholding(absent: FrontendOwners) -> Self {
-        Self { absent, ..Self::default() }
+        Self {
+            absent,
+            ..Self::default()
+        }
     }
 
-    /// Reserves the front ends that a service holds already. Must be called for all services before the first claim.
+    /// Reserves the front ends that a service holds already. Must be called for all services before
+    /// the first claim.
     pub fn reserve(&mut self, holders: &FrontendOwners, service: &'a Service) {
         if holders.is_empty() {
             return;
@@ -62,35 +75,61 @@ impl<'a> Claims<'a> {
         for frontend in frontends(service).filter(holds) {
             self.reserved.entry(frontend).or_insert(service);
         }
-        if frontends(service).next().is_some() && frontends(service).all(|frontend| holds(&frontend)) {
-            self.reserved_names.entry(&service.name).or_insert(&service.origin);
+        if frontends(service).next().is_some()
+            && frontends(service).all(|frontend| holds(&frontend))
+        {
+            self.reserved_names
+                .entry(&service.name)
+                .or_insert(&service.origin);
         }
     }
 
     /// Claims everything that a service asks for, or returns the conflicts and claims nothing.
     pub fn claim_service(&mut self, service: &'a Service) -> Vec<ConfigError> {
-        let reserved = self.reserved_names.get(&service.name).filter(|first| ***first != service.origin);
-        let twice = self.names.get(&service.name).or(reserved).map(|first| defined_twice(service, first));
+        let reserved = self
+            .reserved_names
+            .get(&service.name)
+            .filter(|first| ***first != service.origin);
+        let twice = self
+            .names
+            .get(&service.name)
+            .or(reserved)
+            .map(|first| defined_twice(service, first));
         let taken = frontends(service).filter_map(|frontend| {
-            let first = self.frontends.get(&frontend).or_else(|| self.reserved.get(&frontend))?;
+            let first = self
+                .frontends
+                .get(&frontend)
+                .or_else(|| self.reserved.get(&frontend))?;
             conflict(frontend, first, service)
         });
         let withheld = frontends(service).filter_map(|frontend| {
             let reason = self.absent.refusal(frontend, &service.name)?;
-            Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
+            Some(ConfigError {
+                origin: service.origin.clone(),
+                field: String::new(),
+                reason,
+            })
         });
         let errors: Vec<ConfigError> = twice.into_iter().chain(taken).chain(withheld).collect();
         if errors.is_empty() {
             self.names.insert(&service.name, &service.origin);
-            self.frontends.extend(frontends(service).map(|frontend| (frontend, service)));
+            self.frontends
+                .extend(frontends(service).map(|frontend| (frontend, service)));
         }
         errors
     }
 }
 
 fn defined_twice(service: &Service, first: &Origin) -> ConfigError {
-    let reason = format!("service {} is defined twice: first in {first}, again here", service.name);
-    ConfigError { origin: service.origin.clone(), field: String::new(), reason }
+    let reason = format!(
+        "service {} is defined twice: first in {first}, again here",
+        service.name
+    );
+    ConfigError {
+        origin: service.origin.clone(),
+        field: String::new(),
+        reason,
+    }
 }
 
 fn conflict(frontend: FrontendAddress, first: &Service, service: &Service) -> Option<ConfigError> {
@@ -102,12 +141,20 @@ fn conflict(frontend: FrontendAddress, first: &Service, service: &Service) -> Op
         "service {} asks for {frontend}, which belongs to service {} (in {}): give one of them another address or port",
         service.name, first.name, first.origin
     );
-    Some(ConfigError { origin: service.origin.clone(), field: String::new(), reason })
+    Some(ConfigError {
+        origin: service.origin.clone(),
+        field: String::new(),
+        reason,
+    })
 }
 
 /// Returns all services of a file, native ones first.
 pub fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
-    let declared = contents.manifests.services.iter().map(|declared| &declared.service);
+    let declared = contents
+        .manifests
+        .services
+        .iter()
+        .map(|declared| &declared.service);
     contents.services.iter().map(AsRef::as_ref).chain(declared)
 }
 
@@ -117,13 +164,20 @@ pub fn asks_no_more(service: &Service, held: &Service) -> bool {
     frontends(service).all(|frontend| held.contains(&frontend))
 }
 
-/// Returns the front ends that a service claims inside the cluster. A conflict over one makes the service wrong.
-/// Addresses from the pool are checked where they are allocated.
+/// Returns the front ends that a service claims inside the cluster. A conflict over one makes the
+/// service wrong. Addresses from the pool are checked where they are allocated.
 fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
-    service.addresses.given().iter().flat_map(|address| at(service, *address))
+    service
+        .addresses
+        .given()
+        .iter()
+        .flat_map(|address| at(service, *address))
 }
 
 /// Returns the front ends of a service at this address.
 pub fn at(service: &Service, address: IpAddr) -> impl Iterator<Item = FrontendAddress> {
-    service.ports.iter().map(move |port| FrontendAddress::At(address, port.port, port.protocol))
+    service
+        .ports
+        .iter()
+        .map(move |port| FrontendAddress::At(address, port.port, port.protocol))
 }

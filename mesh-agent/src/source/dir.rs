@@ -1,7 +1,7 @@
 //! Reads directories of files and keeps the last good version of each object.
 //!
-//! An object that is wrong or conflicts with an older one stays in force in its last good version. So do all objects
-//! of a file that is half-written or cannot be read.
+//! An object that is wrong or conflicts with an older one stays in force in its last good version.
+//! So do all objects of a file that is half-written or cannot be read.
 
 mod accept;
 mod error_limit;
@@ -41,8 +41,8 @@ use super::{
 use crate::{
     config::{Serve, ServiceDir, Source},
     model::{
-        Admission, ConfigError, ConfigNote, Effect, Endpoint, Origin, Scope, Service, ServiceName, Services, Update,
-        Wrong,
+        Admission, ConfigError, ConfigNote, Effect, Endpoint, Origin, Scope, Service, ServiceName,
+        Services, Update, Wrong,
     },
 };
 
@@ -51,15 +51,28 @@ pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
     DirectoryReader::new(directories.iter().cloned(), false).read()
 }
 
-/// Reads directories, single files and, as `-`, standard input once. Services keep the front ends that they hold. An
-/// empty file is an error, because the command that should have written it may have failed.
+/// Reads directories, single files and, as `-`, standard input once. Services keep the front ends
+/// that they hold. An empty file is an error, because the command that should have written it may
+/// have failed.
 pub fn read_paths(paths: &[ServiceDir], holders: FrontendOwners, admission: Admission) -> Update {
-    let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
-        paths.iter().map(|given| given.path.clone()).partition(|path| path.is_dir());
+    let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) = paths
+        .iter()
+        .map(|given| given.path.clone())
+        .partition(|path| path.is_dir());
     let mut scan = scan::scan(&directories);
-    scan.files.extend(files.into_iter().map(|path| (path.clone(), scan::read_given(&path))));
-    let empty: Vec<ConfigError> = scan.files.iter().filter_map(|(path, found)| given_empty(path, found)).collect();
-    let mut reader = DirectoryReader::new(paths.iter().cloned(), false).keeping(|| holders).admitting(admission);
+    scan.files.extend(
+        files
+            .into_iter()
+            .map(|path| (path.clone(), scan::read_given(&path))),
+    );
+    let empty: Vec<ConfigError> = scan
+        .files
+        .iter()
+        .filter_map(|(path, found)| given_empty(path, found))
+        .collect();
+    let mut reader = DirectoryReader::new(paths.iter().cloned(), false)
+        .keeping(|| holders)
+        .admitting(admission);
     let mut update = reader.read_scan(scan, Instant::now());
     update.errors_total += empty.len();
     update.errors.extend(empty);
@@ -75,7 +88,8 @@ pub struct DirectoryReader {
     allow_empty: bool,
     serve: Serve,
     admission: Admission,
-    /// Owners of front ends outside the cluster, and of all front ends of services that cannot be read at present.
+    /// Owners of front ends outside the cluster, and of all front ends of services that cannot be
+    /// read at present.
     held: FrontendOwners,
     files: Files,
     /// Result of the last read, if it was complete and of one source.
@@ -103,10 +117,19 @@ struct Merged {
 }
 
 impl DirectoryReader {
-    /// Creates a reader. With `allow_empty`, directories without any file mean that there are no services.
-    pub fn new<D: Into<ServiceDir>>(directories: impl IntoIterator<Item = D>, allow_empty: bool) -> Self {
-        let given = directories.into_iter().map(Into::into).map(|ServiceDir { name, path }| (path, name));
-        let (directories, sources) = given.map(|(path, name)| (path.clone(), (path, name))).unzip();
+    /// Creates a reader. With `allow_empty`, directories without any file mean that there are no
+    /// services.
+    pub fn new<D: Into<ServiceDir>>(
+        directories: impl IntoIterator<Item = D>,
+        allow_empty: bool,
+    ) -> Self {
+        let given = directories
+            .into_iter()
+            .map(Into::into)
+            .map(|ServiceDir { name, path }| (path, name));
+        let (directories, sources) = given
+            .map(|(path, name)| (path.clone(), (path, name)))
+            .unzip();
         Self {
             directories,
             sources,
@@ -125,13 +148,19 @@ impl DirectoryReader {
 
     /// Stores the versions in force in the state directory.
     pub fn remembering(self, state_dir: &Path) -> Self {
-        Self { memory: Some(LastGoodStore::new(state_dir)), ..self }
+        Self {
+            memory: Some(LastGoodStore::new(state_dir)),
+            ..self
+        }
     }
 
-    /// Lets services keep the front ends that they hold before the first read. `ask` is called once, after the first
-    /// files are parsed.
+    /// Lets services keep the front ends that they hold before the first read. `ask` is called
+    /// once, after the first files are parsed.
     pub fn keeping(self, ask: impl FnOnce() -> FrontendOwners + Send + 'static) -> Self {
-        Self { holders: Some(Box::new(ask)), ..self }
+        Self {
+            holders: Some(Box::new(ask)),
+            ..self
+        }
     }
 
     /// Sets which services are served.
@@ -170,7 +199,10 @@ impl DirectoryReader {
 
     fn read_scan(&mut self, scan: Scan, now: Instant) -> Update {
         self.reads += 1;
-        let mut update = Update { complete: true, ..Update::default() };
+        let mut update = Update {
+            complete: true,
+            ..Update::default()
+        };
         let gone = self.forget_removed(&scan, &mut update);
         self.report_unreadable(&scan, &mut update);
         self.take(scan.files, now);
@@ -179,11 +211,19 @@ impl DirectoryReader {
             self.held = ask();
         }
         let at_start = self.before.is_none().then(|| self.held.clone());
-        let Rejections { errors, wrong, missing } = accept(&mut self.files, &gone, &self.held, update.complete);
+        let Rejections {
+            errors,
+            wrong,
+            missing,
+        } = accept(&mut self.files, &gone, &self.held, update.complete);
         update.errors.extend(errors);
-        update.errors.extend(self.files.values().flat_map(TrackedFile::errors));
+        update
+            .errors
+            .extend(self.files.values().flat_map(TrackedFile::errors));
         update.wrong.extend(wrong);
-        update.wrong.extend(self.files.values().filter_map(TrackedFile::wrong));
+        update
+            .wrong
+            .extend(self.files.values().filter_map(TrackedFile::wrong));
         update.complete &= self.files.values().all(TrackedFile::is_complete);
         self.merge(&mut update);
         tell_left_out(&mut update);
@@ -192,52 +232,69 @@ impl DirectoryReader {
         // At the start, the kernel's rows tell what was in force.
         let before = match self.before.take() {
             None => at_start,
-            Some(last) => {
-                nested_services::claim_anew(&last, &update.services).then(|| FrontendOwners::of_services(&last))
-            }
+            Some(last) => nested_services::claim_anew(&last, &update.services)
+                .then(|| FrontendOwners::of_services(&last)),
         };
         let before = before.unwrap_or_default();
-        nested_services::refuse_newcomers(&mut update.services, &before, &self.admission).tell(&mut update);
+        nested_services::refuse_newcomers(&mut update.services, &before, &self.admission)
+            .tell(&mut update);
         let contents: Vec<&Contents> = self.contents().into_values().flatten().collect();
         let slices = LazyCell::new(|| Slices::of(&contents));
         let addresses = |service: &Service| service.addresses.given().to_vec();
-        let slice = |service: &Service, endpoint: &Endpoint| slices.listing(&service.name, endpoint).cloned();
+        let slice = |service: &Service, endpoint: &Endpoint| {
+            slices.listing(&service.name, endpoint).cloned()
+        };
         nested_services::leave_out(&mut update.services, addresses, slice).tell(&mut update);
-        update.notes.extend(address_families::notes(&update.services));
+        update
+            .notes
+            .extend(address_families::notes(&update.services));
         self.before = Some(update.services.clone());
         let more = self.files.values().filter_map(TrackedFile::more);
         error_limit::bound(&mut update, &more.collect());
         update
     }
 
-    /// Restores the versions that an earlier agent had in force. Files of directories that are no longer read are
-    /// dropped.
+    /// Restores the versions that an earlier agent had in force. Files of directories that are no
+    /// longer read are dropped.
     fn recall(&mut self) {
-        let Some(memory) = &mut self.memory else { return };
+        let Some(memory) = &mut self.memory else {
+            return;
+        };
         let source = |path: &Path| self.sources.get(path.parent()?).cloned();
-        let (known, others): (Vec<_>, Vec<_>) =
-            memory.load(self.serve).into_iter().partition(|(path, _)| source(path).is_some());
+        let (known, others): (Vec<_>, Vec<_>) = memory
+            .load(self.serve)
+            .into_iter()
+            .partition(|(path, _)| source(path).is_some());
         memory.forget_others(others.into_iter().map(|(path, _)| path));
         let remembered = known.into_iter().map(|(path, version)| {
             let tracked = TrackedFile::remembered(&path, source(&path).flatten(), version);
             (path, tracked)
         });
         self.files = remembered.collect();
-        memory.know(self.files.iter().filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))));
+        memory.know(
+            self.files
+                .iter()
+                .filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))),
+        );
     }
 
-    /// Stores the versions in force, except of files larger than `most` bytes. Returns false if some are left to
-    /// store. A file that was never read whole is not stored, because the next agent would take the part for all of
-    /// it.
+    /// Stores the versions in force, except of files larger than `most` bytes. Returns false if
+    /// some are left to store. A file that was never read whole is not stored, because the next
+    /// agent would take the part for all of it.
     pub fn remember(&mut self, most: usize) -> bool {
         let mut versions = self.versions();
         versions.retain(|path, _| self.files[path].is_complete());
-        self.memory.as_mut().is_none_or(|memory| memory.remember(&versions, most))
+        self.memory
+            .as_mut()
+            .is_none_or(|memory| memory.remember(&versions, most))
     }
 
     /// Returns the stored entries that were written since the last call and may not be on disk yet.
     pub fn take_unsynced(&mut self) -> BTreeSet<PathBuf> {
-        self.memory.as_mut().map(LastGoodStore::take_unsynced).unwrap_or_default()
+        self.memory
+            .as_mut()
+            .map(LastGoodStore::take_unsynced)
+            .unwrap_or_default()
     }
 
     /// Returns the problem with the store, if any.
@@ -247,7 +304,10 @@ impl DirectoryReader {
 
     /// Returns the version of each file that is in force.
     fn versions(&self) -> Versions {
-        self.files.iter().filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?))).collect()
+        self.files
+            .iter()
+            .filter_map(|(path, it)| Some((path.clone(), it.accepted.clone()?)))
+            .collect()
     }
 
     /// Merges the files. With one source, services whose files did not change stay as they are.
@@ -260,40 +320,78 @@ impl DirectoryReader {
                 let touched = touched(&last.versions, &versions);
                 merge(&contents, Some(&touched), update);
                 let changed = std::mem::replace(&mut update.services, last.services.clone());
-                touched.iter().for_each(|name| _ = update.services.remove(name));
-                update.services.extend(changed.iter().map(|(name, service)| (name.clone(), Arc::clone(service))));
+                touched
+                    .iter()
+                    .for_each(|name| _ = update.services.remove(name));
+                update.services.extend(
+                    changed
+                        .iter()
+                        .map(|(name, service)| (name.clone(), Arc::clone(service))),
+                );
             }
             None => merge(&contents, None, update),
         }
-        self.merged = is_plain.then(|| Merged { versions, services: update.services.clone() });
+        self.merged = is_plain.then(|| Merged {
+            versions,
+            services: update.services.clone(),
+        });
     }
 
     /// Removes claims that are not admitted.
     fn admit(&mut self, update: &mut Update) {
         let source = |origin: &Origin| {
-            self.sources.get(&*origin.file).or_else(|| self.sources.get(origin.file.parent()?)).cloned().flatten()
+            self.sources
+                .get(&*origin.file)
+                .or_else(|| self.sources.get(origin.file.parent()?))
+                .cloned()
+                .flatten()
         };
         let certain = update.complete && update.uncertain.is_empty();
-        let refused = admit(&mut update.services, &self.admission, &mut self.held, certain, source);
+        let refused = admit(
+            &mut update.services,
+            &self.admission,
+            &mut self.held,
+            certain,
+            source,
+        );
         refused.tell(update);
     }
 
-    /// Drops and returns files that are gone, unless all are gone: then a volume is probably not mounted.
+    /// Drops and returns files that are gone, unless all are gone: then a volume is probably not
+    /// mounted.
     fn forget_removed(&mut self, scan: &Scan, update: &mut Update) -> Files {
         let mut gone = Files::new();
         let serves = self.files.values().any(TrackedFile::serves);
         if !scan.files.is_empty() || self.allow_empty {
-            let unknown = |path: &Path| path.parent().is_some_and(|parent| scan.unreadable.contains_key(parent));
-            gone = self.files.extract_if(.., |path, _| !scan.files.contains_key(path) && !unknown(path)).collect();
+            let unknown = |path: &Path| {
+                path.parent()
+                    .is_some_and(|parent| scan.unreadable.contains_key(parent))
+            };
+            gone = self
+                .files
+                .extract_if(.., |path, _| {
+                    !scan.files.contains_key(path) && !unknown(path)
+                })
+                .collect();
         } else if scan.unreadable.len() == self.directories.len() {
             // An unreadable directory says nothing about its files.
         } else if serves {
-            update.errors.extend(self.directories.first().map(|directory| all_gone(directory)));
-            update.wrong.extend(self.directories.iter().map(|directory| wrong(directory, Effect::Kept)));
+            update.errors.extend(
+                self.directories
+                    .first()
+                    .map(|directory| all_gone(directory)),
+            );
+            update.wrong.extend(
+                self.directories
+                    .iter()
+                    .map(|directory| wrong(directory, Effect::Kept)),
+            );
         } else {
             self.files.clear();
             update.complete = false;
-            update.notes.extend(self.directories.iter().map(|directory| empty(directory)));
+            update
+                .notes
+                .extend(self.directories.iter().map(|directory| empty(directory)));
         }
         gone
     }
@@ -301,10 +399,25 @@ impl DirectoryReader {
     /// Reports unreadable directories; their files stay in force.
     fn report_unreadable(&self, scan: &Scan, update: &mut Update) {
         for (directory, error) in &scan.unreadable {
-            let reason = format!("directory cannot be read, its services stay as they were: {error}");
-            update.errors.push(ConfigError { origin: origin(directory), field: String::new(), reason });
-            let is_known = self.files.keys().any(|path| path.parent() == Some(directory));
-            update.wrong.push(wrong(directory, if is_known { Effect::Kept } else { Effect::LeftOut }));
+            let reason =
+                format!("directory cannot be read, its services stay as they were: {error}");
+            update.errors.push(ConfigError {
+                origin: origin(directory),
+                field: String::new(),
+                reason,
+            });
+            let is_known = self
+                .files
+                .keys()
+                .any(|path| path.parent() == Some(directory));
+            update.wrong.push(wrong(
+                directory,
+                if is_known {
+                    Effect::Kept
+                } else {
+                    Effect::LeftOut
+                },
+            ));
             update.complete &= is_known;
         }
     }
@@ -313,7 +426,10 @@ impl DirectoryReader {
     fn take(&mut self, files: BTreeMap<PathBuf, std::io::Result<Found>>, now: Instant) {
         let mut changed = Vec::new();
         for (path, found) in files {
-            let within = || path.parent().and_then(|directory| self.sources.get(directory));
+            let within = || {
+                path.parent()
+                    .and_then(|directory| self.sources.get(directory))
+            };
             let source = self.sources.get(&path).or_else(within);
             let new = || TrackedFile::new(&path, source.cloned().flatten(), self.reads == 1);
             let tracked = self.files.entry(path.clone()).or_insert_with(new);
@@ -335,7 +451,10 @@ impl DirectoryReader {
         let mut contents: BTreeMap<Source, Vec<&Contents>> = BTreeMap::new();
         for file in self.files.values() {
             if let Some(accepted) = &file.accepted {
-                contents.entry(file.source.clone()).or_default().push(&accepted.contents);
+                contents
+                    .entry(file.source.clone())
+                    .or_default()
+                    .push(&accepted.contents);
             }
         }
         contents
@@ -344,51 +463,86 @@ impl DirectoryReader {
 
 /// Returns the services that are named in files that changed.
 fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
-    let other =
-        |from: &Versions, path: &PathBuf, file: &Arc<Version>| !from.get(path).is_some_and(|it| Arc::ptr_eq(it, file));
-    let gone = before.iter().filter(|(path, file)| other(after, path, file));
-    let new = after.iter().filter(|(path, file)| other(before, path, file));
-    gone.chain(new).flat_map(|(_, file)| file.contents.names()).cloned().collect()
+    let other = |from: &Versions, path: &PathBuf, file: &Arc<Version>| {
+        !from.get(path).is_some_and(|it| Arc::ptr_eq(it, file))
+    };
+    let gone = before
+        .iter()
+        .filter(|(path, file)| other(after, path, file));
+    let new = after
+        .iter()
+        .filter(|(path, file)| other(before, path, file));
+    gone.chain(new)
+        .flat_map(|(_, file)| file.contents.names())
+        .cloned()
+        .collect()
 }
 
 /// Adds to notes about unused slices where their service is wrong.
 fn tell_left_out(update: &mut Update) {
-    let left_out = update.wrong.iter().filter(|wrong| wrong.effect == Effect::LeftOut);
-    let left_out: HashMap<String, &Origin> =
-        left_out.filter_map(|wrong| Some((stray(&wrong.service_name()?), &wrong.origin))).collect();
+    let left_out = update
+        .wrong
+        .iter()
+        .filter(|wrong| wrong.effect == Effect::LeftOut);
+    let left_out: HashMap<String, &Origin> = left_out
+        .filter_map(|wrong| Some((stray(&wrong.service_name()?), &wrong.origin)))
+        .collect();
     for note in &mut update.notes {
         if let Some(origin) = left_out.get(&note.message) {
-            note.message =
-                note.message.replace("which is not configured", &format!("which is left out because of {origin}"));
+            note.message = note.message.replace(
+                "which is not configured",
+                &format!("which is left out because of {origin}"),
+            );
         }
     }
 }
 
 fn given_empty(path: &Path, found: &std::io::Result<Found>) -> Option<ConfigError> {
-    let is_empty = found.as_ref().is_ok_and(|found| found.bytes.trim_ascii().is_empty());
+    let is_empty = found
+        .as_ref()
+        .is_ok_and(|found| found.bytes.trim_ascii().is_empty());
     let reason =
         "empty: did the command that wrote it fail? To have no services, write `services: []` into it".to_owned();
-    is_empty.then(|| ConfigError { origin: origin(path), field: String::new(), reason })
+    is_empty.then(|| ConfigError {
+        origin: origin(path),
+        field: String::new(),
+        reason,
+    })
 }
 
 fn all_gone(directory: &Path) -> ConfigError {
     let reason = "no file is left in any directory, so the services stay as they were; \
                   to have none, leave a file that says `services: []`"
         .to_owned();
-    ConfigError { origin: origin(directory), field: String::new(), reason }
+    ConfigError {
+        origin: origin(directory),
+        field: String::new(),
+        reason,
+    }
 }
 
 fn wrong(directory: &Path, effect: Effect) -> Wrong {
-    Wrong { origin: origin(directory), name: "the directory".to_owned(), scope: Scope::Directory, effect }
+    Wrong {
+        origin: origin(directory),
+        name: "the directory".to_owned(),
+        scope: Scope::Directory,
+        effect,
+    }
 }
 
 fn empty(directory: &Path) -> ConfigNote {
     let message = "no .yaml, .yml or .json file here; to have no services, leave a file that says `services: []`";
-    ConfigNote { origin: origin(directory), message: message.to_owned() }
+    ConfigNote {
+        origin: origin(directory),
+        message: message.to_owned(),
+    }
 }
 
 fn origin(path: &Path) -> Origin {
-    Origin { file: Arc::new(path.to_owned()), line: 1 }
+    Origin {
+        file: Arc::new(path.to_owned()),
+        line: 1,
+    }
 }
 
 #[cfg(test)]

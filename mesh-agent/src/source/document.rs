@@ -1,7 +1,8 @@
 //! Parses text to trees that know their lines: YAML, or a single JSON value.
 //!
-//! A tree is one vector in the order of the text: a node is followed by its subtree. Nothing here recurses, depth and
-//! aliases are bounded, and a document that does not parse does not affect the other documents of the file.
+//! A tree is one vector in the order of the text: a node is followed by its subtree. Nothing here
+//! recurses, depth and aliases are bounded, and a document that does not parse does not affect the
+//! other documents of the file.
 
 mod build;
 mod json;
@@ -96,31 +97,44 @@ impl Document<'_> {
             steps.push(&self.nodes[id as usize].step);
             id = self.nodes[id as usize].parent;
         }
-        steps.into_iter().rev().fold(String::new(), |path, step| match step {
-            Step::Root => path,
-            Step::Name(name) if path.is_empty() => shortened(name),
-            Step::Name(name) => format!("{path}.{}", shortened(name)),
-            Step::Index(index) => format!("{path}[{index}]"),
-        })
+        steps
+            .into_iter()
+            .rev()
+            .fold(String::new(), |path, step| match step {
+                Step::Root => path,
+                Step::Name(name) if path.is_empty() => shortened(name),
+                Step::Name(name) => format!("{path}.{}", shortened(name)),
+                Step::Index(index) => format!("{path}[{index}]"),
+            })
     }
 }
 
 /// Shortens a text to show it within one line.
 pub fn shortened(text: &str) -> String {
-    let line: String = text.chars().take(60).map(|c| if is_hidden(c) { ' ' } else { c }).collect();
-    if line.len() < text.len() { format!("{line}…") } else { line }
+    let line: String = text
+        .chars()
+        .take(60)
+        .map(|c| if is_hidden(c) { ' ' } else { c })
+        .collect();
+    if line.len() < text.len() {
+        format!("{line}…")
+    } else {
+        line
+    }
 }
 
-/// Receives the parts of a text in their order, so that a reader never needs the tree of a whole file.
+/// Receives the parts of a text in their order, so that a reader never needs the tree of a whole
+/// file.
 pub trait Sink<'a> {
-    /// Receives an element of one of the [`LISTS`] at the root of a document that may still turn out to be broken.
-    /// Returns true if its nodes are no longer needed.
+    /// Receives an element of one of the [`LISTS`] at the root of a document that may still turn
+    /// out to be broken. Returns true if its nodes are no longer needed.
     fn element(&mut self, document: &Document<'a>, id: u32) -> bool;
 
     /// Receives a document at its end, without the elements that are no longer needed.
     fn document(&mut self, document: Document<'a>);
 
-    /// Receives the problem that makes a document unreadable. Its elements that were received before do not count.
+    /// Receives the problem that makes a document unreadable. Its elements that were received
+    /// before do not count.
     fn broken(&mut self, problem: Problem);
 
     /// Whether the rest of the text need not be read.
@@ -130,7 +144,8 @@ pub trait Sink<'a> {
 /// Lists at the root of a document whose elements are received one by one.
 pub const LISTS: [&str; 2] = ["services", "items"];
 
-/// Longest line of YAML, and longest `{…}` that is a document and no JSON: the parser holds them in memory several times.
+/// Longest line of YAML, and longest `{…}` that is a document and no JSON: the parser holds them in
+/// memory several times.
 const LONG: usize = 1 << 20;
 
 /// Reads a text document by document. An unreadable document does not affect the others.
@@ -143,9 +158,13 @@ pub fn read<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
         let (lines, content) = content(chunk);
         let mut builder = Builder::new(skipped + if is_flow(content) { lines } else { 0 });
         let result = match is_flow(content) {
-            true if content.len() > LONG || json::is_json(content) => json_stream(content, &mut builder, sink),
+            true if content.len() > LONG || json::is_json(content) => {
+                json_stream(content, &mut builder, sink)
+            }
             true => stream(content, &mut builder, sink),
-            false => long_line(chunk, &builder).map_or_else(|| stream(chunk, &mut builder, sink), Err),
+            false => {
+                long_line(chunk, &builder).map_or_else(|| stream(chunk, &mut builder, sink), Err)
+            }
         };
         if let Err(problem) = result {
             sink.broken(problem);
@@ -157,7 +176,11 @@ pub fn read<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
 /// Reads a text that is one JSON document.
 pub fn read_json<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
     let mut builder = Builder::new(0);
-    if let Err(problem) = json_stream(text.strip_prefix('\u{feff}').unwrap_or(text), &mut builder, sink) {
+    if let Err(problem) = json_stream(
+        text.strip_prefix('\u{feff}').unwrap_or(text),
+        &mut builder,
+        sink,
+    ) {
         let reason = format!("{}; to write YAML, call the file .yaml", problem.reason);
         sink.broken(Problem { reason, ..problem });
     }
@@ -165,7 +188,11 @@ pub fn read_json<'a>(text: &'a str, sink: &mut impl Sink<'a>) {
 
 /// Returns the content after a document marker, and the number of lines before it.
 fn content(chunk: &str) -> (u32, &str) {
-    let content = chunk.strip_prefix("---").filter(|_| is_marker(chunk)).unwrap_or(chunk).trim_start();
+    let content = chunk
+        .strip_prefix("---")
+        .filter(|_| is_marker(chunk))
+        .unwrap_or(chunk)
+        .trim_start();
     (lines_of(&chunk[..chunk.len() - content.len()]), content)
 }
 
@@ -180,12 +207,18 @@ fn lines_of(text: &str) -> u32 {
 
 fn long_line(chunk: &str, builder: &Builder<'_>) -> Option<Problem> {
     let is_long = chunk.len() > LONG;
-    let line = chunk.lines().filter(|_| is_long).position(|line| line.len() > LONG)?;
-    Some(builder.problem(line + 1, "a line of more than 1 MiB: break it, or write JSON"))
+    let line = chunk
+        .lines()
+        .filter(|_| is_long)
+        .position(|line| line.len() > LONG)?;
+    Some(builder.problem(
+        line + 1,
+        "a line of more than 1 MiB: break it, or write JSON",
+    ))
 }
 
-/// Iterates over the documents of a text, each from its marker to the next. Text before the first marker is a document
-/// of its own.
+/// Iterates over the documents of a text, each from its marker to the next. Text before the first
+/// marker is a document of its own.
 struct Chunks<'a>(&'a str);
 
 impl<'a> Iterator for Chunks<'a> {
@@ -240,11 +273,17 @@ impl<'a> Sink<'a> for All<'a> {
 }
 
 /// Feeds one text to the builder, up to its end or the first error.
-fn stream<'a>(text: &'a str, builder: &mut Builder<'a>, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
+fn stream<'a>(
+    text: &'a str,
+    builder: &mut Builder<'a>,
+    sink: &mut impl Sink<'a>,
+) -> Result<(), Problem> {
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => builder.event(event, span.start.line(), sink)?,
-            Err(error) => return Err(builder.problem(error.marker().line(), error.info().to_lowercase())),
+            Err(error) => {
+                return Err(builder.problem(error.marker().line(), error.info().to_lowercase()));
+            }
         }
         if sink.is_full() {
             break;
@@ -253,9 +292,13 @@ fn stream<'a>(text: &'a str, builder: &mut Builder<'a>, sink: &mut impl Sink<'a>
     Ok(())
 }
 
-/// Feeds one JSON value to the builder. The YAML parser holds all of a `{…}` in memory until it knows what follows it, at
-/// a hundred times its size.
-fn json_stream<'a>(text: &'a str, builder: &mut Builder<'a>, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
+/// Feeds one JSON value to the builder. The YAML parser holds all of a `{…}` in memory until it
+/// knows what follows it, at a hundred times its size.
+fn json_stream<'a>(
+    text: &'a str,
+    builder: &mut Builder<'a>,
+    sink: &mut impl Sink<'a>,
+) -> Result<(), Problem> {
     for event in json::Events::new(text) {
         let (event, line) = event.map_err(|wrong| builder.problem(wrong.line, wrong.reason))?;
         builder.event(event, line, sink)?;
@@ -267,5 +310,6 @@ fn json_stream<'a>(text: &'a str, builder: &mut Builder<'a>, sink: &mut impl Sin
 }
 
 fn is_marker(line: &str) -> bool {
-    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+    line.strip_prefix("---")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }

@@ -15,17 +15,27 @@ pub fn duration(field: Field<'_>, bounds: RangeInclusive<Duration>) -> Option<Du
         return field.expected("a duration with its unit, like 500ms, 10s or 5m");
     }
     let parsed = match field.value() {
-        Value::Text(text) => text.parse().ok().and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok()),
+        Value::Text(text) => text
+            .parse()
+            .ok()
+            .and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok()),
         _ => None,
     };
     let whole = |duration: &Duration| duration.subsec_nanos().is_multiple_of(1_000_000);
-    parsed.filter(|parsed| bounds.contains(parsed) && whole(parsed)).or_else(|| {
-        let (least, most) = (shown(*bounds.start()), shown(*bounds.end()));
-        field.expected(&format!("a duration from {least} to {most} in whole milliseconds"))
-    })
+    parsed
+        .filter(|parsed| bounds.contains(parsed) && whole(parsed))
+        .or_else(|| {
+            let (least, most) = (shown(*bounds.start()), shown(*bounds.end()));
+            field.expected(&format!(
+                "a duration from {least} to {most} in whole milliseconds"
+            ))
+        })
 }
 
 /// Formats a duration as a user would write it.
 pub fn shown(duration: Duration) -> String {
-    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
+    SignedDuration::try_from(duration).map_or_else(
+        |_| format!("{duration:?}"),
+        |duration| format!("{duration:#}"),
+    )
 }

@@ -1,7 +1,7 @@
 //! Fields of a document: each knows its line and path, and reports problems there.
 //!
-//! Readers do not stop at the first problem: they use `None` for a value that cannot be read, continue, and find every
-//! problem of the file in one pass.
+//! Readers do not stop at the first problem: they use `None` for a value that cannot be read,
+//! continue, and find every problem of the file in one pass.
 
 use super::document::{Document, Problem, Step, Value, shortened};
 
@@ -59,7 +59,10 @@ impl<'a> Field<'a> {
     /// Returns the direct children of this list or mapping.
     pub fn children(self) -> impl Iterator<Item = Self> {
         let end = self.document.nodes[self.id as usize].end;
-        let first = (self.id + 1 < end).then_some(Self { id: self.id + 1, ..self });
+        let first = (self.id + 1 < end).then_some(Self {
+            id: self.id + 1,
+            ..self
+        });
         std::iter::successors(first, move |child| {
             let id = self.document.nodes[child.id as usize].end;
             (id < end).then_some(Self { id, ..self })
@@ -68,7 +71,8 @@ impl<'a> Field<'a> {
 
     /// Returns a field of this mapping; `null` counts as absent.
     pub fn get(self, name: &str) -> Option<Self> {
-        self.children().find(|child| child.name() == Some(name) && *child.value() != Value::Null)
+        self.children()
+            .find(|child| child.name() == Some(name) && *child.value() != Value::Null)
     }
 
     /// Returns a field of this mapping; reports it if it is absent.
@@ -76,7 +80,11 @@ impl<'a> Field<'a> {
         let found = self.get(name);
         if found.is_none() && *self.value() == Value::Map {
             let path = self.document.path(self.id);
-            let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            let field = if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
             self.problem(field, "missing".to_owned());
         }
         found
@@ -134,7 +142,9 @@ impl<'a> Field<'a> {
         let found = match self.value() {
             Value::Null => "nothing".to_owned(),
             Value::Bool(value) => format!("`{value}`"),
-            Value::Text(text) if is_like_another_type(text) => format!("the text `\"{}\"`", shortened(text)),
+            Value::Text(text) if is_like_another_type(text) => {
+                format!("the text `\"{}\"`", shortened(text))
+            }
             Value::Number(text) | Value::Text(text) => format!("`{}`", shortened(text)),
             Value::List => "a list".to_owned(),
             Value::Map => "a mapping".to_owned(),
@@ -155,12 +165,23 @@ impl<'a> Field<'a> {
 
     /// Reports a problem inside the text of this field, at a path within it.
     pub fn report_inside(self, path: &str, reason: impl Into<String>) {
-        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
-        self.problem(format!("{}{dot}{path}", self.document.path(self.id)), reason.into());
+        let dot = if path.is_empty() || path.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        self.problem(
+            format!("{}{dot}{path}", self.document.path(self.id)),
+            reason.into(),
+        );
     }
 
     fn problem(self, field: String, reason: String) {
-        self.document.problems.borrow_mut().push(Problem { line: self.line(), field, reason });
+        self.document.problems.borrow_mut().push(Problem {
+            line: self.line(),
+            field,
+            reason,
+        });
     }
 }
 

@@ -93,17 +93,48 @@ impl File {
             Ok(text) => document::read(text, &mut draft),
             Err(problem) => draft.give_up(problem),
         }
-        let Draft { contents, wrong, broken, ends_wrong, problems, .. } = draft;
+        let Draft {
+            contents,
+            wrong,
+            broken,
+            ends_wrong,
+            problems,
+            ..
+        } = draft;
         let ends_wrong = ends_wrong && !matches!(bytes.trim_ascii_end().last(), Some(b'}' | b']'));
         let is_useless = !broken.is_empty() && wrong.is_empty() && contents == Contents::default();
-        let text = if is_useless { Text::Dropped(Digest::of(&bytes)) } else { Text::Kept(Arc::new(bytes)) };
+        let text = if is_useless {
+            Text::Dropped(Digest::of(&bytes))
+        } else {
+            Text::Kept(Arc::new(bytes))
+        };
         let (first, more) = problems.into_sorted();
-        let locate = |Problem { line, field, reason }| {
-            let origin = Origin { file: Arc::clone(path), line };
-            ConfigError { origin, field, reason }
+        let locate = |Problem {
+                          line,
+                          field,
+                          reason,
+                      }| {
+            let origin = Origin {
+                file: Arc::clone(path),
+                line,
+            };
+            ConfigError {
+                origin,
+                field,
+                reason,
+            }
         };
         let errors = first.into_iter().map(locate).collect();
-        Self { text, identity, contents: Arc::new(contents), wrong, broken, ends_wrong, errors, more }
+        Self {
+            text,
+            identity,
+            contents: Arc::new(contents),
+            wrong,
+            broken,
+            ends_wrong,
+            errors,
+            more,
+        }
     }
 
     /// Whether unreadable parts may hold objects of this kind.
@@ -131,18 +162,29 @@ impl File {
 }
 
 fn is_json(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "json")
+    path.extension()
+        .is_some_and(|extension| extension == "json")
 }
 
 /// Decodes the bytes as text. A machine that loses power may leave NUL bytes in a file.
 fn text(bytes: &[u8]) -> Result<&str, Problem> {
     let problem = |position: usize, reason: &str| {
-        let lines = bytes[..position].iter().filter(|byte| **byte == b'\n').count();
+        let lines = bytes[..position]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
         let line = u32::try_from(lines + 1).unwrap_or(u32::MAX);
-        Problem { line, field: String::new(), reason: reason.to_owned() }
+        Problem {
+            line,
+            field: String::new(),
+            reason: reason.to_owned(),
+        }
     };
     if let Some(position) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(problem(position, "a NUL byte: the file was not written to its end; write it again"));
+        return Err(problem(
+            position,
+            "a NUL byte: the file was not written to its end; write it again",
+        ));
     }
     std::str::from_utf8(bytes).map_err(|error| problem(error.valid_up_to(), "not UTF-8 text"))
 }

@@ -1,5 +1,5 @@
-//! Owners of front ends, known from the kernel's rows when an agent starts or from a running agent. A service keeps
-//! the front ends that it holds, in any order of files.
+//! Owners of front ends, known from the kernel's rows when an agent starts or from a running agent.
+//! A service keeps the front ends that it holds, in any order of files.
 
 use std::{
     collections::HashMap,
@@ -27,8 +27,14 @@ impl FrontendOwners {
     }
 
     /// Adds the services by the addresses of their endpoints.
-    pub fn with_endpoints(self, endpoints: impl IntoIterator<Item = (L4Address, ServiceName)>) -> Self {
-        Self { endpoints: endpoints.into_iter().collect(), ..self }
+    pub fn with_endpoints(
+        self,
+        endpoints: impl IntoIterator<Item = (L4Address, ServiceName)>,
+    ) -> Self {
+        Self {
+            endpoints: endpoints.into_iter().collect(),
+            ..self
+        }
     }
 
     /// Returns the owners according to services that were in force.
@@ -36,17 +42,30 @@ impl FrontendOwners {
         let (mut frontends, mut endpoints) = (HashMap::new(), HashMap::new());
         for service in services.values() {
             for port in &service.ports {
-                let at = |address: IpAddr, number: u16| ((address, number, port.protocol), service.name.clone());
-                frontends.extend(service.addresses.given().iter().map(|address| at(*address, port.port)));
+                let at = |address: IpAddr, number: u16| {
+                    ((address, number, port.protocol), service.name.clone())
+                };
+                frontends.extend(
+                    service
+                        .addresses
+                        .given()
+                        .iter()
+                        .map(|address| at(*address, port.port)),
+                );
                 endpoints.extend(port.endpoints.iter().map(|it| at(it.address, it.port)));
             }
         }
-        Self { frontends, endpoints }
+        Self {
+            frontends,
+            endpoints,
+        }
     }
 
     /// Whether a service has this address on any port.
     pub(super) fn has_address(&self, service: &ServiceName, address: IpAddr) -> bool {
-        self.frontends.iter().any(|((at, ..), of)| *at == address && of == service)
+        self.frontends
+            .iter()
+            .any(|((at, ..), of)| *at == address && of == service)
     }
 
     /// Returns the service that has an endpoint at this address and port.
@@ -56,8 +75,13 @@ impl FrontendOwners {
 
     /// Returns the front ends of services for which `is_known` is false.
     pub(super) fn of_others(&self, is_known: impl Fn(&ServiceName) -> bool) -> Self {
-        let others = self.frontends.iter().filter(|(_, service)| !is_known(service));
-        others.map(|(place, service)| (*place, service.clone())).collect()
+        let others = self
+            .frontends
+            .iter()
+            .filter(|(_, service)| !is_known(service));
+        others
+            .map(|(place, service)| (*place, service.clone()))
+            .collect()
     }
 
     /// Returns the union of both.
@@ -67,19 +91,34 @@ impl FrontendOwners {
         self
     }
 
-    /// Returns why a service may not have a front end that belongs to one of these services, which cannot be read now.
-    pub(super) fn refusal(&self, frontend: FrontendAddress, claimant: &ServiceName) -> Option<String> {
+    /// Returns why a service may not have a front end that belongs to one of these services, which
+    /// cannot be read now.
+    pub(super) fn refusal(
+        &self,
+        frontend: FrontendAddress,
+        claimant: &ServiceName,
+    ) -> Option<String> {
         let absent = self.of(frontend).filter(|absent| *absent != claimant)?;
-        Some(format!("{frontend} belongs to service {absent}, which cannot be read now"))
+        Some(format!(
+            "{frontend} belongs to service {absent}, which cannot be read now"
+        ))
     }
 
-    /// Returns the owner of a front end. A node port is held at every address of the node, including loopback.
+    /// Returns the owner of a front end. A node port is held at every address of the node,
+    /// including loopback.
     pub(super) fn of(&self, frontend: FrontendAddress) -> Option<&ServiceName> {
         match frontend {
-            FrontendAddress::At(address, port, protocol) => self.frontends.get(&(address, port, protocol)),
+            FrontendAddress::At(address, port, protocol) => {
+                self.frontends.get(&(address, port, protocol))
+            }
             FrontendAddress::AtNode(port, protocol) => {
-                let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-                loopback.into_iter().find_map(|address| self.frontends.get(&(address, port, protocol)))
+                let loopback = [
+                    IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    IpAddr::V6(Ipv6Addr::LOCALHOST),
+                ];
+                loopback
+                    .into_iter()
+                    .find_map(|address| self.frontends.get(&(address, port, protocol)))
             }
         }
     }
@@ -87,7 +126,9 @@ impl FrontendOwners {
 
 impl FromIterator<(FrontendAddress, ServiceName)> for FrontendOwners {
     fn from_iter<T: IntoIterator<Item = (FrontendAddress, ServiceName)>>(held: T) -> Self {
-        held.into_iter().map(|(frontend, service)| (place(frontend), service)).collect()
+        held.into_iter()
+            .map(|(frontend, service)| (place(frontend), service))
+            .collect()
     }
 }
 
@@ -101,6 +142,9 @@ fn place(frontend: FrontendAddress) -> L4Address {
 
 impl FromIterator<(L4Address, ServiceName)> for FrontendOwners {
     fn from_iter<T: IntoIterator<Item = (L4Address, ServiceName)>>(held: T) -> Self {
-        Self { frontends: held.into_iter().collect(), endpoints: HashMap::new() }
+        Self {
+            frontends: held.into_iter().collect(),
+            endpoints: HashMap::new(),
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! Stores what is in force for the next agent: for each file a copy of its last good text with a digest, and the
-//! objects that come from older texts. So the next agent notices a file that was truncated, or an object that became
-//! wrong, while no agent ran. Without the store, files count as they are.
+//! Stores what is in force for the next agent: for each file a copy of its last good text with a
+//! digest, and the objects that come from older texts. So the next agent notices a file that was
+//! truncated, or an object that became wrong, while no agent ran. Without the store, files count as
+//! they are.
 
 mod entry;
 
@@ -58,7 +59,10 @@ impl LastGoodStore {
             match fs::read(&entry).and_then(|bytes| Entry::parse(bytes)?.version(serve)) {
                 Ok((path, version)) => _ = versions.insert(path, version),
                 Err(error) => {
-                    let reason = format!("cannot read {}, so its file counts as it is now: {error}", entry.display());
+                    let reason = format!(
+                        "cannot read {}, so its file counts as it is now: {error}",
+                        entry.display()
+                    );
                     self.problem = Some(reason);
                 }
             }
@@ -71,13 +75,27 @@ impl LastGoodStore {
         self.written = written.collect();
     }
 
-    /// Writes changed versions, except texts larger than `most` bytes, and removes entries of files that are gone.
-    /// Returns false if a larger text is left to be written.
+    /// Writes changed versions, except texts larger than `most` bytes, and removes entries of files
+    /// that are gone. Returns false if a larger text is left to be written.
     pub fn remember(&mut self, versions: &Versions, most: usize) -> bool {
-        let is_written = |path: &PathBuf, version| self.written.get(path).is_some_and(|it| Arc::ptr_eq(it, version));
-        let new: Vec<_> = versions.iter().filter(|(path, version)| !is_written(path, version)).collect();
-        let gone: Vec<PathBuf> = self.written.keys().filter(|path| !versions.contains_key(*path)).cloned().collect();
-        let (small, large): (Vec<_>, Vec<_>) = new.into_iter().partition(|(_, it)| it.file.text.bytes().len() <= most);
+        let is_written = |path: &PathBuf, version| {
+            self.written
+                .get(path)
+                .is_some_and(|it| Arc::ptr_eq(it, version))
+        };
+        let new: Vec<_> = versions
+            .iter()
+            .filter(|(path, version)| !is_written(path, version))
+            .collect();
+        let gone: Vec<PathBuf> = self
+            .written
+            .keys()
+            .filter(|path| !versions.contains_key(*path))
+            .cloned()
+            .collect();
+        let (small, large): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|(_, it)| it.file.text.bytes().len() <= most);
         if !small.is_empty() || !gone.is_empty() {
             self.problem = self.write(small, gone).err().map(|error| {
                 let directory = self.directory.display();
@@ -89,16 +107,21 @@ impl LastGoodStore {
         large.is_empty()
     }
 
-    /// Returns entries that were written since the last call and may not be on disk yet. Waiting for the disk takes as
-    /// long as many updates.
+    /// Returns entries that were written since the last call and may not be on disk yet. Waiting
+    /// for the disk takes as long as many updates.
     pub fn take_unsynced(&mut self) -> BTreeSet<PathBuf> {
         std::mem::take(&mut self.unsynced)
     }
 
     /// Returns the problem with the store, if any.
     pub fn note(&self) -> Option<ConfigNote> {
-        let origin = Origin { file: Arc::new(self.directory.clone()), line: 1 };
-        self.problem.clone().map(|message| ConfigNote { origin, message })
+        let origin = Origin {
+            file: Arc::new(self.directory.clone()),
+            line: 1,
+        };
+        self.problem
+            .clone()
+            .map(|message| ConfigNote { origin, message })
     }
 
     /// Removes the entries of all other files; they were read by [`load`](Self::load).
@@ -133,8 +156,13 @@ impl LastGoodStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             found => found?,
         };
-        let paths: Vec<PathBuf> = found.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-        Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|it| it == SUFFIX)).collect())
+        let paths: Vec<PathBuf> = found
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<_>>()?;
+        Ok(paths
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|it| it == SUFFIX))
+            .collect())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reads configuration from files in watched directories and sends it as whole snapshots (`Update`).
+//! Reads configuration from files in watched directories and sends it as whole snapshots
+//! (`Update`).
 //!
 //! ```text
 //! watch ──► scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► merge ──► admission ──► Update
@@ -7,8 +8,8 @@
 //!            files    objects                       field,value) end           endpoints
 //! ```
 //!
-//! Everything from `file` to `merge` is pure. For each object, `dir` chooses between its present and its last good
-//! version, and `last_good` stores the versions in force for the next agent.
+//! Everything from `file` to `merge` is pure. For each object, `dir` chooses between its present
+//! and its last good version, and `last_good` stores the versions in force for the next agent.
 
 mod address_families;
 mod admission;

@@ -1,4 +1,5 @@
-//! Reads the native form: a document with `services:`, complete in itself. Unknown fields are errors.
+//! Reads the native form: a document with `services:`, complete in itself. Unknown fields are
+//! errors.
 
 mod endpoint;
 
@@ -14,7 +15,8 @@ use super::{
     traffic, value,
 };
 use crate::model::{
-    Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort,
+    Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName,
+    ServicePort,
 };
 
 /// Namespace of a service without one.
@@ -38,10 +40,18 @@ pub fn read_element(field: Field<'_>, into: &mut Draft<'_>) -> bool {
         0,
         || WrongObject::service(field, Some(field)),
         |into| {
-            let Some((service, enabled)) = service(field, file) else { return };
+            let Some((service, enabled)) = service(field, file) else {
+                return;
+            };
             match serve.opted_out(enabled, "enabled") {
                 None => into.services.push(Arc::new(service)),
-                Some(reason) => into.left_out.push((service.name, LeftOut { origin: service.origin, reason })),
+                Some(reason) => into.left_out.push((
+                    service.name,
+                    LeftOut {
+                        origin: service.origin,
+                        reason,
+                    },
+                )),
             }
         },
     );
@@ -67,24 +77,40 @@ const FIELDS: [&str; 11] = [
 fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<bool>)> {
     let field = field.mapping()?;
     field.only(&[&FIELDS[..], &traffic::FIELDS].concat());
-    let boolean = |name| field.get(name).map_or(Some(None), |field| field.boolean().map(Some));
+    let boolean = |name| {
+        field
+            .get(name)
+            .map_or(Some(None), |field| field.boolean().map(Some))
+    };
     let (enabled, close_stale_tcp) = (boolean("enabled"), boolean("closeStaleTcp"));
-    let drain = field.get("drainSeconds").map_or(Some(None), |field| value::drain(field).map(Some));
+    let drain = field
+        .get("drainSeconds")
+        .map_or(Some(None), |field| value::drain(field).map(Some));
     let name = name(field);
     let addresses = field.required("address").and_then(addresses);
     let external = value::external_ips(field);
-    let internal_traffic = field.get("internalTrafficPolicy").map_or(Some(InternalTraffic::Cluster), value::traffic);
-    let affinity = field.get("affinity").map_or(Some(None), |field| affinity(field).map(Some));
+    let internal_traffic = field
+        .get("internalTrafficPolicy")
+        .map_or(Some(InternalTraffic::Cluster), value::traffic);
+    let affinity = field
+        .get("affinity")
+        .map_or(Some(None), |field| affinity(field).map(Some));
     let traffic = traffic::read(field);
     let ports = ports(field);
     if let Some(ports) = &ports {
-        traffic::check_probed(field.get("health"), ports.iter().map(|port| port.common.protocol));
+        traffic::check_probed(
+            field.get("health"),
+            ports.iter().map(|port| port.common.protocol),
+        );
     }
     let endpoints = all(field.list("endpoints").map(endpoint::read));
     let ports = serve_ports(&ports?, &endpoints?);
     let service = Service {
         name: name?,
-        origin: Origin { file: Arc::clone(file), line: field.line() },
+        origin: Origin {
+            file: Arc::clone(file),
+            line: field.line(),
+        },
         addresses: addresses?,
         external: external?,
         ports: ports?,
@@ -100,15 +126,28 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
 fn affinity(field: Field<'_>) -> Option<Affinity> {
     let field = field.mapping()?;
     field.only(&["client", "timeoutSeconds"]);
-    let client = field.get("client").map_or(Some(AffinityClient::NetworkNamespace), value::affinity_client);
-    let timeout = field.get("timeoutSeconds").map_or(Some(value::AFFINITY_TIMEOUT), value::affinity_timeout);
-    Some(Affinity { client: client?, timeout: Duration::from_secs(timeout?) })
+    let client = field.get("client").map_or(
+        Some(AffinityClient::NetworkNamespace),
+        value::affinity_client,
+    );
+    let timeout = field
+        .get("timeoutSeconds")
+        .map_or(Some(value::AFFINITY_TIMEOUT), value::affinity_timeout);
+    Some(Affinity {
+        client: client?,
+        timeout: Duration::from_secs(timeout?),
+    })
 }
 
 fn name(field: Field<'_>) -> Option<ServiceName> {
     let name = field.required("name").and_then(value::name);
-    let namespace = field.get("namespace").map_or(Some(DEFAULT_NAMESPACE.to_owned()), value::name);
-    Some(ServiceName { namespace: namespace?, name: name? })
+    let namespace = field
+        .get("namespace")
+        .map_or(Some(DEFAULT_NAMESPACE.to_owned()), value::name);
+    Some(ServiceName {
+        namespace: namespace?,
+        name: name?,
+    })
 }
 
 fn addresses(field: Field<'_>) -> Option<Addresses> {
@@ -127,7 +166,11 @@ fn several(field: Field<'_>) -> Option<Vec<IpAddr>> {
             field.report(format!("{} listed twice", addresses[position]));
         }
     }
-    if addresses.is_empty() { field.error("lists no address") } else { Some(addresses) }
+    if addresses.is_empty() {
+        field.error("lists no address")
+    } else {
+        Some(addresses)
+    }
 }
 
 /// A port of a service, and the port of its endpoints that serves it.
@@ -178,7 +221,10 @@ fn native_port(field: Field<'_>) -> Option<NativePort<'_>> {
     let common = Port::read(field);
     field.only(&["name", "port", "targetPort", "protocol", "nodePort"]);
     let target = field.get("targetPort").map_or(Some(Target::Same), target);
-    Some(NativePort { common: common?, target: target? })
+    Some(NativePort {
+        common: common?,
+        target: target?,
+    })
 }
 
 fn target(field: Field<'_>) -> Option<Target> {
@@ -195,7 +241,11 @@ fn serve_ports(ports: &[NativePort<'_>], endpoints: &[Listed<'_>]) -> Option<Vec
         endpoint.check_names(|name| ports.iter().any(|port| port.is_called(name)));
     }
     all(ports.iter().map(|port| {
-        let endpoints = endpoint::distinct(endpoints, |endpoint| port.target(endpoint), &port.common)?;
-        Some(ServicePort { endpoints, ..port.common.model() })
+        let endpoints =
+            endpoint::distinct(endpoints, |endpoint| port.target(endpoint), &port.common)?;
+        Some(ServicePort {
+            endpoints,
+            ..port.common.model()
+        })
     }))
 }

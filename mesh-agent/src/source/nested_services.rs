@@ -1,5 +1,6 @@
-//! Rejects endpoints that are themselves a service address. No server listens there, and a connect is translated only
-//! once, so such an endpoint would not answer. It is left out; the other endpoints of its service serve.
+//! Rejects endpoints that are themselves a service address. No server listens there, and a connect
+//! is translated only once, so such an endpoint would not answer. It is left out; the other
+//! endpoints of its service serve.
 //!
 //! External addresses (`externalIPs`, load balancers) are not checked, because hosts may have them.
 
@@ -11,35 +12,49 @@ use std::{
 
 use super::frontend_owners::FrontendOwners;
 use crate::model::{
-    Addresses, Admission, ConfigError, Effect, Endpoint, Origin, Protocol, Refused, Service, ServiceName, ServicePort,
-    Services,
+    Addresses, Admission, ConfigError, Effect, Endpoint, Origin, Protocol, Refused, Service,
+    ServiceName, ServicePort, Services,
 };
 
 /// Services by address, port and protocol.
 type ServicesByAddress = HashMap<(IpAddr, u16, Protocol), Arc<Service>>;
 
-/// Leaves out the endpoints that are among the `addresses` of a service, and says of each which service that is. `slice` knows
-/// where the slice is that lists an endpoint.
+/// Leaves out the endpoints that are among the `addresses` of a service, and says of each which
+/// service that is. `slice` knows where the slice is that lists an endpoint.
 pub fn leave_out(
     services: &mut Services,
     addresses: impl Fn(&Service) -> Vec<IpAddr>,
     slice: impl Fn(&Service, &Endpoint) -> Option<Origin>,
 ) -> Refused {
     let places = places(services, addresses);
-    let crosses = |port: &ServicePort| port.endpoints.iter().any(|it| is_at(&places, port, it).is_some());
-    let wrong = services.values().filter(|it| !places.is_empty() && it.ports.iter().any(crosses));
+    let crosses = |port: &ServicePort| {
+        port.endpoints
+            .iter()
+            .any(|it| is_at(&places, port, it).is_some())
+    };
+    let wrong = services
+        .values()
+        .filter(|it| !places.is_empty() && it.ports.iter().any(crosses));
     let wrong: Vec<Arc<Service>> = wrong.cloned().collect();
     let mut refused = Refused::default();
     for service in wrong {
         let mut rest = Service::clone(&service);
         for (port, all) in rest.ports.iter_mut().zip(&service.ports) {
-            let hits = all.endpoints.iter().filter_map(|it| Some((it, is_at(&places, all, it)?)));
+            let hits = all
+                .endpoints
+                .iter()
+                .filter_map(|it| Some((it, is_at(&places, all, it)?)));
             for (endpoint, at) in hits {
                 let origin = slice(&service, endpoint).unwrap_or_else(|| service.origin.clone());
-                let error = ConfigError { origin, field: String::new(), reason: reason(&service, endpoint, at) };
+                let error = ConfigError {
+                    origin,
+                    field: String::new(),
+                    reason: reason(&service, endpoint, at),
+                };
                 refused.add_error(&service, error, Effect::Part);
             }
-            port.endpoints.retain(|it| is_at(&places, all, it).is_none());
+            port.endpoints
+                .retain(|it| is_at(&places, all, it).is_none());
         }
         services.insert(service.name.clone(), Arc::new(rest));
     }
@@ -55,16 +70,23 @@ pub fn claim_anew(before: &Services, after: &Services) -> bool {
     })
 }
 
-/// Refuses newly claimed service addresses at which another service already had an endpoint: the endpoint stays.
-/// `before` holds what was in force. An address in the service networks is never an endpoint.
-pub fn refuse_newcomers(services: &mut Services, before: &FrontendOwners, admission: &Admission) -> Refused {
+/// Refuses newly claimed service addresses at which another service already had an endpoint: the
+/// endpoint stays. `before` holds what was in force. An address in the service networks is never an
+/// endpoint.
+pub fn refuse_newcomers(
+    services: &mut Services,
+    before: &FrontendOwners,
+    admission: &Admission,
+) -> Refused {
     let mut refused = Refused::default();
     let newcomers = services.values().filter_map(|service| {
         let taken: Vec<(IpAddr, ServiceName)> = service
             .addresses
             .given()
             .iter()
-            .filter_map(|address| Some((*address, endpoint_of(services, before, service, *address)?)))
+            .filter_map(|address| {
+                Some((*address, endpoint_of(services, before, service, *address)?))
+            })
             .filter(|(address, _)| !admission.is_service_address(*address))
             .filter(|(address, _)| !before.has_address(&service.name, *address))
             .collect();
@@ -75,7 +97,11 @@ pub fn refuse_newcomers(services: &mut Services, before: &FrontendOwners, admiss
         if let Addresses::Cluster(addresses) | Addresses::Fixed(addresses) = &mut rest.addresses {
             addresses.retain(|address| !taken.iter().any(|(it, _)| it == address));
         }
-        let effect = if rest.addresses.given().is_empty() { Effect::LeftOut } else { Effect::Part };
+        let effect = if rest.addresses.given().is_empty() {
+            Effect::LeftOut
+        } else {
+            Effect::Part
+        };
         for (address, other) in &taken {
             let reason = format!(
                 "service {} asks for {address}, where service {other} has an endpoint, which stays: give the service another \
@@ -92,20 +118,28 @@ pub fn refuse_newcomers(services: &mut Services, before: &FrontendOwners, admiss
     refused
 }
 
-/// Returns the other service that had, and still has, an endpoint at this address and a port of this service.
+/// Returns the other service that had, and still has, an endpoint at this address and a port of
+/// this service.
 fn endpoint_of(
     services: &Services,
     before: &FrontendOwners,
     service: &Service,
     address: IpAddr,
 ) -> Option<ServiceName> {
-    let places = service.ports.iter().map(|port| (address, port.port, port.protocol));
+    let places = service
+        .ports
+        .iter()
+        .map(|port| (address, port.port, port.protocol));
     let known = places.filter_map(|place| Some((place, before.endpoint(&place)?)));
     let mut others = known.filter(|(_, name)| **name != service.name);
     let still = others.find(|((address, number, protocol), name)| {
         services.get(name).is_some_and(|other| {
             let mut ports = other.ports.iter().filter(|port| port.protocol == *protocol);
-            ports.any(|port| port.endpoints.iter().any(|it| (it.address, it.port) == (*address, *number)))
+            ports.any(|port| {
+                port.endpoints
+                    .iter()
+                    .any(|it| (it.address, it.port) == (*address, *number))
+            })
         })
     });
     still.map(|(_, name)| name.clone())
@@ -116,20 +150,32 @@ fn places(services: &Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> S
     for service in services.values() {
         for address in addresses(service) {
             let ports = service.ports.iter();
-            places.extend(ports.map(|port| ((address, port.port, port.protocol), Arc::clone(service))));
+            places.extend(
+                ports.map(|port| ((address, port.port, port.protocol), Arc::clone(service))),
+            );
         }
     }
     places
 }
 
 /// Returns the service whose address the endpoint is.
-fn is_at<'a>(places: &'a ServicesByAddress, port: &ServicePort, endpoint: &Endpoint) -> Option<&'a Service> {
-    places.get(&(endpoint.address, endpoint.port, port.protocol)).map(AsRef::as_ref)
+fn is_at<'a>(
+    places: &'a ServicesByAddress,
+    port: &ServicePort,
+    endpoint: &Endpoint,
+) -> Option<&'a Service> {
+    places
+        .get(&(endpoint.address, endpoint.port, port.protocol))
+        .map(AsRef::as_ref)
 }
 
 fn reason(service: &Service, endpoint: &Endpoint, at: &Service) -> String {
     let address = SocketAddr::new(endpoint.address, endpoint.port);
-    let itself = if at.name == service.name { " itself" } else { "" };
+    let itself = if at.name == service.name {
+        " itself"
+    } else {
+        ""
+    };
     format!(
         "endpoint {address} of service {} is the address of service {}{itself} (in {}), where no server listens: list the \
          servers behind it instead",

@@ -86,26 +86,47 @@ impl fmt::Display for Kind {
 }
 
 impl WrongObject {
-    /// Creates the record of a native service or a `Service`. The name is next to the other fields, or in the
-    /// metadata.
+    /// Creates the record of a native service or a `Service`. The name is next to the other fields,
+    /// or in the metadata.
     pub fn service(object: Field<'_>, name_in: Option<Field<'_>>) -> Self {
         let service = name_in.and_then(|field| name(field, "name"));
-        Self { line: object.line(), kind: Some(Kind::Service), key: service.clone().map(Key::Service), service }
+        Self {
+            line: object.line(),
+            kind: Some(Kind::Service),
+            key: service.clone().map(Key::Service),
+            service,
+        }
     }
 
     /// Creates the record of an `Endpoints`, which has the name of its service.
     pub fn endpoints(object: Field<'_>) -> Self {
         let service = object.get("metadata").and_then(|field| name(field, "name"));
-        Self { line: object.line(), kind: Some(Kind::Endpoints), key: service.clone().map(Key::Endpoints), service }
+        Self {
+            line: object.line(),
+            kind: Some(Kind::Endpoints),
+            key: service.clone().map(Key::Endpoints),
+            service,
+        }
     }
 
     /// Creates the record of an `EndpointSlice`, whose label names the service.
     pub fn slice(object: Field<'_>, label: &str) -> Self {
         let metadata = object.get("metadata");
         let namespace = metadata.and_then(namespace);
-        let service = metadata.and_then(|it| it.get("labels")?.get(label)?.value().text().map(str::to_owned));
+        let service = metadata.and_then(|it| {
+            it.get("labels")?
+                .get(label)?
+                .value()
+                .text()
+                .map(str::to_owned)
+        });
         let key = metadata.and_then(|it| it.get("name")?.value().text().map(str::to_owned));
-        let named = |name: String| Some(ServiceName { namespace: namespace.clone()?, name });
+        let named = |name: String| {
+            Some(ServiceName {
+                namespace: namespace.clone()?,
+                name,
+            })
+        };
         Self {
             line: object.line(),
             kind: Some(Kind::EndpointSlice),
@@ -116,19 +137,33 @@ impl WrongObject {
 
     /// Creates the record of any other object.
     pub fn unknown(line: u32) -> Self {
-        Self { line, kind: None, key: None, service: None }
+        Self {
+            line,
+            kind: None,
+            key: None,
+            service: None,
+        }
     }
 }
 
 fn namespace(field: Field<'_>) -> Option<String> {
-    let Some(namespace) = field.get("namespace") else { return Some("default".to_owned()) };
-    namespace.value().text().filter(|name| is_name(name)).map(str::to_owned)
+    let Some(namespace) = field.get("namespace") else {
+        return Some("default".to_owned());
+    };
+    namespace
+        .value()
+        .text()
+        .filter(|name| is_name(name))
+        .map(str::to_owned)
 }
 
 /// Returns the name in a field of this mapping; reports nothing if it is missing.
 fn name(field: Field<'_>, of: &str) -> Option<ServiceName> {
     let name = field.get(of)?.value().text().filter(|name| is_name(name))?;
-    Some(ServiceName { namespace: namespace(field)?, name: name.to_owned() })
+    Some(ServiceName {
+        namespace: namespace(field)?,
+        name: name.to_owned(),
+    })
 }
 
 /// One object of a version of a file, or a part of one.
@@ -188,11 +223,26 @@ impl Contents {
     pub fn objects(&self) -> impl Iterator<Item = (Key, Item<'_>)> {
         let service = |name: &ServiceName| Key::Service(name.clone());
         let manifests = &self.manifests;
-        let native = self.services.iter().map(move |it| (service(&it.name), Item::Native(it)));
-        let off = self.left_out.iter().map(move |it| (service(&it.0), Item::NativeLeftOut(it)));
-        let declared = manifests.services.iter().map(move |it| (service(&it.service.name), Item::Declared(it)));
-        let alone = manifests.left_out.iter().map(move |it| (service(&it.0), Item::LeftOut(it)));
-        let slices = manifests.slices.iter().filter_map(|it| Some((it.key()?, Item::Slice(it))));
+        let native = self
+            .services
+            .iter()
+            .map(move |it| (service(&it.name), Item::Native(it)));
+        let off = self
+            .left_out
+            .iter()
+            .map(move |it| (service(&it.0), Item::NativeLeftOut(it)));
+        let declared = manifests
+            .services
+            .iter()
+            .map(move |it| (service(&it.service.name), Item::Declared(it)));
+        let alone = manifests
+            .left_out
+            .iter()
+            .map(move |it| (service(&it.0), Item::LeftOut(it)));
+        let slices = manifests
+            .slices
+            .iter()
+            .filter_map(|it| Some((it.key()?, Item::Slice(it))));
         native.chain(off).chain(declared).chain(alone).chain(slices)
     }
 
@@ -209,9 +259,12 @@ impl Contents {
     pub fn leave_out(&mut self, positions: &BTreeSet<usize>) {
         let natives = self.services.len();
         let mut position = 0..;
-        self.services.retain(|_| position.next().is_none_or(|at| !positions.contains(&at)));
+        self.services
+            .retain(|_| position.next().is_none_or(|at| !positions.contains(&at)));
         let mut position = natives..;
-        self.manifests.services.retain(|_| position.next().is_none_or(|at| !positions.contains(&at)));
+        self.manifests
+            .services
+            .retain(|_| position.next().is_none_or(|at| !positions.contains(&at)));
     }
 
     /// Adds an object of another version. `newer` is the origin of its newer version.

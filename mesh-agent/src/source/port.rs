@@ -27,14 +27,32 @@ impl<'a> Port<'a> {
         let port = field.required("port").and_then(value::port);
         let protocol = value::protocol(field.get("protocol"));
         let node_port = value::node_port(field.get("nodePort"));
-        Some(Self { field, name: name?, port: port?, protocol: protocol?, node_port: node_port? })
+        Some(Self {
+            field,
+            name: name?,
+            port: port?,
+            protocol: protocol?,
+            node_port: node_port?,
+        })
     }
 
     /// Converts to the model, still without endpoints.
     pub fn model(&self) -> ServicePort {
-        let Self { field: _, name, port, protocol, node_port } = self;
+        let Self {
+            field: _,
+            name,
+            port,
+            protocol,
+            node_port,
+        } = self;
         let (name, endpoints) = (name.clone(), Vec::new());
-        ServicePort { name, port: *port, protocol: *protocol, node_port: *node_port, endpoints }
+        ServicePort {
+            name,
+            port: *port,
+            protocol: *protocol,
+            node_port: *node_port,
+            endpoints,
+        }
     }
 }
 
@@ -42,21 +60,35 @@ impl<'a> Port<'a> {
 pub fn check<'a>(ports: impl Iterator<Item = &'a Port<'a>> + Clone) {
     let several = ports.clone().nth(1).is_some();
     let (mut numbers, mut names, mut node_ports) = (HashMap::new(), HashMap::new(), HashMap::new());
-    for Port { field, name, port, protocol, node_port } in ports {
+    for Port {
+        field,
+        name,
+        port,
+        protocol,
+        node_port,
+    } in ports
+    {
         let line = field.line();
         if let Some(first) = numbers.insert((*port, *protocol), line) {
-            field.report(format!("port {port}/{protocol} listed twice, first on line {first}"));
+            field.report(format!(
+                "port {port}/{protocol} listed twice, first on line {first}"
+            ));
         }
-        let node_port = node_port.map(|node_port| (node_port, node_ports.insert((node_port, *protocol), line)));
+        let node_port =
+            node_port.map(|node_port| (node_port, node_ports.insert((node_port, *protocol), line)));
         if let Some((node_port, Some(first))) = node_port {
-            field.report(format!("node port {node_port}/{protocol} listed twice, first on line {first}"));
+            field.report(format!(
+                "node port {node_port}/{protocol} listed twice, first on line {first}"
+            ));
         }
         match names.insert(name, line) {
             _ if name.is_empty() && several => {
                 field.report("a service with several ports must name each of them");
             }
             Some(first) => {
-                field.report(format!("port name `{name}` given twice, first on line {first}"));
+                field.report(format!(
+                    "port name `{name}` given twice, first on line {first}"
+                ));
             }
             None => {}
         }

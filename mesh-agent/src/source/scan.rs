@@ -28,7 +28,8 @@ pub struct Scan {
     pub unreadable: BTreeMap<PathBuf, io::Error>,
 }
 
-/// Metadata that shows that a file changed, without reading it. Programs cannot set the change time.
+/// Metadata that shows that a file changed, without reading it. Programs cannot set the change
+/// time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stamp {
     changed: (i64, i64),
@@ -38,7 +39,11 @@ pub struct Stamp {
 
 impl Stamp {
     /// Stamp of a file that times out. It differs from the stamp of any file that answers.
-    const HANGS: Self = Self { changed: (i64::MIN, 0), size: 0, identity: (0, 0) };
+    const HANGS: Self = Self {
+        changed: (i64::MIN, 0),
+        size: 0,
+        identity: (0, 0),
+    };
 
     /// Returns device and inode.
     pub fn identity(&self) -> (u64, u64) {
@@ -49,11 +54,12 @@ impl Stamp {
 /// State of the directories, to compare with another one; `None` for a path that could not be read.
 pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 
-/// Most restarts of a scan because files changed meanwhile. After that the scan returns what it read, because the
-/// changes cause another scan anyway.
+/// Most restarts of a scan because files changed meanwhile. After that the scan returns what it
+/// read, because the changes cause another scan anyway.
 const ATTEMPTS: usize = 3;
 
-/// Reads all files. Files that are replaced together are read together, even if that happens during the scan.
+/// Reads all files. Files that are replaced together are read together, even if that happens during
+/// the scan.
 pub fn scan(directories: &[PathBuf]) -> Scan {
     let mut before = stamps(directories);
     for _ in 1..ATTEMPTS {
@@ -77,7 +83,11 @@ pub fn stamps(directories: &[PathBuf]) -> Stamps {
         };
         match timed_fs::listed(directory, with_itself, |path| Ok(stamp(path))) {
             Ok(found) => {
-                stamps.extend(found.into_iter().map(|(path, stamp)| (path, stamp.unwrap_or(Some(Stamp::HANGS)))));
+                stamps.extend(
+                    found
+                        .into_iter()
+                        .map(|(path, stamp)| (path, stamp.unwrap_or(Some(Stamp::HANGS)))),
+                );
             }
             Err(_) => _ = stamps.insert(directory.clone(), Some(Stamp::HANGS)),
         }
@@ -89,7 +99,11 @@ pub fn stamps(directories: &[PathBuf]) -> Stamps {
 pub fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::metadata(path).ok()?;
     let changed = (found.ctime(), found.ctime_nsec());
-    Some(Stamp { changed, size: found.size(), identity: (found.dev(), found.ino()) })
+    Some(Stamp {
+        changed,
+        size: found.size(),
+        identity: (found.dev(), found.ino()),
+    })
 }
 
 fn read_all(directories: &[PathBuf]) -> Scan {
@@ -105,28 +119,37 @@ fn read_all(directories: &[PathBuf]) -> Scan {
 
 /// Returns the service files of a directory, in order. May block on the filesystem.
 pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let paths =
-        fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    let paths = fs::read_dir(directory)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()?;
     let mut paths: Vec<PathBuf> = paths.into_iter().filter(|path| is_ours(path)).collect();
     paths.sort_unstable();
     Ok(paths)
 }
 
-/// Whether a file with this name holds services. Kubernetes gives the real files of a volume names with a dot.
+/// Whether a file with this name holds services. Kubernetes gives the real files of a volume names
+/// with a dot.
 pub fn is_ours(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     !name.starts_with(b".") && matches!(suffix, Some("yaml" | "yml" | "json"))
 }
 
-/// Reads a path from the command line; `-` is standard input. Unlike a file of a directory it may be a pipe.
+/// Reads a path from the command line; `-` is standard input. Unlike a file of a directory it may
+/// be a pipe.
 pub fn read_given(path: &Path) -> io::Result<Found> {
     let mut bytes = Vec::new();
     match path.to_str() {
         Some("-") => io::stdin().read_to_end(&mut bytes)?,
         _ => fs::File::open(path)?.read_to_end(&mut bytes)?,
     };
-    Ok(Found { bytes, identity: Identity { device: 0, inode: 0 } })
+    Ok(Found {
+        bytes,
+        identity: Identity {
+            device: 0,
+            inode: 0,
+        },
+    })
 }
 
 fn read(path: &Path) -> io::Result<Found> {
@@ -135,5 +158,11 @@ fn read(path: &Path) -> io::Result<Found> {
     // A buffer that grows by doubling would take twice the memory.
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1);
     file.read_to_end(&mut bytes)?;
-    Ok(Found { bytes, identity: Identity { device: found.dev(), inode: found.ino() } })
+    Ok(Found {
+        bytes,
+        identity: Identity {
+            device: found.dev(),
+            inode: found.ino(),
+        },
+    })
 }

@@ -40,7 +40,15 @@ fn parse(text: &str) -> File {
 
 /// Parses one file with this `serve` setting.
 fn parse_for(text: &str, serve: Serve) -> File {
-    File::parse(&Arc::new(PathBuf::from("a.yaml")), Identity { device: 0, inode: 0 }, text.as_bytes().to_vec(), serve)
+    File::parse(
+        &Arc::new(PathBuf::from("a.yaml")),
+        Identity {
+            device: 0,
+            inode: 0,
+        },
+        text.as_bytes().to_vec(),
+        serve,
+    )
 }
 
 /// Returns the errors of a text, as users see them.
@@ -51,9 +59,11 @@ fn problems(text: &str) -> Vec<String> {
 /// Formats a service, one line per port: `shop/cart 10.96.0.1 http 80/TCP: 10.0.0.1:8080 x1 ready`.
 fn lines(service: &Service) -> Vec<String> {
     let addresses = match &service.addresses {
-        Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => {
-            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-        }
+        Addresses::Cluster(addresses) | Addresses::Fixed(addresses) => addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(","),
         Addresses::Auto => "auto".to_owned(),
     };
     let line = |port: &crate::model::ServicePort| {
@@ -63,7 +73,13 @@ fn lines(service: &Service) -> Vec<String> {
         });
         let endpoints: Vec<String> = endpoints.collect();
         let label = port.label();
-        format!("{} {addresses} {label} {}/{}:{}", service.name, port.port, port.protocol, endpoints.join(","))
+        format!(
+            "{} {addresses} {label} {}/{}:{}",
+            service.name,
+            port.port,
+            port.protocol,
+            endpoints.join(",")
+        )
     };
     service.ports.iter().map(line).collect()
 }
@@ -72,37 +88,59 @@ fn lines(service: &Service) -> Vec<String> {
 fn joined(text: &str, serve: Serve) -> Update {
     let file = parse_for(text, serve);
     assert_eq!(file.errors, []);
-    let mut update = Update { complete: true, ..Update::default() };
-    merge(&BTreeMap::from([(None, vec![&*file.contents])]), None, &mut update);
+    let mut update = Update {
+        complete: true,
+        ..Update::default()
+    };
+    merge(
+        &BTreeMap::from([(None, vec![&*file.contents])]),
+        None,
+        &mut update,
+    );
     update
 }
 
 /// Returns the lines of all services.
 fn served(update: &Update) -> Vec<String> {
-    update.services.values().flat_map(|service| lines(service)).collect()
+    update
+        .services
+        .values()
+        .flat_map(|service| lines(service))
+        .collect()
 }
 
 /// Returns the names of all services.
 fn names(update: &Update) -> Vec<String> {
-    update.services.keys().map(|name| name.name.clone()).collect()
+    update
+        .services
+        .keys()
+        .map(|name| name.name.clone())
+        .collect()
 }
 
 /// Returns the errors without the temporary directory.
 fn errors(update: &Update, node: &Node) -> Vec<String> {
     let directory = format!("{}/", node.directory.path().display());
-    update.errors.iter().map(|error| error.to_string().replace(&directory, "")).collect()
+    update
+        .errors
+        .iter()
+        .map(|error| error.to_string().replace(&directory, ""))
+        .collect()
 }
 
 /// Returns the objects that are not in force as written, and what is in force instead.
 fn wrong(update: &Update, node: &Node) -> Vec<String> {
     let directory = format!("{}/", node.directory.path().display());
-    let line = |it: &Wrong| format!("{}: {}: {}", it.origin, it.name, it.effect).replace(&directory, "");
+    let line =
+        |it: &Wrong| format!("{}: {}: {}", it.origin, it.name, it.effect).replace(&directory, "");
     update.wrong.iter().map(line).collect()
 }
 
 /// A native service with one endpoint.
 fn service(name: &str, address: &str) -> String {
-    format!("- {{name: {name}, address: {address}, ports: [{{port: 80}}], endpoints: [{{address: 10.0.0.1}}]}}\n")
+    format!(
+        "- {{name: {name}, address: {address}, ports: [{{port: 80}}], endpoints: [{{address: 10.0.0.1}}]}}\n"
+    )
 }
 
 /// A file with one native service.

@@ -1,5 +1,5 @@
-//! Accesses files with a timeout. On a network or FUSE filesystem whose server hangs, a system call may never return;
-//! it must not delay the files that are read after it.
+//! Accesses files with a timeout. On a network or FUSE filesystem whose server hangs, a system call
+//! may never return; it must not delay the files that are read after it.
 
 use std::{
     collections::BTreeSet,
@@ -31,13 +31,20 @@ pub fn each<T: Send + 'static>(paths: Vec<PathBuf>, look: ReadFn<T>) -> Results<
 }
 
 /// Accesses the listed paths of a directory. The error is that of listing them.
-pub fn listed<T: Send + 'static>(directory: &Path, list: List, look: ReadFn<T>) -> io::Result<Results<T>> {
+pub fn listed<T: Send + 'static>(
+    directory: &Path,
+    list: List,
+    look: ReadFn<T>,
+) -> io::Result<Results<T>> {
     all(Todo::Directory(directory.to_owned(), list), look)
 }
 
 /// Accesses one path.
 pub fn one<T: Send + 'static>(path: &Path, look: ReadFn<T>) -> io::Result<T> {
-    each(vec![path.to_owned()], look).into_iter().next().map_or_else(|| Err(hangs()), |(_, result)| result)
+    each(vec![path.to_owned()], look)
+        .into_iter()
+        .next()
+        .map_or_else(|| Err(hangs()), |(_, result)| result)
 }
 
 fn all<T: Send + 'static>(todo: Todo, look: ReadFn<T>) -> io::Result<Results<T>> {
@@ -51,7 +58,9 @@ fn all<T: Send + 'static>(todo: Todo, look: ReadFn<T>) -> io::Result<Results<T>>
 }
 
 fn hangs() -> io::Error {
-    io::Error::other("its file system gave no answer in 1s; the services stay, and it is read when it answers")
+    io::Error::other(
+        "its file system gave no answer in 1s; the services stay, and it is read when it answers",
+    )
 }
 
 /// Paths that a thread accesses.
@@ -83,8 +92,17 @@ impl<T: Send + 'static> Worker<T> {
             Todo::Paths(paths) => (paths.first().cloned(), paths.clone()),
             Todo::Directory(directory, _) => (Some(directory.clone()), vec![]),
         };
-        let progress = Progress { at, since: Instant::now(), paths: Ok(paths), results: vec![], given_up: false };
-        let worker = Arc::new(Self { progress: Mutex::new(progress), done: Condvar::new() });
+        let progress = Progress {
+            at,
+            since: Instant::now(),
+            paths: Ok(paths),
+            results: vec![],
+            given_up: false,
+        };
+        let worker = Arc::new(Self {
+            progress: Mutex::new(progress),
+            done: Condvar::new(),
+        });
         let thread = Arc::clone(&worker);
         thread::spawn(move || {
             thread.work(todo, look);
@@ -103,7 +121,9 @@ impl<T: Send + 'static> Worker<T> {
         self.note(todo.first(), |progress| progress.paths = paths)?;
         for (number, path) in todo.iter().enumerate() {
             let result = answer(path, look);
-            self.note(todo.get(number + 1), |progress| progress.results.push(result))?;
+            self.note(todo.get(number + 1), |progress| {
+                progress.results.push(result);
+            })?;
         }
         Some(())
     }
@@ -130,7 +150,11 @@ impl<T: Send + 'static> Worker<T> {
                 progress.given_up = true;
                 break;
             }
-            progress = self.done.wait_timeout(progress, left).unwrap_or_else(PoisonError::into_inner).0;
+            progress = self
+                .done
+                .wait_timeout(progress, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         let mut paths = std::mem::replace(&mut progress.paths, Ok(vec![]))?;
         let mut results = std::mem::take(&mut progress.results);
@@ -151,7 +175,11 @@ impl<T: Send + 'static> Worker<T> {
 
 /// Accesses a path unless a thread waits for it already.
 fn answer<T>(path: &Path, look: ReadFn<T>) -> io::Result<T> {
-    if is_stuck(path) { Err(hangs()) } else { look(path) }
+    if is_stuck(path) {
+        Err(hangs())
+    } else {
+        look(path)
+    }
 }
 
 /// Whether a path must be skipped: a thread waits for it, or too many wait for others.
@@ -175,7 +203,11 @@ mod tests {
     /// Opening a pipe waits for its writer.
     fn name(path: &Path) -> io::Result<String> {
         File::open(path)?;
-        Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        Ok(path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned())
     }
 
     #[test]
@@ -195,16 +227,28 @@ mod tests {
         let some = |names: [&str; 5]| names.map(|name| (!name.is_empty()).then(|| name.to_owned()));
         let start = Instant::now();
         assert_eq!(look(), some(["a", "", "c", "", "e"]));
-        assert!((PATIENCE..PATIENCE * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+        assert!(
+            (PATIENCE..PATIENCE * 2).contains(&start.elapsed()),
+            "{:?}",
+            start.elapsed()
+        );
         let start = Instant::now();
         assert_eq!(look(), some(["a", "", "c", "", "e"]));
         assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
         // The threads that wait get their answer.
         for pipe in ["b", "d"] {
-            File::options().write(true).open(path(pipe)).unwrap().flush().unwrap();
+            File::options()
+                .write(true)
+                .open(path(pipe))
+                .unwrap()
+                .flush()
+                .unwrap();
         }
         let deadline = Instant::now() + Duration::from_secs(10);
-        while stuck().iter().any(|path| path.starts_with(directory.path())) {
+        while stuck()
+            .iter()
+            .any(|path| path.starts_with(directory.path()))
+        {
             assert!(Instant::now() < deadline, "answers are not heard");
             thread::yield_now();
         }
@@ -217,10 +261,29 @@ mod tests {
 
     #[test]
     fn results_come_in_order() {
-        let paths: Vec<PathBuf> = (0..1000).map(|number| PathBuf::from(number.to_string())).collect();
-        let results = each(paths.clone(), |path| if path.ends_with("7") { Err(hangs()) } else { Ok(path.to_owned()) });
-        assert!(results.iter().zip(&paths).all(|((path, _), expected)| path == expected));
-        assert_eq!(results.iter().filter_map(|(_, result)| result.as_ref().err()).count(), 1);
+        let paths: Vec<PathBuf> = (0..1000)
+            .map(|number| PathBuf::from(number.to_string()))
+            .collect();
+        let results = each(paths.clone(), |path| {
+            if path.ends_with("7") {
+                Err(hangs())
+            } else {
+                Ok(path.to_owned())
+            }
+        });
+        assert!(
+            results
+                .iter()
+                .zip(&paths)
+                .all(|((path, _), expected)| path == expected)
+        );
+        assert_eq!(
+            results
+                .iter()
+                .filter_map(|(_, result)| result.as_ref().err())
+                .count(),
+            1
+        );
         assert_eq!(one(Path::new("x"), |_| Ok(1)).unwrap(), 1);
     }
 }

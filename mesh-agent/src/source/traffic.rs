@@ -1,5 +1,6 @@
-//! Reads the traffic settings of a service: balancing, outlier detection, limits, locality, ramps and health checks.
-//! The native form has them as fields, Kubernetes as annotations whose text is read by the same functions.
+//! Reads the traffic settings of a service: balancing, outlier detection, limits, locality, ramps
+//! and health checks. The native form has them as fields, Kubernetes as annotations whose text is
+//! read by the same functions.
 
 pub mod balance;
 pub mod health;
@@ -12,7 +13,15 @@ use super::field::Field;
 use crate::model::{CheckOrigin, LocalityPolicy, Outlier, Protocol, Traffic};
 
 /// Fields of a native service that this module reads.
-pub const FIELDS: [&str; 7] = ["balance", "outlier", "limits", "locality", "slowStart", "drain", "health"];
+pub const FIELDS: [&str; 7] = [
+    "balance",
+    "outlier",
+    "limits",
+    "locality",
+    "slowStart",
+    "drain",
+    "health",
+];
 
 /// Reads the fields of a native service.
 pub fn read(service: Field<'_>) -> Option<Traffic> {
@@ -37,10 +46,15 @@ pub fn read(service: Field<'_>) -> Option<Traffic> {
 
 /// Returns the place of a health check, or an empty one without a health check.
 pub fn check_origin(health: Option<Field<'_>>, is_annotation: bool) -> CheckOrigin {
-    health.map_or_else(CheckOrigin::default, |it| CheckOrigin { line: it.line(), field: it.path(), is_annotation })
+    health.map_or_else(CheckOrigin::default, |it| CheckOrigin {
+        line: it.line(),
+        field: it.path(),
+        is_annotation,
+    })
 }
 
-/// Reports a health check of a service without TCP ports. UDP ports beside TCP ports are not checked.
+/// Reports a health check of a service without TCP ports. UDP ports beside TCP ports are not
+/// checked.
 pub fn check_probed(health: Option<Field<'_>>, mut protocols: impl Iterator<Item = Protocol>) {
     if let Some(health) = health
         && protocols.next() == Some(Protocol::Udp)

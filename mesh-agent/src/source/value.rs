@@ -1,6 +1,8 @@
 //! Reads fields as single values of the model.
 
-use std::{fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration,
+};
 
 use super::{
     document::Value,
@@ -18,10 +20,14 @@ const MAX_NAME: usize = 63;
 pub fn name(field: Field<'_>) -> Option<String> {
     let text = field.text()?;
     if text.len() > MAX_NAME {
-        return field.error(format!("{} characters long, at most {MAX_NAME} fit", text.chars().count()));
+        return field.error(format!(
+            "{} characters long, at most {MAX_NAME} fit",
+            text.chars().count()
+        ));
     }
     if !is_name(text) {
-        return field.expected("lower-case letters, digits and `-`, with a letter or digit at both ends");
+        return field
+            .expected("lower-case letters, digits and `-`, with a letter or digit at both ends");
     }
     Some(text.to_owned())
 }
@@ -31,25 +37,43 @@ pub fn is_name(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let mut chars = text.chars();
-    text.len() <= MAX_NAME && text.chars().all(inside) && edge(chars.clone().next_back()) && edge(chars.next())
+    text.len() <= MAX_NAME
+        && text.chars().all(inside)
+        && edge(chars.clone().next_back())
+        && edge(chars.next())
 }
 
 /// Reads a whole number within these bounds.
-pub fn number<T: FromStr + PartialOrd + Display>(field: Field<'_>, bounds: RangeInclusive<T>) -> Option<T> {
+pub fn number<T: FromStr + PartialOrd + Display>(
+    field: Field<'_>,
+    bounds: RangeInclusive<T>,
+) -> Option<T> {
     let number = match field.value() {
         Value::Number(text) => text.parse().ok().filter(|number| bounds.contains(number)),
         _ => None,
     };
-    number.or_else(|| field.expected(&format!("a whole number from {} to {}", bounds.start(), bounds.end())))
+    number.or_else(|| {
+        field.expected(&format!(
+            "a whole number from {} to {}",
+            bounds.start(),
+            bounds.end()
+        ))
+    })
 }
 
 /// Reads a decimal number in units of 1/10^`digits`; nothing if it is negative or has more digits.
 pub fn decimal(field: Field<'_>, digits: usize) -> Option<u32> {
-    let Value::Number(text) = field.value() else { return None };
+    let Value::Number(text) = field.value() else {
+        return None;
+    };
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let fraction = fraction.trim_end_matches('0');
     let scaled = || format!("{whole}{fraction:0<digits$}").parse().ok();
-    if fraction.len() <= digits { scaled() } else { None }
+    if fraction.len() <= digits {
+        scaled()
+    } else {
+        None
+    }
 }
 
 /// Reads a port number.
@@ -72,7 +96,9 @@ pub fn node_port(field: Option<Field<'_>>) -> Option<Option<u16>> {
 
 /// Reads TCP or UDP; an absent field means TCP.
 pub fn protocol(field: Option<Field<'_>>) -> Option<Protocol> {
-    let Some(field) = field else { return Some(Protocol::Tcp) };
+    let Some(field) = field else {
+        return Some(Protocol::Tcp);
+    };
     match field.value() {
         Value::Text(text) if text == "TCP" => Some(Protocol::Tcp),
         Value::Text(text) if text == "UDP" => Some(Protocol::Udp),
@@ -83,17 +109,23 @@ pub fn protocol(field: Option<Field<'_>>) -> Option<Protocol> {
 /// Reads an address of a host. An IPv4-mapped IPv6 address is the IPv4 address.
 pub fn address(field: Field<'_>) -> Option<IpAddr> {
     let parsed = match field.value() {
-        Value::Text(text) => text.parse().ok().map(|address: IpAddr| address.to_canonical()),
+        Value::Text(text) => text
+            .parse()
+            .ok()
+            .map(|address: IpAddr| address.to_canonical()),
         _ => None,
     };
-    let Some(address) = parsed else { return field.expected("an IPv4 or IPv6 address") };
+    let Some(address) = parsed else {
+        return field.expected("an IPv4 or IPv6 address");
+    };
     match unusable(address) {
         None => Some(address),
         Some(kind) => field.error(format!("{address} is {kind}, no host can be reached at it")),
     }
 }
 
-/// Reads an endpoint address. Link-local addresses are refused, because a connect must name the interface of one.
+/// Reads an endpoint address. Link-local addresses are refused, because a connect must name the
+/// interface of one.
 pub fn endpoint_address(field: Field<'_>) -> Option<IpAddr> {
     let address = address(field)?;
     match address {
@@ -110,7 +142,10 @@ pub fn external_ips(mapping: Field<'_>) -> Option<Vec<External>> {
     let addresses = all(mapping.list("externalIPs").map(address))?;
     let mut seen = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let external = External { address, kind: FrontendKind::ExternalIp };
+        let external = External {
+            address,
+            kind: FrontendKind::ExternalIp,
+        };
         if !seen.contains(&external) {
             seen.push(external);
         }
@@ -139,7 +174,10 @@ pub fn affinity_client(field: Field<'_>) -> Option<AffinityClient> {
 /// Reads seconds in the range that Kubernetes allows.
 pub fn affinity_timeout(field: Field<'_>) -> Option<u64> {
     let number = match field.value() {
-        Value::Number(text) => text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)),
+        Value::Number(text) => text
+            .parse()
+            .ok()
+            .filter(|seconds| (1..=86_400).contains(seconds)),
         _ => None,
     };
     number.or_else(|| field.expected("seconds from 1 to 86400"))
@@ -168,13 +206,16 @@ fn unusable(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Reads how many seconds connections to a removed endpoint may go on: a number, or text in an annotation.
+/// Reads how many seconds connections to a removed endpoint may go on: a number, or text in an
+/// annotation.
 pub fn drain(field: Field<'_>) -> Option<Duration> {
     let seconds: Option<u16> = match field.value() {
         Value::Number(text) | Value::Text(text) => text.parse().ok(),
         _ => None,
     };
-    seconds.map(|seconds| Duration::from_secs(seconds.into())).or_else(|| field.expected("seconds from 0 to 65535"))
+    seconds
+        .map(|seconds| Duration::from_secs(seconds.into()))
+        .or_else(|| field.expected("seconds from 0 to 65535"))
 }
 
 /// Returns the drain time of stale connections. A drain time implies that they are closed.

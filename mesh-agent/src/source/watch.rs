@@ -1,5 +1,5 @@
-//! Watches the directories and sends an update after each burst of changes. Also compares the files periodically, in
-//! case a change was not reported.
+//! Watches the directories and sends an update after each burst of changes. Also compares the files
+//! periodically, in case a change was not reported.
 
 mod debounce;
 mod inotify;
@@ -40,8 +40,8 @@ const SECOND_LOOK: Duration = Duration::from_millis(30);
 /// Most repeated reads while the files keep changing.
 const LOOKS: usize = 3;
 
-/// Length of the queue of changes. When it is full, a further change may be dropped, because one read handles them
-/// all.
+/// Length of the queue of changes. When it is full, a further change may be dropped, because one
+/// read handles them all.
 const CHANGES: usize = 1024;
 
 /// Most restarts of a read because links moved meanwhile.
@@ -53,16 +53,21 @@ const SMALL: usize = 1 << 20;
 /// Shortest time between storing larger files, which happens after they are in force.
 const LARGE_EVERY: Duration = Duration::from_secs(1);
 
-/// Sends the contents of the directories: at once, and again whenever they change. Ends when cancelled or when the
-/// receiver is gone.
+/// Sends the contents of the directories: at once, and again whenever they change. Ends when
+/// cancelled or when the receiver is gone.
 pub async fn watch(reader: DirectoryReader, updates: Sender<Update>, cancel: CancellationToken) {
     cancel.run_until_cancelled(follow(reader, updates)).await;
 }
 
 async fn follow(reader: DirectoryReader, updates: Sender<Update>) {
     let (changes, mut inbox) = mpsc::channel(CHANGES);
-    let mut directories =
-        Directories { reader, inotify: Inotify::new(changes), stamps: Stamps::new(), remembered: None, syncing: None };
+    let mut directories = Directories {
+        reader,
+        inotify: Inotify::new(changes),
+        stamps: Stamps::new(),
+        remembered: None,
+        syncing: None,
+    };
     let mut sent = None;
     loop {
         let (mut update, blind, note);
@@ -184,7 +189,8 @@ impl Directories {
             let blind = !self.inotify.watch(&links);
             self.stamps = scan::stamps(self.reader.directories());
             let update = self.reader.read();
-            let before = std::mem::replace(&mut links, symlinks::watched(self.reader.directories()));
+            let before =
+                std::mem::replace(&mut links, symlinks::watched(self.reader.directories()));
             if links == before {
                 return (update, blind);
             }
@@ -200,7 +206,11 @@ impl Directories {
     }
 
     fn remember_large(&mut self) {
-        if self.remembered.is_none_or(|last| last.elapsed() >= LARGE_EVERY) && !self.reader.remember(SMALL) {
+        if self
+            .remembered
+            .is_none_or(|last| last.elapsed() >= LARGE_EVERY)
+            && !self.reader.remember(SMALL)
+        {
             self.reader.remember(usize::MAX);
             self.remembered = Some(Instant::now());
         }
@@ -209,7 +219,11 @@ impl Directories {
 
     /// Syncs stored files to disk in the background, so that they survive a power failure.
     fn sync(&mut self) {
-        if self.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished()) {
+        if self
+            .syncing
+            .as_ref()
+            .is_some_and(|syncing| !syncing.is_finished())
+        {
             return;
         }
         let entries = self.reader.take_unsynced();
@@ -223,6 +237,7 @@ impl Directories {
     }
 
     fn differ(&mut self) -> bool {
-        scan::stamps(self.reader.directories()) != self.stamps || self.reader.is_due(std::time::Instant::now())
+        scan::stamps(self.reader.directories()) != self.stamps
+            || self.reader.is_due(std::time::Instant::now())
     }
 }

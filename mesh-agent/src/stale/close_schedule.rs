@@ -1,14 +1,17 @@
-//! Schedules the closing of stale sockets. SOCKETS has a row for each connection of the node, so it is read only after
-//! a backend left while sockets held it, and not because a weight, another service or the time changed.
+//! Schedules the closing of stale sockets. SOCKETS has a row for each connection of the node, so it
+//! is read only after a backend left while sockets held it, and not because a weight, another
+//! service or the time changed.
 
 use std::{collections::BTreeSet, time::Duration};
 
-/// Shortest pause between two runs. After a long run the pause is half as long as the run. Reading a full SOCKETS
-/// takes about 40 ms.
+/// Shortest pause between two runs. After a long run the pause is half as long as the run. Reading
+/// a full SOCKETS takes about 40 ms.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Grace period from a change to the closing of sockets, so that UDP sockets receive answers that are under way.
+/// Grace period from a change to the closing of sockets, so that UDP sockets receive answers that
+/// are under way.
 const GRACE: Duration = Duration::from_millis(20);
-/// A socket that was not found is searched again after this time, because its connect may not be finished yet.
+/// A socket that was not found is searched again after this time, because its connect may not be
+/// finished yet.
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// The backends whose sockets are checked.
@@ -62,9 +65,15 @@ pub struct CloseSchedule {
 }
 
 impl Default for CloseSchedule {
-    /// The first run checks all sockets, because an earlier agent may have ended between a change and its run.
+    /// The first run checks all sockets, because an earlier agent may have ended between a change
+    /// and its run.
     fn default() -> Self {
-        Self { backends: BackendSet::All, close_at: Duration::ZERO, earliest: Duration::ZERO, reading: Duration::ZERO }
+        Self {
+            backends: BackendSet::All,
+            close_at: Duration::ZERO,
+            earliest: Duration::ZERO,
+            reading: Duration::ZERO,
+        }
     }
 }
 
@@ -75,7 +84,11 @@ impl CloseSchedule {
             return;
         }
         let close_at = now + GRACE;
-        self.close_at = if self.backends.is_empty() { close_at } else { self.close_at.min(close_at) };
+        self.close_at = if self.backends.is_empty() {
+            close_at
+        } else {
+            self.close_at.min(close_at)
+        };
         self.backends.add(backends);
     }
 
@@ -93,16 +106,20 @@ impl CloseSchedule {
         self.reading = took;
     }
 
-    /// Records the end of a run that began at `start`. The backends in `again` have stale sockets that it did not
-    /// find.
+    /// Records the end of a run that began at `start`. The backends in `again` have stale sockets
+    /// that it did not find.
     pub fn finished(&mut self, start: Duration, now: Duration, again: BackendSet) {
-        (self.close_at, self.earliest) = (now + AGAIN, now + PAUSE.max(now.saturating_sub(start) / 2));
+        (self.close_at, self.earliest) =
+            (now + AGAIN, now + PAUSE.max(now.saturating_sub(start) / 2));
         self.backends.add(again);
     }
 
     /// Returns the time until the next run, if one is pending.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
-        let due = self.close_at.saturating_sub(self.reading).max(self.earliest);
+        let due = self
+            .close_at
+            .saturating_sub(self.reading)
+            .max(self.earliest);
         (!self.backends.is_empty()).then(|| due.saturating_sub(now))
     }
 }
@@ -126,7 +143,10 @@ mod tests {
         let mut schedule = CloseSchedule::default();
         assert_eq!(set_of(schedule.take(NOW)), Some(BackendSet::All));
         schedule.finished(NOW, NOW, of(&[]));
-        assert_eq!((schedule.wait(NOW), set_of(schedule.take(NOW * 2))), (None, None));
+        assert_eq!(
+            (schedule.wait(NOW), set_of(schedule.take(NOW * 2))),
+            (None, None)
+        );
     }
 
     #[test]
@@ -138,8 +158,14 @@ mod tests {
         schedule.ask(of(&[]), later);
         assert_eq!(schedule.wait(later), None, "none left");
         schedule.ask(of(&[7]), later);
-        assert_eq!((schedule.take(later), schedule.wait(later)), (None, Some(GRACE)));
-        let due = DueClose { backends: of(&[7]), close_at: later + GRACE };
+        assert_eq!(
+            (schedule.take(later), schedule.wait(later)),
+            (None, Some(GRACE))
+        );
+        let due = DueClose {
+            backends: of(&[7]),
+            close_at: later + GRACE,
+        };
         assert_eq!(schedule.take(later + GRACE), Some(due));
     }
 
@@ -153,8 +179,15 @@ mod tests {
             schedule.read(reading);
             schedule.ask(of(&[7]), later);
             assert_eq!(schedule.wait(later), Some(wait));
-            let due = DueClose { backends: of(&[7]), close_at: later + GRACE };
-            assert_eq!(schedule.take(later + wait), Some(due), "sockets are closed no earlier");
+            let due = DueClose {
+                backends: of(&[7]),
+                close_at: later + GRACE,
+            };
+            assert_eq!(
+                schedule.take(later + wait),
+                Some(due),
+                "sockets are closed no earlier"
+            );
         }
     }
 
@@ -164,7 +197,10 @@ mod tests {
         schedule.take(NOW);
         schedule.finished(NOW, NOW, of(&[]));
         schedule.ask(of(&[7]), NOW);
-        assert_eq!((schedule.take(NOW), schedule.wait(NOW)), (None, Some(PAUSE)));
+        assert_eq!(
+            (schedule.take(NOW), schedule.wait(NOW)),
+            (None, Some(PAUSE))
+        );
         schedule.ask(of(&[8]), NOW);
         assert_eq!(set_of(schedule.take(NOW + PAUSE)), Some(of(&[7, 8])));
     }
@@ -184,7 +220,10 @@ mod tests {
         let mut schedule = CloseSchedule::default();
         schedule.take(NOW);
         schedule.finished(NOW, NOW, of(&[3]));
-        assert_eq!((schedule.take(NOW + PAUSE), schedule.wait(NOW)), (None, Some(AGAIN)));
+        assert_eq!(
+            (schedule.take(NOW + PAUSE), schedule.wait(NOW)),
+            (None, Some(AGAIN))
+        );
         schedule.ask(of(&[4]), NOW);
         assert_eq!(set_of(schedule.take(NOW + PAUSE)), Some(of(&[3, 4])));
     }

@@ -1,13 +1,14 @@
-//! Computes how far the counts of backends and services drift from the rows of SOCKETS. Sockets come and go while both
-//! are read, so the result is a bound that holds whatever happens meanwhile.
+//! Computes how far the counts of backends and services drift from the rows of SOCKETS. Sockets
+//! come and go while both are read, so the result is a bound that holds whatever happens meanwhile.
 //!
 //! ```text
 //!  counts ─── grace ───► counts ── rows ──► counts
 //!  connects              sockets            connects, sockets
 //! ```
-//! A backend counts each connect that it is given, so at most as many sockets were opened as connects were counted
-//! between the first and the last sample, and the number of closed ones follows from the difference of its sockets.
-//! The grace period is for connects that were decided before the first sample and send their SYN after it.
+//! A backend counts each connect that it is given, so at most as many sockets were opened as
+//! connects were counted between the first and the last sample, and the number of closed ones
+//! follows from the difference of its sockets. The grace period is for connects that were decided
+//! before the first sample and send their SYN after it.
 
 use std::collections::BTreeMap;
 
@@ -53,15 +54,17 @@ pub struct CountSamples<'a> {
 pub struct CountDrift(BTreeMap<Counter, i64>);
 
 impl CountDrift {
-    /// Returns the corrections: counts that were wrong in the same direction twice in a row, by the smaller of both
-    /// amounts. `is_tcp` tells whether only rows of SOCKETS count for a service; flows of UDP sockets have no such
-    /// row.
+    /// Returns the corrections: counts that were wrong in the same direction twice in a row, by the
+    /// smaller of both amounts. `is_tcp` tells whether only rows of SOCKETS count for a service;
+    /// flows of UDP sockets have no such row.
     pub fn take(&mut self, looks: &CountSamples<'_>, is_tcp: impl Fn(u32) -> bool) -> Vec<Request> {
         let now = looks.wrong(is_tcp);
         let before = std::mem::take(&mut self.0);
         let mut requests = Vec::new();
         for (&counter, &wrong) in &now {
-            let agreed = before.get(&counter).map_or(0, |&earlier| agreed(earlier, wrong));
+            let agreed = before
+                .get(&counter)
+                .map_or(0, |&earlier| agreed(earlier, wrong));
             if agreed == 0 {
                 self.0.insert(counter, wrong);
             } else {
@@ -75,16 +78,33 @@ impl CountDrift {
 
 /// Returns the smaller amount, or zero if the directions differ.
 fn agreed(one: i64, other: i64) -> i64 {
-    if one.signum() == other.signum() { one.signum() * one.abs().min(other.abs()) } else { 0 }
+    if one.signum() == other.signum() {
+        one.signum() * one.abs().min(other.abs())
+    } else {
+        0
+    }
 }
 
 fn request(counter: Counter, by: i32, counts: &Counts) -> Request {
-    let generation = |index: u32| counts.backends.get(index as usize).map_or(0, |entry| entry.row.generation);
+    let generation = |index: u32| {
+        counts
+            .backends
+            .get(index as usize)
+            .map_or(0, |entry| entry.row.generation)
+    };
     match counter {
-        Counter::Live(index) => Request::Backend { index, generation: generation(index), live: by, connecting: 0 },
-        Counter::Connecting(index) => {
-            Request::Backend { index, generation: generation(index), live: 0, connecting: by }
-        }
+        Counter::Live(index) => Request::Backend {
+            index,
+            generation: generation(index),
+            live: by,
+            connecting: 0,
+        },
+        Counter::Connecting(index) => Request::Backend {
+            index,
+            generation: generation(index),
+            live: 0,
+            connecting: by,
+        },
         Counter::Service(id) => Request::Service { id, live: by },
         Counter::Share(of) => Request::Share { of, live: by },
     }
@@ -104,26 +124,43 @@ struct Sums {
 impl CountSamples<'_> {
     /// Returns by how much each count is too high at least; negative if it is too low.
     fn wrong(&self, is_tcp: impl Fn(u32) -> bool) -> BTreeMap<Counter, i64> {
-        let Sums { backends, services, shares } = self.sums();
+        let Sums {
+            backends,
+            services,
+            shares,
+        } = self.sums();
         let mut opened: BTreeMap<u32, u64> = BTreeMap::new();
         let mut wrong = BTreeMap::new();
         for (index, looks) in (0_u32..).zip(self.backends()) {
             let [first, before, after] = looks;
-            let same = first.row.generation == after.row.generation && first.row.service == after.row.service;
+            let same = first.row.generation == after.row.generation
+                && first.row.service == after.row.service;
             if !is_tcp(after.row.service) {
                 continue;
             }
-            let rows = backends.get(&(index, after.row.generation)).copied().unwrap_or_default();
+            let rows = backends
+                .get(&(index, after.row.generation))
+                .copied()
+                .unwrap_or_default();
             let new = after.load.connects.saturating_sub(first.load.connects) + rows.pending;
-            *opened.entry(after.row.service).or_default() += if same { new } else { u64::from(u32::MAX) };
+            *opened.entry(after.row.service).or_default() +=
+                if same { new } else { u64::from(u32::MAX) };
             if !same {
                 continue;
             }
             let counts = |of: fn(u64) -> u64| (of(before.load.live), of(after.load.live));
-            wrong.insert(Counter::Live(index), surely_wrong(counts(live), rows.live, new));
-            wrong.insert(Counter::Connecting(index), surely_wrong(counts(connecting), rows.connecting, new));
+            wrong.insert(
+                Counter::Live(index),
+                surely_wrong(counts(live), rows.live, new),
+            );
+            wrong.insert(
+                Counter::Connecting(index),
+                surely_wrong(counts(connecting), rows.connecting, new),
+            );
         }
-        for (id, (before, after)) in (0_u32..).zip(self.before.services.iter().zip(&self.after.services)) {
+        for (id, (before, after)) in
+            (0_u32..).zip(self.before.services.iter().zip(&self.after.services))
+        {
             if let Some(&new) = opened.get(&id).filter(|_| is_tcp(id)) {
                 let rows = services.get(&id).copied().unwrap_or_default();
                 let counts = (live(before.connections), live(after.connections));
@@ -133,7 +170,10 @@ impl CountSamples<'_> {
         for (of, (&before, &after)) in both(&self.before.shares, &self.after.shares) {
             if let Some(&new) = opened.get(&of.service) {
                 let rows = shares.get(&of).copied().unwrap_or_default();
-                wrong.insert(Counter::Share(of), surely_wrong((live(before), live(after)), rows, new));
+                wrong.insert(
+                    Counter::Share(of),
+                    surely_wrong((live(before), live(after)), rows, new),
+                );
             }
         }
         wrong.retain(|_, wrong| *wrong != 0);
@@ -141,7 +181,12 @@ impl CountSamples<'_> {
     }
 
     fn backends(&self) -> impl Iterator<Item = [&BackendEntry; 3]> {
-        let looks = self.first.backends.iter().zip(&self.before.backends).zip(&self.after.backends);
+        let looks = self
+            .first
+            .backends
+            .iter()
+            .zip(&self.before.backends)
+            .zip(&self.after.backends);
         looks.map(|((first, before), after)| [first, before, after])
     }
 
@@ -149,14 +194,23 @@ impl CountSamples<'_> {
         let mut sums = Sums::default();
         for (_, row) in self.rows {
             let has = |bit: u64| u64::from(row.state & bit != 0);
-            let rows = sums.backends.entry((row.backend_index, row.generation)).or_default();
+            let rows = sums
+                .backends
+                .entry((row.backend_index, row.generation))
+                .or_default();
             rows.pending += has(socket_state::PENDING);
             rows.live += has(socket_state::HELD);
             rows.connecting += has(socket_state::CONNECTING);
             if row.state & socket_state::PENDING == 0 {
                 *sums.services.entry(row.service).or_default() += has(socket_state::LIMITED);
                 if row.state & socket_state::SHARED != 0 {
-                    *sums.shares.entry(ShareKey { service: row.service, client: row.client }).or_default() += 1;
+                    *sums
+                        .shares
+                        .entry(ShareKey {
+                            service: row.service,
+                            client: row.client,
+                        })
+                        .or_default() += 1;
                 }
             }
         }
@@ -169,11 +223,13 @@ fn both<'a, K: Ord + Copy, V>(
     before: &'a BTreeMap<K, V>,
     after: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = (K, (&'a V, &'a V))> {
-    before.iter().filter_map(|(&key, value)| Some((key, (value, after.get(&key)?))))
+    before
+        .iter()
+        .filter_map(|(&key, value)| Some((key, (value, after.get(&key)?))))
 }
 
-/// Returns by how much a count is too high at least, negative if it is too low, or zero if it may be right. `opened`
-/// is the largest possible number of opened sockets.
+/// Returns by how much a count is too high at least, negative if it is too low, or zero if it may
+/// be right. `opened` is the largest possible number of opened sockets.
 fn surely_wrong((before, after): (u64, u64), rows: u64, opened: u64) -> i64 {
     let [before, after, rows, opened] = [before, after, rows, opened].map(u64::cast_signed);
     let closed = opened - (after - before);
@@ -200,34 +256,73 @@ mod tests {
     const HELD: u64 = socket_state::HELD;
 
     fn counts(live: u64, connects: u64, connections: u64) -> Counts {
-        let row = BackendRow { generation: 7, ..BackendRow::zeroed() };
-        let load = BackendLoad { live, connects, ..BackendLoad::default() };
+        let row = BackendRow {
+            generation: 7,
+            ..BackendRow::zeroed()
+        };
+        let load = BackendLoad {
+            live,
+            connects,
+            ..BackendLoad::default()
+        };
         Counts {
             backends: vec![BackendEntry { row, load }],
-            services: vec![ServiceLoad { connections, ..ServiceLoad::default() }],
+            services: vec![ServiceLoad {
+                connections,
+                ..ServiceLoad::default()
+            }],
             ..Counts::default()
         }
     }
 
     fn rows(states: &[u64]) -> Vec<(u64, SocketRow)> {
-        let row = |&state| SocketRow { generation: 7, state, ..SocketRow::zeroed() };
+        let row = |&state| SocketRow {
+            generation: 7,
+            state,
+            ..SocketRow::zeroed()
+        };
         (0..).zip(states.iter().map(row)).collect()
     }
 
-    fn quiet(recount: &mut CountDrift, live: u64, connections: u64, states: &[u64]) -> Vec<Request> {
+    fn quiet(
+        recount: &mut CountDrift,
+        live: u64,
+        connections: u64,
+        states: &[u64],
+    ) -> Vec<Request> {
         let (counts, rows) = (counts(live, 100, connections), rows(states));
-        recount.take(&CountSamples { first: &counts, before: &counts, after: &counts, rows: &rows }, |_| true)
+        recount.take(
+            &CountSamples {
+                first: &counts,
+                before: &counts,
+                after: &counts,
+                rows: &rows,
+            },
+            |_| true,
+        )
     }
 
     #[test]
     fn counts_without_sockets_are_lowered_when_two_comparisons_agree() {
         let mut recount = CountDrift::default();
         let word = 5 * LIVE + 2 * CONNECTING;
-        assert_eq!(quiet(&mut recount, word, 4, &[HELD, HELD | socket_state::LIMITED]), []);
-        let backend = |live, connecting| Request::Backend { index: 0, generation: 7, live, connecting };
         assert_eq!(
             quiet(&mut recount, word, 4, &[HELD, HELD | socket_state::LIMITED]),
-            [backend(-3, 0), backend(0, -2), Request::Service { id: 0, live: -3 }]
+            []
+        );
+        let backend = |live, connecting| Request::Backend {
+            index: 0,
+            generation: 7,
+            live,
+            connecting,
+        };
+        assert_eq!(
+            quiet(&mut recount, word, 4, &[HELD, HELD | socket_state::LIMITED]),
+            [
+                backend(-3, 0),
+                backend(0, -2),
+                Request::Service { id: 0, live: -3 }
+            ]
         );
     }
 
@@ -236,24 +331,45 @@ mod tests {
         let mut recount = CountDrift::default();
         let states = [HELD; 3];
         assert_eq!(quiet(&mut recount, LIVE, 0, &states), []);
-        let expected = Request::Backend { index: 0, generation: 7, live: 2, connecting: 0 };
+        let expected = Request::Backend {
+            index: 0,
+            generation: 7,
+            live: 2,
+            connecting: 0,
+        };
         assert_eq!(quiet(&mut recount, LIVE, 0, &states), [expected]);
     }
 
     #[test]
     fn the_smaller_of_two_differences_is_taken_and_none_when_they_disagree() {
-        assert_eq!([agreed(3, 5), agreed(-4, -2), agreed(3, -1), agreed(2, 0)], [3, -2, 0, 0]);
+        assert_eq!(
+            [agreed(3, 5), agreed(-4, -2), agreed(3, -1), agreed(2, 0)],
+            [3, -2, 0, 0]
+        );
     }
 
     #[test]
     fn the_share_of_each_client_is_compared_with_its_own_sockets() {
         let mut recount = CountDrift::default();
         let of = |client| ShareKey { service: 0, client };
-        let counts = Counts { shares: [(of(1), 2), (of(2), 5), (of(3), 0)].into(), ..counts(4, 100, 4) };
+        let counts = Counts {
+            shares: [(of(1), 2), (of(2), 5), (of(3), 0)].into(),
+            ..counts(4, 100, 4)
+        };
         let state = HELD | socket_state::LIMITED | socket_state::SHARED;
-        let row = |client| SocketRow { client, generation: 7, state, ..SocketRow::zeroed() };
+        let row = |client| SocketRow {
+            client,
+            generation: 7,
+            state,
+            ..SocketRow::zeroed()
+        };
         let rows: Vec<_> = (0..).zip([row(1), row(1), row(2), row(3)]).collect();
-        let looks = CountSamples { first: &counts, before: &counts, after: &counts, rows: &rows };
+        let looks = CountSamples {
+            first: &counts,
+            before: &counts,
+            after: &counts,
+            rows: &rows,
+        };
         assert_eq!(recount.take(&looks, |_| true), []);
         let expected = [(of(2), -4), (of(3), 1)].map(|(of, live)| Request::Share { of, live });
         assert_eq!(recount.take(&looks, |_| true), expected);
@@ -263,23 +379,34 @@ mod tests {
     fn right_counts_stay() {
         let mut recount = CountDrift::default();
         for _ in 0..3 {
-            assert_eq!(quiet(&mut recount, 2 * LIVE, 1, &[HELD, HELD | socket_state::LIMITED]), []);
+            assert_eq!(
+                quiet(
+                    &mut recount,
+                    2 * LIVE,
+                    1,
+                    &[HELD, HELD | socket_state::LIMITED]
+                ),
+                []
+            );
         }
     }
 
-    /// Whatever opens and closes while rows are read, a right count is never reported, and a wrong one never by more
-    /// than its error.
+    /// Whatever opens and closes while rows are read, a right count is never reported, and a wrong
+    /// one never by more than its error.
     #[test]
     fn sockets_that_come_and_go_are_no_drift() {
         for wrong in [-5_i64, 0, 5] {
-            for (initial, opened, closed) in
-                (0..6_i64).flat_map(|i| (0..6).flat_map(move |o| (0..=i + o).map(move |c| (i, o, c))))
+            for (initial, opened, closed) in (0..6_i64)
+                .flat_map(|i| (0..6).flat_map(move |o| (0..=i + o).map(move |c| (i, o, c))))
             {
                 // Sockets that exist all the time are seen; those that come or go may be.
                 let (gone_old, gone_new) = (closed.min(initial), closed.saturating_sub(initial));
                 for seen in initial - gone_old..=initial + opened {
                     let count = |sockets: i64| u64::try_from(sockets + wrong).unwrap_or(0);
-                    if initial + wrong < 0 || initial + opened - closed + wrong < 0 || gone_new > opened {
+                    if initial + wrong < 0
+                        || initial + opened - closed + wrong < 0
+                        || gone_new > opened
+                    {
                         continue;
                     }
                     let told = surely_wrong(
@@ -287,8 +414,14 @@ mod tests {
                         u64::try_from(seen).unwrap(),
                         u64::try_from(opened).unwrap(),
                     );
-                    assert!(told.signum() == 0 || told.signum() == wrong.signum(), "{wrong} {told}");
-                    assert!(told.abs() <= wrong.abs(), "{wrong} {told}: {initial} {opened} {closed} {seen}");
+                    assert!(
+                        told.signum() == 0 || told.signum() == wrong.signum(),
+                        "{wrong} {told}"
+                    );
+                    assert!(
+                        told.abs() <= wrong.abs(),
+                        "{wrong} {told}: {initial} {opened} {closed} {seen}"
+                    );
                 }
             }
         }
@@ -296,12 +429,26 @@ mod tests {
 
     #[test]
     fn a_busy_backend_is_corrected_by_the_certain_amount() {
-        let (first, before, after) = (counts(1000, 100, 0), counts(1000, 110, 0), counts(1000, 120, 0));
+        let (first, before, after) = (
+            counts(1000, 100, 0),
+            counts(1000, 110, 0),
+            counts(1000, 120, 0),
+        );
         let rows = rows(&[HELD; 300]);
-        let looks = CountSamples { first: &first, before: &before, after: &after, rows: &rows };
+        let looks = CountSamples {
+            first: &first,
+            before: &before,
+            after: &after,
+            rows: &rows,
+        };
         let mut recount = CountDrift::default();
         assert_eq!(recount.take(&looks, |_| true), []);
-        let expected = Request::Backend { index: 0, generation: 7, live: -680, connecting: 0 };
+        let expected = Request::Backend {
+            index: 0,
+            generation: 7,
+            live: -680,
+            connecting: 0,
+        };
         assert_eq!(recount.take(&looks, |_| true), [expected]);
     }
 
@@ -313,11 +460,27 @@ mod tests {
         let mut recount = CountDrift::default();
         for _ in 0..2 {
             assert_eq!(
-                recount.take(&CountSamples { first: &other, before: &now, after: &now, rows: &[] }, |_| true),
+                recount.take(
+                    &CountSamples {
+                        first: &other,
+                        before: &now,
+                        after: &now,
+                        rows: &[]
+                    },
+                    |_| true
+                ),
                 []
             );
             assert_eq!(
-                recount.take(&CountSamples { first: &now, before: &now, after: &now, rows: &[] }, |_| false),
+                recount.take(
+                    &CountSamples {
+                        first: &now,
+                        before: &now,
+                        after: &now,
+                        rows: &[]
+                    },
+                    |_| false
+                ),
                 []
             );
         }

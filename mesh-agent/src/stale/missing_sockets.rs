@@ -1,5 +1,5 @@
-//! Tracks sockets that scans did not find. A list of sockets may lack some while others come and go, and a connect may
-//! be under way, so several consecutive scans must agree.
+//! Tracks sockets that scans did not find. A list of sockets may lack some while others come and
+//! go, and a connect may be under way, so several consecutive scans must agree.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,15 @@ use super::socket_scan::{ScanResult, SocketFate};
 /// Consecutive scans that must agree for each step.
 const SCANS: u8 = 2;
 
-/// Sockets that the last scans did not find, by cookie: the row, its state, and the number of consecutive scans.
+/// Sockets that the last scans did not find, by cookie: the row, its state, and the number of
+/// consecutive scans.
 #[derive(Debug, Default)]
 pub struct MissingSockets(BTreeMap<u64, (SocketRow, SocketFate, u8)>);
 
 impl MissingSockets {
-    /// Records a scan, and returns the requests to make. A socket is first suspected, so that hooks are careful; then
-    /// what it holds is released; then its row is deleted. By each step, any hook that was using the row before has
-    /// ended.
+    /// Records a scan, and returns the requests to make. A socket is first suspected, so that hooks
+    /// are careful; then what it holds is released; then its row is deleted. By each step, any hook
+    /// that was using the row before has ended.
     pub fn take(&mut self, rows: &[(u64, SocketRow)], seen: &ScanResult) -> Vec<Request> {
         let before = std::mem::take(&mut self.0);
         let mut requests = Vec::new();
@@ -30,7 +31,9 @@ impl MissingSockets {
             if fate == SocketFate::There || fate == SocketFate::Elsewhere && is_settled {
                 continue;
             }
-            let earlier = before.get(&cookie).filter(|(known, known_fate, _)| (*known, *known_fate) == (row, fate));
+            let earlier = before
+                .get(&cookie)
+                .filter(|(known, known_fate, _)| (*known, *known_fate) == (row, fate));
             let scans = earlier.map_or(0, |(_, _, scans)| *scans) + 1;
             if scans >= SCANS {
                 requests.push(next(row.state)(cookie));
@@ -68,7 +71,15 @@ mod tests {
     const ONE: u64 = 1;
 
     fn row(started: u64, state: u64) -> [(u64, SocketRow); 1] {
-        [(ONE, SocketRow { netns: NETNS, started, state, ..SocketRow::zeroed() })]
+        [(
+            ONE,
+            SocketRow {
+                netns: NETNS,
+                started,
+                state,
+                ..SocketRow::zeroed()
+            },
+        )]
     }
 
     #[test]
@@ -88,7 +99,10 @@ mod tests {
     fn a_socket_that_connected_again_or_was_found_starts_over() {
         let mut missing = MissingSockets::default();
         let seen = searched(NETNS);
-        for between in [(row(6, socket_state::HELD), &seen), (row(5, socket_state::HELD), &found(ONE))] {
+        for between in [
+            (row(6, socket_state::HELD), &seen),
+            (row(5, socket_state::HELD), &found(ONE)),
+        ] {
             assert_eq!(missing.take(&row(5, socket_state::HELD), &seen), []);
             assert_eq!(missing.take(&between.0, between.1), []);
             assert_eq!(missing.take(&row(5, socket_state::HELD), &seen), []);

@@ -1,5 +1,5 @@
-//! Closes sockets whose backend left, and no others. A connected UDP socket gets no FIN and would send to an address
-//! without a server for as long as it is open.
+//! Closes sockets whose backend left, and no others. A connected UDP socket gets no FIN and would
+//! send to an address without a server for as long as it is open.
 //!
 //! ```text
 //! backends that left ──► CloseSchedule ──► rows of SOCKETS ──stale()──► Attempts::due() ──destroy()──► SOCK_DESTROY in every
@@ -74,7 +74,11 @@ impl From<&SocketRow> for TrackedSocket {
         Self {
             backend: row.backend,
             port: row.backend_port,
-            protocol: if row.started == 0 { protocol::UDP } else { protocol::TCP },
+            protocol: if row.started == 0 {
+                protocol::UDP
+            } else {
+                protocol::TCP
+            },
             backend_index: row.backend_index,
             generation: row.generation,
         }
@@ -102,13 +106,14 @@ impl From<bool> for NamespaceScope {
     }
 }
 
-/// Result of [`destroy`]. A socket in neither list was found but stays open, for a reason in `failed`.
+/// Result of [`destroy`]. A socket in neither list was found but stays open, for a reason in
+/// `failed`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CloseReport {
     /// Cookies of closed sockets.
     pub closed: Vec<u64>,
-    /// Cookies of sockets that are not connected to their backend in any searched namespace: their program closed them
-    /// or connected them elsewhere.
+    /// Cookies of sockets that are not connected to their backend in any searched namespace: their
+    /// program closed them or connected them elsewhere.
     pub not_found: Vec<u64>,
     /// Distinct reasons why the search was incomplete or sockets stay open.
     pub failed: Vec<String>,
@@ -128,7 +133,9 @@ enum Error {
          CAP_SYS_ADMIN"
     )]
     SysAdminMissing,
-    #[error("network namespaces of some processes cannot be searched for stale sockets: that needs CAP_SYS_PTRACE")]
+    #[error(
+        "network namespaces of some processes cannot be searched for stale sockets: that needs CAP_SYS_PTRACE"
+    )]
     PtraceMissing,
     #[error("cannot open network namespace {path}: {source}")]
     Open { path: String, source: io::Error },
@@ -142,15 +149,21 @@ enum Error {
     Thread(io::Error),
 }
 
-/// Returns the sockets whose backend left or was replaced, and UDP sockets whose backend is down: a TCP connection
-/// notices that by itself, a connected UDP socket does not. A backend that left with time to drain keeps its sockets
-/// until its row is freed.
+/// Returns the sockets whose backend left or was replaced, and UDP sockets whose backend is down: a
+/// TCP connection notices that by itself, a connected UDP socket does not. A backend that left with
+/// time to drain keeps its sockets until its row is freed.
 pub fn stale(tracked: &[Tracked], backends: &Table<u32, BackendRow>) -> Vec<Tracked> {
-    tracked.iter().filter(|(_, socket)| is_stale(socket, backends.get(&socket.backend_index))).copied().collect()
+    tracked
+        .iter()
+        .filter(|(_, socket)| is_stale(socket, backends.get(&socket.backend_index)))
+        .copied()
+        .collect()
 }
 
 fn is_stale(socket: &TrackedSocket, row: Option<&BackendRow>) -> bool {
-    let Some(row) = row.filter(|row| row.generation == socket.generation) else { return true };
+    let Some(row) = row.filter(|row| row.generation == socket.generation) else {
+        return true;
+    };
     closes(row) && (row.state != backend_state::DOWN || socket.protocol == protocol::UDP)
 }
 
@@ -165,21 +178,25 @@ pub const fn closes(row: &BackendRow) -> bool {
 
 /// Closes these sockets in the network namespaces in scope; blocks until done.
 ///
-/// A socket is closed only if its cookie and the address and port it is connected to are still the tracked ones when
-/// it is listed; to close it, the kernel looks it up by its addresses and compares the cookie once more. Its program
-/// gets `ECONNABORTED` from the next call and may connect a UDP socket again; the peer of a TCP connection gets a
-/// reset.
+/// A socket is closed only if its cookie and the address and port it is connected to are still the
+/// tracked ones when it is listed; to close it, the kernel looks it up by its addresses and
+/// compares the cookie once more. Its program gets `ECONNABORTED` from the next call and may
+/// connect a UDP socket again; the peer of a TCP connection gets a reset.
 pub fn destroy(sockets: &[Tracked], reach: NamespaceScope) -> CloseReport {
     if sockets.is_empty() {
         return CloseReport::default();
     }
     // Runs on a thread of its own, which changes its network namespace and must not be reused.
     thread::scope(|scope| {
-        let search =
-            thread::Builder::new().name("stale-sockets".into()).spawn_scoped(scope, || Search::run(sockets, reach));
+        let search = thread::Builder::new()
+            .name("stale-sockets".into())
+            .spawn_scoped(scope, || Search::run(sockets, reach));
         match search {
             Ok(search) => search.join().expect("the search does not panic"),
-            Err(error) => CloseReport { failed: vec![Error::Thread(error).to_string()], ..CloseReport::default() },
+            Err(error) => CloseReport {
+                failed: vec![Error::Thread(error).to_string()],
+                ..CloseReport::default()
+            },
         }
     })
 }
@@ -192,7 +209,10 @@ struct Search {
 
 impl Search {
     fn run(sockets: &[Tracked], reach: NamespaceScope) -> CloseReport {
-        let mut search = Self { wanted: sockets.iter().copied().collect(), report: CloseReport::default() };
+        let mut search = Self {
+            wanted: sockets.iter().copied().collect(),
+            report: CloseReport::default(),
+        };
         search.here();
         if reach == NamespaceScope::All {
             search.elsewhere();
@@ -201,7 +221,8 @@ impl Search {
         search.report
     }
 
-    /// Searches the other namespaces. A namespace that cannot be searched is reported only if a socket may be in it.
+    /// Searches the other namespaces. A namespace that cannot be searched is reported only if a
+    /// socket may be in it.
     fn elsewhere(&mut self) {
         let mut unsearched = Vec::new();
         for namespace in namespace::others() {
@@ -236,7 +257,11 @@ impl Search {
     }
 
     fn close(&mut self, diag: &mut Diag, listed: &[Found]) {
-        let is_wanted = |found: &&Found| self.wanted.get(&found.cookie()).is_some_and(|socket| leads(found, socket));
+        let is_wanted = |found: &&Found| {
+            self.wanted
+                .get(&found.cookie())
+                .is_some_and(|socket| leads(found, socket))
+        };
         let targets: Vec<&Found> = listed.iter().filter(is_wanted).collect();
         for found in targets {
             match diag.destroy(found) {
@@ -258,11 +283,18 @@ impl Search {
 
 /// Whether a socket is connected to its tracked backend.
 fn leads(found: &Found, tracked: &TrackedSocket) -> bool {
-    let TrackedSocket { backend, port, protocol, backend_index: _, generation: _ } = *tracked;
+    let TrackedSocket {
+        backend,
+        port,
+        protocol,
+        backend_index: _,
+        generation: _,
+    } = *tracked;
     found.protocol() == protocol && found.destination() == (backend, port)
 }
 
-/// Returns the queries that can list any of these sockets. An IPv6 socket may be connected to an IPv4 address.
+/// Returns the queries that can list any of these sockets. An IPv6 socket may be connected to an
+/// IPv4 address.
 fn queries(wanted: &BTreeMap<u64, TrackedSocket>) -> Vec<Query> {
     let (mut queries, all) = (Vec::new(), false);
     for protocol in [protocol::UDP, protocol::TCP] {
@@ -271,10 +303,20 @@ fn queries(wanted: &BTreeMap<u64, TrackedSocket>) -> Vec<Query> {
         // The kernel filters by one port; the endpoints of a service mostly share it.
         let port = ports.first().copied().filter(|_| ports.len() == 1);
         if sockets().any(|socket| socket.backend.is_v4()) {
-            queries.push(Query { family: Family::V4, protocol, port, all });
+            queries.push(Query {
+                family: Family::V4,
+                protocol,
+                port,
+                all,
+            });
         }
         if !ports.is_empty() {
-            queries.push(Query { family: Family::V6, protocol, port, all });
+            queries.push(Query {
+                family: Family::V6,
+                protocol,
+                port,
+                all,
+            });
         }
     }
     queries

@@ -1,9 +1,9 @@
-//! Finds the network namespaces of this machine that this process can see: mounted ones, those of processes, and those
-//! of single threads. The order is by the cost of finding them.
+//! Finds the network namespaces of this machine that this process can see: mounted ones, those of
+//! processes, and those of single threads. The order is by the cost of finding them.
 //!
-//! Namespaces of pods and containers are mounted in `/run/netns` or `/run/docker/netns`. They are visible if the agent
-//! runs in the host's mount namespace or mounts these directories with propagation. The others need the host's
-//! `/proc`.
+//! Namespaces of pods and containers are mounted in `/run/netns` or `/run/docker/netns`. They are
+//! visible if the agent runs in the host's mount namespace or mounts these directories with
+//! propagation. The others need the host's `/proc`.
 
 use std::{
     collections::BTreeSet,
@@ -32,16 +32,25 @@ impl Namespace {
     pub(super) fn enter(&self) -> Result<(), Error> {
         setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|source| match source {
             Errno::EPERM => Error::SysAdminMissing,
-            source => Error::Enter { path: self.path.display().to_string(), source },
+            source => Error::Enter {
+                path: self.path.display().to_string(),
+                source,
+            },
         })
     }
 }
 
 /// Iterates over every network namespace but this thread's own, each once. Searches lazily.
 pub(super) fn others() -> impl Iterator<Item = Result<Namespace, Error>> {
-    let own = fs::metadata("/proc/thread-self/ns/net").ok().map(|own| own.ino());
+    let own = fs::metadata("/proc/thread-self/ns/net")
+        .ok()
+        .map(|own| own.ino());
     let mut seen: BTreeSet<u64> = own.into_iter().collect();
-    mounts().into_iter().chain(processes()).chain(threads()).filter_map(move |path| new_namespace(path, &mut seen))
+    mounts()
+        .into_iter()
+        .chain(processes())
+        .chain(threads())
+        .filter_map(move |path| new_namespace(path, &mut seen))
 }
 
 fn new_namespace(path: PathBuf, seen: &mut BTreeSet<u64>) -> Option<Result<Namespace, Error>> {
@@ -50,8 +59,13 @@ fn new_namespace(path: PathBuf, seen: &mut BTreeSet<u64>) -> Option<Result<Names
         Ok((inode, file)) => seen.insert(inode).then_some(Ok(Namespace { path, file })),
         // The process, or the mount, is gone.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => None,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(Err(Error::PtraceMissing)),
-        Err(source) => Some(Err(Error::Open { path: path.display().to_string(), source })),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Some(Err(Error::PtraceMissing))
+        }
+        Err(source) => Some(Err(Error::Open {
+            path: path.display().to_string(),
+            source,
+        })),
     }
 }
 
@@ -59,14 +73,18 @@ fn mounts() -> Vec<PathBuf> {
     mounted(&fs::read("/proc/thread-self/mountinfo").unwrap_or_default())
 }
 
-/// Returns the mount points of network namespaces. The root of such a mount is `net:[inode]` (proc_pid_mountinfo(5)).
+/// Returns the mount points of network namespaces. The root of such a mount is `net:[inode]`
+/// (proc_pid_mountinfo(5)).
 fn mounted(mountinfo: &[u8]) -> Vec<PathBuf> {
     let point = |line: &[u8]| {
         let mut fields = line.split(|&byte| byte == b' ').skip(3);
         fields.next().filter(|root| root.starts_with(b"net:["))?;
         fields.next().map(unescape)
     };
-    mountinfo.split(|&byte| byte == b'\n').filter_map(point).collect()
+    mountinfo
+        .split(|&byte| byte == b'\n')
+        .filter_map(point)
+        .collect()
 }
 
 /// Decodes space, tab, newline and backslash, which are written as three octal digits.
@@ -74,7 +92,10 @@ fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|digits| str::from_utf8(digits).ok());
+        let octal = tail
+            .get(..3)
+            .filter(|_| first == b'\\')
+            .and_then(|digits| str::from_utf8(digits).ok());
         let escaped = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
         bytes.push(escaped.unwrap_or(first));
         rest = if escaped.is_some() { &tail[3..] } else { tail };
@@ -88,13 +109,21 @@ fn processes() -> impl Iterator<Item = PathBuf> {
 
 /// A thread may leave the namespace of its process.
 fn threads() -> impl Iterator<Item = PathBuf> {
-    numbers(Path::new("/proc")).flat_map(|process| numbers(&process.join("task"))).map(|thread| thread.join("ns/net"))
+    numbers(Path::new("/proc"))
+        .flat_map(|process| numbers(&process.join("task")))
+        .map(|thread| thread.join("ns/net"))
 }
 
 /// Returns the entries whose name is a number; reads the directory lazily.
 fn numbers(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let directory = directory.to_owned();
-    let is_number = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let is_number = |entry: &fs::DirEntry| {
+        entry
+            .file_name()
+            .as_encoded_bytes()
+            .iter()
+            .all(u8::is_ascii_digit)
+    };
     std::iter::once_with(move || fs::read_dir(directory))
         .flatten()
         .flatten()
@@ -113,6 +142,12 @@ mod tests {
             37 1 0:4 mnt:[4026532282] /run/mnt rw - nsfs nsfs rw\n\
             38 1 0:25 / /run rw,nosuid shared:6 - tmpfs tmpfs rw\n\
             39 1 0:4 net:[4026532283] /run/a\\040b\\134c rw - nsfs nsfs rw\n";
-        assert_eq!(mounted(mountinfo), [PathBuf::from("/run/netns/cni-1"), PathBuf::from("/run/a b\\c")]);
+        assert_eq!(
+            mounted(mountinfo),
+            [
+                PathBuf::from("/run/netns/cni-1"),
+                PathBuf::from("/run/a b\\c")
+            ]
+        );
     }
 }

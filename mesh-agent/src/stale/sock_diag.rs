@@ -1,7 +1,8 @@
-//! Lists and closes sockets of this thread's network namespace over `NETLINK_SOCK_DIAG` (sock_diag(7)).
+//! Lists and closes sockets of this thread's network namespace over `NETLINK_SOCK_DIAG`
+//! (sock_diag(7)).
 //!
-//! Layouts are those of `include/uapi/linux/netlink.h` and `inet_diag.h`, which never change: three plain structs, so
-//! no netlink library.
+//! Layouts are those of `include/uapi/linux/netlink.h` and `inet_diag.h`, which never change: three
+//! plain structs, so no netlink library.
 
 use std::{
     io,
@@ -15,8 +16,8 @@ use nix::{
     errno::Errno,
     sys::{
         socket::{
-            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvfrom, send, setsockopt, socket,
-            sockopt::ReceiveTimeout,
+            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvfrom, send,
+            setsockopt, socket, sockopt::ReceiveTimeout,
         },
         time::TimeVal,
     },
@@ -33,9 +34,11 @@ const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
-/// `1 << TCP_…` of `include/net/tcp_states.h`. A connected UDP socket is in this state, any other UDP socket in CLOSE.
+/// `1 << TCP_…` of `include/net/tcp_states.h`. A connected UDP socket is in this state, any other
+/// UDP socket in CLOSE.
 const ESTABLISHED: u32 = 1 << 1;
-/// SYN_SENT to CLOSING, without TIME_WAIT (held by no process) and without CLOSE and LISTEN (no peer).
+/// SYN_SENT to CLOSING, without TIME_WAIT (held by no process) and without CLOSE and LISTEN (no
+/// peer).
 const CONNECTED: u32 = 0b1011_0011_1110;
 
 /// All states but TIME_WAIT, SYN_RECV and LISTEN, in which no connecting socket is.
@@ -45,12 +48,12 @@ const ALL: u32 = !(1 << 6 | 1 << 3 | 1 << 10 | 1 << 12);
 /// <https://github.com/torvalds/linux/blob/v6.1/net/netlink/af_netlink.c>
 const BUFFER: usize = 64 * 1024;
 
-/// Timeout of an answer. The kernel answers within the system call, so a wait means that an answer was lost. Packets
-/// of other processes do not extend it.
+/// Timeout of an answer. The kernel answers within the system call, so a wait means that an answer
+/// was lost. Packets of other processes do not extend it.
 const PATIENCE: Duration = Duration::from_secs(5);
 const ONE_PACKET: TimeVal = TimeVal::new(5, 0);
-/// Netlink port of the kernel. Other processes with CAP_NET_ADMIN in the network namespace can send to this socket as
-/// well.
+/// Netlink port of the kernel. Other processes with CAP_NET_ADMIN in the network namespace can send
+/// to this socket as well.
 const KERNEL: u32 = 0;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +85,8 @@ struct Header {
     port_id: u32,
 }
 
-/// `struct inet_diag_sockid`; ports and addresses in network byte order, an IPv4 address in the first word.
+/// `struct inet_diag_sockid`; ports and addresses in network byte order, an IPv4 address in the
+/// first word.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 struct SocketId {
@@ -171,9 +175,16 @@ impl Diag {
                 SockProtocol::NetlinkSockDiag,
             )?;
             setsockopt(&socket, ReceiveTimeout, &ONE_PACKET)?;
-            Ok(Self { socket, buffer: vec![0; BUFFER], sequence: 0 })
+            Ok(Self {
+                socket,
+                buffer: vec![0; BUFFER],
+                sequence: 0,
+            })
         };
-        open().map_err(|source| Error::Netlink { action: "ask the kernel for", source })
+        open().map_err(|source| Error::Netlink {
+            action: "ask the kernel for",
+            source,
+        })
     }
 
     /// Lists all connected sockets that match.
@@ -184,11 +195,25 @@ impl Diag {
     }
 
     /// Calls `each` for all connected sockets that match.
-    pub(super) fn list_each(&mut self, query: &Query, mut each: impl FnMut(Found)) -> Result<(), Error> {
-        let id = SocketId { destination_port: query.port.unwrap_or(0), ..SocketId::zeroed() };
-        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, query.family as u8, query.protocol, id, query.all)
-            .and_then(|()| self.answer(query.protocol, &mut each))
-            .map_err(|source| list_error(query.protocol, source))
+    pub(super) fn list_each(
+        &mut self,
+        query: &Query,
+        mut each: impl FnMut(Found),
+    ) -> Result<(), Error> {
+        let id = SocketId {
+            destination_port: query.port.unwrap_or(0),
+            ..SocketId::zeroed()
+        };
+        self.send(
+            SOCK_DIAG_BY_FAMILY,
+            NLM_F_DUMP,
+            query.family as u8,
+            query.protocol,
+            id,
+            query.all,
+        )
+        .and_then(|()| self.answer(query.protocol, &mut each))
+        .map_err(|source| list_error(query.protocol, source))
     }
 
     /// Returns the lower half of the network namespace's cookie.
@@ -197,32 +222,68 @@ impl Diag {
         netns_cookie(self.socket.as_fd()).map(|cookie| cookie as u32)
     }
 
-    /// Closes one socket. Returns false if it is gone, or no longer connected from and to these addresses.
+    /// Closes one socket. Returns false if it is gone, or no longer connected from and to these
+    /// addresses.
     pub(super) fn destroy(&mut self, found: &Found) -> Result<bool, Error> {
-        self.send(SOCK_DESTROY, NLM_F_ACK, found.family, found.protocol, found.id, false)
-            .and_then(|()| self.answer(found.protocol, &mut drop))
-            .map(|()| true)
-            .or_else(destroy_error)
+        self.send(
+            SOCK_DESTROY,
+            NLM_F_ACK,
+            found.family,
+            found.protocol,
+            found.id,
+            false,
+        )
+        .and_then(|()| self.answer(found.protocol, &mut drop))
+        .map(|()| true)
+        .or_else(destroy_error)
     }
 
-    fn send(&mut self, kind: u16, flags: u16, family: u8, protocol: u8, id: SocketId, all: bool) -> nix::Result<()> {
+    fn send(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        family: u8,
+        protocol: u8,
+        id: SocketId,
+        all: bool,
+    ) -> nix::Result<()> {
         let length = u32::try_from(size_of::<Request>()).expect("a small struct");
         self.sequence = self.sequence.wrapping_add(1);
-        let header = Header { length, kind, flags: NLM_F_REQUEST | flags, sequence: self.sequence, port_id: 0 };
+        let header = Header {
+            length,
+            kind,
+            flags: NLM_F_REQUEST | flags,
+            sequence: self.sequence,
+            port_id: 0,
+        };
         let states = match protocol {
             _ if all => ALL,
             protocol::UDP => ESTABLISHED,
             _ => CONNECTED,
         };
-        let request = Request { header, family, protocol, extensions: 0, pad: 0, states, id };
-        send(self.socket.as_raw_fd(), bytemuck::bytes_of(&request), MsgFlags::empty()).map(drop)
+        let request = Request {
+            header,
+            family,
+            protocol,
+            extensions: 0,
+            pad: 0,
+            states,
+            id,
+        };
+        send(
+            self.socket.as_raw_fd(),
+            bytemuck::bytes_of(&request),
+            MsgFlags::empty(),
+        )
+        .map(drop)
     }
 
     /// Receives the answer to the last request. Packets of other processes are ignored.
     fn answer(&mut self, protocol: u8, each: &mut impl FnMut(Found)) -> nix::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let (length, from) = recvfrom::<NetlinkAddr>(self.socket.as_raw_fd(), &mut self.buffer)?;
+            let (length, from) =
+                recvfrom::<NetlinkAddr>(self.socket.as_raw_fd(), &mut self.buffer)?;
             if from.is_none_or(|from| from.pid() != KERNEL) {
                 continue;
             }
@@ -240,8 +301,15 @@ impl Diag {
                 // A packet of an answer that timed out.
                 _ if header.sequence != self.sequence => {}
                 SOCK_DIAG_BY_FAMILY => {
-                    let Response { family, state, id, .. } = head(payload).ok_or(Errno::EBADMSG)?;
-                    each(Found { family, protocol, state, id });
+                    let Response {
+                        family, state, id, ..
+                    } = head(payload).ok_or(Errno::EBADMSG)?;
+                    each(Found {
+                        family,
+                        protocol,
+                        state,
+                        id,
+                    });
                 }
                 // Both begin with an error number, negative or zero.
                 NLMSG_DONE | NLMSG_ERROR => {
@@ -263,7 +331,10 @@ fn list_error(protocol: u8, source: Errno) -> Error {
         // https://github.com/torvalds/linux/blob/v6.1/net/ipv4/inet_diag.c
         Errno::ENOENT if protocol == protocol::UDP => Error::KernelCannotList("UDP"),
         Errno::ENOENT => Error::KernelCannotList("TCP"),
-        source => Error::Netlink { action: "list", source },
+        source => Error::Netlink {
+            action: "list",
+            source,
+        },
     }
 }
 
@@ -274,7 +345,10 @@ fn destroy_error(source: Errno) -> Result<bool, Error> {
         // https://github.com/torvalds/linux/blob/v6.1/net/core/sock_diag.c
         Errno::EOPNOTSUPP => Err(Error::KernelCannotDestroy),
         Errno::EPERM => Err(Error::NetAdminMissing),
-        source => Err(Error::Netlink { action: "close", source }),
+        source => Err(Error::Netlink {
+            action: "close",
+            source,
+        }),
     }
 }
 
@@ -290,7 +364,9 @@ fn messages(mut packet: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
 }
 
 fn head<T: Pod>(bytes: &[u8]) -> Option<T> {
-    bytes.get(..size_of::<T>()).map(bytemuck::pod_read_unaligned)
+    bytes
+        .get(..size_of::<T>())
+        .map(bytemuck::pod_read_unaligned)
 }
 
 #[cfg(test)]
@@ -302,13 +378,28 @@ mod tests {
     #[test]
     fn layout_is_that_of_the_kernel() {
         assert_eq!((size_of::<Header>(), size_of::<SocketId>()), (16, 48));
-        assert_eq!((size_of::<Request>(), size_of::<Response>()), (16 + 56, 4 + 48));
+        assert_eq!(
+            (size_of::<Request>(), size_of::<Response>()),
+            (16 + 56, 4 + 48)
+        );
     }
 
     #[test]
     fn cookie_is_put_together_from_its_halves() {
-        let id = SocketId { cookie: [0x89ab_cdef, 0x0123_4567], ..SocketId::zeroed() };
-        assert_eq!(Found { family: 0, protocol: 0, state: 0, id }.cookie(), 0x0123_4567_89ab_cdef);
+        let id = SocketId {
+            cookie: [0x89ab_cdef, 0x0123_4567],
+            ..SocketId::zeroed()
+        };
+        assert_eq!(
+            Found {
+                family: 0,
+                protocol: 0,
+                state: 0,
+                id
+            }
+            .cookie(),
+            0x0123_4567_89ab_cdef
+        );
     }
 
     #[test]
@@ -326,46 +417,83 @@ mod tests {
 
     #[test]
     fn cut_off_packet_ends_the_list() {
-        let header = Header { length: 20, kind: NLMSG_ERROR, flags: 0, sequence: 0, port_id: 0 };
+        let header = Header {
+            length: 20,
+            kind: NLMSG_ERROR,
+            flags: 0,
+            sequence: 0,
+            port_id: 0,
+        };
         let mut packet = bytemuck::bytes_of(&header).to_vec();
         packet.extend((-2_i32).to_ne_bytes());
         let expected = (NLMSG_ERROR, (-2_i32).to_ne_bytes().to_vec());
         let read = |packet: &[u8]| {
-            messages(packet).map(|(header, payload)| (header.kind, payload.to_vec())).collect::<Vec<_>>()
+            messages(packet)
+                .map(|(header, payload)| (header.kind, payload.to_vec()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(read(&packet), [expected]);
         assert_eq!(read(&packet[..19]), []);
         assert_eq!(read(&packet[..3]), []);
     }
 
-    /// Sends `payload` to the socket of `diag` as a process would that has CAP_NET_ADMIN in the same namespace.
+    /// Sends `payload` to the socket of `diag` as a process would that has CAP_NET_ADMIN in the
+    /// same namespace.
     fn forge(diag: &Diag, kind: u16, sequence: u32, payload: &[u8]) {
-        let forger =
-            socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)
-                .unwrap();
+        let forger = socket(
+            AddressFamily::Netlink,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkSockDiag,
+        )
+        .unwrap();
         let to: NetlinkAddr = getsockname(diag.socket.as_raw_fd()).unwrap();
         assert_ne!(to.pid(), KERNEL);
         let length = u32::try_from(size_of::<Header>() + payload.len()).unwrap();
-        let header = Header { length, kind, flags: 0, sequence, port_id: to.pid() };
+        let header = Header {
+            length,
+            kind,
+            flags: 0,
+            sequence,
+            port_id: to.pid(),
+        };
         let packet = [bytemuck::bytes_of(&header), payload].concat();
         sendto(forger.as_raw_fd(), &packet, &to, MsgFlags::empty()).unwrap();
     }
 
     #[test]
     fn answer_of_another_process_is_not_believed() {
-        assert!(nix::unistd::geteuid().is_root(), "this test sends packets to a netlink socket: run it as root");
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test sends packets to a netlink socket: run it as root"
+        );
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let _stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let port = listener.local_addr().unwrap().port().to_be();
-        let query = Query { family: Family::V4, protocol: protocol::TCP, port: Some(port), all: false };
+        let query = Query {
+            family: Family::V4,
+            protocol: protocol::TCP,
+            port: Some(port),
+            all: false,
+        };
         let mut diag = Diag::open().unwrap();
         // The kernel gives the socket its port with the first request.
         assert_eq!(diag.list(&query).unwrap().len(), 1);
         for sequence in [0, 1, 2] {
             forge(&diag, NLMSG_DONE, sequence, &0_i32.to_ne_bytes());
-            forge(&diag, SOCK_DIAG_BY_FAMILY, sequence, bytemuck::bytes_of(&Response::zeroed()));
+            forge(
+                &diag,
+                SOCK_DIAG_BY_FAMILY,
+                sequence,
+                bytemuck::bytes_of(&Response::zeroed()),
+            );
         }
-        let listed: Vec<_> = diag.list(&query).unwrap().iter().map(Found::destination).collect();
+        let listed: Vec<_> = diag
+            .list(&query)
+            .unwrap()
+            .iter()
+            .map(Found::destination)
+            .collect();
         assert_eq!(listed, [(Addr::from(std::net::Ipv4Addr::LOCALHOST), port)]);
     }
 
@@ -374,7 +502,13 @@ mod tests {
         let mut diag = Diag::open().unwrap();
         diag.sequence = 7;
         let mut packet = |sequence: u32, error: i32| {
-            let header = Header { length: 20, kind: NLMSG_ERROR, flags: 0, sequence, port_id: 0 };
+            let header = Header {
+                length: 20,
+                kind: NLMSG_ERROR,
+                flags: 0,
+                sequence,
+                port_id: 0,
+            };
             let bytes = [bytemuck::bytes_of(&header), &error.to_ne_bytes()].concat();
             diag.buffer[..20].copy_from_slice(&bytes);
             diag.take(20, protocol::TCP, &mut drop)

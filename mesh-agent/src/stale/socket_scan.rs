@@ -1,4 +1,5 @@
-//! Scans the sockets of the whole machine: which sockets with rows exist, and which namespaces could not be searched.
+//! Scans the sockets of the whole machine: which sockets with rows exist, and which namespaces
+//! could not be searched.
 
 use std::collections::{HashMap, HashSet};
 
@@ -34,23 +35,31 @@ pub struct ScanResult {
 pub(super) enum SocketFate {
     /// The socket may be connected as its row says.
     There,
-    /// The UDP socket is not connected as its row says: the kernel refused its connect, or its program disconnected
-    /// it.
+    /// The UDP socket is not connected as its row says: the kernel refused its connect, or its
+    /// program disconnected it.
     Elsewhere,
     /// The socket is gone.
     Gone,
 }
 
 impl ScanResult {
-    /// Returns the state of a socket. A socket that was not found is gone in three cases: its namespace was searched;
-    /// all namespaces were searched and its own no longer exists; or its client (a pod) is gone.
+    /// Returns the state of a socket. A socket that was not found is gone in three cases: its
+    /// namespace was searched; all namespaces were searched and its own no longer exists; or its
+    /// client (a pod) is gone.
     pub(super) fn fate(&self, cookie: u64, row: &SocketRow) -> SocketFate {
-        let TrackedSocket { backend, port, protocol, .. } = row.into();
+        let TrackedSocket {
+            backend,
+            port,
+            protocol,
+            ..
+        } = row.into();
         if self.not_looked_for.contains(&cookie) {
             return SocketFate::There;
         }
         match self.sockets.get(&cookie) {
-            Some(&at) if protocol == protocol::UDP && at != Some((backend, port)) => SocketFate::Elsewhere,
+            Some(&at) if protocol == protocol::UDP && at != Some((backend, port)) => {
+                SocketFate::Elsewhere
+            }
             Some(_) => SocketFate::There,
             None if self.searched.contains(&row.netns) || self.is_complete() => SocketFate::Gone,
             None if !self.has_client(row.client) => SocketFate::Gone,
@@ -69,7 +78,9 @@ impl ScanResult {
     }
 
     fn has_client(&self, client: u32) -> bool {
-        self.clients.as_ref().is_none_or(|clients| clients.contains(&client))
+        self.clients
+            .as_ref()
+            .is_none_or(|clients| clients.contains(&client))
     }
 
     fn is_complete(&self) -> bool {
@@ -88,7 +99,12 @@ impl ScanResult {
         let mut diag = Diag::open()?;
         for protocol in [protocol::UDP, protocol::TCP] {
             for family in [Family::V4, Family::V6] {
-                let query = Query { family, protocol, port: None, all: true };
+                let query = Query {
+                    family,
+                    protocol,
+                    port: None,
+                    all: true,
+                };
                 diag.list_each(&query, |found| {
                     if wanted.contains(&found.cookie()) {
                         let at = found.is_established().then(|| found.destination());
@@ -103,10 +119,14 @@ impl ScanResult {
     }
 }
 
-/// Searches these sockets in every network namespace in scope. A namespace that cannot be searched is reported and
-/// skipped. Must be called on a thread of its own, because the thread ends in another namespace. Ends early at `stop`.
+/// Searches these sockets in every network namespace in scope. A namespace that cannot be searched
+/// is reported and skipped. Must be called on a thread of its own, because the thread ends in
+/// another namespace. Ends early at `stop`.
 pub fn scan(wanted: &HashSet<u64>, reach: NamespaceScope, stop: &CancellationToken) -> ScanResult {
-    let mut seen = ScanResult { is_partial: reach == NamespaceScope::Own, ..ScanResult::default() };
+    let mut seen = ScanResult {
+        is_partial: reach == NamespaceScope::Own,
+        ..ScanResult::default()
+    };
     if let Err(error) = seen.here(wanted) {
         seen.note(&error);
     }
@@ -114,7 +134,8 @@ pub fn scan(wanted: &HashSet<u64>, reach: NamespaceScope, stop: &CancellationTok
         if stop.is_cancelled() || seen.sockets.len() == wanted.len() {
             break;
         }
-        let searched = namespace.and_then(|namespace| namespace.enter().and_then(|()| seen.here(wanted)));
+        let searched =
+            namespace.and_then(|namespace| namespace.enter().and_then(|()| seen.here(wanted)));
         match searched {
             Ok(()) => {}
             Err(error @ Error::SysAdminMissing) => {
@@ -139,16 +160,27 @@ pub(super) mod tests {
 
     /// A scan that found no socket in the only namespace.
     pub(in crate::stale) fn searched(netns: u32) -> ScanResult {
-        ScanResult { searched: [netns].into(), ..ScanResult::default() }
+        ScanResult {
+            searched: [netns].into(),
+            ..ScanResult::default()
+        }
     }
 
     /// A scan that found a socket that is not connected.
     pub(in crate::stale) fn found(cookie: u64) -> ScanResult {
-        ScanResult { sockets: [(cookie, None)].into(), ..ScanResult::default() }
+        ScanResult {
+            sockets: [(cookie, None)].into(),
+            ..ScanResult::default()
+        }
     }
 
     fn udp(netns: u32) -> SocketRow {
-        SocketRow { netns, backend_port: 53, state: socket_state::HELD, ..bytemuck::Zeroable::zeroed() }
+        SocketRow {
+            netns,
+            backend_port: 53,
+            state: socket_state::HELD,
+            ..bytemuck::Zeroable::zeroed()
+        }
     }
 
     fn at(port: u16) -> Option<(Addr, u16)> {
@@ -157,33 +189,75 @@ pub(super) mod tests {
 
     #[test]
     fn a_namespace_that_cannot_be_searched_keeps_its_own_sockets_and_no_others() {
-        let failed = ScanResult { unsearched: vec!["a reason".into()], ..searched(HERE) };
-        for seen in [failed, ScanResult { is_partial: true, ..searched(HERE) }] {
-            assert_eq!((seen.fate(1, &udp(HERE)), seen.fate(1, &udp(THERE))), (SocketFate::Gone, SocketFate::There));
+        let failed = ScanResult {
+            unsearched: vec!["a reason".into()],
+            ..searched(HERE)
+        };
+        for seen in [
+            failed,
+            ScanResult {
+                is_partial: true,
+                ..searched(HERE)
+            },
+        ] {
+            assert_eq!(
+                (seen.fate(1, &udp(HERE)), seen.fate(1, &udp(THERE))),
+                (SocketFate::Gone, SocketFate::There)
+            );
         }
     }
 
     #[test]
     fn sockets_of_a_client_that_is_gone_are_gone_wherever_they_are() {
-        let mut seen = ScanResult { is_partial: true, ..ScanResult::default() };
+        let mut seen = ScanResult {
+            is_partial: true,
+            ..ScanResult::default()
+        };
         seen.set_clients(Some([5].into()));
-        let of = |client: u32| SocketRow { client, ..udp(THERE) };
-        assert_eq!([5, 6].map(|client| seen.fate(1, &of(client))), [SocketFate::There, SocketFate::Gone]);
+        let of = |client: u32| SocketRow {
+            client,
+            ..udp(THERE)
+        };
+        assert_eq!(
+            [5, 6].map(|client| seen.fate(1, &of(client))),
+            [SocketFate::There, SocketFate::Gone]
+        );
     }
 
     #[test]
     fn sockets_of_a_namespace_that_is_gone_are_gone_when_all_were_searched() {
-        let seen = ScanResult { searched: [HERE].into(), ..ScanResult::default() };
+        let seen = ScanResult {
+            searched: [HERE].into(),
+            ..ScanResult::default()
+        };
         assert_eq!(seen.fate(1, &udp(THERE)), SocketFate::Gone);
     }
 
     #[test]
     fn a_udp_socket_that_is_not_connected_to_its_backend_is_elsewhere() {
         let sockets = [(1, at(53)), (2, at(54)), (3, None)].into();
-        let seen = ScanResult { sockets, searched: [HERE].into(), ..ScanResult::default() };
+        let seen = ScanResult {
+            sockets,
+            searched: [HERE].into(),
+            ..ScanResult::default()
+        };
         let fates = [1, 2, 3].map(|cookie| seen.fate(cookie, &udp(HERE)));
-        assert_eq!(fates, [SocketFate::There, SocketFate::Elsewhere, SocketFate::Elsewhere]);
-        let tcp = SocketRow { started: 1, ..udp(HERE) };
-        assert_eq!(seen.fate(3, &tcp), SocketFate::There, "hooks report the end of a TCP socket");
+        assert_eq!(
+            fates,
+            [
+                SocketFate::There,
+                SocketFate::Elsewhere,
+                SocketFate::Elsewhere
+            ]
+        );
+        let tcp = SocketRow {
+            started: 1,
+            ..udp(HERE)
+        };
+        assert_eq!(
+            seen.fate(3, &tcp),
+            SocketFate::There,
+            "hooks report the end of a TCP socket"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Tests with sockets of this machine's kernel, in this network namespace and in private ones. Need root.
+//! Tests with sockets of this machine's kernel, in this network namespace and in private ones. Need
+//! root.
 
 mod scene;
 
@@ -21,10 +22,12 @@ use nix::{
 use tokio_util::sync::CancellationToken;
 
 use self::scene::{
-    assert_aborted, assert_delivers, in_private_namespace, need_root, tracked, udp, udp_to, udp_unbound, without,
+    assert_aborted, assert_delivers, in_private_namespace, need_root, tracked, udp, udp_to,
+    udp_unbound, without,
 };
 use super::{
-    CloseReport, Diag, NamespaceScope, ScanResult, Tracked, TrackedSocket, scan, socket_scan::SocketFate, stale,
+    CloseReport, Diag, NamespaceScope, ScanResult, Tracked, TrackedSocket, scan,
+    socket_scan::SocketFate, stale,
 };
 
 const CAP_NET_ADMIN: u32 = 12;
@@ -35,14 +38,21 @@ fn destroy(sockets: &[Tracked]) -> CloseReport {
 }
 
 /// Address of a server, and the address by which a client connects to it.
-const FAMILIES: [(&str, &str); 3] = [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")];
+const FAMILIES: [(&str, &str); 3] = [
+    ("127.0.0.1", "127.0.0.1"),
+    ("::1", "::1"),
+    ("127.0.0.1", "::ffff:127.0.0.1"),
+];
 
 /// Calls `destroy` from the test's own thread, whose namespace is not the one of `run`.
 fn destroyed_from_outside(run: impl FnOnce(&dyn Fn(&[Tracked]) -> CloseReport) + Send) {
     thread::scope(|scope| {
         let (jobs_in, jobs) = mpsc::channel::<Vec<Tracked>>();
         let (reports_in, reports) = mpsc::channel();
-        scope.spawn(move || jobs.into_iter().for_each(|job| reports_in.send(destroy(&job)).unwrap()));
+        scope.spawn(move || {
+            jobs.into_iter()
+                .for_each(|job| reports_in.send(destroy(&job)).unwrap());
+        });
         in_private_namespace(move || {
             run(&|sockets| {
                 jobs_in.send(sockets.to_vec()).unwrap();
@@ -52,15 +62,31 @@ fn destroyed_from_outside(run: impl FnOnce(&dyn Fn(&[Tracked]) -> CloseReport) +
     });
 }
 
-fn udp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> CloseReport, server: &str, client: &str) {
+fn udp_is_closed_and_its_neighbours_are_not(
+    destroy: &dyn Fn(&[Tracked]) -> CloseReport,
+    server: &str,
+    client: &str,
+) {
     let (server, elsewhere) = (udp(server), udp(server));
     let (victim, peer) = udp_to(&server, client);
     let (neighbour, _) = udp_to(&server, client);
     let (reconnected, _) = udp_to(&server, client);
-    // Several ports, so that the kernel does not filter by one and the search itself must tell them apart.
-    let absent = (u64::MAX, TrackedSocket { port: 0x0900, ..tracked(&victim, peer).1 });
+    // Several ports, so that the kernel does not filter by one and the search itself must tell them
+    // apart.
+    let absent = (
+        u64::MAX,
+        TrackedSocket {
+            port: 0x0900,
+            ..tracked(&victim, peer).1
+        },
+    );
     let rows = [tracked(&victim, peer), tracked(&reconnected, peer), absent];
-    reconnected.connect(SocketAddr::new(peer.ip(), elsewhere.local_addr().unwrap().port())).unwrap();
+    reconnected
+        .connect(SocketAddr::new(
+            peer.ip(),
+            elsewhere.local_addr().unwrap().port(),
+        ))
+        .unwrap();
 
     let report = destroy(&rows);
 
@@ -73,19 +99,40 @@ fn udp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> Clos
     assert_delivers(&victim, &elsewhere);
 }
 
-fn tcp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> CloseReport, server: &str, client: &str) {
+fn tcp_is_closed_and_its_neighbours_are_not(
+    destroy: &dyn Fn(&[Tracked]) -> CloseReport,
+    server: &str,
+    client: &str,
+) {
     let listener = TcpListener::bind((server, 0)).unwrap();
-    let peer = SocketAddr::new(client.parse().unwrap(), listener.local_addr().unwrap().port());
-    let pair = || (TcpStream::connect(peer).unwrap(), listener.accept().unwrap().0);
+    let peer = SocketAddr::new(
+        client.parse().unwrap(),
+        listener.local_addr().unwrap().port(),
+    );
+    let pair = || {
+        (
+            TcpStream::connect(peer).unwrap(),
+            listener.accept().unwrap().0,
+        )
+    };
     let (mut victim, mut victim_peer) = pair();
     let (mut neighbour, mut neighbour_peer) = pair();
     let row = tracked(&victim, peer);
 
     let report = destroy(&[row]);
 
-    assert_eq!(report, CloseReport { closed: vec![row.0], ..CloseReport::default() });
+    assert_eq!(
+        report,
+        CloseReport {
+            closed: vec![row.0],
+            ..CloseReport::default()
+        }
+    );
     assert_aborted(victim.read(&mut [0; 16]));
-    assert_eq!(victim_peer.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(
+        victim_peer.read(&mut [0; 16]).unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
     neighbour.write_all(b"still here").unwrap();
     let mut buffer = [0; 10];
     neighbour_peer.read_exact(&mut buffer).unwrap();
@@ -94,7 +141,11 @@ fn tcp_is_closed_and_its_neighbours_are_not(destroy: &dyn Fn(&[Tracked]) -> Clos
 
 #[test]
 fn sockets_are_stale_by_the_state_and_generation_of_their_backend() {
-    let row = |generation, state| BackendRow { generation, state, ..bytemuck::Zeroable::zeroed() };
+    let row = |generation, state| BackendRow {
+        generation,
+        state,
+        ..bytemuck::Zeroable::zeroed()
+    };
     let backends = crate::table::Table::from([
         (0, row(1, backend_state::ACTIVE)),
         (1, row(1, backend_state::DRAINING)),
@@ -102,16 +153,32 @@ fn sockets_are_stale_by_the_state_and_generation_of_their_backend() {
         (3, row(1, backend_state::RETIRED)),
         (4, row(2, backend_state::ACTIVE)),
         (5, row(1, backend_state::FREE)),
-        (7, BackendRow { drain_seconds: 9, ..row(1, backend_state::RETIRED) }),
+        (
+            7,
+            BackendRow {
+                drain_seconds: 9,
+                ..row(1, backend_state::RETIRED)
+            },
+        ),
     ]);
     let sockets = |protocol, from: u64| {
         (0..8).map(move |backend_index| {
-            let row = TrackedSocket { backend_index, generation: 1, protocol, ..bytemuck::Zeroable::zeroed() };
+            let row = TrackedSocket {
+                backend_index,
+                generation: 1,
+                protocol,
+                ..bytemuck::Zeroable::zeroed()
+            };
             (from + u64::from(backend_index), row)
         })
     };
-    let tracked: Vec<Tracked> = sockets(protocol::UDP, 10).chain(sockets(protocol::TCP, 20)).collect();
-    let cookies: Vec<u64> = stale(&tracked, &backends).into_iter().map(|(cookie, _)| cookie).collect();
+    let tracked: Vec<Tracked> = sockets(protocol::UDP, 10)
+        .chain(sockets(protocol::TCP, 20))
+        .collect();
+    let cookies: Vec<u64> = stale(&tracked, &backends)
+        .into_iter()
+        .map(|(cookie, _)| cookie)
+        .collect();
     assert_eq!(cookies, [12, 13, 14, 15, 16, 23, 24, 25, 26]);
 }
 
@@ -126,7 +193,9 @@ fn udp_in_this_namespace_is_closed_and_its_neighbours_are_not() {
 #[test]
 fn udp_in_another_namespace_is_closed_and_its_neighbours_are_not() {
     for (server, client) in FAMILIES {
-        destroyed_from_outside(|destroy| udp_is_closed_and_its_neighbours_are_not(destroy, server, client));
+        destroyed_from_outside(|destroy| {
+            udp_is_closed_and_its_neighbours_are_not(destroy, server, client);
+        });
     }
 }
 
@@ -141,7 +210,9 @@ fn tcp_in_this_namespace_is_closed_and_its_neighbours_are_not() {
 #[test]
 fn tcp_in_another_namespace_is_closed_and_its_neighbours_are_not() {
     for (server, client) in FAMILIES {
-        destroyed_from_outside(|destroy| tcp_is_closed_and_its_neighbours_are_not(destroy, server, client));
+        destroyed_from_outside(|destroy| {
+            tcp_is_closed_and_its_neighbours_are_not(destroy, server, client);
+        });
     }
 }
 
@@ -151,7 +222,14 @@ fn namespace_that_is_only_mounted_is_searched() {
     let path = directory.path().join("netns with a space");
     File::create(&path).unwrap();
     let (server, client) = in_private_namespace(|| {
-        mount(Some("/proc/thread-self/ns/net"), &path, None::<&Path>, MsFlags::MS_BIND, None::<&Path>).unwrap();
+        mount(
+            Some("/proc/thread-self/ns/net"),
+            &path,
+            None::<&Path>,
+            MsFlags::MS_BIND,
+            None::<&Path>,
+        )
+        .unwrap();
         let server = udp("127.0.0.1");
         let client = udp_to(&server, "127.0.0.1");
         (server, client)
@@ -161,7 +239,13 @@ fn namespace_that_is_only_mounted_is_searched() {
     let mounted = destroy(&[row]);
     umount2(&path, MntFlags::MNT_DETACH).unwrap();
 
-    assert_eq!(mounted, CloseReport { closed: vec![row.0], ..CloseReport::default() });
+    assert_eq!(
+        mounted,
+        CloseReport {
+            closed: vec![row.0],
+            ..CloseReport::default()
+        }
+    );
     assert_aborted(client.0.recv(&mut [0; 16]));
     assert!(server.take_error().unwrap().is_none());
 }
@@ -173,8 +257,13 @@ fn both_protocols_and_families_are_closed_in_one_go() {
     let peer = listener.local_addr().unwrap();
     let mut stream = TcpStream::connect(peer).unwrap();
     let (v4, v6) = (udp("127.0.0.1"), udp("::1"));
-    let ((first, first_peer), (second, second_peer)) = (udp_to(&v4, "127.0.0.1"), udp_to(&v6, "::1"));
-    let rows = [tracked(&stream, peer), tracked(&first, first_peer), tracked(&second, second_peer)];
+    let ((first, first_peer), (second, second_peer)) =
+        (udp_to(&v4, "127.0.0.1"), udp_to(&v6, "::1"));
+    let rows = [
+        tracked(&stream, peer),
+        tracked(&first, first_peer),
+        tracked(&second, second_peer),
+    ];
 
     let report = destroy(&rows);
 
@@ -242,13 +331,23 @@ fn without_sys_admin_only_this_namespace_is_served_and_the_report_says_so() {
 
     assert_eq!(
         own,
-        CloseReport { not_found: vec![rows[1].0], ..CloseReport::default() },
+        CloseReport {
+            not_found: vec![rows[1].0],
+            ..CloseReport::default()
+        },
         "no other namespace is entered"
     );
-    assert_eq!((limited.closed, limited.not_found), (vec![rows[0].0], vec![rows[1].0]));
+    assert_eq!(
+        (limited.closed, limited.not_found),
+        (vec![rows[0].0], vec![rows[1].0])
+    );
     let sentence = "stale sockets outside the agent's own network namespace stay open: entering another namespace \
                     needs CAP_SYS_ADMIN";
-    assert!(limited.failed.contains(&sentence.to_owned()), "{:?}", limited.failed);
+    assert!(
+        limited.failed.contains(&sentence.to_owned()),
+        "{:?}",
+        limited.failed
+    );
     assert!(theirs_is_open);
     assert_eq!(full.closed, [rows[1].0]);
 }
@@ -260,7 +359,13 @@ fn without_net_admin_the_socket_stays_open_and_the_report_says_why() {
     let (socket, peer) = udp_to(&server, "127.0.0.1");
     let report = without(CAP_NET_ADMIN, || destroy(&[tracked(&socket, peer)]));
     let failed = vec!["stale sockets stay open: closing them needs CAP_NET_ADMIN".to_owned()];
-    assert_eq!(report, CloseReport { failed, ..CloseReport::default() });
+    assert_eq!(
+        report,
+        CloseReport {
+            failed,
+            ..CloseReport::default()
+        }
+    );
     assert_delivers(&socket, &server);
 }
 
@@ -276,7 +381,13 @@ fn every_other_of_two_thousand_in_three_namespaces_is_closed_once() {
                 in_private_namespace(|| {
                     let server = udp("127.0.0.1");
                     let open: Vec<_> = (0..667).map(|_| udp_to(&server, "127.0.0.1")).collect();
-                    sockets_in.send(open.iter().map(|(socket, peer)| tracked(socket, *peer)).collect()).unwrap();
+                    sockets_in
+                        .send(
+                            open.iter()
+                                .map(|(socket, peer)| tracked(socket, *peer))
+                                .collect(),
+                        )
+                        .unwrap();
                     _ = wait.lock().unwrap().recv();
                 });
             });
@@ -286,10 +397,17 @@ fn every_other_of_two_thousand_in_three_namespaces_is_closed_once() {
         let stale: Vec<Tracked> = all.iter().flatten().step_by(2).copied().collect();
         let started = Instant::now();
         let report = destroy(&stale);
-        println!("{} of 2001 sockets closed in {:?}", report.closed.len(), started.elapsed());
+        println!(
+            "{} of 2001 sockets closed in {:?}",
+            report.closed.len(),
+            started.elapsed()
+        );
         assert_eq!(report.closed.len(), stale.len());
         let again = destroy(&stale);
-        assert_eq!((again.closed.len(), again.not_found.len()), (0, stale.len()));
+        assert_eq!(
+            (again.closed.len(), again.not_found.len()),
+            (0, stale.len())
+        );
         drop(done);
     });
 }
@@ -301,7 +419,9 @@ fn a_scan_without_sys_admin_covers_this_namespace_only_and_names_the_reason() {
     let holder = thread::spawn(move || {
         in_private_namespace(move || {
             let server = udp("127.0.0.1");
-            theirs_in.send((udp_to(&server, "127.0.0.1"), netns())).unwrap();
+            theirs_in
+                .send((udp_to(&server, "127.0.0.1"), netns()))
+                .unwrap();
             _ = wait.recv();
         });
     });
@@ -327,16 +447,43 @@ fn a_scan_without_sys_admin_covers_this_namespace_only_and_names_the_reason() {
         rows.map(|(cookie, row)| seen.fate(cookie, &row))
     };
 
-    let limited = without(CAP_SYS_ADMIN, || scan(&wanted, NamespaceScope::All, &CancellationToken::new()));
+    let limited = without(CAP_SYS_ADMIN, || {
+        scan(&wanted, NamespaceScope::All, &CancellationToken::new())
+    });
     let full = thread::scope(|scope| {
-        scope.spawn(|| scan(&wanted, NamespaceScope::All, &CancellationToken::new())).join().unwrap()
+        scope
+            .spawn(|| scan(&wanted, NamespaceScope::All, &CancellationToken::new()))
+            .join()
+            .unwrap()
     });
     drop(done);
     holder.join().unwrap();
 
-    assert_eq!(fates(&limited), [SocketFate::There, SocketFate::Gone, SocketFate::There, SocketFate::There]);
-    assert!(limited.unsearched.iter().any(|reason| reason.contains("CAP_SYS_ADMIN")), "{limited:?}");
-    assert_eq!(fates(&full), [SocketFate::There, SocketFate::Gone, SocketFate::There, SocketFate::Gone]);
+    assert_eq!(
+        fates(&limited),
+        [
+            SocketFate::There,
+            SocketFate::Gone,
+            SocketFate::There,
+            SocketFate::There
+        ]
+    );
+    assert!(
+        limited
+            .unsearched
+            .iter()
+            .any(|reason| reason.contains("CAP_SYS_ADMIN")),
+        "{limited:?}"
+    );
+    assert_eq!(
+        fates(&full),
+        [
+            SocketFate::There,
+            SocketFate::Gone,
+            SocketFate::There,
+            SocketFate::Gone
+        ]
+    );
 }
 
 /// Lower half of the cookie of this thread's network namespace.

@@ -17,32 +17,56 @@ pub(super) fn line(error: &Error, command: &Command, arguments: &[OsString]) -> 
         ErrorKind::InvalidSubcommand => unknown_command(error, command, arguments),
         ErrorKind::ArgumentConflict => conflict(error, command),
         ErrorKind::InvalidValue if expected(error).is_empty() => {
-            format!("{}: empty: give it a value, or leave it out", place(error, command))
+            format!(
+                "{}: empty: give it a value, or leave it out",
+                place(error, command)
+            )
         }
         ErrorKind::InvalidValue => {
             let meant = did_you_mean(error, ContextKind::SuggestedValue);
-            format!("{}: expected {}, found `{value}`{meant}", place(error, command), expected(error))
+            format!(
+                "{}: expected {}, found `{value}`{meant}",
+                place(error, command),
+                expected(error)
+            )
         }
         ErrorKind::ValueValidation => {
-            let reason = error.source().map_or_else(|| format!("cannot be `{value}`"), ToString::to_string);
+            let reason = error
+                .source()
+                .map_or_else(|| format!("cannot be `{value}`"), ToString::to_string);
             format!("{}: {reason}", place(error, command))
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = strings(error, ContextKind::InvalidArg).join(", ");
             format!("{missing}: missing; write `{}`", usage(error))
         }
-        ErrorKind::InvalidUtf8 => "a word of the command line is not UTF-8: write it in UTF-8".to_owned(),
+        ErrorKind::InvalidUtf8 => {
+            "a word of the command line is not UTF-8: write it in UTF-8".to_owned()
+        }
         // Kinds that do not occur in these command lines keep clap's words.
-        _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+        _ => error
+            .to_string()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned(),
     }
 }
 
 fn unknown_argument(error: &Error, command: &Command, arguments: &[OsString]) -> String {
     let word = subject(error);
-    let what = if is_flag(word) { "unknown flag" } else { "unexpected word" };
+    let what = if is_flag(word) {
+        "unknown flag"
+    } else {
+        "unexpected word"
+    };
     let fix = match did_you_mean(error, ContextKind::SuggestedArg) {
         meant if meant.is_empty() => {
-            format!("; `{} --help` says what can stand there", path(command, arguments, word).0)
+            format!(
+                "; `{} --help` says what can stand there",
+                path(command, arguments, word).0
+            )
         }
         meant => meant,
     };
@@ -51,15 +75,24 @@ fn unknown_argument(error: &Error, command: &Command, arguments: &[OsString]) ->
 
 fn unknown_command(error: &Error, command: &Command, arguments: &[OsString]) -> String {
     let word = text(error, ContextKind::InvalidSubcommand);
-    let known: Vec<&str> = path(command, arguments, word).1.get_subcommands().map(Command::get_name).collect();
+    let known: Vec<&str> = path(command, arguments, word)
+        .1
+        .get_subcommands()
+        .map(Command::get_name)
+        .collect();
     let meant = did_you_mean(error, ContextKind::SuggestedSubcommand);
-    format!("{word}: unknown command; known here: {}{meant}", known.join(", "))
+    format!(
+        "{word}: unknown command; known here: {}{meant}",
+        known.join(", ")
+    )
 }
 
 fn conflict(error: &Error, command: &Command) -> String {
     let place = place(error, command);
     match error.get(ContextKind::PriorArg) {
-        Some(ContextValue::String(other)) if error.get(ContextKind::InvalidArg) != error.get(ContextKind::PriorArg) => {
+        Some(ContextValue::String(other))
+            if error.get(ContextKind::InvalidArg) != error.get(ContextKind::PriorArg) =>
+        {
             format!("{place}: cannot stand beside {other}: leave out one of them")
         }
         _ => format!("{place}: given twice: give it once"),
@@ -77,7 +110,9 @@ fn place(error: &Error, command: &Command) -> String {
 
 fn variable(command: &Command, flag: &str) -> Option<String> {
     let long = flag.strip_prefix("--")?;
-    let own = command.get_arguments().find(|argument| argument.get_long() == Some(long));
+    let own = command
+        .get_arguments()
+        .find(|argument| argument.get_long() == Some(long));
     let own = own.and_then(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()));
     own.or_else(|| command.get_subcommands().find_map(|it| variable(it, flag)))
 }
@@ -98,7 +133,11 @@ fn did_you_mean(error: &Error, kind: ContextKind) -> String {
         _ => strings(error, kind),
     };
     meant.reverse();
-    if meant.is_empty() { String::new() } else { format!("; did you mean {}?", meant.join(" or ")) }
+    if meant.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", meant.join(" or "))
+    }
 }
 
 fn strings(error: &Error, kind: ContextKind) -> Vec<&str> {
@@ -110,7 +149,10 @@ fn strings(error: &Error, kind: ContextKind) -> Vec<&str> {
 
 /// Returns the usage: `meshctl service get <NAME>`
 fn usage(error: &Error) -> String {
-    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let usage = error
+        .get(ContextKind::Usage)
+        .map(ToString::to_string)
+        .unwrap_or_default();
     usage.trim_start_matches("Usage:").trim().to_owned()
 }
 

@@ -17,7 +17,10 @@ pub(super) fn take_out(error: &Error, command: &Command, arguments: &mut Vec<OsS
         ErrorKind::UnknownArgument => take(arguments, |word| word == subject).is_some(),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if is_flag(subject) => {
             match text(error, ContextKind::InvalidValue) {
-                "" => take(arguments, |word| word.strip_suffix('=').unwrap_or(word) == subject).is_some(),
+                "" => take(arguments, |word| {
+                    word.strip_suffix('=').unwrap_or(word) == subject
+                })
+                .is_some(),
                 value => take_value(subject, value, arguments),
             }
         }
@@ -25,10 +28,15 @@ pub(super) fn take_out(error: &Error, command: &Command, arguments: &mut Vec<OsS
     }
 }
 
-/// Returns the subject of an error, without its value: a flag, a positional argument, or the word itself.
+/// Returns the subject of an error, without its value: a flag, a positional argument, or the word
+/// itself.
 pub(super) fn subject(error: &Error) -> &str {
     let subject = text(error, ContextKind::InvalidArg);
-    if is_flag(subject) { subject.split([' ', '[', '=']).next().unwrap_or(subject) } else { subject }
+    if is_flag(subject) {
+        subject.split([' ', '[', '=']).next().unwrap_or(subject)
+    } else {
+        subject
+    }
 }
 
 pub(super) fn text(error: &Error, kind: ContextKind) -> &str {
@@ -44,10 +52,21 @@ pub(super) fn is_flag(word: &str) -> bool {
 
 /// Removes a flag and its value: the word after it, unless that is a flag or a command.
 fn take_flag(flag: &str, command: &Command, arguments: &mut Vec<OsString>) -> bool {
-    let is_it = |word: &str| word == flag || word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='));
-    let Some(place) = take(arguments, is_it) else { return false };
+    let is_it = |word: &str| {
+        word == flag
+            || word
+                .strip_prefix(flag)
+                .is_some_and(|rest| rest.starts_with('='))
+    };
+    let Some(place) = take(arguments, is_it) else {
+        return false;
+    };
     let is_value = |word: &str| !is_flag(word) && !is_command(command, word);
-    if arguments.get(place).and_then(|word| word.to_str()).is_some_and(is_value) {
+    if arguments
+        .get(place)
+        .and_then(|word| word.to_str())
+        .is_some_and(is_value)
+    {
         arguments.remove(place);
     }
     true
@@ -59,9 +78,15 @@ fn take_value(flag: &str, value: &str, arguments: &mut Vec<OsString>) -> bool {
     if take(arguments, is_it).is_some() {
         return true;
     }
-    let two =
-        |pair: &[OsString]| pair[0].to_str().is_some_and(|word| is_short(word) || word == flag) && pair[1] == value;
-    let Some(place) = arguments.windows(2).rposition(two) else { return false };
+    let two = |pair: &[OsString]| {
+        pair[0]
+            .to_str()
+            .is_some_and(|word| is_short(word) || word == flag)
+            && pair[1] == value
+    };
+    let Some(place) = arguments.windows(2).rposition(two) else {
+        return false;
+    };
     arguments.drain(place..place + 2);
     true
 }
@@ -71,13 +96,20 @@ fn is_short(word: &str) -> bool {
 }
 
 fn is_command(command: &Command, word: &str) -> bool {
-    let is_it = |it: &Command| it.get_name() == word || it.get_all_aliases().any(|alias| alias == word);
-    command.get_subcommands().any(|it| is_it(it) || is_command(it, word))
+    let is_it =
+        |it: &Command| it.get_name() == word || it.get_all_aliases().any(|alias| alias == word);
+    command
+        .get_subcommands()
+        .any(|it| is_it(it) || is_command(it, word))
 }
 
 /// Removes the last such word after the program's name; returns its position.
 fn take(arguments: &mut Vec<OsString>, is_it: impl Fn(&str) -> bool) -> Option<usize> {
-    let place = arguments.iter().skip(1).rposition(|word| word.to_str().is_some_and(&is_it))? + 1;
+    let place = arguments
+        .iter()
+        .skip(1)
+        .rposition(|word| word.to_str().is_some_and(&is_it))?
+        + 1;
     arguments.remove(place);
     Some(place)
 }

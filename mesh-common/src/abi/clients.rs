@@ -36,7 +36,8 @@ impl ClientUse {
 /// A [`ClientUse`] as it was at one moment.
 pub type ClientRows = [u64; 4];
 
-/// Key of SHARES. Written by the kernel programs; its value is an [`occupancy`](crate::occupancy) word.
+/// Key of SHARES. Written by the kernel programs; its value is an [`occupancy`](crate::occupancy)
+/// word.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
 pub struct ShareKey {

@@ -1,4 +1,5 @@
-//! Clients of a measurement: a process in the node's cgroup, with many threads that connect in closed loops.
+//! Clients of a measurement: a process in the node's cgroup, with many threads that connect in
+//! closed loops.
 
 use std::{
     io::Read as _,
@@ -52,12 +53,29 @@ pub struct ClientResult {
 }
 
 /// Runs clients in a place until they are done.
-pub fn connect(place: &Place, to: &str, threads: usize, time: Duration, hold: Duration) -> ClientResult {
+pub fn connect(
+    place: &Place,
+    to: &str,
+    threads: usize,
+    time: Duration,
+    hold: Duration,
+) -> ClientResult {
     let mut command = place.command(std::env::current_exe().expect("this program has a path"));
     let number = |duration: Duration| duration.as_millis().to_string();
-    command.args(["client", to, &threads.to_string(), &number(time), "--hold", &number(hold)]);
+    command.args([
+        "client",
+        to,
+        &threads.to_string(),
+        &number(time),
+        "--hold",
+        &number(hold),
+    ]);
     let output = command.output().expect("this program starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("clients print JSON")
 }
 
@@ -68,7 +86,10 @@ pub(super) fn run(options: &Options) -> bool {
         .map(|seed| {
             let options = *options;
             let work = move || work(&options, seed, start + time);
-            thread::Builder::new().stack_size(64 << 10).spawn(work).expect("room for a small stack")
+            thread::Builder::new()
+                .stack_size(64 << 10)
+                .spawn(work)
+                .expect("room for a small stack")
         })
         .collect();
     let (mut took, mut outcome) = (Vec::new(), ClientResult::default());
@@ -82,15 +103,20 @@ pub(super) fn run(options: &Options) -> bool {
     took.sort_unstable();
     outcome.ok = took.len() as u64;
     outcome.rate = outcome.ok as f64 / start.elapsed().as_secs_f64();
-    [outcome.p50, outcome.p95, outcome.p99] = [0.5, 0.95, 0.99].map(|share| percentile(&took, share));
-    println!("{}", serde_json::to_string(&outcome).expect("numbers are JSON"));
+    [outcome.p50, outcome.p95, outcome.p99] =
+        [0.5, 0.95, 0.99].map(|share| percentile(&took, share));
+    println!(
+        "{}",
+        serde_json::to_string(&outcome).expect("numbers are JSON")
+    );
     true
 }
 
-/// Returns the microseconds of each answered connection, and the numbers of failed connects, broken connections and
-/// stalled connects.
+/// Returns the microseconds of each answered connection, and the numbers of failed connects, broken
+/// connections and stalled connects.
 fn work(options: &Options, seed: u64, end: Instant) -> (Vec<u64>, [u64; 3]) {
-    let (mut took, mut failed, mut broken, mut stalled, mut chance) = (Vec::new(), 0, 0, 0, seed * 2 + 1);
+    let (mut took, mut failed, mut broken, mut stalled, mut chance) =
+        (Vec::new(), 0, 0, 0, seed * 2 + 1);
     while Instant::now() < end {
         let start = Instant::now();
         let answer = TcpStream::connect_timeout(&options.to, PATIENCE);
@@ -100,12 +126,18 @@ fn work(options: &Options, seed: u64, end: Instant) -> (Vec<u64>, [u64; 3]) {
             continue;
         };
         if options.hold > 0 {
-            // Between nothing and twice the time (a linear congruential generator is chance enough).
-            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Between nothing and twice the time (a linear congruential generator is chance
+            // enough).
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             thread::sleep(Duration::from_millis((chance >> 33) % (2 * options.hold)));
         }
-        // A listener that closes between the two last packets of a handshake leaves a connection that is never answered.
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout that is not zero");
+        // A listener that closes between the two last packets of a handshake leaves a connection
+        // that is never answered.
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a timeout that is not zero");
         if stream.read(&mut [0]).is_ok_and(|read| read == 1) {
             took.push(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
         } else {

@@ -27,15 +27,27 @@ impl Endpoint {
     /// Listens at 127.0.9.`host` with `workers` that take `time` for each connection.
     pub fn start(netns: &Arc<Netns>, host: u8, port: u16, workers: usize, time: Duration) -> Self {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 9, host)), port);
-        let listener =
-            Arc::new(netns.run(|| TcpListener::bind(address)).expect("no other process is in this namespace"));
+        let listener = Arc::new(
+            netns
+                .run(|| TcpListener::bind(address))
+                .expect("no other process is in this namespace"),
+        );
         let address = listener.local_addr().expect("a listener has an address");
-        let (served, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (served, stop) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let work = |_| {
-            let (listener, served, stop) = (Arc::clone(&listener), Arc::clone(&served), Arc::clone(&stop));
+            let (listener, served, stop) = (
+                Arc::clone(&listener),
+                Arc::clone(&served),
+                Arc::clone(&stop),
+            );
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let Ok((mut stream, _)) = listener.accept() else { return };
+                    let Ok((mut stream, _)) = listener.accept() else {
+                        return;
+                    };
                     served.fetch_add(1, Ordering::Relaxed);
                     thread::sleep(time);
                     // A client that hung up waits for nothing.
@@ -44,7 +56,13 @@ impl Endpoint {
             })
         };
         let workers = (0..workers).map(work).collect();
-        Self { address, netns: Arc::clone(netns), served, stop, workers }
+        Self {
+            address,
+            netns: Arc::clone(netns),
+            served,
+            stop,
+            workers,
+        }
     }
 
     /// Connections so far.
@@ -59,7 +77,11 @@ impl Drop for Endpoint {
         for worker in std::mem::take(&mut self.workers) {
             // One connect wakes one worker; a worker may be woken by a client meanwhile.
             while !worker.is_finished() {
-                drop(self.netns.run(|| TcpStream::connect_timeout(&self.address, Duration::from_millis(50))));
+                drop(
+                    self.netns.run(|| {
+                        TcpStream::connect_timeout(&self.address, Duration::from_millis(50))
+                    }),
+                );
                 thread::sleep(Duration::from_millis(1));
             }
             _ = worker.join();

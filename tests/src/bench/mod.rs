@@ -1,6 +1,6 @@
-//! How fast connects are, beside others (`speed`), and how well they are spread: on the real kernel with real servers
-//! (`quality`), and in a model of endpoints that this machine could not host (`simulate`). Every contender has its own
-//! cgroup and network namespace.
+//! How fast connects are, beside others (`speed`), and how well they are spread: on the real kernel
+//! with real servers (`quality`), and in a model of endpoints that this machine could not host
+//! (`simulate`). Every contender has its own cgroup and network namespace.
 
 mod client;
 mod endpoint;
@@ -18,7 +18,11 @@ use clap::Parser;
 
 /// Command line of `mesh-bench`.
 #[derive(Parser)]
-#[command(name = "mesh-bench", bin_name = "cargo xtask", about = "How fast connects are, and how well they are spread")]
+#[command(
+    name = "mesh-bench",
+    bin_name = "cargo xtask",
+    about = "How fast connects are, and how well they are spread"
+)]
 enum Command {
     /// Measure costs, latency, throughput and changes beside other ways to serve (as root)
     Speed(speed::Options),
@@ -47,5 +51,9 @@ pub fn main() -> ExitCode {
         Command::Drive(options) => speed::load::drive::run(&options),
         Command::Serve(options) => speed::load::serve::run(&options),
     };
-    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if holds {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -34,7 +34,11 @@ pub(super) fn run(options: &Options) -> bool {
         all.extend(rows);
     }
     let missed = all.iter().filter(|row| !row.holds()).count();
-    println!("\n{} figures, {missed} missed their target, in {:.0} s", all.len(), start.elapsed().as_secs_f64());
+    println!(
+        "\n{} figures, {missed} missed their target, in {:.0} s",
+        all.len(),
+        start.elapsed().as_secs_f64()
+    );
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&all).expect("rows are JSON");
         fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,5 +1,6 @@
-//! Balancing in a model: the code that decides in the kernel, over tables that the agent compiled, and endpoints that are
-//! queues in virtual time. So policies can be compared at sizes that no test machine hosts.
+//! Balancing in a model: the code that decides in the kernel, over tables that the agent compiled,
+//! and endpoints that are queues in virtual time. So policies can be compared at sizes that no test
+//! machine hosts.
 
 use std::{
     cmp::Reverse,
@@ -14,7 +15,8 @@ use mesh_agent::{
     dataplane::{Dataplane, memory::Memory},
     desired::{Tables, World, compile, plan::diff},
     model::{
-        Addresses, Balance, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName, ServicePort, Traffic,
+        Addresses, Balance, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName,
+        ServicePort, Traffic,
     },
 };
 use mesh_common::{
@@ -46,7 +48,8 @@ pub struct Options {
     /// Connections that an endpoint serves at the same time; others wait
     #[arg(long, default_value_t = 16)]
     workers: usize,
-    /// Mean time of a connection at an endpoint that is not slow, microseconds (exponentially distributed)
+    /// Mean time of a connection at an endpoint that is not slow, microseconds (exponentially
+    /// distributed)
     #[arg(long, default_value_t = 10_000)]
     service: u64,
     /// Virtual seconds
@@ -77,9 +80,17 @@ pub(super) fn run(options: &Options) -> bool {
         ("random", Balance::Random),
         ("roundRobin", Balance::RoundRobin),
     ] {
-        let SimulationResult { rate, took, slow_share, imbalance } = Model::new(*options, balance).run();
+        let SimulationResult {
+            rate,
+            took,
+            slow_share,
+            imbalance,
+        } = Model::new(*options, balance).run();
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| percentile(&took, share));
-        println!("{name:<18} {rate:>9.0} {p50:>9} {p95:>9} {p99:>9} {:>7.2} {imbalance:>9.3}", slow_share * 100.0);
+        println!(
+            "{name:<18} {rate:>9.0} {p50:>9} {p95:>9} {p99:>9} {:>7.2} {imbalance:>9.3}",
+            slow_share * 100.0
+        );
     }
     true
 }
@@ -108,12 +119,19 @@ struct Model {
 
 impl Model {
     fn new(options: Options, balance: Balance) -> Self {
-        let address = |host: u32| SocketAddr::new(IpAddr::V4(Ipv4Addr::from(0x0a00_0001 + host)), 80);
+        let address =
+            |host: u32| SocketAddr::new(IpAddr::V4(Ipv4Addr::from(0x0a00_0001 + host)), 80);
         let endpoint = |host| Endpoint::new(address(host).ip(), 80);
-        let name = ServiceName { namespace: "model".into(), name: "cart".into() };
+        let name = ServiceName {
+            namespace: "model".into(),
+            name: "cart".into(),
+        };
         let service = Service {
             name: name.clone(),
-            origin: Origin { file: Arc::default(), line: 1 },
+            origin: Origin {
+                file: Arc::default(),
+                line: 1,
+            },
             addresses: Addresses::Fixed(vec![VIP.into()]),
             external: Vec::new(),
             ports: vec![ServicePort {
@@ -126,19 +144,36 @@ impl Model {
             internal_traffic: InternalTraffic::Cluster,
             affinity: None,
             close_stale_tcp: None,
-            traffic: Traffic { balance, ..Traffic::default() },
+            traffic: Traffic {
+                balance,
+                ..Traffic::default()
+            },
             unserved: Vec::new(),
         };
         let services = [(name, Arc::new(service))].into();
-        let world = World { services, complete: true, ..World::default() };
-        let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).expect("it fits");
+        let world = World {
+            services,
+            complete: true,
+            ..World::default()
+        };
+        let tables =
+            compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).expect("it fits");
         let mut memory = Memory::default();
-        memory.apply(&diff(&Tables::default(), &tables)).expect("memory takes everything");
+        memory
+            .apply(&diff(&Tables::default(), &tables))
+            .expect("memory takes everything");
         memory.set_seed(options.seed);
         Self {
             memory,
-            key: FrontendKey { addr: IpAddr::V4(VIP).into(), port: 80_u16.to_be(), protocol: protocol::TCP, pad: 0 },
-            places: (0..options.endpoints).map(|host| (address(host), host as usize)).collect(),
+            key: FrontendKey {
+                addr: IpAddr::V4(VIP).into(),
+                port: 80_u16.to_be(),
+                protocol: protocol::TCP,
+                pad: 0,
+            },
+            places: (0..options.endpoints)
+                .map(|host| (address(host), host as usize))
+                .collect(),
             queues: (0..options.endpoints).map(|_| Queue::default()).collect(),
             clients: vec![(0, 0); options.clients as usize],
             events: BinaryHeap::new(),
@@ -150,14 +185,20 @@ impl Model {
     fn run(mut self) -> SimulationResult {
         let end = self.options.seconds * MICROSECONDS;
         (0..self.options.clients).for_each(|client| self.connect(client, 0));
-        let (mut took, mut imbalance, mut samples, mut next_sample) = (Vec::new(), 0.0, 0.0, end / 10);
+        let (mut took, mut imbalance, mut samples, mut next_sample) =
+            (Vec::new(), 0.0, 0.0, end / 10);
         while let Some(Reverse((now, client))) = self.events.pop() {
             if now >= end {
                 break;
             }
             if now >= next_sample {
                 next_sample += end / 100;
-                let most = self.queues.iter().map(|queue| queue.live).max().unwrap_or(0) as f64;
+                let most = self
+                    .queues
+                    .iter()
+                    .map(|queue| queue.live)
+                    .max()
+                    .unwrap_or(0) as f64;
                 imbalance += most * self.queues.len() as f64 / f64::from(self.options.clients);
                 samples += 1.0;
             }
@@ -212,11 +253,22 @@ impl Model {
     }
 
     fn serve(&mut self, client: u32, place: usize, now: u64) {
-        let factor = if place < self.options.slow as usize { self.options.factor } else { 1 };
-        self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let factor = if place < self.options.slow as usize {
+            self.options.factor
+        } else {
+            1
+        };
+        self.chance = self
+            .chance
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let uniform = ((self.chance >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
         let time = -uniform.ln() * (self.options.service * factor) as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and small")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and small"
+        )]
         self.events.push(Reverse((now + time as u64 + 1, client)));
     }
 }
@@ -242,16 +294,31 @@ mod tests {
     #[test]
     fn least_connections_avoid_a_slow_endpoint() {
         let (least, random) = (outcome(Balance::LeastConnections), outcome(Balance::Random));
-        assert!(least.rate >= 2.0 * random.rate, "{} and {}", least.rate, random.rate);
+        assert!(
+            least.rate >= 2.0 * random.rate,
+            "{} and {}",
+            least.rate,
+            random.rate
+        );
         assert!(least.slow_share <= 0.04, "{}", least.slow_share);
         let p95 = |outcome: &SimulationResult| percentile(&outcome.took, 0.95) as f64;
-        assert!(p95(&least) <= 0.35 * p95(&random), "{} and {}", p95(&least), p95(&random));
+        assert!(
+            p95(&least) <= 0.35 * p95(&random),
+            "{} and {}",
+            p95(&least),
+            p95(&random)
+        );
     }
 
     #[test]
     fn latency_awareness_leaves_it_alone() {
         let (aware, random) = (outcome(Balance::LatencyAware), outcome(Balance::Random));
         let p99 = |outcome: &SimulationResult| percentile(&outcome.took, 0.99) as f64;
-        assert!(p99(&aware) <= 0.5 * p99(&random), "{} and {}", p99(&aware), p99(&random));
+        assert!(
+            p99(&aware) <= 0.5 * p99(&random),
+            "{} and {}",
+            p99(&aware),
+            p99(&random)
+        );
     }
 }

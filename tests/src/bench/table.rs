@@ -21,25 +21,47 @@ impl Row {
     /// A figure that should be at most the target.
     pub fn at_most(what: &str, values: &[f64], target: f64) -> Self {
         let (value, low, high) = super::stats::spread(values);
-        Self { what: what.into(), value, spread: [low, high], target, at_least: false }
+        Self {
+            what: what.into(),
+            value,
+            spread: [low, high],
+            target,
+            at_least: false,
+        }
     }
 
     /// A figure that should be at least the target.
     pub fn at_least(what: &str, values: &[f64], target: f64) -> Self {
-        Self { at_least: true, ..Self::at_most(what, values, target) }
+        Self {
+            at_least: true,
+            ..Self::at_most(what, values, target)
+        }
     }
 
     /// Whether the target is met.
     pub fn holds(&self) -> bool {
-        if self.at_least { self.value >= self.target } else { self.value <= self.target }
+        if self.at_least {
+            self.value >= self.target
+        } else {
+            self.value <= self.target
+        }
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, value, spread: [low, high], target, at_least } = self;
+        let Self {
+            what,
+            value,
+            spread: [low, high],
+            target,
+            at_least,
+        } = self;
         let sign = if *at_least { "≥" } else { "≤" };
         let verdict = if self.holds() { "ok" } else { "missed" };
-        write!(f, "{what:<72} {value:>8.3}  ({low:.3}–{high:.3})  {sign} {target:<5} {verdict}")
+        write!(
+            f,
+            "{what:<72} {value:>8.3}  ({low:.3}–{high:.3})  {sign} {target:<5} {verdict}"
+        )
     }
 }

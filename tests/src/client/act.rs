@@ -92,12 +92,16 @@ impl Client {
 
     /// Opens a socket, which must succeed.
     pub fn socket(&mut self, transport: Transport, bind: &str) -> SocketId {
-        self.try_socket(transport, bind).unwrap_or_else(|error| panic!("{transport:?} at {bind}: {error}"))
+        self.try_socket(transport, bind)
+            .unwrap_or_else(|error| panic!("{transport:?} at {bind}: {error}"))
     }
 
     /// Opens a socket, if the kernel supports it.
     pub fn try_socket(&mut self, transport: Transport, bind: &str) -> Done<SocketId> {
-        self.ask(&Request::Open { transport, bind: address(bind) });
+        self.ask(&Request::Open {
+            transport,
+            bind: address(bind),
+        });
         self.answer()
     }
 
@@ -105,7 +109,8 @@ impl Client {
     pub fn take_from(&mut self, path: &Path, passing: impl FnOnce()) -> SocketId {
         self.ask(&Request::Take { path: path.into() });
         passing();
-        self.answer::<Done<SocketId>>().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        self.answer::<Done<SocketId>>()
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     /// `connect`
@@ -172,12 +177,14 @@ impl Client {
 
     /// `close`
     pub fn close(&mut self, socket: SocketId) {
-        self.act(socket, Act::Close).expect("an open socket can be closed");
+        self.act(socket, Act::Close)
+            .expect("an open socket can be closed");
     }
 
     /// `close` with a reset.
     pub fn reset(&mut self, socket: SocketId) {
-        self.act(socket, Act::Reset).expect("an open socket can be closed");
+        self.act(socket, Act::Reset)
+            .expect("an open socket can be closed");
     }
 
     /// Starts a `connect` without waiting; returns true if it is under way.

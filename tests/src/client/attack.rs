@@ -1,4 +1,5 @@
-//! Attacks: connects that a client makes fail by itself, with options that any program may set on its sockets.
+//! Attacks: connects that a client makes fail by itself, with options that any program may set on
+//! its sockets.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +13,9 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt},
+    sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,10 +46,13 @@ pub enum Attack {
 }
 
 impl Client {
-    /// Attacks until stopped, while the test continues. The report has no answers; its errors are the immediate
-    /// results of `connect`.
+    /// Attacks until stopped, while the test continues. The report has no answers; its errors are
+    /// the immediate results of `connect`.
     pub fn attack(&mut self, attack: Attack, to: &str) -> Loop<'_> {
-        self.ask(&Request::Attack { attack, to: super::address(to) });
+        self.ask(&Request::Attack {
+            attack,
+            to: super::address(to),
+        });
         Loop { client: self }
     }
 }
@@ -60,11 +66,15 @@ impl Attack {
         let (mut report, mut open) = (ConnectReport::default(), VecDeque::new());
         while !stop() {
             if open.len() < AT_ONCE
-                && let Some(Some(socket)) = report.note(named("connect", self.attempt(to)), |_| "under way".into())
+                && let Some(Some(socket)) =
+                    report.note(named("connect", self.attempt(to)), |_| "under way".into())
             {
                 open.push_back((Instant::now(), socket));
             }
-            while open.front().is_some_and(|(begin, _): &(Instant, OwnedFd)| begin.elapsed() > GIVEN_UP) {
+            while open
+                .front()
+                .is_some_and(|(begin, _): &(Instant, OwnedFd)| begin.elapsed() > GIVEN_UP)
+            {
                 open.pop_front();
             }
             thread::sleep(PAUSE);
@@ -80,7 +90,9 @@ impl Attack {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
         match self {
-            Self::Device(name) => setsockopt(&socket, sockopt::BindToDevice, &OsString::from(name))?,
+            Self::Device(name) => {
+                setsockopt(&socket, sockopt::BindToDevice, &OsString::from(name))?;
+            }
             Self::Signed => sign(&socket)?,
             Self::UserTimeout => setsockopt(&socket, sockopt::TcpUserTimeout, &1)?,
             Self::Close(_) | Self::Linger(_) | Self::Hoard(_) => {}
@@ -102,7 +114,10 @@ fn linger(name: &str, to: SocketAddr) -> io::Result<Option<OwnedFd>> {
     let stream = TcpStream::connect(to)?;
     let mut answer = String::new();
     BufReader::new(&stream).read_line(&mut answer)?;
-    let reset = libc::linger { l_onoff: 1, l_linger: 0 };
+    let reset = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
     setsockopt(&stream, sockopt::Linger, &reset)?;
     Ok((answer.trim_end() == name).then(|| stream.into()))
 }
@@ -125,12 +140,24 @@ fn sign(socket: &OwnedFd) -> nix::Result<()> {
     // SAFETY: all bytes zero is the address of no family.
     let mut address: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
     address.ss_family = libc::sa_family_t::try_from(libc::AF_INET).expect("it is 2");
-    let signature =
-        Signature { address, flags: TCP_MD5SIG_FLAG_PREFIX, prefix: 0, key_length: 1, device: 0, key: [b'k'; 80] };
+    let signature = Signature {
+        address,
+        flags: TCP_MD5SIG_FLAG_PREFIX,
+        prefix: 0,
+        key_length: 1,
+        device: 0,
+        key: [b'k'; 80],
+    };
     let length = libc::socklen_t::try_from(size_of::<Signature>()).expect("some hundred bytes");
     // SAFETY: the option is as long as said, and outlives the call.
     let set = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, TCP_MD5SIG_EXT, (&raw const signature).cast(), length)
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            TCP_MD5SIG_EXT,
+            (&raw const signature).cast(),
+            length,
+        )
     };
     Errno::result(set).map(drop)
 }

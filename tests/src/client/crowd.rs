@@ -44,7 +44,8 @@ pub struct Rushed {
 }
 
 impl Crowd {
-    /// Connects from each thread independently, and closes at once. Answers are counted by protocol.
+    /// Connects from each thread independently, and closes at once. Answers are counted by
+    /// protocol.
     pub(super) fn connect(&self) -> ConnectReport {
         let total = Mutex::new(ConnectReport::default());
         thread::scope(|scope| {
@@ -63,7 +64,8 @@ impl Crowd {
         total.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects from all threads at once. Connections are closed after all were tried, and then the next round begins.
+    /// Connects from all threads at once. Connections are closed after all were tried, and then the
+    /// next round begins.
     pub(super) fn rush(&self) -> Rushed {
         let (barrier, open_now) = (Barrier::new(self.threads as usize), AtomicU64::new(0));
         let rushed = Mutex::new(Rushed::default());
@@ -76,7 +78,8 @@ impl Crowd {
                         match &opened {
                             Ok(_) => _ = open_now.fetch_add(1, Ordering::SeqCst),
                             Err(error) => {
-                                let mut rushed = rushed.lock().unwrap_or_else(PoisonError::into_inner);
+                                let mut rushed =
+                                    rushed.lock().unwrap_or_else(PoisonError::into_inner);
                                 *rushed.errors.entry(error.clone()).or_default() += 1;
                             }
                         }
@@ -121,7 +124,14 @@ fn open(protocol: Protocol, to: SocketAddr) -> Result<Open, String> {
 }
 
 fn hear(mut stream: &TcpStream) -> io::Result<()> {
-    setsockopt(stream, Linger, &linger { l_onoff: 1, l_linger: 0 })?;
+    setsockopt(
+        stream,
+        Linger,
+        &linger {
+            l_onoff: 1,
+            l_linger: 0,
+        },
+    )?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.read_exact(&mut [0; 1])
 }

@@ -37,10 +37,17 @@ pub fn dial(protocol: Protocol, to: SocketAddr) -> Dialled {
 
 /// Connects one UDP socket to each address in turn.
 pub fn walk(to: &[SocketAddr]) -> io::Result<Vec<Step>> {
-    let any = if to.iter().all(SocketAddr::is_ipv4) { Ipv4Addr::UNSPECIFIED.into() } else { any_v6() };
+    let any = if to.iter().all(SocketAddr::is_ipv4) {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        any_v6()
+    };
     let socket = UdpSocket::bind((any, 0))?;
     let step = |to: &SocketAddr| Step {
-        peer: named("connect", socket.connect(to).and_then(|()| socket.peer_addr())),
+        peer: named(
+            "connect",
+            socket.connect(to).and_then(|()| socket.peer_addr()),
+        ),
         answer: named("answer", udp_answer(&socket)),
     };
     Ok(to.iter().map(step).collect())
@@ -55,8 +62,16 @@ fn measure<S>(
     let connected = connect();
     let took = start.elapsed();
     match named("connect", connected) {
-        Ok(socket) => Dialled { took, peer: peer(&socket).ok(), answer: named("answer", answer(&socket)) },
-        Err(error) => Dialled { took, peer: None, answer: Err(error) },
+        Ok(socket) => Dialled {
+            took,
+            peer: peer(&socket).ok(),
+            answer: named("answer", answer(&socket)),
+        },
+        Err(error) => Dialled {
+            took,
+            peer: None,
+            answer: Err(error),
+        },
     }
 }
 
@@ -64,13 +79,27 @@ fn tcp_answer(stream: &TcpStream) -> io::Result<String> {
     stream.set_read_timeout(Some(ANSWER))?;
     let mut name = String::new();
     BufReader::new(stream).read_line(&mut name)?;
-    // Closes with a reset, because a closed loop would otherwise leave tens of thousands of sockets in TIME_WAIT.
-    setsockopt(stream, Linger, &linger { l_onoff: 1, l_linger: 0 })?;
-    name.strip_suffix('\n').map(str::to_owned).ok_or(io::ErrorKind::UnexpectedEof.into())
+    // Closes with a reset, because a closed loop would otherwise leave tens of thousands of sockets
+    // in TIME_WAIT.
+    setsockopt(
+        stream,
+        Linger,
+        &linger {
+            l_onoff: 1,
+            l_linger: 0,
+        },
+    )?;
+    name.strip_suffix('\n')
+        .map(str::to_owned)
+        .ok_or(io::ErrorKind::UnexpectedEof.into())
 }
 
 fn connected_udp(to: SocketAddr) -> io::Result<UdpSocket> {
-    let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { any_v6() };
+    let any = if to.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        any_v6()
+    };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(to)?;
     Ok(socket)
@@ -81,7 +110,9 @@ fn udp_answer(socket: &UdpSocket) -> io::Result<String> {
     socket.send(b"who is there")?;
     let mut name = [0; 256];
     let length = socket.recv(&mut name)?;
-    Ok(String::from_utf8_lossy(&name[..length]).trim_end().to_owned())
+    Ok(String::from_utf8_lossy(&name[..length])
+        .trim_end()
+        .to_owned())
 }
 
 fn any_v6() -> IpAddr {

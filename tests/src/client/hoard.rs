@@ -1,4 +1,5 @@
-//! Sockets that a client piles up, without a privilege: one row each of a table that all clients share.
+//! Sockets that a client piles up, without a privilege: one row each of a table that all clients
+//! share.
 
 use std::{
     net::SocketAddr,
@@ -41,10 +42,14 @@ impl Hoard {
                 }
                 match self.one(to) {
                     Ok((socket, answer)) => {
-                        report.note(answer.map_err(|errno| format!("{errno:?}")), |()| "done".into());
+                        report.note(answer.map_err(|errno| format!("{errno:?}")), |()| {
+                            "done".into()
+                        });
                         kept.extend((self != Self::Closed).then_some(socket));
                     }
-                    Err(errno) => _ = report.note::<()>(Err(format!("socket {errno:?}")), |()| String::new()),
+                    Err(errno) => {
+                        _ = report.note::<()>(Err(format!("socket {errno:?}")), |()| String::new());
+                    }
                 }
             }
         }
@@ -53,7 +58,11 @@ impl Hoard {
 
     /// One more socket, and what became of its connect or datagram.
     fn one(self, to: SocketAddr) -> nix::Result<(OwnedFd, nix::Result<()>)> {
-        let transport = if self == Self::Closed { Transport::Mptcp } else { Transport::Udp };
+        let transport = if self == Self::Closed {
+            Transport::Mptcp
+        } else {
+            Transport::Udp
+        };
         let socket = sockets::open(transport, ([0, 0, 0, 0], 0).into())?;
         let (descriptor, to) = (socket.as_raw_fd(), SockaddrStorage::from(to));
         // More sockets than ports: they share them.

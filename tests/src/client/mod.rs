@@ -1,5 +1,5 @@
-//! A client: a process in a place. A process is needed because programs run for the sockets of a cgroup, and a thread
-//! is in the cgroup of its process. Test and client exchange lines of JSON.
+//! A client: a process in a place. A process is needed because programs run for the sockets of a
+//! cgroup, and a thread is in the cgroup of its process. Test and client exchange lines of JSON.
 
 pub mod act;
 pub mod attack;
@@ -41,20 +41,36 @@ impl Client {
     pub fn start(place: &Place) -> Self {
         let mut command = place.command(binary::find("mesh-client"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot start a client: {error}"));
+        let mut process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start a client: {error}"));
         let questions = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().expect("stdout is piped"));
-        Self { process, questions, answers, _place: place.clone() }
+        Self {
+            process,
+            questions,
+            answers,
+            _place: place.clone(),
+        }
     }
 
-    /// Prepares a TCP connect to an address like `10.96.0.10:80`, `[fd00:96::10]:80` or `[::ffff:10.96.0.10]:80`.
+    /// Prepares a TCP connect to an address like `10.96.0.10:80`, `[fd00:96::10]:80` or
+    /// `[::ffff:10.96.0.10]:80`.
     pub fn tcp(&mut self, to: &str) -> Dial<'_> {
-        Dial { client: self, protocol: Protocol::Tcp, to: address(to) }
+        Dial {
+            client: self,
+            protocol: Protocol::Tcp,
+            to: address(to),
+        }
     }
 
     /// Prepares a UDP connect: a connected socket, and a datagram each way.
     pub fn udp(&mut self, to: &str) -> Dial<'_> {
-        Dial { client: self, protocol: Protocol::Udp, to: address(to) }
+        Dial {
+            client: self,
+            protocol: Protocol::Udp,
+            to: address(to),
+        }
     }
 
     /// Connects one UDP socket to each address in turn.
@@ -65,7 +81,10 @@ impl Client {
 
     /// Opens TCP streams that stay open.
     pub fn open_streams(&mut self, to: &str, count: u32) -> ConnectReport {
-        self.ask(&Request::OpenStreams { to: address(to), count });
+        self.ask(&Request::OpenStreams {
+            to: address(to),
+            count,
+        });
         self.answer()
     }
 
@@ -101,8 +120,11 @@ impl Client {
 
     fn answer<T: DeserializeOwned>(&mut self) -> T {
         let mut line = String::new();
-        self.answers.read_line(&mut line).expect("the client process answers in text");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("the client process said {line:?}: {error}"))
+        self.answers
+            .read_line(&mut line)
+            .expect("the client process answers in text");
+        serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("the client process said {line:?}: {error}"))
     }
 }
 
@@ -131,14 +153,23 @@ impl<'a> Dial<'a> {
 
     /// Connects a number of times, one after the other.
     pub fn times(self, times: u32) -> ConnectReport {
-        self.client.ask(&Request::Connect { protocol: self.protocol, to: self.to, times });
+        self.client.ask(&Request::Connect {
+            protocol: self.protocol,
+            to: self.to,
+            times,
+        });
         self.client.answer()
     }
 
     /// Connects one after the other until stopped, while the test continues.
     pub fn again_and_again(self) -> Loop<'a> {
-        self.client.ask(&Request::KeepConnecting { protocol: self.protocol, to: self.to });
-        Loop { client: self.client }
+        self.client.ask(&Request::KeepConnecting {
+            protocol: self.protocol,
+            to: self.to,
+        });
+        Loop {
+            client: self.client,
+        }
     }
 }
 
@@ -157,5 +188,7 @@ impl Loop<'_> {
 
 /// Reads an address literal of a test.
 fn address(literal: &str) -> SocketAddr {
-    literal.parse().unwrap_or_else(|error| panic!("{literal}: {error}"))
+    literal
+        .parse()
+        .unwrap_or_else(|error| panic!("{literal}: {error}"))
 }

@@ -80,7 +80,8 @@ pub enum Request {
     },
     /// Connect from several threads, then [`ConnectReport`].
     Crowd(Crowd),
-    /// Connect from several threads at the same moment, again and again, then [`Rushed`](super::crowd::Rushed).
+    /// Connect from several threads at the same moment, again and again, then
+    /// [`Rushed`](super::crowd::Rushed).
     Rush(Crowd),
     /// Send a number over every open stream and read it back, then [`ConnectReport`].
     Beat,
@@ -147,7 +148,8 @@ impl Times {
         durations.sort_unstable();
         let last = durations.len().saturating_sub(1);
         let rank = |percent: usize| (durations.len() * percent / 100).min(last);
-        let [p50, p99, max] = [50, 99, 100].map(|percent| durations.get(rank(percent)).copied().unwrap_or_default());
+        let [p50, p99, max] =
+            [50, 99, 100].map(|percent| durations.get(rank(percent)).copied().unwrap_or_default());
         Self { p50, p99, max }
     }
 }
@@ -179,9 +181,15 @@ mod tests {
             answers: counts([("a", 2)]),
             errors: counts([("connect ECONNREFUSED", 1)]),
             peers: [("[::ffff:10.96.0.10]:80".parse().unwrap(), 2)].into(),
-            took: Times { max: Duration::from_nanos(1_000_000_001), ..Times::default() },
+            took: Times {
+                max: Duration::from_nanos(1_000_000_001),
+                ..Times::default()
+            },
         };
         let line = serde_json::to_string(&report).unwrap();
-        assert_eq!(serde_json::from_str::<ConnectReport>(&line).unwrap(), report);
+        assert_eq!(
+            serde_json::from_str::<ConnectReport>(&line).unwrap(),
+            report
+        );
     }
 }

@@ -26,8 +26,14 @@ pub fn serve() -> io::Result<()> {
     let mut line = String::new();
     while stdin.lock().read_line(&mut line)? > 0 {
         match serde_json::from_str(&line)? {
-            Request::Connect { protocol, to, times } => say(&repeat(times, || false, || dial(protocol, to)))?,
-            Request::KeepConnecting { protocol, to } => say(&repeat(AT_MOST, line_is_waiting, || dial(protocol, to)))?,
+            Request::Connect {
+                protocol,
+                to,
+                times,
+            } => say(&repeat(times, || false, || dial(protocol, to)))?,
+            Request::KeepConnecting { protocol, to } => {
+                say(&repeat(AT_MOST, line_is_waiting, || dial(protocol, to)))?;
+            }
             Request::Attack { attack, to } => say(&attack.run(to, line_is_waiting))?,
             // The next line, which ended the loop by its arrival.
             Request::Stop => {}
@@ -74,5 +80,8 @@ fn repeat(times: u32, stop: impl Fn() -> bool, dial: impl Fn() -> Dialled) -> Co
 /// Requests come one by one, so nothing of the next one is in a buffer of this process.
 fn line_is_waiting() -> bool {
     let stdin = io::stdin();
-    poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) != Ok(0)
+    poll(
+        &mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)],
+        PollTimeout::ZERO,
+    ) != Ok(0)
 }

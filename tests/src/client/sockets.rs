@@ -19,8 +19,9 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         socket::{
-            ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, bind, connect,
-            getpeername, getsockname, getsockopt, recvmsg, send, sendmsg, sendto, setsockopt, shutdown, sockopt,
+            ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage,
+            bind, connect, getpeername, getsockname, getsockopt, recvmsg, send, sendmsg, sendto,
+            setsockopt, shutdown, sockopt,
         },
         time::{TimeVal, TimeValLike},
     },
@@ -51,7 +52,9 @@ impl Sockets {
 
     /// Takes one that another process passes.
     pub fn take(&mut self, path: &Path) -> Done<SocketId> {
-        take(path).map_err(|error| error.to_string()).map(|socket| self.keep(socket))
+        take(path)
+            .map_err(|error| error.to_string())
+            .map(|socket| self.keep(socket))
     }
 
     fn keep(&mut self, socket: OwnedFd) -> SocketId {
@@ -69,10 +72,18 @@ impl Sockets {
             Act::ConnectNonBlocking(to) => tell(connect_non_blocking(socket, *to)),
             Act::StartConnect(to) => tell(start_connect(socket, *to)),
             Act::ConnectFastOpen(to) => tell(connect_fast_open(socket, *to)),
-            Act::SendFastOpen(to) => tell(send_to(socket, *to, MsgFlags::from_bits_retain(libc::MSG_FASTOPEN))),
+            Act::SendFastOpen(to) => tell(send_to(
+                socket,
+                *to,
+                MsgFlags::from_bits_retain(libc::MSG_FASTOPEN),
+            )),
             Act::Disconnect => tell(disconnect(socket)),
-            Act::Peer => tell(getpeername::<SockaddrStorage>(socket.as_raw_fd()).map(|peer| address(&peer))),
-            Act::Local => tell(getsockname::<SockaddrStorage>(socket.as_raw_fd()).map(|local| address(&local))),
+            Act::Peer => {
+                tell(getpeername::<SockaddrStorage>(socket.as_raw_fd()).map(|peer| address(&peer)))
+            }
+            Act::Local => tell(
+                getsockname::<SockaddrStorage>(socket.as_raw_fd()).map(|local| address(&local)),
+            ),
             Act::Send => tell(send(socket.as_raw_fd(), QUESTION, MsgFlags::MSG_NOSIGNAL).map(drop)),
             Act::SendTo(to) => tell(send_to(socket, *to, MsgFlags::empty())),
             Act::SendMany(to) => tell(send_many(socket, to)),
@@ -85,7 +96,14 @@ impl Sockets {
                 tell(Ok(()))
             }
             Act::Reset => {
-                let reset = setsockopt(socket, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 });
+                let reset = setsockopt(
+                    socket,
+                    sockopt::Linger,
+                    &libc::linger {
+                        l_onoff: 1,
+                        l_linger: 0,
+                    },
+                );
                 *slot = None;
                 tell(reset)
             }
@@ -104,17 +122,26 @@ fn named<T>(result: nix::Result<T>) -> Done<T> {
 
 /// Opens one, and binds it to anything but 0.0.0.0:0.
 pub(super) fn open(transport: Transport, at: SocketAddr) -> nix::Result<OwnedFd> {
-    let family = if at.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let family = if at.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
     let (kind, protocol) = match transport {
         Transport::Tcp => (libc::SOCK_STREAM, libc::IPPROTO_TCP),
         Transport::Udp => (libc::SOCK_DGRAM, libc::IPPROTO_UDP),
         Transport::Mptcp => (libc::SOCK_STREAM, libc::IPPROTO_MPTCP),
     };
     // SAFETY: takes numbers and touches no memory.
-    let socket = Errno::result(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
+    let socket =
+        Errno::result(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
     // SAFETY: just made, and owned by nothing else.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::milliseconds(ANSWER))?;
+    setsockopt(
+        &socket,
+        sockopt::ReceiveTimeout,
+        &TimeVal::milliseconds(ANSWER),
+    )?;
     // A bind to the unspecified address would allocate a port too early.
     if !(at.ip().is_unspecified() && at.port() == 0) {
         bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
@@ -126,12 +153,17 @@ fn connect_by_ring(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
     let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
     let mut ring = IoUring::new(2).map_err(errno)?;
     let to = SockaddrStorage::from(to);
-    let entry = opcode::Connect::new(types::Fd(socket.as_raw_fd()), to.as_ptr().cast(), to.len()).build();
+    let entry =
+        opcode::Connect::new(types::Fd(socket.as_raw_fd()), to.as_ptr().cast(), to.len()).build();
     // SAFETY: address and socket live until the one completion below.
     unsafe { ring.submission().push(&entry) }.expect("the ring is empty");
     ring.submit_and_wait(1).map_err(errno)?;
     let completion = ring.completion().next().expect("one was waited for");
-    if completion.result() < 0 { Err(Errno::from_raw(-completion.result())) } else { Ok(()) }
+    if completion.result() < 0 {
+        Err(Errno::from_raw(-completion.result()))
+    } else {
+        Ok(())
+    }
 }
 
 fn connect_non_blocking(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
@@ -150,7 +182,10 @@ fn start_connect(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
 }
 
 fn finish(socket: &OwnedFd) -> nix::Result<()> {
-    poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], PollTimeout::from(1_000_u16))?;
+    poll(
+        &mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)],
+        PollTimeout::from(1_000_u16),
+    )?;
     pending_error(socket)
 }
 
@@ -184,25 +219,49 @@ fn connect_fast_open(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
 }
 
 fn disconnect(socket: &OwnedFd) -> nix::Result<()> {
-    let nowhere = libc::sockaddr { sa_family: 0, sa_data: [0; 14] };
+    let nowhere = libc::sockaddr {
+        sa_family: 0,
+        sa_data: [0; 14],
+    };
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).expect("sixteen");
     // SAFETY: the address is as long as said.
-    Errno::result(unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, length) }).map(drop)
+    Errno::result(unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, length) })
+        .map(drop)
 }
 
 fn send_to(socket: &OwnedFd, to: SocketAddr, flags: MsgFlags) -> nix::Result<()> {
-    sendto(socket.as_raw_fd(), QUESTION, &SockaddrStorage::from(to), flags).map(drop)
+    sendto(
+        socket.as_raw_fd(),
+        QUESTION,
+        &SockaddrStorage::from(to),
+        flags,
+    )
+    .map(drop)
 }
 
 /// How many were sent.
 fn send_many(socket: &OwnedFd, to: &[SocketAddr]) -> nix::Result<()> {
-    let mut addresses: Vec<SockaddrStorage> = to.iter().copied().map(SockaddrStorage::from).collect();
-    let mut question = libc::iovec { iov_base: QUESTION.as_ptr().cast_mut().cast(), iov_len: QUESTION.len() };
-    let mut messages: Vec<libc::mmsghdr> = addresses.iter_mut().map(|to| message(to, &mut question)).collect();
+    let mut addresses: Vec<SockaddrStorage> =
+        to.iter().copied().map(SockaddrStorage::from).collect();
+    let mut question = libc::iovec {
+        iov_base: QUESTION.as_ptr().cast_mut().cast(),
+        iov_len: QUESTION.len(),
+    };
+    let mut messages: Vec<libc::mmsghdr> = addresses
+        .iter_mut()
+        .map(|to| message(to, &mut question))
+        .collect();
     let count = messages.len().try_into().expect("a few");
-    // SAFETY: every message refers to an address and the one question above, which the kernel only reads.
-    let sent = Errno::result(unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, 0) })?;
-    if usize::try_from(sent) == Ok(to.len()) { Ok(()) } else { Err(Errno::EIO) }
+    // SAFETY: every message refers to an address and the one question above, which the kernel only
+    // reads.
+    let sent = Errno::result(unsafe {
+        libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, 0)
+    })?;
+    if usize::try_from(sent) == Ok(to.len()) {
+        Ok(())
+    } else {
+        Err(Errno::EIO)
+    }
 }
 
 fn message(to: &mut SockaddrStorage, question: &mut libc::iovec) -> libc::mmsghdr {
@@ -225,19 +284,36 @@ fn receive(socket: &OwnedFd, flags: MsgFlags) -> nix::Result<Heard> {
         return Err(Errno::EPIPE);
     }
     let name = String::from_utf8_lossy(&bytes[..length]);
-    Ok(Heard { name: name.lines().next().unwrap_or_default().to_owned(), from })
+    Ok(Heard {
+        name: name.lines().next().unwrap_or_default().to_owned(),
+        from,
+    })
 }
 
 fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    let four = storage.as_sockaddr_in().map(|four| SocketAddr::new(IpAddr::V4(four.ip()), four.port()));
-    four.or_else(|| storage.as_sockaddr_in6().map(|six| SocketAddr::new(IpAddr::V6(six.ip()), six.port())))
+    let four = storage
+        .as_sockaddr_in()
+        .map(|four| SocketAddr::new(IpAddr::V4(four.ip()), four.port()));
+    four.or_else(|| {
+        storage
+            .as_sockaddr_in6()
+            .map(|six| SocketAddr::new(IpAddr::V6(six.ip()), six.port()))
+    })
 }
 
 fn pass(socket: &OwnedFd, path: &Path) -> nix::Result<()> {
-    let taker = wait::try_until_some(MEET, || UnixStream::connect(path).ok()).ok_or(Errno::ETIMEDOUT)?;
+    let taker =
+        wait::try_until_some(MEET, || UnixStream::connect(path).ok()).ok_or(Errno::ETIMEDOUT)?;
     let passed = [socket.as_raw_fd()];
     let message = [ControlMessage::ScmRights(&passed)];
-    sendmsg::<()>(taker.as_raw_fd(), &[IoSlice::new(b"s")], &message, MsgFlags::empty(), None).map(drop)
+    sendmsg::<()>(
+        taker.as_raw_fd(),
+        &[IoSlice::new(b"s")],
+        &message,
+        MsgFlags::empty(),
+        None,
+    )
+    .map(drop)
 }
 
 fn take(path: &Path) -> io::Result<OwnedFd> {
@@ -245,7 +321,12 @@ fn take(path: &Path) -> io::Result<OwnedFd> {
     let mut byte = [0];
     let mut data = [IoSliceMut::new(&mut byte)];
     let mut space = cmsg_space!([RawFd; 1]);
-    let message = recvmsg::<()>(giver.as_raw_fd(), &mut data, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let message = recvmsg::<()>(
+        giver.as_raw_fd(),
+        &mut data,
+        Some(&mut space),
+        MsgFlags::MSG_CMSG_CLOEXEC,
+    )?;
     let passed = message.cmsgs()?.find_map(|message| match message {
         ControlMessageOwned::ScmRights(passed) => passed.first().copied(),
         _ => None,

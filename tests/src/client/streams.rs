@@ -1,4 +1,5 @@
-//! Long TCP streams that are checked for gaps: each beat sends the next number over every stream and expects it back.
+//! Long TCP streams that are checked for gaps: each beat sends the next number over every stream
+//! and expects it back.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -33,10 +34,14 @@ impl Streams {
             let opened = named("connect", TcpStream::connect(to));
             durations.push(start.elapsed());
             let stream = opened.and_then(|socket| {
-                *report.peers.entry(named("getpeername", socket.peer_addr())?).or_default() += 1;
+                *report
+                    .peers
+                    .entry(named("getpeername", socket.peer_addr())?)
+                    .or_default() += 1;
                 named("answer", Stream::hear(socket))
             });
-            self.open.extend(report.note(stream, |stream| stream.server.clone()));
+            self.open
+                .extend(report.note(stream, |stream| stream.server.clone()));
         }
         report.took = Times::of(durations);
         report
@@ -47,10 +52,15 @@ impl Streams {
         self.beat += 1;
         let number = self.beat.to_be_bytes();
         let mut report = ConnectReport::default();
-        let sent: Vec<_> = self.open.drain(..).map(|stream| named("send", stream.send(number))).collect();
+        let sent: Vec<_> = self
+            .open
+            .drain(..)
+            .map(|stream| named("send", stream.send(number)))
+            .collect();
         for stream in sent {
             let answered = stream.and_then(|stream| stream.expect(number));
-            self.open.extend(report.note(answered, |stream| stream.server.clone()));
+            self.open
+                .extend(report.note(answered, |stream| stream.server.clone()));
         }
         report
     }
@@ -63,7 +73,10 @@ impl Stream {
         let mut socket = BufReader::with_capacity(64, socket);
         let mut server = String::new();
         socket.read_line(&mut server)?;
-        let server = server.strip_suffix('\n').ok_or(io::ErrorKind::UnexpectedEof)?.to_owned();
+        let server = server
+            .strip_suffix('\n')
+            .ok_or(io::ErrorKind::UnexpectedEof)?
+            .to_owned();
         Ok(Self { server, socket })
     }
 
@@ -75,6 +88,10 @@ impl Stream {
     fn expect(mut self, number: [u8; 8]) -> Result<Self, String> {
         let mut answer = [0; 8];
         named("answer", self.socket.read_exact(&mut answer))?;
-        if answer == number { Ok(self) } else { Err("a gap".into()) }
+        if answer == number {
+            Ok(self)
+        } else {
+            Err("a gap".into())
+        }
     }
 }

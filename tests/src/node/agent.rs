@@ -25,10 +25,19 @@ pub struct Agent {
 impl Agent {
     /// Sends `signal` and waits for the end.
     fn end(&mut self, signal: Signal) -> ExitStatus {
-        let pid = Pid::from_raw(self.process.id().try_into().expect("process ids are positive numbers of 31 bits"));
+        let pid = Pid::from_raw(
+            self.process
+                .id()
+                .try_into()
+                .expect("process ids are positive numbers of 31 bits"),
+        );
         // It is this process's child, and not yet reaped: no other process can be hit.
         kill(pid, signal).expect("a child can be signalled until it is reaped");
-        wait::until_some(&format!("end of the agent after {signal}"), PATIENCE, || self.ended())
+        wait::until_some(
+            &format!("end of the agent after {signal}"),
+            PATIENCE,
+            || self.ended(),
+        )
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
@@ -53,25 +62,47 @@ impl Node {
     /// Starts the agent.
     pub fn launch_agent(&mut self) {
         assert!(self.agent.is_none(), "the agent of this node runs already");
-        let log = File::options().create(true).append(true).open(self.log_path()).expect("the directory is new");
-        let mut words = self.wrapper.iter().map(OsString::from).chain([binary::find("mesh-agent").into()]);
-        let mut command = self.place.command(words.next().expect("there is the agent"));
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("the directory is new");
+        let mut words = self
+            .wrapper
+            .iter()
+            .map(OsString::from)
+            .chain([binary::find("mesh-agent").into()]);
+        let mut command = self
+            .place
+            .command(words.next().expect("there is the agent"));
         command.args(words).args(self.directories.run());
-        command.args(&self.flags).stdout(log.try_clone().expect("descriptors are left for a copy")).stderr(log);
-        let process = command.spawn().unwrap_or_else(|error| panic!("cannot start the agent: {error}"));
+        command
+            .args(&self.flags)
+            .stdout(log.try_clone().expect("descriptors are left for a copy"))
+            .stderr(log);
+        let process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start the agent: {error}"));
         self.agent = Some(Agent { process });
     }
 
     /// Stops the agent with SIGTERM; it must exit successfully.
     pub fn stop_agent(&mut self) {
         let status = self.take_agent().end(Signal::SIGTERM);
-        assert!(status.success(), "the agent ended with {status} after SIGTERM");
+        assert!(
+            status.success(),
+            "the agent ended with {status} after SIGTERM"
+        );
     }
 
     /// SIGKILL.
     pub fn kill_agent(&mut self) {
         let status = self.take_agent().end(Signal::SIGKILL);
-        assert_eq!(status.signal(), Some(libc::SIGKILL), "the agent ended before it was killed");
+        assert_eq!(
+            status.signal(),
+            Some(libc::SIGKILL),
+            "the agent ended before it was killed"
+        );
     }
 
     fn take_agent(&mut self) -> Agent {
@@ -88,7 +119,11 @@ impl Node {
     /// Resident memory of the running agent, in KiB.
     pub fn agent_memory_kib(&self) -> u64 {
         let resident = self.agent_proc("status", "VmRSS:");
-        resident.strip_suffix(" kB").expect("it is told in KiB").parse().expect("a number of KiB")
+        resident
+            .strip_suffix(" kB")
+            .expect("it is told in KiB")
+            .parse()
+            .expect("a number of KiB")
     }
 
     /// Returns the rest of a line in a file of `/proc` about the running agent.
@@ -96,7 +131,9 @@ impl Node {
         let pid = self.agent.as_ref().expect("an agent runs").process.id();
         let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("the agent lives");
         let line = text.lines().find_map(|line| line.strip_prefix(start));
-        line.unwrap_or_else(|| panic!("no {start} in {text}")).trim().to_owned()
+        line.unwrap_or_else(|| panic!("no {start} in {text}"))
+            .trim()
+            .to_owned()
     }
 
     /// Returns the CPU time of the running agent, with a resolution of 10 ms.
@@ -105,7 +142,11 @@ impl Node {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the agent lives");
         // The fields after the name in brackets; utime and stime are fields 14 and 15.
         let (_, fields) = stat.rsplit_once(") ").expect("every process has a name");
-        let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("a number of ticks"));
+        let ticks = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("a number of ticks"));
         // USER_HZ, which no configuration of the kernel changes.
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }

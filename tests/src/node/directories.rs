@@ -20,7 +20,13 @@ pub struct Directories {
 impl Directories {
     /// `run` and its flags.
     pub fn run(&self) -> Vec<OsString> {
-        let Self { cgroup, pins, services, state, socket } = self;
+        let Self {
+            cgroup,
+            pins,
+            services,
+            state,
+            socket,
+        } = self;
         flags(
             "run",
             &[
@@ -35,13 +41,26 @@ impl Directories {
 
     /// `uninstall` and its flags.
     pub fn uninstall(&self) -> Vec<OsString> {
-        let Self { cgroup, pins, services: _, state, socket } = self;
-        let paths = [("--cgroup", cgroup), ("--pin-dir", pins), ("--state-dir", state), ("--socket", socket)];
+        let Self {
+            cgroup,
+            pins,
+            services: _,
+            state,
+            socket,
+        } = self;
+        let paths = [
+            ("--cgroup", cgroup),
+            ("--pin-dir", pins),
+            ("--state-dir", state),
+            ("--socket", socket),
+        ];
         flags("uninstall", &paths)
     }
 }
 
 fn flags(command: &str, flags: &[(&str, &PathBuf)]) -> Vec<OsString> {
-    let flags = flags.iter().flat_map(|(flag, path)| [OsString::from(flag), path.into()]);
+    let flags = flags
+        .iter()
+        .flat_map(|(flag, path)| [OsString::from(flag), path.into()]);
     [command.into()].into_iter().chain(flags).collect()
 }

@@ -9,7 +9,8 @@ impl Node {
     pub fn write(&self, file: &str, content: impl Into<String>) {
         // The agent reads only files that end in .yaml, .yml and .json.
         let new = self.file(&format!(".{file}.new"));
-        fs::write(&new, content.into()).unwrap_or_else(|error| panic!("{}: {error}", new.display()));
+        fs::write(&new, content.into())
+            .unwrap_or_else(|error| panic!("{}: {error}", new.display()));
         fs::rename(&new, self.file(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 
@@ -25,20 +26,24 @@ impl Node {
 
     /// Renames a file.
     pub fn rename(&self, from: &str, to: &str) {
-        fs::rename(self.file(from), self.file(to)).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
+        fs::rename(self.file(from), self.file(to))
+            .unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
     }
 
-    /// Shows `content` as a mounted `ConfigMap` does: `file` → `..data/file`, `..data` → a directory per version, and
-    /// the one symlink `..data` is exchanged by rename.
+    /// Shows `content` as a mounted `ConfigMap` does: `file` → `..data/file`, `..data` → a
+    /// directory per version, and the one symlink `..data` is exchanged by rename.
     pub fn write_config_map(&self, version: &str, file: &str, content: impl Into<String>) {
         let directory = format!("..{version}");
-        fs::create_dir(self.file(&directory)).unwrap_or_else(|error| panic!("{directory}: {error}"));
+        fs::create_dir(self.file(&directory))
+            .unwrap_or_else(|error| panic!("{directory}: {error}"));
         self.overwrite(&format!("{directory}/{file}"), content.into());
-        symlink(&directory, self.file("..data_tmp")).unwrap_or_else(|error| panic!("..data_tmp: {error}"));
+        symlink(&directory, self.file("..data_tmp"))
+            .unwrap_or_else(|error| panic!("..data_tmp: {error}"));
         self.rename("..data_tmp", "..data");
         let link = self.file(file);
         if !link.is_symlink() {
-            symlink(format!("..data/{file}"), link).unwrap_or_else(|error| panic!("{file}: {error}"));
+            symlink(format!("..data/{file}"), link)
+                .unwrap_or_else(|error| panic!("{file}: {error}"));
         }
     }
 

@@ -19,8 +19,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Client, Server, binary, blackhole::Blackhole, command_result::CommandResult, machine_lock::MachineLock,
-    place::Place, server::Manner,
+    Client, Server, binary, blackhole::Blackhole, command_result::CommandResult,
+    machine_lock::MachineLock, place::Place, server::Manner,
 };
 
 pub use agent::Agent;
@@ -132,7 +132,13 @@ impl Node {
     /// `meshctl` with the words of `line`, asked of this node's agent.
     pub fn meshctl(&self, line: &str) -> CommandResult {
         let mut command = self.place.command(binary::find("meshctl"));
-        CommandResult::of(command.arg("--socket").arg(&self.directories.socket).args(line.split(' ')), PATIENCE)
+        CommandResult::of(
+            command
+                .arg("--socket")
+                .arg(&self.directories.socket)
+                .args(line.split(' ')),
+            PATIENCE,
+        )
     }
 
     /// Removes all pins, as a reboot does.

@@ -48,9 +48,14 @@ impl Setup {
     pub fn prepare(self) -> Node {
         requirements::privilege();
         sweep::sweep();
-        let turn = if self.alone { MachineLock::alone() } else { MachineLock::shared() };
+        let turn = if self.alone {
+            MachineLock::alone()
+        } else {
+            MachineLock::shared()
+        };
         let name = name::unique();
-        let scratch = TempDir::with_prefix(format!("{name}-")).expect("room for a temporary directory");
+        let scratch =
+            TempDir::with_prefix(format!("{name}-")).expect("room for a temporary directory");
         let place = Place::new();
         let directories = Directories {
             cgroup: place.cgroup.path().into(),
@@ -60,9 +65,23 @@ impl Setup {
             socket: scratch.path().join("agent.sock"),
         };
         for directory in [&directories.services, &directories.state] {
-            fs::create_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+            fs::create_dir(directory)
+                .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         }
-        let Self { alone: _, flags, wrapper } = self;
-        Node { agent: None, place, directories, scratch, flags, wrapper, servers: Cell::new(0), _turn: turn }
+        let Self {
+            alone: _,
+            flags,
+            wrapper,
+        } = self;
+        Node {
+            agent: None,
+            place,
+            directories,
+            scratch,
+            flags,
+            wrapper,
+            servers: Cell::new(0),
+            _turn: turn,
+        }
     }
 }

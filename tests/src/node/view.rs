@@ -20,7 +20,8 @@ impl Node {
 
     /// One service, which must be there.
     pub fn service(&self, name: &str) -> types::Service {
-        self.find_service(name).unwrap_or_else(|| panic!("there is no service {name}"))
+        self.find_service(name)
+            .unwrap_or_else(|| panic!("there is no service {name}"))
     }
 
     /// One service, if it is there.
@@ -31,7 +32,8 @@ impl Node {
 
     /// The only port of a service.
     pub fn port(&self, service: &str) -> types::ServicePort {
-        let [port] = <[_; 1]>::try_from(self.service(service).ports).expect("a service of one port");
+        let [port] =
+            <[_; 1]>::try_from(self.service(service).ports).expect("a service of one port");
         port
     }
 
@@ -44,7 +46,8 @@ impl Node {
 
     /// `GET` of any path; the agent must answer.
     pub fn get(&self, path: &str) -> api::Answer {
-        self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+        self.try_get(path)
+            .unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
     /// `GET` of any path.
@@ -56,7 +59,8 @@ impl Node {
     pub fn wait_until_ready(&mut self, deadline: Duration) {
         wait::until("the agent to be ready", deadline, || {
             self.expect_agent_lives();
-            self.try_get("/v1/status").is_ok_and(|answer| answer.json::<types::Status>().ready)
+            self.try_get("/v1/status")
+                .is_ok_and(|answer| answer.json::<types::Status>().ready)
         });
     }
 
@@ -68,23 +72,36 @@ impl Node {
     /// Waits with this deadline.
     pub fn wait_until_served_within(&self, service: &str, servers: &[&Server], deadline: Duration) {
         let expected: BTreeSet<_> = servers.iter().map(|server| server.address()).collect();
-        wait::until_equal(&format!("endpoints of {service}"), deadline, &Some(expected), || self.active(service));
+        wait::until_equal(
+            &format!("endpoints of {service}"),
+            deadline,
+            &Some(expected),
+            || self.active(service),
+        );
     }
 
     /// Waits until the service does not exist.
     pub fn wait_until_gone(&self, service: &str) {
-        wait::until(&format!("{service} to be gone"), SETTLE, || self.find_service(service).is_none());
+        wait::until(&format!("{service} to be gone"), SETTLE, || {
+            self.find_service(service).is_none()
+        });
     }
 
     /// Waits until there is exactly this number of errors.
     pub fn wait_for_errors(&self, count: usize) -> Vec<types::ConfigProblem> {
-        wait::until_equal("configuration errors", SETTLE, &count, || self.status().errors.len());
+        wait::until_equal("configuration errors", SETTLE, &count, || {
+            self.status().errors.len()
+        });
         self.status().errors
     }
 
     /// Endpoints that take new connects, if all ports agree on them.
     fn active(&self, service: &str) -> Option<BTreeSet<SocketAddr>> {
-        let mut ports = self.find_service(service)?.ports.into_iter().map(|port| active_endpoints(&port));
+        let mut ports = self
+            .find_service(service)?
+            .ports
+            .into_iter()
+            .map(|port| active_endpoints(&port));
         let first = ports.next()?;
         ports.all(|other| other == first).then_some(first)
     }
@@ -93,5 +110,7 @@ impl Node {
 /// Endpoints of a port that take new connects.
 pub fn active_endpoints(port: &types::ServicePort) -> BTreeSet<SocketAddr> {
     let active = port.endpoints.iter().filter(|endpoint| endpoint.active);
-    active.map(|endpoint| endpoint.endpoint.parse().expect("an address and a port")).collect()
+    active
+        .map(|endpoint| endpoint.endpoint.parse().expect("an address and a port"))
+        .collect()
 }

@@ -9,11 +9,33 @@ use mesh_tests::{Node, bpftool, pinned};
 fn programs_and_maps_are_shown_by_their_names() {
     let node = Node::start();
     let pins = &node.directories().pins;
-    let hooks: BTreeSet<_> = node.status().hooks.into_iter().map(|hook| hook.name).collect();
-    assert!(hooks.is_superset(&["connect4", "connect6", "getpeername4", "getpeername6"].map(str::to_owned).into()));
+    let hooks: BTreeSet<_> = node
+        .status()
+        .hooks
+        .into_iter()
+        .map(|hook| hook.name)
+        .collect();
+    assert!(
+        hooks.is_superset(
+            &["connect4", "connect6", "getpeername4", "getpeername6"]
+                .map(str::to_owned)
+                .into()
+        )
+    );
     assert_eq!(bpftool::attached(&node.directories().cgroup), hooks);
-    for name in [maps::SERVICES, maps::SLOTS, maps::BACKENDS, maps::LOAD, maps::COUNTERS, maps::NAMES, maps::SOCKETS] {
-        let id = pinned::map(pins, name).info().expect("a pinned map has an id").id();
+    for name in [
+        maps::SERVICES,
+        maps::SLOTS,
+        maps::BACKENDS,
+        maps::LOAD,
+        maps::COUNTERS,
+        maps::NAMES,
+        maps::SOCKETS,
+    ] {
+        let id = pinned::map(pins, name)
+            .info()
+            .expect("a pinned map has an id")
+            .id();
         let shown = bpftool::bpftool(&["map", "show", "id", &id.to_string()]);
         assert_eq!(shown["name"], name, "{shown}");
     }

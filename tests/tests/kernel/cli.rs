@@ -4,21 +4,29 @@ use std::process::Command;
 
 use mesh_agent::api::types;
 use mesh_tests::{
-    Node, binary::find, command_result::CommandResult, manifest::document, node::PATIENCE, service, wait,
+    Node, binary::find, command_result::CommandResult, manifest::document, node::PATIENCE, service,
+    wait,
 };
 use serde::de::DeserializeOwned;
 
 /// Runs a command with JSON output, which must succeed.
 fn ask<T: DeserializeOwned>(node: &Node, line: &str) -> T {
     let outcome = node.meshctl(&format!("-o json {line}")).expect_success();
-    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{line}: {outcome:#?}: {error}"))
+    serde_json::from_str(&outcome.stdout)
+        .unwrap_or_else(|error| panic!("{line}: {outcome:#?}: {error}"))
 }
 
 #[test]
 fn meshctl_shows_what_the_agent_knows() {
     let node = Node::start();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     node.client().tcp("10.96.0.10:80").times(7);
 
@@ -37,10 +45,19 @@ fn meshctl_shows_what_the_agent_knows() {
 fn a_starting_agent_does_not_report_unloaded_services_as_missing() {
     let mut node = Node::start();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     let many = (0..5000).map(|number| {
         let address = format!("10.97.{}.{}", number / 250, number % 250 + 1);
-        service(&format!("many/s{number}")).address(&address).tcp(80).endpoint(&a)
+        service(&format!("many/s{number}"))
+            .address(&address)
+            .tcp(80)
+            .endpoint(&a)
     });
     node.write("many.yaml", document(&many.collect::<Vec<_>>()));
     node.wait_until_served_within("many/s4999", &[&a], PATIENCE);
@@ -48,14 +65,21 @@ fn a_starting_agent_does_not_report_unloaded_services_as_missing() {
     node.launch_agent();
     let mut codes = Vec::new();
     wait::until("an answer", PATIENCE, || {
-        let code = node.try_get("/v1/services/shop/cart").map(|answer| answer.code);
+        let code = node
+            .try_get("/v1/services/shop/cart")
+            .map(|answer| answer.code);
         codes.extend(code.as_ref().ok().copied());
         code.is_ok_and(|code| code == 200)
     });
-    assert!(codes.iter().all(|code| [200, 503].contains(code)), "{codes:?}");
+    assert!(
+        codes.iter().all(|code| [200, 503].contains(code)),
+        "{codes:?}"
+    );
     node.stop_agent();
     node.launch_agent();
-    wait::until("the agent to answer", PATIENCE, || node.try_get("/v1/status").is_ok());
+    wait::until("the agent to answer", PATIENCE, || {
+        node.try_get("/v1/status").is_ok()
+    });
     node.meshctl("service get shop/cart").expect_success();
 }
 
@@ -63,23 +87,36 @@ fn a_starting_agent_does_not_report_unloaded_services_as_missing() {
 fn explain_shows_the_endpoint_of_session_affinity() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("affinity: {}");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("affinity: {}");
     node.write("cart.yaml", cart.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
     let answers = node.client().tcp("10.96.0.10:80").times(5).answers;
-    let bound = servers.iter().find(|server| answers.get(server.name()) == Some(&5)).expect("one answers all");
+    let bound = servers
+        .iter()
+        .find(|server| answers.get(server.name()) == Some(&5))
+        .expect("one answers all");
     // The agent and the client are in the node's namespace.
     let line = "explain 10.96.0.10:80 --from netns:/proc/self/ns/net";
     let explained: types::Explanation = ask(&node, line);
     let address = bound.address().to_string();
-    let went: Vec<_> = explained.outcomes.iter().map(|it| it.endpoint.clone()).collect();
+    let went: Vec<_> = explained
+        .outcomes
+        .iter()
+        .map(|it| it.endpoint.clone())
+        .collect();
     assert_eq!(went, [Some(address.clone())]);
     assert!(
         explained.notes[0].starts_with(&format!("session affinity binds this client to {address}")),
         "{explained:?}"
     );
     let refused = node.meshctl("explain 10.96.0.10:80 --from netns:/no/such/namespace");
-    assert!(refused.stderr.contains("No such file or directory"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("No such file or directory"),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -100,7 +137,10 @@ fn a_healthy_agent_is_shown_on_24_lines() {
     let page = node.meshctl("status").expect_success().stdout;
     assert!(page.starts_with("Ready:      yes\nAgent: "), "{page}");
     assert!(page.lines().count() < 24, "{page}");
-    assert!(page.contains("\nHooks:      10 attached\n") && !page.contains("getpeername4"), "{page}");
+    assert!(
+        page.contains("\nHooks:      10 attached\n") && !page.contains("getpeername4"),
+        "{page}"
+    );
     let verbose = node.meshctl("status -v").expect_success().stdout;
     assert!(verbose.contains("\n  getpeername4 "), "{verbose}");
 }
@@ -111,12 +151,23 @@ fn after_a_stop_meshctl_says_that_programs_and_services_stay() {
     node.stop_agent();
     let socket = node.directories().socket.display().to_string();
     let stopped = node.meshctl("status").stderr;
-    let expected = format!("meshctl: no agent answers on {socket}; programs and services stay in the kernel");
+    let expected =
+        format!("meshctl: no agent answers on {socket}; programs and services stay in the kernel");
     assert!(stopped.starts_with(&expected), "{stopped}");
-    assert!(node.log().contains("stopped; programs and services stay in the kernel"), "{}", node.log());
+    assert!(
+        node.log()
+            .contains("stopped; programs and services stay in the kernel"),
+        "{}",
+        node.log()
+    );
     node.uninstall().expect_success();
     let gone = node.meshctl("status").stderr;
-    assert!(gone.starts_with(&format!("meshctl: no agent answers on {socket}: is it running?")), "{gone}");
+    assert!(
+        gone.starts_with(&format!(
+            "meshctl: no agent answers on {socket}: is it running?"
+        )),
+        "{gone}"
+    );
 }
 
 #[test]
@@ -124,20 +175,39 @@ fn the_log_names_each_change_and_its_cause() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     let cart = || {
-        service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {baseEjection: 100ms, maxEjection: 200ms}")
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .with("outlier: {baseEjection: 100ms, maxEjection: 200ms}")
     };
     let logs = |what: &str, by: &str| {
         let is_told = |line: &str| line.contains(what) && line.contains(by);
-        wait::until(&format!("a log line of {what} by {by}"), PATIENCE, || node.log().lines().any(is_told));
+        wait::until(&format!("a log line of {what} by {by}"), PATIENCE, || {
+            node.log().lines().any(is_told)
+        });
     };
     node.write("cart.yaml", cart().endpoint(&a));
-    logs("service: added, 1 endpoint service=shop/cart", "/cart.yaml:2");
+    logs(
+        "service: added, 1 endpoint service=shop/cart",
+        "/cart.yaml:2",
+    );
     node.write("cart.yaml", cart().endpoints([&a, &b]));
     node.wait_until_served("shop/cart", &[&a, &b]);
-    logs(&format!("service: endpoint {} added service=shop/cart", b.address()), "/cart.yaml:2");
-    node.meshctl(&format!("backend drain shop/cart {}", a.address())).expect_success();
-    logs(&format!("endpoint: draining service=shop/cart endpoint={}", a.address()), "by=\"meshctl backend drain\"");
-    node.meshctl(&format!("backend undrain shop/cart {}", a.address())).expect_success();
+    logs(
+        &format!("service: endpoint {} added service=shop/cart", b.address()),
+        "/cart.yaml:2",
+    );
+    node.meshctl(&format!("backend drain shop/cart {}", a.address()))
+        .expect_success();
+    logs(
+        &format!(
+            "endpoint: draining service=shop/cart endpoint={}",
+            a.address()
+        ),
+        "by=\"meshctl backend drain\"",
+    );
+    node.meshctl(&format!("backend undrain shop/cart {}", a.address()))
+        .expect_success();
     logs("endpoint: not draining", "by=\"meshctl backend undrain\"");
     node.write("wrong.yaml", "services: [");
     logs("ERROR", "/wrong.yaml:");
@@ -149,12 +219,16 @@ fn the_log_names_each_change_and_its_cause() {
     let ejected = format!("service=shop/cart port=tcp-80/TCP endpoint={at}");
     wait::until("an ejection in the log", PATIENCE, || {
         client.tcp("10.96.0.10:80").times(20);
-        node.log().lines().any(|line| line.contains("endpoint: ejected for") && line.contains(&ejected))
+        node.log()
+            .lines()
+            .any(|line| line.contains("endpoint: ejected for") && line.contains(&ejected))
     });
     let _b = node.server_again("b", at);
     wait::until("the end of the ejection in the log", PATIENCE, || {
         client.tcp("10.96.0.10:80").times(20);
-        node.log().lines().any(|line| line.contains("endpoint: no longer ejected") && line.contains(&ejected))
+        node.log()
+            .lines()
+            .any(|line| line.contains("endpoint: no longer ejected") && line.contains(&ejected))
     });
     node.remove("cart.yaml");
     node.write("none.yaml", "services: []\n");
@@ -165,10 +239,19 @@ fn the_log_names_each_change_and_its_cause() {
 fn a_debug_log_shows_decisions_and_no_loader_details() {
     let node = Node::setup().flags("--log debug").start();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     let log = node.log();
-    assert!(log.contains("kernel: service 10.96.0.10:80/TCP id "), "{log}");
+    assert!(
+        log.contains("kernel: service 10.96.0.10:80/TCP id "),
+        "{log}"
+    );
     assert!(log.contains(&format!(" {} service ", a.address())), "{log}");
     assert!(!log.contains("relocat") && !log.contains("BTF"), "{log}");
 }
@@ -190,16 +273,29 @@ fn every_wrong_flag_is_named_before_anything_is_done() {
 #[test]
 fn standard_input_is_validated() {
     let node = Node::setup().prepare();
-    node.write("cart.yaml", "services:\n- {name: cart, address: 10.96.0.1, ports: [{port: \"80\"}]}\n");
-    let line = format!("{} config validate - < {}", find("meshctl").display(), node.file("cart.yaml").display());
+    node.write(
+        "cart.yaml",
+        "services:\n- {name: cart, address: 10.96.0.1, ports: [{port: \"80\"}]}\n",
+    );
+    let line = format!(
+        "{} config validate - < {}",
+        find("meshctl").display(),
+        node.file("cart.yaml").display()
+    );
     let outcome = CommandResult::of(Command::new("sh").args(["-c", &line]), PATIENCE);
     let expected = "-:2: services[0].ports[0].port: expected a port from 1 to 65535, found the text `\"80\"`\n";
-    assert!(outcome.code == Some(1) && outcome.stdout.starts_with(expected), "{outcome:#?}");
+    assert!(
+        outcome.code == Some(1) && outcome.stdout.starts_with(expected),
+        "{outcome:#?}"
+    );
 }
 
 #[test]
 fn empty_standard_input_is_an_error() {
     let line = format!("{} config validate - </dev/null", find("meshctl").display());
     let outcome = CommandResult::of(Command::new("sh").args(["-c", &line]), PATIENCE);
-    assert!(outcome.code == Some(1) && outcome.stdout.starts_with("-:1: empty: "), "{outcome:#?}");
+    assert!(
+        outcome.code == Some(1) && outcome.stdout.starts_with("-:1: empty: "),
+        "{outcome:#?}"
+    );
 }

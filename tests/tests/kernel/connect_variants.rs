@@ -1,4 +1,5 @@
-//! Variants of connect: non-blocking, io_uring, Fast Open, MPTCP, reconnects, bound and passed sockets.
+//! Variants of connect: non-blocking, io_uring, Fast Open, MPTCP, reconnects, bound and passed
+//! sockets.
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
@@ -23,24 +24,41 @@ fn shop() -> (Node, Server) {
 
 fn serve(node: &Node) -> Server {
     let a = node.echo_server("a");
-    node.write("empty.yaml", service("shop/empty").address("10.96.0.11").tcp(80));
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).udp(53).endpoint(&a));
+    node.write(
+        "empty.yaml",
+        service("shop/empty").address("10.96.0.11").tcp(80),
+    );
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .udp(53)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     node.wait_until_served("shop/empty", &[]);
     a
 }
 
 fn address(literal: &str) -> SocketAddr {
-    literal.parse().unwrap_or_else(|error| panic!("{literal}: {error}"))
+    literal
+        .parse()
+        .unwrap_or_else(|error| panic!("{literal}: {error}"))
 }
 
 /// The server says its name over a connected TCP socket, and the peer is the service.
 fn expect_served(client: &mut Client, socket: SocketId, to: &str) {
-    assert_eq!(client.receive(socket).map(|heard| heard.name), Ok("a".into()), "{to}");
+    assert_eq!(
+        client.receive(socket).map(|heard| heard.name),
+        Ok("a".into()),
+        "{to}"
+    );
     assert_eq!(client.peer(socket), Ok(address(to)));
 }
 
-/// Checks that a variant is served at the service and refused at the empty one, for IPv4 and mapped addresses.
+/// Checks that a variant is served at the service and refused at the empty one, for IPv4 and mapped
+/// addresses.
 fn expect_variant(act: impl Fn(SocketAddr) -> Act) {
     let (node, _a) = shop();
     let mut client = node.client();
@@ -50,9 +68,17 @@ fn expect_variant(act: impl Fn(SocketAddr) -> Act) {
         expect_served(&mut client, socket, to);
     }
     let socket = client.tcp_socket("0.0.0.0:0");
-    assert_eq!(client.act(socket, act(address(EMPTY))), Err("ECONNREFUSED".into()));
+    assert_eq!(
+        client.act(socket, act(address(EMPTY))),
+        Err("ECONNREFUSED".into())
+    );
     assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
-    assert_eq!(node.port_of("shop/empty", 80, "TCP").counters.refused_no_backend, 1);
+    assert_eq!(
+        node.port_of("shop/empty", 80, "TCP")
+            .counters
+            .refused_no_backend,
+        1
+    );
 }
 
 #[test]
@@ -68,7 +94,10 @@ fn a_connect_by_io_uring_is_served() {
 /// Enables Fast Open without cookies on both sides in the node's namespace.
 fn allow_fast_open(node: &Node) {
     let all = 0x1 | 0x2 | 0x4 | 0x200 | 0x400;
-    node.place().netns.run(|| fs::write("/proc/sys/net/ipv4/tcp_fastopen", all.to_string())).expect("root may");
+    node.place()
+        .netns
+        .run(|| fs::write("/proc/sys/net/ipv4/tcp_fastopen", all.to_string()))
+        .expect("root may");
 }
 
 #[test]
@@ -79,7 +108,10 @@ fn a_fast_open_connect_is_served() {
     for (bind, to) in [("0.0.0.0:0", TCP), ("[::]:0", MAPPED)] {
         let socket = client.tcp_socket(bind);
         // It succeeds before a packet is sent; the first data goes with the first packet.
-        assert_eq!(client.act(socket, Act::ConnectFastOpen(address(to))), Ok(()));
+        assert_eq!(
+            client.act(socket, Act::ConnectFastOpen(address(to))),
+            Ok(())
+        );
         client.send(socket).unwrap();
         expect_served(&mut client, socket, to);
     }
@@ -100,12 +132,15 @@ fn a_first_send_with_fast_open_is_served() {
         expect_served(&mut client, socket, to);
     }
     let socket = client.tcp_socket("0.0.0.0:0");
-    assert_eq!(client.act(socket, Act::SendFastOpen(address(EMPTY))), Err("ECONNREFUSED".into()));
+    assert_eq!(
+        client.act(socket, Act::SendFastOpen(address(EMPTY))),
+        Err("ECONNREFUSED".into())
+    );
     assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
 }
 
-/// The connect hook runs for the subflow, the `getpeername` hook for the socket of the program, which has no record:
-/// only this variant sees the endpoint as its peer.
+/// The connect hook runs for the subflow, the `getpeername` hook for the socket of the program,
+/// which has no record: only this variant sees the endpoint as its peer.
 #[test]
 fn a_multipath_connect_is_served_and_shows_the_endpoint() {
     let (node, a) = shop();
@@ -113,14 +148,20 @@ fn a_multipath_connect_is_served_and_shows_the_endpoint() {
     match client.try_socket(Transport::Mptcp, "0.0.0.0:0") {
         Ok(socket) => {
             assert_eq!(client.connect(socket, TCP), Ok(()));
-            assert_eq!(client.receive(socket).map(|heard| heard.name), Ok("a".into()));
+            assert_eq!(
+                client.receive(socket).map(|heard| heard.name),
+                Ok("a".into())
+            );
             assert_eq!(client.peer(socket), Ok(a.address()));
             assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 1);
             let socket = client.socket(Transport::Mptcp, "0.0.0.0:0");
             assert_eq!(client.connect(socket, EMPTY), Err("ECONNREFUSED".into()));
         }
         // The kernel may have no MPTCP.
-        Err(errno) => assert!(["EPROTONOSUPPORT", "ENOPROTOOPT"].contains(&errno.as_str()), "{errno}"),
+        Err(errno) => assert!(
+            ["EPROTONOSUPPORT", "ENOPROTOOPT"].contains(&errno.as_str()),
+            "{errno}"
+        ),
     }
 }
 
@@ -134,7 +175,9 @@ fn a_udp_socket_that_connects_again_is_served_again() {
         client.connect(socket, UDP).unwrap();
         assert_eq!(client.name_of_peer(socket), Ok("a".into()));
         assert_eq!(client.peer(socket), Ok(address(UDP)));
-        client.connect(socket, &other.address().to_string()).unwrap();
+        client
+            .connect(socket, &other.address().to_string())
+            .unwrap();
         assert_eq!(client.name_of_peer(socket), Ok("other".into()));
         assert_eq!(client.peer(socket), Ok(other.address()));
     }
@@ -155,7 +198,10 @@ fn a_disconnected_udp_socket_has_no_peer_and_may_connect_again() {
         assert_eq!(client.peer(socket), Err("ENOTCONN".into()));
         assert_eq!(client.send(socket), Err("EDESTADDRREQ".into()));
         let heard = client.ask_at(socket, &other.address().to_string()).unwrap();
-        assert_eq!((heard.name.as_str(), heard.from), ("other", Some(other.address())));
+        assert_eq!(
+            (heard.name.as_str(), heard.from),
+            ("other", Some(other.address()))
+        );
     }
 }
 
@@ -163,13 +209,19 @@ fn a_disconnected_udp_socket_has_no_peer_and_may_connect_again() {
 fn a_disconnected_tcp_socket_may_connect_to_another_service() {
     let (node, a) = shop();
     let b = node.echo_server("b");
-    node.write("b.yaml", service("shop/b").address("10.96.0.12").tcp(80).endpoint(&b));
+    node.write(
+        "b.yaml",
+        service("shop/b").address("10.96.0.12").tcp(80).endpoint(&b),
+    );
     node.wait_until_served("shop/b", &[&b]);
     let mut client = node.client();
     let socket = client.tcp_socket("0.0.0.0:0");
     for (to, name) in [(TCP, "a"), ("10.96.0.12:80", "b")] {
         client.connect(socket, to).unwrap();
-        assert_eq!(client.receive(socket).map(|heard| heard.name), Ok(name.into()));
+        assert_eq!(
+            client.receive(socket).map(|heard| heard.name),
+            Ok(name.into())
+        );
         assert_eq!(client.peer(socket), Ok(address(to)));
         assert_eq!(client.disconnect(socket), Ok(()));
     }
@@ -188,7 +240,12 @@ fn a_bound_source_address_is_kept() {
     client.connect(udp, UDP).unwrap();
     assert_eq!(client.name_of_peer(udp), Ok("a".into()));
     assert_eq!(client.local(udp), Ok("127.0.0.6:5000".parse().unwrap()));
-    assert_eq!(a.clients(), ["127.0.0.5", "127.0.0.6"].map(|ip| ip.parse().unwrap()).into());
+    assert_eq!(
+        a.clients(),
+        ["127.0.0.5", "127.0.0.6"]
+            .map(|ip| ip.parse().unwrap())
+            .into()
+    );
 }
 
 #[test]
@@ -205,7 +262,10 @@ fn a_bound_source_address_is_kept_by_unconnected_sends() {
 fn a_socket_older_than_the_agent_is_served_when_it_connects() {
     let mut node = Node::setup().prepare();
     let mut client = node.client();
-    let [tcp, udp] = [client.tcp_socket("0.0.0.0:0"), client.udp_socket("0.0.0.0:5000")];
+    let [tcp, udp] = [
+        client.tcp_socket("0.0.0.0:0"),
+        client.udp_socket("0.0.0.0:5000"),
+    ];
     node.start_agent();
     let _a = serve(&node);
     client.connect(tcp, TCP).unwrap();
@@ -238,7 +298,11 @@ fn a_connection_older_than_the_agent_is_left_alone() {
     client.connect(udp, &to).unwrap();
     node.start_agent();
     // Its endpoint belongs to a service, and then to none.
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with("closeStaleTcp: true");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .udp(53)
+        .with("closeStaleTcp: true");
     node.write("cart.yaml", cart.clone().endpoint(&direct));
     node.wait_until_served("shop/cart", &[&direct]);
     node.write("cart.yaml", cart);
@@ -250,13 +314,19 @@ fn a_connection_older_than_the_agent_is_left_alone() {
 
 /// A process of the node and one outside of its cgroup, in the same network namespace.
 fn inside_and_outside(node: &Node) -> (Client, Client) {
-    let outside = Place { netns: Arc::clone(&node.place().netns), ..Place::default() };
+    let outside = Place {
+        netns: Arc::clone(&node.place().netns),
+        ..Place::default()
+    };
     (node.client(), Client::start(&outside))
 }
 
 fn passed(node: &Node, from: &mut Client, socket: SocketId, to: &mut Client) -> SocketId {
     let path = node.scratch().join(format!("pass-{}", socket.0));
-    to.take_from(&path, || from.act(socket, Act::Pass(path.clone())).expect("the other one waits for it"))
+    to.take_from(&path, || {
+        from.act(socket, Act::Pass(path.clone()))
+            .expect("the other one waits for it");
+    })
 }
 
 /// The cgroup in which a socket was created counts, not the process that uses it.
@@ -264,7 +334,10 @@ fn passed(node: &Node, from: &mut Client, socket: SocketId, to: &mut Client) -> 
 fn a_socket_passed_to_a_process_outside_is_still_served() {
     let (node, _a) = shop();
     let (mut inside, mut outside) = inside_and_outside(&node);
-    let [tcp, udp] = [inside.tcp_socket("0.0.0.0:0"), inside.udp_socket("0.0.0.0:0")];
+    let [tcp, udp] = [
+        inside.tcp_socket("0.0.0.0:0"),
+        inside.udp_socket("0.0.0.0:0"),
+    ];
     let [tcp, udp] = [tcp, udp].map(|socket| passed(&node, &mut inside, socket, &mut outside));
     outside.connect(tcp, TCP).unwrap();
     expect_served(&mut outside, tcp, TCP);

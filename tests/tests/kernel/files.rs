@@ -11,23 +11,31 @@ const SOON: Duration = Duration::from_millis(200);
 fn until_answered_by(client: &mut Client, name: &str, change: impl FnOnce()) -> Duration {
     let start = Instant::now();
     change();
-    wait::until_equal(&format!("{name} to answer"), SETTLE, &counts([(name, 1)]), || {
-        client.tcp("10.96.0.10:80").once().answers
-    });
+    wait::until_equal(
+        &format!("{name} to answer"),
+        SETTLE,
+        &counts([(name, 1)]),
+        || client.tcp("10.96.0.10:80").once().answers,
+    );
     start.elapsed()
 }
 
 fn until_error(client: &mut Client, error: &str, change: impl FnOnce()) -> Duration {
     let start = Instant::now();
     change();
-    wait::until_equal(error, SETTLE, &counts([(error, 1)]), || client.tcp("10.96.0.10:80").once().errors);
+    wait::until_equal(error, SETTLE, &counts([(error, 1)]), || {
+        client.tcp("10.96.0.10:80").once().errors
+    });
     start.elapsed()
 }
 
 /// Prints the slowest of several changes, and checks it.
 fn expect_soon(what: &str, took: &[Duration]) {
     let slowest = took.iter().max().expect("some changes");
-    println!("{what}: {} changes, the slowest live after {slowest:?}", took.len());
+    println!(
+        "{what}: {} changes, the slowest live after {slowest:?}",
+        took.len()
+    );
     assert!(*slowest <= SOON, "{what}: {took:?}");
 }
 
@@ -41,7 +49,9 @@ fn an_edited_file_is_live_within_200_milliseconds() {
     let took: Vec<_> = edits
         .map(|server| {
             let edited = cart.clone().endpoint(server);
-            until_answered_by(&mut client, server.name(), || node.write("cart.yaml", edited))
+            until_answered_by(&mut client, server.name(), || {
+                node.write("cart.yaml", edited);
+            })
         })
         .collect();
     expect_soon("edits", &took);
@@ -57,7 +67,9 @@ fn a_file_overwritten_in_place_is_live_within_200_milliseconds() {
     let took: Vec<_> = edits
         .map(|server| {
             let edited = cart.clone().endpoint(server).to_string();
-            until_answered_by(&mut client, server.name(), || node.overwrite("cart.yaml", edited))
+            until_answered_by(&mut client, server.name(), || {
+                node.overwrite("cart.yaml", edited);
+            })
         })
         .collect();
     expect_soon("overwrites", &took);
@@ -68,13 +80,23 @@ fn an_added_file_serves_and_a_removed_one_lets_go_within_200_milliseconds() {
     let node = Node::setup().alone().start();
     let a = node.server("a");
     // Keeps the directory from being empty, which has a meaning of its own.
-    node.write("other.yaml", service("shop/other").address("10.96.0.99").tcp(80));
+    node.write(
+        "other.yaml",
+        service("shop/other").address("10.96.0.99").tcp(80),
+    );
     let mut client = node.client();
     let mut took = Vec::new();
     for _ in 0..10 {
-        let cart = service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a);
-        took.push(until_answered_by(&mut client, "a", || node.write("cart.yaml", cart)));
-        took.push(until_error(&mut client, "connect ENETUNREACH", || node.remove("cart.yaml")));
+        let cart = service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a);
+        took.push(until_answered_by(&mut client, "a", || {
+            node.write("cart.yaml", cart);
+        }));
+        took.push(until_error(&mut client, "connect ENETUNREACH", || {
+            node.remove("cart.yaml");
+        }));
     }
     expect_soon("additions and removals", &took);
     assert_eq!(node.find_service("shop/cart"), None);
@@ -84,7 +106,13 @@ fn an_added_file_serves_and_a_removed_one_lets_go_within_200_milliseconds() {
 fn a_renamed_file_never_stops_serving() {
     let node = Node::start();
     let a = node.server("a");
-    node.write("0.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "0.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     let mut client = node.client();
     let connecting = client.tcp("10.96.0.10:80").again_and_again();
@@ -92,11 +120,16 @@ fn a_renamed_file_never_stops_serving() {
         let renamed = format!("{}.yaml", number + 1);
         node.rename(&format!("{number}.yaml"), &renamed);
         let origin = format!("{}:", node.file(&renamed).display());
-        wait::until("the new origin", SETTLE, || node.service("shop/cart").origin.starts_with(&origin));
+        wait::until("the new origin", SETTLE, || {
+            node.service("shop/cart").origin.starts_with(&origin)
+        });
     }
     let report = connecting.stop();
     assert_eq!(report.errors, counts([]));
-    assert_eq!(node.port("shop/cart").counters.connects, report.total_answers());
+    assert_eq!(
+        node.port("shop/cart").counters.connects,
+        report.total_answers()
+    );
 }
 
 #[test]
@@ -121,9 +154,18 @@ fn an_exchanged_config_map_is_live_within_200_milliseconds() {
 fn a_directory_emptied_by_mistake_keeps_serving() {
     let node = Node::start();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     node.remove("cart.yaml");
     wait::until("the agent to say so", SETTLE, || !node.status().ready);
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(100).answers,
+        counts([("a", 100)])
+    );
 }

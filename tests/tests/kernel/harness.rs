@@ -32,12 +32,28 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 fn a_client_is_in_its_place_before_its_first_line() {
     requirements::privilege();
     let place = Place::new();
-    let shown =
-        CommandResult::of(place.command("cat").arg("/proc/self/cgroup"), Duration::from_secs(5)).expect_success();
+    let shown = CommandResult::of(
+        place.command("cat").arg("/proc/self/cgroup"),
+        Duration::from_secs(5),
+    )
+    .expect_success();
     let cgroup = place.cgroup.path().file_name().unwrap().to_str().unwrap();
-    assert!(shown.stdout.lines().any(|line| line == format!("0::/{cgroup}")), "{shown:?}");
-    let routes = CommandResult::of(place.command("cat").arg("/proc/self/net/route"), Duration::from_secs(5));
-    assert_eq!(routes.stdout.lines().count(), 1, "a heading and no route: {routes:?}");
+    assert!(
+        shown
+            .stdout
+            .lines()
+            .any(|line| line == format!("0::/{cgroup}")),
+        "{shown:?}"
+    );
+    let routes = CommandResult::of(
+        place.command("cat").arg("/proc/self/net/route"),
+        Duration::from_secs(5),
+    );
+    assert_eq!(
+        routes.stdout.lines().count(),
+        1,
+        "a heading and no route: {routes:?}"
+    );
 }
 
 #[test]
@@ -57,11 +73,21 @@ fn without_privilege_a_test_fails_with_one_sentence() {
     unprivileged::open_directory(directory.path());
     let copy = unprivileged::open_copy(&env::current_exe().unwrap(), directory.path());
     let mut command = Command::new(copy);
-    command.args(["--exact", "harness::a_cgroup_is_removed_when_its_owner_is_dropped", "--nocapture"]);
-    let outcome = CommandResult::of(unprivileged::as_nobody(&mut command), Duration::from_secs(10));
+    command.args([
+        "--exact",
+        "harness::a_cgroup_is_removed_when_its_owner_is_dropped",
+        "--nocapture",
+    ]);
+    let outcome = CommandResult::of(
+        unprivileged::as_nobody(&mut command),
+        Duration::from_secs(10),
+    );
     assert_ne!(outcome.code, Some(0));
     let told = format!("{}{}", outcome.stdout, outcome.stderr);
-    assert!(told.contains("the kernel tests load eBPF programs: run them as root"), "{told}");
+    assert!(
+        told.contains("the kernel tests load eBPF programs: run them as root"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -81,7 +107,10 @@ fn a_panic_leaves_nothing() {
     });
     let left = left.into_inner().unwrap();
     assert_eq!((panicked, left.len()), (true, 2));
-    assert_eq!(left.iter().filter(|path| path.exists()).collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+    assert_eq!(
+        left.iter().filter(|path| path.exists()).collect::<Vec<_>>(),
+        Vec::<&PathBuf>::new()
+    );
 }
 
 #[test]
@@ -91,7 +120,10 @@ fn a_client_hears_and_counts_the_server() {
     let server = Server::start(&place.netns, "a", LOCALHOST);
     let to = server.address();
     let mut client = Client::start(&place);
-    for report in [client.tcp(&to.to_string()).times(100), client.udp(&to.to_string()).times(100)] {
+    for report in [
+        client.tcp(&to.to_string()).times(100),
+        client.udp(&to.to_string()).times(100),
+    ] {
         assert_eq!(report.answers, counts([("a", 100)]));
         assert_eq!(report.errors, counts([]));
         assert_eq!(report.peers, [(to, 100)].into());
@@ -122,10 +154,22 @@ fn a_client_names_the_errors_of_connects() {
     requirements::privilege();
     let place = Place::new();
     let mut client = Client::start(&place);
-    assert_eq!(client.tcp("127.0.0.1:1").times(3).errors, counts([("connect ECONNREFUSED", 3)]));
-    assert_eq!(client.udp("127.0.0.1:1").times(3).errors, counts([("answer ECONNREFUSED", 3)]));
-    assert_eq!(client.tcp("10.96.0.10:80").once().errors, counts([("connect ENETUNREACH", 1)]));
-    assert_eq!(client.tcp("[fd00:96::10]:80").once().errors, counts([("connect ENETUNREACH", 1)]));
+    assert_eq!(
+        client.tcp("127.0.0.1:1").times(3).errors,
+        counts([("connect ECONNREFUSED", 3)])
+    );
+    assert_eq!(
+        client.udp("127.0.0.1:1").times(3).errors,
+        counts([("answer ECONNREFUSED", 3)])
+    );
+    assert_eq!(
+        client.tcp("10.96.0.10:80").once().errors,
+        counts([("connect ENETUNREACH", 1)])
+    );
+    assert_eq!(
+        client.tcp("[fd00:96::10]:80").once().errors,
+        counts([("connect ENETUNREACH", 1)])
+    );
 }
 
 #[test]
@@ -136,7 +180,9 @@ fn a_loop_ends_when_told_and_the_client_goes_on() {
     let to = server.address().to_string();
     let mut client = Client::start(&place);
     let connecting = client.tcp(&to).again_and_again();
-    wait::until("a hundred connects", Duration::from_secs(10), || server.tcp() >= 100);
+    wait::until("a hundred connects", Duration::from_secs(10), || {
+        server.tcp() >= 100
+    });
     let report = connecting.stop();
     assert_eq!(report.errors, counts([]));
     assert_eq!(report.total_answers(), server.tcp());
@@ -149,7 +195,10 @@ fn one_udp_socket_walks_from_server_to_server() {
     let place = Place::new();
     let [a, b] = ["a", "b"].map(|name| Server::start(&place.netns, name, LOCALHOST));
     let steps = Client::start(&place).walk(&[a.address(), b.address()]);
-    let step = |server: &Server| Step { peer: Ok(server.address()), answer: Ok(server.name().into()) };
+    let step = |server: &Server| Step {
+        peer: Ok(server.address()),
+        answer: Ok(server.name().into()),
+    };
     assert_eq!(steps, [step(&a), step(&b)]);
 }
 
@@ -159,8 +208,14 @@ fn namespaces_do_not_see_each_other() {
     let (one, other) = (Place::new(), Place::new());
     let server = Server::start(&one.netns, "a", LOCALHOST);
     let to = server.address().to_string();
-    assert_eq!(Client::start(&one).tcp(&to).once().answers, counts([("a", 1)]));
-    assert_eq!(Client::start(&other).tcp(&to).once().errors, counts([("connect ECONNREFUSED", 1)]));
+    assert_eq!(
+        Client::start(&one).tcp(&to).once().answers,
+        counts([("a", 1)])
+    );
+    assert_eq!(
+        Client::start(&other).tcp(&to).once().errors,
+        counts([("connect ECONNREFUSED", 1)])
+    );
 }
 
 #[test]
@@ -170,11 +225,25 @@ fn pods_reach_each_other_and_their_node() {
     let servers = [two.server("four"), two.server6("six")];
     for server in &servers {
         let to = server.address().to_string();
-        assert_eq!(one.client().tcp(&to).times(10).answers, counts([(server.name(), 10)]));
-        assert_eq!(node.client().udp(&to).times(10).answers, counts([(server.name(), 10)]));
+        assert_eq!(
+            one.client().tcp(&to).times(10).answers,
+            counts([(server.name(), 10)])
+        );
+        assert_eq!(
+            node.client().udp(&to).times(10).answers,
+            counts([(server.name(), 10)])
+        );
     }
-    assert!(servers[0].clients().contains(&one.ip()), "{:?}", servers[0].clients());
-    assert!(servers[1].clients().contains(&one.ip6()), "{:?}", servers[1].clients());
+    assert!(
+        servers[0].clients().contains(&one.ip()),
+        "{:?}",
+        servers[0].clients()
+    );
+    assert!(
+        servers[1].clients().contains(&one.ip6()),
+        "{:?}",
+        servers[1].clients()
+    );
 }
 
 #[test]
@@ -184,9 +253,15 @@ fn a_pod_is_below_its_node() {
     let mut client = pod.client();
     // It answers, so it has moved to its cgroup.
     client.tcp("127.0.0.1:1").once();
-    let inside = fs::read_dir(node.place().cgroup.path()).unwrap().flatten().filter(|entry| entry.path().is_dir());
+    let inside = fs::read_dir(node.place().cgroup.path())
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().is_dir());
     let [child] = inside.collect::<Vec<_>>().try_into().expect("one child");
-    assert_ne!(fs::read_to_string(child.path().join("cgroup.procs")).unwrap(), "");
+    assert_ne!(
+        fs::read_to_string(child.path().join("cgroup.procs")).unwrap(),
+        ""
+    );
 }
 
 #[test]
@@ -234,13 +309,21 @@ fn a_destroyed_udp_socket_reports_it_once() {
         let [to_a, to_b] = [&a, &b].map(|server| {
             let socket = client.udp_socket(bind);
             let to = server.address();
-            let to = if mapped { format!("[::ffff:{}]:{}", to.ip(), to.port()) } else { to.to_string() };
+            let to = if mapped {
+                format!("[::ffff:{}]:{}", to.ip(), to.port())
+            } else {
+                to.to_string()
+            };
             client.connect(socket, &to).unwrap();
             assert_eq!(client.name_of_peer(socket), Ok(server.name().into()));
             (socket, to)
         });
         run(&node, &format!("ss -K -a -u dst = {}", to_a.1));
-        assert_eq!(client.pending_error(to_a.0), Some("ECONNABORTED".into()), "{bind}");
+        assert_eq!(
+            client.pending_error(to_a.0),
+            Some("ECONNABORTED".into()),
+            "{bind}"
+        );
         assert_eq!(client.pending_error(to_a.0), None);
         assert_eq!(client.send(to_a.0), Err("EDESTADDRREQ".into()));
         client.connect(to_a.0, &to_a.1).unwrap();
@@ -255,12 +338,23 @@ fn a_destroyed_tcp_stream_reports_it() {
     let [a, b] = ["a", "b"].map(|name| node.echo_server(name));
     let mut client = node.client();
     for server in [&a, &b] {
-        assert_eq!(client.open_streams(&server.address().to_string(), 20).total_answers(), 20);
+        assert_eq!(
+            client
+                .open_streams(&server.address().to_string(), 20)
+                .total_answers(),
+            20
+        );
     }
     assert_eq!(client.beat().answers, counts([("a", 20), ("b", 20)]));
     run(&node, &format!("ss -K -t dst = {}", a.address()));
     let beat = client.beat();
-    assert_eq!((beat.errors, beat.answers), (counts([("send ECONNABORTED", 20)]), counts([("b", 20)])));
+    assert_eq!(
+        (beat.errors, beat.answers),
+        (counts([("send ECONNABORTED", 20)]), counts([("b", 20)]))
+    );
     let beat = client.beat();
-    assert_eq!((beat.errors, beat.answers), (counts([]), counts([("b", 20)])));
+    assert_eq!(
+        (beat.errors, beat.answers),
+        (counts([]), counts([("b", 20)]))
+    );
 }

@@ -1,5 +1,5 @@
-//! Attacks by the author of a service: claims of foreign addresses and node ports, and of too many rows. The network
-//! namespace of the node has no route out, so nothing leaves the machine.
+//! Attacks by the author of a service: claims of foreign addresses and node ports, and of too many
+//! rows. The network namespace of the node has no route out, so nothing leaves the machine.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
@@ -18,7 +18,11 @@ const CONNECTS: u32 = 50;
 
 /// Returns name and effect of each wrong object in `status`.
 fn wrong(status: &Status) -> Vec<(String, String)> {
-    status.wrong.iter().map(|it| (it.name.clone(), it.in_force.clone())).collect()
+    status
+        .wrong
+        .iter()
+        .map(|it| (it.name.clone(), it.in_force.clone()))
+        .collect()
 }
 
 fn pair(name: &str, in_force: &str) -> (String, String) {
@@ -26,9 +30,16 @@ fn pair(name: &str, in_force: &str) -> (String, String) {
 }
 
 /// Foreign addresses: cloud metadata, documentation, public ones.
-const FOREIGN: [&str; 5] = ["169.254.169.254", "192.0.2.66", "8.8.8.8", "203.0.113.66", "127.0.0.66"];
+const FOREIGN: [&str; 5] = [
+    "169.254.169.254",
+    "192.0.2.66",
+    "8.8.8.8",
+    "203.0.113.66",
+    "127.0.0.66",
+];
 
-/// A node with a pod, whose own programs listen on port 8080 of localhost and of the node's address.
+/// A node with a pod, whose own programs listen on port 8080 of localhost and of the node's
+/// address.
 struct Site {
     local: Server,
     own: Server,
@@ -37,13 +48,22 @@ struct Site {
 }
 
 fn site(flags: &str) -> Site {
-    let setup = if flags.is_empty() { Node::setup() } else { Node::setup().flags(flags) };
+    let setup = if flags.is_empty() {
+        Node::setup()
+    } else {
+        Node::setup().flags(flags)
+    };
     let mut node = setup.prepare();
     let pod = Pod::start(&node, 1);
     let local = node.server_again("localhost", "127.0.0.1:8080".parse().expect("an address"));
     let own = node.server_again("node", SocketAddr::new(pod.node_ip(), 8080));
     node.start_agent();
-    Site { local, own, pod, node }
+    Site {
+        local,
+        own,
+        pod,
+        node,
+    }
 }
 
 fn expect_untouched(client: &mut Client, foreign: &[&str]) {
@@ -51,15 +71,27 @@ fn expect_untouched(client: &mut Client, foreign: &[&str]) {
         for port in [80, 8080] {
             let report = client.tcp(&format!("{address}:{port}")).times(CONNECTS);
             // All loopback addresses are local, and no server listens at this one.
-            let error = if address.starts_with("127.") { "connect ECONNREFUSED" } else { UNTOUCHED };
-            assert_eq!(report.errors, counts([(error, u64::from(CONNECTS))]), "{address}:{port}: {:?}", report.answers);
+            let error = if address.starts_with("127.") {
+                "connect ECONNREFUSED"
+            } else {
+                UNTOUCHED
+            };
+            assert_eq!(
+                report.errors,
+                counts([(error, u64::from(CONNECTS))]),
+                "{address}:{port}: {:?}",
+                report.answers
+            );
         }
     }
 }
 
 fn expect_own(client: &mut Client, Site { local, own, .. }: &Site) {
     for (server, name) in [(local, "localhost"), (own, "node")] {
-        let answers = client.tcp(&server.address().to_string()).times(CONNECTS).answers;
+        let answers = client
+            .tcp(&server.address().to_string())
+            .times(CONNECTS)
+            .answers;
         assert_eq!(answers, counts([(name, u64::from(CONNECTS))]));
     }
 }
@@ -70,8 +102,14 @@ fn a_service_cannot_take_over_foreign_addresses() {
     let Site { node, pod, .. } = &site;
     let thief = pod.server("thief");
     let node_ip = pod.node_ip().to_string();
-    let claimed: Vec<&str> = FOREIGN.into_iter().chain(["127.0.0.1", node_ip.as_str()]).collect();
-    let ingress: Vec<_> = claimed.iter().map(|address| json!({"ip": address})).collect();
+    let claimed: Vec<&str> = FOREIGN
+        .into_iter()
+        .chain(["127.0.0.1", node_ip.as_str()])
+        .collect();
+    let ingress: Vec<_> = claimed
+        .iter()
+        .map(|address| json!({"ip": address}))
+        .collect();
     let object = cluster_ip("shop/thief", &["10.96.0.66"])
         .spec("type", "LoadBalancer".into())
         .spec("externalIPs", json!(claimed))
@@ -85,40 +123,88 @@ fn a_service_cannot_take_over_foreign_addresses() {
     node.write("thief.json", list([&object, &ends]));
     node.wait_until_served("shop/thief", &[&thief]);
     for mut client in [node.client(), pod.client()] {
-        assert_eq!(client.tcp("10.96.0.66:80").times(CONNECTS).answers, counts([("thief", u64::from(CONNECTS))]));
+        assert_eq!(
+            client.tcp("10.96.0.66:80").times(CONNECTS).answers,
+            counts([("thief", u64::from(CONNECTS))])
+        );
     }
     let mut client = node.client();
     expect_untouched(&mut client, &FOREIGN);
     expect_own(&mut client, &site);
 
-    let native = service("food/thief").address("10.96.0.67").tcp(80).tcp(8080).endpoint(&thief);
-    node.write("native.yaml", native.with(&format!("externalIPs: {claimed:?}")));
+    let native = service("food/thief")
+        .address("10.96.0.67")
+        .tcp(80)
+        .tcp(8080)
+        .endpoint(&thief);
+    node.write(
+        "native.yaml",
+        native.with(&format!("externalIPs: {claimed:?}")),
+    );
     // A cluster address is a claim, too.
-    let inside = claimed.iter().filter(|it| it.starts_with("127.") || it.starts_with("169.254."));
-    let inside = inside.fold(service("bank/thief").tcp(80).tcp(8080), |service, address| service.address(address));
+    let inside = claimed
+        .iter()
+        .filter(|it| it.starts_with("127.") || it.starts_with("169.254."));
+    let inside = inside.fold(
+        service("bank/thief").tcp(80).tcp(8080),
+        |service, address| service.address(address),
+    );
     node.write("inside.yaml", inside.endpoint(&thief));
     node.wait_until_served("food/thief", &[&thief]);
-    wait::until("all to be refused", PATIENCE, || wrong(&node.status()).len() == 3);
+    wait::until("all to be refused", PATIENCE, || {
+        wrong(&node.status()).len() == 3
+    });
     expect_untouched(&mut client, &FOREIGN);
     expect_own(&mut client, &site);
 
     let status = node.status();
     let refused = pair("service bank/thief", "nothing");
-    assert_eq!(wrong(&status), [refused, pair("service food/thief", "part"), pair("service shop/thief", "part")]);
+    assert_eq!(
+        wrong(&status),
+        [
+            refused,
+            pair("service food/thief", "part"),
+            pair("service shop/thief", "part")
+        ]
+    );
     assert!(status.ready, "{:?}", status.problems);
     let named = |address: &str| {
-        let of =
-            |it: &&mesh_agent::api::types::ConfigProblem| it.reason.contains(&format!("is refused: {address} is "));
-        let fields: Vec<String> = status.errors.iter().filter(of).map(|it| it.field.clone()).collect();
+        let of = |it: &&mesh_agent::api::types::ConfigProblem| {
+            it.reason.contains(&format!("is refused: {address} is "))
+        };
+        let fields: Vec<String> = status
+            .errors
+            .iter()
+            .filter(of)
+            .map(|it| it.field.clone())
+            .collect();
         fields
     };
     for address in ["8.8.8.8", "192.0.2.66"] {
-        assert_eq!(named(address), ["externalIPs", "spec.externalIPs"], "{:#?}", status.errors);
+        assert_eq!(
+            named(address),
+            ["externalIPs", "spec.externalIPs"],
+            "{:#?}",
+            status.errors
+        );
     }
-    assert_eq!(named("169.254.169.254"), ["address", "externalIPs", "spec.externalIPs"]);
-    let ports: Vec<_> = status.errors.iter().filter(|it| it.field == "spec.ports[1].nodePort").collect();
-    assert!(matches!(&ports[..], [port] if port.reason.ends_with("(--node-port-range) can widen")), "{ports:?}");
-    let outcome = node.meshctl(&format!("config validate {}", node.directories().services.display()));
+    assert_eq!(
+        named("169.254.169.254"),
+        ["address", "externalIPs", "spec.externalIPs"]
+    );
+    let ports: Vec<_> = status
+        .errors
+        .iter()
+        .filter(|it| it.field == "spec.ports[1].nodePort")
+        .collect();
+    assert!(
+        matches!(&ports[..], [port] if port.reason.ends_with("(--node-port-range) can widen")),
+        "{ports:?}"
+    );
+    let outcome = node.meshctl(&format!(
+        "config validate {}",
+        node.directories().services.display()
+    ));
     let said = "spec.externalIPs: external address of service shop/thief is refused: 8.8.8.8 is in no network";
     assert!(outcome.stdout.contains(said), "{outcome:#?}");
 }
@@ -130,38 +216,79 @@ fn a_wide_network_in_the_settings_does_not_allow_node_addresses() {
     let thief = pod.server("thief");
     let node_ip = pod.node_ip().to_string();
     let native = |claimed: &[&str]| {
-        let native = service("food/thief").address("10.96.0.67").tcp(80).tcp(8080).endpoint(&thief);
+        let native = service("food/thief")
+            .address("10.96.0.67")
+            .tcp(80)
+            .tcp(8080)
+            .endpoint(&thief);
         native.with(&format!("externalIPs: {claimed:?}"))
     };
-    node.write("native.yaml", native(&["169.254.169.254", "127.0.0.1", &node_ip, "10.96.7.7", "192.0.2.10"]));
+    node.write(
+        "native.yaml",
+        native(&[
+            "169.254.169.254",
+            "127.0.0.1",
+            &node_ip,
+            "10.96.7.7",
+            "192.0.2.10",
+        ]),
+    );
     // Not from the networks of cluster addresses.
     node.write(
         "inside.yaml",
-        service("bank/thief").address(&node_ip).address("8.8.8.8").tcp(80).tcp(8080).endpoint(&thief),
+        service("bank/thief")
+            .address(&node_ip)
+            .address("8.8.8.8")
+            .tcp(80)
+            .tcp(8080)
+            .endpoint(&thief),
     );
     node.wait_until_served("food/thief", &[&thief]);
     let mut client = node.client();
-    assert_eq!(client.tcp("192.0.2.10:80").times(CONNECTS).answers, counts([("thief", u64::from(CONNECTS))]));
+    assert_eq!(
+        client.tcp("192.0.2.10:80").times(CONNECTS).answers,
+        counts([("thief", u64::from(CONNECTS))])
+    );
     expect_untouched(&mut client, &["169.254.169.254", "8.8.8.8", "10.96.7.7"]);
     expect_own(&mut client, &site);
-    assert_eq!(wrong(&node.status()), [pair("service bank/thief", "nothing"), pair("service food/thief", "part")]);
+    assert_eq!(
+        wrong(&node.status()),
+        [
+            pair("service bank/thief", "nothing"),
+            pair("service food/thief", "part")
+        ]
+    );
 }
 
 #[test]
 fn addresses_named_in_the_settings_are_served() {
-    let Site { node, pod, .. } = &site("--external-cidr 169.254.169.254/32,127.0.0.66/32 --node-port-range 8000-8100");
+    let Site { node, pod, .. } =
+        &site("--external-cidr 169.254.169.254/32,127.0.0.66/32 --node-port-range 8000-8100");
     let thief = pod.server("trusted");
-    let native = service("food/trusted").address("10.96.0.67").tcp(80).endpoint(&thief);
-    node.write("native.yaml", native.with("externalIPs: [169.254.169.254, 127.0.0.66]"));
+    let native = service("food/trusted")
+        .address("10.96.0.67")
+        .tcp(80)
+        .endpoint(&thief);
+    node.write(
+        "native.yaml",
+        native.with("externalIPs: [169.254.169.254, 127.0.0.66]"),
+    );
     let object = cluster_ip("shop/trusted", &["10.96.0.66"]).spec("type", "NodePort".into());
     let object = object.node_port("http", 80, "TCP", 8088);
     let ends = slice("shop/trusted", "it").endpoint(&thief, &json!({"ready": true}));
-    node.write("shop.json", list([&object, &ends.serves("http", "TCP", thief.address().port())]));
+    node.write(
+        "shop.json",
+        list([&object, &ends.serves("http", "TCP", thief.address().port())]),
+    );
     node.wait_until_served("food/trusted", &[&thief]);
     node.wait_until_served("shop/trusted", &[&thief]);
     let mut client = node.client();
     for front in ["169.254.169.254:80", "127.0.0.66:80", "127.0.0.1:8088"] {
-        assert_eq!(client.tcp(front).times(CONNECTS).answers, counts([("trusted", u64::from(CONNECTS))]), "{front}");
+        assert_eq!(
+            client.tcp(front).times(CONNECTS).answers,
+            counts([("trusted", u64::from(CONNECTS))]),
+            "{front}"
+        );
     }
     assert_eq!(wrong(&node.status()), []);
 }
@@ -170,22 +297,41 @@ fn addresses_named_in_the_settings_are_served() {
 fn a_cluster_address_wins_over_an_external_one_in_any_order() {
     let Site { mut node, pod, .. } = site("--external-cidr 0.0.0.0/0");
     let [thief, victim] = ["thief", "victim"].map(|name| pod.server(name));
-    let steals = service("a/thief").address("10.96.0.66").tcp(80).endpoint(&thief).with("externalIPs: [10.96.0.10]");
+    let steals = service("a/thief")
+        .address("10.96.0.66")
+        .tcp(80)
+        .endpoint(&thief)
+        .with("externalIPs: [10.96.0.10]");
     node.write("a.yaml", steals);
     node.wait_until_served("a/thief", &[&thief]);
     let mut client = node.client();
     let asks = |client: &mut Client| client.tcp("10.96.0.10:80").times(CONNECTS).answers;
-    assert_eq!(asks(&mut client), counts([("thief", u64::from(CONNECTS))]), "of no other service yet");
-    node.write("z.yaml", service("z/victim").address("10.96.0.10").tcp(80).endpoint(&victim));
+    assert_eq!(
+        asks(&mut client),
+        counts([("thief", u64::from(CONNECTS))]),
+        "of no other service yet"
+    );
+    node.write(
+        "z.yaml",
+        service("z/victim")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&victim),
+    );
     node.wait_until_served("z/victim", &[&victim]);
     assert_eq!(asks(&mut client), counts([("victim", u64::from(CONNECTS))]));
     node.kill_agent();
     node.start_agent();
     assert_eq!(asks(&mut client), counts([("victim", u64::from(CONNECTS))]));
     assert_eq!(wrong(&node.status()), [pair("service a/thief", "part")]);
-    let outcome = node.meshctl(&format!("config validate {}", node.directories().services.display()));
+    let outcome = node.meshctl(&format!(
+        "config validate {}",
+        node.directories().services.display()
+    ));
     assert!(
-        outcome.stdout.contains("10.96.0.10 is the address of service z/victim inside the cluster"),
+        outcome
+            .stdout
+            .contains("10.96.0.10 is the address of service z/victim inside the cluster"),
         "{outcome:#?}"
     );
 }
@@ -193,9 +339,12 @@ fn a_cluster_address_wins_over_an_external_one_in_any_order() {
 /// A native service with this number of endpoints without a server, and one with a server.
 fn large(name: &str, address: &str, endpoints: u32, server: &Server) -> String {
     let (namespace, name) = name.split_once('/').expect("a namespace and a name");
-    let mut text = format!("services:\n- name: {name}\n  namespace: {namespace}\n  address: {address}\n  endpoints:\n");
+    let mut text = format!(
+        "services:\n- name: {name}\n  namespace: {namespace}\n  address: {address}\n  endpoints:\n"
+    );
     let at = server.address();
-    writeln!(text, "  - {{address: {}, port: {}}}", at.ip(), at.port()).expect("a string takes all");
+    writeln!(text, "  - {{address: {}, port: {}}}", at.ip(), at.port())
+        .expect("a string takes all");
     for number in 1..endpoints {
         let [_, a, b, c] = number.to_be_bytes();
         writeln!(text, "  - {{address: 10.{a}.{b}.{c}, port: 80}}").expect("a string takes all");
@@ -207,7 +356,13 @@ fn large(name: &str, address: &str, endpoints: u32, server: &Server) -> String {
 fn a_service_with_too_many_endpoints_excludes_no_other() {
     let mut node = Node::setup().flags("--max-backends 4000").start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     // More endpoints than the map has rows.
     node.write("large.yaml", large("rude/large", "10.96.0.66", 5_000, &b));
@@ -215,30 +370,65 @@ fn a_service_with_too_many_endpoints_excludes_no_other() {
     let status = node.status();
     assert_eq!(wrong(&status), [pair("service rude/large", "part")]);
     let said = "1000 of 5000 endpoints of service rude/large are served: one service may have 1000";
-    assert!(status.errors[0].reason.starts_with(said), "{:?}", status.errors);
+    assert!(
+        status.errors[0].reason.starts_with(said),
+        "{:?}",
+        status.errors
+    );
     assert!(status.ready, "{:?}", status.problems);
 
     // Two services of a greedy namespace fit into its quota.
     for (number, file) in ["large2.yaml", "large3.yaml"].into_iter().enumerate() {
         let name = format!("rude/large{}", number + 2);
-        node.write(file, large(&name, &format!("10.96.0.6{}", number + 7), 999, &b));
+        node.write(
+            file,
+            large(&name, &format!("10.96.0.6{}", number + 7), 999, &b),
+        );
         wait::until(&name, PATIENCE, || node.find_service(&name).is_some());
     }
-    wait::until("the one that does not fit", PATIENCE, || wrong(&node.status()).len() == 2);
-    assert_eq!(wrong(&node.status()), [pair("service rude/large", "part"), pair("service rude/large3", "nothing")]);
+    wait::until("the one that does not fit", PATIENCE, || {
+        wrong(&node.status()).len() == 2
+    });
+    assert_eq!(
+        wrong(&node.status()),
+        [
+            pair("service rude/large", "part"),
+            pair("service rude/large3", "nothing")
+        ]
+    );
     // Changes, new services and removals of others apply, also after a restart of the agent.
     for round in 0..2 {
         let server = [&b, &a][round];
-        node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(server));
-        node.write("pay.yaml", service("bank/pay").address("10.96.0.11").tcp(80).endpoint(server));
+        node.write(
+            "cart.yaml",
+            service("shop/cart")
+                .address("10.96.0.10")
+                .tcp(80)
+                .endpoint(server),
+        );
+        node.write(
+            "pay.yaml",
+            service("bank/pay")
+                .address("10.96.0.11")
+                .tcp(80)
+                .endpoint(server),
+        );
         node.wait_until_served("shop/cart", &[server]);
         node.wait_until_served("bank/pay", &[server]);
         let mut client = node.client();
         for front in ["10.96.0.10:80", "10.96.0.11:80"] {
             let answers = client.tcp(front).times(CONNECTS).answers;
-            assert_eq!(answers, counts([(["b", "a"][round], u64::from(CONNECTS))]), "{front}");
+            assert_eq!(
+                answers,
+                counts([(["b", "a"][round], u64::from(CONNECTS))]),
+                "{front}"
+            );
         }
-        assert_eq!(client.tcp("10.96.0.68:80").once().errors, counts([(UNTOUCHED, 1)]), "large3 is left out");
+        assert_eq!(
+            client.tcp("10.96.0.68:80").once().errors,
+            counts([(UNTOUCHED, 1)]),
+            "large3 is left out"
+        );
         node.remove("pay.yaml");
         node.wait_until_gone("bank/pay");
         node.kill_agent();

@@ -17,24 +17,47 @@ fn a_wrong_service_stays_as_it_was_and_is_named_with_line_and_field() {
     node.wait_until_served("shop/cart", &[&a]);
     let before = node.service("shop/cart");
 
-    let wrong = cart.clone().endpoint(&b).to_string().replace("port: 80,", "port: 99999,");
-    let line = 1 + wrong.lines().position(|line| line.contains("99999")).unwrap();
+    let wrong = cart
+        .clone()
+        .endpoint(&b)
+        .to_string()
+        .replace("port: 80,", "port: 99999,");
+    let line = 1 + wrong
+        .lines()
+        .position(|line| line.contains("99999"))
+        .unwrap();
     node.write("cart.yaml", wrong);
     let errors = node.wait_for_errors(1);
 
     let file = node.file("cart.yaml").display().to_string();
-    assert_eq!(place(&errors[0]), (file, line.try_into().unwrap(), "services[0].ports[0].port".into()));
+    assert_eq!(
+        place(&errors[0]),
+        (
+            file,
+            line.try_into().unwrap(),
+            "services[0].ports[0].port".into()
+        )
+    );
     assert_ne!(errors[0].reason, "");
     let status = node.status();
-    assert_eq!((status.ready, status.config_valid, status.wrong.len()), (true, false, 1));
+    assert_eq!(
+        (status.ready, status.config_valid, status.wrong.len()),
+        (true, false, 1)
+    );
     assert_eq!(node.service("shop/cart"), before);
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(100).answers,
+        counts([("a", 100)])
+    );
 
     node.write("cart.yaml", cart.endpoint(&b));
     node.wait_until_served("shop/cart", &[&b]);
     assert_eq!(node.wait_for_errors(0), []);
     let status = node.status();
-    assert_eq!((status.ready, status.config_valid, status.wrong), (true, true, vec![]));
+    assert_eq!(
+        (status.ready, status.config_valid, status.wrong),
+        (true, true, vec![])
+    );
 }
 
 #[test]
@@ -83,9 +106,18 @@ fn a_wrong_file_does_not_affect_the_others() {
     let a = node.server("a");
     node.write("wrong.yaml", "services: [");
     node.wait_for_errors(1);
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
-    assert_eq!(node.client().tcp("10.96.0.10:80").once().answers, counts([("a", 1)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").once().answers,
+        counts([("a", 1)])
+    );
 }
 
 #[test]
@@ -96,7 +128,8 @@ fn a_service_written_twice_names_both_places() {
     node.wait_until_served("shop/cart", &[]);
     node.write("two.yaml", &cart);
     let [error] = <[_; 1]>::try_from(node.wait_for_errors(1)).unwrap();
-    let [one, two] = ["one.yaml", "two.yaml"].map(|file| format!("{}:2", node.file(file).display()));
+    let [one, two] =
+        ["one.yaml", "two.yaml"].map(|file| format!("{}:2", node.file(file).display()));
     let told = format!("{}:{} {}", error.file, error.line, error.reason);
     assert!(told.contains(&one) && told.contains(&two), "{told}");
 }

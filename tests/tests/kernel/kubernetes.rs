@@ -40,11 +40,22 @@ ports:
 fn a_service_and_its_slices_are_served() {
     let node = Node::start();
     let [a, b, c] = ["a", "b", "c"].map(|name| node.server(name));
-    let slices = [slice(&a, "ready: true"), slice(&b, ""), slice(&c, "ready: false")];
-    node.write("cart.yaml", [service(), &slices.join("---\n")].join("---\n"));
+    let slices = [
+        slice(&a, "ready: true"),
+        slice(&b, ""),
+        slice(&c, "ready: false"),
+    ];
+    node.write(
+        "cart.yaml",
+        [service(), &slices.join("---\n")].join("---\n"),
+    );
     // No condition means ready.
     node.wait_until_served("shop/cart", &[&a, &b]);
     let report = node.client().tcp("10.96.0.10:80").times(1_000);
     assert_eq!((&report.errors, report.answers_of(&c)), (&counts([]), 0));
-    assert!(report.answers_of(&a) > 0 && report.answers_of(&b) > 0, "{:?}", report.answers);
+    assert!(
+        report.answers_of(&a) > 0 && report.answers_of(&b) > 0,
+        "{:?}",
+        report.answers
+    );
 }

@@ -15,7 +15,11 @@ const SETTLED: Duration = Duration::from_secs(5);
 fn node_with(settings: &str, names: &[&str]) -> (Node, Vec<Server>) {
     let node = Node::start();
     let servers: Vec<Server> = names.iter().map(|name| node.server(name)).collect();
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with(settings);
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .udp(53)
+        .with(settings);
     node.write("cart.yaml", cart.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.iter().collect::<Vec<_>>());
     (node, servers)
@@ -24,13 +28,19 @@ fn node_with(settings: &str, names: &[&str]) -> (Node, Vec<Server>) {
 /// Returns the number of connections, and of those that are still connecting.
 fn live(node: &Node, port: u16, protocol: &str) -> (u64, u64) {
     let port = node.port_of("shop/cart", port, protocol);
-    let sum = |of: fn(&mesh_agent::api::types::Endpoint) -> u64| port.endpoints.iter().map(of).sum();
-    (sum(|endpoint| endpoint.connections), sum(|endpoint| endpoint.connecting))
+    let sum =
+        |of: fn(&mesh_agent::api::types::Endpoint) -> u64| port.endpoints.iter().map(of).sum();
+    (
+        sum(|endpoint| endpoint.connections),
+        sum(|endpoint| endpoint.connecting),
+    )
 }
 
 fn wait_until_idle(node: &Node) {
     for (port, protocol) in [(80, "TCP"), (53, "UDP")] {
-        wait::until_equal("no connection is left", SETTLED, &(0, 0), || live(node, port, protocol));
+        wait::until_equal("no connection is left", SETTLED, &(0, 0), || {
+            live(node, port, protocol)
+        });
     }
 }
 
@@ -39,7 +49,10 @@ fn streams_count_while_they_are_open_over_restarts_of_the_agent() {
     let (mut node, _servers) = node_with("balance: leastConnections", &["a", "b", "c"]);
     let mut client = node.client();
     let report = client.open_streams(VIP, 300);
-    assert!(report.answers.values().all(|held| held.abs_diff(100) <= 2), "least connections are even: {report:?}");
+    assert!(
+        report.answers.values().all(|held| held.abs_diff(100) <= 2),
+        "least connections are even: {report:?}"
+    );
     assert_eq!(live(&node, 80, "TCP"), (300, 0));
     node.kill_agent();
     node.start_agent();
@@ -53,17 +66,34 @@ fn streams_count_while_they_are_open_over_restarts_of_the_agent() {
 fn short_connections_of_all_kinds_leave_nothing_behind() {
     let (node, servers) = node_with("balance: random", &["a", "b"]);
     let (mut tcp, mut udp) = (node.client(), node.client());
-    let (tcp, udp) = (tcp.tcp(VIP).again_and_again(), udp.udp("10.96.0.10:53").again_and_again());
+    let (tcp, udp) = (
+        tcp.tcp(VIP).again_and_again(),
+        udp.udp("10.96.0.10:53").again_and_again(),
+    );
     // `MESH_SOAK_SECONDS` for millions of them.
-    let seconds = std::env::var("MESH_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let seconds = std::env::var("MESH_SOAK_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10);
     wait::pass(Duration::from_secs(seconds));
     let (tcp, udp) = (tcp.stop(), udp.stop());
-    println!("{} TCP and {} UDP connects", tcp.total_answers(), udp.total_answers());
+    println!(
+        "{} TCP and {} UDP connects",
+        tcp.total_answers(),
+        udp.total_answers()
+    );
     wait_until_idle(&node);
     for (report, port, protocol) in [(tcp, 80, "TCP"), (udp, 53, "UDP")] {
         let port = node.port_of("shop/cart", port, protocol);
-        let sum: u64 = port.endpoints.iter().map(|endpoint| endpoint.connects).sum();
-        assert_eq!((sum, port.counters.connects), (report.total_answers(), report.total_answers()));
+        let sum: u64 = port
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.connects)
+            .sum();
+        assert_eq!(
+            (sum, port.counters.connects),
+            (report.total_answers(), report.total_answers())
+        );
         assert_eq!(report.errors, counts([]));
     }
     drop(servers);
@@ -73,7 +103,10 @@ fn short_connections_of_all_kinds_leave_nothing_behind() {
 fn refused_and_aborted_connects_leave_nothing_behind() {
     let (node, servers) = node_with("outlier: {enabled: false}", &["a"]);
     drop(servers);
-    assert_eq!(node.client().tcp(VIP).times(500).errors, counts([("connect ECONNREFUSED", 500)]));
+    assert_eq!(
+        node.client().tcp(VIP).times(500).errors,
+        counts([("connect ECONNREFUSED", 500)])
+    );
     wait_until_idle(&node);
     let mut client = node.client();
     for _ in 0..50 {
@@ -99,12 +132,18 @@ fn one_socket_counts_once_however_often_it_connects() {
         client.connect(tcp, VIP).expect("it is served");
         assert_eq!(live(&node, 80, "TCP"), (1, 0));
         client.disconnect(tcp).expect("it is connected");
-        wait::until_equal("the connection is over", SETTLED, &(0, 0), || live(&node, 80, "TCP"));
+        wait::until_equal("the connection is over", SETTLED, &(0, 0), || {
+            live(&node, 80, "TCP")
+        });
     }
     let loose = client.udp_socket("0.0.0.0:0");
     for _ in 0..10 {
         client.ask_at(loose, "10.96.0.10:53").expect("it answers");
-        assert_eq!(live(&node, 53, "UDP").0, 2, "one connected, one that sends to the service");
+        assert_eq!(
+            live(&node, 53, "UDP").0,
+            2,
+            "one connected, one that sends to the service"
+        );
     }
     client.close(loose);
     client.close(udp);
@@ -117,33 +156,56 @@ fn weights_share_streams_in_proportion() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80);
-    let cart = cart.weighted(&servers[0], 1).weighted(&servers[1], 2).weighted(&servers[2], 7);
+    let cart = cart
+        .weighted(&servers[0], 1)
+        .weighted(&servers[1], 2)
+        .weighted(&servers[2], 7);
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &servers.each_ref());
     let report = node.client().open_streams(VIP, 500);
     for (name, expected) in [("a", 50), ("b", 100), ("c", 350)] {
         let held = report.answers.get(name).copied().unwrap_or_default();
-        assert!(held.abs_diff(expected) <= 10, "{name} holds {held} of 500, not about {expected}");
+        assert!(
+            held.abs_diff(expected) <= 10,
+            "{name} holds {held} of 500, not about {expected}"
+        );
     }
 }
 
 #[test]
 fn limits_are_hard_and_counted() {
-    let (node, _servers) = node_with("limits: {maxConnectionsPerEndpoint: 5, maxConnections: 12}", &["a", "b", "c"]);
+    let (node, _servers) = node_with(
+        "limits: {maxConnectionsPerEndpoint: 5, maxConnections: 12}",
+        &["a", "b", "c"],
+    );
     let mut client = node.client();
     let report = client.open_streams(VIP, 12);
     assert!(report.answers.values().all(|&held| held <= 5), "{report:?}");
-    assert_eq!(node.client().tcp(VIP).times(20).errors, counts([("connect ECONNREFUSED", 20)]));
-    assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.refused_limit, 20);
+    assert_eq!(
+        node.client().tcp(VIP).times(20).errors,
+        counts([("connect ECONNREFUSED", 20)])
+    );
+    assert_eq!(
+        node.port_of("shop/cart", 80, "TCP").counters.refused_limit,
+        20
+    );
     assert_eq!(live(&node, 80, "TCP"), (12, 0));
     drop(client);
     wait_until_idle(&node);
     // Several clients at a time: the limit is never exceeded, and no count is left.
     let mut clients: Vec<_> = (0..4).map(|_| node.client()).collect();
-    let loops: Vec<_> = clients.iter_mut().map(|client| client.tcp(VIP).again_and_again()).collect();
+    let loops: Vec<_> = clients
+        .iter_mut()
+        .map(|client| client.tcp(VIP).again_and_again())
+        .collect();
     for _ in 0..200 {
         let port = node.port_of("shop/cart", 80, "TCP");
-        assert!(port.endpoints.iter().all(|endpoint| endpoint.connections <= 5 + 4), "{port:?}");
+        assert!(
+            port.endpoints
+                .iter()
+                .all(|endpoint| endpoint.connections <= 5 + 4),
+            "{port:?}"
+        );
     }
     loops.into_iter().for_each(|running| drop(running.stop()));
     wait_until_idle(&node);
@@ -154,24 +216,39 @@ fn an_ejected_endpoint_is_tried_periodically_and_comes_back() {
     let node = Node::start();
     let (a, b) = (node.server("a"), node.server("b"));
     let outlier = "outlier: {baseEjection: 500ms, maxEjection: 1s}";
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with(outlier);
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with(outlier);
     node.write("cart.yaml", cart.endpoints([&a, &b]));
     node.wait_until_served("shop/cart", &[&a, &b]);
     let address: SocketAddr = a.address();
     drop(a);
     let mut client = node.client();
     let report = client.tcp(VIP).times(300);
-    assert_eq!(report.errors, counts([("connect ECONNREFUSED", 3)]), "the streak that ejects");
+    assert_eq!(
+        report.errors,
+        counts([("connect ECONNREFUSED", 3)]),
+        "the streak that ejects"
+    );
     let mut failed = 0;
     for _ in 0..60 {
         wait::pass(Duration::from_millis(50));
         failed += client.tcp(VIP).times(10).errors.values().sum::<u64>();
     }
-    assert!((2..=5).contains(&failed), "{failed} probes in three seconds");
+    assert!(
+        (2..=5).contains(&failed),
+        "{failed} probes in three seconds"
+    );
     let counters = node.port_of("shop/cart", 80, "TCP").counters;
-    assert_eq!((counters.probes, counters.failures, counters.ejections), (failed, failed + 3, failed + 1));
+    assert_eq!(
+        (counters.probes, counters.failures, counters.ejections),
+        (failed, failed + 3, failed + 1)
+    );
     let here = &node.place().netns;
-    let listener = here.run(|| TcpListener::bind(address)).expect("the port is free again");
+    let listener = here
+        .run(|| TcpListener::bind(address))
+        .expect("the port is free again");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -181,26 +258,51 @@ fn an_ejected_endpoint_is_tried_periodically_and_comes_back() {
                 _ = stream.write_all(b"back\n");
             }
         });
-        let came_back =
-            wait::try_until_some(SETTLED, || client.tcp(VIP).times(20).answers.contains_key("back").then_some(()));
+        let came_back = wait::try_until_some(SETTLED, || {
+            client
+                .tcp(VIP)
+                .times(20)
+                .answers
+                .contains_key("back")
+                .then_some(())
+        });
         let report = client.tcp(VIP).times(100);
         stop.store(true, Ordering::SeqCst);
-        here.run(|| TcpStream::connect(address)).expect("it listens");
-        assert!(came_back.is_some(), "{:?}", node.port_of("shop/cart", 80, "TCP"));
+        here.run(|| TcpStream::connect(address))
+            .expect("it listens");
+        assert!(
+            came_back.is_some(),
+            "{:?}",
+            node.port_of("shop/cart", 80, "TCP")
+        );
         assert_eq!(report.errors, counts([]));
     });
 }
 
 #[test]
 fn an_unresponsive_endpoint_is_ejected_and_an_aborted_connect_is_no_failure() {
-    // Packets leave by one end of a pair and are dropped at the other, whose address they do not have.
+    // Packets leave by one end of a pair and are dropped at the other, whose address they do not
+    // have.
     let hole = "ip link add hole0 type veth peer name hole1 && ip addr add 10.200.0.1/24 dev hole0 && \
         ip link set hole0 up && ip link set hole1 up && ip neigh add 10.200.0.9 lladdr 02:00:00:00:00:09 dev hole0";
     let node = Node::start();
-    let made = node.place().command("sh").args(["-c", hole]).output().expect("sh starts");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made = node
+        .place()
+        .command("sh")
+        .args(["-c", hole])
+        .output()
+        .expect("sh starts");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     let a = node.server("a");
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with("balance: roundRobin");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .udp(53)
+        .with("balance: roundRobin");
     let hole = "10.200.0.9:80".parse().expect("an address");
     node.write("cart.yaml", cart.endpoint(&a).at(hole));
     wait::until("both are served", SETTLED, || {
@@ -208,33 +310,59 @@ fn an_unresponsive_endpoint_is_ejected_and_an_aborted_connect_is_no_failure() {
             .is_some_and(|it| it.ports[0].endpoints.iter().filter(|it| it.active).count() == 2)
     });
     let connect = |seconds: &str| {
-        let script =
-            format!("for i in 1 2 3 4 5 6; do timeout {seconds} bash -c 'exec 3<>/dev/tcp/10.96.0.10/80' & done; wait");
-        let done = node.place().command("bash").args(["-c", &script]).output().expect("bash starts");
+        let script = format!(
+            "for i in 1 2 3 4 5 6; do timeout {seconds} bash -c 'exec 3<>/dev/tcp/10.96.0.10/80' & done; wait"
+        );
+        let done = node
+            .place()
+            .command("bash")
+            .args(["-c", &script])
+            .output()
+            .expect("bash starts");
         assert!(done.status.success());
         node.port_of("shop/cart", 80, "TCP").counters
     };
     let given_up = connect("0.3");
-    assert_eq!((given_up.failures, given_up.ejections), (0, 0), "closed by the program itself");
+    assert_eq!(
+        (given_up.failures, given_up.ejections),
+        (0, 0),
+        "closed by the program itself"
+    );
     wait_until_idle(&node);
     let timed_out = connect("1.7");
-    assert_eq!((timed_out.failures, timed_out.ejections), (3, 1), "not answered within a second: {timed_out:?}");
+    assert_eq!(
+        (timed_out.failures, timed_out.ejections),
+        (3, 1),
+        "not answered within a second: {timed_out:?}"
+    );
     wait_until_idle(&node);
-    assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.failures, 3, "none counts twice");
+    assert_eq!(
+        node.port_of("shop/cart", 80, "TCP").counters.failures,
+        3,
+        "none counts twice"
+    );
     let report = node.client().tcp(VIP).times(100);
-    assert_eq!((report.answers, report.errors), (counts([("a", 100)]), counts([])));
+    assert_eq!(
+        (report.answers, report.errors),
+        (counts([("a", 100)]), counts([]))
+    );
 }
 
 #[test]
 fn the_last_endpoint_is_never_ejected_and_ejection_can_be_off() {
-    for (settings, names, ejections) in
-        [("balance: random", vec!["a"], 0), ("outlier: {enabled: false}", vec!["a", "b"], 0)]
-    {
+    for (settings, names, ejections) in [
+        ("balance: random", vec!["a"], 0),
+        ("outlier: {enabled: false}", vec!["a", "b"], 0),
+    ] {
         let (node, mut servers) = node_with(settings, &names);
         servers.remove(0);
         node.client().tcp(VIP).times(100);
         let counters = node.port_of("shop/cart", 80, "TCP").counters;
-        assert_eq!((counters.ejections, counters.refused_no_backend), (ejections, 0), "{settings}: {counters:?}");
+        assert_eq!(
+            (counters.ejections, counters.refused_no_backend),
+            (ejections, 0),
+            "{settings}: {counters:?}"
+        );
         assert!(counters.failures > 20, "{counters:?}");
     }
 }
@@ -242,8 +370,14 @@ fn the_last_endpoint_is_never_ejected_and_ejection_can_be_off() {
 #[test]
 fn round_robin_takes_turns_and_hashing_sticks() {
     let (node, _servers) = node_with("balance: roundRobin", &["a", "b", "c"]);
-    assert_eq!(node.client().tcp(VIP).times(300).answers, counts([("a", 100), ("b", 100), ("c", 100)]));
-    let (node, _servers) = node_with("balance: {policy: consistentHash, key: sourceAddress}", &["a", "b", "c"]);
+    assert_eq!(
+        node.client().tcp(VIP).times(300).answers,
+        counts([("a", 100), ("b", 100), ("c", 100)])
+    );
+    let (node, _servers) = node_with(
+        "balance: {policy: consistentHash, key: sourceAddress}",
+        &["a", "b", "c"],
+    );
     let mut client = node.client();
     let mut reached = std::collections::BTreeSet::new();
     for host in 1..=40 {

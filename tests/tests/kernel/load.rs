@@ -40,7 +40,11 @@ fn no_connect_fails_while_endpoints_change_and_the_agent_is_killed() {
     }
 
     for (report, port, protocol) in [(tcp.stop(), 80, "TCP"), (udp.stop(), 53, "UDP")] {
-        println!("{protocol}: {} connects, {:?}", report.total_answers(), report.took);
+        println!(
+            "{protocol}: {} connects, {:?}",
+            report.total_answers(),
+            report.took
+        );
         assert_eq!(report.errors, counts([]));
         assert!(report.total_answers() >= AT_LEAST, "{report:?}");
         let counted = node.port_of("shop/cart", port, protocol).counters;

@@ -26,7 +26,13 @@ const NOTICED: Duration = Duration::from_secs(8);
 fn serving() -> (Node, Server) {
     let node = Node::start();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     (node, a)
 }
@@ -38,9 +44,17 @@ fn modes(directory: &Path) -> BTreeMap<PathBuf, (u32, u32)> {
     while let Some(path) = open.pop() {
         let metadata = fs::symlink_metadata(&path).expect("it was listed");
         if metadata.is_dir() {
-            open.extend(fs::read_dir(&path).expect("root may").flatten().map(|entry| entry.path()));
+            open.extend(
+                fs::read_dir(&path)
+                    .expect("root may")
+                    .flatten()
+                    .map(|entry| entry.path()),
+            );
         }
-        found.insert(path, (metadata.uid(), metadata.permissions().mode() & 0o7777));
+        found.insert(
+            path,
+            (metadata.uid(), metadata.permissions().mode() & 0o7777),
+        );
     }
     found
 }
@@ -51,7 +65,10 @@ fn expect_refused(node: &Node, directories: &Directories, directory: &Path) {
     let outcome = CommandResult::of(&mut node.mesh_agent(directories.run()), PATIENCE);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
-    assert!(outcome.stderr.contains(&*directory.to_string_lossy()), "{outcome:#?}");
+    assert!(
+        outcome.stderr.contains(&*directory.to_string_lossy()),
+        "{outcome:#?}"
+    );
     assert_eq!(modes(directory), before);
 }
 
@@ -59,7 +76,11 @@ fn expect_refused(node: &Node, directories: &Directories, directory: &Path) {
 fn a_pin_directory_that_a_user_made_is_refused() {
     let node = Node::setup().prepare();
     let pins = &node.directories().pins;
-    CommandResult::of(as_nobody(Command::new("mkdir").arg("-m").arg("755").arg(pins)), PATIENCE).expect_success();
+    CommandResult::of(
+        as_nobody(Command::new("mkdir").arg("-m").arg("755").arg(pins)),
+        PATIENCE,
+    )
+    .expect_success();
     expect_refused(&node, node.directories(), pins);
 }
 
@@ -68,7 +89,10 @@ fn a_pin_directory_below_one_that_a_user_may_change_is_refused() {
     let node = Node::setup().prepare();
     let theirs = node.directories().pins.clone();
     CommandResult::of(as_nobody(Command::new("mkdir").arg(&theirs)), PATIENCE).expect_success();
-    let below = Directories { pins: theirs.join("below"), ..node.directories().clone() };
+    let below = Directories {
+        pins: theirs.join("below"),
+        ..node.directories().clone()
+    };
     expect_refused(&node, &below, &theirs);
 }
 
@@ -76,7 +100,10 @@ fn a_pin_directory_below_one_that_a_user_may_change_is_refused() {
 fn a_pin_directory_that_is_a_link_of_a_user_is_refused() {
     let node = Node::setup().prepare();
     let pins = node.directories().pins.clone();
-    let target = pins.with_file_name(format!("{}-target", pins.file_name().unwrap().to_str().unwrap()));
+    let target = pins.with_file_name(format!(
+        "{}-target",
+        pins.file_name().unwrap().to_str().unwrap()
+    ));
     fs::create_dir(&target).unwrap();
     let mut link = Command::new("ln");
     CommandResult::of(as_nobody(link.arg("-s").arg(&target).arg(&pins)), PATIENCE).expect_success();
@@ -113,17 +140,31 @@ fn pins_and_state_are_closed_to_users_also_where_an_earlier_agent_left_them_open
     let mut node = node;
     node.start_agent();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("auto").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart").address("auto").tcp(80).endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
-    node.meshctl(&format!("backend drain shop/cart {} --force", a.address())).expect_success();
+    node.meshctl(&format!("backend drain shop/cart {} --force", a.address()))
+        .expect_success();
     let Directories { pins, state, .. } = node.directories();
     let open = |directory: &Path| -> BTreeMap<PathBuf, (u32, u32)> {
-        modes(directory).into_iter().filter(|(_, (owner, mode))| *owner != 0 || mode & 0o077 != 0).collect()
+        modes(directory)
+            .into_iter()
+            .filter(|(_, (owner, mode))| *owner != 0 || mode & 0o077 != 0)
+            .collect()
     };
-    assert_eq!((open(pins), open(state)), (BTreeMap::new(), BTreeMap::new()));
+    assert_eq!(
+        (open(pins), open(state)),
+        (BTreeMap::new(), BTreeMap::new())
+    );
     let names = ["addresses.json", "files", "lock", "overrides.json"];
     for name in names {
-        assert!(modes(state).keys().any(|path| path.ends_with(name)), "{name} is not among {:?}", modes(state));
+        assert!(
+            modes(state).keys().any(|path| path.ends_with(name)),
+            "{name} is not among {:?}",
+            modes(state)
+        );
     }
 }
 
@@ -134,12 +175,19 @@ impl Locks {
     fn on(paths: &[&Path]) -> Self {
         let lock = |path: &&Path| {
             let mut command = Command::new("flock");
-            command.arg("--shared").arg(path).args(["sh", "-c", "echo held; exec sleep 60"]);
-            let mut child = as_nobody(command.stdout(Stdio::piped()).stderr(Stdio::null())).spawn().expect("flock");
+            command
+                .arg("--shared")
+                .arg(path)
+                .args(["sh", "-c", "echo held; exec sleep 60"]);
+            let mut child = as_nobody(command.stdout(Stdio::piped()).stderr(Stdio::null()))
+                .spawn()
+                .expect("flock");
             // Prints a word when the lock is held, and ends when it cannot be taken.
             let mut word = String::new();
             let stdout = child.stdout.as_mut().expect("it is piped");
-            BufReader::new(stdout).read_line(&mut word).expect("it says a word or ends");
+            BufReader::new(stdout)
+                .read_line(&mut word)
+                .expect("it says a word or ends");
             child
         };
         Self(paths.iter().map(lock).collect())
@@ -159,13 +207,28 @@ impl Drop for Locks {
 #[test]
 fn locks_of_users_block_neither_the_next_agent_nor_uninstall() {
     let (mut node, _a) = serving();
-    let Directories { cgroup, pins, state, .. } = node.directories().clone();
+    let Directories {
+        cgroup,
+        pins,
+        state,
+        ..
+    } = node.directories().clone();
     node.kill_agent();
     // Lets the user reach the state directory.
     fs::set_permissions(node.scratch(), fs::Permissions::from_mode(0o755)).unwrap();
-    let _locks = Locks::on(&[&cgroup, &pins, &pins.join("lock"), &pins.join("links"), &state, &state.join("lock")]);
+    let _locks = Locks::on(&[
+        &cgroup,
+        &pins,
+        &pins.join("lock"),
+        &pins.join("links"),
+        &state,
+        &state.join("lock"),
+    ]);
     node.start_agent();
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(10).answers,
+        counts([("a", 10)])
+    );
     node.stop_agent();
     node.uninstall().expect_success();
     assert!(!pins.exists());
@@ -176,18 +239,33 @@ fn links_whose_pins_are_removed_serve_on_and_are_pinned_again() {
     let (mut node, _a) = serving();
     let pins = node.directories().pins.clone();
     let before = (pinned::pins(&pins), node.status().hooks);
-    let links: Vec<PathBuf> = fs::read_dir(pins.join("links")).unwrap().flatten().map(|entry| entry.path()).collect();
+    let links: Vec<PathBuf> = fs::read_dir(pins.join("links"))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     assert_eq!(links.len(), 10);
     links.iter().for_each(|link| fs::remove_file(link).unwrap());
     let mut client = node.client();
     let now = || (pinned::pins(&pins), node.status().hooks);
     wait::until("the links to be pinned again", NOTICED, || {
-        assert_eq!(client.tcp("10.96.0.10:80").once().answers, counts([("a", 1)]));
+        assert_eq!(
+            client.tcp("10.96.0.10:80").once().answers,
+            counts([("a", 1)])
+        );
         now() == before
     });
-    assert!(node.log().contains("links were unpinned by another process; pinned again"), "{}", node.log());
+    assert!(
+        node.log()
+            .contains("links were unpinned by another process; pinned again"),
+        "{}",
+        node.log()
+    );
     node.kill_agent();
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(10).answers,
+        counts([("a", 10)])
+    );
 }
 
 #[test]
@@ -198,9 +276,16 @@ fn links_that_cannot_be_pinned_again_are_a_problem() {
     symlink("/nowhere", &links).unwrap();
     wait::until("the agent to say so", NOTICED, || {
         let status = node.status();
-        !status.ready && status.problems.iter().any(|problem| problem.contains("is not pinned"))
+        !status.ready
+            && status
+                .problems
+                .iter()
+                .any(|problem| problem.contains("is not pinned"))
     });
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(10).answers,
+        counts([("a", 10)])
+    );
     fs::remove_file(&links).unwrap();
     wait::until("the agent to pin them", NOTICED, || node.status().ready);
 }

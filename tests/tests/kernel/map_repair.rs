@@ -1,4 +1,5 @@
-//! Rows that another process changed. The agent periodically compares the kernel's rows with the desired ones.
+//! Rows that another process changed. The agent periodically compares the kernel's rows with the
+//! desired ones.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,9 +19,18 @@ type BackendBytes = [u8; size_of::<BackendEntry>()];
 fn node_that_compares_every_second() -> (Node, Server) {
     let node = Node::setup().flags("--resync-interval 1s").start();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
-    assert_eq!(node.client().tcp("10.96.0.10:80").once().answers, counts([("a", 1)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").once().answers,
+        counts([("a", 1)])
+    );
     (node, a)
 }
 
@@ -34,15 +44,27 @@ impl Services {
     }
 
     fn rows(&self) -> BTreeMap<FrontendKey, ServiceRow> {
-        self.0.iter().flatten().map(|(key, row)| (cast(key), cast(row))).collect()
+        self.0
+            .iter()
+            .flatten()
+            .map(|(key, row)| (cast(key), cast(row)))
+            .collect()
     }
 
     fn insert(&mut self, key: FrontendKey, row: ServiceRow) {
-        self.0.insert(cast::<_, FrontendBytes>(key), cast::<_, ServiceBytes>(row), 0).expect("there is room");
+        self.0
+            .insert(
+                cast::<_, FrontendBytes>(key),
+                cast::<_, ServiceBytes>(row),
+                0,
+            )
+            .expect("there is room");
     }
 
     fn remove(&mut self, key: FrontendKey) {
-        self.0.remove(&cast::<_, FrontendBytes>(key)).expect("it is there");
+        self.0
+            .remove(&cast::<_, FrontendBytes>(key))
+            .expect("it is there");
     }
 }
 
@@ -54,8 +76,13 @@ fn expect_repair(spoil: impl FnOnce(&mut Services, FrontendKey, ServiceRow)) {
     let (&key, &row) = before.first_key_value().expect("one service");
     spoil(&mut services, key, row);
     assert_ne!(services.rows(), before);
-    wait::until_equal("the rows as they were", REPAIRED, &before, || services.rows());
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
+    wait::until_equal("the rows as they were", REPAIRED, &before, || {
+        services.rows()
+    });
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(10).answers,
+        counts([("a", 10)])
+    );
 }
 
 #[test]
@@ -65,34 +92,60 @@ fn a_deleted_service_row_is_written_again() {
 
 #[test]
 fn a_changed_service_row_is_written_again() {
-    let refuse_everybody = |row| ServiceRow { slot_count: 0, ..row };
+    let refuse_everybody = |row| ServiceRow {
+        slot_count: 0,
+        ..row
+    };
     expect_repair(|services, key, row| services.insert(key, refuse_everybody(row)));
 }
 
 #[test]
 fn a_service_row_with_an_absurd_range_is_written_again() {
-    let endless = |row| ServiceRow { slot_count: u32::MAX, ..row };
+    let endless = |row| ServiceRow {
+        slot_count: u32::MAX,
+        ..row
+    };
     expect_repair(|services, key, row| services.insert(key, endless(row)));
 }
 
 #[test]
 fn a_foreign_service_row_is_deleted() {
-    expect_repair(|services, key, row| services.insert(FrontendKey { port: !key.port, ..key }, row));
+    expect_repair(|services, key, row| {
+        services.insert(
+            FrontendKey {
+                port: !key.port,
+                ..key
+            },
+            row,
+        );
+    });
 }
 
 #[test]
 fn a_changed_backend_row_is_written_again() {
     let (node, _a) = node_that_compares_every_second();
-    let index = node.port("shop/cart").endpoints[0].index.expect("it is active");
+    let index = node.port("shop/cart").endpoints[0]
+        .index
+        .expect("it is active");
     let map = Map::Array(pinned::map(&node.directories().pins, maps::BACKENDS));
-    let mut backends: Array<_, BackendBytes> = map.try_into().expect("BACKENDS is an array of this size");
+    let mut backends: Array<_, BackendBytes> =
+        map.try_into().expect("BACKENDS is an array of this size");
     let before = backends.get(&index, 0).expect("it is there");
     let entry: BackendEntry = cast(before);
-    let elsewhere: BackendBytes =
-        cast(BackendEntry { row: BackendRow { port: !entry.row.port, ..entry.row }, ..entry });
+    let elsewhere: BackendBytes = cast(BackendEntry {
+        row: BackendRow {
+            port: !entry.row.port,
+            ..entry.row
+        },
+        ..entry
+    });
     backends.set(index, elsewhere, 0).expect("it is there");
     // The other half belongs to the kernel and is reset.
-    let row = || cast::<BackendBytes, BackendEntry>(backends.get(&index, 0).expect("it is there")).row;
+    let row =
+        || cast::<BackendBytes, BackendEntry>(backends.get(&index, 0).expect("it is there")).row;
     wait::until_equal("the row as it was", REPAIRED, &entry.row, row);
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(10).answers,
+        counts([("a", 10)])
+    );
 }

@@ -21,7 +21,10 @@ fn expect_sentence(command: &mut Command, words: &[&str]) {
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert!(outcome.took < Duration::from_secs(1), "{outcome:#?}");
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
-    assert!(words.iter().all(|word| outcome.stderr.contains(word)), "{words:?} in {outcome:#?}");
+    assert!(
+        words.iter().all(|word| outcome.stderr.contains(word)),
+        "{words:?} in {outcome:#?}"
+    );
 }
 
 #[test]
@@ -29,23 +32,38 @@ fn a_directory_that_is_no_cgroup_is_named() {
     let node = Node::setup().prepare();
     let cgroup = node.scratch().join("no-cgroup");
     fs::create_dir(&cgroup).unwrap();
-    let wrong = Directories { cgroup: cgroup.clone(), ..node.directories().clone() };
-    expect_sentence(&mut node.mesh_agent(wrong.run()), &["cgroup2", cgroup.to_str().unwrap()]);
+    let wrong = Directories {
+        cgroup: cgroup.clone(),
+        ..node.directories().clone()
+    };
+    expect_sentence(
+        &mut node.mesh_agent(wrong.run()),
+        &["cgroup2", cgroup.to_str().unwrap()],
+    );
 }
 
 #[test]
 fn a_pin_directory_off_the_bpffs_is_named() {
     let node = Node::setup().prepare();
     let pins = node.scratch().join("no-bpffs");
-    let wrong = Directories { pins: pins.clone(), ..node.directories().clone() };
-    expect_sentence(&mut node.mesh_agent(wrong.run()), &["bpffs", pins.to_str().unwrap()]);
+    let wrong = Directories {
+        pins: pins.clone(),
+        ..node.directories().clone()
+    };
+    expect_sentence(
+        &mut node.mesh_agent(wrong.run()),
+        &["bpffs", pins.to_str().unwrap()],
+    );
 }
 
 #[test]
 fn root_without_capabilities_is_told_which_it_needs() {
     let node = Node::setup().prepare();
     let mut command = node.mesh_agent(node.directories().run());
-    expect_sentence(without_capabilities(&mut command), &["CAP_BPF", "CAP_NET_ADMIN"]);
+    expect_sentence(
+        without_capabilities(&mut command),
+        &["CAP_BPF", "CAP_NET_ADMIN"],
+    );
 }
 
 #[test]
@@ -53,9 +71,21 @@ fn wrong_flags_variables_and_settings_are_reported_together() {
     let node = Node::setup().prepare();
     let file = node.scratch().join("agent.yaml");
     fs::write(&file, "metrics: 9090\nzoen: a\n").unwrap();
-    let words = ["run", "--cgruop", "/x", "--config", file.to_str().unwrap(), "--max-services", "0", "--zone"];
+    let words = [
+        "run",
+        "--cgruop",
+        "/x",
+        "--config",
+        file.to_str().unwrap(),
+        "--max-services",
+        "0",
+        "--zone",
+    ];
     let mut command = node.mesh_agent(words.map(OsString::from));
-    let outcome = CommandResult::of(command.env("MESH_SERVE", "some").env("MESH_STATE_DIR", ""), PATIENCE);
+    let outcome = CommandResult::of(
+        command.env("MESH_SERVE", "some").env("MESH_STATE_DIR", ""),
+        PATIENCE,
+    );
     let file = file.display();
     let expected = [
         "--cgruop: unknown flag; did you mean --cgroup?".to_owned(),
@@ -66,8 +96,13 @@ fn wrong_flags_variables_and_settings_are_reported_together() {
         "--max-services (or MESH_MAX_SERVICES): expected a whole number from 1 to 8388608, found `0`".to_owned(),
         "--state-dir (or MESH_STATE_DIR): empty: give it a value, or leave it out".to_owned(),
     ];
-    let expected = expected.map(|line| format!("mesh-agent: {line}\n")).concat();
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(2), expected.as_str()));
+    let expected = expected
+        .map(|line| format!("mesh-agent: {line}\n"))
+        .concat();
+    assert_eq!(
+        (outcome.code, outcome.stderr.as_str()),
+        (Some(2), expected.as_str())
+    );
 }
 
 #[test]
@@ -81,9 +116,19 @@ fn an_unprivileged_user_is_told_which_capabilities_are_needed() {
         socket: open.join("agent.sock"),
         ..node.directories().clone()
     };
-    for directory in [node.scratch(), &open, &directories.services, &directories.state] {
+    for directory in [
+        node.scratch(),
+        &open,
+        &directories.services,
+        &directories.state,
+    ] {
         open_directory(directory);
     }
-    let mut command = node.place().command(open_copy(&binary::find("mesh-agent"), &open));
-    expect_sentence(as_nobody(command.args(directories.run())), &["CAP_BPF", "CAP_NET_ADMIN"]);
+    let mut command = node
+        .place()
+        .command(open_copy(&binary::find("mesh-agent"), &open));
+    expect_sentence(
+        as_nobody(command.args(directories.run())),
+        &["CAP_BPF", "CAP_NET_ADMIN"],
+    );
 }

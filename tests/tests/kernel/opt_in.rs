@@ -20,7 +20,10 @@ fn kubernetes(name: &str, address: &str, server: &Server, enabled: Option<&str>)
         Some(enabled) => service.annotation("mesh-agent.io/enabled", enabled),
         None => service,
     };
-    list([&service, &slice_of(name, "http", server, &json!({"ready": true}))])
+    list([
+        &service,
+        &slice_of(name, "http", server, &json!({"ready": true})),
+    ])
 }
 
 fn expect_served(client: &mut Client, to: &str) {
@@ -28,7 +31,11 @@ fn expect_served(client: &mut Client, to: &str) {
 }
 
 fn expect_left_alone(client: &mut Client, to: &str) {
-    assert_eq!(client.tcp(to).times(10).errors, counts([("connect ENETUNREACH", 10)]), "{to}");
+    assert_eq!(
+        client.tcp(to).times(10).errors,
+        counts([("connect ENETUNREACH", 10)]),
+        "{to}"
+    );
 }
 
 #[test]
@@ -37,9 +44,18 @@ fn all_services_are_served_but_those_that_opt_out() {
     let a = node.server("a");
     let native = |name: &str, address: &str| service(name).address(address).tcp(80).endpoint(&a);
     let mut client = node.client();
-    node.write("out.json", kubernetes("shop/out", "10.96.0.10", &a, Some("false")));
-    node.write("native.yaml", document([&native("shop/native-out", "10.96.0.11").with("enabled: false")]));
-    node.write("plain.json", kubernetes("shop/plain", "10.96.0.20", &a, None));
+    node.write(
+        "out.json",
+        kubernetes("shop/out", "10.96.0.10", &a, Some("false")),
+    );
+    node.write(
+        "native.yaml",
+        document([&native("shop/native-out", "10.96.0.11").with("enabled: false")]),
+    );
+    node.write(
+        "plain.json",
+        kubernetes("shop/plain", "10.96.0.20", &a, None),
+    );
     node.write("z.yaml", native("shop/native", "10.96.0.21"));
     for served in ["10.96.0.20:80", "10.96.0.21:80"] {
         expect_served(&mut client, served);
@@ -55,10 +71,22 @@ fn only_annotated_services_are_served_where_the_node_says_so() {
     let a = node.server("a");
     let native = |name: &str, address: &str| service(name).address(address).tcp(80).endpoint(&a);
     let mut client = node.client();
-    node.write("plain.json", kubernetes("shop/plain", "10.96.0.10", &a, None));
-    node.write("out.json", kubernetes("shop/out", "10.96.0.11", &a, Some("false")));
-    node.write("in.json", kubernetes("shop/in", "10.96.0.20", &a, Some("true")));
-    node.write("native.yaml", native("shop/native", "10.96.0.21").with("enabled: true"));
+    node.write(
+        "plain.json",
+        kubernetes("shop/plain", "10.96.0.10", &a, None),
+    );
+    node.write(
+        "out.json",
+        kubernetes("shop/out", "10.96.0.11", &a, Some("false")),
+    );
+    node.write(
+        "in.json",
+        kubernetes("shop/in", "10.96.0.20", &a, Some("true")),
+    );
+    node.write(
+        "native.yaml",
+        native("shop/native", "10.96.0.21").with("enabled: true"),
+    );
     for served in ["10.96.0.20:80", "10.96.0.21:80"] {
         expect_served(&mut client, served);
     }
@@ -66,31 +94,57 @@ fn only_annotated_services_are_served_where_the_node_says_so() {
         expect_left_alone(&mut client, out);
     }
     // The annotation comes and goes.
-    node.write("plain.json", kubernetes("shop/plain", "10.96.0.10", &a, Some("true")));
+    node.write(
+        "plain.json",
+        kubernetes("shop/plain", "10.96.0.10", &a, Some("true")),
+    );
     expect_served(&mut client, "10.96.0.10:80");
-    node.write("plain.json", kubernetes("shop/plain", "10.96.0.10", &a, None));
-    wait::until("the service to be left alone", SETTLE, || client.tcp("10.96.0.10:80").once().total_answers() == 0);
+    node.write(
+        "plain.json",
+        kubernetes("shop/plain", "10.96.0.10", &a, None),
+    );
+    wait::until("the service to be left alone", SETTLE, || {
+        client.tcp("10.96.0.10:80").once().total_answers() == 0
+    });
 }
 
-/// Starts the agent with a flag about the first of two pods: that one is left alone, the other and the node are not.
+/// Starts the agent with a flag about the first of two pods: that one is left alone, the other and
+/// the node are not.
 fn expect_first_pod_left_alone(flag: impl FnOnce(&Pod) -> String) {
     let mut node = Node::setup().prepare();
     let [out, inside] = [1, 2].map(|number| Pod::start(&node, number));
     node.add_flags(&flag(&out));
     node.start_agent();
     let a = inside.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).udp(53).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .udp(53)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     for mut client in [node.client(), inside.client()] {
-        assert_eq!(client.tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
-        assert_eq!(client.udp("10.96.0.10:53").times(100).answers, counts([("a", 100)]));
+        assert_eq!(
+            client.tcp("10.96.0.10:80").times(100).answers,
+            counts([("a", 100)])
+        );
+        assert_eq!(
+            client.udp("10.96.0.10:53").times(100).answers,
+            counts([("a", 100)])
+        );
         let socket = client.udp_socket("0.0.0.0:0");
         assert_eq!(client.name_at(socket, "10.96.0.10:53"), Ok("a".into()));
     }
     let mut client = out.client();
     // Several, because the kernel reports an unreachable host only now and then.
     let report = client.tcp("10.96.0.10:80").times(3);
-    assert_eq!((report.total_answers(), report.peers.len()), (0, 0), "{report:?}");
+    assert_eq!(
+        (report.total_answers(), report.peers.len()),
+        (0, 0),
+        "{report:?}"
+    );
     assert_eq!(client.udp("10.96.0.10:53").once().total_answers(), 0);
     let socket = client.udp_socket("0.0.0.0:0");
     assert!(client.name_at(socket, "10.96.0.10:53").is_err());
@@ -102,12 +156,16 @@ fn expect_first_pod_left_alone(flag: impl FnOnce(&Pod) -> String) {
 
 #[test]
 fn an_excluded_cgroup_is_left_alone() {
-    expect_first_pod_left_alone(|pod| format!("--exclude-cgroup {}", pod.place().cgroup.path().display()));
+    expect_first_pod_left_alone(|pod| {
+        format!("--exclude-cgroup {}", pod.place().cgroup.path().display())
+    });
 }
 
 #[test]
 fn an_excluded_network_namespace_is_left_alone() {
-    expect_first_pod_left_alone(|pod| format!("--exclude-netns {}", pod.place().netns.path().display()));
+    expect_first_pod_left_alone(|pod| {
+        format!("--exclude-netns {}", pod.place().netns.path().display())
+    });
 }
 
 #[test]
@@ -115,12 +173,24 @@ fn cgroups_below_an_excluded_one_are_left_alone() {
     let mut node = Node::setup().prepare();
     let parent = node.place().child();
     let child = parent.child();
-    node.add_flags(&format!("--exclude-cgroup {}", parent.cgroup.path().display()));
+    node.add_flags(&format!(
+        "--exclude-cgroup {}",
+        parent.cgroup.path().display()
+    ));
     node.start_agent();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
-    assert_eq!(node.client().tcp("10.96.0.10:80").once().answers, counts([("a", 1)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").once().answers,
+        counts([("a", 1)])
+    );
     expect_left_alone(&mut Client::start(&child), "10.96.0.10:80");
 }
 
@@ -131,8 +201,15 @@ fn an_excluded_cgroup_may_be_created_later() {
     node.add_flags(&format!("--exclude-cgroup {}", later.display()));
     node.launch_agent();
     wait::until("the agent to miss it", PATIENCE, || {
-        let status = node.try_get("/v1/status").map(|answer| answer.json::<Status>());
-        status.is_ok_and(|status| status.problems.iter().any(|problem| problem.contains("later cannot be left out")))
+        let status = node
+            .try_get("/v1/status")
+            .map(|answer| answer.json::<Status>());
+        status.is_ok_and(|status| {
+            status
+                .problems
+                .iter()
+                .any(|problem| problem.contains("later cannot be left out"))
+        })
     });
     fs::create_dir(&later).expect("a cgroup takes children");
     node.wait_until_ready(PATIENCE);

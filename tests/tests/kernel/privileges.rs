@@ -19,12 +19,14 @@ const LACK: &str = "sockets of pods and containers are not closed when their end
 
 fn connected(client: &mut Client) -> SocketId {
     let socket = client.udp_socket("0.0.0.0:0");
-    client.connect(socket, VIP).expect("the service has an endpoint");
+    client
+        .connect(socket, VIP)
+        .expect("the service has an endpoint");
     socket
 }
 
-/// Removes endpoints one after the other: sockets of the node are closed, those of a pod stay open. Returns the
-/// remaining endpoint.
+/// Removes endpoints one after the other: sockets of the node are closed, those of a pod stay open.
+/// Returns the remaining endpoint.
 fn expect_only_own_sockets_are_closed(node: &Node) -> (Pod, Server) {
     let [clients, servers] = [1, 2].map(|number| Pod::start(node, number));
     let [a, b, c] = ["a", "b", "c"].map(|name| servers.echo_server(name));
@@ -37,11 +39,14 @@ fn expect_only_own_sockets_are_closed(node: &Node) -> (Pod, Server) {
         let ours = connected(&mut of_node);
         node.write("cart.yaml", cart().endpoint(next));
         let closed = Err("ECONNABORTED".to_owned());
-        wait::until("the socket to be closed", PATIENCE, || of_node.receive_now(ours).map(drop) == closed);
+        wait::until("the socket to be closed", PATIENCE, || {
+            of_node.receive_now(ours).map(drop) == closed
+        });
     }
     // The second run began when the first was done.
     assert_eq!(of_pod.receive_now(theirs), Err("EAGAIN".into()));
-    let [ours, theirs] = [&mut of_node, &mut of_pod].map(|client| client.tcp(VIP).times(100).answers);
+    let [ours, theirs] =
+        [&mut of_node, &mut of_pod].map(|client| client.tcp(VIP).times(100).answers);
     assert_eq!((ours, theirs), (counts([("c", 100)]), counts([("c", 100)])));
     (servers, c)
 }
@@ -49,15 +54,29 @@ fn expect_only_own_sockets_are_closed(node: &Node) -> (Pod, Server) {
 #[test]
 fn three_capabilities_are_enough_and_missing_features_are_logged_once() {
     let mut node = Node::setup().wrapped(THREE).start();
-    assert_eq!(["CapEff:", "CapBnd:"].map(|set| node.agent_proc("status", set)), [THREE_BITS, THREE_BITS]);
+    assert_eq!(
+        ["CapEff:", "CapBnd:"].map(|set| node.agent_proc("status", set)),
+        [THREE_BITS, THREE_BITS]
+    );
     let _left = expect_only_own_sockets_are_closed(&node);
     let status = node.status();
-    assert_eq!((status.ready, status.problems, status.degraded), (true, vec![], vec![LACK.to_owned()]));
-    assert_eq!(node.log().matches("not closed when their endpoint leaves").count(), 1);
+    assert_eq!(
+        (status.ready, status.problems, status.degraded),
+        (true, vec![], vec![LACK.to_owned()])
+    );
+    assert_eq!(
+        node.log()
+            .matches("not closed when their endpoint leaves")
+            .count(),
+        1
+    );
     assert_eq!(node.log().matches("stay open").count(), 0, "{}", node.log());
     node.stop_agent();
     node.start_agent();
-    assert_eq!(node.client().tcp(VIP).times(100).answers, counts([("c", 100)]));
+    assert_eq!(
+        node.client().tcp(VIP).times(100).answers,
+        counts([("c", 100)])
+    );
 }
 
 #[test]
@@ -70,13 +89,26 @@ fn an_agent_that_must_not_enter_namespaces_logs_nothing_about_it() {
 
 #[test]
 fn the_agent_dumps_no_core_is_not_traced_and_gains_no_privileges() {
-    let node = Node::setup().wrapped(&format!("prlimit --core=unlimited:unlimited {THREE}")).start();
-    // Asked by another process of root with the same capabilities, which may trace what may be dumped.
+    let node = Node::setup()
+        .wrapped(&format!("prlimit --core=unlimited:unlimited {THREE}"))
+        .start();
+    // Asked by another process of root with the same capabilities, which may trace what may be
+    // dumped.
     let program = format!("/proc/{}/exe", node.agent_proc("status", "Pid:"));
     let mut words = THREE.split(' ').chain(["readlink", &program]);
-    let reader = CommandResult::of(Command::new(words.next().expect("setpriv")).args(words), PATIENCE);
-    assert_eq!((reader.code, reader.stdout.as_str()), (Some(1), ""), "{reader:#?}");
+    let reader = CommandResult::of(
+        Command::new(words.next().expect("setpriv")).args(words),
+        PATIENCE,
+    );
+    assert_eq!(
+        (reader.code, reader.stdout.as_str()),
+        (Some(1), ""),
+        "{reader:#?}"
+    );
     let limit = node.agent_proc("limits", "Max core file size");
-    assert_eq!(limit.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    assert_eq!(
+        limit.split_whitespace().collect::<Vec<_>>(),
+        ["0", "0", "bytes"]
+    );
     assert_eq!(node.agent_proc("status", "NoNewPrivs:"), "1");
 }

@@ -30,7 +30,12 @@ fn web(node: &Node, name: &str, at: SocketAddr) -> Program {
     let file = root.join("apache.conf");
     fs::write(&file, configuration).expect("the directory is new");
     // One process that neither forks nor detaches.
-    Program::start(node, "apache2", &["-X", "-f", file.to_str().expect("a temporary path is text")], at)
+    Program::start(
+        node,
+        "apache2",
+        &["-X", "-f", file.to_str().expect("a temporary path is text")],
+        at,
+    )
 }
 
 #[test]
@@ -39,21 +44,44 @@ fn curl_keeps_one_connection_to_one_apache() {
     let node = Node::start();
     let at = [address("127.0.2.1", 8080), address("127.0.2.2", 8080)];
     let _servers = [web(&node, "a", at[0]), web(&node, "b", at[1])];
-    node.write("web.yaml", service("shop/web").address("10.96.0.10").tcp(80).at(at[0]).at(at[1]));
+    node.write(
+        "web.yaml",
+        service("shop/web")
+            .address("10.96.0.10")
+            .tcp(80)
+            .at(at[0])
+            .at(at[1]),
+    );
     let ready = || node.find_service("shop/web").is_some();
     wait::until("the service", SETTLE, ready);
 
     let urls = vec!["http://10.96.0.10/who"; REQUESTS].join(" ");
     let mut answered = BTreeSet::new();
     for round in 1..=20 {
-        let told =
-            run(&node, &format!("curl -sS --fail -w %{{num_connects}}_%{{remote_ip}}:%{{remote_port}}\\n {urls}"));
+        let told = run(
+            &node,
+            &format!(
+                "curl -sS --fail -w %{{num_connects}}_%{{remote_ip}}:%{{remote_port}}\\n {urls}"
+            ),
+        );
         let lines: Vec<_> = told.lines().collect();
-        let (names, transfers): (Vec<_>, Vec<_>) = lines.chunks(2).map(|pair| (pair[0], pair[1])).unzip();
-        assert_eq!(names, vec![names[0]; REQUESTS], "one connection, one server");
+        let (names, transfers): (Vec<_>, Vec<_>) =
+            lines.chunks(2).map(|pair| (pair[0], pair[1])).unzip();
+        assert_eq!(
+            names,
+            vec![names[0]; REQUESTS],
+            "one connection, one server"
+        );
         // curl makes one connect, to the service.
-        let expected: Vec<_> =
-            (0..REQUESTS).map(|request| if request == 0 { "1_10.96.0.10:80" } else { "0_10.96.0.10:80" }).collect();
+        let expected: Vec<_> = (0..REQUESTS)
+            .map(|request| {
+                if request == 0 {
+                    "1_10.96.0.10:80"
+                } else {
+                    "0_10.96.0.10:80"
+                }
+            })
+            .collect();
         assert_eq!(transfers, expected);
         answered.insert(names[0].to_owned());
         assert_eq!(node.port("shop/web").counters.connects, round);
@@ -68,7 +96,12 @@ fn dns(node: &Node, at: SocketAddr, source: &str) -> Program {
         "--no-daemon --conf-file=/dev/null --no-resolv --no-hosts --cache-size=0 --bind-interfaces --user=root \
          --listen-address={ip} --port={port} {source}"
     );
-    Program::start(node, "dnsmasq", &line.split_whitespace().collect::<Vec<_>>(), at)
+    Program::start(
+        node,
+        "dnsmasq",
+        &line.split_whitespace().collect::<Vec<_>>(),
+        at,
+    )
 }
 
 /// Two DNS servers behind 10.96.0.10.
@@ -76,15 +109,27 @@ fn two_dns_servers(node: &Node) -> [Program; 2] {
     let at = [address("127.0.2.1", 53), address("127.0.2.2", 53)];
     let records = ["--txt-record=who.test,a", "--txt-record=who.test,b"];
     let programs = [dns(node, at[0], records[0]), dns(node, at[1], records[1])];
-    node.write("dns.yaml", service("shop/dns").address("10.96.0.10").tcp(53).udp(53).at(at[0]).at(at[1]));
-    wait::until("the service", SETTLE, || node.find_service("shop/dns").is_some());
+    node.write(
+        "dns.yaml",
+        service("shop/dns")
+            .address("10.96.0.10")
+            .tcp(53)
+            .udp(53)
+            .at(at[0])
+            .at(at[1]),
+    );
+    wait::until("the service", SETTLE, || {
+        node.find_service("shop/dns").is_some()
+    });
     programs
 }
 
 /// Returns which servers answer that many queries.
 fn dig(node: &Node, server: &str, flags: &str, times: usize) -> BTreeSet<String> {
     let line = format!("dig @{server} {flags} +tries=1 +time=2 +short TXT who.test");
-    (0..times).map(|_| run(node, &line).trim().trim_matches('"').to_owned()).collect()
+    (0..times)
+        .map(|_| run(node, &line).trim().trim_matches('"').to_owned())
+        .collect()
 }
 
 #[test]
@@ -97,7 +142,8 @@ fn dig_asks_dnsmasq_over_udp_and_tcp() {
     assert_eq!(node.port_of("shop/dns", 53, "TCP").counters.connects, 30);
 }
 
-/// A resolver sends from unconnected sockets and drops answers that do not come from the server that it asked.
+/// A resolver sends from unconnected sockets and drops answers that do not come from the server
+/// that it asked.
 #[test]
 fn a_resolver_asks_dns_servers_through_a_service() {
     let node = Node::start();
@@ -105,18 +151,32 @@ fn a_resolver_asks_dns_servers_through_a_service() {
     let resolver = address("127.0.2.3", 53);
     let _resolver = dns(&node, resolver, "--server=10.96.0.10 --all-servers");
     let answered = dig(&node, "127.0.2.3", "+notcp", 30);
-    assert!(answered.is_subset(&["a", "b"].map(str::to_owned).into()) && !answered.is_empty(), "{answered:?}");
+    assert!(
+        answered.is_subset(&["a", "b"].map(str::to_owned).into()) && !answered.is_empty(),
+        "{answered:?}"
+    );
     let answered = dig(&node, "127.0.2.3", "+tcp", 10);
-    assert!(answered.is_subset(&["a", "b"].map(str::to_owned).into()) && !answered.is_empty(), "{answered:?}");
+    assert!(
+        answered.is_subset(&["a", "b"].map(str::to_owned).into()) && !answered.is_empty(),
+        "{answered:?}"
+    );
 }
 
 /// An empty Redis that keeps nothing on disk.
 fn redis(node: &Node, at: SocketAddr) -> Program {
     let (ip, port, directory) = (at.ip(), at.port(), node.scratch().display());
-    let line = format!("--bind {ip} --port {port} --dir {directory} --save --appendonly no --protected-mode no");
-    // The one program of Debian's redis-tools that is client, checker and server, by the name it is called; the package
-    // redis-server would start a server of its own.
-    Program::start_as(node, "redis-check-rdb", "redis-server", &line.split(' ').collect::<Vec<_>>(), at)
+    let line = format!(
+        "--bind {ip} --port {port} --dir {directory} --save --appendonly no --protected-mode no"
+    );
+    // The one program of Debian's redis-tools that is client, checker and server, by the name it is
+    // called; the package redis-server would start a server of its own.
+    Program::start_as(
+        node,
+        "redis-check-rdb",
+        "redis-server",
+        &line.split(' ').collect::<Vec<_>>(),
+        at,
+    )
 }
 
 #[test]
@@ -125,14 +185,27 @@ fn redis_cli_talks_to_redis_and_to_its_successor() {
     let at = [address("127.0.2.1", 6379), address("127.0.2.2", 6379)];
     let _servers = at.map(|at| redis(&node, at));
     let cache = service("shop/cache").address("10.96.0.10").tcp(6379);
-    let cli = |words: &str| run(&node, &format!("redis-cli -h 10.96.0.10 {words}")).trim().to_owned();
+    let cli = |words: &str| {
+        run(&node, &format!("redis-cli -h 10.96.0.10 {words}"))
+            .trim()
+            .to_owned()
+    };
     node.write("cache.yaml", cache.clone().at(at[0]));
-    wait::until("the service", SETTLE, || node.find_service("shop/cache").is_some());
+    wait::until("the service", SETTLE, || {
+        node.find_service("shop/cache").is_some()
+    });
 
     assert_eq!(cli("set who first"), "OK");
     let counted = cli("-r 1000 incr counter");
-    assert_eq!(counted.lines().collect::<Vec<_>>(), (1..=1_000).map(|n| n.to_string()).collect::<Vec<_>>());
-    assert_eq!(node.port("shop/cache").counters.connects, 2, "a thousand commands, one connection");
+    assert_eq!(
+        counted.lines().collect::<Vec<_>>(),
+        (1..=1_000).map(|n| n.to_string()).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        node.port("shop/cache").counters.connects,
+        2,
+        "a thousand commands, one connection"
+    );
 
     node.write("cache.yaml", cache.at(at[1]));
     wait::until("the other one", SETTLE, || cli("get who").is_empty());

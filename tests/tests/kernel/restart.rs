@@ -22,10 +22,23 @@ impl Running {
         let hooks = node.status().hooks;
         let directory = &node.directories().pins;
         let pins = pinned::pins(directory);
-        let maps = pins.iter().filter(|pin| !pin.starts_with("links")).filter_map(|pin| pin.file_name()?.to_str());
+        let maps = pins
+            .iter()
+            .filter(|pin| !pin.starts_with("links"))
+            .filter_map(|pin| pin.file_name()?.to_str());
         Self {
-            links: hooks.into_iter().map(|hook| (hook.name, hook.link_id)).collect(),
-            maps: maps.map(|name| pinned::map(directory, name).info().expect("it is open").id()).collect(),
+            links: hooks
+                .into_iter()
+                .map(|hook| (hook.name, hook.link_id))
+                .collect(),
+            maps: maps
+                .map(|name| {
+                    pinned::map(directory, name)
+                        .info()
+                        .expect("it is open")
+                        .id()
+                })
+                .collect(),
             pins,
         }
     }
@@ -44,7 +57,14 @@ fn connects_work_while_the_agent_is_killed_and_a_restarted_one_adopts() {
 fn connects_work_without_an_agent(end: impl Fn(&mut Node)) {
     let mut node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a).endpoint(&b));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a)
+            .endpoint(&b),
+    );
     node.wait_until_served("shop/cart", &[&a, &b]);
     let mut client = node.client();
     let running = Running::on(&node);
@@ -55,13 +75,22 @@ fn connects_work_without_an_agent(end: impl Fn(&mut Node)) {
         end(&mut node);
         let without = client.tcp("10.96.0.10:80").times(100);
         for report in [with, without] {
-            assert_eq!((report.errors, report.peers), (counts([]), [(([10, 96, 0, 10], 80).into(), 100)].into()));
+            assert_eq!(
+                (report.errors, report.peers),
+                (counts([]), [(([10, 96, 0, 10], 80).into(), 100)].into())
+            );
         }
         node.start_agent();
         assert_eq!(Running::on(&node), running);
         let port = node.port("shop/cart");
         assert_eq!(port.counters.connects, round * 200);
-        assert_eq!(port.endpoints.iter().map(|endpoint| endpoint.connects).sum::<u64>(), round * 200);
+        assert_eq!(
+            port.endpoints
+                .iter()
+                .map(|endpoint| endpoint.connects)
+                .sum::<u64>(),
+            round * 200
+        );
     }
 }
 
@@ -69,32 +98,66 @@ fn connects_work_without_an_agent(end: impl Fn(&mut Node)) {
 fn maps_that_are_too_small_or_half_filled_do_not_replace_the_present_ones() {
     let mut node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
-    node.write("pay.yaml", service("shop/pay").address("10.96.0.11").tcp(80).endpoint(&a).endpoint(&b));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
+    node.write(
+        "pay.yaml",
+        service("shop/pay")
+            .address("10.96.0.11")
+            .tcp(80)
+            .endpoint(&a)
+            .endpoint(&b),
+    );
     node.wait_until_served("shop/pay", &[&a, &b]);
     node.kill_agent();
     other_maps_change_nothing(&node, &["--max-backends", "2"]);
     node.overwrite("pay.yaml", "services: 7");
     // Without the stored files only those maps hold the services.
-    std::fs::remove_dir_all(node.directories().state.join("files")).expect("the agent remembers files");
+    std::fs::remove_dir_all(node.directories().state.join("files"))
+        .expect("the agent remembers files");
     other_maps_change_nothing(&node, &["--max-backends", "1000"]);
 }
 
-/// Starts an agent that would create other maps, and connects while it reports why it does not use them.
+/// Starts an agent that would create other maps, and connects while it reports why it does not use
+/// them.
 fn other_maps_change_nothing(node: &Node, flags: &[&str]) {
     let mut command = node.mesh_agent(node.directories().run());
-    let mut agent = Started(command.args(flags).stderr(Stdio::null()).spawn().expect("it starts"));
+    let mut agent = Started(
+        command
+            .args(flags)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts"),
+    );
     wait::until("a reason to wait", PATIENCE, || {
-        let status = node.try_get("/v1/status").map(|answer| answer.json::<Status>());
+        let status = node
+            .try_get("/v1/status")
+            .map(|answer| answer.json::<Status>());
         status.is_ok_and(|status| {
-            let applied =
-                !status.errors.is_empty() || status.problems.iter().any(|problem| problem.contains("BACKENDS"));
-            applied && status.problems.iter().any(|problem| problem.contains("not attached"))
+            let applied = !status.errors.is_empty()
+                || status
+                    .problems
+                    .iter()
+                    .any(|problem| problem.contains("BACKENDS"));
+            applied
+                && status
+                    .problems
+                    .iter()
+                    .any(|problem| problem.contains("not attached"))
         })
     });
     let mut client = node.client();
     for vip in ["10.96.0.10:80", "10.96.0.11:80"] {
-        assert_eq!(client.tcp(vip).times(50).errors, counts([]), "{vip} {flags:?}");
+        assert_eq!(
+            client.tcp(vip).times(50).errors,
+            counts([]),
+            "{vip} {flags:?}"
+        );
     }
     agent.end();
 }
@@ -137,23 +200,40 @@ fn a_change_made_while_no_agent_runs_is_applied_by_the_next() {
 
     node.stop_agent();
     node.write("cart.yaml", cart.endpoint(&b));
-    assert_eq!(client.tcp("10.96.0.10:80").times(10).answers, counts([("a", 10)]));
+    assert_eq!(
+        client.tcp("10.96.0.10:80").times(10).answers,
+        counts([("a", 10)])
+    );
     node.start_agent();
-    assert_eq!(client.tcp("10.96.0.10:80").times(10).answers, counts([("b", 10)]));
+    assert_eq!(
+        client.tcp("10.96.0.10:80").times(10).answers,
+        counts([("b", 10)])
+    );
 }
 
 #[test]
 fn a_file_gone_bad_while_no_agent_runs_removes_nothing() {
     let mut node = Node::start();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     node.stop_agent();
     node.write("cart.yaml", "services: [");
     node.launch_agent();
-    wait::until("the agent to answer", PATIENCE, || node.try_get("/v1/status").is_ok());
+    wait::until("the agent to answer", PATIENCE, || {
+        node.try_get("/v1/status").is_ok()
+    });
     node.wait_for_errors(1);
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("a", 100)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(100).answers,
+        counts([("a", 100)])
+    );
 }
 
 #[test]
@@ -166,8 +246,13 @@ fn a_service_keeps_its_address_from_a_file_that_comes_first_by_name() {
     node.stop_agent();
     node.write("a.yaml", at("other/thief", &thief));
     node.launch_agent();
-    wait::until("the agent to answer", PATIENCE, || node.try_get("/v1/status").is_ok());
+    wait::until("the agent to answer", PATIENCE, || {
+        node.try_get("/v1/status").is_ok()
+    });
     let errors = node.wait_for_errors(1);
     assert_eq!(errors[0].file, node.file("a.yaml").display().to_string());
-    assert_eq!(node.client().tcp("10.96.0.10:80").times(100).answers, counts([("owner", 100)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").times(100).answers,
+        counts([("owner", 100)])
+    );
 }

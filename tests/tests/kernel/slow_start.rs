@@ -12,7 +12,10 @@ fn share(report: &ConnectReport, name: &str) -> f64 {
 fn the_share_of_a_new_endpoint_grows_in_steps() {
     let node = Node::start();
     let (old, new) = (node.server("old"), node.server("new"));
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("slowStart: {alpha: 0.1, tick: 500ms}");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("slowStart: {alpha: 0.1, tick: 500ms}");
     node.write("cart.yaml", cart.clone().endpoint(&old));
     node.wait_until_served("shop/cart", &[&old]);
     // Until the old one has its full weight.
@@ -22,5 +25,8 @@ fn the_share_of_a_new_endpoint_grows_in_steps() {
     let first = share(&node.client().tcp("10.96.0.10:80").times(500), "new");
     wait::pass(Duration::from_secs(10));
     let later = share(&node.client().tcp("10.96.0.10:80").times(500), "new");
-    assert!(first < 0.33 && later > 0.38, "{first} of the connects at first, {later} later");
+    assert!(
+        first < 0.33 && later > 0.38,
+        "{first} of the connects at first, {later} later"
+    );
 }

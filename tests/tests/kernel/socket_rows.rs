@@ -8,16 +8,25 @@ type SocketBytes = [u8; size_of::<SocketRow>()];
 
 fn tracked(node: &Node) -> usize {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
-    let map: HashMap<MapData, u64, SocketBytes> = map.try_into().expect("SOCKETS is a hash of these sizes");
-    let rows = map.iter().flatten().map(|(_, row)| bytemuck::pod_read_unaligned::<SocketRow>(&row));
-    rows.filter(|row| row.state & socket_state::TRACKED != 0).count()
+    let map: HashMap<MapData, u64, SocketBytes> =
+        map.try_into().expect("SOCKETS is a hash of these sizes");
+    let rows = map
+        .iter()
+        .flatten()
+        .map(|(_, row)| bytemuck::pod_read_unaligned::<SocketRow>(&row));
+    rows.filter(|row| row.state & socket_state::TRACKED != 0)
+        .count()
 }
 
 #[test]
 fn closed_sockets_leave_no_row_behind() {
     let node = Node::start();
     let a = node.server("a");
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53).with("closeStaleTcp: true");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .udp(53)
+        .with("closeStaleTcp: true");
     node.write("cart.yaml", cart.endpoint(&a));
     node.wait_until_served("shop/cart", &[&a]);
     let mut client = node.client();
@@ -34,12 +43,19 @@ fn closed_sockets_leave_no_row_behind() {
     assert_eq!(tracked(&node), 9);
     assert_eq!(client.tcp("10.96.0.10:80").times(500).answers_of(&a), 500);
     assert_eq!(client.udp("10.96.0.10:53").times(500).answers_of(&a), 500);
-    wait::until_equal("closed sockets to be forgotten", SETTLE, &9, || tracked(&node));
+    wait::until_equal("closed sockets to be forgotten", SETTLE, &9, || {
+        tracked(&node)
+    });
     client.close(open[2]);
     assert_eq!(tracked(&node), 8);
     // The process ends with its sockets open.
     drop(client);
-    wait::until_equal("the sockets of a dead process to be forgotten", SETTLE, &0, || tracked(&node));
+    wait::until_equal(
+        "the sockets of a dead process to be forgotten",
+        SETTLE,
+        &0,
+        || tracked(&node),
+    );
 }
 
 #[test]
@@ -47,15 +63,27 @@ fn a_socket_whose_connect_failed_is_forgotten_and_may_go_elsewhere() {
     let node = Node::start();
     let a = node.server("a");
     let closed = node.server("closed").address();
-    let closing = service("shop/closing").address("10.96.0.10").tcp(80).with("closeStaleTcp: true").at(closed);
-    let patient = service("shop/patient").address("10.96.0.11").tcp(80).endpoint(&a);
+    let closing = service("shop/closing")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("closeStaleTcp: true")
+        .at(closed);
+    let patient = service("shop/patient")
+        .address("10.96.0.11")
+        .tcp(80)
+        .endpoint(&a);
     node.write("shop.yaml", document([&closing, &patient]));
     node.wait_until_served("shop/patient", &[&a]);
     let mut client = node.client();
     for then in ["10.96.0.11:80", &a.address().to_string()] {
         let socket = client.tcp_socket("0.0.0.0:0");
-        assert_eq!(client.connect(socket, "10.96.0.10:80"), Err("ECONNREFUSED".into()));
-        wait::until_equal("the failed connect to be forgotten", SETTLE, &0, || tracked(&node));
+        assert_eq!(
+            client.connect(socket, "10.96.0.10:80"),
+            Err("ECONNREFUSED".into())
+        );
+        wait::until_equal("the failed connect to be forgotten", SETTLE, &0, || {
+            tracked(&node)
+        });
         client.connect(socket, then).unwrap();
         assert_eq!(tracked(&node), 0, "{then}");
     }

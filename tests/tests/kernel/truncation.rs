@@ -20,10 +20,21 @@ fn truncate_at_every_byte(file: &str, whole: impl Fn(&Server) -> String) {
         node.overwrite(file, &whole[..length]);
         let step = format!("probe/step-{length}");
         node.write("0-step.yaml", service(&step).address("10.96.0.99").tcp(80));
-        wait::until(&format!("the agent to read {length} bytes"), SETTLE, || node.find_service(&step).is_some());
-        wait::until_equal("the file at fault", SETTLE, &[node.file(file)].into(), || files_at_fault(&node));
+        wait::until(&format!("the agent to read {length} bytes"), SETTLE, || {
+            node.find_service(&step).is_some()
+        });
+        wait::until_equal(
+            "the file at fault",
+            SETTLE,
+            &[node.file(file)].into(),
+            || files_at_fault(&node),
+        );
         let cart = node.find_service("shop/cart");
-        assert_eq!(cart.map(|cart| cart.ports[0].endpoints.len()), Some(before), "after {length} bytes");
+        assert_eq!(
+            cart.map(|cart| cart.ports[0].endpoints.len()),
+            Some(before),
+            "after {length} bytes"
+        );
     }
 
     let report = connecting.stop();
@@ -35,12 +46,22 @@ fn truncate_at_every_byte(file: &str, whole: impl Fn(&Server) -> String) {
 }
 
 fn files_at_fault(node: &Node) -> BTreeSet<PathBuf> {
-    node.status().errors.into_iter().map(|error| error.file.into()).collect()
+    node.status()
+        .errors
+        .into_iter()
+        .map(|error| error.file.into())
+        .collect()
 }
 
 #[test]
 fn a_yaml_file_truncated_at_any_byte_removes_nothing() {
-    truncate_at_every_byte("cart.yaml", |a| service("shop/cart").address("10.96.0.10").tcp(80).endpoint(a).to_string());
+    truncate_at_every_byte("cart.yaml", |a| {
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(a)
+            .to_string()
+    });
 }
 
 #[test]

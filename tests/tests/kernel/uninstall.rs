@@ -17,13 +17,22 @@ use mesh_tests::{
 fn uninstall_leaves_no_link_no_program_no_map_and_no_pin() {
     let mut node = Node::start();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     let hooks = node.status().hooks;
     let programs: BTreeSet<_> = hooks.iter().map(|hook| hook.program_id).collect();
     let links: BTreeSet<_> = hooks.iter().map(|hook| hook.link_id).collect();
     let maps = Held::now().maps_of(&programs);
-    assert!(![&programs, &links, &maps].iter().any(|ids| ids.is_empty()), "{programs:?} {links:?} {maps:?}");
+    assert!(
+        ![&programs, &links, &maps].iter().any(|ids| ids.is_empty()),
+        "{programs:?} {links:?} {maps:?}"
+    );
     node.stop_agent();
 
     let outcome = node.uninstall().expect_success();
@@ -31,10 +40,18 @@ fn uninstall_leaves_no_link_no_program_no_map_and_no_pin() {
     assert_eq!(outcome.stderr, "");
     assert_eq!(pinned::pins(&node.directories().pins), BTreeSet::new());
     assert!(!node.directories().pins.exists());
-    assert_eq!(bpftool::attached(&node.directories().cgroup), BTreeSet::new());
-    assert_eq!(node.client().tcp("10.96.0.10:80").once().errors, counts([("connect ENETUNREACH", 1)]));
+    assert_eq!(
+        bpftool::attached(&node.directories().cgroup),
+        BTreeSet::new()
+    );
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").once().errors,
+        counts([("connect ENETUNREACH", 1)])
+    );
     // The kernel frees what no process holds a little later.
-    wait::until_equal("what is left", PATIENCE, &Held::default(), || Held::now().only(&programs, &maps, &links));
+    wait::until_equal("what is left", PATIENCE, &Held::default(), || {
+        Held::now().only(&programs, &maps, &links)
+    });
 }
 
 #[test]
@@ -61,36 +78,78 @@ fn uninstall_without_an_installation_succeeds() {
 fn uninstall_with_another_pin_directory_names_the_programs_and_removes_nothing() {
     let mut node = Node::start();
     node.stop_agent();
-    let Directories { cgroup, pins, state, socket, .. } = node.directories().clone();
-    let wrong = Directories { pins: pins.with_extension("wrong"), ..node.directories().clone() };
+    let Directories {
+        cgroup,
+        pins,
+        state,
+        socket,
+        ..
+    } = node.directories().clone();
+    let wrong = Directories {
+        pins: pins.with_extension("wrong"),
+        ..node.directories().clone()
+    };
     let before = (pinned::pins(&pins), bpftool::attached(&cgroup));
     let outcome = CommandResult::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     let advice = format!("mesh-agent uninstall --pin-dir {}", pins.display());
-    let words = ["nothing was removed", "sock_release", &cgroup.display().to_string(), &advice];
-    assert!(words.iter().all(|word| outcome.stderr.contains(word)), "{outcome:#?}");
+    let words = [
+        "nothing was removed",
+        "sock_release",
+        &cgroup.display().to_string(),
+        &advice,
+    ];
+    assert!(
+        words.iter().all(|word| outcome.stderr.contains(word)),
+        "{outcome:#?}"
+    );
     assert_eq!((pinned::pins(&pins), bpftool::attached(&cgroup)), before);
     assert_eq!((state.join("lock").exists(), socket.exists()), (true, true));
     // With its own directory it succeeds.
     assert_eq!(node.uninstall().expect_success().code, Some(0));
-    assert_eq!(CommandResult::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE).code, Some(0));
+    assert_eq!(
+        CommandResult::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE).code,
+        Some(0)
+    );
 }
 
 #[test]
 fn uninstall_prints_what_it_removed() {
     let mut node = Node::start();
-    let Directories { pins, state, socket, .. } = node.directories().clone();
+    let Directories {
+        pins,
+        state,
+        socket,
+        ..
+    } = node.directories().clone();
     node.stop_agent();
-    let advice = format!("mesh-agent uninstall --pin-dir {} --state-dir {}", pins.display(), state.display());
+    let advice = format!(
+        "mesh-agent uninstall --pin-dir {} --state-dir {}",
+        pins.display(),
+        state.display()
+    );
     assert!(node.log().contains(&advice), "{}", node.log());
     let outcome = node.uninstall().expect_success();
     let lines: Vec<&str> = outcome.stdout.lines().collect();
-    let [kernel, files, left] = lines[..] else { panic!("{outcome:#?}") };
-    assert!(kernel.starts_with("removed 10 programs and ") && kernel.ends_with(pins.to_str().unwrap()), "{kernel}");
-    assert!(files.starts_with(&format!("removed from {}: ", state.display())) && files.ends_with("lock"), "{files}");
+    let [kernel, files, left] = lines[..] else {
+        panic!("{outcome:#?}")
+    };
+    assert!(
+        kernel.starts_with("removed 10 programs and ") && kernel.ends_with(pins.to_str().unwrap()),
+        "{kernel}"
+    );
+    assert!(
+        files.starts_with(&format!("removed from {}: ", state.display()))
+            && files.ends_with("lock"),
+        "{files}"
+    );
     assert_eq!(left, format!("removed {}", socket.display()));
     let again = node.uninstall().expect_success().stdout;
-    let nothing = format!("no agent left pins in {} or files in {}", pins.display(), state.display());
+    let nothing = format!(
+        "no agent left pins in {} or files in {}",
+        pins.display(),
+        state.display()
+    );
     assert_eq!(again, format!("nothing to remove: {nothing}\n"));
 }
 
@@ -99,13 +158,25 @@ fn uninstall_refuses_while_an_agent_runs_and_without_root() {
     let node = Node::start();
     let outcome = node.uninstall();
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
-    assert!(outcome.stderr.contains("is running: stop it first"), "{outcome:#?}");
+    assert!(
+        outcome.stderr.contains("is running: stop it first"),
+        "{outcome:#?}"
+    );
     let open = node.scratch().join("open");
     open_directory(node.scratch());
     open_directory(&open);
-    let mut command = node.place().command(open_copy(&binary::find("mesh-agent"), &open));
-    let outcome = CommandResult::of(as_nobody(command.args(node.directories().uninstall())), PATIENCE);
-    assert_eq!((outcome.code, outcome.stderr.contains("as root")), (Some(1), true), "{outcome:#?}");
+    let mut command = node
+        .place()
+        .command(open_copy(&binary::find("mesh-agent"), &open));
+    let outcome = CommandResult::of(
+        as_nobody(command.args(node.directories().uninstall())),
+        PATIENCE,
+    );
+    assert_eq!(
+        (outcome.code, outcome.stderr.contains("as root")),
+        (Some(1), true),
+        "{outcome:#?}"
+    );
 }
 
 #[test]
@@ -115,7 +186,16 @@ fn a_node_can_be_installed_again() {
     node.uninstall().expect_success();
     node.start_agent();
     let a = node.server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
-    assert_eq!(node.client().tcp("10.96.0.10:80").once().answers, counts([("a", 1)]));
+    assert_eq!(
+        node.client().tcp("10.96.0.10:80").once().answers,
+        counts([("a", 1)])
+    );
 }

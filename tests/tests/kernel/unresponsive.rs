@@ -27,10 +27,27 @@ struct Hung {
 impl Hung {
     fn mount(path: PathBuf) -> Self {
         fs::create_dir(&path).expect("a new directory");
-        let server = File::options().read(true).write(true).open("/dev/fuse").expect("the kernel has FUSE");
-        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
-        mount(Some("hung"), &path, Some("fuse"), MsFlags::empty(), Some(options.as_str())).expect("root may mount");
-        Self { path, server: Some(server) }
+        let server = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .expect("the kernel has FUSE");
+        let options = format!(
+            "fd={},rootmode=40000,user_id=0,group_id=0",
+            server.as_raw_fd()
+        );
+        mount(
+            Some("hung"),
+            &path,
+            Some("fuse"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .expect("root may mount");
+        Self {
+            path,
+            server: Some(server),
+        }
     }
 }
 
@@ -45,7 +62,9 @@ impl Drop for Hung {
 /// Starts an agent that does not become ready, because files cannot be read.
 fn launch(node: &mut Node) {
     node.launch_agent();
-    wait::until("the agent to answer", Duration::from_secs(10), || node.try_get("/v1/status").is_ok());
+    wait::until("the agent to answer", Duration::from_secs(10), || {
+        node.try_get("/v1/status").is_ok()
+    });
 }
 
 fn fifo(path: &Path) {
@@ -60,27 +79,52 @@ fn a_file_that_hangs_blocks_neither_others_nor_the_stop_of_the_agent() {
     symlink(hung.path.join("shop.yaml"), node.file("a-hung.yaml")).expect("a new path");
     symlink(hung.path.join("more.yaml"), node.file("b-hung.yaml")).expect("a new path");
     fifo(&node.file("c-fifo.yaml"));
-    node.write("d.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "d.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served_within("shop/cart", &[&a], Duration::from_secs(5));
     let errors = node.wait_for_errors(3);
     let hang = "cannot be read: its file system gave no answer in 1s";
-    assert!(errors[0].reason.starts_with(hang) && errors[1].reason.starts_with(hang), "{errors:?}");
+    assert!(
+        errors[0].reason.starts_with(hang) && errors[1].reason.starts_with(hang),
+        "{errors:?}"
+    );
     assert_eq!(errors[2].reason, "cannot be read: not a regular file");
     // Paths that are known to hang cost no more time.
     let b = node.server("b");
     let start = Instant::now();
-    node.write("d.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&b));
+    node.write(
+        "d.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&b),
+    );
     node.wait_until_served("shop/cart", &[&b]);
-    println!("a change beside files that hang was served after {:?}", start.elapsed());
+    println!(
+        "a change beside files that hang was served after {:?}",
+        start.elapsed()
+    );
     let start = Instant::now();
     node.stop_agent();
-    assert!(start.elapsed() < Duration::from_secs(4), "SIGTERM took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "SIGTERM took {:?}",
+        start.elapsed()
+    );
     launch(&mut node);
     node.wait_until_served_within("shop/cart", &[&b], Duration::from_secs(5));
     drop(hung);
     // The links are dangling now.
     wait::until("the files are read again", Duration::from_secs(10), || {
-        node.status().errors.iter().all(|error| !error.reason.starts_with(hang))
+        node.status()
+            .errors
+            .iter()
+            .all(|error| !error.reason.starts_with(hang))
     });
 }
 
@@ -90,12 +134,22 @@ fn a_directory_that_hangs_does_not_block_others() {
     let hung = Hung::mount(node.scratch().join("hung"));
     node.add_flags(&format!("--services other={}", hung.path.display()));
     let a = node.server("a");
-    node.write("d.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&a));
+    node.write(
+        "d.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&a),
+    );
     launch(&mut node);
     node.wait_until_served_within("shop/cart", &[&a], Duration::from_secs(10));
     let start = Instant::now();
     node.stop_agent();
-    assert!(start.elapsed() < Duration::from_secs(4), "SIGTERM took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "SIGTERM took {:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
@@ -109,20 +163,30 @@ fn clients_that_never_read_block_neither_others_nor_the_stop_of_the_agent() {
         })
         .collect();
     node.write("shop.yaml", document(&services));
-    wait::until("1,000 services", Duration::from_secs(20), || node.find_service("shop/cart-999").is_some());
+    wait::until("1,000 services", Duration::from_secs(20), || {
+        node.find_service("shop/cart-999").is_some()
+    });
     let held: Vec<UnixStream> = (0..100)
         .map(|_| {
-            let mut stream = UnixStream::connect(&node.directories().socket).expect("the agent listens");
+            let mut stream =
+                UnixStream::connect(&node.directories().socket).expect("the agent listens");
             _ = stream.write_all(b"GET /v1/services HTTP/1.1\r\nhost: a\r\n\r\n");
             stream
         })
         .collect();
     let start = Instant::now();
     node.meshctl("status").expect_success();
-    println!("status beside 100 clients that do not read: {:?}", start.elapsed());
+    println!(
+        "status beside 100 clients that do not read: {:?}",
+        start.elapsed()
+    );
     let start = Instant::now();
     node.stop_agent();
-    assert!(start.elapsed() < Duration::from_secs(4), "SIGTERM took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "SIGTERM took {:?}",
+        start.elapsed()
+    );
     drop(held);
 }
 
@@ -130,24 +194,41 @@ fn clients_that_never_read_block_neither_others_nor_the_stop_of_the_agent() {
 fn explain_opens_nothing_that_blocks_or_is_no_namespace() {
     let node = Node::start();
     let a = node.server("a");
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).sticky(60).endpoint(&a);
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .sticky(60)
+        .endpoint(&a);
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &[&a]);
     let path = node.scratch().join("fifo");
     fifo(&path);
     for _ in 0..3 {
-        let outcome = node.meshctl(&format!("explain 10.96.0.10:80 --from netns:{}", path.display()));
+        let outcome = node.meshctl(&format!(
+            "explain 10.96.0.10:80 --from netns:{}",
+            path.display()
+        ));
         assert_eq!(outcome.code, Some(1), "{outcome:?}");
-        let expected =
-            format!("network namespace {}, as the agent sees files: not a network namespace", path.display());
+        let expected = format!(
+            "network namespace {}, as the agent sees files: not a network namespace",
+            path.display()
+        );
         assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
     }
     for path in ["/dev/zero", "/etc/passwd", "/proc/self/ns/uts"] {
         let outcome = node.meshctl(&format!("explain 10.96.0.10:80 --from netns:{path}"));
-        assert!(outcome.stderr.contains("not a network namespace"), "{path}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("not a network namespace"),
+            "{path}: {}",
+            outcome.stderr
+        );
     }
     let own = node.place().netns.path();
-    node.meshctl(&format!("explain 10.96.0.10:80 --from netns:{}", own.display())).expect_success();
+    node.meshctl(&format!(
+        "explain 10.96.0.10:80 --from netns:{}",
+        own.display()
+    ))
+    .expect_success();
 }
 
 #[test]
@@ -155,16 +236,36 @@ fn names_and_contents_of_files_are_escaped_for_terminals() {
     let node = Node::start();
     let name = "red\u{1b}[31m\u{202e}lmay.yaml";
     node.write(name, "services: [{name: \"x\u{1b}[32m\u{2066}y\"}]\n");
-    fs::write(node.scratch().join("shadow"), "root:$6$s3cr3t$hash:19000:0:99999:7:::\nbin:*:19000:0:99999:7:::\n")
-        .unwrap();
+    fs::write(
+        node.scratch().join("shadow"),
+        "root:$6$s3cr3t$hash:19000:0:99999:7:::\nbin:*:19000:0:99999:7:::\n",
+    )
+    .unwrap();
     symlink(node.scratch().join("shadow"), node.file("shadow.yaml")).expect("a new path");
     wait::until("both are reported", Duration::from_secs(5), || {
-        let files: Vec<String> = node.status().errors.iter().map(|error| error.file.clone()).collect();
-        files.iter().any(|file| file.ends_with("shadow.yaml")) && files.iter().any(|file| file.contains("red"))
+        let files: Vec<String> = node
+            .status()
+            .errors
+            .iter()
+            .map(|error| error.file.clone())
+            .collect();
+        files.iter().any(|file| file.ends_with("shadow.yaml"))
+            && files.iter().any(|file| file.contains("red"))
     });
-    wait::until("the log has it", Duration::from_secs(5), || node.log().contains("shadow.yaml"));
-    let validated = node.meshctl(&format!("config validate {}", node.directories().services.display()));
+    wait::until("the log has it", Duration::from_secs(5), || {
+        node.log().contains("shadow.yaml")
+    });
+    let validated = node.meshctl(&format!(
+        "config validate {}",
+        node.directories().services.display()
+    ));
     let told = node.meshctl("status").stdout + &validated.stdout + &validated.stderr + &node.log();
-    assert!(told.contains(r"\u{202e}lmay.yaml") && !told.contains(['\u{1b}', '\u{202e}', '\u{2066}']), "{told:?}");
-    assert!(!told.contains("s3cr3t") && !node.get("/v1/status").body.contains("s3cr3t"), "{told}");
+    assert!(
+        told.contains(r"\u{202e}lmay.yaml") && !told.contains(['\u{1b}', '\u{202e}', '\u{2066}']),
+        "{told:?}"
+    );
+    assert!(
+        !told.contains("s3cr3t") && !node.get("/v1/status").body.contains("s3cr3t"),
+        "{told}"
+    );
 }

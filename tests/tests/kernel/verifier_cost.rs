@@ -1,5 +1,5 @@
-//! Verifier cost of each program. The verifier gives up at a million instructions, counted over all paths; older
-//! kernels need more of them for the same program.
+//! Verifier cost of each program. The verifier gives up at a million instructions, counted over all
+//! paths; older kernels need more of them for the same program.
 
 use std::fs;
 
@@ -29,7 +29,11 @@ fn every_program_is_verified_within_its_bound() {
 #[test]
 fn every_program_that_looks_for_excluded_pods_is_verified_within_its_bound() {
     let excluded = Cgroup::new();
-    expect_within_bounds(&Node::setup().flags(&format!("--exclude-cgroup {}", excluded.path().display())).start());
+    expect_within_bounds(
+        &Node::setup()
+            .flags(&format!("--exclude-cgroup {}", excluded.path().display()))
+            .start(),
+    );
 }
 
 fn expect_within_bounds(node: &Node) {
@@ -39,8 +43,16 @@ fn expect_within_bounds(node: &Node) {
         println!("verified {} {hook} {instructions} {bound}", kernel.trim());
     }
     let hooks: Vec<_> = verified.iter().map(|(hook, _)| hook.as_str()).collect();
-    assert_eq!(hooks, BOUNDS.map(|(hook, _)| hook), "a bound for every program");
-    let beyond: Vec<_> = verified.iter().zip(BOUNDS).filter(|((_, found), (_, bound))| found > bound).collect();
+    assert_eq!(
+        hooks,
+        BOUNDS.map(|(hook, _)| hook),
+        "a bound for every program"
+    );
+    let beyond: Vec<_> = verified
+        .iter()
+        .zip(BOUNDS)
+        .filter(|((_, found), (_, bound))| found > bound)
+        .collect();
     assert!(beyond.is_empty(), "beyond their bounds: {beyond:?}");
 }
 
@@ -48,11 +60,19 @@ fn expect_within_bounds(node: &Node) {
 fn verified(node: &Node) -> Vec<(String, u32)> {
     let programs: Vec<_> = loaded_programs().flatten().collect();
     let instructions = |id| {
-        let program = programs.iter().find(|program| program.id() == id).expect("an attached program is loaded");
-        program.verified_instruction_count().expect("Linux counts them since 5.16")
+        let program = programs
+            .iter()
+            .find(|program| program.id() == id)
+            .expect("an attached program is loaded");
+        program
+            .verified_instruction_count()
+            .expect("Linux counts them since 5.16")
     };
     let hooks = node.status().hooks;
-    let mut verified: Vec<_> = hooks.into_iter().map(|hook| (hook.name, instructions(hook.program_id))).collect();
+    let mut verified: Vec<_> = hooks
+        .into_iter()
+        .map(|hook| (hook.name, instructions(hook.program_id)))
+        .collect();
     verified.sort();
     verified
 }

@@ -20,9 +20,15 @@ const TIMES: u32 = 300;
 /// How long traffic is watched after a change.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// Plays all acts. Every process it started has ended when it returns; what the agent left in the kernel is still there.
+/// Plays all acts. Every process it started has ended when it returns; what the agent left in the
+/// kernel is still there.
 pub fn play(site: &Site, interrupt: &Interrupt, tell: &mut Tell, keep: bool) -> anyhow::Result<()> {
-    let mut stage = Stage { site, interrupt, tell, catalog_connects: 0 };
+    let mut stage = Stage {
+        site,
+        interrupt,
+        tell,
+        catalog_connects: 0,
+    };
     let mut shop = stage.open_shop()?;
     let agent = stage.start_agent()?;
     stage.spread()?;
@@ -43,17 +49,21 @@ pub fn play(site: &Site, interrupt: &Interrupt, tell: &mut Tell, keep: bool) -> 
 
 impl Stage<'_> {
     fn open_shop(&mut self) -> anyhow::Result<Shop> {
-        self.tell.step("A small shop opens: its endpoints listen on loopback addresses.");
+        self.tell
+            .step("A small shop opens: its endpoints listen on loopback addresses.");
         let shop = Shop::open()?;
         let services = shop::endpoints().into_iter();
-        self.tell.lines(services.map(|(service, addresses)| format!("{service:<9} {}", addresses.join("  "))));
+        self.tell.lines(
+            services.map(|(service, addresses)| format!("{service:<9} {}", addresses.join("  "))),
+        );
         Ok(shop)
     }
 
     fn start_agent(&mut self) -> anyhow::Result<Agent> {
         self.act("The agent reads deploy/example and fills the maps of its kernel programs.")?;
         let (agent, took) = Agent::start(self.site, self.interrupt)?;
-        self.tell.expect(true, &format!("ready after {}", milliseconds(took)));
+        self.tell
+            .expect(true, &format!("ready after {}", milliseconds(took)));
         Ok(agent)
     }
 
@@ -63,7 +73,10 @@ impl Stage<'_> {
         self.expect_all(&ipv4, TIMES, 3);
         let peer = client::curl_peer(self.site, shop::CATALOG)?;
         self.catalog_connects += ipv4.total() + 1;
-        self.tell.expect(peer == "10.96.0.10 port 80", &format!("curl sees its peer as {peer}"));
+        self.tell.expect(
+            peer == "10.96.0.10 port 80",
+            &format!("curl sees its peer as {peer}"),
+        );
         Ok(())
     }
 
@@ -82,15 +95,24 @@ impl Stage<'_> {
     fn weights(&mut self) -> anyhow::Result<()> {
         self.act("Checkout is written in the native form, with weights 1 : 2 : 7.")?;
         let answers = self.curl(shop::CHECKOUT, 2 * TIMES)?;
-        let whole: u64 = shop::CHECKOUT_WEIGHTS.iter().map(|(_, weight)| weight).sum();
-        let fair = shop::CHECKOUT_WEIGHTS.iter().all(|(name, weight)| is_near(&answers, name, *weight, whole));
-        self.tell.expect(fair, &format!("{} connects, shared by weight", answers.total()));
+        let whole: u64 = shop::CHECKOUT_WEIGHTS
+            .iter()
+            .map(|(_, weight)| weight)
+            .sum();
+        let fair = shop::CHECKOUT_WEIGHTS
+            .iter()
+            .all(|(name, weight)| is_near(&answers, name, *weight, whole));
+        self.tell.expect(
+            fair,
+            &format!("{} connects, shared by weight", answers.total()),
+        );
         Ok(())
     }
 
     fn datagrams(&mut self) -> anyhow::Result<()> {
         self.act("UDP works the same way; this client is bash.")?;
-        self.tell.command("exec 3<>/dev/udp/10.96.0.30/9000; echo how many >&3; head -n 1 <&3");
+        self.tell
+            .command("exec 3<>/dev/udp/10.96.0.30/9000; echo how many >&3; head -n 1 <&3");
         let answers = client::udp(self.site, shop::STOCK, 100)?;
         self.tell.lines(answers.bars());
         self.expect_all(&answers, 100, 2);
@@ -100,13 +122,18 @@ impl Stage<'_> {
     fn refusal(&mut self) -> anyhow::Result<()> {
         self.act("Payments has no endpoint: no client waits for a timeout.")?;
         let took = client::curl_refused(self.site, shop::PAYMENTS)?;
-        self.tell.expect(took < Duration::from_millis(100), &format!("refused after {}", milliseconds(took)));
+        self.tell.expect(
+            took < Duration::from_millis(100),
+            &format!("refused after {}", milliseconds(took)),
+        );
         Ok(())
     }
 
     fn endpoint_dies(&mut self, shop: &mut Shop, traffic: &mut Traffic) -> anyhow::Result<()> {
         let (name, line) = shop::VICTIM;
-        self.act(&format!("Traffic runs without pause from here on. {name} dies, and its line leaves the file."))?;
+        self.act(&format!(
+            "Traffic runs without pause from here on. {name} dies, and its line leaves the file."
+        ))?;
         self.interrupt.wait(WATCH / 2)?;
         let died = Instant::now();
         shop.close(name);
@@ -116,16 +143,26 @@ impl Stage<'_> {
 
         let answers = traffic.since(died);
         let mut failed = answers.iter().filter(|answer| answer.from.is_err());
-        let (count, last) = (failed.clone().count(), failed.next_back().map_or(edited, |answer| answer.at));
+        let (count, last) = (
+            failed.clone().count(),
+            failed.next_back().map_or(edited, |answer| answer.at),
+        );
         let settled = last.saturating_duration_since(edited);
         let fact = match count {
             0 => "no connect met the dead endpoint".to_owned(),
-            _ => format!("{count} connects met the dead endpoint, the last {} after the edit", milliseconds(settled)),
+            _ => format!(
+                "{count} connects met the dead endpoint, the last {} after the edit",
+                milliseconds(settled)
+            ),
         };
-        let now: Tally =
-            answers.iter().filter(|answer| answer.at > last).flat_map(|answer| answer.from.clone()).collect();
+        let now: Tally = answers
+            .iter()
+            .filter(|answer| answer.at > last)
+            .flat_map(|answer| answer.from.clone())
+            .collect();
         self.tell.lines(now.bars());
-        self.tell.expect(settled < WATCH / 2 && now.names() == 2, &fact);
+        self.tell
+            .expect(settled < WATCH / 2 && now.names() == 2, &fact);
         Ok(())
     }
 
@@ -143,7 +180,10 @@ impl Stage<'_> {
         self.interrupt.wait(WATCH / 2)?;
         self.expect_no_failure(traffic.since(restarted), "during the restart");
         let now = self.counted()?;
-        let fact = format!("ready after {}; connects to catalog: {counted} before, {now} now", milliseconds(took));
+        let fact = format!(
+            "ready after {}; connects to catalog: {counted} before, {now} now",
+            milliseconds(took)
+        );
         self.tell.expect(now > counted, &fact);
         Ok(agent)
     }
@@ -162,26 +202,41 @@ impl Stage<'_> {
     fn look(&mut self) -> anyhow::Result<()> {
         self.act("The command line shows it all.")?;
         for arguments in [&["service", "list"][..], &["stats"]] {
-            self.tell.command(&format!("meshctl {}", arguments.join(" ")));
-            self.tell.lines(run::read(&mut agent::meshctl(self.site, arguments))?.lines());
+            self.tell
+                .command(&format!("meshctl {}", arguments.join(" ")));
+            self.tell
+                .lines(run::read(&mut agent::meshctl(self.site, arguments))?.lines());
         }
         Ok(())
     }
 
     fn keep(&mut self, agent: &Agent) {
-        self.tell.step(&format!("The agent (process {}) stays up. Try it from another terminal:", agent.pid()));
+        self.tell.step(&format!(
+            "The agent (process {}) stays up. Try it from another terminal:",
+            agent.pid()
+        ));
         let meshctl = run::line(&agent::meshctl(self.site, &[]));
-        for arguments in ["status", "service list", "stats", "service get -n shop catalog"] {
+        for arguments in [
+            "status",
+            "service list",
+            "stats",
+            "service get -n shop catalog",
+        ] {
             self.tell.command(&format!("{meshctl} {arguments}"));
         }
-        self.tell.command(&client::inside_line(self.site, "curl http://10.96.0.20/?[1-20]"));
-        self.tell.command(&format!("edit {}/*.yaml", self.site.services().display()));
+        self.tell.command(&client::inside_line(
+            self.site,
+            "curl http://10.96.0.20/?[1-20]",
+        ));
+        self.tell
+            .command(&format!("edit {}/*.yaml", self.site.services().display()));
         self.tell.lines(["Ctrl-C ends it and removes everything."]);
         self.interrupt.wait_for_it();
     }
 }
 
-/// Whether a share is what its weight promises; five standard deviations of 600 connects are less than 0.1.
+/// Whether a share is what its weight promises; five standard deviations of 600 connects are less
+/// than 0.1.
 fn is_near(answers: &Tally, name: &str, weight: u64, whole: u64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "weights of a demo")]
     let promised = weight as f64 / whole as f64;
@@ -189,7 +244,10 @@ fn is_near(answers: &Tally, name: &str, weight: u64, whole: u64) -> bool {
 }
 
 fn without(text: &str, part: &str) -> String {
-    text.lines().filter(|line| !line.contains(part)).flat_map(|line| [line, "\n"]).collect()
+    text.lines()
+        .filter(|line| !line.contains(part))
+        .flat_map(|line| [line, "\n"])
+        .collect()
 }
 
 fn milliseconds(duration: Duration) -> String {

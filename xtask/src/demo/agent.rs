@@ -33,7 +33,10 @@ impl Agent {
         let mut agent = Self(command(site)?.spawn().context("start mesh-agent")?);
         while !is_ready(site)? {
             if agent.0.try_wait()?.is_some() || start.elapsed() > PATIENCE {
-                bail!("mesh-agent is not ready:\n{}", fs::read_to_string(log(site))?);
+                bail!(
+                    "mesh-agent is not ready:\n{}",
+                    fs::read_to_string(log(site))?
+                );
             }
             interrupt.wait(POLL)?;
         }
@@ -82,31 +85,59 @@ pub fn meshctl(site: &Site, arguments: &[&str]) -> Command {
 
 /// Connects that the kernel counted for a service of the shop, over all its addresses and ports.
 pub fn counted_connects(site: &Site, service: &str) -> anyhow::Result<u64> {
-    let json = run::read(&mut meshctl(site, &["-o", "json", "-n", "shop", "service", "get", service]))?;
+    let json = run::read(&mut meshctl(
+        site,
+        &["-o", "json", "-n", "shop", "service", "get", service],
+    ))?;
     connects_in(&json).with_context(|| format!("no counters in {json}"))
 }
 
 fn connects_in(service: &str) -> Option<u64> {
     let service: serde_json::Value = serde_json::from_str(service).ok()?;
-    service["ports"].as_array()?.iter().map(|port| port["counters"]["connects"].as_u64()).sum()
+    service["ports"]
+        .as_array()?
+        .iter()
+        .map(|port| port["counters"]["connects"].as_u64())
+        .sum()
 }
 
 fn command(site: &Site) -> anyhow::Result<Command> {
     let log = File::options().create(true).append(true).open(log(site))?;
     let mut agent = Command::new(workspace::release("mesh-agent"));
     // Nothing that configures the machine's own agent, be there one, configures this one.
-    agent.env_clear().arg("run").arg("--config").arg(site.settings());
-    agent.arg("--services").arg(site.services()).arg("--cgroup").arg(&site.cgroup);
-    agent.arg("--pin-dir").arg(&site.pins).arg("--socket").arg(site.socket()).arg("--state-dir").arg(site.state());
+    agent
+        .env_clear()
+        .arg("run")
+        .arg("--config")
+        .arg(site.settings());
+    agent
+        .arg("--services")
+        .arg(site.services())
+        .arg("--cgroup")
+        .arg(&site.cgroup);
+    agent
+        .arg("--pin-dir")
+        .arg(&site.pins)
+        .arg("--socket")
+        .arg(site.socket())
+        .arg("--state-dir")
+        .arg(site.state());
     // Ctrl-C is for the demo, which ends the agent itself.
-    agent.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    agent
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
     // SAFETY: prctl is one system call; nothing is allocated or locked between fork and exec.
     unsafe { agent.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) };
     Ok(agent)
 }
 
 fn is_ready(site: &Site) -> anyhow::Result<bool> {
-    let status = meshctl(site, &["status"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = meshctl(site, &["status"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     Ok(status.context("start meshctl")?.success())
 }
 
@@ -120,7 +151,8 @@ mod tests {
 
     #[test]
     fn connects_are_summed_over_ports() {
-        let service = r#"{"name":"a","ports":[{"counters":{"connects":2}},{"counters":{"connects":3}}]}"#;
+        let service =
+            r#"{"name":"a","ports":[{"counters":{"connects":2}},{"counters":{"connects":3}}]}"#;
         assert_eq!(connects_in(service), Some(5));
         assert_eq!(connects_in("{}"), None);
     }

@@ -7,11 +7,14 @@ use anyhow::{Context, bail};
 use super::{site::Site, tally::Tally};
 use crate::run;
 
-/// A command in the demo's cgroup. The shell moves itself there first, since the programs that run for a socket are
-/// those of the cgroup in which it was created.
+/// A command in the demo's cgroup. The shell moves itself there first, since the programs that run
+/// for a socket are those of the cgroup in which it was created.
 pub fn inside(site: &Site, program: &str) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&site.cgroup).arg(program);
+    shell
+        .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+        .arg(&site.cgroup)
+        .arg(program);
     // Ctrl-C is for the demo.
     shell.process_group(0);
     shell
@@ -19,35 +22,68 @@ pub fn inside(site: &Site, program: &str) -> Command {
 
 /// What the user types to run a command in the cgroup.
 pub fn inside_line(site: &Site, command: &str) -> String {
-    format!("sh -c 'echo $$ > {}/cgroup.procs; exec {command}'", site.cgroup.display())
+    format!(
+        "sh -c 'echo $$ > {}/cgroup.procs; exec {command}'",
+        site.cgroup.display()
+    )
 }
 
 /// One curl that connects `times` times. Every answer is the name of an endpoint.
 pub fn curl(site: &Site, service: &str, times: u32) -> anyhow::Result<Tally> {
     let url = format!("http://{service}/?[1-{times}]");
     let mut curl = inside(site, "curl");
-    curl.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "5", &url]);
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--noproxy",
+        "*",
+        "--max-time",
+        "5",
+        &url,
+    ]);
     Ok(run::read(&mut curl)?.lines().collect())
 }
 
 /// The peer that curl believes to be talking to.
 pub fn curl_peer(site: &Site, service: &str) -> anyhow::Result<String> {
     let mut curl = inside(site, "curl");
-    curl.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "5", "--output", "/dev/null"]);
-    run::read(curl.args(["--write-out", "%{remote_ip} port %{remote_port}"]).arg(format!("http://{service}/")))
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--noproxy",
+        "*",
+        "--max-time",
+        "5",
+        "--output",
+        "/dev/null",
+    ]);
+    run::read(
+        curl.args(["--write-out", "%{remote_ip} port %{remote_port}"])
+            .arg(format!("http://{service}/")),
+    )
 }
 
 /// Asks a service without endpoints. Returns how soon curl was refused.
 pub fn curl_refused(site: &Site, service: &str) -> anyhow::Result<Duration> {
     let mut curl = inside(site, "curl");
-    curl.args(["--silent", "--noproxy", "*", "--max-time", "5", "--write-out", "%{time_total}"]);
+    curl.args([
+        "--silent",
+        "--noproxy",
+        "*",
+        "--max-time",
+        "5",
+        "--write-out",
+        "%{time_total}",
+    ]);
     let output = curl.arg(format!("http://{service}/")).output()?;
     // Exit code 7: could not connect.
     if output.status.code() != Some(7) {
         bail!("curl http://{service}/ was not refused: {}", output.status);
     }
     let seconds = String::from_utf8(output.stdout)?;
-    Ok(Duration::from_secs_f64(seconds.trim().parse().with_context(|| seconds)?))
+    Ok(Duration::from_secs_f64(
+        seconds.trim().parse().with_context(|| seconds)?,
+    ))
 }
 
 /// One bash that opens `times` UDP sockets. Every answer is the name of an endpoint.
@@ -55,5 +91,7 @@ pub fn udp(site: &Site, (host, port): (&str, u16), times: u32) -> anyhow::Result
     let script = format!(
         "for i in $(seq {times}); do exec 3<>/dev/udp/{host}/{port}; echo how many >&3; timeout 1 head -n 1 <&3; done; true"
     );
-    Ok(run::read(inside(site, "bash").args(["-c", &script]))?.lines().collect())
+    Ok(run::read(inside(site, "bash").args(["-c", &script]))?
+        .lines()
+        .collect())
 }

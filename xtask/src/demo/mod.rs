@@ -6,8 +6,8 @@
 //!                        site: copy of deploy/example ──► agent
 //! ```
 //!
-//! Only processes in the demo's own cgroup see the mesh, and everything is removed at the end, on Ctrl-C and on error;
-//! what a killed demo leaves is removed by the next one.
+//! Only processes in the demo's own cgroup see the mesh, and everything is removed at the end, on
+//! Ctrl-C and on error; what a killed demo leaves is removed by the next one.
 
 mod acts;
 mod agent;
@@ -42,11 +42,16 @@ pub fn run(keep: bool) -> anyhow::Result<()> {
         println!("removed what an earlier demo left behind");
     }
     let (site, start, mut tell) = (Site::of_this_process()?, Instant::now(), Tell::new());
-    let played = site.create().and_then(|()| acts::play(&site, &interrupt, &mut tell, keep));
+    let played = site
+        .create()
+        .and_then(|()| acts::play(&site, &interrupt, &mut tell, keep));
     let cleaned = site.clean();
     played?;
     cleaned?;
-    println!("\nEverything is removed again. The demo took {:.1} s.", start.elapsed().as_secs_f64());
+    println!(
+        "\nEverything is removed again. The demo took {:.1} s.",
+        start.elapsed().as_secs_f64()
+    );
     if !tell.broken().is_empty() {
         bail!("not as promised:\n  {}", tell.broken().join("\n  "));
     }

@@ -1,4 +1,5 @@
-//! The smallest servers that can say who answered: HTTP over TCP, and one datagram for another over UDP.
+//! The smallest servers that can say who answered: HTTP over TCP, and one datagram for another over
+//! UDP.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -53,13 +54,20 @@ impl Server {
         ))
     }
 
-    fn spawn(wake: impl Fn() + Send + 'static, serve: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
+    fn spawn(
+        wake: impl Fn() + Send + 'static,
+        serve: impl FnOnce(&AtomicBool) + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let stop = stop.clone();
             move || serve(&stop)
         });
-        Self { stop, wake: Box::new(wake), thread: Some(thread) }
+        Self {
+            stop,
+            wake: Box::new(wake),
+            thread: Some(thread),
+        }
     }
 }
 
@@ -76,9 +84,16 @@ impl Drop for Server {
 fn answer_http(mut stream: &TcpStream, name: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut request = BufReader::new(stream).lines();
-    while request.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    while request
+        .next()
+        .transpose()?
+        .is_some_and(|line| !line.is_empty())
+    {}
     let length = name.len() + 1;
-    write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{name}\n")
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{name}\n"
+    )
 }
 
 fn answer_udp(socket: &UdpSocket, name: &str) -> io::Result<()> {
@@ -94,7 +109,10 @@ mod tests {
     use super::*;
 
     fn free_tcp() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+        TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
     }
 
     #[test]
@@ -102,18 +120,29 @@ mod tests {
         let address = free_tcp();
         let server = Server::http(address, "catalog-1").unwrap();
         let mut client = TcpStream::connect(address).unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\ncatalog-1\n"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\ncatalog-1\n"),
+            "{answer}"
+        );
 
         drop(server);
-        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            TcpStream::connect(address).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
     }
 
     #[test]
     fn udp_server_answers_each_datagram_with_its_name() {
-        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let _server = Server::udp(address, "stock-1").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(address).unwrap();

@@ -18,7 +18,8 @@ pub const PAYMENTS: &str = "10.96.0.40";
 pub const STOCK: (&str, u16) = ("10.96.0.30", 9000);
 
 /// Shares of the endpoints of `checkout`.
-pub const CHECKOUT_WEIGHTS: [(&str, u64); 3] = [("checkout-1", 1), ("checkout-2", 2), ("checkout-3", 7)];
+pub const CHECKOUT_WEIGHTS: [(&str, u64); 3] =
+    [("checkout-1", 1), ("checkout-2", 2), ("checkout-3", 7)];
 
 /// The endpoint that dies during the demo: its name and how its line in `catalog.yaml` is known.
 pub const VICTIM: (&str, &str) = ("catalog-2", "127.0.1.2]");
@@ -45,7 +46,9 @@ pub struct Shop(BTreeMap<&'static str, Server>);
 impl Shop {
     /// Starts every server; those on IPv6 only where there is IPv6.
     pub fn open() -> anyhow::Result<Self> {
-        let endpoints = ENDPOINTS.iter().filter(|(_, address, _)| has_ipv6() || !address.starts_with('['));
+        let endpoints = ENDPOINTS
+            .iter()
+            .filter(|(_, address, _)| has_ipv6() || !address.starts_with('['));
         endpoints.map(open).collect::<anyhow::Result<_>>().map(Self)
     }
 
@@ -55,10 +58,14 @@ impl Shop {
     }
 }
 
-fn open((name, address, answer): &(&'static str, &str, Answer)) -> anyhow::Result<(&'static str, Server)> {
-    let parsed = address.parse().with_context(|| format!("endpoint {name}: {address}"))?;
-    let server =
-        answer(parsed, name).with_context(|| format!("{name} cannot listen on {address}: is another demo up?"))?;
+fn open(
+    (name, address, answer): &(&'static str, &str, Answer),
+) -> anyhow::Result<(&'static str, Server)> {
+    let parsed = address
+        .parse()
+        .with_context(|| format!("endpoint {name}: {address}"))?;
+    let server = answer(parsed, name)
+        .with_context(|| format!("{name} cannot listen on {address}: is another demo up?"))?;
     Ok((name, server))
 }
 
@@ -94,16 +101,27 @@ mod tests {
             let service = name.split('-').next().unwrap();
             let address: SocketAddr = address.parse().unwrap();
             let text = example(&format!("{service}.yaml"));
-            assert!(text.contains(&address.ip().to_string()), "{name}: {address}");
-            assert!(text.contains(&format!("port: {}", address.port())), "{name}: {address}");
+            assert!(
+                text.contains(&address.ip().to_string()),
+                "{name}: {address}"
+            );
+            assert!(
+                text.contains(&format!("port: {}", address.port())),
+                "{name}: {address}"
+            );
         }
     }
 
     #[test]
     fn every_service_address_is_in_the_example() {
-        let files: String = ["catalog.yaml", "checkout.yaml", "stock.yaml"].map(example).concat();
+        let files: String = ["catalog.yaml", "checkout.yaml", "stock.yaml"]
+            .map(example)
+            .concat();
         for service in [CATALOG, CATALOG_V6, CHECKOUT, PAYMENTS] {
-            assert!(files.contains(service.trim_matches(['[', ']'])), "{service}");
+            assert!(
+                files.contains(service.trim_matches(['[', ']'])),
+                "{service}"
+            );
         }
         assert!(files.contains(STOCK.0));
     }
@@ -111,6 +129,9 @@ mod tests {
     #[test]
     fn victim_has_one_line_of_its_own() {
         let text = example("catalog.yaml");
-        assert_eq!(text.lines().filter(|line| line.contains(VICTIM.1)).count(), 1);
+        assert_eq!(
+            text.lines().filter(|line| line.contains(VICTIM.1)).count(),
+            1
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Everything a demo leaves on the machine while it runs: a cgroup, a pin directory and a run directory, all named
-//! after the demo's process, so that the next demo recognises what a killed one left behind.
+//! Everything a demo leaves on the machine while it runs: a cgroup, a pin directory and a run
+//! directory, all named after the demo's process, so that the next demo recognises what a killed
+//! one left behind.
 
 use std::{
     collections::BTreeSet,
@@ -16,8 +17,8 @@ const PREFIX: &str = "mesh-agent-demo-";
 const PIN_ROOT: &str = "/sys/fs/bpf";
 const RUN_ROOT: &str = "/run";
 
-/// The traces of one demo. [`clean`](Self::clean) removes all of them, in any state; dropping does the same, for a
-/// demo that panics because its output is not read any more.
+/// The traces of one demo. [`clean`](Self::clean) removes all of them, in any state; dropping does
+/// the same, for a demo that panics because its output is not read any more.
 pub struct Site {
     /// Only sockets created in here see the mesh.
     pub cgroup: PathBuf,
@@ -33,7 +34,8 @@ impl Site {
         Ok(Self::of(std::process::id(), &cgroup_root()?))
     }
 
-    /// Creates the cgroup and the directories, with a copy of the example. The agent creates its own pin directory.
+    /// Creates the cgroup and the directories, with a copy of the example. The agent creates its
+    /// own pin directory.
     pub fn create(&self) -> anyhow::Result<()> {
         for directory in [&self.cgroup, &self.run, &self.services(), &self.state()] {
             fs::create_dir(directory).with_context(|| format!("create {}", directory.display()))?;
@@ -49,8 +51,14 @@ impl Site {
     /// Removes what demos left that are no longer alive. Returns how many there were.
     pub fn sweep() -> anyhow::Result<usize> {
         let root = cgroup_root()?;
-        let names = [&root, Path::new(PIN_ROOT), Path::new(RUN_ROOT)].map(names_in).into_iter().flatten();
-        let dead: BTreeSet<u32> = names.filter_map(|name| process_of(&name)).filter(|pid| !is_alive(*pid)).collect();
+        let names = [&root, Path::new(PIN_ROOT), Path::new(RUN_ROOT)]
+            .map(names_in)
+            .into_iter()
+            .flatten();
+        let dead: BTreeSet<u32> = names
+            .filter_map(|name| process_of(&name))
+            .filter(|pid| !is_alive(*pid))
+            .collect();
         for pid in &dead {
             Self::of(*pid, &root).clean()?;
         }
@@ -88,18 +96,31 @@ impl Site {
 
     /// Detaches the programs and removes every trace. Processes in the cgroup must have ended.
     pub fn clean(&self) -> anyhow::Result<()> {
-        let uninstalled = if self.pins.exists() { self.uninstall() } else { Ok(()) };
-        // Pins are what holds links and maps, so removing them detaches too, should the agent not have done it.
+        let uninstalled = if self.pins.exists() {
+            self.uninstall()
+        } else {
+            Ok(())
+        };
+        // Pins are what holds links and maps, so removing them detaches too, should the agent not
+        // have done it.
         for directory in [&self.pins, &self.run] {
-            absent(fs::remove_dir_all(directory)).with_context(|| format!("remove {}", directory.display()))?;
+            absent(fs::remove_dir_all(directory))
+                .with_context(|| format!("remove {}", directory.display()))?;
         }
-        absent(fs::remove_dir(&self.cgroup)).with_context(|| format!("remove {}", self.cgroup.display()))?;
+        absent(fs::remove_dir(&self.cgroup))
+            .with_context(|| format!("remove {}", self.cgroup.display()))?;
         uninstalled
     }
 
     fn uninstall(&self) -> anyhow::Result<()> {
         let mut agent = Command::new(workspace::release("mesh-agent"));
-        agent.env_clear().arg("uninstall").arg("--cgroup").arg(&self.cgroup).arg("--pin-dir").arg(&self.pins);
+        agent
+            .env_clear()
+            .arg("uninstall")
+            .arg("--cgroup")
+            .arg(&self.cgroup)
+            .arg("--pin-dir")
+            .arg(&self.pins);
         run::read(agent.arg("--state-dir").arg(self.state())).map(drop)
     }
 
@@ -122,7 +143,10 @@ impl Drop for Site {
 /// The cgroup2 mount, which is not always at `/sys/fs/cgroup`.
 fn cgroup_root() -> anyhow::Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let cgroup2 = mounts.lines().find_map(cgroup2_mount).context("no cgroup2 is mounted on this machine")?;
+    let cgroup2 = mounts
+        .lines()
+        .find_map(cgroup2_mount)
+        .context("no cgroup2 is mounted on this machine")?;
     Ok(cgroup2.into())
 }
 
@@ -134,7 +158,9 @@ fn cgroup2_mount(line: &str) -> Option<&str> {
 
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 fn process_of(name: &str) -> Option<u32> {
@@ -147,7 +173,13 @@ fn is_alive(pid: u32) -> bool {
 
 /// What is not there need not be removed.
 fn absent(result: io::Result<()>) -> io::Result<()> {
-    result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    result.or_else(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -156,8 +188,14 @@ mod tests {
 
     #[test]
     fn cgroup2_is_told_from_cgroup() {
-        assert_eq!(cgroup2_mount("cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"), Some("/sys/fs/cgroup/unified"));
-        assert_eq!(cgroup2_mount("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0"), None);
+        assert_eq!(
+            cgroup2_mount("cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"),
+            Some("/sys/fs/cgroup/unified")
+        );
+        assert_eq!(
+            cgroup2_mount("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0"),
+            None
+        );
     }
 
     #[test]
@@ -170,6 +208,8 @@ mod tests {
     #[test]
     fn cleaning_nothing_is_fine() {
         // Above every process id Linux can give.
-        Site::of(u32::MAX, Path::new("/nonexistent")).clean().unwrap();
+        Site::of(u32::MAX, Path::new("/nonexistent"))
+            .clean()
+            .unwrap();
     }
 }

@@ -1,6 +1,9 @@
-//! What the acts have in common: a step is told, clients ask, and what was promised is compared with what came.
+//! What the acts have in common: a step is told, clients ask, and what was promised is compared
+//! with what came.
 
-use super::{agent, client, interrupt::Interrupt, site::Site, tally::Tally, tell::Tell, traffic::Answer};
+use super::{
+    agent, client, interrupt::Interrupt, site::Site, tally::Tally, tell::Tell, traffic::Answer,
+};
 
 /// Who and what every act needs.
 pub struct Stage<'a> {
@@ -21,7 +24,8 @@ impl Stage<'_> {
 
     /// Shows the command and who answered.
     pub fn curl(&mut self, service: &str, times: u32) -> anyhow::Result<Tally> {
-        self.tell.command(&format!("curl http://{service}/?[1-{times}]"));
+        self.tell
+            .command(&format!("curl http://{service}/?[1-{times}]"));
         let answers = client::curl(self.site, service, times)?;
         self.tell.lines(answers.bars());
         Ok(answers)
@@ -35,7 +39,14 @@ impl Stage<'_> {
     /// Promises that every request was answered, and by how many endpoints.
     pub fn expect_all(&mut self, answers: &Tally, times: u32, endpoints: usize) {
         let holds = answers.total() == u64::from(times) && answers.names() == endpoints;
-        self.tell.expect(holds, &format!("{} of {times} answered, by {} endpoints", answers.total(), answers.names()));
+        self.tell.expect(
+            holds,
+            &format!(
+                "{} of {times} answered, by {} endpoints",
+                answers.total(),
+                answers.names()
+            ),
+        );
     }
 
     /// Promises that traffic did not notice.

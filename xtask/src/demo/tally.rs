@@ -29,7 +29,10 @@ impl Tally {
 
     /// One line per endpoint: name, bar, percent, count.
     pub fn bars(&self) -> Vec<String> {
-        self.0.iter().map(|(name, count)| bar(name, *count, self.total())).collect()
+        self.0
+            .iter()
+            .map(|(name, count)| bar(name, *count, self.total()))
+            .collect()
     }
 }
 
@@ -49,7 +52,10 @@ const WIDTH: u64 = 40;
 fn bar(name: &str, count: u64, total: u64) -> String {
     let filled = (count * WIDTH).div_ceil(total.max(1));
     let bar: String = (0..filled).map(|_| '█').collect();
-    format!("{name:<11} {bar:<40} {:>5.1} %  {count:>5}", 100.0 * ratio(count, total))
+    format!(
+        "{name:<11} {bar:<40} {:>5.1} %  {count:>5}",
+        100.0 * ratio(count, total)
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a demo")]

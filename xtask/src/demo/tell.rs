@@ -13,13 +13,20 @@ impl Tell {
     /// Coloured on a terminal, unless `NO_COLOR` is set.
     pub fn new() -> Self {
         let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { step: 0, broken: Vec::new(), colour }
+        Self {
+            step: 0,
+            broken: Vec::new(),
+            colour,
+        }
     }
 
     /// The next step, in one sentence.
     pub fn step(&mut self, sentence: &str) {
         self.step += 1;
-        println!("\n{}", self.paint("1", &format!("{:>2}  {sentence}", self.step)));
+        println!(
+            "\n{}",
+            self.paint("1", &format!("{:>2}  {sentence}", self.step))
+        );
     }
 
     /// What the user could type to see the same.
@@ -36,7 +43,11 @@ impl Tell {
 
     /// A fact that was promised.
     pub fn expect(&mut self, holds: bool, fact: &str) {
-        let mark = if holds { self.paint("32", "✓") } else { self.paint("31", "✗") };
+        let mark = if holds {
+            self.paint("32", "✓")
+        } else {
+            self.paint("31", "✗")
+        };
         println!("    {mark} {fact}");
         if !holds {
             self.broken.push(format!("step {}: {fact}", self.step));
@@ -49,6 +60,10 @@ impl Tell {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }

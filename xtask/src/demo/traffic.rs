@@ -1,5 +1,5 @@
-//! Traffic that never pauses while the mesh is changed, killed and restarted: a process in the demo's cgroup connects
-//! in a closed loop, and every answer is kept with the time it came.
+//! Traffic that never pauses while the mesh is changed, killed and restarted: a process in the
+//! demo's cgroup connects in a closed loop, and every answer is kept with the time it came.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -42,16 +42,27 @@ impl Traffic {
     /// Starts it.
     pub fn start(site: &Site, to: &str) -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
-        let mut command = client::inside(site, this.to_str().context("path of xtask is not UTF-8")?);
-        command.args(["traffic", to]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command =
+            client::inside(site, this.to_str().context("path of xtask is not UTF-8")?);
+        command
+            .args(["traffic", to])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().context("start traffic")?;
         let output = child.stdout.take().context("standard output is piped")?;
         let (sender, incoming) = mpsc::channel();
         thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
-            lines.map(|line| parse(&line)).try_for_each(|answer| sender.send(answer))
+            lines
+                .map(|line| parse(&line))
+                .try_for_each(|answer| sender.send(answer))
         });
-        Ok(Self { input: child.stdin.take(), child, incoming, answers: Vec::new() })
+        Ok(Self {
+            input: child.stdin.take(),
+            child,
+            incoming,
+            answers: Vec::new(),
+        })
     }
 
     /// All answers that came after `start`.
@@ -101,8 +112,13 @@ pub fn generate(to: SocketAddr) -> anyhow::Result<()> {
 const ERROR: char = '!';
 
 fn parse(line: &str) -> Answer {
-    let from = line.strip_prefix(ERROR).map_or_else(|| Ok(line.to_owned()), |error| Err(error.to_owned()));
-    Answer { at: Instant::now(), from }
+    let from = line
+        .strip_prefix(ERROR)
+        .map_or_else(|| Ok(line.to_owned()), |error| Err(error.to_owned()));
+    Answer {
+        at: Instant::now(),
+        from,
+    }
 }
 
 fn ask(to: SocketAddr) -> io::Result<String> {
@@ -112,7 +128,8 @@ fn ask(to: SocketAddr) -> io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let body = answer.lines().last().filter(|line| !line.is_empty());
-    body.map(str::to_owned).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    body.map(str::to_owned)
+        .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 #[cfg(test)]
@@ -122,7 +139,10 @@ mod tests {
 
     #[test]
     fn asking_returns_the_name_of_the_endpoint() {
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let _server = Server::http(address, "catalog-1").unwrap();
         assert_eq!(ask(address).unwrap(), "catalog-1");
     }

@@ -10,7 +10,11 @@ use nix::{
 
 use super::Step;
 
-pub const STEP: Step = Step { name: "BPF file system", find, install };
+pub const STEP: Step = Step {
+    name: "BPF file system",
+    find,
+    install,
+};
 
 /// Where every tool expects it.
 pub const PATH: &str = "/sys/fs/bpf";
@@ -24,12 +28,20 @@ fn install() -> anyhow::Result<()> {
     if !geteuid().is_root() {
         bail!("as root: mount -t bpf bpf {PATH}");
     }
-    mount(Some("bpf"), Path::new(PATH), Some("bpf"), MsFlags::empty(), None::<&str>)
-        .with_context(|| format!("mount -t bpf bpf {PATH}"))
+    mount(
+        Some("bpf"),
+        Path::new(PATH),
+        Some("bpf"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .with_context(|| format!("mount -t bpf bpf {PATH}"))
 }
 
 fn is_mounted(mounts: &str) -> bool {
-    mounts.lines().any(|line| line.split(' ').skip(1).take(2).eq([PATH, "bpf"]))
+    mounts
+        .lines()
+        .any(|line| line.split(' ').skip(1).take(2).eq([PATH, "bpf"]))
 }
 
 #[cfg(test)]
@@ -38,7 +50,11 @@ mod tests {
 
     #[test]
     fn only_a_bpf_mount_in_its_place_counts() {
-        assert!(is_mounted("none /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw 0 0\n"));
-        assert!(!is_mounted("tmpfs /sys/fs/bpf tmpfs rw 0 0\nbpf /mnt bpf rw 0 0\n"));
+        assert!(is_mounted(
+            "none /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw 0 0\n"
+        ));
+        assert!(!is_mounted(
+            "tmpfs /sys/fs/bpf tmpfs rw 0 0\nbpf /mnt bpf rw 0 0\n"
+        ));
     }
 }

@@ -1,5 +1,6 @@
-//! The compiler for the kernel programs. `core` has no prebuilt form for the BPF target, so the compiler must come
-//! with its library sources. The agent's build script looks for the same two toolchains in the same order.
+//! The compiler for the kernel programs. `core` has no prebuilt form for the BPF target, so the
+//! compiler must come with its library sources. The agent's build script looks for the same two
+//! toolchains in the same order.
 
 use std::{path::Path, process::Command};
 
@@ -8,16 +9,22 @@ use anyhow::{Context, bail};
 use super::{Step, debian};
 use crate::run;
 
-pub const STEP: Step = Step { name: "compiler for the kernel programs", find, install };
+pub const STEP: Step = Step {
+    name: "compiler for the kernel programs",
+    find,
+    install,
+};
 
-/// Toolchains that may serve, by rustup's name: rustup's own, then Debian's, which [`install`] links.
+/// Toolchains that may serve, by rustup's name: rustup's own, then Debian's, which [`install`]
+/// links.
 const TOOLCHAINS: [&str; 2] = ["nightly", "bpf"];
 
 /// Major version of the compiler's LLVM, which `bpf-linker` must match.
 pub fn llvm() -> anyhow::Result<u32> {
     let toolchain = toolchain().context("no compiler for the kernel programs")?;
     let version = run::read(Command::new("rustup").args(["run", toolchain, "rustc", "-vV"]))?;
-    llvm_major(&version).with_context(|| format!("rustc of toolchain {toolchain} does not name its LLVM"))
+    llvm_major(&version)
+        .with_context(|| format!("rustc of toolchain {toolchain} does not name its LLVM"))
 }
 
 fn find() -> Option<String> {
@@ -29,8 +36,13 @@ fn toolchain() -> Option<&'static str> {
 }
 
 fn can_build_core(toolchain: &str) -> bool {
-    let sysroot = run::read(Command::new("rustup").args(["run", toolchain, "rustc", "--print", "sysroot"]));
-    sysroot.is_ok_and(|path| Path::new(path.trim()).join("lib/rustlib/src/rust/library/core/Cargo.toml").exists())
+    let sysroot =
+        run::read(Command::new("rustup").args(["run", toolchain, "rustc", "--print", "sysroot"]));
+    sysroot.is_ok_and(|path| {
+        Path::new(path.trim())
+            .join("lib/rustlib/src/rust/library/core/Cargo.toml")
+            .exists()
+    })
 }
 
 /// Debian's own compiler, whose sources are a package.
@@ -45,12 +57,15 @@ fn install() -> anyhow::Result<()> {
     run::check(Command::new("rustup").args(["toolchain", "link", TOOLCHAINS[1], "/usr"]))
 }
 
-const BY_RUSTUP: &str = "  anywhere:          rustup toolchain install nightly --component rust-src";
+const BY_RUSTUP: &str =
+    "  anywhere:          rustup toolchain install nightly --component rust-src";
 const BY_DEBIAN: &str = "  Debian 12 as root: apt-get update && apt-get install -y --no-install-recommends rustc-web \
                          cargo-web rust-web-src llvm-22-dev && rustup toolchain link bpf /usr";
 
 fn llvm_major(rustc_version: &str) -> Option<u32> {
-    let llvm = rustc_version.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
+    let llvm = rustc_version
+        .lines()
+        .find_map(|line| line.strip_prefix("LLVM version: "))?;
     llvm.split('.').next()?.trim().parse().ok()
 }
 
@@ -60,7 +75,10 @@ mod tests {
 
     #[test]
     fn llvm_is_read_from_verbose_version() {
-        assert_eq!(llvm_major("rustc 1.96.0\nhost: x86_64\nLLVM version: 22.1.8\n"), Some(22));
+        assert_eq!(
+            llvm_major("rustc 1.96.0\nhost: x86_64\nLLVM version: 22.1.8\n"),
+            Some(22)
+        );
         assert_eq!(llvm_major("rustc 1.96.0\n"), None);
     }
 }

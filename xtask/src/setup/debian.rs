@@ -15,22 +15,30 @@ pub fn is_ours() -> bool {
 
 /// Installs packages, or fails with the command that would.
 pub fn install(packages: &[&str]) -> anyhow::Result<()> {
-    let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {}", packages.join(" "));
+    let by_hand = format!(
+        "apt-get update && apt-get install -y --no-install-recommends {}",
+        packages.join(" ")
+    );
     if !is_ours() {
         bail!("on Debian as root: {by_hand}");
     }
     // One archive that does not answer does not keep the others from having what is asked for.
     let update = run::check(&mut apt(&["update"]));
     for package in packages {
-        run::read(Command::new("apt-cache").args(["show", package])).with_context(|| unknown(package, &update))?;
+        run::read(Command::new("apt-cache").args(["show", package]))
+            .with_context(|| unknown(package, &update))?;
     }
     run::check(apt(&["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
 fn unknown(package: &str, update: &anyhow::Result<()>) -> String {
     match update {
-        Ok(()) => format!("apt knows no package {package}: compiler and LLVM come from Debian 12's security archive"),
-        Err(error) => format!("apt knows no package {package}, and its lists could not be brought up to date: {error}"),
+        Ok(()) => format!(
+            "apt knows no package {package}: compiler and LLVM come from Debian 12's security archive"
+        ),
+        Err(error) => format!(
+            "apt knows no package {package}, and its lists could not be brought up to date: {error}"
+        ),
     }
 }
 

@@ -3,7 +3,11 @@
 use super::{Step, debian};
 use crate::run;
 
-pub const STEP: Step = Step { name: "emulator", find, install };
+pub const STEP: Step = Step {
+    name: "emulator",
+    find,
+    install,
+};
 
 fn find() -> Option<String> {
     run::which("qemu-system-x86_64").map(|path| path.display().to_string())

@@ -7,7 +7,11 @@ use anyhow::Context;
 use super::{Step, compiler, debian, tools};
 use crate::run;
 
-pub const STEP: Step = Step { name: "bpf-linker", find, install };
+pub const STEP: Step = Step {
+    name: "bpf-linker",
+    find,
+    install,
+};
 
 /// Builds with LLVM 21, 22 and 23.
 const VERSION: &str = "0.13.0";
@@ -16,7 +20,8 @@ fn find() -> Option<String> {
     run::which("bpf-linker").map(|path| path.display().to_string())
 }
 
-/// Bitcode is only sure to be read by the LLVM that wrote it, so the linker is built for the compiler's.
+/// Bitcode is only sure to be read by the LLVM that wrote it, so the linker is built for the
+/// compiler's.
 fn install() -> anyhow::Result<()> {
     let llvm = compiler::llvm()?;
     let prefix = format!("/usr/lib/llvm-{llvm}");
@@ -29,8 +34,14 @@ fn install() -> anyhow::Result<()> {
 
 fn build(llvm: u32, prefix: &str) -> Command {
     let mut cargo = tools::cargo_install("bpf-linker", VERSION);
-    cargo.args(["--no-default-features", "--features", &format!("llvm-{llvm}")]);
-    cargo.env("LLVM_PREFIX", prefix).env(format!("LLVM_SYS_{llvm}1_PREFIX"), prefix);
+    cargo.args([
+        "--no-default-features",
+        "--features",
+        &format!("llvm-{llvm}"),
+    ]);
+    cargo
+        .env("LLVM_PREFIX", prefix)
+        .env(format!("LLVM_SYS_{llvm}1_PREFIX"), prefix);
     cargo
 }
 

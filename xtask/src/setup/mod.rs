@@ -1,5 +1,5 @@
-//! Makes a machine ready. A step is a cheap look and an installation; the look is repeated after installing, so `ok`
-//! is never said on trust.
+//! Makes a machine ready. A step is a cheap look and an installation; the look is repeated after
+//! installing, so `ok` is never said on trust.
 
 mod bpffs;
 mod compiler;
@@ -29,7 +29,13 @@ pub const BUILD: &[Step] = &[compiler::STEP, linker::STEP];
 pub const DEMO: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, bpffs::STEP];
 
 /// To test the agent.
-pub const TEST: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, bpffs::STEP, tools::NEXTEST];
+pub const TEST: &[Step] = &[
+    compiler::STEP,
+    linker::STEP,
+    programs::STEP,
+    bpffs::STEP,
+    tools::NEXTEST,
+];
 
 /// To test the agent on other kernels.
 pub const VM: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, emulator::STEP];
@@ -53,7 +59,9 @@ impl Step {
         }
         println!("installing  {}", self.name);
         (self.install)().with_context(|| format!("{} is missing", self.name))?;
-        let Some(found) = (self.find)() else { bail!("{}: installed, and still not found", self.name) };
+        let Some(found) = (self.find)() else {
+            bail!("{}: installed, and still not found", self.name)
+        };
         println!("ok          {}: {found}", self.name);
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The others that the bench measures. A machine without them still runs it: what is missing is named there.
+//! The others that the bench measures. A machine without them still runs it: what is missing is
+//! named there.
 
 use std::{fs, path::Path, process::Command};
 
@@ -25,10 +26,16 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 pub fn offer() {
     let missing = programs::missing(&PROGRAMS);
     if missing.is_empty() {
-        println!("ok          programs to compare with: {}", PROGRAMS.map(|(program, _)| program).join(", "));
+        println!(
+            "ok          programs to compare with: {}",
+            PROGRAMS.map(|(program, _)| program).join(", ")
+        );
         return;
     }
-    println!("installing  programs to compare with: {}", missing.join(", "));
+    println!(
+        "installing  programs to compare with: {}",
+        missing.join(", ")
+    );
     if let Err(error) = install(&missing) {
         println!("missing     {error:#}");
     }
@@ -39,7 +46,10 @@ fn install(missing: &[&str]) -> anyhow::Result<()> {
     let installed = debian::install(missing);
     drop(policy);
     if Path::new("/run/systemd/system").exists() {
-        for daemon in DAEMONS.into_iter().filter(|daemon| missing.iter().any(|package| package.starts_with(daemon))) {
+        for daemon in DAEMONS
+            .into_iter()
+            .filter(|daemon| missing.iter().any(|package| package.starts_with(daemon)))
+        {
             run::check(Command::new("systemctl").args(["disable", daemon]))?;
         }
     }

@@ -3,10 +3,14 @@
 use super::{Step, debian};
 use crate::run;
 
-pub const STEP: Step = Step { name: "programs for tests and demo", find, install };
+pub const STEP: Step = Step {
+    name: "programs for tests and demo",
+    find,
+    install,
+};
 
-/// Name of the program and the Debian package that has it. None of these packages starts a daemon when installed, as
-/// `apache2`, `dnsmasq` and `redis-server` would.
+/// Name of the program and the Debian package that has it. None of these packages starts a daemon
+/// when installed, as `apache2`, `dnsmasq` and `redis-server` would.
 const PROGRAMS: [(&str, &str); 8] = [
     ("bash", "bash"),
     ("curl", "curl"),
@@ -19,7 +23,9 @@ const PROGRAMS: [(&str, &str); 8] = [
 ];
 
 fn find() -> Option<String> {
-    missing(&PROGRAMS).is_empty().then(|| PROGRAMS.map(|(program, _)| program).join(", "))
+    missing(&PROGRAMS)
+        .is_empty()
+        .then(|| PROGRAMS.map(|(program, _)| program).join(", "))
 }
 
 fn install() -> anyhow::Result<()> {
@@ -28,10 +34,16 @@ fn install() -> anyhow::Result<()> {
 
 /// Packages of the programs that are not here.
 pub fn missing(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
-    programs.iter().filter(|(program, _)| find_program(program).is_none()).map(|(_, package)| *package).collect()
+    programs
+        .iter()
+        .filter(|(program, _)| find_program(program).is_none())
+        .map(|(_, package)| *package)
+        .collect()
 }
 
 /// `/usr/sbin` is not on everybody's path.
 fn find_program(program: &str) -> Option<std::path::PathBuf> {
-    run::which(program).or_else(|| Some(std::path::Path::new("/usr/sbin").join(program)).filter(|file| file.is_file()))
+    run::which(program).or_else(|| {
+        Some(std::path::Path::new("/usr/sbin").join(program)).filter(|file| file.is_file())
+    })
 }

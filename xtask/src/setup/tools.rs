@@ -13,19 +13,30 @@ pub const NEXTEST: Step = Step {
 };
 
 /// Checks licences and sources of dependencies.
-pub const DENY: Step =
-    Step { name: "cargo-deny", find: || find("cargo-deny"), install: || install("cargo-deny", "0.20.2", &[]) };
+pub const DENY: Step = Step {
+    name: "cargo-deny",
+    find: || find("cargo-deny"),
+    install: || install("cargo-deny", "0.20.2", &[]),
+};
 
-/// `cargo install` of one exact release with its own lock file, away from the target directory of this workspace.
+/// `cargo install` of one exact release with its own lock file, away from the target directory of
+/// this workspace.
 pub fn cargo_install(package: &str, version: &str) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.args(["install", package, "--version", version, "--locked"]).env_remove("CARGO_TARGET_DIR");
+    cargo
+        .args(["install", package, "--version", version, "--locked"])
+        .env_remove("CARGO_TARGET_DIR");
     cargo
 }
 
 /// Built in half the time of an optimised build, which would never be made up for.
 fn install(package: &str, version: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    run::check(cargo_install(package, version).arg("--debug").args(arguments).env("CARGO_PROFILE_DEV_DEBUG", "0"))
+    run::check(
+        cargo_install(package, version)
+            .arg("--debug")
+            .args(arguments)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0"),
+    )
 }
 
 fn find(program: &str) -> Option<String> {

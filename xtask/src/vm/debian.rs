@@ -18,7 +18,8 @@ pub struct Kernel {
     pub image: PathBuf,
 }
 
-/// The newest kernel of a series that the package lists know, for clouds: small, and with few modules.
+/// The newest kernel of a series that the package lists know, for clouds: small, and with few
+/// modules.
 pub fn kernel(directory: &Path, series: &str) -> anyhow::Result<Kernel> {
     let package = match newest(&known()?, series) {
         Some(package) => package,
@@ -44,7 +45,9 @@ const SUFFIX: &str = "-cloud-amd64";
 
 fn known() -> anyhow::Result<String> {
     if run::which("apt-cache").is_none() {
-        bail!("the kernels are Debian's packages, and there is no apt on this machine: run this on Debian 12");
+        bail!(
+            "the kernels are Debian's packages, and there is no apt on this machine: run this on Debian 12"
+        );
     }
     run::read(Command::new("apt-cache").args(["pkgnames", PREFIX]))
 }
@@ -52,14 +55,25 @@ fn known() -> anyhow::Result<String> {
 /// Of packages that differ in their numbers only, the one with the highest.
 fn newest(packages: &str, series: &str) -> Option<String> {
     let is_wanted = |package: &&str| {
-        let release = package.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
-        release.and_then(|release| release.strip_prefix(series)).is_some_and(|rest| rest.starts_with('.'))
+        let release = package
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.strip_suffix(SUFFIX));
+        release
+            .and_then(|release| release.strip_prefix(series))
+            .is_some_and(|rest| rest.starts_with('.'))
     };
-    packages.lines().filter(is_wanted).max_by_key(|package| numbers(package)).map(str::to_owned)
+    packages
+        .lines()
+        .filter(is_wanted)
+        .max_by_key(|package| numbers(package))
+        .map(str::to_owned)
 }
 
 fn numbers(package: &str) -> Vec<u32> {
-    package.split(|character: char| !character.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+    package
+        .split(|character: char| !character.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
 }
 
 /// The files of a package, below `directory`; kept for the next run.
@@ -70,11 +84,22 @@ fn unpacked(directory: &Path, package: &str) -> anyhow::Result<PathBuf> {
     }
     let download = directory.join(format!("{package}.download"));
     fs::create_dir_all(&download).with_context(|| download.display().to_string())?;
-    run::check(Command::new("apt-get").args(["download", package]).current_dir(&download))?;
-    let archive = fs::read_dir(&download)?.next().with_context(|| format!("apt-get downloaded no {package}"))??.path();
+    run::check(
+        Command::new("apt-get")
+            .args(["download", package])
+            .current_dir(&download),
+    )?;
+    let archive = fs::read_dir(&download)?
+        .next()
+        .with_context(|| format!("apt-get downloaded no {package}"))??
+        .path();
     // Renamed at the end, so that what an interrupted run leaves is not taken for the whole.
     let partial = download.join("files");
-    run::check(Command::new("dpkg-deb").arg("--extract").args([&archive, &partial]))?;
+    run::check(
+        Command::new("dpkg-deb")
+            .arg("--extract")
+            .args([&archive, &partial]),
+    )?;
     fs::rename(&partial, &files)?;
     fs::remove_dir_all(&download)?;
     Ok(files)
@@ -90,9 +115,18 @@ mod tests {
 
     #[test]
     fn the_newest_kernel_of_a_series_is_taken() {
-        assert_eq!(newest(KNOWN, "6.1").as_deref(), Some("linux-image-6.1.0-49-cloud-amd64"));
-        assert_eq!(newest(KNOWN, "6.12").as_deref(), Some("linux-image-6.12.100+deb12-cloud-amd64"));
-        assert_eq!(newest(KNOWN, "6"), Some("linux-image-6.12.100+deb12-cloud-amd64".into()));
+        assert_eq!(
+            newest(KNOWN, "6.1").as_deref(),
+            Some("linux-image-6.1.0-49-cloud-amd64")
+        );
+        assert_eq!(
+            newest(KNOWN, "6.12").as_deref(),
+            Some("linux-image-6.12.100+deb12-cloud-amd64")
+        );
+        assert_eq!(
+            newest(KNOWN, "6"),
+            Some("linux-image-6.12.100+deb12-cloud-amd64".into())
+        );
         assert_eq!(newest(KNOWN, "5.10"), None);
     }
 }

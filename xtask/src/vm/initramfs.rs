@@ -1,4 +1,5 @@
-//! The machine's only file system: a shell, the programs under test and the libraries that they need.
+//! The machine's only file system: a shell, the programs under test and the libraries that they
+//! need.
 
 use std::{
     fs::{self, File},
@@ -19,7 +20,12 @@ const INIT: &str = include_str!("init.sh");
 const DIRECTORIES: [&str; 6] = ["bin", "dev", "mesh", "proc", "sys", "tmp"];
 
 /// Packs it; `arguments` are those of the test binary.
-pub fn pack(directory: &Path, busybox: &Path, programs: &[PathBuf], arguments: &[String]) -> anyhow::Result<PathBuf> {
+pub fn pack(
+    directory: &Path,
+    busybox: &Path,
+    programs: &[PathBuf],
+    arguments: &[String],
+) -> anyhow::Result<PathBuf> {
     let root = directory.join("root");
     match fs::remove_dir_all(&root) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -38,10 +44,18 @@ pub fn pack(directory: &Path, busybox: &Path, programs: &[PathBuf], arguments: &
     archive(&root, busybox, &directory.join("initramfs"))
 }
 
-/// Adds a program under its name without the hash that cargo gives to tests, and its libraries where it looks for them.
+/// Adds a program under its name without the hash that cargo gives to tests, and its libraries
+/// where it looks for them.
 fn add(program: &Path, root: &Path) -> anyhow::Result<()> {
-    let name = program.file_name().context("a program has a name")?.to_string_lossy();
-    let name = if name.starts_with("kernel-") { "kernel" } else { &name };
+    let name = program
+        .file_name()
+        .context("a program has a name")?
+        .to_string_lossy();
+    let name = if name.starts_with("kernel-") {
+        "kernel"
+    } else {
+        &name
+    };
     copy(program, &root.join("mesh").join(name))?;
     for library in libraries(&run::read(Command::new("ldd").arg(program))?) {
         let to = root.join(library.trim_start_matches('/'));
@@ -53,17 +67,27 @@ fn add(program: &Path, root: &Path) -> anyhow::Result<()> {
 
 /// Paths in the output of `ldd`.
 fn libraries(ldd: &str) -> Vec<&str> {
-    ldd.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/'))).collect()
+    ldd.lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
+        .collect()
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+    fs::copy(from, to)
+        .map(drop)
+        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
 fn archive(root: &Path, busybox: &Path, to: &Path) -> anyhow::Result<PathBuf> {
     let mut command = Command::new(busybox);
-    command.args(["sh", "-c", "find . | \"$0\" cpio -o -H newc"]).arg(busybox).current_dir(root);
-    let status = command.stdout(File::create(to)?).stderr(io::stderr()).status()?;
+    command
+        .args(["sh", "-c", "find . | \"$0\" cpio -o -H newc"])
+        .arg(busybox)
+        .current_dir(root);
+    let status = command
+        .stdout(File::create(to)?)
+        .stderr(io::stderr())
+        .status()?;
     anyhow::ensure!(status.success(), "{}: {status}", run::line(&command));
     Ok(to.into())
 }
@@ -77,7 +101,13 @@ mod tests {
         let ldd = "\tlinux-vdso.so.1 (0x00007f2fc3148000)\n\
                    \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f2fc1b3e000)\n\
                    \t/lib64/ld-linux-x86-64.so.2 (0x00007f2fc314a000)\n";
-        assert_eq!(libraries(ldd), ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]);
+        assert_eq!(
+            libraries(ldd),
+            [
+                "/lib/x86_64-linux-gnu/libc.so.6",
+                "/lib64/ld-linux-x86-64.so.2"
+            ]
+        );
         assert_eq!(libraries("\tstatically linked\n"), Vec::<&str>::new());
     }
 }

@@ -10,18 +10,23 @@ use anyhow::{Context, bail};
 
 use crate::run;
 
-/// Longest time for all tests of one kernel, seconds. An emulated processor is some ten times slower.
+/// Longest time for all tests of one kernel, seconds. An emulated processor is some ten times
+/// slower.
 const LONGEST: &str = "1200";
 
 /// What `timeout` returns when the time was over.
 const TIMED_OUT: i32 = 124;
 
-/// Boots a kernel, shows what the tests say while they say it, and returns it. The kernel's own words go to `console`.
+/// Boots a kernel, shows what the tests say while they say it, and returns it. The kernel's own
+/// words go to `console`.
 pub fn boot(kernel: &Path, initramfs: &Path, console: &Path) -> anyhow::Result<String> {
     let mut command = command(kernel, initramfs, console);
     println!("$ {}", run::line(&command));
-    let mut machine =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| run::line(&command))?;
+    let mut machine = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| run::line(&command))?;
     let output = machine.stdout.take().context("standard output is piped")?;
     let mut said = String::new();
     for line in BufReader::new(output).split(b'\n') {
@@ -32,8 +37,15 @@ pub fn boot(kernel: &Path, initramfs: &Path, console: &Path) -> anyhow::Result<S
     let status = machine.wait()?;
     match status.code() {
         Some(0) => Ok(said),
-        Some(TIMED_OUT) => bail!("the machine did not end within {LONGEST} s; its console is {}", console.display()),
-        _ => bail!("{}: {status}; the machine's console is {}", run::line(&command), console.display()),
+        Some(TIMED_OUT) => bail!(
+            "the machine did not end within {LONGEST} s; its console is {}",
+            console.display()
+        ),
+        _ => bail!(
+            "{}: {status}; the machine's console is {}",
+            run::line(&command),
+            console.display()
+        ),
     }
 }
 
@@ -53,8 +65,21 @@ fn command(kernel: &Path, initramfs: &Path, console: &Path) -> Command {
         "2G",
         "-nodefaults",
     ]);
-    command.args(["-no-reboot", "-display", "none", "-append", "console=ttyS0 panic=-1 quiet"]);
-    command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-    command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
+    command.args([
+        "-no-reboot",
+        "-display",
+        "none",
+        "-append",
+        "console=ttyS0 panic=-1 quiet",
+    ]);
+    command
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(initramfs);
+    command
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .args(["-serial", "stdio"]);
     command
 }

@@ -32,8 +32,8 @@ pub struct Options {
     tests: Vec<String>,
 }
 
-/// All programs are accepted; a connect to a service reaches its endpoint or is refused, over IPv4 and IPv6, TCP and UDP;
-/// uninstalling leaves nothing.
+/// All programs are accepted; a connect to a service reaches its endpoint or is refused, over IPv4
+/// and IPv6, TCP and UDP; uninstalling leaves nothing.
 const SMOKE: [&str; 4] = [
     "verifier_cost::every_program_is_verified_within_its_bound",
     "behaviours::refused::b01_the_last_endpoint_gone_refuses_and_the_first_one_back_serves",
@@ -53,20 +53,33 @@ pub fn vm(options: &Options) -> anyhow::Result<()> {
     for series in &options.kernels {
         let kernel = debian::kernel(&directory, series)?;
         let initramfs = initramfs::pack(&directory, &busybox, &programs, &arguments)?;
-        let said = machine::boot(&kernel.image, &initramfs, &directory.join(format!("console-{series}")))?;
+        let said = machine::boot(
+            &kernel.image,
+            &initramfs,
+            &directory.join(format!("console-{series}")),
+        )?;
         reports.push(Report::read(&kernel.release, &said));
     }
     println!("{}", report::table(&reports));
-    let enough = if options.tests.is_empty() { SMOKE.len() } else { 1 };
+    let enough = if options.tests.is_empty() {
+        SMOKE.len()
+    } else {
+        1
+    };
     match reports.iter().find(|report| !report.is_good(enough)) {
-        Some(report) => bail!("Linux {}: a test failed or did not run; what it said is above", report.kernel),
+        Some(report) => bail!(
+            "Linux {}: a test failed or did not run; what it said is above",
+            report.kernel
+        ),
         None => Ok(()),
     }
 }
 
 /// What the test binary is told.
 fn arguments(tests: &[String]) -> Vec<String> {
-    let mut arguments: Vec<String> = ["--test-threads=1", "--show-output"].map(str::to_owned).into();
+    let mut arguments: Vec<String> = ["--test-threads=1", "--show-output"]
+        .map(str::to_owned)
+        .into();
     if tests.is_empty() {
         arguments.push("--exact".into());
         arguments.extend(SMOKE.map(str::to_owned));
@@ -78,20 +91,35 @@ fn arguments(tests: &[String]) -> Vec<String> {
 
 /// Builds the agent, its command line, the client and the kernel tests.
 fn build() -> anyhow::Result<Vec<PathBuf>> {
-    let build = ["build", "--release", "--bins", "--tests", "--package", "mesh-agent", "--package", "mesh-tests"];
+    let build = [
+        "build",
+        "--release",
+        "--bins",
+        "--tests",
+        "--package",
+        "mesh-agent",
+        "--package",
+        "mesh-tests",
+    ];
     run::check(&mut cargo(&build))?;
     let messages = run::read(cargo(&build).arg("--message-format=json"))?;
-    let test = test_binary(&messages).context("cargo names no test binary `kernel` of package mesh-tests")?;
-    let mut programs: Vec<_> = ["mesh-agent", "meshctl", "mesh-client"].map(workspace::release).into();
+    let test = test_binary(&messages)
+        .context("cargo names no test binary `kernel` of package mesh-tests")?;
+    let mut programs: Vec<_> = ["mesh-agent", "meshctl", "mesh-client"]
+        .map(workspace::release)
+        .into();
     programs.push(test);
     programs.push(run::which("bpftool").unwrap_or_else(|| Path::new("/usr/sbin/bpftool").into()));
     Ok(programs)
 }
 
 fn test_binary(messages: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut tests =
-        messages.filter(|message| message["target"]["name"] == "kernel" && message["profile"]["test"] == true);
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut tests = messages.filter(|message| {
+        message["target"]["name"] == "kernel" && message["profile"]["test"] == true
+    });
     tests.find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
@@ -106,14 +134,19 @@ mod tests {
                         {\"reason\":\"build-finished\",\"success\":true}\n";
         assert_eq!(test_binary(messages), Some("/t/kernel-1".into()));
         assert_eq!(
-            test_binary("{\"target\":{\"name\":\"golden\"},\"profile\":{\"test\":true},\"executable\":\"/x\"}"),
+            test_binary(
+                "{\"target\":{\"name\":\"golden\"},\"profile\":{\"test\":true},\"executable\":\"/x\"}"
+            ),
             None
         );
     }
 
     #[test]
     fn the_smoke_test_is_exact_and_other_tests_are_parts_of_names() {
-        assert_eq!(arguments(&["uninstall".into()]), ["--test-threads=1", "--show-output", "uninstall"]);
+        assert_eq!(
+            arguments(&["uninstall".into()]),
+            ["--test-threads=1", "--show-output", "uninstall"]
+        );
         assert_eq!(arguments(&[])[2], "--exact");
     }
 }

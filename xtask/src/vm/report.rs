@@ -27,7 +27,11 @@ impl Report {
         let mut programs: Vec<_> = said.lines().filter_map(program).collect();
         // The agent is started again and again, and says the same.
         programs.dedup();
-        Self { kernel: kernel.into(), programs, tests: said.lines().filter_map(test).collect() }
+        Self {
+            kernel: kernel.into(),
+            programs,
+            tests: said.lines().filter_map(test).collect(),
+        }
     }
 
     /// Whether this number of tests ran, and all passed.
@@ -41,13 +45,27 @@ impl Report {
 fn program(line: &str) -> Option<Program> {
     if let Some((_, refused)) = line.split_once(" refuses program ") {
         let (name, reason) = refused.split_once(": ")?;
-        return Some(Program { name: name.into(), verified: None, result: format!("refused: {reason}") });
+        return Some(Program {
+            name: name.into(),
+            verified: None,
+            result: format!("refused: {reason}"),
+        });
     }
     let words: Vec<_> = line.split_whitespace().collect();
-    let ["verified", _, name, verified, bound] = words[..] else { return None };
+    let ["verified", _, name, verified, bound] = words[..] else {
+        return None;
+    };
     let (verified, bound): (u32, u32) = (verified.parse().ok()?, bound.parse().ok()?);
-    let result = if verified > bound { format!("more than {bound}") } else { "ok".into() };
-    Some(Program { name: name.into(), verified: Some(verified), result })
+    let result = if verified > bound {
+        format!("more than {bound}")
+    } else {
+        "ok".into()
+    };
+    Some(Program {
+        name: name.into(),
+        verified: Some(verified),
+        result,
+    })
 }
 
 /// `test uninstall::nothing_is_left ... ok`
@@ -58,10 +76,25 @@ fn test(line: &str) -> Option<(String, String)> {
 
 /// All programs, then all tests, of all kernels.
 pub fn table(reports: &[Report]) -> String {
-    let width = reports.iter().map(|report| report.kernel.len()).max().unwrap_or_default();
-    let mut table = format!("\n{:width$}  {:14}{:>12}  RESULT\n", "KERNEL", "PROGRAM", "VERIFIED");
-    for Report { kernel, programs, .. } in reports {
-        for Program { name, verified, result } in programs {
+    let width = reports
+        .iter()
+        .map(|report| report.kernel.len())
+        .max()
+        .unwrap_or_default();
+    let mut table = format!(
+        "\n{:width$}  {:14}{:>12}  RESULT\n",
+        "KERNEL", "PROGRAM", "VERIFIED"
+    );
+    for Report {
+        kernel, programs, ..
+    } in reports
+    {
+        for Program {
+            name,
+            verified,
+            result,
+        } in programs
+        {
             let verified = verified.map_or_else(|| "-".into(), |count| count.to_string());
             _ = writeln!(table, "{kernel:width$}  {name:14}{verified:>12}  {result}");
         }
@@ -105,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_refused_program_is_in_the_table_once_and_with_the_reason() {
-        let line = "ERROR Linux 6.1.0-49 refuses program sock_ops: back-edge from insn 1438 to 1439\n";
+        let line =
+            "ERROR Linux 6.1.0-49 refuses program sock_ops: back-edge from insn 1438 to 1439\n";
         let refused = Program {
             name: "sock_ops".into(),
             verified: None,

@@ -10,7 +10,8 @@ use crate::{dataplane::Dataplane, desired::plan::Op, stale::closes};
 pub(in crate::agent) struct Departures {
     /// They take no more connects, and their sockets are to be closed.
     pub(in crate::agent) left: BTreeSet<u32>,
-    /// Their rows were freed: the time to drain is over, or a connect under way when they left has taken them.
+    /// Their rows were freed: the time to drain is over, or a connect under way when they left has
+    /// taken them.
     pub(in crate::agent) freed: BTreeSet<u32>,
 }
 
@@ -20,9 +21,16 @@ impl<D: Dataplane> Owner<D> {
         mem::take(&mut self.departures)
     }
 
-    /// To be called before operations are carried out: freeing a row clears what is known of its sockets.
+    /// To be called before operations are carried out: freeing a row clears what is known of its
+    /// sockets.
     pub(super) fn note_freed(&mut self, ops: &[Op]) {
-        let freed = ops.iter().filter_map(|op| if let Op::FreeBackend(index) = op { Some(*index) } else { None });
+        let freed = ops.iter().filter_map(|op| {
+            if let Op::FreeBackend(index) = op {
+                Some(*index)
+            } else {
+                None
+            }
+        });
         let freed = self.held(freed.collect());
         self.departures.freed.extend(freed);
     }
@@ -60,21 +68,38 @@ mod tests {
     /// An owner of a service with two backends, of which sockets hold the one with the index 0.
     fn owner(state: &tempfile::TempDir, drain_seconds: u64) -> Owner<Memory> {
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
-        configure(&mut owner, drain_seconds, &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
+        configure(
+            &mut owner,
+            drain_seconds,
+            &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)],
+        );
         assert_eq!(owner.take_departures(), Departures::default());
-        owner.dataplane.set_load(0, BackendLoad { live: 1, ..BackendLoad::default() });
+        owner.dataplane.set_load(
+            0,
+            BackendLoad {
+                live: 1,
+                ..BackendLoad::default()
+            },
+        );
         owner
     }
 
     fn configure(owner: &mut Owner<Memory>, drain_seconds: u64, endpoints: &[(&str, u32)]) {
         let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints);
         cart.close_stale_tcp = Some(Duration::from_secs(drain_seconds));
-        owner.accept(Update { services: fixture::services([cart]), complete: true, ..Update::default() });
+        owner.accept(Update {
+            services: fixture::services([cart]),
+            complete: true,
+            ..Update::default()
+        });
         owner.reconcile(NOW);
     }
 
     fn departures(left: &[u32], freed: &[u32]) -> Departures {
-        Departures { left: left.iter().copied().collect(), freed: freed.iter().copied().collect() }
+        Departures {
+            left: left.iter().copied().collect(),
+            freed: freed.iter().copied().collect(),
+        }
     }
 
     #[test]
@@ -82,7 +107,11 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(&state, 0);
         configure(&mut owner, 0, &[]);
-        assert_eq!(owner.take_departures(), departures(&[0], &[]), "nothing holds the other one");
+        assert_eq!(
+            owner.take_departures(),
+            departures(&[0], &[]),
+            "nothing holds the other one"
+        );
         owner.reconcile(NOW + GRACE / 2);
         assert_eq!(owner.take_departures(), departures(&[], &[]));
         owner.reconcile(NOW + GRACE);

@@ -24,14 +24,20 @@ const LEAVES_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct UnhealthySince(BTreeMap<Target, Duration>);
 
 impl UnhealthySince {
-    /// Brings [`World::long_unhealthy`] up to date. Returns when the next endpoint leaves the slots.
+    /// Brings [`World::long_unhealthy`] up to date. Returns when the next endpoint leaves the
+    /// slots.
     pub(super) fn note(&mut self, world: &mut Arc<World>, now: Duration) -> Option<Duration> {
         self.0.retain(|target, _| world.unhealthy.contains(target));
         for target in &world.unhealthy {
             self.0.entry(target.clone()).or_insert(now);
         }
         let leaves = |since: &Duration| *since + LEAVES_AFTER;
-        let long = self.0.iter().filter(|(_, since)| leaves(since) <= now).map(|(target, _)| target.clone()).collect();
+        let long = self
+            .0
+            .iter()
+            .filter(|(_, since)| leaves(since) <= now)
+            .map(|(target, _)| target.clone())
+            .collect();
         if world.long_unhealthy != long {
             Arc::make_mut(world).long_unhealthy = long;
         }
@@ -40,15 +46,25 @@ impl UnhealthySince {
 }
 
 impl<D: Dataplane> Owner<D> {
-    /// TCP endpoints that the data plane holds as down. Before the first update those are the ones that an earlier agent
-    /// found not to work, or not ready.
+    /// TCP endpoints that the data plane holds as down. Before the first update those are the ones
+    /// that an earlier agent found not to work, or not ready.
     pub(in crate::agent) fn down(&self) -> BTreeSet<Target> {
         let tables = &self.current;
-        let down = tables.backends.values().filter(|row| row.state == backend_state::DOWN);
+        let down = tables
+            .backends
+            .values()
+            .filter(|row| row.state == backend_state::DOWN);
         let target = |row: &BackendRow| {
-            let identity = tables.names.get(&row.service).filter(|identity| identity.ends_with("/TCP"))?;
+            let identity = tables
+                .names
+                .get(&row.service)
+                .filter(|identity| identity.ends_with("/TCP"))?;
             let service = identified(identity)?;
-            Some(Target { service, address: row.addr.into(), port: u16::from_be(row.port) })
+            Some(Target {
+                service,
+                address: row.addr.into(),
+                port: u16::from_be(row.port),
+            })
         };
         down.filter_map(target).collect()
     }
@@ -95,16 +111,34 @@ mod tests {
     fn an_endpoint_that_has_not_worked_for_a_minute_leaves_the_slots_until_it_works() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
-        let target = Target { service: fixture::name("cart"), address: [10, 0, 0, 1].into(), port: 80 };
-        let cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
-        owner.accept(Update { services: fixture::services([cart]), complete: true, ..Update::default() });
+        let target = Target {
+            service: fixture::name("cart"),
+            address: [10, 0, 0, 1].into(),
+            port: 80,
+        };
+        let cart = fixture::with(
+            fixture::fixed("cart", "10.96.0.1"),
+            &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)],
+        );
+        owner.accept(Update {
+            services: fixture::services([cart]),
+            complete: true,
+            ..Update::default()
+        });
         let slots = |owner: &mut Owner<Memory>, seconds| {
             let wait = owner.reconcile(Duration::from_secs(seconds));
-            (owner.current.services[&fixture::key("10.96.0.1:80")].slot_count, wait.map(|it| it.as_secs()))
+            (
+                owner.current.services[&fixture::key("10.96.0.1:80")].slot_count,
+                wait.map(|it| it.as_secs()),
+            )
         };
         assert_eq!(slots(&mut owner, 100).0, 2);
         owner.set_unhealthy([target].into());
-        assert_eq!(slots(&mut owner, 101), (2, Some(60)), "a verdict is one write");
+        assert_eq!(
+            slots(&mut owner, 101),
+            (2, Some(60)),
+            "a verdict is one write"
+        );
         assert_eq!(slots(&mut owner, 160), (2, Some(1)));
         assert_eq!(slots(&mut owner, 161).0, 1);
         owner.set_unhealthy([].into());
@@ -115,10 +149,18 @@ mod tests {
     fn a_change_of_what_works_is_put_into_effect() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
-        let target = Target { service: fixture::name("cart"), address: [10, 0, 0, 1].into(), port: 80 };
+        let target = Target {
+            service: fixture::name("cart"),
+            address: [10, 0, 0, 1].into(),
+            port: 80,
+        };
         let cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1)]);
         let services = fixture::services([cart]);
-        owner.accept(Update { services, complete: true, ..Update::default() });
+        owner.accept(Update {
+            services,
+            complete: true,
+            ..Update::default()
+        });
         owner.reconcile(Duration::from_secs(100));
         assert!(owner.is_applied());
         assert!(!owner.set_unhealthy(BTreeSet::new()));
@@ -130,6 +172,10 @@ mod tests {
         assert_eq!(owner.down(), BTreeSet::from([target.clone()]));
         assert!(!owner.set_unhealthy(BTreeSet::from([target.clone()])));
         let restarted = Owner::new(owner.dataplane, vec![], state.path()).unwrap();
-        assert_eq!(restarted.down(), BTreeSet::from([target]), "the rows remember");
+        assert_eq!(
+            restarted.down(),
+            BTreeSet::from([target]),
+            "the rows remember"
+        );
     }
 }

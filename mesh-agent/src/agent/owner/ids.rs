@@ -8,11 +8,14 @@ use super::Owner;
 use crate::{dataplane::Dataplane, desired::World, model::Service};
 
 impl<D: Dataplane> Owner<D> {
-    /// Ids that connections still count for; nothing where no new service port is about to be given an id.
+    /// Ids that connections still count for; nothing where no new service port is about to be given
+    /// an id.
     pub(super) fn busy(&self) -> BTreeSet<u32> {
         let is_known = |world: &Arc<World>| {
             let mut edited = world.services.differences(&self.world.services);
-            edited.all(|(_, before, after)| after.is_none_or(|after| before.is_some_and(|it| has_ports_of(it, after))))
+            edited.all(|(_, before, after)| {
+                after.is_none_or(|after| before.is_some_and(|it| has_ports_of(it, after)))
+            })
         };
         if self.compiled.as_ref().is_some_and(is_known) {
             return BTreeSet::new();
@@ -29,5 +32,10 @@ impl<D: Dataplane> Owner<D> {
 /// Whether a service has all ports of another, by what they keep their ids under.
 fn has_ports_of(service: &Service, other: &Service) -> bool {
     let mut ports = other.ports.iter();
-    ports.all(|port| service.ports.iter().any(|it| (it.label(), it.protocol) == (port.label(), port.protocol)))
+    ports.all(|port| {
+        service
+            .ports
+            .iter()
+            .any(|it| (it.label(), it.protocol) == (port.label(), port.protocol))
+    })
 }

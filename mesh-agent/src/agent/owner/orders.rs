@@ -29,7 +29,8 @@ impl fmt::Display for Absent {
 }
 
 impl<D: Dataplane> Owner<D> {
-    /// Writes an order down; [`reconcile`](Self::reconcile) puts it into effect. `now` is the monotonic clock.
+    /// Writes an order down; [`reconcile`](Self::reconcile) puts it into effect. `now` is the
+    /// monotonic clock.
     pub(in crate::agent) fn order(
         &mut self,
         target: &Target,
@@ -60,18 +61,33 @@ impl<D: Dataplane> Owner<D> {
 
     /// Why the next agent would not know of all orders.
     pub(in crate::agent) fn unwritten_orders(&self) -> Option<String> {
-        self.problems.overrides.clone().filter(|_| !self.overrides.is_written())
+        self.problems
+            .overrides
+            .clone()
+            .filter(|_| !self.overrides.is_written())
     }
 
     /// Orders for endpoints that are not configured now.
     pub(super) fn absent(&self) -> Vec<Absent> {
-        let orders = self.world.overrides.iter().filter(|_| self.accepted && self.world.complete);
-        orders.filter_map(|(target, given)| absent(&self.world, target, *given)).collect()
+        let orders = self
+            .world
+            .overrides
+            .iter()
+            .filter(|_| self.accepted && self.world.complete);
+        orders
+            .filter_map(|(target, given)| absent(&self.world, target, *given))
+            .collect()
     }
 }
 
 /// What is said of the endpoint from now on.
-fn decide(world: &World, target: &Target, change: Change, force: bool, now: Duration) -> Result<Override, Refusal> {
+fn decide(
+    world: &World,
+    target: &Target,
+    change: Change,
+    force: bool,
+    now: Duration,
+) -> Result<Override, Refusal> {
     let before = world.overrides.get(target).copied();
     let takes_back = matches!(change, Change::Undrain | Change::Weight(None));
     // What was said of an endpoint that is gone can still be taken back.
@@ -79,13 +95,22 @@ fn decide(world: &World, target: &Target, change: Change, force: bool, now: Dura
         let service = known(world, target)?;
         let leaves = matches!(change, Change::Drain | Change::Weight(Some(0)));
         if leaves && !force {
-            service.ports.iter().try_for_each(|port| leaves_others(world, service, port, target))?;
+            service
+                .ports
+                .iter()
+                .try_for_each(|port| leaves_others(world, service, port, target))?;
         }
     }
     let before = before.unwrap_or_default();
     Ok(match change {
-        Change::Drain => Override { draining_since: before.draining_since.or(Some(now)), ..before },
-        Change::Undrain => Override { draining_since: None, ..before },
+        Change::Drain => Override {
+            draining_since: before.draining_since.or(Some(now)),
+            ..before
+        },
+        Change::Undrain => Override {
+            draining_since: None,
+            ..before
+        },
         Change::Weight(weight) => Override { weight, ..before },
     })
 }
@@ -99,11 +124,20 @@ fn known<'a>(world: &'a World, target: &Target) -> Result<&'a Service, Refusal> 
     if has(service, target) {
         return Ok(service);
     }
-    let mut all: Vec<String> = service.ports.iter().flat_map(|port| &port.endpoints).map(socket).collect();
+    let mut all: Vec<String> = service
+        .ports
+        .iter()
+        .flat_map(|port| &port.endpoints)
+        .map(socket)
+        .collect();
     all.sort_unstable();
     all.dedup();
     let there = told(all.into_iter());
-    Err(Refusal::Unknown(format!("service {} has no endpoint {}; it has: {there}", service.name, address(target))))
+    Err(Refusal::Unknown(format!(
+        "service {} has no endpoint {}; it has: {there}",
+        service.name,
+        address(target)
+    )))
 }
 
 fn has(service: &Service, target: &Target) -> bool {
@@ -111,15 +145,30 @@ fn has(service: &Service, target: &Target) -> bool {
     endpoints.any(|it| (it.address, it.port) == (target.address, target.port))
 }
 
-/// Declines to take the last endpoint away that takes new connections of a port in one address family.
-fn leaves_others(world: &World, service: &Service, port: &ServicePort, target: &Target) -> Result<(), Refusal> {
+/// Declines to take the last endpoint away that takes new connections of a port in one address
+/// family.
+fn leaves_others(
+    world: &World,
+    service: &Service,
+    port: &ServicePort,
+    target: &Target,
+) -> Result<(), Refusal> {
     let leaving = |order: &Override| order.draining_since.is_some() || order.weight == Some(0);
-    let named =
-        |it: &crate::model::Endpoint| Target { service: service.name.clone(), address: it.address, port: it.port };
-    let endpoints = port.endpoints.iter().zip(active(world, service, port)).filter(|(_, active)| *active);
+    let named = |it: &crate::model::Endpoint| Target {
+        service: service.name.clone(),
+        address: it.address,
+        port: it.port,
+    };
+    let endpoints = port
+        .endpoints
+        .iter()
+        .zip(active(world, service, port))
+        .filter(|(_, active)| *active);
     let taking = endpoints.map(|(endpoint, _)| named(endpoint));
     let taking = taking.filter(|it| !world.overrides.get(it).is_some_and(leaving));
-    let family: Vec<Target> = taking.filter(|it| it.address.is_ipv4() == target.address.is_ipv4()).collect();
+    let family: Vec<Target> = taking
+        .filter(|it| it.address.is_ipv4() == target.address.is_ipv4())
+        .collect();
     match family.as_slice() {
         [last] if last == target => Err(Refusal::Declined(format!(
             "{} is the last active endpoint of {} port {}: without it connects are refused; --force does it all the same",
@@ -136,14 +185,22 @@ fn absent(world: &World, target: &Target, given: Override) -> Option<Absent> {
     if service.is_some_and(|service| has(service, target)) {
         return None;
     }
-    let Override { draining_since, weight } = given;
+    let Override {
+        draining_since,
+        weight,
+    } = given;
     let drains = draining_since.map(|_| "drains".to_owned());
     let weight = weight.map(|weight| format!("has weight {weight}"));
     let orders: Vec<String> = [drains, weight].into_iter().flatten().collect();
     let (endpoint, name) = (address(target), &target.service);
-    let text =
-        format!("{endpoint} of {name} {} by an operator's order, but is not configured now", orders.join(" and "));
-    Some(Absent { service: name.clone(), text })
+    let text = format!(
+        "{endpoint} of {name} {} by an operator's order, but is not configured now",
+        orders.join(" and ")
+    );
+    Some(Absent {
+        service: name.clone(),
+        text,
+    })
 }
 
 fn address(target: &Target) -> String {
@@ -162,12 +219,23 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
 
     fn target(service: &str, last: u8) -> Target {
-        Target { service: fixture::name(service), address: [10, 0, 0, last].into(), port: 80 }
+        Target {
+            service: fixture::name(service),
+            address: [10, 0, 0, last].into(),
+            port: 80,
+        }
     }
 
     fn configure(owner: &mut Owner<Memory>, endpoints: &[(&str, u32)]) {
-        let services = fixture::services([fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints)]);
-        owner.accept(Update { services, complete: true, ..Update::default() });
+        let services = fixture::services([fixture::with(
+            fixture::fixed("cart", "10.96.0.1"),
+            endpoints,
+        )]);
+        owner.accept(Update {
+            services,
+            complete: true,
+            ..Update::default()
+        });
         owner.reconcile(NOW);
     }
 
@@ -183,20 +251,37 @@ mod tests {
     fn orders_are_in_the_world_and_survive() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
-        owner.order(&target("cart", 1), Change::Drain, false, NOW).unwrap();
+        owner
+            .order(&target("cart", 1), Change::Drain, false, NOW)
+            .unwrap();
         assert!(!owner.is_applied(), "there is something to compile");
-        owner.order(&target("cart", 1), Change::Drain, false, NOW * 2).unwrap();
-        owner.order(&target("cart", 1), Change::Weight(Some(5)), false, NOW).unwrap();
-        let expected = Override { draining_since: Some(NOW), weight: Some(5) };
-        assert_eq!(owner.world.overrides[&target("cart", 1)], expected, "the first drain counts");
+        owner
+            .order(&target("cart", 1), Change::Drain, false, NOW * 2)
+            .unwrap();
+        owner
+            .order(&target("cart", 1), Change::Weight(Some(5)), false, NOW)
+            .unwrap();
+        let expected = Override {
+            draining_since: Some(NOW),
+            weight: Some(5),
+        };
+        assert_eq!(
+            owner.world.overrides[&target("cart", 1)],
+            expected,
+            "the first drain counts"
+        );
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         assert_eq!(owner.world.overrides[&target("cart", 1)], expected);
         configure(&mut owner, &[("10.0.0.2:80", 1)]);
         let absent: Vec<String> = owner.absent().iter().map(ToString::to_string).collect();
         let text = "10.0.0.1:80 of test/cart drains and has weight 5 by an operator's order, but is not configured now";
         assert_eq!(absent, [text]);
-        owner.order(&target("cart", 1), Change::Undrain, false, NOW).unwrap();
-        owner.order(&target("cart", 1), Change::Weight(None), false, NOW).unwrap();
+        owner
+            .order(&target("cart", 1), Change::Undrain, false, NOW)
+            .unwrap();
+        owner
+            .order(&target("cart", 1), Change::Weight(None), false, NOW)
+            .unwrap();
         assert!(owner.world.overrides.is_empty());
     }
 
@@ -204,9 +289,18 @@ mod tests {
     fn what_is_not_there_is_answered_with_what_is() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
-        let mut refusal = |target| owner.order(&target, Change::Drain, false, NOW).unwrap_err().to_string();
-        assert_eq!(refusal(target("card", 1)), "no service test/card; there is test/cart");
-        let expected = "service test/cart has no endpoint 10.0.0.9:80; it has: 10.0.0.1:80, 10.0.0.2:80";
+        let mut refusal = |target| {
+            owner
+                .order(&target, Change::Drain, false, NOW)
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            refusal(target("card", 1)),
+            "no service test/card; there is test/cart"
+        );
+        let expected =
+            "service test/cart has no endpoint 10.0.0.9:80; it has: 10.0.0.1:80, 10.0.0.2:80";
         assert_eq!(refusal(target("cart", 9)), expected);
     }
 
@@ -214,14 +308,20 @@ mod tests {
     fn the_last_endpoint_drains_only_by_force() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
-        owner.order(&target("cart", 1), Change::Drain, false, NOW).unwrap();
+        owner
+            .order(&target("cart", 1), Change::Drain, false, NOW)
+            .unwrap();
         for change in [Change::Drain, Change::Weight(Some(0))] {
-            let refusal = owner.order(&target("cart", 2), change, false, NOW).unwrap_err();
+            let refusal = owner
+                .order(&target("cart", 2), change, false, NOW)
+                .unwrap_err();
             let expected = "10.0.0.2:80 is the last active endpoint of test/cart port 80: without it connects are \
                             refused; --force does it all the same";
             assert_eq!(refusal, Refusal::Declined(expected.into()));
         }
-        owner.order(&target("cart", 2), Change::Drain, true, NOW).unwrap();
+        owner
+            .order(&target("cart", 2), Change::Drain, true, NOW)
+            .unwrap();
         assert_eq!(owner.world.overrides.len(), 2);
     }
 
@@ -231,16 +331,26 @@ mod tests {
         let directory = state.path().join("state");
         std::fs::write(&directory, "").unwrap();
         let mut owner = owner(&directory);
-        owner.order(&target("cart", 1), Change::Drain, false, NOW).unwrap();
+        owner
+            .order(&target("cart", 1), Change::Drain, false, NOW)
+            .unwrap();
         let unwritten = owner.unwritten_orders().unwrap();
         let file = directory.join("overrides.json");
-        let expected =
-            format!("cannot write {}, so drains and weights end when the agent does; it tries again: ", file.display());
+        let expected = format!(
+            "cannot write {}, so drains and weights end when the agent does; it tries again: ",
+            file.display()
+        );
         assert!(unwritten.starts_with(&expected), "{unwritten}");
         assert!(owner.snapshot().problems.contains(&unwritten));
         std::fs::remove_file(&directory).unwrap();
         owner.resync();
         assert_eq!(owner.unwritten_orders(), None);
-        assert!(!owner.snapshot().problems.iter().any(|it| it.contains("overrides.json")));
+        assert!(
+            !owner
+                .snapshot()
+                .problems
+                .iter()
+                .any(|it| it.contains("overrides.json"))
+        );
     }
 }

@@ -19,26 +19,45 @@ use crate::{
 };
 
 impl<D: Dataplane> Owner<D> {
-    /// Brings [`World::usable_since`] up to date. An endpoint that an earlier agent put into the kernel became usable when
-    /// its row was taken, as far as anybody still knows.
+    /// Brings [`World::usable_since`] up to date. An endpoint that an earlier agent put into the
+    /// kernel became usable when its row was taken, as far as anybody still knows.
     pub(super) fn note_usable(&mut self, now: Duration) {
         let slow = |service: &&Arc<Service>| service.traffic.slow_start.is_some();
         if !self.world.services.values().any(|service| slow(&service)) {
             return;
         }
-        let taken = if self.applied.is_none() { taken(&self.current, now) } else { HashMap::new() };
+        let taken = if self.applied.is_none() {
+            taken(&self.current, now)
+        } else {
+            HashMap::new()
+        };
         let mut since = BTreeMap::new();
         for service in self.world.services.values().filter(slow) {
             for port in &service.ports {
                 let identity = port_identity(&service.name, port);
-                for endpoint in port.endpoints.iter().filter(|endpoint| endpoint.takes(Condition::Ready)) {
-                    let target =
-                        Target { service: service.name.clone(), address: endpoint.address, port: endpoint.port };
+                for endpoint in port
+                    .endpoints
+                    .iter()
+                    .filter(|endpoint| endpoint.takes(Condition::Ready))
+                {
+                    let target = Target {
+                        service: service.name.clone(),
+                        address: endpoint.address,
+                        port: endpoint.port,
+                    };
                     if !is_usable(&self.world, &target) {
                         continue;
                     }
-                    let key = (identity.as_str(), Addr::from(endpoint.address), endpoint.port.to_be());
-                    let known = self.world.usable_since.get(&target).or_else(|| taken.get(&key));
+                    let key = (
+                        identity.as_str(),
+                        Addr::from(endpoint.address),
+                        endpoint.port.to_be(),
+                    );
+                    let known = self
+                        .world
+                        .usable_since
+                        .get(&target)
+                        .or_else(|| taken.get(&key));
                     since.insert(target, known.copied().unwrap_or(now));
                 }
             }
@@ -50,15 +69,23 @@ impl<D: Dataplane> Owner<D> {
 }
 
 fn is_usable(world: &World, target: &Target) -> bool {
-    let drains = world.overrides.get(target).is_some_and(|said| said.draining_since.is_some());
+    let drains = world
+        .overrides
+        .get(target)
+        .is_some_and(|said| said.draining_since.is_some());
     !drains && !world.unhealthy.contains(target)
 }
 
 /// When the kernel's active backends were taken, by service port, address and port.
 fn taken(tables: &Tables, now: Duration) -> HashMap<(&str, Addr, u16), Duration> {
-    let active = tables.backends.values().filter(|row| row.state == backend_state::ACTIVE);
+    let active = tables
+        .backends
+        .values()
+        .filter(|row| row.state == backend_state::ACTIVE);
     let name = |row: &BackendRow| tables.names.get(&row.service).map(String::as_str);
-    active.filter_map(|row| Some(((name(row)?, row.addr, row.port), since(row, now)))).collect()
+    active
+        .filter_map(|row| Some(((name(row)?, row.addr, row.port), since(row, now))))
+        .collect()
 }
 
 /// The generation is the low half of the milliseconds.
@@ -79,8 +106,15 @@ mod tests {
 
     fn update(endpoints: &[(&str, u32)]) -> Update {
         let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints);
-        cart.traffic.slow_start = Some(SlowStart { alpha: Ratio(100_000), tick: Duration::from_secs(1) });
-        Update { services: fixture::services([cart]), complete: true, ..Update::default() }
+        cart.traffic.slow_start = Some(SlowStart {
+            alpha: Ratio(100_000),
+            tick: Duration::from_secs(1),
+        });
+        Update {
+            services: fixture::services([cart]),
+            complete: true,
+            ..Update::default()
+        }
     }
 
     fn since(owner: &Owner<Memory>) -> Vec<(u8, u64)> {
@@ -88,7 +122,12 @@ mod tests {
             std::net::IpAddr::V4(address) => address.octets()[3],
             std::net::IpAddr::V6(_) => 0,
         };
-        owner.world.usable_since.iter().map(|(target, since)| (last(target), since.as_secs())).collect()
+        owner
+            .world
+            .usable_since
+            .iter()
+            .map(|(target, since)| (last(target), since.as_secs()))
+            .collect()
     }
 
     #[test]
@@ -100,7 +139,11 @@ mod tests {
         owner.accept(update(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]));
         owner.reconcile(Duration::from_secs(150));
         assert_eq!(since(&owner), [(1, 100), (2, 150)]);
-        let target = Target { service: fixture::name("cart"), address: [10, 0, 0, 1].into(), port: 80 };
+        let target = Target {
+            service: fixture::name("cart"),
+            address: [10, 0, 0, 1].into(),
+            port: 80,
+        };
         owner.set_unhealthy([target].into());
         owner.reconcile(Duration::from_secs(160));
         owner.set_unhealthy([].into());
@@ -130,7 +173,13 @@ mod tests {
         let mut now = Duration::from_secs(1000);
         let weight = |owner: &Owner<Memory>, host: u8| {
             let address = Addr::from(std::net::IpAddr::from([10, 0, 0, host]));
-            owner.current.backends.values().find(|row| row.addr == address).unwrap().weight
+            owner
+                .current
+                .backends
+                .values()
+                .find(|row| row.addr == address)
+                .unwrap()
+                .weight
         };
         let mut shares = Vec::new();
         while let Some(wait) = owner.reconcile(now) {
@@ -139,8 +188,15 @@ mod tests {
             }
             now += wait;
         }
-        assert!((shares[0] - 0.1).abs() < 0.01, "it begins with a tenth: {}", shares[0]);
-        assert!(shares.is_sorted() && (shares.last().unwrap() - 1.0).abs() < 0.01, "{shares:?}");
+        assert!(
+            (shares[0] - 0.1).abs() < 0.01,
+            "it begins with a tenth: {}",
+            shares[0]
+        );
+        assert!(
+            shares.is_sorted() && (shares.last().unwrap() - 1.0).abs() < 0.01,
+            "{shares:?}"
+        );
         assert!(now > Duration::from_secs(1040), "it takes its time");
     }
 }

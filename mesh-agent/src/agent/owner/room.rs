@@ -1,4 +1,5 @@
-//! Services for which there is no room: no address in the pools, or no rows in the maps. All others apply.
+//! Services for which there is no room: no address in the pools, or no rows in the maps. All others
+//! apply.
 
 use super::Owner;
 use crate::{
@@ -13,16 +14,29 @@ use crate::{
 
 impl<D: Dataplane> Owner<D> {
     /// Gives services addresses from the pools. One that gets none at all is left out.
-    pub(super) fn allocate(&self, services: &mut Services, certain: bool, update: &mut Update) -> Vips {
-        let (vips, exhausted) = allocate(services, &self.pools, self.addresses.remembered(), certain);
+    pub(super) fn allocate(
+        &self,
+        services: &mut Services,
+        certain: bool,
+        update: &mut Update,
+    ) -> Vips {
+        let (vips, exhausted) =
+            allocate(services, &self.pools, self.addresses.remembered(), certain);
         let mut refused = Refused::default();
         for error in &exhausted {
-            let effect = if vips.contains_key(&error.service) { Effect::Part } else { Effect::LeftOut };
+            let effect = if vips.contains_key(&error.service) {
+                Effect::Part
+            } else {
+                Effect::LeftOut
+            };
             if let Some(service) = services.get(&error.service) {
                 refused.add(service, "address", error.to_string(), effect);
             }
         }
-        for error in exhausted.iter().filter(|error| !vips.contains_key(&error.service)) {
+        for error in exhausted
+            .iter()
+            .filter(|error| !vips.contains_key(&error.service))
+        {
             services.remove(&error.service);
         }
         refused.tell(update);
@@ -37,7 +51,12 @@ impl<D: Dataplane> Owner<D> {
     /// Says which services the maps have no room for, and what is in force instead.
     pub(super) fn misfits_of(&self, misfits: &[OverLimit]) -> Refused {
         let mut refused = Refused::default();
-        for OverLimit { service, reason, effect } in misfits {
+        for OverLimit {
+            service,
+            reason,
+            effect,
+        } in misfits
+        {
             if let Some(service) = self.world.services.get(service) {
                 refused.add(service, "", reason.clone(), effect.clone());
             }

@@ -48,8 +48,12 @@ impl<D: Dataplane> Owner<D> {
         if further.iter().all(|it| it.wrong.is_empty()) {
             return Arc::clone(&self.wrong);
         }
-        let mut all: Vec<Wrong> =
-            self.wrong.iter().chain(further.into_iter().flat_map(|it| &it.wrong)).cloned().collect();
+        let mut all: Vec<Wrong> = self
+            .wrong
+            .iter()
+            .chain(further.into_iter().flat_map(|it| &it.wrong))
+            .cloned()
+            .collect();
         all.sort_unstable();
         all.dedup();
         Arc::new(all)
@@ -57,7 +61,14 @@ impl<D: Dataplane> Owner<D> {
 
     /// What others may know.
     pub(in crate::agent) fn snapshot(&self) -> Snapshot {
-        let Problems { apply, resync, addresses, overrides, excluded, links } = self.problems.clone();
+        let Problems {
+            apply,
+            resync,
+            addresses,
+            overrides,
+            excluded,
+            links,
+        } = self.problems.clone();
         Snapshot {
             loaded: self.accepted,
             world: Arc::clone(&self.world),
@@ -77,7 +88,14 @@ impl<D: Dataplane> Owner<D> {
                     .map(|it| it.errors_total())
                     .sum::<usize>(),
             wrong: self.wrong(),
-            notes: self.update.notes.iter().chain(&self.taken).chain(&self.checks.notes).cloned().collect(),
+            notes: self
+                .update
+                .notes
+                .iter()
+                .chain(&self.taken)
+                .chain(&self.checks.notes)
+                .cloned()
+                .collect(),
             checks: Arc::clone(&self.checks),
             left_out: Arc::clone(&self.left_out),
             absent: self.absent(),

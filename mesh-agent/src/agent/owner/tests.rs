@@ -30,8 +30,13 @@ impl Dataplane for Faulty {
     }
 
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
-        let switch = ops.iter().position(|op| self.stuck && matches!(op, Op::PutService(..)));
-        let done = switch.or(self.operations_left).unwrap_or(ops.len()).min(ops.len());
+        let switch = ops
+            .iter()
+            .position(|op| self.stuck && matches!(op, Op::PutService(..)));
+        let done = switch
+            .or(self.operations_left)
+            .unwrap_or(ops.len())
+            .min(ops.len());
         self.memory.apply(&ops[..done])?;
         if let Some(left) = &mut self.operations_left {
             *left -= done;
@@ -40,8 +45,16 @@ impl Dataplane for Faulty {
             return Ok(());
         }
         let source = io::Error::from_raw_os_error(libc::E2BIG);
-        let error = Error { map: "SLOTS", action: "write 1 rows".into(), source };
-        Err(ApplyError { done, all: ops.len(), error })
+        let error = Error {
+            map: "SLOTS",
+            action: "write 1 rows".into(),
+            source,
+        };
+        Err(ApplyError {
+            done,
+            all: ops.len(),
+            error,
+        })
     }
 
     fn busy(&self) -> Result<BTreeSet<u32>, Error> {
@@ -68,16 +81,28 @@ impl Scene {
     fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let owner = Owner::new(Faulty::default(), vec![], state.path()).unwrap();
-        Self { owner, now: Duration::from_secs(100), _state: state }
+        Self {
+            owner,
+            now: Duration::from_secs(100),
+            _state: state,
+        }
     }
 
     fn configure(&mut self, services: impl IntoIterator<Item = Service>) -> Option<Duration> {
         self.configure_as(true, services)
     }
 
-    fn configure_as(&mut self, complete: bool, services: impl IntoIterator<Item = Service>) -> Option<Duration> {
+    fn configure_as(
+        &mut self,
+        complete: bool,
+        services: impl IntoIterator<Item = Service>,
+    ) -> Option<Duration> {
         let services = fixture::services(services);
-        self.owner.accept(Update { services, complete, ..Update::default() });
+        self.owner.accept(Update {
+            services,
+            complete,
+            ..Update::default()
+        });
         self.owner.reconcile(self.now)
     }
 
@@ -114,7 +139,10 @@ fn cart(endpoints: &[(&str, u32)]) -> Service {
 fn node_ports_follow_the_addresses_of_the_node() {
     let mut scene = Scene::new();
     let address = |text: &str| BTreeSet::from([text.parse::<IpAddr>().unwrap()]);
-    assert!(!scene.owner.set_node("n1", address("192.0.2.1")), "nothing to put into effect yet");
+    assert!(
+        !scene.owner.set_node("n1", address("192.0.2.1")),
+        "nothing to put into effect yet"
+    );
     let mut service = cart(&[("10.0.0.1:80", 1)]);
     service.ports[0].node_port = Some(30080);
     scene.configure([service.clone()]);
@@ -133,13 +161,18 @@ fn node_ports_follow_the_addresses_of_the_node() {
 #[test]
 fn internal_traffic_policy_comes_and_goes_and_endpoints_keep_their_indexes() {
     let mut scene = Scene::new();
-    scene.owner.set_node("n1", BTreeSet::from(["127.0.0.1".parse().unwrap()]));
+    scene
+        .owner
+        .set_node("n1", BTreeSet::from(["127.0.0.1".parse().unwrap()]));
     let mut service = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
     service.ports[0].node_port = Some(30080);
     service.ports[0].endpoints[1].node = Some("n1".into());
     scene.configure([service.clone()]);
     let before = scene.owner.dataplane.dump().unwrap();
-    let local = Service { internal_traffic: InternalTraffic::Local, ..service.clone() };
+    let local = Service {
+        internal_traffic: InternalTraffic::Local,
+        ..service.clone()
+    };
     let wait = scene.configure([local]);
     scene.settle(wait);
     let tables = scene.owner.dataplane.dump().unwrap();
@@ -187,7 +220,10 @@ fn a_draining_backend_is_freed_after_its_deadline() {
         scene.now += time;
         wait = scene.owner.reconcile(scene.now);
     }
-    assert_eq!((scene.now - left, scene.owner.backends().len()), (Duration::from_secs(30), 1));
+    assert_eq!(
+        (scene.now - left, scene.owner.backends().len()),
+        (Duration::from_secs(30), 1)
+    );
 }
 
 #[test]
@@ -199,7 +235,10 @@ fn a_failed_write_is_reported_and_tried_again() {
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
     let problem = &scene.owner.snapshot().problems;
     assert_eq!(problem.len(), 1);
-    assert!(problem[0].starts_with("map SLOTS: cannot write 1 rows"), "{problem:?}");
+    assert!(
+        problem[0].starts_with("map SLOTS: cannot write 1 rows"),
+        "{problem:?}"
+    );
     scene.owner.dataplane.operations_left = None;
     scene.settle(wait);
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
@@ -250,7 +289,13 @@ fn an_incomplete_update_removes_what_was_known_before() {
     scene.settle(wait);
     let wait = scene.configure_as(false, [other]);
     scene.settle(wait);
-    assert_eq!((scene.connect("10.96.0.1:80"), scene.connect("10.96.0.2:80").is_some()), (None, true));
+    assert_eq!(
+        (
+            scene.connect("10.96.0.1:80"),
+            scene.connect("10.96.0.2:80").is_some()
+        ),
+        (None, true)
+    );
 }
 
 #[test]
@@ -262,18 +307,36 @@ fn a_service_of_which_not_all_is_known_stays_as_the_kernel_has_it() {
     let mut accept = |services: Vec<Service>, uncertain: &[ServiceName]| {
         let uncertain = uncertain.iter().cloned().collect();
         let services = fixture::services(services);
-        scene.owner.accept(Update { services, complete: true, uncertain, ..Update::default() });
+        scene.owner.accept(Update {
+            services,
+            complete: true,
+            uncertain,
+            ..Update::default()
+        });
         let wait = scene.owner.reconcile(scene.now);
         scene.settle(wait);
         scene.connect("10.96.0.1:80")
     };
     let name = fixture::name("cart");
     // Without any of its endpoints, then without a word of it.
-    assert_eq!(accept(vec![cart(&[])], std::slice::from_ref(&name)).unwrap(), "10.0.0.1:80");
-    assert_eq!(accept(vec![], std::slice::from_ref(&name)).unwrap(), "10.0.0.1:80");
-    assert_eq!(accept(vec![cart(&[("10.0.0.2:80", 1)])], &[]).unwrap(), "10.0.0.2:80");
+    assert_eq!(
+        accept(vec![cart(&[])], std::slice::from_ref(&name)).unwrap(),
+        "10.0.0.1:80"
+    );
+    assert_eq!(
+        accept(vec![], std::slice::from_ref(&name)).unwrap(),
+        "10.0.0.1:80"
+    );
+    assert_eq!(
+        accept(vec![cart(&[("10.0.0.2:80", 1)])], &[]).unwrap(),
+        "10.0.0.2:80"
+    );
     assert_eq!(accept(vec![], &[name]), None, "it was known, so it is gone");
-    assert_eq!(scene.connect("10.96.0.2:80"), None, "nothing was wrong with the other one");
+    assert_eq!(
+        scene.connect("10.96.0.2:80"),
+        None,
+        "nothing was wrong with the other one"
+    );
 }
 
 #[test]
@@ -295,7 +358,12 @@ fn rows_changed_by_somebody_else_are_repaired() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
     let good = scene.owner.dataplane.dump().unwrap();
-    scene.owner.dataplane.memory.apply(&[Op::DeleteService(fixture::key("10.96.0.1:80"))]).unwrap();
+    scene
+        .owner
+        .dataplane
+        .memory
+        .apply(&[Op::DeleteService(fixture::key("10.96.0.1:80"))])
+        .unwrap();
     assert_eq!(scene.connect("10.96.0.1:80"), None);
     scene.owner.resync();
     let wait = scene.owner.reconcile(scene.now);
@@ -319,10 +387,22 @@ fn an_endpoint_that_returns_within_the_grace_period_keeps_its_index() {
 fn one_endpoint_among_many_is_a_handful_of_writes() {
     let services = |changed: &str| -> Vec<Service> {
         let service = |number: u8| {
-            let endpoint = if number == 50 { changed.to_owned() } else { format!("10.0.{number}.3:80") };
-            let others = [format!("10.0.{number}.1:80"), format!("10.0.{number}.2:80"), endpoint];
-            let endpoints: Vec<(&str, u32)> = others.iter().map(|address| (address.as_str(), 1)).collect();
-            fixture::with(fixture::fixed(&format!("s{number}"), &format!("10.96.0.{number}")), &endpoints)
+            let endpoint = if number == 50 {
+                changed.to_owned()
+            } else {
+                format!("10.0.{number}.3:80")
+            };
+            let others = [
+                format!("10.0.{number}.1:80"),
+                format!("10.0.{number}.2:80"),
+                endpoint,
+            ];
+            let endpoints: Vec<(&str, u32)> =
+                others.iter().map(|address| (address.as_str(), 1)).collect();
+            fixture::with(
+                fixture::fixed(&format!("s{number}"), &format!("10.96.0.{number}")),
+                &endpoints,
+            )
         };
         (0..100).map(service).collect()
     };
@@ -332,7 +412,8 @@ fn one_endpoint_among_many_is_a_handful_of_writes() {
     let left = |scene: &Scene| scene.owner.dataplane.operations_left.unwrap();
     scene.owner.dataplane.operations_left = Some(1_000);
     let wait = scene.configure(services("10.0.50.4:80"));
-    // The new backend, three slots, the front end that switches to them; and the old backend is told that it left.
+    // The new backend, three slots, the front end that switches to them; and the old backend is
+    // told that it left.
     assert_eq!(1_000 - left(&scene), 6);
     scene.settle(wait);
     // Later the old backend is freed. It stood in a row with the others, so there are no old slots.

@@ -14,26 +14,44 @@ use crate::{
 /// A row of AFFINITY.
 pub(super) type Bound = (AffinityKey, AffinityRow);
 
-/// The row of a client, while it counts: unless it was not used for too long. `now` is the monotonic clock.
+/// The row of a client, while it counts: unless it was not used for too long. `now` is the
+/// monotonic clock.
 pub(super) fn bound(
     meter: &dyn Meter,
     service: &ServiceRow,
     client: &Client,
     now: Duration,
 ) -> Result<Option<Bound>, Refusal> {
-    let Some(wanted) = key(service, client) else { return Ok(None) };
-    let rows = meter.affinity().map_err(|error| Refusal::Failed(error.to_string()))?;
+    let Some(wanted) = key(service, client) else {
+        return Ok(None);
+    };
+    let rows = meter
+        .affinity()
+        .map_err(|error| Refusal::Failed(error.to_string()))?;
     let row = rows.into_iter().find(|(key, _)| *key == wanted);
-    Ok(row.filter(|(_, row)| idle(row, now) < Duration::from_secs(service.affinity_seconds.into())))
+    Ok(
+        row.filter(|(_, row)| {
+            idle(row, now) < Duration::from_secs(service.affinity_seconds.into())
+        }),
+    )
 }
 
-/// As the kernel programs make it; nothing where the client is not known well enough, or no client is bound.
+/// As the kernel programs make it; nothing where the client is not known well enough, or no client
+/// is bound.
 fn key(service: &ServiceRow, client: &Client) -> Option<AffinityKey> {
-    let client = if by_cgroup(service) { client.cgroup } else { client.netns };
+    let client = if by_cgroup(service) {
+        client.cgroup
+    } else {
+        client.netns
+    };
     let local = u32::from(service.flags & service_flags::LOCAL != 0);
     let variant = u32::from(service.key.addr.is_v4()) | local << 1;
     let client = client.filter(|_| service.affinity_seconds > 0)?;
-    Some(AffinityKey { client, service: service.id, variant })
+    Some(AffinityKey {
+        client,
+        service: service.id,
+        variant,
+    })
 }
 
 fn by_cgroup(service: &ServiceRow) -> bool {
@@ -45,11 +63,20 @@ fn idle(row: &AffinityRow, now: Duration) -> Duration {
 }
 
 /// What session affinity means for this client, in words; nothing where the service has none.
-pub(super) fn note(tables: &Tables, service: &ServiceRow, client: &Client, now: Duration) -> Option<String> {
+pub(super) fn note(
+    tables: &Tables,
+    service: &ServiceRow,
+    client: &Client,
+    now: Duration,
+) -> Option<String> {
     if service.affinity_seconds == 0 {
         return None;
     }
-    let (from, what) = if by_cgroup(service) { ("cgroup:PATH", "cgroup") } else { ("netns:PATH", "network namespace") };
+    let (from, what) = if by_cgroup(service) {
+        ("cgroup:PATH", "cgroup")
+    } else {
+        ("netns:PATH", "network namespace")
+    };
     Some(match (&client.bound, key(service, client)) {
         (Some((_, row)), _) => {
             let endpoint =
@@ -68,7 +95,8 @@ pub(super) fn note(tables: &Tables, service: &ServiceRow, client: &Client, now: 
 }
 
 fn backend<'a>(tables: &'a Tables, row: &AffinityRow) -> Option<&'a BackendRow> {
-    let [index, generation] = [row.backend, row.backend >> 32].map(|word| word & u64::from(u32::MAX));
+    let [index, generation] =
+        [row.backend, row.backend >> 32].map(|word| word & u64::from(u32::MAX));
     let backend = tables.backends.get(&u32::try_from(index).ok()?)?;
     (u64::from(backend.generation) == generation).then_some(backend)
 }

@@ -19,21 +19,35 @@ use crate::{
 /// The tiers of a front end, and what other backends its service has in that address family.
 pub(super) fn candidates(copy: &Copy) -> (Vec<Tier>, Vec<Candidate>) {
     let backends = copy.memory.dump().expect("memory can be read").backends;
-    let shares: Vec<BTreeMap<u32, f64>> = copy.tiers.iter().map(|tier| shares(copy, tier)).collect();
-    let tiers = shares.iter().filter(|shares| !shares.is_empty()).map(|shares| tier(copy, shares)).collect();
+    let shares: Vec<BTreeMap<u32, f64>> =
+        copy.tiers.iter().map(|tier| shares(copy, tier)).collect();
+    let tiers = shares
+        .iter()
+        .filter(|shares| !shares.is_empty())
+        .map(|shares| tier(copy, shares))
+        .collect();
     let is_v4 = copy.row.key.addr.is_v4();
     let elsewhere = |index: &u32, row: &BackendRow| {
         row.addr.is_v4() == is_v4 && !shares.iter().any(|shares| shares.contains_key(index))
     };
     let others = backends.iter().filter(|(index, row)| elsewhere(index, row));
-    (tiers, others.filter_map(|(&index, _)| other(copy, index)).collect())
+    (
+        tiers,
+        others
+            .filter_map(|(&index, _)| other(copy, index))
+            .collect(),
+    )
 }
 
 /// Share of the draws within a tier, by backend.
 fn shares(copy: &Copy, tier: &Range<u32>) -> BTreeMap<u32, f64> {
     let mut shares = BTreeMap::new();
     for slot in copy.slots(tier) {
-        let own = if slot.backend == slot.alias { 1.0 } else { f64::from(slot.threshold) / 2_f64.powi(32) };
+        let own = if slot.backend == slot.alias {
+            1.0
+        } else {
+            f64::from(slot.threshold) / 2_f64.powi(32)
+        };
         *shares.entry(slot.backend).or_default() += own / tier.len() as f64;
         *shares.entry(slot.alias).or_default() += (1.0 - own) / tier.len() as f64;
     }
@@ -43,7 +57,13 @@ fn shares(copy: &Copy, tier: &Range<u32>) -> BTreeMap<u32, f64> {
 fn tier(copy: &Copy, shares: &BTreeMap<u32, f64>) -> Tier {
     let found = shares.iter().filter_map(|(&index, share)| {
         let (status, candidate) = candidate(&copy.memory, &copy.row, index)?;
-        Some((status, Candidate { draws_percent: percent(*share), ..candidate }))
+        Some((
+            status,
+            Candidate {
+                draws_percent: percent(*share),
+                ..candidate
+            },
+        ))
     });
     let found: Vec<(Status, Candidate)> = found.collect();
     let weight = |it: &(Status, Candidate)| f64::from(it.1.effective_weight);
@@ -52,15 +72,25 @@ fn tier(copy: &Copy, shares: &BTreeMap<u32, f64>) -> Tier {
     // The sum of nothing is -0.
     let usable = 0.0 + found.iter().filter(works).map(weight).sum::<f64>();
     let total = 0.0 + found.iter().map(weight).sum::<f64>();
-    let usable_percent = if total > 0.0 { percent(usable / total) } else { 0.0 };
-    Tier { usable_percent, backends: found.into_iter().map(|(_, candidate)| candidate).collect() }
+    let usable_percent = if total > 0.0 {
+        percent(usable / total)
+    } else {
+        0.0
+    };
+    Tier {
+        usable_percent,
+        backends: found.into_iter().map(|(_, candidate)| candidate).collect(),
+    }
 }
 
 fn other(copy: &Copy, index: u32) -> Option<Candidate> {
     let (status, candidate) = candidate(&copy.memory, &copy.row, index)?;
     Some(match status {
         Status::Down => candidate,
-        _ => Candidate { reason: "this front end does not lead to it".to_owned(), ..candidate },
+        _ => Candidate {
+            reason: "this front end does not lead to it".to_owned(),
+            ..candidate
+        },
     })
 }
 
@@ -100,28 +130,49 @@ const fn name(status: Status) -> &'static str {
     }
 }
 
-fn reason(memory: &Memory, service: &ServiceRow, index: u32, backend: &Backend, status: Status) -> String {
+fn reason(
+    memory: &Memory,
+    service: &ServiceRow,
+    index: u32,
+    backend: &Backend,
+    status: Status,
+) -> String {
     let health = Health::of(memory.seen(service, index));
     let word = load(backend);
     match status {
-        Status::Usable if service.failures > 0 && u32::from(health.streak) >= u32::from(service.failures) => {
-            format!("usable; failed {} times in a row, not ejected because it is the last one", health.streak)
+        Status::Usable
+            if service.failures > 0 && u32::from(health.streak) >= u32::from(service.failures) =>
+        {
+            format!(
+                "usable; failed {} times in a row, not ejected because it is the last one",
+                health.streak
+            )
         }
         Status::Usable if health.streak > 0 && service.failures > 0 => {
-            format!("usable; {} of {} failures that eject it", health.streak, service.failures)
+            format!(
+                "usable; {} of {} failures that eject it",
+                health.streak, service.failures
+            )
         }
         Status::Usable => "usable".to_owned(),
         Status::Due => "its ejection is over: one connect may try it".to_owned(),
         Status::Ejected => ejected(service, health, milliseconds(memory.now())),
         Status::Agreed => agreed(health, milliseconds(memory.now())),
-        Status::Failing => format!("failed {} times in a row; not ejected, because no other is usable", health.streak),
+        Status::Failing => format!(
+            "failed {} times in a row; not ejected, because no other is usable",
+            health.streak
+        ),
         Status::Bounded => format!(
             "on probation: {} of {} failures that eject it, and {} connecting",
             health.streak,
             service.failures,
             connecting(word)
         ),
-        Status::Full => format!("full: {} of {} connections", live(word), service.max_backend_connections),
+        Status::Full => format!(
+            "full: {} of {} connections",
+            live(word),
+            service.max_backend_connections
+        ),
         Status::Down => down(backend.row.state).to_owned(),
     }
 }
@@ -130,14 +181,20 @@ fn reason(memory: &Memory, service: &ServiceRow, index: u32, backend: &Backend, 
 fn ejected(service: &ServiceRow, health: Health, now: u64) -> String {
     let (seconds, ejections) = (left(health, now), health.ejections);
     match ejections {
-        0 | 1 => format!("ejected for {seconds:.1} s more after {} failures", service.failures),
+        0 | 1 => format!(
+            "ejected for {seconds:.1} s more after {} failures",
+            service.failures
+        ),
         _ => format!("ejected for {seconds:.1} s more, {ejections} times in a row by now"),
     }
 }
 
 /// As [`ejected`].
 fn agreed(health: Health, now: u64) -> String {
-    format!("ejected for {:.1} s more: clients agree that it fails", left(health, now))
+    format!(
+        "ejected for {:.1} s more: clients agree that it fails",
+        left(health, now)
+    )
 }
 
 /// Seconds, rounded up to tenths.

@@ -36,7 +36,10 @@ pub(super) fn client(from: &str, settings: &Settings) -> Result<Client, Refusal>
         Some(("netns", path)) => in_netns(Path::new(path), settings),
         Some(("cgroup", path)) => in_cgroup(Path::new(path), settings),
         _ => match from.parse() {
-            Ok(address) => Ok(Client { source: Some(address), ..Client::default() }),
+            Ok(address) => Ok(Client {
+                source: Some(address),
+                ..Client::default()
+            }),
             Err(_) => Err(Refusal::Malformed(format!(
                 "`{from}` is not netns:PATH (like netns:/run/netns/web or netns:/proc/PID/ns/net), cgroup:PATH or an address"
             ))),
@@ -48,30 +51,61 @@ fn in_netns(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
     let cookie = id(&[], &[path.to_owned()])?;
     let excluded = exclude::keys(&[], &settings.excluded_netns).0;
     let excluded = excluded.iter().any(|key| key.id == cookie);
-    let excluded = excluded.then(|| format!("network namespace {} is left out by --exclude-netns", path.display()));
-    Ok(Client { netns: Some(cookie), excluded, ..Client::default() })
+    let excluded = excluded.then(|| {
+        format!(
+            "network namespace {} is left out by --exclude-netns",
+            path.display()
+        )
+    });
+    Ok(Client {
+        netns: Some(cookie),
+        excluded,
+        ..Client::default()
+    })
 }
 
 fn in_cgroup(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
     let cgroup = id(&[path.to_owned()], &[])?;
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // A cgroup goes with all below it.
-    let excluded = settings.excluded_cgroups.iter().find(|above| real(path).starts_with(real(above)));
-    let excluded =
-        excluded.map(|above| format!("cgroup {} is left out by --exclude-cgroup {}", path.display(), above.display()));
+    let excluded = settings
+        .excluded_cgroups
+        .iter()
+        .find(|above| real(path).starts_with(real(above)));
+    let excluded = excluded.map(|above| {
+        format!(
+            "cgroup {} is left out by --exclude-cgroup {}",
+            path.display(),
+            above.display()
+        )
+    });
     let id = clients::client(&settings.cgroup, path);
-    Ok(Client { cgroup: Some(cgroup), id, excluded, ..Client::default() })
+    Ok(Client {
+        cgroup: Some(cgroup),
+        id,
+        excluded,
+        ..Client::default()
+    })
 }
 
 fn id(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> Result<u64, Refusal> {
     let (found, missing) = exclude::keys(cgroups, namespaces);
-    let path = cgroups.iter().chain(namespaces).map(|path| path.display().to_string()).collect::<String>();
-    let kind = if namespaces.is_empty() { "cgroup" } else { "network namespace" };
+    let path = cgroups
+        .iter()
+        .chain(namespaces)
+        .map(|path| path.display().to_string())
+        .collect::<String>();
+    let kind = if namespaces.is_empty() {
+        "cgroup"
+    } else {
+        "network namespace"
+    };
     match (found.as_slice(), missing.as_slice()) {
         ([key], _) => Ok(key.id),
-        (_, [error, ..]) => {
-            Err(Refusal::Malformed(format!("{kind} {path}, as the agent sees files: {}", error.reason())))
-        }
+        (_, [error, ..]) => Err(Refusal::Malformed(format!(
+            "{kind} {path}, as the agent sees files: {}",
+            error.reason()
+        ))),
         _ => Err(Refusal::Malformed(format!("{kind} {path} is not one"))),
     }
 }
@@ -83,13 +117,19 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_says_why() {
         let refusal = |cgroups: &[&str], namespaces: &[&str]| {
-            let paths = |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(PathBuf::from).collect() };
-            id(&paths(cgroups), &paths(namespaces)).unwrap_err().to_string()
+            let paths =
+                |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(PathBuf::from).collect() };
+            id(&paths(cgroups), &paths(namespaces))
+                .unwrap_err()
+                .to_string()
         };
         let none = "network namespace /no/such, as the agent sees files: No such file or directory (os error 2)";
         assert_eq!(refusal(&[], &["/no/such"]), none);
         let other = "network namespace /dev/null, as the agent sees files: not a network namespace";
         assert_eq!(refusal(&[], &["/dev/null"]), other);
-        assert_eq!(refusal(&["/tmp"], &[]), "cgroup /tmp, as the agent sees files: not a cgroup2 directory");
+        assert_eq!(
+            refusal(&["/tmp"], &[]),
+            "cgroup /tmp, as the agent sees files: not a cgroup2 directory"
+        );
     }
 }

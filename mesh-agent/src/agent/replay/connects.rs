@@ -20,29 +20,52 @@ const CONNECTS: u32 = 1000;
 /// Of the random numbers, so that the same question has the same answer while nothing changes.
 const SEED: u64 = 0x6d65_7368;
 /// Counters of a connect that is not answered.
-const REFUSALS: [Counter; 4] =
-    [Counter::RefusedNoBackend, Counter::RefusedBroken, Counter::RefusedLimit, Counter::RefusedShare];
+const REFUSALS: [Counter; 4] = [
+    Counter::RefusedNoBackend,
+    Counter::RefusedBroken,
+    Counter::RefusedLimit,
+    Counter::RefusedShare,
+];
 /// Counters of a connect that did not go where it would have gone first.
-const DETOURS: [Counter; 4] = [Counter::Probes, Counter::Overflows, Counter::Failovers, Counter::Panics];
+const DETOURS: [Counter; 4] = [
+    Counter::Probes,
+    Counter::Overflows,
+    Counter::Failovers,
+    Counter::Panics,
+];
 
 /// Completes an explanation with where connects go.
-pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: Explanation) -> Explanation {
+pub(super) fn replay(
+    copy: &mut Copy,
+    key: &FrontendKey,
+    client: &Client,
+    told: Explanation,
+) -> Explanation {
     let Copy { memory, row, .. } = copy;
     let before = memory.counters();
     memory.set_seed(SEED);
-    client.source.into_iter().for_each(|source| memory.set_source(source.into()));
-    let known = client.bound.map(|(key, _)| key.client).or(if row.hash_key == hash_key::CGROUP {
-        client.cgroup
-    } else {
-        client.netns
-    });
+    client
+        .source
+        .into_iter()
+        .for_each(|source| memory.set_source(source.into()));
+    let known = client
+        .bound
+        .map(|(key, _)| key.client)
+        .or(if row.hash_key == hash_key::CGROUP {
+            client.cgroup
+        } else {
+            client.netns
+        });
     // By endpoint, and whether as a probe.
     let mut went = BTreeMap::<(String, bool), u32>::new();
     for round in 1..=CONNECTS {
         // Without a client it is a different one each time.
         memory.set_client(known.unwrap_or(round.into()));
         // A connect may bind the client to another backend; the next is not to know.
-        client.bound.into_iter().for_each(|(key, row)| memory.set_affinity(key, row));
+        client
+            .bound
+            .into_iter()
+            .for_each(|(key, row)| memory.set_affinity(key, row));
         let verdict = connect(memory, key);
         let is_probe = undo(memory, &before);
         if let Verdict::Backend { addr, port } = verdict {
@@ -50,10 +73,18 @@ pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: 
             *went.entry((endpoint, is_probe)).or_default() += 1;
         }
     }
-    let counted = memory.counters().services.get(&row.id).copied().unwrap_or_default();
+    let counted = memory
+        .counters()
+        .services
+        .get(&row.id)
+        .copied()
+        .unwrap_or_default();
     let share = |number: u64| percent(number as f64 / f64::from(CONNECTS));
-    let refused: Vec<(Counter, u64)> =
-        REFUSALS.map(|it| (it, counted[it.index()])).into_iter().filter(|it| it.1 > 0).collect();
+    let refused: Vec<(Counter, u64)> = REFUSALS
+        .map(|it| (it, counted[it.index()]))
+        .into_iter()
+        .filter(|it| it.1 > 0)
+        .collect();
     let answered = went.into_iter().map(|((endpoint, probe), number)| Outcome {
         endpoint: Some(endpoint),
         refused: None,
@@ -68,13 +99,22 @@ pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: 
     });
     let mut outcomes: Vec<Outcome> = answered.chain(turned_away).collect();
     outcomes.sort_by(|one, other| other.percent.total_cmp(&one.percent));
-    let detours = DETOURS.map(|it| Share { counter: it.name().to_owned(), percent: share(counted[it.index()]) });
-    let verdict = match (refused.iter().map(|it| it.1).sum::<u64>(), u64::from(CONNECTS)) {
+    let detours = DETOURS.map(|it| Share {
+        counter: it.name().to_owned(),
+        percent: share(counted[it.index()]),
+    });
+    let verdict = match (
+        refused.iter().map(|it| it.1).sum::<u64>(),
+        u64::from(CONNECTS),
+    ) {
         (0, _) => "answered",
         (refused, all) if refused == all => "refused",
         _ => "partly refused",
     };
-    let reasons: Vec<String> = refused.iter().map(|(counter, _)| words::refusal(*counter, row, &before)).collect();
+    let reasons: Vec<String> = refused
+        .iter()
+        .map(|(counter, _)| words::refusal(*counter, row, &before))
+        .collect();
     Explanation {
         verdict: verdict.to_owned(),
         reason: reasons.join("; "),
@@ -85,10 +125,13 @@ pub(super) fn replay(copy: &mut Copy, key: &FrontendKey, client: &Client, told: 
     }
 }
 
-/// Makes the load what it was before the last connect; but whose turn it is goes on. Whether it was a probe: then its
-/// client's record stays, because the kernel lets one connect try a backend and not each.
+/// Makes the load what it was before the last connect; but whose turn it is goes on. Whether it was
+/// a probe: then its client's record stays, because the kernel lets one connect try a backend and
+/// not each.
 fn undo(memory: &mut Memory, before: &Counters) -> bool {
-    let Some(record) = socket::record(&*memory, 0) else { return false };
+    let Some(record) = socket::record(&*memory, 0) else {
+        return false;
+    };
     let index = record.backend_index;
     let is_probe = record.state.load(Relaxed) & socket_state::TRIAL != 0;
     socket::released(&*memory, 0, || false);

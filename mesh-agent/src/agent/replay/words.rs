@@ -14,7 +14,8 @@ use crate::{
     api::types::{Candidate, Explanation, clients},
     dataplane::Counters,
     desired::{
-        Eligibility, Tables, Target, Weight, World, frontend, identified, out_of_reach, port_identity, socket_address,
+        Eligibility, Tables, Target, Weight, World, frontend, identified, out_of_reach,
+        port_identity, socket_address,
     },
     model::{Effect, Service, ServiceName, ServicePort, Wrong},
     similar::told,
@@ -34,34 +35,63 @@ pub(super) const fn policy(policy: u8) -> &'static str {
 /// Why a connect to something that is no front end is left alone.
 pub(super) fn no_service(tables: &Tables, key: &FrontendKey) -> String {
     let address = std::net::IpAddr::from(key.addr);
-    let near: Vec<String> = tables.services.keys().filter(|other| other.addr == key.addr).map(frontend).collect();
-    let endpoint = tables.backends.values().find(|row| (row.addr, row.port) == (key.addr, key.port));
+    let near: Vec<String> = tables
+        .services
+        .keys()
+        .filter(|other| other.addr == key.addr)
+        .map(frontend)
+        .collect();
+    let endpoint = tables
+        .backends
+        .values()
+        .find(|row| (row.addr, row.port) == (key.addr, key.port));
     let name = endpoint.and_then(|row| tables.names.get(&row.service));
     match (near.as_slice(), name) {
-        ([], Some(name)) => format!("it is an endpoint of {name}, and no service: it is reached directly"),
+        ([], Some(name)) => {
+            format!("it is an endpoint of {name}, and no service: it is reached directly")
+        }
         ([], None) => format!("{address} is not a service address"),
         (near, _) if near.iter().any(|it| it.starts_with(&socket(key))) => {
-            format!("that port is not served for this protocol; there is {}", near.join(", "))
+            format!(
+                "that port is not served for this protocol; there is {}",
+                near.join(", ")
+            )
         }
-        (near, _) => format!("{address} is a service address, but not on this port; there is {}", near.join(", ")),
+        (near, _) => format!(
+            "{address} is a service address, but not on this port; there is {}",
+            near.join(", ")
+        ),
     }
 }
 
 /// `address:port/`
 fn socket(key: &FrontendKey) -> String {
-    format!("{}/", SocketAddr::new(key.addr.into(), u16::from_be(key.port)))
+    format!(
+        "{}/",
+        SocketAddr::new(key.addr.into(), u16::from_be(key.port))
+    )
 }
 
 /// What an explanation does not know, or takes for granted.
-pub(super) fn notes(tables: &Tables, now: Duration, row: &ServiceRow, client: &Client) -> Vec<String> {
-    let sticky = tables.services.get(&row.key).and_then(|row| affinity::note(tables, row, client, now));
+pub(super) fn notes(
+    tables: &Tables,
+    now: Duration,
+    row: &ServiceRow,
+    client: &Client,
+) -> Vec<String> {
+    let sticky = tables
+        .services
+        .get(&row.key)
+        .and_then(|row| affinity::note(tables, row, client, now));
     let needed = match connects::hashes(row) {
         None => None,
         Some(hash_key::CGROUP) if client.cgroup.is_none() => Some(("cgroup:PATH", "its cgroup")),
         Some(hash_key::SOURCE_ADDRESS) if client.source.is_none() && client.netns.is_none() => {
             Some(("ADDRESS", "the address that its socket is bound to"))
         }
-        Some(hash_key::NETNS) if client.netns.is_none() => Some(("netns:PATH", "its network namespace")),
+        Some(hash_key::NETNS) if client.netns.is_none() => {
+            Some(("netns:PATH", "its network namespace"))
+        }
         Some(_) => None,
     };
     let needed = needed.map(|(from, what)| {
@@ -78,9 +108,18 @@ pub(super) fn notes(tables: &Tables, now: Duration, row: &ServiceRow, client: &C
     [sticky, needed, shared].into_iter().flatten().collect()
 }
 
-/// Which backends are ejected by clients for themselves, where it is not said how one of them sees the service.
-pub(super) fn of_others(tables: &Tables, counters: &Counters, row: &ServiceRow, client: &Client) -> Vec<String> {
-    let ours = tables.backends.iter().filter(|(_, backend)| client.id.is_none() && backend.service == row.id);
+/// Which backends are ejected by clients for themselves, where it is not said how one of them sees
+/// the service.
+pub(super) fn of_others(
+    tables: &Tables,
+    counters: &Counters,
+    row: &ServiceRow,
+    client: &Client,
+) -> Vec<String> {
+    let ours = tables
+        .backends
+        .iter()
+        .filter(|(_, backend)| client.id.is_none() && backend.service == row.id);
     let ejected = ours.filter_map(|(index, backend)| {
         let number = counters.evidence.get(index)?.ejected().count();
         let endpoint = socket_address(backend.addr, backend.port);
@@ -96,14 +135,20 @@ pub(super) fn of_others(tables: &Tables, counters: &Counters, row: &ServiceRow, 
 
 /// Why connects are refused.
 pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -> String {
-    let connections = counters.loads.get(&row.id).map_or(0, |load| live(load.connections));
+    let connections = counters
+        .loads
+        .get(&row.id)
+        .map_or(0, |load| live(load.connections));
     let limit = u64::from(row.max_connections);
     match counter {
         Counter::RefusedLimit if limit > 0 && connections >= limit => {
             format!("the service is full: {connections} of {limit} connections")
         }
         Counter::RefusedShare => {
-            format!("the client holds its share of the service: {} of {limit} connections", most_per_client(row))
+            format!(
+                "the client holds its share of the service: {} of {limit} connections",
+                most_per_client(row)
+            )
         }
         Counter::RefusedLimit => "every endpoint that works is full".to_owned(),
         Counter::RefusedNoBackend if row.slot_count == 0 => "no endpoint".to_owned(),
@@ -114,36 +159,57 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
 
 /// Names the services that are left out where no service was found: their addresses are not known.
 pub(super) fn tell_left_out(wrong: &[Wrong], explanation: &mut Explanation) {
-    let left_out = wrong.iter().filter(|it| it.effect == Effect::LeftOut && it.service_name().is_some());
-    let names: Vec<String> = left_out.map(|it| format!("{} ({})", it.name, it.origin)).collect();
+    let left_out = wrong
+        .iter()
+        .filter(|it| it.effect == Effect::LeftOut && it.service_name().is_some());
+    let names: Vec<String> = left_out
+        .map(|it| format!("{} ({})", it.name, it.origin))
+        .collect();
     if explanation.service.is_none() && !names.is_empty() {
-        explanation.notes.push(format!("left out because of errors: {}", told(names.into_iter())));
+        explanation.notes.push(format!(
+            "left out because of errors: {}",
+            told(names.into_iter())
+        ));
     }
 }
 
 /// Says of backends that the agent took out who wanted that.
 pub(super) fn because(world: &World, explanation: &mut Explanation) {
-    let Some(identity) = explanation.identity() else { return };
-    let Some(name) = identified(&identity) else { return };
+    let Some(identity) = explanation.identity() else {
+        return;
+    };
+    let Some(name) = identified(&identity) else {
+        return;
+    };
     let port = port(world, &identity);
     for candidate in candidates(explanation) {
-        let distance = || port.and_then(|(service, port)| distance(world, service, port, candidate));
+        let distance =
+            || port.and_then(|(service, port)| distance(world, service, port, candidate));
         if let Some(reason) = reason(world, &name, candidate).or_else(distance) {
             candidate.reason = reason;
         }
     }
 }
 
-/// Tells weights as operators know them: in the kernel's rows they have further bits where there are ramps. `now` is the
-/// monotonic clock.
+/// Tells weights as operators know them: in the kernel's rows they have further bits where there
+/// are ramps. `now` is the monotonic clock.
 pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation) {
-    let Some(identity) = explanation.identity() else { return };
-    let Some((service, port)) = port(world, &identity) else { return };
+    let Some(identity) = explanation.identity() else {
+        return;
+    };
+    let Some((service, port)) = port(world, &identity) else {
+        return;
+    };
     explanation.port = Some(port.port);
     explanation.port_name = Some(port.name.clone()).filter(|name| !name.is_empty());
     let eligibility = Eligibility::of(world, now, service, port);
     let weights = port.endpoints.iter().zip(eligibility.weights());
-    let weights = weights.map(|(it, weight)| (SocketAddr::new(it.address, it.port).to_string(), (it.weight, weight)));
+    let weights = weights.map(|(it, weight)| {
+        (
+            SocketAddr::new(it.address, it.port).to_string(),
+            (it.weight, weight),
+        )
+    });
     let weights: HashMap<String, (u32, &Weight)> = weights.collect();
     for candidate in candidates(explanation) {
         if let Some((configured, weight)) = weights.get(&candidate.endpoint) {
@@ -155,30 +221,57 @@ pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation)
 /// The configured port that keeps its id under this name.
 fn port<'w>(world: &'w World, identity: &str) -> Option<(&'w Service, &'w ServicePort)> {
     let service = world.services.get(&identified(identity)?)?;
-    Some((service, service.ports.iter().find(|port| port_identity(&service.name, port) == identity)?))
+    Some((
+        service,
+        service
+            .ports
+            .iter()
+            .find(|port| port_identity(&service.name, port) == identity)?,
+    ))
 }
 
 /// Why no front end leads to a backend that is configured.
-fn distance(world: &World, service: &Service, port: &ServicePort, candidate: &Candidate) -> Option<String> {
+fn distance(
+    world: &World,
+    service: &Service,
+    port: &ServicePort,
+    candidate: &Candidate,
+) -> Option<String> {
     let at: SocketAddr = candidate.endpoint.parse().ok()?;
-    let endpoint = port.endpoints.iter().find(|it| (it.address, it.port) == (at.ip(), at.port()))?;
+    let endpoint = port
+        .endpoints
+        .iter()
+        .find(|it| (it.address, it.port) == (at.ip(), at.port()))?;
     out_of_reach(world, service, port, endpoint).map(str::to_owned)
 }
 
 fn candidates(explanation: &mut Explanation) -> impl Iterator<Item = &mut Candidate> {
-    let inside = explanation.tiers.iter_mut().flat_map(|tier| tier.backends.iter_mut());
+    let inside = explanation
+        .tiers
+        .iter_mut()
+        .flat_map(|tier| tier.backends.iter_mut());
     inside.chain(explanation.others.iter_mut())
 }
 
 fn reason(world: &World, service: &ServiceName, candidate: &Candidate) -> Option<String> {
     let endpoint: SocketAddr = candidate.endpoint.parse().ok()?;
-    let target = Target { service: service.clone(), address: endpoint.ip(), port: endpoint.port() };
-    let drains = world.overrides.get(&target).is_some_and(|order| order.draining_since.is_some());
+    let target = Target {
+        service: service.clone(),
+        address: endpoint.ip(),
+        port: endpoint.port(),
+    };
+    let drains = world
+        .overrides
+        .get(&target)
+        .is_some_and(|order| order.draining_since.is_some());
     match candidate.status.as_str() {
         "down" if drains => Some("drains by an operator's order".to_owned()),
         "down" if world.unhealthy.contains(&target) => Some("its health check fails".to_owned()),
         // With less and less weight.
-        _ if drains => Some(format!("{}; drains by an operator's order", candidate.reason)),
+        _ if drains => Some(format!(
+            "{}; drains by an operator's order",
+            candidate.reason
+        )),
         _ => None,
     }
 }

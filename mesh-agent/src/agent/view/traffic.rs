@@ -4,7 +4,9 @@ use std::{num::NonZeroU32, time::Duration};
 
 use crate::{
     api::types,
-    model::{Balance, HashKey, HealthCheck, Limits, MAX_EJECTED_PERCENT, Outlier, PANIC_PERCENT, Probe},
+    model::{
+        Balance, HashKey, HealthCheck, Limits, MAX_EJECTED_PERCENT, Outlier, PANIC_PERCENT, Probe,
+    },
 };
 
 /// The policy, and what it hashes of a client.
@@ -16,13 +18,19 @@ pub(super) const fn balance(balance: Balance) -> (&'static str, Option<&'static 
         Balance::RoundRobin => ("roundRobin", None),
         Balance::ConsistentHash(HashKey::NetworkNamespace) => ("consistentHash", Some("namespace")),
         Balance::ConsistentHash(HashKey::Cgroup) => ("consistentHash", Some("cgroup")),
-        Balance::ConsistentHash(HashKey::SourceAddress) => ("consistentHash", Some("sourceAddress")),
+        Balance::ConsistentHash(HashKey::SourceAddress) => {
+            ("consistentHash", Some("sourceAddress"))
+        }
     }
 }
 
 /// Nothing where nothing is limited.
 pub(super) fn limits(limits: Limits) -> Option<types::Limits> {
-    let Limits { connections, connections_per_endpoint, percent_per_client } = limits;
+    let Limits {
+        connections,
+        connections_per_endpoint,
+        percent_per_client,
+    } = limits;
     (limits != Limits::default()).then(|| types::Limits {
         max_connections: connections.map(NonZeroU32::get),
         max_connections_per_endpoint: connections_per_endpoint.map(NonZeroU32::get),
@@ -32,11 +40,24 @@ pub(super) fn limits(limits: Limits) -> Option<types::Limits> {
 
 /// How endpoints are checked, at the interval that the settings leave.
 pub(super) fn health_check(check: &HealthCheck, interval: Duration) -> types::HealthCheck {
-    let HealthCheck { probe, port, interval: _, timeout, jitter_percent, rise, fall, allow_empty } = check;
+    let HealthCheck {
+        probe,
+        port,
+        interval: _,
+        timeout,
+        jitter_percent,
+        rise,
+        fall,
+        allow_empty,
+    } = check;
     types::HealthCheck {
         probe: match probe {
             Probe::Tcp => "tcp".to_owned(),
-            Probe::Http(probe) => format!("{} {}", if probe.tls { "https" } else { "http" }, probe.path),
+            Probe::Http(probe) => format!(
+                "{} {}",
+                if probe.tls { "https" } else { "http" },
+                probe.path
+            ),
             Probe::Grpc { service } => format!("grpc {service}").trim_end().to_owned(),
         },
         port: *port,
@@ -60,7 +81,10 @@ pub(super) fn outlier(outlier: Outlier) -> Option<types::Outlier> {
         consecutive_failures: outlier.consecutive_failures.into(),
         base_ejection_milliseconds: milliseconds(outlier.base_ejection),
         max_ejection_milliseconds: milliseconds(outlier.max_ejection),
-        max_ejected_percent: outlier.max_ejected_percent.unwrap_or(MAX_EJECTED_PERCENT).into(),
+        max_ejected_percent: outlier
+            .max_ejected_percent
+            .unwrap_or(MAX_EJECTED_PERCENT)
+            .into(),
         panic_percent: outlier.panic_percent.unwrap_or(PANIC_PERCENT).into(),
         connect_timeout_milliseconds: milliseconds(outlier.connect_timeout),
     })
@@ -84,26 +108,60 @@ mod tests {
             fall: two,
             allow_empty: false,
         };
-        let http =
-            |tls| HttpProbe { tls, path: "/up".into(), headers: vec![], status: (200, 399), expect_header: None };
-        let grpc = |service: &str| Probe::Grpc { service: service.into() };
-        let probes = [Probe::Tcp, Probe::Http(http(false)), Probe::Http(http(true)), grpc(""), grpc("cart")];
+        let http = |tls| HttpProbe {
+            tls,
+            path: "/up".into(),
+            headers: vec![],
+            status: (200, 399),
+            expect_header: None,
+        };
+        let grpc = |service: &str| Probe::Grpc {
+            service: service.into(),
+        };
+        let probes = [
+            Probe::Tcp,
+            Probe::Http(http(false)),
+            Probe::Http(http(true)),
+            grpc(""),
+            grpc("cart"),
+        ];
         let told = probes.map(|probe| health_check(&check(probe), Duration::from_secs(5)).probe);
         assert_eq!(told, ["tcp", "http /up", "https /up", "grpc", "grpc cart"]);
         let told = health_check(&check(Probe::Tcp), Duration::from_secs(20));
-        assert_eq!((told.interval_milliseconds, told.timeout_milliseconds, told.rise), (20_000, 500, 2));
+        assert_eq!(
+            (
+                told.interval_milliseconds,
+                told.timeout_milliseconds,
+                told.rise
+            ),
+            (20_000, 500, 2)
+        );
     }
 
     #[test]
     fn only_what_somebody_set_is_told() {
-        assert_eq!((limits(Limits::default()), outlier(Outlier::default())), (None, None));
-        let set = Limits { connections: NonZeroU32::new(5), percent_per_client: Some(25), ..Limits::default() };
+        assert_eq!(
+            (limits(Limits::default()), outlier(Outlier::default())),
+            (None, None)
+        );
+        let set = Limits {
+            connections: NonZeroU32::new(5),
+            percent_per_client: Some(25),
+            ..Limits::default()
+        };
         let expected = types::Limits {
             max_connections: Some(5),
             max_connections_per_endpoint: None,
             max_connections_per_client_percent: Some(25),
         };
         assert_eq!(limits(set), Some(expected));
-        assert!(!outlier(Outlier { consecutive_failures: 0, ..Outlier::default() }).unwrap().enabled);
+        assert!(
+            !outlier(Outlier {
+                consecutive_failures: 0,
+                ..Outlier::default()
+            })
+            .unwrap()
+            .enabled
+        );
     }
 }

@@ -63,7 +63,9 @@ impl ServiceCounters {
     /// Connects refused for whatever reason.
     pub fn refused(&self) -> u64 {
         let of_limits = self.refused_limit.saturating_add(self.refused_share);
-        self.refused_no_backend.saturating_add(self.refused_broken).saturating_add(of_limits)
+        self.refused_no_backend
+            .saturating_add(self.refused_broken)
+            .saturating_add(of_limits)
     }
 }
 
@@ -105,12 +107,28 @@ mod tests {
     #[test]
     fn counter_fields_are_called_like_the_counters() {
         let fields = serde_json::to_value(ServiceCounters::default()).unwrap();
-        let names: BTreeSet<_> = fields.as_object().unwrap().keys().map(|name| snake_case(name)).collect();
-        let expected: BTreeSet<_> = Counter::ALL.iter().map(|counter| counter.name().to_owned()).collect();
+        let names: BTreeSet<_> = fields
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|name| snake_case(name))
+            .collect();
+        let expected: BTreeSet<_> = Counter::ALL
+            .iter()
+            .map(|counter| counter.name().to_owned())
+            .collect();
         assert_eq!(names, expected);
     }
 
     fn snake_case(camel: &str) -> String {
-        camel.chars().flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase())).collect()
+        camel
+            .chars()
+            .flat_map(|c| {
+                c.is_uppercase()
+                    .then_some('_')
+                    .into_iter()
+                    .chain(c.to_lowercase())
+            })
+            .collect()
     }
 }

@@ -20,7 +20,8 @@ pub struct Endpoint {
     pub condition: String,
     /// Whether new connections are sent there now.
     pub active: bool,
-    /// Why no front end of its service leads to it: `not on this node`, `no IPv6 service address`; absent when one does.
+    /// Why no front end of its service leads to it: `not on this node`, `no IPv6 service address`;
+    /// absent when one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_reach: Option<String>,
     /// Name of the node it runs on, where that is known.
@@ -39,8 +40,8 @@ pub struct Endpoint {
     /// Those of them that are not established yet.
     #[serde(default)]
     pub connecting: u64,
-    /// Seconds, rounded up, until connects may try it again; zero when the next one may. Absent unless it is ejected for
-    /// all clients of this node, because several agree.
+    /// Seconds, rounded up, until connects may try it again; zero when the next one may. Absent
+    /// unless it is ejected for all clients of this node, because several agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejected_for_seconds: Option<u64>,
     /// Clients of this node that have ejected it for themselves.
@@ -79,14 +80,23 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// What it does for new connections, in a few words: `active`, `draining`, `ejected 8s`, `unhealthy`, `notReady`,
-    /// `terminating`, `not on this node`, `inactive`.
+    /// What it does for new connections, in a few words: `active`, `draining`, `ejected 8s`,
+    /// `unhealthy`, `notReady`, `terminating`, `not on this node`, `inactive`.
     pub fn state(&self) -> String {
-        let unhealthy = self.health.as_ref().is_some_and(|health| health.state == "unhealthy" && !health.kept);
-        match (self.ejected_for_seconds, self.active, self.condition.as_str()) {
+        let unhealthy = self
+            .health
+            .as_ref()
+            .is_some_and(|health| health.state == "unhealthy" && !health.kept);
+        match (
+            self.ejected_for_seconds,
+            self.active,
+            self.condition.as_str(),
+        ) {
             _ if self.draining => "draining".to_owned(),
             _ if unhealthy => "unhealthy".to_owned(),
-            (_, false, _) if self.out_of_reach.is_some() => self.out_of_reach.clone().unwrap_or_default(),
+            (_, false, _) if self.out_of_reach.is_some() => {
+                self.out_of_reach.clone().unwrap_or_default()
+            }
             (_, false, "notReady") => "notReady".to_owned(),
             (_, false, "terminating") => "terminating".to_owned(),
             (_, false, _) => "inactive".to_owned(),
@@ -105,7 +115,8 @@ impl Endpoint {
         self.active && !self.draining && self.ejected_for_seconds.is_none()
     }
 
-    /// Whether it takes new connections where no endpoint is usable: those that are ejected take them in turn.
+    /// Whether it takes new connections where no endpoint is usable: those that are ejected take
+    /// them in turn.
     fn is_last_resort(&self) -> bool {
         self.active && !self.draining
     }
@@ -113,7 +124,13 @@ impl Endpoint {
     /// For each of a port's endpoints whether it takes new connections now.
     pub fn takers(all: &[Self]) -> impl Iterator<Item = bool> {
         let any = all.iter().any(Self::is_usable);
-        all.iter().map(move |endpoint| if any { endpoint.is_usable() } else { endpoint.is_last_resort() })
+        all.iter().map(move |endpoint| {
+            if any {
+                endpoint.is_usable()
+            } else {
+                endpoint.is_last_resort()
+            }
+        })
     }
 
     /// The address family, as far as there are two.
@@ -124,7 +141,11 @@ impl Endpoint {
 
 /// `1 client`, `2 clients`
 pub fn clients(number: u32) -> String {
-    if number == 1 { "1 client".to_owned() } else { format!("{number} clients") }
+    if number == 1 {
+        "1 client".to_owned()
+    } else {
+        format!("{number} clients")
+    }
 }
 
 /// An ejection that is not over.
@@ -141,17 +162,29 @@ pub struct Ejection {
 }
 
 impl Ejection {
-    /// As of `now` by the monotonic clock; nothing while the backend is ejected for no client. Of several clients' own
-    /// ejections the longest counts.
+    /// As of `now` by the monotonic clock; nothing while the backend is ejected for no client. Of
+    /// several clients' own ejections the longest counts.
     pub fn of(evidence: &Evidence, now: Duration) -> Option<Self> {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let known = evidence.at(now)?;
         let by_clients = u32::try_from(known.ejected().count()).unwrap_or(u32::MAX);
         let is_agreed = known.agreement.standing == Standing::Ejected;
-        let own = known.ejected().map(|health| (health.until, health.ejections)).max();
-        let (until, times) = if is_agreed { (known.agreement.until, known.agreement.ejections) } else { own? };
+        let own = known
+            .ejected()
+            .map(|health| (health.until, health.ejections))
+            .max();
+        let (until, times) = if is_agreed {
+            (known.agreement.until, known.agreement.ejections)
+        } else {
+            own?
+        };
         let for_seconds = until.saturating_sub(now).div_ceil(1000);
-        Some(Self { for_seconds, times: times.into(), by_clients, is_agreed })
+        Some(Self {
+            for_seconds,
+            times: times.into(),
+            by_clients,
+            is_agreed,
+        })
     }
 }
 
@@ -173,7 +206,16 @@ pub struct Locality {
 impl Locality {
     /// `aws/eu-1/a`, of what is known; empty when nothing is.
     pub fn label(&self) -> String {
-        let Self { cloud, region, zone } = self;
-        [cloud, region, zone].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("/")
+        let Self {
+            cloud,
+            region,
+            zone,
+        } = self;
+        [cloud, region, zone]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("/")
     }
 }

@@ -67,13 +67,25 @@ pub struct Explanation {
 impl Explanation {
     /// `shop/cart`; nothing when it is no service.
     pub fn service_name(&self) -> Option<String> {
-        Some(format!("{}/{}", self.namespace.as_deref()?, self.service.as_deref()?))
+        Some(format!(
+            "{}/{}",
+            self.namespace.as_deref()?,
+            self.service.as_deref()?
+        ))
     }
 
-    /// `shop/cart:http/TCP`, the name under which the port keeps its id; nothing when it is no service.
+    /// `shop/cart:http/TCP`, the name under which the port keeps its id; nothing when it is no
+    /// service.
     pub fn identity(&self) -> Option<String> {
-        let port = self.port_name.clone().or_else(|| Some(self.port?.to_string()))?;
-        Some(format!("{}:{port}/{}", self.service_name()?, self.protocol.as_deref()?))
+        let port = self
+            .port_name
+            .clone()
+            .or_else(|| Some(self.port?.to_string()))?;
+        Some(format!(
+            "{}:{port}/{}",
+            self.service_name()?,
+            self.protocol.as_deref()?
+        ))
     }
 
     /// Takes the parts of such a name.
@@ -92,7 +104,8 @@ impl Explanation {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tier {
-    /// Percent of its weight that is usable. Below the service's failover share, connects go on to the next tier.
+    /// Percent of its weight that is usable. Below the service's failover share, connects go on to
+    /// the next tier.
     pub usable_percent: f64,
     /// Its backends.
     pub backends: Vec<Candidate>,

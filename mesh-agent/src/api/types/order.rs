@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Service;
 
-/// Body of `POST /v1/services/{namespace}/{name}/endpoints/{address:port}/{drain,undrain,weight}`; may be empty.
+/// Body of `POST /v1/services/{namespace}/{name}/endpoints/{address:port}/{drain,undrain,weight}`;
+/// may be empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Order {

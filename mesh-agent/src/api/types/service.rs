@@ -43,7 +43,8 @@ pub struct Frontend {
     pub protocol: String,
     /// `ClusterIP`, `address`, `ExternalIP`, `LoadBalancer` or `NodePort`.
     pub kind: String,
-    /// `served`, `refused`, `left alone`, `taken` by another service, or `pending` while the kernel does not have it.
+    /// `served`, `refused`, `left alone`, `taken` by another service, or `pending` while the kernel
+    /// does not have it.
     pub state: String,
     /// Why, unless it is served.
     #[serde(default)]
@@ -53,14 +54,23 @@ pub struct Frontend {
 impl Frontend {
     /// `10.96.0.1:80/TCP` or `[fd00::1]:80/TCP`
     pub fn label(&self) -> String {
-        let Self { address, port, protocol, .. } = self;
+        let Self {
+            address,
+            port,
+            protocol,
+            ..
+        } = self;
         format!("{}/{protocol}", socket_address(address, *port))
     }
 }
 
 /// An IPv6 address is the only kind that has colons.
 fn socket_address(address: &str, port: u16) -> String {
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+    if address.contains(':') {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
 }
 
 /// One port of a service.
@@ -81,7 +91,8 @@ pub struct ServicePort {
     /// `leastConnections`, `latencyAware`, `random`, `roundRobin` or `consistentHash`.
     #[serde(default)]
     pub balance: String,
-    /// What of a client is hashed: `namespace`, `cgroup` or `sourceAddress`; absent for other policies.
+    /// What of a client is hashed: `namespace`, `cgroup` or `sourceAddress`; absent for other
+    /// policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_key: Option<String>,
     /// Connections of this node to its endpoints now.
@@ -96,7 +107,8 @@ pub struct ServicePort {
     /// When connect failures eject an endpoint; absent where nothing differs from the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlier: Option<Outlier>,
-    /// How its endpoints are checked, with what holds where the configuration says nothing; absent where they are not.
+    /// How its endpoints are checked, with what holds where the configuration says nothing; absent
+    /// where they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
 }
@@ -104,18 +116,33 @@ pub struct ServicePort {
 impl ServicePort {
     /// Endpoints that take new connections.
     pub fn usable(&self) -> usize {
-        Endpoint::takers(&self.endpoints).filter(|takes| *takes).count()
+        Endpoint::takers(&self.endpoints)
+            .filter(|takes| *takes)
+            .count()
     }
 
     /// Its name, or its number where it has none.
     pub fn name_or_number(&self) -> Cow<'_, str> {
-        if self.port_name.is_empty() { self.port.to_string().into() } else { (&*self.port_name).into() }
+        if self.port_name.is_empty() {
+            self.port.to_string().into()
+        } else {
+            (&*self.port_name).into()
+        }
     }
 
     /// `80/TCP`, or `http:80/TCP` when the port has a name.
     pub fn label(&self) -> String {
-        let Self { port_name, port, protocol, .. } = self;
-        if port_name.is_empty() { format!("{port}/{protocol}") } else { format!("{port_name}:{port}/{protocol}") }
+        let Self {
+            port_name,
+            port,
+            protocol,
+            ..
+        } = self;
+        if port_name.is_empty() {
+            format!("{port}/{protocol}")
+        } else {
+            format!("{port_name}:{port}/{protocol}")
+        }
     }
 }
 

@@ -18,10 +18,9 @@ pub struct Wrong {
     pub name: String,
     /// `object`, `file` or `directory`.
     pub scope: String,
-    /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer has; `other`, another
-    /// definition of the service; `part`, the
-    /// object but for what is wrong; `kernel`, what an
-    /// earlier agent left in the kernel; `nothing`.
+    /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer
+    /// has; `other`, another definition of the service; `part`, the object but for what is wrong;
+    /// `kernel`, what an earlier agent left in the kernel; `nothing`.
     pub in_force: String,
     /// The same in words.
     pub effect: String,
@@ -30,9 +29,18 @@ pub struct Wrong {
 impl Wrong {
     /// What the sources say of it, and whether the kernel holds what an earlier agent made of it.
     pub fn new(wrong: &model::Wrong, in_kernel: bool) -> Self {
-        let model::Wrong { origin, name, scope, effect } = wrong;
-        let kernel = (*effect == Effect::LeftOut && in_kernel)
-            .then(|| ("kernel", "what an earlier agent made of it stays in the kernel".to_owned()));
+        let model::Wrong {
+            origin,
+            name,
+            scope,
+            effect,
+        } = wrong;
+        let kernel = (*effect == Effect::LeftOut && in_kernel).then(|| {
+            (
+                "kernel",
+                "what an earlier agent made of it stays in the kernel".to_owned(),
+            )
+        });
         let (in_force, effect) = kernel.unwrap_or_else(|| (in_force(effect), effect.to_string()));
         Self {
             file: origin.file.display().to_string(),
@@ -48,7 +56,13 @@ impl Wrong {
 impl fmt::Display for Wrong {
     /// `file:line: name: effect`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, name, effect, .. } = self;
+        let Self {
+            file,
+            line,
+            name,
+            effect,
+            ..
+        } = self;
         write!(f, "{file}:{line}: {name}: {effect}")
     }
 }

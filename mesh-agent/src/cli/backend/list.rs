@@ -14,14 +14,23 @@ use crate::{
     },
 };
 
-pub(super) async fn run(session: &mut Session<'_>, service: Option<&NameArg>, watch: &Watch) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &mut Session<'_>,
+    service: Option<&NameArg>,
+    watch: &Watch,
+) -> Result<Exit, Failure> {
     let mut rounds = session.rounds(watch);
     let mut exit = Exit::Ok;
     while rounds.next().await {
         let services = session.services(service).await;
-        let Some(services) = session.patient(&rounds, services)? else { continue };
-        exit =
-            session.show_services(&services, &backends(&services), |backends, layout| list(backends, layout)).await?;
+        let Some(services) = session.patient(&rounds, services)? else {
+            continue;
+        };
+        exit = session
+            .show_services(&services, &backends(&services), |backends, layout| {
+                list(backends, layout)
+            })
+            .await?;
     }
     Ok(exit)
 }
@@ -76,10 +85,17 @@ struct Load<'a> {
 }
 
 fn backends(services: &[Service]) -> Vec<Backend<'_>> {
-    let ports = services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
-    let endpoints =
-        ports.flat_map(|(service, port)| port.endpoints.iter().map(move |endpoint| (service, port, endpoint)));
-    endpoints.map(|(service, port, endpoint)| backend(service, port, endpoint)).collect()
+    let ports = services
+        .iter()
+        .flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+    let endpoints = ports.flat_map(|(service, port)| {
+        port.endpoints
+            .iter()
+            .map(move |endpoint| (service, port, endpoint))
+    });
+    endpoints
+        .map(|(service, port, endpoint)| backend(service, port, endpoint))
+        .collect()
 }
 
 fn backend<'a>(service: &'a Service, port: &'a ServicePort, endpoint: &'a Endpoint) -> Backend<'a> {
@@ -122,9 +138,14 @@ fn load(endpoint: &Endpoint) -> Load<'_> {
 
 /// Percent of new connections, rounded to two places; nothing for a backend that is sent none.
 fn share(port: &ServicePort, endpoint: &Endpoint) -> Option<f64> {
-    let rivals = port.endpoints.iter().filter(|rival| rival.active && rival.is_ipv6() == endpoint.is_ipv6());
+    let rivals = port
+        .endpoints
+        .iter()
+        .filter(|rival| rival.active && rival.is_ipv6() == endpoint.is_ipv6());
     let total: u64 = rivals.map(|rival| u64::from(drawn(rival))).sum();
-    endpoint.active.then(|| (f64::from(drawn(endpoint)) * 10_000.0 / total as f64).round() / 100.0)
+    endpoint
+        .active
+        .then(|| (f64::from(drawn(endpoint)) * 10_000.0 / total as f64).round() / 100.0)
 }
 
 /// Its weight in effect, at least one.
@@ -153,8 +174,23 @@ fn list(backends: &[Backend<'_>], layout: Layout) -> String {
 }
 
 fn row(backend: &Backend<'_>) -> Vec<String> {
-    let Backend { namespace, service, endpoint, connects, load, label, shown_weight, .. } = backend;
-    let text = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let Backend {
+        namespace,
+        service,
+        endpoint,
+        connects,
+        load,
+        label,
+        shown_weight,
+        ..
+    } = backend;
+    let text = |text: &str| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
     vec![
         format!("{namespace}/{service}"),
         label.clone(),
@@ -231,7 +267,10 @@ mod tests {
     fn shares_are_those_of_the_weights_in_effect() {
         let mut cart = cart();
         cart.ports[0].endpoints[0].effective_weight = 8;
-        let shares: Vec<_> = backends(&[cart]).iter().map(|backend| backend.share_percent).collect();
+        let shares: Vec<_> = backends(&[cart])
+            .iter()
+            .map(|backend| backend.share_percent)
+            .collect();
         assert_eq!(shares[..3], [Some(80.0), Some(20.0), None]);
     }
 

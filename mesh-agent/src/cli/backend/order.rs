@@ -49,12 +49,22 @@ pub(in crate::cli) enum Error {
     #[error("expected ADDRESS:PORT or ADDRESS, like 10.0.0.1:8080 or [fd00::1]:8080, found `{0}`")]
     Malformed(String),
     #[error("service {service} has no port `{port}`; it has: {there}")]
-    NoPort { service: String, port: String, there: String },
+    NoPort {
+        service: String,
+        port: String,
+        there: String,
+    },
     #[error("service {service} has no endpoint {endpoint}; it has: {there}")]
-    NoEndpoint { service: String, endpoint: String, there: String },
+    NoEndpoint {
+        service: String,
+        endpoint: String,
+        there: String,
+    },
     #[error("--deadline says how long --wait waits: add --wait, or leave out --deadline")]
     DeadlineAlone,
-    #[error("{address} has several ports: {there}; write one of them, or a service port with --port")]
+    #[error(
+        "{address} has several ports: {there}; write one of them, or a service port with --port"
+    )]
     Ambiguous { address: IpAddr, there: String },
 }
 
@@ -87,8 +97,18 @@ impl Answer {
     }
 
     fn text(&self) -> String {
-        let Self { namespace, service, endpoint, order, connections, warning: _ } = self;
-        let connections = count(usize::try_from(*connections).unwrap_or(usize::MAX), "connection");
+        let Self {
+            namespace,
+            service,
+            endpoint,
+            order,
+            connections,
+            warning: _,
+        } = self;
+        let connections = count(
+            usize::try_from(*connections).unwrap_or(usize::MAX),
+            "connection",
+        );
         format!("{namespace}/{service} {endpoint}: {order}, {connections}\n")
     }
 }
@@ -115,11 +135,20 @@ pub(super) async fn drain(
     let (mut ordered, address) = give(session, endpoint, Change::Drain, force).await?;
     let mut left = None;
     if let Some(deadline) = deadline {
-        ordered.service = wait::until_idle(session, &endpoint.service, ordered.service, address, deadline).await?;
+        ordered.service = wait::until_idle(
+            session,
+            &endpoint.service,
+            ordered.service,
+            address,
+            deadline,
+        )
+        .await?;
         left = wait::left(&ordered.service, address, deadline);
     }
     show(session, &Answer::new(&ordered, address, Change::Drain))?;
-    let Some(left) = left else { return Ok(Exit::Ok) };
+    let Some(left) = left else {
+        return Ok(Exit::Ok);
+    };
     session.tell(&left)?;
     Ok(Exit::No)
 }
@@ -147,21 +176,32 @@ async fn give(
         }
     };
     let ServiceName { namespace, name } = &name;
-    let ordered = session.client.order(namespace, name, &address.to_string(), change, force).await?;
+    let ordered = session
+        .client
+        .order(namespace, name, &address.to_string(), change, force)
+        .await?;
     Ok((ordered, address))
 }
 
 fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<SocketAddr, Error> {
     let name = format!("{}/{}", service.namespace, service.name);
-    let is_meant =
-        |it: &&types::ServicePort| port.is_none_or(|port| it.port_name == port || it.port.to_string() == port);
+    let is_meant = |it: &&types::ServicePort| {
+        port.is_none_or(|port| it.port_name == port || it.port.to_string() == port)
+    };
     let ports: Vec<&types::ServicePort> = service.ports.iter().filter(is_meant).collect();
     if let Some(port) = port.filter(|_| ports.is_empty()) {
         let there = told(service.ports.iter().map(types::ServicePort::label));
-        return Err(Error::NoPort { service: name, port: port.to_owned(), there });
+        return Err(Error::NoPort {
+            service: name,
+            port: port.to_owned(),
+            there,
+        });
     }
-    let known: BTreeSet<SocketAddr> =
-        ports.iter().flat_map(|port| &port.endpoints).filter_map(|it| it.endpoint.parse().ok()).collect();
+    let known: BTreeSet<SocketAddr> = ports
+        .iter()
+        .flat_map(|port| &port.endpoints)
+        .filter_map(|it| it.endpoint.parse().ok())
+        .collect();
     let address = match (endpoint.parse::<SocketAddr>(), endpoint.parse::<IpAddr>()) {
         (Ok(address), _) if known.contains(&address) => return Ok(address),
         (Ok(address), _) => address.ip(),
@@ -169,14 +209,25 @@ fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<Sock
         _ => return Err(Error::Malformed(endpoint.to_owned())),
     };
     let is_exact = endpoint.parse::<SocketAddr>().is_ok();
-    let alike: Vec<SocketAddr> = known.iter().filter(|it| it.ip() == address && !is_exact).copied().collect();
+    let alike: Vec<SocketAddr> = known
+        .iter()
+        .filter(|it| it.ip() == address && !is_exact)
+        .copied()
+        .collect();
     match alike.as_slice() {
         [one] => Ok(*one),
         [] => {
             let there = told(known.iter().map(ToString::to_string));
-            Err(Error::NoEndpoint { service: name, endpoint: endpoint.to_owned(), there })
+            Err(Error::NoEndpoint {
+                service: name,
+                endpoint: endpoint.to_owned(),
+                there,
+            })
         }
-        several => Err(Error::Ambiguous { address, there: told(several.iter().map(ToString::to_string)) }),
+        several => Err(Error::Ambiguous {
+            address,
+            there: told(several.iter().map(ToString::to_string)),
+        }),
     }
 }
 
@@ -188,20 +239,32 @@ mod tests {
     #[test]
     fn an_endpoint_is_found_by_its_address_and_port() {
         let found = |endpoint: &str, port: Option<&str>| {
-            resolve(&cart(), endpoint, port).map(|it| it.to_string()).map_err(|error| error.to_string())
+            resolve(&cart(), endpoint, port)
+                .map(|it| it.to_string())
+                .map_err(|error| error.to_string())
         };
         assert_eq!(found("10.0.0.1:8080", None), Ok("10.0.0.1:8080".into()));
         assert_eq!(found("10.0.0.4", None), Ok("10.0.0.4:9000".into()));
-        assert_eq!(found("fd00::a:1", Some("http")), Ok("[fd00::a:1]:8080".into()));
+        assert_eq!(
+            found("fd00::a:1", Some("http")),
+            Ok("[fd00::a:1]:8080".into())
+        );
         let error = "service shop/cart has no endpoint 10.0.0.4; it has: 10.0.0.1:8080, 10.0.0.2:8080, 10.0.0.3:8080, \
                      [fd00::a:1]:8080";
         assert_eq!(found("10.0.0.4", Some("80")), Err(error.into()));
         let error = "service shop/cart has no port `web`; it has: http:80/TCP, admin:9000/TCP";
         assert_eq!(found("10.0.0.4", Some("web")), Err(error.into()));
-        assert!(found("cart-1", None).unwrap_err().starts_with("expected ADDRESS:PORT or ADDRESS"));
+        assert!(
+            found("cart-1", None)
+                .unwrap_err()
+                .starts_with("expected ADDRESS:PORT or ADDRESS")
+        );
         let mut both = cart();
         both.ports[1].endpoints[0].endpoint = "10.0.0.1:9000".into();
         let error = "10.0.0.1 has several ports: 10.0.0.1:8080, 10.0.0.1:9000; write one of them, or a service port with --port";
-        assert_eq!(resolve(&both, "10.0.0.1", None).unwrap_err().to_string(), error);
+        assert_eq!(
+            resolve(&both, "10.0.0.1", None).unwrap_err().to_string(),
+            error
+        );
     }
 }

@@ -18,14 +18,20 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A time with its unit.
 pub(super) fn deadline(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse().ok().and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
+    let parsed = text
+        .parse()
+        .ok()
+        .and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
     parsed.ok_or_else(|| format!("expected a number and a unit, like 30s or 5m, found `{text}`"))
 }
 
 /// Connections of this node to an endpoint, behind whichever port of the service.
 pub(super) fn connections(service: &Service, endpoint: SocketAddr) -> u64 {
     let endpoints = service.ports.iter().flat_map(|port| &port.endpoints);
-    endpoints.filter(|it| it.endpoint.parse() == Ok(endpoint)).map(|it| it.connections).sum()
+    endpoints
+        .filter(|it| it.endpoint.parse() == Ok(endpoint))
+        .map(|it| it.connections)
+        .sum()
 }
 
 /// Whether the endpoint is given new connections: while it drains step by step, fewer and fewer.
@@ -34,7 +40,8 @@ pub(super) fn takes(service: &Service, endpoint: SocketAddr) -> bool {
     endpoints.any(|it| it.endpoint.parse() == Ok(endpoint) && it.active)
 }
 
-/// The service as soon as the endpoint has no connections and is given none, or as it is at the deadline. Meanwhile an agent may restart.
+/// The service as soon as the endpoint has no connections and is given none, or as it is at the
+/// deadline. Meanwhile an agent may restart.
 pub(super) async fn until_idle(
     session: &mut Session<'_>,
     name: &NameArg,
@@ -49,7 +56,10 @@ pub(super) async fn until_idle(
             session.end_progress()?;
             return Ok(service);
         }
-        session.progress(&format!("{} {endpoint}: {left} connections left", service.name))?;
+        session.progress(&format!(
+            "{} {endpoint}: {left} connections left",
+            service.name
+        ))?;
         sleep(PAUSE.min(end.saturating_duration_since(Instant::now()))).await;
         service = match session.service(name).await {
             Err(Failure::Agent(
@@ -63,7 +73,8 @@ pub(super) async fn until_idle(
     }
 }
 
-/// What is left at the deadline and what can be done; nothing when no connection is left or will come.
+/// What is left at the deadline and what can be done; nothing when no connection is left or will
+/// come.
 pub(super) fn left(service: &Service, endpoint: SocketAddr, deadline: Duration) -> Option<String> {
     let left = match (connections(service, endpoint), takes(service, endpoint)) {
         (0, false) => return None,
@@ -74,7 +85,9 @@ pub(super) fn left(service: &Service, endpoint: SocketAddr, deadline: Duration) 
         (left, _) => format!("{left} connections are left"),
     };
     let waited = milliseconds(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
-    let Service { namespace, name, .. } = service;
+    let Service {
+        namespace, name, ..
+    } = service;
     Some(format!(
         "after {waited} {left}; the drain goes on. Wait again with a longer --deadline, end what is connected, or take the \
          drain back with `meshctl backend undrain {namespace}/{name} {endpoint}`"

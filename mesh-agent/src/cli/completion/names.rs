@@ -24,13 +24,21 @@ pub(super) struct Names {
 impl Names {
     /// Reads what is typed. The last word is the one to complete, so it says nothing yet.
     pub(super) fn new(typed: impl Iterator<Item = OsString>) -> Self {
-        let mut names = Self { socket: std::env::var_os("MESH_SOCKET").map(PathBuf::from), ..Self::default() };
-        let mut typed: Vec<String> = typed.map(|word| word.to_string_lossy().into_owned()).collect();
+        let mut names = Self {
+            socket: std::env::var_os("MESH_SOCKET").map(PathBuf::from),
+            ..Self::default()
+        };
+        let mut typed: Vec<String> = typed
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
         typed.pop();
         let mut typed = typed.into_iter();
         while let Some(word) = typed.next() {
-            let (option, value) =
-                word.split_once('=').map_or((word.as_str(), None), |(option, value)| (option, Some(value)));
+            let (option, value) = word
+                .split_once('=')
+                .map_or((word.as_str(), None), |(option, value)| {
+                    (option, Some(value))
+                });
             let mut value = || value.map(str::to_owned).or_else(|| typed.next());
             match option {
                 "--socket" => names.socket = value().map(PathBuf::from),
@@ -52,13 +60,22 @@ impl Names {
     }
 
     pub(super) fn namespaces(&self) -> io::Result<Vec<String>> {
-        Ok(sorted(self.ask()?.into_iter().map(|service| service.namespace)))
+        Ok(sorted(
+            self.ask()?.into_iter().map(|service| service.namespace),
+        ))
     }
 
     /// Endpoints of the service that is named.
     pub(super) fn endpoints(&self) -> io::Result<Vec<String>> {
-        let ports = self.service()?.into_iter().flat_map(|service| service.ports);
-        Ok(sorted(ports.flat_map(|port| port.endpoints).map(|endpoint| endpoint.endpoint)))
+        let ports = self
+            .service()?
+            .into_iter()
+            .flat_map(|service| service.ports);
+        Ok(sorted(
+            ports
+                .flat_map(|port| port.endpoints)
+                .map(|endpoint| endpoint.endpoint),
+        ))
     }
 
     /// Ports of the service that is named.
@@ -72,27 +89,45 @@ impl Names {
     }
 
     pub(super) fn frontends(&self) -> io::Result<Vec<String>> {
-        let label = |label: String| label.strip_suffix("/TCP").map_or(label.to_lowercase(), str::to_owned);
-        let frontends = self.ask()?.into_iter().flat_map(|service| service.frontends);
+        let label = |label: String| {
+            label
+                .strip_suffix("/TCP")
+                .map_or(label.to_lowercase(), str::to_owned)
+        };
+        let frontends = self
+            .ask()?
+            .into_iter()
+            .flat_map(|service| service.frontends);
         Ok(sorted(frontends.map(|frontend| label(frontend.label()))))
     }
 
     /// The service after noun and verb.
     fn service(&self) -> io::Result<Option<Service>> {
-        let named = self.words.get(3).and_then(|word| word.parse::<NameArg>().ok());
+        let named = self
+            .words
+            .get(3)
+            .and_then(|word| word.parse::<NameArg>().ok());
         let named = named.and_then(|name| name.within(self.namespace.as_deref()).ok());
         let is_named = |it: &Service| {
-            named.as_ref().is_some_and(|name| (&name.namespace, &name.name) == (&it.namespace, &it.name))
+            named
+                .as_ref()
+                .is_some_and(|name| (&name.namespace, &name.name) == (&it.namespace, &it.name))
         };
         Ok(self.ask()?.into_iter().find(is_named))
     }
 
     /// All services, asked for on a thread of its own: completers know nothing of tasks.
     fn ask(&self) -> io::Result<Vec<Service>> {
-        let socket = self.socket.clone().unwrap_or_else(|| super::super::SOCKET.into());
+        let socket = self
+            .socket
+            .clone()
+            .unwrap_or_else(|| super::super::SOCKET.into());
         let asked = thread::spawn(move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let answer = runtime.block_on(async { timeout(PATIENCE, Client::new(socket).services(None)).await });
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let answer = runtime
+                .block_on(async { timeout(PATIENCE, Client::new(socket).services(None)).await });
             answer.map_err(io::Error::from)?.map_err(io::Error::other)
         });
         asked.join().expect("asking does not panic")

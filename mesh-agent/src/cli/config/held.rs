@@ -1,4 +1,5 @@
-//! Which service holds which address on this node, and which it may have, by the agent that runs here.
+//! Which service holds which address on this node, and which it may have, by the agent that runs
+//! here.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -28,19 +29,29 @@ pub(super) struct Known {
 
 /// Asks the agent; knows nothing where none answers.
 pub(super) async fn ask(session: &Session<'_>) -> Known {
-    timeout(PATIENCE, known(&session.client)).await.ok().flatten().unwrap_or_default()
+    timeout(PATIENCE, known(&session.client))
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 async fn known(client: &Client) -> Option<Known> {
     let admission = client.status().await.ok()?.admission;
-    Some(Known { holders: held(client).await?, admission: admission.map(Into::into).unwrap_or_default() })
+    Some(Known {
+        holders: held(client).await?,
+        admission: admission.map(Into::into).unwrap_or_default(),
+    })
 }
 
 async fn held(client: &Client) -> Option<FrontendOwners> {
     let services = client.services(None).await.ok()?;
     let endpoints: Vec<(L4Address, ServiceName)> = services.iter().flat_map(endpoints).collect();
     let held = services.into_iter().flat_map(|service| {
-        let name = ServiceName { namespace: service.namespace, name: service.name };
+        let name = ServiceName {
+            namespace: service.namespace,
+            name: service.name,
+        };
         let places: Vec<L4Address> = service.frontends.iter().filter_map(place).collect();
         places.into_iter().map(move |place| (place, name.clone()))
     });
@@ -49,10 +60,16 @@ async fn held(client: &Client) -> Option<FrontendOwners> {
 
 /// Where the endpoints of a service are.
 fn endpoints(service: &Service) -> impl Iterator<Item = (L4Address, ServiceName)> {
-    let all = service.ports.iter().flat_map(|port| port.endpoints.iter().map(move |it| (port, it)));
+    let all = service
+        .ports
+        .iter()
+        .flat_map(|port| port.endpoints.iter().map(move |it| (port, it)));
     all.filter_map(|(port, it)| {
         let at: SocketAddr = it.endpoint.parse().ok()?;
-        let name = ServiceName { namespace: service.namespace.clone(), name: service.name.clone() };
+        let name = ServiceName {
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+        };
         Some(((at.ip(), at.port(), protocol(&port.protocol)?), name))
     })
 }
@@ -69,5 +86,9 @@ fn protocol(name: &str) -> Option<Protocol> {
 fn place(frontend: &Frontend) -> Option<L4Address> {
     let protocol = protocol(&frontend.protocol)?;
     let is_held = ["served", "refused"].contains(&&*frontend.state);
-    Some((frontend.address.parse().ok().filter(|_| is_held)?, frontend.port, protocol))
+    Some((
+        frontend.address.parse().ok().filter(|_| is_held)?,
+        frontend.port,
+        protocol,
+    ))
 }

@@ -20,7 +20,11 @@ async fn endpoints_and_weights_have_one_form_in_all_commands() {
     let service = answer("service get shop/cart").await;
     let explained = answer("explain 10.96.0.10:80").await;
     let listed = answer("backend list shop/cart").await;
-    for endpoint in [&service["ports"][0]["endpoints"][0], &listed[0], &explained["tiers"][0]["backends"][0]] {
+    for endpoint in [
+        &service["ports"][0]["endpoints"][0],
+        &listed[0],
+        &explained["tiers"][0]["backends"][0],
+    ] {
         assert_eq!(fields(endpoint, &names), expected);
     }
     assert_eq!(explained["outcomes"][0]["endpoint"], expected[0]);
@@ -30,14 +34,27 @@ async fn endpoints_and_weights_have_one_form_in_all_commands() {
 async fn ports_have_one_form_in_all_commands() {
     let names = ["port", "portName", "protocol", "name"];
     let http = vec![json!(80), json!("http"), json!("TCP"), Value::Null];
-    let (service, stats) = (answer("service get shop/cart").await, answer("stats shop/cart").await);
-    let (listed, explained) = (answer("backend list shop/cart").await, answer("explain 10.96.0.10:80").await);
+    let (service, stats) = (
+        answer("service get shop/cart").await,
+        answer("stats shop/cart").await,
+    );
+    let (listed, explained) = (
+        answer("backend list shop/cart").await,
+        answer("explain 10.96.0.10:80").await,
+    );
     for port in [&service["ports"][0], &stats[0], &listed[0], &explained] {
         assert_eq!(fields(port, &names), http);
     }
     let unnamed = vec![json!(53), Value::Null, json!("UDP"), Value::Null];
-    let (service, stats) = (answer("service get kube-system/dns").await, answer("stats kube-system/dns").await);
+    let (service, stats) = (
+        answer("service get kube-system/dns").await,
+        answer("stats kube-system/dns").await,
+    );
     for port in [&service["ports"][0], &stats[0]] {
-        assert_eq!(fields(port, &names), unnamed, "a port without a name has none");
+        assert_eq!(
+            fields(port, &names),
+            unnamed,
+            "a port without a name has none"
+        );
     }
 }

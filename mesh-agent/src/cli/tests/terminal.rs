@@ -17,40 +17,90 @@ async fn a_terminal_is_cleared_before_each_answer_of_a_watch() {
     let screen = "\x1b[H\x1b[2JNAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED\n\
                   kube-system   dns       53/UDP   0             12         0\n";
     let screens = watched(&agent, "stats kube-system/dns -w 100ms", terminal, 2).await;
-    let later = screen.replace("REFUSED", "CONN/S   REFUSED").replace("12         0", "12         0.0      0");
+    let later = screen
+        .replace("REFUSED", "CONN/S   REFUSED")
+        .replace("12         0", "12         0.0      0");
     assert_eq!(screens, [screen, &later].concat());
 }
 
 #[tokio::test]
 async fn a_watch_keeps_the_header_and_the_first_rows_on_the_screen() {
-    let services = (0..100).map(|number| Service { name: format!("s{number:02}"), ..cart() });
-    let agent = served(Fake { services: Ok(services.collect()), ..healthy() });
+    let services = (0..100).map(|number| Service {
+        name: format!("s{number:02}"),
+        ..cart()
+    });
+    let agent = served(Fake {
+        services: Ok(services.collect()),
+        ..healthy()
+    });
     let screen = watched(&agent, "service list -w", terminal, 1).await;
-    let lines: Vec<&str> = screen.strip_prefix("\x1b[H\x1b[2J").expect("it clears the screen").lines().collect();
+    let lines: Vec<&str> = screen
+        .strip_prefix("\x1b[H\x1b[2J")
+        .expect("it clears the screen")
+        .lines()
+        .collect();
     assert_eq!(lines.len(), 23, "the cursor needs a line: {screen}");
     assert!(
-        lines[0].starts_with("NAMESPACE  ") && lines[1].contains(" s00 ") && lines[21].contains(" s20 "),
+        lines[0].starts_with("NAMESPACE  ")
+            && lines[1].contains(" s00 ")
+            && lines[21].contains(" s20 "),
         "{screen}"
     );
-    assert_eq!(lines[22], "(79 more lines; a taller window shows more, and so does the command without -w)");
-    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{screen}");
+    assert_eq!(
+        lines[22],
+        "(79 more lines; a taller window shows more, and so does the command without -w)"
+    );
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 80),
+        "{screen}"
+    );
     let whole = watched(&agent, "service list -w", pipe, 1).await;
-    assert_eq!(whole.lines().count(), 101, "no terminal, nothing to keep within");
+    assert_eq!(
+        whole.lines().count(),
+        101,
+        "no terminal, nothing to keep within"
+    );
 }
 
 #[tokio::test]
 async fn a_watch_keeps_its_table_while_no_agent_answers() {
     let agent = served(healthy());
     let socket = agent.socket.display().to_string();
-    let mut out = Unplugs { reader: Reader { text: Vec::new(), flushes: 3 }, socket: agent.socket.clone() };
-    let line = ["meshctl", "--socket", &socket, "stats", "kube-system/dns", "-w", "100ms"];
-    let exit = run(line, Streams { out: &mut out, err: &mut io::sink(), screen: terminal }).await;
+    let mut out = Unplugs {
+        reader: Reader {
+            text: Vec::new(),
+            flushes: 3,
+        },
+        socket: agent.socket.clone(),
+    };
+    let line = [
+        "meshctl",
+        "--socket",
+        &socket,
+        "stats",
+        "kube-system/dns",
+        "-w",
+        "100ms",
+    ];
+    let exit = run(
+        line,
+        Streams {
+            out: &mut out,
+            err: &mut io::sink(),
+            screen: terminal,
+        },
+    )
+    .await;
     assert_eq!(exit, Exit::Ok, "the reader has enough");
     let table = "\x1b[H\x1b[2JNAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED\n\
                  kube-system   dns       53/UDP   0             12         0\n";
-    let reason = "is it running? start it with `mesh-agent run`, or name another socket with --socket\n";
+    let reason =
+        "is it running? start it with `mesh-agent run`, or name another socket with --socket\n";
     let message = format!("meshctl: no agent answers on {socket}: {reason}");
-    assert_eq!(String::from_utf8(out.reader.text).unwrap(), format!("{table}{table}{message}"));
+    assert_eq!(
+        String::from_utf8(out.reader.text).unwrap(),
+        format!("{table}{table}{message}")
+    );
 }
 
 /// A reader that takes the socket away when it has an answer.
@@ -75,15 +125,33 @@ impl Write for Unplugs {
 async fn tables_fit_the_terminal_and_wide_ones_show_all() {
     let mut service = busy_cart();
     service.namespace = "a-team-with-a-rather-long-name-that-says-much".into();
-    let agent = served(Fake { services: Ok(vec![service]), ..healthy() });
+    let agent = served(Fake {
+        services: Ok(vec![service]),
+        ..healthy()
+    });
     let name = "a-team-with-a-rather-long-name-that-says-much/cart";
-    for line in ["service list", "backend list", "stats", "explain 10.96.0.10:80", &format!("service get {name}")] {
+    for line in [
+        "service list",
+        "backend list",
+        "stats",
+        "explain 10.96.0.10:80",
+        &format!("service get {name}"),
+    ] {
         let table = on(&agent, line, terminal).await;
-        assert!(table.lines().all(|line| line.chars().count() <= 80), "{line}:\n{table}");
+        assert!(
+            table.lines().all(|line| line.chars().count() <= 80),
+            "{line}:\n{table}"
+        );
         let wide = on(&agent, &format!("{line} -o wide"), terminal).await;
-        assert!(!wide.contains('…') && !wide.contains("-o wide"), "{line}:\n{wide}");
+        assert!(
+            !wide.contains('…') && !wide.contains("-o wide"),
+            "{line}:\n{wide}"
+        );
         let whole = on(&agent, line, pipe).await;
-        assert!(!whole.contains('…') && !whole.contains("-o wide"), "{line}:\n{whole}");
+        assert!(
+            !whole.contains('…') && !whole.contains("-o wide"),
+            "{line}:\n{whole}"
+        );
     }
     insta::assert_snapshot!(on(&agent, "backend list", terminal).await, @"
     SERVICE       PORT            ENDPOINT          STATE                CONNECTIONS
@@ -105,7 +173,10 @@ async fn tables_fit_the_terminal_and_wide_ones_show_all() {
 }
 
 pub(super) fn terminal() -> Option<Screen> {
-    Some(Screen { columns: 80, rows: 24 })
+    Some(Screen {
+        columns: 80,
+        rows: 24,
+    })
 }
 
 /// The answer on such a screen.
@@ -113,16 +184,40 @@ async fn on(agent: &Served, line: &str, screen: fn() -> Option<Screen>) -> Strin
     let mut out = Vec::new();
     let (socket, mut arguments) = (agent.socket.display().to_string(), arguments(line));
     arguments.splice(1..1, ["--socket", &socket]);
-    let exit = run(arguments, Streams { out: &mut out, err: &mut io::sink(), screen }).await;
+    let exit = run(
+        arguments,
+        Streams {
+            out: &mut out,
+            err: &mut io::sink(),
+            screen,
+        },
+    )
+    .await;
     assert_eq!(exit, Exit::Ok, "{line}");
     String::from_utf8(out).unwrap()
 }
 
 /// A number of answers of a watch.
-pub(super) async fn watched(agent: &Served, line: &str, screen: fn() -> Option<Screen>, answers: usize) -> String {
-    let mut reader = Reader { text: Vec::new(), flushes: answers };
+pub(super) async fn watched(
+    agent: &Served,
+    line: &str,
+    screen: fn() -> Option<Screen>,
+    answers: usize,
+) -> String {
+    let mut reader = Reader {
+        text: Vec::new(),
+        flushes: answers,
+    };
     let (socket, mut arguments) = (agent.socket.display().to_string(), arguments(line));
     arguments.splice(1..1, ["--socket", &socket]);
-    run(arguments, Streams { out: &mut reader, err: &mut io::sink(), screen }).await;
+    run(
+        arguments,
+        Streams {
+            out: &mut reader,
+            err: &mut io::sink(),
+            screen,
+        },
+    )
+    .await;
     String::from_utf8(reader.text).unwrap()
 }

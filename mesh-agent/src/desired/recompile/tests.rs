@@ -21,20 +21,32 @@ fn name(number: u8) -> ServiceName {
 }
 
 fn target(number: u8, host: u8) -> Target {
-    Target { service: name(number), address: [10, 1, number, host % 4].into(), port: 80 }
+    Target {
+        service: name(number),
+        address: [10, 1, number, host % 4].into(),
+        port: 80,
+    }
 }
 
 /// A service with the endpoints whose bits are set in `how`.
 fn service(number: u8, how: u8) -> Service {
-    let endpoints: Vec<String> =
-        (0..4).filter(|host| how >> host & 1 == 1).map(|host| format!("10.1.{number}.{host}:80")).collect();
+    let endpoints: Vec<String> = (0..4)
+        .filter(|host| how >> host & 1 == 1)
+        .map(|host| format!("10.1.{number}.{host}:80"))
+        .collect();
     let weights = (1..).map(|at| at * u32::from(how >> 4) % 5);
     let endpoints: Vec<_> = endpoints.iter().map(String::as_str).zip(weights).collect();
-    fixture::with(fixture::fixed(&format!("s{number}"), &format!("10.96.0.{number}")), &endpoints)
+    fixture::with(
+        fixture::fixed(&format!("s{number}"), &format!("10.96.0.{number}")),
+        &endpoints,
+    )
 }
 
 fn edit(world: &mut World, (number, what, how): Edit, now: Duration) {
-    let old = world.services.get(&name(number)).map(|service| Service::clone(service));
+    let old = world
+        .services
+        .get(&name(number))
+        .map(|service| Service::clone(service));
     let mut service = old.unwrap_or_else(|| service(number, how));
     match what {
         0 => {
@@ -42,7 +54,10 @@ fn edit(world: &mut World, (number, what, how): Edit, now: Duration) {
             return;
         }
         1..=4 => service = self::service(number, how),
-        5 => service.ports[0].node_port = how.is_multiple_of(2).then_some(30_000 + u16::from(number)),
+        5 => {
+            service.ports[0].node_port =
+                how.is_multiple_of(2).then_some(30_000 + u16::from(number));
+        }
         // Where the next service may have its node port.
         6 => {
             service.addresses = Addresses::Fixed(vec![[192, 0, 2, 1].into()]);
@@ -57,21 +72,38 @@ fn edit(world: &mut World, (number, what, how): Edit, now: Duration) {
             }
         }
         10 => {
-            let given = Override { draining_since: (how < 64).then_some(now), weight: (how > 32).then_some(3) };
+            let given = Override {
+                draining_since: (how < 64).then_some(now),
+                weight: (how > 32).then_some(3),
+            };
             world.overrides.insert(target(number, how), given);
         }
         11 => world.overrides.clear(),
         12 => {
-            service.traffic.slow_start = Some(SlowStart { alpha: Ratio(100_000), tick: SECOND });
-            service.traffic.drain = Some(Drain { beta: Ratio(500_000), tick: SECOND });
+            service.traffic.slow_start = Some(SlowStart {
+                alpha: Ratio(100_000),
+                tick: SECOND,
+            });
+            service.traffic.drain = Some(Drain {
+                beta: Ratio(500_000),
+                tick: SECOND,
+            });
             world.usable_since.insert(target(number, how), now);
         }
         13 => world.usable_since.clear(),
         14 => {
             service.addresses = Addresses::Auto;
-            world.vips.insert(name(number), vec![[240, 0, number, how].into()]);
+            world
+                .vips
+                .insert(name(number), vec![[240, 0, number, how].into()]);
         }
-        15 => world.uncertain = world.uncertain.symmetric_difference(&[name(number)].into()).cloned().collect(),
+        15 => {
+            world.uncertain = world
+                .uncertain
+                .symmetric_difference(&[name(number)].into())
+                .cloned()
+                .collect();
+        }
         16 => world.node_addresses = [[192, 0, 2, how % 2].into()].into(),
         _ => {}
     }
@@ -80,7 +112,12 @@ fn edit(world: &mut World, (number, what, how): Edit, now: Duration) {
 
 fn world() -> World {
     let services = fixture::services((0..SERVICES).map(|number| service(number, 0x2f)));
-    World { services, complete: true, node_addresses: [[192, 0, 2, 1].into()].into(), ..World::default() }
+    World {
+        services,
+        complete: true,
+        node_addresses: [[192, 0, 2, 1].into()].into(),
+        ..World::default()
+    }
 }
 
 proptest! {
@@ -120,11 +157,18 @@ fn only_changed_services_are_compiled() {
     edit(&mut after, (3, 1, 0x13), SECOND);
     edit(&mut after, (5, 9, 1), SECOND);
     edit(&mut after, (7, 10, 1), SECOND);
-    assert_eq!(changed(&before, &after), Some([&name(3), &name(5), &name(7)].into()));
+    assert_eq!(
+        changed(&before, &after),
+        Some([&name(3), &name(5), &name(7)].into())
+    );
     edit(&mut after, (8, 0, 0), SECOND);
     edit(&mut after, (9, 0, 0), SECOND);
     assert_eq!(changed(&before, &after), None, "starting anew costs less");
     let mut after = before.clone();
     edit(&mut after, (3, 5, 0), SECOND);
-    assert_eq!(changed(&before, &after), None, "a node port may be where another service is");
+    assert_eq!(
+        changed(&before, &after),
+        None,
+        "a node port may be where another service is"
+    );
 }

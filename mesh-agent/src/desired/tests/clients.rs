@@ -1,4 +1,5 @@
-//! One client holds no more than its share of a service's connections, and what it holds is given back with them.
+//! One client holds no more than its share of a service's connections, and what it holds is given
+//! back with them.
 
 use std::num::NonZeroU32;
 
@@ -49,8 +50,14 @@ fn id(memory: &Memory) -> u32 {
 /// What the service and the shares of clients count.
 fn held(memory: &Memory) -> (u64, Vec<(u32, u64)>) {
     let counters = memory.counters();
-    let shares = counters.shares.iter().map(|(of, &word)| (of.client, counts(word)));
-    (counts(counters.loads[&id(memory)].connections), shares.collect())
+    let shares = counters
+        .shares
+        .iter()
+        .map(|(of, &word)| (of.client, counts(word)));
+    (
+        counts(counters.loads[&id(memory)].connections),
+        shares.collect(),
+    )
 }
 
 fn refused(memory: &Memory) -> [u64; 2] {
@@ -61,9 +68,13 @@ fn refused(memory: &Memory) -> [u64; 2] {
 #[test]
 fn a_client_holds_no_more_than_its_share_and_others_have_theirs() {
     let mut memory = node(Some(25));
-    let answered = (1..=100).filter(|&socket| connects(&mut memory, ATTACKER, socket)).count();
+    let answered = (1..=100)
+        .filter(|&socket| connects(&mut memory, ATTACKER, socket))
+        .count();
     assert_eq!((answered, refused(&memory)), (5, [95, 0]));
-    let answered = (200..205).filter(|&socket| connects(&mut memory, VICTIM, socket)).count();
+    let answered = (200..205)
+        .filter(|&socket| connects(&mut memory, VICTIM, socket))
+        .count();
     assert_eq!((answered, refused(&memory)), (5, [95, 0]));
     assert_eq!(held(&memory), (10, vec![(ATTACKER, 5), (VICTIM, 5)]));
     for socket in (1..=100).chain(200..205) {
@@ -75,8 +86,17 @@ fn a_client_holds_no_more_than_its_share_and_others_have_theirs() {
 #[test]
 fn without_a_share_one_client_may_hold_every_connection() {
     let mut memory = node(None);
-    let answered = (1..=100).filter(|&socket| connects(&mut memory, ATTACKER, socket)).count();
-    assert_eq!((answered, connects(&mut memory, VICTIM, 200), refused(&memory)), (20, false, [0, 81]));
+    let answered = (1..=100)
+        .filter(|&socket| connects(&mut memory, ATTACKER, socket))
+        .count();
+    assert_eq!(
+        (
+            answered,
+            connects(&mut memory, VICTIM, 200),
+            refused(&memory)
+        ),
+        (20, false, [0, 81])
+    );
     assert_eq!(held(&memory), (20, vec![]), "no share is counted");
 }
 
@@ -85,11 +105,16 @@ fn a_full_service_takes_nothing_of_a_share() {
     let mut memory = node(Some(50));
     for client in [1, 2] {
         let sockets = u64::from(client) * 100;
-        let answered = (sockets..sockets + 10).filter(|&socket| connects(&mut memory, client, socket)).count();
+        let answered = (sockets..sockets + 10)
+            .filter(|&socket| connects(&mut memory, client, socket))
+            .count();
         assert_eq!(answered, 10);
     }
     assert!(!connects(&mut memory, VICTIM, 300));
-    assert_eq!((held(&memory), refused(&memory)), ((20, vec![(1, 10), (2, 10), (VICTIM, 0)]), [0, 1]));
+    assert_eq!(
+        (held(&memory), refused(&memory)),
+        ((20, vec![(1, 10), (2, 10), (VICTIM, 0)]), [0, 1])
+    );
 }
 
 #[test]
@@ -121,9 +146,18 @@ fn a_passed_socket_counts_for_the_client_that_connected_it_first() {
 fn a_wrong_share_is_corrected_and_one_that_is_gone_left_alone() {
     let mut memory = node(Some(25));
     assert!(connects(&mut memory, ATTACKER, 1));
-    let of = |client| ShareKey { service: id(&memory), client };
+    let of = |client| ShareKey {
+        service: id(&memory),
+        client,
+    };
     for (client, live) in [(ATTACKER, 3), (ATTACKER, -2), (VICTIM, 1)] {
-        settle(&memory, Request::Share { of: of(client), live });
+        settle(
+            &memory,
+            Request::Share {
+                of: of(client),
+                live,
+            },
+        );
     }
     assert_eq!(held(&memory), (1, vec![(ATTACKER, 2)]));
 }
@@ -131,7 +165,14 @@ fn a_wrong_share_is_corrected_and_one_that_is_gone_left_alone() {
 #[test]
 fn the_last_place_of_a_share_is_one() {
     let memory = node(Some(1));
-    let row = memory.dump().expect("memory can be read").services.values().copied().next().expect("one");
+    let row = memory
+        .dump()
+        .expect("memory can be read")
+        .services
+        .values()
+        .copied()
+        .next()
+        .expect("one");
     assert_eq!(most_per_client(&row), 1);
     assert!(reserves(&memory, ATTACKER, 1));
     assert!(!reserves(&memory, ATTACKER, 2));

@@ -32,11 +32,25 @@ fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memo
     let tables = configure(&mut memory, world, SECOND);
     for (&index, row) in tables.backends.iter() {
         if let Some(load) = what(SocketAddr::new(row.addr.into(), u16::from_be(row.port))) {
-            let doubted = Agreement { standing: Standing::Doubted, until: 1 << 38, ..Agreement::default() };
+            let doubted = Agreement {
+                standing: Standing::Doubted,
+                until: 1 << 38,
+                ..Agreement::default()
+            };
             let health = if load.health == 0 { 0 } else { doubted.word() };
             memory.set_load(index, BackendLoad { health, ..load });
-            let own = OutcomeRow { health: load.health, generation: row.generation, client: 0 };
-            memory.set_outcome(OutcomeKey { client: 0, backend: index }, &own);
+            let own = OutcomeRow {
+                health: load.health,
+                generation: row.generation,
+                client: 0,
+            };
+            memory.set_outcome(
+                OutcomeKey {
+                    client: 0,
+                    backend: index,
+                },
+                &own,
+            );
         }
     }
     memory.set_seed(7);
@@ -44,9 +58,13 @@ fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memo
     memory
 }
 
-/// Health of an endpoint as the only client sees it, stored in the field of the agreement of all clients; see [`node`].
+/// Health of an endpoint as the only client sees it, stored in the field of the agreement of all
+/// clients; see [`node`].
 fn healthy(health: Health) -> BackendLoad {
-    BackendLoad { health: health.word(), ..BackendLoad::default() }
+    BackendLoad {
+        health: health.word(),
+        ..BackendLoad::default()
+    }
 }
 
 /// Returns the endpoints of many connects, each of another client and closed at once.
@@ -63,14 +81,24 @@ fn these(memory: &mut Memory, connects: u64) -> BTreeMap<Option<SocketAddr>, u64
     went
 }
 
-/// Tiers of more slots than a sample has, and connects: a lookup table has a hundred slots or more for each endpoint, all of
-/// which each connect looks at.
+/// Tiers of more slots than a sample has, and connects: a lookup table has a hundred slots or more
+/// for each endpoint, all of which each connect looks at.
 fn large_tiers(balance: Balance) -> [(&'static [u8], u64); 5] {
     match balance {
-        Balance::ConsistentHash(_) => {
-            [(&[100], 5), (&[3], 100), (&[10, 10], 50), (&[7, 7, 7], 50), (&[7, 7, 7, 7], 50)]
-        }
-        _ => [(&[100], 200), (&[30], 200), (&[100, 100], 200), (&[70, 70, 70], 200), (&[70, 70, 70, 70], 200)],
+        Balance::ConsistentHash(_) => [
+            (&[100], 5),
+            (&[3], 100),
+            (&[10, 10], 50),
+            (&[7, 7, 7], 50),
+            (&[7, 7, 7, 7], 50),
+        ],
+        _ => [
+            (&[100], 200),
+            (&[30], 200),
+            (&[100, 100], 200),
+            (&[70, 70, 70], 200),
+            (&[70, 70, 70, 70], 200),
+        ],
     }
 }
 
@@ -81,13 +109,22 @@ fn the_only_usable_endpoint_takes_every_connect() {
         for (sizes, connects) in large_tiers(balance) {
             let service = with_policy(sizes, balance);
             let endpoints = service.ports[0].endpoints.iter();
-            let all: Vec<SocketAddr> = endpoints.map(|it| SocketAddr::new(it.address, it.port)).collect();
+            let all: Vec<SocketAddr> = endpoints
+                .map(|it| SocketAddr::new(it.address, it.port))
+                .collect();
             for left in [all[0], all[all.len() / 2], all[all.len() - 1]] {
                 let mut world = world(service.clone());
-                let down = all.iter().filter(|it| **it != left).map(|it| target(&it.to_string()));
+                let down = all
+                    .iter()
+                    .filter(|it| **it != left)
+                    .map(|it| target(&it.to_string()));
                 world.unhealthy = down.collect();
                 let mut memory = node(&world, |_| None);
-                assert_eq!(these(&mut memory, connects), [(Some(left), connects)].into(), "{balance:?} {sizes:?}");
+                assert_eq!(
+                    these(&mut memory, connects),
+                    [(Some(left), connects)].into(),
+                    "{balance:?} {sizes:?}"
+                );
             }
         }
     }
@@ -95,13 +132,22 @@ fn the_only_usable_endpoint_takes_every_connect() {
 
 #[test]
 fn the_only_endpoint_that_is_not_ejected_takes_every_connect() {
-    let ejected = Health { state: State::Ejected, until: 1 << 30, streak: 0, ejections: 1 };
+    let ejected = Health {
+        state: State::Ejected,
+        until: 1 << 30,
+        streak: 0,
+        ejections: 1,
+    };
     for balance in POLICIES {
         for sizes in [&[100][..], &[20, 20, 20, 20]] {
             let left: SocketAddr = format!("10.0.{}.7:80", sizes.len() - 1).parse().unwrap();
             let world = world(with_policy(sizes, balance));
             let mut memory = node(&world, |it| (it != left).then(|| healthy(ejected)));
-            assert_eq!(many(&mut memory), [(Some(left), CONNECTS)].into(), "{balance:?} {sizes:?}");
+            assert_eq!(
+                many(&mut memory),
+                [(Some(left), CONNECTS)].into(),
+                "{balance:?} {sizes:?}"
+            );
         }
     }
 }
@@ -113,9 +159,16 @@ fn the_only_endpoint_below_its_limit_takes_every_connect() {
             let left: SocketAddr = format!("10.0.{}.7:80", sizes.len() - 1).parse().unwrap();
             let mut service = with_policy(sizes, balance);
             service.traffic.limits.connections_per_endpoint = std::num::NonZeroU32::new(5);
-            let full = BackendLoad { live: 5 * LIVE, ..BackendLoad::default() };
+            let full = BackendLoad {
+                live: 5 * LIVE,
+                ..BackendLoad::default()
+            };
             let mut memory = node(&world(service), |it| (it != left).then_some(full));
-            assert_eq!(many(&mut memory), [(Some(left), CONNECTS)].into(), "{balance:?} {sizes:?}");
+            assert_eq!(
+                many(&mut memory),
+                [(Some(left), CONNECTS)].into(),
+                "{balance:?} {sizes:?}"
+            );
         }
     }
 }
@@ -123,8 +176,16 @@ fn the_only_endpoint_below_its_limit_takes_every_connect() {
 /// The endpoints have a failure or two, and as many connects under way as probation allows.
 #[test]
 fn a_service_on_probation_takes_every_connect() {
-    let probation = Health { state: State::Probation, until: 1 << 30, streak: 2, ejections: 0 };
-    let bounded = BackendLoad { live: 2 * (LIVE + CONNECTING), ..healthy(probation) };
+    let probation = Health {
+        state: State::Probation,
+        until: 1 << 30,
+        streak: 2,
+        ejections: 0,
+    };
+    let bounded = BackendLoad {
+        live: 2 * (LIVE + CONNECTING),
+        ..healthy(probation)
+    };
     for balance in POLICIES {
         for sizes in [&[1][..], &[3], &[2, 2]] {
             let mut memory = node(&world(with_policy(sizes, balance)), |_| Some(bounded));
@@ -136,35 +197,77 @@ fn a_service_on_probation_takes_every_connect() {
 
 #[test]
 fn a_backend_on_probation_takes_no_connects_beyond_its_bound() {
-    let probation = Health { state: State::Probation, until: 1 << 30, streak: 1, ejections: 0 };
+    let probation = Health {
+        state: State::Probation,
+        until: 1 << 30,
+        streak: 1,
+        ejections: 0,
+    };
     let one = "10.0.0.1:80".parse().unwrap();
-    let load = |connecting| BackendLoad { live: connecting * (LIVE + CONNECTING), ..healthy(probation) };
+    let load = |connecting| BackendLoad {
+        live: connecting * (LIVE + CONNECTING),
+        ..healthy(probation)
+    };
     let world = world(with_policy(&[2], Balance::Random));
     let mut memory = node(&world, |it| (it == one).then(|| load(2)));
     assert_eq!(many(&mut memory).get(&Some(one)), None);
     let mut memory = node(&world, |it| (it == one).then(|| load(1)));
     assert!(many(&mut memory)[&Some(one)] > CONNECTS / 3);
-    let over = Health { until: 999, ..probation };
-    let mut memory = node(&world, |it| (it == one).then(|| BackendLoad { health: over.word(), ..load(2) }));
-    assert!(many(&mut memory)[&Some(one)] > CONNECTS / 3, "probation ends by itself");
+    let over = Health {
+        until: 999,
+        ..probation
+    };
+    let mut memory = node(&world, |it| {
+        (it == one).then(|| BackendLoad {
+            health: over.word(),
+            ..load(2)
+        })
+    });
+    assert!(
+        many(&mut memory)[&Some(one)] > CONNECTS / 3,
+        "probation ends by itself"
+    );
 }
 
 #[test]
 fn connects_without_a_syn_do_not_fill_a_bound() {
-    let probation = Health { state: State::Probation, until: 1 << 30, streak: 1, ejections: 0 };
-    let memory = node(&world(with_policy(&[1], Balance::Random)), |_| Some(healthy(probation)));
+    let probation = Health {
+        state: State::Probation,
+        until: 1 << 30,
+        streak: 1,
+        ejections: 0,
+    };
+    let memory = node(&world(with_policy(&[1], Balance::Random)), |_| {
+        Some(healthy(probation))
+    });
     // The kernel refuses what follows the hook: the socket stays open and never sends a SYN.
     for socket in 0..1_000 {
         memory.set_socket(socket);
-        assert!(matches!(connect(&memory, &fixture::key(VIP)), Verdict::Backend { .. }));
+        assert!(matches!(
+            connect(&memory, &fixture::key(VIP)),
+            Verdict::Backend { .. }
+        ));
     }
-    assert_eq!(memory.counters().backends.values().map(|load| load.live & (CONNECTING - 1)).sum::<u64>(), 0);
+    assert_eq!(
+        memory
+            .counters()
+            .backends
+            .values()
+            .map(|load| load.live & (CONNECTING - 1))
+            .sum::<u64>(),
+        0
+    );
 }
 
 /// Tier 0 is down, and the endpoints of tier 1 are ejected briefly.
 #[test]
 fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_ejection_ends() {
-    let short = Health { state: State::Ejected, until: 2_000, streak: 0, ejections: 1 };
+    let short = Health {
+        state: State::Ejected,
+        until: 2_000,
+        streak: 0,
+        ejections: 1,
+    };
     for balance in POLICIES {
         let mut world = world(with_policy(&[2, 2], balance));
         unhealthy(&mut world, ["10.0.0.1:80", "10.0.0.2:80"]);
@@ -182,16 +285,32 @@ fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_ejection_ends() {
     }
 }
 
-/// All endpoints are ejected: the one whose trial is due first is chosen, in any tier, and the others after it fails.
+/// All endpoints are ejected: the one whose trial is due first is chosen, in any tier, and the
+/// others after it fails.
 #[test]
 fn the_last_resort_is_the_best_of_all_tiers() {
-    let ejected = |until| healthy(Health { state: State::Ejected, until, streak: 0, ejections: 1 });
+    let ejected = |until| {
+        healthy(Health {
+            state: State::Ejected,
+            until,
+            streak: 0,
+            ejections: 1,
+        })
+    };
     for balance in POLICIES {
         let mut service = with_policy(&[2, 2], balance);
-        service.traffic.outlier = Outlier { base_ejection: SECOND * 60, ..service.traffic.outlier };
+        service.traffic.outlier = Outlier {
+            base_ejection: SECOND * 60,
+            ..service.traffic.outlier
+        };
         let best: SocketAddr = "10.0.1.2:80".parse().unwrap();
-        let mut memory =
-            node(&world(service), |it| Some(ejected(if it == best { 5_000 } else { 60_000 + u64::from(it.port()) })));
+        let mut memory = node(&world(service), |it| {
+            Some(ejected(if it == best {
+                5_000
+            } else {
+                60_000 + u64::from(it.port())
+            }))
+        });
         assert_eq!(ask(&mut memory, 1, false), Some(best), "{balance:?}");
         socket::closed(&memory, 1, true);
         let next = ask(&mut memory, 2, false);
@@ -206,12 +325,27 @@ fn the_last_resort_is_the_best_of_all_tiers() {
 /// The last endpoint is not ejected and fails, another one is ejected for long and works.
 #[test]
 fn a_failing_last_endpoint_does_not_hide_one_that_works() {
-    let (ejected, failing): (SocketAddr, SocketAddr) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+    let (ejected, failing): (SocketAddr, SocketAddr) = (
+        "10.0.0.1:80".parse().unwrap(),
+        "10.0.0.2:80".parse().unwrap(),
+    );
     for balance in POLICIES {
         let world = world(with_policy(&[2], balance));
-        let long = Health { state: State::Ejected, until: 160_000, streak: 0, ejections: 5 };
-        let last = Health { state: State::Failing, until: 10_900, streak: 3, ejections: 0 };
-        let mut memory = node(&world, |it| Some(healthy(if it == ejected { long } else { last })));
+        let long = Health {
+            state: State::Ejected,
+            until: 160_000,
+            streak: 0,
+            ejections: 5,
+        };
+        let last = Health {
+            state: State::Failing,
+            until: 10_900,
+            streak: 3,
+            ejections: 0,
+        };
+        let mut memory = node(&world, |it| {
+            Some(healthy(if it == ejected { long } else { last }))
+        });
         let mut asked = Vec::new();
         for socket in 0..3 {
             asked.push(ask(&mut memory, socket, false).unwrap());
@@ -221,7 +355,11 @@ fn a_failing_last_endpoint_does_not_hide_one_that_works() {
             }
             socket::closed(&memory, socket, true);
         }
-        assert_eq!(asked.last(), Some(&ejected), "{balance:?}: {asked:?}, {failing} fails");
+        assert_eq!(
+            asked.last(),
+            Some(&ejected),
+            "{balance:?}: {asked:?}, {failing} fails"
+        );
         assert_eq!(many(&mut memory).get(&None), None);
     }
 }
@@ -230,19 +368,28 @@ fn a_failing_last_endpoint_does_not_hide_one_that_works() {
 fn a_near_tier_below_its_threshold_serves_when_no_other_can() {
     for balance in POLICIES {
         let mut world = world(with_policy(&[10, 3], balance));
-        let down = (2..=10).map(|it| format!("10.0.0.{it}:80")).chain((1..=3).map(|it| format!("10.0.1.{it}:80")));
+        let down = (2..=10)
+            .map(|it| format!("10.0.0.{it}:80"))
+            .chain((1..=3).map(|it| format!("10.0.1.{it}:80")));
         world.unhealthy = down.map(|it| target(&it)).collect();
         let went = many(&mut node(&world, |_| None));
-        assert_eq!(went, [(Some("10.0.0.1:80".parse().unwrap()), CONNECTS)].into(), "{balance:?}");
+        assert_eq!(
+            went,
+            [(Some("10.0.0.1:80".parse().unwrap()), CONNECTS)].into(),
+            "{balance:?}"
+        );
     }
 }
 
-/// An endpoint beyond the first 64 slots of a tier counts as capacity, so a dead one of the third tier can be ejected.
+/// An endpoint beyond the first 64 slots of a tier counts as capacity, so a dead one of the third
+/// tier can be ejected.
 #[test]
 fn a_dead_endpoint_of_any_tier_is_ejected() {
     for balance in POLICIES {
         let mut world = world(with_policy(&[70, 70, 2, 1], balance));
-        let down = [0, 1].into_iter().flat_map(|tier| (1..=70).map(move |it| target(&format!("10.0.{tier}.{it}:80"))));
+        let down = [0, 1]
+            .into_iter()
+            .flat_map(|tier| (1..=70).map(move |it| target(&format!("10.0.{tier}.{it}:80"))));
         world.unhealthy = down.collect();
         let mut memory = node(&world, |_| None);
         let dead: SocketAddr = "10.0.2.1:80".parse().unwrap();
@@ -254,35 +401,59 @@ fn a_dead_endpoint_of_any_tier_is_ejected() {
                 socket::released(&memory, socket, || false);
             }
         }
-        assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 1, "{balance:?}");
+        assert_eq!(
+            memory.counters().services[&0][Counter::Ejections.index()],
+            1,
+            "{balance:?}"
+        );
     }
 }
 
 /// The other failure happens on another CPU: its record is written, and the backend's word not yet.
 #[test]
 fn two_concurrent_failures_both_count() {
-    let twice = Health { state: State::Probation, until: 2_000, streak: 2, ejections: 0 };
-    let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| Some(healthy(twice)));
+    let twice = Health {
+        state: State::Probation,
+        until: 2_000,
+        streak: 2,
+        ejections: 0,
+    };
+    let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| {
+        Some(healthy(twice))
+    });
     for (&index, _) in memory.dump().unwrap().backends.iter() {
         memory.set_load(index, BackendLoad::default());
     }
     assert_ne!(ask(&mut memory, 1, false), None);
     socket::closed(&memory, 1, true);
-    assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 1);
+    assert_eq!(
+        memory.counters().services[&0][Counter::Ejections.index()],
+        1
+    );
 }
 
 /// A failure record expires.
 #[test]
 fn old_failures_expire() {
-    let twice = Health { state: State::Probation, until: 2_000, streak: 2, ejections: 0 };
-    let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| Some(healthy(twice)));
+    let twice = Health {
+        state: State::Probation,
+        until: 2_000,
+        streak: 2,
+        ejections: 0,
+    };
+    let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| {
+        Some(healthy(twice))
+    });
     for (&index, _) in memory.dump().unwrap().backends.iter() {
         memory.set_load(index, BackendLoad::default());
     }
     memory.set_now(400 * 1_000_000_000);
     assert_ne!(ask(&mut memory, 1, false), None);
     socket::closed(&memory, 1, true);
-    assert_eq!(memory.counters().services[&0][Counter::Ejections.index()], 0);
+    assert_eq!(
+        memory.counters().services[&0][Counter::Ejections.index()],
+        0
+    );
 }
 
 /// The kernel refuses its connects after the hook, as without a route.
@@ -294,7 +465,9 @@ fn an_endpoint_without_a_route_is_ejected_for_the_client_alone() {
         let mut went = BTreeMap::new();
         for socket in 1..=CONNECTS {
             memory.set_socket(socket);
-            let Verdict::Backend { addr, port } = connect(&memory, &fixture::key(VIP)) else { panic!("{balance:?}") };
+            let Verdict::Backend { addr, port } = connect(&memory, &fixture::key(VIP)) else {
+                panic!("{balance:?}")
+            };
             let to = SocketAddr::new(addr.into(), u16::from_be(port));
             if to != near {
                 socket::syn_sent(&memory, socket);
@@ -302,10 +475,26 @@ fn an_endpoint_without_a_route_is_ejected_for_the_client_alone() {
             socket::released(&memory, socket, || true);
             *went.entry(to).or_default() += 1;
         }
-        assert_eq!(went, [(near, 3), ("10.0.1.1:80".parse().unwrap(), CONNECTS - 3)].into(), "{balance:?}");
+        assert_eq!(
+            went,
+            [(near, 3), ("10.0.1.1:80".parse().unwrap(), CONNECTS - 3)].into(),
+            "{balance:?}"
+        );
         let counters = memory.counters();
-        let known: Vec<_> = counters.backends.values().map(|load| Agreement::of(load.health)).collect();
-        assert_eq!(known.iter().map(|known| known.voter).sum::<u32>(), 0, "{balance:?}: no vote");
-        assert_eq!(counters.services[&0][Counter::Ejections.index()], 1, "{balance:?}");
+        let known: Vec<_> = counters
+            .backends
+            .values()
+            .map(|load| Agreement::of(load.health))
+            .collect();
+        assert_eq!(
+            known.iter().map(|known| known.voter).sum::<u32>(),
+            0,
+            "{balance:?}: no vote"
+        );
+        assert_eq!(
+            counters.services[&0][Counter::Ejections.index()],
+            1,
+            "{balance:?}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A place that one connect reserves is not given to another, and is released when the connect no longer needs it.
+//! A place that one connect reserves is not given to another, and is released when the connect no
+//! longer needs it.
 
 use std::num::NonZeroU32;
 
@@ -38,7 +39,12 @@ fn without_syn(memory: &Memory, socket: u64) -> Verdict {
 }
 
 fn words(memory: &Memory) -> Vec<u64> {
-    memory.counters().backends.values().map(|load| counts(load.live)).collect()
+    memory
+        .counters()
+        .backends
+        .values()
+        .map(|load| counts(load.live))
+        .collect()
 }
 
 #[test]
@@ -47,9 +53,14 @@ fn a_reserved_place_does_not_hide_a_free_one() {
         for endpoints in [2, 3, 100] {
             let mut memory = node(endpoints, 1, balance);
             for socket in 1..u64::from(endpoints) {
-                assert!(matches!(without_syn(&memory, socket), Verdict::Backend { .. }), "{balance:?} {endpoints}");
+                assert!(
+                    matches!(without_syn(&memory, socket), Verdict::Backend { .. }),
+                    "{balance:?} {endpoints}"
+                );
             }
-            let went: Vec<_> = (1_000..1_200).map(|socket| ask(&mut memory, socket, true)).collect();
+            let went: Vec<_> = (1_000..1_200)
+                .map(|socket| ask(&mut memory, socket, true))
+                .collect();
             assert_ne!(went[0], None, "{balance:?}, one of {endpoints} is free");
             assert_eq!(went, vec![went[0]; 200], "{balance:?} {endpoints}");
         }
@@ -65,8 +76,16 @@ fn a_reservation_is_settled_at_any_time() {
         for microsecond in (0..600_000).step_by(250) {
             memory.set_now(1_000 * microsecond);
             let socket = microsecond + 1;
-            assert_ne!(ask(&mut memory, socket, false), None, "{balance:?} at {microsecond} µs");
-            assert_eq!(words(&memory), [LIVE + CONNECTING], "{balance:?} at {microsecond} µs");
+            assert_ne!(
+                ask(&mut memory, socket, false),
+                None,
+                "{balance:?} at {microsecond} µs"
+            );
+            assert_eq!(
+                words(&memory),
+                [LIVE + CONNECTING],
+                "{balance:?} at {microsecond} µs"
+            );
             socket::released(&memory, socket, || false);
             assert_eq!(words(&memory), [0]);
             without_syn(&memory, socket);
@@ -92,15 +111,19 @@ fn a_connect_that_the_kernel_refused_holds_its_place_only_briefly() {
 /// Has the kernel clear what has expired, as the agent does now and then.
 fn sweep(memory: &Memory, now: u64) {
     let (tables, counters) = (memory.dump().unwrap(), memory.counters());
-    let backends =
-        tables.backends.iter().map(|(index, row)| BackendEntry { row: *row, load: counters.backends[index] });
+    let backends = tables.backends.iter().map(|(index, row)| BackendEntry {
+        row: *row,
+        load: counters.backends[index],
+    });
     let counts = Counts {
         backends: backends.collect(),
         services: counters.loads.values().copied().collect(),
         ..Counts::default()
     };
     memory.set_now(now);
-    expired(&counts, Duration::from_nanos(now)).into_iter().for_each(|request| settle(memory, request));
+    expired(&counts, Duration::from_nanos(now))
+        .into_iter()
+        .for_each(|request| settle(memory, request));
 }
 
 #[test]
@@ -126,7 +149,11 @@ fn a_connect_that_loses_many_races_is_not_refused_while_places_are_free() {
         let mut memory = node(100, 1, balance);
         memory.set_rivals(40);
         assert_ne!(ask(&mut memory, 1, true), None, "{balance:?}");
-        assert_eq!(words(&memory).iter().filter(|word| **word != 0).count(), 40, "{balance:?}");
+        assert_eq!(
+            words(&memory).iter().filter(|word| **word != 0).count(),
+            40,
+            "{balance:?}"
+        );
     }
 }
 
@@ -147,7 +174,10 @@ fn many_connects_that_the_kernel_refuses_leave_the_other_counts_alone() {
 #[test]
 fn a_connected_udp_socket_holds_its_endpoint_until_a_connect_succeeds() {
     const EMPTY: &str = "10.96.0.2:80";
-    let mut service = fixture::with(fixture::udp(fixture::fixed("cart", "10.96.0.1")), &[("10.0.0.1:80", 1)]);
+    let mut service = fixture::with(
+        fixture::udp(fixture::fixed("cart", "10.96.0.1")),
+        &[("10.0.0.1:80", 1)],
+    );
     service.traffic.limits.connections = NonZeroU32::new(1);
     let mut world = world(service.clone());
     let empty = fixture::udp(fixture::fixed("empty", "10.96.0.2"));
@@ -157,7 +187,14 @@ fn a_connected_udp_socket_holds_its_endpoint_until_a_connect_succeeds() {
     let held = |memory: &Memory| {
         let counters = memory.counters();
         let backends: Vec<u64> = counters.backends.values().map(|load| load.live).collect();
-        (backends, counters.loads.values().map(|load| load.connections).sum::<u64>())
+        (
+            backends,
+            counters
+                .loads
+                .values()
+                .map(|load| load.connections)
+                .sum::<u64>(),
+        )
     };
     let ask = |vip| connect(&memory, &fixture::udp_key(vip));
     let granted = ask(VIP);
@@ -166,7 +203,10 @@ fn a_connected_udp_socket_holds_its_endpoint_until_a_connect_succeeds() {
     assert_eq!(ask(EMPTY), Verdict::Refused);
     assert_eq!(held(&memory), (vec![LIVE], LIVE));
     let record = socket::record(&memory, 0).expect("the socket is still connected");
-    assert_eq!((record.frontend, record.frontend_port), (fixture::udp_key(VIP).addr, fixture::udp_key(VIP).port));
+    assert_eq!(
+        (record.frontend, record.frontend_port),
+        (fixture::udp_key(VIP).addr, fixture::udp_key(VIP).port)
+    );
     assert_eq!(ask(VIP), granted, "its own place does not count against it");
     assert_eq!(held(&memory), (vec![LIVE], LIVE));
     // The socket was disconnected without a hook and holds nothing any more.

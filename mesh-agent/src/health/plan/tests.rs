@@ -9,15 +9,28 @@ use crate::{
 fn checked(name: &str, endpoints: u16, interval: Duration) -> Service {
     let address = |number: u16| format!("10.1.{}.{}:80", number / 250, number % 250 + 1);
     let addresses: Vec<String> = (0..endpoints).map(address).collect();
-    let endpoints: Vec<(&str, u32)> = addresses.iter().map(|address| (address.as_str(), 1)).collect();
+    let endpoints: Vec<(&str, u32)> = addresses
+        .iter()
+        .map(|address| (address.as_str(), 1))
+        .collect();
     let mut service = fixture::with(fixture::fixed(name, "10.96.0.1"), &endpoints);
-    service.traffic.health = Some(HealthCheck { interval, ..check(Probe::Tcp) });
-    service.traffic.health_origin = CheckOrigin { line: 7, field: "services[0].health".into(), is_annotation: false };
+    service.traffic.health = Some(HealthCheck {
+        interval,
+        ..check(Probe::Tcp)
+    });
+    service.traffic.health_origin = CheckOrigin {
+        line: 7,
+        field: "services[0].health".into(),
+        is_annotation: false,
+    };
     service
 }
 
 fn world(services: impl IntoIterator<Item = Service>) -> World {
-    World { services: fixture::services(services), ..World::default() }
+    World {
+        services: fixture::services(services),
+        ..World::default()
+    }
 }
 
 fn interval(plan: &Plan, service: &Service) -> Duration {
@@ -26,7 +39,10 @@ fn interval(plan: &Plan, service: &Service) -> Duration {
 
 /// Probes per second of all targets.
 fn rate(plan: &Plan) -> f64 {
-    plan.wanted.values().map(|check| 1.0 / check.interval.as_secs_f64()).sum()
+    plan.wanted
+        .values()
+        .map(|check| 1.0 / check.interval.as_secs_f64())
+        .sum()
 }
 
 #[test]
@@ -36,23 +52,40 @@ fn checks_that_are_not_allowed_are_errors_and_the_rest_is_checked() {
     local.address = [127, 0, 0, 1].into();
     cart.ports[0].endpoints.push(local.clone());
     let plan = plan(&world([cart.clone()]));
-    assert_eq!(plan.wanted.keys().cloned().collect::<Vec<_>>(), [target(&cart, &cart.ports[0].endpoints[0])]);
+    assert_eq!(
+        plan.wanted.keys().cloned().collect::<Vec<_>>(),
+        [target(&cart, &cart.ports[0].endpoints[0])]
+    );
     let reason = "endpoint 127.0.0.1:80 of service test/cart is not checked: it is a loopback address; \
                   `healthChecks.allowedNetworks` can allow it";
-    let origin = Origin { line: 7, ..cart.origin.clone() };
-    let error = ConfigError { origin, field: "services[0].health".into(), reason: reason.into() };
+    let origin = Origin {
+        line: 7,
+        ..cart.origin.clone()
+    };
+    let error = ConfigError {
+        origin,
+        field: "services[0].health".into(),
+        reason: reason.into(),
+    };
     assert_eq!(plan.refused.errors, [error]);
     let wrong = Wrong::service(&cart, Effect::Part);
     assert_eq!((plan.refused.wrong, plan.notes), (vec![wrong], vec![]));
     local.address = [127, 0, 0, 2].into();
     cart.ports[0].endpoints.push(local);
     let reason = super::plan(&world([cart])).refused.errors.remove(0).reason;
-    assert!(reason.starts_with("endpoint 127.0.0.1:80 and 1 more of service test/cart are not checked: "), "{reason}");
+    assert!(
+        reason
+            .starts_with("endpoint 127.0.0.1:80 and 1 more of service test/cart are not checked: "),
+        "{reason}"
+    );
 }
 
 #[test]
 fn checks_within_the_rate_keep_their_interval() {
-    let services = [checked("a", 300, Duration::from_secs(1)), checked("b", 50, Duration::from_secs(5))];
+    let services = [
+        checked("a", 300, Duration::from_secs(1)),
+        checked("b", 50, Duration::from_secs(5)),
+    ];
     let plan = plan(&world(services.clone()));
     assert_eq!(services.map(|it| interval(&plan, &it).as_secs()), [1, 5]);
     assert_eq!((plan.slowed, plan.notes), (BTreeMap::new(), vec![]));
@@ -69,14 +102,26 @@ fn a_greedy_service_leaves_others_their_share() {
     assert!((999.0..=1000.1).contains(&rate(&plan)), "{}", rate(&plan));
     let note = "endpoints of service test/greedy are checked every 20.202s instead of every 100ms: the checks of this \
                 node ask for 20010 a second, and `healthChecks.maxPerSecond` is 1000";
-    assert_eq!(plan.notes, [ConfigNote { origin: Origin { line: 7, ..greedy.origin }, message: note.into() }]);
+    assert_eq!(
+        plan.notes,
+        [ConfigNote {
+            origin: Origin {
+                line: 7,
+                ..greedy.origin
+            },
+            message: note.into()
+        }]
+    );
 }
 
 #[test]
 fn a_namespace_has_no_more_for_many_services() {
-    let mut services: Vec<Service> =
-        (0..9).map(|number| checked(&format!("many-{number}"), 1000, Duration::from_secs(1))).collect();
-    services.iter_mut().for_each(|it| it.name.namespace = "greedy".into());
+    let mut services: Vec<Service> = (0..9)
+        .map(|number| checked(&format!("many-{number}"), 1000, Duration::from_secs(1)))
+        .collect();
+    services
+        .iter_mut()
+        .for_each(|it| it.name.namespace = "greedy".into());
     let mut other = checked("other", 1000, Duration::from_secs(1));
     other.name.namespace = "other".into();
     services.push(other.clone());
@@ -94,7 +139,16 @@ fn no_interval_is_shorter_than_the_shortest() {
     let note = "endpoints of service test/fast are checked every 1s instead of every 100ms: that is \
                 `healthChecks.minInterval`";
     assert_eq!(plan.notes[0].message, note);
-    let allowed = CheckPolicy { min_interval: Duration::from_millis(100), ..CheckPolicy::default() };
-    let world = World { check_policy: Arc::new(allowed), ..world([fast.clone()]) };
-    assert_eq!(interval(&super::plan(&world), &fast), Duration::from_millis(100));
+    let allowed = CheckPolicy {
+        min_interval: Duration::from_millis(100),
+        ..CheckPolicy::default()
+    };
+    let world = World {
+        check_policy: Arc::new(allowed),
+        ..world([fast.clone()])
+    };
+    assert_eq!(
+        interval(&super::plan(&world), &fast),
+        Duration::from_millis(100)
+    );
 }

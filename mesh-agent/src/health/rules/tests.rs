@@ -9,7 +9,9 @@ use crate::{
 
 fn world(policy: CheckPolicy) -> World {
     World {
-        node_addresses: ["127.0.0.1", "192.0.2.7", "2001:db8::7"].map(|it| it.parse().unwrap()).into(),
+        node_addresses: ["127.0.0.1", "192.0.2.7", "2001:db8::7"]
+            .map(|it| it.parse().unwrap())
+            .into(),
         check_policy: Arc::new(policy),
         ..World::default()
     }
@@ -19,7 +21,8 @@ fn world(policy: CheckPolicy) -> World {
 fn refusal(policy: CheckPolicy, address: &str) -> Option<String> {
     let cart = fixture::fixed("cart", "10.96.0.1");
     let world = world(policy);
-    Rules::new(&world, &cart, &check(Probe::Tcp)).refusal(&Endpoint::new(address.parse().unwrap(), 80))
+    Rules::new(&world, &cart, &check(Probe::Tcp))
+        .refusal(&Endpoint::new(address.parse().unwrap(), 80))
 }
 
 #[test]
@@ -35,9 +38,16 @@ fn loopback_link_local_and_node_addresses_are_not_checked() {
     ];
     for (address, kind) in kinds {
         let expected = format!("it is {kind}; `healthChecks.allowedNetworks` can allow it");
-        assert_eq!(refusal(CheckPolicy::default(), address), Some(expected), "{address}");
+        assert_eq!(
+            refusal(CheckPolicy::default(), address),
+            Some(expected),
+            "{address}"
+        );
         let network = address.parse::<IpAddr>().unwrap().into();
-        let allowed = CheckPolicy { allowed_networks: vec![network], ..CheckPolicy::default() };
+        let allowed = CheckPolicy {
+            allowed_networks: vec![network],
+            ..CheckPolicy::default()
+        };
         assert_eq!(refusal(allowed, address), None, "{address}");
     }
     for address in ["10.0.0.1", "192.0.2.8", "fd00::1"] {
@@ -49,40 +59,73 @@ fn loopback_link_local_and_node_addresses_are_not_checked() {
 fn whole(policy: CheckPolicy, is_annotation: bool, check: &HealthCheck) -> Option<String> {
     let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:8080", 1)]);
     cart.traffic.health_origin.is_annotation = is_annotation;
-    Rules::new(&world(policy), &cart, check).whole().map(str::to_owned)
+    Rules::new(&world(policy), &cart, check)
+        .whole()
+        .map(str::to_owned)
 }
 
 fn with_header(name: &str) -> HealthCheck {
     let headers = vec![(name.to_owned(), "secret".to_owned())];
-    check(Probe::Http(HttpProbe { tls: false, path: "/".into(), headers, status: (200, 299), expect_header: None }))
+    check(Probe::Http(HttpProbe {
+        tls: false,
+        path: "/".into(),
+        headers,
+        status: (200, 299),
+        expect_header: None,
+    }))
 }
 
 #[test]
 fn annotations_send_no_credentials() {
-    for name in ["Authorization", "cookie", "Proxy-Authorization", "X-Vault-Token", "x-api-key", "X-Remote-User"] {
+    for name in [
+        "Authorization",
+        "cookie",
+        "Proxy-Authorization",
+        "X-Vault-Token",
+        "x-api-key",
+        "X-Remote-User",
+    ] {
         let expected = format!(
             "an annotation sends the header {name}, which can carry credentials; `healthChecks.allowCredentials` can allow it"
         );
-        assert_eq!(whole(CheckPolicy::default(), true, &with_header(name)), Some(expected));
+        assert_eq!(
+            whole(CheckPolicy::default(), true, &with_header(name)),
+            Some(expected)
+        );
         assert_eq!(
             whole(CheckPolicy::default(), false, &with_header(name)),
             None,
             "service files are the administrator's"
         );
-        let allowed = CheckPolicy { allow_credentials: true, ..CheckPolicy::default() };
+        let allowed = CheckPolicy {
+            allow_credentials: true,
+            ..CheckPolicy::default()
+        };
         assert_eq!(whole(allowed, true, &with_header(name)), None);
     }
-    assert_eq!(whole(CheckPolicy::default(), true, &with_header("X-Check")), None);
+    assert_eq!(
+        whole(CheckPolicy::default(), true, &with_header("X-Check")),
+        None
+    );
 }
 
 #[test]
 fn annotations_name_only_ports_of_their_endpoints() {
-    let on = |port| HealthCheck { port: Some(port), ..check(Probe::Tcp) };
+    let on = |port| HealthCheck {
+        port: Some(port),
+        ..check(Probe::Tcp)
+    };
     let expected = "an annotation names port 6443, which none of its endpoints serves; `healthChecks.allowOtherPorts` can \
                     allow it";
-    assert_eq!(whole(CheckPolicy::default(), true, &on(6443)).as_deref(), Some(expected));
+    assert_eq!(
+        whole(CheckPolicy::default(), true, &on(6443)).as_deref(),
+        Some(expected)
+    );
     assert_eq!(whole(CheckPolicy::default(), true, &on(8080)), None);
     assert_eq!(whole(CheckPolicy::default(), false, &on(6443)), None);
-    let allowed = CheckPolicy { allow_other_ports: true, ..CheckPolicy::default() };
+    let allowed = CheckPolicy {
+        allow_other_ports: true,
+        ..CheckPolicy::default()
+    };
     assert_eq!(whole(allowed, true, &on(6443)), None);
 }

@@ -10,7 +10,9 @@ const CLOCK: Duration = Duration::from_secs(1000);
 
 fn many(number: u16) -> Wanted {
     let check = Arc::new(check(Probe::Tcp));
-    (0..number).map(|number| (checks::tests::target(number), Arc::clone(&check))).collect()
+    (0..number)
+        .map(|number| (checks::tests::target(number), Arc::clone(&check)))
+        .collect()
 }
 
 /// Input and output of the task.
@@ -31,14 +33,23 @@ impl Scene {
         let (sender, reports) = watch::channel(Arc::default());
         let stop = CancellationToken::new();
         let task = tokio::spawn(Driver::new(7, CLOCK, probe).run(receiver, sender, stop.clone()));
-        Self { wanted, reports, stop, task }
+        Self {
+            wanted,
+            reports,
+            stop,
+            task,
+        }
     }
 
     /// Waits until a report fulfils the condition.
     async fn until(&mut self, what: impl Fn(&HealthReport) -> bool) -> Arc<HealthReport> {
         let report = self.reports.wait_for(|report| what(report));
         let report = tokio::time::timeout(Duration::from_secs(60), report).await;
-        Arc::clone(&report.expect("the report says so at some time").expect("the task runs"))
+        Arc::clone(
+            &report
+                .expect("the report says so at some time")
+                .expect("the task runs"),
+        )
     }
 
     async fn end(self) {
@@ -48,11 +59,17 @@ impl Scene {
 }
 
 fn has(report: &HealthReport, state: HealthState) -> usize {
-    report.targets.values().filter(|status| status.state == state).count()
+    report
+        .targets
+        .values()
+        .filter(|status| status.state == state)
+        .count()
 }
 
 fn refused() -> ProbeResult {
-    Err(Failure::Io(io::Error::from_raw_os_error(libc::ECONNREFUSED)))
+    Err(Failure::Io(io::Error::from_raw_os_error(
+        libc::ECONNREFUSED,
+    )))
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,11 +86,27 @@ async fn probes_of_two_thousand_endpoints_are_spread() {
     sleep(Duration::from_secs(60)).await;
     scene.end().await;
     let starts = starts.lock().unwrap();
-    assert!((22_800..=24_200).contains(&starts.len()), "{} starts in 60 s", starts.len());
-    let within = |first: usize, window| starts.partition_point(|at| *at < starts[first] + window) - first;
-    let most = |window| (0..starts.len()).map(|first| within(first, window)).max().unwrap();
-    let (short, long) = (most(Duration::from_millis(1)), most(Duration::from_millis(100)));
-    assert!(short <= 33 && long <= 80, "{short} starts in 1 ms, {long} in 100 ms; 40 would be even");
+    assert!(
+        (22_800..=24_200).contains(&starts.len()),
+        "{} starts in 60 s",
+        starts.len()
+    );
+    let within =
+        |first: usize, window| starts.partition_point(|at| *at < starts[first] + window) - first;
+    let most = |window| {
+        (0..starts.len())
+            .map(|first| within(first, window))
+            .max()
+            .unwrap()
+    };
+    let (short, long) = (
+        most(Duration::from_millis(1)),
+        most(Duration::from_millis(100)),
+    );
+    assert!(
+        short <= 33 && long <= 80,
+        "{short} starts in 1 ms, {long} in 100 ms; 40 would be even"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,12 +118,19 @@ async fn a_failing_endpoint_is_reported_and_so_is_its_return() {
         async move { if fails { refused() } else { Ok(()) } }
     });
     let target = checks::tests::target(1);
-    let report = scene.until(|report| has(report, HealthState::Unhealthy) == 1).await;
+    let report = scene
+        .until(|report| has(report, HealthState::Unhealthy) == 1)
+        .await;
     let status = &report.targets[&target];
-    assert_eq!((status.state, &*status.reason, status.streak), (HealthState::Unhealthy, "connection refused", 2));
+    assert_eq!(
+        (status.state, &*status.reason, status.streak),
+        (HealthState::Unhealthy, "connection refused", 2)
+    );
     assert!(status.changed_at > CLOCK && Some(status.changed_at) == status.checked_at);
     *fails.lock().unwrap() = false;
-    let report = scene.until(|report| has(report, HealthState::Healthy) == 3).await;
+    let report = scene
+        .until(|report| has(report, HealthState::Healthy) == 3)
+        .await;
     assert_eq!(&*report.targets[&target].reason, "");
     scene.wanted.send_replace(Arc::new(many(1)));
     let report = scene.until(|report| report.targets.len() == 1).await;
@@ -106,7 +146,10 @@ async fn no_endpoint_is_asked_twice_at_the_same_time() {
     let scene = Scene::start(many(2000), move |due| {
         let (set, peak) = (Arc::clone(&set), Arc::clone(&peak));
         async move {
-            assert!(set.lock().unwrap().insert(Arc::clone(&due.target)), "asked twice");
+            assert!(
+                set.lock().unwrap().insert(Arc::clone(&due.target)),
+                "asked twice"
+            );
             let now = set.lock().unwrap().len();
             let most = now.max(*peak.lock().unwrap());
             *peak.lock().unwrap() = most;
@@ -118,26 +161,48 @@ async fn no_endpoint_is_asked_twice_at_the_same_time() {
     sleep(Duration::from_secs(60)).await;
     assert_eq!(*most.lock().unwrap(), schedule::UNDER_WAY / 2);
     assert_eq!(
-        has(&scene.reports.borrow(), HealthState::Unknown) + has(&scene.reports.borrow(), HealthState::Unhealthy),
+        has(&scene.reports.borrow(), HealthState::Unknown)
+            + has(&scene.reports.borrow(), HealthState::Unhealthy),
         2000
     );
-    assert!(scene.reports.borrow().targets.values().all(|status| !status.reason.starts_with("not known")));
+    assert!(
+        scene
+            .reports
+            .borrow()
+            .targets
+            .values()
+            .all(|status| !status.reason.starts_with("not known"))
+    );
     scene.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_panics_does_not_end_the_others() {
     let mut scene = Scene::start(many(2), |due| async move {
-        assert_ne!(due.target.address.to_string(), "10.0.0.0", "this is the one that panics");
+        assert_ne!(
+            due.target.address.to_string(),
+            "10.0.0.0",
+            "this is the one that panics"
+        );
         Ok(())
     });
     let report = scene
         .until(|report| {
-            has(report, HealthState::Healthy) == 1 && report.targets.values().all(|status| status.checked_at.is_some())
+            has(report, HealthState::Healthy) == 1
+                && report
+                    .targets
+                    .values()
+                    .all(|status| status.checked_at.is_some())
         })
         .await;
     let lost = &report.targets[&checks::tests::target(0)];
-    assert_eq!((lost.state, &*lost.reason), (HealthState::Unknown, "not known: the probe has ended without a result"));
+    assert_eq!(
+        (lost.state, &*lost.reason),
+        (
+            HealthState::Unknown,
+            "not known: the probe has ended without a result"
+        )
+    );
     scene.end().await;
 }
 
@@ -155,8 +220,9 @@ async fn real_endpoints_are_told_apart() {
     let (sender, mut reports) = watch::channel(Arc::default());
     let stop = CancellationToken::new();
     let task = tokio::spawn(run(receiver, sender, BTreeSet::new(), CLOCK, stop.clone()));
-    let told =
-        |report: &Arc<HealthReport>| has(report, HealthState::Healthy) == 1 && has(report, HealthState::Unhealthy) == 1;
+    let told = |report: &Arc<HealthReport>| {
+        has(report, HealthState::Healthy) == 1 && has(report, HealthState::Unhealthy) == 1
+    };
     let report = tokio::time::timeout(Duration::from_secs(5), reports.wait_for(told)).await;
     let report = Arc::clone(&*report.expect("both are told apart").unwrap());
     assert_eq!(&*report.targets[&target(gone)].reason, "connection refused");

@@ -54,17 +54,23 @@ pub(super) async fn silent() -> SocketAddr {
 type Answer = Response<Full<Bytes>>;
 
 /// Answers HTTP requests with `answer`.
-pub(super) async fn http(answer: impl Fn(&Request<Incoming>) -> Answer + Clone + Send + Sync + 'static) -> SocketAddr {
+pub(super) async fn http(
+    answer: impl Fn(&Request<Incoming>) -> Answer + Clone + Send + Sync + 'static,
+) -> SocketAddr {
     serving(move |stream| speak(TokioIo::new(stream), answer.clone())).await
 }
 
 /// The same by way of TLS, with a self-signed certificate.
-pub(super) async fn https(answer: impl Fn(&Request<Incoming>) -> Answer + Clone + Send + Sync + 'static) -> SocketAddr {
+pub(super) async fn https(
+    answer: impl Fn(&Request<Incoming>) -> Answer + Clone + Send + Sync + 'static,
+) -> SocketAddr {
     let acceptor = self_signed();
     serving(move |stream| {
         let (acceptor, answer) = (acceptor.clone(), answer.clone());
         async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
             speak(TokioIo::new(stream), answer).await;
         }
     })
@@ -86,7 +92,8 @@ where
 fn self_signed() -> TlsAcceptor {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["some.name.else".to_owned()]).unwrap();
-    let private = tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+    let private =
+        tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der());
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

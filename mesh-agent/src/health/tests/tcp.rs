@@ -9,13 +9,19 @@ use crate::model::{HealthCheck, Probe};
 async fn an_endpoint_that_accepts_is_healthy_and_one_that_refuses_is_not() {
     let (_listener, address) = server::listener().await;
     assert_eq!(ask(address, &check(Probe::Tcp)).await, "");
-    assert_eq!(ask(server::refusing().await, &check(Probe::Tcp)).await, "connection refused");
+    assert_eq!(
+        ask(server::refusing().await, &check(Probe::Tcp)).await,
+        "connection refused"
+    );
 }
 
 #[tokio::test]
 async fn the_port_of_the_check_is_asked_instead_of_the_endpoints() {
     let (_listener, address) = server::listener().await;
-    let other = HealthCheck { port: Some(address.port()), ..check(Probe::Tcp) };
+    let other = HealthCheck {
+        port: Some(address.port()),
+        ..check(Probe::Tcp)
+    };
     assert_eq!(ask(server::refusing().await, &other).await, "");
 }
 
@@ -37,7 +43,15 @@ async fn a_probe_leaves_no_socket_behind_and_wakes_no_program() {
 fn sockets_to(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
     let peer = format!(":{port:04X}");
-    table.lines().skip(1).filter(|line| line.split_whitespace().nth(2).is_some_and(|it| it.ends_with(&peer))).count()
+    table
+        .lines()
+        .skip(1)
+        .filter(|line| {
+            line.split_whitespace()
+                .nth(2)
+                .is_some_and(|it| it.ends_with(&peer))
+        })
+        .count()
 }
 
 #[tokio::test]
@@ -58,9 +72,15 @@ async fn an_endpoint_that_drops_packets_is_not_waited_for() {
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut fill = vec![];
-    let hasty = HealthCheck { timeout: Duration::from_millis(200), ..check(Probe::Tcp) };
-    while let Ok(Ok(stream)) =
-        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+    let hasty = HealthCheck {
+        timeout: Duration::from_millis(200),
+        ..check(Probe::Tcp)
+    };
+    while let Ok(Ok(stream)) = tokio::time::timeout(
+        Duration::from_millis(200),
+        tokio::net::TcpStream::connect(address),
+    )
+    .await
     {
         fill.push(stream);
         assert!(fill.len() < 100, "the queue does not fill");

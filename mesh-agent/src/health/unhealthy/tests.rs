@@ -17,12 +17,19 @@ fn cart(endpoints: &[(&str, u32)]) -> Service {
 }
 
 fn world(service: Service) -> World {
-    World { services: fixture::services([service]), node_name: "n1".into(), ..World::default() }
+    World {
+        services: fixture::services([service]),
+        node_name: "n1".into(),
+        ..World::default()
+    }
 }
 
 fn targets(addresses: &[&str]) -> BTreeSet<Target> {
-    let target =
-        |address: &&str| Target { service: fixture::name("cart"), address: address.parse().unwrap(), port: 80 };
+    let target = |address: &&str| Target {
+        service: fixture::name("cart"),
+        address: address.parse().unwrap(),
+        port: 80,
+    };
     addresses.iter().map(target).collect()
 }
 
@@ -30,12 +37,24 @@ fn targets(addresses: &[&str]) -> BTreeSet<Target> {
 fn report(world: &World, failing: &[&str]) -> HealthReport {
     let failing = targets(failing);
     let status = |target: &Target| {
-        let state = if failing.contains(target) { HealthState::Unhealthy } else { HealthState::Healthy };
-        HealthStatus { state, ..Hysteresis::new(Duration::ZERO).status().clone() }
+        let state = if failing.contains(target) {
+            HealthState::Unhealthy
+        } else {
+            HealthState::Healthy
+        };
+        HealthStatus {
+            state,
+            ..Hysteresis::new(Duration::ZERO).status().clone()
+        }
     };
     let wanted = plan(world).wanted;
-    let targets = wanted.keys().map(|target| (Arc::new(target.clone()), status(target)));
-    HealthReport { targets: targets.collect(), changes: 1 }
+    let targets = wanted
+        .keys()
+        .map(|target| (Arc::new(target.clone()), status(target)));
+    HealthReport {
+        targets: targets.collect(),
+        changes: 1,
+    }
 }
 
 /// Returns the endpoints that are taken out of a service with these failing ones.
@@ -55,16 +74,28 @@ fn endpoints_that_may_take_connections_are_checked() {
     (udp.protocol, udp.endpoints) = (Protocol::Udp, vec![Endpoint::new([10, 0, 0, 9].into(), 80)]);
     cart.ports.push(udp);
     let unchecked = fixture::with(fixture::fixed("web", "10.96.0.2"), &[("10.0.1.1:80", 1)]);
-    let world = World { services: fixture::services([cart, unchecked]), ..World::default() };
-    assert_eq!(plan(&world).wanted.keys().cloned().collect::<BTreeSet<_>>(), targets(&["10.0.0.1", "10.0.0.2"]));
+    let world = World {
+        services: fixture::services([cart, unchecked]),
+        ..World::default()
+    };
+    assert_eq!(
+        plan(&world).wanted.keys().cloned().collect::<BTreeSet<_>>(),
+        targets(&["10.0.0.1", "10.0.0.2"])
+    );
 }
 
 #[test]
 fn failing_endpoints_are_taken_out_but_not_the_last_one() {
     assert_eq!(out(cart(&THREE), &[]), targets(&[]));
     assert_eq!(out(cart(&THREE), &["10.0.0.1"]), targets(&["10.0.0.1"]));
-    assert_eq!(out(cart(&THREE), &["10.0.0.1", "10.0.0.3"]), targets(&["10.0.0.1", "10.0.0.3"]));
-    assert_eq!(out(cart(&THREE), &["10.0.0.1", "10.0.0.2", "10.0.0.3"]), targets(&[]));
+    assert_eq!(
+        out(cart(&THREE), &["10.0.0.1", "10.0.0.3"]),
+        targets(&["10.0.0.1", "10.0.0.3"])
+    );
+    assert_eq!(
+        out(cart(&THREE), &["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
+        targets(&[])
+    );
 }
 
 #[test]
@@ -72,9 +103,16 @@ fn an_endpoint_that_failed_before_is_out_until_there_is_a_report() {
     let world = world(cart(&THREE));
     let before = targets(&["10.0.0.1"]);
     assert_eq!(unhealthy(&HealthReport::default(), &before, &world), before);
-    assert_eq!(unhealthy(&report(&world, &[]), &before, &world), targets(&[]));
+    assert_eq!(
+        unhealthy(&report(&world, &[]), &before, &world),
+        targets(&[])
+    );
     let all = targets(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-    assert_eq!(unhealthy(&HealthReport::default(), &all, &world), targets(&[]), "they are kept");
+    assert_eq!(
+        unhealthy(&HealthReport::default(), &all, &world),
+        targets(&[]),
+        "they are kept"
+    );
 }
 
 #[test]
@@ -92,7 +130,13 @@ fn each_address_family_keeps_an_endpoint() {
 
 #[test]
 fn endpoints_that_take_none_do_not_count() {
-    assert_eq!(out(cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 0)]), &["10.0.0.1"]), targets(&[]));
+    assert_eq!(
+        out(
+            cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 0)]),
+            &["10.0.0.1"]
+        ),
+        targets(&[])
+    );
     let mut leaving = cart(&THREE);
     leaving.ports[0].endpoints[2].condition = Condition::Terminating;
     let ready = ["10.0.0.1", "10.0.0.2"];
@@ -102,8 +146,14 @@ fn endpoints_that_take_none_do_not_count() {
         "the terminating one is not asked while there are ready ones"
     );
     assert_eq!(out(leaving.clone(), &["10.0.0.3"]), targets(&["10.0.0.3"]));
-    leaving.ports[0].endpoints.iter_mut().for_each(|endpoint| endpoint.condition = Condition::Terminating);
-    assert_eq!(out(leaving, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]), targets(&[]));
+    leaving.ports[0]
+        .endpoints
+        .iter_mut()
+        .for_each(|endpoint| endpoint.condition = Condition::Terminating);
+    assert_eq!(
+        out(leaving, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
+        targets(&[])
+    );
 }
 
 #[test]
@@ -111,11 +161,23 @@ fn drained_endpoints_do_not_count() {
     let mut world = world(cart(&THREE[..2]));
     let report = report(&world, &["10.0.0.1"]);
     let healthy = targets(&["10.0.0.2"]).pop_first().unwrap();
-    assert_eq!(unhealthy(&report, &BTreeSet::new(), &world), targets(&["10.0.0.1"]));
-    let drained = Override { draining_since: Some(Duration::ZERO), weight: None };
+    assert_eq!(
+        unhealthy(&report, &BTreeSet::new(), &world),
+        targets(&["10.0.0.1"])
+    );
+    let drained = Override {
+        draining_since: Some(Duration::ZERO),
+        weight: None,
+    };
     world.overrides.insert(healthy.clone(), drained);
     assert_eq!(unhealthy(&report, &BTreeSet::new(), &world), targets(&[]));
-    world.overrides.insert(healthy, Override { draining_since: None, weight: Some(0) });
+    world.overrides.insert(
+        healthy,
+        Override {
+            draining_since: None,
+            weight: Some(0),
+        },
+    );
     assert_eq!(unhealthy(&report, &BTreeSet::new(), &world), targets(&[]));
 }
 
@@ -124,10 +186,16 @@ fn this_node_keeps_an_endpoint_if_traffic_is_local() {
     let mut near = cart(&THREE);
     near.ports[0].endpoints[0].node = Some("n1".into());
     near.ports[0].endpoints[1].node = Some("n1".into());
-    assert_eq!(out(near.clone(), &["10.0.0.1", "10.0.0.2"]), targets(&["10.0.0.1", "10.0.0.2"]));
+    assert_eq!(
+        out(near.clone(), &["10.0.0.1", "10.0.0.2"]),
+        targets(&["10.0.0.1", "10.0.0.2"])
+    );
     near.internal_traffic = InternalTraffic::Local;
     assert_eq!(out(near.clone(), &["10.0.0.1", "10.0.0.2"]), targets(&[]));
-    assert_eq!(out(near, &["10.0.0.1", "10.0.0.3"]), targets(&["10.0.0.1", "10.0.0.3"]));
+    assert_eq!(
+        out(near, &["10.0.0.1", "10.0.0.3"]),
+        targets(&["10.0.0.1", "10.0.0.3"])
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Decides which objects of each file are in force, so that no two conflict. An object that is wrong, or that claims
-//! what another one has, stays in its last good version or is left out. All others come into force.
+//! Decides which objects of each file are in force, so that no two conflict. An object that is
+//! wrong, or that claims what another one has, stays in its last good version or is left out. All
+//! others come into force.
 
 mod ownership;
 mod retained;
@@ -58,7 +59,8 @@ struct Choice<'a> {
     blamed: BTreeSet<usize>,
     /// Objects that stay in their last good version.
     kept: BTreeMap<Key, Retained<'a>>,
-    /// Objects that cannot stay in their last good version, because others have their front ends now.
+    /// Objects that cannot stay in their last good version, because others have their front ends
+    /// now.
     dropped: HashSet<Key>,
 }
 
@@ -67,14 +69,26 @@ impl<'a> Choice<'a> {
         let latest = tracked.fit();
         let served = || tracked.accepted.as_ref().map(|version| &*version.contents);
         let base = latest.map(|file| &*file.contents).or_else(served);
-        let services = base.map(|base| conflicts::services(base).collect()).unwrap_or_default();
+        let services = base
+            .map(|base| conflicts::services(base).collect())
+            .unwrap_or_default();
         let (blamed, kept, dropped) = Default::default();
-        Self { path, tracked, latest, base, services, blamed, kept, dropped }
+        Self {
+            path,
+            tracked,
+            latest,
+            base,
+            services,
+            blamed,
+            kept,
+            dropped,
+        }
     }
 
     /// Whether all of its objects are right in themselves.
     fn is_right(&self) -> bool {
-        self.latest.is_none_or(|file| file.wrong.is_empty() && file.broken.is_empty())
+        self.latest
+            .is_none_or(|file| file.wrong.is_empty() && file.broken.is_empty())
     }
 
     /// Whether this version is in force already.
@@ -88,16 +102,27 @@ impl<'a> Choice<'a> {
 
     /// Returns the objects that are right and lost no conflict.
     fn good(&self) -> impl Iterator<Item = Key> {
-        let blamed: HashSet<*const Service> = self.blamed.iter().map(|at| &raw const *self.services[*at]).collect();
+        let blamed: HashSet<*const Service> = self
+            .blamed
+            .iter()
+            .map(|at| &raw const *self.services[*at])
+            .collect();
         let objects = self.base.into_iter().flat_map(Contents::objects);
         objects
-            .filter(move |(_, item)| item.service().is_none_or(|it| !blamed.contains(&(&raw const *it))))
+            .filter(move |(_, item)| {
+                item.service()
+                    .is_none_or(|it| !blamed.contains(&(&raw const *it)))
+            })
             .map(|(key, _)| key)
     }
 
     /// Returns the services of this file that will be in force.
     fn definitions(&self) -> impl Iterator<Item = ((&Source, &ServiceName), &Origin)> {
-        let in_force = self.services.iter().enumerate().filter(|(at, _)| !self.blamed.contains(at));
+        let in_force = self
+            .services
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !self.blamed.contains(at));
         in_force.map(|(_, service)| ((&self.tracked.source, &service.name), &service.origin))
     }
 
@@ -119,7 +144,8 @@ impl<'a> Choice<'a> {
             }
         };
         // Returning the same version shows that nothing changed.
-        let same = accepted.filter(|accepted| Arc::ptr_eq(&accepted.file, file) && ***accepted == version);
+        let same =
+            accepted.filter(|accepted| Arc::ptr_eq(&accepted.file, file) && ***accepted == version);
         Some(same.cloned().unwrap_or_else(|| Arc::new(version)))
     }
 
@@ -127,7 +153,9 @@ impl<'a> Choice<'a> {
         let mut contents = self.base.cloned().unwrap_or_default();
         contents.leave_out(&self.blamed);
         for Retained { items, newer, .. } in self.kept.values() {
-            items.iter().for_each(|item| contents.add(item, newer.as_ref()));
+            items
+                .iter()
+                .for_each(|item| contents.add(item, newer.as_ref()));
         }
         contents
     }
@@ -142,15 +170,26 @@ impl<'a> Choice<'a> {
                 None => Effect::LeftOut,
             };
             let (origin, name) = (service.origin.clone(), key.to_string());
-            outcome.wrong.push(Wrong { origin, name, scope: Scope::Object, effect });
+            outcome.wrong.push(Wrong {
+                origin,
+                name,
+                scope: Scope::Object,
+                effect,
+            });
         }
     }
 }
 
-/// Puts every object in force that is right in itself and does not conflict with another. Objects of files that are
-/// `gone` since the last read may have moved to other files. A service keeps the front ends that it holds, even if it
-/// cannot be read at present. `complete` tells whether all directories could be read.
-pub fn accept(files: &mut Files, gone: &Files, holders: &FrontendOwners, complete: bool) -> Rejections {
+/// Puts every object in force that is right in itself and does not conflict with another. Objects
+/// of files that are `gone` since the last read may have moved to other files. A service keeps the
+/// front ends that it holds, even if it cannot be read at present. `complete` tells whether all
+/// directories could be read.
+pub fn accept(
+    files: &mut Files,
+    gone: &Files,
+    holders: &FrontendOwners,
+    complete: bool,
+) -> Rejections {
     let mut outcome = Rejections::default();
     let versions = choose(files, gone, (holders, complete), &mut outcome);
     for (path, version) in versions {
@@ -161,8 +200,8 @@ pub fn accept(files: &mut Files, gone: &Files, holders: &FrontendOwners, complet
     outcome
 }
 
-/// An object that stays in its last good version keeps its front ends, which may conflict with others; so each pass
-/// starts over until none finds a conflict.
+/// An object that stays in its last good version keeps its front ends, which may conflict with
+/// others; so each pass starts over until none finds a conflict.
 fn choose(
     files: &Files,
     gone: &Files,
@@ -171,7 +210,10 @@ fn choose(
 ) -> Vec<(PathBuf, Option<Arc<Version>>)> {
     let mut choices: Vec<Choice<'_>> = files.iter().map(Choice::new).collect();
     if choices.iter().all(Choice::is_old) {
-        return choices.iter().map(|choice| (choice.path.clone(), choice.tracked.accepted.clone())).collect();
+        return choices
+            .iter()
+            .map(|choice| (choice.path.clone(), choice.tracked.accepted.clone()))
+            .collect();
     }
     let is_right = choices.iter().all(Choice::is_right);
     let absent = Unreadable::new(holders, complete);
@@ -183,7 +225,12 @@ fn choose(
             if conflicts.is_empty() {
                 break;
             }
-            for Conflict { choice, claimant, errors } in conflicts {
+            for Conflict {
+                choice,
+                claimant,
+                errors,
+            } in conflicts
+            {
                 outcome.errors.extend(errors);
                 match claimant {
                     Claimant::Own(position) => _ = choices[choice].blamed.insert(position),
@@ -193,7 +240,12 @@ fn choose(
         }
         retained::tell(&choices, outcome);
         let others = choices.iter().flat_map(Choice::definitions).collect();
-        choices.iter().for_each(|choice| choice.blame(&others, outcome));
+        choices
+            .iter()
+            .for_each(|choice| choice.blame(&others, outcome));
     }
-    choices.iter().map(|choice| (choice.path.clone(), choice.version())).collect()
+    choices
+        .iter()
+        .map(|choice| (choice.path.clone(), choice.version()))
+        .collect()
 }

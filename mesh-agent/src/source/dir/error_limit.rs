@@ -14,28 +14,36 @@ use crate::{
 /// Numbers by file.
 pub type ByFile = HashMap<Arc<PathBuf>, usize>;
 
-/// Sorts what is wrong, and leaves of errors and notes the first of each file and how many more there are. `more` errors were
-/// not kept.
+/// Sorts what is wrong, and leaves of errors and notes the first of each file and how many more
+/// there are. `more` errors were not kept.
 pub fn bound(update: &mut Update, more: &ByFile) {
     update.errors_total = errors(&mut update.errors, more);
     update.wrong.sort_unstable();
     // A file that counts its own adds one line for those.
     let more = first(&mut update.notes, MOST + 1, |note| &note.origin);
-    update.notes.extend(more.iter().map(|(origin, more)| more_notes(origin, *more)));
+    update
+        .notes
+        .extend(more.iter().map(|(origin, more)| more_notes(origin, *more)));
 }
 
-/// Sorts errors, and leaves the first of each file and how many more there are. Returns how many there are in all; `more`
-/// of them were not kept.
+/// Sorts errors, and leaves the first of each file and how many more there are. Returns how many
+/// there are in all; `more` of them were not kept.
 fn errors(all: &mut Vec<ConfigError>, more: &ByFile) -> usize {
     all.sort_by(|a, b| a.origin.cmp(&b.origin));
     let total = all.len() + more.values().sum::<usize>();
-    let mut left: BTreeMap<Origin, usize> = first(all, MOST, |error| &error.origin).into_iter().collect();
+    let mut left: BTreeMap<Origin, usize> = first(all, MOST, |error| &error.origin)
+        .into_iter()
+        .collect();
     for (file, more) in more {
         if let Some(last) = all.iter().rfind(|error| error.origin.file == *file) {
             *left.entry(last.origin.clone()).or_default() += more;
         }
     }
-    all.extend(left.into_iter().filter(|(_, more)| *more > 0).map(|(origin, more)| and_more(origin, more)));
+    all.extend(
+        left.into_iter()
+            .filter(|(_, more)| *more > 0)
+            .map(|(origin, more)| and_more(origin, more)),
+    );
     // What counts the others of a file comes after those on its line.
     all.sort_by(|a, b| a.origin.cmp(&b.origin));
     total
@@ -50,13 +58,20 @@ pub fn refused(refused: &mut Refused) {
 /// What stands for errors that are not told.
 fn and_more(origin: Origin, more: usize) -> ConfigError {
     let noun = if more == 1 { "error" } else { "errors" };
-    ConfigError { origin, field: String::new(), reason: format!("and {more} more {noun} in this file") }
+    ConfigError {
+        origin,
+        field: String::new(),
+        reason: format!("and {more} more {noun} in this file"),
+    }
 }
 
 /// Returns the note that counts the omitted ones.
 pub fn more_notes(origin: &Origin, more: usize) -> ConfigNote {
     let noun = if more == 1 { "note" } else { "notes" };
-    ConfigNote { origin: origin.clone(), message: format!("and {more} more {noun} on this file") }
+    ConfigNote {
+        origin: origin.clone(),
+        message: format!("and {more} more {noun} on this file"),
+    }
 }
 
 /// Leaves the first of each file; returns the last one told of files with more, and how many more.
@@ -90,16 +105,33 @@ mod tests {
 
     #[test]
     fn each_file_has_its_first_errors_and_a_count() {
-        let origin = |file: &str, line| Origin { file: Arc::new(file.into()), line };
-        let error =
-            |file: &str, line| ConfigError { origin: origin(file, line), field: String::new(), reason: "x".into() };
-        let errors = (1..=150).map(|line| error("a.yaml", line)).chain((1..=3).map(|line| error("b.yaml", line)));
-        let mut update = Update { errors: errors.collect(), ..Update::default() };
+        let origin = |file: &str, line| Origin {
+            file: Arc::new(file.into()),
+            line,
+        };
+        let error = |file: &str, line| ConfigError {
+            origin: origin(file, line),
+            field: String::new(),
+            reason: "x".into(),
+        };
+        let errors = (1..=150)
+            .map(|line| error("a.yaml", line))
+            .chain((1..=3).map(|line| error("b.yaml", line)));
+        let mut update = Update {
+            errors: errors.collect(),
+            ..Update::default()
+        };
         let more = [(origin("b.yaml", 1).file, 7), (origin("c.yaml", 1).file, 0)].into();
         bound(&mut update, &more);
         let told: Vec<String> = update.errors.iter().map(ToString::to_string).collect();
         assert_eq!((told.len(), update.errors_total), (105, 160));
-        let counted = ["a.yaml:100: and 50 more errors in this file", "b.yaml:3: and 7 more errors in this file"];
-        assert_eq!((&*told[99], &*told[100], &*told[104]), ("a.yaml:100: x", counted[0], counted[1]));
+        let counted = [
+            "a.yaml:100: and 50 more errors in this file",
+            "b.yaml:3: and 7 more errors in this file",
+        ];
+        assert_eq!(
+            (&*told[99], &*told[100], &*told[104]),
+            ("a.yaml:100: x", counted[0], counted[1])
+        );
     }
 }

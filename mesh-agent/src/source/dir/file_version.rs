@@ -1,4 +1,5 @@
-//! The version of a file that is in force: the right objects of a text, and the last good versions of the wrong ones.
+//! The version of a file that is in force: the right objects of a text, and the last good versions
+//! of the wrong ones.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -39,7 +40,8 @@ impl Version {
         }
     }
 
-    /// Parses a version from its stored texts. The services with these names and lines are not in force.
+    /// Parses a version from its stored texts. The services with these names and lines are not in
+    /// force.
     pub fn parse(
         path: &Arc<PathBuf>,
         identity: Identity,
@@ -50,9 +52,16 @@ impl Version {
     ) -> Self {
         let file = Arc::new(File::parse(path, identity, bytes, serve));
         let left_out: HashSet<(String, u32)> = left_out.into_iter().collect();
-        let services = conflicts::services(&file.contents).map(|it| (it.name.to_string(), it.origin.line));
-        let blamed = services.enumerate().filter(|(_, it)| left_out.contains(it)).map(|(at, _)| at);
-        let mut version = Self { blamed: blamed.collect(), ..Self::plain(&file) };
+        let services =
+            conflicts::services(&file.contents).map(|it| (it.name.to_string(), it.origin.line));
+        let blamed = services
+            .enumerate()
+            .filter(|(_, it)| left_out.contains(it))
+            .map(|(at, _)| at);
+        let mut version = Self {
+            blamed: blamed.collect(),
+            ..Self::plain(&file)
+        };
         if !version.blamed.is_empty() {
             Arc::make_mut(&mut version.contents).leave_out(&version.blamed);
         }
@@ -62,7 +71,9 @@ impl Version {
             let contents = Arc::make_mut(&mut version.contents);
             items.iter().for_each(|(_, item)| contents.add(item, None));
             let text: Arc<str> = text.into();
-            version.kept.extend(items.into_iter().map(|(key, _)| (key, Arc::clone(&text))));
+            version
+                .kept
+                .extend(items.into_iter().map(|(key, _)| (key, Arc::clone(&text))));
         }
         version
     }
@@ -80,7 +91,9 @@ impl Version {
     /// Returns the texts of these objects.
     pub fn texts(&self, mut wanted: HashSet<Key>) -> BTreeMap<Key, Arc<str>> {
         let kept = self.kept.iter().filter(|(key, _)| wanted.contains(*key));
-        let mut texts: BTreeMap<Key, Arc<str>> = kept.map(|(key, text)| (key.clone(), Arc::clone(text))).collect();
+        let mut texts: BTreeMap<Key, Arc<str>> = kept
+            .map(|(key, text)| (key.clone(), Arc::clone(text)))
+            .collect();
         wanted.retain(|key| !texts.contains_key(key));
         if !wanted.is_empty() {
             texts.extend(self.file.pick(wanted));

@@ -1,6 +1,7 @@
-//! A file that was written anew in place and lacks what was at its end. It may be longer all the same. Its writer may not be done, or may have died; or
-//! the end was removed on purpose. Time tells the first from the others: what is whole in itself counts as whole once it has
-//! not changed for a while.
+//! A file that was written anew in place and lacks what was at its end. It may be longer all the
+//! same. Its writer may not be done, or may have died; or the end was removed on purpose. Time
+//! tells the first from the others: what is whole in itself counts as whole once it has not changed
+//! for a while.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,8 @@ pub struct LostEnd {
     pub line: u32,
     /// Description of what is missing and what to do.
     pub reason: String,
-    /// When the file counts as whole unless it changes; never where it ends in the middle of a line and is shorter.
+    /// When the file counts as whole unless it changes; never where it ends in the middle of a line
+    /// and is shorter.
     settles: Option<Instant>,
 }
 
@@ -29,25 +31,35 @@ impl LostEnd {
     pub fn of(latest: &File, good: &File, now: Instant) -> Option<Self> {
         let (text, before) = (latest.text.bytes(), good.text.bytes());
         let may_lack = latest.identity == good.identity && !has_end(text, before);
-        let told_otherwise = latest.ends_wrong || !latest.broken.is_empty() || latest.says_nothing();
+        let told_otherwise =
+            latest.ends_wrong || !latest.broken.is_empty() || latest.says_nothing();
         let same = (&latest.contents, &latest.wrong) == (&good.contents, &good.wrong);
         if !may_lack || told_otherwise || same || good.is_useless() {
             return None;
         }
         let is_cut = before.ends_with(b"\n") && !text.ends_with(b"\n");
-        let lost = lost(latest, good).or_else(|| is_cut.then(|| "ends in the middle of a line".to_owned()))?;
+        let lost = lost(latest, good)
+            .or_else(|| is_cut.then(|| "ends in the middle of a line".to_owned()))?;
         let stays = is_cut && text.len() < before.len();
         let (until, how) = match stays {
             true => (String::new(), "if this is meant"),
-            false => {
-                (format!(" until the file has not changed for {} seconds", SETTLES.as_secs()), "to have it at once")
-            }
+            false => (
+                format!(
+                    " until the file has not changed for {} seconds",
+                    SETTLES.as_secs()
+                ),
+                "to have it at once",
+            ),
         };
         let reason = format!(
             "may be half-written: it was changed in place and {lost}, so the services stay as they were{until}; {how}, move \
              a new file into its place, or add a comment line at its end"
         );
-        Some(Self { line: last_line(text), reason, settles: (!stays).then(|| now + SETTLES) })
+        Some(Self {
+            line: last_line(text),
+            reason,
+            settles: (!stays).then(|| now + SETTLES),
+        })
     }
 
     /// Whether the file has been unchanged for long enough.
@@ -61,16 +73,23 @@ pub fn last_line(text: &[u8]) -> u32 {
     u32::try_from(text.split(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
 }
 
-/// Whether a text shows that it is whole: it is JSON, or its last line is `...`, a new comment, or the comment that
-/// ended it before.
+/// Whether a text shows that it is whole: it is JSON, or its last line is `...`, a new comment, or
+/// the comment that ended it before.
 fn has_end(text: &[u8], before: &[u8]) -> bool {
     if text.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
         return true;
     }
-    let lines = |text| <[u8]>::trim_ascii_end(text).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let Some(last) = lines(text).next_back() else { return false };
+    let lines = |text| {
+        <[u8]>::trim_ascii_end(text)
+            .split(|byte| *byte == b'\n')
+            .map(<[u8]>::trim_ascii)
+    };
+    let Some(last) = lines(text).next_back() else {
+        return false;
+    };
     let is_new = || !lines(before).any(|line| line.starts_with(last));
-    last == b"..." || last.starts_with(b"#") && (lines(before).next_back() == Some(last) || is_new())
+    last == b"..."
+        || last.starts_with(b"#") && (lines(before).next_back() == Some(last) || is_new())
 }
 
 /// Describes what is missing at the end.
@@ -81,15 +100,24 @@ fn lost(latest: &File, good: &File) -> Option<String> {
         return Some(format!("no longer has {end}, which was its last object"));
     }
     let (_, end) = last(&now)?;
-    let is_closed = matches!(latest.text.bytes().trim_ascii_end().last(), Some(b']' | b'}'));
+    let is_closed = matches!(
+        latest.text.bytes().trim_ascii_end().last(),
+        Some(b']' | b'}')
+    );
     (!is_closed && has_endpoints(good, end) && !has_endpoints(latest, end))
         .then(|| format!("no longer has the endpoints of {end}, which is its last object"))
 }
 
 /// Returns all objects by line, right or wrong.
 fn objects(file: &File) -> Vec<(u32, Key)> {
-    let right = file.contents.objects().map(|(key, item)| (item.line(), key));
-    let wrong = file.wrong.iter().filter_map(|it| Some((it.line, it.key.clone()?)));
+    let right = file
+        .contents
+        .objects()
+        .map(|(key, item)| (item.line(), key));
+    let wrong = file
+        .wrong
+        .iter()
+        .filter_map(|it| Some((it.line, it.key.clone()?)));
     right.chain(wrong).collect()
 }
 

@@ -29,8 +29,8 @@ pub struct TrackedFile {
     pub accepted: Option<Arc<Version>>,
     /// Error of the last read.
     pub unreadable: Option<String>,
-    /// Whether the file existed at the first read and no version of it could be read whole since. Then an earlier
-    /// agent may have served more of it than is known.
+    /// Whether the file existed at the first read and no version of it could be read whole since.
+    /// Then an earlier agent may have served more of it than is known.
     is_stranger: bool,
     /// Newest version that counts as whole.
     whole: Option<Arc<File>>,
@@ -43,7 +43,17 @@ impl TrackedFile {
     pub fn new(path: &Path, source: Source, at_start: bool) -> Self {
         let path = Arc::new(path.to_owned());
         let (latest, accepted, unreadable, whole, lost) = Default::default();
-        Self { path, source, latest, changed: 0, accepted, unreadable, is_stranger: at_start, whole, lost }
+        Self {
+            path,
+            source,
+            latest,
+            changed: 0,
+            accepted,
+            unreadable,
+            is_stranger: at_start,
+            whole,
+            lost,
+        }
     }
 
     /// Creates a file with the version that an earlier agent had in force.
@@ -51,17 +61,27 @@ impl TrackedFile {
         version.mark(&source);
         // A file with the same bytes need not be parsed again.
         let latest = Some(Arc::clone(&version.file));
-        Self { whole: latest.clone(), latest, accepted: Some(Arc::new(version)), ..Self::new(path, source, false) }
+        Self {
+            whole: latest.clone(),
+            latest,
+            accepted: Some(Arc::new(version)),
+            ..Self::new(path, source, false)
+        }
     }
 
     /// Whether the file is unchanged.
     pub fn is(&self, found: &Found) -> bool {
-        self.latest.as_ref().is_some_and(|file| file.text.is(&found.bytes) && file.identity == found.identity)
+        self.latest
+            .as_ref()
+            .is_some_and(|file| file.text.is(&found.bytes) && file.identity == found.identity)
     }
 
     /// Sets a new version, found by this read.
     pub fn set_latest(&mut self, mut file: File, read: u64, now: Instant) {
-        self.lost = self.whole.as_ref().and_then(|whole| LostEnd::of(&file, whole, now));
+        self.lost = self
+            .whole
+            .as_ref()
+            .and_then(|whole| LostEnd::of(&file, whole, now));
         Arc::make_mut(&mut file.contents).mark(&self.source);
         self.latest = Some(Arc::new(file));
         self.changed = read;
@@ -81,22 +101,27 @@ impl TrackedFile {
         self.lost.as_ref().is_some_and(|lost| lost.is_over(now))
     }
 
-    /// Returns the newest version if its objects may come into force one by one, or nothing if the whole file stays as
-    /// it was.
+    /// Returns the newest version if its objects may come into force one by one, or nothing if the
+    /// whole file stays as it was.
     pub fn fit(&self) -> Option<&Arc<File>> {
         self.latest.as_ref().filter(|_| self.harm().is_none())
     }
 
-    /// Whether objects that the newest version lacks may still be in the file: in an unreadable part, or in an end
-    /// that is still being written.
+    /// Whether objects that the newest version lacks may still be in the file: in an unreadable
+    /// part, or in an end that is still being written.
     pub fn is_half(&self, latest: &File) -> bool {
-        let in_place = self.accepted.as_ref().is_some_and(|good| good.file.identity == latest.identity);
+        let in_place = self
+            .accepted
+            .as_ref()
+            .is_some_and(|good| good.file.identity == latest.identity);
         latest.ends_wrong && in_place
     }
 
     /// Whether services of it are in force.
     pub fn serves(&self) -> bool {
-        self.accepted.as_ref().is_some_and(|version| version.contents.serves())
+        self.accepted
+            .as_ref()
+            .is_some_and(|version| version.contents.serves())
     }
 
     /// Whether no service is missing because this file cannot be read.
@@ -107,14 +132,23 @@ impl TrackedFile {
     /// Whether all of its objects are known.
     pub fn is_whole(&self) -> bool {
         let is_plain = |latest: &Arc<File>| !hides(latest);
-        !self.is_stranger || (self.unreadable.is_none() && self.latest.as_ref().is_some_and(is_plain))
+        !self.is_stranger
+            || (self.unreadable.is_none() && self.latest.as_ref().is_some_and(is_plain))
     }
 
     /// Puts a version in force.
     pub fn accept(&mut self, version: Option<Arc<Version>>) {
-        let whole = self.latest.as_ref().filter(|latest| !hides(latest) && !self.is_half(latest)).cloned();
+        let whole = self
+            .latest
+            .as_ref()
+            .filter(|latest| !hides(latest) && !self.is_half(latest))
+            .cloned();
         self.accepted = version;
-        let is_accepted = |file: &Arc<File>| self.accepted.as_ref().is_some_and(|it| Arc::ptr_eq(&it.file, file));
+        let is_accepted = |file: &Arc<File>| {
+            self.accepted
+                .as_ref()
+                .is_some_and(|it| Arc::ptr_eq(&it.file, file))
+        };
         if whole.as_ref().is_some_and(is_accepted) {
             self.whole = whole;
         }
@@ -125,7 +159,11 @@ impl TrackedFile {
     pub fn errors(&self) -> Vec<ConfigError> {
         match self.harm() {
             Some(Harm::Told(line, reason)) => vec![self.error(line, reason)],
-            Some(Harm::Useless) | None => self.latest.as_ref().map(|file| file.errors.clone()).unwrap_or_default(),
+            Some(Harm::Useless) | None => self
+                .latest
+                .as_ref()
+                .map(|file| file.errors.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -139,13 +177,25 @@ impl TrackedFile {
     /// What is in force instead of a file that is wrong as a whole.
     pub fn wrong(&self) -> Option<Wrong> {
         self.harm()?;
-        let effect = if self.accepted.is_some() { Effect::Kept } else { Effect::LeftOut };
-        Some(Wrong { origin: self.origin(1), name: "the file".to_owned(), scope: Scope::File, effect })
+        let effect = if self.accepted.is_some() {
+            Effect::Kept
+        } else {
+            Effect::LeftOut
+        };
+        Some(Wrong {
+            origin: self.origin(1),
+            name: "the file".to_owned(),
+            scope: Scope::File,
+            effect,
+        })
     }
 
     /// Returns the origin of a line of the file.
     pub fn origin(&self, line: u32) -> Origin {
-        Origin { file: Arc::clone(&self.path), line }
+        Origin {
+            file: Arc::clone(&self.path),
+            line,
+        }
     }
 
     /// Returns why the whole file stays as it was, if it does.
@@ -154,23 +204,36 @@ impl TrackedFile {
             return Some(Harm::Told(1, format!("cannot be read: {error}")));
         }
         let latest = self.latest.as_ref()?;
-        let lost = || self.lost.as_ref().map(|lost| Harm::Told(lost.line, lost.reason.clone()));
-        let told = self.cut(latest).or_else(lost).or_else(|| self.blank(latest));
+        let lost = || {
+            self.lost
+                .as_ref()
+                .map(|lost| Harm::Told(lost.line, lost.reason.clone()))
+        };
+        let told = self
+            .cut(latest)
+            .or_else(lost)
+            .or_else(|| self.blank(latest));
         told.or_else(|| latest.is_useless().then_some(Harm::Useless))
     }
 
-    /// Detects a truncated file. A file that lost only its end is still being written, or its writer died, unless the
-    /// rest ends with a complete line and still serves everything. A file that was moved into place, or that a link
-    /// now leads to, is whole.
+    /// Detects a truncated file. A file that lost only its end is still being written, or its
+    /// writer died, unless the rest ends with a complete line and still serves everything. A file
+    /// that was moved into place, or that a link now leads to, is whole.
     fn cut(&self, latest: &File) -> Option<Harm> {
         let good = &self.accepted.as_ref()?.file;
         let (now, before) = (latest.text.bytes(), good.text.bytes());
         // A text that was dropped cannot be compared.
         let is_known = !latest.is_useless() && !good.is_useless();
-        if !is_known || now.len() >= before.len() || !before.starts_with(now) || latest.identity != good.identity {
+        if !is_known
+            || now.len() >= before.len()
+            || !before.starts_with(now)
+            || latest.identity != good.identity
+        {
             return None;
         }
-        let whole = now.ends_with(b"\n") && latest.errors.is_empty() && latest.contents.keeps(&good.contents);
+        let whole = now.ends_with(b"\n")
+            && latest.errors.is_empty()
+            && latest.contents.keeps(&good.contents);
         let same = (&latest.contents, &latest.wrong) == (&good.contents, &good.wrong);
         if whole || same {
             return None;
@@ -191,7 +254,11 @@ impl TrackedFile {
     }
 
     fn error(&self, line: u32, reason: String) -> ConfigError {
-        ConfigError { origin: self.origin(line), field: String::new(), reason }
+        ConfigError {
+            origin: self.origin(line),
+            field: String::new(),
+            reason,
+        }
     }
 }
 

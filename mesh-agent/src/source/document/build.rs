@@ -6,14 +6,16 @@ use saphyr_parser::{Event, ScalarStyle, Tag};
 
 use super::{Document, LISTS, Node, Problem, Sink, Step, Value};
 
-/// Most nesting levels: more than any Kubernetes object has, and few enough for readers that recurse.
+/// Most nesting levels: more than any Kubernetes object has, and few enough for readers that
+/// recurse.
 const MAX_DEPTH: usize = 64;
 
-/// Most nodes that aliases may add to a document. A few lines of nested aliases could otherwise add billions.
+/// Most nodes that aliases may add to a document. A few lines of nested aliases could otherwise add
+/// billions.
 const MAX_COPIED: usize = 100_000;
 
-/// Most values of a document, without elements that are no longer needed. The largest Kubernetes object and a service
-/// of 50,000 endpoints are far smaller.
+/// Most values of a document, without elements that are no longer needed. The largest Kubernetes
+/// object and a service of 50,000 endpoints are far smaller.
 const MAX_NODES: usize = 1 << 18;
 
 /// A list or mapping that is still open.
@@ -52,20 +54,34 @@ impl<'a> Builder<'a> {
 
     /// Creates a problem at a line of the parser's text.
     pub fn problem(&self, line: usize, reason: impl Into<String>) -> Problem {
-        Problem { line: self.line(line), field: String::new(), reason: reason.into() }
+        Problem {
+            line: self.line(line),
+            field: String::new(),
+            reason: reason.into(),
+        }
     }
 
-    /// Handles the next event, at a line of the parser's text. After an error the document is unreadable.
-    pub fn event(&mut self, event: Event<'a>, line: usize, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
+    /// Handles the next event, at a line of the parser's text. After an error the document is
+    /// unreadable.
+    pub fn event(
+        &mut self,
+        event: Event<'a>,
+        line: usize,
+        sink: &mut impl Sink<'a>,
+    ) -> Result<(), Problem> {
         let at = self.line(line);
         let taken = match event {
             Event::DocumentEnd => self.end_document(at, sink),
-            Event::Scalar(text, style, anchor, tag) => self.scalar(resolve(text, style, tag.as_deref()), anchor, at),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(resolve(text, style, tag.as_deref()), anchor, at)
+            }
             Event::SequenceStart(anchor, _) => self.open(Value::List, anchor, at),
             Event::MappingStart(anchor, _) => self.open(Value::Map, anchor, at),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => self.copy(anchor, at),
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => Ok(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {
+                Ok(())
+            }
         };
         taken.map_err(|reason| self.problem(line, reason))?;
         self.offer(sink);
@@ -126,12 +142,20 @@ impl<'a> Builder<'a> {
             return Err("nested more than 64 levels deep");
         }
         let id = self.leaf(value, line)?;
-        self.open.push(Open { id, anchor, children: 0, key: None });
+        self.open.push(Open {
+            id,
+            anchor,
+            children: 0,
+            key: None,
+        });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), &'static str> {
-        let Open { id, anchor, .. } = self.open.pop().expect("the parser ends only what it started");
+        let Open { id, anchor, .. } = self
+            .open
+            .pop()
+            .expect("the parser ends only what it started");
         self.document.nodes[id as usize].end = self.next_id();
         self.name(anchor, id);
         if self.document.nodes[id as usize].value == Value::Map {
@@ -152,7 +176,10 @@ impl<'a> Builder<'a> {
         if self.wants_key() {
             return Err("a key must be a word, not an alias");
         }
-        let from = *self.anchors.get(&anchor).ok_or("an alias inside of what it stands for")?;
+        let from = *self
+            .anchors
+            .get(&anchor)
+            .ok_or("an alias inside of what it stands for")?;
         let node = self.document.nodes[from as usize].clone();
         self.copied += (node.end - from) as usize;
         if self.copied > MAX_COPIED {
@@ -162,7 +189,11 @@ impl<'a> Builder<'a> {
         for id in from + 1..node.end {
             let child = self.document.nodes[id as usize].clone();
             let (parent, end) = (child.parent - from + to, child.end - from + to);
-            self.document.nodes.push(Node { parent, end, ..child });
+            self.document.nodes.push(Node {
+                parent,
+                end,
+                ..child
+            });
         }
         self.document.nodes[to as usize].end = self.next_id();
         Ok(())
@@ -171,7 +202,9 @@ impl<'a> Builder<'a> {
     /// Whether the next event is a key of a mapping.
     fn wants_key(&self) -> bool {
         let open = self.open.last();
-        open.is_some_and(|open| open.key.is_none() && self.document.nodes[open.id as usize].value == Value::Map)
+        open.is_some_and(|open| {
+            open.key.is_none() && self.document.nodes[open.id as usize].value == Value::Map
+        })
     }
 
     /// Adds a node without children to the open list or mapping, and returns its index.
@@ -182,7 +215,11 @@ impl<'a> Builder<'a> {
         let id = self.next_id();
         let (parent, step, line) = match self.open.last_mut() {
             None => (id, Step::Root, line),
-            Some(Open { id, key: key @ Some(_), .. }) => {
+            Some(Open {
+                id,
+                key: key @ Some(_),
+                ..
+            }) => {
                 let (name, line) = key.take().expect("matched");
                 (*id, Step::Name(name), line)
             }
@@ -191,7 +228,13 @@ impl<'a> Builder<'a> {
                 (*id, Step::Index(*children - 1), line)
             }
         };
-        self.document.nodes.push(Node { line, parent, step, end: id + 1, value });
+        self.document.nodes.push(Node {
+            line,
+            parent,
+            step,
+            end: id + 1,
+            value,
+        });
         Ok(id)
     }
 
@@ -214,7 +257,11 @@ impl<'a> Builder<'a> {
         for pair in names.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
             let line = |id: u32| self.document.nodes[id as usize].line;
             let reason = format!("given twice, first on line {}", line(pair[0].1));
-            let problem = Problem { line: line(pair[1].1), field: self.document.path(pair[1].1), reason };
+            let problem = Problem {
+                line: line(pair[1].1),
+                field: self.document.path(pair[1].1),
+                reason,
+            };
             self.document.problems.borrow_mut().push(problem);
         }
     }
@@ -231,7 +278,8 @@ fn key(value: Value<'_>) -> Result<Cow<'_, str>, &'static str> {
     }
 }
 
-/// Resolves a scalar as the YAML 1.2 core schema does. <https://yaml.org/spec/1.2.2/#1032-tag-resolution>
+/// Resolves a scalar as the YAML 1.2 core schema does.
+/// <https://yaml.org/spec/1.2.2/#1032-tag-resolution>
 fn resolve<'a>(text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>) -> Value<'a> {
     if style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.suffix == "str") {
         return Value::Text(text);
@@ -240,7 +288,9 @@ fn resolve<'a>(text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>) -> Val
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
         "false" | "False" | "FALSE" => Value::Bool(false),
-        word if word.contains(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok() => Value::Number(text),
+        word if word.contains(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok() => {
+            Value::Number(text)
+        }
         _ => Value::Text(text),
     }
 }

@@ -1,4 +1,5 @@
-//! Parses JSON to the events of the YAML parser: strictly by RFC 8259, one value per text, without recursion.
+//! Parses JSON to the events of the YAML parser: strictly by RFC 8259, one value per text, without
+//! recursion.
 
 use std::borrow::Cow;
 
@@ -58,7 +59,13 @@ pub struct Events<'a> {
 impl<'a> Events<'a> {
     /// Starts at the beginning of a text.
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, line: 1, next: Next::Start, open: Vec::new() }
+        Self {
+            text,
+            at: 0,
+            line: 1,
+            next: Next::Start,
+            open: Vec::new(),
+        }
     }
 
     fn step(&mut self) -> Result<Option<Event<'a>>, String> {
@@ -69,16 +76,22 @@ impl<'a> Events<'a> {
             (Next::End, None) => Ok(Some(self.and(Next::Nothing, Event::DocumentEnd))),
             (Next::Value | Next::ValueOrEnd, Some(b'{')) => Ok(Some(self.open(b'}'))),
             (Next::Value | Next::ValueOrEnd, Some(b'[')) => Ok(Some(self.open(b']'))),
-            (Next::Value | Next::ValueOrEnd, Some(b'"')) => self.string().map(|text| Some(self.value(text))),
+            (Next::Value | Next::ValueOrEnd, Some(b'"')) => {
+                self.string().map(|text| Some(self.value(text)))
+            }
             (Next::Name | Next::NameOrEnd, Some(b'"')) => {
                 let name = self.string()?;
                 Ok(Some(self.and(Next::Colon, name)))
             }
-            (Next::ValueOrEnd | Next::NameOrEnd | Next::CommaOrEnd, Some(end)) if self.open.last() == Some(&end) => {
+            (Next::ValueOrEnd | Next::NameOrEnd | Next::CommaOrEnd, Some(end))
+                if self.open.last() == Some(&end) =>
+            {
                 Ok(Some(self.close()))
             }
             (Next::Colon, Some(b':')) => Ok(self.pass(Next::Value)),
-            (Next::CommaOrEnd, Some(b',')) if self.open.last() == Some(&b'}') => Ok(self.pass(Next::Name)),
+            (Next::CommaOrEnd, Some(b',')) if self.open.last() == Some(&b'}') => {
+                Ok(self.pass(Next::Name))
+            }
             (Next::CommaOrEnd, Some(b',')) => Ok(self.pass(Next::Value)),
             (Next::Value | Next::ValueOrEnd, Some(_)) => self.word().map(Some),
             _ => Err(self.expected(self.wanted())),
@@ -108,13 +121,22 @@ impl<'a> Events<'a> {
 
     fn close(&mut self) -> Event<'a> {
         self.at += 1;
-        let event = if self.open.pop() == Some(b'}') { Event::MappingEnd } else { Event::SequenceEnd };
+        let event = if self.open.pop() == Some(b'}') {
+            Event::MappingEnd
+        } else {
+            Event::SequenceEnd
+        };
         self.value(event)
     }
 
-    /// Returns a value's event and sets the next state, which depends on the enclosing list or mapping.
+    /// Returns a value's event and sets the next state, which depends on the enclosing list or
+    /// mapping.
     fn value(&mut self, event: Event<'a>) -> Event<'a> {
-        let next = if self.open.is_empty() { Next::End } else { Next::CommaOrEnd };
+        let next = if self.open.is_empty() {
+            Next::End
+        } else {
+            Next::CommaOrEnd
+        };
         self.and(next, event)
     }
 
@@ -127,7 +149,12 @@ impl<'a> Events<'a> {
             return Err(self.expected("a value (texts stand in double quotes)"));
         }
         self.at += word.len();
-        Ok(self.value(Event::Scalar(Cow::Borrowed(word), ScalarStyle::Plain, 0, None)))
+        Ok(self.value(Event::Scalar(
+            Cow::Borrowed(word),
+            ScalarStyle::Plain,
+            0,
+            None,
+        )))
     }
 
     fn string(&mut self) -> Result<Event<'a>, String> {
@@ -136,16 +163,23 @@ impl<'a> Events<'a> {
         let quoted = &rest[..length];
         let inside = &quoted[1..length - 1];
         let is_plain = !inside.bytes().any(|byte| byte == b'\\' || byte < b' ');
-        let text = if is_plain { Cow::Borrowed(inside) } else { Cow::Owned(unescaped(quoted)?) };
+        let text = if is_plain {
+            Cow::Borrowed(inside)
+        } else {
+            Cow::Owned(unescaped(quoted)?)
+        };
         self.at += length;
         Ok(Event::Scalar(text, ScalarStyle::DoubleQuoted, 0, None))
     }
 
     fn skip_space(&mut self) {
         let rest = &self.text.as_bytes()[self.at..];
-        let space = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-        let (length, lines) =
-            space.fold((0, 0), |(length, lines), byte| (length + 1, lines + usize::from(*byte == b'\n')));
+        let space = rest
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+        let (length, lines) = space.fold((0, 0), |(length, lines), byte| {
+            (length + 1, lines + usize::from(*byte == b'\n'))
+        });
         self.at += length;
         self.line += lines;
     }
@@ -162,12 +196,15 @@ impl<'a> Events<'a> {
     }
 
     fn expected(&self, what: &str) -> String {
-        let word = self.text[self.at..].split(|c: char| c.is_whitespace() || ",:[]{}\"".contains(c)).next();
+        let word = self.text[self.at..]
+            .split(|c: char| c.is_whitespace() || ",:[]{}\"".contains(c))
+            .next();
         let word: String = word.unwrap_or_default().chars().take(20).collect();
         match self.text[self.at..].chars().next() {
             None => format!("expected {what}, found the end of the file"),
             Some(first) if word.is_empty() => format!("expected {what}, found `{first}`"),
-            // A file that is no list or mapping is no service file and may be secret, so its text is not quoted.
+            // A file that is no list or mapping is no service file and may be secret, so its text
+            // is not quoted.
             Some(_) if self.open.is_empty() => format!("expected {what}, found other text"),
             Some(_) => format!("expected {what}, found `{word}`"),
         }
@@ -185,7 +222,10 @@ impl<'a> Iterator for Events<'a> {
                 Err(reason) => {
                     self.next = Next::Nothing;
                     let reason = format!("not JSON: {reason}");
-                    return Some(Err(SyntaxError { line: self.line, reason }));
+                    return Some(Err(SyntaxError {
+                        line: self.line,
+                        reason,
+                    }));
                 }
             }
         }
@@ -224,28 +264,66 @@ mod tests {
     #[test]
     fn what_is_not_json_is_told_with_its_line() {
         let expected = [
-            ("", "1: not JSON: expected a value, found the end of the file"),
-            ("\n{\n  \"a\": 1,\n}\n", "4: not JSON: expected a name in double quotes, found `}`"),
-            ("[1,]", "1: not JSON: expected a value (texts stand in double quotes), found `]`"),
+            (
+                "",
+                "1: not JSON: expected a value, found the end of the file",
+            ),
+            (
+                "\n{\n  \"a\": 1,\n}\n",
+                "4: not JSON: expected a name in double quotes, found `}`",
+            ),
+            (
+                "[1,]",
+                "1: not JSON: expected a value (texts stand in double quotes), found `]`",
+            ),
             ("{\"a\" 1}", "1: not JSON: expected `:`, found `1`"),
-            ("{\"a\": 1 \"b\": 2}", "1: not JSON: expected `,` or `}`, found `\"`"),
+            (
+                "{\"a\": 1 \"b\": 2}",
+                "1: not JSON: expected `,` or `}`, found `\"`",
+            ),
             ("[1}", "1: not JSON: expected `,` or `]`, found `}`"),
-            ("{a: 1}", "1: not JSON: expected a name in double quotes, found `a`"),
-            ("{'a': 1}", "1: not JSON: expected a name in double quotes, found `'a'`"),
-            ("services: []", "1: not JSON: expected a value (texts stand in double quotes), found other text"),
-            ("{} # comment", "1: not JSON: expected the end, for a JSON file holds one value, found other text"),
-            ("{}\n{}", "2: not JSON: expected the end, for a JSON file holds one value, found `{`"),
-            ("[01]", "1: not JSON: expected a value (texts stand in double quotes), found `01`"),
-            ("[.5]", "1: not JSON: expected a value (texts stand in double quotes), found `.5`"),
-            ("[TRUE]", "1: not JSON: expected a value (texts stand in double quotes), found `TRUE`"),
+            (
+                "{a: 1}",
+                "1: not JSON: expected a name in double quotes, found `a`",
+            ),
+            (
+                "{'a': 1}",
+                "1: not JSON: expected a name in double quotes, found `'a'`",
+            ),
+            (
+                "services: []",
+                "1: not JSON: expected a value (texts stand in double quotes), found other text",
+            ),
+            (
+                "{} # comment",
+                "1: not JSON: expected the end, for a JSON file holds one value, found other text",
+            ),
+            (
+                "{}\n{}",
+                "2: not JSON: expected the end, for a JSON file holds one value, found `{`",
+            ),
+            (
+                "[01]",
+                "1: not JSON: expected a value (texts stand in double quotes), found `01`",
+            ),
+            (
+                "[.5]",
+                "1: not JSON: expected a value (texts stand in double quotes), found `.5`",
+            ),
+            (
+                "[TRUE]",
+                "1: not JSON: expected a value (texts stand in double quotes), found `TRUE`",
+            ),
             ("[\"a", "1: not JSON: a text without its closing `\"`"),
-            ("{\"a\": [1, {\"b\"", "1: not JSON: expected `:`, found the end of the file"),
+            (
+                "{\"a\": [1, {\"b\"",
+                "1: not JSON: expected `:`, found the end of the file",
+            ),
         ];
         for (text, right) in expected {
             assert_eq!(wrong(text), right, "{text}");
         }
-        let control =
-            "a text with a line break or another control character, or with an escape that JSON does not have";
+        let control = "a text with a line break or another control character, or with an escape that JSON does not have";
         assert_eq!(wrong("[\"a\nb\"]"), format!("1: not JSON: {control}"));
         assert_eq!(wrong("[\"\\x\"]"), format!("1: not JSON: {control}"));
     }
@@ -261,7 +339,10 @@ mod tests {
         leaf.prop_recursive(4, 64, 6, |inner| {
             let list = prop::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from);
             let map = prop::collection::hash_map(any::<String>(), inner, 0..6);
-            prop_oneof![list, map.prop_map(|map| serde_json::Value::Object(map.into_iter().collect()))]
+            prop_oneof![
+                list,
+                map.prop_map(|map| serde_json::Value::Object(map.into_iter().collect()))
+            ]
         })
     }
 
@@ -272,7 +353,9 @@ mod tests {
             Event::Scalar(text, _, _, _) => serde_json::from_str(&text).ok(),
             Event::SequenceStart(..) => Some(std::iter::from_fn(|| value(events)).collect()),
             Event::MappingStart(..) => {
-                let pairs = std::iter::from_fn(|| Some((value(events)?.as_str()?.to_owned(), value(events)?)));
+                let pairs = std::iter::from_fn(|| {
+                    Some((value(events)?.as_str()?.to_owned(), value(events)?))
+                });
                 Some(serde_json::Value::Object(pairs.collect()))
             }
             _ => None,

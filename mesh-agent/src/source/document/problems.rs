@@ -33,7 +33,9 @@ impl Problems {
 
     /// Adds the problems of another part.
     pub fn append(&mut self, part: Self) {
-        part.first.into_iter().for_each(|problem| self.push(problem));
+        part.first
+            .into_iter()
+            .for_each(|problem| self.push(problem));
         self.more += part.more;
     }
 
@@ -56,7 +58,11 @@ mod tests {
 
     #[test]
     fn the_first_are_kept_and_the_others_counted() {
-        let problem = |line| Problem { line, field: String::new(), reason: String::new() };
+        let problem = |line| Problem {
+            line,
+            field: String::new(),
+            reason: String::new(),
+        };
         let mut all = Problems::default();
         (0..70).rev().for_each(|line| all.push(problem(line)));
         all.append(all.clone());

@@ -25,7 +25,10 @@ impl Contents {
         if source.is_none() {
             return;
         }
-        let ports = self.services.iter_mut().flat_map(|service| &mut Arc::make_mut(service).ports);
+        let ports = self
+            .services
+            .iter_mut()
+            .flat_map(|service| &mut Arc::make_mut(service).ports);
         for endpoint in ports.flat_map(|port| &mut port.endpoints) {
             endpoint.source.clone_from(source);
         }
@@ -33,11 +36,20 @@ impl Contents {
 
     /// Returns the name of every service that is mentioned.
     pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
-        let Manifests { services, slices, left_out, notes: _, more_notes: _ } = &self.manifests;
+        let Manifests {
+            services,
+            slices,
+            left_out,
+            notes: _,
+            more_notes: _,
+        } = &self.manifests;
         let native = self.services.iter().map(|service| &service.name);
         let left_out = self.left_out.iter().chain(left_out).map(|(name, _)| name);
         let declared = services.iter().map(|declared| &declared.service.name);
-        native.chain(left_out).chain(declared).chain(slices.iter().map(|slice| &slice.service))
+        native
+            .chain(left_out)
+            .chain(declared)
+            .chain(slices.iter().map(|slice| &slice.service))
     }
 
     /// Whether it has any service.
@@ -47,15 +59,24 @@ impl Contents {
 
     /// Whether this serves everything that `other` serves, possibly with fewer endpoints.
     pub fn keeps(&self, other: &Self) -> bool {
-        let kept = |old: &Service| self.services.iter().any(|new| new.name == old.name && keeps_ports(new, old));
+        let kept = |old: &Service| {
+            self.services
+                .iter()
+                .any(|new| new.name == old.name && keeps_ports(new, old))
+        };
         self.manifests == other.manifests && other.services.iter().all(|old| kept(old))
     }
 }
 
 fn keeps_ports(new: &Service, old: &Service) -> bool {
     let kept = |old: &ServicePort| {
-        let same = |new: &&ServicePort| (&new.name, new.port, new.protocol) == (&old.name, old.port, old.protocol);
-        new.ports.iter().find(same).is_some_and(|new| new.endpoints.is_empty() == old.endpoints.is_empty())
+        let same = |new: &&ServicePort| {
+            (&new.name, new.port, new.protocol) == (&old.name, old.port, old.protocol)
+        };
+        new.ports
+            .iter()
+            .find(same)
+            .is_some_and(|new| new.endpoints.is_empty() == old.endpoints.is_empty())
     };
     new.addresses == old.addresses && old.ports.iter().all(kept)
 }

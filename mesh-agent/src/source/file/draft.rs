@@ -68,7 +68,10 @@ impl<'p> Draft<'p> {
 
     /// Returns the origin of a field.
     pub fn origin(&self, field: Field<'_>) -> Origin {
-        Origin { file: Arc::clone(self.path), line: field.line() }
+        Origin {
+            file: Arc::clone(self.path),
+            line: field.line(),
+        }
     }
 
     /// Returns which services are served.
@@ -99,9 +102,17 @@ impl<'p> Draft<'p> {
         wrong: impl FnOnce() -> WrongObject,
         read: impl FnOnce(&mut Contents),
     ) {
-        let Contents { services, left_out, manifests } = &self.contents;
+        let Contents {
+            services,
+            left_out,
+            manifests,
+        } = &self.contents;
         let native = (services.len(), left_out.len());
-        let objects = (manifests.services.len(), manifests.left_out.len(), manifests.slices.len());
+        let objects = (
+            manifests.services.len(),
+            manifests.left_out.len(),
+            manifests.slices.len(),
+        );
         read(&mut self.contents);
         self.ends_wrong = field.problems() > known;
         if self.ends_wrong {
@@ -135,7 +146,14 @@ impl<'p> Draft<'p> {
     /// Adds the objects of the document that ends.
     fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
-        let Self { contents, wrong, problems, ends_wrong, mut picks, .. } = *open;
+        let Self {
+            contents,
+            wrong,
+            problems,
+            ends_wrong,
+            mut picks,
+            ..
+        } = *open;
         self.contents.append(contents);
         self.wrong.extend(wrong);
         self.problems.append(problems);
@@ -153,15 +171,19 @@ impl<'p> Draft<'p> {
         if let Some((_, most, what)) = much.into_iter().find(|(count, most, _)| count > most) {
             self.close();
             let reason = format!("more than {most} {what}, so nothing of the file is used");
-            self.give_up(Problem { line, field: String::new(), reason });
+            self.give_up(Problem {
+                line,
+                field: String::new(),
+                reason,
+            });
         }
     }
 
     fn end(&mut self, root: Field<'_>) {
         match root.value() {
             Value::Null => {}
-            // `services: null` is a native document without services. The file is no service file and may be secret,
-            // so its text is not quoted.
+            // `services: null` is a native document without services. The file is no service file
+            // and may be secret, so its text is not quoted.
             Value::Text(_) | Value::Number(_) => {
                 root.report("expected a mapping, found other text");
                 self.wrong.push(WrongObject::unknown(root.line()));
@@ -201,7 +223,8 @@ impl<'a> Sink<'a> for Draft<'_> {
         open.problems.append(document.problems.take());
         // Text after a list shows that the list is whole.
         let last = root.children().last().and_then(Field::name);
-        open.ends_wrong &= !(has(root, "services") || has(root, "items")) || matches!(last, Some("services" | "items"));
+        open.ends_wrong &= !(has(root, "services") || has(root, "items"))
+            || matches!(last, Some("services" | "items"));
         self.close();
         self.documents += 1;
         self.check_room(root.line());
@@ -222,7 +245,11 @@ impl<'a> Sink<'a> for Draft<'_> {
 
 impl Contents {
     fn append(&mut self, other: Self) {
-        let Self { mut services, mut left_out, mut manifests } = other;
+        let Self {
+            mut services,
+            mut left_out,
+            mut manifests,
+        } = other;
         self.services.append(&mut services);
         self.left_out.append(&mut left_out);
         self.manifests.services.append(&mut manifests.services);

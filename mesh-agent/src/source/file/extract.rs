@@ -39,10 +39,15 @@ impl Extracts {
 impl File {
     /// Returns the texts of these objects.
     pub fn pick(&self, wanted: HashSet<Key>) -> BTreeMap<Key, Arc<str>> {
-        let Ok(text) = std::str::from_utf8(self.text.bytes()) else { return BTreeMap::new() };
+        let Ok(text) = std::str::from_utf8(self.text.bytes()) else {
+            return BTreeMap::new();
+        };
         let path = Arc::new(PathBuf::new());
         let mut draft = Draft::new(&path, Serve::All);
-        draft.picks = Extracts { wanted: Arc::new(wanted), texts: BTreeMap::new() };
+        draft.picks = Extracts {
+            wanted: Arc::new(wanted),
+            texts: BTreeMap::new(),
+        };
         document::read(text, &mut draft);
         draft.picks.texts
     }
@@ -65,7 +70,9 @@ fn text(object: Field<'_>, kind: Kind) -> String {
     };
     // Replaces the kind of the object or of its list.
     let given = [("apiVersion", version), ("kind", kind)];
-    let fields = object.children().filter(|field| given.iter().all(|(name, _)| field.name() != Some(*name)));
+    let fields = object
+        .children()
+        .filter(|field| given.iter().all(|(name, _)| field.name() != Some(*name)));
     _ = write!(out, "{{\"apiVersion\": \"{version}\", \"kind\": \"{kind}\"");
     for field in fields {
         out.push_str(", ");
@@ -92,7 +99,12 @@ fn write_named(field: Field<'_>, out: &mut String) {
     write_value(field, out);
 }
 
-fn write_all(field: Field<'_>, (open, close): (char, char), write: fn(Field<'_>, &mut String), out: &mut String) {
+fn write_all(
+    field: Field<'_>,
+    (open, close): (char, char),
+    write: fn(Field<'_>, &mut String),
+    out: &mut String,
+) {
     out.push(open);
     for (position, child) in field.children().enumerate() {
         if position > 0 {

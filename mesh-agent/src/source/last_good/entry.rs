@@ -47,10 +47,19 @@ impl Entry {
     /// Creates the entry of a file; nothing if its path is not text or its text is unknown.
     pub fn of(path: &Path, version: &Version) -> Option<Self> {
         path.to_str()?;
-        let Version { file, contents: _, kept, blamed } = version;
-        let Text::Kept(text) = &file.text else { return None };
+        let Version {
+            file,
+            contents: _,
+            kept,
+            blamed,
+        } = version;
+        let Text::Kept(text) = &file.text else {
+            return None;
+        };
         let services: Vec<_> = conflicts::services(&file.contents).collect();
-        let left_out = blamed.iter().map(|at| (services[*at].name.to_string(), services[*at].origin.line));
+        let left_out = blamed
+            .iter()
+            .map(|at| (services[*at].name.to_string(), services[*at].origin.line));
         let head = Head {
             form: FORM,
             path: path.to_owned(),
@@ -59,12 +68,16 @@ impl Entry {
             kept: kept.values().map(ToString::to_string).collect(),
             left_out: left_out.collect(),
         };
-        Some(Self { head, text: Arc::clone(text) })
+        Some(Self {
+            head,
+            text: Arc::clone(text),
+        })
     }
 
     /// Returns the bytes to write.
     pub fn text(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(&self.head).expect("a struct with string keys and a path that is text");
+        let mut bytes = serde_json::to_vec(&self.head)
+            .expect("a struct with string keys and a path that is text");
         bytes.push(b'\n');
         bytes.extend_from_slice(&self.text);
         bytes
@@ -73,7 +86,10 @@ impl Entry {
     /// Parses the bytes of an entry; an error if they are damaged.
     pub fn parse(mut bytes: Vec<u8>) -> io::Result<Self> {
         let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
-        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| invalid("it has no head"))?;
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .ok_or_else(|| invalid("it has no head"))?;
         let text = bytes.split_off(end + 1);
         let head: Head = serde_json::from_slice(&bytes)?;
         if head.form != FORM {
@@ -82,15 +98,34 @@ impl Entry {
         if head.digest != Digest::of(&text).to_string() {
             return Err(invalid("it is damaged"));
         }
-        Ok(Self { head, text: Arc::new(text) })
+        Ok(Self {
+            head,
+            text: Arc::new(text),
+        })
     }
 
     /// Returns the version of the file that was in force.
     pub fn version(self, serve: Serve) -> io::Result<(PathBuf, Version)> {
-        let Self { head: Head { path, inode, kept, left_out, .. }, text } = self;
+        let Self {
+            head:
+                Head {
+                    path,
+                    inode,
+                    kept,
+                    left_out,
+                    ..
+                },
+            text,
+        } = self;
         let identity = Identity { device: 0, inode };
-        let version =
-            Version::parse(&Arc::new(path.clone()), identity, Arc::unwrap_or_clone(text), left_out, kept, serve);
+        let version = Version::parse(
+            &Arc::new(path.clone()),
+            identity,
+            Arc::unwrap_or_clone(text),
+            left_out,
+            kept,
+            serve,
+        );
         Ok((path, version))
     }
 }

@@ -1,4 +1,5 @@
-//! Reads the annotations `mesh-agent.io/…` of a service, for settings that Kubernetes lacks. Their values are text.
+//! Reads the annotations `mesh-agent.io/…` of a service, for settings that Kubernetes lacks. Their
+//! values are text.
 
 use std::time::Duration;
 
@@ -32,30 +33,56 @@ pub struct Annotations {
 
 /// Returns the annotations of an object.
 pub fn of(object: Field<'_>) -> Option<Field<'_>> {
-    object.get("metadata").and_then(|metadata| metadata.get("annotations"))
+    object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("annotations"))
 }
 
-/// Reads the annotations of an object; nothing if one is wrong. Notes unknown ones, which may be of a later version.
+/// Reads the annotations of an object; nothing if one is wrong. Notes unknown ones, which may be of
+/// a later version.
 pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Annotations> {
     let annotations = of(object);
-    for unknown in annotations.into_iter().flat_map(Field::children).filter(is_unknown) {
-        let origin = Origin { line: unknown.line(), ..origin.clone() };
-        into.note(origin, format!("annotation {} is not known", unknown.name().unwrap_or_default()));
+    for unknown in annotations
+        .into_iter()
+        .flat_map(Field::children)
+        .filter(is_unknown)
+    {
+        let origin = Origin {
+            line: unknown.line(),
+            ..origin.clone()
+        };
+        into.note(
+            origin,
+            format!(
+                "annotation {} is not known",
+                unknown.name().unwrap_or_default()
+            ),
+        );
     }
     let get = |name| annotations.and_then(|annotations| annotations.get(name));
     let enabled = get(ENABLED).map_or(Some(None), |field| boolean(field).map(Some));
-    let client = get(AFFINITY_CLIENT).map_or(Some(AffinityClient::NetworkNamespace), value::affinity_client);
+    let client = get(AFFINITY_CLIENT).map_or(
+        Some(AffinityClient::NetworkNamespace),
+        value::affinity_client,
+    );
     let close = get(CLOSE_STALE_TCP).map_or(Some(None), |field| boolean(field).map(Some));
     let drain = get(DRAIN_SECONDS).map_or(Some(None), |field| value::drain(field).map(Some));
     let traffic = traffic::read(annotations);
     let close_stale_tcp = value::close_stale_tcp(close?, drain?);
-    Some(Annotations { enabled: enabled?, affinity_client: client?, close_stale_tcp, traffic: traffic? })
+    Some(Annotations {
+        enabled: enabled?,
+        affinity_client: client?,
+        close_stale_tcp,
+        traffic: traffic?,
+    })
 }
 
 fn is_unknown(annotation: &Field<'_>) -> bool {
     let known = |name| [ENABLED, AFFINITY_CLIENT, CLOSE_STALE_TCP, DRAIN_SECONDS].contains(&name);
     let known = |name| known(name) || traffic::KNOWN.contains(&name);
-    annotation.name().is_some_and(|name| name.starts_with(PREFIX) && !known(name))
+    annotation
+        .name()
+        .is_some_and(|name| name.starts_with(PREFIX) && !known(name))
 }
 
 fn boolean(field: Field<'_>) -> Option<bool> {

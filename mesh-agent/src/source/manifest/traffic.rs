@@ -1,5 +1,5 @@
-//! Reads the traffic settings of a Kubernetes service: `spec.trafficDistribution`, and annotations for the rest. The
-//! text of an annotation has the form of the native field of the same meaning.
+//! Reads the traffic settings of a Kubernetes service: `spec.trafficDistribution`, and annotations
+//! for the rest. The text of an annotation has the form of the native field of the same meaning.
 
 use super::Manifests;
 use crate::{
@@ -44,15 +44,21 @@ pub const KNOWN: [&str; 11] = [
 pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     let annotations = Annotations(annotations);
     let policy = annotations.read(BALANCE, Default::default(), balance::read);
-    let balance = balance::with_key(policy, annotations.get(HASH_KEY), |field| annotation_value(field, balance::key));
+    let balance = balance::with_key(policy, annotations.get(HASH_KEY), |field| {
+        annotation_value(field, balance::key)
+    });
     let outlier = annotations.read(OUTLIER, Outlier::default(), outlier::read);
     let connections = annotations.read(MAX_CONNECTIONS, None, limits::limit);
-    let connections_per_endpoint = annotations.read(MAX_CONNECTIONS_PER_ENDPOINT, None, limits::limit);
+    let connections_per_endpoint =
+        annotations.read(MAX_CONNECTIONS_PER_ENDPOINT, None, limits::limit);
     let share = annotations.get(MAX_CONNECTIONS_PER_CLIENT_PERCENT);
-    let percent_per_client =
-        limits::of_connections(connections, share, MAX_CONNECTIONS, |field| annotation_value(field, limits::percent));
+    let percent_per_client = limits::of_connections(connections, share, MAX_CONNECTIONS, |field| {
+        annotation_value(field, limits::percent)
+    });
     let locality = annotations.read(LOCALITY, LocalityPolicy::default(), locality);
-    let sources = annotations.read(SOURCE_PREFERENCE, None, |field| locality::sources(field).map(Some));
+    let sources = annotations.read(SOURCE_PREFERENCE, None, |field| {
+        locality::sources(field).map(Some)
+    });
     let slow_start = annotations.read(SLOW_START, None, |field| ramp::slow_start(field).map(Some));
     let drain = annotations.read(DRAIN, None, |field| ramp::drain(field).map(Some));
     let health = annotations.read(HEALTH, None, |field| health::read(field).map(Some));
@@ -65,13 +71,19 @@ pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
             connections_per_endpoint: connections_per_endpoint?,
             percent_per_client: percent_per_client?,
         },
-        locality: LocalityPolicy { sources: sources.unwrap_or(locality.sources), ..locality },
+        locality: LocalityPolicy {
+            sources: sources.unwrap_or(locality.sources),
+            ..locality
+        },
         slow_start: slow_start?,
         drain: drain?,
         health: health?,
         health_origin: check_origin(annotations.get(HEALTH), true),
     };
-    Some(Annotated { traffic, has_order: annotations.get(LOCALITY).is_some() })
+    Some(Annotated {
+        traffic,
+        has_order: annotations.get(LOCALITY).is_some(),
+    })
 }
 
 /// Traffic settings in the annotations of a service.
@@ -88,20 +100,41 @@ impl Annotated {
         if self.has_order {
             return self.traffic;
         }
-        Traffic { locality: LocalityPolicy { order, by_hints: true, ..self.traffic.locality }, ..self.traffic }
+        Traffic {
+            locality: LocalityPolicy {
+                order,
+                by_hints: true,
+                ..self.traffic.locality
+            },
+            ..self.traffic
+        }
     }
 }
 
 /// Reads `spec.trafficDistribution`. Notes an unknown value, which may be of a later Kubernetes.
 /// <https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-distribution>
-pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<LocalityLevel>> {
-    let Some(field) = spec.get("trafficDistribution") else { return Some(Vec::new()) };
+pub fn distribution(
+    spec: Field<'_>,
+    origin: &Origin,
+    into: &mut Manifests,
+) -> Option<Vec<LocalityLevel>> {
+    let Some(field) = spec.get("trafficDistribution") else {
+        return Some(Vec::new());
+    };
     match field.text()? {
         "PreferClose" | "PreferSameZone" => Some(vec![LocalityLevel::Zone]),
         "PreferSameNode" => Some(vec![LocalityLevel::Node, LocalityLevel::Zone]),
         word => {
-            let origin = Origin { line: field.line(), ..origin.clone() };
-            into.note(origin, format!("trafficDistribution {word} is not known, so all endpoints are equally near"));
+            let origin = Origin {
+                line: field.line(),
+                ..origin.clone()
+            };
+            into.note(
+                origin,
+                format!(
+                    "trafficDistribution {word} is not known, so all endpoints are equally near"
+                ),
+            );
             Some(Vec::new())
         }
     }
@@ -111,7 +144,10 @@ pub fn distribution(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> O
 fn locality(field: Field<'_>) -> Option<LocalityPolicy> {
     match field.value() {
         Value::Map => locality::read(field),
-        _ => Some(LocalityPolicy { order: locality::listed(field)?, ..LocalityPolicy::default() }),
+        _ => Some(LocalityPolicy {
+            order: locality::listed(field)?,
+            ..LocalityPolicy::default()
+        }),
     }
 }
 
@@ -123,7 +159,13 @@ impl<'a> Annotations<'a> {
         self.0?.get(name)
     }
 
-    fn read<T>(&self, name: &str, absent: T, read: impl FnOnce(Field<'_>) -> Option<T>) -> Option<T> {
-        self.get(name).map_or(Some(absent), |field| annotation_value(field, read))
+    fn read<T>(
+        &self,
+        name: &str,
+        absent: T,
+        read: impl FnOnce(Field<'_>) -> Option<T>,
+    ) -> Option<T> {
+        self.get(name)
+            .map_or(Some(absent), |field| annotation_value(field, read))
     }
 }

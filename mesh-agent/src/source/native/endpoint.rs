@@ -40,15 +40,22 @@ pub struct Listed<'a> {
 /// Reads an element of `endpoints`.
 pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
     let field = field.mapping()?;
-    field.only(&["address", "port", "ports", "weight", "state", "node", "cloud", "region", "zone", "capacity"]);
+    field.only(&[
+        "address", "port", "ports", "weight", "state", "node", "cloud", "region", "zone",
+        "capacity",
+    ]);
     let address = field.required("address").and_then(value::endpoint_address);
-    let port = field.get("port").map_or(Some(None), |port| value::port(port).map(Some));
+    let port = field
+        .get("port")
+        .map_or(Some(None), |port| value::port(port).map(Some));
     let ports = field.get("ports").map_or(Some(BTreeMap::new()), ports);
     let weight = field.get("weight").map_or(Some(1), weight);
     let condition = field.get("state").map_or(Some(Condition::Ready), condition);
     let node = value::node(field.get("node"));
     let locality = locality(field);
-    let capacity = field.or("capacity", 1, |field| value::number(field, 1..=MAX_CAPACITY));
+    let capacity = field.or("capacity", 1, |field| {
+        value::number(field, 1..=MAX_CAPACITY)
+    });
     Some(Listed {
         field,
         address: address?,
@@ -63,12 +70,20 @@ pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
 }
 
 fn locality(field: Field<'_>) -> Option<Locality> {
-    let [cloud, region, zone] = ["cloud", "region", "zone"].map(|name| value::place(field.get(name)));
-    Some(Locality { cloud: cloud?, region: region?, zone: zone? })
+    let [cloud, region, zone] =
+        ["cloud", "region", "zone"].map(|name| value::place(field.get(name)));
+    Some(Locality {
+        cloud: cloud?,
+        region: region?,
+        zone: zone?,
+    })
 }
 
 fn ports(field: Field<'_>) -> Option<BTreeMap<&str, u16>> {
-    let ports = all(field.mapping()?.children().map(|port| Some((port.name()?, value::port(port)?))))?;
+    let ports = all(field
+        .mapping()?
+        .children()
+        .map(|port| Some((port.name()?, value::port(port)?))))?;
     Some(ports.into_iter().collect())
 }
 
@@ -77,7 +92,8 @@ fn weight(field: Field<'_>) -> Option<u32> {
         Value::Number(text) => text.parse().ok().filter(|weight| *weight <= MAX_WEIGHT),
         _ => None,
     };
-    number.or_else(|| field.expected("a weight from 0 to 65535 (only the ratio of weights matters)"))
+    number
+        .or_else(|| field.expected("a weight from 0 to 65535 (only the ratio of weights matters)"))
 }
 
 fn condition(field: Field<'_>) -> Option<Condition> {
@@ -104,7 +120,11 @@ impl Listed<'_> {
 
     /// Reports port names that the service does not have.
     pub fn check_names(&self, known: impl Fn(&str) -> bool) {
-        let ports = self.field.get("ports").into_iter().flat_map(Field::children);
+        let ports = self
+            .field
+            .get("ports")
+            .into_iter()
+            .flat_map(Field::children);
         for port in ports.filter(|port| port.name().is_some_and(|name| !known(name))) {
             port.report("no port of this service has this name, nor this `targetPort`");
         }
@@ -121,11 +141,17 @@ pub fn distinct<'a>(
     all(endpoints.iter().map(|listed| {
         let &Listed { field, address, .. } = listed;
         let Some(port) = target(listed) else {
-            return field.error(format!("says no port for port {}/{} of the service", service.port, service.protocol));
+            return field.error(format!(
+                "says no port for port {}/{} of the service",
+                service.port, service.protocol
+            ));
         };
         match lines.insert((address, port), field.line()) {
             None => Some(listed.at(port)),
-            Some(first) => field.error(format!("{} listed twice, first on line {first}", socket(address, port))),
+            Some(first) => field.error(format!(
+                "{} listed twice, first on line {first}",
+                socket(address, port)
+            )),
         }
     }))
 }

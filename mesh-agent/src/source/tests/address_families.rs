@@ -5,7 +5,11 @@ use crate::model::Update;
 
 fn notes(update: &Update, node: &Node) -> Vec<String> {
     let directory = format!("{}/", node.directory.path().display());
-    update.notes.iter().map(|note| note.to_string().replace(&directory, "")).collect()
+    update
+        .notes
+        .iter()
+        .map(|note| note.to_string().replace(&directory, ""))
+        .collect()
 }
 
 #[test]
@@ -25,15 +29,28 @@ fn a_service_whose_endpoints_are_all_of_the_other_family_is_noted() {
         (to_six(&six), None),
         (four.replace("10.96.0.1", "[10.96.0.1, \"fd00::1\"]"), None),
         (four.replace("[{address: 10.0.0.1}]", "[]"), None),
-        (to_six(&four).replace("{port: 80}", "{port: 80, nodePort: 30080}"), None),
-        (to_six(&four).replace("endpoints", "externalIPs: [\"2001:db8::1\"], endpoints"), None),
+        (
+            to_six(&four).replace("{port: 80}", "{port: 80, nodePort: 30080}"),
+            None,
+        ),
+        (
+            to_six(&four).replace("endpoints", "externalIPs: [\"2001:db8::1\"], endpoints"),
+            None,
+        ),
         (to_six(&four).replace("10.96.0.1", "auto"), None),
-        (to_six(&four).replace("}]}\n", "}, {address: 10.0.0.2}]}\n"), None),
+        (
+            to_six(&four).replace("}]}\n", "}, {address: 10.0.0.2}]}\n"),
+            None,
+        ),
     ];
     for (text, expected) in cases {
         let mut node = Node::new();
         node.write("x.yaml", &format!("services:\n{text}"));
         let update = node.read();
-        assert_eq!((notes(&update, &node), update.errors), (expected.into_iter().collect(), vec![]), "{text}");
+        assert_eq!(
+            (notes(&update, &node), update.errors),
+            (expected.into_iter().collect(), vec![]),
+            "{text}"
+        );
     }
 }

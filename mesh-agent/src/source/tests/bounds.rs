@@ -12,8 +12,11 @@ fn served(text: &str) -> Vec<String> {
 
 #[test]
 fn first_hundred_errors_of_a_file_are_reported_and_the_others_counted() {
-    let wrong =
-        |file: u16| (0..200).fold("services:\n".to_owned(), |text, at| text + &format!("- {{name: w{file}-{at}}}\n"));
+    let wrong = |file: u16| {
+        (0..200).fold("services:\n".to_owned(), |text, at| {
+            text + &format!("- {{name: w{file}-{at}}}\n")
+        })
+    };
     let mut node = Node::new();
     node.write("a.yaml", &wrong(1));
     node.write("b.yaml", &wrong(2));
@@ -39,7 +42,10 @@ fn conflicts_are_bounded_too() {
     node.write("b.yaml", &many("# a copy\n"));
     let update = node.read();
     let told = errors(&update, &node);
-    assert_eq!((names(&update).len(), told.len(), update.wrong.len()), (200, 101, 200));
+    assert_eq!(
+        (names(&update).len(), told.len(), update.wrong.len()),
+        (200, 101, 200)
+    );
     assert_eq!(told[100], "b.yaml:200: and 100 more errors in this file");
     assert_eq!(update.errors_total, 200);
 }
@@ -50,7 +56,11 @@ fn notes_are_bounded_too() {
     node.write("a.yaml", &"---\napiVersion: v1\nkind: Pod\n".repeat(150));
     let update = node.read();
     assert_eq!((update.notes.len(), update.errors.len()), (101, 0));
-    assert!(update.notes[100].message.starts_with("and 50 more notes"), "{}", update.notes[100]);
+    assert!(
+        update.notes[100].message.starts_with("and 50 more notes"),
+        "{}",
+        update.notes[100]
+    );
 }
 
 #[test]
@@ -72,27 +82,47 @@ fn file_with_too_many_errors_stays_as_it_was() {
         node.replace("a.yaml", &text);
         let update = node.read();
         let what = &text[..20];
-        assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], true), "{what}");
-        assert!((1..=101).contains(&update.errors.len()), "{what}: {}", update.errors.len());
-        assert_eq!((update.wrong[0].scope, &update.wrong[0].effect), (Scope::File, &Effect::Kept), "{what}");
+        assert_eq!(
+            (names(&update), update.complete),
+            (vec!["a".to_owned()], true),
+            "{what}"
+        );
+        assert!(
+            (1..=101).contains(&update.errors.len()),
+            "{what}: {}",
+            update.errors.len()
+        );
+        assert_eq!(
+            (update.wrong[0].scope, &update.wrong[0].effect),
+            (Scope::File, &Effect::Kept),
+            "{what}"
+        );
     }
 }
 
 #[test]
 fn long_names_are_shortened_in_errors() {
-    let [error] = <[_; 1]>::try_from(problems(&format!("services: []\n{}: 1\n", "x".repeat(5000)))).unwrap();
+    let [error] = <[_; 1]>::try_from(problems(&format!(
+        "services: []\n{}: 1\n",
+        "x".repeat(5000)
+    )))
+    .unwrap();
     assert!(error.len() < 200, "{error}");
 }
 
 #[test]
 fn json_in_one_line_is_read_object_by_object() {
-    let service = |at: u32| format!("{{\"name\":\"s{at}\",\"address\":\"auto\",\"ports\":[{{\"port\":80}}]}}");
+    let service = |at: u32| {
+        format!("{{\"name\":\"s{at}\",\"address\":\"auto\",\"ports\":[{{\"port\":80}}]}}")
+    };
     let services: Vec<String> = (0..20_000).map(service).collect();
     let text = format!("{{\"services\":[{}]}}", services.join(","));
     assert!(text.len() > 1 << 20);
     assert_eq!(served(&text).len(), 20_000);
     // A truncated file is rejected as a whole.
-    assert!(problems(&text[..text.len() - 1])[0].starts_with("a.yaml:1: not JSON: expected `,` or `}`"));
+    assert!(
+        problems(&text[..text.len() - 1])[0].starts_with("a.yaml:1: not JSON: expected `,` or `}`")
+    );
 }
 
 #[test]
@@ -109,26 +139,40 @@ fn aliases_may_refer_to_another_service() {
                 - {name: c, address: 10.96.0.3, ports: *p}\n";
     let update = joined(text, Serve::All);
     assert_eq!(names(&update), ["a", "b", "c"]);
-    assert_eq!(super::served(&update)[1], "default/b 10.96.0.2 80 80/TCP: 10.0.0.1:80 x1 ready");
+    assert_eq!(
+        super::served(&update)[1],
+        "default/b 10.96.0.2 80 80/TCP: 10.0.0.1:80 x1 ready"
+    );
 }
 
 #[test]
 fn only_lists_hold_objects() {
-    let item =
-        "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}}";
+    let item = "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}}";
     let of = |kind: &str| format!("items: [{item}]\napiVersion: v1\nkind: {kind}\n");
     assert_eq!(served(&of("List")), ["a"]);
     assert_eq!(served(&of("Menu")), [""; 0]);
-    let nested = format!("apiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: List, items: [{item}]}}\n");
+    let nested = format!(
+        "apiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: List, items: [{item}]}}\n"
+    );
     assert_eq!(served(&nested), ["a"]);
 }
 
 #[test]
 fn elements_of_a_broken_document_do_not_count() {
-    let text =
-        "services:\n".to_owned() + &service("a", "x") + &service("b", "10.96.0.2") + "- [\n---\n" + &declared("{}");
+    let text = "services:\n".to_owned()
+        + &service("a", "x")
+        + &service("b", "10.96.0.2")
+        + "- [\n---\n"
+        + &declared("{}");
     let mut node = Node::new();
     node.write("a.yaml", &text);
     let update = node.read();
-    assert_eq!((names(&update).len(), update.errors.len(), update.wrong.len()), (0, 1, 1));
+    assert_eq!(
+        (
+            names(&update).len(),
+            update.errors.len(),
+            update.wrong.len()
+        ),
+        (0, 1, 1)
+    );
 }

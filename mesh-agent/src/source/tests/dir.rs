@@ -13,15 +13,28 @@ use crate::{
 #[test]
 fn only_visible_yaml_and_json_files_are_read() {
     let mut node = Node::new();
-    for (number, name) in ["a.yaml", "b.yml", "c.json", ".d.yaml", "e.txt", "yaml"].into_iter().enumerate() {
-        let service = if name.ends_with("json") { one_json } else { one };
-        node.write(name, &service(&name[..1].replace('.', "d"), &format!("10.96.0.1{number}")));
+    for (number, name) in ["a.yaml", "b.yml", "c.json", ".d.yaml", "e.txt", "yaml"]
+        .into_iter()
+        .enumerate()
+    {
+        let service = if name.ends_with("json") {
+            one_json
+        } else {
+            one
+        };
+        node.write(
+            name,
+            &service(&name[..1].replace('.', "d"), &format!("10.96.0.1{number}")),
+        );
     }
     fs::create_dir(node.path("sub")).unwrap();
     node.write("sub/f.yaml", &one("f", "10.96.0.99"));
     let update = node.read();
     assert_eq!(names(&update), ["a", "b", "c"]);
-    assert_eq!((update.complete, update.errors.len(), update.notes.len()), (true, 0, 0));
+    assert_eq!(
+        (update.complete, update.errors.len(), update.notes.len()),
+        (true, 0, 0)
+    );
 }
 
 #[test]
@@ -38,12 +51,20 @@ fn json_files_are_json_and_nothing_else() {
             2,
             "expected the end, for a JSON file holds one value, found other text",
         ),
-        ("{\"services\": [],\n}".to_owned(), 2, "expected a name in double quotes, found `}`"),
+        (
+            "{\"services\": [],\n}".to_owned(),
+            2,
+            "expected a name in double quotes, found `}`",
+        ),
     ] {
         node.write("a.json", &text);
         let update = node.read();
-        let expected = format!("a.json:{line}: not JSON: {reason}; to write YAML, call the file .yaml");
-        assert_eq!((errors(&update, &node), &update.services), (vec![expected], &good.services));
+        let expected =
+            format!("a.json:{line}: not JSON: {reason}; to write YAML, call the file .yaml");
+        assert_eq!(
+            (errors(&update, &node), &update.services),
+            (vec![expected], &good.services)
+        );
     }
     // Escapes that YAML does not have, and a duplicate key.
     node.write(
@@ -72,7 +93,10 @@ fn wrong_file_is_served_as_it_was_and_reported_until_it_is_right() {
     let mut node = Node::new();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     let good = node.read();
-    node.write("a.yaml", "services:\n- {name: a, address: x, ports: [{port: 0}]}\n- {}\n");
+    node.write(
+        "a.yaml",
+        "services:\n- {name: a, address: x, ports: [{port: 0}]}\n- {}\n",
+    );
     for _ in 0..2 {
         let update = node.read();
         let expected = [
@@ -95,10 +119,16 @@ fn wrong_file_that_was_never_good_leaves_the_rest_incomplete() {
     node.write("a.yaml", &one("a", "10.96.0.1"));
     node.write("b.yaml", "services: [");
     let update = node.read();
-    assert_eq!((names(&update), update.complete, update.errors.len()), (vec!["a".to_owned()], false, 1));
+    assert_eq!(
+        (names(&update), update.complete, update.errors.len()),
+        (vec!["a".to_owned()], false, 1)
+    );
     node.write("b.yaml", &one("b", "10.96.0.2"));
     let update = node.read();
-    assert_eq!((names(&update).len(), update.complete, update.errors.len()), (2, true, 0));
+    assert_eq!(
+        (names(&update).len(), update.complete, update.errors.len()),
+        (2, true, 0)
+    );
 }
 
 #[test]
@@ -109,7 +139,10 @@ fn services_of_a_renamed_file_stay() {
     for (from, to) in [("b.yaml", "c.yaml"), ("c.yaml", "a.yaml")] {
         fs::rename(node.path(from), node.path(to)).unwrap();
         let update = node.read();
-        assert_eq!((names(&update), update.complete, update.errors.len()), (vec!["a".to_owned()], true, 0));
+        assert_eq!(
+            (names(&update), update.complete, update.errors.len()),
+            (vec!["a".to_owned()], true, 0)
+        );
     }
 }
 
@@ -142,7 +175,10 @@ fn file_that_changed_last_has_the_error_of_a_duplicate_service() {
     .replace(&format!("{}/", node.directory.path().display()), "");
     assert_eq!(errors(&update, &node), [expected]);
     // Objects that the file no longer has are removed, even if the rest is wrong.
-    assert_eq!((served(&update), update.complete), (served(&good)[..1].to_vec(), true));
+    assert_eq!(
+        (served(&update), update.complete),
+        (served(&good)[..1].to_vec(), true)
+    );
     node.remove("b.yaml");
     assert_eq!(names(&node.read()), ["cart"]);
 }
@@ -150,13 +186,18 @@ fn file_that_changed_last_has_the_error_of_a_duplicate_service() {
 #[test]
 fn address_and_port_belong_to_one_service() {
     let mut node = Node::new();
-    let text = "services:\n".to_owned() + &service("a", "10.96.0.1") + &service("b", "[10.96.0.2, 10.96.0.1]");
+    let text = "services:\n".to_owned()
+        + &service("a", "10.96.0.1")
+        + &service("b", "[10.96.0.2, 10.96.0.1]");
     node.write("a.yaml", &text);
     let expected = "a.yaml:3: service default/b asks for 10.96.0.1 port 80/TCP, which belongs to service default/a (in \
                     a.yaml:2): give one of them another address or port";
     let update = node.read();
     assert_eq!(errors(&update, &node), [expected]);
-    assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], true));
+    assert_eq!(
+        (names(&update), update.complete),
+        (vec!["a".to_owned()], true)
+    );
     node.write("a.yaml", &text.replace("10.96.0.1]", "10.96.0.3]"));
     assert_eq!(names(&node.read()), ["a", "b"]);
 }
@@ -169,7 +210,10 @@ fn new_file_in_conflict_is_left_out_alone() {
     node.write("a.yaml", &one("b", "10.96.0.9"));
     node.write("c.yaml", &one("c", "10.96.0.3"));
     let update = node.read();
-    assert_eq!((names(&update), update.errors.len()), (vec!["b".to_owned(), "c".to_owned()], 1));
+    assert_eq!(
+        (names(&update), update.errors.len()),
+        (vec!["b".to_owned(), "c".to_owned()], 1)
+    );
     assert!(update.complete, "nothing of the new file was ever served");
 }
 
@@ -184,7 +228,10 @@ fn service_that_stays_as_it_was_conflicts_with_its_successor() {
     node.write("a.yaml", &one("a", "10.96.0.2"));
     node.write("b.yaml", &one("b", "10.96.0.3"));
     let update = node.read();
-    assert_eq!((served(&update), update.errors.len(), update.wrong.len()), (served(&good), 2, 2));
+    assert_eq!(
+        (served(&update), update.errors.len(), update.wrong.len()),
+        (served(&good), 2, 2)
+    );
 }
 
 #[test]
@@ -213,9 +260,18 @@ fn missing_directory_is_an_error_and_leaves_everything_incomplete() {
     let mut node = Node::new();
     node.reader = DirectoryReader::new(vec![node.path("none")], true);
     let update = node.read();
-    assert_eq!((update.services.len(), update.errors.len(), update.complete), (0, 1, false));
+    assert_eq!(
+        (update.services.len(), update.errors.len(), update.complete),
+        (0, 1, false)
+    );
     fs::create_dir(node.path("none")).unwrap();
-    assert_eq!(node.read(), Update { complete: true, ..Update::default() });
+    assert_eq!(
+        node.read(),
+        Update {
+            complete: true,
+            ..Update::default()
+        }
+    );
 }
 
 #[test]
@@ -226,11 +282,24 @@ fn unreadable_file_is_served_as_it_was() {
     node.remove("a.yaml");
     symlink("nowhere", node.path("a.yaml")).unwrap();
     let update = node.read();
-    assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], true));
-    assert_eq!(errors(&update, &node), ["a.yaml:1: cannot be read: No such file or directory (os error 2)"]);
+    assert_eq!(
+        (names(&update), update.complete),
+        (vec!["a".to_owned()], true)
+    );
+    assert_eq!(
+        errors(&update, &node),
+        ["a.yaml:1: cannot be read: No such file or directory (os error 2)"]
+    );
     node.remove("a.yaml");
-    nix::unistd::mkfifo(&node.path("a.yaml"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
-    assert_eq!(errors(&node.read(), &node), ["a.yaml:1: cannot be read: not a regular file"]);
+    nix::unistd::mkfifo(
+        &node.path("a.yaml"),
+        nix::sys::stat::Mode::from_bits_truncate(0o600),
+    )
+    .unwrap();
+    assert_eq!(
+        errors(&node.read(), &node),
+        ["a.yaml:1: cannot be read: not a regular file"]
+    );
 }
 
 #[test]
@@ -249,7 +318,13 @@ fn removal_of_all_files_deletes_nothing_unless_allowed() {
         assert_eq!(update.errors.len(), usize::from(!allow_empty));
         assert!(update.complete);
         node.write("c.yaml", "services: []\n");
-        assert_eq!(node.read(), Update { complete: true, ..Update::default() });
+        assert_eq!(
+            node.read(),
+            Update {
+                complete: true,
+                ..Update::default()
+            }
+        );
     }
 }
 
@@ -258,10 +333,19 @@ fn empty_directory_at_the_start_is_incomplete() {
     let mut node = Node::new();
     for _ in 0..2 {
         let update = node.read();
-        assert_eq!((update.complete, update.notes.len(), update.errors.len()), (false, 1, 0));
+        assert_eq!(
+            (update.complete, update.notes.len(), update.errors.len()),
+            (false, 1, 0)
+        );
     }
     node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], true);
-    assert_eq!(node.read(), Update { complete: true, ..Update::default() });
+    assert_eq!(
+        node.read(),
+        Update {
+            complete: true,
+            ..Update::default()
+        }
+    );
 }
 
 #[test]
@@ -285,7 +369,10 @@ fn volume_of_kubernetes_is_followed_through_its_links() {
     fs::remove_file(node.path("..data")).unwrap();
     symlink("..2", node.path("..data")).unwrap();
     let update = reader.read();
-    assert_eq!((names(&update), update.errors.len()), (vec!["a".to_owned()], 0));
+    assert_eq!(
+        (names(&update), update.errors.len()),
+        (vec!["a".to_owned()], 0)
+    );
     node.reader = reader;
 }
 
@@ -298,9 +385,15 @@ fn one_shot_reports_everything() {
     node.write("d.yaml", &one("d", "10.96.0.1"));
     node.write("e.yaml", "services: [{");
     let update = read(&[node.directory.path().to_owned()]);
-    let files: Vec<String> = errors(&update, &node).iter().map(|error| error[..6].to_owned()).collect();
+    let files: Vec<String> = errors(&update, &node)
+        .iter()
+        .map(|error| error[..6].to_owned())
+        .collect();
     assert_eq!(files, ["b.yaml", "c.yaml", "d.yaml", "e.yaml"]);
-    assert_eq!((names(&update), update.complete), (vec!["a".to_owned()], false));
+    assert_eq!(
+        (names(&update), update.complete),
+        (vec!["a".to_owned()], false)
+    );
     assert_eq!(read::<std::path::PathBuf>(&[]).errors, []);
 }
 
@@ -311,7 +404,10 @@ fn directory_given_twice_is_read_once() {
     node.reader = DirectoryReader::new(vec![path.clone(), path], false);
     node.write("a.yaml", &one("a", "10.96.0.1"));
     let update = node.read();
-    assert_eq!((names(&update), update.errors.len()), (vec!["a".to_owned()], 0));
+    assert_eq!(
+        (names(&update), update.errors.len()),
+        (vec!["a".to_owned()], 0)
+    );
 }
 
 #[test]
@@ -323,7 +419,14 @@ fn unchanged_files_are_not_parsed_again() {
     node.write("b.yaml", &one("b", "10.96.0.3"));
     let after = node.read();
     let same = |name: &str| {
-        let find = |update: &Update| update.services.values().find(|it| it.name.name == name).unwrap().clone();
+        let find = |update: &Update| {
+            update
+                .services
+                .values()
+                .find(|it| it.name.name == name)
+                .unwrap()
+                .clone()
+        };
         std::sync::Arc::ptr_eq(&find(&before), &find(&after))
     };
     assert_eq!((same("a"), same("b")), (true, false));
@@ -335,7 +438,10 @@ fn node_ports_and_external_addresses_belong_to_one_service() {
     let one = |name: &str, rest: &str, port: &str| {
         format!("services:\n- {{name: {name}, address: auto{rest}, ports: [{{port: 80{port}}}]}}\n")
     };
-    node.write("a.yaml", &one("a", ", externalIPs: [192.0.2.1]", ", nodePort: 30080"));
+    node.write(
+        "a.yaml",
+        &one("a", ", externalIPs: [192.0.2.1]", ", nodePort: 30080"),
+    );
     node.write("b.yaml", &one("b", "", ", nodePort: 30080"));
     node.write("c.yaml", &one("c", ", externalIPs: [192.0.2.1]", ""));
     let update = node.read();
@@ -350,7 +456,10 @@ fn node_ports_and_external_addresses_belong_to_one_service() {
     node.write("b.yaml", &one("b", ", enabled: false", ", nodePort: 30080"));
     node.write("c.yaml", &one("c", "", ", nodePort: 30080, protocol: UDP"));
     let update = node.read();
-    assert_eq!((names(&update), update.errors), (vec!["a".to_owned(), "c".to_owned()], vec![]));
+    assert_eq!(
+        (names(&update), update.errors),
+        (vec!["a".to_owned(), "c".to_owned()], vec![])
+    );
 }
 
 /// A link in the directory may lead to a file that only root may read.
@@ -358,9 +467,15 @@ fn node_ports_and_external_addresses_belong_to_one_service() {
 fn content_of_files_that_are_no_mapping_is_not_quoted() {
     let mut node = Node::new();
     fs::create_dir(node.path("secret")).unwrap();
-    for (number, text) in ["root:$6$s3cr3t:19000:0:::\nbin:*:19000:::\n", "s3cr3t", "- s3cr3t\n", "'s3cr3t'", "5ecre7"]
-        .into_iter()
-        .enumerate()
+    for (number, text) in [
+        "root:$6$s3cr3t:19000:0:::\nbin:*:19000:::\n",
+        "s3cr3t",
+        "- s3cr3t\n",
+        "'s3cr3t'",
+        "5ecre7",
+    ]
+    .into_iter()
+    .enumerate()
     {
         node.write(&format!("secret/{number}"), text);
         for extension in ["yaml", "json"] {
@@ -371,7 +486,10 @@ fn content_of_files_that_are_no_mapping_is_not_quoted() {
     let update = node.read();
     assert_eq!(update.errors.len(), 10);
     let told = format!("{:?}", (update.errors, update.notes, update.wrong));
-    assert!(!told.contains("s3cr3t") && !told.contains("5ecre7"), "{told}");
+    assert!(
+        !told.contains("s3cr3t") && !told.contains("5ecre7"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -381,7 +499,11 @@ fn empty_files_are_errors_when_validated() {
     node.write("b.yaml", " \n\n");
     node.write("c.yaml", "services: []\n");
     let given = ServiceDir::from(node.directory.path().to_owned());
-    let update = read_paths(&[given, node.path("b.yaml").into()], FrontendOwners::default(), Admission::default());
+    let update = read_paths(
+        &[given, node.path("b.yaml").into()],
+        FrontendOwners::default(),
+        Admission::default(),
+    );
     let reason = "empty: did the command that wrote it fail? To have no services, write `services: []` into it";
     assert_eq!(errors(&update, &node), [format!("b.yaml:1: {reason}")]);
     assert_eq!(names(&update), ["cart"]);

@@ -16,7 +16,11 @@ fn dump(document: &Document<'_>) -> Vec<String> {
             Value::List => "list".to_owned(),
             Value::Map => "map".to_owned(),
         };
-        format!("{} {} = {value}", node.line, document.path(u32::try_from(id).unwrap()))
+        format!(
+            "{} {} = {value}",
+            node.line,
+            document.path(u32::try_from(id).unwrap())
+        )
     };
     (0..document.nodes.len()).map(show).collect()
 }
@@ -47,18 +51,36 @@ fn every_node_knows_its_line_and_path() {
 #[test]
 fn json_is_read_with_tabs_and_escapes() {
     let text = "{\n\t\"a\": [\n\t\t1,\n\t\t\"b\\/\\u00e9\"\n\t]\n}\n";
-    assert_eq!(documents(text), [["1  = map", "2 a = list", "3 a[0] = number 1", "4 a[1] = \"b/é\""]]);
+    assert_eq!(
+        documents(text),
+        [[
+            "1  = map",
+            "2 a = list",
+            "3 a[0] = number 1",
+            "4 a[1] = \"b/é\""
+        ]]
+    );
 }
 
 #[test]
 fn byte_order_mark_and_windows_line_ends_are_accepted() {
-    assert_eq!(documents("\u{feff}a: 1\r\nb: x\r\n"), [["1  = map", "1 a = number 1", "2 b = \"x\""]]);
+    assert_eq!(
+        documents("\u{feff}a: 1\r\nb: x\r\n"),
+        [["1  = map", "1 a = number 1", "2 b = \"x\""]]
+    );
 }
 
 #[test]
 fn alias_repeats_its_anchor() {
     let text = "a: &one\n  x: [1]\nb: *one\n";
-    let all = ["1  = map", "1 a = map", "2 a.x = list", "2 a.x[0] = number 1", "3 b = map", "2 b.x = list"];
+    let all = [
+        "1  = map",
+        "1 a = map",
+        "2 a.x = list",
+        "2 a.x[0] = number 1",
+        "3 b = map",
+        "2 b.x = list",
+    ];
     assert_eq!(documents(text)[0][..6], all);
     assert_eq!(documents(text)[0][6..], ["2 b.x[0] = number 1"]);
 }
@@ -70,14 +92,20 @@ fn alias_bomb_is_refused() {
         let alias = format!("*a{}", level - 1);
         text += &format!("a{level}: &a{level} [{}]\n", vec![alias; 9].join(", "));
     }
-    assert_eq!(problems(&text), ["a.yaml:6: aliases stand for more than 100000 values"]);
+    assert_eq!(
+        problems(&text),
+        ["a.yaml:6: aliases stand for more than 100000 values"]
+    );
 }
 
 #[test]
 fn depth_is_bounded() {
     let deep = |levels: usize| format!("services: {}{}\n", "[".repeat(levels), "]".repeat(levels));
     assert_eq!(document::parse(&deep(63)).1, []);
-    assert_eq!(problems(&deep(64)), ["a.yaml:1: nested more than 64 levels deep"]);
+    assert_eq!(
+        problems(&deep(64)),
+        ["a.yaml:1: nested more than 64 levels deep"]
+    );
     assert_eq!(problems(&deep(200_000)).len(), 1);
 }
 
@@ -93,7 +121,8 @@ fn names_given_twice_are_reported() {
 
 #[test]
 fn broken_document_hides_no_error_of_the_others() {
-    let text = "services: 1\n---\nservices: [\n---\nservices: 2\n---\n'\n--- {}\n---\nservices: 3\n";
+    let text =
+        "services: 1\n---\nservices: [\n---\nservices: 2\n---\n'\n--- {}\n---\nservices: 3\n";
     let errors = problems(text);
     let expected = [
         "a.yaml:1: services: expected a list, found `1`",
@@ -105,28 +134,57 @@ fn broken_document_hides_no_error_of_the_others() {
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
     for (error, expected) in errors.iter().zip(expected) {
-        assert!(error.starts_with(expected), "{error} should start with {expected}");
+        assert!(
+            error.starts_with(expected),
+            "{error} should start with {expected}"
+        );
     }
 }
 
 #[test]
 fn merge_keys_and_lists_as_keys_are_refused() {
-    assert_eq!(problems("a: &a {x: 1}\nb:\n  <<: *a\n"), ["a.yaml:3: merge keys (`<<`) are not supported"]);
-    assert_eq!(problems("[a]: 1\n"), ["a.yaml:1: a key must be a word, not a list or mapping"]);
+    assert_eq!(
+        problems("a: &a {x: 1}\nb:\n  <<: *a\n"),
+        ["a.yaml:3: merge keys (`<<`) are not supported"]
+    );
+    assert_eq!(
+        problems("[a]: 1\n"),
+        ["a.yaml:1: a key must be a word, not a list or mapping"]
+    );
 }
 
 #[test]
 fn file_that_is_not_text_names_the_line() {
     let path = std::sync::Arc::new(std::path::PathBuf::from("a.yaml"));
-    let file =
-        File::parse(&path, Identity { device: 0, inode: 0 }, b"a: 1\nb: \xff\n".to_vec(), crate::config::Serve::All);
+    let file = File::parse(
+        &path,
+        Identity {
+            device: 0,
+            inode: 0,
+        },
+        b"a: 1\nb: \xff\n".to_vec(),
+        crate::config::Serve::All,
+    );
     assert_eq!(file.errors[0].to_string(), "a.yaml:2: not UTF-8 text");
 }
 
 #[test]
 fn file_without_documents_is_empty() {
-    for text in ["", "\n", "# comment\n", "---\n", "---\n---\n", "services:\n", "services: []\n", "services: ~\n"] {
-        assert_eq!((parse(text).errors, parse(text).contents), Default::default(), "{text:?}");
+    for text in [
+        "",
+        "\n",
+        "# comment\n",
+        "---\n",
+        "---\n---\n",
+        "services:\n",
+        "services: []\n",
+        "services: ~\n",
+    ] {
+        assert_eq!(
+            (parse(text).errors, parse(text).contents),
+            Default::default(),
+            "{text:?}"
+        );
     }
 }
 

@@ -28,19 +28,37 @@ fn header(name: &str, value: &str) -> (String, String) {
 
 #[test]
 fn every_kind_of_probe_is_read() {
-    let plain = HttpProbe { tls: false, path: "/".into(), headers: vec![], status: (200, 399), expect_header: None };
+    let plain = HttpProbe {
+        tls: false,
+        path: "/".into(),
+        headers: vec![],
+        status: (200, 399),
+        expect_header: None,
+    };
     assert_eq!(health("{tcp: {}}").probe, Probe::Tcp);
     assert_eq!(health("{http: {}}").probe, Probe::Http(plain.clone()));
-    assert_eq!(health("{https: {}}").probe, Probe::Http(HttpProbe { tls: true, ..plain }));
-    assert_eq!(health("{grpc: {}}").probe, Probe::Grpc { service: String::new() });
-    assert_eq!(health("{grpc: {service: shop.Cart}}").probe, Probe::Grpc { service: "shop.Cart".into() });
+    assert_eq!(
+        health("{https: {}}").probe,
+        Probe::Http(HttpProbe { tls: true, ..plain })
+    );
+    assert_eq!(
+        health("{grpc: {}}").probe,
+        Probe::Grpc {
+            service: String::new()
+        }
+    );
+    assert_eq!(
+        health("{grpc: {service: shop.Cart}}").probe,
+        Probe::Grpc {
+            service: "shop.Cart".into()
+        }
+    );
 }
 
 #[test]
 fn every_setting_of_a_check_is_read() {
     let count = |number| NonZeroU32::new(number).unwrap();
-    let text =
-        "{tcp: {}, port: 9000, interval: 1m, timeout: 60s, jitterPercent: 0, rise: 1, fall: 7, allowEmpty: true}";
+    let text = "{tcp: {}, port: 9000, interval: 1m, timeout: 60s, jitterPercent: 0, rise: 1, fall: 7, allowEmpty: true}";
     let expected = HealthCheck {
         probe: Probe::Tcp,
         port: Some(9000),
@@ -53,7 +71,10 @@ fn every_setting_of_a_check_is_read() {
     };
     assert_eq!(health(text), expected);
     let short = health("{tcp: {}, interval: 500ms}");
-    assert_eq!((short.interval, short.timeout), (Duration::from_millis(500), Duration::from_millis(500)));
+    assert_eq!(
+        (short.interval, short.timeout),
+        (Duration::from_millis(500), Duration::from_millis(500))
+    );
 }
 
 #[test]
@@ -63,7 +84,11 @@ fn every_setting_of_an_http_probe_is_read() {
     let expected = HttpProbe {
         tls: false,
         path: "/up?a=1".into(),
-        headers: vec![header("host", "shop.example:8080"), header("x-token", "t"), header("x-count", "7")],
+        headers: vec![
+            header("host", "shop.example:8080"),
+            header("x-token", "t"),
+            header("x-count", "7"),
+        ],
         status: (204, 204),
         expect_header: Some(header("x-ready", "yes")),
     };
@@ -132,18 +157,27 @@ fn errors_of_wrong_checks_name_the_expected_value() {
         ),
     ];
     for (text, right) in expected {
-        assert_eq!(problem(&format!("health: {text}")), [format!("health{right}")], "{text}");
+        assert_eq!(
+            problem(&format!("health: {text}")),
+            [format!("health{right}")],
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn a_check_needs_a_tcp_port() {
     let native = |protocols: &str| {
-        format!("services:\n- name: a\n  address: auto\n  health: {{tcp: {{}}}}\n  ports: [{protocols}]\n")
+        format!(
+            "services:\n- name: a\n  address: auto\n  health: {{tcp: {{}}}}\n  ports: [{protocols}]\n"
+        )
     };
     let (tcp, udp) = ("{name: t, port: 1}", "{name: u, port: 1, protocol: UDP}");
     let reason = "a health check needs a TCP port, and this service has only UDP ports";
-    assert_eq!(problems(&native(udp)), [format!("a.yaml:4: services[0].health: {reason}")]);
+    assert_eq!(
+        problems(&native(udp)),
+        [format!("a.yaml:4: services[0].health: {reason}")]
+    );
     assert_eq!(problems(&native(&format!("{udp}, {tcp}"))), [""; 0]);
     let declared = |protocols: &str| {
         format!(
@@ -154,5 +188,10 @@ fn a_check_needs_a_tcp_port() {
     let place = "a.yaml:6: metadata.annotations.mesh-agent.io/health";
     assert_eq!(problems(&declared(udp)), [format!("{place}: {reason}")]);
     let mixed = joined(&declared(&format!("{udp}, {tcp}")), Serve::All);
-    assert!(mixed.services.values().all(|service| service.traffic.health.is_some()));
+    assert!(
+        mixed
+            .services
+            .values()
+            .all(|service| service.traffic.health.is_some())
+    );
 }

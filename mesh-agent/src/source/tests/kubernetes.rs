@@ -11,7 +11,11 @@ fn served(text: &str) -> Vec<String> {
 }
 
 fn notes(text: &str) -> Vec<String> {
-    joined(text, Serve::All).notes.iter().map(ToString::to_string).collect()
+    joined(text, Serve::All)
+        .notes
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 pub(super) fn declared(spec: &str) -> String {
@@ -39,7 +43,10 @@ fn exported_objects_are_joined() {
     ];
     let text = include_str!("cluster.yaml");
     assert_eq!(served(text), expected);
-    assert_eq!(notes(text), ["a.yaml:24: a port of protocol SCTP is left alone"]);
+    assert_eq!(
+        notes(text),
+        ["a.yaml:24: a port of protocol SCTP is left alone"]
+    );
 }
 
 #[test]
@@ -51,9 +58,17 @@ fn service_without_slices_has_no_endpoints() {
 #[test]
 fn endpoint_in_several_slices_is_one_and_ready_wins() {
     let gone = slice("[{addresses: [10.0.0.1], conditions: {ready: false}}]");
-    let here = slice("[{addresses: [10.0.0.1], conditions: {ready: null}}, {addresses: [10.0.0.1, 10.0.0.2]}]");
-    for text in [declared(SPEC) + &gone + &here, here + &declared(SPEC) + &gone] {
-        assert_eq!(served(&text), ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready"]);
+    let here = slice(
+        "[{addresses: [10.0.0.1], conditions: {ready: null}}, {addresses: [10.0.0.1, 10.0.0.2]}]",
+    );
+    for text in [
+        declared(SPEC) + &gone + &here,
+        here + &declared(SPEC) + &gone,
+    ] {
+        assert_eq!(
+            served(&text),
+            ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready"]
+        );
     }
 }
 
@@ -61,20 +76,48 @@ fn endpoint_in_several_slices_is_one_and_ready_wins() {
 fn publish_not_ready_addresses_makes_all_ready() {
     let spec = "{clusterIP: 10.96.0.1, ports: [{port: 80}], publishNotReadyAddresses: true}";
     let text = declared(spec) + &slice("[{addresses: [10.0.0.1], conditions: {ready: false}}]");
-    assert_eq!(served(&text), ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready"]);
+    assert_eq!(
+        served(&text),
+        ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready"]
+    );
 }
 
 #[test]
 fn services_that_are_left_alone_are_noted_and_their_slices_are_not() {
     let left_alone = |spec: &str| notes(&(declared(spec) + &slice("[{addresses: [10.0.0.1]}]")));
-    let note = |reason: &str| [format!("a.yaml:1: service default/a is left alone: {reason}")];
-    assert_eq!(left_alone("{clusterIP: None, ports: [{port: 80}]}"), note("it is headless (clusterIP None)"));
-    assert_eq!(left_alone("{type: ExternalName, externalName: x.org}"), note("ExternalName is an alias in DNS"));
-    assert_eq!(left_alone("{clusterIP: '', ports: [{port: 80}]}"), note("it has no clusterIP"));
-    assert_eq!(left_alone("{ports: [{port: 80}]}"), note("it has no clusterIP"));
-    assert_eq!(left_alone("{clusterIP: 10.96.0.1}"), note("it has no TCP or UDP port"));
-    let text = declared(SPEC).replace("{name: a}", "{name: a, labels: {service.kubernetes.io/service-proxy-name: x}}");
-    assert_eq!(notes(&text), note("it has the label service.kubernetes.io/service-proxy-name"));
+    let note = |reason: &str| {
+        [format!(
+            "a.yaml:1: service default/a is left alone: {reason}"
+        )]
+    };
+    assert_eq!(
+        left_alone("{clusterIP: None, ports: [{port: 80}]}"),
+        note("it is headless (clusterIP None)")
+    );
+    assert_eq!(
+        left_alone("{type: ExternalName, externalName: x.org}"),
+        note("ExternalName is an alias in DNS")
+    );
+    assert_eq!(
+        left_alone("{clusterIP: '', ports: [{port: 80}]}"),
+        note("it has no clusterIP")
+    );
+    assert_eq!(
+        left_alone("{ports: [{port: 80}]}"),
+        note("it has no clusterIP")
+    );
+    assert_eq!(
+        left_alone("{clusterIP: 10.96.0.1}"),
+        note("it has no TCP or UDP port")
+    );
+    let text = declared(SPEC).replace(
+        "{name: a}",
+        "{name: a, labels: {service.kubernetes.io/service-proxy-name: x}}",
+    );
+    assert_eq!(
+        notes(&text),
+        note("it has the label service.kubernetes.io/service-proxy-name")
+    );
     assert_eq!(served(&text), [""; 0]);
 }
 
@@ -85,11 +128,19 @@ fn objects_without_a_service_are_noted() {
     let unlabelled = slice("[]").replace("labels", "annotations");
     assert_eq!(
         notes(&unlabelled),
-        ["a.yaml:1: an EndpointSlice without the label kubernetes.io/service-name belongs to no service"]
+        [
+            "a.yaml:1: an EndpointSlice without the label kubernetes.io/service-name belongs to no service"
+        ]
     );
     let names = slice("[{addresses: [x.org]}]").replace("ports:", "addressType: FQDN\nports:");
-    assert_eq!(notes(&names), ["a.yaml:1: an EndpointSlice of host names (addressType FQDN) is not used"]);
-    assert_eq!(notes("apiVersion: apps/v1\nkind: Deployment\n"), ["a.yaml:1: objects of kind Deployment are not used"]);
+    assert_eq!(
+        notes(&names),
+        ["a.yaml:1: an EndpointSlice of host names (addressType FQDN) is not used"]
+    );
+    assert_eq!(
+        notes("apiVersion: apps/v1\nkind: Deployment\n"),
+        ["a.yaml:1: objects of kind Deployment are not used"]
+    );
 }
 
 #[test]
@@ -147,9 +198,15 @@ fn objects_of_one_service_may_be_in_different_files() {
         "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]}}"#,
     );
     node.write("b.yaml", &slice("[{addresses: [10.0.0.1]}]"));
-    assert_eq!(super::served(&node.read()), ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready"]);
+    assert_eq!(
+        super::served(&node.read()),
+        ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x1 ready"]
+    );
     node.write("b.yaml", &slice("[{addresses: [10.0.0.2]}]"));
-    assert_eq!(super::served(&node.read()), ["default/a 10.96.0.1 80 80/TCP: 10.0.0.2:8080 x1 ready"]);
+    assert_eq!(
+        super::served(&node.read()),
+        ["default/a 10.96.0.1 80 80/TCP: 10.0.0.2:8080 x1 ready"]
+    );
 }
 
 #[test]
@@ -159,11 +216,17 @@ fn service_whose_slices_may_be_in_a_broken_file_is_uncertain() {
     node.write("b.yaml", "[");
     let update = node.read();
     let bare = ["default/a 10.96.0.1 80 80/TCP:"];
-    assert_eq!((&super::served(&update)[..], update.complete), (&bare.map(str::to_owned)[..], false));
+    assert_eq!(
+        (&super::served(&update)[..], update.complete),
+        (&bare.map(str::to_owned)[..], false)
+    );
     assert_eq!(update.uncertain, update.services.keys().cloned().collect());
     node.write("b.yaml", "# fixed");
     let update = node.read();
-    assert_eq!((&super::served(&update)[..], update.uncertain), (&bare.map(str::to_owned)[..], [].into()));
+    assert_eq!(
+        (&super::served(&update)[..], update.uncertain),
+        (&bare.map(str::to_owned)[..], [].into())
+    );
 }
 
 #[test]
@@ -186,14 +249,43 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: 192.0.2.3, ipMode: Proxy
 ";
     let update = joined(text, Serve::All);
     let service = update.services.values().next().unwrap();
-    let external = service.external.iter().map(|it| format!("{} {}", it.kind, it.address));
-    assert_eq!(external.collect::<Vec<_>>(), ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]);
+    let external = service
+        .external
+        .iter()
+        .map(|it| format!("{} {}", it.kind, it.address));
+    assert_eq!(
+        external.collect::<Vec<_>>(),
+        ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]
+    );
     let timeout = Duration::from_secs(86_400);
-    assert_eq!(service.affinity, Some(Affinity { client: AffinityClient::Cgroup, timeout }));
-    assert_eq!((service.internal_traffic, service.close_stale_tcp), (InternalTraffic::Local, Some(Duration::ZERO)));
-    assert_eq!(service.ports.iter().map(|port| port.node_port).collect::<Vec<_>>(), [Some(30080), None]);
-    let unserved = service.unserved.iter().map(|it| format!("{}:{}/{} {}", it.address, it.port, it.protocol, it.kind));
-    let expected = ["10.96.0.1:9/SCTP ClusterIP", "192.0.2.3:80/TCP LoadBalancer", "192.0.2.3:81/TCP LoadBalancer"];
+    assert_eq!(
+        service.affinity,
+        Some(Affinity {
+            client: AffinityClient::Cgroup,
+            timeout
+        })
+    );
+    assert_eq!(
+        (service.internal_traffic, service.close_stale_tcp),
+        (InternalTraffic::Local, Some(Duration::ZERO))
+    );
+    assert_eq!(
+        service
+            .ports
+            .iter()
+            .map(|port| port.node_port)
+            .collect::<Vec<_>>(),
+        [Some(30080), None]
+    );
+    let unserved = service
+        .unserved
+        .iter()
+        .map(|it| format!("{}:{}/{} {}", it.address, it.port, it.protocol, it.kind));
+    let expected = [
+        "10.96.0.1:9/SCTP ClusterIP",
+        "192.0.2.3:80/TCP LoadBalancer",
+        "192.0.2.3:81/TCP LoadBalancer",
+    ];
     assert_eq!(unserved.collect::<Vec<_>>(), expected);
 }
 
@@ -243,18 +335,31 @@ spec: {clusterIP: 10.96.0.2, sessionAffinity: Cookie, ports: [{port: 80}]}
 #[test]
 fn annotation_and_setting_decide_which_services_are_served() {
     let text = |name: &str, annotations: &str| {
-        declared(SPEC).replace("{name: a}", &format!("{{name: {name}, annotations: {{{annotations}}}}}"))
+        declared(SPEC).replace(
+            "{name: a}",
+            &format!("{{name: {name}, annotations: {{{annotations}}}}}"),
+        )
     };
-    let text = text("out", "mesh-agent.io/enabled: 'false'") + &text("in", "mesh-agent.io/enabled: 'true'");
-    let text = text.replacen("10.96.0.1", "10.96.0.2", 1) + &declared(SPEC).replace("10.96.0.1", "10.96.0.3");
+    let text = text("out", "mesh-agent.io/enabled: 'false'")
+        + &text("in", "mesh-agent.io/enabled: 'true'");
+    let text = text.replacen("10.96.0.1", "10.96.0.2", 1)
+        + &declared(SPEC).replace("10.96.0.1", "10.96.0.3");
     let taken = |serve| {
         let update = joined(&text, serve);
-        let left_out = update.left_out.iter().map(|(name, it)| format!("{} {}: {}", it.origin, name.name, it.reason));
+        let left_out = update
+            .left_out
+            .iter()
+            .map(|(name, it)| format!("{} {}: {}", it.origin, name.name, it.reason));
         (super::names(&update), left_out.collect::<Vec<_>>())
     };
     let out = "a.yaml:1 out: opted out (mesh-agent.io/enabled is false)".to_owned();
-    assert_eq!(taken(Serve::All), (vec!["a".into(), "in".into()], vec![out.clone()]));
-    let a = "a.yaml:11 a: not opted in (mesh-agent.io/enabled is not set, and `serve` is `annotated`)".to_owned();
+    assert_eq!(
+        taken(Serve::All),
+        (vec!["a".into(), "in".into()], vec![out.clone()])
+    );
+    let a =
+        "a.yaml:11 a: not opted in (mesh-agent.io/enabled is not set, and `serve` is `annotated`)"
+            .to_owned();
     assert_eq!(taken(Serve::Annotated), (vec!["in".into()], vec![a, out]));
 }
 
@@ -262,22 +367,34 @@ fn annotation_and_setting_decide_which_services_are_served() {
 fn endpoint_that_moves_between_slices_is_on_the_node_of_the_ready_one() {
     let gone = slice("[{addresses: [10.0.0.1], nodeName: old, conditions: {ready: false}}]");
     let here = slice("[{addresses: [10.0.0.1], nodeName: new}]");
-    for text in [declared(SPEC) + &gone + &here, here + &declared(SPEC) + &gone] {
+    for text in [
+        declared(SPEC) + &gone + &here,
+        here + &declared(SPEC) + &gone,
+    ] {
         let update = joined(&text, Serve::All);
-        let node = update.services.values().next().unwrap().ports[0].endpoints[0].node.clone();
+        let node = update.services.values().next().unwrap().ports[0].endpoints[0]
+            .node
+            .clone();
         assert_eq!(node.as_deref(), Some("new"));
     }
 }
 
 #[test]
 fn endpoint_that_several_slices_list_is_on_all_their_nodes() {
-    let slices = ["n1", "n2", "n1"].map(|node| slice(&format!("[{{addresses: [10.0.0.1], nodeName: {node}}}]")));
+    let slices = ["n1", "n2", "n1"]
+        .map(|node| slice(&format!("[{{addresses: [10.0.0.1], nodeName: {node}}}]")));
     let unready = slice("[{addresses: [10.0.0.1], nodeName: n3, conditions: {ready: false}}]");
-    for text in [slices.concat() + &slice("[{addresses: [10.0.0.1]}]") + &unready, unready + &slices.concat()] {
+    for text in [
+        slices.concat() + &slice("[{addresses: [10.0.0.1]}]") + &unready,
+        unready + &slices.concat(),
+    ] {
         let update = joined(&(declared(SPEC) + &text), Serve::All);
         let endpoints = &update.services.values().next().unwrap().ports[0].endpoints;
         assert_eq!(endpoints.len(), 1);
-        assert_eq!(["n1", "n2", "n3"].map(|node| endpoints[0].is_on(node)), [true, true, false]);
+        assert_eq!(
+            ["n1", "n2", "n3"].map(|node| endpoints[0].is_on(node)),
+            [true, true, false]
+        );
     }
 }
 
@@ -296,11 +413,23 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: '2001:db8::2'}]}}
 ";
     let update = joined(text, Serve::All);
     let service = update.services.values().next().unwrap();
-    let external = service.external.iter().map(|it| format!("{} {}", it.kind, it.address));
-    assert_eq!(external.collect::<Vec<_>>(), ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]);
+    let external = service
+        .external
+        .iter()
+        .map(|it| format!("{} {}", it.kind, it.address));
+    assert_eq!(
+        external.collect::<Vec<_>>(),
+        ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]
+    );
     let why = "the service has no IPv6 address inside the cluster";
-    let unserved = service.unserved.iter().map(|it| format!("{} {}:{} {}", it.kind, it.address, it.port, it.reason));
-    let left_alone = [format!("ExternalIP 2001:db8::1:80 {why}"), format!("LoadBalancer 2001:db8::2:80 {why}")];
+    let unserved = service
+        .unserved
+        .iter()
+        .map(|it| format!("{} {}:{} {}", it.kind, it.address, it.port, it.reason));
+    let left_alone = [
+        format!("ExternalIP 2001:db8::1:80 {why}"),
+        format!("LoadBalancer 2001:db8::2:80 {why}"),
+    ];
     assert_eq!(unserved.collect::<Vec<_>>(), left_alone);
     let expected = [
         format!("a.yaml:1: external address 2001:db8::1 of service default/a is left alone: {why}"),
@@ -309,34 +438,62 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: '2001:db8::2'}]}}
     assert_eq!(notes(text), expected);
     let dual = text.replace("clusterIP: 10.96.0.1", "clusterIPs: [10.96.0.1, fd00::1]");
     assert_eq!(
-        (notes(&dual).len(), joined(&dual, Serve::All).services.values().next().unwrap().external.len()),
+        (
+            notes(&dual).len(),
+            joined(&dual, Serve::All)
+                .services
+                .values()
+                .next()
+                .unwrap()
+                .external
+                .len()
+        ),
         (0, 4)
     );
 }
 
 #[test]
 fn api_version_is_checked() {
-    let wrong = |kind: &str, version: &str| problems(&format!("apiVersion: {version}\nkind: {kind}\n"));
-    let expected = |what: &str, found: &str| [format!("a.yaml:1: apiVersion: expected {what}, found `{found}`")];
+    let wrong =
+        |kind: &str, version: &str| problems(&format!("apiVersion: {version}\nkind: {kind}\n"));
+    let expected = |what: &str, found: &str| {
+        [format!(
+            "a.yaml:1: apiVersion: expected {what}, found `{found}`"
+        )]
+    };
     let slices = "discovery.k8s.io/v1 or discovery.k8s.io/v1beta1";
     assert_eq!(wrong("Service", "v2"), expected("v1", "v2"));
     assert_eq!(wrong("ServiceList", "v1beta1"), expected("v1", "v1beta1"));
     assert_eq!(wrong("List", "v2"), expected("v1", "v2"));
     assert_eq!(wrong("Endpoints", "v1beta1"), expected("v1", "v1beta1"));
     assert_eq!(wrong("EndpointSlice", "v1"), expected(slices, "v1"));
-    assert_eq!(wrong("EndpointSliceList", "discovery.k8s.io/v3"), expected(slices, "discovery.k8s.io/v3"));
+    assert_eq!(
+        wrong("EndpointSliceList", "discovery.k8s.io/v3"),
+        expected(slices, "discovery.k8s.io/v3")
+    );
     assert_eq!(wrong("Deployment", "''"), expected("an API version", ""));
     assert_eq!(wrong("Deployment", "apps/v7"), [""; 0]);
     let other = "apiVersion: serving.knative.dev/v1\nkind: Service\n";
-    assert_eq!(notes(other), ["a.yaml:1: objects of kind Service of serving.knative.dev are not used"]);
+    assert_eq!(
+        notes(other),
+        ["a.yaml:1: objects of kind Service of serving.knative.dev are not used"]
+    );
 }
 
 #[test]
 fn misspelled_kinds_are_errors() {
-    let wrong = |kind: &str, version: &str| problems(&format!("apiVersion: {version}\nkind: {kind}\n"));
-    let expected = |what: &str, found: &str| [format!("a.yaml:2: kind: expected {what}, found `{found}`")];
+    let wrong =
+        |kind: &str, version: &str| problems(&format!("apiVersion: {version}\nkind: {kind}\n"));
+    let expected =
+        |what: &str, found: &str| [format!("a.yaml:2: kind: expected {what}, found `{found}`")];
     assert_eq!(wrong("Servce", "v1"), expected("Service", "Servce"));
     assert_eq!(wrong("Endpoint", "v1"), expected("Endpoints", "Endpoint"));
-    assert_eq!(wrong("EndpointSlices", "discovery.k8s.io/v1"), expected("EndpointSlice", "EndpointSlices"));
-    assert_eq!([wrong("Secret", "v1"), wrong("Device", "example.org/v1")], [const { Vec::<String>::new() }; 2]);
+    assert_eq!(
+        wrong("EndpointSlices", "discovery.k8s.io/v1"),
+        expected("EndpointSlice", "EndpointSlices")
+    );
+    assert_eq!(
+        [wrong("Secret", "v1"), wrong("Device", "example.org/v1")],
+        [const { Vec::<String>::new() }; 2]
+    );
 }

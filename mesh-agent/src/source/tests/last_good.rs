@@ -30,7 +30,10 @@ impl Node {
     }
 
     fn entries(&self) -> Vec<std::path::PathBuf> {
-        fs::read_dir(self.path("state/files")).unwrap().map(|entry| entry.unwrap().path()).collect()
+        fs::read_dir(self.path("state/files"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect()
     }
 }
 
@@ -72,11 +75,20 @@ fn object_that_went_wrong_before_the_start_stays_as_it_was() {
     node.restart();
     node.replace("services/x.yaml", &both());
     let good = served(&node.read_and_remember());
-    node.replace("services/x.yaml", &both().replace("address: 10.96.0.1", "address: x"));
+    node.replace(
+        "services/x.yaml",
+        &both().replace("address: 10.96.0.1", "address: x"),
+    );
     for _ in 0..2 {
         let update = node.restart();
-        assert_eq!((served(&update), update.complete, update.uncertain), (good.clone(), true, [].into()));
-        assert_eq!((update.errors.len(), &update.wrong[0].effect), (1, &Effect::Kept));
+        assert_eq!(
+            (served(&update), update.complete, update.uncertain),
+            (good.clone(), true, [].into())
+        );
+        assert_eq!(
+            (update.errors.len(), &update.wrong[0].effect),
+            (1, &Effect::Kept)
+        );
         // The kept objects are in no file any more, only in the store.
         assert!(node.reader.remember(ALL));
     }
@@ -84,7 +96,9 @@ fn object_that_went_wrong_before_the_start_stays_as_it_was() {
 
 #[test]
 fn kept_objects_of_all_kinds_survive_restarts_as_they_were() {
-    let native = include_str!("shop.yaml").replace("namespace: shop", "namespace: other").replace("0.10\n", "0.20\n");
+    let native = include_str!("shop.yaml")
+        .replace("namespace: shop", "namespace: other")
+        .replace("0.10\n", "0.20\n");
     let text = include_str!("cluster.yaml").replace("0.11", "0.21") + "---\n" + &native;
     let mut node = Node::new();
     node.restart();
@@ -95,9 +109,15 @@ fn kept_objects_of_all_kinds_survive_restarts_as_they_were() {
     node.read_and_remember();
     node.replace("services/x.yaml", "services: []\n---\n[\n");
     let update = node.read_and_remember();
-    assert_eq!((served(&update), update.wrong[0].scope), (served(&good), Scope::File));
+    assert_eq!(
+        (served(&update), update.wrong[0].scope),
+        (served(&good), Scope::File)
+    );
     let again = node.restart();
-    assert_eq!((served(&again), &again.wrong), (served(&good), &update.wrong));
+    assert_eq!(
+        (served(&again), &again.wrong),
+        (served(&good), &update.wrong)
+    );
     for (name, service) in good.services.iter() {
         let kept = &again.services.get(name).unwrap();
         assert_eq!(
@@ -115,7 +135,10 @@ fn removal_of_all_files_before_the_start_deletes_nothing() {
     let good = node.read_and_remember();
     fs::remove_file(node.path("services/x.yaml")).unwrap();
     let update = node.restart();
-    assert_eq!((&update.services, update.complete, update.wrong[0].scope), (&good.services, true, Scope::Directory));
+    assert_eq!(
+        (&update.services, update.complete, update.wrong[0].scope),
+        (&good.services, true, Scope::Directory)
+    );
     // Removing one of several files is intended.
     node.write("services/y.yaml", &one("c", "10.96.0.3"));
     assert_eq!(names(&node.restart()), ["c"]);
@@ -128,9 +151,13 @@ fn directory_that_cannot_be_read_at_the_start_keeps_its_files() {
     node.write("services/x.yaml", &both());
     let good = node.read_and_remember();
     fs::rename(node.path("services"), node.path("away")).unwrap();
-    node.reader = DirectoryReader::new(vec![node.path("services")], false).remembering(&node.path("state"));
+    node.reader =
+        DirectoryReader::new(vec![node.path("services")], false).remembering(&node.path("state"));
     let update = node.read();
-    assert_eq!((&update.services, update.complete, update.errors.len()), (&good.services, true, 1));
+    assert_eq!(
+        (&update.services, update.complete, update.errors.len()),
+        (&good.services, true, 1)
+    );
 }
 
 #[test]
@@ -149,7 +176,10 @@ fn service_that_held_an_address_holds_it_after_a_restart() {
     node.read();
     node.replace(
         "services/d.yaml",
-        &text.replace("services:\n", &("services:\n".to_owned() + &service("c", "10.96.0.9"))),
+        &text.replace(
+            "services:\n",
+            &("services:\n".to_owned() + &service("c", "10.96.0.9")),
+        ),
     );
     let before = node.read_and_remember();
     assert_eq!(names(&before), ["b", "d"]);
@@ -166,13 +196,19 @@ fn files_with_nul_bytes_are_rejected() {
         node.replace("services/x.yaml", &nul);
         for update in [node.read(), node.restart()] {
             assert_eq!((&update.services, update.complete), (&good.services, true));
-            assert!(errors(&update, &node)[0].contains("a NUL byte: the file was not written to its end"));
+            assert!(
+                errors(&update, &node)[0]
+                    .contains("a NUL byte: the file was not written to its end")
+            );
         }
     }
     let mut fresh = Node::new();
     fresh.write("x.yaml", "\0\0");
     let update = fresh.read();
-    assert_eq!((update.complete, update.errors.len(), update.wrong[0].scope), (false, 1, Scope::File));
+    assert_eq!(
+        (update.complete, update.errors.len(), update.wrong[0].scope),
+        (false, 1, Scope::File)
+    );
 }
 
 #[test]
@@ -203,7 +239,10 @@ fn damaged_entry_is_noted_and_its_file_counts_as_it_is() {
     fs::write(&entry, &bytes[..bytes.len() - 3]).unwrap();
     assert_eq!(node.restart(), before);
     let note = node.reader.memory_note().unwrap().message;
-    assert!(note.contains("so its file counts as it is now: it is damaged"), "{note}");
+    assert!(
+        note.contains("so its file counts as it is now: it is damaged"),
+        "{note}"
+    );
     assert!(node.reader.remember(ALL));
     assert_eq!(fs::read(&entry).unwrap(), bytes, "it is whole again");
 }
@@ -217,7 +256,10 @@ fn store_that_cannot_be_written_is_noted_without_further_effect() {
     assert_eq!(names(&node.read()), ["a", "b"]);
     node.reader.remember(ALL);
     let note = node.reader.memory_note().unwrap().message;
-    assert!(note.contains("so a file that goes wrong while no agent runs counts as it is"), "{note}");
+    assert!(
+        note.contains("so a file that goes wrong while no agent runs counts as it is"),
+        "{note}"
+    );
 }
 
 #[test]
@@ -236,7 +278,8 @@ fn entries_of_removed_files_are_deleted_and_large_files_are_stored_later() {
     assert_eq!(node.entries().len(), 1);
     // Files of a directory that is no longer read are dropped.
     fs::create_dir(node.path("other")).unwrap();
-    node.reader = DirectoryReader::new([ServiceDir::from(node.path("other"))], false).remembering(&node.path("state"));
+    node.reader = DirectoryReader::new([ServiceDir::from(node.path("other"))], false)
+        .remembering(&node.path("state"));
     node.read_and_remember();
     assert_eq!(node.entries().len(), 0);
 }
@@ -247,18 +290,39 @@ fn agent_without_a_store_leaves_wrong_objects_out() {
     node.restart();
     node.write("services/x.yaml", &both().replace("10.96.0.1", "x"));
     let update = node.restart();
-    assert_eq!((names(&update), update.complete, update.uncertain.len()), (vec!["b".to_owned()], true, 1));
-    for nameless in ["services: 7", "services: [{}]", "a: 1", "[", "services:\n- {name: B}\n"] {
+    assert_eq!(
+        (names(&update), update.complete, update.uncertain.len()),
+        (vec!["b".to_owned()], true, 1)
+    );
+    for nameless in [
+        "services: 7",
+        "services: [{}]",
+        "a: 1",
+        "[",
+        "services:\n- {name: B}\n",
+    ] {
         node.replace("services/x.yaml", nameless);
         for is_last in [false, true] {
             let update = node.restart();
-            assert_eq!((names(&update).len(), update.complete), (0, false), "{nameless}");
+            assert_eq!(
+                (names(&update).len(), update.complete),
+                (0, false),
+                "{nameless}"
+            );
             assert!(node.reader.remember(ALL));
             if is_last {
                 node.replace("services/x.yaml", &both());
-                assert_eq!((names(&node.read()).len(), node.read().complete), (2, true), "{nameless}");
+                assert_eq!(
+                    (names(&node.read()).len(), node.read().complete),
+                    (2, true),
+                    "{nameless}"
+                );
                 node.replace("services/x.yaml", nameless);
-                assert_eq!((names(&node.read()).len(), node.read().complete), (2, true), "{nameless}");
+                assert_eq!(
+                    (names(&node.read()).len(), node.read().complete),
+                    (2, true),
+                    "{nameless}"
+                );
             }
         }
     }
@@ -272,5 +336,8 @@ fn entries_are_readable_by_their_owner_only() {
     node.write("services/x.yaml", &both());
     node.read_and_remember();
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&node.path("state/files")), mode(&node.entries()[0])), (0o700, 0o600));
+    assert_eq!(
+        (mode(&node.path("state/files")), mode(&node.entries()[0])),
+        (0o700, 0o600)
+    );
 }

@@ -9,7 +9,11 @@ use crate::{
 fn served(text: &str) -> Vec<String> {
     let file = parse(text);
     assert_eq!(file.errors, []);
-    file.contents.services.iter().flat_map(|service| lines(service)).collect()
+    file.contents
+        .services
+        .iter()
+        .flat_map(|service| lines(service))
+        .collect()
 }
 
 #[test]
@@ -27,7 +31,10 @@ fn native_services_are_read_whole() {
 fn json_is_the_same_as_yaml() {
     let json = r#"{"services": [{"name": "a", "address": "10.96.0.1", "ports": [{"port": 80, "targetPort": 8080}],
         "endpoints": [{"address": "10.0.0.1", "weight": 0}]}]}"#;
-    assert_eq!(served(json), ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x0 ready"]);
+    assert_eq!(
+        served(json),
+        ["default/a 10.96.0.1 80 80/TCP: 10.0.0.1:8080 x0 ready"]
+    );
 }
 
 #[test]
@@ -38,15 +45,25 @@ fn most_specific_port_of_an_endpoint_counts() {
              endpoints: [{{address: 10.0.0.1{endpoint}}}]}}\n"
         )
     };
-    let port =
-        |target: &str, endpoint: &str| parse(&text(target, endpoint)).contents.services[0].ports[0].endpoints[0].port;
+    let port = |target: &str, endpoint: &str| {
+        parse(&text(target, endpoint)).contents.services[0].ports[0].endpoints[0].port
+    };
     assert_eq!(port("", ""), 80);
     assert_eq!(port(", targetPort: 81", ""), 81);
     assert_eq!(port(", targetPort: 81", ", port: 82"), 82);
-    assert_eq!(port(", targetPort: 81", ", port: 82, ports: {http: 83}"), 83);
+    assert_eq!(
+        port(", targetPort: 81", ", port: 82, ports: {http: 83}"),
+        83
+    );
     assert_eq!(port(", targetPort: web", ", port: 82"), 82);
-    assert_eq!(port(", targetPort: web", ", port: 82, ports: {web: 84}"), 84);
-    assert_eq!(port(", targetPort: web", ", ports: {web: 84, http: 83}"), 83);
+    assert_eq!(
+        port(", targetPort: web", ", port: 82, ports: {web: 84}"),
+        84
+    );
+    assert_eq!(
+        port(", targetPort: web", ", ports: {web: 84, http: 83}"),
+        83
+    );
     let missing = "a.yaml:2: services[0].endpoints[0]: says no port for port 80/TCP of the service";
     assert_eq!(problems(&text(", targetPort: web", "")), [missing]);
 }
@@ -145,22 +162,29 @@ services:
         "a.yaml:3: services[0].address[1]: 10.96.0.1 listed twice".to_owned(),
         "a.yaml:6: services[0].ports[1]: port name `x` given twice, first on line 5".to_owned(),
         "a.yaml:7: services[0].ports[2]: port 80/TCP listed twice, first on line 5".to_owned(),
-        "a.yaml:9: services[0].ports[4]: a service with several ports must name each of them".to_owned(),
+        "a.yaml:9: services[0].ports[4]: a service with several ports must name each of them"
+            .to_owned(),
         format!("a.yaml:11: services[1].address: 224.0.0.1 is a multicast address, {unreachable}"),
         "a.yaml:16: services[1].endpoints[2]: 10.0.0.1:1 listed twice, first on line 14".to_owned(),
         "a.yaml:17: services[1].endpoints[3].ports.web: \
          no port of this service has this name, nor this `targetPort`"
             .to_owned(),
-        format!("a.yaml:19: services[2].address: 255.255.255.255 is the broadcast address, {unreachable}"),
+        format!(
+            "a.yaml:19: services[2].address: 255.255.255.255 is the broadcast address, {unreachable}"
+        ),
     ];
     assert_eq!(problems(text), expected);
 }
 
 #[test]
 fn names_are_as_long_as_dns_allows() {
-    let text = |name: &str| format!("services: [{{name: {name}, address: auto, ports: [{{port: 1}}]}}]");
+    let text =
+        |name: &str| format!("services: [{{name: {name}, address: auto, ports: [{{port: 1}}]}}]");
     assert_eq!(problems(&text(&"a".repeat(63))), [""; 0]);
-    assert_eq!(problems(&text(&"a".repeat(64))), ["a.yaml:1: services[0].name: 64 characters long, at most 63 fit"]);
+    assert_eq!(
+        problems(&text(&"a".repeat(64))),
+        ["a.yaml:1: services[0].name: 64 characters long, at most 63 fit"]
+    );
 }
 
 #[test]
@@ -179,13 +203,27 @@ services:
     let file = parse(text);
     assert_eq!(file.errors, []);
     let service = &file.contents.services[0];
-    let affinity = Affinity { client: AffinityClient::Cgroup, timeout: Duration::from_secs(1) };
-    assert_eq!((service.affinity, service.close_stale_tcp), (Some(affinity), Some(Duration::ZERO)));
-    assert_eq!((service.internal_traffic, service.external.len()), (InternalTraffic::Local, 1));
+    let affinity = Affinity {
+        client: AffinityClient::Cgroup,
+        timeout: Duration::from_secs(1),
+    };
+    assert_eq!(
+        (service.affinity, service.close_stale_tcp),
+        (Some(affinity), Some(Duration::ZERO))
+    );
+    assert_eq!(
+        (service.internal_traffic, service.external.len()),
+        (InternalTraffic::Local, 1)
+    );
     assert_eq!(service.ports[0].node_port, Some(30080));
     assert_eq!(service.ports[0].endpoints[0].node.as_deref(), Some("n1"));
-    let text = text.replace("Local", "Near").replace("cgroup, timeoutSeconds: 1", "pod, timeoutSeconds: 0, ttl: 1");
-    let text = text.replace("true", "'true'").replace("node: n1", "node: [n1]");
+    let text = text.replace("Local", "Near").replace(
+        "cgroup, timeoutSeconds: 1",
+        "pod, timeoutSeconds: 0, ttl: 1",
+    );
+    let text = text
+        .replace("true", "'true'")
+        .replace("node: n1", "node: [n1]");
     let expected = [
         "a.yaml:5: services[0].internalTrafficPolicy: expected Cluster or Local, found `Near`",
         "a.yaml:6: services[0].affinity.client: expected namespace or cgroup, found `pod`",
@@ -199,15 +237,26 @@ services:
 
 #[test]
 fn service_and_setting_decide_which_services_are_served() {
-    let service = |name: &str, rest: &str| format!("- {{name: {name}, address: auto, ports: [{{port: 1}}]{rest}}}\n");
+    let service = |name: &str, rest: &str| {
+        format!("- {{name: {name}, address: auto, ports: [{{port: 1}}]{rest}}}\n")
+    };
     let text = "services:\n".to_owned() + &service("a", "") + &service("in", ", enabled: true");
     let text = text + &service("out", ", enabled: false");
     let all = joined(&text, Serve::All);
     assert_eq!(names(&all), ["a", "in"]);
     let note = "a.yaml:4: service default/out is left alone: opted out (enabled is false)";
-    assert_eq!(all.notes.iter().map(ToString::to_string).collect::<Vec<_>>(), [note]);
+    assert_eq!(
+        all.notes
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        [note]
+    );
     let annotated = joined(&text, Serve::Annotated);
-    assert_eq!((names(&annotated), annotated.left_out.len()), (vec!["in".to_owned()], 2));
+    assert_eq!(
+        (names(&annotated), annotated.left_out.len()),
+        (vec!["in".to_owned()], 2)
+    );
 }
 
 #[test]
@@ -219,8 +268,7 @@ fn a_port_that_is_a_text_is_called_a_text() {
 
 #[test]
 fn an_endpoint_at_a_link_local_address_is_an_error() {
-    let text =
-        "services:\n- {name: a, address: \"fd00::1\", ports: [{port: 80}], endpoints: [{address: \"fe80::1\"}]}\n";
+    let text = "services:\n- {name: a, address: \"fd00::1\", ports: [{port: 80}], endpoints: [{address: \"fe80::1\"}]}\n";
     let expected = "a.yaml:2: services[0].endpoints[0].address: fe80::1 is a link-local address, which a connect reaches \
                     only with the name of an interface (a scope): list another address of that host";
     assert_eq!(problems(text), [expected]);
@@ -232,5 +280,12 @@ fn an_endpoint_at_a_link_local_address_is_an_error() {
         "{:?}",
         problems(slice)
     );
-    assert_eq!(problems(&text.replace("fe80::1", "169.254.169.254").replace("fd00::1", "10.96.0.1")), [""; 0]);
+    assert_eq!(
+        problems(
+            &text
+                .replace("fe80::1", "169.254.169.254")
+                .replace("fd00::1", "10.96.0.1")
+        ),
+        [""; 0]
+    );
 }

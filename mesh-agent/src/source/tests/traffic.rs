@@ -6,14 +6,16 @@ use super::{joined, kubernetes, parse, problems};
 use crate::{
     config::Serve,
     model::{
-        Balance, CheckOrigin, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel, LocalityPolicy, Outlier,
-        Probe, Ratio, SlowStart, SourcePreference, Traffic,
+        Balance, CheckOrigin, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel,
+        LocalityPolicy, Outlier, Probe, Ratio, SlowStart, SourcePreference, Traffic,
     },
 };
 
 /// A native service with further fields, each on a line of its own from the sixth.
 pub(super) fn native(fields: &str) -> String {
-    format!("services:\n- name: a\n  address: auto\n  ports: [{{port: 80}}]\n  enabled: true\n{fields}")
+    format!(
+        "services:\n- name: a\n  address: auto\n  ports: [{{port: 80}}]\n  enabled: true\n{fields}"
+    )
 }
 
 /// Reads a native service with these fields.
@@ -26,7 +28,10 @@ pub(super) fn traffic(fields: &str) -> Traffic {
 /// Returns the errors of a native service with one more field, without file and line.
 pub(super) fn problem(field: &str) -> Vec<String> {
     let place = "a.yaml:6: services[0].";
-    problems(&native(&format!("  {field}\n"))).iter().map(|it| it.strip_prefix(place).unwrap().to_owned()).collect()
+    problems(&native(&format!("  {field}\n")))
+        .iter()
+        .map(|it| it.strip_prefix(place).unwrap().to_owned())
+        .collect()
 }
 
 /// A Kubernetes service with annotations, each on a line of its own from the sixth.
@@ -45,18 +50,37 @@ pub(super) fn traffic_of(text: &str) -> Traffic {
 
 /// Returns the settings without their origin.
 fn placeless(traffic: &Traffic) -> Traffic {
-    Traffic { health_origin: CheckOrigin::default(), ..traffic.clone() }
+    Traffic {
+        health_origin: CheckOrigin::default(),
+        ..traffic.clone()
+    }
 }
 
 #[test]
 fn a_health_check_has_its_origin() {
     let file = parse(&native("  health: {tcp: {}}\n"));
-    let expected = CheckOrigin { line: 6, field: "services[0].health".into(), is_annotation: false };
+    let expected = CheckOrigin {
+        line: 6,
+        field: "services[0].health".into(),
+        is_annotation: false,
+    };
     assert_eq!(file.contents.services[0].traffic.health_origin, expected);
-    let update = joined(&annotated("\n    mesh-agent.io/health: '{tcp: {}}'\n"), Serve::All);
-    let place = &update.services.values().next().unwrap().traffic.health_origin;
+    let update = joined(
+        &annotated("\n    mesh-agent.io/health: '{tcp: {}}'\n"),
+        Serve::All,
+    );
+    let place = &update
+        .services
+        .values()
+        .next()
+        .unwrap()
+        .traffic
+        .health_origin;
     let field = "metadata.annotations.mesh-agent.io/health";
-    assert_eq!((place.field.as_str(), place.is_annotation, place.line > 1), (field, true, true));
+    assert_eq!(
+        (place.field.as_str(), place.is_annotation, place.line > 1),
+        (field, true, true)
+    );
 }
 
 /// All settings in the native form.
@@ -98,7 +122,11 @@ const ANNOTATIONS: &str = r#"
 "#;
 
 fn everything() -> Traffic {
-    let (second, two, three) = (Duration::from_secs(1), NonZeroU32::new(2).unwrap(), NonZeroU32::new(3).unwrap());
+    let (second, two, three) = (
+        Duration::from_secs(1),
+        NonZeroU32::new(2).unwrap(),
+        NonZeroU32::new(3).unwrap(),
+    );
     Traffic {
         balance: Balance::ConsistentHash(HashKey::Cgroup),
         outlier: Outlier {
@@ -121,8 +149,14 @@ fn everything() -> Traffic {
             sources: SourcePreference::Local,
             by_hints: false,
         },
-        slow_start: Some(SlowStart { alpha: Ratio(250_000), tick: second / 10 }),
-        drain: Some(Drain { beta: Ratio(0), tick: second * 5 }),
+        slow_start: Some(SlowStart {
+            alpha: Ratio(250_000),
+            tick: second / 10,
+        }),
+        drain: Some(Drain {
+            beta: Ratio(0),
+            tick: second * 5,
+        }),
         health: Some(HealthCheck {
             probe: Probe::Tcp,
             port: None,
@@ -140,10 +174,21 @@ fn everything() -> Traffic {
 #[test]
 fn a_service_without_settings_gets_the_defaults() {
     assert_eq!(traffic(""), Traffic::default());
-    let by_hints =
-        Traffic { locality: LocalityPolicy { by_hints: true, ..LocalityPolicy::default() }, ..Traffic::default() };
-    assert_eq!(traffic_of(&kubernetes::declared(kubernetes::SPEC)), by_hints);
-    assert_eq!(traffic("  balance: null\n  outlier: {}\n  limits: {}\n  health: ~\n"), Traffic::default());
+    let by_hints = Traffic {
+        locality: LocalityPolicy {
+            by_hints: true,
+            ..LocalityPolicy::default()
+        },
+        ..Traffic::default()
+    };
+    assert_eq!(
+        traffic_of(&kubernetes::declared(kubernetes::SPEC)),
+        by_hints
+    );
+    assert_eq!(
+        traffic("  balance: null\n  outlier: {}\n  limits: {}\n  health: ~\n"),
+        Traffic::default()
+    );
 }
 
 #[test]
@@ -160,15 +205,26 @@ fn annotations_are_equivalent_to_native_fields() {
 #[test]
 fn every_policy_has_a_name_in_both_spellings() {
     let policies = [
-        ("leastConnections", "least-connections", Balance::LeastConnections),
+        (
+            "leastConnections",
+            "least-connections",
+            Balance::LeastConnections,
+        ),
         ("latencyAware", "latency-aware", Balance::LatencyAware),
         ("random", "random", Balance::Random),
         ("roundRobin", "round-robin", Balance::RoundRobin),
-        ("consistentHash", "consistent-hash", Balance::ConsistentHash(HashKey::NetworkNamespace)),
+        (
+            "consistentHash",
+            "consistent-hash",
+            Balance::ConsistentHash(HashKey::NetworkNamespace),
+        ),
     ];
     for (native, annotation, policy) in policies {
         assert_eq!(traffic(&format!("  balance: {native}\n")).balance, policy);
-        assert_eq!(traffic(&format!("  balance: {{policy: {annotation}}}\n")).balance, policy);
+        assert_eq!(
+            traffic(&format!("  balance: {{policy: {annotation}}}\n")).balance,
+            policy
+        );
         let annotation = format!("    mesh-agent.io/balance: {annotation}\n");
         assert_eq!(traffic_of(&annotated(&annotation)).balance, policy);
     }
@@ -184,9 +240,15 @@ fn every_policy_has_a_name_in_both_spellings() {
 
 #[test]
 fn ejection_can_be_switched_off() {
-    let off = Outlier { consecutive_failures: 0, ..Outlier::default() };
+    let off = Outlier {
+        consecutive_failures: 0,
+        ..Outlier::default()
+    };
     assert_eq!(traffic("  outlier: {enabled: false}\n").outlier, off);
-    assert_eq!(traffic("  outlier: {enabled: true}\n").outlier, Outlier::default());
+    assert_eq!(
+        traffic("  outlier: {enabled: true}\n").outlier,
+        Outlier::default()
+    );
     let annotation = "    mesh-agent.io/outlier: 'enabled: false'\n";
     assert_eq!(traffic_of(&annotated(annotation)).outlier, off);
 }
@@ -195,19 +257,55 @@ fn ejection_can_be_switched_off() {
 fn ramps_have_defaults() {
     let second = Duration::from_secs(1);
     let ramps = traffic("  slowStart: {}\n  drain: {}\n");
-    assert_eq!(ramps.slow_start, Some(SlowStart { alpha: Ratio(100_000), tick: second }));
-    assert_eq!(ramps.drain, Some(Drain { beta: Ratio(500_000), tick: second }));
-    assert_eq!(traffic("  slowStart: {alpha: 1}\n").slow_start.unwrap().alpha, Ratio(1_000_000));
-    assert_eq!(traffic("  slowStart: {alpha: .000001}\n").slow_start.unwrap().alpha, Ratio(1));
-    assert_eq!(traffic("  drain: {beta: 0.9999990}\n").drain.unwrap().beta, Ratio(999_999));
+    assert_eq!(
+        ramps.slow_start,
+        Some(SlowStart {
+            alpha: Ratio(100_000),
+            tick: second
+        })
+    );
+    assert_eq!(
+        ramps.drain,
+        Some(Drain {
+            beta: Ratio(500_000),
+            tick: second
+        })
+    );
+    assert_eq!(
+        traffic("  slowStart: {alpha: 1}\n")
+            .slow_start
+            .unwrap()
+            .alpha,
+        Ratio(1_000_000)
+    );
+    assert_eq!(
+        traffic("  slowStart: {alpha: .000001}\n")
+            .slow_start
+            .unwrap()
+            .alpha,
+        Ratio(1)
+    );
+    assert_eq!(
+        traffic("  drain: {beta: 0.9999990}\n").drain.unwrap().beta,
+        Ratio(999_999)
+    );
 }
 
 #[test]
 fn endpoints_have_locality_and_capacity() {
-    let text = native("  endpoints: [{address: 10.0.0.1, cloud: x, region: r, zone: z, capacity: 1000000}]\n");
+    let text = native(
+        "  endpoints: [{address: 10.0.0.1, cloud: x, region: r, zone: z, capacity: 1000000}]\n",
+    );
     let endpoint = parse(&text).contents.services[0].ports[0].endpoints[0].clone();
     let some = |text: &str| Some(text.into());
-    assert_eq!(endpoint.locality, Locality { cloud: some("x"), region: some("r"), zone: some("z") });
+    assert_eq!(
+        endpoint.locality,
+        Locality {
+            cloud: some("x"),
+            region: some("r"),
+            zone: some("z")
+        }
+    );
     assert_eq!((endpoint.capacity, endpoint.source), (1_000_000, None));
     let wrong = "endpoints: [{address: 10.0.0.1, cloud: '', region: 1, zone: [], capacity: 0}]";
     let expected = [
@@ -233,24 +331,99 @@ fn errors_of_wrong_values_name_the_expected_value() {
         ("balance: fair", "", policies, "`fair`"),
         ("balance: [random]", "", policies, "a list"),
         ("balance: {policy: 1}", ".policy", policies, "`1`"),
-        ("balance: {policy: consistentHash, key: pod}", ".key", "namespace, cgroup or sourceAddress", "`pod`"),
+        (
+            "balance: {policy: consistentHash, key: pod}",
+            ".key",
+            "namespace, cgroup or sourceAddress",
+            "`pod`",
+        ),
         ("outlier: off", "", "a mapping", "`off`"),
         ("outlier: {enabled: 1}", ".enabled", "true or false", "`1`"),
-        ("outlier: {consecutiveFailures: 0}", ".consecutiveFailures", "a whole number from 1 to 255", "`0`"),
-        ("outlier: {consecutiveFailures: 256}", ".consecutiveFailures", "a whole number from 1 to 255", "`256`"),
+        (
+            "outlier: {consecutiveFailures: 0}",
+            ".consecutiveFailures",
+            "a whole number from 1 to 255",
+            "`0`",
+        ),
+        (
+            "outlier: {consecutiveFailures: 256}",
+            ".consecutiveFailures",
+            "a whole number from 1 to 255",
+            "`256`",
+        ),
         ("outlier: {baseEjection: 10}", ".baseEjection", unit, "`10`"),
-        ("outlier: {baseEjection: '10'}", ".baseEjection", ejection, "the text `\"10\"`"),
-        ("outlier: {baseEjection: 99ms}", ".baseEjection", ejection, "`99ms`"),
-        ("outlier: {baseEjection: 100.5ms}", ".baseEjection", ejection, "`100.5ms`"),
-        ("outlier: {baseEjection: -1s}", ".baseEjection", ejection, "`-1s`"),
-        ("outlier: {maxEjection: 25h}", ".maxEjection", ejection, "`25h`"),
-        ("outlier: {maxEjectedPercent: 101}", ".maxEjectedPercent", "a whole number from 0 to 100", "`101`"),
-        ("outlier: {panicPercent: 50%}", ".panicPercent", "a whole number from 0 to 100", "`50%`"),
-        ("outlier: {connectTimeout: 999ms}", ".connectTimeout", timeout, "`999ms`"),
-        ("outlier: {connectTimeout: 61s}", ".connectTimeout", timeout, "`61s`"),
-        ("limits: {maxConnections: 0}", ".maxConnections", limit, "`0`"),
-        ("limits: {maxConnectionsPerEndpoint: 4294967296}", ".maxConnectionsPerEndpoint", limit, "`4294967296`"),
-        ("limits: {maxConnections: 1.5}", ".maxConnections", limit, "`1.5`"),
+        (
+            "outlier: {baseEjection: '10'}",
+            ".baseEjection",
+            ejection,
+            "the text `\"10\"`",
+        ),
+        (
+            "outlier: {baseEjection: 99ms}",
+            ".baseEjection",
+            ejection,
+            "`99ms`",
+        ),
+        (
+            "outlier: {baseEjection: 100.5ms}",
+            ".baseEjection",
+            ejection,
+            "`100.5ms`",
+        ),
+        (
+            "outlier: {baseEjection: -1s}",
+            ".baseEjection",
+            ejection,
+            "`-1s`",
+        ),
+        (
+            "outlier: {maxEjection: 25h}",
+            ".maxEjection",
+            ejection,
+            "`25h`",
+        ),
+        (
+            "outlier: {maxEjectedPercent: 101}",
+            ".maxEjectedPercent",
+            "a whole number from 0 to 100",
+            "`101`",
+        ),
+        (
+            "outlier: {panicPercent: 50%}",
+            ".panicPercent",
+            "a whole number from 0 to 100",
+            "`50%`",
+        ),
+        (
+            "outlier: {connectTimeout: 999ms}",
+            ".connectTimeout",
+            timeout,
+            "`999ms`",
+        ),
+        (
+            "outlier: {connectTimeout: 61s}",
+            ".connectTimeout",
+            timeout,
+            "`61s`",
+        ),
+        (
+            "limits: {maxConnections: 0}",
+            ".maxConnections",
+            limit,
+            "`0`",
+        ),
+        (
+            "limits: {maxConnectionsPerEndpoint: 4294967296}",
+            ".maxConnectionsPerEndpoint",
+            limit,
+            "`4294967296`",
+        ),
+        (
+            "limits: {maxConnections: 1.5}",
+            ".maxConnections",
+            limit,
+            "`1.5`",
+        ),
         (
             "limits: {maxConnections: 5, maxConnectionsPerClientPercent: 0}",
             ".maxConnectionsPerClientPercent",
@@ -259,8 +432,18 @@ fn errors_of_wrong_values_name_the_expected_value() {
         ),
         ("slowStart: true", "", "a mapping", "`true`"),
         ("slowStart: {alpha: 0}", ".alpha", alpha, "`0`"),
-        ("slowStart: {alpha: 1.000001}", ".alpha", alpha, "`1.000001`"),
-        ("slowStart: {alpha: 0.0000001}", ".alpha", alpha, "`0.0000001`"),
+        (
+            "slowStart: {alpha: 1.000001}",
+            ".alpha",
+            alpha,
+            "`1.000001`",
+        ),
+        (
+            "slowStart: {alpha: 0.0000001}",
+            ".alpha",
+            alpha,
+            "`0.0000001`",
+        ),
         ("slowStart: {alpha: 1e-1}", ".alpha", alpha, "`1e-1`"),
         ("slowStart: {tick: 99ms}", ".tick", ejection, "`99ms`"),
         ("drain: {beta: 1}", ".beta", beta, "`1`"),
@@ -269,14 +452,21 @@ fn errors_of_wrong_values_name_the_expected_value() {
     ];
     for (field, place, right, found) in expected {
         let name = field.split_once(':').unwrap().0;
-        assert_eq!(problem(field), [format!("{name}{place}: expected {right}, found {found}")], "{field}");
+        assert_eq!(
+            problem(field),
+            [format!("{name}{place}: expected {right}, found {found}")],
+            "{field}"
+        );
     }
 }
 
 #[test]
 fn values_that_do_not_fit_together_are_errors() {
     let expected = [
-        ("balance: {policy: random, key: cgroup}", "balance.key: only the policy consistentHash has a key"),
+        (
+            "balance: {policy: random, key: cgroup}",
+            "balance.key: only the policy consistentHash has a key",
+        ),
         ("balance: {key: cgroup}", "balance.policy: missing"),
         (
             "outlier: {baseEjection: 10s, maxEjection: 9s}",
@@ -300,8 +490,14 @@ fn values_that_do_not_fit_together_are_errors() {
             "limits: {maxConnectionsPerClientPercent: 25}",
             "limits.maxConnectionsPerClientPercent: maxConnections is missing, which it is a percentage of",
         ),
-        ("slowStart: {beta: 1}", "slowStart.beta: unknown field; known here: alpha, tick"),
-        ("drain: {alpha: 1}", "drain.alpha: unknown field; known here: beta, tick"),
+        (
+            "slowStart: {beta: 1}",
+            "slowStart.beta: unknown field; known here: alpha, tick",
+        ),
+        (
+            "drain: {alpha: 1}",
+            "drain.alpha: unknown field; known here: beta, tick",
+        ),
     ];
     for (field, right) in expected {
         assert_eq!(problem(field), [right], "{field}");
@@ -341,14 +537,23 @@ fn wrong_annotations_are_named_with_the_path_inside_of_them() {
         "17: source-preference: expected local, remote or none, found `near`",
         "18: locality: expected one YAML or JSON value, found `--- 1 --- 2`",
     ];
-    let shortened = |text: &String| text.replace("a.yaml:", "").replace("metadata.annotations.mesh-agent.io/", "");
-    assert_eq!(problems(&text).iter().map(shortened).collect::<Vec<_>>(), expected);
+    let shortened = |text: &String| {
+        text.replace("a.yaml:", "")
+            .replace("metadata.annotations.mesh-agent.io/", "")
+    };
+    assert_eq!(
+        problems(&text).iter().map(shortened).collect::<Vec<_>>(),
+        expected
+    );
 }
 
 #[test]
 fn hash_key_needs_the_policy_that_hashes() {
     let problem = "a.yaml:6: metadata.annotations.mesh-agent.io/hash-key: only the policy consistentHash has a key";
-    assert_eq!(problems(&annotated("    mesh-agent.io/hash-key: cgroup")), [problem]);
+    assert_eq!(
+        problems(&annotated("    mesh-agent.io/hash-key: cgroup")),
+        [problem]
+    );
 }
 
 #[test]
@@ -364,15 +569,23 @@ fn all_errors_of_all_fields_are_reported_together() {
         "  health: {tcp: {}, rise: 0}\n",
     ];
     for chosen in 0..1_u32 << wrong.len() {
-        let fields = wrong.iter().enumerate().filter(|(bit, _)| chosen & (1 << bit) != 0);
+        let fields = wrong
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| chosen & (1 << bit) != 0);
         let fields: Vec<&str> = fields.map(|(_, field)| *field).collect();
         let found = problems(&native(&fields.concat()));
-        let places = found.iter().map(|it| it.split(": ").next().unwrap().to_owned());
+        let places = found
+            .iter()
+            .map(|it| it.split(": ").next().unwrap().to_owned());
         let expected = (0..fields.len()).map(|line| format!("a.yaml:{}", line + 6));
         assert_eq!(places.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         for (field, problem) in fields.iter().zip(&found) {
             let name = field.trim().split(':').next().unwrap();
-            assert!(problem.contains(&format!("services[0].{name}")), "{problem}");
+            assert!(
+                problem.contains(&format!("services[0].{name}")),
+                "{problem}"
+            );
         }
     }
 }

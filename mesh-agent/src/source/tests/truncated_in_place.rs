@@ -21,7 +21,10 @@ fn node() -> (Node, Update) {
     let mut node = Node::new();
     node.write("x.yaml", &generated(1, &["a", "b", "c"]));
     let whole = node.read();
-    assert_eq!((names(&whole), &whole.errors[..]), (["a", "b", "c"].map(str::to_owned).to_vec(), &[][..]));
+    assert_eq!(
+        (names(&whole), &whole.errors[..]),
+        (["a", "b", "c"].map(str::to_owned).to_vec(), &[][..])
+    );
     (node, whole)
 }
 
@@ -36,12 +39,18 @@ fn a_file_with_another_head_that_lost_its_end_in_place_removes_nothing() {
                         which was its last object, so the services stay as they were until the file has not changed for \
                         10 seconds; to have it at once, move a new file into its place, or add a comment line at its end";
         assert_eq!(errors(&update, &node), [expected]);
-        assert_eq!(wrong(&update, &node), ["x.yaml:1: the file: its last good version stays in force"]);
+        assert_eq!(
+            wrong(&update, &node),
+            ["x.yaml:1: the file: its last good version stays in force"]
+        );
         assert_eq!(update.wrong[0].scope, Scope::File);
     }
     node.write("x.yaml", &generated(2, &["a", "b", "d"]));
     let update = node.read();
-    assert_eq!((names(&update), update.errors), (["a", "b", "d"].map(str::to_owned).to_vec(), vec![]));
+    assert_eq!(
+        (names(&update), update.errors),
+        (["a", "b", "d"].map(str::to_owned).to_vec(), vec![])
+    );
 }
 
 #[test]
@@ -55,7 +64,10 @@ fn a_file_with_another_head_cut_at_any_byte_removes_nothing() {
         assert!(!update.errors.is_empty(), "{}", &text[..length]);
     }
     node.write("x.yaml", &text);
-    assert_eq!((served(&node.read()), node.read().errors), (served(&whole), vec![]));
+    assert_eq!(
+        (served(&node.read()), node.read().errors),
+        (served(&whole), vec![])
+    );
 }
 
 #[test]
@@ -80,7 +92,11 @@ fn a_list_without_an_element_is_not_an_empty_configuration() {
             assert_eq!((update.errors.len(), update.wrong.len()), (1, 1), "{text}");
         }
     }
-    for text in ["services: []\n", "# gen 3\nservices: [ ]\n", "{\"services\": []}\n"] {
+    for text in [
+        "services: []\n",
+        "# gen 3\nservices: [ ]\n",
+        "{\"services\": []}\n",
+    ] {
         let (mut node, _) = node();
         node.write("x.yaml", text);
         let update = node.read();
@@ -101,12 +117,20 @@ fn a_removal_in_place_with_an_intact_end_is_in_force_at_once() {
         let (mut node, _) = node();
         node.write("x.yaml", &text);
         let update = node.read();
-        assert_eq!((update.services.len(), update.errors), (text.matches("- name").count(), vec![]), "{text}");
+        assert_eq!(
+            (update.services.len(), update.errors),
+            (text.matches("- name").count(), vec![]),
+            "{text}"
+        );
     }
     let (mut node, _) = node();
     node.replace("x.yaml", &generated(2, &["a"]));
     let update = node.read();
-    assert_eq!((names(&update), update.errors), (vec!["a".to_owned()], vec![]), "moved into place");
+    assert_eq!(
+        (names(&update), update.errors),
+        (vec!["a".to_owned()], vec![]),
+        "moved into place"
+    );
 }
 
 #[test]
@@ -150,10 +174,18 @@ fn a_file_that_grows_from_half_an_object_to_a_whole_one_is_still_half_written() 
     let (mut node, whole) = node();
     let text = generated(2, &["a", "b", "c"]);
     let starts = |of: &str| text.find(of).unwrap();
-    for end in [starts("- name: b") + "- name: b\n  address: 10.".len(), starts("- name: c")] {
+    for end in [
+        starts("- name: b") + "- name: b\n  address: 10.".len(),
+        starts("- name: c"),
+    ] {
         node.write("x.yaml", &text[..end]);
         let update = node.read();
-        assert_eq!((served(&update), update.errors.is_empty()), (served(&whole), false), "{}", &text[..end]);
+        assert_eq!(
+            (served(&update), update.errors.is_empty()),
+            (served(&whole), false),
+            "{}",
+            &text[..end]
+        );
     }
     node.write("x.yaml", &text);
     assert_eq!(node.read(), whole);
@@ -171,8 +203,14 @@ fn a_longer_file_that_is_cut_where_it_cannot_be_parsed_removes_nothing() {
         let good = node.read();
         node.write("x.yaml", &text[..length]);
         let update = node.read();
-        let expected = names(&good).into_iter().all(|name| names(&update).contains(&name));
-        assert!(expected && served(&update).starts_with(&served(&good)), "{}", &text[..length]);
+        let expected = names(&good)
+            .into_iter()
+            .all(|name| names(&update).contains(&name));
+        assert!(
+            expected && served(&update).starts_with(&served(&good)),
+            "{}",
+            &text[..length]
+        );
         unparsed += usize::from(!update.errors.is_empty());
     }
     assert!(unparsed > 0);
@@ -182,8 +220,13 @@ fn a_longer_file_that_is_cut_where_it_cannot_be_parsed_removes_nothing() {
 #[test]
 fn a_longer_file_that_ends_in_the_middle_of_a_line_is_waited_for() {
     let before = generated(1, &["a", "b"]);
-    let many: String = (2..9).map(|it| format!("  - address: 10.0.0.{it}\n")).collect();
-    let text = generated(2, &["a"]) + &many + generated(2, &["b"]).split_once("services:\n").unwrap().1 + &many;
+    let many: String = (2..9)
+        .map(|it| format!("  - address: 10.0.0.{it}\n"))
+        .collect();
+    let text = generated(2, &["a"])
+        + &many
+        + generated(2, &["b"]).split_once("services:\n").unwrap().1
+        + &many;
     let start = Instant::now();
     for length in before.len()..text.len() {
         let mut node = Node::new();
@@ -192,8 +235,16 @@ fn a_longer_file_that_ends_in_the_middle_of_a_line_is_waited_for() {
         node.write("x.yaml", &text[..length]);
         let update = node.reader.read_at(start);
         let last = served(&update).pop();
-        assert!(last.is_some_and(|last| last.starts_with(&good[1])), "{}", &text[..length]);
-        assert!(!update.errors.is_empty() || text[..length].ends_with('\n'), "{}", &text[..length]);
+        assert!(
+            last.is_some_and(|last| last.starts_with(&good[1])),
+            "{}",
+            &text[..length]
+        );
+        assert!(
+            !update.errors.is_empty() || text[..length].ends_with('\n'),
+            "{}",
+            &text[..length]
+        );
     }
     let mut node = Node::new();
     node.write("x.yaml", &before);
@@ -206,5 +257,8 @@ fn a_longer_file_that_ends_in_the_middle_of_a_line_is_waited_for() {
                     its place, or add a comment line at its end";
     assert_eq!(errors(&update, &node), [expected]);
     let endpoints = |update: &Update| served(update)[1].matches("ready").count();
-    assert_eq!([9, 10].map(|at| endpoints(&node.reader.read_at(seconds(at)))), [1, 8]);
+    assert_eq!(
+        [9, 10].map(|at| endpoints(&node.reader.read_at(seconds(at)))),
+        [1, 8]
+    );
 }

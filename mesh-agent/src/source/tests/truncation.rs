@@ -1,6 +1,7 @@
 use super::{Node, parse, served};
 
-/// Checks that every prefix of a good file serves what the whole file serves, and is reported if an object is lost.
+/// Checks that every prefix of a good file serves what the whole file serves, and is reported if an
+/// object is lost.
 fn survives_every_cut(text: &str) {
     let mut node = Node::new();
     node.write("a.yaml", text);
@@ -14,7 +15,11 @@ fn survives_every_cut(text: &str) {
         assert!(cut.complete);
         let harmless = parse(&text[..length]);
         let reported = !harmless.errors.is_empty() || harmless.contents != contents;
-        assert_eq!(cut.errors.len(), usize::from(reported), "cut after {length} bytes");
+        assert_eq!(
+            cut.errors.len(),
+            usize::from(reported),
+            "cut after {length} bytes"
+        );
     }
     node.write("a.yaml", text);
     assert_eq!(node.read(), whole);
@@ -49,25 +54,36 @@ fn the_last_endpoint_of_a_file_can_be_removed() {
     node.write("a.yaml", &short);
     let update = node.read();
     assert_eq!(update.errors, []);
-    let ports = update.services.values().next().map(|service| service.ports[0].endpoints.len());
+    let ports = update
+        .services
+        .values()
+        .next()
+        .map(|service| service.ports[0].endpoints.len());
     assert_eq!(ports, Some(1));
 }
 
 #[test]
 fn a_shorter_file_moved_into_place_is_whole() {
-    let text = "services:\n".to_owned() + &super::service("a", "10.96.0.1") + &super::service("b", "10.96.0.2");
+    let text = "services:\n".to_owned()
+        + &super::service("a", "10.96.0.1")
+        + &super::service("b", "10.96.0.2");
     let mut node = Node::new();
     node.write("a.yaml", &text);
     let both = served(&node.read());
     node.write("new", &super::one("a", "10.96.0.1"));
     std::fs::rename(node.path("new"), node.path("a.yaml")).unwrap();
     let update = node.read();
-    assert_eq!((served(&update), update.errors), (both[..1].to_vec(), vec![]));
+    assert_eq!(
+        (served(&update), update.errors),
+        (both[..1].to_vec(), vec![])
+    );
 }
 
 #[test]
 fn intended_cut_is_accepted_with_any_other_change() {
-    let text = "services:\n".to_owned() + &super::service("a", "10.96.0.1") + &super::service("b", "10.96.0.2");
+    let text = "services:\n".to_owned()
+        + &super::service("a", "10.96.0.1")
+        + &super::service("b", "10.96.0.2");
     let mut node = Node::new();
     node.write("a.yaml", &text);
     let both = served(&node.read());

@@ -29,18 +29,35 @@ impl Watched {
     async fn start(directories: Vec<PathBuf>, expected: &[&str]) -> Self {
         let (sender, updates) = mpsc::channel(1);
         let cancel = CancellationToken::new();
-        let task = tokio::spawn(watch(DirectoryReader::new(directories, false), sender, cancel.clone()));
-        let mut watched = Self { updates, cancel, task };
-        let first = timeout(Duration::from_secs(5), watched.updates.recv()).await.unwrap().unwrap();
+        let task = tokio::spawn(watch(
+            DirectoryReader::new(directories, false),
+            sender,
+            cancel.clone(),
+        ));
+        let mut watched = Self {
+            updates,
+            cancel,
+            task,
+        };
+        let first = timeout(Duration::from_secs(5), watched.updates.recv())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(names(&first), expected);
         watched
     }
 
     /// Waits for the next update, and checks what it serves and how long it took.
     async fn within(&mut self, limit: Duration, since: Instant, expected: &[&str]) {
-        let update = timeout(Duration::from_secs(5), self.updates.recv()).await.expect("an update").unwrap();
+        let update = timeout(Duration::from_secs(5), self.updates.recv())
+            .await
+            .expect("an update")
+            .unwrap();
         let took = since.elapsed();
-        assert_eq!((names(&update), &update.errors[..]), (expected.iter().map(ToString::to_string).collect(), &[][..]));
+        assert_eq!(
+            (names(&update), &update.errors[..]),
+            (expected.iter().map(ToString::to_string).collect(), &[][..])
+        );
         assert!(took <= limit, "took {took:?}");
     }
 
@@ -53,7 +70,10 @@ impl Watched {
 
     async fn stop(self) {
         self.cancel.cancel();
-        timeout(Duration::from_secs(5), self.task).await.expect("it ends when told to").unwrap();
+        timeout(Duration::from_secs(5), self.task)
+            .await
+            .expect("it ends when told to")
+            .unwrap();
     }
 }
 
@@ -66,11 +86,30 @@ async fn edited_added_renamed_and_removed_files_are_live_in_time() {
     let node = Node::new();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     let mut watched = Watched::start(vec![node.directory.path().to_owned()], &["a"]).await;
-    watched.after(|| node.write("a.yaml", &one("b", "10.96.0.1")), &["b"]).await;
-    watched.after(|| node.write("c.yaml", &one("c", "10.96.0.3")), &["b", "c"]).await;
-    watched.after(|| fs::rename(node.path("c.yaml"), node.path("d.yaml")).unwrap(), &["b", "c"]).await;
-    watched.after(|| fs::rename(node.path("d.yaml"), node.path("d.txt")).unwrap(), &["b"]).await;
-    watched.after(|| fs::rename(node.path("d.txt"), node.path("d.yml")).unwrap(), &["b", "c"]).await;
+    watched
+        .after(|| node.write("a.yaml", &one("b", "10.96.0.1")), &["b"])
+        .await;
+    watched
+        .after(|| node.write("c.yaml", &one("c", "10.96.0.3")), &["b", "c"])
+        .await;
+    watched
+        .after(
+            || fs::rename(node.path("c.yaml"), node.path("d.yaml")).unwrap(),
+            &["b", "c"],
+        )
+        .await;
+    watched
+        .after(
+            || fs::rename(node.path("d.yaml"), node.path("d.txt")).unwrap(),
+            &["b"],
+        )
+        .await;
+    watched
+        .after(
+            || fs::rename(node.path("d.txt"), node.path("d.yml")).unwrap(),
+            &["b", "c"],
+        )
+        .await;
     watched.after(|| node.remove("a.yaml"), &["c"]).await;
     watched.stop().await;
 }
@@ -80,7 +119,10 @@ async fn moved_links_and_edits_behind_them_are_live_in_time() {
     let node = Node::new();
     for version in ["..1", "..2", "elsewhere"] {
         fs::create_dir(node.path(version)).unwrap();
-        node.write(&format!("{version}/a.yaml"), &one(&version.replace("..", "v"), "10.96.0.1"));
+        node.write(
+            &format!("{version}/a.yaml"),
+            &one(&version.replace("..", "v"), "10.96.0.1"),
+        );
     }
     let place = |target: &str, link: &str| {
         symlink(target, node.path("tmp")).unwrap();
@@ -92,9 +134,24 @@ async fn moved_links_and_edits_behind_them_are_live_in_time() {
     let mut watched = Watched::start(vec![node.path("services")], &["v1"]).await;
     watched.after(|| place("..2", "..data"), &["v2"]).await;
     fs::remove_dir_all(node.path("..1")).unwrap();
-    watched.after(|| put(&node.path("..2/a.yaml"), &one("x", "10.96.0.1")), &["x"]).await;
-    watched.after(|| place("../elsewhere/a.yaml", "services/a.yaml"), &["elsewhere"]).await;
-    watched.after(|| put(&node.path("elsewhere/a.yaml"), &one("y", "10.96.0.1")), &["y"]).await;
+    watched
+        .after(
+            || put(&node.path("..2/a.yaml"), &one("x", "10.96.0.1")),
+            &["x"],
+        )
+        .await;
+    watched
+        .after(
+            || place("../elsewhere/a.yaml", "services/a.yaml"),
+            &["elsewhere"],
+        )
+        .await;
+    watched
+        .after(
+            || put(&node.path("elsewhere/a.yaml"), &one("y", "10.96.0.1")),
+            &["y"],
+        )
+        .await;
     watched.stop().await;
 }
 
@@ -104,7 +161,10 @@ async fn volume_of_kubernetes_is_swapped_many_times() {
     let swap = |version: u32| {
         let name = format!("..{version}");
         fs::create_dir(node.path(&name)).unwrap();
-        node.write(&format!("{name}/a.yaml"), &one(&format!("v{version}"), "10.96.0.1"));
+        node.write(
+            &format!("{name}/a.yaml"),
+            &one(&format!("v{version}"), "10.96.0.1"),
+        );
         symlink(&name, node.path("..data_tmp")).unwrap();
         fs::rename(node.path("..data_tmp"), node.path("..data")).unwrap();
         if version > 0 {
@@ -115,7 +175,9 @@ async fn volume_of_kubernetes_is_swapped_many_times() {
     symlink("..data/a.yaml", node.path("a.yaml")).unwrap();
     let mut watched = Watched::start(vec![node.directory.path().to_owned()], &["v0"]).await;
     for version in 1..30 {
-        watched.after(|| swap(version), &[&format!("v{version}")]).await;
+        watched
+            .after(|| swap(version), &[&format!("v{version}")])
+            .await;
     }
     watched.stop().await;
 }
@@ -141,7 +203,12 @@ async fn directory_that_appears_later_or_is_replaced_is_live_in_time() {
         make("b");
     };
     watched.after(replace, &["b"]).await;
-    watched.after(|| put(&services.join("a.yaml"), &one("c", "10.96.0.1")), &["c"]).await;
+    watched
+        .after(
+            || put(&services.join("a.yaml"), &one("c", "10.96.0.1")),
+            &["c"],
+        )
+        .await;
     watched.stop().await;
 }
 
@@ -201,7 +268,11 @@ async fn nothing_is_sent_twice_and_a_full_channel_does_not_hold_up_the_end() {
     let mut watched = Watched::start(vec![node.directory.path().to_owned()], &["a"]).await;
     node.write("a.yaml", &one("a", "10.96.0.1"));
     node.write("b.txt", "x");
-    assert!(timeout(Duration::from_millis(300), watched.updates.recv()).await.is_err());
+    assert!(
+        timeout(Duration::from_millis(300), watched.updates.recv())
+            .await
+            .is_err()
+    );
     for version in 0..3 {
         node.write("a.yaml", &one(&format!("v{version}"), "10.96.0.1"));
         timeout(Duration::from_secs(5), async {

@@ -13,7 +13,11 @@ pub fn read(field: Field<'_>) -> Option<Balance> {
         return policy(field);
     }
     field.only(&["policy", "key"]);
-    with_key(field.required("policy").and_then(policy), field.get("key"), key)
+    with_key(
+        field.required("policy").and_then(policy),
+        field.get("key"),
+        key,
+    )
 }
 
 /// Adds the hash key, which only consistent hashing has, to a policy.
@@ -26,9 +30,10 @@ pub fn with_key<'a>(
     let key = key(field);
     match policy? {
         Balance::ConsistentHash(_) => key.map(Balance::ConsistentHash),
-        Balance::LeastConnections | Balance::LatencyAware | Balance::Random | Balance::RoundRobin => {
-            field.error("only the policy consistentHash has a key")
-        }
+        Balance::LeastConnections
+        | Balance::LatencyAware
+        | Balance::Random
+        | Balance::RoundRobin => field.error("only the policy consistentHash has a key"),
     }
 }
 
@@ -49,7 +54,9 @@ fn policy(field: Field<'_>) -> Option<Balance> {
         Some("latencyAware" | "latency-aware") => Some(Balance::LatencyAware),
         Some("random") => Some(Balance::Random),
         Some("roundRobin" | "round-robin") => Some(Balance::RoundRobin),
-        Some("consistentHash" | "consistent-hash") => Some(Balance::ConsistentHash(HashKey::default())),
+        Some("consistentHash" | "consistent-hash") => {
+            Some(Balance::ConsistentHash(HashKey::default()))
+        }
         _ => field.expected(POLICIES),
     }
 }

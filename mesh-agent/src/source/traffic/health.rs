@@ -18,7 +18,15 @@ const PROBES: [&str; 4] = ["tcp", "http", "https", "grpc"];
 /// Reads `health`.
 pub fn read(field: Field<'_>) -> Option<HealthCheck> {
     let field = field.mapping()?;
-    let settings = ["port", "interval", "timeout", "jitterPercent", "rise", "fall", "allowEmpty"];
+    let settings = [
+        "port",
+        "interval",
+        "timeout",
+        "jitterPercent",
+        "rise",
+        "fall",
+        "allowEmpty",
+    ];
     field.only(&[&PROBES[..], &settings].concat());
     let probe = probe(field);
     let port = field.or("port", None, |field| value::port(field).map(Some));
@@ -42,12 +50,19 @@ pub fn read(field: Field<'_>) -> Option<HealthCheck> {
 
 /// Reads the probe. Exactly one kind must be given.
 fn probe(field: Field<'_>) -> Option<Probe> {
-    let given: Vec<Field<'_>> = PROBES.into_iter().filter_map(|name| field.get(name)).collect();
+    let given: Vec<Field<'_>> = PROBES
+        .into_iter()
+        .filter_map(|name| field.get(name))
+        .collect();
     let probes: Vec<Option<Probe>> = given.iter().map(|field| one(*field)).collect();
     match &*given {
         [_] => probes.into_iter().next().flatten(),
-        [] => field.error("says no probe: one of `tcp: {}`, `http: {}`, `https: {}` and `grpc: {}` is needed"),
-        [_, second, ..] => second.error("a second probe: only one of tcp, http, https and grpc can be given"),
+        [] => field.error(
+            "says no probe: one of `tcp: {}`, `http: {}`, `https: {}` and `grpc: {}` is needed",
+        ),
+        [_, second, ..] => {
+            second.error("a second probe: only one of tcp, http, https and grpc can be given")
+        }
     }
 }
 
@@ -69,20 +84,29 @@ fn one(field: Field<'_>) -> Option<Probe> {
 fn grpc(field: Field<'_>) -> Option<Probe> {
     field.only(&["service"]);
     let service = field.or("service", "", Field::text)?;
-    Some(Probe::Grpc { service: service.to_owned() })
+    Some(Probe::Grpc {
+        service: service.to_owned(),
+    })
 }
 
 /// Reads interval and timeout. The default timeout is at most the interval.
 fn times(field: Field<'_>) -> Option<(Duration, Duration)> {
-    let interval =
-        field.or("interval", Duration::from_secs(5), |field| duration(field, Duration::from_millis(100)..=DAY));
-    let timeout = field.or("timeout", None, |field| duration(field, Duration::from_millis(1)..=DAY).map(Some));
+    let interval = field.or("interval", Duration::from_secs(5), |field| {
+        duration(field, Duration::from_millis(100)..=DAY)
+    });
+    let timeout = field.or("timeout", None, |field| {
+        duration(field, Duration::from_millis(1)..=DAY).map(Some)
+    });
     let (interval, timeout) = (interval?, timeout?);
     match (timeout, field.get("timeout")) {
-        (Some(timeout), Some(field)) if timeout > interval => {
-            field.error(format!("longer than the interval, which is {}", shown(interval)))
-        }
-        (timeout, _) => Some((interval, timeout.unwrap_or(Duration::from_secs(1).min(interval)))),
+        (Some(timeout), Some(field)) if timeout > interval => field.error(format!(
+            "longer than the interval, which is {}",
+            shown(interval)
+        )),
+        (timeout, _) => Some((
+            interval,
+            timeout.unwrap_or(Duration::from_secs(1).min(interval)),
+        )),
     }
 }
 

@@ -10,8 +10,12 @@ use crate::{
 };
 
 /// All levels, from the nearest to the farthest.
-const LEVELS: [LocalityLevel; 4] =
-    [LocalityLevel::Node, LocalityLevel::Zone, LocalityLevel::Region, LocalityLevel::Cloud];
+const LEVELS: [LocalityLevel; 4] = [
+    LocalityLevel::Node,
+    LocalityLevel::Zone,
+    LocalityLevel::Region,
+    LocalityLevel::Cloud,
+];
 
 /// Range of `spillFactor`, in 1/100.
 const SPILL: std::ops::RangeInclusive<u16> = 101..=65_000;
@@ -22,10 +26,18 @@ pub fn read(field: Field<'_>) -> Option<LocalityPolicy> {
     field.only(&["order", "failoverPercent", "spillFactor", "sources"]);
     let default = LocalityPolicy::default();
     let order = field.or("order", LEVELS.to_vec(), order);
-    let failover = field.or("failoverPercent", default.failover_percent, |field| value::number(field, 1..=100));
+    let failover = field.or("failoverPercent", default.failover_percent, |field| {
+        value::number(field, 1..=100)
+    });
     let spill = field.or("spillFactor", None, |field| spill(field).map(Some));
     let sources = field.or("sources", default.sources, sources);
-    Some(LocalityPolicy { order: order?, failover_percent: failover?, spill: spill?, sources: sources?, ..default })
+    Some(LocalityPolicy {
+        order: order?,
+        failover_percent: failover?,
+        spill: spill?,
+        sources: sources?,
+        ..default
+    })
 }
 
 /// Reads which sources are preferred.
@@ -46,7 +58,11 @@ pub fn listed(field: Field<'_>) -> Option<Vec<LocalityLevel>> {
         _ => return field.expected("levels with commas between"),
     };
     let levels = text.split(',').map(str::trim);
-    distinct(all(levels.map(|word| level(word).map(|level| (field, level)).or_else(|| unknown(field))))?)
+    distinct(all(levels.map(|word| {
+        level(word)
+            .map(|level| (field, level))
+            .or_else(|| unknown(field))
+    }))?)
 }
 
 fn order(field: Field<'_>) -> Option<Vec<LocalityLevel>> {
@@ -54,13 +70,20 @@ fn order(field: Field<'_>) -> Option<Vec<LocalityLevel>> {
         return field.expected("a list of node, zone, region or cloud");
     }
     let level = |field: Field<'_>| field.value().text().and_then(level);
-    distinct(all(field.children().map(|field| level(field).map(|level| (field, level)).or_else(|| unknown(field))))?)
+    distinct(all(field.children().map(|field| {
+        level(field)
+            .map(|level| (field, level))
+            .or_else(|| unknown(field))
+    }))?)
 }
 
 /// Returns the levels, and reports duplicates.
 fn distinct(levels: Vec<(Field<'_>, LocalityLevel)>) -> Option<Vec<LocalityLevel>> {
     for (position, (field, level)) in levels.iter().enumerate() {
-        if levels[..position].iter().any(|(_, earlier)| earlier == level) {
+        if levels[..position]
+            .iter()
+            .any(|(_, earlier)| earlier == level)
+        {
             return field.error(format!("{level} is listed twice"));
         }
     }

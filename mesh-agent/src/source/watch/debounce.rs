@@ -42,8 +42,17 @@ pub struct Debounce {
 impl Debounce {
     /// Starts a burst with its first change; `looked` is the time of the last read.
     pub fn new(change: Change, looked: Instant, now: Instant) -> Self {
-        let quiet = if now.duration_since(looked) < ALONE { QUIET } else { QUIET_ALONE };
-        let mut burst = Self { first: now, last: now, quiet, written: HashSet::new() };
+        let quiet = if now.duration_since(looked) < ALONE {
+            QUIET
+        } else {
+            QUIET_ALONE
+        };
+        let mut burst = Self {
+            first: now,
+            last: now,
+            quiet,
+            written: HashSet::new(),
+        };
         burst.add(change, now);
         burst
     }

@@ -35,22 +35,41 @@ impl Inotify {
         let watcher = notify::recommended_watcher(report)
             .inspect_err(|error| warn!("no inotify, so files are compared every 150 ms: {error}"))
             .ok();
-        Self { watcher, watched: BTreeMap::new() }
+        Self {
+            watcher,
+            watched: BTreeMap::new(),
+        }
     }
 
-    /// Watches these directories and no others. Returns false if changes of some will not be reported.
+    /// Watches these directories and no others. Returns false if changes of some will not be
+    /// reported.
     pub fn watch(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
-        let Some(watcher) = &mut self.watcher else { return false };
-        let stamps = timed_fs::each(directories.iter().cloned().collect(), |path| Ok(scan::stamp(path)));
+        let Some(watcher) = &mut self.watcher else {
+            return false;
+        };
+        let stamps = timed_fs::each(directories.iter().cloned().collect(), |path| {
+            Ok(scan::stamp(path))
+        });
         // A path that times out here would block the watcher as well.
-        let answered = stamps.into_iter().filter_map(|(path, stamp)| Some((path, stamp.ok()?)));
-        let found: BTreeMap<_, _> = answered.map(|(path, stamp)| (path, stamp.map(|stamp| stamp.identity()))).collect();
-        for gone in self.watched.iter().filter(|(path, identity)| found.get(*path) != Some(identity)) {
+        let answered = stamps
+            .into_iter()
+            .filter_map(|(path, stamp)| Some((path, stamp.ok()?)));
+        let found: BTreeMap<_, _> = answered
+            .map(|(path, stamp)| (path, stamp.map(|stamp| stamp.identity())))
+            .collect();
+        for gone in self
+            .watched
+            .iter()
+            .filter(|(path, identity)| found.get(*path) != Some(identity))
+        {
             // The watch may be gone together with its directory.
             let _ = watcher.unwatch(gone.0);
         }
         // Watches are added even where one exists: a recreated directory may have the same inode.
-        let all = found.keys().map(|path| watch_one(watcher, path)).fold(true, |all, one| all & one);
+        let all = found
+            .keys()
+            .map(|path| watch_one(watcher, path))
+            .fold(true, |all, one| all & one);
         let all = all && found.len() == directories.len();
         self.watched = found;
         all
@@ -61,7 +80,10 @@ fn watch_one(watcher: &mut RecommendedWatcher, path: &Path) -> bool {
     match watcher.watch(path, RecursiveMode::NonRecursive) {
         Ok(()) => true,
         Err(error) => {
-            warn!("{}: changes are not reported, so files are compared every 150 ms: {error}", path.display());
+            warn!(
+                "{}: changes are not reported, so files are compared every 150 ms: {error}",
+                path.display()
+            );
             false
         }
     }
@@ -70,7 +92,13 @@ fn watch_one(watcher: &mut RecommendedWatcher, path: &Path) -> bool {
 /// Converts an event to changes. Reads are ignored; otherwise each read would cause the next.
 fn changes_of(event: Event) -> Vec<Change> {
     let to = |change: fn(PathBuf) -> Change| {
-        let one = |path: PathBuf| if scan::is_ours(&path) { change(path) } else { Change::Other };
+        let one = |path: PathBuf| {
+            if scan::is_ours(&path) {
+                change(path)
+            } else {
+                Change::Other
+            }
+        };
         event.paths.into_iter().map(one).collect()
     };
     match event.kind {

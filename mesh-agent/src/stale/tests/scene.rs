@@ -12,19 +12,28 @@ use std::{
 use mesh_common::abi::protocol;
 use nix::{
     sched::{CloneFlags, unshare},
-    sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt::SockType as Kind},
+    sys::socket::{
+        AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt::SockType as Kind,
+    },
 };
 
 use super::{Tracked, TrackedSocket};
 
 pub(super) fn need_root() {
-    assert!(nix::unistd::geteuid().is_root(), "this test closes sockets in other network namespaces: run it as root");
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test closes sockets in other network namespaces: run it as root"
+    );
 }
 
 /// Returns the row that the kernel programs would write for a connected socket.
 pub(super) fn tracked(socket: &impl AsFd, peer: SocketAddr) -> Tracked {
     let kind = getsockopt(socket, Kind).unwrap();
-    let protocol = if kind == SockType::Datagram { protocol::UDP } else { protocol::TCP };
+    let protocol = if kind == SockType::Datagram {
+        protocol::UDP
+    } else {
+        protocol::TCP
+    };
     let row = TrackedSocket {
         backend: peer.ip().into(),
         port: peer.port().to_be(),
@@ -39,15 +48,24 @@ fn cookie(socket: &impl AsFd) -> u64 {
     let (mut cookie, mut length) = (0_u64, 8);
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: SO_COOKIE writes the eight bytes of `cookie`, whose size `length` says.
-    let result =
-        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE, (&raw mut cookie).cast(), &raw mut length) };
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
     assert_eq!((result, length), (0, 8));
     cookie
 }
 
 pub(super) fn udp(address: &str) -> UdpSocket {
     let socket = UdpSocket::bind((address, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     socket
 }
 
@@ -97,25 +115,37 @@ fn raise_loopback() {
 }
 
 pub(super) fn udp_unbound() -> OwnedFd {
-    socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).unwrap()
+    socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .unwrap()
 }
 
 /// Runs on a thread without a capability.
 pub(super) fn without<T: Send>(capability: u32, run: impl FnOnce() -> T + Send) -> T {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap();
     let words = |name| {
-        let hex = status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+        let hex = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap()
+            .trim();
         let set = u64::from_str_radix(hex, 16).unwrap() & !(1 << capability);
         [set & u64::from(u32::MAX), set >> 32].map(|word| u32::try_from(word).unwrap())
     };
-    let (effective, permitted, inheritable) = (words("CapEff:"), words("CapPrm:"), words("CapInh:"));
+    let (effective, permitted, inheritable) =
+        (words("CapEff:"), words("CapPrm:"), words("CapInh:"));
     // `_LINUX_CAPABILITY_VERSION_3` and this thread; then two of `struct __user_cap_data_struct`.
     let header = [0x2008_0522_u32, 0];
     let data = [0, 1].map(|half| [effective[half], permitted[half], inheritable[half]]);
     thread::scope(|scope| {
         let limited = scope.spawn(move || {
             // SAFETY: both arrays have the layout that capset(2) reads.
-            let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const data) };
+            let result =
+                unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const data) };
             assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
             run()
         });

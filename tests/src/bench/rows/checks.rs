@@ -8,10 +8,15 @@ use crate::{Node, netns::Netns, service};
 const ENDPOINTS: u32 = 2000;
 
 pub(super) fn cpu(scale: &Scale) -> Vec<Row> {
-    let node = Node::setup().flags("--health-check-allowed-networks 127.0.0.0/8").start();
+    let node = Node::setup()
+        .flags("--health-check-allowed-networks 127.0.0.0/8")
+        .start();
     let port = listen(&node.place().netns);
     let check = "health: {tcp: {}, interval: 5s, timeout: 1s}";
-    let mut cart = service("shop/cart").address("10.96.0.10").tcp(80).with(check);
+    let mut cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with(check);
     for host in 0..ENDPOINTS {
         let address = format!("127.8.{}.{}:{port}", host / 250, host % 250 + 1);
         cart = cart.at(address.parse().expect("an address"));
@@ -32,8 +37,13 @@ pub(super) fn cpu(scale: &Scale) -> Vec<Row> {
 
 /// Accepts whatever comes, on every loopback address, for as long as the process lives.
 fn listen(netns: &Netns) -> u16 {
-    let listener = netns.run(|| TcpListener::bind("0.0.0.0:0")).expect("no other process is in this namespace");
-    let port = listener.local_addr().expect("a listener has an address").port();
+    let listener = netns
+        .run(|| TcpListener::bind("0.0.0.0:0"))
+        .expect("no other process is in this namespace");
+    let port = listener
+        .local_addr()
+        .expect("a listener has an address")
+        .port();
     thread::spawn(move || listener.incoming().for_each(drop));
     port
 }
@@ -41,6 +51,14 @@ fn listen(netns: &Netns) -> u16 {
 /// User and system time of a process.
 fn ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the agent runs");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    [11, 12].map(|field| fields[field].parse::<u64>().expect("a number of ticks")).iter().sum()
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    [11, 12]
+        .map(|field| fields[field].parse::<u64>().expect("a number of ticks"))
+        .iter()
+        .sum()
 }

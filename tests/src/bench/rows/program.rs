@@ -25,7 +25,8 @@ impl Drop for Measuring {
 
 pub(super) fn cost(scale: &Scale) -> Vec<Row> {
     let _measuring = Measuring::start();
-    let scenes = ["leastConnections", "random"].map(|policy| Scene::new(&format!("balance: {policy}"), 2, &[0; 10]));
+    let scenes = ["leastConnections", "random"]
+        .map(|policy| Scene::new(&format!("balance: {policy}"), 2, &[0; 10]));
     let mut times: [Vec<f64>; 2] = Default::default();
     for _ in 0..scale.rounds.max(3) {
         for (scene, times) in scenes.iter().zip(&mut times) {
@@ -35,16 +36,33 @@ pub(super) fn cost(scale: &Scale) -> Vec<Row> {
             times.push((after.0 - before.0) as f64 / (after.1 - before.1) as f64);
         }
     }
-    println!("    least-connections {:.0} ns, random {:.0} ns a connect", times[0][0], times[1][0]);
-    let ratio: Vec<f64> = times[0].iter().zip(&times[1]).map(|(least, random)| least / random).collect();
-    vec![Row::at_most("program time of least-connections / random", &ratio, 1.3)]
+    println!(
+        "    least-connections {:.0} ns, random {:.0} ns a connect",
+        times[0][0], times[1][0]
+    );
+    let ratio: Vec<f64> = times[0]
+        .iter()
+        .zip(&times[1])
+        .map(|(least, random)| least / random)
+        .collect();
+    vec![Row::at_most(
+        "program time of least-connections / random",
+        &ratio,
+        1.3,
+    )]
 }
 
 /// Nanoseconds and runs so far.
 fn run_time(scene: &Scene) -> (u64, u64) {
     let hooks = scene.node.status().hooks;
-    let id = hooks.iter().find(|hook| hook.name == "connect4").expect("it is attached").program_id;
-    let output = Command::new("bpftool").args(["-j", "prog", "show", "id", &id.to_string()]).output();
+    let id = hooks
+        .iter()
+        .find(|hook| hook.name == "connect4")
+        .expect("it is attached")
+        .program_id;
+    let output = Command::new("bpftool")
+        .args(["-j", "prog", "show", "id", &id.to_string()])
+        .output();
     let json: serde_json::Value =
         serde_json::from_slice(&output.expect("bpftool is there").stdout).expect("it is JSON");
     let number = |field: &str| json[field].as_u64().unwrap_or(0);

@@ -1,8 +1,10 @@
-//! What Cilium's program costs, measured elsewhere: it cannot be run here. Its figures are scaled by the empty program of
-//! the same run, so that a faster machine does not look like a faster program.
+//! What Cilium's program costs, measured elsewhere: it cannot be run here. Its figures are scaled
+//! by the empty program of the same run, so that a faster machine does not look like a faster
+//! program.
 //!
-//! Source: the programs of Cilium's public sources, compiled and loaded with 10,000 services of 10 backends, measured with
-//! `bpf_stats` on Linux 6.18 with two processors on 2026-11-20, medians of interleaved rounds; nanoseconds.
+//! Source: the programs of Cilium's public sources, compiled and loaded with 10,000 services of 10
+//! backends, measured with `bpf_stats` on Linux 6.18 with two processors on 2026-11-20, medians of
+//! interleaved rounds; nanoseconds.
 
 use super::programs::{NEW_UDP, TCP, TCP_ONE, UDP};
 
@@ -19,20 +21,62 @@ pub struct Anchor {
 }
 
 /// One hot service, one UDP socket that is connected again and again.
-pub const UDP_HOT: Anchor = Anchor { net: 79.0, empty: 36.0 };
+pub const UDP_HOT: Anchor = Anchor {
+    net: 79.0,
+    empty: 36.0,
+};
 
 /// A service drawn from 10,000, TCP: connect, echo, close.
-pub const TCP_RANDOM: Anchor = Anchor { net: 2163.0, empty: 67.0 };
+pub const TCP_RANDOM: Anchor = Anchor {
+    net: 2163.0,
+    empty: 67.0,
+};
 
-/// All that are shown: what clients do, how they draw services, and what that costs with 10,000 services.
+/// All that are shown: what clients do, how they draw services, and what that costs with 10,000
+/// services.
 pub const ALL: [(&str, &str, Anchor); 8] = [
     (UDP, "hot", UDP_HOT),
-    (UDP, "random", Anchor { net: 446.0, empty: 36.0 }),
-    (NEW_UDP, "hot", Anchor { net: 906.0, empty: 47.0 }),
-    (NEW_UDP, "random", Anchor { net: 1841.0, empty: 47.0 }),
-    (TCP, "hot", Anchor { net: 1122.0, empty: 67.0 }),
+    (
+        UDP,
+        "random",
+        Anchor {
+            net: 446.0,
+            empty: 36.0,
+        },
+    ),
+    (
+        NEW_UDP,
+        "hot",
+        Anchor {
+            net: 906.0,
+            empty: 47.0,
+        },
+    ),
+    (
+        NEW_UDP,
+        "random",
+        Anchor {
+            net: 1841.0,
+            empty: 47.0,
+        },
+    ),
+    (
+        TCP,
+        "hot",
+        Anchor {
+            net: 1122.0,
+            empty: 67.0,
+        },
+    ),
     (TCP, "random", TCP_RANDOM),
-    (TCP_ONE, "hot", Anchor { net: 1122.0, empty: 67.0 }),
+    (
+        TCP_ONE,
+        "hot",
+        Anchor {
+            net: 1122.0,
+            empty: 67.0,
+        },
+    ),
     (TCP_ONE, "random", TCP_RANDOM),
 ];
 

@@ -1,4 +1,5 @@
-//! How long changes take: all services from nothing, and one endpoint of one service; and what is held in memory.
+//! How long changes take: all services from nothing, and one endpoint of one service; and what is
+//! held in memory.
 
 use std::{
     io::{Read as _, Write as _},
@@ -40,7 +41,10 @@ const LIVE: &str = "10.95.0.1";
 /// Measures the agent, rule sets that are there already, and HAProxy.
 pub fn run(scale: &Scale, contenders: &[Contender], report: &mut BenchReport) {
     for services in &scale.changed_services {
-        println!("  mesh-agent with {} services", grouped(f64::from(*services)));
+        println!(
+            "  mesh-agent with {} services",
+            grouped(f64::from(*services))
+        );
         for _ in 0..scale.change_rounds {
             mesh(*services, SERVICES_A_FILE, scale.changes, report);
         }
@@ -55,10 +59,15 @@ pub fn run(scale: &Scale, contenders: &[Contender], report: &mut BenchReport) {
 /// The agent with its services in files of a size.
 fn mesh(services: u32, a_file: u32, times: u32, report: &mut BenchReport) {
     let files = services.div_ceil(a_file);
-    let name = format!("mesh {} {files} file{}", grouped(f64::from(services)), if files == 1 { "" } else { "s" });
+    let name = format!(
+        "mesh {} {files} file{}",
+        grouped(f64::from(services)),
+        if files == 1 { "" } else { "s" }
+    );
     let mut node = prepare(services + 1, Writing::PLAIN);
     let [a, b] = ["a", "b"].map(|name| node.server(name));
-    let file = |number: u32| Writing::PLAIN.file(number * a_file..services.min((number + 1) * a_file));
+    let file =
+        |number: u32| Writing::PLAIN.file(number * a_file..services.min((number + 1) * a_file));
     (1..files).for_each(|number| node.write(&format!("{number}.yaml"), file(number)));
     let first = file(0);
     let with = |server: &Server| format!("{first}{}", live(server));
@@ -67,25 +76,48 @@ fn mesh(services: u32, a_file: u32, times: u32, report: &mut BenchReport) {
     let start = Instant::now();
     node.launch_agent();
     node.wait_until_ready(Duration::from_secs(180));
-    let mut add = |measure: &str, unit, value| report.figures.add(PART, &name, measure, unit, value);
+    let mut add =
+        |measure: &str, unit, value| report.figures.add(PART, &name, measure, unit, value);
     add(FIRST, "s", start.elapsed().as_secs_f64());
-    add(WRITING, "s", node.status().apply_milliseconds.unwrap_or(0) as f64 / 1000.0);
+    add(
+        WRITING,
+        "s",
+        node.status().apply_milliseconds.unwrap_or(0) as f64 / 1000.0,
+    );
     let after_load = node.agent_memory_kib();
     let took = changes(&node, &with, &a, &b, times);
     add("one endpoint p50", "ms", milliseconds(&took, 0.5));
     add(CHANGE_P99, "ms", milliseconds(&took, 0.99));
-    add(RESIDENT, "MiB", after_load.max(node.agent_memory_kib()) as f64 / 1024.0);
+    add(
+        RESIDENT,
+        "MiB",
+        after_load.max(node.agent_memory_kib()) as f64 / 1024.0,
+    );
     let maps = memory::of_programs(node.status().hooks.iter().map(|hook| hook.program_id));
-    add("memory of its maps", "MiB", maps as f64 / f64::from(1 << 20));
+    add(
+        "memory of its maps",
+        "MiB",
+        maps as f64 / f64::from(1 << 20),
+    );
 }
 
 fn live(server: &Server) -> String {
-    let text = service("bench/live").address(LIVE).tcp(80).endpoint(server).to_string();
+    let text = service("bench/live")
+        .address(LIVE)
+        .tcp(80)
+        .endpoint(server)
+        .to_string();
     text.trim_start_matches("services:\n").to_owned()
 }
 
 /// Nanoseconds from the moment a file is there until a connect is answered as it says.
-fn changes(node: &Node, with: &dyn Fn(&Server) -> String, a: &Server, b: &Server, times: u32) -> Vec<u64> {
+fn changes(
+    node: &Node,
+    with: &dyn Fn(&Server) -> String,
+    a: &Server,
+    b: &Server,
+    times: u32,
+) -> Vec<u64> {
     let mut client = node.client();
     let vip = format!("{LIVE}:80");
     let mut took = Vec::new();
@@ -110,39 +142,81 @@ fn rules(contender: &Contender, scale: &Scale, report: &mut BenchReport) {
     let mut took = Vec::new();
     for time in 0..scale.rule_changes {
         let text = (rules.write_change)(rules.services / 2, ENDPOINTS - 1 + time % 2);
-        match apply(&contender.stage.servers, contender.scratch.path(), &text, rules.some) {
+        match apply(
+            &contender.stage.servers,
+            contender.scratch.path(),
+            &text,
+            rules.some,
+        ) {
             Ok(time) => took.push(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
             Err(error) => return report.miss(&format!("changes of {}: {error}", contender.name)),
         }
     }
     took.sort_unstable();
-    report.figures.add(PART, &contender.name, "one endpoint p50", "ms", milliseconds(&took, 0.5));
-    report.figures.add(PART, &contender.name, CHANGE_P99, "ms", milliseconds(&took, 0.99));
+    report.figures.add(
+        PART,
+        &contender.name,
+        "one endpoint p50",
+        "ms",
+        milliseconds(&took, 0.5),
+    );
+    report.figures.add(
+        PART,
+        &contender.name,
+        CHANGE_P99,
+        "ms",
+        milliseconds(&took, 0.99),
+    );
 }
 
-/// From nothing until it listens for the last service; a change by its control socket, which writes no file.
+/// From nothing until it listens for the last service; a change by its control socket, which writes
+/// no file.
 fn proxy(scale: &Scale, report: &mut BenchReport) {
     let (services, stage) = (scale.proxied, Stage::around(&Place::new(), None));
-    let scratch = tempfile::TempDir::with_prefix(format!("{}-", crate::name::unique())).expect("room for a directory");
+    let scratch = tempfile::TempDir::with_prefix(format!("{}-", crate::name::unique()))
+        .expect("room for a directory");
     let start = Instant::now();
-    let Some(_process) = haproxy::start(&stage.servers, scratch.path(), services) else { return };
+    let Some(_process) = haproxy::start(&stage.servers, scratch.path(), services) else {
+        return;
+    };
     let name = format!("HAProxy {}", grouped(f64::from(services)));
     println!("  {name}");
-    report.figures.add(PART, &name, FIRST, "s", start.elapsed().as_secs_f64());
-    let mut took: Vec<_> = (0..scale.changes).map(|time| tell(scratch.path(), services / 2, time % 2)).collect();
+    report
+        .figures
+        .add(PART, &name, FIRST, "s", start.elapsed().as_secs_f64());
+    let mut took: Vec<_> = (0..scale.changes)
+        .map(|time| tell(scratch.path(), services / 2, time % 2))
+        .collect();
     took.sort_unstable();
-    report.figures.add(PART, &name, "one endpoint p50", "ms", milliseconds(&took, 0.5));
-    report.figures.add(PART, &name, CHANGE_P99, "ms", milliseconds(&took, 0.99));
+    report.figures.add(
+        PART,
+        &name,
+        "one endpoint p50",
+        "ms",
+        milliseconds(&took, 0.5),
+    );
+    report
+        .figures
+        .add(PART, &name, CHANGE_P99, "ms", milliseconds(&took, 0.99));
 }
 
 fn tell(scratch: &Path, service: u32, number: u32) -> u64 {
     let start = Instant::now();
     let mut control = UnixStream::connect(scratch.join(haproxy::CONTROL)).expect("HAProxy listens");
     let address = endpoint(service, number);
-    writeln!(control, "set server tcp{service}/e9 addr {address} port {ENDPOINT_PORT}").expect("HAProxy listens");
+    writeln!(
+        control,
+        "set server tcp{service}/e9 addr {address} port {ENDPOINT_PORT}"
+    )
+    .expect("HAProxy listens");
     let mut answer = String::new();
-    control.read_to_string(&mut answer).expect("HAProxy answers and closes");
-    assert!(!answer.contains("No such") && !answer.contains("Unknown"), "{answer}");
+    control
+        .read_to_string(&mut answer)
+        .expect("HAProxy answers and closes");
+    assert!(
+        !answer.contains("No such") && !answer.contains("Unknown"),
+        "{answer}"
+    );
     nanoseconds(start)
 }
 

@@ -28,13 +28,28 @@ const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
 type Panel = (&'static str, &'static str, &'static str);
 
 const PANELS: [Panel; 3] = [
-    (cycle::PART, cycle::RATE, "Connections per second: connect, one byte echoed, close (longer is better)"),
-    (http::PART, http::KEEP, "HTTP requests per second, keep-alive (longer is better)"),
-    (http::PART, http::CLOSE, "HTTP requests per second, a connection each (longer is better)"),
+    (
+        cycle::PART,
+        cycle::RATE,
+        "Connections per second: connect, one byte echoed, close (longer is better)",
+    ),
+    (
+        http::PART,
+        http::KEEP,
+        "HTTP requests per second, keep-alive (longer is better)",
+    ),
+    (
+        http::PART,
+        http::CLOSE,
+        "HTTP requests per second, a connection each (longer is better)",
+    ),
 ];
 
-const SUMMARY: Panel =
-    (cycle::PART, cycle::RATE, "Connections per second with 10,000 services, relative to no mesh (longer is better)");
+const SUMMARY: Panel = (
+    cycle::PART,
+    cycle::RATE,
+    "Connections per second with 10,000 services, relative to no mesh (longer is better)",
+);
 
 /// Contenders of the summary, and what it calls them.
 const SUMMARY_BARS: [(&str, &str); 8] = [
@@ -61,7 +76,10 @@ pub fn draw_summary(path: &Path, figures: &Figures) -> Result<(), Box<dyn Error>
     let mut all = bars(figures, SUMMARY.0, SUMMARY.1);
     let mut named = |(contender, label): (&str, &str)| {
         let at = all.iter().position(|bar| bar.name == contender)?;
-        Some(Bar { name: label.to_owned(), ..all.swap_remove(at) })
+        Some(Bar {
+            name: label.to_owned(),
+            ..all.swap_remove(at)
+        })
     };
     let summary = SUMMARY_BARS.into_iter().filter_map(&mut named).collect();
     draw_panels(path, &[(SUMMARY, summary)])
@@ -69,7 +87,10 @@ pub fn draw_summary(path: &Path, figures: &Figures) -> Result<(), Box<dyn Error>
 
 /// Draws a bar for every contender in every panel.
 pub fn draw_all(path: &Path, figures: &Figures) -> Result<(), Box<dyn Error>> {
-    draw_panels(path, &PANELS.map(|panel| (panel, bars(figures, panel.0, panel.1))))
+    draw_panels(
+        path,
+        &PANELS.map(|panel| (panel, bars(figures, panel.0, panel.1))),
+    )
 }
 
 fn draw_panels(path: &Path, panels: &[(Panel, Vec<Bar>)]) -> Result<(), Box<dyn Error>> {
@@ -79,7 +100,11 @@ fn draw_panels(path: &Path, panels: &[(Panel, Vec<Bar>)]) -> Result<(), Box<dyn 
     area.fill(&RGBColor(255, 255, 255))?;
     let mut top = 10;
     for ((.., title), bars) in panels {
-        area.draw(&Text::new(*title, (16, top + 10), ("sans-serif", 15).into_font().color(&INK)))?;
+        area.draw(&Text::new(
+            *title,
+            (16, top + 10),
+            ("sans-serif", 15).into_font().color(&INK),
+        ))?;
         top += HEAD - 10;
         for bar in bars {
             draw_bar(&area, bar, top)?;
@@ -95,19 +120,36 @@ fn draw_bar(area: &Area<'_>, bar: &Bar, top: i32) -> Result<(), Box<dyn Error>> 
     let small = ("sans-serif", 13).into_font();
     #[expect(clippy::cast_possible_truncation, reason = "a place in the picture")]
     let end = LEFT + (bar.ratio.min(1.2) * LENGTH) as i32;
-    let colour = if bar.name.starts_with("mesh") { OURS } else { OTHERS };
-    area.draw(&Text::new(bar.name.clone(), (24, top + 2), small.clone().color(&INK)))?;
-    area.draw(&Rectangle::new([(LEFT, top), (end, top + ROW - 6)], colour.filled()))?;
+    let colour = if bar.name.starts_with("mesh") {
+        OURS
+    } else {
+        OTHERS
+    };
+    area.draw(&Text::new(
+        bar.name.clone(),
+        (24, top + 2),
+        small.clone().color(&INK),
+    ))?;
+    area.draw(&Rectangle::new(
+        [(LEFT, top), (end, top + ROW - 6)],
+        colour.filled(),
+    ))?;
     let value = format!("{:.2}  ({} /s)", bar.ratio, number(bar.value));
     area.draw(&Text::new(value, (end + 6, top + 2), small.color(&INK)))?;
     Ok(())
 }
 
 fn bars(figures: &Figures, part: &str, measure: &str) -> Vec<Bar> {
-    let all = figures.iter().filter(|it| it.part == part && it.measure == measure);
+    let all = figures
+        .iter()
+        .filter(|it| it.part == part && it.measure == measure);
     let bar = |figure: &super::figures::Figure| {
         let (ratio, ..) = spread(&figures.ratios(part, measure, &figure.contender, DIRECT));
-        Bar { name: figure.contender.clone(), ratio, value: figure.median() }
+        Bar {
+            name: figure.contender.clone(),
+            ratio,
+            value: figure.median(),
+        }
     };
     all.map(bar).filter(|bar| bar.ratio.is_finite()).collect()
 }
@@ -122,7 +164,11 @@ mod tests {
 
     fn drawn(draw: Draw) -> String {
         let mut figures = Figures::default();
-        let contenders = [(DIRECT, 40_000.0), ("empty program", 39_900.0), ("mesh 10,000 hot", 38_800.0)];
+        let contenders = [
+            (DIRECT, 40_000.0),
+            ("empty program", 39_900.0),
+            ("mesh 10,000 hot", 38_800.0),
+        ];
         for (contender, rate) in contenders {
             figures.add(cycle::PART, contender, cycle::RATE, "/s", rate);
         }
@@ -155,7 +201,12 @@ mod tests {
     #[test]
     fn the_summary_has_its_contenders_only() {
         let svg = drawn(draw_summary);
-        let bars = ["no mesh: direct", "1.00  (40,000 /s)", "mesh-agent, one service", "0.97  (38,800 /s)"];
+        let bars = [
+            "no mesh: direct",
+            "1.00  (40,000 /s)",
+            "mesh-agent, one service",
+            "0.97  (38,800 /s)",
+        ];
         assert_eq!(texts(&svg), [&[SUMMARY.2][..], &bars].concat());
     }
 }

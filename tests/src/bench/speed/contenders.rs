@@ -1,4 +1,5 @@
-//! All contenders with the same services. They run at the same time, so that rounds can alternate between them.
+//! All contenders with the same services. They run at the same time, so that rounds can alternate
+//! between them.
 
 use std::net::Ipv4Addr;
 
@@ -57,14 +58,28 @@ impl Rules {
     /// kube-proxy's iptables layout.
     pub const fn iptables(services: u32) -> Self {
         let (all, some) = (iptables::RESTORE, iptables::RESTORE_SOME);
-        Self { kind: "iptables", services, all, write_all: iptables::all, some, write_change: iptables::change }
+        Self {
+            kind: "iptables",
+            services,
+            all,
+            write_all: iptables::all,
+            some,
+            write_change: iptables::change,
+        }
     }
 
     /// kube-proxy's nftables layout.
     pub const fn nftables(services: u32) -> Self {
         let load = nftables::LOAD;
         let (write_all, write_change) = (nftables::all, nftables::change);
-        Self { kind: "nftables", services, all: load, write_all, some: load, write_change }
+        Self {
+            kind: "nftables",
+            services,
+            all: load,
+            write_all,
+            some: load,
+            write_change,
+        }
     }
 
     fn lanes(self, name: &str) -> Vec<Lane> {
@@ -73,8 +88,14 @@ impl Rules {
             let any = Lane::echo(format!("{name} any"), any(services));
             return vec![Lane::both(format!("{name} hot"), one(services / 2)), any];
         }
-        let places = [("first", 0), ("median", services / 2), ("last", services - 1)];
-        places.map(|(place, service)| Lane::both(format!("{name} {place}"), one(service))).into()
+        let places = [
+            ("first", 0),
+            ("median", services / 2),
+            ("last", services - 1),
+        ];
+        places
+            .map(|(place, service)| Lane::both(format!("{name} {place}"), one(service)))
+            .into()
     }
 }
 
@@ -98,23 +119,40 @@ enum Held {
 
 impl Contender {
     fn new(name: &str, held: Held, stage: Stage, lanes: Vec<Lane>) -> Self {
-        Self { name: name.into(), lanes, rules: None, held, stage, scratch: scratch() }
+        Self {
+            name: name.into(),
+            lanes,
+            rules: None,
+            held,
+            stage,
+            scratch: scratch(),
+        }
     }
 
     /// Has nginx where the echo server was; false where there is no nginx.
     pub fn serve_http(&mut self) -> bool {
         self.stage.serve_nothing();
-        nginx::start(&self.stage.servers, self.scratch.path()).map(|server| self.stage.serve_by(server)).is_some()
+        nginx::start(&self.stage.servers, self.scratch.path())
+            .map(|server| self.stage.serve_by(server))
+            .is_some()
     }
 }
 
 impl Lane {
     fn both(name: String, targets: Targets) -> Self {
-        Self { name, echo: Some(targets), http: Some((targets.first, targets.port)) }
+        Self {
+            name,
+            echo: Some(targets),
+            http: Some((targets.first, targets.port)),
+        }
     }
 
     fn echo(name: String, targets: Targets) -> Self {
-        Self { name, echo: Some(targets), http: None }
+        Self {
+            name,
+            echo: Some(targets),
+            http: None,
+        }
     }
 }
 
@@ -134,8 +172,18 @@ pub fn start(scale: &Scale, report: &mut BenchReport, only_rules: bool) -> Vec<C
         all.push(Contender::new(EMPTY, Held::Empty(empty), stage, lanes));
         all.extend(scale.services.iter().map(|&services| mesh(services)));
     }
-    all.extend(scale.iptables.iter().filter_map(|&services| rules(Rules::iptables(services), report)));
-    all.extend(scale.nftables.iter().filter_map(|&services| rules(Rules::nftables(services), report)));
+    all.extend(
+        scale
+            .iptables
+            .iter()
+            .filter_map(|&services| rules(Rules::iptables(services), report)),
+    );
+    all.extend(
+        scale
+            .nftables
+            .iter()
+            .filter_map(|&services| rules(Rules::nftables(services), report)),
+    );
     if !only_rules {
         all.extend(proxy(report));
     }
@@ -163,12 +211,27 @@ fn mesh(services: u32) -> Contender {
 
 /// Named as missing if the rules cannot be loaded.
 fn rules(rules: Rules, report: &mut BenchReport) -> Option<Contender> {
-    let name = format!("{} {}", rules.kind, super::table::grouped(f64::from(rules.services)));
+    let name = format!(
+        "{} {}",
+        rules.kind,
+        super::table::grouped(f64::from(rules.services))
+    );
     println!("  starting {name}");
     let mut contender = Contender::new(&name, Held::Nothing, new_stage(), rules.lanes(&name));
     let text = (rules.write_all)(rules.services);
-    match apply(&contender.stage.servers, contender.scratch.path(), &text, rules.all) {
-        Ok(took) => report.figures.add(changes::PART, &name, changes::FIRST, "s", took.as_secs_f64()),
+    match apply(
+        &contender.stage.servers,
+        contender.scratch.path(),
+        &text,
+        rules.all,
+    ) {
+        Ok(took) => report.figures.add(
+            changes::PART,
+            &name,
+            changes::FIRST,
+            "s",
+            took.as_secs_f64(),
+        ),
         Err(error) => {
             report.miss(&format!("{name}: {error}"));
             return None;
@@ -181,10 +244,15 @@ fn rules(rules: Rules, report: &mut BenchReport) -> Option<Contender> {
 
 fn proxy(report: &mut BenchReport) -> Option<Contender> {
     println!("  starting HAProxy");
-    let http = Lane { name: "HAProxy HTTP".into(), echo: None, http: Some((vip(0), haproxy::HTTP_MODE_PORT)) };
+    let http = Lane {
+        name: "HAProxy HTTP".into(),
+        echo: None,
+        http: Some((vip(0), haproxy::HTTP_MODE_PORT)),
+    };
     let lanes = vec![Lane::both("HAProxy TCP".into(), one(0)), http];
     let mut contender = Contender::new("HAProxy", Held::Nothing, new_stage(), lanes);
-    let Some(process) = haproxy::start(&contender.stage.servers, contender.scratch.path(), 1) else {
+    let Some(process) = haproxy::start(&contender.stage.servers, contender.scratch.path(), 1)
+    else {
         report.miss("HAProxy: there is no haproxy");
         return None;
     };

@@ -25,9 +25,17 @@ pub fn run(scale: &Scale, contenders: &[Contender], report: &mut BenchReport) {
         for contender in contenders {
             for lane in &contender.lanes {
                 let Some(targets) = lane.echo else { continue };
-                let clients = Clients { way: Way::Tcp, targets, time: scale.cycle_time, threads: THREADS, cpu: None };
+                let clients = Clients {
+                    way: Way::Tcp,
+                    targets,
+                    time: scale.cycle_time,
+                    threads: THREADS,
+                    cpu: None,
+                };
                 let (outcome, cpu) = contender.stage.drive(clients);
-                let mut add = |measure: &str, unit, value| report.figures.add(PART, &lane.name, measure, unit, value);
+                let mut add = |measure: &str, unit, value| {
+                    report.figures.add(PART, &lane.name, measure, unit, value);
+                };
                 let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
                 add(RATE, "/s", outcome.ok as f64 / outcome.seconds);
                 add("CPU per connection", "µs", cpu / outcome.ok as f64);

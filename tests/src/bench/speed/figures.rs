@@ -38,13 +38,28 @@ pub struct Figures(Vec<Figure>);
 
 impl Figures {
     /// Adds the value of a round.
-    pub fn add(&mut self, part: &'static str, contender: &str, measure: &str, unit: &'static str, value: f64) {
-        let same = |it: &&mut Figure| it.part == part && it.contender == contender && it.measure == measure;
+    pub fn add(
+        &mut self,
+        part: &'static str,
+        contender: &str,
+        measure: &str,
+        unit: &'static str,
+        value: f64,
+    ) {
+        let same = |it: &&mut Figure| {
+            it.part == part && it.contender == contender && it.measure == measure
+        };
         match self.0.iter_mut().find(same) {
             Some(figure) => figure.values.push(value),
             None => {
                 let (contender, measure) = (contender.to_owned(), measure.to_owned());
-                self.0.push(Figure { part, contender, measure, unit, values: vec![value] });
+                self.0.push(Figure {
+                    part,
+                    contender,
+                    measure,
+                    unit,
+                    values: vec![value],
+                });
             }
         }
     }
@@ -56,13 +71,22 @@ impl Figures {
 
     /// One figure, if it was measured.
     pub fn find(&self, part: &str, contender: &str, measure: &str) -> Option<&Figure> {
-        self.0.iter().find(|it| it.part == part && it.contender == contender && it.measure == measure)
+        self.0
+            .iter()
+            .find(|it| it.part == part && it.contender == contender && it.measure == measure)
     }
 
     /// Ratio of two contenders, round by round, so that what disturbs both cancels out.
     pub fn ratios(&self, part: &str, measure: &str, contender: &str, to: &str) -> Vec<f64> {
-        let values = |contender_name| self.find(part, contender_name, measure).map_or(&[][..], |it| &it.values);
-        values(contender).iter().zip(values(to)).map(|(one, other)| one / other).collect()
+        let values = |contender_name| {
+            self.find(part, contender_name, measure)
+                .map_or(&[][..], |it| &it.values)
+        };
+        values(contender)
+            .iter()
+            .zip(values(to))
+            .map(|(one, other)| one / other)
+            .collect()
     }
 
     /// Parts, contenders or measures, each once, in the order in which they came.
@@ -90,7 +114,10 @@ mod tests {
         }
         let ratios = figures.ratios("cycle", "rate", "mesh", "direct");
         assert_eq!(spread(&ratios), (0.9, 0.9, 1.2));
-        assert_eq!(figures.find("cycle", "mesh", "rate").map(Figure::median), Some(9.0));
+        assert_eq!(
+            figures.find("cycle", "mesh", "rate").map(Figure::median),
+            Some(9.0)
+        );
         assert!(figures.ratios("cycle", "rate", "mesh", "none").is_empty());
     }
 }

@@ -26,10 +26,17 @@ pub fn run(scale: &Scale, contenders: &mut [Contender], report: &mut BenchReport
                 let Some(to) = lane.http else { continue };
                 for (keep, name) in [(true, "keep-alive"), (false, "close")] {
                     let mut command = contender.stage.clients.command(&program);
-                    let (answers, cpu) =
-                        contender.stage.metered(|| wrk::run(&mut command, to, keep, scale.http_seconds));
+                    let (answers, cpu) = contender
+                        .stage
+                        .metered(|| wrk::run(&mut command, to, keep, scale.http_seconds));
                     let mut add = |measure: &str, unit, value| {
-                        report.figures.add(PART, &lane.name, &format!("{name} {measure}"), unit, value);
+                        report.figures.add(
+                            PART,
+                            &lane.name,
+                            &format!("{name} {measure}"),
+                            unit,
+                            value,
+                        );
                     };
                     add("requests", "/s", answers.rate);
                     add("p99", "µs", answers.p99);

@@ -35,7 +35,11 @@ pub fn write(path: &Path, report: &BenchReport, targets: &[Row]) {
     let document = Document {
         kernel: kernel(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
-        figures: report.figures.iter().map(|figure| cell(&report.figures, figure)).collect(),
+        figures: report
+            .figures
+            .iter()
+            .map(|figure| cell(&report.figures, figure))
+            .collect(),
         targets,
         not_measured: &report.missing,
     };
@@ -45,18 +49,36 @@ pub fn write(path: &Path, report: &BenchReport, targets: &[Row]) {
 
 /// Release of the running kernel.
 pub fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn cell<'a>(figures: &'a Figures, figure: &'a Figure) -> Cell<'a> {
-    let others = figures.iter().filter(|it| it.part == figure.part && it.measure == figure.measure);
+    let others = figures
+        .iter()
+        .filter(|it| it.part == figure.part && it.measure == figure.measure);
     let ratio = |other: &'a Figure| {
-        let ratios = figures.ratios(figure.part, &figure.measure, &figure.contender, &other.contender);
+        let ratios = figures.ratios(
+            figure.part,
+            &figure.measure,
+            &figure.contender,
+            &other.contender,
+        );
         let (median, ..) = spread(&ratios);
-        median.is_finite().then_some((other.contender.as_str(), median))
+        median
+            .is_finite()
+            .then_some((other.contender.as_str(), median))
     };
     let ([low, high], ratio_to) = (figure.range(), others.filter_map(ratio).collect());
-    Cell { figure, median: figure.median(), low, high, ratio_to }
+    Cell {
+        figure,
+        median: figure.median(),
+        low,
+        high,
+        ratio_to,
+    }
 }
 
 #[cfg(test)]
@@ -66,12 +88,19 @@ mod tests {
     #[test]
     fn every_figure_is_a_ratio_to_each_other_one() {
         let mut figures = Figures::default();
-        [("direct", 10.0), ("mesh", 9.0), ("iptables", 3.0)].into_iter().for_each(|(name, value)| {
-            figures.add("cycle", name, "connections", "/s", value);
-        });
+        [("direct", 10.0), ("mesh", 9.0), ("iptables", 3.0)]
+            .into_iter()
+            .for_each(|(name, value)| {
+                figures.add("cycle", name, "connections", "/s", value);
+            });
         figures.add("cycle", "direct", "cycle p99", "µs", 1.0);
-        let mesh = figures.find("cycle", "mesh", "connections").expect("it was added");
+        let mesh = figures
+            .find("cycle", "mesh", "connections")
+            .expect("it was added");
         let cell = cell(&figures, mesh);
-        assert_eq!(cell.ratio_to, [("direct", 0.9), ("mesh", 1.0), ("iptables", 3.0)].into());
+        assert_eq!(
+            cell.ratio_to,
+            [("direct", 0.9), ("mesh", 1.0), ("iptables", 3.0)].into()
+        );
     }
 }

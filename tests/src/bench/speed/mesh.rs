@@ -24,16 +24,29 @@ impl Mesh {
         let mut node = prepare(services, writing);
         for first in (0..services).step_by(SERVICES_A_FILE as usize) {
             let file = first..services.min(first + SERVICES_A_FILE);
-            node.write(&format!("{}.yaml", first / SERVICES_A_FILE), writing.file(file));
+            node.write(
+                &format!("{}.yaml", first / SERVICES_A_FILE),
+                writing.file(file),
+            );
         }
         node.launch_agent();
         node.wait_until_ready(Duration::from_secs(180));
-        Self { stage: Stage::around(node.place(), cpu), node, services }
+        Self {
+            stage: Stage::around(node.place(), cpu),
+            node,
+            services,
+        }
     }
 
     /// Ids of its programs.
     pub fn programs(&self) -> Programs {
-        Programs::new(self.node.status().hooks.into_iter().map(|hook| (hook.name, hook.program_id)))
+        Programs::new(
+            self.node
+                .status()
+                .hooks
+                .into_iter()
+                .map(|hook| (hook.name, hook.program_id)),
+        )
     }
 }
 
@@ -45,7 +58,10 @@ pub fn prepare(services: u32, writing: Writing) -> Node {
     let frontends = services + writing.udp.min(services);
     if frontends > 60_000 {
         let rows = frontends.next_power_of_two();
-        node.add_flags(&format!("--max-services {rows} --max-backends {}", 10 * rows));
+        node.add_flags(&format!(
+            "--max-services {rows} --max-backends {}",
+            10 * rows
+        ));
     }
     node
 }

@@ -100,7 +100,8 @@ pub struct Scale {
     rule_changes: u32,
     /// Time of one measurement of programs.
     program_time: Duration,
-    /// Many short rounds of connections and HTTP, so that a disturbance of a second affects all contenders.
+    /// Many short rounds of connections and HTTP, so that a disturbance of a second affects all
+    /// contenders.
     cycle_rounds: usize,
     /// Time of one measurement of connections.
     cycle_time: Duration,
@@ -173,31 +174,48 @@ fn measure(options: &Options) -> bool {
     requirements::privilege();
     sweep::sweep();
     let (start, mut report) = (Instant::now(), BenchReport::default());
-    let scale = if options.quick { Scale::quick() } else { Scale::full() };
+    let scale = if options.quick {
+        Scale::quick()
+    } else {
+        Scale::full()
+    };
     let asked = |part| options.only.is_empty() || options.only.contains(&part);
     if asked(Part::Programs) {
         println!("\nProgram costs: nanoseconds of connect4 per call, above an empty program");
         programs::run(&scale, &mut report.figures);
-        table::matrix(&report.figures, programs::PART, |measure| options.details || !programs::is_detail(measure));
+        table::matrix(&report.figures, programs::PART, |measure| {
+            options.details || !programs::is_detail(measure)
+        });
     }
     if asked(Part::Cycle) || asked(Part::Http) || asked(Part::Changes) {
         beside_others(&scale, &asked, &mut report);
     }
     let targets = targets::rows(&report.figures);
     println!("\nTargets; \"Cilium\" is: {}", anchors::NAME);
-    targets.iter().for_each(|row| println!("  {}", targets::line(row)));
+    targets
+        .iter()
+        .for_each(|row| println!("  {}", targets::line(row)));
     if let Some(path) = &options.json {
         json::write(path, &report, &targets);
     }
     if let Some(path) = &options.chart {
-        chart::draw_summary(path, &report.figures).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        chart::draw_summary(path, &report.figures)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     if let Some(path) = &options.chart_all {
-        chart::draw_all(path, &report.figures).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        chart::draw_all(path, &report.figures)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
-    report.missing.iter().for_each(|missing| println!("not measured: {missing}"));
+    report
+        .missing
+        .iter()
+        .for_each(|missing| println!("not measured: {missing}"));
     let missed = targets.iter().filter(|row| !row.holds()).count();
-    println!("\n{} targets, {missed} missed, in {:.0} s", targets.len(), start.elapsed().as_secs_f64());
+    println!(
+        "\n{} targets, {missed} missed, in {:.0} s",
+        targets.len(),
+        start.elapsed().as_secs_f64()
+    );
     !options.check || missed == 0
 }
 

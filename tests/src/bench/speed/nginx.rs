@@ -1,5 +1,5 @@
-//! nginx as the endpoint of HTTP: two processes that share a port. Processes without a master, which die with the bench
-//! even if it is killed.
+//! nginx as the endpoint of HTTP: two processes that share a port. Processes without a master,
+//! which die with the bench even if it is killed.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,13 +14,25 @@ pub fn start(place: &Place, scratch: &Path) -> Option<Vec<Process>> {
     let program = find("nginx")?;
     let start = |number: usize| {
         let directory = scratch.join(format!("nginx-{number}"));
-        fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        fs::create_dir_all(&directory)
+            .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         let file = directory.join("nginx.conf");
         fs::write(&file, config()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut command = place.command(&program);
-        command.arg("-p").arg(&directory).arg("-c").arg(&file).args(["-e", "error.log"]);
+        command
+            .arg("-p")
+            .arg(&directory)
+            .arg("-c")
+            .arg(&file)
+            .args(["-e", "error.log"]);
         let listens = (endpoint(0, 0), ENDPOINT_PORT);
-        Process::start(place, &mut command, &directory.join("output.log"), listens, Duration::from_secs(10))
+        Process::start(
+            place,
+            &mut command,
+            &directory.join("output.log"),
+            listens,
+            Duration::from_secs(10),
+        )
     };
     Some((0..2).map(start).collect())
 }

@@ -25,12 +25,21 @@ impl Process {
     ) -> Self {
         let output = File::create(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let copy = output.try_clone().expect("descriptors are left for a copy");
-        let process = command.stdin(Stdio::null()).stdout(copy).stderr(output).spawn();
-        let mut process = Self(process.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")));
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(copy)
+            .stderr(output)
+            .spawn();
+        let mut process =
+            Self(process.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")));
         let address = SocketAddr::from(listens);
         wait::until(&format!("{command:?}"), patience, || {
             let ended = process.0.try_wait().expect("it is this process's child");
-            assert!(ended.is_none(), "{command:?}: {ended:?}\n{}", fs::read_to_string(log).unwrap_or_default());
+            assert!(
+                ended.is_none(),
+                "{command:?}: {ended:?}\n{}",
+                fs::read_to_string(log).unwrap_or_default()
+            );
             place.netns.run(|| TcpStream::connect(address)).is_ok()
         });
         process
@@ -49,5 +58,7 @@ impl Drop for Process {
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    directories.map(|directory| directory.join(name)).find(|file| file.is_file())
+    directories
+        .map(|directory| directory.join(name))
+        .find(|file| file.is_file())
 }

@@ -1,4 +1,5 @@
-//! What the programs cost per call, by the kernel's own clock, above an empty program in the same round.
+//! What the programs cost per call, by the kernel's own clock, above an empty program in the same
+//! round.
 
 use super::{
     Scale, anchors,
@@ -47,10 +48,14 @@ pub fn is_detail(measure: &str) -> bool {
 /// All programs of a connection together, above empty ones.
 pub const ALL: &str = "all programs";
 
-/// What clients do, its name, and whether they share a processor with the servers. Where they do not, the two sides of a
-/// connection fetch each other's cache lines, and hand each other memory.
-const WAYS: [(Way, &str, bool); 4] =
-    [(Way::Udp, UDP, false), (Way::FreshUdp, NEW_UDP, false), (Way::Tcp, TCP, false), (Way::Tcp, TCP_ONE, true)];
+/// What clients do, its name, and whether they share a processor with the servers. Where they do
+/// not, the two sides of a connection fetch each other's cache lines, and hand each other memory.
+const WAYS: [(Way, &str, bool); 4] = [
+    (Way::Udp, UDP, false),
+    (Way::FreshUdp, NEW_UDP, false),
+    (Way::Tcp, TCP, false),
+    (Way::Tcp, TCP_ONE, true),
+];
 
 /// Name of a measure, like `hit, TCP, random`.
 pub fn measure(case: &str, way: &str, which: &str) -> String {
@@ -71,8 +76,21 @@ impl Lane {
         println!("  starting {name}");
         // Twice the frontends of 100,000 services would be another scale.
         let udp = if services <= 10_000 { services } else { 1 };
-        let mesh = Mesh::start(services, Writing { with, udp, ..Writing::PLAIN }, Some(cpu::two()[0]));
-        Self { name, mesh, case, misses: with.is_none() }
+        let mesh = Mesh::start(
+            services,
+            Writing {
+                with,
+                udp,
+                ..Writing::PLAIN
+            },
+            Some(cpu::two()[0]),
+        );
+        Self {
+            name,
+            mesh,
+            case,
+            misses: with.is_none(),
+        }
     }
 }
 
@@ -85,29 +103,63 @@ pub fn mesh_name(services: u32) -> String {
 pub fn run(scale: &Scale, figures: &mut Figures) {
     let stage = Stage::around(&Place::new(), Some(cpu::two()[0]));
     let empty = Empty::attach(&stage.clients.cgroup);
-    let mut lanes: Vec<_> =
-        scale.services.iter().map(|&services| Lane::start(mesh_name(services), services, None, "hit")).collect();
-    let most = scale.services.iter().copied().filter(|&services| services <= 10_000).max().unwrap_or(1);
+    let mut lanes: Vec<_> = scale
+        .services
+        .iter()
+        .map(|&services| Lane::start(mesh_name(services), services, None, "hit"))
+        .collect();
+    let most = scale
+        .services
+        .iter()
+        .copied()
+        .filter(|&services| services <= 10_000)
+        .max()
+        .unwrap_or(1);
     let variants = [
-        ("affinity", "affinity: {client: namespace, timeoutSeconds: 600}", "affinity"),
+        (
+            "affinity",
+            "affinity: {client: namespace, timeoutSeconds: 600}",
+            "affinity",
+        ),
         ("random", "balance: random", "hit"),
     ];
     for (name, with, case) in variants {
-        lanes.push(Lane::start(format!("{} {name}", mesh_name(most)), most, Some(with), case));
+        lanes.push(Lane::start(
+            format!("{} {name}", mesh_name(most)),
+            most,
+            Some(with),
+            case,
+        ));
     }
     let _measuring = Measuring::start();
     for round in 0..scale.rounds {
         println!("  round {} of {}", round + 1, scale.rounds);
         let empty_costs = WAYS.map(|(way, name, share)| {
-            let (costs, turns) = costs(&empty.programs(), &stage, clients(scale, way, direct(ENDPOINT_PORT), share));
-            figures.add(PART, EMPTY, &measure("hit", name, "hot"), "ns", costs["connect4"].each());
+            let (costs, turns) = costs(
+                &empty.programs(),
+                &stage,
+                clients(scale, way, direct(ENDPOINT_PORT), share),
+            );
+            figures.add(
+                PART,
+                EMPTY,
+                &measure("hit", name, "hot"),
+                "ns",
+                costs["connect4"].each(),
+            );
             if way == Way::Tcp {
                 let all: f64 = costs.values().map(|cost| cost.time).sum();
                 figures.add(PART, EMPTY, &measure("all", GROSS, name), "ns", all / turns);
             }
             for (_, which, anchor) in anchors::ALL.into_iter().filter(|(way, ..)| *way == name) {
                 let scaled = anchor.scaled(costs["connect4"].each());
-                figures.add(PART, anchors::NAME, &measure("hit", name, which), "ns", scaled);
+                figures.add(
+                    PART,
+                    anchors::NAME,
+                    &measure("hit", name, which),
+                    "ns",
+                    scaled,
+                );
             }
             costs
         });
@@ -115,7 +167,11 @@ pub fn run(scale: &Scale, figures: &mut Figures) {
             let programs = lane.mesh.programs();
             for ((way, name, share), empty) in WAYS.into_iter().zip(&empty_costs) {
                 let one_case = |figures: &mut Figures, case, which, targets| {
-                    let (costs, turns) = costs(&programs, &lane.mesh.stage, clients(scale, way, targets, share));
+                    let (costs, turns) = costs(
+                        &programs,
+                        &lane.mesh.stage,
+                        clients(scale, way, targets, share),
+                    );
                     let each = costs["connect4"].each() - empty["connect4"].each();
                     figures.add(PART, &lane.name, &measure(case, name, which), "ns", each);
                     if way == Way::Tcp && case != "miss" {
@@ -135,12 +191,28 @@ pub fn run(scale: &Scale, figures: &mut Figures) {
     }
 }
 
-fn all_programs(figures: &mut Figures, lane: &Lane, suffix: &str, (costs, empty): (&Costs, &Costs), turns: f64) {
+fn all_programs(
+    figures: &mut Figures,
+    lane: &Lane,
+    suffix: &str,
+    (costs, empty): (&Costs, &Costs),
+    turns: f64,
+) {
     let mut add = |measure: &str, unit, value| {
-        figures.add(PART, &lane.name, &format!("{measure}, {suffix}"), unit, value / turns);
+        figures.add(
+            PART,
+            &lane.name,
+            &format!("{measure}, {suffix}"),
+            unit,
+            value / turns,
+        );
     };
     add(ALL, "ns", net(costs, empty));
-    add(&format!("all, {GROSS}"), "ns", costs.values().map(|cost| cost.time).sum());
+    add(
+        &format!("all, {GROSS}"),
+        "ns",
+        costs.values().map(|cost| cost.time).sum(),
+    );
     for (hook, cost) in costs.iter().filter(|(_, cost)| cost.runs > 0.0) {
         add(&format!("{hook}, {GROSS}"), "ns", cost.time);
         add(&format!("{hook}, {CALLS}"), "", cost.runs);
@@ -150,7 +222,13 @@ fn all_programs(figures: &mut Figures, lane: &Lane, suffix: &str, (costs, empty)
 fn clients(scale: &Scale, way: Way, targets: Targets, share: bool) -> Clients {
     let [servers, others] = cpu::two();
     let cpu = Some(if share { servers } else { others });
-    Clients { way, targets, time: scale.program_time, threads: 1, cpu }
+    Clients {
+        way,
+        targets,
+        time: scale.program_time,
+        threads: 1,
+        cpu,
+    }
 }
 
 /// What the programs cost, and in how many turns of the clients' loop.

@@ -1,7 +1,8 @@
-//! The services of every contender, which are the same: addresses that follow each other, and their endpoints.
+//! The services of every contender, which are the same: addresses that follow each other, and their
+//! endpoints.
 //!
-//! All of 10.0.0.0/8 is local in a contender's namespace, so every endpoint answers, and a service address that nothing
-//! translates is refused.
+//! All of 10.0.0.0/8 is local in a contender's namespace, so every endpoint answers, and a service
+//! address that nothing translates is refused.
 
 use std::{net::Ipv4Addr, ops::Range};
 
@@ -29,17 +30,29 @@ pub fn endpoint(service: u32, number: u32) -> Ipv4Addr {
 
 /// One service, always the same.
 pub fn one(service: u32) -> Targets {
-    Targets { first: vip(service), count: 1, port: SERVICE_PORT }
+    Targets {
+        first: vip(service),
+        count: 1,
+        port: SERVICE_PORT,
+    }
 }
 
 /// One of this number of services, another one for each connect.
 pub fn any(services: u32) -> Targets {
-    Targets { first: vip(0), count: services, port: SERVICE_PORT }
+    Targets {
+        first: vip(0),
+        count: services,
+        port: SERVICE_PORT,
+    }
 }
 
 /// An address that is no service's: any endpoint of the first.
 pub fn direct(port: u16) -> Targets {
-    Targets { first: endpoint(0, 0), count: ENDPOINTS, port }
+    Targets {
+        first: endpoint(0, 0),
+        count: ENDPOINTS,
+        port,
+    }
 }
 
 /// How services are written down for the agent.
@@ -55,15 +68,25 @@ pub struct Writing {
 
 impl Writing {
     /// TCP only, nothing special, endpoints that echo.
-    pub const PLAIN: Self = Self { with: None, port: ENDPOINT_PORT, udp: 0 };
+    pub const PLAIN: Self = Self {
+        with: None,
+        port: ENDPOINT_PORT,
+        udp: 0,
+    };
 
     /// A file of services.
     pub fn file(self, services: Range<u32>) -> String {
-        document(&services.map(|number| self.manifest(number)).collect::<Vec<_>>())
+        document(
+            &services
+                .map(|number| self.manifest(number))
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn manifest(self, number: u32) -> Manifest {
-        let mut manifest = service(&format!("bench/s{number}")).address(&vip(number).to_string()).tcp(SERVICE_PORT);
+        let mut manifest = service(&format!("bench/s{number}"))
+            .address(&vip(number).to_string())
+            .tcp(SERVICE_PORT);
         if number < self.udp {
             manifest = manifest.udp(SERVICE_PORT);
         }
@@ -84,18 +107,30 @@ mod tests {
     #[test]
     fn no_address_is_used_twice() {
         let vips: BTreeSet<_> = (0..100_000).map(vip).collect();
-        let endpoints: BTreeSet<_> =
-            (0..100_000).flat_map(|one| (0..ENDPOINTS).map(move |it| endpoint(one, it))).collect();
+        let endpoints: BTreeSet<_> = (0..100_000)
+            .flat_map(|one| (0..ENDPOINTS).map(move |it| endpoint(one, it)))
+            .collect();
         assert_eq!((vips.len(), endpoints.len()), (100_000, 1_000_000));
         assert!(vips.is_disjoint(&endpoints));
-        assert!(vips.iter().chain(&endpoints).all(|address| address.octets()[0] == 10));
+        assert!(
+            vips.iter()
+                .chain(&endpoints)
+                .all(|address| address.octets()[0] == 10)
+        );
     }
 
     #[test]
     fn a_file_has_the_services_of_its_range() {
-        let text = Writing { udp: 4, ..Writing::PLAIN }.file(3..5);
+        let text = Writing {
+            udp: 4,
+            ..Writing::PLAIN
+        }
+        .file(3..5);
         assert_eq!(text.matches("- name: s").count(), 2);
         assert_eq!(text.matches("protocol: UDP").count(), 1);
-        assert!(text.contains(&format!("  - {{address: \"{}\", port: 8080}}\n", endpoint(4, 9))));
+        assert!(text.contains(&format!(
+            "  - {{address: \"{}\", port: 8080}}\n",
+            endpoint(4, 9)
+        )));
     }
 }

@@ -1,4 +1,5 @@
-//! Where a contender runs: a network namespace of its own, a cgroup for clients and another for everything else.
+//! Where a contender runs: a network namespace of its own, a cgroup for clients and another for
+//! everything else.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -13,8 +14,8 @@ use super::{
 };
 use crate::{cgroup::Cgroup, command_result, place::Place};
 
-/// Settings of the namespace. A client's port is free again as soon as its connection is over, else a closed loop runs
-/// out of ports in a second; what netfilter tracks goes as soon.
+/// Settings of the namespace. A client's port is free again as soon as its connection is over, else
+/// a closed loop runs out of ports in a second; what netfilter tracks goes as soon.
 const SYSCTLS: [(&str, &str); 7] = [
     ("net/ipv4/tcp_max_tw_buckets", "0"),
     ("net/ipv4/ip_local_port_range", "1024 65000"),
@@ -48,7 +49,10 @@ pub struct Stage {
 impl Stage {
     /// At a place that may have an agent; the server stays on a processor, or does not.
     pub fn around(clients: &Place, cpu: Option<usize>) -> Self {
-        let servers = Place { cgroup: Arc::new(Cgroup::new()), netns: Arc::clone(&clients.netns) };
+        let servers = Place {
+            cgroup: Arc::new(Cgroup::new()),
+            netns: Arc::clone(&clients.netns),
+        };
         let mut ip = servers.command("ip");
         let ip = ip.args(["address", "add", "10.0.0.1/8", "dev", "lo"]);
         command_result::CommandResult::of(ip, Duration::from_secs(10)).expect_success();
@@ -86,14 +90,17 @@ impl Stage {
         self.set(&SYSCTLS);
     }
 
-    /// Runs clients; microseconds of CPU that everything of this contender used are beside what came of it.
+    /// Runs clients; microseconds of CPU that everything of this contender used are beside what
+    /// came of it.
     pub fn drive(&self, clients: Clients) -> (LoadResult, f64) {
         self.metered(|| drive(&self.clients, clients))
     }
 
-    /// What `work` leads to, and the microseconds of CPU that everything of this contender used meanwhile.
+    /// What `work` leads to, and the microseconds of CPU that everything of this contender used
+    /// meanwhile.
     pub fn metered<T>(&self, work: impl FnOnce() -> T) -> (T, f64) {
-        let used = || cpu::microseconds(&self.clients.cgroup) + cpu::microseconds(&self.servers.cgroup);
+        let used =
+            || cpu::microseconds(&self.clients.cgroup) + cpu::microseconds(&self.servers.cgroup);
         let before = used();
         let result = work();
         (result, (used() - before) as f64)

@@ -3,34 +3,55 @@
 use super::figures::{Figure, Figures};
 use crate::bench::stats::spread;
 
-/// Measures to the left, contenders above, medians within; as many columns as fit beside each other.
+/// Measures to the left, contenders above, medians within; as many columns as fit beside each
+/// other.
 pub fn matrix(figures: &Figures, part: &str, shown: impl Fn(&str) -> bool) {
     let contenders = figures.distinct(|it| (it.part == part).then_some(&it.contender));
-    let measures = figures.distinct(|it| (it.part == part && shown(&it.measure)).then_some((&it.measure, it.unit)));
+    let measures = figures
+        .distinct(|it| (it.part == part && shown(&it.measure)).then_some((&it.measure, it.unit)));
     for columns in contenders.chunks(COLUMNS) {
         println!();
-        for line in (0..LINES).filter(|&line| columns.iter().any(|name| !heading(name, line).is_empty())) {
-            let words: String = columns.iter().map(|name| format!("{:>WIDTH$}", heading(name, line))).collect();
+        for line in
+            (0..LINES).filter(|&line| columns.iter().any(|name| !heading(name, line).is_empty()))
+        {
+            let words: String = columns
+                .iter()
+                .map(|name| format!("{:>WIDTH$}", heading(name, line)))
+                .collect();
             println!("{}", format!("  {:<NAMES$}{words}", "").trim_end());
         }
         for (measure, unit) in &measures {
             let of = |name: &String| figures.find(part, name, measure).map(Figure::median);
             let medians: Vec<_> = columns.iter().map(|name| of(name)).collect();
             if medians.iter().any(Option::is_some) {
-                let cell = |median: &Option<f64>| format!("{:>WIDTH$}", median.map_or("–".to_owned(), number));
+                let cell = |median: &Option<f64>| {
+                    format!("{:>WIDTH$}", median.map_or("–".to_owned(), number))
+                };
                 let cells: String = medians.iter().map(cell).collect();
-                let name = if unit.is_empty() { (*measure).clone() } else { format!("{measure}, {unit}") };
+                let name = if unit.is_empty() {
+                    (*measure).clone()
+                } else {
+                    format!("{measure}, {unit}")
+                };
                 println!("  {name:<NAMES$}{cells}");
             }
         }
     }
 }
 
-/// Contenders below each other for each measure: median, spread, and the median as a ratio to direct and of the agent.
+/// Contenders below each other for each measure: median, spread, and the median as a ratio to
+/// direct and of the agent.
 pub fn compare(figures: &Figures, part: &str) {
-    for (measure, unit) in figures.distinct(|it| (it.part == part).then_some((&it.measure, it.unit))) {
-        let rows: Vec<&Figure> = figures.iter().filter(|it| it.part == part && it.measure == *measure).collect();
-        let ours = rows.iter().find(|it| it.contender.starts_with("mesh 10,000"));
+    for (measure, unit) in
+        figures.distinct(|it| (it.part == part).then_some((&it.measure, it.unit)))
+    {
+        let rows: Vec<&Figure> = figures
+            .iter()
+            .filter(|it| it.part == part && it.measure == *measure)
+            .collect();
+        let ours = rows
+            .iter()
+            .find(|it| it.contender.starts_with("mesh 10,000"));
         println!(
             "\n  {:<26}{:>12}  {:<20}{:>10}{:>14}",
             format!("{measure}, {unit}"),
@@ -41,19 +62,29 @@ pub fn compare(figures: &Figures, part: &str) {
         );
         for row in &rows {
             let [low, high] = row.range();
-            let to_direct = middle(&figures.ratios(part, measure, &row.contender, super::contenders::DIRECT));
+            let to_direct =
+                middle(&figures.ratios(part, measure, &row.contender, super::contenders::DIRECT));
             let of_ours = ours.map_or(String::new(), |ours| number(ours.median() / row.median()));
             let spread = format!("{}–{}", number(low), number(high));
-            println!("    {:<24}{:>12}  {spread:<20}{to_direct:>10}{of_ours:>14}", row.contender, number(row.median()));
+            println!(
+                "    {:<24}{:>12}  {spread:<20}{to_direct:>10}{of_ours:>14}",
+                row.contender,
+                number(row.median())
+            );
         }
     }
 }
 
 fn middle(ratios: &[f64]) -> String {
-    if ratios.is_empty() { "–".into() } else { number(spread(ratios).0) }
+    if ratios.is_empty() {
+        "–".into()
+    } else {
+        number(spread(ratios).0)
+    }
 }
 
-/// Room for the name of a measure, and for a figure; how many figures and lines of heading there are.
+/// Room for the name of a measure, and for a figure; how many figures and lines of heading there
+/// are.
 const NAMES: usize = 42;
 const WIDTH: usize = 11;
 const COLUMNS: usize = 5;
@@ -69,7 +100,9 @@ fn heading(name: &str, line: usize) -> String {
         }
     }
     let skip = LINES.saturating_sub(lines.len());
-    line.checked_sub(skip).and_then(|line| lines.get(line).cloned()).unwrap_or_default()
+    line.checked_sub(skip)
+        .and_then(|line| lines.get(line).cloned())
+        .unwrap_or_default()
 }
 
 /// As many digits as mean something.
@@ -92,7 +125,11 @@ pub fn grouped(value: f64) -> String {
         }
         text.push(digit);
     }
-    if value < -0.5 { format!("-{text}") } else { text }
+    if value < -0.5 {
+        format!("-{text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -102,14 +139,23 @@ mod tests {
     #[test]
     fn numbers_are_short_and_grouped() {
         let numbers = [0.034, 12.345, 678.9, 1234.5, 1_234_567.0, -20_000.4];
-        assert_eq!(numbers.map(number), ["0.03", "12.3", "679", "1,234", "1,234,567", "-20,000"]);
+        assert_eq!(
+            numbers.map(number),
+            ["0.03", "12.3", "679", "1,234", "1,234,567", "-20,000"]
+        );
         assert_eq!(grouped(0.2), "0");
     }
 
     #[test]
     fn headings_stand_on_the_table() {
         let lines = |name| [0, 1, 2, 3].map(|line| heading(name, line));
-        assert_eq!(lines("mesh 10,000 affinity"), ["", "mesh", "10,000", "affinity"]);
-        assert_eq!(lines("Cilium (published anchor, scaled)"), ["Cilium", "(published", "anchor,", "scaled)"]);
+        assert_eq!(
+            lines("mesh 10,000 affinity"),
+            ["", "mesh", "10,000", "affinity"]
+        );
+        assert_eq!(
+            lines("Cilium (published anchor, scaled)"),
+            ["Cilium", "(published", "anchor,", "scaled)"]
+        );
     }
 }

@@ -17,23 +17,48 @@ pub struct Answers {
 
 /// Runs it for some seconds with 16 connections, which are kept or closed after each request.
 pub fn run(wrk: &mut Command, to: (Ipv4Addr, u16), keep: bool, seconds: u64) -> Answers {
-    wrk.args(["--threads", "2", "--connections", "16", "--latency", "--duration", &format!("{seconds}s")]);
+    wrk.args([
+        "--threads",
+        "2",
+        "--connections",
+        "16",
+        "--latency",
+        "--duration",
+        &format!("{seconds}s"),
+    ]);
     if !keep {
         wrk.args(["--header", "Connection: close"]);
     }
     let (address, port) = to;
-    let outcome = CommandResult::of(wrk.arg(format!("http://{address}:{port}/")), Duration::from_secs(seconds + 30));
+    let outcome = CommandResult::of(
+        wrk.arg(format!("http://{address}:{port}/")),
+        Duration::from_secs(seconds + 30),
+    );
     interrupt::check();
     let outcome = outcome.expect_success();
     parse(&outcome.stdout).unwrap_or_else(|| panic!("wrk says {outcome:#?}"))
 }
 
 fn parse(text: &str) -> Option<Answers> {
-    let after = |start: &str| text.lines().find_map(|line| line.trim().strip_prefix(start)).map(str::trim);
-    let requests = text.lines().find_map(|line| line.trim().split_once(" requests in "))?.0.parse().ok()?;
+    let after = |start: &str| {
+        text.lines()
+            .find_map(|line| line.trim().strip_prefix(start))
+            .map(str::trim)
+    };
+    let requests = text
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in "))?
+        .0
+        .parse()
+        .ok()?;
     // One in a thousand may be on its way when the time is over.
-    let failed = after("Non-2xx or 3xx responses:").map_or(Some(0.0), |count| count.parse().ok())?;
-    let answers = Answers { rate: after("Requests/sec:")?.parse().ok()?, p99: microseconds(after("99%")?)?, requests };
+    let failed =
+        after("Non-2xx or 3xx responses:").map_or(Some(0.0), |count| count.parse().ok())?;
+    let answers = Answers {
+        rate: after("Requests/sec:")?.parse().ok()?,
+        p99: microseconds(after("99%")?)?,
+        requests,
+    };
     (failed * 1000.0 <= requests && requests > 0.0).then_some(answers)
 }
 
@@ -57,12 +82,25 @@ mod tests {
 
     #[test]
     fn what_it_says_is_read_in_its_units() {
-        assert_eq!(parse(TEXT), Some(Answers { rate: 168_818.18, p99: 1250.0, requests: 185_700.0 }));
-        assert_eq!(parse(&TEXT.replace("1.25ms", "20.5us")).map(|it| it.p99), Some(20.5));
+        assert_eq!(
+            parse(TEXT),
+            Some(Answers {
+                rate: 168_818.18,
+                p99: 1250.0,
+                requests: 185_700.0
+            })
+        );
+        assert_eq!(
+            parse(&TEXT.replace("1.25ms", "20.5us")).map(|it| it.p99),
+            Some(20.5)
+        );
     }
 
     #[test]
     fn answers_of_another_kind_are_no_answers() {
-        assert_eq!(parse(&format!("{TEXT}  Non-2xx or 3xx responses: 185700\n")), None);
+        assert_eq!(
+            parse(&format!("{TEXT}  Non-2xx or 3xx responses: 185700\n")),
+            None
+        );
     }
 }

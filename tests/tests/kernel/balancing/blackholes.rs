@@ -26,21 +26,30 @@ fn start(client: &mut Client, count: u32) -> Vec<SocketId> {
 fn an_unresponsive_endpoint_is_ejected_and_only_trials_stall() {
     let mut node = Node::start();
     let (a, b, blackhole) = (node.server("a"), node.server("b"), node.blackhole());
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("balance: random");
     let cart = cart.with("outlier: {baseEjection: 2s, maxEjection: 60s, connectTimeout: 1s}");
-    node.write("cart.yaml", cart.endpoints([&a, &b]).at(blackhole.address()));
+    node.write(
+        "cart.yaml",
+        cart.endpoints([&a, &b]).at(blackhole.address()),
+    );
     let (known, mut client) = (KernelState::when(&node, 3), node.client());
     node.kill_agent();
 
     let sockets = start(&mut client, 60);
     let (_, stalled) = known.live();
     assert!((3..60).contains(&stalled), "{stalled} of 60 stall");
-    wait::until_equal("timeouts", SOON, &stalled, || known.counter(Counter::Failures));
+    wait::until_equal("timeouts", SOON, &stalled, || {
+        known.counter(Counter::Failures)
+    });
     assert_eq!((known.counter(Counter::Ejections), known.ejected()), (1, 1));
     let report = client.tcp(VIP).times(500);
     assert_eq!((report.total_answers(), report.errors), (500, counts([])));
     assert!(report.took.max < STALL, "{:?}", report.took);
-    // Each connect failed once, however often its SYN is retransmitted, and no longer counts as connecting.
+    // Each connect failed once, however often its SYN is retransmitted, and no longer counts as
+    // connecting.
     assert_eq!(known.live().1, 0);
     for socket in sockets {
         client.reset(socket);
@@ -58,7 +67,9 @@ fn an_unresponsive_endpoint_is_ejected_and_only_trials_stall() {
     });
     assert_eq!(known.live(), (1, 1));
     assert!(client.tcp(VIP).times(200).took.max < STALL);
-    wait::until_equal("the failure of the trial", SOON, &(stalled + 1), || known.counter(Counter::Failures));
+    wait::until_equal("the failure of the trial", SOON, &(stalled + 1), || {
+        known.counter(Counter::Failures)
+    });
     assert_eq!(known.counter(Counter::Ejections), 2);
     assert!(client.tcp(VIP).times(200).took.max < STALL);
     client.kill();
@@ -70,18 +81,32 @@ fn an_unresponsive_endpoint_is_ejected_and_only_trials_stall() {
 fn a_retransmitted_syn_is_not_counted_again() {
     let node = Node::start();
     let (a, blackhole) = (node.server("a"), node.blackhole());
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("balance: random");
     let cart = cart.with("outlier: {baseEjection: 60s, maxEjection: 60s, connectTimeout: 1s}");
     node.write("cart.yaml", cart.endpoint(&a).at(blackhole.address()));
     let (known, mut client) = (KernelState::when(&node, 2), node.client());
     let sockets = start(&mut client, 30);
     let (_, stalled) = known.live();
     wait::pass(RETRIES);
-    assert_eq!((known.counter(Counter::Failures), known.counter(Counter::Ejections)), (stalled, 1));
+    assert_eq!(
+        (
+            known.counter(Counter::Failures),
+            known.counter(Counter::Ejections)
+        ),
+        (stalled, 1)
+    );
     // After a late answer the socket works, and the endpoint stays ejected.
     blackhole.fill();
-    wait::until("late answers", Duration::from_secs(8), || sockets.iter().all(|socket| client.peer(*socket).is_ok()));
-    assert_eq!((known.counter(Counter::Failures), known.ejected()), (stalled, 1));
+    wait::until("late answers", Duration::from_secs(8), || {
+        sockets.iter().all(|socket| client.peer(*socket).is_ok())
+    });
+    assert_eq!(
+        (known.counter(Counter::Failures), known.ejected()),
+        (stalled, 1)
+    );
     for socket in sockets {
         client.reset(socket);
     }
@@ -92,7 +117,10 @@ fn a_retransmitted_syn_is_not_counted_again() {
 fn a_longer_timeout_is_kept() {
     let node = Node::start();
     let (a, blackhole) = (node.server("a"), node.blackhole());
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("balance: random");
     let cart = cart.with("outlier: {connectTimeout: 3s, consecutiveFailures: 1}");
     node.write("cart.yaml", cart.endpoint(&a).at(blackhole.address()));
     let (known, mut client) = (KernelState::when(&node, 2), node.client());

@@ -67,8 +67,14 @@ fn failed_mptcp_connects_hold_nothing() {
         node.write("cart.yaml", limited().endpoint(&server));
         node.wait_until_served("shop/cart", &[&server]);
         // Reservations of connects that sent nothing expire after 250 ms.
-        wait::until("a connect", SETTLE, || client.tcp(VIP).once().answers_of(&server) == 1);
-        assert_eq!(client.tcp(VIP).times(100).answers_of(&server), 100, "{dead}");
+        wait::until("a connect", SETTLE, || {
+            client.tcp(VIP).once().answers_of(&server) == 1
+        });
+        assert_eq!(
+            client.tcp(VIP).times(100).answers_of(&server),
+            100,
+            "{dead}"
+        );
     }
 }
 
@@ -79,8 +85,16 @@ fn connects_of_both_families_are_counted() {
     let dual = cart().address("fd00:96::10").endpoint(&a).endpoint(&six);
     let known = serve(&node, dual, &[&a, &six]);
     let mut client = node.client();
-    for to in ["[fd00:96::10]:80", "[::ffff:10.96.0.10]:80", "10.96.0.10:80"] {
-        let bind = if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+    for to in [
+        "[fd00:96::10]:80",
+        "[::ffff:10.96.0.10]:80",
+        "10.96.0.10:80",
+    ] {
+        let bind = if to.starts_with('[') {
+            "[::]:0"
+        } else {
+            "0.0.0.0:0"
+        };
         let before = known.connects();
         for _ in 0..TIMES {
             let socket = client.tcp_socket(bind);

@@ -23,7 +23,10 @@ fn shop<const N: usize>(outlier: &str) -> (Node, [Server; N], KernelState) {
 }
 
 fn cart(outlier: &str) -> Manifest {
-    service("shop/cart").address("10.96.0.10").tcp(80).with(&format!("outlier: {{{outlier}}}"))
+    service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with(&format!("outlier: {{{outlier}}}"))
 }
 
 /// Connects until this number of connects has failed.
@@ -46,8 +49,12 @@ fn expect_few_failures(end: impl Fn(&mut Node)) {
     let [server, _one, _two] = servers;
     drop(server);
     let report = client.tcp(VIP).times(200);
-    assert_eq!((report.total_answers(), report.errors), (197, counts([(REFUSED, 3)])));
-    let counted = [Counter::Failures, Counter::Ejections, Counter::Probes].map(|counter| known.counter(counter));
+    assert_eq!(
+        (report.total_answers(), report.errors),
+        (197, counts([(REFUSED, 3)]))
+    );
+    let counted = [Counter::Failures, Counter::Ejections, Counter::Probes]
+        .map(|counter| known.counter(counter));
     assert_eq!(counted, [3, 1, 0]);
     assert_eq!(known.ejected(), 1);
     assert!(known.records_of(gone)[0].is_ejected());
@@ -72,11 +79,20 @@ fn concurrent_connects_do_not_exceed_the_streak() {
     let [gone, _one, _two] = servers;
     let mut client = node.client();
     drop(gone);
-    let rush =
-        client.rush(&Crowd { threads: 64, times: 5, to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))] });
+    let rush = client.rush(&Crowd {
+        threads: 64,
+        times: 5,
+        to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))],
+    });
     let failed: u64 = rush.errors.values().sum();
     assert!((1..=3).contains(&failed), "{rush:?}");
-    assert_eq!((known.counter(Counter::Failures), known.counter(Counter::Ejections)), (failed, failed / 3));
+    assert_eq!(
+        (
+            known.counter(Counter::Failures),
+            known.counter(Counter::Ejections)
+        ),
+        (failed, failed / 3)
+    );
     assert_eq!(rush.connected.iter().sum::<u64>(), 5 * 64 - failed);
 }
 
@@ -114,7 +130,11 @@ fn the_last_endpoint_is_never_ejected() {
     let report = node.client().tcp(VIP).times(100);
     assert_eq!(report.errors, counts([(REFUSED, 100)]));
     // The endpoint refuses, not the mesh.
-    let refused = [Counter::RefusedNoBackend, Counter::RefusedLimit, Counter::RefusedBroken];
+    let refused = [
+        Counter::RefusedNoBackend,
+        Counter::RefusedLimit,
+        Counter::RefusedBroken,
+    ];
     assert_eq!(refused.map(|counter| known.counter(counter)), [0; 3]);
     assert_eq!((known.ejected(), known.counter(Counter::Ejections)), (1, 1));
     known.expect_rest(100);
@@ -142,7 +162,9 @@ fn ejections_are_ignored_when_too_few_are_left() {
     // Without panic, only the remaining endpoint takes connects.
     node.write(
         "cart.yaml",
-        cart(&format!("{LONG}, panicPercent: 0")).endpoint(&left).at("127.0.9.9:9".parse().expect("it is there")),
+        cart(&format!("{LONG}, panicPercent: 0"))
+            .endpoint(&left)
+            .at("127.0.9.9:9".parse().expect("it is there")),
     );
     let known = KernelState::when(&node, 2);
     let report = client.tcp(VIP).times(200);

@@ -1,4 +1,5 @@
-//! When an ejection ends, one connect tries the endpoint (half-open); each failure doubles the pause.
+//! When an ejection ends, one connect tries the endpoint (half-open); each failure doubles the
+//! pause.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,10 @@ const LATE: Duration = Duration::from_millis(600);
 fn a_dead_endpoint_is_tried_by_one_connect_after_each_pause_and_serves_again() {
     let node = Node::start();
     let [a, b, c] = ["a", "b", "c"].map(|name| node.server(name));
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {baseEjection: 1s, maxEjection: 2s}");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("outlier: {baseEjection: 1s, maxEjection: 2s}");
     node.write("cart.yaml", cart.endpoints([&a, &b, &c]));
     node.wait_until_served("shop/cart", &[&a, &b, &c]);
     let known = KernelState::of(&node);
@@ -28,14 +32,29 @@ fn a_dead_endpoint_is_tried_by_one_connect_after_each_pause_and_serves_again() {
     let under_way = client.tcp(VIP).again_and_again();
 
     let mut seen = Instant::now();
-    wait::until("an ejection", SOON, || known.counter(Counter::Ejections) == 1);
+    wait::until("an ejection", SOON, || {
+        known.counter(Counter::Ejections) == 1
+    });
     for (probes, pause) in [(1, 1), (2, 2), (3, 2)] {
         let gap = trial(&known, probes, &mut seen);
         let pause = Duration::from_secs(pause);
-        assert!(gap + Duration::from_millis(100) > pause && gap < pause + LATE, "probe {probes} after {gap:?}");
+        assert!(
+            gap + Duration::from_millis(100) > pause && gap < pause + LATE,
+            "probe {probes} after {gap:?}"
+        );
         // Many concurrent connects are still one trial.
-        at_once.rush(&Crowd { threads: 16, times: 5, to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))] });
-        assert_eq!((known.counter(Counter::Probes), known.counter(Counter::Ejections)), (probes, probes + 1));
+        at_once.rush(&Crowd {
+            threads: 16,
+            times: 5,
+            to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))],
+        });
+        assert_eq!(
+            (
+                known.counter(Counter::Probes),
+                known.counter(Counter::Ejections)
+            ),
+            (probes, probes + 1)
+        );
     }
 
     let back = node.server_again("back", address);
@@ -45,7 +64,14 @@ fn a_dead_endpoint_is_tried_by_one_connect_after_each_pause_and_serves_again() {
     // Three failures until the ejection, and three trials.
     assert_eq!(report.errors, counts([(REFUSED, 6)]));
     assert_eq!(known.counter(Counter::Failures), 6);
-    assert_eq!((known.counter(Counter::Probes), known.counter(Counter::Ejections), known.ejected()), (4, 4, 0));
+    assert_eq!(
+        (
+            known.counter(Counter::Probes),
+            known.counter(Counter::Ejections),
+            known.ejected()
+        ),
+        (4, 4, 0)
+    );
     known.expect_rest(known.connects());
 }
 
@@ -64,7 +90,10 @@ fn trial(known: &KernelState, number: u64, seen: &mut Instant) -> Duration {
 fn a_trial_that_is_closed_before_an_answer_is_repeated() {
     let node = Node::start();
     let (a, blackhole) = (node.server("a"), node.blackhole());
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("balance: random");
     let cart = cart.with("outlier: {baseEjection: 1s, maxEjection: 1s, consecutiveFailures: 1}");
     node.write("cart.yaml", cart.endpoint(&a).at(blackhole.address()));
     let (known, mut client) = (KernelState::when(&node, 2), node.client());
@@ -82,6 +111,10 @@ fn a_trial_that_is_closed_before_an_answer_is_repeated() {
     for probes in 1..=3 {
         abandon(&|| known.counter(Counter::Probes) == probes, &mut client);
     }
-    assert_eq!(known.counter(Counter::Ejections), 1, "an abandoned trial is no failure");
+    assert_eq!(
+        known.counter(Counter::Ejections),
+        1,
+        "an abandoned trial is no failure"
+    );
     assert_eq!(known.live(), (0, 0));
 }

@@ -22,8 +22,14 @@ const CONNECTS: u32 = 10_000;
 fn shop(protocol: Protocol, limits: &str) -> (Node, [Server; 3], KernelState) {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
-    let cart = service("shop/cart").address("10.96.0.10").with(&format!("limits: {{{limits}}}"));
-    let cart = if protocol == Protocol::Tcp { cart.tcp(80) } else { cart.udp(80) };
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .with(&format!("limits: {{{limits}}}"));
+    let cart = if protocol == Protocol::Tcp {
+        cart.tcp(80)
+    } else {
+        cart.udp(80)
+    };
     node.write("cart.yaml", cart.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
     let known = KernelState::of(&node);
@@ -31,11 +37,20 @@ fn shop(protocol: Protocol, limits: &str) -> (Node, [Server; 3], KernelState) {
 }
 
 fn socket(client: &mut Client, protocol: Protocol) -> SocketId {
-    if protocol == Protocol::Tcp { client.tcp_socket("0.0.0.0:0") } else { client.udp_socket("0.0.0.0:0") }
+    if protocol == Protocol::Tcp {
+        client.tcp_socket("0.0.0.0:0")
+    } else {
+        client.udp_socket("0.0.0.0:0")
+    }
 }
 
 /// Fills a service with this number of places, and opens more sockets one at a time.
-fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&KernelState, &[Server; 3])) {
+fn expect_a_limit(
+    protocol: Protocol,
+    limits: &str,
+    places: u64,
+    look: impl Fn(&KernelState, &[Server; 3]),
+) {
     let (node, servers, known) = shop(protocol, limits);
     let mut client = node.client();
     let mut open: Vec<_> = (0..places)
@@ -49,18 +64,28 @@ fn expect_a_limit(protocol: Protocol, limits: &str, places: u64, look: impl Fn(&
     for round in 1..=5 {
         let late = socket(&mut client, protocol);
         assert_eq!(client.connect(late, VIP), Err("ECONNREFUSED".into()));
-        assert_eq!((known.live(), known.counter(Counter::RefusedLimit)), ((places, 0), round));
+        assert_eq!(
+            (known.live(), known.counter(Counter::RefusedLimit)),
+            ((places, 0), round)
+        );
         client.reset(open.pop().expect("it is there"));
         client.connect(late, VIP).expect("it is there");
         open.push(late);
     }
-    assert_eq!(known.counter(Counter::Failures), 0, "a refusal of ours is no failure of theirs");
+    assert_eq!(
+        known.counter(Counter::Failures),
+        0,
+        "a refusal of ours is no failure of theirs"
+    );
     client.kill();
     known.expect_rest(places + 5);
 }
 
 fn fives(known: &KernelState, servers: &[Server; 3]) {
-    assert_eq!(servers.each_ref().map(|server| known.live_of(server)), [5, 5, 5]);
+    assert_eq!(
+        servers.each_ref().map(|server| known.live_of(server)),
+        [5, 5, 5]
+    );
     assert!(known.counter(Counter::Overflows) <= 10);
 }
 
@@ -81,10 +106,17 @@ fn a_service_is_filled_and_then_connects_are_refused() {
 fn connects_beyond_the_limit_go_elsewhere_and_are_counted() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("limits: {maxConnectionsPerEndpoint: 5}");
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("limits: {maxConnectionsPerEndpoint: 5}");
     // Nearly all connects prefer one endpoint.
     let [a, b, c] = &servers;
-    let cart = cart.with("balance: random").weighted(a, 100).weighted(b, 1).weighted(c, 1);
+    let cart = cart
+        .with("balance: random")
+        .weighted(a, 100)
+        .weighted(b, 1)
+        .weighted(c, 1);
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &servers.each_ref());
     let (known, mut client) = (KernelState::of(&node), node.client());
@@ -111,14 +143,27 @@ fn a_refusal_is_immediate() {
 fn expect_a_hard_limit(protocol: Protocol, limits: &str, places: u64) {
     const ROUNDS: u32 = 100;
     let (node, _servers, known) = shop(protocol, limits);
-    let crowd = Crowd { threads: 32, times: ROUNDS, to: vec![(protocol, VIP.parse().expect("it is there"))] };
+    let crowd = Crowd {
+        threads: 32,
+        times: ROUNDS,
+        to: vec![(protocol, VIP.parse().expect("it is there"))],
+    };
     let (mut one, mut two) = (node.client(), node.client());
     let rush = one.rush(&crowd);
-    let (most, all) = (*rush.connected.iter().max().expect("it is there"), rush.connected.iter().sum::<u64>());
+    let (most, all) = (
+        *rush.connected.iter().max().expect("it is there"),
+        rush.connected.iter().sum::<u64>(),
+    );
     assert_eq!(most, places, "{protocol:?} {limits}: {rush:?}");
     // Two connects that race for the last place may both be refused, but not often.
-    assert!(all * 10 > places * u64::from(ROUNDS) * 9, "{protocol:?} {limits}: {rush:?}");
-    assert_eq!(rush.errors.into_iter().collect::<Vec<_>>(), [(super::REFUSED.into(), 3_200 - all)]);
+    assert!(
+        all * 10 > places * u64::from(ROUNDS) * 9,
+        "{protocol:?} {limits}: {rush:?}"
+    );
+    assert_eq!(
+        rush.errors.into_iter().collect::<Vec<_>>(),
+        [(super::REFUSED.into(), 3_200 - all)]
+    );
     known.expect_rest(all);
     assert_eq!(known.counter(Counter::RefusedLimit), 3_200 - all);
 
@@ -126,7 +171,12 @@ fn expect_a_hard_limit(protocol: Protocol, limits: &str, places: u64) {
     let held = two.open_streams(VIP, 1);
     let taken = held.total_answers();
     let rush = one.rush(&crowd);
-    assert!(rush.connected.iter().all(|connected| *connected <= places - taken), "{rush:?}");
+    assert!(
+        rush.connected
+            .iter()
+            .all(|connected| *connected <= places - taken),
+        "{rush:?}"
+    );
     two.kill();
     known.expect_rest(known.connects());
 }
@@ -154,7 +204,11 @@ fn expect_a_hard_limit_of_udp(limits: &str, places: u64) {
         times: 300,
         to: vec![(Protocol::Udp, VIP.parse().expect("it is there"))],
     });
-    assert_eq!(rush.connected.iter().max(), Some(&places), "{limits}: {rush:?}");
+    assert_eq!(
+        rush.connected.iter().max(),
+        Some(&places),
+        "{limits}: {rush:?}"
+    );
     known.expect_rest(rush.connected.iter().sum());
 }
 
@@ -167,18 +221,27 @@ fn connections_of_a_removed_service_do_not_count_for_a_new_one() {
     node.write("cart.yaml", "services: []");
     let ids = || {
         let map = Map::HashMap(pinned::map(&node.directories().pins, maps::NAMES));
-        let names: HashMap<_, u32, NameRow> = map.try_into().expect("NAMES is a hash of these sizes");
+        let names: HashMap<_, u32, NameRow> =
+            map.try_into().expect("NAMES is a hash of these sizes");
         names.keys().flatten().collect::<Vec<_>>()
     };
     wait::until_equal("the id to be free", PATIENCE, &vec![], ids);
 
-    let menu = service("shop/menu").address("10.96.0.10").with("limits: {maxConnections: 1}").tcp(80);
+    let menu = service("shop/menu")
+        .address("10.96.0.10")
+        .with("limits: {maxConnections: 1}")
+        .tcp(80);
     node.write("cart.yaml", menu.endpoints(&servers));
     node.wait_until_served("shop/menu", &servers.each_ref());
     let new = socket(&mut client, Protocol::Tcp);
-    client.connect(new, VIP).expect("the connection of the other service does not count");
+    client
+        .connect(new, VIP)
+        .expect("the connection of the other service does not count");
     assert_eq!(ids(), [1], "the next one that is free");
     client.reset(new);
     let report = client.tcp(VIP).times(CONNECTS);
-    assert_eq!((report.total_answers(), report.errors), (CONNECTS.into(), counts([])));
+    assert_eq!(
+        (report.total_answers(), report.errors),
+        (CONNECTS.into(), counts([]))
+    );
 }

@@ -63,22 +63,38 @@ impl KernelState {
     pub(crate) fn when(node: &Node, endpoints: usize) -> Self {
         wait::until_equal("endpoints", SETTLE, &Some(endpoints), || {
             let ports = node.find_service("shop/cart")?.ports;
-            Some(ports.first()?.endpoints.iter().filter(|endpoint| endpoint.active).count())
+            Some(
+                ports
+                    .first()?
+                    .endpoints
+                    .iter()
+                    .filter(|endpoint| endpoint.active)
+                    .count(),
+            )
         });
         Self::of(node)
     }
 
     fn of_port(node: &Node, port: &mesh_agent::api::types::ServicePort) -> Self {
         let map = |name| pinned::map(&node.directories().pins, name);
-        let backends: Array<_, BackendBytes> =
-            Map::Array(map(maps::BACKENDS)).try_into().expect("BACKENDS is an array of this size");
-        let indices: Vec<_> = port.endpoints.iter().filter_map(|endpoint| endpoint.index).collect();
+        let backends: Array<_, BackendBytes> = Map::Array(map(maps::BACKENDS))
+            .try_into()
+            .expect("BACKENDS is an array of this size");
+        let indices: Vec<_> = port
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint.index)
+            .collect();
         let first: BackendEntry = cast(backends.get(&indices[0], 0).expect("it is there"));
         Self {
             backends,
-            load: Map::Array(map(maps::LOAD)).try_into().expect("LOAD is an array of this size"),
+            load: Map::Array(map(maps::LOAD))
+                .try_into()
+                .expect("LOAD is an array of this size"),
             pins: node.directories().pins.clone(),
-            counters: Map::PerCpuArray(map(maps::COUNTERS)).try_into().expect("COUNTERS is an array of this size"),
+            counters: Map::PerCpuArray(map(maps::COUNTERS))
+                .try_into()
+                .expect("COUNTERS is an array of this size"),
             indices,
             service: first.row.service,
         }
@@ -91,9 +107,12 @@ impl KernelState {
 
     /// Returns the row of the endpoint at this address.
     fn at(&self, address: SocketAddr) -> BackendEntry {
-        let text = |entry: &BackendEntry| format!("{}:{}", entry.row.addr, u16::from_be(entry.row.port));
+        let text =
+            |entry: &BackendEntry| format!("{}:{}", entry.row.addr, u16::from_be(entry.row.port));
         let mut entries = self.entries().into_iter();
-        entries.find(|entry| text(entry) == address.to_string()).unwrap_or_else(|| panic!("no endpoint {address}"))
+        entries
+            .find(|entry| text(entry) == address.to_string())
+            .unwrap_or_else(|| panic!("no endpoint {address}"))
     }
 
     fn live_of(&self, server: &Server) -> u64 {
@@ -107,10 +126,15 @@ impl KernelState {
 
     /// Sockets that hold a backend, and those of them that are connecting.
     pub(crate) fn live(&self) -> (u64, u64) {
-        self.entries().iter().fold((0, 0), |(live, connecting), entry| {
-            let word = entry.load.live;
-            (live + occupancy::live(word), connecting + occupancy::connecting(word))
-        })
+        self.entries()
+            .iter()
+            .fold((0, 0), |(live, connecting), entry| {
+                let word = entry.load.live;
+                (
+                    live + occupancy::live(word),
+                    connecting + occupancy::connecting(word),
+                )
+            })
     }
 
     fn connects(&self) -> u64 {
@@ -120,30 +144,51 @@ impl KernelState {
     /// Returns the health records of all clients.
     fn records(&self) -> Vec<(OutcomeKey, Health)> {
         let map = Map::LruHashMap(pinned::map(&self.pins, maps::OUTCOMES));
-        let outcomes: HashMap<_, u64, OutcomeBytes> = map.try_into().expect("OUTCOMES has rows of this size");
+        let outcomes: HashMap<_, u64, OutcomeBytes> =
+            map.try_into().expect("OUTCOMES has rows of this size");
         let rows = outcomes.iter().map(|row| row.expect("it can be read"));
         let rows = rows.map(|(key, row)| (cast::<_, OutcomeKey>(key), cast::<_, OutcomeRow>(row)));
         let ours = rows.filter(|(key, _)| self.indices.contains(&key.backend));
-        ours.map(|(key, row)| (key, Health::of(row.health))).collect()
+        ours.map(|(key, row)| (key, Health::of(row.health)))
+            .collect()
     }
 
     /// Returns the clients' health records of the endpoint at this address.
     pub(crate) fn records_of(&self, address: SocketAddr) -> Vec<Health> {
-        let index = self.indices.iter().zip(self.entries()).find(|(_, entry)| entry.row == self.at(address).row);
+        let index = self
+            .indices
+            .iter()
+            .zip(self.entries())
+            .find(|(_, entry)| entry.row == self.at(address).row);
         let index = *index.expect("it is there").0;
-        self.records().into_iter().filter(|(key, _)| key.backend == index).map(|(_, health)| health).collect()
+        self.records()
+            .into_iter()
+            .filter(|(key, _)| key.backend == index)
+            .map(|(_, health)| health)
+            .collect()
     }
 
     /// Returns the number of endpoints that any client has ejected for itself.
     pub(crate) fn ejected(&self) -> usize {
-        let ejected = self.records().into_iter().filter(|(_, health)| health.is_ejected());
-        ejected.map(|(key, _)| key.backend).collect::<BTreeSet<_>>().len()
+        let ejected = self
+            .records()
+            .into_iter()
+            .filter(|(_, health)| health.is_ejected());
+        ejected
+            .map(|(key, _)| key.backend)
+            .collect::<BTreeSet<_>>()
+            .len()
     }
 
     /// Returns the number of endpoints that clients have ejected by agreement.
     pub(crate) fn agreed(&self) -> usize {
-        let standings = self.entries().into_iter().map(|entry| Agreement::of(entry.load.health).standing);
-        standings.filter(|standing| *standing == Standing::Ejected).count()
+        let standings = self
+            .entries()
+            .into_iter()
+            .map(|entry| Agreement::of(entry.load.health).standing);
+        standings
+            .filter(|standing| *standing == Standing::Ejected)
+            .count()
     }
 
     /// Returns the number of sockets that count for the service.
@@ -154,14 +199,24 @@ impl KernelState {
 
     pub(crate) fn counter(&self, counter: Counter) -> u64 {
         let rows = self.counters.get(&self.service, 0).expect("it is there");
-        rows.iter().map(|row| cast::<_, ServiceCounters>(*row)[counter.index()]).sum()
+        rows.iter()
+            .map(|row| cast::<_, ServiceCounters>(*row)[counter.index()])
+            .sum()
     }
 
     /// Waits until no socket holds anything, after this total number of connects.
     fn expect_rest(&self, connects: u64) {
-        wait::until_equal("no socket to hold anything", PATIENCE, &(0, 0), || self.live());
-        assert_eq!((self.connects(), self.counter(Counter::Connects)), (connects, connects));
-        assert_eq!((self.connections(), self.counter(Counter::Unrecorded)), (0, 0));
+        wait::until_equal("no socket to hold anything", PATIENCE, &(0, 0), || {
+            self.live()
+        });
+        assert_eq!(
+            (self.connects(), self.counter(Counter::Connects)),
+            (connects, connects)
+        );
+        assert_eq!(
+            (self.connections(), self.counter(Counter::Unrecorded)),
+            (0, 0)
+        );
         for entry in self.entries() {
             assert_eq!(
                 occupancy::counts(entry.load.live),

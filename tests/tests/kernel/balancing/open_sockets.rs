@@ -8,7 +8,13 @@ use super::{KernelState, VIP};
 fn open_sockets_are_counted_at_every_moment() {
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoints(&servers));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoints(&servers),
+    );
     node.wait_until_served("shop/cart", &servers.each_ref());
     let (known, mut client) = (KernelState::of(&node), node.client());
     let mut open = Vec::new();
@@ -29,18 +35,27 @@ fn open_sockets_are_counted_at_every_moment() {
 fn a_copy_of_a_socket_holds_what_the_socket_holds() {
     let node = Node::start();
     let a = node.echo_server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).udp(80).endpoint(&a));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .udp(80)
+            .endpoint(&a),
+    );
     node.wait_until_served("shop/cart", &[&a]);
     let (mut one, mut two) = (node.client(), node.client());
-    for (protocol, open) in
-        [("TCP", mesh_tests::Client::tcp_socket as fn(&mut _, &_) -> _), ("UDP", mesh_tests::Client::udp_socket)]
-    {
+    for (protocol, open) in [
+        ("TCP", mesh_tests::Client::tcp_socket as fn(&mut _, &_) -> _),
+        ("UDP", mesh_tests::Client::udp_socket),
+    ] {
         let known = KernelState::of_port(&node, &node.port_of("shop/cart", 80, protocol));
         let socket = open(&mut one, "0.0.0.0:0");
         one.connect(socket, VIP).expect("it is there");
         let path = node.scratch().join(protocol);
         let copy = two.take_from(&path, || {
-            one.act(socket, mesh_tests::client::Act::Pass(path.clone())).expect("it is there");
+            one.act(socket, mesh_tests::client::Act::Pass(path.clone()))
+                .expect("it is there");
         });
         one.close(socket);
         assert_eq!(known.live(), (1, 0), "{protocol}");
@@ -53,7 +68,10 @@ fn a_copy_of_a_socket_holds_what_the_socket_holds() {
 fn streams_are_counted_while_agents_restart() {
     let mut node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.echo_server(name));
-    let limited = service("shop/cart").address("10.96.0.10").tcp(80).with("limits: {maxConnections: 1000}");
+    let limited = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("limits: {maxConnections: 1000}");
     node.write("cart.yaml", limited.endpoints(&servers));
     node.wait_until_served("shop/cart", &servers.each_ref());
     let (known, mut client) = (KernelState::of(&node), node.client());
@@ -71,7 +89,8 @@ fn streams_are_counted_while_agents_restart() {
         } else {
             node.stop_agent();
         }
-        // Counts fall while no agent runs, and stay after an agent took over and replaced the programs.
+        // Counts fall while no agent runs, and stay after an agent took over and replaced the
+        // programs.
         open.drain(..50).for_each(|socket| client.reset(socket));
         let count = open.len() as u64;
         assert_eq!((known.live(), known.connections()), ((count, 0), count));

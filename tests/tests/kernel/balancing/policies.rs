@@ -6,12 +6,22 @@ use statrs::distribution::{ChiSquared, ContinuousCDF};
 use super::{KernelState, VIP};
 
 fn cart(policy: &str) -> Manifest {
-    service("shop/cart").address("10.96.0.10").tcp(80).with(&format!("balance: {policy}"))
+    service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with(&format!("balance: {policy}"))
 }
 
-fn serve<const N: usize>(node: &Node, policy: &str, weights: [u32; N]) -> ([Server; N], KernelState) {
+fn serve<const N: usize>(
+    node: &Node,
+    policy: &str,
+    weights: [u32; N],
+) -> ([Server; N], KernelState) {
     let servers: [Server; N] = std::array::from_fn(|number| node.echo_server(&format!("{number}")));
-    let cart = weights.into_iter().zip(&servers).fold(cart(policy), |cart, (weight, to)| cart.weighted(to, weight));
+    let cart = weights
+        .into_iter()
+        .zip(&servers)
+        .fold(cart(policy), |cart, (weight, to)| cart.weighted(to, weight));
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &servers.each_ref());
     let known = KernelState::of(node);
@@ -19,11 +29,24 @@ fn serve<const N: usize>(node: &Node, policy: &str, weights: [u32; N]) -> ([Serv
 }
 
 /// Opens `count` connections, and returns the number of each server.
-fn held<const N: usize>(client: &mut Client, known: &KernelState, servers: &[Server; N], count: u32) -> [u64; N] {
+fn held<const N: usize>(
+    client: &mut Client,
+    known: &KernelState,
+    servers: &[Server; N],
+    count: u32,
+) -> [u64; N] {
     let report = client.open_streams(VIP, count);
-    assert_eq!(report.total_answers(), u64::from(count), "{:?}", report.errors);
+    assert_eq!(
+        report.total_answers(),
+        u64::from(count),
+        "{:?}",
+        report.errors
+    );
     let live = servers.each_ref().map(|server| known.live_of(server));
-    assert_eq!(live, servers.each_ref().map(|server| report.answers_of(server)));
+    assert_eq!(
+        live,
+        servers.each_ref().map(|server| report.answers_of(server))
+    );
     live
 }
 
@@ -32,9 +55,12 @@ fn held_connections_are_even_over_equal_endpoints() {
     let node = Node::start();
     let (servers, known) = serve(&node, "leastConnections", [1; 10]);
     let live = held(&mut node.client(), &known, &servers, 1_000);
-    // Two choices bound the most closely. The least lags by chance: in 4,000 runs of the model the most was 102, the
-    // least 94, and one in fifteen runs had less than 98.
-    assert!(live.iter().all(|live| (90..=103).contains(live)), "{live:?}");
+    // Two choices bound the most closely. The least lags by chance: in 4,000 runs of the model the
+    // most was 102, the least 94, and one in fifteen runs had less than 98.
+    assert!(
+        live.iter().all(|live| (90..=103).contains(live)),
+        "{live:?}"
+    );
     known.expect_rest(1_000);
 }
 
@@ -66,7 +92,11 @@ fn random_connects_follow_weights_and_chance() {
         })
         .sum();
     let chance = 1.0 - ChiSquared::new(3.0).expect("it is there").cdf(statistic);
-    assert!((1e-6..1.0 - 1e-6).contains(&chance), "{:?}: {chance}", report.answers);
+    assert!(
+        (1e-6..1.0 - 1e-6).contains(&chance),
+        "{:?}: {chance}",
+        report.answers
+    );
     known.expect_rest(CONNECTS.into());
 }
 

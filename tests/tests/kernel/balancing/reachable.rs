@@ -4,13 +4,20 @@ use std::time::Duration;
 
 use mesh_common::counter::Counter;
 use mesh_tests::{
-    Client, Manifest, Node, Pod, Server, client::protocol::counts, command_result::CommandResult, service, wait,
+    Client, Manifest, Node, Pod, Server, client::protocol::counts, command_result::CommandResult,
+    service, wait,
 };
 
 use super::{KernelState, VIP};
 
 const CONNECTS: u32 = 10_000;
-const POLICIES: [&str; 5] = ["leastConnections", "latencyAware", "random", "roundRobin", "consistentHash"];
+const POLICIES: [&str; 5] = [
+    "leastConnections",
+    "latencyAware",
+    "random",
+    "roundRobin",
+    "consistentHash",
+];
 const SOON: Duration = Duration::from_secs(5);
 
 fn cart() -> Manifest {
@@ -19,7 +26,11 @@ fn cart() -> Manifest {
 
 fn expect_no_refusal(client: &mut Client, what: &str) {
     let report = client.tcp(VIP).times(CONNECTS);
-    assert_eq!((report.errors, report.answers.values().sum()), (counts([]), u64::from(CONNECTS)), "{what}");
+    assert_eq!(
+        (report.errors, report.answers.values().sum()),
+        (counts([]), u64::from(CONNECTS)),
+        "{what}"
+    );
 }
 
 /// A pod whose packets are dropped: the MAC address of its gateway belongs to no device.
@@ -36,7 +47,10 @@ fn hanging_connects_of_one_client_do_not_block_another() {
     let node = Node::start();
     let (attacker, home) = (cut_off(&node), Pod::start(&node, 2));
     let servers = ["a", "b"].map(|name| home.server(name));
-    node.write("cart.yaml", cart().with("balance: roundRobin").endpoints(&servers));
+    node.write(
+        "cart.yaml",
+        cart().with("balance: roundRobin").endpoints(&servers),
+    );
     node.wait_until_served("shop/cart", &servers.each_ref());
     let (known, mut client) = (KernelState::of(&node), node.client());
     let mut hanging = attacker.client();
@@ -46,8 +60,15 @@ fn hanging_connects_of_one_client_do_not_block_another() {
     }
     assert_eq!(known.live(), (4, 4), "two for each endpoint");
     wait::until_equal("time-outs", SOON, &4, || known.counter(Counter::Failures));
-    assert_eq!((known.live(), known.ejected()), ((4, 0), 0), "a failed connect does not count as connecting");
-    expect_no_refusal(&mut client, "two failures and two hanging sockets for each endpoint");
+    assert_eq!(
+        (known.live(), known.ejected()),
+        ((4, 0), 0),
+        "a failed connect does not count as connecting"
+    );
+    expect_no_refusal(
+        &mut client,
+        "two failures and two hanging sockets for each endpoint",
+    );
 }
 
 /// Half of the connects are under way when the others time out.
@@ -61,15 +82,30 @@ fn slow_answers_refuse_no_connect() {
     let mut start = || {
         for _ in 0..HALF {
             let socket = client.tcp_socket("0.0.0.0:0");
-            assert!(client.start_connect(socket, VIP), "the service has an endpoint");
+            assert!(
+                client.start_connect(socket, VIP),
+                "the service has an endpoint"
+            );
         }
     };
     start();
-    wait::until_equal("time-outs", SOON, &HALF, || known.counter(Counter::Failures));
+    wait::until_equal("time-outs", SOON, &HALF, || {
+        known.counter(Counter::Failures)
+    });
     start();
-    assert_eq!((known.live().0, known.ejected()), (2 * HALF, 0), "the last endpoint is never ejected");
-    wait::until_equal("time-outs", SOON, &(2 * HALF), || known.counter(Counter::Failures));
-    assert_eq!(known.live(), (2 * HALF, 0), "a failed connect does not count as connecting");
+    assert_eq!(
+        (known.live().0, known.ejected()),
+        (2 * HALF, 0),
+        "the last endpoint is never ejected"
+    );
+    wait::until_equal("time-outs", SOON, &(2 * HALF), || {
+        known.counter(Counter::Failures)
+    });
+    assert_eq!(
+        known.live(),
+        (2 * HALF, 0),
+        "a failed connect does not count as connecting"
+    );
 }
 
 #[test]
@@ -79,7 +115,10 @@ fn connects_that_the_kernel_refuses_hold_no_place() {
         let server = node.server("a");
         let cart = || cart().with(&format!("limits: {{{limits}}}"));
         // There is no route: the connect fails after the hook, and no packet is sent.
-        node.write("cart.yaml", cart().at("192.0.2.1:80".parse().expect("it is there")));
+        node.write(
+            "cart.yaml",
+            cart().at("192.0.2.1:80".parse().expect("it is there")),
+        );
         let (known, mut client) = (KernelState::when(&node, 1), node.client());
         for open in 0..CONNECTS {
             let socket = client.tcp_socket("0.0.0.0:0");
@@ -89,30 +128,44 @@ fn connects_that_the_kernel_refuses_hold_no_place() {
         node.write("cart.yaml", cart().endpoint(&server));
         node.wait_until_served("shop/cart", &[&server]);
         // Reservations expire after 250 ms.
-        wait::until("a connect", SOON, || client.tcp(VIP).once().answers_of(&server) == 1);
+        wait::until("a connect", SOON, || {
+            client.tcp(VIP).once().answers_of(&server) == 1
+        });
         expect_no_refusal(&mut client, "no socket that is open holds a place");
         assert_eq!((known.live(), known.connections()), ((0, 0), 0));
     }
 }
 
-/// Three tiers without a ready endpoint, more slots in each than a sample has, and one endpoint in the fourth.
+/// Three tiers without a ready endpoint, more slots in each than a sample has, and one endpoint in
+/// the fourth.
 #[test]
 fn every_tier_is_reached() {
-    let node = Node::setup().flags("--node-name n1 --zone a --region r").start();
+    let node = Node::setup()
+        .flags("--node-name n1 --zone a --region r")
+        .start();
     let server = node.server("far");
-    let tiers = ["node: n1, zone: a, region: r", "zone: a, region: r", "region: r"];
+    let tiers = [
+        "node: n1, zone: a, region: r",
+        "zone: a, region: r",
+        "region: r",
+    ];
     let mut client = node.client();
     for policy in POLICIES {
-        let mut cart = cart().with("locality: {order: [node, zone, region]}").with(&format!("balance: {policy}"));
+        let mut cart = cart()
+            .with("locality: {order: [node, zone, region]}")
+            .with(&format!("balance: {policy}"));
         for (number, tier) in tiers.iter().enumerate() {
             for host in 1..=70 {
-                let address = format!("127.0.{}.{host}:9", 90 + number).parse().expect("an address");
+                let address = format!("127.0.{}.{host}:9", 90 + number)
+                    .parse()
+                    .expect("an address");
                 cart = cart.at_described(address, &format!("{tier}, state: notReady"));
             }
         }
         node.write("cart.yaml", cart.described(&server, "zone: b, region: s"));
         wait::until("the policy", SOON, || {
-            node.find_service("shop/cart").is_some_and(|service| service.ports[0].balance == policy)
+            node.find_service("shop/cart")
+                .is_some_and(|service| service.ports[0].balance == policy)
         });
         node.wait_until_served("shop/cart", &[&server]);
         expect_no_refusal(&mut client, policy);
@@ -126,28 +179,37 @@ fn one_healthy_endpoint_of_a_hundred_takes_every_connect() {
     let server = node.server("a");
     let mut client = node.client();
     for policy in POLICIES {
-        let mut cart = cart().with("health: {tcp: {}, interval: 300ms, timeout: 100ms, rise: 1, fall: 1}");
+        let mut cart =
+            cart().with("health: {tcp: {}, interval: 300ms, timeout: 100ms, rise: 1, fall: 1}");
         cart = cart.with(&format!("balance: {policy}"));
         for host in 1..=99 {
             cart = cart.at(format!("127.0.90.{host}:9").parse().expect("an address"));
         }
         node.write("cart.yaml", cart.endpoint(&server));
         wait::until("the policy", SOON, || {
-            node.find_service("shop/cart").is_some_and(|service| service.ports[0].balance == policy)
+            node.find_service("shop/cart")
+                .is_some_and(|service| service.ports[0].balance == policy)
         });
         KernelState::when(&node, 1);
         expect_no_refusal(&mut client, policy);
     }
 }
 
-/// The near tier has no ready endpoint. One endpoint of the far tier is ejected for a second, and comes back.
+/// The near tier has no ready endpoint. One endpoint of the far tier is ejected for a second, and
+/// comes back.
 #[test]
 fn an_ejected_endpoint_of_a_farther_tier_serves_again() {
     let node = Node::setup().flags("--zone a").start();
     let [near, b, c] = ["near", "b", "c"].map(|name| node.server(name));
     let outlier = "outlier: {baseEjection: 1s, maxEjection: 1s}";
-    let cart = cart().with("locality: {order: [zone]}").with(outlier).with("balance: random");
-    let cart = cart.described(&near, "zone: a, state: notReady").described(&b, "zone: b").described(&c, "zone: b");
+    let cart = cart()
+        .with("locality: {order: [zone]}")
+        .with(outlier)
+        .with("balance: random");
+    let cart = cart
+        .described(&near, "zone: a, state: notReady")
+        .described(&b, "zone: b")
+        .described(&c, "zone: b");
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &[&b, &c]);
     let (known, mut client, address) = (KernelState::of(&node), node.client(), b.address());
@@ -157,14 +219,22 @@ fn an_ejected_endpoint_of_a_farther_tier_serves_again() {
         known.ejected() == 1
     });
     let b = node.server_again("b", address);
-    wait::until("the endpoint to serve", SOON, || client.tcp(VIP).once().answers_of(&b) == 1);
+    wait::until("the endpoint to serve", SOON, || {
+        client.tcp(VIP).once().answers_of(&b) == 1
+    });
     let report = client.tcp(VIP).times(CONNECTS);
     assert_eq!(report.errors, counts([]));
-    assert!(report.answers_of(&b) > u64::from(CONNECTS) / 3, "{report:?}");
+    assert!(
+        report.answers_of(&b) > u64::from(CONNECTS) / 3,
+        "{report:?}"
+    );
     drop(c);
     let report = client.tcp(VIP).times(CONNECTS);
     let failed: u64 = report.errors.values().sum();
-    assert!(report.answers_of(&b) + failed == u64::from(CONNECTS) && failed <= 3 + 10, "{report:?}");
+    assert!(
+        report.answers_of(&b) + failed == u64::from(CONNECTS) && failed <= 3 + 10,
+        "{report:?}"
+    );
 }
 
 /// Every endpoint is ejected for a minute; one works again.
@@ -174,17 +244,24 @@ fn the_last_resort_is_found_in_any_tier() {
     let servers: [Server; 4] = ["a", "b", "c", "d"].map(|name| node.server(name));
     let outlier = "outlier: {baseEjection: 60s, maxEjection: 60s, maxEjectedPercent: 100, consecutiveFailures: 1}";
     let [a, b, c, d] = &servers;
-    let near = cart().with("locality: {order: [zone]}").with(outlier).described(a, "zone: a").described(b, "zone: a");
+    let near = cart()
+        .with("locality: {order: [zone]}")
+        .with(outlier)
+        .described(a, "zone: a")
+        .described(b, "zone: a");
     let both = near.described(c, "zone: b").described(d, "zone: b");
     node.write("cart.yaml", both);
     node.wait_until_served("shop/cart", &servers.each_ref());
-    let (known, mut client, address) = (KernelState::of(&node), node.client(), servers[3].address());
+    let (known, mut client, address) =
+        (KernelState::of(&node), node.client(), servers[3].address());
     drop(servers);
     wait::until("ejections", SOON, || {
         client.tcp(VIP).once();
         known.ejected() == 3
     });
     let back = node.server_again("back", address);
-    wait::until("the endpoint that works", SOON, || client.tcp(VIP).once().answers_of(&back) == 1);
+    wait::until("the endpoint that works", SOON, || {
+        client.tcp(VIP).once().answers_of(&back) == 1
+    });
     expect_no_refusal(&mut client, "one of four works");
 }

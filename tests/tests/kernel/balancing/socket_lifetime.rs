@@ -22,7 +22,10 @@ pub(super) fn shop() -> (Node, [Server; 3], KernelState) {
 }
 
 pub(super) fn cart() -> Manifest {
-    service("shop/cart").address("10.96.0.10").tcp(80).with("outlier: {enabled: false}")
+    service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("outlier: {enabled: false}")
 }
 
 pub(super) fn serve(node: &Node, cart: Manifest, servers: &[&Server]) -> KernelState {
@@ -32,7 +35,11 @@ pub(super) fn serve(node: &Node, cart: Manifest, servers: &[&Server]) -> KernelS
 }
 
 /// Runs `live` with `TIMES` sockets, one after the other; at the end none holds anything.
-pub(super) fn expect_lives(known: &KernelState, client: &mut Client, live: impl Fn(&mut Client, SocketId)) {
+pub(super) fn expect_lives(
+    known: &KernelState,
+    client: &mut Client,
+    live: impl Fn(&mut Client, SocketId),
+) {
     let before = known.connects();
     for _ in 0..TIMES {
         let socket = client.tcp_socket("0.0.0.0:0");
@@ -91,7 +98,11 @@ fn the_server_refuses() {
         client.close(socket);
     });
     known.expect_rest(TIMES);
-    assert_eq!(known.counter(Counter::Failures), TIMES, "no endpoint is ejected, and still it counts");
+    assert_eq!(
+        known.counter(Counter::Failures),
+        TIMES,
+        "no endpoint is ejected, and still it counts"
+    );
 }
 
 #[test]
@@ -107,7 +118,11 @@ fn a_connect_is_abandoned_before_an_answer() {
         assert_eq!(known.live(), (0, 0));
     });
     known.expect_rest(TIMES);
-    assert_eq!(known.counter(Counter::Failures), 0, "a local close is no endpoint's failure");
+    assert_eq!(
+        known.counter(Counter::Failures),
+        0,
+        "a local close is no endpoint's failure"
+    );
 }
 
 #[test]
@@ -137,14 +152,19 @@ fn one_socket_connects_again_and_again() {
         assert_eq!(known.live(), (0, 0));
     }
     // A direct connect to an endpoint does not count for it.
-    client.connect(socket, &servers[0].address().to_string()).expect("it is there");
+    client
+        .connect(socket, &servers[0].address().to_string())
+        .expect("it is there");
     known.expect_rest(TIMES);
 }
 
 #[test]
 fn a_connect_fails_before_its_first_packet() {
     let node = Node::start();
-    node.write("cart.yaml", cart().at("192.0.2.1:80".parse().expect("it is there")));
+    node.write(
+        "cart.yaml",
+        cart().at("192.0.2.1:80".parse().expect("it is there")),
+    );
     let known = KernelState::when(&node, 1);
     expect_lives(&known, &mut node.client(), |client, socket| {
         // Twice, so that the second finds what the first left.
@@ -154,14 +174,20 @@ fn a_connect_fails_before_its_first_packet() {
         client.close(socket);
     });
     known.expect_rest(2 * TIMES);
-    assert_eq!(known.counter(Counter::Failures), TIMES, "one for each socket, for its client alone");
+    assert_eq!(
+        known.counter(Counter::Failures),
+        TIMES,
+        "one for each socket, for its client alone"
+    );
 }
 
 #[test]
 fn a_socket_that_was_connected_before_finds_no_port() {
     let (node, servers, _known) = shop();
     // One port for all: three endpoints allow three connections.
-    node.place().netns.run(|| fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").expect("it is there"));
+    node.place().netns.run(|| {
+        fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").expect("it is there");
+    });
     let known = serve(&node, cart().endpoint(&servers[0]), &[&servers[0]]);
     let mut client = node.client();
     let late = client.tcp_socket("0.0.0.0:0");
@@ -174,7 +200,11 @@ fn a_socket_that_was_connected_before_finds_no_port() {
     for _ in 0..100 {
         assert_eq!(client.connect(late, VIP), Err("EADDRNOTAVAIL".into()));
     }
-    assert_eq!(known.counter(Counter::Failures), 0, "the endpoint was never asked");
+    assert_eq!(
+        known.counter(Counter::Failures),
+        0,
+        "the endpoint was never asked"
+    );
     for socket in [late, held[0], held[1]] {
         client.close(socket);
     }

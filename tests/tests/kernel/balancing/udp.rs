@@ -8,7 +8,10 @@ const ROUNDS: u64 = 1_000;
 
 fn serve(node: &Node, name: &str, address: &str, servers: &[&Server]) {
     let dns = service(&format!("shop/{name}")).address(address).udp(80);
-    node.write(&format!("{name}.yaml"), dns.endpoints(servers.iter().copied()));
+    node.write(
+        &format!("{name}.yaml"),
+        dns.endpoints(servers.iter().copied()),
+    );
     node.wait_until_served(&format!("shop/{name}"), servers);
 }
 
@@ -54,7 +57,11 @@ fn connected_sockets_count_until_they_are_closed() {
 fn datagrams_of_one_socket_count_once_for_each_service() {
     let node = Node::start();
     let servers = ["a", "b", "c", "d", "e", "f"].map(|name| node.server(name));
-    let names = [("cart", "10.96.0.10"), ("pay", "10.96.0.11"), ("ship", "10.96.0.12")];
+    let names = [
+        ("cart", "10.96.0.10"),
+        ("pay", "10.96.0.11"),
+        ("ship", "10.96.0.12"),
+    ];
     for (number, (name, address)) in names.into_iter().enumerate() {
         serve(&node, name, address, &[&servers[number]]);
     }
@@ -66,7 +73,9 @@ fn datagrams_of_one_socket_count_once_for_each_service() {
         for (_, address) in names {
             for socket in &sockets {
                 for _ in 0..3 {
-                    client.name_at(*socket, &format!("{address}:80")).expect("it is there");
+                    client
+                        .name_at(*socket, &format!("{address}:80"))
+                        .expect("it is there");
                 }
             }
         }
@@ -97,7 +106,10 @@ fn a_flow_whose_endpoint_comes_back_counts_again() {
     let node = Node::start();
     let server = node.server("a");
     let dns = |state: &str| {
-        let dns = service("shop/cart").address("10.96.0.10").udp(80).with("limits: {maxConnections: 1}");
+        let dns = service("shop/cart")
+            .address("10.96.0.10")
+            .udp(80)
+            .with("limits: {maxConnections: 1}");
         node.write("cart.yaml", dns.in_state(&server, state));
     };
     dns("ready");
@@ -106,12 +118,23 @@ fn a_flow_whose_endpoint_comes_back_counts_again() {
     let [first, second] = [(); 2].map(|()| client.udp_socket("0.0.0.0:0"));
     client.name_at(first, VIP).expect("it is there");
     dns("notReady");
-    wait::until("no endpoint", SETTLE, || client.name_at(first, VIP).is_err());
+    wait::until("no endpoint", SETTLE, || {
+        client.name_at(first, VIP).is_err()
+    });
     assert_eq!((known.live(), known.connections()), ((0, 0), 0));
     dns("ready");
-    wait::until("the endpoint", SETTLE, || client.name_at(first, VIP).is_ok());
-    assert_eq!((known.live(), known.connections(), known.connects()), ((1, 0), 1, 2));
-    assert_eq!(client.send_to(second, VIP), Err("ECONNREFUSED".into()), "the limit holds for the flow that came back");
+    wait::until("the endpoint", SETTLE, || {
+        client.name_at(first, VIP).is_ok()
+    });
+    assert_eq!(
+        (known.live(), known.connections(), known.connects()),
+        ((1, 0), 1, 2)
+    );
+    assert_eq!(
+        client.send_to(second, VIP),
+        Err("ECONNREFUSED".into()),
+        "the limit holds for the flow that came back"
+    );
 }
 
 #[test]
@@ -123,11 +146,20 @@ fn a_disconnected_socket_shows_the_endpoint_and_stops_counting() {
     let socket = client.udp_socket("0.0.0.0:0");
     client.connect(socket, VIP).expect("it is there");
     client.send(socket).expect("it is there");
-    assert_eq!(client.receive(socket).expect("it is there").from, Some(VIP.parse().expect("an address")));
+    assert_eq!(
+        client.receive(socket).expect("it is there").from,
+        Some(VIP.parse().expect("an address"))
+    );
     assert_eq!(known.live(), (1, 0));
     client.disconnect(socket).expect("it is there");
-    let heard = client.ask_at(socket, &server.address().to_string()).expect("it is there");
-    assert_eq!(heard.from, Some(server.address()), "the socket asked the endpoint, not the service");
+    let heard = client
+        .ask_at(socket, &server.address().to_string())
+        .expect("it is there");
+    assert_eq!(
+        heard.from,
+        Some(server.address()),
+        "the socket asked the endpoint, not the service"
+    );
     assert_eq!(known.live(), (0, 0));
     client.close(socket);
     known.expect_rest(1);
@@ -138,18 +170,31 @@ fn a_socket_whose_next_connect_is_refused_keeps_its_endpoint() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     serve(&node, "cart", "10.96.0.10", &[&a]);
-    node.write("empty.yaml", service("shop/empty").address("10.96.0.11").udp(80));
-    wait::until_equal("the empty service", SETTLE, &true, || node.find_service("shop/empty").is_some());
+    node.write(
+        "empty.yaml",
+        service("shop/empty").address("10.96.0.11").udp(80),
+    );
+    wait::until_equal("the empty service", SETTLE, &true, || {
+        node.find_service("shop/empty").is_some()
+    });
     let (known, mut client) = (KernelState::of(&node), node.client());
     let socket = client.udp_socket("0.0.0.0:0");
     client.connect(socket, VIP).expect("it is there");
-    assert_eq!(client.connect(socket, "10.96.0.11:80"), Err("ECONNREFUSED".into()));
+    assert_eq!(
+        client.connect(socket, "10.96.0.11:80"),
+        Err("ECONNREFUSED".into())
+    );
     assert_eq!(client.peer(socket), Ok(VIP.parse().expect("an address")));
     assert_eq!(known.live(), (1, 0));
     client.send(socket).expect("the endpoint is there");
-    assert_eq!(client.receive(socket).expect("the endpoint is there").from, Some(VIP.parse().expect("an address")));
+    assert_eq!(
+        client.receive(socket).expect("the endpoint is there").from,
+        Some(VIP.parse().expect("an address"))
+    );
     serve(&node, "cart", "10.96.0.10", &[&b]);
-    wait::until_equal("the socket to be closed", SETTLE, &true, || client.pending_error(socket).is_some());
+    wait::until_equal("the socket to be closed", SETTLE, &true, || {
+        client.pending_error(socket).is_some()
+    });
     client.close(socket);
     assert_eq!(known.live(), (0, 0));
 }

@@ -1,5 +1,5 @@
-//! Session affinity: behaviour 8. With eight endpoints and several clients, a test passes by chance in less than one
-//! of a million runs.
+//! Session affinity: behaviour 8. With eight endpoints and several clients, a test passes by chance
+//! in less than one of a million runs.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -33,7 +33,12 @@ fn shop() -> Shop {
     let node = Node::start();
     let pods: Vec<_> = (1..=9).map(|number| Pod::start(&node, number)).collect();
     let servers = NAMES.map(|name| pods[8].server(name));
-    Shop { clients: pods[..8].iter().map(Pod::client).collect(), servers, pods, node }
+    Shop {
+        clients: pods[..8].iter().map(Pod::client).collect(),
+        servers,
+        pods,
+        node,
+    }
 }
 
 fn cart() -> Manifest {
@@ -43,12 +48,16 @@ fn cart() -> Manifest {
 impl Shop {
     fn serve(&self, cart: Manifest) {
         self.node.write("cart.yaml", cart.endpoints(&self.servers));
-        self.node.wait_until_served("shop/cart", &self.servers.each_ref());
+        self.node
+            .wait_until_served("shop/cart", &self.servers.each_ref());
     }
 
     /// Returns the server that a connect of each client reaches.
     fn once(&mut self) -> Vec<String> {
-        self.clients.iter_mut().map(|client| only(client, 1)).collect()
+        self.clients
+            .iter_mut()
+            .map(|client| only(client, 1))
+            .collect()
     }
 }
 
@@ -66,11 +75,20 @@ fn b08_every_client_keeps_to_one_endpoint_and_clients_are_independent() {
     shop.serve(cart().sticky(600));
     let chosen = shop.once();
     for (client, server) in shop.clients.iter_mut().zip(&chosen) {
-        assert_eq!(client.tcp(TO).times(1_000).answers, counts([(server, 1_000)]));
+        assert_eq!(
+            client.tcp(TO).times(1_000).answers,
+            counts([(server, 1_000)])
+        );
     }
-    assert!(chosen.iter().collect::<BTreeSet<_>>().len() > 1, "eight namespaces, one endpoint: {chosen:?}");
+    assert!(
+        chosen.iter().collect::<BTreeSet<_>>().len() > 1,
+        "eight namespaces, one endpoint: {chosen:?}"
+    );
     // Another process in the same namespace is the same client.
-    let again: Vec<_> = shop.pods[..8].iter().map(|pod| only(&mut pod.client(), 100)).collect();
+    let again: Vec<_> = shop.pods[..8]
+        .iter()
+        .map(|pod| only(&mut pod.client(), 100))
+        .collect();
     assert_eq!(again, chosen);
 }
 
@@ -80,7 +98,10 @@ fn b08_unconnected_sockets_of_a_client_keep_to_one_endpoint() {
     shop.serve(cart().sticky(600));
     for client in &mut shop.clients {
         let sockets = [0; 20].map(|_| client.udp_socket("0.0.0.0:0"));
-        let names: BTreeSet<_> = sockets.iter().map(|socket| client.name_at(*socket, TO).unwrap()).collect();
+        let names: BTreeSet<_> = sockets
+            .iter()
+            .map(|socket| client.name_at(*socket, TO).unwrap())
+            .collect();
         assert_eq!(names.len(), 1, "{names:?}");
         let connected = client.udp(TO).times(20).answers;
         assert_eq!(connected.into_keys().collect::<BTreeSet<_>>(), names);
@@ -117,9 +138,13 @@ fn b08_affinity_is_switched_on_and_off() {
     for _ in 0..2 {
         shop.serve(cart());
         // Both versions have eight servers; only the answers differ.
-        settled("spread", &NAMES.len(), || shop.clients[0].tcp(TO).times(1_000).answers.len());
+        settled("spread", &NAMES.len(), || {
+            shop.clients[0].tcp(TO).times(1_000).answers.len()
+        });
         shop.serve(cart().sticky(600));
-        settled("affinity", &1, || shop.clients[0].tcp(TO).times(1_000).answers.len());
+        settled("affinity", &1, || {
+            shop.clients[0].tcp(TO).times(1_000).answers.len()
+        });
         let chosen = shop.once();
         assert_eq!(shop.once(), chosen);
     }
@@ -131,13 +156,23 @@ fn b08_clients_of_a_removed_endpoint_move_to_exactly_one_other() {
     shop.serve(cart().sticky(600));
     let chosen = shop.once();
     let gone = chosen[0].clone();
-    let left: Vec<_> = shop.servers.iter().filter(|server| server.name() != gone).collect();
-    shop.node.write("cart.yaml", cart().sticky(600).endpoints(left.iter().copied()));
+    let left: Vec<_> = shop
+        .servers
+        .iter()
+        .filter(|server| server.name() != gone)
+        .collect();
+    shop.node.write(
+        "cart.yaml",
+        cart().sticky(600).endpoints(left.iter().copied()),
+    );
     shop.node.wait_until_served("shop/cart", &left);
     let mut after = Vec::new();
     for (client, before) in shop.clients.iter_mut().zip(&chosen) {
         let now = only(client, 1_000);
-        assert!(now != gone && (now == *before || *before == gone), "{before} became {now}");
+        assert!(
+            now != gone && (now == *before || *before == gone),
+            "{before} became {now}"
+        );
         after.push(now);
     }
     // No client fails, and none returns when the endpoint comes back.
@@ -172,9 +207,13 @@ fn b08_a_kubernetes_service_asks_for_affinity_and_may_choose_the_client_identity
     let servers = NAMES.map(|name| node.server(name));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP");
     let cart = cart.spec("sessionAffinity", "ClientIP".into());
-    let cart = cart.spec("sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": 600}}));
+    let cart = cart.spec(
+        "sessionAffinityConfig",
+        json!({"clientIP": {"timeoutSeconds": 600}}),
+    );
     let slices = servers.each_ref().map(|server| {
-        let slice = slice("shop/cart", server.name()).serves("http", "TCP", server.address().port());
+        let slice =
+            slice("shop/cart", server.name()).serves("http", "TCP", server.address().port());
         slice.endpoint(server, &json!({"ready": true}))
     });
     node.write("cart.json", list([&cart].into_iter().chain(&slices)));
@@ -187,19 +226,30 @@ fn b08_a_kubernetes_service_asks_for_affinity_and_may_choose_the_client_identity
     let by_cgroup = cart.annotation("mesh-agent.io/affinity-client", "cgroup");
     node.write("cart.json", list([&by_cgroup].into_iter().chain(&slices)));
     wait::until("cgroups to be clients", mesh_tests::node::SETTLE, || {
-        in_cgroups(&node).iter_mut().map(|client| only(client, 1)).collect::<BTreeSet<_>>().len() > 1
+        in_cgroups(&node)
+            .iter_mut()
+            .map(|client| only(client, 1))
+            .collect::<BTreeSet<_>>()
+            .len()
+            > 1
     });
     expect_cgroups_to_be_clients(&node);
 }
 
 /// Clients in one network namespace and cgroups of their own.
 fn in_cgroups(node: &Node) -> Vec<Client> {
-    let child = || Place { cgroup: Arc::new(node.place().cgroup.child()), netns: Arc::clone(&node.place().netns) };
+    let child = || Place {
+        cgroup: Arc::new(node.place().cgroup.child()),
+        netns: Arc::clone(&node.place().netns),
+    };
     (0..8).map(|_| Client::start(&child())).collect()
 }
 
 fn expect_cgroups_to_be_clients(node: &Node) {
     let mut clients = in_cgroups(node);
     let chosen: Vec<_> = clients.iter_mut().map(|client| only(client, 200)).collect();
-    assert!(chosen.iter().collect::<BTreeSet<_>>().len() > 1, "eight cgroups, one endpoint: {chosen:?}");
+    assert!(
+        chosen.iter().collect::<BTreeSet<_>>().len() > 1,
+        "eight cgroups, one endpoint: {chosen:?}"
+    );
 }

@@ -11,8 +11,8 @@ use super::{REFUSED, UNREACHABLE, expect_tcp, expect_tcp_error, expect_udp};
 
 const NODE_PORT: u16 = 30_080;
 
-/// A node with two pods, of which the second serves; the agent starts when they are there. Taken apart in the order node,
-/// pods, server, clients, for what is named last goes first.
+/// A node with two pods, of which the second serves; the agent starts when they are there. Taken
+/// apart in the order node, pods, server, clients, for what is named last goes first.
 struct Site {
     clients: Vec<Client>,
     server: Server,
@@ -22,27 +22,41 @@ struct Site {
 }
 
 fn site() -> Site {
-    let mut node = Node::setup().flags("--external-cidr 192.0.2.0/24,203.0.113.0/24").prepare();
+    let mut node = Node::setup()
+        .flags("--external-cidr 192.0.2.0/24,203.0.113.0/24")
+        .prepare();
     let pods = [1, 2].map(|number| Pod::start(&node, number));
     node.start_agent();
     let clients = vec![node.client(), pods[0].client(), pods[1].client()];
-    Site { clients, server: pods[1].server("a"), pods, node }
+    Site {
+        clients,
+        server: pods[1].server("a"),
+        pods,
+        node,
+    }
 }
 
 fn ends(server: &Server) -> Object {
     let slice = slice("shop/cart", server.name()).endpoint(server, &json!({"ready": true}));
     let port = server.address().port();
     let slice = slice.serves("http", "TCP", port).serves("dns", "UDP", port);
-    if server.address().is_ipv6() { slice.set(&["addressType"], "IPv6".into()) } else { slice }
+    if server.address().is_ipv6() {
+        slice.set(&["addressType"], "IPv6".into())
+    } else {
+        slice
+    }
 }
 
 fn plain() -> Object {
-    cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP").port("dns", 53, "UDP")
+    cluster_ip("shop/cart", &["10.96.0.10"])
+        .port("http", 80, "TCP")
+        .port("dns", 53, "UDP")
 }
 
 fn with_node_ports(addresses: &[&str]) -> Object {
     let cart = cluster_ip("shop/cart", addresses).spec("type", "NodePort".into());
-    cart.node_port("http", 80, "TCP", NODE_PORT).node_port("dns", 53, "UDP", NODE_PORT)
+    cart.node_port("http", 80, "TCP", NODE_PORT)
+        .node_port("dns", 53, "UDP", NODE_PORT)
 }
 
 /// Expects a front end to answer all clients over both protocols, and to be their peer address.
@@ -57,11 +71,24 @@ fn expect_front(clients: &mut [Client], tcp: &str, udp: &str, server: &str) {
 
 #[test]
 fn b09_a_node_port_answers_on_loopback_and_node_addresses_for_node_and_pods() {
-    let Site { node, pods, server, mut clients } = site();
-    node.write("cart.json", list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]));
+    let Site {
+        node,
+        pods,
+        server,
+        mut clients,
+    } = site();
+    node.write(
+        "cart.json",
+        list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]),
+    );
     expect_front(&mut clients, "10.96.0.10:80", "10.96.0.10:53", "a");
     let own = pods.each_ref().map(|pod| pod.node_ip().to_string());
-    for ip in ["127.0.0.1", own[0].as_str(), own[1].as_str(), "[::ffff:127.0.0.1]"] {
+    for ip in [
+        "127.0.0.1",
+        own[0].as_str(),
+        own[1].as_str(),
+        "[::ffff:127.0.0.1]",
+    ] {
         let front = format!("{ip}:{NODE_PORT}");
         expect_front(&mut clients, &front, &front, "a");
     }
@@ -69,9 +96,15 @@ fn b09_a_node_port_answers_on_loopback_and_node_addresses_for_node_and_pods() {
 
 #[test]
 fn b09_a_node_port_answers_on_ipv6_too() {
-    let Site { node, pods, server, mut clients } = site();
+    let Site {
+        node,
+        pods,
+        server,
+        mut clients,
+    } = site();
     let six = pods[1].server6("six");
-    let dual = with_node_ports(&["10.96.0.10", "fd00:96::10"]).spec("ipFamilies", json!(["IPv4", "IPv6"]));
+    let dual =
+        with_node_ports(&["10.96.0.10", "fd00:96::10"]).spec("ipFamilies", json!(["IPv4", "IPv6"]));
     node.write("cart.json", list([&dual, &ends(&server), &ends(&six)]));
     for ip in ["::1".to_owned(), pods[0].node_ip6().to_string()] {
         let front = format!("[{ip}]:{NODE_PORT}");
@@ -81,27 +114,58 @@ fn b09_a_node_port_answers_on_ipv6_too() {
 
 #[test]
 fn b09_an_unconnected_socket_reaches_a_node_port() {
-    let Site { node, pods, server, mut clients } = site();
-    node.write("cart.json", list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]));
+    let Site {
+        node,
+        pods,
+        server,
+        mut clients,
+    } = site();
+    node.write(
+        "cart.json",
+        list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]),
+    );
     expect_udp(&mut clients[0], "10.96.0.10:53", "a");
     for client in &mut clients {
         let socket = client.udp_socket("0.0.0.0:0");
         for ip in ["127.0.0.1".to_owned(), pods[0].node_ip().to_string()] {
             let front = format!("{ip}:{NODE_PORT}");
             let heard = client.ask_at(socket, &front).unwrap();
-            assert_eq!((heard.name.as_str(), heard.from), ("a", Some(front.parse().unwrap())));
+            assert_eq!(
+                (heard.name.as_str(), heard.from),
+                ("a", Some(front.parse().unwrap()))
+            );
         }
     }
 }
 
 #[test]
 fn b09_a_node_port_is_not_that_of_other_addresses() {
-    let Site { node, pods, server, mut clients } = site();
-    node.write("cart.json", list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]));
+    let Site {
+        node,
+        pods,
+        server,
+        mut clients,
+    } = site();
+    node.write(
+        "cart.json",
+        list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]),
+    );
     expect_tcp(&mut clients[0], &format!("127.0.0.1:{NODE_PORT}"), "a");
     // A pod is not the node.
-    assert_eq!(clients[0].tcp(&format!("{}:{NODE_PORT}", pods[1].ip())).once().errors, counts([(REFUSED, 1)]));
-    assert_eq!(clients[0].tcp(&format!("192.0.2.1:{NODE_PORT}")).once().errors, counts([(UNREACHABLE, 1)]));
+    assert_eq!(
+        clients[0]
+            .tcp(&format!("{}:{NODE_PORT}", pods[1].ip()))
+            .once()
+            .errors,
+        counts([(REFUSED, 1)])
+    );
+    assert_eq!(
+        clients[0]
+            .tcp(&format!("192.0.2.1:{NODE_PORT}"))
+            .once()
+            .errors,
+        counts([(UNREACHABLE, 1)])
+    );
     // A cluster address is not the node either.
     let cluster_address = clients[0].tcp(&format!("10.96.0.10:{NODE_PORT}")).once();
     assert_eq!(cluster_address.errors, counts([(UNREACHABLE, 1)]));
@@ -109,32 +173,67 @@ fn b09_a_node_port_is_not_that_of_other_addresses() {
 
 #[test]
 fn b09_external_and_load_balancer_addresses_answer_on_the_ports_of_the_service_only() {
-    let Site { node, pods: _pods, server, mut clients } = site();
-    let cart = plain().spec("type", "LoadBalancer".into()).spec("externalIPs", json!(["192.0.2.10"]));
-    let cart = cart.set(&["status", "loadBalancer"], json!({"ingress": [{"ip": "203.0.113.10"}]}));
+    let Site {
+        node,
+        pods: _pods,
+        server,
+        mut clients,
+    } = site();
+    let cart = plain()
+        .spec("type", "LoadBalancer".into())
+        .spec("externalIPs", json!(["192.0.2.10"]));
+    let cart = cart.set(
+        &["status", "loadBalancer"],
+        json!({"ingress": [{"ip": "203.0.113.10"}]}),
+    );
     node.write("cart.json", list([&cart, &ends(&server)]));
     for ip in ["10.96.0.10", "192.0.2.10", "203.0.113.10"] {
         expect_front(&mut clients, &format!("{ip}:80"), &format!("{ip}:53"), "a");
-        assert_eq!(clients[0].tcp(&format!("{ip}:81")).once().errors, counts([(UNREACHABLE, 1)]));
+        assert_eq!(
+            clients[0].tcp(&format!("{ip}:81")).once().errors,
+            counts([(UNREACHABLE, 1)])
+        );
     }
     for neighbour in ["192.0.2.11:80", "203.0.113.11:80"] {
-        assert_eq!(clients[0].tcp(neighbour).once().errors, counts([(UNREACHABLE, 1)]));
+        assert_eq!(
+            clients[0].tcp(neighbour).once().errors,
+            counts([(UNREACHABLE, 1)])
+        );
     }
 }
 
 #[test]
 fn b09_a_load_balancer_that_wants_the_traffic_itself_gets_it() {
-    let Site { node, pods: _pods, server, mut clients } = site();
+    let Site {
+        node,
+        pods: _pods,
+        server,
+        mut clients,
+    } = site();
     let cart = plain().spec("type", "LoadBalancer".into());
     let ingress = json!({"ingress": [{"ip": "203.0.113.10", "ipMode": "Proxy"}]});
-    node.write("cart.json", list([&cart.set(&["status", "loadBalancer"], ingress), &ends(&server)]));
+    node.write(
+        "cart.json",
+        list([
+            &cart.set(&["status", "loadBalancer"], ingress),
+            &ends(&server),
+        ]),
+    );
     expect_tcp(&mut clients[0], "10.96.0.10:80", "a");
-    assert_eq!(clients[0].tcp("203.0.113.10:80").once().errors, counts([(UNREACHABLE, 1)]));
+    assert_eq!(
+        clients[0].tcp("203.0.113.10:80").once().errors,
+        counts([(UNREACHABLE, 1)])
+    );
 }
 
 #[test]
 fn b09_a_front_end_without_endpoints_refuses() {
-    let Site { node, pods: _pods, server: _server, mut clients } = site();
+    let Site {
+        node,
+        pods: _pods,
+        server: _server,
+        mut clients,
+    } = site();
     let cart = with_node_ports(&["10.96.0.10"]).spec("externalIPs", json!(["192.0.2.10"]));
     node.write("cart.json", list([&cart]));
     for front in ["192.0.2.10:80".to_owned(), format!("127.0.0.1:{NODE_PORT}")] {
@@ -144,17 +243,28 @@ fn b09_a_front_end_without_endpoints_refuses() {
 
 #[test]
 fn b09_a_change_of_type_refuses_the_old_front_end() {
-    let Site { node, pods: _pods, server, mut clients } = site();
+    let Site {
+        node,
+        pods: _pods,
+        server,
+        mut clients,
+    } = site();
     let front = format!("127.0.0.1:{NODE_PORT}");
     for _ in 0..3 {
-        node.write("cart.json", list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]));
+        node.write(
+            "cart.json",
+            list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]),
+        );
         expect_tcp(&mut clients[0], &front, "a");
         node.write("cart.json", list([&plain(), &ends(&server)]));
         expect_tcp_error(&mut clients[0], &front, REFUSED);
         expect_tcp(&mut clients[0], "10.96.0.10:80", "a");
     }
     let outside = plain().spec("type", "LoadBalancer".into());
-    let outside = outside.set(&["status", "loadBalancer"], json!({"ingress": [{"ip": "203.0.113.10"}]}));
+    let outside = outside.set(
+        &["status", "loadBalancer"],
+        json!({"ingress": [{"ip": "203.0.113.10"}]}),
+    );
     node.write("cart.json", list([&outside, &ends(&server)]));
     expect_tcp(&mut clients[0], "203.0.113.10:80", "a");
     node.write("cart.json", list([&plain(), &ends(&server)]));

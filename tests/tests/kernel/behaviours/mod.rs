@@ -1,5 +1,6 @@
-//! Behaviours that Kubernetes' own tests expect of a Service, and that other implementations get wrong. The number in
-//! a test name is that of the behaviour; each of the fourteen has at least one test.
+//! Behaviours that Kubernetes' own tests expect of a Service, and that other implementations get
+//! wrong. The number in a test name is that of the behaviour; each of the fourteen has at least one
+//! test.
 
 mod affinity;
 mod dual_stack;
@@ -30,19 +31,31 @@ fn settled<T: PartialEq + Debug>(what: &str, expected: &T, look: impl FnMut() ->
 /// Waits until a TCP connect reaches this server, and expects a hundred more to do so.
 fn expect_tcp(client: &mut Client, to: &str, server: &str) {
     settled(to, &counts([(server, 1)]), || client.tcp(to).once().answers);
-    assert_eq!(client.tcp(to).times(100).answers, counts([(server, 100)]), "{to}");
+    assert_eq!(
+        client.tcp(to).times(100).answers,
+        counts([(server, 100)]),
+        "{to}"
+    );
 }
 
 /// Waits until a UDP connect reaches this server, and expects a hundred more to do so.
 fn expect_udp(client: &mut Client, to: &str, server: &str) {
     settled(to, &counts([(server, 1)]), || client.udp(to).once().answers);
-    assert_eq!(client.udp(to).times(100).answers, counts([(server, 100)]), "{to}");
+    assert_eq!(
+        client.udp(to).times(100).answers,
+        counts([(server, 100)]),
+        "{to}"
+    );
 }
 
 /// Waits until a TCP connect ends with this error, and expects a hundred more to do so.
 fn expect_tcp_error(client: &mut Client, to: &str, error: &str) {
     settled(to, &counts([(error, 1)]), || client.tcp(to).once().errors);
-    assert_eq!(client.tcp(to).times(100).errors, counts([(error, 100)]), "{to}");
+    assert_eq!(
+        client.tcp(to).times(100).errors,
+        counts([(error, 100)]),
+        "{to}"
+    );
 }
 
 const REFUSED: &str = "connect ECONNREFUSED";

@@ -14,7 +14,9 @@ fn ready() -> serde_json::Value {
 }
 
 fn ends(server: &mesh_tests::Server, port: &str, protocol: &str) -> Object {
-    slice("shop/cart", server.name()).serves(port, protocol, server.address().port()).endpoint(server, &ready())
+    slice("shop/cart", server.name())
+        .serves(port, protocol, server.address().port())
+        .endpoint(server, &ready())
 }
 
 #[test]
@@ -22,7 +24,10 @@ fn b05_the_same_port_over_tcp_and_udp_is_two_services() {
     let node = Node::start();
     let [tcp, udp] = ["tcp", "udp"].map(|name| node.server(name));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]);
-    let both = cart.clone().port("over-tcp", 53, "TCP").port("over-udp", 53, "UDP");
+    let both = cart
+        .clone()
+        .port("over-tcp", 53, "TCP")
+        .port("over-udp", 53, "UDP");
     let [of_tcp, of_udp] = [ends(&tcp, "over-tcp", "TCP"), ends(&udp, "over-udp", "UDP")];
     node.write("cart.json", list([&both, &of_tcp, &of_udp]));
     let mut client = node.client();
@@ -30,8 +35,13 @@ fn b05_the_same_port_over_tcp_and_udp_is_two_services() {
     expect_udp(&mut client, "10.96.0.10:53", "udp");
 
     // One goes, the other stays.
-    node.write("cart.json", list([&cart.port("over-tcp", 53, "TCP"), &of_tcp, &of_udp]));
-    settled("UDP to be left alone", &counts([(UNREACHABLE, 1)]), || client.udp("10.96.0.10:53").once().errors);
+    node.write(
+        "cart.json",
+        list([&cart.port("over-tcp", 53, "TCP"), &of_tcp, &of_udp]),
+    );
+    settled("UDP to be left alone", &counts([(UNREACHABLE, 1)]), || {
+        client.udp("10.96.0.10:53").once().errors
+    });
     expect_tcp(&mut client, "10.96.0.10:53", "tcp");
 }
 
@@ -57,7 +67,10 @@ fn b05_several_ports_lead_to_their_own_and_edits_apply() {
     write(&cart.port("web", 8080, "TCP").port("admin", 80, "TCP"));
     expect_tcp(&mut client, "10.96.0.10:8080", "web");
     expect_tcp(&mut client, "10.96.0.10:80", "admin");
-    assert_eq!(client.tcp("10.96.0.10:81").once().errors, counts([(UNREACHABLE, 1)]));
+    assert_eq!(
+        client.tcp("10.96.0.10:81").once().errors,
+        counts([(UNREACHABLE, 1)])
+    );
 }
 
 #[test]
@@ -67,8 +80,16 @@ fn b05_a_named_target_port_may_differ_for_every_endpoint() {
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("web", 80, "TCP");
     let slices = servers.each_ref().map(|server| ends(server, "web", "TCP"));
-    node.write("cart.json", list([&cart, &slices[0], &slices[1], &slices[2]]));
+    node.write(
+        "cart.json",
+        list([&cart, &slices[0], &slices[1], &slices[2]]),
+    );
     node.wait_until_served("shop/cart", &servers.each_ref());
     let report = node.client().tcp("10.96.0.10:80").times(1_000);
-    assert_eq!((report.errors, report.answers.len()), (counts([]), 3), "{:?}", report.answers);
+    assert_eq!(
+        (report.errors, report.answers.len()),
+        (counts([]), 3),
+        "{:?}",
+        report.answers
+    );
 }

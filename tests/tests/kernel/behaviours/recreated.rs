@@ -13,8 +13,12 @@ fn b14_a_service_made_again_is_right_at_once_under_the_same_or_another_address()
     node.write("cart.yaml", cart("10.96.0.10").endpoint(&a));
     expect_tcp(&mut client, "10.96.0.10:80", "a");
     for round in 0..5 {
-        // Another service keeps the directory from being empty, because an empty directory deletes nothing.
-        node.write("other.yaml", service("shop/other").address("10.96.0.99").tcp(80));
+        // Another service keeps the directory from being empty, because an empty directory deletes
+        // nothing.
+        node.write(
+            "other.yaml",
+            service("shop/other").address("10.96.0.99").tcp(80),
+        );
         node.remove("cart.yaml");
         expect_tcp_error(&mut client, "10.96.0.10:80", UNREACHABLE);
         let (server, name) = if round % 2 == 0 { (&b, "b") } else { (&a, "a") };
@@ -25,7 +29,10 @@ fn b14_a_service_made_again_is_right_at_once_under_the_same_or_another_address()
 
     node.write("cart.yaml", cart("10.96.0.20").endpoint(&b));
     expect_tcp(&mut client, "10.96.0.20:80", "b");
-    assert_eq!(client.tcp("10.96.0.10:80").times(100).errors, counts([(UNREACHABLE, 100)]));
+    assert_eq!(
+        client.tcp("10.96.0.10:80").times(100).errors,
+        counts([(UNREACHABLE, 100)])
+    );
 }
 
 #[test]
@@ -42,7 +49,12 @@ fn b14_a_service_scales_from_nothing_to_many_and_back() {
             node.write("cart.yaml", cart.clone().endpoints(some.iter().copied()));
             node.wait_until_served("shop/cart", &some);
             let report = client.tcp("10.96.0.10:80").times(200);
-            assert_eq!((report.errors, report.answers.len()), (counts([]), count), "{:?}", report.answers);
+            assert_eq!(
+                (report.errors, report.answers.len()),
+                (counts([]), count),
+                "{:?}",
+                report.answers
+            );
         }
     }
     node.write("cart.yaml", &cart);
@@ -56,7 +68,9 @@ fn b14_three_services_go_up_and_down_without_cross_talk() {
     let servers = names.map(|name| node.server(name));
     let to = |index: usize| format!("10.96.0.{}:80", 10 + index);
     let manifest = |index: usize| -> Manifest {
-        let service = service(&format!("shop/{}", names[index])).address(&format!("10.96.0.{}", 10 + index)).tcp(80);
+        let service = service(&format!("shop/{}", names[index]))
+            .address(&format!("10.96.0.{}", 10 + index))
+            .tcp(80);
         service.endpoint(&servers[index])
     };
     let file = |index: usize| format!("{}.yaml", names[index]);

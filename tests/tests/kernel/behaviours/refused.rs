@@ -21,25 +21,45 @@ const ROUNDS: u64 = 3;
 fn b01_connects_to_a_service_without_endpoints_are_refused_at_once_and_counted() {
     let node = Node::setup().alone().start();
     let empty = service("shop/empty").tcp(80).udp(53);
-    node.write("empty.yaml", empty.address("10.96.0.10").address("fd00:96::10"));
+    node.write(
+        "empty.yaml",
+        empty.address("10.96.0.10").address("fd00:96::10"),
+    );
     node.wait_until_served("shop/empty", &[]);
     let mut client = node.client();
 
-    let refused =
-        refused_at_once(|| [client.tcp("10.96.0.10:80").times(500), client.tcp("[fd00:96::10]:80").times(500)]);
-    assert_eq!(node.port_of("shop/empty", 80, "TCP").counters, counted(refused));
-    let refused =
-        refused_at_once(|| [client.udp("10.96.0.10:53").times(500), client.udp("[fd00:96::10]:53").times(500)]);
-    assert_eq!(node.port_of("shop/empty", 53, "UDP").counters, counted(refused));
+    let refused = refused_at_once(|| {
+        [
+            client.tcp("10.96.0.10:80").times(500),
+            client.tcp("[fd00:96::10]:80").times(500),
+        ]
+    });
+    assert_eq!(
+        node.port_of("shop/empty", 80, "TCP").counters,
+        counted(refused)
+    );
+    let refused = refused_at_once(|| {
+        [
+            client.udp("10.96.0.10:53").times(500),
+            client.udp("[fd00:96::10]:53").times(500),
+        ]
+    });
+    assert_eq!(
+        node.port_of("shop/empty", 53, "UDP").counters,
+        counted(refused)
+    );
 }
 
-/// Connects in rounds of 1,000 until all of a round are refused in time, and returns the number of connects. Every
-/// other result fails.
+/// Connects in rounds of 1,000 until all of a round are refused in time, and returns the number of
+/// connects. Every other result fails.
 fn refused_at_once(mut connect: impl FnMut() -> [ConnectReport; 2]) -> u64 {
     let mut slow = Vec::new();
     for round in 1..=ROUNDS {
         let reports = connect();
-        assert_eq!(reports.each_ref().map(|report| &report.errors), [&counts([("connect ECONNREFUSED", 500)]); 2]);
+        assert_eq!(
+            reports.each_ref().map(|report| &report.errors),
+            [&counts([("connect ECONNREFUSED", 500)]); 2]
+        );
         if reports.iter().all(|report| report.took.max < AT_ONCE) {
             return round * 1_000;
         }
@@ -49,7 +69,10 @@ fn refused_at_once(mut connect: impl FnMut() -> [ConnectReport; 2]) -> u64 {
 }
 
 fn counted(refused: u64) -> ServiceCounters {
-    ServiceCounters { refused_no_backend: refused, ..ServiceCounters::default() }
+    ServiceCounters {
+        refused_no_backend: refused,
+        ..ServiceCounters::default()
+    }
 }
 
 #[test]
@@ -60,32 +83,54 @@ fn b01_the_last_endpoint_gone_refuses_and_the_first_one_back_serves() {
     let mut client = node.client();
     for _ in 0..3 {
         node.write("cart.yaml", cart.clone().endpoint(&a));
-        wait::until_equal("a to serve", mesh_tests::node::SETTLE, &counts([("a", 1)]), || {
-            client.tcp("10.96.0.10:80").once().answers
-        });
+        wait::until_equal(
+            "a to serve",
+            mesh_tests::node::SETTLE,
+            &counts([("a", 1)]),
+            || client.tcp("10.96.0.10:80").once().answers,
+        );
         node.write("cart.yaml", &cart);
-        wait::until_equal("refusals", mesh_tests::node::SETTLE, &counts([("connect ECONNREFUSED", 1)]), || {
-            client.tcp("10.96.0.10:80").once().errors
-        });
+        wait::until_equal(
+            "refusals",
+            mesh_tests::node::SETTLE,
+            &counts([("connect ECONNREFUSED", 1)]),
+            || client.tcp("10.96.0.10:80").once().errors,
+        );
     }
 }
 
 #[test]
 fn b01_unconnected_sends_to_a_service_without_endpoints_are_refused_at_once() {
     let node = Node::setup().alone().start();
-    node.write("empty.yaml", service("shop/empty").address("10.96.0.10").address("fd00:96::10").udp(53));
+    node.write(
+        "empty.yaml",
+        service("shop/empty")
+            .address("10.96.0.10")
+            .address("fd00:96::10")
+            .udp(53),
+    );
     node.wait_until_served("shop/empty", &[]);
     let mut client = node.client();
-    for (bind, to) in
-        [("0.0.0.0:0", "10.96.0.10:53"), ("[::]:0", "[fd00:96::10]:53"), ("[::]:0", "[::ffff:10.96.0.10]:53")]
-    {
+    for (bind, to) in [
+        ("0.0.0.0:0", "10.96.0.10:53"),
+        ("[::]:0", "[fd00:96::10]:53"),
+        ("[::]:0", "[::ffff:10.96.0.10]:53"),
+    ] {
         let socket = client.udp_socket(bind);
         let start = Instant::now();
         for _ in 0..1_000 {
-            assert_eq!(client.send_to(socket, to), Err("ECONNREFUSED".into()), "{to}");
+            assert_eq!(
+                client.send_to(socket, to),
+                Err("ECONNREFUSED".into()),
+                "{to}"
+            );
         }
         // On average, because each request goes to the client process and back.
-        assert!(start.elapsed() < AT_ONCE * 1_000, "{to}: {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < AT_ONCE * 1_000,
+            "{to}: {:?}",
+            start.elapsed()
+        );
     }
 }
 
@@ -99,11 +144,14 @@ fn unready(publish: bool) -> Object {
 fn b02_unready_endpoints_count_where_the_service_publishes_them() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
-    let slices = [&a, &b].map(|server| slice_of("shop/cart", "http", server, &json!({"ready": false})));
+    let slices =
+        [&a, &b].map(|server| slice_of("shop/cart", "http", server, &json!({"ready": false})));
     let mut client = node.client();
     let refused = counts([("connect ECONNREFUSED", 100)]);
     let expect_refused = |client: &mut mesh_tests::Client| {
-        settled("refusals", &refused, || client.tcp("10.96.0.10:80").times(100).errors);
+        settled("refusals", &refused, || {
+            client.tcp("10.96.0.10:80").times(100).errors
+        });
     };
 
     node.write("cart.json", list([&unready(false), &slices[0], &slices[1]]));
@@ -112,7 +160,11 @@ fn b02_unready_endpoints_count_where_the_service_publishes_them() {
     node.wait_until_served("shop/cart", &[&a, &b]);
     let report = client.tcp("10.96.0.10:80").times(1_000);
     assert_eq!(report.errors, counts([]));
-    assert!(report.answers_of(&a) > 0 && report.answers_of(&b) > 0, "{:?}", report.answers);
+    assert!(
+        report.answers_of(&a) > 0 && report.answers_of(&b) > 0,
+        "{:?}",
+        report.answers
+    );
     node.write("cart.json", list([&unready(true)]));
     expect_refused(&mut client);
 }

@@ -35,8 +35,14 @@ fn b13_a_thousand_streams_outlive_the_removal_of_their_endpoint() {
     node.wait_until_served("shop/cart", &[&a, &b]);
     let mut client = node.client();
     let opened = client.open_streams("10.96.0.10:80", STREAMS);
-    assert_eq!((&opened.errors, opened.total_answers()), (&counts([]), STREAMS.into()));
-    assert_eq!(opened.peers, [("10.96.0.10:80".parse().unwrap(), STREAMS.into())].into());
+    assert_eq!(
+        (&opened.errors, opened.total_answers()),
+        (&counts([]), STREAMS.into())
+    );
+    assert_eq!(
+        opened.peers,
+        [("10.96.0.10:80".parse().unwrap(), STREAMS.into())].into()
+    );
 
     let mut expect_all = || {
         for _ in 0..BEATS {
@@ -55,7 +61,10 @@ fn b13_a_thousand_streams_outlive_the_removal_of_their_endpoint() {
     node.wait_until_served("shop/cart", &[]);
     expect_all();
     // Removing the whole service does not affect them either.
-    node.write("other.yaml", service("shop/other").address("10.96.0.11").tcp(80));
+    node.write(
+        "other.yaml",
+        service("shop/other").address("10.96.0.11").tcp(80),
+    );
     node.remove("cart.yaml");
     node.wait_until_gone("shop/cart");
     expect_all();
@@ -72,14 +81,18 @@ fn expect_left(client: &mut mesh_tests::Client, left: &Counts) {
 /// Beats until no stream of `server` is left, and returns how they ended.
 fn ends(client: &mut mesh_tests::Client, server: &Server) -> Counts {
     let mut errors = Counts::new();
-    wait::until(&format!("streams of {} to be closed", server.name()), CLOSED, || {
-        let beat = client.beat();
-        let left = beat.answers_of(server);
-        for (error, count) in beat.errors {
-            *errors.entry(error).or_default() += count;
-        }
-        left == 0
-    });
+    wait::until(
+        &format!("streams of {} to be closed", server.name()),
+        CLOSED,
+        || {
+            let beat = client.beat();
+            let left = beat.answers_of(server);
+            for (error, count) in beat.errors {
+                *errors.entry(error).or_default() += count;
+            }
+            left == 0
+        },
+    );
     errors
 }
 
@@ -97,8 +110,13 @@ fn b13_streams_are_closed_exactly_where_the_service_asks_for_it() {
 
     let mut clients = [node.client(), one.client(), two.client()];
     let (mut direct, mut bystander) = (one.client(), one.client());
-    let opened = clients.each_mut().map(|client| client.open_streams("10.96.0.10:80", STREAMS / 3));
-    assert_eq!(direct.open_streams(&a.address().to_string(), 50).answers, counts([("a", 50)]));
+    let opened = clients
+        .each_mut()
+        .map(|client| client.open_streams("10.96.0.10:80", STREAMS / 3));
+    assert_eq!(
+        direct.open_streams(&a.address().to_string(), 50).answers,
+        counts([("a", 50)])
+    );
     let patients = bystander.open_streams("10.96.0.11:80", 50).answers;
 
     node.write("cart.yaml", closing.endpoint(&b));
@@ -106,8 +124,15 @@ fn b13_streams_are_closed_exactly_where_the_service_asks_for_it() {
     node.wait_until_served("shop/cart", &[&b]);
     for (client, opened) in clients.iter_mut().zip(opened) {
         let ended = ends(client, &a);
-        assert_eq!(ended.values().sum::<u64>(), opened.answers_of(&a), "{ended:?}");
-        assert!(ended.keys().all(|error| error.ends_with(" ECONNABORTED")), "{ended:?}");
+        assert_eq!(
+            ended.values().sum::<u64>(),
+            opened.answers_of(&a),
+            "{ended:?}"
+        );
+        assert!(
+            ended.keys().all(|error| error.ends_with(" ECONNABORTED")),
+            "{ended:?}"
+        );
         expect_left(client, &counts([("b", opened.answers_of(&b))]));
     }
     expect_left(&mut direct, &counts([("a", 50)]));
@@ -121,20 +146,30 @@ fn b13_a_terminating_endpoint_keeps_its_streams_until_it_is_removed() {
     let cart = cart.annotation("mesh-agent.io/close-stale-tcp", "true");
     let of = |server, conditions| slice_of("shop/cart", "http", server, &conditions);
     let ready = || json!({"ready": true});
-    node.write("cart.json", list([&cart, &of(&a, ready()), &of(&b, ready())]));
+    node.write(
+        "cart.json",
+        list([&cart, &of(&a, ready()), &of(&b, ready())]),
+    );
     node.wait_until_served("shop/cart", &[&a, &b]);
     let mut client = node.client();
     let opened = client.open_streams("10.96.0.10:80", STREAMS);
     assert_eq!(opened.total_answers(), u64::from(STREAMS));
 
-    let leaving = of(&a, json!({"ready": false, "serving": true, "terminating": true}));
+    let leaving = of(
+        &a,
+        json!({"ready": false, "serving": true, "terminating": true}),
+    );
     node.write("cart.json", list([&cart, &leaving, &of(&b, ready())]));
     node.wait_until_served("shop/cart", &[&b]);
     expect_left(&mut client, &opened.answers);
 
     node.write("cart.json", list([&cart, &of(&b, ready())]));
     let ended = ends(&mut client, &a);
-    assert_eq!(ended.values().sum::<u64>(), opened.answers_of(&a), "{ended:?}");
+    assert_eq!(
+        ended.values().sum::<u64>(),
+        opened.answers_of(&a),
+        "{ended:?}"
+    );
     expect_left(&mut client, &counts([("b", opened.answers_of(&b))]));
 }
 
@@ -154,7 +189,15 @@ fn b13_a_drain_with_a_deadline_closes_what_is_left_then_and_not_before() {
         expect_left(&mut client, &opened.answers);
     }
     let ended = ends(&mut client, &a);
-    assert_eq!(ended.values().sum::<u64>(), opened.answers_of(&a), "{ended:?}");
-    assert!(left.elapsed() >= Duration::from_secs(4), "closed after {:?}", left.elapsed());
+    assert_eq!(
+        ended.values().sum::<u64>(),
+        opened.answers_of(&a),
+        "{ended:?}"
+    );
+    assert!(
+        left.elapsed() >= Duration::from_secs(4),
+        "closed after {:?}",
+        left.elapsed()
+    );
     expect_left(&mut client, &counts([("b", opened.answers_of(&b))]));
 }

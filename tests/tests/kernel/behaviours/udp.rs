@@ -18,7 +18,10 @@ const MOVED: Duration = Duration::from_secs(2);
 const DNS: &str = "10.96.0.10:53";
 
 fn dns() -> Manifest {
-    service("shop/dns").address("10.96.0.10").address("fd00:96::10").udp(53)
+    service("shop/dns")
+        .address("10.96.0.10")
+        .address("fd00:96::10")
+        .udp(53)
 }
 
 /// Two servers, of which only the first is an endpoint.
@@ -31,7 +34,11 @@ fn served_by_the_first() -> (Node, Server, Server) {
 }
 
 /// Sends once, and returns the answers until the next send is due.
-fn tick(client: &mut Client, socket: SocketId, send: impl FnOnce(&mut Client) -> Done) -> Done<Vec<String>> {
+fn tick(
+    client: &mut Client,
+    socket: SocketId,
+    send: impl FnOnce(&mut Client) -> Done,
+) -> Done<Vec<String>> {
     send(client)?;
     wait::pass(EVERY);
     let mut names = Vec::new();
@@ -46,7 +53,9 @@ fn tick(client: &mut Client, socket: SocketId, send: impl FnOnce(&mut Client) ->
 
 /// Expects a connected socket to be closed: it has a pending error and no peer.
 fn expect_closed(client: &mut Client, socket: SocketId) {
-    let told = wait::until_some("the socket to be closed", MOVED, || client.pending_error(socket));
+    let told = wait::until_some("the socket to be closed", MOVED, || {
+        client.pending_error(socket)
+    });
     assert_eq!(told, "ECONNABORTED");
     assert_eq!(client.send(socket), Err("EDESTADDRREQ".into()));
     assert_eq!(client.peer(socket), Err("ENOTCONN".into()));
@@ -64,7 +73,9 @@ fn b06_unconnected_udp_socket_moves_within_two_seconds() {
     node.write("dns.yaml", dns().endpoint(&b));
     drop(a);
     let removed = Instant::now();
-    wait::until("b to answer", MOVED, || ask(&mut client).is_ok_and(|names| names == ["b"]));
+    wait::until("b to answer", MOVED, || {
+        ask(&mut client).is_ok_and(|names| names == ["b"])
+    });
     println!("moved after {:?}", removed.elapsed());
     assert_eq!(client.local(socket), Ok("0.0.0.0:5000".parse().unwrap()));
 }
@@ -73,7 +84,10 @@ fn b06_unconnected_udp_socket_moves_within_two_seconds() {
 fn b06_unconnected_udp_socket_moves_at_once_though_the_removed_endpoint_still_answers() {
     let (node, _a, b) = served_by_the_first();
     let mut client = node.client();
-    let sockets = [("0.0.0.0:5000", DNS), ("[::]:5001", "[::ffff:10.96.0.10]:53")];
+    let sockets = [
+        ("0.0.0.0:5000", DNS),
+        ("[::]:5001", "[::ffff:10.96.0.10]:53"),
+    ];
     let sockets = sockets.map(|(bind, to)| (client.udp_socket(bind), to));
     for (socket, to) in sockets {
         assert_eq!(client.name_at(socket, to), Ok("a".into()));
@@ -99,7 +113,10 @@ fn b06_unconnected_udp_socket_moves_over_ipv6() {
         node.wait_until_served("shop/dns", &[server]);
         for _ in 0..100 {
             let heard = client.ask_at(socket, SIX).unwrap();
-            assert_eq!((heard.name.as_str(), heard.from), (name, Some(SIX.parse().unwrap())));
+            assert_eq!(
+                (heard.name.as_str(), heard.from),
+                (name, Some(SIX.parse().unwrap()))
+            );
         }
     }
 }
@@ -128,7 +145,11 @@ fn b06_connected_udp_socket_moves_within_two_seconds() {
     });
     // A receive gets the reason; a send only that the socket is no longer connected.
     assert!(told.iter().any(|errno| errno == "ECONNABORTED"), "{told:?}");
-    assert!(told.iter().all(|errno| ["ECONNABORTED", "EDESTADDRREQ"].contains(&errno.as_str())), "{told:?}");
+    assert!(
+        told.iter()
+            .all(|errno| ["ECONNABORTED", "EDESTADDRREQ"].contains(&errno.as_str())),
+        "{told:?}"
+    );
     assert_eq!(client.local(socket).map(|local| local.port()), Ok(5000));
     assert_eq!(client.peer(socket), Ok(DNS.parse().unwrap()));
 }
@@ -144,7 +165,9 @@ fn b06_connected_udp_socket_of_a_dead_endpoint_moves_within_two_seconds() {
     drop(a);
     wait::until("b to answer", MOVED, || {
         let heard = tick(&mut client, socket, |client| client.send(socket));
-        heard.map_err(|_refused_or_aborted| client.connect(socket, DNS).unwrap()).is_ok_and(|names| names == ["b"])
+        heard
+            .map_err(|_refused_or_aborted| client.connect(socket, DNS).unwrap())
+            .is_ok_and(|names| names == ["b"])
     });
 }
 
@@ -152,7 +175,8 @@ fn b06_connected_udp_socket_of_a_dead_endpoint_moves_within_two_seconds() {
 fn b06_a_udp_client_is_refused_within_two_seconds_when_no_endpoint_is_left() {
     let (node, _a, _b) = served_by_the_first();
     let mut client = node.client();
-    let [connected, unconnected] = [5000, 5001].map(|port| client.udp_socket(&format!("0.0.0.0:{port}")));
+    let [connected, unconnected] =
+        [5000, 5001].map(|port| client.udp_socket(&format!("0.0.0.0:{port}")));
     client.connect(connected, DNS).unwrap();
     assert_eq!(client.name_of_peer(connected), Ok("a".into()));
     assert_eq!(client.name_at(unconnected, DNS), Ok("a".into()));
@@ -173,7 +197,10 @@ fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives() {
     // Fewer clients than endpoints, so that there is always one without a client.
     let sockets = [0; 4].map(|port| client.udp_socket(&format!("0.0.0.0:{port}")));
     let chosen = sockets.map(|socket| client.name_at(socket, DNS).unwrap());
-    let keep: Vec<_> = servers.iter().filter(|server| chosen.iter().any(|name| name == server.name())).collect();
+    let keep: Vec<_> = servers
+        .iter()
+        .filter(|server| chosen.iter().any(|name| name == server.name()))
+        .collect();
     let mut expect_the_same = || {
         for (socket, name) in sockets.iter().zip(&chosen) {
             for _ in 0..10 {
@@ -189,16 +216,40 @@ fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives() {
         node.write("dns.yaml", dns().endpoints(keep.iter().copied()));
         node.wait_until_served("shop/dns", &keep);
         expect_the_same();
-        node.write("dns.yaml", dns().endpoints(&more).endpoints(keep.iter().rev().copied()));
-        node.wait_until_served("shop/dns", &more.iter().chain(keep.iter().copied()).collect::<Vec<_>>());
+        node.write(
+            "dns.yaml",
+            dns().endpoints(&more).endpoints(keep.iter().rev().copied()),
+        );
+        node.wait_until_served(
+            "shop/dns",
+            &more.iter().chain(keep.iter().copied()).collect::<Vec<_>>(),
+        );
         expect_the_same();
     }
     // Weights change.
-    node.write("dns.yaml", keep.iter().fold(dns().weighted(&more[0], 50), |dns, server| dns.weighted(server, 1)));
-    node.wait_until_served("shop/dns", &more[..1].iter().chain(keep.iter().copied()).collect::<Vec<_>>());
+    node.write(
+        "dns.yaml",
+        keep.iter()
+            .fold(dns().weighted(&more[0], 50), |dns, server| {
+                dns.weighted(server, 1)
+            }),
+    );
+    node.wait_until_served(
+        "shop/dns",
+        &more[..1]
+            .iter()
+            .chain(keep.iter().copied())
+            .collect::<Vec<_>>(),
+    );
     expect_the_same();
     // Other services change.
-    node.write("more.yaml", service("shop/more").address("10.96.0.11").udp(53).endpoints(&servers));
+    node.write(
+        "more.yaml",
+        service("shop/more")
+            .address("10.96.0.11")
+            .udp(53)
+            .endpoints(&servers),
+    );
     node.wait_until_served("shop/more", &servers.each_ref());
     expect_the_same();
     node.kill_agent();
@@ -230,7 +281,12 @@ fn b06_one_socket_talks_to_many_services_and_sticks_in_each() {
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     let address = |number: u8| format!("10.96.0.{}", 10 + number);
     let services: Vec<_> = (0..SERVICES)
-        .map(|number| service(&format!("shop/s{number}")).address(&address(number)).udp(53).endpoints(&servers))
+        .map(|number| {
+            service(&format!("shop/s{number}"))
+                .address(&address(number))
+                .udp(53)
+                .endpoints(&servers)
+        })
         .collect();
     node.write("shop.yaml", document(&services));
     for number in 0..SERVICES {
@@ -239,12 +295,19 @@ fn b06_one_socket_talks_to_many_services_and_sticks_in_each() {
     let mut client = node.client();
     let socket = client.udp_socket("0.0.0.0:5000");
     let mut ask_all = || -> Vec<Heard> {
-        let ask = |number| client.ask_at(socket, &format!("{}:53", address(number))).unwrap();
+        let ask = |number| {
+            client
+                .ask_at(socket, &format!("{}:53", address(number)))
+                .unwrap()
+        };
         (0..SERVICES).map(ask).collect()
     };
     let first = ask_all();
     let from = |number| Some(format!("{}:53", address(number)).parse().unwrap());
-    assert_eq!(first.iter().map(|heard| heard.from).collect::<Vec<_>>(), (0..SERVICES).map(from).collect::<Vec<_>>());
+    assert_eq!(
+        first.iter().map(|heard| heard.from).collect::<Vec<_>>(),
+        (0..SERVICES).map(from).collect::<Vec<_>>()
+    );
     for _ in 0..20 {
         assert_eq!(ask_all(), first);
     }
@@ -255,24 +318,42 @@ fn b06_exactly_the_udp_sockets_of_the_removed_endpoint_are_closed_wherever_they_
     let node = Node::start();
     let [one, two] = [1, 2].map(|number| Pod::start(&node, number));
     let [a, b, other] = ["a", "b", "other"].map(|name| two.server(name));
-    let log = service("shop/log").address("10.96.0.11").udp(514).endpoint(&a);
-    node.write("shop.yaml", document([&dns().endpoint(&a).endpoint(&b), &log]));
+    let log = service("shop/log")
+        .address("10.96.0.11")
+        .udp(514)
+        .endpoint(&a);
+    node.write(
+        "shop.yaml",
+        document([&dns().endpoint(&a).endpoint(&b), &log]),
+    );
     node.wait_until_served("shop/dns", &[&a, &b]);
     node.wait_until_served("shop/log", &[&a]);
 
     for mut client in [node.client(), one.client(), two.client()] {
         let (mut to_a, mut to_b) = (Vec::new(), Vec::new());
-        for (bind, to) in [("0.0.0.0:0", DNS), ("[::]:0", "[::ffff:10.96.0.10]:53")].into_iter().cycle().take(40) {
+        for (bind, to) in [("0.0.0.0:0", DNS), ("[::]:0", "[::ffff:10.96.0.10]:53")]
+            .into_iter()
+            .cycle()
+            .take(40)
+        {
             let socket = client.udp_socket(bind);
             client.connect(socket, to).unwrap();
-            if client.name_of_peer(socket).unwrap() == "a" { to_a.push((socket, to)) } else { to_b.push((socket, to)) }
+            if client.name_of_peer(socket).unwrap() == "a" {
+                to_a.push((socket, to));
+            } else {
+                to_b.push((socket, to));
+            }
         }
         // One of the sockets of `a` reconnects elsewhere before the removal.
         let (moved, _) = to_a.pop().expect("half of forty");
         let moved_to = if client.local(moved).unwrap().is_ipv4() {
             other.address().to_string()
         } else {
-            format!("[::ffff:{}]:{}", other.address().ip(), other.address().port())
+            format!(
+                "[::ffff:{}]:{}",
+                other.address().ip(),
+                other.address().port()
+            )
         };
         client.connect(moved, &moved_to).unwrap();
         let [direct, logger] = [(); 2].map(|()| client.udp_socket("0.0.0.0:0"));
@@ -292,7 +373,10 @@ fn b06_exactly_the_udp_sockets_of_the_removed_endpoint_are_closed_wherever_they_
             assert_eq!(client.pending_error(socket), None);
             assert_eq!(client.name_of_peer(socket), Ok(name.into()));
         }
-        node.write("shop.yaml", document([&dns().endpoint(&a).endpoint(&b), &log]));
+        node.write(
+            "shop.yaml",
+            document([&dns().endpoint(&a).endpoint(&b), &log]),
+        );
         node.wait_until_served("shop/dns", &[&a, &b]);
     }
 }
@@ -317,8 +401,14 @@ fn b06_a_socket_follows_its_address_to_the_service_that_has_it_now() {
     let socket = client.udp_socket("0.0.0.0:5000");
     assert_eq!(client.name_at(socket, DNS), Ok("a".into()));
     // The endpoint lives on, at another address.
-    let moved = service("shop/dns").address("10.96.0.11").udp(53).endpoint(&a);
-    let heir = service("shop/heir").address("10.96.0.10").udp(53).endpoint(&b);
+    let moved = service("shop/dns")
+        .address("10.96.0.11")
+        .udp(53)
+        .endpoint(&a);
+    let heir = service("shop/heir")
+        .address("10.96.0.10")
+        .udp(53)
+        .endpoint(&b);
     node.write("dns.yaml", document([&moved, &heir]));
     node.wait_until_served("shop/heir", &[&b]);
     assert_eq!(client.name_at(socket, DNS), Ok("b".into()));
@@ -327,18 +417,28 @@ fn b06_a_socket_follows_its_address_to_the_service_that_has_it_now() {
 
 #[test]
 fn b06_a_socket_returns_when_the_service_becomes_node_local() {
-    let mut node = Node::setup().flags("--node-name here --external-cidr 192.0.2.0/24").start();
+    let mut node = Node::setup()
+        .flags("--node-name here --external-cidr 192.0.2.0/24")
+        .start();
     let [far, near] = ["far", "near"].map(|name| node.server(name));
     // An external address keeps the far endpoint in use.
-    let dns = dns().with("externalIPs: [192.0.2.10]").on_node(&far, "elsewhere");
+    let dns = dns()
+        .with("externalIPs: [192.0.2.10]")
+        .on_node(&far, "elsewhere");
     node.write("dns.yaml", dns.clone());
     node.wait_until_served("shop/dns", &[&far]);
     let mut client = node.client();
     let socket = client.udp_socket("0.0.0.0:5000");
     assert_eq!(client.name_at(socket, DNS), Ok("far".into()));
-    node.write("dns.yaml", dns.on_node(&near, "here").with("internalTrafficPolicy: Local"));
+    node.write(
+        "dns.yaml",
+        dns.on_node(&near, "here")
+            .with("internalTrafficPolicy: Local"),
+    );
     node.wait_until_served("shop/dns", &[&far, &near]);
-    wait::until("the near one", MOVED, || client.name_at(socket, DNS) == Ok("near".into()));
+    wait::until("the near one", MOVED, || {
+        client.name_at(socket, DNS) == Ok("near".into())
+    });
     node.stop_agent();
     assert_eq!(client.name_at(socket, DNS), Ok("near".into()));
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use mesh_common::counter::Counter;
-use mesh_tests::{Client, Node, Server, client::protocol::counts, node::PATIENCE, server::Manner, service, wait};
+use mesh_tests::{
+    Client, Node, Server, client::protocol::counts, node::PATIENCE, server::Manner, service, wait,
+};
 
 use crate::balancing::KernelState;
 
@@ -13,8 +15,15 @@ const REFUSED: &str = "connect ECONNREFUSED";
 fn shop(outlier: &str) -> (Node, [Server; 3], KernelState) {
     let node = Node::start();
     let servers = std::array::from_fn(|number| node.server(&format!("{number}")));
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
-    node.write("cart.yaml", cart.with(&format!("outlier: {{{outlier}}}")).endpoints(&servers));
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("balance: random");
+    node.write(
+        "cart.yaml",
+        cart.with(&format!("outlier: {{{outlier}}}"))
+            .endpoints(&servers),
+    );
     node.wait_until_served("shop/cart", &servers.each_ref());
     let known = KernelState::of(&node);
     (node, servers, known)
@@ -22,7 +31,10 @@ fn shop(outlier: &str) -> (Node, [Server; 3], KernelState) {
 
 /// Connects until this client has ejected the dead endpoint, after as many failures as the streak.
 fn expect_streak(client: &mut Client, failures: u64) {
-    assert_eq!(client.tcp(VIP).times(200).errors, counts([(REFUSED, failures)]));
+    assert_eq!(
+        client.tcp(VIP).times(200).errors,
+        counts([(REFUSED, failures)])
+    );
 }
 
 fn expect_agreement(end: impl Fn(&mut Node)) {
@@ -33,10 +45,22 @@ fn expect_agreement(end: impl Fn(&mut Node)) {
     let [dead, _left, _other] = servers;
     drop(dead);
     expect_streak(&mut first, 3);
-    assert_eq!((known.agreed(), known.counter(Counter::Ejections)), (0, 1), "one client decides for itself");
+    assert_eq!(
+        (known.agreed(), known.counter(Counter::Ejections)),
+        (0, 1),
+        "one client decides for itself"
+    );
     expect_streak(&mut second, 3);
-    assert_eq!((known.agreed(), known.counter(Counter::Ejections)), (1, 3), "each for itself, and both for all");
-    assert_eq!(third.tcp(VIP).times(500).errors, counts([]), "the third client is spared");
+    assert_eq!(
+        (known.agreed(), known.counter(Counter::Ejections)),
+        (1, 3),
+        "each for itself, and both for all"
+    );
+    assert_eq!(
+        third.tcp(VIP).times(500).errors,
+        counts([]),
+        "the third client is spared"
+    );
     assert_eq!(known.counter(Counter::Failures), 6);
 }
 
@@ -57,7 +81,8 @@ fn success_in_a_namespace_of_its_own_revives_no_endpoint_for_others() {
     let addresses = servers.each_ref().map(Server::address);
     let [one, two, three] = ["one", "two", "three"].map(|name| node.place().below(name));
     let attacker = node.place().child();
-    let _own = addresses.map(|address| Server::start_at(Manner::Closes, &attacker.netns, "own", address));
+    let _own =
+        addresses.map(|address| Server::start_at(Manner::Closes, &attacker.netns, "own", address));
     let [mut first, mut second, mut third] = [&one, &two, &three].map(Client::start);
     let [dead, _left, _other] = servers;
     drop(dead);
@@ -71,10 +96,17 @@ fn success_in_a_namespace_of_its_own_revives_no_endpoint_for_others() {
     while begin.elapsed() < Duration::from_secs(4) {
         let report = third.tcp(VIP).times(500);
         failed += report.errors.values().sum::<u64>();
-        assert_eq!(report.answers.len(), 2, "no healthy endpoint is ejected: {report:?}");
+        assert_eq!(
+            report.answers.len(),
+            2,
+            "no healthy endpoint is ejected: {report:?}"
+        );
     }
     assert_eq!(successes.stop().errors, counts([]));
-    assert!(failed <= 8, "{failed} failures: a streak, and one after each pause");
+    assert!(
+        failed <= 8,
+        "{failed} failures: a streak, and one after each pause"
+    );
     assert_eq!(known.counter(Counter::RefusedNoBackend), 0);
 }
 
@@ -84,8 +116,13 @@ fn a_passing_health_check_lifts_an_ejection() {
     let allow = "--health-check-allowed-networks 127.0.0.0/8 --health-check-min-interval 100ms";
     let node = Node::setup().flags(allow).start();
     let servers: [Server; 4] = std::array::from_fn(|number| node.server(&format!("{number}")));
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random");
-    let cart = cart.with("outlier: {baseEjection: 60s, maxEjection: 60s}").endpoints(&servers);
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("balance: random");
+    let cart = cart
+        .with("outlier: {baseEjection: 60s, maxEjection: 60s}")
+        .endpoints(&servers);
     node.write("cart.yaml", cart.clone());
     node.wait_until_served("shop/cart", &servers.each_ref());
     let known = KernelState::of(&node);
@@ -93,10 +130,17 @@ fn a_passing_health_check_lifts_an_ejection() {
         Client::start(&place).tcp(VIP).times(200);
     }
     let agreed = known.agreed();
-    assert!((1..=2).contains(&agreed), "half of the tier at most, not {agreed} of 4");
+    assert!(
+        (1..=2).contains(&agreed),
+        "half of the tier at most, not {agreed} of 4"
+    );
     let mut victim = Client::start(&node.place().below("victim"));
     let report = victim.tcp(VIP).times(200);
-    assert_eq!((report.errors, report.answers.len()), (counts([]), 4 - agreed), "what is ejected is spared");
+    assert_eq!(
+        (report.errors, report.answers.len()),
+        (counts([]), 4 - agreed),
+        "what is ejected is spared"
+    );
     node.write("cart.yaml", cart.with("health: {tcp: {}, interval: 300ms}"));
     wait::until_equal("agreements", PATIENCE, &0, || known.agreed());
     let report = victim.tcp(VIP).times(400);
@@ -118,9 +162,14 @@ fn an_endpoint_that_works_again_serves_all() {
     assert_eq!(known.agreed(), 1);
     let back = node.server_again("back", address);
     for client in [&mut third, &mut first, &mut second] {
-        wait::until("the endpoint to serve", PATIENCE, || client.tcp(VIP).once().answers_of(&back) == 1);
+        wait::until("the endpoint to serve", PATIENCE, || {
+            client.tcp(VIP).once().answers_of(&back) == 1
+        });
         let report = client.tcp(VIP).times(600);
-        assert!(report.errors.is_empty() && report.answers_of(&back) > 100, "{report:?}");
+        assert!(
+            report.errors.is_empty() && report.answers_of(&back) > 100,
+            "{report:?}"
+        );
     }
     assert_eq!(known.agreed(), 0);
 }

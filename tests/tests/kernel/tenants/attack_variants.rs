@@ -1,5 +1,5 @@
-//! Variants of attacks in which a client makes its own connects fail, or succeed wrongly. The endpoints are in a pod
-//! that the victim reaches through the node.
+//! Variants of attacks in which a client makes its own connects fail, or succeed wrongly. The
+//! endpoints are in a pod that the victim reaches through the node.
 
 use std::{array, time::Duration};
 
@@ -36,17 +36,30 @@ fn ip(pod: &Pod, line: &str) {
 /// A pod whose packets are dropped: the MAC address of its gateway belongs to no device.
 fn cut_off(node: &Node) -> Pod {
     let pod = Pod::start(node, 1);
-    ip(&pod, "neigh replace 10.201.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent");
+    ip(
+        &pod,
+        "neigh replace 10.201.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent",
+    );
     pod
 }
 
 /// Expects the attacker's connects to time out and to count as its own failures only.
-fn expect_own_failures(mut attacker: Client, attack: Attack, node: &Node, servers: &[Server; 4], known: &KernelState) {
+fn expect_own_failures(
+    mut attacker: Client,
+    attack: Attack,
+    node: &Node,
+    servers: &[Server; 4],
+    known: &KernelState,
+) {
     let reports = expect_unharmed_by(vec![attacker.attack(attack, VIP)], TIME, node, servers);
     assert_eq!(reports[0].errors, counts([]), "each connect is under way");
     assert_eq!(known.agreed(), 0);
     // If every endpoint hangs, none may be ejected.
-    assert!(known.counter(Counter::Failures) > 12, "{} failures", known.counter(Counter::Failures));
+    assert!(
+        known.counter(Counter::Failures) > 12,
+        "{} failures",
+        known.counter(Counter::Failures)
+    );
 }
 
 #[test]
@@ -54,7 +67,13 @@ fn a_client_that_binds_to_another_device_ejects_no_endpoint_for_others() {
     let (node, _home, servers, known) = shop();
     let _elsewhere = Pod::start(&node, 1);
     let attacker = Client::start(&node.place().below("attacker.service"));
-    expect_own_failures(attacker, Attack::Device("pod1".into()), &node, &servers, &known);
+    expect_own_failures(
+        attacker,
+        Attack::Device("pod1".into()),
+        &node,
+        &servers,
+        &known,
+    );
 }
 
 #[test]
@@ -78,9 +97,15 @@ fn connects_that_a_client_closes_early_are_no_failures() {
     let pod = cut_off(&node);
     let mut attackers = [pod.client(), pod.client()];
     let times = [0, 1].map(Duration::from_millis);
-    let attacks = attackers.iter_mut().zip(times).map(|(client, time)| client.attack(Attack::Close(time), VIP));
+    let attacks = attackers
+        .iter_mut()
+        .zip(times)
+        .map(|(client, time)| client.attack(Attack::Close(time), VIP));
     for report in expect_unharmed_by(attacks.collect(), TIME, &node, &servers) {
-        assert!(report.errors.is_empty() && report.total_answers() > 100, "{report:?}");
+        assert!(
+            report.errors.is_empty() && report.total_answers() > 100,
+            "{report:?}"
+        );
     }
     assert_eq!((known.counter(Counter::Failures), known.ejected()), (0, 0));
 }
@@ -88,12 +113,21 @@ fn connects_that_a_client_closes_early_are_no_failures() {
 /// The kernel refuses such connects before a request is sent, which counts for the client alone.
 #[test]
 fn routes_in_a_clients_namespace_eject_none() {
-    for (kind, error) in [("unreachable", "EHOSTUNREACH"), ("prohibit", "EACCES"), ("blackhole", "EINVAL")] {
+    for (kind, error) in [
+        ("unreachable", "EHOSTUNREACH"),
+        ("prohibit", "EACCES"),
+        ("blackhole", "EINVAL"),
+    ] {
         let (node, home, servers, known) = shop();
         let pod = Pod::start(&node, 1);
         ip(&pod, &format!("route add {kind} {}", home.ip()));
         let mut attacker = pod.client();
-        let reports = expect_unharmed_by(vec![attacker.tcp(VIP).again_and_again()], TIME, &node, &servers);
+        let reports = expect_unharmed_by(
+            vec![attacker.tcp(VIP).again_and_again()],
+            TIME,
+            &node,
+            &servers,
+        );
         let errors: Vec<_> = reports[0].errors.keys().collect();
         assert_eq!(errors, [&format!("connect {error}")], "{kind}");
         assert_eq!(known.agreed(), 0, "{kind}");
@@ -105,7 +139,10 @@ fn routes_in_a_clients_namespace_eject_none() {
 fn a_client_that_sees_the_opposite_revives_no_endpoint_and_ejects_none() {
     let node = Node::start();
     let [dead, one, two, three] = ["dead", "1", "2", "3"].map(|name| node.server(name));
-    node.write("cart.yaml", cart().with(DEAD).endpoints([&dead, &one, &two, &three]));
+    node.write(
+        "cart.yaml",
+        cart().with(DEAD).endpoints([&dead, &one, &two, &three]),
+    );
     node.wait_until_served("shop/cart", &[&dead, &one, &two, &three]);
     let (known, address) = (KernelState::of(&node), dead.address());
     drop(dead);

@@ -1,4 +1,5 @@
-//! A client that makes its own connects fail does not affect others: they are not refused, and their shares stay fair.
+//! A client that makes its own connects fail does not affect others: they are not refused, and
+//! their shares stay fair.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,10 @@ pub(super) const CONNECTS: u32 = 1_000;
 const SHORT: Duration = Duration::from_secs(2);
 
 pub(super) fn cart() -> Manifest {
-    service("shop/cart").address("10.96.0.10").tcp(80).with("balance: random")
+    service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("balance: random")
 }
 
 fn shop<const N: usize>() -> (Node, [Server; N], KernelState) {
@@ -32,19 +36,37 @@ fn shop<const N: usize>() -> (Node, [Server; N], KernelState) {
 
 /// Expects no refusal, and each server within ten percentage points of its fair share.
 pub(super) fn expect_fair<const N: usize>(report: &ConnectReport, servers: &[Server; N]) {
-    assert_eq!((&report.errors, report.total_answers()), (&counts([]), u64::from(CONNECTS)));
+    assert_eq!(
+        (&report.errors, report.total_answers()),
+        (&counts([]), u64::from(CONNECTS))
+    );
     for server in servers {
         let percent = report.answers_of(server) * 100 / u64::from(CONNECTS);
-        assert!(percent.abs_diff(100 / N as u64) <= 10, "{}: {percent} %: {report:?}", server.name());
+        assert!(
+            percent.abs_diff(100 / N as u64) <= 10,
+            "{}: {percent} %: {report:?}",
+            server.name()
+        );
     }
 }
 
 /// Runs the attackers, and expects the victim to be unharmed during and after the attack.
-fn expect_unharmed<const N: usize>(time: Duration, node: &Node, attackers: &[Place], servers: &[Server; N]) {
+fn expect_unharmed<const N: usize>(
+    time: Duration,
+    node: &Node,
+    attackers: &[Place],
+    servers: &[Server; N],
+) {
     let mut clients: Vec<Client> = attackers.iter().map(Client::start).collect();
-    let attacks = clients.iter_mut().map(|client| client.tcp(VIP).again_and_again()).collect();
+    let attacks = clients
+        .iter_mut()
+        .map(|client| client.tcp(VIP).again_and_again())
+        .collect();
     for report in expect_unharmed_by(attacks, time, node, servers) {
-        assert!(report.errors.values().sum::<u64>() > 3 * N as u64, "it fails: {report:?}");
+        assert!(
+            report.errors.values().sum::<u64>() > 3 * N as u64,
+            "it fails: {report:?}"
+        );
     }
 }
 
@@ -69,9 +91,18 @@ pub(super) fn expect_unharmed_by<const N: usize>(
 #[test]
 fn a_client_in_its_own_namespace_ejects_no_endpoint_for_others() {
     let (node, servers, known) = shop::<4>();
-    expect_unharmed(Duration::from_secs(10), &node, &[node.place().child()], &servers);
+    expect_unharmed(
+        Duration::from_secs(10),
+        &node,
+        &[node.place().child()],
+        &servers,
+    );
     assert_eq!(known.agreed(), 0);
-    assert!(known.counter(Counter::Failures) > 12 && known.ejected() >= 3, "{} ejected", known.ejected());
+    assert!(
+        known.counter(Counter::Failures) > 12 && known.ejected() >= 3,
+        "{} ejected",
+        known.ejected()
+    );
 }
 
 #[test]
@@ -96,7 +127,10 @@ fn a_near_zone_is_not_emptied() {
     let node = Node::setup().flags("--zone a").start();
     let [near, also, far] = ["near", "also", "far"].map(|name| node.server(name));
     let cart = cart().with("locality: {order: [zone]}");
-    let cart = cart.described(&near, "zone: a").described(&also, "zone: a").described(&far, "zone: b");
+    let cart = cart
+        .described(&near, "zone: a")
+        .described(&also, "zone: a")
+        .described(&far, "zone: b");
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &[&near, &also, &far]);
     expect_unharmed(SHORT, &node, &[node.place().child()], &[near, also]);
@@ -115,7 +149,11 @@ fn a_connect_that_its_program_closes_is_no_failure() {
             assert!(client.start_connect(socket, VIP));
             let told = client.act(socket, act.clone());
             assert!(told.is_ok() || act == Act::Shutdown, "{act:?}: {told:?}");
-            assert_eq!((known.counter(Counter::Failures), known.live()), (0, (0, 0)), "{act:?}");
+            assert_eq!(
+                (known.counter(Counter::Failures), known.live()),
+                (0, (0, 0)),
+                "{act:?}"
+            );
         }
     }
 }

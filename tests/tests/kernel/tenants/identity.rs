@@ -1,4 +1,5 @@
-//! Client identity: the cgroup that the node's manager created for a pod or unit, including all cgroups below it.
+//! Client identity: the cgroup that the node's manager created for a pod or unit, including all
+//! cgroups below it.
 
 use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
 
@@ -16,7 +17,13 @@ const VIP: &str = "10.96.0.10:80";
 fn shop(node: &mut Node) -> Server {
     node.start_agent();
     let server = node.echo_server("a");
-    node.write("cart.yaml", service("shop/cart").address("10.96.0.10").tcp(80).endpoint(&server));
+    node.write(
+        "cart.yaml",
+        service("shop/cart")
+            .address("10.96.0.10")
+            .tcp(80)
+            .endpoint(&server),
+    );
     node.wait_until_served("shop/cart", &[&server]);
     server
 }
@@ -24,8 +31,12 @@ fn shop(node: &mut Node) -> Server {
 /// Returns the clients of the open sockets.
 fn clients(node: &Node) -> BTreeSet<u32> {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
-    let sockets: HashMap<_, u64, [u8; size_of::<SocketRow>()]> = map.try_into().expect("SOCKETS has rows of this size");
-    sockets.iter().map(|row| cast::<_, SocketRow>(row.expect("no socket is closed meanwhile").1).client).collect()
+    let sockets: HashMap<_, u64, [u8; size_of::<SocketRow>()]> =
+        map.try_into().expect("SOCKETS has rows of this size");
+    sockets
+        .iter()
+        .map(|row| cast::<_, SocketRow>(row.expect("no socket is closed meanwhile").1).client)
+        .collect()
 }
 
 /// A process with an open stream to the service.
@@ -58,7 +69,9 @@ fn pods_below_one_slice_are_two_clients() {
     let _server = shop(&mut node);
     // Created after the agent has scanned the cgroups.
     let pods = ["1", "2"].map(|uid| burstable.below(&format!("kubepods-burstable-pod{uid}.slice")));
-    let containers = pods.each_ref().map(|pod| pod.below("cri-containerd-0.scope"));
+    let containers = pods
+        .each_ref()
+        .map(|pod| pod.below("cri-containerd-0.scope"));
     let _open = containers.each_ref().map(connected);
     assert_eq!(clients(&node), pods.each_ref().map(id).into());
 }
@@ -69,8 +82,12 @@ fn a_group_that_comes_later_is_found() {
     let _server = shop(&mut node);
     let slice = node.place().below("system.slice");
     let units = ["one.service", "two.service"].map(|unit| slice.below(unit));
-    mesh_tests::wait::until("the agent to look again", mesh_tests::node::PATIENCE, || {
-        let _open = units.each_ref().map(connected);
-        clients(&node) == units.each_ref().map(id).into()
-    });
+    mesh_tests::wait::until(
+        "the agent to look again",
+        mesh_tests::node::PATIENCE,
+        || {
+            let _open = units.each_ref().map(connected);
+            clients(&node) == units.each_ref().map(id).into()
+        },
+    );
 }

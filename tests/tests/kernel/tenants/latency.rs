@@ -11,28 +11,36 @@ use mesh_tests::{
 use super::attacks::{CONNECTS, VIP, expect_fair};
 use crate::balancing::KernelState;
 
-/// A client that leaves connections to one endpoint open for a second, and closes others at once, tells of no difference
-/// between the endpoints. Once its connections are closed they do not count as load either.
+/// A client that leaves connections to one endpoint open for a second, and closes others at once,
+/// tells of no difference between the endpoints. Once its connections are closed they do not count
+/// as load either.
 #[test]
 fn connections_that_a_client_leaves_open_make_no_endpoint_slow_for_others() {
     let node = Node::start();
     let servers: [Server; 4] = std::array::from_fn(|number| node.echo_server(&format!("{number}")));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80);
-    node.write("cart.yaml", cart.with("balance: latencyAware").endpoints(&servers));
+    node.write(
+        "cart.yaml",
+        cart.with("balance: latencyAware").endpoints(&servers),
+    );
     node.wait_until_served("shop/cart", &servers.each_ref());
     let known = KernelState::of(&node);
     let mut attacker = Client::start(&node.place().below("attacker.service"));
     let attack = attacker.attack(Attack::Linger("0".into()), VIP);
     let is_slow = || known.duration_of(&servers[0]) > 500_000;
-    wait::until("connections to the endpoint to have been open for long", PATIENCE, is_slow);
+    wait::until(
+        "connections to the endpoint to have been open for long",
+        PATIENCE,
+        is_slow,
+    );
     let report = attack.stop();
     assert_eq!(report.errors, counts([]));
     wait::until_equal("connections under way", PATIENCE, &(0, 0), || known.live());
     expect_fair(&victims(&node), &servers);
 }
 
-/// Connects of several clients, so that no interruption decides: a client that is stopped while it connects finds the endpoint
-/// slow.
+/// Connects of several clients, so that no interruption decides: a client that is stopped while it
+/// connects finds the endpoint slow.
 fn victims(node: &Node) -> ConnectReport {
     const VICTIMS: u32 = 10;
     let mut all = ConnectReport::default();

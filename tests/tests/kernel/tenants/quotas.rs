@@ -26,9 +26,12 @@ const UDP: &str = "10.96.0.10:53";
 const SHARE: u32 = 16;
 const MANY: u32 = 200;
 
-/// A node with 64 rows for sockets, of which a client may have a quarter; and the attacker's cgroup.
+/// A node with 64 rows for sockets, of which a client may have a quarter; and the attacker's
+/// cgroup.
 fn node(interval: &str) -> (Node, Place) {
-    let node = Node::setup().flags(&format!("--max-sockets 64 --resync-interval {interval}")).start();
+    let node = Node::setup()
+        .flags(&format!("--max-sockets 64 --resync-interval {interval}"))
+        .start();
     let attacker = node.place().below("attacker.service");
     (node, attacker)
 }
@@ -36,7 +39,9 @@ fn node(interval: &str) -> (Node, Place) {
 fn serve(node: &Node, settings: &[&str]) -> Server {
     let server = node.echo_server("a");
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53);
-    let cart = settings.iter().fold(cart, |cart, setting| cart.with(setting));
+    let cart = settings
+        .iter()
+        .fold(cart, |cart, setting| cart.with(setting));
     node.write("cart.yaml", cart.endpoint(&server));
     node.wait_until_served("shop/cart", &[&server]);
     server
@@ -45,16 +50,21 @@ fn serve(node: &Node, settings: &[&str]) -> Server {
 /// Returns the rows of a client: sockets, flows, large flow records, bindings.
 pub(super) fn has(node: &Node, client: &Place) -> ClientRows {
     let map = Map::Array(pinned::map(&node.directories().pins, maps::QUOTAS));
-    let rows: Array<_, [u8; size_of::<ClientRows>()]> = map.try_into().expect("QUOTAS has rows of this size");
+    let rows: Array<_, [u8; size_of::<ClientRows>()]> =
+        map.try_into().expect("QUOTAS has rows of this size");
     cast(rows.get(&quota::place(id(client)), 0).expect("it is there"))
 }
 
 /// Returns the number of rows of this client in SOCKETS.
 fn rows(node: &Node, client: &Place) -> usize {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
-    let rows: HashMap<_, u64, [u8; size_of::<SocketRow>()]> = map.try_into().expect("SOCKETS has rows of this size");
+    let rows: HashMap<_, u64, [u8; size_of::<SocketRow>()]> =
+        map.try_into().expect("SOCKETS has rows of this size");
     let id = id(client);
-    rows.iter().flatten().filter(|(_, row)| cast::<_, SocketRow>(*row).client == id).count()
+    rows.iter()
+        .flatten()
+        .filter(|(_, row)| cast::<_, SocketRow>(*row).client == id)
+        .count()
 }
 
 /// Expects other clients to be served as usual.
@@ -71,12 +81,25 @@ fn a_client_with_many_sockets_is_refused_by_a_limited_service_and_others_are_not
     let _server = serve(&node, &["limits: {maxConnections: 1000}"]);
     let mut busy = Client::start(&attacker);
     let opened = busy.open_streams(TCP, MANY);
-    assert_eq!((opened.total_answers(), rows(&node, &attacker)), (u64::from(SHARE), SHARE as usize));
-    assert_eq!(opened.errors, counts([("connect ECONNREFUSED", u64::from(MANY - SHARE))]));
+    assert_eq!(
+        (opened.total_answers(), rows(&node, &attacker)),
+        (u64::from(SHARE), SHARE as usize)
+    );
+    assert_eq!(
+        opened.errors,
+        counts([("connect ECONNREFUSED", u64::from(MANY - SHARE))])
+    );
     expect_others_served(&node);
     drop(busy);
-    wait::until_equal("its rows to be gone", PATIENCE, &[0; 4], || has(&node, &attacker));
-    assert_eq!(Client::start(&attacker).open_streams(TCP, SHARE).total_answers(), u64::from(SHARE));
+    wait::until_equal("its rows to be gone", PATIENCE, &[0; 4], || {
+        has(&node, &attacker)
+    });
+    assert_eq!(
+        Client::start(&attacker)
+            .open_streams(TCP, SHARE)
+            .total_answers(),
+        u64::from(SHARE)
+    );
 }
 
 #[test]
@@ -84,7 +107,10 @@ fn a_client_with_many_sockets_is_served_without_records_where_no_limit_is_broken
     let (node, attacker) = node("30s");
     let _server = serve(&node, &[]);
     let mut busy = Client::start(&attacker);
-    assert_eq!(busy.open_streams(TCP, MANY).total_answers(), u64::from(MANY));
+    assert_eq!(
+        busy.open_streams(TCP, MANY).total_answers(),
+        u64::from(MANY)
+    );
     assert_eq!(rows(&node, &attacker), SHARE as usize);
     let port = node.port_of("shop/cart", 80, "TCP");
     assert_eq!(port.counters.unrecorded, u64::from(MANY - SHARE));
@@ -104,23 +130,36 @@ fn udp_sockets_of_a_client_take_no_more_memory_than_its_share() {
     assert_eq!(has(&node, &attacker), [0, u64::from(SHARE), 0, 0]);
     expect_others_served(&node);
     drop(busy);
-    wait::until_equal("its records to be gone", PATIENCE, &[0; 4], || has(&node, &attacker));
+    wait::until_equal("its records to be gone", PATIENCE, &[0; 4], || {
+        has(&node, &attacker)
+    });
 }
 
 #[test]
 fn a_client_with_many_namespaces_has_its_share_of_bindings() {
     let (node, attacker) = node("1s");
-    let _server = serve(&node, &["affinity: {timeoutSeconds: 5}", "outlier: {enabled: false}"]);
+    let _server = serve(
+        &node,
+        &["affinity: {timeoutSeconds: 5}", "outlier: {enabled: false}"],
+    );
     let mut other = node.client();
     assert_eq!(other.tcp(TCP).times(3).errors, counts([]));
     for _ in 0..2 * SHARE {
-        let elsewhere = Place { netns: Arc::new(Netns::new()), ..attacker.clone() };
+        let elsewhere = Place {
+            netns: Arc::new(Netns::new()),
+            ..attacker.clone()
+        };
         // There is no server, but the client was bound.
         assert_eq!(Client::start(&elsewhere).tcp(TCP).once().total_answers(), 0);
     }
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::AFFINITY));
-    let bound: HashMap<_, [u8; 16], [u8; size_of::<AffinityRow>()]> = map.try_into().expect("rows of these sizes");
-    let owners: Vec<u32> = bound.iter().flatten().map(|(_, row)| cast::<_, AffinityRow>(row).owner).collect();
+    let bound: HashMap<_, [u8; 16], [u8; size_of::<AffinityRow>()]> =
+        map.try_into().expect("rows of these sizes");
+    let owners: Vec<u32> = bound
+        .iter()
+        .flatten()
+        .map(|(_, row)| cast::<_, AffinityRow>(row).owner)
+        .collect();
     let of = |place: &Place| owners.iter().filter(|&&owner| owner == id(place)).count();
     assert_eq!((of(&attacker), of(node.place())), (SHARE as usize, 1));
     // Bindings of clients that do not return expire.
@@ -138,18 +177,28 @@ fn rows_of_sockets_that_ended_without_a_hook_are_gone_within_seconds() {
         return;
     }
     // The kernel refuses these connects after the hook, and closes the sockets without one.
-    let nowhere = service("shop/nowhere").address("10.96.0.11").tcp(80).at("192.0.2.1:80".parse().expect("an address"));
+    let nowhere = service("shop/nowhere")
+        .address("10.96.0.11")
+        .tcp(80)
+        .at("192.0.2.1:80".parse().expect("an address"));
     node.write("nowhere.yaml", nowhere);
     wait::until("the service", PATIENCE, || {
-        node.find_service("shop/nowhere").is_some_and(|it| it.ports[0].endpoints[0].active)
+        node.find_service("shop/nowhere")
+            .is_some_and(|it| it.ports[0].endpoints[0].active)
     });
     for _ in 0..MANY {
         let socket = busy.socket(Transport::Mptcp, "0.0.0.0:0");
-        busy.connect(socket, "10.96.0.11:80").expect_err("there is no way");
+        busy.connect(socket, "10.96.0.11:80")
+            .expect_err("there is no way");
         busy.close(socket);
     }
     expect_others_served(&node);
-    wait::until_equal("its rows to be gone", PATIENCE, &[0; 4], || has(&node, &attacker));
+    wait::until_equal("its rows to be gone", PATIENCE, &[0; 4], || {
+        has(&node, &attacker)
+    });
     assert_eq!(rows(&node, &attacker), 0);
-    assert_eq!(busy.open_streams(TCP, SHARE).answers_of(&server), u64::from(SHARE));
+    assert_eq!(
+        busy.open_streams(TCP, SHARE).answers_of(&server),
+        u64::from(SHARE)
+    );
 }

@@ -21,21 +21,31 @@ use crate::balancing::KernelState;
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.11:53";
-/// Connections that each service takes, those of them that one client may hold, and what the attacker tries to hold.
+/// Connections that each service takes, those of them that one client may hold, and what the
+/// attacker tries to hold.
 const PLACES: u32 = 20;
 const SHARE: u32 = 5;
 const MANY: u32 = 200;
 
 type Shares = HashMap<aya::maps::MapData, [u8; size_of::<ShareKey>()], u64>;
 
-/// A node whose services give a client this part of their connections, if any; and the attacker's cgroup.
+/// A node whose services give a client this part of their connections, if any; and the attacker's
+/// cgroup.
 fn node(percent: Option<u32>) -> (Node, Server, Place) {
     let node = Node::setup().flags("--resync-interval 1s").start();
     let server = node.echo_server("a");
-    let share = percent.map_or(String::new(), |percent| format!(", maxConnectionsPerClientPercent: {percent}"));
+    let share = percent.map_or(String::new(), |percent| {
+        format!(", maxConnectionsPerClientPercent: {percent}")
+    });
     let limits = format!("limits: {{maxConnections: {PLACES}{share}}}");
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80).with(&limits);
-    let dns = service("shop/dns").address("10.96.0.11").udp(53).with(&limits);
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with(&limits);
+    let dns = service("shop/dns")
+        .address("10.96.0.11")
+        .udp(53)
+        .with(&limits);
     node.write("cart.yaml", cart.endpoint(&server));
     node.write("dns.yaml", dns.endpoint(&server));
     for name in ["shop/cart", "shop/dns"] {
@@ -46,13 +56,18 @@ fn node(percent: Option<u32>) -> (Node, Server, Place) {
 }
 
 fn shares(node: &Node) -> Shares {
-    Map::HashMap(pinned::map(&node.directories().pins, maps::SHARES)).try_into().expect("rows of these sizes")
+    Map::HashMap(pinned::map(&node.directories().pins, maps::SHARES))
+        .try_into()
+        .expect("rows of these sizes")
 }
 
 /// Sockets that a client's shares of both services count; nothing where it has none.
 fn held(node: &Node, client: &Place) -> Vec<u64> {
     let rows = shares(node);
-    let ours = rows.iter().flatten().filter(|(of, _)| cast::<_, ShareKey>(*of).client == id(client));
+    let ours = rows
+        .iter()
+        .flatten()
+        .filter(|(of, _)| cast::<_, ShareKey>(*of).client == id(client));
     ours.map(|(_, word)| live(word)).collect()
 }
 
@@ -60,7 +75,10 @@ fn expect_others_served(node: &Node) {
     let mut other = node.client();
     assert_eq!(other.tcp(TCP).times(200).errors, counts([]));
     assert_eq!(other.udp(UDP).times(200).errors, counts([]));
-    assert_eq!(other.open_streams(TCP, SHARE).total_answers(), u64::from(SHARE));
+    assert_eq!(
+        other.open_streams(TCP, SHARE).total_answers(),
+        u64::from(SHARE)
+    );
 }
 
 #[test]
@@ -70,14 +88,24 @@ fn one_client_cannot_take_all_connections_of_a_service_that_bounds_its_share() {
     let mut busy = Client::start(&attacker);
     for round in 1..=2 {
         let opened = busy.open_streams(TCP, MANY);
-        assert_eq!(opened.total_answers(), u64::from(SHARE), "{round}: {opened:?}");
-        assert_eq!(opened.errors, counts([("connect ECONNREFUSED", u64::from(MANY - SHARE))]));
+        assert_eq!(
+            opened.total_answers(),
+            u64::from(SHARE),
+            "{round}: {opened:?}"
+        );
+        assert_eq!(
+            opened.errors,
+            counts([("connect ECONNREFUSED", u64::from(MANY - SHARE))])
+        );
         expect_others_served(&node);
-        let refused = [Counter::RefusedShare, Counter::RefusedLimit].map(|counter| known.counter(counter));
+        let refused =
+            [Counter::RefusedShare, Counter::RefusedLimit].map(|counter| known.counter(counter));
         assert_eq!(refused, [u64::from(MANY - SHARE) * round, 0]);
         // What its sockets held ends with them.
         busy.kill();
-        wait::until("its connections to be over", PATIENCE, || held(&node, &attacker).iter().all(|it| *it == 0));
+        wait::until("its connections to be over", PATIENCE, || {
+            held(&node, &attacker).iter().all(|it| *it == 0)
+        });
         busy = Client::start(&attacker);
     }
 }
@@ -86,9 +114,19 @@ fn one_client_cannot_take_all_connections_of_a_service_that_bounds_its_share() {
 fn without_a_bound_one_client_takes_all_connections_and_others_are_refused() {
     let (node, _server, attacker) = node(None);
     let mut busy = Client::start(&attacker);
-    assert_eq!(busy.open_streams(TCP, MANY).total_answers(), u64::from(PLACES));
-    assert_eq!(node.client().tcp(TCP).times(10).errors, counts([("connect ECONNREFUSED", 10)]));
-    assert_eq!(held(&node, &attacker), [0; 0], "and nothing is counted by client");
+    assert_eq!(
+        busy.open_streams(TCP, MANY).total_answers(),
+        u64::from(PLACES)
+    );
+    assert_eq!(
+        node.client().tcp(TCP).times(10).errors,
+        counts([("connect ECONNREFUSED", 10)])
+    );
+    assert_eq!(
+        held(&node, &attacker),
+        [0; 0],
+        "and nothing is counted by client"
+    );
 }
 
 #[test]
@@ -99,14 +137,28 @@ fn udp_sockets_of_a_client_have_its_share_connected_or_not() {
         let mut answered = 0;
         for _ in 0..MANY {
             let socket = busy.udp_socket("0.0.0.0:0");
-            let done = if connects { busy.connect(socket, UDP) } else { busy.send_to(socket, UDP) };
+            let done = if connects {
+                busy.connect(socket, UDP)
+            } else {
+                busy.send_to(socket, UDP)
+            };
             answered += u32::from(done.is_ok());
         }
-        assert_eq!((answered, held(&node, &attacker)), (SHARE, vec![SHARE.into()]), "connected: {connects}");
+        assert_eq!(
+            (answered, held(&node, &attacker)),
+            (SHARE, vec![SHARE.into()]),
+            "connected: {connects}"
+        );
         let mut other = node.client();
-        assert_eq!(other.udp(UDP).times(200).errors, counts([]), "connected: {connects}");
+        assert_eq!(
+            other.udp(UDP).times(200).errors,
+            counts([]),
+            "connected: {connects}"
+        );
         busy.kill();
-        wait::until("its sockets to be closed", PATIENCE, || held(&node, &attacker).iter().all(|it| *it == 0));
+        wait::until("its sockets to be closed", PATIENCE, || {
+            held(&node, &attacker).iter().all(|it| *it == 0)
+        });
     }
 }
 
@@ -114,21 +166,38 @@ fn udp_sockets_of_a_client_have_its_share_connected_or_not() {
 fn no_race_exceeds_the_share_of_a_client() {
     let (node, _server, attacker) = node(Some(25));
     for (protocol, to) in [(Protocol::Tcp, TCP), (Protocol::Udp, UDP)] {
-        let crowd = Crowd { threads: 32, times: 50, to: vec![(protocol, to.parse().expect("an address"))] };
+        let crowd = Crowd {
+            threads: 32,
+            times: 50,
+            to: vec![(protocol, to.parse().expect("an address"))],
+        };
         let rush = Client::start(&attacker).rush(&crowd);
-        assert_eq!(rush.connected.iter().max(), Some(&u64::from(SHARE)), "{rush:?}");
+        assert_eq!(
+            rush.connected.iter().max(),
+            Some(&u64::from(SHARE)),
+            "{rush:?}"
+        );
     }
-    wait::until("nothing to be held", PATIENCE, || held(&node, &attacker).iter().all(|it| *it == 0));
+    wait::until("nothing to be held", PATIENCE, || {
+        held(&node, &attacker).iter().all(|it| *it == 0)
+    });
 }
 
 #[test]
 fn connects_that_fail_take_nothing_of_a_share() {
     let (node, server, attacker) = node(Some(25));
-    let nowhere = service("shop/nowhere").address("10.96.0.12").tcp(80).at("192.0.2.1:80".parse().expect("an address"));
+    let nowhere = service("shop/nowhere")
+        .address("10.96.0.12")
+        .tcp(80)
+        .at("192.0.2.1:80".parse().expect("an address"));
     let limits = "limits: {maxConnections: 20, maxConnectionsPerClientPercent: 25}";
-    node.write("nowhere.yaml", nowhere.with(limits).with("outlier: {enabled: false}"));
+    node.write(
+        "nowhere.yaml",
+        nowhere.with(limits).with("outlier: {enabled: false}"),
+    );
     wait::until("the service", PATIENCE, || {
-        node.find_service("shop/nowhere").is_some_and(|it| it.ports[0].endpoints[0].active)
+        node.find_service("shop/nowhere")
+            .is_some_and(|it| it.ports[0].endpoints[0].active)
     });
     let mut busy = Client::start(&attacker);
     for transport in [Transport::Tcp, Transport::Mptcp] {
@@ -138,19 +207,32 @@ fn connects_that_fail_take_nothing_of_a_share() {
         }
         for _ in 0..MANY {
             let socket = busy.socket(transport, "0.0.0.0:0");
-            busy.connect(socket, "10.96.0.12:80").expect_err("there is no way");
+            busy.connect(socket, "10.96.0.12:80")
+                .expect_err("there is no way");
             busy.close(socket);
         }
     }
-    assert_eq!(held(&node, &attacker), [0], "connects that the kernel refuses hold nothing");
+    assert_eq!(
+        held(&node, &attacker),
+        [0],
+        "connects that the kernel refuses hold nothing"
+    );
     // Those that no hook tells of expire.
-    wait::until_equal("its share to be free", PATIENCE, &Err("ENETUNREACH".into()), || {
-        let socket = busy.tcp_socket("0.0.0.0:0");
-        let refused = busy.connect(socket, "10.96.0.12:80");
-        busy.close(socket);
-        refused
-    });
-    assert_eq!(busy.open_streams(TCP, SHARE).answers_of(&server), u64::from(SHARE));
+    wait::until_equal(
+        "its share to be free",
+        PATIENCE,
+        &Err("ENETUNREACH".into()),
+        || {
+            let socket = busy.tcp_socket("0.0.0.0:0");
+            let refused = busy.connect(socket, "10.96.0.12:80");
+            busy.close(socket);
+            refused
+        },
+    );
+    assert_eq!(
+        busy.open_streams(TCP, SHARE).answers_of(&server),
+        u64::from(SHARE)
+    );
 }
 
 #[test]
@@ -168,15 +250,26 @@ fn shares_survive_a_restart_wrong_ones_are_corrected_and_those_of_clients_that_a
             .flatten()
             .find(|(of, _)| cast::<_, ShareKey>(*of).client == id(&attacker))
             .expect("it is there");
-        rows.insert(of, word.wrapping_add(wrong), 0).expect("root may");
+        rows.insert(of, word.wrapping_add(wrong), 0)
+            .expect("root may");
         node.start_agent();
         wait::until_equal("its share", PATIENCE, &vec![3], || held(&node, &attacker));
     }
-    assert_eq!(busy.open_streams(TCP, MANY).total_answers(), u64::from(SHARE - 3));
+    assert_eq!(
+        busy.open_streams(TCP, MANY).total_answers(),
+        u64::from(SHARE - 3)
+    );
     let gone = id(&other);
     drop(other);
-    wait::until("the share of a client that is gone to be removed", PATIENCE, || {
-        shares(&node).keys().flatten().all(|of| cast::<_, ShareKey>(of).client != gone)
-    });
+    wait::until(
+        "the share of a client that is gone to be removed",
+        PATIENCE,
+        || {
+            shares(&node)
+                .keys()
+                .flatten()
+                .all(|of| cast::<_, ShareKey>(of).client != gone)
+        },
+    );
     assert_eq!(held(&node, &attacker), [u64::from(SHARE)]);
 }

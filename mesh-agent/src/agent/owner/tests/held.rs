@@ -10,11 +10,21 @@ use crate::model::{Addresses, Wrong};
 #[test]
 fn an_address_that_another_front_end_has_taken_is_noted() {
     let mut scene = Scene::new();
-    scene.owner.set_node("n1", BTreeSet::from(["192.0.2.1".parse().unwrap()]));
+    scene
+        .owner
+        .set_node("n1", BTreeSet::from(["192.0.2.1".parse().unwrap()]));
     let mut service = cart(&[("10.0.0.1:80", 1)]);
     service.ports[0].node_port = Some(80);
     scene.configure([service.clone(), fixture::fixed("other", "192.0.2.1")]);
-    let notes = |scene: &Scene| scene.owner.snapshot().notes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let notes = |scene: &Scene| {
+        scene
+            .owner
+            .snapshot()
+            .notes
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
     let note = "test.yaml:1: node port 80/TCP of service test/cart is not served at 192.0.2.1: \
                 service test/other asks for that address and port, in test.yaml:1";
     assert_eq!(notes(&scene), [note]);
@@ -36,7 +46,10 @@ fn a_new_service_that_asks_for_an_address_from_the_pool_is_left_out() {
     scene.configure([auto.clone()]);
     let address = scene.owner.world.vips[&auto.name][0];
     scene.configure([auto, fixture::fixed("thief", &address.to_string())]);
-    assert_eq!(wrong(&scene), ["test.yaml:1: service test/thief: it is left out: no good version of it is known"]);
+    assert_eq!(
+        wrong(&scene),
+        ["test.yaml:1: service test/thief: it is left out: no good version of it is known"]
+    );
 }
 
 #[test]
@@ -54,12 +67,30 @@ fn an_address_from_the_pool_stays_with_the_service_that_holds_it() {
     let wait = scene.configure([auto.clone(), thief.clone()]);
     scene.settle(wait);
     assert_eq!(scene.connect(&held).unwrap(), "10.0.0.1:80");
-    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.2:80", "as it was before");
+    assert_eq!(
+        scene.connect("10.96.0.2:80").unwrap(),
+        "10.0.0.2:80",
+        "as it was before"
+    );
     assert_eq!(scene.connect("10.96.0.3:80"), None);
-    let errors: Vec<String> = scene.owner.snapshot().errors.iter().map(ToString::to_string).collect();
-    let blamed = format!("test.yaml:1: services test/auto and test/other both ask for {address} port 80/TCP: ");
-    assert!(matches!(&errors[..], [error] if error.starts_with(&blamed)), "{errors:?}");
-    assert_eq!(wrong(&scene), ["test.yaml:1: service test/other: its last good version stays in force"]);
+    let errors: Vec<String> = scene
+        .owner
+        .snapshot()
+        .errors
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let blamed = format!(
+        "test.yaml:1: services test/auto and test/other both ask for {address} port 80/TCP: "
+    );
+    assert!(
+        matches!(&errors[..], [error] if error.starts_with(&blamed)),
+        "{errors:?}"
+    );
+    assert_eq!(
+        wrong(&scene),
+        ["test.yaml:1: service test/other: its last good version stays in force"]
+    );
     let wait = scene.configure([thief]);
     scene.settle(wait);
     assert_eq!(wrong(&scene), [""; 0]);
@@ -80,7 +111,11 @@ fn a_new_service_is_not_charged_for_a_removed_one() {
     socket::syn_sent(&scene.owner.dataplane.memory, 0);
     let wait = scene.configure([]);
     scene.settle(wait);
-    assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 0, "its id is free, its connection is open");
+    assert_eq!(
+        scene.owner.dataplane.dump().unwrap().names.len(),
+        0,
+        "its id is free, its connection is open"
+    );
     scene.configure([limited("new", "10.96.0.2")]);
     scene.owner.dataplane.memory.set_socket(1);
     assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.1:80");
@@ -88,7 +123,15 @@ fn a_new_service_is_not_charged_for_a_removed_one() {
     scene.settle(wait);
     scene.owner.dataplane.memory.set_socket(2);
     assert_eq!(scene.connect("10.96.0.3:80").unwrap(), "10.0.0.1:80");
-    let ids: Vec<u32> = scene.owner.dataplane.dump().unwrap().names.keys().copied().collect();
+    let ids: Vec<u32> = scene
+        .owner
+        .dataplane
+        .dump()
+        .unwrap()
+        .names
+        .keys()
+        .copied()
+        .collect();
     assert_eq!(ids, [1, 2]);
 }
 
@@ -101,21 +144,35 @@ fn an_endpoint_that_is_an_address_from_the_pool_is_left_out() {
     let address = format!("{}:80", scene.owner.world.vips[&auto.name][0]);
     let wait = scene.configure([auto.clone(), cart(&[(&address, 1), ("10.0.0.2:80", 1)])]);
     scene.settle(wait);
-    let endpoints: BTreeSet<_> = (0..20).filter_map(|_| scene.connect("10.96.0.1:80")).collect();
+    let endpoints: BTreeSet<_> = (0..20)
+        .filter_map(|_| scene.connect("10.96.0.1:80"))
+        .collect();
     assert_eq!(endpoints, BTreeSet::from(["10.0.0.2:80".to_owned()]));
-    let errors: Vec<String> = scene.owner.snapshot().errors.iter().map(ToString::to_string).collect();
+    let errors: Vec<String> = scene
+        .owner
+        .snapshot()
+        .errors
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let expected = format!(
         "test.yaml:1: endpoint {address} of service test/cart is the address of service test/auto (in test.yaml:1), \
          where no server listens: list the servers behind it instead"
     );
     assert_eq!(errors, [expected]);
-    assert_eq!(wrong(&scene), ["test.yaml:1: service test/cart: the rest of it is in force"]);
+    assert_eq!(
+        wrong(&scene),
+        ["test.yaml:1: service test/cart: the rest of it is in force"]
+    );
 }
 
 #[test]
 fn only_a_service_of_which_the_kernel_has_front_ends_stays_in_the_kernel() {
     let mut scene = Scene::new();
-    scene.configure([cart(&[("10.0.0.1:80", 1)]), fixture::fixed("gone", "10.96.0.2")]);
+    scene.configure([
+        cart(&[("10.0.0.1:80", 1)]),
+        fixture::fixed("gone", "10.96.0.2"),
+    ]);
     // The name of the one that was removed is kept for the grace period.
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
     assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 2);
@@ -129,12 +186,30 @@ fn only_a_service_of_which_the_kernel_has_front_ends_stays_in_the_kernel() {
         effect: crate::model::Effect::LeftOut,
     };
     let wrong = names.iter().map(wrong).collect();
-    scene.owner.accept(Update { uncertain: names.into(), wrong, complete: true, ..Update::default() });
+    scene.owner.accept(Update {
+        uncertain: names.into(),
+        wrong,
+        complete: true,
+        ..Update::default()
+    });
     let wait = scene.owner.reconcile(scene.now);
     scene.settle(wait);
     let told = crate::agent::view::wrong(&scene.owner.snapshot());
-    let told: Vec<_> = told.iter().map(|it| (it.name.as_str(), it.in_force.as_str())).collect();
-    assert_eq!(told, [("service test/cart", "kernel"), ("service test/gone", "nothing")]);
+    let told: Vec<_> = told
+        .iter()
+        .map(|it| (it.name.as_str(), it.in_force.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("service test/cart", "kernel"),
+            ("service test/gone", "nothing")
+        ]
+    );
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
-    assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 1, "nothing of the other one is kept");
+    assert_eq!(
+        scene.owner.dataplane.dump().unwrap().names.len(),
+        1,
+        "nothing of the other one is kept"
+    );
 }

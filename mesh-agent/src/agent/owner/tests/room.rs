@@ -7,7 +7,10 @@ use crate::model::Wrong;
 fn told(scene: &Scene) -> (Vec<String>, Vec<String>) {
     let snapshot = scene.owner.snapshot();
     let line = |it: &Wrong| format!("{}: {}", it.name, it.effect);
-    (snapshot.errors.iter().map(ToString::to_string).collect(), snapshot.wrong.iter().map(line).collect())
+    (
+        snapshot.errors.iter().map(ToString::to_string).collect(),
+        snapshot.wrong.iter().map(line).collect(),
+    )
 }
 
 fn other(address: &str) -> Service {
@@ -20,13 +23,22 @@ const NOTHING: (Vec<String>, Vec<String>) = (vec![], vec![]);
 fn frontends_that_are_being_replaced_need_room_too() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
-    scene.owner.dataplane.capacity = Some(Capacity { services: 1, ..Memory::CAPACITY });
-    scene.configure([fixture::with(fixture::fixed("cart", "10.96.0.9"), &[("10.0.0.1:80", 1)])]);
+    scene.owner.dataplane.capacity = Some(Capacity {
+        services: 1,
+        ..Memory::CAPACITY
+    });
+    scene.configure([fixture::with(
+        fixture::fixed("cart", "10.96.0.9"),
+        &[("10.0.0.1:80", 1)],
+    )]);
     let error = "test.yaml:1: service test/cart does not fit: there is room for 1 service addresses with their ports of all \
                  services (those that are being replaced count until they are deleted); maxServices (--max-services) can \
                  raise that";
     let instead = "service test/cart: its last good version stays in force";
-    assert_eq!(told(&scene), (vec![error.to_owned()], vec![instead.to_owned()]));
+    assert_eq!(
+        told(&scene),
+        (vec![error.to_owned()], vec![instead.to_owned()])
+    );
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
 }
 
@@ -34,8 +46,16 @@ fn frontends_that_are_being_replaced_need_room_too() {
 fn a_service_that_does_not_fit_keeps_its_endpoints_while_all_others_apply() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)]), other("10.0.1.1:80")]);
-    scene.owner.dataplane.capacity = Some(Capacity { backends: 4, ..Memory::CAPACITY });
-    let three = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1), ("10.0.0.4:80", 1)];
+    scene.owner.dataplane.capacity = Some(Capacity {
+        backends: 4,
+        ..Memory::CAPACITY
+    });
+    let three = [
+        ("10.0.0.1:80", 1),
+        ("10.0.0.2:80", 1),
+        ("10.0.0.3:80", 1),
+        ("10.0.0.4:80", 1),
+    ];
     let wait = scene.configure([cart(&three), other("10.0.1.2:80")]);
     let instead = "service test/cart: the rest of it is in force";
     assert_eq!(told(&scene).1, [instead]);
@@ -45,7 +65,10 @@ fn a_service_that_does_not_fit_keeps_its_endpoints_while_all_others_apply() {
     scene.settle(wait);
     // Also to an agent that knows nothing but the kernel's rows.
     scene.restart();
-    scene.owner.dataplane.capacity = Some(Capacity { backends: 4, ..Memory::CAPACITY });
+    scene.owner.dataplane.capacity = Some(Capacity {
+        backends: 4,
+        ..Memory::CAPACITY
+    });
     let wait = scene.configure([cart(&three), other("10.0.1.3:80")]);
     scene.settle(wait);
     assert_eq!(told(&scene).1, [instead]);
@@ -53,16 +76,28 @@ fn a_service_that_does_not_fit_keeps_its_endpoints_while_all_others_apply() {
     assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.1.3:80");
     let wait = scene.configure([cart(&three[..2]), other("10.0.1.3:80")]);
     scene.settle(wait);
-    assert_eq!((told(&scene), scene.owner.dataplane.dump().unwrap().backends.len()), (NOTHING, 3));
+    assert_eq!(
+        (
+            told(&scene),
+            scene.owner.dataplane.dump().unwrap().backends.len()
+        ),
+        (NOTHING, 3)
+    );
 }
 
 #[test]
 fn a_service_of_which_nothing_is_left_stays_as_it_was_when_the_new_one_does_not_fit() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)]), other("10.0.1.1:80")]);
-    scene.owner.dataplane.capacity = Some(Capacity { backends: 2, ..Memory::CAPACITY });
+    scene.owner.dataplane.capacity = Some(Capacity {
+        backends: 2,
+        ..Memory::CAPACITY
+    });
     scene.configure([cart(&[("10.0.0.2:80", 1)]), other("10.0.1.1:80")]);
-    assert_eq!(told(&scene).1, ["service test/cart: its last good version stays in force"]);
+    assert_eq!(
+        told(&scene).1,
+        ["service test/cart: its last good version stays in force"]
+    );
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
     assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.1.1:80");
 }
@@ -70,33 +105,51 @@ fn a_service_of_which_nothing_is_left_stays_as_it_was_when_the_new_one_does_not_
 #[test]
 fn a_service_that_did_not_fit_is_served_as_soon_as_there_is_room() {
     let mut scene = Scene::new();
-    scene.owner.dataplane.capacity = Some(Capacity { backends: 2, ..Memory::CAPACITY });
+    scene.owner.dataplane.capacity = Some(Capacity {
+        backends: 2,
+        ..Memory::CAPACITY
+    });
     let two = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1)];
     scene.configure([other("10.0.1.1:80")]);
     scene.configure([other("10.0.1.1:80"), cart(&two)]);
-    assert_eq!(told(&scene).1, ["service test/cart: it is left out: no good version of it is known"]);
     assert_eq!(
-        (scene.connect("10.96.0.1:80"), scene.connect("10.96.0.2:80").unwrap()),
+        told(&scene).1,
+        ["service test/cart: it is left out: no good version of it is known"]
+    );
+    assert_eq!(
+        (
+            scene.connect("10.96.0.1:80"),
+            scene.connect("10.96.0.2:80").unwrap()
+        ),
         (None, "10.0.1.1:80".to_owned())
     );
-    // The other one leaves; its row is freed after the grace period, and no update comes after that.
+    // The other one leaves; its row is freed after the grace period, and no update comes after
+    // that.
     let wait = scene.configure([cart(&two)]);
     scene.settle(wait);
     assert_eq!(told(&scene), NOTHING);
-    assert!(["10.0.0.1:80", "10.0.0.2:80"].contains(&scene.connect("10.96.0.1:80").unwrap().as_str()));
+    assert!(
+        ["10.0.0.1:80", "10.0.0.2:80"].contains(&scene.connect("10.96.0.1:80").unwrap().as_str())
+    );
 }
 
 #[test]
 fn a_service_of_too_many_endpoints_is_served_in_part() {
     let mut scene = Scene::new();
-    scene.owner.dataplane.capacity = Some(Capacity { backends: 8, ..Memory::CAPACITY });
+    scene.owner.dataplane.capacity = Some(Capacity {
+        backends: 8,
+        ..Memory::CAPACITY
+    });
     scene.owner.set_quotas(Quotas::default());
     let three = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1)];
     scene.configure([cart(&three), other("10.0.1.1:80")]);
     let error = "test.yaml:1: 2 of 3 endpoints of service test/cart are served: one service may have 2, which quotaPerService \
                  (--quota-per-service) or maxBackends (--max-backends) can raise";
     let instead = "service test/cart: the rest of it is in force";
-    assert_eq!(told(&scene), (vec![error.to_owned()], vec![instead.to_owned()]));
+    assert_eq!(
+        told(&scene),
+        (vec![error.to_owned()], vec![instead.to_owned()])
+    );
     assert_eq!(scene.owner.dataplane.dump().unwrap().backends.len(), 3);
     assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.1.1:80");
 }
@@ -112,7 +165,13 @@ fn a_service_without_an_address_from_the_pool_is_left_out() {
     let error = "test.yaml:1: address: service test/a: no free address in pool 240.96.0.0/30; vipPool (--vip-pool) can name a \
                  larger one";
     let instead = "service test/a: it is left out: no good version of it is known";
-    assert_eq!(told(&scene), (vec![error.to_owned()], vec![instead.to_owned()]));
-    assert_eq!(scene.owner.world.vips, vips, "services that were there before keep theirs");
+    assert_eq!(
+        told(&scene),
+        (vec![error.to_owned()], vec![instead.to_owned()])
+    );
+    assert_eq!(
+        scene.owner.world.vips, vips,
+        "services that were there before keep theirs"
+    );
     assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.1.1:80");
 }

@@ -1,5 +1,5 @@
-//! Decides which service owns a front end in a conflict: one in force first, then one that moved to another file, then
-//! new ones by the order in which files changed and by the order of the text.
+//! Decides which service owns a front end in a conflict: one in force first, then one that moved to
+//! another file, then new ones by the order in which files changed and by the order of the text.
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -53,12 +53,18 @@ pub fn agree(choices: &[Choice<'_>]) -> bool {
     let services = choices.iter().map(|choice| choice.services.len()).sum();
     let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
     choices.iter().all(|choice| {
-        let claims = claims.entry(&choice.tracked.source).or_insert_with(|| Claims::with_room(services));
-        choice.services.iter().all(|service| claims.claim_service(service).is_empty())
+        let claims = claims
+            .entry(&choice.tracked.source)
+            .or_insert_with(|| Claims::with_room(services));
+        choice
+            .services
+            .iter()
+            .all(|service| claims.claim_service(service).is_empty())
     })
 }
 
-/// Returns the services that lost a conflict, with a service of higher precedence or with an owner that is unreadable.
+/// Returns the services that lost a conflict, with a service of higher precedence or with an owner
+/// that is unreadable.
 pub fn conflicts(
     choices: &[Choice<'_>],
     served: &Served<'_>,
@@ -67,7 +73,13 @@ pub fn conflicts(
 ) -> Vec<Conflict> {
     let claimants = choices.iter().enumerate().flat_map(|(at, choice)| {
         claimants(choice).map(move |(claimant, service)| {
-            (strength(choice, service, served), choice.tracked.changed, at, claimant, service)
+            (
+                strength(choice, service, served),
+                choice.tracked.changed,
+                at,
+                claimant,
+                service,
+            )
         })
     });
     let mut claimants: Vec<_> = claimants.collect();
@@ -75,7 +87,9 @@ pub fn conflicts(
     let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
     for (_, _, choice, _, service) in &claimants {
         let source = &choices[*choice].tracked.source;
-        let claims = claims.entry(source).or_insert_with(|| Claims::withholding(absent.of(source, choices)));
+        let claims = claims
+            .entry(source)
+            .or_insert_with(|| Claims::withholding(absent.of(source, choices)));
         claims.reserve(holders, service);
     }
     let mut conflicts = Vec::new();
@@ -83,25 +97,38 @@ pub fn conflicts(
         let claims = claims.entry(&choices[choice].tracked.source).or_default();
         let errors = claims.claim_service(service);
         if !errors.is_empty() {
-            conflicts.push(Conflict { choice, claimant, errors });
+            conflicts.push(Conflict {
+                choice,
+                claimant,
+                errors,
+            });
         }
     }
     conflicts
 }
 
 fn claimants<'c>(choice: &'c Choice<'_>) -> impl Iterator<Item = (Claimant, &'c Service)> {
-    let own = choice.services.iter().enumerate().filter(|(at, _)| !choice.blamed.contains(at));
-    let kept = choice.kept.iter().filter_map(|(key, Retained { items, .. })| {
-        let service = items.iter().find_map(Item::service)?;
-        Some((Claimant::Kept(key.clone()), service))
-    });
-    own.map(|(at, service)| (Claimant::Own(at), *service)).chain(kept)
+    let own = choice
+        .services
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !choice.blamed.contains(at));
+    let kept = choice
+        .kept
+        .iter()
+        .filter_map(|(key, Retained { items, .. })| {
+            let service = items.iter().find_map(Item::service)?;
+            Some((Claimant::Kept(key.clone()), service))
+        });
+    own.map(|(at, service)| (Claimant::Own(at), *service))
+        .chain(kept)
 }
 
 fn strength(choice: &Choice<'_>, service: &Service, served: &Served<'_>) -> Strength {
     let holder = |of: Option<&PathBuf>| {
         let held = served.services(&choice.tracked.source, &service.name);
-        held.into_iter().any(|(path, held)| of.is_none_or(|of| of == path) && asks_no_more(service, held))
+        held.into_iter()
+            .any(|(path, held)| of.is_none_or(|of| of == path) && asks_no_more(service, held))
     };
     match () {
         () if holder(Some(choice.path)) => Strength::Holds,

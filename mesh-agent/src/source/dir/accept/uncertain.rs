@@ -7,10 +7,11 @@ use crate::{
     source::object::Kind,
 };
 
-/// Marks services with an object that is left out as uncertain: the rows of an earlier agent may be right. A service
-/// that other objects define is not uncertain.
+/// Marks services with an object that is left out as uncertain: the rows of an earlier agent may be
+/// right. A service that other objects define is not uncertain.
 pub fn note_uncertain(missing: Vec<(ServiceName, Kind)>, update: &mut Update) {
-    let is_bare = |service: &Arc<Service>| service.ports.iter().all(|port| port.endpoints.is_empty());
+    let is_bare =
+        |service: &Arc<Service>| service.ports.iter().all(|port| port.endpoints.is_empty());
     for (name, kind) in missing {
         let unknown = match update.services.get(&name) {
             Some(service) => kind != Kind::Service && is_bare(service),

@@ -1,5 +1,5 @@
-//! Front ends of services that cannot be read at present. Their rows stay in the kernel, so no other service gets
-//! these front ends.
+//! Front ends of services that cannot be read at present. Their rows stay in the kernel, so no
+//! other service gets these front ends.
 
 use std::collections::HashSet;
 
@@ -29,7 +29,11 @@ impl<'a> Unreadable<'a> {
 
     /// Whether every object of these files can be read.
     pub fn is_none(&self, choices: &[Choice<'_>]) -> bool {
-        self.holders.is_empty() || self.complete && choices.iter().all(|it| it.is_right() && it.tracked.is_whole())
+        self.holders.is_empty()
+            || self.complete
+                && choices
+                    .iter()
+                    .all(|it| it.is_right() && it.tracked.is_whole())
     }
 
     /// Returns the front ends of unreadable services of a source.
@@ -38,11 +42,18 @@ impl<'a> Unreadable<'a> {
             return FrontendOwners::default();
         }
         let told: HashSet<ServiceName> = choices.iter().flat_map(told).collect();
-        let ours = || choices.iter().filter(|choice| choice.tracked.source == *source);
-        let wrong = ours().filter_map(|choice| choice.latest).flat_map(|file| &file.wrong);
+        let ours = || {
+            choices
+                .iter()
+                .filter(|choice| choice.tracked.source == *source)
+        };
+        let wrong = ours()
+            .filter_map(|choice| choice.latest)
+            .flat_map(|file| &file.wrong);
         let wrong: HashSet<&ServiceName> = wrong.filter_map(|it| it.service.as_ref()).collect();
         let is_whole = self.complete && ours().all(|choice| choice.tracked.is_whole());
-        self.holders.of_others(|name| told.contains(name) || (is_whole && !wrong.contains(name)))
+        self.holders
+            .of_others(|name| told.contains(name) || (is_whole && !wrong.contains(name)))
     }
 }
 

@@ -6,12 +6,14 @@ use crate::cgroup::Cgroup;
 
 /// Microseconds that the processes of a cgroup have used, those that have ended included.
 pub fn microseconds(cgroup: &Cgroup) -> u64 {
-    let text = fs::read_to_string(cgroup.path().join("cpu.stat")).expect("every cgroup2 has a cpu.stat");
+    let text =
+        fs::read_to_string(cgroup.path().join("cpu.stat")).expect("every cgroup2 has a cpu.stat");
     usage(&text).expect("cpu.stat has usage_usec")
 }
 
 fn usage(text: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok())
+    text.lines()
+        .find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok())
 }
 
 #[cfg(test)]
@@ -20,7 +22,10 @@ mod tests {
 
     #[test]
     fn usage_is_user_and_system_time() {
-        assert_eq!(usage("usage_usec 29\nuser_usec 22\nsystem_usec 7\n"), Some(29));
+        assert_eq!(
+            usage("usage_usec 29\nuser_usec 22\nsystem_usec 7\n"),
+            Some(29)
+        );
         assert_eq!(usage("user_usec 22\n"), None);
     }
 }

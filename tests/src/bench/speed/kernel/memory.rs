@@ -23,7 +23,9 @@ fn of_map(id: u32) -> Option<u64> {
 }
 
 fn memlock(fdinfo: &str) -> Option<u64> {
-    fdinfo.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+    fdinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -32,7 +34,10 @@ mod tests {
 
     #[test]
     fn memory_is_in_the_descriptor() {
-        assert_eq!(memlock("map_type:\t1\nmemlock:\t5244544\nmap_id:\t7\n"), Some(5_244_544));
+        assert_eq!(
+            memlock("map_type:\t1\nmemlock:\t5244544\nmap_id:\t7\n"),
+            Some(5_244_544)
+        );
         assert_eq!(memlock("map_type:\t1\n"), None);
     }
 }

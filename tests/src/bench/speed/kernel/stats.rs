@@ -33,7 +33,11 @@ pub struct Cost {
 impl Cost {
     /// Nanoseconds of one run; zero when there was none.
     pub fn each(self) -> f64 {
-        if self.runs > 0.0 { self.time / self.runs } else { 0.0 }
+        if self.runs > 0.0 {
+            self.time / self.runs
+        } else {
+            0.0
+        }
     }
 }
 
@@ -70,15 +74,23 @@ impl Programs {
 fn difference(before: &Costs, mut after: Costs) -> Costs {
     for (hook, cost) in &mut after {
         let Cost { time, runs } = before.get(hook).copied().unwrap_or_default();
-        *cost = Cost { time: cost.time - time, runs: cost.runs - runs };
+        *cost = Cost {
+            time: cost.time - time,
+            runs: cost.runs - runs,
+        };
     }
     after
 }
 
-/// Nanoseconds of all hooks together, above what as many runs of an empty program on the same hook take. A hook without
-/// an empty program counts as `connect4`, the cheapest there is.
+/// Nanoseconds of all hooks together, above what as many runs of an empty program on the same hook
+/// take. A hook without an empty program counts as `connect4`, the cheapest there is.
 pub fn net(costs: &Costs, empty: &Costs) -> f64 {
-    let of_empty = |hook: &str| empty.get(hook).filter(|cost| cost.runs > 0.0).or_else(|| empty.get("connect4"));
+    let of_empty = |hook: &str| {
+        empty
+            .get(hook)
+            .filter(|cost| cost.runs > 0.0)
+            .or_else(|| empty.get("connect4"))
+    };
     let net = |(hook, cost): (&String, &Cost)| {
         let each = of_empty(hook).copied().unwrap_or_default().each();
         cost.time - cost.runs * each
@@ -91,19 +103,33 @@ mod tests {
     use super::*;
 
     fn costs(costs: &[(&str, f64, f64)]) -> Costs {
-        costs.iter().map(|&(hook, time, runs)| (hook.to_owned(), Cost { time, runs })).collect()
+        costs
+            .iter()
+            .map(|&(hook, time, runs)| (hook.to_owned(), Cost { time, runs }))
+            .collect()
     }
 
     #[test]
     fn each_hook_is_net_of_its_own_empty_program() {
-        let empty = costs(&[("connect4", 400.0, 10.0), ("sock_ops", 300.0, 10.0), ("sock_release", 0.0, 0.0)]);
-        let ours = costs(&[("connect4", 100.0, 1.0), ("sock_ops", 200.0, 4.0), ("sock_release", 50.0, 1.0)]);
+        let empty = costs(&[
+            ("connect4", 400.0, 10.0),
+            ("sock_ops", 300.0, 10.0),
+            ("sock_release", 0.0, 0.0),
+        ]);
+        let ours = costs(&[
+            ("connect4", 100.0, 1.0),
+            ("sock_ops", 200.0, 4.0),
+            ("sock_release", 50.0, 1.0),
+        ]);
         assert!((net(&ours, &empty) - (60.0 + 80.0 + 10.0)).abs() < 1e-9);
     }
 
     #[test]
     fn only_what_was_added_counts() {
-        let (before, after) = (costs(&[("connect4", 100.0, 2.0)]), costs(&[("connect4", 160.0, 4.0)]));
+        let (before, after) = (
+            costs(&[("connect4", 100.0, 2.0)]),
+            costs(&[("connect4", 160.0, 4.0)]),
+        );
         let expected = costs(&[("connect4", 60.0, 2.0)]);
         assert_eq!(difference(&before, after), expected);
         assert!((expected["connect4"].each() - 30.0).abs() < 1e-9);

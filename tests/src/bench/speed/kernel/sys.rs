@@ -1,6 +1,7 @@
 //! Two `bpf(2)` calls that aya has only for programs from object files.
 //!
-//! Numbers and layouts are those of `include/uapi/linux/bpf.h`, `union bpf_attr`, which never change.
+//! Numbers and layouts are those of `include/uapi/linux/bpf.h`, `union bpf_attr`, which never
+//! change.
 
 use std::{
     io,
@@ -55,14 +56,34 @@ pub fn load(kind: u32, attach: u32, name: &str, instructions: &[u64]) -> io::Res
 }
 
 /// Attaches it to a cgroup, beside others, until the link is closed.
-pub fn attach(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<OwnedFd> {
+pub fn attach(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    attach_type: u32,
+) -> io::Result<OwnedFd> {
     let raw = |fd: BorrowedFd<'_>| u32::try_from(fd.as_raw_fd()).map_err(io::Error::other);
-    bpf(BPF_LINK_CREATE, &mut LinkCreate { prog_fd: raw(program)?, target_fd: raw(cgroup)?, attach_type, flags: 0 })
+    bpf(
+        BPF_LINK_CREATE,
+        &mut LinkCreate {
+            prog_fd: raw(program)?,
+            target_fd: raw(cgroup)?,
+            attach_type,
+            flags: 0,
+        },
+    )
 }
 
 fn bpf<T: Pod>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel reads `size` bytes of `attr`; the pointers in it are of live borrows of the callers.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    // SAFETY: the kernel reads `size` bytes of `attr`; the pointers in it are of live borrows of
+    // the callers.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
     match libc::c_int::try_from(result) {
         // SAFETY: the kernel just gave us this descriptor.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),

@@ -9,14 +9,18 @@ use nix::{
 pub fn stay(cpu: Option<usize>) {
     if let Some(cpu) = cpu {
         let mut set = CpuSet::new();
-        set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)).expect("a processor that is there");
+        set.set(cpu)
+            .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))
+            .expect("a processor that is there");
     }
 }
 
 /// Processors that this process may run on, at least one.
 pub fn all() -> Vec<usize> {
     let set = sched_getaffinity(Pid::from_raw(0)).expect("every process may run somewhere");
-    (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
+    (0..CpuSet::count())
+        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
+        .collect()
 }
 
 /// Two of them; the same one twice where there is only one.

@@ -9,7 +9,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, connect, recv, send, socket,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, connect, recv, send,
+    socket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,19 +91,40 @@ pub struct LoadResult {
 
 /// Runs clients at a place, until they are done.
 pub fn drive(place: &Place, clients: Clients) -> LoadResult {
-    let Clients { way, targets: Targets { first, count, port }, time, threads, cpu } = clients;
+    let Clients {
+        way,
+        targets: Targets { first, count, port },
+        time,
+        threads,
+        cpu,
+    } = clients;
     let mut command = place.command(std::env::current_exe().expect("this program has a path"));
     let way = way.to_possible_value().expect("no way is hidden");
-    let words = [first.to_string(), count.to_string(), port.to_string(), time.as_millis().to_string()];
-    command.args(["drive", way.get_name()]).args(words).args(["--threads", &threads.to_string()]);
+    let words = [
+        first.to_string(),
+        count.to_string(),
+        port.to_string(),
+        time.as_millis().to_string(),
+    ];
+    command
+        .args(["drive", way.get_name()])
+        .args(words)
+        .args(["--threads", &threads.to_string()]);
     if let Some(cpu) = cpu {
         command.args(["--cpu", &cpu.to_string()]);
     }
     let output = command.output().expect("this program starts");
     interrupt::check();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let outcome: LoadResult = serde_json::from_slice(&output.stdout).expect("clients print JSON");
-    assert!(outcome.ok > 0 && outcome.failed * 1000 <= outcome.ok, "{clients:?} failed: {outcome:?}");
+    assert!(
+        outcome.ok > 0 && outcome.failed * 1000 <= outcome.ok,
+        "{clients:?} failed: {outcome:?}"
+    );
     outcome
 }
 
@@ -135,7 +157,10 @@ pub fn run(options: &Options) -> bool {
         connect: [0.5, 0.99].map(|share| percentile(&all.connects, share)),
         turn: [0.5, 0.99].map(|share| percentile(&all.turns, share)),
     };
-    println!("{}", serde_json::to_string(&outcome).expect("numbers are JSON"));
+    println!(
+        "{}",
+        serde_json::to_string(&outcome).expect("numbers are JSON")
+    );
     true
 }
 
@@ -150,7 +175,13 @@ struct Client {
 impl Client {
     fn new(options: Options, seed: u64) -> Self {
         let chance = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Self { options, chance, connects: Vec::new(), turns: Vec::new(), failed: 0 }
+        Self {
+            options,
+            chance,
+            connects: Vec::new(),
+            turns: Vec::new(),
+            failed: 0,
+        }
     }
 
     fn run(mut self, end: Instant) -> Self {
@@ -162,8 +193,13 @@ impl Client {
             }
             let target = self.target();
             let connected = match self.options.way {
-                Way::Udp => same.as_ref().ok().and_then(|socket| turn_on(socket, &target, false)),
-                way => open(way).ok().and_then(|socket| turn_on(&socket, &target, way == Way::Tcp)),
+                Way::Udp => same
+                    .as_ref()
+                    .ok()
+                    .and_then(|socket| turn_on(socket, &target, false)),
+                way => open(way)
+                    .ok()
+                    .and_then(|socket| turn_on(&socket, &target, way == Way::Tcp)),
             };
             match connected {
                 Some(connect) => {
@@ -202,7 +238,9 @@ fn turn_on(socket: &impl AsRawFd, target: &SockaddrIn, echo: bool) -> Option<Dur
     let took = start.elapsed();
     if echo {
         send(socket, b"?", MsgFlags::MSG_NOSIGNAL).ok()?;
-        recv(socket, &mut [0], MsgFlags::empty()).ok().filter(|&received| received == 1)?;
+        recv(socket, &mut [0], MsgFlags::empty())
+            .ok()
+            .filter(|&received| received == 1)?;
     }
     Some(took)
 }

@@ -1,4 +1,5 @@
-//! The endpoints of a measurement: one process that echoes one byte of each connection, whatever address it is for.
+//! The endpoints of a measurement: one process that echoes one byte of each connection, whatever
+//! address it is for.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -11,13 +12,15 @@ use std::{
 
 use clap::Args;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrIn, bind, setsockopt, socket, sockopt::ReusePort,
+    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrIn, bind, setsockopt, socket,
+    sockopt::ReusePort,
 };
 
 use super::cpu;
 use crate::place::Place;
 
-/// Connections that are served at the same time on each processor: a proxy closes one later than it begins the next.
+/// Connections that are served at the same time on each processor: a proxy closes one later than it
+/// begins the next.
 const THREADS: usize = 4;
 
 /// Where it listens.
@@ -37,14 +40,18 @@ impl Server {
     /// Starts it at a place and waits until it listens.
     pub fn start(place: &Place, port: u16, cpu: Option<usize>) -> Self {
         let mut command = place.command(std::env::current_exe().expect("this program has a path"));
-        command.args(["serve", &port.to_string()]).stdout(Stdio::piped());
+        command
+            .args(["serve", &port.to_string()])
+            .stdout(Stdio::piped());
         if let Some(cpu) = cpu {
             command.args(["--cpu", &cpu.to_string()]);
         }
         let mut process = command.spawn().expect("this program starts");
         let mut ready = String::new();
         let output = process.stdout.take().expect("it is piped");
-        BufReader::new(output).read_line(&mut ready).expect("a pipe can be read");
+        BufReader::new(output)
+            .read_line(&mut ready)
+            .expect("a pipe can be read");
         assert_eq!(ready, "ready\n", "the server at port {port} does not start");
         Self(process)
     }
@@ -61,9 +68,16 @@ impl Drop for Server {
 /// The server process. It runs until it is killed.
 pub fn run(options: &Options) -> bool {
     let cpus = options.cpu.map_or_else(cpu::all, |cpu| vec![cpu]);
-    let listeners: Vec<_> = cpus.iter().map(|&cpu| (cpu, Arc::new(listen(options.port, cpu)))).collect();
+    let listeners: Vec<_> = cpus
+        .iter()
+        .map(|&cpu| (cpu, Arc::new(listen(options.port, cpu))))
+        .collect();
     let serve = |(cpu, listener)| thread::spawn(move || serve(cpu, &listener));
-    let threads: Vec<_> = listeners.into_iter().flat_map(|one| vec![one; THREADS]).map(serve).collect();
+    let threads: Vec<_> = listeners
+        .into_iter()
+        .flat_map(|one| vec![one; THREADS])
+        .map(serve)
+        .collect();
     println!("ready");
     threads.into_iter().all(|thread| thread.join().is_ok())
 }
@@ -73,14 +87,21 @@ fn serve(cpu: usize, listener: &Arc<TcpListener>) {
     cpu::stay(Some(cpu));
     for mut stream in listener.incoming().flatten() {
         let mut byte = [0];
-        while stream.read(&mut byte).is_ok_and(|read| read == 1) && stream.write_all(&byte).is_ok() {}
+        while stream.read(&mut byte).is_ok_and(|read| read == 1) && stream.write_all(&byte).is_ok()
+        {
+        }
     }
 }
 
-/// A listener for connections that come in on a processor, so that both ends of one are on the same: the least that a
-/// connection costs, against which anything added shows most.
+/// A listener for connections that come in on a processor, so that both ends of one are on the
+/// same: the least that a connection costs, against which anything added shows most.
 fn listen(port: u16, cpu: usize) -> TcpListener {
-    let kind = (AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, SockProtocol::Tcp);
+    let kind = (
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::Tcp,
+    );
     let socket = socket(kind.0, kind.1, kind.2, kind.3).expect("descriptors are left for a socket");
     setsockopt(&socket, ReusePort, &true).expect("every kernel has this option");
     let number = libc::c_int::try_from(cpu).expect("a small number");
@@ -88,9 +109,16 @@ fn listen(port: u16, cpu: usize) -> TcpListener {
     // SAFETY: the option is read from a live integer of the size that is passed.
     unsafe {
         let value = (&raw const number).cast();
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_INCOMING_CPU, value, size)
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_INCOMING_CPU,
+            value,
+            size,
+        )
     };
-    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).expect("no other process has this port");
+    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port))
+        .expect("no other process has this port");
     nix::sys::socket::listen(&socket, Backlog::MAXCONN).expect("a bound socket can listen");
     socket.into()
 }

@@ -1,4 +1,5 @@
-//! HAProxy as a sidecar: clients connect to it, and it connects to an endpoint with the fewest connections.
+//! HAProxy as a sidecar: clients connect to it, and it connects to an endpoint with the fewest
+//! connections.
 
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
@@ -14,14 +15,22 @@ pub const HTTP_MODE_PORT: u16 = 81;
 /// Name of its control socket.
 pub const CONTROL: &str = "haproxy.sock";
 
-/// Starts one for this number of services and waits for the last of them; none where there is no HAProxy.
+/// Starts one for this number of services and waits for the last of them; none where there is no
+/// HAProxy.
 pub fn start(place: &Place, scratch: &Path, services: u32) -> Option<Process> {
     let file = scratch.join("haproxy.cfg");
-    fs::write(&file, config(scratch, services)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    fs::write(&file, config(scratch, services))
+        .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut command = place.command(find("haproxy")?);
     command.arg("-db").arg("-f").arg(&file);
     let listens = (vip(services - 1), SERVICE_PORT);
-    Some(Process::start(place, &mut command, &scratch.join("haproxy.log"), listens, Duration::from_secs(120)))
+    Some(Process::start(
+        place,
+        &mut command,
+        &scratch.join("haproxy.log"),
+        listens,
+        Duration::from_secs(120),
+    ))
 }
 
 /// Its configuration file: every service in TCP mode, and the first of them in HTTP mode too.
@@ -38,9 +47,17 @@ pub fn config(scratch: &Path, services: u32) -> String {
 }
 
 fn listen(config: &mut String, mode: &str, service: u32, port: u16) {
-    _ = writeln!(config, "listen {mode}{service}\n  mode {mode}\n  bind {}:{port}\n  balance leastconn", vip(service));
+    _ = writeln!(
+        config,
+        "listen {mode}{service}\n  mode {mode}\n  bind {}:{port}\n  balance leastconn",
+        vip(service)
+    );
     for number in 0..ENDPOINTS {
-        _ = writeln!(config, "  server e{number} {}:{ENDPOINT_PORT}", endpoint(service, number));
+        _ = writeln!(
+            config,
+            "  server e{number} {}:{ENDPOINT_PORT}",
+            endpoint(service, number)
+        );
     }
 }
 

@@ -1,5 +1,6 @@
-//! kube-proxy's iptables layout, as `pkg/proxy/iptables/proxier.go` writes it: one rule per service in KUBE-SERVICES,
-//! which every new connection walks from the first on, a chain per service, a chain per endpoint.
+//! kube-proxy's iptables layout, as `pkg/proxy/iptables/proxier.go` writes it: one rule per service
+//! in KUBE-SERVICES, which every new connection walks from the first on, a chain per service, a
+//! chain per endpoint.
 
 use std::fmt::Write as _;
 
@@ -8,7 +9,8 @@ use super::{
     PODS,
 };
 
-/// What takes rules on standard input or from a file. Debian's plain `iptables-restore` translates to nftables.
+/// What takes rules on standard input or from a file. Debian's plain `iptables-restore` translates
+/// to nftables.
 pub const RESTORE: &[&str] = &["iptables-legacy-restore"];
 
 /// As [`RESTORE`], for some of the rules.
@@ -52,7 +54,8 @@ pub fn all(services: u32) -> String {
     rules
 }
 
-/// What kube-proxy hands over when only the endpoints of a service have changed: that service's chains.
+/// What kube-proxy hands over when only the endpoints of a service have changed: that service's
+/// chains.
 pub fn change(service: u32, endpoints: u32) -> String {
     let mut rules = String::from("*nat\n");
     chains(&mut rules, service, endpoints);
@@ -63,7 +66,8 @@ pub fn change(service: u32, endpoints: u32) -> String {
 
 fn chains(rules: &mut String, service: u32, endpoints: u32) {
     _ = writeln!(rules, ":{} - [0:0]", chain(service));
-    (0..endpoints).for_each(|number| _ = writeln!(rules, ":{} - [0:0]", endpoint_chain(service, number)));
+    (0..endpoints)
+        .for_each(|number| _ = writeln!(rules, ":{} - [0:0]", endpoint_chain(service, number)));
 }
 
 fn portal(rules: &mut String, service: u32) {
@@ -86,10 +90,19 @@ fn one(rules: &mut String, service: u32, endpoints: u32) {
         let (address, to) = (endpoint(service, number), endpoint_chain(service, number));
         let chance = match endpoints - number {
             1 => String::new(),
-            left => format!("-m statistic --mode random --probability {:.10} ", 1.0 / f64::from(left)),
+            left => format!(
+                "-m statistic --mode random --probability {:.10} ",
+                1.0 / f64::from(left)
+            ),
         };
-        _ = writeln!(rules, "-A {chain} -m comment --comment \"{name} -> {address}:{ENDPOINT_PORT}\" {chance}-j {to}");
-        _ = writeln!(rules, "-A {to} -m comment --comment {name} -s {address}/32 -j KUBE-MARK-MASQ");
+        _ = writeln!(
+            rules,
+            "-A {chain} -m comment --comment \"{name} -> {address}:{ENDPOINT_PORT}\" {chance}-j {to}"
+        );
+        _ = writeln!(
+            rules,
+            "-A {to} -m comment --comment {name} -s {address}/32 -j KUBE-MARK-MASQ"
+        );
         let dnat = format!("-m tcp -p tcp -j DNAT --to-destination {address}:{ENDPOINT_PORT}");
         _ = writeln!(rules, "-A {to} -m comment --comment {name} {dnat}");
     }
@@ -105,7 +118,10 @@ fn chain(service: u32) -> String {
 }
 
 fn endpoint_chain(service: u32, number: u32) -> String {
-    format!("KUBE-SEP-{:016X}", u64::from(service) << 8 | u64::from(number))
+    format!(
+        "KUBE-SEP-{:016X}",
+        u64::from(service) << 8 | u64::from(number)
+    )
 }
 
 #[cfg(test)]
@@ -120,7 +136,10 @@ mod tests {
     fn a_connection_walks_the_services_in_order() {
         let rules = all(3);
         let portals = lines(&rules, "-A KUBE-SERVICES");
-        assert!(portals[0].contains("-d 10.96.0.1/32") && portals[2].contains("-d 10.96.0.3/32"), "{portals:?}");
+        assert!(
+            portals[0].contains("-d 10.96.0.1/32") && portals[2].contains("-d 10.96.0.3/32"),
+            "{portals:?}"
+        );
         assert!(portals[3].ends_with("-j KUBE-NODEPORTS"));
     }
 
@@ -128,7 +147,11 @@ mod tests {
     fn every_endpoint_has_the_same_chance() {
         let rules = change(7, 3);
         let choices: Vec<_> = lines(&rules, "-j KUBE-SEP-");
-        let chance = |line: &str| line.split("--probability ").nth(1).map(|rest| rest[..6].to_owned());
+        let chance = |line: &str| {
+            line.split("--probability ")
+                .nth(1)
+                .map(|rest| rest[..6].to_owned())
+        };
         assert_eq!(
             choices.iter().map(|line| chance(line)).collect::<Vec<_>>(),
             [Some("0.3333".into()), Some("0.5000".into()), None]
@@ -138,7 +161,11 @@ mod tests {
     #[test]
     fn every_chain_that_is_jumped_to_is_declared() {
         let rules = all(2);
-        for target in rules.lines().filter_map(|line| line.split(" -j ").nth(1)).filter(|it| it.starts_with("KUBE-")) {
+        for target in rules
+            .lines()
+            .filter_map(|line| line.split(" -j ").nth(1))
+            .filter(|it| it.starts_with("KUBE-"))
+        {
             assert!(rules.contains(&format!(":{target} - ")), "{target}");
         }
         assert_eq!(lines(&rules, "DNAT").len(), 20);

@@ -20,11 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const PODS: &str = "10.0.0.0/24";
 
 /// Hands rules to a program at a place; how long it took, or its words if it cannot.
-pub fn apply(place: &Place, scratch: &Path, rules: &str, words: &[&str]) -> Result<Duration, String> {
+pub fn apply(
+    place: &Place,
+    scratch: &Path,
+    rules: &str,
+    words: &[&str],
+) -> Result<Duration, String> {
     let file = scratch.join("rules");
     fs::write(&file, rules).map_err(|error| error.to_string())?;
-    let [program, words @ ..] = words else { return Err("no program".into()) };
-    let mut command: Command = place.command(super::process::find(program).ok_or(format!("there is no {program}"))?);
+    let [program, words @ ..] = words else {
+        return Err("no program".into());
+    };
+    let mut command: Command =
+        place.command(super::process::find(program).ok_or(format!("there is no {program}"))?);
     command.args(words).arg(&file);
     let start = Instant::now();
     let outcome = CommandResult::of(&mut command, PATIENCE);
@@ -32,6 +40,9 @@ pub fn apply(place: &Place, scratch: &Path, rules: &str, words: &[&str]) -> Resu
     let took = start.elapsed();
     match outcome.code {
         Some(0) => Ok(took),
-        _ => Err(format!("{program}: {}", outcome.stderr.lines().next().unwrap_or("failed"))),
+        _ => Err(format!(
+            "{program}: {}",
+            outcome.stderr.lines().next().unwrap_or("failed")
+        )),
     }
 }

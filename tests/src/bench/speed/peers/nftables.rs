@@ -1,5 +1,5 @@
-//! kube-proxy's nftables layout, as `pkg/proxy/nftables/proxier.go` writes it: one verdict map from service addresses to
-//! chains, a chain per service that draws a number, a chain per endpoint.
+//! kube-proxy's nftables layout, as `pkg/proxy/nftables/proxier.go` writes it: one verdict map from
+//! service addresses to chains, a chain per service that draws a number, a chain per endpoint.
 
 use std::fmt::Write as _;
 
@@ -43,14 +43,23 @@ pub fn all(services: u32) -> String {
     for service in 0..services {
         for number in 0..ENDPOINTS {
             let body = endpoint_rules(service, number).join("\n\t\t");
-            _ = writeln!(rules, "\tchain {} {{\n\t\t{body}\n\t}}", endpoint_chain(service, number));
+            _ = writeln!(
+                rules,
+                "\tchain {} {{\n\t\t{body}\n\t}}",
+                endpoint_chain(service, number)
+            );
         }
         let body = service_rules(service, ENDPOINTS).join("\n\t\t");
         _ = writeln!(rules, "\tchain {} {{\n\t\t{body}\n\t}}", chain(service));
     }
     rules.push_str("\tmap service-ips {\n\t\ttype ipv4_addr . inet_proto . inet_service : verdict\n\t\telements = {\n");
     for service in 0..services {
-        _ = writeln!(rules, "\t\t\t{} . tcp . {SERVICE_PORT} : goto {},", vip(service), chain(service));
+        _ = writeln!(
+            rules,
+            "\t\t\t{} . tcp . {SERVICE_PORT} : goto {},",
+            vip(service),
+            chain(service)
+        );
     }
     rules.push_str("\t\t}\n\t}\n");
     rules.push_str(BASE);
@@ -58,13 +67,17 @@ pub fn all(services: u32) -> String {
     rules
 }
 
-/// What kube-proxy hands over when the last endpoint of a service comes (`endpoints` with it) or goes.
+/// What kube-proxy hands over when the last endpoint of a service comes (`endpoints` with it) or
+/// goes.
 pub fn change(service: u32, endpoints: u32) -> String {
     let chain = chain(service);
     let mut rules = String::new();
     for number in 0..endpoints {
         let to = endpoint_chain(service, number);
-        _ = writeln!(rules, "add chain ip kube-proxy {to}\nflush chain ip kube-proxy {to}");
+        _ = writeln!(
+            rules,
+            "add chain ip kube-proxy {to}\nflush chain ip kube-proxy {to}"
+        );
         for rule in endpoint_rules(service, number) {
             _ = writeln!(rules, "add rule ip kube-proxy {to} {rule}");
         }
@@ -74,17 +87,30 @@ pub fn change(service: u32, endpoints: u32) -> String {
         _ = writeln!(rules, "add rule ip kube-proxy {chain} {rule}");
     }
     for number in endpoints..ENDPOINTS {
-        _ = writeln!(rules, "delete chain ip kube-proxy {}", endpoint_chain(service, number));
+        _ = writeln!(
+            rules,
+            "delete chain ip kube-proxy {}",
+            endpoint_chain(service, number)
+        );
     }
     rules
 }
 
 fn service_rules(service: u32, endpoints: u32) -> [String; 2] {
-    let masquerade =
-        format!("ip daddr {} tcp dport {SERVICE_PORT} ip saddr != {PODS} jump mark-for-masquerade", vip(service));
-    let choices: Vec<_> =
-        (0..endpoints).map(|number| format!("{number} : goto {}", endpoint_chain(service, number))).collect();
-    [masquerade, format!("numgen random mod {endpoints} vmap {{ {} }}", choices.join(", "))]
+    let masquerade = format!(
+        "ip daddr {} tcp dport {SERVICE_PORT} ip saddr != {PODS} jump mark-for-masquerade",
+        vip(service)
+    );
+    let choices: Vec<_> = (0..endpoints)
+        .map(|number| format!("{number} : goto {}", endpoint_chain(service, number)))
+        .collect();
+    [
+        masquerade,
+        format!(
+            "numgen random mod {endpoints} vmap {{ {} }}",
+            choices.join(", ")
+        ),
+    ]
 }
 
 fn endpoint_rules(service: u32, number: u32) -> [String; 2] {
@@ -114,8 +140,15 @@ mod tests {
     #[test]
     fn one_look_finds_the_service_and_one_number_the_endpoint() {
         let rules = all(3);
-        assert!(rules.contains("10.96.0.3 . tcp . 80 : goto service-00000002-bench/s2/tcp/tcp-80,"));
-        assert_eq!(rules.matches("numgen random mod 10 vmap { 0 : goto endpoint-").count(), 3);
+        assert!(
+            rules.contains("10.96.0.3 . tcp . 80 : goto service-00000002-bench/s2/tcp/tcp-80,")
+        );
+        assert_eq!(
+            rules
+                .matches("numgen random mod 10 vmap { 0 : goto endpoint-")
+                .count(),
+            3
+        );
         assert_eq!(rules.matches("dnat to ").count(), 30);
         assert_eq!(rules.matches('{').count(), rules.matches('}').count());
     }
@@ -124,7 +157,10 @@ mod tests {
     fn a_change_removes_the_chain_of_what_is_gone() {
         let rules = change(1, 9);
         assert!(rules.contains("numgen random mod 9 vmap"));
-        assert!(rules.trim_end().ends_with(&format!("delete chain ip kube-proxy {}", endpoint_chain(1, 9))));
+        assert!(rules.trim_end().ends_with(&format!(
+            "delete chain ip kube-proxy {}",
+            endpoint_chain(1, 9)
+        )));
         assert!(!change(1, 10).contains("delete"));
     }
 }
