@@ -10,6 +10,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Grace period from a change to the closing of sockets, so that UDP sockets receive answers that
 /// are under way.
 const GRACE: Duration = Duration::from_millis(20);
+/// Changes that follow one another postpone a run by this much at most: sockets are closed within
+/// 100 ms.
+const LONGEST_GRACE: Duration = Duration::from_millis(60);
 /// A socket that was not found is searched again after this time, because its connect may not be
 /// finished yet.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -59,6 +62,8 @@ pub struct DueClose {
 pub struct CloseSchedule {
     backends: BackendSet,
     close_at: Duration,
+    /// Time of the first request since the last run.
+    requested_at: Option<Duration>,
     earliest: Duration,
     /// Duration of the last read of the rows. The next run begins this much earlier.
     reading: Duration,
@@ -71,6 +76,7 @@ impl Default for CloseSchedule {
         Self {
             backends: BackendSet::All,
             close_at: Duration::ZERO,
+            requested_at: None,
             earliest: Duration::ZERO,
             reading: Duration::ZERO,
         }
@@ -83,19 +89,19 @@ impl CloseSchedule {
         if backends.is_empty() {
             return;
         }
-        let close_at = now + GRACE;
-        self.close_at = if self.backends.is_empty() {
-            close_at
-        } else {
-            self.close_at.min(close_at)
-        };
+        // A run that was pending for others waits too: these backends' sockets have their grace.
+        let requested_at = *self.requested_at.get_or_insert(now);
+        self.close_at = (now + GRACE).min(requested_at + LONGEST_GRACE);
         self.backends.add(backends);
     }
 
     /// Returns the run that is due now. The caller must report its [end](Self::finished).
     pub fn take(&mut self, now: Duration) -> Option<DueClose> {
-        let is_due = self.wait(now).is_some_and(|wait| wait.is_zero());
-        is_due.then(|| DueClose {
+        if !self.wait(now)?.is_zero() {
+            return None;
+        }
+        self.requested_at = None;
+        Some(DueClose {
             backends: std::mem::replace(&mut self.backends, BackendSet::Of(BTreeSet::new())),
             close_at: self.close_at,
         })
@@ -203,6 +209,32 @@ mod tests {
         );
         schedule.ask(of(&[8]), NOW);
         assert_eq!(set_of(schedule.take(NOW + PAUSE)), Some(of(&[7, 8])));
+    }
+
+    #[test]
+    fn sockets_of_a_change_at_the_start_have_their_grace_period() {
+        let mut schedule = CloseSchedule::default();
+        schedule.ask(of(&[7]), NOW);
+        assert_eq!(
+            (schedule.take(NOW), schedule.wait(NOW)),
+            (None, Some(GRACE))
+        );
+        let due = schedule.take(NOW + GRACE).expect("the grace is over");
+        assert_eq!((due.backends, due.close_at), (BackendSet::All, NOW + GRACE));
+    }
+
+    #[test]
+    fn changes_that_follow_one_another_have_their_grace_periods_up_to_a_bound() {
+        let mut schedule = CloseSchedule::default();
+        schedule.take(NOW);
+        schedule.finished(NOW, NOW, of(&[]));
+        let half = GRACE / 2;
+        for step in 0..=8 {
+            let now = NOW + half * step;
+            let wait = GRACE.min((LONGEST_GRACE).saturating_sub(half * step));
+            schedule.ask(of(&[step]), now);
+            assert_eq!(schedule.wait(now), Some(wait), "{step}");
+        }
     }
 
     #[test]
