@@ -29,9 +29,14 @@ fn main() -> anyhow::Result<()> {
     let linker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh-ebpf/linker.sh");
     // SAFETY: as above.
     unsafe { std::env::set_var("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker) };
+    let features: &[&str] = match std::env::var_os("CARGO_FEATURE_KERNEL_LOG") {
+        Some(_) => &["kernel-log"],
+        None => &[],
+    };
     let ebpf = Package {
         name: "mesh-ebpf",
         root_dir: "../mesh-ebpf",
+        features,
         ..Package::default()
     };
     println!("cargo:rerun-if-changed=../mesh-common/src");

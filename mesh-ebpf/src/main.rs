@@ -5,6 +5,7 @@
 mod compare;
 mod context;
 mod kernel;
+mod log;
 mod maps;
 mod tcp;
 
@@ -115,7 +116,7 @@ fn on_connect(ctx: &SockAddrContext, family: Family) -> i32 {
     let Some(dest) = peer.frontend() else {
         return PROCEED;
     };
-    carry_out(&peer, connect(&Maps(ctx), &dest))
+    carry_out(&peer, &dest, connect(&Maps(ctx), &dest))
 }
 
 #[inline(always)]
@@ -124,11 +125,12 @@ fn on_sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     let Some(dest) = peer.frontend() else {
         return PROCEED;
     };
-    carry_out(&peer, send(&Maps(ctx), &dest))
+    carry_out(&peer, &dest, send(&Maps(ctx), &dest))
 }
 
 #[inline(always)]
-fn carry_out(peer: &Peer<'_>, verdict: Verdict) -> i32 {
+fn carry_out(peer: &Peer<'_>, dest: &FrontendKey, verdict: Verdict) -> i32 {
+    log::decided(dest, &verdict);
     match verdict {
         Verdict::Untouched => PROCEED,
         Verdict::Backend { addr, port } => peer.set(addr, port),

@@ -37,6 +37,18 @@ pub fn lint() -> anyhow::Result<()> {
         "-D",
         "warnings",
     ]))?;
+    let with_log = [
+        "-p",
+        "mesh-agent",
+        "--features",
+        "kernel-log",
+        "--all-targets",
+    ];
+    run::check(
+        cargo(&["clippy"])
+            .args(with_log)
+            .args(["--", "-D", "warnings"]),
+    )?;
     run::check(&mut cargo(&[
         "deny", "check", "licenses", "bans", "sources",
     ]))?;

@@ -20,6 +20,8 @@ mod groups;
 mod health;
 pub mod heap;
 mod holders;
+#[cfg(feature = "kernel-log")]
+mod kernel_log;
 mod lift;
 mod news;
 mod node;
@@ -116,6 +118,12 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     groups::tell(&owner.dataplane, &cgroup);
 
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
+    #[cfg(feature = "kernel-log")]
+    tasks.spawn(kernel_log::run(
+        &mut owner.dataplane,
+        snapshots.clone(),
+        stop.clone(),
+    )?);
     let (hooks_in, hooks) = watch::channel(Hooks::new());
     let health = Health::start(&tasks, &stop, owner.down());
     let started = std::time::Instant::now();

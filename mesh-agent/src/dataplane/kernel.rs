@@ -23,6 +23,8 @@ use mesh_common::{
     occupancy::live,
 };
 
+#[cfg(feature = "kernel-log")]
+use super::kernel_log::{Decision, KernelLog};
 use super::{
     ApplyError, Capacity, Counters, Dataplane, Error, Evidence, Meter, SharedMeter,
     backends::BackendMap,
@@ -234,6 +236,15 @@ impl Kernel {
     /// Ends what clients agree on of these backends, by their indexes.
     pub fn lift(&self, backends: &[u32]) -> Result<(), Error> {
         self.maps.backends.lift(backends)
+    }
+
+    /// Takes the log of the programs. Each decision goes to `tell`.
+    #[cfg(feature = "kernel-log")]
+    pub fn take_log<F: Fn(Decision) + Send + Sync>(
+        &mut self,
+        tell: F,
+    ) -> anyhow::Result<KernelLog<F>> {
+        KernelLog::new(&mut self.programs, tell)
     }
 
     /// Reads the counters of these maps, beside whatever the data plane does.

@@ -9,11 +9,15 @@ pub mod exclude;
 #[cfg(test)]
 mod frames;
 pub mod kernel;
+#[cfg(feature = "kernel-log")]
+pub mod kernel_log;
 mod layout;
 mod links;
 #[cfg(test)]
 mod loops;
 pub mod memory;
+#[cfg(test)]
+mod no_log;
 pub mod others;
 pub mod pin;
 pub mod privileges;
