@@ -24,7 +24,9 @@ pub(super) fn run(
     let mut log = kernel.take_log(move |decision| tell(&snapshots.borrow().tables, decision))?;
     let descriptor = log.descriptor()?;
     Ok(async move {
-        let readable = match AsyncFd::register_with_interest(descriptor, Interest::READABLE) {
+        // SAFETY: the descriptor is owned, stays the same, and is closed after it is deregistered.
+        let readable = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+        let readable = match readable {
             Ok(readable) => readable,
             Err(error) => return warn!("cannot read the log of the kernel programs: {error}"),
         };
