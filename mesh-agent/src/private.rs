@@ -94,6 +94,26 @@ pub fn directory(path: &Path, flag: &'static str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks all directories above one of the agent's, as far as they exist, on the way that the path
+/// names and on the one that it leads to.
+pub fn check_ancestors(path: &Path, flag: &'static str) -> Result<(), Error> {
+    let io = |reason| Error::Io {
+        action: "look at",
+        path: path.to_owned(),
+        reason,
+    };
+    let named = std::path::absolute(path).map_err(io)?;
+    let existing = named.ancestors().find(|it| it.exists());
+    let real = existing.map(fs::canonicalize).transpose().map_err(io)?;
+    let ancestors = named.ancestors().skip(1);
+    for ancestor in ancestors.chain(real.iter().flat_map(|it| it.ancestors())) {
+        if ancestor != named && ancestor.exists() {
+            check_ancestor(ancestor, flag)?;
+        }
+    }
+    Ok(())
+}
+
 /// Checks that no other user can exchange what is below a directory on the way to one of the
 /// agent's.
 pub fn check_ancestor(path: &Path, flag: &'static str) -> Result<(), Error> {
@@ -218,6 +238,29 @@ mod tests {
         set_mode(&path, 0o755);
         directory(&path, "--pin-dir").unwrap();
         assert_eq!(mode(&path), 0o700, "as an earlier agent left it");
+    }
+
+    #[test]
+    fn directory_below_one_of_another_user_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let theirs = parent.path().join("theirs");
+        fs::create_dir(&theirs).unwrap();
+        let link = parent.path().join("link");
+        symlink(&theirs, &link).unwrap();
+        let paths = [theirs.join("state"), link.join("deep/state")];
+        for path in &paths {
+            check_ancestors(path, "--state-dir").unwrap();
+        }
+        chown(&theirs, Some(65534), None).unwrap();
+        let expected = format!(
+            "{} belongs to user 65534 instead of root: remove it, or name another directory with --state-dir",
+            theirs.display()
+        );
+        for path in &paths {
+            let error = check_ancestors(path, "--state-dir").unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        check_ancestors(&theirs, "--state-dir").unwrap();
     }
 
     #[test]

@@ -11,6 +11,8 @@ use nix::fcntl::Flock;
 
 use crate::{lock, private};
 
+/// What names the directory.
+const FLAG: &str = "--state-dir";
 /// A file of its own, which only its owner can open.
 pub(super) const FILE: &str = "lock";
 
@@ -67,10 +69,12 @@ impl StateLock {
             path: directory.to_owned(),
             reason,
         };
-        private::directory(directory, "--state-dir").map_err(|error| match error {
-            private::Error::Io { reason, .. } => io(reason),
-            error => Error::NotPrivate(error),
-        })?;
+        private::check_ancestors(directory, FLAG)
+            .and_then(|()| private::directory(directory, FLAG))
+            .map_err(|error| match error {
+                private::Error::Io { reason, .. } => io(reason),
+                error => Error::NotPrivate(error),
+            })?;
         let lock = lock::take(&directory.join(FILE), open).map_err(io)?;
         let taken = || Error::Taken {
             path: directory.to_owned(),
@@ -85,7 +89,10 @@ impl StateLock {
     /// Locks the directory if an agent has ever used it.
     pub fn of_existing(directory: &Path) -> Result<Option<Self>, Error> {
         match Self::exists(directory) {
-            false => Ok(None),
+            // Files of an agent are removed there all the same.
+            false => private::check_ancestors(directory, FLAG)
+                .map(|()| None)
+                .map_err(Error::NotPrivate),
             true => Self::take(directory)
                 .map(Some)
                 .map_err(|error| match error {
