@@ -135,6 +135,9 @@ pub fn is_ours(path: &Path) -> bool {
     !name.starts_with(b".") && matches!(suffix, Some("yaml" | "yml" | "json"))
 }
 
+/// Largest file of a services directory, bytes. 262,144 endpoints take about 25 MiB.
+const LARGEST: u64 = 256 << 20;
+
 /// Reads a path from the command line; `-` is standard input. Unlike a file of a directory it may
 /// be a pipe.
 pub fn read_given(path: &Path) -> io::Result<Found> {
@@ -153,11 +156,20 @@ pub fn read_given(path: &Path) -> io::Result<Found> {
 }
 
 fn read(path: &Path) -> io::Result<Found> {
-    let mut file = open::regular(path)?;
+    let file = open::regular(path)?;
     let found = file.metadata()?;
+    if found.len() > LARGEST {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        return Err(io::Error::other(format!(
+            "it has {} MiB, and at most {} are read: split it into several files",
+            mib(found.len()),
+            mib(LARGEST)
+        )));
+    }
     // A buffer that grows by doubling would take twice the memory.
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1);
-    file.read_to_end(&mut bytes)?;
+    // It may grow meanwhile.
+    file.take(LARGEST).read_to_end(&mut bytes)?;
     Ok(Found {
         bytes,
         identity: Identity {
@@ -165,4 +177,22 @@ fn read(path: &Path) -> io::Result<Found> {
             inode: found.ino(),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_is_too_large_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sparse.yaml");
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(LARGEST + 1).unwrap();
+        let error = read(&path).map(|_| ()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "it has 257 MiB, and at most 256 are read: split it into several files"
+        );
+    }
 }
