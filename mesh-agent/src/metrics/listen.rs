@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use crate::api::server::{self, BindError as SocketError};
 
@@ -49,15 +49,30 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
+/// Connections that the kernel holds until they are accepted. With fewer, one process that opens
+/// connections as fast as it can keeps health checks waiting for the repetition of their SYN.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Opens `address` for scrapes.
 pub async fn bind(address: &Address) -> Result<Listener, BindError> {
     match address {
         Address::Tcp(address) => {
-            let bound = TcpListener::bind(address).await;
-            bound.map(Listener::Tcp).map_err(|reason| BindError::Tcp {
-                address: *address,
-                reason,
-            })
+            listen(*address)
+                .map(Listener::Tcp)
+                .map_err(|reason| BindError::Tcp {
+                    address: *address,
+                    reason,
+                })
         }
         Address::Unix(path) => Ok(Listener::Unix(server::bind_for_group(path)?)),
     }
