@@ -42,8 +42,8 @@ pub struct HealthChecks {
     /// for several [default: none: such endpoints are served without a check]
     #[arg(id = "health_check_allowed_networks", long = "health-check-allowed-networks", env = "MESH_HEALTH_CHECK_ALLOWED_NETWORKS", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
     allowed_networks: Vec<Said<IpNet>>,
-    /// Allow health checks from annotations to send headers that can carry credentials, like
-    /// Authorization or Cookie
+    /// Allow health checks from annotations to send other headers than Accept, Host, User-Agent
+    /// and a few more, which may carry credentials
     /// [default: false: such services are served without a check]
     #[arg(id = "health_check_allow_credentials", long = "health-check-allow-credentials", env = "MESH_HEALTH_CHECK_ALLOW_CREDENTIALS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
     allow_credentials: Option<Said<bool>>,

@@ -7,21 +7,19 @@ use crate::{
     model::{Endpoint, HealthCheck, Probe, Service},
 };
 
-/// Parts of header names that carry credentials.
-const CREDENTIALS: [&str; 13] = [
-    "auth",
-    "cookie",
-    "token",
-    "secret",
-    "passw",
-    "credential",
-    "session",
-    "api-key",
-    "apikey",
-    "signature",
-    "impersonate",
-    "remote-user",
-    "forwarded-user",
+/// Headers that an annotation may set by default. Any other may carry a credential, or be what
+/// makes a metadata server of a cloud answer.
+const HARMLESS_HEADERS: [&str; 10] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "host",
+    "user-agent",
+    "x-check",
+    "x-health-check",
+    "x-request-id",
 ];
 
 /// Rules of the settings for the health check of one service.
@@ -68,10 +66,11 @@ fn annotated(world: &World, service: &Service, check: &HealthCheck) -> Option<St
     };
     if let Some((name, _)) = headers
         .iter()
-        .find(|(name, _)| !policy.allow_credentials && is_credential(name))
+        .find(|(name, _)| !policy.allow_credentials && !is_harmless(name))
     {
         return Some(format!(
-            "an annotation sends the header {name}, which can carry credentials; `healthChecks.allowCredentials` can allow it"
+            "an annotation sends the header {name}, which may carry credentials; without `healthChecks.allowCredentials` only these are sent: {}",
+            HARMLESS_HEADERS.join(", ")
         ));
     }
     let is_own = |port| {
@@ -89,9 +88,10 @@ fn annotated(world: &World, service: &Service, check: &HealthCheck) -> Option<St
     ))
 }
 
-fn is_credential(header: &str) -> bool {
-    let header = header.to_ascii_lowercase();
-    CREDENTIALS.iter().any(|part| header.contains(part))
+fn is_harmless(header: &str) -> bool {
+    HARMLESS_HEADERS
+        .iter()
+        .any(|harmless| header.eq_ignore_ascii_case(harmless))
 }
 
 /// Returns the kind of an address to which requests by root must not go.

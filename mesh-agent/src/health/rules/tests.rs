@@ -84,9 +84,13 @@ fn annotations_send_no_credentials() {
         "X-Vault-Token",
         "x-api-key",
         "X-Remote-User",
+        "Metadata-Flavor",
+        "X-Goog-IAP-JWT-Assertion",
     ] {
         let expected = format!(
-            "an annotation sends the header {name}, which can carry credentials; `healthChecks.allowCredentials` can allow it"
+            "an annotation sends the header {name}, which may carry credentials; without `healthChecks.allowCredentials` \
+             only these are sent: accept, accept-encoding, accept-language, cache-control, connection, host, user-agent, \
+             x-check, x-health-check, x-request-id"
         );
         assert_eq!(
             whole(CheckPolicy::default(), true, &with_header(name)),
