@@ -34,7 +34,7 @@ use super::{
 };
 use crate::wait;
 
-const QUESTION: &[u8] = b"who is there";
+const QUESTION: &[u8] = b"what is your name";
 
 /// How long an answer may take.
 const ANSWER: i64 = 1_000;
