@@ -11,6 +11,8 @@
 
 mod bench;
 mod cargo;
+#[cfg(test)]
+mod checks;
 mod demo;
 #[cfg(test)]
 mod documents;
