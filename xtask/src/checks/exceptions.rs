@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+/// Top folders whose words are not counted yet.
+pub const FOLDERS_WITH_UNPLAIN_WORDS: &[&str] = &["mesh-agent", "mesh-common"];
+
 /// Files that are too long.
 pub const LONG_FILES: &[&str] = &[
     "mesh-agent/src/agent/mod.rs",

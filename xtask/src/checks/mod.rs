@@ -1,14 +1,16 @@
-//! Checks of the sources, as tests: the runner's summary has them with all others.
+//! Checks of the sources and documents, as tests: the runner's summary has them with all others.
 //! `cargo nextest run -p xtask checks` runs them alone.
 //!
 //! ```text
-//! sources ──► sizes                                     no file is too long
+//! sources ──► words                                     what people read uses plain words
+//!         ──► sizes                                     no file is too long
 //! ```
 //!
 //! Findings that are known are listed in `exceptions`.
 
 mod exceptions;
 mod sizes;
+mod words;
 
 use std::{
     collections::BTreeMap,
