@@ -4,11 +4,16 @@
 //! ```text
 //! sources ──► words                                     what people read uses plain words
 //!         ──► sizes                                     no file is too long
+//!         ──► modules ──► paths ──► imports ──► circles no modules import each other in a circle
 //! ```
 //!
 //! Findings that are known are listed in `exceptions`.
 
+mod circles;
 mod exceptions;
+mod imports;
+mod modules;
+mod paths;
 mod sizes;
 mod words;
 
@@ -18,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::workspace::root;
+use crate::{cargo::cargo, run, workspace::root};
 
 /// Text of files by their path from the top of the workspace.
 type Sources = BTreeMap<PathBuf, String>;
@@ -48,6 +53,15 @@ fn files(extension: &str) -> Sources {
 fn from_the_top(path: &Path) -> PathBuf {
     let path = path.strip_prefix(root()).expect("it is in the workspace");
     path.to_owned()
+}
+
+/// Returns the packages of the workspace, as `cargo metadata` describes them.
+fn packages() -> Vec<serde_json::Value> {
+    let arguments = ["metadata", "--no-deps", "--offline", "--format-version=1"];
+    let metadata = run::read(&mut cargo(&arguments)).expect("cargo knows the workspace");
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
+    let packages = metadata["packages"].as_array();
+    packages.expect("a workspace has packages").clone()
 }
 
 /// Returns made-up sources for the tests of a check.
