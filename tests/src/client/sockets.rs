@@ -30,7 +30,7 @@ use serde::Serialize;
 
 use super::{
     act::{Act, Done, Heard, SocketId, Transport},
-    serve::say,
+    protocol::say,
 };
 use crate::wait;
 

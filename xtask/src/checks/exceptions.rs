@@ -53,7 +53,6 @@ pub const CIRCLES: &[&str] = &[
     "mesh-common/src: balance, evidence, kernel, latency, limits, outcome, search, status, tiers",
     "mesh-ebpf/src: compare, kernel",
     "tests/src/bench/speed: anchors, changes, contenders, programs, table",
-    "tests/src/client: act, attack, crowd, dial, hoard, protocol, serve, sockets, streams",
 ];
 
 /// Returns what is wrong: findings without an exception, and exceptions without a finding. A
