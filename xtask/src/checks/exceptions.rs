@@ -52,7 +52,6 @@ pub const CIRCLES: &[&str] = &[
     "mesh-common/src: abi, quota",
     "mesh-common/src: balance, evidence, kernel, latency, limits, outcome, search, status, tiers",
     "mesh-ebpf/src: compare, kernel",
-    "tests/src/bench/speed: anchors, changes, contenders, programs, table",
 ];
 
 /// Returns what is wrong: findings without an exception, and exceptions without a finding. A
