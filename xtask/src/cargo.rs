@@ -27,7 +27,7 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     )? {}
 }
 
-/// Format, lints, and the licences, sources and advisories of all dependencies.
+/// Format, lints, unused dependencies, and the licences, sources and advisories of all dependencies.
 pub fn lint() -> anyhow::Result<()> {
     setup::ensure(setup::LINT)?;
     run::check(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -49,10 +49,22 @@ pub fn lint() -> anyhow::Result<()> {
             .args(with_log)
             .args(["--", "-D", "warnings"]),
     )?;
+    unused_dependencies()?;
     run::check(&mut cargo(&[
         "deny", "check", "licenses", "bans", "sources",
     ]))?;
     advisories()
+}
+
+/// Looks for dependencies that are not used, those of tests included. By its own name: below `cargo
+/// run` it does not recognise that cargo called it.
+fn unused_dependencies() -> anyhow::Result<()> {
+    let mut machete = Command::new("cargo-machete");
+    run::check(
+        machete
+            .arg("--with-metadata")
+            .current_dir(workspace::root()),
+    )
 }
 
 /// Checks dependencies against the advisory database where that can be fetched, and says where it

@@ -11,6 +11,8 @@
 
 mod bench;
 mod cargo;
+#[cfg(test)]
+mod checks;
 mod demo;
 #[cfg(test)]
 mod documents;
@@ -40,7 +42,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         nextest: Vec<String>,
     },
-    /// Check format, lints, and licences, sources and known vulnerabilities of dependencies
+    /// Check format and lints, and find dependencies that are unused, of unknown licence or source,
+    /// or vulnerable
+    ///
+    /// Plain words, circles of modules and lengths of files are checked by tests: run `cargo nextest
+    /// run -p xtask checks`.
     Lint,
     /// Show the mesh at work on this machine, then remove every trace of it (as root)
     Demo {

@@ -19,7 +19,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Client, ConnectReport, Loop, Request, dial::named, hoard::Hoard};
+use super::{ConnectReport, Hoard, dial::named};
 
 /// Most concurrent connects.
 const AT_ONCE: usize = 128;
@@ -43,18 +43,6 @@ pub enum Attack {
     Linger(String),
     /// No failure: as many sockets as the process may have.
     Hoard(Hoard),
-}
-
-impl Client {
-    /// Attacks until stopped, while the test continues. The report has no answers; its errors are
-    /// the immediate results of `connect`.
-    pub fn attack(&mut self, attack: Attack, to: &str) -> Loop<'_> {
-        self.ask(&Request::Attack {
-            attack,
-            to: super::address(to),
-        });
-        Loop { client: self }
-    }
 }
 
 impl Attack {

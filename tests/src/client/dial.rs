@@ -107,7 +107,7 @@ fn connected_udp(to: SocketAddr) -> io::Result<UdpSocket> {
 
 fn udp_answer(socket: &UdpSocket) -> io::Result<String> {
     socket.set_read_timeout(Some(ANSWER))?;
-    socket.send(b"who is there")?;
+    socket.send(b"what is your name")?;
     let mut name = [0; 256];
     let length = socket.recv(&mut name)?;
     Ok(String::from_utf8_lossy(&name[..length])

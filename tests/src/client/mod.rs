@@ -7,7 +7,9 @@ pub mod crowd;
 pub mod dial;
 pub mod hoard;
 pub mod protocol;
+pub mod request;
 pub mod serve;
+mod socket_calls;
 pub mod sockets;
 pub mod streams;
 
@@ -25,7 +27,8 @@ pub use act::{Act, Done, Heard, SocketId, Transport};
 pub use attack::Attack;
 pub use crowd::{Crowd, Rushed};
 pub use hoard::Hoard;
-pub use protocol::{ConnectReport, Protocol, Request, Step, Times};
+pub use protocol::{ConnectReport, Protocol, Step, Times};
+pub use request::Request;
 
 /// A client process; ended when dropped.
 pub struct Client {
@@ -98,6 +101,16 @@ impl Client {
     pub fn rush(&mut self, crowd: &Crowd) -> Rushed {
         self.ask(&Request::Rush(crowd.clone()));
         self.answer()
+    }
+
+    /// Attacks until stopped, while the test continues. The report has no answers; its errors are
+    /// the immediate results of `connect`.
+    pub fn attack(&mut self, attack: Attack, to: &str) -> Loop<'_> {
+        self.ask(&Request::Attack {
+            attack,
+            to: address(to),
+        });
+        Loop { client: self }
     }
 
     /// Kills the process.

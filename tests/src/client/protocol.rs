@@ -1,14 +1,13 @@
-//! Messages between a test and its client process.
+//! Answers of a client process to its test.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
-
-use super::{
-    act::{Act, SocketId, Transport},
-    attack::Attack,
-    crowd::Crowd,
-};
 
 /// Transport protocol of a connect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -17,74 +16,6 @@ pub enum Protocol {
     Tcp,
     /// Connect, send a datagram, read the server's name.
     Udp,
-}
-
-/// One line from the test.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Request {
-    /// Connect a number of times, then [`ConnectReport`].
-    Connect {
-        /// Over what.
-        protocol: Protocol,
-        /// To what address.
-        to: SocketAddr,
-        /// How often.
-        times: u32,
-    },
-    /// Connect until the next line, then [`ConnectReport`].
-    KeepConnecting {
-        /// Over what.
-        protocol: Protocol,
-        /// To what address.
-        to: SocketAddr,
-    },
-    /// Attack until the next line, then [`ConnectReport`].
-    Attack {
-        /// How.
-        attack: Attack,
-        /// To what IPv4 address.
-        to: SocketAddr,
-    },
-    /// End of [`Request::KeepConnecting`] and [`Request::Attack`].
-    Stop,
-    /// Connect one UDP socket to each address in turn, then one [`Step`] for each.
-    Walk {
-        /// The addresses.
-        to: Vec<SocketAddr>,
-    },
-    /// Make a socket, then its [`SocketId`].
-    Open {
-        /// What kind.
-        transport: Transport,
-        /// Address to bind to, which also says the family.
-        bind: SocketAddr,
-    },
-    /// Take a socket from another process, then its [`SocketId`].
-    Take {
-        /// Where to meet that process.
-        path: PathBuf,
-    },
-    /// Use a socket, then what came of it.
-    Act {
-        /// Which.
-        socket: SocketId,
-        /// How.
-        act: Act,
-    },
-    /// Open streams that stay open, then [`ConnectReport`].
-    OpenStreams {
-        /// To what address.
-        to: SocketAddr,
-        /// How many.
-        count: u32,
-    },
-    /// Connect from several threads, then [`ConnectReport`].
-    Crowd(Crowd),
-    /// Connect from several threads at the same moment, again and again, then
-    /// [`Rushed`](super::crowd::Rushed).
-    Rush(Crowd),
-    /// Send a number over every open stream and read it back, then [`ConnectReport`].
-    Beat,
 }
 
 /// Results of a number of connects.
@@ -154,7 +85,15 @@ impl Times {
     }
 }
 
-/// Result of one connect of [`Request::Walk`].
+/// Writes one line of JSON to the test.
+pub fn say(answer: &impl Serialize) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer(&mut stdout, answer)?;
+    writeln!(stdout)?;
+    stdout.flush()
+}
+
+/// Result of one connect of [`Client::walk`](super::Client::walk).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// Result of `getpeername`, or the error of the connect.

@@ -1,7 +1,7 @@
 //! The client process: handles requests from standard input until it ends.
 
 use std::{
-    io::{self, BufRead, Write},
+    io::{self, BufRead},
     os::fd::AsFd,
 };
 
@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     ConnectReport, Request, Times,
     dial::{Dialled, dial, walk},
+    protocol::say,
     sockets::Sockets,
     streams::Streams,
 };
@@ -49,14 +50,6 @@ pub fn serve() -> io::Result<()> {
         line.clear();
     }
     Ok(())
-}
-
-/// Writes one line of JSON to the test.
-pub fn say(answer: &impl serde::Serialize) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, answer)?;
-    writeln!(stdout)?;
-    stdout.flush()
 }
 
 fn repeat(times: u32, stop: impl Fn() -> bool, dial: impl Fn() -> Dialled) -> ConnectReport {

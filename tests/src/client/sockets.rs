@@ -30,11 +30,11 @@ use serde::Serialize;
 
 use super::{
     act::{Act, Done, Heard, SocketId, Transport},
-    serve::say,
+    protocol::say,
 };
 use crate::wait;
 
-const QUESTION: &[u8] = b"who is there";
+const QUESTION: &[u8] = b"what is your name";
 
 /// How long an answer may take.
 const ANSWER: i64 = 1_000;

@@ -25,7 +25,7 @@ struct Stream {
 }
 
 impl Streams {
-    /// Opens a number of them and hears who is there.
+    /// Opens a number of connections and reads the name of each server.
     pub fn open(&mut self, to: SocketAddr, count: u32) -> ConnectReport {
         let mut report = ConnectReport::default();
         let mut durations = Vec::new();

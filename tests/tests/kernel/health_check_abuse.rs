@@ -302,7 +302,7 @@ fn one_service_with_many_endpoints_takes_neither_cpu_nor_probes_of_others() {
         node.find_service("greedy/all")
             .is_some_and(|service| service.ports[0].endpoints.len() == 20_000)
     });
-    // Compiling so many endpoints is over.
+    // Compiling 20,000 endpoints is over.
     wait::pass(Duration::from_secs(3));
     let (asked, cpu) = (victim.asked(), node.agent_cpu());
     wait::pass(Duration::from_secs(5));

@@ -13,12 +13,12 @@ fn address(ip: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip.parse().expect("an address"), port)
 }
 
-/// An HTTP server that answers its name at `/who` and keeps connections open.
+/// An HTTP server that answers its name at `/name` and keeps connections open.
 fn web(node: &Node, name: &str, at: SocketAddr) -> Program {
     unprivileged::open_directory(node.scratch());
     let root = node.scratch().join(name);
     unprivileged::open_directory(&root);
-    fs::write(root.join("who"), format!("{name}\n")).expect("the directory is new");
+    fs::write(root.join("name"), format!("{name}\n")).expect("the directory is new");
     let modules = "/usr/lib/apache2/modules";
     let configuration = format!(
         "ServerName {name}\nServerRoot {root}\nPidFile {root}/pid\nErrorLog {root}/error.log\nListen {at}\n\
@@ -55,7 +55,7 @@ fn curl_keeps_one_connection_to_one_apache() {
     let ready = || node.find_service("shop/web").is_some();
     wait::until("the service", SETTLE, ready);
 
-    let urls = vec!["http://10.96.0.10/who"; REQUESTS].join(" ");
+    let urls = vec!["http://10.96.0.10/name"; REQUESTS].join(" ");
     let mut answered = BTreeSet::new();
     for round in 1..=20 {
         let told = run(
@@ -107,7 +107,7 @@ fn dns(node: &Node, at: SocketAddr, source: &str) -> Program {
 /// Two DNS servers behind 10.96.0.10.
 fn two_dns_servers(node: &Node) -> [Program; 2] {
     let at = [address("127.0.2.1", 53), address("127.0.2.2", 53)];
-    let records = ["--txt-record=who.test,a", "--txt-record=who.test,b"];
+    let records = ["--txt-record=name.test,a", "--txt-record=name.test,b"];
     let programs = [dns(node, at[0], records[0]), dns(node, at[1], records[1])];
     node.write(
         "dns.yaml",
@@ -126,7 +126,7 @@ fn two_dns_servers(node: &Node) -> [Program; 2] {
 
 /// Returns which servers answer that many queries.
 fn dig(node: &Node, server: &str, flags: &str, times: usize) -> BTreeSet<String> {
-    let line = format!("dig @{server} {flags} +tries=1 +time=2 +short TXT who.test");
+    let line = format!("dig @{server} {flags} +tries=1 +time=2 +short TXT name.test");
     (0..times)
         .map(|_| run(node, &line).trim().trim_matches('"').to_owned())
         .collect()
@@ -195,7 +195,7 @@ fn redis_cli_talks_to_redis_and_to_its_successor() {
         node.find_service("shop/cache").is_some()
     });
 
-    assert_eq!(cli("set who first"), "OK");
+    assert_eq!(cli("set name first"), "OK");
     let counted = cli("-r 1000 incr counter");
     assert_eq!(
         counted.lines().collect::<Vec<_>>(),
@@ -208,6 +208,6 @@ fn redis_cli_talks_to_redis_and_to_its_successor() {
     );
 
     node.write("cache.yaml", cache.at(at[1]));
-    wait::until("the other one", SETTLE, || cli("get who").is_empty());
+    wait::until("the other one", SETTLE, || cli("get name").is_empty());
     assert_eq!(cli("get counter"), "");
 }

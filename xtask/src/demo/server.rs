@@ -1,5 +1,5 @@
-//! The smallest servers that can say who answered: HTTP over TCP, and one datagram for another over
-//! UDP.
+//! The smallest servers that answer with their name: HTTP over TCP, and one datagram for another
+//! over UDP.
 
 use std::{
     io::{self, BufRead, BufReader, Write},

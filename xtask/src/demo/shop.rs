@@ -1,4 +1,4 @@
-//! The shop: who serves what, as `deploy/example` says it, with a real server for each endpoint.
+//! The shop: the services of `deploy/example`, with a real server for each endpoint.
 
 use std::{
     collections::BTreeMap,

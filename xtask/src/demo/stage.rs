@@ -5,7 +5,7 @@ use super::{
     agent, client, interrupt::Interrupt, site::Site, tally::Tally, tell::Tell, traffic::Answer,
 };
 
-/// Who and what every act needs.
+/// What every act needs.
 pub struct Stage<'a> {
     pub site: &'a Site,
     pub interrupt: &'a Interrupt,
@@ -22,7 +22,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Shows the command and who answered.
+    /// Shows the command and how often each endpoint answered.
     pub fn curl(&mut self, service: &str, times: u32) -> anyhow::Result<Tally> {
         self.tell
             .command(&format!("curl http://{service}/?[1-{times}]"));

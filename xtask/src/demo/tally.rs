@@ -1,4 +1,4 @@
-//! Who answered how often, and the picture of it.
+//! Counts the answers of each endpoint, and draws them.
 
 use std::collections::BTreeMap;
 

@@ -41,7 +41,7 @@ pub const TEST: &[Step] = &[
 pub const VM: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, emulator::STEP];
 
 /// To check the sources.
-pub const LINT: &[Step] = &[compiler::STEP, linker::STEP, tools::DENY];
+pub const LINT: &[Step] = &[compiler::STEP, linker::STEP, tools::MACHETE, tools::DENY];
 
 /// To work here; what only `lint` needs takes minutes to build and waits until asked for.
 pub const MACHINE: &[Step] = TEST;

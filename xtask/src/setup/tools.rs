@@ -19,6 +19,13 @@ pub const DENY: Step = Step {
     install: || install("cargo-deny", "0.20.2", &[]),
 };
 
+/// Finds dependencies that are not used.
+pub const MACHETE: Step = Step {
+    name: "cargo-machete",
+    find: || find("cargo-machete"),
+    install: || install("cargo-machete", "0.9.2", &[]),
+};
+
 /// `cargo install` of one exact release with its own lock file, away from the target directory of
 /// this workspace.
 pub fn cargo_install(package: &str, version: &str) -> Command {

@@ -6,7 +6,7 @@
 //! backends, measured with `bpf_stats` on Linux 6.18 with two processors on 2026-11-20, medians of
 //! interleaved rounds; nanoseconds.
 
-use super::programs::{NEW_UDP, TCP, TCP_ONE, UDP};
+use super::names::{NEW_UDP, TCP, TCP_ONE, UDP};
 
 /// Name in tables.
 pub const NAME: &str = "Cilium (published anchor, scaled)";

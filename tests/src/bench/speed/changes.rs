@@ -13,18 +13,13 @@ use super::{
     contenders::Contender,
     kernel::memory,
     mesh::{SERVICES_A_FILE, prepare},
+    names::{CHANGES, FROM_NOTHING},
+    numbers::grouped,
     peers::{apply, haproxy},
     services::{ENDPOINT_PORT, ENDPOINTS, Writing, endpoint},
     stage::Stage,
-    table::grouped,
 };
 use crate::{Server, bench::stats::percentile, node::Node, place::Place, service, wait};
-
-/// Name of this part.
-pub const PART: &str = "changes";
-
-/// From nothing to all services.
-pub const FIRST: &str = "from nothing";
 
 /// The part of it in which rows are compiled and written.
 pub const WRITING: &str = "rows compiled and written";
@@ -77,8 +72,8 @@ fn mesh(services: u32, a_file: u32, times: u32, report: &mut BenchReport) {
     node.launch_agent();
     node.wait_until_ready(Duration::from_secs(180));
     let mut add =
-        |measure: &str, unit, value| report.figures.add(PART, &name, measure, unit, value);
-    add(FIRST, "s", start.elapsed().as_secs_f64());
+        |measure: &str, unit, value| report.figures.add(CHANGES, &name, measure, unit, value);
+    add(FROM_NOTHING, "s", start.elapsed().as_secs_f64());
     add(
         WRITING,
         "s",
@@ -154,14 +149,14 @@ fn rules(contender: &Contender, scale: &Scale, report: &mut BenchReport) {
     }
     took.sort_unstable();
     report.figures.add(
-        PART,
+        CHANGES,
         &contender.name,
         "one endpoint p50",
         "ms",
         milliseconds(&took, 0.5),
     );
     report.figures.add(
-        PART,
+        CHANGES,
         &contender.name,
         CHANGE_P99,
         "ms",
@@ -181,15 +176,19 @@ fn proxy(scale: &Scale, report: &mut BenchReport) {
     };
     let name = format!("HAProxy {}", grouped(f64::from(services)));
     println!("  {name}");
-    report
-        .figures
-        .add(PART, &name, FIRST, "s", start.elapsed().as_secs_f64());
+    report.figures.add(
+        CHANGES,
+        &name,
+        FROM_NOTHING,
+        "s",
+        start.elapsed().as_secs_f64(),
+    );
     let mut took: Vec<_> = (0..scale.changes)
         .map(|time| tell(scratch.path(), services / 2, time % 2))
         .collect();
     took.sort_unstable();
     report.figures.add(
-        PART,
+        CHANGES,
         &name,
         "one endpoint p50",
         "ms",
@@ -197,7 +196,7 @@ fn proxy(scale: &Scale, report: &mut BenchReport) {
     );
     report
         .figures
-        .add(PART, &name, CHANGE_P99, "ms", milliseconds(&took, 0.99));
+        .add(CHANGES, &name, CHANGE_P99, "ms", milliseconds(&took, 0.99));
 }
 
 fn tell(scratch: &Path, service: u32, number: u32) -> u64 {

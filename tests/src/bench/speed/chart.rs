@@ -8,7 +8,7 @@ use plotters::{
     style::{Color as _, IntoFont as _, RGBColor},
 };
 
-use super::{contenders::DIRECT, cycle, figures::Figures, http, table::number};
+use super::{cycle, figures::Figures, http, names::DIRECT, numbers::number};
 use crate::bench::stats::spread;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

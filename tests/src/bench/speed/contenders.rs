@@ -6,21 +6,19 @@ use std::net::Ipv4Addr;
 use tempfile::TempDir;
 
 use super::{
-    BenchReport, Scale, changes,
+    BenchReport, Scale,
     kernel::empty::Empty,
     load::drive::Targets,
     mesh::Mesh,
+    names::{CHANGES, DIRECT, EMPTY, FROM_NOTHING, mesh_name},
     nginx,
+    numbers::grouped,
     peers::{apply, haproxy, iptables, nftables},
     process::Process,
-    programs::{EMPTY, mesh_name},
     services::{ENDPOINT_PORT, Writing, any, direct, one, vip},
     stage::Stage,
 };
 use crate::{Node, name, place::Place};
-
-/// Name of the contender that all are compared with.
-pub const DIRECT: &str = "direct";
 
 /// A contender, which may be measured in several ways.
 pub struct Contender {
@@ -211,11 +209,7 @@ fn mesh(services: u32) -> Contender {
 
 /// Named as missing if the rules cannot be loaded.
 fn rules(rules: Rules, report: &mut BenchReport) -> Option<Contender> {
-    let name = format!(
-        "{} {}",
-        rules.kind,
-        super::table::grouped(f64::from(rules.services))
-    );
+    let name = format!("{} {}", rules.kind, grouped(f64::from(rules.services)));
     println!("  starting {name}");
     let mut contender = Contender::new(&name, Held::Nothing, new_stage(), rules.lanes(&name));
     let text = (rules.write_all)(rules.services);
@@ -225,13 +219,9 @@ fn rules(rules: Rules, report: &mut BenchReport) -> Option<Contender> {
         &text,
         rules.all,
     ) {
-        Ok(took) => report.figures.add(
-            changes::PART,
-            &name,
-            changes::FIRST,
-            "s",
-            took.as_secs_f64(),
-        ),
+        Ok(took) => report
+            .figures
+            .add(CHANGES, &name, FROM_NOTHING, "s", took.as_secs_f64()),
         Err(error) => {
             report.miss(&format!("{name}: {error}"));
             return None;

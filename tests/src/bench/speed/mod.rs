@@ -19,7 +19,9 @@ mod json;
 mod kernel;
 pub mod load;
 mod mesh;
+mod names;
 mod nginx;
+mod numbers;
 mod peers;
 mod process;
 mod programs;
@@ -237,6 +239,6 @@ fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut Bench
     if asked(Part::Changes) {
         println!("\nChanges and memory");
         changes::run(scale, &contenders, report);
-        table::compare(&report.figures, changes::PART);
+        table::compare(&report.figures, names::CHANGES);
     }
 }

@@ -13,6 +13,7 @@ use super::{
         drive::{Clients, Targets, Way, drive},
     },
     mesh::Mesh,
+    names::{EMPTY, NEW_UDP, TCP, TCP_ONE, UDP, mesh_name},
     services::{ENDPOINT_PORT, Writing, any, direct, one},
     stage::Stage,
 };
@@ -20,21 +21,6 @@ use crate::place::Place;
 
 /// Name of this part.
 pub const PART: &str = "programs";
-
-/// Name of the contender that does nothing.
-pub const EMPTY: &str = "empty program";
-
-/// The same UDP socket again and again.
-pub const UDP: &str = "UDP, one socket";
-
-/// A UDP socket for each connect.
-pub const NEW_UDP: &str = "UDP, new sockets";
-
-/// Connect, echo, close.
-pub const TCP: &str = "TCP";
-
-/// The same, both ends on one processor.
-pub const TCP_ONE: &str = "TCP on one CPU";
 
 /// Words in the names of details.
 const GROSS: &str = "gross";
@@ -92,11 +78,6 @@ impl Lane {
             misses: with.is_none(),
         }
     }
-}
-
-/// Name of the agent with this number of services.
-pub fn mesh_name(services: u32) -> String {
-    format!("mesh {}", super::table::grouped(f64::from(services)))
 }
 
 /// Measures all lanes, round by round.

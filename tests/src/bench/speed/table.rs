@@ -1,6 +1,10 @@
 //! Figures for people, in 100 columns.
 
-use super::figures::{Figure, Figures};
+use super::{
+    figures::{Figure, Figures},
+    names::DIRECT,
+    numbers::number,
+};
 use crate::bench::stats::spread;
 
 /// Measures to the left, contenders above, medians within; as many columns as fit beside each
@@ -62,8 +66,7 @@ pub fn compare(figures: &Figures, part: &str) {
         );
         for row in &rows {
             let [low, high] = row.range();
-            let to_direct =
-                middle(&figures.ratios(part, measure, &row.contender, super::contenders::DIRECT));
+            let to_direct = middle(&figures.ratios(part, measure, &row.contender, DIRECT));
             let of_ours = ours.map_or(String::new(), |ours| number(ours.median() / row.median()));
             let spread = format!("{}–{}", number(low), number(high));
             println!(
@@ -105,46 +108,9 @@ fn heading(name: &str, line: usize) -> String {
         .unwrap_or_default()
 }
 
-/// As many digits as mean something.
-pub fn number(value: f64) -> String {
-    match value.abs() {
-        size if size >= 1000.0 => grouped(value),
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
-/// A whole number with commas.
-pub fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if value < -0.5 {
-        format!("-{text}")
-    } else {
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_short_and_grouped() {
-        let numbers = [0.034, 12.345, 678.9, 1234.5, 1_234_567.0, -20_000.4];
-        assert_eq!(
-            numbers.map(number),
-            ["0.03", "12.3", "679", "1,234", "1,234,567", "-20,000"]
-        );
-        assert_eq!(grouped(0.2), "0");
-    }
 
     #[test]
     fn headings_stand_on_the_table() {

@@ -2,12 +2,11 @@
 
 use super::{
     anchors::{self, Anchor},
-    changes,
-    contenders::DIRECT,
-    cycle,
+    changes, cycle,
     figures::Figures,
     http,
-    programs::{self, EMPTY, measure, mesh_name},
+    names::{CHANGES, DIRECT, EMPTY, FROM_NOTHING, TCP, TCP_ONE, UDP, mesh_name},
+    programs::{self, measure},
 };
 use crate::bench::table::Row;
 
@@ -46,16 +45,16 @@ fn program_costs(figures: &Figures) -> Vec<Row> {
     let hit = |way, which, anchor| beside(&measure("hit", way, which), way, anchor);
     let all = |way, anchor| beside(&measure(programs::ALL, way, "random"), way, anchor);
     let miss = |way| values(&mesh, &measure("miss", way, "pod address"));
-    let udp = programs::UDP;
+    let udp = UDP;
     vec![
         Row::at_most(
             "hit, TCP, any of 10,000 / Cilium",
-            &hit(programs::TCP, "random", anchors::TCP_RANDOM),
+            &hit(TCP, "random", anchors::TCP_RANDOM),
             0.6,
         ),
         Row::at_most(
             "hit, TCP on one CPU, any of 10,000 / Cilium",
-            &hit(programs::TCP_ONE, "random", anchors::TCP_RANDOM),
+            &hit(TCP_ONE, "random", anchors::TCP_RANDOM),
             0.6,
         ),
         Row::at_most(
@@ -65,12 +64,12 @@ fn program_costs(figures: &Figures) -> Vec<Row> {
         ),
         Row::at_most(
             "all programs, TCP, any of 10,000 / Cilium's connect4",
-            &all(programs::TCP, anchors::TCP_RANDOM),
+            &all(TCP, anchors::TCP_RANDOM),
             1.0,
         ),
         Row::at_most(
             "all programs, on one CPU / Cilium's connect4",
-            &all(programs::TCP_ONE, anchors::TCP_RANDOM),
+            &all(TCP_ONE, anchors::TCP_RANDOM),
             1.0,
         ),
         Row::at_most("miss above an empty program, ns", &miss(udp), 15.0),
@@ -140,13 +139,13 @@ fn whole_system(figures: &Figures) -> Vec<Row> {
 fn loading(figures: &Figures) -> Vec<Row> {
     let values = |measure| {
         figures
-            .find(changes::PART, "mesh 10,000 100 files", measure)
+            .find(CHANGES, "mesh 10,000 100 files", measure)
             .map_or(&[][..], |it| &it.values)
     };
     vec![
         Row::at_most(
             "10,000 x 10 from files to kernel, s",
-            values(changes::FIRST),
+            values(FROM_NOTHING),
             1.0,
         ),
         Row::at_most(
@@ -186,13 +185,13 @@ mod tests {
     fn a_target_is_judged_by_the_rounds_and_left_out_without_any() {
         let mut figures = Figures::default();
         assert!(rows(&figures).is_empty());
-        let hit = measure("hit", programs::TCP, "random");
+        let hit = measure("hit", TCP, "random");
         for (ours, empty) in [(2163.0, 67.0), (2163.0, 134.0), (2163.0, 134.0)] {
             figures.add(programs::PART, &mesh_name(SERVICES), &hit, "ns", ours);
             figures.add(
                 programs::PART,
                 EMPTY,
-                &measure("hit", programs::TCP, "hot"),
+                &measure("hit", TCP, "hot"),
                 "ns",
                 empty,
             );
