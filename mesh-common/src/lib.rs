@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! abi ── rows of the kernel maps           connect ── service → slot → backend
-//! addr ── one address type for v4 and v6   send ── the same for datagrams that stay with their endpoint
+//! addr ── one address type for v4 and v6   datagram ── the same for UDP, per flow
 //! atomic ── words that several CPUs write  pick ── the first choice: affinity, policy, the next tier
 //! occupancy ── sockets of a backend        search ── the walk over all tiers when that cannot be taken
 //! counter ── the counters of a service     tiers ── slots of backends that are equally near
@@ -38,6 +38,7 @@ pub mod balance;
 pub mod client;
 pub mod connect;
 pub mod counter;
+pub mod datagram;
 pub mod ejection;
 pub mod evidence;
 pub mod filter;
@@ -51,7 +52,6 @@ pub mod pick;
 pub mod quota;
 pub mod reply;
 pub mod search;
-pub mod send;
 pub mod settle;
 pub mod socket;
 pub mod status;

@@ -22,6 +22,7 @@ use mesh_common::{
     client::{self, DEPTH},
     connect::{self, Connect},
     counter::Counter,
+    datagram::{self, Datagrams},
     evidence, filter,
     flows::{self, Find},
     kernel::{Caller, Kernel},
@@ -31,7 +32,6 @@ use mesh_common::{
     pick::{self, Choose},
     quota::{self, What},
     search::{self, Search, Walk},
-    send::{self, Datagrams},
     socket,
 };
 
@@ -860,7 +860,7 @@ extern "C" fn place_in_more(more: *const MoreFlows, dest: *const FrontendKey, la
 extern "C" fn stop(flow: *mut Flow, client: u32) -> u32 {
     // SAFETY: as in `step`.
     if let Some(flow) = unsafe { flow.as_mut() } {
-        send::stop(&Maps(()), flow, client);
+        datagram::stop(&Maps(()), flow, client);
     }
     0
 }
@@ -871,7 +871,7 @@ extern "C" fn stop(flow: *mut Flow, client: u32) -> u32 {
 extern "C" fn goes_on(flow: *mut Flow, service: *const ServiceRow) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { (flow.as_mut(), service.as_ref()) } {
-        (Some(flow), Some(service)) => send::goes_on(&Maps(()), flow, service).into(),
+        (Some(flow), Some(service)) => datagram::goes_on(&Maps(()), flow, service).into(),
         _ => 0,
     }
 }
@@ -883,7 +883,7 @@ extern "C" fn put(flow: *mut Flow, service: *const ServiceRow, index: u64, held:
     // SAFETY: as in `step`.
     match unsafe { (flow.as_mut(), service.as_ref()) } {
         (Some(flow), Some(service)) => {
-            send::put(&Maps(()), flow, service, index as u32, held as u32);
+            datagram::put(&Maps(()), flow, service, index as u32, held as u32);
             1
         }
         _ => 0,
@@ -1026,7 +1026,7 @@ pub fn release(ctx: *mut c_void, is_unconnected: impl FnOnce() -> bool) {
         // SAFETY: as above.
         let more = || unsafe { storage::<MoreFlows>((&raw const MORE_FLOWS).cast(), ctx) };
         let more = if flows::is_full(flows) { more() } else { None };
-        send::released(&maps, flows, more);
+        datagram::released(&maps, flows, more);
         maps.give_back(flows.client, What::Flows, 1);
         if more.is_some() {
             maps.give_back(flows.client, What::MoreFlows, 1);

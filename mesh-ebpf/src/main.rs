@@ -18,9 +18,9 @@ use aya_ebpf::{
 use mesh_common::{
     abi::{FrontendKey, protocol},
     connect::{Verdict, connect},
+    datagram::{asked_for, connected, send},
     kernel::Caller as _,
     reply::reverse,
-    send::{asked_for, connected, send},
     settle::{self, Request},
     socket,
 };

@@ -18,6 +18,7 @@ use mesh_common::{
     addr::Addr,
     connect::Connect,
     counter::Counter,
+    datagram::Datagrams,
     filter,
     flows::Find,
     kernel::{Caller, Kernel},
@@ -25,7 +26,6 @@ use mesh_common::{
     pick::{Choose, reserve},
     quota::What,
     search::Walk,
-    send::Datagrams,
 };
 
 use super::{ApplyError, Capacity, Counters, Dataplane, Error};
@@ -530,8 +530,8 @@ mod tests {
     use mesh_common::{
         abi::capacity::{FLOWS_AT_FIRST, FLOWS_PER_SOCKET},
         connect::{Verdict, connect},
+        datagram::{asked_for, send},
         occupancy::live,
-        send::{asked_for, send},
         socket,
     };
 
@@ -777,7 +777,7 @@ mod tests {
             assert_eq!(connections(&memory), [1]);
         }
         // SAFETY: the flows live as long as `memory`, and no other reference to them does.
-        mesh_common::send::released(&memory, unsafe { &*memory.flows(false) }, None);
+        mesh_common::datagram::released(&memory, unsafe { &*memory.flows(false) }, None);
         assert_eq!(connections(&memory), [0]);
     }
 
