@@ -34,9 +34,9 @@ pub mod maps {
     /// UDP socket that sends to more services than its entry of FLOWS has room for → the others.
     pub const MORE_FLOWS: &str = "MORE_FLOWS";
     /// Which sockets may be in SOCKETS.
-    pub const MARKS: &str = "MARKS";
+    pub const COOKIE_FILTER: &str = "COOKIE_FILTER";
     /// Which addresses may be frontends.
-    pub const FILTER: &str = "FILTER";
+    pub const ADDRESS_FILTER: &str = "ADDRESS_FILTER";
     /// Client and service → backend, for services with session affinity.
     pub const AFFINITY: &str = "AFFINITY";
     /// Cgroups and network namespaces that are not served.
@@ -69,9 +69,9 @@ pub mod capacity {
     /// at once.
     pub const SOCKETS: u32 = 131_072;
     /// A power of two.
-    pub const MARKS: u32 = 65_536;
+    pub const COOKIE_FILTER: u32 = 65_536;
     /// Words of 64 bits, a power of two; see [`filter`](crate::filter).
-    pub const FILTER: u32 = 1024;
+    pub const ADDRESS_FILTER: u32 = 1024;
     /// Clients with session affinity. One more is balanced like any other.
     pub const AFFINITY: u32 = 65_536;
     /// Cgroups and network namespaces that are not served.

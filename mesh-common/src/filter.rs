@@ -9,7 +9,7 @@ use crate::addr::Addr;
 /// Multiplier of Fibonacci hashing, 2^32 / φ (Knuth, The Art of Computer Programming, 6.4).
 const GOLDEN: u32 = 0x9e37_79b1;
 
-/// The word of FILTER and the bit in it that stand for an address: for its /24 if it is IPv4, else
+/// The word of ADDRESS_FILTER and the bit in it that stand for an address: for its /24 if it is IPv4, else
 /// for its /64.
 #[inline(always)]
 pub const fn place(addr: &Addr) -> (u32, u64) {
@@ -48,7 +48,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for net in 0..=u16::MAX {
             let (word, bit) = of(&std::format!("10.{}.{}.1", net >> 8, net & 255));
-            assert!(word < capacity::FILTER && bit.is_power_of_two());
+            assert!(word < capacity::ADDRESS_FILTER && bit.is_power_of_two());
             seen.insert((word, bit));
         }
         // By chance it would be 41,427.

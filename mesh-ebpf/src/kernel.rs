@@ -38,8 +38,8 @@ use mesh_common::{
 use crate::{
     compare::{costs_less, latencies, learn_latency},
     maps::{
-        AFFINITY, BACKENDS, CLIENTS, COUNTERS, EXCLUDED, FILTER, FLOWS, GROUPS, LATENCIES, LOAD,
-        MARKS, MORE_FLOWS, OUTCOMES, QUOTAS, SERVICES, SHARES, SLOTS, SOCKETS,
+        ADDRESS_FILTER, AFFINITY, BACKENDS, CLIENTS, COOKIE_FILTER, COUNTERS, EXCLUDED, FLOWS,
+        GROUPS, LATENCIES, LOAD, MORE_FLOWS, OUTCOMES, QUOTAS, SERVICES, SHARES, SLOTS, SOCKETS,
     },
 };
 
@@ -69,7 +69,7 @@ impl<C> Kernel for Maps<C> {
     ) -> Option<&'a ServiceRow> {
         let (word, bit) = filter::place(&key.addr);
         // SAFETY: the kernel returned a row of this map.
-        if unsafe { FILTER.get_ptr(word)?.read_volatile() } & bit == 0 {
+        if unsafe { ADDRESS_FILTER.get_ptr(word)?.read_volatile() } & bit == 0 {
             return None;
         }
         // SAFETY: the kernel returned a row of this map.
@@ -640,7 +640,7 @@ pub fn may_be_known(cookie: u64) -> bool {
 /// that has no row costs no look at a hash map.
 #[inline(always)]
 fn mark<'a>(cookie: u64) -> Option<&'a AtomicU64> {
-    MARKS.get(cookie as u32 & (capacity::MARKS - 1))
+    COOKIE_FILTER.get(cookie as u32 & (capacity::COOKIE_FILTER - 1))
 }
 
 /// A function that others may call, so that the verifier looks at it by itself, whatever its

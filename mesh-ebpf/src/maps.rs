@@ -43,10 +43,10 @@ pub static NAMES: HashMap<u32, NameRow, { capacity::SERVICES as usize }, NO_PREA
 pub static SOCKETS: HashMap<u64, SocketRecord, { capacity::SOCKETS as usize }> = HashMap::new();
 
 #[btf_map]
-pub static MARKS: Array<AtomicU64, { capacity::MARKS as usize }> = Array::new();
+pub static COOKIE_FILTER: Array<AtomicU64, { capacity::COOKIE_FILTER as usize }> = Array::new();
 
 #[btf_map]
-pub static FILTER: Array<u64, { capacity::FILTER as usize }> = Array::new();
+pub static ADDRESS_FILTER: Array<u64, { capacity::ADDRESS_FILTER as usize }> = Array::new();
 
 #[btf_map]
 pub static FLOWS: SkStorage<SocketFlows> = SkStorage::new();

@@ -76,7 +76,7 @@ pub(super) fn complete(
     Ok(tables)
 }
 
-/// Returns the words of FILTER that let connects to these frontends through.
+/// Returns the words of ADDRESS_FILTER that let connects to these frontends through.
 pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
     let mut words = BTreeMap::new();
     for key in services.keys() {
