@@ -133,7 +133,7 @@ pub struct ServiceRow {
     pub key: FrontendKey,
     /// Index into COUNTERS and LOAD, key of NAMES; shared by all frontends of one service port.
     pub id: u32,
-    /// First slot of the first tier; with [`service_flags::IN_A_ROW`] the first backend.
+    /// First slot of the first tier; with [`service_flags::CONTIGUOUS`] the first backend.
     pub slot_base: u32,
     /// Number of slots of the first tier; zero when there is no backend.
     pub slot_count: u32,
@@ -214,7 +214,7 @@ pub mod service_flags {
     /// There are no slots: slot n is the backend with the index n after `slot_base`, a full column.
     /// Where backends that are chosen alike stand beside each other, this spares a look at SLOTS.
     /// Never with [`TIERS`].
-    pub const IN_A_ROW: u32 = 16;
+    pub const CONTIGUOUS: u32 = 16;
 }
 
 /// [`ServiceRow::policy`]: which slot answers a connect.

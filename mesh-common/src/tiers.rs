@@ -10,11 +10,11 @@ use crate::{
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Tier {
-    /// First slot, or with IN_A_ROW the first backend.
+    /// First slot, or with CONTIGUOUS the first backend.
     pub base: u32,
     /// Number of slots.
     pub count: u32,
-    /// TIERS of [`service_flags`] when a link to the next tier follows, or IN_A_ROW.
+    /// TIERS of [`service_flags`] when a link to the next tier follows, or CONTIGUOUS.
     flags: u32,
 }
 
@@ -29,7 +29,7 @@ impl Tier {
     /// The nearest.
     #[inline(always)]
     pub(crate) fn first(service: &ServiceRow) -> Self {
-        let flags = service.flags & (service_flags::TIERS | service_flags::IN_A_ROW);
+        let flags = service.flags & (service_flags::TIERS | service_flags::CONTIGUOUS);
         Self {
             base: service.slot_base,
             count: service.slot_count,
@@ -63,7 +63,7 @@ impl Tier {
     #[inline(always)]
     pub(crate) fn slot<K: Kernel>(self, kernel: &K, slot: u32) -> Option<Slot> {
         let at = self.base.wrapping_add(slot);
-        if self.flags & service_flags::IN_A_ROW != 0 {
+        if self.flags & service_flags::CONTIGUOUS != 0 {
             Some(Slot::full(at))
         } else {
             kernel.slot(at)

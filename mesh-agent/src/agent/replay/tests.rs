@@ -513,7 +513,7 @@ fn the_next_tier_gets_what_the_first_cannot_take() {
     (row.slot_base, row.slot_count, row.flags) = (
         0,
         1,
-        row.flags & !service_flags::IN_A_ROW | service_flags::TIERS,
+        row.flags & !service_flags::CONTIGUOUS | service_flags::TIERS,
     );
     scene.tables.slots = [
         (0, Slot::full(one)),
