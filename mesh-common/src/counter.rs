@@ -20,8 +20,8 @@ pub enum Counter {
     Failures,
     /// A backend was ejected.
     Ejections,
-    /// A connect was let through to an ejected backend to try it.
-    Probes,
+    /// A connect went to an ejected backend as its trial.
+    Trials,
     /// A connect went to another backend than the first choice because that has as many connections
     /// as it may have.
     Overflows,
@@ -44,7 +44,7 @@ impl Counter {
         Self::RefusedLimit,
         Self::Failures,
         Self::Ejections,
-        Self::Probes,
+        Self::Trials,
         Self::Overflows,
         Self::Failovers,
         Self::Panics,
@@ -67,7 +67,7 @@ impl Counter {
             Self::RefusedLimit => "refused_limit",
             Self::Failures => "failures",
             Self::Ejections => "ejections",
-            Self::Probes => "probes",
+            Self::Trials => "trials",
             Self::Overflows => "overflows",
             Self::Failovers => "failovers",
             Self::Panics => "panics",
@@ -87,7 +87,7 @@ impl Counter {
             Self::RefusedLimit => "Connects refused because a connection limit was reached",
             Self::Failures => "Connects that the backend refused or did not answer in time",
             Self::Ejections => "Ejections of backends",
-            Self::Probes => "Connects sent to an ejected backend as a trial",
+            Self::Trials => "Connects sent to an ejected backend as a trial",
             Self::Overflows => {
                 "Connects that went to another backend because the first choice was full"
             }

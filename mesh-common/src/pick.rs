@@ -187,7 +187,7 @@ fn claimed<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64) -> u64 {
 
 #[inline(always)]
 fn trial<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
-    kernel.count(service.id, Counter::Probes);
+    kernel.count(service.id, Counter::Trials);
     u64::from(index) | socket_state::TRIAL << 32
 }
 

@@ -391,7 +391,7 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
     walk(kernel, service, &mut found);
     if found.trial != 0 {
         if kernel.try_again(service, found.except) {
-            kernel.count(service.id, Counter::Probes);
+            kernel.count(service.id, Counter::Trials);
             return trial(found.except);
         }
         // Another connect of the client is the trial.
