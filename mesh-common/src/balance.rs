@@ -3,6 +3,7 @@
 use crate::{
     abi::{Backend, ServiceRow, Slot, hash_key, policy},
     atomic,
+    hash::mix,
     kernel::{Caller, Kernel},
     latency::Latencies,
     occupancy,
@@ -31,16 +32,6 @@ pub fn draw(random: u32, slots: u32) -> Draw {
     )]
     let (slot, fraction) = ((product >> 32) as u32, product as u32);
     Draw { slot, fraction }
-}
-
-/// Other bits from what a [`draw`] left of its random number, for the next: high bits that depend
-/// on all of them (Fibonacci hashing, Knuth, The Art of Computer Programming, 6.4).
-#[inline(always)]
-pub(crate) const fn scatter(fraction: u32) -> u32 {
-    fraction
-        .wrapping_mul(0x9e37_79b1)
-        .rotate_left(16)
-        .wrapping_mul(0x85eb_ca6b)
 }
 
 /// The backend index on the side of the column that the draw fell on.
@@ -123,14 +114,6 @@ pub(crate) fn key<C: Caller>(caller: &C, service: &ServiceRow) -> u64 {
     };
     let family = u64::from(service.key.addr.is_v4());
     mix(mix(client) ^ u64::from(service.id) << 32 ^ family << 31)
-}
-
-/// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
-#[inline(always)]
-pub(crate) const fn mix(word: u64) -> u64 {
-    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ word >> 31
 }
 
 /// Whether the policy compares two draws.

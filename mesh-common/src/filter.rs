@@ -4,10 +4,7 @@
 //! A class is a network, not an address: services share few networks (a cluster's range of service
 //! addresses), so how many services there are does not matter.
 
-use crate::addr::Addr;
-
-/// Multiplier of Fibonacci hashing, 2^32 / φ (Knuth, The Art of Computer Programming, 6.4).
-const GOLDEN: u32 = 0x9e37_79b1;
+use crate::{addr::Addr, hash::GOLDEN};
 
 /// The word of ADDRESS_FILTER and the bit in it that stand for an address: for its /24 if it is IPv4, else
 /// for its /64.

@@ -15,7 +15,7 @@
 use crate::{
     abi::{Backend, ServiceRow, capacity, policy},
     atomic,
-    balance::mix,
+    hash::mix,
     kernel::Kernel,
 };
 

@@ -11,6 +11,7 @@ use crate::{
     counter::Counter,
     ejection::{Health, State, milliseconds},
     evidence::health,
+    hash::scatter,
     kernel::Kernel,
     limits,
     occupancy::{self, Place, live, reserved},
@@ -145,7 +146,7 @@ pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) 
         };
         match status(kernel, service, index, backend) {
             Status::Usable => {
-                let chance = balance::scatter(draw.fraction);
+                let chance = scatter(draw.fraction);
                 let index = less_loaded(kernel, service, tier, chance, index, backend);
                 choice = spill(kernel, service, tier, chance, index);
             }
@@ -202,7 +203,7 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
     };
     let cost = Cost::of(backend);
     if let Some(next) = tier.next(kernel)
-        && let Some((far, backend)) = next.draw_other(kernel, balance::scatter(!chance), best)
+        && let Some((far, backend)) = next.draw_other(kernel, scatter(!chance), best)
         && cost.is_much_above(Cost::of(backend), service.spill)
     {
         match status(kernel, service, far, backend) {

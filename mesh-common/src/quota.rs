@@ -6,10 +6,9 @@
 use crate::{
     abi::{ClientUse, capacity},
     atomic,
+    hash::GOLDEN,
 };
 
-/// Multiplier of Fibonacci hashing, 2^32 / φ (Knuth, The Art of Computer Programming, 6.4).
-const GOLDEN: u32 = 0x9e37_79b1;
 const BITS: u32 = capacity::QUOTAS.trailing_zeros();
 
 /// Rows of FLOWS that take as much memory as one of MORE_FLOWS. A client may have that much fewer

@@ -16,6 +16,7 @@ use crate::{
     counter::Counter,
     ejection::Others,
     evidence::health,
+    hash::scatter,
     kernel::Kernel,
     latency::Latencies,
     outcome::{self, Attempt},
@@ -313,7 +314,7 @@ impl Search {
                     kernel,
                     service,
                     self.tier,
-                    balance::scatter(draw.fraction),
+                    scatter(draw.fraction),
                     index,
                     backend,
                 )
@@ -477,7 +478,7 @@ pub(crate) fn less_loaded<K: Kernel>(
         return first;
     };
     let latencies = Latencies::of(kernel, service, second, first);
-    let is_less = Cost::of(backend).replaces(cost, latencies, balance::scatter(chance));
+    let is_less = Cost::of(backend).replaces(cost, latencies, scatter(chance));
     let is_taken = is_less && status(kernel, service, second, backend) == Status::Usable;
     if is_taken { second } else { first }
 }
