@@ -7,7 +7,7 @@ use core::sync::atomic::AtomicU64;
 
 use bytemuck::{Pod, Zeroable};
 
-pub use self::clients::{ClientRows, ClientUse, ShareKey};
+pub use self::clients::{ClientRows, ClientUse, Resource, ShareKey};
 use crate::addr::Addr;
 
 /// Part of the pin path: an agent never opens the maps of another layout.

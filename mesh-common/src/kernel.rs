@@ -6,7 +6,8 @@ use core::{mem::MaybeUninit, sync::atomic::AtomicU64};
 use crate::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome,
-        OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow,
+        OutcomeKey, OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord,
+        SocketRow,
     },
     addr::Addr,
     balance,
@@ -15,7 +16,6 @@ use crate::{
     latency::{self, Pair, Part},
     limits,
     outcome::{self, Attempt},
-    quota::What,
 };
 
 /// The maps, the clock and chance.
@@ -107,7 +107,7 @@ pub trait Kernel: Sized {
     fn coarse_now(&self) -> u64;
 
     /// A client has some rows less.
-    fn give_back(&self, client: u32, what: What, rows: u32);
+    fn give_back(&self, client: u32, resource: Resource, rows: u32);
 
     /// Adds one to a counter of a service.
     fn count(&self, service: u32, counter: Counter);

@@ -4,7 +4,7 @@
 //! its bounds.
 
 use crate::{
-    abi::{ClientUse, capacity},
+    abi::{ClientUse, Resource, capacity},
     atomic,
     hash::GOLDEN,
 };
@@ -15,19 +15,6 @@ const BITS: u32 = capacity::QUOTAS.trailing_zeros();
 /// of these.
 pub const SMALL_PER_LARGE: u32 = 16;
 
-/// What a client has rows of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum What {
-    /// SOCKETS, and marks for them.
-    Sockets,
-    /// FLOWS.
-    Flows,
-    /// MORE_FLOWS.
-    MoreFlows,
-    /// AFFINITY.
-    Affinity,
-}
-
 /// The row of QUOTAS that a client's rows are counted in.
 #[inline(always)]
 pub const fn place(client: u32) -> u32 {
@@ -36,8 +23,8 @@ pub const fn place(client: u32) -> u32 {
 
 /// Counts one row more unless the client has `most`; whether it did.
 #[inline(always)]
-pub fn take(used: &ClientUse, what: What, most: u64) -> bool {
-    let word = used.of(what);
+pub fn take(used: &ClientUse, resource: Resource, most: u64) -> bool {
+    let word = used.of(resource);
     if atomic::add(word, 1) < most {
         return true;
     }
@@ -47,8 +34,8 @@ pub fn take(used: &ClientUse, what: What, most: u64) -> bool {
 
 /// Counts some rows less.
 #[inline(always)]
-pub fn give_back(used: &ClientUse, what: What, rows: u64) {
-    atomic::count(used.of(what), rows.wrapping_neg());
+pub fn give_back(used: &ClientUse, resource: Resource, rows: u64) {
+    atomic::count(used.of(resource), rows.wrapping_neg());
 }
 
 #[cfg(test)]
@@ -61,13 +48,13 @@ mod tests {
     fn a_client_has_as_many_rows_as_it_may_have_and_no_more() {
         let used = ClientUse::default();
         assert_eq!(
-            [(); 3].map(|()| take(&used, What::Sockets, 2)),
+            [(); 3].map(|()| take(&used, Resource::Sockets, 2)),
             [true, true, false]
         );
-        assert!(take(&used, What::Flows, 1), "each kind by itself");
-        give_back(&used, What::Sockets, 1);
+        assert!(take(&used, Resource::Flows, 1), "each kind by itself");
+        give_back(&used, Resource::Sockets, 1);
         assert_eq!(
-            [(); 2].map(|()| take(&used, What::Sockets, 2)),
+            [(); 2].map(|()| take(&used, Resource::Sockets, 2)),
             [true, false]
         );
         assert_eq!(

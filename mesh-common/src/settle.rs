@@ -2,11 +2,10 @@
 //! back by one rule and exactly once, whichever hook runs at the same moment.
 
 use crate::{
-    abi::ShareKey,
+    abi::{Resource, ShareKey},
     kernel::Kernel,
     limits::correct_share,
     occupancy::{self, epoch},
-    quota::What,
     socket,
 };
 
@@ -157,7 +156,7 @@ pub fn settle<K: Kernel>(kernel: &K, request: Request) {
             }
         }
         Request::Share { of, live } => correct_share(kernel, of, units(live, 0)),
-        Request::Affinity { client, rows } => kernel.give_back(client, What::Affinity, rows),
+        Request::Affinity { client, rows } => kernel.give_back(client, Resource::Affinity, rows),
     }
 }
 

@@ -14,8 +14,8 @@ use aya_ebpf::{
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, ExcludedKey, Flow, FrontendKey, LiveService, MoreFlows,
-        Outcome, OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord,
-        SocketRow, capacity, excluded_kind,
+        Outcome, OutcomeKey, OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketFlows,
+        SocketRecord, SocketRow, capacity, excluded_kind,
     },
     addr::Addr,
     affinity, atomic,
@@ -30,7 +30,7 @@ use mesh_common::{
     limits,
     outcome::{self, Attempt},
     pick::{self, Choose},
-    quota::{self, What},
+    quota,
     search::{self, Search, Walk},
     socket,
 };
@@ -143,7 +143,7 @@ impl<C> Kernel for Maps<C> {
         let Some(mark) = mark(cookie) else {
             return false;
         };
-        if !take(row.client, What::Sockets) {
+        if !take(row.client, Resource::Sockets) {
             return false;
         }
         // Before the row, so that nobody who looks for it meets a mark that is too low.
@@ -153,7 +153,7 @@ impl<C> Kernel for Maps<C> {
         let made = SOCKETS.insert(cookie, record, NOEXIST).is_ok();
         if !made {
             atomic::count(mark, 1_u64.wrapping_neg());
-            self.give_back(row.client, What::Sockets, 1);
+            self.give_back(row.client, Resource::Sockets, 1);
         }
         made
     }
@@ -164,7 +164,7 @@ impl<C> Kernel for Maps<C> {
             && let Some(mark) = mark(cookie)
         {
             atomic::count(mark, 1_u64.wrapping_neg());
-            self.give_back(client, What::Sockets, 1);
+            self.give_back(client, Resource::Sockets, 1);
         }
     }
 
@@ -178,13 +178,13 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
-        if !take(row.owner, What::Affinity) {
+        if !take(row.owner, Resource::Affinity) {
             return false;
         }
         if AFFINITY.insert(key, row, NOEXIST).is_ok() {
             return true;
         }
-        self.give_back(row.owner, What::Affinity, 1);
+        self.give_back(row.owner, Resource::Affinity, 1);
         AFFINITY.get_ptr(key).is_some()
     }
 
@@ -301,9 +301,9 @@ impl<C> Kernel for Maps<C> {
     }
 
     #[inline(always)]
-    fn give_back(&self, client: u32, what: What, rows: u32) {
+    fn give_back(&self, client: u32, resource: Resource, rows: u32) {
         if let Some(used) = QUOTAS.get(quota::place(client)) {
-            quota::give_back(used, what, rows.into());
+            quota::give_back(used, resource, rows.into());
         }
     }
 
@@ -574,7 +574,7 @@ impl Maps<&SockAddrContext> {
     #[inline(always)]
     fn make_flows(&self) -> *mut SocketFlows {
         let client = self.client_id();
-        if !take(client, What::Flows) {
+        if !take(client, Resource::Flows) {
             return ptr::null_mut();
         }
         // SAFETY: the context's socket is valid while the hook runs, and its storage is ours alone
@@ -583,7 +583,7 @@ impl Maps<&SockAddrContext> {
             let flows = FLOWS.get_or_insert_ptr_mut(self.0, None);
             match flows.as_mut() {
                 Some(flows) => flows.client = client,
-                None => self.give_back(client, What::Flows, 1),
+                None => self.give_back(client, Resource::Flows, 1),
             }
             flows
         }
@@ -598,12 +598,12 @@ impl Maps<&SockAddrContext> {
                 return ptr::null_mut();
             };
             let client = flows.client;
-            if !take(client, What::MoreFlows) {
+            if !take(client, Resource::MoreFlows) {
                 return ptr::null_mut();
             }
             let more = MORE_FLOWS.get_or_insert_ptr_mut(self.0, None);
             if more.is_null() {
-                self.give_back(client, What::MoreFlows, 1);
+                self.give_back(client, Resource::MoreFlows, 1);
             }
             more
         }
@@ -612,21 +612,21 @@ impl Maps<&SockAddrContext> {
 
 /// Counts a row for a client; false when it has as many as it may have.
 #[inline(always)]
-fn take(client: u32, what: What) -> bool {
+fn take(client: u32, resource: Resource) -> bool {
     let Some(used) = QUOTAS.get(quota::place(client)) else {
         return false;
     };
     // SAFETY: constants of this object, set before it was loaded.
     let most = unsafe {
-        match what {
-            What::Sockets | What::Flows => (&raw const SOCKETS_PER_CLIENT).read_volatile(),
-            What::MoreFlows => {
+        match resource {
+            Resource::Sockets | Resource::Flows => (&raw const SOCKETS_PER_CLIENT).read_volatile(),
+            Resource::MoreFlows => {
                 (&raw const SOCKETS_PER_CLIENT).read_volatile() / quota::SMALL_PER_LARGE
             }
-            What::Affinity => (&raw const AFFINITY_PER_CLIENT).read_volatile(),
+            Resource::Affinity => (&raw const AFFINITY_PER_CLIENT).read_volatile(),
         }
     };
-    quota::take(used, what, most.into())
+    quota::take(used, resource, most.into())
 }
 
 /// Whether SOCKETS may have a row for this cookie.
@@ -1027,9 +1027,9 @@ pub fn release(ctx: *mut c_void, is_unconnected: impl FnOnce() -> bool) {
         let more = || unsafe { storage::<MoreFlows>((&raw const MORE_FLOWS).cast(), ctx) };
         let more = if flows::is_full(flows) { more() } else { None };
         datagram::released(&maps, flows, more);
-        maps.give_back(flows.client, What::Flows, 1);
+        maps.give_back(flows.client, Resource::Flows, 1);
         if more.is_some() {
-            maps.give_back(flows.client, What::MoreFlows, 1);
+            maps.give_back(flows.client, Resource::MoreFlows, 1);
         }
     }
 }

@@ -12,8 +12,8 @@ use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService,
-        MoreFlows, Outcome, OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot,
-        SocketFlows, SocketRecord, SocketRow, capacity,
+        MoreFlows, Outcome, OutcomeKey, OutcomeRow, Resource, ServiceLoad, ServiceRow, ShareKey,
+        Slot, SocketFlows, SocketRecord, SocketRow, capacity,
     },
     addr::Addr,
     connect::Connect,
@@ -24,7 +24,6 @@ use mesh_common::{
     kernel::{Caller, Kernel},
     occupancy,
     pick::{Choose, reserve},
-    quota::What,
     search::Walk,
 };
 
@@ -444,7 +443,7 @@ impl Kernel for Memory {
         self.now.get() - self.now.get() % self.tick.get().max(1)
     }
 
-    fn give_back(&self, _client: u32, _what: What, _rows: u32) {}
+    fn give_back(&self, _client: u32, _resource: Resource, _rows: u32) {}
 
     fn count(&self, service: u32, counter: Counter) {
         self.counters

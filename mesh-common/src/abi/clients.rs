@@ -4,7 +4,18 @@ use core::sync::atomic::AtomicU64;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::quota::What;
+/// Rows that are counted for each client, so that one client cannot use up a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resource {
+    /// Rows of SOCKETS; each also counts in COOKIE_FILTER.
+    Sockets,
+    /// Rows of FLOWS.
+    Flows,
+    /// Rows of MORE_FLOWS.
+    MoreFlows,
+    /// Rows of AFFINITY.
+    Affinity,
+}
 
 /// Value of QUOTAS: rows of a [client](crate::client). Written by the kernel programs.
 #[repr(C)]
@@ -23,12 +34,12 @@ pub struct ClientUse {
 impl ClientUse {
     /// The count of one kind of rows.
     #[inline(always)]
-    pub const fn of(&self, what: What) -> &AtomicU64 {
-        match what {
-            What::Sockets => &self.sockets,
-            What::Flows => &self.flows,
-            What::MoreFlows => &self.more_flows,
-            What::Affinity => &self.affinity,
+    pub const fn of(&self, resource: Resource) -> &AtomicU64 {
+        match resource {
+            Resource::Sockets => &self.sockets,
+            Resource::Flows => &self.flows,
+            Resource::MoreFlows => &self.more_flows,
+            Resource::Affinity => &self.affinity,
         }
     }
 }
