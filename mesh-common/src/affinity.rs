@@ -2,6 +2,7 @@
 
 use crate::{
     abi::{AffinityKey, AffinityRow, ServiceRow, service_flags, socket_state},
+    evidence::Evidence,
     kernel::Kernel,
     status::{Status, status},
     tiers::written,
@@ -48,7 +49,7 @@ fn word<K: Kernel>(kernel: &K, choice: u64) -> u64 {
 /// This and [`bind`] are functions by themselves in the kernel, as
 /// [`search`](crate::search::search) is: their rows need a stack of their own.
 #[inline(always)]
-pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
+pub fn kept<K: Evidence>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
     let (key, now) = (affinity_key(service, client), kernel.now());
     let Some(row) = kernel.affinity(&key) else {
         return UNBOUND;
@@ -75,7 +76,7 @@ pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
 /// Binds the client to a choice from now on; returns the choice of the row. Of several first
 /// connects at the same time one binds it, the others follow.
 #[inline(always)]
-pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u64) -> u64 {
+pub fn bind<K: Evidence>(kernel: &K, service: &ServiceRow, client: u64, choice: u64) -> u64 {
     let (key, now) = (affinity_key(service, client), kernel.now());
     let row = AffinityRow {
         backend: word(kernel, choice),
@@ -112,7 +113,7 @@ pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u6
 /// whose ejection is over. Rows are recycled while they are read, so the backend must prove that it
 /// is this service's.
 #[inline(always)]
-fn still_taking<K: Kernel>(kernel: &K, service: &ServiceRow, word: u64) -> u64 {
+fn still_taking<K: Evidence>(kernel: &K, service: &ServiceRow, word: u64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the two halves of the word"

@@ -5,7 +5,7 @@ use crate::{
     atomic,
     hash::mix,
     kernel::{Caller, Kernel},
-    latency::Latencies,
+    latency::{Latencies, Measure},
     occupancy,
 };
 
@@ -242,7 +242,7 @@ fn load(backend: &Backend) -> u32 {
 ///
 /// A function by itself in the kernel, as [`search`](crate::search::search) is.
 #[inline(always)]
-pub fn costs_less<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> bool {
+pub fn costs_less<K: Measure>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> bool {
     let (Some(mine), Some(others)) = (kernel.backend(one), kernel.backend(other)) else {
         return false;
     };

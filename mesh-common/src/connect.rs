@@ -11,6 +11,7 @@ use crate::{
     atomic, balance,
     counter::Counter,
     kernel::{Caller, Kernel},
+    limits::Shares,
     occupancy::{self, epoch},
     pick::{Choose, Picked, choose},
     socket,
@@ -225,7 +226,7 @@ fn drop<C: Connect>(kernel: &C, record: &SocketRecord, cookie: u64) {
 /// The calling socket's new connect was refused. A UDP socket that was connected stays so, and
 /// holds what it held; a TCP socket that can connect is not connected.
 #[inline(always)]
-fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64, client: u32) {
+fn stay<C: Caller + Shares>(caller: &C, known: *const SocketRecord, cookie: u64, client: u32) {
     // SAFETY: as in `socket::record`.
     match unsafe { known.as_ref() } {
         Some(record) if caller.is_connected() => socket::resume(caller, record),

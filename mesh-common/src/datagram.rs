@@ -12,7 +12,8 @@ use crate::{
     connect::{Verdict, answer, let_go, verdict},
     flows::{self, ALL, DIRECT, FIRST, Find, first, more},
     kernel::{Caller, Kernel},
-    limits, occupancy,
+    limits::{self, Shares},
+    occupancy,
     pick::{Choose, Picked},
     reply::reverse,
     socket,
@@ -77,7 +78,7 @@ pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
 /// `connect(AF_UNSPEC)` passes no hook; what a disconnected socket holds is given back at the first
 /// hook that sees it.
 #[inline(always)]
-pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
+pub fn connected<C: Caller + Shares>(caller: &C) -> Option<&SocketRecord> {
     let cookie = caller.cookie();
     let record = socket::record(caller, cookie)?;
     if caller.is_connected() {
@@ -185,7 +186,7 @@ fn serves<K: Kernel>(kernel: &K, flow: &Flow, service: &ServiceRow) -> bool {
 
 /// Returns whether a flow's endpoint still serves; else gives back what the flow holds.
 #[inline(always)]
-pub fn goes_on<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> bool {
+pub fn goes_on<K: Shares>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> bool {
     if service.slot_count > 0 && serves(kernel, flow, service) {
         return true;
     }
@@ -195,7 +196,7 @@ pub fn goes_on<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> 
 
 /// Gives back what a flow of this client holds whose endpoint serves no longer.
 #[inline(always)]
-pub fn stop<K: Kernel>(kernel: &K, flow: &mut Flow, client: u32) {
+pub fn stop<K: Shares>(kernel: &K, flow: &mut Flow, client: u32) {
     give_back(kernel, flow, client);
     flow.flags &= !(flow_state::HELD | flow_state::LIMITED | flow_state::SHARED);
 }
@@ -232,7 +233,7 @@ fn keep<C: Datagrams>(
 
 /// Makes an entry a flow to this backend; what it held is given back.
 #[inline(always)]
-pub fn put<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
+pub fn put<K: Shares>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
     give_back(kernel, flow, service.client);
     let Some(row) = kernel.backend(index).map(|backend| &backend.row) else {
         return;
@@ -271,7 +272,7 @@ const fn held(state: u64) -> u32 {
 
 /// A socket is closed: its flows end.
 #[inline(always)]
-pub fn released<K: Kernel>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFlows>) {
+pub fn released<K: Shares>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFlows>) {
     end(kernel, &flows.flows, flows.client);
     if let Some(more) = more {
         end(kernel, &more.flows, flows.client);
@@ -279,7 +280,7 @@ pub fn released<K: Kernel>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFl
 }
 
 #[inline(always)]
-fn end<K: Kernel, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
+fn end<K: Shares, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
     for flow in flows {
         if flow.backend_port == 0 {
             return;
@@ -291,7 +292,7 @@ fn end<K: Kernel, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
 /// The flow's service and its endpoint have one socket less; the endpoint unless its index is
 /// another's by now.
 #[inline(always)]
-fn give_back<K: Kernel>(kernel: &K, flow: &Flow, client: u32) {
+fn give_back<K: Shares>(kernel: &K, flow: &Flow, client: u32) {
     if flow.flags & flow_state::LIMITED != 0 {
         let shared = if flow.flags & flow_state::SHARED != 0 {
             socket_state::SHARED

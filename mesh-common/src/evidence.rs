@@ -9,6 +9,19 @@ use crate::{
     kernel::Kernel,
 };
 
+/// The global functions of this module; see [`kernel`](crate::kernel).
+pub trait Evidence: Kernel {
+    /// [`client_health`]
+    fn client_health(&self, service: &ServiceRow, index: u32) -> u64 {
+        client_health(self, service, index)
+    }
+
+    /// [`start_trial`]
+    fn start_trial(&self, service: &ServiceRow, index: u32) -> bool {
+        start_trial(self, service, index)
+    }
+}
+
 /// A client's record of a backend.
 pub(crate) struct Record<'a> {
     pub key: OutcomeKey,
@@ -75,7 +88,7 @@ impl<'a> Record<'a> {
 /// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need
 /// it.
 #[inline(always)]
-pub fn seen<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
+pub fn client_health<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
     let Some(backend) = kernel.backend(index) else {
         return 0;
     };
@@ -91,9 +104,9 @@ pub fn seen<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
 }
 
 /// Makes the calling connect its client's trial of a backend whose ejection is over. False when
-/// another connect of the client was faster. As [`seen`].
+/// another connect of the client was faster. As [`client_health`].
 #[inline(always)]
-pub fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> bool {
+pub fn start_trial<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> bool {
     let Some(backend) = kernel
         .backend(index)
         .filter(|_| service.key.protocol == protocol::TCP)
@@ -106,9 +119,9 @@ pub fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> boo
     health.is_due(now) && record.replace(kernel, health.tried(service, now))
 }
 
-/// As [`seen`], of any backend.
+/// As [`client_health`], of any backend.
 #[inline(always)]
-pub(crate) fn health<K: Kernel>(
+pub(crate) fn health<K: Evidence>(
     kernel: &K,
     service: &ServiceRow,
     index: u32,
@@ -117,7 +130,7 @@ pub(crate) fn health<K: Kernel>(
     if service.failures == 0 || atomic::read(&backend.health) == 0 {
         return Health::default();
     }
-    Health::of(kernel.seen(service, index))
+    Health::of(kernel.client_health(service, index))
 }
 
 /// Ends what clients agree on: the backend works for the node.

@@ -10,12 +10,7 @@ use crate::{
         SocketRow,
     },
     addr::Addr,
-    balance,
     counter::Counter,
-    evidence,
-    latency::{self, Pair, Part},
-    limits,
-    outcome::{self, Attempt},
 };
 
 /// The maps, the clock and chance.
@@ -37,14 +32,6 @@ pub trait Kernel: Sized {
     fn share(&self, key: &ShareKey) -> Option<&AtomicU64>;
     /// Adds a row of SHARES that counts nothing, unless there is one or the map cannot take it.
     fn add_share(&self, key: &ShareKey);
-    /// [`limits::claim`]
-    fn claim(&self, service: &ServiceRow) -> u64 {
-        limits::claim(self, service)
-    }
-    /// [`limits::change_share`]
-    fn change_share(&self, of: ShareKey, reserved: u64, units: u64) {
-        limits::change_share(self, of, reserved, units);
-    }
     /// Row of SOCKETS, or null. It may become another socket's while it is looked at.
     fn socket(&self, cookie: u64) -> *mut SocketRecord;
     /// Makes a row of SOCKETS. False when there is one already, no room, or the client has as many
@@ -69,35 +56,6 @@ pub trait Kernel: Sized {
     fn drop_outcome(&self, key: &OutcomeKey);
     /// Row of LATENCIES.
     fn latency(&self, row: u32) -> Option<&AtomicU64>;
-    /// [`latency::compare`]
-    fn latencies(&self, service: &ServiceRow, one: u32, other: u32) -> u64 {
-        latency::compare(self, service, one, other)
-    }
-    /// [`latency::learn`]
-    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
-        latency::learn(self, pair, part, sample);
-    }
-    /// [`balance::costs_less`]
-    fn costs_less(&self, service: &ServiceRow, one: u32, other: u32) -> bool {
-        balance::costs_less(self, service, one, other)
-    }
-
-    /// [`evidence::seen`]
-    fn seen(&self, service: &ServiceRow, index: u32) -> u64 {
-        evidence::seen(self, service, index)
-    }
-    /// [`outcome::is_too_long`]
-    fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
-        outcome::is_too_long(self, key, waited)
-    }
-    /// [`outcome::succeeded`]
-    fn succeeded(&self, attempt: &Attempt, in_node: bool) -> bool {
-        outcome::succeeded(self, attempt, in_node)
-    }
-    /// [`evidence::try_again`]
-    fn try_again(&self, service: &ServiceRow, index: u32) -> bool {
-        evidence::try_again(self, service, index)
-    }
 
     /// 32 random bits; need not be cryptographic.
     fn random(&self) -> u32;

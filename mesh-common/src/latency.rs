@@ -32,6 +32,19 @@ pub(crate) const MAX_LATENCY: u64 = (1 << BITS) - 1;
 /// Bits of a client's row that say whose it is.
 const PAIR: u64 = u64::MAX << (2 * BITS);
 
+/// The global functions of this module; see [`kernel`](crate::kernel).
+pub trait Measure: Kernel {
+    /// [`compare`]
+    fn latencies(&self, service: &ServiceRow, one: u32, other: u32) -> u64 {
+        compare(self, service, one, other)
+    }
+
+    /// [`learn`]
+    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
+        learn(self, pair, part, sample);
+    }
+}
+
 /// What a sample tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
@@ -113,7 +126,7 @@ impl Latencies {
 
     /// Of two backends, where the policy of the service asks for them.
     #[inline(always)]
-    pub(crate) fn of<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> Self {
+    pub(crate) fn of<K: Measure>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> Self {
         if service.policy != policy::LATENCY_AWARE {
             return Self::ALIKE;
         }

@@ -19,6 +19,19 @@ const NO_EPOCH: u64 = u64::MAX;
 /// What [`claim`] returns when the client has its share.
 const TAKEN: u64 = u64::MAX;
 
+/// The global functions of this module that others of it call; see [`kernel`](crate::kernel).
+pub trait Shares: Kernel {
+    /// [`claim`]
+    fn claim(&self, service: &ServiceRow) -> u64 {
+        claim(self, service)
+    }
+
+    /// [`change_share`]
+    fn change_share(&self, of: ShareKey, reserved: u64, units: u64) {
+        change_share(self, of, reserved, units);
+    }
+}
+
 /// Percent of the service's connections that one client may hold; zero for all.
 #[inline(always)]
 pub const fn percent(service: &ServiceRow) -> u32 {
@@ -38,7 +51,7 @@ pub const fn most_per_client(service: &ServiceRow) -> u64 {
 /// A function by itself in the kernel, as [`search`](crate::search::search) is: few services have a
 /// limit.
 #[inline(always)]
-pub fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
+pub fn enter<K: Shares>(kernel: &K, service: &ServiceRow) -> u64 {
     let Some(load) = kernel.live_service(service.id) else {
         kernel.count(service.id, Counter::RefusedBroken);
         return 0;
@@ -111,7 +124,7 @@ fn untaken(service: &ServiceRow) -> (Option<u64>, u64) {
 
 /// Gives back what [`enter`] took a moment ago. A function by itself in the kernel, as that is.
 #[inline(always)]
-pub fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
+pub fn leave<K: Shares>(kernel: &K, service: &ServiceRow, limited: u64) {
     let (reserved, units) = untaken(service);
     change(kernel, limited, key(service), reserved, units);
 }
@@ -119,7 +132,7 @@ pub fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
 /// Changes the counts that a socket with these bits of [`socket_state`] is in: by `units`, and
 /// where it had a reservation of an epoch, that ends.
 #[inline(always)]
-pub(crate) fn change<K: Kernel>(
+pub(crate) fn change<K: Shares>(
     kernel: &K,
     held: u64,
     of: ShareKey,
@@ -150,7 +163,7 @@ pub fn change_share<K: Kernel>(kernel: &K, of: ShareKey, reserved: u64, units: u
 
 /// Corrects what a client's share counts by so many units.
 #[inline(always)]
-pub(crate) fn correct_share<K: Kernel>(kernel: &K, of: ShareKey, units: u64) {
+pub(crate) fn correct_share<K: Shares>(kernel: &K, of: ShareKey, units: u64) {
     kernel.change_share(of, NO_EPOCH, units);
 }
 

@@ -17,6 +17,29 @@ use crate::{
 /// A record that other sockets of the client keep changing is given up after so many attempts.
 const ATTEMPTS: u32 = 4;
 
+/// The global functions of this module; see [`kernel`](crate::kernel).
+pub trait Outcomes: Walk {
+    /// [`succeeded`]
+    fn succeeded(&self, attempt: &Attempt, in_node: bool) -> bool {
+        succeeded(self, attempt, in_node)
+    }
+
+    /// [`weigh`]
+    fn weigh(&self, attempt: &Attempt) -> u32 {
+        weigh(self, attempt)
+    }
+
+    /// [`failed`]
+    fn failed(&self, attempt: &Attempt, weighed: u32) -> bool {
+        failed(self, attempt, weighed)
+    }
+
+    /// [`is_too_long`]
+    fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
+        is_too_long(self, key, waited)
+    }
+}
+
 /// A connect that has an outcome.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -10,10 +10,10 @@ use crate::{
     balance::{self, Cost, compares},
     counter::Counter,
     ejection::{Health, State, milliseconds},
-    evidence::health,
+    evidence::{Evidence, health},
     hash::scatter,
     kernel::Kernel,
-    limits,
+    limits::{self, Shares},
     occupancy::{self, Place, live, reserved},
     search::{ALL_FULL, UNBOUNDED, Walk, less_loaded},
     status::{Status, status, under_way},
@@ -34,7 +34,7 @@ const FIRST_IS_FULL: u64 = u64::MAX - 4;
 const REASONS: u64 = FIRST_IS_FULL;
 
 /// The functions that the kernel programs call by themselves; see [`search`](crate::search).
-pub trait Choose: Walk {
+pub trait Choose: Walk + Shares {
     /// [`kept`]
     fn kept(&self, service: &ServiceRow, client: u64) -> u64 {
         kept(self, service, client)
@@ -150,7 +150,7 @@ pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) 
                 let index = less_loaded(kernel, service, tier, chance, index, backend);
                 choice = spill(kernel, service, tier, chance, index);
             }
-            Status::Due if kernel.try_again(service, index) => {
+            Status::Due if kernel.start_trial(service, index) => {
                 choice = trial(kernel, service, index);
             }
             seen => full = seen == Status::Full,
@@ -176,10 +176,10 @@ pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) 
 /// What a client is bound to, unless that takes a trial and another connect of the client became
 /// it.
 #[inline(always)]
-fn claimed<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64) -> u64 {
+fn claimed<K: Evidence>(kernel: &K, service: &ServiceRow, choice: u64) -> u64 {
     let is_trial = choice != UNBOUND && choice & socket_state::TRIAL << 32 != 0;
     #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
-    if is_trial && !kernel.try_again(service, choice as u32) {
+    if is_trial && !kernel.start_trial(service, choice as u32) {
         UNBOUND
     } else {
         choice
@@ -194,7 +194,7 @@ fn trial<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
 
 /// Leaves the tier where it is much busier than the next; else stays with the backend `best`.
 #[inline(always)]
-fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, best: u32) -> u64 {
+fn spill<K: Evidence>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, best: u32) -> u64 {
     if service.spill == 0 || !compares(service.policy) {
         return best.into();
     }
@@ -211,7 +211,7 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
                 kernel.count(service.id, Counter::Failovers);
                 return far.into();
             }
-            Status::Due if kernel.try_again(service, far) => return trial(kernel, service, far),
+            Status::Due if kernel.start_trial(service, far) => return trial(kernel, service, far),
             _ => {}
         }
     }
@@ -259,7 +259,7 @@ pub fn admit<C: Choose>(kernel: &C, service: &ServiceRow, choice: u64, unbounded
 /// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need
 /// it.
 #[inline(always)]
-pub fn reserve<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+pub fn reserve<K: Evidence>(kernel: &K, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
     let Some(backend) = kernel.backend(index) else {
         return UNBOUND;
     };

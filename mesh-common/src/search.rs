@@ -15,11 +15,10 @@ use crate::{
     balance::{self, Cost, choose, compares},
     counter::Counter,
     ejection::Others,
-    evidence::health,
+    evidence::{Evidence, health},
     hash::scatter,
     kernel::Kernel,
-    latency::Latencies,
-    outcome::{self, Attempt},
+    latency::{Latencies, Measure},
     status::{Status, status},
     tiers::{Tier, written},
 };
@@ -46,7 +45,7 @@ pub const ALL_FULL: u64 = u64::MAX - 1;
 pub(crate) const UNBOUNDED: u64 = 1 << socket_state::BITS;
 
 /// The functions that the kernel programs call by themselves.
-pub trait Walk: Kernel {
+pub trait Walk: Evidence + Measure {
     /// [`Search::step`]
     fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
         walk.step(self, service)
@@ -67,14 +66,9 @@ pub trait Walk: Kernel {
         search(self, service, key, first_was_full)
     }
 
-    /// [`outcome::weigh`]
-    fn weigh(&self, attempt: &Attempt) -> u32 {
-        outcome::weigh(self, attempt)
-    }
-
-    /// [`outcome::failed`]
-    fn failed(&self, attempt: &Attempt, others: u32) -> bool {
-        outcome::failed(self, attempt, others)
+    /// [`balance::costs_less`]
+    fn costs_less(&self, service: &ServiceRow, one: u32, other: u32) -> bool {
+        balance::costs_less(self, service, one, other)
     }
 }
 
@@ -160,7 +154,7 @@ impl Search {
 
     /// Looks at one more slot, or goes on to the next tier; false when the walk is over.
     #[inline(always)]
-    pub fn step<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
+    pub fn step<K: Walk>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
         if self.left == 0 || (self.sample == 0 && self.best != NONE) {
             return self.leave(kernel, service);
         }
@@ -214,7 +208,7 @@ impl Search {
     }
 
     #[inline(always)]
-    fn look_at<K: Kernel>(
+    fn look_at<K: Walk>(
         &mut self,
         kernel: &K,
         service: &ServiceRow,
@@ -264,7 +258,7 @@ impl Search {
     }
 
     #[inline(always)]
-    fn resort_to<K: Kernel>(
+    fn resort_to<K: Evidence>(
         &mut self,
         kernel: &K,
         service: &ServiceRow,
@@ -300,13 +294,7 @@ impl Search {
     /// What the policy asks for in this tier at its `attempt`, if that can be taken, else
     /// [`u32::MAX`].
     #[inline(always)]
-    pub fn redraw<K: Kernel>(
-        &self,
-        kernel: &K,
-        service: &ServiceRow,
-        key: u64,
-        attempt: u32,
-    ) -> u32 {
+    pub fn redraw<K: Walk>(&self, kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
         let draw = choose(kernel, service, key, self.tier.count, attempt);
         match self.tier.drawn(kernel, draw) {
             Some((index, backend)) if status(kernel, service, index, backend) == Status::Usable => {
@@ -391,7 +379,7 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
     let mut found = Search::new(key, NONE);
     walk(kernel, service, &mut found);
     if found.trial != 0 {
-        if kernel.try_again(service, found.except) {
+        if kernel.start_trial(service, found.except) {
             kernel.count(service.id, Counter::Trials);
             return trial(found.except);
         }
@@ -422,7 +410,7 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
 
 /// No tier has a backend that the rules let in. Returns as [`search`].
 #[inline(always)]
-fn last_resort<K: Kernel>(
+fn last_resort<K: Evidence>(
     kernel: &K,
     service: &ServiceRow,
     found: &Search,
@@ -462,7 +450,7 @@ fn trial(index: u32) -> u64 {
 /// For policies that compare, the less loaded of `first` and another draw from its tier; else
 /// `first`.
 #[inline(always)]
-pub(crate) fn less_loaded<K: Kernel>(
+pub(crate) fn less_loaded<K: Evidence + Measure>(
     kernel: &K,
     service: &ServiceRow,
     tier: Tier,

@@ -3,8 +3,7 @@
 
 use crate::{
     abi::{Resource, ShareKey},
-    kernel::Kernel,
-    limits::correct_share,
+    limits::{Shares, correct_share},
     occupancy::{self, epoch},
     socket,
 };
@@ -124,7 +123,7 @@ impl Request {
 
 /// Does it. What is not there any more has nothing to settle.
 #[inline(always)]
-pub fn settle<K: Kernel>(kernel: &K, request: Request) {
+pub fn settle<K: Shares>(kernel: &K, request: Request) {
     match request {
         Request::Suspect(cookie) => socket::suspected(kernel, cookie),
         Request::Settle(cookie) => socket::settled(kernel, cookie),

@@ -17,10 +17,10 @@ use crate::{
     abi::{Backend, FrontendKey, ShareKey, SocketRecord, protocol, socket_state},
     atomic,
     kernel::Kernel,
-    latency::{self, Pair, Part},
-    limits, occupancy,
-    outcome::{Attempt, private},
-    search::Walk,
+    latency::{self, Measure, Pair, Part},
+    limits::{self, Shares},
+    occupancy,
+    outcome::{Attempt, Outcomes, private},
 };
 
 const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
@@ -143,7 +143,7 @@ impl Place {
 
     /// Gives back what `held` says; returns the backend if the socket held one that is still there.
     #[inline(always)]
-    fn give_back<K: Kernel>(self, kernel: &K, held: u64) -> Option<&Backend> {
+    fn give_back<K: Shares>(self, kernel: &K, held: u64) -> Option<&Backend> {
         if held & socket_state::PENDING != 0 {
             self.cancel(kernel, held);
             return None;
@@ -165,7 +165,7 @@ impl Place {
 
     /// Undoes [`Self::give_back`] for a UDP socket.
     #[inline(always)]
-    fn take_back<K: Kernel>(self, kernel: &K, held: u64) {
+    fn take_back<K: Shares>(self, kernel: &K, held: u64) {
         limits::change(kernel, held, self.share(), None, occupancy::LIVE);
         if held & socket_state::HELD != 0
             && let Some(backend) = self.backend(kernel)
@@ -176,7 +176,7 @@ impl Place {
 
     /// Gives back the reservations of a socket whose SYN was not sent.
     #[inline(always)]
-    fn cancel<K: Kernel>(self, kernel: &K, held: u64) {
+    fn cancel<K: Shares>(self, kernel: &K, held: u64) {
         let epoch = epoch(held);
         limits::change(kernel, held, self.share(), Some(epoch), 0);
         if held & socket_state::RESERVED != 0
@@ -188,7 +188,7 @@ impl Place {
 
     /// Turns reservations into what a socket with a SYN under way holds.
     #[inline(always)]
-    fn hold<K: Kernel>(self, kernel: &K, before: u64) {
+    fn hold<K: Shares>(self, kernel: &K, before: u64) {
         let epoch = epoch(before);
         limits::change(kernel, before, self.share(), Some(epoch), occupancy::LIVE);
         let Some(backend) = self.backend(kernel) else {
@@ -204,7 +204,7 @@ impl Place {
 
     /// The socket's client learns, and all clients together.
     #[inline(always)]
-    fn learn<K: Kernel>(self, kernel: &K, backend: &Backend, part: Part, sample: u64) {
+    fn learn<K: Measure>(self, kernel: &K, backend: &Backend, part: Part, sample: u64) {
         let Self {
             backend_index,
             generation,
@@ -225,7 +225,7 @@ impl Place {
 
     /// How long the socket's connection was open, where its service wants to know.
     #[inline(always)]
-    fn time<K: Kernel>(self, kernel: &K, held: u64, backend: &Backend) {
+    fn time<K: Measure>(self, kernel: &K, held: u64, backend: &Backend) {
         if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED)
             == socket_state::TIMED
         {
@@ -276,7 +276,7 @@ pub(crate) const fn units(bits: u64) -> u64 {
 
 /// The socket's SYN is about to be sent: from now on it holds its backend and counts as connecting.
 #[inline(always)]
-pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn syn_sent<K: Shares>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
@@ -299,7 +299,7 @@ pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
 /// microseconds; zero if it is not known. A socket that is timed counts from its connect, lost
 /// requests included. `in_node` says whether it is in the node's own network namespace.
 #[inline(always)]
-pub fn established<K: Kernel>(
+pub fn established<K: Outcomes>(
     kernel: &K,
     cookie: u64,
     handshake: u64,
@@ -339,7 +339,7 @@ pub fn established<K: Kernel>(
 /// A connect request was not answered, and is sent again. After the time that the service allows it
 /// has failed: it stays held, but does not count as connecting any more.
 #[inline(always)]
-pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
+pub fn unanswered<K: Outcomes>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
@@ -369,7 +369,7 @@ pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
 /// a request for it was sent and refused or given up by the kernel: it is not the backend's fault
 /// when there is no port or no route, or when the program changed its mind.
 #[inline(always)]
-pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
+pub fn closed<K: Outcomes + Shares>(kernel: &K, cookie: u64, failed: bool) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
@@ -394,7 +394,11 @@ pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
 /// it does without a route. Another client's connect may have one, so that fails for this client
 /// alone.
 #[inline(always)]
-pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: impl FnOnce() -> bool) {
+pub fn released<K: Outcomes + Shares>(
+    kernel: &K,
+    cookie: u64,
+    is_unconnected: impl FnOnce() -> bool,
+) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
@@ -425,7 +429,7 @@ pub fn suspected<K: Kernel>(kernel: &K, cookie: u64) {
 /// Gives back what a socket holds that has been [`suspected`] for so long that every hook knows.
 /// Its row stays: a hook may have it in hand.
 #[inline(always)]
-pub fn settled<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn settled<K: Shares>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
@@ -442,7 +446,7 @@ pub fn settled<K: Kernel>(kernel: &K, cookie: u64) {
 
 /// Removes the row of a socket that was [`settled`] so long ago that no hook has it in hand.
 #[inline(always)]
-pub fn forgotten<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn forgotten<K: Shares>(kernel: &K, cookie: u64) {
     if let Some(socket) = record(kernel, cookie)
         && atomic::read(&socket.state) & socket_state::SETTLED != 0
     {
@@ -469,7 +473,7 @@ pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
 /// same hook: the socket's lock keeps other hooks from it meanwhile, and where the agent may give
 /// back the same, the first of both does.
 #[inline(always)]
-pub fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
+pub fn end<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let (place, state) = (Place::of(socket), atomic::read(&socket.state));
     if state & socket_state::SUSPECTED == 0 {
         place.give_back(kernel, state);
@@ -480,7 +484,7 @@ pub fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
 
 /// The same, without the row.
 #[inline(always)]
-pub(crate) fn drop<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
+pub(crate) fn drop<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let client = Place::of(socket).client;
     end(kernel, socket, cookie);
     kernel.forget(cookie, client);
@@ -488,6 +492,6 @@ pub(crate) fn drop<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
 
 /// Holds again what [`end`] released a moment ago, whatever others have taken since.
 #[inline(always)]
-pub(crate) fn resume<K: Kernel>(kernel: &K, socket: &SocketRecord) {
+pub(crate) fn resume<K: Shares>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).take_back(kernel, atomic::read(&socket.state));
 }

@@ -4,8 +4,7 @@ use crate::{
     abi::{Backend, ServiceRow, backend_state},
     atomic,
     ejection::{Health, State, milliseconds},
-    evidence::health,
-    kernel::Kernel,
+    evidence::{Evidence, health},
     occupancy::{connecting, epoch, live, reserved},
 };
 
@@ -34,7 +33,7 @@ pub enum Status {
 
 /// Whether a backend of the service takes a connection now of the client in `service`.
 #[inline(always)]
-pub fn status<K: Kernel>(
+pub fn status<K: Evidence>(
     kernel: &K,
     service: &ServiceRow,
     index: u32,

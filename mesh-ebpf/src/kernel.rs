@@ -23,12 +23,13 @@ use mesh_common::{
     connect::{self, Connect},
     counter::Counter,
     datagram::{self, Datagrams},
-    evidence, filter,
+    evidence::{self, Evidence},
+    filter,
     flows::{self, Find},
     kernel::{Caller, Kernel},
-    latency::{Pair, Part},
-    limits,
-    outcome::{self, Attempt},
+    latency::{Measure, Pair, Part},
+    limits::{self, Shares},
+    outcome::{self, Attempt, Outcomes},
     pick::{self, Choose},
     quota,
     search::{self, Search, Walk},
@@ -117,16 +118,6 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn add_share(&self, key: &ShareKey) {
         _ = SHARES.insert(key, &AtomicU64::new(0), NOEXIST);
-    }
-
-    #[inline(always)]
-    fn claim(&self, service: &ServiceRow) -> u64 {
-        claim(service)
-    }
-
-    #[inline(always)]
-    fn change_share(&self, of: ShareKey, reserved: u64, units: u64) {
-        change_share(of.service, of.client, reserved, units);
     }
 
     #[inline(always)]
@@ -237,52 +228,6 @@ impl<C> Kernel for Maps<C> {
     }
 
     #[inline(always)]
-    fn latencies(&self, service: &ServiceRow, one: u32, other: u32) -> u64 {
-        latencies(service, one, other)
-    }
-
-    #[inline(always)]
-    fn costs_less(&self, service: &ServiceRow, one: u32, other: u32) -> bool {
-        costs_less(service, one, other) != 0
-    }
-
-    #[inline(always)]
-    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
-        let Pair {
-            client,
-            backend,
-            generation,
-        } = pair;
-        learn_latency(
-            client,
-            backend,
-            generation,
-            (part == Part::Duration).into(),
-            sample,
-        );
-    }
-
-    #[inline(always)]
-    fn seen(&self, service: &ServiceRow, index: u32) -> u64 {
-        seen(service, index)
-    }
-
-    #[inline(always)]
-    fn try_again(&self, service: &ServiceRow, index: u32) -> bool {
-        try_again(service, index) != 0
-    }
-
-    #[inline(always)]
-    fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
-        is_too_long(key, waited) != 0
-    }
-
-    #[inline(always)]
-    fn succeeded(&self, attempt: &Attempt, in_node: bool) -> bool {
-        succeeded(attempt, in_node.into()) != 0
-    }
-
-    #[inline(always)]
     fn random(&self) -> u32 {
         // SAFETY: the helper takes no arguments and cannot fail.
         unsafe { bpf_get_prandom_u32() }
@@ -320,7 +265,81 @@ impl<C> Kernel for Maps<C> {
     }
 }
 
+impl<C> Evidence for Maps<C> {
+    #[inline(always)]
+    fn client_health(&self, service: &ServiceRow, index: u32) -> u64 {
+        client_health(service, index)
+    }
+
+    #[inline(always)]
+    fn start_trial(&self, service: &ServiceRow, index: u32) -> bool {
+        start_trial(service, index) != 0
+    }
+}
+
+impl<C> Measure for Maps<C> {
+    #[inline(always)]
+    fn latencies(&self, service: &ServiceRow, one: u32, other: u32) -> u64 {
+        latencies(service, one, other)
+    }
+
+    #[inline(always)]
+    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
+        let Pair {
+            client,
+            backend,
+            generation,
+        } = pair;
+        learn_latency(
+            client,
+            backend,
+            generation,
+            (part == Part::Duration).into(),
+            sample,
+        );
+    }
+}
+
+impl<C> Shares for Maps<C> {
+    #[inline(always)]
+    fn claim(&self, service: &ServiceRow) -> u64 {
+        claim(service)
+    }
+
+    #[inline(always)]
+    fn change_share(&self, of: ShareKey, reserved: u64, units: u64) {
+        change_share(of.service, of.client, reserved, units);
+    }
+}
+
+impl<C> Outcomes for Maps<C> {
+    #[inline(always)]
+    fn succeeded(&self, attempt: &Attempt, in_node: bool) -> bool {
+        succeeded(attempt, in_node.into()) != 0
+    }
+
+    #[inline(always)]
+    fn weigh(&self, attempt: &Attempt) -> u32 {
+        weigh(attempt)
+    }
+
+    #[inline(always)]
+    fn failed(&self, attempt: &Attempt, others: u32) -> bool {
+        failed(attempt, others) != 0
+    }
+
+    #[inline(always)]
+    fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
+        is_too_long(key, waited) != 0
+    }
+}
+
 impl<C> Walk for Maps<C> {
+    #[inline(always)]
+    fn costs_less(&self, service: &ServiceRow, one: u32, other: u32) -> bool {
+        costs_less(service, one, other) != 0
+    }
+
     #[inline(always)]
     fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
         step(service, walk) != 0
@@ -339,16 +358,6 @@ impl<C> Walk for Maps<C> {
     #[inline(always)]
     fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
         search(service, key, first_was_full.into())
-    }
-
-    #[inline(always)]
-    fn weigh(&self, attempt: &Attempt) -> u32 {
-        weigh(attempt)
-    }
-
-    #[inline(always)]
-    fn failed(&self, attempt: &Attempt, others: u32) -> bool {
-        failed(attempt, others) != 0
     }
 }
 
@@ -926,10 +935,10 @@ extern "C" fn search(service: *const ServiceRow, key: u64, first_was_full: u64) 
 /// As [`step`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn seen(service: *const ServiceRow, index: u32) -> u64 {
+extern "C" fn client_health(service: *const ServiceRow, index: u32) -> u64 {
     // SAFETY: as in `step`.
     match unsafe { service.as_ref() } {
-        Some(service) => evidence::seen(&Maps(()), service, index),
+        Some(service) => evidence::client_health(&Maps(()), service, index),
         None => 0,
     }
 }
@@ -937,10 +946,10 @@ extern "C" fn seen(service: *const ServiceRow, index: u32) -> u64 {
 /// As [`step`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn try_again(service: *const ServiceRow, index: u32) -> u32 {
+extern "C" fn start_trial(service: *const ServiceRow, index: u32) -> u32 {
     // SAFETY: as in `step`.
     match unsafe { service.as_ref() } {
-        Some(service) => evidence::try_again(&Maps(()), service, index).into(),
+        Some(service) => evidence::start_trial(&Maps(()), service, index).into(),
         None => 0,
     }
 }

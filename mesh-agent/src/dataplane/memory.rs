@@ -19,10 +19,14 @@ use mesh_common::{
     connect::Connect,
     counter::Counter,
     datagram::Datagrams,
+    evidence::Evidence,
     filter,
     flows::Find,
     kernel::{Caller, Kernel},
+    latency::Measure,
+    limits::Shares,
     occupancy,
+    outcome::Outcomes,
     pick::{Choose, reserve},
     search::Walk,
 };
@@ -506,7 +510,11 @@ impl Caller for Memory {
     }
 }
 
+impl Evidence for Memory {}
+impl Measure for Memory {}
+impl Shares for Memory {}
 impl Walk for Memory {}
+impl Outcomes for Memory {}
 impl Choose for Memory {
     fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
         if let Some(left) = self.rivals.get().checked_sub(1) {
