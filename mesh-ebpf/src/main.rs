@@ -2,7 +2,6 @@
 #![no_std]
 #![no_main]
 
-mod compare;
 mod context;
 mod kernel;
 mod log;

@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use mesh_common::socket;
 
-use crate::kernel::{Maps, is_in_node, may_be_known};
+use crate::kernel::{Maps, is_in_node, may_have_row};
 
 /// Most calls are of no interest: the kernel asks this program for several settings of every
 /// connection.
@@ -24,7 +24,7 @@ pub fn on_event(ctx: &SockOpsContext) {
         // https://github.com/torvalds/linux/blob/v6.1/net/ipv4/tcp_output.c#L3894
         BPF_SOCK_OPS_TCP_CONNECT_CB => {
             let cookie = cookie(ctx);
-            if may_be_known(cookie) {
+            if may_have_row(cookie) {
                 // Now, not when it is established: else a connect that fails would not be heard of.
                 ask_for_events(ctx);
                 socket::syn_sent(&maps, cookie);
@@ -33,7 +33,7 @@ pub fn on_event(ctx: &SockOpsContext) {
         // Called without a flag, so that it is heard of even where another program cleared ours.
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => {
             let cookie = cookie(ctx);
-            if may_be_known(cookie) {
+            if may_have_row(cookie) {
                 ask_for_events(ctx);
                 // SAFETY: the kernel passes a valid context. Its time is in eighths of a
                 // microsecond.
