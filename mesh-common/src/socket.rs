@@ -13,44 +13,23 @@
 //! other hook), whichever is first: the hook that takes the bits out of the state gives the backend
 //! back.
 
+mod place;
+mod state;
+
+pub(crate) use self::state::owner;
+use self::{
+    place::{NANOSECONDS_PER_MICROSECOND, Place},
+    state::{COOKIE, HOLDS, change, is_trial},
+};
 use crate::{
-    abi::{Backend, FrontendKey, ShareKey, SocketRecord, protocol, socket_state},
+    abi::{SocketRecord, socket_state},
     atomic,
     kernel::Kernel,
-    latency::{self, Measure, Pair, Part},
-    limits::{self, Shares},
+    latency::{self, Part},
+    limits::Shares,
     occupancy,
-    outcome::{Attempt, Outcomes, private},
+    outcome::{Outcomes, private},
 };
-
-const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
-/// How much longer a connection is open says nothing of how fast a backend answers, microseconds.
-const LONG: u64 = 1_000_000;
-
-/// All that a socket holds or has reserved.
-const HOLDS: u64 = socket_state::HELD
-    | socket_state::CONNECTING
-    | socket_state::LIMITED
-    | socket_state::SHARED
-    | socket_state::PENDING
-    | socket_state::RESERVED;
-/// Bits of a state that say whose it is.
-const COOKIE: u64 = u64::MAX << socket_state::COOKIE;
-/// Hooks that change one state at the same time; each does so a few times at most.
-const ATTEMPTS: u32 = 8;
-
-/// Returns the part of a state above its bits: the epoch of the socket's reservations, and the
-/// socket's cookie.
-#[inline(always)]
-pub(crate) const fn owner(cookie: u64, epoch: u64) -> u64 {
-    cookie << socket_state::COOKIE | epoch << socket_state::BITS
-}
-
-/// Returns the epoch in a state.
-#[inline(always)]
-const fn epoch(state: u64) -> u64 {
-    (state & !COOKIE) >> socket_state::BITS
-}
 
 /// How a socket's connect was answered.
 #[inline(always)]
@@ -58,220 +37,6 @@ pub fn record<K: Kernel>(kernel: &K, cookie: u64) -> Option<&SocketRecord> {
     // SAFETY: the row's memory lives as long as the map; but for its state, which is atomic, it is
     // written only by `connect`, in words that are read whole.
     unsafe { kernel.socket(cookie).as_ref() }
-}
-
-/// Clears and sets bits of a socket's state; what it was before, or none if the row is another
-/// socket's by now.
-#[inline(always)]
-fn change(socket: &SocketRecord, cookie: u64, clear: u64, set: u64) -> Option<u64> {
-    for _ in 0..ATTEMPTS {
-        let before = atomic::read(&socket.state);
-        if before & COOKIE != owner(cookie, 0) {
-            return None;
-        }
-        if atomic::replace(&socket.state, before, before & !clear | set) {
-            return Some(before);
-        }
-    }
-    None
-}
-
-/// What a row says of the socket's place. Read before the state is changed, and true if that
-/// succeeds: from then on others may remove the row.
-#[derive(Clone, Copy)]
-struct Place {
-    service: u32,
-    backend_index: u32,
-    generation: u32,
-    client: u32,
-    started: u64,
-}
-
-impl Place {
-    #[inline(always)]
-    fn of(socket: &SocketRecord) -> Self {
-        // SAFETY: references are valid for reads; each word is read whole, now and not later.
-        unsafe {
-            Self {
-                service: (&raw const socket.service).read_volatile(),
-                backend_index: (&raw const socket.backend_index).read_volatile(),
-                generation: (&raw const socket.generation).read_volatile(),
-                client: (&raw const socket.client).read_volatile(),
-                started: (&raw const socket.started).read_volatile(),
-            }
-        }
-    }
-
-    /// The backend, unless its index is another's by now.
-    #[inline(always)]
-    fn backend<K: Kernel>(self, kernel: &K) -> Option<&Backend> {
-        kernel
-            .backend(self.backend_index)
-            .filter(|backend| backend.row.generation == self.generation)
-    }
-
-    /// Whose connections the socket counts among.
-    #[inline(always)]
-    const fn share(self) -> ShareKey {
-        ShareKey {
-            service: self.service,
-            client: self.client,
-        }
-    }
-
-    /// The connect, in case it has an outcome: [`is_trial`] is known by then. Written at once, in
-    /// one piece, which takes less stack than to keep each part until it is needed.
-    #[inline(always)]
-    fn attempt(self, socket: &SocketRecord) -> Attempt {
-        let Self {
-            service,
-            backend_index,
-            generation,
-            client,
-            started,
-        } = self;
-        Attempt {
-            key: frontend(socket),
-            service,
-            backend: backend_index,
-            generation,
-            client,
-            is_trial: 0,
-            started,
-        }
-    }
-
-    /// Gives back what `held` says; returns the backend if the socket held one that is still there.
-    #[inline(always)]
-    fn give_back<K: Shares>(self, kernel: &K, held: u64) -> Option<&Backend> {
-        if held & socket_state::PENDING != 0 {
-            self.cancel(kernel, held);
-            return None;
-        }
-        limits::change(
-            kernel,
-            held,
-            self.share(),
-            None,
-            occupancy::LIVE.wrapping_neg(),
-        );
-        if held & socket_state::HELD == 0 {
-            return None;
-        }
-        let backend = self.backend(kernel)?;
-        occupancy::remove(&backend.live, units(held));
-        Some(backend)
-    }
-
-    /// Undoes [`Self::give_back`] for a UDP socket.
-    #[inline(always)]
-    fn take_back<K: Shares>(self, kernel: &K, held: u64) {
-        limits::change(kernel, held, self.share(), None, occupancy::LIVE);
-        if held & socket_state::HELD != 0
-            && let Some(backend) = self.backend(kernel)
-        {
-            occupancy::add(&backend.live, occupancy::LIVE);
-        }
-    }
-
-    /// Gives back the reservations of a socket whose SYN was not sent.
-    #[inline(always)]
-    fn cancel<K: Shares>(self, kernel: &K, held: u64) {
-        let epoch = epoch(held);
-        limits::change(kernel, held, self.share(), Some(epoch), 0);
-        if held & socket_state::RESERVED != 0
-            && let Some(backend) = self.backend(kernel)
-        {
-            occupancy::settle(&backend.live, epoch, 0);
-        }
-    }
-
-    /// Turns reservations into what a socket with a SYN under way holds.
-    #[inline(always)]
-    fn hold<K: Shares>(self, kernel: &K, before: u64) {
-        let epoch = epoch(before);
-        limits::change(kernel, before, self.share(), Some(epoch), occupancy::LIVE);
-        let Some(backend) = self.backend(kernel) else {
-            return;
-        };
-        let units = occupancy::LIVE + occupancy::CONNECTING;
-        if before & socket_state::RESERVED != 0 {
-            occupancy::settle(&backend.live, epoch, units);
-        } else {
-            occupancy::add(&backend.live, units);
-        }
-    }
-
-    /// The socket's client learns, and all clients together.
-    #[inline(always)]
-    fn learn<K: Measure>(self, kernel: &K, backend: &Backend, part: Part, sample: u64) {
-        let Self {
-            backend_index,
-            generation,
-            client,
-            ..
-        } = self;
-        kernel.learn_latency(
-            Pair {
-                client,
-                backend: backend_index,
-                generation,
-            },
-            part,
-            sample,
-        );
-        latency::learn_together(backend, part, sample);
-    }
-
-    /// How long the socket's connection was open, where its service wants to know.
-    #[inline(always)]
-    fn time<K: Measure>(self, kernel: &K, held: u64, backend: &Backend) {
-        if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED)
-            == socket_state::TIMED
-        {
-            let open = kernel.now().saturating_sub(self.started) / NANOSECONDS_PER_MICROSECOND;
-            self.learn(
-                kernel,
-                backend,
-                Part::Duration,
-                if open < LONG { open } else { LONG },
-            );
-        }
-    }
-}
-
-/// The frontend that the socket asked for. To be read as [`Place`] is.
-#[inline(always)]
-fn frontend(socket: &SocketRecord) -> FrontendKey {
-    // SAFETY: as in `Place::of`.
-    let port = unsafe { (&raw const socket.frontend_port).read_volatile() };
-    FrontendKey {
-        addr: socket.frontend.copy(),
-        port,
-        protocol: protocol::TCP,
-        pad: 0,
-    }
-}
-
-/// [`Attempt::is_trial`] of a socket in this state.
-#[inline(always)]
-fn is_trial(state: u64) -> u32 {
-    (state & socket_state::TRIAL != 0).into()
-}
-
-/// What `bits` of a socket's state count in [`BackendLoad::live`](crate::abi::BackendLoad::live).
-#[inline(always)]
-pub(crate) const fn units(bits: u64) -> u64 {
-    let held = if bits & socket_state::HELD != 0 {
-        occupancy::LIVE
-    } else {
-        0
-    };
-    held + if bits & socket_state::CONNECTING != 0 {
-        occupancy::CONNECTING
-    } else {
-        0
-    }
 }
 
 /// The socket's SYN is about to be sent: from now on it holds its backend and counts as connecting.
