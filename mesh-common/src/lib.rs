@@ -57,3 +57,5 @@ pub mod settle;
 pub mod socket;
 pub mod status;
 mod tiers;
+mod two_choices;
+pub mod walk;

@@ -11,7 +11,8 @@ use crate::{
     ejection::{Failure, Health, Others, milliseconds},
     evidence::{Record, agree, lift},
     kernel::Kernel,
-    search::{Walk, others},
+    search::others,
+    walk::Walk,
 };
 
 /// A record that other sockets of the client keep changing is given up after so many attempts.

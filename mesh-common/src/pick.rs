@@ -15,9 +15,11 @@ use crate::{
     kernel::Kernel,
     limits::{self, Shares},
     occupancy::{self, Place, live, reserved},
-    search::{ALL_FULL, UNBOUNDED, Walk, less_loaded},
+    search::{ALL_FULL, UNBOUNDED, search},
     status::{Status, status, under_way},
     tiers::{Tier, written},
+    two_choices::less_loaded,
+    walk::Walk,
 };
 
 /// Searches of one connect. Each but the first follows when another connect took the place that was
@@ -53,6 +55,11 @@ pub trait Choose: Walk + Shares {
     /// [`pick`]
     fn pick(&self, service: &ServiceRow, client: u64, key: u64) -> u64 {
         pick(self, service, client, key)
+    }
+
+    /// [`search`]
+    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+        search(self, service, key, first_was_full)
     }
 
     /// [`reserve`]

@@ -28,7 +28,7 @@ use mesh_common::{
     occupancy,
     outcome::Outcomes,
     pick::{Choose, reserve},
-    search::Walk,
+    walk::Walk,
 };
 
 use super::{ApplyError, Capacity, Counters, Dataplane, Error};

@@ -9,7 +9,8 @@ use mesh_common::{
     limits::{self, Shares},
     outcome::{self, Attempt, Outcomes},
     pick::{self, Choose},
-    search::{self, Search, Walk},
+    search,
+    walk::{self, Progress, Walk},
 };
 
 use super::{Maps, global::global_functions};
@@ -112,23 +113,18 @@ extern "C" fn change_share(service: u32, client: u32, reserved: u64, units: u64)
 
 impl<C> Walk for Maps<C> {
     #[inline(always)]
-    fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+    fn step(&self, service: &ServiceRow, walk: &mut Progress) -> bool {
         step(service, walk) != 0
     }
 
     #[inline(always)]
-    fn stride(&self, service: &ServiceRow, walk: &mut Search) -> bool {
+    fn stride(&self, service: &ServiceRow, walk: &mut Progress) -> bool {
         stride(service, walk) != 0
     }
 
     #[inline(always)]
-    fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
+    fn redraw(&self, service: &ServiceRow, walk: &Progress, key: u64, attempt: u32) -> u32 {
         redraw(service, walk, key, attempt)
-    }
-
-    #[inline(always)]
-    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
-        search(service, key, first_was_full.into())
     }
 
     #[inline(always)]
@@ -138,21 +134,17 @@ impl<C> Walk for Maps<C> {
 }
 
 global_functions! {
-    fn step(service: *const ServiceRow, walk: *mut Search) -> u32 {
+    fn step(service: *const ServiceRow, walk: *mut Progress) -> u32 {
         walk.step(&Maps(()), service).into()
     } or 0;
 
-    fn stride(service: *const ServiceRow, walk: *mut Search) -> u32 {
-        search::stride(&Maps(()), service, walk).into()
+    fn stride(service: *const ServiceRow, walk: *mut Progress) -> u32 {
+        walk::stride(&Maps(()), service, walk).into()
     } or 0;
 
-    fn redraw(service: *const ServiceRow, walk: *const Search; key: u64, attempt: u32) -> u32 {
+    fn redraw(service: *const ServiceRow, walk: *const Progress; key: u64, attempt: u32) -> u32 {
         walk.redraw(&Maps(()), service, key, attempt)
     } or u32::MAX;
-
-    fn search(service: *const ServiceRow; key: u64, first_was_full: u64) -> u64 {
-        search::search(&Maps(()), service, key, first_was_full != 0)
-    } or u64::MAX;
 
     fn costs_less(service: *const ServiceRow; one: u32, other: u32) -> u32 {
         balance::costs_less(&Maps(()), service, one, other).into()
@@ -221,6 +213,11 @@ impl<C> Choose for Maps<C> {
     }
 
     #[inline(always)]
+    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+        search(service, key, first_was_full.into())
+    }
+
+    #[inline(always)]
     fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
         reserve(service, index.into(), is_bounded.into())
     }
@@ -251,6 +248,10 @@ global_functions! {
 
     fn pick(service: *const ServiceRow; client: u64, key: u64) -> u64 {
         pick::pick(&Maps(()), service, client, key)
+    } or u64::MAX;
+
+    fn search(service: *const ServiceRow; key: u64, first_was_full: u64) -> u64 {
+        search::search(&Maps(()), service, key, first_was_full != 0)
     } or u64::MAX;
 
     fn reserve(service: *const ServiceRow; index: u64, is_bounded: u64) -> u64 {
