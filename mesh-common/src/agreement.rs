@@ -1,32 +1,32 @@
-//! What the clients of a node know of a backend together: one word in its row. Pure.
+//! Ejection of a backend for all clients of a node: the clients' votes, as one word in its row. Pure: takes
+//! the word, a client's record and the time, returns the next word.
 //!
-//! Each client has a [`Health`](crate::ejection::Health) of its own for each backend that failed
-//! it, in OUTCOMES. What happens to one client decides for that client. It decides for the others
-//! only when a second client says the same. (The agent's own health check needs no agreement: what
-//! fails it is taken out of the slots.)
+//! Each client has a [`Health`](crate::ejection::Health) of its own, in OUTCOMES, for each backend that failed it, and
+//! goes by that. Other clients are affected only when a second client has ejected the backend as well. (A
+//! failed health check of the agent needs no agreement: it takes the backend out of the slots.)
 //!
 //! ```text
-//!          a client's connect fails                       another client votes, too
+//!          a client's connect fails                       a second client votes  
 //!   clear ──────────────────────────► doubted ──────────────────────────────────────────────► ejected
 //!     ▲                                │  ▲ ◄──────────────────────────────────────────────────  │ ▲
 //!     └── no failure for five minutes ─┘  │       a passing check, a connect from the node       ▼ │ two votes
 //!                                         └────────────────────────────────────────────────── on parole
 //! ```
 //!
-//! - **clear**: no client has anything against it. Connects look at nothing else.
-//! - **doubted**: each client goes by its own record; one without a record uses the backend. A
-//!   client that ejects the backend for itself votes; the last vote is remembered.
-//! - **ejected**: clients without a record of their own since go elsewhere, until the pause is
-//!   over. Each pause in a row is twice as long as the one before.
-//! - **on parole**: the pause is over. Each client makes one trial for itself, which is its record
-//!   then. A trial that fails is a vote, and two eject the backend again.
+//! - **clear**: no client has a record of a failure. Connects look at nothing else.
+//! - **doubted**: each client goes by its own record; a client without a record uses the backend. A
+//!   client that ejects the backend votes; the last vote is kept.
+//! - **ejected**: clients without a newer record of their own go elsewhere until the pause is over. Each
+//!   pause in a row is twice as long as the one before.
+//! - **on parole**: the pause is over. Each client makes one trial of its own, and the outcome becomes
+//!   its record. A failed trial is a vote, and two votes eject the backend again.
 
 use crate::{
     abi::ServiceRow,
     ejection::{Health, MEMORY, State, pause},
 };
 
-/// Set in the vote of a client, above the part of its id that there is room for.
+/// Set in every vote, above the bits of the client's id.
 const CLIENT: u32 = 1 << 16;
 
 const VOTER_SHIFT: u32 = 40;
@@ -36,19 +36,20 @@ const EJECTIONS: u64 = (1 << 5) - 1;
 const STANDING_SHIFT: u32 = 62;
 const UNTIL: u64 = (1 << VOTER_SHIFT) - 1;
 
-/// See the module; on parole is [`Ejected`](Self::Ejected) with a pause that is over.
+/// State of the agreement; see the module. On parole is [`Ejected`](Self::Ejected) with a pause
+/// that is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Standing {
-    /// No client has anything against it.
+    /// No client has a record of a failure.
     #[default]
     Clear,
     /// Each client goes by its own record.
     Doubted,
-    /// Clients agree.
+    /// Two clients have ejected the backend.
     Ejected,
 }
 
-/// See the module.
+/// What the clients of a node agree on about a backend; see the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Agreement {
     /// Standing.
@@ -61,14 +62,14 @@ pub struct Agreement {
     pub voter: u32,
 }
 
-/// The vote of a client. Two clients may have the same; then they count as one.
+/// Returns the vote of a client. Clients with the same vote count as one.
 #[inline(always)]
 pub const fn vote_of(client: u32) -> u32 {
     client & (CLIENT - 1) | CLIENT
 }
 
 impl Agreement {
-    /// From the word in the map.
+    /// Decodes the word in the map.
     #[inline(always)]
     pub const fn of(word: u64) -> Self {
         let standing = match word >> STANDING_SHIFT {
@@ -84,7 +85,7 @@ impl Agreement {
         }
     }
 
-    /// As the word in the map. A clear one is zero.
+    /// Encodes the word in the map. A clear agreement is zero.
     #[inline(always)]
     pub const fn word(self) -> u64 {
         let ejections = if (self.ejections as u64) < EJECTIONS {
@@ -98,7 +99,7 @@ impl Agreement {
             | (self.standing as u64) << STANDING_SHIFT
     }
 
-    /// As it is now: clear when it was forgotten.
+    /// Returns the agreement as of `now`: clear when its time is over.
     #[inline(always)]
     pub const fn at(self, now: u64) -> Self {
         let end = match self.standing {
@@ -118,15 +119,15 @@ impl Agreement {
         }
     }
 
-    /// Whether clients without a record of their own go elsewhere.
+    /// Returns whether clients without a record of their own go elsewhere.
     #[inline(always)]
     pub const fn is_ejected(self, now: u64) -> bool {
         matches!(self.standing, Standing::Ejected) && now < self.until
     }
 
-    /// How a client sees the backend that has a record of its own, if `has_record`; else `own` is
-    /// the default. What it sees itself outranks what others say, but for failures that are too few
-    /// to eject: there it is of their opinion.
+    /// Returns the health of the backend for one client. `own` is the client's record if
+    /// `has_record`, else the default. Its own record outranks the agreement, except on probation:
+    /// too few failures to eject do not contradict the other clients.
     #[inline(always)]
     pub fn seen_with(self, has_record: bool, own: Health, now: u64) -> Health {
         match self.at(now).standing {
@@ -142,7 +143,7 @@ impl Agreement {
         }
     }
 
-    /// A client has a record, which counts until `until` and for a while after.
+    /// Notes that a client has a record, which counts until `until` and [`MEMORY`] longer.
     #[inline(always)]
     pub const fn doubted(self, now: u64, until: u64) -> Self {
         let known = self.at(now);
@@ -156,8 +157,8 @@ impl Agreement {
         }
     }
 
-    /// A client ejected the backend for itself. `may_eject` says whether enough is left for
-    /// all. Returns whether that makes an agreement, too.
+    /// Counts the vote of a client that ejected the backend. `may_eject` says whether enough
+    /// capacity is left for all clients. Returns the next agreement, and whether this vote ejects.
     #[inline(always)]
     pub fn voted(
         self,
@@ -186,7 +187,7 @@ impl Agreement {
         )
     }
 
-    /// The backend works for all, as a check or a connect of the node itself has shown. Clients
+    /// Ends an ejection, because a health check or a connect of the node itself succeeded. Clients
     /// still go by their own records.
     #[inline(always)]
     pub const fn lifted(self) -> Self {

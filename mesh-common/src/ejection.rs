@@ -1,5 +1,5 @@
-//! The states of a backend whose connects fail, as one client sees it, and what moves it from one
-//! to the next. Pure.
+//! Outlier ejection: the states of a backend as one client sees it, and the transitions between them. Pure:
+//! takes a state, the outcome of a connect and the time, returns the next state.
 //!
 //! ```text
 //!             failure                 failures in a row            time is up: due
@@ -10,68 +10,68 @@
 //!    └──────────────── a trial or a connect of last resort succeeds ─────────────────────┘
 //! ```
 //!
-//! - **closed**: connects go there.
+//! - **closed**: the backend takes connects.
 //! - **probation**: the last connect failed. For the time that a connect may take, the number of
-//!   connects under way is bounded by the failures that are left before the ejection. When no other
+//!   connects in progress is bounded by the failures that are left before the ejection. When no other
 //!   backend is usable, the bound is ignored.
-//! - **ejected**: connects go elsewhere until the pause is over; each pause in a row is twice as
-//!   long as the one before. When no backend of any tier is usable, the one that was tried the
-//!   longest ago takes the connect as the last resort.
-//! - **failing**: the backend has failed as often as an ejection takes, and no other is usable. The
+//! - **ejected**: connects go elsewhere until the pause is over; each pause in a row is twice as long
+//!   as the one before. When no backend of any tier is usable, the one with the oldest attempt takes the
+//!   connect as the last resort.
+//! - **failing**: the backend has as many failures as an ejection takes, and no other is usable. The
 //!   last backend is not ejected: it is one of the last resorts for the time that an ejection would
 //!   last.
-//! - **agreed**: as ejected, but it is [other clients](crate::agreement) that say so; this one has
-//!   no record of its own.
-//! - **half-open**: the pause is over and one connect, the trial, is on its way. When its outcome
-//!   is not known in time, another connect becomes the trial.
+//! - **agreed**: as ejected, but by [other clients](crate::agreement); this client has no record of its
+//!   own.
+//! - **half-open**: the pause is over and one connect, the trial, is in progress. If its outcome is not
+//!   known in time, another connect becomes the trial.
 
 use crate::abi::ServiceRow;
 
-/// How long records count after the last failure, or after the pause that followed it,
+/// Time for which a record counts after the last failure, or after the pause that followed it,
 /// milliseconds.
 pub const MEMORY: u64 = 300_000;
 
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
-/// Ejections in a row after which pauses grow no longer.
+/// Ejections in a row after which pauses no longer grow.
 const MAX_DOUBLINGS: u8 = 16;
 
 const STREAK_SHIFT: u32 = 40;
 const EJECTIONS_SHIFT: u32 = 48;
 const STATE_SHIFT: u32 = 56;
-/// Milliseconds of the monotonic clock that a word has room for: 34 years.
+/// Largest time in a word, milliseconds of the monotonic clock: 34 years.
 const UNTIL: u64 = (1 << STREAK_SHIFT) - 1;
 
-/// See the module.
+/// State of a backend for one client; see the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
 pub enum State {
-    /// Connects go there.
+    /// The backend takes connects.
     #[default]
     Closed,
     /// The last connect failed.
     Probation,
     /// Connects go elsewhere.
     Ejected,
-    /// One connect tries it.
+    /// One connect, the trial, is in progress.
     HalfOpen,
-    /// It would be ejected, if it were not the last.
+    /// As many failures as an ejection takes, but no other backend is usable.
     Failing,
-    /// Other clients agree that it does not work.
+    /// Other clients agree on an ejection.
     Agreed,
 }
 
-/// What the other backends of a service allow.
+/// What the other backends of a service permit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Others {
-    /// Enough are usable without this one: it may be ejected.
+    /// Enough others are usable: the backend may be ejected.
     Suffice,
-    /// Some are usable, but no more may be ejected.
+    /// Some others are usable, but no more backends may be ejected.
     AreFew,
-    /// None is usable.
+    /// No other backend is usable.
     AreNone,
 }
 
-/// What is known of the outcomes of a backend's connects: one word, replaced as a whole.
+/// State of a backend for one client, and its history: one word, replaced as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Health {
     /// State.
@@ -85,19 +85,19 @@ pub struct Health {
     pub ejections: u8,
 }
 
-/// How a connect to the backend ended.
+/// A failed connect to the backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure {
     /// Milliseconds of the monotonic clock.
     pub now: u64,
-    /// The connect was made to learn about an ejected backend: a trial, or one of last resort.
+    /// The connect was the trial of an ejected backend, or one of last resort.
     pub is_trial: bool,
     /// The other backends.
     pub others: Others,
 }
 
 impl Health {
-    /// From the word in the map.
+    /// Decodes the word in the map.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
     pub const fn of(word: u64) -> Self {
@@ -117,7 +117,7 @@ impl Health {
         }
     }
 
-    /// As the word in the map.
+    /// Encodes the word in the map.
     #[inline(always)]
     pub const fn word(self) -> u64 {
         self.until & UNTIL
@@ -126,28 +126,27 @@ impl Health {
             | (self.state as u64) << STATE_SHIFT
     }
 
-    /// Whether connects go elsewhere, or one is trying the backend.
+    /// Returns whether connects go elsewhere, a trial in progress included.
     #[inline(always)]
     pub const fn is_ejected(self) -> bool {
         matches!(self.state, State::Ejected | State::Agreed | State::HalfOpen)
     }
 
-    /// Whether the backend has failed as often as an ejection takes, and is not ejected because it
-    /// is the last.
+    /// Returns whether the backend is [failing](State::Failing) at `now`.
     #[inline(always)]
     pub const fn is_failing(self, now: u64) -> bool {
         matches!(self.state, State::Failing) && now < self.until
     }
 
-    /// Whether the pause, or the time of a trial without an outcome, is over: one connect may
-    /// become the trial.
+    /// Returns whether the pause, or the time of a trial without an outcome, is over: one connect
+    /// may become the trial.
     #[inline(always)]
     pub const fn is_due(self, now: u64) -> bool {
         self.is_ejected() && now >= self.until
     }
 
-    /// Whether the `connecting` connects are enough to eject the backend, so that no further one is
-    /// let in.
+    /// Returns whether the `connecting` connects in progress are enough to eject the backend, so
+    /// that it takes no further one.
     #[inline(always)]
     pub fn is_bounded(self, service: &ServiceRow, now: u64, connecting: u64) -> bool {
         matches!(self.state, State::Probation)
@@ -156,8 +155,8 @@ impl Health {
             && u64::from(self.streak) + connecting >= u64::from(service.failures)
     }
 
-    /// When a connect failed last, or became the trial: the last resort is the backend that this is
-    /// the longest ago of.
+    /// Makes a connect the trial. Another may take its place after one more pause of the first
+    /// length.
     #[inline(always)]
     pub fn tried_at(self, service: &ServiceRow) -> u64 {
         let pause = match self.state {
@@ -169,7 +168,7 @@ impl Health {
         self.until.saturating_sub(pause)
     }
 
-    /// The same, or nothing where it has counted for so long that it is forgotten.
+    /// Returns the health, or the default after [`MEMORY`].
     #[inline(always)]
     pub(crate) fn unless_forgotten(self, now: u64) -> Self {
         if now < self.until + MEMORY {
@@ -195,7 +194,8 @@ impl Health {
         }
     }
 
-    /// A connect succeeded. An ejection is ended only by a connect that was made after it began.
+    /// Applies a connect that succeeded. Only a connect that was made after an ejection began ends
+    /// it.
     #[inline(always)]
     pub const fn succeeded(self, is_trial: bool) -> Self {
         match self.state {
@@ -209,7 +209,7 @@ impl Health {
         }
     }
 
-    /// A connect failed. Returns whether that is an ejection, too.
+    /// Applies a connect that failed. Returns the next health, and whether this is an ejection.
     #[inline(always)]
     pub fn failed(self, service: &ServiceRow, failure: Failure) -> (Self, bool) {
         let Failure {
@@ -231,7 +231,7 @@ impl Health {
             }
             State::HalfOpen | State::Agreed if is_trial => (self.ejected(service, now), true),
             State::Ejected if is_trial => {
-                // Where no backend works, another one is the last resort now.
+                // The backend was the last resort; another one is next.
                 (
                     Self {
                         until: now + pause(service, self.ejections.saturating_sub(1)),
@@ -240,7 +240,7 @@ impl Health {
                     false,
                 )
             }
-            // The connect was let in before the ejection.
+            // The connect was made before the ejection.
             State::Ejected | State::Agreed | State::HalfOpen => (self, false),
         }
     }
@@ -276,7 +276,7 @@ impl Health {
     }
 }
 
-/// Milliseconds of an ejection that follows `before` others in a row.
+/// Returns the length of an ejection that follows `before` others in a row, milliseconds.
 #[inline(always)]
 pub(crate) fn pause(service: &ServiceRow, before: u8) -> u64 {
     let doublings = if before < MAX_DOUBLINGS {
@@ -289,7 +289,7 @@ pub(crate) fn pause(service: &ServiceRow, before: u8) -> u64 {
     if pause < longest { pause } else { longest }
 }
 
-/// Milliseconds of the monotonic clock.
+/// Converts nanoseconds of the monotonic clock to milliseconds.
 #[inline(always)]
 pub const fn milliseconds(now: u64) -> u64 {
     now / NANOSECONDS_PER_MILLISECOND

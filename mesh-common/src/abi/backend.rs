@@ -6,11 +6,11 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::addr::Addr;
 
-/// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991), or, for
-/// policies that do not draw, just a backend; then it is its own alias. Written by the agent.
+/// Value of SLOTS: one column of an alias table (Walker 1977, built as in Vose 1991); for policies
+/// that do not draw, a single backend, which is its own alias. Written by the agent.
 ///
-/// A service's tiers stand one after the other, in the order in which they are to be used. Each but
-/// the last is followed by a [link](Self::next) to the next.
+/// The tiers of a service follow each other in the order in which they are used. Each tier but the
+/// last is followed by a [link](Self::next) to the next.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct Slot {
@@ -28,7 +28,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// All of it one backend's.
+    /// Returns a column of one backend.
     pub const fn full(backend: u32) -> Self {
         Self {
             backend,
@@ -38,7 +38,7 @@ impl Slot {
         }
     }
 
-    /// The link to a tier.
+    /// Returns the link to a tier.
     pub const fn next(base: u32, count: u32, more: bool) -> Self {
         Self {
             backend: base,
@@ -61,17 +61,18 @@ pub struct BackendRow {
     pub state: u16,
     /// Id of the service this endpoint belongs to.
     pub service: u32,
-    /// Tells one use of this index from the next: milliseconds of the monotonic clock when it was
-    /// taken.
+    /// Distinguishes the uses of an index: milliseconds of the monotonic clock when the agent
+    /// assigned it.
     pub generation: u32,
-    /// What load is divided by when backends of one service are compared; drawing reads the slots.
-    /// Above zero where the backend is in a slot.
+    /// Divisor of the load when backends of one service are compared; draws read the slots instead.
+    /// Above zero for a backend that is in a slot.
     pub weight: u16,
-    /// How long tracked sockets go on after the endpoint left; the agent frees the row then.
+    /// Time for which tracked sockets stay open after the endpoint left, seconds; then the agent
+    /// frees the row.
     pub drain_seconds: u16,
 }
 
-/// The half of a row of BACKENDS that the kernel programs write; cleared when the agent takes an
+/// The half of a row of BACKENDS that the kernel programs write. Cleared when the agent assigns the
 /// index.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
@@ -80,14 +81,14 @@ pub struct BackendLoad {
     pub live: u64,
     /// Connects answered with this backend.
     pub connects: u64,
-    /// An [`Agreement`](crate::agreement::Agreement) word; the agent writes to it, too.
+    /// An [`Agreement`](crate::agreement::Agreement) word. The agent writes it, too.
     pub health: u64,
-    /// Moving average of the time to connect, of all clients, microseconds; zero while there is
+    /// Moving average of the time to connect, over all clients, microseconds; zero while there is
     /// none.
     pub handshake: u32,
-    /// Moving average of the time that connections of all clients are open, none for more than a
-    /// second, microseconds; only for
-    /// [`policy::LATENCY_AWARE`], zero while there is none.
+    /// Moving average of the time for which connections are open, at most one second each, over all
+    /// clients, microseconds; zero while there is none. Only for
+    /// [`LATENCY_AWARE`](crate::abi::policy::LATENCY_AWARE).
     pub duration: u32,
 }
 
@@ -101,11 +102,12 @@ pub struct BackendEntry {
     pub load: BackendLoad,
 }
 
-/// A [`BackendEntry`] while others may write to it.
+/// A [`BackendEntry`] while other programs may write to it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Backend {
-    /// Written by the agent while nothing points at it, except for state, weight and drain.
+    /// Written by the agent: state, weight and drain at any time, the rest only while no slot
+    /// refers to the row.
     pub row: BackendRow,
     /// [`BackendLoad::live`]
     pub live: AtomicU64,
@@ -123,9 +125,9 @@ pub mod backend_state {
     pub const FREE: u16 = 0;
     /// Takes new connections.
     pub const ACTIVE: u16 = 1;
-    /// Left the configuration; the row stays for lookups under way.
+    /// Left the configuration. The row stays for lookups in progress.
     pub const RETIRED: u16 = 2;
-    /// Takes no new connections but still serves: UDP flows stay.
+    /// Takes no new connections, but still serves its UDP flows.
     pub const DRAINING: u16 = 3;
     /// In the configuration but not serving, for instance not ready.
     pub const DOWN: u16 = 4;

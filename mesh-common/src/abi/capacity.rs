@@ -7,33 +7,31 @@ pub const SERVICES: u32 = 65_536;
 pub const SLOTS: u32 = 524_288;
 /// Endpoints of all services together.
 pub const BACKENDS: u32 = 262_144;
-/// Open sockets that were answered with a backend. One more is balanced as well, but forgotten
-/// at once.
+/// Open sockets with a backend. Connects beyond that are balanced, but not recorded.
 pub const SOCKETS: u32 = 131_072;
-/// A power of two.
+/// Classes of socket cookies, a power of two.
 pub const COOKIE_FILTER: u32 = 65_536;
 /// Words of 64 bits, a power of two; see [`filter`](crate::filter).
 pub const ADDRESS_FILTER: u32 = 1024;
-/// Clients with session affinity. One more is balanced like any other.
+/// Clients with session affinity. Further clients have none.
 pub const AFFINITY: u32 = 65_536;
-/// Cgroups and network namespaces that are not served.
+/// Cgroups and network namespaces whose connects stay untouched.
 pub const EXCLUDED: u32 = 1024;
-/// Cgroups that hold clients. One more makes clients coarser.
+/// Cgroups that contain clients. Below a group that has no row, all cgroups count as one client.
 pub const GROUPS: u32 = 1024;
-/// Clients and backends that failed them; the one that was looked at the longest ago makes
-/// room.
+/// Pairs of a client and a backend that failed it. A new pair evicts the least recently used one.
 pub const OUTCOMES: u32 = 65_536;
-/// Clients and backends of latency-aware services, a power of two; see
+/// Pairs of a client and a backend of a latency-aware service, a power of two; see
 /// [`latency`](crate::latency).
 pub const LATENCIES: u32 = 131_072;
-/// Clients that are told apart when rows are counted, a power of two.
+/// Classes of clients, a power of two; see [`quota`](crate::quota).
 pub const QUOTAS: u32 = 65_536;
-/// Clients of services that bound a client's share. One more is bounded by the service's own
-/// limit alone.
+/// Pairs of a client and a service that limits each client. For further pairs only the service's
+/// own limit applies.
 pub const SHARES: u32 = 65_536;
-/// Cgroups whose client each CPU remembers, a power of two.
+/// Cgroups whose client each CPU caches, a power of two.
 pub const CLIENTS: u32 = 64;
-/// Services that one UDP socket can send to with a stable endpoint for each.
+/// Services to which one UDP socket can send with a stable endpoint for each.
 pub const FLOWS_PER_SOCKET: usize = 64;
-/// Those of them that a socket's first record has room for.
+/// Flows in the first record of a socket; the others are in its second.
 pub const FLOWS_AT_FIRST: usize = 2;

@@ -12,9 +12,8 @@ pub struct AffinityKey {
     pub client: u64,
     /// Service id.
     pub service: u32,
-    /// Tells apart the frontends of a service that lead to different backends: bit 0 is set for
-    /// IPv4, bit 1 for
-    /// [`service_flags::LOCAL`].
+    /// Distinguishes frontends of a service that lead to different backends: bit 0 is set for IPv4,
+    /// bit 1 for [`LOCAL`](crate::abi::service_flags::LOCAL).
     pub variant: u32,
 }
 
@@ -22,12 +21,13 @@ pub struct AffinityKey {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct AffinityRow {
-    /// Backend index in the low half, [`BackendRow::generation`] in the high one: swapped as one
-    /// word.
+    /// Backend index in the low half,
+    /// [`BackendRow::generation`](crate::abi::BackendRow::generation) in the high one: replaced as
+    /// one word.
     pub backend: u64,
     /// Monotonic clock at the last use, nanoseconds.
     pub used_at: u64,
-    /// The [client](crate::client) that the row counts for.
+    /// The [client](crate::client) for which the row counts.
     pub owner: u32,
     /// Zero.
     pub pad: u32,
@@ -37,7 +37,7 @@ pub struct AffinityRow {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
 pub struct OutcomeKey {
-    /// [`SocketRow::client`]
+    /// [`SocketRow::client`](crate::abi::SocketRow::client)
     pub client: u32,
     /// Backend index.
     pub backend: u32,
@@ -49,13 +49,13 @@ pub struct OutcomeKey {
 pub struct OutcomeRow {
     /// A [`Health`](crate::ejection::Health) word.
     pub health: u64,
-    /// [`BackendRow::generation`] at that time.
+    /// [`BackendRow::generation`](crate::abi::BackendRow::generation) at that time.
     pub generation: u32,
     /// [`OutcomeKey::client`]
     pub client: u32,
 }
 
-/// An [`OutcomeRow`] while others may write to it.
+/// An [`OutcomeRow`] while other programs may write to it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Outcome {
@@ -67,7 +67,7 @@ pub struct Outcome {
     pub client: u32,
 }
 
-/// Rows that are counted for each client, so that one client cannot use up a table.
+/// Kinds of rows that have a quota for each client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resource {
     /// Rows of SOCKETS; each also counts in COOKIE_FILTER.
@@ -80,22 +80,23 @@ pub enum Resource {
     Affinity,
 }
 
-/// Value of QUOTAS: rows of a [client](crate::client). Written by the kernel programs.
+/// Value of QUOTAS: numbers of rows of a class of [clients](crate::client). Written by the kernel
+/// programs.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct ClientUse {
-    /// Of SOCKETS.
+    /// Rows of SOCKETS.
     pub sockets: AtomicU64,
-    /// Of FLOWS.
+    /// Rows of FLOWS.
     pub flows: AtomicU64,
-    /// Of MORE_FLOWS.
+    /// Rows of MORE_FLOWS.
     pub more_flows: AtomicU64,
-    /// Of AFFINITY.
+    /// Rows of AFFINITY.
     pub affinity: AtomicU64,
 }
 
 impl ClientUse {
-    /// The count of one kind of rows.
+    /// Returns the number of rows of one kind.
     #[inline(always)]
     pub const fn of(&self, resource: Resource) -> &AtomicU64 {
         match resource {
@@ -133,7 +134,7 @@ pub struct ExcludedKey {
 
 /// [`ExcludedKey::kind`]
 pub mod excluded_kind {
-    /// A cgroup and all below it.
+    /// A cgroup and all cgroups below it.
     pub const CGROUP: u64 = 1;
     /// A network namespace.
     pub const NETNS: u64 = 2;

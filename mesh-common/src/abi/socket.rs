@@ -11,34 +11,34 @@ use crate::addr::Addr;
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 pub struct SocketRow {
-    /// What the program asked for.
+    /// Address to which the program connects.
     pub frontend: Addr,
-    /// What it got.
+    /// Address of its backend.
     pub backend: Addr,
-    /// Port asked for, network byte order.
+    /// Port to which the program connects, network byte order.
     pub frontend_port: u16,
-    /// Port it got, network byte order.
+    /// Port of its backend, network byte order.
     pub backend_port: u16,
     /// Service id.
     pub service: u32,
     /// Backend index.
     pub backend_index: u32,
-    /// [`BackendRow::generation`] at that time.
+    /// [`BackendRow::generation`](crate::abi::BackendRow::generation) at that time.
     pub generation: u32,
     /// The [client](crate::client) that connected.
     pub client: u32,
     /// Lower half of the cookie of the socket's network namespace.
     pub netns: u32,
     /// Bits of [`socket_state`], above them the [epoch](crate::occupancy) of the socket's
-    /// reservations, and above that the socket's cookie: rows are recycled while they are read, so
-    /// a hook that changes a state first compares the cookie.
+    /// reservations, and above that the socket's cookie. Rows are recycled while they are read, so
+    /// a hook compares the cookie before it changes a state.
     pub state: u64,
-    /// Monotonic clock at the connect, nanoseconds, to some milliseconds unless the socket is
-    /// [timed](socket_state::TIMED); zero for UDP.
+    /// Monotonic clock at the connect, nanoseconds: accurate to some milliseconds, or exact for a
+    /// [timed](socket_state::TIMED) socket; zero for UDP.
     pub started: u64,
 }
 
-/// A [`SocketRow`] while other hooks may write to its state.
+/// A [`SocketRow`] while other hooks may write its state.
 #[repr(C)]
 #[derive(Debug)]
 pub struct SocketRecord {
@@ -70,33 +70,34 @@ pub struct SocketRecord {
 pub mod socket_state {
     /// Number of bits, and position of the epoch, which has 14.
     pub const BITS: u32 = 16;
-    /// Position of the cookie. Its 34 lower bits fit.
+    /// Position of the cookie, of which the 34 lower bits fit.
     pub const COOKIE: u32 = 30;
-    /// The socket is to be closed when its backend leaves.
+    /// The agent closes the socket when its backend leaves.
     pub const TRACKED: u64 = 1;
-    /// It counts in [`BackendLoad::live`](super::BackendLoad::live).
+    /// The socket counts in [`BackendLoad::live`](crate::abi::BackendLoad::live).
     pub const HELD: u64 = 2;
-    /// It counts there as connecting.
+    /// The socket counts there as connecting.
     pub const CONNECTING: u64 = 4;
-    /// It counts in [`ServiceLoad::connections`](super::ServiceLoad::connections); while it is
-    /// [pending](PENDING), as a reservation.
+    /// The socket counts in [`ServiceLoad::connections`](crate::abi::ServiceLoad::connections);
+    /// while it is [pending](PENDING), as a reservation.
     pub const LIMITED: u64 = 8;
-    /// Its connect counted as failed.
+    /// The connect counted as failed.
     pub const FAILED: u64 = 16;
-    /// Its connect shows whether an ejected backend works.
+    /// The connect is the trial of an ejected backend.
     pub const TRIAL: u64 = 32;
-    /// How long it is open counts in [`BackendLoad::duration`](super::BackendLoad::duration).
+    /// The time for which the connection is open counts in
+    /// [`BackendLoad::duration`](crate::abi::BackendLoad::duration).
     pub const TIMED: u64 = 64;
-    /// Its SYN is not sent yet: it holds nothing, but may have reservations.
+    /// The SYN is not sent yet: the socket holds nothing, but may have reservations.
     pub const PENDING: u64 = 128;
-    /// It has a reservation in [`BackendLoad::live`](super::BackendLoad::live).
+    /// The socket has a reservation in [`BackendLoad::live`](crate::abi::BackendLoad::live).
     pub const RESERVED: u64 = 256;
-    /// The agent found that the socket is gone or not connected. Another connect of it takes this
-    /// back.
+    /// The agent found the socket gone or not connected. The next connect of the socket clears
+    /// this.
     pub const SUSPECTED: u64 = 512;
-    /// It was suspected for a while, and the agent gave back what it held. Its next connect makes a
-    /// new row; this one goes, but not while a hook may have it in hand.
+    /// The agent released what the suspected socket held. The next connect of the socket replaces
+    /// the row; the agent removes it once no hook can still use it.
     pub const SETTLED: u64 = 1024;
-    /// It is [LIMITED], and counts in SHARES as it does for the service.
+    /// The socket is [LIMITED], and also counts in SHARES.
     pub const SHARED: u64 = 2048;
 }

@@ -67,7 +67,7 @@ fn a_word_holds_all_of_it() {
 }
 
 #[test]
-fn a_failure_of_one_client_makes_doubt_and_nothing_more() {
+fn a_failure_of_one_client_leaves_the_others_alone() {
     let agreement = Agreement::default().doubted(NOW, NOW + 10_000);
     assert_eq!(agreement, doubted(0));
     assert_eq!(
@@ -94,7 +94,7 @@ fn doubt_lasts_as_long_as_the_longest_record_and_ends_by_itself() {
 }
 
 #[test]
-fn one_client_votes_as_often_as_it_likes() {
+fn votes_of_one_client_count_once() {
     let (first, agrees) = doubted(0).voted(&service(), NOW, A, true);
     assert_eq!((first, agrees), (doubted(A), false));
     assert_eq!(
@@ -131,7 +131,7 @@ fn where_no_more_may_be_ejected_votes_stay_votes() {
 }
 
 #[test]
-fn a_vote_against_nothing_known_is_none() {
+fn a_vote_without_a_failure_does_not_count() {
     assert_eq!(
         Agreement::default().voted(&service(), NOW, A, true),
         (Agreement::default(), false)
@@ -139,7 +139,7 @@ fn a_vote_against_nothing_known_is_none() {
 }
 
 #[test]
-fn an_ejection_is_everybodys_but_those_that_know_better() {
+fn an_ejection_is_for_clients_without_a_newer_record() {
     let agreed = Health {
         state: State::Agreed,
         until: NOW + 10_000,
@@ -208,12 +208,12 @@ fn parole_without_failures_ends_by_itself() {
 }
 
 #[test]
-fn what_works_for_the_node_is_not_ejected_for_all() {
+fn a_success_of_the_node_ends_an_ejection() {
     assert_eq!(ejected(10, 2).lifted(), doubted(0));
     assert_eq!(
         doubted(A).lifted(),
         doubted(0),
-        "an earlier vote is worth nothing"
+        "the earlier vote is dropped"
     );
     assert_eq!(Agreement::default().lifted(), Agreement::default());
     assert_eq!(
