@@ -1,7 +1,8 @@
-//! How much of what all clients share one [client](crate::client) has, and how much it may have.
+//! Quotas: the number of rows that one [client](crate::client) may have in tables that all clients share.
+//! Takes a client, counts its rows in QUOTAS.
 //!
-//! A row of QUOTAS is for all clients of one hash: two of 65,536 clients may share one, and then
-//! its bounds.
+//! A row of QUOTAS counts for all clients of one class: two of 65,536 clients may share a row, and then
+//! its quota.
 
 use crate::{
     abi::{ClientUse, Resource, capacity},
@@ -11,17 +12,17 @@ use crate::{
 
 const BITS: u32 = capacity::QUOTAS.trailing_zeros();
 
-/// Rows of FLOWS that take as much memory as one of MORE_FLOWS. A client may have that much fewer
-/// of these.
+/// Rows of FLOWS that take as much memory as one row of MORE_FLOWS. The quota of MORE_FLOWS is
+/// lower by this factor.
 pub const SMALL_PER_LARGE: u32 = 16;
 
-/// The row of QUOTAS that a client's rows are counted in.
+/// Returns the row of QUOTAS for a client.
 #[inline(always)]
 pub const fn place(client: u32) -> u32 {
     client.wrapping_mul(GOLDEN) >> (32 - BITS)
 }
 
-/// Counts one row more unless the client has `most`; whether it did.
+/// Counts one more row unless the client has `most`. Returns whether it did.
 #[inline(always)]
 pub fn take(used: &ClientUse, resource: Resource, most: u64) -> bool {
     let word = used.of(resource);
@@ -32,7 +33,7 @@ pub fn take(used: &ClientUse, resource: Resource, most: u64) -> bool {
     false
 }
 
-/// Counts some rows less.
+/// Counts `rows` fewer rows.
 #[inline(always)]
 pub fn give_back(used: &ClientUse, resource: Resource, rows: u64) {
     atomic::count(used.of(resource), rows.wrapping_neg());

@@ -1,6 +1,6 @@
-//! The search for a backend when the first choice cannot be taken: which tier, and which backend of
-//! it. `pick` calls it; the [walk](crate::walk) looks at the slots, so a connect is refused only when
-//! every slot of every tier was looked at.
+//! The search for a backend when the first choice is not usable. [`pick`](crate::pick) calls it; the
+//! [walk](crate::walk) looks at the slots. It returns the index of a backend, or why there is none: only
+//! after every slot of every tier was looked at.
 
 use crate::{
     abi::{ServiceRow, socket_state},
@@ -12,17 +12,17 @@ use crate::{
 
 /// Draws in the tier that serves, before the backend that the walk found is taken.
 const REDRAWS: u32 = 8;
-/// No backend can be taken.
+/// Answer: no backend is usable.
 pub const NO_BACKEND: u64 = u64::MAX;
-/// No backend can be taken, and some of them because they are full.
+/// Answer: no backend is usable, and some are at their connection limit.
 pub const ALL_FULL: u64 = u64::MAX - 1;
-/// In the high half of a [`search`]'s answer, beside bits of [`socket_state`]: take the backend
-/// although it is on probation, for there is no other.
+/// In the high half of a [`search`]'s answer, beside bits of [`socket_state`]: ignore the bound of
+/// a backend on probation, because there is no other.
 pub(crate) const UNBOUNDED: u64 = 1 << socket_state::BITS;
 
-/// What is usable without the backend `except`: the client may eject it when enough of the first
-/// tier is, or any backend of a farther one. Also whether clients may agree on it, which takes
-/// enough of the first tier in any case.
+/// Returns what is usable without the backend `except`: the client may eject it when enough of the
+/// first tier is usable, or any backend of a farther tier. Also returns whether clients may agree
+/// on the ejection, which always takes enough of the first tier.
 #[inline(always)]
 pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> (Others, bool) {
     let mut found = Progress::new(kernel.random().into(), except);
@@ -39,9 +39,11 @@ pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> 
     (others, found.within_agreed != 0)
 }
 
-/// The first choice cannot be taken. Returns the index of another backend in the low half, and in
-/// the high half TRIAL of
-/// [`socket_state`] where the connect is to show whether an ejected backend works; or [`ALL_FULL`] or [`NO_BACKEND`].
+/// Returns the index of another backend than the first choice in the low half, and TRIAL of
+/// [`socket_state`] in the high half where the connect becomes a trial or is a last resort; or
+/// [`ALL_FULL`] or [`NO_BACKEND`].
+///
+/// A global function.
 #[inline(always)]
 pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
     let mut found = Progress::new(key, NONE);
@@ -51,7 +53,7 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
             kernel.count(service.id, Counter::Trials);
             return trial(found.except);
         }
-        // Another connect of the client is the trial.
+        // Another connect of the client became the trial.
         found.trial = 0;
         walk(kernel, service, &mut found);
     }
@@ -63,8 +65,8 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
         if found.tiers > 1 {
             kernel.count(service.id, Counter::Failovers);
         }
-        // The policy is asked again, so that what cannot be taken falls to the others by their
-        // weights.
+        // The policy draws again, so that the connects of unusable backends go to the others by
+        // their weights.
         for attempt in 1..=REDRAWS {
             let index = kernel.redraw(service, &found, key, attempt);
             if index != NONE {
@@ -76,7 +78,8 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
     last_resort(kernel, service, &found, first_was_full)
 }
 
-/// No tier has a backend that the rules let in. Returns as [`search`].
+/// Returns a backend that the rules do not let in, because no tier has another. The answer is that
+/// of [`search`].
 #[inline(always)]
 fn last_resort<K: Evidence>(
     kernel: &K,
@@ -110,6 +113,7 @@ fn last_resort<K: Evidence>(
     }
 }
 
+/// Returns the answer for a connect that is a trial.
 #[inline(always)]
 fn trial(index: u32) -> u64 {
     u64::from(index) | socket_state::TRIAL << 32

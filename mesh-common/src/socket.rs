@@ -1,5 +1,6 @@
-//! The life of a socket that was given a backend: it holds the backend from its SYN to its end,
-//! exactly once, and the outcome of its connect becomes the backend's health and latency.
+//! The life of a socket with a backend: it holds the backend from its SYN to its end, exactly once, and the
+//! outcome of its connect goes into the health and latency of the backend. Takes events of hooks, changes
+//! the socket's row and what it counts in.
 //!
 //! ```text
 //!  connect hook      SYN sent             established             released or closed
@@ -8,10 +9,10 @@
 //!                 │             └ closed by the kernel: failed; released by the program: no failure
 //!                 └ refused by the kernel: a failure for its client alone; only reservations are given back
 //! ```
+//!
 //! UDP sockets have no SYN and are HELD at once. A socket ends when its program closes it or when
-//! the kernel tells that its connection has ended (it closes sockets of its own without telling any
-//! other hook), whichever is first: the hook that takes the bits out of the state gives the backend
-//! back.
+//! the kernel reports the end of its connection (it closes sockets of its own without another hook),
+//! whichever is first: the hook that takes the bits out of the state releases the backend.
 
 mod place;
 mod state;
@@ -31,7 +32,7 @@ use crate::{
     outcome::{Outcomes, private},
 };
 
-/// How a socket's connect was answered.
+/// Returns how the socket's last connect was answered.
 #[inline(always)]
 pub fn record<K: Kernel>(kernel: &K, cookie: u64) -> Option<&SocketRecord> {
     // SAFETY: the row's memory lives as long as the map; but for its state, which is atomic, it is
@@ -39,7 +40,8 @@ pub fn record<K: Kernel>(kernel: &K, cookie: u64) -> Option<&SocketRecord> {
     unsafe { kernel.socket(cookie).as_ref() }
 }
 
-/// The socket's SYN is about to be sent: from now on it holds its backend and counts as connecting.
+/// Applies that the SYN is about to be sent: from now on the socket holds its backend and counts as
+/// connecting.
 #[inline(always)]
 pub fn syn_sent<K: Shares>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
@@ -47,8 +49,8 @@ pub fn syn_sent<K: Shares>(kernel: &K, cookie: u64) {
     };
     let place = Place::of(socket);
     let holds = socket_state::HELD | socket_state::CONNECTING;
-    // A SYN of another connect than the recorded one, or a row that is another socket's, has no
-    // PENDING to clear.
+    // The SYN of a connect that is not recorded, or the row of another socket, has no PENDING to
+    // clear.
     if atomic::read(&socket.state) & socket_state::PENDING == 0 {
         return;
     }
@@ -60,9 +62,9 @@ pub fn syn_sent<K: Shares>(kernel: &K, cookie: u64) {
     }
 }
 
-/// The socket is connected. `handshake` is the time that the last request for it took,
-/// microseconds; zero if it is not known. A socket that is timed counts from its connect, lost
-/// requests included. `in_node` says whether it is in the node's own network namespace.
+/// Applies that the socket is connected. `handshake` is the round trip of the last SYN,
+/// microseconds; zero if it is not known. A timed socket counts from its connect instead, lost SYNs
+/// included. `in_node` returns whether the socket is in the node's own network namespace.
 #[inline(always)]
 pub fn established<K: Outcomes>(
     kernel: &K,
@@ -88,7 +90,7 @@ pub fn established<K: Outcomes>(
     if before & socket_state::CONNECTING != 0 {
         occupancy::remove(&backend.live, occupancy::CONNECTING);
     }
-    // A connect that failed for want of an answer in time may still get one.
+    // A connect that failed because its answer was late may still get it.
     if atomic::read(&backend.health) != 0 {
         attempt.is_trial = is_trial(before);
         kernel.succeeded(&attempt, in_node());
@@ -101,8 +103,8 @@ pub fn established<K: Outcomes>(
     }
 }
 
-/// A connect request was not answered, and is sent again. After the time that the service allows it
-/// has failed: it stays held, but does not count as connecting any more.
+/// Applies that a SYN was not answered and is sent again. After the connect timeout of the service
+/// the connect has failed: the socket stays held, but no longer counts as connecting.
 #[inline(always)]
 pub fn unanswered<K: Outcomes>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
@@ -130,9 +132,9 @@ pub fn unanswered<K: Outcomes>(kernel: &K, cookie: u64) {
     }
 }
 
-/// The socket's TCP connection is closed, or never came to be, in which case `failed` says whether
-/// a request for it was sent and refused or given up by the kernel: it is not the backend's fault
-/// when there is no port or no route, or when the program changed its mind.
+/// Applies that the TCP connection ended, or its connect did. For the latter `failed` says whether
+/// a SYN was sent and then refused or given up by the kernel: without a port or a route, or when
+/// the program changed its mind, the backend did not fail.
 #[inline(always)]
 pub fn closed<K: Outcomes + Shares>(kernel: &K, cookie: u64, failed: bool) {
     let Some(socket) = record(kernel, cookie) else {
@@ -154,10 +156,10 @@ pub fn closed<K: Outcomes + Shares>(kernel: &K, cookie: u64, failed: bool) {
     }
 }
 
-/// The socket's program closed it. `is_unconnected` says whether the socket is in no state of a
-/// connection: if its SYN was never sent either, the kernel refused its connect after our hook, as
-/// it does without a route. Another client's connect may have one, so that fails for this client
-/// alone.
+/// Applies that the program closed the socket. `is_unconnected` returns whether the socket is in no
+/// state of a connection: if its SYN was never sent either, the kernel refused its connect after
+/// the hook, as it does without a route. Connects of other clients may have a route, so this is a
+/// failure for this client alone.
 #[inline(always)]
 pub fn released<K: Outcomes + Shares>(
     kernel: &K,
@@ -182,8 +184,8 @@ pub fn released<K: Outcomes + Shares>(
     }
 }
 
-/// The socket seems to be gone or not connected, and no hook told so. If it connects again, it
-/// knows from now on that others may give back what it holds.
+/// Marks a socket that seems to be gone or not connected, without a hook having reported it. A
+/// later connect of the socket then knows that others may release what it holds.
 #[inline(always)]
 pub fn suspected<K: Kernel>(kernel: &K, cookie: u64) {
     if let Some(socket) = record(kernel, cookie) {
@@ -191,8 +193,8 @@ pub fn suspected<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Gives back what a socket holds that has been [`suspected`] for so long that every hook knows.
-/// Its row stays: a hook may have it in hand.
+/// Releases what a socket holds that was [`suspected`] long enough for every hook to see it. The
+/// row stays, because a hook may be using it.
 #[inline(always)]
 pub fn settled<K: Shares>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
@@ -200,7 +202,7 @@ pub fn settled<K: Shares>(kernel: &K, cookie: u64) {
     };
     let (place, before) = (Place::of(socket), atomic::read(&socket.state));
     let after = before & !(HOLDS | socket_state::SUSPECTED) | socket_state::SETTLED;
-    // If the socket connects at this moment it is neither.
+    // A socket that connects at this moment has another state, and is not settled.
     if before & COOKIE == owner(cookie, 0)
         && before & socket_state::SUSPECTED != 0
         && atomic::replace(&socket.state, before, after)
@@ -209,7 +211,7 @@ pub fn settled<K: Shares>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Removes the row of a socket that was [`settled`] so long ago that no hook has it in hand.
+/// Removes the row of a socket that was [`settled`] so long ago that no hook is using it.
 #[inline(always)]
 pub fn forgotten<K: Shares>(kernel: &K, cookie: u64) {
     if let Some(socket) = record(kernel, cookie)
@@ -219,8 +221,8 @@ pub fn forgotten<K: Shares>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Does what [`end`] does for a socket that holds a backend and nothing else, as most do; false for
-/// others.
+/// Does what [`end`] does for a socket that holds a backend and nothing else, as most do. Returns
+/// false for other sockets.
 #[inline(always)]
 pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
     const OTHERS: u64 = HOLDS & !socket_state::HELD | socket_state::SUSPECTED;
@@ -234,9 +236,9 @@ pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
     true
 }
 
-/// Releases what the previous connect of a socket holds. Its row is written anew or removed by the
-/// same hook: the socket's lock keeps other hooks from it meanwhile, and where the agent may give
-/// back the same, the first of both does.
+/// Releases what the previous connect of a socket holds. The same hook rewrites or removes the row:
+/// the socket's lock keeps other hooks away meanwhile, and where the agent may release the same,
+/// the first of both does.
 #[inline(always)]
 pub fn end<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let (place, state) = (Place::of(socket), atomic::read(&socket.state));
@@ -247,7 +249,7 @@ pub fn end<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     }
 }
 
-/// The same, without the row.
+/// Releases the same, and removes the row.
 #[inline(always)]
 pub(crate) fn drop<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let client = Place::of(socket).client;
@@ -255,7 +257,7 @@ pub(crate) fn drop<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     kernel.forget(cookie, client);
 }
 
-/// Holds again what [`end`] released a moment ago, whatever others have taken since.
+/// Holds again what [`end`] released a moment ago, regardless of limits.
 #[inline(always)]
 pub(crate) fn resume<K: Shares>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).take_back(kernel, atomic::read(&socket.state));

@@ -37,8 +37,9 @@ pub(crate) fn less_loaded<K: Evidence + Measure>(
     if is_taken { second } else { first }
 }
 
-/// Whether the first draw is taken without a comparison. A backend whose latency was bad once would
-/// otherwise never be asked again where there are others, and never be seen to be better.
+/// Returns whether the first draw is taken without a comparison. Otherwise a backend whose latency
+/// was bad once would not be chosen again where there are others, and its recovery would not be
+/// seen.
 #[inline(always)]
 const fn explores(service: &ServiceRow, chance: u32) -> bool {
     service.policy == policy::LATENCY_AWARE && chance.is_multiple_of(EXPLORE)

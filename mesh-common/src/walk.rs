@@ -1,9 +1,9 @@
-//! The walk over the tiers of a service, one slot at a time: what it has seen so far.
+//! The walk over the tiers of a service, one slot at a time. Takes a service, returns what it has seen: the
+//! [search](crate::search) and the outcome of a failed connect read that.
 //!
-//! [`search`](crate::search) and the outcome of a failed connect start it and read what it found. Of
-//! each tier it looks at a sample, from a random slot on; the sample shows how much of the tier is
-//! usable. When the sample has no usable backend, the walk goes on until it finds one or has seen
-//! the whole tier.
+//! Of each tier it looks at a sample, from a random slot on; the sample shows how much of the tier is
+//! usable. When the sample has no usable backend, the walk goes on until it finds one or has seen the
+//! whole tier.
 
 use crate::{
     abi::{Backend, ServiceRow},
@@ -17,16 +17,16 @@ use crate::{
     two_choices::less_loaded,
 };
 
-/// Slots of a tier that are looked at to see how much of it is usable.
+/// Slots of a tier that show how much of it is usable.
 const SAMPLE: u8 = 64;
 /// Steps of a [`stride`].
 const STRIDE: u32 = 256;
-/// Strides of a search: together as many steps as SLOTS has rows by default.
+/// Strides of a walk: together as many steps as SLOTS has rows by default.
 const STRIDES: u32 = 2048;
 /// No index.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The functions that the kernel programs call by themselves.
+/// The global functions of this decision; see [`kernel`](crate::kernel).
 pub trait Walk: Evidence + Measure {
     /// [`Progress::step`]
     fn step(&self, service: &ServiceRow, walk: &mut Progress) -> bool {
@@ -49,17 +49,17 @@ pub trait Walk: Evidence + Measure {
     }
 }
 
-/// What a walk over the slots of a service has seen so far; each [step](Self::step) looks at one slot.
+/// What a walk has seen so far; each [step](Self::step) looks at one slot.
 #[repr(C)]
 pub struct Progress {
-    /// The caller, for consistent hashing.
+    /// The caller's hash, for consistent hashing.
     key: u64,
-    /// When `resort` was tried, milliseconds.
+    /// [`Health::tried_at`](crate::ejection::Health::tried_at) of `resort`, milliseconds.
     resort_tried_at: u64,
     tier: Tier,
-    /// Slot that is next.
+    /// The next slot.
     at: u32,
-    /// Slots of this tier that are still to be looked at.
+    /// Slots of this tier that are not looked at yet.
     left: u32,
     /// Weight of the usable backends in the sample.
     usable: u32,
@@ -67,27 +67,28 @@ pub struct Progress {
     total: u32,
     /// A usable backend of this tier: the first, or the least loaded where the policy compares.
     pub(crate) best: u32,
-    /// A usable backend of a tier before, which was left because too little of it is usable.
+    /// A usable backend of an earlier tier, which the walk left because too little of it is usable.
     pub(crate) spare: u32,
-    /// The nearest backend on probation that has its bound of connects under way.
+    /// The nearest backend on probation with its bound of connects in progress.
     pub(crate) bounded: u32,
     /// The first backend of this tier that the client has ejected.
     ejected: u32,
-    /// The first that other clients agree on.
+    /// The first backend of this tier that other clients agree to eject.
     agreed: u32,
-    /// Of the ejected and failing backends of all tiers, the one that was tried the longest ago.
+    /// The last resort: of the ejected and failing backends of all tiers, the one with the oldest
+    /// attempt.
     pub(crate) resort: u32,
-    /// Index that is passed over from now on.
+    /// Index that the walk skips from now on.
     pub(crate) except: u32,
-    /// Those of `left` that belong to the sample.
+    /// Slots of `left` that belong to the sample.
     sample: u8,
-    /// Tiers that the walk has come to, as far as a byte can count them.
+    /// Number of the current tier, from one; at most 255.
     pub(crate) tiers: u8,
-    /// One when a backend is full.
+    /// One when a backend is at its connection limit.
     pub(crate) full: u8,
     /// One when no more of the first tier is missing than the client may eject.
     pub(crate) within: u8,
-    /// One when no more of it is missing than clients may agree on.
+    /// One when no more of it is missing than clients may agree to eject.
     pub(crate) within_agreed: u8,
     /// One when the ejection of `except` is over: this connect may become the trial.
     pub(crate) trial: u8,
@@ -95,13 +96,14 @@ pub struct Progress {
     pad: [u8; 2],
 }
 
-/// Attempts that are none: to find where in a tier to begin, and whether to stay there.
+/// Beyond all numbers of attempts: for the random bits that choose where a tier begins, and whether
+/// the connect stays in it.
 const BEGINS: u32 = 1 << 16;
 const STAYS: u32 = 1 << 17;
 
 impl Progress {
-    /// Before the first tier. Passes over the index `except`; then it makes no connect a trial
-    /// either.
+    /// Returns the state before the first tier. The walk skips the index `except`; then it offers
+    /// no trial either.
     #[inline(always)]
     pub(crate) const fn new(key: u64, except: u32) -> Self {
         Self {
@@ -129,7 +131,7 @@ impl Progress {
         }
     }
 
-    /// Looks at one more slot, or goes on to the next tier; false when the walk is over.
+    /// Looks at one more slot, or goes on to the next tier. Returns false when the walk is over.
     #[inline(always)]
     pub fn step<K: Walk>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
         if self.left == 0 || (self.sample == 0 && self.best != NONE) {
@@ -184,6 +186,7 @@ impl Progress {
         true
     }
 
+    /// Adds one backend to what the walk has seen.
     #[inline(always)]
     fn look_at<K: Walk>(
         &mut self,
@@ -211,7 +214,7 @@ impl Progress {
                 }
             }
             Status::Full => {
-                // It works, and has its share.
+                // The backend works; it is just full.
                 self.usable += share;
                 self.full = 1;
             }
@@ -234,6 +237,7 @@ impl Progress {
         }
     }
 
+    /// Makes the backend the last resort if its attempt is the oldest.
     #[inline(always)]
     fn resort_to<K: Evidence>(
         &mut self,
@@ -248,9 +252,9 @@ impl Progress {
         }
     }
 
-    /// Whether a connect whose first choice was not usable stays in the tier all the same. Together
-    /// with those whose first choice was usable, the tier keeps `usable / (failover · total)` of
-    /// the connects, as Envoy's priority levels do with an overprovisioning factor of 1 / failover.
+    /// Returns whether a connect whose first choice was not usable stays in the tier. Together with
+    /// the connects whose first choice was usable, the tier keeps `usable / (failover · total)` of
+    /// all, as Envoy's priority levels do with an overprovisioning factor of 1 / failover.
     #[inline(always)]
     fn keeps<K: Kernel>(&self, kernel: &K, service: &ServiceRow) -> bool {
         let (usable, total, failover) = (
@@ -268,7 +272,7 @@ impl Progress {
         u64::from(chance) * against < odds << 32
     }
 
-    /// What the policy asks for in this tier at its `attempt`, if that can be taken, else
+    /// Returns the choice of the policy in this tier at its `attempt`, if it is usable, else
     /// [`u32::MAX`].
     #[inline(always)]
     pub fn redraw<K: Walk>(&self, kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
@@ -288,9 +292,8 @@ impl Progress {
         }
     }
 
-    /// The backend that is tried although it is ejected, because too little is left and there is no
-    /// farther tier; else
-    /// [`NONE`].
+    /// Returns the backend that takes the connect although it is ejected, because too few are left
+    /// and there is no farther tier; else [`NONE`].
     #[inline(always)]
     pub(crate) fn panics(&self, service: &ServiceRow) -> u32 {
         let too_little =
@@ -309,7 +312,7 @@ impl Progress {
     }
 }
 
-/// Takes up to 256 steps; false when the walk is over.
+/// Takes up to 256 steps. Returns false when the walk is over.
 #[inline(always)]
 pub fn stride<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Progress) -> bool {
     for _ in 0..STRIDE {
@@ -320,6 +323,7 @@ pub fn stride<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Progress) ->
     true
 }
 
+/// Walks until the end.
 #[inline(always)]
 pub(crate) fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Progress) {
     for _ in 0..STRIDES {

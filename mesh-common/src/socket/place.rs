@@ -1,4 +1,5 @@
-//! What a socket holds at its backend and its service: taken, given back, and learned from.
+//! A socket's place at its backend and service: taken, given back, and timed. Takes a copy of the row and bits
+//! of its state, changes counts and averages.
 
 use super::state::{epoch, units};
 use crate::{
@@ -11,10 +12,10 @@ use crate::{
 };
 
 pub(super) const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
-/// How much longer a connection is open says nothing of how fast a backend answers, microseconds.
+/// Longest time for which a connection is open that says anything about its backend, microseconds.
 const LONG: u64 = 1_000_000;
 
-/// What a row says of the socket's place. Read before the state is changed, and true if that
+/// What a row says of the socket's place. Read before the state is changed, and valid if that
 /// succeeds: from then on others may remove the row.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
@@ -26,6 +27,7 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Reads the place.
     #[inline(always)]
     pub(super) fn of(socket: &SocketRecord) -> Self {
         // SAFETY: references are valid for reads; each word is read whole, now and not later.
@@ -40,7 +42,7 @@ impl Place {
         }
     }
 
-    /// The backend, unless its index is another's by now.
+    /// Returns the backend, unless its index is in another use by now.
     #[inline(always)]
     pub(super) fn backend<K: Kernel>(self, kernel: &K) -> Option<&Backend> {
         kernel
@@ -48,7 +50,7 @@ impl Place {
             .filter(|backend| backend.row.generation == self.generation)
     }
 
-    /// Whose connections the socket counts among.
+    /// Returns the key of the client's share in which the socket counts.
     #[inline(always)]
     const fn share(self) -> ShareKey {
         ShareKey {
@@ -57,8 +59,8 @@ impl Place {
         }
     }
 
-    /// The connect, in case it has an outcome: [`is_trial`] is known by then. Written at once, in
-    /// one piece, which takes less stack than to keep each part until it is needed.
+    /// Returns the connect, in case it has an outcome; its `is_trial` is set then. Written at once,
+    /// in one piece: to keep each part until it is needed takes more stack.
     #[inline(always)]
     pub(super) fn attempt(self, socket: &SocketRecord) -> Attempt {
         let Self {
@@ -79,7 +81,8 @@ impl Place {
         }
     }
 
-    /// Gives back what `held` says; returns the backend if the socket held one that is still there.
+    /// Releases what the bits `held` say. Returns the backend if the socket held one that still
+    /// exists.
     #[inline(always)]
     pub(super) fn give_back<K: Shares>(self, kernel: &K, held: u64) -> Option<&Backend> {
         if held & socket_state::PENDING != 0 {
@@ -124,7 +127,7 @@ impl Place {
         }
     }
 
-    /// Turns reservations into what a socket with a SYN under way holds.
+    /// Turns reservations into what a socket with a SYN in flight holds.
     #[inline(always)]
     pub(super) fn hold<K: Shares>(self, kernel: &K, before: u64) {
         let epoch = epoch(before);
@@ -140,7 +143,7 @@ impl Place {
         }
     }
 
-    /// The socket's client learns, and all clients together.
+    /// Adds a latency sample, of the client and of all clients together.
     #[inline(always)]
     pub(super) fn learn<K: Measure>(self, kernel: &K, backend: &Backend, part: Part, sample: u64) {
         let Self {
@@ -161,7 +164,7 @@ impl Place {
         latency::learn_together(backend, part, sample);
     }
 
-    /// How long the socket's connection was open, where its service wants to know.
+    /// Adds the time for which the connection was open, where the socket is timed.
     #[inline(always)]
     pub(super) fn time<K: Measure>(self, kernel: &K, held: u64, backend: &Backend) {
         if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED)
@@ -178,7 +181,7 @@ impl Place {
     }
 }
 
-/// The frontend that the socket asked for. To be read as [`Place`] is.
+/// Returns the frontend to which the socket connected. Read as [`Place`] is.
 #[inline(always)]
 fn frontend(socket: &SocketRecord) -> FrontendKey {
     // SAFETY: as in `Place::of`.
