@@ -249,7 +249,7 @@ pub fn end<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     }
 }
 
-/// Releases the same, and removes the row.
+/// Does what [`end`] does, and removes the row.
 #[inline(always)]
 pub(crate) fn drop<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let client = Place::of(socket).client;

@@ -40,7 +40,7 @@ static AFFINITY_PER_CLIENT: u32 = capacity::AFFINITY / 4;
 /// `BPF_NOEXIST`: add, do not replace.
 const NOEXIST: u64 = 1;
 
-/// The maps, and the context of the hook that looks at them.
+/// The maps, and the context of the calling hook.
 pub struct Maps<C>(pub C);
 
 impl<C> Kernel for Maps<C> {

@@ -75,8 +75,9 @@ pub fn sock_release(ctx: SockContext) -> i32 {
     PROCEED
 }
 
-/// A TCP socket that waits for data to send with its SYN (Fast Open) is connecting. An MPTCP
-/// socket's connects are those of other sockets.
+/// Returns whether a TCP socket is in no state of a connection. A socket that waits for data to
+/// send with its SYN (Fast Open) is connecting. The connects of an MPTCP socket are those of its
+/// subflows' sockets.
 #[inline(always)]
 fn is_unconnected(ctx: &SockContext) -> bool {
     const TCP: u32 = 6;

@@ -1,5 +1,5 @@
-//! All maps, in one place. Rows and their writers are described in [`mesh_common::abi`]; sizes are
-//! the defaults that the agent may override when it creates the maps.
+//! All maps of the kernel programs. Rows and their writers are described in [`mesh_common::abi`]; sizes are the
+//! defaults, which the agent may override when it creates the maps.
 
 use core::sync::atomic::AtomicU64;
 
@@ -13,9 +13,10 @@ use mesh_common::abi::{
     SocketRecord, capacity,
 };
 
-/// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
+/// `BPF_F_NO_PREALLOC`: the kernel allocates a row when it is added.
 const NO_PREALLOC: usize = 1;
-/// `BPF_F_MMAPABLE`: the agent can write a part of a row, and rows of 64 bytes are cache lines.
+/// `BPF_F_MMAPABLE`: the agent can write a part of a row, and rows of 64 bytes are aligned to cache
+/// lines.
 const MMAPABLE: usize = 1 << 10;
 
 #[btf_map]

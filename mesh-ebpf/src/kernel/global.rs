@@ -1,11 +1,11 @@
 //! [`global_functions`]: how a decision of mesh-common becomes a global function of the object.
 
-/// Defines global functions, which the verifier checks once and by themselves, for any arguments,
-/// whatever their callers know.
+/// Defines global functions, each of which the verifier checks once, for all arguments and whatever
+/// its callers know.
 ///
-/// The arguments before `;` are pointers to rows. A caller always passes a row, but the verifier
-/// wants to see the check. The body has references to the rows; the function returns the value
-/// after `or` if one is null.
+/// Arguments before `;` are pointers to rows. Callers always pass a row, but the verifier requires
+/// a check for null. The body has references to the rows; without a row the function returns the
+/// value after `or`.
 macro_rules! global_functions {
     ($(fn $name:ident($($row:ident: *$kind:tt $type:ty),+ $(; $($arg:ident: $arg_type:ty),+)?)
         -> $returned:ty $body:block or $absent:expr;)+) => {$(
@@ -14,7 +14,7 @@ macro_rules! global_functions {
         extern "C" fn $name(
             $($row: *$kind $type,)+ $($($arg: $arg_type),+)?
         ) -> $returned {
-            // SAFETY: the verifier lets no other pointer than null or to a row pass.
+            // SAFETY: a caller passes a row or null; the verifier accepts no other pointer.
             match unsafe { ($($crate::kernel::global::borrowed!($kind $row),)+) } {
                 ($(Some($row),)+) => $body,
                 _ => $absent,
@@ -23,7 +23,7 @@ macro_rules! global_functions {
     )+};
 }
 
-/// The reference to a row behind a pointer, unless that is null.
+/// Expands to the reference to a row behind a pointer, none if the pointer is null.
 macro_rules! borrowed {
     (const $row:ident) => {
         $row.as_ref()
