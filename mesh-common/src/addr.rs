@@ -1,5 +1,5 @@
-//! One address type for IPv4 and IPv6, so that every decision is written once. Converts from the words of
-//! the kernel's context, and from and to the standard library's addresses.
+//! One address type for IPv4 and IPv6, so that every decision is written once. Converts from the
+//! words of the kernel's context, and from and to the standard library's addresses.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

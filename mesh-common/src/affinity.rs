@@ -1,5 +1,5 @@
-//! Session affinity: the backend to which a client is bound. Takes a service and a client, reads and writes
-//! the client's row of AFFINITY, returns a choice of backend.
+//! Session affinity: the backend to which a client is bound. Takes a service and a client, reads
+//! and writes the client's row of AFFINITY, returns a choice of backend.
 
 use crate::{
     abi::{AffinityKey, AffinityRow, ServiceRow, service_flags, socket_state},

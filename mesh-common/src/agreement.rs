@@ -1,9 +1,10 @@
-//! Ejection of a backend for all clients of a node: the clients' votes, as one word in its row. Pure: takes
-//! the word, a client's record and the time, returns the next word.
+//! Ejection of a backend for all clients of a node: the clients' votes, as one word in its row.
+//! Pure: takes the word, a client's record and the time, returns the next word.
 //!
-//! Each client has a [`Health`](crate::ejection::Health) of its own, in OUTCOMES, for each backend that failed it, and
-//! goes by that. Other clients are affected only when a second client has ejected the backend as well. (A
-//! failed health check of the agent needs no agreement: it takes the backend out of the slots.)
+//! Each client has a [`Health`](crate::ejection::Health) of its own, in OUTCOMES, for each backend
+//! that failed it, and goes by that. Other clients are affected only when a second client has
+//! ejected the backend as well. (A failed health check of the agent needs no agreement: it takes
+//! the backend out of the slots.)
 //!
 //! ```text
 //!          a client's connect fails                       a second client votes  
@@ -16,10 +17,10 @@
 //! - **clear**: no client has a record of a failure. Connects look at nothing else.
 //! - **doubted**: each client goes by its own record; a client without a record uses the backend. A
 //!   client that ejects the backend votes; the last vote is kept.
-//! - **ejected**: clients without a newer record of their own go elsewhere until the pause is over. Each
-//!   pause in a row is twice as long as the one before.
-//! - **on parole**: the pause is over. Each client makes one trial of its own, and the outcome becomes
-//!   its record. A failed trial is a vote, and two votes eject the backend again.
+//! - **ejected**: clients without a newer record of their own go elsewhere until the pause is over.
+//!   Each pause in a row is twice as long as the one before.
+//! - **on parole**: the pause is over. Each client makes one trial of its own, and the outcome
+//!   becomes its record. A failed trial is a vote, and two votes eject the backend again.
 
 use crate::{
     abi::ServiceRow,
@@ -143,7 +144,8 @@ impl Agreement {
         }
     }
 
-    /// Notes that a client has a record, which counts until `until` and [`MEMORY`] longer.
+    /// Returns the agreement after a client wrote a record, which counts until `until` and
+    /// [`MEMORY`] longer.
     #[inline(always)]
     pub const fn doubted(self, now: u64, until: u64) -> Self {
         let known = self.at(now);
@@ -157,8 +159,8 @@ impl Agreement {
         }
     }
 
-    /// Counts the vote of a client that ejected the backend. `may_eject` says whether enough
-    /// capacity is left for all clients. Returns the next agreement, and whether this vote ejects.
+    /// Returns the agreement after the vote of a client that ejected the backend, and whether this
+    /// vote ejects. `may_eject` says whether enough capacity is left for all clients.
     #[inline(always)]
     pub fn voted(
         self,
@@ -187,8 +189,8 @@ impl Agreement {
         )
     }
 
-    /// Ends an ejection, because a health check or a connect of the node itself succeeded. Clients
-    /// still go by their own records.
+    /// Returns the agreement after a health check or a connect of the node itself succeeded: an
+    /// ejection ends. Clients still go by their own records.
     #[inline(always)]
     pub const fn lifted(self) -> Self {
         match self.standing {

@@ -1,5 +1,6 @@
-//! Policies: which slot of a tier a connect asks for, and which of two backends is less loaded. Takes the
-//! service's row and random bits or the hash of the caller, returns a [`Draw`] or an order of [`Cost`]s.
+//! Policies: which slot of a tier a connect asks for, and which of two backends is less loaded.
+//! Takes the service's row and random bits or the hash of the caller, returns a [`Draw`] or an
+//! order of [`Cost`]s.
 
 use crate::{
     abi::{Backend, ServiceRow, Slot, hash_key, policy},

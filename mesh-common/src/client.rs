@@ -1,17 +1,17 @@
-//! The client for which a connect counts: the cgroup that the node's manager made for a pod, a unit or a
-//! user. Takes the cgroups above a task, returns one id.
+//! The client for which a connect counts: the cgroup that the node's manager made for a pod, a unit
+//! or a user. Takes the cgroups above a task, returns one id.
 //!
-//! A tenant can create cgroups below its own, network namespaces and processes, but no second cgroup
-//! of this kind. So quotas, shares and outcomes are kept for these cgroups.
+//! A tenant can create cgroups below its own, network namespaces and processes, but no second
+//! cgroup of this kind. So quotas, shares and outcomes are kept for these cgroups.
 //!
 //! ```text
 //! / ──► kubepods.slice ──► kubepods-burstable.slice ──► kubepods-burstable-pod….slice ──► cri-containerd-….scope
 //! └──────────────────── groups ──────────────────┘      └── client                        └── made by the client
 //! ```
 //!
-//! A **group** is a cgroup in which managers keep clients. The agent knows groups by their names and
-//! writes them to GROUPS; its own cgroup is a group. All cgroups below a group that is not in GROUPS
-//! are one client.
+//! A **group** is a cgroup in which managers keep clients. The agent knows groups by their names
+//! and writes them to GROUPS; its own cgroup is a group. All cgroups below a group that is not in
+//! GROUPS are one client.
 
 /// Levels below the root that are searched.
 pub const DEPTH: i32 = 12;

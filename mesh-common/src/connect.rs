@@ -1,5 +1,6 @@
-//! The decision behind `connect`: service → slot → backend. Takes a destination, returns a [`Verdict`], and
-//! leaves the socket's row in SOCKETS for [`reply`](crate::reply) and [`socket`](crate::socket).
+//! The decision behind `connect`: service → slot → backend. Takes a destination, returns a
+//! [`Verdict`], and leaves the socket's row in SOCKETS for [`reply`](crate::reply) and
+//! [`socket`](crate::socket).
 
 use core::mem::MaybeUninit;
 

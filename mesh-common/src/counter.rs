@@ -1,5 +1,5 @@
-//! The counters that the kernel programs keep for each service: one list from which metrics, API and CLI
-//! follow. Programs count by [`Counter::index`]; the agent reads rows and names.
+//! The counters that the kernel programs keep for each service: one list from which metrics, API
+//! and CLI follow. Programs count by [`Counter::index`]; the agent reads rows and names.
 
 /// One counter: its place in a [`ServiceCounters`](crate::abi::ServiceCounters) row and its public
 /// name.

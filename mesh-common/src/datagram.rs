@@ -1,6 +1,6 @@
-//! The decision behind `sendmsg` on a socket that is not connected: as for `connect`, but a socket keeps
-//! the endpoint of each service while that endpoint serves. Takes a destination, returns a [`Verdict`],
-//! and keeps the socket's flows for the replies.
+//! The decision behind `sendmsg` on a socket that is not connected: as for `connect`, but a socket
+//! keeps the endpoint of each service while that endpoint serves. Takes a destination, returns a
+//! [`Verdict`], and keeps the socket's flows for the replies.
 
 use core::mem::MaybeUninit;
 

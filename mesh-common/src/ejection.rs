@@ -1,5 +1,5 @@
-//! Outlier ejection: the states of a backend as one client sees it, and the transitions between them. Pure:
-//! takes a state, the outcome of a connect and the time, returns the next state.
+//! Outlier ejection: the states of a backend as one client sees it, and the transitions between
+//! them. Pure: takes a state, the outcome of a connect and the time, returns the next state.
 //!
 //! ```text
 //!             failure                 failures in a row            time is up: due
@@ -12,18 +12,18 @@
 //!
 //! - **closed**: the backend takes connects.
 //! - **probation**: the last connect failed. For the time that a connect may take, the number of
-//!   connects in progress is bounded by the failures that are left before the ejection. When no other
-//!   backend is usable, the bound is ignored.
-//! - **ejected**: connects go elsewhere until the pause is over; each pause in a row is twice as long
-//!   as the one before. When no backend of any tier is usable, the one with the oldest attempt takes the
-//!   connect as the last resort.
-//! - **failing**: the backend has as many failures as an ejection takes, and no other is usable. The
-//!   last backend is not ejected: it is one of the last resorts for the time that an ejection would
-//!   last.
-//! - **agreed**: as ejected, but by [other clients](crate::agreement); this client has no record of its
-//!   own.
-//! - **half-open**: the pause is over and one connect, the trial, is in progress. If its outcome is not
-//!   known in time, another connect becomes the trial.
+//!   connects in progress is bounded by the failures that are left before the ejection. When no
+//!   other backend is usable, the bound is ignored.
+//! - **ejected**: connects go elsewhere until the pause is over; each pause in a row is twice as
+//!   long as the one before. When no backend of any tier is usable, the one with the oldest attempt
+//!   takes the connect as the last resort.
+//! - **failing**: the backend has as many failures as an ejection takes, and no other is usable.
+//!   The last backend is not ejected: it is one of the last resorts for the time that an ejection
+//!   would last.
+//! - **agreed**: as ejected, but by [other clients](crate::agreement); this client has no record of
+//!   its own.
+//! - **half-open**: the pause is over and one connect, the trial, is in progress. If its outcome is
+//!   not known in time, another connect becomes the trial.
 
 use crate::abi::ServiceRow;
 
@@ -155,8 +155,8 @@ impl Health {
             && u64::from(self.streak) + connecting >= u64::from(service.failures)
     }
 
-    /// Makes a connect the trial. Another may take its place after one more pause of the first
-    /// length.
+    /// Returns the health after a connect became the trial. Another may take its place after one
+    /// more pause of the first length.
     #[inline(always)]
     pub fn tried_at(self, service: &ServiceRow) -> u64 {
         let pause = match self.state {
@@ -194,8 +194,8 @@ impl Health {
         }
     }
 
-    /// Applies a connect that succeeded. Only a connect that was made after an ejection began ends
-    /// it.
+    /// Returns the health after a connect that succeeded. Only a connect that was made after an
+    /// ejection began ends it.
     #[inline(always)]
     pub const fn succeeded(self, is_trial: bool) -> Self {
         match self.state {
@@ -209,7 +209,7 @@ impl Health {
         }
     }
 
-    /// Applies a connect that failed. Returns the next health, and whether this is an ejection.
+    /// Returns the health after a connect that failed, and whether this is an ejection.
     #[inline(always)]
     pub fn failed(self, service: &ServiceRow, failure: Failure) -> (Self, bool) {
         let Failure {

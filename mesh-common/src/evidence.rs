@@ -1,5 +1,5 @@
-//! One client's record of a backend, its row of OUTCOMES, combined with the agreement of all clients. Takes
-//! a backend and a client, returns the backend's [`Health`] for that client.
+//! One client's record of a backend, its row of OUTCOMES, combined with the agreement of all
+//! clients. Takes a backend and a client, returns the backend's [`Health`] for that client.
 
 use crate::{
     abi::{Backend, Outcome, OutcomeKey, OutcomeRow, ServiceRow, protocol},

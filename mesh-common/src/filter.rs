@@ -1,6 +1,6 @@
-//! The filter of destinations in front of SERVICES: one bit for each of 65,536 classes of addresses, set
-//! where an address of the class is a frontend. Takes an address, returns the bit. Most connects of a
-//! node go elsewhere, and end here.
+//! The filter of destinations in front of SERVICES: one bit for each of 65,536 classes of
+//! addresses, set where an address of the class is a frontend. Takes an address, returns the bit.
+//! Most connects of a node go elsewhere, and end here.
 //!
 //! A class is a network, not an address: services share few networks (a cluster's range of service
 //! addresses), so the number of services does not matter.

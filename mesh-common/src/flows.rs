@@ -1,6 +1,6 @@
-//! The flows of one UDP socket, one entry for each service to which it sends: a few in a small record, the
-//! others in a second record that only sockets with more services have. Takes a service or an endpoint,
-//! returns the number of its entry.
+//! The flows of one UDP socket, one entry for each service to which it sends: a few in a small
+//! record, the others in a second record that only sockets with more services have. Takes a service
+//! or an endpoint, returns the number of its entry.
 //!
 //! Entries of both records are numbered through; [`SocketFlows::last`] is such a number.
 

@@ -1,11 +1,11 @@
-//! Latency of connections: the time to connect, and the time until they close. Takes samples of closed and
-//! established connections, returns how two backends compare for a client.
+//! Latency of connections: the time to connect, and the time until they close. Takes samples of
+//! closed and established connections, returns how two backends compare for a client.
 //!
 //! Each [client](crate::client) learns from its own connections, and only these decide where its
-//! connects go: for how long one client keeps its connections open says nothing about how fast a backend
-//! is for another. The row of LATENCIES is found by a hash of client and backend, and belongs to the
-//! pair that wrote it last. A pair that finds the row of another pair has no latency, and its connects
-//! follow the number of connections.
+//! connects go: for how long one client keeps its connections open says nothing about how fast a
+//! backend is for another. The row of LATENCIES is found by a hash of client and backend, and
+//! belongs to the pair that wrote it last. A pair that finds the row of another pair has no
+//! latency, and its connects follow the number of connections.
 //!
 //! ```text
 //!  63          42 41         21 20          0

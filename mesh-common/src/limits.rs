@@ -1,9 +1,9 @@
-//! Connection limits: of a service, and of one [client](crate::client)'s share of it. Takes a place for a
-//! socket before a backend is chosen, and gives it back at the socket's end.
+//! Connection limits: of a service, and of one [client](crate::client)'s share of it. Takes a place
+//! for a socket before a backend is chosen, and gives it back at the socket's end.
 //!
-//! A service counts its sockets in LOAD. Where it limits a client's share, the client's sockets also
-//! count in SHARES, and both counts change together: what takes or gives back a place of the service
-//! does the same for the client.
+//! A service counts its sockets in LOAD. Where it limits a client's share, the client's sockets
+//! also count in SHARES, and both counts change together: what takes or gives back a place of the
+//! service does the same for the client.
 
 use core::sync::atomic::AtomicU64;
 

@@ -1,5 +1,5 @@
-//! The number of sockets that hold a backend or a service: one word, so that a limit is checked and a
-//! place taken in one step. Takes the word and a change, replaces the word.
+//! The number of sockets that hold a backend or a service: one word, so that a limit is checked and
+//! a place taken in one step. Takes the word and a change, replaces the word.
 //!
 //! A TCP socket holds its backend from the moment its SYN is sent. Where a limit or a probation is
 //! checked in the connect hook, the socket reserves a place there. Between hook and SYN the kernel
@@ -13,13 +13,16 @@
 //! ```
 //!
 //! - **live**: about a million. TCP sockets are at most as many as rows of SOCKETS, which is
-//!   [`capacity::SOCKETS`](crate::abi::capacity::SOCKETS); UDP sockets count once for each service address they send to.
+//!   [`capacity::SOCKETS`](crate::abi::capacity::SOCKETS); UDP sockets count once for each service
+//!   address they send to.
 //! - **connecting**: twice the rows of SOCKETS; UDP sockets never connect in this sense.
-//! - **newer**, **older**: reservations of `epoch` and of the epoch before, each at most 63. A further
-//!   connect goes on without a reservation. So only more than 63 connects that are between hook and SYN
-//!   at the same moment can exceed a limit, and connects that the kernel refuses take 126 places at most.
+//! - **newer**, **older**: reservations of `epoch` and of the epoch before, each at most 63. A
+//!   further connect goes on without a reservation. So only more than 63 connects that are between
+//!   hook and SYN at the same moment can exceed a limit, and connects that the kernel refuses take
+//!   126 places at most.
 //! - **epoch**: wraps around after 18 minutes. Expired reservations without a later one on the same
-//!   word would then count again for a fifth of a second; the agent has them [cleared](correct) before.
+//!   word would then count again for a fifth of a second; the agent has them [cleared](correct)
+//!   before.
 
 use core::sync::atomic::AtomicU64;
 

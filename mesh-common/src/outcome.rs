@@ -1,5 +1,6 @@
-//! The effect of a connect's outcome on its backend: on the record of the client, and on the agreement of all
-//! clients. Takes an [`Attempt`] that succeeded or failed, writes OUTCOMES and the backend's row.
+//! The effect of a connect's outcome on its backend: on the record of the client, and on the
+//! agreement of all clients. Takes an [`Attempt`] that succeeded or failed, writes OUTCOMES and the
+//! backend's row.
 
 use core::mem::MaybeUninit;
 
@@ -71,7 +72,7 @@ impl Attempt {
     }
 }
 
-/// Applies a connect that succeeded. `in_node` says whether the node itself can reach the backend
+/// Handles a connect that succeeded. `in_node` says whether the node itself can reach the backend
 /// then, because the client is in its network namespace: in another namespace the address may lead
 /// elsewhere.
 ///
@@ -160,7 +161,7 @@ pub(crate) const fn private(weighed: u32) -> u32 {
     weighed | allowed::PRIVATE
 }
 
-/// Applies a connect that failed. `weighed` is the answer of [`weigh`].
+/// Handles a connect that failed. `weighed` is the answer of [`weigh`].
 #[inline(always)]
 pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
     let others = match weighed & allowed::OTHERS {

@@ -1,8 +1,8 @@
-//! The backend of a connect: that to which its client is bound, else one from the slots. Takes a service and a
-//! client, returns a held or reserved backend.
+//! The backend of a connect: that to which its client is bound, else one from the slots. Takes a
+//! service and a client, returns a held or reserved backend.
 //!
-//! The first choice of the policy is taken when it is usable, which reads only its own row. Otherwise
-//! the tiers are [searched](crate::search).
+//! The first choice of the policy is taken when it is usable, which reads only its own row.
+//! Otherwise the tiers are [searched](crate::search).
 
 use crate::{
     abi::{ServiceRow, protocol, socket_state},

@@ -1,8 +1,8 @@
-//! Quotas: the number of rows that one [client](crate::client) may have in tables that all clients share.
-//! Takes a client, counts its rows in QUOTAS.
+//! Quotas: the number of rows that one [client](crate::client) may have in tables that all clients
+//! share. Takes a client, counts its rows in QUOTAS.
 //!
-//! A row of QUOTAS counts for all clients of one class: two of 65,536 clients may share a row, and then
-//! its quota.
+//! A row of QUOTAS counts for all clients of one class: two of 65,536 clients may share a row, and
+//! then its quota.
 
 use crate::{
     abi::{ClientUse, Resource, capacity},

@@ -1,5 +1,5 @@
-//! The way back: the address that a program sees for its peer. Takes a socket's row and the real peer, returns
-//! the service address.
+//! The way back: the address that a program sees for its peer. Takes a socket's row and the real
+//! peer, returns the service address.
 
 use crate::{abi::SocketRecord, addr::Addr};
 

@@ -1,6 +1,6 @@
-//! The search for a backend when the first choice is not usable. [`pick`](crate::pick) calls it; the
-//! [walk](crate::walk) looks at the slots. It returns the index of a backend, or why there is none: only
-//! after every slot of every tier was looked at.
+//! The search for a backend when the first choice is not usable. [`pick`](crate::pick) calls it;
+//! the [walk](crate::walk) looks at the slots. It returns the index of a backend, or why there is
+//! none: only after every slot of every tier was looked at.
 
 use crate::{
     abi::{ServiceRow, socket_state},

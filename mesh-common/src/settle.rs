@@ -1,6 +1,6 @@
-//! Requests of the agent to the kernel programs between hooks: to release what lost sockets hold, and to
-//! correct counts. Takes a [`Request`] as five words. The programs carry it out, so that each release
-//! follows one rule and happens exactly once, whichever hook runs at the same moment.
+//! Requests of the agent to the kernel programs between hooks: to release what lost sockets hold,
+//! and to correct counts. Takes a [`Request`] as five words. The programs carry it out, so that
+//! each release follows one rule and happens exactly once, whichever hook runs at the same moment.
 
 use crate::{
     abi::{Resource, ShareKey},

@@ -1,6 +1,6 @@
-//! The life of a socket with a backend: it holds the backend from its SYN to its end, exactly once, and the
-//! outcome of its connect goes into the health and latency of the backend. Takes events of hooks, changes
-//! the socket's row and what it counts in.
+//! The life of a socket with a backend: it holds the backend from its SYN to its end, exactly once,
+//! and the outcome of its connect goes into the health and latency of the backend. Takes events of
+//! hooks, changes the socket's row and what it counts in.
 //!
 //! ```text
 //!  connect hook      SYN sent             established             released or closed
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! UDP sockets have no SYN and are HELD at once. A socket ends when its program closes it or when
-//! the kernel reports the end of its connection (it closes sockets of its own without another hook),
-//! whichever is first: the hook that takes the bits out of the state releases the backend.
+//! the kernel reports the end of its connection (it closes sockets of its own without another
+//! hook), whichever is first: the hook that takes the bits out of the state releases the backend.
 
 mod place;
 mod state;
@@ -40,7 +40,7 @@ pub fn record<K: Kernel>(kernel: &K, cookie: u64) -> Option<&SocketRecord> {
     unsafe { kernel.socket(cookie).as_ref() }
 }
 
-/// Applies that the SYN is about to be sent: from now on the socket holds its backend and counts as
+/// Handles a SYN that is about to be sent: from now on the socket holds its backend and counts as
 /// connecting.
 #[inline(always)]
 pub fn syn_sent<K: Shares>(kernel: &K, cookie: u64) {
@@ -62,9 +62,9 @@ pub fn syn_sent<K: Shares>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Applies that the socket is connected. `handshake` is the round trip of the last SYN,
-/// microseconds; zero if it is not known. A timed socket counts from its connect instead, lost SYNs
-/// included. `in_node` returns whether the socket is in the node's own network namespace.
+/// Handles an established connection. `handshake` is the round trip of the last SYN, microseconds;
+/// zero if it is not known. A timed socket counts from its connect instead, lost SYNs included.
+/// `in_node` returns whether the socket is in the node's own network namespace.
 #[inline(always)]
 pub fn established<K: Outcomes>(
     kernel: &K,
@@ -103,7 +103,7 @@ pub fn established<K: Outcomes>(
     }
 }
 
-/// Applies that a SYN was not answered and is sent again. After the connect timeout of the service
+/// Handles a SYN that was not answered and is sent again. After the connect timeout of the service
 /// the connect has failed: the socket stays held, but no longer counts as connecting.
 #[inline(always)]
 pub fn unanswered<K: Outcomes>(kernel: &K, cookie: u64) {
@@ -132,9 +132,9 @@ pub fn unanswered<K: Outcomes>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Applies that the TCP connection ended, or its connect did. For the latter `failed` says whether
-/// a SYN was sent and then refused or given up by the kernel: without a port or a route, or when
-/// the program changed its mind, the backend did not fail.
+/// Handles the end of a TCP connection, or of a connect. For a connect `failed` says whether a SYN
+/// was sent and then refused or given up by the kernel: without a port or a route, or when the
+/// program changed its mind, the backend did not fail.
 #[inline(always)]
 pub fn closed<K: Outcomes + Shares>(kernel: &K, cookie: u64, failed: bool) {
     let Some(socket) = record(kernel, cookie) else {
@@ -156,7 +156,7 @@ pub fn closed<K: Outcomes + Shares>(kernel: &K, cookie: u64, failed: bool) {
     }
 }
 
-/// Applies that the program closed the socket. `is_unconnected` returns whether the socket is in no
+/// Handles a socket that its program closed. `is_unconnected` returns whether the socket is in no
 /// state of a connection: if its SYN was never sent either, the kernel refused its connect after
 /// the hook, as it does without a route. Connects of other clients may have a route, so this is a
 /// failure for this client alone.

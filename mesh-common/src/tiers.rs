@@ -1,5 +1,5 @@
-//! The slots of a service in tiers: backends that are equally near, one tier after the other. Takes a draw,
-//! returns the backend in that slot.
+//! The slots of a service in tiers: backends that are equally near, one tier after the other. Takes
+//! a draw, returns the backend in that slot.
 
 use crate::{
     abi::{Backend, ServiceRow, Slot, service_flags},

@@ -1,9 +1,9 @@
-//! The walk over the tiers of a service, one slot at a time. Takes a service, returns what it has seen: the
-//! [search](crate::search) and the outcome of a failed connect read that.
+//! The walk over the tiers of a service, one slot at a time. Takes a service, returns what it has
+//! seen: the [search](crate::search) and the outcome of a failed connect read that.
 //!
-//! Of each tier it looks at a sample, from a random slot on; the sample shows how much of the tier is
-//! usable. When the sample has no usable backend, the walk goes on until it finds one or has seen the
-//! whole tier.
+//! Of each tier it looks at a sample, from a random slot on; the sample shows how much of the tier
+//! is usable. When the sample has no usable backend, the walk goes on until it finds one or has
+//! seen the whole tier.
 
 use crate::{
     abi::{Backend, ServiceRow},

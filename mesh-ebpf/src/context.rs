@@ -1,5 +1,5 @@
-//! The context of a sock_addr hook, `struct bpf_sock_addr`, in both address families: reads the address that a
-//! program named, writes the address that it gets.
+//! The context of a sock_addr hook, `struct bpf_sock_addr`, in both address families: reads the
+//! address that a program named, writes the address that it gets.
 
 use aya_ebpf::{helpers::bpf_set_retval, programs::SockAddrContext};
 use mesh_common::{

@@ -1,5 +1,5 @@
-//! All maps of the kernel programs. Rows and their writers are described in [`mesh_common::abi`]; sizes are the
-//! defaults, which the agent may override when it creates the maps.
+//! All maps of the kernel programs. Rows and their writers are described in [`mesh_common::abi`];
+//! sizes are the defaults, which the agent may override when it creates the maps.
 
 use core::sync::atomic::AtomicU64;
 

@@ -1,5 +1,5 @@
-//! The sock_ops hook: what the kernel reports about a TCP connection. Takes `struct bpf_sock_ops`, passes each
-//! event of a recorded socket to [`mesh_common::socket`].
+//! The sock_ops hook: what the kernel reports about a TCP connection. Takes `struct bpf_sock_ops`,
+//! passes each event of a recorded socket to [`mesh_common::socket`].
 
 use aya_ebpf::{
     EbpfContext as _,

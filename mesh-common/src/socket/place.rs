@@ -1,5 +1,5 @@
-//! A socket's place at its backend and service: taken, given back, and timed. Takes a copy of the row and bits
-//! of its state, changes counts and averages.
+//! A socket's place at its backend and service: taken, given back, and timed. Takes a copy of the
+//! row and bits of its state, changes counts and averages.
 
 use super::state::{epoch, units};
 use crate::{

@@ -1,5 +1,5 @@
-//! The state word of a socket's row: what the socket holds, the epoch of its reservations, and its cookie; see
-//! [`socket_state`]. Takes bits to clear and set, returns the state before.
+//! The state word of a socket's row: what the socket holds, the epoch of its reservations, and its
+//! cookie; see [`socket_state`]. Takes bits to clear and set, returns the state before.
 
 use crate::{
     abi::{SocketRecord, socket_state},

@@ -1,5 +1,5 @@
-//! The global functions that write what a socket was given: the row of a connect, the flows of a UDP
-//! socket; and the release of both when the socket closes.
+//! The global functions that write what a socket was given: the row of a connect, the flows of a
+//! UDP socket; and the release of both when the socket closes.
 
 use core::{ffi::c_void, ptr};
 
