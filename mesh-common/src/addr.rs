@@ -1,4 +1,5 @@
-//! One address type for IPv4 and IPv6, so that every decision is written once.
+//! One address type for IPv4 and IPv6, so that every decision is written once. Converts from the
+//! words of the kernel's context, and from and to the standard library's addresses.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,9 +8,9 @@ use bytemuck::{Pod, Zeroable};
 /// An IP address as 16 bytes in network order; IPv4 is v4-mapped (`::ffff:a.b.c.d`, RFC 4291
 /// section 2.5.5.2).
 ///
-/// Held as four words because the kernel's `bpf_sock_addr` offers its addresses as words, and
-/// because four word-compares are what the verifier and the JIT handle best. Each word keeps the
-/// byte order of the wire.
+/// Four words, because the kernel's `bpf_sock_addr` has its addresses as words, and because the
+/// verifier and the JIT handle four comparisons of words best. Each word keeps the byte order of
+/// the wire.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
 pub struct Addr {
@@ -20,8 +21,8 @@ pub struct Addr {
 const MAPPED: u32 = 0xffff_u32.to_be();
 
 impl Addr {
-    /// A copy, taken word by word: for a plain one the compiler calls `memmove`, which the verifier
-    /// follows byte by byte.
+    /// Returns a copy, made word by word: for a plain copy the compiler calls `memmove`, which the
+    /// verifier follows byte by byte.
     #[inline(always)]
     pub fn copy(&self) -> Self {
         let word = |at: usize| {
@@ -33,10 +34,10 @@ impl Addr {
         }
     }
 
-    /// `::`, which no frontend has.
+    /// `::`, which is not the address of any frontend.
     pub const UNSPECIFIED: Self = Self { words: [0; 4] };
 
-    /// From the word that `bpf_sock_addr.user_ip4` holds (wire order).
+    /// Converts the word of `bpf_sock_addr.user_ip4` (wire order).
     #[inline(always)]
     pub const fn from_v4_word(word: u32) -> Self {
         Self {
@@ -44,25 +45,25 @@ impl Addr {
         }
     }
 
-    /// From the words that `bpf_sock_addr.user_ip6` holds (wire order).
+    /// Converts the words of `bpf_sock_addr.user_ip6` (wire order).
     #[inline(always)]
     pub const fn from_v6_words(words: [u32; 4]) -> Self {
         Self { words }
     }
 
-    /// The IPv4 word in wire order; meaningless unless [`Self::is_v4`].
+    /// Returns the IPv4 word in wire order; meaningless unless [`Self::is_v4`].
     #[inline(always)]
     pub const fn v4_word(&self) -> u32 {
         self.words[3]
     }
 
-    /// All four words in wire order.
+    /// Returns all four words in wire order.
     #[inline(always)]
     pub const fn v6_words(&self) -> [u32; 4] {
         self.words
     }
 
-    /// Whether this is an IPv4 address in v4-mapped form.
+    /// Returns whether this is an IPv4 address in v4-mapped form.
     #[inline(always)]
     pub const fn is_v4(&self) -> bool {
         self.words[0] == 0 && self.words[1] == 0 && self.words[2] == MAPPED

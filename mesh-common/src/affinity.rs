@@ -1,20 +1,22 @@
-//! Session affinity: the backend that a client is bound to.
+//! Session affinity: the backend to which a client is bound. Takes a service and a client, reads
+//! and writes the client's row of AFFINITY, returns a choice of backend.
 
 use crate::{
     abi::{AffinityKey, AffinityRow, ServiceRow, service_flags, socket_state},
+    evidence::Evidence,
     kernel::Kernel,
     status::{Status, status},
     tiers::written,
 };
 
 const NANOSECONDS: u64 = 1_000_000_000;
-/// A row is not written again for each of many connects in a row.
+/// Time after which another use is written to the row: a burst of connects writes it once.
 const TOUCH_AFTER: u64 = NANOSECONDS / 4;
 
-/// No backend.
+/// The client has no backend.
 pub(crate) const UNBOUND: u64 = u64::MAX;
 
-/// The row of a client of a service with session affinity.
+/// Returns the key of a client of a service with session affinity.
 #[inline(always)]
 fn affinity_key(service: &ServiceRow, client: u64) -> AffinityKey {
     let local = u32::from(service.flags & service_flags::LOCAL != 0);
@@ -25,13 +27,13 @@ fn affinity_key(service: &ServiceRow, client: u64) -> AffinityKey {
     }
 }
 
-/// Whether a client that used its row then comes back in time.
+/// Returns whether a row that was last used `idle` nanoseconds ago still binds its client.
 #[inline(always)]
 fn is_in_time(service: &ServiceRow, idle: u64) -> bool {
     idle < u64::from(service.affinity_seconds) * NANOSECONDS
 }
 
-/// Index and generation of a backend in one word, as [`AffinityRow`] has them.
+/// Returns index and generation of a backend in one word, as in [`AffinityRow`].
 #[inline(always)]
 fn word<K: Kernel>(kernel: &K, choice: u64) -> u64 {
     let index = choice & 0xffff_ffff;
@@ -41,19 +43,17 @@ fn word<K: Kernel>(kernel: &K, choice: u64) -> u64 {
     index | u64::from(generation) << 32
 }
 
-/// The backend that a client is bound to, as long as that takes connections and the client came
-/// back in time: an answer as
-/// [`search`](crate::search::search) gives it, or [`u64::MAX`].
+/// Returns the backend to which the client is bound if it takes connections and the last use was
+/// recent enough, in the form of a [`search`](crate::search::search)'s answer; else [`u64::MAX`].
 ///
-/// This and [`bind`] are functions by themselves in the kernel, as
-/// [`search`](crate::search::search) is: their rows need a stack of their own.
+/// This and [`bind`] are global functions: their rows need stack frames of their own.
 #[inline(always)]
-pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
+pub fn kept<K: Evidence>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
     let (key, now) = (affinity_key(service, client), kernel.now());
     let Some(row) = kernel.affinity(&key) else {
         return UNBOUND;
     };
-    // Another connect may have used the row since this one looked at the clock.
+    // Another connect may have used the row after this one read the clock.
     let idle = now.saturating_sub(row.used_at);
     if !is_in_time(service, idle) {
         return UNBOUND;
@@ -72,10 +72,10 @@ pub fn kept<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
     choice
 }
 
-/// Binds the client to a choice from now on; returns the choice of the row. Of several first
-/// connects at the same time one binds it, the others follow.
+/// Binds the client to a choice. Returns the row's choice: of several concurrent first connects one
+/// binds the client, and the others take its choice.
 #[inline(always)]
-pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u64) -> u64 {
+pub fn bind<K: Evidence>(kernel: &K, service: &ServiceRow, client: u64, choice: u64) -> u64 {
     let (key, now) = (affinity_key(service, client), kernel.now());
     let row = AffinityRow {
         backend: word(kernel, choice),
@@ -84,7 +84,7 @@ pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u6
         pad: 0,
     };
     match kernel.affinity(&key) {
-        // Another connect has bound it since `kept` looked.
+        // Another connect bound the client after `kept` read the row.
         Some(bound)
             if is_in_time(service, now.saturating_sub(bound.used_at))
                 && bound.backend != row.backend =>
@@ -96,7 +96,7 @@ pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u6
             kernel.move_affinity(&key, bound.backend, &row);
         }
         Some(bound) => kernel.move_affinity(&key, bound.backend, &row),
-        // Without a row the client is balanced like any other.
+        // Without a row the client has no affinity.
         None if !kernel.add_affinity(&key, &row) => return choice,
         None => {}
     }
@@ -108,11 +108,11 @@ pub fn bind<K: Kernel>(kernel: &K, service: &ServiceRow, client: u64, choice: u6
     }
 }
 
-/// The backend of a row, if it takes a connection; the calling connect must become the trial of one
-/// whose ejection is over. Rows are recycled while they are read, so the backend must prove that it
-/// is this service's.
+/// Returns the backend of a row if it takes a connection. If its ejection is over, the answer has
+/// TRIAL set: the calling connect must become its trial. Rows are recycled while they are read, so
+/// the backend's service and generation are compared.
 #[inline(always)]
-fn still_taking<K: Kernel>(kernel: &K, service: &ServiceRow, word: u64) -> u64 {
+fn still_taking<K: Evidence>(kernel: &K, service: &ServiceRow, word: u64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the two halves of the word"

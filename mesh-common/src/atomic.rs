@@ -2,14 +2,14 @@
 //!
 //! For the kernel's target the standard library has the types but not their read-modify-write
 //! methods: the target claims no compare-and-swap by default, though its second generation has one.
-//! There the intrinsics behind the methods are called. Nor can its code generator select atomic
-//! loads and stores; volatile ones are the same there.
+//! So the intrinsics behind the methods are called. The code generator of that target cannot select
+//! atomic loads and stores either; volatile ones do the same there.
 
 use core::sync::atomic::AtomicU64;
 #[cfg(not(target_arch = "bpf"))]
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// Adds, wrapping; returns what was there before.
+/// Adds, wrapping. Returns the value before.
 #[inline(always)]
 pub fn add(word: &AtomicU64, value: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
@@ -24,7 +24,7 @@ pub fn add(word: &AtomicU64, value: u64) -> u64 {
     word.fetch_add(value, SeqCst)
 }
 
-/// Adds, wrapping, where nobody asks what was there before.
+/// Adds, wrapping: cheaper than [`add`], because it returns nothing.
 #[inline(always)]
 pub fn count(word: &AtomicU64, value: u64) {
     #[cfg(target_arch = "bpf")]
@@ -39,7 +39,7 @@ pub fn count(word: &AtomicU64, value: u64) {
     word.fetch_add(value, Relaxed);
 }
 
-/// Replaces the word if it still is `old`; whether it was.
+/// Replaces the word if it is `old`. Returns whether it was.
 #[inline(always)]
 pub fn replace(word: &AtomicU64, old: u64, new: u64) -> bool {
     #[cfg(target_arch = "bpf")]
@@ -52,37 +52,7 @@ pub fn replace(word: &AtomicU64, old: u64, new: u64) -> bool {
     word.compare_exchange(old, new, SeqCst, Relaxed).is_ok()
 }
 
-/// Clears bits; returns what was there before.
-#[inline(always)]
-pub fn clear(word: &AtomicU64, bits: u64) -> u64 {
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: the word is valid for as long as it is borrowed.
-    unsafe {
-        core::intrinsics::atomic_and::<u64, u64, { core::intrinsics::AtomicOrdering::SeqCst }>(
-            word.as_ptr(),
-            !bits,
-        )
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    word.fetch_and(!bits, SeqCst)
-}
-
-/// Sets bits; returns what was there before.
-#[inline(always)]
-pub fn set(word: &AtomicU64, bits: u64) -> u64 {
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: the word is valid for as long as it is borrowed.
-    unsafe {
-        core::intrinsics::atomic_or::<u64, u64, { core::intrinsics::AtomicOrdering::SeqCst }>(
-            word.as_ptr(),
-            bits,
-        )
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    word.fetch_or(bits, SeqCst)
-}
-
-/// A plain read.
+/// Reads the word.
 #[inline(always)]
 pub fn read(word: &AtomicU64) -> u64 {
     #[cfg(target_arch = "bpf")]
@@ -94,7 +64,7 @@ pub fn read(word: &AtomicU64) -> u64 {
     word.load(Relaxed)
 }
 
-/// A plain write.
+/// Writes the word.
 #[inline(always)]
 pub fn write(word: &AtomicU64, value: u64) {
     #[cfg(target_arch = "bpf")]

@@ -1,17 +1,20 @@
-//! Which slot of a tier a policy asks first, and which of two backends is the less loaded.
+//! Policies: which slot of a tier a connect asks for, and which of two backends is less loaded.
+//! Takes the service's row and random bits or the hash of the caller, returns a [`Draw`] or an
+//! order of [`Cost`]s.
 
 use crate::{
     abi::{Backend, ServiceRow, Slot, hash_key, policy},
     atomic,
+    hash::mix,
     kernel::{Caller, Kernel},
-    latency::Latencies,
+    latency::{Latencies, Measure},
     occupancy,
 };
 
-/// Connections beyond this weigh no more.
+/// Connections above this number count as this number.
 const MAX_LIVE: u64 = (1 << 20) - 1;
 
-/// A slot of a tier and where in it the draw fell.
+/// A slot of a tier, and the position of the draw inside the slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Draw {
     /// Slot, below the number of slots.
@@ -20,8 +23,8 @@ pub struct Draw {
     pub fraction: u32,
 }
 
-/// Weighted random choice from one 32-bit random number: the product's high word picks the column,
-/// its low word the side (Lemire 2019). The bias is below `slots / 2^32`.
+/// Returns a weighted random choice for one 32-bit random number: the product's high word is the
+/// column, its low word the side (Lemire 2019). The bias is below `slots / 2^32`.
 #[inline(always)]
 pub fn draw(random: u32, slots: u32) -> Draw {
     let product = u64::from(random) * u64::from(slots);
@@ -33,17 +36,7 @@ pub fn draw(random: u32, slots: u32) -> Draw {
     Draw { slot, fraction }
 }
 
-/// Other bits from what a [`draw`] left of its random number, for the next: high bits that depend
-/// on all of them (Fibonacci hashing, Knuth, The Art of Computer Programming, 6.4).
-#[inline(always)]
-pub(crate) const fn scatter(fraction: u32) -> u32 {
-    fraction
-        .wrapping_mul(0x9e37_79b1)
-        .rotate_left(16)
-        .wrapping_mul(0x85eb_ca6b)
-}
-
-/// The backend index on the side of the column that the draw fell on.
+/// Returns the backend index on the side of the column where the draw fell.
 #[inline(always)]
 pub fn side(slot: &Slot, fraction: u32) -> u32 {
     if fraction < slot.threshold {
@@ -53,8 +46,8 @@ pub fn side(slot: &Slot, fraction: u32) -> u32 {
     }
 }
 
-/// What a policy asks for at its `attempt`, from zero, among `slots` slots. `key` is that of
-/// [`key`].
+/// Returns the draw of the policy for its `attempt`, from zero, among `slots` slots. `key` is that
+/// of [`key`].
 #[inline(always)]
 pub(crate) fn choose<K: Kernel>(
     kernel: &K,
@@ -69,7 +62,8 @@ pub(crate) fn choose<K: Kernel>(
     draw(chance(kernel, service, key, attempt), slots)
 }
 
-/// 32 random bits; for consistent hashing the caller's, others at each `attempt`.
+/// Returns 32 random bits; for consistent hashing bits of the caller's key, different for each
+/// `attempt`.
 #[inline(always)]
 pub(crate) fn chance<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, attempt: u32) -> u32 {
     if service.policy == policy::CONSISTENT_HASH {
@@ -78,17 +72,18 @@ pub(crate) fn chance<K: Kernel>(kernel: &K, service: &ServiceRow, key: u64, atte
     kernel.random()
 }
 
-/// How often a backend of this weight stands in the slots, up to a factor that is the same for all.
+/// Returns how often a backend of this weight is in the slots, up to a factor that is the same for
+/// all.
 #[inline(always)]
 pub(crate) const fn share(policy: u8, weight: u16) -> u32 {
     match policy {
-        // One of the many slots that it has by its weight.
+        // The weight is in the number of its slots.
         policy::ROUND_ROBIN | policy::CONSISTENT_HASH => 1,
         _ => weight as u32,
     }
 }
 
-/// One slot after the other, shared by all CPUs.
+/// Returns the next slot in turn. All CPUs share one counter.
 #[inline(always)]
 fn turn<K: Kernel>(kernel: &K, service: &ServiceRow, slots: u32) -> Draw {
     let turn = kernel
@@ -103,8 +98,7 @@ fn turn<K: Kernel>(kernel: &K, service: &ServiceRow, slots: u32) -> Draw {
     Draw { slot, fraction: 0 }
 }
 
-/// The caller of a service with consistent hashing, as bits that no two callers are likely to
-/// share; zero for others.
+/// Returns the hash of the caller for a service with consistent hashing; zero for other services.
 #[inline(always)]
 pub(crate) fn key<C: Caller>(caller: &C, service: &ServiceRow) -> u64 {
     if service.policy != policy::CONSISTENT_HASH {
@@ -125,31 +119,24 @@ pub(crate) fn key<C: Caller>(caller: &C, service: &ServiceRow) -> u64 {
     mix(mix(client) ^ u64::from(service.id) << 32 ^ family << 31)
 }
 
-/// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
-#[inline(always)]
-pub(crate) const fn mix(word: u64) -> u64 {
-    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ word >> 31
-}
-
-/// Whether the policy compares two draws.
+/// Returns whether the policy compares two draws.
 #[inline(always)]
 pub(crate) const fn compares(policy: u8) -> bool {
     policy == policy::LEAST_CONNECTIONS || policy == policy::LATENCY_AWARE
 }
 
-/// Cost of choosing a backend. Where the policy says so, [`Latencies`] multiply the connections of
-/// two.
+/// Cost of choosing a backend: connections per weight. Where the policy says so, [`Latencies`]
+/// multiply the connections.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     /// Connections.
     load: u32,
-    /// What they are divided by.
+    /// Divisor of the connections.
     weight: u32,
 }
 
 impl Cost {
+    /// Returns the cost of a backend.
     #[inline(always)]
     pub(crate) fn of(backend: &Backend) -> Self {
         Self {
@@ -158,11 +145,11 @@ impl Cost {
         }
     }
 
-    /// Whether this is less than another: fewer connections per weight. Latencies that differ
-    /// multiply the connections there would be with one more.
+    /// Returns whether this cost is less than another: fewer connections per weight. Latencies that
+    /// differ multiply the connections there would be with one more.
     ///
-    /// Draws follow the weights. So that weights do not count twice while no backend is busy, two
-    /// idle backends are alike, but for their latency.
+    /// Draws follow the weights. So that weights do not count twice, two idle backends cost the
+    /// same, unless their latencies differ.
     #[inline(always)]
     fn is_below(self, other: Self, latencies: Latencies) -> bool {
         let Latencies { mine, others } = latencies;
@@ -177,16 +164,16 @@ impl Cost {
         ours * u64::from(other.weight) < theirs * u64::from(self.weight)
     }
 
-    /// Whether a connect that was drawn for `first` goes to this less loaded backend instead.
-    /// `chance` is 32 random bits.
+    /// Returns whether a connect that was drawn for `first` goes to this less loaded backend
+    /// instead. `chance` is 32 random bits.
     ///
-    /// Connections are whole numbers. While there are few, a light backend without any is always
-    /// less loaded than a heavy one with some, and one with a connection is always busier: loads
-    /// alone would undo what the draw by weights gives. So between different weights the connect
-    /// goes to the less loaded one with a probability that rises with the difference and is one
-    /// from two connections of the lighter backend on. Below that a lighter backend takes fewer
-    /// connects, in the ratio of the weights: then as many go from the heavy to the light one as
-    /// back (detailed balance, as in Metropolis and others, 1953). With equal weights this is
+    /// Connections are whole numbers. With few of them, a light backend without connections is
+    /// always less loaded than a heavy one with some, and one with a connection is always busier:
+    /// loads alone would undo the draw by weights. So between different weights the connect goes to
+    /// the less loaded backend with a probability that rises with the difference, and is one from
+    /// two connections of the lighter backend on. Below that, a lighter backend takes fewer
+    /// connects, in the ratio of the weights: then as many go from the heavy to the light backend
+    /// as back (detailed balance, as in Metropolis and others, 1953). With equal weights this is
     /// [`Self::is_below`].
     #[inline(always)]
     pub(crate) fn replaces(self, first: Self, latencies: Latencies, chance: u32) -> bool {
@@ -213,8 +200,8 @@ impl Cost {
         }
     }
 
-    /// Whether this load per weight is more than `factor`/100 times another's, each with one more
-    /// connection.
+    /// Returns whether this load per weight is more than `factor`/100 times another's, each with
+    /// one more connection.
     #[inline(always)]
     pub(crate) fn is_much_above(self, other: Self, factor: u16) -> bool {
         let ours = (u64::from(self.load) + 1) * u64::from(other.weight) * 100;
@@ -222,8 +209,8 @@ impl Cost {
     }
 }
 
-/// Two weights with 12 bits at most, in about the same ratio: products of loads, latencies and
-/// weights fit into 64 bits.
+/// Reduces two weights to 12 bits at most, in about the same ratio, so that products of loads,
+/// latencies and weights fit into 64 bits.
 #[inline(always)]
 fn narrowed(one: u32, other: u32) -> (u64, u64) {
     let shift = if (one | other) >> 12 == 0 { 0 } else { 4 };
@@ -237,13 +224,13 @@ fn narrowed(one: u32, other: u32) -> (u64, u64) {
     (narrow(one), narrow(other))
 }
 
-/// Connections, 16 bits.
+/// Limits a number of connections to 16 bits.
 #[inline(always)]
 fn clamped(load: u32) -> u64 {
     if load > 0xffff { 0xffff } else { load.into() }
 }
 
-/// Live connections.
+/// Returns the live connections of a backend.
 #[inline(always)]
 fn load(backend: &Backend) -> u32 {
     let live = occupancy::live(atomic::read(&backend.live));
@@ -255,11 +242,11 @@ fn load(backend: &Backend) -> u32 {
     }
 }
 
-/// Whether one backend costs less than another.
+/// Returns whether backend `one` costs less than backend `other`.
 ///
-/// A function by itself in the kernel, as [`search`](crate::search::search) is.
+/// A global function.
 #[inline(always)]
-pub fn costs_less<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> bool {
+pub fn costs_less<K: Measure>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> bool {
     let (Some(mine), Some(others)) = (kernel.backend(one), kernel.backend(other)) else {
         return false;
     };

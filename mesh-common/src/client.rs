@@ -1,24 +1,24 @@
-//! The client that a connect counts for: the cgroup that the node's manager made for a pod, a unit
-//! or a user.
+//! The client for which a connect counts: the cgroup that the node's manager made for a pod, a unit
+//! or a user. Takes the cgroups above a task, returns one id.
 //!
-//! A tenant can make cgroups below its own, network namespaces and processes, but not a second
-//! cgroup of this kind. So what is known of clients is known of these.
+//! A tenant can create cgroups below its own, network namespaces and processes, but no second
+//! cgroup of this kind. So quotas, shares and outcomes are kept for these cgroups.
 //!
 //! ```text
 //! / ──► kubepods.slice ──► kubepods-burstable.slice ──► kubepods-burstable-pod….slice ──► cri-containerd-….scope
-//! └──────────────────── groups ──────────────────┘      └── client                        └── what it made itself
+//! └──────────────────── groups ──────────────────┘      └── client                        └── made by the client
 //! ```
 //!
-//! A **group** is a cgroup that managers keep clients in. The agent knows groups by their names and
-//! writes them to GROUPS; its own cgroup is one. A group that is not in GROUPS makes the clients
-//! below it one client.
+//! A **group** is a cgroup in which managers keep clients. The agent knows groups by their names
+//! and writes them to GROUPS; its own cgroup is a group. All cgroups below a group that is not in
+//! GROUPS are one client.
 
-/// Cgroups deeper than this below the root are not looked at.
+/// Levels below the root that are searched.
 pub const DEPTH: i32 = 12;
 
-/// Returns the id of the client that a task belongs to: the first cgroup below groups that is none.
-/// `ancestor` gives the ids of the task's cgroups from the root on, and zero below the last. A task
-/// in a group itself belongs to that; one outside of all groups to no client, zero.
+/// Returns the id of a task's client: the first cgroup below groups that is not a group. `ancestor`
+/// returns the ids of the task's cgroups from the root on, and zero below the last. A task in a
+/// group itself belongs to that group; a task outside of all groups has no client, zero.
 #[inline(always)]
 pub fn find(ancestor: impl Fn(i32) -> u64, is_group: impl Fn(u64) -> bool) -> u64 {
     let mut group = 0;
@@ -36,8 +36,8 @@ pub fn find(ancestor: impl Fn(i32) -> u64, is_group: impl Fn(u64) -> bool) -> u6
     group
 }
 
-/// The short form of an id. The lower half of a cgroup's id is its own as long as it lives: the
-/// kernel counts its uses in the upper one (`kernfs_get_ino`, fs/kernfs/dir.c).
+/// Returns the short form of an id. The lower half of a cgroup's id is unique while the cgroup
+/// exists: the kernel counts its uses in the upper half (`kernfs_get_ino`, fs/kernfs/dir.c).
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
 pub const fn short(id: u64) -> u32 {

@@ -1,4 +1,6 @@
-//! The decision behind `connect`: service → slot → backend.
+//! The decision behind `connect`: service → slot → backend. Takes a destination, returns a
+//! [`Verdict`], and leaves the socket's row in SOCKETS for [`reply`](crate::reply) and
+//! [`socket`](crate::socket).
 
 use core::mem::MaybeUninit;
 
@@ -11,12 +13,13 @@ use crate::{
     atomic, balance,
     counter::Counter,
     kernel::{Caller, Kernel},
+    limits::Shares,
     occupancy::{self, epoch},
     pick::{Choose, Picked, choose},
     socket,
 };
 
-/// The function that the kernel programs call by itself; see [`search`](crate::search).
+/// The global functions of this decision; see [`kernel`](crate::kernel).
 pub trait Connect: Caller + Choose {
     /// [`record`]
     fn record(
@@ -36,43 +39,45 @@ pub trait Connect: Caller + Choose {
     }
 }
 
-/// Position of the namespace in the word that [`record`] is given, and the bits below it.
+/// Position of the namespace in the `state` of [`record`], and the bits below it.
 const NETNS: u32 = 32;
 const STATE: u64 = (1 << NETNS) - 1;
 
 /// The answer to a connect or a send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// Not a service of ours: the kernel goes on as if we were not there.
+    /// The destination is not a service: the system call goes on unchanged.
     Untouched,
-    /// Go to this endpoint instead.
+    /// The destination is a service: the system call goes to this endpoint instead.
     Backend {
         /// Endpoint address.
         addr: Addr,
         /// Endpoint port, network byte order.
         port: u16,
     },
-    /// Ours, but no backend can take it: the program sees ECONNREFUSED.
+    /// The destination is a service without a backend for this connect: the system call fails with
+    /// ECONNREFUSED.
     Refused,
 }
 
-/// Decides a connect to `dest`, counts it, and records the answer for [`reply`](crate::reply).
+/// Decides a connect to `dest`, counts it, and records the answer.
 #[inline(always)]
 pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
     let cookie = caller.cookie();
     let mut row = MaybeUninit::uninit();
     let Some(service) = asked(caller, dest, &mut row) else {
-        // The socket may have been answered before, and may now go to that very endpoint by itself.
+        // The socket may have a row of an earlier connect, and may now go to that very endpoint
+        // directly.
         if let Some(record) = socket::record(caller, cookie) {
             drop(caller, record, cookie);
         }
         return Verdict::Untouched;
     };
-    // Before the choice, so that what the socket's previous connect holds does not count as load in
-    // it.
+    // Before the choice, so that what this socket's previous connect holds does not count as load
+    // in it.
     let known = known(caller, cookie);
     // SAFETY: as in `socket::record`. A socket belongs to the client that connected it first,
-    // wherever it is passed.
+    // whichever process it is passed to.
     service.client =
         unsafe { known.as_ref() }.map_or_else(|| caller.client_id(), |record| record.client);
     match answer(caller, service) {
@@ -100,7 +105,7 @@ pub fn connect<C: Connect>(caller: &C, dest: &FrontendKey) -> Verdict {
 }
 
 /// Returns the service at `dest` unless the caller is excluded. Where the service has limits, the
-/// epoch of the connect's reservations is in the row.
+/// row has the epoch of the connect's reservations.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "epochs have 14 bits")]
 fn asked<'a, C: Caller>(
@@ -117,7 +122,7 @@ fn asked<'a, C: Caller>(
     Some(service)
 }
 
-/// To go to the backend that was picked.
+/// Returns the verdict that leads to the picked backend.
 #[inline(always)]
 pub(crate) fn verdict<K: Kernel>(kernel: &K, picked: Picked) -> Verdict {
     match kernel.backend(picked.index) {
@@ -129,8 +134,8 @@ pub(crate) fn verdict<K: Kernel>(kernel: &K, picked: Picked) -> Verdict {
     }
 }
 
-/// A backend for a new connect or flow, held and counted, and bits of [`socket_state`] where the
-/// socket counts for the service; or the counted refusal.
+/// Returns a backend for a new connect or flow, held and counted, and bits of [`socket_state`]
+/// where the socket counts for the service; or the refusal, counted.
 #[inline(always)]
 pub(crate) fn answer<C: Caller + Choose>(
     caller: &C,
@@ -169,7 +174,8 @@ pub(crate) fn answer<C: Caller + Choose>(
     }
 }
 
-/// Gives back what a socket without a record was given a moment ago: its end would not be known.
+/// Releases what a socket that cannot be recorded was given a moment ago, because no hook would
+/// notice its end.
 #[inline(always)]
 pub(crate) fn let_go<K: Choose>(kernel: &K, service: &ServiceRow, picked: Picked, limited: u64) {
     if let Some(backend) = kernel.backend(picked.index) {
@@ -184,8 +190,8 @@ pub(crate) fn let_go<K: Choose>(kernel: &K, service: &ServiceRow, picked: Picked
     kernel.count(service.id, Counter::Unrecorded);
 }
 
-/// The lower half of the cookie of the calling socket's network namespace, above all bits of a
-/// [`socket_state`].
+/// Returns the lower half of the cookie of the calling socket's network namespace, above all bits
+/// of a [`socket_state`].
 #[inline(always)]
 fn netns<C: Caller>(caller: &C, known: *const SocketRecord) -> u64 {
     // SAFETY: as in `socket::record`. A socket stays in its namespace.
@@ -194,8 +200,7 @@ fn netns<C: Caller>(caller: &C, known: *const SocketRecord) -> u64 {
     netns << NETNS
 }
 
-/// The row that an earlier connect of the calling socket left, or null. What it holds is given
-/// back.
+/// Releases what the previous connect of the calling socket holds. Returns its row, or null.
 #[inline(always)]
 fn known<C: Connect>(kernel: &C, cookie: u64) -> *mut SocketRecord {
     let socket = kernel.socket(cookie);
@@ -213,7 +218,7 @@ fn known<C: Connect>(kernel: &C, cookie: u64) -> *mut SocketRecord {
     socket
 }
 
-/// Gives back what the socket's previous connect holds, and removes its row.
+/// Releases what the previous connect of the socket holds, and removes its row.
 #[inline(always)]
 fn drop<C: Connect>(kernel: &C, record: &SocketRecord, cookie: u64) {
     // SAFETY: as in `socket::record`; the word is read whole, now and not later.
@@ -222,10 +227,10 @@ fn drop<C: Connect>(kernel: &C, record: &SocketRecord, cookie: u64) {
     kernel.forget(cookie, client);
 }
 
-/// The calling socket's new connect was refused. A UDP socket that was connected stays so, and
-/// holds what it held; a TCP socket that can connect is not connected.
+/// Restores the state before a refused connect. A UDP socket that was connected stays connected and
+/// holds again what it held; a TCP socket is not connected and loses its row.
 #[inline(always)]
-fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64, client: u32) {
+fn stay<C: Caller + Shares>(caller: &C, known: *const SocketRecord, cookie: u64, client: u32) {
     // SAFETY: as in `socket::record`.
     match unsafe { known.as_ref() } {
         Some(record) if caller.is_connected() => socket::resume(caller, record),
@@ -234,11 +239,11 @@ fn stay<C: Caller>(caller: &C, known: *const SocketRecord, cookie: u64, client: 
     }
 }
 
-/// Records how the socket was answered: in the row it has, or in a new one. False when there is no
-/// room for one.
+/// Records how the socket was answered, in its row or in a new one. Returns false when there is no
+/// room for a row.
 ///
-/// `state` has the [namespace](netns) in its upper half. In the kernel a function by itself: its
-/// row needs a stack of its own.
+/// `state` has the [namespace](netns) in its upper half. A global function: its row needs a stack
+/// frame of its own.
 #[inline(always)]
 pub fn record<K: Kernel>(
     kernel: &K,
@@ -262,8 +267,8 @@ pub fn record<K: Kernel>(
         policy::LATENCY_AWARE if is_tcp => (socket_state::TIMED, kernel.now()),
         _ => (0, coarse),
     };
-    // Without limits only a probation makes reservations, a moment ago. One of the epoch before
-    // this one just expires.
+    // Without limits only a probation makes reservations, a moment ago. If the epoch has changed
+    // since, the reservation expires by itself.
     let epoch = if service.has_limits() {
         service.epoch()
     } else {
@@ -288,8 +293,8 @@ pub fn record<K: Kernel>(
         state: state & STATE | tracked | timed | socket::owner(cookie, epoch),
         started,
     };
-    // SAFETY: room for a row, and nobody else writes to it or removes it: the kernel runs one
-    // connect at a time for each socket, and holds the socket's lock around it.
+    // SAFETY: room for a row, and no other hook writes or removes it: the kernel runs one connect
+    // at a time for each socket, and holds the socket's lock around it.
     unsafe { put(to, row) };
     if !known_row.is_null() {
         return true;
@@ -299,11 +304,8 @@ pub fn record<K: Kernel>(
     kernel.remember(cookie, row)
 }
 
-/// Writes a row word by word, as in [`Addr::copy`]; other hooks of the socket may read it
+/// Writes a row word by word, as in [`Addr::copy`], because other hooks of the socket may read it
 /// meanwhile.
-///
-/// # Safety
-/// `to` must be valid for writes.
 #[inline(always)]
 unsafe fn put(to: *mut SocketRow, row: SocketRow) {
     let words: [u64; size_of::<SocketRow>() / 8] = bytemuck::cast(row);

@@ -1,4 +1,5 @@
-//! Every number the kernel programs count per service. Metrics and the CLI follow from this list.
+//! The counters that the kernel programs keep for each service: one list from which metrics, API
+//! and CLI follow. Programs count by [`Counter::index`]; the agent reads rows and names.
 
 /// One counter: its place in a [`ServiceCounters`](crate::abi::ServiceCounters) row and its public
 /// name.
@@ -10,27 +11,25 @@ pub enum Counter {
     RefusedNoBackend,
     /// A connect was refused because a map row refers to a missing row.
     RefusedBroken,
-    /// A connect was answered but its socket record could not be stored, so `getpeername` shows the
-    /// backend.
+    /// A connect was answered without a socket record, because no row was free; `getpeername` shows
+    /// the backend.
     Unrecorded,
-    /// A connect was refused because the service, or every usable backend, has as many connections
-    /// as it may have.
+    /// A connect was refused because the service, or every usable backend, is at its connection
+    /// limit.
     RefusedLimit,
-    /// A connect that was answered with a backend was refused there, or not answered in time.
+    /// A connect to a backend was refused there, or not answered in time.
     Failures,
     /// A backend was ejected.
     Ejections,
-    /// A connect was let through to an ejected backend to try it.
-    Probes,
-    /// A connect went to another backend than the first choice because that has as many connections
-    /// as it may have.
+    /// A connect went to an ejected backend as its trial.
+    Trials,
+    /// A connect went to another backend because its first choice was at its connection limit.
     Overflows,
     /// A connect went to a farther tier than the first.
     Failovers,
-    /// A connect went to an ejected backend because too few others were left.
+    /// A connect went to an ejected backend because too few others were usable.
     Panics,
-    /// A connect was refused because its client holds as many of the service's connections as one
-    /// client may.
+    /// A connect was refused because its client is at its limit of the service's connections.
     RefusedShare,
 }
 
@@ -44,20 +43,20 @@ impl Counter {
         Self::RefusedLimit,
         Self::Failures,
         Self::Ejections,
-        Self::Probes,
+        Self::Trials,
         Self::Overflows,
         Self::Failovers,
         Self::Panics,
         Self::RefusedShare,
     ];
 
-    /// Place in a counter row.
+    /// Returns the place in a counter row.
     #[inline(always)]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// Metric name without the `mesh_agent_service_` prefix and the `_total` suffix.
+    /// Returns the metric name without the `mesh_agent_service_` prefix and the `_total` suffix.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connects => "connects",
@@ -67,7 +66,7 @@ impl Counter {
             Self::RefusedLimit => "refused_limit",
             Self::Failures => "failures",
             Self::Ejections => "ejections",
-            Self::Probes => "probes",
+            Self::Trials => "trials",
             Self::Overflows => "overflows",
             Self::Failovers => "failovers",
             Self::Panics => "panics",
@@ -75,7 +74,7 @@ impl Counter {
         }
     }
 
-    /// One sentence for `# HELP`.
+    /// Returns one sentence for `# HELP`.
     pub const fn help(self) -> &'static str {
         match self {
             Self::Connects => "Connects that got a backend",
@@ -87,7 +86,7 @@ impl Counter {
             Self::RefusedLimit => "Connects refused because a connection limit was reached",
             Self::Failures => "Connects that the backend refused or did not answer in time",
             Self::Ejections => "Ejections of backends",
-            Self::Probes => "Connects sent to an ejected backend as a trial",
+            Self::Trials => "Connects sent to an ejected backend as a trial",
             Self::Overflows => {
                 "Connects that went to another backend because the first choice was full"
             }

@@ -1,5 +1,5 @@
-//! The states of a backend whose connects fail, as one client sees it, and what moves it from one
-//! to the next. Pure.
+//! Outlier ejection: the states of a backend as one client sees it, and the transitions between
+//! them. Pure: takes a state, the outcome of a connect and the time, returns the next state.
 //!
 //! ```text
 //!             failure                 failures in a row            time is up: due
@@ -10,68 +10,68 @@
 //!    └──────────────── a trial or a connect of last resort succeeds ─────────────────────┘
 //! ```
 //!
-//! - **closed**: connects go there.
+//! - **closed**: the backend takes connects.
 //! - **probation**: the last connect failed. For the time that a connect may take, the number of
-//!   connects under way is bounded by the failures that are left before the ejection. When no other
-//!   backend is usable, the bound is ignored.
+//!   connects in progress is bounded by the failures that are left before the ejection. When no
+//!   other backend is usable, the bound is ignored.
 //! - **ejected**: connects go elsewhere until the pause is over; each pause in a row is twice as
-//!   long as the one before. When no backend of any tier is usable, the one that was tried the
-//!   longest ago takes the connect as the last resort.
-//! - **failing**: the backend has failed as often as an ejection takes, and no other is usable. The
-//!   last backend is not ejected: it is one of the last resorts for the time that an ejection would
-//!   last.
-//! - **agreed**: as ejected, but it is [other clients](crate::agreement) that say so; this one has
-//!   no record of its own.
-//! - **half-open**: the pause is over and one connect, the trial, is on its way. When its outcome
-//!   is not known in time, another connect becomes the trial.
+//!   long as the one before. When no backend of any tier is usable, the one with the oldest attempt
+//!   takes the connect as the last resort.
+//! - **failing**: the backend has as many failures as an ejection takes, and no other is usable.
+//!   The last backend is not ejected: it is one of the last resorts for the time that an ejection
+//!   would last.
+//! - **agreed**: as ejected, but by [other clients](crate::agreement); this client has no record of
+//!   its own.
+//! - **half-open**: the pause is over and one connect, the trial, is in progress. If its outcome is
+//!   not known in time, another connect becomes the trial.
 
 use crate::abi::ServiceRow;
 
-/// How long records count after the last failure, or after the pause that followed it,
+/// Time for which a record counts after the last failure, or after the pause that followed it,
 /// milliseconds.
 pub const MEMORY: u64 = 300_000;
 
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
-/// Ejections in a row after which pauses grow no longer.
+/// Ejections in a row after which pauses no longer grow.
 const MAX_DOUBLINGS: u8 = 16;
 
 const STREAK_SHIFT: u32 = 40;
 const EJECTIONS_SHIFT: u32 = 48;
 const STATE_SHIFT: u32 = 56;
-/// Milliseconds of the monotonic clock that a word has room for: 34 years.
+/// Largest time in a word, milliseconds of the monotonic clock: 34 years.
 const UNTIL: u64 = (1 << STREAK_SHIFT) - 1;
 
-/// See the module.
+/// State of a backend for one client; see the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
 pub enum State {
-    /// Connects go there.
+    /// The backend takes connects.
     #[default]
     Closed,
     /// The last connect failed.
     Probation,
     /// Connects go elsewhere.
     Ejected,
-    /// One connect tries it.
+    /// One connect, the trial, is in progress.
     HalfOpen,
-    /// It would be ejected, if it were not the last.
+    /// As many failures as an ejection takes, but no other backend is usable.
     Failing,
-    /// Other clients agree that it does not work.
+    /// Other clients agree on an ejection.
     Agreed,
 }
 
-/// What the other backends of a service allow.
+/// What the other backends of a service permit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Others {
-    /// Enough are usable without this one: it may be ejected.
+    /// Enough others are usable: the backend may be ejected.
     Suffice,
-    /// Some are usable, but no more may be ejected.
+    /// Some others are usable, but no more backends may be ejected.
     AreFew,
-    /// None is usable.
+    /// No other backend is usable.
     AreNone,
 }
 
-/// What is known of the outcomes of a backend's connects: one word, replaced as a whole.
+/// State of a backend for one client, and its history: one word, replaced as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Health {
     /// State.
@@ -85,19 +85,19 @@ pub struct Health {
     pub ejections: u8,
 }
 
-/// How a connect to the backend ended.
+/// A failed connect to the backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure {
     /// Milliseconds of the monotonic clock.
     pub now: u64,
-    /// The connect was made to learn about an ejected backend: a trial, or one of last resort.
+    /// The connect was the trial of an ejected backend, or one of last resort.
     pub is_trial: bool,
     /// The other backends.
     pub others: Others,
 }
 
 impl Health {
-    /// From the word in the map.
+    /// Decodes the word in the map.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
     pub const fn of(word: u64) -> Self {
@@ -117,7 +117,7 @@ impl Health {
         }
     }
 
-    /// As the word in the map.
+    /// Encodes the word in the map.
     #[inline(always)]
     pub const fn word(self) -> u64 {
         self.until & UNTIL
@@ -126,28 +126,27 @@ impl Health {
             | (self.state as u64) << STATE_SHIFT
     }
 
-    /// Whether connects go elsewhere, or one is trying the backend.
+    /// Returns whether connects go elsewhere, a trial in progress included.
     #[inline(always)]
     pub const fn is_ejected(self) -> bool {
         matches!(self.state, State::Ejected | State::Agreed | State::HalfOpen)
     }
 
-    /// Whether the backend has failed as often as an ejection takes, and is not ejected because it
-    /// is the last.
+    /// Returns whether the backend is [failing](State::Failing) at `now`.
     #[inline(always)]
     pub const fn is_failing(self, now: u64) -> bool {
         matches!(self.state, State::Failing) && now < self.until
     }
 
-    /// Whether the pause, or the time of a trial without an outcome, is over: one connect may
-    /// become the trial.
+    /// Returns whether the pause, or the time of a trial without an outcome, is over: one connect
+    /// may become the trial.
     #[inline(always)]
     pub const fn is_due(self, now: u64) -> bool {
         self.is_ejected() && now >= self.until
     }
 
-    /// Whether the `connecting` connects are enough to eject the backend, so that no further one is
-    /// let in.
+    /// Returns whether the `connecting` connects in progress are enough to eject the backend, so
+    /// that it takes no further one.
     #[inline(always)]
     pub fn is_bounded(self, service: &ServiceRow, now: u64, connecting: u64) -> bool {
         matches!(self.state, State::Probation)
@@ -156,8 +155,8 @@ impl Health {
             && u64::from(self.streak) + connecting >= u64::from(service.failures)
     }
 
-    /// When a connect failed last, or became the trial: the last resort is the backend that this is
-    /// the longest ago of.
+    /// Returns the health after a connect became the trial. Another may take its place after one
+    /// more pause of the first length.
     #[inline(always)]
     pub fn tried_at(self, service: &ServiceRow) -> u64 {
         let pause = match self.state {
@@ -169,7 +168,7 @@ impl Health {
         self.until.saturating_sub(pause)
     }
 
-    /// The same, or nothing where it has counted for so long that it is forgotten.
+    /// Returns the health, or the default after [`MEMORY`].
     #[inline(always)]
     pub(crate) fn unless_forgotten(self, now: u64) -> Self {
         if now < self.until + MEMORY {
@@ -195,7 +194,8 @@ impl Health {
         }
     }
 
-    /// A connect succeeded. An ejection is ended only by a connect that was made after it began.
+    /// Returns the health after a connect that succeeded. Only a connect that was made after an
+    /// ejection began ends it.
     #[inline(always)]
     pub const fn succeeded(self, is_trial: bool) -> Self {
         match self.state {
@@ -209,7 +209,7 @@ impl Health {
         }
     }
 
-    /// A connect failed. Returns whether that is an ejection, too.
+    /// Returns the health after a connect that failed, and whether this is an ejection.
     #[inline(always)]
     pub fn failed(self, service: &ServiceRow, failure: Failure) -> (Self, bool) {
         let Failure {
@@ -231,7 +231,7 @@ impl Health {
             }
             State::HalfOpen | State::Agreed if is_trial => (self.ejected(service, now), true),
             State::Ejected if is_trial => {
-                // Where no backend works, another one is the last resort now.
+                // The backend was the last resort; another one is next.
                 (
                     Self {
                         until: now + pause(service, self.ejections.saturating_sub(1)),
@@ -240,7 +240,7 @@ impl Health {
                     false,
                 )
             }
-            // The connect was let in before the ejection.
+            // The connect was made before the ejection.
             State::Ejected | State::Agreed | State::HalfOpen => (self, false),
         }
     }
@@ -276,7 +276,7 @@ impl Health {
     }
 }
 
-/// Milliseconds of an ejection that follows `before` others in a row.
+/// Returns the length of an ejection that follows `before` others in a row, milliseconds.
 #[inline(always)]
 pub(crate) fn pause(service: &ServiceRow, before: u8) -> u64 {
     let doublings = if before < MAX_DOUBLINGS {
@@ -289,251 +289,11 @@ pub(crate) fn pause(service: &ServiceRow, before: u8) -> u64 {
     if pause < longest { pause } else { longest }
 }
 
-/// Milliseconds of the monotonic clock.
+/// Converts nanoseconds of the monotonic clock to milliseconds.
 #[inline(always)]
 pub const fn milliseconds(now: u64) -> u64 {
     now / NANOSECONDS_PER_MILLISECOND
 }
 
 #[cfg(test)]
-mod tests {
-    use bytemuck::Zeroable as _;
-
-    use super::*;
-
-    const NOW: u64 = 1_000_000;
-
-    fn service() -> ServiceRow {
-        ServiceRow {
-            failures: 3,
-            base_ejection: 10_000,
-            max_ejection: 300_000,
-            connect_timeout: 1_000,
-            ..ServiceRow::zeroed()
-        }
-    }
-
-    fn failure() -> Failure {
-        Failure {
-            now: NOW,
-            is_trial: false,
-            others: Others::Suffice,
-        }
-    }
-
-    fn probation(streak: u8) -> Health {
-        Health {
-            state: State::Probation,
-            until: NOW + 1_000,
-            streak,
-            ejections: 0,
-        }
-    }
-
-    fn ejected(seconds: u64, ejections: u8) -> Health {
-        Health {
-            state: State::Ejected,
-            until: NOW + seconds * 1_000,
-            streak: 0,
-            ejections,
-        }
-    }
-
-    #[test]
-    fn a_word_holds_all_of_it() {
-        for state in [
-            State::Closed,
-            State::Probation,
-            State::Ejected,
-            State::HalfOpen,
-            State::Failing,
-            State::Agreed,
-        ] {
-            let health = Health {
-                state,
-                until: UNTIL - 1,
-                streak: 255,
-                ejections: 7,
-            };
-            assert_eq!(Health::of(health.word()), health);
-        }
-        assert_eq!(Health::default().word(), 0);
-    }
-
-    #[test]
-    fn closed_goes_to_probation_and_to_ejection_with_the_streak() {
-        let first = Health::default().failed(&service(), failure());
-        assert_eq!(first, (probation(1), false));
-        let second = first.0.failed(&service(), failure());
-        assert_eq!(second, (probation(2), false));
-        assert_eq!(
-            second.0.failed(&service(), failure()),
-            (ejected(10, 1), true)
-        );
-    }
-
-    #[test]
-    fn one_failure_ejects_where_the_streak_is_one() {
-        let service = ServiceRow {
-            failures: 1,
-            ..service()
-        };
-        assert_eq!(
-            Health::default().failed(&service, failure()),
-            (ejected(10, 1), true)
-        );
-    }
-
-    #[test]
-    fn a_success_ends_probation() {
-        assert_eq!(probation(2).succeeded(false), Health::default());
-    }
-
-    #[test]
-    fn the_last_backend_is_failing_instead_of_ejected() {
-        let last = Failure {
-            others: Others::AreNone,
-            ..failure()
-        };
-        let failing = Health {
-            state: State::Failing,
-            until: NOW + 10_000,
-            ..probation(3)
-        };
-        let (health, ejects) = probation(2).failed(&service(), last);
-        assert_eq!((health, ejects), (failing, false));
-        assert_eq!(health.failed(&service(), last), (failing, false));
-        assert!(!health.is_bounded(&service(), NOW, 1_000));
-        assert!(health.is_failing(NOW + 9_999) && !health.is_failing(NOW + 10_000));
-        assert_eq!(health.succeeded(false), Health::default());
-        assert_eq!(
-            health.failed(&service(), failure()),
-            (ejected(10, 1), true),
-            "another is usable again"
-        );
-    }
-
-    #[test]
-    fn where_no_more_may_be_ejected_the_backend_takes_connects() {
-        let few = Failure {
-            others: Others::AreFew,
-            ..failure()
-        };
-        let (health, ejects) = probation(2).failed(&service(), few);
-        assert_eq!((health, ejects), (probation(3), false));
-        assert!(!health.is_bounded(&service(), NOW, 1_000) && !health.is_failing(NOW));
-    }
-
-    #[test]
-    fn probation_bounds_connects_for_a_while() {
-        let service = service();
-        assert!(!probation(1).is_bounded(&service, NOW, 1));
-        assert!(probation(1).is_bounded(&service, NOW, 2));
-        assert!(probation(2).is_bounded(&service, NOW + 999, 1));
-        assert!(
-            !probation(2).is_bounded(&service, NOW + 1_000, 1),
-            "it ends by itself"
-        );
-        assert!(!Health::default().is_bounded(&service, NOW, 1_000));
-    }
-
-    #[test]
-    fn an_ejection_ends_with_a_trial_that_succeeds() {
-        let health = ejected(10, 1);
-        assert!(!health.is_due(NOW + 9_999) && health.is_due(NOW + 10_000));
-        let half_open = health.tried(&service(), NOW + 10_000);
-        let expected = Health {
-            state: State::HalfOpen,
-            until: NOW + 20_000,
-            streak: 0,
-            ejections: 1,
-        };
-        assert_eq!(half_open, expected);
-        assert_eq!(half_open.succeeded(true), Health::default());
-    }
-
-    #[test]
-    fn a_trial_that_fails_doubles_the_pause_up_to_the_longest() {
-        let mut health = ejected(10, 1);
-        for seconds in [20, 40, 80, 160, 300, 300] {
-            let trial = Failure {
-                is_trial: true,
-                ..failure()
-            };
-            let next = health.tried(&service(), NOW).failed(&service(), trial);
-            assert_eq!(next, (ejected(seconds, health.ejections + 1), true));
-            health = next.0;
-        }
-    }
-
-    #[test]
-    fn a_trial_without_an_outcome_is_followed_by_another() {
-        let half_open = ejected(10, 1).tried(&service(), NOW);
-        assert!(!half_open.is_due(NOW + 9_999));
-        assert!(half_open.is_due(NOW + 10_000));
-    }
-
-    #[test]
-    fn connects_from_before_the_ejection_change_nothing() {
-        for health in [ejected(10, 1), ejected(10, 1).tried(&service(), NOW)] {
-            assert_eq!(health.failed(&service(), failure()), (health, false));
-            assert_eq!(health.succeeded(false), health);
-        }
-    }
-
-    #[test]
-    fn a_trial_of_what_others_ejected_becomes_a_record_of_its_own() {
-        let agreed = Health {
-            state: State::Agreed,
-            ..ejected(10, 1)
-        };
-        assert!(agreed.is_ejected() && agreed.is_due(NOW + 10_000));
-        assert_eq!(
-            agreed.tried(&service(), NOW + 10_000).state,
-            State::HalfOpen
-        );
-        assert_eq!(agreed.succeeded(false), agreed);
-        assert_eq!(agreed.succeeded(true), Health::default());
-        assert_eq!(agreed.failed(&service(), failure()), (agreed, false));
-        let trial = Failure {
-            is_trial: true,
-            ..failure()
-        };
-        assert_eq!(agreed.failed(&service(), trial), (ejected(20, 2), true));
-    }
-
-    #[test]
-    fn the_time_of_the_last_try_is_known_in_every_state() {
-        assert_eq!(ejected(10, 1).tried_at(&service()), NOW);
-        assert_eq!(ejected(40, 3).tried_at(&service()), NOW);
-        assert_eq!(ejected(300, 200).tried_at(&service()), NOW);
-        assert_eq!(
-            ejected(40, 3).tried(&service(), NOW).tried_at(&service()),
-            NOW
-        );
-        let failing = Health {
-            state: State::Failing,
-            until: NOW + 10_000,
-            ..probation(3)
-        };
-        assert_eq!(failing.tried_at(&service()), NOW);
-    }
-
-    #[test]
-    fn a_connect_of_last_resort_brings_the_backend_back_or_makes_it_wait() {
-        let health = Health {
-            until: NOW + 500,
-            ..ejected(0, 2)
-        };
-        assert_eq!(health.succeeded(true), Health::default());
-        let trial = Failure {
-            is_trial: true,
-            ..failure()
-        };
-        assert_eq!(
-            health.failed(&service(), trial),
-            (ejected(20, 2), false),
-            "the pause is not doubled"
-        );
-    }
-}
+mod tests;

@@ -1,5 +1,5 @@
-//! What one client knows of a backend: its row of OUTCOMES, and how it sees the backend with what
-//! others know.
+//! One client's record of a backend, its row of OUTCOMES, combined with the agreement of all
+//! clients. Takes a backend and a client, returns the backend's [`Health`] for that client.
 
 use crate::{
     abi::{Backend, Outcome, OutcomeKey, OutcomeRow, ServiceRow, protocol},
@@ -9,17 +9,30 @@ use crate::{
     kernel::Kernel,
 };
 
+/// The global functions of this module; see [`kernel`](crate::kernel).
+pub trait Evidence: Kernel {
+    /// [`client_health`]
+    fn client_health(&self, service: &ServiceRow, index: u32) -> u64 {
+        client_health(self, service, index)
+    }
+
+    /// [`start_trial`]
+    fn start_trial(&self, service: &ServiceRow, index: u32) -> bool {
+        start_trial(self, service, index)
+    }
+}
+
 /// A client's record of a backend.
 pub(crate) struct Record<'a> {
     pub key: OutcomeKey,
     generation: u32,
     row: Option<&'a Outcome>,
-    /// A [`Health`] word; zero where there is none.
+    /// A [`Health`] word; zero without a row.
     word: u64,
 }
 
 impl<'a> Record<'a> {
-    /// Looks for the record.
+    /// Reads the record.
     #[inline(always)]
     pub(crate) fn of<K: Kernel>(kernel: &'a K, client: u32, index: u32, generation: u32) -> Self {
         let key = OutcomeKey {
@@ -27,7 +40,8 @@ impl<'a> Record<'a> {
             backend: index,
         };
         let row = kernel.outcome(&key);
-        // Rows of this kind of map are recycled while they are read: each says whose it is.
+        // Rows of an LRU map are recycled while they are read: each contains its client and
+        // generation.
         let row = row.filter(|row| row.client == client && row.generation == generation);
         let word = row.map_or(0, |row| atomic::read(&row.health));
         Self {
@@ -38,19 +52,19 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Whether there is one.
+    /// Returns whether the client has a record.
     #[inline(always)]
     pub(crate) const fn is_there(&self) -> bool {
         self.row.is_some()
     }
 
-    /// How the client sees the backend, with what clients know together.
+    /// Returns the health of the backend for the client, agreement included.
     #[inline(always)]
     pub(crate) fn with(&self, agreement: Agreement, now: u64) -> Health {
         agreement.seen_with(self.is_there(), Health::of(self.word), now)
     }
 
-    /// Replaces the record by `health`; false when another connect was faster.
+    /// Replaces the record by `health`. Returns false when another connect was faster.
     #[inline(always)]
     pub(crate) fn replace<K: Kernel>(&self, kernel: &K, health: Health) -> bool {
         match self.row {
@@ -70,19 +84,18 @@ impl<'a> Record<'a> {
     }
 }
 
-/// How the client in `service` sees a backend that is not clear: a [`Health`] word.
+/// Returns the [`Health`] word of a backend that is not clear, for the client in `service`.
 ///
-/// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need
-/// it.
+/// A global function: few connects need it.
 #[inline(always)]
-pub fn seen<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
+pub fn client_health<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
     let Some(backend) = kernel.backend(index) else {
         return 0;
     };
     let word = atomic::read(&backend.health);
     let now = milliseconds(kernel.now());
     if Agreement::of(word).at(now).standing == Standing::Clear {
-        // Forgotten: from now on connects need not look at the clock.
+        // Forgotten. With a word of zero, further connects need not read the clock.
         atomic::replace(&backend.health, word, 0);
         return 0;
     }
@@ -90,10 +103,10 @@ pub fn seen<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
     record.with(Agreement::of(word), now).word()
 }
 
-/// Makes the calling connect its client's trial of a backend whose ejection is over. False when
-/// another connect of the client was faster. As [`seen`].
+/// Makes the calling connect its client's trial of a backend whose ejection is over. Returns false
+/// when another connect of the client was faster. A global function.
 #[inline(always)]
-pub fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> bool {
+pub fn start_trial<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> bool {
     let Some(backend) = kernel
         .backend(index)
         .filter(|_| service.key.protocol == protocol::TCP)
@@ -106,9 +119,9 @@ pub fn try_again<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> boo
     health.is_due(now) && record.replace(kernel, health.tried(service, now))
 }
 
-/// As [`seen`], of any backend.
+/// Returns the health of any backend for the client in `service`.
 #[inline(always)]
-pub(crate) fn health<K: Kernel>(
+pub(crate) fn health<K: Evidence>(
     kernel: &K,
     service: &ServiceRow,
     index: u32,
@@ -117,19 +130,19 @@ pub(crate) fn health<K: Kernel>(
     if service.failures == 0 || atomic::read(&backend.health) == 0 {
         return Health::default();
     }
-    Health::of(kernel.seen(service, index))
+    Health::of(kernel.client_health(service, index))
 }
 
-/// Ends what clients agree on: the backend works for the node.
+/// Ends the ejection by agreement: the backend works for the node.
 #[inline(always)]
 pub fn lift(backend: &Backend) {
     agree(backend, |known| (known.lifted(), false));
 }
 
-/// Changes what clients know together; returns what `change` made of it last.
+/// Changes the agreement. Returns the second value of the last `change`.
 #[inline(always)]
 pub(crate) fn agree(backend: &Backend, change: impl Fn(Agreement) -> (Agreement, bool)) -> bool {
-    /// A word that other sockets keep changing is given up after so many attempts.
+    /// Attempts to change a word that other sockets keep changing; then the change is given up.
     const ATTEMPTS: u32 = 4;
     for _ in 0..ATTEMPTS {
         let word = atomic::read(&backend.health);

@@ -1,16 +1,14 @@
-//! Which destinations cannot be services: one bit for each of 65,536 classes of addresses, set
-//! where an address of the class is a frontend. Most connects of a node go elsewhere, and end here.
+//! The filter of destinations in front of SERVICES: one bit for each of 65,536 classes of
+//! addresses, set where an address of the class is a frontend. Takes an address, returns the bit.
+//! Most connects of a node go elsewhere, and end here.
 //!
 //! A class is a network, not an address: services share few networks (a cluster's range of service
-//! addresses), so how many services there are does not matter.
+//! addresses), so the number of services does not matter.
 
-use crate::addr::Addr;
+use crate::{addr::Addr, hash::GOLDEN};
 
-/// Multiplier of Fibonacci hashing, 2^32 / φ (Knuth, The Art of Computer Programming, 6.4).
-const GOLDEN: u32 = 0x9e37_79b1;
-
-/// The word of FILTER and the bit in it that stand for an address: for its /24 if it is IPv4, else
-/// for its /64.
+/// Returns the word of ADDRESS_FILTER and the bit in it for an address: for its /24 if it is IPv4,
+/// else for its /64.
 #[inline(always)]
 pub const fn place(addr: &Addr) -> (u32, u64) {
     let words = addr.v6_words();
@@ -48,7 +46,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for net in 0..=u16::MAX {
             let (word, bit) = of(&std::format!("10.{}.{}.1", net >> 8, net & 255));
-            assert!(word < capacity::FILTER && bit.is_power_of_two());
+            assert!(word < capacity::ADDRESS_FILTER && bit.is_power_of_two());
             seen.insert((word, bit));
         }
         // By chance it would be 41,427.

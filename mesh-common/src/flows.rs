@@ -1,8 +1,8 @@
-//! Where the datagrams of one UDP socket go, one entry for each service it sends to: a few in a
-//! small record, the others in a second one that only sockets with more services have.
+//! The flows of one UDP socket, one entry for each service to which it sends: a few in a small
+//! record, the others in a second record that only sockets with more services have. Takes a service
+//! or an endpoint, returns the number of its entry.
 //!
-//! Entries of both are numbered through: [`SocketFlows::last`] and the functions here name one by
-//! its number.
+//! Entries of both records are numbered through; [`SocketFlows::last`] is such a number.
 
 use crate::{
     abi::{
@@ -22,13 +22,12 @@ pub const FIRST: u32 = FLOWS_AT_FIRST as u32;
 /// Entries of the second record.
 const MORE: u32 = ALL - FIRST;
 
-/// Bit of [`SocketFlows::last`]: the socket sent to the endpoint of that entry by itself, not by
-/// way of the service.
+/// Bit of [`SocketFlows::last`]: the socket sent to the endpoint of that entry directly, not by way
+/// of the service.
 pub(crate) const DIRECT: u32 = 1 << 31;
 
-/// The functions that the kernel programs call by themselves; see [`search`](crate::search). They
-/// return a number, of which the verifier then knows nothing: inline it would follow what comes
-/// after for each of the entries.
+/// The global functions of this module; see [`kernel`](crate::kernel). Of the number that they
+/// return the verifier knows nothing: inline, it would follow what comes after for each entry.
 pub trait Find: Caller {
     /// [`flow_of`]
     fn flow_of(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {
@@ -61,19 +60,19 @@ pub trait Find: Caller {
     }
 }
 
-/// The calling socket's first record.
+/// Returns the calling socket's first record.
 #[inline(always)]
 #[expect(
     clippy::mut_from_ref,
     reason = "the flows are not part of what `caller` refers to"
 )]
 pub(crate) fn first<C: Caller>(caller: &C, create: bool) -> Option<&mut SocketFlows> {
-    // SAFETY: the flows belong to the calling socket, live as long as it and are ours alone: see
-    // [`Flow`].
+    // SAFETY: the flows belong to the calling socket, live as long as it, and no other program uses
+    // them meanwhile: see [`Flow`].
     unsafe { caller.flows(create).as_mut() }
 }
 
-/// The calling socket's second record. One whose first is not full has none.
+/// Returns the calling socket's second record. A socket whose first record is not full has none.
 #[inline(always)]
 #[expect(clippy::mut_from_ref, reason = "as above")]
 pub(crate) fn more<'a, C: Caller>(
@@ -95,8 +94,8 @@ pub const fn is_full(first: &SocketFlows) -> bool {
     first.flows[FLOWS_AT_FIRST - 1].backend_port != 0
 }
 
-/// Number of the flow to the endpoint `peer` that is looked at first, in whichever record; [`ALL`]
-/// when there is none.
+/// Returns the number of the first flow to the endpoint `peer`, in either record; [`ALL`] when
+/// there is none.
 #[inline(always)]
 pub(crate) fn number_to<C: Find>(caller: &C, flows: &SocketFlows, peer: &FrontendKey) -> u32 {
     let index = caller.flow_to(flows, peer);
@@ -107,7 +106,7 @@ pub(crate) fn number_to<C: Find>(caller: &C, flows: &SocketFlows, peer: &Fronten
     if index < MORE { FIRST + index } else { ALL }
 }
 
-/// The flow with this number, out of range when there is none.
+/// Returns frontend and backend of the flow with this number; none when the number is out of range.
 #[inline(always)]
 pub(crate) fn numbered<C: Find>(
     caller: &C,
@@ -131,17 +130,19 @@ pub(crate) fn numbered<C: Find>(
         .map(parts)
 }
 
+/// Returns whether this is the flow to the service address `dest`.
 #[inline(always)]
 fn asks_for(flow: &Flow, dest: &FrontendKey) -> bool {
     flow.frontend == dest.addr && flow.frontend_port == dest.port
 }
 
+/// Returns whether the flow leads to the endpoint `peer`.
 #[inline(always)]
 fn leads_to(flow: &Flow, peer: &FrontendKey) -> bool {
     flow.backend == peer.addr && flow.backend_port == peer.port
 }
 
-/// Index of the first entry that `wanted` takes; the number of entries when there is none.
+/// Returns the index of the first entry that is `wanted`; the number of entries when there is none.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a small number")]
 fn find<const N: usize>(flows: &[Flow; N], wanted: impl Fn(&Flow) -> bool) -> u32 {
@@ -156,33 +157,34 @@ fn find<const N: usize>(flows: &[Flow; N], wanted: impl Fn(&Flow) -> bool) -> u3
     N as u32
 }
 
-/// Index of the flow to the service address `dest` in the first record; the number of its entries
-/// when there is none.
+/// Returns the index of the flow to the service address `dest` in the first record; the number of
+/// its entries when there is none.
 #[inline(always)]
 pub fn flow_of(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
     find(&flows.flows, |flow| asks_for(flow, dest))
 }
 
-/// The same in the second record.
+/// Returns the same for the second record.
 #[inline(always)]
 pub fn more_of(more: &MoreFlows, dest: &FrontendKey) -> u32 {
     find(&more.flows, |flow| asks_for(flow, dest))
 }
 
-/// Index of the first flow to the endpoint `peer` in the first record; the number of its entries
-/// when there is none.
+/// Returns the index of the first flow to the endpoint `peer` in the first record; the number of
+/// its entries when there is none.
 #[inline(always)]
 pub fn flow_to(flows: &SocketFlows, peer: &FrontendKey) -> u32 {
     find(&flows.flows, |flow| leads_to(flow, peer))
 }
 
-/// The same in the second record.
+/// Returns the same for the second record.
 #[inline(always)]
 pub fn more_to(more: &MoreFlows, peer: &FrontendKey) -> u32 {
     find(&more.flows, |flow| leads_to(flow, peer))
 }
 
-/// Index of the entry that is `dest`'s or free; the number of entries when there is none.
+/// Returns the index of the first entry that is free or belongs to `dest`; the number of entries
+/// when there is none.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a small number")]
 fn room<const N: usize>(flows: &[Flow; N], dest: &FrontendKey) -> u32 {
@@ -194,15 +196,15 @@ fn room<const N: usize>(flows: &[Flow; N], dest: &FrontendKey) -> u32 {
     N as u32
 }
 
-/// Index of the entry of the first record that a flow to `dest` is kept in; the number of its
+/// Returns the index of the entry of the first record for a flow to `dest`; the number of its
 /// entries when there is no room.
 #[inline(always)]
 pub fn place(flows: &SocketFlows, dest: &FrontendKey) -> u32 {
     room(&flows.flows, dest)
 }
 
-/// Index of the entry of the second record that a flow to `dest` is kept in: where there is no room
-/// that after the last used.
+/// Returns the index of the entry of the second record for a flow to `dest`; when there is no room,
+/// that after the last used one.
 #[inline(always)]
 pub fn place_in_more(more: &MoreFlows, dest: &FrontendKey, last: u32) -> u32 {
     let index = room(&more.flows, dest);

@@ -1,137 +1,107 @@
-//! What a decision needs from the world it runs in: the kernel's maps and the calling socket, or
-//! copies on the host.
+//! What a decision needs from its surroundings: the maps, the clock, random numbers and the calling
+//! socket. The kernel programs implement these traits over real maps, the agent over copies on the
+//! host. Rows flow in by reference or copy; a decision changes them only through these methods and
+//! atomic words.
+//!
+//! A decision that has **global functions** declares them as a trait of its own, beside the
+//! decision. The kernel programs implement that trait by BPF global functions, which the verifier
+//! checks once and by themselves, whatever their callers know; on the host the default methods call
+//! the decision directly. A part of a decision is a global function for one of two reasons: inline,
+//! the verifier would follow every combination of states through it, or its rows need a stack frame
+//! of their own.
 
 use core::{mem::MaybeUninit, sync::atomic::AtomicU64};
 
 use crate::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome,
-        OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow,
+        OutcomeKey, OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord,
+        SocketRow,
     },
     addr::Addr,
-    balance,
     counter::Counter,
-    evidence,
-    latency::{self, Pair, Part},
-    limits,
-    outcome::{self, Attempt},
-    quota::What,
 };
 
-/// The maps, the clock and chance.
+/// The maps, the clock and random numbers.
 pub trait Kernel: Sized {
-    /// Copies a row of SERVICES, as it was at one moment, to a place that the caller has for it: a
-    /// copy that is returned would be moved about, for which the kernel's stack has no room.
+    /// Copies a row of SERVICES, as it was at one moment, into the caller's memory: a returned copy
+    /// would be moved, and the kernel's stack has no room for two.
     fn service<'a>(
         &self,
         key: &FrontendKey,
         into: &'a mut MaybeUninit<ServiceRow>,
     ) -> Option<&'a ServiceRow>;
-    /// Row of SLOTS.
+    /// Returns a row of SLOTS.
     fn slot(&self, index: u32) -> Option<Slot>;
-    /// Row of BACKENDS.
+    /// Returns a row of BACKENDS.
     fn backend(&self, index: u32) -> Option<&Backend>;
-    /// Row of LOAD.
+    /// Returns a row of LOAD.
     fn live_service(&self, id: u32) -> Option<&LiveService>;
-    /// Row of SHARES.
+    /// Returns a row of SHARES.
     fn share(&self, key: &ShareKey) -> Option<&AtomicU64>;
-    /// Adds a row of SHARES that counts nothing, unless there is one or the map cannot take it.
+    /// Adds a row of SHARES with a count of zero, unless it exists or the map is full.
     fn add_share(&self, key: &ShareKey);
-    /// [`limits::claim`]
-    fn claim(&self, service: &ServiceRow) -> u64 {
-        limits::claim(self, service)
-    }
-    /// [`limits::change_share`]
-    fn change_share(&self, of: ShareKey, reserved: u64, units: u64) {
-        limits::change_share(self, of, reserved, units);
-    }
-    /// Row of SOCKETS, or null. It may become another socket's while it is looked at.
+    /// Returns a row of SOCKETS, or null. The row may become another socket's at any moment.
     fn socket(&self, cookie: u64) -> *mut SocketRecord;
-    /// Makes a row of SOCKETS. False when there is one already, no room, or the client has as many
-    /// as it may have.
+    /// Adds a row of SOCKETS. Returns false when it exists, the map is full, or the client is at
+    /// its quota.
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool;
     /// Removes a row of SOCKETS that counts for `client`.
     fn forget(&self, cookie: u64, client: u32);
 
-    /// Row of AFFINITY.
+    /// Returns a row of AFFINITY.
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityRow>;
-    /// Adds a row unless there is one by now; false when the map cannot take it, or the client has
-    /// as many as it may have.
+    /// Adds a row of AFFINITY unless it exists. Returns false when the map is full or the client is
+    /// at its quota.
     fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool;
-    /// Replaces the backend of a row if it still is `old`, and says that it was used.
+    /// Replaces the backend of a row of AFFINITY if it is `old`, and sets the time of its last use.
     fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow);
 
-    /// Row of OUTCOMES.
+    /// Returns a row of OUTCOMES.
     fn outcome(&self, key: &OutcomeKey) -> Option<&Outcome>;
-    /// Adds or replaces a row of OUTCOMES; false when the map cannot take it.
+    /// Adds or replaces a row of OUTCOMES. Returns false when the map is full or another connect
+    /// was faster.
     fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool;
     /// Removes a row of OUTCOMES.
     fn drop_outcome(&self, key: &OutcomeKey);
-    /// Row of LATENCIES.
+    /// Returns a row of LATENCIES.
     fn latency(&self, row: u32) -> Option<&AtomicU64>;
-    /// [`latency::compare`]
-    fn latencies(&self, service: &ServiceRow, one: u32, other: u32) -> u64 {
-        latency::compare(self, service, one, other)
-    }
-    /// [`latency::learn`]
-    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
-        latency::learn(self, pair, part, sample);
-    }
-    /// [`balance::costs_less`]
-    fn costs_less(&self, service: &ServiceRow, one: u32, other: u32) -> bool {
-        balance::costs_less(self, service, one, other)
-    }
 
-    /// [`evidence::seen`]
-    fn seen(&self, service: &ServiceRow, index: u32) -> u64 {
-        evidence::seen(self, service, index)
-    }
-    /// [`outcome::is_too_long`]
-    fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
-        outcome::is_too_long(self, key, waited)
-    }
-    /// [`outcome::succeeded`]
-    fn succeeded(&self, attempt: &Attempt, in_node: bool) -> bool {
-        outcome::succeeded(self, attempt, in_node)
-    }
-    /// [`evidence::try_again`]
-    fn try_again(&self, service: &ServiceRow, index: u32) -> bool {
-        evidence::try_again(self, service, index)
-    }
-
-    /// 32 random bits; need not be cryptographic.
+    /// Returns 32 random bits, not cryptographic.
     fn random(&self) -> u32;
-    /// Monotonic clock, nanoseconds.
+    /// Returns the monotonic clock, nanoseconds.
     fn now(&self) -> u64;
-    /// The same clock at the last tick of a timer, some milliseconds ago: cheaper.
+    /// Returns the same clock as of the last timer tick, some milliseconds ago: cheaper.
     fn coarse_now(&self) -> u64;
 
-    /// A client has some rows less.
-    fn give_back(&self, client: u32, what: What, rows: u32);
+    /// Takes rows off the quota of a client.
+    fn give_back(&self, client: u32, resource: Resource, rows: u32);
 
     /// Adds one to a counter of a service.
     fn count(&self, service: u32, counter: Counter);
 }
 
-/// The socket on whose behalf a decision is made, and whose it is.
+/// The calling socket and its client.
 pub trait Caller: Kernel {
-    /// Who is asking: the cookie of the socket's network namespace, or the id of the task's cgroup.
+    /// Returns the attribute of the caller that is hashed or bound: the cookie of the socket's
+    /// network namespace, or the id of the task's cgroup.
     fn client(&self, by_cgroup: bool) -> u64;
-    /// The [client](crate::client) that the calling task belongs to, in its short form.
+    /// Returns the [client](crate::client) of the calling task, in its short form.
     fn client_id(&self) -> u32;
-    /// The address the calling socket is bound to; all zero while it is bound to none.
+    /// Returns the address to which the calling socket is bound; all zero while it is not bound.
     fn source(&self) -> Addr;
-    /// Whether whoever is asking is not to be served.
+    /// Returns whether the caller is excluded: its connects stay untouched.
     fn excluded(&self) -> bool;
 
-    /// Cookie of the calling socket.
+    /// Returns the cookie of the calling socket.
     fn cookie(&self) -> u64;
 
-    /// Whether the calling socket is connected. A UDP socket can be disconnected without a hook.
+    /// Returns whether the calling socket is connected. A UDP socket can be disconnected without a
+    /// hook.
     fn is_connected(&self) -> bool;
-    /// Where the calling socket's datagrams go; made when it has none and `create` says so. Null
-    /// when there is no room, or the client has as many as it may have.
+    /// Returns the calling socket's first record of flows, made if it has none and `create` is set.
+    /// Null when there is no room, or the client is at its quota.
     fn flows(&self, create: bool) -> *mut SocketFlows;
-    /// The same for those that its first record has no room for.
+    /// Returns the second record of flows likewise.
     fn more_flows(&self, create: bool) -> *mut MoreFlows;
 }

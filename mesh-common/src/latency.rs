@@ -1,43 +1,58 @@
-//! How long connections take: to connect, and until they are closed.
+//! Latency of connections: the time to connect, and the time until they close. Takes samples of
+//! closed and established connections, returns how two backends compare for a client.
 //!
 //! Each [client](crate::client) learns from its own connections, and only these decide where its
-//! connects go: how long one client keeps its connections open says nothing of how fast a backend
-//! is for another. The rows of LATENCIES are found by a hash of client and backend. A row belongs
-//! to the pair that wrote it last; a pair that finds another pair's row knows nothing, and its
-//! connects follow the number of connections.
+//! connects go: for how long one client keeps its connections open says nothing about how fast a
+//! backend is for another. The row of LATENCIES is found by a hash of client and backend, and
+//! belongs to the pair that wrote it last. A pair that finds the row of another pair has no
+//! latency, and its connects follow the number of connections.
 //!
 //! ```text
 //!  63          42 41         21 20          0
 //!  │    pair     │  duration   │  handshake  │
 //! ```
-//! The averages of all clients together, in [`Backend::latency`], are shown and decide nothing.
+//!
+//! The averages of all clients together, in [`Backend::latency`], are only displayed.
 
 use crate::{
     abi::{Backend, ServiceRow, capacity, policy},
     atomic,
-    balance::mix,
+    hash::mix,
     kernel::Kernel,
 };
 
-/// A sample moves an average by one part in so many.
+/// A sample moves an average by one part in this number.
 const SMOOTHING: u64 = 8;
 /// Longest sample for all clients together, microseconds: half a minute.
 const LONGEST: u64 = 1 << 25;
-/// One half of the word of all clients.
+/// One half of the word of all clients together.
 const HALF: u64 = 0xffff_ffff;
 /// Bits of an average in a client's row.
 const BITS: u32 = 21;
-/// Latency beyond this weighs no more, microseconds: two seconds.
+/// Latencies above this one count as this one, microseconds: two seconds.
 pub(crate) const MAX_LATENCY: u64 = (1 << BITS) - 1;
-/// Bits of a client's row that say whose it is.
+/// Bits of a client's row that identify the pair.
 const PAIR: u64 = u64::MAX << (2 * BITS);
 
-/// What a sample tells.
+/// The global functions of this module; see [`kernel`](crate::kernel).
+pub trait Measure: Kernel {
+    /// [`compare`]
+    fn latencies(&self, service: &ServiceRow, one: u32, other: u32) -> u64 {
+        compare(self, service, one, other)
+    }
+
+    /// [`learn`]
+    fn learn_latency(&self, pair: Pair, part: Part, sample: u64) {
+        learn(self, pair, part, sample);
+    }
+}
+
+/// Kinds of samples.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
-    /// How long it took to connect.
+    /// Time to connect.
     Handshake,
-    /// How long the connection was open.
+    /// Time for which the connection was open.
     Duration,
 }
 
@@ -53,20 +68,22 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// Returns the hash of the pair: the row in its low bits, the identity in its high ones.
     #[inline(always)]
     const fn hash(self) -> u64 {
         mix(mix((self.client as u64) << 32 | self.backend as u64) ^ self.generation as u64)
     }
 }
 
-/// The row of LATENCIES for a hash.
+/// Returns the row of LATENCIES for a hash.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
 const fn row(hash: u64) -> u32 {
     hash as u32 & (capacity::LATENCIES - 1)
 }
 
-/// What the client knows of a backend: as [`Backend::latency`], zero where it knows nothing.
+/// Returns the client's averages for a backend, in the form of [`Backend::latency`]; zero without a
+/// row.
 #[inline(always)]
 fn known<K: Kernel>(kernel: &K, client: u32, index: u32) -> u64 {
     let Some(backend) = kernel.backend(index) else {
@@ -85,10 +102,9 @@ fn known<K: Kernel>(kernel: &K, client: u32, index: u32) -> u64 {
     word & MAX_LATENCY | (word >> BITS & MAX_LATENCY) << 32
 }
 
-/// The [`Latencies`] of two backends for the client in `service`, as a word.
+/// Returns the [`Latencies`] of two backends for the client in `service`, as a word.
 ///
-/// This and [`learn`] are functions by themselves in the kernel, as
-/// [`search`](crate::search::search) is.
+/// This and [`learn`] are global functions.
 #[inline(always)]
 pub fn compare<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> u64 {
     let Latencies { mine, others } = Latencies::from_known(
@@ -98,22 +114,22 @@ pub fn compare<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32
     mine << 32 | others
 }
 
-/// What the connections of two backends are multiplied with.
+/// Factors by which the connections of two backends are multiplied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Latencies {
-    /// Of the one backend.
+    /// Factor of the one backend.
     pub mine: u64,
-    /// Of the other.
+    /// Factor of the other.
     pub others: u64,
 }
 
 impl Latencies {
-    /// Connections alone count.
+    /// Only the number of connections counts.
     pub(crate) const ALIKE: Self = Self { mine: 1, others: 1 };
 
-    /// Of two backends, where the policy of the service asks for them.
+    /// Returns the latencies of two backends where the policy of the service compares them.
     #[inline(always)]
-    pub(crate) fn of<K: Kernel>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> Self {
+    pub(crate) fn of<K: Measure>(kernel: &K, service: &ServiceRow, one: u32, other: u32) -> Self {
         if service.policy != policy::LATENCY_AWARE {
             return Self::ALIKE;
         }
@@ -124,9 +140,9 @@ impl Latencies {
         }
     }
 
-    /// Alike unless both are known and differ by more than [chance](is_noise) makes. How long
-    /// connections are open counts once one of each has ended: until then a slow backend, whose
-    /// connections are the last to end, would look like the fastest of all.
+    /// Returns equal factors unless both latencies are known and differ by more than
+    /// [noise](is_noise). The time for which connections are open counts once one of each has
+    /// ended: until then a slow backend, whose connections end last, would look fastest.
     #[inline(always)]
     const fn from_known(one: u64, other: u64) -> Self {
         if one & HALF == 0 || other & HALF == 0 {
@@ -142,8 +158,8 @@ impl Latencies {
     }
 }
 
-/// Whether two latencies, microseconds, differ by no more than the scheduling of tasks and timers
-/// makes of equal ones: less than a millisecond, or a quarter of the shorter.
+/// Returns whether two latencies, microseconds, differ by no more than the scheduling of tasks and
+/// timers explains: less than a millisecond, or a quarter of the shorter.
 #[inline(always)]
 const fn is_noise(one: u64, other: u64) -> bool {
     const MILLISECOND: u64 = 1000;
@@ -155,16 +171,16 @@ const fn is_noise(one: u64, other: u64) -> bool {
     long - short < MILLISECOND || (long - short) * 4 < short
 }
 
-/// Microseconds that a connection takes: to connect, and, with the whole of the word, until it is
-/// closed.
+/// Returns the latency of a connection, microseconds: the time to connect and, if `is_whole`, the
+/// time until it closes.
 #[inline(always)]
 const fn sum(word: u64, is_whole: bool) -> u64 {
     let sum = (word & HALF) + if is_whole { word >> 32 } else { 0 };
     if sum > MAX_LATENCY { MAX_LATENCY } else { sum }
 }
 
-/// A client learns from one of its connections, microseconds. Not atomic: of two concurrent samples
-/// one may be dropped.
+/// Adds a sample of one of the client's connections, microseconds. Not atomic: of two concurrent
+/// samples one may be dropped.
 #[inline(always)]
 pub fn learn<K: Kernel>(kernel: &K, pair: Pair, part: Part, sample: u64) {
     let hash = pair.hash();
@@ -192,10 +208,10 @@ pub fn learn<K: Kernel>(kernel: &K, pair: Pair, part: Part, sample: u64) {
     );
 }
 
-/// All clients learn together. As [`learn`].
+/// Adds a sample to the averages of all clients together. Not atomic, as [`learn`].
 #[inline(always)]
 pub(crate) fn learn_together(backend: &Backend, part: Part, sample: u64) {
-    // Zero would mean that there is none.
+    // Zero stands for no sample.
     let sample = if sample >= LONGEST {
         LONGEST
     } else {
@@ -209,7 +225,8 @@ pub(crate) fn learn_together(backend: &Backend, part: Part, sample: u64) {
     atomic::write(&backend.latency, word & !(HALF << shift) | next << shift);
 }
 
-/// Exponentially weighted; the first sample is the average. Zero means that there is none.
+/// Returns the exponentially weighted average; the first sample is the average. Zero means that
+/// there is none.
 #[inline(always)]
 const fn moved(average: u64, sample: u64) -> u64 {
     let next = if average == 0 {

@@ -1,20 +1,37 @@
 //! What the kernel programs and the agent agree on, and the decisions themselves.
 //!
+//! Data flows from the top to the bottom, and a module imports only modules above it:
+//!
 //! ```text
-//! abi ── rows of the kernel maps           connect ── service → slot → backend
-//! addr ── one address type for v4 and v6   send ── the same for datagrams that stay with their endpoint
-//! atomic ── words that several CPUs write  pick ── the first choice: affinity, policy, the next tier
-//! occupancy ── sockets of a backend        search ── the walk over all tiers when that cannot be taken
-//! counter ── the counters of a service     tiers ── slots of backends that are equally near
-//! filter ── addresses that are no service  status ── whether a backend takes a connection now
-//! flows ── services a UDP socket sends to  quota ── how much of the tables one client may have
-//! settle ── what the agent has the kernel do
-//! kernel ── what a decision may ask        affinity ── the backend that a client is bound to
-//! reply ── which address is shown          balance ── what a policy asks for, which of two is less loaded
-//! socket ── what a socket holds            ejection ── states of a backend whose connects fail
-//! client ── the cgroup a connect counts for outcome ── how the outcome of a connect moves them
-//! latency ── how long a client's connections take
-//! limits ── places of a service, and a client's share of them
+//! the ABI              abi           rows of the kernel maps
+//!                      addr          one address type for IPv4 and IPv6
+//!                      atomic, hash  words that several CPUs write, hashes of words
+//!                      counter       counters of a service
+//! what a decision      kernel        the maps, the clock, the calling socket
+//! reads and writes     filter        addresses that can be a frontend
+//!                      client        the cgroup for which a connect counts
+//!                      quota         rows that one client may have in shared tables
+//! the state of         occupancy     sockets that hold a backend, reservations
+//! a backend            ejection      outlier ejection, for one client
+//!                      agreement     the same for all clients of the node
+//!                      evidence      both, as one client sees them
+//!                      latency       latencies of a client's connections
+//!                      status        whether the backend takes a connection now
+//! the choice           balance       policies: the slot, the cost of a backend
+//!                      tiers         slots of equally near backends
+//!                      two_choices   the less loaded of two draws
+//!                      walk          the way through all slots of all tiers
+//!                      search        a backend when the first choice is not usable
+//!                      affinity      the backend to which a client is bound
+//!                      limits        connections of a service and of one client
+//!                      pick          affinity, first choice, then search
+//! the outcome          outcome       effect of a connect on its backend
+//!                      socket        from the SYN to the end of a connection
+//! the answer           reply         the address that a program sees for its peer
+//!                      connect       service → slot → backend
+//!                      flows         endpoints of a UDP socket
+//!                      datagram      connect, for each datagram
+//!                      settle        corrections that the agent requests
 //! ```
 //!
 //! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the
@@ -38,10 +55,12 @@ pub mod balance;
 pub mod client;
 pub mod connect;
 pub mod counter;
+pub mod datagram;
 pub mod ejection;
 pub mod evidence;
 pub mod filter;
 pub mod flows;
+mod hash;
 pub mod kernel;
 pub mod latency;
 pub mod limits;
@@ -51,8 +70,9 @@ pub mod pick;
 pub mod quota;
 pub mod reply;
 pub mod search;
-pub mod send;
 pub mod settle;
 pub mod socket;
 pub mod status;
 mod tiers;
+mod two_choices;
+pub mod walk;

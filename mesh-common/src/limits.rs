@@ -1,9 +1,9 @@
-//! How many connections a service takes at the same time, and how many of them one
-//! [client](crate::client) may hold.
+//! Connection limits: of a service, and of one [client](crate::client)'s share of it. Takes a place
+//! for a socket before a backend is chosen, and gives it back at the socket's end.
 //!
-//! A service counts its sockets in LOAD. Where it bounds a client's share, the client's sockets
-//! count in SHARES as well, and both counts change together: what takes or gives back a place of
-//! the service does so with the client's.
+//! A service counts its sockets in LOAD. Where it limits a client's share, the client's sockets
+//! also count in SHARES, and both counts change together: what takes or gives back a place of the
+//! service does the same for the client.
 
 use core::sync::atomic::AtomicU64;
 
@@ -14,31 +14,42 @@ use crate::{
     occupancy::{self, LIVE, Place, live, reserved},
 };
 
-/// In the place of an epoch: there is no reservation.
+/// Stands for an epoch where there is no reservation.
 const NO_EPOCH: u64 = u64::MAX;
-/// What [`claim`] returns when the client has its share.
+/// Answer of [`claim`] when the client is at its limit.
 const TAKEN: u64 = u64::MAX;
 
-/// Percent of the service's connections that one client may hold; zero for all.
+/// The global functions that change a client's share; see [`kernel`](crate::kernel).
+pub trait Shares: Kernel {
+    /// [`claim`]
+    fn claim(&self, service: &ServiceRow) -> u64 {
+        claim(self, service)
+    }
+
+    /// [`change_share`]
+    fn change_share(&self, of: ShareKey, reserved: u64, units: u64) {
+        change_share(self, of, reserved, units);
+    }
+}
+
+/// Returns the percentage of the service's connections that one client may hold; zero for all.
 #[inline(always)]
 pub const fn percent(service: &ServiceRow) -> u32 {
     service.flags >> service_flags::SHARE & 0x7f
 }
 
-/// Connections that one client may hold: at least one, or zero where nothing bounds them.
+/// Returns the number of connections that one client may hold: at least one, or zero for no limit.
 #[inline(always)]
 pub const fn most_per_client(service: &ServiceRow) -> u64 {
     (service.max_connections as u64 * percent(service) as u64).div_ceil(100)
 }
 
 /// Takes a place for a socket of a service that has a limit, or reserves one where a SYN will
-/// follow. Returns bits of
-/// [`socket_state`]; zero when the connect is refused, which is counted.
+/// follow. Returns bits of [`socket_state`]; zero when the connect is refused, which is counted.
 ///
-/// A function by itself in the kernel, as [`search`](crate::search::search) is: few services have a
-/// limit.
+/// A global function: few services have a limit.
 #[inline(always)]
-pub fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
+pub fn enter<K: Shares>(kernel: &K, service: &ServiceRow) -> u64 {
     let Some(load) = kernel.live_service(service.id) else {
         kernel.count(service.id, Counter::RefusedBroken);
         return 0;
@@ -64,8 +75,8 @@ pub fn enter<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
 }
 
 /// Takes a place of the client's share as [`enter`] does. Returns [`socket_state::SHARED`]; zero
-/// when there is no room to count the client, which then has no bound of its own; [`TAKEN`] when
-/// the client has its share.
+/// when there is no row for the client, which then has no limit of its own; [`TAKEN`] when the
+/// client is at its limit.
 #[inline(always)]
 pub fn claim<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
     let key = key(service);
@@ -81,6 +92,7 @@ pub fn claim<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
     }
 }
 
+/// Returns the key of the client's share.
 #[inline(always)]
 const fn key(service: &ServiceRow) -> ShareKey {
     ShareKey {
@@ -100,7 +112,7 @@ fn take(word: &AtomicU64, service: &ServiceRow, most: u64) -> bool {
     }
 }
 
-/// The change that undoes a [`take`] of a moment ago.
+/// Returns the change that undoes a [`take`] of a moment ago.
 #[inline(always)]
 fn untaken(service: &ServiceRow) -> (Option<u64>, u64) {
     match service.key.protocol {
@@ -109,17 +121,17 @@ fn untaken(service: &ServiceRow) -> (Option<u64>, u64) {
     }
 }
 
-/// Gives back what [`enter`] took a moment ago. A function by itself in the kernel, as that is.
+/// Gives back what [`enter`] took a moment ago. A global function.
 #[inline(always)]
-pub fn leave<K: Kernel>(kernel: &K, service: &ServiceRow, limited: u64) {
+pub fn leave<K: Shares>(kernel: &K, service: &ServiceRow, limited: u64) {
     let (reserved, units) = untaken(service);
     change(kernel, limited, key(service), reserved, units);
 }
 
-/// Changes the counts that a socket with these bits of [`socket_state`] is in: by `units`, and
-/// where it had a reservation of an epoch, that ends.
+/// Changes the counts of a socket with these bits of [`socket_state`] by `units`, and ends its
+/// reservation of an epoch, if any.
 #[inline(always)]
-pub(crate) fn change<K: Kernel>(
+pub(crate) fn change<K: Shares>(
     kernel: &K,
     held: u64,
     of: ShareKey,
@@ -137,10 +149,9 @@ pub(crate) fn change<K: Kernel>(
     }
 }
 
-/// Changes what a client's share counts. A share that is not there any more has nothing to give
-/// back.
+/// Changes the count of a client's share. A share without a row has nothing to give back.
 ///
-/// A function by itself in the kernel, as [`claim`] is: its key needs a stack of its own.
+/// A global function: its key needs a stack frame of its own.
 #[inline(always)]
 pub fn change_share<K: Kernel>(kernel: &K, of: ShareKey, reserved: u64, units: u64) {
     if let Some(word) = kernel.share(&of) {
@@ -148,12 +159,13 @@ pub fn change_share<K: Kernel>(kernel: &K, of: ShareKey, reserved: u64, units: u
     }
 }
 
-/// Corrects what a client's share counts by so many units.
+/// Corrects the count of a client's share by `units`.
 #[inline(always)]
-pub(crate) fn correct_share<K: Kernel>(kernel: &K, of: ShareKey, units: u64) {
+pub(crate) fn correct_share<K: Shares>(kernel: &K, of: ShareKey, units: u64) {
     kernel.change_share(of, NO_EPOCH, units);
 }
 
+/// Changes a word by `units`, and ends a reservation, if any.
 #[inline(always)]
 fn apply(word: &AtomicU64, reserved: Option<u64>, units: u64) {
     match reserved {

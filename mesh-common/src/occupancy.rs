@@ -1,9 +1,9 @@
-//! How many sockets hold a backend or a service: one word, so that a limit is checked and a place
-//! taken in one step.
+//! The number of sockets that hold a backend or a service: one word, so that a limit is checked and
+//! a place taken in one step. Takes the word and a change, replaces the word.
 //!
 //! A TCP socket holds its backend from the moment its SYN is sent. Where a limit or a probation is
 //! checked in the connect hook, the socket reserves a place there. Between hook and SYN the kernel
-//! may refuse the connect (no route, no free port, another program) and tells no hook, so
+//! may refuse the connect (no route, no free port, another program) without a hook, so
 //! reservations expire: each belongs to an epoch of 67 ms and counts in that epoch and the next. A
 //! connect reads the clock once, for all its reservations and for their end.
 //!
@@ -13,15 +13,16 @@
 //! ```
 //!
 //! - **live**: about a million. TCP sockets are at most as many as rows of SOCKETS, which is
-//!   [`capacity::SOCKETS`](crate::abi::capacity::SOCKETS); UDP sockets count once for each service address they send to.
+//!   [`capacity::SOCKETS`](crate::abi::capacity::SOCKETS); UDP sockets count once for each service
+//!   address they send to.
 //! - **connecting**: twice the rows of SOCKETS; UDP sockets never connect in this sense.
-//! - **newer**, **older**: reservations of `epoch` and of the epoch before. Each counts to 63 and
-//!   then no further: a connect beyond that is let in without a reservation. So only more than 63
-//!   connects that are between hook and SYN at the same moment can exceed a limit, and connects
-//!   that the kernel refuses take 126 places at most.
-//! - **epoch**: comes round after 18 minutes. Reservations that expired and were followed by no
-//!   other on the same word would count once more then, for a fifth of a second; the agent has them
-//!   [cleared](correct) before.
+//! - **newer**, **older**: reservations of `epoch` and of the epoch before, each at most 63. A
+//!   further connect goes on without a reservation. So only more than 63 connects that are between
+//!   hook and SYN at the same moment can exceed a limit, and connects that the kernel refuses take
+//!   126 places at most.
+//! - **epoch**: wraps around after 18 minutes. Expired reservations without a later one on the same
+//!   word would then count again for a fifth of a second; the agent has them [cleared](correct)
+//!   before.
 
 use core::sync::atomic::AtomicU64;
 
@@ -40,71 +41,71 @@ pub const CONNECTING: u64 = 1 << CONNECTING_SHIFT;
 const NEWER: u64 = 1 << NEWER_SHIFT;
 /// One reservation of the epoch before.
 const OLDER: u64 = 1 << OLDER_SHIFT;
-/// All but reservations and their epoch.
+/// All bits but those of reservations and their epoch.
 const HELD: u64 = NEWER - 1;
-/// Most reservations of an epoch.
+/// Largest number of reservations of an epoch.
 const MOST: u64 = OLDER / NEWER - 1;
 /// Largest epoch.
 const LAST: u64 = u64::MAX >> EPOCH_SHIFT;
 
-/// Nanoseconds of an epoch, as a power of two: 67 ms. Two of them are far more than a connect takes
-/// from hook to SYN, and than the coarse clock is late.
+/// Length of an epoch, as a power of two of nanoseconds: 67 ms. Two epochs are far longer than a
+/// connect takes from hook to SYN, and than the coarse clock is late.
 const EPOCH_BITS: u32 = 26;
-/// Sockets that change one word at the same time; after so many attempts a reservation is left out,
-/// or left to expire.
+/// Attempts to change a word that other sockets keep changing; then a reservation is left out, or
+/// left to expire.
 const ATTEMPTS: u32 = 8;
 
-/// What became of a reservation.
+/// Result of a reservation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
     /// It counts until it is settled or expires.
     Reserved,
-    /// There is room, but no more reservations can be counted.
+    /// There is room, but the word cannot count another reservation.
     Uncounted,
     /// There is no room.
     Taken,
 }
 
-/// Sockets that hold the backend or service.
+/// Returns the number of sockets that hold the backend or service.
 #[inline(always)]
 pub const fn live(word: u64) -> u64 {
     word & (CONNECTING - 1)
 }
 
-/// Sockets that hold the backend and wait for the outcome of their connect.
+/// Returns the number of sockets that hold the backend and wait for the outcome of their connect.
 #[inline(always)]
 pub const fn connecting(word: u64) -> u64 {
     (word & HELD) >> CONNECTING_SHIFT
 }
 
-/// Reservations that count in this epoch.
+/// Returns the number of reservations that count in this epoch.
 #[inline(always)]
 pub const fn reserved(word: u64, epoch: u64) -> u64 {
     let word = moved_on(word, epoch);
     (word >> NEWER_SHIFT & MOST) + (word >> OLDER_SHIFT & MOST)
 }
 
-/// The whole word but its epoch: zero when no socket holds anything or has a reservation, expired
-/// ones included.
+/// Returns the word without its epoch: zero when no socket holds anything or has a reservation,
+/// expired ones included.
 #[inline(always)]
 pub const fn counts(word: u64) -> u64 {
     word & ((1 << EPOCH_SHIFT) - 1)
 }
 
-/// Whether there are reservations of which none counts in this epoch.
+/// Returns whether the word has reservations, but none that counts in this epoch.
 #[inline(always)]
 pub const fn has_expired(word: u64, epoch: u64) -> bool {
     counts(word) & !HELD != 0 && reserved(word, epoch) == 0
 }
 
-/// The epoch of a moment of the monotonic clock, nanoseconds.
+/// Returns the epoch of a time of the monotonic clock, nanoseconds.
 #[inline(always)]
 pub const fn epoch(now: u64) -> u64 {
     now >> EPOCH_BITS & LAST
 }
 
-/// The word in this epoch. A word that another socket with a later look at the clock has moved on
-/// stays as it is.
+/// Returns the word in this epoch. A word that a socket with a later reading of the clock has moved
+/// on stays as it is.
 #[inline(always)]
 const fn moved_on(word: u64, epoch: u64) -> u64 {
     match epoch.wrapping_sub(word >> EPOCH_SHIFT) & LAST {
@@ -114,7 +115,7 @@ const fn moved_on(word: u64, epoch: u64) -> u64 {
     }
 }
 
-/// What one reservation of this epoch counts in a word; zero when they have expired.
+/// Returns the value of one reservation of this epoch in a word; zero when it has expired.
 #[inline(always)]
 const fn unit(word: u64, epoch: u64) -> u64 {
     match (word >> EPOCH_SHIFT).wrapping_sub(epoch) & LAST {
@@ -124,7 +125,7 @@ const fn unit(word: u64, epoch: u64) -> u64 {
     }
 }
 
-/// Reservations that are counted in such units.
+/// Returns the number of reservations with this value.
 #[inline(always)]
 const fn number(word: u64, unit: u64) -> u64 {
     (if unit == NEWER {
@@ -134,7 +135,7 @@ const fn number(word: u64, unit: u64) -> u64 {
     }) & MOST
 }
 
-/// Reserves a place if `fits`, which is given the word as it was before.
+/// Reserves a place if `fits`, which takes the word as it was before.
 #[inline(always)]
 pub fn reserve(word: &AtomicU64, epoch: u64, fits: impl Fn(u64) -> bool) -> Place {
     for _ in 0..ATTEMPTS {
@@ -154,7 +155,7 @@ pub fn reserve(word: &AtomicU64, epoch: u64, fits: impl Fn(u64) -> bool) -> Plac
     Place::Uncounted
 }
 
-/// Takes a place at once, where no SYN will follow, if `fits`, which is given the word as it was
+/// Takes a place at once, where no SYN will follow, if `fits`, which takes the word as it was
 /// before. Returns whether it did.
 #[inline(always)]
 pub fn hold(word: &AtomicU64, fits: impl FnOnce(u64) -> bool) -> bool {
@@ -165,8 +166,8 @@ pub fn hold(word: &AtomicU64, fits: impl FnOnce(u64) -> bool) -> bool {
     false
 }
 
-/// Turns a reservation of `epoch` into `units` of [`LIVE`] and [`CONNECTING`]. An expired one has
-/// nothing to give back.
+/// Turns a reservation of `epoch` into `units` of [`LIVE`] and [`CONNECTING`]. An expired
+/// reservation has nothing to give back.
 #[inline(always)]
 pub fn settle(word: &AtomicU64, epoch: u64, units: u64) {
     for _ in 0..ATTEMPTS {
@@ -190,7 +191,7 @@ pub fn add(word: &AtomicU64, units: u64) {
     atomic::count(word, units);
 }
 
-/// Adds `units`, which may be less than zero, and clears reservations that have expired.
+/// Adds `units`, which may be negative, and clears reservations that have expired.
 #[inline(always)]
 pub fn correct(word: &AtomicU64, epoch: u64, units: u64) {
     for _ in 0..ATTEMPTS {
@@ -202,7 +203,7 @@ pub fn correct(word: &AtomicU64, epoch: u64, units: u64) {
     atomic::count(word, units);
 }
 
-/// Takes `units` away.
+/// Subtracts `units`.
 #[inline(always)]
 pub fn remove(word: &AtomicU64, units: u64) {
     atomic::count(word, units.wrapping_neg());

@@ -1,5 +1,6 @@
-//! What the outcome of a connect does to its backend: to the record of the client, and to what
-//! clients know together.
+//! The effect of a connect's outcome on its backend: on the record of the client, and on the
+//! agreement of all clients. Takes an [`Attempt`] that succeeded or failed, writes OUTCOMES and the
+//! backend's row.
 
 use core::mem::MaybeUninit;
 
@@ -11,17 +12,42 @@ use crate::{
     ejection::{Failure, Health, Others, milliseconds},
     evidence::{Record, agree, lift},
     kernel::Kernel,
-    search::{Walk, others},
+    search::others,
+    walk::Walk,
 };
 
-/// A record that other sockets of the client keep changing is given up after so many attempts.
+/// Attempts to change a record that other sockets of the client keep changing; then the failure is
+/// dropped.
 const ATTEMPTS: u32 = 4;
 
-/// A connect that has an outcome.
+/// The global functions of this module; see [`kernel`](crate::kernel).
+pub trait Outcomes: Walk {
+    /// [`succeeded`]
+    fn succeeded(&self, attempt: &Attempt, in_node: bool) -> bool {
+        succeeded(self, attempt, in_node)
+    }
+
+    /// [`weigh`]
+    fn weigh(&self, attempt: &Attempt) -> u32 {
+        weigh(self, attempt)
+    }
+
+    /// [`failed`]
+    fn failed(&self, attempt: &Attempt, weighed: u32) -> bool {
+        failed(self, attempt, weighed)
+    }
+
+    /// [`is_too_long`]
+    fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
+        is_too_long(self, key, waited)
+    }
+}
+
+/// A connect with an outcome.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Attempt {
-    /// The frontend that was asked for.
+    /// The frontend to which the program connected.
     pub key: FrontendKey,
     /// Id of its service at that time.
     pub service: u32,
@@ -31,26 +57,26 @@ pub struct Attempt {
     pub generation: u32,
     /// The [client](crate::client) that connected.
     pub client: u32,
-    /// One when it was to show whether an ejected backend works.
+    /// One for the trial of an ejected backend, or a connect of last resort.
     pub is_trial: u32,
-    /// When it was made, nanoseconds of the monotonic clock.
+    /// When the connect was made, nanoseconds of the monotonic clock.
     pub started: u64,
 }
 
 impl Attempt {
-    /// Whether it shows what became of a backend that looks like this: it was made as a trial, or
-    /// after the pause.
+    /// Returns whether the outcome decides the state of an ejected backend: the connect was a
+    /// trial, or was made after the pause.
     #[inline(always)]
     const fn tries(&self, health: Health) -> bool {
         self.is_trial != 0 || health.is_due(milliseconds(self.started))
     }
 }
 
-/// It succeeded. `in_node` says whether the node itself can reach the backend then, because the
-/// client is in its network namespace: another namespace may lead elsewhere.
+/// Handles a connect that succeeded. `in_node` says whether the node itself can reach the backend
+/// then, because the client is in its network namespace: in another namespace the address may lead
+/// elsewhere.
 ///
-/// This, [`weigh`] and [`failed`] are functions by themselves in the kernel, as
-/// [`search`](crate::search::search) is.
+/// This, [`weigh`] and [`failed`] are global functions.
 #[inline(always)]
 pub fn succeeded<K: Kernel>(kernel: &K, attempt: &Attempt, in_node: bool) -> bool {
     let Some(backend) = kernel.backend(attempt.backend) else {
@@ -71,7 +97,7 @@ pub fn succeeded<K: Kernel>(kernel: &K, attempt: &Attempt, in_node: bool) -> boo
         }
         return true;
     }
-    // That it works for this client has to be known as long as others say that it does not.
+    // The record keeps this success for as long as other clients eject the backend.
     record.replace(kernel, next);
     if in_node {
         lift(backend);
@@ -79,23 +105,23 @@ pub fn succeeded<K: Kernel>(kernel: &K, attempt: &Attempt, in_node: bool) -> boo
     true
 }
 
-/// What the other backends allow, as [`weigh`] tells it.
+/// What the other backends permit, in the word that [`weigh`] returns.
 mod allowed {
-    /// The client may eject the backend, or a part of [`Others`](crate::ejection::Others).
+    /// A variant of [`Others`](crate::ejection::Others).
     pub(super) const ARE_NONE: u32 = 0;
     pub(super) const ARE_FEW: u32 = 1;
     pub(super) const SUFFICE: u32 = 2;
     pub(super) const OTHERS: u32 = 3;
-    /// Clients may agree on it.
+    /// Clients may agree on an ejection.
     pub(super) const MAY_AGREE: u32 = 4;
-    /// The failure is the client's alone: no other client hears of it.
+    /// The failure is the client's alone: the client does not vote.
     pub(super) const PRIVATE: u32 = 8;
-    /// The service has changed, and the failure is of no account.
+    /// The service has changed, and the failure does not count.
     pub(super) const NO_ACCOUNT: u32 = u32::MAX;
 }
 
-/// The service of a failed connect as it is now, with the client in its row, unless it no longer
-/// ejects or is another.
+/// Returns the service of a failed connect as it is now, with the client in its row, unless the id
+/// is in another use or the service no longer ejects.
 #[inline(always)]
 fn concerned<'a, K: Kernel>(
     kernel: &K,
@@ -111,8 +137,8 @@ fn concerned<'a, K: Kernel>(
     (service.id == attempt.service && service.failures != 0).then_some(service)
 }
 
-/// A connect failed: what do the other backends allow? The answer is for [`failed`] alone, which
-/// would have no room for the search in the kernel.
+/// Counts a failed connect, and returns what the other backends permit. The answer is an argument
+/// of [`failed`], whose stack frame has no room for the search.
 #[inline(always)]
 pub fn weigh<K: Walk>(kernel: &K, attempt: &Attempt) -> u32 {
     kernel.count(attempt.service, Counter::Failures);
@@ -129,13 +155,13 @@ pub fn weigh<K: Walk>(kernel: &K, attempt: &Attempt) -> u32 {
     others | if may_agree { allowed::MAY_AGREE } else { 0 }
 }
 
-/// What [`weigh`] says, of a failure that is the client's alone.
+/// Marks the answer of [`weigh`]: the failure is the client's alone.
 #[inline(always)]
 pub(crate) const fn private(weighed: u32) -> u32 {
     weighed | allowed::PRIVATE
 }
 
-/// A connect failed. `weighed` is what [`weigh`] says.
+/// Handles a connect that failed. `weighed` is the answer of [`weigh`].
 #[inline(always)]
 pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
     let others = match weighed & allowed::OTHERS {
@@ -157,8 +183,8 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
     }
     let may_agree = weighed & allowed::MAY_AGREE != 0;
     let now = milliseconds(kernel.now());
-    // Before the record is read: another failure may have made it and not said so yet, and would be
-    // lost.
+    // Before the record is read: a concurrent failure may have written the record but not the doubt
+    // yet, and would be lost.
     agree(backend, |known| (known.doubted(now, now), false));
     for _ in 0..ATTEMPTS {
         let record = Record::of(kernel, attempt.client, attempt.backend, attempt.generation);
@@ -197,11 +223,11 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
     false
 }
 
-/// Whether a connect without an answer has failed after so many nanoseconds.
+/// Returns whether a connect without an answer has failed after waiting `waited` nanoseconds.
 #[inline(always)]
 pub fn is_too_long<K: Kernel>(kernel: &K, key: &FrontendKey, waited: u64) -> bool {
-    // The kernel's timers may be early by the time between the hook and the first packet, and the
-    // clock be late.
+    // The kernel's timers may fire early by the time between the hook and the first packet, and the
+    // coarse clock is late.
     const SLACK: u64 = 50;
     let mut service = MaybeUninit::uninit();
     // As in `concerned`.

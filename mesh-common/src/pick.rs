@@ -1,7 +1,8 @@
-//! Which backend serves a connect: the one that a client is bound to, or one that the slots give.
+//! The backend of a connect: that to which its client is bound, else one from the slots. Takes a
+//! service and a client, returns a held or reserved backend.
 //!
-//! What a policy asks for first is taken when it is usable, which needs no more than its row. Only
-//! if it is not, the tiers are [searched](crate::search).
+//! The first choice of the policy is taken when it is usable, which reads only its own row.
+//! Otherwise the tiers are [searched](crate::search).
 
 use crate::{
     abi::{ServiceRow, protocol, socket_state},
@@ -10,30 +11,33 @@ use crate::{
     balance::{self, Cost, compares},
     counter::Counter,
     ejection::{Health, State, milliseconds},
-    evidence::health,
+    evidence::{Evidence, health},
+    hash::scatter,
     kernel::Kernel,
-    limits,
+    limits::{self, Shares},
     occupancy::{self, Place, live, reserved},
-    search::{ALL_FULL, UNBOUNDED, Walk, less_loaded},
+    search::{ALL_FULL, UNBOUNDED, search},
     status::{Status, status, under_way},
     tiers::{Tier, written},
+    two_choices::less_loaded,
+    walk::Walk,
 };
 
 /// Searches of one connect. Each but the first follows when another connect took the place that was
-/// found, a moment after it was seen to be free. Places are found at random, so a connect loses
-/// this often in a row only where others come for the last free places as fast as they become free.
+/// found. Places are found at random, so a connect loses this often in a row only where others take
+/// the last free places as fast as they become free.
 const SEARCHES: u32 = 64;
-/// In the place of a backend: a row refers to one that is missing.
+/// Answer instead of a backend: a map row refers to a missing row.
 pub const BROKEN: u64 = u64::MAX - 2;
-/// In the place of a backend: the first choice cannot be taken.
+/// Answer instead of a backend: the first choice is not usable.
 const SEARCH: u64 = u64::MAX - 3;
-/// The same, because it has as many connections as it may have.
+/// Answer instead of a backend: the first choice is at its connection limit.
 const FIRST_IS_FULL: u64 = u64::MAX - 4;
-/// Numbers from here on name no backend.
+/// Answers from this number on are no backend.
 const REASONS: u64 = FIRST_IS_FULL;
 
-/// The functions that the kernel programs call by themselves; see [`search`](crate::search).
-pub trait Choose: Walk {
+/// The global functions of this decision; see [`kernel`](crate::kernel).
+pub trait Choose: Walk + Shares {
     /// [`kept`]
     fn kept(&self, service: &ServiceRow, client: u64) -> u64 {
         kept(self, service, client)
@@ -54,6 +58,11 @@ pub trait Choose: Walk {
         pick(self, service, client, key)
     }
 
+    /// [`search`]
+    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
+        search(self, service, key, first_was_full)
+    }
+
     /// [`reserve`]
     fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
         reserve(self, service, index, is_bounded)
@@ -70,7 +79,7 @@ pub trait Choose: Walk {
     }
 }
 
-/// A backend that a connect was given, and what the socket has of it.
+/// The backend of a connect, and what the socket holds of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Picked {
     /// Index.
@@ -80,7 +89,7 @@ pub(crate) struct Picked {
 }
 
 impl Picked {
-    /// From the answer of [`choose`], or the counter of the reason why there is none.
+    /// Decodes the answer of [`choose`]. The error is the counter of the refusal.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
     pub(crate) const fn of(word: u64) -> Result<Self, Counter> {
@@ -97,11 +106,11 @@ impl Picked {
 }
 
 /// Chooses a backend for a new connect or flow and holds it, or reserves a place where a SYN will
-/// follow. The service has slots. `client` is the client to be bound where the service has session
+/// follow. The service has slots. `client` is the client to bind where the service has session
 /// affinity, `key` that of [`balance::key`].
 ///
 /// Returns the index in the low half and bits of [`socket_state`] in the high one, or a number that
-/// names no backend.
+/// is no backend.
 #[inline(always)]
 pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) -> u64 {
     let first = kernel.pick(service, client, key);
@@ -114,19 +123,21 @@ pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, k
         if found >= REASONS {
             return found;
         }
-        // A client with session affinity is not bound to a stopgap.
+        // The client is not bound to what a search found: its own backend or the first choice may
+        // be usable again soon.
         let picked = kernel.admit(service, found, attempt == SEARCHES);
         if picked != UNBOUND {
             return picked;
         }
         full = true;
-        // Connects of one key that race for places would meet again at the next.
+        // A new key: connects with the same key that compete for places would meet again in the
+        // next search.
         key = kernel.random().into();
     }
     ALL_FULL
 }
 
-/// What the policy asks for first, or the backend that the client is bound to. Returns as
+/// Chooses the backend to which the client is bound, or the first choice of the policy. Returns as
 /// [`choose`], or that a search has to follow.
 #[inline(always)]
 pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) -> u64 {
@@ -145,11 +156,11 @@ pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) 
         };
         match status(kernel, service, index, backend) {
             Status::Usable => {
-                let chance = balance::scatter(draw.fraction);
+                let chance = scatter(draw.fraction);
                 let index = less_loaded(kernel, service, tier, chance, index, backend);
                 choice = spill(kernel, service, tier, chance, index);
             }
-            Status::Due if kernel.try_again(service, index) => {
+            Status::Due if kernel.start_trial(service, index) => {
                 choice = trial(kernel, service, index);
             }
             seen => full = seen == Status::Full,
@@ -172,28 +183,29 @@ pub fn pick<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, key: u64) 
     }
 }
 
-/// What a client is bound to, unless that takes a trial and another connect of the client became
-/// it.
+/// Returns a bound client's choice, unless it takes a trial and another connect of the client
+/// became it.
 #[inline(always)]
-fn claimed<K: Kernel>(kernel: &K, service: &ServiceRow, choice: u64) -> u64 {
+fn claimed<K: Evidence>(kernel: &K, service: &ServiceRow, choice: u64) -> u64 {
     let is_trial = choice != UNBOUND && choice & socket_state::TRIAL << 32 != 0;
     #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
-    if is_trial && !kernel.try_again(service, choice as u32) {
+    if is_trial && !kernel.start_trial(service, choice as u32) {
         UNBOUND
     } else {
         choice
     }
 }
 
+/// Returns the choice of a backend whose trial this connect is, and counts the trial.
 #[inline(always)]
 fn trial<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32) -> u64 {
-    kernel.count(service.id, Counter::Probes);
+    kernel.count(service.id, Counter::Trials);
     u64::from(index) | socket_state::TRIAL << 32
 }
 
-/// Leaves the tier where it is much busier than the next; else stays with the backend `best`.
+/// Returns a backend of the next tier where this tier is much busier than the next; else `best`.
 #[inline(always)]
-fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, best: u32) -> u64 {
+fn spill<K: Evidence>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, best: u32) -> u64 {
     if service.spill == 0 || !compares(service.policy) {
         return best.into();
     }
@@ -202,7 +214,7 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
     };
     let cost = Cost::of(backend);
     if let Some(next) = tier.next(kernel)
-        && let Some((far, backend)) = next.draw_other(kernel, balance::scatter(!chance), best)
+        && let Some((far, backend)) = next.draw_other(kernel, scatter(!chance), best)
         && cost.is_much_above(Cost::of(backend), service.spill)
     {
         match status(kernel, service, far, backend) {
@@ -210,7 +222,7 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
                 kernel.count(service.id, Counter::Failovers);
                 return far.into();
             }
-            Status::Due if kernel.try_again(service, far) => return trial(kernel, service, far),
+            Status::Due if kernel.start_trial(service, far) => return trial(kernel, service, far),
             _ => {}
         }
     }
@@ -218,8 +230,8 @@ fn spill<K: Kernel>(kernel: &K, service: &ServiceRow, tier: Tier, chance: u32, b
 }
 
 /// Holds a backend for a socket, or reserves a place, and counts the connect. Returns [`u64::MAX`]
-/// when other connects were faster: it is full by now, or has its bound of connects under way.
-/// `unbounded` ignores the latter.
+/// when other connects were faster: the backend is full by now, or has its bound of connects in
+/// progress. `unbounded` ignores that bound.
 #[inline(always)]
 pub fn admit<C: Choose>(kernel: &C, service: &ServiceRow, choice: u64, unbounded: bool) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "the low half of the word")]
@@ -236,8 +248,7 @@ pub fn admit<C: Choose>(kernel: &C, service: &ServiceRow, choice: u64, unbounded
     } else {
         socket_state::HELD
     };
-    // Only a bound needs a reservation: where there is none, a TCP socket counts from its SYN
-    // alone.
+    // Only a limit or a bound needs a reservation. Otherwise a TCP socket counts from its SYN on.
     if service.max_backend_connections != 0 || is_bounded {
         let reserved = kernel.reserve(service, index, is_bounded);
         if reserved == UNBOUND {
@@ -251,14 +262,13 @@ pub fn admit<C: Choose>(kernel: &C, service: &ServiceRow, choice: u64, unbounded
     choice & !(UNBOUNDED << 32) | holds << 32
 }
 
-/// Takes a place at a backend that has a limit or, where `is_bounded` says so, a bound of connects
-/// under way. Returns RESERVED of [`socket_state`] where it was reserved, or [`u64::MAX`] when
-/// there is none.
+/// Takes a place at a backend that has a connection limit or, if `is_bounded`, a bound of connects
+/// in progress. Returns RESERVED of [`socket_state`] where a place was reserved, or [`u64::MAX`]
+/// when there is none.
 ///
-/// A function by itself in the kernel, as [`search`](crate::search::search) is: few connects need
-/// it.
+/// A global function: few connects need it.
 #[inline(always)]
-pub fn reserve<K: Kernel>(kernel: &K, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+pub fn reserve<K: Evidence>(kernel: &K, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
     let Some(backend) = kernel.backend(index) else {
         return UNBOUND;
     };

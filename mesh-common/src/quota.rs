@@ -1,44 +1,31 @@
-//! How much of what all clients share one [client](crate::client) has, and how much it may have.
+//! Quotas: the number of rows that one [client](crate::client) may have in tables that all clients
+//! share. Takes a client, counts its rows in QUOTAS.
 //!
-//! A row of QUOTAS is for all clients of one hash: two of 65,536 clients may share one, and then
-//! its bounds.
+//! A row of QUOTAS counts for all clients of one class: two of 65,536 clients may share a row, and
+//! then its quota.
 
 use crate::{
-    abi::{ClientUse, capacity},
+    abi::{ClientUse, Resource, capacity},
     atomic,
+    hash::GOLDEN,
 };
 
-/// Multiplier of Fibonacci hashing, 2^32 / φ (Knuth, The Art of Computer Programming, 6.4).
-const GOLDEN: u32 = 0x9e37_79b1;
 const BITS: u32 = capacity::QUOTAS.trailing_zeros();
 
-/// Rows of FLOWS that take as much memory as one of MORE_FLOWS. A client may have that much fewer
-/// of these.
+/// Rows of FLOWS that take as much memory as one row of MORE_FLOWS. The quota of MORE_FLOWS is
+/// lower by this factor.
 pub const SMALL_PER_LARGE: u32 = 16;
 
-/// What a client has rows of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum What {
-    /// SOCKETS, and marks for them.
-    Sockets,
-    /// FLOWS.
-    Flows,
-    /// MORE_FLOWS.
-    MoreFlows,
-    /// AFFINITY.
-    Affinity,
-}
-
-/// The row of QUOTAS that a client's rows are counted in.
+/// Returns the row of QUOTAS for a client.
 #[inline(always)]
 pub const fn place(client: u32) -> u32 {
     client.wrapping_mul(GOLDEN) >> (32 - BITS)
 }
 
-/// Counts one row more unless the client has `most`; whether it did.
+/// Counts one more row unless the client has `most`. Returns whether it did.
 #[inline(always)]
-pub fn take(used: &ClientUse, what: What, most: u64) -> bool {
-    let word = used.of(what);
+pub fn take(used: &ClientUse, resource: Resource, most: u64) -> bool {
+    let word = used.of(resource);
     if atomic::add(word, 1) < most {
         return true;
     }
@@ -46,10 +33,10 @@ pub fn take(used: &ClientUse, what: What, most: u64) -> bool {
     false
 }
 
-/// Counts some rows less.
+/// Counts `rows` fewer rows.
 #[inline(always)]
-pub fn give_back(used: &ClientUse, what: What, rows: u64) {
-    atomic::count(used.of(what), rows.wrapping_neg());
+pub fn give_back(used: &ClientUse, resource: Resource, rows: u64) {
+    atomic::count(used.of(resource), rows.wrapping_neg());
 }
 
 #[cfg(test)]
@@ -62,13 +49,13 @@ mod tests {
     fn a_client_has_as_many_rows_as_it_may_have_and_no_more() {
         let used = ClientUse::default();
         assert_eq!(
-            [(); 3].map(|()| take(&used, What::Sockets, 2)),
+            [(); 3].map(|()| take(&used, Resource::Sockets, 2)),
             [true, true, false]
         );
-        assert!(take(&used, What::Flows, 1), "each kind by itself");
-        give_back(&used, What::Sockets, 1);
+        assert!(take(&used, Resource::Flows, 1), "each kind by itself");
+        give_back(&used, Resource::Sockets, 1);
         assert_eq!(
-            [(); 2].map(|()| take(&used, What::Sockets, 2)),
+            [(); 2].map(|()| take(&used, Resource::Sockets, 2)),
             [true, false]
         );
         assert_eq!(

@@ -1,12 +1,13 @@
-//! The way back: which address a program is shown for the peer it talks to.
+//! The way back: the address that a program sees for its peer. Takes a socket's row and the real
+//! peer, returns the service address.
 
 use crate::{abi::SocketRecord, addr::Addr};
 
-/// The service address to show for `peer`, or none when the socket does not talk to the endpoint it
-/// was given.
+/// Returns the service address to show for `peer`, or none when the peer is not the socket's
+/// backend.
 ///
-/// A record may outlive its connection, which `connect(AF_UNSPEC)` ends without a hook. Comparing
-/// the peer makes an old record harmless. `port` is in network byte order, as is the port returned.
+/// A row may outlive its connection, which `connect(AF_UNSPEC)` ends without a hook. Comparing the
+/// peer makes an old row harmless. `port` is in network byte order, as is the returned port.
 #[inline(always)]
 pub fn reverse(record: &SocketRecord, peer: Addr, port: u16) -> Option<(Addr, u16)> {
     if record.backend == peer && record.backend_port == port {

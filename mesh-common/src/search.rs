@@ -1,374 +1,31 @@
-//! The walk over the tiers of a service when the first choice cannot be taken: which tier, and
-//! which backend of it.
-//!
-//! Of a tier a sample is looked at, from a random slot on; it says how much of the tier is usable.
-//! When the sample has no usable backend, the walk goes on until it finds one or has seen the whole
-//! tier. So a connect is refused only when every slot of every tier was looked at.
-//!
-//! In the kernel [`Search::step`], [`stride`], [`Search::redraw`] and [`search`] are functions that
-//! the verifier checks once and by themselves, for any memory behind their pointers. Inline it
-//! would follow every combination of what it knows through all steps, which is too much. [`Walk`]
-//! stands between the two.
+//! The search for a backend when the first choice is not usable. [`pick`](crate::pick) calls it;
+//! the [walk](crate::walk) looks at the slots. It returns the index of a backend, or why there is
+//! none: only after every slot of every tier was looked at.
 
 use crate::{
-    abi::{Backend, ServiceRow, policy, socket_state},
-    balance::{self, Cost, choose, compares},
+    abi::{ServiceRow, socket_state},
     counter::Counter,
     ejection::Others,
-    evidence::health,
-    kernel::Kernel,
-    latency::Latencies,
-    outcome::{self, Attempt},
-    status::{Status, status},
-    tiers::{Tier, written},
+    evidence::{Evidence, health},
+    walk::{NONE, Progress, Walk, walk},
 };
 
-/// Slots of a tier that are looked at to see how much of it is usable.
-const SAMPLE: u8 = 64;
-/// Steps of a [`stride`].
-const STRIDE: u32 = 256;
-/// Strides of a search: together as many steps as SLOTS has rows by default.
-const STRIDES: u32 = 2048;
 /// Draws in the tier that serves, before the backend that the walk found is taken.
 const REDRAWS: u32 = 8;
-/// One of so many connects to a latency-aware service takes the first draw.
-const EXPLORE: u32 = 64;
-/// No index.
-pub(crate) const NONE: u32 = u32::MAX;
-
-/// No backend can be taken.
+/// Answer: no backend is usable.
 pub const NO_BACKEND: u64 = u64::MAX;
-/// No backend can be taken, and some of them because they are full.
+/// Answer: no backend is usable, and some are at their connection limit.
 pub const ALL_FULL: u64 = u64::MAX - 1;
-/// In the high half of a [`search`]'s answer, beside bits of [`socket_state`]: take the backend
-/// although it is on probation, for there is no other.
+/// In the high half of a [`search`]'s answer, beside bits of [`socket_state`]: ignore the bound of
+/// a backend on probation, because there is no other.
 pub(crate) const UNBOUNDED: u64 = 1 << socket_state::BITS;
 
-/// The functions that the kernel programs call by themselves.
-pub trait Walk: Kernel {
-    /// [`Search::step`]
-    fn step(&self, service: &ServiceRow, walk: &mut Search) -> bool {
-        walk.step(self, service)
-    }
-
-    /// [`stride`]
-    fn stride(&self, service: &ServiceRow, walk: &mut Search) -> bool {
-        stride(self, service, walk)
-    }
-
-    /// [`Search::redraw`]
-    fn redraw(&self, service: &ServiceRow, walk: &Search, key: u64, attempt: u32) -> u32 {
-        walk.redraw(self, service, key, attempt)
-    }
-
-    /// [`search`]
-    fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
-        search(self, service, key, first_was_full)
-    }
-
-    /// [`outcome::weigh`]
-    fn weigh(&self, attempt: &Attempt) -> u32 {
-        outcome::weigh(self, attempt)
-    }
-
-    /// [`outcome::failed`]
-    fn failed(&self, attempt: &Attempt, others: u32) -> bool {
-        outcome::failed(self, attempt, others)
-    }
-}
-
-/// A walk over the slots of a service, one [step](Self::step) at a time.
-#[repr(C)]
-pub struct Search {
-    /// The caller, for consistent hashing.
-    key: u64,
-    /// When `resort` was tried, milliseconds.
-    resort_tried_at: u64,
-    tier: Tier,
-    /// Slot that is next.
-    at: u32,
-    /// Slots of this tier that are still to be looked at.
-    left: u32,
-    /// Weight of the usable backends in the sample.
-    usable: u32,
-    /// Weight of all backends in the sample.
-    total: u32,
-    /// A usable backend of this tier: the first, or the least loaded where the policy compares.
-    best: u32,
-    /// A usable backend of a tier before, which was left because too little of it is usable.
-    spare: u32,
-    /// The nearest backend on probation that has its bound of connects under way.
-    bounded: u32,
-    /// The first backend of this tier that the client has ejected.
-    ejected: u32,
-    /// The first that other clients agree on.
-    agreed: u32,
-    /// Of the ejected and failing backends of all tiers, the one that was tried the longest ago.
-    resort: u32,
-    /// Index that is passed over from now on.
-    except: u32,
-    /// Those of `left` that belong to the sample.
-    sample: u8,
-    /// Tiers that the walk has come to, as far as a byte can count them.
-    tiers: u8,
-    /// One when a backend is full.
-    full: u8,
-    /// One when no more of the first tier is missing than the client may eject.
-    within: u8,
-    /// One when no more of it is missing than clients may agree on.
-    within_agreed: u8,
-    /// One when the ejection of `except` is over: this connect may become the trial.
-    trial: u8,
-    /// Zero.
-    pad: [u8; 2],
-}
-
-/// Attempts that are none: to find where in a tier to begin, and whether to stay there.
-const BEGINS: u32 = 1 << 16;
-const STAYS: u32 = 1 << 17;
-
-impl Search {
-    /// Before the first tier. Passes over the index `except`; then it makes no connect a trial
-    /// either.
-    #[inline(always)]
-    const fn new(key: u64, except: u32) -> Self {
-        Self {
-            key,
-            resort_tried_at: u64::MAX,
-            tier: Tier::NONE,
-            at: 0,
-            left: 0,
-            usable: 0,
-            total: 0,
-            best: NONE,
-            spare: NONE,
-            bounded: NONE,
-            ejected: NONE,
-            agreed: NONE,
-            resort: NONE,
-            except,
-            sample: 0,
-            tiers: 0,
-            full: 0,
-            within: 0,
-            within_agreed: 0,
-            trial: 0,
-            pad: [0; 2],
-        }
-    }
-
-    /// Looks at one more slot, or goes on to the next tier; false when the walk is over.
-    #[inline(always)]
-    pub fn step<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
-        if self.left == 0 || (self.sample == 0 && self.best != NONE) {
-            return self.leave(kernel, service);
-        }
-        self.left -= 1;
-        let at = if self.at >= self.tier.count {
-            0
-        } else {
-            self.at
-        };
-        self.at = at + 1;
-        if let Some(slot) = self.tier.slot(kernel, at)
-            && let Some(backend) = written(kernel, slot.backend)
-        {
-            self.look_at(kernel, service, slot.backend, backend);
-        }
-        if self.sample != 0 {
-            self.sample -= 1;
-        }
-        self.trial == 0
-    }
-
-    /// Goes on to the next tier, unless the connect stays in this one.
-    #[inline(always)]
-    fn leave<K: Kernel>(&mut self, kernel: &K, service: &ServiceRow) -> bool {
-        if self.tiers == 1 {
-            let missing = u64::from(self.total - self.usable) * 100;
-            let fits = |percent: u8| (missing <= u64::from(self.total) * u64::from(percent)).into();
-            (self.within, self.within_agreed) =
-                (fits(service.max_ejected), fits(service.max_agreed));
-        }
-        if self.best != NONE && (!self.tier.has_more() || self.keeps(kernel, service)) {
-            return false;
-        }
-        let next = if self.tiers == 0 {
-            Some(Tier::first(service))
-        } else {
-            self.tier.next(kernel)
-        };
-        let Some(tier) = next else { return false };
-        if self.spare == NONE {
-            self.spare = self.best;
-        }
-        (self.usable, self.total, self.best) = (0, 0, NONE);
-        (self.ejected, self.agreed) = (NONE, NONE);
-        self.tier = tier;
-        let chance = balance::chance(kernel, service, self.key, BEGINS | u32::from(self.tiers));
-        self.tiers = self.tiers.saturating_add(1);
-        self.at = balance::draw(chance, tier.count).slot;
-        (self.left, self.sample) = (tier.count, SAMPLE);
-        true
-    }
-
-    #[inline(always)]
-    fn look_at<K: Kernel>(
-        &mut self,
-        kernel: &K,
-        service: &ServiceRow,
-        index: u32,
-        backend: &Backend,
-    ) {
-        let share = if self.sample == 0 {
-            0
-        } else {
-            balance::share(service.policy, backend.row.weight)
-        };
-        self.total += share;
-        if index == self.except {
-            return;
-        }
-        match status(kernel, service, index, backend) {
-            Status::Usable => {
-                self.usable += share;
-                if self.best == NONE
-                    || (compares(service.policy) && kernel.costs_less(service, index, self.best))
-                {
-                    self.best = index;
-                }
-            }
-            Status::Full => {
-                // It works, and has its share.
-                self.usable += share;
-                self.full = 1;
-            }
-            Status::Bounded if self.bounded == NONE => self.bounded = index,
-            Status::Due if self.except == NONE => (self.except, self.trial) = (index, 1),
-            Status::Due | Status::Ejected => {
-                if self.ejected == NONE {
-                    self.ejected = index;
-                }
-                self.resort_to(kernel, service, index, backend);
-            }
-            Status::Agreed => {
-                if self.agreed == NONE {
-                    self.agreed = index;
-                }
-                self.resort_to(kernel, service, index, backend);
-            }
-            Status::Failing => self.resort_to(kernel, service, index, backend),
-            Status::Bounded | Status::Down => {}
-        }
-    }
-
-    #[inline(always)]
-    fn resort_to<K: Kernel>(
-        &mut self,
-        kernel: &K,
-        service: &ServiceRow,
-        index: u32,
-        backend: &Backend,
-    ) {
-        let tried_at = health(kernel, service, index, backend).tried_at(service);
-        if tried_at < self.resort_tried_at {
-            (self.resort, self.resort_tried_at) = (index, tried_at);
-        }
-    }
-
-    /// Whether a connect whose first choice was not usable stays in the tier all the same. Together
-    /// with those whose first choice was usable, the tier keeps `usable / (failover · total)` of
-    /// the connects, as Envoy's priority levels do with an overprovisioning factor of 1 / failover.
-    #[inline(always)]
-    fn keeps<K: Kernel>(&self, kernel: &K, service: &ServiceRow) -> bool {
-        let (usable, total, failover) = (
-            u64::from(self.usable),
-            u64::from(self.total),
-            u64::from(service.failover),
-        );
-        if usable * 100 >= failover * total {
-            return true;
-        }
-        // u (1 − f) / (f (1 − u)), with u = usable / total and f = failover / 100
-        let odds = usable * (100 - failover);
-        let against = failover * (total - usable);
-        let chance = balance::chance(kernel, service, self.key, STAYS | u32::from(self.tiers));
-        u64::from(chance) * against < odds << 32
-    }
-
-    /// What the policy asks for in this tier at its `attempt`, if that can be taken, else
-    /// [`u32::MAX`].
-    #[inline(always)]
-    pub fn redraw<K: Kernel>(
-        &self,
-        kernel: &K,
-        service: &ServiceRow,
-        key: u64,
-        attempt: u32,
-    ) -> u32 {
-        let draw = choose(kernel, service, key, self.tier.count, attempt);
-        match self.tier.drawn(kernel, draw) {
-            Some((index, backend)) if status(kernel, service, index, backend) == Status::Usable => {
-                less_loaded(
-                    kernel,
-                    service,
-                    self.tier,
-                    balance::scatter(draw.fraction),
-                    index,
-                    backend,
-                )
-            }
-            _ => NONE,
-        }
-    }
-
-    /// The backend that is tried although it is ejected, because too little is left and there is no
-    /// farther tier; else
-    /// [`NONE`].
-    #[inline(always)]
-    fn panics(&self, service: &ServiceRow) -> u32 {
-        let too_little =
-            |percent: u8| u64::from(self.usable) * 100 < u64::from(percent) * u64::from(self.total);
-        if self.tier.has_more() {
-            return NONE;
-        }
-        if self.ejected != NONE && too_little(service.panic) {
-            return self.ejected;
-        }
-        if too_little(service.panic_agreed) {
-            self.agreed
-        } else {
-            NONE
-        }
-    }
-}
-
-/// Takes up to 256 steps; false when the walk is over.
-#[inline(always)]
-pub fn stride<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) -> bool {
-    for _ in 0..STRIDE {
-        if !kernel.step(service, walk) {
-            return false;
-        }
-    }
-    true
-}
-
-#[inline(always)]
-fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Search) {
-    for _ in 0..STRIDES {
-        if !kernel.stride(service, walk) {
-            return;
-        }
-    }
-}
-
-/// What is usable without the backend `except`: the client may eject it when enough of the first
-/// tier is, or any backend of a farther one. Also whether clients may agree on it, which takes
-/// enough of the first tier in any case.
+/// Returns what is usable without the backend `except`: the client may eject it when enough of the
+/// first tier is usable, or any backend of a farther tier. Also returns whether clients may agree
+/// on the ejection, which always takes enough of the first tier.
 #[inline(always)]
 pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> (Others, bool) {
-    let mut found = Search::new(kernel.random().into(), except);
+    let mut found = Progress::new(kernel.random().into(), except);
     walk(kernel, service, &mut found);
     if found.best == NONE && found.spare == NONE {
         return (Others::AreNone, false);
@@ -382,19 +39,21 @@ pub(crate) fn others<K: Walk>(kernel: &K, service: &ServiceRow, except: u32) -> 
     (others, found.within_agreed != 0)
 }
 
-/// The first choice cannot be taken. Returns the index of another backend in the low half, and in
-/// the high half TRIAL of
-/// [`socket_state`] where the connect is to show whether an ejected backend works; or [`ALL_FULL`] or [`NO_BACKEND`].
+/// Returns the index of another backend than the first choice in the low half, and TRIAL of
+/// [`socket_state`] in the high half where the connect becomes a trial or is a last resort; or
+/// [`ALL_FULL`] or [`NO_BACKEND`].
+///
+/// A global function.
 #[inline(always)]
 pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
-    let mut found = Search::new(key, NONE);
+    let mut found = Progress::new(key, NONE);
     walk(kernel, service, &mut found);
     if found.trial != 0 {
-        if kernel.try_again(service, found.except) {
-            kernel.count(service.id, Counter::Probes);
+        if kernel.start_trial(service, found.except) {
+            kernel.count(service.id, Counter::Trials);
             return trial(found.except);
         }
-        // Another connect of the client is the trial.
+        // Another connect of the client became the trial.
         found.trial = 0;
         walk(kernel, service, &mut found);
     }
@@ -406,8 +65,8 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
         if found.tiers > 1 {
             kernel.count(service.id, Counter::Failovers);
         }
-        // The policy is asked again, so that what cannot be taken falls to the others by their
-        // weights.
+        // The policy draws again, so that the connects of unusable backends go to the others by
+        // their weights.
         for attempt in 1..=REDRAWS {
             let index = kernel.redraw(service, &found, key, attempt);
             if index != NONE {
@@ -419,12 +78,13 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
     last_resort(kernel, service, &found, first_was_full)
 }
 
-/// No tier has a backend that the rules let in. Returns as [`search`].
+/// Returns a backend that the rules do not let in, because no tier has another. The answer is that
+/// of [`search`].
 #[inline(always)]
-fn last_resort<K: Kernel>(
+fn last_resort<K: Evidence>(
     kernel: &K,
     service: &ServiceRow,
-    found: &Search,
+    found: &Progress,
     first_was_full: bool,
 ) -> u64 {
     if found.best != NONE {
@@ -453,49 +113,8 @@ fn last_resort<K: Kernel>(
     }
 }
 
+/// Returns the answer for a connect that is a trial.
 #[inline(always)]
 fn trial(index: u32) -> u64 {
     u64::from(index) | socket_state::TRIAL << 32
-}
-
-/// For policies that compare, the less loaded of `first` and another draw from its tier; else
-/// `first`.
-#[inline(always)]
-pub(crate) fn less_loaded<K: Kernel>(
-    kernel: &K,
-    service: &ServiceRow,
-    tier: Tier,
-    chance: u32,
-    first: u32,
-    backend: &Backend,
-) -> u32 {
-    if !compares(service.policy) || explores(service, chance) || tier.count < 2 {
-        return first;
-    }
-    let cost = Cost::of(backend);
-    let Some((second, backend)) = tier.draw_other(kernel, chance, first) else {
-        return first;
-    };
-    let latencies = Latencies::of(kernel, service, second, first);
-    let is_less = Cost::of(backend).replaces(cost, latencies, balance::scatter(chance));
-    let is_taken = is_less && status(kernel, service, second, backend) == Status::Usable;
-    if is_taken { second } else { first }
-}
-
-/// Whether the first draw is taken without a comparison. A backend whose latency was bad once would
-/// otherwise never be asked again where there are others, and never be seen to be better.
-#[inline(always)]
-pub(crate) const fn explores(service: &ServiceRow, chance: u32) -> bool {
-    service.policy == policy::LATENCY_AWARE && chance.is_multiple_of(EXPLORE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_has_no_byte_that_is_not_written() {
-        assert_eq!(size_of::<Tier>(), 12);
-        assert_eq!(size_of::<Search>(), size_of::<Tier>() + 2 * 8 + 11 * 4 + 8);
-    }
 }

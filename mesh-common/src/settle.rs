@@ -1,26 +1,25 @@
-//! What the agent has the kernel programs do between hooks, so that what a socket holds is given
-//! back by one rule and exactly once, whichever hook runs at the same moment.
+//! Requests of the agent to the kernel programs between hooks: to release what lost sockets hold,
+//! and to correct counts. Takes a [`Request`] as five words. The programs carry it out, so that
+//! each release follows one rule and happens exactly once, whichever hook runs at the same moment.
 
 use crate::{
-    abi::ShareKey,
-    kernel::Kernel,
-    limits::correct_share,
+    abi::{Resource, ShareKey},
+    limits::{Shares, correct_share},
     occupancy::{self, epoch},
-    quota::What,
     socket,
 };
 
-/// One thing to do, as five words.
+/// One request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request {
-    /// The socket with this cookie is gone or not connected, as far as was seen.
+    /// The socket with this cookie seems to be gone or not connected.
     Suspect(u64),
-    /// The socket with this cookie was suspected long ago: what it holds is given back.
+    /// The socket with this cookie was suspected long ago: releases what it holds.
     Settle(u64),
-    /// The socket with this cookie was settled long ago: its row goes.
+    /// The socket with this cookie was settled long ago: removes its row.
     Forget(u64),
-    /// A backend of this index and generation counts so many sockets too few, and so many
-    /// connecting ones; negative for too many. Its expired reservations are cleared.
+    /// Adds to the counts of a backend with this index and generation; negative numbers subtract.
+    /// Clears its expired reservations.
     Backend {
         /// Index.
         index: u32,
@@ -28,26 +27,26 @@ pub enum Request {
         generation: u32,
         /// Sockets.
         live: i32,
-        /// Of them, connecting.
+        /// Of them, connecting sockets.
         connecting: i32,
     },
-    /// The service with this id counts so many sockets too few; negative for too many. Its expired
-    /// reservations are cleared.
+    /// Adds to the count of the service with this id; a negative number subtracts. Clears its
+    /// expired reservations.
     Service {
         /// Id.
         id: u32,
         /// Sockets.
         live: i32,
     },
-    /// A client's share of a service's connections counts so many sockets too few; negative for too
-    /// many.
+    /// Adds to the count of a client's share of a service's connections; a negative number
+    /// subtracts.
     Share {
         /// Service and client.
         of: ShareKey,
         /// Sockets.
         live: i32,
     },
-    /// A client has so many rows of AFFINITY less.
+    /// Takes rows of AFFINITY off the quota of a client.
     Affinity {
         /// Client.
         client: u32,
@@ -56,11 +55,11 @@ pub enum Request {
     },
 }
 
-/// A request as the kernel program is given it.
+/// A request as the words that the kernel program gets.
 pub type Words = [u32; 5];
 
 impl Request {
-    /// As words.
+    /// Encodes the request.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the two halves of a cookie"
@@ -88,7 +87,7 @@ impl Request {
         }
     }
 
-    /// From words; none for those of no request.
+    /// Decodes words; none for an unknown request.
     #[inline(always)]
     pub const fn of(words: Words) -> Option<Self> {
         let [kind, one, two, three, four] = words;
@@ -123,9 +122,9 @@ impl Request {
     }
 }
 
-/// Does it. What is not there any more has nothing to settle.
+/// Carries out a request. Ignores it when the row is gone.
 #[inline(always)]
-pub fn settle<K: Kernel>(kernel: &K, request: Request) {
+pub fn settle<K: Shares>(kernel: &K, request: Request) {
     match request {
         Request::Suspect(cookie) => socket::suspected(kernel, cookie),
         Request::Settle(cookie) => socket::settled(kernel, cookie),
@@ -157,11 +156,11 @@ pub fn settle<K: Kernel>(kernel: &K, request: Request) {
             }
         }
         Request::Share { of, live } => correct_share(kernel, of, units(live, 0)),
-        Request::Affinity { client, rows } => kernel.give_back(client, What::Affinity, rows),
+        Request::Affinity { client, rows } => kernel.give_back(client, Resource::Affinity, rows),
     }
 }
 
-/// Differences as one difference of an [`occupancy`] word.
+/// Encodes two differences as one difference of an [`occupancy`] word.
 #[inline(always)]
 const fn units(live: i32, connecting: i32) -> u64 {
     let (live, connecting) = (live as i64 as u64, connecting as i64 as u64);

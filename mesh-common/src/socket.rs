@@ -1,5 +1,6 @@
-//! The life of a socket that was given a backend: it holds the backend from its SYN to its end,
-//! exactly once, and the outcome of its connect becomes the backend's health and latency.
+//! The life of a socket with a backend: it holds the backend from its SYN to its end, exactly once,
+//! and the outcome of its connect goes into the health and latency of the backend. Takes events of
+//! hooks, changes the socket's row and what it counts in.
 //!
 //! ```text
 //!  connect hook      SYN sent             established             released or closed
@@ -8,51 +9,30 @@
 //!                 │             └ closed by the kernel: failed; released by the program: no failure
 //!                 └ refused by the kernel: a failure for its client alone; only reservations are given back
 //! ```
+//!
 //! UDP sockets have no SYN and are HELD at once. A socket ends when its program closes it or when
-//! the kernel tells that its connection has ended (it closes sockets of its own without telling any
-//! other hook), whichever is first: the hook that takes the bits out of the state gives the backend
-//! back.
+//! the kernel reports the end of its connection (it closes sockets of its own without another
+//! hook), whichever is first: the hook that takes the bits out of the state releases the backend.
 
+mod place;
+mod state;
+
+pub(crate) use self::state::owner;
+use self::{
+    place::{NANOSECONDS_PER_MICROSECOND, Place},
+    state::{COOKIE, HOLDS, change, is_trial},
+};
 use crate::{
-    abi::{Backend, FrontendKey, ShareKey, SocketRecord, protocol, socket_state},
+    abi::{SocketRecord, socket_state},
     atomic,
     kernel::Kernel,
-    latency::{self, Pair, Part},
-    limits, occupancy,
-    outcome::{Attempt, private},
-    search::Walk,
+    latency::{self, Part},
+    limits::Shares,
+    occupancy,
+    outcome::{Outcomes, private},
 };
 
-const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
-/// How much longer a connection is open says nothing of how fast a backend answers, microseconds.
-const LONG: u64 = 1_000_000;
-
-/// All that a socket holds or has reserved.
-const HOLDS: u64 = socket_state::HELD
-    | socket_state::CONNECTING
-    | socket_state::LIMITED
-    | socket_state::SHARED
-    | socket_state::PENDING
-    | socket_state::RESERVED;
-/// Bits of a state that say whose it is.
-const COOKIE: u64 = u64::MAX << socket_state::COOKIE;
-/// Hooks that change one state at the same time; each does so a few times at most.
-const ATTEMPTS: u32 = 8;
-
-/// Returns the part of a state above its bits: the epoch of the socket's reservations, and the
-/// socket's cookie.
-#[inline(always)]
-pub(crate) const fn owner(cookie: u64, epoch: u64) -> u64 {
-    cookie << socket_state::COOKIE | epoch << socket_state::BITS
-}
-
-/// Returns the epoch in a state.
-#[inline(always)]
-const fn epoch(state: u64) -> u64 {
-    (state & !COOKIE) >> socket_state::BITS
-}
-
-/// How a socket's connect was answered.
+/// Returns how the socket's last connect was answered.
 #[inline(always)]
 pub fn record<K: Kernel>(kernel: &K, cookie: u64) -> Option<&SocketRecord> {
     // SAFETY: the row's memory lives as long as the map; but for its state, which is atomic, it is
@@ -60,230 +40,17 @@ pub fn record<K: Kernel>(kernel: &K, cookie: u64) -> Option<&SocketRecord> {
     unsafe { kernel.socket(cookie).as_ref() }
 }
 
-/// Clears and sets bits of a socket's state; what it was before, or none if the row is another
-/// socket's by now.
+/// Handles a SYN that is about to be sent: from now on the socket holds its backend and counts as
+/// connecting.
 #[inline(always)]
-fn change(socket: &SocketRecord, cookie: u64, clear: u64, set: u64) -> Option<u64> {
-    for _ in 0..ATTEMPTS {
-        let before = atomic::read(&socket.state);
-        if before & COOKIE != owner(cookie, 0) {
-            return None;
-        }
-        if atomic::replace(&socket.state, before, before & !clear | set) {
-            return Some(before);
-        }
-    }
-    None
-}
-
-/// What a row says of the socket's place. Read before the state is changed, and true if that
-/// succeeds: from then on others may remove the row.
-#[derive(Clone, Copy)]
-struct Place {
-    service: u32,
-    backend_index: u32,
-    generation: u32,
-    client: u32,
-    started: u64,
-}
-
-impl Place {
-    #[inline(always)]
-    fn of(socket: &SocketRecord) -> Self {
-        // SAFETY: references are valid for reads; each word is read whole, now and not later.
-        unsafe {
-            Self {
-                service: (&raw const socket.service).read_volatile(),
-                backend_index: (&raw const socket.backend_index).read_volatile(),
-                generation: (&raw const socket.generation).read_volatile(),
-                client: (&raw const socket.client).read_volatile(),
-                started: (&raw const socket.started).read_volatile(),
-            }
-        }
-    }
-
-    /// The backend, unless its index is another's by now.
-    #[inline(always)]
-    fn backend<K: Kernel>(self, kernel: &K) -> Option<&Backend> {
-        kernel
-            .backend(self.backend_index)
-            .filter(|backend| backend.row.generation == self.generation)
-    }
-
-    /// Whose connections the socket counts among.
-    #[inline(always)]
-    const fn share(self) -> ShareKey {
-        ShareKey {
-            service: self.service,
-            client: self.client,
-        }
-    }
-
-    /// The connect, in case it has an outcome: [`is_trial`] is known by then. Written at once, in
-    /// one piece, which takes less stack than to keep each part until it is needed.
-    #[inline(always)]
-    fn attempt(self, socket: &SocketRecord) -> Attempt {
-        let Self {
-            service,
-            backend_index,
-            generation,
-            client,
-            started,
-        } = self;
-        Attempt {
-            key: frontend(socket),
-            service,
-            backend: backend_index,
-            generation,
-            client,
-            is_trial: 0,
-            started,
-        }
-    }
-
-    /// Gives back what `held` says; returns the backend if the socket held one that is still there.
-    #[inline(always)]
-    fn give_back<K: Kernel>(self, kernel: &K, held: u64) -> Option<&Backend> {
-        if held & socket_state::PENDING != 0 {
-            self.cancel(kernel, held);
-            return None;
-        }
-        limits::change(
-            kernel,
-            held,
-            self.share(),
-            None,
-            occupancy::LIVE.wrapping_neg(),
-        );
-        if held & socket_state::HELD == 0 {
-            return None;
-        }
-        let backend = self.backend(kernel)?;
-        occupancy::remove(&backend.live, units(held));
-        Some(backend)
-    }
-
-    /// Undoes [`Self::give_back`] for a UDP socket.
-    #[inline(always)]
-    fn take_back<K: Kernel>(self, kernel: &K, held: u64) {
-        limits::change(kernel, held, self.share(), None, occupancy::LIVE);
-        if held & socket_state::HELD != 0
-            && let Some(backend) = self.backend(kernel)
-        {
-            occupancy::add(&backend.live, occupancy::LIVE);
-        }
-    }
-
-    /// Gives back the reservations of a socket whose SYN was not sent.
-    #[inline(always)]
-    fn cancel<K: Kernel>(self, kernel: &K, held: u64) {
-        let epoch = epoch(held);
-        limits::change(kernel, held, self.share(), Some(epoch), 0);
-        if held & socket_state::RESERVED != 0
-            && let Some(backend) = self.backend(kernel)
-        {
-            occupancy::settle(&backend.live, epoch, 0);
-        }
-    }
-
-    /// Turns reservations into what a socket with a SYN under way holds.
-    #[inline(always)]
-    fn hold<K: Kernel>(self, kernel: &K, before: u64) {
-        let epoch = epoch(before);
-        limits::change(kernel, before, self.share(), Some(epoch), occupancy::LIVE);
-        let Some(backend) = self.backend(kernel) else {
-            return;
-        };
-        let units = occupancy::LIVE + occupancy::CONNECTING;
-        if before & socket_state::RESERVED != 0 {
-            occupancy::settle(&backend.live, epoch, units);
-        } else {
-            occupancy::add(&backend.live, units);
-        }
-    }
-
-    /// The socket's client learns, and all clients together.
-    #[inline(always)]
-    fn learn<K: Kernel>(self, kernel: &K, backend: &Backend, part: Part, sample: u64) {
-        let Self {
-            backend_index,
-            generation,
-            client,
-            ..
-        } = self;
-        kernel.learn_latency(
-            Pair {
-                client,
-                backend: backend_index,
-                generation,
-            },
-            part,
-            sample,
-        );
-        latency::learn_together(backend, part, sample);
-    }
-
-    /// How long the socket's connection was open, where its service wants to know.
-    #[inline(always)]
-    fn time<K: Kernel>(self, kernel: &K, held: u64, backend: &Backend) {
-        if held & (socket_state::TIMED | socket_state::CONNECTING | socket_state::FAILED)
-            == socket_state::TIMED
-        {
-            let open = kernel.now().saturating_sub(self.started) / NANOSECONDS_PER_MICROSECOND;
-            self.learn(
-                kernel,
-                backend,
-                Part::Duration,
-                if open < LONG { open } else { LONG },
-            );
-        }
-    }
-}
-
-/// The frontend that the socket asked for. To be read as [`Place`] is.
-#[inline(always)]
-fn frontend(socket: &SocketRecord) -> FrontendKey {
-    // SAFETY: as in `Place::of`.
-    let port = unsafe { (&raw const socket.frontend_port).read_volatile() };
-    FrontendKey {
-        addr: socket.frontend.copy(),
-        port,
-        protocol: protocol::TCP,
-        pad: 0,
-    }
-}
-
-/// [`Attempt::is_trial`] of a socket in this state.
-#[inline(always)]
-fn is_trial(state: u64) -> u32 {
-    (state & socket_state::TRIAL != 0).into()
-}
-
-/// What `bits` of a socket's state count in [`BackendLoad::live`](crate::abi::BackendLoad::live).
-#[inline(always)]
-pub(crate) const fn units(bits: u64) -> u64 {
-    let held = if bits & socket_state::HELD != 0 {
-        occupancy::LIVE
-    } else {
-        0
-    };
-    held + if bits & socket_state::CONNECTING != 0 {
-        occupancy::CONNECTING
-    } else {
-        0
-    }
-}
-
-/// The socket's SYN is about to be sent: from now on it holds its backend and counts as connecting.
-#[inline(always)]
-pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn syn_sent<K: Shares>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
     let place = Place::of(socket);
     let holds = socket_state::HELD | socket_state::CONNECTING;
-    // A SYN of another connect than the recorded one, or a row that is another socket's, has no
-    // PENDING to clear.
+    // The SYN of a connect that is not recorded, or the row of another socket, has no PENDING to
+    // clear.
     if atomic::read(&socket.state) & socket_state::PENDING == 0 {
         return;
     }
@@ -295,11 +62,11 @@ pub fn syn_sent<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
-/// The socket is connected. `handshake` is the time that the last request for it took,
-/// microseconds; zero if it is not known. A socket that is timed counts from its connect, lost
-/// requests included. `in_node` says whether it is in the node's own network namespace.
+/// Handles an established connection. `handshake` is the round trip of the last SYN, microseconds;
+/// zero if it is not known. A timed socket counts from its connect instead, lost SYNs included.
+/// `in_node` returns whether the socket is in the node's own network namespace.
 #[inline(always)]
-pub fn established<K: Kernel>(
+pub fn established<K: Outcomes>(
     kernel: &K,
     cookie: u64,
     handshake: u64,
@@ -323,7 +90,7 @@ pub fn established<K: Kernel>(
     if before & socket_state::CONNECTING != 0 {
         occupancy::remove(&backend.live, occupancy::CONNECTING);
     }
-    // A connect that failed for want of an answer in time may still get one.
+    // A connect that failed because its answer was late may still get it.
     if atomic::read(&backend.health) != 0 {
         attempt.is_trial = is_trial(before);
         kernel.succeeded(&attempt, in_node());
@@ -336,10 +103,10 @@ pub fn established<K: Kernel>(
     }
 }
 
-/// A connect request was not answered, and is sent again. After the time that the service allows it
-/// has failed: it stays held, but does not count as connecting any more.
+/// Handles a SYN that was not answered and is sent again. After the connect timeout of the service
+/// the connect has failed: the socket stays held, but no longer counts as connecting.
 #[inline(always)]
-pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
+pub fn unanswered<K: Outcomes>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
@@ -365,11 +132,11 @@ pub fn unanswered<K: Walk>(kernel: &K, cookie: u64) {
     }
 }
 
-/// The socket's TCP connection is closed, or never came to be, in which case `failed` says whether
-/// a request for it was sent and refused or given up by the kernel: it is not the backend's fault
-/// when there is no port or no route, or when the program changed its mind.
+/// Handles the end of a TCP connection, or of a connect. For a connect `failed` says whether a SYN
+/// was sent and then refused or given up by the kernel: without a port or a route, or when the
+/// program changed its mind, the backend did not fail.
 #[inline(always)]
-pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
+pub fn closed<K: Outcomes + Shares>(kernel: &K, cookie: u64, failed: bool) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
@@ -389,12 +156,16 @@ pub fn closed<K: Walk>(kernel: &K, cookie: u64, failed: bool) {
     }
 }
 
-/// The socket's program closed it. `is_unconnected` says whether the socket is in no state of a
-/// connection: if its SYN was never sent either, the kernel refused its connect after our hook, as
-/// it does without a route. Another client's connect may have one, so that fails for this client
-/// alone.
+/// Handles a socket that its program closed. `is_unconnected` returns whether the socket is in no
+/// state of a connection: if its SYN was never sent either, the kernel refused its connect after
+/// the hook, as it does without a route. Connects of other clients may have a route, so this is a
+/// failure for this client alone.
 #[inline(always)]
-pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: impl FnOnce() -> bool) {
+pub fn released<K: Outcomes + Shares>(
+    kernel: &K,
+    cookie: u64,
+    is_unconnected: impl FnOnce() -> bool,
+) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
@@ -413,8 +184,8 @@ pub fn released<K: Walk>(kernel: &K, cookie: u64, is_unconnected: impl FnOnce() 
     }
 }
 
-/// The socket seems to be gone or not connected, and no hook told so. If it connects again, it
-/// knows from now on that others may give back what it holds.
+/// Marks a socket that seems to be gone or not connected, without a hook having reported it. A
+/// later connect of the socket then knows that others may release what it holds.
 #[inline(always)]
 pub fn suspected<K: Kernel>(kernel: &K, cookie: u64) {
     if let Some(socket) = record(kernel, cookie) {
@@ -422,16 +193,16 @@ pub fn suspected<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Gives back what a socket holds that has been [`suspected`] for so long that every hook knows.
-/// Its row stays: a hook may have it in hand.
+/// Releases what a socket holds that was [`suspected`] long enough for every hook to see it. The
+/// row stays, because a hook may be using it.
 #[inline(always)]
-pub fn settled<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn settled<K: Shares>(kernel: &K, cookie: u64) {
     let Some(socket) = record(kernel, cookie) else {
         return;
     };
     let (place, before) = (Place::of(socket), atomic::read(&socket.state));
     let after = before & !(HOLDS | socket_state::SUSPECTED) | socket_state::SETTLED;
-    // If the socket connects at this moment it is neither.
+    // A socket that connects at this moment has another state, and is not settled.
     if before & COOKIE == owner(cookie, 0)
         && before & socket_state::SUSPECTED != 0
         && atomic::replace(&socket.state, before, after)
@@ -440,9 +211,9 @@ pub fn settled<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Removes the row of a socket that was [`settled`] so long ago that no hook has it in hand.
+/// Removes the row of a socket that was [`settled`] so long ago that no hook is using it.
 #[inline(always)]
-pub fn forgotten<K: Kernel>(kernel: &K, cookie: u64) {
+pub fn forgotten<K: Shares>(kernel: &K, cookie: u64) {
     if let Some(socket) = record(kernel, cookie)
         && atomic::read(&socket.state) & socket_state::SETTLED != 0
     {
@@ -450,8 +221,8 @@ pub fn forgotten<K: Kernel>(kernel: &K, cookie: u64) {
     }
 }
 
-/// Does what [`end`] does for a socket that holds a backend and nothing else, as most do; false for
-/// others.
+/// Does what [`end`] does for a socket that holds a backend and nothing else, as most do. Returns
+/// false for other sockets.
 #[inline(always)]
 pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
     const OTHERS: u64 = HOLDS & !socket_state::HELD | socket_state::SUSPECTED;
@@ -465,11 +236,11 @@ pub(crate) fn end_held<K: Kernel>(kernel: &K, socket: &SocketRecord) -> bool {
     true
 }
 
-/// Releases what the previous connect of a socket holds. Its row is written anew or removed by the
-/// same hook: the socket's lock keeps other hooks from it meanwhile, and where the agent may give
-/// back the same, the first of both does.
+/// Releases what the previous connect of a socket holds. The same hook rewrites or removes the row:
+/// the socket's lock keeps other hooks away meanwhile, and where the agent may release the same,
+/// the first of both does.
 #[inline(always)]
-pub fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
+pub fn end<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let (place, state) = (Place::of(socket), atomic::read(&socket.state));
     if state & socket_state::SUSPECTED == 0 {
         place.give_back(kernel, state);
@@ -478,16 +249,16 @@ pub fn end<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     }
 }
 
-/// The same, without the row.
+/// Does what [`end`] does, and removes the row.
 #[inline(always)]
-pub(crate) fn drop<K: Kernel>(kernel: &K, socket: &SocketRecord, cookie: u64) {
+pub(crate) fn drop<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
     let client = Place::of(socket).client;
     end(kernel, socket, cookie);
     kernel.forget(cookie, client);
 }
 
-/// Holds again what [`end`] released a moment ago, whatever others have taken since.
+/// Holds again what [`end`] released a moment ago, regardless of limits.
 #[inline(always)]
-pub(crate) fn resume<K: Kernel>(kernel: &K, socket: &SocketRecord) {
+pub(crate) fn resume<K: Shares>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).take_back(kernel, atomic::read(&socket.state));
 }

@@ -1,40 +1,40 @@
-//! Whether a backend takes a connection now.
+//! Whether a backend takes a connection now. Takes its row and the health for the client, returns a
+//! [`Status`].
 
 use crate::{
     abi::{Backend, ServiceRow, backend_state},
     atomic,
     ejection::{Health, State, milliseconds},
-    evidence::health,
-    kernel::Kernel,
+    evidence::{Evidence, health},
     occupancy::{connecting, epoch, live, reserved},
 };
 
-/// Whether a backend takes a connection.
+/// Answer of [`status`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
-    /// It does.
+    /// The backend takes a connection.
     Usable,
-    /// It is on probation, and as many connects are under way as may fail. It takes one when no
-    /// other backend is usable.
+    /// On probation, with as many connects in progress as may fail. Takes a connect when no other
+    /// backend is usable.
     Bounded,
-    /// It has failed as often as an ejection takes, and is not ejected because it is the last. It
-    /// takes a connect when no other backend is usable.
+    /// The last backend, with as many failures as an ejection takes. Takes a connect when no other
+    /// backend is usable.
     Failing,
-    /// Its ejection is over: one connect may try it.
+    /// The ejection is over: one connect may become the trial.
     Due,
-    /// It is ejected.
+    /// The client has ejected it.
     Ejected,
-    /// Other clients agree that it does not work.
+    /// Other clients agree on an ejection.
     Agreed,
-    /// It has as many connections as it may have.
+    /// At its connection limit.
     Full,
-    /// The agent says that it takes none.
+    /// The agent took it out.
     Down,
 }
 
-/// Whether a backend of the service takes a connection now of the client in `service`.
+/// Returns whether a backend of the service takes a connection of the client in `service` now.
 #[inline(always)]
-pub fn status<K: Kernel>(
+pub fn status<K: Evidence>(
     kernel: &K,
     service: &ServiceRow,
     index: u32,
@@ -45,7 +45,7 @@ pub fn status<K: Kernel>(
     }
     let word = atomic::read(&backend.live);
     let health = health(kernel, service, index, backend);
-    // A closed backend costs no look at the clock.
+    // For a closed backend the clock is not read.
     if health != Health::default() {
         let now = kernel.now();
         if health.is_due(milliseconds(now)) {
@@ -72,7 +72,7 @@ pub fn status<K: Kernel>(
     Status::Usable
 }
 
-/// Connects without an outcome, those of the hook included that are about to send their SYN.
+/// Returns the number of connects without an outcome, those before their SYN included.
 #[inline(always)]
 pub(crate) fn under_way(word: u64, epoch: u64) -> u64 {
     connecting(word) + reserved(word, epoch)

@@ -1,4 +1,5 @@
-//! The slots of a service: tiers of backends that are equally near, one after the other.
+//! The slots of a service in tiers: backends that are equally near, one tier after the other. Takes
+//! a draw, returns the backend in that slot.
 
 use crate::{
     abi::{Backend, ServiceRow, Slot, service_flags},
@@ -6,15 +7,15 @@ use crate::{
     kernel::Kernel,
 };
 
-/// Slots that stand beside each other: the backends that are equally near.
+/// Consecutive slots: backends that are equally near.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Tier {
-    /// First slot, or with IN_A_ROW the first backend.
+    /// First slot, or with CONTIGUOUS the first backend.
     pub base: u32,
     /// Number of slots.
     pub count: u32,
-    /// TIERS of [`service_flags`] when a link to the next tier follows, or IN_A_ROW.
+    /// TIERS of [`service_flags`] when a link to the next tier follows, or CONTIGUOUS.
     flags: u32,
 }
 
@@ -26,10 +27,10 @@ impl Tier {
         flags: 0,
     };
 
-    /// The nearest.
+    /// Returns the nearest tier.
     #[inline(always)]
     pub(crate) fn first(service: &ServiceRow) -> Self {
-        let flags = service.flags & (service_flags::TIERS | service_flags::IN_A_ROW);
+        let flags = service.flags & (service_flags::TIERS | service_flags::CONTIGUOUS);
         Self {
             base: service.slot_base,
             count: service.slot_count,
@@ -37,7 +38,7 @@ impl Tier {
         }
     }
 
-    /// The next one, if there is one.
+    /// Returns the next tier, if there is one.
     #[inline(always)]
     pub(crate) fn next<K: Kernel>(self, kernel: &K) -> Option<Self> {
         if !self.has_more() {
@@ -53,24 +54,24 @@ impl Tier {
         })
     }
 
-    /// Whether a link to the next tier follows.
+    /// Returns whether a link to the next tier follows.
     #[inline(always)]
     pub(crate) const fn has_more(self) -> bool {
         self.flags & service_flags::TIERS != 0
     }
 
-    /// The slot at a position below `count`.
+    /// Returns the slot at a position below `count`.
     #[inline(always)]
     pub(crate) fn slot<K: Kernel>(self, kernel: &K, slot: u32) -> Option<Slot> {
         let at = self.base.wrapping_add(slot);
-        if self.flags & service_flags::IN_A_ROW != 0 {
+        if self.flags & service_flags::CONTIGUOUS != 0 {
             Some(Slot::full(at))
         } else {
             kernel.slot(at)
         }
     }
 
-    /// The backend that was drawn, and its index.
+    /// Returns the backend that was drawn, and its index.
     #[inline(always)]
     pub(crate) fn drawn<K: Kernel>(self, kernel: &K, draw: Draw) -> Option<(u32, &Backend)> {
         let slot = self.slot(kernel, draw.slot)?;
@@ -78,9 +79,9 @@ impl Tier {
         Some((index, written(kernel, index)?))
     }
 
-    /// A weighted draw from one random number; one of its two neighbours where that is `not`. Each
-    /// is as likely, so that of two backends neither is compared with the other more often than the
-    /// other with it.
+    /// Returns a weighted draw from one random number, or a neighbour of the slot where the draw is
+    /// `not`. Both neighbours are as likely, so that each of two backends is compared with the
+    /// other equally often.
     #[inline(always)]
     pub(crate) fn draw_other<K: Kernel>(
         self,

@@ -1,4 +1,5 @@
-//! `struct bpf_sock_addr`: the address a program named, in both families.
+//! The context of a sock_addr hook, `struct bpf_sock_addr`, in both address families: reads the
+//! address that a program named, writes the address that it gets.
 
 use aya_ebpf::{helpers::bpf_set_retval, programs::SockAddrContext};
 use mesh_common::{
@@ -15,15 +16,16 @@ const ECONNREFUSED: i32 = 111;
 /// A program may see the MPTCP socket before its first subflow.
 const IPPROTO_MPTCP: u32 = 262;
 
-/// Which words of the context hold the address; also what kind of address may be written back.
+/// Address family of a hook: which words of the context hold the address, and which addresses may
+/// be written back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     V4,
     V6,
 }
 
-/// The address that the calling socket is bound to, all zero while it is bound to none. `AF_INET6`
-/// sockets have it in both families' words when it is mapped.
+/// Returns the address to which the calling socket is bound, all zero while it is not bound. An
+/// `AF_INET6` socket that is bound to a mapped address has it in the words of both families.
 #[inline(always)]
 pub fn bound_to(ctx: &SockAddrContext) -> Addr {
     // SAFETY: the kernel passes a valid context with a valid socket. Each word is read by itself,
@@ -55,7 +57,7 @@ impl<'a> Peer<'a> {
         Self { ctx, family }
     }
 
-    /// The address as a SERVICES key; none for protocols that have no services.
+    /// Returns the address as a key of SERVICES; none for protocols without services.
     #[inline(always)]
     pub fn frontend(&self) -> Option<FrontendKey> {
         // SAFETY: the kernel passes a valid context.
@@ -64,8 +66,8 @@ impl<'a> Peer<'a> {
             17 => protocol::UDP,
             _ => return None,
         };
-        // In whole words: a key that is written byte by byte and read by the word a moment later
-        // makes the CPU wait.
+        // In whole words: the CPU stalls on a key that is written byte by byte and read by the word
+        // a moment later.
         let [a, b, c, d] = self.addr().v6_words();
         Some(bytemuck::cast([
             a,
@@ -76,6 +78,7 @@ impl<'a> Peer<'a> {
         ]))
     }
 
+    /// Returns the address that the program named.
     #[inline(always)]
     pub fn addr(&self) -> Addr {
         let sock_addr = self.ctx.sock_addr;
@@ -95,15 +98,15 @@ impl<'a> Peer<'a> {
         }
     }
 
-    /// Network byte order.
+    /// Returns the port, network byte order.
     #[inline(always)]
     pub fn port(&self) -> u16 {
         // SAFETY: the kernel passes a valid context. The port is in the low half of the word.
         (unsafe { (*self.ctx.sock_addr).user_port }) as u16
     }
 
-    /// Writes another address. A frontend and its backends are of one family, so an IPv4 hook gets
-    /// IPv4.
+    /// Writes another address. A frontend and its backends are of one family, so an IPv4 hook only
+    /// gets IPv4 addresses.
     #[inline(always)]
     pub fn set(&self, addr: Addr, port: u16) -> i32 {
         let sock_addr = self.ctx.sock_addr;

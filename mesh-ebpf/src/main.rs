@@ -2,7 +2,6 @@
 #![no_std]
 #![no_main]
 
-mod compare;
 mod context;
 mod kernel;
 mod log;
@@ -18,9 +17,9 @@ use aya_ebpf::{
 use mesh_common::{
     abi::{FrontendKey, protocol},
     connect::{Verdict, connect},
+    datagram::{asked_for, connected, send},
     kernel::Caller as _,
     reply::reverse,
-    send::{asked_for, connected, send},
     settle::{self, Request},
     socket,
 };
@@ -76,8 +75,9 @@ pub fn sock_release(ctx: SockContext) -> i32 {
     PROCEED
 }
 
-/// A TCP socket that waits for data to send with its SYN (Fast Open) is connecting. An MPTCP
-/// socket's connects are those of other sockets.
+/// Returns whether a TCP socket is in no state of a connection. A socket that waits for data to
+/// send with its SYN (Fast Open) is connecting. The connects of an MPTCP socket are those of its
+/// subflows' sockets.
 #[inline(always)]
 fn is_unconnected(ctx: &SockContext) -> bool {
     const TCP: u32 = 6;

@@ -1,5 +1,5 @@
-//! All maps, in one place. Rows and their writers are described in [`mesh_common::abi`]; sizes are
-//! the defaults that the agent may override when it creates the maps.
+//! All maps of the kernel programs. Rows and their writers are described in [`mesh_common::abi`];
+//! sizes are the defaults, which the agent may override when it creates the maps.
 
 use core::sync::atomic::AtomicU64;
 
@@ -13,9 +13,10 @@ use mesh_common::abi::{
     SocketRecord, capacity,
 };
 
-/// `BPF_F_NO_PREALLOC`: rows take memory only while they exist.
+/// `BPF_F_NO_PREALLOC`: the kernel allocates a row when it is added.
 const NO_PREALLOC: usize = 1;
-/// `BPF_F_MMAPABLE`: the agent can write a part of a row, and rows of 64 bytes are cache lines.
+/// `BPF_F_MMAPABLE`: the agent can write a part of a row, and rows of 64 bytes are aligned to cache
+/// lines.
 const MMAPABLE: usize = 1 << 10;
 
 #[btf_map]
@@ -43,10 +44,10 @@ pub static NAMES: HashMap<u32, NameRow, { capacity::SERVICES as usize }, NO_PREA
 pub static SOCKETS: HashMap<u64, SocketRecord, { capacity::SOCKETS as usize }> = HashMap::new();
 
 #[btf_map]
-pub static MARKS: Array<AtomicU64, { capacity::MARKS as usize }> = Array::new();
+pub static COOKIE_FILTER: Array<AtomicU64, { capacity::COOKIE_FILTER as usize }> = Array::new();
 
 #[btf_map]
-pub static FILTER: Array<u64, { capacity::FILTER as usize }> = Array::new();
+pub static ADDRESS_FILTER: Array<u64, { capacity::ADDRESS_FILTER as usize }> = Array::new();
 
 #[btf_map]
 pub static FLOWS: SkStorage<SocketFlows> = SkStorage::new();

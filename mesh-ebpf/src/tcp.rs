@@ -1,4 +1,5 @@
-//! `struct bpf_sock_ops`: what the kernel tells of a TCP connection.
+//! The sock_ops hook: what the kernel reports about a TCP connection. Takes `struct bpf_sock_ops`,
+//! passes each event of a recorded socket to [`mesh_common::socket`].
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -12,10 +13,10 @@ use aya_ebpf::{
 };
 use mesh_common::socket;
 
-use crate::kernel::{Maps, is_in_node, may_be_known};
+use crate::kernel::{Maps, is_in_node, may_have_row};
 
-/// Most calls are of no interest: the kernel asks this program for several settings of every
-/// connection.
+/// Handles one event. Most events are ignored: the kernel calls this program for several settings
+/// of every connection.
 #[inline(always)]
 pub fn on_event(ctx: &SockOpsContext) {
     let maps = Maps(());
@@ -24,16 +25,18 @@ pub fn on_event(ctx: &SockOpsContext) {
         // https://github.com/torvalds/linux/blob/v6.1/net/ipv4/tcp_output.c#L3894
         BPF_SOCK_OPS_TCP_CONNECT_CB => {
             let cookie = cookie(ctx);
-            if may_be_known(cookie) {
-                // Now, not when it is established: else a connect that fails would not be heard of.
+            if may_have_row(cookie) {
+                // Now, not when the connection is established: otherwise no event would report a
+                // connect that fails.
                 ask_for_events(ctx);
                 socket::syn_sent(&maps, cookie);
             }
         }
-        // Called without a flag, so that it is heard of even where another program cleared ours.
+        // The kernel sends this event without a flag, so even where another program cleared our
+        // flags.
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => {
             let cookie = cookie(ctx);
-            if may_be_known(cookie) {
+            if may_have_row(cookie) {
                 ask_for_events(ctx);
                 // SAFETY: the kernel passes a valid context. Its time is in eighths of a
                 // microsecond.
@@ -56,8 +59,8 @@ pub fn on_event(ctx: &SockOpsContext) {
     }
 }
 
-/// Asks for the events of this connection that have to be asked for. Other programs' flags are
-/// kept. Without ours the socket gives back what it holds when its program closes it.
+/// Enables the events of this connection that need a flag. Keeps the flags of other programs.
+/// Without our flags a socket releases its backend when its program closes it.
 #[inline(always)]
 fn ask_for_events(ctx: &SockOpsContext) {
     let ours = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
@@ -66,11 +69,11 @@ fn ask_for_events(ctx: &SockOpsContext) {
     }
 }
 
-/// Whether a connect that ends without a connection was refused or given up by the kernel. A
-/// program that disconnects or shuts down its socket does so before any answer, and with its
-/// request still in the queue of what is to be sent. The kernel empties that queue before it tells
-/// of an error (`tcp_done_with_error`, net/ipv4/tcp.c, Linux 6.11); before, errors without an
-/// answer, as from ICMP, could not be told apart, and count by the time-out alone.
+/// Returns whether a connect that ends without a connection was refused or given up by the kernel.
+/// A program that disconnects or shuts down its socket does so before any answer, while its SYN is
+/// still in the send queue. The kernel empties that queue before it reports an error
+/// (`tcp_done_with_error`, net/ipv4/tcp.c, Linux 6.11). Older kernels do not distinguish errors
+/// without an answer, as from ICMP: those count only by the connect timeout.
 #[inline(always)]
 fn has_failed(ctx: &SockOpsContext) -> bool {
     // SAFETY: the kernel passes a valid context.

@@ -18,7 +18,7 @@ use crate::api::types::{Candidate, Explanation, Outcome, Question};
 /// with the code that the kernel runs, and undoes each. So the answer is what the kernel would do
 /// now. It shows tier by tier whether each backend takes a connection; the second tier is used when
 /// too few backends of the first are usable. DRAWS is the backend's share of the random choices in
-/// its tier, before load is compared; `probe` means that one connect may try it, because its
+/// its tier, before load is compared; `trial` means that one connect may try it, because its
 /// ejection is over. --from names the client of a service that hashes clients or has session
 /// affinity. The exit code is 1 when connects are refused, or when the address is not a service.
 #[derive(clap::Args)]
@@ -153,7 +153,7 @@ fn candidates(candidates: &[Candidate], layout: Layout) -> String {
             it.connections.to_string(),
             // What falls on it goes elsewhere, but for one connect.
             if it.status == "due" {
-                "probe".to_owned()
+                "trial".to_owned()
             } else {
                 format!("{:.1}%", it.draws_percent)
             },
@@ -177,10 +177,10 @@ fn went(explanation: &Explanation) -> String {
         return String::new();
     }
     let row = |it: &Outcome| match (&it.endpoint, &it.refused) {
-        (Some(endpoint), _) if it.probe => {
+        (Some(endpoint), _) if it.trial => {
             vec![
                 "one".to_owned(),
-                format!("{endpoint} (a probe: its ejection is over)"),
+                format!("{endpoint} (a trial: its ejection is over)"),
             ]
         }
         (Some(endpoint), _) => vec![format!("{:.1}%", it.percent), endpoint.clone()],
@@ -191,10 +191,10 @@ fn went(explanation: &Explanation) -> String {
     };
     let mut text =
         format!("\nOf {replayed} connects now\n") + &indented(&aligned(outcomes.iter().map(row)));
-    // Probes are told where they went.
+    // The outcomes above already show the trial.
     for share in counted
         .iter()
-        .filter(|share| share.counter != Counter::Probes.name())
+        .filter(|share| share.counter != Counter::Trials.name())
     {
         writeln!(text, "  {:.1}% {}", share.percent, detour(&share.counter))
             .expect("a string takes all that is written");
@@ -254,7 +254,7 @@ mod tests {
           ENDPOINT        WEIGHT    CONNECTIONS   DRAWS   STATUS
           10.0.0.1:8080   1         3             33.3%   usable
           10.0.0.2:8080   1         3             33.3%   ejected for 8.2 s more after 3 failures
-          10.0.0.4:8080   <1 of 1   3             probe   its ejection is over: one connect may try it
+          10.0.0.4:8080   <1 of 1   3             trial   its ejection is over: one connect may try it
 
         Other backends
           ENDPOINT        WEIGHT   CONNECTIONS   DRAWS   STATUS
@@ -262,7 +262,7 @@ mod tests {
 
         Of 1000 connects now
           99.9%   10.0.0.1:8080
-          one     10.0.0.4:8080 (a probe: its ejection is over)
+          one     10.0.0.4:8080 (a trial: its ejection is over)
           12.0% went elsewhere because the first choice was full
         ");
     }

@@ -20,7 +20,7 @@ use crate::api::types::{Service, ServiceCounters, ServicePort};
 /// CONNECTS got a backend; REFUSED did not, because no backend was usable or a limit was reached.
 /// CONNECTIONS are open now. CONN/S is the rate since the previous output, so it needs -w. Of the
 /// connects, FAILURES were refused by the backend or not answered in time, OVERFLOWS went to
-/// another backend because the first choice was full, FAILOVERS went to a farther tier, PROBES
+/// another backend because the first choice was full, FAILOVERS went to a farther tier, TRIALS
 /// tried an ejected backend, and PANICS went to an ejected backend because too few others were
 /// usable. For UNRECORDED connects, getpeername() shows the backend instead of the service.
 /// EJECTIONS counts ejections of backends. Columns without a value are left out. All counters
@@ -152,7 +152,7 @@ const COLUMNS: [Column; 14] = [
     Column::new("REFUSED"),
     Column::new("FAILURES").extra(1),
     Column::new("EJECTIONS").extra(2),
-    Column::new("PROBES").extra(6),
+    Column::new("TRIALS").extra(6),
     Column::new("OVERFLOWS").extra(5),
     Column::new("FAILOVERS").extra(4),
     Column::new("PANICS").extra(3),
@@ -168,7 +168,7 @@ fn row(stats: &Stats<'_>) -> Vec<String> {
     let ServiceCounters {
         failures,
         ejections,
-        probes,
+        trials,
         overflows,
         failovers,
         panics,
@@ -176,7 +176,7 @@ fn row(stats: &Stats<'_>) -> Vec<String> {
         ..
     } = *counters;
     let rest = [
-        failures, ejections, probes, overflows, failovers, panics, unrecorded,
+        failures, ejections, trials, overflows, failovers, panics, unrecorded,
     ];
     let first = [
         stats.namespace.to_owned(),
@@ -260,7 +260,7 @@ mod tests {
             "refusedLimit": 0,
             "failures": 0,
             "ejections": 0,
-            "probes": 0,
+            "trials": 0,
             "overflows": 0,
             "failovers": 0,
             "panics": 0,
@@ -283,7 +283,7 @@ mod tests {
           refusedLimit: 0
           failures: 0
           ejections: 0
-          probes: 0
+          trials: 0
           overflows: 0
           failovers: 0
           panics: 0

@@ -283,7 +283,7 @@ impl Maps {
             names: Map::open(directory, maps::NAMES)?,
             load: Map::open(directory, maps::LOAD)?,
             counters: CounterMap::open(directory, maps::COUNTERS)?,
-            filter: Map::open(directory, maps::FILTER)?,
+            filter: Map::open(directory, maps::ADDRESS_FILTER)?,
             sockets: Map::open(directory, maps::SOCKETS)?,
             affinity: Map::open(directory, maps::AFFINITY)?,
             excluded: Map::open(directory, maps::EXCLUDED)?,
@@ -412,7 +412,7 @@ impl Maps {
             }
         }
         tables.services = services.into_iter().collect();
-        let filter = self.filter.range(0, capacity::FILTER as usize)?;
+        let filter = self.filter.range(0, capacity::ADDRESS_FILTER as usize)?;
         tables.filter = filter.into_iter().filter(|(_, bits)| *bits != 0).collect();
         tables.backends = self.backends.scan()?;
         let names = self

@@ -55,8 +55,12 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 19] {
         MapLayout::new::<u32, ServiceCounters>(maps::COUNTERS, MapType::PerCpuArray, services),
         MapLayout::new::<u32, NameRow>(maps::NAMES, MapType::Hash, services).grown_on_demand(),
         MapLayout::new::<u64, SocketRow>(maps::SOCKETS, MapType::Hash, sockets),
-        MapLayout::new::<u32, u64>(maps::MARKS, MapType::Array, capacity::MARKS),
-        MapLayout::new::<u32, u64>(maps::FILTER, MapType::Array, capacity::FILTER),
+        MapLayout::new::<u32, u64>(maps::COOKIE_FILTER, MapType::Array, capacity::COOKIE_FILTER),
+        MapLayout::new::<u32, u64>(
+            maps::ADDRESS_FILTER,
+            MapType::Array,
+            capacity::ADDRESS_FILTER,
+        ),
         MapLayout::new::<u32, SocketFlows>(maps::FLOWS, MapType::SkStorage, 0).grown_on_demand(),
         MapLayout::new::<u32, MoreFlows>(maps::MORE_FLOWS, MapType::SkStorage, 0).grown_on_demand(),
         MapLayout::new::<AffinityKey, AffinityRow>(

@@ -12,20 +12,23 @@ use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, FrontendKey, LiveService,
-        MoreFlows, Outcome, OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot,
-        SocketFlows, SocketRecord, SocketRow, capacity,
+        MoreFlows, Outcome, OutcomeKey, OutcomeRow, Resource, ServiceLoad, ServiceRow, ShareKey,
+        Slot, SocketFlows, SocketRecord, SocketRow, capacity,
     },
     addr::Addr,
     connect::Connect,
     counter::Counter,
+    datagram::Datagrams,
+    evidence::Evidence,
     filter,
     flows::Find,
     kernel::{Caller, Kernel},
+    latency::Measure,
+    limits::Shares,
     occupancy,
+    outcome::Outcomes,
     pick::{Choose, reserve},
-    quota::What,
-    search::Walk,
-    send::Datagrams,
+    walk::Walk,
 };
 
 use super::{ApplyError, Capacity, Counters, Dataplane, Error};
@@ -444,7 +447,7 @@ impl Kernel for Memory {
         self.now.get() - self.now.get() % self.tick.get().max(1)
     }
 
-    fn give_back(&self, _client: u32, _what: What, _rows: u32) {}
+    fn give_back(&self, _client: u32, _resource: Resource, _rows: u32) {}
 
     fn count(&self, service: u32, counter: Counter) {
         self.counters
@@ -507,7 +510,11 @@ impl Caller for Memory {
     }
 }
 
+impl Evidence for Memory {}
+impl Measure for Memory {}
+impl Shares for Memory {}
 impl Walk for Memory {}
+impl Outcomes for Memory {}
 impl Choose for Memory {
     fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
         if let Some(left) = self.rivals.get().checked_sub(1) {
@@ -530,8 +537,8 @@ mod tests {
     use mesh_common::{
         abi::capacity::{FLOWS_AT_FIRST, FLOWS_PER_SOCKET},
         connect::{Verdict, connect},
+        datagram::{asked_for, send},
         occupancy::live,
-        send::{asked_for, send},
         socket,
     };
 
@@ -777,7 +784,7 @@ mod tests {
             assert_eq!(connections(&memory), [1]);
         }
         // SAFETY: the flows live as long as `memory`, and no other reference to them does.
-        mesh_common::send::released(&memory, unsafe { &*memory.flows(false) }, None);
+        mesh_common::datagram::released(&memory, unsafe { &*memory.flows(false) }, None);
         assert_eq!(connections(&memory), [0]);
     }
 

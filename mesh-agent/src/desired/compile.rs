@@ -76,7 +76,7 @@ pub(super) fn complete(
     Ok(tables)
 }
 
-/// Returns the words of FILTER that let connects to these frontends through.
+/// Returns the words of ADDRESS_FILTER that let connects to these frontends through.
 pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
     let mut words = BTreeMap::new();
     for key in services.keys() {
@@ -274,7 +274,7 @@ impl<'a> Compiler<'a> {
     ) {
         let keys: Vec<FrontendKey> = group.iter().map(|frontend| frontend.key(port)).collect();
         let (slot_base, shape) = match tiers.first_contiguous() {
-            Some(first) => (first, service_flags::IN_A_ROW),
+            Some(first) => (first, service_flags::CONTIGUOUS),
             None => (
                 self.add_slots(id, &keys, tiers),
                 if tiers.has_more() {
@@ -340,7 +340,7 @@ impl<'a> Compiler<'a> {
     /// their range.
     fn add_slots(&mut self, id: u32, keys: &[FrontendKey], tiers: &Tiers) -> u32 {
         let rows = keys.iter().filter_map(|key| self.current.services.get(key));
-        let has_slots = |row: &&ServiceRow| row.flags & service_flags::IN_A_ROW == 0;
+        let has_slots = |row: &&ServiceRow| row.flags & service_flags::CONTIGUOUS == 0;
         let mut own = rows
             .filter(|row| row.id == id && row.slot_count == tiers.first())
             .filter(has_slots);

@@ -62,7 +62,7 @@ pub use self::{
 pub struct Tables {
     /// SERVICES
     pub services: Table<FrontendKey, ServiceRow>,
-    /// FILTER: the words that are not zero
+    /// ADDRESS_FILTER: the words that are not zero
     pub filter: BTreeMap<u32, u64>,
     /// SLOTS
     pub slots: Table<u32, Slot>,

@@ -28,7 +28,7 @@ impl Tables {
 /// Returns the backends of a service row without slots.
 pub fn contiguous_backends(row: &ServiceRow) -> Option<Range<u32>> {
     let end = row.slot_base.saturating_add(row.slot_count);
-    (row.flags & service_flags::IN_A_ROW != 0).then_some(row.slot_base..end)
+    (row.flags & service_flags::CONTIGUOUS != 0).then_some(row.slot_base..end)
 }
 
 /// Returns the slots of every tier of a service row, each range including the link to the next

@@ -238,11 +238,11 @@ fn an_ejected_endpoint_is_tried_periodically_and_comes_back() {
     }
     assert!(
         (2..=5).contains(&failed),
-        "{failed} probes in three seconds"
+        "{failed} trials in three seconds"
     );
     let counters = node.port_of("shop/cart", 80, "TCP").counters;
     assert_eq!(
-        (counters.probes, counters.failures, counters.ejections),
+        (counters.trials, counters.failures, counters.ejections),
         (failed, failed + 3, failed + 1)
     );
     let here = &node.place().netns;

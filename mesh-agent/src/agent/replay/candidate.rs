@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
 use mesh_common::{
     abi::{Backend, BackendRow, ServiceRow, backend_state},
     ejection::{Health, milliseconds},
+    evidence::Evidence as _,
     kernel::Kernel as _,
     occupancy::{connecting, live},
     status::{Status, status},
@@ -137,7 +138,7 @@ fn reason(
     backend: &Backend,
     status: Status,
 ) -> String {
-    let health = Health::of(memory.seen(service, index));
+    let health = Health::of(memory.client_health(service, index));
     let word = load(backend);
     match status {
         Status::Usable

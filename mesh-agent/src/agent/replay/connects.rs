@@ -28,7 +28,7 @@ const REFUSALS: [Counter; 4] = [
 ];
 /// Counters of a connect that did not go where it would have gone first.
 const DETOURS: [Counter; 4] = [
-    Counter::Probes,
+    Counter::Trials,
     Counter::Overflows,
     Counter::Failovers,
     Counter::Panics,
@@ -56,7 +56,7 @@ pub(super) fn replay(
         } else {
             client.netns
         });
-    // By endpoint, and whether as a probe.
+    // By endpoint, and whether as a trial.
     let mut went = BTreeMap::<(String, bool), u32>::new();
     for round in 1..=CONNECTS {
         // Without a client it is a different one each time.
@@ -67,10 +67,10 @@ pub(super) fn replay(
             .into_iter()
             .for_each(|(key, row)| memory.set_affinity(key, row));
         let verdict = connect(memory, key);
-        let is_probe = undo(memory, &before);
+        let is_trial = undo(memory, &before);
         if let Verdict::Backend { addr, port } = verdict {
             let endpoint = std::net::SocketAddr::new(addr.into(), u16::from_be(port)).to_string();
-            *went.entry((endpoint, is_probe)).or_default() += 1;
+            *went.entry((endpoint, is_trial)).or_default() += 1;
         }
     }
     let counted = memory
@@ -85,17 +85,17 @@ pub(super) fn replay(
         .into_iter()
         .filter(|it| it.1 > 0)
         .collect();
-    let answered = went.into_iter().map(|((endpoint, probe), number)| Outcome {
+    let answered = went.into_iter().map(|((endpoint, trial), number)| Outcome {
         endpoint: Some(endpoint),
         refused: None,
         percent: share(number.into()),
-        probe,
+        trial,
     });
     let turned_away = refused.iter().map(|(counter, number)| Outcome {
         endpoint: None,
         refused: Some(counter.name().to_owned()),
         percent: share(*number),
-        probe: false,
+        trial: false,
     });
     let mut outcomes: Vec<Outcome> = answered.chain(turned_away).collect();
     outcomes.sort_by(|one, other| other.percent.total_cmp(&one.percent));
@@ -126,20 +126,20 @@ pub(super) fn replay(
 }
 
 /// Makes the load what it was before the last connect; but whose turn it is goes on. Whether it was
-/// a probe: then its client's record stays, because the kernel lets one connect try a backend and
+/// a trial: then its client's record stays, because the kernel lets one connect try a backend and
 /// not each.
 fn undo(memory: &mut Memory, before: &Counters) -> bool {
     let Some(record) = socket::record(&*memory, 0) else {
         return false;
     };
     let index = record.backend_index;
-    let is_probe = record.state.load(Relaxed) & socket_state::TRIAL != 0;
+    let is_trial = record.state.load(Relaxed) & socket_state::TRIAL != 0;
     socket::released(&*memory, 0, || false);
     if let Some(load) = before.backends.get(&index) {
         memory.set_load(index, *load);
     }
     memory.close(0);
-    is_probe
+    is_trial
 }
 
 /// Whether it matters who the client is, and of whom it is to be known what.

@@ -193,24 +193,24 @@ fn an_ejected_backend_says_for_how_long_and_gets_nothing() {
         reasons(&explanation)[0],
         "10.0.0.1:80: its ejection is over: one connect may try it"
     );
-    let probes = explanation
+    let trials = explanation
         .counted
         .iter()
-        .find(|it| it.counter == "probes")
+        .find(|it| it.counter == "trials")
         .unwrap();
     let went: Vec<(Option<&str>, f64, bool)> = explanation
         .outcomes
         .iter()
-        .map(|it| (it.endpoint.as_deref(), it.percent, it.probe))
+        .map(|it| (it.endpoint.as_deref(), it.percent, it.trial))
         .collect();
     let expected = [
         (Some("10.0.0.2:80"), 99.9, false),
         (Some("10.0.0.1:80"), 0.1, true),
     ];
     assert_eq!(
-        (went.as_slice(), probes.percent),
+        (went.as_slice(), trials.percent),
         (expected.as_slice(), 0.1),
-        "one connect is the probe, and no other"
+        "one connect is the trial, and no other"
     );
     scene.load(
         1,
@@ -513,7 +513,7 @@ fn the_next_tier_gets_what_the_first_cannot_take() {
     (row.slot_base, row.slot_count, row.flags) = (
         0,
         1,
-        row.flags & !service_flags::IN_A_ROW | service_flags::TIERS,
+        row.flags & !service_flags::CONTIGUOUS | service_flags::TIERS,
     );
     scene.tables.slots = [
         (0, Slot::full(one)),

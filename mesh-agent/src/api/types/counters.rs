@@ -24,9 +24,9 @@ pub struct ServiceCounters {
     /// Ejections of backends.
     #[serde(default)]
     pub ejections: u64,
-    /// Connects let through to an ejected backend to try it.
+    /// Connects that went to an ejected backend as its trial.
     #[serde(default)]
-    pub probes: u64,
+    pub trials: u64,
     /// Connects that went elsewhere because the first choice was full.
     #[serde(default)]
     pub overflows: u64,
@@ -52,7 +52,7 @@ impl ServiceCounters {
             Counter::RefusedLimit => self.refused_limit,
             Counter::Failures => self.failures,
             Counter::Ejections => self.ejections,
-            Counter::Probes => self.probes,
+            Counter::Trials => self.trials,
             Counter::Overflows => self.overflows,
             Counter::Failovers => self.failovers,
             Counter::Panics => self.panics,
@@ -80,7 +80,7 @@ impl From<abi::ServiceCounters> for ServiceCounters {
             refused_limit: value(Counter::RefusedLimit),
             failures: value(Counter::Failures),
             ejections: value(Counter::Ejections),
-            probes: value(Counter::Probes),
+            trials: value(Counter::Trials),
             overflows: value(Counter::Overflows),
             failovers: value(Counter::Failovers),
             panics: value(Counter::Panics),

@@ -148,9 +148,9 @@ pub struct Outcome {
     pub refused: Option<String>,
     /// Percent of all.
     pub percent: f64,
-    /// Whether it is the one connect that tries an ejected backend.
+    /// Whether it is the trial of an ejected backend.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub probe: bool,
+    pub trial: bool,
 }
 
 /// A part of the replayed connects.

@@ -96,22 +96,22 @@ pub(super) fn black_hole(scale: &Scale) -> Vec<Row> {
         before.stalled,
         before.ok + before.failed
     );
-    let probes = || scene.node.port("shop/cart").counters.probes;
+    let trials = || scene.node.port("shop/cart").counters.trials;
     let beyond: Vec<f64> = (0..scale.rounds)
         .map(|_| {
-            let known = probes();
+            let known = trials();
             let after = scene.connect(16, Duration::from_secs(5));
-            let probes = probes() - known;
+            let trials = trials() - known;
             println!(
-                "    afterwards: {} stalled of {}, {probes} probes",
+                "    afterwards: {} stalled of {}, {trials} trials",
                 after.stalled,
                 after.ok + after.failed
             );
-            after.stalled.saturating_sub(probes) as f64
+            after.stalled.saturating_sub(trials) as f64
         })
         .collect();
     vec![Row::at_most(
-        "stalled connects after the ejection, beyond the probes",
+        "stalled connects after the ejection, beyond the trials",
         &beyond,
         0.0,
     )]
@@ -182,19 +182,19 @@ pub(super) fn zone(scale: &Scale) -> Vec<Row> {
                 "    {} answered, {} connects failed",
                 outcome.ok, outcome.failed
             );
-            // Those before the ejections, and then the probes, which meet the endpoints that are
+            // Those before the ejections, and then the trials, which meet the endpoints that are
             // still dead.
             failed.push(
                 outcome
                     .failed
-                    .saturating_sub(scene.node.port("shop/cart").counters.probes)
+                    .saturating_sub(scene.node.port("shop/cart").counters.trials)
                     as f64,
             );
         });
     }
     vec![
         Row::at_most(
-            "failed connects beyond the probes, of three endpoints",
+            "failed connects beyond the trials, of three endpoints",
             &failed,
             (3 * STREAK) as f64,
         ),

@@ -60,10 +60,10 @@ fn an_unresponsive_endpoint_is_ejected_and_only_trials_stall() {
     // One trial, which fails as well: the pause doubles.
     wait::until("a trial", SOON + SOON, || {
         let socket = start(&mut client, 1)[0];
-        if known.counter(Counter::Probes) == 0 {
+        if known.counter(Counter::Trials) == 0 {
             client.reset(socket);
         }
-        known.counter(Counter::Probes) == 1
+        known.counter(Counter::Trials) == 1
     });
     assert_eq!(known.live(), (1, 1));
     assert!(client.tcp(VIP).times(200).took.max < STALL);

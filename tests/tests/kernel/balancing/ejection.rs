@@ -53,7 +53,7 @@ fn expect_few_failures(end: impl Fn(&mut Node)) {
         (report.total_answers(), report.errors),
         (197, counts([(REFUSED, 3)]))
     );
-    let counted = [Counter::Failures, Counter::Ejections, Counter::Probes]
+    let counted = [Counter::Failures, Counter::Ejections, Counter::Trials]
         .map(|counter| known.counter(counter));
     assert_eq!(counted, [3, 1, 0]);
     assert_eq!(known.ejected(), 1);

@@ -35,12 +35,12 @@ fn a_dead_endpoint_is_tried_by_one_connect_after_each_pause_and_serves_again() {
     wait::until("an ejection", SOON, || {
         known.counter(Counter::Ejections) == 1
     });
-    for (probes, pause) in [(1, 1), (2, 2), (3, 2)] {
-        let gap = trial(&known, probes, &mut seen);
+    for (trials, pause) in [(1, 1), (2, 2), (3, 2)] {
+        let gap = trial(&known, trials, &mut seen);
         let pause = Duration::from_secs(pause);
         assert!(
             gap + Duration::from_millis(100) > pause && gap < pause + LATE,
-            "probe {probes} after {gap:?}"
+            "trial {trials} after {gap:?}"
         );
         // Many concurrent connects are still one trial.
         at_once.rush(&Crowd {
@@ -50,10 +50,10 @@ fn a_dead_endpoint_is_tried_by_one_connect_after_each_pause_and_serves_again() {
         });
         assert_eq!(
             (
-                known.counter(Counter::Probes),
+                known.counter(Counter::Trials),
                 known.counter(Counter::Ejections)
             ),
-            (probes, probes + 1)
+            (trials, trials + 1)
         );
     }
 
@@ -66,7 +66,7 @@ fn a_dead_endpoint_is_tried_by_one_connect_after_each_pause_and_serves_again() {
     assert_eq!(known.counter(Counter::Failures), 6);
     assert_eq!(
         (
-            known.counter(Counter::Probes),
+            known.counter(Counter::Trials),
             known.counter(Counter::Ejections),
             known.ejected()
         ),
@@ -79,7 +79,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Waits for a trial, and returns the time since the previous one.
 fn trial(known: &KernelState, number: u64, seen: &mut Instant) -> Duration {
-    wait::until("a trial", SOON, || known.counter(Counter::Probes) >= number);
+    wait::until("a trial", SOON, || known.counter(Counter::Trials) >= number);
     let now = Instant::now();
     let gap = now.duration_since(*seen);
     *seen = now;
@@ -108,8 +108,8 @@ fn a_trial_that_is_closed_before_an_answer_is_repeated() {
         open.into_iter().for_each(|socket| client.reset(socket));
     };
     abandon(&|| known.counter(Counter::Ejections) == 1, &mut client);
-    for probes in 1..=3 {
-        abandon(&|| known.counter(Counter::Probes) == probes, &mut client);
+    for trials in 1..=3 {
+        abandon(&|| known.counter(Counter::Trials) == trials, &mut client);
     }
     assert_eq!(
         known.counter(Counter::Ejections),

@@ -1,5 +1,6 @@
 //! The decision behind `sendmsg` on a socket that is not connected: as for `connect`, but a socket
-//! that has sent to a service before stays with its endpoint for as long as that serves.
+//! keeps the endpoint of each service while that endpoint serves. Takes a destination, returns a
+//! [`Verdict`], and keeps the socket's flows for the replies.
 
 use core::mem::MaybeUninit;
 
@@ -12,13 +13,14 @@ use crate::{
     connect::{Verdict, answer, let_go, verdict},
     flows::{self, ALL, DIRECT, FIRST, Find, first, more},
     kernel::{Caller, Kernel},
-    limits, occupancy,
+    limits::{self, Shares},
+    occupancy,
     pick::{Choose, Picked},
     reply::reverse,
     socket,
 };
 
-/// The functions that the kernel programs call by themselves; see [`search`](crate::search).
+/// The global functions of this decision; see [`kernel`](crate::kernel).
 pub trait Datagrams: Find + Choose {
     /// [`stop`]
     fn stop(&self, flow: &mut Flow, client: u32) {
@@ -36,7 +38,7 @@ pub trait Datagrams: Find + Choose {
     }
 }
 
-/// Decides one datagram to `dest`. Only the first to an endpoint counts as a connect.
+/// Decides one datagram to `dest`. Only the first datagram to an endpoint counts as a connect.
 #[inline(always)]
 pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
     let mut row = MaybeUninit::uninit();
@@ -46,8 +48,8 @@ pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
     }
     // SAFETY: a row that was found is written.
     let service = unsafe { row.assume_init_mut() };
-    // The hook of a socket that is connected to a v4-mapped address runs for every datagram, with
-    // the address that its connect was given.
+    // The hook of a socket that is connected to a v4-mapped address runs for each datagram, with
+    // the address of its backend.
     let connected =
         connected(caller).is_some_and(|record| reverse(record, dest.addr, dest.port).is_some());
     if connected || caller.excluded() {
@@ -73,11 +75,11 @@ pub fn send<C: Datagrams>(caller: &C, dest: &FrontendKey) -> Verdict {
     }
 }
 
-/// How the last connect of the calling socket was answered, if it still is connected.
-/// `connect(AF_UNSPEC)` passes no hook; what a disconnected socket holds is given back at the first
-/// hook that sees it.
+/// Returns how the last connect of the calling socket was answered, if the socket still is
+/// connected. `connect(AF_UNSPEC)` passes no hook; what a disconnected socket holds is released at
+/// the next hook.
 #[inline(always)]
-pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
+pub fn connected<C: Caller + Shares>(caller: &C) -> Option<&SocketRecord> {
     let cookie = caller.cookie();
     let record = socket::record(caller, cookie)?;
     if caller.is_connected() {
@@ -87,9 +89,8 @@ pub fn connected<C: Caller>(caller: &C) -> Option<&SocketRecord> {
     None
 }
 
-/// The endpoint that the socket's datagrams to the service go to, if it has one that still serves.
-/// What another one held is given back, so that it does not count as load in the choice that
-/// follows.
+/// Returns the endpoint of the socket's flow to the service, if it has one that still serves. Else
+/// releases what the flow holds, so that it does not count as load in the choice that follows.
 #[inline(always)]
 fn known<C: Datagrams>(
     caller: &C,
@@ -123,7 +124,7 @@ fn known<C: Datagrams>(
     })
 }
 
-/// Without room for the flow every datagram is balanced anew.
+/// Balances a datagram without keeping a flow, because there is no room for one.
 #[inline(always)]
 fn unrecorded<C: Datagrams>(caller: &C, service: &ServiceRow) -> Verdict {
     match answer(caller, service) {
@@ -135,8 +136,8 @@ fn unrecorded<C: Datagrams>(caller: &C, service: &ServiceRow) -> Verdict {
     }
 }
 
-/// A socket may also talk to an endpoint that a service gave it; then the answer comes from the
-/// endpoint, not from the service. Costs a socket without flows next to nothing.
+/// Notes that the socket sent to an endpoint directly, not by way of a service: then the reply
+/// comes from the endpoint. Costs a socket without flows next to nothing.
 #[inline(always)]
 fn note_direct<C: Datagrams>(caller: &C, dest: &FrontendKey) {
     if let Some(flows) = first(caller, false) {
@@ -147,8 +148,9 @@ fn note_direct<C: Datagrams>(caller: &C, dest: &FrontendKey) {
     }
 }
 
-/// The service address that a socket asked for when it sent to `peer`, to be shown as the source of
-/// the reply. When it reaches one endpoint in several ways, the one it sent to last.
+/// Returns the service address to which the socket sent when the datagram went to `peer`, to be
+/// shown as the source of the reply. Where several flows lead to one endpoint, that of the last
+/// datagram.
 #[inline(always)]
 pub fn asked_for<C: Find>(
     caller: &C,
@@ -165,7 +167,7 @@ pub fn asked_for<C: Find>(
     Some((frontend, frontend_port))
 }
 
-/// Whether the endpoint a flow goes to still serves this service, from where the program asks.
+/// Returns whether a flow's endpoint still serves this frontend of the service.
 #[inline(always)]
 fn serves<K: Kernel>(kernel: &K, flow: &Flow, service: &ServiceRow) -> bool {
     let Some(row) = kernel
@@ -174,8 +176,8 @@ fn serves<K: Kernel>(kernel: &K, flow: &Flow, service: &ServiceRow) -> bool {
     else {
         return false;
     };
-    // A flow that holds nothing was refused since: its next datagram is counted and limited like
-    // the first.
+    // A flow that holds nothing was refused after it lost its endpoint: its next datagram counts
+    // and is limited like the first.
     flow.flags & flow_state::HELD != 0
         && row.generation == flow.generation
         && row.service == service.id
@@ -183,9 +185,9 @@ fn serves<K: Kernel>(kernel: &K, flow: &Flow, service: &ServiceRow) -> bool {
         && flow.flags & service_flags::LOCAL == service.flags & service_flags::LOCAL
 }
 
-/// Returns whether a flow's endpoint still serves; else gives back what the flow holds.
+/// Returns whether a flow's endpoint still serves; else releases what the flow holds.
 #[inline(always)]
-pub fn goes_on<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> bool {
+pub fn goes_on<K: Shares>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> bool {
     if service.slot_count > 0 && serves(kernel, flow, service) {
         return true;
     }
@@ -193,15 +195,16 @@ pub fn goes_on<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow) -> 
     false
 }
 
-/// Gives back what a flow of this client holds whose endpoint serves no longer.
+/// Releases what a client's flow holds, whose endpoint no longer serves.
 #[inline(always)]
-pub fn stop<K: Kernel>(kernel: &K, flow: &mut Flow, client: u32) {
+pub fn stop<K: Shares>(kernel: &K, flow: &mut Flow, client: u32) {
     give_back(kernel, flow, client);
     flow.flags &= !(flow_state::HELD | flow_state::LIMITED | flow_state::SHARED);
 }
 
-/// Keeps where datagrams to the service go: in the entry for its address, else in a free one, else
-/// in the one after the last that was used, whose service is then balanced anew.
+/// Keeps the endpoint of datagrams to the service: in the entry for the service's address, else in
+/// a free entry, else in the entry after the last used one, whose service is balanced again at its
+/// next datagram.
 #[inline(always)]
 fn keep<C: Datagrams>(
     caller: &C,
@@ -230,9 +233,9 @@ fn keep<C: Datagrams>(
     }
 }
 
-/// Makes an entry a flow to this backend; what it held is given back.
+/// Makes an entry a flow to this backend, and releases what the entry held.
 #[inline(always)]
-pub fn put<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
+pub fn put<K: Shares>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: u32, held: u32) {
     give_back(kernel, flow, service.client);
     let Some(row) = kernel.backend(index).map(|backend| &backend.row) else {
         return;
@@ -248,7 +251,7 @@ pub fn put<K: Kernel>(kernel: &K, flow: &mut Flow, service: &ServiceRow, index: 
     };
 }
 
-/// Bits of [`flow_state`] for those of [`socket_state`].
+/// Converts bits of [`socket_state`] to bits of [`flow_state`].
 #[inline(always)]
 const fn held(state: u64) -> u32 {
     let held = if state & socket_state::HELD != 0 {
@@ -269,17 +272,18 @@ const fn held(state: u64) -> u32 {
         }
 }
 
-/// A socket is closed: its flows end.
+/// Ends the flows of a socket that is closed.
 #[inline(always)]
-pub fn released<K: Kernel>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFlows>) {
+pub fn released<K: Shares>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFlows>) {
     end(kernel, &flows.flows, flows.client);
     if let Some(more) = more {
         end(kernel, &more.flows, flows.client);
     }
 }
 
+/// Releases what these flows hold.
 #[inline(always)]
-fn end<K: Kernel, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
+fn end<K: Shares, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
     for flow in flows {
         if flow.backend_port == 0 {
             return;
@@ -288,10 +292,10 @@ fn end<K: Kernel, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
     }
 }
 
-/// The flow's service and its endpoint have one socket less; the endpoint unless its index is
-/// another's by now.
+/// Takes the flow off the counts of its service and of its backend, unless the backend's index is
+/// in another use by now.
 #[inline(always)]
-fn give_back<K: Kernel>(kernel: &K, flow: &Flow, client: u32) {
+fn give_back<K: Shares>(kernel: &K, flow: &Flow, client: u32) {
     if flow.flags & flow_state::LIMITED != 0 {
         let shared = if flow.flags & flow_state::SHARED != 0 {
             socket_state::SHARED
