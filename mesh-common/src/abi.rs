@@ -1,5 +1,5 @@
 //! The kernel ABI: names, sizes and rows of all maps, with explicit padding. Rows flow from the
-//! agent to the kernel programs and back; each row says who writes it. Any change here is a new
+//! agent to the kernel programs and back; each row names its writer. Any change here is a new
 //! [`ABI_VERSION`].
 
 mod backend;
