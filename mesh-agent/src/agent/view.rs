@@ -18,10 +18,9 @@ use tokio::sync::{mpsc, watch};
 
 use self::rows::Rows;
 use super::{
-    holders,
+    explain, holders,
     orders::{self, Order},
     owner::Snapshot,
-    replay,
 };
 use crate::{
     api::{server::View, types, view::Refusal},
@@ -152,7 +151,7 @@ impl View for Live {
 
     fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal> {
         let snapshot = self.snapshots.borrow().clone();
-        replay::explain(
+        explain::explain(
             &snapshot,
             &*self.meter,
             &self.settings,

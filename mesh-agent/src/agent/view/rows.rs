@@ -10,7 +10,7 @@ use mesh_common::{
 
 use super::traffic;
 use crate::{
-    agent::{explain::explain, owner::Snapshot},
+    agent::{frontend_status, owner::Snapshot},
     api::types,
     dataplane::{Counters, Evidence},
     desired::{Eligibility, Weight, World, has_family, out_of_reach, port_identity},
@@ -71,7 +71,7 @@ impl<'a> Rows<'a> {
                 .iter()
                 .map(|port| self.port(world, service, port))
                 .collect(),
-            frontends: explain(world, tables, service),
+            frontends: frontend_status::all(world, tables, service),
             notes: self.notes(world, service),
             left_out: None,
         }

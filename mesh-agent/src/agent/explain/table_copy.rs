@@ -24,7 +24,7 @@ const MOST_TIERS: usize = 64;
 const UNKNOWN: u32 = u32::MAX;
 
 /// The rows, with the load they have in the kernel.
-pub(super) struct Copy {
+pub(super) struct TableCopy {
     pub(super) memory: Memory,
     /// The front end's row; without session affinity, but for a client that is bound.
     pub(super) row: ServiceRow,
@@ -32,7 +32,7 @@ pub(super) struct Copy {
     pub(super) tiers: Vec<Range<u32>>,
 }
 
-impl Copy {
+impl TableCopy {
     /// Nothing when there is no such front end. `now` is the monotonic clock.
     pub(super) fn of(
         tables: &Tables,

@@ -1,4 +1,4 @@
-//! Who connects, as `--from` says it.
+//! Reads the client of an explanation from `--from`.
 
 use std::{
     fs,
@@ -6,12 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::affinity::Bound;
+use mesh_common::abi::{AffinityKey, AffinityRow};
+
 use crate::{
     api::view::Refusal,
     config::Settings,
     dataplane::{clients, exclude},
 };
+
+/// A row of AFFINITY.
+pub(super) type Bound = (AffinityKey, AffinityRow);
 
 /// What is known of the client.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,13 +28,13 @@ pub(super) struct Client {
     pub(super) id: Option<u32>,
     /// Address its socket is bound to.
     pub(super) source: Option<IpAddr>,
-    /// What it is bound to by the session affinity of the service in question.
+    /// The affinity row that binds it to a backend of the service in question.
     pub(super) bound: Option<Bound>,
-    /// Why it is not served, where it is not.
+    /// Why it is not served; nothing when it is.
     pub(super) excluded: Option<String>,
 }
 
-/// `netns:PATH`, `cgroup:PATH` or an address.
+/// Parses `netns:PATH`, `cgroup:PATH` or an address.
 pub(super) fn client(from: &str, settings: &Settings) -> Result<Client, Refusal> {
     match from.split_once(':') {
         Some(("netns", path)) => in_netns(Path::new(path), settings),
@@ -53,7 +57,7 @@ fn in_netns(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
     let excluded = excluded.iter().any(|key| key.id == cookie);
     let excluded = excluded.then(|| {
         format!(
-            "network namespace {} is left out by --exclude-netns",
+            "network namespace {} is excluded by --exclude-netns",
             path.display()
         )
     });
@@ -67,14 +71,14 @@ fn in_netns(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
 fn in_cgroup(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
     let cgroup = id(&[path.to_owned()], &[])?;
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    // A cgroup goes with all below it.
+    // An excluded cgroup excludes all cgroups below it.
     let excluded = settings
         .excluded_cgroups
         .iter()
         .find(|above| real(path).starts_with(real(above)));
     let excluded = excluded.map(|above| {
         format!(
-            "cgroup {} is left out by --exclude-cgroup {}",
+            "cgroup {} is excluded by --exclude-cgroup {}",
             path.display(),
             above.display()
         )
@@ -115,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_opened_says_why() {
+    fn path_that_cannot_be_opened_is_refused_with_the_reason() {
         let refusal = |cgroups: &[&str], namespaces: &[&str]| {
             let paths =
                 |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(PathBuf::from).collect() };

@@ -399,7 +399,7 @@ fn who_took_a_backend_out_is_told() {
         ..World::default()
     };
     let mut explanation = scene.ask(VIP);
-    words::because(&world, &mut explanation);
+    reasons::because(&world, &mut explanation);
     let expected = [
         "10.0.0.1:80: drains by an operator's order",
         "10.0.0.2:80: its health check fails",
@@ -425,7 +425,7 @@ fn endpoints_of_other_nodes_are_told_from_those_that_drain() {
         counters: Counters::default(),
     }
     .ask(VIP);
-    words::because(&world, &mut explanation);
+    reasons::because(&world, &mut explanation);
     assert_eq!(
         reasons(&explanation),
         ["10.0.0.1:80: usable", "10.0.0.2:80: not on this node"]
@@ -444,7 +444,7 @@ fn services_that_are_left_out_are_named_where_none_is_found() {
     ];
     let scene = Scene::of(two());
     let mut explanation = scene.ask("10.96.0.9:80");
-    words::tell_left_out(&wrong, &mut explanation);
+    reasons::tell_left_out(&wrong, &mut explanation);
     assert_eq!(
         explanation.notes,
         [format!(
@@ -453,7 +453,7 @@ fn services_that_are_left_out_are_named_where_none_is_found() {
         )]
     );
     let mut explanation = scene.ask(VIP);
-    words::tell_left_out(&wrong, &mut explanation);
+    reasons::tell_left_out(&wrong, &mut explanation);
     assert_eq!(explanation.notes, [""; 0]);
 }
 
@@ -497,7 +497,7 @@ fn weights_are_those_of_operators_while_there_are_ramps() {
         [(768, None), (64, None)],
         "the kernel has 8 bits below one"
     );
-    words::weigh(&world, NOW, &mut explanation);
+    reasons::weigh(&world, NOW, &mut explanation);
     assert_eq!(
         weights(&explanation),
         [(3, Some(3)), (0, Some(1))],

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
 use mesh_common::{
-    abi::{FrontendKey, hash_key, policy, socket_state},
+    abi::{FrontendKey, hash_key, socket_state},
     connect::{Verdict, connect},
     counter::Counter,
     socket,
 };
 
-use super::{candidate::percent, client::Client, copy::Copy, words};
+use super::{candidates::percent, client::Client, reasons, table_copy::TableCopy};
 use crate::{
     api::types::{Explanation, Outcome, Share},
     dataplane::{Counters, memory::Memory},
@@ -36,12 +36,12 @@ const DETOURS: [Counter; 4] = [
 
 /// Completes an explanation with where connects go.
 pub(super) fn replay(
-    copy: &mut Copy,
+    copy: &mut TableCopy,
     key: &FrontendKey,
     client: &Client,
     told: Explanation,
 ) -> Explanation {
-    let Copy { memory, row, .. } = copy;
+    let TableCopy { memory, row, .. } = copy;
     let before = memory.counters();
     memory.set_seed(SEED);
     client
@@ -113,7 +113,7 @@ pub(super) fn replay(
     };
     let reasons: Vec<String> = refused
         .iter()
-        .map(|(counter, _)| words::refusal(*counter, row, &before))
+        .map(|(counter, _)| reasons::refusal(*counter, row, &before))
         .collect();
     Explanation {
         verdict: verdict.to_owned(),
@@ -140,9 +140,4 @@ fn undo(memory: &mut Memory, before: &Counters) -> bool {
     }
     memory.close(0);
     is_trial
-}
-
-/// Whether it matters who the client is, and of whom it is to be known what.
-pub(super) fn hashes(row: &mesh_common::abi::ServiceRow) -> Option<u8> {
-    (row.policy == policy::CONSISTENT_HASH).then_some(row.hash_key)
 }

@@ -9,7 +9,7 @@ use mesh_common::{
     occupancy::live,
 };
 
-use super::{affinity, client::Client, connects};
+use super::{affinity_binding, client::Client};
 use crate::{
     api::types::{Candidate, Explanation, clients},
     dataplane::Counters,
@@ -82,8 +82,8 @@ pub(super) fn notes(
     let sticky = tables
         .services
         .get(&row.key)
-        .and_then(|row| affinity::note(tables, row, client, now));
-    let needed = match connects::hashes(row) {
+        .and_then(|row| affinity_binding::note(tables, row, client, now));
+    let needed = match hashed_attribute(row) {
         None => None,
         Some(hash_key::CGROUP) if client.cgroup.is_none() => Some(("cgroup:PATH", "its cgroup")),
         Some(hash_key::SOURCE_ADDRESS) if client.source.is_none() && client.netns.is_none() => {
@@ -106,6 +106,11 @@ pub(super) fn notes(
         format!("a client that holds {most} connections is refused: --from cgroup:PATH shows how the pod or unit there sees the service")
     });
     [sticky, needed, shared].into_iter().flatten().collect()
+}
+
+/// Returns which client attribute this service hashes, if any.
+fn hashed_attribute(row: &ServiceRow) -> Option<u8> {
+    (row.policy == policy::CONSISTENT_HASH).then_some(row.hash_key)
 }
 
 /// Which backends are ejected by clients for themselves, where it is not said how one of them sees

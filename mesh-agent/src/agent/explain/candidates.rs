@@ -11,14 +11,14 @@ use mesh_common::{
     status::{Status, status},
 };
 
-use super::copy::Copy;
+use super::table_copy::TableCopy;
 use crate::{
     api::types::{Candidate, Tier},
     dataplane::{Dataplane as _, memory::Memory},
 };
 
 /// The tiers of a front end, and what other backends its service has in that address family.
-pub(super) fn candidates(copy: &Copy) -> (Vec<Tier>, Vec<Candidate>) {
+pub(super) fn candidates(copy: &TableCopy) -> (Vec<Tier>, Vec<Candidate>) {
     let backends = copy.memory.dump().expect("memory can be read").backends;
     let shares: Vec<BTreeMap<u32, f64>> =
         copy.tiers.iter().map(|tier| shares(copy, tier)).collect();
@@ -41,7 +41,7 @@ pub(super) fn candidates(copy: &Copy) -> (Vec<Tier>, Vec<Candidate>) {
 }
 
 /// Share of the draws within a tier, by backend.
-fn shares(copy: &Copy, tier: &Range<u32>) -> BTreeMap<u32, f64> {
+fn shares(copy: &TableCopy, tier: &Range<u32>) -> BTreeMap<u32, f64> {
     let mut shares = BTreeMap::new();
     for slot in copy.slots(tier) {
         let own = if slot.backend == slot.alias {
@@ -55,7 +55,7 @@ fn shares(copy: &Copy, tier: &Range<u32>) -> BTreeMap<u32, f64> {
     shares
 }
 
-fn tier(copy: &Copy, shares: &BTreeMap<u32, f64>) -> Tier {
+fn tier(copy: &TableCopy, shares: &BTreeMap<u32, f64>) -> Tier {
     let found = shares.iter().filter_map(|(&index, share)| {
         let (status, candidate) = candidate(&copy.memory, &copy.row, index)?;
         Some((
@@ -84,7 +84,7 @@ fn tier(copy: &Copy, shares: &BTreeMap<u32, f64>) -> Tier {
     }
 }
 
-fn other(copy: &Copy, index: u32) -> Option<Candidate> {
+fn other(copy: &TableCopy, index: u32) -> Option<Candidate> {
     let (status, candidate) = candidate(&copy.memory, &copy.row, index)?;
     Some(match status {
         Status::Down => candidate,

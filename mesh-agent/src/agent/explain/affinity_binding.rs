@@ -1,21 +1,17 @@
-//! What a client of a service with session affinity is bound to.
+//! Reads which backend a client is bound to by session affinity.
 
 use std::time::Duration;
 
 use mesh_common::abi::{AffinityKey, AffinityRow, BackendRow, ServiceRow, service_flags};
 
-use super::client::Client;
+use super::client::{Bound, Client};
 use crate::{
     api::view::Refusal,
     dataplane::Meter,
     desired::{Tables, socket_address},
 };
 
-/// A row of AFFINITY.
-pub(super) type Bound = (AffinityKey, AffinityRow);
-
-/// The row of a client, while it counts: unless it was not used for too long. `now` is the
-/// monotonic clock.
+/// Returns the row of a client unless it has expired. `now` is the monotonic clock.
 pub(super) fn bound(
     meter: &dyn Meter,
     service: &ServiceRow,
@@ -36,8 +32,8 @@ pub(super) fn bound(
     )
 }
 
-/// As the kernel programs make it; nothing where the client is not known well enough, or no client
-/// is bound.
+/// Returns the key that the kernel programs would use; nothing where the service has no session
+/// affinity, or the client attribute that it needs is unknown.
 fn key(service: &ServiceRow, client: &Client) -> Option<AffinityKey> {
     let client = if by_cgroup(service) {
         client.cgroup
@@ -62,7 +58,7 @@ fn idle(row: &AffinityRow, now: Duration) -> Duration {
     now.saturating_sub(Duration::from_nanos(row.used_at))
 }
 
-/// What session affinity means for this client, in words; nothing where the service has none.
+/// Describes what session affinity means for this client; nothing where the service has none.
 pub(super) fn note(
     tables: &Tables,
     service: &ServiceRow,
@@ -80,7 +76,7 @@ pub(super) fn note(
     Some(match (&client.bound, key(service, client)) {
         (Some((_, row)), _) => {
             let endpoint =
-                backend(tables, row).map_or("one that left".to_owned(), |it| socket_address(it.addr, it.port));
+                backend(tables, row).map_or("an endpoint that was removed".to_owned(), |it| socket_address(it.addr, it.port));
             format!("session affinity binds this client to {endpoint}, last used {} s ago", idle(row, now).as_secs())
         }
         (None, Some(_)) => {
@@ -89,7 +85,7 @@ pub(super) fn note(
         }
         (None, None) => format!(
             "the service has session affinity: a {what} that it remembers goes where it went before; --from {from} is \
-             needed to see where. This answer is for others"
+             needed to see where. This answer is for clients that are not bound"
         ),
     })
 }
