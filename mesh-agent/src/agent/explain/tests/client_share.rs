@@ -1,11 +1,11 @@
-//! Explanations of a service that bounds the share of a client.
+//! Explanations of a service that limits the share of each client.
 
 use mesh_common::abi::ShareKey;
 
 use super::*;
 
 #[test]
-fn a_client_that_holds_its_share_is_refused_and_others_are_not() {
+fn client_at_its_share_is_refused_and_others_are_not() {
     let mut service = two();
     let connections = std::num::NonZeroU32::new(20);
     service.traffic.limits = Limits {
@@ -24,7 +24,7 @@ fn a_client_that_holds_its_share_is_refused_and_others_are_not() {
     assert_eq!(
         scene.ask(VIP).verdict,
         "answered",
-        "what is replayed is given back"
+        "replayed connects release what they hold"
     );
     scene.counters.shares.insert(
         ShareKey {
