@@ -1,16 +1,16 @@
 //! The one owner of the state: what the sources said, what the kernel holds, what is still to be
 //! done. Every method is told the time, so tests need no clock.
 
-mod claims;
-mod departures;
-mod doubt;
-mod health;
-mod ids;
-mod orders;
+mod address_conflicts;
+mod commands;
+mod ids_in_use;
+mod over_capacity;
 mod problems;
-mod ramps;
-mod room;
+mod removed_backends;
+mod slow_start;
 mod snapshot;
+mod uncertain;
+mod unhealthy;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,9 +24,13 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
-use self::health::UnhealthySince;
-pub(super) use self::{departures::Departures, orders::Absent, snapshot::Snapshot};
-use super::{addresses::AddressFile, changes::decision, holders, overrides::OverrideFile};
+use self::unhealthy::UnhealthySince;
+pub(super) use self::{
+    commands::UnusedOverride, removed_backends::RemovedBackends, snapshot::Snapshot,
+};
+use super::{
+    auto_addresses::AddressFile, change_log::describe, frontend_owners, overrides::OverrideFile,
+};
 use crate::{
     dataplane::Dataplane,
     desired::{
@@ -68,13 +72,13 @@ pub(super) struct Owner<D> {
     /// What `desired` was compiled from, while the kernel is known to hold all of `desired`.
     compiled: Option<Arc<World>>,
     /// Whether `desired` is older than `world`.
-    stale: bool,
+    needs_compile: bool,
     /// Addresses of the node at which a node port is not served, as of `desired`.
     taken: Vec<ConfigNote>,
     /// Addresses of the node that services asked for and may not have, as of `desired`.
     refused: Refused,
     /// Services for which the maps have no room, as of `desired`.
-    misfits: Refused,
+    over_capacity: Refused,
     /// Whether a service has more endpoints than it may have.
     is_cut: bool,
     /// When rows change by themselves: the next step of a ramp, or an endpoint that leaves the
@@ -84,12 +88,12 @@ pub(super) struct Owner<D> {
     /// Whether any update got into `world`.
     accepted: bool,
     /// Services of an earlier agent of which this one has not learned all yet.
-    strangers: BTreeSet<ServiceName>,
+    unconfirmed: BTreeSet<ServiceName>,
     checks: Arc<Plan>,
     /// Held-back operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
-    departures: Departures,
+    removed: RemovedBackends,
     problems: Problems,
 }
 
@@ -138,22 +142,22 @@ impl<D: Dataplane> Owner<D> {
             update: Update::default(),
             left_out: Arc::default(),
             wrong: Arc::default(),
-            strangers: holders::serving(&current),
+            unconfirmed: frontend_owners::services_in_kernel(&current),
             checks: Arc::default(),
             desired: current.clone(),
             current: Arc::new(current),
             compiled: None,
-            stale: false,
+            needs_compile: false,
             taken: Vec::new(),
             refused: Refused::default(),
-            misfits: Refused::default(),
+            over_capacity: Refused::default(),
             is_cut: false,
             next_change: None,
             unhealthy_since: UnhealthySince::default(),
             accepted: false,
             held: HashMap::new(),
             applied: None,
-            departures: Departures::default(),
+            removed: RemovedBackends::default(),
             problems: Problems {
                 addresses: addresses_problem,
                 overrides: overrides_problem,
@@ -186,19 +190,19 @@ impl<D: Dataplane> Owner<D> {
         let world = Arc::make_mut(&mut self.world);
         (world.node_name, world.node_addresses) = (name.to_owned(), addresses);
         self.plan_checks();
-        self.stale = self.accepted;
+        self.needs_compile = self.accepted;
         self.accepted
     }
 
     /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
         let mut services = std::mem::take(&mut update.services);
-        let certain = doubt::is_certain(&update);
+        let certain = uncertain::is_certain(&update);
         self.hold_addresses(&mut services, certain)
             .tell(&mut update);
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
         let vips = self.allocate(&mut services, certain, &mut update);
-        let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
+        let kept = uncertain::addresses(&vips, self.addresses.remembered(), certain);
         self.problems.addresses = self.addresses.remember(&kept);
         let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
         nested_services::leave_out(&mut services, of_pool, |_, _| None).tell(&mut update);
@@ -206,13 +210,14 @@ impl<D: Dataplane> Owner<D> {
         self.is_cut = !cut.errors.is_empty();
         cut.tell(&mut update);
         let mut world = World::clone(&self.world);
-        world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
-        self.strangers.clone_from(&world.uncertain);
+        world.uncertain =
+            uncertain::uncertain(&self.unconfirmed, &update, &services, &self.left_out);
+        self.unconfirmed.clone_from(&world.uncertain);
         (world.services, world.vips, world.complete) = (services, vips, update.complete);
         self.world = Arc::new(world);
         self.plan_checks();
         self.accepted = true;
-        self.stale = true;
+        self.needs_compile = true;
         self.wrong = Arc::new(std::mem::take(&mut update.wrong));
         self.update = update;
     }
@@ -221,8 +226,8 @@ impl<D: Dataplane> Owner<D> {
     /// the next step; none when there is nothing left to do.
     pub(super) fn reconcile(&mut self, now: Duration) -> Option<Duration> {
         let start = Instant::now();
-        let fresh = self.stale;
-        if self.stale || self.next_change.is_some_and(|due| due <= now) {
+        let fresh = self.needs_compile;
+        if self.needs_compile || self.next_change.is_some_and(|due| due <= now) {
             self.note_usable(now);
             self.compile(now);
         }
@@ -269,21 +274,21 @@ impl<D: Dataplane> Owner<D> {
             }
             None => compile(&self.world, now, &self.current, room),
         };
-        let (desired, misfits) = match compiled {
+        let (desired, over_capacity) = match compiled {
             Ok(tables) if self.quotas.hold(&tables, room.capacity) => (tables, Vec::new()),
             _ => partial_compile(&self.world, now, &self.current, room, self.quotas),
         };
         self.desired = desired;
-        if self.stale {
+        if self.needs_compile {
             self.taken = shadowed_node_ports(&self.world);
             self.refused = refused_node_addresses(&self.world);
             bound_refused(&mut self.refused);
         }
         // Where a service was left out, the next tables may have room for it: they are compiled
         // anew.
-        self.compiled = misfits.is_empty().then(|| Arc::clone(&self.world));
-        self.misfits = self.misfits_of(&misfits);
-        self.stale = false;
+        self.compiled = over_capacity.is_empty().then(|| Arc::clone(&self.world));
+        self.over_capacity = self.refuse_over_capacity(&over_capacity);
+        self.needs_compile = false;
         self.next_change = next_change(&self.world, now)
             .into_iter()
             .chain(leaves)
@@ -314,9 +319,9 @@ impl<D: Dataplane> Owner<D> {
         if !self.apply(&ready) {
             return Some(RETRY);
         }
-        if !ready.is_empty() && !self.misfits.errors.is_empty() {
+        if !ready.is_empty() && !self.over_capacity.errors.is_empty() {
             // There is more room now.
-            self.stale = true;
+            self.needs_compile = true;
             return Some(Duration::ZERO);
         }
         self.held.values().min().map(|&due| due.saturating_sub(now))
@@ -366,12 +371,12 @@ impl<D: Dataplane> Owner<D> {
         ops[..done]
             .iter()
             .take(SHOWN)
-            .for_each(|op| debug!("kernel: {}", decision(op)));
+            .for_each(|op| debug!("kernel: {}", describe(op)));
         if done > 0 {
             let current = Arc::make_mut(&mut self.current);
             ops[..done].iter().for_each(|op| current.apply(op));
         }
-        self.note_left(&ops[..done]);
+        self.note_removed(&ops[..done]);
         self.problems.apply = result.err().map(|error| error.to_string());
         if let Some(problem) = &self.problems.apply {
             warn!(problem, "will be tried again");
@@ -382,7 +387,7 @@ impl<D: Dataplane> Owner<D> {
     /// Reads the kernel's rows back; rows that were changed behind our back are put right by the
     /// next step.
     pub(super) fn resync(&mut self) {
-        self.rewrite_orders();
+        self.rewrite_overrides();
         match self.dataplane.dump() {
             Ok(mut found) => {
                 // Slots that nothing points at are not read back; those waiting to be freed are
@@ -413,7 +418,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Whether the data plane holds what the last update says, whole.
     pub(super) fn is_applied(&self) -> bool {
-        self.applied.is_some() && !self.stale && self.problems.apply.is_none()
+        self.applied.is_some() && !self.needs_compile && self.problems.apply.is_none()
     }
 
     /// Whether any update is in effect, or about to be.
@@ -423,7 +428,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Whether the last update said everything there is.
     pub(super) fn is_complete(&self) -> bool {
-        doubt::is_certain(&self.update)
+        uncertain::is_certain(&self.update)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the API and the metrics show: the published snapshot, joined with the kernel's counters at
 //! the time of asking.
 
-mod rows;
-mod traffic;
+mod services;
+mod settings;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,10 +16,11 @@ use std::{
 use mesh_common::abi::maps;
 use tokio::sync::{mpsc, watch};
 
-use self::rows::Rows;
+use self::services::ServiceRows;
 use super::{
-    explain, holders,
-    orders::{self, Order},
+    clock::now,
+    commands::{self, Command},
+    explain, frontend_owners,
     owner::Snapshot,
 };
 use crate::{
@@ -35,7 +36,7 @@ use crate::{
 const MOST_WRONG: usize = 100;
 
 /// Everything an answer is made of.
-pub(super) struct Live {
+pub(super) struct AgentView {
     pub(super) started: Instant,
     pub(super) settings: Settings,
     pub(super) degraded: Vec<String>,
@@ -43,10 +44,10 @@ pub(super) struct Live {
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<HealthReport>>,
     pub(super) meter: SharedMeter,
-    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) commands: mpsc::Sender<Command>,
 }
 
-impl View for Live {
+impl View for AgentView {
     fn ready(&self) -> bool {
         let snapshot = self.snapshots.borrow();
         let applied = snapshot.applied.is_some() && !self.hooks.borrow().is_empty();
@@ -88,7 +89,7 @@ impl View for Live {
                 .notes
                 .iter()
                 .map(note)
-                .chain(absent(&snapshot))
+                .chain(unused_overrides(&snapshot))
                 .collect(),
             problems: problems(snapshot.problems, waiting),
             degraded: self.degraded.clone(),
@@ -106,7 +107,7 @@ impl View for Live {
             .read(&snapshot.tables)
             .map_err(|error| error.to_string())?;
         let report = Arc::clone(&self.reports.borrow());
-        let rows = Rows::new(&snapshot, &counters, &report, super::now());
+        let rows = ServiceRows::new(&snapshot, &counters, &report, now());
         Ok(snapshot
             .world
             .services
@@ -146,18 +147,12 @@ impl View for Live {
             address: endpoint.ip(),
             port: endpoint.port(),
         };
-        orders::give(&self.orders, target, change, force)
+        commands::send(&self.commands, target, change, force)
     }
 
     fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal> {
         let snapshot = self.snapshots.borrow().clone();
-        explain::explain(
-            &snapshot,
-            &*self.meter,
-            &self.settings,
-            super::now(),
-            question,
-        )
+        explain::explain(&snapshot, &*self.meter, &self.settings, now(), question)
     }
 }
 
@@ -202,7 +197,7 @@ pub(super) fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
     let serving = if uncertain.is_empty() {
         BTreeSet::new()
     } else {
-        holders::serving(&snapshot.tables)
+        frontend_owners::services_in_kernel(&snapshot.tables)
     };
     let in_kernel: BTreeSet<String> = uncertain
         .intersection(&serving)
@@ -228,11 +223,11 @@ fn note(note: &ConfigNote) -> types::ConfigProblem {
 }
 
 /// Orders are kept in a file, too.
-fn absent(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
+fn unused_overrides(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
     let file = Arc::new(snapshot.overrides_file.clone());
     let origin = Origin { file, line: 1 };
     snapshot
-        .absent
+        .unused_overrides
         .iter()
         .map(move |order| problem(&origin, "", &order.to_string()))
 }

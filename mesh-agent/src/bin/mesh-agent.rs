@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
-    agent::{self, descriptors, heap, uninstall},
+    agent::{self, malloc, open_file_limit, uninstall},
     config::{Flags, Settings, Wrong},
     dataplane::privileges,
     logging::{self, Filter},
@@ -111,8 +111,8 @@ fn refuse(wrong: &[String]) -> ExitCode {
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
-    heap::keep_small();
-    descriptors::raise();
+    malloc::limit_caching();
+    open_file_limit::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

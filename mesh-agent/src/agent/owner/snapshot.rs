@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use super::{Absent, Applied, Owner, Problems};
+use super::{Applied, Owner, Problems, UnusedOverride};
 use crate::{
     dataplane::Dataplane,
     desired::{Tables, World},
@@ -32,7 +32,7 @@ pub struct Snapshot {
     /// Services that are left alone.
     pub left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
     /// Orders for endpoints that are not configured.
-    pub(in crate::agent) absent: Vec<Absent>,
+    pub(in crate::agent) unused_overrides: Vec<UnusedOverride>,
     /// Where orders are kept.
     pub(in crate::agent) overrides_file: PathBuf,
     /// What is wrong with the data plane.
@@ -44,7 +44,7 @@ pub struct Snapshot {
 impl<D: Dataplane> Owner<D> {
     /// What is not in force as it is written.
     fn wrong(&self) -> Arc<Vec<Wrong>> {
-        let further = [&self.refused, &self.misfits, &self.checks.refused];
+        let further = [&self.refused, &self.over_capacity, &self.checks.refused];
         if further.iter().all(|it| it.wrong.is_empty()) {
             return Arc::clone(&self.wrong);
         }
@@ -78,12 +78,12 @@ impl<D: Dataplane> Owner<D> {
                 .errors
                 .iter()
                 .chain(&self.refused.errors)
-                .chain(&self.misfits.errors)
+                .chain(&self.over_capacity.errors)
                 .chain(&self.checks.refused.errors)
                 .cloned()
                 .collect(),
             errors_total: self.update.errors_total
-                + [&self.refused, &self.misfits, &self.checks.refused]
+                + [&self.refused, &self.over_capacity, &self.checks.refused]
                     .iter()
                     .map(|it| it.errors_total())
                     .sum::<usize>(),
@@ -98,7 +98,7 @@ impl<D: Dataplane> Owner<D> {
                 .collect(),
             checks: Arc::clone(&self.checks),
             left_out: Arc::clone(&self.left_out),
-            absent: self.absent(),
+            unused_overrides: self.unused_overrides(),
             overrides_file: self.overrides.path().to_owned(),
             problems: [apply, resync, addresses, overrides]
                 .into_iter()

@@ -1,7 +1,7 @@
 //! The owner over a data plane that fails when told to, on a clock of its own.
 
-mod held;
-mod room;
+mod conflicts;
+mod over_capacity;
 
 use std::io;
 

@@ -32,17 +32,17 @@ struct Change<'a> {
 }
 
 /// Says in the log what an update changes.
-pub(super) fn tell(before: &Services, after: &Services) {
-    tell_each(changes(before, after));
+pub(super) fn log_changes(before: &Services, after: &Services) {
+    log_each(changes(before, after));
 }
 
 /// Says in the log which services came and went while no agent ran, by what an earlier one left in
 /// the kernel.
-pub(super) fn tell_since(left: &Tables, world: &World) {
-    tell_each(since(left, world));
+pub(super) fn log_changes_since(left: &Tables, world: &World) {
+    log_each(since(left, world));
 }
 
-fn tell_each<'a>(changes: impl Iterator<Item = Change<'a>>) {
+fn log_each<'a>(changes: impl Iterator<Item = Change<'a>>) {
     let mut more = 0;
     for (number, Change { service, what, by }) in changes.enumerate() {
         if number < SERVICES {
@@ -207,7 +207,7 @@ fn altered(address: SocketAddr, old: &Endpoint, new: &Endpoint) -> String {
 }
 
 /// An operation in the words of the tables: what the kernel is about to hold.
-pub(super) fn decision(op: &Op) -> String {
+pub(super) fn describe(op: &Op) -> String {
     let mut row = Tables::default();
     match op {
         Op::DeleteService(key) => format!("no service {}", frontend(key)),
@@ -370,7 +370,7 @@ mod tests {
             Op::DeleteService(fixture::key("10.96.0.1:80")),
             Op::FreeBackend(7),
         ];
-        let told: Vec<String> = ops.iter().map(decision).collect();
+        let told: Vec<String> = ops.iter().map(describe).collect();
         assert_eq!(
             told,
             [

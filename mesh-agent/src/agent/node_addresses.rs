@@ -1,4 +1,4 @@
-//! The addresses of this node: where node ports are reached.
+//! Reads the addresses of this node, at which node ports are reached.
 
 use std::{
     collections::BTreeSet,
@@ -7,11 +7,12 @@ use std::{
 
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 
-/// Holds every service address while kube-proxy is in its IPVS mode; none of them is the node's.
+/// The interface that holds every service address in the IPVS mode of kube-proxy; none is the
+/// node's own.
 const IPVS: &str = "kube-ipvs0";
 
-/// All addresses of all interfaces, and loopback, which every network namespace has.
-pub(super) fn addresses() -> nix::Result<BTreeSet<IpAddr>> {
+/// Returns the addresses of all interfaces, and loopback, which every network namespace has.
+pub(super) fn read() -> nix::Result<BTreeSet<IpAddr>> {
     let found = getifaddrs()?.filter(|interface| interface.interface_name != IPVS);
     let found = found
         .filter_map(|interface| address(&interface.address?))
@@ -26,7 +27,7 @@ fn address(socket: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| Some(socket.as_sockaddr_in6()?.ip().into()))
 }
 
-/// A link-local address names a node only together with an interface.
+/// Returns whether the address alone identifies a node; a link-local one needs an interface.
 fn is_reachable(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(_) => true,
@@ -39,8 +40,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_among_the_addresses_and_link_local_is_not() {
-        let addresses = addresses().unwrap();
+    fn addresses_have_loopback_and_no_link_local() {
+        let addresses = read().unwrap();
         assert!(
             addresses.contains(&"127.0.0.1".parse().unwrap())
                 && addresses.contains(&"::1".parse().unwrap())

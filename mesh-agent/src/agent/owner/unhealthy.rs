@@ -95,7 +95,7 @@ impl<D: Dataplane> Owner<D> {
             return false;
         }
         Arc::make_mut(&mut self.world).unhealthy = unhealthy;
-        self.stale = self.accepted;
+        self.needs_compile = self.accepted;
         self.accepted
     }
 }

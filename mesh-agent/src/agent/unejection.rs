@@ -1,4 +1,4 @@
-//! Ends ejections that clients agreed on where the agent's own health check passes.
+//! Ends ejections agreed on by clients when the agent's own health check passes (Envoy: unejection).
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -10,13 +10,13 @@ use crate::{
     health::{HealthReport, HealthState},
 };
 
-/// Since when each backend is seen ejected by agreement, by the monotonic clock.
+/// When each backend was first seen ejected by agreement, by the monotonic clock.
 #[derive(Default)]
-pub(super) struct Lifts(BTreeMap<u32, Duration>);
+pub(super) struct Unejections(BTreeMap<u32, Duration>);
 
-impl Lifts {
-    /// The backends whose last check passed, and ended after the agreement was seen for the first
-    /// time: an earlier result says nothing of what clients have met since.
+impl Unejections {
+    /// Returns the backends whose last check passed after the agreement was first seen. An earlier
+    /// result does not count, because clients have met failures since.
     pub(super) fn due(
         &mut self,
         tables: &Tables,
@@ -30,10 +30,10 @@ impl Lifts {
         let since = |index: &u32| self.0.get(index).copied().unwrap_or(now);
         self.0 = ejected.map(|(index, _)| (*index, since(index))).collect();
         let passes = |index: &u32, since: Duration| {
-            let verdict = target(tables, *index).and_then(|target| report.targets.get(&target));
-            verdict.is_some_and(|verdict| {
-                let is_well = verdict.state == HealthState::Healthy && verdict.reason.is_empty();
-                is_well && verdict.checked_at.is_some_and(|checked| checked > since)
+            let status = target(tables, *index).and_then(|target| report.targets.get(&target));
+            status.is_some_and(|status| {
+                let is_well = status.state == HealthState::Healthy && status.reason.is_empty();
+                is_well && status.checked_at.is_some_and(|checked| checked > since)
             })
         };
         self.0
@@ -69,7 +69,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn verdict(state: HealthState, reason: &str, checked_at: Duration) -> HealthStatus {
+    fn status(state: HealthState, reason: &str, checked_at: Duration) -> HealthStatus {
         let (changed_at, checked_at) = (Duration::ZERO, Some(checked_at));
         HealthStatus {
             state,
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_passes_after_the_ejection_lifts_it() {
+    fn health_check_that_passes_after_the_ejection_ends_it() {
         let cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1)]);
         let world = World {
             services: fixture::services([cart]),
@@ -106,14 +106,15 @@ mod tests {
             )])
         };
         let target = Arc::new(target(&tables, index).unwrap());
-        let report = |verdict| HealthReport {
-            targets: [(Arc::clone(&target), verdict)].into(),
+        let report = |status| HealthReport {
+            targets: [(Arc::clone(&target), status)].into(),
             ..HealthReport::default()
         };
-        let mut lifts = Lifts::default();
-        let mut due =
-            |standing, verdict, now| lifts.due(&tables, &known(standing), &report(verdict), now);
-        let passed = |at| verdict(HealthState::Healthy, "", at);
+        let mut unejections = Unejections::default();
+        let mut due = |standing, status, now| {
+            unejections.due(&tables, &known(standing), &report(status), now)
+        };
+        let passed = |at| status(HealthState::Healthy, "", at);
         assert_eq!(
             due(Standing::Ejected, passed(9 * SECOND), 10 * SECOND),
             [0; 0],
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!(
             due(
                 Standing::Ejected,
-                verdict(HealthState::Healthy, "refused", 11 * SECOND),
+                status(HealthState::Healthy, "refused", 11 * SECOND),
                 11 * SECOND
             ),
             [0; 0]
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(
             due(
                 Standing::Ejected,
-                verdict(HealthState::Unhealthy, "", 11 * SECOND),
+                status(HealthState::Unhealthy, "", 11 * SECOND),
                 11 * SECOND
             ),
             [0; 0]

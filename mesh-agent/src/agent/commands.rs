@@ -1,32 +1,32 @@
-//! Orders of operators, on their way from the API to the owner and back.
+//! Passes operators' commands from the API to the owner, and the answers back.
 
 use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-use super::owner::Owner;
+use super::{clock::now, owner::Owner};
 use crate::{
     api::{types::Change, view::Refusal},
     dataplane::Dataplane,
     desired::Target,
 };
 
-/// The client that gave an order, waiting for the answer: a warning, if there is one.
+/// Sends the result of a command to the client that waits for it: a warning, if there is one.
 pub(super) type Answer = oneshot::Sender<Result<Option<String>, Refusal>>;
 
-/// An order, and whom to answer.
-pub(super) struct Order {
+/// A command that changes an endpoint.
+pub(super) struct Command {
     target: Target,
     change: Change,
     force: bool,
     answer: Answer,
 }
 
-impl Order {
-    /// Writes it down. A client that is returned waits to hear whether it is in effect; others have
-    /// their answer.
-    pub(super) fn carry_out<D: Dataplane>(self, owner: &mut Owner<D>) -> Option<Answer> {
+impl Command {
+    /// Records the command in the owner. Returns the answer channel of an accepted command, whose
+    /// result follows when it is in effect; answers a refused one at once.
+    pub(super) fn execute<D: Dataplane>(self, owner: &mut Owner<D>) -> Option<Answer> {
         let Self {
             target,
             change,
@@ -42,14 +42,14 @@ impl Order {
             &target.service,
             SocketAddr::new(target.address, target.port),
         );
-        match owner.order(&target, change, force, super::now()) {
+        match owner.change_endpoint(&target, change, force, now()) {
             Ok(()) => {
                 info!(%service, %endpoint, by, "endpoint: {change}");
                 Some(answer)
             }
             Err(refusal) => {
-                info!(%service, %endpoint, by, "order declined: {refusal}");
-                // The client may be gone.
+                info!(%service, %endpoint, by, "command refused: {refusal}");
+                // Fails when the client has disconnected.
                 _ = answer.send(Err(refusal));
                 None
             }
@@ -57,31 +57,32 @@ impl Order {
     }
 }
 
-/// Says whether the data plane has what was ordered, and why the next agent would not know of it.
-pub(super) fn tell<D: Dataplane>(answer: Option<Answer>, owner: &Owner<D>) {
+/// Answers whether the data plane has applied the command, with a warning when the next agent would
+/// not know of it.
+pub(super) fn answer<D: Dataplane>(answer: Option<Answer>, owner: &Owner<D>) {
     let Some(answer) = answer else { return };
-    let done = match owner.is_applied() {
-        true => Ok(owner.unwritten_orders()),
+    let result = match owner.is_applied() {
+        true => Ok(owner.unwritten_overrides()),
         false => Err(Refusal::Failed(
-            "the order is remembered but the kernel does not have it yet; see `meshctl status`"
+            "the command is recorded but the kernel does not have it yet; see `meshctl status`"
                 .to_owned(),
         )),
     };
-    // The client that asked may be gone.
-    _ = answer.send(done);
+    // Fails when the client has disconnected.
+    _ = answer.send(result);
 }
 
-/// Gives an order and waits until it is in effect. Blocks.
-pub(super) fn give(
-    orders: &mpsc::Sender<Order>,
+/// Sends a command to the owner and waits until it is in effect. Blocks.
+pub(super) fn send(
+    commands: &mpsc::Sender<Command>,
     target: Target,
     change: Change,
     force: bool,
 ) -> Result<Option<String>, Refusal> {
     let stopping = || Refusal::Failed("the agent is stopping".to_owned());
     let (answer, answered) = oneshot::channel();
-    orders
-        .blocking_send(Order {
+    commands
+        .blocking_send(Command {
             target,
             change,
             force,

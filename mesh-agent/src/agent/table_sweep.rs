@@ -22,7 +22,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{News, now, owner::Snapshot};
+use super::{clock::now, owner::Snapshot, problem_log::ProblemLog};
 use crate::{
     config::Settings,
     dataplane::{
@@ -87,7 +87,7 @@ struct Sweep {
     recount: CountDrift,
     /// Whether the table is so full that the next sweep must follow soon.
     is_pressed: bool,
-    unsearched: News,
+    unsearched: ProblemLog,
 }
 
 impl Sweep {
@@ -99,7 +99,7 @@ impl Sweep {
             missing: MissingSockets::default(),
             recount: CountDrift::default(),
             is_pressed: false,
-            unsearched: News::default(),
+            unsearched: ProblemLog::default(),
         }
     }
 
@@ -141,7 +141,7 @@ impl Sweep {
         let clients = clients::clients(&self.cgroup).ok();
         drop_shares(sockets, &after, &shared(tables), clients.as_ref())?;
         let seen = self.scan(&rows, clients, stop);
-        self.unsearched.tell(seen.unsearched.iter().cloned());
+        self.unsearched.log(seen.unsearched.iter().cloned());
         let gone = self.missing.take(&rows, &seen);
         if !gone.is_empty() {
             info!(

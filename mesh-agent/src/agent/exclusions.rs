@@ -1,4 +1,4 @@
-//! Cgroups and network namespaces that are left alone.
+//! Tells the kernel which cgroups and network namespaces are excluded.
 
 use super::owner::Owner;
 use crate::{
@@ -6,9 +6,9 @@ use crate::{
     dataplane::{exclude, kernel::Kernel},
 };
 
-/// Has the kernel leave out what the settings name, as it is now: a pod that starts again has
-/// another cgroup. Whether something else cannot be found than before.
-pub(super) fn leave_out(owner: &mut Owner<Kernel>, settings: &Settings) -> bool {
+/// Writes the excluded cgroups and namespaces to the kernel, resolved anew: a restarted pod has
+/// another cgroup. Returns whether the problems changed.
+pub(super) fn apply(owner: &mut Owner<Kernel>, settings: &Settings) -> bool {
     let (excluded, missing) = exclude::keys(&settings.excluded_cgroups, &settings.excluded_netns);
     let mut problems: Vec<String> = missing.iter().map(ToString::to_string).collect();
     if !excluded.is_empty() || !problems.is_empty() {

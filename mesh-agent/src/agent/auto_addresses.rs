@@ -1,5 +1,5 @@
-//! The addresses of `auto` services, kept in a file so that they survive a reboot. The file is a
-//! convenience: when it cannot be written, traffic is served all the same and `status` says so.
+//! Keeps the addresses of `auto` services in a file, so that they survive a reboot. Services are
+//! served even when the file cannot be written; `status` shows the error.
 
 use std::{
     collections::BTreeMap,
@@ -8,13 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    overrides,
-    state_lock::{self, StateLock},
-};
-use crate::{desired::vips::Vips, model::ServiceName, private, source::last_good};
+use crate::{desired::vips::Vips, model::ServiceName, private};
 
-const FILE: &str = "addresses.json";
+pub(super) const FILE: &str = "addresses.json";
 
 /// `namespace/name` → addresses, in memory and on disk.
 pub(super) struct AddressFile {
@@ -23,7 +19,7 @@ pub(super) struct AddressFile {
 }
 
 impl AddressFile {
-    /// Reads the file, if there is one; also says what is wrong with it.
+    /// Reads the file, if it exists; also returns what is wrong with it.
     pub(super) fn open(state_dir: &Path) -> (Self, Option<String>) {
         let path = state_dir.join(FILE);
         let (remembered, problem) = match read(&path) {
@@ -45,7 +41,7 @@ impl AddressFile {
         &self.remembered
     }
 
-    /// Replaces the file's content where it differs; returns what went wrong.
+    /// Replaces the file's content if it differs; returns the error.
     pub(super) fn remember(&mut self, vips: &Vips) -> Option<String> {
         if *vips == self.remembered {
             return None;
@@ -55,37 +51,6 @@ impl AddressFile {
         write(&self.path, vips).err().map(|error| {
             format!("cannot write {path}, so addresses may change after a reboot: {error}")
         })
-    }
-}
-
-/// Removes the files that agents keep there and, if nothing else is in it, the directory. Returns
-/// the names of those that were there.
-pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<Vec<&'static str>> {
-    let mut names = Vec::new();
-    for (name, was_there) in [
-        (
-            FILE,
-            private::removed(fs::remove_file(state_dir.join(FILE)))?,
-        ),
-        (overrides::FILE, overrides::forget(state_dir)?),
-        (last_good::DIRECTORY, last_good::forget(state_dir)?),
-        (
-            state_lock::FILE,
-            private::removed(fs::remove_file(state_dir.join(state_lock::FILE)))?,
-        ),
-    ] {
-        names.extend(was_there.then_some(name));
-    }
-    match fs::remove_dir(state_dir) {
-        Err(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
-            ) =>
-        {
-            Err(error)
-        }
-        _ => Ok(names),
     }
 }
 
@@ -121,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_survive_and_a_broken_file_is_reported() {
+    fn addresses_survive_a_restart_and_a_broken_file_is_reported() {
         let directory = tempfile::tempdir().unwrap();
         let name = ServiceName {
             namespace: "shop".into(),
@@ -137,8 +102,5 @@ mod tests {
         let (file, problem) = AddressFile::open(directory.path());
         assert!(file.remembered().is_empty());
         assert!(problem.unwrap().contains("allocated anew"));
-        assert_eq!(forget(directory.path(), None).unwrap(), [FILE]);
-        assert!(!directory.path().exists());
-        assert!(forget(directory.path(), None).unwrap().is_empty());
     }
 }

@@ -1,47 +1,50 @@
-//! What is wrong, told when it begins and when it ends instead of with every step.
+//! Logs each problem when it starts and when it ends, not with every step.
 
 use std::collections::{BTreeSet, HashMap};
 
 use tracing::{error, info};
 
-/// Lines about one look, at most.
-const TOLD: usize = 100;
+/// Most lines that one call logs.
+const MOST_LINES: usize = 100;
 
-/// What was wrong at the last look.
+/// The problems of the last call.
 #[derive(Default)]
-pub(super) struct News {
-    wrong: BTreeSet<String>,
+pub(super) struct ProblemLog {
+    problems: BTreeSet<String>,
 }
 
-impl News {
-    /// Takes what is wrong now; returns what is newly so, and what no longer is.
-    fn look(&mut self, now: impl IntoIterator<Item = String>) -> (Vec<String>, Vec<String>) {
+impl ProblemLog {
+    /// Replaces the known problems; returns those that are new, and those that ended.
+    fn take(&mut self, now: impl IntoIterator<Item = String>) -> (Vec<String>, Vec<String>) {
         let now: BTreeSet<String> = now.into_iter().collect();
-        let before = std::mem::replace(&mut self.wrong, now);
+        let before = std::mem::replace(&mut self.problems, now);
         let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
             one.difference(other).cloned().collect()
         };
-        let (mut begun, mut ended) = (only(&self.wrong, &before), only(&before, &self.wrong));
+        let (mut begun, mut ended) = (only(&self.problems, &before), only(&before, &self.problems));
         forget_moved(&mut begun, &mut ended);
         (begun, ended)
     }
 
-    /// The same, written to the log.
-    pub(super) fn tell(&mut self, now: impl IntoIterator<Item = String>) {
-        let (begun, ended) = self.look(now);
-        begun.iter().take(TOLD).for_each(|line| error!("{line}"));
+    /// Replaces the known problems, and logs those that are new and those that ended.
+    pub(super) fn log(&mut self, now: impl IntoIterator<Item = String>) {
+        let (begun, ended) = self.take(now);
+        begun
+            .iter()
+            .take(MOST_LINES)
+            .for_each(|line| error!("{line}"));
         ended
             .iter()
-            .take(TOLD)
-            .for_each(|line| info!("no longer so: {line}"));
-        let more = begun.len().saturating_sub(TOLD) + ended.len().saturating_sub(TOLD);
+            .take(MOST_LINES)
+            .for_each(|line| info!("solved: {line}"));
+        let more = begun.len().saturating_sub(MOST_LINES) + ended.len().saturating_sub(MOST_LINES);
         if more > 0 {
-            info!("{more} more lines like these; `meshctl status` has all that is wrong now");
+            info!("{more} more changes of problems; `meshctl status` shows all current problems");
         }
     }
 }
 
-/// Takes out what is only on another line of its file now.
+/// Removes problems that only moved to another line of their file.
 fn forget_moved(begun: &mut Vec<String>, ended: &mut Vec<String>) {
     let mut left: HashMap<String, Vec<String>> = HashMap::new();
     for line in ended.drain(..) {
@@ -56,14 +59,14 @@ fn forget_moved(begun: &mut Vec<String>, ended: &mut Vec<String>) {
     ended.sort_unstable();
 }
 
-/// A text without the numbers of lines, `a.yaml:7`, and of list elements, `services[2]`.
+/// Returns the text without line numbers, `a.yaml:7`, and list indexes, `services[2]`.
 fn without_lines(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let (mut before, mut skips) = (' ', false);
     for c in text.chars() {
         skips = c.is_ascii_digit() && skips;
         if !skips {
-            // The port of an address follows a digit or a bracket.
+            // A line number follows a letter; the port of an address follows a digit or a bracket.
             skips = c == '[' || c == ':' && before.is_alphabetic();
             kept.push(c);
         }
@@ -77,9 +80,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_on_is_told_once() {
-        let mut news = News::default();
-        let mut look = |now: &[&str]| news.look(now.iter().map(ToString::to_string));
+    fn continuing_problem_is_logged_once() {
+        let mut log = ProblemLog::default();
+        let mut look = |now: &[&str]| log.take(now.iter().map(ToString::to_string));
         let lines = |lines: &[&str]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(look(&["a", "b"]), (lines(&["a", "b"]), vec![]));
         assert_eq!(look(&["a", "b"]), (vec![], vec![]));
@@ -88,9 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_to_another_line_is_no_news() {
-        let mut news = News::default();
-        let mut look = |now: &[&str]| news.look(now.iter().map(ToString::to_string));
+    fn problem_that_moves_to_another_line_is_not_logged_again() {
+        let mut log = ProblemLog::default();
+        let mut look = |now: &[&str]| log.take(now.iter().map(ToString::to_string));
         let first = "/srv/a.yaml:10: services[2].ports[0].port: expected a port, found `0`";
         assert_eq!(look(&[first]).0.len(), 1);
         let moved = "/srv/a.yaml:6: services[1].ports[0].port: expected a port, found `0`";

@@ -16,13 +16,13 @@ use crate::{
 
 /// An order for an endpoint that is not configured now.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::agent) struct Absent {
+pub(in crate::agent) struct UnusedOverride {
     /// Service, which may not be configured either.
     pub(in crate::agent) service: ServiceName,
     text: String,
 }
 
-impl fmt::Display for Absent {
+impl fmt::Display for UnusedOverride {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -31,7 +31,7 @@ impl fmt::Display for Absent {
 impl<D: Dataplane> Owner<D> {
     /// Writes an order down; [`reconcile`](Self::reconcile) puts it into effect. `now` is the
     /// monotonic clock.
-    pub(in crate::agent) fn order(
+    pub(in crate::agent) fn change_endpoint(
         &mut self,
         target: &Target,
         change: Change,
@@ -47,20 +47,20 @@ impl<D: Dataplane> Owner<D> {
             true => _ = overrides.remove(target),
             false => _ = overrides.insert(target.clone(), given),
         }
-        self.stale = true;
+        self.needs_compile = true;
         self.problems.overrides = self.overrides.write(&self.world.overrides);
         Ok(())
     }
 
     /// Tries again to write orders down that could not be.
-    pub(super) fn rewrite_orders(&mut self) {
+    pub(super) fn rewrite_overrides(&mut self) {
         if !self.overrides.is_written() {
             self.problems.overrides = self.overrides.write(&self.world.overrides);
         }
     }
 
     /// Why the next agent would not know of all orders.
-    pub(in crate::agent) fn unwritten_orders(&self) -> Option<String> {
+    pub(in crate::agent) fn unwritten_overrides(&self) -> Option<String> {
         self.problems
             .overrides
             .clone()
@@ -68,14 +68,14 @@ impl<D: Dataplane> Owner<D> {
     }
 
     /// Orders for endpoints that are not configured now.
-    pub(super) fn absent(&self) -> Vec<Absent> {
+    pub(super) fn unused_overrides(&self) -> Vec<UnusedOverride> {
         let orders = self
             .world
             .overrides
             .iter()
             .filter(|_| self.accepted && self.world.complete);
         orders
-            .filter_map(|(target, given)| absent(&self.world, target, *given))
+            .filter_map(|(target, given)| unused_override(&self.world, target, *given))
             .collect()
     }
 }
@@ -180,7 +180,7 @@ fn leaves_others(
     }
 }
 
-fn absent(world: &World, target: &Target, given: Override) -> Option<Absent> {
+fn unused_override(world: &World, target: &Target, given: Override) -> Option<UnusedOverride> {
     let service = world.services.get(&target.service);
     if service.is_some_and(|service| has(service, target)) {
         return None;
@@ -197,7 +197,7 @@ fn absent(world: &World, target: &Target, given: Override) -> Option<Absent> {
         "{endpoint} of {name} {} by an operator's order, but is not configured now",
         orders.join(" and ")
     );
-    Some(Absent {
+    Some(UnusedOverride {
         service: name.clone(),
         text,
     })
@@ -241,7 +241,7 @@ mod tests {
 
     fn owner(state: &std::path::Path) -> Owner<Memory> {
         let mut owner = Owner::new(Memory::default(), vec![], state).unwrap();
-        let early = owner.order(&target("cart", 1), Change::Drain, false, NOW);
+        let early = owner.change_endpoint(&target("cart", 1), Change::Drain, false, NOW);
         assert_eq!(early, Err(Refusal::NotLoaded));
         configure(&mut owner, &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
         owner
@@ -252,14 +252,14 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
         owner
-            .order(&target("cart", 1), Change::Drain, false, NOW)
+            .change_endpoint(&target("cart", 1), Change::Drain, false, NOW)
             .unwrap();
         assert!(!owner.is_applied(), "there is something to compile");
         owner
-            .order(&target("cart", 1), Change::Drain, false, NOW * 2)
+            .change_endpoint(&target("cart", 1), Change::Drain, false, NOW * 2)
             .unwrap();
         owner
-            .order(&target("cart", 1), Change::Weight(Some(5)), false, NOW)
+            .change_endpoint(&target("cart", 1), Change::Weight(Some(5)), false, NOW)
             .unwrap();
         let expected = Override {
             draining_since: Some(NOW),
@@ -273,14 +273,18 @@ mod tests {
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         assert_eq!(owner.world.overrides[&target("cart", 1)], expected);
         configure(&mut owner, &[("10.0.0.2:80", 1)]);
-        let absent: Vec<String> = owner.absent().iter().map(ToString::to_string).collect();
+        let unused: Vec<String> = owner
+            .unused_overrides()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let text = "10.0.0.1:80 of test/cart drains and has weight 5 by an operator's order, but is not configured now";
-        assert_eq!(absent, [text]);
+        assert_eq!(unused, [text]);
         owner
-            .order(&target("cart", 1), Change::Undrain, false, NOW)
+            .change_endpoint(&target("cart", 1), Change::Undrain, false, NOW)
             .unwrap();
         owner
-            .order(&target("cart", 1), Change::Weight(None), false, NOW)
+            .change_endpoint(&target("cart", 1), Change::Weight(None), false, NOW)
             .unwrap();
         assert!(owner.world.overrides.is_empty());
     }
@@ -291,7 +295,7 @@ mod tests {
         let mut owner = owner(state.path());
         let mut refusal = |target| {
             owner
-                .order(&target, Change::Drain, false, NOW)
+                .change_endpoint(&target, Change::Drain, false, NOW)
                 .unwrap_err()
                 .to_string()
         };
@@ -309,18 +313,18 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
         owner
-            .order(&target("cart", 1), Change::Drain, false, NOW)
+            .change_endpoint(&target("cart", 1), Change::Drain, false, NOW)
             .unwrap();
         for change in [Change::Drain, Change::Weight(Some(0))] {
             let refusal = owner
-                .order(&target("cart", 2), change, false, NOW)
+                .change_endpoint(&target("cart", 2), change, false, NOW)
                 .unwrap_err();
             let expected = "10.0.0.2:80 is the last active endpoint of test/cart port 80: without it connects are \
                             refused; --force does it all the same";
             assert_eq!(refusal, Refusal::Declined(expected.into()));
         }
         owner
-            .order(&target("cart", 2), Change::Drain, true, NOW)
+            .change_endpoint(&target("cart", 2), Change::Drain, true, NOW)
             .unwrap();
         assert_eq!(owner.world.overrides.len(), 2);
     }
@@ -332,9 +336,9 @@ mod tests {
         std::fs::write(&directory, "").unwrap();
         let mut owner = owner(&directory);
         owner
-            .order(&target("cart", 1), Change::Drain, false, NOW)
+            .change_endpoint(&target("cart", 1), Change::Drain, false, NOW)
             .unwrap();
-        let unwritten = owner.unwritten_orders().unwrap();
+        let unwritten = owner.unwritten_overrides().unwrap();
         let file = directory.join("overrides.json");
         let expected = format!(
             "cannot write {}, so drains and weights end when the agent does; it tries again: ",
@@ -344,7 +348,7 @@ mod tests {
         assert!(owner.snapshot().problems.contains(&unwritten));
         std::fs::remove_file(&directory).unwrap();
         owner.resync();
-        assert_eq!(owner.unwritten_orders(), None);
+        assert_eq!(owner.unwritten_overrides(), None);
         assert!(
             !owner
                 .snapshot()

@@ -8,7 +8,7 @@ use mesh_common::{
     occupancy::{connecting, live},
 };
 
-use super::traffic;
+use super::settings;
 use crate::{
     agent::{frontend_status, owner::Snapshot},
     api::types,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The tables by what they stand for.
-pub(super) struct Rows<'a> {
+pub(super) struct ServiceRows<'a> {
     snapshot: &'a Snapshot,
     ids: HashMap<&'a str, u32>,
     backends: HashMap<(u32, Addr, u16), u32>,
@@ -29,7 +29,7 @@ pub(super) struct Rows<'a> {
     now: Duration,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> ServiceRows<'a> {
     pub(super) fn new(
         snapshot: &'a Snapshot,
         counters: &'a Counters,
@@ -80,9 +80,9 @@ impl<'a> Rows<'a> {
     /// Orders for endpoints that it does not have, and endpoints in an address family that it does
     /// not have.
     fn notes(&self, world: &World, service: &Service) -> Vec<String> {
-        let absent = self
+        let unused = self
             .snapshot
-            .absent
+            .unused_overrides
             .iter()
             .filter(|it| it.service == service.name)
             .map(ToString::to_string);
@@ -95,7 +95,7 @@ impl<'a> Rows<'a> {
                 format!("{endpoint} takes no connection: the service has no IPv{family} address")
             })
         });
-        absent.chain(lost).collect()
+        unused.chain(lost).collect()
     }
 
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
@@ -131,7 +131,7 @@ impl<'a> Rows<'a> {
             .map(endpoint)
             .collect();
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
-        let (balance, hash_key) = traffic::balance(service.traffic.balance);
+        let (balance, hash_key) = settings::balance(service.traffic.balance);
         types::ServicePort {
             port_name: port.name.clone(),
             port: port.port,
@@ -145,10 +145,10 @@ impl<'a> Rows<'a> {
             hash_key: hash_key.map(str::to_owned),
             connections,
             capacity: capacity(&endpoints, eligibility.weights(), connections),
-            limits: traffic::limits(service.traffic.limits),
-            outlier: traffic::outlier(service.traffic.outlier),
+            limits: settings::limits(service.traffic.limits),
+            outlier: settings::outlier(service.traffic.outlier),
             health_check: check(service, port)
-                .map(|it| traffic::health_check(it, self.interval(service, it))),
+                .map(|it| settings::health_check(it, self.interval(service, it))),
             endpoints,
         }
     }
@@ -362,7 +362,7 @@ mod tests {
             evidence: ejected.collect(),
             ..Counters::default()
         };
-        let rows = Rows::new(
+        let rows = ServiceRows::new(
             &snapshot,
             &counters,
             &HealthReport::default(),
@@ -423,7 +423,8 @@ mod tests {
             Counters::default(),
             HealthReport::default(),
         );
-        let shown = Rows::new(&snapshot, &counters, &report, Duration::from_secs(2)).service(&cart);
+        let shown =
+            ServiceRows::new(&snapshot, &counters, &report, Duration::from_secs(2)).service(&cart);
         let states: Vec<String> = shown.ports[0]
             .endpoints
             .iter()

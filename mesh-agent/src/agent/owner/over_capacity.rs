@@ -44,18 +44,18 @@ impl<D: Dataplane> Owner<D> {
     }
 
     /// Whether there was room for everything that the last update says.
-    pub(in crate::agent) fn has_room(&self) -> bool {
-        self.misfits.errors.is_empty() && !self.is_cut
+    pub(in crate::agent) fn has_capacity(&self) -> bool {
+        self.over_capacity.errors.is_empty() && !self.is_cut
     }
 
     /// Says which services the maps have no room for, and what is in force instead.
-    pub(super) fn misfits_of(&self, misfits: &[OverLimit]) -> Refused {
+    pub(super) fn refuse_over_capacity(&self, over_capacity: &[OverLimit]) -> Refused {
         let mut refused = Refused::default();
         for OverLimit {
             service,
             reason,
             effect,
-        } in misfits
+        } in over_capacity
         {
             if let Some(service) = self.world.services.get(service) {
                 refused.add(service, "", reason.clone(), effect.clone());

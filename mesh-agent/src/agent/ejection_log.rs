@@ -1,5 +1,5 @@
-//! Ejections and their ends, seen from one look at the backends to the next: the kernel decides
-//! them by itself.
+//! Finds ejections that started or ended between two reads of the backends. The kernel decides
+//! them without the agent.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -8,54 +8,55 @@ use std::{
 };
 
 use mesh_common::abi::BackendRow;
+use tracing::{info, warn};
 
 use crate::{
     api::types::{Ejection, clients},
     desired::Tables,
 };
 
-/// What is known since the last look.
+/// The ejections that the last read found.
 #[derive(Default)]
-pub(super) struct Ejections {
-    /// Whether the kernel was looked at before: what it did until then is no news.
-    has_looked: bool,
+pub(super) struct EjectionLog {
+    /// Whether there was a read before. The first read logs nothing.
+    has_read: bool,
     /// Ejected backends by their index.
     ejected: BTreeMap<u32, (Backend, Ejection)>,
 }
 
-/// A backend by what it stands for.
+/// A backend, by service, port and endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Backend {
     /// `namespace/name`
     service: String,
-    /// `http/TCP`, or `80/TCP` where the port has no name.
+    /// `http/TCP`, or `80/TCP` for a port without a name.
     port: String,
     endpoint: SocketAddr,
 }
 
-/// What happened to a backend.
+/// A change of the ejection of a backend.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Event {
+pub(super) struct EjectionEvent {
     /// `namespace/name`
-    pub(super) service: String,
-    /// `http/TCP`, or `80/TCP` where the port has no name.
-    pub(super) port: String,
-    /// Its endpoint.
-    pub(super) endpoint: SocketAddr,
-    /// What.
-    pub(super) what: What,
+    service: String,
+    /// `http/TCP`, or `80/TCP` for a port without a name.
+    port: String,
+    /// The endpoint.
+    endpoint: SocketAddr,
+    /// What changed.
+    transition: Transition,
 }
 
-/// See [`Event`].
+/// See [`EjectionEvent`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum What {
-    /// Its connects failed.
+enum Transition {
+    /// The backend was ejected, or ejected again.
     Ejected(Ejection),
-    /// A connect succeeded.
+    /// The ejection ended.
     Returned,
 }
 
-impl fmt::Display for What {
+impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ejected(Ejection {
@@ -82,15 +83,32 @@ impl fmt::Display for What {
     }
 }
 
-impl Ejections {
-    /// Takes which backends are ejected now; returns what happened since the last look. A backend
-    /// that left the configuration is forgotten, and the first look tells nothing: those were
-    /// ejected before this agent started.
-    pub(super) fn look(
+impl EjectionEvent {
+    /// Writes the event to the log.
+    pub(super) fn log(&self) {
+        let Self {
+            service,
+            port,
+            endpoint,
+            transition,
+        } = self;
+        match transition {
+            Transition::Ejected(_) => {
+                warn!(%service, %port, %endpoint, "endpoint: {transition}");
+            }
+            Transition::Returned => info!(%service, %port, %endpoint, "endpoint: {transition}"),
+        }
+    }
+}
+
+impl EjectionLog {
+    /// Replaces the known ejections; returns what changed. Forgets a backend that was removed. The
+    /// first call returns nothing, because its backends were ejected before this agent started.
+    pub(super) fn update(
         &mut self,
         tables: &Tables,
         ejected: impl IntoIterator<Item = (u32, Ejection)>,
-    ) -> Vec<Event> {
+    ) -> Vec<EjectionEvent> {
         let mut ejecting = None;
         let mut now = BTreeMap::new();
         let mut events = Vec::new();
@@ -112,8 +130,8 @@ impl Ejections {
                 .get(&index)
                 .filter(|(known, _)| *known == backend)
                 .map(|(_, known)| *known);
-            if before.is_none_or(|known| is_news(known, ejection)) {
-                events.push(event(&backend, What::Ejected(ejection)));
+            if before.is_none_or(|known| is_new(known, ejection)) {
+                events.push(event(&backend, Transition::Ejected(ejection)));
             }
             now.insert(index, (backend, ejection));
         }
@@ -129,9 +147,9 @@ impl Ejections {
                 .as_ref()
                 == Some(known)
         });
-        events.extend(still_there.map(|(_, (backend, _))| event(backend, What::Returned)));
+        events.extend(still_there.map(|(_, (backend, _))| event(backend, Transition::Returned)));
         self.ejected = now;
-        if std::mem::replace(&mut self.has_looked, true) {
+        if std::mem::replace(&mut self.has_read, true) {
             events
         } else {
             Vec::new()
@@ -139,10 +157,10 @@ impl Ejections {
     }
 }
 
-/// Whether one more ejection in a row, or an agreement, has followed the one that was told.
-const fn is_news(told: Ejection, now: Ejection) -> bool {
-    if told.is_agreed == now.is_agreed {
-        told.times < now.times
+/// Returns whether another ejection in a row, or an agreement, followed the logged one.
+const fn is_new(logged: Ejection, now: Ejection) -> bool {
+    if logged.is_agreed == now.is_agreed {
+        logged.times < now.times
     } else {
         now.is_agreed
     }
@@ -154,13 +172,13 @@ fn event(
         port,
         endpoint,
     }: &Backend,
-    what: What,
-) -> Event {
-    Event {
+    transition: Transition,
+) -> EjectionEvent {
+    EjectionEvent {
         service: service.clone(),
         port: port.clone(),
         endpoint: *endpoint,
-        what,
+        transition,
     }
 }
 
@@ -174,7 +192,7 @@ fn backend(tables: &Tables, row: &BackendRow) -> Option<Backend> {
     })
 }
 
-/// The kernel ignores ejections from a time when the service had them.
+/// Returns the services with outlier detection. The kernel ignores ejections of others.
 fn services_that_eject(tables: &Tables) -> HashSet<u32> {
     tables
         .services
@@ -209,16 +227,21 @@ mod tests {
         compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap()
     }
 
-    fn lines(events: &[Event]) -> Vec<String> {
-        let line = |it: &Event| format!("{} {} {} {}", it.service, it.port, it.endpoint, it.what);
+    fn lines(events: &[EjectionEvent]) -> Vec<String> {
+        let line = |it: &EjectionEvent| {
+            format!(
+                "{} {} {} {}",
+                it.service, it.port, it.endpoint, it.transition
+            )
+        };
         events.iter().map(line).collect()
     }
 
     #[test]
-    fn ejections_and_their_ends_are_told_once() {
+    fn ejection_and_its_end_are_logged_once() {
         let tables = tables(Outlier::default());
         let index = *tables.backends.keys().next().unwrap();
-        let mut ejections = Ejections::default();
+        let mut ejections = EjectionLog::default();
         let mut look = |ejected: Option<(u64, u32, bool)>| {
             let ejected = ejected.map(|(for_seconds, times, is_agreed)| {
                 (
@@ -231,7 +254,7 @@ mod tests {
                     },
                 )
             });
-            lines(&ejections.look(&tables, ejected))
+            lines(&ejections.update(&tables, ejected))
         };
         let none = Vec::<String>::new();
         assert_eq!(look(None), none);
@@ -259,28 +282,31 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_left_has_no_end_of_its_ejection() {
+    fn ejection_of_a_removed_backend_has_no_end() {
         let tables = tables(Outlier::default());
         let index = *tables.backends.keys().next().unwrap();
-        let mut ejections = Ejections::default();
+        let mut ejections = EjectionLog::default();
         let ejection = Ejection {
             for_seconds: 10,
             times: 1,
             ..Ejection::default()
         };
-        assert_eq!(ejections.look(&tables, []), []);
-        assert_eq!(ejections.look(&tables, [(index, ejection)]).len(), 1);
-        assert_eq!(ejections.look(&Tables::default(), [(index, ejection)]), []);
-        assert_eq!(ejections.look(&tables, []), []);
+        assert_eq!(ejections.update(&tables, []), []);
+        assert_eq!(ejections.update(&tables, [(index, ejection)]).len(), 1);
+        assert_eq!(
+            ejections.update(&Tables::default(), [(index, ejection)]),
+            []
+        );
+        assert_eq!(ejections.update(&tables, []), []);
     }
 
     #[test]
-    fn ejections_before_the_start_are_no_news_but_their_end_is() {
+    fn ejection_before_the_start_is_not_logged_but_its_end_is() {
         let tables = tables(Outlier::default());
         let index = *tables.backends.keys().next().unwrap();
-        let mut ejections = Ejections::default();
+        let mut ejections = EjectionLog::default();
         assert_eq!(
-            ejections.look(
+            ejections.update(
                 &tables,
                 [(
                     index,
@@ -294,23 +320,23 @@ mod tests {
             []
         );
         let end = "test/cart 80/TCP 10.0.0.1:80 no longer ejected";
-        assert_eq!(lines(&ejections.look(&tables, [])), [end]);
+        assert_eq!(lines(&ejections.update(&tables, [])), [end]);
     }
 
     #[test]
-    fn ejections_of_a_service_that_has_none_are_not_told() {
+    fn ejection_of_a_service_without_outlier_detection_is_not_logged() {
         let tables = tables(Outlier {
             consecutive_failures: 0,
             ..Outlier::default()
         });
         let index = *tables.backends.keys().next().unwrap();
-        let mut ejections = Ejections::default();
-        assert_eq!(ejections.look(&tables, []), []);
+        let mut ejections = EjectionLog::default();
+        assert_eq!(ejections.update(&tables, []), []);
         let ejection = Ejection {
             for_seconds: 10,
             times: 1,
             ..Ejection::default()
         };
-        assert_eq!(ejections.look(&tables, [(index, ejection)]), []);
+        assert_eq!(ejections.update(&tables, [(index, ejection)]), []);
     }
 }

@@ -1,28 +1,29 @@
-//! The health checks, as the driver of the owner sees them.
+//! Starts the task that runs health checks, and holds the channels to it.
 
 use std::{collections::BTreeSet, future::pending, sync::Arc};
 
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::clock::now;
 use crate::{
     desired::{Target, World},
     health::{self, HealthReport, Plan, Wanted},
 };
 
-/// The ends of the channels to the task that checks.
-pub(super) struct Health {
+/// The channels to the task.
+pub(super) struct HealthTask {
     wanted: watch::Sender<Arc<Wanted>>,
     reports: watch::Receiver<Arc<HealthReport>>,
-    /// Of the last report that was looked at.
+    /// `HealthReport::changes` of the last report seen.
     changes: u64,
-    /// Endpoints that did not work when an earlier agent ended, and of which no report has said
-    /// anything yet.
+    /// Endpoints that were unhealthy when an earlier agent ended, and that no report has covered
+    /// yet.
     before: BTreeSet<Target>,
 }
 
-impl Health {
-    /// Starts the task, which has nothing to check yet. `before` says who did not work when an
+impl HealthTask {
+    /// Starts the task with no checks. `before` holds the endpoints that were unhealthy when an
     /// earlier agent ended.
     pub(super) fn start(
         tasks: &TaskTracker,
@@ -35,7 +36,7 @@ impl Health {
             receiver,
             sender,
             before.clone(),
-            super::now(),
+            now(),
             stop.clone(),
         ));
         Self {
@@ -46,20 +47,20 @@ impl Health {
         }
     }
 
-    /// What is known of the endpoints, as it changes.
+    /// Returns a receiver of the reports.
     pub(super) fn reports(&self) -> watch::Receiver<Arc<HealthReport>> {
         self.reports.clone()
     }
 
-    /// What is known of the endpoints now.
+    /// Returns the latest report.
     pub(super) fn report(&self) -> Arc<HealthReport> {
         Arc::clone(&self.reports.borrow())
     }
 
-    /// Has these endpoints checked from now on.
+    /// Replaces the endpoints to check.
     pub(super) fn ask(&mut self, world: &World, plan: &Plan) {
         let wanted = &plan.wanted;
-        // What may still come is remembered.
+        // An incomplete configuration may still bring the missing endpoints.
         if world.complete {
             self.before.retain(|target| {
                 wanted.contains_key(target) || !world.services.contains_key(&target.service)
@@ -74,7 +75,7 @@ impl Health {
         });
     }
 
-    /// Waits until endpoints came, left, or changed their state. May be given up and called again.
+    /// Waits until an endpoint is added, removed or changes its state. Cancel safe.
     pub(super) async fn changed(&mut self) {
         while self.reports.changed().await.is_ok() {
             let changes = self.reports.borrow_and_update().changes;
@@ -83,11 +84,11 @@ impl Health {
                 return;
             }
         }
-        // The task hears the same stop as its driver, and may hear it first.
+        // The task stops with the agent, and may stop first.
         pending::<()>().await;
     }
 
-    /// The endpoints to be left alone.
+    /// Returns the endpoints that get no new connections.
     pub(super) fn unhealthy(&mut self, world: &World) -> BTreeSet<Target> {
         let report = self.report();
         self.before

@@ -7,9 +7,9 @@ use crate::{dataplane::Dataplane, desired::plan::Op, stale::closes};
 
 /// Backends that left while sockets held them. No others are worth a look at all sockets.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(in crate::agent) struct Departures {
+pub(in crate::agent) struct RemovedBackends {
     /// They take no more connects, and their sockets are to be closed.
-    pub(in crate::agent) left: BTreeSet<u32>,
+    pub(in crate::agent) removed: BTreeSet<u32>,
     /// Their rows were freed: the time to drain is over, or a connect under way when they left has
     /// taken them.
     pub(in crate::agent) freed: BTreeSet<u32>,
@@ -17,8 +17,8 @@ pub(in crate::agent) struct Departures {
 
 impl<D: Dataplane> Owner<D> {
     /// Backends that left since the last call.
-    pub(in crate::agent) fn take_departures(&mut self) -> Departures {
-        mem::take(&mut self.departures)
+    pub(in crate::agent) fn take_removed_backends(&mut self) -> RemovedBackends {
+        mem::take(&mut self.removed)
     }
 
     /// To be called before operations are carried out: freeing a row clears what is known of its
@@ -32,17 +32,17 @@ impl<D: Dataplane> Owner<D> {
             }
         });
         let freed = self.held(freed.collect());
-        self.departures.freed.extend(freed);
+        self.removed.freed.extend(freed);
     }
 
     /// To be called with operations that were carried out.
-    pub(super) fn note_left(&mut self, ops: &[Op]) {
-        let left = ops.iter().filter_map(|op| match op {
+    pub(super) fn note_removed(&mut self, ops: &[Op]) {
+        let removed = ops.iter().filter_map(|op| match op {
             Op::PutBackend(index, row) if closes(row) => Some(*index),
             _ => None,
         });
-        let left = self.held(left.collect());
-        self.departures.left.extend(left);
+        let removed = self.held(removed.collect());
+        self.removed.removed.extend(removed);
     }
 
     /// Of these backends those that sockets hold, as far as can be read.
@@ -73,7 +73,7 @@ mod tests {
             drain_seconds,
             &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)],
         );
-        assert_eq!(owner.take_departures(), Departures::default());
+        assert_eq!(owner.take_removed_backends(), RemovedBackends::default());
         owner.dataplane.set_load(
             0,
             BackendLoad {
@@ -95,9 +95,9 @@ mod tests {
         owner.reconcile(NOW);
     }
 
-    fn departures(left: &[u32], freed: &[u32]) -> Departures {
-        Departures {
-            left: left.iter().copied().collect(),
+    fn removed_backends(removed: &[u32], freed: &[u32]) -> RemovedBackends {
+        RemovedBackends {
+            removed: removed.iter().copied().collect(),
             freed: freed.iter().copied().collect(),
         }
     }
@@ -108,14 +108,14 @@ mod tests {
         let mut owner = owner(&state, 0);
         configure(&mut owner, 0, &[]);
         assert_eq!(
-            owner.take_departures(),
-            departures(&[0], &[]),
+            owner.take_removed_backends(),
+            removed_backends(&[0], &[]),
             "nothing holds the other one"
         );
         owner.reconcile(NOW + GRACE / 2);
-        assert_eq!(owner.take_departures(), departures(&[], &[]));
+        assert_eq!(owner.take_removed_backends(), removed_backends(&[], &[]));
         owner.reconcile(NOW + GRACE);
-        assert_eq!(owner.take_departures(), departures(&[], &[0]));
+        assert_eq!(owner.take_removed_backends(), removed_backends(&[], &[0]));
     }
 
     #[test]
@@ -123,8 +123,8 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(&state, 5);
         configure(&mut owner, 5, &[]);
-        assert_eq!(owner.take_departures(), departures(&[], &[]));
+        assert_eq!(owner.take_removed_backends(), removed_backends(&[], &[]));
         owner.reconcile(NOW + Duration::from_secs(5));
-        assert_eq!(owner.take_departures(), departures(&[], &[0]));
+        assert_eq!(owner.take_removed_backends(), removed_backends(&[], &[0]));
     }
 }

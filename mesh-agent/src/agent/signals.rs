@@ -1,10 +1,10 @@
-//! When the agent is told to end.
+//! Stops the agent on a signal.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancels at SIGTERM or SIGINT.
-pub(super) fn on_signal(stop: &CancellationToken) -> anyhow::Result<()> {
+/// Cancels `stop` at SIGTERM or SIGINT.
+pub(super) fn cancel_on_signal(stop: &CancellationToken) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,

@@ -1,10 +1,11 @@
-//! What the agent does without where it lacks a capability.
+//! Turns off features for which the agent lacks a capability.
 
 use tracing::warn;
 
 use crate::{config::Settings, dataplane::privileges::Capabilities};
 
-/// Turns off what the process may not do; says so once in the log, and returns it for `status`.
+/// Turns off features for which the process lacks a capability; logs each once, and returns the
+/// lines for `status`.
 pub(super) fn turn_off(settings: &mut Settings, capabilities: Capabilities) -> Vec<String> {
     let degraded = lack(settings.enter_namespaces, capabilities);
     settings.enter_namespaces &= capabilities.enter_namespaces();
@@ -39,7 +40,7 @@ mod tests {
     use crate::dataplane::privileges::tests::{ALL, THREE, WITHOUT_PTRACE};
 
     #[test]
-    fn what_the_agent_may_not_do_is_said_where_it_is_to_be_done() {
+    fn missing_capability_is_named_when_a_feature_needs_it() {
         let lack = |enters, capabilities: &str| lack(enters, Capabilities::read(capabilities));
         assert_eq!((lack(true, ALL), lack(false, THREE)), (None, None));
         assert!(

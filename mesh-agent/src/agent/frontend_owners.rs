@@ -1,4 +1,4 @@
-//! Which service holds which front end, by the kernel's rows.
+//! Reads from the kernel's rows which service owns each frontend.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use crate::{
     source::frontend_owners::{FrontendOwners, L4Address},
 };
 
-/// Front ends, endpoints and their services, as an earlier agent left them.
-pub(super) fn holders(tables: &Tables) -> FrontendOwners {
-    let held = tables.services.iter().filter_map(|(key, row)| {
+/// Returns the frontends, endpoints and their services that an earlier agent left.
+pub(super) fn in_kernel(tables: &Tables) -> FrontendOwners {
+    let frontends = tables.services.iter().filter_map(|(key, row)| {
         let service = identified(tables.names.get(&row.id)?)?;
-        Some((place(key), service))
+        Some((l4_address(key), service))
     });
     let endpoints = tables
         .backends
@@ -32,18 +32,20 @@ pub(super) fn holders(tables: &Tables) -> FrontendOwners {
                 identified(identity)?,
             ))
         });
-    held.collect::<FrontendOwners>().with_endpoints(endpoints)
+    frontends
+        .collect::<FrontendOwners>()
+        .with_endpoints(endpoints)
 }
 
-/// Services of which the kernel has a front end.
-pub(super) fn serving(tables: &Tables) -> BTreeSet<ServiceName> {
+/// Returns the services that have a frontend in the kernel.
+pub(super) fn services_in_kernel(tables: &Tables) -> BTreeSet<ServiceName> {
     let ids: BTreeSet<u32> = tables.services.values().map(|row| row.id).collect();
     ids.into_iter()
         .filter_map(|id| identified(tables.names.get(&id)?))
         .collect()
 }
 
-fn place(key: &FrontendKey) -> L4Address {
+fn l4_address(key: &FrontendKey) -> L4Address {
     let protocol = if key.protocol == protocol::UDP {
         Protocol::Udp
     } else {
@@ -63,7 +65,7 @@ mod tests {
     };
 
     #[test]
-    fn rows_say_which_service_holds_a_front_end() {
+    fn rows_name_the_service_of_each_frontend() {
         let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:8080", 1)]);
         cart.ports[0].node_port = Some(30080);
         let mut dns = fixture::fixed("dns", "fd00::1");
@@ -94,7 +96,7 @@ mod tests {
             fixture::name("cart"),
         );
         assert_eq!(
-            holders(&tables),
+            in_kernel(&tables),
             expected
                 .into_iter()
                 .collect::<FrontendOwners>()
