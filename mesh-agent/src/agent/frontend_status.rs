@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// All front ends of a service.
-pub(super) fn all(world: &World, tables: &Tables, service: &Service) -> Vec<types::Frontend> {
+pub(super) fn all(world: &World, tables: &Tables, service: &Service) -> Vec<types::FrontendStatus> {
     let served = service.ports.iter().flat_map(|port| {
         let frontends = frontends(world, service, port);
         frontends
@@ -23,13 +23,13 @@ pub(super) fn all(world: &World, tables: &Tables, service: &Service) -> Vec<type
 }
 
 /// External addresses that the service may not have, because they are this node's.
-fn of_this_node(world: &World, service: &Service) -> Vec<types::Frontend> {
+fn of_this_node(world: &World, service: &Service) -> Vec<types::FrontendStatus> {
     let refused = service
         .external
         .iter()
         .filter_map(|external| Some((external, world.refuses(external)?)));
     let of = |(external, reason): (&External, String)| {
-        let port = |port: &ServicePort| types::Frontend {
+        let port = |port: &ServicePort| types::FrontendStatus {
             address: external.address.to_string(),
             port: port.port,
             protocol: port.protocol.to_string(),
@@ -47,7 +47,7 @@ fn one(
     service: &Service,
     port: &ServicePort,
     frontend: &Frontend<'_>,
-) -> types::Frontend {
+) -> types::FrontendStatus {
     let row = tables.services.get(&frontend.key(port));
     let (state, reason) = state(
         tables,
@@ -56,7 +56,7 @@ fn one(
         port,
         frontend,
     );
-    types::Frontend {
+    types::FrontendStatus {
         address: frontend.address.to_string(),
         port: frontend.port,
         protocol: port.protocol.to_string(),
@@ -132,7 +132,7 @@ fn nobody(port: &ServicePort, frontend: &Frontend<'_>) -> Option<String> {
     })
 }
 
-fn unserved(unserved: &Unserved) -> types::Frontend {
+fn unserved(unserved: &Unserved) -> types::FrontendStatus {
     let Unserved {
         address,
         port,
@@ -140,7 +140,7 @@ fn unserved(unserved: &Unserved) -> types::Frontend {
         kind,
         reason,
     } = unserved.clone();
-    types::Frontend {
+    types::FrontendStatus {
         address,
         port,
         protocol,
@@ -164,8 +164,9 @@ mod tests {
     /// `front end, kind, state: reason`
     fn lines(world: &World, tables: &Tables, service: &str) -> Vec<String> {
         let frontends = all(world, tables, &world.services[&fixture::name(service)]);
-        let line =
-            |it: types::Frontend| format!("{} {} {}: {}", it.label(), it.kind, it.state, it.reason);
+        let line = |it: types::FrontendStatus| {
+            format!("{} {} {}: {}", it.label(), it.kind, it.state, it.reason)
+        };
         frontends.into_iter().map(line).collect()
     }
 

@@ -135,7 +135,7 @@ impl View for AgentView {
         })
     }
 
-    fn order(
+    fn change_endpoint(
         &self,
         service: ServiceName,
         endpoint: SocketAddr,

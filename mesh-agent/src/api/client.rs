@@ -18,7 +18,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::types::{ApiError, Change, Explanation, Order, Ordered, Question, Service, Status};
+use super::types::{
+    ApiError, Change, CommandOptions, CommandResult, Explanation, Question, Service, Status,
+};
 
 /// Time for one request, from the connect to the last byte of the answer.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
@@ -162,14 +164,14 @@ impl Client {
     }
 
     /// Orders something of an endpoint, `address:port`; returns the service when it is in effect.
-    pub async fn order(
+    pub async fn change_endpoint(
         &self,
         namespace: &str,
         name: &str,
         endpoint: &str,
         change: Change,
         force: bool,
-    ) -> Result<Ordered, Error> {
+    ) -> Result<CommandResult, Error> {
         let parts = [namespace, name, endpoint].map(escape);
         let path = format!(
             "/v1/services/{}/{}/endpoints/{}/{}",
@@ -183,9 +185,9 @@ impl Client {
         } else {
             None
         };
-        let order =
-            serde_json::to_vec(&Order { weight, force }).expect("a struct with string keys");
-        self.ask(Request::post(path), order.into()).await
+        let options = serde_json::to_vec(&CommandOptions { weight, force })
+            .expect("a struct with string keys");
+        self.ask(Request::post(path), options.into()).await
     }
 
     /// Where a connect goes, and why.

@@ -19,7 +19,7 @@ pub(crate) use self::explanation::explanation;
 use super::{
     server::{self, View},
     types::{
-        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, Frontend,
+        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, FrontendStatus,
         HealthCheck, Hook, PortCapacity, Question, Service, ServiceCounters, ServicePort, Status,
         Wrong,
     },
@@ -32,8 +32,8 @@ pub(crate) struct Fake {
     pub(crate) status: Status,
     pub(crate) loaded: Arc<AtomicBool>,
     pub(crate) services: Result<Vec<Service>, String>,
-    /// Orders so far, in words.
-    pub(crate) orders: Arc<Mutex<Vec<String>>>,
+    /// Commands so far, in words.
+    pub(crate) commands: Arc<Mutex<Vec<String>>>,
 }
 
 impl View for Fake {
@@ -59,7 +59,7 @@ impl View for Fake {
         })
     }
 
-    fn order(
+    fn change_endpoint(
         &self,
         service: ServiceName,
         endpoint: SocketAddr,
@@ -80,7 +80,7 @@ impl View for Fake {
             return Err(Refusal::Declined(format!("{endpoint} is the last one")));
         }
         let force = if force { " by force" } else { "" };
-        self.orders
+        self.commands
             .lock()
             .unwrap()
             .push(format!("{service} {endpoint} {change}{force}"));
@@ -109,7 +109,7 @@ pub(crate) fn healthy() -> Fake {
         status: status(),
         loaded: loaded(),
         services: Ok(vec![dns(), cart()]),
-        orders: Arc::default(),
+        commands: Arc::default(),
     }
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn ailing() -> Fake {
         },
         loaded: loaded(),
         services: Err("map SERVICES: cannot read row 7: gone".into()),
-        orders: Arc::default(),
+        commands: Arc::default(),
     }
 }
 
@@ -351,7 +351,7 @@ pub(crate) fn dns() -> Service {
         origin: "/etc/mesh-agent/services.d/dns.yaml:1".into(),
         addresses: vec!["10.96.0.53".into()],
         ports: vec![port("53", 53, "UDP", [12, 0, 0, 0, 0, 0, 0, 0], vec![])],
-        frontends: vec![Frontend {
+        frontends: vec![FrontendStatus {
             protocol: "UDP".into(),
             ..frontend("10.96.0.53", 53, "ClusterIP", "refused", "no endpoint")
         }],
@@ -360,8 +360,8 @@ pub(crate) fn dns() -> Service {
     }
 }
 
-fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> Frontend {
-    Frontend {
+fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> FrontendStatus {
+    FrontendStatus {
         address: address.into(),
         port,
         protocol: "TCP".into(),

@@ -15,11 +15,11 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connections, near, types,
-    view::{Reader, Refusal, Stopped},
+    connection_limits, suggestions, types,
+    view::{Refusal, Stopped, ViewReader},
 };
 pub use super::{
-    socket::{BindError, bind, bind_for_group, check_unused, unbind},
+    unix_socket::{BindError, bind, bind_for_group, check_unused, unbind},
     view::View,
 };
 use crate::model::ServiceName;
@@ -28,7 +28,14 @@ use crate::model::ServiceName;
 const MAX_BODY: usize = 16 * 1024;
 /// Answers requests on `socket` until `cancel`.
 pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
-    connections::serve(socket, router(view), connections::API, |_| None, cancel).await;
+    connection_limits::serve(
+        socket,
+        router(view),
+        connection_limits::API,
+        |_| None,
+        cancel,
+    )
+    .await;
 }
 
 fn router(view: Arc<dyn View>) -> Router {
@@ -38,21 +45,21 @@ fn router(view: Arc<dyn View>) -> Router {
         .route("/v1/services/{namespace}/{name}", get(service))
         .route(
             "/v1/services/{namespace}/{name}/endpoints/{endpoint}/{verb}",
-            post(order),
+            post(change_endpoint),
         )
         .route("/v1/explain", get(explain))
         .fallback(async || Failure::NoRoute)
         .method_not_allowed_fallback(async || Failure::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Reader::new(view))
+        .with_state(ViewReader::new(view))
 }
 
-async fn status(State(reader): State<Reader>) -> Result<Json<types::Status>, Failure> {
+async fn status(State(reader): State<ViewReader>) -> Result<Json<types::Status>, Failure> {
     Ok(Json(reader.read(View::status).await?))
 }
 
 async fn services(
-    State(reader): State<Reader>,
+    State(reader): State<ViewReader>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Vec<types::Service>>, Failure> {
     let Query(filter) = filter.map_err(|rejection| Failure::Query(rejection.body_text()))?;
@@ -67,7 +74,7 @@ async fn services(
 }
 
 async fn service(
-    State(reader): State<Reader>,
+    State(reader): State<ViewReader>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Json<types::Service>, Failure> {
     let mut services = read_services(&reader).await?;
@@ -106,13 +113,13 @@ async fn service(
 }
 
 /// Carries out what an operator says of an endpoint.
-async fn order(
-    State(reader): State<Reader>,
+async fn change_endpoint(
+    State(reader): State<ViewReader>,
     Path((namespace, name, endpoint, verb)): Path<(String, String, String, String)>,
     body: Bytes,
-) -> Result<Json<types::Ordered>, Failure> {
-    let order: types::Order = match body.as_ref() {
-        [] => types::Order::default(),
+) -> Result<Json<types::CommandResult>, Failure> {
+    let options: types::CommandOptions = match body.as_ref() {
+        [] => types::CommandOptions::default(),
         body => {
             serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?
         }
@@ -120,7 +127,7 @@ async fn order(
     let change = match verb.as_str() {
         "drain" => types::Change::Drain,
         "undrain" => types::Change::Undrain,
-        "weight" => types::Change::Weight(order.weight),
+        "weight" => types::Change::Weight(options.weight),
         _ => return Err(Failure::NoRoute),
     };
     let endpoint = endpoint
@@ -131,14 +138,14 @@ async fn order(
         name: name.clone(),
     };
     let warning = reader
-        .read(move |view| view.order(service, endpoint, change, order.force))
+        .read(move |view| view.change_endpoint(service, endpoint, change, options.force))
         .await??;
     let Json(service) = self::service(State(reader), Path((namespace, name))).await?;
-    Ok(Json(types::Ordered { service, warning }))
+    Ok(Json(types::CommandResult { service, warning }))
 }
 
 async fn explain(
-    State(reader): State<Reader>,
+    State(reader): State<ViewReader>,
     question: Result<Query<types::Question>, QueryRejection>,
 ) -> Result<Json<types::Explanation>, Failure> {
     let Query(question) = question.map_err(|rejection| Failure::Query(rejection.body_text()))?;
@@ -152,7 +159,7 @@ async fn explain(
     Ok(Json(explained.await??))
 }
 
-async fn read_services(reader: &Reader) -> Result<Vec<types::Service>, Failure> {
+async fn read_services(reader: &ViewReader) -> Result<Vec<types::Service>, Failure> {
     let services = |view: &dyn View| match view.loaded() {
         true => view.services().map_err(Failure::Read),
         false => Err(Refusal::NotLoaded.into()),
@@ -179,7 +186,7 @@ enum Failure {
     Method,
     #[error("{0}")]
     Query(String),
-    #[error("{}", near::no_service(asked, there))]
+    #[error("{}", suggestions::no_service(asked, there))]
     NoService {
         asked: ServiceName,
         there: Vec<ServiceName>,
@@ -238,7 +245,7 @@ mod tests {
     use super::*;
     use crate::api::{
         client::{Client, Error},
-        connections::MAX_CONNECTIONS,
+        connection_limits::MAX_CONNECTIONS,
         fixture::{Served, ailing, cart, dns, headless, healthy, served, status},
     };
 

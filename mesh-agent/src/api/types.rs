@@ -5,7 +5,7 @@ mod counters;
 mod endpoint;
 mod explain;
 mod health;
-mod order;
+mod command;
 mod service;
 mod wrong;
 
@@ -15,12 +15,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    command::{Change, CommandOptions, CommandResult},
     counters::ServiceCounters,
     endpoint::{Ejection, Endpoint, Locality, clients},
-    explain::{Candidate, Explanation, Outcome, Question, Share, Tier},
+    explain::{Candidate, Destination, Explanation, Question, Share, Tier},
     health::EndpointHealth,
-    order::{Change, Order, Ordered},
-    service::{Frontend, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
+    service::{FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
     wrong::Wrong,
 };
 use crate::model;

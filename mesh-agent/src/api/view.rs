@@ -24,7 +24,7 @@ pub trait View: Send + Sync + 'static {
     fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service>;
     /// Carries out an order of an operator; returns when it is in effect, and says why it would not
     /// survive a restart of the agent.
-    fn order(
+    fn change_endpoint(
         &self,
         service: ServiceName,
         endpoint: SocketAddr,
@@ -59,13 +59,13 @@ pub enum Refusal {
 
 /// Reads a [`View`] away from the threads that serve connections, a few reads at a time.
 #[derive(Clone)]
-pub(crate) struct Reader {
+pub(crate) struct ViewReader {
     /// What is read.
     view: Arc<dyn View>,
     reads: Arc<Semaphore>,
 }
 
-impl Reader {
+impl ViewReader {
     pub(crate) fn new(view: Arc<dyn View>) -> Self {
         Self {
             view,

@@ -10,7 +10,7 @@ use super::{
     render::{printable, weight_of},
     session::Session,
 };
-use crate::api::types::{Candidate, Explanation, Outcome, Question};
+use crate::api::types::{Candidate, Destination, Explanation, Question};
 
 /// Show where a connect goes now, and why
 ///
@@ -176,7 +176,7 @@ fn went(explanation: &Explanation) -> String {
     if outcomes.is_empty() {
         return String::new();
     }
-    let row = |it: &Outcome| match (&it.endpoint, &it.refused) {
+    let row = |it: &Destination| match (&it.endpoint, &it.refused) {
         (Some(endpoint), _) if it.trial => {
             vec![
                 "one".to_owned(),
@@ -191,7 +191,7 @@ fn went(explanation: &Explanation) -> String {
     };
     let mut text =
         format!("\nOf {replayed} connects now\n") + &indented(&aligned(outcomes.iter().map(row)));
-    // The outcomes above already show the trial.
+    // Trials are told where they went.
     for share in counted
         .iter()
         .filter(|share| share.counter != Counter::Trials.name())

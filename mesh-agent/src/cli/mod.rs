@@ -10,9 +10,9 @@ mod backend;
 mod completion;
 mod config;
 mod explain;
-mod health;
+mod health_cell;
 mod layout;
-mod name;
+mod service_name;
 mod render;
 mod service;
 mod session;
@@ -132,7 +132,7 @@ enum Failure {
     #[error(transparent)]
     Agent(#[from] client::Error),
     #[error(transparent)]
-    Name(#[from] name::Error),
+    Name(#[from] service_name::Error),
     #[error(transparent)]
     Endpoint(#[from] backend::Error),
     #[error("status is that of the whole agent: leave out -n {0}")]

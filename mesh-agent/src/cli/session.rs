@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::{
     Exit, Failure,
     layout::{Layout, Screen, clipped, first_screen},
-    name::{self, NameArg},
     render::{self, Format},
+    service_name::{self, NameArg},
     watch::{Rounds, Watch},
 };
 use crate::{
-    api::{client::Client, near::told, types::Service},
+    api::{client::Client, suggestions::told, types::Service},
     model::ServiceName,
     printable::printable_lines,
 };
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
     }
 
     /// The full name of a service.
-    pub(super) fn resolve(&self, name: &NameArg) -> Result<ServiceName, name::Error> {
+    pub(super) fn resolve(&self, name: &NameArg) -> Result<ServiceName, service_name::Error> {
         name.within(self.namespace.as_deref())
     }
 
@@ -142,10 +142,10 @@ impl<'a> Session<'a> {
         let nothing = self.nothing().await;
         match self.format {
             Format::Table | Format::Wide if self.watching => self.show_page(nothing + "\n")?,
-            Format::Table | Format::Wide => self.tell(&nothing)?,
+            Format::Table | Format::Wide => self.notify(&nothing)?,
             Format::Json | Format::Yaml => {
                 self.show(answer, text)?;
-                self.tell(&nothing)?;
+                self.notify(&nothing)?;
             }
         }
         Ok(if self.namespace.is_some() {
@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
     }
 
     /// Says something beside the answer.
-    pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
+    pub(super) fn notify(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.err, "meshctl: {}", printable_lines(line))
     }
 

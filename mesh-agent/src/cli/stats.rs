@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{
     Exit, Failure,
     layout::{Column, Layout},
-    name::NameArg,
     render::number,
+    service_name::NameArg,
     session::Session,
     watch::Watch,
 };

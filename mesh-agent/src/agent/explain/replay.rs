@@ -11,7 +11,7 @@ use mesh_common::{
 
 use super::{candidates::percent, client::Client, reasons, table_copy::TableCopy};
 use crate::{
-    api::types::{Explanation, Outcome, Share},
+    api::types::{Destination, Explanation, Share},
     dataplane::{Counters, memory::Memory},
 };
 
@@ -85,19 +85,21 @@ pub(super) fn replay(
         .into_iter()
         .filter(|it| it.1 > 0)
         .collect();
-    let answered = went.into_iter().map(|((endpoint, trial), number)| Outcome {
-        endpoint: Some(endpoint),
-        refused: None,
-        percent: share(number.into()),
-        trial,
-    });
-    let turned_away = refused.iter().map(|(counter, number)| Outcome {
+    let answered = went
+        .into_iter()
+        .map(|((endpoint, trial), number)| Destination {
+            endpoint: Some(endpoint),
+            refused: None,
+            percent: share(number.into()),
+            trial,
+        });
+    let turned_away = refused.iter().map(|(counter, number)| Destination {
         endpoint: None,
         refused: Some(counter.name().to_owned()),
         percent: share(*number),
         trial: false,
     });
-    let mut outcomes: Vec<Outcome> = answered.chain(turned_away).collect();
+    let mut outcomes: Vec<Destination> = answered.chain(turned_away).collect();
     outcomes.sort_by(|one, other| other.percent.total_cmp(&one.percent));
     let detours = DETOURS.map(|it| Share {
         counter: it.name().to_owned(),

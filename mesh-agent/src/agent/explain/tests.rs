@@ -16,7 +16,7 @@ use mesh_common::{
 
 use super::*;
 use crate::{
-    api::types::{Candidate, Outcome},
+    api::types::{Candidate, Destination},
     dataplane::{Evidence, memory::Memory},
     desired::{Override, Target, World, compile, fixture},
     model::{
@@ -125,7 +125,7 @@ fn reasons(explanation: &Explanation) -> Vec<String> {
 
 /// `address percent`, or the reason of a refusal.
 fn outcomes(explanation: &Explanation) -> Vec<String> {
-    let line = |it: &Outcome| {
+    let line = |it: &Destination| {
         let to = it.endpoint.as_ref().or(it.refused.as_ref()).unwrap();
         format!("{to} {:.0}", it.percent)
     };

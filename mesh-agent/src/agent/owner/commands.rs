@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::Owner;
 use crate::{
     api::{
-        near::{no_service, told},
+        suggestions::{no_service, told},
         types::Change,
         view::Refusal,
     },

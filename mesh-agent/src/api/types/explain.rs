@@ -58,7 +58,7 @@ pub struct Explanation {
     pub replayed: u32,
     /// Where those went, the most frequent first.
     #[serde(default)]
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<Destination>,
     /// What was counted besides, by the names of counters.
     #[serde(default)]
     pub counted: Vec<Share>,
@@ -139,7 +139,7 @@ pub struct Candidate {
 /// Where some of the replayed connects went.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Outcome {
+pub struct Destination {
     /// `address:port`; absent when they were refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,

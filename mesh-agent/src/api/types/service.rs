@@ -22,7 +22,7 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Where programs ask for it, and whether they get it.
     #[serde(default)]
-    pub frontends: Vec<Frontend>,
+    pub frontends: Vec<FrontendStatus>,
     /// What operators said of endpoints that the service does not have now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Service {
 /// One address and port of a service.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Frontend {
+pub struct FrontendStatus {
     /// Address; the name of a load balancer that has none.
     pub address: String,
     /// Port.
@@ -51,7 +51,7 @@ pub struct Frontend {
     pub reason: String,
 }
 
-impl Frontend {
+impl FrontendStatus {
     /// `10.96.0.1:80/TCP` or `[fd00::1]:80/TCP`
     pub fn label(&self) -> String {
         let Self {

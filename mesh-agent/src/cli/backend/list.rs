@@ -5,10 +5,10 @@ use serde::Serialize;
 use crate::{
     api::types::{Endpoint, EndpointHealth, Locality, Service, ServicePort},
     cli::{
-        Exit, Failure, health,
+        Exit, Failure, health_cell,
         layout::{Column, Layout},
-        name::NameArg,
         render::{microseconds, number, weight},
+        service_name::NameArg,
         session::Session,
         watch::Watch,
     },
@@ -204,7 +204,7 @@ fn row(backend: &Backend<'_>) -> Vec<String> {
         microseconds(load.handshake_microseconds),
         text(&load.locality.label()),
         text(load.source.unwrap_or_default()),
-        health::cell(backend.health),
+        health_cell::short(backend.health),
     ]
 }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::{client, types::Service},
-    cli::{Failure, name::NameArg, render::milliseconds, session::Session},
+    cli::{Failure, render::milliseconds, service_name::NameArg, session::Session},
 };
 
 /// Time between two looks.

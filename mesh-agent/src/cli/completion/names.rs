@@ -6,7 +6,7 @@ use tokio::{runtime, time::timeout};
 
 use crate::{
     api::{client::Client, types::Service},
-    cli::name::NameArg,
+    cli::service_name::NameArg,
 };
 
 /// A shell waits for the answer.

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Fake, Reader, Served, arguments, busy_cart, cart, healthy, pipe, served};
+use super::{ClosingPipe, Fake, Served, arguments, busy_cart, cart, healthy, pipe, served};
 use crate::{
     api::types::Service,
     cli::{Exit, Screen, Streams, run},
@@ -67,7 +67,7 @@ async fn a_watch_keeps_its_table_while_no_agent_answers() {
     let agent = served(healthy());
     let socket = agent.socket.display().to_string();
     let mut out = Unplugs {
-        reader: Reader {
+        reader: ClosingPipe {
             text: Vec::new(),
             flushes: 3,
         },
@@ -105,7 +105,7 @@ async fn a_watch_keeps_its_table_while_no_agent_answers() {
 
 /// A reader that takes the socket away when it has an answer.
 struct Unplugs {
-    reader: Reader,
+    reader: ClosingPipe,
     socket: PathBuf,
 }
 
@@ -204,7 +204,7 @@ pub(super) async fn watched(
     screen: fn() -> Option<Screen>,
     answers: usize,
 ) -> String {
-    let mut reader = Reader {
+    let mut reader = ClosingPipe {
         text: Vec::new(),
         flushes: answers,
     };

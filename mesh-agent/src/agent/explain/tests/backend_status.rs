@@ -40,24 +40,24 @@ fn ejected_backend_shows_the_time_left_and_gets_no_connects() {
         reasons(&explanation)[0],
         "10.0.0.1:80: its ejection is over: one connect may try it"
     );
-    let probes = explanation
+    let trials = explanation
         .counted
         .iter()
-        .find(|it| it.counter == "probes")
+        .find(|it| it.counter == "trials")
         .unwrap();
     let went: Vec<(Option<&str>, f64, bool)> = explanation
         .outcomes
         .iter()
-        .map(|it| (it.endpoint.as_deref(), it.percent, it.probe))
+        .map(|it| (it.endpoint.as_deref(), it.percent, it.trial))
         .collect();
     let expected = [
         (Some("10.0.0.2:80"), 99.9, false),
         (Some("10.0.0.1:80"), 0.1, true),
     ];
     assert_eq!(
-        (went.as_slice(), probes.percent),
+        (went.as_slice(), trials.percent),
         (expected.as_slice(), 0.1),
-        "one connect is the probe, and no other"
+        "one connect is the trial, and no other"
     );
     scene.load(
         1,

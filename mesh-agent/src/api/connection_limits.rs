@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Bounds of a server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// Connections of one peer at a time.
     per_peer: usize,
     /// Time for a whole connection: request, answer and a client that reads it slowly.
@@ -39,12 +39,12 @@ pub(crate) struct Limits {
 }
 
 /// The API, whose clients are all root's.
-pub(crate) const API: Limits = Limits {
+pub(crate) const API: ConnectionLimits = ConnectionLimits {
     per_peer: MAX_CONNECTIONS,
     time: Duration::from_secs(60),
 };
 /// Metrics and health pages.
-pub(crate) const METRICS: Limits = Limits {
+pub(crate) const METRICS: ConnectionLimits = ConnectionLimits {
     per_peer: 16,
     time: Duration::from_secs(10),
 };
@@ -62,7 +62,7 @@ const STOP_TIME: Duration = Duration::from_secs(2);
 pub(crate) async fn serve<L: Listener>(
     mut listener: L,
     router: Router,
-    limits: Limits,
+    limits: ConnectionLimits,
     peer: impl Fn(&L::Addr) -> Option<IpAddr>,
     cancel: CancellationToken,
 ) {
@@ -82,7 +82,7 @@ pub(crate) async fn serve<L: Listener>(
 
 /// The open connections, oldest first.
 struct Connections {
-    limits: Limits,
+    limits: ConnectionLimits,
     tasks: JoinSet<()>,
     queue: VecDeque<Connection>,
 }
@@ -102,7 +102,7 @@ impl Connection {
 }
 
 impl Connections {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: ConnectionLimits) -> Self {
         Self {
             limits,
             tasks: JoinSet::new(),

@@ -4,7 +4,7 @@ use super::render::age;
 use crate::api::types::EndpointHealth;
 
 /// `unhealthy (connection refused, 12s)`; `-` of an endpoint without a health check.
-pub(super) fn cell(health: Option<&EndpointHealth>) -> String {
+pub(super) fn short(health: Option<&EndpointHealth>) -> String {
     // How long an endpoint has been well is no news.
     health.map_or("-".to_owned(), |health| {
         text(health, health.state == "unhealthy")
@@ -12,7 +12,7 @@ pub(super) fn cell(health: Option<&EndpointHealth>) -> String {
 }
 
 /// The same, always with the time since when.
-pub(super) fn told(health: &EndpointHealth) -> String {
+pub(super) fn long(health: &EndpointHealth) -> String {
     text(health, true)
 }
 

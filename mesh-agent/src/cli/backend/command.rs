@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::wait::{self, connections};
 use crate::{
     api::{
-        near::told,
-        types::{self, Change, Ordered, Service},
+        suggestions::told,
+        types::{self, Change, CommandResult, Service},
     },
-    cli::{Exit, Failure, name::NameArg, render::count, session::Session},
+    cli::{Exit, Failure, render::count, service_name::NameArg, session::Session},
     model::ServiceName,
 };
 
@@ -85,7 +85,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn new(Ordered { service, warning }: &Ordered, endpoint: SocketAddr, change: Change) -> Self {
+    fn new(
+        CommandResult { service, warning }: &CommandResult,
+        endpoint: SocketAddr,
+        change: Change,
+    ) -> Self {
         Self {
             namespace: service.namespace.clone(),
             service: service.name.clone(),
@@ -120,8 +124,8 @@ pub(super) async fn run(
     change: Change,
     force: bool,
 ) -> Result<Exit, Failure> {
-    let (ordered, endpoint) = give(session, endpoint, change, force).await?;
-    show(session, &Answer::new(&ordered, endpoint, change))?;
+    let (result, endpoint) = send(session, endpoint, change, force).await?;
+    show(session, &Answer::new(&result, endpoint, change))?;
     Ok(Exit::Ok)
 }
 
@@ -132,41 +136,41 @@ pub(super) async fn drain(
     force: bool,
     deadline: Option<Duration>,
 ) -> Result<Exit, Failure> {
-    let (mut ordered, address) = give(session, endpoint, Change::Drain, force).await?;
+    let (mut result, address) = send(session, endpoint, Change::Drain, force).await?;
     let mut left = None;
     if let Some(deadline) = deadline {
-        ordered.service = wait::until_idle(
+        result.service = wait::until_idle(
             session,
             &endpoint.service,
-            ordered.service,
+            result.service,
             address,
             deadline,
         )
         .await?;
-        left = wait::left(&ordered.service, address, deadline);
+        left = wait::left(&result.service, address, deadline);
     }
-    show(session, &Answer::new(&ordered, address, Change::Drain))?;
+    show(session, &Answer::new(&result, address, Change::Drain))?;
     let Some(left) = left else {
         return Ok(Exit::Ok);
     };
-    session.tell(&left)?;
+    session.notify(&left)?;
     Ok(Exit::No)
 }
 
 fn show(session: &mut Session<'_>, answer: &Answer) -> Result<(), Failure> {
     session.show(answer, |answer, _| answer.text())?;
     match &answer.warning {
-        Some(warning) => Ok(session.tell(&format!("warning: {warning}"))?),
+        Some(warning) => Ok(session.notify(&format!("warning: {warning}"))?),
         None => Ok(()),
     }
 }
 
-async fn give(
+async fn send(
     session: &Session<'_>,
     endpoint: &Endpoint,
     change: Change,
     force: bool,
-) -> Result<(Ordered, SocketAddr), Failure> {
+) -> Result<(CommandResult, SocketAddr), Failure> {
     let name = session.resolve(&endpoint.service)?;
     let address = match (endpoint.endpoint.parse(), &endpoint.port) {
         (Ok(address), None) => address,
@@ -176,11 +180,11 @@ async fn give(
         }
     };
     let ServiceName { namespace, name } = &name;
-    let ordered = session
+    let result = session
         .client
-        .order(namespace, name, &address.to_string(), change, force)
+        .change_endpoint(namespace, name, &address.to_string(), change, force)
         .await?;
-    Ok((ordered, address))
+    Ok((result, address))
 }
 
 fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<SocketAddr, Error> {

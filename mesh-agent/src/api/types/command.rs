@@ -10,7 +10,7 @@ use super::Service;
 /// may be empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Order {
+pub struct CommandOptions {
     /// For `weight`: the weight from now on; the configured one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
@@ -19,10 +19,10 @@ pub struct Order {
     pub force: bool,
 }
 
-/// Answer to an [`Order`] that is in effect.
+/// Answer to an [`CommandOptions`] that is in effect.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ordered {
+pub struct CommandResult {
     /// The service, as it is now.
     #[serde(flatten)]
     pub service: Service,

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::{
     api::{
         client::Client,
-        types::{Frontend, Service},
+        types::{FrontendStatus, Service},
     },
     cli::session::Session,
     model::{Admission, Protocol, ServiceName},
@@ -20,42 +20,48 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the agent of this node says.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct AgentState {
     /// Which service has which front end in the kernel.
-    pub(super) holders: FrontendOwners,
+    pub(super) owners: FrontendOwners,
     /// Which addresses and node ports services may have.
     pub(super) admission: Admission,
 }
 
 /// Asks the agent; knows nothing where none answers.
-pub(super) async fn ask(session: &Session<'_>) -> Known {
-    timeout(PATIENCE, known(&session.client))
+pub(super) async fn ask(session: &Session<'_>) -> AgentState {
+    timeout(PATIENCE, state(&session.client))
         .await
         .ok()
         .flatten()
         .unwrap_or_default()
 }
 
-async fn known(client: &Client) -> Option<Known> {
+async fn state(client: &Client) -> Option<AgentState> {
     let admission = client.status().await.ok()?.admission;
-    Some(Known {
-        holders: held(client).await?,
+    Some(AgentState {
+        owners: owners(client).await?,
         admission: admission.map(Into::into).unwrap_or_default(),
     })
 }
 
-async fn held(client: &Client) -> Option<FrontendOwners> {
+async fn owners(client: &Client) -> Option<FrontendOwners> {
     let services = client.services(None).await.ok()?;
     let endpoints: Vec<(L4Address, ServiceName)> = services.iter().flat_map(endpoints).collect();
-    let held = services.into_iter().flat_map(|service| {
+    let frontends = services.into_iter().flat_map(|service| {
         let name = ServiceName {
             namespace: service.namespace,
             name: service.name,
         };
-        let places: Vec<L4Address> = service.frontends.iter().filter_map(place).collect();
-        places.into_iter().map(move |place| (place, name.clone()))
+        let addresses: Vec<L4Address> = service.frontends.iter().filter_map(l4_address).collect();
+        addresses
+            .into_iter()
+            .map(move |address| (address, name.clone()))
     });
-    Some(held.collect::<FrontendOwners>().with_endpoints(endpoints))
+    Some(
+        frontends
+            .collect::<FrontendOwners>()
+            .with_endpoints(endpoints),
+    )
 }
 
 /// Where the endpoints of a service are.
@@ -83,7 +89,7 @@ fn protocol(name: &str) -> Option<Protocol> {
 }
 
 /// Nothing for a front end that the service does not have.
-fn place(frontend: &Frontend) -> Option<L4Address> {
+fn l4_address(frontend: &FrontendStatus) -> Option<L4Address> {
     let protocol = protocol(&frontend.protocol)?;
     let is_held = ["served", "refused"].contains(&&*frontend.state);
     Some((
