@@ -1,4 +1,4 @@
-//! What an update changes, in words for the log.
+//! Logs what an update changes.
 
 use std::{
     borrow::Cow,
@@ -14,9 +14,9 @@ use crate::{
     model::{Endpoint, Service, ServiceName, Services},
 };
 
-/// Endpoints of one service that are named.
+/// Most endpoints of one service that a line names.
 const NAMED: usize = 5;
-/// Services of one update that are named.
+/// Most services of one update that the log names.
 const SERVICES: usize = 100;
 
 /// A service that an update adds, changes or removes.
@@ -24,20 +24,19 @@ const SERVICES: usize = 100;
 struct Change<'a> {
     /// The service.
     service: Cow<'a, ServiceName>,
-    /// `added, 3 endpoints`, `removed`, or what of it changed.
+    /// `added, 3 endpoints`, `removed`, or the parts that changed.
     what: String,
-    /// Where it is written; of one that was removed the file, for another service may be on its
-    /// line.
+    /// File and line; for a removed service only the file, because its line may hold another one.
     by: String,
 }
 
-/// Says in the log what an update changes.
+/// Logs what an update changes.
 pub(super) fn log_changes(before: &Services, after: &Services) {
     log_each(changes(before, after));
 }
 
-/// Says in the log which services came and went while no agent ran, by what an earlier one left in
-/// the kernel.
+/// Logs which services were added and removed while no agent ran, compared with the rows that an
+/// earlier agent left.
 pub(super) fn log_changes_since(left: &Tables, world: &World) {
     log_each(since(left, world));
 }
@@ -57,8 +56,8 @@ fn log_each<'a>(changes: impl Iterator<Item = Change<'a>>) {
     }
 }
 
-/// Services in which two versions of the configuration differ by more than the line that they are
-/// on.
+/// Returns the services that differ between two versions of the configuration, apart from their
+/// line.
 fn changes<'a>(before: &'a Services, after: &'a Services) -> impl Iterator<Item = Change<'a>> {
     before.differences(after).filter_map(|(service, old, new)| {
         let (what, by) = match (old, new) {
@@ -78,8 +77,7 @@ fn changes<'a>(before: &'a Services, after: &'a Services) -> impl Iterator<Item 
     })
 }
 
-/// Services that came and went while no agent ran, by what an earlier one left in the kernel; none
-/// where it left nothing.
+/// Returns the services added and removed since an earlier agent; none when it left no rows.
 fn since<'a>(left: &Tables, world: &'a World) -> impl Iterator<Item = Change<'a>> + use<'a> {
     let before: BTreeSet<ServiceName> = left
         .names
@@ -108,7 +106,7 @@ fn since<'a>(left: &Tables, world: &'a World) -> impl Iterator<Item = Change<'a>
     added.into_iter().chain(removed)
 }
 
-/// What changed of a service; nothing when it only moved within its file.
+/// Describes what changed in a service; nothing when it only moved within its file.
 fn differences(old: &Service, new: &Service) -> Option<String> {
     let settings = |service: &Service| {
         let mut rest = Service {
@@ -206,7 +204,7 @@ fn altered(address: SocketAddr, old: &Endpoint, new: &Endpoint) -> String {
     format!("endpoint {address} {what}")
 }
 
-/// An operation in the words of the tables: what the kernel is about to hold.
+/// Formats an operation as the row that the kernel will hold.
 pub(super) fn describe(op: &Op) -> String {
     let mut row = Tables::default();
     match op {
@@ -234,7 +232,7 @@ mod tests {
         model::{Condition, Limits},
     };
 
-    fn told(before: &[Service], after: &[Service]) -> Vec<String> {
+    fn logged(before: &[Service], after: &[Service]) -> Vec<String> {
         let [before, after] =
             [before, after].map(|services| fixture::services(services.iter().cloned()));
         changes(&before, &after)
@@ -253,18 +251,21 @@ mod tests {
     }
 
     #[test]
-    fn services_come_go_and_change() {
+    fn added_removed_and_changed_services_are_logged() {
         let two = cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]);
         assert_eq!(
-            told(&[], std::slice::from_ref(&two)),
+            logged(&[], std::slice::from_ref(&two)),
             ["test/cart added, 2 endpoints"]
         );
-        assert_eq!(told(std::slice::from_ref(&two), &[]), ["test/cart removed"]);
+        assert_eq!(
+            logged(std::slice::from_ref(&two), &[]),
+            ["test/cart removed"]
+        );
         let mut other = cart(&[("10.0.0.2:80", 5), ("10.0.0.3:80", 1)]);
         other.ports[0].endpoints[0].condition = Condition::NotReady;
         let what = "test/cart endpoint 10.0.0.3:80 added, endpoint 10.0.0.1:80 removed, endpoint 10.0.0.2:80 is notReady \
                     and has weight 5 instead of 1";
-        assert_eq!(told(std::slice::from_ref(&two), &[other]), [what]);
+        assert_eq!(logged(std::slice::from_ref(&two), &[other]), [what]);
         let mut limited = fixture::with(
             fixture::fixed("cart", "10.96.0.9"),
             &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)],
@@ -275,13 +276,13 @@ mod tests {
         };
         limited.ports[0].node_port = Some(30080);
         assert_eq!(
-            told(&[two], &[limited]),
+            logged(&[two], &[limited]),
             ["test/cart addresses, ports, settings"]
         );
     }
 
     #[test]
-    fn removed_services_are_told_with_their_file_and_others_with_their_line() {
+    fn removed_service_is_logged_with_its_file_and_others_with_their_line() {
         let by = |before: &[Service], after: &[Service]| {
             let [before, after] =
                 [before, after].map(|services| fixture::services(services.iter().cloned()));
@@ -299,15 +300,15 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_moves_within_its_file_is_no_change() {
+    fn service_that_moves_within_its_file_is_not_logged() {
         let service = cart(&[("10.0.0.1:80", 1)]);
         let mut moved = service.clone();
         moved.origin.line += 7;
-        assert_eq!(told(&[service], &[moved]), Vec::<String>::new());
+        assert_eq!(logged(&[service], &[moved]), Vec::<String>::new());
     }
 
     #[test]
-    fn services_that_came_and_went_while_no_agent_ran_are_told() {
+    fn services_added_and_removed_while_no_agent_ran_are_logged() {
         let [old, both, new] = ["old", "both", "new"].map(|name| fixture::fixed(name, "10.96.0.1"));
         let named = |service: &Service| port_identity(&service.name, &service.ports[0]);
         let left = Tables {
@@ -320,47 +321,47 @@ mod tests {
             complete: true,
             ..World::default()
         };
-        let told = |left: &Tables, world: &World| {
+        let logged = |left: &Tables, world: &World| {
             since(left, world)
                 .map(|it| format!("{} {}", it.service, it.what))
                 .collect::<Vec<_>>()
         };
         let [added, removed] =
             ["test/new added", "test/old removed"].map(|what| format!("{what} while no agent ran"));
-        assert_eq!(told(&left, &world), [added.clone(), removed]);
+        assert_eq!(logged(&left, &world), [added.clone(), removed]);
         assert_eq!(
-            told(&Tables::default(), &world),
+            logged(&Tables::default(), &world),
             Vec::<String>::new(),
-            "the first agent of a node"
+            "the first agent of a node logs nothing"
         );
         world.uncertain.insert(old.name);
         assert_eq!(
-            told(&left, &world),
+            logged(&left, &world),
             [added],
-            "what may be in a wrong object is not gone"
+            "a service that may be in an invalid object is not removed"
         );
     }
 
     #[test]
-    fn many_endpoints_are_counted() {
+    fn many_changed_endpoints_are_counted() {
         let addresses: Vec<String> = (1..=9).map(|last| format!("10.0.0.{last}:80")).collect();
         let all: Vec<(&str, u32)> = addresses
             .iter()
             .map(|address| (address.as_str(), 1))
             .collect();
-        let told = told(&[cart(&[])], &[cart(&all)]);
+        let logged = logged(&[cart(&[])], &[cart(&all)]);
         assert!(
-            told[0].starts_with("test/cart endpoint 10.0.0.1:80 added, "),
-            "{told:?}"
+            logged[0].starts_with("test/cart endpoint 10.0.0.1:80 added, "),
+            "{logged:?}"
         );
         assert!(
-            told[0].ends_with(", endpoint 10.0.0.5:80 added, and 4 of 9 endpoints"),
-            "{told:?}"
+            logged[0].ends_with(", endpoint 10.0.0.5:80 added, and 4 of 9 endpoints"),
+            "{logged:?}"
         );
     }
 
     #[test]
-    fn decisions_are_told_in_the_words_of_the_tables() {
+    fn operations_are_logged_as_table_rows() {
         let name = Op::TakeId {
             id: 3,
             name: "test/cart:80/TCP".into(),
@@ -370,9 +371,9 @@ mod tests {
             Op::DeleteService(fixture::key("10.96.0.1:80")),
             Op::FreeBackend(7),
         ];
-        let told: Vec<String> = ops.iter().map(describe).collect();
+        let lines: Vec<String> = ops.iter().map(describe).collect();
         assert_eq!(
-            told,
+            lines,
             [
                 "name 3 test/cart:80/TCP",
                 "no service 10.96.0.1:80/TCP",

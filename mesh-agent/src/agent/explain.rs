@@ -1,8 +1,8 @@
-//! Why a connect goes where it goes: the kernel's own decision, made again over a copy of the maps.
+//! Explains where a connect goes, by repeating the kernel's decision over a copy of the maps.
 //!
 //! ```text
-//! question ──► front end ──► copy of its rows ──► status of each backend
-//!          └─► client                         └─► 1,000 connects, each undone ──► where they went
+//! question ──► frontend ──► copy of its rows ──► status of each backend
+//!          └─► client                        └─► 1,000 connects, each undone ──► destinations
 //! ```
 
 mod affinity_binding;
@@ -28,7 +28,7 @@ use crate::{
     desired::{Tables, frontend},
 };
 
-/// What the kernel would answer now. `now` is the monotonic clock.
+/// Returns what the kernel would answer now. `now` is the monotonic clock.
 pub(super) fn explain(
     snapshot: &Snapshot,
     meter: &dyn Meter,
@@ -49,10 +49,10 @@ pub(super) fn explain(
     if let Some(service) = snapshot.tables.services.get(&key) {
         client.bound = affinity_binding::bound(meter, service, &client, now)?;
     }
-    let mut explanation = replay(&snapshot.tables, &counters, now, &key, &client);
-    reasons::because(&snapshot.world, &mut explanation);
-    reasons::weigh(&snapshot.world, now, &mut explanation);
-    reasons::tell_left_out(&snapshot.wrong, &mut explanation);
+    let mut explanation = decide(&snapshot.tables, &counters, now, &key, &client);
+    reasons::add_agent_reasons(&snapshot.world, &mut explanation);
+    reasons::set_weights(&snapshot.world, now, &mut explanation);
+    reasons::name_left_out(&snapshot.wrong, &mut explanation);
     Ok(explanation)
 }
 
@@ -80,15 +80,15 @@ fn key(question: &Question) -> Result<FrontendKey, Refusal> {
     })
 }
 
-/// The same over given tables. Pure.
-fn replay(
+/// Returns the explanation over given tables. Pure.
+fn decide(
     tables: &Tables,
     counters: &Counters,
     now: Duration,
     key: &FrontendKey,
     client: &Client,
 ) -> Explanation {
-    let asked = Explanation {
+    let untouched = Explanation {
         frontend: frontend(key),
         verdict: "untouched".to_owned(),
         ..Explanation::default()
@@ -96,29 +96,29 @@ fn replay(
     if let Some(reason) = &client.excluded {
         return Explanation {
             reason: reason.clone(),
-            ..asked
+            ..untouched
         };
     }
     let Some(mut copy) = TableCopy::of(tables, counters, now, key, client) else {
         return Explanation {
             reason: reasons::no_service(tables, key),
-            ..asked
+            ..untouched
         };
     };
     let (tiers, others) = candidates::candidates(&copy);
     let mut notes = reasons::notes(tables, now, &copy.row, client);
-    notes.extend(reasons::of_others(tables, counters, &copy.row, client));
-    let mut told = Explanation {
+    notes.extend(reasons::own_ejections(tables, counters, &copy.row, client));
+    let mut explanation = Explanation {
         balance: Some(reasons::policy(copy.row.policy).to_owned()),
         notes,
         tiers,
         others,
-        ..asked
+        ..untouched
     };
     if let Some(identity) = tables.names.get(&copy.row.id) {
-        told.identify(identity);
+        explanation.identify(identity);
     }
-    replay::replay(&mut copy, key, client, told)
+    replay::replay(&mut copy, key, client, explanation)
 }
 
 #[cfg(test)]

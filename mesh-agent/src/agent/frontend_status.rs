@@ -1,4 +1,4 @@
-//! Whether each front end of a service is served, and if not, why.
+//! Returns whether each frontend of a service is served, and why not.
 
 use mesh_common::abi::ServiceRow;
 
@@ -8,7 +8,7 @@ use crate::{
     model::{Condition, Endpoint, External, Service, ServicePort, Unserved},
 };
 
-/// All front ends of a service.
+/// Returns all frontends of a service.
 pub(super) fn all(world: &World, tables: &Tables, service: &Service) -> Vec<types::FrontendStatus> {
     let served = service.ports.iter().flat_map(|port| {
         let frontends = frontends(world, service, port);
@@ -18,12 +18,12 @@ pub(super) fn all(world: &World, tables: &Tables, service: &Service) -> Vec<type
     });
     served
         .chain(service.unserved.iter().map(unserved))
-        .chain(of_this_node(world, service))
+        .chain(refused_on_this_node(world, service))
         .collect()
 }
 
-/// External addresses that the service may not have, because they are this node's.
-fn of_this_node(world: &World, service: &Service) -> Vec<types::FrontendStatus> {
+/// Returns external addresses that are refused because they belong to this node.
+fn refused_on_this_node(world: &World, service: &Service) -> Vec<types::FrontendStatus> {
     let refused = service
         .external
         .iter()
@@ -66,7 +66,7 @@ fn one(
     }
 }
 
-/// What the kernel does, and why, as far as it does not simply serve.
+/// Returns the state of a frontend, and the reason unless it is served.
 fn state(
     tables: &Tables,
     row: Option<&ServiceRow>,
@@ -78,7 +78,7 @@ fn state(
         return ("pending", NOT_APPLIED.to_owned());
     };
     match tables.names.get(&row.id) {
-        Some(owner) if owner != identity => ("taken", format!("it is a front end of {owner}")),
+        Some(owner) if owner != identity => ("taken", format!("it is a frontend of {owner}")),
         _ if tables.leads_to_active(row) => ("served", String::new()),
         _ if row.slot_count > 0 => (
             "refused",
@@ -86,16 +86,16 @@ fn state(
         ),
         _ => (
             "refused",
-            nobody(port, frontend).unwrap_or_else(|| NOBODY_LEFT.to_owned()),
+            no_endpoint(port, frontend).unwrap_or_else(|| NO_ENDPOINT_LEFT.to_owned()),
         ),
     }
 }
 
-const NOBODY_LEFT: &str = "every endpoint drains or has weight 0 by an operator's order";
+const NO_ENDPOINT_LEFT: &str = "an operator drained every endpoint or set its weight to 0";
 const NOT_APPLIED: &str = "the kernel does not have it yet; see `meshctl status`";
 
-/// Why no endpoint takes the connections of a front end; nothing when one does.
-fn nobody(port: &ServicePort, frontend: &Frontend<'_>) -> Option<String> {
+/// Returns why no endpoint takes connections of the frontend; nothing when one does.
+fn no_endpoint(port: &ServicePort, frontend: &Frontend<'_>) -> Option<String> {
     let is_v4 = frontend.address.is_ipv4();
     if takers(port, is_v4, frontend.reach).next().is_some() {
         return None;
@@ -105,7 +105,7 @@ fn nobody(port: &ServicePort, frontend: &Frontend<'_>) -> Option<String> {
         .iter()
         .filter(|it| it.address.is_ipv4() == is_v4)
         .collect();
-    let near: Vec<&Endpoint> = family
+    let within_reach: Vec<&Endpoint> = family
         .iter()
         .copied()
         .filter(|endpoint| frontend.reach.has(endpoint))
@@ -115,8 +115,8 @@ fn nobody(port: &ServicePort, frontend: &Frontend<'_>) -> Option<String> {
         () if family.is_empty() => {
             return Some(format!("no IPv{} endpoint", if is_v4 { 4 } else { 6 }));
         }
-        () if near.is_empty() => "no endpoint",
-        () if near
+        () if within_reach.is_empty() => "no endpoint",
+        () if within_reach
             .iter()
             .all(|endpoint| endpoint.condition == Condition::NotReady) =>
         {
@@ -161,7 +161,7 @@ mod tests {
         model::{Addresses, FrontendKind, InternalTraffic},
     };
 
-    /// `front end, kind, state: reason`
+    /// `frontend, kind, state: reason`
     fn lines(world: &World, tables: &Tables, service: &str) -> Vec<String> {
         let frontends = all(world, tables, &world.services[&fixture::name(service)]);
         let line = |it: types::FrontendStatus| {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_front_end_has_its_state_and_reason() {
+    fn every_frontend_has_its_state_and_reason() {
         let mut service = cart();
         let (world_, tables) = world([service.clone()]);
         let expected = [
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn unready_endpoints_and_what_is_left_alone_are_told() {
+    fn unready_endpoints_and_unserved_frontends_have_a_reason() {
         let mut service = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1)]);
         service.ports[0].endpoints[0].condition = Condition::NotReady;
         service.unserved = vec![Unserved {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_external_address_of_the_node_is_told_to_be_refused() {
+    fn external_address_of_the_node_is_refused_with_the_reason() {
         let mut cart = fixture::fixed("cart", "10.96.0.1");
         cart.external = vec![External {
             address: "127.0.0.1".parse().unwrap(),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_lacks_or_gave_to_another_is_told() {
+    fn pending_and_taken_frontends_have_a_reason() {
         let other = fixture::fixed("other", "127.0.0.1");
         let mut service = fixture::fixed("cart", "10.96.0.1");
         service.ports[0].node_port = Some(80);
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(lines(&world, &Tables::default(), "cart")[0], pending);
         let taken = [
             "10.96.0.1:80/TCP address refused: no endpoint",
-            "127.0.0.1:80/TCP NodePort taken: it is a front end of test/other:80/TCP",
+            "127.0.0.1:80/TCP NodePort taken: it is a frontend of test/other:80/TCP",
         ];
         assert_eq!(lines(&world, &tables, "cart"), taken);
     }

@@ -1,9 +1,8 @@
-//! Sweeps the tables that sockets fill, beside everything else: sockets that ended without a hook
-//! give back what they held, counts that are not those of the rows are corrected, and clients that
-//! were idle for too long are unbound.
+//! Cleans up the tables that sockets fill: releases what sockets hold that ended without a hook,
+//! corrects counts that differ from the rows, and removes expired affinity.
 //!
-//! A sweep reads all rows, so it is made now and then; while a client has many rows, every second,
-//! so that room comes back soon after what filled it has stopped.
+//! A sweep reads all rows, so the interval is long. It is one second while a client has many rows,
+//! so that rows are freed soon after a burst.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -33,15 +32,15 @@ use crate::{
     stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, expired, scan},
 };
 
-/// Time between two sweeps at the start, while a client has many rows, and after a socket was
-/// missed.
+/// Time between two sweeps at the start, while a client has many rows, and after a sweep found a
+/// row without a socket.
 const SOON: Duration = Duration::from_secs(1);
-/// A sweep takes no more than one part of this many of a processor.
+/// The interval is at least this many times the duration of a sweep, which bounds the processor time.
 const COST: u32 = 10;
-/// From the first look at the counts to the second, for connects that were decided and have not
-/// sent their SYN.
+/// Time between the first and the second read of the counts, for connects that were decided and
+/// have not sent their SYN.
 const GRACE: Duration = Duration::from_millis(20);
-/// Sweeps after the start that follow each other soon: two that agree correct counts.
+/// Sweeps with the short interval after the start. Counts are corrected when two sweeps agree.
 const AT_START: u32 = 3;
 
 /// Sweeps until `stop`.
@@ -78,7 +77,7 @@ pub(super) async fn run(
     }
 }
 
-/// What is known from one sweep to the next.
+/// What one sweep remembers for the next.
 struct Sweep {
     capacity: Capacity,
     reach: NamespaceScope,
@@ -158,9 +157,9 @@ impl Sweep {
         unbind(sockets, tables)
     }
 
-    /// Looks for the sockets of UDP rows, because a connect that the kernel refused leaves one, and
-    /// for those of clients that are gone; for others only where room is short, because hooks tell
-    /// of their end, and then until their rows are gone.
+    /// Looks for the sockets of rows. UDP rows are always checked, because a connect that the kernel
+    /// refused leaves one; so are rows of removed clients. Other sockets end through a hook, so their
+    /// rows are checked only while the table is full, and then until they are removed.
     fn scan(
         &self,
         rows: &[(u64, SocketRow)],
@@ -180,8 +179,7 @@ impl Sweep {
             .collect();
         let mut seen = ScanResult::default();
         if !wanted.is_empty() {
-            // A thread of its own, because it changes its network namespace and must not come back
-            // to others.
+            // A separate thread, because it changes its network namespace and cannot change back.
             thread::scope(|scope| {
                 let searched = scope.spawn(|| scan(&wanted, self.reach, stop)).join();
                 seen = searched.expect("the search does not panic");
@@ -197,12 +195,12 @@ impl Sweep {
     }
 }
 
-/// Whether the end of a row's socket may pass without a hook, or seems to have passed.
+/// Returns whether the socket of a row may end, or seems to have ended, without a hook.
 const fn is_doubtful(row: &SocketRow) -> bool {
     row.started == 0 || row.state & (socket_state::SUSPECTED | socket_state::SETTLED) != 0
 }
 
-/// Tells services of which only rows of SOCKETS count.
+/// Returns a test for TCP services, whose counts come from rows of SOCKETS alone.
 fn tcp(tables: &Tables) -> impl Fn(u32) -> bool + use<> {
     let ids = tables
         .services
@@ -213,7 +211,7 @@ fn tcp(tables: &Tables) -> impl Fn(u32) -> bool + use<> {
     move |id| ids.contains(&id)
 }
 
-/// Services that bound the share of a client.
+/// Returns the services that limit the share of each client.
 fn shared(tables: &Tables) -> HashSet<u32> {
     tables
         .services
@@ -223,8 +221,8 @@ fn shared(tables: &Tables) -> HashSet<u32> {
         .collect()
 }
 
-/// Removes shares that count nothing, where no connect will ask for them: the client is gone, or
-/// its service bounds none.
+/// Removes empty shares that no connect will use: the client is gone, or its service has no limit
+/// for each client.
 fn drop_shares(
     sockets: &Sockets,
     counts: &Counts,
@@ -244,7 +242,7 @@ fn drop_shares(
     gone.try_for_each(|(of, _)| sockets.drop_share(of))
 }
 
-/// Whether the table is half full, or what a client may have of it is.
+/// Returns whether the table, or the quota of a client, is half full.
 fn is_pressed(rows: &[(u64, SocketRow)], capacity: Capacity) -> bool {
     let mut clients: HashMap<u32, u32> = HashMap::new();
     for (_, row) in rows {
@@ -254,7 +252,7 @@ fn is_pressed(rows: &[(u64, SocketRow)], capacity: Capacity) -> bool {
     rows.len() > capacity.sockets as usize / 2 || most > capacity.sockets_per_client / 2
 }
 
-/// Unbinds clients that did not come back in time.
+/// Removes affinity rows that have expired.
 fn unbind(sockets: &Sockets, tables: &Tables) -> Result<(), Error> {
     let mut seconds: BTreeMap<u32, u32> = BTreeMap::new();
     for row in tables.services.values() {
@@ -296,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_with_half_of_what_it_may_have_is_pressing_and_so_is_a_half_full_table() {
+    fn half_full_table_or_client_quota_shortens_the_interval() {
         let capacity = Capacity {
             sockets: 8,
             sockets_per_client: 4,
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_given_up_is_looked_at_until_it_is_gone() {
+    fn settled_row_is_scanned_until_it_is_removed() {
         let row = |started, state| SocketRow {
             started,
             state,
@@ -328,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_unbound_when_its_time_is_over_or_its_service_gone() {
+    fn client_is_unbound_after_the_timeout_or_with_its_service() {
         let key = |service| AffinityKey {
             client: 1,
             service,

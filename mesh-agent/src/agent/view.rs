@@ -1,5 +1,5 @@
-//! What the API and the metrics show: the published snapshot, joined with the kernel's counters at
-//! the time of asking.
+//! The view of the agent for the API and the metrics: the published snapshot, joined with the
+//! kernel's counters at the time of the request.
 
 mod services;
 mod settings;
@@ -32,10 +32,10 @@ use crate::{
     model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},
 };
 
-/// Objects of one file that are told to be wrong.
+/// Most objects in error that are listed for one file.
 const MOST_WRONG: usize = 100;
 
-/// Everything an answer is made of.
+/// The sources of all answers.
 pub(super) struct AgentView {
     pub(super) started: Instant,
     pub(super) settings: Settings,
@@ -158,7 +158,7 @@ impl View for AgentView {
 
 fn problems(mut problems: Vec<String>, waiting: bool) -> Vec<String> {
     if waiting {
-        let wait = "programs are not attached yet; what an earlier agent attached stays until the configuration is applied";
+        let wait = "programs are not attached yet; those of an earlier agent stay until the configuration is applied";
         problems.push(wait.to_owned());
     }
     problems
@@ -186,12 +186,12 @@ fn hook((name, attached): (&'static str, Attached)) -> types::Hook {
     }
 }
 
-/// Whether all that is wrong are single objects, beside which everything else is in force.
+/// Returns whether only single objects are in error, so that everything else is in force.
 fn only_objects(wrong: &[Wrong]) -> bool {
     wrong.iter().all(|it| it.scope == Scope::Object)
 }
 
-/// What is not in force as it is written: the first of each file.
+/// Returns what is not in force as written, up to a limit for each file.
 pub(super) fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
     let uncertain = &snapshot.world.uncertain;
     let serving = if uncertain.is_empty() {
@@ -203,9 +203,9 @@ pub(super) fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
         .intersection(&serving)
         .map(|name| format!("service {name}"))
         .collect();
-    let mut told: HashMap<&Path, usize> = HashMap::new();
+    let mut listed: HashMap<&Path, usize> = HashMap::new();
     let first = snapshot.wrong.iter().filter(|it| {
-        let count = told.entry(it.origin.file.as_path()).or_default();
+        let count = listed.entry(it.origin.file.as_path()).or_default();
         *count += 1;
         *count <= MOST_WRONG
     });
@@ -222,14 +222,14 @@ fn note(note: &ConfigNote) -> types::ConfigProblem {
     problem(&note.origin, "", &note.message)
 }
 
-/// Orders are kept in a file, too.
+/// Returns notes on overrides for endpoints that are not configured, at the file that holds them.
 fn unused_overrides(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
     let file = Arc::new(snapshot.overrides_file.clone());
     let origin = Origin { file, line: 1 };
     snapshot
         .unused_overrides
         .iter()
-        .map(move |order| problem(&origin, "", &order.to_string()))
+        .map(move |unused| problem(&origin, "", &unused.to_string()))
 }
 
 fn problem(origin: &Origin, field: &str, reason: &str) -> types::ConfigProblem {

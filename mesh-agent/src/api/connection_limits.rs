@@ -1,5 +1,4 @@
-//! HTTP connections within limits: no number of clients, and no slow one, keeps others from being
-//! answered.
+//! Limits HTTP connections, so that neither many clients nor a slow one block others.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -29,34 +28,34 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Bounds of a server.
+/// Limits of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
-    /// Connections of one peer at a time.
+    /// Most open connections of one peer.
     per_peer: usize,
-    /// Time for a whole connection: request, answer and a client that reads it slowly.
+    /// Most time of a connection: request, answer, and the client's reads.
     pub(crate) time: Duration,
 }
 
-/// The API, whose clients are all root's.
+/// Limits of the API, whose clients are all root.
 pub(crate) const API: ConnectionLimits = ConnectionLimits {
     per_peer: MAX_CONNECTIONS,
     time: Duration::from_secs(60),
 };
-/// Metrics and health pages.
+/// Limits of metrics and health pages.
 pub(crate) const METRICS: ConnectionLimits = ConnectionLimits {
     per_peer: 16,
     time: Duration::from_secs(10),
 };
-/// Connections open at one time.
+/// Most open connections.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
-/// Time for a client to send its request.
+/// Most time for a client to send its request.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
-/// Time that answers under way have once the server is told to stop.
+/// Most time for answers under way when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(2);
 
-/// Answers on `listener` until `cancel`; then answers under way may finish, for a short while.
-/// `peer` says by what the connections of one client are known.
+/// Answers on `listener` until `cancel`; then answers under way may finish for a short time. `peer`
+/// returns the identity of the client of a connection.
 ///
 /// Each connection carries one request.
 pub(crate) async fn serve<L: Listener>(
@@ -72,8 +71,7 @@ pub(crate) async fn serve<L: Listener>(
             () = cancel.cancelled() => break,
             (stream, address) = listener.accept() => open.add(stream, peer(&address), &router),
         }
-        // Lets requests that have already arrived be seen before the next connection pushes theirs
-        // out.
+        // Lets waiting requests be read before the next connection closes theirs.
         yield_now().await;
     }
     drop(listener);
@@ -110,13 +108,13 @@ impl Connections {
         }
     }
 
-    /// Serves `stream`, at the cost of another connection where there is no room.
+    /// Serves `stream`, and closes another connection when a limit is reached.
     fn add<S>(&mut self, stream: S, peer: Option<IpAddr>, router: &Router)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.forget_finished();
-        self.make_room(peer);
+        self.close_surplus(peer);
         let busy = Arc::new(AtomicBool::new(false));
         let task = self.tasks.spawn(connection(
             stream,
@@ -133,10 +131,10 @@ impl Connections {
             .retain(|connection| !connection.task.is_finished());
     }
 
-    /// Closes a connection of a peer that has all of its places, or, when all places are taken, of
-    /// the peer with the most: the oldest that has not sent its request, or else the oldest. A new
-    /// connection is always served, for those that ask little are done at once.
-    fn make_room(&mut self, peer: Option<IpAddr>) {
+    /// Closes a connection when a limit is reached: of this peer when it is at its limit, or of the
+    /// peer with the most connections when all are in use. Chooses the oldest one without a request,
+    /// or else the oldest. A new connection is always served, because most requests are short.
+    fn close_surplus(&mut self, peer: Option<IpAddr>) {
         let mut counts: HashMap<Option<IpAddr>, usize> = HashMap::new();
         self.queue
             .iter()
@@ -169,7 +167,7 @@ impl Connections {
             .iter()
             .filter(|connection| connection.idle())
             .for_each(|connection| connection.task.abort());
-        // What is left after this time is aborted when the set is dropped.
+        // Dropping the set aborts the tasks that are left.
         let _ = timeout(STOP_TIME, async {
             while self.tasks.join_next().await.is_some() {}
         })
@@ -206,19 +204,19 @@ mod tests {
     const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
     #[tokio::test]
-    async fn room_is_made_at_the_cost_of_the_idle_then_of_the_oldest() {
+    async fn idle_then_oldest_connection_is_closed_for_a_new_one() {
         let mut open = Connections::new(API);
         (0..MAX_CONNECTIONS - 1).for_each(|_| open.pretend(None, true));
         open.pretend(None, false);
         let first = open.queue[0].task.id();
-        open.make_room(None);
+        open.close_surplus(None);
         assert_eq!(
             (open.queue.len(), open.queue[0].task.id()),
             (MAX_CONNECTIONS - 1, first)
         );
         assert!(open.queue.iter().all(|connection| !connection.idle()));
         open.pretend(None, true);
-        open.make_room(None);
+        open.close_surplus(None);
         assert_eq!(open.queue.len(), MAX_CONNECTIONS - 1);
         assert!(
             open.queue
@@ -228,11 +226,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_takes_its_own_places_only() {
+    async fn peer_over_its_limit_closes_its_own_connections() {
         let mut open = Connections::new(METRICS);
         open.pretend(None, false);
         (0..METRICS.per_peer).for_each(|_| open.pretend(HERE, true));
-        open.make_room(HERE);
+        open.close_surplus(HERE);
         assert_eq!(
             (open.queue.len(), open.queue[0].peer),
             (METRICS.per_peer, None)
@@ -240,7 +238,7 @@ mod tests {
         // Many peers: those with the most give way.
         for last in 1..u8::MAX {
             let other = Some(Ipv4Addr::new(192, 0, 2, last).into());
-            open.make_room(other);
+            open.close_surplus(other);
             open.pretend(other, true);
         }
         assert_eq!(open.queue.len(), MAX_CONNECTIONS);

@@ -1,5 +1,4 @@
-//! A view that tells of an invented agent, and a socket to serve it on, for the tests of everything
-//! that reads one.
+//! A fake view of an agent, and a socket to serve it on, for tests of its readers.
 
 mod explanation;
 
@@ -27,12 +26,12 @@ use super::{
 };
 use crate::model::ServiceName;
 
-/// What the invented agent shows.
+/// The state of the fake agent.
 pub(crate) struct Fake {
     pub(crate) status: Status,
     pub(crate) loaded: Arc<AtomicBool>,
     pub(crate) services: Result<Vec<Service>, String>,
-    /// Commands so far, in words.
+    /// The commands so far, as text.
     pub(crate) commands: Arc<Mutex<Vec<String>>>,
 }
 
@@ -267,7 +266,7 @@ pub(crate) fn cart() -> Service {
     }
 }
 
-/// The same service at work: one endpoint is slow, one ejected, one drained.
+/// Returns the service under load: one endpoint is slow, one ejected, one drained.
 pub(crate) fn busy_cart() -> Service {
     let mut cart = cart();
     let http = &mut cart.ports[0];
@@ -289,10 +288,8 @@ pub(crate) fn busy_cart() -> Service {
     (four.connections, four.draining) = (12, true);
     four.locality.zone = Some("b".into());
     (http.counters.failures, http.counters.ejections) = (7, 1);
-    cart.notes = vec![
-        "10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now"
-            .into(),
-    ];
+    cart.notes =
+        vec!["10.0.0.9:8080 of shop/cart is drained by an operator, but not configured".into()];
     cart
 }
 

@@ -1,4 +1,4 @@
-//! Answers what the CLI asks. What the answers say comes from a [`View`].
+//! Serves the API from a [`View`].
 
 use std::sync::Arc;
 
@@ -24,8 +24,9 @@ pub use super::{
 };
 use crate::model::ServiceName;
 
-/// Request bodies are orders of a few words.
+/// Most bytes of a request body; bodies are short commands.
 const MAX_BODY: usize = 16 * 1024;
+
 /// Answers requests on `socket` until `cancel`.
 pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
     connection_limits::serve(
@@ -99,7 +100,7 @@ async fn service(
             return Err(Failure::Wrong(Box::new(wrong)));
         }
     }
-    let there = services
+    let known = services
         .into_iter()
         .map(|it| ServiceName {
             namespace: it.namespace,
@@ -108,11 +109,11 @@ async fn service(
         .collect();
     left_out.map(Json).ok_or(Failure::NoService {
         asked: ServiceName { namespace, name },
-        there,
+        known,
     })
 }
 
-/// Carries out what an operator says of an endpoint.
+/// Changes an endpoint by an operator's command.
 async fn change_endpoint(
     State(reader): State<ViewReader>,
     Path((namespace, name, endpoint, verb)): Path<(String, String, String, String)>,
@@ -174,7 +175,7 @@ struct Filter {
     namespace: Option<String>,
 }
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(
@@ -186,10 +187,10 @@ enum Failure {
     Method,
     #[error("{0}")]
     Query(String),
-    #[error("{}", suggestions::no_service(asked, there))]
+    #[error("{}", suggestions::no_service(asked, known))]
     NoService {
         asked: ServiceName,
-        there: Vec<ServiceName>,
+        known: Vec<ServiceName>,
     },
     #[error("{} is left out because of {}:{}; `meshctl status` says what is wrong", .0.name, .0.file, .0.line)]
     Wrong(Box<types::Wrong>),
@@ -250,7 +251,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn every_page_is_what_the_view_says() {
+    async fn every_page_shows_the_view() {
         let agent = served(healthy());
         let client = Client::new(agent.socket.clone());
         assert_eq!(client.status().await.unwrap(), status());
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_service_is_named() {
+    async fn unknown_service_is_named() {
         let agent = served(healthy());
         let error = Client::new(agent.socket.clone())
             .service("shop", "car/../t")
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_is_left_out_says_where_it_is_wrong() {
+    async fn service_left_out_names_the_line_of_its_error() {
         let mut fake = healthy();
         fake.status.wrong = vec![types::Wrong {
             file: "team.yaml".into(),
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_read_is_an_error_of_the_agent() {
+    async fn failed_read_is_an_error_of_the_agent() {
         let agent = served(ailing());
         let error = Client::new(agent.socket.clone())
             .services(None)
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn ten_thousand_opens_and_slow_clients_harm_nobody() {
+    async fn ten_thousand_opens_and_slow_clients_leave_the_server_responsive() {
         let agent = served(healthy());
         let mut held: Vec<_> = (0..MAX_CONNECTIONS).map(|_| slow(&agent)).collect();
         for _ in 0..10_000 {

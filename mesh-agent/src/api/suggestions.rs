@@ -1,22 +1,22 @@
-//! What there is in place of a service that is asked for and does not exist.
+//! Suggests services when the requested one does not exist.
 
 pub(crate) use crate::similar::told;
 use crate::{model::ServiceName, similar::is_similar};
 
-/// `no service default/cart; there is shop/cart`: services of that name in other namespaces, else
-/// those whose name is nearly the same, else the first of all.
+/// Returns `no service default/cart; there is shop/cart`: services of that name in other
+/// namespaces, else services with a similar name, else the first of all.
 pub(crate) fn no_service(asked: &ServiceName, all: &[ServiceName]) -> String {
     let same: Vec<&ServiceName> = all.iter().filter(|it| it.name == asked.name).collect();
     let similar = all
         .iter()
         .filter(|it| it.namespace == asked.namespace && is_similar(&it.name, &asked.name));
-    let near = if same.is_empty() {
+    let similar = if same.is_empty() {
         similar.collect()
     } else {
         same
     };
-    let there = match near.as_slice() {
-        [] if all.is_empty() => "there is none at all".to_owned(),
+    let there = match similar.as_slice() {
+        [] if all.is_empty() => "there are no services".to_owned(),
         [] => format!("there are: {}", told(all.iter().map(ToString::to_string))),
         [one] => format!("there is {one}"),
         several => format!(
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_is_not_there_is_answered_with_the_nearest() {
+    fn unknown_service_is_answered_with_similar_names() {
         let all = ["kube-system/dns", "shop/cart", "shop/checkout", "test/cart"].map(name);
         let answer = |asked: &str| no_service(&name(asked), &all);
         assert_eq!(
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(answer("shop/web"), listed);
         assert_eq!(
             no_service(&name("shop/web"), &[]),
-            "no service shop/web; there is none at all"
+            "no service shop/web; there are no services"
         );
         let many: Vec<ServiceName> = (0..12)
             .map(|number| name(&format!("x/service-{number:02}")))

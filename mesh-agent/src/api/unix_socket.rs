@@ -1,5 +1,4 @@
-//! The socket file: created, opened for its owner alone, and replaced when a dead agent left it
-//! behind.
+//! Creates the socket file, with access for its owner only, and replaces one that a dead agent left.
 
 use std::{
     fs, io,
@@ -13,53 +12,52 @@ use std::{
 use nix::sys::stat::{Mode, fchmod};
 use tokio::net::{UnixListener, UnixSocket};
 
-/// Connections that wait in the kernel to be accepted.
+/// Most connections that wait in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// A socket could not be opened for clients.
+/// The socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The directory of the socket is not there and cannot be created.
+    /// The directory of the socket cannot be created.
     #[error("socket {}: cannot create its directory: {reason}", path.display())]
     Directory {
         /// Socket.
         path: PathBuf,
-        /// The kernel's words.
+        /// The error of the kernel.
         reason: io::Error,
     },
-    /// A file of another kind is in the way; it is left alone.
+    /// A file at the path is no socket; it is kept.
     #[error("socket {}: a file that is not a socket is in the way", path.display())]
     NotASocket {
         /// Socket.
         path: PathBuf,
     },
-    /// A process answers there.
+    /// A process answers on the socket.
     #[error("socket {}: another process answers on it: stop it, or name another socket with --socket", path.display())]
     InUse {
         /// Socket.
         path: PathBuf,
     },
-    /// Any other system call.
+    /// Another system call failed.
     #[error("socket {}: cannot {action}: {reason}", path.display())]
     System {
         /// Socket.
         path: PathBuf,
-        /// What was tried.
+        /// What the call does.
         action: &'static str,
-        /// The kernel's words.
+        /// The error of the kernel.
         reason: io::Error,
     },
 }
 
-/// Opens the socket at `path` for its owner alone (mode 0600), in place of one that a dead agent
-/// left behind.
+/// Opens the socket at `path` for its owner only (mode 0600); replaces one that a dead agent left.
 ///
 /// Must be called within a tokio runtime.
 pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     bind_with(path, Mode::S_IRUSR | Mode::S_IWUSR)
 }
 
-/// The same for its owner and its group (mode 0660).
+/// Like [`bind`], for its owner and its group (mode 0660).
 pub fn bind_for_group(path: &Path) -> Result<UnixListener, BindError> {
     bind_with(
         path,
@@ -69,7 +67,7 @@ pub fn bind_for_group(path: &Path) -> Result<UnixListener, BindError> {
 
 fn bind_with(path: &Path, mode: Mode) -> Result<UnixListener, BindError> {
     create_directory(path)?;
-    remove_stale(path)?;
+    remove_abandoned(path)?;
     let system = |action| {
         move |reason| BindError::System {
             path: path.to_owned(),
@@ -85,7 +83,7 @@ fn bind_with(path: &Path, mode: Mode) -> Result<UnixListener, BindError> {
         .map_err(io::Error::from)
         .map_err(system("set its mode"))?;
     socket.bind(path).map_err(system("bind it"))?;
-    // The umask has taken the group's bits away. No client can connect before the socket listens.
+    // The umask cleared the group's bits. No client can connect before the socket listens.
     fs::set_permissions(path, fs::Permissions::from_mode(mode.bits()))
         .map_err(system("set its mode"))?;
     socket.listen(BACKLOG).map_err(system("listen on it"))
@@ -101,10 +99,10 @@ pub fn check_unused(path: &Path) -> Result<(), BindError> {
     }
 }
 
-/// Removes the socket at `path` unless an agent answers on it. One that stays says that an agent
-/// was there.
+/// Removes the socket at `path` unless an agent answers on it. A socket that stays shows clients
+/// that an agent has run.
 pub fn unbind(path: &Path) -> Result<(), BindError> {
-    remove_stale(path)
+    remove_abandoned(path)
 }
 
 fn create_directory(path: &Path) -> Result<(), BindError> {
@@ -117,7 +115,7 @@ fn create_directory(path: &Path) -> Result<(), BindError> {
     })
 }
 
-fn remove_stale(path: &Path) -> Result<(), BindError> {
+fn remove_abandoned(path: &Path) -> Result<(), BindError> {
     let system = |action| {
         move |reason| BindError::System {
             path: path.to_owned(),
@@ -134,7 +132,7 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
         Ok(_) if UnixStream::connect(path).is_ok() => Err(BindError::InUse {
             path: path.to_owned(),
         }),
-        Ok(_) => fs::remove_file(path).map_err(system("remove the stale one")),
+        Ok(_) => fs::remove_file(path).map_err(system("remove the one that a dead agent left")),
     }
 }
 
@@ -143,7 +141,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_the_owner_may_open_it() {
+    async fn only_the_owner_may_open_the_socket() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/b/agent.sock");
         let _listener = bind(&path).unwrap();
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stale_socket_is_replaced() {
+    async fn socket_of_a_dead_agent_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         drop(bind(&path).unwrap());
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_living_agent_keeps_its_socket() {
+    async fn running_agent_keeps_its_socket() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let _listener = bind(&path).unwrap();
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_a_socket_is_left_alone() {
+    async fn file_that_is_not_a_socket_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         fs::write(&path, "precious").unwrap();

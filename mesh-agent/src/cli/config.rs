@@ -51,7 +51,7 @@ pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, F
     Ok(validation.exit())
 }
 
-/// What a configuration holds and what is wrong with it. Stable: fields are added, never renamed.
+/// The result of a validation. Stable: fields are added, never renamed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Validation {
@@ -145,7 +145,7 @@ mod tests {
     };
 
     #[test]
-    fn a_right_configuration_is_summed_up() {
+    fn valid_configuration_prints_a_summary() {
         let update = Update {
             services: fixture::services([cart()]),
             complete: true,

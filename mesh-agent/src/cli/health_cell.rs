@@ -1,17 +1,17 @@
-//! How health is shown in a table.
+//! Formats health for a table cell.
 
 use super::render::age;
 use crate::api::types::EndpointHealth;
 
-/// `unhealthy (connection refused, 12s)`; `-` of an endpoint without a health check.
+/// Returns `unhealthy (connection refused, 12s)`; `-` for an endpoint without a health check.
 pub(super) fn short(health: Option<&EndpointHealth>) -> String {
-    // How long an endpoint has been well is no news.
+    // The time is shown for unhealthy endpoints only.
     health.map_or("-".to_owned(), |health| {
         text(health, health.state == "unhealthy")
     })
 }
 
-/// The same, always with the time since when.
+/// Like [`short`], always with the time since the last change.
 pub(super) fn long(health: &EndpointHealth) -> String {
     text(health, true)
 }

@@ -130,13 +130,13 @@ fn row(service: &Service, layout: Layout) -> Vec<String> {
     ]
 }
 
-/// `usable/total`
+/// Returns `usable/total`.
 fn usable(port: &ServicePort) -> String {
     format!("{}/{}", port.usable(), port.endpoints.len())
 }
 
-const FRONT_ENDS: [Column; 4] = [
-    Column::new("FRONT END"),
+const FRONTENDS: [Column; 4] = [
+    Column::new("FRONTEND"),
     Column::new("KIND"),
     Column::new("STATE"),
     Column::name("REASON"),
@@ -176,7 +176,7 @@ fn page(service: &Service, layout: Layout) -> String {
                 it.reason.clone(),
             ]
         });
-        page = page + "\n" + &layout.table(&FRONT_ENDS, rows);
+        page = page + "\n" + &layout.table(&FRONTENDS, rows);
     }
     let page = ports
         .iter()
@@ -189,13 +189,13 @@ fn page(service: &Service, layout: Layout) -> String {
     })
 }
 
-/// A port and its endpoints.
+/// Formats a port and its endpoints.
 fn section(port: &ServicePort, layout: Layout) -> String {
     let title = format!(
         "Port {}: {}\n  {}\n",
         printable(&port.label()),
         counters(port),
-        spread(port)
+        traffic(port)
     );
     let title = port
         .health_check
@@ -236,14 +236,14 @@ fn counters(port: &ServicePort) -> String {
     ];
     for (number, what) in further {
         if number > 0 {
-            write!(text, ", {number} {what}").expect("a string takes all that is written");
+            write!(text, ", {number} {what}").expect("writing to a string does not fail");
         }
     }
     text
 }
 
-/// How connects are spread, what the endpoints are made for, and the limits.
-fn spread(port: &ServicePort) -> String {
+/// Formats policy, capacity and limits.
+fn traffic(port: &ServicePort) -> String {
     let PortCapacity {
         usable,
         total,
@@ -269,7 +269,7 @@ fn spread(port: &ServicePort) -> String {
     ];
     for (limit, what) in limits {
         if let Some(limit) = limit {
-            write!(text, ", at most {limit}{what}").expect("a string takes all that is written");
+            write!(text, ", at most {limit}{what}").expect("writing to a string does not fail");
         }
     }
     match port.outlier {
@@ -281,7 +281,7 @@ fn spread(port: &ServicePort) -> String {
     }
 }
 
-/// How endpoints are checked:
+/// Formats the health check:
 /// `checked by http /up every 5s ± 10 %, timeout 1s, healthy after 2, unhealthy after 3`
 fn check(check: &HealthCheck) -> String {
     let HealthCheck {

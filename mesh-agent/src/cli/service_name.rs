@@ -1,4 +1,4 @@
-//! Service names as they are typed: `cart`, or `shop/cart`.
+//! Parses service names: `cart`, or `shop/cart`.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ pub(super) struct NameArg {
     name: String,
 }
 
-/// A name that names nothing.
+/// A malformed or contradictory name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
     #[error("expected NAME or NAMESPACE/NAME, found `{0}`")]
@@ -39,7 +39,7 @@ impl FromStr for NameArg {
 }
 
 impl NameArg {
-    /// The full name, where `-n` gave the namespace `given`.
+    /// Returns the full name; `given` is the namespace of `-n`.
     pub(super) fn within(&self, given: Option<&str>) -> Result<ServiceName, Error> {
         let namespace = self.namespace.as_deref().or(given).unwrap_or("default");
         let asked = ServiceName {
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_comes_from_the_name_the_option_or_the_default() {
+    fn namespace_comes_from_the_name_the_option_or_the_default() {
         assert_eq!(full("cart", None), Ok("default/cart".into()));
         assert_eq!(full("cart", Some("shop")), Ok("shop/cart".into()));
         assert_eq!(full("shop/cart", None), Ok("shop/cart".into()));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_name_nothing_are_refused() {
+    fn malformed_names_are_refused() {
         for text in ["", "/", "shop/", "/cart", "a/b/c"] {
             let expected = format!("expected NAME or NAMESPACE/NAME, found `{text}`");
             assert_eq!(full(text, None), Err(expected));

@@ -47,7 +47,7 @@ async fn backends_and_stats_can_be_of_one_service() {
 }
 
 #[tokio::test]
-async fn a_healthy_status_is_a_yes_and_an_ailing_one_a_no() {
+async fn status_exits_with_zero_only_when_ready() {
     let well = run_in_process(&served(healthy()), "status -o json").await;
     assert_eq!((well.0, well.2.as_str()), (Exit::Ok, ""));
     let ill = run_in_process(&served(ailing()), "status").await;
@@ -61,7 +61,7 @@ async fn a_healthy_status_is_a_yes_and_an_ailing_one_a_no() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_no() {
+async fn unknown_objects_and_failed_reads_exit_with_one() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
     assert_eq!(
@@ -80,7 +80,7 @@ async fn what_is_not_there_is_a_no() {
 }
 
 #[tokio::test]
-async fn without_an_agent_it_says_how_to_start_one() {
+async fn error_without_an_agent_says_how_to_start_one() {
     let (exit, out, err) =
         capture(&["meshctl", "--socket", "/nonexistent/agent.sock", "status"]).await;
     let expected = "meshctl: no agent answers on /nonexistent/agent.sock: is it running? start it with `mesh-agent run`, \
@@ -89,7 +89,7 @@ async fn without_an_agent_it_says_how_to_start_one() {
 }
 
 #[tokio::test]
-async fn wrong_usage_is_told_apart() {
+async fn wrong_usage_exits_with_two_and_names_the_flag() {
     let agent = served(healthy());
     for line in [
         "",
@@ -137,7 +137,7 @@ async fn connects_are_explained() {
 }
 
 #[tokio::test]
-async fn every_command_teaches_by_example() {
+async fn help_of_every_command_has_examples() {
     for command in [
         "",
         "status",
@@ -164,7 +164,7 @@ async fn every_command_teaches_by_example() {
 }
 
 #[tokio::test]
-async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
+async fn verbs_of_other_tools_work_or_name_the_right_command() {
     let agent = served(healthy());
     let cart = ask(&agent, "service get shop/cart").await;
     assert_eq!(ask(&agent, "service describe shop/cart").await, cart);
@@ -190,7 +190,7 @@ async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
         "{err}"
     );
     let (exit, _, err) = run_in_process(&agent, "status -n nope").await;
-    let expected = "meshctl: status is that of the whole agent: leave out -n nope\n";
+    let expected = "meshctl: status covers the whole agent: leave out -n nope\n";
     assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
     let (exit, _, err) = run_in_process(&agent, "describe service shop/cart").await;
     assert_eq!(exit, Exit::Usage);
@@ -201,7 +201,7 @@ async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
 }
 
 #[tokio::test]
-async fn every_shell_is_completed() {
+async fn completion_script_exists_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (exit, script, err) = capture(&["meshctl", "completion", shell]).await;
         assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{shell}");
@@ -213,7 +213,7 @@ async fn every_shell_is_completed() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_enough_ends_a_watch_quietly() {
+async fn closed_pipe_ends_a_watch_without_an_error() {
     let agent = served(healthy());
     let mut reader = ClosingPipe {
         text: Vec::new(),
@@ -256,7 +256,7 @@ async fn a_reader_that_has_enough_ends_a_watch_quietly() {
 }
 
 #[tokio::test]
-async fn a_namespace_with_nothing_in_it_says_so() {
+async fn empty_namespace_is_reported_with_the_others() {
     let agent = served(healthy());
     let nothing =
         "meshctl: no service in namespace nope; namespaces with services: kube-system, shop\n";
@@ -294,7 +294,7 @@ fn pipe() -> Option<Screen> {
     None
 }
 
-/// Takes some answers, then is gone.
+/// A pipe whose reader closes it after some answers.
 struct ClosingPipe {
     text: Vec<u8>,
     flushes: usize,
@@ -315,7 +315,7 @@ impl Write for ClosingPipe {
     }
 }
 
-/// The answer of a command that has one.
+/// Returns the answer of a command that succeeds.
 async fn ask(agent: &Served, line: &str) -> String {
     let (exit, out, err) = run_in_process(agent, line).await;
     assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{line}");

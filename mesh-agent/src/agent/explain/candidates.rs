@@ -1,4 +1,4 @@
-//! Whether each backend takes a connection now, and why.
+//! Returns the status of each backend, and its reason.
 
 use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
 
@@ -17,7 +17,7 @@ use crate::{
     dataplane::{Dataplane as _, memory::Memory},
 };
 
-/// The tiers of a front end, and what other backends its service has in that address family.
+/// Returns the tiers of a frontend, and the other backends of its service in that address family.
 pub(super) fn candidates(copy: &TableCopy) -> (Vec<Tier>, Vec<Candidate>) {
     let backends = copy.memory.dump().expect("memory can be read").backends;
     let shares: Vec<BTreeMap<u32, f64>> =
@@ -40,7 +40,7 @@ pub(super) fn candidates(copy: &TableCopy) -> (Vec<Tier>, Vec<Candidate>) {
     )
 }
 
-/// Share of the draws within a tier, by backend.
+/// Returns each backend's share of the draws within a tier.
 fn shares(copy: &TableCopy, tier: &Range<u32>) -> BTreeMap<u32, f64> {
     let mut shares = BTreeMap::new();
     for slot in copy.slots(tier) {
@@ -68,10 +68,10 @@ fn tier(copy: &TableCopy, shares: &BTreeMap<u32, f64>) -> Tier {
     });
     let found: Vec<(Status, Candidate)> = found.collect();
     let weight = |it: &(Status, Candidate)| f64::from(it.1.effective_weight);
-    // A full one works, and has its share.
-    let works = |it: &&(Status, Candidate)| matches!(it.0, Status::Usable | Status::Full);
-    // The sum of nothing is -0.
-    let usable = 0.0 + found.iter().filter(works).map(weight).sum::<f64>();
+    // A full backend is healthy, and keeps its share.
+    let is_healthy = |it: &&(Status, Candidate)| matches!(it.0, Status::Usable | Status::Full);
+    // An empty sum of floats is -0.
+    let usable = 0.0 + found.iter().filter(is_healthy).map(weight).sum::<f64>();
     let total = 0.0 + found.iter().map(weight).sum::<f64>();
     let usable_percent = if total > 0.0 {
         percent(usable / total)
@@ -89,13 +89,13 @@ fn other(copy: &TableCopy, index: u32) -> Option<Candidate> {
     Some(match status {
         Status::Down => candidate,
         _ => Candidate {
-            reason: "this front end does not lead to it".to_owned(),
+            reason: "not in the slots of this frontend".to_owned(),
             ..candidate
         },
     })
 }
 
-/// A backend as the kernel sees it.
+/// Returns a backend as the kernel sees it.
 fn candidate(memory: &Memory, service: &ServiceRow, index: u32) -> Option<(Status, Candidate)> {
     let backend = memory.backend(index)?;
     let status = status(memory, service, index, backend);
@@ -145,7 +145,7 @@ fn reason(
             if service.failures > 0 && u32::from(health.streak) >= u32::from(service.failures) =>
         {
             format!(
-                "usable; failed {} times in a row, not ejected because it is the last one",
+                "usable; failed {} times in a row, not ejected because no other endpoint is left",
                 health.streak
             )
         }
@@ -156,11 +156,11 @@ fn reason(
             )
         }
         Status::Usable => "usable".to_owned(),
-        Status::Due => "its ejection is over: one connect may try it".to_owned(),
+        Status::Due => "its ejection is over: one trial connect may reach it".to_owned(),
         Status::Ejected => ejected(service, health, milliseconds(memory.now())),
         Status::Agreed => agreed(health, milliseconds(memory.now())),
         Status::Failing => format!(
-            "failed {} times in a row; not ejected, because no other is usable",
+            "failed {} times in a row; not ejected, because no other endpoint is usable",
             health.streak
         ),
         Status::Bounded => format!(
@@ -190,7 +190,7 @@ fn ejected(service: &ServiceRow, health: Health, now: u64) -> String {
     }
 }
 
-/// As [`ejected`].
+/// See [`ejected`].
 fn agreed(health: Health, now: u64) -> String {
     format!(
         "ejected for {:.1} s more: clients agree that it fails",
@@ -198,20 +198,20 @@ fn agreed(health: Health, now: u64) -> String {
     )
 }
 
-/// Seconds, rounded up to tenths.
+/// Returns the seconds left, rounded up to tenths.
 fn left(health: Health, now: u64) -> f64 {
     health.until.saturating_sub(now).div_ceil(100) as f64 / 10.0
 }
 
 const fn down(state: u16) -> &'static str {
     match state {
-        backend_state::DRAINING => "drains: it takes no new connections",
-        backend_state::RETIRED => "left the configuration",
+        backend_state::DRAINING => "draining: it gets no new connections",
+        backend_state::RETIRED => "removed from the configuration",
         _ => "notReady",
     }
 }
 
-/// Of a part of one, to two places.
+/// Returns a fraction as percent with two decimal places.
 pub(super) fn percent(part: f64) -> f64 {
     (part * 10_000.0).round() / 100.0
 }

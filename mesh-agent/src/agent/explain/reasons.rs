@@ -1,4 +1,4 @@
-//! The words of an explanation.
+//! The reasons and notes of an explanation.
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     similar::told,
 };
 
-/// As in the native form.
+/// Returns the policy as the native form spells it.
 pub(super) const fn policy(policy: u8) -> &'static str {
     match policy {
         policy::LEAST_CONNECTIONS => "leastConnections",
@@ -32,10 +32,10 @@ pub(super) const fn policy(policy: u8) -> &'static str {
     }
 }
 
-/// Why a connect to something that is no front end is left alone.
+/// Returns why a connect to an address that is no frontend is untouched.
 pub(super) fn no_service(tables: &Tables, key: &FrontendKey) -> String {
     let address = std::net::IpAddr::from(key.addr);
-    let near: Vec<String> = tables
+    let ports: Vec<String> = tables
         .services
         .keys()
         .filter(|other| other.addr == key.addr)
@@ -46,20 +46,20 @@ pub(super) fn no_service(tables: &Tables, key: &FrontendKey) -> String {
         .values()
         .find(|row| (row.addr, row.port) == (key.addr, key.port));
     let name = endpoint.and_then(|row| tables.names.get(&row.service));
-    match (near.as_slice(), name) {
+    match (ports.as_slice(), name) {
         ([], Some(name)) => {
-            format!("it is an endpoint of {name}, and no service: it is reached directly")
+            format!("it is an endpoint of {name}, not a service; it is reached directly")
         }
         ([], None) => format!("{address} is not a service address"),
-        (near, _) if near.iter().any(|it| it.starts_with(&socket(key))) => {
+        (ports, _) if ports.iter().any(|it| it.starts_with(&socket(key))) => {
             format!(
                 "that port is not served for this protocol; there is {}",
-                near.join(", ")
+                ports.join(", ")
             )
         }
-        (near, _) => format!(
+        (ports, _) => format!(
             "{address} is a service address, but not on this port; there is {}",
-            near.join(", ")
+            ports.join(", ")
         ),
     }
 }
@@ -72,7 +72,7 @@ fn socket(key: &FrontendKey) -> String {
     )
 }
 
-/// What an explanation does not know, or takes for granted.
+/// Returns what the explanation does not know or assumes.
 pub(super) fn notes(
     tables: &Tables,
     now: Duration,
@@ -96,8 +96,8 @@ pub(super) fn notes(
     };
     let needed = needed.map(|(from, what)| {
         format!(
-            "where a client goes depends on {what}: --from {from} is needed to see it. Without that each connect here is \
-             another client's"
+            "where a client goes depends on {what}: --from {from} is needed to see it. Without it each connect counts as \
+             another client"
         )
     });
     let shared = client.id.is_none() && percent(row) != 0;
@@ -113,9 +113,9 @@ fn hashed_attribute(row: &ServiceRow) -> Option<u8> {
     (row.policy == policy::CONSISTENT_HASH).then_some(row.hash_key)
 }
 
-/// Which backends are ejected by clients for themselves, where it is not said how one of them sees
-/// the service.
-pub(super) fn of_others(
+/// Returns a note for each backend that clients ejected for themselves, unless the question names a
+/// client.
+pub(super) fn own_ejections(
     tables: &Tables,
     counters: &Counters,
     row: &ServiceRow,
@@ -138,7 +138,7 @@ pub(super) fn of_others(
     ejected.map(note).collect()
 }
 
-/// Why connects are refused.
+/// Returns why connects are refused.
 pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -> String {
     let connections = counters
         .loads
@@ -155,15 +155,16 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
                 most_per_client(row)
             )
         }
-        Counter::RefusedLimit => "every endpoint that works is full".to_owned(),
+        Counter::RefusedLimit => "every usable endpoint is full".to_owned(),
         Counter::RefusedNoBackend if row.slot_count == 0 => "no endpoint".to_owned(),
         Counter::RefusedNoBackend => "no endpoint is usable".to_owned(),
-        _ => "the maps contradict each other; see `meshctl status`".to_owned(),
+        _ => "a map row refers to a missing row; see `meshctl status`".to_owned(),
     }
 }
 
-/// Names the services that are left out where no service was found: their addresses are not known.
-pub(super) fn tell_left_out(wrong: &[Wrong], explanation: &mut Explanation) {
+/// Names the services that are left out because of errors when no service was found, because their
+/// addresses are unknown.
+pub(super) fn name_left_out(wrong: &[Wrong], explanation: &mut Explanation) {
     let left_out = wrong
         .iter()
         .filter(|it| it.effect == Effect::LeftOut && it.service_name().is_some());
@@ -178,8 +179,8 @@ pub(super) fn tell_left_out(wrong: &[Wrong], explanation: &mut Explanation) {
     }
 }
 
-/// Says of backends that the agent took out who wanted that.
-pub(super) fn because(world: &World, explanation: &mut Explanation) {
+/// Adds the reasons that only the agent knows: drains, failed health checks, reach.
+pub(super) fn add_agent_reasons(world: &World, explanation: &mut Explanation) {
     let Some(identity) = explanation.identity() else {
         return;
     };
@@ -188,17 +189,16 @@ pub(super) fn because(world: &World, explanation: &mut Explanation) {
     };
     let port = port(world, &identity);
     for candidate in candidates(explanation) {
-        let distance =
-            || port.and_then(|(service, port)| distance(world, service, port, candidate));
-        if let Some(reason) = reason(world, &name, candidate).or_else(distance) {
+        let reach = || port.and_then(|(service, port)| reach(world, service, port, candidate));
+        if let Some(reason) = reason(world, &name, candidate).or_else(reach) {
             candidate.reason = reason;
         }
     }
 }
 
-/// Tells weights as operators know them: in the kernel's rows they have further bits where there
-/// are ramps. `now` is the monotonic clock.
-pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation) {
+/// Sets the configured and effective weights of all candidates. The kernel's rows have fractional
+/// bits during ramps. `now` is the monotonic clock.
+pub(super) fn set_weights(world: &World, now: Duration, explanation: &mut Explanation) {
     let Some(identity) = explanation.identity() else {
         return;
     };
@@ -223,7 +223,7 @@ pub(super) fn weigh(world: &World, now: Duration, explanation: &mut Explanation)
     }
 }
 
-/// The configured port that keeps its id under this name.
+/// Returns the configured port with this identity.
 fn port<'w>(world: &'w World, identity: &str) -> Option<(&'w Service, &'w ServicePort)> {
     let service = world.services.get(&identified(identity)?)?;
     Some((
@@ -235,8 +235,8 @@ fn port<'w>(world: &'w World, identity: &str) -> Option<(&'w Service, &'w Servic
     ))
 }
 
-/// Why no front end leads to a backend that is configured.
-fn distance(
+/// Returns why no frontend leads to a configured backend; nothing when one does.
+fn reach(
     world: &World,
     service: &Service,
     port: &ServicePort,
@@ -270,13 +270,10 @@ fn reason(world: &World, service: &ServiceName, candidate: &Candidate) -> Option
         .get(&target)
         .is_some_and(|order| order.draining_since.is_some());
     match candidate.status.as_str() {
-        "down" if drains => Some("drains by an operator's order".to_owned()),
+        "down" if drains => Some("drained by an operator".to_owned()),
         "down" if world.unhealthy.contains(&target) => Some("its health check fails".to_owned()),
-        // With less and less weight.
-        _ if drains => Some(format!(
-            "{}; drains by an operator's order",
-            candidate.reason
-        )),
+        // Its weight falls step by step.
+        _ if drains => Some(format!("{}; drained by an operator", candidate.reason)),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Connects, replayed and undone.
+//! Replays connects over the copy, and undoes each.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
@@ -15,18 +15,18 @@ use crate::{
     dataplane::{Counters, memory::Memory},
 };
 
-/// How many connects are replayed.
+/// Number of connects to replay.
 const CONNECTS: u32 = 1000;
-/// Of the random numbers, so that the same question has the same answer while nothing changes.
+/// Seed of the random numbers, so that equal questions get equal answers while nothing changes.
 const SEED: u64 = 0x6d65_7368;
-/// Counters of a connect that is not answered.
+/// Counters of a refused connect.
 const REFUSALS: [Counter; 4] = [
     Counter::RefusedNoBackend,
     Counter::RefusedBroken,
     Counter::RefusedLimit,
     Counter::RefusedShare,
 ];
-/// Counters of a connect that did not go where it would have gone first.
+/// Counters of a connect that did not go to its first choice.
 const DETOURS: [Counter; 4] = [
     Counter::Trials,
     Counter::Overflows,
@@ -34,12 +34,12 @@ const DETOURS: [Counter; 4] = [
     Counter::Panics,
 ];
 
-/// Completes an explanation with where connects go.
+/// Adds the verdict and the destinations of the replayed connects to an explanation.
 pub(super) fn replay(
     copy: &mut TableCopy,
     key: &FrontendKey,
     client: &Client,
-    told: Explanation,
+    explanation: Explanation,
 ) -> Explanation {
     let TableCopy { memory, row, .. } = copy;
     let before = memory.counters();
@@ -56,12 +56,12 @@ pub(super) fn replay(
         } else {
             client.netns
         });
-    // By endpoint, and whether as a trial.
-    let mut went = BTreeMap::<(String, bool), u32>::new();
+    // Connects by endpoint, and whether as a trial.
+    let mut destinations = BTreeMap::<(String, bool), u32>::new();
     for round in 1..=CONNECTS {
-        // Without a client it is a different one each time.
+        // Without a client each connect counts as another one.
         memory.set_client(known.unwrap_or(round.into()));
-        // A connect may bind the client to another backend; the next is not to know.
+        // Restores the binding, which the previous connect may have changed.
         client
             .bound
             .into_iter()
@@ -70,7 +70,7 @@ pub(super) fn replay(
         let is_trial = undo(memory, &before);
         if let Verdict::Backend { addr, port } = verdict {
             let endpoint = std::net::SocketAddr::new(addr.into(), u16::from_be(port)).to_string();
-            *went.entry((endpoint, is_trial)).or_default() += 1;
+            *destinations.entry((endpoint, is_trial)).or_default() += 1;
         }
     }
     let counted = memory
@@ -85,7 +85,7 @@ pub(super) fn replay(
         .into_iter()
         .filter(|it| it.1 > 0)
         .collect();
-    let answered = went
+    let answered = destinations
         .into_iter()
         .map(|((endpoint, trial), number)| Destination {
             endpoint: Some(endpoint),
@@ -93,13 +93,13 @@ pub(super) fn replay(
             percent: share(number.into()),
             trial,
         });
-    let turned_away = refused.iter().map(|(counter, number)| Destination {
+    let refusals = refused.iter().map(|(counter, number)| Destination {
         endpoint: None,
         refused: Some(counter.name().to_owned()),
         percent: share(*number),
         trial: false,
     });
-    let mut outcomes: Vec<Destination> = answered.chain(turned_away).collect();
+    let mut outcomes: Vec<Destination> = answered.chain(refusals).collect();
     outcomes.sort_by(|one, other| other.percent.total_cmp(&one.percent));
     let detours = DETOURS.map(|it| Share {
         counter: it.name().to_owned(),
@@ -123,13 +123,12 @@ pub(super) fn replay(
         replayed: CONNECTS,
         outcomes,
         counted: detours.into_iter().filter(|it| it.percent > 0.0).collect(),
-        ..told
+        ..explanation
     }
 }
 
-/// Makes the load what it was before the last connect; but whose turn it is goes on. Whether it was
-/// a trial: then its client's record stays, because the kernel lets one connect try a backend and
-/// not each.
+/// Restores the load from before the last connect, but not the round-robin position. Returns
+/// whether the connect was a trial; the record of a trial stays, because the kernel allows one.
 fn undo(memory: &mut Memory, before: &Counters) -> bool {
     let Some(record) = socket::record(&*memory, 0) else {
         return false;

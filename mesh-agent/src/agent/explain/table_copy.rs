@@ -1,4 +1,4 @@
-//! A copy of the rows that decide the connects of one front end.
+//! Copies the rows that decide the connects of one frontend.
 
 use std::{ops::Range, time::Duration};
 
@@ -17,23 +17,23 @@ use crate::{
     table::Table,
 };
 
-/// More tiers than a service has.
+/// Bound of the walk over tiers; no service has as many.
 const MOST_TIERS: usize = 64;
 
 /// The id of a client that has no records.
 const UNKNOWN: u32 = u32::MAX;
 
-/// The rows, with the load they have in the kernel.
+/// The rows, with their load in the kernel.
 pub(super) struct TableCopy {
     pub(super) memory: Memory,
-    /// The front end's row; without session affinity, but for a client that is bound.
+    /// The row of the frontend; without session affinity unless the client is bound.
     pub(super) row: ServiceRow,
-    /// Slots of each tier, the first first.
+    /// The slots of each tier, in order.
     pub(super) tiers: Vec<Range<u32>>,
 }
 
 impl TableCopy {
-    /// Nothing when there is no such front end. `now` is the monotonic clock.
+    /// Copies the rows of a frontend; nothing when it does not exist. `now` is the monotonic clock.
     pub(super) fn of(
         tables: &Tables,
         counters: &Counters,
@@ -118,7 +118,7 @@ impl TableCopy {
             .into_iter()
             .for_each(|&word| memory.set_share(own, word));
         memory.set_now(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        // As the copy of the kernel's decision has it.
+        // The kernel sets the client in its copy of the row, too.
         let row = ServiceRow {
             client: client.id.unwrap_or(UNKNOWN),
             ..row
@@ -126,7 +126,7 @@ impl TableCopy {
         Some(Self { memory, row, tiers })
     }
 
-    /// The slots of a tier.
+    /// Returns the slots of a tier.
     pub(super) fn slots(&self, tier: &Range<u32>) -> impl Iterator<Item = Slot> {
         let has_slots = contiguous_backends(&self.row).is_none();
         let slot = move |index| {
@@ -140,7 +140,8 @@ impl TableCopy {
     }
 }
 
-/// Takes what all clients have learned together for what this one knows: its own rows are not read.
+/// Uses the average over all clients as the latency that this client has learned, because its own
+/// rows are not read.
 fn learn(memory: &Memory, pair: Pair, load: &BackendLoad) {
     for (part, average) in [
         (Part::Handshake, load.handshake),
@@ -170,7 +171,7 @@ fn tiers(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
 }
 
 fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>]) -> Tables {
-    // With the link that may follow each.
+    // Each range includes the link that may follow it.
     let ranges = tiers
         .iter()
         .filter(|_| contiguous_backends(&row).is_none())

@@ -95,7 +95,7 @@ impl Scene {
     }
 
     fn ask_as(&self, to: &str, client: &Client) -> Explanation {
-        replay(&self.tables, &self.counters, NOW, &fixture::key(to), client)
+        decide(&self.tables, &self.counters, NOW, &fixture::key(to), client)
     }
 }
 
@@ -124,7 +124,7 @@ fn reasons(explanation: &Explanation) -> Vec<String> {
 }
 
 /// `address percent`, or the reason of a refusal.
-fn outcomes(explanation: &Explanation) -> Vec<String> {
+fn destinations(explanation: &Explanation) -> Vec<String> {
     let line = |it: &Destination| {
         let to = it.endpoint.as_ref().or(it.refused.as_ref()).unwrap();
         format!("{to} {:.0}", it.percent)
@@ -142,7 +142,7 @@ fn replay_compares_load_and_leaves_it_unchanged() {
         ("answered", 1000)
     );
     assert_eq!(
-        outcomes(&explanation),
+        destinations(&explanation),
         ["10.0.0.2:80 100"],
         "two draws always compare both"
     );
@@ -176,12 +176,12 @@ fn next_tier_gets_connects_that_the_first_cannot_take() {
     .into();
     let explanation = scene.ask(VIP);
     assert_eq!(
-        (explanation.tiers.len(), outcomes(&explanation)),
+        (explanation.tiers.len(), destinations(&explanation)),
         (2, vec!["10.0.0.1:80 100".into()])
     );
     scene.tables.backends.get_mut(&one).unwrap().state = backend_state::DOWN;
     let explanation = scene.ask(VIP);
-    assert_eq!(outcomes(&explanation), ["10.0.0.2:80 100"]);
+    assert_eq!(destinations(&explanation), ["10.0.0.2:80 100"]);
     assert_eq!(
         (
             explanation.counted[0].counter.as_str(),
@@ -200,7 +200,7 @@ fn udp_node_ports_and_ipv6_are_explained() {
         protocol: protocol::UDP,
         ..fixture::key("[fd00::1]:80")
     };
-    let explanation = replay(
+    let explanation = decide(
         &scene.tables,
         &scene.counters,
         NOW,
@@ -208,7 +208,7 @@ fn udp_node_ports_and_ipv6_are_explained() {
         &Client::default(),
     );
     assert_eq!(
-        (explanation.frontend.as_str(), outcomes(&explanation)),
+        (explanation.frontend.as_str(), destinations(&explanation)),
         ("[fd00::1]:80/UDP", vec!["[fd00::a:1]:53 100".into()])
     );
     let untouched = scene.ask("[fd00::1]:80");
@@ -245,7 +245,7 @@ fn address_that_is_no_service_is_untouched_with_the_reason() {
         reason("10.96.0.1:81"),
         "10.96.0.1 is a service address, but not on this port; there is 10.96.0.1:80/TCP"
     );
-    let endpoint = "it is an endpoint of test/cart:80/TCP, and no service: it is reached directly";
+    let endpoint = "it is an endpoint of test/cart:80/TCP, not a service; it is reached directly";
     assert_eq!(reason("10.0.0.1:80"), endpoint);
     let client = Client {
         excluded: Some("left out".into()),

@@ -1,5 +1,5 @@
-//! Services that ask for an address which another holds from the pool: they stay as they were, or
-//! out.
+//! Refuses services that claim an address allocated to another service from a pool. They keep their
+//! earlier version or are left out.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
@@ -11,14 +11,14 @@ use crate::{
 };
 
 impl<D: Dataplane> Owner<D> {
-    /// Replaces services that ask for what another holds by what they were before, where nothing
-    /// speaks against that, and says what is wrong with them.
-    pub(super) fn hold_addresses(&self, services: &mut Services, complete: bool) -> Refused {
+    /// Replaces services that claim allocated addresses by their earlier version if that has no
+    /// conflict; returns the errors.
+    pub(super) fn refuse_claims(&self, services: &mut Services, complete: bool) -> Refused {
         let late = |services: &Services| {
             late_claims(services, &self.pools, self.addresses.remembered(), complete)
         };
         let errors = late(services);
-        let wrong: Vec<Arc<Service>> = errors
+        let refused_services: Vec<Arc<Service>> = errors
             .keys()
             .filter_map(|name| services.remove(name))
             .collect();
@@ -37,7 +37,7 @@ impl<D: Dataplane> Owner<D> {
         };
         again.iter().for_each(|name| _ = services.remove(name));
         let mut refused = Refused::default();
-        for (service, error) in wrong
+        for (service, error) in refused_services
             .iter()
             .zip(errors.into_values())
             .flat_map(|(it, all)| all.into_iter().map(move |error| (it, error)))
@@ -53,17 +53,17 @@ impl<D: Dataplane> Owner<D> {
     }
 }
 
-/// Whether no other service asks for what this one asks for.
+/// Returns whether no other service claims a frontend of this one.
 fn is_free(service: &Service, services: &Services) -> bool {
     let taken: HashSet<_> = services
         .values()
-        .flat_map(|other| front_ends(other))
+        .flat_map(|other| frontends(other))
         .collect();
-    front_ends(service).all(|front_end| !taken.contains(&front_end))
+    frontends(service).all(|frontend| !taken.contains(&frontend))
 }
 
-/// Front ends at addresses that are written down, and node ports.
-fn front_ends(service: &Service) -> impl Iterator<Item = (Option<IpAddr>, u16, Protocol)> {
+/// Returns the frontends at configured addresses, and the node ports.
+fn frontends(service: &Service) -> impl Iterator<Item = (Option<IpAddr>, u16, Protocol)> {
     let external = service.external.iter().map(|external| external.address);
     let addresses = service.addresses.given().iter().copied().chain(external);
     let at = |address| {

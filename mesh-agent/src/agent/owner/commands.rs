@@ -1,4 +1,4 @@
-//! What orders of operators mean for the owner.
+//! Checks and records operators' commands.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::{
     model::{Service, ServiceName, ServicePort},
 };
 
-/// An order for an endpoint that is not configured now.
+/// An override for an endpoint that is not configured.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::agent) struct UnusedOverride {
-    /// Service, which may not be configured either.
+    /// The service, which may not be configured either.
     pub(in crate::agent) service: ServiceName,
     text: String,
 }
@@ -29,8 +29,8 @@ impl fmt::Display for UnusedOverride {
 }
 
 impl<D: Dataplane> Owner<D> {
-    /// Writes an order down; [`reconcile`](Self::reconcile) puts it into effect. `now` is the
-    /// monotonic clock.
+    /// Records a command as an override; [`reconcile`](Self::reconcile) puts it into effect. `now`
+    /// is the monotonic clock.
     pub(in crate::agent) fn change_endpoint(
         &mut self,
         target: &Target,
@@ -52,14 +52,14 @@ impl<D: Dataplane> Owner<D> {
         Ok(())
     }
 
-    /// Tries again to write orders down that could not be.
+    /// Retries to write overrides after a failed write.
     pub(super) fn rewrite_overrides(&mut self) {
         if !self.overrides.is_written() {
             self.problems.overrides = self.overrides.write(&self.world.overrides);
         }
     }
 
-    /// Why the next agent would not know of all orders.
+    /// Returns why the next agent would not know of all overrides; nothing when it would.
     pub(in crate::agent) fn unwritten_overrides(&self) -> Option<String> {
         self.problems
             .overrides
@@ -67,20 +67,20 @@ impl<D: Dataplane> Owner<D> {
             .filter(|_| !self.overrides.is_written())
     }
 
-    /// Orders for endpoints that are not configured now.
+    /// Returns the overrides for endpoints that are not configured.
     pub(super) fn unused_overrides(&self) -> Vec<UnusedOverride> {
-        let orders = self
+        let overrides = self
             .world
             .overrides
             .iter()
             .filter(|_| self.accepted && self.world.complete);
-        orders
+        overrides
             .filter_map(|(target, given)| unused_override(&self.world, target, *given))
             .collect()
     }
 }
 
-/// What is said of the endpoint from now on.
+/// Returns the new override of the endpoint, or why the command is refused.
 fn decide(
     world: &World,
     target: &Target,
@@ -89,16 +89,16 @@ fn decide(
     now: Duration,
 ) -> Result<Override, Refusal> {
     let before = world.overrides.get(target).copied();
-    let takes_back = matches!(change, Change::Undrain | Change::Weight(None));
-    // What was said of an endpoint that is gone can still be taken back.
-    if before.is_none() || !takes_back {
-        let service = known(world, target)?;
-        let leaves = matches!(change, Change::Drain | Change::Weight(Some(0)));
-        if leaves && !force {
+    let is_reset = matches!(change, Change::Undrain | Change::Weight(None));
+    // The override of an endpoint that is gone can still be reset.
+    if before.is_none() || !is_reset {
+        let service = service_of(world, target)?;
+        let removes = matches!(change, Change::Drain | Change::Weight(Some(0)));
+        if removes && !force {
             service
                 .ports
                 .iter()
-                .try_for_each(|port| leaves_others(world, service, port, target))?;
+                .try_for_each(|port| check_others_active(world, service, port, target))?;
         }
     }
     let before = before.unwrap_or_default();
@@ -115,8 +115,8 @@ fn decide(
     })
 }
 
-/// The service, if it has the endpoint.
-fn known<'a>(world: &'a World, target: &Target) -> Result<&'a Service, Refusal> {
+/// Returns the service if it has the endpoint.
+fn service_of<'a>(world: &'a World, target: &Target) -> Result<&'a Service, Refusal> {
     let Some(service) = world.services.get(&target.service) else {
         let all: Vec<ServiceName> = world.services.keys().cloned().collect();
         return Err(Refusal::Unknown(no_service(&target.service, &all)));
@@ -132,9 +132,9 @@ fn known<'a>(world: &'a World, target: &Target) -> Result<&'a Service, Refusal> 
         .collect();
     all.sort_unstable();
     all.dedup();
-    let there = told(all.into_iter());
+    let known = told(all.into_iter());
     Err(Refusal::Unknown(format!(
-        "service {} has no endpoint {}; it has: {there}",
+        "service {} has no endpoint {}; it has: {known}",
         service.name,
         address(target)
     )))
@@ -145,15 +145,14 @@ fn has(service: &Service, target: &Target) -> bool {
     endpoints.any(|it| (it.address, it.port) == (target.address, target.port))
 }
 
-/// Declines to take the last endpoint away that takes new connections of a port in one address
-/// family.
-fn leaves_others(
+/// Refuses to remove the last active endpoint of a port in one address family.
+fn check_others_active(
     world: &World,
     service: &Service,
     port: &ServicePort,
     target: &Target,
 ) -> Result<(), Refusal> {
-    let leaving = |order: &Override| order.draining_since.is_some() || order.weight == Some(0);
+    let is_removed = |it: &Override| it.draining_since.is_some() || it.weight == Some(0);
     let named = |it: &crate::model::Endpoint| Target {
         service: service.name.clone(),
         address: it.address,
@@ -165,13 +164,13 @@ fn leaves_others(
         .zip(active(world, service, port))
         .filter(|(_, active)| *active);
     let taking = endpoints.map(|(endpoint, _)| named(endpoint));
-    let taking = taking.filter(|it| !world.overrides.get(it).is_some_and(leaving));
+    let taking = taking.filter(|it| !world.overrides.get(it).is_some_and(is_removed));
     let family: Vec<Target> = taking
         .filter(|it| it.address.is_ipv4() == target.address.is_ipv4())
         .collect();
     match family.as_slice() {
         [last] if last == target => Err(Refusal::Declined(format!(
-            "{} is the last active endpoint of {} port {}: without it connects are refused; --force does it all the same",
+            "{} is the last active endpoint of {} port {}: without it connects are refused; --force does it anyway",
             address(target),
             service.name,
             port.label()
@@ -189,13 +188,13 @@ fn unused_override(world: &World, target: &Target, given: Override) -> Option<Un
         draining_since,
         weight,
     } = given;
-    let drains = draining_since.map(|_| "drains".to_owned());
-    let weight = weight.map(|weight| format!("has weight {weight}"));
-    let orders: Vec<String> = [drains, weight].into_iter().flatten().collect();
+    let drained = draining_since.map(|_| "drained".to_owned());
+    let weight = weight.map(|weight| format!("set to weight {weight}"));
+    let changes: Vec<String> = [drained, weight].into_iter().flatten().collect();
     let (endpoint, name) = (address(target), &target.service);
     let text = format!(
-        "{endpoint} of {name} {} by an operator's order, but is not configured now",
-        orders.join(" and ")
+        "{endpoint} of {name} is {} by an operator, but not configured",
+        changes.join(" and ")
     );
     Some(UnusedOverride {
         service: name.clone(),
@@ -248,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn orders_are_in_the_world_and_survive() {
+    fn commands_take_effect_and_survive_a_restart() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
         owner
             .change_endpoint(&target("cart", 1), Change::Drain, false, NOW)
             .unwrap();
-        assert!(!owner.is_applied(), "there is something to compile");
+        assert!(!owner.is_applied(), "a compile is due");
         owner
             .change_endpoint(&target("cart", 1), Change::Drain, false, NOW * 2)
             .unwrap();
@@ -268,7 +267,7 @@ mod tests {
         assert_eq!(
             owner.world.overrides[&target("cart", 1)],
             expected,
-            "the first drain counts"
+            "the first drain sets the start"
         );
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         assert_eq!(owner.world.overrides[&target("cart", 1)], expected);
@@ -278,7 +277,7 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect();
-        let text = "10.0.0.1:80 of test/cart drains and has weight 5 by an operator's order, but is not configured now";
+        let text = "10.0.0.1:80 of test/cart is drained and set to weight 5 by an operator, but not configured";
         assert_eq!(unused, [text]);
         owner
             .change_endpoint(&target("cart", 1), Change::Undrain, false, NOW)
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_answered_with_what_is() {
+    fn unknown_service_or_endpoint_is_refused_with_the_known_ones() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
         let mut refusal = |target| {
@@ -309,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_endpoint_drains_only_by_force() {
+    fn last_active_endpoint_drains_only_with_force() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(state.path());
         owner
@@ -320,7 +319,7 @@ mod tests {
                 .change_endpoint(&target("cart", 2), change, false, NOW)
                 .unwrap_err();
             let expected = "10.0.0.2:80 is the last active endpoint of test/cart port 80: without it connects are \
-                            refused; --force does it all the same";
+                            refused; --force does it anyway";
             assert_eq!(refusal, Refusal::Declined(expected.into()));
         }
         owner
@@ -330,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_directory_that_cannot_be_written_is_a_problem_until_it_can() {
+    fn unwritable_state_directory_is_a_problem_until_a_write_succeeds() {
         let state = tempfile::tempdir().unwrap();
         let directory = state.path().join("state");
         std::fs::write(&directory, "").unwrap();

@@ -1,4 +1,4 @@
-//! Which service ids a new service should not be given.
+//! Returns the service ids that a new service must not get.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,9 +8,8 @@ use super::Owner;
 use crate::{dataplane::Dataplane, desired::World, model::Service};
 
 impl<D: Dataplane> Owner<D> {
-    /// Ids that connections still count for; nothing where no new service port is about to be given
-    /// an id.
-    pub(super) fn busy(&self) -> BTreeSet<u32> {
+    /// Returns the ids that connections still count for; nothing when no new service port needs an id.
+    pub(super) fn ids_in_use(&self) -> BTreeSet<u32> {
         let is_known = |world: &Arc<World>| {
             let mut edited = world.services.differences(&self.world.services);
             edited.all(|(_, before, after)| {
@@ -29,7 +28,7 @@ impl<D: Dataplane> Owner<D> {
     }
 }
 
-/// Whether a service has all ports of another, by what they keep their ids under.
+/// Returns whether a service has all ports of another, by their identity.
 fn has_ports_of(service: &Service, other: &Service) -> bool {
     let mut ports = other.ports.iter();
     ports.all(|port| {

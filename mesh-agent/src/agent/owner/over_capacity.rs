@@ -1,4 +1,4 @@
-//! Services for which there is no room: no address in the pools, or no rows in the maps. All others
+//! Refuses services that do not fit: no address in the pools, or no rows in the maps. All others
 //! apply.
 
 use super::Owner;
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl<D: Dataplane> Owner<D> {
-    /// Gives services addresses from the pools. One that gets none at all is left out.
+    /// Allocates addresses from the pools. Leaves out services that get none.
     pub(super) fn allocate(
         &self,
         services: &mut Services,
@@ -43,12 +43,12 @@ impl<D: Dataplane> Owner<D> {
         vips
     }
 
-    /// Whether there was room for everything that the last update says.
+    /// Returns whether everything in the last update fit.
     pub(in crate::agent) fn has_capacity(&self) -> bool {
         self.over_capacity.errors.is_empty() && !self.is_cut
     }
 
-    /// Says which services the maps have no room for, and what is in force instead.
+    /// Returns the errors of services that do not fit into the maps, and what is in force instead.
     pub(super) fn refuse_over_capacity(&self, over_capacity: &[OverLimit]) -> Refused {
         let mut refused = Refused::default();
         for OverLimit {

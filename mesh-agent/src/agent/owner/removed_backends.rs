@@ -1,28 +1,28 @@
-//! Backends that left, for the search for their sockets.
+//! Collects removed backends, whose sockets may have to be closed.
 
 use std::{collections::BTreeSet, mem};
 
 use super::Owner;
 use crate::{dataplane::Dataplane, desired::plan::Op, stale::closes};
 
-/// Backends that left while sockets held them. No others are worth a look at all sockets.
+/// Backends that were removed while sockets held them. Only these need a search of all sockets.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(in crate::agent) struct RemovedBackends {
-    /// They take no more connects, and their sockets are to be closed.
+    /// Backends that take no more connects, and whose sockets must be closed.
     pub(in crate::agent) removed: BTreeSet<u32>,
-    /// Their rows were freed: the time to drain is over, or a connect under way when they left has
-    /// taken them.
+    /// Backends whose row was freed. The drain is over, or a connect under way at the removal may
+    /// have taken the backend.
     pub(in crate::agent) freed: BTreeSet<u32>,
 }
 
 impl<D: Dataplane> Owner<D> {
-    /// Backends that left since the last call.
+    /// Returns the backends removed since the last call.
     pub(in crate::agent) fn take_removed_backends(&mut self) -> RemovedBackends {
         mem::take(&mut self.removed)
     }
 
-    /// To be called before operations are carried out: freeing a row clears what is known of its
-    /// sockets.
+    /// Records freed backends. Call it before the operations are applied, because freeing a row clears
+    /// its socket counts.
     pub(super) fn note_freed(&mut self, ops: &[Op]) {
         let freed = ops.iter().filter_map(|op| {
             if let Op::FreeBackend(index) = op {
@@ -35,7 +35,7 @@ impl<D: Dataplane> Owner<D> {
         self.removed.freed.extend(freed);
     }
 
-    /// To be called with operations that were carried out.
+    /// Records removed backends. Call it with the operations that were applied.
     pub(super) fn note_removed(&mut self, ops: &[Op]) {
         let removed = ops.iter().filter_map(|op| match op {
             Op::PutBackend(index, row) if closes(row) => Some(*index),
@@ -45,7 +45,7 @@ impl<D: Dataplane> Owner<D> {
         self.removed.removed.extend(removed);
     }
 
-    /// Of these backends those that sockets hold, as far as can be read.
+    /// Returns those of the backends that sockets hold; all when that cannot be read.
     fn held(&self, backends: BTreeSet<u32>) -> BTreeSet<u32> {
         if backends.is_empty() {
             return backends;
@@ -65,7 +65,7 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(100);
 
-    /// An owner of a service with two backends, of which sockets hold the one with the index 0.
+    /// Returns an owner of a service with two backends; sockets hold the one with index 0.
     fn owner(state: &tempfile::TempDir, drain_seconds: u64) -> Owner<Memory> {
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         configure(
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_sockets_hold_leaves_with_the_change_and_again_when_it_is_freed() {
+    fn backend_held_by_sockets_is_reported_when_removed_and_when_freed() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(&state, 0);
         configure(&mut owner, 0, &[]);
         assert_eq!(
             owner.take_removed_backends(),
             removed_backends(&[0], &[]),
-            "nothing holds the other one"
+            "no socket holds the other one"
         );
         owner.reconcile(NOW + GRACE / 2);
         assert_eq!(owner.take_removed_backends(), removed_backends(&[], &[]));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_with_time_to_drain_leaves_when_that_is_over() {
+    fn draining_backend_is_reported_when_the_drain_ends() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = owner(&state, 5);
         configure(&mut owner, 5, &[]);

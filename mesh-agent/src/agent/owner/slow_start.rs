@@ -1,4 +1,4 @@
-//! Since when endpoints are usable, for those that start slowly.
+//! Tracks since when endpoints with slow start are usable.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,15 +19,15 @@ use crate::{
 };
 
 impl<D: Dataplane> Owner<D> {
-    /// Brings [`World::usable_since`] up to date. An endpoint that an earlier agent put into the
-    /// kernel became usable when its row was taken, as far as anybody still knows.
+    /// Updates [`World::usable_since`]. For an endpoint from an earlier agent the creation of its row
+    /// counts.
     pub(super) fn note_usable(&mut self, now: Duration) {
         let slow = |service: &&Arc<Service>| service.traffic.slow_start.is_some();
         if !self.world.services.values().any(|service| slow(&service)) {
             return;
         }
-        let taken = if self.applied.is_none() {
-            taken(&self.current, now)
+        let created = if self.applied.is_none() {
+            created(&self.current, now)
         } else {
             HashMap::new()
         };
@@ -57,7 +57,7 @@ impl<D: Dataplane> Owner<D> {
                         .world
                         .usable_since
                         .get(&target)
-                        .or_else(|| taken.get(&key));
+                        .or_else(|| created.get(&key));
                     since.insert(target, known.copied().unwrap_or(now));
                 }
             }
@@ -72,12 +72,12 @@ fn is_usable(world: &World, target: &Target) -> bool {
     let drains = world
         .overrides
         .get(target)
-        .is_some_and(|said| said.draining_since.is_some());
+        .is_some_and(|it| it.draining_since.is_some());
     !drains && !world.unhealthy.contains(target)
 }
 
-/// When the kernel's active backends were taken, by service port, address and port.
-fn taken(tables: &Tables, now: Duration) -> HashMap<(&str, Addr, u16), Duration> {
+/// Returns when the rows of active backends were created, by service port, address and port.
+fn created(tables: &Tables, now: Duration) -> HashMap<(&str, Addr, u16), Duration> {
     let active = tables
         .backends
         .values()
@@ -88,7 +88,7 @@ fn taken(tables: &Tables, now: Duration) -> HashMap<(&str, Addr, u16), Duration>
         .collect()
 }
 
-/// The generation is the low half of the milliseconds.
+/// Returns when a row was created. The generation is the low half of that time in milliseconds.
 fn since(row: &BackendRow, now: Duration) -> Duration {
     #[expect(clippy::cast_possible_truncation, reason = "the low half")]
     let age = (now.as_millis() as u32).wrapping_sub(row.generation);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_as_old_as_its_first_use() {
+    fn slow_start_begins_when_an_endpoint_becomes_usable() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         owner.accept(update(&[("10.0.0.1:80", 1)]));
@@ -148,11 +148,15 @@ mod tests {
         owner.reconcile(Duration::from_secs(160));
         owner.set_unhealthy([].into());
         owner.reconcile(Duration::from_secs(170));
-        assert_eq!(since(&owner), [(1, 170), (2, 150)], "it starts again");
+        assert_eq!(
+            since(&owner),
+            [(1, 170), (2, 150)],
+            "a ramp starts again after a recovery"
+        );
     }
 
     #[test]
-    fn a_restarted_agent_knows_from_the_kernels_rows() {
+    fn restarted_agent_reads_the_start_from_the_kernel_rows() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         owner.accept(update(&[("10.0.0.1:80", 1)]));
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_endpoint_gets_its_weight_step_by_step_without_further_updates() {
+    fn weight_of_a_new_endpoint_rises_step_by_step_without_updates() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         owner.accept(update(&[("10.0.0.1:80", 100)]));
@@ -190,13 +194,16 @@ mod tests {
         }
         assert!(
             (shares[0] - 0.1).abs() < 0.01,
-            "it begins with a tenth: {}",
+            "the ramp starts at a tenth: {}",
             shares[0]
         );
         assert!(
             shares.is_sorted() && (shares.last().unwrap() - 1.0).abs() < 0.01,
             "{shares:?}"
         );
-        assert!(now > Duration::from_secs(1040), "it takes its time");
+        assert!(
+            now > Duration::from_secs(1040),
+            "the ramp takes 40 s or more"
+        );
     }
 }

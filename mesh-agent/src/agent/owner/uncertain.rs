@@ -1,6 +1,6 @@
-//! What of an earlier agent's services stays in the kernel, because the configuration cannot be
-//! read whole. A service is uncertain until an update tells all of it; from then on what updates do
-//! not tell is gone.
+//! Keeps services of an earlier agent in the kernel while the configuration cannot be read
+//! completely. A service is uncertain until an update holds all of it; from then on it is removed
+//! when updates do not have it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,26 +9,26 @@ use crate::{
     model::{LeftOut, ServiceName, Services, Update},
 };
 
-/// Whether an update tells everything there is.
+/// Returns whether an update is complete and has no uncertain service.
 pub(super) fn is_certain(update: &Update) -> bool {
     update.complete && update.uncertain.is_empty()
 }
 
-/// Which of the strangers an update does not tell all of.
+/// Returns which of the unconfirmed services the update does not hold completely.
 pub(super) fn uncertain(
-    strangers: &BTreeSet<ServiceName>,
+    unconfirmed: &BTreeSet<ServiceName>,
     update: &Update,
     services: &Services,
     left_out: &BTreeMap<ServiceName, LeftOut>,
 ) -> BTreeSet<ServiceName> {
-    let is_told = |name: &ServiceName| services.contains_key(name) || left_out.contains_key(name);
+    let is_known = |name: &ServiceName| services.contains_key(name) || left_out.contains_key(name);
     let is_uncertain = |name: &&ServiceName| {
-        update.uncertain.contains(*name) || !(update.complete || is_told(name))
+        update.uncertain.contains(*name) || !(update.complete || is_known(name))
     };
-    strangers.iter().filter(is_uncertain).cloned().collect()
+    unconfirmed.iter().filter(is_uncertain).cloned().collect()
 }
 
-/// The addresses to remember. Services that are missing may come back, and want theirs.
+/// Returns the addresses to remember. Uncertain services keep theirs, because they may come back.
 pub(super) fn addresses(vips: &Vips, remembered: &Vips, certain: bool) -> Vips {
     let mut all = if certain {
         Vips::new()

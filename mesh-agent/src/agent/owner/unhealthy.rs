@@ -1,4 +1,4 @@
-//! What health checks mean for the owner.
+//! Tracks unhealthy endpoints in the owner's world.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,16 +16,15 @@ use crate::{
     model::CheckPolicy,
 };
 
-/// An endpoint that has not worked for this long leaves the slots.
+/// An endpoint that is unhealthy for this long leaves the slots.
 const LEAVES_AFTER: Duration = Duration::from_secs(60);
 
-/// Since when endpoints do not work, by the monotonic clock.
+/// Since when endpoints are unhealthy, by the monotonic clock.
 #[derive(Debug, Default)]
 pub(super) struct UnhealthySince(BTreeMap<Target, Duration>);
 
 impl UnhealthySince {
-    /// Brings [`World::long_unhealthy`] up to date. Returns when the next endpoint leaves the
-    /// slots.
+    /// Updates [`World::long_unhealthy`]. Returns when the next endpoint leaves the slots.
     pub(super) fn note(&mut self, world: &mut Arc<World>, now: Duration) -> Option<Duration> {
         self.0.retain(|target, _| world.unhealthy.contains(target));
         for target in &world.unhealthy {
@@ -46,8 +45,8 @@ impl UnhealthySince {
 }
 
 impl<D: Dataplane> Owner<D> {
-    /// TCP endpoints that the data plane holds as down. Before the first update those are the ones
-    /// that an earlier agent found not to work, or not ready.
+    /// Returns the TCP endpoints that are down in the data plane. Before the first update these are
+    /// the endpoints that were unhealthy or not ready for an earlier agent.
     pub(in crate::agent) fn down(&self) -> BTreeSet<Target> {
         let tables = &self.current;
         let down = tables
@@ -69,27 +68,27 @@ impl<D: Dataplane> Owner<D> {
         down.filter_map(target).collect()
     }
 
-    /// Takes what health checks may do, which does not change.
+    /// Sets what health checks may do. Call it once, before the first update.
     pub(in crate::agent) fn set_check_policy(&mut self, policy: CheckPolicy) {
         Arc::make_mut(&mut self.world).check_policy = Arc::new(policy);
     }
 
-    /// What is checked.
+    /// Returns the plan of health checks.
     pub(in crate::agent) fn checks(&self) -> &Arc<Plan> {
         &self.checks
     }
 
-    /// Plans the checks anew.
+    /// Plans the health checks again.
     pub(super) fn plan_checks(&mut self) {
         self.checks = Arc::new(health::plan(&self.world));
     }
 
-    /// What the sources say.
+    /// Returns the world of the last update.
     pub(in crate::agent) fn world(&self) -> &World {
         &self.world
     }
 
-    /// Takes which endpoints do not work; true when they are others than before.
+    /// Sets the unhealthy endpoints; returns whether that needs a compile.
     pub(in crate::agent) fn set_unhealthy(&mut self, unhealthy: BTreeSet<Target>) -> bool {
         if self.world.unhealthy == unhealthy {
             return false;
@@ -108,7 +107,7 @@ mod tests {
     use crate::{dataplane::memory::Memory, desired::fixture, model::Update};
 
     #[test]
-    fn an_endpoint_that_has_not_worked_for_a_minute_leaves_the_slots_until_it_works() {
+    fn endpoint_unhealthy_for_a_minute_leaves_the_slots_until_it_is_healthy() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         let target = Target {
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(
             slots(&mut owner, 101),
             (2, Some(60)),
-            "a verdict is one write"
+            "a health change is one write"
         );
         assert_eq!(slots(&mut owner, 160), (2, Some(1)));
         assert_eq!(slots(&mut owner, 161).0, 1);
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_what_works_is_put_into_effect() {
+    fn change_of_unhealthy_endpoints_takes_effect() {
         let state = tempfile::tempdir().unwrap();
         let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
         let target = Target {
@@ -166,7 +165,7 @@ mod tests {
         assert!(!owner.set_unhealthy(BTreeSet::new()));
         assert!(owner.is_applied());
         assert!(owner.set_unhealthy(BTreeSet::from([target.clone()])));
-        assert!(!owner.is_applied(), "there is something to compile");
+        assert!(!owner.is_applied(), "a compile is due");
         owner.reconcile(Duration::from_secs(101));
         assert!(owner.is_applied() && owner.snapshot().world.unhealthy.contains(&target));
         assert_eq!(owner.down(), BTreeSet::from([target.clone()]));
@@ -175,7 +174,7 @@ mod tests {
         assert_eq!(
             restarted.down(),
             BTreeSet::from([target]),
-            "the rows remember"
+            "the rows hold the state"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Services and their endpoints, joined with what the kernel and the health checks know of them.
+//! Builds the API's services from the configuration, the kernel's rows and the health checks.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
 
-/// The tables by what they stand for.
+/// The inputs of all services, with indexes by name and endpoint.
 pub(super) struct ServiceRows<'a> {
     snapshot: &'a Snapshot,
     ids: HashMap<&'a str, u32>,
@@ -77,8 +77,8 @@ impl<'a> ServiceRows<'a> {
         }
     }
 
-    /// Orders for endpoints that it does not have, and endpoints in an address family that it does
-    /// not have.
+    /// Returns notes on overrides for endpoints that the service does not have, and on endpoints in
+    /// an address family that it does not have.
     fn notes(&self, world: &World, service: &Service) -> Vec<String> {
         let unused = self
             .snapshot
@@ -86,16 +86,16 @@ impl<'a> ServiceRows<'a> {
             .iter()
             .filter(|it| it.service == service.name)
             .map(ToString::to_string);
-        let lost = service.ports.iter().flat_map(|port| {
-            let is_lost = |it: &&Endpoint| !has_family(world, service, it.address.is_ipv4());
-            let lost = port.endpoints.iter().filter(is_lost);
-            lost.map(|it| {
+        let unreachable = service.ports.iter().flat_map(|port| {
+            let has_no_family = |it: &&Endpoint| !has_family(world, service, it.address.is_ipv4());
+            let unreachable = port.endpoints.iter().filter(has_no_family);
+            unreachable.map(|it| {
                 let family = if it.address.is_ipv4() { 4 } else { 6 };
                 let endpoint = SocketAddr::new(it.address, it.port);
                 format!("{endpoint} takes no connection: the service has no IPv{family} address")
             })
         });
-        unused.chain(lost).collect()
+        unused.chain(unreachable).collect()
     }
 
     fn port(&self, world: &World, service: &Service, port: &ServicePort) -> types::ServicePort {
@@ -164,15 +164,15 @@ impl<'a> ServiceRows<'a> {
             return Some(types::EndpointHealth::unchecked(reason));
         }
         let target = health::target(service, endpoint);
-        let verdict = self.report.targets.get(&target)?;
+        let status = self.report.targets.get(&target)?;
         Some(types::EndpointHealth::new(
-            verdict,
-            health::is_kept(verdict, world, &target),
+            status,
+            health::is_kept(status, world, &target),
             self.now,
         ))
     }
 
-    /// How often endpoints are checked, which may be more rarely than the service asks for.
+    /// Returns the interval of the health check, which may be longer than the configured one.
     fn interval(&self, service: &Service, check: &HealthCheck) -> Duration {
         self.snapshot
             .checks
@@ -204,19 +204,20 @@ impl<'a> ServiceRows<'a> {
             ..types::Endpoint::default()
         };
         let Some(index) = index else { return counted };
-        // Ejections from a time when the service had them are ignored by the kernel.
+        // The kernel ignores ejections when the service has no outlier detection.
         let ejects = service.traffic.outlier.consecutive_failures != 0;
         let known = self.counters.evidence.get(&index).filter(|_| ejects);
-        let counted = known.map_or(counted.clone(), |known| judged(counted, known, self.now));
+        let counted = known.map_or(counted.clone(), |known| {
+            with_evidence(counted, known, self.now)
+        });
         match self.counters.backends.get(&index) {
-            Some(load) => loaded(counted, load),
+            Some(load) => with_load(counted, load),
             None => counted,
         }
     }
 }
 
-/// How the endpoints of a port are checked. One may have the same number for UDP, which is not
-/// checked.
+/// Returns the health check of a port; nothing for UDP.
 fn check<'a>(service: &'a Service, port: &ServicePort) -> Option<&'a HealthCheck> {
     service
         .traffic
@@ -225,8 +226,8 @@ fn check<'a>(service: &'a Service, port: &ServicePort) -> Option<&'a HealthCheck
         .filter(|_| port.protocol == Protocol::Tcp)
 }
 
-/// The endpoint with what clients know of it.
-fn judged(endpoint: types::Endpoint, known: &Evidence, now: Duration) -> types::Endpoint {
+/// Returns the endpoint with its ejections.
+fn with_evidence(endpoint: types::Endpoint, known: &Evidence, now: Duration) -> types::Endpoint {
     let ejection = types::Ejection::of(known, now);
     let agreed = ejection.filter(|ejection| ejection.is_agreed);
     let streak = known.records.values().map(|health| health.streak).max();
@@ -239,8 +240,8 @@ fn judged(endpoint: types::Endpoint, known: &Evidence, now: Duration) -> types::
     }
 }
 
-/// The endpoint with its load.
-fn loaded(endpoint: types::Endpoint, load: &BackendLoad) -> types::Endpoint {
+/// Returns the endpoint with its load.
+fn with_load(endpoint: types::Endpoint, load: &BackendLoad) -> types::Endpoint {
     let BackendLoad {
         live: word,
         connects,
@@ -272,8 +273,8 @@ fn locality(locality: &Locality) -> types::Locality {
     }
 }
 
-/// Σ capacity × weight: of those that take new connections by the weight in effect, of all within
-/// reach by the configured one.
+/// Returns Σ capacity × weight: the usable part over endpoints that take new connections, by the
+/// weight in effect; the total over all endpoints within reach, by the configured weight.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

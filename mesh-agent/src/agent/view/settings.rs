@@ -1,4 +1,4 @@
-//! How connects are spread, in the words of the native form.
+//! Formats traffic settings as the native form spells them.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// The policy, and what it hashes of a client.
+/// Returns the policy, and the client attribute that it hashes.
 pub(super) const fn balance(balance: Balance) -> (&'static str, Option<&'static str>) {
     match balance {
         Balance::LeastConnections => ("leastConnections", None),
@@ -24,7 +24,7 @@ pub(super) const fn balance(balance: Balance) -> (&'static str, Option<&'static 
     }
 }
 
-/// Nothing where nothing is limited.
+/// Returns the limits; nothing when there are none.
 pub(super) fn limits(limits: Limits) -> Option<types::Limits> {
     let Limits {
         connections,
@@ -38,7 +38,7 @@ pub(super) fn limits(limits: Limits) -> Option<types::Limits> {
     })
 }
 
-/// How endpoints are checked, at the interval that the settings leave.
+/// Returns the health check with the interval in effect.
 pub(super) fn health_check(check: &HealthCheck, interval: Duration) -> types::HealthCheck {
     let HealthCheck {
         probe,
@@ -74,7 +74,7 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Nothing where all is as by default.
+/// Returns the outlier detection; nothing when all settings have the default.
 pub(super) fn outlier(outlier: Outlier) -> Option<types::Outlier> {
     (outlier != Outlier::default()).then(|| types::Outlier {
         enabled: outlier.consecutive_failures != 0,
@@ -96,7 +96,7 @@ mod tests {
     use crate::model::HttpProbe;
 
     #[test]
-    fn a_health_check_is_told_whole() {
+    fn health_check_is_shown_with_all_settings() {
         let two = NonZeroU32::new(2).unwrap();
         let check = |probe| HealthCheck {
             probe,
@@ -125,21 +125,21 @@ mod tests {
             grpc(""),
             grpc("cart"),
         ];
-        let told = probes.map(|probe| health_check(&check(probe), Duration::from_secs(5)).probe);
-        assert_eq!(told, ["tcp", "http /up", "https /up", "grpc", "grpc cart"]);
-        let told = health_check(&check(Probe::Tcp), Duration::from_secs(20));
+        let shown = probes.map(|probe| health_check(&check(probe), Duration::from_secs(5)).probe);
+        assert_eq!(shown, ["tcp", "http /up", "https /up", "grpc", "grpc cart"]);
+        let shown = health_check(&check(Probe::Tcp), Duration::from_secs(20));
         assert_eq!(
             (
-                told.interval_milliseconds,
-                told.timeout_milliseconds,
-                told.rise
+                shown.interval_milliseconds,
+                shown.timeout_milliseconds,
+                shown.rise
             ),
             (20_000, 500, 2)
         );
     }
 
     #[test]
-    fn only_what_somebody_set_is_told() {
+    fn settings_with_default_values_are_not_shown() {
         assert_eq!(
             (limits(Limits::default()), outlier(Outlier::default())),
             (None, None)

@@ -1,4 +1,4 @@
-//! What an operator says of an endpoint.
+//! Commands that change an endpoint.
 
 use std::fmt;
 
@@ -11,39 +11,39 @@ use super::Service;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CommandOptions {
-    /// For `weight`: the weight from now on; the configured one when absent.
+    /// For `weight`: the new weight; the configured one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
-    /// Even if no endpoint is left then that takes new connections.
+    /// Allows to remove the last active endpoint.
     #[serde(default)]
     pub force: bool,
 }
 
-/// Answer to an [`CommandOptions`] that is in effect.
+/// Answer to a command that is in effect.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandResult {
-    /// The service, as it is now.
+    /// The service after the change.
     #[serde(flatten)]
     pub service: Service,
-    /// Why the order ends when the agent does, where it could not be written down.
+    /// Why the change ends with the agent; absent when it was saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
 }
 
-/// What is to become of an endpoint.
+/// A change of an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// It takes no new connections from now on.
+    /// Send no new connections to it.
     Drain,
-    /// It takes new connections again.
+    /// Send new connections to it again.
     Undrain,
-    /// Its weight is this, or the configured one.
+    /// Set its weight, or reset it to the configured one.
     Weight(Option<u16>),
 }
 
 impl Change {
-    /// The last part of the path that asks for it.
+    /// Returns the last part of the request path.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Drain => "drain",

@@ -43,43 +43,43 @@ pub(super) fn weight(text: &str) -> Result<Weight, String> {
     }
 }
 
-/// The endpoint named on the command line is none, or more than one.
+/// The command line does not name exactly one endpoint.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::cli) enum Error {
     #[error("expected ADDRESS:PORT or ADDRESS, like 10.0.0.1:8080 or [fd00::1]:8080, found `{0}`")]
     Malformed(String),
-    #[error("service {service} has no port `{port}`; it has: {there}")]
+    #[error("service {service} has no port `{port}`; it has: {known}")]
     NoPort {
         service: String,
         port: String,
-        there: String,
+        known: String,
     },
-    #[error("service {service} has no endpoint {endpoint}; it has: {there}")]
+    #[error("service {service} has no endpoint {endpoint}; it has: {known}")]
     NoEndpoint {
         service: String,
         endpoint: String,
-        there: String,
+        known: String,
     },
     #[error("--deadline says how long --wait waits: add --wait, or leave out --deadline")]
     DeadlineAlone,
     #[error(
-        "{address} has several ports: {there}; write one of them, or a service port with --port"
+        "{address} has several ports: {known}; write one of them, or a service port with --port"
     )]
-    Ambiguous { address: IpAddr, there: String },
+    Ambiguous { address: IpAddr, known: String },
 }
 
-/// What became of an endpoint. Stable: fields are added, never renamed.
+/// The result of a command. Stable: fields are added, never renamed.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Answer {
     namespace: String,
     service: String,
     endpoint: String,
-    /// What it is now.
+    /// The change that is in effect.
     order: String,
-    /// Connections of this node to it.
+    /// Connections of this node to the endpoint.
     pub(super) connections: u64,
-    /// Why the order ends when the agent does, where it does.
+    /// Why the change ends with the agent; absent when it was saved.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -117,7 +117,7 @@ impl Answer {
     }
 }
 
-/// Gives an order and says what became of it.
+/// Sends a command and shows the result.
 pub(super) async fn run(
     session: &mut Session<'_>,
     endpoint: &Endpoint,
@@ -129,7 +129,7 @@ pub(super) async fn run(
     Ok(Exit::Ok)
 }
 
-/// The same for a drain, whose end may be waited for.
+/// Drains an endpoint, and waits for the end of the drain when `deadline` is given.
 pub(super) async fn drain(
     session: &mut Session<'_>,
     endpoint: &Endpoint,
@@ -194,26 +194,26 @@ fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<Sock
     };
     let ports: Vec<&types::ServicePort> = service.ports.iter().filter(is_meant).collect();
     if let Some(port) = port.filter(|_| ports.is_empty()) {
-        let there = told(service.ports.iter().map(types::ServicePort::label));
+        let known = told(service.ports.iter().map(types::ServicePort::label));
         return Err(Error::NoPort {
             service: name,
             port: port.to_owned(),
-            there,
+            known,
         });
     }
-    let known: BTreeSet<SocketAddr> = ports
+    let endpoints: BTreeSet<SocketAddr> = ports
         .iter()
         .flat_map(|port| &port.endpoints)
         .filter_map(|it| it.endpoint.parse().ok())
         .collect();
     let address = match (endpoint.parse::<SocketAddr>(), endpoint.parse::<IpAddr>()) {
-        (Ok(address), _) if known.contains(&address) => return Ok(address),
+        (Ok(address), _) if endpoints.contains(&address) => return Ok(address),
         (Ok(address), _) => address.ip(),
         (_, Ok(address)) => address,
         _ => return Err(Error::Malformed(endpoint.to_owned())),
     };
     let is_exact = endpoint.parse::<SocketAddr>().is_ok();
-    let alike: Vec<SocketAddr> = known
+    let alike: Vec<SocketAddr> = endpoints
         .iter()
         .filter(|it| it.ip() == address && !is_exact)
         .copied()
@@ -221,16 +221,16 @@ fn resolve(service: &Service, endpoint: &str, port: Option<&str>) -> Result<Sock
     match alike.as_slice() {
         [one] => Ok(*one),
         [] => {
-            let there = told(known.iter().map(ToString::to_string));
+            let known = told(endpoints.iter().map(ToString::to_string));
             Err(Error::NoEndpoint {
                 service: name,
                 endpoint: endpoint.to_owned(),
-                there,
+                known,
             })
         }
         several => Err(Error::Ambiguous {
             address,
-            there: told(several.iter().map(ToString::to_string)),
+            known: told(several.iter().map(ToString::to_string)),
         }),
     }
 }
@@ -241,7 +241,7 @@ mod tests {
     use crate::api::fixture::cart;
 
     #[test]
-    fn an_endpoint_is_found_by_its_address_and_port() {
+    fn endpoint_is_found_by_its_address_and_port() {
         let found = |endpoint: &str, port: Option<&str>| {
             resolve(&cart(), endpoint, port)
                 .map(|it| it.to_string())

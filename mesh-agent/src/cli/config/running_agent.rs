@@ -1,5 +1,4 @@
-//! Which service holds which address on this node, and which it may have, by the agent that runs
-//! here.
+//! Asks the running agent which service owns each address, and which addresses are allowed.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,19 +14,19 @@ use crate::{
     source::frontend_owners::{FrontendOwners, L4Address},
 };
 
-/// Time for an agent to answer. Files can be checked without one.
+/// Most time for an answer. Files can be checked without an agent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the agent of this node says.
+/// The state of the agent that decides about claims.
 #[derive(Default)]
 pub(super) struct AgentState {
-    /// Which service has which front end in the kernel.
+    /// The service of each frontend in the kernel.
     pub(super) owners: FrontendOwners,
     /// Which addresses and node ports services may have.
     pub(super) admission: Admission,
 }
 
-/// Asks the agent; knows nothing where none answers.
+/// Asks the agent; returns the default when none answers.
 pub(super) async fn ask(session: &Session<'_>) -> AgentState {
     timeout(PATIENCE, state(&session.client))
         .await
@@ -64,7 +63,7 @@ async fn owners(client: &Client) -> Option<FrontendOwners> {
     )
 }
 
-/// Where the endpoints of a service are.
+/// Returns the addresses of a service's endpoints.
 fn endpoints(service: &Service) -> impl Iterator<Item = (L4Address, ServiceName)> {
     let all = service
         .ports
@@ -88,7 +87,7 @@ fn protocol(name: &str) -> Option<Protocol> {
     }
 }
 
-/// Nothing for a front end that the service does not have.
+/// Returns the address of a frontend; nothing when the service does not own it.
 fn l4_address(frontend: &FrontendStatus) -> Option<L4Address> {
     let protocol = protocol(&frontend.protocol)?;
     let is_held = ["served", "refused"].contains(&&*frontend.state);

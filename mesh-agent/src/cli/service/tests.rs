@@ -4,7 +4,7 @@ use super::*;
 use crate::api::fixture::{busy_cart, cart, checked_cart, dns, headless};
 
 #[test]
-fn the_list_shows_usable_endpoints_by_port() {
+fn list_shows_usable_endpoints_by_port() {
     insta::assert_snapshot!(list(&[dns(), cart(), busy_cart(), checked_cart()], Layout::Whole), @"
     NAMESPACE     NAME   ADDRESS               PORT(S)           ENDPOINTS   CONNECTS
     kube-system   dns    10.96.0.53            53/UDP            0/0         12
@@ -15,13 +15,13 @@ fn the_list_shows_usable_endpoints_by_port() {
 }
 
 #[test]
-fn a_service_is_shown_with_its_endpoints() {
+fn service_is_shown_with_its_endpoints() {
     insta::assert_snapshot!(page(&cart(), Layout::Whole), @"
     Service:   shop/cart
     Address:   10.96.0.10, fd00::10
     Origin:    /etc/mesh-agent/services.d/shop.yaml:12
 
-    FRONT END             KIND        STATE     REASON
+    FRONTEND              KIND        STATE     REASON
     10.96.0.10:80/TCP     ClusterIP   served
     [fd00::10]:80/TCP     ClusterIP   served
     127.0.0.1:30080/TCP   NodePort    served
@@ -46,7 +46,7 @@ fn a_service_is_shown_with_its_endpoints() {
     Address:   10.96.0.53
     Origin:    /etc/mesh-agent/services.d/dns.yaml:1
 
-    FRONT END           KIND        STATE     REASON
+    FRONTEND            KIND        STATE     REASON
     10.96.0.53:53/UDP   ClusterIP   refused   no endpoint
 
     Port 53/UDP: 12 connects
@@ -73,7 +73,7 @@ fn load_is_shown_behind_the_endpoint() {
       10.0.0.4:9000   active, terminating   1        0             0
 
     Notes:
-      10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now
+      10.0.0.9:8080 of shop/cart is drained by an operator, but not configured
     ");
 }
 
@@ -98,7 +98,7 @@ fn health_is_shown_behind_the_endpoint() {
 }
 
 #[test]
-fn a_service_that_is_left_alone_says_why() {
+fn service_left_alone_has_the_reason() {
     insta::assert_snapshot!(page(&headless(), Layout::Whole), @"
     Service:      shop/db
     Left alone:   it is headless (clusterIP None)

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_order_that_ends_with_the_agent_is_a_warning() {
+async fn command_that_ends_with_the_agent_prints_a_warning() {
     let problem = "cannot write overrides.json, so drains and weights end when the agent does";
     let mut agent = healthy();
     agent.status.problems = vec![problem.into()];
@@ -28,7 +28,7 @@ async fn an_order_that_ends_with_the_agent_is_a_warning() {
 }
 
 #[tokio::test]
-async fn operators_drain_weigh_and_take_it_back() {
+async fn endpoints_are_drained_weighted_and_reset() {
     let agent = healthy();
     let commands = agent.commands.clone();
     let agent = served(agent);
@@ -43,10 +43,10 @@ async fn operators_drain_weigh_and_take_it_back() {
     assert_eq!(
         exit,
         Exit::No,
-        "it has no connection, but is still given some"
+        "it has no connection, but still gets new ones"
     );
     assert!(
-        err.contains("after 300ms no connection is left but the endpoint"),
+        err.contains("after 300ms no connection is left, but the endpoint"),
         "{err}"
     );
     let answer = ask(&agent, "backend weight cart fd00::a:1 5 -n shop").await;
@@ -74,7 +74,7 @@ async fn operators_drain_weigh_and_take_it_back() {
 }
 
 #[tokio::test]
-async fn a_drain_that_does_not_end_is_a_no() {
+async fn drain_past_its_deadline_exits_with_one() {
     let agent = served(Fake {
         services: Ok(vec![busy_cart()]),
         ..healthy()
@@ -113,7 +113,7 @@ async fn a_drain_that_does_not_end_is_a_no() {
 }
 
 #[tokio::test]
-async fn orders_for_what_is_not_there_say_what_is() {
+async fn commands_for_unknown_objects_name_the_known_ones() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
     let there = "no service shop/card; there is shop/cart";
@@ -135,7 +135,7 @@ async fn orders_for_what_is_not_there_say_what_is() {
 }
 
 #[tokio::test]
-async fn options_that_make_no_sense_say_what_would() {
+async fn invalid_options_name_the_valid_ones() {
     let agent = served(healthy());
     let (exit, _, err) = run_in_process(&agent, "backend weight shop/cart 10.0.0.1 -1").await;
     assert_eq!(exit, Exit::Usage);

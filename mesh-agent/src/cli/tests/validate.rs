@@ -41,7 +41,7 @@ async fn single_files_and_standard_input_are_validated() {
 }
 
 #[tokio::test]
-async fn validate_blames_the_claimant_of_an_address_that_the_agent_serves() {
+async fn validate_reports_the_service_that_claims_a_served_address() {
     let directory = tempfile::tempdir().unwrap();
     let service = |name: &str| {
         format!(

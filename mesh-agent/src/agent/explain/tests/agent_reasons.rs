@@ -29,11 +29,11 @@ fn backend_taken_out_by_an_operator_or_health_check_has_the_reason() {
         ..World::default()
     };
     let mut explanation = scene.ask(VIP);
-    reasons::because(&world, &mut explanation);
+    reasons::add_agent_reasons(&world, &mut explanation);
     let expected = [
-        "10.0.0.1:80: drains by an operator's order",
+        "10.0.0.1:80: drained by an operator",
         "10.0.0.2:80: its health check fails",
-        "10.0.0.3:80: usable; drains by an operator's order",
+        "10.0.0.3:80: usable; drained by an operator",
     ];
     assert_eq!(reasons(&explanation), expected);
 }
@@ -55,7 +55,7 @@ fn endpoint_on_another_node_has_its_own_reason() {
         counters: Counters::default(),
     }
     .ask(VIP);
-    reasons::because(&world, &mut explanation);
+    reasons::add_agent_reasons(&world, &mut explanation);
     assert_eq!(
         reasons(&explanation),
         ["10.0.0.1:80: usable", "10.0.0.2:80: not on this node"]
@@ -74,7 +74,7 @@ fn services_left_out_are_named_when_no_service_matches() {
     ];
     let scene = Scene::of(two());
     let mut explanation = scene.ask("10.96.0.9:80");
-    reasons::tell_left_out(&wrong, &mut explanation);
+    reasons::name_left_out(&wrong, &mut explanation);
     assert_eq!(
         explanation.notes,
         [format!(
@@ -83,7 +83,7 @@ fn services_left_out_are_named_when_no_service_matches() {
         )]
     );
     let mut explanation = scene.ask(VIP);
-    reasons::tell_left_out(&wrong, &mut explanation);
+    reasons::name_left_out(&wrong, &mut explanation);
     assert_eq!(explanation.notes, [""; 0]);
 }
 
@@ -125,12 +125,12 @@ fn weights_are_shown_in_configured_units_during_ramps() {
     assert_eq!(
         weights(&explanation),
         [(768, None), (64, None)],
-        "the kernel has 8 bits below one"
+        "kernel weights have 8 fractional bits"
     );
-    reasons::weigh(&world, NOW, &mut explanation);
+    reasons::set_weights(&world, NOW, &mut explanation);
     assert_eq!(
         weights(&explanation),
         [(3, Some(3)), (0, Some(1))],
-        "a quarter is below one"
+        "a quarter is shown as zero"
     );
 }

@@ -22,7 +22,10 @@ fn ejected_backend_shows_the_time_left_and_gets_no_connects() {
     ];
     assert_eq!(reasons(&explanation), expected);
     assert_eq!(
-        (outcomes(&explanation), explanation.tiers[0].usable_percent),
+        (
+            destinations(&explanation),
+            explanation.tiers[0].usable_percent
+        ),
         (vec!["10.0.0.2:80 100".into()], 50.0)
     );
     scene.load(
@@ -38,7 +41,7 @@ fn ejected_backend_shows_the_time_left_and_gets_no_connects() {
     let explanation = scene.ask(VIP);
     assert_eq!(
         reasons(&explanation)[0],
-        "10.0.0.1:80: its ejection is over: one connect may try it"
+        "10.0.0.1:80: its ejection is over: one trial connect may reach it"
     );
     let trials = explanation
         .counted
@@ -57,7 +60,7 @@ fn ejected_backend_shows_the_time_left_and_gets_no_connects() {
     assert_eq!(
         (went.as_slice(), trials.percent),
         (expected.as_slice(), 0.1),
-        "one connect is the trial, and no other"
+        "exactly one connect is the trial"
     );
     scene.load(
         1,
@@ -114,7 +117,7 @@ fn agreed_ejection_is_shown_apart_from_the_ejection_of_one_client() {
         reasons(&unknown_client)[0],
         "10.0.0.1:80: ejected for 4.0 s more: clients agree that it fails"
     );
-    assert_eq!(outcomes(&unknown_client), ["10.0.0.2:80 100"]);
+    assert_eq!(destinations(&unknown_client), ["10.0.0.2:80 100"]);
     assert_eq!(
         reasons(&scene.ask(VIP))[0],
         "10.0.0.1:80: ejected for 8.2 s more after 3 failures"
@@ -137,7 +140,9 @@ fn last_endpoint_stays_usable_after_failures_that_eject_others() {
     let shown = reasons(&scene.ask(VIP));
     assert_eq!(
         shown,
-        ["10.0.0.1:80: usable; failed 3 times in a row, not ejected because it is the last one"]
+        [
+            "10.0.0.1:80: usable; failed 3 times in a row, not ejected because no other endpoint is left"
+        ]
     );
 }
 
@@ -155,7 +160,7 @@ fn full_backend_and_full_service_have_a_reason() {
         reasons(&explanation)[0],
         "10.0.0.1:80: full: 5 of 5 connections"
     );
-    assert_eq!(outcomes(&explanation), ["10.0.0.2:80 100"]);
+    assert_eq!(destinations(&explanation), ["10.0.0.2:80 100"]);
     assert!(
         explanation
             .counted
@@ -166,9 +171,9 @@ fn full_backend_and_full_service_have_a_reason() {
     let explanation = scene.ask(VIP);
     assert_eq!(
         (explanation.verdict.as_str(), explanation.reason.as_str()),
-        ("refused", "every endpoint that works is full")
+        ("refused", "every usable endpoint is full")
     );
-    assert_eq!(outcomes(&explanation), ["refused_limit 100"]);
+    assert_eq!(destinations(&explanation), ["refused_limit 100"]);
     service.traffic.limits = Limits {
         connections: std::num::NonZeroU32::new(7),
         ..Limits::default()
@@ -209,7 +214,7 @@ fn backend_that_is_down_gets_no_connects() {
         reasons(&explanation),
         ["10.0.0.1:80: notReady", "10.0.0.2:80: usable"]
     );
-    assert_eq!(outcomes(&explanation), ["10.0.0.2:80 100"]);
+    assert_eq!(destinations(&explanation), ["10.0.0.2:80 100"]);
     scene.tables.backends.get_mut(&two).unwrap().state = backend_state::DRAINING;
     let explanation = scene.ask(VIP);
     assert_eq!(

@@ -39,7 +39,7 @@ fn client_at_its_share_is_refused_and_others_are_not() {
         "the client holds its share of the service: 5 of 20 connections"
     );
     assert_eq!(
-        (outcomes(&explanation), explanation.notes),
+        (destinations(&explanation), explanation.notes),
         (vec!["refused_share 100".to_owned()], vec![])
     );
     let other = scene.ask_as(

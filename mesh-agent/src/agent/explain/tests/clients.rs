@@ -9,7 +9,10 @@ fn known_client_always_hashes_to_the_same_backend() {
     let scene = Scene::of(service);
     let unknown_client = scene.ask(VIP);
     assert_eq!(
-        (outcomes(&unknown_client).len(), unknown_client.notes.len()),
+        (
+            destinations(&unknown_client).len(),
+            unknown_client.notes.len()
+        ),
         (2, 1)
     );
     assert!(
@@ -23,7 +26,7 @@ fn known_client_always_hashes_to_the_same_backend() {
             ..Client::default()
         },
     );
-    assert_eq!((outcomes(&known).len(), known.notes.len()), (1, 0));
+    assert_eq!((destinations(&known).len(), known.notes.len()), (1, 0));
 }
 
 #[test]
@@ -32,7 +35,7 @@ fn hash_of_the_source_address_needs_an_address() {
     service.traffic.balance = Balance::ConsistentHash(HashKey::SourceAddress);
     let scene = Scene::of(service);
     let note = "where a client goes depends on the address that its socket is bound to: --from ADDRESS is needed to see \
-                it. Without that each connect here is another client's";
+                it. Without it each connect counts as another client";
     assert_eq!(scene.ask(VIP).notes, [note]);
     let by_cgroup = Client {
         cgroup: Some(7),
@@ -50,7 +53,7 @@ fn hash_of_the_source_address_needs_an_address() {
             ..Client::default()
         },
     );
-    assert_eq!((outcomes(&known).len(), known.notes.len()), (1, 0));
+    assert_eq!((destinations(&known).len(), known.notes.len()), (1, 0));
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn bound_client_goes_to_its_backend() {
         )
         .unwrap();
         let explanation = scene.ask_as(VIP, &Client { bound, ..client });
-        (outcomes(&explanation), explanation.notes.concat())
+        (destinations(&explanation), explanation.notes.concat())
     };
     let other = ask(
         &scene,

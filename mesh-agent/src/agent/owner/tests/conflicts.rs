@@ -1,4 +1,4 @@
-//! What one service holds, another does not get: addresses and ids.
+//! Addresses and ids of one service are not given to another.
 
 use std::num::NonZeroU32;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::model::{Addresses, Wrong};
 
 #[test]
-fn an_address_that_another_front_end_has_taken_is_noted() {
+fn address_taken_by_another_frontend_is_noted() {
     let mut scene = Scene::new();
     scene
         .owner
@@ -32,14 +32,14 @@ fn an_address_that_another_front_end_has_taken_is_noted() {
     assert_eq!(notes(&scene), [""; 0]);
 }
 
-/// What is not in force as it is written, and what is instead.
+/// Returns what is not in force as written, and what is instead.
 fn wrong(scene: &Scene) -> Vec<String> {
     let line = |it: &Wrong| format!("{}: {}: {}", it.origin, it.name, it.effect);
     scene.owner.snapshot().wrong.iter().map(line).collect()
 }
 
 #[test]
-fn a_new_service_that_asks_for_an_address_from_the_pool_is_left_out() {
+fn new_service_that_claims_an_allocated_address_is_left_out() {
     let mut scene = Scene::new();
     scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
     let auto = fixture::with(fixture::auto("auto"), &[("10.0.0.1:80", 1)]);
@@ -53,7 +53,7 @@ fn a_new_service_that_asks_for_an_address_from_the_pool_is_left_out() {
 }
 
 #[test]
-fn an_address_from_the_pool_stays_with_the_service_that_holds_it() {
+fn allocated_address_stays_with_its_service() {
     let mut scene = Scene::new();
     scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
     let auto = fixture::with(fixture::auto("auto"), &[("10.0.0.1:80", 1)]);
@@ -99,7 +99,7 @@ fn an_address_from_the_pool_stays_with_the_service_that_holds_it() {
 }
 
 #[test]
-fn a_new_service_is_not_charged_for_a_removed_one() {
+fn new_service_is_not_charged_for_a_removed_one() {
     let mut scene = Scene::new();
     let limited = |name: &str, address: &str| {
         let mut service = fixture::with(fixture::fixed(name, address), &[("10.0.0.1:80", 1)]);
@@ -136,7 +136,7 @@ fn a_new_service_is_not_charged_for_a_removed_one() {
 }
 
 #[test]
-fn an_endpoint_that_is_an_address_from_the_pool_is_left_out() {
+fn endpoint_at_an_allocated_address_is_left_out() {
     let mut scene = Scene::new();
     scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
     let auto = fixture::with(fixture::auto("auto"), &[("10.0.0.1:80", 1)]);
@@ -167,13 +167,13 @@ fn an_endpoint_that_is_an_address_from_the_pool_is_left_out() {
 }
 
 #[test]
-fn only_a_service_of_which_the_kernel_has_front_ends_stays_in_the_kernel() {
+fn uncertain_service_without_frontends_in_the_kernel_is_not_kept() {
     let mut scene = Scene::new();
     scene.configure([
         cart(&[("10.0.0.1:80", 1)]),
         fixture::fixed("gone", "10.96.0.2"),
     ]);
-    // The name of the one that was removed is kept for the grace period.
+    // The name of the removed service is kept for the grace period.
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
     assert_eq!(scene.owner.dataplane.dump().unwrap().names.len(), 2);
     scene.restart();

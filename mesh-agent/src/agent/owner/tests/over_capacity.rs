@@ -1,10 +1,10 @@
-//! A service for which there is no room harms itself only.
+//! A service that does not fit affects no other service.
 
 use super::*;
 use crate::model::Wrong;
 
-/// Errors, and what is in force instead.
-fn told(scene: &Scene) -> (Vec<String>, Vec<String>) {
+/// Returns the errors, and what is in force instead.
+fn shown(scene: &Scene) -> (Vec<String>, Vec<String>) {
     let snapshot = scene.owner.snapshot();
     let line = |it: &Wrong| format!("{}: {}", it.name, it.effect);
     (
@@ -20,7 +20,7 @@ fn other(address: &str) -> Service {
 const NOTHING: (Vec<String>, Vec<String>) = (vec![], vec![]);
 
 #[test]
-fn frontends_that_are_being_replaced_need_room_too() {
+fn frontends_that_are_being_replaced_count_as_used() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
     scene.owner.dataplane.capacity = Some(Capacity {
@@ -36,14 +36,14 @@ fn frontends_that_are_being_replaced_need_room_too() {
                  raise that";
     let instead = "service test/cart: its last good version stays in force";
     assert_eq!(
-        told(&scene),
+        shown(&scene),
         (vec![error.to_owned()], vec![instead.to_owned()])
     );
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
 }
 
 #[test]
-fn a_service_that_does_not_fit_keeps_its_endpoints_while_all_others_apply() {
+fn service_over_capacity_keeps_its_endpoints_while_all_others_apply() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)]), other("10.0.1.1:80")]);
     scene.owner.dataplane.capacity = Some(Capacity {
@@ -58,12 +58,12 @@ fn a_service_that_does_not_fit_keeps_its_endpoints_while_all_others_apply() {
     ];
     let wait = scene.configure([cart(&three), other("10.0.1.2:80")]);
     let instead = "service test/cart: the rest of it is in force";
-    assert_eq!(told(&scene).1, [instead]);
+    assert_eq!(shown(&scene).1, [instead]);
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
     assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.1.2:80");
     assert_eq!(scene.owner.snapshot().problems, [""; 0]);
     scene.settle(wait);
-    // Also to an agent that knows nothing but the kernel's rows.
+    // The same for an agent that has only the kernel's rows.
     scene.restart();
     scene.owner.dataplane.capacity = Some(Capacity {
         backends: 4,
@@ -71,14 +71,14 @@ fn a_service_that_does_not_fit_keeps_its_endpoints_while_all_others_apply() {
     });
     let wait = scene.configure([cart(&three), other("10.0.1.3:80")]);
     scene.settle(wait);
-    assert_eq!(told(&scene).1, [instead]);
+    assert_eq!(shown(&scene).1, [instead]);
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
     assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.1.3:80");
     let wait = scene.configure([cart(&three[..2]), other("10.0.1.3:80")]);
     scene.settle(wait);
     assert_eq!(
         (
-            told(&scene),
+            shown(&scene),
             scene.owner.dataplane.dump().unwrap().backends.len()
         ),
         (NOTHING, 3)
@@ -86,7 +86,7 @@ fn a_service_that_does_not_fit_keeps_its_endpoints_while_all_others_apply() {
 }
 
 #[test]
-fn a_service_of_which_nothing_is_left_stays_as_it_was_when_the_new_one_does_not_fit() {
+fn service_without_common_rows_stays_as_it_was_when_the_new_version_does_not_fit() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)]), other("10.0.1.1:80")]);
     scene.owner.dataplane.capacity = Some(Capacity {
@@ -95,7 +95,7 @@ fn a_service_of_which_nothing_is_left_stays_as_it_was_when_the_new_one_does_not_
     });
     scene.configure([cart(&[("10.0.0.2:80", 1)]), other("10.0.1.1:80")]);
     assert_eq!(
-        told(&scene).1,
+        shown(&scene).1,
         ["service test/cart: its last good version stays in force"]
     );
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
@@ -103,7 +103,7 @@ fn a_service_of_which_nothing_is_left_stays_as_it_was_when_the_new_one_does_not_
 }
 
 #[test]
-fn a_service_that_did_not_fit_is_served_as_soon_as_there_is_room() {
+fn service_over_capacity_is_served_when_rows_are_freed() {
     let mut scene = Scene::new();
     scene.owner.dataplane.capacity = Some(Capacity {
         backends: 2,
@@ -113,7 +113,7 @@ fn a_service_that_did_not_fit_is_served_as_soon_as_there_is_room() {
     scene.configure([other("10.0.1.1:80")]);
     scene.configure([other("10.0.1.1:80"), cart(&two)]);
     assert_eq!(
-        told(&scene).1,
+        shown(&scene).1,
         ["service test/cart: it is left out: no good version of it is known"]
     );
     assert_eq!(
@@ -123,18 +123,18 @@ fn a_service_that_did_not_fit_is_served_as_soon_as_there_is_room() {
         ),
         (None, "10.0.1.1:80".to_owned())
     );
-    // The other one leaves; its row is freed after the grace period, and no update comes after
-    // that.
+    // The other service is removed. Its row is freed after the grace period, without another
+    // update.
     let wait = scene.configure([cart(&two)]);
     scene.settle(wait);
-    assert_eq!(told(&scene), NOTHING);
+    assert_eq!(shown(&scene), NOTHING);
     assert!(
         ["10.0.0.1:80", "10.0.0.2:80"].contains(&scene.connect("10.96.0.1:80").unwrap().as_str())
     );
 }
 
 #[test]
-fn a_service_of_too_many_endpoints_is_served_in_part() {
+fn service_with_too_many_endpoints_is_served_in_part() {
     let mut scene = Scene::new();
     scene.owner.dataplane.capacity = Some(Capacity {
         backends: 8,
@@ -147,7 +147,7 @@ fn a_service_of_too_many_endpoints_is_served_in_part() {
                  (--quota-per-service) or maxBackends (--max-backends) can raise";
     let instead = "service test/cart: the rest of it is in force";
     assert_eq!(
-        told(&scene),
+        shown(&scene),
         (vec![error.to_owned()], vec![instead.to_owned()])
     );
     assert_eq!(scene.owner.dataplane.dump().unwrap().backends.len(), 3);
@@ -155,7 +155,7 @@ fn a_service_of_too_many_endpoints_is_served_in_part() {
 }
 
 #[test]
-fn a_service_without_an_address_from_the_pool_is_left_out() {
+fn service_without_an_address_from_the_pool_is_left_out() {
     let mut scene = Scene::new();
     scene.owner.pools = vec!["240.96.0.0/30".parse().unwrap()];
     let auto = |name: &str| fixture::with(fixture::auto(name), &[("10.0.0.1:80", 1)]);
@@ -166,7 +166,7 @@ fn a_service_without_an_address_from_the_pool_is_left_out() {
                  larger one";
     let instead = "service test/a: it is left out: no good version of it is known";
     assert_eq!(
-        told(&scene),
+        shown(&scene),
         (vec![error.to_owned()], vec![instead.to_owned()])
     );
     assert_eq!(

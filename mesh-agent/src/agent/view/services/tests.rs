@@ -14,7 +14,7 @@ use crate::{
     model::{InternalTraffic, LocalityLevel, Outlier, Update},
 };
 
-/// Ejected by agreement.
+/// Returns an ejection by agreement.
 fn agreed(until: u64, ejections: u8) -> Evidence {
     let agreement = Agreement {
         standing: Standing::Ejected,
@@ -28,8 +28,8 @@ fn agreed(until: u64, ejections: u8) -> Evidence {
     }
 }
 
-/// The only port of a service with an endpoint in this zone and one in another; the first is
-/// ejected.
+/// Returns the only port of a service with an ejected endpoint in another zone, and one in this
+/// zone.
 fn shown(outlier: Outlier) -> types::ServicePort {
     let state = tempfile::tempdir().unwrap();
     let place = |zone: &str| Locality {
@@ -74,15 +74,15 @@ fn shown(outlier: Outlier) -> types::ServicePort {
 }
 
 #[test]
-fn endpoints_know_their_tier_and_whether_they_are_usable() {
+fn endpoints_have_a_tier_and_a_state() {
     let port = shown(Outlier::default());
-    let told: Vec<_> = port
+    let states: Vec<_> = port
         .endpoints
         .iter()
         .map(|it| (it.tier, it.state()))
         .collect();
     assert_eq!(
-        told,
+        states,
         [
             (Some(2), "ejected 7s".to_owned()),
             (Some(1), "active".to_owned())
@@ -104,7 +104,7 @@ fn endpoints_know_their_tier_and_whether_they_are_usable() {
 }
 
 #[test]
-fn endpoints_that_no_front_end_leads_to_say_why_and_do_not_count() {
+fn endpoints_out_of_reach_have_the_reason_and_do_not_count() {
     let state = tempfile::tempdir().unwrap();
     let mut owner = Owner::new(Memory::default(), vec![], state.path()).unwrap();
     owner.set_node("n1", [].into());
@@ -151,7 +151,7 @@ fn endpoints_that_no_front_end_leads_to_say_why_and_do_not_count() {
 }
 
 #[test]
-fn load_is_told_in_words_and_seconds() {
+fn load_and_ejections_are_shown_in_the_state() {
     let load = BackendLoad {
         live: 3 * LIVE + CONNECTING,
         connects: 7,
@@ -165,8 +165,8 @@ fn load_is_told_in_words_and_seconds() {
         ..types::Endpoint::default()
     };
     let known = agreed(9_500, 2);
-    let shown = judged(
-        loaded(endpoint.clone(), &load),
+    let shown = with_evidence(
+        with_load(endpoint.clone(), &load),
         &known,
         Duration::from_millis(2_400),
     );
@@ -180,7 +180,7 @@ fn load_is_told_in_words_and_seconds() {
         ..endpoint.clone()
     };
     assert_eq!((shown.state().as_str(), &shown), ("ejected 8s", &expected));
-    let due = judged(endpoint.clone(), &known, Duration::from_secs(10));
+    let due = with_evidence(endpoint.clone(), &known, Duration::from_secs(10));
     assert_eq!(due.state(), "ejected, on trial");
     let agreement = Agreement {
         standing: Standing::Doubted,
@@ -203,7 +203,7 @@ fn load_is_told_in_words_and_seconds() {
         agreement,
         records: records.iter().copied().collect(),
     };
-    let well = judged(
+    let well = with_evidence(
         endpoint.clone(),
         &doubted(&[(7, probation)]),
         Duration::from_secs(10),
@@ -212,7 +212,7 @@ fn load_is_told_in_words_and_seconds() {
         (well.state().as_str(), well.consecutive_failures),
         ("active", 1)
     );
-    let one = judged(
+    let one = with_evidence(
         endpoint.clone(),
         &doubted(&[(7, probation), (8, own)]),
         Duration::from_secs(10),
@@ -221,12 +221,12 @@ fn load_is_told_in_words_and_seconds() {
         (one.state().as_str(), one.ejected_by_clients, one.ejections),
         ("active, ejected by 1 client", 1, 3)
     );
-    let forgotten = judged(endpoint, &doubted(&[(8, own)]), Duration::from_secs(90));
+    let forgotten = with_evidence(endpoint, &doubted(&[(8, own)]), Duration::from_secs(90));
     assert_eq!(forgotten.state(), "active");
 }
 
 #[test]
-fn capacity_is_that_of_endpoints_that_take_connections() {
+fn capacity_is_the_sum_over_endpoints_that_take_connections() {
     let one = types::Endpoint {
         active: true,
         capacity: 10,
