@@ -87,11 +87,10 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
     let listener = api::server::bind(&settings.socket)?;
-    #[cfg_attr(
-        not(feature = "kernel-log"),
-        expect(unused_mut, reason = "only the kernel log needs it")
-    )]
-    let mut owner = adopt(kernel, &settings, &cgroup, &owners)?;
+    let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
+    // Fails when the source has ended, which the event loop reports.
+    _ = owners.send(frontend_owners::in_kernel(&owner.snapshot().tables));
+    configure(&mut owner, &settings, &cgroup)?;
 
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     #[cfg(feature = "kernel-log")]
@@ -164,25 +163,20 @@ fn start_source(
     (updates, owners_in)
 }
 
-/// Creates the owner from the rows that an earlier agent left, with what does not change while this
-/// agent runs.
-fn adopt(
-    kernel: Kernel,
+/// Passes to the owner what does not change while the agent runs, and the first state of the node.
+fn configure(
+    owner: &mut Owner<Kernel>,
     settings: &Settings,
     cgroup: &Cgroup,
-    owners: &Sender<FrontendOwners>,
-) -> anyhow::Result<Owner<Kernel>> {
-    let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
-    // Fails when the source has ended, which the event loop reports.
-    _ = owners.send(frontend_owners::in_kernel(&owner.snapshot().tables));
+) -> anyhow::Result<()> {
     owner.set_locality(settings.locality.clone());
     owner.set_admission(settings.admission.clone());
     owner.set_quotas(settings.quotas);
     owner.set_check_policy(settings.check_policy.clone());
     owner.set_node(&settings.node_name, node_addresses::read()?);
-    exclusions::apply(&mut owner, settings);
+    exclusions::apply(owner, settings);
     client_cgroups::update(&owner.dataplane, cgroup);
-    Ok(owner)
+    Ok(())
 }
 
 async fn start_metrics(
