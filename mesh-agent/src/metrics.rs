@@ -33,10 +33,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::listen::{Address, BindError, Listener, bind};
 use self::{scrape::Scrapes, token::Token};
 use crate::api::{
-    connections,
+    connection_limits,
     server::View,
     types::{Service, ServicePort, Status},
-    view::Reader,
+    view::ViewReader,
 };
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,7 +50,7 @@ pub async fn serve(
     view: Arc<dyn View>,
     cancel: CancellationToken,
 ) {
-    let reader = Reader::new(view);
+    let reader = ViewReader::new(view);
     let pages = Arc::new(Pages {
         reader: reader.clone(),
         scrapes: Scrapes::default(),
@@ -64,16 +64,24 @@ pub async fn serve(
     let answer = async {
         match listener {
             Listener::Tcp(tcp) => {
-                connections::serve(tcp, router, connections::METRICS, peer, cancel).await;
+                connection_limits::serve(tcp, router, connection_limits::METRICS, peer, cancel)
+                    .await;
             }
             Listener::Unix(unix) => {
-                connections::serve(unix, router, connections::METRICS, |_| None, cancel).await;
+                connection_limits::serve(
+                    unix,
+                    router,
+                    connection_limits::METRICS,
+                    |_| None,
+                    cancel,
+                )
+                .await;
             }
         }
     };
     tokio::select! {
         () = answer => {}
-        () = pages.scrapes.render(&reader, connections::METRICS.time, scrape) => {}
+        () = pages.scrapes.render(&reader, connection_limits::METRICS.time, scrape) => {}
     }
 }
 
@@ -93,7 +101,7 @@ fn peer(address: &SocketAddr) -> Option<IpAddr> {
 
 /// State of the pages.
 struct Pages {
-    reader: Reader,
+    reader: ViewReader,
     scrapes: Scrapes,
     token: Option<Token>,
 }

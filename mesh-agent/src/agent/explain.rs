@@ -1,275 +1,125 @@
-//! Whether each front end of a service is served, and if not, why.
+//! Explains where a connect goes, by repeating the kernel's decision over a copy of the maps.
+//!
+//! ```text
+//! question ──► frontend ──► copy of its rows ──► status of each backend
+//!          └─► client                        └─► 1,000 connects, each undone ──► destinations
+//! ```
 
-use mesh_common::abi::ServiceRow;
+mod affinity_binding;
+mod candidates;
+mod client;
+mod replay;
+mod table_copy;
+mod reasons;
 
+use std::{net::SocketAddr, time::Duration};
+
+use mesh_common::abi::{FrontendKey, protocol};
+
+use self::{client::Client, table_copy::TableCopy};
+use super::owner::Snapshot;
 use crate::{
-    api::types,
-    desired::{Frontend, Reach, Tables, World, frontends, port_identity, takers},
-    model::{Condition, Endpoint, External, Service, ServicePort, Unserved},
+    api::{
+        types::{Explanation, Question},
+        view::Refusal,
+    },
+    config::Settings,
+    dataplane::{Counters, Meter},
+    desired::{Tables, frontend},
 };
 
-/// All front ends of a service.
-pub(super) fn explain(world: &World, tables: &Tables, service: &Service) -> Vec<types::Frontend> {
-    let served = service.ports.iter().flat_map(|port| {
-        let frontends = frontends(world, service, port);
-        frontends
-            .into_iter()
-            .map(move |frontend| one(tables, service, port, &frontend))
-    });
-    served
-        .chain(service.unserved.iter().map(unserved))
-        .chain(of_this_node(world, service))
-        .collect()
-}
-
-/// External addresses that the service may not have, because they are this node's.
-fn of_this_node(world: &World, service: &Service) -> Vec<types::Frontend> {
-    let refused = service
-        .external
-        .iter()
-        .filter_map(|external| Some((external, world.refuses(external)?)));
-    let of = |(external, reason): (&External, String)| {
-        let port = |port: &ServicePort| types::Frontend {
-            address: external.address.to_string(),
-            port: port.port,
-            protocol: port.protocol.to_string(),
-            kind: external.kind.to_string(),
-            state: "left alone".to_owned(),
-            reason: format!("refused: {reason}"),
-        };
-        service.ports.iter().map(port).collect::<Vec<_>>()
-    };
-    refused.flat_map(of).collect()
-}
-
-fn one(
-    tables: &Tables,
-    service: &Service,
-    port: &ServicePort,
-    frontend: &Frontend<'_>,
-) -> types::Frontend {
-    let row = tables.services.get(&frontend.key(port));
-    let (state, reason) = state(
-        tables,
-        row,
-        &port_identity(&service.name, port),
-        port,
-        frontend,
-    );
-    types::Frontend {
-        address: frontend.address.to_string(),
-        port: frontend.port,
-        protocol: port.protocol.to_string(),
-        kind: frontend.kind.to_string(),
-        state: state.to_owned(),
-        reason,
+/// Returns what the kernel would answer now. `now` is the monotonic clock.
+pub(super) fn explain(
+    snapshot: &Snapshot,
+    meter: &dyn Meter,
+    settings: &Settings,
+    now: Duration,
+    question: &Question,
+) -> Result<Explanation, Refusal> {
+    let key = key(question)?;
+    let counters = meter
+        .read(&snapshot.tables)
+        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    let mut client = question
+        .from
+        .as_deref()
+        .map(|from| client::client(from, settings))
+        .transpose()?
+        .unwrap_or_default();
+    if let Some(service) = snapshot.tables.services.get(&key) {
+        client.bound = affinity_binding::bound(meter, service, &client, now)?;
     }
+    let mut explanation = decide(&snapshot.tables, &counters, now, &key, &client);
+    reasons::add_agent_reasons(&snapshot.world, &mut explanation);
+    reasons::set_weights(&snapshot.world, now, &mut explanation);
+    reasons::name_left_out(&snapshot.wrong, &mut explanation);
+    Ok(explanation)
 }
 
-/// What the kernel does, and why, as far as it does not simply serve.
-fn state(
-    tables: &Tables,
-    row: Option<&ServiceRow>,
-    identity: &str,
-    port: &ServicePort,
-    frontend: &Frontend<'_>,
-) -> (&'static str, String) {
-    let Some(row) = row else {
-        return ("pending", NOT_APPLIED.to_owned());
+fn key(question: &Question) -> Result<FrontendKey, Refusal> {
+    let Question {
+        to,
+        protocol: name,
+        from: _,
+    } = question;
+    let to: SocketAddr = to.parse().map_err(|_| {
+        Refusal::Malformed(format!(
+            "`{to}` is not ADDRESS:PORT, like 10.96.0.1:80 or [fd00::1]:80"
+        ))
+    })?;
+    let protocol = match name.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("tcp") => protocol::TCP,
+        Some("udp") => protocol::UDP,
+        Some(other) => return Err(Refusal::Malformed(format!("`{other}` is not tcp or udp"))),
     };
-    match tables.names.get(&row.id) {
-        Some(owner) if owner != identity => ("taken", format!("it is a front end of {owner}")),
-        _ if tables.leads_to_active(row) => ("served", String::new()),
-        _ if row.slot_count > 0 => (
-            "refused",
-            "every endpoint is unhealthy, drains or is not ready".to_owned(),
-        ),
-        _ => (
-            "refused",
-            nobody(port, frontend).unwrap_or_else(|| NOBODY_LEFT.to_owned()),
-        ),
-    }
-}
-
-const NOBODY_LEFT: &str = "every endpoint drains or has weight 0 by an operator's order";
-const NOT_APPLIED: &str = "the kernel does not have it yet; see `meshctl status`";
-
-/// Why no endpoint takes the connections of a front end; nothing when one does.
-fn nobody(port: &ServicePort, frontend: &Frontend<'_>) -> Option<String> {
-    let is_v4 = frontend.address.is_ipv4();
-    if takers(port, is_v4, frontend.reach).next().is_some() {
-        return None;
-    }
-    let family: Vec<&Endpoint> = port
-        .endpoints
-        .iter()
-        .filter(|it| it.address.is_ipv4() == is_v4)
-        .collect();
-    let near: Vec<&Endpoint> = family
-        .iter()
-        .copied()
-        .filter(|endpoint| frontend.reach.has(endpoint))
-        .collect();
-    let what = match () {
-        () if port.endpoints.is_empty() => return Some("no endpoint".to_owned()),
-        () if family.is_empty() => {
-            return Some(format!("no IPv{} endpoint", if is_v4 { 4 } else { 6 }));
-        }
-        () if near.is_empty() => "no endpoint",
-        () if near
-            .iter()
-            .all(|endpoint| endpoint.condition == Condition::NotReady) =>
-        {
-            "no ready endpoint"
-        }
-        () => "no ready endpoint of a weight above 0",
-    };
-    Some(match frontend.reach {
-        Reach::Everywhere => what.to_owned(),
-        Reach::Node(node) => {
-            format!("internalTrafficPolicy Local and {what} on this node ({node})")
-        }
+    Ok(FrontendKey {
+        addr: to.ip().into(),
+        port: to.port().to_be(),
+        protocol,
+        pad: 0,
     })
 }
 
-fn unserved(unserved: &Unserved) -> types::Frontend {
-    let Unserved {
-        address,
-        port,
-        protocol,
-        kind,
-        reason,
-    } = unserved.clone();
-    types::Frontend {
-        address,
-        port,
-        protocol,
-        kind: kind.to_string(),
-        state: "left alone".to_owned(),
-        reason,
+/// Returns the explanation over given tables. Pure.
+fn decide(
+    tables: &Tables,
+    counters: &Counters,
+    now: Duration,
+    key: &FrontendKey,
+    client: &Client,
+) -> Explanation {
+    let untouched = Explanation {
+        frontend: frontend(key),
+        verdict: "untouched".to_owned(),
+        ..Explanation::default()
+    };
+    if let Some(reason) = &client.excluded {
+        return Explanation {
+            reason: reason.clone(),
+            ..untouched
+        };
     }
+    let Some(mut copy) = TableCopy::of(tables, counters, now, key, client) else {
+        return Explanation {
+            reason: reasons::no_service(tables, key),
+            ..untouched
+        };
+    };
+    let (tiers, others) = candidates::candidates(&copy);
+    let mut notes = reasons::notes(tables, now, &copy.row, client);
+    notes.extend(reasons::own_ejections(tables, counters, &copy.row, client));
+    let mut explanation = Explanation {
+        balance: Some(reasons::policy(copy.row.policy).to_owned()),
+        notes,
+        tiers,
+        others,
+        ..untouched
+    };
+    if let Some(identity) = tables.names.get(&copy.row.id) {
+        explanation.identify(identity);
+    }
+    replay::replay(&mut copy, key, client, explanation)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{sync::Arc, time::Duration};
-
-    use super::*;
-    use crate::{
-        dataplane::memory::Memory,
-        desired::{compile, fixture},
-        model::{Addresses, FrontendKind, InternalTraffic},
-    };
-
-    /// `front end, kind, state: reason`
-    fn lines(world: &World, tables: &Tables, service: &str) -> Vec<String> {
-        let frontends = explain(world, tables, &world.services[&fixture::name(service)]);
-        let line =
-            |it: types::Frontend| format!("{} {} {}: {}", it.label(), it.kind, it.state, it.reason);
-        frontends.into_iter().map(line).collect()
-    }
-
-    fn world(services: impl IntoIterator<Item = Service>) -> (World, Tables) {
-        let world = World {
-            services: fixture::services(services),
-            complete: true,
-            node_name: "n1".into(),
-            node_addresses: ["127.0.0.1", "::1"]
-                .map(|address| address.parse().unwrap())
-                .into(),
-            ..World::default()
-        };
-        let tables = compile(&world, Duration::ZERO, &Tables::default(), Memory::CAPACITY).unwrap();
-        (world, tables)
-    }
-
-    fn cart() -> Service {
-        let mut cart = fixture::with(
-            fixture::fixed("cart", "10.96.0.1"),
-            &[("10.0.0.1:80", 1), ("10.0.0.2:80", 0)],
-        );
-        cart.addresses = Addresses::Cluster(vec![
-            "10.96.0.1".parse().unwrap(),
-            "fd00::1".parse().unwrap(),
-        ]);
-        cart.external = vec![External {
-            address: "192.0.2.7".parse().unwrap(),
-            kind: FrontendKind::LoadBalancer,
-        }];
-        cart.ports[0].node_port = Some(30080);
-        cart.internal_traffic = InternalTraffic::Local;
-        cart
-    }
-
-    #[test]
-    fn every_front_end_has_its_state_and_reason() {
-        let mut service = cart();
-        let (world_, tables) = world([service.clone()]);
-        let expected = [
-            "10.96.0.1:80/TCP ClusterIP refused: internalTrafficPolicy Local and no endpoint on this node (n1)",
-            "[fd00::1]:80/TCP ClusterIP refused: no IPv6 endpoint",
-            "192.0.2.7:80/TCP LoadBalancer served: ",
-            "127.0.0.1:30080/TCP NodePort served: ",
-            "[::1]:30080/TCP NodePort refused: no IPv6 endpoint",
-        ];
-        assert_eq!(lines(&world_, &tables, "cart"), expected);
-        service.ports[0].endpoints[1].node = Some(Arc::from("n1"));
-        let (world_, tables) = world([service.clone()]);
-        let weight = "10.96.0.1:80/TCP ClusterIP refused: \
-                      internalTrafficPolicy Local and no ready endpoint of a weight above 0 on this node (n1)";
-        assert_eq!(lines(&world_, &tables, "cart")[0], weight);
-        service.ports[0].endpoints[0].node = Some(Arc::from("n1"));
-        let (world_, tables) = world([service]);
-        assert_eq!(
-            lines(&world_, &tables, "cart")[0],
-            "10.96.0.1:80/TCP ClusterIP served: "
-        );
-    }
-
-    #[test]
-    fn unready_endpoints_and_what_is_left_alone_are_told() {
-        let mut service = fixture::with(fixture::fixed("cart", "10.96.0.1"), &[("10.0.0.1:80", 1)]);
-        service.ports[0].endpoints[0].condition = Condition::NotReady;
-        service.unserved = vec![Unserved {
-            address: "lb.example.org".into(),
-            port: 80,
-            protocol: "TCP".into(),
-            kind: FrontendKind::LoadBalancer,
-            reason: "a host name is resolved by DNS".into(),
-        }];
-        let (world, tables) = world([service]);
-        let expected = [
-            "10.96.0.1:80/TCP address refused: no ready endpoint",
-            "lb.example.org:80/TCP LoadBalancer left alone: a host name is resolved by DNS",
-        ];
-        assert_eq!(lines(&world, &tables, "cart"), expected);
-    }
-
-    #[test]
-    fn an_external_address_of_the_node_is_told_to_be_refused() {
-        let mut cart = fixture::fixed("cart", "10.96.0.1");
-        cart.external = vec![External {
-            address: "127.0.0.1".parse().unwrap(),
-            kind: FrontendKind::ExternalIp,
-        }];
-        let (world, tables) = world([cart]);
-        let refused = "127.0.0.1:80/TCP ExternalIP left alone: refused: 127.0.0.1 is an address of this node; externalCidr \
-                       (--external-cidr) allows it where it names 127.0.0.1/32";
-        assert_eq!(lines(&world, &tables, "cart")[1..], [refused]);
-    }
-
-    #[test]
-    fn what_the_kernel_lacks_or_gave_to_another_is_told() {
-        let other = fixture::fixed("other", "127.0.0.1");
-        let mut service = fixture::fixed("cart", "10.96.0.1");
-        service.ports[0].node_port = Some(80);
-        let (world, tables) = world([service, other]);
-        let pending = "10.96.0.1:80/TCP address pending: the kernel does not have it yet; see `meshctl status`";
-        assert_eq!(lines(&world, &Tables::default(), "cart")[0], pending);
-        let taken = [
-            "10.96.0.1:80/TCP address refused: no endpoint",
-            "127.0.0.1:80/TCP NodePort taken: it is a front end of test/other:80/TCP",
-        ];
-        assert_eq!(lines(&world, &tables, "cart"), taken);
-    }
-}
+mod tests;

@@ -21,7 +21,8 @@ pub(super) fn run(
     snapshots: watch::Receiver<Snapshot>,
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
-    let mut log = kernel.take_log(move |decision| tell(&snapshots.borrow().tables, decision))?;
+    let mut log =
+        kernel.take_log(move |decision| log_decision(&snapshots.borrow().tables, decision))?;
     let descriptor = log.descriptor()?;
     Ok(async move {
         // SAFETY: the descriptor is owned, stays the same, and is closed after it is deregistered.
@@ -37,7 +38,7 @@ pub(super) fn run(
     })
 }
 
-fn tell(tables: &Tables, Decision { frontend, endpoint }: Decision) {
+fn log_decision(tables: &Tables, Decision { frontend, endpoint }: Decision) {
     let service = name(tables, &frontend);
     match endpoint {
         Some(endpoint) => debug!(service, %endpoint, "connect answered"),

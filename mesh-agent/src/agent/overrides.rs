@@ -1,5 +1,5 @@
-//! What operators said of endpoints, kept in a file so that it survives a restart. The file is a
-//! convenience: when it cannot be written, orders are in effect all the same and `status` says so.
+//! Keeps the drains and weights that operators set in a file, so that they survive a restart. They
+//! take effect even when the file cannot be written; `status` shows the error.
 
 use std::{
     collections::BTreeMap,
@@ -18,16 +18,16 @@ use crate::{
 };
 
 pub(super) const FILE: &str = "overrides.json";
-/// Another one after each boot, when the monotonic clock begins anew.
+/// Changes with each boot, when the monotonic clock starts again.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 type Overrides = BTreeMap<Target, Override>;
 
-/// The file, and what it should hold.
+/// The file.
 pub(super) struct OverrideFile {
     path: PathBuf,
     boot_id: String,
-    /// Whether the file holds what it should.
+    /// Whether the last write succeeded.
     written: bool,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct OverrideFile {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
-    /// Of the boot whose monotonic clock `draining_since_milliseconds` is.
+    /// The boot whose monotonic clock `draining_since_milliseconds` uses.
     boot_id: String,
     endpoints: Vec<Entry>,
 }
@@ -54,7 +54,7 @@ struct Entry {
 }
 
 impl OverrideFile {
-    /// Reads the file, if there is one; also says what is wrong with it.
+    /// Reads the file, if it exists; also returns what is wrong with it.
     pub(super) fn open(state_dir: &Path) -> (Self, Overrides, Option<String>) {
         let boot_id = fs::read_to_string(BOOT_ID)
             .unwrap_or_default()
@@ -88,17 +88,17 @@ impl OverrideFile {
         )
     }
 
-    /// Where the file is.
+    /// Returns where the file is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the last [`write`](Self::write) did what it should.
+    /// Returns whether the last [`write`](Self::write) succeeded.
     pub(super) fn is_written(&self) -> bool {
         self.written
     }
 
-    /// Replaces the file's content; returns what went wrong.
+    /// Replaces the file's content; returns the error.
     pub(super) fn write(&mut self, overrides: &Overrides) -> Option<String> {
         let endpoints = overrides
             .iter()
@@ -116,11 +116,6 @@ impl OverrideFile {
             format!("cannot write {path}, so drains and weights end when the agent does; it tries again: {error}")
         })
     }
-}
-
-/// Removes the file; says whether it was there.
-pub(super) fn forget(state_dir: &Path) -> io::Result<bool> {
-    private::removed(fs::remove_file(state_dir.join(FILE)))
 }
 
 fn read(path: &Path, boot_id: &str) -> io::Result<Overrides> {
@@ -155,7 +150,7 @@ fn entry(target: &Target, given: Override) -> Entry {
     }
 }
 
-/// A drain that began before the last boot began long ago.
+/// Returns the override of an entry. A drain from before the last boot starts at zero, which is long ago.
 fn target(entry: Entry, same_clock: bool) -> (Target, Override) {
     let Entry {
         namespace,
@@ -192,7 +187,7 @@ mod tests {
     use crate::desired::fixture;
 
     #[test]
-    fn orders_survive_a_restart_and_a_drain_is_old_after_a_reboot() {
+    fn overrides_survive_a_restart_and_a_drain_is_old_after_a_reboot() {
         let directory = tempfile::tempdir().unwrap();
         let open = |boot: &str| OverrideFile::open_in_boot(directory.path(), boot.to_owned());
         let (mut file, overrides, problem) = open("a");
@@ -221,12 +216,10 @@ mod tests {
             open("b").1,
             Overrides::from([(target(1), old), (target(2), weighted)])
         );
-        crate::agent::addresses::forget(directory.path(), None).unwrap();
-        assert!(!directory.path().exists());
     }
 
     #[test]
-    fn a_broken_file_and_one_that_cannot_be_written_are_told() {
+    fn broken_file_and_failed_write_are_reported() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(FILE), "{").unwrap();
         let (_, overrides, problem) = OverrideFile::open(directory.path());

@@ -1,16 +1,16 @@
-//! The one owner of the state: what the sources said, what the kernel holds, what is still to be
-//! done. Every method is told the time, so tests need no clock.
+//! Owns the state: the configuration, the kernel's rows, and the operations still to apply. The time
+//! is an argument of every method, so tests need no clock.
 
-mod claims;
-mod departures;
-mod doubt;
-mod health;
-mod ids;
-mod orders;
+mod address_conflicts;
+mod commands;
+mod ids_in_use;
+mod over_capacity;
 mod problems;
-mod ramps;
-mod room;
+mod removed_backends;
+mod slow_start;
 mod snapshot;
+mod uncertain;
+mod unhealthy;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,9 +24,13 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
-use self::health::UnhealthySince;
-pub(super) use self::{departures::Departures, orders::Absent, snapshot::Snapshot};
-use super::{addresses::AddressFile, changes::decision, holders, overrides::OverrideFile};
+use self::unhealthy::UnhealthySince;
+pub(super) use self::{
+    commands::UnusedOverride, removed_backends::RemovedBackends, snapshot::Snapshot,
+};
+use super::{
+    auto_addresses::AddressFile, change_log::describe, frontend_owners, overrides::OverrideFile,
+};
 use crate::{
     dataplane::Dataplane,
     desired::{
@@ -42,11 +46,11 @@ use crate::{
     table::Table,
 };
 
-/// How long rows that nothing points at any more are kept for lookups under way. A lookup takes
-/// microseconds, but it can be preempted.
+/// How long unreferenced rows are kept for lookups under way. A lookup takes microseconds, but it
+/// can be preempted.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
-/// Operations of one step that a debug log shows.
-const SHOWN: usize = 1000;
+/// Most operations of one step that the debug log shows.
+const MOST_LOGGED: usize = 1000;
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -61,35 +65,35 @@ pub(super) struct Owner<D> {
     update: Update,
     left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
     wrong: Arc<Vec<Wrong>>,
-    /// What the kernel holds, as far as known.
+    /// The rows in the kernel, as far as known.
     current: Arc<Tables>,
-    /// What it should hold.
+    /// The rows that the kernel should hold.
     desired: Tables,
-    /// What `desired` was compiled from, while the kernel is known to hold all of `desired`.
+    /// The world that `desired` was compiled from, if the next compile can build on it.
     compiled: Option<Arc<World>>,
     /// Whether `desired` is older than `world`.
-    stale: bool,
+    needs_compile: bool,
     /// Addresses of the node at which a node port is not served, as of `desired`.
-    taken: Vec<ConfigNote>,
-    /// Addresses of the node that services asked for and may not have, as of `desired`.
+    shadowed: Vec<ConfigNote>,
+    /// Services refused for claiming an address of the node, as of `desired`.
     refused: Refused,
-    /// Services for which the maps have no room, as of `desired`.
-    misfits: Refused,
-    /// Whether a service has more endpoints than it may have.
+    /// Services that do not fit into the maps, as of `desired`.
+    over_capacity: Refused,
+    /// Whether a service was cut to its quota of endpoints.
     is_cut: bool,
-    /// When rows change by themselves: the next step of a ramp, or an endpoint that leaves the
-    /// slots.
+    /// When rows change without an event: the next step of a ramp, or an unhealthy endpoint that
+    /// leaves the slots.
     next_change: Option<Duration>,
     unhealthy_since: UnhealthySince,
-    /// Whether any update got into `world`.
+    /// Whether `world` holds an update.
     accepted: bool,
-    /// Services of an earlier agent of which this one has not learned all yet.
-    strangers: BTreeSet<ServiceName>,
+    /// Services of an earlier agent that no update has confirmed yet.
+    unconfirmed: BTreeSet<ServiceName>,
     checks: Arc<Plan>,
-    /// Held-back operations, and when each is due.
+    /// Deferred operations, and when each is due.
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
-    departures: Departures,
+    removed: RemovedBackends,
     problems: Problems,
 }
 
@@ -98,13 +102,13 @@ pub(super) struct Owner<D> {
 pub(super) struct Applied {
     /// Counts from one in each run of the agent.
     pub(super) revision: u64,
-    /// When.
+    /// Time of the start.
     pub(super) at: Instant,
     /// How long compiling and writing took.
     pub(super) took: Duration,
 }
 
-/// What stands between the configuration and the kernel; each until it is mended.
+/// What keeps the configuration from being in effect, each until it is solved.
 #[derive(Clone, Default, Debug)]
 struct Problems {
     apply: Option<String>,
@@ -116,7 +120,7 @@ struct Problems {
 }
 
 impl<D: Dataplane> Owner<D> {
-    /// Adopts what the data plane holds; until the first update nothing is changed.
+    /// Adopts the rows of the data plane, and changes nothing until the first update.
     pub(super) fn new(
         dataplane: D,
         pools: Vec<IpNet>,
@@ -138,22 +142,22 @@ impl<D: Dataplane> Owner<D> {
             update: Update::default(),
             left_out: Arc::default(),
             wrong: Arc::default(),
-            strangers: holders::serving(&current),
+            unconfirmed: frontend_owners::services_in_kernel(&current),
             checks: Arc::default(),
             desired: current.clone(),
             current: Arc::new(current),
             compiled: None,
-            stale: false,
-            taken: Vec::new(),
+            needs_compile: false,
+            shadowed: Vec::new(),
             refused: Refused::default(),
-            misfits: Refused::default(),
+            over_capacity: Refused::default(),
             is_cut: false,
             next_change: None,
             unhealthy_since: UnhealthySince::default(),
             accepted: false,
             held: HashMap::new(),
             applied: None,
-            departures: Departures::default(),
+            removed: RemovedBackends::default(),
             problems: Problems {
                 addresses: addresses_problem,
                 overrides: overrides_problem,
@@ -162,23 +166,23 @@ impl<D: Dataplane> Owner<D> {
         })
     }
 
-    /// Takes where this node is, which does not change.
+    /// Sets the locality of this node. Call it once, before the first update.
     pub(super) fn set_locality(&mut self, locality: Locality) {
         Arc::make_mut(&mut self.world).locality = locality;
     }
 
-    /// Takes which addresses and node ports services may have, which does not change.
+    /// Sets which addresses and node ports services may have. Call it once, before the first update.
     pub(super) fn set_admission(&mut self, admission: Admission) {
         Arc::make_mut(&mut self.world).admission = Arc::new(admission);
     }
 
-    /// Takes how much of the maps services may have, which does not change.
+    /// Sets the quotas of the maps. Call it once, before the first update.
     pub(super) fn set_quotas(&mut self, quotas: Quotas) {
         self.quotas = quotas;
     }
 
-    /// Takes the name and the addresses of this node; true when they are others than before. Until
-    /// the first update there is nothing to put into effect.
+    /// Sets the name and the addresses of this node; returns whether that needs a compile, which is
+    /// never before the first update.
     pub(super) fn set_node(&mut self, name: &str, addresses: BTreeSet<IpAddr>) -> bool {
         if self.world.node_name == name && self.world.node_addresses == addresses {
             return false;
@@ -186,19 +190,18 @@ impl<D: Dataplane> Owner<D> {
         let world = Arc::make_mut(&mut self.world);
         (world.node_name, world.node_addresses) = (name.to_owned(), addresses);
         self.plan_checks();
-        self.stale = self.accepted;
+        self.needs_compile = self.accepted;
         self.accepted
     }
 
-    /// Takes what the source now says; [`reconcile`](Self::reconcile) puts it into effect.
+    /// Takes an update; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
         let mut services = std::mem::take(&mut update.services);
-        let certain = doubt::is_certain(&update);
-        self.hold_addresses(&mut services, certain)
-            .tell(&mut update);
+        let certain = uncertain::is_certain(&update);
+        self.refuse_claims(&mut services, certain).tell(&mut update);
         self.left_out = Arc::new(std::mem::take(&mut update.left_out));
         let vips = self.allocate(&mut services, certain, &mut update);
-        let kept = doubt::addresses(&vips, self.addresses.remembered(), certain);
+        let kept = uncertain::addresses(&vips, self.addresses.remembered(), certain);
         self.problems.addresses = self.addresses.remember(&kept);
         let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
         nested_services::leave_out(&mut services, of_pool, |_, _| None).tell(&mut update);
@@ -206,23 +209,24 @@ impl<D: Dataplane> Owner<D> {
         self.is_cut = !cut.errors.is_empty();
         cut.tell(&mut update);
         let mut world = World::clone(&self.world);
-        world.uncertain = doubt::uncertain(&self.strangers, &update, &services, &self.left_out);
-        self.strangers.clone_from(&world.uncertain);
+        world.uncertain =
+            uncertain::uncertain(&self.unconfirmed, &update, &services, &self.left_out);
+        self.unconfirmed.clone_from(&world.uncertain);
         (world.services, world.vips, world.complete) = (services, vips, update.complete);
         self.world = Arc::new(world);
         self.plan_checks();
         self.accepted = true;
-        self.stale = true;
+        self.needs_compile = true;
         self.wrong = Arc::new(std::mem::take(&mut update.wrong));
         self.update = update;
     }
 
-    /// Brings the data plane one step closer to what is desired. Returns how long to wait before
-    /// the next step; none when there is nothing left to do.
+    /// Brings the data plane one step closer to the desired rows. Returns how long to wait before
+    /// the next step; nothing when no step is left.
     pub(super) fn reconcile(&mut self, now: Duration) -> Option<Duration> {
         let start = Instant::now();
-        let fresh = self.stale;
-        if self.stale || self.next_change.is_some_and(|due| due <= now) {
+        let fresh = self.needs_compile;
+        if self.needs_compile || self.next_change.is_some_and(|due| due <= now) {
             self.note_usable(now);
             self.compile(now);
         }
@@ -231,11 +235,11 @@ impl<D: Dataplane> Owner<D> {
         let writing = Instant::now();
         if !self.apply(&ops) {
             self.compiled = None;
-            // What should be freed may still be in use: the switch away from it has not happened.
+            // Frees nothing: the rows may still be in use, because the switch away from them failed.
             return Some(RETRY);
         }
         if frees.is_empty() {
-            // Equal by now; this way they share their rows.
+            // They are equal now; a clone shares the rows.
             self.current = Arc::new(self.desired.clone());
         }
         if fresh {
@@ -254,7 +258,7 @@ impl<D: Dataplane> Owner<D> {
 
     fn compile(&mut self, now: Duration) {
         let leaves = self.unhealthy_since.note(&mut self.world, now);
-        let busy = self.busy();
+        let busy = self.ids_in_use();
         let room = Allocatable {
             capacity: self.dataplane.capacity(),
             busy: &busy,
@@ -269,21 +273,20 @@ impl<D: Dataplane> Owner<D> {
             }
             None => compile(&self.world, now, &self.current, room),
         };
-        let (desired, misfits) = match compiled {
+        let (desired, over_capacity) = match compiled {
             Ok(tables) if self.quotas.hold(&tables, room.capacity) => (tables, Vec::new()),
             _ => partial_compile(&self.world, now, &self.current, room, self.quotas),
         };
         self.desired = desired;
-        if self.stale {
-            self.taken = shadowed_node_ports(&self.world);
+        if self.needs_compile {
+            self.shadowed = shadowed_node_ports(&self.world);
             self.refused = refused_node_addresses(&self.world);
             bound_refused(&mut self.refused);
         }
-        // Where a service was left out, the next tables may have room for it: they are compiled
-        // anew.
-        self.compiled = misfits.is_empty().then(|| Arc::clone(&self.world));
-        self.misfits = self.misfits_of(&misfits);
-        self.stale = false;
+        // A full compile comes next when a service did not fit, because it may fit then.
+        self.compiled = over_capacity.is_empty().then(|| Arc::clone(&self.world));
+        self.over_capacity = self.refuse_over_capacity(&over_capacity);
+        self.needs_compile = false;
         self.next_change = next_change(&self.world, now)
             .into_iter()
             .chain(leaves)
@@ -314,16 +317,16 @@ impl<D: Dataplane> Owner<D> {
         if !self.apply(&ready) {
             return Some(RETRY);
         }
-        if !ready.is_empty() && !self.misfits.errors.is_empty() {
-            // There is more room now.
-            self.stale = true;
+        if !ready.is_empty() && !self.over_capacity.errors.is_empty() {
+            // Services that did not fit may fit now.
+            self.needs_compile = true;
             return Some(Duration::ZERO);
         }
         self.held.values().min().map(|&due| due.saturating_sub(now))
     }
 
-    /// How long what an operation frees is kept. Connections to an endpoint that left are closed
-    /// when its row is freed, and the id of its service must not be another's before that.
+    /// Returns how long to keep what an operation frees. Connections to a removed endpoint are closed
+    /// when its row is freed, and its service id must not be reused before.
     fn grace(&self, op: &Op, drains: &HashMap<u32, u16>) -> Duration {
         let seconds = match op {
             Op::FreeBackend(index) => self
@@ -337,7 +340,7 @@ impl<D: Dataplane> Owner<D> {
         GRACE.max(Duration::from_secs(seconds.unwrap_or_default().into()))
     }
 
-    /// The longest drain among the backends of each service that has one.
+    /// Returns the longest drain among the backends of each service.
     fn drains(&self) -> HashMap<u32, u16> {
         let mut drains = HashMap::new();
         for row in self
@@ -352,7 +355,7 @@ impl<D: Dataplane> Owner<D> {
         drains
     }
 
-    /// Whether all operations took effect. Those that did are remembered either way.
+    /// Applies operations, and records those that took effect. Returns whether all did.
     fn apply(&mut self, ops: &[Op]) -> bool {
         self.note_freed(ops);
         let result = if ops.is_empty() {
@@ -365,28 +368,26 @@ impl<D: Dataplane> Owner<D> {
             .map_or_else(|error| error.done, |()| ops.len());
         ops[..done]
             .iter()
-            .take(SHOWN)
-            .for_each(|op| debug!("kernel: {}", decision(op)));
+            .take(MOST_LOGGED)
+            .for_each(|op| debug!("kernel: {}", describe(op)));
         if done > 0 {
             let current = Arc::make_mut(&mut self.current);
             ops[..done].iter().for_each(|op| current.apply(op));
         }
-        self.note_left(&ops[..done]);
+        self.note_removed(&ops[..done]);
         self.problems.apply = result.err().map(|error| error.to_string());
         if let Some(problem) = &self.problems.apply {
-            warn!(problem, "will be tried again");
+            warn!(problem, "cannot apply; retrying");
         }
         self.problems.apply.is_none()
     }
 
-    /// Reads the kernel's rows back; rows that were changed behind our back are put right by the
-    /// next step.
+    /// Reads the kernel's rows back. The next step repairs rows that another process changed.
     pub(super) fn resync(&mut self) {
-        self.rewrite_orders();
+        self.rewrite_overrides();
         match self.dataplane.dump() {
             Ok(mut found) => {
-                // Slots that nothing points at are not read back; those waiting to be freed are
-                // still ours.
+                // The dump omits unreferenced slots; those that wait to be freed are kept.
                 for (&index, &slot) in self.current.slots.iter() {
                     if !found.slots.contains_key(&index) {
                         found.slots.insert(index, slot);
@@ -406,24 +407,24 @@ impl<D: Dataplane> Owner<D> {
         }
     }
 
-    /// Backends as the data plane holds them.
+    /// Returns the backends in the data plane.
     pub(super) fn backends(&self) -> &Table<u32, BackendRow> {
         &self.current.backends
     }
 
-    /// Whether the data plane holds what the last update says, whole.
+    /// Returns whether the data plane holds all of the last update.
     pub(super) fn is_applied(&self) -> bool {
-        self.applied.is_some() && !self.stale && self.problems.apply.is_none()
+        self.applied.is_some() && !self.needs_compile && self.problems.apply.is_none()
     }
 
-    /// Whether any update is in effect, or about to be.
+    /// Returns whether an update was accepted.
     pub(super) fn has_accepted(&self) -> bool {
         self.accepted
     }
 
-    /// Whether the last update said everything there is.
+    /// Returns whether the last update was complete and certain.
     pub(super) fn is_complete(&self) -> bool {
-        doubt::is_certain(&self.update)
+        uncertain::is_certain(&self.update)
     }
 }
 

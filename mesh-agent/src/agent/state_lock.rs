@@ -1,4 +1,4 @@
-//! The lock on the state directory: two agents would overwrite each other's addresses and orders.
+//! The lock on the state directory: two agents would overwrite each other's addresses and overrides.
 
 use std::{
     fs::{self, File},
@@ -11,9 +11,9 @@ use nix::fcntl::Flock;
 
 use crate::{lock, private};
 
-/// What names the directory.
+/// The setting that names the directory.
 const FLAG: &str = "--state-dir";
-/// A file of its own, which only its owner can open.
+/// The lock file, which only its owner can open.
 pub(super) const FILE: &str = "lock";
 
 /// The state directory cannot be locked.
@@ -29,7 +29,7 @@ pub enum Error {
         /// State directory.
         path: PathBuf,
     },
-    /// The agent whose state is to be removed is running.
+    /// The agent of the state to remove is running.
     #[error(
         "the agent that keeps its state in {} is running: stop it first, or name another directory with --state-dir if it is \
          another agent's",
@@ -39,7 +39,7 @@ pub enum Error {
         /// State directory.
         path: PathBuf,
     },
-    /// Other users could change what is in it.
+    /// Other users could change its files.
     #[error(transparent)]
     NotPrivate(private::Error),
     /// The directory or the file cannot be written.
@@ -47,22 +47,22 @@ pub enum Error {
     Io {
         /// State directory.
         path: PathBuf,
-        /// The kernel's words.
+        /// The error of the kernel.
         reason: io::Error,
     },
 }
 
-/// As long as this lives, no other agent uses the directory.
+/// Keeps other agents off the directory until it is dropped.
 #[derive(Debug)]
 pub struct StateLock {
     directory: PathBuf,
-    /// Whether the directory was made for it.
+    /// Whether the directory was created for the lock.
     made: bool,
     _lock: Flock<File>,
 }
 
 impl StateLock {
-    /// Makes the directory if need be, and locks it.
+    /// Creates the directory if it is missing, and locks it.
     pub fn take(directory: &Path) -> Result<Self, Error> {
         let made = !directory.exists();
         let io = |reason| Error::Io {
@@ -106,10 +106,10 @@ impl StateLock {
         directory.join(FILE).exists()
     }
 
-    /// Leaves as little behind as there was before: the agent does not start.
+    /// Removes the lock file and the directory if this lock created it, for a start that failed.
     pub fn undo(self) {
         if self.made {
-            // What cannot be removed is an empty directory.
+            // On failure an empty directory stays.
             _ = fs::remove_file(self.directory.join(FILE))
                 .and_then(|()| fs::remove_dir(&self.directory));
         }
@@ -126,7 +126,7 @@ fn open(path: &Path) -> io::Result<File> {
         .truncate(false)
         .open(path)
     {
-        // One that is there can be locked on a filesystem that is read-only.
+        // An existing file can be locked on a read-only filesystem.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
             options.write(false).create(false).open(path)
         }
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn state_directory_is_locked_by_one_agent_until_that_ends() {
+    fn state_directory_is_locked_by_one_agent_until_it_ends() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("state");
         let first = StateLock::take(&directory).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_that_cannot_be_made_is_an_error_of_its_own() {
+    fn directory_that_cannot_be_created_has_its_own_error() {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();

@@ -1,10 +1,9 @@
-//! Takes an agent out of the node: programs and maps out of the kernel, then its files and its
-//! socket.
+//! Removes an agent from the node: programs and maps from the kernel, then its files and its socket.
 
 use anyhow::{Context as _, bail};
 use nix::unistd::geteuid;
 
-use super::{addresses, state_lock::StateLock};
+use super::{state_files, state_lock::StateLock};
 use crate::{
     api::server,
     config::Settings,
@@ -14,9 +13,9 @@ use crate::{
     },
 };
 
-/// Removes everything of the agent with these settings; returns what that was, a line each. Nothing
-/// is removed while the agent runs, or where another agent's programs show that its pins are
-/// elsewhere.
+/// Removes everything of the agent with these settings; returns one line for each kind of thing
+/// removed. Removes nothing while the agent runs, or when another agent's programs show that its
+/// pins are elsewhere.
 pub fn uninstall(settings: &Settings) -> anyhow::Result<Vec<String>> {
     if !geteuid().is_root() {
         bail!("only root can take programs out of the kernel: run `mesh-agent uninstall` as root");
@@ -27,7 +26,7 @@ pub fn uninstall(settings: &Settings) -> anyhow::Result<Vec<String>> {
     }
     let Removed { programs, maps } = pin::uninstall(&settings.pin_dir)?;
     let (pin_dir, state_dir) = (settings.pin_dir.display(), settings.state_dir.display());
-    let files = addresses::forget(&settings.state_dir, state.as_ref())
+    let files = state_files::remove(&settings.state_dir, state.as_ref())
         .with_context(|| format!("cannot remove the agent's files in {state_dir}"))?;
     let mut lines = Vec::new();
     if programs + maps > 0 {
@@ -38,7 +37,7 @@ pub fn uninstall(settings: &Settings) -> anyhow::Result<Vec<String>> {
     if !files.is_empty() {
         lines.push(format!("removed from {state_dir}: {}", files.join(", ")));
     }
-    if forget_socket(settings) {
+    if remove_socket(settings) {
         lines.push(format!("removed {}", settings.socket.display()));
     }
     if lines.is_empty() {
@@ -49,7 +48,7 @@ pub fn uninstall(settings: &Settings) -> anyhow::Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Fails when an agent that is not in the pin directory serves the cgroup.
+/// Fails when an agent with another pin directory serves the cgroup.
 fn check_cgroup(settings: &Settings) -> anyhow::Result<()> {
     let Ok(cgroup) = Cgroup::open(&settings.cgroup) else {
         return Ok(());
@@ -72,9 +71,9 @@ fn check_cgroup(settings: &Settings) -> anyhow::Result<()> {
     )
 }
 
-/// A socket that an agent left says that programs stay in the kernel. It is left alone where an
-/// agent answers, and where it may be that of an agent with another pin directory.
-fn forget_socket(settings: &Settings) -> bool {
+/// Removes the socket that a stopped agent left. Keeps it when an agent answers on it, or when it
+/// may belong to an agent with another pin directory.
+fn remove_socket(settings: &Settings) -> bool {
     let is_ours = settings.socket.exists() && !settings.socket_may_be_anothers();
     is_ours && server::unbind(&settings.socket).is_ok()
 }

@@ -1,8 +1,8 @@
-//! What the API and the metrics show: the published snapshot, joined with the kernel's counters at
-//! the time of asking.
+//! The view of the agent for the API and the metrics: the published snapshot, joined with the
+//! kernel's counters at the time of the request.
 
-mod rows;
-mod traffic;
+mod services;
+mod settings;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,12 +16,12 @@ use std::{
 use mesh_common::abi::maps;
 use tokio::sync::{mpsc, watch};
 
-use self::rows::Rows;
+use self::services::ServiceRows;
 use super::{
-    holders,
-    orders::{self, Order},
+    clock::now,
+    commands::{self, Command},
+    explain, frontend_owners,
     owner::Snapshot,
-    replay,
 };
 use crate::{
     api::{server::View, types, view::Refusal},
@@ -32,11 +32,11 @@ use crate::{
     model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},
 };
 
-/// Objects of one file that are told to be wrong.
+/// Most objects in error that are listed for one file.
 const MOST_WRONG: usize = 100;
 
-/// Everything an answer is made of.
-pub(super) struct Live {
+/// The sources of all answers.
+pub(super) struct AgentView {
     pub(super) started: Instant,
     pub(super) settings: Settings,
     pub(super) degraded: Vec<String>,
@@ -44,10 +44,10 @@ pub(super) struct Live {
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<HealthReport>>,
     pub(super) meter: SharedMeter,
-    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) commands: mpsc::Sender<Command>,
 }
 
-impl View for Live {
+impl View for AgentView {
     fn ready(&self) -> bool {
         let snapshot = self.snapshots.borrow();
         let applied = snapshot.applied.is_some() && !self.hooks.borrow().is_empty();
@@ -89,7 +89,7 @@ impl View for Live {
                 .notes
                 .iter()
                 .map(note)
-                .chain(absent(&snapshot))
+                .chain(unused_overrides(&snapshot))
                 .collect(),
             problems: problems(snapshot.problems, waiting),
             degraded: self.degraded.clone(),
@@ -107,7 +107,7 @@ impl View for Live {
             .read(&snapshot.tables)
             .map_err(|error| error.to_string())?;
         let report = Arc::clone(&self.reports.borrow());
-        let rows = Rows::new(&snapshot, &counters, &report, super::now());
+        let rows = ServiceRows::new(&snapshot, &counters, &report, now());
         Ok(snapshot
             .world
             .services
@@ -135,7 +135,7 @@ impl View for Live {
         })
     }
 
-    fn order(
+    fn change_endpoint(
         &self,
         service: ServiceName,
         endpoint: SocketAddr,
@@ -147,24 +147,18 @@ impl View for Live {
             address: endpoint.ip(),
             port: endpoint.port(),
         };
-        orders::give(&self.orders, target, change, force)
+        commands::send(&self.commands, target, change, force)
     }
 
     fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal> {
         let snapshot = self.snapshots.borrow().clone();
-        replay::explain(
-            &snapshot,
-            &*self.meter,
-            &self.settings,
-            super::now(),
-            question,
-        )
+        explain::explain(&snapshot, &*self.meter, &self.settings, now(), question)
     }
 }
 
 fn problems(mut problems: Vec<String>, waiting: bool) -> Vec<String> {
     if waiting {
-        let wait = "programs are not attached yet; what an earlier agent attached stays until the configuration is applied";
+        let wait = "programs are not attached yet; those of an earlier agent stay until the configuration is applied";
         problems.push(wait.to_owned());
     }
     problems
@@ -192,26 +186,26 @@ fn hook((name, attached): (&'static str, Attached)) -> types::Hook {
     }
 }
 
-/// Whether all that is wrong are single objects, beside which everything else is in force.
+/// Returns whether only single objects are in error, so that everything else is in force.
 fn only_objects(wrong: &[Wrong]) -> bool {
     wrong.iter().all(|it| it.scope == Scope::Object)
 }
 
-/// What is not in force as it is written: the first of each file.
+/// Returns what is not in force as written, up to a limit for each file.
 pub(super) fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
     let uncertain = &snapshot.world.uncertain;
     let serving = if uncertain.is_empty() {
         BTreeSet::new()
     } else {
-        holders::serving(&snapshot.tables)
+        frontend_owners::services_in_kernel(&snapshot.tables)
     };
     let in_kernel: BTreeSet<String> = uncertain
         .intersection(&serving)
         .map(|name| format!("service {name}"))
         .collect();
-    let mut told: HashMap<&Path, usize> = HashMap::new();
+    let mut listed: HashMap<&Path, usize> = HashMap::new();
     let first = snapshot.wrong.iter().filter(|it| {
-        let count = told.entry(it.origin.file.as_path()).or_default();
+        let count = listed.entry(it.origin.file.as_path()).or_default();
         *count += 1;
         *count <= MOST_WRONG
     });
@@ -228,14 +222,14 @@ fn note(note: &ConfigNote) -> types::ConfigProblem {
     problem(&note.origin, "", &note.message)
 }
 
-/// Orders are kept in a file, too.
-fn absent(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
+/// Returns notes on overrides for endpoints that are not configured, at the file that holds them.
+fn unused_overrides(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
     let file = Arc::new(snapshot.overrides_file.clone());
     let origin = Origin { file, line: 1 };
     snapshot
-        .absent
+        .unused_overrides
         .iter()
-        .map(move |order| problem(&origin, "", &order.to_string()))
+        .map(move |unused| problem(&origin, "", &unused.to_string()))
 }
 
 fn problem(origin: &Origin, field: &str, reason: &str) -> types::ConfigProblem {

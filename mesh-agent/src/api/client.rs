@@ -1,4 +1,4 @@
-//! Asks the agent. Every error says what to do about it.
+//! The client of the control socket. Every error says what to do.
 
 use std::{
     fmt::Write as _,
@@ -18,36 +18,39 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::types::{ApiError, Change, Explanation, Order, Ordered, Question, Service, Status};
+use super::types::{
+    ApiError, Change, CommandOptions, CommandResult, Explanation, Question, Service, Status,
+};
 
-/// Time for one request, from the connect to the last byte of the answer.
+/// Most time of one request, from the connect to the last byte of the answer.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 
-/// Time between two attempts to connect while many others do.
+/// Time between two attempts to connect while the queue of the socket is full.
 const RETRY_TIME: Duration = Duration::from_millis(10);
 
-/// Time for an agent that has just started to load its services, and between two looks.
+/// Most time to wait for an agent that has just started to load its services, and time between two
+/// requests meanwhile.
 const LOAD_TIME: Duration = Duration::from_secs(5);
 const LOOK_TIME: Duration = Duration::from_millis(100);
 
-/// A client of the agent's socket; connects anew for each request, so it outlives restarts of the
+/// A client of the agent's socket. It connects for each request, so it survives restarts of the
 /// agent.
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
-    /// How long it waits for an agent that has just started.
+    /// Most time to wait for an agent that has just started.
     patience: Duration,
 }
 
-/// What the agent answered.
+/// An answer of the agent.
 struct Answer {
     code: StatusCode,
-    /// Whether it may be another one in a moment.
+    /// Whether a retry may get another answer.
     again: bool,
     body: Bytes,
 }
 
-/// A request has no good answer.
+/// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no socket.
@@ -59,7 +62,7 @@ pub enum Error {
         /// Socket.
         socket: PathBuf,
     },
-    /// An agent left its socket when it ended.
+    /// An agent stopped and left its socket.
     #[error(
         "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or take \
          everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that the agent \
@@ -82,52 +85,52 @@ pub enum Error {
         /// Socket.
         socket: PathBuf,
     },
-    /// The connection broke, or what listens does not speak HTTP.
+    /// The connection broke, or the listener does not speak HTTP.
     #[error("lost the agent on {}: {reason}; try again", socket.display())]
     Broken {
         /// Socket.
         socket: PathBuf,
-        /// What happened.
+        /// The cause.
         reason: String,
     },
-    /// The answer is "no": there is no such thing.
+    /// The object does not exist.
     #[error("{reason}")]
     NotFound {
-        /// The agent's words.
+        /// The message of the agent.
         reason: String,
     },
-    /// The answer is "no": it would do harm, or makes no sense.
+    /// The agent refused the request, because it would stop traffic or is malformed.
     #[error("{reason}")]
     Declined {
-        /// The agent's words.
+        /// The message of the agent.
         reason: String,
     },
-    /// The agent has just started.
+    /// The agent has not loaded its services yet.
     #[error("{reason}")]
     NotLoaded {
-        /// The agent's words.
+        /// The message of the agent.
         reason: String,
     },
-    /// The agent could not answer.
+    /// The agent failed to answer.
     #[error("the agent answered {code}: {reason}")]
     Refused {
         /// HTTP status.
         code: u16,
-        /// The agent's words.
+        /// The message of the agent.
         reason: String,
     },
-    /// The answer is not of the expected form.
+    /// The answer cannot be parsed.
     #[error(
         "cannot read the answer of the agent: {reason}; are meshctl and mesh-agent of the same version?"
     )]
     Unreadable {
-        /// What is wrong with it.
+        /// The parse error.
         reason: serde_json::Error,
     },
 }
 
 impl Client {
-    /// A client of the agent that listens on `socket`.
+    /// Returns a client of the agent that listens on `socket`.
     pub fn new(socket: PathBuf) -> Self {
         Self {
             socket,
@@ -135,12 +138,12 @@ impl Client {
         }
     }
 
-    /// The state of the agent.
+    /// Returns the state of the agent.
     pub async fn status(&self) -> Result<Status, Error> {
         self.get("/v1/status").await
     }
 
-    /// All services, or those of one namespace, sorted by namespace and name.
+    /// Returns all services, or those of one namespace, sorted by namespace and name.
     pub async fn services(&self, namespace: Option<&str>) -> Result<Vec<Service>, Error> {
         match namespace {
             None => self.get("/v1/services").await,
@@ -151,7 +154,7 @@ impl Client {
         }
     }
 
-    /// One service.
+    /// Returns one service.
     pub async fn service(&self, namespace: &str, name: &str) -> Result<Service, Error> {
         self.get(&format!(
             "/v1/services/{}/{}",
@@ -161,15 +164,15 @@ impl Client {
         .await
     }
 
-    /// Orders something of an endpoint, `address:port`; returns the service when it is in effect.
-    pub async fn order(
+    /// Changes an endpoint, `address:port`; returns the service when the change is in effect.
+    pub async fn change_endpoint(
         &self,
         namespace: &str,
         name: &str,
         endpoint: &str,
         change: Change,
         force: bool,
-    ) -> Result<Ordered, Error> {
+    ) -> Result<CommandResult, Error> {
         let parts = [namespace, name, endpoint].map(escape);
         let path = format!(
             "/v1/services/{}/{}/endpoints/{}/{}",
@@ -183,19 +186,19 @@ impl Client {
         } else {
             None
         };
-        let order =
-            serde_json::to_vec(&Order { weight, force }).expect("a struct with string keys");
-        self.ask(Request::post(path), order.into()).await
+        let options = serde_json::to_vec(&CommandOptions { weight, force })
+            .expect("a struct with string keys");
+        self.ask(Request::post(path), options.into()).await
     }
 
-    /// Where a connect goes, and why.
+    /// Explains where a connect goes.
     pub async fn explain(&self, question: &Question) -> Result<Explanation, Error> {
         let Question { to, protocol, from } = question;
         let mut path = format!("/v1/explain?to={}", escape(to));
         for (name, value) in [("protocol", protocol), ("from", from)] {
             if let Some(value) = value {
                 write!(path, "&{name}={}", escape(value))
-                    .expect("a string takes all that is written");
+                    .expect("writing to a string does not fail");
             }
         }
         self.get(&path).await
@@ -213,7 +216,7 @@ impl Client {
         let request = request
             .header(header::HOST, "localhost")
             .body(Full::new(body))
-            .expect("paths are made of escaped parts, so the request is well-formed");
+            .expect("paths consist of escaped parts, so the request is well-formed");
         let end = Instant::now() + self.patience;
         loop {
             let answer = timeout(REQUEST_TIME, self.fetch(request.clone())).await;
@@ -241,8 +244,8 @@ impl Client {
             .map_err(|error| self.broken(error.to_string()))
     }
 
-    /// Waits its turn while the queue of the socket is full: unix_stream_connect() does not do so
-    /// for a socket that is not blocking, and there is no event that tells of room.
+    /// Connects, and retries while the queue of the socket is full: unix_stream_connect() does not
+    /// wait for a non-blocking socket, and no event reports space in the queue.
     /// <https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c>
     async fn connect(&self) -> io::Result<UnixStream> {
         loop {
@@ -315,7 +318,7 @@ fn escape(part: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 escaped.push(char::from(byte));
             }
-            _ => write!(escaped, "%{byte:02X}").expect("a string takes all that is written"),
+            _ => write!(escaped, "%{byte:02X}").expect("writing to a string does not fail"),
         }
         escaped
     })
@@ -332,7 +335,7 @@ mod tests {
     use crate::api::fixture::{Fake, cart, healthy, served};
 
     #[tokio::test]
-    async fn without_an_agent_it_is_said_whether_one_was_there() {
+    async fn error_without_an_agent_differs_when_one_left_its_socket() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("agent.sock");
         let expected = format!(
@@ -361,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn other_users_are_told_to_be_root() {
+    fn permission_error_says_to_run_as_root() {
         let client = Client::new("/run/agent.sock".into());
         let error = client.no_connection(&io::ErrorKind::PermissionDenied.into());
         assert_eq!(
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn services_that_are_not_loaded_yet_are_waited_for_but_not_for_ever() {
+    async fn client_waits_a_limited_time_for_services_to_load() {
         let starting = Fake {
             loaded: Arc::default(),
             ..healthy()
@@ -412,7 +415,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_no_socket_is_not_an_agent() {
+    async fn file_that_is_no_socket_is_not_an_agent() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         fs::write(&path, "").unwrap();
@@ -423,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listener_that_hangs_up_is_said_to_be_lost() {
+    async fn listener_that_hangs_up_is_reported_as_lost() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -433,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn path_parts_cannot_leave_their_place() {
+    fn path_parts_are_escaped() {
         assert_eq!(escape("cart-1.a_b~"), "cart-1.a_b~");
         assert_eq!(escape("a/b?c d&é"), "a%2Fb%3Fc%20d%26%C3%A9");
     }

@@ -1,5 +1,4 @@
-//! A view that tells of an invented agent, and a socket to serve it on, for the tests of everything
-//! that reads one.
+//! A fake view of an agent, and a socket to serve it on, for tests of its readers.
 
 mod explanation;
 
@@ -19,7 +18,7 @@ pub(crate) use self::explanation::explanation;
 use super::{
     server::{self, View},
     types::{
-        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, Frontend,
+        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, FrontendStatus,
         HealthCheck, Hook, PortCapacity, Question, Service, ServiceCounters, ServicePort, Status,
         Wrong,
     },
@@ -27,13 +26,13 @@ use super::{
 };
 use crate::model::ServiceName;
 
-/// What the invented agent shows.
+/// The state of the fake agent.
 pub(crate) struct Fake {
     pub(crate) status: Status,
     pub(crate) loaded: Arc<AtomicBool>,
     pub(crate) services: Result<Vec<Service>, String>,
-    /// Orders so far, in words.
-    pub(crate) orders: Arc<Mutex<Vec<String>>>,
+    /// The commands so far, as text.
+    pub(crate) commands: Arc<Mutex<Vec<String>>>,
 }
 
 impl View for Fake {
@@ -59,7 +58,7 @@ impl View for Fake {
         })
     }
 
-    fn order(
+    fn change_endpoint(
         &self,
         service: ServiceName,
         endpoint: SocketAddr,
@@ -80,7 +79,7 @@ impl View for Fake {
             return Err(Refusal::Declined(format!("{endpoint} is the last one")));
         }
         let force = if force { " by force" } else { "" };
-        self.orders
+        self.commands
             .lock()
             .unwrap()
             .push(format!("{service} {endpoint} {change}{force}"));
@@ -109,7 +108,7 @@ pub(crate) fn healthy() -> Fake {
         status: status(),
         loaded: loaded(),
         services: Ok(vec![dns(), cart()]),
-        orders: Arc::default(),
+        commands: Arc::default(),
     }
 }
 
@@ -159,7 +158,7 @@ pub(crate) fn ailing() -> Fake {
         },
         loaded: loaded(),
         services: Err("map SERVICES: cannot read row 7: gone".into()),
-        orders: Arc::default(),
+        commands: Arc::default(),
     }
 }
 
@@ -267,7 +266,7 @@ pub(crate) fn cart() -> Service {
     }
 }
 
-/// The same service at work: one endpoint is slow, one ejected, one drained.
+/// Returns the service under load: one endpoint is slow, one ejected, one drained.
 pub(crate) fn busy_cart() -> Service {
     let mut cart = cart();
     let http = &mut cart.ports[0];
@@ -289,10 +288,8 @@ pub(crate) fn busy_cart() -> Service {
     (four.connections, four.draining) = (12, true);
     four.locality.zone = Some("b".into());
     (http.counters.failures, http.counters.ejections) = (7, 1);
-    cart.notes = vec![
-        "10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now"
-            .into(),
-    ];
+    cart.notes =
+        vec!["10.0.0.9:8080 of shop/cart is drained by an operator, but not configured".into()];
     cart
 }
 
@@ -351,7 +348,7 @@ pub(crate) fn dns() -> Service {
         origin: "/etc/mesh-agent/services.d/dns.yaml:1".into(),
         addresses: vec!["10.96.0.53".into()],
         ports: vec![port("53", 53, "UDP", [12, 0, 0, 0, 0, 0, 0, 0], vec![])],
-        frontends: vec![Frontend {
+        frontends: vec![FrontendStatus {
             protocol: "UDP".into(),
             ..frontend("10.96.0.53", 53, "ClusterIP", "refused", "no endpoint")
         }],
@@ -360,8 +357,8 @@ pub(crate) fn dns() -> Service {
     }
 }
 
-fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> Frontend {
-    Frontend {
+fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> FrontendStatus {
+    FrontendStatus {
         address: address.into(),
         port,
         protocol: "TCP".into(),

@@ -1,16 +1,16 @@
-//! The socket the CLI talks to: HTTP and JSON, so that `curl --unix-socket` works too.
+//! The control socket of the agent: HTTP and JSON, so that `curl --unix-socket` works too.
 //!
 //! ```text
-//! View ──► server ──► connections ══ unix socket ══ client ──► cli
-//!          routes     limits                        errors that say what to do
-//!                    └──────────── types ─────────┘
+//! View ──► server ──► connection_limits ══ unix socket ══ client ──► cli
+//!          routes                                    errors that say what to do
+//!             └────────────── types ───────────────────────┘
 //! ```
 
 pub mod client;
-pub(crate) mod connections;
-pub(crate) mod near;
+pub(crate) mod connection_limits;
+pub(crate) mod suggestions;
 pub mod server;
-mod socket;
+mod unix_socket;
 pub mod types;
 pub(crate) mod view;
 

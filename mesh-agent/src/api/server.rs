@@ -1,4 +1,4 @@
-//! Answers what the CLI asks. What the answers say comes from a [`View`].
+//! Serves the API from a [`View`].
 
 use std::sync::Arc;
 
@@ -15,20 +15,28 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connections, near, types,
-    view::{Reader, Refusal, Stopped},
+    connection_limits, suggestions, types,
+    view::{Refusal, Stopped, ViewReader},
 };
 pub use super::{
-    socket::{BindError, bind, bind_for_group, check_unused, unbind},
+    unix_socket::{BindError, bind, bind_for_group, check_unused, unbind},
     view::View,
 };
 use crate::model::ServiceName;
 
-/// Request bodies are orders of a few words.
+/// Most bytes of a request body; bodies are short commands.
 const MAX_BODY: usize = 16 * 1024;
+
 /// Answers requests on `socket` until `cancel`.
 pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
-    connections::serve(socket, router(view), connections::API, |_| None, cancel).await;
+    connection_limits::serve(
+        socket,
+        router(view),
+        connection_limits::API,
+        |_| None,
+        cancel,
+    )
+    .await;
 }
 
 fn router(view: Arc<dyn View>) -> Router {
@@ -38,21 +46,21 @@ fn router(view: Arc<dyn View>) -> Router {
         .route("/v1/services/{namespace}/{name}", get(service))
         .route(
             "/v1/services/{namespace}/{name}/endpoints/{endpoint}/{verb}",
-            post(order),
+            post(change_endpoint),
         )
         .route("/v1/explain", get(explain))
         .fallback(async || Failure::NoRoute)
         .method_not_allowed_fallback(async || Failure::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Reader::new(view))
+        .with_state(ViewReader::new(view))
 }
 
-async fn status(State(reader): State<Reader>) -> Result<Json<types::Status>, Failure> {
+async fn status(State(reader): State<ViewReader>) -> Result<Json<types::Status>, Failure> {
     Ok(Json(reader.read(View::status).await?))
 }
 
 async fn services(
-    State(reader): State<Reader>,
+    State(reader): State<ViewReader>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Vec<types::Service>>, Failure> {
     let Query(filter) = filter.map_err(|rejection| Failure::Query(rejection.body_text()))?;
@@ -67,7 +75,7 @@ async fn services(
 }
 
 async fn service(
-    State(reader): State<Reader>,
+    State(reader): State<ViewReader>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Json<types::Service>, Failure> {
     let mut services = read_services(&reader).await?;
@@ -92,7 +100,7 @@ async fn service(
             return Err(Failure::Wrong(Box::new(wrong)));
         }
     }
-    let there = services
+    let known = services
         .into_iter()
         .map(|it| ServiceName {
             namespace: it.namespace,
@@ -101,18 +109,18 @@ async fn service(
         .collect();
     left_out.map(Json).ok_or(Failure::NoService {
         asked: ServiceName { namespace, name },
-        there,
+        known,
     })
 }
 
-/// Carries out what an operator says of an endpoint.
-async fn order(
-    State(reader): State<Reader>,
+/// Changes an endpoint by an operator's command.
+async fn change_endpoint(
+    State(reader): State<ViewReader>,
     Path((namespace, name, endpoint, verb)): Path<(String, String, String, String)>,
     body: Bytes,
-) -> Result<Json<types::Ordered>, Failure> {
-    let order: types::Order = match body.as_ref() {
-        [] => types::Order::default(),
+) -> Result<Json<types::CommandResult>, Failure> {
+    let options: types::CommandOptions = match body.as_ref() {
+        [] => types::CommandOptions::default(),
         body => {
             serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?
         }
@@ -120,7 +128,7 @@ async fn order(
     let change = match verb.as_str() {
         "drain" => types::Change::Drain,
         "undrain" => types::Change::Undrain,
-        "weight" => types::Change::Weight(order.weight),
+        "weight" => types::Change::Weight(options.weight),
         _ => return Err(Failure::NoRoute),
     };
     let endpoint = endpoint
@@ -131,14 +139,14 @@ async fn order(
         name: name.clone(),
     };
     let warning = reader
-        .read(move |view| view.order(service, endpoint, change, order.force))
+        .read(move |view| view.change_endpoint(service, endpoint, change, options.force))
         .await??;
     let Json(service) = self::service(State(reader), Path((namespace, name))).await?;
-    Ok(Json(types::Ordered { service, warning }))
+    Ok(Json(types::CommandResult { service, warning }))
 }
 
 async fn explain(
-    State(reader): State<Reader>,
+    State(reader): State<ViewReader>,
     question: Result<Query<types::Question>, QueryRejection>,
 ) -> Result<Json<types::Explanation>, Failure> {
     let Query(question) = question.map_err(|rejection| Failure::Query(rejection.body_text()))?;
@@ -152,7 +160,7 @@ async fn explain(
     Ok(Json(explained.await??))
 }
 
-async fn read_services(reader: &Reader) -> Result<Vec<types::Service>, Failure> {
+async fn read_services(reader: &ViewReader) -> Result<Vec<types::Service>, Failure> {
     let services = |view: &dyn View| match view.loaded() {
         true => view.services().map_err(Failure::Read),
         false => Err(Refusal::NotLoaded.into()),
@@ -167,7 +175,7 @@ struct Filter {
     namespace: Option<String>,
 }
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(
@@ -179,10 +187,10 @@ enum Failure {
     Method,
     #[error("{0}")]
     Query(String),
-    #[error("{}", near::no_service(asked, there))]
+    #[error("{}", suggestions::no_service(asked, known))]
     NoService {
         asked: ServiceName,
-        there: Vec<ServiceName>,
+        known: Vec<ServiceName>,
     },
     #[error("{} is left out because of {}:{}; `meshctl status` says what is wrong", .0.name, .0.file, .0.line)]
     Wrong(Box<types::Wrong>),
@@ -238,12 +246,12 @@ mod tests {
     use super::*;
     use crate::api::{
         client::{Client, Error},
-        connections::MAX_CONNECTIONS,
+        connection_limits::MAX_CONNECTIONS,
         fixture::{Served, ailing, cart, dns, headless, healthy, served, status},
     };
 
     #[tokio::test]
-    async fn every_page_is_what_the_view_says() {
+    async fn every_page_shows_the_view() {
         let agent = served(healthy());
         let client = Client::new(agent.socket.clone());
         assert_eq!(client.status().await.unwrap(), status());
@@ -255,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_service_is_named() {
+    async fn unknown_service_is_named() {
         let agent = served(healthy());
         let error = Client::new(agent.socket.clone())
             .service("shop", "car/../t")
@@ -269,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_is_left_out_says_where_it_is_wrong() {
+    async fn service_left_out_names_the_line_of_its_error() {
         let mut fake = healthy();
         fake.status.wrong = vec![types::Wrong {
             file: "team.yaml".into(),
@@ -289,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_read_is_an_error_of_the_agent() {
+    async fn failed_read_is_an_error_of_the_agent() {
         let agent = served(ailing());
         let error = Client::new(agent.socket.clone())
             .services(None)
@@ -341,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn ten_thousand_opens_and_slow_clients_harm_nobody() {
+    async fn ten_thousand_opens_and_slow_clients_leave_the_server_responsive() {
         let agent = served(healthy());
         let mut held: Vec<_> = (0..MAX_CONNECTIONS).map(|_| slow(&agent)).collect();
         for _ in 0..10_000 {

@@ -1,11 +1,11 @@
-//! What goes over the socket: camelCase JSON with Kubernetes words. Stable: fields are added, never
+//! Types of the API: camelCase JSON with the terms of Kubernetes. Stable: fields are added, never
 //! renamed.
 
 mod counters;
 mod endpoint;
 mod explain;
 mod health;
-mod order;
+mod command;
 mod service;
 mod wrong;
 
@@ -15,12 +15,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    command::{Change, CommandOptions, CommandResult},
     counters::ServiceCounters,
     endpoint::{Ejection, Endpoint, Locality, clients},
-    explain::{Candidate, Explanation, Outcome, Question, Share, Tier},
+    explain::{Candidate, Destination, Explanation, Question, Share, Tier},
     health::EndpointHealth,
-    order::{Change, Order, Ordered},
-    service::{Frontend, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
+    service::{FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
     wrong::Wrong,
 };
 use crate::model;
@@ -31,10 +31,9 @@ use crate::model;
 pub struct Status {
     /// Agent version.
     pub version: String,
-    /// True when the kernel holds what the configuration says, but for single objects that are
-    /// wrong.
+    /// True when the kernel holds the configuration, except for single objects with errors.
     pub ready: bool,
-    /// True when nothing of the configuration is wrong.
+    /// True when the configuration has no errors.
     #[serde(default)]
     pub config_valid: bool,
     /// Host name or `--node-name`.
@@ -59,26 +58,25 @@ pub struct Status {
     pub hooks: Vec<Hook>,
     /// Watched directories.
     pub sources: Vec<String>,
-    /// Which addresses and node ports services may have; absent where the agent does not say.
+    /// Which addresses and node ports services may have; absent in answers of older agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<Admission>,
-    /// What is wrong with the configuration: of each file the first errors, then a line that says
-    /// how many more.
+    /// Errors of the configuration: the first of each file, then a line with the number of the others.
     pub errors: Vec<ConfigProblem>,
-    /// How many errors there are in all.
+    /// Number of all errors.
     #[serde(default)]
     pub errors_total: u64,
-    /// What is not in force as it is written, and what is in force instead; of each file the first.
+    /// What is not in force as written, and what is in force instead; the first of each file.
     #[serde(default)]
     pub wrong: Vec<Wrong>,
-    /// How many of those there are.
+    /// Number of all such objects.
     #[serde(default)]
     pub wrong_total: u64,
-    /// What was left out on purpose.
+    /// Notes on what was left out on purpose.
     pub notes: Vec<ConfigProblem>,
-    /// What is wrong with the data plane; empty when nothing is.
+    /// Problems of the data plane.
     pub problems: Vec<String>,
-    /// What the agent does without, because it lacks a capability.
+    /// Features that are off because the agent lacks a capability.
     #[serde(default)]
     pub degraded: Vec<String>,
 }
@@ -140,7 +138,7 @@ pub struct CapacityUse {
     pub map: String,
     /// Rows in use.
     pub used: u64,
-    /// Rows there are.
+    /// Rows that the map can hold.
     pub capacity: u64,
 }
 
@@ -164,10 +162,10 @@ pub struct ConfigProblem {
     pub file: String,
     /// Line, from one.
     pub line: u32,
-    /// Path of the field, like `services[2].ports[0].port`; empty when no field is to blame.
+    /// Path of the field, like `services[2].ports[0].port`; empty when the error is not about a field.
     #[serde(default)]
     pub field: String,
-    /// What is the matter.
+    /// The error or the note.
     pub reason: String,
 }
 
@@ -222,7 +220,7 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// What went wrong with a request.
+/// The error of a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiError {
@@ -235,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_read_like_the_errors_they_come_from() {
+    fn config_problems_read_like_the_errors_they_come_from() {
         let origin = model::Origin {
             file: std::sync::Arc::new("a.yaml".into()),
             line: 3,

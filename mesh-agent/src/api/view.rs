@@ -1,4 +1,4 @@
-//! What others may see of the agent, and how it is read without holding anybody up.
+//! The view of the agent that the API and the metrics read, a few reads at a time.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -7,65 +7,65 @@ use tokio::sync::Semaphore;
 use super::types;
 use crate::model::ServiceName;
 
-/// Reads at one time. Each may walk every row of the kernel maps.
+/// Most concurrent reads. Each may walk every row of the kernel maps.
 const MAX_READS: usize = 2;
 
-/// What the agent shows of itself. Methods may block, for instance to read kernel maps.
+/// The state of the agent, for readers. Methods may block, for instance to read kernel maps.
 pub trait View: Send + Sync + 'static {
-    /// Whether the kernel holds what the configuration says. Does not block.
+    /// Returns whether the kernel holds the configuration. Does not block.
     fn ready(&self) -> bool;
-    /// The state of the agent.
+    /// Returns the state of the agent.
     fn status(&self) -> types::Status;
-    /// Whether the services of the configuration are known; a new agent has to read them first.
+    /// Returns whether the services were read; a new agent has to read them first.
     fn loaded(&self) -> bool;
-    /// All services, sorted by namespace and name; an error says what could not be read.
+    /// Returns all services, sorted by namespace and name, or what could not be read.
     fn services(&self) -> Result<Vec<types::Service>, String>;
-    /// A service that is left alone; those are not among [`services`](Self::services).
+    /// Returns a service that is left alone, which [`services`](Self::services) does not include.
     fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service>;
-    /// Carries out an order of an operator; returns when it is in effect, and says why it would not
-    /// survive a restart of the agent.
-    fn order(
+    /// Changes an endpoint by an operator's command, and waits until that is in effect. Returns a
+    /// warning when the change would not survive a restart of the agent.
+    fn change_endpoint(
         &self,
         service: ServiceName,
         endpoint: SocketAddr,
         change: types::Change,
         force: bool,
     ) -> Result<Option<String>, Refusal>;
-    /// Where a connect goes now, and why.
+    /// Explains where a connect goes now.
     fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal>;
 }
 
-/// Why a request is not answered with what was asked for.
+/// Why a request was refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It makes no sense.
+    /// The request is malformed.
     #[error("{0}")]
     Malformed(String),
-    /// It names something that is not there.
+    /// The request names an unknown object.
     #[error("{0}")]
     Unknown(String),
-    /// It would do harm.
+    /// The change would stop traffic.
     #[error("{0}")]
     Declined(String),
-    /// The agent does not know its services yet.
+    /// The agent has not read its services yet.
     #[error(
         "the agent has not loaded its services yet; try again in a moment, and see `meshctl status` if that does not help"
     )]
     NotLoaded,
-    /// The agent cannot do so now.
+    /// The agent cannot do it now.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Reads a [`View`] away from the threads that serve connections, a few reads at a time.
+/// Reads a [`View`] on other threads than those that serve connections, a few reads at a time.
 #[derive(Clone)]
-pub(crate) struct Reader {
-    /// What is read.
+pub(crate) struct ViewReader {
+    /// The view.
     view: Arc<dyn View>,
     reads: Arc<Semaphore>,
 }
 
-impl Reader {
+impl ViewReader {
     pub(crate) fn new(view: Arc<dyn View>) -> Self {
         Self {
             view,
@@ -73,7 +73,7 @@ impl Reader {
         }
     }
 
-    /// Whether the kernel holds what the configuration says; waits for no read.
+    /// Returns whether the kernel holds the configuration, without waiting for reads.
     pub(crate) fn ready(&self) -> bool {
         self.view.ready()
     }
@@ -89,8 +89,7 @@ impl Reader {
             .await
             .map_err(|_| Stopped)?;
         let view = self.view.clone();
-        // The permit goes along: a client that hangs up does not end the read, so it must not free
-        // its place either.
+        // The read holds the permit, because it goes on when the client disconnects.
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             read(view.as_ref())
@@ -99,7 +98,7 @@ impl Reader {
     }
 }
 
-/// A read gave no answer.
+/// A read ended without a result.
 #[derive(Debug, thiserror::Error)]
 #[error("the agent is stopping, or reading its state panicked")]
 pub(crate) struct Stopped;

@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
-    agent::{self, descriptors, heap, uninstall},
+    agent::{self, malloc, open_file_limit, uninstall},
     config::{Flags, Settings, Wrong},
     dataplane::privileges,
     logging::{self, Filter},
@@ -51,14 +51,14 @@ struct Start {
     flags: Flags,
 }
 
-/// What is wrong is told together with what is wrong in the other settings.
+/// Keeps an error in the value, so that it is reported together with other errors.
 #[expect(clippy::unnecessary_wraps, reason = "the form that clap asks for")]
 fn filter(text: &str) -> Result<Result<Filter, String>, Infallible> {
     Ok(text.parse())
 }
 
 fn main() -> ExitCode {
-    // Whatever is made is the agent's alone.
+    // Only the agent may access the files it creates.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let given_up = privileges::give_up();
     let (Cli { command, log }, mut wrong) = match usage::read(env::args_os(), |_| "") {
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     logging::start(&filter.unwrap_or_default());
     if let Err(error) = given_up {
         warn!(
-            "core dumps, tracing by others or privileges of other programs may be possible: {error}"
+            "cannot drop all privileges, so core dumps or tracing by other users may be possible: {error}"
         );
     }
     let result = match command {
@@ -101,32 +101,32 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints everything that is wrong with the command line and the settings.
+/// Prints all errors of the command line and the settings.
 fn refuse(wrong: &[String]) -> ExitCode {
     for line in wrong {
-        // Without a reader the exit code says enough.
+        // Fails when the stream is closed; the exit code is enough then.
         _ = writeln!(io::stderr(), "mesh-agent: {}", printable(line));
     }
     ExitCode::from(2)
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
-    heap::keep_small();
-    descriptors::raise();
+    malloc::limit_caching();
+    open_file_limit::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     let result = runtime.block_on(agent::run(settings));
-    // A read that hangs is not waited for.
+    // Does not wait for a read that hangs.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-/// Takes everything out, and says on stdout what that was.
+/// Removes everything, and prints what was removed.
 fn uninstall(settings: &Settings) -> anyhow::Result<()> {
     for line in uninstall::uninstall(settings)? {
-        // Without a reader the exit code says enough.
+        // Fails when the stream is closed; the exit code is enough then.
         _ = writeln!(io::stdout(), "{line}");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The command line of the mesh. See [`mesh_agent::cli`].
+//! The command line client. See [`mesh_agent::cli`].
 
 use std::{
     env,
@@ -32,7 +32,8 @@ async fn run() -> ExitCode {
     .into()
 }
 
-/// A terminal that does not tell its size, as some serial consoles, is taken for one of 80 × 24.
+/// Returns the size of the terminal; 80 × 24 for one that does not report it, like some serial
+/// consoles.
 fn screen() -> Option<Screen> {
     let size = |(Width(columns), Height(rows)): (Width, Height)| Screen {
         columns: columns.into(),

@@ -1,11 +1,11 @@
 //! `meshctl backend`
 
 mod list;
-mod order;
+mod command;
 mod wait;
 
-pub(super) use self::order::Error;
-use super::{Exit, Failure, name::NameArg, session::Session, watch::Watch};
+pub(super) use self::command::Error;
+use super::{Exit, Failure, service_name::NameArg, session::Session, watch::Watch};
 
 /// Show and control backends: endpoints as the kernel uses them
 #[derive(clap::Subcommand)]
@@ -56,7 +56,7 @@ Examples:
                                        reboot when no connection is left")]
     Drain {
         #[command(flatten)]
-        endpoint: order::Endpoint,
+        endpoint: command::Endpoint,
         /// Return when no connection is left
         #[arg(long)]
         wait: bool,
@@ -73,7 +73,7 @@ Examples:
   meshctl backend undrain shop/cart 10.0.0.1:8080")]
     Undrain {
         #[command(flatten)]
-        endpoint: order::Endpoint,
+        endpoint: command::Endpoint,
     },
     /// Override the configured weight of an endpoint
     ///
@@ -86,10 +86,10 @@ Examples:
                                        the configured weight")]
     Weight {
         #[command(flatten)]
-        endpoint: order::Endpoint,
+        endpoint: command::Endpoint,
         /// A number up to 65535, or `default`
-        #[arg(value_parser = order::weight, allow_negative_numbers = true)]
-        weight: order::Weight,
+        #[arg(value_parser = command::weight, allow_negative_numbers = true)]
+        weight: command::Weight,
         /// Set weight 0 even if the endpoint is the last active one
         #[arg(long)]
         force: bool,
@@ -112,13 +112,15 @@ pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, F
                 (false, None) => None,
                 (false, Some(_)) => return Err(Error::DeadlineAlone.into()),
             };
-            order::drain(session, &endpoint, force, wait).await
+            command::drain(session, &endpoint, force, wait).await
         }
-        Verb::Undrain { endpoint } => order::run(session, &endpoint, Change::Undrain, false).await,
+        Verb::Undrain { endpoint } => {
+            command::run(session, &endpoint, Change::Undrain, false).await
+        }
         Verb::Weight {
             endpoint,
-            weight: order::Weight(weight),
+            weight: command::Weight(weight),
             force,
-        } => order::run(session, &endpoint, Change::Weight(weight), force).await,
+        } => command::run(session, &endpoint, Change::Weight(weight), force).await,
     }
 }

@@ -1,4 +1,4 @@
-//! `meshctl completion`, and the answers to a shell that asks for completions.
+//! `meshctl completion`, and the completion requests of shells.
 //!
 //! ```text
 //! shell ── COMPLETE=bash meshctl -- WORDS ──► complete() ──► names that the agent knows ──► shell
@@ -22,7 +22,7 @@ use clap_complete::{
 use self::names::Names;
 use super::{Cli, Exit, Failure, session::Session};
 
-/// Bash takes a `:` for the end of a word, and addresses have some.
+/// Stops Bash from splitting words at `:`, which addresses contain.
 const BASH_WORDS: &str = "COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n";
 
 /// Print a script that completes commands, services and endpoints in your shell
@@ -60,8 +60,8 @@ pub(super) fn run(session: &mut Session<'_>, Args { shell }: Args) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-/// Answers a shell that asks for completions; false when this is an ordinary command line. Must be
-/// called first, while there is one thread.
+/// Answers the completion request of a shell; returns false for an ordinary command line. Call it
+/// before the first thread starts.
 pub fn complete() -> bool {
     let typed = || env::args_os().skip_while(|word| word != "--").skip(1);
     let answered =
@@ -69,7 +69,7 @@ pub fn complete() -> bool {
     answered.unwrap_or_else(|error| error.exit())
 }
 
-/// The command line, with completers for what only the agent knows. `typed` is what stands there so
+/// Returns the command line with completers for names that the agent has. `typed` is the line so
 /// far.
 fn command(typed: impl Iterator<Item = OsString>) -> Command {
     let names = Names::new(typed);
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::api::fixture::{Served, healthy, served};
 
-    /// What a shell offers for the last word of a line.
+    /// Returns the completions of the last word of a line.
     fn offered(agent: &Served, line: &str) -> Vec<String> {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let socket = ["--socket".into(), agent.socket.clone().into_os_string()];
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn shells_complete_what_the_agent_knows() {
+    async fn shells_complete_names_that_the_agent_has() {
         let agent = served(healthy());
         let all = ["kube-system/dns", "shop/cart"];
         for line in [

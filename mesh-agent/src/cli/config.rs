@@ -1,10 +1,10 @@
 //! `meshctl config`
 
-mod held;
+mod running_agent;
 
 use serde::Serialize;
 
-use self::held::Known;
+use self::running_agent::AgentState;
 use super::{
     Exit, Failure,
     layout::Layout,
@@ -45,16 +45,16 @@ Examples:
 
 pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
     let Verb::Validate { paths } = verb;
-    let Known { holders, admission } = held::ask(session).await;
-    let report = Report::from(&source::dir::read_paths(&paths, holders, admission));
-    session.show(&report, page)?;
-    Ok(report.exit())
+    let AgentState { owners, admission } = running_agent::ask(session).await;
+    let validation = Validation::from(&source::dir::read_paths(&paths, owners, admission));
+    session.show(&validation, page)?;
+    Ok(validation.exit())
 }
 
-/// What a configuration holds and what is wrong with it. Stable: fields are added, never renamed.
+/// The result of a validation. Stable: fields are added, never renamed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+struct Validation {
     services: usize,
     ports: usize,
     endpoints: usize,
@@ -63,7 +63,7 @@ struct Report {
     notes: Vec<ConfigProblem>,
 }
 
-impl From<&Update> for Report {
+impl From<&Update> for Validation {
     fn from(update: &Update) -> Self {
         let Update {
             services,
@@ -87,7 +87,7 @@ impl From<&Update> for Report {
     }
 }
 
-impl Report {
+impl Validation {
     fn exit(&self) -> Exit {
         if self.errors.is_empty() {
             Exit::Ok
@@ -97,29 +97,29 @@ impl Report {
     }
 }
 
-fn page(report: &Report, _: Layout) -> String {
-    let errors = report.errors.iter().map(ToString::to_string);
-    let notes = report
+fn page(validation: &Validation, _: Layout) -> String {
+    let errors = validation.errors.iter().map(ToString::to_string);
+    let notes = validation
         .notes
         .iter()
         .map(|note| format!("{}:{}: note: {}", note.file, note.line, note.reason));
     let lines = errors
         .chain(notes)
         .map(|line| printable(&line))
-        .chain([summary(report)]);
+        .chain([summary(validation)]);
     lines.fold(String::new(), |page, line| page + &line + "\n")
 }
 
 /// `3 services, 5 ports, 12 endpoints; 2 errors, 1 note`
-fn summary(report: &Report) -> String {
-    let Report {
+fn summary(validation: &Validation) -> String {
+    let Validation {
         services,
         ports,
         endpoints,
         errors: _,
         errors_total,
         notes,
-    } = report;
+    } = validation;
     let holds = [
         count(*services, "service"),
         count(*ports, "port"),
@@ -145,35 +145,35 @@ mod tests {
     };
 
     #[test]
-    fn a_right_configuration_is_summed_up() {
+    fn valid_configuration_prints_a_summary() {
         let update = Update {
             services: fixture::services([cart()]),
             complete: true,
             ..Update::default()
         };
-        let report = Report::from(&update);
+        let validation = Validation::from(&update);
         assert_eq!(
-            page(&report, Layout::Whole),
+            page(&validation, Layout::Whole),
             "1 service, 1 port, 2 endpoints; 0 errors, 0 notes\n"
         );
-        assert_eq!(report.exit(), Exit::Ok);
+        assert_eq!(validation.exit(), Exit::Ok);
     }
 
     #[test]
     fn every_error_is_printed_before_the_notes() {
-        let report = Report::from(&wrong());
-        insta::assert_snapshot!(page(&report, Layout::Whole), @r"
+        let validation = Validation::from(&wrong());
+        insta::assert_snapshot!(page(&validation, Layout::Whole), @r"
         shop.yaml:3: services[0].ports[0].port: must be 1 to 65535
         shop.yaml:1: is not YAML:\n\u{1b}[31mtab
         shop.yaml:9: note: kind Pod is not served
         0 services, 0 ports, 0 endpoints; 2 errors, 1 note
         ");
-        assert_eq!(report.exit(), Exit::No);
+        assert_eq!(validation.exit(), Exit::No);
     }
 
     #[test]
     fn json_holds_the_same() {
-        insta::assert_snapshot!(json(&Report::from(&wrong())), @r#"
+        insta::assert_snapshot!(json(&Validation::from(&wrong())), @r#"
         {
           "services": 0,
           "ports": 0,

@@ -10,7 +10,7 @@ use super::{
     render::{printable, weight_of},
     session::Session,
 };
-use crate::api::types::{Candidate, Explanation, Outcome, Question};
+use crate::api::types::{Candidate, Destination, Explanation, Question};
 
 /// Show where a connect goes now, and why
 ///
@@ -43,7 +43,7 @@ pub(super) struct Args {
     from: Option<String>,
 }
 
-/// An address, a port and a protocol, as they were written.
+/// An address, a port and a protocol, as typed.
 #[derive(Clone)]
 struct Target {
     to: String,
@@ -85,7 +85,7 @@ fn target(text: &str) -> Result<Target, String> {
     }
 }
 
-/// Paths are told as the agent finds them.
+/// Makes paths absolute, because the agent has another working directory.
 fn client(text: &str) -> Result<String, String> {
     let absolute = |kind: &str, path: &str| {
         path::absolute(path)
@@ -134,7 +134,7 @@ fn page(explanation: &Explanation, layout: Layout) -> String {
     if !others.is_empty() {
         page += &("\nOther backends\n".to_owned() + &indented(&candidates(others, layout)));
     }
-    page + &went(explanation)
+    page + &destinations(explanation)
 }
 
 const COLUMNS: [Column; 5] = [
@@ -151,7 +151,7 @@ fn candidates(candidates: &[Candidate], layout: Layout) -> String {
             it.endpoint.clone(),
             weight_of(it.effective_weight, it.weight, it.status != "down"),
             it.connections.to_string(),
-            // What falls on it goes elsewhere, but for one connect.
+            // All of its draws but one trial connect go to other backends.
             if it.status == "due" {
                 "trial".to_owned()
             } else {
@@ -165,8 +165,8 @@ fn candidates(candidates: &[Candidate], layout: Layout) -> String {
         .table(&COLUMNS, candidates.iter().map(row))
 }
 
-/// Where the replayed connects went.
-fn went(explanation: &Explanation) -> String {
+/// Formats the destinations of the replayed connects.
+fn destinations(explanation: &Explanation) -> String {
     let Explanation {
         replayed,
         outcomes,
@@ -176,7 +176,7 @@ fn went(explanation: &Explanation) -> String {
     if outcomes.is_empty() {
         return String::new();
     }
-    let row = |it: &Outcome| match (&it.endpoint, &it.refused) {
+    let row = |it: &Destination| match (&it.endpoint, &it.refused) {
         (Some(endpoint), _) if it.trial => {
             vec![
                 "one".to_owned(),
@@ -191,7 +191,7 @@ fn went(explanation: &Explanation) -> String {
     };
     let mut text =
         format!("\nOf {replayed} connects now\n") + &indented(&aligned(outcomes.iter().map(row)));
-    // The outcomes above already show the trial.
+    // Trial connects are listed with their destination.
     for share in counted
         .iter()
         .filter(|share| share.counter != Counter::Trials.name())
@@ -215,14 +215,16 @@ fn refusal(name: &str) -> String {
         Some(Counter::RefusedShare) => {
             "refused: the client holds its share of the connections".to_owned()
         }
-        Some(Counter::RefusedBroken) => "refused: the maps contradict each other".to_owned(),
+        Some(Counter::RefusedBroken) => "refused: a map row refers to a missing row".to_owned(),
         _ => format!("refused {name}"),
     }
 }
 
 fn detour(name: &str) -> String {
     match counter(name) {
-        Some(Counter::Overflows) => "went elsewhere because the first choice was full".to_owned(),
+        Some(Counter::Overflows) => {
+            "went to another backend because the first choice was full".to_owned()
+        }
         Some(Counter::Failovers) => "went to a farther tier than the first".to_owned(),
         Some(Counter::Panics) => {
             "went to ejected backends because too few others were left".to_owned()
@@ -263,12 +265,12 @@ mod tests {
         Of 1000 connects now
           99.9%   10.0.0.1:8080
           one     10.0.0.4:8080 (a trial: its ejection is over)
-          12.0% went elsewhere because the first choice was full
+          12.0% went to another backend because the first choice was full
         ");
     }
 
     #[test]
-    fn refusals_and_detours_are_told_in_words() {
+    fn refusals_and_detours_are_shown_as_sentences() {
         let refused = Counter::ALL
             .map(Counter::name)
             .into_iter()
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_is_checked() {
+    fn malformed_targets_and_clients_are_usage_errors() {
         let asked = |text: &str| target(text).map(|Target { to, protocol }| (to, protocol));
         assert_eq!(asked("10.96.0.1:80"), Ok(("10.96.0.1:80".into(), None)));
         assert_eq!(

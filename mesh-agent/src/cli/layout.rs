@@ -1,4 +1,4 @@
-//! Tables that fit the terminal: which columns there is room for, and how wide each is.
+//! Fits tables to the terminal: chooses the columns and their widths.
 //!
 //! ```text
 //! columns, rows, Layout ──► narrower gaps ──► long names cut in the middle ──► extra columns left out ──► text
@@ -8,20 +8,20 @@ use std::{borrow::Cow, cmp::Reverse};
 
 use super::render::printable;
 
-/// Spaces between columns where there is room, and where there is little.
+/// Spaces between columns, and between columns of a table that is too wide.
 const GAP: usize = 3;
 const NARROW_GAP: usize = 2;
-/// A name is cut to this before extra columns are left out, and to the other when that was not
-/// enough.
+/// Names are cut to the first width before extra columns are left out, and to the second when all
+/// are.
 const SHORT_NAME: usize = 16;
 const SHORTEST_NAME: usize = 8;
 /// Length of `255.255.255.255:65535`.
 const IPV4_ENDPOINT: usize = 21;
 /// Length of `metrics:9090/TCP`.
 const NAMED_PORT: usize = 16;
-/// What the second and later lines of a folded line begin with.
+/// Indentation of the second and later lines of a folded line.
 const HANGING: &str = "    ";
-/// Items of a list shown in one cell.
+/// Most items of a list in one cell.
 const LISTED: usize = 3;
 
 /// Size of a terminal in characters.
@@ -33,12 +33,12 @@ pub struct Screen {
     pub rows: usize,
 }
 
-/// How much of an answer is shown.
+/// How much of an answer to show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Layout {
-    /// Everything there is, for `-o wide`.
+    /// All columns, for `-o wide`.
     Wide,
-    /// Columns with a value, none of them cut: stdout is no terminal.
+    /// All columns with a value, uncut, for a stdout that is no terminal.
     Whole,
     /// The part that fits into a number of characters.
     Fit(usize),
@@ -48,16 +48,16 @@ pub(super) enum Layout {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     title: &'static str,
-    /// Whether its cells may be cut in the middle, and the shortest that they become while anything
-    /// else can give way.
+    /// Whether its cells may be cut in the middle.
     is_name: bool,
+    /// Shortest width of its cells while other columns can be cut.
     shortest: usize,
     /// Zero for a column that is always shown; of the others the largest is left out first.
     rank: u8,
 }
 
 impl Column {
-    /// A column that is always shown whole.
+    /// Returns a column that is never cut.
     pub(super) const fn new(title: &'static str) -> Self {
         Self {
             title,
@@ -67,7 +67,7 @@ impl Column {
         }
     }
 
-    /// A column of names, which are cut where there is no room.
+    /// Returns a column of names, which are cut when the table is too wide.
     pub(super) const fn name(title: &'static str) -> Self {
         Self {
             is_name: true,
@@ -75,7 +75,7 @@ impl Column {
         }
     }
 
-    /// A column of addresses with ports: IPv4 ones are never cut.
+    /// Returns a column of addresses with ports; IPv4 addresses are never cut.
     pub(super) const fn address(title: &'static str) -> Self {
         Self {
             shortest: IPV4_ENDPOINT,
@@ -83,7 +83,7 @@ impl Column {
         }
     }
 
-    /// A column of ports with their names, most of which are never cut.
+    /// Returns a column of ports with names; only long names are cut.
     pub(super) const fn port(title: &'static str) -> Self {
         Self {
             shortest: NAMED_PORT,
@@ -91,14 +91,14 @@ impl Column {
         }
     }
 
-    /// The same column, left out where there is no room, those of a higher rank first.
+    /// Returns the column as one to leave out when the table is too wide, higher ranks first.
     pub(super) const fn extra(self, rank: u8) -> Self {
         Self { rank, ..self }
     }
 }
 
 impl Layout {
-    /// The layout of a block that is indented by two.
+    /// Returns the layout of a block that is indented by two.
     pub(super) fn indented(self) -> Self {
         match self {
             Self::Fit(width) => Self::Fit(width.saturating_sub(2)),
@@ -106,8 +106,7 @@ impl Layout {
         }
     }
 
-    /// A page with its long lines folded between words where a terminal is narrower. Tables fit
-    /// already.
+    /// Folds the long lines of a page between words to the width of the terminal. Tables already fit.
     pub(super) fn folded(self, page: String) -> String {
         match self {
             Self::Fit(room) if page.lines().any(|line| length(line) > room) => page
@@ -117,7 +116,7 @@ impl Layout {
         }
     }
 
-    /// `a,b,c +2 more` on a terminal, else all of them; `-` for none.
+    /// Returns `a,b,c +2 more` on a terminal, else all items; `-` for none.
     pub(super) fn list<T: AsRef<str>>(self, items: &[T]) -> String {
         let limit = if matches!(self, Self::Fit(_)) {
             LISTED
@@ -137,8 +136,8 @@ impl Layout {
         }
     }
 
-    /// Aligned columns below a header, one line per row. Columns that do not fit are named in a
-    /// last line.
+    /// Formats aligned columns below a header, one line per row. A last line names columns that do
+    /// not fit.
     pub(super) fn table(
         self,
         columns: &[Column],
@@ -151,8 +150,7 @@ impl Layout {
         self.fitted(columns.to_vec(), rows)
     }
 
-    /// As [`table`](Self::table), without the columns in which every row has `-`; wide ones have
-    /// all.
+    /// Like [`table`](Self::table), without columns that have `-` in every row, except for `-o wide`.
     pub(super) fn sparse(
         self,
         columns: &[Column],
@@ -194,7 +192,7 @@ impl Layout {
     }
 }
 
-/// Lines of `NAME:   value`, which are never cut.
+/// Formats lines of `NAME:   value`, which are never cut.
 pub(super) fn facts(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
     aligned(
         rows.into_iter()
@@ -202,7 +200,7 @@ pub(super) fn facts(rows: impl IntoIterator<Item = (&'static str, String)>) -> S
     )
 }
 
-/// Aligned columns without a header, which are never cut.
+/// Formats aligned columns without a header, which are never cut.
 pub(super) fn aligned(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let rows: Vec<Vec<String>> = rows
         .into_iter()
@@ -216,7 +214,7 @@ pub(super) fn aligned(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     })
 }
 
-/// The column to leave out next.
+/// Returns the column to leave out next.
 fn least(columns: &[Column]) -> Option<usize> {
     let extra = columns
         .iter()
@@ -247,7 +245,7 @@ fn natural(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
         .collect()
 }
 
-/// Widths where the widest names give way first, none below `shortest` or its title.
+/// Shrinks the widest names first, none below `shortest` or its title; returns the widths.
 fn shrunk(columns: &[Column], rows: &[Vec<String>], room: usize, shortest: usize) -> Vec<usize> {
     let mut widths = natural(columns, rows);
     let least = |at: usize| {
@@ -298,7 +296,7 @@ fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-/// A text of at most `width` characters, with `…` in place of its middle where it is longer.
+/// Cuts a text to `width` characters, with `…` in place of its middle.
 fn cut(text: &str, width: usize) -> Cow<'_, str> {
     let length = length(text);
     if length <= width {
@@ -310,7 +308,7 @@ fn cut(text: &str, width: usize) -> Cow<'_, str> {
     (head + "…" + &tail).into()
 }
 
-/// A text of at most `width` characters, with `…` in place of its end where it is longer.
+/// Cuts a text to `width` characters, with `…` in place of its end.
 fn ended(text: &str, width: usize) -> Cow<'_, str> {
     if length(text) <= width {
         return text.into();
@@ -323,8 +321,7 @@ fn ended(text: &str, width: usize) -> Cow<'_, str> {
         .into()
 }
 
-/// A line as lines of at most `room` characters, broken between words, or within one that is longer
-/// than that.
+/// Folds a line to lines of at most `room` characters, between words, or within a longer word.
 fn folded(line: &str, room: usize) -> String {
     let indent: String = line.chars().take_while(|c| *c == ' ').collect::<String>() + HANGING;
     let (mut text, mut rest) = (String::new(), line.to_owned());
@@ -346,15 +343,15 @@ fn folded(line: &str, room: usize) -> String {
     text + &rest + "\n"
 }
 
-/// A page whose lines end where the screen does.
+/// Cuts the lines of a page at the edge of the screen.
 pub(super) fn clipped(page: &str, columns: usize) -> String {
     page.lines().fold(String::new(), |page, line| {
         page + &ended(line, columns) + "\n"
     })
 }
 
-/// The first lines of a page that fit the screen, with the number of the others in the last line.
-/// The cursor stays on a line of its own, or the terminal would scroll.
+/// Returns the first lines of a page that fit the screen, with the number of the others in the last
+/// line. One line stays free for the cursor, or the terminal would scroll.
 pub(super) fn first_screen(page: &str, screen: Screen) -> String {
     let rows = |line: &str| length(line).div_ceil(screen.columns.max(1)).max(1);
     let room = screen.rows.saturating_sub(1).max(2);

@@ -10,9 +10,9 @@ mod backend;
 mod completion;
 mod config;
 mod explain;
-mod health;
+mod health_cell;
 mod layout;
-mod name;
+mod service_name;
 mod render;
 mod service;
 mod session;
@@ -68,7 +68,7 @@ Examples:
   meshctl config validate ./services   check files before they are deployed
   meshctl service list -o json | jq -r '.[].name'";
 
-/// The agent's socket where no other is named.
+/// The default socket of the agent.
 const SOCKET: &str = "/run/mesh-agent/agent.sock";
 
 /// Options of every command.
@@ -105,14 +105,14 @@ enum Noun {
     Completion(completion::Args),
 }
 
-/// What the process tells its caller.
+/// The exit code of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
     /// Done, and the answer is not "no".
     Ok,
-    /// The answer is "no", or there is none.
+    /// The answer is "no", or the command failed.
     No,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage,
 }
 
@@ -126,16 +126,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command has no answer.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
     Agent(#[from] client::Error),
     #[error(transparent)]
-    Name(#[from] name::Error),
+    Name(#[from] service_name::Error),
     #[error(transparent)]
     Endpoint(#[from] backend::Error),
-    #[error("status is that of the whole agent: leave out -n {0}")]
+    #[error("status covers the whole agent: leave out -n {0}")]
     WholeAgent(String),
     #[error("cannot write the answer: {0}")]
     Write(#[from] io::Error),
@@ -146,7 +146,7 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            // The reader has read enough, as with `| head`.
+            // The reader closed the pipe, as `| head` does.
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Endpoint(backend::Error::Malformed(_) | backend::Error::DeadlineAlone) => {
                 Exit::Usage
@@ -193,7 +193,7 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     }
 }
 
-/// Help and version are answers; help for a command without its verb is none.
+/// Prints help and version. Help because of a missing verb is a usage error.
 fn show(page: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Exit {
     let (stream, exit) = if page.use_stderr() {
         (err, Exit::Usage)
@@ -208,13 +208,13 @@ fn show(page: &clap::Error, Streams { out, err, .. }: &mut Streams<'_>) -> Exit 
 
 fn refuse(wrong: &[String], err: &mut dyn Write) -> Exit {
     for line in wrong {
-        // Without a reader the exit code says enough.
+        // Fails when stderr is closed; the exit code is enough then.
         let _ = writeln!(err, "meshctl: {line}");
     }
     Exit::Usage
 }
 
-/// What to write in place of a verb that other tools have first.
+/// Returns what to type instead of commands of other tools.
 fn hint(error: &clap::Error) -> &'static str {
     match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(word)) if word == "get" || word == "list" => {
@@ -233,7 +233,7 @@ fn hint(error: &clap::Error) -> &'static str {
 fn report(failure: &Failure, err: &mut dyn Write) -> Exit {
     let exit = failure.exit();
     if exit != Exit::Ok {
-        // Without a reader the exit code says enough.
+        // Fails when stderr is closed; the exit code is enough then.
         let _ = writeln!(err, "meshctl: {}", printable_lines(&failure.to_string()));
     }
     exit

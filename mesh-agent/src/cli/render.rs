@@ -1,4 +1,4 @@
-//! Forms of an answer: tables for people, JSON and YAML for scripts.
+//! Formats answers: tables for people, JSON and YAML for scripts.
 
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::api::types::Endpoint;
 pub(super) use crate::printable::printable;
 
-/// The forms.
+/// Output formats.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(super) enum Format {
     /// A table that fits the terminal
@@ -19,7 +19,7 @@ pub(super) enum Format {
     Yaml,
 }
 
-/// `-` for nothing.
+/// Returns a number; `-` for zero.
 pub(super) fn number(number: u64) -> String {
     if number == 0 {
         "-".to_owned()
@@ -28,7 +28,7 @@ pub(super) fn number(number: u64) -> String {
     }
 }
 
-/// As [`weight_of`]; an endpoint that the kernel does not have has its configured weight.
+/// Returns the weight of an endpoint as [`weight_of`]; only the configured one without a kernel row.
 pub(super) fn weight(endpoint: &Endpoint) -> String {
     let Endpoint {
         weight,
@@ -43,8 +43,8 @@ pub(super) fn weight(endpoint: &Endpoint) -> String {
     }
 }
 
-/// `2`, or `1 of 2` while it has another than the configured one; `<1 of 2` while it has less than
-/// one and takes connections.
+/// Returns `2`, or `1 of 2` while the weight differs from the configured one; `<1 of 2` while it is
+/// below one and the endpoint takes connections.
 pub(super) fn weight_of(effective: u32, configured: Option<u32>, takes: bool) -> String {
     let now = if effective == 0 && takes {
         "<1".to_owned()
@@ -57,7 +57,7 @@ pub(super) fn weight_of(effective: u32, configured: Option<u32>, takes: bool) ->
     }
 }
 
-/// `850us`, `1.3ms`, `2.0s`; `-` for nothing.
+/// Returns `850us`, `1.3ms`, `2.0s`; `-` for nothing.
 pub(super) fn microseconds(microseconds: Option<u32>) -> String {
     match microseconds {
         None => "-".to_owned(),
@@ -67,7 +67,7 @@ pub(super) fn microseconds(microseconds: Option<u32>) -> String {
     }
 }
 
-/// Indented JSON and a newline.
+/// Returns indented JSON and a newline.
 pub(super) fn json<T: Serialize>(answer: &T) -> String {
     let mut text =
         serde_json::to_string_pretty(answer).expect("answers are structs with string keys");
@@ -75,7 +75,7 @@ pub(super) fn json<T: Serialize>(answer: &T) -> String {
     text
 }
 
-/// A YAML document and a newline.
+/// Returns a YAML document and a newline.
 pub(super) fn yaml<T: Serialize>(answer: &T) -> Result<String, serde_saphyr::ser::Error> {
     let options = serde_saphyr::ser_options! {
         // One line per string, for grep and diff.
@@ -84,18 +84,18 @@ pub(super) fn yaml<T: Serialize>(answer: &T) -> Result<String, serde_saphyr::ser
     serde_saphyr::to_string_with_options(answer, options)
 }
 
-/// `1 error`, `2 errors`
+/// Returns `1 error`, `2 errors`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A time as people write it: `500ms`, `5s`, `1m 30s`.
+/// Returns a time as `500ms`, `5s`, `1m 30s`.
 pub(super) fn milliseconds(milliseconds: u64) -> String {
     let time = i64::try_from(milliseconds).map(SignedDuration::from_millis);
     time.map_or_else(|_| format!("{milliseconds}ms"), |time| format!("{time:#}"))
 }
 
-/// Two units at most, as kubectl shows ages: `75s`, `5m10s`, `26h3m`, `3d2h`.
+/// Returns an age in at most two units, as kubectl: `75s`, `5m10s`, `26h3m`, `3d2h`.
 pub(super) fn age(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
@@ -115,7 +115,7 @@ mod tests {
     };
 
     #[test]
-    fn a_weight_below_one_is_neither_one_nor_nothing() {
+    fn weight_below_one_is_shown_as_less_than_one() {
         let weights = [
             (2, 2, true),
             (1, 2, true),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_and_json_say_the_same() {
+    fn yaml_and_json_hold_the_same_values() {
         let status = Status {
             applied_seconds_ago: None,
             ..ailing().status
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_strings_stay_strings_for_every_reader() {
+    fn yaml_strings_stay_strings_for_every_parser() {
         let odd = [
             "80",
             "yes",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_is_written_as_people_write_it() {
+    fn yaml_has_plain_block_style() {
         let mut status = status();
         status.errors = ailing().status.errors;
         insta::assert_snapshot!(yaml(&status).unwrap(), @r#"

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{
-    Exit, Failure, health,
+    Exit, Failure, health_cell,
     layout::{Column, Layout, facts},
-    name::NameArg,
     render::{milliseconds, printable, weight},
+    service_name::NameArg,
     session::Session,
     watch::Watch,
 };
@@ -130,13 +130,13 @@ fn row(service: &Service, layout: Layout) -> Vec<String> {
     ]
 }
 
-/// `usable/total`
+/// Returns `usable/total`.
 fn usable(port: &ServicePort) -> String {
     format!("{}/{}", port.usable(), port.endpoints.len())
 }
 
-const FRONT_ENDS: [Column; 4] = [
-    Column::new("FRONT END"),
+const FRONTENDS: [Column; 4] = [
+    Column::new("FRONTEND"),
     Column::new("KIND"),
     Column::new("STATE"),
     Column::name("REASON"),
@@ -176,7 +176,7 @@ fn page(service: &Service, layout: Layout) -> String {
                 it.reason.clone(),
             ]
         });
-        page = page + "\n" + &layout.table(&FRONT_ENDS, rows);
+        page = page + "\n" + &layout.table(&FRONTENDS, rows);
     }
     let page = ports
         .iter()
@@ -189,13 +189,13 @@ fn page(service: &Service, layout: Layout) -> String {
     })
 }
 
-/// A port and its endpoints.
+/// Formats a port and its endpoints.
 fn section(port: &ServicePort, layout: Layout) -> String {
     let title = format!(
         "Port {}: {}\n  {}\n",
         printable(&port.label()),
         counters(port),
-        spread(port)
+        traffic(port)
     );
     let title = port
         .health_check
@@ -236,14 +236,14 @@ fn counters(port: &ServicePort) -> String {
     ];
     for (number, what) in further {
         if number > 0 {
-            write!(text, ", {number} {what}").expect("a string takes all that is written");
+            write!(text, ", {number} {what}").expect("writing to a string does not fail");
         }
     }
     text
 }
 
-/// How connects are spread, what the endpoints are made for, and the limits.
-fn spread(port: &ServicePort) -> String {
+/// Formats policy, capacity and limits.
+fn traffic(port: &ServicePort) -> String {
     let PortCapacity {
         usable,
         total,
@@ -269,7 +269,7 @@ fn spread(port: &ServicePort) -> String {
     ];
     for (limit, what) in limits {
         if let Some(limit) = limit {
-            write!(text, ", at most {limit}{what}").expect("a string takes all that is written");
+            write!(text, ", at most {limit}{what}").expect("writing to a string does not fail");
         }
     }
     match port.outlier {
@@ -281,7 +281,7 @@ fn spread(port: &ServicePort) -> String {
     }
 }
 
-/// How endpoints are checked:
+/// Formats the health check:
 /// `checked by http /up every 5s ± 10 %, timeout 1s, healthy after 2, unhealthy after 3`
 fn check(check: &HealthCheck) -> String {
     let HealthCheck {
@@ -337,115 +337,9 @@ fn line(endpoint: &Endpoint) -> Vec<String> {
         endpoint
             .health
             .as_ref()
-            .map_or("-".to_owned(), health::told),
+            .map_or("-".to_owned(), health_cell::long),
     ]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::fixture::{busy_cart, cart, checked_cart, dns, headless};
-
-    #[test]
-    fn the_list_shows_usable_endpoints_by_port() {
-        insta::assert_snapshot!(list(&[dns(), cart(), busy_cart(), checked_cart()], Layout::Whole), @"
-        NAMESPACE     NAME   ADDRESS               PORT(S)           ENDPOINTS   CONNECTS
-        kube-system   dns    10.96.0.53            53/UDP            0/0         12
-        shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   3/4,1/1     200
-        shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   1/4,1/1     200
-        shop          cart   10.96.0.10,fd00::10   80/TCP,9000/TCP   2/4,1/1     200
-        ");
-    }
-
-    #[test]
-    fn a_service_is_shown_with_its_endpoints() {
-        insta::assert_snapshot!(page(&cart(), Layout::Whole), @"
-        Service:   shop/cart
-        Address:   10.96.0.10, fd00::10
-        Origin:    /etc/mesh-agent/services.d/shop.yaml:12
-
-        FRONT END             KIND        STATE     REASON
-        10.96.0.10:80/TCP     ClusterIP   served
-        [fd00::10]:80/TCP     ClusterIP   served
-        127.0.0.1:30080/TCP   NodePort    served
-        10.96.0.10:9000/TCP   ClusterIP   served
-        [fd00::10]:9000/TCP   ClusterIP   refused   no IPv6 endpoint
-
-        Port http:80/TCP: 200 connects, 5 refused, 2 unrecorded
-          leastConnections, 0 connections, capacity 0 usable of 0
-          ENDPOINT           STATE      WEIGHT   CONNECTIONS   CONNECTS
-          10.0.0.1:8080      active     1        0             60
-          10.0.0.2:8080      active     2        0             117
-          10.0.0.3:8080      notReady   1        0             3
-          [fd00::a:1]:8080   active     1        0             20
-
-        Port admin:9000/TCP: 0 connects
-          leastConnections, 0 connections, capacity 0 usable of 0
-          ENDPOINT        STATE                 WEIGHT   CONNECTIONS   CONNECTS
-          10.0.0.4:9000   active, terminating   1        0             0
-        ");
-        insta::assert_snapshot!(page(&dns(), Layout::Whole), @"
-        Service:   kube-system/dns
-        Address:   10.96.0.53
-        Origin:    /etc/mesh-agent/services.d/dns.yaml:1
-
-        FRONT END           KIND        STATE     REASON
-        10.96.0.53:53/UDP   ClusterIP   refused   no endpoint
-
-        Port 53/UDP: 12 connects
-          leastConnections, 0 connections, capacity 0 usable of 0
-          no endpoints: connects are refused
-        ");
-    }
-
-    #[test]
-    fn load_is_shown_behind_the_endpoint() {
-        let page = page(&busy_cart(), Layout::Whole);
-        insta::assert_snapshot!(page.split_once("\nPort ").unwrap().1, @"
-        http:80/TCP: 200 connects, 5 refused, 2 unrecorded, 7 failed, 1 ejections
-          latencyAware, 52 connections, capacity 200 usable of 500
-          ENDPOINT           STATE        WEIGHT   CONNECTIONS   CONNECTS   TIER   LOCALITY
-          10.0.0.1:8080      active       1        40            60         -      -
-          10.0.0.2:8080      ejected 8s   1 of 2   0             117        2      -
-          10.0.0.3:8080      notReady     1        0             3          -      -
-          [fd00::a:1]:8080   draining     1        12            20         1      b
-
-        Port admin:9000/TCP: 0 connects
-          leastConnections, 0 connections, capacity 0 usable of 0
-          ENDPOINT        STATE                 WEIGHT   CONNECTIONS   CONNECTS
-          10.0.0.4:9000   active, terminating   1        0             0
-
-        Notes:
-          10.0.0.9:8080 of shop/cart drains by an operator's order, but is not configured now
-        ");
-    }
-
-    #[test]
-    fn health_is_shown_behind_the_endpoint() {
-        let page = page(&checked_cart(), Layout::Whole);
-        insta::assert_snapshot!(page.split_once("\nPort ").unwrap().1, @"
-        http:80/TCP: 200 connects, 5 refused, 2 unrecorded
-          leastConnections, 0 connections, capacity 0 usable of 0
-          checked by http /up every 5s ± 10 %, timeout 500ms, healthy after 2, unhealthy after 3, all are kept when all fail
-          ENDPOINT           STATE       WEIGHT   CONNECTIONS   CONNECTS   HEALTH
-          10.0.0.1:8080      active      1        0             60         healthy (66m40s)
-          10.0.0.2:8080      unhealthy   2        0             117        unhealthy (connection refused, 12s)
-          10.0.0.3:8080      notReady    1        0             3          -
-          [fd00::a:1]:8080   active      1        0             20         unknown (1s)
-
-        Port admin:9000/TCP: 0 connects
-          leastConnections, 0 connections, capacity 0 usable of 0
-          ENDPOINT        STATE                 WEIGHT   CONNECTIONS   CONNECTS   HEALTH
-          10.0.0.4:9000   active, terminating   1        0             0          unhealthy (HTTP status 503, wanted 200-399, kept: all fail, 75s)
-        ");
-    }
-
-    #[test]
-    fn a_service_that_is_left_alone_says_why() {
-        insta::assert_snapshot!(page(&headless(), Layout::Whole), @"
-        Service:      shop/db
-        Left alone:   it is headless (clusterIP None)
-        Origin:       /etc/mesh-agent/services.d/shop.yaml:60
-        ");
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! One run of a command: which agent it asks, and where and in which form it answers.
+//! The context of one command: the agent, the output streams and the output format.
 
 use std::io::{self, Write};
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::{
     Exit, Failure,
     layout::{Layout, Screen, clipped, first_screen},
-    name::{self, NameArg},
     render::{self, Format},
+    service_name::{self, NameArg},
     watch::{Rounds, Watch},
 };
 use crate::{
-    api::{client::Client, near::told, types::Service},
+    api::{client::Client, suggestions::told, types::Service},
     model::ServiceName,
     printable::printable_lines,
 };
@@ -21,13 +21,13 @@ use crate::{
 pub struct Streams<'a> {
     /// The answer.
     pub out: &'a mut dyn Write,
-    /// Everything that is not the answer.
+    /// Everything else.
     pub err: &'a mut dyn Write,
-    /// Size of the terminal that `out` is, now; nothing when it is no terminal.
+    /// Returns the current size of the terminal of `out`; nothing when it is no terminal.
     pub screen: fn() -> Option<Screen>,
 }
 
-/// A command being run.
+/// A running command.
 pub(super) struct Session<'a> {
     pub(super) client: Client,
     pub(super) namespace: Option<String>,
@@ -35,10 +35,10 @@ pub(super) struct Session<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
     screen: fn() -> Option<Screen>,
-    /// Whether answers follow one another.
+    /// Whether the command repeats its answer.
     watching: bool,
     shown: u64,
-    /// The table that was shown last.
+    /// The last table shown.
     page: String,
 }
 
@@ -64,15 +64,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Rounds of the command, as -w asks for.
+    /// Returns the rounds of the command by -w.
     pub(super) fn rounds(&mut self, watch: &Watch) -> Rounds {
         let rounds = watch.rounds();
         self.watching = rounds.go_on();
         rounds
     }
 
-    /// An answer, or nothing when the agent does not give one just now and the command is going to
-    /// ask again: a watch goes on over a restart of the agent.
+    /// Returns the answer; nothing when the agent gave none and the command will ask again, because a
+    /// watch survives a restart of the agent.
     pub(super) fn patient<T>(
         &mut self,
         rounds: &Rounds,
@@ -87,7 +87,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The named service, or all of the namespace, or all.
+    /// Returns the named service, or all of the namespace, or all.
     pub(super) async fn services(&self, name: Option<&NameArg>) -> Result<Vec<Service>, Failure> {
         match name {
             Some(name) => Ok(vec![self.service(name).await?]),
@@ -95,18 +95,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The named service.
+    /// Returns the named service.
     pub(super) async fn service(&self, name: &NameArg) -> Result<Service, Failure> {
         let ServiceName { namespace, name } = self.resolve(name)?;
         Ok(self.client.service(&namespace, &name).await?)
     }
 
-    /// The full name of a service.
-    pub(super) fn resolve(&self, name: &NameArg) -> Result<ServiceName, name::Error> {
+    /// Returns the full name of a service.
+    pub(super) fn resolve(&self, name: &NameArg) -> Result<ServiceName, service_name::Error> {
         name.within(self.namespace.as_deref())
     }
 
-    /// Writes one answer in the form that was asked for; `text` makes the one for people.
+    /// Writes one answer in the output format; `text` makes the table.
     pub(super) fn show<T: Serialize>(
         &mut self,
         answer: &T,
@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
         Ok(self.write(&[separator, &body])?)
     }
 
-    /// Writes what [`services`](Self::services) gave, and says so when there is none.
+    /// Writes the result of [`services`](Self::services), or why it is empty.
     pub(super) async fn show_services<T: Serialize>(
         &mut self,
         services: &[Service],
@@ -142,10 +142,10 @@ impl<'a> Session<'a> {
         let nothing = self.nothing().await;
         match self.format {
             Format::Table | Format::Wide if self.watching => self.show_page(nothing + "\n")?,
-            Format::Table | Format::Wide => self.tell(&nothing)?,
+            Format::Table | Format::Wide => self.notify(&nothing)?,
             Format::Json | Format::Yaml => {
                 self.show(answer, text)?;
-                self.tell(&nothing)?;
+                self.notify(&nothing)?;
             }
         }
         Ok(if self.namespace.is_some() {
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Why a list is empty.
+    /// Returns why a list is empty.
     async fn nothing(&self) -> String {
         let Some(given) = &self.namespace else {
             return "the agent has no services; `meshctl status` names the directories that it reads".to_owned();
@@ -169,7 +169,7 @@ impl<'a> Session<'a> {
         )
     }
 
-    /// Writes text that has only one form.
+    /// Writes text as it is, in any output format.
     pub(super) fn write(&mut self, parts: &[&str]) -> io::Result<()> {
         parts
             .iter()
@@ -177,12 +177,12 @@ impl<'a> Session<'a> {
         self.out.flush()
     }
 
-    /// Says something beside the answer.
-    pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
+    /// Writes a line to stderr.
+    pub(super) fn notify(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.err, "meshctl: {}", printable_lines(line))
     }
 
-    /// Shows how far a command is, in the place of what was shown before; on a terminal only.
+    /// Shows progress in place of the previous one, on a terminal only.
     pub(super) fn progress(&mut self, line: &str) -> io::Result<()> {
         match (self.screen)() {
             None => Ok(()),
@@ -191,7 +191,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Takes away what [`progress`](Self::progress) showed.
+    /// Erases the line of [`progress`](Self::progress).
     pub(super) fn end_progress(&mut self) -> io::Result<()> {
         self.progress("")
     }
@@ -204,7 +204,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Writes a table: below those before it, or on a terminal in their place.
+    /// Writes a table below the previous one, or on a terminal in its place.
     fn show_page(&mut self, page: String) -> io::Result<()> {
         let separator = if self.shown > 0 { "\n" } else { "" };
         self.shown += 1;
@@ -216,13 +216,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Says what interrupts a watch: on a terminal below the last table, which stays where it is.
+    /// Shows what interrupts a watch; on a terminal below the last table, which stays.
     fn interrupt(&mut self, message: &str) -> io::Result<()> {
         let Some(screen) = (self.screen)().filter(|_| !self.page.is_empty()) else {
             return write!(self.err, "{message}");
         };
         let rows = message.chars().count().div_ceil(screen.columns.max(1));
-        // The window may be narrower than when the page was made for it.
+        // The window may be narrower now.
         let page = clipped(&self.page, screen.columns);
         self.paint(
             &page,
@@ -234,7 +234,7 @@ impl<'a> Session<'a> {
         self.write(&[message])
     }
 
-    /// Replaces what the terminal shows by what fits of a page.
+    /// Replaces the screen by the part of a page that fits.
     fn paint(&mut self, page: &str, screen: Screen) -> io::Result<()> {
         // Cursor to the top left, then erase the screen.
         self.write(&["\x1b[H\x1b[2J", &first_screen(page, screen)])

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{
     Exit, Failure,
     layout::{Column, Layout},
-    name::NameArg,
     render::number,
+    service_name::NameArg,
     session::Session,
     watch::Watch,
 };
@@ -59,7 +59,7 @@ pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, F
     Ok(exit)
 }
 
-/// Connects of every service port at one moment.
+/// The connects of every service port at one time.
 struct Reading {
     connects: HashMap<Key, u64>,
     at: Instant,
@@ -82,8 +82,8 @@ impl Reading {
         }
     }
 
-    /// Connects per second between two readings; nothing for a port that is new, or was counted
-    /// anew.
+    /// Returns connects per second between two readings; nothing for a new port, or one whose
+    /// counters were reset.
     fn rate_since(&self, before: &Self, key: &Key) -> Option<f64> {
         let more = self
             .connects
@@ -110,7 +110,7 @@ struct Stats<'a> {
     namespace: &'a str,
     service: &'a str,
     port: u16,
-    /// Port name; absent where it has none.
+    /// Port name; absent when it has none.
     #[serde(skip_serializing_if = "str::is_empty")]
     port_name: &'a str,
     protocol: &'a str,
@@ -201,7 +201,7 @@ mod tests {
     };
 
     #[test]
-    fn the_first_reading_has_totals_only() {
+    fn first_reading_has_totals_only() {
         let services = [dns(), cart()];
         let now = Reading::new(&services, Instant::now());
         insta::assert_snapshot!(list(&stats(&services, None, &now), Layout::Whole), @"
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_has_its_columns() {
+    fn failure_counters_have_columns() {
         let services = [busy_cart()];
         let now = Reading::new(&services, Instant::now());
         insta::assert_snapshot!(list(&stats(&services, None, &now), Layout::Whole), @"
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn later_readings_have_rates_where_both_know_the_port() {
+    fn later_readings_have_rates_for_ports_in_both() {
         let start = Instant::now();
         let mut earlier = [cart()];
         earlier[0].ports[0].counters.connects -= 25;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::api::types::{CapacityUse, ConfigProblem, Hook, Status};
 
-/// Notes that are shown without -v.
+/// Most notes shown without -v.
 const NOTES: usize = 3;
 
 /// Show the state of the agent and errors of its configuration
@@ -54,8 +54,8 @@ pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, F
 }
 
 fn page(status: &Status, layout: Layout, verbose: bool) -> String {
-    let known = known(status);
-    let (ready, known) = known.split_at(known.find('\n').map_or(0, |end| end + 1));
+    let facts = facts_of(status);
+    let (ready, facts) = facts.split_at(facts.find('\n').map_or(0, |end| end + 1));
     let wrong = [
         section("Problems", &lines(&status.problems)),
         section("Errors", &lines(&status.errors)),
@@ -71,17 +71,17 @@ fn page(status: &Status, layout: Layout, verbose: bool) -> String {
         section("Degraded", &lines(&status.degraded)),
         section("Notes", &notes(&status.notes, verbose)),
     ];
-    let is_well = wrong.iter().all(String::is_empty);
+    let has_no_problem = wrong.iter().all(String::is_empty);
     let [problems, errors, instead] = wrong;
-    let first = if is_well {
-        [ready.to_owned() + known].into()
+    let first = if has_no_problem {
+        [ready.to_owned() + facts].into()
     } else {
         vec![
             ready.to_owned(),
             problems,
             errors,
             instead,
-            known.to_owned(),
+            facts.to_owned(),
         ]
     };
     let sections = first
@@ -91,8 +91,8 @@ fn page(status: &Status, layout: Layout, verbose: bool) -> String {
     sections.collect::<Vec<_>>().join("\n")
 }
 
-/// Facts, the most important first.
-fn known(status: &Status) -> String {
+/// Formats the facts, the most important first.
+fn facts_of(status: &Status) -> String {
     let Status {
         version,
         pid,
@@ -215,7 +215,7 @@ const MAPS: [Column; 4] = [
     Column::new("USE%"),
 ];
 
-/// The first few, or all.
+/// Formats the first notes, or all.
 fn notes(notes: &[ConfigProblem], verbose: bool) -> String {
     let (shown, more) = notes.split_at(if verbose {
         notes.len()
@@ -245,7 +245,7 @@ fn lines<T: ToString>(items: &[T]) -> String {
     })
 }
 
-/// An indented block below a title; nothing when the block is empty.
+/// Formats an indented block below a title; nothing when the block is empty.
 fn section(title: &str, body: &str) -> String {
     if body.is_empty() {
         return String::new();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_agent_fits_a_small_terminal() {
+    fn status_of_a_healthy_agent_fits_a_small_terminal() {
         let mut status = whole();
         insta::assert_snapshot!(page(&status, Layout::Fit(80), false), @"
         Ready:      yes
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_agent_says_what_it_does_without() {
+    fn status_names_the_missing_capabilities() {
         let status = Status {
             degraded: vec!["sockets of pods are not closed".into()],
             ..whole()
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn hooks_and_all_notes_are_shown_when_asked_for() {
+    fn verbose_status_shows_hooks_and_all_notes() {
         let mut status = whole();
         status.notes = (0..100)
             .map(|_| fixture::ailing().status.notes[0].clone())
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_comes_first() {
+    fn problems_and_errors_come_first() {
         insta::assert_snapshot!(page(&fixture::ailing().status, Layout::Fit(80), false), @"
         Ready:      no: 1 problem, 2 errors
 
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_object_is_named_beside_readiness() {
+    fn object_in_error_is_counted_beside_readiness() {
         let ailing = fixture::ailing().status;
         let one = Status {
             config_valid: false,
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_starting_agent_has_no_revision_time() {
+    fn starting_agent_has_no_revision_time() {
         let starting = Status {
             ready: false,
             revision: 0,

@@ -1,7 +1,9 @@
 //! Whole command lines, against a served agent.
 
+mod backend_commands;
 mod forms;
 mod terminal;
+mod validate;
 
 use self::terminal::{terminal, watched};
 use super::*;
@@ -45,7 +47,7 @@ async fn backends_and_stats_can_be_of_one_service() {
 }
 
 #[tokio::test]
-async fn a_healthy_status_is_a_yes_and_an_ailing_one_a_no() {
+async fn status_exits_with_zero_only_when_ready() {
     let well = run_in_process(&served(healthy()), "status -o json").await;
     assert_eq!((well.0, well.2.as_str()), (Exit::Ok, ""));
     let ill = run_in_process(&served(ailing()), "status").await;
@@ -59,7 +61,7 @@ async fn a_healthy_status_is_a_yes_and_an_ailing_one_a_no() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_no() {
+async fn unknown_objects_and_failed_reads_exit_with_one() {
     let agent = served(healthy());
     let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
     assert_eq!(
@@ -78,7 +80,7 @@ async fn what_is_not_there_is_a_no() {
 }
 
 #[tokio::test]
-async fn without_an_agent_it_says_how_to_start_one() {
+async fn error_without_an_agent_says_how_to_start_one() {
     let (exit, out, err) =
         capture(&["meshctl", "--socket", "/nonexistent/agent.sock", "status"]).await;
     let expected = "meshctl: no agent answers on /nonexistent/agent.sock: is it running? start it with `mesh-agent run`, \
@@ -87,7 +89,7 @@ async fn without_an_agent_it_says_how_to_start_one() {
 }
 
 #[tokio::test]
-async fn wrong_usage_is_told_apart() {
+async fn wrong_usage_exits_with_two_and_names_the_flag() {
     let agent = served(healthy());
     for line in [
         "",
@@ -108,157 +110,6 @@ async fn wrong_usage_is_told_apart() {
     assert_eq!(answer, (Exit::Usage, String::new(), expected.to_owned()));
     let (exit, _, err) = run_in_process(&agent, "service get shop/cart -n web").await;
     let expected = "meshctl: service shop/cart is not in namespace web; leave out -n web\n";
-    assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
-}
-
-#[tokio::test]
-async fn an_order_that_ends_with_the_agent_is_a_warning() {
-    let problem = "cannot write overrides.json, so drains and weights end when the agent does";
-    let mut agent = healthy();
-    agent.status.problems = vec![problem.into()];
-    let agent = served(agent);
-    for (line, answer) in [("drain", "draining"), ("undrain", "not draining")] {
-        let (exit, out, err) =
-            run_in_process(&agent, &format!("backend {line} shop/cart 10.0.0.3:8080")).await;
-        assert_eq!(
-            (exit, out),
-            (
-                Exit::Ok,
-                format!("shop/cart 10.0.0.3:8080: {answer}, 0 connections\n")
-            )
-        );
-        assert_eq!(err, format!("meshctl: warning: {problem}\n"));
-    }
-    let (_, out, _) = run_in_process(&agent, "backend drain shop/cart 10.0.0.3:8080 -o json").await;
-    assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&out).unwrap()["warning"],
-        problem
-    );
-}
-
-#[tokio::test]
-async fn operators_drain_weigh_and_take_it_back() {
-    let agent = healthy();
-    let orders = agent.orders.clone();
-    let agent = served(agent);
-    let answer = ask(
-        &agent,
-        "backend drain shop/cart 10.0.0.3:8080 --wait --deadline 5s",
-    )
-    .await;
-    assert_eq!(answer, "shop/cart 10.0.0.3:8080: draining, 0 connections\n");
-    let line = "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 300ms";
-    let (exit, _, err) = run_in_process(&agent, line).await;
-    assert_eq!(
-        exit,
-        Exit::No,
-        "it has no connection, but is still given some"
-    );
-    assert!(
-        err.contains("after 300ms no connection is left but the endpoint"),
-        "{err}"
-    );
-    let answer = ask(&agent, "backend weight cart fd00::a:1 5 -n shop").await;
-    assert_eq!(
-        answer,
-        "shop/cart [fd00::a:1]:8080: weight 5, 0 connections\n"
-    );
-    ask(&agent, "backend weight shop/cart 10.0.0.1 default").await;
-    ask(&agent, "backend undrain shop/cart 10.0.0.1 --port http").await;
-    let (exit, _, err) = run_in_process(&agent, "backend drain shop/cart 10.0.0.4").await;
-    assert_eq!(
-        (exit, err.as_str()),
-        (Exit::No, "meshctl: 10.0.0.4:9000 is the last one\n")
-    );
-    ask(&agent, "backend drain shop/cart 10.0.0.4 --force").await;
-    let expected = [
-        "shop/cart 10.0.0.3:8080 draining",
-        "shop/cart 10.0.0.1:8080 draining",
-        "shop/cart [fd00::a:1]:8080 weight 5",
-        "shop/cart 10.0.0.1:8080 weight as configured",
-        "shop/cart 10.0.0.1:8080 not draining",
-        "shop/cart 10.0.0.4:9000 draining by force",
-    ];
-    assert_eq!(*orders.lock().unwrap(), expected);
-}
-
-#[tokio::test]
-async fn a_drain_that_does_not_end_is_a_no() {
-    let agent = served(Fake {
-        services: Ok(vec![busy_cart()]),
-        ..healthy()
-    });
-    let line = "backend drain shop/cart 10.0.0.1:8080 --wait --deadline 300ms";
-    let left = "meshctl: after 300ms 40 connections are left; the drain goes on. Wait again with a longer --deadline, end \
-                what is connected, or take the drain back with `meshctl backend undrain shop/cart 10.0.0.1:8080`\n";
-    let no = (
-        Exit::No,
-        "shop/cart 10.0.0.1:8080: draining, 40 connections\n".to_owned(),
-        left.to_owned(),
-    );
-    assert_eq!(run_in_process(&agent, line).await, no);
-    let socket = agent.socket.display().to_string();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut arguments = arguments(line);
-    arguments.splice(1..1, ["--socket", &socket]);
-    run(
-        arguments,
-        Streams {
-            out: &mut out,
-            err: &mut err,
-            screen: terminal,
-        },
-    )
-    .await;
-    let progress = String::from_utf8(err).unwrap();
-    assert!(
-        progress.starts_with("\r\x1b[2Kcart 10.0.0.1:8080: 40 connections left"),
-        "{progress:?}"
-    );
-    assert!(
-        progress.contains("\r\x1b[2Kmeshctl: after 300ms"),
-        "{progress:?}"
-    );
-}
-
-#[tokio::test]
-async fn orders_for_what_is_not_there_say_what_is() {
-    let agent = served(healthy());
-    let no = |reason: &str| (Exit::No, String::new(), format!("meshctl: {reason}\n"));
-    let there = "no service shop/card; there is shop/cart";
-    assert_eq!(
-        run_in_process(&agent, "backend drain shop/card 10.0.0.1").await,
-        no(there)
-    );
-    assert_eq!(
-        run_in_process(&agent, "backend undrain shop/card 10.0.0.1:80").await,
-        no(there)
-    );
-    for line in [
-        "backend drain shop/cart web",
-        "backend weight shop/cart 10.0.0.1 many",
-        "explain cart:80",
-    ] {
-        assert_eq!(run_in_process(&agent, line).await.0, Exit::Usage, "{line}");
-    }
-}
-
-#[tokio::test]
-async fn options_that_make_no_sense_say_what_would() {
-    let agent = served(healthy());
-    let (exit, _, err) = run_in_process(&agent, "backend weight shop/cart 10.0.0.1 -1").await;
-    assert_eq!(exit, Exit::Usage);
-    assert!(
-        err.contains("<WEIGHT>: expected a number from 0 to 65535, or `default` for the configured weight, found `-1`"),
-        "{err}"
-    );
-    let (exit, _, err) = run_in_process(
-        &agent,
-        "backend drain shop/cart 10.0.0.3:8080 --deadline 5s",
-    )
-    .await;
-    let expected =
-        "meshctl: --deadline says how long --wait waits: add --wait, or leave out --deadline\n";
     assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
 }
 
@@ -286,7 +137,7 @@ async fn connects_are_explained() {
 }
 
 #[tokio::test]
-async fn every_command_teaches_by_example() {
+async fn help_of_every_command_has_examples() {
     for command in [
         "",
         "status",
@@ -313,7 +164,7 @@ async fn every_command_teaches_by_example() {
 }
 
 #[tokio::test]
-async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
+async fn verbs_of_other_tools_work_or_name_the_right_command() {
     let agent = served(healthy());
     let cart = ask(&agent, "service get shop/cart").await;
     assert_eq!(ask(&agent, "service describe shop/cart").await, cart);
@@ -339,7 +190,7 @@ async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
         "{err}"
     );
     let (exit, _, err) = run_in_process(&agent, "status -n nope").await;
-    let expected = "meshctl: status is that of the whole agent: leave out -n nope\n";
+    let expected = "meshctl: status covers the whole agent: leave out -n nope\n";
     assert_eq!((exit, err.as_str()), (Exit::Usage, expected));
     let (exit, _, err) = run_in_process(&agent, "describe service shop/cart").await;
     assert_eq!(exit, Exit::Usage);
@@ -350,45 +201,7 @@ async fn verbs_of_other_tools_are_understood_or_answered_with_ours() {
 }
 
 #[tokio::test]
-async fn single_files_and_standard_input_are_validated() {
-    let directory = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| {
-        let path = directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let service = |name: &str, port: &str| {
-        format!(
-            "services:\n- {{name: {name}, address: 10.96.0.1, ports: [{{port: {port}}}], endpoints: []}}\n"
-        )
-    };
-    let (good, bad) = (
-        write("good.yaml", &service("cart", "80")),
-        write("bad.tmpl", &service("web", "0")),
-    );
-    let answer = capture(&["meshctl", "config", "validate", &good]).await;
-    let summary = "1 service, 1 port, 0 endpoints; 0 errors, 0 notes\n";
-    assert_eq!(answer, (Exit::Ok, summary.to_owned(), String::new()));
-    let (exit, out, _) = capture(&["meshctl", "config", "validate", &bad]).await;
-    let error =
-        format!("{bad}:2: services[0].ports[0].port: expected a port from 1 to 65535, found `0`\n");
-    assert_eq!((exit, out.starts_with(&error)), (Exit::No, true), "{out}");
-    let missing = directory.path().join("none.yaml").display().to_string();
-    let (exit, out, _) = capture(&["meshctl", "config", "validate", &good, &missing]).await;
-    assert_eq!(exit, Exit::No);
-    assert!(
-        out.starts_with(&format!(
-            "{missing}:1: cannot be read: No such file or directory"
-        )),
-        "{out}"
-    );
-    let both = directory.path().display().to_string();
-    let (exit, _, _) = capture(&["meshctl", "config", "validate", &both, &bad]).await;
-    assert_eq!(exit, Exit::No);
-}
-
-#[tokio::test]
-async fn every_shell_is_completed() {
+async fn completion_script_exists_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (exit, script, err) = capture(&["meshctl", "completion", shell]).await;
         assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{shell}");
@@ -400,9 +213,9 @@ async fn every_shell_is_completed() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_enough_ends_a_watch_quietly() {
+async fn closed_pipe_ends_a_watch_without_an_error() {
     let agent = served(healthy());
-    let mut reader = Reader {
+    let mut reader = ClosingPipe {
         text: Vec::new(),
         flushes: 3,
     };
@@ -443,7 +256,7 @@ async fn a_reader_that_has_enough_ends_a_watch_quietly() {
 }
 
 #[tokio::test]
-async fn a_namespace_with_nothing_in_it_says_so() {
+async fn empty_namespace_is_reported_with_the_others() {
     let agent = served(healthy());
     let nothing =
         "meshctl: no service in namespace nope; namespaces with services: kube-system, shop\n";
@@ -481,13 +294,13 @@ fn pipe() -> Option<Screen> {
     None
 }
 
-/// Takes some answers, then is gone.
-struct Reader {
+/// A pipe whose reader closes it after some answers.
+struct ClosingPipe {
     text: Vec<u8>,
     flushes: usize,
 }
 
-impl Write for Reader {
+impl Write for ClosingPipe {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         if self.flushes == 0 {
             Err(io::ErrorKind::BrokenPipe.into())
@@ -502,7 +315,7 @@ impl Write for Reader {
     }
 }
 
-/// The answer of a command that has one.
+/// Returns the answer of a command that succeeds.
 async fn ask(agent: &Served, line: &str) -> String {
     let (exit, out, err) = run_in_process(agent, line).await;
     assert_eq!((exit, err.as_str()), (Exit::Ok, ""), "{line}");
@@ -539,27 +352,4 @@ async fn capture(arguments: &[&str]) -> (Exit, String, String) {
         String::from_utf8(out).unwrap(),
         String::from_utf8(err).unwrap(),
     )
-}
-
-#[tokio::test]
-async fn validate_blames_the_claimant_of_an_address_that_the_agent_serves() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = |name: &str| {
-        format!(
-            "services: [{{name: {name}, namespace: shop, address: 10.96.0.10, ports: [{{port: 80}}], endpoints: []}}]\n"
-        )
-    };
-    for (file, name) in [("a.yaml", "thief"), ("z.yaml", "cart")] {
-        std::fs::write(directory.path().join(file), service(name)).unwrap();
-    }
-    let line = format!("config validate {}", directory.path().display());
-    let (exit, out, _) = run_in_process(&served(healthy()), &line).await;
-    let blamed = |file: &str| format!("{}/{file}:1: service shop/", directory.path().display());
-    assert!(out.starts_with(&blamed("a.yaml")), "{out}");
-    assert_eq!(exit, Exit::No);
-    let (_, out, _) = run_in_process(&served(ailing()), &line).await;
-    assert!(
-        out.starts_with(&blamed("z.yaml")),
-        "by file name where the agent does not say: {out}"
-    );
 }

@@ -1,13 +1,13 @@
-//! `-w`: the same answer again and again.
+//! `-w`: repeats an answer.
 
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// More often, and the agent would be busy with nothing else.
+/// Shortest interval, so that requests do not overload the agent.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// The option, for commands that can be watched.
+/// The option of commands that can be watched.
 #[derive(clap::Args)]
 pub(super) struct Watch {
     /// Repeat every INTERVAL, like 500ms, 1s or 2m, until interrupted [default interval: 1s]
@@ -17,7 +17,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Rounds of the command: one, or without end.
+    /// Returns the rounds of the command: one, or endless.
     pub(super) fn rounds(&self) -> Rounds {
         match self.watch {
             None => Rounds::Once { done: false },
@@ -37,12 +37,12 @@ pub(super) enum Rounds {
 }
 
 impl Rounds {
-    /// Whether there will be another round whatever happens.
+    /// Returns whether another round follows in any case.
     pub(super) fn go_on(&self) -> bool {
         matches!(self, Self::Every(_))
     }
 
-    /// Waits for the next round; false when there is none.
+    /// Waits for the next round; returns false when there is none.
     pub(super) async fn next(&mut self) -> bool {
         match self {
             Self::Once { done } => !std::mem::replace(done, true),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn rounds_are_one_or_without_end() {
+    async fn rounds_are_one_or_endless() {
         let mut once = Watch { watch: None }.rounds();
         assert!(once.next().await);
         assert!(!once.next().await);

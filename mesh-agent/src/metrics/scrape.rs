@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::api::view::{Reader, Stopped, View};
+use crate::api::view::{Stopped, View, ViewReader};
 
 /// Shortest time between two renderings, and largest age of a text that is served.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ impl Scrapes {
     /// readers hold the one before the last, no other is rendered, for at most `patience`.
     pub(super) async fn render(
         &self,
-        reader: &Reader,
+        reader: &ViewReader,
         patience: Duration,
         render: fn(&dyn View) -> Rendered,
     ) {
@@ -133,7 +133,7 @@ mod tests {
             async move {
                 scrapes
                     .render(
-                        &Reader::new(Arc::new(healthy())),
+                        &ViewReader::new(Arc::new(healthy())),
                         Duration::from_secs(3),
                         count,
                     )

@@ -212,7 +212,7 @@ fn the_log_names_each_change_and_its_cause() {
     node.write("wrong.yaml", "services: [");
     logs("ERROR", "/wrong.yaml:");
     node.remove("wrong.yaml");
-    logs("no longer so: ", "/wrong.yaml:");
+    logs("solved: ", "/wrong.yaml:");
 
     let (at, mut client) = (b.address(), node.client());
     drop(b);

@@ -1,8 +1,8 @@
-//! What the owner publishes after each step.
+//! The state that the owner publishes after each step.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use super::{Absent, Applied, Owner, Problems};
+use super::{Applied, Owner, Problems, UnusedOverride};
 use crate::{
     dataplane::Dataplane,
     desired::{Tables, World},
@@ -10,41 +10,41 @@ use crate::{
     model::{ConfigError, ConfigNote, LeftOut, ServiceName, Wrong},
 };
 
-/// What the owner publishes after each step.
+/// The state that the owner publishes after each step.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Whether any source has said anything yet.
+    /// Whether an update was accepted.
     pub loaded: bool,
-    /// What the sources say.
+    /// The configuration in effect.
     pub world: Arc<World>,
-    /// What the kernel holds.
+    /// The kernel's rows.
     pub tables: Arc<Tables>,
-    /// What is wrong with the configuration.
+    /// Errors of the configuration.
     pub errors: Vec<ConfigError>,
-    /// How many errors there are, those included of which only the number is told.
+    /// Number of errors, including those that are not listed.
     pub errors_total: usize,
-    /// What is not in force as it is written.
+    /// What is not in force as written.
     pub wrong: Arc<Vec<Wrong>>,
-    /// What was left out on purpose.
+    /// Notes on what was left out on purpose.
     pub notes: Vec<ConfigNote>,
-    /// What is checked.
+    /// The plan of health checks.
     pub checks: Arc<Plan>,
     /// Services that are left alone.
     pub left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
-    /// Orders for endpoints that are not configured.
-    pub(in crate::agent) absent: Vec<Absent>,
-    /// Where orders are kept.
+    /// Overrides for endpoints that are not configured.
+    pub(in crate::agent) unused_overrides: Vec<UnusedOverride>,
+    /// The file that holds the overrides.
     pub(in crate::agent) overrides_file: PathBuf,
-    /// What is wrong with the data plane.
+    /// Problems of the data plane.
     pub problems: Vec<String>,
     /// The last set of tables that was applied.
     pub(in crate::agent) applied: Option<Applied>,
 }
 
 impl<D: Dataplane> Owner<D> {
-    /// What is not in force as it is written.
+    /// Returns what is not in force as written.
     fn wrong(&self) -> Arc<Vec<Wrong>> {
-        let further = [&self.refused, &self.misfits, &self.checks.refused];
+        let further = [&self.refused, &self.over_capacity, &self.checks.refused];
         if further.iter().all(|it| it.wrong.is_empty()) {
             return Arc::clone(&self.wrong);
         }
@@ -59,7 +59,7 @@ impl<D: Dataplane> Owner<D> {
         Arc::new(all)
     }
 
-    /// What others may know.
+    /// Returns the state to publish.
     pub(in crate::agent) fn snapshot(&self) -> Snapshot {
         let Problems {
             apply,
@@ -78,12 +78,12 @@ impl<D: Dataplane> Owner<D> {
                 .errors
                 .iter()
                 .chain(&self.refused.errors)
-                .chain(&self.misfits.errors)
+                .chain(&self.over_capacity.errors)
                 .chain(&self.checks.refused.errors)
                 .cloned()
                 .collect(),
             errors_total: self.update.errors_total
-                + [&self.refused, &self.misfits, &self.checks.refused]
+                + [&self.refused, &self.over_capacity, &self.checks.refused]
                     .iter()
                     .map(|it| it.errors_total())
                     .sum::<usize>(),
@@ -92,13 +92,13 @@ impl<D: Dataplane> Owner<D> {
                 .update
                 .notes
                 .iter()
-                .chain(&self.taken)
+                .chain(&self.shadowed)
                 .chain(&self.checks.notes)
                 .cloned()
                 .collect(),
             checks: Arc::clone(&self.checks),
             left_out: Arc::clone(&self.left_out),
-            absent: self.absent(),
+            unused_overrides: self.unused_overrides(),
             overrides_file: self.overrides.path().to_owned(),
             problems: [apply, resync, addresses, overrides]
                 .into_iter()

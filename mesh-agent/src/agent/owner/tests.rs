@@ -1,7 +1,7 @@
-//! The owner over a data plane that fails when told to, on a clock of its own.
+//! Tests of the owner over a data plane with injected failures, on a simulated clock.
 
-mod held;
-mod room;
+mod conflicts;
+mod over_capacity;
 
 use std::io;
 
@@ -14,12 +14,12 @@ use crate::{
     model::{InternalTraffic, Service},
 };
 
-/// A data plane that fails when told to: it takes `operations_left` more operations.
+/// A data plane with injected failures. It applies `operations_left` more operations.
 #[derive(Default)]
 struct Faulty {
     memory: Memory,
     operations_left: Option<usize>,
-    /// Refuses to switch.
+    /// Fails all writes of service rows.
     stuck: bool,
     capacity: Option<Capacity>,
 }
@@ -70,7 +70,7 @@ impl Dataplane for Faulty {
     }
 }
 
-/// An owner on a clock of its own.
+/// An owner on a simulated clock.
 struct Scene {
     owner: Owner<Faulty>,
     now: Duration,
@@ -106,13 +106,13 @@ impl Scene {
         self.owner.reconcile(self.now)
     }
 
-    /// Another owner takes the data plane over.
+    /// Replaces the owner by a new one over the same data plane.
     fn restart(&mut self) {
         let dataplane = std::mem::take(&mut self.owner.dataplane);
         self.owner = Owner::new(dataplane, vec![], self._state.path()).unwrap();
     }
 
-    /// Lets the time go by that was asked for, until nothing is left to do.
+    /// Advances the clock as the owner asks, until no step is left.
     fn settle(&mut self, mut wait: Option<Duration>) {
         for _ in 0..20 {
             let Some(time) = wait else { return };
@@ -190,7 +190,7 @@ fn internal_traffic_policy_comes_and_goes_and_endpoints_keep_their_indexes() {
 #[test]
 fn rows_are_freed_after_the_grace_period_and_not_before() {
     let mut scene = Scene::new();
-    // Of different weights, so that they need slots.
+    // Different weights need slots.
     let wait = scene.configure([cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 2)])]);
     assert_eq!(wait, None);
     let wait = scene.configure([cart(&[("10.0.0.2:80", 1), ("10.0.0.3:80", 2)])]);
@@ -206,7 +206,7 @@ fn rows_are_freed_after_the_grace_period_and_not_before() {
 }
 
 #[test]
-fn a_draining_backend_is_freed_after_its_deadline() {
+fn draining_backend_is_freed_after_its_deadline() {
     let mut scene = Scene::new();
     let drained = |mut service: Service| {
         service.close_stale_tcp = Some(Duration::from_secs(30));
@@ -227,7 +227,7 @@ fn a_draining_backend_is_freed_after_its_deadline() {
 }
 
 #[test]
-fn a_failed_write_is_reported_and_tried_again() {
+fn failed_write_is_reported_and_retried() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
     scene.owner.dataplane.operations_left = Some(1);
@@ -265,7 +265,7 @@ fn nothing_is_freed_while_the_switch_away_from_it_fails() {
 }
 
 #[test]
-fn an_incomplete_update_removes_nothing_that_an_earlier_agent_left() {
+fn incomplete_update_removes_nothing_that_an_earlier_agent_left() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
     scene.restart();
@@ -280,7 +280,7 @@ fn an_incomplete_update_removes_nothing_that_an_earlier_agent_left() {
 }
 
 #[test]
-fn an_incomplete_update_removes_what_was_known_before() {
+fn incomplete_update_removes_services_that_were_known_before() {
     let mut scene = Scene::new();
     let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
     scene.configure([cart(&[("10.0.0.1:80", 1)]), other.clone()]);
@@ -299,7 +299,7 @@ fn an_incomplete_update_removes_what_was_known_before() {
 }
 
 #[test]
-fn a_service_of_which_not_all_is_known_stays_as_the_kernel_has_it() {
+fn uncertain_service_stays_as_the_kernel_has_it() {
     let mut scene = Scene::new();
     let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
     scene.configure([cart(&[("10.0.0.1:80", 1)]), other]);
@@ -318,7 +318,7 @@ fn a_service_of_which_not_all_is_known_stays_as_the_kernel_has_it() {
         scene.connect("10.96.0.1:80")
     };
     let name = fixture::name("cart");
-    // Without any of its endpoints, then without a word of it.
+    // First without its endpoints, then without the service.
     assert_eq!(
         accept(vec![cart(&[])], std::slice::from_ref(&name)).unwrap(),
         "10.0.0.1:80"
@@ -340,7 +340,7 @@ fn a_service_of_which_not_all_is_known_stays_as_the_kernel_has_it() {
 }
 
 #[test]
-fn a_new_owner_adopts_ids_indexes_and_counters() {
+fn new_owner_adopts_ids_indexes_and_counters() {
     let mut scene = Scene::new();
     let services = [cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 2)])];
     scene.configure(services.clone());
@@ -354,7 +354,7 @@ fn a_new_owner_adopts_ids_indexes_and_counters() {
 }
 
 #[test]
-fn rows_changed_by_somebody_else_are_repaired() {
+fn rows_changed_by_another_process_are_repaired() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
     let good = scene.owner.dataplane.dump().unwrap();
@@ -372,7 +372,7 @@ fn rows_changed_by_somebody_else_are_repaired() {
 }
 
 #[test]
-fn an_endpoint_that_returns_within_the_grace_period_keeps_its_index() {
+fn endpoint_that_returns_within_the_grace_period_keeps_its_index() {
     let mut scene = Scene::new();
     let both = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1)];
     scene.configure([cart(&both)]);
@@ -384,7 +384,7 @@ fn an_endpoint_that_returns_within_the_grace_period_keeps_its_index() {
 }
 
 #[test]
-fn one_endpoint_among_many_is_a_handful_of_writes() {
+fn change_of_one_endpoint_among_many_needs_few_writes() {
     let services = |changed: &str| -> Vec<Service> {
         let service = |number: u8| {
             let endpoint = if number == 50 {
@@ -412,10 +412,10 @@ fn one_endpoint_among_many_is_a_handful_of_writes() {
     let left = |scene: &Scene| scene.owner.dataplane.operations_left.unwrap();
     scene.owner.dataplane.operations_left = Some(1_000);
     let wait = scene.configure(services("10.0.50.4:80"));
-    // The new backend, three slots, the front end that switches to them; and the old backend is
-    // told that it left.
+    // The new backend, three slots, the frontend that switches to them, and the state of the old
+    // backend.
     assert_eq!(1_000 - left(&scene), 6);
     scene.settle(wait);
-    // Later the old backend is freed. It stood in a row with the others, so there are no old slots.
+    // Later the old backend is freed. The old backends were contiguous, so there are no old slots.
     assert_eq!(1_000 - left(&scene), 7);
 }

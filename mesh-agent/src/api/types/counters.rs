@@ -1,9 +1,9 @@
-//! What the kernel counted.
+//! The kernel's counters of a service port.
 
 use mesh_common::{abi, counter::Counter};
 use serde::{Deserialize, Serialize};
 
-/// What the kernel counted for a service port. One field per counter of `mesh_common::counter`.
+/// The kernel's counters of a service port. One field per counter of `mesh_common::counter`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceCounters {
@@ -11,7 +11,7 @@ pub struct ServiceCounters {
     pub connects: u64,
     /// Connects refused because no backend was usable.
     pub refused_no_backend: u64,
-    /// Connects refused because the maps contradict each other.
+    /// Connects refused because a map row refers to a missing row.
     pub refused_broken: u64,
     /// Connects answered without a socket record.
     pub unrecorded: u64,
@@ -24,7 +24,7 @@ pub struct ServiceCounters {
     /// Ejections of backends.
     #[serde(default)]
     pub ejections: u64,
-    /// Connects that went to an ejected backend as its trial.
+    /// Trial connects to a backend whose ejection is over.
     #[serde(default)]
     pub trials: u64,
     /// Connects that went elsewhere because the first choice was full.
@@ -42,7 +42,7 @@ pub struct ServiceCounters {
 }
 
 impl ServiceCounters {
-    /// The field of `counter`.
+    /// Returns the field of `counter`.
     pub fn get(&self, counter: Counter) -> u64 {
         match counter {
             Counter::Connects => self.connects,
@@ -60,7 +60,7 @@ impl ServiceCounters {
         }
     }
 
-    /// Connects refused for whatever reason.
+    /// Returns the connects refused for any reason.
     pub fn refused(&self) -> u64 {
         let of_limits = self.refused_limit.saturating_add(self.refused_share);
         self.refused_no_backend
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn counter_fields_are_called_like_the_counters() {
+    fn counter_fields_have_the_names_of_the_counters() {
         let fields = serde_json::to_value(ServiceCounters::default()).unwrap();
         let names: BTreeSet<_> = fields
             .as_object()

@@ -1,4 +1,4 @@
-//! An endpoint, and what the kernel knows of it.
+//! An endpoint with its state in the kernel.
 
 use std::time::Duration;
 
@@ -18,36 +18,36 @@ pub struct Endpoint {
     pub weight: u32,
     /// `ready`, `terminating` or `notReady`.
     pub condition: String,
-    /// Whether new connections are sent there now.
+    /// Whether it gets new connections now.
     pub active: bool,
-    /// Why no front end of its service leads to it: `not on this node`, `no IPv6 service address`;
+    /// Why no frontend of its service leads to it: `not on this node`, `no IPv6 service address`;
     /// absent when one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_reach: Option<String>,
-    /// Name of the node it runs on, where that is known.
+    /// Name of the node it runs on; absent when unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// What health checks say of it; absent where its service has none.
+    /// Result of health checks; absent when its service has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<EndpointHealth>,
     /// Row in BACKENDS; absent while it has none.
     pub index: Option<u32>,
-    /// Connects answered with it.
+    /// Connects that got this endpoint.
     pub connects: u64,
     /// Connections of this node to it now.
     #[serde(default)]
     pub connections: u64,
-    /// Those of them that are not established yet.
+    /// Connections that are not established yet.
     #[serde(default)]
     pub connecting: u64,
-    /// Seconds, rounded up, until connects may try it again; zero when the next one may. Absent
+    /// Seconds, rounded up, until a trial connect may reach it; zero when the next one may. Absent
     /// unless it is ejected for all clients of this node, because several agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejected_for_seconds: Option<u64>,
     /// Clients of this node that have ejected it for themselves.
     #[serde(default)]
     pub ejected_by_clients: u32,
-    /// Connects of one client that failed since its last that did not; of the client with the most.
+    /// Failed connects in a row of one client; of the client with the most.
     #[serde(default)]
     pub consecutive_failures: u32,
     /// Ejections in a row.
@@ -62,25 +62,25 @@ pub struct Endpoint {
     /// Weight in effect now, rounded; zero where it is below one.
     #[serde(default)]
     pub effective_weight: u32,
-    /// How near it is, among the tiers of its service, from one; absent where all are equally near.
+    /// Its tier, 1 for the nearest; absent when the service has one tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<u32>,
-    /// Where it is, as far as known.
+    /// Its locality, as far as known.
     #[serde(default)]
     pub locality: Locality,
-    /// Which source it comes from; absent for the local one.
+    /// Its source; absent for the local one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Connections it is made for, for each one of its weight.
+    /// Connections it can serve for each unit of its weight.
     #[serde(default)]
     pub capacity: u32,
-    /// Whether an operator drains it.
+    /// Whether an operator has drained it.
     #[serde(default)]
     pub draining: bool,
 }
 
 impl Endpoint {
-    /// What it does for new connections, in a few words: `active`, `draining`, `ejected 8s`,
+    /// Returns its state: `active`, `draining`, `ejected 8s`,
     /// `unhealthy`, `notReady`, `terminating`, `not on this node`, `inactive`.
     pub fn state(&self) -> String {
         let unhealthy = self
@@ -110,18 +110,18 @@ impl Endpoint {
         }
     }
 
-    /// Whether it takes new connections like any other: its state is `active`.
+    /// Returns whether it takes new connections: its state is `active`.
     pub fn is_usable(&self) -> bool {
         self.active && !self.draining && self.ejected_for_seconds.is_none()
     }
 
-    /// Whether it takes new connections where no endpoint is usable: those that are ejected take
-    /// them in turn.
+    /// Returns whether it takes new connections when no endpoint is usable. Ejected endpoints then
+    /// take them in turn.
     fn is_last_resort(&self) -> bool {
         self.active && !self.draining
     }
 
-    /// For each of a port's endpoints whether it takes new connections now.
+    /// Returns for each endpoint of a port whether it takes new connections now.
     pub fn takers(all: &[Self]) -> impl Iterator<Item = bool> {
         let any = all.iter().any(Self::is_usable);
         all.iter().map(move |endpoint| {
@@ -133,7 +133,7 @@ impl Endpoint {
         })
     }
 
-    /// The address family, as far as there are two.
+    /// Returns whether its address is IPv6.
     pub fn is_ipv6(&self) -> bool {
         self.endpoint.starts_with('[')
     }
@@ -151,7 +151,7 @@ pub fn clients(number: u32) -> String {
 /// An ejection that is not over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ejection {
-    /// Seconds, rounded up, until a connect may try the backend again.
+    /// Seconds, rounded up, until a trial connect may reach the backend.
     pub for_seconds: u64,
     /// Ejections in a row.
     pub times: u32,
@@ -162,8 +162,8 @@ pub struct Ejection {
 }
 
 impl Ejection {
-    /// As of `now` by the monotonic clock; nothing while the backend is ejected for no client. Of
-    /// several clients' own ejections the longest counts.
+    /// Returns the ejection at `now` of the monotonic clock; nothing when the backend is ejected for
+    /// no client. The longest ejection of a single client counts.
     pub fn of(evidence: &Evidence, now: Duration) -> Option<Self> {
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let known = evidence.at(now)?;
@@ -188,7 +188,7 @@ impl Ejection {
     }
 }
 
-/// Where something is, as far as known.
+/// A locality, as far as known.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Locality {
@@ -204,7 +204,7 @@ pub struct Locality {
 }
 
 impl Locality {
-    /// `aws/eu-1/a`, of what is known; empty when nothing is.
+    /// Returns `aws/eu-1/a`, from the known parts; empty when none is known.
     pub fn label(&self) -> String {
         let Self {
             cloud,

@@ -1,4 +1,4 @@
-//! Why a connect goes where it goes.
+//! The explanation of a connect.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +11,16 @@ pub struct Question {
     /// `tcp` or `udp`; TCP where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// Who connects: `netns:PATH`, `cgroup:PATH` or a source address; anybody where absent.
+    /// The client: `netns:PATH`, `cgroup:PATH` or a source address; any client when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
 }
 
-/// `GET /v1/explain`: what the kernel would answer now, and why.
+/// `GET /v1/explain`: the kernel's answer to a connect now, and the reason.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// What was asked for, `10.96.0.1:80/TCP`.
+    /// The frontend of the question, `10.96.0.1:80/TCP`.
     pub frontend: String,
     /// Namespace of the service; absent when it is no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,30 +42,30 @@ pub struct Explanation {
     pub balance: Option<String>,
     /// `untouched`, `answered`, `refused`, or `partly refused`.
     pub verdict: String,
-    /// Why, unless it is simply answered.
+    /// The reason, unless the connect is answered.
     #[serde(default)]
     pub reason: String,
-    /// What this answer does not know, or takes for granted.
+    /// What this answer does not know, or assumes.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// Backends that connects may go to, those that come first first.
+    /// Backends that connects may go to, in the order of tiers.
     #[serde(default)]
     pub tiers: Vec<Tier>,
-    /// Backends of the service that no connect from this front end goes to.
+    /// Backends of the service that no connect from this frontend goes to.
     #[serde(default)]
     pub others: Vec<Candidate>,
     /// Connects that were replayed.
     pub replayed: u32,
-    /// Where those went, the most frequent first.
+    /// Destinations of the replayed connects, the most frequent first.
     #[serde(default)]
-    pub outcomes: Vec<Outcome>,
-    /// What was counted besides, by the names of counters.
+    pub outcomes: Vec<Destination>,
+    /// Other counters of the replay.
     #[serde(default)]
     pub counted: Vec<Share>,
 }
 
 impl Explanation {
-    /// `shop/cart`; nothing when it is no service.
+    /// Returns `shop/cart`; nothing when it is no service.
     pub fn service_name(&self) -> Option<String> {
         Some(format!(
             "{}/{}",
@@ -74,8 +74,7 @@ impl Explanation {
         ))
     }
 
-    /// `shop/cart:http/TCP`, the name under which the port keeps its id; nothing when it is no
-    /// service.
+    /// Returns `shop/cart:http/TCP`, the identity of the port; nothing when it is no service.
     pub fn identity(&self) -> Option<String> {
         let port = self
             .port_name
@@ -88,7 +87,7 @@ impl Explanation {
         ))
     }
 
-    /// Takes the parts of such a name.
+    /// Sets the service and port from an identity.
     pub fn identify(&mut self, identity: &str) {
         let parts = identity.split_once('/').and_then(|(namespace, rest)| {
             let (service, rest) = rest.split_once(':')?;
@@ -100,18 +99,18 @@ impl Explanation {
     }
 }
 
-/// Backends that are equally near.
+/// Backends of equal distance.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tier {
-    /// Percent of its weight that is usable. Below the service's failover share, connects go on to
-    /// the next tier.
+    /// Percent of its weight that is usable. Below the failover share of the service, connects spill
+    /// over to the next tier.
     pub usable_percent: f64,
     /// Its backends.
     pub backends: Vec<Candidate>,
 }
 
-/// A backend, and whether it takes a connection now.
+/// A backend and its status.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
@@ -126,34 +125,34 @@ pub struct Candidate {
     pub effective_weight: u32,
     /// Connections of this node to it now.
     pub connections: u64,
-    /// Those of them that are not established yet.
+    /// Connections that are not established yet.
     pub connecting: u64,
     /// `usable`, `due`, `ejected`, `full` or `down`, as the kernel sees it.
     pub status: String,
-    /// The same in words.
+    /// The reason of the status.
     pub reason: String,
-    /// Percent of the draws within its tier that fall on it, before load and status are looked at.
+    /// Percent of the draws within its tier that fall on it, before load and status are compared.
     pub draws_percent: f64,
 }
 
-/// Where some of the replayed connects went.
+/// One destination of the replayed connects.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Outcome {
-    /// `address:port`; absent when they were refused.
+pub struct Destination {
+    /// `address:port`; absent when the connects were refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Name of the counter of the refusal; absent when they were answered.
+    /// Name of the counter of the refusal; absent when the connects were answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
     /// Percent of all.
     pub percent: f64,
-    /// Whether it is the trial of an ejected backend.
+    /// Whether it is the one trial connect to a backend whose ejection is over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trial: bool,
 }
 
-/// A part of the replayed connects.
+/// A counter as part of the replayed connects.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Share {

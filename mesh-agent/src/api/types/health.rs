@@ -1,4 +1,4 @@
-//! What health checks say of an endpoint.
+//! The result of health checks of an endpoint.
 
 use std::time::Duration;
 
@@ -6,26 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::HealthStatus;
 
-/// What the health checks of this node say of an endpoint.
+/// The result of this node's health checks of an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointHealth {
-    /// `healthy`, `unhealthy`, or `unknown` while there are too few results; then it counts as
-    /// healthy, as it does where it is `unchecked`, because the settings do not allow the check.
+    /// `healthy`, `unhealthy`, or `unknown` while there are too few results, or `unchecked` when
+    /// the settings do not allow the check. The last two count as healthy.
     pub state: String,
-    /// What the last probe found, or why there is none; empty when all was well.
+    /// Error of the last probe, or why there is no probe; empty after a success.
     pub reason: String,
-    /// Seconds since the state is what it is.
+    /// Seconds since the state changed.
     pub since_seconds: u64,
     /// Seconds since the last probe; absent before the first.
     pub checked_seconds_ago: Option<u64>,
-    /// Whether it is unhealthy and given connections all the same, because every endpoint is that
-    /// could take them.
+    /// Whether it gets connections although it is unhealthy, because all endpoints are.
     pub kept: bool,
 }
 
 impl EndpointHealth {
-    /// An endpoint that may not be checked, for this reason.
+    /// Returns the health of an endpoint that may not be checked.
     pub fn unchecked(reason: String) -> Self {
         Self {
             state: "unchecked".to_owned(),
@@ -36,15 +35,15 @@ impl EndpointHealth {
         }
     }
 
-    /// As of `now`, by the monotonic clock.
-    pub fn new(verdict: &HealthStatus, kept: bool, now: Duration) -> Self {
+    /// Returns the health at `now` of the monotonic clock.
+    pub fn new(status: &HealthStatus, kept: bool, now: Duration) -> Self {
         let HealthStatus {
             state,
             reason,
             changed_at,
             checked_at,
             streak: _,
-        } = verdict;
+        } = status;
         let ago = |at: Duration| now.saturating_sub(at).as_secs();
         Self {
             state: state.name().to_owned(),

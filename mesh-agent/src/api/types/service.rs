@@ -1,4 +1,4 @@
-//! A service, its front ends and its ports.
+//! A service with its frontends and ports.
 
 use std::borrow::Cow;
 
@@ -14,19 +14,19 @@ pub struct Service {
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Where it is written, `file:line`.
+    /// Where it is defined, `file:line`.
     pub origin: String,
-    /// Addresses at which it answers.
+    /// Its addresses.
     pub addresses: Vec<String>,
     /// Ports and their endpoints.
     pub ports: Vec<ServicePort>,
-    /// Where programs ask for it, and whether they get it.
+    /// Its frontends, and whether each is served.
     #[serde(default)]
-    pub frontends: Vec<Frontend>,
-    /// What operators said of endpoints that the service does not have now.
+    pub frontends: Vec<FrontendStatus>,
+    /// Notes on overrides for endpoints that the service does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Why the service is left alone, where it is; then there is nothing else to say of it.
+    /// Why the service is left alone; absent when it is not. All other fields are empty then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
 }
@@ -34,24 +34,24 @@ pub struct Service {
 /// One address and port of a service.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Frontend {
-    /// Address; the name of a load balancer that has none.
+pub struct FrontendStatus {
+    /// Address; the host name of a load balancer without one.
     pub address: String,
     /// Port.
     pub port: u16,
-    /// `TCP` or `UDP`; `SCTP`, which is left alone.
+    /// `TCP`, `UDP`, or `SCTP`, which is left alone.
     pub protocol: String,
     /// `ClusterIP`, `address`, `ExternalIP`, `LoadBalancer` or `NodePort`.
     pub kind: String,
     /// `served`, `refused`, `left alone`, `taken` by another service, or `pending` while the kernel
     /// does not have it.
     pub state: String,
-    /// Why, unless it is served.
+    /// The reason, unless it is served.
     #[serde(default)]
     pub reason: String,
 }
 
-impl Frontend {
+impl FrontendStatus {
     /// `10.96.0.1:80/TCP` or `[fd00::1]:80/TCP`
     pub fn label(&self) -> String {
         let Self {
@@ -64,7 +64,7 @@ impl Frontend {
     }
 }
 
-/// An IPv6 address is the only kind that has colons.
+/// Joins address and port. Only an IPv6 address has colons.
 fn socket_address(address: &str, port: u16) -> String {
     if address.contains(':') {
         format!("[{address}]:{port}")
@@ -77,7 +77,7 @@ fn socket_address(address: &str, port: u16) -> String {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
-    /// Port name; absent where it has none.
+    /// Port name; absent when it has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub port_name: String,
     /// Port.
@@ -91,14 +91,14 @@ pub struct ServicePort {
     /// `leastConnections`, `latencyAware`, `random`, `roundRobin` or `consistentHash`.
     #[serde(default)]
     pub balance: String,
-    /// What of a client is hashed: `namespace`, `cgroup` or `sourceAddress`; absent for other
+    /// Client attribute that is hashed: `namespace`, `cgroup` or `sourceAddress`; absent for other
     /// policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_key: Option<String>,
     /// Connections of this node to its endpoints now.
     #[serde(default)]
     pub connections: u64,
-    /// Connections that its endpoints are made for.
+    /// Connections that its endpoints can serve.
     #[serde(default)]
     pub capacity: PortCapacity,
     /// Limits of connections; absent where there are none.
@@ -107,21 +107,20 @@ pub struct ServicePort {
     /// When connect failures eject an endpoint; absent where nothing differs from the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlier: Option<Outlier>,
-    /// How its endpoints are checked, with what holds where the configuration says nothing; absent
-    /// where they are not.
+    /// Health check of its endpoints, including defaults; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
 }
 
 impl ServicePort {
-    /// Endpoints that take new connections.
+    /// Returns the number of endpoints that take new connections.
     pub fn usable(&self) -> usize {
         Endpoint::takers(&self.endpoints)
             .filter(|takes| *takes)
             .count()
     }
 
-    /// Its name, or its number where it has none.
+    /// Returns its name, or its number when it has none.
     pub fn name_or_number(&self) -> Cow<'_, str> {
         if self.port_name.is_empty() {
             self.port.to_string().into()
@@ -146,29 +145,29 @@ impl ServicePort {
     }
 }
 
-/// Connections that the endpoints of a port are made for: Σ capacity × weight.
+/// Connections that the endpoints of a port can serve: Σ capacity × weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortCapacity {
-    /// Of those that take new connections now.
+    /// Of endpoints that take new connections now.
     pub usable: u64,
-    /// Of all.
+    /// Of all endpoints.
     pub total: u64,
     /// Connections of this node now.
     pub used: u64,
 }
 
-/// How many connections at the same time, on this node.
+/// Most concurrent connections on this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// To all endpoints together; absent for any number.
+    /// To all endpoints together; absent for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u32>,
-    /// To each endpoint; absent for any number.
+    /// To each endpoint; absent for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connections_per_endpoint: Option<u32>,
-    /// Percent of `max_connections` that one client may hold; absent for all.
+    /// Percent of `max_connections` that one client may hold; absent for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connections_per_client_percent: Option<u8>,
 }
@@ -189,29 +188,29 @@ pub struct Outlier {
     pub max_ejected_percent: u32,
     /// Ejections are ignored while less than this share of the capacity is usable.
     pub panic_percent: u32,
-    /// A connect that is not answered for so long has failed.
+    /// A connect without an answer fails after this time.
     pub connect_timeout_milliseconds: u64,
 }
 
-/// How the agent finds out whether endpoints work.
+/// How the agent checks endpoints.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthCheck {
-    /// What is asked: `tcp`, `http /healthz`, `https /`, `grpc` or `grpc NAME`.
+    /// The probe: `tcp`, `http /healthz`, `https /`, `grpc` or `grpc NAME`.
     pub probe: String,
-    /// Port that is asked; absent for the endpoint's own.
+    /// Port of the probe; absent for the port of the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// From one probe to the next.
+    /// Time from one probe to the next.
     pub interval_milliseconds: u64,
-    /// A probe that is not answered for so long has failed.
+    /// A probe without an answer fails after this time.
     pub timeout_milliseconds: u64,
-    /// The interval is up to this much longer or shorter.
+    /// Random deviation of the interval, in both directions.
     pub jitter_percent: u32,
     /// Successes in a row that make an endpoint healthy.
     pub rise: u32,
     /// Failures in a row that make it unhealthy.
     pub fall: u32,
-    /// Whether the last healthy endpoint may be taken out as well.
+    /// Whether all endpoints may be taken out when all fail.
     pub allow_empty: bool,
 }

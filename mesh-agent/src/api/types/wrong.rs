@@ -1,4 +1,4 @@
-//! What of the configuration is not in force as it is written.
+//! Parts of the configuration that are not in force as written.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{self, Effect, Scope};
 
-/// An object, a file or a directory that is wrong, and what is in force instead.
+/// An object, file or directory with an error, and what is in force instead.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wrong {
@@ -14,20 +14,21 @@ pub struct Wrong {
     pub file: String,
     /// Line, from one.
     pub line: u32,
-    /// What is wrong: `service shop/cart`, `the file`.
+    /// The object: `service shop/cart`, `the file`.
     pub name: String,
     /// `object`, `file` or `directory`.
     pub scope: String,
     /// What is in force: `lastGood`, its last good version; `rest`, objects that the file no longer
-    /// has; `other`, another definition of the service; `part`, the object but for what is wrong;
+    /// has; `other`, another definition of the service; `part`, the object without its invalid parts;
     /// `kernel`, what an earlier agent left in the kernel; `nothing`.
     pub in_force: String,
-    /// The same in words.
+    /// What is in force, as a sentence.
     pub effect: String,
 }
 
 impl Wrong {
-    /// What the sources say of it, and whether the kernel holds what an earlier agent made of it.
+    /// Converts the error of a source. `in_kernel` means that the kernel holds the rows that an earlier
+    /// agent made of the object.
     pub fn new(wrong: &model::Wrong, in_kernel: bool) -> Self {
         let model::Wrong {
             origin,

@@ -5,10 +5,10 @@ use serde::Serialize;
 use crate::{
     api::types::{Endpoint, EndpointHealth, Locality, Service, ServicePort},
     cli::{
-        Exit, Failure, health,
+        Exit, Failure, health_cell,
         layout::{Column, Layout},
-        name::NameArg,
         render::{microseconds, number, weight},
+        service_name::NameArg,
         session::Session,
         watch::Watch,
     },
@@ -42,19 +42,19 @@ struct Backend<'a> {
     namespace: &'a str,
     service: &'a str,
     port: u16,
-    /// Port name; absent where it has none.
+    /// Port name; absent when it has none.
     #[serde(skip_serializing_if = "str::is_empty")]
     port_name: &'a str,
     protocol: &'a str,
     /// `address:port`
     endpoint: &'a str,
     weight: u32,
-    /// Absent while it is sent no new connections.
+    /// Absent while it gets no new connections.
     share_percent: Option<f64>,
     condition: &'a str,
     active: bool,
     connects: u64,
-    /// Absent where the service has no health check.
+    /// Absent when the service has no health check.
     health: Option<&'a EndpointHealth>,
     #[serde(flatten)]
     load: Load<'a>,
@@ -64,7 +64,7 @@ struct Backend<'a> {
     shown_weight: String,
 }
 
-/// What the kernel knows of it.
+/// Its state in the kernel.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Load<'a> {
@@ -136,20 +136,20 @@ fn load(endpoint: &Endpoint) -> Load<'_> {
     }
 }
 
-/// Percent of new connections, rounded to two places; nothing for a backend that is sent none.
+/// Returns the percent of new connections with two decimal places; nothing for an inactive backend.
 fn share(port: &ServicePort, endpoint: &Endpoint) -> Option<f64> {
-    let rivals = port
+    let peers = port
         .endpoints
         .iter()
-        .filter(|rival| rival.active && rival.is_ipv6() == endpoint.is_ipv6());
-    let total: u64 = rivals.map(|rival| u64::from(drawn(rival))).sum();
+        .filter(|peer| peer.active && peer.is_ipv6() == endpoint.is_ipv6());
+    let total: u64 = peers.map(|peer| u64::from(drawing_weight(peer))).sum();
     endpoint
         .active
-        .then(|| (f64::from(drawn(endpoint)) * 10_000.0 / total as f64).round() / 100.0)
+        .then(|| (f64::from(drawing_weight(endpoint)) * 10_000.0 / total as f64).round() / 100.0)
 }
 
-/// Its weight in effect, at least one.
-fn drawn(endpoint: &Endpoint) -> u32 {
+/// Returns its weight in effect, at least 1.
+fn drawing_weight(endpoint: &Endpoint) -> u32 {
     endpoint.effective_weight.max(1)
 }
 
@@ -204,7 +204,7 @@ fn row(backend: &Backend<'_>) -> Vec<String> {
         microseconds(load.handshake_microseconds),
         text(&load.locality.label()),
         text(load.source.unwrap_or_default()),
-        health::cell(backend.health),
+        health_cell::short(backend.health),
     ]
 }
 
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_those_of_the_weights_in_effect() {
+    fn shares_follow_the_weights_in_effect() {
         let mut cart = cart();
         cart.ports[0].endpoints[0].effective_weight = 8;
         let shares: Vec<_> = backends(&[cart])

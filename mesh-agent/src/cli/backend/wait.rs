@@ -1,4 +1,4 @@
-//! Waiting until an endpoint has no connections.
+//! Waits until an endpoint has no connections.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,16 +7,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::{client, types::Service},
-    cli::{Failure, name::NameArg, render::milliseconds, session::Session},
+    cli::{Failure, render::milliseconds, service_name::NameArg, session::Session},
 };
 
-/// Time between two looks.
+/// Time between two requests.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long to wait where --deadline does not say.
+/// Time to wait without --deadline.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A time with its unit.
+/// Parses a number with a unit.
 pub(super) fn deadline(text: &str) -> Result<Duration, String> {
     let parsed = text
         .parse()
@@ -25,7 +25,7 @@ pub(super) fn deadline(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| format!("expected a number and a unit, like 30s or 5m, found `{text}`"))
 }
 
-/// Connections of this node to an endpoint, behind whichever port of the service.
+/// Returns the connections of this node to an endpoint, over all ports of the service.
 pub(super) fn connections(service: &Service, endpoint: SocketAddr) -> u64 {
     let endpoints = service.ports.iter().flat_map(|port| &port.endpoints);
     endpoints
@@ -34,14 +34,14 @@ pub(super) fn connections(service: &Service, endpoint: SocketAddr) -> u64 {
         .sum()
 }
 
-/// Whether the endpoint is given new connections: while it drains step by step, fewer and fewer.
+/// Returns whether the endpoint gets new connections, as it does during a gradual drain.
 pub(super) fn takes(service: &Service, endpoint: SocketAddr) -> bool {
     let mut endpoints = service.ports.iter().flat_map(|port| &port.endpoints);
     endpoints.any(|it| it.endpoint.parse() == Ok(endpoint) && it.active)
 }
 
-/// The service as soon as the endpoint has no connections and is given none, or as it is at the
-/// deadline. Meanwhile an agent may restart.
+/// Waits until the endpoint has no connections and gets none, or until the deadline; returns the
+/// service then. The agent may restart meanwhile.
 pub(super) async fn until_idle(
     session: &mut Session<'_>,
     name: &NameArg,
@@ -73,13 +73,14 @@ pub(super) async fn until_idle(
     }
 }
 
-/// What is left at the deadline and what can be done; nothing when no connection is left or will
-/// come.
+/// Returns a message about the connections left at the deadline; nothing when none is left and none
+/// can come.
 pub(super) fn left(service: &Service, endpoint: SocketAddr, deadline: Duration) -> Option<String> {
     let left = match (connections(service, endpoint), takes(service, endpoint)) {
         (0, false) => return None,
         (0, true) => {
-            "no connection is left but the endpoint, whose `drain` is not over, is still given new ones".to_owned()
+            "no connection is left, but the endpoint still gets new ones until its `drain` ends"
+                .to_owned()
         }
         (1, _) => "1 connection is left".to_owned(),
         (left, _) => format!("{left} connections are left"),
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deadlines_say_their_unit() {
+    fn deadlines_need_a_unit() {
         assert_eq!(deadline("60s"), Ok(Duration::from_secs(60)));
         assert_eq!(deadline("5m"), Ok(Duration::from_secs(300)));
         for text in ["", "60", "-1s", "soon"] {

@@ -1,4 +1,4 @@
-//! Names that the agent knows, for the words that stand on a command line so far.
+//! Asks the agent for names that complete a command line.
 
 use std::{ffi::OsString, io, path::PathBuf, thread, time::Duration};
 
@@ -6,23 +6,23 @@ use tokio::{runtime, time::timeout};
 
 use crate::{
     api::{client::Client, types::Service},
-    cli::name::NameArg,
+    cli::service_name::NameArg,
 };
 
-/// A shell waits for the answer.
+/// Most time for an answer, because the shell waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a command line says about the agent and the service it asks for.
+/// The parts of a command line that select an agent and a service.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     socket: Option<PathBuf>,
     namespace: Option<String>,
-    /// Words that are no options: program, noun, verb, then arguments.
+    /// Words other than options: program, noun, verb, then arguments.
     words: Vec<String>,
 }
 
 impl Names {
-    /// Reads what is typed. The last word is the one to complete, so it says nothing yet.
+    /// Parses the line so far, without its last word, which is to be completed.
     pub(super) fn new(typed: impl Iterator<Item = OsString>) -> Self {
         let mut names = Self {
             socket: std::env::var_os("MESH_SOCKET").map(PathBuf::from),
@@ -65,7 +65,7 @@ impl Names {
         ))
     }
 
-    /// Endpoints of the service that is named.
+    /// Returns the endpoints of the named service.
     pub(super) fn endpoints(&self) -> io::Result<Vec<String>> {
         let ports = self
             .service()?
@@ -78,7 +78,7 @@ impl Names {
         ))
     }
 
-    /// Ports of the service that is named.
+    /// Returns the ports of the named service.
     pub(super) fn ports(&self) -> io::Result<Vec<String>> {
         Ok(sorted(
             self.service()?
@@ -101,7 +101,7 @@ impl Names {
         Ok(sorted(frontends.map(|frontend| label(frontend.label()))))
     }
 
-    /// The service after noun and verb.
+    /// Returns the service named after noun and verb.
     fn service(&self) -> io::Result<Option<Service>> {
         let named = self
             .words
@@ -116,7 +116,7 @@ impl Names {
         Ok(self.ask()?.into_iter().find(is_named))
     }
 
-    /// All services, asked for on a thread of its own: completers know nothing of tasks.
+    /// Returns all services. Uses a separate thread, because completers are not async.
     fn ask(&self) -> io::Result<Vec<Service>> {
         let socket = self
             .socket

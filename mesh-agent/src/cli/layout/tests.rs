@@ -114,7 +114,7 @@ fn long_lists_are_cut_on_a_terminal() {
 }
 
 #[test]
-fn a_page_that_is_too_long_keeps_its_first_lines() {
+fn long_page_keeps_its_first_lines() {
     let screen = Screen {
         columns: 60,
         rows: 5,
@@ -134,7 +134,7 @@ fn a_page_that_is_too_long_keeps_its_first_lines() {
 }
 
 #[test]
-fn addresses_give_way_before_names_but_ipv4_ones_are_whole() {
+fn addresses_are_cut_before_names_except_ipv4() {
     let columns = [
         Column::name("SERVICE"),
         Column::port("PORT"),

@@ -1,4 +1,4 @@
-//! JSON of different commands says the same with the same fields.
+//! JSON of different commands uses the same fields for the same values.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ async fn answer(line: &str) -> Value {
     serde_json::from_str(&ask(&served(healthy()), &format!("{line} -o json")).await).unwrap()
 }
 
-/// Some fields of an object; those that are absent are `null`.
+/// Returns some fields of an object; `null` for absent ones.
 fn fields(of: &Value, names: &[&str]) -> Vec<Value> {
     names.iter().map(|name| of[*name].clone()).collect()
 }

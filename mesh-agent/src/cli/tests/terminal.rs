@@ -5,14 +5,14 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Fake, Reader, Served, arguments, busy_cart, cart, healthy, pipe, served};
+use super::{ClosingPipe, Fake, Served, arguments, busy_cart, cart, healthy, pipe, served};
 use crate::{
     api::types::Service,
     cli::{Exit, Screen, Streams, run},
 };
 
 #[tokio::test]
-async fn a_terminal_is_cleared_before_each_answer_of_a_watch() {
+async fn terminal_is_cleared_before_each_answer_of_a_watch() {
     let agent = served(healthy());
     let screen = "\x1b[H\x1b[2JNAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED\n\
                   kube-system   dns       53/UDP   0             12         0\n";
@@ -24,7 +24,7 @@ async fn a_terminal_is_cleared_before_each_answer_of_a_watch() {
 }
 
 #[tokio::test]
-async fn a_watch_keeps_the_header_and_the_first_rows_on_the_screen() {
+async fn watch_keeps_the_header_and_the_first_rows_on_the_screen() {
     let services = (0..100).map(|number| Service {
         name: format!("s{number:02}"),
         ..cart()
@@ -58,16 +58,16 @@ async fn a_watch_keeps_the_header_and_the_first_rows_on_the_screen() {
     assert_eq!(
         whole.lines().count(),
         101,
-        "no terminal, nothing to keep within"
+        "without a terminal nothing is cut"
     );
 }
 
 #[tokio::test]
-async fn a_watch_keeps_its_table_while_no_agent_answers() {
+async fn watch_keeps_its_table_while_no_agent_answers() {
     let agent = served(healthy());
     let socket = agent.socket.display().to_string();
     let mut out = Unplugs {
-        reader: Reader {
+        reader: ClosingPipe {
             text: Vec::new(),
             flushes: 3,
         },
@@ -91,7 +91,7 @@ async fn a_watch_keeps_its_table_while_no_agent_answers() {
         },
     )
     .await;
-    assert_eq!(exit, Exit::Ok, "the reader has enough");
+    assert_eq!(exit, Exit::Ok, "the reader closed the pipe");
     let table = "\x1b[H\x1b[2JNAMESPACE     SERVICE   PORT     CONNECTIONS   CONNECTS   REFUSED\n\
                  kube-system   dns       53/UDP   0             12         0\n";
     let reason =
@@ -103,9 +103,9 @@ async fn a_watch_keeps_its_table_while_no_agent_answers() {
     );
 }
 
-/// A reader that takes the socket away when it has an answer.
+/// A reader that removes the agent's socket after the first answer.
 struct Unplugs {
-    reader: Reader,
+    reader: ClosingPipe,
     socket: PathBuf,
 }
 
@@ -115,7 +115,7 @@ impl Write for Unplugs {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // It is there the first time only.
+        // Fails after the first time.
         _ = std::fs::remove_file(&self.socket);
         self.reader.flush()
     }
@@ -179,7 +179,7 @@ pub(super) fn terminal() -> Option<Screen> {
     })
 }
 
-/// The answer on such a screen.
+/// Returns the answer on a screen.
 async fn on(agent: &Served, line: &str, screen: fn() -> Option<Screen>) -> String {
     let mut out = Vec::new();
     let (socket, mut arguments) = (agent.socket.display().to_string(), arguments(line));
@@ -197,14 +197,14 @@ async fn on(agent: &Served, line: &str, screen: fn() -> Option<Screen>) -> Strin
     String::from_utf8(out).unwrap()
 }
 
-/// A number of answers of a watch.
+/// Returns some answers of a watch.
 pub(super) async fn watched(
     agent: &Served,
     line: &str,
     screen: fn() -> Option<Screen>,
     answers: usize,
 ) -> String {
-    let mut reader = Reader {
+    let mut reader = ClosingPipe {
         text: Vec::new(),
         flushes: answers,
     };

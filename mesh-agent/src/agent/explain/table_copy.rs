@@ -1,0 +1,204 @@
+//! Copies the rows that decide the connects of one frontend.
+
+use std::{ops::Range, time::Duration};
+
+use mesh_common::{
+    abi::{
+        BackendLoad, FrontendKey, OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot, service_flags,
+    },
+    kernel::Kernel as _,
+    latency::{self, Pair, Part},
+};
+
+use super::client::Client;
+use crate::{
+    dataplane::{Counters, Dataplane as _, memory::Memory},
+    desired::{Tables, contiguous_backends, filter, plan::diff},
+    table::Table,
+};
+
+/// Bound of the walk over tiers; no service has as many.
+const MOST_TIERS: usize = 64;
+
+/// The id of a client that has no records.
+const UNKNOWN: u32 = u32::MAX;
+
+/// The rows, with their load in the kernel.
+pub(super) struct TableCopy {
+    pub(super) memory: Memory,
+    /// The row of the frontend; without session affinity unless the client is bound.
+    pub(super) row: ServiceRow,
+    /// The slots of each tier, in order.
+    pub(super) tiers: Vec<Range<u32>>,
+}
+
+impl TableCopy {
+    /// Copies the rows of a frontend; nothing when it does not exist. `now` is the monotonic clock.
+    pub(super) fn of(
+        tables: &Tables,
+        counters: &Counters,
+        now: Duration,
+        key: &FrontendKey,
+        client: &Client,
+    ) -> Option<Self> {
+        let row = *tables.services.get(key)?;
+        let affinity_seconds = if client.bound.is_some() {
+            row.affinity_seconds
+        } else {
+            0
+        };
+        let row = ServiceRow {
+            affinity_seconds,
+            ..row
+        };
+        let tiers = tiers(&tables.slots, &row);
+        let rows = rows(tables, key, row, &tiers);
+        let mut memory = Memory::default();
+        memory
+            .apply(&diff(&Tables::default(), &rows))
+            .expect("memory takes every operation");
+        for (&index, &load) in counters
+            .backends
+            .iter()
+            .filter(|(index, _)| rows.backends.contains_key(index))
+        {
+            memory.set_load(index, load);
+            let client = client.id.unwrap_or(UNKNOWN);
+            learn(
+                &memory,
+                Pair {
+                    client,
+                    backend: index,
+                    generation: rows.backends[&index].generation,
+                },
+                &load,
+            );
+        }
+        for (&index, evidence) in counters
+            .evidence
+            .iter()
+            .filter(|(index, _)| rows.backends.contains_key(index))
+        {
+            let load = counters.backends.get(&index).copied().unwrap_or_default();
+            memory.set_load(
+                index,
+                BackendLoad {
+                    health: evidence.agreement.word(),
+                    ..load
+                },
+            );
+            for (&client, health) in &evidence.records {
+                let generation = rows.backends[&index].generation;
+                let own = OutcomeRow {
+                    health: health.word(),
+                    generation,
+                    client,
+                };
+                memory.set_outcome(
+                    OutcomeKey {
+                        client,
+                        backend: index,
+                    },
+                    &own,
+                );
+            }
+        }
+        memory.set_client_id(client.id.unwrap_or(UNKNOWN));
+        memory.set_service_load(
+            row.id,
+            counters.loads.get(&row.id).copied().unwrap_or_default(),
+        );
+        let own = ShareKey {
+            service: row.id,
+            client: client.id.unwrap_or(UNKNOWN),
+        };
+        counters
+            .shares
+            .get(&own)
+            .into_iter()
+            .for_each(|&word| memory.set_share(own, word));
+        memory.set_now(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        // The kernel sets the client in its copy of the row, too.
+        let row = ServiceRow {
+            client: client.id.unwrap_or(UNKNOWN),
+            ..row
+        };
+        Some(Self { memory, row, tiers })
+    }
+
+    /// Returns the slots of a tier.
+    pub(super) fn slots(&self, tier: &Range<u32>) -> impl Iterator<Item = Slot> {
+        let has_slots = contiguous_backends(&self.row).is_none();
+        let slot = move |index| {
+            if has_slots {
+                self.memory.slot(index)
+            } else {
+                Some(Slot::full(index))
+            }
+        };
+        tier.clone().filter_map(slot).filter(|slot| slot.link == 0)
+    }
+}
+
+/// Uses the average over all clients as the latency that this client has learned, because its own
+/// rows are not read.
+fn learn(memory: &Memory, pair: Pair, load: &BackendLoad) {
+    for (part, average) in [
+        (Part::Handshake, load.handshake),
+        (Part::Duration, load.duration),
+    ] {
+        if average != 0 {
+            latency::learn(memory, pair, part, u64::from(average) - 1);
+        }
+    }
+}
+
+/// Follows the links from one tier to the next, as the kernel does.
+fn tiers(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
+    let mut tiers = Vec::new();
+    let mut next = Some((
+        row.slot_base,
+        row.slot_count,
+        row.flags & service_flags::TIERS != 0,
+    ));
+    while let Some((base, count, more)) = next.filter(|_| tiers.len() < MOST_TIERS) {
+        let end = base.saturating_add(count);
+        tiers.push(base..end);
+        let link = slots.get(&end).filter(|slot| more && slot.link != 0);
+        next = link.map(|link| (link.backend, link.alias, link.threshold != 0));
+    }
+    tiers
+}
+
+fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>]) -> Tables {
+    // Each range includes the link that may follow it.
+    let ranges = tiers
+        .iter()
+        .filter(|_| contiguous_backends(&row).is_none())
+        .map(|tier| tier.start..=tier.end);
+    let slots: Table<u32, Slot> = ranges
+        .flat_map(|range| {
+            tables
+                .slots
+                .range(range)
+                .map(|(&index, &slot)| (index, slot))
+        })
+        .collect();
+    let backends = tables
+        .backends
+        .iter()
+        .filter(|(_, it)| it.service == row.id);
+    let services = Table::from([(*key, row)]);
+    Tables {
+        filter: filter(&services),
+        services,
+        backends: backends.map(|(&index, &row)| (index, row)).collect(),
+        names: tables
+            .names
+            .get(&row.id)
+            .map(|name| (row.id, name.clone()))
+            .into_iter()
+            .collect(),
+        slots,
+    }
+}
