@@ -35,8 +35,7 @@ pub use self::{
     wrong::Wrong,
 };
 use crate::{
-    dataplane::Capacity,
-    desired::Quotas,
+    desired::{Capacity, Quotas},
     metrics,
     model::{Admission, CheckPolicy, Locality},
 };

@@ -26,10 +26,10 @@ use super::{News, now, owner::Snapshot};
 use crate::{
     config::Settings,
     dataplane::{
-        Capacity, Error, clients,
+        Error, clients,
         sockets::{Counts, Sockets},
     },
-    desired::Tables,
+    desired::{Capacity, Tables},
     stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, expired, scan},
 };
 

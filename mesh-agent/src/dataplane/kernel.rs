@@ -26,7 +26,7 @@ use mesh_common::{
 #[cfg(feature = "kernel-log")]
 use super::kernel_log::{Decision, KernelLog};
 use super::{
-    ApplyError, Capacity, Counters, Dataplane, Error, Evidence, Meter, SharedMeter,
+    ApplyError, Counters, Dataplane, Error, Evidence, Meter, SharedMeter,
     backends::BackendMap,
     batch::{CounterMap, Map},
     clients::Clients,
@@ -39,7 +39,7 @@ use super::{
     verify::verify,
 };
 use crate::{
-    desired::{Tables, contiguous_backends, plan::Op},
+    desired::{Capacity, Tables, contiguous_backends, plan::Op},
     table::Table,
 };
 

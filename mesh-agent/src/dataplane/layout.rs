@@ -10,7 +10,7 @@ use mesh_common::abi::{
     Slot, SocketFlows, SocketRow, capacity, maps,
 };
 
-use super::Capacity;
+use crate::desired::Capacity;
 
 /// `BPF_F_NO_PREALLOC`
 const NO_PREALLOC: u32 = 1;

@@ -31,8 +31,8 @@ use mesh_common::{
     walk::Walk,
 };
 
-use super::{ApplyError, Capacity, Counters, Dataplane, Error};
-use crate::desired::{Tables, plan::Op};
+use super::{ApplyError, Counters, Dataplane, Error};
+use crate::desired::{Capacity, Tables, plan::Op};
 
 /// Tables without a kernel.
 #[derive(Debug, Default)]

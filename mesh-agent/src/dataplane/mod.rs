@@ -35,7 +35,7 @@ use mesh_common::abi::{
 };
 
 pub use self::evidence::Evidence;
-use crate::desired::{Tables, plan::Op};
+use crate::desired::{Capacity, Tables, plan::Op};
 
 /// Where tables go.
 pub trait Dataplane: Send {
@@ -64,21 +64,6 @@ pub trait Meter: Send + Sync {
 
 /// A meter that many readers share.
 pub type SharedMeter = Arc<dyn Meter>;
-
-/// Rows a data plane can hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Capacity {
-    /// Frontends, and service ids.
-    pub services: u32,
-    /// Slots.
-    pub slots: u32,
-    /// Backends.
-    pub backends: u32,
-    /// Open sockets.
-    pub sockets: u32,
-    /// Open sockets of one [client](mesh_common::client).
-    pub sockets_per_client: u32,
-}
 
 /// Counters read at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -44,7 +44,7 @@ use mesh_common::{
 use crate::table::Table;
 
 pub use self::{
-    capacity::{Allocatable, CapacityError},
+    capacity::{Allocatable, Capacity, CapacityError},
     compile::{compile, filter, identified, port_identity},
     eligibility::{Eligibility, UsableCapacity, usable_capacity},
     endpoint_state::{Weight, next_change},

@@ -207,7 +207,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{dataplane::Capacity, desired::fixture, model::Endpoint};
+    use crate::{
+        desired::{Capacity, fixture},
+        model::Endpoint,
+    };
 
     /// A service with this number of endpoints.
     fn service(namespace: &str, name: &str, number: u8, endpoints: u8) -> Service {
