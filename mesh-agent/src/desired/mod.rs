@@ -18,6 +18,7 @@ mod maglev;
 mod node_addresses;
 mod partial_compile;
 pub mod plan;
+mod port_identity;
 mod quota;
 mod ramp;
 mod recompile;
@@ -45,12 +46,13 @@ use crate::table::Table;
 
 pub use self::{
     capacity::{Allocatable, Capacity, CapacityError},
-    compile::{compile, filter, identified, port_identity},
+    compile::{compile, filter},
     eligibility::{Eligibility, UsableCapacity, usable_capacity},
     endpoint_state::{Weight, next_change},
     frontends::{Frontend, Reach, active, frontends, has_family, out_of_reach, takers},
     node_addresses::{refused_node_addresses, shadowed_node_ports},
     partial_compile::{OverLimit, partial_compile},
+    port_identity::{identified, port_identity},
     quota::Quotas,
     recompile::{Earlier, recompile},
     slot_ranges::contiguous_backends,

@@ -6,7 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Allocatable, Quotas, Tables, World,
-    compile::{Compiler, filter, identified},
+    compile::{Compiler, filter},
+    port_identity::identified,
     quota::RowCounts,
     retain_unknown::retain_unknown,
 };
