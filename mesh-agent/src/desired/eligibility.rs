@@ -249,6 +249,13 @@ impl<'a> Eligibility<'a> {
     }
 }
 
+/// Returns for each endpoint whether it takes new connections from this node after all ramps have
+/// ended. Use
+/// [`Eligibility::active`] for an earlier moment.
+pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
+    Eligibility::of(world, Duration::MAX, service, port).active()
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -4,11 +4,11 @@
 //! a connect call never does. Kubernetes, too, uses all endpoints for connections of its own nodes
 //! and pods to external addresses.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use mesh_common::abi::FrontendKey;
 
-use super::{Eligibility, World};
+use super::World;
 use crate::model::{
     Addresses, Condition, Endpoint, FrontendKind, InternalTraffic, Service, ServicePort,
 };
@@ -172,11 +172,4 @@ pub fn takers<'a>(
     endpoints
         .filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving))
         .map(|(position, _)| position)
-}
-
-/// Returns for each endpoint whether it takes new connections from this node after all ramps have
-/// ended. Use
-/// [`Eligibility::active`] for an earlier moment.
-pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
-    Eligibility::of(world, Duration::MAX, service, port).active()
 }

@@ -47,9 +47,9 @@ use crate::table::Table;
 pub use self::{
     capacity::{Allocatable, Capacity, CapacityError},
     compile::{compile, filter},
-    eligibility::{Eligibility, UsableCapacity, usable_capacity},
+    eligibility::{Eligibility, UsableCapacity, active, usable_capacity},
     endpoint_state::{Weight, next_change},
-    frontends::{Frontend, Reach, active, frontends, has_family, out_of_reach, takers},
+    frontends::{Frontend, Reach, frontends, has_family, out_of_reach, takers},
     node_addresses::{refused_node_addresses, shadowed_node_ports},
     partial_compile::{OverLimit, partial_compile},
     port_identity::{identified, port_identity},
