@@ -38,7 +38,7 @@ pub fn unhealthy(
         };
         let endpoints = ports().flat_map(|port| &port.endpoints);
         let mut failing: BTreeSet<Target> = endpoints
-            .map(|endpoint| target(service, endpoint))
+            .map(|endpoint| Target::of(service, endpoint))
             .filter(fails)
             .collect();
         if !failing.is_empty() && !check.allow_empty {
@@ -57,15 +57,6 @@ pub fn unhealthy(
 /// Whether a failing endpoint still takes connections.
 pub fn is_kept(status: &HealthStatus, world: &World, target: &Target) -> bool {
     status.state == HealthState::Unhealthy && !world.unhealthy.contains(target)
-}
-
-/// Returns the target of a service's endpoint.
-pub fn target(service: &Service, endpoint: &Endpoint) -> Target {
-    Target {
-        service: service.name.clone(),
-        address: endpoint.address,
-        port: endpoint.port,
-    }
 }
 
 /// Returns the groups of endpoints of which one must stay in service: per address family all that
@@ -101,7 +92,7 @@ fn takers(world: &World, service: &Service, endpoints: &[&Endpoint]) -> Vec<Targ
         let usable = endpoints
             .iter()
             .filter(|endpoint| endpoint.condition == serving);
-        let usable = usable.map(|endpoint| (endpoint.weight, target(service, endpoint)));
+        let usable = usable.map(|endpoint| (endpoint.weight, Target::of(service, endpoint)));
         usable
             .filter(|(weight, target)| takes(world, *weight, target))
             .map(|(_, target)| target)
