@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    conflicts::{FrontendAddress, at},
+    frontend_address::{FrontendAddress, at},
     frontend_owners::FrontendOwners,
 };
 use crate::{

@@ -21,6 +21,7 @@ mod document;
 mod duration;
 mod field;
 mod file;
+mod frontend_address;
 pub mod frontend_owners;
 mod join;
 pub mod last_good;
