@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    file::Contents,
+    contents::Contents,
     frontend_address::{FrontendAddress, at},
     frontend_owners::FrontendOwners,
 };

@@ -30,7 +30,7 @@ pub use self::{
 use super::{
     address_families,
     admission::admit,
-    file::Contents,
+    contents::Contents,
     frontend_owners::FrontendOwners,
     join::{Slices, stray},
     last_good::{LastGoodStore, Versions},

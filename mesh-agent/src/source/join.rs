@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
+    contents::Contents,
     dir::more_notes,
-    file::Contents,
-    manifest::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
+    kubernetes_objects::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
 };
 use crate::{
     config::Source,

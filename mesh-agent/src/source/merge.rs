@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     conflicts::Claims,
-    file::Contents,
+    contents::Contents,
     join::{Joined, join},
 };
 use crate::{

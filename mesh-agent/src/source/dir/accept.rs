@@ -25,7 +25,8 @@ use crate::{
     model::{ConfigError, Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
         conflicts,
-        file::{Contents, File},
+        contents::Contents,
+        file::File,
         frontend_owners::FrontendOwners,
         object::{Key, Kind},
     },

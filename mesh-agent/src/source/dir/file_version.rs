@@ -11,7 +11,8 @@ use crate::{
     config::{Serve, Source},
     source::{
         conflicts,
-        file::{Contents, File, Identity},
+        contents::Contents,
+        file::{File, Identity},
         object::{Item, Key},
     },
 };

@@ -3,7 +3,6 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    Declared, Manifests,
     annotation::{self, Annotations},
     frontend::{self, LeftAlone},
     traffic as spread,
@@ -17,6 +16,7 @@ use crate::{
     source::{
         document::Value,
         field::{Field, all},
+        kubernetes_objects::{Declared, Manifests},
         port::{self, Port},
         traffic, value,
     },

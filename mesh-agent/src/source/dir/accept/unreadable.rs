@@ -8,7 +8,7 @@ use crate::{
     config::Source,
     model::ServiceName,
     source::{
-        file::Contents,
+        contents::Contents,
         frontend_owners::FrontendOwners,
         object::{Item, Key},
     },
