@@ -15,6 +15,7 @@ mod layout;
 mod links;
 #[cfg(test)]
 mod loops;
+mod maps;
 pub mod memory;
 #[cfg(test)]
 mod no_log;

@@ -12,7 +12,7 @@ use mesh_common::{
     settle::Request,
 };
 
-use super::{Error, kernel::Maps, sys};
+use super::{Error, maps::Maps, sys};
 
 /// Name of the program that carries out [requests](Request).
 pub(super) const PROGRAM: &str = "settle";
