@@ -7,8 +7,6 @@ mod empty;
 mod file;
 mod health_checks;
 mod paths;
-mod serve;
-mod service_dir;
 mod text;
 mod wrong;
 
@@ -28,16 +26,12 @@ use self::{
     text::{Said, said},
     wrong::{named, reason},
 };
-pub use self::{
-    health_checks::HealthChecks,
-    serve::Serve,
-    service_dir::{ServiceDir, ServiceDirError, Source},
-    wrong::Wrong,
-};
+pub use self::{health_checks::HealthChecks, wrong::Wrong};
 use crate::{
     desired::{Capacity, Quotas},
     metrics,
     model::{Admission, CheckPolicy, Locality},
+    source::{Serve, ServiceDir},
 };
 
 /// 16 million rows of SLOTS are 256 MiB.

@@ -9,8 +9,11 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
-use super::{MAX_ROWS, Serve, ServiceDir};
-use crate::metrics::Address;
+use super::MAX_ROWS;
+use crate::{
+    metrics::Address,
+    source::{Serve, ServiceDir, ServiceDirError},
+};
 
 /// A value, or what is wrong with its text.
 pub type Said<T> = Result<T, String>;
@@ -30,7 +33,7 @@ pub fn path() -> impl TypedValueParser<Value = PathBuf> {
 /// `[NAME=]DIR`
 pub fn services(text: &str) -> Said<ServiceDir> {
     text.parse()
-        .map_err(|error: super::ServiceDirError| error.to_string())
+        .map_err(|error: ServiceDirError| error.to_string())
 }
 
 /// An address and a port, or a socket file.

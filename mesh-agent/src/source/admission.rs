@@ -17,11 +17,11 @@ use super::{
     frontend_owners::FrontendOwners,
 };
 use crate::{
-    config::Source,
     model::{
         Addresses, Admission, Effect, External, FrontendKind, Origin, Refused, Service,
         ServicePort, Services, Unserved, field, refusal,
     },
+    source::Source,
 };
 
 /// Removes claims that are not admitted. `held` lists the front ends that services hold, and is

@@ -3,8 +3,8 @@
 use std::{mem, sync::Arc};
 
 use crate::{
-    config::Source,
     model::{LeftOut, Service, ServiceName, ServicePort},
+    source::Source,
     source::kubernetes_objects::Manifests,
 };
 

@@ -39,11 +39,11 @@ use super::{
     scan::{Found, Scan},
 };
 use crate::{
-    config::{Serve, ServiceDir, Source},
     model::{
         Admission, ConfigError, ConfigNote, Effect, Endpoint, Origin, Scope, Service, ServiceName,
         Services, Update, Wrong,
     },
+    source::{Serve, ServiceDir, Source},
 };
 
 /// Reads all directories once. There is no last good version, so every problem is reported.

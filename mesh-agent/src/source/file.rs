@@ -19,8 +19,8 @@ use super::{
     object::{Key, Kind, WrongObject},
 };
 use crate::{
-    config::Serve,
     model::{ConfigError, Origin},
+    source::Serve,
 };
 
 /// One version of a file.

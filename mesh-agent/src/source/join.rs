@@ -14,11 +14,11 @@ use super::{
     kubernetes_objects::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
 };
 use crate::{
-    config::Source,
     model::{
         Condition, ConfigNote, Endpoint, LeftOut, Locality, Origin, Service, ServiceName,
         ServicePort,
     },
+    source::Source,
 };
 
 /// Slices by service.

@@ -16,8 +16,8 @@ use super::{
     join::{Joined, join},
 };
 use crate::{
-    config::Source,
     model::{ConfigNote, Effect, Scope, Service, ServiceName, ServicePort, Update, Wrong},
+    source::Source,
 };
 
 /// Adds the services of all sources to an update. With `only`, all other services are skipped.

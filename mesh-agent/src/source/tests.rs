@@ -29,8 +29,8 @@ use super::{
     merge::merge,
 };
 use crate::{
-    config::Serve,
     model::{Addresses, Service, Update, Wrong},
+    source::Serve,
 };
 
 /// Parses one file.

@@ -21,10 +21,9 @@ use self::{
 };
 use super::{Files, file_version::Version, tracked_file::TrackedFile};
 use crate::{
-    config::Source,
     model::{ConfigError, Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
-        conflicts,
+        Source, conflicts,
         contents::Contents,
         file::File,
         frontend_owners::FrontendOwners,

@@ -11,9 +11,8 @@ use super::{
     lost_end::{LostEnd, last_line},
 };
 use crate::{
-    config::Source,
     model::{ConfigError, Effect, Origin, Scope, Wrong},
-    source::{file::File, object::Kind, scan::Found},
+    source::{Source, file::File, object::Kind, scan::Found},
 };
 
 /// A file and its versions.

@@ -4,9 +4,9 @@ use std::{mem, path::PathBuf, sync::Arc};
 
 use super::extract::Extracts;
 use crate::{
-    config::Serve,
     model::Origin,
     source::{
+        Serve,
         contents::Contents,
         document::{Problem, Problems},
         field::Field,

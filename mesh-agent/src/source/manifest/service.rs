@@ -8,12 +8,12 @@ use super::{
     traffic as spread,
 };
 use crate::{
-    config::Serve,
     model::{
         Addresses, Affinity, FrontendKind, InternalTraffic, Origin, Service, ServiceName,
         ServicePort, Unserved,
     },
     source::{
+        Serve,
         document::Value,
         field::{Field, all},
         kubernetes_objects::{Declared, Manifests},

@@ -2,9 +2,9 @@ use std::{fs, os::unix::fs::symlink};
 
 use super::{Node, errors, names, one, one_json, served, service};
 use crate::{
-    config::ServiceDir,
     model::{Admission, Update},
     source::{
+        ServiceDir,
         dir::{DirectoryReader, read, read_paths},
         frontend_owners::FrontendOwners,
     },

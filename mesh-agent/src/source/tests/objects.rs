@@ -6,8 +6,8 @@ use super::{
     names, one, served, service,
 };
 use crate::{
-    config::Serve,
     model::{Effect, Scope, Update},
+    source::Serve,
     source::dir::DirectoryReader,
 };
 

@@ -4,11 +4,11 @@ use std::{num::NonZeroU32, time::Duration};
 
 use super::{joined, kubernetes, parse, problems};
 use crate::{
-    config::Serve,
     model::{
         Balance, CheckOrigin, Drain, HashKey, HealthCheck, Limits, Locality, LocalityLevel,
         LocalityPolicy, Outlier, Probe, Ratio, SlowStart, SourcePreference, Traffic,
     },
+    source::Serve,
 };
 
 /// A native service with further fields, each on a line of its own from the sixth.

@@ -9,9 +9,9 @@ use super::{
     unreadable::Unreadable,
 };
 use crate::{
-    config::Source,
     model::{ConfigError, Service},
     source::{
+        Source,
         conflicts::{Claims, asks_no_more},
         frontend_owners::FrontendOwners,
         object::{Item, Key},

@@ -8,9 +8,9 @@ use std::{
 
 use super::{Choice, Rejections};
 use crate::{
-    config::Source,
     model::{Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
+        Source,
         dir::{file_version::Version, tracked_file::TrackedFile},
         file::File,
         object::{Item, Items, Key, Kind, WrongObject},

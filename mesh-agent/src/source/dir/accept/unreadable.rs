@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use super::Choice;
 use crate::{
-    config::Source,
     model::ServiceName,
     source::{
+        Source,
         contents::Contents,
         frontend_owners::FrontendOwners,
         object::{Item, Key},

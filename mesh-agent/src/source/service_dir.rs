@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use crate::source::is_name;
+use super::value::is_name;
 
 /// Name of a source of configuration; none for the local one. In the order in which sources are
 /// preferred.
