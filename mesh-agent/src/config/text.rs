@@ -9,20 +9,40 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
-use super::MAX_ROWS;
 use crate::{
     metrics::Address,
-    source::{Serve, ServiceDir, ServiceDirError},
+    source::{Serve, ServiceDir, ServiceDirError, settings::Field},
 };
 
+/// 16 million rows of SLOTS are 256 MiB.
+pub const MAX_ROWS: u32 = 1 << 23;
+
 /// A value, or what is wrong with its text.
-pub type Said<T> = Result<T, String>;
+pub type Parsed<T> = Result<T, String>;
 
 /// A reader as clap takes it, which finds nothing wrong.
-pub fn said<T: 'static>(
-    read: fn(&str) -> Said<T>,
-) -> impl Fn(&str) -> Result<Said<T>, Infallible> + Clone {
+pub fn parsed<T: 'static>(
+    read: fn(&str) -> Parsed<T>,
+) -> impl Fn(&str) -> Result<Parsed<T>, Infallible> + Clone {
     move |text| Ok(read(text))
+}
+
+/// Reads a field of the settings file like the text of a flag, and reports errors at its place.
+pub fn from_file<T>(field: Field<'_>, read: fn(&str) -> Parsed<T>) -> Option<Parsed<T>> {
+    match read(field.text()?) {
+        Ok(value) => Some(Ok(value)),
+        Err(reason) => field.error(reason),
+    }
+}
+
+/// Returns a valid value.
+pub fn valid<T>(given: Option<Parsed<T>>) -> Option<T> {
+    given.and_then(Result::ok)
+}
+
+/// Returns the valid values.
+pub fn all_valid<T>(given: Vec<Parsed<T>>) -> Vec<T> {
+    given.into_iter().filter_map(Result::ok).collect()
 }
 
 /// A path, also an empty one, which is reported with everything else that is wrong.
@@ -31,13 +51,13 @@ pub fn path() -> impl TypedValueParser<Value = PathBuf> {
 }
 
 /// `[NAME=]DIR`
-pub fn services(text: &str) -> Said<ServiceDir> {
+pub fn services(text: &str) -> Parsed<ServiceDir> {
     text.parse()
         .map_err(|error: ServiceDirError| error.to_string())
 }
 
 /// An address and a port, or a socket file.
-pub fn metrics(text: &str) -> Said<Address> {
+pub fn metrics(text: &str) -> Parsed<Address> {
     let what =
         "an address and a port, like 127.0.0.1:9090, or like unix:/run/mesh-agent/metrics.sock";
     match text.strip_prefix("unix:") {
@@ -51,13 +71,13 @@ pub fn metrics(text: &str) -> Said<Address> {
 }
 
 /// A network.
-pub fn network(text: &str) -> Said<IpNet> {
+pub fn network(text: &str) -> Parsed<IpNet> {
     text.parse()
         .or_else(|_| expected("a network, like 10.96.0.0/16", text))
 }
 
 /// `FIRST-LAST`
-pub fn ports(text: &str) -> Said<RangeInclusive<u16>> {
+pub fn ports(text: &str) -> Parsed<RangeInclusive<u16>> {
     let bounds = text
         .split_once('-')
         .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
@@ -71,12 +91,12 @@ pub fn ports(text: &str) -> Said<RangeInclusive<u16>> {
 }
 
 /// `true` or `false`
-pub fn boolean(text: &str) -> Said<bool> {
+pub fn boolean(text: &str) -> Parsed<bool> {
     text.parse().or_else(|_| expected("true or false", text))
 }
 
 /// `all` or `annotated`
-pub fn serve(text: &str) -> Said<Serve> {
+pub fn serve(text: &str) -> Parsed<Serve> {
     match text {
         "all" => Ok(Serve::All),
         "annotated" => Ok(Serve::Annotated),
@@ -85,7 +105,7 @@ pub fn serve(text: &str) -> Said<Serve> {
 }
 
 /// A duration with its unit, longer than zero.
-pub fn interval(text: &str) -> Said<Duration> {
+pub fn interval(text: &str) -> Parsed<Duration> {
     let parsed = text
         .parse()
         .ok()
@@ -103,7 +123,7 @@ pub fn interval(text: &str) -> Said<Duration> {
 }
 
 /// Rows of a map: some, and no more than a node can have memory for.
-pub fn rows(text: &str) -> Said<u32> {
+pub fn rows(text: &str) -> Parsed<u32> {
     let rows = text
         .parse()
         .ok()
@@ -115,7 +135,7 @@ pub fn rows(text: &str) -> Said<u32> {
 }
 
 /// A share above nothing, percent.
-pub fn percent(text: &str) -> Said<NonZeroU8> {
+pub fn percent(text: &str) -> Parsed<NonZeroU8> {
     let percent = text
         .parse()
         .ok()
@@ -123,6 +143,6 @@ pub fn percent(text: &str) -> Said<NonZeroU8> {
     percent.map_or_else(|| expected("a whole number from 1 to 100", text), Ok)
 }
 
-pub fn expected<T>(what: &str, text: &str) -> Said<T> {
+pub fn expected<T>(what: &str, text: &str) -> Parsed<T> {
     Err(format!("expected {what}, found `{text}`"))
 }

@@ -1,12 +1,12 @@
 //! What is wrong with the settings.
 
-use super::text::Said;
+use super::text::Parsed;
 
 /// Everything that is wrong with the settings, a line each: `FILE:LINE: SETTING: REASON`, or
 /// `--FLAG (or MESH_FLAG): REASON`.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
-pub struct Wrong(pub Vec<String>);
+pub struct SettingsError(pub Vec<String>);
 
 /// `--max-services (or MESH_MAX_SERVICES): expected ...`
 pub fn named(flag: &str, reason: &str) -> String {
@@ -17,8 +17,11 @@ pub fn named(flag: &str, reason: &str) -> String {
 }
 
 /// What is wrong with a setting that is given once.
-pub fn reason<T>(said: Option<&Said<T>>) -> Vec<&String> {
-    said.and_then(|said| said.as_ref().err())
-        .into_iter()
-        .collect()
+pub fn reason<T>(given: Option<&Parsed<T>>) -> Vec<&String> {
+    given.and_then(|it| it.as_ref().err()).into_iter().collect()
+}
+
+/// Returns what is wrong with a setting that may be given several times.
+pub fn reasons<T>(given: &[Parsed<T>]) -> Vec<&String> {
+    given.iter().filter_map(|it| it.as_ref().err()).collect()
 }

@@ -1,0 +1,175 @@
+//! The complete settings, with the defaults of everything that is not given.
+
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::{IpNet, Ipv4Net};
+use mesh_common::abi::capacity;
+
+use super::{
+    cgroup2, empty,
+    error::named,
+    given::Given,
+    text::{all_valid, valid},
+};
+use crate::{
+    desired::{Capacity, Quotas},
+    metrics,
+    model::{Admission, CheckPolicy, Locality},
+    source::{Serve, ServiceDir},
+};
+
+/// `--pin-dir` if not given.
+pub(super) const PIN_DIR: &str = "/sys/fs/bpf/mesh-agent";
+/// `--socket` if not given.
+pub(super) const SOCKET: &str = "/run/mesh-agent/agent.sock";
+/// `--state-dir` if not given.
+pub(super) const STATE_DIR: &str = "/var/lib/mesh-agent";
+
+/// Settings, complete.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Settings {
+    /// Directories of service files.
+    pub services: Vec<ServiceDir>,
+    /// Cgroup whose processes are served.
+    pub cgroup: PathBuf,
+    /// Where links and maps are pinned.
+    pub pin_dir: PathBuf,
+    /// The API's socket.
+    pub socket: PathBuf,
+    /// Where metrics are served, if anywhere.
+    pub metrics: Option<metrics::Address>,
+    /// File with the bearer token that scrapes must carry, if any.
+    pub metrics_token_file: Option<PathBuf>,
+    /// Where allocated addresses and orders of operators are kept.
+    pub state_dir: PathBuf,
+    /// Name of this node.
+    pub node_name: String,
+    /// Where this node is.
+    pub locality: Locality,
+    /// Pools for services with `address: auto`.
+    pub vip_pools: Vec<IpNet>,
+    /// Which addresses and node ports services may have.
+    pub admission: Admission,
+    /// How much of the maps services may have.
+    pub quotas: Quotas,
+    /// Whether empty directories mean that there are no services.
+    pub allow_empty: bool,
+    /// Whether to start beside another agent of the same cgroup or state directory.
+    pub allow_second_agent: bool,
+    /// Which services are served.
+    pub serve: Serve,
+    /// Cgroups whose processes are left out.
+    pub excluded_cgroups: Vec<PathBuf>,
+    /// Network namespaces that are left out.
+    pub excluded_netns: Vec<PathBuf>,
+    /// Whether to close stale sockets in other network namespaces, too.
+    pub enter_namespaces: bool,
+    /// How often rows are compared.
+    pub resync_interval: Duration,
+    /// Rows of the maps.
+    pub capacity: Capacity,
+    /// What health checks may do.
+    pub check_policy: CheckPolicy,
+}
+
+impl Settings {
+    /// Whether the socket may be that of an agent with another pin directory: one of the two is the
+    /// default, the other not.
+    pub fn socket_may_be_anothers(&self) -> bool {
+        (self.socket == Path::new(SOCKET)) != (self.pin_dir == Path::new(PIN_DIR))
+    }
+
+    /// The command that takes this agent out, with every path that it must be told.
+    pub fn uninstall_command(&self) -> String {
+        let paths = [
+            ("--pin-dir", &self.pin_dir, PIN_DIR),
+            ("--state-dir", &self.state_dir, STATE_DIR),
+            ("--socket", &self.socket, SOCKET),
+        ];
+        let given = paths
+            .into_iter()
+            .filter(|(_, path, default)| *path != Path::new(default));
+        let words = given.map(|(flag, path, _)| format!(" {flag} {}", path.display()));
+        words.fold("mesh-agent uninstall".to_owned(), |line, word| line + &word)
+    }
+}
+
+/// Fills in what is absent. Invalid settings were reported before and count as absent.
+pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
+    wrong.extend(empty::check(&given));
+    let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
+    let services = valid(given.max_services).unwrap_or(capacity::SERVICES);
+    let backends = valid(given.max_backends).unwrap_or(capacity::BACKENDS);
+    let sockets = valid(given.max_sockets).unwrap_or(capacity::SOCKETS);
+    let within =
+        |root: &Path, paths: Vec<PathBuf>| paths.into_iter().map(|path| root.join(path)).collect();
+    let service_dirs = service_dirs(all_valid(given.services), wrong);
+    let cgroup = given
+        .cgroup
+        .or_else(|| cgroup2::find().map_err(|reason| wrong.push(reason)).ok())?;
+    let vip_pools = all_valid(given.vip_pool);
+    let vip_pools = if vip_pools.is_empty() {
+        vec![default_pool()]
+    } else {
+        vip_pools
+    };
+    Some(Settings {
+        services: service_dirs,
+        excluded_cgroups: within(&cgroup, given.exclude_cgroup),
+        excluded_netns: within(Path::new("/run/netns"), given.exclude_netns),
+        cgroup,
+        pin_dir: path(given.pin_dir, PIN_DIR),
+        socket: path(given.socket, SOCKET),
+        metrics: valid(given.metrics),
+        metrics_token_file: given.metrics_token_file,
+        state_dir: path(given.state_dir, STATE_DIR),
+        node_name: given.node_name.unwrap_or_else(host_name),
+        locality: Locality {
+            cloud: given.cloud.map(Into::into),
+            region: given.region.map(Into::into),
+            zone: given.zone.map(Into::into),
+        },
+        admission: given.bounds.admission(&vip_pools),
+        quotas: given.bounds.quotas(),
+        vip_pools,
+        allow_empty: valid(given.allow_empty).unwrap_or(false),
+        allow_second_agent: valid(given.allow_second_agent).unwrap_or(false),
+        serve: valid(given.serve).unwrap_or_default(),
+        enter_namespaces: valid(given.enter_namespaces).unwrap_or(true),
+        resync_interval: valid(given.resync_interval).unwrap_or(Duration::from_secs(30)),
+        capacity: Capacity {
+            services,
+            // Old and new slots of a service stand side by side while it switches.
+            slots: backends * 2,
+            backends,
+            sockets,
+            sockets_per_client: valid(given.max_sockets_per_client).unwrap_or(sockets.div_ceil(4)),
+        },
+        check_policy: given.health_checks.complete(),
+    })
+}
+
+fn service_dirs(given: Vec<ServiceDir>, wrong: &mut Vec<String>) -> Vec<ServiceDir> {
+    if let Err(error) = ServiceDir::check(&given) {
+        wrong.push(named("services", &error.to_string()));
+    }
+    let default = || vec![PathBuf::from("/etc/mesh-agent/services.d").into()];
+    if given.is_empty() { default() } else { given }
+}
+
+/// In the range that is reserved for future use (RFC 1112 section 4), so nothing else answers
+/// there.
+fn default_pool() -> IpNet {
+    Ipv4Net::new_assert(Ipv4Addr::new(240, 96, 0, 0), 16).into()
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().map_or_else(
+        |_| "localhost".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
