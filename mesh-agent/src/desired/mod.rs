@@ -26,6 +26,7 @@ mod retain_unknown;
 mod round_robin;
 mod service_row;
 mod slot_ranges;
+mod tables;
 mod tiers;
 pub mod vips;
 mod world;
@@ -34,15 +35,6 @@ mod world;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
-
-use std::{collections::BTreeMap, net::SocketAddr};
-
-use mesh_common::{
-    abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol},
-    addr::Addr,
-};
-
-use crate::table::Table;
 
 pub use self::{
     capacity::{Allocatable, Capacity, CapacityError},
@@ -56,35 +48,6 @@ pub use self::{
     quota::Quotas,
     recompile::{Earlier, recompile},
     slot_ranges::contiguous_backends,
+    tables::{Tables, frontend, socket_address},
     world::{Override, Target, World},
 };
-
-/// One ordered table per kernel map: printable, comparable, and complete.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Tables {
-    /// SERVICES
-    pub services: Table<FrontendKey, ServiceRow>,
-    /// ADDRESS_FILTER: the words that are not zero
-    pub filter: BTreeMap<u32, u64>,
-    /// SLOTS
-    pub slots: Table<u32, Slot>,
-    /// BACKENDS
-    pub backends: Table<u32, BackendRow>,
-    /// NAMES: service id → `namespace/name:port/PROTOCOL`
-    pub names: Table<u32, String>,
-}
-
-/// Returns `address:port/PROTOCOL` of a frontend.
-pub fn frontend(key: &FrontendKey) -> String {
-    let name = if key.protocol == protocol::TCP {
-        "TCP"
-    } else {
-        "UDP"
-    };
-    format!("{}/{name}", socket_address(key.addr, key.port))
-}
-
-/// Returns `address:port` for a port in network byte order.
-pub fn socket_address(addr: Addr, port: u16) -> String {
-    SocketAddr::new(addr.into(), u16::from_be(port)).to_string()
-}
