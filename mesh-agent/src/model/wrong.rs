@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{Origin, Service, ServiceName};
+use super::{
+    name::{Origin, ServiceName},
+    service::Service,
+};
 use crate::similar::told;
 
 /// An object, file or directory that is not in force as written.
