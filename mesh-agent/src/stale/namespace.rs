@@ -19,7 +19,23 @@ use nix::{
     sched::{CloneFlags, setns},
 };
 
-use super::Error;
+use super::error::Error;
+
+/// Network namespaces whose sockets are searched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NamespaceScope {
+    /// The agent's own namespace.
+    Own,
+    /// All namespaces that can be found and entered.
+    All,
+}
+
+impl From<bool> for NamespaceScope {
+    /// Converts the setting `enterNamespaces`.
+    fn from(enters: bool) -> Self {
+        if enters { Self::All } else { Self::Own }
+    }
+}
 
 /// A network namespace that can be entered; kept alive by its descriptor.
 pub(super) struct Namespace {

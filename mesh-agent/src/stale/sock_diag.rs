@@ -23,7 +23,7 @@ use nix::{
     },
 };
 
-use super::Error;
+use super::error::Error;
 use crate::dataplane::exclude::netns_cookie;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;

@@ -26,7 +26,7 @@ use self::scene::{
     udp_unbound, without,
 };
 use super::{
-    CloseReport, Diag, NamespaceScope, ScanResult, Tracked, TrackedSocket, scan,
+    CloseReport, NamespaceScope, ScanResult, Tracked, TrackedSocket, scan, sock_diag::Diag,
     socket_scan::SocketFate, stale,
 };
 
