@@ -21,7 +21,7 @@ use std::{
 use self::{
     accept::{Rejections, accept, note_uncertain},
     parse::parse,
-    tracked_file::TrackedFile,
+    tracked_file::{Files, TrackedFile},
 };
 pub use self::{
     error_limit::{more_notes, refused as bound_refused},
@@ -106,9 +106,6 @@ pub struct DirectoryReader {
 
 /// Returns the owners of front ends; may block.
 type AskHolders = Box<dyn FnOnce() -> FrontendOwners + Send>;
-
-/// Files by path.
-type Files = BTreeMap<PathBuf, TrackedFile>;
 
 /// Merged result of these versions of files.
 struct Merged {

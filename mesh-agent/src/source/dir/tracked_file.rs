@@ -1,6 +1,7 @@
 //! Tracks one file over time: its latest version, and the version that is in force.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -14,6 +15,9 @@ use crate::{
     model::{ConfigError, Effect, Origin, Scope, Wrong},
     source::{Source, file::File, object::Kind, scan::Found},
 };
+
+/// Files by path.
+pub type Files = BTreeMap<PathBuf, TrackedFile>;
 
 /// A file and its versions.
 pub struct TrackedFile {

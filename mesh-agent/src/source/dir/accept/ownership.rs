@@ -4,8 +4,8 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use super::{
-    Choice,
-    retained::{Retained, Served},
+    choice::{Choice, Retained},
+    retained::Served,
     unreadable::Unreadable,
 };
 use crate::{

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::Choice;
+use super::choice::Choice;
 use crate::{
     model::ServiceName,
     source::{
