@@ -64,8 +64,9 @@ use crate::{
     dataplane::{
         SharedMeter,
         kernel::Kernel,
+        link::Attached,
         others,
-        pin::{Attached, Cgroup, PinDir},
+        pin::{Cgroup, PinDir},
         privileges::Capabilities,
     },
     metrics,
@@ -444,7 +445,7 @@ impl Drive {
 
     /// Whether something else is wrong with the links than before.
     fn look_after_links(&mut self) -> bool {
-        let problems = self.owner.dataplane.look_after_links(&self.cgroup);
+        let problems = self.owner.dataplane.repair_links(&self.cgroup);
         self.owner.set_links(problems)
     }
 

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     api::{server::View, types, view::Refusal},
     config::Settings,
-    dataplane::{SharedMeter, pin::Attached},
+    dataplane::{SharedMeter, link::Attached},
     desired::{Capacity, Tables, Target},
     health::HealthReport,
     model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},

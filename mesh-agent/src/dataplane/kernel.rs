@@ -17,10 +17,11 @@ use super::kernel_log::{Decision, KernelLog};
 use super::{
     ApplyError, Dataplane, Error, SharedMeter, exclude,
     layout::{directory_name, has_more_rows, layout},
-    links::{self, Held},
+    link::{Attached, Held},
+    link_repair,
     maps::Maps,
     others,
-    pin::{Attached, Cgroup, PinDir},
+    pin::{Cgroup, PinDir},
     sockets::{self, Sockets},
     verify::verify,
 };
@@ -160,10 +161,10 @@ impl Kernel {
             .collect())
     }
 
-    /// Pins again what another process unpinned; says what is wrong with the links of attached
+    /// Pins again what another process unpinned. Returns what is wrong with the links of the attached
     /// programs.
-    pub fn look_after_links(&self, cgroup: &Cgroup) -> Vec<String> {
-        links::look_after(&self.links, &self.pins, cgroup)
+    pub fn repair_links(&self, cgroup: &Cgroup) -> Vec<String> {
+        link_repair::repair(&self.links, &self.pins, cgroup)
     }
 
     /// Open sockets that were answered with a backend, by their cookie; of all rows those that

@@ -12,7 +12,8 @@ pub mod kernel;
 #[cfg(feature = "kernel-log")]
 pub mod kernel_log;
 mod layout;
-mod links;
+pub mod link;
+mod link_repair;
 #[cfg(test)]
 mod loops;
 mod maps;

@@ -16,12 +16,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::programs::{
-    CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, ProgramFd, SockOps, links::FdLink,
-};
+use aya::programs::ProgramError;
 use nix::{fcntl::Flock, sys::statfs::statfs};
 
-use super::{links::Held, sys};
+use super::{
+    link::{Attach, Held, Replaced, chain, info, replace_program},
+    sys,
+};
 use crate::{lock, private};
 
 const FLAG: &str = "--pin-dir";
@@ -172,23 +173,20 @@ impl PinDir {
     ) -> Result<Held, Error> {
         let path = self.link(hook);
         match sys::obj_get(&path) {
-            Ok(link) => match replace_program(&link, program, cgroup)? {
-                Replaced::Yes(attached) => Ok(Held {
+            Ok(link) => match replace_program(&link, program, cgroup.id) {
+                Ok(Replaced::Yes(attached)) => Ok(Held {
                     hook,
                     link,
                     attached,
                 }),
-                Replaced::LinkIsDead => self.attach_anew(hook, program, cgroup, &path),
+                Ok(Replaced::LinkIsDead) => self.attach_anew(hook, program, cgroup, &path),
+                Err(reason) => Err(Error::Attach { hook, reason }),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.attach_anew(hook, program, cgroup, &path)
             }
             Err(error) => Err(io_error("open", &path)(error)),
         }
-        .map_err(|error| match error {
-            Error::Attach { reason, .. } => Error::Attach { hook, reason },
-            other => other,
-        })
     }
 
     fn attach_anew(
@@ -235,31 +233,6 @@ impl PinDir {
     }
 }
 
-/// A program for a cgroup hook; aya has a type for each kind.
-pub(super) trait Attach {
-    fn attach_link(&mut self, cgroup: &File) -> Result<FdLink, ProgramError>;
-    fn fd(&self) -> Result<&ProgramFd, ProgramError>;
-}
-
-macro_rules! attach {
-    ($($program:ty),*) => {$(
-        impl Attach for $program {
-            fn attach_link(&mut self, cgroup: &File) -> Result<FdLink, ProgramError> {
-                // The kernel lets cgroup links share a hook whatever the mode; it accepts no other
-                // mode for links.
-                let id = self.attach(cgroup, CgroupAttachMode::Single)?;
-                self.take_link(id)?.try_into().map_err(|_| ProgramError::InvalidName { name: String::new() })
-            }
-
-            fn fd(&self) -> Result<&ProgramFd, ProgramError> {
-                self.fd()
-            }
-        }
-    )*};
-}
-
-attach!(CgroupSockAddr, CgroupSock, SockOps);
-
 /// A cgroup2 directory.
 pub struct Cgroup {
     path: PathBuf,
@@ -301,49 +274,6 @@ impl AsFd for Cgroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
-}
-
-/// A hook with a program behind it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Attached {
-    /// Kernel id of the link.
-    pub link_id: u32,
-    /// Kernel id of the program.
-    pub program_id: u32,
-}
-
-enum Replaced {
-    Yes(Attached),
-    LinkIsDead,
-}
-
-fn replace_program(
-    link: &impl AsFd,
-    program: &impl Attach,
-    cgroup: &Cgroup,
-) -> Result<Replaced, Error> {
-    let failed = |reason: String| Error::Attach { hook: "", reason };
-    let before = sys::link_info(link.as_fd()).map_err(|error| failed(error.to_string()))?;
-    if before.cgroup_id != cgroup.id {
-        return Ok(Replaced::LinkIsDead);
-    }
-    let program = program.fd().map_err(|error| failed(chain(&error)))?;
-    match sys::link_update(link.as_fd(), program.as_fd()) {
-        Ok(()) => info(link)
-            .map(Replaced::Yes)
-            .map_err(|error| failed(error.to_string())),
-        // The cgroup was removed and made again.
-        Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Ok(Replaced::LinkIsDead),
-        Err(error) => Err(failed(error.to_string())),
-    }
-}
-
-pub(super) fn info(link: &impl AsFd) -> io::Result<Attached> {
-    let info = sys::link_info(link.as_fd())?;
-    Ok(Attached {
-        link_id: info.id,
-        program_id: info.program_id,
-    })
 }
 
 /// What [`uninstall`] took out of the kernel.
@@ -406,18 +336,4 @@ pub(super) fn is_cgroup2(path: &Path) -> bool {
 
 fn has_magic(path: &Path, magic: i64) -> bool {
     statfs(path).is_ok_and(|statfs| statfs.filesystem_type().0 == magic)
-}
-
-/// An error with all its causes on one line; aya puts the errno into the innermost.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
 }
