@@ -1,4 +1,4 @@
-//! The real maps and programs. Only this directory names aya.
+//! Loads and attaches the programs, and opens their maps. Only this directory names aya.
 
 use std::{collections::BTreeSet, os::fd::AsFd as _, sync::Arc};
 
@@ -27,12 +27,12 @@ use super::{
 };
 use crate::desired::{Capacity, Tables, plan::Op};
 
-/// The object with all programs and maps, built from `mesh-ebpf` by this crate's build script.
+/// The object with all programs and maps, which this crate's build script builds from `mesh-ebpf`.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
 
-/// Hooks of addresses, in the order in which their programs are replaced: those that read socket
-/// records before those that write them, because many replacements are not one step and new readers
-/// understand old records.
+/// Hooks of addresses, in the order in which their programs are replaced. Programs that read socket
+/// records come before programs that write them: the replacement of all programs is not atomic, and
+/// new readers understand old records.
 pub(super) const ADDRESS_HOOKS: [&str; 8] = [
     "getpeername4",
     "getpeername6",
@@ -43,22 +43,23 @@ pub(super) const ADDRESS_HOOKS: [&str; 8] = [
     "connect4",
     "connect6",
 ];
-/// The hook of closed sockets; before the others, so that nothing is kept that it does not clean
-/// up.
+/// Hook of closed sockets. It is attached before the others, so that it cleans up everything that
+/// they keep.
 pub(super) const RELEASE_HOOK: &str = "sock_release";
-/// The hook of TCP states; before those that connect, so that whatever they count is given back.
+/// Hook of TCP states. It is attached before the hooks that connect, so that it releases everything
+/// that they count.
 pub(super) const STATE_HOOK: &str = "sock_ops";
-/// Name of the constant that says whether EXCLUDED has rows.
+/// Name of the constant for whether EXCLUDED may have rows.
 const EXCLUSIONS: &str = "EXCLUSIONS";
-/// Name of the constant that says which network namespace is the node's.
+/// Name of the constant with the cookie of the node's network namespace.
 const NODE_NETNS: &str = "NODE_NETNS";
 
-/// Names of the constants that say how many rows one client may have.
+/// Names of the constants with the most rows of one client.
 const SOCKETS_PER_CLIENT: &str = "SOCKETS_PER_CLIENT";
 const AFFINITY_PER_CLIENT: &str = "AFFINITY_PER_CLIENT";
 const HAS_ALL: &str = "the object is built from this workspace and holds every program";
 
-/// Maps that are filled, and programs that can be attached to decide from them.
+/// The maps, and the programs that decide from them.
 pub struct Kernel {
     pins: PinDir,
     programs: Ebpf,
@@ -70,9 +71,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Opens or makes the maps, and has the verifier check the programs. Nothing is attached.
-    /// `excludes` says whether [`exclude`](Self::exclude) will ever be called; if not, programs
-    /// need not look.
+    /// Opens or creates the maps, and lets the verifier check the programs. Attaches nothing.
+    /// Without `excludes`, [`exclude`](Self::exclude) must not be called, and the programs skip
+    /// that lookup.
     pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
         let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
         let is_larger = |name: &String| has_more_rows(name, capacity);
@@ -113,19 +114,19 @@ impl Kernel {
         self.pins.has_links()
     }
 
-    /// Whether an earlier agent's programs serve from maps of another layout, which attaching would
-    /// replace by these.
+    /// Whether the programs of an earlier agent use maps of another layout, which attaching
+    /// replaces by these.
     pub fn replaces_other(&self) -> bool {
         self.replaces_other
     }
 
-    /// Whether those maps have room for more than these.
+    /// Whether those maps have more rows than these.
     pub fn replaces_larger(&self) -> bool {
         self.replaces_larger
     }
 
-    /// Attaches every program, or puts it into the link that an earlier agent left. Fails when
-    /// another agent has attached its own to the cgroup, unless it `may_be_second`.
+    /// Attaches every program, or puts it into the link of an earlier agent. Fails if another agent
+    /// attached its own programs to the cgroup, unless this agent `may_be_second`.
     pub fn attach(
         &mut self,
         cgroup: &Cgroup,
@@ -167,8 +168,7 @@ impl Kernel {
         link_repair::repair(&self.links, &self.pins, cgroup)
     }
 
-    /// Open sockets that were answered with a backend, by their cookie; of all rows those that
-    /// `wanted` picks.
+    /// Returns the rows of open sockets with a backend that `wanted` selects, by socket cookie.
     pub fn sockets(
         &self,
         wanted: impl Fn(&SocketRow) -> bool,
@@ -176,7 +176,7 @@ impl Kernel {
         self.maps.sockets.select(|_, row| wanted(row))
     }
 
-    /// The same rows and what they are counted in, beside whatever the data plane does.
+    /// Returns access to the same rows and their counts, in parallel to the data plane.
     pub fn socket_rows(&self) -> anyhow::Result<Sockets> {
         let program: &SocketFilter = self
             .programs
@@ -190,18 +190,18 @@ impl Kernel {
         })
     }
 
-    /// From now on these are not served, and no others. Only for an agent that was opened with
-    /// some.
+    /// Replaces the cgroups and namespaces that are not served. Only for an agent that was opened
+    /// with `excludes`.
     pub fn exclude(&self, excluded: &[ExcludedKey]) -> Result<(), Error> {
         self.maps.exclude(excluded)
     }
 
-    /// From now on these cgroups are the ones that hold clients.
+    /// Replaces the cgroups that contain clients.
     pub fn set_groups(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
         self.maps.clients.set(groups)
     }
 
-    /// Ends what clients agree on of these backends, by their indexes.
+    /// Ends what clients agreed on about these backends, by their indexes.
     pub fn lift(&self, backends: &[u32]) -> Result<(), Error> {
         self.maps.backends.lift(backends)
     }
@@ -215,7 +215,7 @@ impl Kernel {
         KernelLog::new(&mut self.programs, tell)
     }
 
-    /// Reads the counters of these maps, beside whatever the data plane does.
+    /// Returns a reader of the counters of these maps, in parallel to the data plane.
     pub fn meter(&self) -> SharedMeter {
         Arc::clone(&self.maps) as SharedMeter
     }

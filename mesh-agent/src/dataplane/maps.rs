@@ -72,7 +72,8 @@ impl Maps {
         old.try_for_each(|(key, _)| self.excluded.delete(&key))
     }
 
-    /// Carries out operations of one kind; on an error says how many were done before it.
+    /// Carries out operations of one kind. An error comes with the number of operations that were
+    /// done.
     pub(super) fn apply_run(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
         match &ops[0] {
             Op::TakeId { .. } => self.take_ids(ops),
@@ -82,14 +83,14 @@ impl Maps {
             Op::PutFilter(..) => self.filter.update(&filter_rows(ops)),
             Op::PutService(..) => self.services.update(&service_rows(ops)),
             Op::DeleteService(_) | Op::FreeId(_) => self.delete_each(ops),
-            // Nothing points at a free slot; what it holds does not matter.
+            // Nothing refers to a free slot, so its content does not matter.
             Op::FreeSlot(_) => Ok(()),
             Op::FreeBackend(_) => self.backends.take(&free_rows(ops)),
         }
     }
 
-    /// Clears the counters before the names, so that a failure in between is made good by the next
-    /// attempt.
+    /// Clears the counters before it writes the names, so that the next attempt repairs a failure
+    /// in between.
     fn take_ids(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
         let rows: Vec<(u32, NameRow)> = ops
             .iter()
@@ -115,8 +116,8 @@ impl Maps {
         Ok(())
     }
 
-    /// All tiers of a service, and the links between them. Another process may have written any
-    /// range; only what the map has can be read.
+    /// Reads the slots of all tiers of a service, and the links between them. Another process may
+    /// have written any range, so ranges are limited to the capacity of the map.
     fn dump_slots(
         &self,
         row: &ServiceRow,
@@ -145,7 +146,7 @@ impl Maps {
         }
     }
 
-    /// Where no client has anything against a backend, records are not looked at.
+    /// Returns the evidence about backends. Does not read OUTCOMES if every backend is clear.
     fn evidence_of(
         &self,
         tables: &Tables,
@@ -160,7 +161,7 @@ impl Maps {
         Ok(Evidence::gather(tables, loads, &rows))
     }
 
-    /// Where no service bounds the share of a client, SHARES is not looked at.
+    /// Returns the shares of clients. Does not read SHARES if no service limits them.
     fn shares_of(&self, tables: &Tables) -> Result<BTreeMap<ShareKey, u64>, Error> {
         let is_bounded = tables.services.values().any(|row| percent(row) != 0);
         Ok(if is_bounded {

@@ -1,5 +1,5 @@
-//! Maps in memory, and the kernel's decisions over them: what golden cases, property tests and
-//! simulations run on.
+//! Maps in memory, over which the kernel's decisions run on the host. Used by golden cases,
+//! property tests and simulations.
 
 mod kernel;
 
@@ -47,10 +47,10 @@ pub struct Memory {
     more_flows: RefCell<HashMap<u64, Box<UnsafeCell<MoreFlows>>>>,
 }
 
-/// Where random numbers come from.
+/// Source of random numbers.
 #[derive(Clone, Copy, Debug)]
 enum Random {
-    /// The same each time.
+    /// Always the same number.
     Fixed(u32),
     /// A sequence (xorshift64*, Vigna 2016) from a seed.
     Sequence(u64),
@@ -63,7 +63,7 @@ impl Default for Random {
 }
 
 impl Memory {
-    /// As many rows as the kernel's maps have by default.
+    /// Default capacity of the kernel's maps.
     pub const CAPACITY: Capacity = Capacity {
         services: capacity::SERVICES,
         slots: capacity::SLOTS,
@@ -72,66 +72,66 @@ impl Memory {
         sockets_per_client: capacity::SOCKETS / 4,
     };
 
-    /// What [`Kernel::random`] returns from now on.
+    /// Sets what `Kernel::random` returns.
     pub fn set_random(&self, random: u32) {
         self.random.set(Random::Fixed(random));
     }
 
-    /// [`Kernel::random`] returns a sequence from now on, the same for the same seed.
+    /// Lets `Kernel::random` return a sequence, the same for the same seed.
     pub fn set_seed(&self, seed: u64) {
         self.random.set(Random::Sequence(seed.max(1)));
     }
 
-    /// What [`Kernel::now`] returns from now on, nanoseconds.
+    /// Sets what `Kernel::now` returns, in nanoseconds.
     pub fn set_now(&self, now: u64) {
         self.now.set(now);
     }
 
-    /// How often [`Kernel::coarse_now`] steps from now on, nanoseconds; it is [`Kernel::now`] in
-    /// the beginning.
+    /// Sets the step of `Kernel::coarse_now`, in nanoseconds. Without it, `Kernel::coarse_now`
+    /// equals `Kernel::now`.
     pub fn set_tick(&self, tick: u64) {
         self.tick.set(tick);
     }
 
-    /// What [`Kernel::client`] returns from now on.
+    /// Sets what `Caller::client` returns.
     pub fn set_client(&self, client: u64) {
         self.client.set(client);
     }
 
-    /// What [`Caller::client_id`] returns from now on.
+    /// Sets what `Caller::client_id` returns.
     pub fn set_client_id(&self, client: u32) {
         self.client_id.set(client);
     }
 
-    /// So many connects from now on take the place that a connect has found before it does, one
-    /// after the other.
+    /// Simulates concurrent connects: before each of the next `rivals` reservations, another
+    /// connect takes a place on the same backend.
     pub fn set_rivals(&self, rivals: u32) {
         self.rivals.set(rivals);
     }
 
-    /// The address that the calling socket is bound to from now on.
+    /// Sets the address that the calling socket is bound to.
     pub fn set_source(&self, source: Addr) {
         self.source.set(Some(source));
     }
 
-    /// Which socket is calling from now on; zero in the beginning.
+    /// Sets the cookie of the calling socket; zero by default.
     pub fn set_socket(&self, socket: u64) {
         self.socket.set(socket);
     }
 
-    /// Whether the calling socket is connected from now on; it is not in the beginning.
+    /// Sets whether the calling socket is connected; false by default.
     pub fn set_connected(&self, connected: bool) {
         self.connected.set(connected);
     }
 
-    /// Forgets a socket, without anything that its end brings about.
+    /// Forgets a socket without the effects of its end.
     pub fn close(&mut self, socket: u64) {
         self.sockets.get_mut().remove(&socket);
         self.flows.get_mut().remove(&socket);
         self.more_flows.get_mut().remove(&socket);
     }
 
-    /// What was counted so far.
+    /// Returns what was counted so far.
     pub fn counters(&self) -> Counters {
         let load = |backend: &Backend| {
             let latency = backend.latency.load(Relaxed);
@@ -173,31 +173,31 @@ impl Memory {
         }
     }
 
-    /// Makes a backend's load what it was elsewhere, for instance in the kernel.
+    /// Sets the load of a backend, for instance as it is in the kernel.
     pub fn set_load(&mut self, index: u32, load: BackendLoad) {
         if let Some(backend) = self.backends.get_mut(&index) {
             **backend = entry(backend.row, load);
         }
     }
 
-    /// Makes what is known of a service as a whole what it was elsewhere.
+    /// Sets the load of a service.
     pub fn set_service_load(&mut self, id: u32, load: ServiceLoad) {
         self.services.insert(id, Box::new(live_service(load)));
     }
 
-    /// Makes what a client has of a service's connections what it has elsewhere.
+    /// Sets the share of a client in a service's connections.
     pub fn set_share(&mut self, key: ShareKey, word: u64) {
         self.shares
             .get_mut()
             .insert(key, Box::new(AtomicU64::new(word)));
     }
 
-    /// Makes what a client knows of a backend what it is elsewhere.
+    /// Sets the record of a client about a backend.
     pub fn set_outcome(&mut self, key: OutcomeKey, row: &OutcomeRow) {
         self.outcomes.get_mut().insert(key, Box::new(outcome(row)));
     }
 
-    /// Binds a client as it is bound elsewhere.
+    /// Sets the session affinity of a client.
     pub fn set_affinity(&mut self, key: AffinityKey, row: AffinityRow) {
         self.affinity.get_mut().insert(key, row);
     }

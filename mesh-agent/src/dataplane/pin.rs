@@ -1,8 +1,9 @@
-//! What stays in the kernel without us: the pin directory, its lock, the links, and their removal.
+//! What stays in the kernel without an agent: the pin directory, its lock, the links, and their
+//! removal.
 //!
 //! ```text
-//! <pin-dir>/lock/                       a directory, for a bpffs holds no files; its lock keeps a second agent out
-//! <pin-dir>/links/connect4 …            one per hook; programs are replaced inside them
+//! <pin-dir>/lock/                       a directory, because a bpffs has no files; locked by the agent
+//! <pin-dir>/links/connect4 …            one per hook; a new agent replaces the program of the link
 //! <pin-dir>/maps-v1-65536-…/SERVICES …  maps of one layout
 //! ```
 
@@ -53,17 +54,17 @@ pub enum Error {
     /// Another agent holds the lock.
     #[error("another agent uses {0}: stop it, or name another directory with --pin-dir")]
     Locked(PathBuf),
-    /// The agent that is to be taken out is running.
+    /// The agent that is to be uninstalled is running.
     #[error("the agent that uses {0} is running: stop it first")]
     Running(PathBuf),
     /// A file operation failed.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried.
+        /// Attempted action.
         action: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// The kernel's words.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// A program could not be attached.
@@ -84,14 +85,14 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Erro
     }
 }
 
-/// The pin directory, locked: as long as this lives no other agent uses it.
+/// The locked pin directory. While it lives, no other agent uses the directory.
 pub struct PinDir {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
 impl PinDir {
-    /// Makes the directory if need be and locks it.
+    /// Locks the directory; creates it if it does not exist.
     pub fn lock(path: &Path) -> Result<Self, Error> {
         if !has_magic(existing_ancestor(path), BPF_FS_MAGIC) {
             return Err(Error::NotBpffs(path.to_owned()));
@@ -115,12 +116,12 @@ impl PinDir {
         })
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the program of a hook off the cgroup again.
+    /// Detaches the program of a hook.
     pub(super) fn detach(&self, hook: &str) -> Result<(), Error> {
         let path = self.link(hook);
         fs::remove_file(&path).map_err(io_error("remove", &path))
@@ -136,22 +137,22 @@ impl PinDir {
         self.path.join(name).exists()
     }
 
-    /// Names of the directories with maps of any layout.
+    /// Returns the names of the directories with maps of any layout.
     pub(super) fn all_maps(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.filter(|name| name.starts_with("maps-")).collect()
     }
 
-    /// The directory for maps of one layout.
+    /// Returns the directory for maps of one layout; creates it if it does not exist.
     pub(super) fn maps(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path.join(name);
         private::directory(&path, FLAG)?;
         Ok(path)
     }
 
-    /// Removes the maps of every other layout, once no program uses them any more. Returns how
-    /// many.
+    /// Removes the maps of every other layout, which no program uses any more. Returns their
+    /// number.
     pub(super) fn remove_other_maps(&self, keep: &str) -> Result<usize, Error> {
         let mut maps = 0;
         for entry in fs::read_dir(&self.path).map_err(io_error("read", &self.path))? {
@@ -164,7 +165,7 @@ impl PinDir {
         Ok(maps)
     }
 
-    /// Puts a program behind a hook: into the link that is pinned, or a new one.
+    /// Attaches a program to a hook: through the pinned link, or a new one.
     pub(super) fn attach(
         &self,
         hook: &'static str,
@@ -220,12 +221,12 @@ impl PinDir {
         })
     }
 
-    /// Where the link of a hook is pinned.
+    /// Returns the path of a hook's link.
     pub(super) fn link(&self, hook: &str) -> PathBuf {
         self.path.join(LINKS).join(hook)
     }
 
-    /// Pins the link of a hook where it was.
+    /// Pins the link of a hook again at its path.
     pub(super) fn pin_again(&self, hook: &str, link: &OwnedFd) -> Result<(), Error> {
         private::directory(&self.path.join(LINKS), FLAG)?;
         let path = self.link(hook);
@@ -237,7 +238,7 @@ impl PinDir {
 pub struct Cgroup {
     path: PathBuf,
     directory: File,
-    /// Inode number, which is what the kernel calls a cgroup's id.
+    /// Inode number, which is the kernel's id of a cgroup.
     id: u64,
 }
 
@@ -259,12 +260,12 @@ impl Cgroup {
         })
     }
 
-    /// Where it was opened.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Inode number.
+    /// Returns its inode number.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
@@ -276,7 +277,7 @@ impl AsFd for Cgroup {
     }
 }
 
-/// What [`uninstall`] took out of the kernel.
+/// What [`uninstall`] removed from the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Removed {
     /// Programs, each with its link.
@@ -290,8 +291,8 @@ pub fn has_links(path: &Path) -> bool {
     fs::read_dir(path.join(LINKS)).is_ok_and(|mut links| links.next().is_some())
 }
 
-/// Removes every link and map of an agent below `path`, and `path` unless there is something else
-/// in it. Traffic to services is untouched from then on.
+/// Removes every link and map of an agent below `path`, and `path` unless it has other content.
+/// From then on, connects to services are not translated.
 pub fn uninstall(path: &Path) -> Result<Removed, Error> {
     if !path.exists() {
         return Ok(Removed::default());
@@ -304,14 +305,14 @@ pub fn uninstall(path: &Path) -> Result<Removed, Error> {
     let maps = lock.remove_other_maps("")?;
     remove_flat_directory(&path.join(LOCK))?;
     match fs::remove_dir(path) {
-        // Pins of others are not ours to remove.
+        // Pins of other programs stay.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
         result => result.map_err(io_error("remove", path))?,
     }
     Ok(Removed { programs, maps })
 }
 
-/// Returns how many pins were in it.
+/// Removes a directory of pins. Returns their number.
 fn remove_flat_directory(path: &Path) -> Result<usize, Error> {
     let mut pins = 0;
     for entry in fs::read_dir(path).map_err(io_error("read", path))? {

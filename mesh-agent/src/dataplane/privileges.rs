@@ -1,4 +1,4 @@
-//! What this process may do, and what it gives up.
+//! Capabilities of this process, and privileges that it drops.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ pub struct Missing;
 pub struct Capabilities(u64);
 
 impl Capabilities {
-    /// Those of this process.
+    /// Returns those of this process.
     pub fn effective() -> Self {
         Self::read(&fs::read_to_string("/proc/self/status").unwrap_or_default())
     }
@@ -42,8 +42,8 @@ impl Capabilities {
         self.0 & (1 << capability) != 0
     }
 
-    /// Fails where programs cannot be loaded and attached. `CAP_SYS_ADMIN` includes `CAP_BPF` and
-    /// `CAP_PERFMON` (capabilities(7)); without the latter the verifier takes no loop over the
+    /// Fails if programs cannot be loaded and attached. `CAP_SYS_ADMIN` includes `CAP_BPF` and
+    /// `CAP_PERFMON` (capabilities(7)). Without `CAP_PERFMON` the verifier refuses loops over the
     /// entries of a row.
     pub fn check(self) -> Result<(), Missing> {
         let loads = self.has(CAP_BPF) && self.has(CAP_PERFMON) || self.has(CAP_SYS_ADMIN);
@@ -65,8 +65,8 @@ impl Capabilities {
     }
 }
 
-/// Gives up core dumps, which would hold what the agent has read, tracing by others, and privileges
-/// of files that it would run.
+/// Drops core dumps, which would contain what the agent has read, tracing by other processes, and
+/// privileges from files that the agent executes.
 pub fn give_up() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     prctl::set_dumpable(false)?;

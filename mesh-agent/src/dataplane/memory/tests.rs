@@ -24,7 +24,7 @@ fn configure(memory: &mut Memory, services: impl IntoIterator<Item = Service>) {
         ..World::default()
     };
     let current = memory.dump().unwrap();
-    // Another time in each call, so that an index that is used again is told apart.
+    // Each call has another time, so that reused indexes get another generation.
     let now = Duration::from_secs(1 + current.names.len() as u64 + current.backends.len() as u64);
     memory
         .apply(&diff(
@@ -48,7 +48,7 @@ fn text(verdict: Verdict) -> String {
     }
 }
 
-/// Asks with random numbers that lead to both halves of the slots.
+/// Asks with random numbers that select both halves of the slots.
 fn answers(memory: &Memory, mut ask: impl FnMut() -> Verdict) -> BTreeSet<String> {
     let draws = [0, u32::MAX / 3, u32::MAX / 2 + 1, u32::MAX];
     draws
@@ -87,7 +87,7 @@ fn datagrams_of_a_socket_stay_with_their_endpoint_while_it_serves() {
 }
 
 #[test]
-fn a_flow_ends_when_its_address_becomes_another_services() {
+fn a_flow_ends_when_another_service_gets_its_address() {
     let mut memory = Memory::default();
     configure(&mut memory, [dns(&TWO[..1])]);
     let key = fixture::udp_key(VIP);
@@ -99,7 +99,7 @@ fn a_flow_ends_when_its_address_becomes_another_services() {
 }
 
 #[test]
-fn a_reply_comes_from_whom_the_socket_asked_last() {
+fn a_reply_comes_from_the_service_that_was_asked_last() {
     let mut memory = Memory::default();
     let twin = fixture::with(fixture::udp(fixture::fixed("twin", "10.96.0.2")), &TWO[..1]);
     configure(&mut memory, [dns(&TWO[..1]), twin]);
@@ -134,7 +134,7 @@ fn a_socket_that_sends_to_too_many_services_keeps_the_latest() {
             "service {number}"
         );
     }
-    // The last took the place of the first in the second record, which therefore asks anew.
+    // The last took the place of the first in the second record, so the first asks again.
     memory.set_random(u32::MAX);
     let replaced = FLOWS_AT_FIRST;
     let ask = |number: usize| {
@@ -224,7 +224,7 @@ fn cart(endpoints: &[(&str, u32)]) -> Service {
     fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints)
 }
 
-/// The service with a limit of connections.
+/// Returns the service with a limit of connections.
 fn limited(connections: u32, mut service: Service) -> Service {
     service.traffic.limits.connections = NonZeroU32::new(connections);
     service
@@ -255,7 +255,7 @@ fn a_socket_that_sends_on_to_another_endpoint_counts_once() {
 }
 
 #[test]
-fn a_socket_that_connects_again_is_not_in_its_own_way() {
+fn a_socket_that_connects_again_counts_once() {
     let mut memory = Memory::default();
     configure(&mut memory, [limited(1, cart(&TWO))]);
     let key = fixture::key(VIP);
@@ -269,7 +269,7 @@ fn a_socket_that_connects_again_is_not_in_its_own_way() {
 }
 
 #[test]
-fn who_gets_the_id_of_a_limited_service_is_not_refused_for_ever() {
+fn a_reused_id_of_a_limited_service_is_not_refused_for_ever() {
     let mut memory = Memory::default();
     configure(&mut memory, [limited(1, cart(&TWO))]);
     let key = fixture::key(VIP);
