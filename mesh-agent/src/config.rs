@@ -24,7 +24,7 @@ pub use self::{
     error::SettingsError, given::Given, health_checks::HealthChecks, settings::Settings,
 };
 
-/// Where the settings come from.
+/// Flags about the settings.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
     /// Settings file, YAML: flags except --log, with camelCase names [default:
@@ -37,7 +37,7 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Reads the file and fills in what is absent.
+    /// Reads the file and fills in absent settings.
     pub fn resolve(self) -> Result<Settings, SettingsError> {
         let (file, mut wrong) = file::given(self.config.as_deref());
         wrong.extend(self.given.wrong());

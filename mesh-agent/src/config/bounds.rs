@@ -1,4 +1,4 @@
-//! Settings about what services may have: addresses and node ports, and how much of the maps.
+//! Settings about what services may use: addresses, node ports, and a share of the maps.
 
 use std::{num::NonZeroU8, ops::RangeInclusive};
 
@@ -14,7 +14,7 @@ use crate::{
     model::{Admission, NODE_PORTS},
 };
 
-/// Bounds as given by one of the sources.
+/// Bounds as one origin gives them.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Bounds {
     /// Network of cluster addresses (`clusterIPs` and `address`): other cluster addresses are
@@ -41,7 +41,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Tells what is wrong with flags and environment.
+    /// Notes what is wrong with flags and environment.
     pub(super) fn wrong(&self, note: &mut impl FnMut(&str, Vec<&String>)) {
         note("service-cidr", reasons(&self.service_cidr));
         note("external-cidr", reasons(&self.external_cidr));
@@ -64,7 +64,7 @@ impl Bounds {
         }
     }
 
-    /// Which addresses and node ports services may have.
+    /// Returns which addresses and node ports services may have.
     pub(super) fn admission(&self, vip_pools: &[IpNet]) -> Admission {
         Admission {
             service_cidrs: all_valid(self.service_cidr.clone()),
@@ -74,7 +74,7 @@ impl Bounds {
         }
     }
 
-    /// How much of the maps services may have.
+    /// Returns the share of the maps that services may use.
     pub(super) fn quotas(&self) -> Quotas {
         let default = Quotas::default();
         let percent = |given: &Option<Parsed<NonZeroU8>>| valid(given.clone()).map(NonZeroU8::get);

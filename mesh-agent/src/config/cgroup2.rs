@@ -1,8 +1,8 @@
-//! The cgroup2 mount of this machine.
+//! Finds the cgroup2 mount of this machine.
 
 use std::{fs, path::PathBuf};
 
-/// Where it is, which in a hybrid hierarchy is not `/sys/fs/cgroup`.
+/// Returns its mount point, which is not `/sys/fs/cgroup` in a hybrid hierarchy.
 pub(super) fn find() -> Result<PathBuf, String> {
     let mounts = fs::read_to_string("/proc/self/mounts").map_err(|error| {
         format!(

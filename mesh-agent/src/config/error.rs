@@ -1,14 +1,14 @@
-//! What is wrong with the settings.
+//! Errors in the settings.
 
 use super::text::Parsed;
 
-/// Everything that is wrong with the settings, a line each: `FILE:LINE: SETTING: REASON`, or
-/// `--FLAG (or MESH_FLAG): REASON`.
+/// All errors in the settings, one line each: `FILE:LINE: SETTING: REASON`, or `--FLAG (or
+/// MESH_FLAG): REASON`.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct SettingsError(pub Vec<String>);
 
-/// `--max-services (or MESH_MAX_SERVICES): expected ...`
+/// Formats an error of a flag: `--max-services (or MESH_MAX_SERVICES): expected ...`
 pub fn named(flag: &str, reason: &str) -> String {
     format!(
         "--{flag} (or MESH_{}): {reason}",
@@ -16,12 +16,12 @@ pub fn named(flag: &str, reason: &str) -> String {
     )
 }
 
-/// What is wrong with a setting that is given once.
+/// Returns the error of a setting that is given once.
 pub fn reason<T>(given: Option<&Parsed<T>>) -> Vec<&String> {
     given.and_then(|it| it.as_ref().err()).into_iter().collect()
 }
 
-/// Returns what is wrong with a setting that may be given several times.
+/// Returns the errors of a setting that may be given several times.
 pub fn reasons<T>(given: &[Parsed<T>]) -> Vec<&String> {
     given.iter().filter_map(|it| it.as_ref().err()).collect()
 }

@@ -1,5 +1,5 @@
-//! The settings file, read as service files are: every error with its line and field, all of them
-//! at once.
+//! Reads the settings file like service files: reports every error with its line and field, all of
+//! them at once.
 
 use std::{
     fs, io,
@@ -54,7 +54,7 @@ const KNOWN: [&str; 29] = [
     "metricsTokenFile",
 ];
 
-/// What the file gives, and what is wrong with it. The default file need not be there.
+/// Returns the settings of the file, and its errors. The default file may be missing.
 pub fn given(path: Option<&Path>) -> (Given, Vec<String>) {
     let name = path.unwrap_or(Path::new(DEFAULT));
     let problem = |reason: String| {

@@ -17,7 +17,7 @@ use crate::{
     source::{Serve, ServiceDir},
 };
 
-/// Settings as given by one of the sources; what is absent is left to the next.
+/// Settings of one origin; the next origin gives the absent ones.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Given {
     /// Directory of service files; repeat for several, with a name for each source except the local
@@ -111,7 +111,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// What is wrong with flags and environment.
+    /// Returns the errors of flags and environment.
     pub(super) fn wrong(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut note = |flag: &str, reasons: Vec<&String>| {

@@ -1,4 +1,4 @@
-//! The settings `healthChecks`: how often this node probes endpoints, and where.
+//! The settings `healthChecks`: how often this node probes endpoints, and which ones.
 
 use std::time::Duration;
 
@@ -21,12 +21,13 @@ const KNOWN: [&str; 5] = [
     "allowCredentials",
     "allowOtherPorts",
 ];
-/// A probe costs about 80 µs of a processor, so this is less than a tenth of one for each thousand.
+/// A probe costs about 80 µs of processor time, so 1,000 probes a second cost less than a tenth of
+/// a processor.
 const MAX_PER_SECOND: u32 = 100_000;
 const INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_hours(24);
 
-/// Settings of health checks as given by one of the sources.
+/// Settings of health checks as one origin gives them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct HealthChecks {
     /// Health checks of this node per second, shared fairly: services that ask for more than their
@@ -110,7 +111,7 @@ impl HealthChecks {
         }
     }
 
-    /// Fills in what is absent.
+    /// Fills in absent settings.
     pub(super) fn complete(self) -> CheckPolicy {
         let default = CheckPolicy::default();
         CheckPolicy {
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_of_checks_say_what_is_right() {
+    fn errors_of_health_check_settings_name_the_expected_value() {
         let text = "healthChecks: {maxPerSecond: 0, minInterval: 1ms, allowedNetworks: [x], allow: true}\n";
         let flags = HealthChecks {
             min_interval: Some(min_interval("0s")),

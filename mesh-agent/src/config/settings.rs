@@ -1,4 +1,4 @@
-//! The complete settings, with the defaults of everything that is not given.
+//! The complete settings, with defaults for absent ones.
 
 use std::{
     net::Ipv4Addr,
@@ -29,61 +29,61 @@ pub(super) const SOCKET: &str = "/run/mesh-agent/agent.sock";
 /// `--state-dir` if not given.
 pub(super) const STATE_DIR: &str = "/var/lib/mesh-agent";
 
-/// Settings, complete.
+/// Complete settings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
     /// Directories of service files.
     pub services: Vec<ServiceDir>,
     /// Cgroup whose processes are served.
     pub cgroup: PathBuf,
-    /// Where links and maps are pinned.
+    /// Directory on a bpffs where links and maps are pinned.
     pub pin_dir: PathBuf,
-    /// The API's socket.
+    /// Control socket.
     pub socket: PathBuf,
-    /// Where metrics are served, if anywhere.
+    /// Address of the metrics; not served if absent.
     pub metrics: Option<metrics::Address>,
     /// File with the bearer token that scrapes must carry, if any.
     pub metrics_token_file: Option<PathBuf>,
-    /// Where allocated addresses and orders of operators are kept.
+    /// Directory for allocated addresses, overrides of operators and last good service files.
     pub state_dir: PathBuf,
     /// Name of this node.
     pub node_name: String,
-    /// Where this node is.
+    /// Location of this node.
     pub locality: Locality,
     /// Pools for services with `address: auto`.
     pub vip_pools: Vec<IpNet>,
-    /// Which addresses and node ports services may have.
+    /// Addresses and node ports that services may have.
     pub admission: Admission,
-    /// How much of the maps services may have.
+    /// Shares of the maps that services may use.
     pub quotas: Quotas,
     /// Whether empty directories mean that there are no services.
     pub allow_empty: bool,
-    /// Whether to start beside another agent of the same cgroup or state directory.
+    /// Whether to start next to another agent of the same cgroup or state directory.
     pub allow_second_agent: bool,
     /// Which services are served.
     pub serve: Serve,
-    /// Cgroups whose processes are left out.
+    /// Cgroups whose processes are not served.
     pub excluded_cgroups: Vec<PathBuf>,
-    /// Network namespaces that are left out.
+    /// Network namespaces that are not served.
     pub excluded_netns: Vec<PathBuf>,
-    /// Whether to close stale sockets in other network namespaces, too.
+    /// Whether to close stale sockets in other network namespaces as well.
     pub enter_namespaces: bool,
-    /// How often rows are compared.
+    /// Interval at which the rows in the kernel are compared with the desired ones.
     pub resync_interval: Duration,
-    /// Rows of the maps.
+    /// Capacity of the maps.
     pub capacity: Capacity,
-    /// What health checks may do.
+    /// Limits of health checks.
     pub check_policy: CheckPolicy,
 }
 
 impl Settings {
-    /// Whether the socket may be that of an agent with another pin directory: one of the two is the
-    /// default, the other not.
+    /// Whether the socket may belong to an agent with another pin directory: exactly one of the two
+    /// paths is the default.
     pub fn socket_may_be_anothers(&self) -> bool {
         (self.socket == Path::new(SOCKET)) != (self.pin_dir == Path::new(PIN_DIR))
     }
 
-    /// The command that takes this agent out, with every path that it must be told.
+    /// Returns the command that uninstalls this agent, with every path that is not the default.
     pub fn uninstall_command(&self) -> String {
         let paths = [
             ("--pin-dir", &self.pin_dir, PIN_DIR),
@@ -98,7 +98,7 @@ impl Settings {
     }
 }
 
-/// Fills in what is absent. Invalid settings were reported before and count as absent.
+/// Fills in absent settings. Invalid settings were reported before and count as absent.
 pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings> {
     wrong.extend(empty::check(&given));
     let path = |given: Option<PathBuf>, default: &str| given.unwrap_or_else(|| default.into());
@@ -143,7 +143,7 @@ pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings
         resync_interval: valid(given.resync_interval).unwrap_or(Duration::from_secs(30)),
         capacity: Capacity {
             services,
-            // Old and new slots of a service stand side by side while it switches.
+            // The old and the new slots of a service exist side by side during a switch-over.
             slots: backends * 2,
             backends,
             sockets,
@@ -161,8 +161,8 @@ fn service_dirs(given: Vec<ServiceDir>, wrong: &mut Vec<String>) -> Vec<ServiceD
     if given.is_empty() { default() } else { given }
 }
 
-/// In the range that is reserved for future use (RFC 1112 section 4), so nothing else answers
-/// there.
+/// Returns a network in the range that is reserved for future use (RFC 1112 section 4), so that
+/// nothing else answers there.
 fn default_pool() -> IpNet {
     Ipv4Net::new_assert(Ipv4Addr::new(240, 96, 0, 0), 16).into()
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::source::Serve;
 
 #[test]
-fn flags_win_over_the_file_and_the_file_over_defaults() {
+fn flags_take_precedence_over_the_file_and_the_file_over_defaults() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("agent.yaml");
     fs::write(
@@ -30,7 +30,7 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
 }
 
 #[test]
-fn what_takes_part_is_a_setting() {
+fn served_services_and_processes_are_settings() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("agent.yaml");
     let text = "cgroup: /cg\nserve: annotated\nallowSecondAgent: true\nexcludeCgroup: [kubepods/nfs, /other/x]\nexcludeNetns: [dns]\n\
@@ -67,7 +67,7 @@ fn what_takes_part_is_a_setting() {
 }
 
 #[test]
-fn directories_may_be_of_a_named_source() {
+fn directories_may_belong_to_a_named_source() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("agent.yaml");
     let resolve = |services: &str| {
@@ -99,7 +99,7 @@ fn directories_may_be_of_a_named_source() {
 }
 
 #[test]
-fn everything_wrong_is_named_with_its_place() {
+fn all_errors_are_reported_with_their_place() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("agent.yaml");
     let text = "cgruop: /x\nmaxServices: \"80\"\nservices: /one\nresyncInterval: 5\nvipPool:\n- 10.0.0.0/8\n- ten\n";
@@ -156,7 +156,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn command_that_uninstalls_has_the_paths_that_are_not_defaults() {
+fn uninstall_command_has_the_paths_that_are_not_defaults() {
     let settings = |given: Given| {
         let given = Given {
             cgroup: Some("/cg".into()),

@@ -1,5 +1,5 @@
-//! Values of settings from the text of a flag or of the environment. What cannot be read is kept
-//! with its reason, so that everything wrong is reported at once.
+//! Parses settings from the text of a flag or of the environment. An invalid value is kept as its
+//! error, so that all errors are reported at once.
 
 use std::{
     convert::Infallible, num::NonZeroU8, ops::RangeInclusive, path::PathBuf, time::Duration,
@@ -17,17 +17,17 @@ use crate::{
 /// 16 million rows of SLOTS are 256 MiB.
 pub const MAX_ROWS: u32 = 1 << 23;
 
-/// A value, or what is wrong with its text.
+/// A value, or the error in its text.
 pub type Parsed<T> = Result<T, String>;
 
-/// A reader as clap takes it, which finds nothing wrong.
+/// Converts a parser to one for clap, which never fails.
 pub fn parsed<T: 'static>(
     read: fn(&str) -> Parsed<T>,
 ) -> impl Fn(&str) -> Result<Parsed<T>, Infallible> + Clone {
     move |text| Ok(read(text))
 }
 
-/// Reads a field of the settings file like the text of a flag, and reports errors at its place.
+/// Parses a field of the settings file like the text of a flag, and reports errors at its place.
 pub fn from_file<T>(field: Field<'_>, read: fn(&str) -> Parsed<T>) -> Option<Parsed<T>> {
     match read(field.text()?) {
         Ok(value) => Some(Ok(value)),
@@ -45,18 +45,18 @@ pub fn all_valid<T>(given: Vec<Parsed<T>>) -> Vec<T> {
     given.into_iter().filter_map(Result::ok).collect()
 }
 
-/// A path, also an empty one, which is reported with everything else that is wrong.
+/// Parses a path. An empty one is reported later with all other errors.
 pub fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-/// `[NAME=]DIR`
+/// Parses `[NAME=]DIR`.
 pub fn services(text: &str) -> Parsed<ServiceDir> {
     text.parse()
         .map_err(|error: ServiceDirError| error.to_string())
 }
 
-/// An address and a port, or a socket file.
+/// Parses an address and a port, or a socket file.
 pub fn metrics(text: &str) -> Parsed<Address> {
     let what =
         "an address and a port, like 127.0.0.1:9090, or like unix:/run/mesh-agent/metrics.sock";
@@ -70,13 +70,13 @@ pub fn metrics(text: &str) -> Parsed<Address> {
     }
 }
 
-/// A network.
+/// Parses a network.
 pub fn network(text: &str) -> Parsed<IpNet> {
     text.parse()
         .or_else(|_| expected("a network, like 10.96.0.0/16", text))
 }
 
-/// `FIRST-LAST`
+/// Parses `FIRST-LAST`.
 pub fn ports(text: &str) -> Parsed<RangeInclusive<u16>> {
     let bounds = text
         .split_once('-')
@@ -90,12 +90,12 @@ pub fn ports(text: &str) -> Parsed<RangeInclusive<u16>> {
     )
 }
 
-/// `true` or `false`
+/// Parses `true` or `false`.
 pub fn boolean(text: &str) -> Parsed<bool> {
     text.parse().or_else(|_| expected("true or false", text))
 }
 
-/// `all` or `annotated`
+/// Parses `all` or `annotated`.
 pub fn serve(text: &str) -> Parsed<Serve> {
     match text {
         "all" => Ok(Serve::All),
@@ -104,7 +104,7 @@ pub fn serve(text: &str) -> Parsed<Serve> {
     }
 }
 
-/// A duration with its unit, longer than zero.
+/// Parses a duration with its unit, longer than zero.
 pub fn interval(text: &str) -> Parsed<Duration> {
     let parsed = text
         .parse()
@@ -122,7 +122,7 @@ pub fn interval(text: &str) -> Parsed<Duration> {
     )
 }
 
-/// Rows of a map: some, and no more than a node can have memory for.
+/// Parses a number of rows: at least one, and at most what fits into the memory of a node.
 pub fn rows(text: &str) -> Parsed<u32> {
     let rows = text
         .parse()
@@ -134,7 +134,7 @@ pub fn rows(text: &str) -> Parsed<u32> {
     )
 }
 
-/// A share above nothing, percent.
+/// Parses a percentage above zero.
 pub fn percent(text: &str) -> Parsed<NonZeroU8> {
     let percent = text
         .parse()
