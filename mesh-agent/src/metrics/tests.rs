@@ -7,7 +7,7 @@ use super::*;
 use crate::api::fixture::{Fake, ailing, busy_cart, checked_cart, healthy};
 
 #[test]
-fn a_scrape_is_what_the_view_says_now() {
+fn a_scrape_shows_the_present_view() {
     let expected = include_str!("scrape.txt");
     assert_eq!(scrape(&healthy()).unwrap(), expected.as_bytes());
 }
@@ -22,7 +22,7 @@ fn told(service: Service) -> String {
 }
 
 #[test]
-fn load_is_told_by_backend_and_by_service() {
+fn load_is_shown_by_backend_and_by_service() {
     let text = told(busy_cart());
     let lines = |name: &str| -> Vec<String> {
         let labels = r#"{namespace="shop",service="cart",port="http",protocol="TCP""#;
@@ -82,7 +82,7 @@ mesh_agent_endpoint_healthy{{{labels}="admin",protocol="TCP",endpoint="10.0.0.4:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_say_how_the_agent_is() {
+async fn pages_show_the_state_of_the_agent() {
     let well = served(healthy()).await;
     assert_eq!(
         page(well, "/healthz"),
@@ -147,7 +147,7 @@ fn any() -> Address {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_file_and_a_token_can_be_asked_for() {
+async fn metrics_can_be_served_on_a_socket_and_with_a_token() {
     let directory = tempfile::tempdir().unwrap();
     let (path, token) = (
         directory.path().join("metrics.sock"),
