@@ -15,7 +15,7 @@ use mesh_common::{
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::{Error, batch::Map};
+use super::{Error, pinned_map::Map};
 use crate::table::Table;
 
 /// Size of a page, which is also the unit of mapping.

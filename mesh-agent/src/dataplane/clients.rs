@@ -17,7 +17,7 @@ use mesh_common::{
     client::{DEPTH, short},
 };
 
-use super::{Error, batch::Map, sys};
+use super::{Error, pinned_map::Map, sys};
 
 /// Names of groups of managers other than systemd: kubelet with its cgroupfs driver, Docker,
 /// Podman, LXC, libvirt.

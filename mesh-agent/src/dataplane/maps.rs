@@ -16,8 +16,8 @@ use mesh_common::{
 use super::{
     Counters, Error, Evidence, Meter,
     backends::BackendMap,
-    batch::{CounterMap, Map},
     clients::Clients,
+    pinned_map::{CounterMap, Map},
 };
 use crate::{
     desired::{Capacity, Tables, contiguous_backends, plan::Op},

@@ -3,7 +3,7 @@
 //! ([`memory`]).
 
 mod backends;
-mod batch;
+mod pinned_map;
 pub mod clients;
 mod evidence;
 pub mod exclude;
