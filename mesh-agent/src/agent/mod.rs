@@ -65,7 +65,7 @@ use crate::{
         SharedMeter,
         kernel::Kernel,
         link::Attached,
-        others,
+        other_agents,
         pin::{Cgroup, PinDir},
         privileges::Capabilities,
     },
@@ -195,7 +195,7 @@ fn keep_others_out(
     cgroup: &Cgroup,
 ) -> anyhow::Result<(Option<StateLock>, PinDir)> {
     if !settings.allow_second_agent {
-        others::check(cgroup, &settings.pin_dir)?;
+        other_agents::check(cgroup, &settings.pin_dir)?;
     }
     let state = match StateLock::take(&settings.state_dir) {
         Err(error @ state_lock::Error::NotPrivate(_)) => return Err(error.into()),

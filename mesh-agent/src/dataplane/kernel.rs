@@ -20,7 +20,7 @@ use super::{
     link::{Attached, Held},
     link_repair,
     maps::Maps,
-    others,
+    other_agents,
     pin::{Cgroup, PinDir},
     sockets::{self, Sockets},
     verify::verify,
@@ -133,12 +133,12 @@ impl Kernel {
         may_be_second: bool,
     ) -> anyhow::Result<Vec<(&'static str, Attached)>> {
         if !may_be_second {
-            others::check(cgroup, self.pins.path())?;
+            other_agents::check(cgroup, self.pins.path())?;
         }
         let release =
             self.pins
                 .attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
-        if !may_be_second && let Err(other) = others::check_first(cgroup, self.pins.path()) {
+        if !may_be_second && let Err(other) = other_agents::check_first(cgroup, self.pins.path()) {
             self.pins.detach(RELEASE_HOOK)?;
             return Err(other.into());
         }

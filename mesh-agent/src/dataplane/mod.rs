@@ -21,7 +21,7 @@ mod maps;
 pub mod memory;
 #[cfg(test)]
 mod no_log;
-pub mod others;
+pub mod other_agents;
 pub mod pin;
 pub mod privileges;
 pub mod sockets;
