@@ -11,7 +11,7 @@ use aya_obj::generated::{
     BPF_ADD, BPF_ALU, BPF_ALU64, BPF_K, BPF_LD, BPF_LDX, BPF_MOV, BPF_ST, BPF_STX, BPF_X, bpf_insn,
 };
 
-use super::loops::{CLASS, is_function, linked_programs};
+use super::back_edges::{CLASS, is_function, linked_programs};
 
 /// Stack of a program and everything that it calls.
 const MOST: usize = 512;

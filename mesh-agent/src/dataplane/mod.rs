@@ -16,7 +16,7 @@ mod layout;
 pub mod link;
 mod link_repair;
 #[cfg(test)]
-mod loops;
+mod back_edges;
 mod maps;
 pub mod memory;
 #[cfg(test)]
