@@ -13,7 +13,7 @@
 //!
 //! Modules are listed in the order in which data flows. `table` is the map type of services and
 //! rows; `logging` is the log of all modules, with `printable` text; `usage` parses command lines;
-//! `lock`, `private` and `open` protect files against a second agent and other users.
+//! `lock`, `private` and `safe_open` protect files against a second agent and other users.
 
 pub mod logging;
 pub mod usage;
@@ -22,7 +22,7 @@ pub mod model;
 pub mod table;
 pub mod lock;
 pub mod private;
-pub mod open;
+pub mod safe_open;
 pub mod printable;
 mod similar;
 pub mod source;

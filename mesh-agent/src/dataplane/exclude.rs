@@ -18,7 +18,7 @@ use nix::{
 };
 
 use super::pin::is_cgroup2;
-use crate::open;
+use crate::safe_open;
 
 /// `SO_NETNS_COOKIE`, `include/uapi/asm-generic/socket.h`, Linux 5.14.
 const SO_NETNS_COOKIE: libc::c_int = 71;
@@ -91,7 +91,7 @@ fn cgroup_id(path: &Path) -> io::Result<u64> {
 /// Returns the cookie of a namespace. The kernel reports it only to a socket in the namespace, so a
 /// thread enters it and ends.
 fn netns_cookie_at(path: &Path) -> io::Result<u64> {
-    let namespace = open::network_namespace(path)?;
+    let namespace = safe_open::network_namespace(path)?;
     let there = thread::spawn(move || {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
         let socket = socket(
