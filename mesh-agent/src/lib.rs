@@ -24,7 +24,7 @@ pub mod lock;
 pub mod private;
 pub mod safe_open;
 pub mod printable;
-mod similar;
+mod similar_names;
 pub mod source;
 pub mod health;
 pub mod desired;

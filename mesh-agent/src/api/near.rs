@@ -1,7 +1,7 @@
 //! What there is in place of a service that is asked for and does not exist.
 
-pub(crate) use crate::similar::told;
-use crate::{model::ServiceName, similar::is_similar};
+pub(crate) use crate::similar_names::told;
+use crate::{model::ServiceName, similar_names::is_similar};
 
 /// `no service default/cart; there is shop/cart`: services of that name in other namespaces, else
 /// those whose name is nearly the same, else the first of all.

@@ -6,7 +6,7 @@ use super::{
     name::{Origin, ServiceName},
     service::Service,
 };
-use crate::similar::told;
+use crate::similar_names::told;
 
 /// An object, file or directory that is not in force as written.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

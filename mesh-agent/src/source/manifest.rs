@@ -13,7 +13,7 @@ mod traffic;
 use super::{
     contents::Contents, document::shortened, field::Field, file::Draft, object::WrongObject,
 };
-use crate::similar::is_similar;
+use crate::similar_names::is_similar;
 
 /// Reads an object, or the unread rest of a list.
 pub fn read(root: Field<'_>, into: &mut Draft<'_>) {
