@@ -13,7 +13,7 @@
 //!
 //! Modules are listed in the order in which data flows. `table` is the map type of services and
 //! rows; `logging` is the log of all modules, with `printable` text; `usage` parses command lines;
-//! `lock`, `private` and `safe_open` protect files against a second agent and other users.
+//! `lock`, `private_files` and `safe_open` protect files against a second agent and other users.
 
 pub mod logging;
 pub mod usage;
@@ -21,7 +21,7 @@ pub mod config;
 pub mod model;
 pub mod table;
 pub mod lock;
-pub mod private;
+pub mod private_files;
 pub mod safe_open;
 pub mod printable;
 mod similar_names;

@@ -12,7 +12,7 @@ use super::{
     overrides,
     state_lock::{self, StateLock},
 };
-use crate::{desired::vips::Vips, model::ServiceName, private, source::last_good};
+use crate::{desired::vips::Vips, model::ServiceName, private_files, source::last_good};
 
 const FILE: &str = "addresses.json";
 
@@ -65,13 +65,13 @@ pub fn forget(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<Vec<&'s
     for (name, was_there) in [
         (
             FILE,
-            private::removed(fs::remove_file(state_dir.join(FILE)))?,
+            private_files::removed(fs::remove_file(state_dir.join(FILE)))?,
         ),
         (overrides::FILE, overrides::forget(state_dir)?),
         (last_good::DIRECTORY, last_good::forget(state_dir)?),
         (
             state_lock::FILE,
-            private::removed(fs::remove_file(state_dir.join(state_lock::FILE)))?,
+            private_files::removed(fs::remove_file(state_dir.join(state_lock::FILE)))?,
         ),
     ] {
         names.extend(was_there.then_some(name));
@@ -113,7 +113,7 @@ fn write(path: &Path, vips: &Vips) -> io::Result<()> {
         .iter()
         .map(|(name, ips)| (name.to_string(), ips))
         .collect();
-    private::replace(path, &serde_json::to_vec_pretty(&entries)?)
+    private_files::replace(path, &serde_json::to_vec_pretty(&entries)?)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use super::{
     link::{Attach, Held, Replaced, chain, info, replace_program},
     sys,
 };
-use crate::{lock, private};
+use crate::{lock, private_files};
 
 const FLAG: &str = "--pin-dir";
 const LINKS: &str = "links";
@@ -50,7 +50,7 @@ pub enum Error {
     NotCgroup2(PathBuf),
     /// Other users could change what is pinned.
     #[error(transparent)]
-    NotPrivate(#[from] private::Error),
+    NotPrivate(#[from] private_files::Error),
     /// Another agent holds the lock.
     #[error("another agent uses {0}: stop it, or name another directory with --pin-dir")]
     Locked(PathBuf),
@@ -99,12 +99,12 @@ impl PinDir {
         }
         let ancestors = path.ancestors().skip(1).filter(|it| it.exists());
         for ancestor in ancestors.take_while(|it| has_magic(it, BPF_FS_MAGIC)) {
-            private::check_ancestor(ancestor, FLAG)?;
+            private_files::check_ancestor(ancestor, FLAG)?;
         }
-        private::directory(path, FLAG)?;
-        private::directory(&path.join(LINKS), FLAG)?;
+        private_files::directory(path, FLAG)?;
+        private_files::directory(&path.join(LINKS), FLAG)?;
         let open = |lock: &Path| {
-            private::directory(lock, FLAG)
+            private_files::directory(lock, FLAG)
                 .map_err(io::Error::other)
                 .and_then(|()| File::open(lock))
         };
@@ -147,7 +147,7 @@ impl PinDir {
     /// Returns the directory for maps of one layout; creates it if it does not exist.
     pub(super) fn maps(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path.join(name);
-        private::directory(&path, FLAG)?;
+        private_files::directory(&path, FLAG)?;
         Ok(path)
     }
 
@@ -228,7 +228,7 @@ impl PinDir {
 
     /// Pins the link of a hook again at its path.
     pub(super) fn pin_again(&self, hook: &str, link: &OwnedFd) -> Result<(), Error> {
-        private::directory(&self.path.join(LINKS), FLAG)?;
+        private_files::directory(&self.path.join(LINKS), FLAG)?;
         let path = self.link(hook);
         sys::obj_pin(link.as_fd(), &path).map_err(io_error("pin", &path))
     }

@@ -16,7 +16,7 @@ use self::entry::Entry;
 use super::{digest::Digest, dir::Version};
 use crate::{
     model::{ConfigNote, Origin},
-    private::{removed, replace_unsynced},
+    private_files::{removed, replace_unsynced},
     source::Serve,
 };
 
