@@ -39,7 +39,7 @@ mod tests;
 pub use self::{
     capacity::{Allocatable, Capacity, CapacityError},
     compile::{compile, filter},
-    eligibility::{Eligibility, UsableCapacity, active, usable_capacity},
+    eligibility::{Eligibility, active},
     endpoint_state::{Weight, next_change},
     frontends::{Frontend, Reach, frontends, has_family, out_of_reach, takers},
     node_addresses::{refused_node_addresses, shadowed_node_ports},
