@@ -20,6 +20,7 @@ pub mod usage;
 pub mod config;
 pub mod model;
 pub mod table;
+pub mod duration;
 pub mod lock;
 pub mod private_files;
 pub mod safe_open;

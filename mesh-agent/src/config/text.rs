@@ -7,9 +7,9 @@ use std::{
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
-use jiff::SignedDuration;
 
 use crate::{
+    duration,
     metrics::Address,
     source::{Serve, ServiceDir, ServiceDirError, settings::Field},
 };
@@ -106,11 +106,7 @@ pub fn serve(text: &str) -> Parsed<Serve> {
 
 /// Parses a duration with its unit, longer than zero.
 pub fn interval(text: &str) -> Parsed<Duration> {
-    let parsed = text
-        .parse()
-        .ok()
-        .and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
-    let interval = parsed.filter(|interval| !interval.is_zero());
+    let interval = duration::parse(text).filter(|interval| !interval.is_zero());
     interval.map_or_else(
         || {
             expected(

@@ -2,12 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     api::{client, types::Service},
     cli::{Failure, name::NameArg, render::milliseconds, session::Session},
+    duration,
 };
 
 /// Time between two looks.
@@ -18,11 +18,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A time with its unit.
 pub(super) fn deadline(text: &str) -> Result<Duration, String> {
-    let parsed = text
-        .parse()
-        .ok()
-        .and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
-    parsed.ok_or_else(|| format!("expected a number and a unit, like 30s or 5m, found `{text}`"))
+    duration::parse(text).ok_or_else(|| format!("expected a number and a unit, like 30s or 5m, found `{text}`"))
 }
 
 /// Connections of this node to an endpoint, behind whichever port of the service.
