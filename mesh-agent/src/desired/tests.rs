@@ -7,7 +7,7 @@ mod reachable;
 mod latency;
 mod weights;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use mesh_common::{
     abi::{BackendRow, ServiceRow, backend_state, service_flags},
