@@ -7,7 +7,6 @@
 //! ```
 
 mod bounds;
-mod cgroup2;
 mod empty;
 mod error;
 mod file;

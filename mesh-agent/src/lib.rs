@@ -13,15 +13,16 @@
 //!
 //! Modules are listed in the order in which data flows. `table` is the map type of services and
 //! rows; `logging` is the log of all modules, with `printable` text; `usage` parses command lines;
-//! `lock`, `private_files` and `safe_open` protect files against a second agent and other users.
+//! `lock`, `private_files` and `safe_open` protect files against a second agent and other users;
+//! `duration` and `mounts` parse text of users and of the kernel.
 
 pub mod logging;
 pub mod usage;
-pub mod config;
 pub mod model;
 pub mod table;
 pub mod duration;
 pub mod lock;
+pub mod mounts;
 pub mod private_files;
 pub mod safe_open;
 pub mod printable;
@@ -31,6 +32,7 @@ pub mod health;
 pub mod desired;
 pub mod dataplane;
 pub mod stale;
+pub mod config;
 pub mod agent;
 pub mod api;
 pub mod metrics;

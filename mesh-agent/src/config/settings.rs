@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use mesh_common::abi::capacity;
 
 use super::{
-    cgroup2, empty,
+    empty,
     error::named,
     given::Given,
     text::{all_valid, valid},
@@ -19,6 +19,7 @@ use crate::{
     desired::{Capacity, Quotas},
     metrics,
     model::{Admission, CheckPolicy, Locality},
+    mounts,
     source::{Serve, ServiceDir},
 };
 
@@ -110,7 +111,7 @@ pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings
     let service_dirs = service_dirs(all_valid(given.services), wrong);
     let cgroup = given
         .cgroup
-        .or_else(|| cgroup2::find().map_err(|reason| wrong.push(reason)).ok())?;
+        .or_else(|| cgroup2().map_err(|reason| wrong.push(reason)).ok())?;
     let vip_pools = all_valid(given.vip_pool);
     let vip_pools = if vip_pools.is_empty() {
         vec![default_pool()]
@@ -159,6 +160,16 @@ fn service_dirs(given: Vec<ServiceDir>, wrong: &mut Vec<String>) -> Vec<ServiceD
     }
     let default = || vec![PathBuf::from("/etc/mesh-agent/services.d").into()];
     if given.is_empty() { default() } else { given }
+}
+
+/// Returns the cgroup2 mount point of this machine.
+fn cgroup2() -> Result<PathBuf, String> {
+    let found = mounts::cgroup2().map_err(|error| {
+        format!("cannot read the mounts, so name the cgroup2 filesystem with --cgroup: {error}")
+    })?;
+    let none = "no cgroup2 filesystem is mounted: mount one with `mount -t cgroup2 none /sys/fs/cgroup`, or name one with \
+                --cgroup";
+    found.ok_or_else(|| none.to_owned())
 }
 
 /// Returns a network in the range that is reserved for future use (RFC 1112 section 4), so that

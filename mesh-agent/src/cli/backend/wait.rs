@@ -18,7 +18,8 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A time with its unit.
 pub(super) fn deadline(text: &str) -> Result<Duration, String> {
-    duration::parse(text).ok_or_else(|| format!("expected a number and a unit, like 30s or 5m, found `{text}`"))
+    duration::parse(text)
+        .ok_or_else(|| format!("expected a number and a unit, like 30s or 5m, found `{text}`"))
 }
 
 /// Connections of this node to an endpoint, behind whichever port of the service.
