@@ -88,7 +88,7 @@ type Hooks = Vec<(&'static str, Attached)>;
 pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let capabilities = Capabilities::effective();
     capabilities.check()?;
-    let degraded = degraded::turn_off(&mut settings, capabilities);
+    let degraded = degraded::turn_off(&mut settings, &capabilities);
     let cgroup = Cgroup::open(&settings.cgroup)?;
     let (_state_lock, pins) = keep_others_out(&settings, &cgroup)?;
     let leaves_out = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
