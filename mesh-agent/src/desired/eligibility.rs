@@ -109,12 +109,7 @@ impl<'a> Eligibility<'a> {
     /// Returns the condition in which endpoints take the new connections of a front end.
     fn serving(&self, is_v4: bool, reach: Reach<'_>) -> Condition {
         let is_ready = |position: usize| self.takes_in(position, Condition::Ready, is_v4, reach);
-        let any_ready = (0..self.endpoints.len()).any(is_ready);
-        if any_ready {
-            Condition::Ready
-        } else {
-            Condition::Terminating
-        }
+        Condition::serving((0..self.endpoints.len()).any(is_ready))
     }
 
     fn takes_in(&self, position: usize, serving: Condition, is_v4: bool, reach: Reach<'_>) -> bool {

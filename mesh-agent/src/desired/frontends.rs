@@ -163,11 +163,7 @@ pub fn takers<'a>(
         .endpoints
         .iter()
         .any(|endpoint| within(endpoint) && endpoint.takes(Condition::Ready));
-    let serving = if any_ready {
-        Condition::Ready
-    } else {
-        Condition::Terminating
-    };
+    let serving = Condition::serving(any_ready);
     let endpoints = port.endpoints.iter().enumerate();
     endpoints
         .filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving))

@@ -91,19 +91,14 @@ fn takers(world: &World, service: &Service, endpoints: &[&Endpoint]) -> Vec<Targ
     let in_condition = |serving: Condition| {
         let usable = endpoints
             .iter()
-            .filter(|endpoint| endpoint.condition == serving);
-        let usable = usable.map(|endpoint| (endpoint.weight, Target::of(service, endpoint)));
+            .filter(move |endpoint| endpoint.condition == serving);
         usable
+            .map(|endpoint| (endpoint.weight, Target::of(service, endpoint)))
             .filter(|(weight, target)| takes(world, *weight, target))
             .map(|(_, target)| target)
-            .collect()
     };
-    let ready: Vec<Target> = in_condition(Condition::Ready);
-    if ready.is_empty() {
-        in_condition(Condition::Terminating)
-    } else {
-        ready
-    }
+    let any_ready = in_condition(Condition::Ready).next().is_some();
+    in_condition(Condition::serving(any_ready)).collect()
 }
 
 fn takes(world: &World, weight: u32, target: &Target) -> bool {

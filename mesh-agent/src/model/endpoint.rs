@@ -71,6 +71,19 @@ pub enum Condition {
     NotReady,
 }
 
+impl Condition {
+    /// Returns the condition of the endpoints that take new connections: ready, or terminating if
+    /// none is ready.
+    /// <https://github.com/kubernetes/enhancements/tree/master/keps/sig-network/1669-proxy-terminating-endpoints>
+    pub const fn serving(any_ready: bool) -> Self {
+        if any_ready {
+            Self::Ready
+        } else {
+            Self::Terminating
+        }
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
