@@ -21,6 +21,7 @@ pub mod usage;
 pub mod model;
 pub mod table;
 pub mod duration;
+mod hash;
 pub mod lock;
 pub mod mounts;
 pub mod private_files;
