@@ -5,8 +5,7 @@ use std::{fmt::Write as _, fs, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use divan::Bencher;
 use mesh_agent::{
-    dataplane::Capacity,
-    desired::{Earlier, Tables, World, compile, plan::diff, recompile},
+    desired::{Capacity, Earlier, Tables, World, compile, plan::diff, recompile},
     model::{Balance, HashKey, Update},
     source::dir,
 };

@@ -1,35 +1,39 @@
-//! The agent: files in, kernel maps out.
+//! The agent: reads service files and writes kernel maps.
 //!
 //! ```text
 //! source ──► model ──► desired ──► plan ──► dataplane ──► kernel maps
 //!  files      valid     compile()   diff     one trait     (read by mesh-ebpf)
 //!             types     is pure     is pure  (kernel, memory, faulty)
 //!
-//!            health: asks endpoints whether they work, for `desired`
-//!            stale: closes the sockets of backends that left
-//!            agent: the one task that owns the state and drives the arrows above
-//!            api ── cli / metrics: read what the agent publishes and the kernel counts
+//!            health: probes endpoints, for `desired`
+//!            stale: closes sockets to removed backends
+//!            agent: the task that owns the state and runs the steps above
+//!            api ── cli / metrics: show the state of the agent and the counters
 //! ```
 //!
-//! Modules are listed in the order in which data flows; `table` is what services and rows are kept
-//! in, `logging` what all of them write to, with `printable` text, `usage` how command lines are
-//! read; `lock`, `private` and `open` keep a second agent and other users out.
+//! Modules are listed in the order in which data flows. `table` is the map type of services and
+//! rows; `logging` is the log of all modules, with `printable` text; `usage` parses command lines;
+//! `lock`, `private_files` and `safe_open` protect files against a second agent and other users;
+//! `duration` and `mounts` parse text of users and of the kernel.
 
 pub mod logging;
 pub mod usage;
-pub mod config;
 pub mod model;
 pub mod table;
+pub mod duration;
+mod hash;
 pub mod lock;
-pub mod private;
-pub mod open;
+pub mod mounts;
+pub mod private_files;
+pub mod safe_open;
 pub mod printable;
-mod similar;
+mod similar_names;
 pub mod source;
 pub mod health;
 pub mod desired;
 pub mod dataplane;
 pub mod stale;
+pub mod config;
 pub mod agent;
 pub mod api;
 pub mod metrics;

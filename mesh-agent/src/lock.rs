@@ -1,4 +1,4 @@
-//! Locks on files of the agent's own that no other user can open, and so not lock either.
+//! Locks of files that only the agent's user can open, and so lock.
 
 use std::{
     fs::{self, File},
@@ -12,8 +12,8 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-/// Locks what `open` opens at `path`, without waiting; none while another process has the lock. The
-/// kernel releases it when the process ends, however that is.
+/// Locks the file that `open` opens at `path`, without waiting. Returns nothing while another
+/// process has the lock. The kernel releases it when the process ends, however it ends.
 pub fn take(
     path: &Path,
     open: impl Fn(&Path) -> io::Result<File>,
@@ -24,8 +24,8 @@ pub fn take(
             Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
             Err((_, errno)) => return Err(errno.into()),
         };
-        // The agent that had the lock may have removed the file between the two calls; others would
-        // lock a new one.
+        // The agent that had the lock may have removed the file between the two calls; another
+        // agent would lock a new one.
         if is_at(&lock, path)? {
             return Ok(Some(lock));
         }

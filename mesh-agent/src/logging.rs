@@ -1,4 +1,4 @@
-//! The log: what is shown of it (`--log`, or `MESH_LOG`), and how much of it at a time.
+//! The log: its filter (`--log`, or `MESH_LOG`) and its rate limit.
 //!
 //! ```text
 //! event ──► Filter: level, by crate ──► field: printable ──► Limited: a bounded rate of lines of one kind ──► stderr
@@ -27,11 +27,11 @@ use tracing_subscriber::{
 
 use crate::printable::printable;
 
-/// Lines of one kind that are written at a time, and per second after that.
+/// Most lines of one kind at a time, and per second after that.
 const BURST: f64 = 100.0;
 const PER_SECOND: f64 = 10.0;
 
-/// What is logged.
+/// Filter of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Filter(String);
 
@@ -42,8 +42,8 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// The level is that of the agent's own decisions; libraries, the loader of the programs among
-    /// them, only warn.
+    /// The level applies to the agent. Libraries, including the loader of the programs, log
+    /// warnings only.
     fn of(level: LevelFilter) -> Self {
         let others = level.min(LevelFilter::WARN);
         Self(format!("{others},mesh_agent={level}"))
@@ -72,14 +72,14 @@ impl FromStr for Filter {
     }
 }
 
-/// Numbers are levels to the parser, but to no reader.
+/// The parser accepts numbers as levels, but they mean nothing to a reader.
 fn level(text: &str) -> Option<LevelFilter> {
     text.parse()
         .ok()
         .filter(|_| text.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
-/// Writes the log to stderr from now on.
+/// Starts to write the log to stderr.
 pub fn start(Filter(directives): &Filter) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(directives))
@@ -90,8 +90,8 @@ pub fn start(Filter(directives): &Filter) {
         .init();
 }
 
-/// Writes one field. Names of files and services are in many, and what is in a file must not make
-/// lines of its own or move the cursor of a terminal.
+/// Formats one field. Many fields contain names of files and services; text of a file must not
+/// start a new line or move the cursor of a terminal.
 fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = printable(&format!("{value:?}"));
     match field.name() {
@@ -100,25 +100,25 @@ fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Re
     }
 }
 
-/// Leaves out lines where too many of one kind come at once, and says how many with the next that
-/// is written. Debug and trace are not limited.
+/// Leaves out lines of one kind above a rate, and adds their number to the next line. Debug and
+/// trace are not limited.
 struct Limited<C, W> {
     clock: C,
     out: W,
     kinds: Mutex<HashMap<Identifier, Kind>>,
 }
 
-/// Lines from one place of the code.
+/// Lines from one place in the code.
 struct Kind {
-    /// Lines that may be written now.
+    /// Lines that may be written at `at`.
     tokens: f64,
-    /// When that was so.
+    /// Time of the last update.
     at: Instant,
     left_out: u64,
 }
 
 impl Kind {
-    /// Whether a line is written at this time, and how many before it were not.
+    /// Whether a line may be written at this time, and how many before it were left out.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         (self.tokens, self.at) = ((self.tokens + elapsed * PER_SECOND).min(BURST), now);
@@ -168,7 +168,7 @@ impl<'a, C: Fn() -> Instant, W: MakeWriter<'a>> MakeWriter<'a> for Limited<C, W>
         };
         let mut out = self.out.make_writer_for(metadata);
         if left_out > 0 {
-            // A log that cannot be written is no reason to fail.
+            // The agent continues if the log cannot be written.
             _ = writeln!(
                 out,
                 "({left_out} lines like the next were left out: too many at once)"
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_that_of_the_agent_and_libraries_only_warn() {
+    fn level_applies_to_the_agent_and_libraries_only_warn() {
         let filter = |text: &str| text.parse::<Filter>().map(|Filter(directives)| directives);
         assert_eq!(filter("debug"), Ok("warn,mesh_agent=debug".into()));
         assert_eq!(filter("INFO"), Ok("warn,mesh_agent=info".into()));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_level_is_an_error_that_says_what_is() {
+    fn error_of_an_unknown_level_lists_the_levels() {
         assert_eq!(
             "".parse::<Filter>(),
             Err("empty: give it a value, or leave it out".to_owned())
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// Memory in place of stderr.
+    /// Memory instead of stderr.
     #[derive(Clone, Default)]
     struct Text(Arc<Mutex<Vec<u8>>>);
 

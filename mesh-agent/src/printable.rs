@@ -1,7 +1,7 @@
-//! Text from files, names and peers, made fit for terminals and logs.
+//! Escapes text from files, names and peers for terminals and logs.
 
-/// Returns the text with control and formatting characters escaped: it neither moves the cursor nor
-/// changes the order in which the rest of the line is shown.
+/// Returns the text with control and formatting characters escaped, so that it neither moves the
+/// cursor nor changes the order of the rest of the line.
 pub fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
@@ -13,13 +13,13 @@ pub fn printable(text: &str) -> String {
     printable
 }
 
-/// The same for each line of a text.
+/// Returns the text with each line escaped by itself.
 pub fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// Control characters, marks of direction (<https://www.unicode.org/reports/tr9/>), separators of
-/// lines, and characters without width.
+/// Whether a character is a control character, a direction mark
+/// (<https://www.unicode.org/reports/tr9/>), a line separator, or has no width.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_moves_the_cursor_or_turns_the_line() {
+    fn escaped_text_neither_moves_the_cursor_nor_reverses_the_line() {
         assert_eq!(printable("shop/cärt ☕ 店"), "shop/cärt ☕ 店");
         assert_eq!(printable("a\u{1b}[31mb\nc\td"), r"a\u{1b}[31mb\nc\td");
         assert_eq!(

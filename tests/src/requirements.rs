@@ -1,11 +1,11 @@
 //! Requirements of the kernel tests. A missing one fails with a sentence that tells what to do.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
+use mesh_agent::mounts;
 use nix::{
     mount::{MsFlags, mount},
     sys::{
@@ -36,19 +36,8 @@ pub fn descriptors() {
 
 /// Returns the cgroup2 mount, which is not `/sys/fs/cgroup` in a hybrid hierarchy.
 pub fn cgroup2() -> PathBuf {
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
-    mount_of_type(&mounts, "cgroup2")
-        .expect("no cgroup2 is mounted: `mount -t cgroup2 none /sys/fs/cgroup`")
-}
-
-fn mount_of_type(mounts: &str, kind: &str) -> Option<PathBuf> {
-    mounts
-        .lines()
-        .map(|line| line.split(' '))
-        .find_map(|mut words| {
-            let path = words.nth(1)?;
-            (words.next()? == kind).then(|| PathBuf::from(path))
-        })
+    let found = mounts::cgroup2().expect("/proc is mounted");
+    found.expect("no cgroup2 is mounted: `mount -t cgroup2 none /sys/fs/cgroup`")
 }
 
 /// Returns the bpffs at its usual place, and mounts it if necessary.
@@ -77,20 +66,4 @@ pub fn bpffs() -> PathBuf {
 
 fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cgroup2_is_found_in_a_hybrid_hierarchy() {
-        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
-                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        assert_eq!(
-            mount_of_type(mounts, "cgroup2"),
-            Some(PathBuf::from("/sys/fs/cgroup/unified"))
-        );
-        assert_eq!(mount_of_type(mounts, "bpf"), None);
-    }
 }

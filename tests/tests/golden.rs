@@ -21,11 +21,10 @@ use std::{
 };
 
 use mesh_agent::{
-    config::ServiceDir,
     dataplane::{Dataplane as _, memory::Memory},
     desired::{Tables, World, compile, contiguous_backends, frontend, plan::diff, vips},
     model::{Admission, Locality},
-    source::{dir, frontend_owners::FrontendOwners},
+    source::{ServiceDir, dir, frontend_owners::FrontendOwners},
 };
 use mesh_common::{
     abi::policy,

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{desired::vips::Vips, model::ServiceName, private};
+use crate::{desired::vips::Vips, model::ServiceName, private_files};
 
 pub(super) const FILE: &str = "addresses.json";
 
@@ -78,7 +78,7 @@ fn write(path: &Path, vips: &Vips) -> io::Result<()> {
         .iter()
         .map(|(name, ips)| (name.to_string(), ips))
         .collect();
-    private::replace(path, &serde_json::to_vec_pretty(&entries)?)
+    private_files::replace(path, &serde_json::to_vec_pretty(&entries)?)
 }
 
 #[cfg(test)]

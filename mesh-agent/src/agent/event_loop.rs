@@ -29,10 +29,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    dataplane::{
-        kernel::Kernel,
-        pin::{Attached, Cgroup},
-    },
+    dataplane::{kernel::Kernel, link::Attached, pin::Cgroup},
     model::Update,
     stale::BackendSet,
 };

@@ -7,7 +7,7 @@ use crate::{
     api,
     config::Settings,
     dataplane::{
-        others,
+        other_agents,
         pin::{Cgroup, PinDir},
     },
 };
@@ -20,7 +20,7 @@ pub(super) fn lock(
     cgroup: &Cgroup,
 ) -> anyhow::Result<(Option<StateLock>, PinDir)> {
     if !settings.allow_second_agent {
-        others::check(cgroup, &settings.pin_dir)?;
+        other_agents::check(cgroup, &settings.pin_dir)?;
     }
     let state = match StateLock::take(&settings.state_dir) {
         Err(error @ state_lock::Error::NotPrivate(_)) => return Err(error.into()),

@@ -6,7 +6,7 @@ use crate::{config::Settings, dataplane::privileges::Capabilities};
 
 /// Turns off features for which the process lacks a capability; logs each once, and returns the
 /// lines for `status`.
-pub(super) fn turn_off(settings: &mut Settings, capabilities: Capabilities) -> Vec<String> {
+pub(super) fn turn_off(settings: &mut Settings, capabilities: &Capabilities) -> Vec<String> {
     let degraded = lack(settings.enter_namespaces, capabilities);
     settings.enter_namespaces &= capabilities.enter_namespaces();
     degraded
@@ -16,7 +16,7 @@ pub(super) fn turn_off(settings: &mut Settings, capabilities: Capabilities) -> V
         .collect()
 }
 
-fn lack(enter_namespaces: bool, capabilities: Capabilities) -> Option<&'static str> {
+fn lack(enter_namespaces: bool, capabilities: &Capabilities) -> Option<&'static str> {
     match (
         enter_namespaces,
         capabilities.enter_namespaces(),
@@ -36,20 +36,21 @@ fn lack(enter_namespaces: bool, capabilities: Capabilities) -> Option<&'static s
 
 #[cfg(test)]
 mod tests {
+    use caps::Capability;
+
     use super::*;
-    use crate::dataplane::privileges::tests::{ALL, THREE, WITHOUT_PTRACE};
+    use crate::dataplane::privileges::tests::{all, three, without};
 
     #[test]
     fn missing_capability_is_named_when_a_feature_needs_it() {
-        let lack = |enters, capabilities: &str| lack(enters, Capabilities::read(capabilities));
-        assert_eq!((lack(true, ALL), lack(false, THREE)), (None, None));
+        assert_eq!((lack(true, &all()), lack(false, &three())), (None, None));
         assert!(
-            lack(true, THREE)
+            lack(true, &three())
                 .unwrap()
                 .contains("CAP_SYS_ADMIN and CAP_SYS_PTRACE; give both to the agent")
         );
         assert!(
-            lack(true, WITHOUT_PTRACE)
+            lack(true, &without(Capability::CAP_SYS_PTRACE))
                 .unwrap()
                 .contains("needs CAP_SYS_PTRACE; give it to the agent")
         );

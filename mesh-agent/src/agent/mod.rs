@@ -76,7 +76,7 @@ use crate::{
 pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let capabilities = Capabilities::effective();
     capabilities.check()?;
-    let degraded = missing_capabilities::turn_off(&mut settings, capabilities);
+    let degraded = missing_capabilities::turn_off(&mut settings, &capabilities);
     let cgroup = Cgroup::open(&settings.cgroup)?;
     let (_state_lock, pins) = instance_lock::lock(&settings, &cgroup)?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

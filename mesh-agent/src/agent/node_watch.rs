@@ -13,7 +13,7 @@ pub(super) fn check(owner: &mut Owner<Kernel>, settings: &Settings, cgroup: &Cgr
     let excluded = exclusions::apply(owner, settings);
     client_cgroups::update(&owner.dataplane, cgroup);
     let addresses = check_addresses(owner, settings);
-    let problems = owner.dataplane.look_after_links(cgroup);
+    let problems = owner.dataplane.repair_links(cgroup);
     excluded | addresses | owner.set_links(problems)
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     desired::{Override, Target},
     model::ServiceName,
-    private,
+    private_files,
 };
 
 pub(super) const FILE: &str = "overrides.json";
@@ -109,7 +109,7 @@ impl OverrideFile {
             endpoints,
         };
         let text = serde_json::to_vec_pretty(&content).expect("a struct with string keys");
-        let error = private::replace(&self.path, &text).err();
+        let error = private_files::replace(&self.path, &text).err();
         self.written = error.is_none();
         let path = self.path.display();
         error.map(|error| {

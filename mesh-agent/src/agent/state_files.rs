@@ -6,12 +6,12 @@ use super::{
     auto_addresses, overrides,
     state_lock::{self, StateLock},
 };
-use crate::{private, source::last_good};
+use crate::{private_files, source::last_good};
 
 /// Removes the files of the agent and, if nothing else is in it, the directory. Returns the names
 /// of the files that existed.
 pub(super) fn remove(state_dir: &Path, _lock: Option<&StateLock>) -> io::Result<Vec<&'static str>> {
-    let file = |name| private::removed(fs::remove_file(state_dir.join(name)));
+    let file = |name| private_files::removed(fs::remove_file(state_dir.join(name)));
     let mut names = Vec::new();
     for (name, existed) in [
         (auto_addresses::FILE, file(auto_addresses::FILE)?),

@@ -9,7 +9,7 @@ use std::{
 
 use nix::fcntl::Flock;
 
-use crate::{lock, private};
+use crate::{lock, private_files};
 
 /// The setting that names the directory.
 const FLAG: &str = "--state-dir";
@@ -41,7 +41,7 @@ pub enum Error {
     },
     /// Other users could change its files.
     #[error(transparent)]
-    NotPrivate(private::Error),
+    NotPrivate(private_files::Error),
     /// The directory or the file cannot be written.
     #[error("cannot lock state directory {path}, so another agent may use it too: {reason}")]
     Io {
@@ -69,10 +69,10 @@ impl StateLock {
             path: directory.to_owned(),
             reason,
         };
-        private::check_ancestors(directory, FLAG)
-            .and_then(|()| private::directory(directory, FLAG))
+        private_files::check_ancestors(directory, FLAG)
+            .and_then(|()| private_files::directory(directory, FLAG))
             .map_err(|error| match error {
-                private::Error::Io { reason, .. } => io(reason),
+                private_files::Error::Io { reason, .. } => io(reason),
                 error => Error::NotPrivate(error),
             })?;
         let lock = lock::take(&directory.join(FILE), open).map_err(io)?;
@@ -90,7 +90,7 @@ impl StateLock {
     pub fn of_existing(directory: &Path) -> Result<Option<Self>, Error> {
         match Self::exists(directory) {
             // Files of an agent are removed there all the same.
-            false => private::check_ancestors(directory, FLAG)
+            false => private_files::check_ancestors(directory, FLAG)
                 .map(|()| None)
                 .map_err(Error::NotPrivate),
             true => Self::take(directory)

@@ -25,10 +25,10 @@ use super::{clock::now, owner::Snapshot, problem_log::ProblemLog};
 use crate::{
     config::Settings,
     dataplane::{
-        Capacity, Error, clients,
+        Error, clients,
         sockets::{Counts, Sockets},
     },
-    desired::Tables,
+    desired::{Capacity, Tables},
     stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, expired, scan},
 };
 

@@ -8,7 +8,7 @@ use crate::{
     api::server,
     config::Settings,
     dataplane::{
-        others,
+        other_agents,
         pin::{self, Cgroup, Removed},
     },
 };
@@ -53,7 +53,7 @@ fn check_cgroup(settings: &Settings) -> anyhow::Result<()> {
     let Ok(cgroup) = Cgroup::open(&settings.cgroup) else {
         return Ok(());
     };
-    let Err(other) = others::check(&cgroup, &settings.pin_dir) else {
+    let Err(other) = other_agents::check(&cgroup, &settings.pin_dir) else {
         return Ok(());
     };
     let advice = match other.pins() {

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     api::{server::View, types, view::Refusal},
     config::Settings,
-    dataplane::{Capacity, SharedMeter, pin::Attached},
-    desired::{Tables, Target},
+    dataplane::{SharedMeter, link::Attached},
+    desired::{Capacity, Tables, Target},
     health::HealthReport,
     model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},
 };

@@ -1,7 +1,7 @@
 //! Suggests services when the requested one does not exist.
 
-pub(crate) use crate::similar::told;
-use crate::{model::ServiceName, similar::is_similar};
+pub(crate) use crate::similar_names::told;
+use crate::{model::ServiceName, similar_names::is_similar};
 
 /// Returns `no service default/cart; there is shop/cart`: services of that name in other
 /// namespaces, else services with a similar name, else the first of all.

@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use mesh_agent::{
     agent::{self, malloc, open_file_limit, uninstall},
-    config::{Flags, Settings, Wrong},
+    config::{Flags, Settings, SettingsError},
     dataplane::privileges,
     logging::{self, Filter},
     printable::printable,
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     let settings = flags
         .clone()
         .resolve()
-        .map_err(|Wrong(lines)| wrong.extend(lines));
+        .map_err(|SettingsError(lines)| wrong.extend(lines));
     let Some(settings) = settings.ok().filter(|_| wrong.is_empty()) else {
         return refuse(&wrong);
     };

@@ -11,7 +11,11 @@ use super::{
     render::{count, printable},
     session::Session,
 };
-use crate::{api::types::ConfigProblem, config::ServiceDir, model::Update, source};
+use crate::{
+    api::types::ConfigProblem,
+    model::Update,
+    source::{self, ServiceDir},
+};
 
 /// Check the configuration of services
 #[derive(clap::Subcommand)]

@@ -1,4 +1,4 @@
-//! Settings about what services may have: addresses and node ports, and how much of the maps.
+//! Settings about what services may use: addresses, node ports, and a share of the maps.
 
 use std::{num::NonZeroU8, ops::RangeInclusive};
 
@@ -6,58 +6,45 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::{
-    all_right, right,
-    text::{self, Said, said},
-    wrong::reason,
+    error::{reason, reasons},
+    text::{self, Parsed, all_valid, parsed, valid},
 };
 use crate::{
     desired::Quotas,
     model::{Admission, NODE_PORTS},
 };
 
-/// Bounds as given by one of the sources.
+/// Bounds as one origin gives them.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Bounds {
     /// Network of cluster addresses (`clusterIPs` and `address`): other cluster addresses are
     /// refused, and no external address may be in it; repeat for several [default: any except
     /// loopback and link-local addresses]
-    #[arg(long, env = "MESH_SERVICE_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
-    pub(super) service_cidr: Vec<Said<IpNet>>,
+    #[arg(long, env = "MESH_SERVICE_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = parsed(text::network))]
+    pub(super) service_cidr: Vec<Parsed<IpNet>>,
     /// Network that external and load balancer addresses of services may be in; repeat for several.
     /// Addresses of loopback, link-local, services and this node are allowed only by a network that
     /// holds nothing else [default: none: connects to such addresses are left untouched]
-    #[arg(long, env = "MESH_EXTERNAL_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
-    pub(super) external_cidr: Vec<Said<IpNet>>,
+    #[arg(long, env = "MESH_EXTERNAL_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = parsed(text::network))]
+    pub(super) external_cidr: Vec<Parsed<IpNet>>,
     /// Node ports that services may have [default: 30000-32767]
-    #[arg(long, env = "MESH_NODE_PORT_RANGE", value_name = "FIRST-LAST", value_parser = said(text::ports))]
-    pub(super) node_port_range: Option<Said<RangeInclusive<u16>>>,
+    #[arg(long, env = "MESH_NODE_PORT_RANGE", value_name = "FIRST-LAST", value_parser = parsed(text::ports))]
+    pub(super) node_port_range: Option<Parsed<RangeInclusive<u16>>>,
     /// Percent of the rows for endpoints, slots and service addresses that one service may have;
     /// endpoints beyond that are not served [default: 25]
-    #[arg(long, env = "MESH_QUOTA_PER_SERVICE", value_name = "PERCENT", value_parser = said(text::percent))]
-    pub(super) quota_per_service: Option<Said<NonZeroU8>>,
+    #[arg(long, env = "MESH_QUOTA_PER_SERVICE", value_name = "PERCENT", value_parser = parsed(text::percent))]
+    pub(super) quota_per_service: Option<Parsed<NonZeroU8>>,
     /// Percent of those rows that the services of one namespace may have together; a service that
     /// does not fit keeps its last version, or is left out [default: 50]
-    #[arg(long, env = "MESH_QUOTA_PER_NAMESPACE", value_name = "PERCENT", value_parser = said(text::percent))]
-    pub(super) quota_per_namespace: Option<Said<NonZeroU8>>,
+    #[arg(long, env = "MESH_QUOTA_PER_NAMESPACE", value_name = "PERCENT", value_parser = parsed(text::percent))]
+    pub(super) quota_per_namespace: Option<Parsed<NonZeroU8>>,
 }
 
 impl Bounds {
-    /// Tells what is wrong with flags and environment.
+    /// Notes what is wrong with flags and environment.
     pub(super) fn wrong(&self, note: &mut impl FnMut(&str, Vec<&String>)) {
-        note(
-            "service-cidr",
-            self.service_cidr
-                .iter()
-                .filter_map(|said| said.as_ref().err())
-                .collect(),
-        );
-        note(
-            "external-cidr",
-            self.external_cidr
-                .iter()
-                .filter_map(|said| said.as_ref().err())
-                .collect(),
-        );
+        note("service-cidr", reasons(&self.service_cidr));
+        note("external-cidr", reasons(&self.external_cidr));
         note("node-port-range", reason(self.node_port_range.as_ref()));
         note("quota-per-service", reason(self.quota_per_service.as_ref()));
         note(
@@ -77,20 +64,20 @@ impl Bounds {
         }
     }
 
-    /// Which addresses and node ports services may have.
+    /// Returns which addresses and node ports services may have.
     pub(super) fn admission(&self, vip_pools: &[IpNet]) -> Admission {
         Admission {
-            service_cidrs: all_right(self.service_cidr.clone()),
-            external_cidrs: all_right(self.external_cidr.clone()),
+            service_cidrs: all_valid(self.service_cidr.clone()),
+            external_cidrs: all_valid(self.external_cidr.clone()),
             vip_pools: vip_pools.to_vec(),
-            node_ports: right(self.node_port_range.clone()).unwrap_or(NODE_PORTS),
+            node_ports: valid(self.node_port_range.clone()).unwrap_or(NODE_PORTS),
         }
     }
 
-    /// How much of the maps services may have.
+    /// Returns the share of the maps that services may use.
     pub(super) fn quotas(&self) -> Quotas {
         let default = Quotas::default();
-        let percent = |said: &Option<Said<NonZeroU8>>| right(said.clone()).map(NonZeroU8::get);
+        let percent = |given: &Option<Parsed<NonZeroU8>>| valid(given.clone()).map(NonZeroU8::get);
         Quotas {
             service_percent: percent(&self.quota_per_service).unwrap_or(default.service_percent),
             namespace_percent: percent(&self.quota_per_namespace)
@@ -104,7 +91,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::{Flags, Given, Wrong};
+    use crate::config::{Flags, Given, SettingsError};
 
     fn resolve(text: &str, bounds: Bounds) -> Result<(Admission, Quotas), Vec<String>> {
         let directory = tempfile::tempdir().unwrap();
@@ -117,7 +104,7 @@ mod tests {
                 ..Given::default()
             },
         };
-        let short = |Wrong(lines)| {
+        let short = |SettingsError(lines)| {
             let file = file.display().to_string();
             lines
                 .into_iter()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Given, named};
+use super::{error::named, given::Given};
 
 /// Reports settings that are given without a value. An empty variable of the environment is one,
 /// for instance where a manifest names a field that a node does not have.
@@ -37,7 +37,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::{Flags, Wrong};
+    use crate::config::{Flags, SettingsError};
 
     #[test]
     fn an_empty_setting_is_an_error() {
@@ -46,7 +46,7 @@ mod tests {
         let text = "nodeName: ''\ncloud: ''\nregion: ' '\nzone: ''\ncgroup: ''\npinDir: ''\nsocket: ''\nstateDir: ''\nmetricsTokenFile: ''\n\
                     excludeCgroup: ['']\nexcludeNetns: [x, '']\n";
         fs::write(&file, text).unwrap();
-        let Wrong(lines) = Flags {
+        let SettingsError(lines) = Flags {
             config: Some(file),
             given: Given::default(),
         }

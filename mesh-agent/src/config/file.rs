@@ -1,5 +1,5 @@
-//! The settings file, read as service files are: every error with its line and field, all of them
-//! at once.
+//! Reads the settings file like service files: reports every error with its line and field, all of
+//! them at once.
 
 use std::{
     fs, io,
@@ -10,9 +10,10 @@ use std::{
 };
 
 use super::{
-    Given, HealthChecks, MAX_ROWS,
     bounds::Bounds,
-    text::{self, Said},
+    given::Given,
+    health_checks::HealthChecks,
+    text::{self, MAX_ROWS, from_file},
 };
 use crate::{
     model::{ConfigError, Origin},
@@ -53,7 +54,7 @@ const KNOWN: [&str; 29] = [
     "metricsTokenFile",
 ];
 
-/// What the file gives, and what is wrong with it. The default file need not be there.
+/// Returns the settings of the file, and its errors. The default file may be missing.
 pub fn given(path: Option<&Path>) -> (Given, Vec<String>) {
     let name = path.unwrap_or(Path::new(DEFAULT));
     let problem = |reason: String| {
@@ -139,14 +140,14 @@ fn document(document: &Document<'_>) -> Given {
     Given {
         services: root
             .list("services")
-            .filter_map(|field| said(field, text::services))
+            .filter_map(|field| from_file(field, text::services))
             .collect(),
         cgroup: path("cgroup"),
         pin_dir: path("pinDir"),
         socket: path("socket"),
         metrics: root
             .get("metrics")
-            .and_then(|field| said(field, text::metrics)),
+            .and_then(|field| from_file(field, text::metrics)),
         metrics_token_file: path("metricsTokenFile"),
         state_dir: path("stateDir"),
         node_name: text("nodeName"),
@@ -155,7 +156,7 @@ fn document(document: &Document<'_>) -> Given {
         zone: text("zone"),
         vip_pool: root
             .list("vipPool")
-            .filter_map(|field| said(field, text::network))
+            .filter_map(|field| from_file(field, text::network))
             .collect(),
         bounds: bounds(root),
         allow_empty: root.get("allowEmpty").and_then(Field::boolean).map(Ok),
@@ -163,7 +164,9 @@ fn document(document: &Document<'_>) -> Given {
             .get("allowSecondAgent")
             .and_then(Field::boolean)
             .map(Ok),
-        serve: root.get("serve").and_then(|field| said(field, text::serve)),
+        serve: root
+            .get("serve")
+            .and_then(|field| from_file(field, text::serve)),
         exclude_cgroup: paths("excludeCgroup"),
         exclude_netns: paths("excludeNetns"),
         enter_namespaces: root.get("enterNamespaces").and_then(Field::boolean).map(Ok),
@@ -192,15 +195,15 @@ fn bounds(root: Field<'_>) -> Bounds {
     Bounds {
         service_cidr: root
             .list("serviceCidr")
-            .filter_map(|field| said(field, text::network))
+            .filter_map(|field| from_file(field, text::network))
             .collect(),
         external_cidr: root
             .list("externalCidr")
-            .filter_map(|field| said(field, text::network))
+            .filter_map(|field| from_file(field, text::network))
             .collect(),
         node_port_range: root
             .get("nodePortRange")
-            .and_then(|field| said(field, text::ports)),
+            .and_then(|field| from_file(field, text::ports)),
         quota_per_service: percent("quotaPerService"),
         quota_per_namespace: percent("quotaPerNamespace"),
     }
@@ -208,14 +211,6 @@ fn bounds(root: Field<'_>) -> Bounds {
 
 const INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_hours(24);
-
-/// A value as a flag has it; what is wrong with it is reported at its place.
-pub(super) fn said<T>(field: Field<'_>, read: fn(&str) -> Said<T>) -> Option<Said<T>> {
-    match read(field.text()?) {
-        Ok(value) => Some(Ok(value)),
-        Err(reason) => field.error(reason),
-    }
-}
 
 #[cfg(test)]
 mod tests {

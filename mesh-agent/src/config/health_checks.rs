@@ -1,4 +1,4 @@
-//! The settings `healthChecks`: how often this node probes endpoints, and where.
+//! The settings `healthChecks`: how often this node probes endpoints, and which ones.
 
 use std::time::Duration;
 
@@ -6,9 +6,8 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::{
-    all_right, right,
-    text::{self, Said, said},
-    wrong::{named, reason},
+    error::{named, reason, reasons},
+    text::{self, Parsed, all_valid, parsed, valid},
 };
 use crate::{
     model::CheckPolicy,
@@ -22,35 +21,36 @@ const KNOWN: [&str; 5] = [
     "allowCredentials",
     "allowOtherPorts",
 ];
-/// A probe costs about 80 µs of a processor, so this is less than a tenth of one for each thousand.
+/// A probe costs about 80 µs of processor time, so 1,000 probes a second cost less than a tenth of
+/// a processor.
 const MAX_PER_SECOND: u32 = 100_000;
 const INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_hours(24);
 
-/// Settings of health checks as given by one of the sources.
+/// Settings of health checks as one origin gives them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct HealthChecks {
     /// Health checks of this node per second, shared fairly: services that ask for more than their
     /// share are checked less often [default: 1000]
-    #[arg(id = "health_check_max_per_second", long = "health-check-max-per-second", env = "MESH_HEALTH_CHECK_MAX_PER_SECOND", value_name = "NUMBER", value_parser = said(max_per_second))]
-    max_per_second: Option<Said<u32>>,
+    #[arg(id = "health_check_max_per_second", long = "health-check-max-per-second", env = "MESH_HEALTH_CHECK_MAX_PER_SECOND", value_name = "NUMBER", value_parser = parsed(max_per_second))]
+    max_per_second: Option<Parsed<u32>>,
     /// Shortest time from one health check of an endpoint to the next, from 100ms to 24h [default:
     /// 1s]
-    #[arg(id = "health_check_min_interval", long = "health-check-min-interval", env = "MESH_HEALTH_CHECK_MIN_INTERVAL", value_name = "DURATION", value_parser = said(min_interval))]
-    min_interval: Option<Said<Duration>>,
+    #[arg(id = "health_check_min_interval", long = "health-check-min-interval", env = "MESH_HEALTH_CHECK_MIN_INTERVAL", value_name = "DURATION", value_parser = parsed(min_interval))]
+    min_interval: Option<Parsed<Duration>>,
     /// Network in which endpoints at loopback, link-local and node addresses are checked; repeat
     /// for several [default: none: such endpoints are served without a check]
-    #[arg(id = "health_check_allowed_networks", long = "health-check-allowed-networks", env = "MESH_HEALTH_CHECK_ALLOWED_NETWORKS", value_name = "CIDR", value_delimiter = ',', value_parser = said(text::network))]
-    allowed_networks: Vec<Said<IpNet>>,
+    #[arg(id = "health_check_allowed_networks", long = "health-check-allowed-networks", env = "MESH_HEALTH_CHECK_ALLOWED_NETWORKS", value_name = "CIDR", value_delimiter = ',', value_parser = parsed(text::network))]
+    allowed_networks: Vec<Parsed<IpNet>>,
     /// Allow health checks from annotations to send other headers than Accept, Host, User-Agent
     /// and a few more, which may carry credentials
     /// [default: false: such services are served without a check]
-    #[arg(id = "health_check_allow_credentials", long = "health-check-allow-credentials", env = "MESH_HEALTH_CHECK_ALLOW_CREDENTIALS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
-    allow_credentials: Option<Said<bool>>,
+    #[arg(id = "health_check_allow_credentials", long = "health-check-allow-credentials", env = "MESH_HEALTH_CHECK_ALLOW_CREDENTIALS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = parsed(text::boolean))]
+    allow_credentials: Option<Parsed<bool>>,
     /// Allow health checks from annotations to use a port that no endpoint of the service has
     /// [default: false: such services are served without a check]
-    #[arg(id = "health_check_allow_other_ports", long = "health-check-allow-other-ports", env = "MESH_HEALTH_CHECK_ALLOW_OTHER_PORTS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = said(text::boolean))]
-    allow_other_ports: Option<Said<bool>>,
+    #[arg(id = "health_check_allow_other_ports", long = "health-check-allow-other-ports", env = "MESH_HEALTH_CHECK_ALLOW_OTHER_PORTS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = parsed(text::boolean))]
+    allow_other_ports: Option<Parsed<bool>>,
 }
 
 impl HealthChecks {
@@ -72,7 +72,7 @@ impl HealthChecks {
                 .map(Ok),
             allowed_networks: field
                 .list("allowedNetworks")
-                .filter_map(|it| super::file::said(it, text::network))
+                .filter_map(|it| text::from_file(it, text::network))
                 .collect(),
             allow_credentials: boolean("allowCredentials"),
             allow_other_ports: boolean("allowOtherPorts"),
@@ -84,13 +84,7 @@ impl HealthChecks {
         let given = [
             ("max-per-second", reason(self.max_per_second.as_ref())),
             ("min-interval", reason(self.min_interval.as_ref())),
-            (
-                "allowed-networks",
-                self.allowed_networks
-                    .iter()
-                    .filter_map(|it| it.as_ref().err())
-                    .collect(),
-            ),
+            ("allowed-networks", reasons(&self.allowed_networks)),
             ("allow-credentials", reason(self.allow_credentials.as_ref())),
             ("allow-other-ports", reason(self.allow_other_ports.as_ref())),
         ];
@@ -117,20 +111,20 @@ impl HealthChecks {
         }
     }
 
-    /// Fills in what is absent.
+    /// Fills in absent settings.
     pub(super) fn complete(self) -> CheckPolicy {
         let default = CheckPolicy::default();
         CheckPolicy {
-            max_per_second: right(self.max_per_second).unwrap_or(default.max_per_second),
-            min_interval: right(self.min_interval).unwrap_or(default.min_interval),
-            allowed_networks: all_right(self.allowed_networks),
-            allow_credentials: right(self.allow_credentials).unwrap_or(default.allow_credentials),
-            allow_other_ports: right(self.allow_other_ports).unwrap_or(default.allow_other_ports),
+            max_per_second: valid(self.max_per_second).unwrap_or(default.max_per_second),
+            min_interval: valid(self.min_interval).unwrap_or(default.min_interval),
+            allowed_networks: all_valid(self.allowed_networks),
+            allow_credentials: valid(self.allow_credentials).unwrap_or(default.allow_credentials),
+            allow_other_ports: valid(self.allow_other_ports).unwrap_or(default.allow_other_ports),
         }
     }
 }
 
-fn max_per_second(text: &str) -> Said<u32> {
+fn max_per_second(text: &str) -> Parsed<u32> {
     let number = text
         .parse()
         .ok()
@@ -141,7 +135,7 @@ fn max_per_second(text: &str) -> Said<u32> {
     )
 }
 
-fn min_interval(text: &str) -> Said<Duration> {
+fn min_interval(text: &str) -> Parsed<Duration> {
     let interval = text::interval(text)
         .ok()
         .filter(|interval| INTERVALS.contains(interval));
@@ -153,9 +147,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::{Flags, Given, Settings, Wrong};
+    use crate::config::{Flags, Given, Settings, SettingsError};
 
-    fn settings(text: &str, flags: HealthChecks) -> Result<Settings, Wrong> {
+    fn settings(text: &str, flags: HealthChecks) -> Result<Settings, SettingsError> {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.yaml");
         fs::write(&file, format!("cgroup: /x\n{text}")).unwrap();
@@ -204,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_of_checks_say_what_is_right() {
+    fn errors_of_health_check_settings_name_the_expected_value() {
         let text = "healthChecks: {maxPerSecond: 0, minInterval: 1ms, allowedNetworks: [x], allow: true}\n";
         let flags = HealthChecks {
             min_interval: Some(min_interval("0s")),
             ..HealthChecks::default()
         };
-        let Wrong(lines) = settings(text, flags).unwrap_err();
+        let SettingsError(lines) = settings(text, flags).unwrap_err();
         let reasons: Vec<&str> = lines
             .iter()
             .map(|line| line.split_once("healthChecks.").map_or(&**line, |it| it.1))

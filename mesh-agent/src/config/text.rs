@@ -1,5 +1,5 @@
-//! Values of settings from the text of a flag or of the environment. What cannot be read is kept
-//! with its reason, so that everything wrong is reported at once.
+//! Parses settings from the text of a flag or of the environment. An invalid value is kept as its
+//! error, so that all errors are reported at once.
 
 use std::{
     convert::Infallible, num::NonZeroU8, ops::RangeInclusive, path::PathBuf, time::Duration,
@@ -7,34 +7,57 @@ use std::{
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
-use jiff::SignedDuration;
 
-use super::{MAX_ROWS, Serve, ServiceDir};
-use crate::metrics::Address;
+use crate::{
+    duration,
+    metrics::Address,
+    source::{Serve, ServiceDir, ServiceDirError, settings::Field},
+};
 
-/// A value, or what is wrong with its text.
-pub type Said<T> = Result<T, String>;
+/// 16 million rows of SLOTS are 256 MiB.
+pub const MAX_ROWS: u32 = 1 << 23;
 
-/// A reader as clap takes it, which finds nothing wrong.
-pub fn said<T: 'static>(
-    read: fn(&str) -> Said<T>,
-) -> impl Fn(&str) -> Result<Said<T>, Infallible> + Clone {
+/// A value, or the error in its text.
+pub type Parsed<T> = Result<T, String>;
+
+/// Converts a parser to one for clap, which never fails.
+pub fn parsed<T: 'static>(
+    read: fn(&str) -> Parsed<T>,
+) -> impl Fn(&str) -> Result<Parsed<T>, Infallible> + Clone {
     move |text| Ok(read(text))
 }
 
-/// A path, also an empty one, which is reported with everything else that is wrong.
+/// Parses a field of the settings file like the text of a flag, and reports errors at its place.
+pub fn from_file<T>(field: Field<'_>, read: fn(&str) -> Parsed<T>) -> Option<Parsed<T>> {
+    match read(field.text()?) {
+        Ok(value) => Some(Ok(value)),
+        Err(reason) => field.error(reason),
+    }
+}
+
+/// Returns a valid value.
+pub fn valid<T>(given: Option<Parsed<T>>) -> Option<T> {
+    given.and_then(Result::ok)
+}
+
+/// Returns the valid values.
+pub fn all_valid<T>(given: Vec<Parsed<T>>) -> Vec<T> {
+    given.into_iter().filter_map(Result::ok).collect()
+}
+
+/// Parses a path. An empty one is reported later with all other errors.
 pub fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-/// `[NAME=]DIR`
-pub fn services(text: &str) -> Said<ServiceDir> {
+/// Parses `[NAME=]DIR`.
+pub fn services(text: &str) -> Parsed<ServiceDir> {
     text.parse()
-        .map_err(|error: super::ServiceDirError| error.to_string())
+        .map_err(|error: ServiceDirError| error.to_string())
 }
 
-/// An address and a port, or a socket file.
-pub fn metrics(text: &str) -> Said<Address> {
+/// Parses an address and a port, or a socket file.
+pub fn metrics(text: &str) -> Parsed<Address> {
     let what =
         "an address and a port, like 127.0.0.1:9090, or like unix:/run/mesh-agent/metrics.sock";
     match text.strip_prefix("unix:") {
@@ -47,14 +70,14 @@ pub fn metrics(text: &str) -> Said<Address> {
     }
 }
 
-/// A network.
-pub fn network(text: &str) -> Said<IpNet> {
+/// Parses a network.
+pub fn network(text: &str) -> Parsed<IpNet> {
     text.parse()
         .or_else(|_| expected("a network, like 10.96.0.0/16", text))
 }
 
-/// `FIRST-LAST`
-pub fn ports(text: &str) -> Said<RangeInclusive<u16>> {
+/// Parses `FIRST-LAST`.
+pub fn ports(text: &str) -> Parsed<RangeInclusive<u16>> {
     let bounds = text
         .split_once('-')
         .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
@@ -67,13 +90,13 @@ pub fn ports(text: &str) -> Said<RangeInclusive<u16>> {
     )
 }
 
-/// `true` or `false`
-pub fn boolean(text: &str) -> Said<bool> {
+/// Parses `true` or `false`.
+pub fn boolean(text: &str) -> Parsed<bool> {
     text.parse().or_else(|_| expected("true or false", text))
 }
 
-/// `all` or `annotated`
-pub fn serve(text: &str) -> Said<Serve> {
+/// Parses `all` or `annotated`.
+pub fn serve(text: &str) -> Parsed<Serve> {
     match text {
         "all" => Ok(Serve::All),
         "annotated" => Ok(Serve::Annotated),
@@ -81,13 +104,9 @@ pub fn serve(text: &str) -> Said<Serve> {
     }
 }
 
-/// A duration with its unit, longer than zero.
-pub fn interval(text: &str) -> Said<Duration> {
-    let parsed = text
-        .parse()
-        .ok()
-        .and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
-    let interval = parsed.filter(|interval| !interval.is_zero());
+/// Parses a duration with its unit, longer than zero.
+pub fn interval(text: &str) -> Parsed<Duration> {
+    let interval = duration::parse(text).filter(|interval| !interval.is_zero());
     interval.map_or_else(
         || {
             expected(
@@ -99,8 +118,8 @@ pub fn interval(text: &str) -> Said<Duration> {
     )
 }
 
-/// Rows of a map: some, and no more than a node can have memory for.
-pub fn rows(text: &str) -> Said<u32> {
+/// Parses a number of rows: at least one, and at most what fits into the memory of a node.
+pub fn rows(text: &str) -> Parsed<u32> {
     let rows = text
         .parse()
         .ok()
@@ -111,8 +130,8 @@ pub fn rows(text: &str) -> Said<u32> {
     )
 }
 
-/// A share above nothing, percent.
-pub fn percent(text: &str) -> Said<NonZeroU8> {
+/// Parses a percentage above zero.
+pub fn percent(text: &str) -> Parsed<NonZeroU8> {
     let percent = text
         .parse()
         .ok()
@@ -120,6 +139,6 @@ pub fn percent(text: &str) -> Said<NonZeroU8> {
     percent.map_or_else(|| expected("a whole number from 1 to 100", text), Ok)
 }
 
-pub fn expected<T>(what: &str, text: &str) -> Said<T> {
+pub fn expected<T>(what: &str, text: &str) -> Parsed<T> {
     Err(format!("expected {what}, found `{text}`"))
 }

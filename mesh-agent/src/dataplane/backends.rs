@@ -1,4 +1,5 @@
-//! The map BACKENDS: rows of which one half is ours and the other the kernel programs'.
+//! The map BACKENDS. One half of each row is written by the agent, the other by the kernel
+//! programs.
 
 use std::{
     collections::BTreeSet,
@@ -14,10 +15,10 @@ use mesh_common::{
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::{Error, batch::Map};
+use super::{Error, pinned_map::Map};
 use crate::table::Table;
 
-/// Size of a page, and of what is mapped at a time.
+/// Size of a page, which is also the unit of mapping.
 const PAGE: usize = 4096;
 #[expect(clippy::cast_possible_truncation, reason = "64")]
 const ROWS_PER_PAGE: u32 = (PAGE / size_of::<BackendEntry>()) as u32;
@@ -31,7 +32,7 @@ impl BackendMap {
         Map::open(directory, maps::BACKENDS).map(Self)
     }
 
-    /// Writes whole rows, without load: their indexes are being taken, or freed.
+    /// Writes whole rows with zero load, for indexes that are taken or freed.
     pub(super) fn take(&self, rows: &[(u32, BackendRow)]) -> Result<(), (usize, Error)> {
         let entry = |row| BackendEntry {
             row,
@@ -44,8 +45,8 @@ impl BackendMap {
         self.0.update(&entries)
     }
 
-    /// Changes what may change while a row is in use: state, weight and drain. What the kernel
-    /// programs count is left alone, which only a write to mapped memory can do.
+    /// Changes state, weight and drain of rows in use. Does not touch what the kernel programs
+    /// count, which is possible only through mapped memory.
     pub(super) fn patch(&self, rows: &[(u32, BackendRow)]) -> Result<(), (usize, Error)> {
         let mut done = 0;
         for page in
@@ -61,7 +62,7 @@ impl BackendMap {
         Ok(())
     }
 
-    /// Ends what clients agree on of these backends.
+    /// Ends what clients agreed on about these backends.
     pub(super) fn lift(&self, indexes: &[u32]) -> Result<(), Error> {
         indexes.iter().try_for_each(|index| {
             self.map(index / ROWS_PER_PAGE)?.lift(index % ROWS_PER_PAGE);
@@ -69,7 +70,7 @@ impl BackendMap {
         })
     }
 
-    /// Rows that are not free.
+    /// Returns the rows that are not free.
     pub(super) fn scan(&self) -> Result<Table<u32, BackendRow>, Error> {
         let rows = self
             .0
@@ -81,7 +82,7 @@ impl BackendMap {
             .collect())
     }
 
-    /// The first `count` rows whole.
+    /// Returns the first `count` rows with their load.
     pub(super) fn entries(&self, count: usize) -> Result<Vec<BackendEntry>, Error> {
         Ok(self
             .0
@@ -91,7 +92,7 @@ impl BackendMap {
             .collect())
     }
 
-    /// What the kernel programs wrote, of the first `count` rows.
+    /// Returns the load of the first `count` rows.
     pub(super) fn loads(&self, count: usize) -> Result<Vec<(u32, BackendLoad)>, Error> {
         Ok(self
             .0
@@ -101,7 +102,7 @@ impl BackendMap {
             .collect())
     }
 
-    /// The same of those that `keep` wants.
+    /// Returns the loads that `keep` selects among the first `count` rows.
     pub(super) fn loads_where(
         &self,
         count: usize,
@@ -114,11 +115,11 @@ impl BackendMap {
             .collect())
     }
 
-    /// Of these rows, those that sockets hold.
+    /// Returns which of these rows sockets hold.
     pub(super) fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
         let indexes: Vec<u32> = backends.iter().copied().collect();
         let mut held = BTreeSet::new();
-        // One call for rows that are near each other.
+        // Rows of one page are read in one call.
         for near in indexes.chunk_by(|one, other| one / ROWS_PER_PAGE == other / ROWS_PER_PAGE) {
             let rows = self
                 .0

@@ -1,7 +1,7 @@
-//! Which cgroups hold clients, as the kernel programs know them; see [`mesh_common::client`].
+//! Cgroups that contain clients, as the kernel programs know them; see [`mesh_common::client`].
 //!
 //! ```text
-//! --cgroup ──► its directories, as far as they are groups ──ids──► GROUPS
+//! --cgroup ──► its directories that are groups ──ids──► GROUPS
 //!                                                            └──► CLIENTS is cleared
 //! ```
 
@@ -17,9 +17,9 @@ use mesh_common::{
     client::{DEPTH, short},
 };
 
-use super::{Error, batch::Map, sys};
+use super::{Error, pinned_map::Map, sys};
 
-/// Names of groups where the manager is not systemd: kubelet with its cgroupfs driver, Docker,
+/// Names of groups of managers other than systemd: kubelet with its cgroupfs driver, Docker,
 /// Podman, LXC, libvirt.
 const GROUPS: [&str; 11] = [
     "kubelet",
@@ -35,8 +35,8 @@ const GROUPS: [&str; 11] = [
     "user",
 ];
 
-/// Whether a cgroup of this name holds clients. systemd's slices do, but for those of one user and
-/// of one pod.
+/// Whether a cgroup of this name contains clients. Slices of systemd do, except slices of one user
+/// or one pod.
 fn is_group(name: &str) -> bool {
     match name.strip_suffix(".slice") {
         Some(slice) => !is_user(slice) && !is_pod(slice),
@@ -61,21 +61,21 @@ fn is_pod(slice: &str) -> bool {
     is_kubelets && last.is_some_and(|uid| !uid.is_empty())
 }
 
-/// Ids of the groups from a cgroup on; that one is a group whatever its name. Groups that come and
-/// go meanwhile may be missed.
+/// Returns the ids of `top`, which is a group whatever its name, and of the groups below it. Groups
+/// that are created or removed meanwhile may be missed.
 pub fn groups(top: &Path) -> io::Result<BTreeSet<u64>> {
     walk(top, |_| {})
 }
 
-/// Clients that sockets can count for now, in their short form: groups, and the cgroups right below
-/// them.
+/// Returns the clients that sockets can count for now, in their short form: groups, and the cgroups
+/// directly below them.
 pub fn clients(top: &Path) -> io::Result<HashSet<u32>> {
     let mut below = Vec::new();
     let groups = walk(top, |id| below.push(id))?;
     Ok(groups.into_iter().chain(below).map(short).collect())
 }
 
-/// Calls `each` with every cgroup right below a group; returns the groups.
+/// Calls `each` with every cgroup directly below a group. Returns the groups.
 fn walk(top: &Path, mut each: impl FnMut(u64)) -> io::Result<BTreeSet<u64>> {
     let mut found = BTreeSet::from([fs::metadata(top)?.ino()]);
     let mut level = vec![top.to_path_buf()];
@@ -96,8 +96,8 @@ fn walk(top: &Path, mut each: impl FnMut(u64)) -> io::Result<BTreeSet<u64>> {
     Ok(found)
 }
 
-/// The client that tasks in the cgroup `path` belong to where `top` is the first group, as the
-/// kernel programs find it; none outside of it, or where a cgroup is gone.
+/// Returns the client of the tasks in cgroup `path` if `top` is the first group, as the kernel
+/// programs determine it; nothing outside of `top`, or if a cgroup does not exist.
 pub fn client(top: &Path, path: &Path) -> Option<u32> {
     let (top, path) = (top.canonicalize().ok()?, path.canonicalize().ok()?);
     let mut found = top.clone();
@@ -133,9 +133,9 @@ impl Clients {
         })
     }
 
-    /// Makes GROUPS hold just these, as far as there is room, and has every CPU forget what it
-    /// derived from others. A program that runs meanwhile may remember one of those, until the next
-    /// call.
+    /// Replaces the rows of GROUPS, up to its capacity, and clears what every CPU derived from
+    /// earlier rows. A program that runs meanwhile may derive a client from an earlier row again,
+    /// until the next call.
     pub(super) fn set(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
         let before: BTreeSet<u64> = self.groups.scan()?.into_iter().map(|(id, _)| id).collect();
         before

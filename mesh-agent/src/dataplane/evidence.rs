@@ -1,5 +1,5 @@
-//! What the clients of this node know of backends whose connects fail: by agreement, and each for
-//! itself.
+//! What the clients of this node recorded about backends whose connects failed: in agreement, and
+//! each client by itself.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,18 @@ use mesh_common::{
 
 use crate::desired::Tables;
 
-/// What is known of one backend.
+/// What clients recorded about one backend.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Evidence {
-    /// By all clients together.
+    /// Agreement of all clients.
     pub agreement: Agreement,
-    /// By client.
+    /// Record of each client.
     pub records: BTreeMap<u32, Health>,
 }
 
 impl Evidence {
-    /// The records of backends that are not clear. Rows of another use of an index do not count.
+    /// Collects the records of backends that are not clear. Ignores rows of an earlier use of an
+    /// index.
     pub(super) fn gather(
         tables: &Tables,
         loads: &[(u32, BackendLoad)],
@@ -46,12 +47,13 @@ impl Evidence {
         found
     }
 
-    /// What counts now, milliseconds of the monotonic clock; nothing when all of it is forgotten.
+    /// Returns the evidence if any of it is still valid at `now`, in milliseconds of the monotonic
+    /// clock.
     pub fn at(&self, now: u64) -> Option<&Self> {
         (self.agreement.at(now).standing != Standing::Clear).then_some(self)
     }
 
-    /// The records of clients that have ejected the backend for themselves.
+    /// Iterates over the records of clients that ejected the backend for themselves.
     pub fn ejected(&self) -> impl Iterator<Item = Health> {
         self.records
             .values()

@@ -1,4 +1,5 @@
-//! Cgroups and network namespaces that are not served, as the kernel knows them.
+//! Cgroups and network namespaces that are not served, with the keys that the kernel programs use
+//! for them.
 
 use std::{
     fs, io,
@@ -17,12 +18,12 @@ use nix::{
 };
 
 use super::pin::is_cgroup2;
-use crate::open;
+use crate::safe_open;
 
 /// `SO_NETNS_COOKIE`, `include/uapi/asm-generic/socket.h`, Linux 5.14.
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
-/// Something that is to be left out cannot be found now.
+/// A cgroup or network namespace that is to be left out cannot be found now.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind} {path} cannot be left out: {reason}")]
 pub struct Error {
@@ -32,14 +33,14 @@ pub struct Error {
 }
 
 impl Error {
-    /// Why, without what.
+    /// Reason, without the name of the object.
     pub fn reason(&self) -> &io::Error {
         &self.reason
     }
 }
 
-/// The rows of EXCLUDED for these directories and namespace files as they are now, and which cannot
-/// be had.
+/// Returns the rows of EXCLUDED for these directories and namespace files, and those that cannot be
+/// found.
 pub fn keys(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> (Vec<ExcludedKey>, Vec<Error>) {
     let cgroups = cgroups
         .iter()
@@ -73,13 +74,13 @@ fn key(
     Ok(ExcludedKey { id, kind })
 }
 
-/// The inode number of the directory.
+/// Returns the inode number of the directory.
 fn cgroup_id(path: &Path) -> io::Result<u64> {
     if !is_cgroup2(path) {
         return Err(io::Error::other("not a cgroup2 directory"));
     }
     let found = fs::metadata(path)?;
-    // Its files, like cgroup.procs, are no cgroups.
+    // The files of a cgroup, like cgroup.procs, are not cgroups.
     if found.is_dir() {
         Ok(found.ino())
     } else {
@@ -87,10 +88,10 @@ fn cgroup_id(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// The kernel tells the cookie of a namespace only to a socket in it, so a thread goes there and
-/// ends.
+/// Returns the cookie of a namespace. The kernel reports it only to a socket in the namespace, so a
+/// thread enters it and ends.
 fn netns_cookie_at(path: &Path) -> io::Result<u64> {
-    let namespace = open::network_namespace(path)?;
+    let namespace = safe_open::network_namespace(path)?;
     let there = thread::spawn(move || {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
         let socket = socket(
@@ -106,7 +107,7 @@ fn netns_cookie_at(path: &Path) -> io::Result<u64> {
         .expect("a thread of system calls does not panic")
 }
 
-/// Cookie of the agent's own network namespace.
+/// Returns the cookie of the agent's own network namespace.
 pub fn own_netns() -> io::Result<u64> {
     netns_cookie(
         socket(
@@ -119,7 +120,7 @@ pub fn own_netns() -> io::Result<u64> {
     )
 }
 
-/// The cookie of the network namespace that a socket was made in.
+/// Returns the cookie of the network namespace of a socket.
 pub fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut cookie = 0_u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).expect("a small number");
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_or_no_cgroup_is_named() {
+    fn missing_paths_and_paths_that_are_no_cgroups_are_named() {
         let (found, missing) = keys(
             &["/no/such/cgroup".into(), "/tmp".into()],
             &["/proc/self/ns/net".into()],

@@ -1,8 +1,8 @@
-//! Stack that the programs need as they are loaded, along the deepest chain of calls.
+//! Computes the stack that the loaded programs need along their deepest chain of calls.
 //!
-//! A program and the functions that it calls have 512 bytes together. Linux 6.1 rounds each frame
-//! up to 32 bytes, later kernels with the JIT to 16: what they load may be refused there with
-//! `combined stack size of 5 calls is 544`.
+//! A program and the functions that it calls share 512 bytes. Linux 6.1 rounds each frame up to 32
+//! bytes, later kernels with the JIT to 16, so a program that later kernels load may fail on 6.1
+//! with `combined stack size of 5 calls is 544`.
 //! <https://github.com/torvalds/linux/blob/v6.1/kernel/bpf/verifier.c>, `check_max_stack_depth`
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,25 +11,25 @@ use aya_obj::generated::{
     BPF_ADD, BPF_ALU, BPF_ALU64, BPF_K, BPF_LD, BPF_LDX, BPF_MOV, BPF_ST, BPF_STX, BPF_X, bpf_insn,
 };
 
-use super::loops::{CLASS, is_function, linked_programs};
+use super::back_edges::{CLASS, is_function, linked_programs};
 
-/// Stack of a program with all that it calls.
+/// Stack of a program and everything that it calls.
 const MOST: usize = 512;
-/// What a frame is rounded up to.
+/// Unit to which a frame is rounded up.
 const UNIT: usize = 32;
-/// Number of the register that holds the end of the frame.
+/// Number of the frame pointer register.
 const END: u8 = 10;
 
 /// A function of a program.
 #[derive(Default)]
 struct Function {
-    /// Bytes that it uses below the end of its frame.
+    /// Bytes that it uses below the frame pointer.
     frame: usize,
-    /// First instructions of those that it calls.
+    /// First instructions of the functions that it calls.
     calls: BTreeSet<usize>,
 }
 
-/// The functions of a program by their first instructions.
+/// Returns the functions of a program by their first instructions.
 fn functions(program: &[bpf_insn]) -> BTreeMap<usize, Function> {
     let calls: BTreeMap<_, _> = (0..)
         .zip(program)
@@ -51,7 +51,7 @@ fn functions(program: &[bpf_insn]) -> BTreeMap<usize, Function> {
     starts.iter().zip(ends).map(function).collect()
 }
 
-/// First instruction of the function that is called at an instruction.
+/// Returns the first instruction of the function that an instruction calls.
 fn called(at: usize, call: &bpf_insn) -> usize {
     let distance = isize::try_from(call.imm).expect("programs are short");
     (at + 1)
@@ -59,8 +59,8 @@ fn called(at: usize, call: &bpf_insn) -> usize {
         .expect("calls stay in the program")
 }
 
-/// Bytes that a function uses below the end of its frame: what it reads and writes there, and what
-/// it takes the address of.
+/// Returns the bytes that a function uses below the frame pointer: the ones that it reads and
+/// writes, and the ones whose address it takes.
 fn frame(code: &[bpf_insn]) -> usize {
     let (mut lowest, mut addresses) = (0, [None; 16]);
     addresses[usize::from(END)] = Some(0);
@@ -90,7 +90,7 @@ fn frame(code: &[bpf_insn]) -> usize {
     usize::try_from(-lowest).expect("it begins with zero and sinks")
 }
 
-/// The frames of the chain of calls that needs the most stack, each rounded up.
+/// Returns the frames of the chain of calls that needs the most stack, each rounded up.
 fn deepest(functions: &BTreeMap<usize, Function>, start: usize) -> Vec<usize> {
     let Function { frame, calls } = &functions[&start];
     let chains = calls.iter().map(|&called| deepest(functions, called));

@@ -1,5 +1,5 @@
-//! The shape of every map, and whether a pin has it. aya opens a pin without looking, and a row of
-//! another size then ends the process; so every pin is compared before it is used.
+//! Defines the layout of every map, and checks pinned maps against it. aya opens a pin without a
+//! check, and a row of another size would then end the process.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use mesh_common::abi::{
     Slot, SocketFlows, SocketRow, capacity, maps,
 };
 
-use super::Capacity;
+use crate::desired::Capacity;
 
 /// `BPF_F_NO_PREALLOC`
 const NO_PREALLOC: u32 = 1;
 /// `BPF_F_MMAPABLE`
 const MMAPABLE: u32 = 1 << 10;
 
-/// What one map must look like.
+/// Layout of one map.
 pub(super) struct MapLayout {
     pub(super) name: &'static str,
     kind: MapType,
@@ -27,7 +27,7 @@ pub(super) struct MapLayout {
     flags: u32,
 }
 
-/// A pinned map is not what this agent would have made.
+/// A pinned map does not have the layout of this agent.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "pin {path} is not a map of this agent: {difference}; remove it with `mesh-agent uninstall`"
@@ -37,8 +37,8 @@ pub struct ForeignPin {
     difference: String,
 }
 
-/// All maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test when they do
-/// not.
+/// Returns all maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test
+/// otherwise.
 pub(super) fn layout(rows: Capacity) -> [MapLayout; 19] {
     let Capacity {
         services,
@@ -84,8 +84,8 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 19] {
     ]
 }
 
-/// Name of the directory that holds maps of this layout; an agent with another layout makes its own
-/// beside it.
+/// Returns the name of the directory of maps of this layout. An agent with another layout uses
+/// another directory.
 pub(super) fn directory_name(capacity: Capacity) -> String {
     let Capacity {
         services,
@@ -139,7 +139,7 @@ impl MapLayout {
         self
     }
 
-    /// Compares a pin, if there is one.
+    /// Checks a pin, if it exists.
     pub(super) fn check(&self, path: &Path) -> Result<(), ForeignPin> {
         if !path.exists() {
             return Ok(());

@@ -1,8 +1,9 @@
-//! The kernel's side of the agent: tables written, counters read. One trait, and behind it the real
-//! maps ([`kernel`]) and a copy in memory that decides connects on the host ([`memory`]).
+//! Writes tables to the kernel maps and reads counters from them. One trait has two
+//! implementations: the real maps ([`kernel`]), and maps in memory that decide connects on the host
+//! ([`memory`]).
 
 mod backends;
-mod batch;
+mod pinned_map;
 pub mod clients;
 mod evidence;
 pub mod exclude;
@@ -12,13 +13,15 @@ pub mod kernel;
 #[cfg(feature = "kernel-log")]
 pub mod kernel_log;
 mod layout;
-mod links;
+pub mod link;
+mod link_repair;
 #[cfg(test)]
-mod loops;
+mod back_edges;
+mod maps;
 pub mod memory;
 #[cfg(test)]
 mod no_log;
-pub mod others;
+pub mod other_agents;
 pub mod pin;
 pub mod privileges;
 pub mod sockets;
@@ -35,63 +38,48 @@ use mesh_common::abi::{
 };
 
 pub use self::evidence::Evidence;
-use crate::desired::{Tables, plan::Op};
+use crate::desired::{Capacity, Tables, plan::Op};
 
-/// Where tables go.
+/// A destination of tables.
 pub trait Dataplane: Send {
-    /// Reads back every row that matters: slots only where a service row points at them.
+    /// Reads back all rows in use: slots only if a service row refers to them.
     fn dump(&self) -> Result<Tables, Error>;
-    /// Carries out operations in order and stops at the first that fails.
+    /// Carries out operations in order. Stops at the first that fails.
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError>;
-    /// Service ids that connections count for, whether they have a name or not.
+    /// Returns the service ids that connections count for, whether the ids have a name or not.
     fn busy(&self) -> Result<BTreeSet<u32>, Error>;
-    /// Of these backends, those that sockets hold now.
+    /// Returns which of these backends sockets hold now.
     fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error>;
-    /// How many rows each table can hold.
+    /// Returns the capacity of each table, in rows.
     fn capacity(&self) -> Capacity;
 }
 
-/// Where counters come from: beside [`Dataplane`], so that reading never waits for writing.
+/// A source of counters. Separate from [`Dataplane`], so that reads never wait for writes.
 pub trait Meter: Send + Sync {
-    /// What the kernel has counted for the services and backends in `tables`.
+    /// Returns what the kernel counted for the services and backends in `tables`.
     fn read(&self, tables: &Tables) -> Result<Counters, Error>;
-    /// What clients know of backends that failed them, by the backend's index. Cheaper than all
-    /// counters, and read every second.
+    /// Returns what clients recorded about backends whose connects failed, by backend index.
+    /// Cheaper than all counters, because it is read every second.
     fn evidence(&self, tables: &Tables) -> Result<BTreeMap<u32, Evidence>, Error>;
-    /// Who is bound to which backend by session affinity.
+    /// Returns the session affinity of clients.
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error>;
 }
 
-/// A meter that many readers share.
+/// A meter that several readers share.
 pub type SharedMeter = Arc<dyn Meter>;
-
-/// Rows a data plane can hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Capacity {
-    /// Frontends, and service ids.
-    pub services: u32,
-    /// Slots.
-    pub slots: u32,
-    /// Backends.
-    pub backends: u32,
-    /// Open sockets.
-    pub sockets: u32,
-    /// Open sockets of one [client](mesh_common::client).
-    pub sockets_per_client: u32,
-}
 
 /// Counters read at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
     /// Service id → counters, summed over CPUs.
     pub services: BTreeMap<u32, ServiceCounters>,
-    /// Service id → connections under way.
+    /// Service id → open connections.
     pub loads: BTreeMap<u32, ServiceLoad>,
-    /// Service and client → connections under way, where a service bounds the share of a client.
+    /// Service and client → open connections, if the service limits the share of a client.
     pub shares: BTreeMap<ShareKey, u64>,
     /// Backend index → load, health and counters.
     pub backends: BTreeMap<u32, BackendLoad>,
-    /// Backend index → what clients know of it, where it failed some.
+    /// Backend index → what clients recorded about it, if connects failed.
     pub evidence: BTreeMap<u32, Evidence>,
 }
 
@@ -101,20 +89,20 @@ pub struct Counters {
 pub struct Error {
     /// Map name.
     pub map: &'static str,
-    /// What was tried, like `write 64 rows`.
+    /// Attempted action, like `write 64 rows`.
     pub action: String,
-    /// The kernel's words.
+    /// Error of the kernel.
     pub source: std::io::Error,
 }
 
-/// An operation failed; those before it took effect.
+/// An operation failed. Those before it took effect.
 #[derive(Debug, thiserror::Error)]
 #[error("{error} ({done} of {all} operations done)")]
 pub struct ApplyError {
     /// Operations that took effect.
     pub done: usize,
-    /// Operations asked for.
+    /// Requested operations.
     pub all: usize,
-    /// Why the next one did not.
+    /// Error of the next operation.
     pub error: Error,
 }

@@ -7,7 +7,7 @@ use aya_obj::{
     generated::{BPF_CALL, BPF_JMP, bpf_insn},
 };
 
-use super::{kernel::OBJECT, loops::linked_programs};
+use super::{back_edges::linked_programs, kernel::OBJECT};
 
 /// Helpers of ring buffers, `BPF_FUNC_ringbuf_output` to `BPF_FUNC_ringbuf_query`. Nothing but the
 /// log writes to one.

@@ -1,8 +1,9 @@
-//! What stays in the kernel without us: the pin directory, its lock, the links, and their removal.
+//! What stays in the kernel without an agent: the pin directory, its lock, the links, and their
+//! removal.
 //!
 //! ```text
-//! <pin-dir>/lock/                       a directory, for a bpffs holds no files; its lock keeps a second agent out
-//! <pin-dir>/links/connect4 …            one per hook; programs are replaced inside them
+//! <pin-dir>/lock/                       a directory, because a bpffs has no files; locked by the agent
+//! <pin-dir>/links/connect4 …            one per hook; a new agent replaces the program of the link
 //! <pin-dir>/maps-v1-65536-…/SERVICES …  maps of one layout
 //! ```
 
@@ -16,13 +17,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::programs::{
-    CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, ProgramFd, SockOps, links::FdLink,
-};
+use aya::programs::ProgramError;
 use nix::{fcntl::Flock, sys::statfs::statfs};
 
-use super::{links::Held, sys};
-use crate::{lock, private};
+use super::{
+    link::{Attach, Held, Replaced, chain, info, replace_program},
+    sys,
+};
+use crate::{lock, private_files};
 
 const FLAG: &str = "--pin-dir";
 const LINKS: &str = "links";
@@ -48,21 +50,21 @@ pub enum Error {
     NotCgroup2(PathBuf),
     /// Other users could change what is pinned.
     #[error(transparent)]
-    NotPrivate(#[from] private::Error),
+    NotPrivate(#[from] private_files::Error),
     /// Another agent holds the lock.
     #[error("another agent uses {0}: stop it, or name another directory with --pin-dir")]
     Locked(PathBuf),
-    /// The agent that is to be taken out is running.
+    /// The agent that is to be uninstalled is running.
     #[error("the agent that uses {0} is running: stop it first")]
     Running(PathBuf),
     /// A file operation failed.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried.
+        /// Attempted action.
         action: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// The kernel's words.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// A program could not be attached.
@@ -83,26 +85,26 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Erro
     }
 }
 
-/// The pin directory, locked: as long as this lives no other agent uses it.
+/// The locked pin directory. While it lives, no other agent uses the directory.
 pub struct PinDir {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
 impl PinDir {
-    /// Makes the directory if need be and locks it.
+    /// Locks the directory; creates it if it does not exist.
     pub fn lock(path: &Path) -> Result<Self, Error> {
         if !has_magic(existing_ancestor(path), BPF_FS_MAGIC) {
             return Err(Error::NotBpffs(path.to_owned()));
         }
         let ancestors = path.ancestors().skip(1).filter(|it| it.exists());
         for ancestor in ancestors.take_while(|it| has_magic(it, BPF_FS_MAGIC)) {
-            private::check_ancestor(ancestor, FLAG)?;
+            private_files::check_ancestor(ancestor, FLAG)?;
         }
-        private::directory(path, FLAG)?;
-        private::directory(&path.join(LINKS), FLAG)?;
+        private_files::directory(path, FLAG)?;
+        private_files::directory(&path.join(LINKS), FLAG)?;
         let open = |lock: &Path| {
-            private::directory(lock, FLAG)
+            private_files::directory(lock, FLAG)
                 .map_err(io::Error::other)
                 .and_then(|()| File::open(lock))
         };
@@ -114,12 +116,12 @@ impl PinDir {
         })
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the program of a hook off the cgroup again.
+    /// Detaches the program of a hook.
     pub(super) fn detach(&self, hook: &str) -> Result<(), Error> {
         let path = self.link(hook);
         fs::remove_file(&path).map_err(io_error("remove", &path))
@@ -135,22 +137,22 @@ impl PinDir {
         self.path.join(name).exists()
     }
 
-    /// Names of the directories with maps of any layout.
+    /// Returns the names of the directories with maps of any layout.
     pub(super) fn all_maps(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.filter(|name| name.starts_with("maps-")).collect()
     }
 
-    /// The directory for maps of one layout.
+    /// Returns the directory for maps of one layout; creates it if it does not exist.
     pub(super) fn maps(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path.join(name);
-        private::directory(&path, FLAG)?;
+        private_files::directory(&path, FLAG)?;
         Ok(path)
     }
 
-    /// Removes the maps of every other layout, once no program uses them any more. Returns how
-    /// many.
+    /// Removes the maps of every other layout, which no program uses any more. Returns their
+    /// number.
     pub(super) fn remove_other_maps(&self, keep: &str) -> Result<usize, Error> {
         let mut maps = 0;
         for entry in fs::read_dir(&self.path).map_err(io_error("read", &self.path))? {
@@ -163,7 +165,7 @@ impl PinDir {
         Ok(maps)
     }
 
-    /// Puts a program behind a hook: into the link that is pinned, or a new one.
+    /// Attaches a program to a hook: through the pinned link, or a new one.
     pub(super) fn attach(
         &self,
         hook: &'static str,
@@ -172,23 +174,20 @@ impl PinDir {
     ) -> Result<Held, Error> {
         let path = self.link(hook);
         match sys::obj_get(&path) {
-            Ok(link) => match replace_program(&link, program, cgroup)? {
-                Replaced::Yes(attached) => Ok(Held {
+            Ok(link) => match replace_program(&link, program, cgroup.id) {
+                Ok(Replaced::Yes(attached)) => Ok(Held {
                     hook,
                     link,
                     attached,
                 }),
-                Replaced::LinkIsDead => self.attach_anew(hook, program, cgroup, &path),
+                Ok(Replaced::LinkIsDead) => self.attach_anew(hook, program, cgroup, &path),
+                Err(reason) => Err(Error::Attach { hook, reason }),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.attach_anew(hook, program, cgroup, &path)
             }
             Err(error) => Err(io_error("open", &path)(error)),
         }
-        .map_err(|error| match error {
-            Error::Attach { reason, .. } => Error::Attach { hook, reason },
-            other => other,
-        })
     }
 
     fn attach_anew(
@@ -222,49 +221,24 @@ impl PinDir {
         })
     }
 
-    /// Where the link of a hook is pinned.
+    /// Returns the path of a hook's link.
     pub(super) fn link(&self, hook: &str) -> PathBuf {
         self.path.join(LINKS).join(hook)
     }
 
-    /// Pins the link of a hook where it was.
+    /// Pins the link of a hook again at its path.
     pub(super) fn pin_again(&self, hook: &str, link: &OwnedFd) -> Result<(), Error> {
-        private::directory(&self.path.join(LINKS), FLAG)?;
+        private_files::directory(&self.path.join(LINKS), FLAG)?;
         let path = self.link(hook);
         sys::obj_pin(link.as_fd(), &path).map_err(io_error("pin", &path))
     }
 }
 
-/// A program for a cgroup hook; aya has a type for each kind.
-pub(super) trait Attach {
-    fn attach_link(&mut self, cgroup: &File) -> Result<FdLink, ProgramError>;
-    fn fd(&self) -> Result<&ProgramFd, ProgramError>;
-}
-
-macro_rules! attach {
-    ($($program:ty),*) => {$(
-        impl Attach for $program {
-            fn attach_link(&mut self, cgroup: &File) -> Result<FdLink, ProgramError> {
-                // The kernel lets cgroup links share a hook whatever the mode; it accepts no other
-                // mode for links.
-                let id = self.attach(cgroup, CgroupAttachMode::Single)?;
-                self.take_link(id)?.try_into().map_err(|_| ProgramError::InvalidName { name: String::new() })
-            }
-
-            fn fd(&self) -> Result<&ProgramFd, ProgramError> {
-                self.fd()
-            }
-        }
-    )*};
-}
-
-attach!(CgroupSockAddr, CgroupSock, SockOps);
-
 /// A cgroup2 directory.
 pub struct Cgroup {
     path: PathBuf,
     directory: File,
-    /// Inode number, which is what the kernel calls a cgroup's id.
+    /// Inode number, which is the kernel's id of a cgroup.
     id: u64,
 }
 
@@ -286,12 +260,12 @@ impl Cgroup {
         })
     }
 
-    /// Where it was opened.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Inode number.
+    /// Returns its inode number.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
@@ -303,50 +277,7 @@ impl AsFd for Cgroup {
     }
 }
 
-/// A hook with a program behind it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Attached {
-    /// Kernel id of the link.
-    pub link_id: u32,
-    /// Kernel id of the program.
-    pub program_id: u32,
-}
-
-enum Replaced {
-    Yes(Attached),
-    LinkIsDead,
-}
-
-fn replace_program(
-    link: &impl AsFd,
-    program: &impl Attach,
-    cgroup: &Cgroup,
-) -> Result<Replaced, Error> {
-    let failed = |reason: String| Error::Attach { hook: "", reason };
-    let before = sys::link_info(link.as_fd()).map_err(|error| failed(error.to_string()))?;
-    if before.cgroup_id != cgroup.id {
-        return Ok(Replaced::LinkIsDead);
-    }
-    let program = program.fd().map_err(|error| failed(chain(&error)))?;
-    match sys::link_update(link.as_fd(), program.as_fd()) {
-        Ok(()) => info(link)
-            .map(Replaced::Yes)
-            .map_err(|error| failed(error.to_string())),
-        // The cgroup was removed and made again.
-        Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Ok(Replaced::LinkIsDead),
-        Err(error) => Err(failed(error.to_string())),
-    }
-}
-
-pub(super) fn info(link: &impl AsFd) -> io::Result<Attached> {
-    let info = sys::link_info(link.as_fd())?;
-    Ok(Attached {
-        link_id: info.id,
-        program_id: info.program_id,
-    })
-}
-
-/// What [`uninstall`] took out of the kernel.
+/// What [`uninstall`] removed from the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Removed {
     /// Programs, each with its link.
@@ -360,8 +291,8 @@ pub fn has_links(path: &Path) -> bool {
     fs::read_dir(path.join(LINKS)).is_ok_and(|mut links| links.next().is_some())
 }
 
-/// Removes every link and map of an agent below `path`, and `path` unless there is something else
-/// in it. Traffic to services is untouched from then on.
+/// Removes every link and map of an agent below `path`, and `path` unless it has other content.
+/// From then on, connects to services are not translated.
 pub fn uninstall(path: &Path) -> Result<Removed, Error> {
     if !path.exists() {
         return Ok(Removed::default());
@@ -374,14 +305,14 @@ pub fn uninstall(path: &Path) -> Result<Removed, Error> {
     let maps = lock.remove_other_maps("")?;
     remove_flat_directory(&path.join(LOCK))?;
     match fs::remove_dir(path) {
-        // Pins of others are not ours to remove.
+        // Pins of other programs stay.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
         result => result.map_err(io_error("remove", path))?,
     }
     Ok(Removed { programs, maps })
 }
 
-/// Returns how many pins were in it.
+/// Removes a directory of pins. Returns their number.
 fn remove_flat_directory(path: &Path) -> Result<usize, Error> {
     let mut pins = 0;
     for entry in fs::read_dir(path).map_err(io_error("read", path))? {
@@ -406,18 +337,4 @@ pub(super) fn is_cgroup2(path: &Path) -> bool {
 
 fn has_magic(path: &Path, magic: i64) -> bool {
     statfs(path).is_ok_and(|statfs| statfs.filesystem_type().0 == magic)
-}
-
-/// An error with all its causes on one line; aya puts the errno into the innermost.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
 }

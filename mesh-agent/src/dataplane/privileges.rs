@@ -1,17 +1,10 @@
-//! What this process may do, and what it gives up.
+//! Capabilities of this process, and privileges that it drops.
 
-use std::fs;
-
+use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::{
     prctl,
     resource::{Resource, setrlimit},
 };
-
-const CAP_NET_ADMIN: u32 = 12;
-const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
 
 /// A capability is missing.
 #[derive(Debug, thiserror::Error)]
@@ -21,33 +14,26 @@ const CAP_BPF: u32 = 39;
 pub struct Missing;
 
 /// Effective capabilities.
-#[derive(Clone, Copy)]
-pub struct Capabilities(u64);
+#[derive(Clone)]
+pub struct Capabilities(CapsHashSet);
 
 impl Capabilities {
-    /// Those of this process.
+    /// Returns those of this process; none if the kernel does not tell.
     pub fn effective() -> Self {
-        Self::read(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+        Self(caps::read(None, CapSet::Effective).unwrap_or_default())
     }
 
-    pub(crate) fn read(status: &str) -> Self {
-        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-        Self(
-            line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-                .unwrap_or(0),
-        )
+    fn has(&self, capability: Capability) -> bool {
+        self.0.contains(&capability)
     }
 
-    fn has(self, capability: u32) -> bool {
-        self.0 & (1 << capability) != 0
-    }
-
-    /// Fails where programs cannot be loaded and attached. `CAP_SYS_ADMIN` includes `CAP_BPF` and
-    /// `CAP_PERFMON` (capabilities(7)); without the latter the verifier takes no loop over the
+    /// Fails if programs cannot be loaded and attached. `CAP_SYS_ADMIN` includes `CAP_BPF` and
+    /// `CAP_PERFMON` (capabilities(7)). Without `CAP_PERFMON` the verifier refuses loops over the
     /// entries of a row.
-    pub fn check(self) -> Result<(), Missing> {
-        let loads = self.has(CAP_BPF) && self.has(CAP_PERFMON) || self.has(CAP_SYS_ADMIN);
-        if self.has(CAP_NET_ADMIN) && loads {
+    pub fn check(&self) -> Result<(), Missing> {
+        let loads = self.has(Capability::CAP_BPF) && self.has(Capability::CAP_PERFMON)
+            || self.has(Capability::CAP_SYS_ADMIN);
+        if self.has(Capability::CAP_NET_ADMIN) && loads {
             Ok(())
         } else {
             Err(Missing)
@@ -55,18 +41,18 @@ impl Capabilities {
     }
 
     /// Whether other network namespaces can be entered.
-    pub fn enter_namespaces(self) -> bool {
-        self.has(CAP_SYS_ADMIN)
+    pub fn enter_namespaces(&self) -> bool {
+        self.has(Capability::CAP_SYS_ADMIN)
     }
 
     /// Whether the network namespaces of other users' processes can be found.
-    pub fn see_processes(self) -> bool {
-        self.has(CAP_SYS_PTRACE)
+    pub fn see_processes(&self) -> bool {
+        self.has(Capability::CAP_SYS_PTRACE)
     }
 }
 
-/// Gives up core dumps, which would hold what the agent has read, tracing by others, and privileges
-/// of files that it would run.
+/// Drops core dumps, which would contain what the agent has read, tracing by other processes, and
+/// privileges from files that the agent executes.
 pub fn give_up() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     prctl::set_dumpable(false)?;
@@ -77,15 +63,41 @@ pub fn give_up() -> nix::Result<()> {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const ALL: &str = "Name:\tx\nCapEff:\t000001ffffffffff\n";
-    pub(crate) const THREE: &str = "CapEff:\t000000c000001000\n";
-    pub(crate) const WITHOUT_PTRACE: &str = "CapEff:\t000001fffff7ffff\n";
+    pub(crate) fn all() -> Capabilities {
+        Capabilities(caps::all())
+    }
+
+    /// Returns the capabilities that loading the programs needs.
+    pub(crate) fn three() -> Capabilities {
+        let three = [
+            Capability::CAP_BPF,
+            Capability::CAP_NET_ADMIN,
+            Capability::CAP_PERFMON,
+        ];
+        Capabilities(three.into())
+    }
+
+    pub(crate) fn without(capability: Capability) -> Capabilities {
+        let mut capabilities = caps::all();
+        capabilities.remove(&capability);
+        Capabilities(capabilities)
+    }
 
     #[test]
     fn three_capabilities_are_needed() {
-        let suffice = |status: &str| Capabilities::read(status).check().is_ok();
-        assert!(suffice(ALL) && suffice(THREE) && suffice(WITHOUT_PTRACE));
-        assert!(!suffice("CapEff:\t0000008000001000\n"));
-        assert!(!suffice("CapEff:\t0000000000000000\n"));
+        let suffice = |capabilities: &Capabilities| capabilities.check().is_ok();
+        assert!(suffice(&all()) && suffice(&three()));
+        assert!(suffice(&without(Capability::CAP_SYS_PTRACE)));
+        assert!(
+            suffice(&without(Capability::CAP_BPF)),
+            "CAP_SYS_ADMIN includes it"
+        );
+        assert!(!suffice(&without(Capability::CAP_NET_ADMIN)));
+        for missing in three().0 {
+            let mut two = three();
+            two.0.remove(&missing);
+            assert!(!suffice(&two), "{missing}");
+        }
+        assert!(!suffice(&Capabilities(CapsHashSet::new())));
     }
 }

@@ -1,5 +1,5 @@
-//! The rows of sockets and what they are counted in, beside whatever the data plane does; and the
-//! program that gives back what a socket holds.
+//! Reads and repairs the rows of sockets and the counts that they are part of, in parallel to the
+//! data plane.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use mesh_common::{
     settle::Request,
 };
 
-use super::{Error, kernel::Maps, sys};
+use super::{Error, maps::Maps, sys};
 
 /// Name of the program that carries out [requests](Request).
 pub(super) const PROGRAM: &str = "settle";
@@ -23,24 +23,24 @@ pub struct Sockets {
     pub(super) program: OwnedFd,
 }
 
-/// Backends and services as they were at about one moment.
+/// Backends and services at about one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// By index.
     pub backends: Vec<BackendEntry>,
     /// By id.
     pub services: Vec<ServiceLoad>,
-    /// By service and client, where a service bounds or bounded the share of a client.
+    /// By service and client, for services that limit, or limited, the share of a client.
     pub shares: BTreeMap<ShareKey, u64>,
 }
 
 impl Sockets {
-    /// All rows, by the cookie of their socket.
+    /// Returns all rows, by the cookie of their socket.
     pub fn rows(&self) -> Result<Vec<(u64, SocketRow)>, Error> {
         self.maps.sockets.scan()
     }
 
-    /// The first `backends` and `services`.
+    /// Returns the counts of the first `backends` and `services`.
     pub fn counts(&self, backends: usize, services: usize) -> Result<Counts, Error> {
         Ok(Counts {
             backends: self.maps.backends.entries(backends)?,
@@ -55,17 +55,17 @@ impl Sockets {
         })
     }
 
-    /// Removes a row of SHARES that counts nothing, and that no connect will ask for.
+    /// Removes a row of SHARES that counts nothing and is no longer used by connects.
     pub fn drop_share(&self, key: &ShareKey) -> Result<(), Error> {
         self.maps.shares.delete(key)
     }
 
-    /// Clients with session affinity.
+    /// Returns the session affinity of clients.
     pub fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error> {
         self.maps.affinity.scan()
     }
 
-    /// Removes a row of AFFINITY unless it was used since it was read.
+    /// Removes a row of AFFINITY unless it was used after it was read.
     pub fn unbind(&self, key: &AffinityKey, row: &AffinityRow) -> Result<(), Error> {
         if self.maps.affinity.get(key)? == Some(*row) && self.maps.affinity.delete_known(key)? {
             self.settle(Request::Affinity {
@@ -76,7 +76,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Has the kernel carry out a request.
+    /// Lets the kernel carry out a request.
     pub fn settle(&self, request: Request) -> Result<(), Error> {
         sys::run(self.program.as_fd(), request.words()).map_err(|source| {
             let action = "run the program that settles rows".to_owned();

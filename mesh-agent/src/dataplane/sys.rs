@@ -27,7 +27,7 @@ const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 
-/// A `union bpf_attr` of some command: plain bytes, so that no padding is left unset.
+/// A `union bpf_attr` of some command: plain bytes, so that no padding is uninitialised.
 fn bpf<T: Pod>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_int> {
     // SAFETY: the kernel reads and writes `size` bytes of `attr`, which is exclusively borrowed.
     // Pointers inside it are made from live borrows by the callers below.
@@ -61,7 +61,7 @@ struct ObjPath {
     file_flags: u32,
 }
 
-/// Opens a pinned map, program or link; close-on-exec, as every BPF descriptor.
+/// Opens a pinned map, program or link; close-on-exec, like every BPF descriptor.
 pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
     let pathname = CString::new(path.as_os_str().as_bytes())?;
     let mut attr = ObjPath {
@@ -94,7 +94,7 @@ struct LinkUpdate {
     old_prog_fd: u32,
 }
 
-/// Replaces the program of a link in one step; no connect goes by without one.
+/// Replaces the program of a link atomically: no connect goes without a program.
 pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = LinkUpdate {
         link_fd: raw(link),
@@ -115,7 +115,7 @@ pub(super) struct LinkInfo {
     /// Kernel id of its program.
     pub(super) program_id: u32,
     pad: u32,
-    /// Inode number of the cgroup directory; zero once the cgroup is gone.
+    /// Inode number of the cgroup directory; zero after the cgroup was removed.
     pub(super) cgroup_id: u64,
     attach_type: u32,
     pad2: u32,
@@ -129,7 +129,7 @@ struct InfoByFd {
     info: u64,
 }
 
-/// What the kernel says of a cgroup link.
+/// Returns the kernel's information about a cgroup link.
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::zeroed();
     let info_len = u32::try_from(size_of::<LinkInfo>()).expect("a small struct");
@@ -154,11 +154,11 @@ struct ProgQuery {
     pad: u32,
 }
 
-/// `BPF_CGROUP_MAX_PROGS`: the kernel attaches no more programs of one type to one cgroup.
+/// `BPF_CGROUP_MAX_PROGS`: most programs of one type that the kernel attaches to one cgroup.
 const MAX_PROGRAMS: usize = 64;
 
-/// Ids of the programs of one `enum bpf_attach_type` that are attached to a cgroup itself, the one
-/// attached first in front.
+/// Returns the ids of the programs of one `enum bpf_attach_type` that are attached to a cgroup
+/// itself, in the order in which they were attached.
 pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<Vec<u32>> {
     let mut ids = vec![0_u32; MAX_PROGRAMS];
     let mut attr = ProgQuery {
@@ -198,14 +198,13 @@ struct SkBuff {
     cb: [u32; 5],
 }
 
-/// Runs a program for packets once, on a packet without contents. `words` are in the packet's
-/// scratch area.
+/// Runs a packet program once, on an empty packet with `words` in its scratch area.
 pub(super) fn run(program: BorrowedFd<'_>, words: [u32; 5]) -> io::Result<()> {
     let context = SkBuff {
         head: [0; 12],
         cb: words,
     };
-    // An Ethernet header is the least; some kernels want a byte behind it.
+    // The kernel requires an Ethernet header; some versions require a byte after it.
     let packet = [0_u8; 64];
     let mut attr = TestRun {
         prog_fd: raw(program),
@@ -270,8 +269,8 @@ struct Batch {
     flags: u64,
 }
 
-/// Writes `keys[i] → values[i]`; for a per-CPU map a key has as many values as there are CPUs. On
-/// an error the number of rows that were written comes with it.
+/// Writes `keys[i] → values[i]`. For a per-CPU map, each key has as many values as there are CPUs.
+/// An error comes with the number of rows that were written.
 pub(super) fn update_batch<K: Pod, V: Pod>(
     map: &impl AsFd,
     keys: &[K],
@@ -290,21 +289,21 @@ pub(super) fn update_batch<K: Pod, V: Pod>(
         .map_err(|error| (attr.count as usize, error))
 }
 
-/// Where a scan of a map stands; the kernel's own word for it.
+/// Position of a scan of a map, in the kernel's own format.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Cursor(Option<u64>);
 
 impl Cursor {
-    /// A scan of an array that begins at `index`.
+    /// Creates the cursor of a scan of an array from `index` on.
     pub(super) fn at(index: u32) -> Self {
-        // The kernel goes on after the key it is given.
+        // The kernel continues after the key of the cursor.
         Self(index.checked_sub(1).map(u64::from))
     }
 }
 
-/// Reads up to `keys.len()` rows from `cursor` on and moves it; returns how many, and whether the
-/// map has ended. `values` holds `keys.len()` values of the map's size (of all CPUs, for a per-CPU
-/// map).
+/// Reads up to `keys.len()` rows from `cursor` on and advances it. Returns the number of rows, and
+/// whether the map has ended. `values` holds `keys.len()` values of the map's size (of all CPUs,
+/// for a per-CPU map).
 pub(super) fn lookup_batch<K: Pod, V: Pod>(
     map: &impl AsFd,
     cursor: &mut Cursor,

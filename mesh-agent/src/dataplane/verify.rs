@@ -1,4 +1,4 @@
-//! Has the kernel verify the programs, and says why it refuses one.
+//! Lets the kernel verify the programs, and explains a refusal.
 
 use std::{fs, io, thread};
 
@@ -16,7 +16,7 @@ pub struct Refused {
     release: String,
     /// Hook of the program.
     hook: String,
-    /// What the verifier says, and the error of the system call.
+    /// Message of the verifier, and the error of the system call.
     reason: String,
     advice: &'static str,
 }
@@ -47,7 +47,7 @@ impl Refused {
     }
 }
 
-/// Verifies all programs, on all processors: the largest take it some tenths of a second each.
+/// Verifies all programs, in parallel: the largest take some tenths of a second each.
 pub(super) fn verify(programs: &mut Ebpf) -> anyhow::Result<()> {
     thread::scope(|scope| {
         let programs: Vec<_> = programs.programs_mut().collect();
@@ -76,7 +76,7 @@ fn load(hook: &str, program: &mut Program) -> anyhow::Result<()> {
             io_error,
             verifier_log,
         }) => {
-            // Hundreds of lines, which only a developer wants to read.
+            // Hundreds of lines, useful only to a developer.
             verifier_log
                 .to_string()
                 .lines()
@@ -87,7 +87,7 @@ fn load(hook: &str, program: &mut Program) -> anyhow::Result<()> {
     }
 }
 
-/// Version of the running kernel, as `uname -r` shows it.
+/// Returns the version of the running kernel, as `uname -r` shows it.
 fn release() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease");
     release.map_or_else(|_| "(of unknown version)".into(), |text| text.trim().into())
@@ -110,20 +110,21 @@ fn verdict(log: &str) -> Option<String> {
     ))
 }
 
-/// What the verifier adds after its verdict.
+/// Whether the verifier prints this line after its verdict.
 fn is_statistics(line: &str) -> bool {
     ["processed ", "verification time ", "stack depth "]
         .iter()
         .any(|start| line.starts_with(start))
 }
 
-/// Like `12: (79) r1 = *(u64 *)(r0 +0)`, or a line of the program's source after the number.
+/// Whether a line is an instruction, like `12: (79) r1 = *(u64 *)(r0 +0)`, or a line of the
+/// program's source after the number.
 fn is_instruction(line: &str) -> bool {
     line.split_once(": ")
         .is_some_and(|(number, _)| number.parse::<u32>().is_ok())
 }
 
-/// Newer kernels show the state of registers behind the instruction.
+/// Newer kernels show the state of registers after the instruction.
 fn without_registers(line: &str) -> &str {
     line.split_once(" ; R")
         .map_or(line, |(instruction, _)| instruction)
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_without_a_log_is_a_matter_of_permission() {
+    fn a_refusal_without_a_log_names_the_missing_permission() {
         assert_eq!(
             refused(libc::EPERM, ""),
             "Linux 6.1.0-49-cloud-amd64 refuses program sock_ops: Operation not permitted (os error 1); run mesh-agent \
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_without_an_instruction_stands_alone() {
+    fn a_verdict_without_an_instruction_is_shown_alone() {
         let log = "BPF program is too large. Processed 1000001 insn\nprocessed 1000001 insns (limit 1000000)\n";
         assert_eq!(
             verdict(log).as_deref(),

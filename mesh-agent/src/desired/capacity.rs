@@ -3,7 +3,21 @@
 use std::collections::BTreeSet;
 
 use super::Tables;
-use crate::dataplane::Capacity;
+
+/// Capacity of the maps, in rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Capacity {
+    /// Frontends, and service ids.
+    pub services: u32,
+    /// Slots.
+    pub slots: u32,
+    /// Backends.
+    pub backends: u32,
+    /// Open sockets.
+    pub sockets: u32,
+    /// Open sockets of one [client](mesh_common::client).
+    pub sockets_per_client: u32,
+}
 
 /// Rows and service ids that can be allocated.
 #[derive(Clone, Copy, Debug)]

@@ -21,15 +21,13 @@ use super::{
     capacity::check_capacity,
     frontends::{Frontend, Reach, frontends},
     index_allocator::{IdAllocator, IndexAllocator},
+    port_identity::port_identity,
     retain_unknown::retain_unknown,
     service_row::{service_row, share},
     tiers::Tiers,
 };
 use crate::{
-    model::{
-        AffinityClient, Condition, Endpoint, FrontendKind, Protocol, Service, ServiceName,
-        ServicePort,
-    },
+    model::{AffinityClient, Condition, Endpoint, FrontendKind, Protocol, Service, ServicePort},
     table::Table,
 };
 
@@ -84,21 +82,6 @@ pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
         *words.entry(word).or_default() |= bit;
     }
     words
-}
-
-/// Returns `namespace/name:port/PROTOCOL`, the name under which a service port keeps its id.
-pub fn port_identity(service: &ServiceName, port: &ServicePort) -> String {
-    format!("{service}:{}/{}", port.label(), port.protocol)
-}
-
-/// Returns the service that a [`port_identity`] names.
-pub fn identified(identity: &str) -> Option<ServiceName> {
-    let (namespace, rest) = identity.split_once('/')?;
-    let (name, _) = rest.split_once(':')?;
-    Some(ServiceName {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    })
 }
 
 /// State of a [`Compiler`] that it can [return to](Compiler::return_to).

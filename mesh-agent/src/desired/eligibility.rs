@@ -109,12 +109,7 @@ impl<'a> Eligibility<'a> {
     /// Returns the condition in which endpoints take the new connections of a front end.
     fn serving(&self, is_v4: bool, reach: Reach<'_>) -> Condition {
         let is_ready = |position: usize| self.takes_in(position, Condition::Ready, is_v4, reach);
-        let any_ready = (0..self.endpoints.len()).any(is_ready);
-        if any_ready {
-            Condition::Ready
-        } else {
-            Condition::Terminating
-        }
+        Condition::serving((0..self.endpoints.len()).any(is_ready))
     }
 
     fn takes_in(&self, position: usize, serving: Condition, is_v4: bool, reach: Reach<'_>) -> bool {
@@ -249,6 +244,13 @@ impl<'a> Eligibility<'a> {
     }
 }
 
+/// Returns for each endpoint whether it takes new connections from this node after all ramps have
+/// ended. Use
+/// [`Eligibility::active`] for an earlier moment.
+pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
+    Eligibility::of(world, Duration::MAX, service, port).active()
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -260,49 +262,4 @@ fn clamped(weight: f64) -> u32 {
 
 fn is_within(endpoint: &Endpoint, is_v4: bool, reach: Reach<'_>) -> bool {
     endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint)
-}
-
-/// Capacity of a service port, in connections.
-#[derive(Clone, PartialEq, Debug)]
-pub struct UsableCapacity {
-    /// Σ capacity × present weight of the endpoints that take connects.
-    pub usable: f64,
-    /// Σ capacity × target weight of all endpoints.
-    pub total: f64,
-    /// Present weight of each endpoint, whether it takes connects or not.
-    pub weights: Vec<f64>,
-}
-
-/// Returns the capacity of a service port at `now`, by the monotonic clock.
-pub fn usable_capacity(
-    world: &World,
-    now: Duration,
-    service: &Service,
-    port: &ServicePort,
-) -> UsableCapacity {
-    let eligibility = Eligibility::of(world, now, service, port);
-    let capacities = port
-        .endpoints
-        .iter()
-        .map(|endpoint| f64::from(endpoint.capacity));
-    let rows: Vec<_> = capacities
-        .zip(&eligibility.weights)
-        .zip(eligibility.active())
-        .collect();
-    UsableCapacity {
-        usable: rows
-            .iter()
-            .filter(|(_, active)| *active)
-            .map(|((capacity, it), _)| capacity * it.effective())
-            .sum(),
-        total: rows
-            .iter()
-            .map(|((capacity, it), _)| capacity * f64::from(it.target))
-            .sum(),
-        weights: eligibility
-            .weights
-            .iter()
-            .map(|weight| weight.effective())
-            .collect(),
-    }
 }

@@ -4,11 +4,11 @@
 //! a connect call never does. Kubernetes, too, uses all endpoints for connections of its own nodes
 //! and pods to external addresses.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use mesh_common::abi::FrontendKey;
 
-use super::{Eligibility, World};
+use super::World;
 use crate::model::{
     Addresses, Condition, Endpoint, FrontendKind, InternalTraffic, Service, ServicePort,
 };
@@ -163,20 +163,9 @@ pub fn takers<'a>(
         .endpoints
         .iter()
         .any(|endpoint| within(endpoint) && endpoint.takes(Condition::Ready));
-    let serving = if any_ready {
-        Condition::Ready
-    } else {
-        Condition::Terminating
-    };
+    let serving = Condition::serving(any_ready);
     let endpoints = port.endpoints.iter().enumerate();
     endpoints
         .filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving))
         .map(|(position, _)| position)
-}
-
-/// Returns for each endpoint whether it takes new connections from this node after all ramps have
-/// ended. Use
-/// [`Eligibility::active`] for an earlier moment.
-pub fn active(world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
-    Eligibility::of(world, Duration::MAX, service, port).active()
 }

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn ids_that_connections_count_for_come_last() {
         let busy = BTreeSet::from([0, 3, 4]);
-        let capacity = crate::dataplane::Capacity {
+        let capacity = crate::desired::Capacity {
             services: 6,
             ..Memory::CAPACITY
         };

@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use mesh_common::abi::Slot;
 
 use super::alias_table::WeightedBackend;
+use crate::hash::{fnv1a, mix};
 
 /// Table sizes: primes just below powers of two.
 const SIZES: [u32; 10] = [
@@ -116,16 +117,7 @@ fn hash(address: SocketAddr) -> u64 {
         IpAddr::V6(ip) => ip,
     };
     let bytes = ip.octets().into_iter().chain(address.port().to_be_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-/// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
-const fn mix(word: u64) -> u64 {
-    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ word >> 31
+    fnv1a(bytes)
 }
 
 #[cfg(test)]

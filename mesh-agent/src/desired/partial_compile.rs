@@ -6,7 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Allocatable, Quotas, Tables, World,
-    compile::{Compiler, filter, identified},
+    compile::{Compiler, filter},
+    port_identity::identified,
     quota::RowCounts,
     retain_unknown::retain_unknown,
 };
@@ -207,7 +208,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{dataplane::Capacity, desired::fixture, model::Endpoint};
+    use crate::{
+        desired::{Capacity, fixture},
+        model::Endpoint,
+    };
 
     /// A service with this number of endpoints.
     fn service(namespace: &str, name: &str, number: u8, endpoints: u8) -> Service {

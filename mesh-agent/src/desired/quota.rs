@@ -6,13 +6,10 @@ use std::{
 };
 
 use super::{
-    Tables,
+    Capacity, Tables,
     slot_ranges::{contiguous_backends, slot_ranges},
 };
-use crate::{
-    dataplane::Capacity,
-    model::{Effect, Refused, Service, ServicePort, Services},
-};
+use crate::model::{Effect, Refused, Service, ServicePort, Services};
 
 /// Percentages of the rows of each map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Tables, compile::identified, slot_ranges::slot_ranges};
+use super::{Tables, port_identity::identified, slot_ranges::slot_ranges};
 use crate::model::ServiceName;
 
 /// Copies the rows of these services from `current`.

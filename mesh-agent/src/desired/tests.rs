@@ -1,12 +1,13 @@
 //! Runs the kernel's decisions over compiled tables.
 
 mod clients;
+mod ejection;
 mod reservations;
 mod reachable;
 mod latency;
 mod weights;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use mesh_common::{
     abi::{BackendRow, ServiceRow, backend_state, service_flags},
@@ -16,7 +17,6 @@ use mesh_common::{
 
 use super::{
     Override, Tables, Target, World, compile, fixture, identified, next_change, plan::diff,
-    usable_capacity,
 };
 use crate::{
     dataplane::{Dataplane as _, memory::Memory},
@@ -409,24 +409,6 @@ fn without_ramps_weights_are_as_configured() {
     );
     assert_eq!(weights(&world), [3, 0], "no fraction bits are left");
     assert_eq!(rows(&world, SECOND)[1].state, backend_state::DRAINING);
-}
-
-#[test]
-fn usable_capacity_counts_endpoints_that_take_connects() {
-    let mut world = ramping();
-    let service = Arc::clone(&world.services[&fixture::name("cart")]);
-    let mut service = Service::clone(&service);
-    service.ports[0].endpoints[1].capacity = 100;
-    let seen = usable_capacity(&world, SECOND, &service, &service.ports[0]);
-    assert_eq!(
-        (seen.usable, seen.total, seen.weights),
-        (5.0 + 1000.0, 10.0 + 1000.0, vec![5.0, 10.0])
-    );
-    unhealthy(&mut world, ["10.0.0.2:80"]);
-    assert_eq!(
-        usable_capacity(&world, SECOND, &service, &service.ports[0]).usable,
-        5.0
-    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 
+use crate::hash::fnv1a;
 use crate::model::{Addresses, ConfigError, Service, ServiceName, Services};
 
 /// Addresses of every `auto` service, one from each pool.
@@ -176,7 +177,7 @@ fn free_address(name: &ServiceName, pool: &IpNet, taken: &BTreeSet<IpAddr>) -> O
     let size = (1_u64 << bits).saturating_sub(2);
     // One more try than addresses are taken finds a free address if there is one.
     let tries = size.min(taken.len() as u64 + 1);
-    let start = hash(&name.to_string());
+    let start = fnv1a(name.to_string().bytes());
     (0..tries)
         .map(|step| nth(pool, (start.wrapping_add(step)) % size + 1))
         .find(|vip| !taken.contains(vip))
@@ -190,13 +191,6 @@ fn nth(pool: &IpNet, offset: u64) -> IpAddr {
         }
         IpAddr::V6(network) => IpAddr::V6((u128::from(network) + u128::from(offset)).into()),
     }
-}
-
-/// FNV-1a, 64 bits: the same on every node and in every release.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 
 use super::vips::Vips;
 use crate::model::{
-    Addresses, Admission, CheckPolicy, External, Locality, Service, ServiceName, Services,
+    Addresses, Admission, CheckPolicy, Endpoint, External, Locality, Service, ServiceName, Services,
 };
 
 /// The complete input of a compile.
@@ -56,6 +56,17 @@ pub struct Target {
     pub address: IpAddr,
     /// Port.
     pub port: u16,
+}
+
+impl Target {
+    /// Returns the target of a service's endpoint.
+    pub fn of(service: &Service, endpoint: &Endpoint) -> Self {
+        Self {
+            service: service.name.clone(),
+            address: endpoint.address,
+            port: endpoint.port,
+        }
+    }
 }
 
 /// An operator's override of an endpoint.

@@ -46,7 +46,7 @@ pub use self::{
     hysteresis::{HealthState, HealthStatus},
     plan::{Plan, Wanted, plan},
     rules::Rules,
-    unhealthy::{is_kept, target, unhealthy},
+    unhealthy::{is_kept, unhealthy},
 };
 use self::{
     checks::{Checks, Due},

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{fair_share::level, rules::Rules, unhealthy::target};
+use super::{fair_share::level, rules::Rules};
 use crate::{
     desired::{Target, World},
     model::{
@@ -89,7 +89,7 @@ impl Plan {
                 Some(_) => {
                     _ = refused.insert(SocketAddr::new(endpoint.address, endpoint.port), endpoint);
                 }
-                None => _ = targets.insert(target(service, endpoint)),
+                None => _ = targets.insert(Target::of(service, endpoint)),
             }
         }
         if let Some((address, first)) = refused.first_key_value() {

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use crate::hash::mix;
+
 /// Most concurrent probes. A namespace may use as many as are left free, so a namespace whose
 /// endpoints do not answer leaves half of them to others. That is enough for 2,000 such endpoints,
 /// probed every 5 s with a timeout of 1 s.
@@ -291,13 +293,6 @@ fn fraction(time: Duration, part: u64) -> Duration {
     let nanos =
         (u128::from(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)) * u128::from(part)) >> 64;
     Duration::from_nanos(u64::try_from(nanos).expect("a part is not larger than the whole"))
-}
-
-/// The finalizer of SplitMix64: <https://prng.di.unimi.it/splitmix64.c>
-fn mix(value: u64) -> u64 {
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 #[cfg(test)]

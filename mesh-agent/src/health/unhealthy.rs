@@ -38,7 +38,7 @@ pub fn unhealthy(
         };
         let endpoints = ports().flat_map(|port| &port.endpoints);
         let mut failing: BTreeSet<Target> = endpoints
-            .map(|endpoint| target(service, endpoint))
+            .map(|endpoint| Target::of(service, endpoint))
             .filter(fails)
             .collect();
         if !failing.is_empty() && !check.allow_empty {
@@ -57,15 +57,6 @@ pub fn unhealthy(
 /// Whether a failing endpoint still takes connections.
 pub fn is_kept(status: &HealthStatus, world: &World, target: &Target) -> bool {
     status.state == HealthState::Unhealthy && !world.unhealthy.contains(target)
-}
-
-/// Returns the target of a service's endpoint.
-pub fn target(service: &Service, endpoint: &Endpoint) -> Target {
-    Target {
-        service: service.name.clone(),
-        address: endpoint.address,
-        port: endpoint.port,
-    }
 }
 
 /// Returns the groups of endpoints of which one must stay in service: per address family all that
@@ -100,19 +91,14 @@ fn takers(world: &World, service: &Service, endpoints: &[&Endpoint]) -> Vec<Targ
     let in_condition = |serving: Condition| {
         let usable = endpoints
             .iter()
-            .filter(|endpoint| endpoint.condition == serving);
-        let usable = usable.map(|endpoint| (endpoint.weight, target(service, endpoint)));
+            .filter(move |endpoint| endpoint.condition == serving);
         usable
+            .map(|endpoint| (endpoint.weight, Target::of(service, endpoint)))
             .filter(|(weight, target)| takes(world, *weight, target))
             .map(|(_, target)| target)
-            .collect()
     };
-    let ready: Vec<Target> = in_condition(Condition::Ready);
-    if ready.is_empty() {
-        in_condition(Condition::Terminating)
-    } else {
-        ready
-    }
+    let any_ready = in_condition(Condition::Ready).next().is_some();
+    in_condition(Condition::serving(any_ready)).collect()
 }
 
 fn takes(world: &World, weight: u32, target: &Target) -> bool {

@@ -10,7 +10,7 @@ use std::{
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use tracing::warn;
 
-use crate::open;
+use crate::safe_open;
 
 /// Shortest time between reads of the file.
 const EVERY: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ impl Token {
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut token = Vec::new();
-        open::regular(&self.path)?
+        safe_open::regular(&self.path)?
             .take(LONGEST)
             .read_to_end(&mut token)?;
         let token = token.trim_ascii().to_vec();

@@ -6,7 +6,10 @@ use std::{net::IpAddr, ops::RangeInclusive};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Addresses, FrontendKind, Service};
+use super::{
+    frontend::{Addresses, FrontendKind},
+    service::Service,
+};
 
 /// Default range of node ports, as in Kubernetes.
 pub const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;

@@ -1,6 +1,10 @@
 //! Refused parts of the configuration: the errors, and what is in force instead.
 
-use super::{ConfigError, Effect, Service, Update, Wrong};
+use super::{
+    service::Service,
+    update::{ConfigError, Update},
+    wrong::{Effect, Wrong},
+};
 
 /// Errors and the services that they are about.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

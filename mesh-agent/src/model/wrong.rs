@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use super::{Origin, Service, ServiceName};
-use crate::similar::told;
+use super::{
+    name::{Origin, ServiceName},
+    service::Service,
+};
+use crate::similar_names::told;
 
 /// An object, file or directory that is not in force as written.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -13,15 +13,15 @@ use std::{
 };
 
 use super::{
-    conflicts::{FrontendAddress, at},
+    frontend_address::{FrontendAddress, at},
     frontend_owners::FrontendOwners,
 };
 use crate::{
-    config::Source,
     model::{
         Addresses, Admission, Effect, External, FrontendKind, Origin, Refused, Service,
         ServicePort, Services, Unserved, field, refusal,
     },
+    source::Source,
 };
 
 /// Removes claims that are not admitted. `held` lists the front ends that services hold, and is

@@ -2,32 +2,14 @@
 //! front end inside the cluster. Claims outside the cluster are checked later, see
 //! [`admission`](super::admission).
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    net::IpAddr,
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    contents::Contents,
+    frontend_address::{FrontendAddress, at},
+    frontend_owners::FrontendOwners,
 };
-
-use super::{file::Contents, frontend_owners::FrontendOwners};
-use crate::model::{ConfigError, Origin, Protocol, Service, ServiceName};
-
-/// Address and port of a front end.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FrontendAddress {
-    /// One address.
-    At(IpAddr, u16, Protocol),
-    /// Every address of the node; the addresses are not known here.
-    AtNode(u16, Protocol),
-}
-
-impl fmt::Display for FrontendAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::At(address, port, protocol) => write!(f, "{address} port {port}/{protocol}"),
-            Self::AtNode(port, protocol) => write!(f, "node port {port}/{protocol}"),
-        }
-    }
-}
+use crate::model::{ConfigError, Origin, Service, ServiceName};
 
 /// Service names and front ends that are claimed so far.
 #[derive(Default)]
@@ -172,12 +154,4 @@ fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
         .given()
         .iter()
         .flat_map(|address| at(service, *address))
-}
-
-/// Returns the front ends of a service at this address.
-pub fn at(service: &Service, address: IpAddr) -> impl Iterator<Item = FrontendAddress> {
-    service
-        .ports
-        .iter()
-        .map(move |port| FrontendAddress::At(address, port.port, port.protocol))
 }

@@ -7,21 +7,24 @@ mod accept;
 mod error_limit;
 mod file_version;
 mod lost_end;
+mod merged;
 mod parse;
+mod paths;
 mod tracked_file;
 
 use std::{
     cell::LazyCell,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Instant,
 };
 
 use self::{
     accept::{Rejections, accept, note_uncertain},
+    merged::Merged,
     parse::parse,
-    tracked_file::TrackedFile,
+    paths::{forget_removed, given_empty, report_unreadable},
+    tracked_file::{Files, TrackedFile},
 };
 pub use self::{
     error_limit::{more_notes, refused as bound_refused},
@@ -30,20 +33,18 @@ pub use self::{
 use super::{
     address_families,
     admission::admit,
-    file::Contents,
+    contents::Contents,
     frontend_owners::FrontendOwners,
     join::{Slices, stray},
     last_good::{LastGoodStore, Versions},
-    merge::merge,
     nested_services, scan,
     scan::{Found, Scan},
 };
 use crate::{
-    config::{Serve, ServiceDir, Source},
     model::{
-        Admission, ConfigError, ConfigNote, Effect, Endpoint, Origin, Scope, Service, ServiceName,
-        Services, Update, Wrong,
+        Admission, ConfigError, ConfigNote, Effect, Endpoint, Origin, Service, Services, Update,
     },
+    source::{Serve, ServiceDir, Source},
 };
 
 /// Reads all directories once. There is no last good version, so every problem is reported.
@@ -106,15 +107,6 @@ pub struct DirectoryReader {
 
 /// Returns the owners of front ends; may block.
 type AskHolders = Box<dyn FnOnce() -> FrontendOwners + Send>;
-
-/// Files by path.
-type Files = BTreeMap<PathBuf, TrackedFile>;
-
-/// Merged result of these versions of files.
-struct Merged {
-    versions: Versions,
-    services: Services,
-}
 
 impl DirectoryReader {
     /// Creates a reader. With `allow_empty`, directories without any file mean that there are no
@@ -203,8 +195,9 @@ impl DirectoryReader {
             complete: true,
             ..Update::default()
         };
-        let gone = self.forget_removed(&scan, &mut update);
-        self.report_unreadable(&scan, &mut update);
+        let directories = (&*self.directories, self.allow_empty);
+        let gone = forget_removed(&mut self.files, &scan, directories, &mut update);
+        report_unreadable(&self.files, &scan, &mut update);
         self.take(scan.files, now);
         // Later reads derive the owners from what is served.
         if let Some(ask) = self.holders.take() {
@@ -310,31 +303,15 @@ impl DirectoryReader {
             .collect()
     }
 
-    /// Merges the files. With one source, services whose files did not change stay as they are.
+    /// Merges the files.
     fn merge(&mut self, update: &mut Update) {
-        let contents = self.contents();
-        let is_plain = contents.len() == 1 && update.complete;
-        let versions = self.versions();
-        match self.merged.as_ref().filter(|_| is_plain) {
-            Some(last) => {
-                let touched = touched(&last.versions, &versions);
-                merge(&contents, Some(&touched), update);
-                let changed = std::mem::replace(&mut update.services, last.services.clone());
-                touched
-                    .iter()
-                    .for_each(|name| _ = update.services.remove(name));
-                update.services.extend(
-                    changed
-                        .iter()
-                        .map(|(name, service)| (name.clone(), Arc::clone(service))),
-                );
-            }
-            None => merge(&contents, None, update),
-        }
-        self.merged = is_plain.then(|| Merged {
-            versions,
-            services: update.services.clone(),
-        });
+        let merged = Merged::of(
+            self.merged.as_ref(),
+            self.versions(),
+            &self.contents(),
+            update,
+        );
+        self.merged = merged;
     }
 
     /// Removes claims that are not admitted.
@@ -355,71 +332,6 @@ impl DirectoryReader {
             source,
         );
         refused.tell(update);
-    }
-
-    /// Drops and returns files that are gone, unless all are gone: then a volume is probably not
-    /// mounted.
-    fn forget_removed(&mut self, scan: &Scan, update: &mut Update) -> Files {
-        let mut gone = Files::new();
-        let serves = self.files.values().any(TrackedFile::serves);
-        if !scan.files.is_empty() || self.allow_empty {
-            let unknown = |path: &Path| {
-                path.parent()
-                    .is_some_and(|parent| scan.unreadable.contains_key(parent))
-            };
-            gone = self
-                .files
-                .extract_if(.., |path, _| {
-                    !scan.files.contains_key(path) && !unknown(path)
-                })
-                .collect();
-        } else if scan.unreadable.len() == self.directories.len() {
-            // An unreadable directory says nothing about its files.
-        } else if serves {
-            update.errors.extend(
-                self.directories
-                    .first()
-                    .map(|directory| all_gone(directory)),
-            );
-            update.wrong.extend(
-                self.directories
-                    .iter()
-                    .map(|directory| wrong(directory, Effect::Kept)),
-            );
-        } else {
-            self.files.clear();
-            update.complete = false;
-            update
-                .notes
-                .extend(self.directories.iter().map(|directory| empty(directory)));
-        }
-        gone
-    }
-
-    /// Reports unreadable directories; their files stay in force.
-    fn report_unreadable(&self, scan: &Scan, update: &mut Update) {
-        for (directory, error) in &scan.unreadable {
-            let reason =
-                format!("directory cannot be read, its services stay as they were: {error}");
-            update.errors.push(ConfigError {
-                origin: origin(directory),
-                field: String::new(),
-                reason,
-            });
-            let is_known = self
-                .files
-                .keys()
-                .any(|path| path.parent() == Some(directory));
-            update.wrong.push(wrong(
-                directory,
-                if is_known {
-                    Effect::Kept
-                } else {
-                    Effect::LeftOut
-                },
-            ));
-            update.complete &= is_known;
-        }
     }
 
     /// Takes the files that were found, and parses new ones.
@@ -461,23 +373,6 @@ impl DirectoryReader {
     }
 }
 
-/// Returns the services that are named in files that changed.
-fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
-    let other = |from: &Versions, path: &PathBuf, file: &Arc<Version>| {
-        !from.get(path).is_some_and(|it| Arc::ptr_eq(it, file))
-    };
-    let gone = before
-        .iter()
-        .filter(|(path, file)| other(after, path, file));
-    let new = after
-        .iter()
-        .filter(|(path, file)| other(before, path, file));
-    gone.chain(new)
-        .flat_map(|(_, file)| file.contents.names())
-        .cloned()
-        .collect()
-}
-
 /// Adds to notes about unused slices where their service is wrong.
 fn tell_left_out(update: &mut Update) {
     let left_out = update
@@ -494,54 +389,6 @@ fn tell_left_out(update: &mut Update) {
                 &format!("which is left out because of {origin}"),
             );
         }
-    }
-}
-
-fn given_empty(path: &Path, found: &std::io::Result<Found>) -> Option<ConfigError> {
-    let is_empty = found
-        .as_ref()
-        .is_ok_and(|found| found.bytes.trim_ascii().is_empty());
-    let reason =
-        "empty: did the command that wrote it fail? To have no services, write `services: []` into it".to_owned();
-    is_empty.then(|| ConfigError {
-        origin: origin(path),
-        field: String::new(),
-        reason,
-    })
-}
-
-fn all_gone(directory: &Path) -> ConfigError {
-    let reason = "no file is left in any directory, so the services stay as they were; \
-                  to have none, leave a file that says `services: []`"
-        .to_owned();
-    ConfigError {
-        origin: origin(directory),
-        field: String::new(),
-        reason,
-    }
-}
-
-fn wrong(directory: &Path, effect: Effect) -> Wrong {
-    Wrong {
-        origin: origin(directory),
-        name: "the directory".to_owned(),
-        scope: Scope::Directory,
-        effect,
-    }
-}
-
-fn empty(directory: &Path) -> ConfigNote {
-    let message = "no .yaml, .yml or .json file here; to have no services, leave a file that says `services: []`";
-    ConfigNote {
-        origin: origin(directory),
-        message: message.to_owned(),
-    }
-}
-
-fn origin(path: &Path) -> Origin {
-    Origin {
-        file: Arc::new(path.to_owned()),
-        line: 1,
     }
 }
 

@@ -1,10 +1,11 @@
-//! Reads durations with a unit: `500ms`, `10s`, `5m`.
+//! Reads durations of a document within bounds.
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use jiff::SignedDuration;
 
 use super::{document::Value, field::Field};
+use crate::duration;
 
 /// Longest duration of most settings.
 pub const DAY: Duration = Duration::from_hours(24);
@@ -15,10 +16,7 @@ pub fn duration(field: Field<'_>, bounds: RangeInclusive<Duration>) -> Option<Du
         return field.expected("a duration with its unit, like 500ms, 10s or 5m");
     }
     let parsed = match field.value() {
-        Value::Text(text) => text
-            .parse()
-            .ok()
-            .and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok()),
+        Value::Text(text) => duration::parse(text),
         _ => None,
     };
     let whole = |duration: &Duration| duration.subsec_nanos().is_multiple_of(1_000_000);

@@ -1,23 +1,26 @@
 //! Parses the bytes of one file into its objects and its problems.
 
-mod contents;
+mod documents;
 mod draft;
 mod extract;
 
 use std::{
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-pub use self::{contents::Contents, draft::Draft};
+pub use self::draft::Draft;
+use self::extract::Extracts;
 use super::{
+    contents::Contents,
     digest::Digest,
     document::{self, Problem},
-    object::{Kind, WrongObject},
+    object::{Key, Kind, WrongObject},
 };
 use crate::{
-    config::Serve,
     model::{ConfigError, Origin},
+    source::Serve,
 };
 
 /// One version of a file.
@@ -135,6 +138,21 @@ impl File {
             errors,
             more,
         }
+    }
+
+    /// Returns the texts of these objects.
+    pub fn pick(&self, wanted: HashSet<Key>) -> BTreeMap<Key, Arc<str>> {
+        let Ok(text) = std::str::from_utf8(self.text.bytes()) else {
+            return BTreeMap::new();
+        };
+        let path = Arc::new(PathBuf::new());
+        let mut draft = Draft::new(&path, Serve::All);
+        draft.picks = Extracts {
+            wanted: Arc::new(wanted),
+            texts: BTreeMap::new(),
+        };
+        document::read(text, &mut draft);
+        draft.picks.texts
     }
 
     /// Whether unreadable parts may hold objects of this kind.

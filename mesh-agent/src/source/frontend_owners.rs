@@ -6,11 +6,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::conflicts::FrontendAddress;
-use crate::model::{Protocol, ServiceName, Services};
-
-/// Address, port and protocol of a front end.
-pub type L4Address = (IpAddr, u16, Protocol);
+use super::frontend_address::FrontendAddress;
+pub use super::frontend_address::L4Address;
+use crate::model::{ServiceName, Services};
 
 /// Owners of front ends and of endpoints. Empty if nothing is known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

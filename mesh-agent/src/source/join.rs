@@ -9,16 +9,16 @@ use std::{
 };
 
 use super::{
+    contents::Contents,
     dir::more_notes,
-    file::Contents,
-    manifest::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
+    kubernetes_objects::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
 };
 use crate::{
-    config::Source,
     model::{
         Condition, ConfigNote, Endpoint, LeftOut, Locality, Origin, Service, ServiceName,
         ServicePort,
     },
+    source::Source,
 };
 
 /// Slices by service.

@@ -15,9 +15,9 @@ use std::{
 use self::entry::Entry;
 use super::{digest::Digest, dir::Version};
 use crate::{
-    config::Serve,
     model::{ConfigNote, Origin},
-    private::{removed, replace_unsynced},
+    private_files::{removed, replace_unsynced},
+    source::Serve,
 };
 
 pub const DIRECTORY: &str = "files";

@@ -12,12 +12,12 @@ use std::{
 
 use super::{
     conflicts::Claims,
-    file::Contents,
+    contents::Contents,
     join::{Joined, join},
 };
 use crate::{
-    config::Source,
     model::{ConfigNote, Effect, Scope, Service, ServiceName, ServicePort, Update, Wrong},
+    source::Source,
 };
 
 /// Adds the services of all sources to an update. With `only`, all other services are skipped.

@@ -15,14 +15,17 @@ mod address_families;
 mod admission;
 mod annotation_value;
 mod conflicts;
+mod contents;
 mod digest;
 pub mod dir;
 mod document;
 mod duration;
 mod field;
 mod file;
+mod frontend_address;
 pub mod frontend_owners;
 mod join;
+mod kubernetes_objects;
 pub mod last_good;
 mod manifest;
 mod merge;
@@ -31,12 +34,17 @@ pub mod nested_services;
 mod object;
 mod port;
 mod scan;
+mod serve;
+mod service_dir;
 mod timed_fs;
 mod traffic;
 mod value;
 pub mod watch;
 
-pub(crate) use self::value::is_name;
+pub use self::{
+    serve::Serve,
+    service_dir::{ServiceDir, ServiceDirError, Source},
+};
 
 /// Items that the reader of the settings file shares.
 pub(crate) mod settings {

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
+    contents::Contents,
     field::Field,
-    file::Contents,
-    manifest::{Declared, Slice, SliceKind},
+    kubernetes_objects::{Declared, Slice, SliceKind},
     value::is_name,
 };
 use crate::model::{LeftOut, Origin, Service, ServiceName};

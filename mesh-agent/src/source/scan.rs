@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{file::Identity, timed_fs};
-use crate::open;
+use crate::safe_open;
 
 /// A file as it was read.
 pub struct Found {
@@ -156,7 +156,7 @@ pub fn read_given(path: &Path) -> io::Result<Found> {
 }
 
 fn read(path: &Path) -> io::Result<Found> {
-    let file = open::regular(path)?;
+    let file = safe_open::regular(path)?;
     let found = file.metadata()?;
     if found.len() > LARGEST {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);

@@ -9,14 +9,18 @@ mod documented;
 mod frontend_owners;
 mod health;
 mod kubernetes;
+mod kubernetes_annotations;
 mod last_good;
 mod left_out;
 mod locality;
+mod lost_objects;
+mod missing;
 mod native;
 mod nested_services;
 mod objects;
 mod sources;
 mod traffic;
+mod traffic_errors;
 mod truncated_in_place;
 mod truncation;
 mod watch;
@@ -29,8 +33,8 @@ use super::{
     merge::merge,
 };
 use crate::{
-    config::Serve,
     model::{Addresses, Service, Update, Wrong},
+    source::Serve,
 };
 
 /// Parses one file.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     model::{ConfigNote, Update},
-    private,
+    private_files,
 };
 
 /// Period of comparing the files while the kernel reports changes.
@@ -229,7 +229,7 @@ impl Directories {
         let entries = self.reader.take_unsynced();
         self.syncing = (!entries.is_empty()).then(|| {
             task::spawn_blocking(|| {
-                if let Err(error) = private::sync(entries) {
+                if let Err(error) = private_files::sync(entries) {
                     warn!("cannot sync remembered files to disk, so a power failure may lose them: {error}");
                 }
             })

@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BackendSet, CloseReport, Tracked, TrackedSocket};
+use super::{
+    close_schedule::BackendSet,
+    destroy::CloseReport,
+    tracked::{Tracked, TrackedSocket},
+};
 
 /// Searches per socket. A list of sockets is no snapshot: the kernel may skip one while others are
 /// opened and closed, and a tracked socket may still be connecting.

@@ -7,10 +7,9 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
     fs::{self, File},
     io,
-    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +18,24 @@ use nix::{
     sched::{CloneFlags, setns},
 };
 
-use super::Error;
+use super::error::Error;
+use crate::mounts;
+
+/// Network namespaces whose sockets are searched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NamespaceScope {
+    /// The agent's own namespace.
+    Own,
+    /// All namespaces that can be found and entered.
+    All,
+}
+
+impl From<bool> for NamespaceScope {
+    /// Converts the setting `enterNamespaces`.
+    fn from(enters: bool) -> Self {
+        if enters { Self::All } else { Self::Own }
+    }
+}
 
 /// A network namespace that can be entered; kept alive by its descriptor.
 pub(super) struct Namespace {
@@ -46,8 +62,7 @@ pub(super) fn others() -> impl Iterator<Item = Result<Namespace, Error>> {
         .ok()
         .map(|own| own.ino());
     let mut seen: BTreeSet<u64> = own.into_iter().collect();
-    mounts()
-        .into_iter()
+    mounted()
         .chain(processes())
         .chain(threads())
         .filter_map(move |path| new_namespace(path, &mut seen))
@@ -69,38 +84,12 @@ fn new_namespace(path: PathBuf, seen: &mut BTreeSet<u64>) -> Option<Result<Names
     }
 }
 
-fn mounts() -> Vec<PathBuf> {
-    mounted(&fs::read("/proc/thread-self/mountinfo").unwrap_or_default())
-}
-
-/// Returns the mount points of network namespaces. The root of such a mount is `net:[inode]`
-/// (proc_pid_mountinfo(5)).
-fn mounted(mountinfo: &[u8]) -> Vec<PathBuf> {
-    let point = |line: &[u8]| {
-        let mut fields = line.split(|&byte| byte == b' ').skip(3);
-        fields.next().filter(|root| root.starts_with(b"net:["))?;
-        fields.next().map(unescape)
-    };
-    mountinfo
-        .split(|&byte| byte == b'\n')
-        .filter_map(point)
-        .collect()
-}
-
-/// Decodes space, tab, newline and backslash, which are written as three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail
-            .get(..3)
-            .filter(|_| first == b'\\')
-            .and_then(|digits| str::from_utf8(digits).ok());
-        let escaped = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &tail[3..] } else { tail };
-    }
-    OsString::from_vec(bytes).into()
+/// Returns the mount points of network namespaces. The root of such a mount is `net:[inode]`.
+fn mounted() -> impl Iterator<Item = PathBuf> {
+    let mounts = mounts::read().unwrap_or_default().into_iter();
+    mounts
+        .filter(|mount| mount.root.starts_with(b"net:["))
+        .map(|mount| mount.point)
 }
 
 fn processes() -> impl Iterator<Item = PathBuf> {
@@ -130,24 +119,4 @@ fn numbers(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         .flatten()
         .filter(is_number)
         .map(|entry| entry.path())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mounted_network_namespaces_are_read_from_mountinfo() {
-        let mountinfo = b"36 1 0:4 net:[4026532281] /run/netns/cni-1 rw shared:7 - nsfs nsfs rw\n\
-            37 1 0:4 mnt:[4026532282] /run/mnt rw - nsfs nsfs rw\n\
-            38 1 0:25 / /run rw,nosuid shared:6 - tmpfs tmpfs rw\n\
-            39 1 0:4 net:[4026532283] /run/a\\040b\\134c rw - nsfs nsfs rw\n";
-        assert_eq!(
-            mounted(mountinfo),
-            [
-                PathBuf::from("/run/netns/cni-1"),
-                PathBuf::from("/run/a b\\c")
-            ]
-        );
-    }
 }

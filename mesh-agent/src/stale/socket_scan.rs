@@ -10,8 +10,10 @@ use mesh_common::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, NamespaceScope, TrackedSocket, namespace,
+    error::Error,
+    namespace::{self, NamespaceScope},
     sock_diag::{Diag, Family, Query},
+    tracked::TrackedSocket,
 };
 
 /// Result of a scan.

@@ -1,6 +1,7 @@
 //! Tests with sockets of this machine's kernel, in this network namespace and in private ones. Need
 //! root.
 
+mod scan;
 mod scene;
 
 use std::{
@@ -14,21 +15,17 @@ use std::{
     time::Instant,
 };
 
-use mesh_common::abi::{BackendRow, SocketRow, backend_state, protocol};
+use mesh_common::abi::{BackendRow, backend_state, protocol};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sys::socket::{SockaddrIn, bind, connect, setsockopt, sockopt::ReusePort},
 };
-use tokio_util::sync::CancellationToken;
 
 use self::scene::{
     assert_aborted, assert_delivers, in_private_namespace, need_root, tracked, udp, udp_to,
     udp_unbound, without,
 };
-use super::{
-    CloseReport, Diag, NamespaceScope, ScanResult, Tracked, TrackedSocket, scan,
-    socket_scan::SocketFate, stale,
-};
+use super::{CloseReport, NamespaceScope, Tracked, TrackedSocket, stale};
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -410,83 +407,4 @@ fn every_other_of_two_thousand_in_three_namespaces_is_closed_once() {
         );
         drop(done);
     });
-}
-
-#[test]
-fn a_scan_without_sys_admin_covers_this_namespace_only_and_names_the_reason() {
-    let (theirs_in, theirs) = mpsc::channel();
-    let (done, wait) = mpsc::channel::<()>();
-    let holder = thread::spawn(move || {
-        in_private_namespace(move || {
-            let server = udp("127.0.0.1");
-            theirs_in
-                .send((udp_to(&server, "127.0.0.1"), netns()))
-                .unwrap();
-            _ = wait.recv();
-        });
-    });
-    let ((theirs, their_peer), their_netns) = theirs.recv().unwrap();
-    let server = udp("127.0.0.1");
-    let (ours, our_peer) = udp_to(&server, "127.0.0.1");
-    let row = |peer: SocketAddr, netns: u32| SocketRow {
-        netns,
-        backend: peer.ip().into(),
-        backend_port: peer.port().to_be(),
-        ..bytemuck::Zeroable::zeroed()
-    };
-    let [our_cookie, their_cookie] = [&ours, &theirs].map(|socket| tracked(socket, our_peer).0);
-    let absent = u64::MAX;
-    let wanted = [our_cookie, their_cookie, absent].into();
-    let fates = |seen: &ScanResult| {
-        let rows = [
-            (our_cookie, row(our_peer, netns())),
-            (absent, row(our_peer, netns())),
-            (their_cookie, row(their_peer, their_netns)),
-            (absent, row(their_peer, their_netns)),
-        ];
-        rows.map(|(cookie, row)| seen.fate(cookie, &row))
-    };
-
-    let limited = without(CAP_SYS_ADMIN, || {
-        scan(&wanted, NamespaceScope::All, &CancellationToken::new())
-    });
-    let full = thread::scope(|scope| {
-        scope
-            .spawn(|| scan(&wanted, NamespaceScope::All, &CancellationToken::new()))
-            .join()
-            .unwrap()
-    });
-    drop(done);
-    holder.join().unwrap();
-
-    assert_eq!(
-        fates(&limited),
-        [
-            SocketFate::There,
-            SocketFate::Gone,
-            SocketFate::There,
-            SocketFate::There
-        ]
-    );
-    assert!(
-        limited
-            .unsearched
-            .iter()
-            .any(|reason| reason.contains("CAP_SYS_ADMIN")),
-        "{limited:?}"
-    );
-    assert_eq!(
-        fates(&full),
-        [
-            SocketFate::There,
-            SocketFate::Gone,
-            SocketFate::There,
-            SocketFate::Gone
-        ]
-    );
-}
-
-/// Lower half of the cookie of this thread's network namespace.
-fn netns() -> u32 {
-    Diag::open().unwrap().netns().unwrap()
 }

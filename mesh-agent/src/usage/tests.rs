@@ -40,7 +40,7 @@ fn lines(line: &str) -> Vec<String> {
 const DOOR: &str = "--door (or SHOP_OF_THIS_TEST)";
 
 #[test]
-fn each_error_says_where_what_and_how_to_mend_it() {
+fn each_error_names_its_place_and_the_fix() {
     assert_eq!(
         lines("shop open --dor 1"),
         ["--dor: unknown flag; did you mean --door?"]
@@ -79,7 +79,7 @@ fn each_error_says_where_what_and_how_to_mend_it() {
 }
 
 #[test]
-fn all_errors_are_told_at_once_and_the_rest_is_read() {
+fn all_errors_are_reported_at_once_and_the_rest_is_parsed() {
     let open = |door| {
         Some(Shop {
             output: None,
@@ -121,7 +121,7 @@ fn all_errors_are_told_at_once_and_the_rest_is_read() {
 }
 
 #[test]
-fn nothing_is_told_that_may_come_from_what_was_taken_out() {
+fn errors_that_removed_arguments_may_cause_are_not_reported() {
     assert_eq!(
         lines("shop sell --xyz tea me"),
         ["--xyz: unknown flag; `shop sell --help` says what can stand there"]

@@ -18,7 +18,7 @@ use crate::{
         port_identity, socket_address,
     },
     model::{Effect, Service, ServiceName, ServicePort, Wrong},
-    similar::told,
+    similar_names::told,
 };
 
 /// Returns the policy as the native form spells it.

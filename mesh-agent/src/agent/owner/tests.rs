@@ -9,8 +9,8 @@ use mesh_common::connect::{Verdict, connect};
 
 use super::*;
 use crate::{
-    dataplane::{ApplyError, Capacity, Error, memory::Memory},
-    desired::fixture,
+    dataplane::{ApplyError, Error, memory::Memory},
+    desired::{Capacity, fixture},
     model::{InternalTraffic, Service},
 };
 

@@ -13,7 +13,7 @@ use crate::{
     agent::{frontend_status, owner::Snapshot},
     api::types,
     dataplane::{Counters, Evidence},
-    desired::{Eligibility, Weight, World, has_family, out_of_reach, port_identity},
+    desired::{Eligibility, Target, Weight, World, has_family, out_of_reach, port_identity},
     health::{self, HealthReport, Rules},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
@@ -113,7 +113,7 @@ impl<'a> ServiceRows<'a> {
                         .and_then(|rules| self.health(world, service, rules, it)),
                     draining: world
                         .overrides
-                        .get(&health::target(service, it))
+                        .get(&Target::of(service, it))
                         .is_some_and(|it| it.draining_since.is_some()),
                     effective_weight: weight.whole(),
                     out_of_reach: out_of_reach(world, service, port, it).map(str::to_owned),
@@ -163,7 +163,7 @@ impl<'a> ServiceRows<'a> {
         if let Some(reason) = rules.refusal(endpoint) {
             return Some(types::EndpointHealth::unchecked(reason));
         }
-        let target = health::target(service, endpoint);
+        let target = Target::of(service, endpoint);
         let status = self.report.targets.get(&target)?;
         Some(types::EndpointHealth::new(
             status,

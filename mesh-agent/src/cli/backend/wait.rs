@@ -2,12 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     api::{client, types::Service},
     cli::{Failure, render::milliseconds, service_name::NameArg, session::Session},
+    duration,
 };
 
 /// Time between two requests.
@@ -18,11 +18,8 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Parses a number with a unit.
 pub(super) fn deadline(text: &str) -> Result<Duration, String> {
-    let parsed = text
-        .parse()
-        .ok()
-        .and_then(|parsed: SignedDuration| Duration::try_from(parsed).ok());
-    parsed.ok_or_else(|| format!("expected a number and a unit, like 30s or 5m, found `{text}`"))
+    duration::parse(text)
+        .ok_or_else(|| format!("expected a number and a unit, like 30s or 5m, found `{text}`"))
 }
 
 /// Returns the connections of this node to an endpoint, over all ports of the service.

@@ -11,23 +11,23 @@ use mesh_common::{
 use super::*;
 use crate::model::Outlier;
 
-const POLICIES: [Balance; 5] = [
+pub(super) const POLICIES: [Balance; 5] = [
     Balance::LeastConnections,
     Balance::LatencyAware,
     Balance::Random,
     Balance::RoundRobin,
     Balance::ConsistentHash(HashKey::NetworkNamespace),
 ];
-const CONNECTS: u64 = 1_000;
+pub(super) const CONNECTS: u64 = 1_000;
 
-fn with_policy(sizes: &[u8], balance: Balance) -> Service {
+pub(super) fn with_policy(sizes: &[u8], balance: Balance) -> Service {
     let mut service = near_and_far(sizes);
     service.traffic.balance = balance;
     service
 }
 
 /// Returns a node whose kernel has this load for the endpoints; `what` is called for each.
-fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memory {
+pub(super) fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memory {
     let mut memory = Memory::default();
     let tables = configure(&mut memory, world, SECOND);
     for (&index, row) in tables.backends.iter() {
@@ -60,7 +60,7 @@ fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoad>) -> Memo
 
 /// Health of an endpoint as the only client sees it, stored in the field of the agreement of all
 /// clients; see [`node`].
-fn healthy(health: Health) -> BackendLoad {
+pub(super) fn healthy(health: Health) -> BackendLoad {
     BackendLoad {
         health: health.word(),
         ..BackendLoad::default()
@@ -376,124 +376,6 @@ fn a_near_tier_below_its_threshold_serves_when_no_other_can() {
         assert_eq!(
             went,
             [(Some("10.0.0.1:80".parse().unwrap()), CONNECTS)].into(),
-            "{balance:?}"
-        );
-    }
-}
-
-/// An endpoint beyond the first 64 slots of a tier counts as capacity, so a dead one of the third
-/// tier can be ejected.
-#[test]
-fn a_dead_endpoint_of_any_tier_is_ejected() {
-    for balance in POLICIES {
-        let mut world = world(with_policy(&[70, 70, 2, 1], balance));
-        let down = [0, 1]
-            .into_iter()
-            .flat_map(|tier| (1..=70).map(move |it| target(&format!("10.0.{tier}.{it}:80"))));
-        world.unhealthy = down.collect();
-        let mut memory = node(&world, |_| None);
-        let dead: SocketAddr = "10.0.2.1:80".parse().unwrap();
-        for socket in 0..200 {
-            memory.set_client(socket);
-            if ask(&mut memory, socket, false) == Some(dead) {
-                socket::closed(&memory, socket, true);
-            } else {
-                socket::released(&memory, socket, || false);
-            }
-        }
-        assert_eq!(
-            memory.counters().services[&0][Counter::Ejections.index()],
-            1,
-            "{balance:?}"
-        );
-    }
-}
-
-/// The other failure happens on another CPU: its record is written, and the backend's word not yet.
-#[test]
-fn two_concurrent_failures_both_count() {
-    let twice = Health {
-        state: State::Probation,
-        until: 2_000,
-        streak: 2,
-        ejections: 0,
-    };
-    let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| {
-        Some(healthy(twice))
-    });
-    for (&index, _) in memory.dump().unwrap().backends.iter() {
-        memory.set_load(index, BackendLoad::default());
-    }
-    assert_ne!(ask(&mut memory, 1, false), None);
-    socket::closed(&memory, 1, true);
-    assert_eq!(
-        memory.counters().services[&0][Counter::Ejections.index()],
-        1
-    );
-}
-
-/// A failure record expires.
-#[test]
-fn old_failures_expire() {
-    let twice = Health {
-        state: State::Probation,
-        until: 2_000,
-        streak: 2,
-        ejections: 0,
-    };
-    let mut memory = node(&world(with_policy(&[2], Balance::RoundRobin)), |_| {
-        Some(healthy(twice))
-    });
-    for (&index, _) in memory.dump().unwrap().backends.iter() {
-        memory.set_load(index, BackendLoad::default());
-    }
-    memory.set_now(400 * 1_000_000_000);
-    assert_ne!(ask(&mut memory, 1, false), None);
-    socket::closed(&memory, 1, true);
-    assert_eq!(
-        memory.counters().services[&0][Counter::Ejections.index()],
-        0
-    );
-}
-
-/// The kernel refuses its connects after the hook, as without a route.
-#[test]
-fn an_endpoint_without_a_route_is_ejected_for_the_client_alone() {
-    for balance in POLICIES {
-        let memory = node(&world(with_policy(&[1, 1], balance)), |_| None);
-        let near: SocketAddr = "10.0.0.1:80".parse().unwrap();
-        let mut went = BTreeMap::new();
-        for socket in 1..=CONNECTS {
-            memory.set_socket(socket);
-            let Verdict::Backend { addr, port } = connect(&memory, &fixture::key(VIP)) else {
-                panic!("{balance:?}")
-            };
-            let to = SocketAddr::new(addr.into(), u16::from_be(port));
-            if to != near {
-                socket::syn_sent(&memory, socket);
-            }
-            socket::released(&memory, socket, || true);
-            *went.entry(to).or_default() += 1;
-        }
-        assert_eq!(
-            went,
-            [(near, 3), ("10.0.1.1:80".parse().unwrap(), CONNECTS - 3)].into(),
-            "{balance:?}"
-        );
-        let counters = memory.counters();
-        let known: Vec<_> = counters
-            .backends
-            .values()
-            .map(|load| Agreement::of(load.health))
-            .collect();
-        assert_eq!(
-            known.iter().map(|known| known.voter).sum::<u32>(),
-            0,
-            "{balance:?}: no vote"
-        );
-        assert_eq!(
-            counters.services[&0][Counter::Ejections.index()],
-            1,
             "{balance:?}"
         );
     }

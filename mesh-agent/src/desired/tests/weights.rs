@@ -52,7 +52,7 @@ fn measured(balance: Balance, weights: &[u32], open: usize, took: impl Fn(u8) ->
     measured_without(&[], balance, weights, (open, CONNECTS), took)
 }
 
-/// The same for so many connects while the endpoints with these indexes are down.
+/// Returns the same for this number of connects while the endpoints with these indexes are down.
 fn measured_without(
     down: &[usize],
     balance: Balance,

@@ -34,7 +34,7 @@ fn world(services: impl IntoIterator<Item = Service>) -> World {
 }
 
 fn interval(plan: &Plan, service: &Service) -> Duration {
-    plan.wanted[&target(service, &service.ports[0].endpoints[0])].interval
+    plan.wanted[&Target::of(service, &service.ports[0].endpoints[0])].interval
 }
 
 /// Probes per second of all targets.
@@ -54,7 +54,7 @@ fn checks_that_are_not_allowed_are_errors_and_the_rest_is_checked() {
     let plan = plan(&world([cart.clone()]));
     assert_eq!(
         plan.wanted.keys().cloned().collect::<Vec<_>>(),
-        [target(&cart, &cart.ports[0].endpoints[0])]
+        [Target::of(&cart, &cart.ports[0].endpoints[0])]
     );
     let reason = "endpoint 127.0.0.1:80 of service test/cart is not checked: it is a loopback address; \
                   `healthChecks.allowedNetworks` can allow it";

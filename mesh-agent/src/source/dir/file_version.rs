@@ -7,13 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use crate::{
-    config::{Serve, Source},
-    source::{
-        conflicts,
-        file::{Contents, File, Identity},
-        object::{Item, Key},
-    },
+use crate::source::{
+    Serve, Source, conflicts,
+    contents::Contents,
+    file::{File, Identity},
+    object::{Item, Key},
 };
 
 /// The version of a file that is in force.

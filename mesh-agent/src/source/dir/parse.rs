@@ -6,10 +6,7 @@ use std::{
     thread,
 };
 
-use crate::{
-    config::Serve,
-    source::{file::File, scan::Found},
-};
+use crate::source::{Serve, file::File, scan::Found};
 
 /// A file to parse.
 pub type Unparsed = (PathBuf, Found);

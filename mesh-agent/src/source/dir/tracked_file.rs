@@ -1,6 +1,7 @@
 //! Tracks one file over time: its latest version, and the version that is in force.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -11,10 +12,12 @@ use super::{
     lost_end::{LostEnd, last_line},
 };
 use crate::{
-    config::Source,
     model::{ConfigError, Effect, Origin, Scope, Wrong},
-    source::{file::File, object::Kind, scan::Found},
+    source::{Source, file::File, object::Kind, scan::Found},
 };
+
+/// Files by path.
+pub type Files = BTreeMap<PathBuf, TrackedFile>;
 
 /// A file and its versions.
 pub struct TrackedFile {

@@ -4,7 +4,10 @@ use std::{borrow::Cow, collections::HashMap};
 
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
-use super::{Document, LISTS, Node, Problem, Sink, Step, Value};
+use super::{
+    problems::Problem,
+    tree::{Document, LISTS, Node, Sink, Step, Value},
+};
 
 /// Most nesting levels: more than any Kubernetes object has, and few enough for readers that
 /// recurse.

@@ -1,9 +1,18 @@
 //! A bounded list of problems: the first ones, and a count of the others.
 
-use super::Problem;
-
 /// Most problems that are reported per file.
 pub const MOST: usize = 100;
+
+/// A problem at a line of a text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Problem {
+    /// Line, from one.
+    pub line: u32,
+    /// Path of the field, like `services[2].ports[0].port`; empty if the problem is not in a field.
+    pub field: String,
+    /// What is wrong.
+    pub reason: String,
+}
 
 /// The first problems, and the number of all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -2,14 +2,14 @@
 
 use std::{mem, path::PathBuf, sync::Arc};
 
-use super::{Contents, extract::Extracts};
+use super::extract::Extracts;
 use crate::{
-    config::Serve,
     model::Origin,
     source::{
-        document::{Document, Problem, Problems, Sink, Step, Value},
+        Serve,
+        contents::Contents,
+        document::{Problem, Problems},
         field::Field,
-        manifest, native,
         object::WrongObject,
     },
 };
@@ -40,11 +40,11 @@ pub struct Draft<'p> {
     /// Objects that are wanted as texts of their own.
     pub picks: Extracts,
     /// Objects of the present document. They count when its end is reached.
-    open: Option<Box<Self>>,
+    pub(super) open: Option<Box<Self>>,
     /// Elements of the present document that are read at its end.
-    postponed: Vec<u32>,
-    documents: usize,
-    full: bool,
+    pub(super) postponed: Vec<u32>,
+    pub(super) documents: usize,
+    pub(super) full: bool,
 }
 
 impl<'p> Draft<'p> {
@@ -135,7 +135,7 @@ impl<'p> Draft<'p> {
         self.full = true;
     }
 
-    fn open(&mut self) -> &mut Self {
+    pub(super) fn open(&mut self) -> &mut Self {
         self.open.get_or_insert_with(|| {
             let mut open = Self::new(self.path, self.serve);
             open.picks.wanted = Arc::clone(&self.picks.wanted);
@@ -144,7 +144,7 @@ impl<'p> Draft<'p> {
     }
 
     /// Adds the objects of the document that ends.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
         let Self {
             contents,
@@ -161,7 +161,7 @@ impl<'p> Draft<'p> {
         self.picks.texts.append(&mut picks.texts);
     }
 
-    fn check_room(&mut self, line: u32) {
+    pub(super) fn check_room(&mut self, line: u32) {
         let open = self.open.as_ref().map_or(0, |open| open.wrong.len());
         let much = [
             (self.wrong.len() + open, MOST_WRONG, "objects are wrong"),
@@ -177,84 +177,5 @@ impl<'p> Draft<'p> {
                 reason,
             });
         }
-    }
-
-    fn end(&mut self, root: Field<'_>) {
-        match root.value() {
-            Value::Null => {}
-            // `services: null` is a native document without services. The file is no service file
-            // and may be secret, so its text is not quoted.
-            Value::Text(_) | Value::Number(_) => {
-                root.report("expected a mapping, found other text");
-                self.wrong.push(WrongObject::unknown(root.line()));
-            }
-            Value::Map if has(root, "services") => native::read(root, self),
-            _ => manifest::read(root, self),
-        }
-    }
-}
-
-fn has(root: Field<'_>, name: &str) -> bool {
-    root.children().any(|child| child.name() == Some(name))
-}
-
-impl<'a> Sink<'a> for Draft<'_> {
-    fn element(&mut self, document: &Document<'a>, id: u32) -> bool {
-        let field = Field::at(document, id);
-        let list = &document.nodes[document.nodes[id as usize].parent as usize].step;
-        let open = self.open();
-        let taken = match list {
-            Step::Name(name) if name == "services" => native::read_element(field, open),
-            _ => manifest::read_element(field, open),
-        };
-        if taken {
-            open.problems.append(document.problems.take());
-        } else {
-            open.postponed.push(id);
-        }
-        self.check_room(field.line());
-        taken
-    }
-
-    fn document(&mut self, document: Document<'a>) {
-        let root = Field::root(&document);
-        let open = self.open();
-        open.end(root);
-        open.problems.append(document.problems.take());
-        // Text after a list shows that the list is whole.
-        let last = root.children().last().and_then(Field::name);
-        open.ends_wrong &= !(has(root, "services") || has(root, "items"))
-            || matches!(last, Some("services" | "items"));
-        self.close();
-        self.documents += 1;
-        self.check_room(root.line());
-    }
-
-    fn broken(&mut self, problem: Problem) {
-        self.open = None;
-        self.broken.push(problem.line);
-        self.problems.push(problem);
-        self.ends_wrong = false;
-        self.check_room(self.broken.last().copied().unwrap_or(1));
-    }
-
-    fn is_full(&self) -> bool {
-        self.full
-    }
-}
-
-impl Contents {
-    fn append(&mut self, other: Self) {
-        let Self {
-            mut services,
-            mut left_out,
-            mut manifests,
-        } = other;
-        self.services.append(&mut services);
-        self.left_out.append(&mut left_out);
-        self.manifests.services.append(&mut manifests.services);
-        self.manifests.left_out.append(&mut manifests.left_out);
-        self.manifests.slices.append(&mut manifests.slices);
-        self.manifests.append_notes(mem::take(&mut manifests));
     }
 }

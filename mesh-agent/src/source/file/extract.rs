@@ -3,18 +3,13 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fmt::Write as _,
-    path::PathBuf,
     sync::Arc,
 };
 
-use super::{Draft, File};
-use crate::{
-    config::Serve,
-    source::{
-        document::{self, Value},
-        field::Field,
-        object::{Key, Kind},
-    },
+use crate::source::{
+    document::Value,
+    field::Field,
+    object::{Key, Kind},
 };
 
 /// Objects to extract, and their texts.
@@ -33,23 +28,6 @@ impl Extracts {
             let text = text(object, key.kind()).into();
             self.texts.insert(key, text);
         }
-    }
-}
-
-impl File {
-    /// Returns the texts of these objects.
-    pub fn pick(&self, wanted: HashSet<Key>) -> BTreeMap<Key, Arc<str>> {
-        let Ok(text) = std::str::from_utf8(self.text.bytes()) else {
-            return BTreeMap::new();
-        };
-        let path = Arc::new(PathBuf::new());
-        let mut draft = Draft::new(&path, Serve::All);
-        draft.picks = Extracts {
-            wanted: Arc::new(wanted),
-            texts: BTreeMap::new(),
-        };
-        document::read(text, &mut draft);
-        draft.picks.texts
     }
 }
 

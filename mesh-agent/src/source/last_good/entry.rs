@@ -9,14 +9,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    config::Serve,
-    source::{
-        conflicts,
-        digest::Digest,
-        dir::Version,
-        file::{Identity, Text},
-    },
+use crate::source::{
+    Serve, conflicts,
+    digest::Digest,
+    dir::Version,
+    file::{Identity, Text},
 };
 
 /// Version of the form. This agent does not read entries of later versions.

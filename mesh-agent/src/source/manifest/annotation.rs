@@ -3,13 +3,10 @@
 
 use std::time::Duration;
 
-use super::{
-    Manifests,
-    traffic::{self, Annotated},
-};
+use super::traffic::{self, Annotated};
 use crate::{
     model::{AffinityClient, Origin},
-    source::{document::Value, field::Field, value},
+    source::{document::Value, field::Field, kubernetes_objects::Manifests, value},
 };
 
 const PREFIX: &str = "mesh-agent.io/";

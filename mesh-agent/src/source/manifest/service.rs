@@ -3,20 +3,20 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    Declared, Manifests,
     annotation::{self, Annotations},
     frontend::{self, LeftAlone},
     traffic as spread,
 };
 use crate::{
-    config::Serve,
     model::{
         Addresses, Affinity, FrontendKind, InternalTraffic, Origin, Service, ServiceName,
         ServicePort, Unserved,
     },
     source::{
+        Serve,
         document::Value,
         field::{Field, all},
+        kubernetes_objects::{Declared, Manifests},
         port::{self, Port},
         traffic, value,
     },

@@ -2,12 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Manifests, Slice, SliceEndpoint, SliceKind, SlicePort, service};
+use super::service;
 use crate::{
     model::{Condition, Hints, Origin},
     source::{
         document::Value,
         field::{Field, all},
+        kubernetes_objects::{Manifests, Slice, SliceEndpoint, SliceKind, SlicePort},
         value,
     },
 };

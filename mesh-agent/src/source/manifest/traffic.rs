@@ -1,13 +1,13 @@
 //! Reads the traffic settings of a Kubernetes service: `spec.trafficDistribution`, and annotations
 //! for the rest. The text of an annotation has the form of the native field of the same meaning.
 
-use super::Manifests;
 use crate::{
     model::{Limits, LocalityLevel, LocalityPolicy, Origin, Outlier, Traffic},
     source::{
         annotation_value::annotation_value,
         document::Value,
         field::Field,
+        kubernetes_objects::Manifests,
         traffic::{balance, check_origin, health, limits, locality, outlier, ramp},
     },
 };

@@ -2,8 +2,8 @@
 
 use super::{Node, errors, joined, kubernetes::declared, names, one, problems, service};
 use crate::{
-    config::Serve,
     model::{Effect, Scope},
+    source::Serve,
 };
 
 fn served(text: &str) -> Vec<String> {

@@ -163,7 +163,7 @@ fn file_that_is_not_text_names_the_line() {
             inode: 0,
         },
         b"a: 1\nb: \xff\n".to_vec(),
-        crate::config::Serve::All,
+        crate::source::Serve::All,
     );
     assert_eq!(file.errors[0].to_string(), "a.yaml:2: not UTF-8 text");
 }

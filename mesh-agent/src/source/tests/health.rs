@@ -7,8 +7,8 @@ use super::{
     traffic::{problem, traffic},
 };
 use crate::{
-    config::Serve,
     model::{HealthCheck, HttpProbe, Probe},
+    source::Serve,
 };
 
 fn health(text: &str) -> HealthCheck {

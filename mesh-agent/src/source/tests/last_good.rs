@@ -4,8 +4,8 @@ use std::fs;
 
 use super::{Node, errors, names, one, served, service};
 use crate::{
-    config::ServiceDir,
     model::{Effect, Scope, Update},
+    source::ServiceDir,
     source::dir::DirectoryReader,
 };
 

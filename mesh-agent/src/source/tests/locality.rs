@@ -7,11 +7,11 @@ use super::{
     traffic::{annotated, problem, traffic, traffic_of},
 };
 use crate::{
-    config::Serve,
     model::{
         LocalityLevel::{self, Cloud, Node, Region, Zone},
         LocalityPolicy, SourcePreference,
     },
+    source::Serve,
 };
 
 fn ordered(order: &[LocalityLevel]) -> LocalityPolicy {

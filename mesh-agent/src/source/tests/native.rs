@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::{joined, lines, names, parse, problems};
 use crate::{
-    config::Serve,
     model::{Affinity, AffinityClient, InternalTraffic},
+    source::Serve,
 };
 
 fn served(text: &str) -> Vec<String> {

@@ -6,13 +6,13 @@ use super::{
     names, one, served, service,
 };
 use crate::{
-    config::Serve,
-    model::{Effect, Scope, Update},
+    model::{Effect, Update},
+    source::Serve,
     source::dir::DirectoryReader,
 };
 
 /// Formats the objects that are not in force as written.
-fn wrong(update: &Update) -> Vec<String> {
+pub(super) fn wrong(update: &Update) -> Vec<String> {
     update
         .wrong
         .iter()
@@ -21,7 +21,7 @@ fn wrong(update: &Update) -> Vec<String> {
 }
 
 /// Services in one file, each with its own text.
-fn file(services: &[&str]) -> String {
+pub(super) fn file(services: &[&str]) -> String {
     "services:\n".to_owned() + &services.concat()
 }
 
@@ -200,31 +200,6 @@ fn objects_of_a_list_stand_alone() {
 }
 
 #[test]
-fn file_that_cannot_be_parsed_keeps_its_services_and_no_others() {
-    let mut node = Node::new();
-    node.replace("a.yaml", &one("a", "10.96.0.1"));
-    node.replace("b.yaml", &one("b", "10.96.0.2"));
-    node.replace("c.yaml", &one("c", "10.96.0.3"));
-    node.read();
-    node.replace("a.yaml", "services: [");
-    node.remove("b.yaml");
-    let update = node.read();
-    assert_eq!(
-        (names(&update), update.complete),
-        (vec!["a".to_owned(), "c".to_owned()], true)
-    );
-    assert_eq!(update.wrong[0].scope, Scope::File);
-    // A new file that was never good does not delay others either.
-    node.replace("d.yaml", "services: [");
-    node.remove("c.yaml");
-    let update = node.read();
-    assert_eq!(
-        (names(&update), update.complete),
-        (vec!["a".to_owned()], true)
-    );
-}
-
-#[test]
 fn service_whose_slices_are_all_removed_has_no_endpoints() {
     let mut node = Node::new();
     node.write("wrong.yaml", "services: [");
@@ -241,45 +216,6 @@ fn service_whose_slices_are_all_removed_has_no_endpoints() {
         update.uncertain,
         [named("a")].into(),
         "its slices may be in the file that cannot be read"
-    );
-}
-
-#[test]
-fn object_without_a_readable_name_keeps_lost_objects_of_its_kind() {
-    let mut node = Node::new();
-    let [a, b] = [service("a", "10.96.0.1"), service("b", "10.96.0.2")];
-    node.replace(
-        "x.yaml",
-        &(file(&[&a, &b]) + "---\n" + &declared(SPEC).replace("10.96.0.1", "10.96.0.9")),
-    );
-    node.read();
-    node.replace("x.yaml", &file(&[&a, &b.replace("name: b", "name: B")]));
-    let update = node.read();
-    assert_eq!(names(&update), ["a", "b"]);
-    let expected = "3: a service whose name cannot be read: what the file no longer has stays in force: service default/b";
-    assert_eq!(wrong(&update), [expected]);
-    node.replace("x.yaml", &file(&[&a]));
-    assert_eq!(names(&node.read()), ["a"]);
-}
-
-#[test]
-fn document_that_cannot_be_parsed_keeps_lost_objects_and_the_others_apply() {
-    let mut node = Node::new();
-    node.replace(
-        "x.yaml",
-        &(one("a", "10.96.0.1") + "---\n" + &one("b", "10.96.0.2")),
-    );
-    node.read();
-    node.replace("x.yaml", &(one("a", "10.96.0.3") + "---\nservices: [\n"));
-    let update = node.read();
-    let expected = [
-        "default/a 10.96.0.3 80 80/TCP: 10.0.0.1:80 x1 ready",
-        "default/b 10.96.0.2 80 80/TCP: 10.0.0.1:80 x1 ready",
-    ];
-    assert_eq!(served(&update), expected);
-    assert_eq!(
-        (update.wrong[0].scope, update.wrong[0].effect.clone()),
-        (Scope::File, Effect::Rest(vec!["service default/b".into()]))
     );
 }
 

@@ -7,8 +7,8 @@ use super::{
     names,
 };
 use crate::{
-    config::ServiceDir,
     model::{Balance, Update},
+    source::ServiceDir,
     source::dir::DirectoryReader,
 };
 

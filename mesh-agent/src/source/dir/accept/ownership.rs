@@ -4,14 +4,14 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use super::{
-    Choice,
-    retained::{Retained, Served},
+    choice::{Choice, Retained},
+    retained::Served,
     unreadable::Unreadable,
 };
 use crate::{
-    config::Source,
     model::{ConfigError, Service},
     source::{
+        Source,
         conflicts::{Claims, asks_no_more},
         frontend_owners::FrontendOwners,
         object::{Item, Key},

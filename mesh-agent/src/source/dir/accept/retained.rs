@@ -6,26 +6,16 @@ use std::{
     sync::Arc,
 };
 
-use super::{Choice, Rejections};
+use super::choice::{Choice, Rejections, Retained};
 use crate::{
-    config::Source,
     model::{Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
+        Source,
         dir::{file_version::Version, tracked_file::TrackedFile},
         file::File,
         object::{Item, Items, Key, Kind, WrongObject},
     },
 };
-
-/// An object that stays in its last good version.
-pub struct Retained<'a> {
-    /// Its parts.
-    pub items: Vec<Item<'a>>,
-    /// Origin of the newer, wrong version, if known.
-    pub newer: Option<Origin>,
-    /// Version of the file that it comes from.
-    from: &'a Arc<Version>,
-}
 
 /// Objects in force so far, by file.
 pub struct Served<'a> {
@@ -142,21 +132,6 @@ fn lost(choice: &Choice<'_>, served: &Served<'_>) -> Vec<Key> {
         .filter(hidden)
         .filter(|key| !named.contains(key) && !good.contains(key));
     lost.cloned().collect()
-}
-
-/// Returns the texts of retained objects.
-pub fn texts(kept: &BTreeMap<Key, Retained<'_>>) -> BTreeMap<Key, Arc<str>> {
-    let mut wanted: HashMap<*const Version, (&Version, HashSet<Key>)> = HashMap::new();
-    for (key, Retained { from, .. }) in kept {
-        let (_, keys) = wanted
-            .entry(Arc::as_ptr(from))
-            .or_insert_with(|| (&***from, HashSet::new()));
-        keys.insert(key.clone());
-    }
-    wanted
-        .into_values()
-        .flat_map(|(version, keys)| version.texts(keys))
-        .collect()
 }
 
 /// Reports, for everything that is wrong in itself, what is in force instead.

@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 
-use super::Choice;
+use super::choice::Choice;
 use crate::{
-    config::Source,
     model::ServiceName,
     source::{
-        file::Contents,
+        Source,
+        contents::Contents,
         frontend_owners::FrontendOwners,
         object::{Item, Key},
     },

@@ -7,12 +7,12 @@ use mesh_common::abi::ServiceCounters;
 
 use super::{Error, sys};
 
-/// Rows per system call: large enough that the call does not count, small enough to stay in the
-/// cache.
+/// Rows per system call: enough that the cost of the call is negligible, and few enough to stay in
+/// the cache.
 const BATCH: usize = 4096;
 
-/// A map whose keys and values have the size of `K` and `V`; [`layout`](super::layout) has checked
-/// that.
+/// A map whose keys and values have the sizes of `K` and `V`, which [`layout`](super::layout)
+/// checks.
 pub(super) struct Map<K, V> {
     name: &'static str,
     fd: OwnedFd,
@@ -35,7 +35,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
         })
     }
 
-    /// Writes rows in order; on an error says how many were written before it.
+    /// Writes rows in order. An error comes with the number of rows that were written.
     pub(super) fn update(&self, rows: &[(K, V)]) -> Result<(), (usize, Error)> {
         for (number, batch) in rows.chunks(BATCH).enumerate() {
             let (keys, values): (Vec<K>, Vec<V>) = batch.iter().copied().unzip();
@@ -49,7 +49,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
         Ok(())
     }
 
-    /// The row of a key.
+    /// Returns the row of a key.
     pub(super) fn get(&self, key: &K) -> Result<Option<V>, Error> {
         match sys::lookup(&self.fd, key) {
             Ok(value) => Ok(Some(value)),
@@ -58,12 +58,12 @@ impl<K: Pod, V: Pod> Map<K, V> {
         }
     }
 
-    /// Deletes a row; one that is not there is deleted already.
+    /// Deletes a row if it exists.
     pub(super) fn delete(&self, key: &K) -> Result<(), Error> {
         self.delete_known(key).map(drop)
     }
 
-    /// Deletes a row; false when it was not there.
+    /// Deletes a row. Returns false if it did not exist.
     pub(super) fn delete_known(&self, key: &K) -> Result<bool, Error> {
         match sys::delete(&self.fd, key) {
             Ok(()) => Ok(true),
@@ -72,13 +72,13 @@ impl<K: Pod, V: Pod> Map<K, V> {
         }
     }
 
-    /// All rows, in the map's own order. Rows written or deleted meanwhile may be missed or seen
-    /// twice.
+    /// Returns all rows, in the map's own order. Rows that are written or deleted during the scan
+    /// may be missed or returned twice.
     pub(super) fn scan(&self) -> Result<Vec<(K, V)>, Error> {
         self.select(|_, _| true)
     }
 
-    /// The rows that `wanted` picks, as [`scan`](Self::scan) does.
+    /// Returns the rows that `wanted` selects, like [`scan`](Self::scan).
     pub(super) fn select(&self, wanted: impl Fn(&K, &V) -> bool) -> Result<Vec<(K, V)>, Error> {
         let mut rows = Vec::new();
         self.read(sys::Cursor::default(), usize::MAX, BATCH, |key, value| {
@@ -89,7 +89,8 @@ impl<K: Pod, V: Pod> Map<K, V> {
         Ok(rows)
     }
 
-    /// Rows among the first `count` of an array that `keep` wants, without a copy of the others.
+    /// Returns the rows that `keep` selects among the first `count` of an array, without copying
+    /// the others.
     pub(super) fn filtered(
         &self,
         count: usize,
@@ -138,7 +139,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
         Ok(())
     }
 
-    /// The map itself.
+    /// Returns the descriptor of the map.
     pub(super) fn fd(&self) -> &OwnedFd {
         &self.fd
     }
@@ -153,7 +154,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
 }
 
 impl<V: Pod> Map<u32, V> {
-    /// Rows `start..start + count` of an array.
+    /// Returns the rows `start..start + count` of an array.
     pub(super) fn range(&self, start: u32, count: usize) -> Result<Vec<(u32, V)>, Error> {
         let mut rows = Vec::with_capacity(count);
         self.read(sys::Cursor::at(start), count, BATCH, |&index, &value| {
@@ -178,7 +179,7 @@ impl CounterMap {
         Ok(Self { map, cpus })
     }
 
-    /// Rows `start..start + count`, each summed over all CPUs.
+    /// Returns the rows `start..start + count`, each summed over all CPUs.
     pub(super) fn range(&self, start: u32, count: usize) -> Result<Vec<ServiceCounters>, Error> {
         let mut cursor = sys::Cursor::at(start);
         let mut rows = Vec::with_capacity(count);

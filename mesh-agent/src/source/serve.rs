@@ -1,17 +1,18 @@
-//! Which services are served.
+//! The setting `serve`: which services are served.
 
-/// Which services take part.
+/// Which services are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Serve {
-    /// All but those that say that they do not want to
+    /// All services, except those that opted out.
     #[default]
     All,
-    /// Those that say that they want to
+    /// Services that opted in.
     Annotated,
 }
 
 impl Serve {
-    /// Why a service is left alone that says this of itself under that name.
+    /// Returns why a service with this setting is left alone, if it is. `name` is the name of the
+    /// setting.
     pub fn opted_out(self, enabled: Option<bool>, name: &str) -> Option<String> {
         match (self, enabled) {
             (_, Some(false)) => Some(format!("opted out ({name} is false)")),

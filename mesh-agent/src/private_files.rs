@@ -1,5 +1,5 @@
-//! Files and directories that belong to the agent alone. What another user could write to, or
-//! exchange, is not used.
+//! Files and directories that only the agent may change. A path that another user could write to or
+//! replace is refused.
 
 use std::{
     collections::BTreeSet,
@@ -11,15 +11,15 @@ use std::{
 
 use nix::unistd::geteuid;
 
-/// Bits of a mode that let other users write.
+/// Mode bits that let other users write.
 const WRITABLE: u32 = 0o022;
-/// In a sticky directory users rename and remove only what is theirs.
+/// In a sticky directory, users rename and remove only their own files.
 const STICKY: u32 = 0o1000;
 
-/// A directory cannot be the agent's alone.
+/// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another user's.
+    /// It belongs to another user.
     #[error(
         "{path} belongs to user {user} instead of root: remove it, or name another directory with {flag}"
     )]
@@ -28,10 +28,10 @@ pub enum Error {
         path: PathBuf,
         /// Its owner.
         user: u32,
-        /// What names the directory.
+        /// Flag of the directory.
         flag: &'static str,
     },
-    /// Open to others.
+    /// Other users can write to it.
     #[error(
         "users other than root may write to {path} (mode {mode:o}): look at what is in it and `chmod go-w` it, or name \
          another directory with {flag}"
@@ -47,18 +47,18 @@ pub enum Error {
     /// A file operation failed.
     #[error("cannot {action} {path}: {reason}")]
     Io {
-        /// What was tried.
+        /// Attempted action.
         action: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// The kernel's words.
+        /// Error of the kernel.
         reason: io::Error,
     },
 }
 
-/// Makes a directory if need be, with mode 0700. One that is there must be root's and closed to the
-/// writes of others; what they may read of it is taken from them. `flag` is what an operator names
-/// it with.
+/// Creates a directory with mode 0700 if it does not exist. An existing one must belong to root and
+/// must not be writable for other users; their read access is removed. `flag` is the flag that
+/// names the directory.
 pub fn directory(path: &Path, flag: &'static str) -> Result<(), Error> {
     let io = |action| {
         move |reason| Error::Io {
@@ -94,8 +94,8 @@ pub fn directory(path: &Path, flag: &'static str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks all directories above one of the agent's, as far as they exist, on the way that the path
-/// names and on the one that it leads to.
+/// Checks all existing ancestors of a directory of the agent: those of the path as given, and those
+/// of the path that its symbolic links lead to.
 pub fn check_ancestors(path: &Path, flag: &'static str) -> Result<(), Error> {
     let io = |reason| Error::Io {
         action: "look at",
@@ -114,8 +114,8 @@ pub fn check_ancestors(path: &Path, flag: &'static str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that no other user can exchange what is below a directory on the way to one of the
-/// agent's.
+/// Checks an ancestor of a directory of the agent: no other user may be able to replace what is
+/// below it.
 pub fn check_ancestor(path: &Path, flag: &'static str) -> Result<(), Error> {
     let io = |reason| Error::Io {
         action: "look at",
@@ -147,19 +147,21 @@ fn check_owner(path: &Path, metadata: &Metadata, flag: &'static str) -> Result<(
     }
 }
 
-/// Replaces a file through a temporary one, so that neither a reader nor a crash, of the machine as
-/// well, meets half of it. Only its owner can read it; the directory is made where it is missing.
+/// Replaces a file through a temporary one, so that neither a reader nor a crash, including one of
+/// the machine, leaves half of it. Only its owner can read it. Creates the directory if it does not
+/// exist.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     exchange(path, text, File::sync_all)?;
     path.parent().map_or(Ok(()), sync_directory)
 }
 
-/// The same, but a machine that loses power may lose the file until [`sync`] has returned.
+/// Replaces a file like [`replace`], but a machine that loses power may lose the file until
+/// [`sync`] has returned.
 pub fn replace_unsynced(path: &Path, text: &[u8]) -> io::Result<()> {
     exchange(path, text, |_| Ok(()))
 }
 
-/// Returns when files and their names are on the disk. Files that are gone by now are passed over.
+/// Writes files and their names to the disk. Skips files that no longer exist.
 pub fn sync<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> io::Result<()> {
     let mut directories = BTreeSet::new();
     for path in paths {
@@ -201,13 +203,13 @@ fn exchange(
         .and_then(|()| sync(&file))
         .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // On a full disk it would take the room that is missing.
+        // On a full disk, the temporary file would take the missing space.
         _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// Whether something was removed; what was not there need not be.
+/// Returns whether a file was removed; a missing one is no error.
 pub fn removed(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_is_made_and_closed_to_others() {
+    fn directory_is_created_and_closed_to_other_users() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/b");
         directory(&path, "--pin-dir").unwrap();
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_that_others_may_write_to_is_refused() {
+    fn directory_that_other_users_can_write_to_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("open");
         fs::create_dir(&path).unwrap();

@@ -1,17 +1,17 @@
-//! Names as messages tell them: the first of many, and those that are nearly what was written.
+//! Names in messages: the first of a long list, and names similar to a misspelled one.
 
-/// Names that are told of many.
+/// Most names in one message.
 const TOLD: usize = 10;
 
-/// Letters by which a mistyped word differs.
+/// Most letters by which a misspelled word differs.
 const TYPOS: usize = 2;
 
-/// Whether one may be the other, mistyped.
+/// Whether one word may be the other, misspelled.
 pub(crate) fn is_similar(one: &str, other: &str) -> bool {
     one.len().abs_diff(other.len()) <= TYPOS && distance(one.as_bytes(), other.as_bytes()) <= TYPOS
 }
 
-/// Letters to add, take away or replace (Levenshtein).
+/// Returns the number of letters to add, remove or replace (Levenshtein).
 fn distance(one: &[u8], other: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, letter) in one.iter().enumerate() {
@@ -26,7 +26,7 @@ fn distance(one: &[u8], other: &[u8]) -> usize {
     row[other.len()]
 }
 
-/// `a, b, c and 7 more`, or `none`
+/// Formats names: `a, b, c and 7 more`, or `none`.
 pub(crate) fn told(names: impl Iterator<Item = String>) -> String {
     let all: Vec<String> = names.collect();
     let (shown, more) = all.split_at(all.len().min(TOLD));

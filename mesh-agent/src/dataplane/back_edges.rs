@@ -1,9 +1,9 @@
-//! Loops that kernels before 6.7 refuse, found in the programs as they are loaded.
+//! Finds loops in the loaded programs that kernels before 6.7 refuse.
 //!
-//! Those kernels walk a program's instructions depth first before they verify it, and accept an
-//! edge into an instruction that is still being followed only from a jump. Where the compiler lays
-//! the last block of a loop right above its first, the loop closes by falling through:
-//! `back-edge from insn 1438 to 1439`, whatever the privileges.
+//! Those kernels walk a program's instructions depth first before they verify it. Only a jump may
+//! lead to an instruction that is still on the path of the walk. If the compiler places the last
+//! block of a loop directly above its first, the loop closes by falling through: `back-edge from
+//! insn 1438 to 1439`, whatever the privileges.
 //! <https://github.com/torvalds/linux/blob/v6.1/kernel/bpf/verifier.c>, `check_cfg`
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,11 +21,11 @@ use super::{
     sockets,
 };
 
-/// Bits of an instruction's code: its class, and which of the jumps it is.
+/// Bits of an opcode: its class, and the kind of jump.
 pub(super) const CLASS: u32 = 0x07;
 const OPERATION: u32 = 0xf0;
 
-/// How far the walk has come with an instruction.
+/// Progress of the walk at an instruction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
@@ -34,15 +34,15 @@ enum State {
     Done,
 }
 
-/// A way from an instruction to another.
+/// An edge from an instruction to another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Edge {
     to: usize,
-    /// May lead back into what is being followed.
+    /// May lead back to an instruction on the path.
     may_close_loop: bool,
 }
 
-/// Every program with the functions that it calls, as the loader puts them together.
+/// Returns every program with the functions that it calls, as the loader links them.
 pub(super) fn linked_programs(object: &[u8]) -> BTreeMap<String, Vec<bpf_insn>> {
     let mut object = Object::parse(object)
         .expect("the agent's object is read by the same library when it is loaded");
@@ -62,7 +62,7 @@ pub(super) fn linked_programs(object: &[u8]) -> BTreeMap<String, Vec<bpf_insn>> 
         .collect()
 }
 
-/// The instructions between which a loop closes without a jump, if there are any.
+/// Returns the two instructions between which a loop closes without a jump, if any.
 fn fall_through_into_loop(program: &[bpf_insn]) -> Option<(usize, usize)> {
     let mut states = vec![State::New; program.len()];
     let mut path = vec![(0, edges(program, 0).into_iter())];
@@ -86,8 +86,8 @@ fn fall_through_into_loop(program: &[bpf_insn]) -> Option<(usize, usize)> {
     None
 }
 
-/// The ways on from an instruction, in the kernel's order: the next instruction first. Of a wide
-/// load the second half is an instruction of its own, as it is for those kernels.
+/// Returns the edges from an instruction in the kernel's order: the next instruction first. The
+/// second half of a wide load is an instruction of its own, as it is for those kernels.
 fn edges(program: &[bpf_insn], at: usize) -> Vec<Edge> {
     let instruction = &program[at];
     let next = |may_close_loop| Edge {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hook_is_looked_at_with_the_functions_that_it_calls() {
+    fn every_hook_is_checked_with_the_functions_that_it_calls() {
         let programs = linked_programs(OBJECT);
         let hooks: BTreeSet<_> = ADDRESS_HOOKS
             .into_iter()
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(fall_through_into_loop(&by_goto), None);
     }
 
-    /// The first block jumps over the last one, which stands right above the second.
+    /// The first block jumps over the last one, which is directly above the second.
     #[test]
     fn a_loop_that_falls_through_into_its_head_is_found() {
         let program = [
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn falling_into_a_block_that_is_done_is_no_loop() {
+    fn falling_through_into_a_finished_block_is_no_loop() {
         let program = [jump(CONDITIONAL, 1), plain(), plain(), exit()];
         assert_eq!(fall_through_into_loop(&program), None);
     }

@@ -1,6 +1,5 @@
-//! Other agents on a cgroup. The kernel's list of the programs that are attached there is the
-//! truth: it is the same in every mount, network and process namespace, whatever an agent has
-//! locked.
+//! Finds other agents of a cgroup. The kernel's list of attached programs is authoritative: it is
+//! the same in every mount, network and process namespace, whatever an agent has locked.
 
 use std::{
     collections::BTreeSet,
@@ -20,9 +19,9 @@ use mesh_common::abi::maps;
 use super::{pin::Cgroup, sys};
 
 /// `enum bpf_attach_type`, `include/uapi/linux/bpf.h`: the hook that an agent attaches first, and
-/// one that it attaches last. An agent that was killed in between is found by the first.
+/// one that it attaches last. The first one finds an agent that was killed in between.
 const HOOKS: [(&str, u32); 2] = [("sock_release", 34), ("connect4", 10)];
-/// The maps that the programs of both hooks use in every version of the agent.
+/// Maps that the programs of both hooks use in every version of the agent.
 const MAPS: [&str; 2] = [maps::BACKENDS, maps::SOCKETS];
 /// The kernel detaches a program some time after its link was unpinned.
 const DETACHED: Duration = Duration::from_millis(300);
@@ -41,17 +40,17 @@ pub struct OtherAgent {
     cgroup: PathBuf,
     hook: &'static str,
     program: u32,
-    /// Its pin directory, if that is beside ours.
+    /// Its pin directory, if it is next to the caller's.
     pins: Option<PathBuf>,
 }
 
 impl OtherAgent {
-    /// Its pin directory, where that is known.
+    /// Its pin directory, if known.
     pub fn pins(&self) -> Option<&Path> {
         self.pins.as_deref()
     }
 
-    /// What it does, as a part of a sentence.
+    /// What the other agent does, as a part of a sentence.
     pub fn serves(&self) -> String {
         let Self {
             cgroup,
@@ -84,9 +83,9 @@ fn advice(pins: Option<&Path>) -> String {
     }
 }
 
-/// Fails while programs of another agent are attached to the cgroup itself, whether that agent runs
-/// or not. Those with links in `own` are the caller's, from before. Agents of cgroups above and
-/// below are no matter.
+/// Fails if programs of another agent are attached to the cgroup itself, whether that agent runs or
+/// not. Programs with links in `own` belong to the caller. Agents of cgroups above and below do not
+/// matter.
 pub fn check(cgroup: &Cgroup, own: &Path) -> Result<(), OtherAgent> {
     let start = Instant::now();
     loop {
@@ -98,8 +97,8 @@ pub fn check(cgroup: &Cgroup, own: &Path) -> Result<(), OtherAgent> {
     }
 }
 
-/// Fails if another agent attached its first program before the caller did: of two that start at
-/// the same time one goes on.
+/// Fails if another agent attached its first program before the caller: of two agents that start at
+/// the same time, one continues.
 pub(super) fn check_first(cgroup: &Cgroup, own: &Path) -> Result<(), OtherAgent> {
     let (hook, kind) = HOOKS[0];
     let order = attached(cgroup, kind);
@@ -147,14 +146,13 @@ fn find(cgroup: &Cgroup, own: &Path) -> Vec<OtherAgent> {
     found
 }
 
-/// Ids of the programs of a hook, in the order in which they were attached.
+/// Returns the ids of the programs of a hook, in the order in which they were attached.
 fn attached(cgroup: &Cgroup, kind: u32) -> Vec<u32> {
-    // A kernel that does not say is asked again by the attempt to attach, which tells more.
+    // If the kernel does not tell, the attempt to attach fails with a better error.
     sys::attached_programs(cgroup.as_fd(), kind).unwrap_or_default()
 }
 
-/// Those that belong to an agent, by their name and their maps. Only root with CAP_SYS_ADMIN may
-/// ask.
+/// Returns the programs that belong to an agent, by their name and their maps. Needs CAP_SYS_ADMIN.
 fn agents(hook: &str, ids: &BTreeSet<u32>) -> BTreeSet<u32> {
     let is_agents = |program: &ProgramInfo| {
         ids.contains(&program.id())
@@ -178,8 +176,8 @@ fn has_maps_of_an_agent(program: &ProgramInfo) -> bool {
         .all(|map| names.iter().any(|info| info.name_as_str() == Some(map)))
 }
 
-/// Pin directories beside `own` with a link of this hook on the cgroup, and its program. Needs no
-/// CAP_SYS_ADMIN.
+/// Returns pin directories next to `own` with a link of this hook on the cgroup, and its program.
+/// Does not need CAP_SYS_ADMIN.
 fn pinned_beside(own: &Path, hook: &str, cgroup: &Cgroup) -> Vec<(u32, PathBuf)> {
     let beside = own
         .parent()
@@ -187,7 +185,7 @@ fn pinned_beside(own: &Path, hook: &str, cgroup: &Cgroup) -> Vec<(u32, PathBuf)>
         .into_iter()
         .flatten()
         .flatten();
-    // A link may be another user's, and lead to anybody's pins.
+    // A symbolic link may belong to another user and lead to any pins.
     let directories = beside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let directories = directories
         .map(|entry| entry.path())
@@ -201,7 +199,7 @@ fn pinned_beside(own: &Path, hook: &str, cgroup: &Cgroup) -> Vec<(u32, PathBuf)>
         .collect()
 }
 
-/// The program behind the link of this hook in a pin directory, if that link is on the cgroup.
+/// Returns the program of this hook's link in a pin directory, if that link is on the cgroup.
 fn links(pins: &Path, hook: &str, cgroup: &Cgroup) -> Option<u32> {
     let link = sys::obj_get(&pins.join("links").join(hook)).ok()?;
     let info = sys::link_info(link.as_fd()).ok()?;

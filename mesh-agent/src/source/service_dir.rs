@@ -1,40 +1,40 @@
-//! A directory of service files, and which source it is a part of.
+//! A directory of service files, and the source that it belongs to.
 
 use std::{collections::HashMap, fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use crate::source::is_name;
+use super::value::is_name;
 
-/// Name of a source of configuration; none for the local one. In the order in which sources are
-/// preferred.
+/// Name of a source of configuration; absent for the local one. Ordered by preference.
 pub type Source = Option<Arc<str>>;
 
-/// `[NAME=]DIR`. All directories without a name are the local source, which may be called `local`.
+/// `[NAME=]DIR`. All directories without a name belong to the local source, which may be written as
+/// `local`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServiceDir {
-    /// The source that it is a part of.
+    /// Source of the files.
     pub name: Source,
     /// The directory.
     pub path: PathBuf,
 }
 
-/// Why directories cannot be read as they are given.
+/// Why directories cannot be read as given.
 #[derive(Error, Clone, PartialEq, Eq, Debug)]
 pub enum ServiceDirError {
-    /// Nothing after the name.
+    /// The path is missing.
     #[error("source {0} names no directory: write {0}=DIR")]
     NoPath(String),
-    /// Nothing at all.
+    /// The text is empty.
     #[error("an empty text names no directory: write DIR or NAME=DIR, or leave it out")]
     Empty,
-    /// What is in it can only be of one source.
+    /// A directory belongs to one source only.
     #[error("directory {0} is given for two sources")]
     TwoSources(PathBuf),
 }
 
 impl ServiceDir {
-    /// Reports a directory that is part of two sources.
+    /// Fails if a directory belongs to two sources.
     pub fn check(directories: &[Self]) -> Result<(), ServiceDirError> {
         let mut names = HashMap::new();
         for Self { name, path } in directories {
@@ -52,7 +52,8 @@ impl ServiceDir {
 impl FromStr for ServiceDir {
     type Err = ServiceDirError;
 
-    /// A path may hold a `=` as well: what is before it is only a name when it looks like one.
+    /// Parses `[NAME=]DIR`. A path may contain a `=` as well: the text before it is a name only if
+    /// it looks like one.
     fn from_str(text: &str) -> Result<Self, ServiceDirError> {
         match text.split_once('=').filter(|(name, _)| is_name(name)) {
             Some((name, "")) => Err(ServiceDirError::NoPath(name.to_owned())),

@@ -1,4 +1,5 @@
-//! Opening files that others name: never waits for a peer of a pipe, and has no effect on a device.
+//! Opens files at paths from other users: never waits for the peer of a pipe, and has no effect on
+//! devices.
 
 use std::{
     fs::{File, OpenOptions},
@@ -19,7 +20,7 @@ const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
 
 /// Opens a regular file to read it.
 pub fn regular(path: &Path) -> io::Result<File> {
-    // A path only: opening a device may do something, and opening a pipe waits for its writer.
+    // Only the path: opening a device may have an effect, and opening a pipe waits for its writer.
     let place = place(path)?;
     if !place.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
@@ -27,7 +28,7 @@ pub fn regular(path: &Path) -> io::Result<File> {
     reopen(&place)
 }
 
-/// Opens a network namespace, by its file in `/proc/PID/ns` or where that is mounted.
+/// Opens a network namespace by its file in `/proc/PID/ns` or at its mount point.
 pub fn network_namespace(path: &Path) -> io::Result<File> {
     let place = place(path)?;
     let none = || io::Error::other("not a network namespace");
@@ -51,7 +52,7 @@ fn place(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The very file that was looked at, whatever its path leads to by now.
+/// Opens exactly the file that was checked, whatever its path leads to by now.
 fn reopen(place: &File) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", place.as_raw_fd());
     OpenOptions::new()

@@ -1,11 +1,11 @@
 //! Objects of one file.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use crate::{
-    config::Source,
     model::{LeftOut, Service, ServiceName, ServicePort},
-    source::manifest::Manifests,
+    source::Source,
+    source::kubernetes_objects::Manifests,
 };
 
 /// The objects of one file.
@@ -32,6 +32,21 @@ impl Contents {
         for endpoint in ports.flat_map(|port| &mut port.endpoints) {
             endpoint.source.clone_from(source);
         }
+    }
+
+    /// Adds the objects of another part of the file.
+    pub fn append(&mut self, other: Self) {
+        let Self {
+            mut services,
+            mut left_out,
+            mut manifests,
+        } = other;
+        self.services.append(&mut services);
+        self.left_out.append(&mut left_out);
+        self.manifests.services.append(&mut manifests.services);
+        self.manifests.left_out.append(&mut manifests.left_out);
+        self.manifests.slices.append(&mut manifests.slices);
+        self.manifests.append_notes(mem::take(&mut manifests));
     }
 
     /// Returns the name of every service that is mentioned.
