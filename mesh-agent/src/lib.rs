@@ -16,25 +16,16 @@
 //! `lock`, `private_files` and `safe_open` protect files against a second agent and other users;
 //! `duration` and `mounts` parse text of users and of the kernel.
 
+use mesh_api as api;
+use mesh_core::{desired, duration, hash, model, printable, similar_names, table};
+use mesh_files::{mounts, private_files, safe_open};
+
 pub mod logging;
-pub mod usage;
-pub mod model;
-pub mod table;
-pub mod duration;
-mod hash;
 pub mod lock;
-pub mod mounts;
-pub mod private_files;
-pub mod safe_open;
-pub mod printable;
-mod similar_names;
 pub mod source;
 pub mod health;
-pub mod desired;
 pub mod dataplane;
 pub mod stale;
 pub mod config;
 pub mod agent;
-pub mod api;
 pub mod metrics;
-pub mod cli;

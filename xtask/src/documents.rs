@@ -68,10 +68,13 @@ fn source_files_that_are_named_exist() {
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-/// Files are named from the top or, those of the agent, from its sources.
+/// Files are named from the top or, those of the agent's crates, from their sources.
 fn is_source(name: &str) -> bool {
-    ["", "mesh-agent/src"]
+    let crates = ["src", "core/src", "files/src", "api/src", "ctl/src"];
+    let rooms = crates.map(|sources| format!("mesh-agent/{sources}"));
+    ["".to_owned()]
         .iter()
+        .chain(&rooms)
         .any(|directory| root().join(directory).join(name).exists())
 }
 
