@@ -81,7 +81,7 @@ impl View for Fake {
         let force = if force { " by force" } else { "" };
         self.commands
             .lock()
-            .unwrap()
+            .expect("no test panics while it holds the lock")
             .push(format!("{service} {endpoint} {change}{force}"));
         Ok(self.status.problems.first().cloned())
     }

@@ -31,7 +31,7 @@ pub fn fixed(service: &str, address: &str) -> Service {
             file: Arc::new("test.yaml".into()),
             line: 1,
         },
-        addresses: Addresses::Fixed(vec![address.parse().unwrap()]),
+        addresses: Addresses::Fixed(vec![address.parse().expect("a test writes an address")]),
         external: vec![],
         ports: vec![ServicePort {
             name: String::new(),
@@ -71,7 +71,7 @@ pub fn with(mut service: Service, endpoints: &[(&str, u32)]) -> Service {
 }
 
 fn endpoint(address: &str, weight: u32) -> Endpoint {
-    let address: SocketAddr = address.parse().unwrap();
+    let address: SocketAddr = address.parse().expect("a test writes an address");
     Endpoint {
         weight,
         condition: Condition::Ready,
@@ -89,7 +89,7 @@ pub fn udp_key(address: &str) -> FrontendKey {
 
 /// The frontend at `address:port`, TCP.
 pub fn key(address: &str) -> FrontendKey {
-    let address: SocketAddr = address.parse().unwrap();
+    let address: SocketAddr = address.parse().expect("a test writes an address");
     FrontendKey {
         addr: address.ip().into(),
         port: address.port().to_be(),
