@@ -1,10 +1,12 @@
 //! The control socket of the agent: HTTP and JSON, so that `curl --unix-socket` works too.
 //!
 //! ```text
-//! View ──► server ──► connection_limits ══ unix socket ══ client ──► cli
+//! View ──► server ──► connection_limits ══ unix socket ══ client ──► meshctl
 //!          routes                                    errors that say what to do
 //!             └────────────── types ───────────────────────┘
 //! ```
+//!
+//! The types are in `mesh_core`.
 
 pub mod client;
 pub mod connection_limits;

@@ -1,6 +1,5 @@
-//! Writes tables to the kernel maps and reads counters from them. One trait has two
-//! implementations: the real maps ([`kernel`]), and maps in memory that decide connects on the host
-//! ([`memory`]).
+//! Writes tables to the kernel maps ([`kernel`]) and reads counters from them. The trait and the maps
+//! in memory that decide connects on the host ([`memory`]) are in `mesh_core`.
 
 mod backends;
 mod pinned_map;

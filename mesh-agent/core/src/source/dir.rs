@@ -1,5 +1,5 @@
-//! Turns the files of directories, scanned repeatedly, into services, and keeps the last good version
-//! of each object.
+//! Turns the files of directories, scanned repeatedly, into services, and keeps the last good
+//! version of each object.
 //!
 //! An object that is wrong or conflicts with an older one stays in force in its last good version.
 //! So do all objects of a file that is half-written or cannot be read.

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► merge ──► admission ──► Update
-//!  when      bytes    last    one      tree with    manifest     one owner     services  all       allowed
-//!  to read   of all   good    file     lines        (through     per front     and their sources   addresses
-//!            files    objects                       field,value) end           endpoints
+//!  bytes    last    one      tree with    manifest     one owner     services  all       allowed
+//!  of all   good    file     lines        (through     per front     and their sources   addresses
+//!  files    objects                       field,value) end           endpoints
 //! ```
 //!
-//! Everything from `file` to `merge` is pure. For each object, `dir` chooses between its present
-//! and its last good version, and `last_good` stores the versions in force for the next agent.
+//! For each object, `dir` chooses between its present and its last good version; `last_good` is the
+//! form in which the versions in force are stored for the next agent.
 
 mod address_families;
 mod admission;
