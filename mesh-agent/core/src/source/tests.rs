@@ -3,6 +3,7 @@
 mod address_families;
 mod admission;
 mod bounds;
+mod dir;
 mod document;
 mod documented;
 mod frontend_owners;
@@ -12,6 +13,7 @@ mod kubernetes_annotations;
 mod left_out;
 mod locality;
 mod lost_objects;
+mod missing;
 mod native;
 mod nested_services;
 mod objects;
@@ -137,6 +139,12 @@ impl Node {
     fn replace(&self, name: &str, text: &str) {
         self.remove_if_any(name);
         self.write(name, text);
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        let mut files = self.files.borrow_mut();
+        let file = files.remove(&self.path(from));
+        files.insert(self.path(to), file.expect("the file exists"));
     }
 
     fn remove(&self, name: &str) {

@@ -1,4 +1,4 @@
-//! Directories and files that are missing, empty or unreadable.
+//! Directories and files that are missing, empty or unreadable on disk.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -75,52 +75,6 @@ fn unreadable_file_is_served_as_it_was() {
     assert_eq!(
         errors(&node.read(), &node),
         ["a.yaml:1: cannot be read: not a regular file"]
-    );
-}
-
-#[test]
-fn removal_of_all_files_deletes_nothing_unless_allowed() {
-    for allow_empty in [false, true] {
-        let mut node = Node::new();
-        node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], allow_empty);
-        node.write("a.yaml", &one("a", "10.96.0.1"));
-        node.write("b.yaml", &one("b", "10.96.0.2"));
-        node.read();
-        node.remove("a.yaml");
-        assert_eq!(names(&node.read()), ["b"]);
-        node.remove("b.yaml");
-        let update = node.read();
-        assert_eq!(names(&update).len(), usize::from(!allow_empty));
-        assert_eq!(update.errors.len(), usize::from(!allow_empty));
-        assert!(update.complete);
-        node.write("c.yaml", "services: []\n");
-        assert_eq!(
-            node.read(),
-            Update {
-                complete: true,
-                ..Update::default()
-            }
-        );
-    }
-}
-
-#[test]
-fn empty_directory_at_the_start_is_incomplete() {
-    let mut node = Node::new();
-    for _ in 0..2 {
-        let update = node.read();
-        assert_eq!(
-            (update.complete, update.notes.len(), update.errors.len()),
-            (false, 1, 0)
-        );
-    }
-    node.reader = DirectoryReader::new(vec![node.directory.path().to_owned()], true);
-    assert_eq!(
-        node.read(),
-        Update {
-            complete: true,
-            ..Update::default()
-        }
     );
 }
 
