@@ -42,11 +42,11 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// The level applies to the agent. Libraries, including the loader of the programs, log
+    /// The level applies to the crates of the agent that log. Libraries, including the loader of the programs, log
     /// warnings only.
     fn of(level: LevelFilter) -> Self {
         let others = level.min(LevelFilter::WARN);
-        Self(format!("{others},mesh_agent={level}"))
+        Self(format!("{others},mesh_agent={level},mesh_api={level}"))
     }
 }
 
@@ -193,10 +193,19 @@ mod tests {
     #[test]
     fn level_applies_to_the_agent_and_libraries_only_warn() {
         let filter = |text: &str| text.parse::<Filter>().map(|Filter(directives)| directives);
-        assert_eq!(filter("debug"), Ok("warn,mesh_agent=debug".into()));
-        assert_eq!(filter("INFO"), Ok("warn,mesh_agent=info".into()));
-        assert_eq!(filter("error"), Ok("error,mesh_agent=error".into()));
-        assert_eq!(filter("off"), Ok("off,mesh_agent=off".into()));
+        assert_eq!(
+            filter("debug"),
+            Ok("warn,mesh_agent=debug,mesh_api=debug".into())
+        );
+        assert_eq!(
+            filter("INFO"),
+            Ok("warn,mesh_agent=info,mesh_api=info".into())
+        );
+        assert_eq!(
+            filter("error"),
+            Ok("error,mesh_agent=error,mesh_api=error".into())
+        );
+        assert_eq!(filter("off"), Ok("off,mesh_agent=off,mesh_api=off".into()));
         assert_eq!(filter("warn,aya=debug"), Ok("warn,aya=debug".into()));
         assert_eq!(Filter::default(), "info".parse().unwrap());
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use mesh_agent::mounts;
+use mesh_files::mounts;
 use nix::{
     mount::{MsFlags, mount},
     sys::{

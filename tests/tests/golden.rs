@@ -20,17 +20,18 @@ use std::{
     time::Duration,
 };
 
-use mesh_agent::{
-    dataplane::{Dataplane as _, memory::Memory},
-    desired::{Tables, World, compile, contiguous_backends, frontend, plan::diff, vips},
-    model::{Admission, Locality},
-    source::{ServiceDir, dir, frontend_owners::FrontendOwners},
-};
 use mesh_common::{
     abi::policy,
     connect::{Verdict, connect},
     socket,
 };
+use mesh_core::{
+    dataplane::{Dataplane as _, memory::Memory},
+    desired::{Tables, World, compile, contiguous_backends, frontend, plan::diff, vips},
+    model::{Admission, Locality},
+    source::{ServiceDir, frontend_owners::FrontendOwners},
+};
+use mesh_files::dir;
 
 /// Number of sockets that connect to each frontend, each of another client; all stay open to the
 /// end.

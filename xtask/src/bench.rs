@@ -44,8 +44,7 @@ pub struct Options {
 /// Builds the agent and the bench, then becomes the bench.
 pub fn bench(options: &Options) -> anyhow::Result<()> {
     if options.micro {
-        setup::ensure(setup::BUILD)?;
-        match run::replace(&mut cargo(&["bench", "--package", "mesh-agent"]))? {}
+        match run::replace(&mut cargo(&["bench", "--package", "mesh-files"]))? {}
     }
     setup::ensure(setup::DEMO)?;
     if !options.quality {
@@ -58,8 +57,9 @@ pub fn bench(options: &Options) -> anyhow::Result<()> {
 
 /// Builds the simulator, then becomes it.
 pub fn simulate(model: &[String]) -> anyhow::Result<()> {
-    setup::ensure(setup::BUILD)?;
-    match run::replace(build()?.arg("simulate").args(model))? {}
+    run::check(&mut cargo(&["build", "--release", "--bin", "mesh-bench"]))?;
+    let mut bench = Command::new(workspace::release("mesh-bench"));
+    match run::replace(bench.arg("simulate").args(model))? {}
 }
 
 fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
@@ -109,6 +109,8 @@ fn build() -> anyhow::Result<Command> {
         "--bins",
         "--package",
         "mesh-agent",
+        "--package",
+        "meshctl",
         "--package",
         "mesh-tests",
     ]))?;

@@ -103,13 +103,15 @@ fn last_line(text: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// Builds the agent, for callers that have run their setup.
+/// Builds the agent and its command line, for callers that have run their setup.
 pub fn build_agent() -> anyhow::Result<()> {
     run::check(&mut cargo(&[
         "build",
         "--release",
         "--package",
         "mesh-agent",
+        "--package",
+        "meshctl",
     ]))
 }
 

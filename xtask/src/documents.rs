@@ -68,11 +68,17 @@ fn source_files_that_are_named_exist() {
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-/// Files are named from the top or, those of the agent, from its sources.
+/// Files are named from the top or, those of the agent, from its directory or its sources.
 fn is_source(name: &str) -> bool {
-    ["", "mesh-agent/src"]
-        .iter()
-        .any(|directory| root().join(directory).join(name).exists())
+    [
+        "",
+        "mesh-agent",
+        "mesh-agent/src",
+        "mesh-agent/core/src",
+        "mesh-agent/files/src",
+    ]
+    .iter()
+    .any(|directory| root().join(directory).join(name).exists())
 }
 
 /// Returns the links of a document that lead nowhere. Links to other sites are not looked at.

@@ -47,6 +47,7 @@ use std::{
     time::Instant,
 };
 
+use mesh_files::dir::DirectoryReader;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
@@ -66,9 +67,7 @@ use crate::{
     dataplane::{kernel::Kernel, pin::Cgroup, privileges::Capabilities},
     metrics,
     model::Update,
-    source::{
-        dir::DirectoryReader, frontend_owners::FrontendOwners, watch::watch as watch_directories,
-    },
+    source::{frontend_owners::FrontendOwners, watch::watch as watch_directories},
 };
 
 /// Runs until stopped by a signal. Links and maps stay in the kernel, so connects are still

@@ -6,7 +6,9 @@ use super::{
     auto_addresses, overrides,
     state_lock::{self, StateLock},
 };
-use crate::{private_files, source::last_good};
+use mesh_files::last_good;
+
+use crate::private_files;
 
 /// Removes the files of the agent and, if nothing else is in it, the directory. Returns the names
 /// of the files that existed.

@@ -24,12 +24,9 @@ use tracing::{info, warn};
 use super::{clock::now, owner::Snapshot, problem_log::ProblemLog};
 use crate::{
     config::Settings,
-    dataplane::{
-        Error, clients,
-        sockets::{Counts, Sockets},
-    },
+    dataplane::{Counts, Error, clients, expired, sockets::Sockets},
     desired::{Capacity, Tables},
-    stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, expired, scan},
+    stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, scan},
 };
 
 /// Time between two sweeps at the start, while a client has many rows, and after a sweep found a

@@ -2,17 +2,16 @@
 //! data plane.
 
 use std::{
-    collections::BTreeMap,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
 
 use mesh_common::{
-    abi::{AffinityKey, AffinityRow, BackendEntry, ServiceLoad, ShareKey, SocketRow, maps},
+    abi::{AffinityKey, AffinityRow, ShareKey, SocketRow, maps},
     settle::Request,
 };
 
-use super::{Error, maps::Maps, sys};
+use super::{Counts, Error, maps::Maps, sys};
 
 /// Name of the program that carries out [requests](Request).
 pub(super) const PROGRAM: &str = "settle";
@@ -21,17 +20,6 @@ pub(super) const PROGRAM: &str = "settle";
 pub struct Sockets {
     pub(super) maps: Arc<Maps>,
     pub(super) program: OwnedFd,
-}
-
-/// Backends and services at about one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Counts {
-    /// By index.
-    pub backends: Vec<BackendEntry>,
-    /// By id.
-    pub services: Vec<ServiceLoad>,
-    /// By service and client, for services that limit, or limited, the share of a client.
-    pub shares: BTreeMap<ShareKey, u64>,
 }
 
 impl Sockets {

@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
+use mesh_core::api::types::EndpointHealth;
+
 use super::failure::ProbeResult;
 
 /// State of an endpoint.
@@ -39,6 +41,27 @@ pub struct HealthStatus {
     pub checked_at: Option<Duration>,
     /// Number of consecutive probes that ended like the last one.
     pub streak: u32,
+}
+
+impl HealthStatus {
+    /// Returns the status at `now` of the monotonic clock, as the API shows it.
+    pub fn shown(&self, kept: bool, now: Duration) -> EndpointHealth {
+        let Self {
+            state,
+            reason,
+            changed_at,
+            checked_at,
+            streak: _,
+        } = self;
+        let ago = |at: Duration| now.saturating_sub(at).as_secs();
+        EndpointHealth {
+            state: state.name().to_owned(),
+            reason: reason.to_string(),
+            since_seconds: ago(*changed_at),
+            checked_seconds_ago: checked_at.map(ago),
+            kept,
+        }
+    }
 }
 
 /// Results of one endpoint.

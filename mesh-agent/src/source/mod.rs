@@ -1,60 +1,13 @@
-//! Reads configuration from files in watched directories and sends it as whole snapshots
-//! (`Update`).
+//! Sources of configuration: each watches what it reads, and sends it as whole snapshots (`Update`).
 //!
 //! ```text
-//! watch ──► scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► merge ──► admission ──► Update
-//!  when      bytes    last    one      tree with    manifest     one owner     services  all       allowed
-//!  to read   of all   good    file     lines        (through     per front     and their sources   addresses
-//!            files    objects                       field,value) end           endpoints
+//! watch ──► mesh_files::dir ──► mesh_core::source ──► Update
+//!  when      bytes of files      decides, pure
+//!  to read
 //! ```
-//!
-//! Everything from `file` to `merge` is pure. For each object, `dir` chooses between its present
-//! and its last good version, and `last_good` stores the versions in force for the next agent.
 
-mod address_families;
-mod admission;
-mod annotation_value;
-mod conflicts;
-mod contents;
-mod digest;
-pub mod dir;
-mod document;
-mod duration;
-mod field;
-mod file;
-mod frontend_address;
-pub mod frontend_owners;
-mod join;
-mod kubernetes_objects;
-pub mod last_good;
-mod manifest;
-mod merge;
-mod native;
-pub mod nested_services;
-mod object;
-mod port;
-mod scan;
-mod serve;
-mod service_dir;
-mod timed_fs;
-mod traffic;
-mod value;
 pub mod watch;
 
-pub use self::{
-    serve::Serve,
-    service_dir::{ServiceDir, ServiceDirError, Source},
+pub use mesh_core::source::{
+    Serve, ServiceDir, ServiceDirError, dir, frontend_owners, nested_services, settings,
 };
-
-/// Items that the reader of the settings file shares.
-pub(crate) mod settings {
-    pub(crate) use super::{
-        document::{Document, Problem, Value, parse},
-        duration::duration,
-        field::Field,
-        value::number,
-    };
-}
-
-#[cfg(test)]
-mod tests;

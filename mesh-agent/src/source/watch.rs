@@ -7,6 +7,10 @@ mod symlinks;
 
 use std::{future::pending, time::Duration};
 
+use mesh_files::{
+    dir::DirectoryReader,
+    scan::{self, Stamps},
+};
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     task::{self, JoinHandle},
@@ -18,10 +22,6 @@ use tracing::warn;
 use self::{
     debounce::{Change, Debounce},
     inotify::Inotify,
-};
-use super::{
-    dir::DirectoryReader,
-    scan::{self, Stamps},
 };
 use crate::{
     model::{ConfigNote, Update},
@@ -241,3 +241,6 @@ impl Directories {
             || self.reader.is_due(std::time::Instant::now())
     }
 }
+
+#[cfg(test)]
+mod tests;

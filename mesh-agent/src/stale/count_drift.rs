@@ -18,7 +18,7 @@ use mesh_common::{
     settle::Request,
 };
 
-use crate::dataplane::sockets::Counts;
+use crate::dataplane::Counts;
 
 /// Sums over the rows of a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -21,7 +21,6 @@ mod close_schedule;
 mod count_drift;
 mod destroy;
 mod error;
-mod expired;
 mod missing_sockets;
 mod namespace;
 mod sock_diag;
@@ -36,7 +35,6 @@ pub use self::{
     close_schedule::{BackendSet, CloseSchedule, DueClose},
     count_drift::{CountDrift, CountSamples},
     destroy::{CloseReport, destroy},
-    expired::expired,
     missing_sockets::MissingSockets,
     namespace::NamespaceScope,
     socket_scan::{ScanResult, scan},

@@ -11,18 +11,18 @@ use std::{
 };
 
 use clap::Args;
-use mesh_agent::{
+use mesh_common::{
+    abi::{FrontendKey, protocol},
+    connect::{Verdict, connect},
+    socket,
+};
+use mesh_core::{
     dataplane::{Dataplane, memory::Memory},
     desired::{Tables, World, compile, plan::diff},
     model::{
         Addresses, Balance, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName,
         ServicePort, Traffic,
     },
-};
-use mesh_common::{
-    abi::{FrontendKey, protocol},
-    connect::{Verdict, connect},
-    socket,
 };
 
 use super::stats::percentile;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, net::SocketAddr, time::Duration};
 
-use mesh_agent::api::types;
+use mesh_core::api::types;
 
 use super::{Node, SETTLE};
 use crate::{Server, api, wait};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use mesh_agent::api::types;
+use mesh_core::api::types;
 use mesh_tests::{
     Node, binary::find, command_result::CommandResult, manifest::document, node::PATIENCE, service,
     wait,

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, net::SocketAddr};
 
-use mesh_agent::api::types::Status;
+use mesh_core::api::types::Status;
 use mesh_tests::{
     Client, Node, Pod, Server,
     client::protocol::counts,
@@ -169,7 +169,7 @@ fn a_service_cannot_take_over_foreign_addresses() {
     );
     assert!(status.ready, "{:?}", status.problems);
     let named = |address: &str| {
-        let of = |it: &&mesh_agent::api::types::ConfigProblem| {
+        let of = |it: &&mesh_core::api::types::ConfigProblem| {
             it.reason.contains(&format!("is refused: {address} is "))
         };
         let fields: Vec<String> = status

@@ -1,6 +1,6 @@
 //! Invalid configuration: how it is reported, and what is in force instead.
 
-use mesh_agent::api::types::ConfigProblem;
+use mesh_core::api::types::ConfigProblem;
 use mesh_tests::{Node, client::protocol::counts, service};
 
 /// Returns the place of a problem, without its reason.

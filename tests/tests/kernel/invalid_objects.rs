@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_agent::api::types::Status;
+use mesh_core::api::types::Status;
 use mesh_tests::{
     Node,
     client::protocol::counts,

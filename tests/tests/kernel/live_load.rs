@@ -28,8 +28,7 @@ fn node_with(settings: &str, names: &[&str]) -> (Node, Vec<Server>) {
 /// Returns the number of connections, and of those that are still connecting.
 fn live(node: &Node, port: u16, protocol: &str) -> (u64, u64) {
     let port = node.port_of("shop/cart", port, protocol);
-    let sum =
-        |of: fn(&mesh_agent::api::types::Endpoint) -> u64| port.endpoints.iter().map(of).sum();
+    let sum = |of: fn(&mesh_core::api::types::Endpoint) -> u64| port.endpoints.iter().map(of).sum();
     (
         sum(|endpoint| endpoint.connections),
         sum(|endpoint| endpoint.connecting),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mesh_agent::api::types::Status;
+use mesh_core::api::types::Status;
 use mesh_tests::{
     Client, Node, Pod, Server,
     client::protocol::counts,

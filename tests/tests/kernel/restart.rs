@@ -6,7 +6,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use mesh_agent::api::types::Status;
+use mesh_core::api::types::Status;
 use mesh_tests::{Node, client::protocol::counts, node::PATIENCE, pinned, service, wait};
 
 /// Programs and maps of a node in the kernel, which a restart must keep.

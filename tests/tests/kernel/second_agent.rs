@@ -247,7 +247,7 @@ impl<'a> Second<'a> {
         let answer = api::get(&self.directories.socket, &format!("/v1/services/{service}"));
         let status = api::get(&self.directories.socket, "/v1/status");
         let is_ready =
-            status.is_ok_and(|status| status.json::<mesh_agent::api::types::Status>().ready);
+            status.is_ok_and(|status| status.json::<mesh_core::api::types::Status>().ready);
         is_ready && answer.is_ok_and(|answer| answer.code == 200)
     }
 

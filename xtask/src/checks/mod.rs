@@ -5,10 +5,12 @@
 //! sources ──► words                                     what people read uses plain words
 //!         ──► sizes                                     no file is too long
 //!         ──► modules ──► paths ──► imports ──► circles no modules import each other in a circle
+//!                             └───► arrows              the pure crate is pure, and only the daemon has kernel programs
 //! ```
 //!
 //! Findings that are known are listed in `exceptions`.
 
+mod arrows;
 mod circles;
 mod exceptions;
 mod imports;

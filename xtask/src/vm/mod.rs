@@ -99,6 +99,8 @@ fn build() -> anyhow::Result<Vec<PathBuf>> {
         "--package",
         "mesh-agent",
         "--package",
+        "meshctl",
+        "--package",
         "mesh-tests",
     ];
     run::check(&mut cargo(&build))?;

@@ -165,11 +165,8 @@ impl<'a> ServiceRows<'a> {
         }
         let target = Target::of(service, endpoint);
         let status = self.report.targets.get(&target)?;
-        Some(types::EndpointHealth::new(
-            status,
-            health::is_kept(status, world, &target),
-            self.now,
-        ))
+        let kept = health::is_kept(status, world, &target);
+        Some(status.shown(kept, self.now))
     }
 
     /// Returns the interval of the health check, which may be longer than the configured one.

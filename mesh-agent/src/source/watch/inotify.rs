@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mesh_core::source::scan::is_ours;
+use mesh_files::{scan, timed_fs};
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode, ModifyKind},
@@ -13,7 +15,6 @@ use tokio::sync::mpsc::Sender;
 use tracing::warn;
 
 use super::debounce::Change;
-use crate::source::{scan, timed_fs};
 
 /// The inotify watches.
 pub struct Inotify {
@@ -93,7 +94,7 @@ fn watch_one(watcher: &mut RecommendedWatcher, path: &Path) -> bool {
 fn changes_of(event: Event) -> Vec<Change> {
     let to = |change: fn(PathBuf) -> Change| {
         let one = |path: PathBuf| {
-            if scan::is_ours(&path) {
+            if is_ours(&path) {
                 change(path)
             } else {
                 Change::Other

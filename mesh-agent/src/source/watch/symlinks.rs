@@ -7,7 +7,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::source::{scan, timed_fs};
+use mesh_files::{scan, timed_fs};
 
 /// Most symlinks that the kernel follows in one path.
 /// <https://man7.org/linux/man-pages/man7/path_resolution.7.html>

@@ -75,7 +75,7 @@ impl KernelState {
         Self::of(node)
     }
 
-    fn of_port(node: &Node, port: &mesh_agent::api::types::ServicePort) -> Self {
+    fn of_port(node: &Node, port: &mesh_core::api::types::ServicePort) -> Self {
         let map = |name| pinned::map(&node.directories().pins, name);
         let backends: Array<_, BackendBytes> = Map::Array(map(maps::BACKENDS))
             .try_into()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mesh_agent::api::types::ServiceCounters;
+use mesh_core::api::types::ServiceCounters;
 use mesh_tests::{
     Node, Object,
     client::protocol::{ConnectReport, counts},

@@ -1,6 +1,6 @@
 //! Distribution of connects, each counted once: behaviour 7.
 
-use mesh_agent::api::types::ServiceCounters;
+use mesh_core::api::types::ServiceCounters;
 use mesh_tests::{Node, Server, client::protocol::counts, service};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
@@ -92,7 +92,7 @@ fn b07_an_endpoint_of_weight_zero_gets_nothing() {
     );
 }
 
-fn counted(port: &mesh_agent::api::types::ServicePort, server: &Server) -> u64 {
+fn counted(port: &mesh_core::api::types::ServicePort, server: &Server) -> u64 {
     let mut rows = port
         .endpoints
         .iter()

@@ -1,0 +1,443 @@
+//! The client of the control socket. Every error says what to do.
+
+use std::{
+    fmt::Write as _,
+    fs, io,
+    os::unix::fs::FileTypeExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, StatusCode, client::conn::http1, header, http::request};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::{
+    net::UnixStream,
+    time::{Instant, sleep, timeout},
+};
+
+use super::types::{
+    ApiError, Change, CommandOptions, CommandResult, Explanation, Question, Service, Status,
+};
+
+/// Most time of one request, from the connect to the last byte of the answer.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// Time between two attempts to connect while the queue of the socket is full.
+const RETRY_TIME: Duration = Duration::from_millis(10);
+
+/// Most time to wait for an agent that has just started to load its services, and time between two
+/// requests meanwhile.
+const LOAD_TIME: Duration = Duration::from_secs(5);
+const LOOK_TIME: Duration = Duration::from_millis(100);
+
+/// A client of the agent's socket. It connects for each request, so it survives restarts of the
+/// agent.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    /// Most time to wait for an agent that has just started.
+    patience: Duration,
+}
+
+/// An answer of the agent.
+struct Answer {
+    code: StatusCode,
+    /// Whether a retry may get another answer.
+    again: bool,
+    body: Bytes,
+}
+
+/// A request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no socket.
+    #[error(
+        "no agent answers on {}: is it running? start it with `mesh-agent run`, or name another socket with --socket",
+        socket.display()
+    )]
+    NoAgent {
+        /// Socket.
+        socket: PathBuf,
+    },
+    /// An agent stopped and left its socket.
+    #[error(
+        "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or take \
+         everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that the agent \
+         was given",
+        socket.display()
+    )]
+    Stopped {
+        /// Socket.
+        socket: PathBuf,
+    },
+    /// The socket belongs to another user.
+    #[error("no permission to open {}: run as root", socket.display())]
+    Permission {
+        /// Socket.
+        socket: PathBuf,
+    },
+    /// The agent took too long.
+    #[error("the agent on {} did not answer within {} s; is its process stopped?", socket.display(), REQUEST_TIME.as_secs())]
+    Timeout {
+        /// Socket.
+        socket: PathBuf,
+    },
+    /// The connection broke, or the listener does not speak HTTP.
+    #[error("lost the agent on {}: {reason}; try again", socket.display())]
+    Broken {
+        /// Socket.
+        socket: PathBuf,
+        /// The cause.
+        reason: String,
+    },
+    /// The object does not exist.
+    #[error("{reason}")]
+    NotFound {
+        /// The message of the agent.
+        reason: String,
+    },
+    /// The agent refused the request, because it would stop traffic or is malformed.
+    #[error("{reason}")]
+    Declined {
+        /// The message of the agent.
+        reason: String,
+    },
+    /// The agent has not loaded its services yet.
+    #[error("{reason}")]
+    NotLoaded {
+        /// The message of the agent.
+        reason: String,
+    },
+    /// The agent failed to answer.
+    #[error("the agent answered {code}: {reason}")]
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// The message of the agent.
+        reason: String,
+    },
+    /// The answer cannot be parsed.
+    #[error(
+        "cannot read the answer of the agent: {reason}; are meshctl and mesh-agent of the same version?"
+    )]
+    Unreadable {
+        /// The parse error.
+        reason: serde_json::Error,
+    },
+}
+
+impl Client {
+    /// Returns a client of the agent that listens on `socket`.
+    pub fn new(socket: PathBuf) -> Self {
+        Self {
+            socket,
+            patience: LOAD_TIME,
+        }
+    }
+
+    /// Returns the state of the agent.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.get("/v1/status").await
+    }
+
+    /// Returns all services, or those of one namespace, sorted by namespace and name.
+    pub async fn services(&self, namespace: Option<&str>) -> Result<Vec<Service>, Error> {
+        match namespace {
+            None => self.get("/v1/services").await,
+            Some(namespace) => {
+                self.get(&format!("/v1/services?namespace={}", escape(namespace)))
+                    .await
+            }
+        }
+    }
+
+    /// Returns one service.
+    pub async fn service(&self, namespace: &str, name: &str) -> Result<Service, Error> {
+        self.get(&format!(
+            "/v1/services/{}/{}",
+            escape(namespace),
+            escape(name)
+        ))
+        .await
+    }
+
+    /// Changes an endpoint, `address:port`; returns the service when the change is in effect.
+    pub async fn change_endpoint(
+        &self,
+        namespace: &str,
+        name: &str,
+        endpoint: &str,
+        change: Change,
+        force: bool,
+    ) -> Result<CommandResult, Error> {
+        let parts = [namespace, name, endpoint].map(escape);
+        let path = format!(
+            "/v1/services/{}/{}/endpoints/{}/{}",
+            parts[0],
+            parts[1],
+            parts[2],
+            change.verb()
+        );
+        let weight = if let Change::Weight(weight) = change {
+            weight
+        } else {
+            None
+        };
+        let options = serde_json::to_vec(&CommandOptions { weight, force })
+            .expect("a struct with string keys");
+        self.ask(Request::post(path), options.into()).await
+    }
+
+    /// Explains where a connect goes.
+    pub async fn explain(&self, question: &Question) -> Result<Explanation, Error> {
+        let Question { to, protocol, from } = question;
+        let mut path = format!("/v1/explain?to={}", escape(to));
+        for (name, value) in [("protocol", protocol), ("from", from)] {
+            if let Some(value) = value {
+                write!(path, "&{name}={}", escape(value))
+                    .expect("writing to a string does not fail");
+            }
+        }
+        self.get(&path).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.ask(Request::get(path), Bytes::new()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: request::Builder,
+        body: Bytes,
+    ) -> Result<T, Error> {
+        let request = request
+            .header(header::HOST, "localhost")
+            .body(Full::new(body))
+            .expect("paths consist of escaped parts, so the request is well-formed");
+        let end = Instant::now() + self.patience;
+        loop {
+            let answer = timeout(REQUEST_TIME, self.fetch(request.clone())).await;
+            let answer = answer.map_err(|_| Error::Timeout {
+                socket: self.socket.clone(),
+            })??;
+            match answer.code {
+                StatusCode::OK => {
+                    return serde_json::from_slice(&answer.body)
+                        .map_err(|reason| Error::Unreadable { reason });
+                }
+                _ if answer.again && Instant::now() < end => sleep(LOOK_TIME).await,
+                _ => return Err(refusal(&answer)),
+            }
+        }
+    }
+
+    async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let stream = self
+            .connect()
+            .await
+            .map_err(|error| self.no_connection(&error))?;
+        self.exchange(stream, request)
+            .await
+            .map_err(|error| self.broken(error.to_string()))
+    }
+
+    /// Connects, and retries while the queue of the socket is full: unix_stream_connect() does not
+    /// wait for a non-blocking socket, and no event reports space in the queue.
+    /// <https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c>
+    async fn connect(&self) -> io::Result<UnixStream> {
+        loop {
+            match UnixStream::connect(&self.socket).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(RETRY_TIME).await,
+                done => return done,
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        stream: UnixStream,
+        request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Answer> {
+        let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let response = requests.send_request(request).await?;
+        let (code, again) = (
+            response.status(),
+            response.headers().contains_key(header::RETRY_AFTER),
+        );
+        let body = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        Ok(Answer { code, again, body })
+    }
+
+    fn no_connection(&self, error: &io::Error) -> Error {
+        let socket = self.socket.clone();
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused if is_socket(&socket) => Error::Stopped { socket },
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoAgent { socket },
+            io::ErrorKind::PermissionDenied => Error::Permission { socket },
+            _ => self.broken(error.to_string()),
+        }
+    }
+
+    fn broken(&self, reason: String) -> Error {
+        Error::Broken {
+            socket: self.socket.clone(),
+            reason,
+        }
+    }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
+fn refusal(Answer { code, again, body }: &Answer) -> Error {
+    let reason = match serde_json::from_slice::<ApiError>(body) {
+        Ok(ApiError { error }) => error,
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    match *code {
+        _ if *again => Error::NotLoaded { reason },
+        StatusCode::NOT_FOUND => Error::NotFound { reason },
+        StatusCode::CONFLICT | StatusCode::BAD_REQUEST => Error::Declined { reason },
+        code => Error::Refused {
+            code: code.as_u16(),
+            reason,
+        },
+    }
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986.
+fn escape(part: &str) -> String {
+    part.bytes().fold(String::new(), |mut escaped, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => write!(escaped, "%{byte:02X}").expect("writing to a string does not fail"),
+        }
+        escaped
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::net::UnixListener,
+        sync::{Arc, atomic::Ordering},
+    };
+
+    use super::*;
+    use crate::fixture::{Fake, cart, healthy, served};
+
+    #[tokio::test]
+    async fn error_without_an_agent_differs_when_one_left_its_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("agent.sock");
+        let expected = format!(
+            "no agent answers on {}: is it running? start it with `mesh-agent run`, or name another socket with --socket",
+            socket.display()
+        );
+        assert_eq!(
+            Client::new(socket.clone())
+                .status()
+                .await
+                .unwrap_err()
+                .to_string(),
+            expected
+        );
+        drop(UnixListener::bind(&socket).unwrap());
+        let expected = format!(
+            "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or \
+             take everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that \
+             the agent was given",
+            socket.display()
+        );
+        assert_eq!(
+            Client::new(socket).status().await.unwrap_err().to_string(),
+            expected
+        );
+    }
+
+    #[test]
+    fn permission_error_says_to_run_as_root() {
+        let client = Client::new("/run/agent.sock".into());
+        let error = client.no_connection(&io::ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            error.to_string(),
+            "no permission to open /run/agent.sock: run as root"
+        );
+    }
+
+    #[tokio::test]
+    async fn client_waits_a_limited_time_for_services_to_load() {
+        let starting = Fake {
+            loaded: Arc::default(),
+            ..healthy()
+        };
+        let loaded = Arc::clone(&starting.loaded);
+        let agent = served(starting);
+        let hasty = Client {
+            socket: agent.socket.clone(),
+            patience: Duration::ZERO,
+        };
+        let reason = "the agent has not loaded its services yet; try again in a moment, and see `meshctl status` if that \
+                      does not help";
+        for answer in [
+            hasty.service("shop", "cart").await.err(),
+            hasty.services(None).await.err(),
+        ] {
+            assert_eq!(answer.unwrap().to_string(), reason);
+        }
+        let question = Question {
+            to: "10.96.0.10:80".into(),
+            ..Question::default()
+        };
+        assert_eq!(
+            hasty.explain(&question).await.unwrap_err().to_string(),
+            reason
+        );
+        tokio::spawn(async move {
+            sleep(LOOK_TIME).await;
+            loaded.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(
+            Client::new(agent.socket.clone())
+                .service("shop", "cart")
+                .await
+                .unwrap(),
+            cart()
+        );
+    }
+
+    #[tokio::test]
+    async fn file_that_is_no_socket_is_not_an_agent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        fs::write(&path, "").unwrap();
+        assert!(matches!(
+            Client::new(path).status().await.unwrap_err(),
+            Error::NoAgent { .. }
+        ));
+    }
+
+    #[tokio::test]
+    async fn listener_that_hangs_up_is_reported_as_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || drop(listener.accept()));
+        let error = Client::new(path).status().await.unwrap_err();
+        assert!(matches!(error, Error::Broken { .. }), "{error}");
+    }
+
+    #[test]
+    fn path_parts_are_escaped() {
+        assert_eq!(escape("cart-1.a_b~"), "cart-1.a_b~");
+        assert_eq!(escape("a/b?c d&é"), "a%2Fb%3Fc%20d%26%C3%A9");
+    }
+}

@@ -1,0 +1,21 @@
+//! The control socket of the agent: HTTP and JSON, so that `curl --unix-socket` works too.
+//!
+//! ```text
+//! View ──► server ──► connection_limits ══ unix socket ══ client ──► meshctl
+//!          routes                                    errors that say what to do
+//!             └────────────── types ───────────────────────┘
+//! ```
+//!
+//! The types are in `mesh_core`.
+
+pub mod client;
+pub mod connection_limits;
+pub mod server;
+mod unix_socket;
+pub mod view;
+
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+
+pub use mesh_core::api::{suggestions, types};
+use mesh_core::model;

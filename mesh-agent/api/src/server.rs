@@ -1,0 +1,423 @@
+//! Serves the API from a [`View`].
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State, rejection::QueryRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connection_limits, suggestions, types,
+    view::{Refusal, Stopped, ViewReader},
+};
+pub use super::{
+    unix_socket::{BindError, bind, bind_for_group, check_unused, unbind},
+    view::View,
+};
+use crate::model::ServiceName;
+
+/// Most bytes of a request body; bodies are short commands.
+const MAX_BODY: usize = 16 * 1024;
+
+/// Answers requests on `socket` until `cancel`.
+pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
+    connection_limits::serve(
+        socket,
+        router(view),
+        connection_limits::API,
+        |_| None,
+        cancel,
+    )
+    .await;
+}
+
+fn router(view: Arc<dyn View>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/services", get(services))
+        .route("/v1/services/{namespace}/{name}", get(service))
+        .route(
+            "/v1/services/{namespace}/{name}/endpoints/{endpoint}/{verb}",
+            post(change_endpoint),
+        )
+        .route("/v1/explain", get(explain))
+        .fallback(async || Failure::NoRoute)
+        .method_not_allowed_fallback(async || Failure::Method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(ViewReader::new(view))
+}
+
+async fn status(State(reader): State<ViewReader>) -> Result<Json<types::Status>, Failure> {
+    Ok(Json(reader.read(View::status).await?))
+}
+
+async fn services(
+    State(reader): State<ViewReader>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Json<Vec<types::Service>>, Failure> {
+    let Query(filter) = filter.map_err(|rejection| Failure::Query(rejection.body_text()))?;
+    let mut services = read_services(&reader).await?;
+    services.retain(|service| {
+        filter
+            .namespace
+            .as_ref()
+            .is_none_or(|namespace| service.namespace == *namespace)
+    });
+    Ok(Json(services))
+}
+
+async fn service(
+    State(reader): State<ViewReader>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<types::Service>, Failure> {
+    let mut services = read_services(&reader).await?;
+    if let Some(at) = services
+        .iter()
+        .position(|service| service.namespace == namespace && service.name == name)
+    {
+        return Ok(Json(services.swap_remove(at)));
+    }
+    let asked = (namespace.clone(), name.clone());
+    let left_out = reader
+        .read(move |view| view.left_out(&asked.0, &asked.1))
+        .await?;
+    if left_out.is_none() {
+        let named = format!("service {namespace}/{name}");
+        let status = reader.read(View::status).await?;
+        if let Some(wrong) = status
+            .wrong
+            .into_iter()
+            .find(|wrong| wrong.name == named && wrong.in_force == "nothing")
+        {
+            return Err(Failure::Wrong(Box::new(wrong)));
+        }
+    }
+    let known = services
+        .into_iter()
+        .map(|it| ServiceName {
+            namespace: it.namespace,
+            name: it.name,
+        })
+        .collect();
+    left_out.map(Json).ok_or(Failure::NoService {
+        asked: ServiceName { namespace, name },
+        known,
+    })
+}
+
+/// Changes an endpoint by an operator's command.
+async fn change_endpoint(
+    State(reader): State<ViewReader>,
+    Path((namespace, name, endpoint, verb)): Path<(String, String, String, String)>,
+    body: Bytes,
+) -> Result<Json<types::CommandResult>, Failure> {
+    let options: types::CommandOptions = match body.as_ref() {
+        [] => types::CommandOptions::default(),
+        body => {
+            serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?
+        }
+    };
+    let change = match verb.as_str() {
+        "drain" => types::Change::Drain,
+        "undrain" => types::Change::Undrain,
+        "weight" => types::Change::Weight(options.weight),
+        _ => return Err(Failure::NoRoute),
+    };
+    let endpoint = endpoint
+        .parse()
+        .map_err(|_| Refusal::Malformed(format!("`{endpoint}` is not ADDRESS:PORT")))?;
+    let service = ServiceName {
+        namespace: namespace.clone(),
+        name: name.clone(),
+    };
+    let warning = reader
+        .read(move |view| view.change_endpoint(service, endpoint, change, options.force))
+        .await??;
+    let Json(service) = self::service(State(reader), Path((namespace, name))).await?;
+    Ok(Json(types::CommandResult { service, warning }))
+}
+
+async fn explain(
+    State(reader): State<ViewReader>,
+    question: Result<Query<types::Question>, QueryRejection>,
+) -> Result<Json<types::Explanation>, Failure> {
+    let Query(question) = question.map_err(|rejection| Failure::Query(rejection.body_text()))?;
+    let explained = reader.read(move |view| {
+        if view.loaded() {
+            view.explain(&question)
+        } else {
+            Err(Refusal::NotLoaded)
+        }
+    });
+    Ok(Json(explained.await??))
+}
+
+async fn read_services(reader: &ViewReader) -> Result<Vec<types::Service>, Failure> {
+    let services = |view: &dyn View| match view.loaded() {
+        true => view.services().map_err(Failure::Read),
+        false => Err(Refusal::NotLoaded.into()),
+    };
+    reader.read(services).await?
+}
+
+/// Query of `/v1/services`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    namespace: Option<String>,
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(
+        "no such page; there are /v1/status, /v1/services, /v1/services/NAMESPACE/NAME, /v1/explain?to=ADDRESS:PORT and, \
+         for POST, /v1/services/NAMESPACE/NAME/endpoints/ADDRESS:PORT/ with drain, undrain or weight"
+    )]
+    NoRoute,
+    #[error("use GET, and POST for drain, undrain and weight")]
+    Method,
+    #[error("{0}")]
+    Query(String),
+    #[error("{}", suggestions::no_service(asked, known))]
+    NoService {
+        asked: ServiceName,
+        known: Vec<ServiceName>,
+    },
+    #[error("{} is left out because of {}:{}; `meshctl status` says what is wrong", .0.name, .0.file, .0.line)]
+    Wrong(Box<types::Wrong>),
+    #[error("{0}")]
+    Read(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl Failure {
+    fn code(&self) -> StatusCode {
+        match self {
+            Self::NoRoute | Self::NoService { .. } | Self::Wrong(_) => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Query(_) | Self::Refused(Refusal::Malformed(_)) => StatusCode::BAD_REQUEST,
+            Self::Refused(Refusal::Unknown(_)) => StatusCode::NOT_FOUND,
+            Self::Refused(Refusal::Declined(_)) => StatusCode::CONFLICT,
+            Self::Refused(Refusal::NotLoaded | Refusal::Failed(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Read(_) | Self::Stopped(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let answer = (
+            self.code(),
+            Json(types::ApiError {
+                error: self.to_string(),
+            }),
+        );
+        match self {
+            Self::Refused(Refusal::NotLoaded) => {
+                ([(header::RETRY_AFTER, "1")], answer).into_response()
+            }
+            _ => answer.into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        os::unix::net::UnixStream,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::{
+        client::{Client, Error},
+        connection_limits::MAX_CONNECTIONS,
+        fixture::{Served, ailing, cart, dns, headless, healthy, served, status},
+    };
+
+    #[tokio::test]
+    async fn every_page_shows_the_view() {
+        let agent = served(healthy());
+        let client = Client::new(agent.socket.clone());
+        assert_eq!(client.status().await.unwrap(), status());
+        assert_eq!(client.services(None).await.unwrap(), [dns(), cart()]);
+        assert_eq!(client.services(Some("shop")).await.unwrap(), [cart()]);
+        assert_eq!(client.services(Some("a b&c")).await.unwrap(), []);
+        assert_eq!(client.service("shop", "cart").await.unwrap(), cart());
+        assert_eq!(client.service("shop", "db").await.unwrap(), headless());
+    }
+
+    #[tokio::test]
+    async fn unknown_service_is_named() {
+        let agent = served(healthy());
+        let error = Client::new(agent.socket.clone())
+            .service("shop", "car/../t")
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "no service shop/car/../t; there are: kube-system/dns, shop/cart"
+        );
+    }
+
+    #[tokio::test]
+    async fn service_left_out_names_the_line_of_its_error() {
+        let mut fake = healthy();
+        fake.status.wrong = vec![types::Wrong {
+            file: "team.yaml".into(),
+            line: 10,
+            name: "service t2/bad".into(),
+            scope: "object".into(),
+            in_force: "nothing".into(),
+            effect: String::new(),
+        }];
+        let agent = served(fake);
+        let error = Client::new(agent.socket.clone())
+            .service("t2", "bad")
+            .await
+            .unwrap_err();
+        let expected = "service t2/bad is left out because of team.yaml:10; `meshctl status` says what is wrong";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[tokio::test]
+    async fn failed_read_is_an_error_of_the_agent() {
+        let agent = served(ailing());
+        let error = Client::new(agent.socket.clone())
+            .services(None)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the agent answered 500: map SERVICES: cannot read row 7: gone"
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn wrong_requests_are_answered_in_json() {
+        let agent = served(healthy());
+        let answer = |request: &str| raw(&agent, &format!("{request} HTTP/1.1\r\nhost: a\r\n\r\n"));
+        let (code, body) = answer("GET /v2/status");
+        assert_eq!(code, "HTTP/1.1 404 Not Found");
+        assert!(
+            body.starts_with(r#"{"error":"no such page; there are /v1/status, /v1/services, "#),
+            "{body}"
+        );
+        let (code, body) = answer("DELETE /v1/services/shop/cart");
+        assert_eq!(code, "HTTP/1.1 405 Method Not Allowed");
+        assert_eq!(
+            body,
+            r#"{"error":"use GET, and POST for drain, undrain and weight"}"#
+        );
+        let (code, body) = answer("GET /v1/services?name=cart");
+        assert_eq!(code, "HTTP/1.1 400 Bad Request");
+        assert!(
+            body.contains("unknown field `name`, expected `namespace`"),
+            "{body}"
+        );
+        assert_eq!(
+            answer("POST /v1/services/shop/cart/endpoints/10.0.0.1:8080/stop").0,
+            "HTTP/1.1 404 Not Found"
+        );
+        let (code, body) = answer("POST /v1/services/shop/cart/endpoints/a/drain");
+        assert_eq!(
+            (code.as_str(), body.as_str()),
+            (
+                "HTTP/1.1 400 Bad Request",
+                r#"{"error":"`a` is not ADDRESS:PORT"}"#
+            )
+        );
+        let (code, body) = answer("GET /v1/explain");
+        assert_eq!(code, "HTTP/1.1 400 Bad Request");
+        assert!(body.contains("missing field `to`"), "{body}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn ten_thousand_opens_and_slow_clients_leave_the_server_responsive() {
+        let agent = served(healthy());
+        let mut held: Vec<_> = (0..MAX_CONNECTIONS).map(|_| slow(&agent)).collect();
+        for _ in 0..10_000 {
+            held.push(UnixStream::connect(&agent.socket).unwrap());
+            if held.len() > 300 {
+                held.drain(..100);
+            }
+        }
+        let start = Instant::now();
+        assert_eq!(
+            Client::new(agent.socket.clone()).status().await.unwrap(),
+            status()
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(
+            held.iter_mut()
+                .filter_map(|stream| is_open(stream).then_some(()))
+                .count()
+                <= MAX_CONNECTIONS
+        );
+    }
+
+    #[tokio::test]
+    async fn cancel_ends_the_server_and_idle_clients() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let cancel = CancellationToken::new();
+        let server = tokio::spawn(serve(
+            bind(&path).unwrap(),
+            Arc::new(healthy()),
+            cancel.clone(),
+        ));
+        let _idle = UnixStream::connect(&path).unwrap();
+        Client::new(path.clone()).status().await.unwrap();
+        cancel.cancel();
+        tokio::time::timeout(Duration::from_secs(1), server)
+            .await
+            .unwrap()
+            .unwrap();
+        let error = Client::new(path).status().await.unwrap_err();
+        assert!(matches!(error, Error::Stopped { .. }), "{error:?}");
+    }
+
+    /// Sends a request as it stands; the first line and the body of the answer.
+    fn raw(agent: &Served, request: &str) -> (String, String) {
+        let mut stream = UnixStream::connect(&agent.socket).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().into(), body.into())
+    }
+
+    /// A client that never finishes its request.
+    fn slow(agent: &Served) -> UnixStream {
+        let mut stream = UnixStream::connect(&agent.socket).unwrap();
+        stream
+            .write_all(b"GET /v1/status HTTP/1.1\r\nhost:")
+            .unwrap();
+        stream
+    }
+
+    fn is_open(stream: &mut UnixStream) -> bool {
+        stream.set_nonblocking(true).unwrap();
+        matches!(stream.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+}

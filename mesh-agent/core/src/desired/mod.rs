@@ -1,0 +1,53 @@
+//! Compiles the model into the rows of the kernel maps. Pure: the time and the rows that the kernel
+//! holds are arguments.
+//!
+//! ```text
+//! World ──compile, recompile, partial_compile──► Tables ──plan::diff──► Ops for the data plane
+//! ```
+
+mod alias_table;
+mod capacity;
+mod compile;
+mod display;
+mod eligibility;
+mod endpoint_state;
+mod frontends;
+mod index_allocator;
+mod locality;
+mod maglev;
+mod node_addresses;
+mod partial_compile;
+pub mod plan;
+mod port_identity;
+mod quota;
+mod ramp;
+mod recompile;
+mod retain_unknown;
+mod round_robin;
+mod service_row;
+mod slot_ranges;
+mod tables;
+mod tiers;
+pub mod vips;
+mod world;
+
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    capacity::{Allocatable, Capacity, CapacityError},
+    compile::{compile, filter},
+    eligibility::{Eligibility, active},
+    endpoint_state::{Weight, next_change},
+    frontends::{Frontend, Reach, frontends, has_family, out_of_reach, takers},
+    node_addresses::{refused_node_addresses, shadowed_node_ports},
+    partial_compile::{OverLimit, partial_compile},
+    port_identity::{identified, port_identity},
+    quota::Quotas,
+    recompile::{Earlier, recompile},
+    slot_ranges::contiguous_backends,
+    tables::{Tables, frontend, socket_address},
+    world::{Override, Target, World},
+};
