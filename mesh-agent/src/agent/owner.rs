@@ -3,10 +3,12 @@
 
 mod address_conflicts;
 mod commands;
+mod free;
+mod handle;
 mod ids_in_use;
 mod over_capacity;
-mod problems;
 mod removed_backends;
+mod settings;
 mod slow_start;
 mod snapshot;
 mod uncertain;
@@ -34,14 +36,12 @@ use super::{
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Allocatable, Earlier, Quotas, Tables, World, compile, next_change, partial_compile,
+        Allocatable, Earlier, Quotas, Tables, Target, World, compile, next_change, partial_compile,
         plan::{Op, diff},
         recompile, refused_node_addresses, shadowed_node_ports,
     },
-    health::Plan,
-    model::{
-        Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong,
-    },
+    health::{HealthReport, Plan},
+    model::{ConfigNote, LeftOut, Refused, Service, ServiceName, Update, Wrong},
     source::{dir::bound_refused, nested_services},
     table::Table,
 };
@@ -85,6 +85,10 @@ pub(super) struct Owner<D> {
     /// leaves the slots.
     next_change: Option<Duration>,
     unhealthy_since: UnhealthySince,
+    /// The last results of health checks.
+    report: Arc<HealthReport>,
+    /// Endpoints that were unhealthy for an earlier agent, and that no report has covered yet.
+    inherited: BTreeSet<Target>,
     /// Whether `world` holds an update.
     accepted: bool,
     /// Services of an earlier agent that no update has confirmed yet.
@@ -94,7 +98,21 @@ pub(super) struct Owner<D> {
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
     removed: RemovedBackends,
+    replaces: Replaces,
+    /// Whether the programs were to be attached.
+    attached: bool,
+    /// When the next step is due, by the monotonic clock.
+    wake: Option<Duration>,
     problems: Problems,
+}
+
+/// Which maps of an earlier agent the programs use until these are attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Replaces {
+    /// Maps of another layout.
+    pub(super) other: bool,
+    /// Maps with more rows.
+    pub(super) larger: bool,
 }
 
 /// The last set of tables that was applied.
@@ -117,6 +135,8 @@ struct Problems {
     overrides: Option<String>,
     excluded: Vec<String>,
     links: Vec<String>,
+    /// Sources that ended, until they send an update.
+    sources: BTreeMap<&'static str, String>,
 }
 
 impl<D: Dataplane> Owner<D> {
@@ -129,7 +149,7 @@ impl<D: Dataplane> Owner<D> {
         let current = dataplane.dump()?;
         let (addresses, addresses_problem) = AddressFile::open(state_dir);
         let (file, overrides, overrides_problem) = OverrideFile::open(state_dir);
-        Ok(Self {
+        let mut owner = Self {
             dataplane,
             pools,
             quotas: Quotas::NONE,
@@ -154,44 +174,23 @@ impl<D: Dataplane> Owner<D> {
             is_cut: false,
             next_change: None,
             unhealthy_since: UnhealthySince::default(),
+            report: Arc::default(),
+            inherited: BTreeSet::new(),
             accepted: false,
             held: HashMap::new(),
             applied: None,
             removed: RemovedBackends::default(),
+            replaces: Replaces::default(),
+            attached: false,
+            wake: None,
             problems: Problems {
                 addresses: addresses_problem,
                 overrides: overrides_problem,
                 ..Problems::default()
             },
-        })
-    }
-
-    /// Sets the locality of this node. Call it once, before the first update.
-    pub(super) fn set_locality(&mut self, locality: Locality) {
-        Arc::make_mut(&mut self.world).locality = locality;
-    }
-
-    /// Sets which addresses and node ports services may have. Call it once, before the first update.
-    pub(super) fn set_admission(&mut self, admission: Admission) {
-        Arc::make_mut(&mut self.world).admission = Arc::new(admission);
-    }
-
-    /// Sets the quotas of the maps. Call it once, before the first update.
-    pub(super) fn set_quotas(&mut self, quotas: Quotas) {
-        self.quotas = quotas;
-    }
-
-    /// Sets the name and the addresses of this node; returns whether that needs a compile, which is
-    /// never before the first update.
-    pub(super) fn set_node(&mut self, name: &str, addresses: BTreeSet<IpAddr>) -> bool {
-        if self.world.node_name == name && self.world.node_addresses == addresses {
-            return false;
-        }
-        let world = Arc::make_mut(&mut self.world);
-        (world.node_name, world.node_addresses) = (name.to_owned(), addresses);
-        self.plan_checks();
-        self.needs_compile = self.accepted;
-        self.accepted
+        };
+        owner.inherited = owner.down();
+        Ok(owner)
     }
 
     /// Takes an update; [`reconcile`](Self::reconcile) puts it into effect.
@@ -216,6 +215,8 @@ impl<D: Dataplane> Owner<D> {
         self.world = Arc::new(world);
         self.plan_checks();
         self.accepted = true;
+        self.forget_inherited();
+        self.weigh_health();
         self.needs_compile = true;
         self.wrong = Arc::new(std::mem::take(&mut update.wrong));
         self.update = update;
@@ -293,68 +294,6 @@ impl<D: Dataplane> Owner<D> {
             .min();
     }
 
-    /// Frees the rows whose grace period is over; returns the time until the next is due.
-    fn free(&mut self, frees: Vec<Op>, now: Duration) -> Option<Duration> {
-        if frees.is_empty() {
-            self.held.clear();
-            return None;
-        }
-        let held = std::mem::take(&mut self.held);
-        let drains = self.drains();
-        let due = |op: &Op| {
-            held.get(op)
-                .copied()
-                .unwrap_or_else(|| now + self.grace(op, &drains))
-        };
-        let (ready, waiting): (Vec<Op>, Vec<Op>) = frees.into_iter().partition(|op| due(op) <= now);
-        self.held = waiting
-            .into_iter()
-            .map(|op| {
-                let due = due(&op);
-                (op, due)
-            })
-            .collect();
-        if !self.apply(&ready) {
-            return Some(RETRY);
-        }
-        if !ready.is_empty() && !self.over_capacity.errors.is_empty() {
-            // Services that did not fit may fit now.
-            self.needs_compile = true;
-            return Some(Duration::ZERO);
-        }
-        self.held.values().min().map(|&due| due.saturating_sub(now))
-    }
-
-    /// Returns how long to keep what an operation frees. Connections to a removed endpoint are closed
-    /// when its row is freed, and its service id must not be reused before.
-    fn grace(&self, op: &Op, drains: &HashMap<u32, u16>) -> Duration {
-        let seconds = match op {
-            Op::FreeBackend(index) => self
-                .current
-                .backends
-                .get(index)
-                .map(|row| row.drain_seconds),
-            Op::FreeId(id) => drains.get(id).copied(),
-            _ => None,
-        };
-        GRACE.max(Duration::from_secs(seconds.unwrap_or_default().into()))
-    }
-
-    /// Returns the longest drain among the backends of each service.
-    fn drains(&self) -> HashMap<u32, u16> {
-        let mut drains = HashMap::new();
-        for row in self
-            .current
-            .backends
-            .values()
-            .filter(|row| row.drain_seconds > 0)
-        {
-            let longest: &mut u16 = drains.entry(row.service).or_default();
-            *longest = row.drain_seconds.max(*longest);
-        }
-        drains
-    }
-
     /// Applies operations, and records those that took effect. Returns whether all did.
     fn apply(&mut self, ops: &[Op]) -> bool {
         self.note_freed(ops);
@@ -415,11 +354,6 @@ impl<D: Dataplane> Owner<D> {
     /// Returns whether the data plane holds all of the last update.
     pub(super) fn is_applied(&self) -> bool {
         self.applied.is_some() && !self.needs_compile && self.problems.apply.is_none()
-    }
-
-    /// Returns whether an update was accepted.
-    pub(super) fn has_accepted(&self) -> bool {
-        self.accepted
     }
 
     /// Returns whether the last update was complete and certain.

@@ -14,6 +14,8 @@ use super::{
 /// A whole snapshot of a source. An update may be lost or repeated without harm.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Update {
+    /// Name of the source.
+    pub source: &'static str,
     /// All services of the source.
     pub services: Services,
     /// False while a file without a known good version cannot be read. Then services that are

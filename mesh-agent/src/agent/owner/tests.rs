@@ -1,6 +1,7 @@
 //! Tests of the owner over a data plane with injected failures, on a simulated clock.
 
 mod conflicts;
+mod events;
 mod over_capacity;
 
 use std::io;

@@ -12,7 +12,7 @@ use super::Owner;
 use crate::{
     dataplane::Dataplane,
     desired::{Target, World, identified},
-    health::{self, Plan},
+    health::{self, HealthReport},
     model::CheckPolicy,
 };
 
@@ -73,23 +73,38 @@ impl<D: Dataplane> Owner<D> {
         Arc::make_mut(&mut self.world).check_policy = Arc::new(policy);
     }
 
-    /// Returns the plan of health checks.
-    pub(in crate::agent) fn checks(&self) -> &Arc<Plan> {
-        &self.checks
-    }
-
     /// Plans the health checks again.
     pub(super) fn plan_checks(&mut self) {
         self.checks = Arc::new(health::plan(&self.world));
     }
 
-    /// Returns the world of the last update.
-    pub(in crate::agent) fn world(&self) -> &World {
-        &self.world
+    /// Takes the results of health checks; returns whether that needs a compile.
+    pub(super) fn take_report(&mut self, report: &Arc<HealthReport>) -> bool {
+        self.report = Arc::clone(report);
+        self.inherited
+            .retain(|target| !report.targets.contains_key(target));
+        self.weigh_health()
+    }
+
+    /// Forgets inherited endpoints that are not checked any more. An incomplete configuration may
+    /// still bring the missing ones.
+    pub(super) fn forget_inherited(&mut self) {
+        let (world, wanted) = (&self.world, &self.checks.wanted);
+        if world.complete {
+            self.inherited.retain(|target| {
+                wanted.contains_key(target) || !world.services.contains_key(&target.service)
+            });
+        }
+    }
+
+    /// Decides which endpoints are unhealthy; returns whether that needs a compile.
+    pub(super) fn weigh_health(&mut self) -> bool {
+        let unhealthy = health::unhealthy(&self.report, &self.inherited, &self.world);
+        self.set_unhealthy(unhealthy)
     }
 
     /// Sets the unhealthy endpoints; returns whether that needs a compile.
-    pub(in crate::agent) fn set_unhealthy(&mut self, unhealthy: BTreeSet<Target>) -> bool {
+    pub(super) fn set_unhealthy(&mut self, unhealthy: BTreeSet<Target>) -> bool {
         if self.world.unhealthy == unhealthy {
             return false;
         }
