@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use super::owner::RemovedBackends;
 use crate::{
     api::{types::Change, view::Refusal},
     desired::Target,
@@ -107,4 +106,14 @@ pub(super) enum Trim {
     WhenIdle,
     /// At once.
     Now,
+}
+
+/// Backends that were removed while sockets held them. Only these need a search of all sockets.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct RemovedBackends {
+    /// Backends that take no more connects, and whose sockets must be closed.
+    pub(super) removed: BTreeSet<u32>,
+    /// Backends whose row was freed. The drain is over, or a connect under way at the removal may
+    /// have taken the backend.
+    pub(super) freed: BTreeSet<u32>,
 }

@@ -5,6 +5,7 @@ mod address_conflicts;
 mod commands;
 mod free;
 mod handle;
+mod health;
 mod ids_in_use;
 mod over_capacity;
 mod removed_backends;
@@ -12,7 +13,6 @@ mod settings;
 mod slow_start;
 mod snapshot;
 mod uncertain;
-mod unhealthy;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -26,12 +26,10 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
-use self::unhealthy::UnhealthySince;
-pub(super) use self::{
-    commands::UnusedOverride, removed_backends::RemovedBackends, snapshot::Snapshot,
-};
+pub(super) use self::{commands::UnusedOverride, snapshot::Snapshot};
 use super::{
-    auto_addresses::AddressFile, change_log::describe, frontend_owners, overrides::OverrideFile,
+    auto_addresses::AddressFile, change_log::describe, event::RemovedBackends, frontend_owners,
+    overrides::OverrideFile,
 };
 use crate::{
     dataplane::Dataplane,
@@ -40,7 +38,7 @@ use crate::{
         plan::{Op, diff},
         recompile, refused_node_addresses, shadowed_node_ports,
     },
-    health::{HealthReport, Plan},
+    health::Plan,
     model::{ConfigNote, LeftOut, Refused, Service, ServiceName, Update, Wrong},
     source::{dir::bound_refused, nested_services},
     table::Table,
@@ -69,8 +67,8 @@ pub(super) struct Owner<D> {
     current: Arc<Tables>,
     /// The rows that the kernel should hold.
     desired: Tables,
-    /// The world that `desired` was compiled from, if the next compile can build on it.
-    compiled: Option<Arc<World>>,
+    /// The world that `desired` was compiled from, and when, if the next compile can build on it.
+    compiled: Option<(Arc<World>, Duration)>,
     /// Whether `desired` is older than `world`.
     needs_compile: bool,
     /// Addresses of the node at which a node port is not served, as of `desired`.
@@ -84,9 +82,6 @@ pub(super) struct Owner<D> {
     /// When rows change without an event: the next step of a ramp, or an unhealthy endpoint that
     /// leaves the slots.
     next_change: Option<Duration>,
-    unhealthy_since: UnhealthySince,
-    /// The last results of health checks.
-    report: Arc<HealthReport>,
     /// Endpoints that were unhealthy for an earlier agent, and that no report has covered yet.
     inherited: BTreeSet<Target>,
     /// Whether `world` holds an update.
@@ -173,8 +168,6 @@ impl<D: Dataplane> Owner<D> {
             over_capacity: Refused::default(),
             is_cut: false,
             next_change: None,
-            unhealthy_since: UnhealthySince::default(),
-            report: Arc::default(),
             inherited: BTreeSet::new(),
             accepted: false,
             held: HashMap::new(),
@@ -190,6 +183,7 @@ impl<D: Dataplane> Owner<D> {
             },
         };
         owner.inherited = owner.down();
+        Arc::make_mut(&mut owner.world).failing = health::unknown(&owner.inherited).collect();
         Ok(owner)
     }
 
@@ -216,7 +210,6 @@ impl<D: Dataplane> Owner<D> {
         self.plan_checks();
         self.accepted = true;
         self.forget_inherited();
-        self.weigh_health();
         self.needs_compile = true;
         self.wrong = Arc::new(std::mem::take(&mut update.wrong));
         self.update = update;
@@ -258,16 +251,16 @@ impl<D: Dataplane> Owner<D> {
     }
 
     fn compile(&mut self, now: Duration) {
-        let leaves = self.unhealthy_since.note(&mut self.world, now);
         let busy = self.ids_in_use();
         let room = Allocatable {
             capacity: self.dataplane.capacity(),
             busy: &busy,
         };
         let compiled = match &self.compiled {
-            Some(world) => {
+            Some((world, at)) => {
                 let earlier = Earlier {
                     world,
+                    at: *at,
                     tables: &self.desired,
                 };
                 recompile(earlier, &self.world, now, &self.current, room)
@@ -285,13 +278,12 @@ impl<D: Dataplane> Owner<D> {
             bound_refused(&mut self.refused);
         }
         // A full compile comes next when a service did not fit, because it may fit then.
-        self.compiled = over_capacity.is_empty().then(|| Arc::clone(&self.world));
+        self.compiled = over_capacity
+            .is_empty()
+            .then(|| (Arc::clone(&self.world), now));
         self.over_capacity = self.refuse_over_capacity(&over_capacity);
         self.needs_compile = false;
-        self.next_change = next_change(&self.world, now)
-            .into_iter()
-            .chain(leaves)
-            .min();
+        self.next_change = next_change(&self.world, now);
     }
 
     /// Applies operations, and records those that took effect. Returns whether all did.

@@ -5,11 +5,7 @@ use std::{thread, time::Duration};
 use mesh_common::abi::SocketRow;
 use tracing::{info, warn};
 
-use super::{
-    clock::now,
-    owner::{Owner, RemovedBackends},
-    problem_log::ProblemLog,
-};
+use super::{clock::now, event::RemovedBackends, owner::Owner, problem_log::ProblemLog};
 use crate::{
     dataplane::kernel::Kernel,
     stale::{self, Attempts, BackendSet, CloseSchedule, DueClose, NamespaceScope, Tracked},

@@ -28,6 +28,7 @@ mod service_row;
 mod slot_ranges;
 mod tables;
 mod tiers;
+mod unhealthy;
 pub mod vips;
 mod world;
 
@@ -49,5 +50,6 @@ pub use self::{
     recompile::{Earlier, recompile},
     slot_ranges::contiguous_backends,
     tables::{Tables, frontend, socket_address},
+    unhealthy::unhealthy,
     world::{Override, Target, World},
 };

@@ -3,7 +3,7 @@
 //! compiled.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -12,6 +12,7 @@ use super::{
     Allocatable, CapacityError, Tables, Target, World,
     compile::{Compiler, all, complete},
     slot_ranges::slot_ranges,
+    unhealthy::leaves_at,
 };
 use crate::model::{Service, ServiceName};
 
@@ -23,6 +24,8 @@ const MANY: usize = 4;
 pub struct Earlier<'a> {
     /// Input.
     pub world: &'a World,
+    /// Time of the compile, by the monotonic clock.
+    pub at: Duration,
     /// Result. The kernel holds all of it.
     pub tables: &'a Tables,
 }
@@ -35,7 +38,7 @@ pub fn recompile(
     current: &Tables,
     allocatable: Allocatable<'_>,
 ) -> Result<Tables, CapacityError> {
-    let Some(changed) = changed(earlier.world, world) else {
+    let Some(changed) = changed((earlier.world, earlier.at), (world, now)) else {
         return complete(all(world, now, current, allocatable), current, allocatable);
     };
     let ids = Ids::of(&changed, current);
@@ -50,7 +53,10 @@ pub fn recompile(
 }
 
 /// Returns the services whose rows may differ from before, or nothing if a full compile is needed.
-fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a ServiceName>> {
+fn changed<'a>(
+    (earlier, earlier_at): (&'a World, Duration),
+    (world, now): (&'a World, Duration),
+) -> Option<BTreeSet<&'a ServiceName>> {
     let World {
         services,
         vips,
@@ -61,8 +67,7 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
         node_addresses,
         admission,
         locality,
-        unhealthy,
-        long_unhealthy,
+        failing,
         overrides,
         usable_since,
     } = world;
@@ -88,8 +93,17 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
     let placed = vips
         .iter()
         .filter(|(name, _)| !earlier.vips.contains_key(*name));
-    let checked = earlier.unhealthy.symmetric_difference(unhealthy);
-    let left = earlier.long_unhealthy.symmetric_difference(long_unhealthy);
+    let other = |of: &'a BTreeMap<Target, Duration>, than: &'a BTreeMap<Target, Duration>| {
+        of.iter()
+            .filter(|(target, since)| than.get(*target) != Some(*since))
+            .map(|(target, _)| target)
+    };
+    let checked = other(&earlier.failing, failing).chain(other(failing, &earlier.failing));
+    let left = failing.iter().filter(|(_, since)| {
+        let at = leaves_at(**since);
+        at > earlier_at && at <= now
+    });
+    let left = left.map(|(target, _)| target);
     // Weights that ramp change as time passes.
     let ramps = [&earlier.usable_since, usable_since]
         .into_iter()

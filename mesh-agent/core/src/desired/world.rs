@@ -36,10 +36,9 @@ pub struct World {
     pub locality: Locality,
     /// Bounds of health checks.
     pub check_policy: Arc<CheckPolicy>,
-    /// Endpoints that health checks found unhealthy.
-    pub unhealthy: BTreeSet<Target>,
-    /// Endpoints that have been unhealthy for so long that they leave the slots.
-    pub long_unhealthy: BTreeSet<Target>,
+    /// Verdicts of health checks, as given: endpoints whose checks fail, and since when by the
+    /// monotonic clock; the latest time where that is not known.
+    pub failing: BTreeMap<Target, Duration>,
     /// Operator overrides of endpoints.
     pub overrides: BTreeMap<Target, Override>,
     /// When endpoints became usable, by the monotonic clock. An endpoint that is missing here is

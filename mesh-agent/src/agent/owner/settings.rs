@@ -39,7 +39,6 @@ impl<D: Dataplane> Owner<D> {
         let world = Arc::make_mut(&mut self.world);
         (world.node_name, world.node_addresses) = (name.to_owned(), addresses);
         self.plan_checks();
-        self.weigh_health();
         self.needs_compile = self.accepted;
         self.accepted
     }

@@ -152,3 +152,21 @@ fn no_interval_is_shorter_than_the_shortest() {
         Duration::from_millis(100)
     );
 }
+
+#[test]
+fn endpoints_that_may_take_connections_are_checked() {
+    let mut cart = checked("cart", 3, Duration::from_secs(5));
+    cart.ports[0].endpoints[1].condition = Condition::Terminating;
+    cart.ports[0].endpoints[2].condition = Condition::NotReady;
+    let mut udp = cart.ports[0].clone();
+    (udp.protocol, udp.endpoints) = (Protocol::Udp, vec![Endpoint::new([10, 0, 0, 9].into(), 80)]);
+    cart.ports.push(udp);
+    let unchecked = fixture::with(fixture::fixed("web", "10.96.0.2"), &[("10.0.1.1:80", 1)]);
+    let world = World {
+        services: fixture::services([cart, unchecked]),
+        ..World::default()
+    };
+    let checked = plan(&world).wanted;
+    let checked: Vec<String> = checked.keys().map(|it| it.address.to_string()).collect();
+    assert_eq!(checked, ["10.1.0.1", "10.1.0.2"]);
+}

@@ -67,9 +67,10 @@ fn edit(world: &mut World, (number, what, how): Edit, now: Duration) {
         8 => service.traffic.locality.order = vec![LocalityLevel::Zone],
         9 => {
             let target = target(number, how);
-            if !world.unhealthy.remove(&target) {
-                world.unhealthy.insert(target);
+            if world.failing.remove(&target).is_none() {
+                world.failing.insert(target, now);
             }
+            service.traffic.health = Some(fixture::check());
         }
         10 => {
             let given = Override {
@@ -137,7 +138,7 @@ proptest! {
             now += SECOND / 2;
             edit(&mut world, change, now);
             let current = memory.dump().unwrap();
-            let earlier = Earlier { world: &before, tables: &tables };
+            let earlier = Earlier { world: &before, at: now - SECOND / 2, tables: &tables };
             let next = recompile(earlier, &world, now, &current, allocatable).unwrap();
             prop_assert_eq!(&next, &compile(&world, now, &current, allocatable).unwrap());
             let ops = diff(&current, &next);
@@ -153,21 +154,28 @@ proptest! {
 fn only_changed_services_are_compiled() {
     let before = world();
     let mut after = before.clone();
-    assert_eq!(changed(&before, &after), Some(BTreeSet::new()));
+    assert_eq!(
+        changed((&before, SECOND), (&after, SECOND)),
+        Some(BTreeSet::new())
+    );
     edit(&mut after, (3, 1, 0x13), SECOND);
     edit(&mut after, (5, 9, 1), SECOND);
     edit(&mut after, (7, 10, 1), SECOND);
     assert_eq!(
-        changed(&before, &after),
+        changed((&before, SECOND), (&after, SECOND)),
         Some([&name(3), &name(5), &name(7)].into())
     );
     edit(&mut after, (8, 0, 0), SECOND);
     edit(&mut after, (9, 0, 0), SECOND);
-    assert_eq!(changed(&before, &after), None, "starting anew costs less");
+    assert_eq!(
+        changed((&before, SECOND), (&after, SECOND)),
+        None,
+        "starting anew costs less"
+    );
     let mut after = before.clone();
     edit(&mut after, (3, 5, 0), SECOND);
     assert_eq!(
-        changed(&before, &after),
+        changed((&before, SECOND), (&after, SECOND)),
         None,
         "a node port may be where another service is"
     );
