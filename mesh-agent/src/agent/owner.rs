@@ -34,9 +34,9 @@ use super::{
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Allocatable, Earlier, Quotas, Tables, Target, World, compile, next_change, partial_compile,
+        Allocatable, Base, Earlier, Partial, Quotas, Tables, Target, World, compile, next_change,
         plan::{Op, diff},
-        recompile, refused_node_addresses, shadowed_node_ports,
+        refused_node_addresses, shadowed_node_ports,
     },
     health::Plan,
     model::{ConfigNote, LeftOut, Refused, Service, ServiceName, Update, Wrong},
@@ -255,21 +255,20 @@ impl<D: Dataplane> Owner<D> {
         let room = Allocatable {
             capacity: self.dataplane.capacity(),
             busy: &busy,
+            quotas: self.quotas,
         };
-        let compiled = match &self.compiled {
-            Some((world, at)) => {
-                let earlier = Earlier {
-                    world,
-                    at: *at,
-                    tables: &self.desired,
-                };
-                recompile(earlier, &self.world, now, &self.current, room)
-            }
-            None => compile(&self.world, now, &self.current, room),
+        let earlier = self.compiled.as_ref().map(|(world, at)| Earlier {
+            world,
+            at: *at,
+            tables: &self.desired,
+        });
+        let base = Base {
+            current: &self.current,
+            earlier,
         };
-        let (desired, over_capacity) = match compiled {
-            Ok(tables) if self.quotas.hold(&tables, room.capacity) => (tables, Vec::new()),
-            _ => partial_compile(&self.world, now, &self.current, room, self.quotas),
+        let (desired, over_capacity) = match compile(&self.world, now, base, room) {
+            Ok(tables) => (tables, Vec::new()),
+            Err(Partial { tables, over_limit }) => (tables, over_limit),
         };
         self.desired = desired;
         if self.needs_compile {

@@ -16,12 +16,14 @@ use mesh_common::{
 };
 
 use super::{
-    Allocatable, CapacityError, Eligibility, Tables, World,
+    Allocatable, Base, Eligibility, Partial, Tables, World,
     alias_table::WeightedBackend,
-    capacity::check_capacity,
+    capacity::fit,
     frontends::{Frontend, Reach, frontends},
     index_allocator::{IdAllocator, IndexAllocator},
+    partial_compile::partial_compile,
     port_identity::port_identity,
+    recompile::Changes,
     retain_unknown::retain_unknown,
     service_row::{service_row, share},
     tiers::Tiers,
@@ -31,47 +33,33 @@ use crate::{
     table::Table,
 };
 
-/// Returns the tables for `world`, given the rows and the capacity of the kernel maps. `now` is the
-/// monotonic clock.
+/// Returns the tables for `world`, given the rows that the kernel holds and the rows that can be
+/// allocated. Only services that changed since the last compile are compiled again. When not all fit,
+/// returns the tables of those that do. `now` is the monotonic clock.
 pub fn compile<'a>(
     world: &World,
     now: Duration,
-    current: &Tables,
+    base: impl Into<Base<'a>>,
     allocatable: impl Into<Allocatable<'a>>,
-) -> Result<Tables, CapacityError> {
-    let allocatable = allocatable.into();
-    complete(all(world, now, current, allocatable), current, allocatable)
-}
-
-/// Compiles all services.
-pub(super) fn all(
-    world: &World,
-    now: Duration,
-    current: &Tables,
-    allocatable: Allocatable<'_>,
-) -> Tables {
-    let mut compiler = Compiler::new(current, now, allocatable, Tables::default(), |_| true);
-    let certain = world
-        .services
-        .values()
-        .filter(|service| !world.uncertain.contains(&service.name));
-    certain.for_each(|service| compiler.add(world, service));
-    let mut tables = compiler.tables;
-    if !world.uncertain.is_empty() {
-        retain_unknown(current, &mut tables, &world.uncertain);
+) -> Result<Tables, Partial> {
+    let (base, allocatable) = (base.into(), allocatable.into());
+    let Changes {
+        kept,
+        services,
+        ids,
+    } = Changes::of(world, now, base);
+    let mut compiler = Compiler::new(base.current, now, allocatable, kept, |id| ids.has(id));
+    for service in services {
+        compiler.add(world, service);
     }
-    tables
-}
-
-/// Adds the rows that are derived from service rows, and checks that everything fits into the maps.
-pub(super) fn complete(
-    mut tables: Tables,
-    current: &Tables,
-    allocatable: Allocatable<'_>,
-) -> Result<Tables, CapacityError> {
+    let mut tables = compiler.tables;
+    retain_unknown(base.current, &mut tables, &world.uncertain);
     tables.filter = filter(&tables.services);
-    check_capacity(current, &tables, allocatable.capacity)?;
-    Ok(tables)
+    let fits = fit(base.current, &tables, allocatable.capacity);
+    if fits && allocatable.quotas.hold(&tables, allocatable.capacity) {
+        return Ok(tables);
+    }
+    Err(partial_compile(world, now, base.current, allocatable))
 }
 
 /// Returns the words of ADDRESS_FILTER that let connects to these frontends through.

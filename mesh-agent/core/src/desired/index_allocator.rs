@@ -116,8 +116,8 @@ mod tests {
         let mut free = IdAllocator::new(
             &taken(&[1]),
             Allocatable {
-                capacity,
                 busy: &busy,
+                ..capacity.into()
             },
         );
         let ids: Vec<u32> = (0..6).map(|_| free.take()).collect();

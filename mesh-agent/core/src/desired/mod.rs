@@ -2,7 +2,7 @@
 //! holds are arguments.
 //!
 //! ```text
-//! World ──compile, recompile, partial_compile──► Tables ──plan::diff──► Ops for the data plane
+//! World ──compile──► Tables ──plan::diff──► Ops for the data plane
 //! ```
 
 mod alias_table;
@@ -38,16 +38,16 @@ pub mod fixture;
 mod tests;
 
 pub use self::{
-    capacity::{Allocatable, Capacity, CapacityError},
+    capacity::{Allocatable, Capacity},
     compile::{compile, filter},
     eligibility::{Eligibility, active},
     endpoint_state::{Weight, next_change},
     frontends::{Frontend, Reach, frontends, has_family, out_of_reach, takers},
     node_addresses::{refused_node_addresses, shadowed_node_ports},
-    partial_compile::{OverLimit, partial_compile},
+    partial_compile::{OverLimit, Partial},
     port_identity::{identified, port_identity},
     quota::Quotas,
-    recompile::{Earlier, recompile},
+    recompile::{Base, Earlier},
     slot_ranges::contiguous_backends,
     tables::{Tables, frontend, socket_address},
     unhealthy::unhealthy,
