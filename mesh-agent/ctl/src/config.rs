@@ -66,7 +66,6 @@ struct Validation {
 impl From<&Update> for Validation {
     fn from(update: &Update) -> Self {
         let Update {
-            source: _,
             services,
             complete: _,
             errors,

@@ -12,14 +12,14 @@ use crate::{
     api::{types::Change, view::Refusal},
     desired::Target,
     health::{HealthReport, Wanted},
-    model::Update,
+    source::SourceUpdate,
 };
 
 /// What the owner is told.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A whole snapshot of the configuration.
-    Source(Update),
+    /// A whole snapshot of one source.
+    Source(SourceUpdate),
     /// A source ended, for this reason. It is started again.
     SourceEnded {
         /// Name of the source.

@@ -83,7 +83,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let (life, (inbox, events)) = (Life::default(), inbox::inbox());
     let (owner_in, owner_out) = watch::channel(None);
     // They read while the verifier checks the programs.
-    sources::start(&SourceContext {
+    let sources = sources::start(&SourceContext {
         settings: Arc::clone(&settings),
         inbox: inbox.clone(),
         life: life.clone(),
@@ -96,6 +96,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
+    owner.set_sources(sources);
     configure(&mut owner, &settings, &cgroup)?;
 
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());

@@ -16,7 +16,6 @@ mod uncertain;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -40,7 +39,7 @@ use crate::{
     },
     health::Plan,
     model::{ConfigNote, LeftOut, Refused, Service, ServiceName, Update, Wrong},
-    source::{dir::bound_refused, nested_services},
+    source::{SourceUpdate, bound_refused, merge::Holdings, nested_services},
     table::Table,
 };
 
@@ -60,6 +59,13 @@ pub(super) struct Owner<D> {
     addresses: AddressFile,
     overrides: OverrideFile,
     world: Arc<World>,
+    /// Names of all sources.
+    source_names: Vec<&'static str>,
+    /// The last update of each source.
+    sources: BTreeMap<&'static str, SourceUpdate>,
+    /// What services hold, as of the last merge.
+    holdings: Holdings,
+    /// All sources, merged.
     update: Update,
     left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
     wrong: Arc<Vec<Wrong>>,
@@ -154,6 +160,9 @@ impl<D: Dataplane> Owner<D> {
                 overrides,
                 ..World::default()
             }),
+            source_names: Vec::new(),
+            sources: BTreeMap::new(),
+            holdings: frontend_owners::in_kernel(&current).into(),
             update: Update::default(),
             left_out: Arc::default(),
             wrong: Arc::default(),
@@ -187,7 +196,7 @@ impl<D: Dataplane> Owner<D> {
         Ok(owner)
     }
 
-    /// Takes an update; [`reconcile`](Self::reconcile) puts it into effect.
+    /// Takes the merged configuration; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
         let mut services = std::mem::take(&mut update.services);
         let certain = uncertain::is_certain(&update);

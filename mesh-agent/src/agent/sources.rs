@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{context::Life, event::Event, inbox::Inbox, owner::Snapshot};
-use crate::{config::Settings, model::Update};
+use crate::{config::Settings, source::SourceUpdate};
 
 /// Pause before a source is started again for the first time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -29,14 +29,18 @@ pub(super) struct SourceContext {
     pub(super) owner: watch::Receiver<Option<watch::Receiver<Snapshot>>>,
 }
 
-/// Starts all sources.
-pub(super) fn start(context: &SourceContext) {
-    context.run("files", files::run);
+/// Starts all sources; returns their names.
+pub(super) fn start(context: &SourceContext) -> Vec<&'static str> {
+    vec![context.run("files", files::run)]
 }
 
 impl SourceContext {
-    /// Runs a source until the agent stops.
-    fn run<F>(&self, source: &'static str, start: fn(SourceContext, mpsc::Sender<Update>) -> F)
+    /// Runs a source until the agent stops; returns its name.
+    fn run<F>(
+        &self,
+        source: &'static str,
+        start: fn(SourceContext, mpsc::Sender<SourceUpdate>) -> F,
+    ) -> &'static str
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
@@ -44,13 +48,14 @@ impl SourceContext {
         let start = move |updates| start(context.clone(), updates);
         let (inbox, stop) = (self.inbox.clone(), self.life.stop.clone());
         self.life.spawn(supervise(source, start, inbox, stop));
+        source
     }
 }
 
 /// Runs a source, and starts it again after it ended, with longer and longer pauses.
 async fn supervise<F>(
     source: &'static str,
-    start: impl Fn(mpsc::Sender<Update>) -> F,
+    start: impl Fn(mpsc::Sender<SourceUpdate>) -> F,
     inbox: Inbox,
     stop: CancellationToken,
 ) where
@@ -76,7 +81,7 @@ async fn supervise<F>(
 /// Passes on what a source sends; returns why it ended.
 async fn follow<F>(
     source: &'static str,
-    start: &impl Fn(mpsc::Sender<Update>) -> F,
+    start: &impl Fn(mpsc::Sender<SourceUpdate>) -> F,
     inbox: &Inbox,
 ) -> String
 where
@@ -88,7 +93,7 @@ where
         tokio::select! {
             biased;
             Some(update) = updates.recv() => {
-                let update = Update { source, ..update };
+                let update = SourceUpdate { source, ..update };
                 // Fails when the agent is stopping, and the source with it.
                 _ = inbox.send(Event::Source(update)).await;
             }

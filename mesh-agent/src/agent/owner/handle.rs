@@ -12,7 +12,7 @@ use crate::{
     },
     api::view::Refusal,
     dataplane::Dataplane,
-    model::Update,
+    source::{SourceUpdate, merge::merge},
 };
 
 impl<D: Dataplane> Owner<D> {
@@ -24,7 +24,7 @@ impl<D: Dataplane> Owner<D> {
         let is_new = match event {
             Event::Source(update) => {
                 effects.trim = Trim::WhenIdle;
-                self.accept_logged(update)
+                self.accept_source(update)
             }
             Event::SourceEnded { source, reason } => self.note_ended(source, &reason),
             Event::Health(report) => self.take_report(&report),
@@ -68,11 +68,17 @@ impl<D: Dataplane> Owner<D> {
         self.is_applied() && !has_gaps && !is_short
     }
 
-    /// Takes an update, and logs what it changes.
-    fn accept_logged(&mut self, update: Update) -> bool {
-        let before = self.accepted.then(|| self.world.services.clone());
+    /// Takes the update of a source, merges it with the others, and logs what changes.
+    fn accept_source(&mut self, update: SourceUpdate) -> bool {
         self.problems.sources.remove(update.source);
-        self.accept(update);
+        self.sources.insert(update.source, update);
+        let updates: Vec<&SourceUpdate> = self.sources.values().collect();
+        let (mut merged, holdings) = merge(&updates, &self.world.admission, &self.holdings);
+        let mut names = self.source_names.iter();
+        merged.complete &= names.all(|name| self.sources.contains_key(name));
+        self.holdings = holdings;
+        let before = self.accepted.then(|| self.world.services.clone());
+        self.accept(merged);
         let after = &self.world.services;
         match before {
             Some(before) => change_log::log_changes(&before, after),

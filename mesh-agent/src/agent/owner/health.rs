@@ -99,11 +99,8 @@ pub(super) fn unknown(targets: &BTreeSet<Target>) -> impl Iterator<Item = (Targe
 mod tests {
     use super::*;
     use crate::{
-        agent::event::Event,
-        dataplane::memory::Memory,
-        desired::fixture,
-        health::HealthStatus,
-        model::{Service, Update},
+        agent::event::Event, dataplane::memory::Memory, desired::fixture, health::HealthStatus,
+        model::Service, source::SourceUpdate,
     };
 
     const TWO: [(&str, u32); 2] = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1)];
@@ -122,12 +119,8 @@ mod tests {
         cart
     }
 
-    fn update(service: Service) -> Update {
-        Update {
-            services: fixture::services([service]),
-            complete: true,
-            ..Update::default()
-        }
+    fn update(service: Service) -> SourceUpdate {
+        SourceUpdate::of(fixture::services([service]))
     }
 
     /// A report on both endpoints, of which these are unhealthy since `at` seconds.

@@ -20,6 +20,12 @@ impl<D: Dataplane> Owner<D> {
         Arc::make_mut(&mut self.world).admission = Arc::new(admission);
     }
 
+    /// Sets the names of all sources. Until each has sent an update, services may be missing. Call it
+    /// once, before the first update.
+    pub(in crate::agent) fn set_sources(&mut self, names: Vec<&'static str>) {
+        self.source_names = names;
+    }
+
     /// Sets the quotas of the maps. Call it once, before the first update.
     pub(in crate::agent) fn set_quotas(&mut self, quotas: Quotas) {
         self.quotas = quotas;

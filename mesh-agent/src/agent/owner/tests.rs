@@ -4,7 +4,7 @@ mod conflicts;
 mod events;
 mod over_capacity;
 
-use std::io;
+use std::{io, net::IpAddr};
 
 use mesh_common::connect::{Verdict, connect};
 

@@ -9,14 +9,13 @@ use tokio::{
 use super::SourceContext;
 use crate::{
     agent::{frontend_owners, owner::Snapshot},
-    model::Update,
-    source::{frontend_owners::FrontendOwners, watch::watch},
+    source::{SourceUpdate, frontend_owners::FrontendOwners, watch::watch},
 };
 
 /// Sends the services of all directories until the agent stops.
 pub(super) async fn run(
     context: SourceContext,
-    updates: mpsc::Sender<Update>,
+    updates: mpsc::Sender<SourceUpdate>,
 ) -> anyhow::Result<()> {
     let settings = &context.settings;
     let owner = context.owner.clone();

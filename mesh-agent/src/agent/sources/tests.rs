@@ -9,10 +9,10 @@ use crate::agent::inbox::inbox;
 async fn source_that_ends_is_reported_and_started_again() {
     let (inbox, mut events) = inbox();
     let (stop, starts) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
-    let start = move |updates: mpsc::Sender<Update>| {
+    let start = move |updates: mpsc::Sender<SourceUpdate>| {
         let number = starts.fetch_add(1, Ordering::Relaxed);
         async move {
-            updates.send(Update::default()).await?;
+            updates.send(SourceUpdate::default()).await?;
             match number {
                 0 => Err(anyhow::anyhow!("the disk is gone")),
                 1 => panic!("out of range"),

@@ -5,6 +5,7 @@ use crate::{
     agent::event::{Command, Effects, Event, NodeState, Trim},
     api::{types::Change, view::Refusal},
     desired::Target,
+    source::SourceUpdate,
 };
 
 impl Scene {
@@ -14,12 +15,7 @@ impl Scene {
 
     /// Sends a whole snapshot of the source `files`.
     fn source(&mut self, services: impl IntoIterator<Item = Service>) -> Effects {
-        self.handle(Event::Source(Update {
-            source: "files",
-            services: fixture::services(services),
-            complete: true,
-            ..Update::default()
-        }))
+        self.handle(from("files", services))
     }
 
     fn command(&mut self, last: u8, change: Change) -> Effects {
@@ -34,6 +30,14 @@ impl Scene {
             force: false,
         }))
     }
+}
+
+/// A whole snapshot of a source.
+fn from(source: &'static str, services: impl IntoIterator<Item = Service>) -> Event {
+    Event::Source(SourceUpdate {
+        source,
+        ..SourceUpdate::of(fixture::services(services))
+    })
 }
 
 const TWO: [(&str, u32); 2] = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1)];
@@ -68,9 +72,10 @@ fn incomplete_update_does_not_replace_the_programs_of_an_earlier_agent() {
         other: true,
         larger: false,
     });
-    let part = Update {
-        services: fixture::services([cart(&TWO)]),
-        ..Update::default()
+    let part = SourceUpdate {
+        source: "files",
+        complete: false,
+        ..SourceUpdate::of(fixture::services([cart(&TWO)]))
     };
     assert!(!scene.handle(Event::Source(part)).attach);
     assert!(scene.source([cart(&TWO)]).attach);
@@ -145,4 +150,41 @@ fn resync_checks_the_sockets_of_all_backends() {
         ..published()
     };
     assert_eq!(scene.handle(Event::Resync), expected);
+}
+
+#[test]
+fn last_update_of_each_source_counts() {
+    let mut scene = Scene::new();
+    scene.owner.set_sources(vec!["files", "other"]);
+    let pay = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
+    scene.source([cart(&TWO[..1])]);
+    assert!(
+        !scene.owner.is_complete(),
+        "the other source has sent nothing"
+    );
+    scene.handle(from("other", [cart(&TWO[1..]), pay]));
+    assert!(scene.owner.is_complete());
+    let slots = scene.owner.current.services[&fixture::key("10.96.0.1:80")].slot_count;
+    assert_eq!(slots, 2, "both sources add endpoints");
+    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.9:80");
+    scene.handle(from("other", [cart(&TWO[1..])]));
+    assert_eq!(
+        scene.connect("10.96.0.2:80"),
+        None,
+        "a snapshot replaces the one before"
+    );
+}
+
+#[test]
+fn address_of_one_source_is_not_given_to_a_service_of_another() {
+    let mut scene = Scene::new();
+    scene.source([cart(&TWO[..1])]);
+    let thief = fixture::with(fixture::fixed("thief", "10.96.0.1"), &[("10.0.0.9:80", 1)]);
+    scene.handle(from("other", [thief]));
+    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
+    let errors = scene.owner.snapshot().errors;
+    let error = "test.yaml:1: service test/thief asks for 10.96.0.1 port 80/TCP, which belongs to service test/cart (in \
+                 test.yaml:1): give one of them another address or port";
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors, [error]);
 }

@@ -8,11 +8,8 @@ use std::{
 
 use crate::{
     model::{ConfigError, ConfigNote, Origin, Refused, Update},
-    source::document::MOST,
+    source::{document::MOST, source_update::ByFile},
 };
-
-/// Numbers by file.
-pub type ByFile = HashMap<Arc<PathBuf>, usize>;
 
 /// Sorts what is wrong, and leaves of errors and notes the first of each file and how many more
 /// there are. `more` errors were not kept.
