@@ -210,7 +210,7 @@ pub(super) fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
         .collect();
     let mut listed: HashMap<&Path, usize> = HashMap::new();
     let first = snapshot.wrong.iter().filter(|it| {
-        let count = listed.entry(it.origin.file.as_path()).or_default();
+        let count = listed.entry(it.origin.document().as_path()).or_default();
         *count += 1;
         *count <= MOST_WRONG
     });
@@ -230,7 +230,7 @@ fn note(note: &ConfigNote) -> types::ConfigProblem {
 /// Returns notes on overrides for endpoints that are not configured, at the file that holds them.
 fn unused_overrides(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
     let file = Arc::new(snapshot.overrides_file.clone());
-    let origin = Origin { file, line: 1 };
+    let origin = Origin::State(file);
     snapshot
         .unused_overrides
         .iter()
@@ -239,9 +239,8 @@ fn unused_overrides(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigPr
 
 fn problem(origin: &Origin, field: &str, reason: &str) -> types::ConfigProblem {
     types::ConfigProblem {
-        file: origin.file.display().to_string(),
-        line: origin.line,
         field: field.to_owned(),
         reason: reason.to_owned(),
+        ..origin.into()
     }
 }

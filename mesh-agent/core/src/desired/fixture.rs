@@ -28,7 +28,7 @@ pub fn services(services: impl IntoIterator<Item = Service>) -> Services {
 pub fn fixed(service: &str, address: &str) -> Service {
     Service {
         name: name(service),
-        origin: Origin {
+        origin: Origin::Line {
             file: Arc::new("test.yaml".into()),
             line: 1,
         },

@@ -58,10 +58,7 @@ fn checks_that_are_not_allowed_are_errors_and_the_rest_is_checked() {
     );
     let reason = "endpoint 127.0.0.1:80 of service test/cart is not checked: it is a loopback address; \
                   `healthChecks.allowedNetworks` can allow it";
-    let origin = Origin {
-        line: 7,
-        ..cart.origin.clone()
-    };
+    let origin = cart.origin.at(7);
     let error = ConfigError {
         origin,
         field: "services[0].health".into(),
@@ -105,10 +102,7 @@ fn a_greedy_service_leaves_others_their_share() {
     assert_eq!(
         plan.notes,
         [ConfigNote {
-            origin: Origin {
-                line: 7,
-                ..greedy.origin
-            },
+            origin: greedy.origin.at(7),
             message: note.into()
         }]
     );

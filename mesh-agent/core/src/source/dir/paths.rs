@@ -120,7 +120,7 @@ fn empty(directory: &Path) -> ConfigNote {
 }
 
 fn origin(path: &Path) -> Origin {
-    Origin {
+    Origin::Line {
         file: Arc::new(path.to_owned()),
         line: 1,
     }
