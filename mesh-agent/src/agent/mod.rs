@@ -48,7 +48,7 @@ mod view;
 
 use std::{sync::Arc, time::Instant};
 
-use tokio::sync::watch;
+use tokio::{net::UnixListener, sync::watch};
 use tracing::info;
 
 use self::{
@@ -67,7 +67,7 @@ use self::{
 use crate::{
     api,
     config::Settings,
-    dataplane::{kernel::Kernel, pin::Cgroup, privileges::Capabilities},
+    dataplane::{kernel::Kernel, pin::Cgroup, privileges::Capabilities, sockets::Sockets},
     metrics,
 };
 
@@ -119,19 +119,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     });
     #[cfg(feature = "kernel-log")]
     life.spawn(kernel_log::run(&context, &mut owner.dataplane)?);
-    life.spawn(api::server::serve(
-        listener,
-        view.clone(),
-        life.stop.clone(),
-    ));
-    if let Some(address) = &settings.metrics {
-        let (listener, token) = (
-            metrics::bind(address).await?,
-            settings.metrics_token_file.clone(),
-        );
-        life.spawn(metrics::serve(listener, token, view, life.stop.clone()));
-    }
-    life.spawn(table_sweep::run(context.clone(), sockets));
+    start_rooms(&context, view, listener, sockets).await?;
 
     let event_loop = EventLoop {
         owner,
@@ -157,6 +145,25 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         api::server::unbind(&settings.socket)?;
     }
     result
+}
+
+/// Starts the rooms that need nothing of the owner but its snapshots, each with one line.
+async fn start_rooms(
+    context: &Context,
+    view: Arc<AgentView>,
+    listener: UnixListener,
+    sockets: Sockets,
+) -> anyhow::Result<()> {
+    let (settings, life) = (&context.settings, &context.life);
+    let stop = || life.stop.clone();
+    if let Some(address) = &settings.metrics {
+        let listener = metrics::bind(address).await?;
+        let token = settings.metrics_token_file.clone();
+        life.spawn(metrics::serve(listener, token, view.clone(), stop()));
+    }
+    life.spawn(api::server::serve(listener, view, stop()));
+    life.spawn(table_sweep::run(context.clone(), sockets));
+    Ok(())
 }
 
 /// Passes to the owner what does not change while the agent runs, and the first state of the node.

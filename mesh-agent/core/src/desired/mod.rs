@@ -7,6 +7,7 @@
 
 mod alias_table;
 mod capacity;
+mod changes;
 mod compile;
 mod display;
 mod eligibility;
@@ -21,7 +22,6 @@ pub mod plan;
 mod port_identity;
 mod quota;
 mod ramp;
-mod recompile;
 mod retain_unknown;
 mod round_robin;
 mod service_row;
@@ -39,6 +39,7 @@ mod tests;
 
 pub use self::{
     capacity::{Allocatable, Capacity},
+    changes::{Base, Earlier},
     compile::{compile, filter},
     eligibility::{Eligibility, active},
     endpoint_state::{Weight, next_change},
@@ -47,7 +48,6 @@ pub use self::{
     partial_compile::{OverLimit, Partial},
     port_identity::{identified, port_identity},
     quota::Quotas,
-    recompile::{Base, Earlier},
     slot_ranges::contiguous_backends,
     tables::{Tables, frontend, socket_address},
     unhealthy::unhealthy,

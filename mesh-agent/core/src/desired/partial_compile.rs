@@ -6,10 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Allocatable, Quotas, Tables, World,
+    changes::Changes,
     compile::{Compiler, filter},
     port_identity::identified,
     quota::RowCounts,
-    recompile::Changes,
     retain_unknown::retain_unknown,
 };
 use crate::model::{Effect, Service, ServiceName};
