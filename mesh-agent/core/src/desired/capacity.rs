@@ -1,8 +1,6 @@
 //! Capacity of the maps, and whether tables fit.
 
-use std::collections::BTreeSet;
-
-use super::{Quotas, Tables};
+use super::Tables;
 
 /// Capacity of the maps, in rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -17,30 +15,6 @@ pub struct Capacity {
     pub sockets: u32,
     /// Open sockets of one [client](mesh_common::client).
     pub sockets_per_client: u32,
-}
-
-/// Rows and service ids that can be allocated.
-#[derive(Clone, Copy, Debug)]
-pub struct Allocatable<'a> {
-    /// Capacity of each map, in rows.
-    pub capacity: Capacity,
-    /// Service ids that connections still count for. A new service with such an id would be charged
-    /// for them, so these ids are allocated last.
-    pub busy: &'a BTreeSet<u32>,
-    /// Share of the maps that one service or namespace may use.
-    pub quotas: Quotas,
-}
-
-impl From<Capacity> for Allocatable<'_> {
-    /// No service id is busy, and there are no quotas.
-    fn from(capacity: Capacity) -> Self {
-        const NONE: &BTreeSet<u32> = &BTreeSet::new();
-        Self {
-            capacity,
-            busy: NONE,
-            quotas: Quotas::NONE,
-        }
-    }
 }
 
 /// Whether the tables fit. New frontends are written before old ones are deleted, so both must fit.

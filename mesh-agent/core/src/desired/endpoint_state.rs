@@ -2,19 +2,16 @@
 //! and when each endpoint became usable. Computes their present weights from it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::{IpAddr, Ipv4Addr},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
 use super::{
-    Override, Target, World, ramp,
+    Override, World, ramp,
     unhealthy::{leaves_at, unhealthy},
+    world::{AddressPort, of_service},
 };
 use crate::model::{Endpoint, Service, ServiceName, Traffic};
-
-/// Address and port.
-pub(super) type AddressPort = (IpAddr, u16);
 
 /// State of the endpoints of one service.
 pub(super) struct EndpointStates<'a> {
@@ -68,7 +65,7 @@ impl<'a> EndpointStates<'a> {
         Self {
             traffic: &service.traffic,
             unhealthy: unhealthy
-                .map(|target| (place(&target), leaves_at(world.failing[&target])))
+                .map(|target| (target.place(), leaves_at(world.failing[&target])))
                 .collect(),
             overrides: of_service(&world.overrides, name).collect(),
             usable_since: of_service(&world.usable_since, name).collect(),
@@ -150,30 +147,6 @@ impl<'a> EndpointStates<'a> {
         let rises = starts.map(|(slow_start, since)| ramp::next_tick(since, slow_start.tick, now));
         falls.into_iter().chain(rises).min()
     }
-}
-
-fn place(target: &Target) -> AddressPort {
-    (target.address, target.port)
-}
-
-/// Returns the lower bound of a service's targets in an ordered map.
-fn first(service: &ServiceName) -> Target {
-    Target {
-        service: service.clone(),
-        address: Ipv4Addr::UNSPECIFIED.into(),
-        port: 0,
-    }
-}
-
-/// Returns what is known of the endpoints of one service.
-pub(super) fn of_service<'a, V: Copy>(
-    of_all: &'a BTreeMap<Target, V>,
-    service: &'a ServiceName,
-) -> impl Iterator<Item = (AddressPort, V)> + 'a {
-    let targets = of_all
-        .range(first(service)..)
-        .take_while(move |(target, _)| target.service == *service);
-    targets.map(|(target, &value)| (place(target), value))
 }
 
 /// Returns when the tables change next because time passes, by the monotonic clock: a ramp is under

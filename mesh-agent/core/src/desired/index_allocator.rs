@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::capacity::Allocatable;
+use super::Allocatable;
 use crate::table::Table;
 
 /// Allocates free indexes, single or contiguous, lowest first.

@@ -6,9 +6,11 @@
 //! ```
 
 mod alias_table;
+mod allocatable;
 mod capacity;
 mod changes;
 mod compile;
+mod compiler;
 mod display;
 mod eligibility;
 mod endpoint_state;
@@ -38,7 +40,8 @@ pub mod fixture;
 mod tests;
 
 pub use self::{
-    capacity::{Allocatable, Capacity},
+    allocatable::Allocatable,
+    capacity::Capacity,
     changes::{Base, Earlier},
     compile::{compile, filter},
     eligibility::{Eligibility, active},

@@ -5,12 +5,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Allocatable, Quotas, Tables, World,
-    changes::Changes,
-    compile::{Compiler, filter},
-    port_identity::identified,
-    quota::RowCounts,
-    retain_unknown::retain_unknown,
+    Allocatable, Quotas, Tables, World, changes::Changes, compiler::Compiler,
+    port_identity::identified, quota::RowCounts, retain_unknown::retain_unknown,
 };
 use crate::model::{Effect, Service, ServiceName};
 
@@ -77,7 +73,6 @@ pub(super) fn partial_compile(
     }
     let mut tables = fitter.compiler.tables;
     retain_unknown(current, &mut tables, &kept);
-    tables.filter = filter(&tables.services);
     Partial {
         tables,
         over_limit: misfits,

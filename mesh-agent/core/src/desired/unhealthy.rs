@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Target, World, endpoint_state::of_service};
+use super::{Target, World, world::of_service};
 use crate::model::{Condition, Endpoint, InternalTraffic, Protocol, Service, ServicePort};
 
 /// An endpoint whose checks fail for this long leaves the slots.

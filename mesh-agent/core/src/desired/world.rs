@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
 };
@@ -57,6 +57,9 @@ pub struct Target {
     pub port: u16,
 }
 
+/// Address and port of an endpoint.
+pub(super) type AddressPort = (IpAddr, u16);
+
 impl Target {
     /// Returns the target of a service's endpoint.
     pub fn of(service: &Service, endpoint: &Endpoint) -> Self {
@@ -66,6 +69,27 @@ impl Target {
             port: endpoint.port,
         }
     }
+
+    /// Returns address and port.
+    pub(super) fn place(&self) -> AddressPort {
+        (self.address, self.port)
+    }
+}
+
+/// Returns what is known of the endpoints of one service.
+pub(super) fn of_service<'a, V: Copy>(
+    of_all: &'a BTreeMap<Target, V>,
+    service: &'a ServiceName,
+) -> impl Iterator<Item = (AddressPort, V)> + 'a {
+    let first = Target {
+        service: service.clone(),
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        port: 0,
+    };
+    let targets = of_all
+        .range(first..)
+        .take_while(move |(target, _)| target.service == *service);
+    targets.map(|(target, &value)| (target.place(), value))
 }
 
 /// An operator's override of an endpoint.
