@@ -11,7 +11,6 @@ pub const LONG_FILES: &[&str] = &[];
 
 /// Modules that import each other: their folder, and their names in order.
 pub const CIRCLES: &[&str] = &[
-    "mesh-agent/core/src/source: dir, join, merge",
     "mesh-agent/core/src/source: file, manifest, native",
 ];
 
