@@ -33,7 +33,7 @@ use super::{
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Allocatable, Base, Earlier, Partial, Quotas, Tables, Target, World, compile, next_change,
+        Allocatable, Base, Earlier, Quotas, Tables, Target, World, compile, next_change,
         plan::{Op, diff},
         refused_node_addresses, shadowed_node_ports,
     },
@@ -277,7 +277,7 @@ impl<D: Dataplane> Owner<D> {
         };
         let (desired, over_capacity) = match compile(&self.world, now, base, room) {
             Ok(tables) => (tables, Vec::new()),
-            Err(Partial { tables, over_limit }) => (tables, over_limit),
+            Err(partial) => (partial.tables, partial.over_limit),
         };
         self.desired = desired;
         if self.needs_compile {

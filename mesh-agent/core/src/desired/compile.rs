@@ -21,7 +21,7 @@ pub fn compile<'a>(
     now: Duration,
     base: impl Into<Base<'a>>,
     allocatable: impl Into<Allocatable<'a>>,
-) -> Result<Tables, Partial> {
+) -> Result<Tables, Box<Partial>> {
     let (base, allocatable) = (base.into(), allocatable.into());
     let Changes {
         kept,
@@ -41,7 +41,7 @@ pub fn compile<'a>(
     }
     let mut partial = partial_compile(world, now, base.current, allocatable);
     partial.tables.filter = filter(&partial.tables.services);
-    Err(partial)
+    Err(Box::new(partial))
 }
 
 /// Returns the words of ADDRESS_FILTER that let connects to these frontends through.

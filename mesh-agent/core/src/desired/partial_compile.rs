@@ -224,7 +224,7 @@ mod tests {
         };
         match compile(world, NOW, current, allocatable) {
             Ok(tables) => (tables, vec![]),
-            Err(Partial { tables, over_limit }) => (tables, over_limit),
+            Err(partial) => (partial.tables, partial.over_limit),
         }
     }
 

@@ -105,34 +105,29 @@ impl<'a> ServiceRows<'a> {
             .copied();
         let eligibility = Eligibility::of(world, self.now, service, port);
         let rules = check(service, port).map(|it| Rules::new(world, service, it));
-        let endpoint = |((((it, active), works), weight), tier): (
-            (((&Endpoint, bool), &bool), &Weight),
-            Option<u32>,
-        )| {
+        let (works, active, weights) = (
+            eligibility.works(),
+            eligibility.active(),
+            eligibility.weights(),
+        );
+        let endpoint = |(at, tier): (usize, Option<u32>)| {
+            let it = &port.endpoints[at];
             types::Endpoint {
                 health: rules
                     .as_ref()
-                    .and_then(|rules| self.health(service, rules, it, *works)),
+                    .and_then(|rules| self.health(service, rules, it, works[at])),
                 draining: world
                     .overrides
                     .get(&Target::of(service, it))
                     .is_some_and(|it| it.draining_since.is_some()),
-                effective_weight: weight.whole(),
+                effective_weight: weights[at].whole(),
                 out_of_reach: out_of_reach(world, service, port, it).map(str::to_owned),
                 tier,
-                ..self.endpoint(id, active, service, it)
+                ..self.endpoint(id, active[at], service, it)
             }
         };
-        let known = port
-            .endpoints
-            .iter()
-            .zip(eligibility.active())
-            .zip(eligibility.works())
-            .zip(eligibility.weights());
-        let endpoints: Vec<types::Endpoint> = known
-            .zip(eligibility.tiers(world, service))
-            .map(endpoint)
-            .collect();
+        let tiers = eligibility.tiers(world, service).into_iter();
+        let endpoints: Vec<types::Endpoint> = tiers.enumerate().map(endpoint).collect();
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = settings::balance(service.traffic.balance);
         types::ServicePort {
