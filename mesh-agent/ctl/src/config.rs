@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn origin(line: u32) -> Origin {
-        Origin {
+        Origin::Line {
             file: Arc::new("shop.yaml".into()),
             line,
         }

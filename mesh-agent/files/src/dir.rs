@@ -10,9 +10,10 @@ use std::{
 use mesh_core::{
     model::{Admission, ConfigError, ConfigNote, Update},
     source::{
-        Serve, ServiceDir,
+        Serve, ServiceDir, SourceUpdate,
         dir::{ScanReader, given_empty},
         frontend_owners::FrontendOwners,
+        scan::Scan,
     },
 };
 
@@ -114,12 +115,22 @@ impl DirectoryReader {
     }
 
     /// Reads the present files. Only files whose bytes changed are parsed.
+    pub fn update(&mut self) -> SourceUpdate {
+        let scan = self.scan();
+        self.reader.update(scan, Instant::now())
+    }
+
+    /// Reads the present files, and merges them as the only source.
     pub fn read(&mut self) -> Update {
+        let scan = self.scan();
+        self.reader.read(scan, Instant::now())
+    }
+
+    fn scan(&mut self) -> Scan {
         if !mem::replace(&mut self.has_read, true) {
             self.recall();
         }
-        let scan = scan::scan(self.directories());
-        self.reader.read(scan, Instant::now())
+        scan::scan(self.directories())
     }
 
     /// Whether the waiting time of a possibly half-written file is over, so that a read is due.

@@ -114,10 +114,7 @@ impl LastGoodStore {
 
     /// Returns the problem with the store, if any.
     pub fn note(&self) -> Option<ConfigNote> {
-        let origin = Origin {
-            file: Arc::new(self.directory.clone()),
-            line: 1,
-        };
+        let origin = Origin::State(Arc::new(self.directory.clone()));
         self.problem
             .clone()
             .map(|message| ConfigNote { origin, message })

@@ -65,7 +65,10 @@ fn changes<'a>(before: &'a Services, after: &'a Services) -> impl Iterator<Item 
                 format!("added, {}", counted(endpoints(new).len())),
                 new.origin.to_string(),
             ),
-            (Some(old), None) => ("removed".to_owned(), old.origin.file.display().to_string()),
+            (Some(old), None) => (
+                "removed".to_owned(),
+                old.origin.document().display().to_string(),
+            ),
             (Some(old), Some(new)) => (differences(old, new)?, new.origin.to_string()),
             (None, None) => return None,
         };
@@ -292,7 +295,7 @@ mod tests {
         };
         let cart = cart(&[]);
         let (file, line) = (
-            cart.origin.file.display().to_string(),
+            cart.origin.document().display().to_string(),
             cart.origin.to_string(),
         );
         assert_eq!(by(&[], std::slice::from_ref(&cart)), [line]);
@@ -303,7 +306,7 @@ mod tests {
     fn service_that_moves_within_its_file_is_not_logged() {
         let service = cart(&[("10.0.0.1:80", 1)]);
         let mut moved = service.clone();
-        moved.origin.line += 7;
+        moved.origin = moved.origin.at(8);
         assert_eq!(logged(&[service], &[moved]), Vec::<String>::new());
     }
 

@@ -1,36 +1,33 @@
-//! The loop around the owner: waits for events, passes them on, and carries out what follows.
+//! The loop around the owner: waits for events, and carries out what follows from each.
 //!
 //! ```text
-//! updates, health reports, commands, timers ──► owner ──► kernel rows ──► snapshot
-//!                                                 └─► stale sockets, programs, log
+//! sources, health, commands, timers ──Event──► Owner::handle ──Effects──► snapshot, programs, sockets, answer
+//!                                                   └──Op──► kernel rows
 //! ```
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::bail;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::block_in_place,
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    change_log,
     clock::now,
-    commands::{self, Command},
+    context::Context,
     ejection_watch::EjectionWatch,
+    event::{Answer, Effects, Event, NodeState, Trim},
     health_task::HealthTask,
+    inbox::Delivery,
     malloc, node_watch,
     owner::{Owner, Snapshot},
     problem_log::ProblemLog,
     stale_sockets::StaleSockets,
 };
 use crate::{
-    config::Settings,
     dataplane::{kernel::Kernel, link::Attached, pin::Cgroup},
-    model::Update,
     stale::BackendSet,
 };
 
@@ -40,13 +37,12 @@ const NODE_INTERVAL: Duration = Duration::from_secs(3);
 /// The attached programs by the name of their hook.
 pub(super) type Hooks = Vec<(&'static str, Attached)>;
 
-/// The owner, its inputs and its outputs.
+/// The owner, its events, and what its effects need.
 pub(super) struct EventLoop {
     pub(super) owner: Owner<Kernel>,
-    pub(super) settings: Settings,
+    pub(super) context: Context,
+    pub(super) events: mpsc::Receiver<Delivery>,
     pub(super) cgroup: Cgroup,
-    pub(super) updates: mpsc::Receiver<Update>,
-    pub(super) commands: mpsc::Receiver<Command>,
     pub(super) health: HealthTask,
     pub(super) ejections: EjectionWatch,
     pub(super) stale_sockets: StaleSockets,
@@ -54,127 +50,104 @@ pub(super) struct EventLoop {
     pub(super) hooks: watch::Sender<Hooks>,
     pub(super) errors: ProblemLog,
     pub(super) problems: ProblemLog,
+    /// Due after the next step that leaves nothing to do.
+    pub(super) trim: Trim,
 }
 
 impl EventLoop {
-    /// Runs until `stop`, or until the source ends.
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<()> {
-        let mut resync = timer(self.settings.resync_interval);
+    /// Runs until the agent stops.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let stop = self.context.life.stop.clone();
+        let mut resync = timer(self.context.settings.resync_interval);
         let mut node = timer(NODE_INTERVAL);
-        // The time of the owner's next step. An Instant, because other events come in between.
+        // An Instant, because other events come in between.
         let mut next = None;
-        // Whether an update was read since memory was last returned to the system.
-        let mut needs_trim = false;
         loop {
             let mut answer = None;
-            tokio::select! {
+            let event = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                update = self.updates.recv() => match update {
-                    Some(update) => {
-                        needs_trim = true;
-                        block_in_place(|| self.accept(update));
-                        self.health.ask(self.owner.world(), self.owner.checks());
-                        self.update_health();
-                    }
-                    // The source stops with the agent, and may stop first.
-                    None if stop.is_cancelled() => return Ok(()),
-                    None => bail!("the source has ended"),
-                },
-                () = self.health.changed() => if !self.update_health() {
-                    continue;
-                },
-                Some(command) = self.commands.recv() => {
-                    answer = block_in_place(|| command.execute(&mut self.owner));
-                    // A drained endpoint does not count as the last healthy one.
-                    self.update_health();
+                Some(delivery) = self.events.recv() => {
+                    answer = delivery.answer;
+                    delivery.event
                 }
-                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => Event::Tick,
                 () = sleep_until(self.ejections.next_check()) => {
                     block_in_place(|| self.check_ejections());
                     continue;
-                },
-                _ = resync.tick() => block_in_place(|| self.resync()),
-                _ = node.tick() => {
-                    let Self { owner, settings, cgroup, .. } = &mut self;
-                    if !block_in_place(|| node_watch::check(owner, settings, cgroup)) {
-                        continue;
-                    }
-                    // Endpoints at addresses of the node are not checked.
-                    self.health.ask(self.owner.world(), self.owner.checks());
                 }
-            }
-            let step =
-                block_in_place(|| self.owner.reconcile(now())).map(|wait| Instant::now() + wait);
-            self.attach_once()?;
+                _ = resync.tick() => Event::Resync,
+                _ = node.tick() => Event::Node(block_in_place(|| self.look_at_node())),
+            };
+            next = block_in_place(|| self.handle(event, answer))?;
+        }
+    }
+
+    /// Handles an event, and carries out what follows. Returns when the next step is due.
+    fn handle(
+        &mut self,
+        event: Event,
+        answer_to: Option<oneshot::Sender<Answer>>,
+    ) -> anyhow::Result<Option<Instant>> {
+        let Effects {
+            attach,
+            publish,
+            checks,
+            answer,
+            close,
+            close_all,
+            trim,
+            wake,
+        } = self.owner.handle(event, now());
+        if let Some(wanted) = checks {
+            self.health.wanted.send_replace(wanted);
+        }
+        if attach {
+            self.attach()?;
+        }
+        if publish {
             self.publish();
-            commands::answer(answer, &self.owner);
-            let close = block_in_place(|| self.stale_sockets.close(&mut self.owner))
-                .map(|wait| Instant::now() + wait);
-            next = step.into_iter().chain(close).min();
-            // Last, when nothing else is left to do.
-            if needs_trim && next.is_none() {
-                needs_trim = false;
-                block_in_place(malloc::trim);
-            }
         }
+        if let (Some(sender), Some(answer)) = (answer_to, answer) {
+            // Fails when the client has disconnected.
+            _ = sender.send(answer);
+        }
+        if close_all {
+            self.stale_sockets.schedule(BackendSet::All);
+        }
+        let close = self.stale_sockets.close(close, &self.owner);
+        let step = wake.map(|at| at.saturating_sub(now()));
+        let wait = step.into_iter().chain(close).min();
+        self.trim(trim, wait.is_none());
+        Ok(wait.map(|wait| Instant::now() + wait))
     }
 
-    /// Takes an update, and logs what it changes.
-    fn accept(&mut self, update: Update) {
-        let before = self
-            .owner
-            .has_accepted()
-            .then(|| self.owner.world().services.clone());
-        self.owner.accept(update);
-        let after = &self.owner.world().services;
-        match before {
-            Some(before) => change_log::log_changes(&before, after),
-            None => {
-                info!(services = after.len(), "configuration read");
-                let tables = &self.snapshots.borrow().tables;
-                change_log::log_changes_since(tables, self.owner.world());
-            }
-        }
+    fn look_at_node(&self) -> NodeState {
+        node_watch::look(&self.owner.dataplane, &self.context.settings, &self.cgroup)
     }
 
-    /// Passes the unhealthy endpoints to the owner; returns whether they changed.
-    fn update_health(&mut self) -> bool {
-        let unhealthy = self.health.unhealthy(self.owner.world());
-        self.owner.set_unhealthy(unhealthy)
+    /// Returns memory to the system, if it is time.
+    fn trim(&mut self, asked: Trim, is_idle: bool) {
+        self.trim = self.trim.max(asked);
+        if self.trim == Trim::Now || self.trim == Trim::WhenIdle && is_idle {
+            self.trim = Trim::No;
+            malloc::trim();
+        }
     }
 
     fn check_ejections(&mut self) {
-        let tables = self.snapshots.borrow().tables.clone();
-        let report = self.health.report();
+        let tables = Arc::clone(&self.snapshots.borrow().tables);
+        let report = Arc::clone(&self.health.reports.borrow());
         self.ejections
             .check(&mut self.owner.dataplane, &tables, &report);
     }
 
-    fn resync(&mut self) {
-        self.owner.resync();
-        self.stale_sockets.schedule(BackendSet::All);
-        malloc::trim();
-    }
-
-    /// Attaches the programs once the maps hold the first update, so that they never run on empty
-    /// maps. When that replaces the maps of an earlier agent, an incomplete update is not enough,
-    /// because the earlier maps may have what is missing; nor are smaller maps that cannot hold all
-    /// services.
-    fn attach_once(&mut self) -> anyhow::Result<()> {
-        let owner = &self.owner;
-        let has_gaps = owner.dataplane.replaces_other() && !owner.is_complete();
-        let is_short = owner.dataplane.replaces_larger() && !owner.has_capacity();
-        let filled = owner.is_applied() && !has_gaps && !is_short;
-        if filled && self.hooks.borrow().is_empty() {
-            let attached = self
-                .owner
-                .dataplane
-                .attach(&self.cgroup, self.settings.allow_second_agent)?;
-            info!(hooks = attached.len(), "attached");
-            self.hooks.send_replace(attached);
-            // Fails without a service manager, which is no error.
-            _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        }
+    fn attach(&mut self) -> anyhow::Result<()> {
+        let may_be_second = self.context.settings.allow_second_agent;
+        let attached = self.owner.dataplane.attach(&self.cgroup, may_be_second)?;
+        info!(hooks = attached.len(), "attached");
+        self.hooks.send_replace(attached);
+        // Fails without a service manager, which is no error.
+        _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         Ok(())
     }
 

@@ -1,98 +1,52 @@
-//! Starts the task that runs health checks, and holds the channels to it.
+//! The room of health checks: starts their task, and passes its results to the owner.
 
-use std::{collections::BTreeSet, future::pending, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::watch;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::clock::now;
+use super::{clock::now, context::Context, event::Event, inbox::Inbox};
 use crate::{
-    desired::{Target, World},
-    health::{self, HealthReport, Plan, Wanted},
+    desired::Target,
+    health::{self, HealthReport, Wanted},
 };
 
 /// The channels to the task.
 pub(super) struct HealthTask {
-    wanted: watch::Sender<Arc<Wanted>>,
-    reports: watch::Receiver<Arc<HealthReport>>,
-    /// `HealthReport::changes` of the last report seen.
-    changes: u64,
-    /// Endpoints that were unhealthy when an earlier agent ended, and that no report has covered
-    /// yet.
-    before: BTreeSet<Target>,
+    /// The endpoints to check.
+    pub(super) wanted: watch::Sender<Arc<Wanted>>,
+    /// The results.
+    pub(super) reports: watch::Receiver<Arc<HealthReport>>,
 }
 
 impl HealthTask {
-    /// Starts the task with no checks. `before` holds the endpoints that were unhealthy when an
+    /// Starts the task with no checks. `down` holds the endpoints that were unhealthy when an
     /// earlier agent ended.
-    pub(super) fn start(
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-        before: BTreeSet<Target>,
-    ) -> Self {
+    pub(super) fn start(context: &Context, down: BTreeSet<Target>) -> Self {
         let (wanted, receiver) = watch::channel(Arc::default());
         let (sender, reports) = watch::channel(Arc::default());
-        tasks.spawn(health::run(
+        let life = &context.life;
+        life.spawn(health::run(
             receiver,
             sender,
-            before.clone(),
+            down,
             now(),
-            stop.clone(),
+            life.stop.clone(),
         ));
-        Self {
-            wanted,
-            reports,
-            changes: 0,
-            before,
+        life.spawn(forward(reports.clone(), context.inbox.clone()));
+        Self { wanted, reports }
+    }
+}
+
+/// Passes on each report in which an endpoint is added, removed or changes its state. Ends with the
+/// checks.
+async fn forward(mut reports: watch::Receiver<Arc<HealthReport>>, inbox: Inbox) {
+    let mut changes = 0;
+    while reports.changed().await.is_ok() {
+        let report = Arc::clone(&reports.borrow_and_update());
+        let is_new = report.changes != changes;
+        changes = report.changes;
+        if is_new && !inbox.send(Event::Health(report)).await {
+            return;
         }
-    }
-
-    /// Returns a receiver of the reports.
-    pub(super) fn reports(&self) -> watch::Receiver<Arc<HealthReport>> {
-        self.reports.clone()
-    }
-
-    /// Returns the latest report.
-    pub(super) fn report(&self) -> Arc<HealthReport> {
-        Arc::clone(&self.reports.borrow())
-    }
-
-    /// Replaces the endpoints to check.
-    pub(super) fn ask(&mut self, world: &World, plan: &Plan) {
-        let wanted = &plan.wanted;
-        // An incomplete configuration may still bring the missing endpoints.
-        if world.complete {
-            self.before.retain(|target| {
-                wanted.contains_key(target) || !world.services.contains_key(&target.service)
-            });
-        }
-        self.wanted.send_if_modified(|old| {
-            let changed = old != wanted;
-            if changed {
-                *old = Arc::clone(wanted);
-            }
-            changed
-        });
-    }
-
-    /// Waits until an endpoint is added, removed or changes its state. Cancel safe.
-    pub(super) async fn changed(&mut self) {
-        while self.reports.changed().await.is_ok() {
-            let changes = self.reports.borrow_and_update().changes;
-            if changes != self.changes {
-                self.changes = changes;
-                return;
-            }
-        }
-        // The task stops with the agent, and may stop first.
-        pending::<()>().await;
-    }
-
-    /// Returns the endpoints that get no new connections.
-    pub(super) fn unhealthy(&mut self, world: &World) -> BTreeSet<Target> {
-        let report = self.report();
-        self.before
-            .retain(|target| !report.targets.contains_key(target));
-        health::unhealthy(&report, &self.before, world)
     }
 }

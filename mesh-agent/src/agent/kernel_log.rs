@@ -2,14 +2,10 @@
 //! `kernel-log`.
 
 use mesh_common::abi::FrontendKey;
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::watch,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::io::{Interest, unix::AsyncFd};
 use tracing::{debug, warn};
 
-use super::owner::Snapshot;
+use super::context::Context;
 use crate::{
     dataplane::{kernel::Kernel, kernel_log::Decision},
     desired::Tables,
@@ -17,10 +13,10 @@ use crate::{
 
 /// Logs each decision until `stop`.
 pub(super) fn run(
+    context: &Context,
     kernel: &mut Kernel,
-    snapshots: watch::Receiver<Snapshot>,
-    stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let (snapshots, stop) = (context.snapshots.clone(), context.life.stop.clone());
     let mut log =
         kernel.take_log(move |decision| log_decision(&snapshots.borrow().tables, decision))?;
     let descriptor = log.descriptor()?;

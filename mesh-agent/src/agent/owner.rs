@@ -3,18 +3,19 @@
 
 mod address_conflicts;
 mod commands;
+mod free;
+mod handle;
+mod health;
 mod ids_in_use;
 mod over_capacity;
-mod problems;
 mod removed_backends;
+mod settings;
 mod slow_start;
 mod snapshot;
 mod uncertain;
-mod unhealthy;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -24,25 +25,21 @@ use ipnet::IpNet;
 use mesh_common::abi::BackendRow;
 use tracing::{debug, info, warn};
 
-use self::unhealthy::UnhealthySince;
-pub(super) use self::{
-    commands::UnusedOverride, removed_backends::RemovedBackends, snapshot::Snapshot,
-};
+pub(super) use self::{commands::UnusedOverride, snapshot::Snapshot};
 use super::{
-    auto_addresses::AddressFile, change_log::describe, frontend_owners, overrides::OverrideFile,
+    auto_addresses::AddressFile, change_log::describe, event::RemovedBackends, frontend_owners,
+    overrides::OverrideFile,
 };
 use crate::{
     dataplane::Dataplane,
     desired::{
-        Allocatable, Earlier, Quotas, Tables, World, compile, next_change, partial_compile,
+        Allocatable, Base, Earlier, Quotas, Tables, Target, World, compile, next_change,
         plan::{Op, diff},
-        recompile, refused_node_addresses, shadowed_node_ports,
+        refused_node_addresses, shadowed_node_ports,
     },
     health::Plan,
-    model::{
-        Admission, ConfigNote, LeftOut, Locality, Refused, Service, ServiceName, Update, Wrong,
-    },
-    source::{dir::bound_refused, nested_services},
+    model::{ConfigNote, LeftOut, Refused, Service, ServiceName, Update, Wrong},
+    source::{SourceUpdate, bound_refused, merge::Holdings, nested_services},
     table::Table,
 };
 
@@ -62,6 +59,13 @@ pub(super) struct Owner<D> {
     addresses: AddressFile,
     overrides: OverrideFile,
     world: Arc<World>,
+    /// Names of all sources.
+    source_names: Vec<&'static str>,
+    /// The last update of each source.
+    sources: BTreeMap<&'static str, SourceUpdate>,
+    /// What services hold, as of the last merge.
+    holdings: Holdings,
+    /// All sources, merged.
     update: Update,
     left_out: Arc<BTreeMap<ServiceName, LeftOut>>,
     wrong: Arc<Vec<Wrong>>,
@@ -69,8 +73,8 @@ pub(super) struct Owner<D> {
     current: Arc<Tables>,
     /// The rows that the kernel should hold.
     desired: Tables,
-    /// The world that `desired` was compiled from, if the next compile can build on it.
-    compiled: Option<Arc<World>>,
+    /// The world that `desired` was compiled from, and when, if the next compile can build on it.
+    compiled: Option<(Arc<World>, Duration)>,
     /// Whether `desired` is older than `world`.
     needs_compile: bool,
     /// Addresses of the node at which a node port is not served, as of `desired`.
@@ -84,7 +88,8 @@ pub(super) struct Owner<D> {
     /// When rows change without an event: the next step of a ramp, or an unhealthy endpoint that
     /// leaves the slots.
     next_change: Option<Duration>,
-    unhealthy_since: UnhealthySince,
+    /// Endpoints that were unhealthy for an earlier agent, and that no report has covered yet.
+    inherited: BTreeSet<Target>,
     /// Whether `world` holds an update.
     accepted: bool,
     /// Services of an earlier agent that no update has confirmed yet.
@@ -94,7 +99,21 @@ pub(super) struct Owner<D> {
     held: HashMap<Op, Duration>,
     applied: Option<Applied>,
     removed: RemovedBackends,
+    replaces: Replaces,
+    /// Whether the programs were to be attached.
+    attached: bool,
+    /// When the next step is due, by the monotonic clock.
+    wake: Option<Duration>,
     problems: Problems,
+}
+
+/// Which maps of an earlier agent the programs use until these are attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Replaces {
+    /// Maps of another layout.
+    pub(super) other: bool,
+    /// Maps with more rows.
+    pub(super) larger: bool,
 }
 
 /// The last set of tables that was applied.
@@ -117,6 +136,8 @@ struct Problems {
     overrides: Option<String>,
     excluded: Vec<String>,
     links: Vec<String>,
+    /// Sources that ended, until they send an update.
+    sources: BTreeMap<&'static str, String>,
 }
 
 impl<D: Dataplane> Owner<D> {
@@ -129,7 +150,7 @@ impl<D: Dataplane> Owner<D> {
         let current = dataplane.dump()?;
         let (addresses, addresses_problem) = AddressFile::open(state_dir);
         let (file, overrides, overrides_problem) = OverrideFile::open(state_dir);
-        Ok(Self {
+        let mut owner = Self {
             dataplane,
             pools,
             quotas: Quotas::NONE,
@@ -139,6 +160,9 @@ impl<D: Dataplane> Owner<D> {
                 overrides,
                 ..World::default()
             }),
+            source_names: Vec::new(),
+            sources: BTreeMap::new(),
+            holdings: frontend_owners::in_kernel(&current).into(),
             update: Update::default(),
             left_out: Arc::default(),
             wrong: Arc::default(),
@@ -153,48 +177,26 @@ impl<D: Dataplane> Owner<D> {
             over_capacity: Refused::default(),
             is_cut: false,
             next_change: None,
-            unhealthy_since: UnhealthySince::default(),
+            inherited: BTreeSet::new(),
             accepted: false,
             held: HashMap::new(),
             applied: None,
             removed: RemovedBackends::default(),
+            replaces: Replaces::default(),
+            attached: false,
+            wake: None,
             problems: Problems {
                 addresses: addresses_problem,
                 overrides: overrides_problem,
                 ..Problems::default()
             },
-        })
+        };
+        owner.inherited = owner.down();
+        Arc::make_mut(&mut owner.world).failing = health::unknown(&owner.inherited).collect();
+        Ok(owner)
     }
 
-    /// Sets the locality of this node. Call it once, before the first update.
-    pub(super) fn set_locality(&mut self, locality: Locality) {
-        Arc::make_mut(&mut self.world).locality = locality;
-    }
-
-    /// Sets which addresses and node ports services may have. Call it once, before the first update.
-    pub(super) fn set_admission(&mut self, admission: Admission) {
-        Arc::make_mut(&mut self.world).admission = Arc::new(admission);
-    }
-
-    /// Sets the quotas of the maps. Call it once, before the first update.
-    pub(super) fn set_quotas(&mut self, quotas: Quotas) {
-        self.quotas = quotas;
-    }
-
-    /// Sets the name and the addresses of this node; returns whether that needs a compile, which is
-    /// never before the first update.
-    pub(super) fn set_node(&mut self, name: &str, addresses: BTreeSet<IpAddr>) -> bool {
-        if self.world.node_name == name && self.world.node_addresses == addresses {
-            return false;
-        }
-        let world = Arc::make_mut(&mut self.world);
-        (world.node_name, world.node_addresses) = (name.to_owned(), addresses);
-        self.plan_checks();
-        self.needs_compile = self.accepted;
-        self.accepted
-    }
-
-    /// Takes an update; [`reconcile`](Self::reconcile) puts it into effect.
+    /// Takes the merged configuration; [`reconcile`](Self::reconcile) puts it into effect.
     pub(super) fn accept(&mut self, mut update: Update) {
         let mut services = std::mem::take(&mut update.services);
         let certain = uncertain::is_certain(&update);
@@ -216,6 +218,7 @@ impl<D: Dataplane> Owner<D> {
         self.world = Arc::new(world);
         self.plan_checks();
         self.accepted = true;
+        self.forget_inherited();
         self.needs_compile = true;
         self.wrong = Arc::new(std::mem::take(&mut update.wrong));
         self.update = update;
@@ -257,25 +260,24 @@ impl<D: Dataplane> Owner<D> {
     }
 
     fn compile(&mut self, now: Duration) {
-        let leaves = self.unhealthy_since.note(&mut self.world, now);
         let busy = self.ids_in_use();
         let room = Allocatable {
             capacity: self.dataplane.capacity(),
             busy: &busy,
+            quotas: self.quotas,
         };
-        let compiled = match &self.compiled {
-            Some(world) => {
-                let earlier = Earlier {
-                    world,
-                    tables: &self.desired,
-                };
-                recompile(earlier, &self.world, now, &self.current, room)
-            }
-            None => compile(&self.world, now, &self.current, room),
+        let earlier = self.compiled.as_ref().map(|(world, at)| Earlier {
+            world,
+            at: *at,
+            tables: &self.desired,
+        });
+        let base = Base {
+            current: &self.current,
+            earlier,
         };
-        let (desired, over_capacity) = match compiled {
-            Ok(tables) if self.quotas.hold(&tables, room.capacity) => (tables, Vec::new()),
-            _ => partial_compile(&self.world, now, &self.current, room, self.quotas),
+        let (desired, over_capacity) = match compile(&self.world, now, base, room) {
+            Ok(tables) => (tables, Vec::new()),
+            Err(partial) => (partial.tables, partial.over_limit),
         };
         self.desired = desired;
         if self.needs_compile {
@@ -284,75 +286,12 @@ impl<D: Dataplane> Owner<D> {
             bound_refused(&mut self.refused);
         }
         // A full compile comes next when a service did not fit, because it may fit then.
-        self.compiled = over_capacity.is_empty().then(|| Arc::clone(&self.world));
+        self.compiled = over_capacity
+            .is_empty()
+            .then(|| (Arc::clone(&self.world), now));
         self.over_capacity = self.refuse_over_capacity(&over_capacity);
         self.needs_compile = false;
-        self.next_change = next_change(&self.world, now)
-            .into_iter()
-            .chain(leaves)
-            .min();
-    }
-
-    /// Frees the rows whose grace period is over; returns the time until the next is due.
-    fn free(&mut self, frees: Vec<Op>, now: Duration) -> Option<Duration> {
-        if frees.is_empty() {
-            self.held.clear();
-            return None;
-        }
-        let held = std::mem::take(&mut self.held);
-        let drains = self.drains();
-        let due = |op: &Op| {
-            held.get(op)
-                .copied()
-                .unwrap_or_else(|| now + self.grace(op, &drains))
-        };
-        let (ready, waiting): (Vec<Op>, Vec<Op>) = frees.into_iter().partition(|op| due(op) <= now);
-        self.held = waiting
-            .into_iter()
-            .map(|op| {
-                let due = due(&op);
-                (op, due)
-            })
-            .collect();
-        if !self.apply(&ready) {
-            return Some(RETRY);
-        }
-        if !ready.is_empty() && !self.over_capacity.errors.is_empty() {
-            // Services that did not fit may fit now.
-            self.needs_compile = true;
-            return Some(Duration::ZERO);
-        }
-        self.held.values().min().map(|&due| due.saturating_sub(now))
-    }
-
-    /// Returns how long to keep what an operation frees. Connections to a removed endpoint are closed
-    /// when its row is freed, and its service id must not be reused before.
-    fn grace(&self, op: &Op, drains: &HashMap<u32, u16>) -> Duration {
-        let seconds = match op {
-            Op::FreeBackend(index) => self
-                .current
-                .backends
-                .get(index)
-                .map(|row| row.drain_seconds),
-            Op::FreeId(id) => drains.get(id).copied(),
-            _ => None,
-        };
-        GRACE.max(Duration::from_secs(seconds.unwrap_or_default().into()))
-    }
-
-    /// Returns the longest drain among the backends of each service.
-    fn drains(&self) -> HashMap<u32, u16> {
-        let mut drains = HashMap::new();
-        for row in self
-            .current
-            .backends
-            .values()
-            .filter(|row| row.drain_seconds > 0)
-        {
-            let longest: &mut u16 = drains.entry(row.service).or_default();
-            *longest = row.drain_seconds.max(*longest);
-        }
-        drains
+        self.next_change = next_change(&self.world, now);
     }
 
     /// Applies operations, and records those that took effect. Returns whether all did.
@@ -415,11 +354,6 @@ impl<D: Dataplane> Owner<D> {
     /// Returns whether the data plane holds all of the last update.
     pub(super) fn is_applied(&self) -> bool {
         self.applied.is_some() && !self.needs_compile && self.problems.apply.is_none()
-    }
-
-    /// Returns whether an update was accepted.
-    pub(super) fn has_accepted(&self) -> bool {
-        self.accepted
     }
 
     /// Returns whether the last update was complete and certain.

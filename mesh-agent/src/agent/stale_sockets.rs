@@ -5,11 +5,7 @@ use std::{thread, time::Duration};
 use mesh_common::abi::SocketRow;
 use tracing::{info, warn};
 
-use super::{
-    clock::now,
-    owner::{Owner, RemovedBackends},
-    problem_log::ProblemLog,
-};
+use super::{clock::now, event::RemovedBackends, owner::Owner, problem_log::ProblemLog};
 use crate::{
     dataplane::kernel::Kernel,
     stale::{self, Attempts, BackendSet, CloseSchedule, DueClose, NamespaceScope, Tracked},
@@ -41,8 +37,12 @@ impl StaleSockets {
 
     /// Closes the sockets of backends that the owner removed; returns the time until the next
     /// look. A connect that was under way at the removal is found when the backend's row is freed.
-    pub(super) fn close(&mut self, owner: &mut Owner<Kernel>) -> Option<Duration> {
-        let RemovedBackends { removed, freed } = owner.take_removed_backends();
+    pub(super) fn close(
+        &mut self,
+        backends: RemovedBackends,
+        owner: &Owner<Kernel>,
+    ) -> Option<Duration> {
+        let RemovedBackends { removed, freed } = backends;
         self.attempts.forget(&removed);
         self.schedule(BackendSet::Of(removed.into_iter().chain(freed).collect()));
         let start = now();

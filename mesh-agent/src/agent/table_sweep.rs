@@ -17,11 +17,15 @@ use mesh_common::{
     limits::percent,
     occupancy, quota,
 };
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{clock::now, owner::Snapshot, problem_log::ProblemLog};
+use super::{
+    clock::now,
+    context::{Context, Life},
+    problem_log::ProblemLog,
+};
 use crate::{
     config::Settings,
     dataplane::{Counts, Error, clients, expired, sockets::Sockets},
@@ -41,12 +45,13 @@ const GRACE: Duration = Duration::from_millis(20);
 const AT_START: u32 = 3;
 
 /// Sweeps until `stop`.
-pub(super) async fn run(
-    sockets: Sockets,
-    snapshots: watch::Receiver<Snapshot>,
-    settings: Settings,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(context: Context, sockets: Sockets) {
+    let Context {
+        settings,
+        snapshots,
+        life: Life { stop, .. },
+        ..
+    } = context;
     let sockets = Arc::new(sockets);
     let mut sweep = Sweep::new(&settings);
     let mut number = 0;

@@ -14,19 +14,15 @@ use std::{
 };
 
 use mesh_common::abi::maps;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use self::services::ServiceRows;
 use super::{
-    clock::now,
-    commands::{self, Command},
-    explain, frontend_owners,
-    owner::Snapshot,
+    clock::now, context::Context, event::Command, explain, frontend_owners, owner::Snapshot,
 };
 use crate::{
     api::{server::View, types, view::Refusal},
-    config::Settings,
-    dataplane::{SharedMeter, link::Attached},
+    dataplane::link::Attached,
     desired::{Capacity, Tables, Target},
     health::HealthReport,
     model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},
@@ -38,24 +34,21 @@ const MOST_WRONG: usize = 100;
 /// The sources of all answers.
 pub(super) struct AgentView {
     pub(super) started: Instant,
-    pub(super) settings: Settings,
     pub(super) degraded: Vec<String>,
-    pub(super) snapshots: watch::Receiver<Snapshot>,
+    pub(super) context: Context,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<HealthReport>>,
-    pub(super) meter: SharedMeter,
-    pub(super) commands: mpsc::Sender<Command>,
 }
 
 impl View for AgentView {
     fn ready(&self) -> bool {
-        let snapshot = self.snapshots.borrow();
+        let snapshot = self.context.snapshots.borrow();
         let applied = snapshot.applied.is_some() && !self.hooks.borrow().is_empty();
         applied && only_objects(&snapshot.wrong) && snapshot.problems.is_empty()
     }
 
     fn status(&self) -> types::Status {
-        let snapshot = self.snapshots.borrow().clone();
+        let snapshot = self.context.snapshots.borrow().clone();
         let hooks = self.hooks.borrow().clone();
         let applied = snapshot.applied;
         let waiting = hooks.is_empty();
@@ -63,24 +56,25 @@ impl View for AgentView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: self.ready(),
             config_valid: snapshot.errors.is_empty(),
-            node_name: self.settings.node_name.clone(),
+            node_name: self.context.settings.node_name.clone(),
             pid: process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
-            cgroup: self.settings.cgroup.display().to_string(),
-            pin_dir: self.settings.pin_dir.display().to_string(),
+            cgroup: self.context.settings.cgroup.display().to_string(),
+            pin_dir: self.context.settings.pin_dir.display().to_string(),
             revision: applied.map_or(0, |applied| applied.revision),
             applied_seconds_ago: applied.map(|applied| applied.at.elapsed().as_secs()),
             apply_milliseconds: applied
                 .map(|applied| u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX)),
-            capacity: capacity(&snapshot.tables, self.settings.capacity),
+            capacity: capacity(&snapshot.tables, self.context.settings.capacity),
             hooks: hooks.into_iter().map(hook).collect(),
             sources: self
+                .context
                 .settings
                 .services
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            admission: Some(self.settings.admission.clone().into()),
+            admission: Some(self.context.settings.admission.clone().into()),
             errors: snapshot.errors.iter().map(error).collect(),
             errors_total: snapshot.errors_total as u64,
             wrong_total: snapshot.wrong.len() as u64,
@@ -97,12 +91,13 @@ impl View for AgentView {
     }
 
     fn loaded(&self) -> bool {
-        self.snapshots.borrow().loaded
+        self.context.snapshots.borrow().loaded
     }
 
     fn services(&self) -> Result<Vec<types::Service>, String> {
-        let snapshot = self.snapshots.borrow().clone();
+        let snapshot = self.context.snapshots.borrow().clone();
         let counters = self
+            .context
             .meter
             .read(&snapshot.tables)
             .map_err(|error| error.to_string())?;
@@ -117,7 +112,7 @@ impl View for AgentView {
     }
 
     fn left_out(&self, namespace: &str, name: &str) -> Option<types::Service> {
-        let left_out = Arc::clone(&self.snapshots.borrow().left_out);
+        let left_out = Arc::clone(&self.context.snapshots.borrow().left_out);
         let name = ServiceName {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -147,12 +142,22 @@ impl View for AgentView {
             address: endpoint.ip(),
             port: endpoint.port(),
         };
-        commands::send(&self.commands, target, change, force)
+        self.context.inbox.ask(Command {
+            target,
+            change,
+            force,
+        })
     }
 
     fn explain(&self, question: &types::Question) -> Result<types::Explanation, Refusal> {
-        let snapshot = self.snapshots.borrow().clone();
-        explain::explain(&snapshot, &*self.meter, &self.settings, now(), question)
+        let snapshot = self.context.snapshots.borrow().clone();
+        explain::explain(
+            &snapshot,
+            &*self.context.meter,
+            &self.context.settings,
+            now(),
+            question,
+        )
     }
 }
 
@@ -205,7 +210,7 @@ pub(super) fn wrong(snapshot: &Snapshot) -> Vec<types::Wrong> {
         .collect();
     let mut listed: HashMap<&Path, usize> = HashMap::new();
     let first = snapshot.wrong.iter().filter(|it| {
-        let count = listed.entry(it.origin.file.as_path()).or_default();
+        let count = listed.entry(it.origin.document().as_path()).or_default();
         *count += 1;
         *count <= MOST_WRONG
     });
@@ -225,7 +230,7 @@ fn note(note: &ConfigNote) -> types::ConfigProblem {
 /// Returns notes on overrides for endpoints that are not configured, at the file that holds them.
 fn unused_overrides(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigProblem> {
     let file = Arc::new(snapshot.overrides_file.clone());
-    let origin = Origin { file, line: 1 };
+    let origin = Origin::State(file);
     snapshot
         .unused_overrides
         .iter()
@@ -234,9 +239,8 @@ fn unused_overrides(snapshot: &Snapshot) -> impl Iterator<Item = types::ConfigPr
 
 fn problem(origin: &Origin, field: &str, reason: &str) -> types::ConfigProblem {
     types::ConfigProblem {
-        file: origin.file.display().to_string(),
-        line: origin.line,
         field: field.to_owned(),
         reason: reason.to_owned(),
+        ..origin.into()
     }
 }

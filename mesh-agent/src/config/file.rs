@@ -82,7 +82,7 @@ pub fn given(path: Option<&Path>) -> (Given, Vec<String>) {
              reason,
          }| {
             ConfigError {
-                origin: Origin {
+                origin: Origin::Line {
                     file: Arc::clone(&file),
                     line,
                 },

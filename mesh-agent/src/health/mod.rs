@@ -2,7 +2,7 @@
 //! are unhealthy.
 //!
 //! ```text
-//! services ──plan: rules, fair_share──► Wanted ──► run ──HealthReport──► unhealthy ──► desired
+//! services ──plan: rules, fair_share──► Wanted ──► run ──HealthReport──► owner ──► desired
 //!                                               │
 //!                 checks: schedule + hysteresis ┤ (pure)
 //!                 probe: tcp, http, tls, grpc ──┘ (one at a time for each endpoint, each within its timeout)
@@ -23,7 +23,6 @@ mod rules;
 mod schedule;
 mod tcp;
 mod tls;
-mod unhealthy;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -46,7 +45,6 @@ pub use self::{
     hysteresis::{HealthState, HealthStatus},
     plan::{Plan, Wanted, plan},
     rules::Rules,
-    unhealthy::{is_kept, unhealthy},
 };
 use self::{
     checks::{Checks, Due},

@@ -221,11 +221,9 @@ fn slowed(interval: Duration, demand: u64, level: u64) -> Duration {
 
 /// Returns the origin of a service's health check.
 fn origin(service: &Service) -> Origin {
-    let line = service.traffic.health_origin.line;
-    let line = if line == 0 { service.origin.line } else { line };
-    Origin {
-        line,
-        ..service.origin.clone()
+    match service.traffic.health_origin.line {
+        0 => service.origin.clone(),
+        line => service.origin.at(line),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Sources of configuration: each watches what it reads, and sends it as whole snapshots (`Update`).
+//! Sources of configuration: each watches what it reads, and sends it as whole snapshots (`SourceUpdate`).
 //!
 //! ```text
-//! watch ──► mesh_files::dir ──► mesh_core::source ──► Update
+//! watch ──► mesh_files::dir ──► mesh_core::source ──► SourceUpdate
 //!  when      bytes of files      decides, pure
 //!  to read
 //! ```
@@ -9,5 +9,6 @@
 pub mod watch;
 
 pub use mesh_core::source::{
-    Serve, ServiceDir, ServiceDirError, dir, frontend_owners, nested_services, settings,
+    Serve, ServiceDir, ServiceDirError, SourceUpdate, bound_refused, dir, frontend_owners, merge,
+    nested_services, settings,
 };

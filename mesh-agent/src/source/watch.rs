@@ -23,10 +23,7 @@ use self::{
     debounce::{Change, Debounce},
     inotify::Inotify,
 };
-use crate::{
-    model::{ConfigNote, Update},
-    private_files,
-};
+use crate::{model::ConfigNote, private_files, source::SourceUpdate};
 
 /// Period of comparing the files while the kernel reports changes.
 const POLL: Duration = Duration::from_secs(2);
@@ -55,11 +52,15 @@ const LARGE_EVERY: Duration = Duration::from_secs(1);
 
 /// Sends the contents of the directories: at once, and again whenever they change. Ends when
 /// cancelled or when the receiver is gone.
-pub async fn watch(reader: DirectoryReader, updates: Sender<Update>, cancel: CancellationToken) {
+pub async fn watch(
+    reader: DirectoryReader,
+    updates: Sender<SourceUpdate>,
+    cancel: CancellationToken,
+) {
     cancel.run_until_cancelled(follow(reader, updates)).await;
 }
 
-async fn follow(reader: DirectoryReader, updates: Sender<Update>) {
+async fn follow(reader: DirectoryReader, updates: Sender<SourceUpdate>) {
     let (changes, mut inbox) = mpsc::channel(CHANGES);
     let mut directories = Directories {
         reader,
@@ -90,8 +91,8 @@ async fn follow(reader: DirectoryReader, updates: Sender<Update>) {
 async fn look(
     mut directories: Directories,
     inbox: &mut Receiver<Change>,
-    sent: Option<&Update>,
-) -> (Directories, (Update, bool)) {
+    sent: Option<&SourceUpdate>,
+) -> (Directories, (SourceUpdate, bool)) {
     let mut seen;
     (directories, seen) = blocking(directories, Directories::read).await;
     for _ in 0..LOOKS {
@@ -182,13 +183,13 @@ struct Directories {
 
 impl Directories {
     /// Reads all files, and returns whether some changes will not be reported.
-    fn read(&mut self) -> (Update, bool) {
+    fn read(&mut self) -> (SourceUpdate, bool) {
         // The watches are set before anything is read, so that no change is missed.
         let mut links = symlinks::watched(self.reader.directories());
         for _ in 1..ATTEMPTS {
             let blind = !self.inotify.watch(&links);
             self.stamps = scan::stamps(self.reader.directories());
-            let update = self.reader.read();
+            let update = self.reader.update();
             let before =
                 std::mem::replace(&mut links, symlinks::watched(self.reader.directories()));
             if links == before {
@@ -196,7 +197,7 @@ impl Directories {
             }
         }
         let blind = !self.inotify.watch(&links);
-        (self.reader.read(), blind)
+        (self.reader.update(), blind)
     }
 
     /// Stores small files. Returns the problem with the store, if any.

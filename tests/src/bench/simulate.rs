@@ -128,7 +128,7 @@ impl Model {
         };
         let service = Service {
             name: name.clone(),
-            origin: Origin {
+            origin: Origin::Line {
                 file: Arc::default(),
                 line: 1,
             },

@@ -196,10 +196,9 @@ impl From<&model::ConfigNote> for ConfigProblem {
 
 impl From<&model::Origin> for ConfigProblem {
     fn from(origin: &model::Origin) -> Self {
-        let model::Origin { file, line } = origin;
         Self {
-            file: file.display().to_string(),
-            line: *line,
+            file: origin.document().display().to_string(),
+            line: origin.line(),
             field: String::new(),
             reason: String::new(),
         }
@@ -234,7 +233,7 @@ mod tests {
 
     #[test]
     fn config_problems_read_like_the_errors_they_come_from() {
-        let origin = model::Origin {
+        let origin = model::Origin::Line {
             file: std::sync::Arc::new("a.yaml".into()),
             line: 3,
         };

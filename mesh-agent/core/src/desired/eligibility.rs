@@ -48,7 +48,7 @@ impl<'a> Eligibility<'a> {
                 .collect(),
             long_unhealthy: endpoints
                 .iter()
-                .map(|endpoint| known.is_long_unhealthy(endpoint))
+                .map(|endpoint| known.is_long_unhealthy(endpoint, now))
                 .collect(),
             takes: vec![false; endpoints.len()],
             shift: 0,
@@ -86,6 +86,11 @@ impl<'a> Eligibility<'a> {
     /// Returns the weight of each endpoint.
     pub fn weights(&self) -> &[Weight] {
         &self.weights
+    }
+
+    /// Returns for each endpoint whether health checks leave it in service.
+    pub fn works(&self) -> &[bool] {
+        &self.works
     }
 
     /// Returns for each endpoint whether it takes new connections from this node.

@@ -2,22 +2,22 @@
 //! and when each endpoint became usable. Computes their present weights from it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    net::{IpAddr, Ipv4Addr},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
-use super::{Override, Target, World, ramp};
+use super::{
+    Override, World, ramp,
+    unhealthy::{leaves_at, unhealthy},
+    world::{AddressPort, of_service},
+};
 use crate::model::{Endpoint, Service, ServiceName, Traffic};
-
-/// Address and port.
-type AddressPort = (IpAddr, u16);
 
 /// State of the endpoints of one service.
 pub(super) struct EndpointStates<'a> {
     traffic: &'a Traffic,
-    unhealthy: HashSet<AddressPort>,
-    long_unhealthy: HashSet<AddressPort>,
+    /// Unhealthy endpoints, and when they leave the slots.
+    unhealthy: HashMap<AddressPort, Duration>,
     overrides: HashMap<AddressPort, Override>,
     usable_since: HashMap<AddressPort, Duration>,
 }
@@ -61,24 +61,28 @@ impl Weight {
 impl<'a> EndpointStates<'a> {
     pub(super) fn of(world: &World, service: &'a Service) -> Self {
         let name = &service.name;
+        let unhealthy = unhealthy(world, service).into_iter();
         Self {
             traffic: &service.traffic,
-            unhealthy: places(&world.unhealthy, name),
-            long_unhealthy: places(&world.long_unhealthy, name),
-            overrides: of_service(&world.overrides, name),
-            usable_since: of_service(&world.usable_since, name),
+            unhealthy: unhealthy
+                .map(|target| (target.place(), leaves_at(world.failing[&target])))
+                .collect(),
+            overrides: of_service(&world.overrides, name).collect(),
+            usable_since: of_service(&world.usable_since, name).collect(),
         }
     }
 
     /// Whether health checks do not find the endpoint unhealthy.
     pub(super) fn works(&self, endpoint: &Endpoint) -> bool {
-        !self.unhealthy.contains(&(endpoint.address, endpoint.port))
+        !self
+            .unhealthy
+            .contains_key(&(endpoint.address, endpoint.port))
     }
 
     /// Whether the endpoint has been unhealthy for long.
-    pub(super) fn is_long_unhealthy(&self, endpoint: &Endpoint) -> bool {
-        self.long_unhealthy
-            .contains(&(endpoint.address, endpoint.port))
+    pub(super) fn is_long_unhealthy(&self, endpoint: &Endpoint, now: Duration) -> bool {
+        let leaves = self.unhealthy.get(&(endpoint.address, endpoint.port));
+        leaves.is_some_and(|leaves| *leaves <= now)
     }
 
     pub(super) fn weight(&self, endpoint: &Endpoint, now: Duration) -> Weight {
@@ -145,42 +149,29 @@ impl<'a> EndpointStates<'a> {
     }
 }
 
-fn place(target: &Target) -> AddressPort {
-    (target.address, target.port)
-}
-
-/// Returns the lower bound of a service's targets in an ordered map.
-fn first(service: &ServiceName) -> Target {
-    Target {
-        service: service.clone(),
-        address: Ipv4Addr::UNSPECIFIED.into(),
-        port: 0,
-    }
-}
-
-fn places(targets: &BTreeSet<Target>, service: &ServiceName) -> HashSet<AddressPort> {
-    targets
-        .range(first(service)..)
-        .take_while(|it| it.service == *service)
-        .map(place)
-        .collect()
-}
-
-fn of_service<V: Copy>(
-    of_all: &BTreeMap<Target, V>,
-    service: &ServiceName,
-) -> HashMap<AddressPort, V> {
-    let targets = of_all
-        .range(first(service)..)
-        .take_while(|(target, _)| target.service == *service);
-    targets
-        .map(|(target, &value)| (place(target), value))
-        .collect()
-}
-
-/// Returns when the tables change next because time passes, by the monotonic clock, or nothing if
-/// no ramp is under way.
+/// Returns when the tables change next because time passes, by the monotonic clock: a ramp is under
+/// way, or an unhealthy endpoint leaves the slots.
 pub fn next_change(world: &World, now: Duration) -> Option<Duration> {
+    next_step(world, now)
+        .into_iter()
+        .chain(next_leave(world, now))
+        .min()
+}
+
+/// Returns when the next unhealthy endpoint leaves the slots.
+fn next_leave(world: &World, now: Duration) -> Option<Duration> {
+    let names: BTreeSet<&ServiceName> =
+        world.failing.keys().map(|target| &target.service).collect();
+    let services = names
+        .into_iter()
+        .filter_map(|name| world.services.get(name));
+    let leaves = services.flat_map(|service| EndpointStates::of(world, service).unhealthy);
+    let times = leaves.map(|(_, leaves)| leaves);
+    times.filter(|at| *at > now && *at < Duration::MAX).min()
+}
+
+/// Returns when the next step of a ramp is due.
+fn next_step(world: &World, now: Duration) -> Option<Duration> {
     if world.usable_since.is_empty() && world.overrides.is_empty() {
         return None;
     }

@@ -1,12 +1,13 @@
 //! Services for unit tests.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use mesh_common::abi::FrontendKey;
 
+use super::{Target, World};
 use crate::model::{
-    Addresses, Condition, Endpoint, InternalTraffic, Origin, Protocol, Service, ServiceName,
-    ServicePort, Services, Traffic,
+    Addresses, Condition, Endpoint, HealthCheck, InternalTraffic, Origin, Probe, Protocol, Service,
+    ServiceName, ServicePort, Services, Traffic,
 };
 
 pub fn name(name: &str) -> ServiceName {
@@ -27,7 +28,7 @@ pub fn services(services: impl IntoIterator<Item = Service>) -> Services {
 pub fn fixed(service: &str, address: &str) -> Service {
     Service {
         name: name(service),
-        origin: Origin {
+        origin: Origin::Line {
             file: Arc::new("test.yaml".into()),
             line: 1,
         },
@@ -68,6 +69,39 @@ pub fn with(mut service: Service, endpoints: &[(&str, u32)]) -> Service {
         .map(|(address, weight)| endpoint(address, *weight))
         .collect();
     service
+}
+
+/// A TCP check, which keeps endpoints when all fail.
+pub fn check() -> HealthCheck {
+    HealthCheck {
+        probe: Probe::Tcp,
+        port: None,
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+        jitter_percent: 10,
+        rise: NonZeroU32::MIN,
+        fall: NonZeroU32::MIN,
+        allow_empty: false,
+    }
+}
+
+/// Has the checks of these endpoints fail, and of no others. Services without a check get one that
+/// takes out all endpoints that fail.
+pub fn fail(world: &mut World, endpoints: impl IntoIterator<Item = Target>) {
+    let endpoints = endpoints.into_iter();
+    world.failing = endpoints.map(|target| (target, Duration::MAX)).collect();
+    let names: BTreeSet<ServiceName> = world.failing.keys().map(|it| it.service.clone()).collect();
+    for name in names {
+        let Some(service) = world.services.get(&name) else {
+            continue;
+        };
+        let mut service = Service::clone(service);
+        service.traffic.health.get_or_insert(HealthCheck {
+            allow_empty: true,
+            ..check()
+        });
+        world.services.insert(name, Arc::new(service));
+    }
 }
 
 fn endpoint(address: &str, weight: u32) -> Endpoint {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::capacity::Allocatable;
+use super::Allocatable;
 use crate::table::Table;
 
 /// Allocates free indexes, single or contiguous, lowest first.
@@ -116,8 +116,8 @@ mod tests {
         let mut free = IdAllocator::new(
             &taken(&[1]),
             Allocatable {
-                capacity,
                 busy: &busy,
+                ..capacity.into()
             },
         );
         let ids: Vec<u32> = (0..6).map(|_| free.take()).collect();

@@ -2,12 +2,15 @@
 //! holds are arguments.
 //!
 //! ```text
-//! World ──compile, recompile, partial_compile──► Tables ──plan::diff──► Ops for the data plane
+//! World ──compile──► Tables ──plan::diff──► Ops for the data plane
 //! ```
 
 mod alias_table;
+mod allocatable;
 mod capacity;
+mod changes;
 mod compile;
+mod compiler;
 mod display;
 mod eligibility;
 mod endpoint_state;
@@ -21,13 +24,13 @@ pub mod plan;
 mod port_identity;
 mod quota;
 mod ramp;
-mod recompile;
 mod retain_unknown;
 mod round_robin;
 mod service_row;
 mod slot_ranges;
 mod tables;
 mod tiers;
+mod unhealthy;
 pub mod vips;
 mod world;
 
@@ -37,17 +40,19 @@ pub mod fixture;
 mod tests;
 
 pub use self::{
-    capacity::{Allocatable, Capacity, CapacityError},
+    allocatable::Allocatable,
+    capacity::Capacity,
+    changes::{Base, Earlier},
     compile::{compile, filter},
     eligibility::{Eligibility, active},
     endpoint_state::{Weight, next_change},
     frontends::{Frontend, Reach, frontends, has_family, out_of_reach, takers},
     node_addresses::{refused_node_addresses, shadowed_node_ports},
-    partial_compile::{OverLimit, partial_compile},
+    partial_compile::{OverLimit, Partial},
     port_identity::{identified, port_identity},
     quota::Quotas,
-    recompile::{Earlier, recompile},
     slot_ranges::contiguous_backends,
     tables::{Tables, frontend, socket_address},
+    unhealthy::unhealthy,
     world::{Override, Target, World},
 };

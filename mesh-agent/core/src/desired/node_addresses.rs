@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::{
         desired::fixture,
-        model::{Admission, External, Origin, Wrong},
+        model::{Admission, External, Wrong},
     };
 
     fn notes(services: [Service; 2], node_addresses: &[&str]) -> Vec<String> {
@@ -161,10 +161,7 @@ mod tests {
         let mut cart = fixture::fixed("cart", "10.96.0.1");
         cart.ports[0].node_port = Some(80);
         let mut other = fixture::fixed("other", "10.96.0.2");
-        other.origin = Origin {
-            file: other.origin.file,
-            line: 7,
-        };
+        other.origin = other.origin.at(7);
         let external = External {
             address: "192.0.2.1".parse().unwrap(),
             kind: FrontendKind::ExternalIp,

@@ -5,13 +5,19 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Allocatable, Quotas, Tables, World,
-    compile::{Compiler, filter},
-    port_identity::identified,
-    quota::RowCounts,
-    retain_unknown::retain_unknown,
+    Allocatable, Quotas, Tables, World, changes::Changes, compiler::Compiler,
+    port_identity::identified, quota::RowCounts, retain_unknown::retain_unknown,
 };
 use crate::model::{Effect, Service, ServiceName};
+
+/// The tables of the services that fit, because not all do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Partial {
+    /// Tables.
+    pub tables: Tables,
+    /// Services that do not fit.
+    pub over_limit: Vec<OverLimit>,
+}
 
 /// A service that does not fit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,25 +30,21 @@ pub struct OverLimit {
     pub effect: Effect,
 }
 
-/// Returns the tables of the services that fit, and the services that do not.
-pub fn partial_compile<'a>(
+/// Compiles all services, one by one, as long as they fit.
+pub(super) fn partial_compile(
     world: &World,
     now: std::time::Duration,
     current: &Tables,
-    allocatable: impl Into<Allocatable<'a>>,
-    quotas: Quotas,
-) -> (Tables, Vec<OverLimit>) {
-    let allocatable = allocatable.into();
+    allocatable: Allocatable<'_>,
+) -> Partial {
     let mut fitter = Fitter {
         compiler: Compiler::new(current, now, allocatable, Tables::default(), |_| true),
         current,
         allocatable,
-        quotas,
         namespaces: HashMap::new(),
         new_frontends: 0,
     };
-    let mut services: Vec<&Service> = world.services.values().map(AsRef::as_ref).collect();
-    services.retain(|service| !world.uncertain.contains(&service.name));
+    let mut services = Changes::all(world).services;
     services.sort_by_cached_key(|service| (fitter.compiler.growth(service), service.name.clone()));
     let known: BTreeSet<ServiceName> = current
         .names
@@ -71,8 +73,10 @@ pub fn partial_compile<'a>(
     }
     let mut tables = fitter.compiler.tables;
     retain_unknown(current, &mut tables, &kept);
-    tables.filter = filter(&tables.services);
-    (tables, misfits)
+    Partial {
+        tables,
+        over_limit: misfits,
+    }
 }
 
 /// Returns the present rows of a service.
@@ -87,7 +91,6 @@ struct Fitter<'a> {
     compiler: Compiler<'a>,
     current: &'a Tables,
     allocatable: Allocatable<'a>,
-    quotas: Quotas,
     /// Rows per namespace.
     namespaces: HashMap<String, RowCounts>,
     /// Number of front ends that are new to the kernel.
@@ -136,7 +139,7 @@ impl Fitter<'_> {
         let Quotas {
             service_percent,
             namespace_percent,
-        } = self.quotas;
+        } = self.allocatable.quotas;
         let ServiceName { namespace, .. } = &service.name;
         let capacity = self.allocatable.capacity;
         if let Some((kind, needed, most)) = rows.beyond(capacity, service_percent) {
@@ -209,9 +212,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        desired::{Capacity, fixture},
+        desired::{Capacity, compile, fixture},
         model::Endpoint,
     };
+
+    /// Compiles, and returns the services that do not fit as well.
+    fn fitting(world: &World, current: &Tables, quotas: Quotas) -> (Tables, Vec<OverLimit>) {
+        let allocatable = Allocatable {
+            quotas,
+            ..CAPACITY.into()
+        };
+        match compile(world, NOW, current, allocatable) {
+            Ok(tables) => (tables, vec![]),
+            Err(partial) => (partial.tables, partial.over_limit),
+        }
+    }
 
     /// A service with this number of endpoints.
     fn service(namespace: &str, name: &str, number: u8, endpoints: u8) -> Service {
@@ -260,8 +275,7 @@ mod tests {
     #[test]
     fn known_services_and_small_changes_come_first() {
         let old = [service("a", "grows", 1, 5), service("z", "moves", 2, 5)];
-        let (current, misfits) =
-            partial_compile(&world(old), NOW, &Tables::default(), CAPACITY, Quotas::NONE);
+        let (current, misfits) = fitting(&world(old), &Tables::default(), Quotas::NONE);
         assert_eq!(misfits, []);
         // One endpoint more, thirteen more, and a new service that sorts first.
         let new = [
@@ -269,7 +283,7 @@ mod tests {
             service("z", "moves", 2, 6),
             service("a", "a-new", 3, 11),
         ];
-        let (tables, misfits) = partial_compile(&world(new), NOW, &current, CAPACITY, Quotas::NONE);
+        let (tables, misfits) = fitting(&world(new), &current, Quotas::NONE);
         assert_eq!(names(&misfits), ["a/grows", "a/a-new"]);
         assert_eq!(
             misfits
@@ -293,20 +307,13 @@ mod tests {
     #[test]
     fn a_service_whose_endpoints_are_replaced_is_served_while_the_maps_are_full() {
         let old = [service("a", "rolls", 1, 10), service("z", "other", 2, 10)];
-        let (current, _) = partial_compile(
-            &world(old.clone()),
-            NOW,
-            &Tables::default(),
-            CAPACITY,
-            Quotas::NONE,
-        );
+        let (current, _) = fitting(&world(old.clone()), &Tables::default(), Quotas::NONE);
         // Half of its endpoints are replaced. The rows of the old ones are freed later.
         let mut new = old;
         for (position, endpoint) in new[0].ports[0].endpoints[..5].iter_mut().enumerate() {
             endpoint.address = [10, 0, 9, u8::try_from(position).unwrap()].into();
         }
-        let (tables, misfits) =
-            partial_compile(&world(new.clone()), NOW, &current, CAPACITY, Quotas::NONE);
+        let (tables, misfits) = fitting(&world(new.clone()), &current, Quotas::NONE);
         assert_eq!(
             (endpoints(&tables, "a/rolls"), endpoints(&tables, "z/other")),
             (5, 10)
@@ -318,7 +325,7 @@ mod tests {
                 .collect::<Vec<_>>(),
             [Effect::Part]
         );
-        let (tables, misfits) = partial_compile(&world(new), NOW, &tables, CAPACITY, Quotas::NONE);
+        let (tables, misfits) = fitting(&world(new), &tables, Quotas::NONE);
         assert_eq!((endpoints(&tables, "a/rolls"), misfits), (10, vec![]));
     }
 
@@ -333,8 +340,7 @@ mod tests {
             service("a", "two", 2, 6),
             service("z", "three", 3, 6),
         ];
-        let (tables, misfits) =
-            partial_compile(&world(all), NOW, &Tables::default(), CAPACITY, quotas);
+        let (tables, misfits) = fitting(&world(all), &Tables::default(), quotas);
         assert_eq!(names(&misfits), ["a/two"]);
         let reason = "service a/two does not fit: namespace a would have 12 endpoints, of 10 that one namespace may have, \
                       which quotaPerNamespace (--quota-per-namespace) can raise";
@@ -344,11 +350,9 @@ mod tests {
             (6, 6)
         );
         assert!(quotas.hold(&tables, CAPACITY));
-        let unbounded = partial_compile(
+        let unbounded = fitting(
             &world([service("a", "one", 1, 9)]),
-            NOW,
             &Tables::default(),
-            CAPACITY,
             Quotas::NONE,
         )
         .0;
@@ -361,13 +365,7 @@ mod tests {
         many.addresses =
             crate::model::Addresses::Fixed((1..=6).map(|last| [10, 96, 1, last].into()).collect());
         let all = [many, service("a", "other", 2, 1)];
-        let (_, misfits) = partial_compile(
-            &world(all),
-            NOW,
-            &Tables::default(),
-            CAPACITY,
-            Quotas::default(),
-        );
+        let (_, misfits) = fitting(&world(all), &Tables::default(), Quotas::default());
         let reason = "service a/many needs 6 service addresses with their ports: one service may have 5, which \
                       quotaPerService (--quota-per-service) can raise";
         let expected = OverLimit {

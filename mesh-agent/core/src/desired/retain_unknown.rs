@@ -11,6 +11,9 @@ pub(super) fn retain_unknown(
     tables: &mut Tables,
     services: &BTreeSet<ServiceName>,
 ) {
+    if services.is_empty() {
+        return;
+    }
     let unknown: BTreeMap<u32, String> = current
         .names
         .iter()

@@ -112,7 +112,7 @@ fn shares(memory: &mut Memory) -> BTreeMap<u8, f64> {
 }
 
 fn unhealthy(world: &mut World, endpoints: impl IntoIterator<Item = &'static str>) {
-    world.unhealthy = endpoints.into_iter().map(target).collect();
+    fixture::fail(world, endpoints.into_iter().map(target));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
 };
@@ -36,10 +36,9 @@ pub struct World {
     pub locality: Locality,
     /// Bounds of health checks.
     pub check_policy: Arc<CheckPolicy>,
-    /// Endpoints that health checks found unhealthy.
-    pub unhealthy: BTreeSet<Target>,
-    /// Endpoints that have been unhealthy for so long that they leave the slots.
-    pub long_unhealthy: BTreeSet<Target>,
+    /// Verdicts of health checks, as given: endpoints whose checks fail, and since when by the
+    /// monotonic clock; the latest time where that is not known.
+    pub failing: BTreeMap<Target, Duration>,
     /// Operator overrides of endpoints.
     pub overrides: BTreeMap<Target, Override>,
     /// When endpoints became usable, by the monotonic clock. An endpoint that is missing here is
@@ -58,6 +57,9 @@ pub struct Target {
     pub port: u16,
 }
 
+/// Address and port of an endpoint.
+pub(super) type AddressPort = (IpAddr, u16);
+
 impl Target {
     /// Returns the target of a service's endpoint.
     pub fn of(service: &Service, endpoint: &Endpoint) -> Self {
@@ -67,6 +69,27 @@ impl Target {
             port: endpoint.port,
         }
     }
+
+    /// Returns address and port.
+    pub(super) fn place(&self) -> AddressPort {
+        (self.address, self.port)
+    }
+}
+
+/// Returns what is known of the endpoints of one service.
+pub(super) fn of_service<'a, V: Copy>(
+    of_all: &'a BTreeMap<Target, V>,
+    service: &'a ServiceName,
+) -> impl Iterator<Item = (AddressPort, V)> + 'a {
+    let first = Target {
+        service: service.clone(),
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        port: 0,
+    };
+    let targets = of_all
+        .range(first..)
+        .take_while(move |(target, _)| target.service == *service);
+    targets.map(|(target, &value)| (target.place(), value))
 }
 
 /// An operator's override of an endpoint.

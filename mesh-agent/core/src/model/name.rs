@@ -17,17 +17,50 @@ impl fmt::Display for ServiceName {
     }
 }
 
-/// A file and a line in it, counted from one.
+/// Where a part of the configuration is written.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Origin {
-    /// Path as configured.
-    pub file: Arc<PathBuf>,
-    /// Line, from one.
-    pub line: u32,
+pub enum Origin {
+    /// A line of a file, from one; line 1 for the whole file.
+    Line {
+        /// Path as configured.
+        file: Arc<PathBuf>,
+        /// Line.
+        line: u32,
+    },
+    /// A file or directory that the agent keeps.
+    State(Arc<PathBuf>),
+}
+
+impl Origin {
+    /// Returns what holds it: the file. Errors are counted for each.
+    pub const fn document(&self) -> &Arc<PathBuf> {
+        match self {
+            Self::Line { file, .. } | Self::State(file) => file,
+        }
+    }
+
+    /// Returns the line, or 1 where there are no lines.
+    pub const fn line(&self) -> u32 {
+        match self {
+            Self::Line { line, .. } => *line,
+            Self::State(_) => 1,
+        }
+    }
+
+    /// Returns another line of the same document, if it has lines.
+    pub fn at(&self, line: u32) -> Self {
+        match self {
+            Self::Line { file, .. } => Self::Line {
+                file: Arc::clone(file),
+                line,
+            },
+            Self::State(_) => self.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file.display(), self.line)
+        write!(f, "{}:{}", self.document().display(), self.line())
     }
 }

@@ -1,4 +1,4 @@
-//! What a source sends.
+//! The configuration of all sources.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +11,10 @@ use super::{
     wrong::Wrong,
 };
 
-/// A whole snapshot of a source. An update may be lost or repeated without harm.
+/// The merged configuration of all sources.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Update {
-    /// All services of the source.
+    /// All services.
     pub services: Services,
     /// False while a file without a known good version cannot be read. Then services that are
     /// missing here may exist and must not be removed.

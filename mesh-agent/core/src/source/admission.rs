@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     model::{
-        Addresses, Admission, Effect, External, FrontendKind, Origin, Refused, Service,
-        ServicePort, Services, Unserved, field, refusal,
+        Addresses, Admission, Effect, External, FrontendKind, Refused, Service, ServicePort,
+        Services, Unserved, field, refusal,
     },
     source::Source,
 };
@@ -31,7 +31,7 @@ pub fn admit(
     admission: &Admission,
     held: &mut FrontendOwners,
     certain: bool,
-    source: impl Fn(&Origin) -> Source,
+    source: impl Fn(&Service) -> Source,
 ) -> Refused {
     let mut refused = Refused::default();
     keep_inside(services, admission, &mut refused);
@@ -42,7 +42,7 @@ pub fn admit(
         .collect();
     claimants.sort_by_cached_key(|service| {
         (
-            source(&service.origin),
+            source(service),
             service.origin.clone(),
             service.name.clone(),
         )

@@ -5,45 +5,41 @@
 //! So do all objects of a file that is half-written or cannot be read.
 
 mod accept;
-mod error_limit;
+mod alone;
 mod file_version;
 mod lost_end;
-mod merged;
+mod joined;
 mod parse;
 mod paths;
 mod tracked_file;
 
 use std::{
-    cell::LazyCell,
     collections::{BTreeMap, HashMap},
     path::PathBuf,
+    sync::Arc,
     time::Instant,
 };
 
 use self::{
-    accept::{Rejections, accept, note_uncertain},
-    merged::Merged,
+    accept::{Rejections, accept},
+    joined::Joined,
     parse::parse,
     paths::{forget_removed, report_unreadable},
     tracked_file::{Files, TrackedFile},
 };
 pub use self::{
-    error_limit::{more_notes, refused as bound_refused},
     file_version::{Version, Versions},
     paths::given_empty,
 };
 use super::{
-    address_families,
-    admission::admit,
     contents::Contents,
     frontend_owners::FrontendOwners,
-    join::{Slices, stray},
-    nested_services,
+    merge::Holdings,
     scan::{Found, Scan},
 };
 use crate::{
-    model::{Admission, Effect, Endpoint, Origin, Service, Services, Update},
-    source::{Serve, ServiceDir, Source},
+    model::{Admission, ServiceName},
+    source::{Definitions, Serve, ServiceDir, Source, SourceUpdate},
 };
 
 /// Reads scans of directories.
@@ -54,14 +50,13 @@ pub struct ScanReader {
     allow_empty: bool,
     serve: Serve,
     admission: Admission,
-    /// Owners of front ends outside the cluster, and of all front ends of services that cannot be
-    /// read at present.
+    /// Owners of front ends before the first read; later those of services that cannot be read.
     held: FrontendOwners,
     files: Files,
-    /// Result of the last read, if it was complete and of one source.
-    merged: Option<Merged>,
-    /// Services of the last read, whose endpoints keep their addresses.
-    before: Option<Services>,
+    /// Result of the last read, if it was complete.
+    joined: Option<Joined>,
+    /// What services hold, where this is the only source.
+    holdings: Holdings,
     /// Number of reads.
     reads: u64,
     /// Asked once, before the first choice between files, for the owners of front ends.
@@ -93,8 +88,8 @@ impl ScanReader {
             admission: Admission::default(),
             held: FrontendOwners::default(),
             files: Files::new(),
-            merged: None,
-            before: None,
+            joined: None,
+            holdings: Holdings::default(),
             reads: 0,
             holders: None,
         }
@@ -135,62 +130,46 @@ impl ScanReader {
     }
 
     /// Reads what a scan found at `now`. Only files whose bytes changed are parsed.
-    pub fn read(&mut self, scan: Scan, now: Instant) -> Update {
+    pub fn update(&mut self, scan: Scan, now: Instant) -> SourceUpdate {
         self.reads += 1;
-        let mut update = Update {
+        let mut update = SourceUpdate {
             complete: true,
-            ..Update::default()
+            ..SourceUpdate::default()
         };
         let directories = (&*self.directories, self.allow_empty);
         let gone = forget_removed(&mut self.files, &scan, directories, &mut update);
         report_unreadable(&self.files, &scan, &mut update);
         self.take(scan.files, now);
-        // Later reads derive the owners from what is served.
         if let Some(ask) = self.holders.take() {
             self.held = ask();
+            self.holdings = self.held.clone().into();
         }
-        let at_start = self.before.is_none().then(|| self.held.clone());
         let Rejections {
             errors,
             wrong,
             missing,
         } = accept(&mut self.files, &gone, &self.held, update.complete);
+        let files = || self.files.values();
         update.errors.extend(errors);
-        update
-            .errors
-            .extend(self.files.values().flat_map(TrackedFile::errors));
+        update.errors.extend(files().flat_map(TrackedFile::errors));
+        update.more_errors = files().filter_map(TrackedFile::more).collect();
         update.wrong.extend(wrong);
+        update.wrong.extend(files().filter_map(TrackedFile::wrong));
+        update.complete &= files().all(TrackedFile::is_complete);
+        update.missing = missing;
+        update.services = self.join(update.complete);
+        self.keep_absent(&update);
         update
-            .wrong
-            .extend(self.files.values().filter_map(TrackedFile::wrong));
-        update.complete &= self.files.values().all(TrackedFile::is_complete);
-        self.merge(&mut update);
-        tell_left_out(&mut update);
-        note_uncertain(missing, &mut update);
-        self.admit(&mut update);
-        // At the start, the kernel's rows tell what was in force.
-        let before = match self.before.take() {
-            None => at_start,
-            Some(last) => nested_services::claim_anew(&last, &update.services)
-                .then(|| FrontendOwners::of_services(&last)),
+    }
+
+    /// Forgets who held the front ends of services that are known by now.
+    fn keep_absent(&mut self, update: &SourceUpdate) {
+        let certain = update.complete && update.missing.is_empty();
+        let has = |name: &ServiceName| {
+            let mut parts = update.services.values();
+            parts.any(|it| it.services.contains_key(name))
         };
-        let before = before.unwrap_or_default();
-        nested_services::refuse_newcomers(&mut update.services, &before, &self.admission)
-            .tell(&mut update);
-        let contents: Vec<&Contents> = self.contents().into_values().flatten().collect();
-        let slices = LazyCell::new(|| Slices::of(&contents));
-        let addresses = |service: &Service| service.addresses.given().to_vec();
-        let slice = |service: &Service, endpoint: &Endpoint| {
-            slices.listing(&service.name, endpoint).cloned()
-        };
-        nested_services::leave_out(&mut update.services, addresses, slice).tell(&mut update);
-        update
-            .notes
-            .extend(address_families::notes(&update.services));
-        self.before = Some(update.services.clone());
-        let more = self.files.values().filter_map(TrackedFile::more);
-        error_limit::bound(&mut update, &more.collect());
-        update
+        self.held = self.held.of_others(|name| certain || has(name));
     }
 
     /// Restores the versions that an earlier agent had in force. Returns the files of directories
@@ -226,35 +205,12 @@ impl ScanReader {
             .collect()
     }
 
-    /// Merges the files.
-    fn merge(&mut self, update: &mut Update) {
-        let merged = Merged::of(
-            self.merged.as_ref(),
-            self.versions(),
-            &self.contents(),
-            update,
-        );
-        self.merged = merged;
-    }
-
-    /// Removes claims that are not admitted.
-    fn admit(&mut self, update: &mut Update) {
-        let source = |origin: &Origin| {
-            self.sources
-                .get(&*origin.file)
-                .or_else(|| self.sources.get(origin.file.parent()?))
-                .cloned()
-                .flatten()
-        };
-        let certain = update.complete && update.uncertain.is_empty();
-        let refused = admit(
-            &mut update.services,
-            &self.admission,
-            &mut self.held,
-            certain,
-            source,
-        );
-        refused.tell(update);
+    /// Joins the files of each source.
+    fn join(&mut self, complete: bool) -> BTreeMap<Source, Definitions> {
+        let (joined, last) = Joined::of(self.joined.as_ref(), self.versions(), self.contents());
+        // All services without endpoints are named while some may be missing.
+        self.joined = complete.then_some(last);
+        joined
     }
 
     /// Takes the files that were found, and parses new ones.
@@ -282,36 +238,15 @@ impl ScanReader {
     }
 
     /// Returns the contents in force, by source.
-    fn contents(&self) -> BTreeMap<Source, Vec<&Contents>> {
-        let mut contents: BTreeMap<Source, Vec<&Contents>> = BTreeMap::new();
+    fn contents(&self) -> BTreeMap<Source, Vec<Arc<Contents>>> {
+        let mut contents: BTreeMap<Source, Vec<Arc<Contents>>> = BTreeMap::new();
         for file in self.files.values() {
             if let Some(accepted) = &file.accepted {
-                contents
-                    .entry(file.source.clone())
-                    .or_default()
-                    .push(&accepted.contents);
+                let of_source = contents.entry(file.source.clone()).or_default();
+                of_source.push(Arc::clone(&accepted.contents));
             }
         }
         contents
-    }
-}
-
-/// Adds to notes about unused slices where their service is wrong.
-fn tell_left_out(update: &mut Update) {
-    let left_out = update
-        .wrong
-        .iter()
-        .filter(|wrong| wrong.effect == Effect::LeftOut);
-    let left_out: HashMap<String, &Origin> = left_out
-        .filter_map(|wrong| Some((stray(&wrong.service_name()?), &wrong.origin)))
-        .collect();
-    for note in &mut update.notes {
-        if let Some(origin) = left_out.get(&note.message) {
-            note.message = note.message.replace(
-                "which is not configured",
-                &format!("which is left out because of {origin}"),
-            );
-        }
     }
 }
 

@@ -117,7 +117,7 @@ impl File {
                           field,
                           reason,
                       }| {
-            let origin = Origin {
+            let origin = Origin::Line {
                 file: Arc::clone(path),
                 line,
             };

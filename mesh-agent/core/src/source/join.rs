@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     contents::Contents,
-    dir::more_notes,
+    error_limit::more_notes,
     kubernetes_objects::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
 };
 use crate::{
@@ -18,26 +18,18 @@ use crate::{
         Condition, ConfigNote, Endpoint, LeftOut, Locality, Origin, Service, ServiceName,
         ServicePort,
     },
-    source::Source,
+    source::{Definitions, Source},
 };
 
 /// Slices by service.
 pub struct Slices<'a>(HashMap<&'a ServiceName, Vec<&'a Slice>>);
 
-/// The joined contents of one source.
-pub struct Joined {
-    /// Services, each once.
-    pub services: Vec<Arc<Service>>,
-    /// Services without any slice.
-    pub bare: Vec<ServiceName>,
-    /// Services that are left alone.
-    pub left_out: BTreeMap<ServiceName, LeftOut>,
-    /// Notes about objects that are not used.
-    pub notes: Vec<ConfigNote>,
-}
-
 /// Joins files of one source, which must not conflict. With `only`, all other services are skipped.
-pub fn join(files: &[&Contents], source: &Source, only: Option<&HashSet<ServiceName>>) -> Joined {
+pub fn join(
+    files: &[Arc<Contents>],
+    source: &Source,
+    only: Option<&HashSet<ServiceName>>,
+) -> Definitions {
     let wanted = |service: &Service| only.is_none_or(|only| only.contains(&service.name));
     let slices = Slices::of(files);
     let native = files
@@ -55,8 +47,11 @@ pub fn join(files: &[&Contents], source: &Source, only: Option<&HashSet<ServiceN
     let bare = declared()
         .map(|it| &it.service.name)
         .filter(|name| slices.of_service(name).is_empty());
-    Joined {
-        services: native.chain(served).collect(),
+    let services = native.chain(served);
+    Definitions {
+        services: services
+            .map(|service| (service.name.clone(), service))
+            .collect(),
         bare: bare.cloned().collect(),
         left_out: files
             .iter()
@@ -68,6 +63,7 @@ pub fn join(files: &[&Contents], source: &Source, only: Option<&HashSet<ServiceN
             .flat_map(|file| notes(file))
             .chain(strays(files, &slices))
             .collect(),
+        files: files.to_vec(),
     }
 }
 
@@ -102,9 +98,9 @@ fn notes(file: &Contents) -> Vec<ConfigNote> {
 impl<'a> Slices<'a> {
     /// A cluster shows the same endpoints in both forms; where both are given, the newer one
     /// counts.
-    pub fn of(files: &[&'a Contents]) -> Self {
+    pub fn of(files: impl IntoIterator<Item = &'a Arc<Contents>>) -> Self {
         let mut slices: HashMap<&ServiceName, Vec<&Slice>> = HashMap::new();
-        for slice in files.iter().flat_map(|file| &file.manifests.slices) {
+        for slice in files.into_iter().flat_map(|file| &file.manifests.slices) {
             slices.entry(&slice.service).or_default().push(slice);
         }
         for slices in slices.values_mut() {
@@ -240,7 +236,7 @@ pub fn stray(service: &ServiceName) -> String {
 }
 
 /// Notes slices without a service.
-fn strays(files: &[&Contents], slices: &Slices<'_>) -> Vec<ConfigNote> {
+fn strays(files: &[Arc<Contents>], slices: &Slices<'_>) -> Vec<ConfigNote> {
     let declared = files
         .iter()
         .flat_map(|file| file.manifests.services.iter().map(|it| &it.service.name));

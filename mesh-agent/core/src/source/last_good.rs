@@ -56,7 +56,7 @@ impl Entry {
         let services: Vec<_> = conflicts::services(&file.contents).collect();
         let left_out = blamed
             .iter()
-            .map(|at| (services[*at].name.to_string(), services[*at].origin.line));
+            .map(|at| (services[*at].name.to_string(), services[*at].origin.line()));
         let head = Head {
             form: FORM,
             path: path.to_owned(),

@@ -1,85 +1,197 @@
-//! Merges sources: joins their definitions of the same service.
+//! Merges the last updates of all sources. Pure.
 //!
-//! The local source is preferred, then the others by name. The preferred source of a service
-//! determines its addresses, ports and settings, or that it is left alone; all sources contribute
-//! endpoints.
+//! The local cluster is preferred, then the others by name. The preferred definition of a service
+//! determines its addresses, ports and settings, or that it is left alone; all definitions
+//! contribute endpoints. Then addresses are assigned: see [`admission`](super::admission) and
+//! [`nested_services`].
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    cell::LazyCell,
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
 
 use super::{
+    Definitions, Source, SourceUpdate, address_families,
+    admission::admit,
     conflicts::Claims,
-    contents::Contents,
-    join::{Joined, join},
+    error_limit,
+    frontend_owners::FrontendOwners,
+    join::{Slices, stray},
+    nested_services,
+    source_update::ByFile,
+    uncertain::note_uncertain,
 };
-use crate::{
-    model::{ConfigNote, Effect, Scope, Service, ServiceName, ServicePort, Update, Wrong},
-    source::Source,
+use crate::model::{
+    Admission, ConfigNote, Effect, Endpoint, Origin, Scope, Service, ServiceName, ServicePort,
+    Services, Update, Wrong,
 };
 
-/// Adds the services of all sources to an update. With `only`, all other services are skipped.
+/// What services hold, from one merge to the next.
+#[derive(Clone, Default)]
+pub struct Holdings {
+    /// Owners of front ends outside the cluster, and of all front ends of services that cannot be
+    /// read at present. At the start, all that the kernel's rows tell.
+    held: FrontendOwners,
+    /// Services of the last merge, whose endpoints keep their addresses.
+    before: Option<Services>,
+}
+
+impl From<FrontendOwners> for Holdings {
+    /// Before the first merge.
+    fn from(held: FrontendOwners) -> Self {
+        Self { held, before: None }
+    }
+}
+
+/// Merges the last update of each source. Services keep the front ends that they hold.
 pub fn merge(
-    sources: &BTreeMap<Source, Vec<&Contents>>,
-    only: Option<&HashSet<ServiceName>>,
+    updates: &[&SourceUpdate],
+    admission: &Admission,
+    holdings: &Holdings,
+) -> (Update, Holdings) {
+    let mut update = Update {
+        complete: updates.iter().all(|it| it.complete),
+        errors: updates.iter().flat_map(|it| &it.errors).cloned().collect(),
+        wrong: updates.iter().flat_map(|it| &it.wrong).cloned().collect(),
+        notes: updates.iter().flat_map(|it| &it.notes).cloned().collect(),
+        ..Update::default()
+    };
+    let parts = parts(updates);
+    add_all(&parts, &mut update);
+    tell_left_out(&mut update);
+    for it in updates {
+        note_uncertain(&it.missing, &mut update);
+    }
+    let mut held = holdings.held.clone();
+    let certain = update.complete && update.uncertain.is_empty();
+    let source = |service: &Service| source_of(&parts, &service.name);
+    admit(&mut update.services, admission, &mut held, certain, source).tell(&mut update);
+    assign_addresses(&mut update, &parts, admission, holdings);
+    update
+        .notes
+        .extend(address_families::notes(&update.services));
+    let before = Some(update.services.clone());
+    error_limit::bound(&mut update, &more_errors(updates));
+    (update, Holdings { held, before })
+}
+
+/// The services of one cluster from one source.
+struct Part<'a> {
+    source: &'a Source,
+    definitions: &'a Definitions,
+    /// Whether the source sent all of its services.
+    complete: bool,
+}
+
+/// Returns the parts of all updates, the preferred ones first.
+fn parts<'a>(updates: &[&'a SourceUpdate]) -> Vec<Part<'a>> {
+    let of = |update: &'a SourceUpdate| {
+        let parts = update.services.iter();
+        parts.map(|(source, definitions)| Part {
+            source,
+            definitions,
+            complete: update.complete,
+        })
+    };
+    let mut parts: Vec<Part<'a>> = updates.iter().copied().flat_map(of).collect();
+    parts.sort_by_key(|part| part.source);
+    parts
+}
+
+/// Returns the cluster whose definition of a service counts.
+fn source_of(parts: &[Part<'_>], name: &ServiceName) -> Source {
+    let has = |part: &&Part<'_>| part.definitions.services.contains_key(name);
+    parts.iter().find(has).and_then(|part| part.source.clone())
+}
+
+fn more_errors(updates: &[&SourceUpdate]) -> ByFile {
+    let mut more = ByFile::new();
+    for (file, count) in updates.iter().flat_map(|it| &it.more_errors) {
+        *more.entry(Arc::clone(file)).or_default() += count;
+    }
+    more
+}
+
+/// Refuses addresses where another service has an endpoint, and endpoints at service addresses.
+fn assign_addresses(
     update: &mut Update,
+    parts: &[Part<'_>],
+    admission: &Admission,
+    holdings: &Holdings,
 ) {
-    let joined: Vec<Joined> = sources
-        .iter()
-        .map(|(source, files)| join(files, source, only))
-        .collect();
-    // The files of one source do not conflict.
-    let claims = (sources.len() > 1).then(Claims::default);
+    // At the start, the kernel's rows tell what was in force.
+    let before = match &holdings.before {
+        None => holdings.held.clone(),
+        Some(last) if nested_services::claim_anew(last, &update.services) => {
+            FrontendOwners::of_services(last)
+        }
+        Some(_) => FrontendOwners::default(),
+    };
+    nested_services::refuse_newcomers(&mut update.services, &before, admission).tell(update);
+    let files = || parts.iter().flat_map(|part| &part.definitions.files);
+    let slices = LazyCell::new(|| Slices::of(files()));
+    let addresses = |service: &Service| service.addresses.given().to_vec();
+    let slice =
+        |service: &Service, endpoint: &Endpoint| slices.listing(&service.name, endpoint).cloned();
+    nested_services::leave_out(&mut update.services, addresses, slice).tell(update);
+}
+
+/// Adds the services of all parts to an update.
+fn add_all(parts: &[Part<'_>], update: &mut Update) {
+    // The services of one part do not conflict.
+    let claims = (parts.len() > 1).then(Claims::default);
     let mut merge = Merge {
         update,
         claims,
         closed: HashSet::new(),
     };
-    for joined in &joined {
-        merge.add(joined);
+    for part in parts {
+        merge.add(part);
     }
 }
 
-/// The sources merged so far.
+/// The parts merged so far.
 struct Merge<'a, 'b> {
     update: &'b mut Update,
-    /// Claims of preferred sources; nothing if there is one source.
+    /// Claims of preferred parts; nothing if there is one part.
     claims: Option<Claims<'a>>,
-    /// Services that preferred sources leave alone.
+    /// Services that preferred parts leave alone.
     closed: HashSet<&'a ServiceName>,
 }
 
 impl<'a> Merge<'a, '_> {
-    /// Adds the next source.
-    fn add(&mut self, source: &'a Joined) {
-        let Joined {
+    /// Adds the next part.
+    fn add(&mut self, part: &Part<'a>) {
+        let Definitions {
             services,
             bare,
             left_out,
             notes,
-        } = source;
+            files: _,
+        } = part.definitions;
         let decided = |name: &ServiceName| {
             self.closed.contains(name) || self.update.services.contains_key(name)
         };
         let left_out: BTreeMap<_, _> = left_out.iter().filter(|(name, _)| !decided(name)).collect();
-        let closed: Vec<_> = left_out.keys().copied().collect();
-        for service in services {
-            self.add_service(service);
+        if self.claims.is_none() {
+            self.update.services = services.clone();
+        } else {
+            services
+                .values()
+                .for_each(|service| self.add_service(service));
         }
-        self.closed.extend(
-            closed
-                .into_iter()
-                .filter(|name| !self.update.services.contains_key(*name)),
-        );
+        let closed = left_out.keys().copied();
+        let closed = closed.filter(|name| !self.update.services.contains_key(*name));
+        self.closed.extend(closed);
         self.update.left_out.extend(
             left_out
                 .into_iter()
                 .map(|(name, it)| (name.clone(), it.clone())),
         );
         self.update.notes.extend(notes.iter().cloned());
-        if !self.update.complete {
+        if !part.complete {
             // Their slices may be in an unreadable part.
             self.update.uncertain.extend(bare.iter().cloned());
         }
@@ -166,5 +278,24 @@ fn unmatched(first: &Service, other: &Service, port: &ServicePort) -> ConfigNote
     ConfigNote {
         origin: other.origin.clone(),
         message,
+    }
+}
+
+/// Adds to notes about unused slices where their service is wrong.
+fn tell_left_out(update: &mut Update) {
+    let left_out = update
+        .wrong
+        .iter()
+        .filter(|wrong| wrong.effect == Effect::LeftOut);
+    let left_out: HashMap<String, &Origin> = left_out
+        .filter_map(|wrong| Some((stray(&wrong.service_name()?), &wrong.origin)))
+        .collect();
+    for note in &mut update.notes {
+        if let Some(origin) = left_out.get(&note.message) {
+            note.message = note.message.replace(
+                "which is not configured",
+                &format!("which is left out because of {origin}"),
+            );
+        }
     }
 }

@@ -1,10 +1,13 @@
-//! Turns the bytes of files into whole snapshots of the configuration (`Update`).
+//! Turns the bytes of files into whole snapshots (`SourceUpdate`), and merges the snapshots of all
+//! sources.
 //!
 //! ```text
-//! scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► merge ──► admission ──► Update
-//!  bytes    last    one      tree with    manifest     one owner     services  all       allowed
-//!  of all   good    file     lines        (through     per front     and their sources   addresses
+//! scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► SourceUpdate
+//!  bytes    last    one      tree with    manifest     one owner     services
+//!  of all   good    file     lines        (through     per front     and their
 //!  files    objects                       field,value) end           endpoints
+//!
+//! SourceUpdate of each source ──► merge ──► admission ──► nested_services ──► Update
 //! ```
 //!
 //! For each object, `dir` chooses between its present and its last good version; `last_good` is the
@@ -19,6 +22,7 @@ pub mod digest;
 pub mod dir;
 mod document;
 mod duration;
+mod error_limit;
 mod field;
 pub mod file;
 mod frontend_address;
@@ -27,7 +31,7 @@ mod join;
 mod kubernetes_objects;
 pub mod last_good;
 mod manifest;
-mod merge;
+pub mod merge;
 mod native;
 pub mod nested_services;
 mod object;
@@ -35,12 +39,16 @@ mod port;
 pub mod scan;
 mod serve;
 mod service_dir;
+mod source_update;
 mod traffic;
+mod uncertain;
 mod value;
 
 pub use self::{
+    error_limit::refused as bound_refused,
     serve::Serve,
     service_dir::{ServiceDir, ServiceDirError, Source},
+    source_update::{Definitions, SourceUpdate},
 };
 
 /// Items that the reader of the settings file shares.

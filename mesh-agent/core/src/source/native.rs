@@ -107,7 +107,7 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
     let ports = serve_ports(&ports?, &endpoints?);
     let service = Service {
         name: name?,
-        origin: Origin {
+        origin: Origin::Line {
             file: Arc::clone(file),
             line: field.line(),
         },

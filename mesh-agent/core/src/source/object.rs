@@ -185,10 +185,10 @@ impl<'a> Item<'a> {
     /// Its line.
     pub fn line(&self) -> u32 {
         match self {
-            Self::Native(service) => service.origin.line,
-            Self::NativeLeftOut((_, it)) | Self::LeftOut((_, it)) => it.origin.line,
-            Self::Declared(it) => it.service.origin.line,
-            Self::Slice(slice) => slice.origin.line,
+            Self::Native(service) => service.origin.line(),
+            Self::NativeLeftOut((_, it)) | Self::LeftOut((_, it)) => it.origin.line(),
+            Self::Declared(it) => it.service.origin.line(),
+            Self::Slice(slice) => slice.origin.line(),
         }
     }
 

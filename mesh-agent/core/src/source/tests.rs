@@ -35,12 +35,13 @@ use super::{
     dir::ScanReader,
     file::{File, Identity},
     fixture::{lines, names, one, served, service},
-    merge::merge,
+    join::join,
+    merge::{Holdings, merge},
     scan::{Found, Scan},
 };
 use crate::{
-    model::{Update, Wrong},
-    source::Serve,
+    model::{Admission, Update, Wrong},
+    source::{Serve, SourceUpdate},
 };
 
 /// Parses one file.
@@ -70,16 +71,12 @@ fn problems(text: &str) -> Vec<String> {
 fn joined(text: &str, serve: Serve) -> Update {
     let file = parse_for(text, serve);
     assert_eq!(file.errors, []);
-    let mut update = Update {
+    let update = SourceUpdate {
+        services: [(None, join(&[file.contents], &None, None))].into(),
         complete: true,
-        ..Update::default()
+        ..SourceUpdate::default()
     };
-    merge(
-        &BTreeMap::from([(None, vec![&*file.contents])]),
-        None,
-        &mut update,
-    );
-    update
+    merge(&[&update], &Admission::default(), &Holdings::default()).0
 }
 
 /// Returns the errors without the directory.

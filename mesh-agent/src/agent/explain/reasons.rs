@@ -15,7 +15,7 @@ use crate::{
     dataplane::Counters,
     desired::{
         Eligibility, Tables, Target, Weight, World, frontend, identified, out_of_reach,
-        port_identity, socket_address,
+        port_identity, socket_address, unhealthy,
     },
     model::{Effect, Service, ServiceName, ServicePort, Wrong},
     similar_names::told,
@@ -271,9 +271,14 @@ fn reason(world: &World, service: &ServiceName, candidate: &Candidate) -> Option
         .is_some_and(|order| order.draining_since.is_some());
     match candidate.status.as_str() {
         "down" if drains => Some("drained by an operator".to_owned()),
-        "down" if world.unhealthy.contains(&target) => Some("its health check fails".to_owned()),
+        "down" if is_unhealthy(world, &target) => Some("its health check fails".to_owned()),
         // Its weight falls step by step.
         _ if drains => Some(format!("{}; drained by an operator", candidate.reason)),
         _ => None,
     }
+}
+
+fn is_unhealthy(world: &World, target: &Target) -> bool {
+    let service = world.services.get(&target.service);
+    service.is_some_and(|service| unhealthy(world, service).contains(target))
 }

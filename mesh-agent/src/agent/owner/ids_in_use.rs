@@ -1,6 +1,6 @@
 //! Returns the service ids that a new service must not get.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tracing::warn;
 
@@ -10,7 +10,7 @@ use crate::{dataplane::Dataplane, desired::World, model::Service};
 impl<D: Dataplane> Owner<D> {
     /// Returns the ids that connections still count for; nothing when no new service port needs an id.
     pub(super) fn ids_in_use(&self) -> BTreeSet<u32> {
-        let is_known = |world: &Arc<World>| {
+        let is_known = |(world, _): &(Arc<World>, Duration)| {
             let mut edited = world.services.differences(&self.world.services);
             edited.all(|(_, before, after)| {
                 after.is_none_or(|after| before.is_some_and(|it| has_ports_of(it, after)))

@@ -9,7 +9,7 @@ use crate::{
         vips::{Vips, allocate},
     },
     model::{Effect, Refused, Services, Update},
-    source::dir::bound_refused,
+    source::bound_refused,
 };
 
 impl<D: Dataplane> Owner<D> {

@@ -3,17 +3,9 @@
 use std::{collections::BTreeSet, mem};
 
 use super::Owner;
-use crate::{dataplane::Dataplane, desired::plan::Op, stale::closes};
-
-/// Backends that were removed while sockets held them. Only these need a search of all sockets.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(in crate::agent) struct RemovedBackends {
-    /// Backends that take no more connects, and whose sockets must be closed.
-    pub(in crate::agent) removed: BTreeSet<u32>,
-    /// Backends whose row was freed. The drain is over, or a connect under way at the removal may
-    /// have taken the backend.
-    pub(in crate::agent) freed: BTreeSet<u32>,
-}
+use crate::{
+    agent::event::RemovedBackends, dataplane::Dataplane, desired::plan::Op, stale::closes,
+};
 
 impl<D: Dataplane> Owner<D> {
     /// Returns the backends removed since the last call.

@@ -14,7 +14,7 @@ use mesh_common::{
 use super::Owner;
 use crate::{
     dataplane::Dataplane,
-    desired::{Tables, Target, World, port_identity},
+    desired::{Tables, Target, World, port_identity, unhealthy},
     model::{Condition, Service},
 };
 
@@ -33,6 +33,7 @@ impl<D: Dataplane> Owner<D> {
         };
         let mut since = BTreeMap::new();
         for service in self.world.services.values().filter(slow) {
+            let unhealthy = unhealthy(&self.world, service);
             for port in &service.ports {
                 let identity = port_identity(&service.name, port);
                 for endpoint in port
@@ -45,7 +46,7 @@ impl<D: Dataplane> Owner<D> {
                         address: endpoint.address,
                         port: endpoint.port,
                     };
-                    if !is_usable(&self.world, &target) {
+                    if unhealthy.contains(&target) || drains(&self.world, &target) {
                         continue;
                     }
                     let key = (
@@ -68,12 +69,9 @@ impl<D: Dataplane> Owner<D> {
     }
 }
 
-fn is_usable(world: &World, target: &Target) -> bool {
-    let drains = world
-        .overrides
-        .get(target)
-        .is_some_and(|it| it.draining_since.is_some());
-    !drains && !world.unhealthy.contains(target)
+fn drains(world: &World, target: &Target) -> bool {
+    let order = world.overrides.get(target);
+    order.is_some_and(|it| it.draining_since.is_some())
 }
 
 /// Returns when the rows of active backends were created, by service port, address and port.
@@ -106,6 +104,7 @@ mod tests {
 
     fn update(endpoints: &[(&str, u32)]) -> Update {
         let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints);
+        cart.traffic.health = Some(fixture::check());
         cart.traffic.slow_start = Some(SlowStart {
             alpha: Ratio(100_000),
             tick: Duration::from_secs(1),
@@ -144,10 +143,14 @@ mod tests {
             address: [10, 0, 0, 1].into(),
             port: 80,
         };
-        owner.set_unhealthy([target].into());
-        owner.reconcile(Duration::from_secs(160));
-        owner.set_unhealthy([].into());
-        owner.reconcile(Duration::from_secs(170));
+        let mut check = |failing: &[Target], seconds| {
+            let now = Duration::from_secs(seconds);
+            let failing = failing.iter().map(|it| (it.clone(), now));
+            owner.set_failing(failing.collect());
+            owner.reconcile(now);
+        };
+        check(&[target], 160);
+        check(&[], 170);
         assert_eq!(
             since(&owner),
             [(1, 170), (2, 150)],

@@ -68,6 +68,7 @@ impl<D: Dataplane> Owner<D> {
             overrides,
             excluded,
             links,
+            sources,
         } = self.problems.clone();
         Snapshot {
             loaded: self.accepted,
@@ -105,6 +106,7 @@ impl<D: Dataplane> Owner<D> {
                 .flatten()
                 .chain(excluded)
                 .chain(links)
+                .chain(sources.into_values())
                 .collect(),
             applied: self.applied,
         }

@@ -1,9 +1,10 @@
 //! Tests of the owner over a data plane with injected failures, on a simulated clock.
 
 mod conflicts;
+mod events;
 mod over_capacity;
 
-use std::io;
+use std::{io, net::IpAddr};
 
 use mesh_common::connect::{Verdict, connect};
 

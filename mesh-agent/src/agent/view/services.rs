@@ -14,7 +14,7 @@ use crate::{
     api::types,
     dataplane::{Counters, Evidence},
     desired::{Eligibility, Target, Weight, World, has_family, out_of_reach, port_identity},
-    health::{self, HealthReport, Rules},
+    health::{HealthReport, HealthState, Rules},
     model::{Endpoint, HealthCheck, Locality, Protocol, Service, ServicePort},
 };
 
@@ -105,31 +105,29 @@ impl<'a> ServiceRows<'a> {
             .copied();
         let eligibility = Eligibility::of(world, self.now, service, port);
         let rules = check(service, port).map(|it| Rules::new(world, service, it));
-        let endpoint =
-            |(((it, active), weight), tier): (((&Endpoint, bool), &Weight), Option<u32>)| {
-                types::Endpoint {
-                    health: rules
-                        .as_ref()
-                        .and_then(|rules| self.health(world, service, rules, it)),
-                    draining: world
-                        .overrides
-                        .get(&Target::of(service, it))
-                        .is_some_and(|it| it.draining_since.is_some()),
-                    effective_weight: weight.whole(),
-                    out_of_reach: out_of_reach(world, service, port, it).map(str::to_owned),
-                    tier,
-                    ..self.endpoint(id, active, service, it)
-                }
-            };
-        let known = port
-            .endpoints
-            .iter()
-            .zip(eligibility.active())
-            .zip(eligibility.weights());
-        let endpoints: Vec<types::Endpoint> = known
-            .zip(eligibility.tiers(world, service))
-            .map(endpoint)
-            .collect();
+        let (works, active, weights) = (
+            eligibility.works(),
+            eligibility.active(),
+            eligibility.weights(),
+        );
+        let endpoint = |(at, tier): (usize, Option<u32>)| {
+            let it = &port.endpoints[at];
+            types::Endpoint {
+                health: rules
+                    .as_ref()
+                    .and_then(|rules| self.health(service, rules, it, works[at])),
+                draining: world
+                    .overrides
+                    .get(&Target::of(service, it))
+                    .is_some_and(|it| it.draining_since.is_some()),
+                effective_weight: weights[at].whole(),
+                out_of_reach: out_of_reach(world, service, port, it).map(str::to_owned),
+                tier,
+                ..self.endpoint(id, active[at], service, it)
+            }
+        };
+        let tiers = eligibility.tiers(world, service).into_iter();
+        let endpoints: Vec<types::Endpoint> = tiers.enumerate().map(endpoint).collect();
         let connections = endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let (balance, hash_key) = settings::balance(service.traffic.balance);
         types::ServicePort {
@@ -155,18 +153,18 @@ impl<'a> ServiceRows<'a> {
 
     fn health(
         &self,
-        world: &World,
         service: &Service,
         rules: &Rules<'_>,
         endpoint: &Endpoint,
+        works: bool,
     ) -> Option<types::EndpointHealth> {
         if let Some(reason) = rules.refusal(endpoint) {
             return Some(types::EndpointHealth::unchecked(reason));
         }
         let target = Target::of(service, endpoint);
         let status = self.report.targets.get(&target)?;
-        let kept = health::is_kept(status, world, &target);
-        Some(status.shown(kept, self.now))
+        let is_kept = status.state == HealthState::Unhealthy && works;
+        Some(status.shown(is_kept, self.now))
     }
 
     /// Returns the interval of the health check, which may be longer than the configured one.

@@ -58,10 +58,7 @@ fn checks_that_are_not_allowed_are_errors_and_the_rest_is_checked() {
     );
     let reason = "endpoint 127.0.0.1:80 of service test/cart is not checked: it is a loopback address; \
                   `healthChecks.allowedNetworks` can allow it";
-    let origin = Origin {
-        line: 7,
-        ..cart.origin.clone()
-    };
+    let origin = cart.origin.at(7);
     let error = ConfigError {
         origin,
         field: "services[0].health".into(),
@@ -105,10 +102,7 @@ fn a_greedy_service_leaves_others_their_share() {
     assert_eq!(
         plan.notes,
         [ConfigNote {
-            origin: Origin {
-                line: 7,
-                ..greedy.origin
-            },
+            origin: greedy.origin.at(7),
             message: note.into()
         }]
     );
@@ -151,4 +145,22 @@ fn no_interval_is_shorter_than_the_shortest() {
         interval(&super::plan(&world), &fast),
         Duration::from_millis(100)
     );
+}
+
+#[test]
+fn endpoints_that_may_take_connections_are_checked() {
+    let mut cart = checked("cart", 3, Duration::from_secs(5));
+    cart.ports[0].endpoints[1].condition = Condition::Terminating;
+    cart.ports[0].endpoints[2].condition = Condition::NotReady;
+    let mut udp = cart.ports[0].clone();
+    (udp.protocol, udp.endpoints) = (Protocol::Udp, vec![Endpoint::new([10, 0, 0, 9].into(), 80)]);
+    cart.ports.push(udp);
+    let unchecked = fixture::with(fixture::fixed("web", "10.96.0.2"), &[("10.0.1.1:80", 1)]);
+    let world = World {
+        services: fixture::services([cart, unchecked]),
+        ..World::default()
+    };
+    let checked = plan(&world).wanted;
+    let checked: Vec<String> = checked.keys().map(|it| it.address.to_string()).collect();
+    assert_eq!(checked, ["10.1.0.1", "10.1.0.2"]);
 }

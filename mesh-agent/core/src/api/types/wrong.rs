@@ -44,8 +44,8 @@ impl Wrong {
         });
         let (in_force, effect) = kernel.unwrap_or_else(|| (in_force(effect), effect.to_string()));
         Self {
-            file: origin.file.display().to_string(),
-            line: origin.line,
+            file: origin.document().display().to_string(),
+            line: origin.line(),
             name: name.clone(),
             scope: scope_name(*scope).to_owned(),
             in_force: in_force.to_owned(),

@@ -19,7 +19,7 @@ fn a_dead_endpoint_of_any_tier_is_ejected() {
         let down = [0, 1]
             .into_iter()
             .flat_map(|tier| (1..=70).map(move |it| target(&format!("10.0.{tier}.{it}:80"))));
-        world.unhealthy = down.collect();
+        fixture::fail(&mut world, down);
         let mut memory = node(&world, |_| None);
         let dead: SocketAddr = "10.0.2.1:80".parse().unwrap();
         for socket in 0..200 {

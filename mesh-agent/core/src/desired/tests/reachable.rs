@@ -118,7 +118,7 @@ fn the_only_usable_endpoint_takes_every_connect() {
                     .iter()
                     .filter(|it| **it != left)
                     .map(|it| target(&it.to_string()));
-                world.unhealthy = down.collect();
+                fixture::fail(&mut world, down);
                 let mut memory = node(&world, |_| None);
                 assert_eq!(
                     these(&mut memory, connects),
@@ -371,7 +371,7 @@ fn a_near_tier_below_its_threshold_serves_when_no_other_can() {
         let down = (2..=10)
             .map(|it| format!("10.0.0.{it}:80"))
             .chain((1..=3).map(|it| format!("10.0.1.{it}:80")));
-        world.unhealthy = down.map(|it| target(&it)).collect();
+        fixture::fail(&mut world, down.map(|it| target(&it)));
         let went = many(&mut node(&world, |_| None));
         assert_eq!(
             went,

@@ -72,7 +72,7 @@ fn measured_without(
     service.traffic.balance = balance;
     let mut memory = Memory::default();
     let mut world = world(service);
-    world.unhealthy = down.iter().map(|&index| target(&names[index])).collect();
+    fixture::fail(&mut world, down.iter().map(|&index| target(&names[index])));
     configure(&mut memory, &world, SECOND);
     memory.set_seed(7);
     let (mut chance, mut now) = (1_u64, 0);

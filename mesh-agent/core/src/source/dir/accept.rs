@@ -5,18 +5,17 @@
 mod choice;
 mod ownership;
 mod retained;
-mod uncertain;
 mod unreadable;
 
 use std::{path::PathBuf, sync::Arc};
 
+pub use self::choice::Rejections;
 use self::{
     choice::Choice,
     ownership::{Claimant, Conflict},
     retained::Served,
     unreadable::Unreadable,
 };
-pub use self::{choice::Rejections, uncertain::note_uncertain};
 use super::{file_version::Version, tracked_file::Files};
 use crate::source::frontend_owners::FrontendOwners;
 

@@ -54,7 +54,7 @@ impl Version {
         let file = Arc::new(File::parse(path, identity, bytes, serve));
         let left_out: HashSet<(String, u32)> = left_out.into_iter().collect();
         let services =
-            conflicts::services(&file.contents).map(|it| (it.name.to_string(), it.origin.line));
+            conflicts::services(&file.contents).map(|it| (it.name.to_string(), it.origin.line()));
         let blamed = services
             .enumerate()
             .filter(|(_, it)| left_out.contains(it))

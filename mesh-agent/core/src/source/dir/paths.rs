@@ -7,8 +7,11 @@ use std::{
 
 use super::tracked_file::{Files, TrackedFile};
 use crate::{
-    model::{ConfigError, ConfigNote, Effect, Origin, Scope, Update, Wrong},
-    source::scan::{Found, Scan},
+    model::{ConfigError, ConfigNote, Effect, Origin, Scope, Wrong},
+    source::{
+        SourceUpdate,
+        scan::{Found, Scan},
+    },
 };
 
 /// Drops and returns files that are gone, unless all are gone: then a volume is probably not
@@ -17,7 +20,7 @@ pub fn forget_removed(
     files: &mut Files,
     scan: &Scan,
     (directories, allow_empty): (&[PathBuf], bool),
-    update: &mut Update,
+    update: &mut SourceUpdate,
 ) -> Files {
     let mut gone = Files::new();
     let serves = files.values().any(TrackedFile::serves);
@@ -53,7 +56,7 @@ pub fn forget_removed(
 }
 
 /// Reports unreadable directories; their files stay in force.
-pub fn report_unreadable(files: &Files, scan: &Scan, update: &mut Update) {
+pub fn report_unreadable(files: &Files, scan: &Scan, update: &mut SourceUpdate) {
     for (directory, error) in &scan.unreadable {
         let reason = format!("directory cannot be read, its services stay as they were: {error}");
         update.errors.push(ConfigError {
@@ -117,7 +120,7 @@ fn empty(directory: &Path) -> ConfigNote {
 }
 
 fn origin(path: &Path) -> Origin {
-    Origin {
+    Origin::Line {
         file: Arc::new(path.to_owned()),
         line: 1,
     }

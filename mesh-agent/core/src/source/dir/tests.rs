@@ -60,7 +60,7 @@ proptest! {
                 Some(text) => node.write(&name, &text),
                 None => _ = node.remove_if_any(&name),
             }
-            other.merged = None;
+            other.joined = None;
             let now = Instant::now();
             prop_assert_eq!(node.read_at(now), other.read(node.scan(), now));
         }

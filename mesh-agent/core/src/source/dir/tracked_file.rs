@@ -195,7 +195,7 @@ impl TrackedFile {
 
     /// Returns the origin of a line of the file.
     pub fn origin(&self, line: u32) -> Origin {
-        Origin {
+        Origin::Line {
             file: Arc::clone(&self.path),
             line,
         }

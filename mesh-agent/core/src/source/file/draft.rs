@@ -68,7 +68,7 @@ impl<'p> Draft<'p> {
 
     /// Returns the origin of a field.
     pub fn origin(&self, field: Field<'_>) -> Origin {
-        Origin {
+        Origin::Line {
             file: Arc::clone(self.path),
             line: field.line(),
         }

@@ -44,10 +44,7 @@ pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<
         .flat_map(Field::children)
         .filter(is_unknown)
     {
-        let origin = Origin {
-            line: unknown.line(),
-            ..origin.clone()
-        };
+        let origin = origin.at(unknown.line());
         into.note(
             origin,
             format!(

@@ -141,10 +141,7 @@ fn distinct(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 /// Reads the TCP and UDP ports, and notes ports of other protocols.
 fn ports(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<ServicePort>> {
     for port in spec.list("ports").filter(|port| is_sctp(*port)) {
-        let origin = Origin {
-            line: port.line(),
-            ..origin.clone()
-        };
+        let origin = origin.at(port.line());
         into.note(origin, "a port of protocol SCTP is left alone");
     }
     let known = spec.list("ports").filter(|port| !is_sctp(*port));

@@ -125,10 +125,7 @@ pub fn distribution(
         "PreferClose" | "PreferSameZone" => Some(vec![LocalityLevel::Zone]),
         "PreferSameNode" => Some(vec![LocalityLevel::Node, LocalityLevel::Zone]),
         word => {
-            let origin = Origin {
-                line: field.line(),
-                ..origin.clone()
-            };
+            let origin = origin.at(field.line());
             into.note(
                 origin,
                 format!(

@@ -122,7 +122,14 @@ fn services_swapped_between_files_are_no_conflict() {
     node.write("b.yaml", &one("a", "10.96.0.1"));
     let update = node.read();
     assert_eq!((names(&update).len(), update.errors.len()), (2, 0));
-    let file = update.services.values().next().unwrap().origin.file.clone();
+    let file = update
+        .services
+        .values()
+        .next()
+        .unwrap()
+        .origin
+        .document()
+        .clone();
     assert_eq!(file.file_name().unwrap(), "b.yaml");
 }
 

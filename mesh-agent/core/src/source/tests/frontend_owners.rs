@@ -74,7 +74,7 @@ fn front_ends_of_a_removed_service_are_free() {
     assert_eq!(
         (
             names(&update),
-            update.errors[0].origin.file.ends_with("z.yaml")
+            update.errors[0].origin.document().ends_with("z.yaml")
         ),
         (vec!["a".to_owned()], true)
     );
@@ -125,7 +125,7 @@ fn of_two_definitions_the_one_in_force_counts() {
     assert_eq!(
         (
             address(&update),
-            update.errors[0].origin.file.ends_with("a.yaml")
+            update.errors[0].origin.document().ends_with("a.yaml")
         ),
         ("10.96.0.2".to_owned(), true)
     );
@@ -177,7 +177,7 @@ fn the_address_of_a_removed_service_is_free_while_another_service_is_wrong() {
         update
             .errors
             .iter()
-            .all(|error| error.origin.file.ends_with("b.yaml")),
+            .all(|error| error.origin.document().ends_with("b.yaml")),
         "{:?}",
         update.errors
     );

@@ -16,7 +16,7 @@ pub(super) fn wrong(update: &Update) -> Vec<String> {
     update
         .wrong
         .iter()
-        .map(|it| format!("{}: {}: {}", it.origin.line, it.name, it.effect))
+        .map(|it| format!("{}: {}: {}", it.origin.line(), it.name, it.effect))
         .collect()
 }
 

@@ -146,7 +146,14 @@ fn without_the_local_source_the_first_by_name_is_preferred() {
         [["10.0.1.1 east", "10.0.2.1 west"]]
     );
     assert_eq!(endpoints(&update, "b"), [["10.0.9.1 -"]]);
-    let file = update.services.values().next().unwrap().origin.file.clone();
+    let file = update
+        .services
+        .values()
+        .next()
+        .unwrap()
+        .origin
+        .document()
+        .clone();
     assert!(file.ends_with("east/a.yaml"));
     sources.0.remove("east/a.yaml");
     assert_eq!(endpoints(&sources.read(), "a"), [["10.0.2.1 west"]]);

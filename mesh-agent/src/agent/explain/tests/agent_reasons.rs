@@ -23,11 +23,12 @@ fn backend_taken_out_by_an_operator_or_health_check_has_the_reason() {
         weight: None,
     };
     let overrides = [(target(1), drained), (target(3), drained)].into();
-    let world = World {
+    let mut world = World {
+        services: fixture::services([cart(&[("10.0.0.2:80", 1)])]),
         overrides,
-        unhealthy: [target(2)].into(),
         ..World::default()
     };
+    fixture::fail(&mut world, [target(2)]);
     let mut explanation = scene.ask(VIP);
     reasons::add_agent_reasons(&world, &mut explanation);
     let expected = [

@@ -8,11 +8,8 @@ use std::{
 
 use crate::{
     model::{ConfigError, ConfigNote, Origin, Refused, Update},
-    source::document::MOST,
+    source::{document::MOST, source_update::ByFile},
 };
-
-/// Numbers by file.
-pub type ByFile = HashMap<Arc<PathBuf>, usize>;
 
 /// Sorts what is wrong, and leaves of errors and notes the first of each file and how many more
 /// there are. `more` errors were not kept.
@@ -35,7 +32,7 @@ fn errors(all: &mut Vec<ConfigError>, more: &ByFile) -> usize {
         .into_iter()
         .collect();
     for (file, more) in more {
-        if let Some(last) = all.iter().rfind(|error| error.origin.file == *file) {
+        if let Some(last) = all.iter().rfind(|error| error.origin.document() == file) {
             *left.entry(last.origin.clone()).or_default() += more;
         }
     }
@@ -81,11 +78,11 @@ fn first<T>(all: &mut Vec<T>, most: usize, origin: impl Fn(&T) -> &Origin) -> Ve
     let mut last: HashMap<Arc<PathBuf>, Origin> = HashMap::new();
     all.retain(|item| {
         let origin = origin(item);
-        let count = seen.entry(Arc::clone(&origin.file)).or_default();
+        let count = seen.entry(Arc::clone(origin.document())).or_default();
         *count += 1;
         let fits = *count <= most;
         if fits {
-            last.insert(Arc::clone(&origin.file), origin.clone());
+            last.insert(Arc::clone(origin.document()), origin.clone());
         }
         fits
     });
@@ -105,7 +102,7 @@ mod tests {
 
     #[test]
     fn each_file_has_its_first_errors_and_a_count() {
-        let origin = |file: &str, line| Origin {
+        let origin = |file: &str, line| Origin::Line {
             file: Arc::new(file.into()),
             line,
         };
@@ -121,7 +118,9 @@ mod tests {
             errors: errors.collect(),
             ..Update::default()
         };
-        let more = [(origin("b.yaml", 1).file, 7), (origin("c.yaml", 1).file, 0)].into();
+        let more = [("b.yaml", 7), ("c.yaml", 0)]
+            .map(|(file, count)| (Arc::new(file.into()), count))
+            .into();
         bound(&mut update, &more);
         let told: Vec<String> = update.errors.iter().map(ToString::to_string).collect();
         assert_eq!((told.len(), update.errors_total), (105, 160));

@@ -1,18 +1,14 @@
-//! Compiles only the services that changed and keeps the rows of the others. Services are compiled
-//! independently of each other, except where node ports compete with addresses; then everything is
-//! compiled.
+//! Finds the services that changed since the last compile; the rows of the others are kept. Services
+//! are compiled independently of each other, except where node ports compete with addresses; then
+//! everything counts as changed.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use super::{
-    Allocatable, CapacityError, Tables, Target, World,
-    compile::{Compiler, all, complete},
-    slot_ranges::slot_ranges,
-};
+use super::{Tables, Target, World, slot_ranges::slot_ranges, unhealthy::leaves_at};
 use crate::model::{Service, ServiceName};
 
 /// A full compile costs less when more than one in this many services changed.
@@ -23,34 +19,80 @@ const MANY: usize = 4;
 pub struct Earlier<'a> {
     /// Input.
     pub world: &'a World,
+    /// Time of the compile, by the monotonic clock.
+    pub at: Duration,
     /// Result. The kernel holds all of it.
     pub tables: &'a Tables,
 }
 
-/// Returns the same tables as [`compile`](super::compile::compile).
-pub fn recompile(
-    earlier: Earlier<'_>,
-    world: &World,
-    now: Duration,
-    current: &Tables,
-    allocatable: Allocatable<'_>,
-) -> Result<Tables, CapacityError> {
-    let Some(changed) = changed(earlier.world, world) else {
-        return complete(all(world, now, current, allocatable), current, allocatable);
-    };
-    let ids = Ids::of(&changed, current);
-    let mut tables = earlier.tables.clone();
-    remove(&mut tables, &ids);
-    let mut compiler = Compiler::new(current, now, allocatable, tables, |id| ids.has(id));
-    let services = changed
-        .into_iter()
-        .filter_map(|name| world.services.get(name));
-    services.for_each(|service| compiler.add(world, service));
-    complete(compiler.tables, current, allocatable)
+/// Rows that a compile builds on.
+#[derive(Clone, Copy)]
+pub struct Base<'a> {
+    /// The rows that the kernel holds.
+    pub current: &'a Tables,
+    /// The last compile. Without it, everything counts as changed.
+    pub earlier: Option<Earlier<'a>>,
+}
+
+impl<'a> From<&'a Tables> for Base<'a> {
+    fn from(current: &'a Tables) -> Self {
+        Self {
+            current,
+            earlier: None,
+        }
+    }
+}
+
+/// The services to compile, and the rows of all others.
+pub(super) struct Changes<'a> {
+    /// Rows that stay.
+    pub(super) kept: Tables,
+    /// Services that are compiled.
+    pub(super) services: Vec<&'a Service>,
+    /// Ids of these services.
+    pub(super) ids: Ids,
+}
+
+impl<'a> Changes<'a> {
+    /// Compares with the last compile.
+    pub(super) fn of(world: &'a World, now: Duration, base: Base<'_>) -> Self {
+        let earlier = base.earlier.and_then(|earlier| {
+            let changed = changed((earlier.world, earlier.at), (world, now))?;
+            let names: BTreeSet<ServiceName> = changed.into_iter().cloned().collect();
+            Some((earlier.tables, names))
+        });
+        let Some((tables, names)) = earlier else {
+            return Self::all(world);
+        };
+        let ids = Ids::of(&names, base.current);
+        let mut kept = tables.clone();
+        remove(&mut kept, &ids);
+        let services = names.iter().filter_map(|name| world.services.get(name));
+        Self {
+            kept,
+            services: services.map(AsRef::as_ref).collect(),
+            ids,
+        }
+    }
+
+    /// Everything changed. Services that are only partly known stay as the kernel has them.
+    pub(super) fn all(world: &'a World) -> Self {
+        let services = world.services.values().map(AsRef::as_ref);
+        Self {
+            kept: Tables::default(),
+            services: services
+                .filter(|service: &&Service| !world.uncertain.contains(&service.name))
+                .collect(),
+            ids: Ids(None),
+        }
+    }
 }
 
 /// Returns the services whose rows may differ from before, or nothing if a full compile is needed.
-fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a ServiceName>> {
+fn changed<'a>(
+    (earlier, earlier_at): (&'a World, Duration),
+    (world, now): (&'a World, Duration),
+) -> Option<BTreeSet<&'a ServiceName>> {
     let World {
         services,
         vips,
@@ -61,8 +103,7 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
         node_addresses,
         admission,
         locality,
-        unhealthy,
-        long_unhealthy,
+        failing,
         overrides,
         usable_since,
     } = world;
@@ -88,8 +129,17 @@ fn changed<'a>(earlier: &'a World, world: &'a World) -> Option<BTreeSet<&'a Serv
     let placed = vips
         .iter()
         .filter(|(name, _)| !earlier.vips.contains_key(*name));
-    let checked = earlier.unhealthy.symmetric_difference(unhealthy);
-    let left = earlier.long_unhealthy.symmetric_difference(long_unhealthy);
+    let other = |of: &'a BTreeMap<Target, Duration>, than: &'a BTreeMap<Target, Duration>| {
+        of.iter()
+            .filter(|(target, since)| than.get(*target) != Some(*since))
+            .map(|(target, _)| target)
+    };
+    let checked = other(&earlier.failing, failing).chain(other(failing, &earlier.failing));
+    let left = failing.iter().filter(|(_, since)| {
+        let at = leaves_at(**since);
+        at > earlier_at && at <= now
+    });
+    let left = left.map(|(target, _)| target);
     // Weights that ramp change as time passes.
     let ramps = [&earlier.usable_since, usable_since]
         .into_iter()
@@ -120,12 +170,12 @@ fn shares(world: &World, name: &ServiceName) -> bool {
     world.services.get(name).is_some_and(shares)
 }
 
-/// A set of service ids as a bitmap by id, because it is queried once per row.
-struct Ids(Vec<bool>);
+/// A set of service ids as a bitmap by id, because it is queried once per row; nothing for all ids.
+pub(super) struct Ids(Option<Vec<bool>>);
 
 impl Ids {
     /// Returns the ids of all ports of these services.
-    fn of(services: &BTreeSet<&ServiceName>, current: &Tables) -> Self {
+    fn of(services: &BTreeSet<ServiceName>, current: &Tables) -> Self {
         let services: HashSet<String> = services.iter().map(ToString::to_string).collect();
         // A name is `namespace/name:port/PROTOCOL`.
         let is_of = |name: &str| {
@@ -137,11 +187,12 @@ impl Ids {
             ids.resize(id as usize, false);
             ids.push(is_of(name));
         }
-        Self(ids)
+        Self(Some(ids))
     }
 
-    fn has(&self, id: u32) -> bool {
-        self.0.get(id as usize).is_some_and(|marked| *marked)
+    pub(super) fn has(&self, id: u32) -> bool {
+        let is_marked = |ids: &Vec<bool>| ids.get(id as usize).is_some_and(|marked| *marked);
+        self.0.as_ref().is_none_or(is_marked)
     }
 }
 

@@ -1,18 +1,14 @@
-//! Tests of which endpoints are checked and taken out of service.
+//! Tests of which endpoints are taken out of service.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::*;
-use crate::{
-    desired::{Override, fixture},
-    health::{checks, hysteresis::Hysteresis, plan},
-    model::Probe,
-};
+use crate::desired::{Override, fixture};
 
 /// A service with a check and these endpoints.
 fn cart(endpoints: &[(&str, u32)]) -> Service {
     let mut cart = fixture::with(fixture::fixed("cart", "10.96.0.1"), endpoints);
-    cart.traffic.health = Some(checks::tests::check(Probe::Tcp));
+    cart.traffic.health = Some(fixture::check());
     cart
 }
 
@@ -33,56 +29,26 @@ fn targets(addresses: &[&str]) -> BTreeSet<Target> {
     addresses.iter().map(target).collect()
 }
 
-/// A report on all checked endpoints of a world, in which these fail.
-fn report(world: &World, failing: &[&str]) -> HealthReport {
-    let failing = targets(failing);
-    let status = |target: &Target| {
-        let state = if failing.contains(target) {
-            HealthState::Unhealthy
-        } else {
-            HealthState::Healthy
-        };
-        HealthStatus {
-            state,
-            ..Hysteresis::new(Duration::ZERO).status().clone()
-        }
-    };
-    let wanted = plan(world).wanted;
-    let targets = wanted
-        .keys()
-        .map(|target| (Arc::new(target.clone()), status(target)));
-    HealthReport {
-        targets: targets.collect(),
-        changes: 1,
+/// The same world, in which the checks of these endpoints fail.
+fn failing(world: &World, failing: &[&str]) -> World {
+    let failing = targets(failing).into_iter();
+    World {
+        failing: failing.map(|target| (target, Duration::ZERO)).collect(),
+        ..world.clone()
     }
 }
 
+/// Returns the endpoints of the service that are out.
+fn out_of(world: &World) -> BTreeSet<Target> {
+    unhealthy(world, &world.services[&fixture::name("cart")])
+}
+
 /// Returns the endpoints that are taken out of a service with these failing ones.
-fn out(service: Service, failing: &[&str]) -> BTreeSet<Target> {
-    let world = world(service);
-    unhealthy(&report(&world, failing), &BTreeSet::new(), &world)
+fn out(service: Service, fail: &[&str]) -> BTreeSet<Target> {
+    out_of(&failing(&world(service), fail))
 }
 
 const THREE: [(&str, u32); 3] = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1)];
-
-#[test]
-fn endpoints_that_may_take_connections_are_checked() {
-    let mut cart = cart(&THREE);
-    cart.ports[0].endpoints[1].condition = Condition::Terminating;
-    cart.ports[0].endpoints[2].condition = Condition::NotReady;
-    let mut udp = cart.ports[0].clone();
-    (udp.protocol, udp.endpoints) = (Protocol::Udp, vec![Endpoint::new([10, 0, 0, 9].into(), 80)]);
-    cart.ports.push(udp);
-    let unchecked = fixture::with(fixture::fixed("web", "10.96.0.2"), &[("10.0.1.1:80", 1)]);
-    let world = World {
-        services: fixture::services([cart, unchecked]),
-        ..World::default()
-    };
-    assert_eq!(
-        plan(&world).wanted.keys().cloned().collect::<BTreeSet<_>>(),
-        targets(&["10.0.0.1", "10.0.0.2"])
-    );
-}
 
 #[test]
 fn failing_endpoints_are_taken_out_but_not_the_last_one() {
@@ -95,23 +61,6 @@ fn failing_endpoints_are_taken_out_but_not_the_last_one() {
     assert_eq!(
         out(cart(&THREE), &["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
         targets(&[])
-    );
-}
-
-#[test]
-fn an_endpoint_that_failed_before_is_out_until_there_is_a_report() {
-    let world = world(cart(&THREE));
-    let before = targets(&["10.0.0.1"]);
-    assert_eq!(unhealthy(&HealthReport::default(), &before, &world), before);
-    assert_eq!(
-        unhealthy(&report(&world, &[]), &before, &world),
-        targets(&[])
-    );
-    let all = targets(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-    assert_eq!(
-        unhealthy(&HealthReport::default(), &all, &world),
-        targets(&[]),
-        "they are kept"
     );
 }
 
@@ -158,19 +107,15 @@ fn endpoints_that_take_none_do_not_count() {
 
 #[test]
 fn drained_endpoints_do_not_count() {
-    let mut world = world(cart(&THREE[..2]));
-    let report = report(&world, &["10.0.0.1"]);
+    let mut world = failing(&world(cart(&THREE[..2])), &["10.0.0.1"]);
     let healthy = targets(&["10.0.0.2"]).pop_first().unwrap();
-    assert_eq!(
-        unhealthy(&report, &BTreeSet::new(), &world),
-        targets(&["10.0.0.1"])
-    );
+    assert_eq!(out_of(&world), targets(&["10.0.0.1"]));
     let drained = Override {
         draining_since: Some(Duration::ZERO),
         weight: None,
     };
     world.overrides.insert(healthy.clone(), drained);
-    assert_eq!(unhealthy(&report, &BTreeSet::new(), &world), targets(&[]));
+    assert_eq!(out_of(&world), targets(&[]));
     world.overrides.insert(
         healthy,
         Override {
@@ -178,7 +123,7 @@ fn drained_endpoints_do_not_count() {
             weight: Some(0),
         },
     );
-    assert_eq!(unhealthy(&report, &BTreeSet::new(), &world), targets(&[]));
+    assert_eq!(out_of(&world), targets(&[]));
 }
 
 #[test]
@@ -196,15 +141,4 @@ fn this_node_keeps_an_endpoint_if_traffic_is_local() {
         out(near, &["10.0.0.1", "10.0.0.3"]),
         targets(&["10.0.0.1", "10.0.0.3"])
     );
-}
-
-#[test]
-fn kept_endpoints_are_reported_as_kept() {
-    let mut world = world(cart(&THREE[..1]));
-    let report = report(&world, &["10.0.0.1"]);
-    let target = targets(&["10.0.0.1"]).pop_first().unwrap();
-    world.unhealthy = unhealthy(&report, &BTreeSet::new(), &world);
-    assert!(is_kept(&report.targets[&target], &world, &target));
-    world.unhealthy.insert(target.clone());
-    assert!(!is_kept(&report.targets[&target], &world, &target));
 }
