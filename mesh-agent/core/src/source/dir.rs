@@ -5,8 +5,6 @@
 //! So do all objects of a file that is half-written or cannot be read.
 
 mod accept;
-mod error_limit;
-mod file_version;
 mod lost_end;
 mod merged;
 mod parse;
@@ -20,6 +18,7 @@ use std::{
     time::Instant,
 };
 
+pub use self::paths::given_empty;
 use self::{
     accept::{Rejections, accept, note_uncertain},
     merged::Merged,
@@ -27,19 +26,19 @@ use self::{
     paths::{forget_removed, report_unreadable},
     tracked_file::{Files, TrackedFile},
 };
-pub use self::{
-    error_limit::{more_notes, refused as bound_refused},
-    file_version::{Version, Versions},
-    paths::given_empty,
-};
 use super::{
     address_families,
     admission::admit,
     contents::Contents,
+    error_limit,
     frontend_owners::FrontendOwners,
     join::{Slices, stray},
     nested_services,
     scan::{Found, Scan},
+};
+pub use super::{
+    error_limit::refused as bound_refused,
+    file_version::{Version, Versions},
 };
 use crate::{
     model::{Admission, Effect, Endpoint, Origin, Service, Services, Update},

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     contents::Contents,
-    dir::more_notes,
+    error_limit::more_notes,
     kubernetes_objects::{Declared, Slice, SliceEndpoint, SliceKind, SlicePort},
 };
 use crate::{

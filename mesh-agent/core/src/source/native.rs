@@ -8,8 +8,8 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use self::endpoint::Listed;
 use super::{
     document::Value,
+    draft::Draft,
     field::{Field, all},
-    file::Draft,
     object::WrongObject,
     port::{self, Port},
     traffic, value,

@@ -7,10 +7,14 @@ use std::{
     sync::Arc,
 };
 
-use super::file_version::{Version, Versions};
 use crate::{
     model::{ServiceName, Services, Update},
-    source::{Source, contents::Contents, merge::merge},
+    source::{
+        Source,
+        contents::Contents,
+        file_version::{Version, Versions},
+        merge::merge,
+    },
 };
 
 /// Merged result of these versions of files.
