@@ -4,7 +4,7 @@
 //! scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► merge ──► admission ──► Update
 //!  bytes    last    one      tree with    manifest     one owner     services  all       allowed
 //!  of all   good    file     lines        (through     per front     and their sources   addresses
-//!  files    objects                       field,value) end           endpoints
+//!  files    objects                       form)        end           endpoints
 //! ```
 //!
 //! For each object, `dir` chooses between its present and its last good version; `last_good` is the
@@ -12,7 +12,6 @@
 
 mod address_families;
 mod admission;
-mod annotation_value;
 mod conflicts;
 mod contents;
 pub mod digest;
@@ -24,6 +23,7 @@ mod error_limit;
 mod field;
 pub mod file;
 mod file_version;
+mod form;
 mod frontend_address;
 pub mod frontend_owners;
 mod join;
@@ -36,8 +36,10 @@ pub mod nested_services;
 mod object;
 mod port;
 pub mod scan;
+pub mod schema;
 mod serve;
 mod service_dir;
+mod setting;
 mod traffic;
 mod value;
 
