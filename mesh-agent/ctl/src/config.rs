@@ -11,13 +11,18 @@ use super::{
     render::{count, printable},
     session::Session,
 };
-use crate::{api::types::ConfigProblem, model::Update, source::ServiceDir};
+use crate::{
+    api::types::ConfigProblem,
+    model::Update,
+    source::{self, ServiceDir},
+};
 
 /// Check the configuration of services
 #[derive(clap::Subcommand)]
 #[command(after_long_help = "\
 Examples:
-  meshctl config validate ./services   check files before they are deployed")]
+  meshctl config validate ./services           check files before they are deployed
+  meshctl config schema > service.schema.json  for editors")]
 pub(super) enum Verb {
     /// Check service files, with or without an agent
     ///
@@ -41,12 +46,34 @@ Examples:
         #[arg(required = true, value_name = "[NAME=]DIR|FILE|-")]
         paths: Vec<ServiceDir>,
     },
+    /// Print the JSON Schema of service files in the native form
+    ///
+    /// Editors complete and check the fields of a file that names the schema in its first line. For
+    /// editors with yaml-language-server (VS Code, Neovim, Helix and others), that line is
+    /// `# yaml-language-server: $schema=` and the path of the schema. The schema knows names, types
+    /// and ranges of fields; `meshctl config validate` also checks what depends on other fields and
+    /// services. Needs no agent, and prints JSON in every output format.
+    #[command(after_long_help = "\
+Examples:
+  meshctl config schema > service.schema.json          beside the service files
+  sed -i '1i # yaml-language-server: $schema=service.schema.json' shop.yaml
+                                                       for editors")]
+    Schema,
 }
 
 pub(super) async fn run(session: &mut Session<'_>, verb: Verb) -> Result<Exit, Failure> {
-    let Verb::Validate { paths } = verb;
+    match verb {
+        Verb::Validate { paths } => validate(session, &paths).await,
+        Verb::Schema => {
+            session.write(&[&source::schema::text()])?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+async fn validate(session: &mut Session<'_>, paths: &[ServiceDir]) -> Result<Exit, Failure> {
     let AgentState { owners, admission } = running_agent::ask(session).await;
-    let validation = Validation::from(&mesh_files::dir::read_paths(&paths, owners, admission));
+    let validation = Validation::from(&mesh_files::dir::read_paths(paths, owners, admission));
     session.show(&validation, page)?;
     Ok(validation.exit())
 }

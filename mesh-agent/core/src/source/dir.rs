@@ -6,7 +6,6 @@
 
 mod accept;
 mod alone;
-mod file_version;
 mod lost_end;
 mod joined;
 mod parse;
@@ -20,6 +19,7 @@ use std::{
     time::Instant,
 };
 
+pub use self::paths::given_empty;
 use self::{
     accept::{Rejections, accept},
     joined::Joined,
@@ -27,10 +27,7 @@ use self::{
     paths::{forget_removed, report_unreadable},
     tracked_file::{Files, TrackedFile},
 };
-pub use self::{
-    file_version::{Version, Versions},
-    paths::given_empty,
-};
+pub use super::file_version::{Version, Versions};
 use super::{
     contents::Contents,
     frontend_owners::FrontendOwners,

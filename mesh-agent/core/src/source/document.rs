@@ -14,7 +14,7 @@ use saphyr_parser::Parser;
 use self::build::Builder;
 pub use self::{
     problems::{MOST, Problem, Problems},
-    tree::{Document, Sink, Step, Value, shortened},
+    tree::{Document, Graft, Node, Sink, Step, Value, shortened},
 };
 
 /// Longest line of YAML, and longest `{…}` that is a document and no JSON: the parser holds them in

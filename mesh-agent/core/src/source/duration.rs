@@ -1,30 +1,65 @@
-//! Reads durations of a document within bounds.
+//! Durations with a unit, within bounds.
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use jiff::SignedDuration;
+use schemars::{Schema, json_schema};
 
-use super::{document::Value, field::Field};
+use super::{
+    document::Value,
+    field::Field,
+    setting::{self, Kind, Wrong},
+};
 use crate::duration;
 
-/// Longest duration of most settings.
-pub const DAY: Duration = Duration::from_hours(24);
+/// Longest duration of most settings, in milliseconds.
+pub const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// A duration in whole milliseconds within bounds.
+pub struct Time<const MIN: u64, const MAX: u64>;
+
+impl<const MIN: u64, const MAX: u64> Kind for Time<MIN, MAX> {
+    type Value = Duration;
+
+    fn read(value: &Value<'_>) -> Result<Duration, Wrong> {
+        within(value, &bounds(MIN, MAX))
+    }
+
+    fn schema() -> Schema {
+        let bounds = bounds(MIN, MAX);
+        let range = format!("{}–{}", shown(*bounds.start()), shown(*bounds.end()));
+        // A number with its unit.
+        json_schema!({"type": "string", "pattern": "[0-9] *[:A-Za-zµμ]", "x-range": range})
+    }
+
+    fn json(value: &Duration) -> serde_json::Value {
+        shown(*value).into()
+    }
+}
 
 /// Reads a duration in whole milliseconds within these bounds.
 pub fn duration(field: Field<'_>, bounds: RangeInclusive<Duration>) -> Option<Duration> {
-    if matches!(field.value(), Value::Number(_)) {
-        return field.expected("a duration with its unit, like 500ms, 10s or 5m");
+    setting::shown(field, within(field.value(), &bounds))
+}
+
+fn bounds(min: u64, max: u64) -> RangeInclusive<Duration> {
+    Duration::from_millis(min)..=Duration::from_millis(max)
+}
+
+fn within(value: &Value<'_>, bounds: &RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+    if matches!(value, Value::Number(_)) {
+        return Err(Wrong::expected(
+            "a duration with its unit, like 500ms, 10s or 5m",
+        ));
     }
-    let parsed = match field.value() {
-        Value::Text(text) => duration::parse(text),
-        _ => None,
-    };
     let whole = |duration: &Duration| duration.subsec_nanos().is_multiple_of(1_000_000);
-    parsed
+    value
+        .text()
+        .and_then(duration::parse)
         .filter(|parsed| bounds.contains(parsed) && whole(parsed))
-        .or_else(|| {
+        .ok_or_else(|| {
             let (least, most) = (shown(*bounds.start()), shown(*bounds.end()));
-            field.expected(&format!(
+            Wrong::expected(format!(
                 "a duration from {least} to {most} in whole milliseconds"
             ))
         })

@@ -3,7 +3,7 @@
 //! Readers do not stop at the first problem: they use `None` for a value that cannot be read,
 //! continue, and find every problem of the file in one pass.
 
-use super::document::{Document, Problem, Step, Value, shortened};
+use super::document::{Document, Problem, Problems, Step, Value, shortened};
 
 /// A value somewhere in a document.
 #[derive(Clone, Copy)]
@@ -72,7 +72,18 @@ impl<'a> Field<'a> {
     /// Returns a field of this mapping; `null` counts as absent.
     pub fn get(self, name: &str) -> Option<Self> {
         self.children()
-            .find(|child| child.name() == Some(name) && *child.value() != Value::Null)
+            .find(|child| child.name() == Some(name) && !child.is_absent())
+    }
+
+    /// Whether the value is `null`. An annotation without text is not absent.
+    pub fn is_absent(self) -> bool {
+        *self.value() == Value::Null && !self.document.grafts.contains_key(&self.id)
+    }
+
+    /// Whether the value could not be parsed, which is reported.
+    pub fn is_reported(self) -> bool {
+        let graft = self.document.grafts.get(&self.id);
+        graft.is_some_and(|graft| graft.is_reported)
     }
 
     /// Returns a field of this mapping; reports it if it is absent.
@@ -132,7 +143,10 @@ impl<'a> Field<'a> {
     pub fn only(self, known: &[&str]) {
         for child in self.children() {
             if child.name().is_some_and(|name| !known.contains(&name)) {
-                child.report(format!("unknown field; known here: {}", known.join(", ")));
+                child.report(match known {
+                    [] => "unknown field: expected an empty mapping".to_owned(),
+                    _ => format!("unknown field; known here: {}", known.join(", ")),
+                });
             }
         }
     }
@@ -163,17 +177,9 @@ impl<'a> Field<'a> {
         self.problem(self.document.path(self.id), reason.into());
     }
 
-    /// Reports a problem inside the text of this field, at a path within it.
-    pub fn report_inside(self, path: &str, reason: impl Into<String>) {
-        let dot = if path.is_empty() || path.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
-        self.problem(
-            format!("{}{dot}{path}", self.document.path(self.id)),
-            reason.into(),
-        );
+    /// Reports the problems of a document that is made of fields of this one.
+    pub fn report_all(self, problems: Problems) {
+        self.document.problems.borrow_mut().append(problems);
     }
 
     fn problem(self, field: String, reason: String) {

@@ -1,8 +1,6 @@
 //! Parses the bytes of one file into its objects and its problems.
 
 mod documents;
-mod draft;
-mod extract;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,12 +8,11 @@ use std::{
     sync::Arc,
 };
 
-pub use self::draft::Draft;
-use self::extract::Extracts;
 use super::{
     contents::Contents,
     digest::Digest,
     document::{self, Problem},
+    draft::{Draft, Extracts},
     object::{Key, Kind, WrongObject},
 };
 use crate::{

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::source::{
     Serve, conflicts,
     digest::Digest,
-    dir::Version,
     file::{Identity, Text},
+    file_version::Version,
 };
 
 /// Version of the form. This agent does not read entries of later versions.

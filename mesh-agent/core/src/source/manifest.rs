@@ -11,7 +11,7 @@ mod slice;
 mod traffic;
 
 use super::{
-    contents::Contents, document::shortened, field::Field, file::Draft, object::WrongObject,
+    contents::Contents, document::shortened, draft::Draft, field::Field, object::WrongObject,
 };
 use crate::similar_names::is_similar;
 

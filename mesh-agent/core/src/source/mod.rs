@@ -5,7 +5,7 @@
 //! scan ──► dir ──► file ──► document ──► native   ──► conflicts ──► join ──► SourceUpdate
 //!  bytes    last    one      tree with    manifest     one owner     services
 //!  of all   good    file     lines        (through     per front     and their
-//!  files    objects                       field,value) end           endpoints
+//!  files    objects                       form)        end           endpoints
 //!
 //! SourceUpdate of each source ──► merge ──► admission ──► nested_services ──► Update
 //! ```
@@ -15,16 +15,18 @@
 
 mod address_families;
 mod admission;
-mod annotation_value;
 mod conflicts;
 mod contents;
 pub mod digest;
 pub mod dir;
 mod document;
+mod draft;
 mod duration;
 mod error_limit;
 mod field;
 pub mod file;
+mod file_version;
+mod form;
 mod frontend_address;
 pub mod frontend_owners;
 mod join;
@@ -37,9 +39,11 @@ pub mod nested_services;
 mod object;
 mod port;
 pub mod scan;
+pub mod schema;
 mod serve;
 mod service_dir;
 mod source_update;
+mod setting;
 mod traffic;
 mod uncertain;
 mod value;

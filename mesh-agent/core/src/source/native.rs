@@ -3,24 +3,20 @@
 
 mod endpoint;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use self::endpoint::Listed;
 use super::{
-    document::Value,
+    draft::Draft,
     field::{Field, all},
-    file::Draft,
+    form::{DEFAULT_NAMESPACE, EndpointForm, PortForm, ServiceForm, Target},
     object::WrongObject,
     port::{self, Port},
-    traffic, value,
+    setting::{self, List, Plain, Setting},
+    traffic,
+    value::{self, Name},
 };
-use crate::model::{
-    Addresses, Affinity, AffinityClient, InternalTraffic, LeftOut, Origin, Service, ServiceName,
-    ServicePort,
-};
-
-/// Namespace of a service without one.
-const DEFAULT_NAMESPACE: &str = "default";
+use crate::model::{InternalTraffic, LeftOut, Origin, Service, ServiceName, ServicePort};
 
 /// Reads the rest of a document, without its services.
 pub fn read(document: Field<'_>, into: &mut Draft<'_>) {
@@ -58,135 +54,72 @@ pub fn read_element(field: Field<'_>, into: &mut Draft<'_>) -> bool {
     true
 }
 
-/// Fields of a service that this module reads.
-const FIELDS: [&str; 11] = [
-    "name",
-    "namespace",
-    "enabled",
-    "address",
-    "externalIPs",
-    "ports",
-    "endpoints",
-    "internalTrafficPolicy",
-    "affinity",
-    "closeStaleTcp",
-    "drainSeconds",
-];
-
 /// Reads a service, and whether `enabled` is set.
 fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<bool>)> {
-    let field = field.mapping()?;
-    field.only(&[&FIELDS[..], &traffic::FIELDS].concat());
-    let boolean = |name| {
-        field
-            .get(name)
-            .map_or(Some(None), |field| field.boolean().map(Some))
-    };
-    let (enabled, close_stale_tcp) = (boolean("enabled"), boolean("closeStaleTcp"));
-    let drain = field
-        .get("drainSeconds")
-        .map_or(Some(None), |field| value::drain(field).map(Some));
-    let name = name(field);
-    let addresses = field.required("address").and_then(addresses);
-    let external = value::external_ips(field);
-    let internal_traffic = field
-        .get("internalTrafficPolicy")
-        .map_or(Some(InternalTraffic::Cluster), value::traffic);
-    let affinity = field
-        .get("affinity")
-        .map_or(Some(None), |field| affinity(field).map(Some));
-    let traffic = traffic::read(field);
-    let ports = ports(field);
+    let mut form: ServiceForm = setting::read(field)?;
+    let settings = form.take_settings(field);
+    let name = name(form.name, form.namespace, field);
+    _ = field.required("address");
+    let addresses = form.address.convert(None, |addresses| {
+        addresses.model(field.get("address")?).map(Some)
+    });
+    let external = form.external_ips.convert(Vec::new(), |addresses| {
+        all(addresses.into_iter().map(Plain::value)).map(value::external)
+    });
+    let internal_traffic = form.internal_traffic_policy.optional();
+    let ports = ports(form.ports, field);
     if let Some(ports) = &ports {
         traffic::check_probed(
             field.get("health"),
             ports.iter().map(|port| port.common.protocol),
         );
     }
-    let endpoints = all(field.list("endpoints").map(endpoint::read));
+    let endpoints = form
+        .endpoints
+        .convert(Vec::new(), |forms| endpoints(field, forms));
     let ports = serve_ports(&ports?, &endpoints?);
+    let settings = settings?;
+    let affinity = settings
+        .affinity
+        .map_or(Some(None), |form| form.model().map(Some));
     let service = Service {
         name: name?,
         origin: Origin::Line {
             file: Arc::clone(file),
             line: field.line(),
         },
-        addresses: addresses?,
+        addresses: addresses??,
         external: external?,
         ports: ports?,
-        internal_traffic: internal_traffic?,
+        internal_traffic: internal_traffic?.unwrap_or(InternalTraffic::Cluster),
         affinity: affinity?,
-        close_stale_tcp: value::close_stale_tcp(close_stale_tcp?, drain?),
-        traffic: traffic?,
+        close_stale_tcp: settings.close_stale_tcp,
+        traffic: settings.traffic,
         unserved: Vec::new(),
     };
-    Some((service, enabled?))
+    Some((service, settings.enabled))
 }
 
-fn affinity(field: Field<'_>) -> Option<Affinity> {
-    let field = field.mapping()?;
-    field.only(&["client", "timeoutSeconds"]);
-    let client = field.get("client").map_or(
-        Some(AffinityClient::NetworkNamespace),
-        value::affinity_client,
-    );
-    let timeout = field
-        .get("timeoutSeconds")
-        .map_or(Some(value::AFFINITY_TIMEOUT), value::affinity_timeout);
-    Some(Affinity {
-        client: client?,
-        timeout: Duration::from_secs(timeout?),
-    })
-}
-
-fn name(field: Field<'_>) -> Option<ServiceName> {
-    let name = field.required("name").and_then(value::name);
-    let namespace = field
-        .get("namespace")
-        .map_or(Some(DEFAULT_NAMESPACE.to_owned()), value::name);
+fn name(name: Plain<Name>, namespace: Plain<Name>, field: Field<'_>) -> Option<ServiceName> {
+    let name = name.required(field, "name");
+    let namespace = namespace.optional()?;
     Some(ServiceName {
-        namespace: namespace?,
+        namespace: namespace.unwrap_or(DEFAULT_NAMESPACE.to_owned()),
         name: name?,
     })
 }
 
-fn addresses(field: Field<'_>) -> Option<Addresses> {
-    match field.value() {
-        Value::Text(text) if text == "auto" => Some(Addresses::Auto),
-        Value::Text(_) => Some(Addresses::Fixed(vec![value::address(field)?])),
-        Value::List => several(field).map(Addresses::Fixed),
-        _ => field.expected("an address, a list of addresses, or `auto`"),
-    }
-}
-
-fn several(field: Field<'_>) -> Option<Vec<IpAddr>> {
-    let addresses = all(field.children().map(value::address))?;
-    for (position, field) in field.children().enumerate() {
-        if addresses[..position].contains(&addresses[position]) {
-            field.report(format!("{} listed twice", addresses[position]));
-        }
-    }
-    if addresses.is_empty() {
-        field.error("lists no address")
-    } else {
-        Some(addresses)
-    }
+fn endpoints<'a>(service: Field<'a>, forms: Vec<Setting<EndpointForm>>) -> Option<Vec<Listed<'a>>> {
+    let fields = service.get("endpoints")?.children();
+    all(fields
+        .zip(forms)
+        .map(|(field, form)| Listed::new(field, form.given()?)))
 }
 
 /// A port of a service, and the port of its endpoints that serves it.
 struct NativePort<'a> {
     common: Port<'a>,
     target: Target,
-}
-
-/// Value of `targetPort`.
-enum Target {
-    /// The service's own port.
-    Same,
-    /// The same port on every endpoint.
-    Number(u16),
-    /// The port that each endpoint lists by this name.
-    Name(String),
 }
 
 impl NativePort<'_> {
@@ -207,32 +140,36 @@ impl NativePort<'_> {
     }
 }
 
-fn ports(service: Field<'_>) -> Option<Vec<NativePort<'_>>> {
-    let list = service.required("ports")?;
-    let ports: Vec<Option<NativePort<'_>>> = service.list("ports").map(native_port).collect();
-    if *list.value() == Value::List && ports.is_empty() {
-        list.report("a service needs at least one port");
+fn ports<'a>(forms: List<PortForm>, service: Field<'a>) -> Option<Vec<NativePort<'a>>> {
+    let list = service.required("ports");
+    let forms = forms.convert(Vec::new(), Some)?;
+    let fields = list?.children();
+    let ports: Vec<Option<NativePort<'_>>> = fields
+        .zip(forms)
+        .map(|(field, form)| {
+            let form = form.given()?;
+            native_port(field, form)
+        })
+        .collect();
+    if ports.is_empty() {
+        list?.report("a service needs at least one port");
     }
     port::check(ports.iter().flatten().map(|port| &port.common));
     ports.into_iter().collect()
 }
 
-fn native_port(field: Field<'_>) -> Option<NativePort<'_>> {
-    let common = Port::read(field);
-    field.only(&["name", "port", "targetPort", "protocol", "nodePort"]);
-    let target = field.get("targetPort").map_or(Some(Target::Same), target);
+fn native_port(field: Field<'_>, form: PortForm) -> Option<NativePort<'_>> {
+    let port = form.port.required(field, "port");
     Some(NativePort {
-        common: common?,
-        target: target?,
+        common: Port {
+            field,
+            name: form.name.optional()?.unwrap_or_default(),
+            port: port?,
+            protocol: form.protocol.value()?,
+            node_port: form.node_port.optional()?.flatten(),
+        },
+        target: form.target_port.optional()?.unwrap_or(Target::Same),
     })
-}
-
-fn target(field: Field<'_>) -> Option<Target> {
-    match field.value() {
-        Value::Number(_) => value::port(field).map(Target::Number),
-        Value::Text(_) => value::name(field).map(Target::Name),
-        _ => field.expected("a port from 1 to 65535 or the name of a port"),
-    }
 }
 
 /// Assigns the endpoints to every port.

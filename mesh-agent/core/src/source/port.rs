@@ -1,8 +1,12 @@
-//! Reads the ports of a service, which native services and manifests write in the same way.
+//! The ports of a service, native or of Kubernetes.
 
 use std::collections::HashMap;
 
-use super::{field::Field, value};
+use super::{
+    field::Field,
+    setting::read_as,
+    value::{Name, NodePort, PortNumber, Word},
+};
 use crate::model::{Protocol, ServicePort};
 
 /// One port of a service and its field.
@@ -20,13 +24,13 @@ pub struct Port<'a> {
 }
 
 impl<'a> Port<'a> {
-    /// Reads the fields that both forms share.
+    /// Reads a port of a Kubernetes service.
     pub fn read(field: Field<'a>) -> Option<Self> {
         let field = field.mapping()?;
-        let name = field.get("name").map_or(Some(String::new()), value::name);
-        let port = field.required("port").and_then(value::port);
-        let protocol = value::protocol(field.get("protocol"));
-        let node_port = value::node_port(field.get("nodePort"));
+        let name = field.or("name", String::new(), read_as::<Name>);
+        let port = field.required("port").and_then(read_as::<PortNumber>);
+        let protocol = field.or("protocol", Protocol::Tcp, read_as::<Word<Protocol>>);
+        let node_port = field.or("nodePort", None, read_as::<NodePort>);
         Some(Self {
             field,
             name: name?,

@@ -1,4 +1,4 @@
-//! `meshctl config validate`.
+//! `meshctl config validate` and `meshctl config schema`.
 
 use super::*;
 
@@ -61,4 +61,13 @@ async fn validate_reports_the_service_that_claims_a_served_address() {
         out.starts_with(&blamed("z.yaml")),
         "by file name where the agent does not say: {out}"
     );
+}
+
+#[tokio::test]
+async fn schema_is_printed_without_an_agent() {
+    let schema = source::schema::text();
+    for format in ["table", "yaml"] {
+        let answer = capture(&["meshctl", "config", "schema", "-o", format]).await;
+        assert_eq!(answer, (Exit::Ok, schema.clone(), String::new()));
+    }
 }

@@ -16,8 +16,8 @@ use self::{
     retained::Served,
     unreadable::Unreadable,
 };
-use super::{file_version::Version, tracked_file::Files};
-use crate::source::frontend_owners::FrontendOwners;
+use super::tracked_file::Files;
+use crate::source::{file_version::Version, frontend_owners::FrontendOwners};
 
 /// Puts every object in force that is right in itself and does not conflict with another. Objects
 /// of files that are `gone` since the last read may have moved to other files. A service keeps the

@@ -7,10 +7,14 @@ use std::{
     sync::Arc,
 };
 
-use super::file_version::Version;
 use crate::{
     model::{ServiceName, Services},
-    source::{Definitions, Source, contents::Contents, dir::Versions, join::join},
+    source::{
+        Definitions, Source,
+        contents::Contents,
+        file_version::{Version, Versions},
+        join::join,
+    },
 };
 
 /// The services of each source from these versions of files.

@@ -7,13 +7,10 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    file_version::Version,
-    lost_end::{LostEnd, last_line},
-};
+use super::lost_end::{LostEnd, last_line};
 use crate::{
     model::{ConfigError, Effect, Origin, Scope, Wrong},
-    source::{Source, file::File, object::Kind, scan::Found},
+    source::{Source, file::File, file_version::Version, object::Kind, scan::Found},
 };
 
 /// Files by path.

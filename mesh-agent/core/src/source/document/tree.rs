@@ -1,6 +1,6 @@
 //! The tree of a document, and the trait of its readers.
 
-use std::{borrow::Cow, cell::RefCell};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap};
 
 use super::problems::{Problem, Problems};
 use crate::printable::is_hidden;
@@ -65,20 +65,36 @@ pub struct Document<'a> {
     pub nodes: Vec<Node<'a>>,
     /// Problems that readers add, see [`Field`](crate::source::field::Field).
     pub problems: RefCell<Problems>,
+    /// Nodes that come from other documents.
+    pub grafts: BTreeMap<u32, Graft>,
+}
+
+/// Where a node and everything in it comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Graft {
+    /// Its path as a user would write it.
+    pub path: String,
+    /// Whether it could not be parsed, which is reported.
+    pub is_reported: bool,
 }
 
 impl Document<'_> {
     /// Returns the path of a node as a user would write it.
     pub fn path(&self, mut id: u32) -> String {
         let mut steps = Vec::new();
+        let mut start = String::new();
         while self.nodes[id as usize].parent != id {
+            if let Some(graft) = self.grafts.get(&id) {
+                start.clone_from(&graft.path);
+                break;
+            }
             steps.push(&self.nodes[id as usize].step);
             id = self.nodes[id as usize].parent;
         }
         steps
             .into_iter()
             .rev()
-            .fold(String::new(), |path, step| match step {
+            .fold(start, |path, step| match step {
                 Step::Root => path,
                 Step::Name(name) if path.is_empty() => shortened(name),
                 Step::Name(name) => format!("{path}.{}", shortened(name)),

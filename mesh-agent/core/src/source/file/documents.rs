@@ -1,8 +1,8 @@
 //! Reads the documents of a file into a draft, each by its form.
 
-use super::Draft;
 use crate::source::{
     document::{Document, Problem, Sink, Step, Value},
+    draft::Draft,
     field::Field,
     manifest, native,
     object::WrongObject,

@@ -1,31 +1,55 @@
-//! Reads the annotations `mesh-agent.io/…` of a service, for settings that Kubernetes lacks. Their
-//! values are text.
+//! Reads the annotations `mesh-agent.io/…` of a service, for settings that Kubernetes lacks. They
+//! are assembled to a document in the native form, and read as such.
+
+mod native_form;
+mod value;
 
 use std::time::Duration;
 
-use super::traffic::{self, Annotated};
 use crate::{
-    model::{AffinityClient, Origin},
-    source::{document::Value, field::Field, kubernetes_objects::Manifests, value},
+    model::{AffinityClient, LocalityLevel, LocalityPolicy, Origin, Traffic},
+    source::{
+        field::Field, form::ServiceForm, kubernetes_objects::Manifests, schema, setting,
+        traffic::check_origin,
+    },
 };
 
-const PREFIX: &str = "mesh-agent.io/";
 /// Whether a service is to be served.
 pub const ENABLED: &str = "mesh-agent.io/enabled";
-const AFFINITY_CLIENT: &str = "mesh-agent.io/affinity-client";
-const CLOSE_STALE_TCP: &str = "mesh-agent.io/close-stale-tcp";
-const DRAIN_SECONDS: &str = "mesh-agent.io/drain-seconds";
+/// Health checks.
+pub const HEALTH: &str = "mesh-agent.io/health";
+const LOCALITY: &str = "mesh-agent.io/locality";
 
 /// Settings in the annotations of a service.
+#[derive(Default)]
 pub struct Annotations {
     /// Value of `enabled`, if set.
     pub enabled: Option<bool>,
     /// Client identity for session affinity.
-    pub affinity_client: AffinityClient,
+    pub affinity_client: Option<AffinityClient>,
     /// See [`Service`](crate::model::Service).
     pub close_stale_tcp: Option<Duration>,
-    /// Traffic settings.
-    pub traffic: Annotated,
+    traffic: Traffic,
+    /// Whether they set the locality order.
+    has_order: bool,
+}
+
+impl Annotations {
+    /// Returns the traffic settings. If no annotation sets the locality order, hints and the order
+    /// of `spec.trafficDistribution` apply.
+    pub fn traffic_or_order(self, order: Vec<LocalityLevel>) -> Traffic {
+        if self.has_order {
+            return self.traffic;
+        }
+        Traffic {
+            locality: LocalityPolicy {
+                order,
+                by_hints: true,
+                ..self.traffic.locality
+            },
+            ..self.traffic
+        }
+    }
 }
 
 /// Returns the annotations of an object.
@@ -38,12 +62,10 @@ pub fn of(object: Field<'_>) -> Option<Field<'_>> {
 /// Reads the annotations of an object; nothing if one is wrong. Notes unknown ones, which may be of
 /// a later version.
 pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Annotations> {
-    let annotations = of(object);
-    for unknown in annotations
-        .into_iter()
-        .flat_map(Field::children)
-        .filter(is_unknown)
-    {
+    let Some(annotations) = of(object) else {
+        return Some(Annotations::default());
+    };
+    for unknown in annotations.children().filter(is_unknown) {
         let origin = origin.at(unknown.line());
         into.note(
             origin,
@@ -53,36 +75,33 @@ pub fn read(object: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<
             ),
         );
     }
-    let get = |name| annotations.and_then(|annotations| annotations.get(name));
-    let enabled = get(ENABLED).map_or(Some(None), |field| boolean(field).map(Some));
-    let client = get(AFFINITY_CLIENT).map_or(
-        Some(AffinityClient::NetworkNamespace),
-        value::affinity_client,
-    );
-    let close = get(CLOSE_STALE_TCP).map_or(Some(None), |field| boolean(field).map(Some));
-    let drain = get(DRAIN_SECONDS).map_or(Some(None), |field| value::drain(field).map(Some));
-    let traffic = traffic::read(annotations);
-    let close_stale_tcp = value::close_stale_tcp(close?, drain?);
+    let Some(document) = native_form::of(annotations) else {
+        return Some(Annotations::default());
+    };
+    let settings = read_settings(Field::root(&document), annotations);
+    annotations.report_all(document.problems.take());
+    settings
+}
+
+fn read_settings(service: Field<'_>, annotations: Field<'_>) -> Option<Annotations> {
+    let settings = setting::read::<ServiceForm>(service)?.take_settings(service)?;
+    let client = settings
+        .affinity
+        .map_or(Some(None), |form| form.client.optional());
     Some(Annotations {
-        enabled: enabled?,
+        enabled: settings.enabled,
         affinity_client: client?,
-        close_stale_tcp,
-        traffic: traffic?,
+        close_stale_tcp: settings.close_stale_tcp,
+        traffic: Traffic {
+            health_origin: check_origin(annotations.get(HEALTH), true),
+            ..settings.traffic
+        },
+        has_order: annotations.get(LOCALITY).is_some(),
     })
 }
 
 fn is_unknown(annotation: &Field<'_>) -> bool {
-    let known = |name| [ENABLED, AFFINITY_CLIENT, CLOSE_STALE_TCP, DRAIN_SECONDS].contains(&name);
-    let known = |name| known(name) || traffic::KNOWN.contains(&name);
-    annotation
-        .name()
-        .is_some_and(|name| name.starts_with(PREFIX) && !known(name))
-}
-
-fn boolean(field: Field<'_>) -> Option<bool> {
-    match field.value() {
-        Value::Text(text) if text == "true" => Some(true),
-        Value::Text(text) if text == "false" => Some(false),
-        _ => field.expected("\"true\" or \"false\", in quotes"),
-    }
+    annotation.name().is_some_and(|name| {
+        name.starts_with(schema::PREFIX) && schema::annotations().iter().all(|it| it.name != name)
+    })
 }

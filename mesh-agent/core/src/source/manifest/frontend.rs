@@ -7,7 +7,8 @@ use crate::{
     source::{
         document::Value,
         field::{Field, all},
-        value,
+        setting::read_as,
+        value::{Address, external_ips},
     },
 };
 
@@ -71,9 +72,9 @@ fn read_ingress(point: Field<'_>, into: &mut Ingress) -> Option<()> {
     match (point.get("ip"), point.get("hostname")) {
         (Some(ip), _) if is_proxy => {
             let reason = "ipMode Proxy: what is sent there goes through the load balancer";
-            into.leave(value::address(ip)?.to_string(), reason);
+            into.leave(read_as::<Address>(ip)?.to_string(), reason);
         }
-        (Some(ip), _) => into.addresses.push(value::address(ip)?),
+        (Some(ip), _) => into.addresses.push(read_as::<Address>(ip)?),
         (None, Some(name)) => into.leave(name.text()?.to_owned(), "a host name is resolved by DNS"),
         (None, None) => {}
     }
@@ -120,7 +121,7 @@ pub fn outside(
 
 /// Reads `externalIPs` and adds the addresses of the load balancer.
 pub fn external(spec: Field<'_>, ingress: &Ingress) -> Option<Vec<External>> {
-    let listed = value::external_ips(spec)?;
+    let listed = external_ips(spec)?;
     let balancer = ingress.addresses.iter().map(|&address| External {
         address,
         kind: FrontendKind::LoadBalancer,

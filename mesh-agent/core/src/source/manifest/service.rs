@@ -1,6 +1,6 @@
 //! Reads a `v1` `Service`.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use super::{
     annotation::{self, Annotations},
@@ -9,16 +9,19 @@ use super::{
 };
 use crate::{
     model::{
-        Addresses, Affinity, FrontendKind, InternalTraffic, Origin, Service, ServiceName,
-        ServicePort, Unserved,
+        Addresses, Affinity, AffinityClient, FrontendKind, InternalTraffic, Origin, Service,
+        ServiceName, ServicePort, Unserved,
     },
     source::{
         Serve,
         document::Value,
         field::{Field, all},
+        form::{AffinityForm, Timeout},
         kubernetes_objects::{Declared, Manifests},
         port::{self, Port},
-        traffic, value,
+        setting::read_as,
+        traffic,
+        value::{Address, Name, PortNumber, Word},
     },
 };
 
@@ -35,10 +38,10 @@ pub fn name(
     read: impl Fn(Field<'_>) -> Option<Field<'_>>,
 ) -> Option<ServiceName> {
     let metadata = object.required("metadata")?.mapping()?;
-    let name = read(metadata).and_then(value::name);
+    let name = read(metadata).and_then(read_as::<Name>);
     let namespace = metadata
         .get("namespace")
-        .map_or(Some("default".to_owned()), value::name);
+        .map_or(Some("default".to_owned()), read_as::<Name>);
     Some(ServiceName {
         namespace: namespace?,
         name: name?,
@@ -55,15 +58,16 @@ pub fn read(object: Field<'_>, origin: Origin, serve: Serve, into: &mut Manifest
     if let Some(reason) = left_alone(object, spec) {
         return into.leave(name, origin, reason);
     }
-    let addresses = all(frontend::cluster_addresses(spec).map(value::address)).map(distinct);
+    let addresses = all(frontend::cluster_addresses(spec).map(read_as::<Address>)).map(distinct);
     let ports = ports(spec, &origin, into);
     let ingress = frontend::ingress(object, spec);
     let external = ingress
         .as_ref()
         .and_then(|ingress| frontend::external(spec, ingress));
-    let internal_traffic = spec
-        .get("internalTrafficPolicy")
-        .map_or(Some(InternalTraffic::Cluster), value::traffic);
+    let internal_traffic = spec.get("internalTrafficPolicy").map_or(
+        Some(InternalTraffic::Cluster),
+        read_as::<Word<InternalTraffic>>,
+    );
     let affinity = affinity(spec, annotations.as_ref());
     let order = spread::distribution(spec, &origin, into);
     check_probed(object, ports.as_deref());
@@ -100,7 +104,7 @@ pub fn read(object: Field<'_>, origin: Origin, serve: Serve, into: &mut Manifest
         internal_traffic,
         affinity,
         close_stale_tcp: annotations.close_stale_tcp,
-        traffic: annotations.traffic.or_order(order),
+        traffic: annotations.traffic_or_order(order),
         unserved,
     };
     into.services.push(Declared { service, all_ready });
@@ -159,7 +163,7 @@ fn ports(spec: Field<'_>, origin: &Origin, into: &mut Manifests) -> Option<Vec<S
 }
 
 fn check_probed(object: Field<'_>, ports: Option<&[ServicePort]>) {
-    let health = annotation::of(object).and_then(|annotations| annotations.get(spread::HEALTH));
+    let health = annotation::of(object).and_then(|annotations| annotations.get(annotation::HEALTH));
     if let Some(ports) = ports {
         traffic::check_probed(health, ports.iter().map(|port| port.protocol));
     }
@@ -188,11 +192,15 @@ fn affinity(spec: Field<'_>, annotations: Option<&Annotations>) -> Option<Option
     let timeout = config
         .and_then(|config| config.get("timeoutSeconds"))
         .filter(|_| is_on);
-    let timeout = timeout.map_or(Some(value::AFFINITY_TIMEOUT), value::affinity_timeout)?;
-    Some(is_on.then_some(Affinity {
-        client: annotations?.affinity_client,
-        timeout: Duration::from_secs(timeout),
-    }))
+    let timeout = timeout.map_or(Some(AffinityForm::TIMEOUT), read_as::<Timeout>)?;
+    Some(
+        is_on.then_some(Affinity {
+            client: annotations?
+                .affinity_client
+                .unwrap_or(AffinityClient::NetworkNamespace),
+            timeout,
+        }),
+    )
 }
 
 /// Returns the ports and addresses for which no connect is translated, for `service get`.
@@ -204,7 +212,7 @@ fn unserved(
 ) -> Vec<Unserved> {
     let sctp = spec.list("ports").filter(|port| is_sctp(*port));
     let sctp = sctp
-        .filter_map(|port| value::port(port.get("port")?))
+        .filter_map(|port| read_as::<PortNumber>(port.get("port")?))
         .flat_map(|port| {
             addresses.iter().map(move |address| Unserved {
                 address: address.to_string(),

@@ -4,12 +4,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::service;
 use crate::{
-    model::{Condition, Hints, Origin},
+    model::{Condition, Hints, Origin, Protocol},
     source::{
         document::Value,
         field::{Field, all},
         kubernetes_objects::{Manifests, Slice, SliceEndpoint, SliceKind, SlicePort},
-        value,
+        setting::read_as,
+        value::{EndpointAddress, PortNumber, Text, Word},
     },
 };
 
@@ -62,8 +63,8 @@ pub fn read_slice(object: Field<'_>, origin: Origin, into: &mut Manifests) {
 
 fn read_endpoint(endpoint: Field<'_>) -> Option<SliceEndpoint> {
     let (address, condition) = (first_address(endpoint), condition(endpoint));
-    let node = value::node(endpoint.get("nodeName"));
-    let zone = value::node(
+    let node = text(endpoint.get("nodeName"));
+    let zone = text(
         endpoint
             .get("zone")
             .filter(|zone| zone.value().text() != Some("")),
@@ -78,6 +79,11 @@ fn read_endpoint(endpoint: Field<'_>) -> Option<SliceEndpoint> {
         zone: zone?,
         hints: hints?,
     })
+}
+
+/// Reads a text, if there is one.
+fn text(field: Option<Field<'_>>) -> Option<Option<Arc<str>>> {
+    field.map_or(Some(None), |field| read_as::<Text>(field).map(Some))
 }
 
 /// Reads the nodes and zones whose connects should go to the endpoint.
@@ -101,8 +107,8 @@ pub fn read_endpoints(object: Field<'_>, origin: &Origin, into: &mut Manifests) 
         let addresses = |list: &str, condition: Condition| {
             all(subset.list(list).map(|it| {
                 let (address, node) = (
-                    it.required("ip").and_then(value::endpoint_address),
-                    value::node(it.get("nodeName")),
+                    it.required("ip").and_then(read_as::<EndpointAddress>),
+                    text(it.get("nodeName")),
                 );
                 Some(SliceEndpoint {
                     address: address?,
@@ -142,7 +148,7 @@ fn first_address(endpoint: Field<'_>) -> Option<IpAddr> {
     let first = endpoint.list("addresses").next();
     first
         .or_else(|| list.expected("a list of at least one address"))
-        .and_then(value::endpoint_address)
+        .and_then(read_as::<EndpointAddress>)
 }
 
 /// Reads the ports. An entry without a number means any port, and is skipped.
@@ -152,8 +158,8 @@ fn ports(object: Field<'_>) -> Option<Vec<SlicePort>> {
         .filter(|port| port.get("port").is_some() && !service::is_sctp(*port));
     all(numbered.map(|field| {
         let name = field.get("name").map_or(Some(""), Field::text);
-        let port = field.required("port").and_then(value::port);
-        let protocol = value::protocol(field.get("protocol"));
+        let port = field.required("port").and_then(read_as::<PortNumber>);
+        let protocol = field.or("protocol", Protocol::Tcp, read_as::<Word<Protocol>>);
         Some(SlicePort {
             name: name?.to_owned(),
             protocol: protocol?,

@@ -1,4 +1,4 @@
-//! Reads the endpoints of a native service.
+//! The endpoints of a native service.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,18 +9,11 @@ use std::{
 use crate::{
     model::{Condition, Endpoint, Locality},
     source::{
-        document::Value,
         field::{Field, all},
+        form::EndpointForm,
         port::Port,
-        value,
     },
 };
-
-/// Largest weight. The sum of 65,536 such weights fits into 32 bits.
-const MAX_WEIGHT: u32 = 65_535;
-
-/// Largest capacity. The capacity of a service times a weight fits into 64 bits.
-const MAX_CAPACITY: u32 = 1_000_000;
 
 /// An endpoint as listed, before its ports are matched with those of the service.
 pub struct Listed<'a> {
@@ -37,71 +30,32 @@ pub struct Listed<'a> {
     pub ports: BTreeMap<&'a str, u16>,
 }
 
-/// Reads an element of `endpoints`.
-pub fn read(field: Field<'_>) -> Option<Listed<'_>> {
-    let field = field.mapping()?;
-    field.only(&[
-        "address", "port", "ports", "weight", "state", "node", "cloud", "region", "zone",
-        "capacity",
-    ]);
-    let address = field.required("address").and_then(value::endpoint_address);
-    let port = field
-        .get("port")
-        .map_or(Some(None), |port| value::port(port).map(Some));
-    let ports = field.get("ports").map_or(Some(BTreeMap::new()), ports);
-    let weight = field.get("weight").map_or(Some(1), weight);
-    let condition = field.get("state").map_or(Some(Condition::Ready), condition);
-    let node = value::node(field.get("node"));
-    let locality = locality(field);
-    let capacity = field.or("capacity", 1, |field| {
-        value::number(field, 1..=MAX_CAPACITY)
-    });
-    Some(Listed {
-        field,
-        address: address?,
-        port: port?,
-        ports: ports?,
-        weight: weight?,
-        condition: condition?,
-        node: node?,
-        locality: locality?,
-        capacity: capacity?,
-    })
-}
-
-fn locality(field: Field<'_>) -> Option<Locality> {
-    let [cloud, region, zone] =
-        ["cloud", "region", "zone"].map(|name| value::place(field.get(name)));
-    Some(Locality {
-        cloud: cloud?,
-        region: region?,
-        zone: zone?,
-    })
-}
-
-fn ports(field: Field<'_>) -> Option<BTreeMap<&str, u16>> {
-    let ports = all(field
-        .mapping()?
-        .children()
-        .map(|port| Some((port.name()?, value::port(port)?))))?;
-    Some(ports.into_iter().collect())
-}
-
-fn weight(field: Field<'_>) -> Option<u32> {
-    let number = match field.value() {
-        Value::Number(text) => text.parse().ok().filter(|weight| *weight <= MAX_WEIGHT),
-        _ => None,
-    };
-    number
-        .or_else(|| field.expected("a weight from 0 to 65535 (only the ratio of weights matters)"))
-}
-
-fn condition(field: Field<'_>) -> Option<Condition> {
-    match field.value() {
-        Value::Text(text) if text == "ready" => Some(Condition::Ready),
-        Value::Text(text) if text == "terminating" => Some(Condition::Terminating),
-        Value::Text(text) if text == "notReady" => Some(Condition::NotReady),
-        _ => field.expected("ready, terminating or notReady"),
+impl<'a> Listed<'a> {
+    /// Reads an element of `endpoints`.
+    pub fn new(field: Field<'a>, form: EndpointForm) -> Option<Self> {
+        let address = form.address.required(field, "address");
+        let ports = form.ports.convert(BTreeMap::new(), |ports| {
+            let fields = field.get("ports")?.children();
+            let named = fields
+                .zip(ports.0)
+                .map(|(field, port)| Some((field.name()?, port.value()?)));
+            Some(all(named)?.into_iter().collect())
+        });
+        Some(Self {
+            field,
+            address: address?,
+            weight: form.weight.value()?,
+            condition: form.state.value()?,
+            node: form.node.optional()?,
+            locality: Locality {
+                cloud: form.cloud.optional()?,
+                region: form.region.optional()?,
+                zone: form.zone.optional()?,
+            },
+            capacity: form.capacity.value()?,
+            port: form.port.optional()?,
+            ports: ports?,
+        })
     }
 }
 

@@ -108,7 +108,7 @@ fn errors_of_wrong_checks_name_the_expected_value() {
         ("{}", ": says no probe: one of `tcp: {}`, `http: {}`, `https: {}` and `grpc: {}` is needed".into()),
         ("{tcp: {}, grpc: {}}", ".grpc: a second probe: only one of tcp, http, https and grpc can be given".into()),
         ("{tcp: 80}", ".tcp: expected a mapping, found `80`".into()),
-        ("{tcp: {port: 80}}", ".tcp.port: a TCP probe has no settings of its own".into()),
+        ("{tcp: {port: 80}}", ".tcp.port: unknown field: expected an empty mapping".into()),
         ("{grpc: {service: 1}}", ".grpc.service: expected text, found `1`".into()),
         ("{grpc: {name: x}}", ".grpc.name: unknown field; known here: service".into()),
         ("{tcp: {}, port: 0}", ".port: expected a port from 1 to 65535, found `0`".into()),

@@ -94,20 +94,17 @@ kind: Service
 metadata: {name: b}
 spec: {clusterIP: 10.96.0.2, sessionAffinity: Cookie, ports: [{port: 80}]}
 ";
-    let quotes = "expected \"true\" or \"false\", in quotes";
     let expected = [
-        format!("a.yaml:6: metadata.annotations.mesh-agent.io/enabled: {quotes}, found `true`"),
-        "a.yaml:7: metadata.annotations.mesh-agent.io/affinity-client: expected namespace or cgroup, found `pod`"
-            .into(),
-        format!("a.yaml:8: metadata.annotations.mesh-agent.io/close-stale-tcp: {quotes}, found `yes`"),
-        "a.yaml:12: spec.externalIPs[0]: 0.0.0.0 is the unspecified address, no host can be reached at it".into(),
-        "a.yaml:13: spec.internalTrafficPolicy: expected Cluster or Local, found `local`".into(),
+        "a.yaml:6: metadata.annotations.mesh-agent.io/enabled: expected text, in quotes, found `true`",
+        "a.yaml:7: metadata.annotations.mesh-agent.io/affinity-client: expected namespace or cgroup, found `pod`",
+        "a.yaml:8: metadata.annotations.mesh-agent.io/close-stale-tcp: expected true or false, found `yes`",
+        "a.yaml:12: spec.externalIPs[0]: 0.0.0.0 is the unspecified address, no host can be reached at it",
+        "a.yaml:13: spec.internalTrafficPolicy: expected Cluster or Local, found `local`",
         "a.yaml:15: spec.sessionAffinityConfig.clientIP.timeoutSeconds: \
-         expected seconds from 1 to 86400, found `86401`"
-            .into(),
-        "a.yaml:16: spec.ports[1]: node port 30080/TCP listed twice, first on line 16".into(),
-        "a.yaml:16: spec.ports[2].nodePort: expected a port from 1 to 65535, found `x`".into(),
-        "a.yaml:21: spec.sessionAffinity: expected ClientIP or None, found `Cookie`".into(),
+         expected seconds from 1 to 86400, found `86401`",
+        "a.yaml:16: spec.ports[1]: node port 30080/TCP listed twice, first on line 16",
+        "a.yaml:16: spec.ports[2].nodePort: expected a port from 1 to 65535, found `x`",
+        "a.yaml:21: spec.sessionAffinity: expected ClientIP or None, found `Cookie`",
     ];
     assert_eq!(problems(text), expected);
 }

@@ -6,6 +6,11 @@ use crate::{
     source::Serve,
 };
 
+/// A file with many fields.
+pub(super) fn shop() -> &'static str {
+    include_str!("shop.yaml")
+}
+
 fn served(text: &str) -> Vec<String> {
     let file = parse(text);
     assert_eq!(file.errors, []);
@@ -24,7 +29,7 @@ fn native_services_are_read_whole() {
         "default/web 10.96.0.11,fd00::11 443 443/TCP: 10.0.0.3:8443 x1 ready, [fd00::3]:443 x1 notReady",
         "default/later auto 9000 9000/UDP:",
     ];
-    assert_eq!(served(include_str!("shop.yaml")), expected);
+    assert_eq!(served(shop()), expected);
 }
 
 #[test]
@@ -99,8 +104,8 @@ services:
 - 7
 service: []
 ";
-    let known = "known here: name, namespace, enabled, address, externalIPs, ports, endpoints, internalTrafficPolicy, \
-                 affinity, closeStaleTcp, drainSeconds, balance, outlier, limits, locality, slowStart, drain, health";
+    let known = "known here: name, namespace, address, externalIPs, ports, endpoints, enabled, internalTrafficPolicy, \
+                 affinity, balance, locality, limits, outlier, health, slowStart, drain, closeStaleTcp, drainSeconds";
     let name = "expected lower-case letters, digits and `-`, with a letter or digit at both ends";
     let expected = [
         "a.yaml:2: services[0].address: missing".to_owned(),

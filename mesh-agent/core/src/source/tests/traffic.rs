@@ -84,7 +84,7 @@ fn a_health_check_has_its_origin() {
 }
 
 /// All settings in the native form.
-const NATIVE: &str = "
+pub(super) const NATIVE: &str = "
   balance: { policy: consistentHash, key: cgroup }
   outlier:
     consecutiveFailures: 5
@@ -315,4 +315,25 @@ fn endpoints_have_locality_and_capacity() {
         "endpoints[0].zone: expected text, found a list",
     ];
     assert_eq!(problem(wrong), expected);
+}
+
+#[test]
+fn an_annotation_for_one_field_wins_over_one_for_the_mapping() {
+    let annotations = "
+    mesh-agent.io/balance: '{policy: consistentHash, key: cgroup}'
+    mesh-agent.io/hash-key: source-address
+    mesh-agent.io/locality: '{sources: local, order: [region, zone], failoverPercent: 5}'
+    mesh-agent.io/source-preference: remote
+";
+    let expected = Traffic {
+        balance: Balance::ConsistentHash(HashKey::SourceAddress),
+        locality: LocalityPolicy {
+            order: vec![LocalityLevel::Region, LocalityLevel::Zone],
+            failover_percent: 5,
+            sources: SourcePreference::Remote,
+            ..LocalityPolicy::default()
+        },
+        ..Traffic::default()
+    };
+    assert_eq!(traffic_of(&annotated(annotations)), expected);
 }

@@ -153,7 +153,10 @@ fn values_that_do_not_fit_together_are_errors() {
             "balance: {policy: random, key: cgroup}",
             "balance.key: only the policy consistentHash has a key",
         ),
-        ("balance: {key: cgroup}", "balance.policy: missing"),
+        (
+            "balance: {key: cgroup}",
+            "balance.key: only the policy consistentHash has a key",
+        ),
         (
             "outlier: {baseEjection: 10s, maxEjection: 9s}",
             "outlier.maxEjection: baseEjection (10s) must not be longer than maxEjection (9s)",
@@ -240,6 +243,23 @@ fn hash_key_needs_the_policy_that_hashes() {
         problems(&annotated("    mesh-agent.io/hash-key: cgroup")),
         [problem]
     );
+}
+
+#[test]
+fn an_annotation_that_cannot_be_parsed_is_the_only_error() {
+    let text = annotated(
+        "    mesh-agent.io/balance: '{'
+    mesh-agent.io/hash-key: cgroup
+    mesh-agent.io/max-connections: 5
+    mesh-agent.io/max-connections-per-client-percent: '20'",
+    );
+    let expected = [
+        "a.yaml:6: metadata.annotations.mesh-agent.io/balance: \
+         while parsing a node, did not find expected node content",
+        "a.yaml:8: metadata.annotations.mesh-agent.io/max-connections: \
+         expected text, in quotes, found `5`",
+    ];
+    assert_eq!(problems(&text), expected);
 }
 
 #[test]

@@ -1,62 +1,62 @@
-//! Reads the balancing policy.
+//! The balancing policy.
+
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
 
 use crate::{
     model::{Balance, HashKey},
-    source::{document::Value, field::Field},
+    source::{
+        field::Field,
+        setting::{Plain, Setting},
+        value::Word,
+    },
 };
 
-const POLICIES: &str = "leastConnections, latencyAware, random, roundRobin or consistentHash";
-
-/// Reads a policy name, or a mapping of `policy` and `key`.
-pub fn read(field: Field<'_>) -> Option<Balance> {
-    if *field.value() != Value::Map {
-        return policy(field);
-    }
-    field.only(&["policy", "key"]);
-    with_key(
-        field.required("policy").and_then(policy),
-        field.get("key"),
-        key,
-    )
+/// Name of a policy, or a mapping of `policy` and `key`.
+#[derive(Deserialize, JsonSchema)]
+// Under this name, the reader takes a value that is no mapping for the first field.
+#[serde(rename = "first field or mapping", default, deny_unknown_fields)]
+#[schemars(rename = "Balance", transform = or_policy)]
+pub struct BalanceForm {
+    /// How an endpoint is chosen.
+    #[schemars(extend("x-annotation" = "balance"))]
+    policy: Plain<Word<Balance>>,
+    /// Client attribute to hash; only with `consistentHash`.
+    #[schemars(extend("x-annotation" = "hash-key", "x-default" = "`namespace`"))]
+    key: Plain<Word<HashKey>>,
 }
 
-/// Adds the hash key, which only consistent hashing has, to a policy.
-pub fn with_key<'a>(
-    policy: Option<Balance>,
-    field: Option<Field<'a>>,
-    key: impl FnOnce(Field<'a>) -> Option<HashKey>,
-) -> Option<Balance> {
-    let Some(field) = field else { return policy };
-    let key = key(field);
-    match policy? {
-        Balance::ConsistentHash(_) => key.map(Balance::ConsistentHash),
-        Balance::LeastConnections
-        | Balance::LatencyAware
-        | Balance::Random
-        | Balance::RoundRobin => field.error("only the policy consistentHash has a key"),
-    }
-}
-
-/// Reads the client attribute to hash.
-pub fn key(field: Field<'_>) -> Option<HashKey> {
-    match field.value().text() {
-        Some("namespace") => Some(HashKey::NetworkNamespace),
-        Some("cgroup") => Some(HashKey::Cgroup),
-        Some("sourceAddress" | "source-address") => Some(HashKey::SourceAddress),
-        _ => field.expected("namespace, cgroup or sourceAddress"),
-    }
-}
-
-/// Reads a policy name, in camel case or with hyphens as in other annotations.
-fn policy(field: Field<'_>) -> Option<Balance> {
-    match field.value().text() {
-        Some("leastConnections" | "least-connections") => Some(Balance::LeastConnections),
-        Some("latencyAware" | "latency-aware") => Some(Balance::LatencyAware),
-        Some("random") => Some(Balance::Random),
-        Some("roundRobin" | "round-robin") => Some(Balance::RoundRobin),
-        Some("consistentHash" | "consistent-hash") => {
-            Some(Balance::ConsistentHash(HashKey::default()))
+impl Default for BalanceForm {
+    fn default() -> Self {
+        Self {
+            policy: Plain::default_to(Balance::default()),
+            key: Setting::Absent,
         }
-        _ => field.expected(POLICIES),
+    }
+}
+
+/// Allows the policy alone.
+fn or_policy(schema: &mut Schema) {
+    let policy = schema.pointer("/properties/policy/enum").cloned();
+    let mapping = std::mem::take(schema);
+    *schema = schemars::json_schema!({
+        "description": mapping.get("description"),
+        "anyOf": [{"type": "string", "enum": policy}, mapping],
+    });
+}
+
+impl BalanceForm {
+    /// Converts to the model. `field` is the mapping.
+    pub fn model(self, field: Option<Field<'_>>) -> Option<Balance> {
+        let (policy, key) = (self.policy.value()?, self.key.optional()?);
+        match (policy, key) {
+            (Balance::ConsistentHash(default), key) => {
+                Some(Balance::ConsistentHash(key.unwrap_or(default)))
+            }
+            (_, Some(_)) => field?
+                .get("key")?
+                .error("only the policy consistentHash has a key"),
+            (_, None) => Some(policy),
+        }
     }
 }

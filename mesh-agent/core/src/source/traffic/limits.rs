@@ -1,55 +1,48 @@
-//! Reads limits of concurrent connections.
+//! Limits of concurrent connections.
 
 use std::num::NonZeroU32;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::{
     model::Limits,
-    source::{field::Field, value},
+    source::{field::Field, setting::Plain, value::Whole},
 };
 
-/// Reads `limits`.
-pub fn read(field: Field<'_>) -> Option<Limits> {
-    let field = field.mapping()?;
-    field.only(&[
-        "maxConnections",
-        "maxConnectionsPerEndpoint",
-        "maxConnectionsPerClientPercent",
-    ]);
-    let connections = field.or("maxConnections", None, limit);
-    let connections_per_endpoint = field.or("maxConnectionsPerEndpoint", None, limit);
-    let share = field.get("maxConnectionsPerClientPercent");
-    let percent_per_client = of_connections(connections, share, "maxConnections", percent);
-    Some(Limits {
-        connections: connections?,
-        connections_per_endpoint: connections_per_endpoint?,
-        percent_per_client: percent_per_client?,
-    })
+/// A limit above zero; a service that should take no connections has no endpoints.
+type Limit = Whole<NonZeroU32, 1, 4_294_967_295>;
+
+/// Limits of concurrent connections on this node.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(rename = "Limits")]
+pub struct LimitsForm {
+    /// Connections of this node to the service.
+    #[schemars(extend("x-annotation" = "max-connections"))]
+    max_connections: Plain<Limit>,
+    /// Connections of this node to each endpoint.
+    #[schemars(extend("x-annotation" = "max-connections-per-endpoint"))]
+    max_connections_per_endpoint: Plain<Limit>,
+    /// Percent of `maxConnections` that one pod, unit or user may hold, rounded up.
+    #[schemars(extend("x-annotation" = "max-connections-per-client-percent"))]
+    max_connections_per_client_percent: Plain<Whole<u8, 1, 100>>,
 }
 
-/// Reads a limit above zero; a service that should take no connections has no endpoints.
-pub fn limit(field: Field<'_>) -> Option<Option<NonZeroU32>> {
-    value::number(field, NonZeroU32::MIN..=NonZeroU32::MAX).map(Some)
-}
-
-/// The share of one client, which says nothing without the number that it is a share of, called
-/// `whole`.
-pub fn of_connections<'a>(
-    connections: Option<Option<NonZeroU32>>,
-    share: Option<Field<'a>>,
-    whole: &str,
-    read: impl FnOnce(Field<'a>) -> Option<u8>,
-) -> Option<Option<u8>> {
-    let Some(field) = share else {
-        return Some(None);
-    };
-    let percent = read(field)?;
-    match connections {
-        Some(None) => field.error(format!("{whole} is missing, which it is a percentage of")),
-        _ => Some(Some(percent)),
+impl LimitsForm {
+    /// Converts to the model. `field` is the mapping.
+    pub fn model(self, field: Option<Field<'_>>) -> Option<Limits> {
+        let connections = self.max_connections.optional();
+        let percent = self.max_connections_per_client_percent.optional();
+        if let (Some(None), Some(Some(_))) = (connections, percent) {
+            return field?
+                .get("maxConnectionsPerClientPercent")?
+                .error("maxConnections is missing, which it is a percentage of");
+        }
+        Some(Limits {
+            connections: connections?,
+            connections_per_endpoint: self.max_connections_per_endpoint.optional()?,
+            percent_per_client: percent?,
+        })
     }
-}
-
-/// Of one client.
-pub fn percent(field: Field<'_>) -> Option<u8> {
-    value::number(field, 1..=100)
 }

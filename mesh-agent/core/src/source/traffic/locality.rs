@@ -1,106 +1,93 @@
-//! Reads the locality settings.
+//! The locality settings.
+
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::Deserialize;
 
 use crate::{
     model::{LocalityLevel, LocalityPolicy, SourcePreference},
     source::{
         document::Value,
         field::{Field, all},
-        value,
+        setting::{Kind, List, Plain, Scalar, Setting, Wrong},
+        value::{Whole, Word, Words, decimal},
     },
 };
 
-/// All levels, from the nearest to the farthest.
-const LEVELS: [LocalityLevel; 4] = [
-    LocalityLevel::Node,
-    LocalityLevel::Zone,
-    LocalityLevel::Region,
-    LocalityLevel::Cloud,
-];
-
-/// Range of `spillFactor`, in 1/100.
-const SPILL: std::ops::RangeInclusive<u16> = 101..=65_000;
-
-/// Reads `locality`. Without `order` all levels apply.
-pub fn read(field: Field<'_>) -> Option<LocalityPolicy> {
-    let field = field.mapping()?;
-    field.only(&["order", "failoverPercent", "spillFactor", "sources"]);
-    let default = LocalityPolicy::default();
-    let order = field.or("order", LEVELS.to_vec(), order);
-    let failover = field.or("failoverPercent", default.failover_percent, |field| {
-        value::number(field, 1..=100)
-    });
-    let spill = field.or("spillFactor", None, |field| spill(field).map(Some));
-    let sources = field.or("sources", default.sources, sources);
-    Some(LocalityPolicy {
-        order: order?,
-        failover_percent: failover?,
-        spill: spill?,
-        sources: sources?,
-        ..default
-    })
+/// Near endpoints first. Without `locality`, all endpoints are in one tier.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(rename = "Locality")]
+pub struct LocalityForm {
+    /// Which locations make an endpoint near.
+    #[schemars(extend("x-annotation" = "locality", "x-default" = "all four"))]
+    order: List<Scalar<Word<LocalityLevel>>>,
+    /// Below this share of usable capacity, a tier hands part of its connects to the next.
+    failover_percent: Plain<Whole<u8, 1, 100>>,
+    /// Two decimals at most; also leave a tier that is this many times as busy per weight as the
+    /// next.
+    #[schemars(extend("x-default" = "off"))]
+    spill_factor: Plain<SpillFactor>,
+    /// Endpoints of which sources come first.
+    #[schemars(extend("x-annotation" = "source-preference"))]
+    sources: Plain<Word<SourcePreference>>,
 }
 
-/// Reads which sources are preferred.
-pub fn sources(field: Field<'_>) -> Option<SourcePreference> {
-    match field.value().text() {
-        Some("local") => Some(SourcePreference::Local),
-        Some("remote") => Some(SourcePreference::Remote),
-        Some("none") => Some(SourcePreference::None),
-        _ => field.expected("local, remote or none"),
+impl Default for LocalityForm {
+    fn default() -> Self {
+        let default = LocalityPolicy::default();
+        Self {
+            order: Setting::Absent,
+            failover_percent: Plain::default_to(default.failover_percent),
+            spill_factor: Setting::Absent,
+            sources: Plain::default_to(default.sources),
+        }
     }
 }
 
-/// Reads the levels of a text like `node, zone`; none if it is empty.
-pub fn listed(field: Field<'_>) -> Option<Vec<LocalityLevel>> {
-    let text = match field.value() {
-        Value::Text(text) => text,
-        Value::Null => return Some(Vec::new()),
-        _ => return field.expected("levels with commas between"),
-    };
-    let levels = text.split(',').map(str::trim);
-    distinct(all(levels.map(|word| {
-        level(word)
-            .map(|level| (field, level))
-            .or_else(|| unknown(field))
-    }))?)
-}
-
-fn order(field: Field<'_>) -> Option<Vec<LocalityLevel>> {
-    if *field.value() != Value::List {
-        return field.expected("a list of node, zone, region or cloud");
+impl LocalityForm {
+    /// Converts to the model. `field` is the mapping.
+    pub fn model(self, field: Option<Field<'_>>) -> Option<LocalityPolicy> {
+        let levels = LocalityLevel::WORDS.iter().map(|(_, level)| *level);
+        let order = self.order.convert(levels.collect(), |order| {
+            let order = all(order.into_iter().map(Plain::value))?;
+            distinct(field?.get("order")?, order)
+        });
+        Some(LocalityPolicy {
+            order: order?,
+            failover_percent: self.failover_percent.value()?,
+            spill: self.spill_factor.optional()?,
+            sources: self.sources.value()?,
+            ..LocalityPolicy::default()
+        })
     }
-    let level = |field: Field<'_>| field.value().text().and_then(level);
-    distinct(all(field.children().map(|field| {
-        level(field)
-            .map(|level| (field, level))
-            .or_else(|| unknown(field))
-    }))?)
 }
 
 /// Returns the levels, and reports duplicates.
-fn distinct(levels: Vec<(Field<'_>, LocalityLevel)>) -> Option<Vec<LocalityLevel>> {
-    for (position, (field, level)) in levels.iter().enumerate() {
-        if levels[..position]
-            .iter()
-            .any(|(_, earlier)| earlier == level)
-        {
+fn distinct(field: Field<'_>, levels: Vec<LocalityLevel>) -> Option<Vec<LocalityLevel>> {
+    for (position, (field, level)) in field.children().zip(&levels).enumerate() {
+        if levels[..position].contains(level) {
             return field.error(format!("{level} is listed twice"));
         }
     }
-    Some(levels.into_iter().map(|(_, level)| level).collect())
+    Some(levels)
 }
 
-fn level(word: &str) -> Option<LocalityLevel> {
-    LEVELS.into_iter().find(|level| level.to_string() == word)
-}
+/// A number of times, in 1/100.
+struct SpillFactor;
 
-fn unknown<T>(field: Field<'_>) -> Option<T> {
-    field.expected("node, zone, region or cloud")
-}
+impl Kind for SpillFactor {
+    type Value = u16;
 
-fn spill(field: Field<'_>) -> Option<u16> {
-    let factor = value::decimal(field, 2).and_then(|factor| u16::try_from(factor).ok());
-    factor
-        .filter(|factor| SPILL.contains(factor))
-        .or_else(|| field.expected("a number from 1.01 to 650, with at most 2 decimals"))
+    fn read(value: &Value<'_>) -> Result<u16, Wrong> {
+        decimal(value, 2)
+            .and_then(|factor| u16::try_from(factor).ok())
+            .filter(|factor| (101..=65_000).contains(factor))
+            .ok_or(Wrong::expected(
+                "a number from 1.01 to 650, with at most 2 decimals",
+            ))
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "number", "minimum": 1.01, "maximum": 650})
+    }
 }

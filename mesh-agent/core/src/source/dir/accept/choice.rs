@@ -11,8 +11,9 @@ use crate::{
     source::{
         Source, conflicts,
         contents::Contents,
-        dir::{file_version::Version, tracked_file::TrackedFile},
+        dir::tracked_file::TrackedFile,
         file::File,
+        file_version::Version,
         object::{Item, Key, Kind},
     },
 };

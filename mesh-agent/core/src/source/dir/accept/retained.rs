@@ -11,8 +11,9 @@ use crate::{
     model::{Effect, Origin, Scope, Service, ServiceName, Wrong},
     source::{
         Source,
-        dir::{file_version::Version, tracked_file::TrackedFile},
+        dir::tracked_file::TrackedFile,
         file::File,
+        file_version::Version,
         object::{Item, Items, Key, Kind, WrongObject},
     },
 };

@@ -1,15 +1,20 @@
-//! Reads HTTP probes: the request, and the expected answer.
+//! HTTP probes: the request, and the expected answer.
 
 use http::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery},
 };
 
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::Deserialize;
+
 use crate::{
-    model::HttpProbe,
+    model::{HttpProbe, Probe},
     source::{
         document::Value,
         field::{Field, all},
+        setting::{Entries, Kind, Plain, Scalar, Setting, Wrong},
+        value::text,
     },
 };
 
@@ -19,68 +24,82 @@ const FRAMING: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING]
 /// Final status codes.
 const STATUS: std::ops::RangeInclusive<u16> = 200..=599;
 
-/// Reads `http` or `https`.
-pub fn read(field: Field<'_>, tls: bool) -> Option<HttpProbe> {
-    field.only(&["path", "host", "headers", "status", "expectHeader"]);
-    let path = field.or("path", "/".to_owned(), path);
-    let headers = headers(field);
-    let status = field.or("status", (200, 399), status);
-    let expect_header = field.or("expectHeader", None, |field| {
-        expected_header(field).map(Some)
-    });
-    Some(HttpProbe {
-        tls,
-        path: path?,
-        headers: headers?,
-        status: status?,
-        expect_header: expect_header?,
+/// A GET request, and the expected answer.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(rename = "HttpProbe")]
+pub struct HttpForm {
+    /// Path and query.
+    path: Plain<PathText>,
+    /// Name in the request.
+    #[schemars(extend("x-default" = "the endpoint's address"))]
+    host: Plain<Host>,
+    /// Further headers of the request.
+    headers: Setting<Entries<Scalar<HeaderText>>>,
+    /// Range of good status codes.
+    status: Plain<Status>,
+    /// Header that a good answer has; just one.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+    expect_header: Setting<Entries<Scalar<HeaderText>>>,
+}
+
+impl Default for HttpForm {
+    fn default() -> Self {
+        Self {
+            path: Plain::default_to("/".to_owned()),
+            host: Setting::Absent,
+            headers: Setting::Absent,
+            status: Plain::default_to((200, 399)),
+            expect_header: Setting::Absent,
+        }
+    }
+}
+
+impl HttpForm {
+    /// Converts to the model. `field` is the mapping.
+    pub fn model(self, field: Field<'_>, tls: bool) -> Option<Probe> {
+        let has_host = field.get("host").is_some();
+        let given = self.headers.convert(Vec::new(), |values| {
+            let headers = all(pairs(field.get("headers")?, values))?;
+            distinct(&headers, has_host)?;
+            Some(headers.into_iter().map(|(_, header)| header).collect())
+        });
+        let expect_header = self.expect_header.convert(None, |values| {
+            one(field.get("expectHeader")?, values).map(Some)
+        });
+        let host = self.host.optional()?.map(|host| (HOST, host));
+        let headers = host.into_iter().chain(given?).map(named);
+        Some(Probe::Http(HttpProbe {
+            tls,
+            path: self.path.value()?,
+            headers: headers.collect(),
+            status: self.status.value()?,
+            expect_header: expect_header?.map(named),
+        }))
+    }
+}
+
+/// A header of a request or an answer.
+type Header = (HeaderName, String);
+
+fn named((name, value): Header) -> (String, String) {
+    (name.to_string(), value)
+}
+
+/// Returns the headers of a mapping with their fields; reports a name that is none.
+fn pairs(
+    field: Field<'_>,
+    values: Entries<Scalar<HeaderText>>,
+) -> impl Iterator<Item = Option<(Field<'_>, Header)>> {
+    field.children().zip(values.0).map(|(field, value)| {
+        let name = field.name().and_then(|name| name.parse().ok());
+        let name = name.or_else(|| field.error("not the name of a header"));
+        Some((field, (name?, value.value()?)))
     })
 }
 
-/// Reads path and query; a fragment is never sent.
-fn path(field: Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    let fits = text.starts_with('/')
-        && text
-            .parse::<PathAndQuery>()
-            .is_ok_and(|path| path.as_str() == text);
-    if fits {
-        Some(text.to_owned())
-    } else {
-        field.expected("a path and perhaps a query, like /healthz?full")
-    }
-}
-
-/// Reads `host` and `headers`.
-fn headers(probe: Field<'_>) -> Option<Vec<(String, String)>> {
-    let host = probe.or("host", None, |field| host(field).map(Some));
-    let given = probe.get("headers").map_or(Some(Vec::new()), |field| {
-        read_headers(field, probe.get("host").is_some())
-    });
-    Some(
-        host?
-            .into_iter()
-            .map(|host| (HOST.to_string(), host))
-            .chain(given?)
-            .collect(),
-    )
-}
-
-fn host(field: Field<'_>) -> Option<String> {
-    let text = field.text()?;
-    let fits = !text.contains('@') && text.parse::<Authority>().is_ok();
-    if fits {
-        Some(text.to_owned())
-    } else {
-        field.expected("a host name, perhaps with a port")
-    }
-}
-
-fn read_headers(field: Field<'_>, has_host: bool) -> Option<Vec<(String, String)>> {
-    let headers = all(field
-        .mapping()?
-        .children()
-        .map(|field| Some((field, header(field)?))))?;
+/// Reports a header that cannot be given, or not again.
+fn distinct(headers: &[(Field<'_>, Header)], has_host: bool) -> Option<()> {
     for (position, (field, (name, _))) in headers.iter().enumerate() {
         if FRAMING.iter().any(|framing| framing == name) {
             return field.error("the probe sets this header itself");
@@ -88,60 +107,126 @@ fn read_headers(field: Field<'_>, has_host: bool) -> Option<Vec<(String, String)
         if has_host && *name == HOST {
             return field.error("given as `host` already");
         }
-        if headers[..position]
-            .iter()
-            .any(|(_, (earlier, _))| earlier == name)
-        {
+        let mut earlier = headers[..position].iter();
+        if earlier.any(|(_, (earlier, _))| earlier == name) {
             return field.error("given twice: upper and lower case do not matter");
         }
     }
-    Some(
-        headers
-            .into_iter()
-            .map(|(_, (name, value))| (name.to_string(), value))
-            .collect(),
-    )
+    Some(())
 }
 
-/// Reads exactly one header.
-fn expected_header(field: Field<'_>) -> Option<(String, String)> {
-    let headers: Vec<Field<'_>> = field.mapping()?.children().collect();
-    match &*headers {
-        [one] => header(*one).map(|(name, value)| (name.to_string(), value)),
-        several => field.error(format!(
-            "expected exactly one header, found {}",
-            several.len()
-        )),
+/// Returns exactly one header.
+fn one(field: Field<'_>, values: Entries<Scalar<HeaderText>>) -> Option<Header> {
+    let several = values.0.len();
+    if several != 1 {
+        return field.error(format!("expected exactly one header, found {several}"));
+    }
+    pairs(field, values).next()?.map(|(_, header)| header)
+}
+
+/// Path and query; a fragment is never sent.
+struct PathText;
+
+impl Kind for PathText {
+    type Value = String;
+
+    fn read(value: &Value<'_>) -> Result<String, Wrong> {
+        let text = text(value)?;
+        let is_path = |path: PathAndQuery| path.as_str() == text;
+        if text.starts_with('/') && text.parse().is_ok_and(is_path) {
+            Ok(text.to_owned())
+        } else {
+            Err(Wrong::expected(
+                "a path and perhaps a query, like /healthz?full",
+            ))
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string", "pattern": "^/"})
+    }
+
+    fn json(value: &String) -> serde_json::Value {
+        value.as_str().into()
     }
 }
 
-fn header(field: Field<'_>) -> Option<(HeaderName, String)> {
-    let name = field.name().and_then(|name| name.parse().ok());
-    let name = name.or_else(|| field.error("not the name of a header"));
-    let value = match field.value() {
-        Value::Text(text) | Value::Number(text) if HeaderValue::from_str(text).is_ok() => {
-            Some(text.to_string())
+/// Host name, perhaps with a port.
+struct Host;
+
+impl Kind for Host {
+    type Value = String;
+
+    fn read(value: &Value<'_>) -> Result<String, Wrong> {
+        let text = text(value)?;
+        if !text.contains('@') && text.parse::<Authority>().is_ok() {
+            Ok(text.to_owned())
+        } else {
+            Err(Wrong::expected("a host name, perhaps with a port"))
         }
-        _ => field.expected("the text of a header, in one line"),
-    };
-    Some((name?, value?))
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string"})
+    }
 }
 
-/// Reads `200` or `200-399`.
-fn status(field: Field<'_>) -> Option<(u16, u16)> {
-    let text = match field.value() {
-        Value::Number(text) | Value::Text(text) => text,
-        _ => "",
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let code = |text: &str| {
-        text.trim()
-            .parse()
-            .ok()
-            .filter(|code| STATUS.contains(code))
-    };
-    let range = code(first)
-        .zip(code(last))
-        .filter(|(first, last)| first <= last);
-    range.or_else(|| field.expected("a status from 200 to 599, or first and last like 200-399"))
+/// Text of a header, which may look like a number.
+struct HeaderText;
+
+impl Kind for HeaderText {
+    type Value = String;
+
+    fn read(value: &Value<'_>) -> Result<String, Wrong> {
+        match value {
+            Value::Text(text) | Value::Number(text) if HeaderValue::from_str(text).is_ok() => {
+                Ok(text.to_string())
+            }
+            _ => Err(Wrong::expected("the text of a header, in one line")),
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": ["string", "number"]})
+    }
+}
+
+/// First and last status code, like `200-399`, or only one, like `200`.
+struct Status;
+
+impl Kind for Status {
+    type Value = (u16, u16);
+
+    fn read(value: &Value<'_>) -> Result<(u16, u16), Wrong> {
+        let text = match value {
+            Value::Number(text) | Value::Text(text) => text,
+            _ => "",
+        };
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let code = |text: &str| {
+            text.trim()
+                .parse()
+                .ok()
+                .filter(|code| STATUS.contains(code))
+        };
+        code(first)
+            .zip(code(last))
+            .filter(|(first, last)| first <= last)
+            .ok_or(Wrong::expected(
+                "a status from 200 to 599, or first and last like 200-399",
+            ))
+    }
+
+    fn schema() -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": STATUS.start(),
+            "maximum": STATUS.end(),
+            "pattern": "^ *[2-5][0-9][0-9] *(- *[2-5][0-9][0-9] *)?$",
+        })
+    }
+
+    fn json((first, last): &(u16, u16)) -> serde_json::Value {
+        format!("{first}-{last}").into()
+    }
 }

@@ -1,8 +1,10 @@
 //! Collects the objects of a file while it is read.
 
+mod extract;
+
 use std::{mem, path::PathBuf, sync::Arc};
 
-use super::extract::Extracts;
+pub use self::extract::Extracts;
 use crate::{
     model::Origin,
     source::{
@@ -40,11 +42,13 @@ pub struct Draft<'p> {
     /// Objects that are wanted as texts of their own.
     pub picks: Extracts,
     /// Objects of the present document. They count when its end is reached.
-    pub(super) open: Option<Box<Self>>,
+    pub open: Option<Box<Self>>,
     /// Elements of the present document that are read at its end.
-    pub(super) postponed: Vec<u32>,
-    pub(super) documents: usize,
-    pub(super) full: bool,
+    pub postponed: Vec<u32>,
+    /// Number of documents that were read.
+    pub documents: usize,
+    /// Whether nothing more of the file is read.
+    pub full: bool,
 }
 
 impl<'p> Draft<'p> {
@@ -135,7 +139,8 @@ impl<'p> Draft<'p> {
         self.full = true;
     }
 
-    pub(super) fn open(&mut self) -> &mut Self {
+    /// Returns the draft of the present document.
+    pub fn open(&mut self) -> &mut Self {
         self.open.get_or_insert_with(|| {
             let mut open = Self::new(self.path, self.serve);
             open.picks.wanted = Arc::clone(&self.picks.wanted);
@@ -144,7 +149,7 @@ impl<'p> Draft<'p> {
     }
 
     /// Adds the objects of the document that ends.
-    pub(super) fn close(&mut self) {
+    pub fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
         let Self {
             contents,
@@ -161,7 +166,8 @@ impl<'p> Draft<'p> {
         self.picks.texts.append(&mut picks.texts);
     }
 
-    pub(super) fn check_room(&mut self, line: u32) {
+    /// Gives the file up if it has too much of anything.
+    pub fn check_room(&mut self, line: u32) {
         let open = self.open.as_ref().map_or(0, |open| open.wrong.len());
         let much = [
             (self.wrong.len() + open, MOST_WRONG, "objects are wrong"),

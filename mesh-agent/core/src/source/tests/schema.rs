@@ -1,0 +1,151 @@
+//! The JSON Schema of service files.
+
+use std::{fs, path::Path, sync::LazyLock};
+
+use jsonschema::Validator;
+use serde_json::Value as Json;
+
+use super::{native::shop, problems, reference::repository, traffic::native};
+use crate::source::{
+    document::{self, Value},
+    field::Field,
+    schema::{schema, text},
+};
+
+/// Returns the errors of a text by the schema.
+pub(super) fn schema_errors(text: &str) -> Vec<String> {
+    static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
+        jsonschema::validator_for(schema().as_value()).expect("the schema is one")
+    });
+    let errors = |file: &Json| {
+        let errors = VALIDATOR.iter_errors(file);
+        errors
+            .map(|it| format!("{}: {it}", it.instance_path()))
+            .collect::<Vec<_>>()
+    };
+    native_documents(text).iter().flat_map(errors).collect()
+}
+
+/// Returns the documents of a text that have services in the native form.
+fn native_documents(text: &str) -> Vec<Json> {
+    let (documents, _) = document::parse(text);
+    let all = documents.iter().map(|document| json(Field::root(document)));
+    all.filter(|document| document.get("services").is_some())
+        .collect()
+}
+
+fn json(field: Field<'_>) -> Json {
+    match field.value() {
+        Value::Null => Json::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Number(text) => serde_json::from_str(text).unwrap_or(text.as_ref().into()),
+        Value::Text(text) => text.as_ref().into(),
+        Value::List => field.children().map(json).collect(),
+        Value::Map => {
+            let members = field.children();
+            members
+                .map(|it| (it.name().unwrap().to_owned(), json(it)))
+                .collect()
+        }
+    }
+}
+
+/// Returns the texts of all files in a folder and the folders below it.
+fn texts(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let texts = entries.flat_map(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            texts(&path)
+        } else {
+            fs::read_to_string(&path).into_iter().collect()
+        }
+    });
+    texts.collect()
+}
+
+/// Returns the YAML examples of a document.
+fn examples(document: &str) -> Vec<String> {
+    let blocks = document.split("```yaml\n").skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_example_is_valid_by_the_schema() {
+    let pages = [
+        texts(&repository().join("docs")),
+        vec![fs::read_to_string(repository().join("README.md")).unwrap()],
+    ];
+    let pages = pages.iter().flatten().flat_map(|page| examples(page));
+    let files = ["deploy/example", "tests/golden"].map(|folder| texts(&repository().join(folder)));
+    let all = files.into_iter().flatten().chain(pages);
+    let mut found = 0;
+    for text in all.chain([shop().to_owned(), native(super::traffic::NATIVE)]) {
+        found += native_documents(&text).len();
+        assert_eq!(schema_errors(&text), [""; 0], "{text}");
+    }
+    assert!(found >= 20, "found only {found} examples");
+}
+
+#[test]
+fn structural_errors_are_errors_by_the_schema() {
+    let fields = [
+        "colour: red",
+        "enabled: 'yes'",
+        "internalTrafficPolicy: Near",
+        "affinity: {client: pod}",
+        "affinity: {timeoutSeconds: 0}",
+        "balance: fair",
+        "balance: {policy: fair}",
+        "balance: {weight: 1}",
+        "outlier: off",
+        "outlier: {failures: 1}",
+        "outlier: {consecutiveFailures: 256}",
+        "outlier: {baseEjection: 10}",
+        "outlier: {baseEjection: '10'}",
+        "limits: {maxConnections: 0}",
+        "limits: {maxConnections: 1.5}",
+        "locality: {order: zone}",
+        "locality: {order: [house]}",
+        "locality: {spillFactor: 1}",
+        "slowStart: {alpha: 0}",
+        "drain: {beta: 1}",
+        "health: {}",
+        "health: {tcp: {}, grpc: {}}",
+        "health: {tcp: {port: 80}}",
+        "health: {http: {path: up}}",
+        "health: {http: {status: 199}}",
+        "health: {http: {expectHeader: {a: b, c: d}}}",
+        "endpoints: 10.0.0.1",
+        "endpoints: [{port: 80}]",
+        "endpoints: [{address: ten}]",
+        "endpoints: [{address: 10.0.0.1, weight: -1}]",
+        "endpoints: [{address: 10.0.0.1, ports: {http: 0}}]",
+        "endpoints: [{address: 10.0.0.1, state: up}]",
+    ];
+    let services = [
+        "{address: auto, ports: [{port: 1}]}",
+        "{name: a, ports: [{port: 1}]}",
+        "{name: a, address: auto}",
+        "{name: A, address: auto, ports: [{port: 1}]}",
+        "{name: a, address: [], ports: [{port: 1}]}",
+        "{name: a, address: auto, ports: []}",
+        "{name: a, address: auto, ports: [{port: 0}]}",
+        "{name: a, address: auto, ports: [{port: 1, protocol: tcp}]}",
+        "{name: a, address: auto, ports: [{port: 1, targetPort: [1]}]}",
+        "7",
+    ];
+    let fields = fields.map(|field| native(&format!("  {field}\n")));
+    let services = services.map(|service| format!("services: [{service}]\n"));
+    for text in fields.iter().chain(&services) {
+        assert_ne!(schema_errors(text), [""; 0], "{text}");
+        assert_ne!(problems(text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn schema_in_docs_is_current() {
+    super::reference::check("docs/service.schema.json", |_| text());
+}
