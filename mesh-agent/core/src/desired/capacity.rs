@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use mesh_common::abi::maps::{self, MapDef, Rows};
+
 use super::Tables;
 
 /// Capacity of the maps, in rows.
@@ -17,6 +19,20 @@ pub struct Capacity {
     pub sockets: u32,
     /// Open sockets of one [client](mesh_common::client).
     pub sockets_per_client: u32,
+}
+
+impl Capacity {
+    /// Returns the number of rows of a map; zero for socket storage.
+    pub const fn of(&self, rows: Rows) -> u32 {
+        match rows {
+            Rows::Services => self.services,
+            Rows::Slots => self.slots,
+            Rows::Backends => self.backends,
+            Rows::Sockets => self.sockets,
+            Rows::Fixed(rows) => rows,
+            Rows::PerSocket => 0,
+        }
+    }
 }
 
 /// Rows and service ids that can be allocated.
@@ -62,7 +78,7 @@ pub(super) fn check_capacity(
     tables: &Tables,
     capacity: Capacity,
 ) -> Result<(), CapacityError> {
-    let needed = |last: Option<u32>| last.map_or(0, |index| index + 1);
+    let needed = |last: Option<&u32>| last.map_or(0, |index| index + 1);
     let leaving = current
         .services
         .differences(&tables.services)
@@ -70,33 +86,32 @@ pub(super) fn check_capacity(
         .count();
     let frontends =
         u32::try_from(tables.services.len() + leaving).expect("frontends fit into 32 bits");
-    let rows = [
-        ("SERVICES", capacity.services, frontends),
-        (
-            "NAMES",
-            capacity.services,
-            needed(tables.names.keys().next_back().copied()),
-        ),
-        (
-            "SLOTS",
-            capacity.slots,
-            needed(tables.slots.keys().next_back().copied()),
-        ),
-        (
-            "BACKENDS",
-            capacity.backends,
-            needed(tables.backends.keys().next_back().copied()),
-        ),
-    ];
-    match rows
-        .into_iter()
-        .find(|(_, capacity, needed)| needed > capacity)
-    {
-        Some((map, capacity, needed)) => Err(CapacityError {
-            map,
-            capacity,
-            needed,
-        }),
-        None => Ok(()),
+    fits(maps::SERVICES, capacity, frontends)?;
+    fits(
+        maps::NAMES,
+        capacity,
+        needed(tables.names.keys().next_back()),
+    )?;
+    fits(
+        maps::SLOTS,
+        capacity,
+        needed(tables.slots.keys().next_back()),
+    )?;
+    fits(
+        maps::BACKENDS,
+        capacity,
+        needed(tables.backends.keys().next_back()),
+    )
+}
+
+fn fits<K, V>(map: MapDef<K, V>, capacity: Capacity, needed: u32) -> Result<(), CapacityError> {
+    let rows = capacity.of(map.rows);
+    if needed <= rows {
+        return Ok(());
     }
+    Err(CapacityError {
+        map: map.name,
+        capacity: rows,
+        needed,
+    })
 }

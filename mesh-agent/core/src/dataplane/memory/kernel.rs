@@ -11,7 +11,7 @@ use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome,
         OutcomeKey, OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord,
-        SocketRow, capacity,
+        SocketRow, maps,
     },
     addr::Addr,
     connect::Connect,
@@ -139,7 +139,7 @@ impl Kernel for Memory {
 
     fn latency(&self, row: u32) -> Option<&AtomicU64> {
         let rows = || {
-            (0..capacity::LATENCIES)
+            (0..maps::LATENCIES.capacity())
                 .map(|_| AtomicU64::default())
                 .collect()
         };
