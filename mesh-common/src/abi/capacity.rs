@@ -1,4 +1,4 @@
-//! Default number of rows of the maps that settings size, and sizes of rows. Other numbers are in
+//! Numbers of rows: of the maps that settings size, and in rows. Other maps have their numbers in
 //! [`maps`](super::maps).
 
 /// Frontends: one per address, port and protocol.
@@ -14,3 +14,58 @@ pub const SOCKETS: u32 = 131_072;
 pub const FLOWS_PER_SOCKET: usize = 64;
 /// Flows in the first record of a socket; the others are in its second.
 pub const FLOWS_AT_FIRST: usize = 2;
+
+/// What decides the number of rows of a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rows {
+    /// The setting `--max-services`.
+    Services,
+    /// Follows from `--max-backends`.
+    Slots,
+    /// The setting `--max-backends`.
+    Backends,
+    /// The setting `--max-sockets`.
+    Sockets,
+    /// The same number on every node.
+    Fixed(u32),
+    /// The kernel keeps each row with its socket.
+    PerSocket,
+}
+
+/// Capacity of the maps, in rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Capacity {
+    /// Frontends, and service ids.
+    pub services: u32,
+    /// Slots.
+    pub slots: u32,
+    /// Backends.
+    pub backends: u32,
+    /// Open sockets.
+    pub sockets: u32,
+    /// Open sockets of one [client](crate::client).
+    pub sockets_per_client: u32,
+}
+
+impl Capacity {
+    /// Capacity without settings.
+    pub const DEFAULT: Self = Self {
+        services: SERVICES,
+        slots: SLOTS,
+        backends: BACKENDS,
+        sockets: SOCKETS,
+        sockets_per_client: SOCKETS / 4,
+    };
+
+    /// Returns the number of rows of a map; zero for socket storage.
+    pub const fn of(&self, rows: Rows) -> u32 {
+        match rows {
+            Rows::Services => self.services,
+            Rows::Slots => self.slots,
+            Rows::Backends => self.backends,
+            Rows::Sockets => self.sockets,
+            Rows::Fixed(rows) => rows,
+            Rows::PerSocket => 0,
+        }
+    }
+}

@@ -7,71 +7,75 @@ use core::{marker::PhantomData, sync::atomic::AtomicU64};
 use super::{
     AffinityKey, AffinityRow, Backend, BackendEntry, ClientRows, ClientUse, ExcludedKey,
     FrontendKey, LiveService, MoreFlows, NameRow, Outcome, OutcomeKey, OutcomeRow, ServiceCounters,
-    ServiceLoad, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow, capacity,
+    ServiceLoad, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord, SocketRow,
+    capacity::{
+        Capacity,
+        Rows::{self, Backends, Fixed, PerSocket, Services, Slots, Sockets},
+    },
 };
 
 /// Calls a macro with the table of all maps, one line for each:
 ///
 /// ```text
-/// /// Key → row.
+/// /// What the key is → what the row is.
 /// NAME: Kind<Key, Row>, rows: Rows, writer: agent;
 /// ```
 ///
-/// `NAME` is the name in the object file, the pin directory and `bpftool map`; the rest are a
-/// [`Kind`](crate::abi::maps::Kind), types of [`abi`](crate::abi), and
-/// [`Rows`](crate::abi::maps::Rows). A row that programs write with atomics has two types of the same
-/// layout: `Row as Live`, where programs use `Live`, and the agent copies a `Row`.
+/// `NAME` is the name in the object file, the pin directory and `bpftool map`. `Kind` and `Rows` are
+/// a [`Kind`](crate::abi::maps::Kind) and a [`Rows`](crate::abi::capacity::Rows). A row that changes
+/// while it is read has two types of one layout, `Row as Live`: programs use `Live`, the agent
+/// copies a `Row`.
 #[macro_export]
 macro_rules! for_each_map {
     ($callback:ident) => {
         $callback! {
             /// Frontend → service row.
-            SERVICES: Hash<FrontendKey, ServiceRow>, rows: Rows::Services, writer: agent;
+            SERVICES: Hash<FrontendKey, ServiceRow>, rows: Services, writer: agent;
             /// Slot index → backend index.
-            SLOTS: Array<u32, Slot>, rows: Rows::Slots, writer: agent;
+            SLOTS: Array<u32, Slot>, rows: Slots, writer: agent;
             /// Backend index → address, configuration and live state of the backend.
-            BACKENDS: MappedArray<u32, BackendEntry as Backend>, rows: Rows::Backends, writer: both;
+            BACKENDS: MappedArray<u32, BackendEntry as Backend>, rows: Backends, writer: both;
             /// Service id → connections of the service as a whole.
-            LOAD: Array<u32, ServiceLoad as LiveService>, rows: Rows::Services, writer: programs;
+            LOAD: Array<u32, ServiceLoad as LiveService>, rows: Services, writer: programs;
             /// Service id → its counters, per CPU.
-            COUNTERS: PerCpuArray<u32, ServiceCounters>, rows: Rows::Services, writer: programs;
+            COUNTERS: PerCpuArray<u32, ServiceCounters>, rows: Services, writer: programs;
             /// Service id → its name. Only the agent reads it, so that a service keeps its id over
             /// a restart.
-            NAMES: HashOnDemand<u32, NameRow>, rows: Rows::Services, writer: agent;
+            NAMES: HashOnDemand<u32, NameRow>, rows: Services, writer: agent;
             /// Socket cookie → how its connect was answered.
-            SOCKETS: Hash<u64, SocketRow as SocketRecord>, rows: Rows::Sockets, writer: programs;
+            SOCKETS: Hash<u64, SocketRow as SocketRecord>, rows: Sockets, writer: programs;
             /// UDP socket → where its datagrams go, one entry for each service.
-            FLOWS: SkStorage<u32, SocketFlows>, rows: Rows::PerSocket, writer: programs;
+            FLOWS: SkStorage<u32, SocketFlows>, rows: PerSocket, writer: programs;
             /// UDP socket → the entries for which its row of FLOWS has no room.
-            MORE_FLOWS: SkStorage<u32, MoreFlows>, rows: Rows::PerSocket, writer: programs;
+            MORE_FLOWS: SkStorage<u32, MoreFlows>, rows: PerSocket, writer: programs;
             /// Class of socket cookies → number of rows in SOCKETS, so that sockets without a row
             /// need no hash lookup. A power of two.
-            COOKIE_FILTER: Array<u32, u64 as AtomicU64>, rows: Rows::Fixed(65_536), writer: programs;
+            COOKIE_FILTER: Array<u32, u64 as AtomicU64>, rows: Fixed(65_536), writer: programs;
             /// Class of addresses → whether it has a frontend, a bit each; see
             /// [`filter`](crate::filter).
-            ADDRESS_FILTER: Array<u32, u64>, rows: Rows::Fixed(1024), writer: agent;
+            ADDRESS_FILTER: Array<u32, u64>, rows: Fixed(1024), writer: agent;
             /// Client and service → backend, for services with session affinity. Further clients
             /// have none.
-            AFFINITY: Hash<AffinityKey, AffinityRow>, rows: Rows::Fixed(65_536), writer: programs;
+            AFFINITY: Hash<AffinityKey, AffinityRow>, rows: Fixed(65_536), writer: programs;
             /// Cgroups and network namespaces whose connects stay untouched.
-            EXCLUDED: HashOnDemand<ExcludedKey, u64>, rows: Rows::Fixed(1024), writer: agent;
+            EXCLUDED: HashOnDemand<ExcludedKey, u64>, rows: Fixed(1024), writer: agent;
             /// Cgroups that contain clients and are not clients; see [`client`](crate::client).
             /// Below a group that has no row, all cgroups count as one client.
-            GROUPS: HashOnDemand<u64, u64>, rows: Rows::Fixed(1024), writer: agent;
+            GROUPS: HashOnDemand<u64, u64>, rows: Fixed(1024), writer: agent;
             /// Client and backend → outcomes of the client's connects. A new pair evicts the least
             /// recently used one.
-            OUTCOMES: LruHash<OutcomeKey, OutcomeRow as Outcome>, rows: Rows::Fixed(65_536), writer: programs;
+            OUTCOMES: LruHash<OutcomeKey, OutcomeRow as Outcome>, rows: Fixed(65_536), writer: programs;
             /// Client and backend → latencies of the client's connections. A power of two; see
             /// [`latency`](crate::latency).
-            LATENCIES: Array<u32, u64 as AtomicU64>, rows: Rows::Fixed(131_072), writer: programs;
+            LATENCIES: Array<u32, u64 as AtomicU64>, rows: Fixed(131_072), writer: programs;
             /// Class of clients → number of their rows in tables that all clients share. A power of
             /// two; see [`quota`](crate::quota).
-            QUOTAS: Array<u32, ClientRows as ClientUse>, rows: Rows::Fixed(65_536), writer: programs;
+            QUOTAS: Array<u32, ClientRows as ClientUse>, rows: Fixed(65_536), writer: programs;
             /// Service and client → the client's connections to the service, where the service
             /// limits them for each client. For further pairs only the service's own limit applies.
-            SHARES: HashOnDemand<ShareKey, u64 as AtomicU64>, rows: Rows::Fixed(65_536), writer: programs;
+            SHARES: HashOnDemand<ShareKey, u64 as AtomicU64>, rows: Fixed(65_536), writer: programs;
             /// Cgroup → its client: a cache for each CPU. A power of two.
-            CLIENTS: PerCpuArray<u32, u64>, rows: Rows::Fixed(64), writer: programs;
+            CLIENTS: PerCpuArray<u32, u64>, rows: Fixed(64), writer: programs;
         }
     };
 }
@@ -109,23 +113,6 @@ impl Kind {
     }
 }
 
-/// What decides the number of rows of a map.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rows {
-    /// The setting `--max-services`.
-    Services,
-    /// Follows from `--max-backends`.
-    Slots,
-    /// The setting `--max-backends`.
-    Backends,
-    /// The setting `--max-sockets`.
-    Sockets,
-    /// The same number on every node.
-    Fixed(u32),
-    /// The kernel keeps each row with its socket.
-    PerSocket,
-}
-
 /// Definition of a map whose keys are `K` and whose rows the agent copies as `V`.
 #[derive(Clone, Copy, Debug)]
 pub struct MapDef<K = (), V = ()> {
@@ -155,16 +142,9 @@ impl<K, V> MapDef<K, V> {
         }
     }
 
-    /// Returns the number of rows in the object file, which is also the default of the setting.
+    /// Returns the number of rows without settings, as in the object file.
     pub const fn capacity(&self) -> u32 {
-        match self.rows {
-            Rows::Services => capacity::SERVICES,
-            Rows::Slots => capacity::SLOTS,
-            Rows::Backends => capacity::BACKENDS,
-            Rows::Sockets => capacity::SOCKETS,
-            Rows::Fixed(rows) => rows,
-            Rows::PerSocket => 0,
-        }
+        Capacity::DEFAULT.of(self.rows)
     }
 
     const fn untyped(&self) -> MapDef {

@@ -13,7 +13,7 @@ use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, BackendLoad, BackendRow, LiveService, MoreFlows,
         Outcome, OutcomeKey, OutcomeRow, ServiceLoad, ShareKey, SocketFlows, SocketRecord,
-        SocketRow, capacity,
+        SocketRow,
     },
     addr::Addr,
     occupancy,
@@ -64,13 +64,7 @@ impl Default for Random {
 
 impl Memory {
     /// Default capacity of the kernel's maps.
-    pub const CAPACITY: Capacity = Capacity {
-        services: capacity::SERVICES,
-        slots: capacity::SLOTS,
-        backends: capacity::BACKENDS,
-        sockets: capacity::SOCKETS,
-        sockets_per_client: capacity::SOCKETS / 4,
-    };
+    pub const CAPACITY: Capacity = Capacity::DEFAULT;
 
     /// Sets what `Kernel::random` returns.
     pub fn set_random(&self, random: u32) {

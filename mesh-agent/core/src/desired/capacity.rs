@@ -2,38 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use mesh_common::abi::maps::{self, MapDef, Rows};
+pub use mesh_common::abi::capacity::Capacity;
+use mesh_common::abi::maps::{self, MapDef};
 
 use super::Tables;
-
-/// Capacity of the maps, in rows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Capacity {
-    /// Frontends, and service ids.
-    pub services: u32,
-    /// Slots.
-    pub slots: u32,
-    /// Backends.
-    pub backends: u32,
-    /// Open sockets.
-    pub sockets: u32,
-    /// Open sockets of one [client](mesh_common::client).
-    pub sockets_per_client: u32,
-}
-
-impl Capacity {
-    /// Returns the number of rows of a map; zero for socket storage.
-    pub const fn of(&self, rows: Rows) -> u32 {
-        match rows {
-            Rows::Services => self.services,
-            Rows::Slots => self.slots,
-            Rows::Backends => self.backends,
-            Rows::Sockets => self.sockets,
-            Rows::Fixed(rows) => rows,
-            Rows::PerSocket => 0,
-        }
-    }
-}
 
 /// Rows and service ids that can be allocated.
 #[derive(Clone, Copy, Debug)]
