@@ -52,6 +52,7 @@ pub struct FakeKernel<R> {
     client: Cell<u64>,
     client_id: Cell<u32>,
     rivals: Cell<u32>,
+    rival_outcome: Cell<Option<OutcomeRow>>,
     source: Cell<Option<Addr>>,
     affinity: RefCell<HashMap<AffinityKey, AffinityRow>>,
     outcomes: RefCell<HashMap<OutcomeKey, Box<Outcome>>>,
@@ -132,6 +133,12 @@ impl<R> FakeKernel<R> {
     /// connect takes a place on the same backend.
     pub fn set_rivals(&self, rivals: u32) {
         self.rivals.set(rivals);
+    }
+
+    /// Simulates a concurrent connect of the same client: before the next row of OUTCOMES is added,
+    /// this one is.
+    pub fn set_rival_outcome(&self, row: OutcomeRow) {
+        self.rival_outcome.set(Some(row));
     }
 
     /// Sets the address that the calling socket is bound to.

@@ -130,10 +130,13 @@ impl<R: Rows> Kernel for FakeKernel<R> {
     }
 
     fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool {
+        let rival = self.rival_outcome.take();
+        let is_first = rival.is_none();
+        let row = rival.unwrap_or(*row);
         self.outcomes
             .borrow_mut()
-            .insert(*key, Box::new(outcome(row)));
-        true
+            .insert(*key, Box::new(outcome(&row)));
+        is_first
     }
 
     fn drop_outcome(&self, key: &OutcomeKey) {

@@ -7,8 +7,9 @@ use super::*;
 use crate::{
     abi::{BackendLoad, backend_state, policy, service_flags},
     ejection::{Health, State},
-    host::fixture::{Node, START, draw, node, service},
-    occupancy::LIVE,
+    host::fixture::{self, Node, START, draw, node, service},
+    occupancy::{CONNECTING, LIVE},
+    socket::released,
 };
 
 const CONNECTS: u64 = 1_000;
@@ -24,7 +25,7 @@ fn spread(node: &mut Node, backends: usize) -> Vec<u64> {
     for socket in 0..CONNECTS {
         let to = node.connect(socket).map_or(backends, |it| it as usize);
         took[to] += 1;
-        node.close(socket);
+        released(node, socket, || false);
     }
     took
 }
@@ -125,17 +126,42 @@ fn connects_of_unusable_backends_are_spread_over_the_others() {
 #[test]
 fn full_backends_count_as_capacity_of_their_tier() {
     let row = ServiceRow {
-        max_backend_connections: 1,
+        max_backend_connections: 9,
         ..service()
     };
     let mut node = node(row, &[2, 2]);
-    busy(&mut node, 0, 1);
-    assert_eq!(node.open(1), Some(1), "the tier keeps the connect");
-    assert_eq!(node.open(2), Some(2), "all of it is full");
-    assert_eq!(
-        [Counter::Overflows, Counter::Failovers].map(|it| node.counted(it)),
-        [2, 1]
-    );
+    busy(&mut node, 0, 9);
+    assert_eq!(spread(&mut node, 4), [0, CONNECTS, 0, 0, 0]);
+    busy(&mut node, 1, 9);
+    assert_eq!(spread(&mut node, 4)[..2], [0, 0], "all of the tier is full");
+    assert_eq!(node.counted(Counter::Failovers), CONNECTS);
+    for index in 2..4 {
+        busy(&mut node, index, 9);
+    }
+    assert_eq!(spread(&mut node, 4), [0, 0, 0, 0, CONNECTS]);
+    assert_eq!(node.counted(Counter::RefusedLimit), CONNECTS);
+}
+
+#[test]
+fn when_all_backends_have_their_bound_of_connects_the_bound_is_ignored() {
+    let mut node = node(service(), &[2, 1]);
+    node.set_client_id(1);
+    let probation = Health {
+        state: State::Probation,
+        until: NOW + 1_000,
+        streak: 2,
+        ejections: 0,
+    };
+    for index in 0..3 {
+        let load = BackendLoad {
+            live: LIVE + CONNECTING,
+            ..BackendLoad::default()
+        };
+        node.set_load(index, load);
+        node.set_health(1, index, probation);
+    }
+    let took = spread(&mut node, 3);
+    assert_eq!(took[..2].iter().sum::<u64>(), CONNECTS, "{took:?}");
 }
 
 #[test]
@@ -222,7 +248,15 @@ fn panic_is_for_the_last_tier_alone() {
     node.set_client_id(1);
     node.set_health(1, 0, ejected(NOW + 5_000));
     assert_eq!(spread(&mut node, 2), [0, CONNECTS, 0]);
-    assert_eq!(node.counted(Counter::Panics), 0);
+    // The tier keeps its connects, although less is usable than panic asks for.
+    let mut large = fixture::node(row, &[4, 1]);
+    large.set_client_id(1);
+    large.set_health(1, 0, ejected(NOW + 5_000));
+    assert_eq!(spread(&mut large, 5)[0], 0);
+    assert_eq!(
+        [&node, &large].map(|it| it.counted(Counter::Panics)),
+        [0, 0]
+    );
 }
 
 /// A service that compares loads, and leaves a tier that is twice as busy as the next.

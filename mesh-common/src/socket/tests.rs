@@ -102,6 +102,27 @@ fn each_state_counts_where_the_service_has_limits() {
 }
 
 #[test]
+fn each_state_has_its_bits() {
+    use socket_state::{CONNECTING, FAILED, HELD, LIMITED, PENDING, RESERVED, SHARED};
+    const LIMITS: u64 = LIMITED | SHARED;
+    let bits = |state| {
+        let node = reached(limited(), state);
+        let word = atomic::read(&record(&node, SOCKET).unwrap().state);
+        word & ((1 << socket_state::BITS) - 1)
+    };
+    assert_eq!(
+        ALL.map(bits),
+        [
+            PENDING | RESERVED | LIMITS,
+            HELD | CONNECTING | LIMITS,
+            HELD | FAILED | LIMITS,
+            HELD | LIMITS,
+            HELD | LIMITS,
+        ]
+    );
+}
+
+#[test]
 fn without_limits_a_socket_counts_from_its_syn_on() {
     assert_eq!(
         ALL.map(|state| counts(&reached(service(), state))),

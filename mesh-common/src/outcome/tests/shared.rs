@@ -79,7 +79,7 @@ fn a_connect_that_the_kernel_refuses_is_a_failure_without_a_vote() {
 
 #[test]
 fn failures_that_belong_to_something_else_by_now_do_not_count() {
-    let changes: [Change; 4] = [
+    let changes: [Change; 5] = [
         ("the backend was replaced", |node| {
             let row = node.backend(0).unwrap().row;
             let generation = row.generation + 1;
@@ -89,6 +89,11 @@ fn failures_that_belong_to_something_else_by_now_do_not_count() {
             node.set_state(0, backend_state::DRAINING);
         }),
         ("the service is gone", |node| node.rows.services.clear()),
+        ("the address is another service's", |node| {
+            for row in node.rows.services.values_mut() {
+                row.id += 1;
+            }
+        }),
         ("the service no longer ejects", |node| {
             for row in node.rows.services.values_mut() {
                 row.failures = 0;
@@ -115,4 +120,40 @@ fn a_record_that_another_socket_changed_meanwhile_is_not_overwritten() {
     assert!(record.replace(&node, other));
     assert!(!record.replace(&node, Health::default()));
     assert_eq!(node.health(1, 0), other);
+}
+
+#[test]
+fn of_two_first_failures_at_once_both_count() {
+    let node = two();
+    node.set_client_id(1);
+    let first = Health {
+        state: State::Probation,
+        until: NOW + 1_000,
+        streak: 1,
+        ejections: 0,
+    };
+    node.set_rival_outcome(crate::abi::OutcomeRow {
+        health: first.word(),
+        generation: 100,
+        client: 1,
+    });
+    node.fail(1);
+    assert_eq!(node.health(1, 0).streak, 2);
+}
+
+/// The other failure happens on another CPU: its record is written, and the backend's word not yet.
+#[test]
+fn a_failure_counts_with_one_whose_doubt_is_not_written_yet() {
+    let mut node = two();
+    node.set_client_id(1);
+    let twice = Health {
+        state: State::Probation,
+        until: NOW + 1_000,
+        streak: 2,
+        ejections: 0,
+    };
+    node.set_health(1, 0, twice);
+    node.set_load(0, crate::abi::BackendLoad::default());
+    node.fail(1);
+    assert_eq!(node.health(1, 0), ejected(NOW + 10_000, 1));
 }
