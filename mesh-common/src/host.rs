@@ -83,7 +83,7 @@ impl Default for Random {
 
 /// What was counted so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Counts {
+pub struct Counted {
     /// Service id → counters.
     pub services: BTreeMap<u32, ServiceCounters>,
     /// Service id → open connections.
@@ -201,8 +201,8 @@ impl<R> FakeKernel<R> {
     }
 
     /// Returns what was counted so far.
-    pub fn counters(&self) -> Counts {
-        Counts {
+    pub fn counters(&self) -> Counted {
+        Counted {
             services: self.counters.borrow().clone(),
             loads: self
                 .services

@@ -192,8 +192,15 @@ fn frontends_that_lead_to_other_backends_bind_separately() {
 
 #[test]
 fn a_binding_counts_for_the_client_of_the_socket() {
-    let node = node();
+    let mut node = node();
+    let datagrams = ServiceRow {
+        id: ID + 1,
+        ..fixture::udp(sticky())
+    };
+    node.add(datagrams, 2, &[2]);
     node.set_client_id(7);
     ask(&node, 1, 0);
-    assert_eq!(node.bindings()[0].owner, 7);
+    node.send(2, &datagrams.key);
+    let owners: std::vec::Vec<u32> = node.bindings().iter().map(|row| row.owner).collect();
+    assert_eq!(owners, [7, 7]);
 }

@@ -261,3 +261,16 @@ fn the_end_of_a_failed_reservation_gives_the_service_its_place_back() {
     assert_eq!(occupancy::counts(counters.loads[&ID].connections), 0);
     assert_eq!(occupancy::counts(counters.backends[&0].live), 0);
 }
+
+#[test]
+fn a_reused_id_counts_sockets_of_the_former_service_until_they_close() {
+    let mut node = node(limited(1), &[1]);
+    assert_eq!(node.open(1), Some(0));
+    node.add(limited(2), 0, &[1]);
+    assert_eq!([2, 3].map(|it| node.open(it)), [Some(0), None]);
+    released(&node, 1, || false);
+    assert_eq!(node.open(3), Some(0));
+    released(&node, 2, || false);
+    released(&node, 3, || false);
+    assert_eq!(node.connections(), 0);
+}

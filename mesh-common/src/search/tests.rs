@@ -336,3 +336,21 @@ fn a_contiguous_service_needs_no_slots() {
     down(&mut node, 0..2);
     assert_eq!(spread(&mut node, 3), [0, 0, CONNECTS, 0]);
 }
+
+/// What others permit is known for backends beyond the sample of a tier, too.
+#[test]
+fn a_dead_backend_behind_large_tiers_that_are_down_is_ejected() {
+    let mut node = node(service(), &[70, 70, 2, 1]);
+    down(&mut node, 0..140);
+    node.set_client_id(1);
+    node.set_seed(7);
+    for socket in 0..200 {
+        if node.open(socket) == Some(140) {
+            crate::socket::closed(&node, socket, true);
+        } else {
+            released(&node, socket, || false);
+        }
+    }
+    assert_eq!(node.counted(Counter::Ejections), 1);
+    assert_eq!(node.health(1, 140).state, State::Ejected);
+}

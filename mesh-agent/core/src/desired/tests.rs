@@ -1,7 +1,6 @@
 //! Runs the kernel's decisions over compiled tables.
 
 mod clients;
-mod ejection;
 mod reservations;
 mod reachable;
 mod latency;

@@ -70,11 +70,12 @@ fn a_connect_that_the_kernel_refuses_is_a_failure_without_a_vote() {
     let node = two();
     node.set_client_id(1);
     for socket in 1..=3 {
-        node.connect(socket);
+        assert_eq!(node.connect(socket), Some(0));
         released(&node, socket, || true);
     }
     assert_eq!(node.health(1, 0).state, State::Ejected);
     assert_eq!(node.agreement(0).voter, 0);
+    assert_eq!(node.connect(4), Some(1));
 }
 
 #[test]
