@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, Slot},
+    atomic::read,
     host::{Counted, FakeKernel, Rows},
+    kernel::Kernel as _,
     occupancy::live,
 };
 
@@ -57,11 +59,11 @@ impl Dataplane for Memory {
     }
 
     fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
-        let loads = self.counters().backends.into_iter();
-        Ok(loads
-            .filter(|(index, load)| backends.contains(index) && live(load.live) != 0)
-            .map(|(index, _)| index)
-            .collect())
+        let is_held = |index: &&u32| {
+            self.backend(**index)
+                .is_some_and(|backend| live(read(&backend.live)) != 0)
+        };
+        Ok(backends.iter().filter(is_held).copied().collect())
     }
 
     fn capacity(&self) -> Capacity {
