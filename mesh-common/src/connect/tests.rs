@@ -1,6 +1,8 @@
 //! Connects over the fake kernel: verdicts, and limits of a service, a backend and a client. What a
 //! socket gives back at its end is tested in `socket`.
 
+mod reservations;
+
 use super::*;
 use crate::{
     abi::{BackendRow, Slot},
@@ -26,10 +28,7 @@ fn limited_backends(max_backend_connections: u32) -> ServiceRow {
 
 /// Returns a service of ten connections, of which each client may have so many percent.
 fn shared(percent: u32) -> ServiceRow {
-    ServiceRow {
-        flags: percent << service_flags::SHARE,
-        ..limited(10)
-    }
+    fixture::shared(percent, limited(10))
 }
 
 const REFUSALS: [Counter; 4] = [

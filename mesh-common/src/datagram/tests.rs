@@ -19,11 +19,15 @@ const SOCKET: u64 = 3;
 
 /// Returns a UDP service that limits all its connections and each client's share.
 fn limited() -> ServiceRow {
-    ServiceRow {
-        max_connections: 4,
-        flags: 50 << service_flags::SHARE,
+    limited_to(4)
+}
+
+fn limited_to(max_connections: u32) -> ServiceRow {
+    let service = ServiceRow {
+        max_connections,
         ..fixture::udp(service())
-    }
+    };
+    fixture::shared(50, service)
 }
 
 fn node() -> Node {
@@ -245,11 +249,7 @@ fn a_socket_keeps_its_latest_services_and_gives_all_back_at_its_end() {
     for number in 0..=u8::try_from(FLOWS_PER_SOCKET).unwrap() {
         let row = ServiceRow {
             key: frontend(number, protocol::UDP),
-            ..limited()
-        };
-        let row = ServiceRow {
-            max_connections: 1_000,
-            ..row
+            ..limited_to(1_000)
         };
         node.add(row, 0, &[2]);
     }

@@ -91,6 +91,14 @@ pub(crate) fn udp(service: ServiceRow) -> ServiceRow {
     ServiceRow { key, ..service }
 }
 
+/// Returns the service with so many percent of its connections for each client.
+pub(crate) fn shared(percent: u32, service: ServiceRow) -> ServiceRow {
+    ServiceRow {
+        flags: service.flags | percent << service_flags::SHARE,
+        ..service
+    }
+}
+
 /// Returns a node with one service whose tiers have so many backends of weight one each, numbered
 /// from zero on.
 pub(crate) fn node(service: ServiceRow, tiers: &[u32]) -> Node {
@@ -262,6 +270,15 @@ pub(crate) fn backend_of(verdict: Verdict) -> Option<u32> {
         Verdict::Untouched => panic!("the destination is a service"),
     }
 }
+
+/// All policies.
+pub(crate) const POLICIES: [u8; 5] = [
+    policy::RANDOM,
+    policy::LEAST_CONNECTIONS,
+    policy::LATENCY_AWARE,
+    policy::ROUND_ROBIN,
+    policy::CONSISTENT_HASH,
+];
 
 /// Returns a random number that draws slot `slot` of `slots`.
 pub(crate) fn draw(slot: u32, slots: u32) -> u32 {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    abi::{ServiceRow, policy, protocol, service_flags},
+    abi::{ServiceRow, policy, protocol},
     counter::Counter,
     datagram,
     host::fixture::{self, ID, Node, SECOND, draw, frontend, service},
@@ -36,12 +36,12 @@ const ALL: [Reached; 5] = [
 /// Returns a service that limits the connections of itself, its backends and its clients, so that
 /// a socket takes a place everywhere.
 fn limited() -> ServiceRow {
-    ServiceRow {
+    let service = ServiceRow {
         max_connections: 10,
         max_backend_connections: 10,
-        flags: 50 << service_flags::SHARE,
         ..service()
-    }
+    };
+    fixture::shared(50, service)
 }
 
 /// Returns a node whose socket has come so far with one of two backends.
@@ -268,20 +268,17 @@ fn a_socket_that_connects_again_holds_only_its_new_backend() {
 }
 
 #[test]
-fn a_refused_connect_of_a_connected_udp_socket_changes_nothing() {
+fn a_refused_connect_of_a_udp_socket_changes_nothing_while_it_is_connected() {
     let mut node = reached(limited(), Reached::Datagrams);
-    node.rows
-        .services
-        .get_mut(&frontend(1, protocol::UDP))
-        .unwrap()
-        .slot_count = 0;
     let to = frontend(1, protocol::UDP);
-    assert_eq!(
-        crate::connect::connect(&node, &to),
-        crate::connect::Verdict::Refused
-    );
-    assert_eq!(counts(&node), [1, 0, 1, 1]);
-    assert!(has_row(&node));
+    node.rows.services.get_mut(&to).unwrap().slot_count = 0;
+    for (connected, expected) in [(true, [1, 0, 1, 1]), (false, [0; 4])] {
+        node.set_connected(connected);
+        let verdict = crate::connect::connect(&node, &to);
+        assert_eq!(verdict, crate::connect::Verdict::Refused);
+        assert_eq!(counts(&node), expected);
+        assert_eq!(has_row(&node), connected);
+    }
 }
 
 #[test]

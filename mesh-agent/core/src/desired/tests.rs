@@ -3,7 +3,6 @@
 mod clients;
 mod reservations;
 mod reachable;
-mod latency;
 mod weights;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
