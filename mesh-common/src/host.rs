@@ -2,8 +2,8 @@
 //! golden cases, simulations and `meshctl explain` run decisions over it.
 //!
 //! ```text
-//! Rows (SERVICES, ADDRESS_FILTER, SLOTS)  ──► FakeKernel ◄── clock, random numbers, calling socket
-//! backends and loads, set by methods      ──►     └──► sockets, flows, bindings, counters
+//! AgentRows: SERVICES, ADDRESS_FILTER, SLOTS ──► FakeKernel ◄── clock, random numbers, calling socket
+//! backends and loads, set by methods         ──►     └──► sockets, flows, bindings, counters
 //! ```
 
 #[cfg(test)]
@@ -27,8 +27,8 @@ use crate::{
     addr::Addr,
 };
 
-/// The rows that decisions only read.
-pub trait Rows {
+/// Rows that the agent writes and decisions only read.
+pub trait AgentRows {
     /// Returns a row of SERVICES.
     fn service(&self, key: &FrontendKey) -> Option<ServiceRow>;
     /// Returns a word of ADDRESS_FILTER.
@@ -40,7 +40,7 @@ pub trait Rows {
 /// Rows in memory, a clock and a calling socket.
 #[derive(Debug, Default)]
 pub struct FakeKernel<R> {
-    /// The rows that decisions only read.
+    /// Rows that the agent writes and decisions only read.
     pub rows: R,
     backends: BTreeMap<u32, Box<Backend>>,
     services: BTreeMap<u32, Box<LiveService>>,

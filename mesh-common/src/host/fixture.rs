@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, vec::Vec};
 
 use bytemuck::Zeroable as _;
 
-use super::{FakeKernel, Rows};
+use super::{AgentRows, FakeKernel};
 use crate::{
     abi::{
         BackendRow, FrontendKey, OutcomeKey, OutcomeRow, ServiceRow, Slot, backend_state, policy,
@@ -35,7 +35,7 @@ pub(crate) struct PlainRows {
     pub slots: BTreeMap<u32, Slot>,
 }
 
-impl Rows for PlainRows {
+impl AgentRows for PlainRows {
     fn service(&self, key: &FrontendKey) -> Option<ServiceRow> {
         self.services.get(key).copied()
     }

@@ -10,7 +10,7 @@ use std::{
 
 use bytemuck::Zeroable as _;
 
-use super::{FakeKernel, Random, Rows, outcome, record};
+use super::{AgentRows, FakeKernel, Random, outcome, record};
 use crate::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome,
@@ -33,7 +33,7 @@ use crate::{
     walk::Walk,
 };
 
-impl<R: Rows> Kernel for FakeKernel<R> {
+impl<R: AgentRows> Kernel for FakeKernel<R> {
     fn service<'a>(
         &self,
         key: &FrontendKey,
@@ -180,7 +180,7 @@ impl<R: Rows> Kernel for FakeKernel<R> {
     }
 }
 
-impl<R: Rows> Caller for FakeKernel<R> {
+impl<R: AgentRows> Caller for FakeKernel<R> {
     fn client(&self, _by_cgroup: bool) -> u64 {
         self.client.get()
     }
@@ -232,12 +232,12 @@ impl<R: Rows> Caller for FakeKernel<R> {
     }
 }
 
-impl<R: Rows> Evidence for FakeKernel<R> {}
-impl<R: Rows> Measure for FakeKernel<R> {}
-impl<R: Rows> Shares for FakeKernel<R> {}
-impl<R: Rows> Walk for FakeKernel<R> {}
-impl<R: Rows> Outcomes for FakeKernel<R> {}
-impl<R: Rows> Choose for FakeKernel<R> {
+impl<R: AgentRows> Evidence for FakeKernel<R> {}
+impl<R: AgentRows> Measure for FakeKernel<R> {}
+impl<R: AgentRows> Shares for FakeKernel<R> {}
+impl<R: AgentRows> Walk for FakeKernel<R> {}
+impl<R: AgentRows> Outcomes for FakeKernel<R> {}
+impl<R: AgentRows> Choose for FakeKernel<R> {
     fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
         if let Some(left) = self.rivals.get().checked_sub(1) {
             self.rivals.set(left);
@@ -248,6 +248,6 @@ impl<R: Rows> Choose for FakeKernel<R> {
         reserve(self, service, index, is_bounded)
     }
 }
-impl<R: Rows> Connect for FakeKernel<R> {}
-impl<R: Rows> Find for FakeKernel<R> {}
-impl<R: Rows> Datagrams for FakeKernel<R> {}
+impl<R: AgentRows> Connect for FakeKernel<R> {}
+impl<R: AgentRows> Find for FakeKernel<R> {}
+impl<R: AgentRows> Datagrams for FakeKernel<R> {}

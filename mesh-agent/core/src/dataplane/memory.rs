@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, Slot},
     atomic::read,
-    host::{Counted, FakeKernel, Rows},
+    host::{AgentRows, Counted, FakeKernel},
     kernel::Kernel as _,
     occupancy::live,
 };
@@ -17,7 +17,7 @@ use crate::desired::{Capacity, Tables, plan::Op};
 /// Tables without a kernel.
 pub type Memory = FakeKernel<Tables>;
 
-impl Rows for Tables {
+impl AgentRows for Tables {
     fn service(&self, key: &FrontendKey) -> Option<ServiceRow> {
         self.services.get(key).copied()
     }

@@ -58,25 +58,25 @@ pub(super) fn check_capacity(
         .count();
     let frontends =
         u32::try_from(tables.services.len() + leaving).expect("frontends fit into 32 bits");
-    fits(maps::SERVICES, capacity, frontends)?;
+    fits(&maps::SERVICES, capacity, frontends)?;
     fits(
-        maps::NAMES,
+        &maps::NAMES,
         capacity,
         needed(tables.names.keys().next_back()),
     )?;
     fits(
-        maps::SLOTS,
+        &maps::SLOTS,
         capacity,
         needed(tables.slots.keys().next_back()),
     )?;
     fits(
-        maps::BACKENDS,
+        &maps::BACKENDS,
         capacity,
         needed(tables.backends.keys().next_back()),
     )
 }
 
-fn fits<K, V>(map: MapDef<K, V>, capacity: Capacity, needed: u32) -> Result<(), CapacityError> {
+fn fits<K, V>(map: &MapDef<K, V>, capacity: Capacity, needed: u32) -> Result<(), CapacityError> {
     let rows = capacity.of(map.rows);
     if needed <= rows {
         return Ok(());
