@@ -130,3 +130,6 @@ fn still_taking<K: Evidence>(kernel: &K, service: &ServiceRow, word: u64) -> u64
         _ => UNBOUND,
     }
 }
+
+#[cfg(test)]
+mod tests;

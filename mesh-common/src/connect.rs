@@ -314,3 +314,6 @@ unsafe fn put(to: *mut SocketRow, row: SocketRow) {
         unsafe { to.cast::<u64>().add(at).write_volatile(word) };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -319,3 +319,6 @@ fn give_back<K: Shares>(kernel: &K, flow: &Flow, client: u32) {
         occupancy::remove(&backend.live, occupancy::LIVE);
     }
 }
+
+#[cfg(test)]
+mod tests;

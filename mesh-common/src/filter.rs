@@ -26,7 +26,7 @@ mod tests {
     use core::net::IpAddr;
 
     use super::*;
-    use crate::abi::capacity;
+    use crate::abi::maps;
 
     fn of(text: &str) -> (u32, u64) {
         place(&Addr::from(text.parse::<IpAddr>().unwrap()))
@@ -46,7 +46,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for net in 0..=u16::MAX {
             let (word, bit) = of(&std::format!("10.{}.{}.1", net >> 8, net & 255));
-            assert!(word < capacity::ADDRESS_FILTER && bit.is_power_of_two());
+            assert!(word < maps::ADDRESS_FILTER.capacity() && bit.is_power_of_two());
             seen.insert((word, bit));
         }
         // By chance it would be 41,427.

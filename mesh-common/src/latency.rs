@@ -15,7 +15,7 @@
 //! The averages of all clients together, in [`Backend::latency`], are only displayed.
 
 use crate::{
-    abi::{Backend, ServiceRow, capacity, policy},
+    abi::{Backend, ServiceRow, maps, policy},
     atomic,
     hash::mix,
     kernel::Kernel,
@@ -79,7 +79,7 @@ impl Pair {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
 const fn row(hash: u64) -> u32 {
-    hash as u32 & (capacity::LATENCIES - 1)
+    hash as u32 & (maps::LATENCIES.capacity() - 1)
 }
 
 /// Returns the client's averages for a backend, in the form of [`Backend::latency`]; zero without a

@@ -32,6 +32,7 @@
 //!                      flows         endpoints of a UDP socket
 //!                      datagram      connect, for each datagram
 //!                      settle        corrections that the agent requests
+//! on the host          host          rows in memory, over which all of the above runs
 //! ```
 //!
 //! Everything here is `no_std`, allocation-free and bounded, so that the verifier accepts it; the
@@ -43,7 +44,7 @@
     expect(internal_features, reason = "see `atomic`")
 )]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "host"))]
 extern crate std;
 
 pub mod abi;
@@ -61,6 +62,8 @@ pub mod evidence;
 pub mod filter;
 pub mod flows;
 mod hash;
+#[cfg(any(test, feature = "host"))]
+pub mod host;
 pub mod kernel;
 pub mod latency;
 pub mod limits;

@@ -235,3 +235,6 @@ pub fn is_too_long<K: Kernel>(kernel: &K, key: &FrontendKey, waited: u64) -> boo
     let service = kernel.service(&key, &mut service);
     service.is_some_and(|service| milliseconds(waited) + SLACK >= service.connect_timeout.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,12 @@
 //! then its quota.
 
 use crate::{
-    abi::{ClientUse, Resource, capacity},
+    abi::{ClientUse, Resource, maps},
     atomic,
     hash::GOLDEN,
 };
 
-const BITS: u32 = capacity::QUOTAS.trailing_zeros();
+const BITS: u32 = maps::QUOTAS.capacity().trailing_zeros();
 
 /// Rows of FLOWS that take as much memory as one row of MORE_FLOWS. The quota of MORE_FLOWS is
 /// lower by this factor.
@@ -68,6 +68,6 @@ mod tests {
     fn neighbours_do_not_share_a_row() {
         let places: BTreeSet<u32> = (0..1000).map(place).collect();
         assert_eq!(places.len(), 1000);
-        assert!(places.iter().all(|&place| place < capacity::QUOTAS));
+        assert!(places.iter().all(|&place| place < maps::QUOTAS.capacity()));
     }
 }

@@ -118,3 +118,6 @@ fn last_resort<K: Evidence>(
 fn trial(index: u32) -> u64 {
     u64::from(index) | socket_state::TRIAL << 32
 }
+
+#[cfg(test)]
+mod tests;

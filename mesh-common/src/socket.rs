@@ -262,3 +262,6 @@ pub(crate) fn drop<K: Shares>(kernel: &K, socket: &SocketRecord, cookie: u64) {
 pub(crate) fn resume<K: Shares>(kernel: &K, socket: &SocketRecord) {
     Place::of(socket).take_back(kernel, atomic::read(&socket.state));
 }
+
+#[cfg(test)]
+mod tests;

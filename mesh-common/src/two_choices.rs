@@ -44,3 +44,6 @@ pub(crate) fn less_loaded<K: Evidence + Measure>(
 const fn explores(service: &ServiceRow, chance: u32) -> bool {
     service.policy == policy::LATENCY_AWARE && chance.is_multiple_of(EXPLORE)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use aya_ebpf::helpers::{
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, Outcome, OutcomeKey,
-        OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketRecord, SocketRow, capacity,
+        OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketRecord, SocketRow, capacity, maps,
     },
     atomic,
     counter::Counter,
@@ -35,7 +35,7 @@ use crate::maps::{
 #[unsafe(no_mangle)]
 static SOCKETS_PER_CLIENT: u32 = capacity::SOCKETS / 4;
 #[unsafe(no_mangle)]
-static AFFINITY_PER_CLIENT: u32 = capacity::AFFINITY / 4;
+static AFFINITY_PER_CLIENT: u32 = maps::AFFINITY.capacity() / 4;
 
 /// `BPF_NOEXIST`: add, do not replace.
 const NOEXIST: u64 = 1;
@@ -276,7 +276,7 @@ pub fn may_have_row(cookie: u64) -> bool {
 /// counts share cache lines, and a socket without a row costs no hash lookup.
 #[inline(always)]
 fn rows_like<'a>(cookie: u64) -> Option<&'a AtomicU64> {
-    COOKIE_FILTER.get(cookie as u32 & (capacity::COOKIE_FILTER - 1))
+    COOKIE_FILTER.get(cookie as u32 & (maps::COOKIE_FILTER.capacity() - 1))
 }
 
 /// Copies a row. Returns whether the copy is of one row; see [`ServiceRow`].

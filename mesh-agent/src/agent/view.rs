@@ -171,9 +171,17 @@ fn problems(mut problems: Vec<String>, waiting: bool) -> Vec<String> {
 
 fn capacity(tables: &Tables, capacity: Capacity) -> Vec<types::CapacityUse> {
     let rows = [
-        (maps::SERVICES, tables.services.len(), capacity.services),
-        (maps::SLOTS, tables.slots.len(), capacity.slots),
-        (maps::BACKENDS, tables.backends.len(), capacity.backends),
+        (
+            maps::SERVICES.name,
+            tables.services.len(),
+            capacity.services,
+        ),
+        (maps::SLOTS.name, tables.slots.len(), capacity.slots),
+        (
+            maps::BACKENDS.name,
+            tables.backends.len(),
+            capacity.backends,
+        ),
     ];
     let row = |(map, used, capacity): (&str, usize, u32)| types::CapacityUse {
         map: map.to_owned(),

@@ -4,13 +4,12 @@
 use std::{
     collections::BTreeSet,
     num::NonZeroUsize,
-    path::Path,
     ptr::{self, NonNull},
 };
 
 use bytemuck::Zeroable as _;
 use mesh_common::{
-    abi::{Backend, BackendEntry, BackendLoad, BackendRow, backend_state, maps},
+    abi::{Backend, BackendEntry, BackendLoad, BackendRow, backend_state},
     evidence, occupancy,
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -24,14 +23,9 @@ const PAGE: usize = 4096;
 const ROWS_PER_PAGE: u32 = (PAGE / size_of::<BackendEntry>()) as u32;
 
 /// BACKENDS.
-pub(super) struct BackendMap(Map<u32, BackendEntry>);
+pub(super) struct BackendMap<'a>(pub(super) Map<'a, u32, BackendEntry>);
 
-impl BackendMap {
-    /// Opens the pin in a directory.
-    pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        Map::open(directory, maps::BACKENDS).map(Self)
-    }
-
+impl BackendMap<'_> {
     /// Writes whole rows with zero load, for indexes that are taken or freed.
     pub(super) fn take(&self, rows: &[(u32, BackendRow)]) -> Result<(), (usize, Error)> {
         let entry = |row| BackendEntry {

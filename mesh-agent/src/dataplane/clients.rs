@@ -13,15 +13,15 @@ use std::{
 };
 
 use mesh_common::{
-    abi::{capacity, maps},
+    abi::maps::{CLIENTS, GROUPS},
     client::{DEPTH, short},
 };
 
-use super::{Error, pinned_map::Map, sys};
+use super::{Error, maps::Maps};
 
 /// Names of groups of managers other than systemd: kubelet with its cgroupfs driver, Docker,
 /// Podman, LXC, libvirt.
-const GROUPS: [&str; 11] = [
+const GROUP_NAMES: [&str; 11] = [
     "kubelet",
     "kubepods",
     "burstable",
@@ -40,7 +40,7 @@ const GROUPS: [&str; 11] = [
 fn is_group(name: &str) -> bool {
     match name.strip_suffix(".slice") {
         Some(slice) => !is_user(slice) && !is_pod(slice),
-        None => GROUPS.contains(&name),
+        None => GROUP_NAMES.contains(&name),
     }
 }
 
@@ -110,50 +110,26 @@ pub fn client(top: &Path, path: &Path) -> Option<u32> {
     Some(short(fs::metadata(found).ok()?.ino()))
 }
 
-/// GROUPS and CLIENTS.
-pub(super) struct Clients {
-    groups: Map<u64, u64>,
-    known: Map<u32, u64>,
-    cpus: usize,
-}
-
-impl Clients {
-    /// Opens the pins in a directory.
-    pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        let (groups, known) = (
-            Map::open(directory, maps::GROUPS)?,
-            Map::open(directory, maps::CLIENTS)?,
-        );
-        let cpus =
-            aya::util::nr_cpus().map_err(|(_, source)| known.error("count the CPUs", source))?;
-        Ok(Self {
-            groups,
-            known,
-            cpus,
-        })
-    }
-
-    /// Replaces the rows of GROUPS, up to its capacity, and clears what every CPU derived from
-    /// earlier rows. A program that runs meanwhile may derive a client from an earlier row again,
-    /// until the next call.
-    pub(super) fn set(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
-        let before: BTreeSet<u64> = self.groups.scan()?.into_iter().map(|(id, _)| id).collect();
-        before
-            .difference(groups)
-            .try_for_each(|id| self.groups.delete(id))?;
-        let room = capacity::GROUPS as usize;
-        let new: Vec<(u64, u64)> = groups
-            .iter()
-            .take(room)
-            .filter(|id| !before.contains(id))
-            .map(|&id| (id, 1))
-            .collect();
-        self.groups.update(&new).map_err(|(_, error)| error)?;
-        let rows: Vec<u32> = (0..capacity::CLIENTS).collect();
-        let zeros = vec![0_u64; rows.len() * self.cpus];
-        sys::update_batch(self.known.fd(), &rows, &zeros)
-            .map_err(|(_, source)| self.known.error("clear the rows", source))
-    }
+/// Replaces the rows of GROUPS, up to its capacity, and clears what every CPU derived from earlier
+/// rows. A program that runs meanwhile may derive a client from an earlier row again, until the next
+/// call.
+pub(super) fn set_groups(maps: &Maps, groups: &BTreeSet<u64>) -> Result<(), Error> {
+    let map = maps.of(GROUPS);
+    let before: BTreeSet<u64> = map.scan()?.into_iter().map(|(id, _)| id).collect();
+    before
+        .difference(groups)
+        .try_for_each(|id| map.delete(id))?;
+    let new: Vec<(u64, u64)> = groups
+        .iter()
+        .take(GROUPS.capacity() as usize)
+        .filter(|id| !before.contains(id))
+        .map(|&id| (id, 1))
+        .collect();
+    map.update(&new).map_err(|(_, error)| error)?;
+    let rows: Vec<u32> = (0..CLIENTS.capacity()).collect();
+    maps.per_cpu(CLIENTS)
+        .clear(&rows)
+        .map_err(|(_, error)| error)
 }
 
 #[cfg(test)]

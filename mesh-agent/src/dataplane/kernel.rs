@@ -8,15 +8,15 @@ use aya::{
     programs::{CgroupSock, CgroupSockAddr, SockOps, SocketFilter},
 };
 use mesh_common::{
-    abi::{ExcludedKey, SocketRow, capacity},
+    abi::{ExcludedKey, SocketRow, maps},
     occupancy::live,
 };
 
 #[cfg(feature = "kernel-log")]
 use super::kernel_log::{Decision, KernelLog};
 use super::{
-    ApplyError, Dataplane, Error, SharedMeter, exclude,
-    layout::{directory_name, has_more_rows, layout},
+    ApplyError, Dataplane, Error, SharedMeter, clients, exclude,
+    layout::{check, directory_name, has_more_rows},
     link::{Attached, Held},
     link_repair,
     maps::Maps,
@@ -80,12 +80,13 @@ impl Kernel {
         let replaces_larger = replaces_other && pins.all_maps().iter().any(is_larger);
         let directory = pins.maps(&directory_name(capacity))?;
         let mut loader = EbpfLoader::new();
-        for map in &layout(capacity) {
+        for map in maps::ALL {
             let path = directory.join(map.name);
-            map.check(&path)?;
+            check(map, capacity, &path)?;
             loader.map_pin_path(map.name, path);
-            if map.rows > 0 {
-                loader.map_max_entries(map.name, map.rows);
+            let rows = capacity.of(map.rows);
+            if rows > 0 {
+                loader.map_max_entries(map.name, rows);
             }
         }
         let exclusions = u32::from(excludes);
@@ -93,7 +94,9 @@ impl Kernel {
         let netns =
             exclude::own_netns().context("cannot read the cookie of this network namespace")?;
         loader.override_global(NODE_NETNS, &netns, true);
-        let affinity = capacity.sockets_per_client.min(capacity::AFFINITY / 4);
+        let affinity = capacity
+            .sockets_per_client
+            .min(maps::AFFINITY.capacity() / 4);
         loader.override_global(SOCKETS_PER_CLIENT, &capacity.sockets_per_client, true);
         loader.override_global(AFFINITY_PER_CLIENT, &affinity, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
@@ -173,7 +176,7 @@ impl Kernel {
         &self,
         wanted: impl Fn(&SocketRow) -> bool,
     ) -> Result<Vec<(u64, SocketRow)>, Error> {
-        self.maps.sockets.select(|_, row| wanted(row))
+        self.maps.of(maps::SOCKETS).select(|_, row| wanted(row))
     }
 
     /// Returns access to the same rows and their counts, in parallel to the data plane.
@@ -198,12 +201,12 @@ impl Kernel {
 
     /// Replaces the cgroups that contain clients.
     pub fn set_groups(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
-        self.maps.clients.set(groups)
+        clients::set_groups(&self.maps, groups)
     }
 
     /// Ends what clients agreed on about these backends, by their indexes.
     pub fn lift(&self, backends: &[u32]) -> Result<(), Error> {
-        self.maps.backends.lift(backends)
+        self.maps.backends().lift(backends)
     }
 
     /// Takes the log of the programs. Each decision goes to `tell`.
@@ -263,7 +266,10 @@ impl Dataplane for Kernel {
     }
 
     fn busy(&self) -> Result<BTreeSet<u32>, Error> {
-        let loads = self.maps.load.range(0, self.capacity.services as usize)?;
+        let loads = self
+            .maps
+            .of(maps::LOAD)
+            .range(0, self.capacity.services as usize)?;
         Ok(loads
             .into_iter()
             .filter(|(_, load)| live(load.connections) != 0)
@@ -272,7 +278,7 @@ impl Dataplane for Kernel {
     }
 
     fn held(&self, backends: &BTreeSet<u32>) -> Result<BTreeSet<u32>, Error> {
-        self.maps.backends.held(backends)
+        self.maps.backends().held(backends)
     }
 
     fn capacity(&self) -> Capacity {

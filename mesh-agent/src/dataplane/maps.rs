@@ -1,13 +1,14 @@
 //! The maps of this agent's layout: operations are written to them, tables and counters read from
 //! them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
 
-use bytemuck::Zeroable as _;
+use bytemuck::{Pod, Zeroable as _};
 use mesh_common::{
     abi::{
-        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow,
-        OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot, SocketRow, capacity, maps,
+        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, NameRow, ServiceRow,
+        ShareKey, Slot,
+        maps::{self, MapDef},
         service_flags,
     },
     limits::percent,
@@ -16,60 +17,74 @@ use mesh_common::{
 use super::{
     Counters, Error, Evidence, Meter,
     backends::BackendMap,
-    clients::Clients,
-    pinned_map::{CounterMap, Map},
+    pinned_map::{self, Map, PerCpuMap},
 };
 use crate::{
     desired::{Capacity, Tables, contiguous_backends, plan::Op},
     table::Table,
 };
 
+/// Collects the rows of operations of one kind.
+macro_rules! rows {
+    ($ops:ident, $kind:path) => {
+        $ops.iter()
+            .filter_map(|op| match op {
+                $kind(key, row) => Some((*key, *row)),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+}
+
 /// The open maps.
 pub(super) struct Maps {
-    pub(super) services: Map<FrontendKey, ServiceRow>,
-    pub(super) slots: Map<u32, Slot>,
-    pub(super) backends: BackendMap,
-    pub(super) names: Map<u32, NameRow>,
-    pub(super) load: Map<u32, ServiceLoad>,
-    pub(super) counters: CounterMap,
-    pub(super) filter: Map<u32, u64>,
-    pub(super) sockets: Map<u64, SocketRow>,
-    pub(super) affinity: Map<AffinityKey, AffinityRow>,
-    pub(super) excluded: Map<ExcludedKey, u64>,
-    pub(super) shares: Map<ShareKey, u64>,
-    pub(super) outcomes: Map<OutcomeKey, OutcomeRow>,
-    pub(super) clients: Clients,
+    open: BTreeMap<&'static str, OwnedFd>,
+    cpus: usize,
 }
 
 impl Maps {
+    /// Opens the pins in a directory.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            services: Map::open(directory, maps::SERVICES)?,
-            slots: Map::open(directory, maps::SLOTS)?,
-            backends: BackendMap::open(directory)?,
-            names: Map::open(directory, maps::NAMES)?,
-            load: Map::open(directory, maps::LOAD)?,
-            counters: CounterMap::open(directory, maps::COUNTERS)?,
-            filter: Map::open(directory, maps::ADDRESS_FILTER)?,
-            sockets: Map::open(directory, maps::SOCKETS)?,
-            affinity: Map::open(directory, maps::AFFINITY)?,
-            excluded: Map::open(directory, maps::EXCLUDED)?,
-            shares: Map::open(directory, maps::SHARES)?,
-            outcomes: Map::open(directory, maps::OUTCOMES)?,
-            clients: Clients::open(directory)?,
-        })
+        let open = maps::ALL
+            .iter()
+            .map(|map| Ok((map.name, pinned_map::open(directory, map.name)?)))
+            .collect::<Result<_, Error>>()?;
+        let cpus = aya::util::nr_cpus().map_err(|(_, source)| Error {
+            map: maps::COUNTERS.name,
+            action: "count the CPUs".to_owned(),
+            source,
+        })?;
+        Ok(Self { open, cpus })
+    }
+
+    /// Returns access to the rows of a map.
+    pub(super) fn of<K: Pod, V: Pod>(&self, map: MapDef<K, V>) -> Map<'_, K, V> {
+        Map::new(map, &self.open[map.name])
+    }
+
+    /// Returns access to the rows of a per-CPU array.
+    pub(super) fn per_cpu<V: Pod>(&self, map: MapDef<u32, V>) -> PerCpuMap<'_, V> {
+        PerCpuMap {
+            map: self.of(map),
+            cpus: self.cpus,
+        }
+    }
+
+    /// Returns access to BACKENDS.
+    pub(super) fn backends(&self) -> BackendMap<'_> {
+        BackendMap(self.of(maps::BACKENDS))
     }
 
     /// Replaces the rows of EXCLUDED.
     pub(super) fn exclude(&self, keys: &[ExcludedKey]) -> Result<(), Error> {
         let rows: Vec<(ExcludedKey, u64)> = keys.iter().map(|&key| (key, 1)).collect();
-        self.excluded.update(&rows).map_err(|(_, error)| error)?;
-        let mut old = self
-            .excluded
+        let map = self.of(maps::EXCLUDED);
+        map.update(&rows).map_err(|(_, error)| error)?;
+        let mut old = map
             .scan()?
             .into_iter()
             .filter(|(key, _)| !keys.contains(key));
-        old.try_for_each(|(key, _)| self.excluded.delete(&key))
+        old.try_for_each(|(key, _)| map.delete(&key))
     }
 
     /// Carries out operations of one kind. An error comes with the number of operations that were
@@ -77,15 +92,17 @@ impl Maps {
     pub(super) fn apply_run(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
         match &ops[0] {
             Op::TakeId { .. } => self.take_ids(ops),
-            Op::TakeBackend(..) => self.backends.take(&backend_rows(ops)),
-            Op::PutBackend(..) => self.backends.patch(&backend_rows(ops)),
-            Op::PutSlot(..) => self.slots.update(&slot_rows(ops)),
-            Op::PutFilter(..) => self.filter.update(&filter_rows(ops)),
-            Op::PutService(..) => self.services.update(&service_rows(ops)),
+            Op::TakeBackend(..) => self.backends().take(&rows!(ops, Op::TakeBackend)),
+            Op::PutBackend(..) => self.backends().patch(&rows!(ops, Op::PutBackend)),
+            Op::PutSlot(..) => self.of(maps::SLOTS).update(&rows!(ops, Op::PutSlot)),
+            Op::PutFilter(..) => self
+                .of(maps::ADDRESS_FILTER)
+                .update(&rows!(ops, Op::PutFilter)),
+            Op::PutService(..) => self.of(maps::SERVICES).update(&rows!(ops, Op::PutService)),
             Op::DeleteService(_) | Op::FreeId(_) => self.delete_each(ops),
             // Nothing refers to a free slot, so its content does not matter.
             Op::FreeSlot(_) => Ok(()),
-            Op::FreeBackend(_) => self.backends.take(&free_rows(ops)),
+            Op::FreeBackend(_) => self.backends().take(&free_rows(ops)),
         }
     }
 
@@ -100,15 +117,17 @@ impl Maps {
             })
             .collect();
         let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
-        self.counters.clear(&ids).map_err(|(_, error)| (0, error))?;
-        self.names.update(&rows)
+        self.per_cpu(maps::COUNTERS)
+            .clear(&ids)
+            .map_err(|(_, error)| (0, error))?;
+        self.of(maps::NAMES).update(&rows)
     }
 
     fn delete_each(&self, ops: &[Op]) -> Result<(), (usize, Error)> {
         for (done, op) in ops.iter().enumerate() {
             let deleted = match op {
-                Op::DeleteService(key) => self.services.delete(key),
-                Op::FreeId(id) => self.names.delete(id),
+                Op::DeleteService(key) => self.of(maps::SERVICES).delete(key),
+                Op::FreeId(id) => self.of(maps::NAMES).delete(id),
                 _ => Ok(()),
             };
             deleted.map_err(|error| (done, error))?;
@@ -137,7 +156,7 @@ impl Maps {
             if count == 0 {
                 return Ok(());
             }
-            into.extend(self.slots.range(base, count as usize)?);
+            into.extend(self.of(maps::SLOTS).range(base, count as usize)?);
             let link = into.get(&(base.saturating_add(tier.1))).copied();
             match link.filter(|link| more && link.link != 0 && link.backend > base) {
                 Some(link) => tier = (link.backend, link.alias, link.threshold != 0),
@@ -156,7 +175,7 @@ impl Maps {
         let rows = if is_clear {
             Vec::new()
         } else {
-            self.outcomes.scan()?
+            self.of(maps::OUTCOMES).scan()?
         };
         Ok(Evidence::gather(tables, loads, &rows))
     }
@@ -165,14 +184,14 @@ impl Maps {
     fn shares_of(&self, tables: &Tables) -> Result<BTreeMap<ShareKey, u64>, Error> {
         let is_bounded = tables.services.values().any(|row| percent(row) != 0);
         Ok(if is_bounded {
-            self.shares.scan()?.into_iter().collect()
+            self.of(maps::SHARES).scan()?.into_iter().collect()
         } else {
             BTreeMap::new()
         })
     }
 
     pub(super) fn dump(&self, capacity: Capacity) -> Result<Tables, Error> {
-        let services = self.services.scan()?;
+        let services = self.of(maps::SERVICES).scan()?;
         let mut tables = Tables::default();
         for (_, row) in &services {
             if contiguous_backends(row).is_none() && !tables.slots.contains_key(&row.slot_base) {
@@ -180,53 +199,19 @@ impl Maps {
             }
         }
         tables.services = services.into_iter().collect();
-        let filter = self.filter.range(0, capacity::ADDRESS_FILTER as usize)?;
+        let filter = self
+            .of(maps::ADDRESS_FILTER)
+            .range(0, maps::ADDRESS_FILTER.capacity() as usize)?;
         tables.filter = filter.into_iter().filter(|(_, bits)| *bits != 0).collect();
-        tables.backends = self.backends.scan()?;
+        tables.backends = self.backends().scan()?;
         let names = self
-            .names
+            .of(maps::NAMES)
             .scan()?
             .into_iter()
             .filter(|(id, _)| *id < capacity.services);
         tables.names = names.map(|(id, name)| (id, name_text(&name))).collect();
         Ok(tables)
     }
-}
-
-fn backend_rows(ops: &[Op]) -> Vec<(u32, BackendRow)> {
-    ops.iter()
-        .filter_map(|op| match op {
-            Op::TakeBackend(index, row) | Op::PutBackend(index, row) => Some((*index, *row)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn slot_rows(ops: &[Op]) -> Vec<(u32, Slot)> {
-    ops.iter()
-        .filter_map(|op| match op {
-            Op::PutSlot(index, slot) => Some((*index, *slot)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn filter_rows(ops: &[Op]) -> Vec<(u32, u64)> {
-    ops.iter()
-        .filter_map(|op| match op {
-            Op::PutFilter(word, bits) => Some((*word, *bits)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn service_rows(ops: &[Op]) -> Vec<(FrontendKey, ServiceRow)> {
-    ops.iter()
-        .filter_map(|op| match op {
-            Op::PutService(key, row) => Some((*key, *row)),
-            _ => None,
-        })
-        .collect()
 }
 
 fn free_rows(ops: &[Op]) -> Vec<(u32, BackendRow)> {
@@ -251,7 +236,7 @@ fn name_text(row: &NameRow) -> String {
 
 impl Meter for Maps {
     fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error> {
-        self.affinity.scan()
+        self.of(maps::AFFINITY).scan()
     }
 
     fn evidence(&self, tables: &Tables) -> Result<BTreeMap<u32, Evidence>, Error> {
@@ -263,7 +248,7 @@ impl Meter for Maps {
         self.evidence_of(
             tables,
             &self
-                .backends
+                .backends()
                 .loads_where(indexes, |load| load.health != 0)?,
         )
     }
@@ -279,9 +264,9 @@ impl Meter for Maps {
             .keys()
             .next_back()
             .map_or(0, |&last| last as usize + 1);
-        let services = (0..).zip(self.counters.range(0, ids)?);
-        let loads = self.load.range(0, ids)?;
-        let backends: Vec<(u32, BackendLoad)> = self.backends.loads(indexes)?;
+        let services = (0..).zip(self.per_cpu(maps::COUNTERS).range(0, ids)?);
+        let loads = self.of(maps::LOAD).range(0, ids)?;
+        let backends: Vec<(u32, BackendLoad)> = self.backends().loads(indexes)?;
         let evidence = self.evidence_of(tables, &backends)?;
         Ok(Counters {
             evidence,

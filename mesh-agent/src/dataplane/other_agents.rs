@@ -22,7 +22,7 @@ use super::{pin::Cgroup, sys};
 /// one that it attaches last. The first one finds an agent that was killed in between.
 const HOOKS: [(&str, u32); 2] = [("sock_release", 34), ("connect4", 10)];
 /// Maps that the programs of both hooks use in every version of the agent.
-const MAPS: [&str; 2] = [maps::BACKENDS, maps::SOCKETS];
+const MAPS: [&str; 2] = [maps::BACKENDS.name, maps::SOCKETS.name];
 /// The kernel detaches a program some time after its link was unpinned.
 const DETACHED: Duration = Duration::from_millis(300);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);

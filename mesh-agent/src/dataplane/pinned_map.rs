@@ -3,7 +3,7 @@
 use std::{io, marker::PhantomData, os::fd::OwnedFd, path::Path};
 
 use bytemuck::Pod;
-use mesh_common::abi::ServiceCounters;
+use mesh_common::abi::{ServiceCounters, maps::MapDef};
 
 use super::{Error, sys};
 
@@ -11,35 +11,39 @@ use super::{Error, sys};
 /// the cache.
 const BATCH: usize = 4096;
 
+/// Opens the pin of a map.
+pub(super) fn open(directory: &Path, map: &'static str) -> Result<OwnedFd, Error> {
+    let path = directory.join(map);
+    sys::obj_get(&path).map_err(|source| Error {
+        map,
+        action: format!("open {}", path.display()),
+        source,
+    })
+}
+
 /// A map whose keys and values have the sizes of `K` and `V`, which [`layout`](super::layout)
 /// checks.
-pub(super) struct Map<K, V> {
+pub(super) struct Map<'a, K, V> {
     name: &'static str,
-    fd: OwnedFd,
+    fd: &'a OwnedFd,
     rows: PhantomData<fn(K) -> V>,
 }
 
-impl<K: Pod, V: Pod> Map<K, V> {
-    /// Opens the pin `directory/name`.
-    pub(super) fn open(directory: &Path, name: &'static str) -> Result<Self, Error> {
-        let path = directory.join(name);
-        let fd = sys::obj_get(&path).map_err(|source| Error {
-            map: name,
-            action: format!("open {}", path.display()),
-            source,
-        })?;
-        Ok(Self {
-            name,
+impl<'a, K: Pod, V: Pod> Map<'a, K, V> {
+    /// Returns access to the rows of an open map.
+    pub(super) fn new(map: MapDef<K, V>, fd: &'a OwnedFd) -> Self {
+        Self {
+            name: map.name,
             fd,
             rows: PhantomData,
-        })
+        }
     }
 
     /// Writes rows in order. An error comes with the number of rows that were written.
     pub(super) fn update(&self, rows: &[(K, V)]) -> Result<(), (usize, Error)> {
         for (number, batch) in rows.chunks(BATCH).enumerate() {
             let (keys, values): (Vec<K>, Vec<V>) = batch.iter().copied().unzip();
-            sys::update_batch(&self.fd, &keys, &values).map_err(|(done, source)| {
+            sys::update_batch(self.fd, &keys, &values).map_err(|(done, source)| {
                 (
                     number * BATCH + done,
                     self.error(&format!("write {} rows", rows.len()), source),
@@ -51,7 +55,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
 
     /// Returns the row of a key.
     pub(super) fn get(&self, key: &K) -> Result<Option<V>, Error> {
-        match sys::lookup(&self.fd, key) {
+        match sys::lookup(self.fd, key) {
             Ok(value) => Ok(Some(value)),
             Err(source) if source.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(source) => Err(self.error("read a row", source)),
@@ -65,7 +69,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
 
     /// Deletes a row. Returns false if it did not exist.
     pub(super) fn delete_known(&self, key: &K) -> Result<bool, Error> {
-        match sys::delete(&self.fd, key) {
+        match sys::delete(self.fd, key) {
             Ok(()) => Ok(true),
             Err(source) if source.raw_os_error() == Some(libc::ENOENT) => Ok(false),
             Err(source) => Err(self.error("delete a row", source)),
@@ -121,7 +125,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
         while left > 0 {
             let count = left.min(batch);
             let (read, end) = sys::lookup_batch(
-                &self.fd,
+                self.fd,
                 &mut cursor,
                 &mut keys[..count],
                 &mut values[..count],
@@ -141,7 +145,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
 
     /// Returns the descriptor of the map.
     pub(super) fn fd(&self) -> &OwnedFd {
-        &self.fd
+        self.fd
     }
 
     pub(super) fn error(&self, action: &str, source: io::Error) -> Error {
@@ -153,7 +157,7 @@ impl<K: Pod, V: Pod> Map<K, V> {
     }
 }
 
-impl<V: Pod> Map<u32, V> {
+impl<V: Pod> Map<'_, u32, V> {
     /// Returns the rows `start..start + count` of an array.
     pub(super) fn range(&self, start: u32, count: usize) -> Result<Vec<(u32, V)>, Error> {
         let mut rows = Vec::with_capacity(count);
@@ -164,21 +168,22 @@ impl<V: Pod> Map<u32, V> {
     }
 }
 
-/// A per-CPU array of counters.
-pub(super) struct CounterMap {
-    map: Map<u32, ServiceCounters>,
-    cpus: usize,
+/// A per-CPU array.
+pub(super) struct PerCpuMap<'a, V> {
+    pub(super) map: Map<'a, u32, V>,
+    pub(super) cpus: usize,
 }
 
-impl CounterMap {
-    /// Opens the pin `directory/name`.
-    pub(super) fn open(directory: &Path, name: &'static str) -> Result<Self, Error> {
-        let map = Map::open(directory, name)?;
-        let cpus =
-            aya::util::nr_cpus().map_err(|(_, source)| map.error("count the CPUs", source))?;
-        Ok(Self { map, cpus })
+impl<V: Pod> PerCpuMap<'_, V> {
+    /// Sets rows to zero on every CPU.
+    pub(super) fn clear(&self, rows: &[u32]) -> Result<(), (usize, Error)> {
+        let zeros = vec![V::zeroed(); rows.len() * self.cpus];
+        sys::update_batch(self.map.fd, rows, &zeros)
+            .map_err(|(done, source)| (done, self.map.error("clear rows", source)))
     }
+}
 
+impl PerCpuMap<'_, ServiceCounters> {
     /// Returns the rows `start..start + count`, each summed over all CPUs.
     pub(super) fn range(&self, start: u32, count: usize) -> Result<Vec<ServiceCounters>, Error> {
         let mut cursor = sys::Cursor::at(start);
@@ -189,7 +194,7 @@ impl CounterMap {
                 vec![0_u32; batch],
                 vec![ServiceCounters::default(); batch * self.cpus],
             );
-            let (read, end) = sys::lookup_batch(&self.map.fd, &mut cursor, &mut keys, &mut values)
+            let (read, end) = sys::lookup_batch(self.map.fd, &mut cursor, &mut keys, &mut values)
                 .map_err(|source| self.map.error("read rows", source))?;
             rows.extend(values.chunks(self.cpus).take(read).map(sum));
             if end || read == 0 {
@@ -197,13 +202,6 @@ impl CounterMap {
             }
         }
         Ok(rows)
-    }
-
-    /// Sets rows to zero on every CPU.
-    pub(super) fn clear(&self, rows: &[u32]) -> Result<(), (usize, Error)> {
-        let zeros = vec![ServiceCounters::default(); rows.len() * self.cpus];
-        sys::update_batch(&self.map.fd, rows, &zeros)
-            .map_err(|(done, source)| (done, self.map.error("clear counters", source)))
     }
 }
 

@@ -25,37 +25,38 @@ pub struct Sockets {
 impl Sockets {
     /// Returns all rows, by the cookie of their socket.
     pub fn rows(&self) -> Result<Vec<(u64, SocketRow)>, Error> {
-        self.maps.sockets.scan()
+        self.maps.of(maps::SOCKETS).scan()
     }
 
     /// Returns the counts of the first `backends` and `services`.
     pub fn counts(&self, backends: usize, services: usize) -> Result<Counts, Error> {
         Ok(Counts {
-            backends: self.maps.backends.entries(backends)?,
+            backends: self.maps.backends().entries(backends)?,
             services: self
                 .maps
-                .load
+                .of(maps::LOAD)
                 .range(0, services)?
                 .into_iter()
                 .map(|(_, load)| load)
                 .collect(),
-            shares: self.maps.shares.scan()?.into_iter().collect(),
+            shares: self.maps.of(maps::SHARES).scan()?.into_iter().collect(),
         })
     }
 
     /// Removes a row of SHARES that counts nothing and is no longer used by connects.
     pub fn drop_share(&self, key: &ShareKey) -> Result<(), Error> {
-        self.maps.shares.delete(key)
+        self.maps.of(maps::SHARES).delete(key)
     }
 
     /// Returns the session affinity of clients.
     pub fn affinity(&self) -> Result<Vec<(AffinityKey, AffinityRow)>, Error> {
-        self.maps.affinity.scan()
+        self.maps.of(maps::AFFINITY).scan()
     }
 
     /// Removes a row of AFFINITY unless it was used after it was read.
     pub fn unbind(&self, key: &AffinityKey, row: &AffinityRow) -> Result<(), Error> {
-        if self.maps.affinity.get(key)? == Some(*row) && self.maps.affinity.delete_known(key)? {
+        let affinity = self.maps.of(maps::AFFINITY);
+        if affinity.get(key)? == Some(*row) && affinity.delete_known(key)? {
             self.settle(Request::Affinity {
                 client: row.owner,
                 rows: 1,
@@ -69,7 +70,7 @@ impl Sockets {
         sys::run(self.program.as_fd(), request.words()).map_err(|source| {
             let action = "run the program that settles rows".to_owned();
             Error {
-                map: maps::SOCKETS,
+                map: maps::SOCKETS.name,
                 action,
                 source,
             }

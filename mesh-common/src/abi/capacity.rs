@@ -1,4 +1,5 @@
-//! Default number of rows of each map. The agent may create some maps with others.
+//! Numbers of rows: of the maps that settings size, and in rows. Other maps have their numbers in
+//! [`maps`](super::maps).
 
 /// Frontends: one per address, port and protocol.
 pub const SERVICES: u32 = 65_536;
@@ -9,29 +10,62 @@ pub const SLOTS: u32 = 524_288;
 pub const BACKENDS: u32 = 262_144;
 /// Open sockets with a backend. Connects beyond that are balanced, but not recorded.
 pub const SOCKETS: u32 = 131_072;
-/// Classes of socket cookies, a power of two.
-pub const COOKIE_FILTER: u32 = 65_536;
-/// Words of 64 bits, a power of two; see [`filter`](crate::filter).
-pub const ADDRESS_FILTER: u32 = 1024;
-/// Clients with session affinity. Further clients have none.
-pub const AFFINITY: u32 = 65_536;
-/// Cgroups and network namespaces whose connects stay untouched.
-pub const EXCLUDED: u32 = 1024;
-/// Cgroups that contain clients. Below a group that has no row, all cgroups count as one client.
-pub const GROUPS: u32 = 1024;
-/// Pairs of a client and a backend that failed it. A new pair evicts the least recently used one.
-pub const OUTCOMES: u32 = 65_536;
-/// Pairs of a client and a backend of a latency-aware service, a power of two; see
-/// [`latency`](crate::latency).
-pub const LATENCIES: u32 = 131_072;
-/// Classes of clients, a power of two; see [`quota`](crate::quota).
-pub const QUOTAS: u32 = 65_536;
-/// Pairs of a client and a service that limits each client. For further pairs only the service's
-/// own limit applies.
-pub const SHARES: u32 = 65_536;
-/// Cgroups whose client each CPU caches, a power of two.
-pub const CLIENTS: u32 = 64;
 /// Services to which one UDP socket can send with a stable endpoint for each.
 pub const FLOWS_PER_SOCKET: usize = 64;
 /// Flows in the first record of a socket; the others are in its second.
 pub const FLOWS_AT_FIRST: usize = 2;
+
+/// What decides the number of rows of a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rows {
+    /// The setting `--max-services`.
+    Services,
+    /// Follows from `--max-backends`.
+    Slots,
+    /// The setting `--max-backends`.
+    Backends,
+    /// The setting `--max-sockets`.
+    Sockets,
+    /// The same number on every node.
+    Fixed(u32),
+    /// The kernel keeps each row with its socket.
+    PerSocket,
+}
+
+/// Capacity of the maps, in rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Capacity {
+    /// Frontends, and service ids.
+    pub services: u32,
+    /// Slots.
+    pub slots: u32,
+    /// Backends.
+    pub backends: u32,
+    /// Open sockets.
+    pub sockets: u32,
+    /// Open sockets of one [client](crate::client).
+    pub sockets_per_client: u32,
+}
+
+impl Capacity {
+    /// Capacity without settings.
+    pub const DEFAULT: Self = Self {
+        services: SERVICES,
+        slots: SLOTS,
+        backends: BACKENDS,
+        sockets: SOCKETS,
+        sockets_per_client: SOCKETS / 4,
+    };
+
+    /// Returns the number of rows of a map; zero for socket storage.
+    pub const fn of(&self, rows: Rows) -> u32 {
+        match rows {
+            Rows::Services => self.services,
+            Rows::Slots => self.slots,
+            Rows::Backends => self.backends,
+            Rows::Sockets => self.sockets,
+            Rows::Fixed(rows) => rows,
+            Rows::PerSocket => 0,
+        }
+    }
+}

@@ -237,3 +237,113 @@ fn a_connect_of_last_resort_brings_the_backend_back_or_makes_it_wait() {
         "the pause is not doubled"
     );
 }
+
+/// What happens to a backend at [`NOW`].
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Success,
+    SuccessOfTrial,
+    Failure(Others),
+    FailureOfTrial,
+    BecomesTrial,
+}
+
+/// Each state with two failures or two ejections behind it, and its pause over.
+#[test]
+fn every_event_in_every_state_has_its_next_state() {
+    use Event::{BecomesTrial, Failure as Fails, FailureOfTrial, Success, SuccessOfTrial};
+    use Others::{AreFew, AreNone, Suffice};
+    use State::{Agreed, Closed, Ejected, Failing, HalfOpen, Probation};
+
+    let events = [
+        Success,
+        SuccessOfTrial,
+        Fails(Suffice),
+        Fails(AreFew),
+        Fails(AreNone),
+        FailureOfTrial,
+    ];
+    let table = [
+        (
+            Closed,
+            [Closed, Closed, Ejected, Probation, Failing, Ejected],
+        ),
+        (
+            Probation,
+            [Closed, Closed, Ejected, Probation, Failing, Ejected],
+        ),
+        (
+            Failing,
+            [Closed, Closed, Ejected, Probation, Failing, Ejected],
+        ),
+        (
+            Ejected,
+            [Ejected, Closed, Ejected, Ejected, Ejected, Ejected],
+        ),
+        (Agreed, [Agreed, Closed, Agreed, Agreed, Agreed, Ejected]),
+        (
+            HalfOpen,
+            [HalfOpen, Closed, HalfOpen, HalfOpen, HalfOpen, Ejected],
+        ),
+    ];
+    for (state, next) in table {
+        let before = Health {
+            state,
+            until: NOW,
+            streak: 2,
+            ejections: 2,
+        };
+        assert_eq!(after(before, BecomesTrial).0.state, HalfOpen, "{state:?}");
+        for (event, next) in events.into_iter().zip(next) {
+            let (after, ejects) = after(before, event);
+            assert_eq!(after.state, next, "{state:?}, {event:?}");
+            let is_new = next == Ejected && state != Ejected;
+            assert_eq!(ejects, is_new, "{state:?}, {event:?}");
+            let ejections = match next {
+                Closed => 0,
+                Ejected if is_new => 3,
+                _ => 2,
+            };
+            assert_eq!(after.ejections, ejections, "{state:?}, {event:?}");
+            let is_old = matches!(event, Success | Fails(_));
+            if before.is_ejected() && is_old {
+                assert_eq!(after, before, "{state:?}: the connect is from before");
+            }
+        }
+    }
+}
+
+fn after(before: Health, event: Event) -> (Health, bool) {
+    let fails = |is_trial, others| {
+        let failure = Failure {
+            now: NOW,
+            is_trial,
+            others,
+        };
+        before.failed(&service(), failure)
+    };
+    match event {
+        Event::Success => (before.succeeded(false), false),
+        Event::SuccessOfTrial => (before.succeeded(true), false),
+        Event::Failure(others) => fails(false, others),
+        Event::FailureOfTrial => fails(true, Others::Suffice),
+        Event::BecomesTrial => (before.tried(&service(), NOW), false),
+    }
+}
+
+#[test]
+fn pauses_double_with_each_ejection_in_a_row_and_never_overflow() {
+    let row = ServiceRow {
+        base_ejection: 1,
+        max_ejection: u32::MAX,
+        ..service()
+    };
+    let pauses = [0, 1, 2, 15, 16, 17, u8::MAX].map(|before| pause(&row, before));
+    assert_eq!(pauses, [1, 2, 4, 1 << 15, 1 << 16, 1 << 16, 1 << 16]);
+    let row = ServiceRow {
+        base_ejection: u32::MAX,
+        max_ejection: u32::MAX,
+        ..row
+    };
+    assert_eq!(pause(&row, u8::MAX), u64::from(u32::MAX));
+}

@@ -11,7 +11,7 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use mesh_common::{
-    abi::{ExcludedKey, MoreFlows, Resource, SocketFlows, capacity, excluded_kind},
+    abi::{ExcludedKey, MoreFlows, Resource, SocketFlows, excluded_kind, maps},
     addr::Addr,
     client::{self, DEPTH},
     kernel::{Caller, Kernel as _},
@@ -54,7 +54,7 @@ impl Caller for Maps<&SockAddrContext> {
     fn client_id(&self) -> u32 {
         // SAFETY: the helper takes no arguments and cannot fail.
         let leaf = client::short(unsafe { bpf_get_current_cgroup_id() });
-        let Some(row) = CLIENTS.get_ptr(leaf & (capacity::CLIENTS - 1)) else {
+        let Some(row) = CLIENTS.get_ptr(leaf & (maps::CLIENTS.capacity() - 1)) else {
             return 0;
         };
         // SAFETY: the kernel returned a row of this map; a program that preempts this one reads and
@@ -185,7 +185,7 @@ impl Maps<&SockAddrContext> {
 #[inline(never)]
 extern "C" fn find_client(leaf: u32) -> u32 {
     let client = client::short(client::find(ancestor, |id| GROUPS.get_ptr(id).is_some()));
-    if let Some(row) = CLIENTS.get_ptr_mut(leaf & (capacity::CLIENTS - 1)) {
+    if let Some(row) = CLIENTS.get_ptr_mut(leaf & (maps::CLIENTS.capacity() - 1)) {
         // SAFETY: as in `client_id`.
         unsafe { row.write_volatile(u64::from(leaf) << 32 | u64::from(client)) };
     }

@@ -24,13 +24,13 @@ fn programs_and_maps_are_shown_by_their_names() {
     );
     assert_eq!(bpftool::attached(&node.directories().cgroup), hooks);
     for name in [
-        maps::SERVICES,
-        maps::SLOTS,
-        maps::BACKENDS,
-        maps::LOAD,
-        maps::COUNTERS,
-        maps::NAMES,
-        maps::SOCKETS,
+        maps::SERVICES.name,
+        maps::SLOTS.name,
+        maps::BACKENDS.name,
+        maps::LOAD.name,
+        maps::COUNTERS.name,
+        maps::NAMES.name,
+        maps::SOCKETS.name,
     ] {
         let id = pinned::map(pins, name)
             .info()

@@ -39,7 +39,7 @@ struct Services(HashMap<MapData, FrontendBytes, ServiceBytes>);
 
 impl Services {
     fn of(node: &Node) -> Self {
-        let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SERVICES));
+        let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SERVICES.name));
         Self(map.try_into().expect("SERVICES is a hash of these sizes"))
     }
 
@@ -127,7 +127,7 @@ fn a_changed_backend_row_is_written_again() {
     let index = node.port("shop/cart").endpoints[0]
         .index
         .expect("it is active");
-    let map = Map::Array(pinned::map(&node.directories().pins, maps::BACKENDS));
+    let map = Map::Array(pinned::map(&node.directories().pins, maps::BACKENDS.name));
     let mut backends: Array<_, BackendBytes> =
         map.try_into().expect("BACKENDS is an array of this size");
     let before = backends.get(&index, 0).expect("it is there");

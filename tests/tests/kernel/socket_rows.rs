@@ -7,7 +7,7 @@ use mesh_tests::{Node, manifest::document, node::SETTLE, pinned, service, wait};
 type SocketBytes = [u8; size_of::<SocketRow>()];
 
 fn tracked(node: &Node) -> usize {
-    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS.name));
     let map: HashMap<MapData, u64, SocketBytes> =
         map.try_into().expect("SOCKETS is a hash of these sizes");
     let rows = map

@@ -140,7 +140,7 @@ fn a_socket_that_reconnects_is_closed_whenever_its_endpoint_leaves() {
 
 /// Adds this number of rows without a tracked backend to SOCKETS.
 fn fill_sockets(node: &Node, rows: u64) {
-    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS.name));
     let mut map: HashMap<MapData, u64, Bytes> = map.try_into().expect("a hash of these sizes");
     let row = cast::<_, Bytes>(SocketRow::zeroed());
     for number in 0..rows {

@@ -1,21 +1,9 @@
 //! Capacity of the maps, and whether tables fit.
 
-use super::Tables;
+pub use mesh_common::abi::capacity::Capacity;
+use mesh_common::abi::maps;
 
-/// Capacity of the maps, in rows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Capacity {
-    /// Frontends, and service ids.
-    pub services: u32,
-    /// Slots.
-    pub slots: u32,
-    /// Backends.
-    pub backends: u32,
-    /// Open sockets.
-    pub sockets: u32,
-    /// Open sockets of one [client](mesh_common::client).
-    pub sockets_per_client: u32,
-}
+use super::Tables;
 
 /// Whether the tables fit. New frontends are written before old ones are deleted, so both must fit.
 /// Indexes are allocated around the rows in use, so the highest one decides.
@@ -23,15 +11,15 @@ pub(super) fn fit(current: &Tables, tables: &Tables, capacity: Capacity) -> bool
     let needed = |last: Option<&u32>| last.map_or(0, |index| *index as usize + 1);
     let replaced = current.services.differences(&tables.services);
     let leaving = replaced.filter(|(_, _, new)| new.is_none()).count();
+    let names = needed(tables.names.keys().next_back());
+    let slots = needed(tables.slots.keys().next_back());
+    let backends = needed(tables.backends.keys().next_back());
     let rows = [
-        (capacity.services, tables.services.len() + leaving),
-        (capacity.services, needed(tables.names.keys().next_back())),
-        (capacity.slots, needed(tables.slots.keys().next_back())),
-        (
-            capacity.backends,
-            needed(tables.backends.keys().next_back()),
-        ),
+        (maps::SERVICES.rows, tables.services.len() + leaving),
+        (maps::NAMES.rows, names),
+        (maps::SLOTS.rows, slots),
+        (maps::BACKENDS.rows, backends),
     ];
     rows.into_iter()
-        .all(|(capacity, needed)| needed <= capacity as usize)
+        .all(|(rows, needed)| needed <= capacity.of(rows) as usize)
 }

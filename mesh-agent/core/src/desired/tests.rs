@@ -1,10 +1,8 @@
 //! Runs the kernel's decisions over compiled tables.
 
 mod clients;
-mod ejection;
 mod reservations;
 mod reachable;
-mod latency;
 mod weights;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};

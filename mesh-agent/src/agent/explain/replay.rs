@@ -42,7 +42,7 @@ pub(super) fn replay(
     explanation: Explanation,
 ) -> Explanation {
     let TableCopy { memory, row, .. } = copy;
-    let before = memory.counters();
+    let before = Counters::from(memory.counters());
     memory.set_seed(SEED);
     client
         .source

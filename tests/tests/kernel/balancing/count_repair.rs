@@ -28,14 +28,16 @@ fn node(flags: &str) -> (Node, Server) {
 /// Adds to the counts of the endpoint and of the service without opening sockets.
 fn drift(node: &Node, known: &KernelState, backend: u64, service: u64) {
     let map = |name| Map::Array(pinned::map(&node.directories().pins, name));
-    let mut backends: Array<_, BackendBytes> =
-        map(maps::BACKENDS).try_into().expect("rows of this size");
+    let mut backends: Array<_, BackendBytes> = map(maps::BACKENDS.name)
+        .try_into()
+        .expect("rows of this size");
     let mut entry: BackendEntry = cast(backends.get(&known.indices[0], 0).expect("it is there"));
     entry.load.live = entry.load.live.wrapping_add(backend);
     backends
         .set(known.indices[0], cast::<_, BackendBytes>(entry), 0)
         .expect("root may");
-    let mut services: Array<_, LoadBytes> = map(maps::LOAD).try_into().expect("rows of this size");
+    let mut services: Array<_, LoadBytes> =
+        map(maps::LOAD.name).try_into().expect("rows of this size");
     let mut load: ServiceLoad =
         pod_read_unaligned(&services.get(&known.service, 0).expect("it is there"));
     load.connections = load.connections.wrapping_add(service);

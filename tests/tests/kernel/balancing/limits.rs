@@ -220,7 +220,7 @@ fn connections_of_a_removed_service_do_not_count_for_a_new_one() {
     client.connect(old, VIP).expect("it is there");
     node.write("cart.yaml", "services: []");
     let ids = || {
-        let map = Map::HashMap(pinned::map(&node.directories().pins, maps::NAMES));
+        let map = Map::HashMap(pinned::map(&node.directories().pins, maps::NAMES.name));
         let names: HashMap<_, u32, NameRow> =
             map.try_into().expect("NAMES is a hash of these sizes");
         names.keys().flatten().collect::<Vec<_>>()

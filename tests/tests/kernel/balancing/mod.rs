@@ -77,7 +77,7 @@ impl KernelState {
 
     fn of_port(node: &Node, port: &mesh_core::api::types::ServicePort) -> Self {
         let map = |name| pinned::map(&node.directories().pins, name);
-        let backends: Array<_, BackendBytes> = Map::Array(map(maps::BACKENDS))
+        let backends: Array<_, BackendBytes> = Map::Array(map(maps::BACKENDS.name))
             .try_into()
             .expect("BACKENDS is an array of this size");
         let indices: Vec<_> = port
@@ -88,11 +88,11 @@ impl KernelState {
         let first: BackendEntry = cast(backends.get(&indices[0], 0).expect("it is there"));
         Self {
             backends,
-            load: Map::Array(map(maps::LOAD))
+            load: Map::Array(map(maps::LOAD.name))
                 .try_into()
                 .expect("LOAD is an array of this size"),
             pins: node.directories().pins.clone(),
-            counters: Map::PerCpuArray(map(maps::COUNTERS))
+            counters: Map::PerCpuArray(map(maps::COUNTERS.name))
                 .try_into()
                 .expect("COUNTERS is an array of this size"),
             indices,
@@ -143,7 +143,7 @@ impl KernelState {
 
     /// Returns the health records of all clients.
     fn records(&self) -> Vec<(OutcomeKey, Health)> {
-        let map = Map::LruHashMap(pinned::map(&self.pins, maps::OUTCOMES));
+        let map = Map::LruHashMap(pinned::map(&self.pins, maps::OUTCOMES.name));
         let outcomes: HashMap<_, u64, OutcomeBytes> =
             map.try_into().expect("OUTCOMES has rows of this size");
         let rows = outcomes.iter().map(|row| row.expect("it can be read"));

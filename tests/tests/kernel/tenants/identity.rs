@@ -30,7 +30,7 @@ fn shop(node: &mut Node) -> Server {
 
 /// Returns the clients of the open sockets.
 fn clients(node: &Node) -> BTreeSet<u32> {
-    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS.name));
     let sockets: HashMap<_, u64, [u8; size_of::<SocketRow>()]> =
         map.try_into().expect("SOCKETS has rows of this size");
     sockets

@@ -49,7 +49,7 @@ fn serve(node: &Node, settings: &[&str]) -> Server {
 
 /// Returns the rows of a client: sockets, flows, large flow records, bindings.
 pub(super) fn has(node: &Node, client: &Place) -> ClientRows {
-    let map = Map::Array(pinned::map(&node.directories().pins, maps::QUOTAS));
+    let map = Map::Array(pinned::map(&node.directories().pins, maps::QUOTAS.name));
     let rows: Array<_, [u8; size_of::<ClientRows>()]> =
         map.try_into().expect("QUOTAS has rows of this size");
     cast(rows.get(&quota::place(id(client)), 0).expect("it is there"))
@@ -57,7 +57,7 @@ pub(super) fn has(node: &Node, client: &Place) -> ClientRows {
 
 /// Returns the number of rows of this client in SOCKETS.
 fn rows(node: &Node, client: &Place) -> usize {
-    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS));
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS.name));
     let rows: HashMap<_, u64, [u8; size_of::<SocketRow>()]> =
         map.try_into().expect("SOCKETS has rows of this size");
     let id = id(client);
@@ -152,7 +152,7 @@ fn a_client_with_many_namespaces_has_its_share_of_bindings() {
         // There is no server, but the client was bound.
         assert_eq!(Client::start(&elsewhere).tcp(TCP).once().total_answers(), 0);
     }
-    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::AFFINITY));
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::AFFINITY.name));
     let bound: HashMap<_, [u8; 16], [u8; size_of::<AffinityRow>()]> =
         map.try_into().expect("rows of these sizes");
     let owners: Vec<u32> = bound

@@ -56,7 +56,7 @@ fn node(percent: Option<u32>) -> (Node, Server, Place) {
 }
 
 fn shares(node: &Node) -> Shares {
-    Map::HashMap(pinned::map(&node.directories().pins, maps::SHARES))
+    Map::HashMap(pinned::map(&node.directories().pins, maps::SHARES.name))
         .try_into()
         .expect("rows of these sizes")
 }

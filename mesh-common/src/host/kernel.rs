@@ -1,17 +1,21 @@
-//! The decisions of the kernel over maps in memory.
+//! The traits of the decisions, over rows in memory.
 
 use std::{
+    boxed::Box,
     cell::UnsafeCell,
     mem::MaybeUninit,
+    ptr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use bytemuck::Zeroable as _;
-use mesh_common::{
+
+use super::{AgentRows, FakeKernel, Random, outcome, record};
+use crate::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, MoreFlows, Outcome,
         OutcomeKey, OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketFlows, SocketRecord,
-        SocketRow, capacity,
+        SocketRow, maps,
     },
     addr::Addr,
     connect::Connect,
@@ -29,28 +33,22 @@ use mesh_common::{
     walk::Walk,
 };
 
-use super::{Memory, Random, outcome, record};
-
-impl Kernel for Memory {
+impl<R: AgentRows> Kernel for FakeKernel<R> {
     fn service<'a>(
         &self,
         key: &FrontendKey,
         into: &'a mut MaybeUninit<ServiceRow>,
     ) -> Option<&'a ServiceRow> {
         let (word, bit) = filter::place(&key.addr);
-        if self
-            .tables
-            .filter
-            .get(&word)
-            .is_none_or(|bits| bits & bit == 0)
-        {
+        if self.rows.filter(word) & bit == 0 {
             return None;
         }
-        self.tables.services.get(key).map(|row| &*into.write(*row))
+        let row = self.rows.service(key)?;
+        Some(into.write(row))
     }
 
     fn slot(&self, index: u32) -> Option<Slot> {
-        self.tables.slots.get(&index).copied()
+        self.rows.slot(index)
     }
 
     fn backend(&self, index: u32) -> Option<&Backend> {
@@ -66,29 +64,31 @@ impl Kernel for Memory {
             .shares
             .borrow()
             .get(key)
-            .map(|word| std::ptr::from_ref(word.as_ref()));
+            .map(|word| ptr::from_ref(word.as_ref()));
         // SAFETY: words are boxed, and replaced only where there is no other reference to the map.
         word.map(|word| unsafe { &*word })
     }
 
     fn add_share(&self, key: &ShareKey) {
-        self.shares.borrow_mut().entry(*key).or_default();
+        if !self.full.get() {
+            self.shares.borrow_mut().entry(*key).or_default();
+        }
     }
 
     fn socket(&self, cookie: u64) -> *mut SocketRecord {
         self.sockets
             .borrow()
             .get(&cookie)
-            .map_or(std::ptr::null_mut(), |record| record.get())
+            .map_or(ptr::null_mut(), |record| record.get())
     }
 
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
         let mut sockets = self.sockets.borrow_mut();
-        let is_new = !sockets.contains_key(&cookie);
-        sockets
-            .entry(cookie)
-            .or_insert_with(|| Box::new(UnsafeCell::new(record(row))));
-        is_new
+        if self.full.get() || sockets.contains_key(&cookie) {
+            return false;
+        }
+        sockets.insert(cookie, Box::new(UnsafeCell::new(record(row))));
+        true
     }
 
     fn forget(&self, cookie: u64, _client: u32) {
@@ -100,8 +100,11 @@ impl Kernel for Memory {
     }
 
     fn add_affinity(&self, key: &AffinityKey, row: &AffinityRow) -> bool {
-        self.affinity.borrow_mut().entry(*key).or_insert(*row);
-        true
+        let mut affinity = self.affinity.borrow_mut();
+        if !self.full.get() {
+            affinity.entry(*key).or_insert(*row);
+        }
+        affinity.contains_key(key)
     }
 
     fn move_affinity(&self, key: &AffinityKey, old: u64, row: &AffinityRow) {
@@ -120,17 +123,20 @@ impl Kernel for Memory {
             .outcomes
             .borrow()
             .get(key)
-            .map(|row| std::ptr::from_ref(row.as_ref()));
+            .map(|row| ptr::from_ref(row.as_ref()));
         // SAFETY: rows are boxed; one is freed only by `drop_outcome` and `put_outcome`, whose
         // callers have no reference.
         row.map(|row| unsafe { &*row })
     }
 
     fn put_outcome(&self, key: &OutcomeKey, row: &OutcomeRow) -> bool {
+        let rival = self.rival_outcome.take();
+        let is_first = rival.is_none();
+        let row = rival.unwrap_or(*row);
         self.outcomes
             .borrow_mut()
-            .insert(*key, Box::new(outcome(row)));
-        true
+            .insert(*key, Box::new(outcome(&row)));
+        is_first
     }
 
     fn drop_outcome(&self, key: &OutcomeKey) {
@@ -139,7 +145,7 @@ impl Kernel for Memory {
 
     fn latency(&self, row: u32) -> Option<&AtomicU64> {
         let rows = || {
-            (0..capacity::LATENCIES)
+            (0..maps::LATENCIES.capacity())
                 .map(|_| AtomicU64::default())
                 .collect()
         };
@@ -170,15 +176,11 @@ impl Kernel for Memory {
     fn give_back(&self, _client: u32, _resource: Resource, _rows: u32) {}
 
     fn count(&self, service: u32, counter: Counter) {
-        self.counters
-            .borrow_mut()
-            .services
-            .entry(service)
-            .or_default()[counter.index()] += 1;
+        self.counters.borrow_mut().entry(service).or_default()[counter.index()] += 1;
     }
 }
 
-impl Caller for Memory {
+impl<R: AgentRows> Caller for FakeKernel<R> {
     fn client(&self, _by_cgroup: bool) -> u64 {
         self.client.get()
     }
@@ -192,7 +194,7 @@ impl Caller for Memory {
     }
 
     fn excluded(&self) -> bool {
-        false
+        self.excluded.get()
     }
 
     fn cookie(&self) -> u64 {
@@ -205,7 +207,7 @@ impl Caller for Memory {
 
     fn flows(&self, create: bool) -> *mut SocketFlows {
         let mut flows = self.flows.borrow_mut();
-        if create {
+        if create && !self.full.get() {
             let new = SocketFlows {
                 client: self.client_id.get(),
                 ..SocketFlows::zeroed()
@@ -216,26 +218,26 @@ impl Caller for Memory {
         }
         flows
             .get(&self.socket.get())
-            .map_or(std::ptr::null_mut(), |flows| flows.get())
+            .map_or(ptr::null_mut(), |flows| flows.get())
     }
 
     fn more_flows(&self, create: bool) -> *mut MoreFlows {
         let mut more = self.more_flows.borrow_mut();
-        if create {
+        if create && !self.full.get() {
             more.entry(self.socket.get())
                 .or_insert_with(|| Box::new(UnsafeCell::new(MoreFlows::zeroed())));
         }
         more.get(&self.socket.get())
-            .map_or(std::ptr::null_mut(), |more| more.get())
+            .map_or(ptr::null_mut(), |more| more.get())
     }
 }
 
-impl Evidence for Memory {}
-impl Measure for Memory {}
-impl Shares for Memory {}
-impl Walk for Memory {}
-impl Outcomes for Memory {}
-impl Choose for Memory {
+impl<R: AgentRows> Evidence for FakeKernel<R> {}
+impl<R: AgentRows> Measure for FakeKernel<R> {}
+impl<R: AgentRows> Shares for FakeKernel<R> {}
+impl<R: AgentRows> Walk for FakeKernel<R> {}
+impl<R: AgentRows> Outcomes for FakeKernel<R> {}
+impl<R: AgentRows> Choose for FakeKernel<R> {
     fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
         if let Some(left) = self.rivals.get().checked_sub(1) {
             self.rivals.set(left);
@@ -246,6 +248,6 @@ impl Choose for Memory {
         reserve(self, service, index, is_bounded)
     }
 }
-impl Connect for Memory {}
-impl Find for Memory {}
-impl Datagrams for Memory {}
+impl<R: AgentRows> Connect for FakeKernel<R> {}
+impl<R: AgentRows> Find for FakeKernel<R> {}
+impl<R: AgentRows> Datagrams for FakeKernel<R> {}
