@@ -242,7 +242,7 @@ impl Reading {
                 count(
                     &mut metric,
                     &port_labels(service, port),
-                    port.counters.get(counter),
+                    port.counters[counter],
                 )?;
             }
         }
