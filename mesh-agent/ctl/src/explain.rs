@@ -10,7 +10,10 @@ use super::{
     render::{printable, weight_of},
     session::Session,
 };
-use crate::api::types::{Candidate, Destination, Explanation, Question};
+use crate::{
+    api::types::{Candidate, Destination, Explanation, Question},
+    model::{Protocol, Words as _},
+};
 
 /// Show where a connect goes now, and why
 ///
@@ -73,7 +76,7 @@ fn target(text: &str) -> Result<Target, String> {
     };
     let is_known = protocol
         .as_deref()
-        .is_none_or(|protocol| ["tcp", "udp"].contains(&protocol));
+        .is_none_or(|protocol| Protocol::of_word(&protocol.to_ascii_uppercase()).is_some());
     match to.parse::<SocketAddr>() {
         Ok(_) if is_known => Ok(Target {
             to: to.to_owned(),

@@ -47,6 +47,7 @@ pub use self::{
     port_identity::{identified, port_identity},
     quota::Quotas,
     recompile::{Earlier, recompile},
+    service_row::balance,
     slot_ranges::contiguous_backends,
     tables::{Tables, frontend, socket_address},
     world::{Override, Target, World},

@@ -7,14 +7,14 @@ use mesh_common::{
     ejection::{Health, State},
 };
 
-use super::reachable::{CONNECTS, POLICIES, healthy, node, with_policy};
+use super::reachable::{CONNECTS, healthy, node, with_policy};
 use super::*;
 
 /// An endpoint beyond the first 64 slots of a tier counts as capacity, so a dead one of the third
 /// tier can be ejected.
 #[test]
 fn a_dead_endpoint_of_any_tier_is_ejected() {
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         let mut world = world(with_policy(&[70, 70, 2, 1], balance));
         let down = [0, 1]
             .into_iter()
@@ -88,7 +88,7 @@ fn old_failures_expire() {
 /// The kernel refuses its connects after the hook, as without a route.
 #[test]
 fn an_endpoint_without_a_route_is_ejected_for_the_client_alone() {
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         let memory = node(&world(with_policy(&[1, 1], balance)), |_| None);
         let near: SocketAddr = "10.0.0.1:80".parse().unwrap();
         let mut went = BTreeMap::new();

@@ -12,13 +12,6 @@ use mesh_common::{
 use super::*;
 use crate::dataplane::{Counts, expired};
 
-const POLICIES: [Balance; 5] = [
-    Balance::LeastConnections,
-    Balance::LatencyAware,
-    Balance::Random,
-    Balance::RoundRobin,
-    Balance::ConsistentHash(HashKey::NetworkNamespace),
-];
 const MILLISECOND: u64 = 1_000_000;
 
 /// A node with `endpoints` endpoints, each with a limit of connections.
@@ -49,7 +42,7 @@ fn words(memory: &Memory) -> Vec<u64> {
 
 #[test]
 fn a_reserved_place_does_not_hide_a_free_one() {
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         for endpoints in [2, 3, 100] {
             let mut memory = node(endpoints, 1, balance);
             for socket in 1..u64::from(endpoints) {
@@ -70,7 +63,7 @@ fn a_reserved_place_does_not_hide_a_free_one() {
 /// Reservations use a coarse clock; latency-aware services use the exact time.
 #[test]
 fn a_reservation_is_settled_at_any_time() {
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         let mut memory = node(1, 1, balance);
         memory.set_tick(4 * MILLISECOND);
         for microsecond in (0..600_000).step_by(250) {
@@ -145,7 +138,7 @@ fn a_reservation_that_has_expired_does_not_come_back_when_epochs_come_round() {
 /// Others take the place that was found, and there are many more.
 #[test]
 fn a_connect_that_loses_many_races_is_not_refused_while_places_are_free() {
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         let mut memory = node(100, 1, balance);
         memory.set_rivals(40);
         assert_ne!(ask(&mut memory, 1, true), None, "{balance:?}");
