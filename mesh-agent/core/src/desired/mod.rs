@@ -48,7 +48,7 @@ pub use self::{
     quota::Quotas,
     recompile::{Earlier, recompile},
     service_row::balance,
-    slot_ranges::contiguous_backends,
+    slot_ranges::{SlotTier, contiguous_backends, tiers as slot_tiers},
     tables::{Tables, frontend, socket_address},
     world::{Override, Target, World},
 };
