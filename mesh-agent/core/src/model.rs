@@ -10,6 +10,7 @@ mod refused;
 mod service;
 mod traffic;
 mod update;
+mod word_lists;
 mod words;
 mod wrong;
 
