@@ -242,7 +242,7 @@ impl Reading {
                 count(
                     &mut metric,
                     &port_labels(service, port),
-                    port.counters.get(counter),
+                    port.counters[counter],
                 )?;
             }
         }
@@ -254,7 +254,7 @@ impl Reading {
         let checked = self
             .endpoints()
             .filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
-        let mut checked = checked.filter(|(_, _, _, health)| health.state != "unchecked");
+        let mut checked = checked.filter(|(_, _, _, health)| health.is_checked());
         let Some(first) = checked.next() else {
             return Ok(());
         };
@@ -272,7 +272,7 @@ impl Reading {
             );
             metric
                 .encode_family(&labels)?
-                .encode_gauge(&u32::from(health.state != "unhealthy"))?;
+                .encode_gauge(&u32::from(!health.is_unhealthy()))?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ pub(crate) const UNBOUND: u64 = u64::MAX;
 
 /// Returns the key of a client of a service with session affinity.
 #[inline(always)]
-fn affinity_key(service: &ServiceRow, client: u64) -> AffinityKey {
+pub fn affinity_key(service: &ServiceRow, client: u64) -> AffinityKey {
     let local = u32::from(service.flags & service_flags::LOCAL != 0);
     AffinityKey {
         client,
@@ -29,7 +29,7 @@ fn affinity_key(service: &ServiceRow, client: u64) -> AffinityKey {
 
 /// Returns whether a row that was last used `idle` nanoseconds ago still binds its client.
 #[inline(always)]
-fn is_in_time(service: &ServiceRow, idle: u64) -> bool {
+pub fn is_in_time(service: &ServiceRow, idle: u64) -> bool {
     idle < u64::from(service.affinity_seconds) * NANOSECONDS
 }
 

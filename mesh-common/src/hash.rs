@@ -5,7 +5,7 @@ pub(crate) const GOLDEN: u32 = 0x9e37_79b1;
 
 /// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
 #[inline(always)]
-pub(crate) const fn mix(word: u64) -> u64 {
+pub const fn mix(word: u64) -> u64 {
     let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ word >> 31

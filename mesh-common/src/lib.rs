@@ -61,7 +61,7 @@ pub mod ejection;
 pub mod evidence;
 pub mod filter;
 pub mod flows;
-mod hash;
+pub mod hash;
 #[cfg(any(test, feature = "host"))]
 pub mod host;
 pub mod kernel;

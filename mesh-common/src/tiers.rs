@@ -44,13 +44,12 @@ impl Tier {
         if !self.has_more() {
             return None;
         }
-        let link = kernel
-            .slot(self.base.wrapping_add(self.count))
-            .filter(|slot| slot.link != 0)?;
+        let link = kernel.slot(self.base.wrapping_add(self.count))?;
+        let (base, count, more) = link.linked()?;
         Some(Self {
-            base: link.backend,
-            count: link.alias,
-            flags: link.threshold * service_flags::TIERS,
+            base,
+            count,
+            flags: more * service_flags::TIERS,
         })
     }
 

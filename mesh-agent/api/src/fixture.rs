@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use mesh_common::counter::Counter;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -287,7 +288,8 @@ pub fn busy_cart() -> Service {
     three.consecutive_failures = 2;
     (four.connections, four.draining) = (12, true);
     four.locality.zone = Some("b".into());
-    (http.counters.failures, http.counters.ejections) = (7, 1);
+    http.counters[Counter::Failures] = 7;
+    http.counters[Counter::Ejections] = 1;
     cart.notes =
         vec!["10.0.0.9:8080 of shop/cart is drained by an operator, but not configured".into()];
     cart

@@ -10,6 +10,8 @@ mod refused;
 mod service;
 mod traffic;
 mod update;
+mod word_lists;
+mod words;
 mod wrong;
 
 pub use self::{
@@ -26,5 +28,6 @@ pub use self::{
         SourcePreference,
     },
     update::{ConfigError, ConfigNote, LeftOut, Update},
+    words::{Words, hyphenated},
     wrong::{Effect, Scope, Wrong},
 };

@@ -10,7 +10,10 @@ use super::{
     render::{printable, weight_of},
     session::Session,
 };
-use crate::api::types::{Candidate, Destination, Explanation, Question};
+use crate::{
+    api::types::{Candidate, Destination, Explanation, Question},
+    model::{Protocol, Words as _},
+};
 
 /// Show where a connect goes now, and why
 ///
@@ -73,7 +76,7 @@ fn target(text: &str) -> Result<Target, String> {
     };
     let is_known = protocol
         .as_deref()
-        .is_none_or(|protocol| ["tcp", "udp"].contains(&protocol));
+        .is_none_or(|protocol| Protocol::of_word(&protocol.to_ascii_uppercase()).is_some());
     match to.parse::<SocketAddr>() {
         Ok(_) if is_known => Ok(Target {
             to: to.to_owned(),
@@ -186,7 +189,7 @@ fn destinations(explanation: &Explanation) -> String {
         (Some(endpoint), _) => vec![format!("{:.1}%", it.percent), endpoint.clone()],
         (None, refused) => vec![
             format!("{:.1}%", it.percent),
-            refusal(refused.as_deref().unwrap_or_default()),
+            predicate(refused.as_deref().unwrap_or_default()),
         ],
     };
     let mut text =
@@ -196,41 +199,27 @@ fn destinations(explanation: &Explanation) -> String {
         .iter()
         .filter(|share| share.counter != Counter::Trials.name())
     {
-        writeln!(text, "  {:.1}% {}", share.percent, detour(&share.counter))
-            .expect("a string takes all that is written");
+        writeln!(
+            text,
+            "  {:.1}% {}",
+            share.percent,
+            predicate(&share.counter)
+        )
+        .expect("a string takes all that is written");
     }
     text
 }
 
-fn counter(name: &str) -> Option<Counter> {
-    Counter::ALL
+/// Returns the help of a counter as a predicate; its name if this version does not have it.
+fn predicate(name: &str) -> String {
+    let known = Counter::ALL
         .into_iter()
-        .find(|counter| counter.name() == name)
-}
-
-fn refusal(name: &str) -> String {
-    match counter(name) {
-        Some(Counter::RefusedNoBackend) => "refused: no endpoint is usable".to_owned(),
-        Some(Counter::RefusedLimit) => "refused: a limit of connections is reached".to_owned(),
-        Some(Counter::RefusedShare) => {
-            "refused: the client holds its share of the connections".to_owned()
-        }
-        Some(Counter::RefusedBroken) => "refused: a map row refers to a missing row".to_owned(),
-        _ => format!("refused {name}"),
-    }
-}
-
-fn detour(name: &str) -> String {
-    match counter(name) {
-        Some(Counter::Overflows) => {
-            "went to another backend because the first choice was full".to_owned()
-        }
-        Some(Counter::Failovers) => "went to a farther tier than the first".to_owned(),
-        Some(Counter::Panics) => {
-            "went to ejected backends because too few others were left".to_owned()
-        }
-        _ => format!("counted as {name}"),
-    }
+        .find(|counter| counter.name() == name);
+    let Some(counter) = known else {
+        return format!("counted as {name}");
+    };
+    let help = counter.help().trim_start_matches("Connects ");
+    help.trim_start_matches("that ").to_owned()
 }
 
 fn indented(text: &str) -> String {
@@ -271,17 +260,20 @@ mod tests {
 
     #[test]
     fn refusals_and_detours_are_shown_as_sentences() {
-        let refused = Counter::ALL
-            .map(Counter::name)
-            .into_iter()
-            .filter(|name| name.starts_with("refused"));
-        let detours = [Counter::Overflows, Counter::Failovers, Counter::Panics].map(Counter::name);
-        for words in refused.map(refusal).chain(detours.map(detour)) {
-            assert!(
-                !words.contains('_') && !words.starts_with("counted"),
-                "{words}"
-            );
+        for (counter, expected) in [
+            (
+                Counter::RefusedNoBackend,
+                "refused because no backend was usable",
+            ),
+            (Counter::Failovers, "went to a farther tier than the first"),
+            (
+                Counter::Panics,
+                "sent to ejected backends because too few others were usable",
+            ),
+        ] {
+            assert_eq!(predicate(counter.name()), expected);
         }
+        assert_eq!(predicate("refused_later"), "counted as refused_later");
     }
 
     #[test]

@@ -6,9 +6,7 @@ use crate::api::types::EndpointHealth;
 /// Returns `unhealthy (connection refused, 12s)`; `-` for an endpoint without a health check.
 pub(super) fn short(health: Option<&EndpointHealth>) -> String {
     // The time is shown for unhealthy endpoints only.
-    health.map_or("-".to_owned(), |health| {
-        text(health, health.state == "unhealthy")
-    })
+    health.map_or("-".to_owned(), |health| text(health, health.is_unhealthy()))
 }
 
 /// Like [`short`], always with the time since the last change.
@@ -26,7 +24,7 @@ fn text(health: &EndpointHealth, with_time: bool) -> String {
     } = health;
     let reason = (!reason.is_empty()).then(|| reason.clone());
     let kept = kept.then(|| "kept: all fail".to_owned());
-    let since = (with_time && state != "unchecked").then(|| age(*since_seconds));
+    let since = (with_time && health.is_checked()).then(|| age(*since_seconds));
     let notes: Vec<String> = [reason, kept, since].into_iter().flatten().collect();
     if notes.is_empty() {
         state.clone()

@@ -46,8 +46,8 @@ pub(super) enum Layout {
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
-    title: &'static str,
+pub(super) struct Column<'a> {
+    title: &'a str,
     /// Whether its cells may be cut in the middle.
     is_name: bool,
     /// Shortest width of its cells while other columns can be cut.
@@ -56,9 +56,9 @@ pub(super) struct Column {
     rank: u8,
 }
 
-impl Column {
+impl<'a> Column<'a> {
     /// Returns a column that is never cut.
-    pub(super) const fn new(title: &'static str) -> Self {
+    pub(super) const fn new(title: &'a str) -> Self {
         Self {
             title,
             is_name: false,
@@ -68,7 +68,7 @@ impl Column {
     }
 
     /// Returns a column of names, which are cut when the table is too wide.
-    pub(super) const fn name(title: &'static str) -> Self {
+    pub(super) const fn name(title: &'a str) -> Self {
         Self {
             is_name: true,
             ..Self::new(title)
@@ -76,7 +76,7 @@ impl Column {
     }
 
     /// Returns a column of addresses with ports; IPv4 addresses are never cut.
-    pub(super) const fn address(title: &'static str) -> Self {
+    pub(super) const fn address(title: &'a str) -> Self {
         Self {
             shortest: IPV4_ENDPOINT,
             ..Self::name(title)
@@ -84,7 +84,7 @@ impl Column {
     }
 
     /// Returns a column of ports with names; only long names are cut.
-    pub(super) const fn port(title: &'static str) -> Self {
+    pub(super) const fn port(title: &'a str) -> Self {
         Self {
             shortest: NAMED_PORT,
             ..Self::name(title)
@@ -140,7 +140,7 @@ impl Layout {
     /// not fit.
     pub(super) fn table(
         self,
-        columns: &[Column],
+        columns: &[Column<'_>],
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> String {
         let rows = rows
@@ -153,7 +153,7 @@ impl Layout {
     /// Like [`table`](Self::table), without columns that have `-` in every row, except for `-o wide`.
     pub(super) fn sparse(
         self,
-        columns: &[Column],
+        columns: &[Column<'_>],
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> String {
         let rows: Vec<Vec<String>> = rows.into_iter().collect();
@@ -161,7 +161,7 @@ impl Layout {
         let kept: Vec<usize> = (0..columns.len())
             .filter(|&at| self == Self::Wide || has_value(at))
             .collect();
-        let chosen: Vec<Column> = kept.iter().map(|&at| columns[at]).collect();
+        let chosen: Vec<Column<'_>> = kept.iter().map(|&at| columns[at]).collect();
         self.table(
             &chosen,
             rows.iter()
@@ -169,7 +169,7 @@ impl Layout {
         )
     }
 
-    fn fitted(self, mut columns: Vec<Column>, mut rows: Vec<Vec<String>>) -> String {
+    fn fitted(self, mut columns: Vec<Column<'_>>, mut rows: Vec<Vec<String>>) -> String {
         let Self::Fit(room) = self else {
             return text(&columns, &rows, &natural(&columns, &rows), GAP);
         };
@@ -215,7 +215,7 @@ pub(super) fn aligned(rows: impl IntoIterator<Item = Vec<String>>) -> String {
 }
 
 /// Returns the column to leave out next.
-fn least(columns: &[Column]) -> Option<usize> {
+fn least(columns: &[Column<'_>]) -> Option<usize> {
     let extra = columns
         .iter()
         .enumerate()
@@ -237,7 +237,7 @@ fn note(left_out: &[&str], room: usize) -> String {
         + "\n"
 }
 
-fn natural(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
+fn natural(columns: &[Column<'_>], rows: &[Vec<String>]) -> Vec<usize> {
     columns
         .iter()
         .enumerate()
@@ -246,7 +246,12 @@ fn natural(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
 }
 
 /// Shrinks the widest names first, none below `shortest` or its title; returns the widths.
-fn shrunk(columns: &[Column], rows: &[Vec<String>], room: usize, shortest: usize) -> Vec<usize> {
+fn shrunk(
+    columns: &[Column<'_>],
+    rows: &[Vec<String>],
+    room: usize,
+    shortest: usize,
+) -> Vec<usize> {
     let mut widths = natural(columns, rows);
     let least = |at: usize| {
         length(columns[at].title)
@@ -274,7 +279,7 @@ fn total(widths: &[usize], gap: usize) -> usize {
     widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1)
 }
 
-fn text(columns: &[Column], rows: &[Vec<String>], widths: &[usize], gap: usize) -> String {
+fn text(columns: &[Column<'_>], rows: &[Vec<String>], widths: &[usize], gap: usize) -> String {
     let header = line(columns.iter().map(|column| column.title), widths, gap);
     rows.iter().fold(header, |text, row| {
         text + &line(row.iter().map(String::as_str), widths, gap)

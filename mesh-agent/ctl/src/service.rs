@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use mesh_common::counter::Counter;
+
 use super::{
     Exit, Failure, health_cell,
     layout::{Column, Layout, facts},
@@ -124,7 +126,7 @@ fn row(service: &Service, layout: Layout) -> Vec<String> {
         each(usable),
         ports
             .iter()
-            .map(|port| port.counters.connects)
+            .map(|port| port.counters[Counter::Connects])
             .sum::<u64>()
             .to_string(),
     ]
@@ -215,31 +217,26 @@ fn section(port: &ServicePort, layout: Layout) -> String {
 }
 
 fn counters(port: &ServicePort) -> String {
-    let mut text = format!("{} connects", port.counters.connects);
-    let ServiceCounters {
-        unrecorded,
-        failures,
-        ejections,
-        overflows,
-        failovers,
-        panics,
-        ..
-    } = port.counters;
-    let further = [
-        (port.counters.refused(), "refused"),
-        (unrecorded, "unrecorded"),
-        (failures, "failed"),
-        (ejections, "ejections"),
-        (overflows, "overflowed"),
-        (failovers, "failed over"),
-        (panics, "in panic"),
-    ];
-    for (number, what) in further {
+    let counters = &port.counters;
+    let mut text = format!("{} connects", counters[Counter::Connects]);
+    let details = ServiceCounters::details().map(|counter| (counters[counter], words(counter)));
+    for (number, what) in [(counters.refused(), "refused")].into_iter().chain(details) {
         if number > 0 {
             write!(text, ", {number} {what}").expect("writing to a string does not fail");
         }
     }
     text
+}
+
+/// Returns the words that follow the number, where they are not the name.
+const fn words(counter: Counter) -> &'static str {
+    match counter {
+        Counter::Failures => "failed",
+        Counter::Overflows => "overflowed",
+        Counter::Failovers => "failed over",
+        Counter::Panics => "in panic",
+        other => other.name(),
+    }
 }
 
 /// Formats policy, capacity and limits.

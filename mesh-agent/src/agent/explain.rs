@@ -14,7 +14,7 @@ mod reasons;
 
 use std::{net::SocketAddr, time::Duration};
 
-use mesh_common::abi::{FrontendKey, protocol};
+use mesh_common::abi::FrontendKey;
 
 use self::{client::Client, table_copy::TableCopy};
 use super::owner::Snapshot;
@@ -25,7 +25,8 @@ use crate::{
     },
     config::Settings,
     dataplane::{Counters, Meter},
-    desired::{Tables, frontend},
+    desired::{Tables, balance, frontend},
+    model::{Balance, Protocol, Words as _},
 };
 
 /// Returns what the kernel would answer now. `now` is the monotonic clock.
@@ -67,15 +68,15 @@ fn key(question: &Question) -> Result<FrontendKey, Refusal> {
             "`{to}` is not ADDRESS:PORT, like 10.96.0.1:80 or [fd00::1]:80"
         ))
     })?;
-    let protocol = match name.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        None | Some("tcp") => protocol::TCP,
-        Some("udp") => protocol::UDP,
-        Some(other) => return Err(Refusal::Malformed(format!("`{other}` is not tcp or udp"))),
+    let protocol = match name {
+        None => Protocol::Tcp,
+        Some(name) => Protocol::of_word(&name.to_ascii_uppercase())
+            .ok_or_else(|| Refusal::Malformed(format!("`{name}` is not tcp or udp")))?,
     };
     Ok(FrontendKey {
         addr: to.ip().into(),
         port: to.port().to_be(),
-        protocol,
+        protocol: protocol.number(),
         pad: 0,
     })
 }
@@ -106,10 +107,12 @@ fn decide(
         };
     };
     let (tiers, others) = candidates::candidates(&copy);
+    // The kernel balances unknown policies at random.
+    let policy = balance(&copy.row).unwrap_or(Balance::Random);
     let mut notes = reasons::notes(tables, now, &copy.row, client);
     notes.extend(reasons::own_ejections(tables, counters, &copy.row, client));
     let mut explanation = Explanation {
-        balance: Some(reasons::policy(copy.row.policy).to_owned()),
+        balance: Some(policy.word().to_owned()),
         notes,
         tiers,
         others,

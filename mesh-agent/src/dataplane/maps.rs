@@ -9,7 +9,6 @@ use mesh_common::{
         AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, NameRow, ServiceRow,
         ShareKey, Slot,
         maps::{self, MapDef},
-        service_flags,
     },
     limits::percent,
 };
@@ -20,7 +19,7 @@ use super::{
     pinned_map::{self, Map, PerCpuMap},
 };
 use crate::{
-    desired::{Capacity, Tables, contiguous_backends, plan::Op},
+    desired::{Capacity, SlotTier, Tables, contiguous_backends, plan::Op},
     table::Table,
 };
 
@@ -143,26 +142,14 @@ impl Maps {
         capacity: Capacity,
         into: &mut Table<u32, Slot>,
     ) -> Result<(), Error> {
-        let mut tier = (
-            row.slot_base,
-            row.slot_count,
-            row.flags & service_flags::TIERS != 0,
-        );
-        loop {
-            let (base, count, more) = tier;
-            let count = count
-                .saturating_add(more.into())
-                .min(capacity.slots.saturating_sub(base));
-            if count == 0 {
-                return Ok(());
-            }
-            into.extend(self.of(maps::SLOTS).range(base, count as usize)?);
-            let link = into.get(&(base.saturating_add(tier.1))).copied();
-            match link.filter(|link| more && link.link != 0 && link.backend > base) {
-                Some(link) => tier = (link.backend, link.alias, link.threshold != 0),
-                None => return Ok(()),
-            }
+        let mut tier = Some(SlotTier::first(row));
+        while let Some(present) = tier {
+            let slots = present.with_link();
+            let count = slots.end.min(capacity.slots).saturating_sub(slots.start);
+            into.extend(self.of(maps::SLOTS).range(slots.start, count as usize)?);
+            tier = present.next(into);
         }
+        Ok(())
     }
 
     /// Returns the evidence about backends. Does not read OUTCOMES if every backend is clear.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use mesh_core::api::types::EndpointHealth;
+use mesh_core::api::types::{EndpointHealth, health_state};
 
 use super::failure::ProbeResult;
 
@@ -21,9 +21,9 @@ impl HealthState {
     /// Returns the name in the API and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Unknown => "unknown",
-            Self::Healthy => "healthy",
-            Self::Unhealthy => "unhealthy",
+            Self::Unknown => health_state::UNKNOWN,
+            Self::Healthy => health_state::HEALTHY,
+            Self::Unhealthy => health_state::UNHEALTHY,
         }
     }
 }

@@ -47,6 +47,16 @@ impl Slot {
             link: 1,
         }
     }
+
+    /// Returns first slot and number of slots of the tier that a link leads to, and one when another
+    /// link follows it, else zero; nothing for a column.
+    #[inline(always)]
+    pub const fn linked(&self) -> Option<(u32, u32, u32)> {
+        if self.link == 0 {
+            return None;
+        }
+        Some((self.backend, self.alias, self.threshold))
+    }
 }
 
 /// The half of a row of BACKENDS that the agent writes.

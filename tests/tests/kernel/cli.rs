@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use mesh_common::counter::Counter;
 use mesh_core::api::types;
 use mesh_tests::{
     Node, binary::find, command_result::CommandResult, manifest::document, node::PATIENCE, service,
@@ -31,7 +32,7 @@ fn meshctl_shows_what_the_agent_knows() {
     node.client().tcp("10.96.0.10:80").times(7);
 
     let cart = node.service("shop/cart");
-    assert_eq!(cart.ports[0].counters.connects, 7);
+    assert_eq!(cart.ports[0].counters[Counter::Connects], 7);
     assert_eq!(ask::<types::Service>(&node, "service get shop/cart"), cart);
     assert_eq!(ask::<Vec<types::Service>>(&node, "service list"), [cart]);
     let status: types::Status = ask(&node, "status");

@@ -3,6 +3,7 @@
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
+use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Node, Server,
     client::{Act, SocketId, Transport},
@@ -72,11 +73,12 @@ fn expect_variant(act: impl Fn(SocketAddr) -> Act) {
         client.act(socket, act(address(EMPTY))),
         Err("ECONNREFUSED".into())
     );
-    assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
     assert_eq!(
-        node.port_of("shop/empty", 80, "TCP")
-            .counters
-            .refused_no_backend,
+        node.port_of("shop/cart", 80, "TCP").counters[Counter::Connects],
+        2
+    );
+    assert_eq!(
+        node.port_of("shop/empty", 80, "TCP").counters[Counter::RefusedNoBackend],
         1
     );
 }
@@ -118,7 +120,10 @@ fn a_fast_open_connect_is_served() {
     let socket = client.tcp_socket("0.0.0.0:0");
     let refused = client.act(socket, Act::ConnectFastOpen(address(EMPTY)));
     assert_eq!(refused, Err("ECONNREFUSED".into()));
-    assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
+    assert_eq!(
+        node.port_of("shop/cart", 80, "TCP").counters[Counter::Connects],
+        2
+    );
 }
 
 #[test]
@@ -136,7 +141,10 @@ fn a_first_send_with_fast_open_is_served() {
         client.act(socket, Act::SendFastOpen(address(EMPTY))),
         Err("ECONNREFUSED".into())
     );
-    assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 2);
+    assert_eq!(
+        node.port_of("shop/cart", 80, "TCP").counters[Counter::Connects],
+        2
+    );
 }
 
 /// The connect hook runs for the subflow, the `getpeername` hook for the socket of the program,
@@ -153,7 +161,10 @@ fn a_multipath_connect_is_served_and_shows_the_endpoint() {
                 Ok("a".into())
             );
             assert_eq!(client.peer(socket), Ok(a.address()));
-            assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 1);
+            assert_eq!(
+                node.port_of("shop/cart", 80, "TCP").counters[Counter::Connects],
+                1
+            );
             let socket = client.socket(Transport::Mptcp, "0.0.0.0:0");
             assert_eq!(client.connect(socket, EMPTY), Err("ECONNREFUSED".into()));
         }
@@ -181,7 +192,10 @@ fn a_udp_socket_that_connects_again_is_served_again() {
         assert_eq!(client.name_of_peer(socket), Ok("other".into()));
         assert_eq!(client.peer(socket), Ok(other.address()));
     }
-    assert_eq!(node.port_of("shop/cart", 53, "UDP").counters.connects, 3);
+    assert_eq!(
+        node.port_of("shop/cart", 53, "UDP").counters[Counter::Connects],
+        3
+    );
 }
 
 /// No hook runs for a disconnect, and the kernel drops the peer by itself.

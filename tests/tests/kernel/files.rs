@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use mesh_common::counter::Counter;
 use mesh_tests::{Client, Node, client::protocol::counts, node::SETTLE, service, wait};
 
 /// A change is served within this time.
@@ -127,7 +128,7 @@ fn a_renamed_file_never_stops_serving() {
     let report = connecting.stop();
     assert_eq!(report.errors, counts([]));
     assert_eq!(
-        node.port("shop/cart").counters.connects,
+        node.port("shop/cart").counters[Counter::Connects],
         report.total_answers()
     );
 }

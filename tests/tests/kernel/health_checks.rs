@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_common::counter::Counter;
 use mesh_tests::{Node, client::protocol::counts, service, wait};
 
 /// Servers of tests are on loopback.
@@ -121,8 +122,8 @@ fn the_last_endpoint_is_kept_unless_allow_empty_is_set() {
     assert!(!node.client().tcp("10.96.0.10:80").once().errors.is_empty());
     let asked = node.port("shop/cart").counters;
     assert_eq!(
-        (asked.connects, asked.refused_no_backend),
-        (kept.connects + 1, 0),
+        (asked[Counter::Connects], asked[Counter::RefusedNoBackend]),
+        (kept[Counter::Connects] + 1, 0),
         "the endpoint itself refuses"
     );
     let check = CHECK.replace("fall: 2}", "fall: 2, allowEmpty: true}");
@@ -134,6 +135,6 @@ fn the_last_endpoint_is_kept_unless_allow_empty_is_set() {
     node.write("cart.yaml", emptied);
     wait::until("no endpoint to be left", Duration::from_secs(5), || {
         node.client().tcp("10.96.0.10:80").once();
-        node.port("shop/cart").counters.refused_no_backend > 0
+        node.port("shop/cart").counters[Counter::RefusedNoBackend] > 0
     });
 }

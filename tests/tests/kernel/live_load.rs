@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use mesh_common::counter::Counter;
 use mesh_tests::{Node, Server, client::protocol::counts, service, wait};
 
 const VIP: &str = "10.96.0.10:80";
@@ -90,7 +91,7 @@ fn short_connections_of_all_kinds_leave_nothing_behind() {
             .map(|endpoint| endpoint.connects)
             .sum();
         assert_eq!(
-            (sum, port.counters.connects),
+            (sum, port.counters[Counter::Connects]),
             (report.total_answers(), report.total_answers())
         );
         assert_eq!(report.errors, counts([]));
@@ -185,7 +186,7 @@ fn limits_are_hard_and_counted() {
         counts([("connect ECONNREFUSED", 20)])
     );
     assert_eq!(
-        node.port_of("shop/cart", 80, "TCP").counters.refused_limit,
+        node.port_of("shop/cart", 80, "TCP").counters[Counter::RefusedLimit],
         20
     );
     assert_eq!(live(&node, 80, "TCP"), (12, 0));
@@ -241,7 +242,11 @@ fn an_ejected_endpoint_is_tried_periodically_and_comes_back() {
     );
     let counters = node.port_of("shop/cart", 80, "TCP").counters;
     assert_eq!(
-        (counters.trials, counters.failures, counters.ejections),
+        (
+            counters[Counter::Trials],
+            counters[Counter::Failures],
+            counters[Counter::Ejections]
+        ),
         (failed, failed + 3, failed + 1)
     );
     let here = &node.place().netns;
@@ -323,20 +328,20 @@ fn an_unresponsive_endpoint_is_ejected_and_an_aborted_connect_is_no_failure() {
     };
     let given_up = connect("0.3");
     assert_eq!(
-        (given_up.failures, given_up.ejections),
+        (given_up[Counter::Failures], given_up[Counter::Ejections]),
         (0, 0),
         "closed by the program itself"
     );
     wait_until_idle(&node);
     let timed_out = connect("1.7");
     assert_eq!(
-        (timed_out.failures, timed_out.ejections),
+        (timed_out[Counter::Failures], timed_out[Counter::Ejections]),
         (3, 1),
         "not answered within a second: {timed_out:?}"
     );
     wait_until_idle(&node);
     assert_eq!(
-        node.port_of("shop/cart", 80, "TCP").counters.failures,
+        node.port_of("shop/cart", 80, "TCP").counters[Counter::Failures],
         3,
         "none counts twice"
     );
@@ -358,11 +363,14 @@ fn the_last_endpoint_is_never_ejected_and_ejection_can_be_off() {
         node.client().tcp(VIP).times(100);
         let counters = node.port_of("shop/cart", 80, "TCP").counters;
         assert_eq!(
-            (counters.ejections, counters.refused_no_backend),
+            (
+                counters[Counter::Ejections],
+                counters[Counter::RefusedNoBackend]
+            ),
             (ejections, 0),
             "{settings}: {counters:?}"
         );
-        assert!(counters.failures > 20, "{counters:?}");
+        assert!(counters[Counter::Failures] > 20, "{counters:?}");
     }
 }
 

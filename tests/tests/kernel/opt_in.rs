@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use mesh_common::counter::Counter;
 use mesh_core::api::types::Status;
 use mesh_tests::{
     Client, Node, Pod, Server,
@@ -151,7 +152,10 @@ fn expect_first_pod_left_alone(flag: impl FnOnce(&Pod) -> String) {
     // It still reaches what it reaches without a mesh.
     let direct = client.tcp(&a.address().to_string()).times(10);
     assert_eq!(direct.peers, [(a.address(), 10)].into());
-    assert_eq!(node.port_of("shop/cart", 80, "TCP").counters.connects, 200);
+    assert_eq!(
+        node.port_of("shop/cart", 80, "TCP").counters[Counter::Connects],
+        200
+    );
 }
 
 #[test]

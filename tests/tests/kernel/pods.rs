@@ -1,5 +1,6 @@
 //! Clients and endpoints in pods.
 
+use mesh_common::counter::Counter;
 use mesh_tests::{Node, Pod, client::protocol::counts, service};
 
 #[test]
@@ -51,5 +52,5 @@ fn node_and_pods_see_the_same_service() {
             report.answers
         );
     }
-    assert_eq!(node.port("shop/cart").counters.connects, 600);
+    assert_eq!(node.port("shop/cart").counters[Counter::Connects], 600);
 }

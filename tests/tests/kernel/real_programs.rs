@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, net::SocketAddr};
 
+use mesh_common::counter::Counter;
 use mesh_tests::{
     Node,
     node::SETTLE,
@@ -84,7 +85,7 @@ fn curl_keeps_one_connection_to_one_apache() {
             .collect();
         assert_eq!(transfers, expected);
         answered.insert(names[0].to_owned());
-        assert_eq!(node.port("shop/web").counters.connects, round);
+        assert_eq!(node.port("shop/web").counters[Counter::Connects], round);
     }
     assert_eq!(answered, ["a", "b"].map(str::to_owned).into());
 }
@@ -139,7 +140,10 @@ fn dig_asks_dnsmasq_over_udp_and_tcp() {
     let both: BTreeSet<_> = ["a", "b"].map(str::to_owned).into();
     assert_eq!(dig(&node, "10.96.0.10", "+notcp", 30), both);
     assert_eq!(dig(&node, "10.96.0.10", "+tcp", 30), both);
-    assert_eq!(node.port_of("shop/dns", 53, "TCP").counters.connects, 30);
+    assert_eq!(
+        node.port_of("shop/dns", 53, "TCP").counters[Counter::Connects],
+        30
+    );
 }
 
 /// A resolver sends from unconnected sockets and drops answers that do not come from the server
@@ -202,7 +206,7 @@ fn redis_cli_talks_to_redis_and_to_its_successor() {
         (1..=1_000).map(|n| n.to_string()).collect::<Vec<_>>()
     );
     assert_eq!(
-        node.port("shop/cache").counters.connects,
+        node.port("shop/cache").counters[Counter::Connects],
         2,
         "a thousand commands, one connection"
     );

@@ -6,6 +6,7 @@ use std::{
     process::{Child, Stdio},
 };
 
+use mesh_common::counter::Counter;
 use mesh_core::api::types::Status;
 use mesh_tests::{Node, client::protocol::counts, node::PATIENCE, pinned, service, wait};
 
@@ -83,7 +84,7 @@ fn connects_work_without_an_agent(end: impl Fn(&mut Node)) {
         node.start_agent();
         assert_eq!(Running::on(&node), running);
         let port = node.port("shop/cart");
-        assert_eq!(port.counters.connects, round * 200);
+        assert_eq!(port.counters[Counter::Connects], round * 200);
         assert_eq!(
             port.endpoints
                 .iter()

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Node, Server, api, binary, bpftool,
     client::protocol::counts,
@@ -410,6 +411,6 @@ fn agents_of_different_pin_directories_do_not_meet() {
             node.client().tcp("10.96.0.10:80").times(10).answers,
             counts([(name, 10)])
         );
-        assert_eq!(node.port("shop/cart").counters.connects, 10);
+        assert_eq!(node.port("shop/cart").counters[Counter::Connects], 10);
     }
 }

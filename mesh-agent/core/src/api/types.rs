@@ -19,7 +19,7 @@ pub use self::{
     counters::ServiceCounters,
     endpoint::{Ejection, Endpoint, Locality, clients},
     explain::{Candidate, Destination, Explanation, Question, Share, Tier},
-    health::EndpointHealth,
+    health::{EndpointHealth, health_state},
     service::{FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
     wrong::Wrong,
 };

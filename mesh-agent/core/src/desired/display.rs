@@ -4,15 +4,15 @@
 use std::{fmt, net::SocketAddr};
 
 use mesh_common::{
-    abi::{
-        BackendRow, FrontendKey, ServiceRow, Slot, backend_state, hash_key, policy, protocol,
-        service_flags,
-    },
+    abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags},
     limits::percent,
 };
 
-use super::{Tables, contiguous_backends, frontend, service_row::service_row};
-use crate::model::Traffic;
+use super::{
+    Tables, contiguous_backends, frontend,
+    service_row::{balance, service_row},
+};
+use crate::model::{AffinityClient, Balance, Traffic, Words as _, hyphenated};
 
 impl fmt::Display for Tables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,17 +51,17 @@ fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> f
         "service {} id {id} {what} {slot_base}+{slot_count}",
         frontend(key)
     )?;
-    f.write_str(policy(row))?;
+    f.write_str(&policy(row))?;
     if *flags & service_flags::LOCAL != 0 {
         write!(f, " local")?;
     }
     if *affinity_seconds > 0 {
         let client = if *flags & service_flags::AFFINITY_BY_CGROUP == 0 {
-            "namespace"
+            AffinityClient::NetworkNamespace
         } else {
-            "cgroup"
+            AffinityClient::Cgroup
         };
-        write!(f, " affinity {affinity_seconds} s per {client}")?;
+        write!(f, " affinity {affinity_seconds} s per {}", client.word())?;
     }
     if *flags & service_flags::TRACK != 0 && key.protocol == protocol::TCP {
         write!(f, " closed when stale")?;
@@ -72,16 +72,15 @@ fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> f
     writeln!(f)
 }
 
-const fn policy(row: &ServiceRow) -> &'static str {
-    match (row.policy, row.hash_key) {
-        (policy::LEAST_CONNECTIONS, _) => "",
-        (policy::LATENCY_AWARE, _) => " latency-aware",
-        (policy::RANDOM, _) => " random",
-        (policy::ROUND_ROBIN, _) => " round-robin",
-        (policy::CONSISTENT_HASH, hash_key::NETNS) => " consistent-hash by namespace",
-        (policy::CONSISTENT_HASH, hash_key::CGROUP) => " consistent-hash by cgroup",
-        (policy::CONSISTENT_HASH, _) => " consistent-hash by source address",
-        _ => " unknown policy",
+fn policy(row: &ServiceRow) -> String {
+    match balance(row) {
+        Some(Balance::LeastConnections) => String::new(),
+        Some(Balance::ConsistentHash(key)) => {
+            let key = hyphenated(key.word()).replace('-', " ");
+            format!(" consistent-hash by {key}")
+        }
+        Some(other) => format!(" {}", hyphenated(other.word())),
+        None => " unknown policy".to_owned(),
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytemuck::Zeroable as _;
 use mesh_common::abi::{ServiceRow, hash_key, policy, service_flags};
 
-use crate::model::{Balance, HashKey, Limits, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic};
+use crate::model::{
+    Balance, HashKey, Limits, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic, Words as _,
+};
 
 /// Returns a row with these settings; all other fields are zero.
 pub(super) fn service_row(traffic: &Traffic) -> ServiceRow {
@@ -46,6 +48,13 @@ pub(super) fn share(limits: Limits) -> u32 {
 
 fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Returns the balancing of a row; nothing if another process wrote an unknown number.
+pub fn balance(row: &ServiceRow) -> Option<Balance> {
+    let hashing = HashKey::ALL.iter().map(|key| Balance::ConsistentHash(*key));
+    let mut all = Balance::ALL.iter().copied().chain(hashing);
+    all.find(|it| balanced(*it) == (row.policy, row.hash_key))
 }
 
 const fn balanced(balance: Balance) -> (u8, u8) {

@@ -1,6 +1,6 @@
 //! Walks the backends and slots that a service row refers to.
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use mesh_common::abi::{ServiceRow, Slot, backend_state, service_flags};
 
@@ -31,24 +31,62 @@ pub fn contiguous_backends(row: &ServiceRow) -> Option<Range<u32>> {
     (row.flags & service_flags::CONTIGUOUS != 0).then_some(row.slot_base..end)
 }
 
-/// Returns the slots of every tier of a service row, each range including the link to the next
-/// tier. A link always leads to a higher index; any other link was written by another process and
-/// ends the walk.
-pub(super) fn slot_ranges(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
-    let mut ranges = Vec::new();
-    let first = (
-        row.slot_base,
-        row.slot_count,
-        row.flags & service_flags::TIERS != 0,
-    );
-    let mut tier = contiguous_backends(row).is_none().then_some(first);
-    while let Some((base, count, more)) = tier {
-        let end = base.saturating_add(count);
-        ranges.push(base..end.saturating_add(more.into()));
-        let link = slots
-            .get(&end)
-            .filter(|link| more && link.link != 0 && link.backend > end);
-        tier = link.map(|link| (link.backend, link.alias, link.threshold != 0));
+/// The slots of one tier of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotTier {
+    base: u32,
+    count: u32,
+    /// Whether a link to the next tier follows.
+    has_link: bool,
+}
+
+impl SlotTier {
+    /// Returns the nearest tier.
+    pub fn first(row: &ServiceRow) -> Self {
+        Self {
+            base: row.slot_base,
+            count: row.slot_count,
+            has_link: row.flags & service_flags::TIERS != 0,
+        }
     }
-    ranges
+
+    /// Returns the next tier, if any. A link always leads to a higher index; any other link was
+    /// written by another process and ends the walk.
+    pub fn next(&self, slots: &Table<u32, Slot>) -> Option<Self> {
+        let end = self.columns().end;
+        let link = slots.get(&end).filter(|_| self.has_link)?;
+        let (base, count, more) = link.linked().filter(|(base, ..)| *base > end)?;
+        Some(Self {
+            base,
+            count,
+            has_link: more != 0,
+        })
+    }
+
+    /// Returns the columns.
+    pub fn columns(&self) -> Range<u32> {
+        self.base..self.base.saturating_add(self.count)
+    }
+
+    /// Returns the columns and the link that follows them.
+    pub fn with_link(&self) -> Range<u32> {
+        self.base..self.columns().end.saturating_add(self.has_link.into())
+    }
+}
+
+/// Returns the tiers of a service row.
+pub fn tiers<'a>(
+    slots: &'a Table<u32, Slot>,
+    row: &ServiceRow,
+) -> impl Iterator<Item = SlotTier> + use<'a> {
+    iter::successors(Some(SlotTier::first(row)), |tier| tier.next(slots))
+}
+
+/// Returns the slots of every tier of a service row, each range including the link to the next
+/// tier.
+pub(super) fn slot_ranges(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
+    if contiguous_backends(row).is_some() {
+        return Vec::new();
+    }
+    tiers(slots, row).map(|tier| tier.with_link()).collect()
 }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use mesh_common::{
-    abi::{BackendRow, FrontendKey, ServiceRow, Slot, protocol},
+    abi::{BackendRow, FrontendKey, ServiceRow, Slot},
     addr::Addr,
 };
 
-use crate::table::Table;
+use crate::{model::Protocol, table::Table};
 
 /// One ordered table per kernel map: printable, comparable, and complete.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,12 +26,8 @@ pub struct Tables {
 
 /// Returns `address:port/PROTOCOL` of a frontend.
 pub fn frontend(key: &FrontendKey) -> String {
-    let name = if key.protocol == protocol::TCP {
-        "TCP"
-    } else {
-        "UDP"
-    };
-    format!("{}/{name}", socket_address(key.addr, key.port))
+    let protocol = Protocol::of_number(key.protocol).unwrap_or(Protocol::Udp);
+    format!("{}/{protocol}", socket_address(key.addr, key.port))
 }
 
 /// Returns `address:port` for a port in network byte order.

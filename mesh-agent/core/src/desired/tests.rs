@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     dataplane::{Dataplane as _, memory::Memory},
-    model::{Balance, Condition, Drain, HashKey, LocalityLevel, Ratio, Service, SlowStart},
+    model::{
+        Balance, Condition, Drain, HashKey, LocalityLevel, Ratio, Service, SlowStart, Words as _,
+    },
 };
 
 const VIP: &str = "10.96.0.1:80";

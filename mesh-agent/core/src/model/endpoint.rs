@@ -2,7 +2,10 @@
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use super::traffic::{Hints, Locality};
+use super::{
+    traffic::{Hints, Locality},
+    words::Words as _,
+};
 
 /// An address and port that serves a service port.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,10 +89,6 @@ impl Condition {
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ready => "ready",
-            Self::Terminating => "terminating",
-            Self::NotReady => "notReady",
-        })
+        f.write_str(self.word())
     }
 }

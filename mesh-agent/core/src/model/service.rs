@@ -8,6 +8,7 @@ use super::{
     frontend::{Addresses, External, InternalTraffic, Unserved},
     name::{Origin, ServiceName},
     traffic::{Balance, Drain, HealthCheck, Limits, LocalityPolicy, Outlier, SlowStart},
+    words::Words as _,
 };
 use crate::table::Table;
 
@@ -116,6 +117,14 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Returns the protocol with an IP protocol number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|protocol| protocol.number() == number)
+    }
+
     /// Returns the IP protocol number.
     pub const fn number(self) -> u8 {
         match self {
@@ -127,9 +136,6 @@ impl Protocol {
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-        })
+        f.write_str(self.word())
     }
 }

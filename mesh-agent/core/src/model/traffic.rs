@@ -2,6 +2,8 @@
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
+use super::words::Words as _;
+
 /// Balancing policy. Every policy honours weights.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Balance {
@@ -117,12 +119,7 @@ pub enum LocalityLevel {
 
 impl fmt::Display for LocalityLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Node => "node",
-            Self::Zone => "zone",
-            Self::Region => "region",
-            Self::Cloud => "cloud",
-        })
+        f.write_str(self.word())
     }
 }
 

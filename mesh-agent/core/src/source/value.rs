@@ -11,7 +11,7 @@ use schemars::{Schema, json_schema};
 pub use self::{
     address::{Address, EndpointAddress, external, external_ips},
     number::{DrainSeconds, NodePort, PortNumber, Seconds, Weight, Whole, decimal, number},
-    words::{Word, Words},
+    words::Word,
 };
 use super::{
     document::Value,

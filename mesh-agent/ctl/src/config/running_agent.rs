@@ -9,7 +9,7 @@ use crate::{
         client::Client,
         types::{FrontendStatus, Service},
     },
-    model::{Admission, Protocol, ServiceName},
+    model::{Admission, Protocol, ServiceName, Words as _},
     session::Session,
     source::frontend_owners::{FrontendOwners, L4Address},
 };
@@ -75,21 +75,16 @@ fn endpoints(service: &Service) -> impl Iterator<Item = (L4Address, ServiceName)
             namespace: service.namespace.clone(),
             name: service.name.clone(),
         };
-        Some(((at.ip(), at.port(), protocol(&port.protocol)?), name))
+        Some((
+            (at.ip(), at.port(), Protocol::of_word(&port.protocol)?),
+            name,
+        ))
     })
-}
-
-fn protocol(name: &str) -> Option<Protocol> {
-    match name {
-        "TCP" => Some(Protocol::Tcp),
-        "UDP" => Some(Protocol::Udp),
-        _ => None,
-    }
 }
 
 /// Returns the address of a frontend; nothing when the service does not own it.
 fn l4_address(frontend: &FrontendStatus) -> Option<L4Address> {
-    let protocol = protocol(&frontend.protocol)?;
+    let protocol = Protocol::of_word(&frontend.protocol)?;
     let is_held = ["served", "refused"].contains(&&*frontend.state);
     Some((
         frontend.address.parse().ok().filter(|_| is_held)?,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mesh_common::abi::{AffinityKey, AffinityRow, BackendRow, ServiceRow, service_flags};
+use mesh_common::{
+    abi::{AffinityKey, AffinityRow, BackendRow, ServiceRow, service_flags},
+    affinity::{affinity_key, is_in_time},
+};
 
 use super::client::{Bound, Client};
 use crate::{
@@ -25,11 +28,8 @@ pub(super) fn bound(
         .affinity()
         .map_err(|error| Refusal::Failed(error.to_string()))?;
     let row = rows.into_iter().find(|(key, _)| *key == wanted);
-    Ok(
-        row.filter(|(_, row)| {
-            idle(row, now) < Duration::from_secs(service.affinity_seconds.into())
-        }),
-    )
+    let nanoseconds = |row: &AffinityRow| u64::try_from(idle(row, now).as_nanos());
+    Ok(row.filter(|(_, row)| is_in_time(service, nanoseconds(row).unwrap_or(u64::MAX))))
 }
 
 /// Returns the key that the kernel programs would use; nothing where the service has no session
@@ -40,14 +40,8 @@ fn key(service: &ServiceRow, client: &Client) -> Option<AffinityKey> {
     } else {
         client.netns
     };
-    let local = u32::from(service.flags & service_flags::LOCAL != 0);
-    let variant = u32::from(service.key.addr.is_v4()) | local << 1;
     let client = client.filter(|_| service.affinity_seconds > 0)?;
-    Some(AffinityKey {
-        client,
-        service: service.id,
-        variant,
-    })
+    Some(affinity_key(service, client))
 }
 
 fn by_cgroup(service: &ServiceRow) -> bool {

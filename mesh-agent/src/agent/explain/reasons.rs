@@ -21,17 +21,6 @@ use crate::{
     similar_names::told,
 };
 
-/// Returns the policy as the native form spells it.
-pub(super) const fn policy(policy: u8) -> &'static str {
-    match policy {
-        policy::LEAST_CONNECTIONS => "leastConnections",
-        policy::LATENCY_AWARE => "latencyAware",
-        policy::ROUND_ROBIN => "roundRobin",
-        policy::CONSISTENT_HASH => "consistentHash",
-        _ => "random",
-    }
-}
-
 /// Returns why a connect to an address that is no frontend is untouched.
 pub(super) fn no_service(tables: &Tables, key: &FrontendKey) -> String {
     let address = std::net::IpAddr::from(key.addr);

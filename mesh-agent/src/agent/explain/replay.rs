@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use mesh_common::{
     abi::{FrontendKey, hash_key, socket_state},
     connect::{Verdict, connect},
-    counter::Counter,
+    counter::{Counter, Kind},
     socket,
 };
 
@@ -19,20 +19,6 @@ use crate::{
 const CONNECTS: u32 = 1000;
 /// Seed of the random numbers, so that equal questions get equal answers while nothing changes.
 const SEED: u64 = 0x6d65_7368;
-/// Counters of a refused connect.
-const REFUSALS: [Counter; 4] = [
-    Counter::RefusedNoBackend,
-    Counter::RefusedBroken,
-    Counter::RefusedLimit,
-    Counter::RefusedShare,
-];
-/// Counters of a connect that did not go to its first choice.
-const DETOURS: [Counter; 4] = [
-    Counter::Trials,
-    Counter::Overflows,
-    Counter::Failovers,
-    Counter::Panics,
-];
 
 /// Adds the verdict and the destinations of the replayed connects to an explanation.
 pub(super) fn replay(
@@ -80,9 +66,8 @@ pub(super) fn replay(
         .copied()
         .unwrap_or_default();
     let share = |number: u64| percent(number as f64 / f64::from(CONNECTS));
-    let refused: Vec<(Counter, u64)> = REFUSALS
+    let refused: Vec<(Counter, u64)> = Counter::of_kind(Kind::Refusal)
         .map(|it| (it, counted[it.index()]))
-        .into_iter()
         .filter(|it| it.1 > 0)
         .collect();
     let answered = destinations
@@ -101,7 +86,7 @@ pub(super) fn replay(
     });
     let mut outcomes: Vec<Destination> = answered.chain(refusals).collect();
     outcomes.sort_by(|one, other| other.percent.total_cmp(&one.percent));
-    let detours = DETOURS.map(|it| Share {
+    let detours = Counter::of_kind(Kind::Detour).map(|it| Share {
         counter: it.name().to_owned(),
         percent: share(counted[it.index()]),
     });
@@ -122,7 +107,7 @@ pub(super) fn replay(
         reason: reasons.join("; "),
         replayed: CONNECTS,
         outcomes,
-        counted: detours.into_iter().filter(|it| it.percent > 0.0).collect(),
+        counted: detours.filter(|it| it.percent > 0.0).collect(),
         ..explanation
     }
 }

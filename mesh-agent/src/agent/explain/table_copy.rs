@@ -3,9 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use mesh_common::{
-    abi::{
-        BackendLoad, FrontendKey, OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot, service_flags,
-    },
+    abi::{BackendLoad, FrontendKey, OutcomeKey, OutcomeRow, ServiceRow, ShareKey, Slot},
     kernel::Kernel as _,
     latency::{self, Pair, Part},
 };
@@ -13,12 +11,9 @@ use mesh_common::{
 use super::client::Client;
 use crate::{
     dataplane::{Counters, Dataplane as _, memory::Memory},
-    desired::{Tables, contiguous_backends, filter, plan::diff},
+    desired::{Tables, contiguous_backends, filter, plan::diff, slot_tiers},
     table::Table,
 };
-
-/// Bound of the walk over tiers; no service has as many.
-const MOST_TIERS: usize = 64;
 
 /// The id of a client that has no records.
 const UNKNOWN: u32 = u32::MAX;
@@ -51,7 +46,8 @@ impl TableCopy {
             affinity_seconds,
             ..row
         };
-        let tiers = tiers(&tables.slots, &row);
+        let tiers = slot_tiers(&tables.slots, &row);
+        let tiers: Vec<Range<u32>> = tiers.map(|tier| tier.columns()).collect();
         let rows = rows(tables, key, row, &tiers);
         let mut memory = Memory::default();
         memory
@@ -151,23 +147,6 @@ fn learn(memory: &Memory, pair: Pair, load: &BackendLoad) {
             latency::learn(memory, pair, part, u64::from(average) - 1);
         }
     }
-}
-
-/// Follows the links from one tier to the next, as the kernel does.
-fn tiers(slots: &Table<u32, Slot>, row: &ServiceRow) -> Vec<Range<u32>> {
-    let mut tiers = Vec::new();
-    let mut next = Some((
-        row.slot_base,
-        row.slot_count,
-        row.flags & service_flags::TIERS != 0,
-    ));
-    while let Some((base, count, more)) = next.filter(|_| tiers.len() < MOST_TIERS) {
-        let end = base.saturating_add(count);
-        tiers.push(base..end);
-        let link = slots.get(&end).filter(|slot| more && slot.link != 0);
-        next = link.map(|link| (link.backend, link.alias, link.threshold != 0));
-    }
-    tiers
 }
 
 fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>]) -> Tables {

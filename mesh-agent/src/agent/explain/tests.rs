@@ -197,7 +197,7 @@ fn udp_node_ports_and_ipv6_are_explained() {
     service.ports[0].protocol = Protocol::Udp;
     let mut scene = Scene::of(service);
     let key = FrontendKey {
-        protocol: protocol::UDP,
+        protocol: Protocol::Udp.number(),
         ..fixture::key("[fd00::1]:80")
     };
     let explanation = decide(

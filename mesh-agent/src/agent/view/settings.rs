@@ -5,23 +5,18 @@ use std::{num::NonZeroU32, time::Duration};
 use crate::{
     api::types,
     model::{
-        Balance, HashKey, HealthCheck, Limits, MAX_EJECTED_PERCENT, Outlier, PANIC_PERCENT, Probe,
+        Balance, HealthCheck, Limits, MAX_EJECTED_PERCENT, Outlier, PANIC_PERCENT, Probe,
+        Words as _,
     },
 };
 
 /// Returns the policy, and the client attribute that it hashes.
-pub(super) const fn balance(balance: Balance) -> (&'static str, Option<&'static str>) {
-    match balance {
-        Balance::LeastConnections => ("leastConnections", None),
-        Balance::LatencyAware => ("latencyAware", None),
-        Balance::Random => ("random", None),
-        Balance::RoundRobin => ("roundRobin", None),
-        Balance::ConsistentHash(HashKey::NetworkNamespace) => ("consistentHash", Some("namespace")),
-        Balance::ConsistentHash(HashKey::Cgroup) => ("consistentHash", Some("cgroup")),
-        Balance::ConsistentHash(HashKey::SourceAddress) => {
-            ("consistentHash", Some("sourceAddress"))
-        }
-    }
+pub(super) fn balance(balance: Balance) -> (&'static str, Option<&'static str>) {
+    let key = match balance {
+        Balance::ConsistentHash(key) => Some(key.word()),
+        _ => None,
+    };
+    (balance.word(), key)
 }
 
 /// Returns the limits; nothing when there are none.

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mesh_common::counter::Counter;
+
 use super::{
     super::{client::connect, endpoint::Endpoint, table::Row},
     Scale, Scene, VIP, netns,
@@ -96,7 +98,7 @@ pub(super) fn black_hole(scale: &Scale) -> Vec<Row> {
         before.stalled,
         before.ok + before.failed
     );
-    let trials = || scene.node.port("shop/cart").counters.trials;
+    let trials = || scene.node.port("shop/cart").counters[Counter::Trials];
     let beyond: Vec<f64> = (0..scale.rounds)
         .map(|_| {
             let known = trials();
@@ -187,7 +189,7 @@ pub(super) fn zone(scale: &Scale) -> Vec<Row> {
             failed.push(
                 outcome
                     .failed
-                    .saturating_sub(scene.node.port("shop/cart").counters.trials)
+                    .saturating_sub(scene.node.port("shop/cart").counters[Counter::Trials])
                     as f64,
             );
         });

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use mesh_common::counter::Counter;
 use mesh_tests::{
     Node, Server,
     client::{Act, Heard, Step, protocol::counts},
@@ -49,7 +50,7 @@ fn b12_each_family_is_served_by_its_own_and_getpeername_shows_the_service() {
     }
     for (port, protocol) in [(80, "TCP"), (53, "UDP")] {
         assert_eq!(
-            node.port_of("shop/both", port, protocol).counters.connects,
+            node.port_of("shop/both", port, protocol).counters[Counter::Connects],
             300
         );
     }

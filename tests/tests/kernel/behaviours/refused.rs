@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use mesh_common::counter::Counter;
 use mesh_core::api::types::ServiceCounters;
 use mesh_tests::{
     Node, Object,
@@ -69,10 +70,9 @@ fn refused_at_once(mut connect: impl FnMut() -> [ConnectReport; 2]) -> u64 {
 }
 
 fn counted(refused: u64) -> ServiceCounters {
-    ServiceCounters {
-        refused_no_backend: refused,
-        ..ServiceCounters::default()
-    }
+    let mut counters = ServiceCounters::default();
+    counters[Counter::RefusedNoBackend] = refused;
+    counters
 }
 
 #[test]

@@ -6,6 +6,7 @@ use aya::maps::{Array, HashMap, Map};
 use bytemuck::cast;
 use mesh_common::{
     abi::{AffinityRow, ClientRows, SocketRow, maps},
+    counter::Counter,
     quota,
 };
 use mesh_tests::{
@@ -113,7 +114,7 @@ fn a_client_with_many_sockets_is_served_without_records_where_no_limit_is_broken
     );
     assert_eq!(rows(&node, &attacker), SHARE as usize);
     let port = node.port_of("shop/cart", 80, "TCP");
-    assert_eq!(port.counters.unrecorded, u64::from(MANY - SHARE));
+    assert_eq!(port.counters[Counter::Unrecorded], u64::from(MANY - SHARE));
     assert_eq!(port.endpoints[0].connections, u64::from(SHARE));
     expect_others_served(&node);
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 use mesh_common::agreement::Standing;
 use serde::{Deserialize, Serialize};
 
-use super::EndpointHealth;
-use crate::dataplane::Evidence;
+use super::{EndpointHealth, health_state};
+use crate::{
+    dataplane::Evidence,
+    model::{Condition, Words as _},
+};
 
 /// One endpoint of a service port.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -86,27 +89,28 @@ impl Endpoint {
         let unhealthy = self
             .health
             .as_ref()
-            .is_some_and(|health| health.state == "unhealthy" && !health.kept);
+            .is_some_and(|health| health.is_unhealthy() && !health.kept);
         match (
             self.ejected_for_seconds,
             self.active,
-            self.condition.as_str(),
+            Condition::of_word(&self.condition),
         ) {
             _ if self.draining => "draining".to_owned(),
-            _ if unhealthy => "unhealthy".to_owned(),
+            _ if unhealthy => health_state::UNHEALTHY.to_owned(),
             (_, false, _) if self.out_of_reach.is_some() => {
                 self.out_of_reach.clone().unwrap_or_default()
             }
-            (_, false, "notReady") => "notReady".to_owned(),
-            (_, false, "terminating") => "terminating".to_owned(),
+            (_, false, Some(Condition::NotReady | Condition::Terminating)) => {
+                self.condition.clone()
+            }
             (_, false, _) => "inactive".to_owned(),
             (Some(0), ..) => "ejected, on trial".to_owned(),
             (Some(seconds), ..) => format!("ejected {seconds}s"),
-            (None, true, "ready") if self.ejected_by_clients > 0 => {
+            (None, true, Some(Condition::Ready)) if self.ejected_by_clients > 0 => {
                 format!("active, ejected by {}", clients(self.ejected_by_clients))
             }
-            (None, true, "ready") => "active".to_owned(),
-            (None, true, condition) => format!("active, {condition}"),
+            (None, true, Some(Condition::Ready)) => "active".to_owned(),
+            (None, true, _) => format!("active, {}", self.condition),
         }
     }
 

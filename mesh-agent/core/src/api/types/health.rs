@@ -2,12 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+/// [`EndpointHealth::state`]
+pub mod health_state {
+    /// There are too few results; counts as healthy.
+    pub const UNKNOWN: &str = "unknown";
+    /// The checks succeed.
+    pub const HEALTHY: &str = "healthy";
+    /// The checks fail.
+    pub const UNHEALTHY: &str = "unhealthy";
+    /// The settings do not allow the check; counts as healthy.
+    pub const UNCHECKED: &str = "unchecked";
+}
+
 /// The result of this node's health checks of an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointHealth {
-    /// `healthy`, `unhealthy`, or `unknown` while there are too few results, or `unchecked` when
-    /// the settings do not allow the check. The last two count as healthy.
+    /// One of [`health_state`].
     pub state: String,
     /// Error of the last probe, or why there is no probe; empty after a success.
     pub reason: String,
@@ -23,11 +34,21 @@ impl EndpointHealth {
     /// Returns the health of an endpoint that may not be checked.
     pub fn unchecked(reason: String) -> Self {
         Self {
-            state: "unchecked".to_owned(),
+            state: health_state::UNCHECKED.to_owned(),
             reason,
             since_seconds: 0,
             checked_seconds_ago: None,
             kept: false,
         }
+    }
+
+    /// Returns whether the checks fail.
+    pub fn is_unhealthy(&self) -> bool {
+        self.state == health_state::UNHEALTHY
+    }
+
+    /// Returns whether the endpoint is checked.
+    pub fn is_checked(&self) -> bool {
+        self.state != health_state::UNCHECKED
     }
 }

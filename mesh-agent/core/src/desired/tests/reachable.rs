@@ -11,13 +11,6 @@ use mesh_common::{
 use super::*;
 use crate::model::Outlier;
 
-pub(super) const POLICIES: [Balance; 5] = [
-    Balance::LeastConnections,
-    Balance::LatencyAware,
-    Balance::Random,
-    Balance::RoundRobin,
-    Balance::ConsistentHash(HashKey::NetworkNamespace),
-];
 pub(super) const CONNECTS: u64 = 1_000;
 
 pub(super) fn with_policy(sizes: &[u8], balance: Balance) -> Service {
@@ -105,7 +98,7 @@ fn large_tiers(balance: Balance) -> [(&'static [u8], u64); 5] {
 /// All but one endpoint down: every connect goes to the one.
 #[test]
 fn the_only_usable_endpoint_takes_every_connect() {
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         for (sizes, connects) in large_tiers(balance) {
             let service = with_policy(sizes, balance);
             let endpoints = service.ports[0].endpoints.iter();
@@ -138,7 +131,7 @@ fn the_only_endpoint_that_is_not_ejected_takes_every_connect() {
         streak: 0,
         ejections: 1,
     };
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         for sizes in [&[100][..], &[20, 20, 20, 20]] {
             let left: SocketAddr = format!("10.0.{}.7:80", sizes.len() - 1).parse().unwrap();
             let world = world(with_policy(sizes, balance));
@@ -154,7 +147,7 @@ fn the_only_endpoint_that_is_not_ejected_takes_every_connect() {
 
 #[test]
 fn the_only_endpoint_below_its_limit_takes_every_connect() {
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         for sizes in [&[100][..], &[20, 20, 20, 20]] {
             let left: SocketAddr = format!("10.0.{}.7:80", sizes.len() - 1).parse().unwrap();
             let mut service = with_policy(sizes, balance);
@@ -186,7 +179,7 @@ fn a_service_on_probation_takes_every_connect() {
         live: 2 * (LIVE + CONNECTING),
         ..healthy(probation)
     };
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         for sizes in [&[1][..], &[3], &[2, 2]] {
             let mut memory = node(&world(with_policy(sizes, balance)), |_| Some(bounded));
             let went = many(&mut memory);
@@ -268,7 +261,7 @@ fn an_ejected_endpoint_of_a_farther_tier_is_tried_when_its_ejection_ends() {
         streak: 0,
         ejections: 1,
     };
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         let mut world = world(with_policy(&[2, 2], balance));
         unhealthy(&mut world, ["10.0.0.1:80", "10.0.0.2:80"]);
         let one = "10.0.1.1:80".parse().unwrap();
@@ -297,7 +290,7 @@ fn the_last_resort_is_the_best_of_all_tiers() {
             ejections: 1,
         })
     };
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         let mut service = with_policy(&[2, 2], balance);
         service.traffic.outlier = Outlier {
             base_ejection: SECOND * 60,
@@ -329,7 +322,7 @@ fn a_failing_last_endpoint_does_not_hide_one_that_works() {
         "10.0.0.1:80".parse().unwrap(),
         "10.0.0.2:80".parse().unwrap(),
     );
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         let world = world(with_policy(&[2], balance));
         let long = Health {
             state: State::Ejected,
@@ -366,7 +359,7 @@ fn a_failing_last_endpoint_does_not_hide_one_that_works() {
 
 #[test]
 fn a_near_tier_below_its_threshold_serves_when_no_other_can() {
-    for balance in POLICIES {
+    for &balance in Balance::ALL {
         let mut world = world(with_policy(&[10, 3], balance));
         let down = (2..=10)
             .map(|it| format!("10.0.0.{it}:80"))

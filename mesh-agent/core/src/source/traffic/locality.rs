@@ -4,12 +4,12 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 
 use crate::{
-    model::{LocalityLevel, LocalityPolicy, SourcePreference},
+    model::{LocalityLevel, LocalityPolicy, SourcePreference, Words},
     source::{
         document::Value,
         field::{Field, all},
         setting::{Kind, List, Plain, Scalar, Setting, Wrong},
-        value::{Whole, Word, Words, decimal},
+        value::{Whole, Word, decimal},
     },
 };
 
@@ -47,8 +47,7 @@ impl Default for LocalityForm {
 impl LocalityForm {
     /// Converts to the model. `field` is the mapping.
     pub fn model(self, field: Option<Field<'_>>) -> Option<LocalityPolicy> {
-        let levels = LocalityLevel::WORDS.iter().map(|(_, level)| *level);
-        let order = self.order.convert(levels.collect(), |order| {
+        let order = self.order.convert(LocalityLevel::ALL.to_vec(), |order| {
             let order = all(order.into_iter().map(Plain::value))?;
             distinct(field?.get("order")?, order)
         });
