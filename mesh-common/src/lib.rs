@@ -60,7 +60,7 @@ pub mod ejection;
 pub mod evidence;
 pub mod filter;
 pub mod flows;
-mod hash;
+pub mod hash;
 pub mod kernel;
 pub mod latency;
 pub mod limits;

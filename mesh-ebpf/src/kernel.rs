@@ -21,6 +21,7 @@ use mesh_common::{
     atomic,
     counter::Counter,
     filter,
+    hash::next_random,
     kernel::Kernel,
     quota,
 };
@@ -28,7 +29,7 @@ use mesh_common::{
 pub use self::{caller::is_in_node, sockets::release};
 use crate::maps::{
     ADDRESS_FILTER, AFFINITY, BACKENDS, COOKIE_FILTER, COUNTERS, LATENCIES, LOAD, OUTCOMES, QUOTAS,
-    SERVICES, SHARES, SLOTS, SOCKETS,
+    RANDOM, SERVICES, SHARES, SLOTS, SOCKETS,
 };
 
 /// Set by the agent before loading: a client's quota of rows of SOCKETS and FLOWS, and of AFFINITY.
@@ -210,8 +211,20 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn random(&self) -> u32 {
-        // SAFETY: the helper takes no arguments and cannot fail.
-        unsafe { bpf_get_prandom_u32() }
+        let Some(row) = RANDOM.get_ptr_mut(0) else {
+            return 0;
+        };
+        // SAFETY: the kernel returned a row of this map; the helper takes no arguments and cannot
+        // fail. A program that preempts this one may get the same number.
+        unsafe {
+            let mut state = row.read_volatile();
+            if state == 0 {
+                state = u64::from(bpf_get_prandom_u32()) << 32 | 1;
+            }
+            let (next, bits) = next_random(state);
+            row.write_volatile(next);
+            bits
+        }
     }
 
     #[inline(always)]

@@ -77,7 +77,10 @@ pub static EXCLUDED: HashMap<ExcludedKey, u64, { capacity::EXCLUDED as usize }, 
 pub static GROUPS: HashMap<u64, u64, { capacity::GROUPS as usize }, NO_PREALLOC> = HashMap::new();
 
 #[btf_map]
-pub static CLIENTS: PerCpuArray<u64, { capacity::CLIENTS as usize }> = PerCpuArray::new();
+pub static CLIENTS: Array<u64, { capacity::CLIENTS as usize }> = Array::new();
+
+#[btf_map]
+pub static RANDOM: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 #[btf_map]
 pub static OUTCOMES: LruHashMap<OutcomeKey, Outcome, { capacity::OUTCOMES as usize }> =

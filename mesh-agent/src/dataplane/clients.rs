@@ -17,7 +17,7 @@ use mesh_common::{
     client::{DEPTH, short},
 };
 
-use super::{Error, pinned_map::Map, sys};
+use super::{Error, pinned_map::Map};
 
 /// Names of groups of managers other than systemd: kubelet with its cgroupfs driver, Docker,
 /// Podman, LXC, libvirt.
@@ -114,27 +114,19 @@ pub fn client(top: &Path, path: &Path) -> Option<u32> {
 pub(super) struct Clients {
     groups: Map<u64, u64>,
     known: Map<u32, u64>,
-    cpus: usize,
 }
 
 impl Clients {
     /// Opens the pins in a directory.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
-        let (groups, known) = (
-            Map::open(directory, maps::GROUPS)?,
-            Map::open(directory, maps::CLIENTS)?,
-        );
-        let cpus =
-            aya::util::nr_cpus().map_err(|(_, source)| known.error("count the CPUs", source))?;
         Ok(Self {
-            groups,
-            known,
-            cpus,
+            groups: Map::open(directory, maps::GROUPS)?,
+            known: Map::open(directory, maps::CLIENTS)?,
         })
     }
 
-    /// Replaces the rows of GROUPS, up to its capacity, and clears what every CPU derived from
-    /// earlier rows. A program that runs meanwhile may derive a client from an earlier row again,
+    /// Replaces the rows of GROUPS, up to its capacity, and clears what the
+    /// programs derived from earlier rows. A program that runs meanwhile may derive a client from an earlier row again,
     /// until the next call.
     pub(super) fn set(&self, groups: &BTreeSet<u64>) -> Result<(), Error> {
         let before: BTreeSet<u64> = self.groups.scan()?.into_iter().map(|(id, _)| id).collect();
@@ -149,10 +141,8 @@ impl Clients {
             .map(|&id| (id, 1))
             .collect();
         self.groups.update(&new).map_err(|(_, error)| error)?;
-        let rows: Vec<u32> = (0..capacity::CLIENTS).collect();
-        let zeros = vec![0_u64; rows.len() * self.cpus];
-        sys::update_batch(self.known.fd(), &rows, &zeros)
-            .map_err(|(_, source)| self.known.error("clear the rows", source))
+        let rows: Vec<(u32, u64)> = (0..capacity::CLIENTS).map(|row| (row, 0)).collect();
+        self.known.update(&rows).map_err(|(_, error)| error)
     }
 }
 

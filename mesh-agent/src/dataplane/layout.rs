@@ -39,7 +39,7 @@ pub struct ForeignPin {
 
 /// Returns all maps. Sizes must match `mesh-ebpf/src/maps.rs`; loading fails in every test
 /// otherwise.
-pub(super) fn layout(rows: Capacity) -> [MapLayout; 19] {
+pub(super) fn layout(rows: Capacity) -> [MapLayout; 20] {
     let Capacity {
         services,
         slots,
@@ -80,7 +80,8 @@ pub(super) fn layout(rows: Capacity) -> [MapLayout; 19] {
             capacity::OUTCOMES,
         ),
         MapLayout::new::<u32, u64>(maps::LATENCIES, MapType::Array, capacity::LATENCIES),
-        MapLayout::new::<u32, u64>(maps::CLIENTS, MapType::PerCpuArray, capacity::CLIENTS),
+        MapLayout::new::<u32, u64>(maps::CLIENTS, MapType::Array, capacity::CLIENTS),
+        MapLayout::new::<u32, u64>(maps::RANDOM, MapType::PerCpuArray, 1),
     ]
 }
 

@@ -29,8 +29,8 @@ pub const QUOTAS: u32 = 65_536;
 /// Pairs of a client and a service that limits each client. For further pairs only the service's
 /// own limit applies.
 pub const SHARES: u32 = 65_536;
-/// Cgroups whose client each CPU caches, a power of two.
-pub const CLIENTS: u32 = 64;
+/// Cgroups whose client is cached, a power of two.
+pub const CLIENTS: u32 = 1024;
 /// Services to which one UDP socket can send with a stable endpoint for each.
 pub const FLOWS_PER_SOCKET: usize = 64;
 /// Flows in the first record of a socket; the others are in its second.

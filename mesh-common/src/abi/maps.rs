@@ -38,5 +38,7 @@ pub const QUOTAS: &str = "QUOTAS";
 /// Service and client → the client's connections to the service, where the service limits them for
 /// each client.
 pub const SHARES: &str = "SHARES";
-/// Cgroup → its client: a cache for each CPU.
+/// Cgroup → its client: a cache.
 pub const CLIENTS: &str = "CLIENTS";
+/// State of the random numbers of each CPU. Only the kernel programs use it.
+pub const RANDOM: &str = "RANDOM";
