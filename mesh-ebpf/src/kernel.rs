@@ -113,19 +113,19 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
-        let Some(rows) = rows_like(cookie) else {
+        let Some((rows, one)) = rows_like(cookie) else {
             return false;
         };
         if !take(row.client, Resource::Sockets) {
             return false;
         }
         // Before the row, so that no program that looks for the row finds a count of zero.
-        atomic::count(rows, 1);
+        atomic::count(rows, one);
         // SAFETY: the kernel copies one value of the map's size; both types have the same layout.
         let record = unsafe { &*ptr::from_ref(row).cast::<SocketRecord>() };
         let made = SOCKETS.insert(cookie, record, NOEXIST).is_ok();
         if !made {
-            atomic::count(rows, 1_u64.wrapping_neg());
+            atomic::count(rows, one.wrapping_neg());
             self.give_back(row.client, Resource::Sockets, 1);
         }
         made
@@ -134,9 +134,9 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn forget(&self, cookie: u64, client: u32) {
         if SOCKETS.remove(cookie).is_ok()
-            && let Some(rows) = rows_like(cookie)
+            && let Some((rows, one)) = rows_like(cookie)
         {
-            atomic::count(rows, 1_u64.wrapping_neg());
+            atomic::count(rows, one.wrapping_neg());
             self.give_back(client, Resource::Sockets, 1);
         }
     }
@@ -281,15 +281,25 @@ fn take(client: u32, resource: Resource) -> bool {
 /// Returns whether SOCKETS may have a row for this cookie.
 #[inline(always)]
 pub fn may_have_row(cookie: u64) -> bool {
-    rows_like(cookie).is_some_and(|rows| atomic::read(rows) != 0)
+    rows_like(cookie).is_some_and(|(rows, one)| {
+        let rows = atomic::read(rows);
+        (if one == 1 {
+            rows as u32
+        } else {
+            (rows >> 32) as u32
+        }) != 0
+    })
 }
 
-/// Returns the number of rows of SOCKETS for cookies of this class: a counting filter in front of
-/// the hash map. Sockets opened one after the other on a CPU have consecutive cookies, so their
-/// counts share cache lines, and a socket without a row costs no hash lookup.
+/// Returns the word that has the number of rows of SOCKETS for cookies of this class, and the unit
+/// in which that number counts in the word: the lower half, or the upper one. A counting filter in
+/// front of the hash map: sockets opened one after the other on a CPU have consecutive cookies, so
+/// their counts share cache lines, and a socket without a row costs no hash lookup.
 #[inline(always)]
-fn rows_like<'a>(cookie: u64) -> Option<&'a AtomicU64> {
-    COOKIE_FILTER.get(cookie as u32 & (capacity::COOKIE_FILTER - 1))
+fn rows_like<'a>(cookie: u64) -> Option<(&'a AtomicU64, u64)> {
+    let class = cookie as u32 & (2 * capacity::COOKIE_FILTER - 1);
+    let rows = COOKIE_FILTER.get(class >> 1)?;
+    Some((rows, if class & 1 == 0 { 1 } else { 1 << 32 }))
 }
 
 /// Copies a row. Returns whether the copy is of one row; see [`ServiceRow`].

@@ -9,8 +9,8 @@ pub const SLOTS: u32 = 524_288;
 pub const BACKENDS: u32 = 262_144;
 /// Open sockets with a backend. Connects beyond that are balanced, but not recorded.
 pub const SOCKETS: u32 = 131_072;
-/// Classes of socket cookies, a power of two.
-pub const COOKIE_FILTER: u32 = 65_536;
+/// Pairs of classes of socket cookies, a power of two.
+pub const COOKIE_FILTER: u32 = 32_768;
 /// Words of 64 bits, a power of two; see [`filter`](crate::filter).
 pub const ADDRESS_FILTER: u32 = 1024;
 /// Clients with session affinity. Further clients have none.

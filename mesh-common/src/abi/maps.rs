@@ -18,8 +18,8 @@ pub const SOCKETS: &str = "SOCKETS";
 pub const FLOWS: &str = "FLOWS";
 /// UDP socket → the entries for which its row of FLOWS has no room.
 pub const MORE_FLOWS: &str = "MORE_FLOWS";
-/// Class of socket cookies → number of rows in SOCKETS, so that sockets without a row need no hash
-/// lookup.
+/// Pair of classes of socket cookies → for each, the number of rows in SOCKETS, 32 bits: sockets
+/// without a row need no hash lookup.
 pub const COOKIE_FILTER: &str = "COOKIE_FILTER";
 /// Class of addresses → whether it has a frontend; see [`filter`](crate::filter).
 pub const ADDRESS_FILTER: &str = "ADDRESS_FILTER";
