@@ -4,13 +4,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use bytemuck::Zeroable as _;
-use mesh_common::{
-    abi::{
-        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow,
-        OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot, SocketRow, capacity, maps,
-        service_flags,
-    },
-    limits::percent,
+use mesh_common::abi::{
+    AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, FrontendKey, NameRow,
+    OutcomeKey, OutcomeRow, ServiceLoad, ServiceRow, ShareKey, Slot, SocketRow, capacity, maps,
+    service_flags,
 };
 
 use super::{
@@ -163,7 +160,10 @@ impl Maps {
 
     /// Returns the shares of clients. Does not read SHARES if no service limits them.
     fn shares_of(&self, tables: &Tables) -> Result<BTreeMap<ShareKey, u64>, Error> {
-        let is_bounded = tables.services.values().any(|row| percent(row) != 0);
+        let is_bounded = tables
+            .services
+            .values()
+            .any(|row| row.max_client_connections != 0);
         Ok(if is_bounded {
             self.shares.scan()?.into_iter().collect()
         } else {

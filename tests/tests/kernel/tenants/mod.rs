@@ -3,6 +3,7 @@
 mod agreement;
 mod attack_variants;
 mod attacks;
+mod endpoint_shares;
 mod full_size;
 mod identity;
 mod latency;

@@ -52,9 +52,12 @@ pub fn read(annotations: Option<Field<'_>>) -> Option<Annotated> {
     let connections_per_endpoint =
         annotations.read(MAX_CONNECTIONS_PER_ENDPOINT, None, limits::limit);
     let share = annotations.get(MAX_CONNECTIONS_PER_CLIENT_PERCENT);
-    let percent_per_client = limits::of_connections(connections, share, MAX_CONNECTIONS, |field| {
-        annotation_value(field, limits::percent)
-    });
+    let percent_per_client = limits::of_connections(
+        [connections, connections_per_endpoint],
+        share,
+        &format!("{MAX_CONNECTIONS} or {MAX_CONNECTIONS_PER_ENDPOINT}"),
+        |field| annotation_value(field, limits::percent),
+    );
     let locality = annotations.read(LOCALITY, LocalityPolicy::default(), locality);
     let sources = annotations.read(SOURCE_PREFERENCE, None, |field| {
         locality::sources(field).map(Some)

@@ -18,7 +18,12 @@ pub fn read(field: Field<'_>) -> Option<Limits> {
     let connections = field.or("maxConnections", None, limit);
     let connections_per_endpoint = field.or("maxConnectionsPerEndpoint", None, limit);
     let share = field.get("maxConnectionsPerClientPercent");
-    let percent_per_client = of_connections(connections, share, "maxConnections", percent);
+    let percent_per_client = of_connections(
+        [connections, connections_per_endpoint],
+        share,
+        "maxConnections or maxConnectionsPerEndpoint",
+        percent,
+    );
     Some(Limits {
         connections: connections?,
         connections_per_endpoint: connections_per_endpoint?,
@@ -31,22 +36,22 @@ pub fn limit(field: Field<'_>) -> Option<Option<NonZeroU32>> {
     value::number(field, NonZeroU32::MIN..=NonZeroU32::MAX).map(Some)
 }
 
-/// The share of one client, which says nothing without the number that it is a share of, called
-/// `whole`.
+/// Reads the share of one client, which needs at least one of the limits that it is a share of,
+/// called `names`.
 pub fn of_connections<'a>(
-    connections: Option<Option<NonZeroU32>>,
+    limits: [Option<Option<NonZeroU32>>; 2],
     share: Option<Field<'a>>,
-    whole: &str,
+    names: &str,
     read: impl FnOnce(Field<'a>) -> Option<u8>,
 ) -> Option<Option<u8>> {
     let Some(field) = share else {
         return Some(None);
     };
     let percent = read(field)?;
-    match connections {
-        Some(None) => field.error(format!("{whole} is missing, which it is a percentage of")),
-        _ => Some(Some(percent)),
+    if limits == [Some(None); 2] {
+        return field.error(format!("{names} is missing, which it is a percentage of"));
     }
+    Some(Some(percent))
 }
 
 /// Of one client.
