@@ -191,10 +191,13 @@ impl<C> Kernel for Maps<C> {
         if OUTCOMES.insert(key, outcome, NOEXIST).is_ok() {
             return true;
         }
-        // A row of the same generation was written by another connect of this client: keep it.
+        // A row of the same backend and generation was written by another connect of this client: keep it.
         let is_same = OUTCOMES.get_ptr(key).is_some_and(|known| {
             // SAFETY: the kernel returned a row of this map.
-            unsafe { (&raw const (*known).generation).read_volatile() == row.generation }
+            unsafe {
+                (&raw const (*known).generation).read_volatile() == row.generation
+                    && (&raw const (*known).backend).read_volatile() == row.backend
+            }
         });
         !is_same && OUTCOMES.insert(key, outcome, 0).is_ok()
     }

@@ -21,6 +21,9 @@ pub const EXCLUDED: u32 = 1024;
 pub const GROUPS: u32 = 1024;
 /// Pairs of a client and a backend that failed it. A new pair evicts the least recently used one.
 pub const OUTCOMES: u32 = 65_536;
+/// Rows of OUTCOMES that one client may have, a power of two. A client that fails at more backends
+/// forgets some of them.
+pub const OUTCOMES_PER_CLIENT: u32 = 4096;
 /// Pairs of a client and a backend of a latency-aware service, a power of two; see
 /// [`latency`](crate::latency).
 pub const LATENCIES: u32 = 131_072;

@@ -7,6 +7,7 @@ mod endpoint_shares;
 mod full_size;
 mod identity;
 mod latency;
+mod many_failures;
 mod quotas;
 mod shares;
 
