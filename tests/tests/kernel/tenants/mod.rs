@@ -1,6 +1,7 @@
 //! Clients of several tenants on one node: none can affect the others.
 
 mod agreement;
+mod all_at_once;
 mod attack_variants;
 mod attacks;
 mod endpoint_shares;
