@@ -117,7 +117,7 @@ fn asked<'a, C: Caller>(
     // SAFETY: a row that was found is written.
     let service = unsafe { row.assume_init_mut() };
     if service.has_limits() {
-        service.flags |= (epoch(caller.coarse_now()) as u32) << service_flags::EPOCH;
+        service.epoch = epoch(caller.coarse_now()) as u32;
     }
     Some(service)
 }
@@ -145,9 +145,9 @@ pub(crate) fn answer<C: Caller + Choose>(
         caller.count(service.id, Counter::RefusedNoBackend);
         return Err(Verdict::Refused);
     }
-    let has_limit = service.max_connections != 0;
-    let limited = if has_limit { caller.enter(service) } else { 0 };
-    if has_limit && limited == 0 {
+    let enters = service.is_entered();
+    let limited = if enters { caller.enter(service) } else { 0 };
+    if enters && limited == 0 {
         return Err(Verdict::Refused);
     }
     let by_cgroup = service.flags & service_flags::AFFINITY_BY_CGROUP != 0;

@@ -25,6 +25,7 @@ pub trait Evidence: Kernel {
 /// A client's record of a backend.
 pub(crate) struct Record<'a> {
     pub key: OutcomeKey,
+    backend: u32,
     generation: u32,
     row: Option<&'a Outcome>,
     /// A [`Health`] word; zero without a row.
@@ -35,17 +36,17 @@ impl<'a> Record<'a> {
     /// Reads the record.
     #[inline(always)]
     pub(crate) fn of<K: Kernel>(kernel: &'a K, client: u32, index: u32, generation: u32) -> Self {
-        let key = OutcomeKey {
-            client,
-            backend: index,
-        };
+        let key = OutcomeKey::new(client, index);
         let row = kernel.outcome(&key);
-        // Rows of an LRU map are recycled while they are read: each contains its client and
-        // generation.
-        let row = row.filter(|row| row.client == client && row.generation == generation);
+        // Rows of an LRU map are recycled while they are read, and a row may be for another backend
+        // of the class: each contains its client, backend and generation.
+        let row = row.filter(|row| {
+            row.client == client && row.backend == index && row.generation == generation
+        });
         let word = row.map_or(0, |row| atomic::read(&row.health));
         Self {
             key,
+            backend: index,
             generation,
             row,
             word,
@@ -70,15 +71,14 @@ impl<'a> Record<'a> {
         match self.row {
             Some(row) => atomic::replace(&row.health, self.word, health.word()),
             None => {
-                let (client, generation) = (self.key.client, self.generation);
-                kernel.put_outcome(
-                    &self.key,
-                    &OutcomeRow {
-                        health: health.word(),
-                        generation,
-                        client,
-                    },
-                )
+                let row = OutcomeRow {
+                    health: health.word(),
+                    generation: self.generation,
+                    client: self.key.client,
+                    backend: self.backend,
+                    pad: 0,
+                };
+                kernel.put_outcome(&self.key, &row)
             }
         }
     }

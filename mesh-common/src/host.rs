@@ -277,6 +277,8 @@ fn outcome(row: &OutcomeRow) -> Outcome {
         health: AtomicU64::new(row.health),
         generation: row.generation,
         client: row.client,
+        backend: row.backend,
+        pad: row.pad,
     }
 }
 

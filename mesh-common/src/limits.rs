@@ -8,7 +8,7 @@
 use core::sync::atomic::AtomicU64;
 
 use crate::{
-    abi::{ServiceRow, ShareKey, protocol, service_flags, socket_state},
+    abi::{ServiceRow, ShareKey, protocol, socket_state},
     counter::Counter,
     kernel::Kernel,
     occupancy::{self, LIVE, Place, live, reserved},
@@ -32,20 +32,8 @@ pub trait Shares: Kernel {
     }
 }
 
-/// Returns the percentage of the service's connections that one client may hold; zero for all.
-#[inline(always)]
-pub const fn percent(service: &ServiceRow) -> u32 {
-    service.flags >> service_flags::SHARE & 0x7f
-}
-
-/// Returns the number of connections that one client may hold: at least one, or zero for no limit.
-#[inline(always)]
-pub const fn most_per_client(service: &ServiceRow) -> u64 {
-    (service.max_connections as u64 * percent(service) as u64).div_ceil(100)
-}
-
-/// Takes a place for a socket of a service that has a limit, or reserves one where a SYN will
-/// follow. Returns bits of [`socket_state`]; zero when the connect is refused, which is counted.
+/// Takes a place for a socket of a service that has a limit for all or for each client, or reserves
+/// one where a SYN will follow. Returns bits of [`socket_state`]; zero when the connect is refused, which is counted.
 ///
 /// A global function: few services have a limit.
 #[inline(always)]
@@ -54,7 +42,7 @@ pub fn enter<K: Shares>(kernel: &K, service: &ServiceRow) -> u64 {
         kernel.count(service.id, Counter::RefusedBroken);
         return 0;
     };
-    let shared = if percent(service) == 0 {
+    let shared = if service.max_client_connections == 0 {
         0
     } else {
         kernel.claim(service)
@@ -63,7 +51,11 @@ pub fn enter<K: Shares>(kernel: &K, service: &ServiceRow) -> u64 {
         kernel.count(service.id, Counter::RefusedShare);
         return 0;
     }
-    if take(&load.connections, service, service.max_connections.into()) {
+    let most = match service.max_connections {
+        0 => u64::MAX,
+        most => most.into(),
+    };
+    if take(&load.connections, service, most) {
         return socket_state::LIMITED | shared;
     }
     if shared != 0 {
@@ -86,7 +78,9 @@ pub fn claim<K: Kernel>(kernel: &K, service: &ServiceRow) -> u64 {
         share = kernel.share(&key);
     }
     match share {
-        Some(word) if take(word, service, most_per_client(service)) => socket_state::SHARED,
+        Some(word) if take(word, service, service.max_client_connections.into()) => {
+            socket_state::SHARED
+        }
         Some(_) => TAKEN,
         None => 0,
     }
@@ -171,37 +165,5 @@ fn apply(word: &AtomicU64, reserved: Option<u64>, units: u64) {
     match reserved {
         Some(epoch) => occupancy::settle(word, epoch, units),
         None => occupancy::add(word, units),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytemuck::Zeroable as _;
-
-    use super::*;
-
-    #[test]
-    fn a_share_is_rounded_up_and_at_least_one() {
-        let most = |max_connections, percent: u32| {
-            let flags = percent << service_flags::SHARE
-                | u32::MAX << service_flags::EPOCH
-                | service_flags::TIERS;
-            most_per_client(&ServiceRow {
-                max_connections,
-                flags,
-                ..ServiceRow::zeroed()
-            })
-        };
-        assert_eq!(
-            [
-                most(20, 25),
-                most(20, 26),
-                most(1, 1),
-                most(10, 100),
-                most(10, 0)
-            ],
-            [5, 6, 1, 10, 0]
-        );
-        assert_eq!(most(u32::MAX, 100), u64::from(u32::MAX));
     }
 }

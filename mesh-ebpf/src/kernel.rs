@@ -21,6 +21,7 @@ use mesh_common::{
     atomic,
     counter::Counter,
     filter,
+    hash::next_random,
     kernel::Kernel,
     quota,
 };
@@ -28,7 +29,7 @@ use mesh_common::{
 pub use self::{caller::is_in_node, sockets::release};
 use crate::maps::{
     ADDRESS_FILTER, AFFINITY, BACKENDS, COOKIE_FILTER, COUNTERS, LATENCIES, LOAD, OUTCOMES, QUOTAS,
-    SERVICES, SHARES, SLOTS, SOCKETS,
+    RANDOM, SERVICES, SHARES, SLOTS, SOCKETS,
 };
 
 /// Set by the agent before loading: a client's quota of rows of SOCKETS and FLOWS, and of AFFINITY.
@@ -112,19 +113,19 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn remember(&self, cookie: u64, row: &SocketRow) -> bool {
-        let Some(rows) = rows_like(cookie) else {
+        let Some((rows, one)) = rows_like(cookie) else {
             return false;
         };
         if !take(row.client, Resource::Sockets) {
             return false;
         }
         // Before the row, so that no program that looks for the row finds a count of zero.
-        atomic::count(rows, 1);
+        atomic::count(rows, one);
         // SAFETY: the kernel copies one value of the map's size; both types have the same layout.
         let record = unsafe { &*ptr::from_ref(row).cast::<SocketRecord>() };
         let made = SOCKETS.insert(cookie, record, NOEXIST).is_ok();
         if !made {
-            atomic::count(rows, 1_u64.wrapping_neg());
+            atomic::count(rows, one.wrapping_neg());
             self.give_back(row.client, Resource::Sockets, 1);
         }
         made
@@ -133,9 +134,9 @@ impl<C> Kernel for Maps<C> {
     #[inline(always)]
     fn forget(&self, cookie: u64, client: u32) {
         if SOCKETS.remove(cookie).is_ok()
-            && let Some(rows) = rows_like(cookie)
+            && let Some((rows, one)) = rows_like(cookie)
         {
-            atomic::count(rows, 1_u64.wrapping_neg());
+            atomic::count(rows, one.wrapping_neg());
             self.give_back(client, Resource::Sockets, 1);
         }
     }
@@ -190,10 +191,13 @@ impl<C> Kernel for Maps<C> {
         if OUTCOMES.insert(key, outcome, NOEXIST).is_ok() {
             return true;
         }
-        // A row of the same generation was written by another connect of this client: keep it.
+        // A row of the same backend and generation was written by another connect of this client: keep it.
         let is_same = OUTCOMES.get_ptr(key).is_some_and(|known| {
             // SAFETY: the kernel returned a row of this map.
-            unsafe { (&raw const (*known).generation).read_volatile() == row.generation }
+            unsafe {
+                (&raw const (*known).generation).read_volatile() == row.generation
+                    && (&raw const (*known).backend).read_volatile() == row.backend
+            }
         });
         !is_same && OUTCOMES.insert(key, outcome, 0).is_ok()
     }
@@ -210,8 +214,20 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn random(&self) -> u32 {
-        // SAFETY: the helper takes no arguments and cannot fail.
-        unsafe { bpf_get_prandom_u32() }
+        let Some(row) = RANDOM.get_ptr_mut(0) else {
+            return 0;
+        };
+        // SAFETY: the kernel returned a row of this map; the helper takes no arguments and cannot
+        // fail. A program that preempts this one may get the same number.
+        unsafe {
+            let mut state = row.read_volatile();
+            if state == 0 {
+                state = u64::from(bpf_get_prandom_u32()) << 32 | 1;
+            }
+            let (next, bits) = next_random(state);
+            row.write_volatile(next);
+            bits
+        }
     }
 
     #[inline(always)]
@@ -268,15 +284,25 @@ fn take(client: u32, resource: Resource) -> bool {
 /// Returns whether SOCKETS may have a row for this cookie.
 #[inline(always)]
 pub fn may_have_row(cookie: u64) -> bool {
-    rows_like(cookie).is_some_and(|rows| atomic::read(rows) != 0)
+    rows_like(cookie).is_some_and(|(rows, one)| {
+        let rows = atomic::read(rows);
+        (if one == 1 {
+            rows as u32
+        } else {
+            (rows >> 32) as u32
+        }) != 0
+    })
 }
 
-/// Returns the number of rows of SOCKETS for cookies of this class: a counting filter in front of
-/// the hash map. Sockets opened one after the other on a CPU have consecutive cookies, so their
-/// counts share cache lines, and a socket without a row costs no hash lookup.
+/// Returns the word that has the number of rows of SOCKETS for cookies of this class, and the unit
+/// in which that number counts in the word: the lower half, or the upper one. A counting filter in
+/// front of the hash map: sockets opened one after the other on a CPU have consecutive cookies, so
+/// their counts share cache lines, and a socket without a row costs no hash lookup.
 #[inline(always)]
-fn rows_like<'a>(cookie: u64) -> Option<&'a AtomicU64> {
-    COOKIE_FILTER.get(cookie as u32 & (maps::COOKIE_FILTER.capacity() - 1))
+fn rows_like<'a>(cookie: u64) -> Option<(&'a AtomicU64, u64)> {
+    let class = cookie as u32 & (2 * maps::COOKIE_FILTER.capacity() - 1);
+    let rows = COOKIE_FILTER.get(class >> 1)?;
+    Some((rows, if class & 1 == 0 { 1 } else { 1 << 32 }))
 }
 
 /// Copies a row. Returns whether the copy is of one row; see [`ServiceRow`].

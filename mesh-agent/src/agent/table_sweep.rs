@@ -14,7 +14,6 @@ use std::{
 
 use mesh_common::{
     abi::{AffinityKey, AffinityRow, ShareKey, SocketRow, protocol, socket_state},
-    limits::percent,
     occupancy, quota,
 };
 use tokio::{task::spawn_blocking, time::sleep};
@@ -218,7 +217,7 @@ fn shared(tables: &Tables) -> HashSet<u32> {
     tables
         .services
         .values()
-        .filter(|row| percent(row) != 0)
+        .filter(|row| row.max_client_connections != 0)
         .map(|row| row.id)
         .collect()
 }

@@ -110,7 +110,7 @@ pub fn client(top: &Path, path: &Path) -> Option<u32> {
     Some(short(fs::metadata(found).ok()?.ino()))
 }
 
-/// Replaces the rows of GROUPS, up to its capacity, and clears what every CPU derived from earlier
+/// Replaces the rows of GROUPS, up to its capacity, and clears what the programs derived from earlier
 /// rows. A program that runs meanwhile may derive a client from an earlier row again, until the next
 /// call.
 pub(super) fn set_groups(maps: &Maps, groups: &BTreeSet<u64>) -> Result<(), Error> {
@@ -126,10 +126,8 @@ pub(super) fn set_groups(maps: &Maps, groups: &BTreeSet<u64>) -> Result<(), Erro
         .map(|&id| (id, 1))
         .collect();
     map.update(&new).map_err(|(_, error)| error)?;
-    let rows: Vec<u32> = (0..CLIENTS.capacity()).collect();
-    maps.per_cpu(CLIENTS)
-        .clear(&rows)
-        .map_err(|(_, error)| error)
+    let rows: Vec<(u32, u64)> = (0..CLIENTS.capacity()).map(|row| (row, 0)).collect();
+    maps.of(CLIENTS).update(&rows).map_err(|(_, error)| error)
 }
 
 #[cfg(test)]

@@ -4,13 +4,10 @@
 use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
 
 use bytemuck::{Pod, Zeroable as _};
-use mesh_common::{
-    abi::{
-        AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, NameRow, ServiceRow,
-        ShareKey, Slot,
-        maps::{self, MapDef},
-    },
-    limits::percent,
+use mesh_common::abi::{
+    AffinityKey, AffinityRow, BackendLoad, BackendRow, ExcludedKey, NameRow, ServiceRow, ShareKey,
+    Slot,
+    maps::{self, MapDef},
 };
 
 use super::{
@@ -169,7 +166,10 @@ impl Maps {
 
     /// Returns the shares of clients. Does not read SHARES if no service limits them.
     fn shares_of(&self, tables: &Tables) -> Result<BTreeMap<ShareKey, u64>, Error> {
-        let is_bounded = tables.services.values().any(|row| percent(row) != 0);
+        let is_bounded = tables
+            .services
+            .values()
+            .any(|row| row.max_client_connections != 0);
         Ok(if is_bounded {
             self.of(maps::SHARES).scan()?.into_iter().collect()
         } else {

@@ -10,6 +10,9 @@ pub const SLOTS: u32 = 524_288;
 pub const BACKENDS: u32 = 262_144;
 /// Open sockets with a backend. Connects beyond that are balanced, but not recorded.
 pub const SOCKETS: u32 = 131_072;
+/// Rows of OUTCOMES that one client may have, a power of two. A client that fails at more backends
+/// forgets some of them.
+pub const OUTCOMES_PER_CLIENT: u32 = 4096;
 /// Services to which one UDP socket can send with a stable endpoint for each.
 pub const FLOWS_PER_SOCKET: usize = 64;
 /// Flows in the first record of a socket; the others are in its second.

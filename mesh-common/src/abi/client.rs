@@ -4,6 +4,8 @@ use core::sync::atomic::AtomicU64;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::capacity;
+
 /// Key of AFFINITY.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
@@ -39,8 +41,20 @@ pub struct AffinityRow {
 pub struct OutcomeKey {
     /// [`SocketRow::client`](crate::abi::SocketRow::client)
     pub client: u32,
-    /// Backend index.
-    pub backend: u32,
+    /// Backend index modulo [`OUTCOMES_PER_CLIENT`](crate::abi::capacity::OUTCOMES_PER_CLIENT), so
+    /// that one client has no more rows than that.
+    pub class: u32,
+}
+
+impl OutcomeKey {
+    /// Returns the key of a client's row for a backend.
+    #[inline(always)]
+    pub const fn new(client: u32, backend: u32) -> Self {
+        Self {
+            client,
+            class: backend & (capacity::OUTCOMES_PER_CLIENT - 1),
+        }
+    }
 }
 
 /// Value of OUTCOMES. Written by the kernel programs.
@@ -53,6 +67,10 @@ pub struct OutcomeRow {
     pub generation: u32,
     /// [`OutcomeKey::client`]
     pub client: u32,
+    /// Backend index.
+    pub backend: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// An [`OutcomeRow`] while other programs may write to it.
@@ -65,6 +83,10 @@ pub struct Outcome {
     pub generation: u32,
     /// [`OutcomeRow::client`]
     pub client: u32,
+    /// [`OutcomeRow::backend`]
+    pub backend: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// Kinds of rows that have a quota for each client.

@@ -48,9 +48,9 @@ macro_rules! for_each_map {
             FLOWS: SkStorage<u32, SocketFlows>, rows: PerSocket, writer: programs;
             /// UDP socket → the entries for which its row of FLOWS has no room.
             MORE_FLOWS: SkStorage<u32, MoreFlows>, rows: PerSocket, writer: programs;
-            /// Class of socket cookies → number of rows in SOCKETS, so that sockets without a row
-            /// need no hash lookup. A power of two.
-            COOKIE_FILTER: Array<u32, u64 as AtomicU64>, rows: Fixed(65_536), writer: programs;
+            /// Pair of classes of socket cookies → for each, the number of rows in SOCKETS, 32 bits,
+            /// so that sockets without a row need no hash lookup. A power of two.
+            COOKIE_FILTER: Array<u32, u64 as AtomicU64>, rows: Fixed(32_768), writer: programs;
             /// Class of addresses → whether it has a frontend, a bit each; see
             /// [`filter`](crate::filter).
             ADDRESS_FILTER: Array<u32, u64>, rows: Fixed(1024), writer: agent;
@@ -62,7 +62,7 @@ macro_rules! for_each_map {
             /// Cgroups that contain clients and are not clients; see [`client`](crate::client).
             /// Below a group that has no row, all cgroups count as one client.
             GROUPS: HashOnDemand<u64, u64>, rows: Fixed(1024), writer: agent;
-            /// Client and backend → outcomes of the client's connects. A new pair evicts the least
+            /// Client and class of backends → outcomes of the client's connects. A new pair evicts the least
             /// recently used one.
             OUTCOMES: LruHash<OutcomeKey, OutcomeRow as Outcome>, rows: Fixed(65_536), writer: programs;
             /// Client and backend → latencies of the client's connections. A power of two; see
@@ -74,8 +74,10 @@ macro_rules! for_each_map {
             /// Service and client → the client's connections to the service, where the service
             /// limits them for each client. For further pairs only the service's own limit applies.
             SHARES: HashOnDemand<ShareKey, u64 as AtomicU64>, rows: Fixed(65_536), writer: programs;
-            /// Cgroup → its client: a cache for each CPU. A power of two.
-            CLIENTS: PerCpuArray<u32, u64>, rows: Fixed(64), writer: programs;
+            /// Cgroup → its client: a cache. A power of two.
+            CLIENTS: Array<u32, u64>, rows: Fixed(1024), writer: both;
+            /// State of the random numbers of each CPU.
+            RANDOM: PerCpuArray<u32, u64>, rows: Fixed(1), writer: programs;
         }
     };
 }

@@ -46,8 +46,7 @@ pub struct ServiceRow {
     pub slot_base: u32,
     /// Number of slots of the first tier; zero when there is no backend.
     pub slot_count: u32,
-    /// Bits of [`service_flags`]. In the copy that a connect works with, the epoch of its
-    /// reservations is above them.
+    /// Bits of [`service_flags`].
     pub flags: u32,
     /// Time for which a client stays with its backend after its last connect, seconds; zero for no
     /// session affinity.
@@ -56,6 +55,9 @@ pub struct ServiceRow {
     pub max_connections: u32,
     /// Limit of concurrent connections of each of its backends; zero for none.
     pub max_backend_connections: u32,
+    /// Limit of concurrent connections of one [client](crate::client); zero for none. Only where one
+    /// of the two limits above is set.
+    pub max_client_connections: u32,
     /// First ejection of a backend, milliseconds.
     pub base_ejection: u32,
     /// Longest ejection of a backend, milliseconds.
@@ -85,6 +87,10 @@ pub struct ServiceRow {
     /// Zero in the map. In the copy that a decision works with, the [client](crate::client) of the
     /// connect.
     pub client: u32,
+    /// Zero in the map. In the copy that a connect works with, the
+    /// [epoch](crate::occupancy) of its reservations; zero where the service [has no
+    /// limits](Self::has_limits).
+    pub epoch: u32,
 }
 
 impl ServiceRow {
@@ -94,21 +100,21 @@ impl ServiceRow {
         self.max_connections | self.max_backend_connections != 0
     }
 
-    /// Returns the [epoch](crate::occupancy) of the reservations of the connect that works with
-    /// this copy; zero where the service [has no limits](Self::has_limits).
+    /// Returns whether connects must enter the service as a whole before a backend is chosen.
+    #[inline(always)]
+    pub const fn is_entered(&self) -> bool {
+        self.max_connections | self.max_client_connections != 0
+    }
+
+    /// Returns the epoch of the reservations of the connect that works with this copy.
     #[inline(always)]
     pub const fn epoch(&self) -> u64 {
-        (self.flags >> service_flags::EPOCH) as u64
+        self.epoch as u64
     }
 }
 
 /// Bits of [`ServiceRow::flags`]
 pub mod service_flags {
-    /// Position of the epoch, 14 bits.
-    pub const EPOCH: u32 = 18;
-    /// Position of the percent of [`max_connections`](super::ServiceRow::max_connections) that one
-    /// [client](crate::client) may hold, 7 bits; zero for all.
-    pub const SHARE: u32 = 5;
     /// The agent closes connected sockets when their backend leaves the configuration. Set for UDP,
     /// and for TCP on request.
     pub const TRACK: u32 = 1;

@@ -91,10 +91,10 @@ pub(crate) fn udp(service: ServiceRow) -> ServiceRow {
     ServiceRow { key, ..service }
 }
 
-/// Returns the service with so many percent of its connections for each client.
+/// Returns the service with this percentage of its connections for each client.
 pub(crate) fn shared(percent: u32, service: ServiceRow) -> ServiceRow {
     ServiceRow {
-        flags: service.flags | percent << service_flags::SHARE,
+        max_client_connections: (service.max_connections * percent).div_ceil(100),
         ..service
     }
 }
@@ -197,22 +197,15 @@ impl Node {
             health: health.word(),
             generation: backend.row.generation,
             client,
+            backend: index,
+            pad: 0,
         };
-        self.set_outcome(
-            OutcomeKey {
-                client,
-                backend: index,
-            },
-            &row,
-        );
+        self.set_outcome(OutcomeKey::new(client, index), &row);
     }
 
     /// Returns a client's record of a backend.
     pub(crate) fn health(&self, client: u32, index: u32) -> Health {
-        let key = OutcomeKey {
-            client,
-            backend: index,
-        };
+        let key = OutcomeKey::new(client, index);
         Health::of(
             self.outcome(&key)
                 .map_or(0, |row| atomic::read(&row.health)),

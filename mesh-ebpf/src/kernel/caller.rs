@@ -57,8 +57,7 @@ impl Caller for Maps<&SockAddrContext> {
         let Some(row) = CLIENTS.get_ptr(leaf & (maps::CLIENTS.capacity() - 1)) else {
             return 0;
         };
-        // SAFETY: the kernel returned a row of this map; a program that preempts this one reads and
-        // writes it whole.
+        // SAFETY: the kernel returned a row of this map; programs read and write it whole.
         let known = unsafe { row.read_volatile() };
         if known >> 32 == u64::from(leaf) {
             known as u32
@@ -177,8 +176,7 @@ impl Maps<&SockAddrContext> {
     }
 }
 
-/// Returns the client of the calling task, which is in the cgroup `leaf`, and caches it for this
-/// CPU. The agent clears the cache when it adds groups.
+/// Returns the client of the calling task, which is in the cgroup `leaf`, and caches it. The agent clears the cache when it adds groups.
 ///
 /// A global function: few connects miss the cache.
 #[unsafe(no_mangle)]

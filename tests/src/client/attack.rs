@@ -14,7 +14,8 @@ use std::{
 use nix::{
     errno::Errno,
     sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
+        AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, connect, setsockopt,
+        shutdown, socket, sockopt,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,10 @@ pub enum Attack {
     UserTimeout,
     /// `close`, so long after `connect`.
     Close(Duration),
+    /// `connect` to `AF_UNSPEC` while the connect is under way.
+    Disconnect,
+    /// `shutdown` of both ways while the connect is under way.
+    Shutdown,
     /// No failure: connections to the server of this name stay open, all others are closed at once.
     Linger(String),
     /// No failure: as many sockets as the process may have.
@@ -83,18 +88,34 @@ impl Attack {
             }
             Self::Signed => sign(&socket)?,
             Self::UserTimeout => setsockopt(&socket, sockopt::TcpUserTimeout, &1)?,
-            Self::Close(_) | Self::Linger(_) | Self::Hoard(_) => {}
+            Self::Close(_)
+            | Self::Disconnect
+            | Self::Shutdown
+            | Self::Linger(_)
+            | Self::Hoard(_) => {}
         }
         match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}
             Err(errno) => return Err(errno.into()),
         }
-        if let Self::Close(after) = self {
-            thread::sleep(*after);
-            return Ok(None);
+        match self {
+            Self::Close(after) => thread::sleep(*after),
+            Self::Disconnect => disconnect(&socket)?,
+            Self::Shutdown => _ = shutdown(socket.as_raw_fd(), Shutdown::Both),
+            _ => return Ok(Some(socket)),
         }
-        Ok(Some(socket))
+        Ok(None)
     }
+}
+
+/// Connects to `AF_UNSPEC`.
+fn disconnect(socket: &OwnedFd) -> nix::Result<()> {
+    // SAFETY: all bytes zero is an address of `AF_UNSPEC`.
+    let address: libc::sockaddr = unsafe { std::mem::zeroed() };
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).expect("16 bytes");
+    // SAFETY: the address is as long as said, and outlives the call.
+    let done = unsafe { libc::connect(socket.as_raw_fd(), &raw const address, length) };
+    Errno::result(done).map(drop)
 }
 
 /// Connects, and returns the connection if it is to the server of this name.

@@ -8,8 +8,8 @@ use mesh_tests::{Node, cgroup::Cgroup};
 
 /// Most verified instructions of each program.
 const BOUNDS: [(&str, u32); 10] = [
-    ("connect4", 100_000),
-    ("connect6", 100_000),
+    ("connect4", 120_000),
+    ("connect6", 120_000),
     ("getpeername4", 1_000),
     ("getpeername6", 1_000),
     ("recvmsg4", 20_000),

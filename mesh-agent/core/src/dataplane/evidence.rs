@@ -38,9 +38,9 @@ impl Evidence {
         for (key, row) in rows {
             let is_it = tables
                 .backends
-                .get(&key.backend)
+                .get(&row.backend)
                 .is_some_and(|backend| backend.generation == row.generation);
-            if let Some(evidence) = found.get_mut(&key.backend).filter(|_| is_it) {
+            if let Some(evidence) = found.get_mut(&row.backend).filter(|_| is_it) {
                 evidence.records.insert(key.client, Health::of(row.health));
             }
         }

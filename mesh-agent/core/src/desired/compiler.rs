@@ -16,7 +16,7 @@ use super::{
     frontends::{Frontend, Reach, frontends},
     index_allocator::{IdAllocator, IndexAllocator},
     port_identity::port_identity,
-    service_row::{service_row, share},
+    service_row::{client_limit, service_row},
     tiers::Tiers,
 };
 use crate::model::{
@@ -206,8 +206,9 @@ impl<'a> Compiler<'a> {
                 },
             ),
         };
-        let flags = flags(service, port, group[0].reach) | shape | share(service.traffic.limits);
+        let flags = flags(service, port, group[0].reach) | shape;
         let (slot_count, affinity_seconds) = (tiers.first(), affinity_seconds(service));
+        let max_client_connections = client_limit(service.traffic.limits, || tiers.backends());
         for (frontend, key) in group.iter().zip(keys) {
             let row = ServiceRow {
                 key,
@@ -216,6 +217,7 @@ impl<'a> Compiler<'a> {
                 slot_count,
                 flags,
                 affinity_seconds,
+                max_client_connections,
                 ..service_row(&service.traffic)
             };
             match frontend.kind {

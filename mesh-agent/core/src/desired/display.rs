@@ -3,9 +3,8 @@
 
 use std::{fmt, net::SocketAddr};
 
-use mesh_common::{
-    abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags},
-    limits::percent,
+use mesh_common::abi::{
+    BackendRow, FrontendKey, ServiceRow, Slot, backend_state, protocol, service_flags,
 };
 
 use super::{
@@ -88,11 +87,11 @@ fn limits(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
     if row.max_connections != 0 {
         write!(f, " max {}", row.max_connections)?;
     }
-    if percent(row) != 0 {
-        write!(f, " max {} % per client", percent(row))?;
-    }
     if row.max_backend_connections != 0 {
         write!(f, " max {} each", row.max_backend_connections)?;
+    }
+    if row.max_client_connections != 0 {
+        write!(f, " max {} per client", row.max_client_connections)?;
     }
     Ok(())
 }

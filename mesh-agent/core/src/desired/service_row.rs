@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytemuck::Zeroable as _;
-use mesh_common::abi::{ServiceRow, hash_key, policy, service_flags};
+use mesh_common::abi::{ServiceRow, hash_key, policy};
 
 use crate::model::{
     Balance, HashKey, Limits, MAX_EJECTED_PERCENT, PANIC_PERCENT, Traffic, Words as _,
@@ -39,11 +39,20 @@ pub(super) fn service_row(traffic: &Traffic) -> ServiceRow {
     }
 }
 
-/// The share of one client, in the flags of a row.
-pub(super) fn share(limits: Limits) -> u32 {
-    limits
-        .percent_per_client
-        .map_or(0, |percent| u32::from(percent) << service_flags::SHARE)
+/// Returns the limit of one client, a share of what the service and its usable `endpoints` may have;
+/// zero for none.
+pub(super) fn client_limit(limits: Limits, endpoints: impl FnOnce() -> u32) -> u32 {
+    let Some(percent) = limits.percent_per_client else {
+        return 0;
+    };
+    let all = limits
+        .connections
+        .map_or(u64::from(u32::MAX), |all| u32::from(all).into());
+    let by_endpoints = limits.connections_per_endpoint.map_or(all, |each| {
+        u64::from(u32::from(each)) * u64::from(endpoints())
+    });
+    let most = (all.min(by_endpoints) * u64::from(percent)).div_ceil(100);
+    u32::try_from(most.max(1)).unwrap_or(u32::MAX)
 }
 
 fn milliseconds(duration: Duration) -> u32 {
@@ -70,5 +79,40 @@ const fn balanced(balance: Balance) -> (u8, u8) {
         Balance::ConsistentHash(HashKey::SourceAddress) => {
             (policy::CONSISTENT_HASH, hash_key::SOURCE_ADDRESS)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn most(connections: u32, each: u32, percent: u8, endpoints: u32) -> u32 {
+        let limits = Limits {
+            connections: NonZeroU32::new(connections),
+            connections_per_endpoint: NonZeroU32::new(each),
+            percent_per_client: (percent > 0).then_some(percent),
+        };
+        client_limit(limits, || endpoints)
+    }
+
+    #[test]
+    fn a_share_is_rounded_up_and_at_least_one() {
+        let shares = [(20, 25), (20, 26), (1, 1), (10, 100), (10, 0)];
+        assert_eq!(
+            shares.map(|(all, percent)| most(all, 0, percent, 3)),
+            [5, 6, 1, 10, 0]
+        );
+        assert_eq!(most(u32::MAX, 0, 100, 1), u32::MAX);
+    }
+
+    #[test]
+    fn a_share_is_of_the_lower_of_what_the_service_and_its_endpoints_may_have() {
+        assert_eq!(most(0, 10, 25, 3), 8);
+        assert_eq!(most(12, 10, 25, 3), 3);
+        assert_eq!(most(100, 10, 25, 3), 8);
+        assert_eq!(most(0, 10, 25, 0), 1);
+        assert_eq!(most(0, u32::MAX, 100, 2), u32::MAX);
     }
 }

@@ -1,6 +1,8 @@
 //! Builds the slots of a front end: one table per tier, in the form that its policy needs, with
 //! links between the tiers.
 
+use std::collections::HashSet;
+
 use mesh_common::abi::Slot;
 
 use super::{
@@ -45,6 +47,13 @@ impl Tiers {
             .zip(table)
             .all(|(backend, slot)| *slot == Slot::full(backend))
             .then_some(first)
+    }
+
+    /// Returns the number of backends in the slots.
+    pub(super) fn backends(&self) -> u32 {
+        let slots = self.0.iter().flatten();
+        let backends: HashSet<u32> = slots.flat_map(|slot| [slot.backend, slot.alias]).collect();
+        u32::try_from(backends.len()).unwrap_or(u32::MAX)
     }
 
     /// Returns the number of slots, including the links between tiers.

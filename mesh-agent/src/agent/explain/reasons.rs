@@ -5,7 +5,6 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, hash_key, policy},
     counter::Counter,
-    limits::{most_per_client, percent},
     occupancy::live,
 };
 
@@ -89,9 +88,9 @@ pub(super) fn notes(
              another client"
         )
     });
-    let shared = client.id.is_none() && percent(row) != 0;
+    let shared = client.id.is_none() && row.max_client_connections != 0;
     let shared = shared.then(|| {
-        let most = most_per_client(row);
+        let most = row.max_client_connections;
         format!("a client that holds {most} connections is refused: --from cgroup:PATH shows how the pod or unit there sees the service")
     });
     [sticky, needed, shared].into_iter().flatten().collect()
@@ -139,10 +138,13 @@ pub(super) fn refusal(counter: Counter, row: &ServiceRow, counters: &Counters) -
             format!("the service is full: {connections} of {limit} connections")
         }
         Counter::RefusedShare => {
-            format!(
-                "the client holds its share of the service: {} of {limit} connections",
-                most_per_client(row)
-            )
+            let most = row.max_client_connections;
+            let of = if limit == 0 {
+                String::new()
+            } else {
+                format!(" of {limit}")
+            };
+            format!("the client holds its share of the service: {most}{of} connections")
         }
         Counter::RefusedLimit => "every usable endpoint is full".to_owned(),
         Counter::RefusedNoBackend if row.slot_count == 0 => "no endpoint".to_owned(),

@@ -89,14 +89,10 @@ impl TableCopy {
                     health: health.word(),
                     generation,
                     client,
+                    backend: index,
+                    pad: 0,
                 };
-                memory.set_outcome(
-                    OutcomeKey {
-                        client,
-                        backend: index,
-                    },
-                    &own,
-                );
+                memory.set_outcome(OutcomeKey::new(client, index), &own);
             }
         }
         memory.set_client_id(client.id.unwrap_or(UNKNOWN));

@@ -137,6 +137,8 @@ fn of_two_first_failures_at_once_both_count() {
         health: first.word(),
         generation: 100,
         client: 1,
+        backend: 0,
+        pad: 0,
     });
     node.fail(1);
     assert_eq!(node.health(1, 0).streak, 2);

@@ -21,7 +21,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use bytemuck::cast;
 use mesh_common::{
-    abi::{BackendEntry, OutcomeKey, OutcomeRow, ServiceCounters, ServiceLoad, maps},
+    abi::{BackendEntry, OutcomeRow, ServiceCounters, ServiceLoad, maps},
     agreement::{Agreement, Standing},
     counter::Counter,
     ejection::Health,
@@ -141,15 +141,15 @@ impl KernelState {
         self.entries().iter().map(|entry| entry.load.connects).sum()
     }
 
-    /// Returns the health records of all clients.
-    fn records(&self) -> Vec<(OutcomeKey, Health)> {
+    /// Returns the health records of all clients, by backend.
+    fn records(&self) -> Vec<(u32, Health)> {
         let map = Map::LruHashMap(pinned::map(&self.pins, maps::OUTCOMES.name));
         let outcomes: HashMap<_, u64, OutcomeBytes> =
             map.try_into().expect("OUTCOMES has rows of this size");
         let rows = outcomes.iter().map(|row| row.expect("it can be read"));
-        let rows = rows.map(|(key, row)| (cast::<_, OutcomeKey>(key), cast::<_, OutcomeRow>(row)));
-        let ours = rows.filter(|(key, _)| self.indices.contains(&key.backend));
-        ours.map(|(key, row)| (key, Health::of(row.health)))
+        let rows = rows.map(|(_, row)| cast::<_, OutcomeRow>(row));
+        let ours = rows.filter(|row| self.indices.contains(&row.backend));
+        ours.map(|row| (row.backend, Health::of(row.health)))
             .collect()
     }
 
@@ -163,7 +163,7 @@ impl KernelState {
         let index = *index.expect("it is there").0;
         self.records()
             .into_iter()
-            .filter(|(key, _)| key.backend == index)
+            .filter(|(backend, _)| *backend == index)
             .map(|(_, health)| health)
             .collect()
     }
@@ -175,7 +175,7 @@ impl KernelState {
             .into_iter()
             .filter(|(_, health)| health.is_ejected());
         ejected
-            .map(|(key, _)| key.backend)
+            .map(|(backend, _)| backend)
             .collect::<BTreeSet<_>>()
             .len()
     }

@@ -1,14 +1,16 @@
 //! Variants of attacks in which a client makes its own connects fail, or succeed wrongly. The
 //! endpoints are in a pod that the victim reaches through the node.
 
-use std::{array, time::Duration};
+use std::{array, fs, net::IpAddr, sync::Arc, time::Duration};
 
 use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Node, Pod, Server,
     client::{Attack, protocol::counts},
     command_result::CommandResult,
+    netns::Netns,
     node::PATIENCE,
+    place::Place,
     server::Manner,
 };
 
@@ -19,7 +21,7 @@ use crate::balancing::KernelState;
 const TIME: Duration = Duration::from_secs(3);
 const DEAD: &str = "outlier: {baseEjection: 60s, maxEjection: 60s}";
 
-fn shop() -> (Node, Pod, [Server; 4], KernelState) {
+pub(super) fn shop() -> (Node, Pod, [Server; 4], KernelState) {
     let node = Node::start();
     let home = Pod::start(&node, 2);
     let servers = array::from_fn(|number| home.server(&format!("{number}")));
@@ -29,18 +31,53 @@ fn shop() -> (Node, Pod, [Server; 4], KernelState) {
     (node, home, servers, known)
 }
 
-fn ip(pod: &Pod, line: &str) {
-    CommandResult::of(pod.place().command("ip").args(line.split(' ')), PATIENCE).expect_success();
+fn ip(place: &Place, line: &str) {
+    CommandResult::of(place.command("ip").args(line.split(' ')), PATIENCE).expect_success();
 }
 
 /// A pod whose packets are dropped: the MAC address of its gateway belongs to no device.
-fn cut_off(node: &Node) -> Pod {
+pub(super) fn cut_off(node: &Node) -> Pod {
     let pod = Pod::start(node, 1);
     ip(
-        &pod,
+        pod.place(),
         "neigh replace 10.201.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent",
     );
     pod
+}
+
+/// Two namespaces of the attacker, each with its router, which answers for the endpoints at
+/// `address`: one with resets, one with ICMP errors.
+pub(super) fn forging(node: &Node, address: IpAddr) -> [(Place, Place); 2] {
+    let answers = [
+        format!("address add {address}/32 dev lo"),
+        format!("route add unreachable {address}"),
+    ];
+    answers.map(|answer| {
+        let inside = node.place().child();
+        let router = Place {
+            netns: Arc::new(Netns::new()),
+            ..inside.clone()
+        };
+        let namespace = inside.netns.path();
+        let link = format!(
+            "link add up0 type veth peer name eth0 netns {}",
+            namespace.display()
+        );
+        ip(&router, &link);
+        for (place, device, host) in [(&router, "up0", 1), (&inside, "eth0", 2)] {
+            ip(
+                place,
+                &format!("address add 10.77.0.{host}/24 dev {device}"),
+            );
+            ip(place, &format!("link set {device} up"));
+        }
+        ip(&inside, "route add default via 10.77.0.1");
+        ip(&router, &answer);
+        router.netns.run(|| {
+            fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root may forward packets");
+        });
+        (inside, router)
+    })
 }
 
 /// Expects the attacker's connects to time out and to count as its own failures only.
@@ -90,17 +127,21 @@ fn a_client_with_a_short_user_timeout_ejects_none() {
     expect_own_failures(pod.client(), Attack::UserTimeout, &node, &servers, &known);
 }
 
-/// No answer comes before the socket is closed.
+/// No answer comes before the socket is closed, disconnected or shut down.
 #[test]
-fn connects_that_a_client_closes_early_are_no_failures() {
+fn connects_that_a_client_ends_early_are_no_failures() {
     let (node, _home, servers, known) = shop();
     let pod = cut_off(&node);
-    let mut attackers = [pod.client(), pod.client()];
-    let times = [0, 1].map(Duration::from_millis);
+    let ends = [
+        Attack::Close(Duration::ZERO),
+        Attack::Close(Duration::from_millis(1)),
+        Attack::Disconnect,
+        Attack::Shutdown,
+    ];
+    let mut attackers = ends.map(|end| (pod.client(), end));
     let attacks = attackers
         .iter_mut()
-        .zip(times)
-        .map(|(client, time)| client.attack(Attack::Close(time), VIP));
+        .map(|(client, end)| client.attack(end.clone(), VIP));
     for report in expect_unharmed_by(attacks.collect(), TIME, &node, &servers) {
         assert!(
             report.errors.is_empty() && report.total_answers() > 100,
@@ -120,7 +161,7 @@ fn routes_in_a_clients_namespace_eject_none() {
     ] {
         let (node, home, servers, known) = shop();
         let pod = Pod::start(&node, 1);
-        ip(&pod, &format!("route add {kind} {}", home.ip()));
+        ip(pod.place(), &format!("route add {kind} {}", home.ip()));
         let mut attacker = pod.client();
         let reports = expect_unharmed_by(
             vec![attacker.tcp(VIP).again_and_again()],
@@ -131,6 +172,21 @@ fn routes_in_a_clients_namespace_eject_none() {
         let errors: Vec<_> = reports[0].errors.keys().collect();
         assert_eq!(errors, [&format!("connect {error}")], "{kind}");
         assert_eq!(known.agreed(), 0, "{kind}");
+    }
+}
+
+#[test]
+fn answers_that_a_client_forges_eject_none() {
+    let (node, home, servers, known) = shop();
+    // The kernel sends further requests before it believes an ICMP error.
+    let errors = [("connect ECONNREFUSED", 12), ("connect EHOSTUNREACH", 1)];
+    for ((place, _router), (error, least)) in forging(&node, home.ip()).iter().zip(errors) {
+        let mut attacker = Client::start(place);
+        let attack = attacker.tcp(VIP).again_and_again();
+        let reports = expect_unharmed_by(vec![attack], TIME, &node, &servers);
+        let errors: Vec<_> = reports[0].errors.keys().map(String::as_str).collect();
+        assert_eq!((errors, known.agreed()), (vec![error], 0));
+        assert!(reports[0].errors[error] >= least, "{reports:?}");
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn cart() -> Manifest {
         .with("balance: random")
 }
 
-fn shop<const N: usize>() -> (Node, [Server; N], KernelState) {
+pub(super) fn shop<const N: usize>() -> (Node, [Server; N], KernelState) {
     let node = Node::start();
     let servers = std::array::from_fn(|number| node.server(&format!("{number}")));
     node.write("cart.yaml", cart().endpoints(&servers));

@@ -1,11 +1,14 @@
 //! Clients of several tenants on one node: none can affect the others.
 
 mod agreement;
+mod all_at_once;
 mod attack_variants;
 mod attacks;
+mod endpoint_shares;
 mod full_size;
 mod identity;
 mod latency;
+mod many_failures;
 mod quotas;
 mod shares;
 

@@ -119,6 +119,33 @@ fn a_client_with_many_sockets_is_served_without_records_where_no_limit_is_broken
     expect_others_served(&node);
 }
 
+/// Together they have more than all rows. Services with limits refuse then.
+#[test]
+fn five_clients_that_fill_the_table_together_take_nothing_from_services_without_limits() {
+    let (node, _attacker) = node("30s");
+    let servers = ["a", "b"].map(|name| node.echo_server(name));
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53);
+    node.write("cart.yaml", cart.endpoints(&servers));
+    node.wait_until_served("shop/cart", &servers.each_ref());
+    let names = ["1", "2", "3", "4", "5"].map(|number| format!("attacker{number}.service"));
+    let places = names.map(|name| node.place().below(&name));
+    let mut attackers = places.each_ref().map(Client::start);
+    let opened = attackers.each_mut().map(|it| it.open_streams(TCP, MANY));
+    assert!(
+        opened
+            .iter()
+            .all(|it| it.total_answers() == u64::from(MANY))
+    );
+    let recorded: usize = places.iter().map(|place| rows(&node, place)).sum();
+    assert_eq!(recorded, 64, "no row is left");
+    let report = node.client().tcp(TCP).times(500);
+    assert_eq!(report.errors, counts([]));
+    for server in &servers {
+        assert!(report.answers_of(server).abs_diff(250) <= 50, "{report:?}");
+    }
+    expect_others_served(&node);
+}
+
 #[test]
 fn udp_sockets_of_a_client_take_no_more_memory_than_its_share() {
     let (node, attacker) = node("30s");

@@ -62,7 +62,7 @@ fn shares(node: &Node) -> Shares {
 }
 
 /// Sockets that a client's shares of both services count; nothing where it has none.
-fn held(node: &Node, client: &Place) -> Vec<u64> {
+pub(super) fn held(node: &Node, client: &Place) -> Vec<u64> {
     let rows = shares(node);
     let ours = rows
         .iter()

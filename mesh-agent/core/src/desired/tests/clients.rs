@@ -6,7 +6,6 @@ use std::num::NonZeroU32;
 use mesh_common::{
     abi::ShareKey,
     counter::Counter,
-    limits::most_per_client,
     occupancy::{LIVE, counts},
     settle::{Request, settle},
 };
@@ -173,7 +172,7 @@ fn the_last_place_of_a_share_is_one() {
         .copied()
         .next()
         .expect("one");
-    assert_eq!(most_per_client(&row), 1);
+    assert_eq!(row.max_client_connections, 1);
     assert!(reserves(&memory, ATTACKER, 1));
     assert!(!reserves(&memory, ATTACKER, 2));
     assert!(reserves(&memory, VICTIM, 3));

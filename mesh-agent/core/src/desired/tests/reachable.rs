@@ -36,14 +36,10 @@ pub(super) fn node(world: &World, what: impl Fn(SocketAddr) -> Option<BackendLoa
                 health: load.health,
                 generation: row.generation,
                 client: 0,
+                backend: index,
+                pad: 0,
             };
-            memory.set_outcome(
-                OutcomeKey {
-                    client: 0,
-                    backend: index,
-                },
-                &own,
-            );
+            memory.set_outcome(OutcomeKey::new(0, index), &own);
         }
     }
     memory.set_seed(7);

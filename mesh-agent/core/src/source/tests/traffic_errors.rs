@@ -177,7 +177,7 @@ fn values_that_do_not_fit_together_are_errors() {
         ),
         (
             "limits: {maxConnectionsPerClientPercent: 25}",
-            "limits.maxConnectionsPerClientPercent: maxConnections is missing, which it is a percentage of",
+            "limits.maxConnectionsPerClientPercent: maxConnections or maxConnectionsPerEndpoint is missing, which it is a percentage of",
         ),
         (
             "slowStart: {beta: 1}",

@@ -24,7 +24,8 @@ pub struct LimitsForm {
     /// Connections of this node to each endpoint.
     #[schemars(extend("x-annotation" = "max-connections-per-endpoint"))]
     max_connections_per_endpoint: Plain<Limit>,
-    /// Percent of `maxConnections` that one pod, unit or user may hold, rounded up.
+    /// Percent that one pod, unit or user may hold, rounded up: of `maxConnections`, or of
+    /// `maxConnectionsPerEndpoint` times the number of usable endpoints, whichever is less.
     #[schemars(extend("x-annotation" = "max-connections-per-client-percent"))]
     max_connections_per_client_percent: Plain<Whole<u8, 1, 100>>,
 }
@@ -33,15 +34,18 @@ impl LimitsForm {
     /// Converts to the model. `field` is the mapping.
     pub fn model(self, field: Option<Field<'_>>) -> Option<Limits> {
         let connections = self.max_connections.optional();
+        let connections_per_endpoint = self.max_connections_per_endpoint.optional();
         let percent = self.max_connections_per_client_percent.optional();
-        if let (Some(None), Some(Some(_))) = (connections, percent) {
+        if let (Some(None), Some(None), Some(Some(_))) =
+            (connections, connections_per_endpoint, percent)
+        {
             return field?
                 .get("maxConnectionsPerClientPercent")?
-                .error("maxConnections is missing, which it is a percentage of");
+                .error("maxConnections or maxConnectionsPerEndpoint is missing, which it is a percentage of");
         }
         Some(Limits {
             connections: connections?,
-            connections_per_endpoint: self.max_connections_per_endpoint.optional()?,
+            connections_per_endpoint: connections_per_endpoint?,
             percent_per_client: percent?,
         })
     }

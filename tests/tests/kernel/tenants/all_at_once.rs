@@ -1,0 +1,92 @@
+//! Several attacks at once: those that one client can make together, and those of five clients.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mesh_common::counter::Counter;
+use mesh_tests::{
+    Client,
+    client::{Attack, Loop, protocol::counts},
+    place::Place,
+};
+
+use super::{
+    attack_variants::{cut_off, forging, shop},
+    attacks::{self, CONNECTS, VIP, expect_unharmed_by},
+};
+
+const TIME: Duration = Duration::from_secs(10);
+
+/// A process of the attacker, whose cgroups are all below its own, in the namespace of `other`.
+fn process(attacker: &Place, other: &Place) -> Client {
+    Client::start(&Place {
+        cgroup: Arc::new(attacker.cgroup.child()),
+        netns: Arc::clone(&other.netns),
+    })
+}
+
+/// Each of them alone is a test of `attack_variants` or `attacks`.
+#[test]
+fn all_attacks_of_one_client_at_once_affect_no_other() {
+    let (node, home, servers, known) = shop();
+    let attacker = node.place().below("attacker.service");
+    let cut = cut_off(&node);
+    let own = attacker.child();
+    let forged = forging(&node, home.ip());
+    let abandons = [
+        Attack::UserTimeout,
+        Attack::Close(Duration::ZERO),
+        Attack::Close(Duration::from_millis(1)),
+        Attack::Disconnect,
+        Attack::Shutdown,
+    ];
+    let mut abandoning = abandons.map(|attack| (process(&attacker, cut.place()), attack));
+    let mut signing = process(&attacker, node.place());
+    let places = [&own, &forged[0].0];
+    let mut refused = places.map(|place| process(&attacker, place));
+    let attacks = abandoning
+        .iter_mut()
+        .map(|(client, attack)| client.attack(attack.clone(), VIP));
+    let mut attacks: Vec<Loop<'_>> = attacks.collect();
+    attacks.push(signing.attack(Attack::Signed, VIP));
+    attacks.extend(
+        refused
+            .iter_mut()
+            .map(|client| client.tcp(VIP).again_and_again()),
+    );
+    for report in expect_unharmed_by(attacks, TIME, &node, &servers) {
+        let attempts = report.total_answers() + report.errors.values().sum::<u64>();
+        assert!(attempts > 12, "{report:?}");
+    }
+    assert_eq!(known.agreed(), 0);
+    assert!(known.counter(Counter::Failures) > 12);
+}
+
+/// Every endpoint refuses in their namespaces. They agree, so their evidence counts for all clients,
+/// but for half of the endpoints at most.
+#[test]
+fn five_clients_whose_connects_all_fail_eject_half_of_the_endpoints_at_most() {
+    let (node, servers, known) = attacks::shop::<4>();
+    let names = ["1", "2", "3", "4", "5"].map(|number| format!("attacker{number}.service"));
+    let attackers = names.map(|name| node.place().below(&name));
+    let places = attackers.each_ref().map(Place::child);
+    let mut clients = places.each_ref().map(Client::start);
+    let attacks = clients
+        .iter_mut()
+        .map(|client| client.tcp(VIP).again_and_again());
+    let attacks: Vec<Loop<'_>> = attacks.collect();
+    let mut victim = Client::start(&node.place().below("victim.service"));
+    let (end, mut most) = (Instant::now() + TIME, 0);
+    while Instant::now() < end {
+        let report = victim.tcp(VIP).times(CONNECTS);
+        let answered = servers.iter().filter(|it| report.answers_of(it) > 0);
+        assert_eq!(report.errors, counts([]));
+        assert!(answered.count() >= 2, "{report:?}");
+        most = most.max(known.agreed());
+    }
+    assert_eq!(most, 2);
+    attacks.into_iter().for_each(|attack| _ = attack.stop());
+    assert_eq!(victim.tcp(VIP).times(CONNECTS).errors, counts([]));
+}
