@@ -8,7 +8,7 @@ fn layout_is_what_running_kernels_hold() {
         (size_of::<FrontendKey>(), align_of::<FrontendKey>()),
         (20, 4)
     );
-    assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (72, 8));
+    assert_eq!((size_of::<ServiceRow>(), align_of::<ServiceRow>()), (80, 8));
     assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 4));
     assert_eq!((size_of::<BackendRow>(), align_of::<BackendRow>()), (32, 4));
     assert_eq!(
@@ -54,14 +54,14 @@ fn layout_is_what_running_kernels_hold() {
     assert_eq!(offset_of!(BackendRow, state), 18);
     assert_eq!(offset_of!(BackendRow, generation), 24);
     assert_eq!(offset_of!(SocketRecord, service), 36);
-    assert_eq!(offset_of!(ServiceRow, client), 68);
+    assert_eq!(offset_of!(ServiceRow, client), 72);
     assert_eq!(
         (
             size_of::<OutcomeRow>(),
             size_of::<Outcome>(),
             size_of::<OutcomeKey>()
         ),
-        (16, 16, 8)
+        (24, 24, 8)
     );
 }
 
