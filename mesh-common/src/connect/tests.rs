@@ -10,7 +10,7 @@ use crate::{
     socket::{established, released, syn_sent},
 };
 
-/// Returns a service that takes so many connections.
+/// Returns a service with this limit of connections.
 fn limited(max_connections: u32) -> ServiceRow {
     ServiceRow {
         max_connections,
@@ -18,7 +18,7 @@ fn limited(max_connections: u32) -> ServiceRow {
     }
 }
 
-/// Returns a service whose backends take so many connections each.
+/// Returns a service with this limit of connections for each backend.
 fn limited_backends(max_backend_connections: u32) -> ServiceRow {
     ServiceRow {
         max_backend_connections,
@@ -26,7 +26,7 @@ fn limited_backends(max_backend_connections: u32) -> ServiceRow {
     }
 }
 
-/// Returns a service of ten connections, of which each client may have so many percent.
+/// Returns a service with a limit of ten connections, and this percentage of them for each client.
 fn shared(percent: u32) -> ServiceRow {
     fixture::shared(percent, limited(10))
 }

@@ -99,8 +99,8 @@ pub(crate) fn shared(percent: u32, service: ServiceRow) -> ServiceRow {
     }
 }
 
-/// Returns a node with one service whose tiers have so many backends of weight one each, numbered
-/// from zero on.
+/// Returns a node with one service whose tiers have these numbers of backends of weight one,
+/// numbered from zero on.
 pub(crate) fn node(service: ServiceRow, tiers: &[u32]) -> Node {
     let mut node = Node::default();
     node.set_now(START);

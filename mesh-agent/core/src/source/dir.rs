@@ -159,7 +159,7 @@ impl ScanReader {
         update
     }
 
-    /// Forgets who held the front ends of services that are known by now.
+    /// Removes the earlier owners of front ends whose services are known by now.
     fn keep_absent(&mut self, update: &SourceUpdate) {
         let certain = update.complete && update.missing.is_empty();
         let has = |name: &ServiceName| {

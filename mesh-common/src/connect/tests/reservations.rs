@@ -11,7 +11,7 @@ use crate::{
 
 const MILLISECOND: u64 = 1_000_000;
 
-/// A node whose backends take so many connections each.
+/// A node with this limit of connections for each backend.
 fn place(backends: u32, limit: u32, policy: u8) -> Node {
     let service = ServiceRow {
         policy,
