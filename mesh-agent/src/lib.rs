@@ -7,6 +7,7 @@
 //!
 //!            health: probes endpoints, for `desired`
 //!            stale: closes sockets to removed backends
+//!            self_probe: connects through the programs, to see that they serve
 //!            agent: the task that owns the state and runs the steps above
 //!            mesh_api / metrics: show the state of the agent and the counters
 //! ```
@@ -15,7 +16,7 @@
 //! keeps a second agent out. What is pure is in `mesh_core`, the access to files in `mesh_files`.
 
 use mesh_api as api;
-use mesh_core::{desired, duration, hash, model, printable, similar_names, table};
+use mesh_core::{desired, doctor, duration, hash, model, printable, similar_names, table};
 use mesh_files::{mounts, private_files, safe_open};
 
 pub mod logging;
@@ -24,6 +25,7 @@ pub mod source;
 pub mod health;
 pub mod dataplane;
 pub mod stale;
+pub mod self_probe;
 pub mod config;
 pub mod agent;
 pub mod metrics;

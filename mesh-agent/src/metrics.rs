@@ -3,6 +3,7 @@
 mod listen;
 mod load;
 mod scrape;
+mod self_probe;
 mod token;
 
 use std::{
@@ -135,7 +136,7 @@ async fn readyz(State(pages): State<Arc<Pages>>) -> (StatusCode, &'static str) {
 
 /// Renders the metrics in the OpenMetrics text format. Returns an error if anything cannot be read,
 /// because missing values would look like removed services.
-fn scrape(view: &dyn View) -> Result<Bytes, String> {
+pub fn scrape(view: &dyn View) -> Result<Bytes, String> {
     let reading = Reading {
         status: view.status(),
         services: view.services()?,
@@ -159,6 +160,7 @@ struct Reading {
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_agent(&mut encoder)?;
+        self.encode_self_probe(&mut encoder)?;
         self.encode_maps(&mut encoder)?;
         self.encode_services(&mut encoder)?;
         self.encode_backends(&mut encoder)?;

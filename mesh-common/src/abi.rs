@@ -15,4 +15,4 @@ mod tests;
 pub use self::{backend::*, client::*, flow::*, service::*, socket::*};
 
 /// Part of the pin path: an agent never opens the maps of another layout.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;

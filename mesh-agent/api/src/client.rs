@@ -19,7 +19,8 @@ use tokio::{
 };
 
 use super::types::{
-    ApiError, Change, CommandOptions, CommandResult, Explanation, Question, Service, Status,
+    ApiError, Change, CommandOptions, CommandResult, Diagnosis, Explanation, Question, Service,
+    Status, Support,
 };
 
 /// Most time of one request, from the connect to the last byte of the answer.
@@ -138,9 +139,24 @@ impl Client {
         }
     }
 
+    /// Returns the socket of the agent.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Returns the state of the agent.
     pub async fn status(&self) -> Result<Status, Error> {
         self.get("/v1/status").await
+    }
+
+    /// Returns what is wrong with the agent and its node.
+    pub async fn doctor(&self) -> Result<Diagnosis, Error> {
+        self.get("/v1/doctor").await
+    }
+
+    /// Returns what else a bug report needs.
+    pub async fn support(&self) -> Result<Support, Error> {
+        self.get("/v1/support").await
     }
 
     /// Returns all services, or those of one namespace, sorted by namespace and name.

@@ -19,9 +19,9 @@ pub use self::explanation::explanation;
 use super::{
     server::{self, View},
     types::{
-        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, FrontendStatus,
-        HealthCheck, Hook, PortCapacity, Question, Service, ServiceCounters, ServicePort, Status,
-        Wrong,
+        CapacityUse, Change, ConfigProblem, Diagnosis, Endpoint, EndpointHealth, Explanation,
+        Finding, FrontendStatus, HealthCheck, Hook, PortCapacity, Question, Service,
+        ServiceCounters, ServicePort, Status, Support, Wrong,
     },
     view::Refusal,
 };
@@ -30,6 +30,7 @@ use crate::model::ServiceName;
 /// The state of the fake agent.
 pub struct Fake {
     pub status: Status,
+    pub diagnosis: Diagnosis,
     pub loaded: Arc<AtomicBool>,
     pub services: Result<Vec<Service>, String>,
     /// The commands so far, as text.
@@ -43,6 +44,17 @@ impl View for Fake {
 
     fn status(&self) -> Status {
         self.status.clone()
+    }
+
+    fn doctor(&self) -> Diagnosis {
+        self.diagnosis.clone()
+    }
+
+    fn support(&self) -> Support {
+        Support {
+            log: self.status.problems.clone(),
+            ..Support::default()
+        }
     }
 
     fn loaded(&self) -> bool {
@@ -107,6 +119,7 @@ impl View for Fake {
 pub fn healthy() -> Fake {
     Fake {
         status: status(),
+        diagnosis: diagnosis(),
         loaded: loaded(),
         services: Ok(vec![dns(), cart()]),
         commands: Arc::default(),
@@ -157,6 +170,7 @@ pub fn ailing() -> Fake {
             problems,
             ..status()
         },
+        diagnosis: diagnosis(),
         loaded: loaded(),
         services: Err("map SERVICES: cannot read row 7: gone".into()),
         commands: Arc::default(),
@@ -216,6 +230,7 @@ pub fn status() -> Status {
             capacity("SERVICES", 3, 65_536),
             capacity("BACKENDS", 6, 1_000_000),
         ],
+        self_probe: vec![],
         hooks: vec![Hook {
             name: "connect4".into(),
             program_id: 31,
@@ -230,6 +245,14 @@ pub fn status() -> Status {
         notes: vec![],
         problems: vec![],
         degraded: vec![],
+    }
+}
+
+/// What is wrong where nothing is.
+pub fn diagnosis() -> Diagnosis {
+    Diagnosis {
+        version: "0.1.0".into(),
+        findings: vec![Finding::ok("clock", "the clock is synchronised")],
     }
 }
 

@@ -42,6 +42,8 @@ pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: Cancellati
 fn router(view: Arc<dyn View>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/doctor", get(doctor))
+        .route("/v1/support", get(support))
         .route("/v1/services", get(services))
         .route("/v1/services/{namespace}/{name}", get(service))
         .route(
@@ -57,6 +59,14 @@ fn router(view: Arc<dyn View>) -> Router {
 
 async fn status(State(reader): State<ViewReader>) -> Result<Json<types::Status>, Failure> {
     Ok(Json(reader.read(View::status).await?))
+}
+
+async fn doctor(State(reader): State<ViewReader>) -> Result<Json<types::Diagnosis>, Failure> {
+    Ok(Json(reader.read(View::doctor).await?))
+}
+
+async fn support(State(reader): State<ViewReader>) -> Result<Json<types::Support>, Failure> {
+    Ok(Json(reader.read(View::support).await?))
 }
 
 async fn services(
@@ -179,7 +189,7 @@ struct Filter {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(
-        "no such page; there are /v1/status, /v1/services, /v1/services/NAMESPACE/NAME, /v1/explain?to=ADDRESS:PORT and, \
+        "no such page; there are /v1/status, /v1/doctor, /v1/support, /v1/services, /v1/services/NAMESPACE/NAME, /v1/explain?to=ADDRESS:PORT and, \
          for POST, /v1/services/NAMESPACE/NAME/endpoints/ADDRESS:PORT/ with drain, undrain or weight"
     )]
     NoRoute,
@@ -316,7 +326,9 @@ mod tests {
         let (code, body) = answer("GET /v2/status");
         assert_eq!(code, "HTTP/1.1 404 Not Found");
         assert!(
-            body.starts_with(r#"{"error":"no such page; there are /v1/status, /v1/services, "#),
+            body.starts_with(
+                r#"{"error":"no such page; there are /v1/status, /v1/doctor, /v1/support, "#
+            ),
             "{body}"
         );
         let (code, body) = answer("DELETE /v1/services/shop/cart");

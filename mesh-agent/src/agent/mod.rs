@@ -36,6 +36,7 @@ pub mod open_file_limit;
 mod overrides;
 mod owner;
 mod problem_log;
+mod self_probe_task;
 mod signals;
 mod sources;
 mod stale_sockets;
@@ -46,7 +47,7 @@ mod unejection;
 pub mod uninstall;
 mod view;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use tokio::{net::UnixListener, sync::watch};
 use tracing::info;
@@ -60,15 +61,17 @@ use self::{
     health_task::HealthTask,
     owner::{Owner, Replaces},
     problem_log::ProblemLog,
+    self_probe_task::ProbeReport,
     sources::SourceContext,
     stale_sockets::StaleSockets,
-    view::AgentView,
+    view::{AgentView, Started},
 };
 use crate::{
     api,
     config::Settings,
     dataplane::{kernel::Kernel, pin::Cgroup, privileges::Capabilities, sockets::Sockets},
     metrics,
+    self_probe::SelfProbe,
 };
 
 /// Runs until stopped by a signal. Links and maps stay in the kernel, so connects are still
@@ -94,6 +97,8 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     signals::cancel_on_signal(&life.stop)?;
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
+    let (started, inspector) = (Started::now(), kernel.inspector());
+    let self_probe = SelfProbe::open(kernel.probe_rows())?;
     let listener = api::server::bind(&settings.socket)?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
     owner.set_sources(sources);
@@ -110,12 +115,21 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         life: life.clone(),
     };
     let health = HealthTask::start(&context, owner.down());
+    let (probed_in, probed) = watch::channel(ProbeReport::default());
+    life.spawn(self_probe_task::run(
+        context.clone(),
+        self_probe,
+        hooks.clone(),
+        probed_in,
+    ));
     let view = Arc::new(AgentView {
-        started: Instant::now(),
+        started,
+        inspector,
         degraded,
         context: context.clone(),
         hooks: hooks.clone(),
         reports: health.reports.clone(),
+        probed,
     });
     #[cfg(feature = "kernel-log")]
     life.spawn(kernel_log::run(&context, &mut owner.dataplane)?);

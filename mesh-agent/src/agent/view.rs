@@ -1,8 +1,10 @@
 //! The view of the agent for the API and the metrics: the published snapshot, joined with the
 //! kernel's counters at the time of the request.
 
+mod doctor;
 mod services;
 mod settings;
+mod support;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,19 +12,20 @@ use std::{
     path::Path,
     process,
     sync::Arc,
-    time::Instant,
 };
 
 use mesh_common::abi::maps;
 use tokio::sync::watch;
 
+pub(super) use self::doctor::Started;
 use self::services::ServiceRows;
 use super::{
     clock::now, context::Context, event::Command, explain, frontend_owners, owner::Snapshot,
+    self_probe_task::ProbeReport,
 };
 use crate::{
     api::{server::View, types, view::Refusal},
-    dataplane::link::Attached,
+    dataplane::{inspect::Inspector, link::Attached},
     desired::{Capacity, Tables, Target},
     health::HealthReport,
     model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},
@@ -33,18 +36,23 @@ const MOST_WRONG: usize = 100;
 
 /// The sources of all answers.
 pub(super) struct AgentView {
-    pub(super) started: Instant,
+    pub(super) started: Started,
+    pub(super) inspector: Inspector,
     pub(super) degraded: Vec<String>,
     pub(super) context: Context,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<HealthReport>>,
+    pub(super) probed: watch::Receiver<ProbeReport>,
 }
 
 impl View for AgentView {
     fn ready(&self) -> bool {
         let snapshot = self.context.snapshots.borrow();
         let applied = snapshot.applied.is_some() && !self.hooks.borrow().is_empty();
-        applied && only_objects(&snapshot.wrong) && snapshot.problems.is_empty()
+        applied
+            && only_objects(&snapshot.wrong)
+            && snapshot.problems.is_empty()
+            && self.probed.borrow().is_well()
     }
 
     fn status(&self) -> types::Status {
@@ -52,13 +60,15 @@ impl View for AgentView {
         let hooks = self.hooks.borrow().clone();
         let applied = snapshot.applied;
         let waiting = hooks.is_empty();
+        let probed = self.probed.borrow().clone();
+        let unserved = probed.problem(&self.context.settings.cgroup);
         types::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: self.ready(),
             config_valid: snapshot.errors.is_empty(),
             node_name: self.context.settings.node_name.clone(),
             pid: process::id(),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            uptime_seconds: self.started.at.elapsed().as_secs(),
             cgroup: self.context.settings.cgroup.display().to_string(),
             pin_dir: self.context.settings.pin_dir.display().to_string(),
             revision: applied.map_or(0, |applied| applied.revision),
@@ -67,6 +77,7 @@ impl View for AgentView {
                 .map(|applied| u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX)),
             capacity: capacity(&snapshot.tables, self.context.settings.capacity),
             hooks: hooks.into_iter().map(hook).collect(),
+            self_probe: probed.hooks(),
             sources: self
                 .context
                 .settings
@@ -85,9 +96,17 @@ impl View for AgentView {
                 .map(note)
                 .chain(unused_overrides(&snapshot))
                 .collect(),
-            problems: problems(snapshot.problems, waiting),
+            problems: problems(snapshot.problems, waiting, unserved),
             degraded: self.degraded.clone(),
         }
+    }
+
+    fn doctor(&self) -> types::Diagnosis {
+        self.diagnose(self.status())
+    }
+
+    fn support(&self) -> types::Support {
+        support::support(self)
     }
 
     fn loaded(&self) -> bool {
@@ -161,7 +180,8 @@ impl View for AgentView {
     }
 }
 
-fn problems(mut problems: Vec<String>, waiting: bool) -> Vec<String> {
+fn problems(mut problems: Vec<String>, waiting: bool, unserved: Option<String>) -> Vec<String> {
+    problems.extend(unserved);
     if waiting {
         let wait = "programs are not attached yet; those of an earlier agent stay until the configuration is applied";
         problems.push(wait.to_owned());

@@ -16,12 +16,14 @@ use mesh_common::{
 use super::kernel_log::{Decision, KernelLog};
 use super::{
     ApplyError, Dataplane, Error, SharedMeter, clients, exclude,
+    inspect::Inspector,
     layout::{check, directory_name, has_more_rows},
     link::{Attached, Held},
     link_repair,
     maps::Maps,
     other_agents,
     pin::{Cgroup, PinDir},
+    probe_rows::{ProbeRows, rows_of},
     sockets::{self, Sockets},
     verify::verify,
 };
@@ -84,7 +86,7 @@ impl Kernel {
             let path = directory.join(map.name);
             check(map, capacity, &path)?;
             loader.map_pin_path(map.name, path);
-            let rows = capacity.of(map.rows);
+            let rows = rows_of(map, capacity);
             if rows > 0 {
                 loader.map_max_entries(map.name, rows);
             }
@@ -191,6 +193,23 @@ impl Kernel {
             maps: Arc::clone(&self.maps),
             program,
         })
+    }
+
+    /// Returns access to the rows of the self-probe, in parallel to the data plane.
+    pub fn probe_rows(&self) -> ProbeRows {
+        ProbeRows {
+            maps: Arc::clone(&self.maps),
+            capacity: self.capacity,
+        }
+    }
+
+    /// Returns a reader of maps and pins, in parallel to the data plane.
+    pub fn inspector(&self) -> Inspector {
+        Inspector {
+            maps: Arc::clone(&self.maps),
+            capacity: self.capacity,
+            pins: self.pins.path().to_owned(),
+        }
     }
 
     /// Replaces the cgroups and namespaces that are not served. Only for an agent that was opened

@@ -9,6 +9,7 @@ use mesh_common::abi::{
     maps::{Kind, MapDef},
 };
 
+use super::probe_rows::rows_of;
 use crate::desired::Capacity;
 
 /// A pinned map does not have the layout of this agent.
@@ -74,7 +75,7 @@ pub(super) fn check(map: &MapDef, capacity: Capacity, path: &Path) -> Result<(),
     let fields = [
         ("key size", info.key_size(), map.key_size),
         ("value size", info.value_size(), map.row_size),
-        ("row count", info.max_entries(), capacity.of(map.rows)),
+        ("row count", info.max_entries(), rows_of(map, capacity)),
         ("flags", info.map_flags(), map.kind.flags()),
     ];
     match fields.into_iter().find(|(_, is, should)| is != should) {

@@ -14,6 +14,7 @@ use super::{
     Counters, Error, Evidence, Meter,
     backends::BackendMap,
     pinned_map::{self, Map, PerCpuMap},
+    probe_rows,
 };
 use crate::{
     desired::{Capacity, SlotTier, Tables, contiguous_backends, plan::Op},
@@ -91,9 +92,13 @@ impl Maps {
             Op::TakeBackend(..) => self.backends().take(&rows!(ops, Op::TakeBackend)),
             Op::PutBackend(..) => self.backends().patch(&rows!(ops, Op::PutBackend)),
             Op::PutSlot(..) => self.of(maps::SLOTS).update(&rows!(ops, Op::PutSlot)),
-            Op::PutFilter(..) => self
-                .of(maps::ADDRESS_FILTER)
-                .update(&rows!(ops, Op::PutFilter)),
+            Op::PutFilter(..) => {
+                let words = rows!(ops, Op::PutFilter).into_iter();
+                let words: Vec<_> = words
+                    .map(|(word, bits)| (word, bits | probe_rows::filter_bits(word)))
+                    .collect();
+                self.of(maps::ADDRESS_FILTER).update(&words)
+            }
             Op::PutService(..) => self.of(maps::SERVICES).update(&rows!(ops, Op::PutService)),
             Op::DeleteService(_) | Op::FreeId(_) => self.delete_each(ops),
             // Nothing refers to a free slot, so its content does not matter.
@@ -178,7 +183,8 @@ impl Maps {
     }
 
     pub(super) fn dump(&self, capacity: Capacity) -> Result<Tables, Error> {
-        let services = self.of(maps::SERVICES).scan()?;
+        let mut services = self.of(maps::SERVICES).scan()?;
+        services.retain(|(key, _)| !probe_rows::is_probe(key));
         let mut tables = Tables::default();
         for (_, row) in &services {
             if contiguous_backends(row).is_none() && !tables.slots.contains_key(&row.slot_base) {
@@ -189,8 +195,10 @@ impl Maps {
         let filter = self
             .of(maps::ADDRESS_FILTER)
             .range(0, maps::ADDRESS_FILTER.capacity() as usize)?;
+        let mut filter = filter.into_iter().collect();
+        probe_rows::hide_bits(&mut filter, &tables.services);
         tables.filter = filter.into_iter().filter(|(_, bits)| *bits != 0).collect();
-        tables.backends = self.backends().scan()?;
+        tables.backends = self.backends().scan(capacity.backends)?;
         let names = self
             .of(maps::NAMES)
             .scan()?

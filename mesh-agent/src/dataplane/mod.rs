@@ -7,6 +7,7 @@ pub mod clients;
 pub mod exclude;
 #[cfg(test)]
 mod frames;
+pub mod inspect;
 pub mod kernel;
 #[cfg(feature = "kernel-log")]
 pub mod kernel_log;
@@ -21,6 +22,7 @@ mod no_log;
 pub mod other_agents;
 pub mod pin;
 pub mod privileges;
+pub mod probe_rows;
 pub mod sockets;
 mod sys;
 mod verify;

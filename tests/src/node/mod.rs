@@ -107,6 +107,11 @@ impl Node {
         self.flags.extend(line.split(' ').map(str::to_owned));
     }
 
+    /// The next agent serves this cgroup instead of the node's own.
+    pub fn serve(&mut self, cgroup: &Path) {
+        self.directories.cgroup = cgroup.into();
+    }
+
     /// What the agent is told.
     pub fn directories(&self) -> &Directories {
         &self.directories

@@ -2,11 +2,14 @@
 //! renamed.
 
 mod counters;
+mod doctor;
 mod endpoint;
 mod explain;
 mod health;
 mod command;
+mod self_probe;
 mod service;
+mod support;
 mod wrong;
 
 use std::fmt;
@@ -17,10 +20,13 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     command::{Change, CommandOptions, CommandResult},
     counters::ServiceCounters,
+    doctor::{Diagnosis, Finding, Severity},
     endpoint::{Ejection, Endpoint, Locality, clients},
     explain::{Candidate, Destination, Explanation, Question, Share, Tier},
     health::{EndpointHealth, health_state},
+    self_probe::{HookProbe, probe_state},
     service::{FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
+    support::{MapLayout, ProgramsOfHook, Support},
     wrong::Wrong,
 };
 use crate::model;
@@ -56,6 +62,9 @@ pub struct Status {
     pub capacity: Vec<CapacityUse>,
     /// Attached hooks.
     pub hooks: Vec<Hook>,
+    /// What connects of the agent's own found about each hook; empty until they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub self_probe: Vec<HookProbe>,
     /// Watched directories.
     pub sources: Vec<String>,
     /// Which addresses and node ports services may have; absent in answers of older agents.
