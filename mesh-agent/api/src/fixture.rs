@@ -1,5 +1,6 @@
 //! A fake view of an agent, and a socket to serve it on, for tests of its readers.
 
+mod diagnosis;
 mod explanation;
 
 use std::{
@@ -15,13 +16,13 @@ use mesh_common::counter::Counter;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::explanation::explanation;
+pub use self::{diagnosis::diagnosis, explanation::explanation};
 use super::{
     server::{self, View},
     types::{
         CapacityUse, Change, ConfigProblem, Diagnosis, Endpoint, EndpointHealth, Explanation,
-        Finding, FrontendStatus, HealthCheck, Hook, PortCapacity, Question, Service,
-        ServiceCounters, ServicePort, Status, Support, Wrong,
+        FrontendStatus, HealthCheck, Hook, PortCapacity, Question, Service, ServiceCounters,
+        ServicePort, Status, Support, Wrong,
     },
     view::Refusal,
 };
@@ -245,14 +246,6 @@ pub fn status() -> Status {
         notes: vec![],
         problems: vec![],
         degraded: vec![],
-    }
-}
-
-/// What is wrong where nothing is.
-pub fn diagnosis() -> Diagnosis {
-    Diagnosis {
-        version: "0.1.0".into(),
-        findings: vec![Finding::ok("clock", "the clock is synchronised")],
     }
 }
 

@@ -15,7 +15,7 @@ use mesh_common::abi::{
     maps::{self, MapDef},
 };
 
-use super::{Error, kernel::ADDRESS_HOOKS, maps::Maps, pin::Cgroup, probe_rows::rows_of, sys};
+use super::{Error, maps::Maps, pin::Cgroup, probe_rows::rows_of, sys};
 use crate::{
     api::types::{CapacityUse, MapLayout},
     desired::Capacity,
@@ -35,7 +35,6 @@ const ATTACH_TYPES: [(&str, u32); 10] = [
     ("connect4", 10),
     ("connect6", 11),
 ];
-const _: () = assert!(ATTACH_TYPES.len() == ADDRESS_HOOKS.len() + 2);
 
 /// Reads maps and pins in parallel to the data plane.
 pub struct Inspector {

@@ -23,7 +23,8 @@ use super::{
     maps::Maps,
     other_agents,
     pin::{Cgroup, PinDir},
-    probe_rows::{ProbeRows, rows_of},
+    probe_rows::rows_of,
+    probe_services::ProbeRows,
     sockets::{self, Sockets},
     verify::verify,
 };

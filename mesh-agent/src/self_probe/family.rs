@@ -12,7 +12,7 @@ use nix::sys::{
     time::{TimeVal, TimeValLike as _},
 };
 
-use crate::dataplane::probe_rows::ProbeService;
+use crate::dataplane::probe_services::ProbeService;
 
 /// Most time to wait for one answer. On loopback it takes microseconds.
 pub(super) const ANSWER: Duration = Duration::from_millis(400);

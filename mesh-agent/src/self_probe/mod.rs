@@ -25,7 +25,7 @@ pub use self::{
     sockets::own as own_cgroup,
 };
 use crate::{
-    dataplane::{Error, probe_rows::ProbeRows},
+    dataplane::{Error, probe_services::ProbeRows},
     model::probe_address,
 };
 

@@ -19,7 +19,7 @@ use super::{
     family::{ANSWER, Family, OPS, RELEASE},
     outcome::{Outcome, Pass},
 };
-use crate::dataplane::probe_rows::{ProbeRows, cookie};
+use crate::dataplane::probe_services::{ProbeRows, cookie};
 
 const MESSAGE: &[u8] = b"mesh-agent self-probe";
 
