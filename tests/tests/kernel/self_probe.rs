@@ -181,7 +181,4 @@ fn services_and_counts_show_nothing_of_the_probe() {
     assert_eq!(status.problems, <[String; 0]>::default());
     node.client().tcp("192.0.0.9:80").times(3);
     assert_eq!(node.port("shop/cart").counters[Counter::Connects], 3);
-    node.remove("shop.yaml");
-    node.wait_until_gone("shop/cart");
-    wait_until_every_hook_works(&node);
 }

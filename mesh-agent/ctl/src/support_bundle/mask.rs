@@ -40,7 +40,7 @@ pub(super) fn value(value: Value) -> Value {
                 let masked = if is_secret(&key) {
                     hidden(inside)
                 } else {
-                    self::value(inside)
+                    self::value(unquoted(&key, inside))
                 };
                 (key, masked)
             })
@@ -52,6 +52,14 @@ pub(super) fn value(value: Value) -> Value {
 fn is_secret(key: &str) -> bool {
     let key = plain(key);
     KEYS.contains(&key.as_str()) || WORDS.iter().any(|word| key.contains(word))
+}
+
+/// Masks what an error quotes of a file: its field is told beside it.
+fn unquoted(key: &str, value: Value) -> Value {
+    match value {
+        Value::String(text) if key == "reason" => without_quotes(&text).into(),
+        other => other,
+    }
 }
 
 /// Masks everything but keys.
