@@ -62,7 +62,7 @@ macro_rules! define {
 
         impl Tables {
             /// Adds the rows that belong to services whose id `is_of` selects. Rows that are here stay.
-            pub(super) fn copy_services(&mut self, from: &Self, is_of: impl Fn(u32) -> bool) {
+            pub fn copy_services(&mut self, from: &Self, is_of: impl Fn(u32) -> bool) {
                 $(copy(&mut self.$table, &from.$table, |key, row| $service(key, row).is_some_and(&is_of));)+
             }
 
