@@ -16,6 +16,10 @@ mod checks;
 mod demo;
 #[cfg(test)]
 mod documents;
+/// By its path, because the crate of the file would make every task wait for its dependencies.
+#[path = "../../mesh-agent/files/src/mounts.rs"]
+#[allow(dead_code, reason = "the agent uses more of it")]
+mod mounts;
 mod run;
 mod setup;
 mod vm;

@@ -323,6 +323,7 @@ pub fn checked_cart() -> Service {
     });
     http.endpoints[0].health = health("healthy", "", 4000, false);
     http.endpoints[1].health = health("unhealthy", "connection refused", 12, false);
+    http.endpoints[1].inactive_reason = Some("unhealthy".to_owned());
     http.endpoints[1].active = false;
     http.endpoints[3].health = health("unknown", "", 1, false);
     admin.endpoints[0].health = health("unhealthy", "HTTP status 503, wanted 200-399", 75, true);
@@ -405,6 +406,7 @@ fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u6
         weight,
         condition: condition.into(),
         active,
+        inactive_reason: (!active).then(|| condition.to_owned()),
         index: active.then_some(1),
         connects,
         effective_weight: weight,

@@ -6,6 +6,7 @@
 //! ```
 
 mod affinity_binding;
+mod agent_state;
 mod candidates;
 mod client;
 mod replay;
@@ -20,7 +21,7 @@ use self::{client::Client, table_copy::TableCopy};
 use super::owner::Snapshot;
 use crate::{
     api::{
-        types::{Explanation, Question},
+        types::{Explanation, Question, verdict},
         view::Refusal,
     },
     config::Settings,
@@ -51,8 +52,7 @@ pub(super) fn explain(
         client.bound = affinity_binding::bound(meter, service, &client, now)?;
     }
     let mut explanation = decide(&snapshot.tables, &counters, now, &key, &client);
-    reasons::add_agent_reasons(&snapshot.world, &mut explanation);
-    reasons::set_weights(&snapshot.world, now, &mut explanation);
+    agent_state::add(&snapshot.world, now, &mut explanation);
     reasons::name_left_out(&snapshot.wrong, &mut explanation);
     Ok(explanation)
 }
@@ -91,7 +91,7 @@ fn decide(
 ) -> Explanation {
     let untouched = Explanation {
         frontend: frontend(key),
-        verdict: "untouched".to_owned(),
+        verdict: verdict::UNTOUCHED.to_owned(),
         ..Explanation::default()
     };
     if let Some(reason) = &client.excluded {

@@ -252,7 +252,7 @@ impl Dataplane for Kernel {
 
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
         let mut done = 0;
-        for run in ops.chunk_by(|a, b| std::mem::discriminant(a) == std::mem::discriminant(b)) {
+        for run in ops.chunk_by(Op::is_like) {
             self.maps
                 .apply_run(run)
                 .map_err(|(more, error)| ApplyError {

@@ -23,6 +23,7 @@ pub mod pin;
 pub mod privileges;
 pub mod sockets;
 mod sys;
+mod tables;
 mod verify;
 
 pub use mesh_core::dataplane::{

@@ -18,9 +18,14 @@ pub use self::{
     command::{Change, CommandOptions, CommandResult},
     counters::ServiceCounters,
     endpoint::{Ejection, Endpoint, Locality, clients},
-    explain::{Candidate, Destination, Explanation, Question, Share, Tier},
+    explain::{
+        Candidate, Destination, Explanation, Question, Share, Tier, candidate_status, verdict,
+    },
     health::{EndpointHealth, health_state},
-    service::{FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
+    service::{
+        FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort,
+        frontend_state,
+    },
     wrong::Wrong,
 };
 use crate::model;
