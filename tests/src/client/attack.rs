@@ -88,11 +88,7 @@ impl Attack {
             }
             Self::Signed => sign(&socket)?,
             Self::UserTimeout => setsockopt(&socket, sockopt::TcpUserTimeout, &1)?,
-            Self::Close(_)
-            | Self::Disconnect
-            | Self::Shutdown
-            | Self::Linger(_)
-            | Self::Hoard(_) => {}
+            _ => {}
         }
         match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}

@@ -17,8 +17,6 @@ use mesh_tests::{
 use super::attacks::{VIP, cart, expect_unharmed_by};
 use crate::balancing::KernelState;
 
-/// Connects time out after one second, and then the attackers go on.
-const TIME: Duration = Duration::from_secs(3);
 const DEAD: &str = "outlier: {baseEjection: 60s, maxEjection: 60s}";
 
 pub(super) fn shop() -> (Node, Pod, [Server; 4], KernelState) {
@@ -88,7 +86,7 @@ fn expect_own_failures(
     servers: &[Server; 4],
     known: &KernelState,
 ) {
-    let reports = expect_unharmed_by(vec![attacker.attack(attack, VIP)], TIME, node, servers);
+    let reports = expect_unharmed_by(vec![attacker.attack(attack, VIP)], node, servers);
     assert_eq!(reports[0].errors, counts([]), "each connect is under way");
     assert_eq!(known.agreed(), 0);
     // If every endpoint hangs, none may be ejected.
@@ -142,7 +140,7 @@ fn connects_that_a_client_ends_early_are_no_failures() {
     let attacks = attackers
         .iter_mut()
         .map(|(client, end)| client.attack(end.clone(), VIP));
-    for report in expect_unharmed_by(attacks.collect(), TIME, &node, &servers) {
+    for report in expect_unharmed_by(attacks.collect(), &node, &servers) {
         assert!(
             report.errors.is_empty() && report.total_answers() > 100,
             "{report:?}"
@@ -163,12 +161,8 @@ fn routes_in_a_clients_namespace_eject_none() {
         let pod = Pod::start(&node, 1);
         ip(pod.place(), &format!("route add {kind} {}", home.ip()));
         let mut attacker = pod.client();
-        let reports = expect_unharmed_by(
-            vec![attacker.tcp(VIP).again_and_again()],
-            TIME,
-            &node,
-            &servers,
-        );
+        let attack = attacker.tcp(VIP).again_and_again();
+        let reports = expect_unharmed_by(vec![attack], &node, &servers);
         let errors: Vec<_> = reports[0].errors.keys().collect();
         assert_eq!(errors, [&format!("connect {error}")], "{kind}");
         assert_eq!(known.agreed(), 0, "{kind}");
@@ -183,7 +177,7 @@ fn answers_that_a_client_forges_eject_none() {
     for ((place, _router), (error, least)) in forging(&node, home.ip()).iter().zip(errors) {
         let mut attacker = Client::start(place);
         let attack = attacker.tcp(VIP).again_and_again();
-        let reports = expect_unharmed_by(vec![attack], TIME, &node, &servers);
+        let reports = expect_unharmed_by(vec![attack], &node, &servers);
         let errors: Vec<_> = reports[0].errors.keys().map(String::as_str).collect();
         assert_eq!((errors, known.agreed()), (vec![error], 0));
         assert!(reports[0].errors[error] >= least, "{reports:?}");
@@ -210,7 +204,7 @@ fn a_client_that_sees_the_opposite_revives_no_endpoint_and_ejects_none() {
     let _own = Server::start_at(Manner::Closes, &place.netns, "own", address);
     let mut attacker = Client::start(&place);
     let attack = attacker.tcp(VIP).again_and_again();
-    let reports = expect_unharmed_by(vec![attack], TIME, &node, &[one, two, three]);
+    let reports = expect_unharmed_by(vec![attack], &node, &[one, two, three]);
     assert!(reports[0].answers.contains_key("own"), "{reports:?}");
     assert!(reports[0].errors.values().sum::<u64>() >= 6, "{reports:?}");
     assert_eq!(known.agreed(), 1);

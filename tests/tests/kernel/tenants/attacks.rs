@@ -1,8 +1,6 @@
 //! A client that makes its own connects fail does not affect others: they are not refused, and
 //! their shares stay fair.
 
-use std::time::{Duration, Instant};
-
 use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, ConnectReport, Manifest, Node, Server,
@@ -11,12 +9,11 @@ use mesh_tests::{
     service,
 };
 
+use super::while_attacked;
 use crate::balancing::KernelState;
 
 pub(super) const VIP: &str = "10.96.0.10:80";
 pub(super) const CONNECTS: u32 = 1_000;
-/// Duration of a variant of the attack.
-const SHORT: Duration = Duration::from_secs(2);
 
 pub(super) fn cart() -> Manifest {
     service("shop/cart")
@@ -51,18 +48,13 @@ pub(super) fn expect_fair<const N: usize>(report: &ConnectReport, servers: &[Ser
 }
 
 /// Runs the attackers, and expects the victim to be unharmed during and after the attack.
-fn expect_unharmed<const N: usize>(
-    time: Duration,
-    node: &Node,
-    attackers: &[Place],
-    servers: &[Server; N],
-) {
+fn expect_unharmed<const N: usize>(node: &Node, attackers: &[Place], servers: &[Server; N]) {
     let mut clients: Vec<Client> = attackers.iter().map(Client::start).collect();
     let attacks = clients
         .iter_mut()
         .map(|client| client.tcp(VIP).again_and_again())
         .collect();
-    for report in expect_unharmed_by(attacks, time, node, servers) {
+    for report in expect_unharmed_by(attacks, node, servers) {
         assert!(
             report.errors.values().sum::<u64>() > 3 * N as u64,
             "it fails: {report:?}"
@@ -73,30 +65,20 @@ fn expect_unharmed<const N: usize>(
 /// Expects the victim to be unharmed by attacks that are under way. Returns their reports.
 pub(super) fn expect_unharmed_by<const N: usize>(
     attacks: Vec<Loop<'_>>,
-    time: Duration,
     node: &Node,
     servers: &[Server; N],
 ) -> Vec<ConnectReport> {
     let mut victim = Client::start(&node.place().below("victim.service"));
-    let end = Instant::now() + time;
-    while Instant::now() < end {
+    while_attacked(attacks, || {
         expect_fair(&victim.tcp(VIP).times(CONNECTS), servers);
-    }
-    let reports = attacks.into_iter().map(Loop::stop).collect();
-    expect_fair(&victim.tcp(VIP).times(CONNECTS), servers);
-    reports
+    })
 }
 
 /// In a network namespace of its own every endpoint refuses.
 #[test]
 fn a_client_in_its_own_namespace_ejects_no_endpoint_for_others() {
     let (node, servers, known) = shop::<4>();
-    expect_unharmed(
-        Duration::from_secs(10),
-        &node,
-        &[node.place().child()],
-        &servers,
-    );
+    expect_unharmed(&node, &[node.place().child()], &servers);
     assert_eq!(known.agreed(), 0);
     assert!(
         known.counter(Counter::Failures) > 12 && known.ejected() >= 3,
@@ -109,7 +91,7 @@ fn a_client_in_its_own_namespace_ejects_no_endpoint_for_others() {
 fn a_client_ejects_no_endpoint_for_others_without_an_agent() {
     let (mut node, servers, known) = shop::<4>();
     node.kill_agent();
-    expect_unharmed(SHORT, &node, &[node.place().child()], &servers);
+    expect_unharmed(&node, &[node.place().child()], &servers);
     assert_eq!(known.agreed(), 0);
 }
 
@@ -118,7 +100,7 @@ fn cgroups_and_namespaces_of_one_client_count_once() {
     let (node, servers, known) = shop::<4>();
     let attacker = node.place().below("attacker.service");
     let places: Vec<Place> = (0..4).map(|_| attacker.child()).collect();
-    expect_unharmed(SHORT, &node, &places, &servers);
+    expect_unharmed(&node, &places, &servers);
     assert_eq!(known.agreed(), 0);
 }
 
@@ -133,7 +115,7 @@ fn a_near_zone_is_not_emptied() {
         .described(&far, "zone: b");
     node.write("cart.yaml", cart);
     node.wait_until_served("shop/cart", &[&near, &also, &far]);
-    expect_unharmed(SHORT, &node, &[node.place().child()], &[near, also]);
+    expect_unharmed(&node, &[node.place().child()], &[near, also]);
 }
 
 /// The program closes the socket while the connect is under way.
