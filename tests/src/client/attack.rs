@@ -13,9 +13,12 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::socket::{
-        AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, connect, setsockopt,
-        shutdown, socket, sockopt,
+    sys::{
+        socket::{
+            AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, connect, setsockopt,
+            shutdown, socket, sockopt,
+        },
+        time::{TimeVal, TimeValLike as _},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +41,8 @@ pub enum Attack {
     Signed,
     /// `TCP_USER_TIMEOUT` of a millisecond.
     UserTimeout,
+    /// `SO_SNDTIMEO` of a millisecond: `connect` waits no longer, and the socket is closed.
+    SendTimeout,
     /// `close`, so long after `connect`.
     Close(Duration),
     /// `connect` to `AF_UNSPEC` while the connect is under way.
@@ -80,7 +85,8 @@ impl Attack {
         if let Self::Linger(name) = self {
             return linger(name, to);
         }
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let mut flags = SockFlag::SOCK_CLOEXEC;
+        flags.set(SockFlag::SOCK_NONBLOCK, *self != Self::SendTimeout);
         let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
         match self {
             Self::Device(name) => {
@@ -88,6 +94,9 @@ impl Attack {
             }
             Self::Signed => sign(&socket)?,
             Self::UserTimeout => setsockopt(&socket, sockopt::TcpUserTimeout, &1)?,
+            Self::SendTimeout => {
+                setsockopt(&socket, sockopt::SendTimeout, &TimeVal::milliseconds(1))?;
+            }
             _ => {}
         }
         match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
@@ -98,6 +107,7 @@ impl Attack {
             Self::Close(after) => thread::sleep(*after),
             Self::Disconnect => disconnect(&socket)?,
             Self::Shutdown => _ = shutdown(socket.as_raw_fd(), Shutdown::Both),
+            Self::SendTimeout => {}
             _ => return Ok(Some(socket)),
         }
         Ok(None)

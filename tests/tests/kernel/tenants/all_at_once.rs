@@ -33,6 +33,7 @@ fn all_attacks_of_one_client_at_once_affect_no_other() {
     let forged = forging(&node, home.ip());
     let abandons = [
         Attack::UserTimeout,
+        Attack::SendTimeout,
         Attack::Close(Duration::ZERO),
         Attack::Close(Duration::from_millis(1)),
         Attack::Disconnect,

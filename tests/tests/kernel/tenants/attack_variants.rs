@@ -6,6 +6,7 @@ use std::{array, fs, net::IpAddr, sync::Arc, time::Duration};
 use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Node, Pod, Server,
+    blackhole::Blackhole,
     client::{Attack, protocol::counts},
     command_result::CommandResult,
     netns::Netns,
@@ -14,7 +15,10 @@ use mesh_tests::{
     server::Manner,
 };
 
-use super::attacks::{VIP, cart, expect_unharmed_by};
+use super::{
+    attacks::{VIP, cart, expect_unharmed_by},
+    attempts,
+};
 use crate::balancing::KernelState;
 
 const DEAD: &str = "outlier: {baseEjection: 60s, maxEjection: 60s}";
@@ -133,6 +137,7 @@ fn connects_that_a_client_ends_early_are_no_failures() {
     let ends = [
         Attack::Close(Duration::ZERO),
         Attack::Close(Duration::from_millis(1)),
+        Attack::SendTimeout,
         Attack::Disconnect,
         Attack::Shutdown,
     ];
@@ -147,6 +152,27 @@ fn connects_that_a_client_ends_early_are_no_failures() {
         );
     }
     assert_eq!((known.counter(Counter::Failures), known.ejected()), (0, 0));
+}
+
+/// In the attacker's namespace a listener with a full queue stands for each endpoint: no connect is
+/// answered within a millisecond, or later.
+#[test]
+fn a_client_with_a_short_send_timeout_ejects_none() {
+    let (node, home, servers, known) = shop();
+    let place = node.place().child();
+    ip(&place, &format!("address add {}/32 dev lo", home.ip()));
+    let _full = servers
+        .each_ref()
+        .map(|server| Blackhole::open_at(&place.netns, server.address()));
+    let mut attacker = Client::start(&place);
+    let attack = attacker.attack(Attack::SendTimeout, VIP);
+    let [report] = &expect_unharmed_by(vec![attack], &node, &servers)[..] else {
+        panic!("one attack")
+    };
+    assert_eq!(report.answers.len(), 1, "each timed out: {report:?}");
+    assert!(attempts(report) > 100, "{report:?}");
+    assert_eq!((known.counter(Counter::Failures), known.ejected()), (0, 0));
+    assert_eq!(known.live(), (0, 0), "closed sockets hold nothing");
 }
 
 /// The kernel refuses such connects before a request is sent, which counts for the client alone.
