@@ -23,7 +23,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectReport, Hoard, dial::named};
+use super::{ConnectReport, Hoard, dial::named, namespaces};
 
 /// Most concurrent connects.
 const AT_ONCE: usize = 128;
@@ -53,13 +53,17 @@ pub enum Attack {
     Linger(String),
     /// No failure: as many sockets as the process may have.
     Hoard(Hoard),
+    /// No failure: new network namespaces, and in each a connect to as many addresses.
+    Namespaces(u32),
 }
 
 impl Attack {
     /// Connects repeatedly until `stop`.
     pub(super) fn run(&self, to: SocketAddr, stop: impl Fn() -> bool) -> ConnectReport {
-        if let Self::Hoard(hoard) = self {
-            return hoard.run(to, stop);
+        match self {
+            Self::Hoard(hoard) => return hoard.run(to, stop),
+            Self::Namespaces(addresses) => return namespaces::run(*addresses, to, stop),
+            _ => {}
         }
         let (mut report, mut open) = (ConnectReport::default(), VecDeque::new());
         while !stop() {
