@@ -6,6 +6,7 @@ pub mod attack;
 pub mod crowd;
 pub mod dial;
 pub mod hoard;
+mod namespaces;
 pub mod protocol;
 pub mod request;
 pub mod serve;
