@@ -6,6 +6,7 @@
 //! bench ──► how fast connects are beside other ways, and how well they are spread
 //! simulate ──► how well they are spread, in a model
 //! vm    ──► programs and tests on older kernels, in an emulated machine
+//! soak  ──► load, changes, kills and restarts for as long as one likes
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
 
@@ -18,6 +19,7 @@ mod demo;
 mod documents;
 mod run;
 mod setup;
+mod soak;
 mod vm;
 mod workspace;
 
@@ -65,6 +67,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         model: Vec<String>,
     },
+    /// Put load on an agent that is changed, killed and restarted all the time, and check that
+    /// nothing fails or grows (as root)
+    Soak(soak::Options),
     /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian,
     /// in an emulated machine
     Vm(vm::Options),
@@ -100,6 +105,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { keep } => demo::run(keep),
         Command::Bench(options) => bench::bench(&options),
         Command::Simulate { model } => bench::simulate(&model),
+        Command::Soak(options) => soak::soak(&options),
         Command::Vm(options) => vm::vm(&options),
         Command::Traffic { to } => demo::traffic::generate(to),
     }
