@@ -32,7 +32,7 @@ pub struct Acts {
 /// Number of acts.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Made {
-    changes: u64,
+    pub changes: u64,
     drains: u64,
     kills: u64,
     stops: u64,

@@ -1,5 +1,7 @@
 //! The load: closed loops over TCP and UDP, and streams that stay open over all changes.
 
+use std::collections::BTreeMap;
+
 use mesh_common::counter::Counter;
 use mesh_core::api::types::ServicePort;
 
@@ -21,6 +23,7 @@ pub struct Load {
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Seen {
     pub answered: u64,
+    pub closed: u64,
     pub refused: u64,
     pub beats: u64,
 }
@@ -44,7 +47,7 @@ impl Load {
 
     /// Connects while `act` returns true; then compares what clients saw with what was counted.
     pub fn round(&mut self, acts: &mut Acts, mut act: impl FnMut(&mut Acts) -> bool) -> Seen {
-        let before = Ports::of(&acts.node);
+        let (before, changes) = (Ports::of(&acts.node), acts.made.changes);
         let tcp = self.tcp.tcp(CART).again_and_again();
         let udp = self.udp.udp(CART_UDP).again_and_again();
         let rare = self.rare.tcp(RARE).again_and_again();
@@ -60,9 +63,11 @@ impl Load {
         }
         let reports = [tcp.stop(), udp.stop(), rare.stop()];
         acts.settle();
-        let refused = compare(&before, &Ports::of(&acts.node), &reports);
+        let changes = acts.made.changes - changes;
+        let (closed, refused) = compare(&before, &Ports::of(&acts.node), &reports, changes);
         Seen {
             answered: reports.iter().map(ConnectReport::total_answers).sum(),
+            closed,
             refused,
             beats,
         }
@@ -82,26 +87,48 @@ impl Ports {
     }
 }
 
-/// Compares what clients saw with the counters. Returns the number of refused connects, which only
-/// the last port may have.
-fn compare(before: &Ports, after: &Ports, reports: &[ConnectReport; 3]) -> u64 {
-    let refused = reports[2].errors.get("connect ECONNREFUSED").copied();
-    let refused = refused.unwrap_or_default();
+/// Errors that clients may see, by port: a UDP socket that waits for the answer of an endpoint that
+/// leaves is closed, and a service without endpoints refuses.
+const ALLOWED: [Option<&str>; 3] = [
+    None,
+    Some("answer ECONNABORTED"),
+    Some("connect ECONNREFUSED"),
+];
+
+/// Compares what clients saw with the counters, after this number of changes. Returns the number of
+/// UDP sockets that were closed, and of refused connects.
+fn compare(
+    before: &Ports,
+    after: &Ports,
+    reports: &[ConnectReport; 3],
+    changes: u64,
+) -> (u64, u64) {
+    let mut failed = [0; 3];
+    for (at, report) in reports.iter().enumerate() {
+        let allowed = ALLOWED[at].and_then(|name| report.errors.get_key_value(name));
+        let allowed: BTreeMap<_, _> = allowed
+            .into_iter()
+            .map(|(name, count)| (name.clone(), *count))
+            .collect();
+        assert_eq!(report.errors, allowed, "port {at}");
+        failed[at] = allowed.values().sum();
+    }
+    let [_, closed, refused] = failed;
+    // The client has one socket at a time.
+    assert!(closed <= changes, "{closed} closed after {changes} changes");
     for (at, report) in reports.iter().enumerate() {
         let (before, after) = (&before.0[at].counters, &after.0[at].counters);
-        let allowed = match at {
-            2 if refused > 0 => counts([("connect ECONNREFUSED", refused)]),
-            _ => counts([]),
-        };
-        assert_eq!(report.errors, allowed, "port {at}");
         let more = |counter| after[counter] - before[counter];
         let counted = (
             more(Counter::Connects),
             after.refused() - before.refused(),
             more(Counter::Unrecorded),
         );
-        let refused = allowed.values().sum();
-        assert_eq!(counted, (report.total_answers(), refused, 0), "port {at}");
+        let expected = match at {
+            2 => (report.total_answers(), refused, 0),
+            _ => (report.total_answers() + failed[at], 0, 0),
+        };
+        assert_eq!(counted, expected, "port {at}");
     }
-    refused
+    (closed, refused)
 }

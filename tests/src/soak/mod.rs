@@ -47,6 +47,8 @@ pub struct Figures {
     rounds: u32,
     /// Connects that were answered, over TCP and UDP.
     answered: u64,
+    /// UDP sockets that were closed because their endpoint left before it answered.
+    closed: u64,
     /// Connects refused while there was no endpoint.
     refused: u64,
     /// Numbers that were sent over streams and came back.
@@ -84,6 +86,7 @@ pub fn soak(time: Duration, seed: u64) -> Figures {
         });
         figures.rounds += 1;
         figures.answered += round.answered;
+        figures.closed += round.closed;
         figures.refused += round.refused;
         figures.beats += round.beats;
         figures.made = acts.made;
@@ -105,6 +108,7 @@ impl fmt::Display for Figures {
         let Self {
             rounds,
             answered,
+            closed,
             refused,
             beats,
             made,
@@ -112,7 +116,8 @@ impl fmt::Display for Figures {
         } = self;
         write!(
             f,
-            "{rounds} rounds: {answered} connects answered, {refused} refused without an endpoint, {beats} beats; \
+            "{rounds} rounds: {answered} connects answered, {closed} UDP sockets closed with their endpoint, {refused} refused \
+             without an endpoint, {beats} beats; \
              {made}; {rest}"
         )
     }

@@ -148,3 +148,21 @@ fn backends(pins: &Path) -> usize {
     let states = first.map(|row| cast::<_, BackendEntry>(row).row.state);
     states.filter(|state| *state != backend_state::FREE).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_an_agent_that_stays_as_large_is_flat() {
+        Life(vec![31_000, 30_000, 31_000, 32_000]).expect_flat();
+        Life(vec![31_000]).expect_flat();
+        Life::default().expect_flat();
+    }
+
+    #[test]
+    #[should_panic(expected = "memory grows")]
+    fn memory_that_grows_from_round_to_round_is_not_flat() {
+        Life((0..20).map(|round| 30_000 + 500 * round).collect()).expect_flat();
+    }
+}
