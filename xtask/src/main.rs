@@ -6,6 +6,7 @@
 //! bench ──► how fast connects are beside other ways, and how well they are spread
 //! simulate ──► how well they are spread, in a model
 //! vm    ──► programs and tests on older kernels, in an emulated machine
+//! fuzz  ──► what reads files, requests and maps, with any bytes
 //! soak  ──► load, changes, kills and restarts for as long as one likes
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
@@ -17,6 +18,7 @@ mod checks;
 mod demo;
 #[cfg(test)]
 mod documents;
+mod fuzz;
 mod run;
 mod setup;
 mod soak;
@@ -67,6 +69,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         model: Vec<String>,
     },
+    /// Give any bytes to what reads files, requests and maps, guided by coverage
+    Fuzz(fuzz::Options),
     /// Put load on an agent that is changed, killed and restarted all the time, and check that
     /// nothing fails or grows (as root)
     Soak(soak::Options),
@@ -105,6 +109,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { keep } => demo::run(keep),
         Command::Bench(options) => bench::bench(&options),
         Command::Simulate { model } => bench::simulate(&model),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Soak(options) => soak::soak(&options),
         Command::Vm(options) => vm::vm(&options),
         Command::Traffic { to } => demo::traffic::generate(to),
