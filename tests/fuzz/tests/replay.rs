@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -29,7 +30,11 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// Memory is counted for the process, so one target runs at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn replay(name: &str) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let target = target(name).expect("a target");
     let files = files(&corpus().join(name));
     assert!(!files.is_empty(), "no input for {name}");
