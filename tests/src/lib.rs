@@ -43,6 +43,7 @@ pub mod pod;
 pub mod program;
 pub mod requirements;
 pub mod server;
+pub mod soak;
 pub mod sweep;
 pub mod unprivileged;
 pub mod wait;

@@ -6,6 +6,8 @@
 //! bench ──► how fast connects are beside other ways, and how well they are spread
 //! simulate ──► how well they are spread, in a model
 //! vm    ──► programs and tests on older kernels, in an emulated machine
+//! fuzz  ──► what reads files, requests and maps, with any bytes
+//! soak  ──► load, changes, kills and restarts for as long as one likes
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
 
@@ -16,12 +18,14 @@ mod checks;
 mod demo;
 #[cfg(test)]
 mod documents;
+mod fuzz;
 /// By its path, because the crate of the file would make every task wait for its dependencies.
 #[path = "../../mesh-agent/files/src/mounts.rs"]
 #[allow(dead_code, reason = "the agent uses more of it")]
 mod mounts;
 mod run;
 mod setup;
+mod soak;
 mod vm;
 mod workspace;
 
@@ -69,6 +73,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         model: Vec<String>,
     },
+    /// Give any bytes to what reads files, requests and maps, guided by coverage
+    Fuzz(fuzz::Options),
+    /// Put load on an agent that is changed, killed and restarted all the time, and check that
+    /// nothing fails or grows (as root)
+    Soak(soak::Options),
     /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian,
     /// in an emulated machine
     Vm(vm::Options),
@@ -104,6 +113,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { keep } => demo::run(keep),
         Command::Bench(options) => bench::bench(&options),
         Command::Simulate { model } => bench::simulate(&model),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
+        Command::Soak(options) => soak::soak(&options),
         Command::Vm(options) => vm::vm(&options),
         Command::Traffic { to } => demo::traffic::generate(to),
     }

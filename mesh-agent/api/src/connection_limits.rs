@@ -175,7 +175,8 @@ impl Connections {
     }
 }
 
-async fn connection<S>(stream: S, router: Router, busy: Arc<AtomicBool>, time: Duration)
+/// Answers the one request of a connection, and sets `busy` when it has arrived.
+pub async fn connection<S>(stream: S, router: Router, busy: Arc<AtomicBool>, time: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

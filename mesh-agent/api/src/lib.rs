@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod connection_limits;
+mod failure;
 pub mod server;
 mod unix_socket;
 pub mod view;

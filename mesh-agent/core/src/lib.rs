@@ -7,7 +7,7 @@
 //!  bytes      valid     compile()   diff     the trait, and maps in memory that decide connects
 //!  of files   types                          with the code of the kernel programs
 //!
-//!            api: types of the control socket
+//!            api: types of the control socket; state: texts for the next agent
 //! ```
 //!
 //! Modules are listed in the order in which data flows. `table` is the map type of services and
@@ -25,3 +25,4 @@ pub mod source;
 pub mod desired;
 pub mod dataplane;
 pub mod api;
+pub mod state;

@@ -136,6 +136,13 @@ impl Node {
             .to_owned()
     }
 
+    /// Number of open descriptors of the running agent.
+    pub fn agent_descriptors(&self) -> usize {
+        let pid = self.agent.as_ref().expect("an agent runs").process.id();
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("the agent lives");
+        open.count()
+    }
+
     /// Returns the CPU time of the running agent, with a resolution of 10 ms.
     pub fn agent_cpu(&self) -> Duration {
         let pid = self.agent.as_ref().expect("an agent runs").process.id();

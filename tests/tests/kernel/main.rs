@@ -29,6 +29,7 @@ mod restart;
 mod scale;
 mod second_agent;
 mod slow_start;
+mod soak;
 mod socket_rows;
 mod stale_sockets;
 mod tenants;

@@ -5,6 +5,7 @@ mod bpffs;
 mod compiler;
 mod debian;
 mod emulator;
+mod fuzzer;
 mod linker;
 pub mod peers;
 mod programs;
@@ -39,6 +40,9 @@ pub const TEST: &[Step] = &[
 
 /// To test the agent on other kernels.
 pub const VM: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, emulator::STEP];
+
+/// To fuzz what reads files and requests.
+pub const FUZZ: &[Step] = &[fuzzer::STEP];
 
 /// To check the sources.
 pub const LINT: &[Step] = &[compiler::STEP, linker::STEP, tools::MACHETE, tools::DENY];
