@@ -6,6 +6,8 @@ use nix::sys::{
     resource::{Resource, setrlimit},
 };
 
+use super::sys;
+
 /// A capability is missing.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -49,6 +51,11 @@ impl Capabilities {
     pub fn see_processes(&self) -> bool {
         self.has(Capability::CAP_SYS_PTRACE)
     }
+}
+
+/// Whether this thread may not use maps by their descriptors.
+pub fn refuses_map_access() -> bool {
+    sys::refuses_map_access()
 }
 
 /// Drops core dumps, which would contain what the agent has read, tracing by other processes, and

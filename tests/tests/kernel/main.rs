@@ -5,6 +5,7 @@ mod balancing;
 mod behaviours;
 mod bpftool;
 mod cli;
+mod confinement;
 mod connect_variants;
 mod files;
 mod harness;

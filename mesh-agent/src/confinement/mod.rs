@@ -1,0 +1,8 @@
+//! What this process may still do after its start: capabilities on every thread, and system calls.
+//!
+//! ```text
+//! main ──► RunTime::begin ──► worker threads: RunTime::enter ──► programs are attached ──► main thread: RunTime::enter
+//!          fewer at once      hold what is needed at run time                               nothing else is held any more
+//! ```
+
+pub mod capabilities;
