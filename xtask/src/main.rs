@@ -16,6 +16,8 @@ mod checks;
 mod demo;
 #[cfg(test)]
 mod documents;
+#[cfg(test)]
+mod hardening;
 mod run;
 mod setup;
 mod vm;

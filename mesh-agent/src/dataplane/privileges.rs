@@ -91,6 +91,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn deployments_give_the_three_capabilities() {
+        let unit = include_str!("../../../deploy/mesh-agent.service");
+        let pod = include_str!("../../../deploy/daemonset.yaml");
+        let given = |text: &str, key: &str| -> CapsHashSet {
+            let line = text.lines().find_map(|line| line.trim().strip_prefix(key));
+            let words = line.expect("the key is there").split([' ', ',', '[', ']']);
+            let names = words.filter(|word| !word.is_empty());
+            names
+                .map(|name| {
+                    format!("CAP_{}", name.trim_start_matches("CAP_"))
+                        .parse()
+                        .unwrap()
+                })
+                .collect()
+        };
+        assert_eq!(given(unit, "CapabilityBoundingSet="), three().0);
+        assert_eq!(given(pod, "add: "), three().0);
+    }
+
+    #[test]
     fn three_capabilities_are_needed() {
         let suffice = |capabilities: &Capabilities| capabilities.check().is_ok();
         assert!(suffice(&all()) && suffice(&three()));
