@@ -48,7 +48,11 @@ enum Command {
     Uninstall(Start),
     /// Enter network namespaces for the agent, which starts this
     #[command(name = namespaces::COMMAND, hide = true)]
-    NamespaceHelper,
+    NamespaceHelper {
+        /// Do not filter system calls
+        #[arg(long)]
+        unfiltered: bool,
+    },
 }
 
 #[derive(Args)]
@@ -80,8 +84,9 @@ fn main() -> ExitCode {
         wrong.push(format!("--log (or MESH_LOG): {reason}"));
         None
     });
-    let (Command::Run(Start { flags }) | Command::Uninstall(Start { flags })) = &command else {
-        return help_with_namespaces();
+    let flags = match &command {
+        Command::Run(Start { flags }) | Command::Uninstall(Start { flags }) => flags,
+        Command::NamespaceHelper { unfiltered } => return help_with_namespaces(!unfiltered),
     };
     let settings = flags
         .clone()
@@ -99,7 +104,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(_) => run(settings),
         Command::Uninstall(_) => uninstall(&settings),
-        Command::NamespaceHelper => Ok(()),
+        Command::NamespaceHelper { .. } => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -111,8 +116,8 @@ fn main() -> ExitCode {
 }
 
 /// Runs the namespace helper. It has no settings and no log.
-fn help_with_namespaces() -> ExitCode {
-    match namespaces::run() {
+fn help_with_namespaces(filters: bool) -> ExitCode {
+    match namespaces::run(filters) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&[format!("{error:#}")]),
     }

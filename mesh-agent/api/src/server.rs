@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State, rejection::QueryRejection},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::{StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -15,7 +16,10 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connection_limits, suggestions, types,
+    access::{self, Access},
+    connection_limits,
+    peer::{Peer, PeerListener},
+    suggestions, types,
     view::{Refusal, Stopped, ViewReader},
 };
 pub use super::{
@@ -24,22 +28,25 @@ pub use super::{
 };
 use crate::model::ServiceName;
 
-/// Most bytes of a request body; bodies are short commands.
-const MAX_BODY: usize = 16 * 1024;
-
-/// Answers requests on `socket` until `cancel`.
-pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
+/// Answers requests on `socket` of peers that `access` allows, until `cancel`.
+pub async fn serve(
+    socket: UnixListener,
+    view: Arc<dyn View>,
+    access: Access,
+    cancel: CancellationToken,
+) {
+    let router = router(view, access);
     connection_limits::serve(
-        socket,
-        router(view),
+        PeerListener(socket),
+        |peer: &Peer| router.clone().layer(Extension(peer.clone())),
         connection_limits::API,
-        |_| None,
+        |peer| peer.user,
         cancel,
     )
     .await;
 }
 
-fn router(view: Arc<dyn View>) -> Router {
+fn router(view: Arc<dyn View>, access: Access) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/services", get(services))
@@ -51,7 +58,7 @@ fn router(view: Arc<dyn View>) -> Router {
         .route("/v1/explain", get(explain))
         .fallback(async || Failure::NoRoute)
         .method_not_allowed_fallback(async || Failure::Method)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(access, access::check))
         .with_state(ViewReader::new(view))
 }
 
@@ -382,8 +389,9 @@ mod tests {
         let path = directory.path().join("agent.sock");
         let cancel = CancellationToken::new();
         let server = tokio::spawn(serve(
-            bind(&path).unwrap(),
+            bind(&path, None).unwrap(),
             Arc::new(healthy()),
+            Access::default(),
             cancel.clone(),
         ));
         let _idle = UnixStream::connect(&path).unwrap();

@@ -28,7 +28,7 @@ use super::{
     stale_sockets::StaleSockets,
 };
 use crate::{
-    confinement::capabilities::RunTime,
+    confinement::{capabilities::RunTime, system_calls::Filters},
     dataplane::{kernel::Kernel, link::Attached, pin::Cgroup},
     stale::BackendSet,
 };
@@ -160,6 +160,9 @@ impl EventLoop {
         self.run_time
             .enter()
             .context("cannot give up capabilities")?;
+        if self.context.settings.system_call_filter {
+            Filters::daemon()?.install()?;
+        }
         self.hooks.send_replace(attached);
         // Fails without a service manager, which is no error.
         _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

@@ -68,7 +68,7 @@ use self::{
     view::AgentView,
 };
 use crate::{
-    api,
+    api::{self, group::Group},
     config::Settings,
     dataplane::{kernel::Kernel, pin::Cgroup, sockets::Sockets},
     metrics,
@@ -100,7 +100,10 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     signals::cancel_on_signal(&life.stop)?;
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
-    let listener = api::server::bind(&settings.socket)?;
+    let listener = api::server::bind(
+        &settings.socket,
+        settings.access.socket_group().map(Group::id),
+    )?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
     owner.set_sources(sources);
     configure(&mut owner, &settings, &namespaces, &cgroup)?;
@@ -165,12 +168,13 @@ async fn start_rooms(
 ) -> anyhow::Result<()> {
     let (settings, life) = (&context.settings, &context.life);
     let stop = || life.stop.clone();
+    let access = settings.access.clone();
     if let Some(address) = &settings.metrics {
         let listener = metrics::bind(address).await?;
         let token = settings.metrics_token_file.clone();
         life.spawn(metrics::serve(listener, token, view.clone(), stop()));
     }
-    life.spawn(api::server::serve(listener, view, stop()));
+    life.spawn(api::server::serve(listener, view, access, stop()));
     life.spawn(table_sweep::run(context.clone(), sockets));
     Ok(())
 }

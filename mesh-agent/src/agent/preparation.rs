@@ -29,7 +29,9 @@ pub fn prepare(settings: &mut Settings) -> anyhow::Result<Preparation> {
     let mut degraded = missing_capabilities::turn_off(settings, &capabilities);
     let enters = settings.enter_namespaces
         || !settings.excluded_netns.is_empty() && capabilities.enter_namespaces();
-    let helper = enters.then(Helper::start).transpose();
+    let helper = enters
+        .then(|| Helper::start(settings.system_call_filter))
+        .transpose();
     let helper = helper.unwrap_or_else(|error| {
         degraded.push(format!(
             "network namespaces other than the agent's are not entered: the namespace helper cannot be started: {error}"

@@ -13,7 +13,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::{COMMAND, channel::Channel, request::Request};
+use super::{COMMAND, UNFILTERED, channel::Channel, request::Request};
 
 const UNTIL: &str = "until the agent is restarted, which interrupts no traffic, other network namespaces are not entered: sockets of pods \
      and containers stay open when their endpoint leaves";
@@ -40,12 +40,14 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts this program again as the helper, with the capabilities of this thread.
-    pub fn start() -> io::Result<Self> {
+    /// Starts this program again as the helper, with the capabilities of this thread. `filters` says
+    /// whether its system calls are filtered.
+    pub fn start(filters: bool) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         let process = Command::new("/proc/self/exe")
             .arg0("mesh-agent")
             .arg(COMMAND)
+            .args((!filters).then_some(UNFILTERED))
             .env_clear()
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())

@@ -29,6 +29,8 @@ use crate::{
 
 /// Name of the subcommand that is the helper.
 pub const COMMAND: &str = "namespace-helper";
+/// Flag of the helper for an agent without a system call filter.
+const UNFILTERED: &str = "--unfiltered";
 
 /// Where sockets are listed and closed, and by which process.
 pub struct Namespaces {

@@ -11,19 +11,22 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 
 use super::{pass_socket, request::Request};
 use crate::{
-    confinement::capabilities,
+    confinement::{capabilities, system_calls::Filters},
     dataplane::exclude,
     stale::{self, NamespaceScope},
 };
 
 /// Serves the daemon whose socket is the standard input, until that is closed.
-pub fn run() -> anyhow::Result<()> {
+pub fn run(filters: bool) -> anyhow::Result<()> {
     let control: UnixStream = io::stdin().as_fd().try_clone_to_owned()?.into();
     control
         .peer_addr()
         .context("`mesh-agent run` starts this command; do not start it by hand")?;
     ignore_signals()?;
     capabilities::keep_for_helper()?;
+    if filters {
+        Filters::helper()?.install()?;
+    }
     serve(&control)?;
     Ok(())
 }

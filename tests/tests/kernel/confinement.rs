@@ -141,11 +141,14 @@ fn a_dead_namespace_helper_is_reported_and_own_sockets_are_closed() {
         counts([("b", 10)])
     );
     assert!(node.status().ready);
-    let lines = node
-        .log()
-        .matches("ERROR the namespace helper ended")
-        .count();
-    assert_eq!(lines, 1, "{}", node.log());
+    let lines = || {
+        node.log()
+            .matches("ERROR the namespace helper ended")
+            .count()
+    };
+    // It is looked at every few seconds.
+    wait::until("a line in the log", PATIENCE, || lines() > 0);
+    assert_eq!(lines(), 1, "{}", node.log());
 }
 
 #[test]

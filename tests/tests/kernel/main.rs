@@ -32,6 +32,7 @@ mod second_agent;
 mod slow_start;
 mod socket_rows;
 mod stale_sockets;
+mod tampering;
 mod tenants;
 mod truncation;
 mod uninstall;
