@@ -132,7 +132,7 @@ fn create_directory(path: &Path, group: Option<u32>) -> Result<(), BindError> {
         path: path.to_owned(),
         reason,
     };
-    let Some(directory) = path.parent().filter(|directory| !directory.exists()) else {
+    let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) else {
         return Ok(());
     };
     fs::create_dir_all(directory).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Settings about who may use the API, and what the agent may still do after its start.
+//! Settings about the users of the API, and about what the agent may still do after its start.
 
 use clap::Args;
 
@@ -60,7 +60,7 @@ impl Confinement {
         }
     }
 
-    /// Returns who may use the API.
+    /// Returns the groups that may use the API.
     pub(super) fn access(&self) -> Access {
         Access {
             readers: valid(self.socket_group.clone()),

@@ -109,7 +109,7 @@ pub struct Given {
     pub(super) max_sockets_per_client: Option<Parsed<u32>>,
     #[command(flatten)]
     pub(super) health_checks: HealthChecks,
-    /// Who may use the API, and what the agent may do.
+    /// Users of the API, and what the agent may do.
     #[command(flatten)]
     pub(super) confinement: Confinement,
 }

@@ -76,7 +76,7 @@ pub struct Settings {
     pub capacity: Capacity,
     /// Limits of health checks.
     pub check_policy: CheckPolicy,
-    /// Who may use the API.
+    /// Groups that may use the API.
     pub access: Access,
     /// Whether system calls are filtered after the start.
     pub system_call_filter: bool,

@@ -35,8 +35,10 @@ pub enum Error {
     Install(io::Error),
 }
 
-/// Filters of one process, in the order in which they are installed.
-pub struct Filters(Vec<BpfProgram>);
+/// Filters of one process, in the order in which they are installed, with flags.
+pub struct Filters([(BpfProgram, libc::c_ulong); 3]);
+
+const LOGGED: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_LOG;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
@@ -71,20 +73,19 @@ impl Filters {
         let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
         let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
         let allow = SeccompAction::Allow;
-        Ok(Self(vec![
-            compile(calls(&[KILLED]), allow.clone(), SeccompAction::KillProcess)?,
-            // Its flags are in memory, which filters cannot read. Without it, clone(2) is used.
-            compile(calls(&[&[libc::SYS_clone3]]), allow.clone(), missing)?,
-            // The last one, because it does not allow to install more.
-            compile(allowed, refused, allow)?,
-        ]))
+        let hostile = compile(calls(&[KILLED]), allow.clone(), SeccompAction::KillProcess)?;
+        // Its flags are in memory, which filters cannot read. Without it, clone(2) is used.
+        let clone3 = compile(calls(&[&[libc::SYS_clone3]]), allow.clone(), missing)?;
+        let list = compile(allowed, refused, allow)?;
+        // The list is the last one, because it does not allow to install more.
+        Ok(Self([(hostile, LOGGED), (clone3, 0), (list, LOGGED)]))
     }
 
     /// Installs the filters on all threads of this process, for good.
     pub fn install(&self) -> Result<(), Error> {
         self.0
             .iter()
-            .try_for_each(|program| install(program).map_err(Error::Install))
+            .try_for_each(|(program, flags)| install(program, *flags).map_err(Error::Install))
     }
 }
 
@@ -133,19 +134,18 @@ fn compile(
     SeccompFilter::new(rules, otherwise, matched, processor)?.try_into()
 }
 
-/// Like [`seccompiler::apply_filter_all_threads`], but the kernel logs what it refuses.
-fn install(program: &BpfProgram) -> io::Result<()> {
+/// Like [`seccompiler::apply_filter_all_threads`], with more flags.
+fn install(program: &BpfProgram, flags: libc::c_ulong) -> io::Result<()> {
     let filter = libc::sock_fprog {
         len: program.len().try_into().expect("at most 4096 instructions"),
         filter: program.as_ptr().cast_mut().cast(),
     };
-    let flags = libc::SECCOMP_FILTER_FLAG_TSYNC | libc::SECCOMP_FILTER_FLAG_LOG;
     // SAFETY: the kernel copies `len` instructions, which have the layout of `struct sock_filter`.
     let result = unsafe {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            flags,
+            libc::SECCOMP_FILTER_FLAG_TSYNC | flags,
             &raw const filter,
         )
     };

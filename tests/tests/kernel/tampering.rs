@@ -141,12 +141,12 @@ impl<'a> Ctl<'a> {
         command
     }
 
-    /// As user and group nobody, without other groups.
+    /// As an unprivileged user in one group.
     fn as_nobody(&self, line: &str) -> CommandResult {
         CommandResult::of(as_nobody(&mut self.command(line)), PATIENCE)
     }
 
-    /// As user nobody in two more groups.
+    /// As the same user, also in the group of admins.
     fn as_admin(&self, line: &str) -> CommandResult {
         let command = self.command(line);
         let mut setpriv = Command::new("setpriv");
