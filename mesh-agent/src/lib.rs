@@ -7,6 +7,8 @@
 //!
 //!            health: probes endpoints, for `desired`
 //!            stale: closes sockets to removed backends
+//!            confinement: gives up capabilities and system calls
+//!            namespaces: does the work of stale in other network namespaces, in a process of its own
 //!            agent: the task that owns the state and runs the steps above
 //!            mesh_api / metrics: show the state of the agent and the counters
 //! ```
@@ -24,6 +26,8 @@ pub mod source;
 pub mod health;
 pub mod dataplane;
 pub mod stale;
+pub mod confinement;
+pub mod namespaces;
 pub mod config;
 pub mod agent;
 pub mod metrics;

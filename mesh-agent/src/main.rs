@@ -14,6 +14,7 @@ use mesh_agent::{
     config::{Flags, Settings, SettingsError},
     dataplane::privileges,
     logging::{self, Filter},
+    namespaces,
 };
 use mesh_core::{
     printable::printable,
@@ -45,6 +46,13 @@ enum Command {
     Run(Start),
     /// Remove the programs, links and maps from the kernel, the files in --state-dir and the socket
     Uninstall(Start),
+    /// Enter network namespaces for the agent, which starts this
+    #[command(name = namespaces::COMMAND, hide = true)]
+    NamespaceHelper {
+        /// Do not filter system calls
+        #[arg(long)]
+        unfiltered: bool,
+    },
 }
 
 #[derive(Args)]
@@ -76,7 +84,10 @@ fn main() -> ExitCode {
         wrong.push(format!("--log (or MESH_LOG): {reason}"));
         None
     });
-    let (Command::Run(Start { flags }) | Command::Uninstall(Start { flags })) = &command;
+    let flags = match &command {
+        Command::Run(Start { flags }) | Command::Uninstall(Start { flags }) => flags,
+        Command::NamespaceHelper { unfiltered } => return help_with_namespaces(!unfiltered),
+    };
     let settings = flags
         .clone()
         .resolve()
@@ -93,6 +104,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(_) => run(settings),
         Command::Uninstall(_) => uninstall(&settings),
+        Command::NamespaceHelper { .. } => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -100,6 +112,14 @@ fn main() -> ExitCode {
             error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs the namespace helper. It has no settings and no log.
+fn help_with_namespaces(filters: bool) -> ExitCode {
+    match namespaces::run(filters) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&[format!("{error:#}")]),
     }
 }
 
@@ -112,14 +132,18 @@ fn refuse(wrong: &[String]) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn run(settings: Settings) -> anyhow::Result<()> {
+fn run(mut settings: Settings) -> anyhow::Result<()> {
     malloc::limit_caching();
     open_file_limit::raise();
+    let preparation = agent::prepare(&mut settings)?;
+    let run_time = preparation.run_time.clone();
+    let confine = move || run_time.enter().expect("giving up capabilities needs none");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .on_thread_start(confine)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(agent::run(settings));
+    let result = runtime.block_on(agent::run(settings, preparation));
     // Does not wait for a read that hangs.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result

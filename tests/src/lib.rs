@@ -40,6 +40,7 @@ pub mod node;
 pub mod pinned;
 pub mod place;
 pub mod pod;
+pub mod process;
 pub mod program;
 pub mod requirements;
 pub mod server;

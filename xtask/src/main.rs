@@ -19,6 +19,8 @@ mod demo;
 #[cfg(test)]
 mod documents;
 mod fuzz;
+#[cfg(test)]
+mod hardening;
 /// By its path, because the crate of the file would make every task wait for its dependencies.
 #[path = "../../mesh-agent/files/src/mounts.rs"]
 #[allow(dead_code, reason = "the agent uses more of it")]

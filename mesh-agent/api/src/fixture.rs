@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::explanation::explanation;
 use super::{
+    access::Access,
     server::{self, View},
     types::{
         CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, FrontendStatus,
@@ -190,8 +191,14 @@ pub fn served(fake: Fake) -> Served {
     let directory = TempDir::new().expect("a temporary directory can be created");
     let socket = directory.path().join("run/agent.sock");
     let cancel = CancellationToken::new();
-    let listener = server::bind(&socket).expect("a new socket can be bound");
-    tokio::spawn(server::serve(listener, Arc::new(fake), cancel.clone()));
+    let listener = server::bind(&socket, None).expect("a new socket can be bound");
+    let access = Access::default();
+    tokio::spawn(server::serve(
+        listener,
+        Arc::new(fake),
+        access,
+        cancel.clone(),
+    ));
     Served {
         socket,
         _directory: directory,

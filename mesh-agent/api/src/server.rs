@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
     extract::{
         DefaultBodyLimit, Path, Query, State,
         rejection::{BytesRejection, PathRejection, QueryRejection},
     },
+    middleware,
     routing::{get, post},
 };
 use serde::Deserialize;
@@ -16,8 +17,10 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    access::{self, Access, MAX_BODY},
     connection_limits,
     failure::Failure,
+    peer::{Peer, PeerListener},
     types,
     view::{Refusal, ViewReader},
 };
@@ -27,16 +30,19 @@ pub use super::{
 };
 use crate::model::ServiceName;
 
-/// Most bytes of a request body; bodies are short commands.
-const MAX_BODY: usize = 16 * 1024;
-
-/// Answers requests on `socket` until `cancel`.
-pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
+/// Answers requests on `socket` of peers that `access` allows, until `cancel`.
+pub async fn serve(
+    socket: UnixListener,
+    view: Arc<dyn View>,
+    access: Access,
+    cancel: CancellationToken,
+) {
+    let router = router(view).layer(middleware::from_fn_with_state(access, access::check));
     connection_limits::serve(
-        socket,
-        router(view),
+        PeerListener(socket),
+        |peer: &Peer| router.clone().layer(Extension(peer.clone())),
         connection_limits::API,
-        |_| None,
+        |peer| peer.user,
         cancel,
     )
     .await;
@@ -357,8 +363,9 @@ mod tests {
         let path = directory.path().join("agent.sock");
         let cancel = CancellationToken::new();
         let server = tokio::spawn(serve(
-            bind(&path).unwrap(),
+            bind(&path, None).unwrap(),
             Arc::new(healthy()),
+            Access::default(),
             cancel.clone(),
         ));
         let _idle = UnixStream::connect(&path).unwrap();

@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::block_in_place,
@@ -27,6 +28,7 @@ use super::{
     stale_sockets::StaleSockets,
 };
 use crate::{
+    confinement::{capabilities::RunTime, system_calls::Filters},
     dataplane::{kernel::Kernel, link::Attached, pin::Cgroup},
     stale::BackendSet,
 };
@@ -46,10 +48,12 @@ pub(super) struct EventLoop {
     pub(super) health: HealthTask,
     pub(super) ejections: EjectionWatch,
     pub(super) stale_sockets: StaleSockets,
+    pub(super) run_time: RunTime,
     pub(super) snapshots: watch::Sender<Snapshot>,
     pub(super) hooks: watch::Sender<Hooks>,
     pub(super) errors: ProblemLog,
     pub(super) problems: ProblemLog,
+    pub(super) helper_problems: ProblemLog,
     /// Due after the next step that leaves nothing to do.
     pub(super) trim: Trim,
 }
@@ -121,8 +125,15 @@ impl EventLoop {
         Ok(wait.map(|wait| Instant::now() + wait))
     }
 
-    fn look_at_node(&self) -> NodeState {
-        node_watch::look(&self.owner.dataplane, &self.context.settings, &self.cgroup)
+    fn look_at_node(&mut self) -> NodeState {
+        let problem = self.context.namespaces.problem();
+        self.helper_problems.log(problem.into_iter());
+        let Context {
+            settings,
+            namespaces,
+            ..
+        } = &self.context;
+        node_watch::look(&self.owner.dataplane, settings, namespaces, &self.cgroup)
     }
 
     /// Returns memory to the system, if it is time.
@@ -145,6 +156,13 @@ impl EventLoop {
         let may_be_second = self.context.settings.allow_second_agent;
         let attached = self.owner.dataplane.attach(&self.cgroup, may_be_second)?;
         info!(hooks = attached.len(), "attached");
+        // The main thread, which runs this, is the last one.
+        self.run_time
+            .enter()
+            .context("cannot give up capabilities")?;
+        if self.context.settings.system_call_filter {
+            Filters::daemon()?.install()?;
+        }
         self.hooks.send_replace(attached);
         // Fails without a service manager, which is no error.
         _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

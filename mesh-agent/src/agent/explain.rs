@@ -28,6 +28,7 @@ use crate::{
     dataplane::{Counters, Meter},
     desired::{Tables, balance, frontend},
     model::{Balance, Protocol, Words as _},
+    namespaces::Namespaces,
 };
 
 /// Returns what the kernel would answer now. `now` is the monotonic clock.
@@ -35,6 +36,7 @@ pub(super) fn explain(
     snapshot: &Snapshot,
     meter: &dyn Meter,
     settings: &Settings,
+    namespaces: &Namespaces,
     now: Duration,
     question: &Question,
 ) -> Result<Explanation, Refusal> {
@@ -45,7 +47,7 @@ pub(super) fn explain(
     let mut client = question
         .from
         .as_deref()
-        .map(|from| client::client(from, settings))
+        .map(|from| client::client(from, settings, namespaces))
         .transpose()?
         .unwrap_or_default();
     if let Some(service) = snapshot.tables.services.get(&key) {

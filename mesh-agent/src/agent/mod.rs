@@ -35,6 +35,7 @@ mod node_watch;
 pub mod open_file_limit;
 mod overrides;
 mod owner;
+mod preparation;
 mod problem_log;
 mod signals;
 mod sources;
@@ -45,6 +46,8 @@ mod table_sweep;
 mod unejection;
 pub mod uninstall;
 mod view;
+
+pub use self::preparation::{Preparation, prepare};
 
 use std::{sync::Arc, time::Instant};
 
@@ -65,18 +68,21 @@ use self::{
     view::AgentView,
 };
 use crate::{
-    api,
+    api::{self, group::Group},
     config::Settings,
-    dataplane::{kernel::Kernel, pin::Cgroup, privileges::Capabilities, sockets::Sockets},
+    dataplane::{kernel::Kernel, pin::Cgroup, sockets::Sockets},
     metrics,
+    namespaces::Namespaces,
 };
 
 /// Runs until stopped by a signal. Links and maps stay in the kernel, so connects are still
-/// balanced afterwards.
-pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
-    let capabilities = Capabilities::effective();
-    capabilities.check()?;
-    let degraded = missing_capabilities::turn_off(&mut settings, &capabilities);
+/// balanced afterwards. Must run on the main thread, which keeps the capabilities to attach.
+pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result<()> {
+    let Preparation {
+        degraded,
+        namespaces,
+        run_time,
+    } = preparation;
     let settings = Arc::new(settings);
     let cgroup = Cgroup::open(&settings.cgroup)?;
     let (_state_lock, pins) = instance_lock::lock(&settings, &cgroup)?;
@@ -94,10 +100,13 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     signals::cancel_on_signal(&life.stop)?;
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
-    let listener = api::server::bind(&settings.socket)?;
+    let listener = api::server::bind(
+        &settings.socket,
+        settings.access.socket_group().map(Group::id),
+    )?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
     owner.set_sources(sources);
-    configure(&mut owner, &settings, &cgroup)?;
+    configure(&mut owner, &settings, &namespaces, &cgroup)?;
 
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     owner_in.send_replace(Some(snapshots.clone()));
@@ -106,6 +115,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         settings: Arc::clone(&settings),
         snapshots,
         meter,
+        namespaces: Arc::clone(&namespaces),
         inbox,
         life: life.clone(),
     };
@@ -123,8 +133,9 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
 
     let event_loop = EventLoop {
         owner,
-        stale_sockets: StaleSockets::new(settings.enter_namespaces.into()),
+        stale_sockets: StaleSockets::new(namespaces),
         ejections: EjectionWatch::new(Arc::clone(&context.meter)),
+        run_time,
         context,
         events,
         cgroup,
@@ -133,6 +144,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         hooks: hooks_in,
         errors: ProblemLog::default(),
         problems: ProblemLog::default(),
+        helper_problems: ProblemLog::default(),
         trim: Trim::No,
     };
     let result = event_loop.run().await;
@@ -156,12 +168,13 @@ async fn start_rooms(
 ) -> anyhow::Result<()> {
     let (settings, life) = (&context.settings, &context.life);
     let stop = || life.stop.clone();
+    let access = settings.access.clone();
     if let Some(address) = &settings.metrics {
         let listener = metrics::bind(address).await?;
         let token = settings.metrics_token_file.clone();
         life.spawn(metrics::serve(listener, token, view.clone(), stop()));
     }
-    life.spawn(api::server::serve(listener, view, stop()));
+    life.spawn(api::server::serve(listener, view, access, stop()));
     life.spawn(table_sweep::run(context.clone(), sockets));
     Ok(())
 }
@@ -170,6 +183,7 @@ async fn start_rooms(
 fn configure(
     owner: &mut Owner<Kernel>,
     settings: &Settings,
+    namespaces: &Namespaces,
     cgroup: &Cgroup,
 ) -> anyhow::Result<()> {
     owner.set_locality(settings.locality.clone());
@@ -183,7 +197,7 @@ fn configure(
     });
     let first = NodeState {
         addresses: None,
-        excluded: exclusions::apply(&owner.dataplane, settings),
+        excluded: exclusions::apply(&owner.dataplane, settings, namespaces),
         links: Vec::new(),
     };
     owner.handle(Event::Node(first), now());

@@ -86,7 +86,12 @@ impl View for AgentView {
                 .chain(unused_overrides(&snapshot))
                 .collect(),
             problems: problems(snapshot.problems, waiting),
-            degraded: self.degraded.clone(),
+            degraded: self
+                .degraded
+                .iter()
+                .cloned()
+                .chain(self.context.namespaces.problem())
+                .collect(),
         }
     }
 
@@ -155,6 +160,7 @@ impl View for AgentView {
             &snapshot,
             &*self.context.meter,
             &self.context.settings,
+            &self.context.namespaces,
             now(),
             question,
         )

@@ -61,6 +61,18 @@ struct ObjPath {
     file_flags: u32,
 }
 
+/// Whether the kernel refuses this thread the use of maps by their descriptors. It looks at
+/// capabilities before it looks at the descriptor, which is not one.
+/// <https://github.com/torvalds/linux/blob/v5.15/kernel/bpf/syscall.c>
+pub(super) fn refuses_map_access() -> bool {
+    let mut attr = Elem {
+        map_fd: u32::MAX,
+        ..Zeroable::zeroed()
+    };
+    let refused = bpf(BPF_MAP_LOOKUP_ELEM, &mut attr);
+    refused.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
+}
+
 /// Opens a pinned map, program or link; close-on-exec, like every BPF descriptor.
 pub(super) fn obj_get(path: &Path) -> io::Result<OwnedFd> {
     let pathname = CString::new(path.as_os_str().as_bytes())?;

@@ -126,6 +126,11 @@ impl Node {
             .expect("a number of KiB")
     }
 
+    /// Process id of the running agent.
+    pub fn agent_pid(&self) -> u32 {
+        self.agent.as_ref().expect("an agent runs").process.id()
+    }
+
     /// Returns the rest of a line in a file of `/proc` about the running agent.
     pub fn agent_proc(&self, file: &str, start: &str) -> String {
         let pid = self.agent.as_ref().expect("an agent runs").process.id();

@@ -11,7 +11,7 @@ pub const STEP: Step = Step {
 
 /// Name of the program and the Debian package that has it. None of these packages starts a daemon
 /// when installed, as `apache2`, `dnsmasq` and `redis-server` would.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("bash", "bash"),
     ("curl", "curl"),
     ("ip", "iproute2"),
@@ -20,6 +20,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("dnsmasq", "dnsmasq-base"),
     ("dig", "bind9-dnsutils"),
     ("redis-cli", "redis-tools"),
+    ("systemd-analyze", "systemd"),
 ];
 
 fn find() -> Option<String> {
