@@ -39,6 +39,8 @@ pub(super) type Hooks = Vec<(&'static str, Attached)>;
 
 /// The owner, its events, and what its effects need.
 pub(super) struct EventLoop {
+    /// When the agent started.
+    pub(super) started: std::time::Instant,
     pub(super) owner: Owner<Kernel>,
     pub(super) context: Context,
     pub(super) events: mpsc::Receiver<Delivery>,
@@ -144,7 +146,8 @@ impl EventLoop {
     fn attach(&mut self) -> anyhow::Result<()> {
         let may_be_second = self.context.settings.allow_second_agent;
         let attached = self.owner.dataplane.attach(&self.cgroup, may_be_second)?;
-        info!(hooks = attached.len(), "attached");
+        let milliseconds = self.started.elapsed().as_millis();
+        info!(hooks = attached.len(), milliseconds, "attached");
         self.hooks.send_replace(attached);
         // Fails without a service manager, which is no error.
         _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

@@ -49,7 +49,7 @@ mod view;
 use std::{sync::Arc, time::Instant};
 
 use tokio::{net::UnixListener, sync::watch};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::{
     clock::now,
@@ -74,6 +74,7 @@ use crate::{
 /// Runs until stopped by a signal. Links and maps stay in the kernel, so connects are still
 /// balanced afterwards.
 pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
+    let started = Instant::now();
     let capabilities = Capabilities::effective();
     capabilities.check()?;
     let degraded = missing_capabilities::turn_off(&mut settings, &capabilities);
@@ -92,6 +93,10 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let excludes = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
     let kernel = Kernel::open(pins, settings.capacity, excludes)?;
     signals::cancel_on_signal(&life.stop)?;
+    for difference in kernel.differences() {
+        warn!("{difference}");
+    }
+    let kernel_features = kernel.differences().to_vec();
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
     let listener = api::server::bind(&settings.socket)?;
@@ -111,8 +116,9 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     };
     let health = HealthTask::start(&context, owner.down());
     let view = Arc::new(AgentView {
-        started: Instant::now(),
+        started,
         degraded,
+        kernel_features,
         context: context.clone(),
         hooks: hooks.clone(),
         reports: health.reports.clone(),
@@ -122,6 +128,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     start_rooms(&context, view, listener, sockets).await?;
 
     let event_loop = EventLoop {
+        started,
         owner,
         stale_sockets: StaleSockets::new(settings.enter_namespaces.into()),
         ejections: EjectionWatch::new(Arc::clone(&context.meter)),

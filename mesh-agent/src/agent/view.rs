@@ -35,6 +35,7 @@ const MOST_WRONG: usize = 100;
 pub(super) struct AgentView {
     pub(super) started: Instant,
     pub(super) degraded: Vec<String>,
+    pub(super) kernel_features: Vec<String>,
     pub(super) context: Context,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<HealthReport>>,
@@ -87,6 +88,7 @@ impl View for AgentView {
                 .collect(),
             problems: problems(snapshot.problems, waiting),
             degraded: self.degraded.clone(),
+            kernel_features: self.kernel_features.clone(),
         }
     }
 

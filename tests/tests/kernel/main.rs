@@ -13,6 +13,7 @@ mod health_checks;
 mod hostile_services;
 mod invalid_config;
 mod invalid_objects;
+mod kernel_features;
 mod kubernetes;
 mod live_load;
 mod load;
