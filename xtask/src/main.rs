@@ -69,8 +69,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         model: Vec<String>,
     },
-    /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian,
-    /// in an emulated machine
+    /// Load the programs and run a smoke test, or other kernel tests, on other kernels of Debian
+    /// and Ubuntu, each in an emulated machine
     Vm(vm::Options),
     /// Connect in a loop and print which endpoint answers, until standard input ends
     #[command(hide = true)]

@@ -1,5 +1,6 @@
 //! Scenarios on a real kernel. Each file covers one subject, and each test name is a sentence.
 
+mod attach_time;
 mod auto_address;
 mod balancing;
 mod behaviours;
