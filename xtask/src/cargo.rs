@@ -17,14 +17,20 @@ pub fn build() -> anyhow::Result<()> {
 /// Builds everything, then becomes the test runner.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     setup::ensure(setup::TEST)?;
-    // One build for the agent and the tests: apart, tests ask more of some dependencies, and much
-    // is built twice.
-    run::check(cargo(&["build", "--release", "--bins", "--tests"]).args(HOST_CRATES))?;
+    run::check(&mut build_all())?;
     match run::replace(
         cargo(&["nextest", "run", "--release"])
             .args(HOST_CRATES)
             .args(arguments),
     )? {}
+}
+
+/// One build for the agent and the tests: apart, tests ask more of some dependencies, and much is
+/// built twice.
+pub fn build_all() -> Command {
+    let mut build = cargo(&["build", "--release", "--bins", "--tests"]);
+    build.args(HOST_CRATES);
+    build
 }
 
 /// Format, lints, unused dependencies, and the licences, sources and advisories of all dependencies.

@@ -80,8 +80,8 @@ enum Command {
     /// Put load on an agent that is changed, killed and restarted all the time, and check that
     /// nothing fails or grows (as root)
     Soak(soak::Options),
-    /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian,
-    /// in an emulated machine
+    /// Load the programs and run a smoke test, or other kernel tests, on other kernels of Debian
+    /// and Ubuntu, each in an emulated machine
     Vm(vm::Options),
     /// Connect in a loop and print which endpoint answers, until standard input ends
     #[command(hide = true)]

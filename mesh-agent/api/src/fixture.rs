@@ -237,6 +237,7 @@ pub fn status() -> Status {
         notes: vec![],
         problems: vec![],
         degraded: vec![],
+        kernel_features: vec![],
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) type Hooks = Vec<(&'static str, Attached)>;
 
 /// The owner, its events, and what its effects need.
 pub(super) struct EventLoop {
+    /// When the agent started.
+    pub(super) started: std::time::Instant,
     pub(super) owner: Owner<Kernel>,
     pub(super) context: Context,
     pub(super) events: mpsc::Receiver<Delivery>,
@@ -155,7 +157,8 @@ impl EventLoop {
     fn attach(&mut self) -> anyhow::Result<()> {
         let may_be_second = self.context.settings.allow_second_agent;
         let attached = self.owner.dataplane.attach(&self.cgroup, may_be_second)?;
-        info!(hooks = attached.len(), "attached");
+        let milliseconds = self.started.elapsed().as_millis();
+        info!(hooks = attached.len(), milliseconds, "attached");
         // The main thread, which runs this, is the last one.
         self.run_time
             .enter()

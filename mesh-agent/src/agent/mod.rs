@@ -52,7 +52,7 @@ pub use self::preparation::{Preparation, prepare};
 use std::{sync::Arc, time::Instant};
 
 use tokio::{net::UnixListener, sync::watch};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::{
     clock::now,
@@ -78,6 +78,7 @@ use crate::{
 /// Runs until stopped by a signal. Links and maps stay in the kernel, so connects are still
 /// balanced afterwards. Must run on the main thread, which keeps the capabilities to attach.
 pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result<()> {
+    let started = Instant::now();
     let Preparation {
         degraded,
         namespaces,
@@ -98,6 +99,10 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     let excludes = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
     let kernel = Kernel::open(pins, settings.capacity, excludes)?;
     signals::cancel_on_signal(&life.stop)?;
+    for difference in kernel.differences() {
+        warn!("{difference}");
+    }
+    let kernel_features = kernel.differences().to_vec();
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
     let listener = api::server::bind(
@@ -121,8 +126,9 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     };
     let health = HealthTask::start(&context, owner.down());
     let view = Arc::new(AgentView {
-        started: Instant::now(),
+        started,
         degraded,
+        kernel_features,
         context: context.clone(),
         hooks: hooks.clone(),
         reports: health.reports.clone(),
@@ -132,6 +138,7 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     start_rooms(&context, view, listener, sockets).await?;
 
     let event_loop = EventLoop {
+        started,
         owner,
         stale_sockets: StaleSockets::new(namespaces),
         ejections: EjectionWatch::new(Arc::clone(&context.meter)),

@@ -35,6 +35,7 @@ const MOST_WRONG: usize = 100;
 pub(super) struct AgentView {
     pub(super) started: Instant,
     pub(super) degraded: Vec<String>,
+    pub(super) kernel_features: Vec<String>,
     pub(super) context: Context,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<HealthReport>>,
@@ -92,6 +93,7 @@ impl View for AgentView {
                 .cloned()
                 .chain(self.context.namespaces.problem())
                 .collect(),
+            kernel_features: self.kernel_features.clone(),
         }
     }
 

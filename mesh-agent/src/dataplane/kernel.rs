@@ -15,7 +15,7 @@ use mesh_common::{
 #[cfg(feature = "kernel-log")]
 use super::kernel_log::{Decision, KernelLog};
 use super::{
-    ApplyError, Dataplane, Error, SharedMeter, clients, exclude,
+    ApplyError, Dataplane, Error, SharedMeter, clients, exclude, features,
     layout::{check, directory_name, has_more_rows},
     link::{Attached, Held},
     link_repair,
@@ -49,6 +49,8 @@ pub(super) const RELEASE_HOOK: &str = "sock_release";
 /// Hook of TCP states. It is attached before the hooks that connect, so that it releases everything
 /// that they count.
 pub(super) const STATE_HOOK: &str = "sock_ops";
+/// Name of the constant for whether refusals have an error of their own.
+const HAS_SET_RETVAL: &str = "HAS_SET_RETVAL";
 /// Name of the constant for whether EXCLUDED may have rows.
 const EXCLUSIONS: &str = "EXCLUSIONS";
 /// Name of the constant with the cookie of the node's network namespace.
@@ -67,6 +69,7 @@ pub struct Kernel {
     capacity: Capacity,
     replaces_other: bool,
     replaces_larger: bool,
+    differences: Vec<String>,
     links: Vec<Held>,
 }
 
@@ -75,6 +78,7 @@ impl Kernel {
     /// Without `excludes`, [`exclude`](Self::exclude) must not be called, and the programs skip
     /// that lookup.
     pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
+        let adapted = features::probe()?;
         let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
         let is_larger = |name: &String| has_more_rows(name, capacity);
         let replaces_larger = replaces_other && pins.all_maps().iter().any(is_larger);
@@ -89,6 +93,8 @@ impl Kernel {
                 loader.map_max_entries(map.name, rows);
             }
         }
+        let has_set_retval = u32::from(adapted.has_set_retval);
+        loader.override_global(HAS_SET_RETVAL, &has_set_retval, true);
         let exclusions = u32::from(excludes);
         loader.override_global(EXCLUSIONS, &exclusions, true);
         let netns =
@@ -108,8 +114,14 @@ impl Kernel {
             capacity,
             replaces_other,
             replaces_larger,
+            differences: adapted.differences,
             links: Vec::new(),
         })
+    }
+
+    /// Returns what is different because the kernel lacks a feature, a line each.
+    pub fn differences(&self) -> &[String] {
+        &self.differences
     }
 
     /// Whether programs are attached, by this agent or an earlier one.

@@ -5,6 +5,7 @@ mod backends;
 mod pinned_map;
 pub mod clients;
 pub mod exclude;
+mod features;
 #[cfg(test)]
 mod frames;
 pub mod kernel;

@@ -18,6 +18,7 @@ use bytemuck::{Pod, Zeroable};
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
+const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
@@ -227,6 +228,40 @@ pub(super) fn run(program: BorrowedFd<'_>, words: [u32; 5]) -> io::Result<()> {
         ..TestRun::zeroed()
     };
     bpf(BPF_PROG_TEST_RUN, &mut attr).map(drop)
+}
+
+/// The head of `union bpf_attr` for BPF_PROG_LOAD.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+}
+
+/// Loads a socket filter whose only work is an atomic addition that returns the value before, and
+/// drops it.
+pub(super) fn load_atomic_fetch() -> io::Result<()> {
+    const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
+    // Opcode, registers (source in the high half), offset and constant, as `struct bpf_insn`.
+    let instructions: [[u8; 8]; 5] = [
+        [0xb7, 0x01, 0, 0, 1, 0, 0, 0],       // r1 = 1
+        [0x7b, 0x1a, 0xf8, 0xff, 0, 0, 0, 0], // *(u64 *)(r10 - 8) = r1
+        [0xdb, 0x1a, 0xf8, 0xff, 1, 0, 0, 0], // r1 = atomic_fetch_add((u64 *)(r10 - 8), r1)
+        [0xb7, 0x00, 0, 0, 0, 0, 0, 0],       // r0 = 0
+        [0x95, 0x00, 0, 0, 0, 0, 0, 0],       // exit
+    ];
+    let mut attr = ProgLoad {
+        prog_type: BPF_PROG_TYPE_SOCKET_FILTER,
+        insn_cnt: u32::try_from(instructions.len()).expect("a small program"),
+        insns: address(instructions.as_ptr()),
+        license: address(c"GPL".as_ptr()),
+    };
+    let program = bpf(BPF_PROG_LOAD, &mut attr)?;
+    // SAFETY: the kernel returned a new descriptor.
+    drop(unsafe { OwnedFd::from_raw_fd(program) });
+    Ok(())
 }
 
 #[repr(C)]

@@ -20,7 +20,7 @@ use crate::{
     addr::Addr,
     connect::Connect,
     counter::Counter,
-    datagram::Datagrams,
+    datagram::{Datagrams, Releases},
     evidence::Evidence,
     filter,
     flows::Find,
@@ -251,3 +251,4 @@ impl<R: AgentRows> Choose for FakeKernel<R> {
 impl<R: AgentRows> Connect for FakeKernel<R> {}
 impl<R: AgentRows> Find for FakeKernel<R> {}
 impl<R: AgentRows> Datagrams for FakeKernel<R> {}
+impl<R: AgentRows> Releases for FakeKernel<R> {}

@@ -1,5 +1,6 @@
 //! Scenarios on a real kernel. Each file covers one subject, and each test name is a sentence.
 
+mod attach_time;
 mod auto_address;
 mod balancing;
 mod behaviours;
@@ -14,6 +15,7 @@ mod health_checks;
 mod hostile_services;
 mod invalid_config;
 mod invalid_objects;
+mod kernel_features;
 mod kubernetes;
 mod live_load;
 mod load;

@@ -84,6 +84,9 @@ pub struct Status {
     /// Features that are off because the agent lacks a capability.
     #[serde(default)]
     pub degraded: Vec<String>,
+    /// What is different because the kernel lacks a feature; absent in answers of older agents.
+    #[serde(default)]
+    pub kernel_features: Vec<String>,
 }
 
 /// Which addresses and node ports services may have, as in the settings of the agent.
