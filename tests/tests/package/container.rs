@@ -41,8 +41,9 @@ impl Container {
             .expect("room for a temporary directory");
         fs::write(bundle.path().join("config.json"), config(spec).to_string())
             .expect("the directory is new");
-        let script = "mount -t proc proc /proc; exec sleep infinity";
-        let inside = Namespaces::run(place, script);
+        // crun refuses a hybrid hierarchy, and this machine may have one.
+        let script = "mount -t proc proc /proc; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec sleep infinity";
+        let inside = Namespaces::run(place, script, "sleep");
         Self { inside, bundle }
     }
 

@@ -94,7 +94,7 @@ fn read_json(path: &Path) -> Value {
 /// What the DaemonSet asks for, with the directories of `node` for those of a whole machine.
 fn as_daemonset(image: &Image, daemonset: &DaemonSet, node: &Node) -> Spec {
     let Directories {
-        cgroup,
+        cgroup: _,
         pins,
         services,
         state,
@@ -106,14 +106,15 @@ fn as_daemonset(image: &Image, daemonset: &DaemonSet, node: &Node) -> Spec {
     }
     let of_node = |Mount { at, of, read_only }: &Mount| {
         let source = match of.as_deref() {
-            None => services,
+            None => services.as_path(),
             Some("/sys/fs/bpf") => pins,
-            Some("/sys/fs/cgroup") => cgroup,
+            // Beside the container it is the node's own cgroup.
+            Some(path @ "/sys/fs/cgroup") => Path::new(path),
             Some("/run/mesh-agent") => &run,
             Some("/var/lib/mesh-agent") => state,
             Some(other) => panic!("the DaemonSet mounts {other}, which this test does not know"),
         };
-        (source.clone(), at.clone(), *read_only)
+        (source.to_owned(), at.clone(), *read_only)
     };
     let variables = daemonset.environment.iter();
     let mut environment: Vec<_> = variables

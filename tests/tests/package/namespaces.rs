@@ -18,8 +18,9 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Runs a shell script as the first process, in the cgroup and the network namespace of `place`.
-    pub fn run(place: &Place, script: &str) -> Self {
+    /// Runs a shell script as the first process, in the cgroup and the network namespace of `place`,
+    /// until it becomes the program `last`.
+    pub fn run(place: &Place, script: &str, last: &str) -> Self {
         let mut keeper = place.command("unshare");
         keeper
             .args(["--mount", "--pid", "--cgroup", "--uts", "--ipc", "--fork"])
@@ -28,14 +29,19 @@ impl Namespaces {
             .stdin(Stdio::null());
         let keeper = keeper.spawn().expect("unshare is part of every Linux");
         let children = format!("/proc/{0}/task/{0}/children", keeper.id());
-        let first = wait::until_some("the first process", PATIENCE, || {
+        let first: u32 = wait::until_some("the first process", PATIENCE, || {
             fs::read_to_string(&children).ok()?.trim().parse().ok()
         });
-        Self {
+        let namespaces = Self {
             place: place.clone(),
             keeper,
             first,
-        }
+        };
+        wait::until(last, PATIENCE, || {
+            let comm = fs::read_to_string(format!("/proc/{first}/comm"));
+            comm.expect("the script succeeds").trim() == last
+        });
+        namespaces
     }
 
     /// Returns a command that runs inside, with the first process's root directory.
