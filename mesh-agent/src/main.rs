@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use mesh_agent::{
     agent::{self, malloc, open_file_limit, uninstall},
     config::{Flags, Settings, SettingsError},
@@ -17,6 +18,7 @@ use mesh_agent::{
     namespaces,
 };
 use mesh_core::{
+    man_pages,
     printable::printable,
     usage::{self, Usage},
 };
@@ -53,6 +55,14 @@ enum Command {
         #[arg(long)]
         unfiltered: bool,
     },
+    /// Print a script that completes commands and flags in your shell
+    Completion {
+        /// Name of the shell
+        shell: Shell,
+    },
+    /// Print all man pages as JSON, from file name to text
+    #[command(hide = true)]
+    ManPages,
 }
 
 #[derive(Args)]
@@ -60,6 +70,9 @@ struct Start {
     #[command(flatten)]
     flags: Flags,
 }
+
+/// What is done with the settings.
+type Action = fn(Settings) -> anyhow::Result<()>;
 
 /// Keeps an error in the value, so that it is reported together with other errors.
 #[expect(clippy::unnecessary_wraps, reason = "the form that clap asks for")]
@@ -84,12 +97,17 @@ fn main() -> ExitCode {
         wrong.push(format!("--log (or MESH_LOG): {reason}"));
         None
     });
-    let flags = match &command {
-        Command::Run(Start { flags }) | Command::Uninstall(Start { flags }) => flags,
+    let (action, flags): (Action, _) = match command {
+        Command::Run(Start { flags }) => (run, flags),
+        Command::Uninstall(Start { flags }) => (|settings| uninstall(&settings), flags),
         Command::NamespaceHelper { unfiltered } => return help_with_namespaces(!unfiltered),
+        Command::Completion { .. } | Command::ManPages if !wrong.is_empty() => {
+            return refuse(&wrong);
+        }
+        Command::Completion { shell } => return print(&completion(shell)),
+        Command::ManPages => return print(man_pages::json(Cli::command(), "8").as_bytes()),
     };
     let settings = flags
-        .clone()
         .resolve()
         .map_err(|SettingsError(lines)| wrong.extend(lines));
     let Some(settings) = settings.ok().filter(|_| wrong.is_empty()) else {
@@ -101,12 +119,7 @@ fn main() -> ExitCode {
             "cannot drop all privileges, so core dumps or tracing by other users may be possible: {error}"
         );
     }
-    let result = match command {
-        Command::Run(_) => run(settings),
-        Command::Uninstall(_) => uninstall(&settings),
-        Command::NamespaceHelper { .. } => Ok(()),
-    };
-    match result {
+    match action(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
@@ -120,6 +133,19 @@ fn help_with_namespaces(filters: bool) -> ExitCode {
     match namespaces::run(filters) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&[format!("{error:#}")]),
+    }
+}
+
+fn completion(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "mesh-agent", &mut script);
+    script
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    match io::stdout().write_all(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! setup ──► what the machine lacks: compiler and linker for the kernel programs, bpffs, tools
 //! cargo ──► build, test, lint: each runs the setup steps it needs first
+//! package ──► what is built, in a Debian package, an OCI image and an archive
 //! bench ──► how fast connects are beside other ways, and how well they are spread
 //! simulate ──► how well they are spread, in a model
 //! vm    ──► programs and tests on older kernels, in an emulated machine
@@ -25,6 +26,7 @@ mod hardening;
 #[path = "../../mesh-agent/files/src/mounts.rs"]
 #[allow(dead_code, reason = "the agent uses more of it")]
 mod mounts;
+mod package;
 mod run;
 mod setup;
 mod soak;
@@ -44,8 +46,10 @@ use clap::Parser;
 enum Command {
     /// Make this machine ready: install what is missing, change nothing when all is there
     Setup,
-    /// Build the agent and its command line, optimised
+    /// Build the agent and its command line, optimised and static, to target/release
     Build,
+    /// Make the packages to install from: Debian package, OCI image, static archive
+    Package(package::Options),
     /// Build the agent and run all tests, those on the real kernel included (as root)
     Test {
         /// Passed on to `cargo nextest run`, for instance a test name or `--no-capture`
@@ -110,6 +114,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Setup => setup::ensure(setup::MACHINE),
         Command::Build => cargo::build(),
+        Command::Package(options) => package::package(&options),
         Command::Test { nextest } => cargo::test(&nextest),
         Command::Lint => cargo::lint(),
         Command::Demo { keep } => demo::run(keep),

@@ -11,10 +11,11 @@
 //! ```
 //!
 //! Modules are listed in the order in which data flows. `table` is the map type of services and
-//! rows; `usage` parses command lines; `printable` makes text safe to show; `similar_names` finds
+//! rows; `usage` parses command lines, and `man_pages` describes them; `printable` makes text safe to show; `similar_names` finds
 //! what a user may have meant; `duration` parses text of users.
 
 pub mod usage;
+pub mod man_pages;
 pub mod model;
 pub mod table;
 pub mod duration;

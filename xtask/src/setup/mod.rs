@@ -2,6 +2,7 @@
 //! installing, so `ok` is never said on trust.
 
 mod bpffs;
+mod clean_debian;
 mod compiler;
 mod debian;
 mod emulator;
@@ -26,6 +27,9 @@ pub struct Step {
 /// To build the agent.
 pub const BUILD: &[Step] = &[compiler::STEP, linker::STEP];
 
+/// To make packages, beside what builds the agent.
+pub const PACKAGE: &[Step] = &[programs::DPKG];
+
 /// To show the agent on this machine.
 pub const DEMO: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, bpffs::STEP];
 
@@ -35,6 +39,9 @@ pub const TEST: &[Step] = &[
     linker::STEP,
     programs::STEP,
     bpffs::STEP,
+    programs::DPKG,
+    programs::PACKAGES,
+    clean_debian::STEP,
     tools::NEXTEST,
 ];
 

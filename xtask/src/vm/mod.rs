@@ -23,7 +23,10 @@ use clap::Args;
 use serde_json::Value;
 
 use self::{debian::Kernel, report::Report};
-use crate::{cargo::build_all, run, setup, workspace};
+use crate::{
+    cargo::{build_all, build_tests},
+    run, setup, workspace,
+};
 
 /// What is run where.
 #[derive(Args)]
@@ -136,8 +139,8 @@ fn arguments(series: &str, tests: &[String]) -> Vec<String> {
 /// Builds what the tests need, as [`cargo::test`](crate::cargo::test) does, which then finds it
 /// built.
 fn build() -> anyhow::Result<Vec<PathBuf>> {
-    run::check(&mut build_all())?;
-    let messages = run::read(build_all().arg("--message-format=json"))?;
+    build_all()?;
+    let messages = run::read(build_tests().arg("--message-format=json"))?;
     let test = test_binary(&messages)
         .context("cargo names no test binary `kernel` of package mesh-tests")?;
     let mut programs: Vec<_> = ["mesh-agent", "meshctl", "mesh-client"]
