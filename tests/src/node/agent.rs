@@ -15,7 +15,7 @@ use nix::{
 };
 
 use super::{Node, PATIENCE};
-use crate::{binary, wait};
+use crate::wait;
 
 /// A running agent; killed when dropped.
 pub struct Agent {
@@ -71,7 +71,7 @@ impl Node {
             .wrapper
             .iter()
             .map(OsString::from)
-            .chain([binary::find("mesh-agent").into()]);
+            .chain([self.program.clone().into()]);
         let mut command = self
             .place
             .command(words.next().expect("there is the agent"));

@@ -11,7 +11,7 @@ use std::{
     ffi::OsString,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -40,6 +40,7 @@ pub struct Node {
     place: Place,
     directories: Directories,
     scratch: TempDir,
+    program: PathBuf,
     flags: Vec<String>,
     wrapper: Vec<String>,
     servers: Cell<u8>,
@@ -105,6 +106,12 @@ impl Node {
     /// More words for the command line of the next agent, like [`Setup::flags`].
     pub fn add_flags(&mut self, line: &str) {
         self.flags.extend(line.split(' ').map(str::to_owned));
+    }
+
+    /// The next agent is `program`, with these words and no others from before.
+    pub fn next_agent(&mut self, program: &Path, line: &str) {
+        self.program = program.to_owned();
+        self.flags = line.split_whitespace().map(str::to_owned).collect();
     }
 
     /// What the agent is told.

@@ -5,7 +5,7 @@ use std::{cell::Cell, fs};
 use tempfile::TempDir;
 
 use super::{Directories, Node};
-use crate::{machine_lock::MachineLock, name, place::Place, requirements, sweep};
+use crate::{binary, machine_lock::MachineLock, name, place::Place, requirements, sweep};
 
 /// Settings of a new node.
 #[derive(Default)]
@@ -78,6 +78,7 @@ impl Setup {
             place,
             directories,
             scratch,
+            program: binary::find("mesh-agent"),
             flags,
             wrapper,
             servers: Cell::new(0),
