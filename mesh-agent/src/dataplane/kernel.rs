@@ -14,7 +14,7 @@ use tracing::warn;
 use super::kernel_log::{Decision, KernelLog};
 use super::{
     ApplyError, Dataplane, Error, SharedMeter,
-    carry::Carry,
+    carry::{Carry, Earlier},
     clients, exclude,
     generation::Generation,
     hooks::{self, CgroupHooks, HAS_ALL},
@@ -63,7 +63,7 @@ impl Kernel {
     pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
         let mut generation = Generation::open(&pins, capacity, open_maps::cpus()?)?;
         let earlier = generation.earlier.take();
-        let keeps_services = earlier.as_ref().is_some_and(|it| it.keeps_services());
+        let keeps_services = earlier.as_ref().is_some_and(Earlier::keeps_services);
         let replaces_other = generation.is_filling() && !keeps_services;
         let is_larger = |name: &String| has_more_rows(name, capacity);
         let replaces_larger = replaces_other && pins.all_maps().iter().any(is_larger);

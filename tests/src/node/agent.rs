@@ -1,7 +1,6 @@
 //! The agent of a node: a child process that logs to a file.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     os::unix::process::ExitStatusExt,
     path::PathBuf,
@@ -67,11 +66,7 @@ impl Node {
             .append(true)
             .open(self.log_path())
             .expect("the directory is new");
-        let mut words = self
-            .wrapper
-            .iter()
-            .map(OsString::from)
-            .chain([self.program.clone().into()]);
+        let mut words = self.command.iter();
         let mut command = self
             .place
             .command(words.next().expect("there is the agent"));

@@ -11,7 +11,7 @@ use std::{
     ffi::OsString,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::Duration,
 };
@@ -40,9 +40,9 @@ pub struct Node {
     place: Place,
     directories: Directories,
     scratch: TempDir,
-    program: PathBuf,
     flags: Vec<String>,
-    wrapper: Vec<String>,
+    /// The agent's program, after the words of its wrapper.
+    command: Vec<OsString>,
     servers: Cell<u8>,
     _turn: MachineLock,
 }
@@ -110,7 +110,8 @@ impl Node {
 
     /// The next agent is `program`, with these words and no others from before.
     pub fn next_agent(&mut self, program: &Path, line: &str) {
-        self.program = program.to_owned();
+        self.command.pop();
+        self.command.push(program.into());
         self.flags = line.split_whitespace().map(str::to_owned).collect();
     }
 

@@ -1,6 +1,6 @@
 //! Setup of a node.
 
-use std::{cell::Cell, fs};
+use std::{cell::Cell, ffi::OsString, fs};
 
 use tempfile::TempDir;
 
@@ -73,14 +73,16 @@ impl Setup {
             flags,
             wrapper,
         } = self;
+        let program = binary::find("mesh-agent").into();
+        let command = wrapper.into_iter().map(OsString::from).chain([program]);
+        let command = command.collect();
         Node {
             agent: None,
             place,
             directories,
             scratch,
-            program: binary::find("mesh-agent"),
             flags,
-            wrapper,
+            command,
             servers: Cell::new(0),
             _turn: turn,
         }

@@ -127,6 +127,7 @@ struct Traced {
 }
 
 impl Traced {
+    #[expect(clippy::zombie_processes, reason = "`run` waits for it")]
     fn start(node: &Node, flags: &str, counts: fn(&str) -> bool) -> Self {
         let mut command = node.mesh_agent(node.directories().run());
         command
@@ -135,7 +136,6 @@ impl Traced {
             .stderr(Stdio::null());
         // SAFETY: one system call.
         unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
-        // Reaped below.
         let child: Child = command.spawn().expect("the agent starts");
         let agent = Pid::from_raw(child.id().try_into().expect("31 bits"));
         waitpid(agent, None).expect("it stops when it is executed");
