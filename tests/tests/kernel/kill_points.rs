@@ -3,6 +3,7 @@
 
 use std::{
     env, io,
+    mem::MaybeUninit,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Stdio},
@@ -78,10 +79,23 @@ const WRITES: [(i64, &str); 5] = [
 /// What runs in CI: the calls that decide which programs and maps serve.
 const DECISIVE: [&str; 3] = ["BPF_LINK_CREATE", "BPF_LINK_UPDATE", "rename"];
 
+/// Returns what the kernel says of a stopped thread. The `nix` function passes no size, and gets
+/// nothing.
+fn syscall_info(thread: Pid) -> Option<libc::ptrace_syscall_info> {
+    let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
+    let size = size_of::<libc::ptrace_syscall_info>();
+    // SAFETY: the kernel writes at most this number of bytes, and all bytes are a valid value.
+    unsafe {
+        let request = libc::PTRACE_GET_SYSCALL_INFO;
+        let written = libc::ptrace(request, thread.as_raw(), size, info.as_mut_ptr());
+        (written > 0).then(|| info.assume_init())
+    }
+}
+
 /// Returns the name of the call that a stopped thread is about to make, if it has an effect outside
 /// of the process.
 fn effect(thread: Pid, state: &Path) -> Option<&'static str> {
-    let info = ptrace::syscall_info(thread).ok()?;
+    let info = syscall_info(thread)?;
     if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
         return None;
     }
