@@ -20,7 +20,7 @@ use crate::{
     },
     addr::Addr,
     counter::Counter,
-    settle::Sum,
+    sum::Sum,
 };
 
 /// The maps, the clock and random numbers.

@@ -7,6 +7,7 @@ use crate::{
     limits::{Shares, correct_share},
     occupancy::{self, epoch},
     socket,
+    sum::Sum,
 };
 
 /// One request.
@@ -62,52 +63,6 @@ pub enum Request {
         /// Amount.
         by: u64,
     },
-}
-
-/// A sum that only programs change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sum {
-    /// A place in a row of COUNTERS.
-    Counter(u8),
-    /// [`BackendLoad::connects`](crate::abi::BackendLoad::connects)
-    Connects,
-    /// A row of QUOTAS.
-    Quota(Resource),
-    /// A row of COOKIE_FILTER.
-    Cookies,
-}
-
-impl Sum {
-    const CONNECTS: u32 = 1 << 8;
-    const COOKIES: u32 = 2 << 8;
-    const QUOTA: u32 = 3 << 8;
-
-    const fn code(self) -> u32 {
-        match self {
-            Self::Counter(place) => place as u32,
-            Self::Connects => Self::CONNECTS,
-            Self::Cookies => Self::COOKIES,
-            Self::Quota(resource) => Self::QUOTA + resource as u32,
-        }
-    }
-
-    /// Decodes what [`code`](Self::code) encodes.
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the lower byte")]
-    const fn of(code: u32) -> Option<Self> {
-        Some(match code & !0xff {
-            0 => Self::Counter(code as u8),
-            Self::CONNECTS => Self::Connects,
-            Self::COOKIES => Self::Cookies,
-            Self::QUOTA => Self::Quota(match code as u8 {
-                0 => Resource::Sockets,
-                1 => Resource::Flows,
-                2 => Resource::MoreFlows,
-                _ => Resource::Affinity,
-            }),
-            _ => return None,
-        })
-    }
 }
 
 /// A request as the words that the kernel program gets.

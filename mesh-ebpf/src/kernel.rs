@@ -25,7 +25,7 @@ use mesh_common::{
     hash::next_random,
     kernel::Kernel,
     quota,
-    settle::Sum,
+    sum::Sum,
 };
 
 pub use self::{caller::is_in_node, sockets::release};

@@ -14,14 +14,11 @@ use std::{
 
 use super::{
     carry::Earlier,
-    layout::directory_name,
+    layout::{FILLING, directory_name},
     pin::{Error, PinDir, io_error},
     sys,
 };
 use crate::desired::Capacity;
-
-/// Name of the directory of maps that no program uses yet.
-pub(super) const FILLING: &str = "filling";
 
 /// The maps of this agent.
 pub(super) struct Generation {

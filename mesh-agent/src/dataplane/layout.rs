@@ -23,6 +23,9 @@ pub struct ForeignPin {
     difference: String,
 }
 
+/// Name of the directory of maps that no program uses yet.
+pub(super) const FILLING: &str = "filling";
+
 /// Returns the name of the directory of maps of this layout. An agent with another layout uses
 /// another directory.
 pub(super) fn directory_name(capacity: Capacity) -> String {

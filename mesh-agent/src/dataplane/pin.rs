@@ -22,7 +22,7 @@ use aya::programs::ProgramError;
 use nix::{fcntl::Flock, sys::statfs::statfs};
 
 use super::{
-    generation::FILLING,
+    layout::FILLING,
     link::{Attach, Held, Replaced, chain, info, replace_program},
     sys,
 };

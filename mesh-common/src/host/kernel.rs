@@ -30,7 +30,7 @@ use crate::{
     occupancy,
     outcome::Outcomes,
     pick::{Choose, reserve},
-    settle::Sum,
+    sum::Sum,
     walk::Walk,
 };
 

@@ -10,7 +10,8 @@ use bytemuck::Zeroable as _;
 use mesh_common::{
     abi::{BackendLoad, Resource, ShareKey, SocketRow, maps, socket_state},
     occupancy::{connecting, live},
-    settle::{Request, Sum},
+    settle::Request,
+    sum::Sum,
 };
 
 use super::snapshot::Snapshot;
