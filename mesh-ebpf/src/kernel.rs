@@ -16,7 +16,8 @@ use aya_ebpf::helpers::{
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, Outcome, OutcomeKey,
-        OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketRecord, SocketRow, capacity, maps,
+        OutcomeRow, Resource, ServiceCounters, ServiceRow, ShareKey, Slot, SocketRecord, SocketRow,
+        capacity, maps,
     },
     atomic,
     counter::Counter,
@@ -24,6 +25,7 @@ use mesh_common::{
     hash::next_random,
     kernel::Kernel,
     quota,
+    sum::Sum,
 };
 
 use self::global::global_functions;
@@ -255,6 +257,23 @@ impl<C> Kernel for Maps<C> {
         // memory lives as long as the map.
         let cell = unsafe { AtomicU64::from_ptr(row.cast::<u64>().add(counter.index())) };
         atomic::count(cell, 1);
+    }
+
+    #[inline(always)]
+    fn add_to(&self, sum: Sum, row: u32, by: u64) {
+        let cell = match sum {
+            // SAFETY: as in `count`; the place is masked to the length of the row.
+            Sum::Counter(place) => COUNTERS.get_ptr_mut(row).map(|row| unsafe {
+                let last = size_of::<ServiceCounters>() / size_of::<u64>() - 1;
+                AtomicU64::from_ptr(row.cast::<u64>().add(usize::from(place) & last))
+            }),
+            Sum::Connects => BACKENDS.get(row).map(|backend| &backend.connects),
+            Sum::Quota(resource) => QUOTAS.get(row).map(|used| used.of(resource)),
+            Sum::Cookies => COOKIE_FILTER.get(row),
+        };
+        if let Some(cell) = cell {
+            atomic::count(cell, by);
+        }
     }
 }
 

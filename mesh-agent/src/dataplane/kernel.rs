@@ -3,26 +3,29 @@
 use std::{collections::BTreeSet, os::fd::AsFd as _, sync::Arc};
 
 use anyhow::Context as _;
-use aya::{
-    Ebpf, EbpfLoader,
-    programs::{CgroupSock, CgroupSockAddr, SockOps, SocketFilter},
-};
+use aya::{Ebpf, EbpfLoader, programs::SocketFilter};
 use mesh_common::{
-    abi::{ExcludedKey, SocketRow, maps},
+    abi::{ABI_VERSION, ExcludedKey, SocketRow, maps},
     occupancy::live,
 };
+use tracing::warn;
 
 #[cfg(feature = "kernel-log")]
 use super::kernel_log::{Decision, KernelLog};
 use super::{
-    ApplyError, Dataplane, Error, SharedMeter, clients, exclude, features,
+    ApplyError, Dataplane, Error, SharedMeter,
+    carry::{Carry, Earlier},
+    clients, exclude, features,
+    generation::Generation,
+    hooks::{self, CgroupHooks, HAS_ALL},
     layout::{check, directory_name, has_more_rows},
     link::{Attached, Held},
     link_repair,
-    maps::Maps,
+    maps::{self as open_maps, Maps},
     other_agents,
     pin::{Cgroup, PinDir},
     sockets::{self, Sockets},
+    switch::switch_all,
     verify::verify,
 };
 use crate::desired::{Capacity, Tables, plan::Op};
@@ -30,25 +33,6 @@ use crate::desired::{Capacity, Tables, plan::Op};
 /// The object with all programs and maps, which this crate's build script builds from `mesh-ebpf`.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
 
-/// Hooks of addresses, in the order in which their programs are replaced. Programs that read socket
-/// records come before programs that write them: the replacement of all programs is not atomic, and
-/// new readers understand old records.
-pub(super) const ADDRESS_HOOKS: [&str; 8] = [
-    "getpeername4",
-    "getpeername6",
-    "recvmsg4",
-    "recvmsg6",
-    "sendmsg4",
-    "sendmsg6",
-    "connect4",
-    "connect6",
-];
-/// Hook of closed sockets. It is attached before the others, so that it cleans up everything that
-/// they keep.
-pub(super) const RELEASE_HOOK: &str = "sock_release";
-/// Hook of TCP states. It is attached before the hooks that connect, so that it releases everything
-/// that they count.
-pub(super) const STATE_HOOK: &str = "sock_ops";
 /// Name of the constant for whether refusals have an error of their own.
 const HAS_SET_RETVAL: &str = "HAS_SET_RETVAL";
 /// Name of the constant for whether EXCLUDED may have rows.
@@ -59,7 +43,6 @@ const NODE_NETNS: &str = "NODE_NETNS";
 /// Names of the constants with the most rows of one client.
 const SOCKETS_PER_CLIENT: &str = "SOCKETS_PER_CLIENT";
 const AFFINITY_PER_CLIENT: &str = "AFFINITY_PER_CLIENT";
-const HAS_ALL: &str = "the object is built from this workspace and holds every program";
 
 /// The maps, and the programs that decide from them.
 pub struct Kernel {
@@ -67,6 +50,8 @@ pub struct Kernel {
     programs: Ebpf,
     maps: Arc<Maps>,
     capacity: Capacity,
+    generation: Generation,
+    carry: Option<Carry>,
     replaces_other: bool,
     replaces_larger: bool,
     differences: Vec<String>,
@@ -74,15 +59,19 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Opens or creates the maps, and lets the verifier check the programs. Attaches nothing.
+    /// Opens or creates the maps, carries over what an earlier agent's maps hold, and lets the
+    /// verifier check the programs. Attaches nothing.
     /// Without `excludes`, [`exclude`](Self::exclude) must not be called, and the programs skip
     /// that lookup.
     pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
         let adapted = features::probe()?;
-        let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
+        let mut generation = Generation::open(&pins, capacity, open_maps::cpus()?)?;
+        let earlier = generation.earlier.take();
+        let keeps_services = earlier.as_ref().is_some_and(Earlier::keeps_services);
+        let replaces_other = generation.is_filling() && !keeps_services;
         let is_larger = |name: &String| has_more_rows(name, capacity);
         let replaces_larger = replaces_other && pins.all_maps().iter().any(is_larger);
-        let directory = pins.maps(&directory_name(capacity))?;
+        let directory = &generation.directory;
         let mut loader = EbpfLoader::new();
         for map in maps::ALL {
             let path = directory.join(map.name);
@@ -107,16 +96,27 @@ impl Kernel {
         loader.override_global(AFFINITY_PER_CLIENT, &affinity, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         verify(&mut programs)?;
-        Ok(Self {
+        let maps = Arc::new(Maps::open(directory)?);
+        let mut kernel = Self {
             pins,
             programs,
-            maps: Arc::new(Maps::open(&directory)?),
+            maps,
             capacity,
+            generation,
+            carry: None,
             replaces_other,
             replaces_larger,
             differences: adapted.differences,
             links: Vec::new(),
-        })
+        };
+        if let Some(earlier) = earlier {
+            let (rows, directory) = (kernel.socket_rows()?, &kernel.generation.directory);
+            kernel.carry = Some(match kernel.generation.is_filling() {
+                true => Carry::start(earlier, rows, capacity)?,
+                false => Carry::resume(earlier, rows, capacity, directory)?,
+            });
+        }
+        Ok(kernel)
     }
 
     /// Returns what is different because the kernel lacks a feature, a line each.
@@ -141,7 +141,8 @@ impl Kernel {
     }
 
     /// Attaches every program, or puts it into the link of an earlier agent. Fails if another agent
-    /// attached its own programs to the cgroup, unless this agent `may_be_second`.
+    /// attached its own programs to the cgroup, unless this agent `may_be_second`. After a failure
+    /// the programs of the earlier agent serve, from its maps.
     pub fn attach(
         &mut self,
         cgroup: &Cgroup,
@@ -150,23 +151,18 @@ impl Kernel {
         if !may_be_second {
             other_agents::check(cgroup, self.pins.path())?;
         }
-        let release =
-            self.pins
-                .attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
-        if !may_be_second && let Err(other) = other_agents::check_first(cgroup, self.pins.path()) {
-            self.pins.detach(RELEASE_HOOK)?;
-            return Err(other.into());
+        if let Some(carry) = &mut self.carry {
+            carry.before_switch()?;
         }
-        let states = self
-            .pins
-            .attach(STATE_HOOK, state_program(&mut self.programs), cgroup)?;
-        self.links = vec![release, states];
-        for hook in ADDRESS_HOOKS {
-            self.links.push(self.pins.attach(
-                hook,
-                address_program(&mut self.programs, hook),
-                cgroup,
-            )?);
+        self.generation.begin()?;
+        if let Err(error) = self.switch(cgroup, may_be_second) {
+            self.generation.withdraw()?;
+            return Err(error);
+        }
+        if let Some(carry) = self.carry.take()
+            && let Err(error) = carry.after_switch()
+        {
+            warn!("cannot carry over what happened during the switch: {error}");
         }
         self.pins
             .remove_other_maps(&directory_name(self.capacity))?;
@@ -175,6 +171,21 @@ impl Kernel {
             .iter()
             .map(|held| (held.hook, held.attached))
             .collect())
+    }
+
+    fn switch(&mut self, cgroup: &Cgroup, may_be_second: bool) -> anyhow::Result<()> {
+        let serves = self.pins.has_links();
+        let previous = serves.then(|| self.generation.replaced_version.unwrap_or(ABI_VERSION));
+        let mut target = CgroupHooks {
+            pins: &self.pins,
+            programs: &mut self.programs,
+            cgroup,
+            may_be_second,
+        };
+        let switched = switch_all(&mut target, hooks::all(), previous)?;
+        target.pin_programs()?;
+        self.links = switched.into_iter().map(|switched| switched.held).collect();
+        Ok(())
     }
 
     /// Pins again what another process unpinned. Returns what is wrong with the links of the attached
@@ -234,27 +245,6 @@ impl Kernel {
     pub fn meter(&self) -> SharedMeter {
         Arc::clone(&self.maps) as SharedMeter
     }
-}
-
-fn address_program<'a>(programs: &'a mut Ebpf, hook: &str) -> &'a mut CgroupSockAddr {
-    let program = programs
-        .program_mut(hook)
-        .and_then(|program| program.try_into().ok());
-    program.expect(HAS_ALL)
-}
-
-fn release_program(programs: &mut Ebpf) -> &mut CgroupSock {
-    let program = programs
-        .program_mut(RELEASE_HOOK)
-        .and_then(|program| program.try_into().ok());
-    program.expect(HAS_ALL)
-}
-
-fn state_program(programs: &mut Ebpf) -> &mut SockOps {
-    let program = programs
-        .program_mut(STATE_HOOK)
-        .and_then(|program| program.try_into().ok());
-    program.expect(HAS_ALL)
 }
 
 impl Dataplane for Kernel {

@@ -28,12 +28,10 @@ impl Maps {
             .iter()
             .map(|map| Ok((map.name, pinned_map::open(directory, map.name)?)))
             .collect::<Result<_, Error>>()?;
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| Error {
-            map: maps::COUNTERS.name,
-            action: "count the CPUs".to_owned(),
-            source,
-        })?;
-        Ok(Self { open, cpus })
+        Ok(Self {
+            open,
+            cpus: cpus()?,
+        })
     }
 
     /// Returns access to the rows of a map.
@@ -93,6 +91,15 @@ impl Maps {
             BTreeMap::new()
         })
     }
+}
+
+/// Returns for how many CPUs a per-CPU map has values.
+pub(super) fn cpus() -> Result<usize, Error> {
+    aya::util::nr_cpus().map_err(|(_, source)| Error {
+        map: maps::COUNTERS.name,
+        action: "count the CPUs".to_owned(),
+        source,
+    })
 }
 
 impl Meter for Maps {

@@ -2,12 +2,15 @@
 //! in memory that decide connects on the host ([`memory`]) are in `mesh_core`.
 
 mod backends;
+mod carry;
 mod pinned_map;
 pub mod clients;
 pub mod exclude;
 mod features;
 #[cfg(test)]
 mod frames;
+mod generation;
+mod hooks;
 pub mod kernel;
 #[cfg(feature = "kernel-log")]
 pub mod kernel_log;
@@ -23,6 +26,7 @@ pub mod other_agents;
 pub mod pin;
 pub mod privileges;
 pub mod sockets;
+mod switch;
 mod sys;
 mod tables;
 mod verify;

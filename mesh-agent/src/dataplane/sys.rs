@@ -22,6 +22,7 @@ const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
@@ -153,6 +154,26 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(info)
+}
+
+/// Returns the kernel id of a program.
+pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    // The head of `struct bpf_prog_info`: type and id.
+    let mut info = [0_u32; 2];
+    let mut attr = InfoByFd {
+        bpf_fd: raw(program),
+        info_len: u32::try_from(size_of_val(&info)).expect("two words"),
+        info: address(&raw mut info),
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info[1])
+}
+
+/// Opens a program by its kernel id. Needs CAP_SYS_ADMIN.
+pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    let fd = bpf(BPF_PROG_GET_FD_BY_ID, &mut [id, 0, 0])?;
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[repr(C)]
@@ -357,6 +378,18 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
     keys: &mut [K],
     values: &mut [V],
 ) -> io::Result<(usize, bool)> {
+    let (count, values) = (keys.len(), bytemuck::cast_slice_mut(values));
+    lookup_batch_bytes(map, cursor, count, bytemuck::cast_slice_mut(keys), values)
+}
+
+/// Does what [`lookup_batch`] does, for up to `count` rows of any size, which must fit.
+pub(super) fn lookup_batch_bytes(
+    map: &impl AsFd,
+    cursor: &mut Cursor,
+    count: usize,
+    keys: &mut [u8],
+    values: &mut [u8],
+) -> io::Result<(usize, bool)> {
     let start = cursor.0.unwrap_or_default();
     let mut next = 0_u64;
     let mut attr = Batch {
@@ -368,7 +401,7 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
         out_batch: address(&raw mut next),
         keys: address(keys.as_mut_ptr()),
         values: address(values.as_mut_ptr()),
-        count: u32::try_from(keys.len()).expect("a batch fits into 32 bits"),
+        count: u32::try_from(count).expect("a batch fits into 32 bits"),
         map_fd: raw(map.as_fd()),
         ..Batch::zeroed()
     };

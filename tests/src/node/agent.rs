@@ -1,7 +1,6 @@
 //! The agent of a node: a child process that logs to a file.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     os::unix::process::ExitStatusExt,
     path::PathBuf,
@@ -15,7 +14,7 @@ use nix::{
 };
 
 use super::{Node, PATIENCE};
-use crate::{binary, wait};
+use crate::wait;
 
 /// A running agent; killed when dropped.
 pub struct Agent {
@@ -67,11 +66,7 @@ impl Node {
             .append(true)
             .open(self.log_path())
             .expect("the directory is new");
-        let mut words = self
-            .wrapper
-            .iter()
-            .map(OsString::from)
-            .chain([binary::find("mesh-agent").into()]);
+        let mut words = self.command.iter();
         let mut command = self
             .place
             .command(words.next().expect("there is the agent"));

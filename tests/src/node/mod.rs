@@ -41,7 +41,8 @@ pub struct Node {
     directories: Directories,
     scratch: TempDir,
     flags: Vec<String>,
-    wrapper: Vec<String>,
+    /// The agent's program, after the words of its wrapper.
+    command: Vec<OsString>,
     servers: Cell<u8>,
     _turn: MachineLock,
 }
@@ -105,6 +106,13 @@ impl Node {
     /// More words for the command line of the next agent, like [`Setup::flags`].
     pub fn add_flags(&mut self, line: &str) {
         self.flags.extend(line.split(' ').map(str::to_owned));
+    }
+
+    /// The next agent is `program`, with these words and no others from before.
+    pub fn next_agent(&mut self, program: &Path, line: &str) {
+        self.command.pop();
+        self.command.push(program.into());
+        self.flags = line.split_whitespace().map(str::to_owned).collect();
     }
 
     /// What the agent is told.
