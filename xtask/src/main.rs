@@ -24,7 +24,6 @@ mod fuzz;
 mod hardening;
 /// By its path, because the crate of the file would make every task wait for its dependencies.
 #[path = "../../mesh-agent/files/src/mounts.rs"]
-#[allow(dead_code, reason = "the agent uses more of it")]
 mod mounts;
 mod package;
 mod run;

@@ -1,6 +1,6 @@
 //! Decides which peers may make which request, and records each change.
 
-use std::error::Error as _;
+use std::error::Error;
 
 use axum::{
     Extension, Json,
@@ -135,7 +135,9 @@ async fn described(request: Request) -> (String, Result<Request, Failure>) {
 
 /// Returns why a body cannot be read: it is too long, or broken.
 fn unreadable(error: &axum::Error) -> Failure {
-    let is_too_long = error.source().is_some_and(|cause| cause.is::<LengthLimitError>());
+    let is_too_long = error
+        .source()
+        .is_some_and(<dyn Error>::is::<LengthLimitError>);
     let code = if is_too_long {
         StatusCode::PAYLOAD_TOO_LARGE
     } else {

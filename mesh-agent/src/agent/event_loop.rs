@@ -129,7 +129,7 @@ impl EventLoop {
 
     fn look_at_node(&mut self) -> NodeState {
         let problem = self.context.namespaces.problem();
-        self.helper_problems.log(problem.into_iter());
+        self.helper_problems.log(problem);
         let Context {
             settings,
             namespaces,

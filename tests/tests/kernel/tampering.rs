@@ -127,7 +127,8 @@ struct Ctl<'a> {
 
 impl<'a> Ctl<'a> {
     fn new(node: &'a Node) -> Self {
-        fs::set_permissions(node.scratch(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(node.scratch(), Permissions::from_mode(0o755))
+            .expect("the scratch directory is ours");
         let directory = node.scratch().join("bin");
         open_directory(&directory);
         let program = open_copy(&binary::find("meshctl"), &directory);
