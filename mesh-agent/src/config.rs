@@ -7,6 +7,7 @@
 //! ```
 
 mod bounds;
+mod confinement;
 mod empty;
 mod error;
 mod file;

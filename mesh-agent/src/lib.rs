@@ -8,6 +8,8 @@
 //!            health: probes endpoints, for `desired`
 //!            stale: closes sockets to removed backends
 //!            self_probe: connects through the programs, to see that they serve
+//!            confinement: gives up capabilities and system calls
+//!            namespaces: does the work of stale in other network namespaces, in a process of its own
 //!            agent: the task that owns the state and runs the steps above
 //!            mesh_api / metrics: show the state of the agent and the counters
 //! ```
@@ -26,6 +28,8 @@ pub mod health;
 pub mod dataplane;
 pub mod stale;
 pub mod self_probe;
+pub mod confinement;
+pub mod namespaces;
 pub mod config;
 pub mod agent;
 pub mod metrics;

@@ -50,7 +50,9 @@ impl Filter {
     /// warnings only.
     fn of(level: LevelFilter) -> Self {
         let others = level.min(LevelFilter::WARN);
-        Self(format!("{others},mesh_agent={level},mesh_api={level}"))
+        Self(format!(
+            "{others},mesh_agent={level},mesh_api={level},audit={level}"
+        ))
     }
 }
 
@@ -104,8 +106,8 @@ fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Re
     }
 }
 
-/// Leaves out lines of one kind above a rate, and adds their number to the next line. Debug and
-/// trace are not limited.
+/// Leaves out lines of one kind above a rate, and adds their number to the next line. Debug, trace
+/// and the target `audit` are not limited.
 struct Limited<C, W> {
     clock: C,
     out: W,
@@ -145,7 +147,7 @@ impl<C: Fn() -> Instant, W> Limited<C, W> {
     }
 
     fn admit(&self, metadata: &Metadata<'_>) -> Option<u64> {
-        if *metadata.level() > Level::INFO {
+        if *metadata.level() > Level::INFO || metadata.target() == "audit" {
             return Some(0);
         }
         let now = (self.clock)();
@@ -199,17 +201,20 @@ mod tests {
         let filter = |text: &str| text.parse::<Filter>().map(|Filter(directives)| directives);
         assert_eq!(
             filter("debug"),
-            Ok("warn,mesh_agent=debug,mesh_api=debug".into())
+            Ok("warn,mesh_agent=debug,mesh_api=debug,audit=debug".into())
         );
         assert_eq!(
             filter("INFO"),
-            Ok("warn,mesh_agent=info,mesh_api=info".into())
+            Ok("warn,mesh_agent=info,mesh_api=info,audit=info".into())
         );
         assert_eq!(
             filter("error"),
-            Ok("error,mesh_agent=error,mesh_api=error".into())
+            Ok("error,mesh_agent=error,mesh_api=error,audit=error".into())
         );
-        assert_eq!(filter("off"), Ok("off,mesh_agent=off,mesh_api=off".into()));
+        assert_eq!(
+            filter("off"),
+            Ok("off,mesh_agent=off,mesh_api=off,audit=off".into())
+        );
         assert_eq!(filter("warn,aya=debug"), Ok("warn,aya=debug".into()));
         assert_eq!(Filter::default(), "info".parse().unwrap());
     }

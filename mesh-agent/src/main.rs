@@ -8,14 +8,17 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use mesh_agent::{
     agent::{self, malloc, open_file_limit, uninstall},
     config::{Flags, Settings, SettingsError},
     dataplane::privileges,
     logging::{self, Filter},
+    namespaces,
 };
 use mesh_core::{
+    man_pages,
     printable::printable,
     usage::{self, Usage},
 };
@@ -45,6 +48,21 @@ enum Command {
     Run(Start),
     /// Remove the programs, links and maps from the kernel, the files in --state-dir and the socket
     Uninstall(Start),
+    /// Enter network namespaces for the agent, which starts this
+    #[command(name = namespaces::COMMAND, hide = true)]
+    NamespaceHelper {
+        /// Do not filter system calls
+        #[arg(long)]
+        unfiltered: bool,
+    },
+    /// Print a script that completes commands and flags in your shell
+    Completion {
+        /// Name of the shell
+        shell: Shell,
+    },
+    /// Print all man pages as JSON, from file name to text
+    #[command(hide = true)]
+    ManPages,
 }
 
 #[derive(Args)]
@@ -52,6 +70,9 @@ struct Start {
     #[command(flatten)]
     flags: Flags,
 }
+
+/// What is done with the settings.
+type Action = fn(Settings) -> anyhow::Result<()>;
 
 /// Keeps an error in the value, so that it is reported together with other errors.
 #[expect(clippy::unnecessary_wraps, reason = "the form that clap asks for")]
@@ -76,9 +97,17 @@ fn main() -> ExitCode {
         wrong.push(format!("--log (or MESH_LOG): {reason}"));
         None
     });
-    let (Command::Run(Start { flags }) | Command::Uninstall(Start { flags })) = &command;
+    let (action, flags): (Action, _) = match command {
+        Command::Run(Start { flags }) => (run, flags),
+        Command::Uninstall(Start { flags }) => (|settings| uninstall(&settings), flags),
+        Command::NamespaceHelper { unfiltered } => return help_with_namespaces(!unfiltered),
+        Command::Completion { .. } | Command::ManPages if !wrong.is_empty() => {
+            return refuse(&wrong);
+        }
+        Command::Completion { shell } => return print(&completion(shell)),
+        Command::ManPages => return print(man_pages::json(Cli::command(), "8").as_bytes()),
+    };
     let settings = flags
-        .clone()
         .resolve()
         .map_err(|SettingsError(lines)| wrong.extend(lines));
     let Some(settings) = settings.ok().filter(|_| wrong.is_empty()) else {
@@ -90,16 +119,33 @@ fn main() -> ExitCode {
             "cannot drop all privileges, so core dumps or tracing by other users may be possible: {error}"
         );
     }
-    let result = match command {
-        Command::Run(_) => run(settings),
-        Command::Uninstall(_) => uninstall(&settings),
-    };
-    match result {
+    match action(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs the namespace helper. It has no settings and no log.
+fn help_with_namespaces(filters: bool) -> ExitCode {
+    match namespaces::run(filters) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&[format!("{error:#}")]),
+    }
+}
+
+fn completion(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "mesh-agent", &mut script);
+    script
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    match io::stdout().write_all(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -112,14 +158,18 @@ fn refuse(wrong: &[String]) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn run(settings: Settings) -> anyhow::Result<()> {
+fn run(mut settings: Settings) -> anyhow::Result<()> {
     malloc::limit_caching();
     open_file_limit::raise();
+    let preparation = agent::prepare(&mut settings)?;
+    let run_time = preparation.run_time.clone();
+    let confine = move || run_time.enter().expect("giving up capabilities needs none");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .on_thread_start(confine)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(agent::run(settings));
+    let result = runtime.block_on(agent::run(settings, preparation));
     // Does not wait for a read that hangs.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result

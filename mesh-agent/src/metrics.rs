@@ -65,15 +65,21 @@ pub async fn serve(
     let answer = async {
         match listener {
             Listener::Tcp(tcp) => {
-                connection_limits::serve(tcp, router, connection_limits::METRICS, peer, cancel)
-                    .await;
+                connection_limits::serve(
+                    tcp,
+                    |_| router.clone(),
+                    connection_limits::METRICS,
+                    peer,
+                    cancel,
+                )
+                .await;
             }
             Listener::Unix(unix) => {
                 connection_limits::serve(
                     unix,
-                    router,
+                    |_| router.clone(),
                     connection_limits::METRICS,
-                    |_| None,
+                    |_| (),
                     cancel,
                 )
                 .await;
@@ -87,17 +93,13 @@ pub async fn serve(
 }
 
 /// All loopback addresses are one peer.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the form for listeners whose peers have no address"
-)]
-fn peer(address: &SocketAddr) -> Option<IpAddr> {
+fn peer(address: &SocketAddr) -> IpAddr {
     let address = address.ip().to_canonical();
-    Some(if address.is_loopback() {
+    if address.is_loopback() {
         Ipv4Addr::LOCALHOST.into()
     } else {
         address
-    })
+    }
 }
 
 /// State of the pages.

@@ -14,5 +14,8 @@ mod tests;
 
 pub use self::{backend::*, client::*, flow::*, service::*, socket::*};
 
-/// Part of the pin path: an agent never opens the maps of another layout.
-pub const ABI_VERSION: u32 = 8;
+/// Version of the layout, a part of the pin path. Agents carry rows over from one version to the
+/// next, and back when an agent is rolled back: a row grows at its end only, and zero in a new field
+/// means what the older version did. A map whose rows change in another way gets a new name, or a
+/// conversion in the agent.
+pub const ABI_VERSION: u32 = 7;

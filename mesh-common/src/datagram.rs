@@ -20,6 +20,14 @@ use crate::{
     socket,
 };
 
+/// The global function of a socket's release; see [`kernel`](crate::kernel).
+pub trait Releases: Shares {
+    /// [`give_back`]
+    fn give_back_flow(&self, flow: &Flow, client: u32) {
+        give_back(self, flow, client);
+    }
+}
+
 /// The global functions of this decision; see [`kernel`](crate::kernel).
 pub trait Datagrams: Find + Choose {
     /// [`stop`]
@@ -274,7 +282,7 @@ const fn held(state: u64) -> u32 {
 
 /// Ends the flows of a socket that is closed.
 #[inline(always)]
-pub fn released<K: Shares>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFlows>) {
+pub fn released<K: Releases>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFlows>) {
     end(kernel, &flows.flows, flows.client);
     if let Some(more) = more {
         end(kernel, &more.flows, flows.client);
@@ -283,19 +291,19 @@ pub fn released<K: Shares>(kernel: &K, flows: &SocketFlows, more: Option<&MoreFl
 
 /// Releases what these flows hold.
 #[inline(always)]
-fn end<K: Shares, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
+fn end<K: Releases, const N: usize>(kernel: &K, flows: &[Flow; N], client: u32) {
     for flow in flows {
         if flow.backend_port == 0 {
             return;
         }
-        give_back(kernel, flow, client);
+        kernel.give_back_flow(flow, client);
     }
 }
 
 /// Takes the flow off the counts of its service and of its backend, unless the backend's index is
 /// in another use by now.
 #[inline(always)]
-fn give_back<K: Shares>(kernel: &K, flow: &Flow, client: u32) {
+pub fn give_back<K: Shares>(kernel: &K, flow: &Flow, client: u32) {
     if flow.flags & flow_state::LIMITED != 0 {
         let shared = if flow.flags & flow_state::SHARED != 0 {
             socket_state::SHARED

@@ -20,6 +20,7 @@ use crate::{
     },
     addr::Addr,
     counter::Counter,
+    sum::Sum,
 };
 
 /// The maps, the clock and random numbers.
@@ -79,6 +80,8 @@ pub trait Kernel: Sized {
 
     /// Adds one to a counter of a service.
     fn count(&self, service: u32, counter: Counter);
+    /// Adds to a sum, wrapping. Ignores a row that does not exist.
+    fn add_to(&self, sum: Sum, row: u32, by: u64);
 }
 
 /// The calling socket and its client.

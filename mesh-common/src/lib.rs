@@ -76,6 +76,7 @@ pub mod search;
 pub mod settle;
 pub mod socket;
 pub mod status;
+pub mod sum;
 mod tiers;
 mod two_choices;
 pub mod walk;

@@ -53,7 +53,7 @@ const LAST: u64 = u64::MAX >> EPOCH_SHIFT;
 const EPOCH_BITS: u32 = 26;
 /// Attempts to change a word that other sockets keep changing; then a reservation is left out, or
 /// left to expire.
-const ATTEMPTS: u32 = 8;
+pub(crate) const ATTEMPTS: u32 = 8;
 
 /// Result of a reservation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,20 +139,31 @@ const fn number(word: u64, unit: u64) -> u64 {
 #[inline(always)]
 pub fn reserve(word: &AtomicU64, epoch: u64, fits: impl Fn(u64) -> bool) -> Place {
     for _ in 0..ATTEMPTS {
-        let before = atomic::read(word);
-        if !fits(before) {
-            return Place::Taken;
-        }
-        let moved = moved_on(before, epoch);
-        let unit = unit(moved, epoch);
-        if number(moved, unit) == MOST {
-            return Place::Uncounted;
-        }
-        if atomic::replace(word, before, moved + unit) {
-            return Place::Reserved;
+        if let Some(place) = try_reserve(word, epoch, &fits) {
+            return place;
         }
     }
     Place::Uncounted
+}
+
+/// Reserves a place as [`reserve`], in one attempt. Returns none when another socket changed the
+/// word meanwhile.
+#[inline(always)]
+pub(crate) fn try_reserve(
+    word: &AtomicU64,
+    epoch: u64,
+    fits: impl Fn(u64) -> bool,
+) -> Option<Place> {
+    let before = atomic::read(word);
+    if !fits(before) {
+        return Some(Place::Taken);
+    }
+    let moved = moved_on(before, epoch);
+    let unit = unit(moved, epoch);
+    if number(moved, unit) == MOST {
+        return Some(Place::Uncounted);
+    }
+    atomic::replace(word, before, moved + unit).then_some(Place::Reserved)
 }
 
 /// Takes a place at once, where no SYN will follow, if `fits`, which takes the word as it was

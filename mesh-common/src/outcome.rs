@@ -37,6 +37,23 @@ pub trait Outcomes: Walk {
         failed(self, attempt, weighed)
     }
 
+    /// [`after_failure`]
+    fn after_failure(
+        &self,
+        service: &ServiceRow,
+        before: u64,
+        now: u64,
+        started: u64,
+        how: u32,
+    ) -> u64 {
+        after_failure(service, before, now, started, how)
+    }
+
+    /// [`doubt`]
+    fn doubt(&self, service: &ServiceRow, index: u32, now: u64, until: u64, vote: u32) -> bool {
+        doubt(self, service, index, now, until, vote)
+    }
+
     /// [`is_too_long`]
     fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
         is_too_long(self, key, waited)
@@ -68,8 +85,13 @@ impl Attempt {
     /// trial, or was made after the pause.
     #[inline(always)]
     const fn tries(&self, health: Health) -> bool {
-        self.is_trial != 0 || health.is_due(milliseconds(self.started))
+        tries(self.is_trial != 0, self.started, health)
     }
+}
+
+#[inline(always)]
+const fn tries(is_trial: bool, started: u64, health: Health) -> bool {
+    is_trial || health.is_due(milliseconds(started))
 }
 
 /// Handles a connect that succeeded. `in_node` says whether the node itself can reach the backend
@@ -116,6 +138,9 @@ mod allowed {
     pub(super) const MAY_AGREE: u32 = 4;
     /// The failure is the client's alone: the client does not vote.
     pub(super) const PRIVATE: u32 = 8;
+    /// In the argument of [`after_failure`](super::after_failure): the connect was a trial, or one
+    /// of last resort.
+    pub(super) const IS_TRIAL: u32 = 16;
     /// The service has changed, and the failure does not count.
     pub(super) const NO_ACCOUNT: u32 = u32::MAX;
 }
@@ -163,12 +188,7 @@ pub(crate) const fn private(weighed: u32) -> u32 {
 
 /// Handles a connect that failed. `weighed` is the answer of [`weigh`].
 #[inline(always)]
-pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
-    let others = match weighed & allowed::OTHERS {
-        allowed::ARE_NONE => Others::AreNone,
-        allowed::ARE_FEW => Others::AreFew,
-        _ => Others::Suffice,
-    };
+pub fn failed<K: Outcomes>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
     let mut row = MaybeUninit::uninit();
     let Some(service) = concerned(kernel, attempt, &mut row) else {
         return false;
@@ -181,37 +201,38 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
     if !is_it || weighed == allowed::NO_ACCOUNT {
         return false;
     }
-    let may_agree = weighed & allowed::MAY_AGREE != 0;
+    let is_trial = if attempt.is_trial == 0 {
+        0
+    } else {
+        allowed::IS_TRIAL
+    };
+    let votes = if weighed & allowed::PRIVATE != 0 {
+        0
+    } else if weighed & allowed::MAY_AGREE != 0 {
+        vote_of(attempt.client) | MAY_EJECT
+    } else {
+        vote_of(attempt.client)
+    };
     let now = milliseconds(kernel.now());
     // Before the record is read: a concurrent failure may have written the record but not the doubt
     // yet, and would be lost.
-    agree(backend, |known| (known.doubted(now, now), false));
+    kernel.doubt(service, attempt.backend, now, now, 0);
     for _ in 0..ATTEMPTS {
+        // The record before the health that follows from it: when another connect changes it in
+        // between, it is not replaced.
         let record = Record::of(kernel, attempt.client, attempt.backend, attempt.generation);
-        let before = record
-            .with(Agreement::of(atomic::read(&backend.health)), now)
-            .unless_forgotten(now);
-        let failure = Failure {
-            now,
-            is_trial: attempt.tries(before),
-            others,
-        };
-        let (next, ejects) = before.failed(service, failure);
-        if next == before {
+        let before = kernel.client_health(service, attempt.backend);
+        let after = kernel.after_failure(service, before, now, attempt.started, weighed | is_trial);
+        if after == UNCHANGED {
             return false;
         }
+        let ejects = after & EJECTS != 0;
+        let next = Health::of(after & !EJECTS);
         if !record.replace(kernel, next) {
             continue;
         }
-        let agrees = agree(backend, |known| {
-            let doubted = known.doubted(now, next.until);
-            let votes = ejects && weighed & allowed::PRIVATE == 0;
-            if votes {
-                doubted.voted(service, now, vote_of(attempt.client), may_agree)
-            } else {
-                (doubted, false)
-            }
-        });
+        let vote = if ejects { votes } else { 0 };
+        let agrees = kernel.doubt(service, attempt.backend, now, next.until, vote);
         if ejects {
             kernel.count(attempt.service, Counter::Ejections);
         }
@@ -221,6 +242,64 @@ pub fn failed<K: Kernel>(kernel: &K, attempt: &Attempt, weighed: u32) -> bool {
         return true;
     }
     false
+}
+
+/// In an answer of [`after_failure`], above the word: this is an ejection.
+const EJECTS: u64 = 1 << 63;
+/// Answer of [`after_failure`]: the word stays as it is.
+const UNCHANGED: u64 = u64::MAX;
+
+/// Returns the [`Health`] word after a connect that was made at `started` nanoseconds and failed at
+/// `now` milliseconds, and whether this is an ejection. `how` is the answer of [`weigh`], and
+/// whether the connect was a trial.
+///
+/// This and [`doubt`] are global functions, so that the verifier checks them once and not for each
+/// attempt to change the record.
+#[inline(always)]
+pub fn after_failure(service: &ServiceRow, before: u64, now: u64, started: u64, how: u32) -> u64 {
+    let others = match how & allowed::OTHERS {
+        allowed::ARE_NONE => Others::AreNone,
+        allowed::ARE_FEW => Others::AreFew,
+        _ => Others::Suffice,
+    };
+    let before = Health::of(before).unless_forgotten(now);
+    let failure = Failure {
+        now,
+        is_trial: tries(how & allowed::IS_TRIAL != 0, started, before),
+        others,
+    };
+    let (next, ejects) = before.failed(service, failure);
+    if next == before {
+        return UNCHANGED;
+    }
+    next.word() | if ejects { EJECTS } else { 0 }
+}
+
+/// In the `vote` of [`doubt`]: enough capacity is left for all clients.
+const MAY_EJECT: u32 = 1 << 31;
+
+/// Lets the agreement about a backend doubt it until `until`, and counts the `vote` of a client that
+/// ejected it unless that is zero. Returns whether the vote ejects for all clients.
+#[inline(always)]
+pub fn doubt<K: Kernel>(
+    kernel: &K,
+    service: &ServiceRow,
+    index: u32,
+    now: u64,
+    until: u64,
+    vote: u32,
+) -> bool {
+    let Some(backend) = kernel.backend(index) else {
+        return false;
+    };
+    agree(backend, |known| {
+        let doubted = known.doubted(now, until);
+        if vote == 0 {
+            (doubted, false)
+        } else {
+            doubted.voted(service, now, vote & !MAY_EJECT, vote & MAY_EJECT != 0)
+        }
+    })
 }
 
 /// Returns whether a connect without an answer has failed after waiting `waited` nanoseconds.

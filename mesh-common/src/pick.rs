@@ -12,7 +12,7 @@ use crate::{
     counter::Counter,
     ejection::{Health, State, milliseconds},
     evidence::{Evidence, health},
-    hash::scatter,
+    hash::{mix, scatter},
     kernel::Kernel,
     limits::{self, Shares},
     occupancy::{self, Place, live, reserved},
@@ -33,6 +33,8 @@ pub const BROKEN: u64 = u64::MAX - 2;
 const SEARCH: u64 = u64::MAX - 3;
 /// Answer instead of a backend: the first choice is at its connection limit.
 const FIRST_IS_FULL: u64 = u64::MAX - 4;
+/// Answer of [`try_reserve`]: try again.
+const AGAIN: u64 = u64::MAX - 5;
 /// Answers from this number on are no backend.
 const REASONS: u64 = FIRST_IS_FULL;
 
@@ -66,6 +68,11 @@ pub trait Choose: Walk + Shares {
     /// [`reserve`]
     fn reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
         reserve(self, service, index, is_bounded)
+    }
+
+    /// [`try_reserve`]
+    fn try_reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+        try_reserve(self, service, index, is_bounded)
     }
 
     /// [`limits::enter`]
@@ -118,6 +125,7 @@ pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, k
         return first;
     }
     let (mut key, mut full) = (key, first == FIRST_IS_FULL);
+    let seed = u64::from(kernel.random());
     for attempt in 1..=SEARCHES {
         let found = kernel.search(service, key, full);
         if found >= REASONS {
@@ -132,7 +140,7 @@ pub(crate) fn choose<C: Choose>(kernel: &C, service: &ServiceRow, client: u64, k
         full = true;
         // A new key: connects with the same key that compete for places would meet again in the
         // next search.
-        key = kernel.random().into();
+        key = mix(seed << 32 | u64::from(attempt));
     }
     ALL_FULL
 }
@@ -268,7 +276,27 @@ pub fn admit<C: Choose>(kernel: &C, service: &ServiceRow, choice: u64, unbounded
 ///
 /// A global function: few connects need it.
 #[inline(always)]
-pub fn reserve<K: Evidence>(kernel: &K, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+pub fn reserve<C: Choose>(kernel: &C, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+    for _ in 0..occupancy::ATTEMPTS {
+        let place = kernel.try_reserve(service, index, is_bounded);
+        if place != AGAIN {
+            return place;
+        }
+    }
+    0
+}
+
+/// Takes a place as [`reserve`], in one attempt. Returns [`AGAIN`] when another connect changed the
+/// backend's count meanwhile.
+///
+/// A global function: the verifier checks one attempt, not all in a row.
+#[inline(always)]
+pub fn try_reserve<K: Evidence>(
+    kernel: &K,
+    service: &ServiceRow,
+    index: u32,
+    is_bounded: bool,
+) -> u64 {
     let Some(backend) = kernel.backend(index) else {
         return UNBOUND;
     };
@@ -296,9 +324,10 @@ pub fn reserve<K: Evidence>(kernel: &K, service: &ServiceRow, index: u32, is_bou
             UNBOUND
         };
     }
-    match occupancy::reserve(&backend.live, epoch, fits) {
-        Place::Reserved => socket_state::RESERVED,
-        Place::Uncounted => 0,
-        Place::Taken => UNBOUND,
+    match occupancy::try_reserve(&backend.live, epoch, fits) {
+        Some(Place::Reserved) => socket_state::RESERVED,
+        Some(Place::Uncounted) => 0,
+        Some(Place::Taken) => UNBOUND,
+        None => AGAIN,
     }
 }

@@ -1,5 +1,5 @@
 //! Requests of the agent to the kernel programs between hooks: to release what lost sockets hold,
-//! and to correct counts. Takes a [`Request`] as five words. The programs carry it out, so that
+//! to correct counts, and to carry over sums of an earlier agent's maps. Takes a [`Request`] as five words. The programs carry it out, so that
 //! each release follows one rule and happens exactly once, whichever hook runs at the same moment.
 
 use crate::{
@@ -7,6 +7,7 @@ use crate::{
     limits::{Shares, correct_share},
     occupancy::{self, epoch},
     socket,
+    sum::Sum,
 };
 
 /// One request.
@@ -53,6 +54,15 @@ pub enum Request {
         /// Rows.
         rows: u32,
     },
+    /// Adds to a sum in a row, wrapping: what the programs of an earlier agent counted.
+    Add {
+        /// Which sum.
+        sum: Sum,
+        /// Index of the row.
+        row: u32,
+        /// Amount.
+        by: u64,
+    },
 }
 
 /// A request as the words that the kernel program gets.
@@ -60,10 +70,7 @@ pub type Words = [u32; 5];
 
 impl Request {
     /// Encodes the request.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the two halves of a cookie"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of 64 bits")]
     pub const fn words(self) -> Words {
         match self {
             Self::Suspect(cookie) => [5, cookie as u32, (cookie >> 32) as u32, 0, 0],
@@ -83,6 +90,7 @@ impl Request {
             ],
             Self::Service { id, live } => [3, id, live.cast_unsigned(), 0, 0],
             Self::Affinity { client, rows } => [4, client, rows, 0, 0],
+            Self::Add { sum, row, by } => [7, sum.code(), row, by as u32, (by >> 32) as u32],
             Self::Share { of, live } => [6, of.service, of.client, live.cast_unsigned(), 0],
         }
     }
@@ -116,6 +124,14 @@ impl Request {
                     client: two,
                 },
                 live: three.cast_signed(),
+            },
+            7 => match Sum::of(one) {
+                Some(sum) => Self::Add {
+                    sum,
+                    row: two,
+                    by: three as u64 | (four as u64) << 32,
+                },
+                None => return None,
             },
             _ => return None,
         })
@@ -156,6 +172,7 @@ pub fn settle<K: Shares>(kernel: &K, request: Request) {
             }
         }
         Request::Share { of, live } => correct_share(kernel, of, units(live, 0)),
+        Request::Add { sum, row, by } => kernel.add_to(sum, row, by),
         Request::Affinity { client, rows } => kernel.give_back(client, Resource::Affinity, rows),
     }
 }
@@ -171,6 +188,14 @@ const fn units(live: i32, connecting: i32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn add(sum: Sum) -> Request {
+        Request::Add {
+            sum,
+            row: u32::MAX,
+            by: 7_u64.wrapping_neg(),
+        }
+    }
 
     #[test]
     fn a_request_is_what_its_words_say() {
@@ -196,11 +221,19 @@ mod tests {
                 },
                 live: -8,
             },
+            add(Sum::Counter(15)),
+            add(Sum::Connects),
+            add(Sum::Cookies),
+            add(Sum::Quota(Resource::Sockets)),
+            add(Sum::Quota(Resource::Flows)),
+            add(Sum::Quota(Resource::MoreFlows)),
+            add(Sum::Quota(Resource::Affinity)),
         ];
         for request in requests {
             assert_eq!(Request::of(request.words()), Some(request));
         }
-        assert_eq!(Request::of([7, 0, 0, 0, 0]), None);
+        assert_eq!(Request::of([8, 0, 0, 0, 0]), None);
+        assert_eq!(Request::of([7, 4 << 8, 0, 0, 0]), None);
     }
 
     #[test]

@@ -13,6 +13,12 @@ pub const PROCEED: i32 = 1;
 const STOP: i32 = 0;
 
 const ECONNREFUSED: i32 = 111;
+
+/// Set by the agent before loading: zero when the kernel has no `bpf_set_retval` (Linux 5.18). Then
+/// the verifier removes the call.
+#[unsafe(no_mangle)]
+static HAS_SET_RETVAL: u32 = 1;
+
 /// A program may see the MPTCP socket before its first subflow.
 const IPPROTO_MPTCP: u32 = 262;
 
@@ -127,12 +133,17 @@ impl<'a> Peer<'a> {
         PROCEED
     }
 
-    /// Ends the system call with ECONNREFUSED; without `bpf_set_retval` the program would see
-    /// EPERM.
+    /// Ends the system call with ECONNREFUSED; where the kernel has no `bpf_set_retval` the program
+    /// sees EPERM.
     #[inline(always)]
     pub fn refuse(&self) -> i32 {
-        // SAFETY: any negative errno down to -4095 is valid.
-        unsafe { bpf_set_retval(-ECONNREFUSED) };
+        // SAFETY: a constant of this object, set before it was loaded; any negative errno down to
+        // -4095 is valid.
+        unsafe {
+            if (&raw const HAS_SET_RETVAL).read_volatile() != 0 {
+                bpf_set_retval(-ECONNREFUSED);
+            }
+        }
         STOP
     }
 }

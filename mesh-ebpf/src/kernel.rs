@@ -16,7 +16,8 @@ use aya_ebpf::helpers::{
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, Outcome, OutcomeKey,
-        OutcomeRow, Resource, ServiceRow, ShareKey, Slot, SocketRecord, SocketRow, capacity, maps,
+        OutcomeRow, Resource, ServiceCounters, ServiceRow, ShareKey, Slot, SocketRecord, SocketRow,
+        capacity, maps,
     },
     atomic,
     counter::Counter,
@@ -24,8 +25,10 @@ use mesh_common::{
     hash::next_random,
     kernel::Kernel,
     quota,
+    sum::Sum,
 };
 
+use self::global::global_functions;
 pub use self::{caller::is_in_node, sockets::release};
 use crate::maps::{
     ADDRESS_FILTER, AFFINITY, BACKENDS, COOKIE_FILTER, COUNTERS, LATENCIES, LOAD, OUTCOMES, QUOTAS,
@@ -57,15 +60,10 @@ impl<C> Kernel for Maps<C> {
             return None;
         }
         // SAFETY: the kernel returned a row of this map.
-        if !unsafe { read_row(SERVICES.get_ptr(key)?, key, into) } {
-            // The row was recycled during the read, so the agent has replaced it. If its successor
-            // is recycled as well, the key has no backend at this moment. SAFETY: as above.
-            unsafe {
-                if !read_row(SERVICES.get_ptr(key)?, key, into) {
-                    let seen = into.assume_init_mut();
-                    (seen.slot_count, seen.flags) = (0, 0);
-                }
-            }
+        if !unsafe { read_row(SERVICES.get_ptr(key)?, key, into) }
+            && read_again(key, into.as_mut_ptr()) == 0
+        {
+            return None;
         }
         // SAFETY: written above.
         Some(unsafe { into.assume_init_ref() })
@@ -260,6 +258,41 @@ impl<C> Kernel for Maps<C> {
         let cell = unsafe { AtomicU64::from_ptr(row.cast::<u64>().add(counter.index())) };
         atomic::count(cell, 1);
     }
+
+    #[inline(always)]
+    fn add_to(&self, sum: Sum, row: u32, by: u64) {
+        let cell = match sum {
+            // SAFETY: as in `count`; the place is masked to the length of the row.
+            Sum::Counter(place) => COUNTERS.get_ptr_mut(row).map(|row| unsafe {
+                let last = size_of::<ServiceCounters>() / size_of::<u64>() - 1;
+                AtomicU64::from_ptr(row.cast::<u64>().add(usize::from(place) & last))
+            }),
+            Sum::Connects => BACKENDS.get(row).map(|backend| &backend.connects),
+            Sum::Quota(resource) => QUOTAS.get(row).map(|used| used.of(resource)),
+            Sum::Cookies => COOKIE_FILTER.get(row),
+        };
+        if let Some(cell) = cell {
+            atomic::count(cell, by);
+        }
+    }
+}
+
+global_functions! {
+    // Few reads are repeated: the row was recycled meanwhile, so the agent has replaced it. If its
+    // successor is recycled as well, the key has no backend at this moment.
+    fn read_again(key: *const FrontendKey, into: *mut ServiceRow) -> u32 {
+        // A copy on the stack: Linux 6.1 takes no other memory as the key of a map.
+        let key = core::hint::black_box(*key);
+        let Some(row) = SERVICES.get_ptr(&key) else {
+            return 0;
+        };
+        // SAFETY: the kernel returned a row of this map; any row may be overwritten.
+        let is_whole = unsafe { read_row(row, &key, &mut *ptr::from_mut(into).cast()) };
+        if !is_whole {
+            (into.slot_count, into.flags) = (0, 0);
+        }
+        1
+    } or 0;
 }
 
 /// Counts a row for a client. Returns false at the client's quota.

@@ -19,8 +19,13 @@ pub struct Blackhole {
 impl Blackhole {
     /// Opens a blackhole at `ip` in `netns`, on a free port.
     pub fn open(netns: &Netns, ip: IpAddr) -> Self {
+        Self::open_at(netns, (ip, 0).into())
+    }
+
+    /// The same, at a port; zero for any that is free.
+    pub fn open_at(netns: &Netns, at: SocketAddr) -> Self {
         netns.run(|| {
-            let listener = TcpListener::bind((ip, 0)).expect("a free port");
+            let listener = TcpListener::bind(at).expect("a free port");
             // A second call changes the length of the queue: there is room for one.
             listen(&listener, Backlog::new(0).expect("zero is a length"))
                 .expect("it listens already");

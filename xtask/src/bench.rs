@@ -102,7 +102,8 @@ fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(file)?)
 }
 
-fn build() -> anyhow::Result<Command> {
+/// Builds the agent, the clients and the bench, and returns the bench.
+pub fn build() -> anyhow::Result<Command> {
     run::check(&mut cargo(&[
         "build",
         "--release",

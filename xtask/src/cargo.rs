@@ -1,6 +1,8 @@
 //! Build, test and lint: cargo, after the setup steps that each needs.
 
-use std::process::Command;
+use std::{env, fs, path::Path, process::Command};
+
+use anyhow::Context;
 
 use crate::{run, setup, workspace};
 
@@ -14,17 +16,29 @@ pub fn build() -> anyhow::Result<()> {
     build_agent()
 }
 
-/// Builds everything, then becomes the test runner.
+/// Builds everything, then becomes the test runner. The agent under test is the one that packages
+/// hold.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     setup::ensure(setup::TEST)?;
-    // One build for the agent and the tests: apart, tests ask more of some dependencies, and much
-    // is built twice.
-    run::check(cargo(&["build", "--release", "--bins", "--tests"]).args(HOST_CRATES))?;
+    build_all()?;
     match run::replace(
         cargo(&["nextest", "run", "--release"])
             .args(HOST_CRATES)
             .args(arguments),
     )? {}
+}
+
+/// Builds the agent, and the tests with the programs that they need.
+pub fn build_all() -> anyhow::Result<()> {
+    build_agent()?;
+    run::check(&mut build_tests())
+}
+
+/// Returns the command that builds the tests.
+pub fn build_tests() -> Command {
+    let mut build = cargo(&["build", "--release", "--tests"]);
+    build.args(HOST_CRATES);
+    build
 }
 
 /// Format, lints, unused dependencies, and the licences, sources and advisories of all dependencies.
@@ -103,16 +117,37 @@ fn last_line(text: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// Builds the agent and its command line, for callers that have run their setup.
+/// The agent and its command line.
+pub const BINARIES: [&str; 2] = ["mesh-agent", "meshctl"];
+
+/// Builds the agent and its command line, linked statically so that they run on any distribution,
+/// for callers that have run their setup. They are put beside the other binaries of the release
+/// build.
 pub fn build_agent() -> anyhow::Result<()> {
-    run::check(&mut cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "mesh-agent",
-        "--package",
-        "meshctl",
-    ]))
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let mut build = cargo(&["build", "--profile", "dist", "--target", &target]);
+    // Of this target only, which is named although it is the host's: build scripts and procedural
+    // macros are loaded by the compiler, and cannot be static.
+    let flags = format!(
+        "CARGO_TARGET_{}_RUSTFLAGS",
+        target.to_uppercase().replace('-', "_")
+    );
+    build.env(flags, "-C target-feature=+crt-static");
+    run::check(build.args(BINARIES.map(|binary| format!("--package={binary}"))))?;
+    let built = workspace::target().join(target).join("dist");
+    let release = workspace::target().join("release");
+    fs::create_dir_all(&release).with_context(|| release.display().to_string())?;
+    BINARIES
+        .iter()
+        .try_for_each(|binary| replace(&built.join(binary), &workspace::release(binary)))
+}
+
+/// Puts a copy in place of a program that may be running.
+fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let new = to.with_extension("new");
+    fs::copy(from, &new)
+        .with_context(|| format!("copy {} to {}", from.display(), new.display()))?;
+    fs::rename(&new, to).with_context(|| to.display().to_string())
 }
 
 /// Cargo, at the top of the workspace.

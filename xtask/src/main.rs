@@ -3,9 +3,12 @@
 //! ```text
 //! setup ──► what the machine lacks: compiler and linker for the kernel programs, bpffs, tools
 //! cargo ──► build, test, lint: each runs the setup steps it needs first
+//! package ──► what is built, in a Debian package, an OCI image and an archive
 //! bench ──► how fast connects are beside other ways, and how well they are spread
 //! simulate ──► how well they are spread, in a model
 //! vm    ──► programs and tests on older kernels, in an emulated machine
+//! fuzz  ──► what reads files, requests and maps, with any bytes
+//! soak  ──► load, changes, kills and restarts for as long as one likes
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
 
@@ -16,8 +19,16 @@ mod checks;
 mod demo;
 #[cfg(test)]
 mod documents;
+mod fuzz;
+#[cfg(test)]
+mod hardening;
+/// By its path, because the crate of the file would make every task wait for its dependencies.
+#[path = "../../mesh-agent/files/src/mounts.rs"]
+mod mounts;
+mod package;
 mod run;
 mod setup;
+mod soak;
 mod vm;
 mod workspace;
 
@@ -34,8 +45,10 @@ use clap::Parser;
 enum Command {
     /// Make this machine ready: install what is missing, change nothing when all is there
     Setup,
-    /// Build the agent and its command line, optimised
+    /// Build the agent and its command line, optimised and static, to target/release
     Build,
+    /// Make the packages to install from: Debian package, OCI image, static archive
+    Package(package::Options),
     /// Build the agent and run all tests, those on the real kernel included (as root)
     Test {
         /// Passed on to `cargo nextest run`, for instance a test name or `--no-capture`
@@ -65,8 +78,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         model: Vec<String>,
     },
-    /// Load the programs and run a smoke test, or other kernel tests, on older kernels of Debian,
-    /// in an emulated machine
+    /// Give any bytes to what reads files, requests and maps, guided by coverage
+    Fuzz(fuzz::Options),
+    /// Put load on an agent that is changed, killed and restarted all the time, and check that
+    /// nothing fails or grows (as root)
+    Soak(soak::Options),
+    /// Load the programs and run a smoke test, or other kernel tests, on other kernels of Debian
+    /// and Ubuntu, each in an emulated machine
     Vm(vm::Options),
     /// Connect in a loop and print which endpoint answers, until standard input ends
     #[command(hide = true)]
@@ -95,11 +113,14 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Setup => setup::ensure(setup::MACHINE),
         Command::Build => cargo::build(),
+        Command::Package(options) => package::package(&options),
         Command::Test { nextest } => cargo::test(&nextest),
         Command::Lint => cargo::lint(),
         Command::Demo { keep } => demo::run(keep),
         Command::Bench(options) => bench::bench(&options),
         Command::Simulate { model } => bench::simulate(&model),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
+        Command::Soak(options) => soak::soak(&options),
         Command::Vm(options) => vm::vm(&options),
         Command::Traffic { to } => demo::traffic::generate(to),
     }

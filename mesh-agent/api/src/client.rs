@@ -78,7 +78,10 @@ pub enum Error {
         socket: PathBuf,
     },
     /// The socket belongs to another user.
-    #[error("no permission to open {}: run as root", socket.display())]
+    #[error(
+        "no permission to open {}: run as root, or as a member of the group that the agent's --socket-group names",
+        socket.display()
+    )]
     Permission {
         /// Socket.
         socket: PathBuf,
@@ -103,7 +106,8 @@ pub enum Error {
         /// The message of the agent.
         reason: String,
     },
-    /// The agent refused the request, because it would stop traffic or is malformed.
+    /// The agent refused the request, because it would stop traffic, is malformed, or is not allowed
+    /// to this user.
     #[error("{reason}")]
     Declined {
         /// The message of the agent.
@@ -322,7 +326,9 @@ fn refusal(Answer { code, again, body }: &Answer) -> Error {
     match *code {
         _ if *again => Error::NotLoaded { reason },
         StatusCode::NOT_FOUND => Error::NotFound { reason },
-        StatusCode::CONFLICT | StatusCode::BAD_REQUEST => Error::Declined { reason },
+        StatusCode::CONFLICT | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
+            Error::Declined { reason }
+        }
         code => Error::Refused {
             code: code.as_u16(),
             reason,
@@ -375,7 +381,7 @@ mod tests {
         let error = client.no_connection(&io::ErrorKind::PermissionDenied.into());
         assert_eq!(
             error.to_string(),
-            "no permission to open /run/agent.sock: run as root"
+            "no permission to open /run/agent.sock: run as root, or as a member of the group that the agent's --socket-group names"
         );
     }
 

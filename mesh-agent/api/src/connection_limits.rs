@@ -2,8 +2,8 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     io,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -37,9 +37,9 @@ pub struct ConnectionLimits {
     pub time: Duration,
 }
 
-/// Limits of the API, whose clients are all root.
+/// Limits of the API. A peer is a user: one cannot close the connections of others.
 pub const API: ConnectionLimits = ConnectionLimits {
-    per_peer: MAX_CONNECTIONS,
+    per_peer: MAX_CONNECTIONS / 2,
     time: Duration::from_secs(60),
 };
 /// Limits of metrics and health pages.
@@ -54,22 +54,22 @@ const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// Most time for answers under way when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(2);
 
-/// Answers on `listener` until `cancel`; then answers under way may finish for a short time. `peer`
-/// returns the identity of the client of a connection.
+/// Answers on `listener` until `cancel`; then answers under way may finish for a short time.
+/// `router` returns the routes for a client, and `peer` its identity.
 ///
 /// Each connection carries one request.
-pub async fn serve<L: Listener>(
+pub async fn serve<L: Listener, P: Eq + Hash + Copy>(
     mut listener: L,
-    router: Router,
+    router: impl Fn(&L::Addr) -> Router,
     limits: ConnectionLimits,
-    peer: impl Fn(&L::Addr) -> Option<IpAddr>,
+    peer: impl Fn(&L::Addr) -> P,
     cancel: CancellationToken,
 ) {
     let mut open = Connections::new(limits);
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
-            (stream, address) = listener.accept() => open.add(stream, peer(&address), &router),
+            (stream, address) = listener.accept() => open.add(stream, peer(&address), router(&address)),
         }
         // Lets waiting requests be read before the next connection closes theirs.
         yield_now().await;
@@ -79,27 +79,27 @@ pub async fn serve<L: Listener>(
 }
 
 /// The open connections, oldest first.
-struct Connections {
+struct Connections<P> {
     limits: ConnectionLimits,
     tasks: JoinSet<()>,
-    queue: VecDeque<Connection>,
+    queue: VecDeque<Connection<P>>,
 }
 
 /// One open connection.
-struct Connection {
-    peer: Option<IpAddr>,
+struct Connection<P> {
+    peer: P,
     task: AbortHandle,
     /// True once its request has arrived.
     busy: Arc<AtomicBool>,
 }
 
-impl Connection {
+impl<P> Connection<P> {
     fn idle(&self) -> bool {
         !self.busy.load(Ordering::Relaxed)
     }
 }
 
-impl Connections {
+impl<P: Eq + Hash + Copy> Connections<P> {
     fn new(limits: ConnectionLimits) -> Self {
         Self {
             limits,
@@ -109,19 +109,16 @@ impl Connections {
     }
 
     /// Serves `stream`, and closes another connection when a limit is reached.
-    fn add<S>(&mut self, stream: S, peer: Option<IpAddr>, router: &Router)
+    fn add<S>(&mut self, stream: S, peer: P, router: Router)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.forget_finished();
         self.close_surplus(peer);
         let busy = Arc::new(AtomicBool::new(false));
-        let task = self.tasks.spawn(connection(
-            stream,
-            router.clone(),
-            busy.clone(),
-            self.limits.time,
-        ));
+        let task = self
+            .tasks
+            .spawn(connection(stream, router, busy.clone(), self.limits.time));
         self.queue.push_back(Connection { peer, task, busy });
     }
 
@@ -134,8 +131,8 @@ impl Connections {
     /// Closes a connection when a limit is reached: of this peer when it is at its limit, or of the
     /// peer with the most connections when all are in use. Chooses the oldest one without a request,
     /// or else the oldest. A new connection is always served, because most requests are short.
-    fn close_surplus(&mut self, peer: Option<IpAddr>) {
-        let mut counts: HashMap<Option<IpAddr>, usize> = HashMap::new();
+    fn close_surplus(&mut self, peer: P) {
+        let mut counts: HashMap<P, usize> = HashMap::new();
         self.queue
             .iter()
             .for_each(|connection| *counts.entry(connection.peer).or_default() += 1);
@@ -175,7 +172,8 @@ impl Connections {
     }
 }
 
-async fn connection<S>(stream: S, router: Router, busy: Arc<AtomicBool>, time: Duration)
+/// Answers the one request of a connection, and sets `busy` when it has arrived.
+pub async fn connection<S>(stream: S, router: Router, busy: Arc<AtomicBool>, time: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -197,7 +195,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{future::pending, net::Ipv4Addr};
+    use std::{
+        future::pending,
+        net::{IpAddr, Ipv4Addr},
+    };
 
     use super::*;
 
@@ -205,7 +206,10 @@ mod tests {
 
     #[tokio::test]
     async fn idle_then_oldest_connection_is_closed_for_a_new_one() {
-        let mut open = Connections::new(API);
+        let mut open = Connections::new(ConnectionLimits {
+            per_peer: MAX_CONNECTIONS,
+            ..API
+        });
         (0..MAX_CONNECTIONS - 1).for_each(|_| open.pretend(None, true));
         open.pretend(None, false);
         let first = open.queue[0].task.id();
@@ -251,7 +255,7 @@ mod tests {
         );
     }
 
-    impl Connections {
+    impl Connections<Option<IpAddr>> {
         fn pretend(&mut self, peer: Option<IpAddr>, busy: bool) {
             let task = self.tasks.spawn(pending());
             self.queue.push_back(Connection {

@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::{diagnosis::diagnosis, explanation::explanation};
 use super::{
+    access::Access,
     server::{self, View},
     types::{
         CapacityUse, Change, ConfigProblem, Diagnosis, Endpoint, EndpointHealth, Explanation,
@@ -205,8 +206,14 @@ pub fn served(fake: Fake) -> Served {
     let directory = TempDir::new().expect("a temporary directory can be created");
     let socket = directory.path().join("run/agent.sock");
     let cancel = CancellationToken::new();
-    let listener = server::bind(&socket).expect("a new socket can be bound");
-    tokio::spawn(server::serve(listener, Arc::new(fake), cancel.clone()));
+    let listener = server::bind(&socket, None).expect("a new socket can be bound");
+    let access = Access::default();
+    tokio::spawn(server::serve(
+        listener,
+        Arc::new(fake),
+        access,
+        cancel.clone(),
+    ));
     Served {
         socket,
         _directory: directory,
@@ -246,6 +253,7 @@ pub fn status() -> Status {
         notes: vec![],
         problems: vec![],
         degraded: vec![],
+        kernel_features: vec![],
     }
 }
 
@@ -339,6 +347,7 @@ pub fn checked_cart() -> Service {
     });
     http.endpoints[0].health = health("healthy", "", 4000, false);
     http.endpoints[1].health = health("unhealthy", "connection refused", 12, false);
+    http.endpoints[1].inactive_reason = Some("unhealthy".to_owned());
     http.endpoints[1].active = false;
     http.endpoints[3].health = health("unknown", "", 1, false);
     admin.endpoints[0].health = health("unhealthy", "HTTP status 503, wanted 200-399", 75, true);
@@ -421,6 +430,7 @@ fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u6
         weight,
         condition: condition.into(),
         active,
+        inactive_reason: (!active).then(|| condition.to_owned()),
         index: active.then_some(1),
         connects,
         effective_weight: weight,

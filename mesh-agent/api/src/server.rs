@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State, rejection::QueryRejection},
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    extract::{
+        DefaultBodyLimit, Path, Query, State,
+        rejection::{BytesRejection, PathRejection, QueryRejection},
+    },
+    middleware,
     routing::{get, post},
 };
 use serde::Deserialize;
@@ -15,8 +17,12 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connection_limits, suggestions, types,
-    view::{Refusal, Stopped, ViewReader},
+    access::{self, Access, MAX_BODY},
+    connection_limits,
+    failure::Failure,
+    peer::{Peer, PeerListener},
+    types,
+    view::{Refusal, ViewReader},
 };
 pub use super::{
     unix_socket::{BindError, bind, bind_for_group, check_unused, unbind},
@@ -24,22 +30,26 @@ pub use super::{
 };
 use crate::model::ServiceName;
 
-/// Most bytes of a request body; bodies are short commands.
-const MAX_BODY: usize = 16 * 1024;
-
-/// Answers requests on `socket` until `cancel`.
-pub async fn serve(socket: UnixListener, view: Arc<dyn View>, cancel: CancellationToken) {
+/// Answers requests on `socket` of peers that `access` allows, until `cancel`.
+pub async fn serve(
+    socket: UnixListener,
+    view: Arc<dyn View>,
+    access: Access,
+    cancel: CancellationToken,
+) {
+    let router = router(view).layer(middleware::from_fn_with_state(access, access::check));
     connection_limits::serve(
-        socket,
-        router(view),
+        PeerListener(socket),
+        |peer: &Peer| router.clone().layer(Extension(peer.clone())),
         connection_limits::API,
-        |_| None,
+        |peer| peer.user,
         cancel,
     )
     .await;
 }
 
-fn router(view: Arc<dyn View>) -> Router {
+/// Returns the pages.
+pub fn router(view: Arc<dyn View>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/doctor", get(doctor))
@@ -73,7 +83,7 @@ async fn services(
     State(reader): State<ViewReader>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Vec<types::Service>>, Failure> {
-    let Query(filter) = filter.map_err(|rejection| Failure::Query(rejection.body_text()))?;
+    let Query(filter) = filter?;
     let mut services = read_services(&reader).await?;
     services.retain(|service| {
         filter
@@ -86,8 +96,9 @@ async fn services(
 
 async fn service(
     State(reader): State<ViewReader>,
-    Path((namespace, name)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<types::Service>, Failure> {
+    let Path((namespace, name)) = path?;
     let mut services = read_services(&reader).await?;
     if let Some(at) = services
         .iter()
@@ -126,10 +137,11 @@ async fn service(
 /// Changes an endpoint by an operator's command.
 async fn change_endpoint(
     State(reader): State<ViewReader>,
-    Path((namespace, name, endpoint, verb)): Path<(String, String, String, String)>,
-    body: Bytes,
+    path: Result<Path<(String, String, String, String)>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<types::CommandResult>, Failure> {
-    let options: types::CommandOptions = match body.as_ref() {
+    let Path((namespace, name, endpoint, verb)) = path?;
+    let options: types::CommandOptions = match body?.as_ref() {
         [] => types::CommandOptions::default(),
         body => {
             serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?
@@ -151,7 +163,7 @@ async fn change_endpoint(
     let warning = reader
         .read(move |view| view.change_endpoint(service, endpoint, change, options.force))
         .await??;
-    let Json(service) = self::service(State(reader), Path((namespace, name))).await?;
+    let Json(service) = self::service(State(reader), Ok(Path((namespace, name)))).await?;
     Ok(Json(types::CommandResult { service, warning }))
 }
 
@@ -159,7 +171,7 @@ async fn explain(
     State(reader): State<ViewReader>,
     question: Result<Query<types::Question>, QueryRejection>,
 ) -> Result<Json<types::Explanation>, Failure> {
-    let Query(question) = question.map_err(|rejection| Failure::Query(rejection.body_text()))?;
+    let Query(question) = question?;
     let explained = reader.read(move |view| {
         if view.loaded() {
             view.explain(&question)
@@ -183,66 +195,6 @@ async fn read_services(reader: &ViewReader) -> Result<Vec<types::Service>, Failu
 #[serde(deny_unknown_fields)]
 struct Filter {
     namespace: Option<String>,
-}
-
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(
-        "no such page; there are /v1/status, /v1/doctor, /v1/support, /v1/services, /v1/services/NAMESPACE/NAME, /v1/explain?to=ADDRESS:PORT and, \
-         for POST, /v1/services/NAMESPACE/NAME/endpoints/ADDRESS:PORT/ with drain, undrain or weight"
-    )]
-    NoRoute,
-    #[error("use GET, and POST for drain, undrain and weight")]
-    Method,
-    #[error("{0}")]
-    Query(String),
-    #[error("{}", suggestions::no_service(asked, known))]
-    NoService {
-        asked: ServiceName,
-        known: Vec<ServiceName>,
-    },
-    #[error("{} is left out because of {}:{}; `meshctl status` says what is wrong", .0.name, .0.file, .0.line)]
-    Wrong(Box<types::Wrong>),
-    #[error("{0}")]
-    Read(String),
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
-
-impl Failure {
-    fn code(&self) -> StatusCode {
-        match self {
-            Self::NoRoute | Self::NoService { .. } | Self::Wrong(_) => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Query(_) | Self::Refused(Refusal::Malformed(_)) => StatusCode::BAD_REQUEST,
-            Self::Refused(Refusal::Unknown(_)) => StatusCode::NOT_FOUND,
-            Self::Refused(Refusal::Declined(_)) => StatusCode::CONFLICT,
-            Self::Refused(Refusal::NotLoaded | Refusal::Failed(_)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Read(_) | Self::Stopped(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let answer = (
-            self.code(),
-            Json(types::ApiError {
-                error: self.to_string(),
-            }),
-        );
-        match self {
-            Self::Refused(Refusal::NotLoaded) => {
-                ([(header::RETRY_AFTER, "1")], answer).into_response()
-            }
-            _ => answer.into_response(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -361,6 +313,35 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn requests_that_cannot_be_read_are_answered_in_json() {
+        let agent = served(healthy());
+        let drain =
+            "POST /v1/services/shop/cart/endpoints/10.0.0.1:8080/drain HTTP/1.1\r\nhost: a\r\n";
+        for (request, status) in [
+            (
+                "GET /v1/services/%ff/cart HTTP/1.1\r\nhost: a\r\n\r\n",
+                "400 Bad Request",
+            ),
+            (
+                &format!("{drain}content-length: 17000\r\n\r\n{:17000}", ""),
+                "413 Payload Too Large",
+            ),
+            (
+                &format!("{drain}transfer-encoding: chunked\r\n\r\nx\r\n"),
+                "400 Bad Request",
+            ),
+        ] {
+            let (code, body) = raw(&agent, request);
+            assert_eq!(code, format!("HTTP/1.1 {status}"));
+            let error = serde_json::from_str::<types::ApiError>(&body);
+            assert!(
+                error.is_ok_and(|it| !it.error.is_empty()),
+                "{request}: {body}"
+            );
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn ten_thousand_opens_and_slow_clients_leave_the_server_responsive() {
         let agent = served(healthy());
         let mut held: Vec<_> = (0..MAX_CONNECTIONS).map(|_| slow(&agent)).collect();
@@ -394,8 +375,9 @@ mod tests {
         let path = directory.path().join("agent.sock");
         let cancel = CancellationToken::new();
         let server = tokio::spawn(serve(
-            bind(&path).unwrap(),
+            bind(&path, None).unwrap(),
             Arc::new(healthy()),
+            Access::default(),
             cancel.clone(),
         ));
         let _idle = UnixStream::connect(&path).unwrap();

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
+        fs::{FileTypeExt, PermissionsExt, chown},
         net::UnixStream,
     },
     path::{Path, PathBuf},
@@ -38,6 +38,20 @@ pub enum BindError {
         /// Socket.
         path: PathBuf,
     },
+    /// It cannot be given to the group.
+    #[error(
+        "socket {}: cannot give it to group {group}: {reason}; give the agent CAP_CHOWN for its start, or make that group one \
+         of its own (SupplementaryGroups= of a systemd unit, supplementalGroups of a pod)",
+        path.display()
+    )]
+    Group {
+        /// Socket, or its directory.
+        path: PathBuf,
+        /// Number of the group.
+        group: u32,
+        /// The error of the kernel.
+        reason: io::Error,
+    },
     /// Another system call failed.
     #[error("socket {}: cannot {action}: {reason}", path.display())]
     System {
@@ -50,23 +64,29 @@ pub enum BindError {
     },
 }
 
-/// Opens the socket at `path` for its owner only (mode 0600); replaces one that a dead agent left.
+/// Opens the socket at `path` for its owner only (mode 0600), or also for a group (mode 0660); replaces
+/// one that a dead agent left.
 ///
 /// Must be called within a tokio runtime.
-pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
-    bind_with(path, Mode::S_IRUSR | Mode::S_IWUSR)
+pub fn bind(path: &Path, group: Option<u32>) -> Result<UnixListener, BindError> {
+    match group {
+        None => bind_with(path, Mode::S_IRUSR | Mode::S_IWUSR, None),
+        group => bind_with(path, FOR_GROUP, group),
+    }
 }
 
-/// Like [`bind`], for its owner and its group (mode 0660).
+/// Like [`bind`], for its owner and the group of this process (mode 0660).
 pub fn bind_for_group(path: &Path) -> Result<UnixListener, BindError> {
-    bind_with(
-        path,
-        Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IWGRP,
-    )
+    bind_with(path, FOR_GROUP, None)
 }
 
-fn bind_with(path: &Path, mode: Mode) -> Result<UnixListener, BindError> {
-    create_directory(path)?;
+const FOR_GROUP: Mode = Mode::S_IRUSR
+    .union(Mode::S_IWUSR)
+    .union(Mode::S_IRGRP)
+    .union(Mode::S_IWGRP);
+
+fn bind_with(path: &Path, mode: Mode, group: Option<u32>) -> Result<UnixListener, BindError> {
+    create_directory(path, group)?;
     remove_abandoned(path)?;
     let system = |action| {
         move |reason| BindError::System {
@@ -83,6 +103,7 @@ fn bind_with(path: &Path, mode: Mode) -> Result<UnixListener, BindError> {
         .map_err(io::Error::from)
         .map_err(system("set its mode"))?;
     socket.bind(path).map_err(system("bind it"))?;
+    give(path, group)?;
     // The umask cleared the group's bits. No client can connect before the socket listens.
     fs::set_permissions(path, fs::Permissions::from_mode(mode.bits()))
         .map_err(system("set its mode"))?;
@@ -105,12 +126,31 @@ pub fn unbind(path: &Path) -> Result<(), BindError> {
     remove_abandoned(path)
 }
 
-fn create_directory(path: &Path) -> Result<(), BindError> {
-    let Some(directory) = path.parent() else {
+/// Creates the directory of the socket if there is none. The group can reach the socket in it.
+fn create_directory(path: &Path, group: Option<u32>) -> Result<(), BindError> {
+    let failed = |reason| BindError::Directory {
+        path: path.to_owned(),
+        reason,
+    };
+    let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) else {
         return Ok(());
     };
-    fs::create_dir_all(directory).map_err(|reason| BindError::Directory {
+    fs::create_dir_all(directory).map_err(failed)?;
+    if group.is_some() {
+        give(directory, group)?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o750)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Gives a file to a group.
+fn give(path: &Path, group: Option<u32>) -> Result<(), BindError> {
+    let Some(group) = group else {
+        return Ok(());
+    };
+    chown(path, None, Some(group)).map_err(|reason| BindError::Group {
         path: path.to_owned(),
+        group,
         reason,
     })
 }
@@ -138,13 +178,15 @@ fn remove_abandoned(path: &Path) -> Result<(), BindError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[tokio::test]
     async fn only_the_owner_may_open_the_socket() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/b/agent.sock");
-        let _listener = bind(&path).unwrap();
+        let _listener = bind(&path, None).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
             0o600
@@ -160,12 +202,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_group_may_open_its_socket_in_a_directory_that_it_can_reach() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run/agent.sock");
+        let _listener = bind(&path, Some(4321)).unwrap();
+        let seen = [&path, path.parent().unwrap()].map(|path| {
+            let found = fs::metadata(path).unwrap();
+            (found.gid(), found.permissions().mode() & 0o7777)
+        });
+        assert_eq!(seen, [(4321, 0o660), (4321, 0o750)]);
+    }
+
+    #[tokio::test]
     async fn socket_of_a_dead_agent_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
-        drop(bind(&path).unwrap());
+        drop(bind(&path, None).unwrap());
         assert!(path.exists());
-        let _listener = bind(&path).unwrap();
+        let _listener = bind(&path, None).unwrap();
         UnixStream::connect(&path).unwrap();
     }
 
@@ -173,12 +227,12 @@ mod tests {
     async fn running_agent_keeps_its_socket() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
-        let _listener = bind(&path).unwrap();
+        let _listener = bind(&path, None).unwrap();
         let expected = format!(
             "socket {}: another process answers on it: stop it, or name another socket with --socket",
             path.display()
         );
-        assert_eq!(bind(&path).unwrap_err().to_string(), expected);
+        assert_eq!(bind(&path, None).unwrap_err().to_string(), expected);
     }
 
     #[tokio::test]
@@ -190,9 +244,12 @@ mod tests {
             "socket {}: a file that is not a socket is in the way",
             path.display()
         );
-        assert_eq!(bind(&path).unwrap_err().to_string(), expected);
+        assert_eq!(bind(&path, None).unwrap_err().to_string(), expected);
         let below = path.join("agent.sock");
-        assert!(matches!(bind(&below), Err(BindError::Directory { .. })));
+        assert!(matches!(
+            bind(&below, None),
+            Err(BindError::Directory { .. })
+        ));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 }

@@ -7,15 +7,16 @@
 //!  bytes      valid     compile()   diff     the trait, and maps in memory that decide connects
 //!  of files   types                          with the code of the kernel programs
 //!
-//!            api: types of the control socket
+//!            api: types of the control socket; state: texts for the next agent
 //!            doctor: facts about agent and node to findings
 //! ```
 //!
 //! Modules are listed in the order in which data flows. `table` is the map type of services and
-//! rows; `usage` parses command lines; `printable` makes text safe to show; `similar_names` finds
+//! rows; `usage` parses command lines, and `man_pages` describes them; `printable` makes text safe to show; `similar_names` finds
 //! what a user may have meant; `duration` parses text of users.
 
 pub mod usage;
+pub mod man_pages;
 pub mod model;
 pub mod table;
 pub mod duration;
@@ -27,3 +28,4 @@ pub mod desired;
 pub mod dataplane;
 pub mod api;
 pub mod doctor;
+pub mod state;

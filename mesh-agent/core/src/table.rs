@@ -204,9 +204,10 @@ impl<V> Table<u32, V> {
         for rows in &self.chunks {
             let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
             if (last - first) as usize + 1 == rows.len() {
-                up_to(first, last + 1);
+                up_to(first, last.saturating_add(1));
             } else {
-                rows.iter().for_each(|&(key, _)| up_to(key, key + 1));
+                rows.iter()
+                    .for_each(|&(key, _)| up_to(key, key.saturating_add(1)));
             }
         }
         up_to(u32::MAX, u32::MAX);
@@ -334,6 +335,8 @@ mod tests {
         table.remove(&500);
         assert_eq!(table.gaps(), [(0, 3), (500, 501), (1_000, u32::MAX)]);
         assert_eq!(Table::<u32, ()>::default().gaps(), [(0, u32::MAX)]);
+        let last: Table<u32, ()> = [(u32::MAX, ())].into_iter().collect();
+        assert_eq!(last.gaps(), [(0, u32::MAX)]);
     }
 
     #[test]

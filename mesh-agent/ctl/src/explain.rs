@@ -11,7 +11,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    api::types::{Candidate, Destination, Explanation, Question},
+    api::types::{Candidate, Destination, Explanation, Question, candidate_status, verdict},
     model::{Protocol, Words as _},
 };
 
@@ -64,7 +64,7 @@ pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, F
         .await?;
     session.show(&explanation, page)?;
     Ok(match explanation.verdict.as_str() {
-        "untouched" | "refused" => Exit::No,
+        verdict::UNTOUCHED | verdict::REFUSED => Exit::No,
         _ => Exit::Ok,
     })
 }
@@ -152,10 +152,14 @@ fn candidates(candidates: &[Candidate], layout: Layout) -> String {
     let row = |it: &Candidate| {
         vec![
             it.endpoint.clone(),
-            weight_of(it.effective_weight, it.weight, it.status != "down"),
+            weight_of(
+                it.effective_weight,
+                it.weight,
+                it.status != candidate_status::DOWN,
+            ),
             it.connections.to_string(),
             // All of its draws but one trial connect go to other backends.
-            if it.status == "due" {
+            if it.status == candidate_status::DUE {
                 "trial".to_owned()
             } else {
                 format!("{:.1}%", it.draws_percent)

@@ -30,13 +30,13 @@ use std::{
 };
 
 use clap::{
-    Parser, Subcommand,
+    CommandFactory, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
 
 use mesh_api as api;
 use mesh_core::{
-    duration, model, printable, source,
+    duration, man_pages, model, printable, source,
     usage::{self, Usage},
 };
 
@@ -113,6 +113,9 @@ enum Noun {
     #[command(subcommand)]
     Config(config::Verb),
     Completion(completion::Args),
+    /// Print all man pages as JSON, from file name to text
+    #[command(hide = true)]
+    ManPages,
 }
 
 /// The exit code of the process.
@@ -208,6 +211,10 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         Noun::SupportBundle(args) => support_bundle::run(&mut session, args).await,
         Noun::Config(verb) => config::run(&mut session, verb).await,
         Noun::Completion(args) => completion::run(&mut session, args),
+        Noun::ManPages => {
+            session.write(&[&man_pages::json(Cli::command(), "1"), "\n"])?;
+            Ok(Exit::Ok)
+        }
     }
 }
 

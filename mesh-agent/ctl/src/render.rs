@@ -253,6 +253,7 @@ mod tests {
         notes: []
         problems: []
         degraded: []
+        kernelFeatures: []
         "#);
     }
 

@@ -69,6 +69,7 @@ fn page(status: &Status, layout: Layout, verbose: bool) -> String {
         },
         section("Capacity", &capacity(&status.capacity, layout.indented())),
         section("Degraded", &lines(&status.degraded)),
+        section("Kernel features", &lines(&status.kernel_features)),
         section("Notes", &notes(&status.notes, verbose)),
     ];
     let has_no_problem = wrong.iter().all(String::is_empty);
@@ -329,6 +330,20 @@ mod tests {
         assert!(page.starts_with("Ready:      yes\n"), "{page}");
         assert!(
             page.ends_with("\n\nDegraded:\n  sockets of pods are not closed\n"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn status_names_the_missing_kernel_features() {
+        let status = Status {
+            kernel_features: vec!["the kernel lacks bpf_set_retval".into()],
+            ..whole()
+        };
+        let page = page(&status, Layout::Whole, false);
+        assert!(page.starts_with("Ready:      yes\n"), "{page}");
+        assert!(
+            page.ends_with("\n\nKernel features:\n  the kernel lacks bpf_set_retval\n"),
             "{page}"
         );
     }

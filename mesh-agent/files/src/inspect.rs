@@ -35,6 +35,12 @@ const INTERFACES: [(&str, &str); 4] = [
 ];
 const PIN_NAMES: [(&str, &str); 3] = [("cilium", "cilium"), ("cilium", "cil_"), ("calico", "cali")];
 
+/// Where neighbours pin programs that answer connects.
+const SOCKET_PINS: [(&str, &str); 2] = [
+    ("cilium", "/sys/fs/bpf/cilium/socketlb"),
+    ("calico", "/sys/fs/bpf/ctlb"),
+];
+
 /// Reads the facts. `served` is the cgroup of the agent, `paths` are its files and directories.
 pub fn node(served: &Path, paths: &[(PathKind, PathBuf)], jumped_seconds: i64) -> NodeFacts {
     NodeFacts {
@@ -101,7 +107,17 @@ fn neighbours() -> BTreeSet<Neighbour> {
     found.extend(processes.filter_map(|name| trace("process", &name, &PROCESSES)));
     found.extend(interfaces.filter_map(|name| trace("interface", &name, &INTERFACES)));
     found.extend(pins.filter_map(|name| trace("pin", &name, &PIN_NAMES)));
+    let pinned = |(_, path): &(_, &str)| !names(path).is_empty();
+    found.extend(SOCKET_PINS.into_iter().filter(pinned).map(in_sockets));
     found
+}
+
+fn in_sockets((name, path): (&'static str, &str)) -> Neighbour {
+    Neighbour {
+        name,
+        trace: format!("programs in {path}"),
+        in_sockets: true,
+    }
 }
 
 /// Returns the trace that a name is of, without the part that many names of one neighbour differ

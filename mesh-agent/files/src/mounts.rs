@@ -1,7 +1,12 @@
 //! Reads the mounts of this thread's mount namespace. Lines are parsed one by one and as bytes,
 //! because mount points may contain any bytes and other programs choose them.
 
-use std::{ffi::OsString, fs, io, os::unix::ffi::OsStringExt, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
 
 /// A mount.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +30,16 @@ pub fn cgroup2() -> io::Result<Option<PathBuf>> {
     Ok(mounts
         .find(|mount| mount.kind == b"cgroup2")
         .map(|mount| mount.point))
+}
+
+/// Whether a filesystem of this kind is mounted at this point.
+pub fn is_mounted(kind: &str, point: &Path) -> io::Result<bool> {
+    Ok(has(&read()?, kind, point))
+}
+
+fn has(mounts: &[Mount], kind: &str, point: &Path) -> bool {
+    let is_it = |mount: &Mount| mount.kind == kind.as_bytes() && mount.point == point;
+    mounts.iter().any(is_it)
 }
 
 /// Parses `/proc/[pid]/mountinfo` (proc_pid_mountinfo(5)).
@@ -85,5 +100,14 @@ mod tests {
         ];
         let expected = expected.map(|(root, point, kind)| (root.into(), point.into(), kind.into()));
         assert_eq!(mounts, expected);
+    }
+
+    #[test]
+    fn a_filesystem_is_known_by_its_kind_and_its_place() {
+        let mounts = parse(
+            b"41 1 0:27 / /sys/fs/bpf rw - tmpfs tmpfs rw\n42 1 0:28 / /mnt rw - bpf bpf rw\n",
+        );
+        let bpffs = |point: &str| has(&mounts, "bpf", Path::new(point));
+        assert_eq!((bpffs("/sys/fs/bpf"), bpffs("/mnt")), (false, true));
     }
 }

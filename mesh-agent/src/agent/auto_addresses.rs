@@ -2,13 +2,13 @@
 //! served even when the file cannot be written; `status` shows the error.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
-use crate::{desired::vips::Vips, model::ServiceName, private_files};
+use mesh_core::state;
+
+use crate::{desired::vips::Vips, private_files};
 
 pub(super) const FILE: &str = "addresses.json";
 
@@ -59,31 +59,17 @@ fn read(path: &Path) -> io::Result<Vips> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vips::new()),
         text => text?,
     };
-    let entries: BTreeMap<String, Vec<IpAddr>> = serde_json::from_slice(&text)?;
-    let parsed = entries.into_iter().filter_map(|(name, addresses)| {
-        let (namespace, name) = name.split_once('/')?;
-        Some((
-            ServiceName {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-            },
-            addresses,
-        ))
-    });
-    Ok(parsed.collect())
+    Ok(state::addresses::parse(&text)?)
 }
 
 fn write(path: &Path, vips: &Vips) -> io::Result<()> {
-    let entries: BTreeMap<String, &Vec<IpAddr>> = vips
-        .iter()
-        .map(|(name, ips)| (name.to_string(), ips))
-        .collect();
-    private_files::replace(path, &serde_json::to_vec_pretty(&entries)?)
+    private_files::replace(path, &state::addresses::print(vips))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ServiceName;
 
     #[test]
     fn addresses_survive_a_restart_and_a_broken_file_is_reported() {

@@ -10,7 +10,7 @@ use std::{
 use tracing::{debug, info};
 
 use crate::{
-    desired::{Tables, World, frontend, identified, plan::Op},
+    desired::{Tables, World, identified},
     model::{Endpoint, Service, ServiceName, Services},
 };
 
@@ -207,26 +207,6 @@ fn altered(address: SocketAddr, old: &Endpoint, new: &Endpoint) -> String {
     format!("endpoint {address} {what}")
 }
 
-/// Formats an operation as the row that the kernel will hold.
-pub(super) fn describe(op: &Op) -> String {
-    let mut row = Tables::default();
-    match op {
-        Op::DeleteService(key) => format!("no service {}", frontend(key)),
-        Op::PutFilter(word, _) => format!("filter word {word}"),
-        Op::FreeSlot(index) => format!("free slot {index}"),
-        Op::FreeBackend(index) => format!("free backend {index}"),
-        Op::FreeId(id) => format!("free name {id}"),
-        Op::TakeId { .. }
-        | Op::TakeBackend(..)
-        | Op::PutBackend(..)
-        | Op::PutSlot(..)
-        | Op::PutService(..) => {
-            row.apply(op);
-            row.to_string().trim_end().to_owned()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,28 +340,6 @@ mod tests {
         assert!(
             logged[0].ends_with(", endpoint 10.0.0.5:80 added, and 4 of 9 endpoints"),
             "{logged:?}"
-        );
-    }
-
-    #[test]
-    fn operations_are_logged_as_table_rows() {
-        let name = Op::TakeId {
-            id: 3,
-            name: "test/cart:80/TCP".into(),
-        };
-        let ops = [
-            name,
-            Op::DeleteService(fixture::key("10.96.0.1:80")),
-            Op::FreeBackend(7),
-        ];
-        let lines: Vec<String> = ops.iter().map(describe).collect();
-        assert_eq!(
-            lines,
-            [
-                "name 3 test/cart:80/TCP",
-                "no service 10.96.0.1:80/TCP",
-                "free backend 7"
-            ]
         );
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{inbox::Inbox, owner::Snapshot};
-use crate::{config::Settings, dataplane::SharedMeter};
+use crate::{config::Settings, dataplane::SharedMeter, namespaces::Namespaces};
 
 /// What every room gets.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub(super) struct Context {
     pub(super) snapshots: watch::Receiver<Snapshot>,
     /// The kernel's counters.
     pub(super) meter: SharedMeter,
+    /// Where sockets are listed and closed.
+    pub(super) namespaces: Arc<Namespaces>,
     /// Where events go.
     pub(super) inbox: Inbox,
     /// How long the room runs.

@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::block_in_place,
@@ -27,6 +28,7 @@ use super::{
     stale_sockets::StaleSockets,
 };
 use crate::{
+    confinement::{capabilities::RunTime, system_calls::Filters},
     dataplane::{kernel::Kernel, link::Attached, pin::Cgroup},
     stale::BackendSet,
 };
@@ -39,6 +41,8 @@ pub(super) type Hooks = Vec<(&'static str, Attached)>;
 
 /// The owner, its events, and what its effects need.
 pub(super) struct EventLoop {
+    /// When the agent started.
+    pub(super) started: std::time::Instant,
     pub(super) owner: Owner<Kernel>,
     pub(super) context: Context,
     pub(super) events: mpsc::Receiver<Delivery>,
@@ -46,10 +50,12 @@ pub(super) struct EventLoop {
     pub(super) health: HealthTask,
     pub(super) ejections: EjectionWatch,
     pub(super) stale_sockets: StaleSockets,
+    pub(super) run_time: RunTime,
     pub(super) snapshots: watch::Sender<Snapshot>,
     pub(super) hooks: watch::Sender<Hooks>,
     pub(super) errors: ProblemLog,
     pub(super) problems: ProblemLog,
+    pub(super) helper_problems: ProblemLog,
     /// Due after the next step that leaves nothing to do.
     pub(super) trim: Trim,
 }
@@ -121,8 +127,15 @@ impl EventLoop {
         Ok(wait.map(|wait| Instant::now() + wait))
     }
 
-    fn look_at_node(&self) -> NodeState {
-        node_watch::look(&self.owner.dataplane, &self.context.settings, &self.cgroup)
+    fn look_at_node(&mut self) -> NodeState {
+        let problem = self.context.namespaces.problem();
+        self.helper_problems.log(problem);
+        let Context {
+            settings,
+            namespaces,
+            ..
+        } = &self.context;
+        node_watch::look(&self.owner.dataplane, settings, namespaces, &self.cgroup)
     }
 
     /// Returns memory to the system, if it is time.
@@ -144,7 +157,15 @@ impl EventLoop {
     fn attach(&mut self) -> anyhow::Result<()> {
         let may_be_second = self.context.settings.allow_second_agent;
         let attached = self.owner.dataplane.attach(&self.cgroup, may_be_second)?;
-        info!(hooks = attached.len(), "attached");
+        let milliseconds = self.started.elapsed().as_millis();
+        info!(hooks = attached.len(), milliseconds, "attached");
+        // The main thread, which runs this, is the last one.
+        self.run_time
+            .enter()
+            .context("cannot give up capabilities")?;
+        if self.context.settings.system_call_filter {
+            Filters::daemon()?.install()?;
+        }
         self.hooks.send_replace(attached);
         // Fails without a service manager, which is no error.
         _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

@@ -6,6 +6,7 @@
 //! ```
 
 mod affinity_binding;
+mod agent_state;
 mod candidates;
 mod client;
 mod replay;
@@ -20,13 +21,14 @@ use self::{client::Client, table_copy::TableCopy};
 use super::owner::Snapshot;
 use crate::{
     api::{
-        types::{Explanation, Question},
+        types::{Explanation, Question, verdict},
         view::Refusal,
     },
     config::Settings,
     dataplane::{Counters, Meter},
     desired::{Tables, balance, frontend},
     model::{Balance, Protocol, Words as _},
+    namespaces::Namespaces,
 };
 
 /// Returns what the kernel would answer now. `now` is the monotonic clock.
@@ -34,6 +36,7 @@ pub(super) fn explain(
     snapshot: &Snapshot,
     meter: &dyn Meter,
     settings: &Settings,
+    namespaces: &Namespaces,
     now: Duration,
     question: &Question,
 ) -> Result<Explanation, Refusal> {
@@ -44,15 +47,14 @@ pub(super) fn explain(
     let mut client = question
         .from
         .as_deref()
-        .map(|from| client::client(from, settings))
+        .map(|from| client::client(from, settings, namespaces))
         .transpose()?
         .unwrap_or_default();
     if let Some(service) = snapshot.tables.services.get(&key) {
         client.bound = affinity_binding::bound(meter, service, &client, now)?;
     }
     let mut explanation = decide(&snapshot.tables, &counters, now, &key, &client);
-    reasons::add_agent_reasons(&snapshot.world, &mut explanation);
-    reasons::set_weights(&snapshot.world, now, &mut explanation);
+    agent_state::add(&snapshot.world, now, &mut explanation);
     reasons::name_left_out(&snapshot.wrong, &mut explanation);
     Ok(explanation)
 }
@@ -91,7 +93,7 @@ fn decide(
 ) -> Explanation {
     let untouched = Explanation {
         frontend: frontend(key),
-        verdict: "untouched".to_owned(),
+        verdict: verdict::UNTOUCHED.to_owned(),
         ..Explanation::default()
     };
     if let Some(reason) = &client.excluded {

@@ -3,7 +3,7 @@
 use mesh_common::abi::ServiceRow;
 
 use crate::{
-    api::types,
+    api::types::{self, frontend_state},
     desired::{Frontend, Reach, Tables, World, frontends, port_identity, takers},
     model::{Condition, Endpoint, External, Service, ServicePort, Unserved},
 };
@@ -34,7 +34,7 @@ fn refused_on_this_node(world: &World, service: &Service) -> Vec<types::Frontend
             port: port.port,
             protocol: port.protocol.to_string(),
             kind: external.kind.to_string(),
-            state: "left alone".to_owned(),
+            state: frontend_state::LEFT_ALONE.to_owned(),
             reason: format!("refused: {reason}"),
         };
         service.ports.iter().map(port).collect::<Vec<_>>()
@@ -75,17 +75,20 @@ fn state(
     frontend: &Frontend<'_>,
 ) -> (&'static str, String) {
     let Some(row) = row else {
-        return ("pending", NOT_APPLIED.to_owned());
+        return (frontend_state::PENDING, NOT_APPLIED.to_owned());
     };
     match tables.names.get(&row.id) {
-        Some(owner) if owner != identity => ("taken", format!("it is a frontend of {owner}")),
-        _ if tables.leads_to_active(row) => ("served", String::new()),
+        Some(owner) if owner != identity => (
+            frontend_state::TAKEN,
+            format!("it is a frontend of {owner}"),
+        ),
+        _ if tables.leads_to_active(row) => (frontend_state::SERVED, String::new()),
         _ if row.slot_count > 0 => (
-            "refused",
+            frontend_state::REFUSED,
             "every endpoint is unhealthy, drains or is not ready".to_owned(),
         ),
         _ => (
-            "refused",
+            frontend_state::REFUSED,
             no_endpoint(port, frontend).unwrap_or_else(|| NO_ENDPOINT_LEFT.to_owned()),
         ),
     }
@@ -145,7 +148,7 @@ fn unserved(unserved: &Unserved) -> types::FrontendStatus {
         port,
         protocol,
         kind: kind.to_string(),
-        state: "left alone".to_owned(),
+        state: frontend_state::LEFT_ALONE.to_owned(),
         reason,
     }
 }

@@ -35,6 +35,7 @@ mod node_watch;
 pub mod open_file_limit;
 mod overrides;
 mod owner;
+mod preparation;
 mod problem_log;
 mod self_probe_task;
 mod signals;
@@ -47,10 +48,12 @@ mod unejection;
 pub mod uninstall;
 mod view;
 
+pub use self::preparation::{Preparation, prepare};
+
 use std::sync::Arc;
 
 use tokio::{net::UnixListener, sync::watch};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::{
     clock::now,
@@ -67,19 +70,23 @@ use self::{
     view::{AgentView, Started},
 };
 use crate::{
-    api,
+    api::{self, group::Group},
     config::Settings,
-    dataplane::{kernel::Kernel, pin::Cgroup, privileges::Capabilities, sockets::Sockets},
+    dataplane::{kernel::Kernel, pin::Cgroup, sockets::Sockets},
     metrics,
+    namespaces::Namespaces,
     self_probe::SelfProbe,
 };
 
 /// Runs until stopped by a signal. Links and maps stay in the kernel, so connects are still
-/// balanced afterwards.
-pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
-    let capabilities = Capabilities::effective();
-    capabilities.check()?;
-    let degraded = missing_capabilities::turn_off(&mut settings, &capabilities);
+/// balanced afterwards. Must run on the main thread, which keeps the capabilities to attach.
+pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result<()> {
+    let started = Started::now();
+    let Preparation {
+        degraded,
+        namespaces,
+        run_time,
+    } = preparation;
     let settings = Arc::new(settings);
     let cgroup = Cgroup::open(&settings.cgroup)?;
     let (_state_lock, pins) = instance_lock::lock(&settings, &cgroup)?;
@@ -95,14 +102,21 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let excludes = !settings.excluded_cgroups.is_empty() || !settings.excluded_netns.is_empty();
     let kernel = Kernel::open(pins, settings.capacity, excludes)?;
     signals::cancel_on_signal(&life.stop)?;
+    for difference in kernel.differences() {
+        warn!("{difference}");
+    }
+    let kernel_features = kernel.differences().to_vec();
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
-    let (started, inspector) = (Started::now(), kernel.inspector());
+    let inspector = kernel.inspector();
     let self_probe = SelfProbe::open(kernel.probe_rows())?;
-    let listener = api::server::bind(&settings.socket)?;
+    let listener = api::server::bind(
+        &settings.socket,
+        settings.access.socket_group().map(Group::id),
+    )?;
     let mut owner = Owner::new(kernel, settings.vip_pools.clone(), &settings.state_dir)?;
     owner.set_sources(sources);
-    configure(&mut owner, &settings, &cgroup)?;
+    configure(&mut owner, &settings, &namespaces, &cgroup)?;
 
     let (snapshots_in, snapshots) = watch::channel(owner.snapshot());
     owner_in.send_replace(Some(snapshots.clone()));
@@ -111,6 +125,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         settings: Arc::clone(&settings),
         snapshots,
         meter,
+        namespaces: Arc::clone(&namespaces),
         inbox,
         life: life.clone(),
     };
@@ -126,6 +141,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         started,
         inspector,
         degraded,
+        kernel_features,
         context: context.clone(),
         hooks: hooks.clone(),
         reports: health.reports.clone(),
@@ -136,9 +152,11 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
     start_rooms(&context, view, listener, sockets).await?;
 
     let event_loop = EventLoop {
+        started: started.at,
         owner,
-        stale_sockets: StaleSockets::new(settings.enter_namespaces.into()),
+        stale_sockets: StaleSockets::new(namespaces),
         ejections: EjectionWatch::new(Arc::clone(&context.meter)),
+        run_time,
         context,
         events,
         cgroup,
@@ -147,6 +165,7 @@ pub async fn run(mut settings: Settings) -> anyhow::Result<()> {
         hooks: hooks_in,
         errors: ProblemLog::default(),
         problems: ProblemLog::default(),
+        helper_problems: ProblemLog::default(),
         trim: Trim::No,
     };
     let result = event_loop.run().await;
@@ -170,12 +189,13 @@ async fn start_rooms(
 ) -> anyhow::Result<()> {
     let (settings, life) = (&context.settings, &context.life);
     let stop = || life.stop.clone();
+    let access = settings.access.clone();
     if let Some(address) = &settings.metrics {
         let listener = metrics::bind(address).await?;
         let token = settings.metrics_token_file.clone();
         life.spawn(metrics::serve(listener, token, view.clone(), stop()));
     }
-    life.spawn(api::server::serve(listener, view, stop()));
+    life.spawn(api::server::serve(listener, view, access, stop()));
     life.spawn(table_sweep::run(context.clone(), sockets));
     Ok(())
 }
@@ -184,6 +204,7 @@ async fn start_rooms(
 fn configure(
     owner: &mut Owner<Kernel>,
     settings: &Settings,
+    namespaces: &Namespaces,
     cgroup: &Cgroup,
 ) -> anyhow::Result<()> {
     owner.set_locality(settings.locality.clone());
@@ -197,7 +218,7 @@ fn configure(
     });
     let first = NodeState {
         addresses: None,
-        excluded: exclusions::apply(&owner.dataplane, settings),
+        excluded: exclusions::apply(&owner.dataplane, settings, namespaces),
         links: Vec::new(),
     };
     owner.handle(Event::Node(first), now());

@@ -2,26 +2,17 @@
 //! take effect even when the file cannot be written; `status` shows the error.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
-    net::IpAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use mesh_core::state::{self, overrides::Overrides};
 
-use crate::{
-    desired::{Override, Target},
-    model::ServiceName,
-    private_files,
-};
+use crate::private_files;
 
 pub(super) const FILE: &str = "overrides.json";
 /// Changes with each boot, when the monotonic clock starts again.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-type Overrides = BTreeMap<Target, Override>;
 
 /// The file.
 pub(super) struct OverrideFile {
@@ -29,28 +20,6 @@ pub(super) struct OverrideFile {
     boot_id: String,
     /// Whether the last write succeeded.
     written: bool,
-}
-
-/// Content of the file.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Content {
-    /// The boot whose monotonic clock `draining_since_milliseconds` uses.
-    boot_id: String,
-    endpoints: Vec<Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    namespace: String,
-    service: String,
-    address: IpAddr,
-    port: u16,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    draining_since_milliseconds: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    weight: Option<u16>,
 }
 
 impl OverrideFile {
@@ -100,15 +69,7 @@ impl OverrideFile {
 
     /// Replaces the file's content; returns the error.
     pub(super) fn write(&mut self, overrides: &Overrides) -> Option<String> {
-        let endpoints = overrides
-            .iter()
-            .map(|(target, given)| entry(target, *given))
-            .collect();
-        let content = Content {
-            boot_id: self.boot_id.clone(),
-            endpoints,
-        };
-        let text = serde_json::to_vec_pretty(&content).expect("a struct with string keys");
+        let text = state::overrides::print(overrides, &self.boot_id);
         let error = private_files::replace(&self.path, &text).err();
         self.written = error.is_none();
         let path = self.path.display();
@@ -123,68 +84,15 @@ fn read(path: &Path, boot_id: &str) -> io::Result<Overrides> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Overrides::new()),
         text => text?,
     };
-    let Content {
-        boot_id: written_in,
-        endpoints,
-    } = serde_json::from_slice(&text)?;
-    let same_clock = written_in == boot_id;
-    Ok(endpoints
-        .into_iter()
-        .map(|entry| target(entry, same_clock))
-        .collect())
-}
-
-fn entry(target: &Target, given: Override) -> Entry {
-    let Override {
-        draining_since,
-        weight,
-    } = given;
-    Entry {
-        namespace: target.service.namespace.clone(),
-        service: target.service.name.clone(),
-        address: target.address,
-        port: target.port,
-        draining_since_milliseconds: draining_since
-            .map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-        weight,
-    }
-}
-
-/// Returns the override of an entry. A drain from before the last boot starts at zero, which is long ago.
-fn target(entry: Entry, same_clock: bool) -> (Target, Override) {
-    let Entry {
-        namespace,
-        service: name,
-        address,
-        port,
-        draining_since_milliseconds,
-        weight,
-    } = entry;
-    let since = |milliseconds| {
-        if same_clock {
-            Duration::from_millis(milliseconds)
-        } else {
-            Duration::ZERO
-        }
-    };
-    let given = Override {
-        draining_since: draining_since_milliseconds.map(since),
-        weight,
-    };
-    (
-        Target {
-            service: ServiceName { namespace, name },
-            address,
-            port,
-        },
-        given,
-    )
+    Ok(state::overrides::parse(&text, boot_id)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::desired::fixture;
+    use crate::desired::{Override, Target, fixture};
 
     #[test]
     fn overrides_survive_a_restart_and_a_drain_is_old_after_a_reboot() {

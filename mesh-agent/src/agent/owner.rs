@@ -27,8 +27,7 @@ use tracing::{debug, info, warn};
 
 pub(super) use self::{commands::UnusedOverride, snapshot::Snapshot};
 use super::{
-    auto_addresses::AddressFile, change_log::describe, event::RemovedBackends, frontend_owners,
-    overrides::OverrideFile,
+    auto_addresses::AddressFile, event::RemovedBackends, frontend_owners, overrides::OverrideFile,
 };
 use crate::{
     dataplane::Dataplane,
@@ -308,7 +307,7 @@ impl<D: Dataplane> Owner<D> {
         ops[..done]
             .iter()
             .take(MOST_LOGGED)
-            .for_each(|op| debug!("kernel: {}", describe(op)));
+            .for_each(|op| debug!("kernel: {op}"));
         if done > 0 {
             let current = Arc::make_mut(&mut self.current);
             ops[..done].iter().for_each(|op| current.apply(op));

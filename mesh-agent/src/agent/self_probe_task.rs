@@ -19,7 +19,8 @@ use crate::{
     api::types::{HookProbe, probe_state},
     config::Settings,
     dataplane::exclude,
-    self_probe::{Outcome, Pass, SelfProbe, failing, own_cgroup},
+    namespaces::Namespaces,
+    self_probe::{Outcome, Pass, SelfProbe, contains_agent, failing, own_cgroup},
 };
 
 /// Time between two passes. With the longest pass, twice, a failure is noticed within ten seconds.
@@ -93,6 +94,7 @@ pub(super) async fn run(
 ) {
     let Context {
         settings,
+        namespaces,
         life: Life { stop, .. },
         ..
     } = context;
@@ -104,7 +106,8 @@ pub(super) async fn run(
     }
     loop {
         let (probe, there) = (Arc::clone(&probe), Arc::clone(&settings));
-        let Ok(pass) = spawn_blocking(move || pass(&probe, &there)).await else {
+        let namespaces = Arc::clone(&namespaces);
+        let Ok(pass) = spawn_blocking(move || pass(&probe, &there, &namespaces)).await else {
             return;
         };
         let next = report.borrow().clone().after(pass, SystemTime::now());
@@ -118,24 +121,34 @@ pub(super) async fn run(
 }
 
 /// Probes once, and again when a hook fails, because programs may be replaced at that moment.
-fn pass(probe: &SelfProbe, settings: &Settings) -> Pass {
-    if is_excluded(settings) {
-        let reason = "the agent itself is excluded by --exclude-cgroup or --exclude-netns";
+fn pass(probe: &SelfProbe, settings: &Settings, namespaces: &Namespaces) -> Pass {
+    if let Some(reason) = unserved(settings, namespaces) {
         let unknown = |hook| (hook, Outcome::Unknown(reason.to_owned()));
         return SelfProbe::hooks().map(unknown).collect();
     }
-    let first = probe.pass(&settings.cgroup);
+    let first = probe.pass();
     if failing(&first).is_empty() {
         return first;
     }
     if let Err(error) = probe.repair() {
         warn!("cannot write the rows of the self-probe: {error}");
     }
-    probe.pass(&settings.cgroup)
+    probe.pass()
 }
 
-/// Returns whether the programs leave connects of the agent alone.
-fn is_excluded(settings: &Settings) -> bool {
+/// Returns why the programs leave connects of the agent alone, if they do.
+fn unserved(settings: &Settings, namespaces: &Namespaces) -> Option<&'static str> {
+    if !contains_agent(&settings.cgroup) {
+        return Some(
+            "the agent runs outside of the cgroup at --cgroup, and programs serve only inside of it",
+        );
+    }
+    is_excluded(settings, namespaces)
+        .then_some("the agent itself is excluded by --exclude-cgroup or --exclude-netns")
+}
+
+/// Returns whether settings exclude the agent itself.
+fn is_excluded(settings: &Settings, namespaces: &Namespaces) -> bool {
     let Settings {
         cgroup,
         excluded_cgroups,
@@ -148,8 +161,8 @@ fn is_excluded(settings: &Settings) -> bool {
         return true;
     }
     let netns = exclude::own_netns().ok();
-    let (namespaces, _) = exclude::keys(&[], excluded_netns);
-    namespaces.iter().any(|key| Some(key.id) == netns)
+    let (excluded, _) = exclude::keys(&[], excluded_netns, |path| namespaces.cookie(path));
+    excluded.iter().any(|key| Some(key.id) == netns)
 }
 
 #[cfg(test)]

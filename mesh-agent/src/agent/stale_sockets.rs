@@ -1,6 +1,6 @@
 //! Closes sockets whose backend was removed.
 
-use std::{thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use mesh_common::abi::SocketRow;
 use tracing::{info, warn};
@@ -8,24 +8,25 @@ use tracing::{info, warn};
 use super::{clock::now, event::RemovedBackends, owner::Owner, problem_log::ProblemLog};
 use crate::{
     dataplane::kernel::Kernel,
-    stale::{self, Attempts, BackendSet, CloseSchedule, DueClose, NamespaceScope, Tracked},
+    namespaces::Namespaces,
+    stale::{self, Attempts, BackendSet, CloseSchedule, DueClose, Tracked},
 };
 
 /// When to look for stale sockets, and which of them could not be closed so far.
 pub(super) struct StaleSockets {
     schedule: CloseSchedule,
     attempts: Attempts,
-    scope: NamespaceScope,
+    namespaces: Arc<Namespaces>,
     /// Why stale sockets stay open.
     failures: ProblemLog,
 }
 
 impl StaleSockets {
-    pub(super) fn new(scope: NamespaceScope) -> Self {
+    pub(super) fn new(namespaces: Arc<Namespaces>) -> Self {
         Self {
             schedule: CloseSchedule::default(),
             attempts: Attempts::default(),
-            scope,
+            namespaces,
             failures: ProblemLog::default(),
         }
     }
@@ -75,7 +76,7 @@ impl StaleSockets {
         let to_close = self.attempts.due(&stale, backends);
         if !to_close.is_empty() {
             thread::sleep(close_at.saturating_sub(now()));
-            let report = stale::destroy(&to_close, self.scope);
+            let report = self.namespaces.close(&to_close);
             info!(
                 closed = report.closed.len(),
                 not_found = report.not_found.len(),

@@ -29,7 +29,8 @@ use crate::{
     config::Settings,
     dataplane::{Counts, Error, clients, expired, sockets::Sockets},
     desired::{Capacity, Tables},
-    stale::{CountDrift, CountSamples, MissingSockets, NamespaceScope, ScanResult, scan},
+    namespaces::Namespaces,
+    stale::{CountDrift, CountSamples, MissingSockets, ScanResult},
 };
 
 /// Time between two sweeps at the start, while a client has many rows, and after a sweep found a
@@ -47,12 +48,13 @@ const AT_START: u32 = 3;
 pub(super) async fn run(context: Context, sockets: Sockets) {
     let Context {
         settings,
+        namespaces,
         snapshots,
         life: Life { stop, .. },
         ..
     } = context;
     let sockets = Arc::new(sockets);
-    let mut sweep = Sweep::new(&settings);
+    let mut sweep = Sweep::new(&settings, namespaces);
     let mut number = 0;
     loop {
         let tables = Arc::clone(&snapshots.borrow().tables);
@@ -81,7 +83,7 @@ pub(super) async fn run(context: Context, sockets: Sockets) {
 /// What one sweep remembers for the next.
 struct Sweep {
     capacity: Capacity,
-    reach: NamespaceScope,
+    namespaces: Arc<Namespaces>,
     cgroup: PathBuf,
     missing: MissingSockets,
     recount: CountDrift,
@@ -91,10 +93,10 @@ struct Sweep {
 }
 
 impl Sweep {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings, namespaces: Arc<Namespaces>) -> Self {
         Self {
             capacity: settings.capacity,
-            reach: settings.enter_namespaces.into(),
+            namespaces,
             cgroup: settings.cgroup.clone(),
             missing: MissingSockets::default(),
             recount: CountDrift::default(),
@@ -180,11 +182,7 @@ impl Sweep {
             .collect();
         let mut seen = ScanResult::default();
         if !wanted.is_empty() {
-            // A separate thread, because it changes its network namespace and cannot change back.
-            thread::scope(|scope| {
-                let searched = scope.spawn(|| scan(&wanted, self.reach, stop)).join();
-                seen = searched.expect("the search does not panic");
-            });
+            seen = self.namespaces.scan(&wanted, stop);
         }
         seen.leave_out(
             rows.iter()

@@ -39,6 +39,7 @@ pub(super) struct AgentView {
     pub(super) started: Started,
     pub(super) inspector: Inspector,
     pub(super) degraded: Vec<String>,
+    pub(super) kernel_features: Vec<String>,
     pub(super) context: Context,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<HealthReport>>,
@@ -97,7 +98,13 @@ impl View for AgentView {
                 .chain(unused_overrides(&snapshot))
                 .collect(),
             problems: problems(snapshot.problems, waiting, unserved),
-            degraded: self.degraded.clone(),
+            degraded: self
+                .degraded
+                .iter()
+                .cloned()
+                .chain(self.context.namespaces.problem())
+                .collect(),
+            kernel_features: self.kernel_features.clone(),
         }
     }
 
@@ -174,6 +181,7 @@ impl View for AgentView {
             &snapshot,
             &*self.context.meter,
             &self.context.settings,
+            &self.context.namespaces,
             now(),
             question,
         )

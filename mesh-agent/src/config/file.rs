@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     bounds::Bounds,
+    confinement::Confinement,
     given::Given,
     health_checks::HealthChecks,
     text::{self, MAX_ROWS, from_file},
@@ -22,7 +23,7 @@ use crate::{
 
 const DEFAULT: &str = "/etc/mesh-agent/agent.yaml";
 
-const KNOWN: [&str; 29] = [
+const KNOWN: [&str; 32] = [
     "services",
     "cgroup",
     "pinDir",
@@ -52,6 +53,9 @@ const KNOWN: [&str; 29] = [
     "maxSocketsPerClient",
     "healthChecks",
     "metricsTokenFile",
+    "socketGroup",
+    "adminGroup",
+    "systemCallFilter",
 ];
 
 /// Returns the settings of the file, and its errors. The default file may be missing.
@@ -182,6 +186,7 @@ fn document(document: &Document<'_>) -> Given {
             .get("healthChecks")
             .map(HealthChecks::read)
             .unwrap_or_default(),
+        confinement: Confinement::read(root),
     }
 }
 

@@ -8,6 +8,7 @@ use mesh_common::abi::capacity;
 
 use super::{
     bounds::Bounds,
+    confinement::Confinement,
     error::{named, reason, reasons},
     health_checks::HealthChecks,
     text::{self, Parsed, parsed},
@@ -108,6 +109,9 @@ pub struct Given {
     pub(super) max_sockets_per_client: Option<Parsed<u32>>,
     #[command(flatten)]
     pub(super) health_checks: HealthChecks,
+    /// Users of the API, and what the agent may do.
+    #[command(flatten)]
+    pub(super) confinement: Confinement,
 }
 
 impl Given {
@@ -136,6 +140,7 @@ impl Given {
             "max-sockets-per-client",
             reason(self.max_sockets_per_client.as_ref()),
         );
+        self.confinement.wrong(&mut note);
         wrong.extend(self.health_checks.wrong());
         wrong
     }
@@ -177,6 +182,7 @@ impl Given {
             max_sockets: self.max_sockets.or(other.max_sockets),
             max_sockets_per_client: self.max_sockets_per_client.or(other.max_sockets_per_client),
             health_checks: self.health_checks.or(other.health_checks),
+            confinement: self.confinement.or(other.confinement),
         }
     }
 }

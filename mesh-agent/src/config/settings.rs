@@ -16,6 +16,7 @@ use super::{
     text::{all_valid, valid},
 };
 use crate::{
+    api::access::Access,
     desired::{Capacity, Quotas},
     metrics,
     model::{Admission, CheckPolicy, Locality},
@@ -75,6 +76,10 @@ pub struct Settings {
     pub capacity: Capacity,
     /// Limits of health checks.
     pub check_policy: CheckPolicy,
+    /// Groups that may use the API.
+    pub access: Access,
+    /// Whether system calls are filtered after the start.
+    pub system_call_filter: bool,
 }
 
 impl Settings {
@@ -151,6 +156,8 @@ pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings
             sockets_per_client: valid(given.max_sockets_per_client).unwrap_or(sockets.div_ceil(4)),
         },
         check_policy: given.health_checks.complete(),
+        access: given.confinement.access(),
+        system_call_filter: given.confinement.filters(),
     })
 }
 

@@ -124,7 +124,7 @@ fn all_errors_are_reported_with_their_place() {
     let known = "config, services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
                  serviceCidr, externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, \
                  allowSecondAgent, serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, \
-                 maxServices, maxBackends, maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile";
+                 maxServices, maxBackends, maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile, socketGroup, adminGroup, systemCallFilter";
     let expected = [
         &format!(
             "agent.yaml:1: cgruop: unknown field; known here: {}",

@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use ipnet::IpNet;
 
 use crate::{
+    api::group::{Group, NoGroup},
     duration,
     metrics::Address,
     source::{Serve, ServiceDir, ServiceDirError, settings::Field},
@@ -102,6 +103,11 @@ pub fn serve(text: &str) -> Parsed<Serve> {
         "annotated" => Ok(Serve::Annotated),
         _ => expected("all or annotated", text),
     }
+}
+
+/// Parses the name or number of a group.
+pub fn group(text: &str) -> Parsed<Group> {
+    text.parse().map_err(|error: NoGroup| error.to_string())
 }
 
 /// Parses a duration with its unit, longer than zero.

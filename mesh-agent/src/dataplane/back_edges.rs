@@ -16,10 +16,7 @@ use aya_obj::{
     },
 };
 
-use super::{
-    kernel::{ADDRESS_HOOKS, OBJECT, RELEASE_HOOK, STATE_HOOK},
-    sockets,
-};
+use super::{hooks, kernel::OBJECT, sockets};
 
 /// Bits of an opcode: its class, and the kind of jump.
 pub(super) const CLASS: u32 = 0x07;
@@ -185,10 +182,7 @@ mod tests {
     #[test]
     fn every_hook_is_checked_with_the_functions_that_it_calls() {
         let programs = linked_programs(OBJECT);
-        let hooks: BTreeSet<_> = ADDRESS_HOOKS
-            .into_iter()
-            .chain([RELEASE_HOOK, STATE_HOOK, sockets::PROGRAM])
-            .collect();
+        let hooks: BTreeSet<_> = hooks::all().chain([sockets::PROGRAM]).collect();
         assert_eq!(
             programs.keys().map(String::as_str).collect::<BTreeSet<_>>(),
             hooks

@@ -41,7 +41,12 @@ impl Error {
 
 /// Returns the rows of EXCLUDED for these directories and namespace files, and those that cannot be
 /// found.
-pub fn keys(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> (Vec<ExcludedKey>, Vec<Error>) {
+/// `netns_cookie` returns the cookie of the namespace at a path.
+pub fn keys(
+    cgroups: &[PathBuf],
+    namespaces: &[PathBuf],
+    netns_cookie: impl Fn(&Path) -> io::Result<u64>,
+) -> (Vec<ExcludedKey>, Vec<Error>) {
     let cgroups = cgroups
         .iter()
         .map(|path| key("cgroup", path, excluded_kind::CGROUP, cgroup_id));
@@ -50,7 +55,7 @@ pub fn keys(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> (Vec<ExcludedKey>, V
             "network namespace",
             path,
             excluded_kind::NETNS,
-            netns_cookie_at,
+            &netns_cookie,
         )
     });
     let (found, missing): (Vec<_>, Vec<_>) = cgroups.chain(namespaces).partition(Result::is_ok);
@@ -64,7 +69,7 @@ fn key(
     name: &'static str,
     path: &Path,
     kind: u64,
-    id: fn(&Path) -> io::Result<u64>,
+    id: impl Fn(&Path) -> io::Result<u64>,
 ) -> Result<ExcludedKey, Error> {
     let id = id(path).map_err(|reason| Error {
         kind: name,
@@ -90,7 +95,7 @@ fn cgroup_id(path: &Path) -> io::Result<u64> {
 
 /// Returns the cookie of a namespace. The kernel reports it only to a socket in the namespace, so a
 /// thread enters it and ends.
-fn netns_cookie_at(path: &Path) -> io::Result<u64> {
+pub fn netns_cookie_at(path: &Path) -> io::Result<u64> {
     let namespace = safe_open::network_namespace(path)?;
     let there = thread::spawn(move || {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
@@ -151,6 +156,7 @@ mod tests {
         let (found, missing) = keys(
             &["/no/such/cgroup".into(), "/tmp".into()],
             &["/proc/self/ns/net".into()],
+            netns_cookie_at,
         );
         assert_eq!(found.len(), 1);
         let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();

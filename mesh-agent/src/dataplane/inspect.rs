@@ -1,25 +1,23 @@
 //! Reads from the kernel what `meshctl doctor` shows: attached programs, and how full maps are.
 
 use std::{
-    collections::BTreeMap,
     fs,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use aya::programs::loaded_programs;
 use bytemuck::Pod;
 use mesh_common::abi::{
     ABI_VERSION,
     maps::{self, MapDef},
 };
 
-use super::{Error, maps::Maps, pin::Cgroup, probe_rows::rows_of, sys};
+use super::{Error, layout, maps::Maps, pin::Cgroup, probe_rows::rows_of, sys};
 use crate::{
     api::types::{CapacityUse, MapLayout},
     desired::Capacity,
-    doctor::{Feature, HookPrograms, Program},
+    doctor::{HookPrograms, Program},
 };
 
 /// `enum bpf_attach_type`, `include/uapi/linux/bpf.h`.
@@ -80,14 +78,8 @@ impl Inspector {
     pub fn pinned_abis(&self) -> Vec<u32> {
         let entries = fs::read_dir(&self.pins).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter_map(|name| abi_of(&name)).collect()
+        names.filter_map(|name| layout::version(&name)).collect()
     }
-}
-
-/// Returns the row layout in the name of a directory of maps.
-fn abi_of(name: &str) -> Option<u32> {
-    let (version, _) = name.strip_prefix("maps-v")?.split_once('-')?;
-    version.parse().ok()
 }
 
 /// Returns the row layout of this agent.
@@ -95,19 +87,8 @@ pub const fn abi() -> u32 {
     ABI_VERSION
 }
 
-/// Returns the features of the kernel that some kernels lack. Those without which the verifier
-/// refuses the programs are there: the agent runs.
-pub fn features() -> Vec<Feature> {
-    vec![Feature {
-        name: "bpf_set_retval".to_owned(),
-        present: true,
-        without:
-            "a connect to a service without endpoints fails with EPERM instead of ECONNREFUSED"
-                .to_owned(),
-    }]
-}
-
-/// Returns the programs on a cgroup, by hook. `own` are the ids of this agent's.
+/// Returns the programs on a cgroup, by hook. `own` are the ids of this agent's. Their names need
+/// capabilities that the agent gave up.
 pub fn programs(cgroup: &Path, own: &[u32]) -> Vec<HookPrograms> {
     let cgroup = Cgroup::open(cgroup).ok();
     let ids = |kind| {
@@ -116,16 +97,8 @@ pub fn programs(cgroup: &Path, own: &[u32]) -> Vec<HookPrograms> {
             .and_then(|cgroup| sys::attached_programs(cgroup.as_fd(), kind).ok())
     };
     let attached = ATTACH_TYPES.map(|(hook, kind)| (hook, ids(kind)));
-    let mut all = attached.iter().flat_map(|(_, ids)| ids).flatten();
-    // Names of programs cost a system call for each program of the node.
-    let names = if all.all(|id| own.contains(id)) {
-        BTreeMap::new()
-    } else {
-        names()
-    };
     let program = |id| Program {
         id,
-        name: names.get(&id).cloned().unwrap_or_default(),
         is_own: own.contains(&id),
     };
     let hook = |(hook, ids): (&str, Option<Vec<u32>>)| HookPrograms {
@@ -133,31 +106,4 @@ pub fn programs(cgroup: &Path, own: &[u32]) -> Vec<HookPrograms> {
         programs: ids.map(|ids| ids.into_iter().map(program).collect()),
     };
     attached.into_iter().map(hook).collect()
-}
-
-/// Returns the names of all programs of the node, as far as the kernel tells.
-fn names() -> BTreeMap<u32, String> {
-    loaded_programs()
-        .map_while(Result::ok)
-        .map(|program| {
-            let name = program.name_as_str().unwrap_or_default().to_owned();
-            (program.id(), name)
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn directories_of_maps_tell_their_row_layout() {
-        let names = [
-            "maps-v8-131072-65536-524288-262144",
-            "links",
-            "maps-vx-1",
-            "maps-v7",
-        ];
-        assert_eq!(names.map(abi_of), [Some(8), None, None, None]);
-    }
 }

@@ -3,29 +3,32 @@
 use std::{collections::BTreeSet, os::fd::AsFd as _, sync::Arc};
 
 use anyhow::Context as _;
-use aya::{
-    Ebpf, EbpfLoader,
-    programs::{CgroupSock, CgroupSockAddr, SockOps, SocketFilter},
-};
+use aya::{Ebpf, EbpfLoader, programs::SocketFilter};
 use mesh_common::{
-    abi::{ExcludedKey, SocketRow, maps},
+    abi::{ABI_VERSION, ExcludedKey, SocketRow, maps},
     occupancy::live,
 };
+use tracing::warn;
 
 #[cfg(feature = "kernel-log")]
 use super::kernel_log::{Decision, KernelLog};
 use super::{
-    ApplyError, Dataplane, Error, SharedMeter, clients, exclude,
+    ApplyError, Dataplane, Error, SharedMeter,
+    carry::{Carry, Earlier},
+    clients, exclude, features,
+    generation::Generation,
+    hooks::{self, CgroupHooks, HAS_ALL},
     inspect::Inspector,
     layout::{check, directory_name, has_more_rows},
     link::{Attached, Held},
     link_repair,
-    maps::Maps,
+    maps::{self as open_maps, Maps},
     other_agents,
     pin::{Cgroup, PinDir},
     probe_rows::rows_of,
     probe_services::ProbeRows,
     sockets::{self, Sockets},
+    switch::switch_all,
     verify::verify,
 };
 use crate::desired::{Capacity, Tables, plan::Op};
@@ -33,25 +36,8 @@ use crate::desired::{Capacity, Tables, plan::Op};
 /// The object with all programs and maps, which this crate's build script builds from `mesh-ebpf`.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
 
-/// Hooks of addresses, in the order in which their programs are replaced. Programs that read socket
-/// records come before programs that write them: the replacement of all programs is not atomic, and
-/// new readers understand old records.
-pub(super) const ADDRESS_HOOKS: [&str; 8] = [
-    "getpeername4",
-    "getpeername6",
-    "recvmsg4",
-    "recvmsg6",
-    "sendmsg4",
-    "sendmsg6",
-    "connect4",
-    "connect6",
-];
-/// Hook of closed sockets. It is attached before the others, so that it cleans up everything that
-/// they keep.
-pub(super) const RELEASE_HOOK: &str = "sock_release";
-/// Hook of TCP states. It is attached before the hooks that connect, so that it releases everything
-/// that they count.
-pub(super) const STATE_HOOK: &str = "sock_ops";
+/// Name of the constant for whether refusals have an error of their own.
+const HAS_SET_RETVAL: &str = "HAS_SET_RETVAL";
 /// Name of the constant for whether EXCLUDED may have rows.
 const EXCLUSIONS: &str = "EXCLUSIONS";
 /// Name of the constant with the cookie of the node's network namespace.
@@ -60,7 +46,6 @@ const NODE_NETNS: &str = "NODE_NETNS";
 /// Names of the constants with the most rows of one client.
 const SOCKETS_PER_CLIENT: &str = "SOCKETS_PER_CLIENT";
 const AFFINITY_PER_CLIENT: &str = "AFFINITY_PER_CLIENT";
-const HAS_ALL: &str = "the object is built from this workspace and holds every program";
 
 /// The maps, and the programs that decide from them.
 pub struct Kernel {
@@ -68,20 +53,28 @@ pub struct Kernel {
     programs: Ebpf,
     maps: Arc<Maps>,
     capacity: Capacity,
+    generation: Generation,
+    carry: Option<Carry>,
     replaces_other: bool,
     replaces_larger: bool,
+    differences: Vec<String>,
     links: Vec<Held>,
 }
 
 impl Kernel {
-    /// Opens or creates the maps, and lets the verifier check the programs. Attaches nothing.
+    /// Opens or creates the maps, carries over what an earlier agent's maps hold, and lets the
+    /// verifier check the programs. Attaches nothing.
     /// Without `excludes`, [`exclude`](Self::exclude) must not be called, and the programs skip
     /// that lookup.
     pub fn open(pins: PinDir, capacity: Capacity, excludes: bool) -> anyhow::Result<Self> {
-        let replaces_other = pins.has_links() && !pins.has_maps(&directory_name(capacity));
+        let adapted = features::probe()?;
+        let mut generation = Generation::open(&pins, capacity, open_maps::cpus()?)?;
+        let earlier = generation.earlier.take();
+        let keeps_services = earlier.as_ref().is_some_and(Earlier::keeps_services);
+        let replaces_other = generation.is_filling() && !keeps_services;
         let is_larger = |name: &String| has_more_rows(name, capacity);
         let replaces_larger = replaces_other && pins.all_maps().iter().any(is_larger);
-        let directory = pins.maps(&directory_name(capacity))?;
+        let directory = &generation.directory;
         let mut loader = EbpfLoader::new();
         for map in maps::ALL {
             let path = directory.join(map.name);
@@ -92,6 +85,8 @@ impl Kernel {
                 loader.map_max_entries(map.name, rows);
             }
         }
+        let has_set_retval = u32::from(adapted.has_set_retval);
+        loader.override_global(HAS_SET_RETVAL, &has_set_retval, true);
         let exclusions = u32::from(excludes);
         loader.override_global(EXCLUSIONS, &exclusions, true);
         let netns =
@@ -104,15 +99,32 @@ impl Kernel {
         loader.override_global(AFFINITY_PER_CLIENT, &affinity, true);
         let mut programs = loader.load(OBJECT).context("cannot create the maps")?;
         verify(&mut programs)?;
-        Ok(Self {
+        let maps = Arc::new(Maps::open(directory)?);
+        let mut kernel = Self {
             pins,
             programs,
-            maps: Arc::new(Maps::open(&directory)?),
+            maps,
             capacity,
+            generation,
+            carry: None,
             replaces_other,
             replaces_larger,
+            differences: adapted.differences,
             links: Vec::new(),
-        })
+        };
+        if let Some(earlier) = earlier {
+            let (rows, directory) = (kernel.socket_rows()?, &kernel.generation.directory);
+            kernel.carry = Some(match kernel.generation.is_filling() {
+                true => Carry::start(earlier, rows, capacity)?,
+                false => Carry::resume(earlier, rows, capacity, directory)?,
+            });
+        }
+        Ok(kernel)
+    }
+
+    /// Returns what is different because the kernel lacks a feature, a line each.
+    pub fn differences(&self) -> &[String] {
+        &self.differences
     }
 
     /// Whether programs are attached, by this agent or an earlier one.
@@ -132,7 +144,8 @@ impl Kernel {
     }
 
     /// Attaches every program, or puts it into the link of an earlier agent. Fails if another agent
-    /// attached its own programs to the cgroup, unless this agent `may_be_second`.
+    /// attached its own programs to the cgroup, unless this agent `may_be_second`. After a failure
+    /// the programs of the earlier agent serve, from its maps.
     pub fn attach(
         &mut self,
         cgroup: &Cgroup,
@@ -141,23 +154,18 @@ impl Kernel {
         if !may_be_second {
             other_agents::check(cgroup, self.pins.path())?;
         }
-        let release =
-            self.pins
-                .attach(RELEASE_HOOK, release_program(&mut self.programs), cgroup)?;
-        if !may_be_second && let Err(other) = other_agents::check_first(cgroup, self.pins.path()) {
-            self.pins.detach(RELEASE_HOOK)?;
-            return Err(other.into());
+        if let Some(carry) = &mut self.carry {
+            carry.before_switch()?;
         }
-        let states = self
-            .pins
-            .attach(STATE_HOOK, state_program(&mut self.programs), cgroup)?;
-        self.links = vec![release, states];
-        for hook in ADDRESS_HOOKS {
-            self.links.push(self.pins.attach(
-                hook,
-                address_program(&mut self.programs, hook),
-                cgroup,
-            )?);
+        self.generation.begin()?;
+        if let Err(error) = self.switch(cgroup, may_be_second) {
+            self.generation.withdraw()?;
+            return Err(error);
+        }
+        if let Some(carry) = self.carry.take()
+            && let Err(error) = carry.after_switch()
+        {
+            warn!("cannot carry over what happened during the switch: {error}");
         }
         self.pins
             .remove_other_maps(&directory_name(self.capacity))?;
@@ -166,6 +174,21 @@ impl Kernel {
             .iter()
             .map(|held| (held.hook, held.attached))
             .collect())
+    }
+
+    fn switch(&mut self, cgroup: &Cgroup, may_be_second: bool) -> anyhow::Result<()> {
+        let serves = self.pins.has_links();
+        let previous = serves.then(|| self.generation.replaced_version.unwrap_or(ABI_VERSION));
+        let mut target = CgroupHooks {
+            pins: &self.pins,
+            programs: &mut self.programs,
+            cgroup,
+            may_be_second,
+        };
+        let switched = switch_all(&mut target, hooks::all(), previous)?;
+        target.pin_programs()?;
+        self.links = switched.into_iter().map(|switched| switched.held).collect();
+        Ok(())
     }
 
     /// Pins again what another process unpinned. Returns what is wrong with the links of the attached
@@ -244,27 +267,6 @@ impl Kernel {
     }
 }
 
-fn address_program<'a>(programs: &'a mut Ebpf, hook: &str) -> &'a mut CgroupSockAddr {
-    let program = programs
-        .program_mut(hook)
-        .and_then(|program| program.try_into().ok());
-    program.expect(HAS_ALL)
-}
-
-fn release_program(programs: &mut Ebpf) -> &mut CgroupSock {
-    let program = programs
-        .program_mut(RELEASE_HOOK)
-        .and_then(|program| program.try_into().ok());
-    program.expect(HAS_ALL)
-}
-
-fn state_program(programs: &mut Ebpf) -> &mut SockOps {
-    let program = programs
-        .program_mut(STATE_HOOK)
-        .and_then(|program| program.try_into().ok());
-    program.expect(HAS_ALL)
-}
-
 impl Dataplane for Kernel {
     fn dump(&self) -> Result<Tables, Error> {
         self.maps.dump(self.capacity)
@@ -272,7 +274,7 @@ impl Dataplane for Kernel {
 
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
         let mut done = 0;
-        for run in ops.chunk_by(|a, b| std::mem::discriminant(a) == std::mem::discriminant(b)) {
+        for run in ops.chunk_by(Op::is_like) {
             self.maps
                 .apply_run(run)
                 .map_err(|(more, error)| ApplyError {

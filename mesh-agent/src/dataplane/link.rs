@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use aya::programs::{
@@ -17,6 +17,13 @@ pub(super) struct Held {
     pub(super) hook: &'static str,
     pub(super) link: OwnedFd,
     pub(super) attached: Attached,
+}
+
+impl Held {
+    /// Puts an earlier program back.
+    pub(super) fn restore(&self, program: BorrowedFd<'_>) -> io::Result<()> {
+        sys::link_update(self.link.as_fd(), program)
+    }
 }
 
 /// A hook with a program behind it.

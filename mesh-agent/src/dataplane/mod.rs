@@ -2,11 +2,15 @@
 //! in memory that decide connects on the host ([`memory`]) are in `mesh_core`.
 
 mod backends;
+mod carry;
 mod pinned_map;
 pub mod clients;
 pub mod exclude;
+mod features;
 #[cfg(test)]
 mod frames;
+mod generation;
+mod hooks;
 pub mod inspect;
 pub mod kernel;
 #[cfg(feature = "kernel-log")]
@@ -25,7 +29,9 @@ pub mod privileges;
 mod probe_rows;
 pub mod probe_services;
 pub mod sockets;
+mod switch;
 mod sys;
+mod tables;
 mod verify;
 
 pub use mesh_core::dataplane::{

@@ -4,7 +4,8 @@
 //! ```text
 //! <pin-dir>/lock/                       a directory, because a bpffs has no files; locked by the agent
 //! <pin-dir>/links/connect4 …            one per hook; a new agent replaces the program of the link
-//! <pin-dir>/maps-v1-65536-…/SERVICES …  maps of one layout
+//! <pin-dir>/programs/connect4 …         the program of each link, so that a failed upgrade can put it back
+//! <pin-dir>/maps-v1-65536-…/SERVICES …  maps of one layout; see [`generation`](super::generation)
 //! ```
 
 use std::{
@@ -21,6 +22,7 @@ use aya::programs::ProgramError;
 use nix::{fcntl::Flock, sys::statfs::statfs};
 
 use super::{
+    layout::FILLING,
     link::{Attach, Held, Replaced, chain, info, replace_program},
     sys,
 };
@@ -28,6 +30,7 @@ use crate::{lock, private_files};
 
 const FLAG: &str = "--pin-dir";
 const LINKS: &str = "links";
+const PROGRAMS: &str = "programs";
 const LOCK: &str = "lock";
 
 /// `BPF_FS_MAGIC`, `include/uapi/linux/magic.h`
@@ -77,7 +80,7 @@ pub enum Error {
     },
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io {
         action,
         path: path.to_owned(),
@@ -149,6 +152,36 @@ impl PinDir {
         let path = self.path.join(name);
         private_files::directory(&path, FLAG)?;
         Ok(path)
+    }
+
+    /// Removes maps that no program ever used.
+    pub(super) fn remove_filling(&self) -> Result<usize, Error> {
+        remove_if_there(&self.path.join(FILLING))
+    }
+
+    /// Pins the program of a hook, in place of an earlier one.
+    pub(super) fn pin_program(&self, hook: &str, program: BorrowedFd<'_>) -> Result<(), Error> {
+        let directory = self.path.join(PROGRAMS);
+        private_files::directory(&directory, FLAG)?;
+        let path = directory.join(hook);
+        if path.exists() {
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+        sys::obj_pin(program, &path).map_err(io_error("pin", &path))
+    }
+
+    /// Returns the id of a hook's link, and the program that it runs now. Without a pin of the
+    /// program, opening it needs CAP_SYS_ADMIN.
+    pub(super) fn present_link(&self, hook: &str) -> Option<(u32, io::Result<OwnedFd>)> {
+        let link = info(&sys::obj_get(&self.link(hook)).ok()?).ok()?;
+        let is_its = |program: &OwnedFd| {
+            sys::program_id(program.as_fd()).is_ok_and(|id| id == link.program_id)
+        };
+        let pinned = sys::obj_get(&self.path.join(PROGRAMS).join(hook)).ok();
+        let program = pinned
+            .filter(is_its)
+            .map_or_else(|| sys::program_by_id(link.program_id), Ok);
+        Some((link.link_id, program))
     }
 
     /// Removes the maps of every other layout, which no program uses any more. Returns their
@@ -307,7 +340,8 @@ pub fn uninstall(path: &Path) -> Result<Removed, Error> {
         error => error,
     })?;
     let programs = remove_flat_directory(&path.join(LINKS))?;
-    let maps = lock.remove_other_maps("")?;
+    remove_if_there(&path.join(PROGRAMS))?;
+    let maps = lock.remove_other_maps("")? + lock.remove_filling()?;
     remove_flat_directory(&path.join(LOCK))?;
     match fs::remove_dir(path) {
         // Pins of other programs stay.
@@ -315,6 +349,14 @@ pub fn uninstall(path: &Path) -> Result<Removed, Error> {
         result => result.map_err(io_error("remove", path))?,
     }
     Ok(Removed { programs, maps })
+}
+
+fn remove_if_there(path: &Path) -> Result<usize, Error> {
+    if path.exists() {
+        remove_flat_directory(path)
+    } else {
+        Ok(0)
+    }
 }
 
 /// Removes a directory of pins. Returns their number.

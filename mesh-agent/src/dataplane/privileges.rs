@@ -6,6 +6,8 @@ use nix::sys::{
     resource::{Resource, setrlimit},
 };
 
+use super::sys;
+
 /// A capability is missing.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -51,6 +53,11 @@ impl Capabilities {
     }
 }
 
+/// Whether this thread may not use maps by their descriptors.
+pub fn refuses_map_access() -> bool {
+    sys::refuses_map_access()
+}
+
 /// Drops core dumps, which would contain what the agent has read, tracing by other processes, and
 /// privileges from files that the agent executes.
 pub fn give_up() -> nix::Result<()> {
@@ -81,6 +88,26 @@ pub(crate) mod tests {
         let mut capabilities = caps::all();
         capabilities.remove(&capability);
         Capabilities(capabilities)
+    }
+
+    #[test]
+    fn deployments_give_the_three_capabilities() {
+        let unit = include_str!("../../../deploy/mesh-agent.service");
+        let pod = include_str!("../../../deploy/daemonset.yaml");
+        let given = |text: &str, key: &str| -> CapsHashSet {
+            let line = text.lines().find_map(|line| line.trim().strip_prefix(key));
+            let words = line.expect("the key is there").split([' ', ',', '[', ']']);
+            let names = words.filter(|word| !word.is_empty());
+            names
+                .map(|name| {
+                    format!("CAP_{}", name.trim_start_matches("CAP_"))
+                        .parse()
+                        .unwrap()
+                })
+                .collect()
+        };
+        assert_eq!(given(unit, "CapabilityBoundingSet="), three().0);
+        assert_eq!(given(pod, "add: "), three().0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use mesh_common::{
 use crate::{desired::Capacity, model::probe_address, table::Table};
 
 /// Rows in addition to those that settings ask for: TCP and UDP, IPv4 and IPv6.
-const ROWS: u32 = 4;
+pub(super) const ROWS: u32 = 4;
 
 /// Returns the number of rows with which a map is created.
 pub(super) fn rows_of(map: &MapDef, capacity: Capacity) -> u32 {

@@ -18,9 +18,11 @@ use bytemuck::{Pod, Zeroable};
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
+const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
@@ -59,6 +61,18 @@ struct ObjPath {
     pathname: u64,
     bpf_fd: u32,
     file_flags: u32,
+}
+
+/// Whether the kernel refuses this thread the use of maps by their descriptors. It looks at
+/// capabilities before it looks at the descriptor, which is not one.
+/// <https://github.com/torvalds/linux/blob/v5.15/kernel/bpf/syscall.c>
+pub(super) fn refuses_map_access() -> bool {
+    let mut attr = Elem {
+        map_fd: u32::MAX,
+        ..Zeroable::zeroed()
+    };
+    let refused = bpf(BPF_MAP_LOOKUP_ELEM, &mut attr);
+    refused.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
 }
 
 /// Opens a pinned map, program or link; close-on-exec, like every BPF descriptor.
@@ -140,6 +154,26 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(info)
+}
+
+/// Returns the kernel id of a program.
+pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    // The head of `struct bpf_prog_info`: type and id.
+    let mut info = [0_u32; 2];
+    let mut attr = InfoByFd {
+        bpf_fd: raw(program),
+        info_len: u32::try_from(size_of_val(&info)).expect("two words"),
+        info: address(&raw mut info),
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info[1])
+}
+
+/// Opens a program by its kernel id. Needs CAP_SYS_ADMIN.
+pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    let fd = bpf(BPF_PROG_GET_FD_BY_ID, &mut [id, 0, 0])?;
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[repr(C)]
@@ -238,6 +272,40 @@ pub(super) fn run(program: BorrowedFd<'_>, words: [u32; 5]) -> io::Result<()> {
     bpf(BPF_PROG_TEST_RUN, &mut attr).map(drop)
 }
 
+/// The head of `union bpf_attr` for BPF_PROG_LOAD.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+}
+
+/// Loads a socket filter whose only work is an atomic addition that returns the value before, and
+/// drops it.
+pub(super) fn load_atomic_fetch() -> io::Result<()> {
+    const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
+    // Opcode, registers (source in the high half), offset and constant, as `struct bpf_insn`.
+    let instructions: [[u8; 8]; 5] = [
+        [0xb7, 0x01, 0, 0, 1, 0, 0, 0],       // r1 = 1
+        [0x7b, 0x1a, 0xf8, 0xff, 0, 0, 0, 0], // *(u64 *)(r10 - 8) = r1
+        [0xdb, 0x1a, 0xf8, 0xff, 1, 0, 0, 0], // r1 = atomic_fetch_add((u64 *)(r10 - 8), r1)
+        [0xb7, 0x00, 0, 0, 0, 0, 0, 0],       // r0 = 0
+        [0x95, 0x00, 0, 0, 0, 0, 0, 0],       // exit
+    ];
+    let mut attr = ProgLoad {
+        prog_type: BPF_PROG_TYPE_SOCKET_FILTER,
+        insn_cnt: u32::try_from(instructions.len()).expect("a small program"),
+        insns: address(instructions.as_ptr()),
+        license: address(c"GPL".as_ptr()),
+    };
+    let program = bpf(BPF_PROG_LOAD, &mut attr)?;
+    // SAFETY: the kernel returned a new descriptor.
+    drop(unsafe { OwnedFd::from_raw_fd(program) });
+    Ok(())
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Elem {
@@ -331,6 +399,18 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
     keys: &mut [K],
     values: &mut [V],
 ) -> io::Result<(usize, bool)> {
+    let (count, values) = (keys.len(), bytemuck::cast_slice_mut(values));
+    lookup_batch_bytes(map, cursor, count, bytemuck::cast_slice_mut(keys), values)
+}
+
+/// Does what [`lookup_batch`] does, for up to `count` rows of any size, which must fit.
+pub(super) fn lookup_batch_bytes(
+    map: &impl AsFd,
+    cursor: &mut Cursor,
+    count: usize,
+    keys: &mut [u8],
+    values: &mut [u8],
+) -> io::Result<(usize, bool)> {
     let start = cursor.0.unwrap_or_default();
     let mut next = 0_u64;
     let mut attr = Batch {
@@ -342,7 +422,7 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
         out_batch: address(&raw mut next),
         keys: address(keys.as_mut_ptr()),
         values: address(values.as_mut_ptr()),
-        count: u32::try_from(keys.len()).expect("a batch fits into 32 bits"),
+        count: u32::try_from(count).expect("a batch fits into 32 bits"),
         map_fd: raw(map.as_fd()),
         ..Batch::zeroed()
     };

@@ -1,6 +1,6 @@
 //! Lets the kernel verify the programs, and explains a refusal.
 
-use std::{fs, io, thread};
+use std::{fs, io, thread, time::Instant};
 
 use aya::{
     Ebpf,
@@ -62,6 +62,7 @@ pub(super) fn verify(programs: &mut Ebpf) -> anyhow::Result<()> {
 }
 
 fn load(hook: &str, program: &mut Program) -> anyhow::Result<()> {
+    let started = Instant::now();
     let loaded = match program {
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
@@ -83,12 +84,15 @@ fn load(hook: &str, program: &mut Program) -> anyhow::Result<()> {
                 .for_each(|line| debug!("{line}"));
             Err(Refused::new(&release(), hook, &io_error, &verifier_log.to_string()).into())
         }
-        result => Ok(result?),
+        result => {
+            debug!(program = hook, took = ?started.elapsed(), "verified");
+            Ok(result?)
+        }
     }
 }
 
 /// Returns the version of the running kernel, as `uname -r` shows it.
-fn release() -> String {
+pub(super) fn release() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease");
     release.map_or_else(|_| "(of unknown version)".into(), |text| text.trim().into())
 }

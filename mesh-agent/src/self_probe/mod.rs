@@ -3,7 +3,7 @@
 //! looks well.
 //!
 //! ```text
-//! sockets: in the covered cgroup ──► steps: connect, send, receive ──► Pass: an outcome for each hook
+//! sockets: of the agent, in its cgroup ──► steps: connect, send, receive ──► Pass: an outcome for each hook
 //!                                      │ probe address                        ▲
 //!                                      ▼                                      │
 //!                               programs, rows of the probe ──► listener of the agent, on loopback
@@ -14,15 +14,12 @@ mod outcome;
 mod sockets;
 mod steps;
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::Path,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::family::Family;
 pub use self::{
     outcome::{Outcome, Pass, failing},
-    sockets::own as own_cgroup,
+    sockets::{contains_agent, own as own_cgroup},
 };
 use crate::{
     dataplane::{Error, probe_services::ProbeRows},
@@ -80,19 +77,16 @@ impl SelfProbe {
         self.rows.write(&services.collect::<Vec<_>>())
     }
 
-    /// Probes every hook once, from inside `cgroup`. Takes some hundred microseconds when all is
+    /// Probes every hook once, with sockets of the cgroup of the agent. Takes some hundred microseconds when all is
     /// well, and less than three seconds when nothing answers.
-    pub fn pass(&self, cgroup: &Path) -> Pass {
+    pub fn pass(&self) -> Pass {
         let mut pass = self.missing.clone();
         for family in &self.families {
             let hooks = family.hooks;
-            let outcomes = match sockets::open(cgroup, family.kinds()) {
+            let outcomes = match sockets::open(family.kinds()) {
                 Ok(sockets) => steps::steps(family, sockets, &self.rows),
                 Err(error) => {
-                    let reason = format!(
-                        "cannot make a socket in cgroup {}: {error}",
-                        cgroup.display()
-                    );
+                    let reason = format!("cannot make a socket: {error}");
                     let outcome = |hook| (hook, Outcome::Unknown(reason.clone()));
                     hooks.all().chain(family::SHARED).map(outcome).collect()
                 }

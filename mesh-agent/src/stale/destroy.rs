@@ -6,6 +6,7 @@ use std::{
 };
 
 use mesh_common::abi::protocol;
+use serde::{Deserialize, Serialize};
 
 use super::{
     error::Error,
@@ -16,7 +17,7 @@ use super::{
 
 /// Result of [`destroy`]. A socket in neither list was found but stays open, for a reason in
 /// `failed`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CloseReport {
     /// Cookies of closed sockets.
     pub closed: Vec<u64>,

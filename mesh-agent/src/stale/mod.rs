@@ -21,6 +21,7 @@ mod close_schedule;
 mod count_drift;
 mod destroy;
 mod error;
+mod json;
 mod missing_sockets;
 mod namespace;
 mod sock_diag;
@@ -28,7 +29,7 @@ mod socket_scan;
 mod tracked;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::{
     attempts::Attempts,

@@ -24,7 +24,10 @@ use nix::{
 };
 
 use super::error::Error;
-use crate::dataplane::exclude::netns_cookie;
+use crate::{
+    dataplane::exclude::netns_cookie,
+    model::{Protocol, Words as _},
+};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
@@ -329,8 +332,10 @@ fn list_error(protocol: u8, source: Errno) -> Error {
     match source {
         // No handler of this protocol: `inet_diag_lock_handler`.
         // https://github.com/torvalds/linux/blob/v6.1/net/ipv4/inet_diag.c
-        Errno::ENOENT if protocol == protocol::UDP => Error::KernelCannotList("UDP"),
-        Errno::ENOENT => Error::KernelCannotList("TCP"),
+        Errno::ENOENT => {
+            let protocol = Protocol::of_number(protocol).unwrap_or(Protocol::Tcp);
+            Error::KernelCannotList(protocol.word())
+        }
         source => Error::Netlink {
             action: "list",
             source,

@@ -1,32 +1,39 @@
 //! Scans the sockets of the whole machine: which sockets with rows exist, and which namespaces
 //! could not be searched.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    thread,
+};
 
 use mesh_common::{
     abi::{SocketRow, protocol},
     addr::Addr,
 };
-use tokio_util::sync::CancellationToken;
+use serde::{Deserialize, Serialize};
 
 use super::{
     error::Error,
+    json,
     namespace::{self, NamespaceScope},
     sock_diag::{Diag, Family, Query},
     tracked::TrackedSocket,
 };
 
 /// Result of a scan.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ScanResult {
     /// Existing sockets by cookie, with their peer if it is known.
+    #[serde(with = "json::peers")]
     sockets: HashMap<u64, Option<(Addr, u16)>>,
+    #[serde(skip)]
     not_looked_for: HashSet<u64>,
     /// Network namespaces that were searched completely, by the lower half of their cookie.
     searched: HashSet<u32>,
     /// Distinct reasons why other namespaces were not searched.
     pub unsearched: Vec<String>,
     /// Existing clients, if known.
+    #[serde(skip)]
     clients: Option<HashSet<u32>>,
     /// Whether sockets were left out on purpose.
     is_partial: bool,
@@ -122,9 +129,15 @@ impl ScanResult {
 }
 
 /// Searches these sockets in every network namespace in scope. A namespace that cannot be searched
-/// is reported and skipped. Must be called on a thread of its own, because the thread ends in
-/// another namespace. Ends early at `stop`.
-pub fn scan(wanted: &HashSet<u64>, reach: NamespaceScope, stop: &CancellationToken) -> ScanResult {
+/// is reported and skipped. Runs on a thread of its own, which changes its namespace.
+pub fn scan(wanted: &HashSet<u64>, reach: NamespaceScope) -> ScanResult {
+    thread::scope(|scope| {
+        let search = scope.spawn(|| search(wanted, reach));
+        search.join().expect("the search does not panic")
+    })
+}
+
+fn search(wanted: &HashSet<u64>, reach: NamespaceScope) -> ScanResult {
     let mut seen = ScanResult {
         is_partial: reach == NamespaceScope::Own,
         ..ScanResult::default()
@@ -133,7 +146,7 @@ pub fn scan(wanted: &HashSet<u64>, reach: NamespaceScope, stop: &CancellationTok
         seen.note(&error);
     }
     for namespace in namespace::others().take_while(|_| reach == NamespaceScope::All) {
-        if stop.is_cancelled() || seen.sockets.len() == wanted.len() {
+        if seen.sockets.len() == wanted.len() {
             break;
         }
         let searched =
@@ -147,7 +160,6 @@ pub fn scan(wanted: &HashSet<u64>, reach: NamespaceScope, stop: &CancellationTok
             Err(error) => seen.note(&error),
         }
     }
-    seen.is_partial |= stop.is_cancelled();
     seen
 }
 

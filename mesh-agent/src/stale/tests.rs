@@ -2,7 +2,7 @@
 //! root.
 
 mod scan;
-mod scene;
+pub(crate) mod scene;
 
 use std::{
     fs::File,

@@ -5,16 +5,19 @@ use mesh_common::{
     abi::{BackendRow, SocketRow, backend_state, protocol, socket_state},
     addr::Addr,
 };
+use serde::{Deserialize, Serialize};
 
+use super::json;
 use crate::table::Table;
 
 /// A socket cookie and the backend of the socket.
 pub type Tracked = (u64, TrackedSocket);
 
 /// Backend of a connected socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Zeroable, Serialize, Deserialize)]
 pub struct TrackedSocket {
     /// Endpoint.
+    #[serde(with = "json::address")]
     pub backend: Addr,
     /// Endpoint port, network byte order.
     pub port: u16,

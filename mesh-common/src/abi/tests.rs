@@ -1,3 +1,5 @@
+mod layout;
+
 use core::mem::{align_of, offset_of, size_of};
 
 use super::*;

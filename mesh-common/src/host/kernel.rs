@@ -20,7 +20,7 @@ use crate::{
     addr::Addr,
     connect::Connect,
     counter::Counter,
-    datagram::Datagrams,
+    datagram::{Datagrams, Releases},
     evidence::Evidence,
     filter,
     flows::Find,
@@ -30,6 +30,7 @@ use crate::{
     occupancy,
     outcome::Outcomes,
     pick::{Choose, reserve},
+    sum::Sum,
     walk::Walk,
 };
 
@@ -178,6 +179,9 @@ impl<R: AgentRows> Kernel for FakeKernel<R> {
     fn count(&self, service: u32, counter: Counter) {
         self.counters.borrow_mut().entry(service).or_default()[counter.index()] += 1;
     }
+
+    // Maps in memory have no earlier agent.
+    fn add_to(&self, _sum: Sum, _row: u32, _by: u64) {}
 }
 
 impl<R: AgentRows> Caller for FakeKernel<R> {
@@ -251,3 +255,4 @@ impl<R: AgentRows> Choose for FakeKernel<R> {
 impl<R: AgentRows> Connect for FakeKernel<R> {}
 impl<R: AgentRows> Find for FakeKernel<R> {}
 impl<R: AgentRows> Datagrams for FakeKernel<R> {}
+impl<R: AgentRows> Releases for FakeKernel<R> {}

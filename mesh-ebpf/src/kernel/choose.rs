@@ -168,6 +168,23 @@ impl<C> Outcomes for Maps<C> {
     }
 
     #[inline(always)]
+    fn after_failure(
+        &self,
+        service: &ServiceRow,
+        before: u64,
+        now: u64,
+        started: u64,
+        how: u32,
+    ) -> u64 {
+        after_failure(service, before, now, started, how)
+    }
+
+    #[inline(always)]
+    fn doubt(&self, service: &ServiceRow, index: u32, now: u64, until: u64, vote: u32) -> bool {
+        doubt(service, index, now, until, vote) != 0
+    }
+
+    #[inline(always)]
     fn is_too_long(&self, key: &FrontendKey, waited: u64) -> bool {
         is_too_long(key, waited) != 0
     }
@@ -184,6 +201,16 @@ global_functions! {
 
     fn failed(attempt: *const Attempt; weighed: u32) -> u32 {
         outcome::failed(&Maps(()), attempt, weighed).into()
+    } or 0;
+
+    fn after_failure(
+        service: *const ServiceRow; before: u64, now: u64, started: u64, how: u32
+    ) -> u64 {
+        outcome::after_failure(service, before, now, started, how)
+    } or u64::MAX;
+
+    fn doubt(service: *const ServiceRow; index: u32, now: u64, until: u64, vote: u32) -> u32 {
+        outcome::doubt(&Maps(()), service, index, now, until, vote).into()
     } or 0;
 
     fn is_too_long(key: *const FrontendKey; waited: u64) -> u32 {
@@ -215,6 +242,11 @@ impl<C> Choose for Maps<C> {
     #[inline(always)]
     fn search(&self, service: &ServiceRow, key: u64, first_was_full: bool) -> u64 {
         search(service, key, first_was_full.into())
+    }
+
+    #[inline(always)]
+    fn try_reserve(&self, service: &ServiceRow, index: u32, is_bounded: bool) -> u64 {
+        try_reserve(service, index.into(), is_bounded.into())
     }
 
     #[inline(always)]
@@ -252,6 +284,10 @@ global_functions! {
 
     fn search(service: *const ServiceRow; key: u64, first_was_full: u64) -> u64 {
         search::search(&Maps(()), service, key, first_was_full != 0)
+    } or u64::MAX;
+
+    fn try_reserve(service: *const ServiceRow; index: u64, is_bounded: u64) -> u64 {
+        pick::try_reserve(&Maps(()), service, index as u32, is_bounded != 0)
     } or u64::MAX;
 
     fn reserve(service: *const ServiceRow; index: u64, is_bounded: u64) -> u64 {

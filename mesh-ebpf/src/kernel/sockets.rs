@@ -8,7 +8,7 @@ use aya_ebpf::programs::SockAddrContext;
 use mesh_common::{
     abi::{Flow, FrontendKey, MoreFlows, Resource, ServiceRow, SocketFlows, SocketRecord},
     connect::{self, Connect},
-    datagram::{self, Datagrams},
+    datagram::{self, Datagrams, Releases},
     flows::{self, Find},
     kernel::Kernel as _,
     socket,
@@ -42,7 +42,7 @@ impl Connect for Maps<&SockAddrContext> {
 
 global_functions! {
     fn record(
-        service: *const ServiceRow; known: *mut SocketRecord, index: u64, cookie: u64, state: u64
+        service: *const ServiceRow, known: *mut SocketRecord; index: u64, cookie: u64, state: u64
     ) -> u32 {
         connect::record(&Maps(()), service, known, index as u32, cookie, state).into()
     } or 0;
@@ -113,6 +113,13 @@ global_functions! {
     } or u32::MAX;
 }
 
+impl Releases for Maps<()> {
+    #[inline(always)]
+    fn give_back_flow(&self, flow: &Flow, client: u32) {
+        give_back_flow(flow, client);
+    }
+}
+
 impl Datagrams for Maps<&SockAddrContext> {
     #[inline(always)]
     fn stop(&self, flow: &mut Flow, client: u32) {
@@ -131,6 +138,11 @@ impl Datagrams for Maps<&SockAddrContext> {
 }
 
 global_functions! {
+    fn give_back_flow(flow: *const Flow; client: u32) -> u32 {
+        datagram::give_back(&Maps(()), flow, client);
+        0
+    } or 0;
+
     fn stop(flow: *mut Flow; client: u32) -> u32 {
         datagram::stop(&Maps(()), flow, client);
         0

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::soak;
+
 /// Command line of `mesh-bench`.
 #[derive(Parser)]
 #[command(
@@ -30,6 +32,8 @@ enum Command {
     Quality(quality::Options),
     /// Compare policies in a model of endpoints, with the code that decides in the kernel
     Simulate(simulate::Options),
+    /// Put load on an agent that is changed, killed and restarted all the time (as root)
+    Soak(soak::Options),
     /// Connect in closed loops and print what came of it
     #[command(hide = true)]
     Client(client::Options),
@@ -47,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Speed(options) => speed::run(&options),
         Command::Quality(options) => quality::run(&options),
         Command::Simulate(options) => simulate::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Client(options) => client::run(&options),
         Command::Drive(options) => speed::load::drive::run(&options),
         Command::Serve(options) => speed::load::serve::run(&options),

@@ -13,14 +13,17 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::socket::{
-        AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, connect, setsockopt,
-        shutdown, socket, sockopt,
+    sys::{
+        socket::{
+            AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, connect, setsockopt,
+            shutdown, socket, sockopt,
+        },
+        time::{TimeVal, TimeValLike as _},
     },
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectReport, Hoard, dial::named};
+use super::{ConnectReport, Hoard, dial::named, namespaces};
 
 /// Most concurrent connects.
 const AT_ONCE: usize = 128;
@@ -38,6 +41,8 @@ pub enum Attack {
     Signed,
     /// `TCP_USER_TIMEOUT` of a millisecond.
     UserTimeout,
+    /// `SO_SNDTIMEO` of a millisecond: `connect` waits no longer, and the socket is closed.
+    SendTimeout,
     /// `close`, so long after `connect`.
     Close(Duration),
     /// `connect` to `AF_UNSPEC` while the connect is under way.
@@ -48,13 +53,17 @@ pub enum Attack {
     Linger(String),
     /// No failure: as many sockets as the process may have.
     Hoard(Hoard),
+    /// No failure: new network namespaces, and in each a connect to as many addresses.
+    Namespaces(u32),
 }
 
 impl Attack {
     /// Connects repeatedly until `stop`.
     pub(super) fn run(&self, to: SocketAddr, stop: impl Fn() -> bool) -> ConnectReport {
-        if let Self::Hoard(hoard) = self {
-            return hoard.run(to, stop);
+        match self {
+            Self::Hoard(hoard) => return hoard.run(to, stop),
+            Self::Namespaces(addresses) => return namespaces::run(*addresses, to, stop),
+            _ => {}
         }
         let (mut report, mut open) = (ConnectReport::default(), VecDeque::new());
         while !stop() {
@@ -80,7 +89,8 @@ impl Attack {
         if let Self::Linger(name) = self {
             return linger(name, to);
         }
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let mut flags = SockFlag::SOCK_CLOEXEC;
+        flags.set(SockFlag::SOCK_NONBLOCK, *self != Self::SendTimeout);
         let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
         match self {
             Self::Device(name) => {
@@ -88,11 +98,10 @@ impl Attack {
             }
             Self::Signed => sign(&socket)?,
             Self::UserTimeout => setsockopt(&socket, sockopt::TcpUserTimeout, &1)?,
-            Self::Close(_)
-            | Self::Disconnect
-            | Self::Shutdown
-            | Self::Linger(_)
-            | Self::Hoard(_) => {}
+            Self::SendTimeout => {
+                setsockopt(&socket, sockopt::SendTimeout, &TimeVal::milliseconds(1))?;
+            }
+            _ => {}
         }
         match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}
@@ -102,6 +111,7 @@ impl Attack {
             Self::Close(after) => thread::sleep(*after),
             Self::Disconnect => disconnect(&socket)?,
             Self::Shutdown => _ = shutdown(socket.as_raw_fd(), Shutdown::Both),
+            Self::SendTimeout => {}
             _ => return Ok(Some(socket)),
         }
         Ok(None)

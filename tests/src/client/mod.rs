@@ -6,6 +6,7 @@ pub mod attack;
 pub mod crowd;
 pub mod dial;
 pub mod hoard;
+mod namespaces;
 pub mod protocol;
 pub mod request;
 pub mod serve;
@@ -16,7 +17,7 @@ pub mod streams;
 use std::{
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
-    process::{Child, ChildStdin, ChildStdout, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 use serde::de::DeserializeOwned;
@@ -42,7 +43,11 @@ pub struct Client {
 impl Client {
     /// Starts one in `place`.
     pub fn start(place: &Place) -> Self {
-        let mut command = place.command(binary::find("mesh-client"));
+        Self::run_by(place.command(binary::find("mesh-client")), place)
+    }
+
+    /// Starts one by a command that ends in `place` with the client's program.
+    pub fn run_by(mut command: Command, place: &Place) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command
             .spawn()

@@ -1,7 +1,6 @@
 //! The agent of a node: a child process that logs to a file.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     os::unix::process::ExitStatusExt,
     path::PathBuf,
@@ -15,7 +14,7 @@ use nix::{
 };
 
 use super::{Node, PATIENCE};
-use crate::{binary, wait};
+use crate::wait;
 
 /// A running agent; killed when dropped.
 pub struct Agent {
@@ -67,11 +66,7 @@ impl Node {
             .append(true)
             .open(self.log_path())
             .expect("the directory is new");
-        let mut words = self
-            .wrapper
-            .iter()
-            .map(OsString::from)
-            .chain([binary::find("mesh-agent").into()]);
+        let mut words = self.command.iter();
         let mut command = self
             .place
             .command(words.next().expect("there is the agent"));
@@ -126,6 +121,11 @@ impl Node {
             .expect("a number of KiB")
     }
 
+    /// Process id of the running agent.
+    pub fn agent_pid(&self) -> u32 {
+        self.agent.as_ref().expect("an agent runs").process.id()
+    }
+
     /// Returns the rest of a line in a file of `/proc` about the running agent.
     pub fn agent_proc(&self, file: &str, start: &str) -> String {
         let pid = self.agent.as_ref().expect("an agent runs").process.id();
@@ -134,6 +134,13 @@ impl Node {
         line.unwrap_or_else(|| panic!("no {start} in {text}"))
             .trim()
             .to_owned()
+    }
+
+    /// Number of open descriptors of the running agent.
+    pub fn agent_descriptors(&self) -> usize {
+        let pid = self.agent.as_ref().expect("an agent runs").process.id();
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("the agent lives");
+        open.count()
     }
 
     /// Returns the CPU time of the running agent, with a resolution of 10 ms.

@@ -41,7 +41,8 @@ pub struct Node {
     directories: Directories,
     scratch: TempDir,
     flags: Vec<String>,
-    wrapper: Vec<String>,
+    /// The agent's program, after the words of its wrapper.
+    command: Vec<OsString>,
     servers: Cell<u8>,
     _turn: MachineLock,
 }
@@ -110,6 +111,13 @@ impl Node {
     /// The next agent serves this cgroup instead of the node's own.
     pub fn serve(&mut self, cgroup: &Path) {
         self.directories.cgroup = cgroup.into();
+    }
+
+    /// The next agent is `program`, with these words and no others from before.
+    pub fn next_agent(&mut self, program: &Path, line: &str) {
+        self.command.pop();
+        self.command.push(program.into());
+        self.flags = line.split_whitespace().map(str::to_owned).collect();
     }
 
     /// What the agent is told.

@@ -1,11 +1,11 @@
 //! Setup of a node.
 
-use std::{cell::Cell, fs};
+use std::{cell::Cell, ffi::OsString, fs};
 
 use tempfile::TempDir;
 
 use super::{Directories, Node};
-use crate::{machine_lock::MachineLock, name, place::Place, requirements, sweep};
+use crate::{binary, machine_lock::MachineLock, name, place::Place, requirements, sweep};
 
 /// Settings of a new node.
 #[derive(Default)]
@@ -73,13 +73,16 @@ impl Setup {
             flags,
             wrapper,
         } = self;
+        let program = binary::find("mesh-agent").into();
+        let command = wrapper.into_iter().map(OsString::from).chain([program]);
+        let command = command.collect();
         Node {
             agent: None,
             place,
             directories,
             scratch,
             flags,
-            wrapper,
+            command,
             servers: Cell::new(0),
             _turn: turn,
         }

@@ -305,17 +305,17 @@ fn one_service_with_many_endpoints_takes_neither_cpu_nor_probes_of_others() {
     // Compiling 20,000 endpoints is over.
     wait::pass(Duration::from_secs(3));
     let (asked, cpu) = (victim.asked(), node.agent_cpu());
-    wait::pass(Duration::from_secs(5));
+    wait::pass(Duration::from_secs(10));
     let (asked, cpu) = (
         victim.asked() - asked,
-        (node.agent_cpu() - cpu).as_secs_f64() / 5.0,
+        (node.agent_cpu() - cpu).as_secs_f64() / 10.0,
     );
     println!(
-        "20,000 endpoints every 100 ms: {cpu:.2} processors; the other service was checked {asked} times of 10"
+        "20,000 endpoints every 100 ms: {cpu:.2} processors; the other service was checked {asked} times of 20"
     );
     assert!(cpu < 0.4, "{cpu} processors");
     assert!(
-        (8..=12).contains(&asked),
-        "{asked} checks of the other service in 5 s, 10 are right"
+        (16..=24).contains(&asked),
+        "{asked} checks of the other service in 10 s, 20 are right"
     );
 }

@@ -294,6 +294,10 @@ fn huge_invalid_files_are_reported_within_5_seconds_and_cost_less_than_3_times_t
         many("{\"services\": [", "{\"a\":[1,2]},"),
         many("", "---\n[\n"),
         many("", "- a\n"),
+        many(
+            "services:\n",
+            "- {name: a, address: auto, ports: [{port: 80}]}\n",
+        ),
         many("a: \"", "x"),
         many("", "\0"),
     ];

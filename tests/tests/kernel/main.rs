@@ -1,10 +1,12 @@
 //! Scenarios on a real kernel. Each file covers one subject, and each test name is a sentence.
 
+mod attach_time;
 mod auto_address;
 mod balancing;
 mod behaviours;
 mod bpftool;
 mod cli;
+mod confinement;
 mod connect_variants;
 mod doctor;
 mod files;
@@ -14,6 +16,8 @@ mod health_checks;
 mod hostile_services;
 mod invalid_config;
 mod invalid_objects;
+mod kernel_features;
+mod kill_points;
 mod kubernetes;
 mod live_load;
 mod load;
@@ -31,11 +35,14 @@ mod scale;
 mod second_agent;
 mod self_probe;
 mod slow_start;
+mod soak;
 mod socket_rows;
 mod stale_sockets;
+mod tampering;
 mod tenants;
 mod truncation;
 mod uninstall;
 mod unowned_addresses;
 mod unresponsive;
+mod upgrade;
 mod verifier_cost;

@@ -121,7 +121,7 @@ fn slow_scrapers_do_not_delay_others() {
     let (length, memory) = (scrape(&node).len(), node.agent_memory_kib());
     let (start, cpu) = (Instant::now(), node.agent_cpu());
     let (mut held, mut pages, mut failed, mut slowest) = (VecDeque::new(), 0, 0, Duration::ZERO);
-    for number in 0..400_u32 {
+    for number in 0..500_u32 {
         wait::pass(
             (start + Duration::from_millis(20) * number).saturating_duration_since(Instant::now()),
         );
@@ -149,4 +149,6 @@ fn slow_scrapers_do_not_delay_others() {
     assert!(cpu < 0.9, "{cpu} processors");
     assert!(grown < 150, "{grown} MiB");
     drop(held);
+    let paths = ["/healthz", "/readyz"];
+    assert!(paths.iter().all(|path| page(&node, path).is_some()));
 }

@@ -25,7 +25,7 @@ impl Running {
         let pins = pinned::pins(directory);
         let maps = pins
             .iter()
-            .filter(|pin| !pin.starts_with("links"))
+            .filter(|pin| !pin.starts_with("links") && !pin.starts_with("programs"))
             .filter_map(|pin| pin.file_name()?.to_str());
         Self {
             links: hooks

@@ -215,7 +215,16 @@ fn explain_opens_nothing_that_blocks_or_is_no_namespace() {
         );
         assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
     }
-    for path in ["/dev/zero", "/etc/passwd", "/proc/self/ns/uts"] {
+    let directory = node.scratch().display().to_string();
+    let socket = node.directories().socket.display().to_string();
+    for path in [
+        "/dev/zero",
+        "/dev/fuse",
+        "/etc/passwd",
+        "/proc/self/ns/uts",
+        &directory,
+        &socket,
+    ] {
         let outcome = node.meshctl(&format!("explain 10.96.0.10:80 --from netns:{path}"));
         assert!(
             outcome.stderr.contains("not a network namespace"),

@@ -1,24 +1,63 @@
-//! Verifier cost of each program. The verifier gives up at a million instructions, counted over all
-//! paths; older kernels need more of them for the same program.
+//! Verifier cost of each program, compared with what is recorded for the running kernel. The
+//! verifier gives up at a million instructions, counted over all paths, and every instruction makes
+//! the agent's start longer.
 
-use std::fs;
+use std::{env, fs};
 
 use aya::programs::loaded_programs;
 use mesh_tests::{Node, cgroup::Cgroup};
 
-/// Most verified instructions of each program.
-const BOUNDS: [(&str, u32); 10] = [
-    ("connect4", 120_000),
-    ("connect6", 120_000),
-    ("getpeername4", 1_000),
-    ("getpeername6", 1_000),
-    ("recvmsg4", 20_000),
-    ("recvmsg6", 20_000),
-    ("sendmsg4", 200_000),
-    ("sendmsg6", 200_000),
-    ("sock_ops", 130_000),
-    ("sock_release", 135_000),
+/// Verified instructions of each program, by series of kernels.
+const RECORDED: &str = include_str!("../../verified-instructions.txt");
+
+/// Programs of every node, in the order of their names.
+const HOOKS: [&str; 10] = [
+    "connect4",
+    "connect6",
+    "getpeername4",
+    "getpeername6",
+    "recvmsg4",
+    "recvmsg6",
+    "sendmsg4",
+    "sendmsg6",
+    "sock_ops",
+    "sock_release",
 ];
+
+/// A program of a kernel that is not recorded has at most half of what the verifier allows.
+const UNRECORDED: u32 = 500_000;
+
+/// Returns the most instructions that a program may take on a kernel like `6.1.0-56-cloud-amd64`: a
+/// tenth more than are recorded.
+fn bound(kernel: &str, hook: &str) -> u32 {
+    let series = kernel.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let mut lines = RECORDED
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let recorded = lines.find_map(|words| match words[..] {
+        [of, name, count] if of == series && name == hook => count.parse::<u32>().ok(),
+        _ => None,
+    });
+    recorded.map_or(UNRECORDED, |count| count + count / 10)
+}
+
+#[test]
+fn a_program_may_take_a_tenth_more_than_is_recorded() {
+    let line = RECORDED
+        .lines()
+        .find(|line| !line.starts_with('#'))
+        .expect("the file has a line for each program");
+    let words: Vec<_> = line.split_whitespace().collect();
+    let [series, hook, count] = words[..] else {
+        panic!("{line}")
+    };
+    let count: u32 = count.parse().expect("a number");
+    assert_eq!(
+        bound(&format!("{series}.0-1-amd64"), hook),
+        count + count / 10
+    );
+    assert_eq!(bound("4.19.0-1-amd64", hook), UNRECORDED);
+}
 
 #[test]
 fn every_program_is_verified_within_its_bound() {
@@ -39,21 +78,22 @@ fn every_program_that_looks_for_excluded_pods_is_verified_within_its_bound() {
 fn expect_within_bounds(node: &Node) {
     let verified = verified(node);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
-    for ((hook, instructions), (_, bound)) in verified.iter().zip(BOUNDS) {
+    let bounds = HOOKS.map(|hook| bound(kernel.trim(), hook));
+    for ((hook, instructions), bound) in verified.iter().zip(bounds) {
         println!("verified {} {hook} {instructions} {bound}", kernel.trim());
     }
     let hooks: Vec<_> = verified.iter().map(|(hook, _)| hook.as_str()).collect();
-    assert_eq!(
-        hooks,
-        BOUNDS.map(|(hook, _)| hook),
-        "a bound for every program"
-    );
+    assert_eq!(hooks, HOOKS);
     let beyond: Vec<_> = verified
         .iter()
-        .zip(BOUNDS)
-        .filter(|((_, found), (_, bound))| found > bound)
+        .zip(bounds)
+        .filter(|((_, found), bound)| found > bound)
         .collect();
-    assert!(beyond.is_empty(), "beyond their bounds: {beyond:?}");
+    assert!(
+        beyond.is_empty() || env::var_os("UPDATE_VERIFIED").is_some(),
+        "a tenth more than tests/verified-instructions.txt has: {beyond:?}; if that is wanted, record them: \
+         UPDATE_VERIFIED=1 cargo xtask vm --kernel SERIES"
+    );
 }
 
 /// Returns the verified instructions of each program of a node, by hook.

@@ -47,6 +47,10 @@ fn add(
         if is_test(&declared.attrs) {
             continue;
         }
+        // A file of another crate is checked there.
+        if declared.attrs.iter().any(|it| it.path().is_ident("path")) {
+            continue;
+        }
         let mut child_path = path.clone();
         child_path.push(declared.ident.to_string());
         let child_directory = directory.join(declared.ident.to_string());

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::{run, workspace};
+use crate::{mounts, run, workspace};
 
 const PREFIX: &str = "mesh-agent-demo-";
 const PIN_ROOT: &str = "/sys/fs/bpf";
@@ -142,18 +142,7 @@ impl Drop for Site {
 
 /// The cgroup2 mount, which is not always at `/sys/fs/cgroup`.
 fn cgroup_root() -> anyhow::Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let cgroup2 = mounts
-        .lines()
-        .find_map(cgroup2_mount)
-        .context("no cgroup2 is mounted on this machine")?;
-    Ok(cgroup2.into())
-}
-
-fn cgroup2_mount(line: &str) -> Option<&str> {
-    let mut fields = line.split(' ').skip(1);
-    let (path, kind) = (fields.next()?, fields.next()?);
-    (kind == "cgroup2").then_some(path)
+    mounts::cgroup2()?.context("no cgroup2 is mounted on this machine")
 }
 
 fn names_in(directory: &Path) -> Vec<String> {
@@ -185,18 +174,6 @@ fn absent(result: io::Result<()>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cgroup2_is_told_from_cgroup() {
-        assert_eq!(
-            cgroup2_mount("cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"),
-            Some("/sys/fs/cgroup/unified")
-        );
-        assert_eq!(
-            cgroup2_mount("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0"),
-            None
-        );
-    }
 
     #[test]
     fn only_demo_names_carry_a_process() {

@@ -1,6 +1,6 @@
 //! The BPF file system, where maps and links stay while no process holds them.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use nix::{
@@ -9,6 +9,7 @@ use nix::{
 };
 
 use super::Step;
+use crate::mounts;
 
 pub const STEP: Step = Step {
     name: "BPF file system",
@@ -20,8 +21,8 @@ pub const STEP: Step = Step {
 pub const PATH: &str = "/sys/fs/bpf";
 
 fn find() -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    is_mounted(&mounts).then(|| PATH.to_owned())
+    let is_mounted = mounts::is_mounted("bpf", Path::new(PATH)).ok()?;
+    is_mounted.then(|| PATH.to_owned())
 }
 
 fn install() -> anyhow::Result<()> {
@@ -36,25 +37,4 @@ fn install() -> anyhow::Result<()> {
         None::<&str>,
     )
     .with_context(|| format!("mount -t bpf bpf {PATH}"))
-}
-
-fn is_mounted(mounts: &str) -> bool {
-    mounts
-        .lines()
-        .any(|line| line.split(' ').skip(1).take(2).eq([PATH, "bpf"]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_bpf_mount_in_its_place_counts() {
-        assert!(is_mounted(
-            "none /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw 0 0\n"
-        ));
-        assert!(!is_mounted(
-            "tmpfs /sys/fs/bpf tmpfs rw 0 0\nbpf /mnt bpf rw 0 0\n"
-        ));
-    }
 }

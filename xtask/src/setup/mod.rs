@@ -2,9 +2,11 @@
 //! installing, so `ok` is never said on trust.
 
 mod bpffs;
+mod clean_debian;
 mod compiler;
 mod debian;
 mod emulator;
+mod fuzzer;
 mod linker;
 pub mod peers;
 mod programs;
@@ -25,6 +27,9 @@ pub struct Step {
 /// To build the agent.
 pub const BUILD: &[Step] = &[compiler::STEP, linker::STEP];
 
+/// To make packages, beside what builds the agent.
+pub const PACKAGE: &[Step] = &[programs::DPKG];
+
 /// To show the agent on this machine.
 pub const DEMO: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, bpffs::STEP];
 
@@ -34,11 +39,17 @@ pub const TEST: &[Step] = &[
     linker::STEP,
     programs::STEP,
     bpffs::STEP,
+    programs::DPKG,
+    programs::PACKAGES,
+    clean_debian::STEP,
     tools::NEXTEST,
 ];
 
 /// To test the agent on other kernels.
 pub const VM: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, emulator::STEP];
+
+/// To fuzz what reads files and requests.
+pub const FUZZ: &[Step] = &[fuzzer::STEP];
 
 /// To check the sources.
 pub const LINT: &[Step] = &[compiler::STEP, linker::STEP, tools::MACHETE, tools::DENY];

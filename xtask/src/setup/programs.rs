@@ -9,9 +9,33 @@ pub const STEP: Step = Step {
     install,
 };
 
+/// To make packages.
+pub const DPKG: Step = Step {
+    name: "dpkg-deb",
+    find: || run::which("dpkg-deb").map(|path| path.display().to_string()),
+    install: || debian::install(&["dpkg"]),
+};
+
+/// To test packages: an OCI runtime, a reader of images, and what makes a clean Debian.
+pub const PACKAGES: Step = Step {
+    name: "programs for tests of packages",
+    find: || {
+        missing(&FOR_PACKAGES)
+            .is_empty()
+            .then(|| FOR_PACKAGES.map(|(program, _)| program).join(", "))
+    },
+    install: || debian::install(&missing(&FOR_PACKAGES)),
+};
+
+const FOR_PACKAGES: [(&str, &str); 3] = [
+    ("crun", "crun"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("skopeo", "skopeo"),
+];
+
 /// Name of the program and the Debian package that has it. None of these packages starts a daemon
 /// when installed, as `apache2`, `dnsmasq` and `redis-server` would.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("bash", "bash"),
     ("curl", "curl"),
     ("ip", "iproute2"),
@@ -20,6 +44,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("dnsmasq", "dnsmasq-base"),
     ("dig", "bind9-dnsutils"),
     ("redis-cli", "redis-tools"),
+    ("systemd-analyze", "systemd"),
 ];
 
 fn find() -> Option<String> {

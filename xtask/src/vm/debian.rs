@@ -1,13 +1,10 @@
-//! Debian's packages, downloaded and unpacked, never installed.
+//! Kernels of distributions: packages of Debian and Ubuntu, downloaded and unpacked, never installed.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use super::archives::Lists;
 use crate::run;
 
 /// A kernel to boot.
@@ -18,47 +15,69 @@ pub struct Kernel {
     pub image: PathBuf,
 }
 
-/// The newest kernel of a series that the package lists know, for clouds: small, and with few
-/// modules.
+/// Returns the newest kernel of a series: from the archives of this machine where they have one,
+/// else from [others](Lists::others).
 pub fn kernel(directory: &Path, series: &str) -> anyhow::Result<Kernel> {
-    let package = match newest(&known()?, series) {
+    let mut lists = Lists::Machine;
+    let package = match newest(&known(&lists)?, series) {
         Some(package) => package,
         None => {
-            run::check(Command::new("apt-get").arg("update"))?;
-            newest(&known()?, series).with_context(|| {
-                format!("Debian's package lists know no Linux {series}: add the archive that has it, and run `apt-get update`")
+            lists = Lists::others(directory)?;
+            newest(&known(&lists)?, series).with_context(|| {
+                format!("neither Debian's nor Ubuntu's package lists have a Linux {series}")
             })?
         }
     };
-    let release = package.trim_start_matches(PREFIX).to_owned();
-    let image = unpacked(directory, &package)?.join(format!("boot/vmlinuz-{release}"));
-    Ok(Kernel { release, image })
+    let release = release(&package)
+        .context("a kernel's package has its release in its name")?
+        .to_owned();
+    let image = |files: PathBuf| files.join(format!("boot/vmlinuz-{release}"));
+    let mut found = image(lists.unpacked(directory, &package)?);
+    if !found.exists() {
+        // From 7.3 on, Debian has the image in a package of its own.
+        found = image(lists.unpacked(directory, &format!("linux-binary-{release}"))?);
+    }
+    Ok(Kernel {
+        release,
+        image: found,
+    })
 }
 
 /// The one program of the machine that is not under test.
 pub fn busybox(directory: &Path) -> anyhow::Result<PathBuf> {
-    Ok(unpacked(directory, "busybox-static")?.join("bin/busybox"))
+    let files = Lists::Machine.unpacked(directory, "busybox-static")?;
+    Ok(files.join("bin/busybox"))
 }
 
-const PREFIX: &str = "linux-image-";
-const SUFFIX: &str = "-cloud-amd64";
+/// Name of a package before and after the release: Debian's kernels for clouds, which are small, and
+/// Ubuntu's for all machines.
+const PACKAGES: [(&str, &str); 2] = [
+    ("linux-image-", "-cloud-amd64"),
+    ("linux-image-unsigned-", "-generic"),
+];
 
-fn known() -> anyhow::Result<String> {
+/// Returns the release of a kernel's package, as `uname -r` shows it.
+fn release(package: &str) -> Option<&str> {
+    PACKAGES.iter().find_map(|(prefix, suffix)| {
+        let release = package.strip_prefix(prefix)?;
+        (release.ends_with(suffix) && release.starts_with(|first: char| first.is_ascii_digit()))
+            .then_some(release)
+    })
+}
+
+fn known(lists: &Lists) -> anyhow::Result<String> {
     if run::which("apt-cache").is_none() {
         bail!(
-            "the kernels are Debian's packages, and there is no apt on this machine: run this on Debian 12"
+            "the kernels are packages of Debian and Ubuntu, and there is no apt on this machine: run this on Debian 12"
         );
     }
-    run::read(Command::new("apt-cache").args(["pkgnames", PREFIX]))
+    run::read(lists.apt("apt-cache").args(["pkgnames", "linux-image-"]))
 }
 
 /// Of packages that differ in their numbers only, the one with the highest.
 fn newest(packages: &str, series: &str) -> Option<String> {
     let is_wanted = |package: &&str| {
-        let release = package
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.strip_suffix(SUFFIX));
-        release
+        release(package)
             .and_then(|release| release.strip_prefix(series))
             .is_some_and(|rest| rest.starts_with('.'))
     };
@@ -76,42 +95,15 @@ fn numbers(package: &str) -> Vec<u32> {
         .collect()
 }
 
-/// The files of a package, below `directory`; kept for the next run.
-fn unpacked(directory: &Path, package: &str) -> anyhow::Result<PathBuf> {
-    let files = directory.join(package);
-    if files.exists() {
-        return Ok(files);
-    }
-    let download = directory.join(format!("{package}.download"));
-    fs::create_dir_all(&download).with_context(|| download.display().to_string())?;
-    run::check(
-        Command::new("apt-get")
-            .args(["download", package])
-            .current_dir(&download),
-    )?;
-    let archive = fs::read_dir(&download)?
-        .next()
-        .with_context(|| format!("apt-get downloaded no {package}"))??
-        .path();
-    // Renamed at the end, so that what an interrupted run leaves is not taken for the whole.
-    let partial = download.join("files");
-    run::check(
-        Command::new("dpkg-deb")
-            .arg("--extract")
-            .args([&archive, &partial]),
-    )?;
-    fs::rename(&partial, &files)?;
-    fs::remove_dir_all(&download)?;
-    Ok(files)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const KNOWN: &str = "linux-image-6.1.0-9-cloud-amd64\nlinux-image-6.1.0-49-cloud-amd64\nlinux-image-6.1.0-50-amd64\n\
                          linux-image-6.1.0-51-cloud-amd64-dbg\nlinux-image-6.12-cloud-amd64\n\
-                         linux-image-6.12.9+deb12-cloud-amd64\nlinux-image-6.12.100+deb12-cloud-amd64\n";
+                         linux-image-6.12.9+deb12-cloud-amd64\nlinux-image-6.12.100+deb12-cloud-amd64\n\
+                         linux-image-unsigned-5.15.0-99-generic\nlinux-image-unsigned-5.15.0-204-generic\n\
+                         linux-image-5.15.0-1113-kvm\n";
 
     #[test]
     fn the_newest_kernel_of_a_series_is_taken() {
@@ -127,6 +119,18 @@ mod tests {
             newest(KNOWN, "6"),
             Some("linux-image-6.12.100+deb12-cloud-amd64".into())
         );
+        assert_eq!(
+            newest(KNOWN, "5.15").as_deref(),
+            Some("linux-image-unsigned-5.15.0-204-generic")
+        );
         assert_eq!(newest(KNOWN, "5.10"), None);
+    }
+
+    #[test]
+    fn the_release_is_what_uname_shows() {
+        let releases = KNOWN.lines().filter_map(release).collect::<Vec<_>>();
+        assert_eq!(releases[0], "6.1.0-9-cloud-amd64");
+        assert_eq!(releases.last(), Some(&"5.15.0-204-generic"));
+        assert_eq!(release("linux-image-cloud-amd64"), None);
     }
 }

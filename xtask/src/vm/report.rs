@@ -8,6 +8,8 @@ pub struct Report {
     /// As `uname -r` shows it.
     pub kernel: String,
     programs: Vec<Program>,
+    /// Milliseconds from the agent's start to attached programs, and the most that they may be.
+    attached: Option<(u32, u32)>,
     /// Name and result.
     tests: Vec<(String, String)>,
 }
@@ -30,8 +32,16 @@ impl Report {
         Self {
             kernel: kernel.into(),
             programs,
+            attached: said.lines().find_map(attached),
             tests: said.lines().filter_map(test).collect(),
         }
+    }
+
+    /// Returns kernel, program and number of verified instructions.
+    pub fn verified(&self) -> impl Iterator<Item = (&str, &str, u32)> {
+        self.programs
+            .iter()
+            .filter_map(|program| Some((&*self.kernel, &*program.name, program.verified?)))
     }
 
     /// Whether this number of tests ran, and all passed.
@@ -68,6 +78,15 @@ fn program(line: &str) -> Option<Program> {
     })
 }
 
+/// `attached 6.1.0-49-cloud-amd64 2300 5000`, milliseconds, as the test prints it.
+fn attached(line: &str) -> Option<(u32, u32)> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    match words[..] {
+        ["attached", _, took, longest] => Some((took.parse().ok()?, longest.parse().ok()?)),
+        _ => None,
+    }
+}
+
 /// `test uninstall::nothing_is_left ... ok`
 fn test(line: &str) -> Option<(String, String)> {
     let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
@@ -99,6 +118,17 @@ pub fn table(reports: &[Report]) -> String {
             _ = writeln!(table, "{kernel:width$}  {name:14}{verified:>12}  {result}");
         }
     }
+    _ = writeln!(table, "\n{:width$}  ATTACHED", "KERNEL");
+    for Report {
+        kernel, attached, ..
+    } in reports
+    {
+        let time = attached.map_or_else(
+            || "-".into(),
+            |(took, longest)| format!("after {took} ms, of at most {longest}"),
+        );
+        _ = writeln!(table, "{kernel:width$}  {time}");
+    }
     _ = writeln!(table, "\n{:width$}  {:8}  TEST", "KERNEL", "RESULT");
     for Report { kernel, tests, .. } in reports {
         for (name, result) in tests {
@@ -116,6 +146,7 @@ mod tests {
         test verified::all ... ok\n\
         test uninstall::nothing_is_left ... FAILED\n\n\
         verified 6.1.0-49 connect4 18719 100000\n\
+        attached 6.1.0-49 2300 5000\n\
         verified 6.1.0-49 sendmsg6 491538 200000\n\
         test result: FAILED. 1 passed; 1 failed\n";
 
@@ -130,6 +161,8 @@ mod tests {
             "\nKERNEL    PROGRAM           VERIFIED  RESULT\n\
              6.1.0-49  connect4             18719  ok\n\
              6.1.0-49  sendmsg6            491538  more than 200000\n\
+             \nKERNEL    ATTACHED\n\
+             6.1.0-49  after 2300 ms, of at most 5000\n\
              \nKERNEL    RESULT    TEST\n\
              6.1.0-49  ok        verified::all\n\
              6.1.0-49  FAILED    uninstall::nothing_is_left\n"

@@ -22,10 +22,15 @@ pub use self::{
     counters::ServiceCounters,
     doctor::{Diagnosis, Finding, Severity},
     endpoint::{Ejection, Endpoint, Locality, clients},
-    explain::{Candidate, Destination, Explanation, Question, Share, Tier},
+    explain::{
+        Candidate, Destination, Explanation, Question, Share, Tier, candidate_status, verdict,
+    },
     health::{EndpointHealth, health_state},
     self_probe::{HookProbe, probe_state},
-    service::{FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort},
+    service::{
+        FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort,
+        frontend_state,
+    },
     support::{MapLayout, ProgramsOfHook, Support},
     wrong::Wrong,
 };
@@ -88,6 +93,9 @@ pub struct Status {
     /// Features that are off because the agent lacks a capability.
     #[serde(default)]
     pub degraded: Vec<String>,
+    /// What is different because the kernel lacks a feature; absent in answers of older agents.
+    #[serde(default)]
+    pub kernel_features: Vec<String>,
 }
 
 /// Which addresses and node ports services may have, as in the settings of the agent.

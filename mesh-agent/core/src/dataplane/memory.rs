@@ -12,7 +12,10 @@ use mesh_common::{
 };
 
 use super::{ApplyError, Counters, Dataplane, Error};
-use crate::desired::{Capacity, Tables, plan::Op};
+use crate::desired::{
+    Capacity, Tables,
+    plan::{Op, Write},
+};
 
 /// Tables without a kernel.
 pub type Memory = FakeKernel<Tables>;
@@ -39,10 +42,10 @@ impl Dataplane for Memory {
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
         for op in ops {
             match op {
-                Op::TakeId { id, name: _ } => self.assign_id(*id),
-                Op::TakeBackend(index, row) => self.assign_backend(*index, *row),
-                Op::PutBackend(index, row) => self.change_backend(*index, *row),
-                Op::FreeBackend(index) => self.free_backend(*index),
+                Op::Name(id, Write::Take(_)) => self.assign_id(*id),
+                Op::Backend(index, Write::Take(row)) => self.assign_backend(*index, *row),
+                Op::Backend(index, Write::Put(row)) => self.change_backend(*index, *row),
+                Op::Backend(index, Write::Free) => self.free_backend(*index),
                 _ => {}
             }
             self.rows.apply(op);

@@ -198,25 +198,13 @@ impl Ids {
 
 /// Removes the rows of these services.
 fn remove(tables: &mut Tables, ids: &Ids) {
-    let services = tables.services.iter().filter(|(_, row)| ids.has(row.id));
-    for (key, row) in services.map(|(key, row)| (*key, *row)).collect::<Vec<_>>() {
+    let services = tables.services.values().filter(|row| ids.has(row.id));
+    for row in services.copied().collect::<Vec<_>>() {
         for index in slot_ranges(&tables.slots, &row).into_iter().flatten() {
             tables.slots.remove(&index);
         }
-        tables.services.remove(&key);
     }
-    let backends = tables
-        .backends
-        .iter()
-        .filter(|(_, row)| ids.has(row.service))
-        .map(|(index, _)| *index);
-    for index in backends.collect::<Vec<_>>() {
-        tables.backends.remove(&index);
-    }
-    let names = tables.names.keys().copied().filter(|id| ids.has(*id));
-    for id in names.collect::<Vec<_>>() {
-        tables.names.remove(&id);
-    }
+    tables.remove_services(|id| ids.has(id));
 }
 
 #[cfg(test)]

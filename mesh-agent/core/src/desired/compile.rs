@@ -45,11 +45,11 @@ pub fn compile<'a>(
 }
 
 /// Returns the words of ADDRESS_FILTER that let connects to these frontends through.
-pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> BTreeMap<u32, u64> {
-    let mut words = BTreeMap::new();
+pub fn filter(services: &Table<FrontendKey, ServiceRow>) -> Table<u32, u64> {
+    let mut words = BTreeMap::<u32, u64>::new();
     for key in services.keys() {
         let (word, bit) = filter::place(&key.addr);
         *words.entry(word).or_default() |= bit;
     }
-    words
+    words.into_iter().collect()
 }

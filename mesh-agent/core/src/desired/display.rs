@@ -9,25 +9,76 @@ use mesh_common::abi::{
 
 use super::{
     Tables, contiguous_backends, frontend,
+    plan::{Op, Write},
     service_row::{balance, service_row},
 };
-use crate::model::{AffinityClient, Balance, Traffic, Words as _, hyphenated};
+use crate::{
+    for_each_table,
+    model::{AffinityClient, Balance, Traffic, Words as _, hyphenated},
+};
 
-impl fmt::Display for Tables {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.names
-            .iter()
-            .try_for_each(|(id, name)| writeln!(f, "name {id} {name}"))?;
-        self.services
-            .iter()
-            .try_for_each(|(key, row)| service(f, key, row))?;
-        self.slots
-            .iter()
-            .try_for_each(|(&index, at)| slot(f, index, at))?;
-        self.backends
-            .iter()
-            .try_for_each(|(&index, row)| backend(f, index, row))
+macro_rules! texts {
+    ($(
+        $(#[$doc:meta])*
+        $table:ident: $op:ident<$key:ty, $row:ty>, map: $map:ident as $access:ident, plan: $plan:ident, text: $text:ident,
+        service: $service:ident;
+    )+) => {
+        impl fmt::Display for Tables {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(self.$table.iter().try_for_each(|(key, row)| $text(f, key, row))?;)+
+                Ok(())
+            }
+        }
+
+        /// An operation that writes a row has the text of the row.
+        impl fmt::Display for Op {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$op(key, write) => {
+                        let named = format!("{} {}", stringify!($op).to_lowercase(), key.text());
+                        match write {
+                            Write::Delete => write!(f, "no {named}"),
+                            Write::Free => write!(f, "free {named}"),
+                            Write::Take(_) | Write::Put(_) => {
+                                let mut one = Tables::default();
+                                one.apply(self);
+                                let row = one.to_string();
+                                f.write_str(if row.is_empty() { &named } else { row.trim_end() })
+                            }
+                        }
+                    })+
+                }
+            }
+        }
+    };
+}
+
+for_each_table!(texts);
+
+/// The text of a key.
+trait KeyText {
+    fn text(&self) -> String;
+}
+
+impl KeyText for u32 {
+    fn text(&self) -> String {
+        self.to_string()
     }
+}
+
+impl KeyText for FrontendKey {
+    fn text(&self) -> String {
+        frontend(self)
+    }
+}
+
+fn name(f: &mut fmt::Formatter<'_>, id: &u32, name: &String) -> fmt::Result {
+    writeln!(f, "name {id} {name}")
+}
+
+/// Rows that follow from other rows.
+fn nothing<K, V>(_: &mut fmt::Formatter<'_>, _: &K, _: &V) -> fmt::Result {
+    Ok(())
 }
 
 fn service(f: &mut fmt::Formatter<'_>, key: &FrontendKey, row: &ServiceRow) -> fmt::Result {
@@ -131,7 +182,7 @@ fn locality(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
     Ok(())
 }
 
-fn slot(f: &mut fmt::Formatter<'_>, index: u32, slot: &Slot) -> fmt::Result {
+fn slot(f: &mut fmt::Formatter<'_>, index: &u32, slot: &Slot) -> fmt::Result {
     let Slot {
         backend,
         alias,
@@ -152,7 +203,7 @@ fn slot(f: &mut fmt::Formatter<'_>, index: u32, slot: &Slot) -> fmt::Result {
     }
 }
 
-fn backend(f: &mut fmt::Formatter<'_>, index: u32, row: &BackendRow) -> fmt::Result {
+fn backend(f: &mut fmt::Formatter<'_>, index: &u32, row: &BackendRow) -> fmt::Result {
     let BackendRow {
         addr,
         port,
@@ -176,5 +227,30 @@ fn backend(f: &mut fmt::Formatter<'_>, index: u32, row: &BackendRow) -> fmt::Res
     match drain_seconds {
         0 => writeln!(f),
         seconds => writeln!(f, " drains {seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::fixture;
+
+    #[test]
+    fn operations_are_shown_as_table_rows() {
+        let ops = [
+            Op::Name(3, Write::Take("test/cart:80/TCP".to_owned())),
+            Op::Service(fixture::key("10.96.0.1:80"), Write::Delete),
+            Op::Backend(7, Write::Free),
+            Op::Filter(5, Write::Put(1)),
+        ];
+        assert_eq!(
+            ops.map(|op| op.to_string()),
+            [
+                "name 3 test/cart:80/TCP",
+                "no service 10.96.0.1:80/TCP",
+                "free backend 7",
+                "filter 5"
+            ]
+        );
     }
 }

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use mesh_common::abi::backend_state;
-
 use super::{
     World,
     endpoint_state::{EndpointStates, Weight},
-    frontends::{Reach, has_family, reaches},
+    frontends::{OutOfReach, Reach, has_family, out_of_reach, reaches, serving},
+    ineligible::{Ineligible, row_state},
     locality::Proximity,
 };
 use crate::model::{Condition, Endpoint, Service, ServicePort};
@@ -22,11 +21,10 @@ const MAX_SHIFT: u32 = 8;
 pub struct Eligibility<'a> {
     endpoints: &'a [Endpoint],
     weights: Vec<Weight>,
-    works: Vec<bool>,
     /// Whether the endpoint has been unhealthy for long.
     long_unhealthy: Vec<bool>,
-    /// Whether the configuration lets new connects of this node go there.
-    takes: Vec<bool>,
+    /// Why each endpoint takes no new connections, in order; empty if it takes them.
+    reasons: Vec<Vec<Ineligible>>,
     /// Fraction bits of the weights in backend rows.
     shift: u32,
 }
@@ -42,15 +40,11 @@ impl<'a> Eligibility<'a> {
                 .iter()
                 .map(|endpoint| known.weight(endpoint, now))
                 .collect(),
-            works: endpoints
-                .iter()
-                .map(|endpoint| known.works(endpoint))
-                .collect(),
             long_unhealthy: endpoints
                 .iter()
                 .map(|endpoint| known.is_long_unhealthy(endpoint, now))
                 .collect(),
-            takes: vec![false; endpoints.len()],
+            reasons: Vec::new(),
             shift: 0,
         };
         eligibility.shift = if known.has_ramps(endpoints) {
@@ -58,18 +52,28 @@ impl<'a> Eligibility<'a> {
         } else {
             0
         };
+        let takes = eligibility.takes(world, service, port);
+        let reasons = endpoints.iter().zip(takes).zip(&eligibility.weights);
+        let reasons = reasons.map(|((endpoint, takes), weight)| {
+            let out = || out_of_reach(world, service, port, endpoint);
+            reasons_of(endpoint, *weight, takes, known.works(endpoint), out)
+        });
+        eligibility.reasons = reasons.collect();
+        eligibility
+    }
+
+    /// Returns for each endpoint whether it takes connects of some front end, health aside.
+    fn takes(&self, world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
+        let mut takes = vec![false; self.endpoints.len()];
         for reach in reaches(world, service, port) {
-            for is_v4 in [true, false]
-                .into_iter()
-                .filter(|is_v4| has_family(world, service, *is_v4))
-            {
-                let takers: Vec<usize> = eligibility.takers(is_v4, reach).collect();
-                takers
-                    .into_iter()
-                    .for_each(|position| eligibility.takes[position] = true);
+            for is_v4 in [true, false] {
+                if has_family(world, service, is_v4) {
+                    self.takers(is_v4, reach)
+                        .for_each(|position| takes[position] = true);
+                }
             }
         }
-        eligibility
+        takes
     }
 
     /// Returns the unused high bits of the largest weight. Configured weights count as well, so
@@ -88,18 +92,19 @@ impl<'a> Eligibility<'a> {
         &self.weights
     }
 
-    /// Returns for each endpoint whether health checks leave it in service.
-    pub fn works(&self) -> &[bool] {
-        &self.works
+    /// Whether health checks take an endpoint out of service.
+    pub fn is_unhealthy(&self, position: usize) -> bool {
+        self.reasons[position].contains(&Ineligible::Unhealthy)
+    }
+
+    /// Returns why an endpoint takes no new connections from this node; nothing when it takes them.
+    pub fn why_not(&self, position: usize) -> Option<Ineligible> {
+        self.reasons[position].first().copied()
     }
 
     /// Returns for each endpoint whether it takes new connections from this node.
     pub fn active(&self) -> Vec<bool> {
-        self.takes
-            .iter()
-            .zip(&self.works)
-            .map(|(takes, works)| *takes && *works)
-            .collect()
+        self.reasons.iter().map(Vec::is_empty).collect()
     }
 
     /// Returns the positions of the endpoints that take the new connections of a front end, health
@@ -113,8 +118,11 @@ impl<'a> Eligibility<'a> {
 
     /// Returns the condition in which endpoints take the new connections of a front end.
     fn serving(&self, is_v4: bool, reach: Reach<'_>) -> Condition {
-        let is_ready = |position: usize| self.takes_in(position, Condition::Ready, is_v4, reach);
-        Condition::serving((0..self.endpoints.len()).any(is_ready))
+        let weighted = self.endpoints.iter().zip(&self.weights);
+        let weighted = weighted
+            .filter(|(_, weight)| weight.takes())
+            .map(|(it, _)| it);
+        serving(weighted, |it| is_within(it, is_v4, reach))
     }
 
     fn takes_in(&self, position: usize, serving: Condition, is_v4: bool, reach: Reach<'_>) -> bool {
@@ -184,7 +192,7 @@ impl<'a> Eligibility<'a> {
     fn members(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
         let mut members: Vec<usize> = self.takers(is_v4, reach).collect();
         let counts = |&position: &usize| {
-            let is_down = !self.takes[position] || !self.works[position];
+            let is_down = !self.reasons[position].is_empty();
             is_down
                 && self.weights[position].target > 0
                 && is_within(&self.endpoints[position], is_v4, reach)
@@ -213,14 +221,9 @@ impl<'a> Eligibility<'a> {
         numbers
     }
 
-    /// Returns one of [`backend_state`].
+    /// Returns the state of an endpoint's row, one of [`backend_state`](mesh_common::abi::backend_state).
     pub(super) fn state(&self, position: usize) -> u16 {
-        match self.endpoints[position].condition {
-            _ if !self.works[position] => backend_state::DOWN,
-            _ if self.takes[position] => backend_state::ACTIVE,
-            Condition::Ready | Condition::Terminating => backend_state::DRAINING,
-            Condition::NotReady => backend_state::DOWN,
-        }
+        row_state(&self.reasons[position])
     }
 
     /// Returns the present weight, or the whole target if the endpoint takes no connects: then it
@@ -247,6 +250,29 @@ impl<'a> Eligibility<'a> {
                 .unwrap_or(u16::MAX),
         }
     }
+}
+
+/// Returns why an endpoint takes no new connections: the only place that decides it. `takes` is
+/// whether it takes connects of some front end if it `works`.
+fn reasons_of(
+    endpoint: &Endpoint,
+    weight: Weight,
+    takes: bool,
+    works: bool,
+    out_of_reach: impl Fn() -> Option<OutOfReach>,
+) -> Vec<Ineligible> {
+    if takes && works {
+        return Vec::new();
+    }
+    let reasons = [
+        (weight.share <= 0.0).then_some(Ineligible::Drained),
+        (!works).then_some(Ineligible::Unhealthy),
+        out_of_reach().map(Ineligible::OutOfReach),
+        (endpoint.condition == Condition::NotReady).then_some(Ineligible::NotReady),
+        (endpoint.condition == Condition::Terminating && !takes).then_some(Ineligible::Terminating),
+        (weight.target == 0).then_some(Ineligible::NoWeight),
+    ];
+    reasons.into_iter().flatten().collect()
 }
 
 /// Returns for each endpoint whether it takes new connections from this node after all ramps have

@@ -140,13 +140,45 @@ pub fn out_of_reach(
     service: &Service,
     port: &ServicePort,
     endpoint: &Endpoint,
-) -> Option<&'static str> {
+) -> Option<OutOfReach> {
     match endpoint.address.is_ipv4() {
         is_v4 if has_family(world, service, is_v4) => {}
-        true => return Some("no IPv4 service address"),
-        false => return Some("no IPv6 service address"),
+        true => return Some(OutOfReach::NoIpv4Address),
+        false => return Some(OutOfReach::NoIpv6Address),
     }
-    (!reaches(world, service, port).any(|reach| reach.has(endpoint))).then_some("not on this node")
+    let is_reached = reaches(world, service, port).any(|reach| reach.has(endpoint));
+    (!is_reached).then_some(OutOfReach::OtherNode)
+}
+
+/// Why no front end leads to an endpoint, whatever its state.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum OutOfReach {
+    /// The service has no IPv4 address.
+    NoIpv4Address,
+    /// The service has no IPv6 address.
+    NoIpv6Address,
+    /// The service is for endpoints on the client's node, and it is on another one.
+    OtherNode,
+}
+
+impl OutOfReach {
+    /// Returns the words of the reason.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NoIpv4Address => "no IPv4 service address",
+            Self::NoIpv6Address => "no IPv6 service address",
+            Self::OtherNode => "not on this node",
+        }
+    }
+}
+
+/// Returns the condition in which endpoints take new connections, among those that `may` by their
+/// weight: ready, or terminating if none is ready (KEP-1669).
+pub(super) fn serving<'a>(
+    mut endpoints: impl Iterator<Item = &'a Endpoint>,
+    may: impl Fn(&Endpoint) -> bool,
+) -> Condition {
+    Condition::serving(endpoints.any(|it| it.condition == Condition::Ready && may(it)))
 }
 
 /// Returns the positions of the endpoints that are configured to take the new connections of a
@@ -159,11 +191,7 @@ pub fn takers<'a>(
 ) -> impl Iterator<Item = usize> + use<'a> {
     let within =
         move |endpoint: &Endpoint| endpoint.address.is_ipv4() == is_v4 && reach.has(endpoint);
-    let any_ready = port
-        .endpoints
-        .iter()
-        .any(|endpoint| within(endpoint) && endpoint.takes(Condition::Ready));
-    let serving = Condition::serving(any_ready);
+    let serving = serving(port.endpoints.iter(), |it| within(it) && it.weight > 0);
     let endpoints = port.endpoints.iter().enumerate();
     endpoints
         .filter(move |(_, endpoint)| within(endpoint) && endpoint.takes(serving))

@@ -16,6 +16,7 @@ mod eligibility;
 mod endpoint_state;
 mod frontends;
 mod index_allocator;
+mod ineligible;
 mod locality;
 mod maglev;
 mod node_addresses;
@@ -46,7 +47,8 @@ pub use self::{
     compile::{compile, filter},
     eligibility::{Eligibility, active},
     endpoint_state::{Weight, next_change},
-    frontends::{Frontend, Reach, frontends, has_family, out_of_reach, takers},
+    frontends::{Frontend, OutOfReach, Reach, frontends, has_family, out_of_reach, takers},
+    ineligible::Ineligible,
     node_addresses::{refused_node_addresses, shadowed_node_ports},
     partial_compile::{OverLimit, Partial},
     port_identity::{identified, port_identity},

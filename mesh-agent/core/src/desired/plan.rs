@@ -1,167 +1,123 @@
 //! Plans the writes that lead from the tables that the kernel holds to the desired tables, one row
 //! each.
 
+use std::mem::discriminant;
+
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state};
 
 use super::Tables;
-use crate::table::Table;
+use crate::{for_each_table, table::Table};
 
-/// One write to one map.
+/// A write to a row.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Op {
-    /// Assigns a free service id: clears its counters, writes its name.
-    TakeId {
-        /// Service id.
-        id: u32,
-        /// `namespace/name:port/PROTOCOL`
-        name: String,
-    },
-    /// Assigns a free index to an endpoint: clears its load, writes its row.
-    TakeBackend(u32, BackendRow),
-    /// Changes a backend's row; address and port stay.
-    PutBackend(u32, BackendRow),
-    /// Writes a slot that no service row refers to yet.
-    PutSlot(u32, Slot),
-    /// Writes a word of the filter. A bit stays set while a frontend needs it.
-    PutFilter(u32, u64),
-    /// Switches one frontend to a complete set of slots.
-    PutService(FrontendKey, ServiceRow),
-    /// Deletes a frontend.
-    DeleteService(FrontendKey),
-    /// Frees a slot, after a grace period.
-    FreeSlot(u32),
-    /// Frees a backend index, after a grace period.
-    FreeBackend(u32),
-    /// Frees a service id, after a grace period.
-    FreeId(u32),
+pub enum Write<V> {
+    /// Assigns a free index or id: clears what programs count for it, and writes its row.
+    Take(V),
+    /// Writes or changes a row.
+    Put(V),
+    /// Deletes a row.
+    Delete,
+    /// Frees a row that a lookup under way may still read, after a grace period.
+    Free,
 }
 
-impl Op {
-    /// Whether a lookup under way may still read the row, so that a grace period must pass first.
-    pub const fn held_back(&self) -> bool {
-        matches!(
-            self,
-            Self::FreeSlot(_) | Self::FreeBackend(_) | Self::FreeId(_)
-        )
-    }
+/// The order of writes: every prefix of the plan is safe. First rows that nothing refers to yet, then the
+/// one row for each frontend that switches to them, last rows that nothing refers to any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Writes the names of new ids, by which a restarted agent knows the rows that follow.
+    Names,
+    /// Writes new backends, and those that take connects.
+    Backends,
+    /// Writes other rows that service rows refer to.
+    Referred,
+    /// Sets filter bits that frontends need.
+    Open,
+    /// Switches each frontend to a complete set of slots.
+    Switch,
+    /// Deletes frontends.
+    Remove,
+    /// Clears filter bits that no frontend needs any more.
+    Close,
+    /// Updates backends that take no more connects. Before the switch, a frontend that leads to such
+    /// a backend alone would refuse. Sockets that stick to a backend check its state, and must see at
+    /// once that it left.
+    Rest,
+    /// Frees rows that service rows referred to.
+    FreeReferred,
+    /// Frees backends.
+    FreeBackends,
+    /// Frees ids.
+    FreeNames,
 }
 
-impl Tables {
-    /// Applies one operation to the tables.
-    pub fn apply(&mut self, op: &Op) {
-        match op {
-            Op::TakeId { id, name } => _ = self.names.insert(*id, name.clone()),
-            Op::TakeBackend(index, row) | Op::PutBackend(index, row) => {
-                _ = self.backends.insert(*index, *row);
-            }
-            Op::PutSlot(index, slot) => _ = self.slots.insert(*index, *slot),
-            Op::PutFilter(word, 0) => _ = self.filter.remove(word),
-            Op::PutFilter(word, bits) => _ = self.filter.insert(*word, *bits),
-            Op::PutService(key, row) => _ = self.services.insert(*key, *row),
-            Op::DeleteService(key) => _ = self.services.remove(key),
-            Op::FreeSlot(index) => _ = self.slots.remove(index),
-            Op::FreeBackend(index) => _ = self.backends.remove(index),
-            Op::FreeId(id) => _ = self.names.remove(id),
+/// The number of stages.
+const STAGES: usize = Stage::FreeNames as usize + 1;
+
+/// The writes that lead from one row to another, at most two, each with its stage.
+type Steps<V> = [Option<(Stage, Write<V>)>; 2];
+
+fn name(_: Option<&String>, new: Option<&String>) -> Steps<String> {
+    let step = match new {
+        Some(name) => (Stage::Names, Write::Take(name.clone())),
+        None => (Stage::FreeNames, Write::Free),
+    };
+    [Some(step), None]
+}
+
+fn backend(old: Option<&BackendRow>, new: Option<&BackendRow>) -> Steps<BackendRow> {
+    let rests = |old: &BackendRow, new: &BackendRow| {
+        old.state == backend_state::ACTIVE && new.state != backend_state::ACTIVE
+    };
+    match (old, new) {
+        (Some(old), Some(&new)) if same_endpoint(old, &new) => {
+            let stage = if rests(old, &new) {
+                Stage::Rest
+            } else {
+                Stage::Backends
+            };
+            [Some((stage, Write::Put(new))), None]
         }
+        (_, Some(&new)) => [Some((Stage::Backends, Write::Take(new))), None],
+        (Some(&old), None) => {
+            let retired = BackendRow {
+                state: backend_state::RETIRED,
+                ..old
+            };
+            let retire = (old != retired).then_some((Stage::Rest, Write::Put(retired)));
+            [retire, Some((Stage::FreeBackends, Write::Free))]
+        }
+        (None, None) => [None, None],
     }
 }
 
-/// Returns the writes that lead from `current` to `desired`, in an order in which every prefix is
-/// safe: first rows that nothing refers to yet, then the one row per frontend that switches to
-/// them, last rows that nothing refers to any more. A backend that stops taking connects is among
-/// the last, because a frontend that still leads to it alone would refuse. Operations that are
-/// [held back](Op::held_back) come at the end.
-pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
-    let mut ops = Vec::new();
-    take_and_change(current, desired, &mut ops);
-    switch(current, desired, &mut ops);
-    rest(current, desired, &mut ops);
-    retire(current, desired, &mut ops);
-    free(current, desired, &mut ops);
-    ops
+/// Rows that a service row refers to. A new row is in use only after the switch. The row of a key in
+/// use changes in place, before the switch, so it must suit the old service row as well.
+fn referred<V: Clone>(_: Option<&V>, new: Option<&V>) -> Steps<V> {
+    let step = match new {
+        Some(row) => (Stage::Referred, Write::Put(row.clone())),
+        None => (Stage::FreeReferred, Write::Free),
+    };
+    [Some(step), None]
 }
 
-fn take_and_change(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    ops.extend(
-        changed(&current.names, &desired.names).map(|(&id, name)| Op::TakeId {
-            id,
-            name: name.clone(),
-        }),
-    );
-    let serving = changed(&current.backends, &desired.backends)
-        .filter(|(index, row)| !rests(current, **index, row));
-    ops.extend(
-        serving.map(|(&index, &row)| match current.backends.get(&index) {
-            Some(old) if same_endpoint(old, &row) => Op::PutBackend(index, row),
-            _ => Op::TakeBackend(index, row),
-        }),
-    );
-    ops.extend(
-        changed(&current.slots, &desired.slots).map(|(&index, &slot)| Op::PutSlot(index, slot)),
-    );
+/// A bit is set as long as a frontend needs it.
+fn filter(old: Option<&u64>, new: Option<&u64>) -> Steps<u64> {
+    let bits = |word: Option<&u64>| word.copied().unwrap_or_default();
+    let (had, both) = (bits(old), bits(old) | bits(new));
+    let last = new.map_or(Write::Delete, |wanted| Write::Put(*wanted));
+    [
+        (both != had).then_some((Stage::Open, Write::Put(both))),
+        (both != bits(new)).then_some((Stage::Close, last)),
+    ]
 }
 
-/// Sets filter bits before the frontends that need them are written, and clears bits after
-/// frontends are deleted.
-fn switch(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    let bits = |tables: &Tables, word: u32| tables.filter.get(&word).copied().unwrap_or_default();
-    let more = desired
-        .filter
-        .iter()
-        .map(|(&word, &wanted)| (word, bits(current, word) | wanted));
-    ops.extend(
-        more.filter(|(word, all)| *all != bits(current, *word))
-            .map(|(word, all)| Op::PutFilter(word, all)),
-    );
-    ops.extend(
-        changed(&current.services, &desired.services).map(|(&key, &row)| Op::PutService(key, row)),
-    );
-    ops.extend(gone(&current.services, &desired.services).map(|(&key, _)| Op::DeleteService(key)));
-    let fewer = current
-        .filter
-        .iter()
-        .map(|(&word, &had)| (word, had, bits(desired, word)));
-    ops.extend(
-        fewer
-            .filter(|(_, had, wanted)| had & !wanted != 0)
-            .map(|(word, _, wanted)| Op::PutFilter(word, wanted)),
-    );
-}
-
-/// Updates endpoints that stay but take no more connects.
-fn rest(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    let resting = changed(&current.backends, &desired.backends)
-        .filter(|(index, row)| rests(current, **index, row));
-    ops.extend(resting.map(|(&index, &row)| Op::PutBackend(index, row)));
-}
-
-fn rests(current: &Tables, index: u32, row: &BackendRow) -> bool {
-    let took = |old: &&BackendRow| old.state == backend_state::ACTIVE && same_endpoint(old, row);
-    row.state != backend_state::ACTIVE && current.backends.get(&index).is_some_and(|old| took(&old))
-}
-
-/// Retires endpoints that leave. Sockets that stick to an endpoint check its state and must see at
-/// once that it left.
-fn retire(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    let leaving = gone(&current.backends, &desired.backends)
-        .filter(|(_, row)| row.state != backend_state::RETIRED);
-    ops.extend(leaving.map(|(&index, &row)| {
-        Op::PutBackend(
-            index,
-            BackendRow {
-                state: backend_state::RETIRED,
-                ..row
-            },
-        )
-    }));
-}
-
-fn free(current: &Tables, desired: &Tables, ops: &mut Vec<Op>) {
-    ops.extend(gone(&current.slots, &desired.slots).map(|(&index, _)| Op::FreeSlot(index)));
-    ops.extend(
-        gone(&current.backends, &desired.backends).map(|(&index, _)| Op::FreeBackend(index)),
-    );
-    ops.extend(gone(&current.names, &desired.names).map(|(&id, _)| Op::FreeId(id)));
+fn service(_: Option<&ServiceRow>, new: Option<&ServiceRow>) -> Steps<ServiceRow> {
+    let step = match new {
+        Some(row) => (Stage::Switch, Write::Put(*row)),
+        None => (Stage::Remove, Write::Delete),
+    };
+    [Some(step), None]
 }
 
 fn same_endpoint(old: &BackendRow, new: &BackendRow) -> bool {
@@ -169,29 +125,81 @@ fn same_endpoint(old: &BackendRow, new: &BackendRow) -> bool {
         == (new.service, new.addr, new.port, new.generation)
 }
 
-/// Returns the rows of `desired` that are missing or different in `current`.
-fn changed<'a, K: Ord, V: PartialEq>(
-    current: &'a Table<K, V>,
-    desired: &'a Table<K, V>,
-) -> impl Iterator<Item = (&'a K, &'a V)> {
-    current
-        .differences(desired)
-        .filter_map(|(key, _, new)| Some((key, new?)))
+impl<V: Clone> Write<V> {
+    fn apply<K: Ord + Clone>(&self, key: &K, table: &mut Table<K, V>) {
+        match self {
+            Self::Take(row) | Self::Put(row) => _ = table.insert(key.clone(), row.clone()),
+            Self::Delete | Self::Free => _ = table.remove(key),
+        }
+    }
 }
 
-/// Returns the rows of `current` that are missing in `desired`.
-fn gone<'a, K: Ord, V: PartialEq>(
-    current: &'a Table<K, V>,
-    desired: &'a Table<K, V>,
-) -> impl Iterator<Item = (&'a K, &'a V)> {
-    current.differences(desired).filter_map(|(key, old, new)| {
-        if new.is_none() {
-            Some((key, old?))
-        } else {
-            None
+/// Adds the writes of one table to their stages.
+fn plan<K: Ord + Clone, V: PartialEq>(
+    current: &Table<K, V>,
+    desired: &Table<K, V>,
+    rule: impl Fn(Option<&V>, Option<&V>) -> Steps<V>,
+    op: impl Fn(K, Write<V>) -> Op,
+    stages: &mut [Vec<Op>; STAGES],
+) {
+    for (key, old, new) in current.differences(desired) {
+        for (stage, write) in rule(old, new).into_iter().flatten() {
+            stages[stage as usize].push(op(key.clone(), write));
         }
-    })
+    }
 }
+
+macro_rules! operations {
+    ($(
+        $(#[$doc:meta])*
+        $table:ident: $op:ident<$key:ty, $row:ty>, map: $map:ident as $access:ident, plan: $plan:ident, text: $text:ident,
+        service: $service:ident;
+    )+) => {
+        /// One write to one map.
+        #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+        pub enum Op {
+            $($(#[$doc])* $op($key, Write<$row>),)+
+        }
+
+        impl Op {
+            /// Whether a lookup under way may still read the row, so that a grace period must pass first.
+            pub const fn held_back(&self) -> bool {
+                match self {
+                    $(Self::$op(_, write) => matches!(write, Write::Free),)+
+                }
+            }
+
+            /// Whether both do the same with rows of the same map.
+            pub fn is_like(&self, other: &Self) -> bool {
+                match (self, other) {
+                    $((Self::$op(_, one), Self::$op(_, other)) => discriminant(one) == discriminant(other),)+
+                    _ => false,
+                }
+            }
+        }
+
+        impl Tables {
+            /// Applies one operation to the tables.
+            pub fn apply(&mut self, op: &Op) {
+                match op {
+                    $(Op::$op(key, write) => write.apply(key, &mut self.$table),)+
+                }
+            }
+        }
+
+        /// Returns the writes that lead from `current` to `desired`, in the order of `Stage`, in which
+        /// every prefix is safe. Operations that are [held back](Op::held_back) come at the end.
+        pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
+            let mut stages: [Vec<Op>; STAGES] = Default::default();
+            $(plan(&current.$table, &desired.$table, $plan, Op::$op, &mut stages);)+
+            let mut ops = Vec::with_capacity(stages.iter().map(Vec::len).sum());
+            stages.iter_mut().for_each(|stage| ops.append(stage));
+            ops
+        }
+    };
+}
+
+for_each_table!(operations);
 
 #[cfg(test)]
 mod tests {
@@ -353,13 +361,16 @@ mod tests {
         assert!(ops[first..].iter().all(Op::held_back));
         let slots = ops
             .iter()
-            .filter(|op| matches!(op, Op::FreeSlot(_)))
+            .filter(|op| matches!(op, Op::Slot(_, Write::Free)))
             .count();
         let backends = ops
             .iter()
-            .filter(|op| matches!(op, Op::FreeBackend(_)))
+            .filter(|op| matches!(op, Op::Backend(_, Write::Free)))
             .count();
-        let ids = ops.iter().filter(|op| matches!(op, Op::FreeId(_))).count();
+        let ids = ops
+            .iter()
+            .filter(|op| matches!(op, Op::Name(_, Write::Free)))
+            .count();
         assert_eq!((slots, backends, ids), (2, 2, 1));
     }
 }

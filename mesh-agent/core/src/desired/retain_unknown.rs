@@ -1,6 +1,6 @@
 //! Retains the rows of services whose configuration cannot be read at present.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Tables, port_identity::identified, slot_ranges::slot_ranges};
 use crate::model::ServiceName;
@@ -14,36 +14,24 @@ pub(super) fn retain_unknown(
     if services.is_empty() {
         return;
     }
-    let unknown: BTreeMap<u32, String> = current
+    let unknown: BTreeSet<u32> = current
         .names
         .iter()
         .filter(|(id, _)| !tables.names.contains_key(id))
         .filter(|(_, name)| identified(name).is_some_and(|service| services.contains(&service)))
-        .map(|(&id, name)| (id, name.clone()))
+        .map(|(&id, _)| id)
         .collect();
-    for (key, row) in current
+    let rows = current
         .services
         .iter()
-        .filter(|(_, row)| unknown.contains_key(&row.id))
-    {
-        if !tables.services.contains_key(key) {
-            tables.services.insert(*key, *row);
-            for range in slot_ranges(&current.slots, row) {
-                tables.slots.extend(
-                    current
-                        .slots
-                        .range(range)
-                        .map(|(&index, &slot)| (index, slot)),
-                );
-            }
+        .filter(|(_, row)| unknown.contains(&row.id));
+    for (_, row) in rows.filter(|(key, _)| !tables.services.contains_key(key)) {
+        for range in slot_ranges(&current.slots, row) {
+            let slots = current.slots.range(range);
+            tables
+                .slots
+                .extend(slots.map(|(&index, &slot)| (index, slot)));
         }
     }
-    let backends = current
-        .backends
-        .iter()
-        .filter(|(_, row)| unknown.contains_key(&row.service));
-    tables
-        .backends
-        .extend(backends.map(|(&index, &row)| (index, row)));
-    tables.names.extend(unknown);
+    tables.copy_services(current, |id| unknown.contains(&id));
 }

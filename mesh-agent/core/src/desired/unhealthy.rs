@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Target, World, world::of_service};
-use crate::model::{Condition, Endpoint, InternalTraffic, Protocol, Service, ServicePort};
+use super::{Target, World, frontends::serving, world::of_service};
+use crate::model::{Endpoint, InternalTraffic, Protocol, Service, ServicePort};
 
 /// An endpoint whose checks fail for this long leaves the slots.
 const LEAVES_AFTER: Duration = Duration::from_secs(60);
@@ -74,17 +74,12 @@ fn groups(world: &World, service: &Service, port: &ServicePort) -> Vec<Vec<Targe
 /// Returns which of these endpoints would take new connections if all were healthy: the ready ones,
 /// else the terminating ones. Endpoints that are drained or have no weight take none.
 fn takers(world: &World, service: &Service, endpoints: &[&Endpoint]) -> Vec<Target> {
-    let in_condition = |serving: Condition| {
-        let usable = endpoints
-            .iter()
-            .filter(move |endpoint| endpoint.condition == serving);
-        usable
-            .map(|endpoint| (endpoint.weight, Target::of(service, endpoint)))
-            .filter(|(weight, target)| takes(world, *weight, target))
-            .map(|(_, target)| target)
-    };
-    let any_ready = in_condition(Condition::Ready).next().is_some();
-    in_condition(Condition::serving(any_ready)).collect()
+    let may = |it: &Endpoint| takes(world, it.weight, &Target::of(service, it));
+    let serving = serving(endpoints.iter().copied(), may);
+    let takers = endpoints
+        .iter()
+        .filter(|it| it.condition == serving && may(it));
+    takers.map(|it| Target::of(service, it)).collect()
 }
 
 fn takes(world: &World, weight: u32, target: &Target) -> bool {

@@ -1,6 +1,6 @@
 //! Findings from what the agent knows.
 
-use super::facts::{AgentFacts, Feature, HookPrograms, Program};
+use super::facts::{AgentFacts, HookPrograms, Program};
 use crate::api::types::{CapacityUse, Finding, HookProbe, probe_state};
 
 /// Use of a map, in percent, from which on there is a warning.
@@ -15,7 +15,7 @@ pub fn agent(facts: &AgentFacts) -> Vec<Finding> {
         attached,
         probes,
         programs,
-        features,
+        kernel_features,
         maps,
         abi,
         pinned_abis,
@@ -26,7 +26,7 @@ pub fn agent(facts: &AgentFacts) -> Vec<Finding> {
     let mut findings = vec![attachment(*attached, cgroup)];
     findings.extend(probes.iter().map(|probe| self_probe(probe, cgroup)));
     findings.extend(programs.iter().filter_map(|hook| others(hook, cgroup)));
-    findings.extend(features.iter().map(feature));
+    findings.push(features(kernel_features));
     findings.extend(maps.iter().map(map));
     findings.push(layout(*abi, pinned_abis));
     findings.extend(problems.iter().map(|problem| {
@@ -99,26 +99,20 @@ fn others(hook: &HookPrograms, cgroup: &str) -> Option<Finding> {
 }
 
 fn called(program: &Program) -> String {
-    let Program { id, name, is_own } = program;
-    match (is_own, name.as_str()) {
-        (true, _) => format!("this agent's ({id})"),
-        (false, "") => format!("program {id}"),
-        (false, name) => format!("{name} ({id})"),
+    let Program { id, is_own } = program;
+    match is_own {
+        true => format!("this agent's ({id})"),
+        false => format!("program {id}"),
     }
 }
 
-fn feature(feature: &Feature) -> Finding {
-    let Feature {
-        name,
-        present,
-        without,
-    } = feature;
-    let id = format!("feature/{name}");
-    if *present {
-        return Finding::ok(id, format!("the kernel has {name}"));
+fn features(differences: &[String]) -> Finding {
+    let id = "kernelFeatures";
+    if differences.is_empty() {
+        return Finding::ok(id, "the kernel has every feature that the programs use");
     }
     let remedy = "run a newer kernel of those that docs/operations.md lists";
-    Finding::warning(id, format!("the kernel has no {name}: {without}"), remedy)
+    Finding::warning(id, differences.join("; "), remedy)
 }
 
 fn map(map: &CapacityUse) -> Finding {

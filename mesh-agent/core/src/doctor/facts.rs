@@ -13,8 +13,8 @@ pub struct AgentFacts {
     pub probes: Vec<HookProbe>,
     /// Attached programs, by hook.
     pub programs: Vec<HookPrograms>,
-    /// Features of the kernel that not every kernel has.
-    pub features: Vec<Feature>,
+    /// What is different because the kernel lacks a feature, as in `meshctl status`.
+    pub kernel_features: Vec<String>,
     /// Rows used and available, by map.
     pub maps: Vec<CapacityUse>,
     /// Version of the row layout of this agent.
@@ -43,21 +43,8 @@ pub struct HookPrograms {
 pub struct Program {
     /// Kernel id.
     pub id: u32,
-    /// Its name; empty if the kernel does not tell.
-    pub name: String,
     /// Whether it is this agent's.
     pub is_own: bool,
-}
-
-/// A feature of the kernel.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Feature {
-    /// Its name, like `bpf_set_retval`.
-    pub name: String,
-    /// Whether the kernel has it.
-    pub present: bool,
-    /// What is different without it, as a sentence.
-    pub without: String,
 }
 
 /// What every process of the node can see.

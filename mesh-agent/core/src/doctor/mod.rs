@@ -15,8 +15,8 @@ mod node;
 pub use self::{
     agent::agent,
     facts::{
-        AgentFacts, CgroupFacts, ClockFacts, Feature, HookPrograms, Neighbour, NodeFacts, Path,
-        PathKind, Program,
+        AgentFacts, CgroupFacts, ClockFacts, HookPrograms, Neighbour, NodeFacts, Path, PathKind,
+        Program,
     },
     node::node,
 };

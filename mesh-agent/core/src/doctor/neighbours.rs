@@ -85,7 +85,7 @@ mod tests {
     fn programs_of_cilium_or_calico_at_the_same_hooks_are_a_warning() {
         let found = neighbours(&[
             trace("cilium", "interface cilium_host", false),
-            trace("cilium", "program cil_sock4_connect", true),
+            trace("cilium", "programs in /sys/fs/bpf/cilium/socketlb", true),
             trace("calico", "interface cali1", false),
         ]);
         let found: Vec<_> = found

@@ -155,7 +155,10 @@ fn stream<'a>(
         match event {
             Ok((event, span)) => builder.event(event, span.start.line(), sink)?,
             Err(error) => {
-                return Err(builder.problem(error.marker().line(), error.info().to_lowercase()));
+                // The parser counts an end without a newline as one more line.
+                let last = lines_of(text) as usize + 1;
+                let line = error.marker().line().min(last);
+                return Err(builder.problem(line, error.info().to_lowercase()));
             }
         }
         if sink.is_full() {

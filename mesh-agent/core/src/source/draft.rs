@@ -1,10 +1,12 @@
 //! Collects the objects of a file while it is read.
 
 mod extract;
+mod repeated;
 
 use std::{mem, path::PathBuf, sync::Arc};
 
 pub use self::extract::Extracts;
+use self::repeated::Repeated;
 use crate::{
     model::Origin,
     source::{
@@ -25,12 +27,17 @@ const MOST_BROKEN: usize = 1 << 10;
 /// A file with more documents is rejected as a whole.
 const MOST_DOCUMENTS: usize = 1 << 18;
 
+/// A file that defines more services again is rejected as a whole.
+const MOST_REPEATED: usize = 1 << 10;
+
 /// The parts of the file that are read so far.
 pub struct Draft<'p> {
     path: &'p Arc<PathBuf>,
     serve: Serve,
     /// The objects that are right.
     pub contents: Contents,
+    /// Services that are defined more than once.
+    repeated: Repeated,
     /// The objects that are wrong.
     pub wrong: Vec<WrongObject>,
     /// Lines of unreadable documents.
@@ -58,6 +65,7 @@ impl<'p> Draft<'p> {
             path,
             serve,
             contents: Contents::default(),
+            repeated: Repeated::default(),
             wrong: Vec::new(),
             broken: Vec::new(),
             ends_wrong: false,
@@ -91,6 +99,7 @@ impl<'p> Draft<'p> {
     /// Drops the elements of a list that is no list of objects.
     pub fn forget_elements(&mut self) {
         (self.contents, self.wrong, self.problems) = Default::default();
+        self.repeated = Repeated::default();
     }
 
     /// Returns the file, and which services are served.
@@ -129,6 +138,7 @@ impl<'p> Draft<'p> {
         } else if !self.picks.wanted.is_empty() {
             self.picks.note(wrong().key, field);
         }
+        self.repeated.note(&self.contents, native.0, objects.0);
     }
 
     /// Stops reading: wrong parts cannot be told from right ones.
@@ -159,6 +169,7 @@ impl<'p> Draft<'p> {
             mut picks,
             ..
         } = *open;
+        self.repeated.note(&contents, 0, 0);
         self.contents.append(contents);
         self.wrong.extend(wrong);
         self.problems.append(problems);
@@ -168,9 +179,12 @@ impl<'p> Draft<'p> {
 
     /// Gives the file up if it has too much of anything.
     pub fn check_room(&mut self, line: u32) {
-        let open = self.open.as_ref().map_or(0, |open| open.wrong.len());
+        let open = self.open.as_ref();
+        let wrong = self.wrong.len() + open.map_or(0, |open| open.wrong.len());
+        let repeated = self.repeated.count + open.map_or(0, |open| open.repeated.count);
         let much = [
-            (self.wrong.len() + open, MOST_WRONG, "objects are wrong"),
+            (wrong, MOST_WRONG, "objects are wrong"),
+            (repeated, MOST_REPEATED, "services are defined again"),
             (self.broken.len(), MOST_BROKEN, "documents cannot be parsed"),
             (self.documents, MOST_DOCUMENTS, "documents are in it"),
         ];

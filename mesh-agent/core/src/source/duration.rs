@@ -9,6 +9,7 @@ use super::{
     document::Value,
     field::Field,
     setting::{self, Kind, Wrong},
+    time_pattern::outside,
 };
 use crate::duration;
 
@@ -29,7 +30,12 @@ impl<const MIN: u64, const MAX: u64> Kind for Time<MIN, MAX> {
         let bounds = bounds(MIN, MAX);
         let range = format!("{}–{}", shown(*bounds.start()), shown(*bounds.end()));
         // A number with its unit.
-        json_schema!({"type": "string", "pattern": "[0-9] *[:A-Za-zµμ]", "x-range": range})
+        json_schema!({
+            "type": "string",
+            "pattern": "[0-9] *[:A-Za-zµμ]",
+            "not": {"pattern": outside(MIN, MAX)},
+            "x-range": range
+        })
     }
 
     fn json(value: &Duration) -> serde_json::Value {

@@ -43,7 +43,14 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 /// Kubernetes Service.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(rename = "Service", extend("required" = ["name", "address", "ports"]))]
+#[schemars(
+    rename = "Service",
+    extend(
+        "required" = ["name", "address", "ports"],
+        "if" = serde_json::json!({"properties": {"ports": {"minItems": 2}}}),
+        "then" = serde_json::json!({"properties": {"ports": {"items": {"required": ["name"]}}}})
+    )
+)]
 pub struct ServiceForm {
     /// Name of the service.
     #[schemars(extend("x-kubernetes" = "the same"))]

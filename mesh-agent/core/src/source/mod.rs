@@ -45,6 +45,7 @@ mod service_dir;
 mod source_update;
 mod setting;
 mod traffic;
+mod time_pattern;
 mod uncertain;
 mod value;
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::{
     api::{
         client::Client,
-        types::{FrontendStatus, Service},
+        types::{FrontendStatus, Service, frontend_state},
     },
     model::{Admission, Protocol, ServiceName, Words as _},
     session::Session,
@@ -85,7 +85,7 @@ fn endpoints(service: &Service) -> impl Iterator<Item = (L4Address, ServiceName)
 /// Returns the address of a frontend; nothing when the service does not own it.
 fn l4_address(frontend: &FrontendStatus) -> Option<L4Address> {
     let protocol = Protocol::of_word(&frontend.protocol)?;
-    let is_held = ["served", "refused"].contains(&&*frontend.state);
+    let is_held = [frontend_state::SERVED, frontend_state::REFUSED].contains(&&*frontend.state);
     Some((
         frontend.address.parse().ok().filter(|_| is_held)?,
         frontend.port,

@@ -13,7 +13,7 @@ use mesh_common::{
 
 use super::table_copy::TableCopy;
 use crate::{
-    api::types::{Candidate, Tier},
+    api::types::{Candidate, Tier, candidate_status},
     dataplane::{Dataplane as _, memory::Memory},
 };
 
@@ -121,13 +121,13 @@ fn load(backend: &Backend) -> u64 {
 
 const fn name(status: Status) -> &'static str {
     match status {
-        Status::Usable => "usable",
-        Status::Due => "due",
-        Status::Ejected | Status::Agreed => "ejected",
-        Status::Bounded => "probation",
-        Status::Failing => "failing",
-        Status::Full => "full",
-        Status::Down => "down",
+        Status::Usable => candidate_status::USABLE,
+        Status::Due => candidate_status::DUE,
+        Status::Ejected | Status::Agreed => candidate_status::EJECTED,
+        Status::Bounded => candidate_status::PROBATION,
+        Status::Failing => candidate_status::FAILING,
+        Status::Full => candidate_status::FULL,
+        Status::Down => candidate_status::DOWN,
     }
 }
 

@@ -1,17 +1,14 @@
 //! Reads the client of an explanation from `--from`.
 
-use std::{
-    fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{fs, net::IpAddr, path::Path};
 
-use mesh_common::abi::{AffinityKey, AffinityRow};
+use mesh_common::abi::{AffinityKey, AffinityRow, ExcludedKey};
 
 use crate::{
     api::view::Refusal,
     config::Settings,
     dataplane::{clients, exclude},
+    namespaces::Namespaces,
 };
 
 /// A row of AFFINITY.
@@ -35,9 +32,13 @@ pub(super) struct Client {
 }
 
 /// Parses `netns:PATH`, `cgroup:PATH` or an address.
-pub(super) fn client(from: &str, settings: &Settings) -> Result<Client, Refusal> {
+pub(super) fn client(
+    from: &str,
+    settings: &Settings,
+    namespaces: &Namespaces,
+) -> Result<Client, Refusal> {
     match from.split_once(':') {
-        Some(("netns", path)) => in_netns(Path::new(path), settings),
+        Some(("netns", path)) => in_netns(Path::new(path), settings, namespaces),
         Some(("cgroup", path)) => in_cgroup(Path::new(path), settings),
         _ => match from.parse() {
             Ok(address) => Ok(Client {
@@ -51,9 +52,14 @@ pub(super) fn client(from: &str, settings: &Settings) -> Result<Client, Refusal>
     }
 }
 
-fn in_netns(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
-    let cookie = id(&[], &[path.to_owned()])?;
-    let excluded = exclude::keys(&[], &settings.excluded_netns).0;
+fn in_netns(path: &Path, settings: &Settings, namespaces: &Namespaces) -> Result<Client, Refusal> {
+    let cookie = |path: &Path| namespaces.cookie(path);
+    let excluded = exclude::keys(&[], &settings.excluded_netns, cookie).0;
+    let cookie = id(
+        exclude::keys(&[], &[path.to_owned()], cookie),
+        "network namespace",
+        path,
+    )?;
     let excluded = excluded.iter().any(|key| key.id == cookie);
     let excluded = excluded.then(|| {
         format!(
@@ -69,7 +75,7 @@ fn in_netns(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
 }
 
 fn in_cgroup(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
-    let cgroup = id(&[path.to_owned()], &[])?;
+    let cgroup = id(cgroup_id(path), "cgroup", path)?;
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // An excluded cgroup excludes all cgroups below it.
     let excluded = settings
@@ -92,18 +98,16 @@ fn in_cgroup(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
     })
 }
 
-fn id(cgroups: &[PathBuf], namespaces: &[PathBuf]) -> Result<u64, Refusal> {
-    let (found, missing) = exclude::keys(cgroups, namespaces);
-    let path = cgroups
-        .iter()
-        .chain(namespaces)
-        .map(|path| path.display().to_string())
-        .collect::<String>();
-    let kind = if namespaces.is_empty() {
-        "cgroup"
-    } else {
-        "network namespace"
-    };
+type Keys = (Vec<ExcludedKey>, Vec<exclude::Error>);
+
+fn cgroup_id(path: &Path) -> Keys {
+    let no_namespace = |_: &Path| unreachable!("no namespace is asked for");
+    exclude::keys(&[path.to_owned()], &[], no_namespace)
+}
+
+/// Returns the id of the object at `path`, or why there is none.
+fn id((found, missing): Keys, kind: &str, path: &Path) -> Result<u64, Refusal> {
+    let path = path.display();
     match (found.as_slice(), missing.as_slice()) {
         ([key], _) => Ok(key.id),
         (_, [error, ..]) => Err(Refusal::Malformed(format!(
@@ -120,19 +124,19 @@ mod tests {
 
     #[test]
     fn path_that_cannot_be_opened_is_refused_with_the_reason() {
-        let refusal = |cgroups: &[&str], namespaces: &[&str]| {
-            let paths =
-                |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(PathBuf::from).collect() };
-            id(&paths(cgroups), &paths(namespaces))
-                .unwrap_err()
-                .to_string()
+        let refusal = |found: Keys, kind: &str, path: &str| {
+            id(found, kind, Path::new(path)).unwrap_err().to_string()
+        };
+        let netns = |path: &str| {
+            let found = exclude::keys(&[], &[path.into()], exclude::netns_cookie_at);
+            refusal(found, "network namespace", path)
         };
         let none = "network namespace /no/such, as the agent sees files: No such file or directory (os error 2)";
-        assert_eq!(refusal(&[], &["/no/such"]), none);
+        assert_eq!(netns("/no/such"), none);
         let other = "network namespace /dev/null, as the agent sees files: not a network namespace";
-        assert_eq!(refusal(&[], &["/dev/null"]), other);
+        assert_eq!(netns("/dev/null"), other);
         assert_eq!(
-            refusal(&["/tmp"], &[]),
+            refusal(cgroup_id(Path::new("/tmp")), "cgroup", "/tmp"),
             "cgroup /tmp, as the agent sees files: not a cgroup2 directory"
         );
     }

@@ -1,6 +1,6 @@
 //! The reasons and notes of an explanation.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use mesh_common::{
     abi::{FrontendKey, ServiceRow, hash_key, policy},
@@ -10,13 +10,10 @@ use mesh_common::{
 
 use super::{affinity_binding, client::Client};
 use crate::{
-    api::types::{Candidate, Explanation, clients},
+    api::types::{Explanation, clients},
     dataplane::Counters,
-    desired::{
-        Eligibility, Tables, Target, Weight, World, frontend, identified, out_of_reach,
-        port_identity, socket_address, unhealthy,
-    },
-    model::{Effect, Service, ServiceName, ServicePort, Wrong},
+    desired::{Tables, frontend, socket_address},
+    model::{Effect, Wrong},
     similar_names::told,
 };
 
@@ -168,108 +165,4 @@ pub(super) fn name_left_out(wrong: &[Wrong], explanation: &mut Explanation) {
             told(names.into_iter())
         ));
     }
-}
-
-/// Adds the reasons that only the agent knows: drains, failed health checks, reach.
-pub(super) fn add_agent_reasons(world: &World, explanation: &mut Explanation) {
-    let Some(identity) = explanation.identity() else {
-        return;
-    };
-    let Some(name) = identified(&identity) else {
-        return;
-    };
-    let port = port(world, &identity);
-    for candidate in candidates(explanation) {
-        let reach = || port.and_then(|(service, port)| reach(world, service, port, candidate));
-        if let Some(reason) = reason(world, &name, candidate).or_else(reach) {
-            candidate.reason = reason;
-        }
-    }
-}
-
-/// Sets the configured and effective weights of all candidates. The kernel's rows have fractional
-/// bits during ramps. `now` is the monotonic clock.
-pub(super) fn set_weights(world: &World, now: Duration, explanation: &mut Explanation) {
-    let Some(identity) = explanation.identity() else {
-        return;
-    };
-    let Some((service, port)) = port(world, &identity) else {
-        return;
-    };
-    explanation.port = Some(port.port);
-    explanation.port_name = Some(port.name.clone()).filter(|name| !name.is_empty());
-    let eligibility = Eligibility::of(world, now, service, port);
-    let weights = port.endpoints.iter().zip(eligibility.weights());
-    let weights = weights.map(|(it, weight)| {
-        (
-            SocketAddr::new(it.address, it.port).to_string(),
-            (it.weight, weight),
-        )
-    });
-    let weights: HashMap<String, (u32, &Weight)> = weights.collect();
-    for candidate in candidates(explanation) {
-        if let Some((configured, weight)) = weights.get(&candidate.endpoint) {
-            (candidate.weight, candidate.effective_weight) = (Some(*configured), weight.whole());
-        }
-    }
-}
-
-/// Returns the configured port with this identity.
-fn port<'w>(world: &'w World, identity: &str) -> Option<(&'w Service, &'w ServicePort)> {
-    let service = world.services.get(&identified(identity)?)?;
-    Some((
-        service,
-        service
-            .ports
-            .iter()
-            .find(|port| port_identity(&service.name, port) == identity)?,
-    ))
-}
-
-/// Returns why no frontend leads to a configured backend; nothing when one does.
-fn reach(
-    world: &World,
-    service: &Service,
-    port: &ServicePort,
-    candidate: &Candidate,
-) -> Option<String> {
-    let at: SocketAddr = candidate.endpoint.parse().ok()?;
-    let endpoint = port
-        .endpoints
-        .iter()
-        .find(|it| (it.address, it.port) == (at.ip(), at.port()))?;
-    out_of_reach(world, service, port, endpoint).map(str::to_owned)
-}
-
-fn candidates(explanation: &mut Explanation) -> impl Iterator<Item = &mut Candidate> {
-    let inside = explanation
-        .tiers
-        .iter_mut()
-        .flat_map(|tier| tier.backends.iter_mut());
-    inside.chain(explanation.others.iter_mut())
-}
-
-fn reason(world: &World, service: &ServiceName, candidate: &Candidate) -> Option<String> {
-    let endpoint: SocketAddr = candidate.endpoint.parse().ok()?;
-    let target = Target {
-        service: service.clone(),
-        address: endpoint.ip(),
-        port: endpoint.port(),
-    };
-    let drains = world
-        .overrides
-        .get(&target)
-        .is_some_and(|order| order.draining_since.is_some());
-    match candidate.status.as_str() {
-        "down" if drains => Some("drained by an operator".to_owned()),
-        "down" if is_unhealthy(world, &target) => Some("its health check fails".to_owned()),
-        // Its weight falls step by step.
-        _ if drains => Some(format!("{}; drained by an operator", candidate.reason)),
-        _ => None,
-    }
-}
-
-fn is_unhealthy(world: &World, target: &Target) -> bool {
-    let service = world.services.get(&target.service);
-    service.is_some_and(|service| unhealthy(world, service).contains(target))
 }

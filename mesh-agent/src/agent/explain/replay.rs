@@ -11,7 +11,7 @@ use mesh_common::{
 
 use super::{candidates::percent, client::Client, reasons, table_copy::TableCopy};
 use crate::{
-    api::types::{Destination, Explanation, Share},
+    api::types::{Destination, Explanation, Share, verdict},
     dataplane::{Counters, memory::Memory},
 };
 
@@ -90,20 +90,20 @@ pub(super) fn replay(
         counter: it.name().to_owned(),
         percent: share(counted[it.index()]),
     });
-    let verdict = match (
+    let answer = match (
         refused.iter().map(|it| it.1).sum::<u64>(),
         u64::from(CONNECTS),
     ) {
-        (0, _) => "answered",
-        (refused, all) if refused == all => "refused",
-        _ => "partly refused",
+        (0, _) => verdict::ANSWERED,
+        (refused, all) if refused == all => verdict::REFUSED,
+        _ => verdict::PARTLY_REFUSED,
     };
     let reasons: Vec<String> = refused
         .iter()
         .map(|(counter, _)| reasons::refusal(*counter, row, &before))
         .collect();
     Explanation {
-        verdict: verdict.to_owned(),
+        verdict: answer.to_owned(),
         reason: reasons.join("; "),
         replayed: CONNECTS,
         outcomes,

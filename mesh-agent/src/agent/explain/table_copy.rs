@@ -159,21 +159,10 @@ fn rows(tables: &Tables, key: &FrontendKey, row: ServiceRow, tiers: &[Range<u32>
                 .map(|(&index, &slot)| (index, slot))
         })
         .collect();
-    let backends = tables
-        .backends
-        .iter()
-        .filter(|(_, it)| it.service == row.id);
-    let services = Table::from([(*key, row)]);
-    Tables {
-        filter: filter(&services),
-        services,
-        backends: backends.map(|(&index, &row)| (index, row)).collect(),
-        names: tables
-            .names
-            .get(&row.id)
-            .map(|name| (row.id, name.clone()))
-            .into_iter()
-            .collect(),
-        slots,
-    }
+    let mut rows = Tables::default();
+    rows.copy_services(tables, |id| id == row.id);
+    rows.services = Table::from([(*key, row)]);
+    rows.filter = filter(&rows.services);
+    rows.slots = slots;
+    rows
 }

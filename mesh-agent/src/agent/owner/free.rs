@@ -42,12 +42,12 @@ impl<D: Dataplane> Owner<D> {
     /// when its row is freed, and its service id must not be reused before.
     fn grace(&self, op: &Op, drains: &HashMap<u32, u16>) -> Duration {
         let seconds = match op {
-            Op::FreeBackend(index) => self
+            Op::Backend(index, _) => self
                 .current
                 .backends
                 .get(index)
                 .map(|row| row.drain_seconds),
-            Op::FreeId(id) => drains.get(id).copied(),
+            Op::Name(id, _) => drains.get(id).copied(),
             _ => None,
         };
         GRACE.max(Duration::from_secs(seconds.unwrap_or_default().into()))

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, mem};
 
 use super::Owner;
 use crate::{
-    agent::event::RemovedBackends, dataplane::Dataplane, desired::plan::Op, stale::closes,
+    agent::event::RemovedBackends,
+    dataplane::Dataplane,
+    desired::plan::{Op, Write},
+    stale::closes,
 };
 
 impl<D: Dataplane> Owner<D> {
@@ -17,7 +20,7 @@ impl<D: Dataplane> Owner<D> {
     /// its socket counts.
     pub(super) fn note_freed(&mut self, ops: &[Op]) {
         let freed = ops.iter().filter_map(|op| {
-            if let Op::FreeBackend(index) = op {
+            if let Op::Backend(index, Write::Free) = op {
                 Some(*index)
             } else {
                 None
@@ -30,7 +33,7 @@ impl<D: Dataplane> Owner<D> {
     /// Records removed backends. Call it with the operations that were applied.
     pub(super) fn note_removed(&mut self, ops: &[Op]) {
         let removed = ops.iter().filter_map(|op| match op {
-            Op::PutBackend(index, row) if closes(row) => Some(*index),
+            Op::Backend(index, Write::Put(row)) if closes(row) => Some(*index),
             _ => None,
         });
         let removed = self.held(removed.collect());

@@ -11,7 +11,7 @@ use mesh_common::connect::{Verdict, connect};
 use super::*;
 use crate::{
     dataplane::{ApplyError, Error, memory::Memory},
-    desired::{Capacity, fixture},
+    desired::{Capacity, fixture, plan::Write},
     model::{InternalTraffic, Service},
 };
 
@@ -33,7 +33,7 @@ impl Dataplane for Faulty {
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
         let switch = ops
             .iter()
-            .position(|op| self.stuck && matches!(op, Op::PutService(..)));
+            .position(|op| self.stuck && matches!(op, Op::Service(_, Write::Put(_))));
         let done = switch
             .or(self.operations_left)
             .unwrap_or(ops.len())
@@ -363,7 +363,7 @@ fn rows_changed_by_another_process_are_repaired() {
         .owner
         .dataplane
         .memory
-        .apply(&[Op::DeleteService(fixture::key("10.96.0.1:80"))])
+        .apply(&[Op::Service(fixture::key("10.96.0.1:80"), Write::Delete)])
         .unwrap();
     assert_eq!(scene.connect("10.96.0.1:80"), None);
     scene.owner.resync();

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 use crate::{
     api::types::{Diagnosis, Finding, Status},
     dataplane::inspect,
-    doctor::{self, AgentFacts, HookPrograms, Neighbour, PathKind},
+    doctor::{self, AgentFacts, PathKind},
 };
 use mesh_files::inspect as node;
 
@@ -48,8 +48,7 @@ impl AgentView {
             (PathKind::Socket, settings.socket.clone()),
             (PathKind::StateDirectory, settings.state_dir.clone()),
         ];
-        let mut node = node::node(&settings.cgroup, &paths, self.started.jumped());
-        node.neighbours.extend(in_sockets(&programs));
+        let node = node::node(&settings.cgroup, &paths, self.started.jumped());
         let mut maps = status.capacity;
         let unread = match self.inspector.map_use() {
             Ok(more) => {
@@ -67,7 +66,7 @@ impl AgentView {
             attached: !status.hooks.is_empty(),
             probes: status.self_probe,
             programs,
-            features: inspect::features(),
+            kernel_features: status.kernel_features,
             maps,
             abi: inspect::abi(),
             pinned_abis: self.inspector.pinned_abis(),
@@ -83,22 +82,4 @@ impl AgentView {
             findings,
         }
     }
-}
-
-/// Returns the neighbours whose programs are attached beside the agent's, by the names that they
-/// give them.
-fn in_sockets(programs: &[HookPrograms]) -> Vec<Neighbour> {
-    let names = [("cilium", "cil_sock"), ("calico", "cali_")];
-    let all = programs.iter().flat_map(|hook| &hook.programs).flatten();
-    let of = |name: &str| {
-        let (neighbour, _) = names.iter().find(|(_, start)| name.starts_with(start))?;
-        Some(Neighbour {
-            name: neighbour,
-            trace: format!("program {name}"),
-            in_sockets: true,
-        })
-    };
-    all.filter(|program| !program.is_own)
-        .filter_map(|program| of(&program.name))
-        .collect()
 }

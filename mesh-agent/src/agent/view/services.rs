@@ -105,25 +105,23 @@ impl<'a> ServiceRows<'a> {
             .copied();
         let eligibility = Eligibility::of(world, self.now, service, port);
         let rules = check(service, port).map(|it| Rules::new(world, service, it));
-        let (works, active, weights) = (
-            eligibility.works(),
-            eligibility.active(),
-            eligibility.weights(),
-        );
+        let weights = eligibility.weights();
         let endpoint = |(at, tier): (usize, Option<u32>)| {
-            let it = &port.endpoints[at];
+            let (it, why_not) = (&port.endpoints[at], eligibility.why_not(at));
             types::Endpoint {
-                health: rules
-                    .as_ref()
-                    .and_then(|rules| self.health(service, rules, it, works[at])),
+                health: rules.as_ref().and_then(|rules| {
+                    self.health(service, rules, it, !eligibility.is_unhealthy(at))
+                }),
                 draining: world
                     .overrides
                     .get(&Target::of(service, it))
                     .is_some_and(|it| it.draining_since.is_some()),
                 effective_weight: weights[at].whole(),
-                out_of_reach: out_of_reach(world, service, port, it).map(str::to_owned),
+                active: why_not.is_none(),
+                inactive_reason: why_not.map(|reason| reason.word().to_owned()),
+                out_of_reach: out_of_reach(world, service, port, it).map(|it| it.word().to_owned()),
                 tier,
-                ..self.endpoint(id, active[at], service, it)
+                ..self.endpoint(id, service, it)
             }
         };
         let tiers = eligibility.tiers(world, service).into_iter();
@@ -177,20 +175,13 @@ impl<'a> ServiceRows<'a> {
             .unwrap_or(check.interval)
     }
 
-    fn endpoint(
-        &self,
-        id: Option<u32>,
-        active: bool,
-        service: &Service,
-        endpoint: &Endpoint,
-    ) -> types::Endpoint {
+    fn endpoint(&self, id: Option<u32>, service: &Service, endpoint: &Endpoint) -> types::Endpoint {
         let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
         let index = key.and_then(|key| self.backends.get(&key)).copied();
         let counted = types::Endpoint {
             endpoint: SocketAddr::new(endpoint.address, endpoint.port).to_string(),
             weight: endpoint.weight,
             condition: endpoint.condition.to_string(),
-            active,
             node: endpoint.node.as_deref().map(str::to_owned),
             index,
             locality: locality(&endpoint.locality),

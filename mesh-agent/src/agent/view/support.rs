@@ -30,13 +30,11 @@ pub(super) fn support(view: &AgentView) -> Support {
 }
 
 fn of_hook(HookPrograms { hook, programs }: HookPrograms) -> ProgramsOfHook {
-    let named = |Program { id, name, is_own }| {
-        let name = if is_own { hook.clone() } else { name };
-        (id, name)
+    let named = |Program { id, is_own }| {
+        let name = if is_own { hook.as_str() } else { "" };
+        (id, name.to_owned())
     };
     let programs = programs.unwrap_or_default().into_iter().map(named);
-    ProgramsOfHook {
-        programs: programs.collect(),
-        hook,
-    }
+    let programs = programs.collect();
+    ProgramsOfHook { hook, programs }
 }

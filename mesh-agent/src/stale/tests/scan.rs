@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::mpsc, thread};
 
 use mesh_common::abi::SocketRow;
-use tokio_util::sync::CancellationToken;
 
 use super::CAP_SYS_ADMIN;
 use super::scene::{in_private_namespace, tracked, udp, udp_to, without};
@@ -44,12 +43,10 @@ fn a_scan_without_sys_admin_covers_this_namespace_only_and_names_the_reason() {
         rows.map(|(cookie, row)| seen.fate(cookie, &row))
     };
 
-    let limited = without(CAP_SYS_ADMIN, || {
-        scan(&wanted, NamespaceScope::All, &CancellationToken::new())
-    });
+    let limited = without(CAP_SYS_ADMIN, || scan(&wanted, NamespaceScope::All));
     let full = thread::scope(|scope| {
         scope
-            .spawn(|| scan(&wanted, NamespaceScope::All, &CancellationToken::new()))
+            .spawn(|| scan(&wanted, NamespaceScope::All))
             .join()
             .unwrap()
     });

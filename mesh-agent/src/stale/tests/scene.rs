@@ -44,7 +44,7 @@ pub(super) fn tracked(socket: &impl AsFd, peer: SocketAddr) -> Tracked {
     (cookie(socket), row)
 }
 
-fn cookie(socket: &impl AsFd) -> u64 {
+pub(crate) fn cookie(socket: &impl AsFd) -> u64 {
     let (mut cookie, mut length) = (0_u64, 8);
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: SO_COOKIE writes the eight bytes of `cookie`, whose size `length` says.

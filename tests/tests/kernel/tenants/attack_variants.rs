@@ -6,6 +6,7 @@ use std::{array, fs, net::IpAddr, sync::Arc, time::Duration};
 use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Node, Pod, Server,
+    blackhole::Blackhole,
     client::{Attack, protocol::counts},
     command_result::CommandResult,
     netns::Netns,
@@ -14,11 +15,12 @@ use mesh_tests::{
     server::Manner,
 };
 
-use super::attacks::{VIP, cart, expect_unharmed_by};
+use super::{
+    attacks::{VIP, cart, expect_unharmed_by},
+    attempts,
+};
 use crate::balancing::KernelState;
 
-/// Connects time out after one second, and then the attackers go on.
-const TIME: Duration = Duration::from_secs(3);
 const DEAD: &str = "outlier: {baseEjection: 60s, maxEjection: 60s}";
 
 pub(super) fn shop() -> (Node, Pod, [Server; 4], KernelState) {
@@ -88,7 +90,7 @@ fn expect_own_failures(
     servers: &[Server; 4],
     known: &KernelState,
 ) {
-    let reports = expect_unharmed_by(vec![attacker.attack(attack, VIP)], TIME, node, servers);
+    let reports = expect_unharmed_by(vec![attacker.attack(attack, VIP)], node, servers);
     assert_eq!(reports[0].errors, counts([]), "each connect is under way");
     assert_eq!(known.agreed(), 0);
     // If every endpoint hangs, none may be ejected.
@@ -135,6 +137,7 @@ fn connects_that_a_client_ends_early_are_no_failures() {
     let ends = [
         Attack::Close(Duration::ZERO),
         Attack::Close(Duration::from_millis(1)),
+        Attack::SendTimeout,
         Attack::Disconnect,
         Attack::Shutdown,
     ];
@@ -142,13 +145,34 @@ fn connects_that_a_client_ends_early_are_no_failures() {
     let attacks = attackers
         .iter_mut()
         .map(|(client, end)| client.attack(end.clone(), VIP));
-    for report in expect_unharmed_by(attacks.collect(), TIME, &node, &servers) {
+    for report in expect_unharmed_by(attacks.collect(), &node, &servers) {
         assert!(
             report.errors.is_empty() && report.total_answers() > 100,
             "{report:?}"
         );
     }
     assert_eq!((known.counter(Counter::Failures), known.ejected()), (0, 0));
+}
+
+/// In the attacker's namespace a listener with a full queue stands for each endpoint: no connect is
+/// answered within a millisecond, or later.
+#[test]
+fn a_client_with_a_short_send_timeout_ejects_none() {
+    let (node, home, servers, known) = shop();
+    let place = node.place().child();
+    ip(&place, &format!("address add {}/32 dev lo", home.ip()));
+    let _full = servers
+        .each_ref()
+        .map(|server| Blackhole::open_at(&place.netns, server.address()));
+    let mut attacker = Client::start(&place);
+    let attack = attacker.attack(Attack::SendTimeout, VIP);
+    let [report] = &expect_unharmed_by(vec![attack], &node, &servers)[..] else {
+        panic!("one attack")
+    };
+    assert_eq!(report.answers.len(), 1, "each timed out: {report:?}");
+    assert!(attempts(report) > 100, "{report:?}");
+    assert_eq!((known.counter(Counter::Failures), known.ejected()), (0, 0));
+    assert_eq!(known.live(), (0, 0), "closed sockets hold nothing");
 }
 
 /// The kernel refuses such connects before a request is sent, which counts for the client alone.
@@ -163,12 +187,8 @@ fn routes_in_a_clients_namespace_eject_none() {
         let pod = Pod::start(&node, 1);
         ip(pod.place(), &format!("route add {kind} {}", home.ip()));
         let mut attacker = pod.client();
-        let reports = expect_unharmed_by(
-            vec![attacker.tcp(VIP).again_and_again()],
-            TIME,
-            &node,
-            &servers,
-        );
+        let attack = attacker.tcp(VIP).again_and_again();
+        let reports = expect_unharmed_by(vec![attack], &node, &servers);
         let errors: Vec<_> = reports[0].errors.keys().collect();
         assert_eq!(errors, [&format!("connect {error}")], "{kind}");
         assert_eq!(known.agreed(), 0, "{kind}");
@@ -183,7 +203,7 @@ fn answers_that_a_client_forges_eject_none() {
     for ((place, _router), (error, least)) in forging(&node, home.ip()).iter().zip(errors) {
         let mut attacker = Client::start(place);
         let attack = attacker.tcp(VIP).again_and_again();
-        let reports = expect_unharmed_by(vec![attack], TIME, &node, &servers);
+        let reports = expect_unharmed_by(vec![attack], &node, &servers);
         let errors: Vec<_> = reports[0].errors.keys().map(String::as_str).collect();
         assert_eq!((errors, known.agreed()), (vec![error], 0));
         assert!(reports[0].errors[error] >= least, "{reports:?}");
@@ -210,7 +230,7 @@ fn a_client_that_sees_the_opposite_revives_no_endpoint_and_ejects_none() {
     let _own = Server::start_at(Manner::Closes, &place.netns, "own", address);
     let mut attacker = Client::start(&place);
     let attack = attacker.tcp(VIP).again_and_again();
-    let reports = expect_unharmed_by(vec![attack], TIME, &node, &[one, two, three]);
+    let reports = expect_unharmed_by(vec![attack], &node, &[one, two, three]);
     assert!(reports[0].answers.contains_key("own"), "{reports:?}");
     assert!(reports[0].errors.values().sum::<u64>() >= 6, "{reports:?}");
     assert_eq!(known.agreed(), 1);

@@ -10,7 +10,7 @@ use mesh_tests::{
     service, wait,
 };
 
-use super::shares::held;
+use super::{shares::held, while_attacked};
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
@@ -55,9 +55,7 @@ fn expect_bounded(node: &Node, attacker: &Place, share: u64) {
         (opened.total_answers(), &opened.errors),
         (share, &counts([("connect ECONNREFUSED", refused)]))
     );
-    let mut other = node.client();
-    assert_eq!(other.tcp(TCP).times(200).errors, counts([]));
-    assert_eq!(other.open_streams(TCP, 3).total_answers(), 3);
+    expect_others_served(node);
     assert_eq!(refusals(), (before.0 + refused, before.1));
     // What its sockets held ends with them.
     busy.kill();
@@ -66,10 +64,23 @@ fn expect_bounded(node: &Node, attacker: &Place, share: u64) {
     });
 }
 
+fn expect_others_served(node: &Node) {
+    let mut other = node.client();
+    assert_eq!(other.tcp(TCP).times(200).errors, counts([]));
+    assert_eq!(other.open_streams(TCP, 3).total_answers(), 3);
+}
+
 #[test]
 fn one_client_cannot_fill_the_endpoints_of_a_service_that_bounds_its_share() {
     let (node, _servers, attacker) = node(LIMITS);
     expect_bounded(&node, &attacker, 5);
+    let mut busy = Client::start(&attacker);
+    while_attacked(Vec::new(), || {
+        busy.open_streams(TCP, MANY);
+        assert_eq!(held(&node, &attacker), [5]);
+        expect_others_served(&node);
+    });
+    drop(busy);
     expect_bounded(&node, &attacker, 5);
 }
 
@@ -106,7 +117,11 @@ fn udp_sockets_of_a_client_have_its_share_of_the_endpoints() {
         busy.connect(socket, UDP).is_ok()
     });
     assert_eq!(connected.count(), 5);
-    assert_eq!(node.client().udp(UDP).times(200).errors, counts([]));
+    let (mut other, mut more) = (node.client(), Client::start(&attacker));
+    let attack = more.udp(UDP).again_and_again();
+    while_attacked(vec![attack], || {
+        assert_eq!(other.udp(UDP).times(200).errors, counts([]));
+    });
 }
 
 #[test]

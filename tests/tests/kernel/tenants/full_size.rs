@@ -1,18 +1,24 @@
-//! The same attack on tables of the size that they have by default.
+//! Attacks on tables of the size that they have by default.
 
-use std::time::{Duration, Instant};
+use std::{
+    array,
+    time::{Duration, Instant},
+};
 
-use mesh_common::abi::capacity;
+use mesh_common::abi::{capacity, maps};
 use mesh_tests::{
-    Client, Node,
-    client::{Attack, Hoard, Transport},
+    Client, Node, Pod,
+    client::{Attack, Hoard, Transport, protocol::counts},
+    manifest::document,
     node::PATIENCE,
     service, wait,
 };
 
 use super::{
-    attacks::{CONNECTS, VIP, expect_fair, expect_unharmed_by},
-    quotas::has,
+    attacks::{self, CONNECTS, VIP, expect_fair, expect_unharmed_by},
+    attempts,
+    quotas::{bindings, has},
+    while_attacked,
 };
 
 const UDP: &str = "10.96.0.10:53";
@@ -20,9 +26,13 @@ const UDP: &str = "10.96.0.10:53";
 const NOWHERE: &str = "10.96.0.11:80";
 /// Rows that one client may have of SOCKETS, and of FLOWS.
 const SHARE: u64 = capacity::SOCKETS as u64 / 4;
-/// How long the attacker may take to have them, and how long it goes on.
+/// How long the attacker may take to have them.
 const FILLS: Duration = Duration::from_secs(15);
-const GOES_ON: Duration = Duration::from_secs(5);
+/// Services with session affinity, from this address on, and rows of AFFINITY that one client may
+/// have.
+const STICKY: u32 = 320;
+const FIRST_STICKY: &str = "10.97.0.0:53";
+const BINDINGS: u64 = maps::AFFINITY.capacity() as u64 / 4;
 
 /// The attacker's sockets of SOCKETS end without a hook, so they take none of the 20,000
 /// descriptors of an unprivileged user; where the kernel has no MPTCP, two processes keep theirs.
@@ -80,13 +90,88 @@ fn a_client_that_fills_its_share_of_the_tables_takes_nothing_from_others() {
         (sockets, flows) == (SHARE, SHARE)
     });
     let filled = begin.elapsed();
-    let reports = expect_unharmed_by(attacks, GOES_ON, &node, &servers);
-    let attempts: u64 = reports
-        .iter()
-        .map(|it| it.total_answers() + it.errors.values().sum::<u64>())
-        .sum();
+    let reports = expect_unharmed_by(attacks, &node, &servers);
+    let attempts: u64 = reports.iter().map(attempts).sum();
     println!("{attempts} attempts, share taken after {filled:?}");
     assert!(attempts > 2 * SHARE, "{reports:?}");
     drop(clients);
     expect_fair(&node.client().tcp(VIP).times(CONNECTS), &servers);
+}
+
+/// Returns the only server that answers this client.
+fn only(client: &mut Client) -> String {
+    let report = client.udp(FIRST_STICKY).times(20);
+    assert_eq!(
+        (&report.errors, report.answers.len()),
+        (&counts([]), 1),
+        "{report:?}"
+    );
+    report.answers.into_keys().next().expect("one")
+}
+
+/// Each network namespace is a client to services with session affinity, and a row for each of
+/// them. Pods that were bound before keep their endpoints, and a later one is bound.
+#[test]
+fn a_client_with_many_thousand_namespaces_takes_no_binding_of_others() {
+    let node = Node::start();
+    let home = Pod::start(&node, 1);
+    let servers = array::from_fn::<_, 4, _>(|number| home.server(&format!("{number}")));
+    let sticky: Vec<_> = (0..STICKY)
+        .map(|number| {
+            let sticky = service(&format!("shop/sticky{number}")).udp(53).sticky(600);
+            let address = format!("10.97.{}.{}", number / 256, number % 256);
+            sticky
+                .address(&address)
+                .with("balance: random")
+                .endpoints(&servers)
+        })
+        .collect();
+    node.write("sticky.yaml", document(&sticky));
+    node.write("cart.yaml", attacks::cart().endpoints(&servers));
+    for name in [
+        "shop/cart",
+        "shop/sticky0",
+        &format!("shop/sticky{}", STICKY - 1),
+    ] {
+        node.wait_until_served_within(name, &servers.each_ref(), PATIENCE);
+    }
+    let pods: Vec<_> = (2..6).map(|number| Pod::start(&node, number)).collect();
+    let mut victims: Vec<(Client, String)> = pods.iter().map(bound).collect();
+    let attacker = node.place().below("attacker.service");
+    let mut client = Client::start(&attacker);
+    let begin = Instant::now();
+    let attack = client.attack(Attack::Namespaces(STICKY), FIRST_STICKY);
+    wait::until("the attacker to have its share", FILLS, || {
+        has(&node, &attacker)[3] >= BINDINGS
+    });
+    let filled = begin.elapsed();
+    let mut other = Client::start(&node.place().below("victim.service"));
+    let reports = while_attacked(vec![attack], || {
+        for (victim, chosen) in &mut victims {
+            assert_eq!(&only(victim), chosen);
+        }
+        expect_fair(&other.tcp(VIP).times(CONNECTS), &servers);
+    });
+    let late = Pod::start(&node, 6);
+    bound(&late);
+    let places = [&attacker]
+        .into_iter()
+        .chain(pods.iter().chain([&late]).map(Pod::place));
+    let rows: Vec<_> = places.map(|place| bindings(&node, place)).collect();
+    assert_eq!(rows, [BINDINGS, 1, 1, 1, 1, 1]);
+    let [report] = &reports[..] else {
+        panic!("one attack")
+    };
+    println!(
+        "{} attempts, share taken after {filled:?}",
+        attempts(report)
+    );
+    assert!(attempts(report) > 103_000, "{report:?}");
+}
+
+/// A client in the pod, and the endpoint to which it is bound.
+fn bound(pod: &Pod) -> (Client, String) {
+    let mut client = pod.client();
+    let chosen = only(&mut client);
+    (client, chosen)
 }

@@ -12,12 +12,38 @@ mod many_failures;
 mod quotas;
 mod shares;
 
-use std::os::unix::fs::MetadataExt as _;
+use std::{
+    os::unix::fs::MetadataExt as _,
+    time::{Duration, Instant},
+};
 
 use mesh_common::client::short;
-use mesh_tests::place::Place;
+use mesh_tests::{
+    client::{ConnectReport, Loop},
+    place::Place,
+};
+
+/// Duration of each attack.
+const TIME: Duration = Duration::from_secs(10);
 
 /// The client that processes in this cgroup belong to, if its parent holds clients.
 fn id(client: &Place) -> u32 {
     short(client.cgroup.path().metadata().expect("it is there").ino())
+}
+
+/// Repeats a check of the victims while attacks are under way, and once more when they are over.
+/// Returns the reports of the attackers.
+fn while_attacked(attacks: Vec<Loop<'_>>, mut check: impl FnMut()) -> Vec<ConnectReport> {
+    let begin = Instant::now();
+    while begin.elapsed() < TIME {
+        check();
+    }
+    let reports = attacks.into_iter().map(Loop::stop).collect();
+    check();
+    reports
+}
+
+/// Returns the number of connects and datagrams of an attacker.
+fn attempts(report: &ConnectReport) -> u64 {
+    report.total_answers() + report.errors.values().sum::<u64>()
 }

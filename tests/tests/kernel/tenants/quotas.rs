@@ -19,7 +19,10 @@ use mesh_tests::{
     service, wait,
 };
 
-use super::id;
+use super::{
+    attacks::{CONNECTS, expect_fair},
+    id, while_attacked,
+};
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
@@ -68,6 +71,32 @@ fn rows(node: &Node, client: &Place) -> usize {
         .count()
 }
 
+/// Returns the number of rows of this client in AFFINITY.
+pub(super) fn bindings(node: &Node, client: &Place) -> u64 {
+    let rows = affinity(node).into_iter();
+    let rows = rows.filter(|row| row.owner == id(client)).count();
+    rows.try_into().expect("fewer than the map has")
+}
+
+/// Returns the rows of AFFINITY.
+fn affinity(node: &Node) -> Vec<AffinityRow> {
+    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::AFFINITY.name));
+    let rows: HashMap<_, [u8; 16], [u8; size_of::<AffinityRow>()]> =
+        map.try_into().expect("rows of these sizes");
+    rows.iter().flatten().map(|(_, row)| cast(row)).collect()
+}
+
+/// Expects other clients to be served as usual while the client goes on to connect, and afterwards.
+fn expect_others_served_beside(node: &Node, attacker: &Place) {
+    let mut processes = [(); 2].map(|()| Client::start(attacker));
+    let [tcp, udp] = &mut processes;
+    let attacks = vec![
+        tcp.tcp(TCP).again_and_again(),
+        udp.udp(UDP).again_and_again(),
+    ];
+    while_attacked(attacks, || expect_others_served(node));
+}
+
 /// Expects other clients to be served as usual.
 fn expect_others_served(node: &Node) {
     let mut other = node.client();
@@ -90,7 +119,7 @@ fn a_client_with_many_sockets_is_refused_by_a_limited_service_and_others_are_not
         opened.errors,
         counts([("connect ECONNREFUSED", u64::from(MANY - SHARE))])
     );
-    expect_others_served(&node);
+    expect_others_served_beside(&node, &attacker);
     drop(busy);
     wait::until_equal("its rows to be gone", PATIENCE, &[0; 4], || {
         has(&node, &attacker)
@@ -116,7 +145,7 @@ fn a_client_with_many_sockets_is_served_without_records_where_no_limit_is_broken
     let port = node.port_of("shop/cart", 80, "TCP");
     assert_eq!(port.counters[Counter::Unrecorded], u64::from(MANY - SHARE));
     assert_eq!(port.endpoints[0].connections, u64::from(SHARE));
-    expect_others_served(&node);
+    expect_others_served_beside(&node, &attacker);
 }
 
 /// Together they have more than all rows. Services with limits refuse then.
@@ -138,12 +167,13 @@ fn five_clients_that_fill_the_table_together_take_nothing_from_services_without_
     );
     let recorded: usize = places.iter().map(|place| rows(&node, place)).sum();
     assert_eq!(recorded, 64, "no row is left");
-    let report = node.client().tcp(TCP).times(500);
-    assert_eq!(report.errors, counts([]));
-    for server in &servers {
-        assert!(report.answers_of(server).abs_diff(250) <= 50, "{report:?}");
-    }
-    expect_others_served(&node);
+    let mut more = places.each_ref().map(Client::start);
+    let attacks = more.iter_mut().map(|it| it.tcp(TCP).again_and_again());
+    let mut other = node.client();
+    while_attacked(attacks.collect(), || {
+        expect_fair(&other.tcp(TCP).times(CONNECTS), &servers);
+        expect_others_served(&node);
+    });
 }
 
 #[test]
@@ -156,7 +186,7 @@ fn udp_sockets_of_a_client_take_no_more_memory_than_its_share() {
         assert_eq!(busy.name_at(socket, UDP), Ok("a".into()));
     }
     assert_eq!(has(&node, &attacker), [0, u64::from(SHARE), 0, 0]);
-    expect_others_served(&node);
+    expect_others_served_beside(&node, &attacker);
     drop(busy);
     wait::until_equal("its records to be gone", PATIENCE, &[0; 4], || {
         has(&node, &attacker)
@@ -180,19 +210,11 @@ fn a_client_with_many_namespaces_has_its_share_of_bindings() {
         // There is no server, but the client was bound.
         assert_eq!(Client::start(&elsewhere).tcp(TCP).once().total_answers(), 0);
     }
-    let map = Map::HashMap(pinned::map(&node.directories().pins, maps::AFFINITY.name));
-    let bound: HashMap<_, [u8; 16], [u8; size_of::<AffinityRow>()]> =
-        map.try_into().expect("rows of these sizes");
-    let owners: Vec<u32> = bound
-        .iter()
-        .flatten()
-        .map(|(_, row)| cast::<_, AffinityRow>(row).owner)
-        .collect();
-    let of = |place: &Place| owners.iter().filter(|&&owner| owner == id(place)).count();
-    assert_eq!((of(&attacker), of(node.place())), (SHARE as usize, 1));
+    let of = |place: &Place| bindings(&node, place);
+    assert_eq!((of(&attacker), of(node.place())), (SHARE.into(), 1));
     // Bindings of clients that do not return expire.
     wait::until_equal("no binding", PATIENCE, &[0; 4], || has(&node, &attacker));
-    assert_eq!(bound.iter().count(), 0);
+    assert_eq!(affinity(&node).len(), 0);
 }
 
 #[test]

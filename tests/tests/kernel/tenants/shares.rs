@@ -16,7 +16,7 @@ use mesh_tests::{
     service, wait,
 };
 
-use super::id;
+use super::{id, while_attacked};
 use crate::balancing::KernelState;
 
 const TCP: &str = "10.96.0.10:80";
@@ -85,7 +85,7 @@ fn expect_others_served(node: &Node) {
 fn one_client_cannot_take_all_connections_of_a_service_that_bounds_its_share() {
     let (node, _server, attacker) = node(Some(25));
     let known = KernelState::of(&node);
-    let mut busy = Client::start(&attacker);
+    let (mut busy, mut refused) = (Client::start(&attacker), 0);
     for round in 1..=2 {
         let opened = busy.open_streams(TCP, MANY);
         assert_eq!(
@@ -97,10 +97,16 @@ fn one_client_cannot_take_all_connections_of_a_service_that_bounds_its_share() {
             opened.errors,
             counts([("connect ECONNREFUSED", u64::from(MANY - SHARE))])
         );
-        expect_others_served(&node);
-        let refused =
+        refused += u64::from(MANY - SHARE);
+        while_attacked(Vec::new(), || {
+            let more = busy.open_streams(TCP, MANY).errors;
+            assert_eq!(more, counts([("connect ECONNREFUSED", MANY.into())]));
+            refused += u64::from(MANY);
+            expect_others_served(&node);
+        });
+        let counted =
             [Counter::RefusedShare, Counter::RefusedLimit].map(|counter| known.counter(counter));
-        assert_eq!(refused, [u64::from(MANY - SHARE) * round, 0]);
+        assert_eq!(counted, [refused, 0]);
         // What its sockets held ends with them.
         busy.kill();
         wait::until("its connections to be over", PATIENCE, || {
@@ -149,12 +155,12 @@ fn udp_sockets_of_a_client_have_its_share_connected_or_not() {
             (SHARE, vec![SHARE.into()]),
             "connected: {connects}"
         );
-        let mut other = node.client();
-        assert_eq!(
-            other.udp(UDP).times(200).errors,
-            counts([]),
-            "connected: {connects}"
-        );
+        let (mut other, mut more) = (node.client(), Client::start(&attacker));
+        let attack = more.udp(UDP).again_and_again();
+        while_attacked(vec![attack], || {
+            let report = other.udp(UDP).times(200);
+            assert_eq!(report.errors, counts([]), "connected: {connects}");
+        });
         busy.kill();
         wait::until("its sockets to be closed", PATIENCE, || {
             held(&node, &attacker).iter().all(|it| *it == 0)

@@ -5,9 +5,10 @@ use std::time::Duration;
 use mesh_common::agreement::Standing;
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointHealth, health_state};
+use super::EndpointHealth;
 use crate::{
     dataplane::Evidence,
+    desired::Ineligible,
     model::{Condition, Words as _},
 };
 
@@ -23,6 +24,10 @@ pub struct Endpoint {
     pub condition: String,
     /// Whether it gets new connections now.
     pub active: bool,
+    /// Why it gets none: `draining`, `unhealthy`, `notReady`, `terminating`, `not on this node`,
+    /// `no IPv6 service address`, `inactive` for weight 0; absent when it is active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactive_reason: Option<String>,
     /// Why no frontend of its service leads to it: `not on this node`, `no IPv6 service address`;
     /// absent when one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,31 +91,20 @@ impl Endpoint {
     /// Returns its state: `active`, `draining`, `ejected 8s`,
     /// `unhealthy`, `notReady`, `terminating`, `not on this node`, `inactive`.
     pub fn state(&self) -> String {
-        let unhealthy = self
-            .health
-            .as_ref()
-            .is_some_and(|health| health.is_unhealthy() && !health.kept);
-        match (
-            self.ejected_for_seconds,
-            self.active,
-            Condition::of_word(&self.condition),
-        ) {
-            _ if self.draining => "draining".to_owned(),
-            _ if unhealthy => health_state::UNHEALTHY.to_owned(),
-            (_, false, _) if self.out_of_reach.is_some() => {
-                self.out_of_reach.clone().unwrap_or_default()
-            }
-            (_, false, Some(Condition::NotReady | Condition::Terminating)) => {
-                self.condition.clone()
-            }
-            (_, false, _) => "inactive".to_owned(),
-            (Some(0), ..) => "ejected, on trial".to_owned(),
-            (Some(seconds), ..) => format!("ejected {seconds}s"),
-            (None, true, Some(Condition::Ready)) if self.ejected_by_clients > 0 => {
+        let is_ready = Condition::of_word(&self.condition) == Some(Condition::Ready);
+        match (&self.inactive_reason, self.ejected_for_seconds) {
+            // It is active until its weight has fallen to zero.
+            _ if self.draining => Ineligible::Drained.word().to_owned(),
+            (Some(reason), _) => reason.clone(),
+            // An agent of another version may not tell why.
+            (None, _) if !self.active => Ineligible::NoWeight.word().to_owned(),
+            (None, Some(0)) => "ejected, on trial".to_owned(),
+            (None, Some(seconds)) => format!("ejected {seconds}s"),
+            (None, None) if is_ready && self.ejected_by_clients > 0 => {
                 format!("active, ejected by {}", clients(self.ejected_by_clients))
             }
-            (None, true, Some(Condition::Ready)) => "active".to_owned(),
-            (None, true, _) => format!("active, {}", self.condition),
+            (None, None) if is_ready => "active".to_owned(),
+            (None, None) => format!("active, {}", self.condition),
         }
     }
 

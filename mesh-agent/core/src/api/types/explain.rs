@@ -2,6 +2,36 @@
 
 use serde::{Deserialize, Serialize};
 
+/// [`Explanation::verdict`]
+pub mod verdict {
+    /// The address is no frontend, or the client is excluded.
+    pub const UNTOUCHED: &str = "untouched";
+    /// Connects get an endpoint.
+    pub const ANSWERED: &str = "answered";
+    /// Connects are refused.
+    pub const REFUSED: &str = "refused";
+    /// Some connects are refused.
+    pub const PARTLY_REFUSED: &str = "partly refused";
+}
+
+/// [`Candidate::status`]
+pub mod candidate_status {
+    /// It takes connects.
+    pub const USABLE: &str = "usable";
+    /// Its ejection is over: one connect may become the trial.
+    pub const DUE: &str = "due";
+    /// Connects skip it.
+    pub const EJECTED: &str = "ejected";
+    /// It takes connects when no other backend is usable, because of failures in progress.
+    pub const PROBATION: &str = "probation";
+    /// It takes connects when no other backend is usable.
+    pub const FAILING: &str = "failing";
+    /// It is at its connection limit.
+    pub const FULL: &str = "full";
+    /// The agent took it out.
+    pub const DOWN: &str = "down";
+}
+
 /// Query of `GET /v1/explain`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +70,7 @@ pub struct Explanation {
     /// How its connects are spread; absent when it is no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<String>,
-    /// `untouched`, `answered`, `refused`, or `partly refused`.
+    /// One of [`verdict`].
     pub verdict: String,
     /// The reason, unless the connect is answered.
     #[serde(default)]
@@ -127,7 +157,7 @@ pub struct Candidate {
     pub connections: u64,
     /// Connections that are not established yet.
     pub connecting: u64,
-    /// `usable`, `due`, `ejected`, `full` or `down`, as the kernel sees it.
+    /// One of [`candidate_status`], as the kernel sees it.
     pub status: String,
     /// The reason of the status.
     pub reason: String,

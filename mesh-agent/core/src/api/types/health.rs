@@ -9,7 +9,7 @@ pub mod health_state {
     /// The checks succeed.
     pub const HEALTHY: &str = "healthy";
     /// The checks fail.
-    pub const UNHEALTHY: &str = "unhealthy";
+    pub const UNHEALTHY: &str = crate::desired::Ineligible::UNHEALTHY;
     /// The settings do not allow the check; counts as healthy.
     pub const UNCHECKED: &str = "unchecked";
 }

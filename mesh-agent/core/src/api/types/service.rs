@@ -31,6 +31,20 @@ pub struct Service {
     pub left_out: Option<String>,
 }
 
+/// [`FrontendStatus::state`]
+pub mod frontend_state {
+    /// Its connects get an endpoint.
+    pub const SERVED: &str = "served";
+    /// Its connects are refused.
+    pub const REFUSED: &str = "refused";
+    /// Its connects are not touched.
+    pub const LEFT_ALONE: &str = "left alone";
+    /// Another service has it.
+    pub const TAKEN: &str = "taken";
+    /// The kernel does not have it yet.
+    pub const PENDING: &str = "pending";
+}
+
 /// One address and port of a service.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,8 +57,7 @@ pub struct FrontendStatus {
     pub protocol: String,
     /// `ClusterIP`, `address`, `ExternalIP`, `LoadBalancer` or `NodePort`.
     pub kind: String,
-    /// `served`, `refused`, `left alone`, `taken` by another service, or `pending` while the kernel
-    /// does not have it.
+    /// One of [`frontend_state`].
     pub state: String,
     /// The reason, unless it is served.
     #[serde(default)]

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::desired::{Override, fixture};
+use crate::{
+    desired::{Override, fixture},
+    model::Condition,
+};
 
 /// A service with a check and these endpoints.
 fn cart(endpoints: &[(&str, u32)]) -> Service {

@@ -104,21 +104,16 @@ fn hook_that_does_not_serve_is_an_error_and_one_without_a_probe_a_warning() {
 fn own() -> Program {
     Program {
         id: 7,
-        name: "connect4".into(),
         is_own: true,
     }
 }
 
 #[test]
 fn programs_of_others_are_listed_in_their_order() {
-    let other = |id, name: &str| Program {
-        id,
-        name: name.into(),
-        is_own: false,
-    };
+    let other = |id| Program { id, is_own: false };
     let at = |hook: &str| HookPrograms {
         hook: hook.into(),
-        programs: Some(vec![other(3, "cil_sock4_conn"), own(), other(9, "")]),
+        programs: Some(vec![other(3), own(), other(9)]),
     };
     let facts = AgentFacts {
         programs: vec![at("connect4"), at("sock_ops")],
@@ -129,7 +124,7 @@ fn programs_of_others_are_listed_in_their_order() {
         (id.as_str(), severity),
         ("programs/connect4", Severity::Warning)
     );
-    let order = "they run in this order: cil_sock4_conn (3), this agent's (7), program 9";
+    let order = "they run in this order: program 3, this agent's (7), program 9";
     assert!(what.ends_with(order), "{what}");
 }
 
@@ -148,22 +143,15 @@ fn a_hook_of_which_the_kernel_tells_nothing_is_named() {
 #[test]
 fn a_missing_feature_says_what_is_different() {
     let facts = AgentFacts {
-        features: vec![Feature {
-            name: "bpf_set_retval".into(),
-            present: false,
-            without: "a service without endpoints answers EPERM".into(),
-        }],
+        kernel_features: vec!["the kernel lacks bpf_set_retval (Linux 5.18): EPERM".into()],
         ..well()
     };
     let (id, severity, what) = only(&facts);
     assert_eq!(
         (id.as_str(), severity),
-        ("feature/bpf_set_retval", Severity::Warning)
+        ("kernelFeatures", Severity::Warning)
     );
-    assert_eq!(
-        what,
-        "the kernel has no bpf_set_retval: a service without endpoints answers EPERM"
-    );
+    assert_eq!(what, "the kernel lacks bpf_set_retval (Linux 5.18): EPERM");
 }
 
 fn rows(map: &str, used: u64) -> CapacityUse {

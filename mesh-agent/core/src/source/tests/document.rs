@@ -199,3 +199,15 @@ fn any_text_is_read_without_panic() {
     let root = document::parse(text).0[0].nodes[0].step.clone();
     assert_eq!(root, Step::Root);
 }
+
+#[test]
+fn error_at_an_end_without_a_newline_names_the_last_line() {
+    for text in [
+        "services:\n- name: cart\n  address",
+        "services:\n- {name: cart,\n  x",
+    ] {
+        let problems = problems(text);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("a.yaml:3: "), "{problems:?}");
+    }
+}

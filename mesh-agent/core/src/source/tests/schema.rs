@@ -3,6 +3,7 @@
 use std::{fs, path::Path, sync::LazyLock};
 
 use jsonschema::Validator;
+use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::{native::shop, problems, reference::repository, traffic::native};
@@ -107,8 +108,10 @@ fn structural_errors_are_errors_by_the_schema() {
         "outlier: {baseEjection: '10'}",
         "limits: {maxConnections: 0}",
         "limits: {maxConnections: 1.5}",
+        "limits: {maxConnectionsPerClientPercent: 5}",
         "locality: {order: zone}",
         "locality: {order: [house]}",
+        "locality: {order: [zone, zone]}",
         "locality: {spillFactor: 1}",
         "slowStart: {alpha: 0}",
         "drain: {beta: 1}",
@@ -133,6 +136,7 @@ fn structural_errors_are_errors_by_the_schema() {
         "{name: a, address: [], ports: [{port: 1}]}",
         "{name: a, address: auto, ports: []}",
         "{name: a, address: auto, ports: [{port: 0}]}",
+        "{name: a, address: auto, ports: [{port: 1, name: a}, {port: 2}]}",
         "{name: a, address: auto, ports: [{port: 1, protocol: tcp}]}",
         "{name: a, address: auto, ports: [{port: 1, targetPort: [1]}]}",
         "7",
@@ -142,6 +146,57 @@ fn structural_errors_are_errors_by_the_schema() {
     for text in fields.iter().chain(&services) {
         assert_ne!(schema_errors(text), [""; 0], "{text}");
         assert_ne!(problems(text), [""; 0], "{text}");
+    }
+}
+
+/// A field with a duration, and the unit's share of whole numbers around its bounds.
+fn durations() -> impl Strategy<Value = String> {
+    let fields = prop::sample::select(vec![
+        "slowStart: {tick: TIME}",
+        "drain: {tick: TIME}",
+        "outlier: {connectTimeout: TIME}",
+        "outlier: {baseEjection: TIME, maxEjection: 24h}",
+        "outlier: {baseEjection: 100ms, maxEjection: TIME}",
+        "health: {tcp: {}, interval: TIME}",
+        "health: {tcp: {}, interval: 24h, timeout: TIME}",
+    ]);
+    let bounds = [
+        0_u64, 1, 24, 60, 100, 1_000, 1_440, 60_000, 86_400, 86_400_000,
+    ];
+    let near = (prop::sample::select(bounds.to_vec()), 0_u64..3)
+        .prop_map(|(it, by)| (it + by).saturating_sub(1));
+    let number = prop_oneof![near, 0_u64..200_000_000];
+    let unit = prop::sample::select(vec!["ms", "s", "m", "h"]);
+    (fields, number, unit)
+        .prop_map(|(field, number, unit)| field.replace("TIME", &format!("{number}{unit}")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn schema_and_reader_agree_on_the_bounds_of_durations(field in durations()) {
+        let text = native(&format!("  {field}\n"));
+        prop_assert_eq!(schema_errors(&text).is_empty(), problems(&text).is_empty(), "{}", field);
+    }
+
+    #[test]
+    fn what_the_schema_refuses_across_fields_the_reader_refuses(
+        limits in prop::sample::subsequence(
+            vec!["maxConnections: 9", "maxConnectionsPerEndpoint: 9", "maxConnectionsPerClientPercent: 9"], 0..=3),
+        order in prop::collection::vec(prop::sample::select(vec!["cloud", "region", "zone", "node"]), 1..5),
+        ports in prop::collection::vec(any::<bool>(), 1..4),
+    ) {
+        let port = |(number, named): (usize, &bool)| if *named {
+            format!("{{port: {}, name: p{number}}}", number + 1)
+        } else {
+            format!("{{port: {}}}", number + 1)
+        };
+        let ports: Vec<String> = ports.iter().enumerate().map(port).collect();
+        let text = format!(
+            "services:\n- {{name: a, address: auto, ports: [{}], limits: {{{}}}, locality: {{order: [{}]}}}}\n",
+            ports.join(", "), limits.join(", "), order.join(", ")
+        );
+        prop_assert_eq!(schema_errors(&text).is_empty(), problems(&text).is_empty(), "{}", text);
     }
 }
 

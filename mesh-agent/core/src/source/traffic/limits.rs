@@ -16,7 +16,14 @@ type Limit = Whole<NonZeroU32, 1, 4_294_967_295>;
 /// Limits of concurrent connections on this node.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(rename = "Limits")]
+#[schemars(
+    rename = "Limits",
+    extend("dependencies" = serde_json::json!({
+        "maxConnectionsPerClientPercent": {
+            "anyOf": [{"required": ["maxConnections"]}, {"required": ["maxConnectionsPerEndpoint"]}]
+        }
+    }))
+)]
 pub struct LimitsForm {
     /// Connections of this node to the service.
     #[schemars(extend("x-annotation" = "max-connections"))]

@@ -19,7 +19,7 @@ use crate::{
 #[schemars(rename = "Locality")]
 pub struct LocalityForm {
     /// Which locations make an endpoint near.
-    #[schemars(extend("x-annotation" = "locality", "x-default" = "all four"))]
+    #[schemars(extend("uniqueItems" = true, "x-annotation" = "locality", "x-default" = "all four"))]
     order: List<Scalar<Word<LocalityLevel>>>,
     /// Below this share of usable capacity, a tier hands part of its connects to the next.
     failover_percent: Plain<Whole<u8, 1, 100>>,

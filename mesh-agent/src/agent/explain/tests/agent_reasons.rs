@@ -30,7 +30,7 @@ fn backend_taken_out_by_an_operator_or_health_check_has_the_reason() {
     };
     fixture::fail(&mut world, [target(2)]);
     let mut explanation = scene.ask(VIP);
-    reasons::add_agent_reasons(&world, &mut explanation);
+    agent_state::add(&world, NOW, &mut explanation);
     let expected = [
         "10.0.0.1:80: drained by an operator",
         "10.0.0.2:80: its health check fails",
@@ -56,7 +56,7 @@ fn endpoint_on_another_node_has_its_own_reason() {
         counters: Counters::default(),
     }
     .ask(VIP);
-    reasons::add_agent_reasons(&world, &mut explanation);
+    agent_state::add(&world, NOW, &mut explanation);
     assert_eq!(
         reasons(&explanation),
         ["10.0.0.1:80: usable", "10.0.0.2:80: not on this node"]
@@ -128,7 +128,7 @@ fn weights_are_shown_in_configured_units_during_ramps() {
         [(768, None), (64, None)],
         "kernel weights have 8 fractional bits"
     );
-    reasons::set_weights(&world, NOW, &mut explanation);
+    agent_state::add(&world, NOW, &mut explanation);
     assert_eq!(
         weights(&explanation),
         [(3, Some(3)), (0, Some(1))],

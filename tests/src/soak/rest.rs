@@ -1,0 +1,168 @@
+//! What is left between rounds: rows of maps, and what the agent holds.
+
+use std::{fmt, path::Path};
+
+use aya::maps::{Array, HashMap, Map, MapData};
+use bytemuck::cast;
+use mesh_common::abi::{
+    BackendEntry, FrontendKey, NameRow, ServiceRow, ShareKey, SocketRow, backend_state, maps,
+};
+
+use super::{
+    acts::Acts,
+    load::{Load, STREAMS},
+};
+use crate::{Node, node::PATIENCE, pinned, wait};
+
+/// Descriptors of connections to the control socket that the agent may not have closed yet.
+const CLOSING: usize = 4;
+/// Growth of memory that is no leak: the allocator's, in KiB.
+const GROWTH: u64 = 4096;
+
+/// What the agent holds.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Rest {
+    memory_kib: u64,
+    descriptors: usize,
+}
+
+impl fmt::Display for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            memory_kib,
+            descriptors,
+        } = self;
+        write!(f, "{memory_kib} KiB, {descriptors} descriptors")
+    }
+}
+
+impl Rest {
+    /// Looks at the running agent.
+    pub fn of(node: &Node) -> Self {
+        Self {
+            memory_kib: node.agent_memory_kib(),
+            descriptors: node.agent_descriptors(),
+        }
+    }
+}
+
+/// Waits until only the open streams are left, and the agent has no more descriptors than at the
+/// start and no problem.
+pub fn expect(acts: &Acts, _streams_are_open: &Load, base: Rest) -> Rest {
+    let pins = &acts.node.directories().pins;
+    let streams = STREAMS as usize;
+    wait::until_equal("rows of SOCKETS", PATIENCE, &streams, || sockets(pins));
+    wait::until("descriptors to be closed", PATIENCE, || {
+        acts.node.agent_descriptors() <= base.descriptors + CLOSING
+    });
+    let status = acts.node.status();
+    assert_eq!(
+        (status.problems, status.errors.len()),
+        (Vec::<String>::new(), 0)
+    );
+    Rest::of(&acts.node)
+}
+
+/// Memory of one agent, round by round.
+#[derive(Default)]
+pub struct Life(Vec<u64>);
+
+impl Life {
+    /// Adds a round.
+    pub fn note(&mut self, rest: Rest) {
+        self.0.push(rest.memory_kib);
+    }
+
+    /// Panics if the second half of the life needed more memory than the first.
+    pub fn expect_flat(&self) {
+        let (first, second) = self.halves();
+        assert!(second <= first + GROWTH, "memory grows: {:?} KiB", self.0);
+    }
+
+    /// Most memory in each half.
+    fn halves(&self) -> (u64, u64) {
+        let (first, second) = self.0.split_at(self.0.len() / 2);
+        let most = |half: &[u64]| half.iter().copied().max();
+        let second = most(second).unwrap_or_default();
+        (most(first).unwrap_or(second), second)
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, second) = self.halves();
+        write!(
+            f,
+            "one agent over {} rounds: at most {first} KiB in the first half, {second} KiB in the second",
+            self.0.len()
+        )
+    }
+}
+
+/// Numbers of rows that follow from the configuration and the open sockets.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Rows {
+    services: usize,
+    names: usize,
+    backends: usize,
+    sockets: usize,
+    shares: usize,
+}
+
+impl Rows {
+    /// Counts the rows.
+    pub fn of(node: &Node) -> Self {
+        let pins = &node.directories().pins;
+        Self {
+            services: rows::<{ size_of::<FrontendKey>() }, { size_of::<ServiceRow>() }>(
+                pins,
+                maps::SERVICES.name,
+            ),
+            names: rows::<4, { size_of::<NameRow>() }>(pins, maps::NAMES.name),
+            backends: backends(pins),
+            sockets: sockets(pins),
+            shares: rows::<{ size_of::<ShareKey>() }, 8>(pins, maps::SHARES.name),
+        }
+    }
+}
+
+fn sockets(pins: &Path) -> usize {
+    rows::<8, { size_of::<SocketRow>() }>(pins, maps::SOCKETS.name)
+}
+
+/// Counts the rows of a hash map whose keys and rows have these sizes.
+fn rows<const KEY: usize, const ROW: usize>(pins: &Path, name: &str) -> usize {
+    let map = Map::HashMap(pinned::map(pins, name));
+    let map: HashMap<MapData, [u8; KEY], [u8; ROW]> =
+        map.try_into().expect("a hash map of these sizes");
+    map.keys().filter(Result::is_ok).count()
+}
+
+/// Counts the backends that are in use.
+fn backends(pins: &Path) -> usize {
+    let map = Map::Array(pinned::map(pins, maps::BACKENDS.name));
+    let map: Array<MapData, [u8; size_of::<BackendEntry>()]> =
+        map.try_into().expect("an array of this size");
+    // Indexes are taken from the lowest on, and few are in use at a time.
+    let first = (0..1000).filter_map(|index| map.get(&index, 0).ok());
+    let states = first.map(|row| cast::<_, BackendEntry>(row).row.state);
+    states.filter(|state| *state != backend_state::FREE).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_an_agent_that_stays_as_large_is_flat() {
+        Life(vec![31_000, 30_000, 31_000, 32_000]).expect_flat();
+        Life(vec![31_000]).expect_flat();
+        Life::default().expect_flat();
+    }
+
+    #[test]
+    #[should_panic(expected = "memory grows")]
+    fn memory_that_grows_from_round_to_round_is_not_flat() {
+        Life((0..20).map(|round| 30_000 + 500 * round).collect()).expect_flat();
+    }
+}

@@ -1,0 +1,59 @@
+//! Time from the start of the agent until its programs are attached. Most of it is the verifier's.
+
+use std::{fs, time::Duration};
+
+use mesh_tests::Node;
+
+/// Longest time of an optimised agent.
+const LONGEST: Duration = Duration::from_millis(300);
+/// The same in an emulated machine.
+const LONGEST_EMULATED: Duration = Duration::from_secs(5);
+/// Other load of the machine slows one start, not all.
+const STARTS: usize = 3;
+
+#[test]
+fn the_programs_are_attached_soon_after_the_start() {
+    let took = (0..STARTS)
+        .map(|_| attach_time(&Node::setup().alone().start()))
+        .min()
+        .expect("there is a start");
+    let longest = if is_emulated() {
+        LONGEST_EMULATED
+    } else {
+        LONGEST
+    };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    println!(
+        "attached {} {} {}",
+        kernel.trim(),
+        took.as_millis(),
+        longest.as_millis()
+    );
+    // An agent that is not optimised parses its programs several times slower.
+    if !cfg!(debug_assertions) {
+        assert!(took <= longest, "{took:?} instead of {longest:?}");
+    }
+}
+
+/// Returns what the agent logs: `attached hooks=10 milliseconds=250`.
+fn attach_time(node: &Node) -> Duration {
+    let log = node.log();
+    let milliseconds = log
+        .lines()
+        .find_map(|line| {
+            line.split_once("milliseconds=")
+                .filter(|(start, _)| start.contains("attached"))
+        })
+        .map(|(_, rest)| {
+            rest.chars()
+                .take_while(char::is_ascii_digit)
+                .collect::<String>()
+        });
+    let milliseconds = milliseconds.unwrap_or_else(|| panic!("the agent logs the time: {log}"));
+    Duration::from_millis(milliseconds.parse().expect("a number"))
+}
+
+fn is_emulated() -> bool {
+    let processors = fs::read_to_string("/proc/cpuinfo").expect("/proc is mounted");
+    processors.contains("QEMU TCG")
+}
