@@ -1,5 +1,6 @@
 //! The client of the control socket. Every error says what to do.
 
+mod diagnosis;
 mod escape;
 
 use std::{
@@ -22,8 +23,7 @@ use tokio::{
 
 use self::escape::escape;
 use super::types::{
-    ApiError, Change, CommandOptions, CommandResult, Diagnosis, Explanation, Question, Service,
-    Status, Support,
+    ApiError, Change, CommandOptions, CommandResult, Explanation, Question, Service, Status,
 };
 
 /// Most time of one request, from the connect to the last byte of the answer.
@@ -146,24 +146,9 @@ impl Client {
         }
     }
 
-    /// Returns the socket of the agent.
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
     /// Returns the state of the agent.
     pub async fn status(&self) -> Result<Status, Error> {
         self.get("/v1/status").await
-    }
-
-    /// Returns what is wrong with the agent and its node.
-    pub async fn doctor(&self) -> Result<Diagnosis, Error> {
-        self.get("/v1/doctor").await
-    }
-
-    /// Returns what else a bug report needs.
-    pub async fn support(&self) -> Result<Support, Error> {
-        self.get("/v1/support").await
     }
 
     /// Returns all services, or those of one namespace, sorted by namespace and name.

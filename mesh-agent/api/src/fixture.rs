@@ -53,10 +53,7 @@ impl View for Fake {
     }
 
     fn support(&self) -> Support {
-        Support {
-            log: self.status.problems.clone(),
-            ..Support::default()
-        }
+        Support::default()
     }
 
     fn loaded(&self) -> bool {
@@ -122,7 +119,7 @@ pub fn healthy() -> Fake {
     Fake {
         status: status(),
         diagnosis: diagnosis(),
-        loaded: loaded(),
+        loaded: Arc::new(true.into()),
         services: Ok(vec![dns(), cart()]),
         commands: Arc::default(),
     }
@@ -173,7 +170,7 @@ pub fn ailing() -> Fake {
             ..status()
         },
         diagnosis: diagnosis(),
-        loaded: loaded(),
+        loaded: Arc::new(true.into()),
         services: Err("map SERVICES: cannot read row 7: gone".into()),
         commands: Arc::default(),
     }
@@ -188,10 +185,6 @@ fn wrong(file: &str, line: u32, name: &str, scope: &str) -> Wrong {
         in_force: "lastGood".into(),
         effect: "its last good version stays in force".into(),
     }
-}
-
-fn loaded() -> Arc<AtomicBool> {
-    Arc::new(true.into())
 }
 
 /// A served [`Fake`]; stops when dropped.

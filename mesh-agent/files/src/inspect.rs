@@ -141,11 +141,14 @@ fn names(directory: impl AsRef<Path>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
     fn facts_are_those_of_this_node() {
         let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let missing = directory.path().join("missing");
         let paths = [
             (PathKind::StateDirectory, directory.path().to_owned()),

@@ -56,6 +56,7 @@ fn nothing_is_wrong_with_a_healthy_agent() {
         [
             "programs",
             "selfProbe/connect4",
+            "kernelFeatures",
             "map/SERVICES",
             "mapLayout",
             "configuration"
