@@ -165,13 +165,15 @@ fn support_bundle_has_no_secret_of_any_place_where_one_can_stand() {
         metrics.display(),
         token.display()
     ));
-    node.write("shop.yaml", secretive("shop", "/up"));
+    node.write("shop.yaml", secretive("shop", &format!("{CANARY}-list")));
     node.write(
         "broken.yaml",
         format!("services:\n- health: {{ http: {{ headers: {{ X: {CANARY}-broken }}"),
     );
-    // The second header is an error that names the value.
-    node.write("wrong.yaml", secretive("wrong", "[1]"));
+    node.write(
+        "wrong.yaml",
+        secretive("wrong", &format!("[{CANARY}-list]")),
+    );
     node.launch_agent();
     wait::until("the agent to answer", PATIENCE, || {
         node.try_get("/v1/status").is_ok()
@@ -220,14 +222,15 @@ fn support_bundle_has_no_secret_of_any_place_where_one_can_stand() {
     assert!(text("metrics.txt").contains("mesh_agent_self_probe_success{"));
 }
 
-/// A native service and a Kubernetes service with a secret in every place that takes text.
-fn secretive(name: &str, path: &str) -> String {
+/// A native service and a Kubernetes service with a secret in every place that takes text. The second
+/// header is an error if it is a list.
+fn secretive(name: &str, second: &str) -> String {
     format!(
         "services:
 - name: {name}-native
   address: 10.96.0.1
   ports: [{{ port: 80 }}]
-  health: {{ http: {{ path: {path}, headers: {{ X-Any: {CANARY}-header, Accept: [{CANARY}-list] }} }} }}
+  health: {{ http: {{ path: /up, headers: {{ X-Any: {CANARY}-header, Accept: {second} }} }} }}
 ---
 apiVersion: v1
 kind: Service
