@@ -1,8 +1,7 @@
 //! Compares pinned maps with the definitions in [`mesh_common::abi::maps`]. aya opens a pin without a
 //! check, and a row of another size would then end the process.
 //!
-//! A directory of maps is named after the version of the layout and the numbers of rows:
-//! `maps-v7-131072-…`.
+//! A directory of maps is named after the version of the layout and the capacity: `maps-v7-65536-…`.
 
 use std::path::Path;
 
@@ -12,7 +11,6 @@ use mesh_common::abi::{
     maps::{Kind, MapDef},
 };
 
-use super::probe_rows::{self, rows_of};
 use crate::desired::Capacity;
 
 /// A pinned map does not have the layout of this agent.
@@ -38,7 +36,6 @@ pub(super) fn directory_name(capacity: Capacity) -> String {
         sockets,
         sockets_per_client: _,
     } = capacity;
-    let [services, backends] = [services, backends].map(|rows| rows + probe_rows::ROWS);
     format!("maps-v{ABI_VERSION}-{sockets}-{services}-{slots}-{backends}")
 }
 
@@ -50,7 +47,6 @@ pub(super) fn has_more_rows(name: &str, capacity: Capacity) -> bool {
         backends,
         ..
     } = capacity;
-    let [services, backends] = [services, backends].map(|rows| rows + probe_rows::ROWS);
     let rows: Vec<u32> = name
         .rsplitn(4, '-')
         .take(3)
@@ -84,7 +80,7 @@ impl Form {
             kind: map_type(map.kind),
             key_size: map.key_size,
             row_size: map.row_size,
-            rows: rows_of(map, capacity),
+            rows: capacity.of(map.rows),
             flags: map.kind.flags(),
         }
     }

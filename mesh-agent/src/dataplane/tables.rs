@@ -3,12 +3,12 @@
 
 use bytemuck::{Pod, Zeroable as _};
 use mesh_common::abi::{
-    BackendEntry, BackendRow, FrontendKey, NameRow, ServiceRow, Slot,
+    BackendEntry, BackendRow, NameRow, ServiceRow, Slot,
     maps::{self, MapDef},
 };
 use mesh_core::for_each_table;
 
-use super::{Error, backends::BackendMap, maps::Maps, pinned_map::Map, probe_rows};
+use super::{Error, backends::BackendMap, maps::Maps, pinned_map::Map};
 use crate::{
     desired::{
         Capacity, SlotTier, Tables, contiguous_backends,
@@ -92,27 +92,26 @@ fn delete<K: Pod, V: Pod>(map: &Map<'_, K, V>, keys: &[K]) -> Written {
     Ok(())
 }
 
-/// SERVICES: a hash with rows of the self-probe, which are no part of the table.
-struct Services<'a>(Map<'a, FrontendKey, ServiceRow>);
+/// A hash whose rows are those of the table.
+struct Rows<'a, K, V>(Map<'a, K, V>);
 
-impl<'a> Services<'a> {
-    fn of(maps: &'a Maps, map: MapDef<FrontendKey, ServiceRow>) -> Self {
+impl<'a, K: Pod, V: Pod> Rows<'a, K, V> {
+    fn of(maps: &'a Maps, map: MapDef<K, V>) -> Self {
         Self(maps.of(map))
     }
 }
 
-impl TableMap<FrontendKey, ServiceRow> for Services<'_> {
-    fn put(&self, rows: &[(FrontendKey, ServiceRow)]) -> Written {
+impl<K: Pod + Ord, V: Pod> TableMap<K, V> for Rows<'_, K, V> {
+    fn put(&self, rows: &[(K, V)]) -> Written {
         self.0.update(rows)
     }
 
-    fn delete(&self, keys: &[FrontendKey]) -> Written {
+    fn delete(&self, keys: &[K]) -> Written {
         delete(&self.0, keys)
     }
 
-    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<FrontendKey, ServiceRow>, Error> {
-        let rows = self.0.scan()?.into_iter();
-        Ok(rows.filter(|(key, _)| !probe_rows::is_probe(key)).collect())
+    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<K, V>, Error> {
+        Ok(self.0.scan()?.into_iter().collect())
     }
 }
 
@@ -169,7 +168,7 @@ fn name_text(row: &NameRow) -> String {
     String::from_utf8_lossy(&row[..end]).into_owned()
 }
 
-/// ADDRESS_FILTER: an array, in which a row that the table lacks has only the bits of the self-probe.
+/// ADDRESS_FILTER: an array, in which a row that the table lacks is zero.
 struct Words<'a>(Map<'a, u32, u64>);
 
 impl<'a> Words<'a> {
@@ -180,21 +179,16 @@ impl<'a> Words<'a> {
 
 impl TableMap<u32, u64> for Words<'_> {
     fn put(&self, rows: &[(u32, u64)]) -> Written {
-        let rows = rows.iter();
-        let rows: Vec<_> = rows
-            .map(|&(word, bits)| (word, bits | probe_rows::filter_bits(word)))
-            .collect();
-        self.0.update(&rows)
+        self.0.update(rows)
     }
 
     fn delete(&self, words: &[u32]) -> Written {
-        self.put(&words.iter().map(|&word| (word, 0)).collect::<Vec<_>>())
+        self.0
+            .update(&words.iter().map(|&word| (word, 0)).collect::<Vec<_>>())
     }
 
-    fn dump(&self, tables: &Tables, _: Capacity) -> Result<Table<u32, u64>, Error> {
+    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<u32, u64>, Error> {
         let words = self.0.range(0, maps::ADDRESS_FILTER.capacity() as usize)?;
-        let mut words = words.into_iter().collect();
-        probe_rows::hide_bits(&mut words, &tables.services);
         Ok(words.into_iter().filter(|(_, bits)| *bits != 0).collect())
     }
 }
@@ -273,7 +267,7 @@ impl TableMap<u32, BackendRow> for Backends<'_> {
         self.0.take(&rows)
     }
 
-    fn dump(&self, _: &Tables, capacity: Capacity) -> Result<Table<u32, BackendRow>, Error> {
-        self.0.scan(capacity.backends)
+    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<u32, BackendRow>, Error> {
+        self.0.scan()
     }
 }
