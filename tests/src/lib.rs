@@ -32,6 +32,7 @@ pub mod cgroup;
 pub mod client;
 pub mod command_result;
 pub mod kubernetes;
+pub mod machine;
 pub mod machine_lock;
 pub mod manifest;
 pub mod name;

@@ -6,7 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::machine;
+
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+
+/// How many times longer a deadline is in an emulated machine.
+const EMULATED: u32 = 10;
 
 /// Sleeps, for tests about time itself: a timeout that must expire, or must not.
 pub fn pass(duration: Duration) {
@@ -20,6 +25,11 @@ pub fn until_some<T>(what: &str, deadline: Duration, look: impl FnMut() -> Optio
 
 /// Polls until there is a value or the deadline is over.
 pub fn try_until_some<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = if machine::is_emulated() {
+        deadline * EMULATED
+    } else {
+        deadline
+    };
     let start = Instant::now();
     loop {
         // The clock is read before polling, so that one poll happens after the deadline even if

@@ -30,8 +30,26 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
 
 /// Builds the agent, and the tests with the programs that they need.
 pub fn build_all() -> anyhow::Result<()> {
+    build_agent_with_kernel_log()?;
     build_agent()?;
     run::check(&mut build_tests())
+}
+
+/// Builds the agent whose programs log, for the test of that log. The agent itself takes its place
+/// in the directory afterwards.
+fn build_agent_with_kernel_log() -> anyhow::Result<()> {
+    let build = [
+        "build",
+        "--release",
+        "--package",
+        "mesh-agent",
+        "--bins",
+        "--features",
+        "kernel-log",
+    ];
+    run::check(&mut cargo(&build))?;
+    let [agent, with_log] = ["mesh-agent", "mesh-agent-kernel-log"].map(workspace::release);
+    replace(&agent, &with_log)
 }
 
 /// Returns the command that builds the tests.

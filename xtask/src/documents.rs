@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::workspace::root;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -12,6 +12,7 @@ const DOCUMENTS: [&str; 10] = [
     "SECURITY.md",
     "docs/balancing.md",
     "docs/configuration.md",
+    "docs/files.md",
     "docs/limits.md",
     "docs/operations.md",
     "docs/performance.md",

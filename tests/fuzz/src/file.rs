@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use mesh_core::{
-    model::{Admission, Update},
+    model::Update,
     source::{
         dir::ScanReader,
         file::Identity,
@@ -44,20 +44,7 @@ pub fn accepted(name: &str, data: &[u8]) -> Update {
 
 /// Returns a reader of the directory, with settings that allow some addresses.
 pub fn reader() -> ScanReader {
-    ScanReader::new([PathBuf::from(DIRECTORY)], false).admitting(admission())
-}
-
-/// Returns the settings of the agent that reads.
-pub fn admission() -> Admission {
-    let networks = |texts: &[&str]| {
-        let networks = texts.iter().map(|text| text.parse());
-        networks.collect::<Result<_, _>>().expect("networks")
-    };
-    Admission {
-        service_cidrs: networks(&["10.96.0.0/12", "240.0.0.0/24"]),
-        external_cidrs: networks(&["192.0.2.0/24", "2001:db8::/32"]),
-        ..Admission::default()
-    }
+    ScanReader::new([PathBuf::from(DIRECTORY)], false).admitting(serve::admission())
 }
 
 /// Returns a scan that found these files, each with its inode.

@@ -15,11 +15,9 @@ use mesh_core::{
         slot_tiers, socket_address,
         vips::{self, Vips},
     },
-    model::{Addresses, Locality, ServiceName, Services, Update},
+    model::{Addresses, Admission, Locality, ServiceName, Services, Update},
     state::overrides::Overrides,
 };
-
-use crate::file;
 
 /// The time of the compile.
 pub const NOW: Duration = Duration::from_secs(100_000);
@@ -79,6 +77,19 @@ pub fn autos(services: &Services) -> Vec<&ServiceName> {
     asks.map(|it| &it.name).collect()
 }
 
+/// Returns the settings of the agent that reads.
+pub fn admission() -> Admission {
+    let networks = |texts: &[&str]| {
+        let networks = texts.iter().map(|text| text.parse());
+        networks.collect::<Result<_, _>>().expect("networks")
+    };
+    Admission {
+        service_cidrs: networks(&["10.96.0.0/12", "240.0.0.0/24"]),
+        external_cidrs: networks(&["192.0.2.0/24", "2001:db8::/32"]),
+        ..Admission::default()
+    }
+}
+
 /// Returns a node with these services.
 pub fn world(services: Services) -> World {
     let addresses = ["127.0.0.1", "192.0.2.1", "::1"];
@@ -86,7 +97,7 @@ pub fn world(services: Services) -> World {
         services,
         complete: true,
         node_name: "node-a".to_owned(),
-        admission: file::admission().into(),
+        admission: admission().into(),
         node_addresses: addresses.map(|it| it.parse().expect("an address")).into(),
         locality: Locality {
             cloud: Some("cloud-a".into()),

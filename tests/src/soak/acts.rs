@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::rest::Rows;
+use super::rows::Rows;
 use crate::{Manifest, Node, Server, node::PATIENCE, service, wait};
 
 /// Endpoints of `shop/cart`, which always has two of them.

@@ -13,6 +13,7 @@
 mod acts;
 mod load;
 mod rest;
+mod rows;
 
 use std::{
     fmt,

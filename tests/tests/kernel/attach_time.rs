@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use mesh_tests::Node;
+use mesh_tests::{Node, machine};
 
 /// Longest time of an optimised agent.
 const LONGEST: Duration = Duration::from_millis(300);
@@ -10,6 +10,8 @@ const LONGEST: Duration = Duration::from_millis(300);
 const LONGEST_EMULATED: Duration = Duration::from_secs(5);
 /// Other load of the machine slows one start, not all.
 const STARTS: usize = 3;
+/// The test fails above this multiple: other load may also last.
+const TOLERANCE: u32 = 3;
 
 #[test]
 fn the_programs_are_attached_soon_after_the_start() {
@@ -17,7 +19,7 @@ fn the_programs_are_attached_soon_after_the_start() {
         .map(|_| attach_time(&Node::setup().alone().start()))
         .min()
         .expect("there is a start");
-    let longest = if is_emulated() {
+    let longest = if machine::is_emulated() {
         LONGEST_EMULATED
     } else {
         LONGEST
@@ -29,9 +31,13 @@ fn the_programs_are_attached_soon_after_the_start() {
         took.as_millis(),
         longest.as_millis()
     );
-    // An agent that is not optimised parses its programs several times slower.
-    if !cfg!(debug_assertions) {
-        assert!(took <= longest, "{took:?} instead of {longest:?}");
+    // An agent that is not optimised parses its programs several times slower. The speed of an
+    // emulated machine is that of its host at that moment: `cargo xtask vm` shows the time.
+    if !cfg!(debug_assertions) && !machine::is_emulated() {
+        assert!(
+            took <= longest * TOLERANCE,
+            "{took:?} instead of {longest:?}"
+        );
     }
 }
 
@@ -51,9 +57,4 @@ fn attach_time(node: &Node) -> Duration {
         });
     let milliseconds = milliseconds.unwrap_or_else(|| panic!("the agent logs the time: {log}"));
     Duration::from_millis(milliseconds.parse().expect("a number"))
-}
-
-fn is_emulated() -> bool {
-    let processors = fs::read_to_string("/proc/cpuinfo").expect("/proc is mounted");
-    processors.contains("QEMU TCG")
 }

@@ -255,12 +255,10 @@ fn links_whose_pins_are_removed_serve_on_and_are_pinned_again() {
         );
         now() == before
     });
-    assert!(
+    wait::until("the agent to log it", PATIENCE, || {
         node.log()
-            .contains("links were unpinned by another process; pinned again"),
-        "{}",
-        node.log()
-    );
+            .contains("links were unpinned by another process; pinned again")
+    });
     node.kill_agent();
     assert_eq!(
         node.client().tcp("10.96.0.10:80").times(10).answers,

@@ -17,6 +17,7 @@ mod hostile_services;
 mod invalid_config;
 mod invalid_objects;
 mod kernel_features;
+mod kernel_log;
 mod kill_points;
 mod kubernetes;
 mod live_load;

@@ -13,7 +13,8 @@ use mesh_tests::{
 const KNOWN: &str = "services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, serviceCidr, \
                      externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, allowSecondAgent, \
                      serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, maxServices, maxBackends, \
-                     maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile";
+                     maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile, socketGroup, \
+                     adminGroup, systemCallFilter";
 
 /// Expects the agent to exit within a second, with one sentence that contains each of these words.
 fn expect_sentence(command: &mut Command, words: &[&str]) {

@@ -4,6 +4,7 @@
 //! ```text
 //! sources ──► words                                     what people read uses plain words
 //!         ──► sizes                                     no file is too long
+//!         ──► openings                                  every file says what it owns
 //!         ──► modules ──► paths ──► imports ──► circles no modules import each other in a circle
 //!                             └───► arrows              the pure crate is pure, and only the daemon has kernel programs
 //! ```
@@ -15,6 +16,7 @@ mod circles;
 mod exceptions;
 mod imports;
 mod modules;
+mod openings;
 mod paths;
 mod sizes;
 mod words;

@@ -15,7 +15,6 @@ mod report;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    thread,
 };
 
 use anyhow::{Context, bail};
@@ -70,8 +69,8 @@ fn smoke(series: &str) -> &'static [&'static str] {
     }
 }
 
-/// Boots every kernel, runs the tests there, and shows what each program and each test came to. All
-/// kernels at the same time: most of the time is one processor's.
+/// Boots every kernel, runs the tests there, and shows what each program and each test came to. One
+/// kernel after the other, because times are measured.
 pub fn vm(options: &Options) -> anyhow::Result<()> {
     setup::ensure(setup::VM)?;
     let directory = workspace::target().join("vm");
@@ -91,16 +90,10 @@ pub fn vm(options: &Options) -> anyhow::Result<()> {
         let said = machine::boot(series, &kernel.image, &initramfs, &console)?;
         Ok(Report::read(&kernel.release, &said))
     };
-    let reports = thread::scope(|scope| {
-        let machines: Vec<_> = kernels
-            .iter()
-            .map(|kernel| scope.spawn(|| run(kernel)))
-            .collect();
-        machines
-            .into_iter()
-            .map(|machine| machine.join().expect("a failure is an error"))
-            .collect::<anyhow::Result<Vec<_>>>()
-    })?;
+    let reports = kernels
+        .iter()
+        .map(run)
+        .collect::<anyhow::Result<Vec<_>>>()?;
     println!("{}", report::table(&reports));
     if env::var_os(recorded::UPDATE).is_some() {
         recorded::update(&reports)?;

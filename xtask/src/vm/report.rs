@@ -125,7 +125,10 @@ pub fn table(reports: &[Report]) -> String {
     {
         let time = attached.map_or_else(
             || "-".into(),
-            |(took, longest)| format!("after {took} ms, of at most {longest}"),
+            |(took, longest)| {
+                let late = if took > longest { "  LATE" } else { "" };
+                format!("after {took} ms, of at most {longest}{late}")
+            },
         );
         _ = writeln!(table, "{kernel:width$}  {time}");
     }

@@ -2,7 +2,7 @@
 
 use std::{iter, ops::Range};
 
-use mesh_common::abi::{ServiceRow, Slot, backend_state, service_flags};
+use mesh_common::abi::{BackendRow, ServiceRow, Slot, backend_state, service_flags};
 
 use super::Tables;
 use crate::table::Table;
@@ -10,18 +10,17 @@ use crate::table::Table;
 impl Tables {
     /// Whether any backend of a service row takes connects.
     pub fn leads_to_active(&self, row: &ServiceRow) -> bool {
-        let is_active = |index: u32| {
-            self.backends
-                .get(&index)
-                .is_some_and(|it| it.state == backend_state::ACTIVE)
-        };
-        if let Some(mut row) = contiguous_backends(row) {
-            return row.any(is_active);
+        let is_active = |it: &BackendRow| it.state == backend_state::ACTIVE;
+        // By the rows that exist: another process may have written any range.
+        if let Some(indexes) = contiguous_backends(row) {
+            return self.backends.range(indexes).any(|(_, it)| is_active(it));
         }
         let mut slots = slot_ranges(&self.slots, row)
             .into_iter()
             .flat_map(|range| self.slots.range(range));
-        slots.any(|(_, slot)| slot.link == 0 && is_active(slot.backend))
+        slots.any(|(_, slot)| {
+            slot.link == 0 && self.backends.get(&slot.backend).is_some_and(is_active)
+        })
     }
 }
 

@@ -1,3 +1,5 @@
+//! Health checks by gRPC against real servers.
+
 use std::{net::SocketAddr, time::Duration};
 
 use http_body_util::Empty;

@@ -1,3 +1,5 @@
+//! Health checks by HTTP against real servers.
+
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;

@@ -1,3 +1,5 @@
+//! Health checks by TCP against real servers.
+
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;

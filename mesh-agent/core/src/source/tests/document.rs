@@ -1,3 +1,5 @@
+//! Documents as trees: lines and paths of nodes, and what is no document.
+
 use super::{parse, problems};
 use crate::source::{
     document::{self, Document, Step, Value},

@@ -1,3 +1,5 @@
+//! Kubernetes objects: which of them are joined to a service, and what their fields mean.
+
 use super::{Node, joined, problems};
 use crate::source::Serve;
 

@@ -1,3 +1,5 @@
+//! The native form: which services its fields make, and which errors.
+
 use std::time::Duration;
 
 use super::{joined, lines, names, parse, problems};

@@ -1,3 +1,5 @@
+//! Files that are cut at any byte.
+
 use super::{Node, parse, served};
 
 /// Checks that every prefix of a good file serves what the whole file serves, and is reported if an
