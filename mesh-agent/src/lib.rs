@@ -17,7 +17,7 @@
 //! keeps a second agent out. What is pure is in `mesh_core`, the access to files in `mesh_files`.
 
 use mesh_api as api;
-use mesh_core::{desired, duration, hash, model, printable, similar_names, table};
+use mesh_core::{desired, doctor, duration, hash, model, printable, similar_names, table};
 use mesh_files::{mounts, private_files, safe_open};
 
 pub mod logging;

@@ -4,6 +4,8 @@
 //! event ──► Filter: level, by crate ──► field: printable ──► Limited: a bounded rate of lines of one kind ──► stderr
 //! ```
 
+mod recent;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -25,6 +27,8 @@ use tracing_subscriber::{
     },
 };
 
+use self::recent::Recorded;
+pub use self::recent::recent;
 use crate::printable::printable;
 
 /// Most lines of one kind at a time, and per second after that.
@@ -88,7 +92,7 @@ pub fn start(Filter(directives): &Filter) {
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .fmt_fields(debug_fn(field).delimited(" "))
-        .with_writer(Limited::new(Instant::now, io::stderr))
+        .with_writer(Limited::new(Instant::now, Recorded(io::stderr)))
         .init();
 }
 

@@ -137,7 +137,7 @@ async fn readyz(State(pages): State<Arc<Pages>>) -> (StatusCode, &'static str) {
 
 /// Renders the metrics in the OpenMetrics text format. Returns an error if anything cannot be read,
 /// because missing values would look like removed services.
-fn scrape(view: &dyn View) -> Result<Bytes, String> {
+pub fn scrape(view: &dyn View) -> Result<Bytes, String> {
     let reading = Reading {
         status: view.status(),
         services: view.services()?,

@@ -23,8 +23,11 @@ enum Right {
 }
 
 /// The right that each verb of the API needs. A verb that is not listed needs [`Right::Change`].
-const VERBS: [(Method, &str, Right); 6] = [
+const VERBS: [(Method, &str, Right); 8] = [
     (Method::GET, "status", Right::Read),
+    (Method::GET, "doctor", Right::Read),
+    // Has settings, metrics and the log.
+    (Method::GET, "support", Right::Change),
     (Method::GET, "services", Right::Read),
     (Method::GET, "explain", Right::Read),
     (Method::POST, "drain", Right::Change),
@@ -214,6 +217,7 @@ mod tests {
         let right = |method: Method, path: &str| right(&method, verb(&method, path));
         for path in [
             "/v1/status",
+            "/v1/doctor",
             "/v1/services",
             "/v1/services/shop/drain",
             "/v1/explain",
@@ -225,7 +229,7 @@ mod tests {
             let path = format!("{endpoint}/{path}");
             assert_eq!(right(Method::POST, &path), Right::Change, "{path}");
         }
-        for path in ["/", "/v1", "/v1/new", "/v2"] {
+        for path in ["/", "/v1", "/v1/new", "/v1/support", "/v2"] {
             assert_eq!(right(Method::GET, path), Right::Change, "{path}");
         }
         assert_eq!(right(Method::HEAD, "/v1/status"), Right::Change);

@@ -1,5 +1,8 @@
 //! The client of the control socket. Every error says what to do.
 
+mod diagnosis;
+mod escape;
+
 use std::{
     fmt::Write as _,
     fs, io,
@@ -18,6 +21,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use self::escape::escape;
 use super::types::{
     ApiError, Change, CommandOptions, CommandResult, Explanation, Question, Service, Status,
 };
@@ -315,19 +319,6 @@ fn refusal(Answer { code, again, body }: &Answer) -> Error {
             reason,
         },
     }
-}
-
-/// Percent-encodes everything but the unreserved characters of RFC 3986.
-fn escape(part: &str) -> String {
-    part.bytes().fold(String::new(), |mut escaped, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte));
-            }
-            _ => write!(escaped, "%{byte:02X}").expect("writing to a string does not fail"),
-        }
-        escaped
-    })
 }
 
 #[cfg(test)]

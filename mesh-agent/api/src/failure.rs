@@ -17,7 +17,7 @@ use crate::model::ServiceName;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error(
-        "no such page; there are /v1/status, /v1/services, /v1/services/NAMESPACE/NAME, /v1/explain?to=ADDRESS:PORT and, \
+        "no such page; there are /v1/status, /v1/doctor, /v1/support, /v1/services, /v1/services/NAMESPACE/NAME, /v1/explain?to=ADDRESS:PORT and, \
          for POST, /v1/services/NAMESPACE/NAME/endpoints/ADDRESS:PORT/ with drain, undrain or weight"
     )]
     NoRoute,

@@ -1,5 +1,6 @@
 //! A fake view of an agent, and a socket to serve it on, for tests of its readers.
 
+mod diagnosis;
 mod explanation;
 
 use std::{
@@ -15,14 +16,14 @@ use mesh_common::counter::Counter;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::explanation::explanation;
+pub use self::{diagnosis::diagnosis, explanation::explanation};
 use super::{
     access::Access,
     server::{self, View},
     types::{
-        CapacityUse, Change, ConfigProblem, Endpoint, EndpointHealth, Explanation, FrontendStatus,
-        HealthCheck, Hook, PortCapacity, Question, Service, ServiceCounters, ServicePort, Status,
-        Wrong,
+        CapacityUse, Change, ConfigProblem, Diagnosis, Endpoint, EndpointHealth, Explanation,
+        FrontendStatus, HealthCheck, Hook, PortCapacity, Question, Service, ServiceCounters,
+        ServicePort, Status, Support, Wrong,
     },
     view::Refusal,
 };
@@ -31,6 +32,7 @@ use crate::model::ServiceName;
 /// The state of the fake agent.
 pub struct Fake {
     pub status: Status,
+    pub diagnosis: Diagnosis,
     pub loaded: Arc<AtomicBool>,
     pub services: Result<Vec<Service>, String>,
     /// The commands so far, as text.
@@ -44,6 +46,14 @@ impl View for Fake {
 
     fn status(&self) -> Status {
         self.status.clone()
+    }
+
+    fn doctor(&self) -> Diagnosis {
+        self.diagnosis.clone()
+    }
+
+    fn support(&self) -> Support {
+        Support::default()
     }
 
     fn loaded(&self) -> bool {
@@ -108,7 +118,8 @@ impl View for Fake {
 pub fn healthy() -> Fake {
     Fake {
         status: status(),
-        loaded: loaded(),
+        diagnosis: diagnosis(),
+        loaded: Arc::new(true.into()),
         services: Ok(vec![dns(), cart()]),
         commands: Arc::default(),
     }
@@ -158,7 +169,8 @@ pub fn ailing() -> Fake {
             problems,
             ..status()
         },
-        loaded: loaded(),
+        diagnosis: diagnosis(),
+        loaded: Arc::new(true.into()),
         services: Err("map SERVICES: cannot read row 7: gone".into()),
         commands: Arc::default(),
     }
@@ -173,10 +185,6 @@ fn wrong(file: &str, line: u32, name: &str, scope: &str) -> Wrong {
         in_force: "lastGood".into(),
         effect: "its last good version stays in force".into(),
     }
-}
-
-fn loaded() -> Arc<AtomicBool> {
-    Arc::new(true.into())
 }
 
 /// A served [`Fake`]; stops when dropped.

@@ -52,6 +52,8 @@ pub async fn serve(
 pub fn router(view: Arc<dyn View>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/doctor", get(doctor))
+        .route("/v1/support", get(support))
         .route("/v1/services", get(services))
         .route("/v1/services/{namespace}/{name}", get(service))
         .route(
@@ -67,6 +69,14 @@ pub fn router(view: Arc<dyn View>) -> Router {
 
 async fn status(State(reader): State<ViewReader>) -> Result<Json<types::Status>, Failure> {
     Ok(Json(reader.read(View::status).await?))
+}
+
+async fn doctor(State(reader): State<ViewReader>) -> Result<Json<types::Diagnosis>, Failure> {
+    Ok(Json(reader.read(View::doctor).await?))
+}
+
+async fn support(State(reader): State<ViewReader>) -> Result<Json<types::Support>, Failure> {
+    Ok(Json(reader.read(View::support).await?))
 }
 
 async fn services(
@@ -268,7 +278,9 @@ mod tests {
         let (code, body) = answer("GET /v2/status");
         assert_eq!(code, "HTTP/1.1 404 Not Found");
         assert!(
-            body.starts_with(r#"{"error":"no such page; there are /v1/status, /v1/services, "#),
+            body.starts_with(
+                r#"{"error":"no such page; there are /v1/status, /v1/doctor, /v1/support, "#
+            ),
             "{body}"
         );
         let (code, body) = answer("DELETE /v1/services/shop/cart");

@@ -16,6 +16,10 @@ pub trait View: Send + Sync + 'static {
     fn ready(&self) -> bool;
     /// Returns the state of the agent.
     fn status(&self) -> types::Status;
+    /// Returns what is wrong with the agent and its node.
+    fn doctor(&self) -> types::Diagnosis;
+    /// Returns what else a bug report needs.
+    fn support(&self) -> types::Support;
     /// Returns whether the services were read; a new agent has to read them first.
     fn loaded(&self) -> bool;
     /// Returns all services, sorted by namespace and name, or what could not be read.

@@ -8,6 +8,7 @@
 //!  of files   types                          with the code of the kernel programs
 //!
 //!            api: types of the control socket; state: texts for the next agent
+//!            doctor: facts about agent and node to findings
 //! ```
 //!
 //! Modules are listed in the order in which data flows. `table` is the map type of services and
@@ -26,4 +27,5 @@ pub mod source;
 pub mod desired;
 pub mod dataplane;
 pub mod api;
+pub mod doctor;
 pub mod state;

@@ -9,6 +9,7 @@
 mod backend;
 mod completion;
 mod config;
+mod doctor;
 mod explain;
 mod health_cell;
 mod layout;
@@ -18,6 +19,7 @@ mod service;
 mod session;
 mod stats;
 mod status;
+mod support_bundle;
 mod watch;
 
 use std::{
@@ -68,6 +70,7 @@ Examples:
   meshctl backend list -n shop         load of every endpoint in a namespace
   meshctl stats -w 1s                  connections per second
   meshctl explain 10.96.0.10:80        where a connect goes now, and why
+  meshctl doctor                       what is wrong, and what to do
   meshctl backend drain shop/cart 10.0.0.1:8080 --wait
                                        before an endpoint is removed
   meshctl config validate ./services   check files before they are deployed
@@ -105,6 +108,8 @@ enum Noun {
     Backend(backend::Verb),
     Stats(stats::Args),
     Explain(explain::Args),
+    Doctor(doctor::Args),
+    SupportBundle(support_bundle::Args),
     #[command(subcommand)]
     Config(config::Verb),
     Completion(completion::Args),
@@ -143,8 +148,10 @@ enum Failure {
     Name(#[from] service_name::Error),
     #[error(transparent)]
     Endpoint(#[from] backend::Error),
-    #[error("status covers the whole agent: leave out -n {0}")]
-    WholeAgent(String),
+    #[error("{0} covers the whole agent: leave out -n {1}")]
+    WholeAgent(&'static str, String),
+    #[error(transparent)]
+    Bundle(#[from] support_bundle::Error),
     #[error("cannot write the answer: {0}")]
     Write(#[from] io::Error),
     #[error("cannot write the answer as YAML: {0}")]
@@ -159,8 +166,12 @@ impl Failure {
             Self::Endpoint(backend::Error::Malformed(_) | backend::Error::DeadlineAlone) => {
                 Exit::Usage
             }
-            Self::Agent(_) | Self::Endpoint(_) | Self::Write(_) | Self::Yaml(_) => Exit::No,
-            Self::Name(_) | Self::WholeAgent(_) => Exit::Usage,
+            Self::Agent(_)
+            | Self::Endpoint(_)
+            | Self::Bundle(_)
+            | Self::Write(_)
+            | Self::Yaml(_) => Exit::No,
+            Self::Name(_) | Self::WholeAgent(..) => Exit::Usage,
         }
     }
 }
@@ -196,6 +207,8 @@ async fn answer(cli: Cli, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
         Noun::Backend(verb) => backend::run(&mut session, verb).await,
         Noun::Stats(args) => stats::run(&mut session, args).await,
         Noun::Explain(args) => explain::run(&mut session, args).await,
+        Noun::Doctor(args) => doctor::run(&mut session, args).await,
+        Noun::SupportBundle(args) => support_bundle::run(&mut session, args).await,
         Noun::Config(verb) => config::run(&mut session, verb).await,
         Noun::Completion(args) => completion::run(&mut session, args),
         Noun::ManPages => {

@@ -36,7 +36,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(session: &mut Session<'_>, args: Args) -> Result<Exit, Failure> {
     if let Some(namespace) = &session.namespace {
-        return Err(Failure::WholeAgent(namespace.clone()));
+        return Err(Failure::WholeAgent("status", namespace.clone()));
     }
     let mut rounds = session.rounds(&args.watch);
     let mut exit = Exit::Ok;

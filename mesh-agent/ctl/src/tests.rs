@@ -178,7 +178,7 @@ async fn verbs_of_other_tools_work_or_name_the_right_command() {
     );
     let (exit, _, err) = run_in_process(&agent, "get services").await;
     assert_eq!(exit, Exit::Usage);
-    let known = "known here: status, service, backend, stats, explain, config, completion; the noun comes first";
+    let known = "known here: status, service, backend, stats, explain, doctor, support-bundle, config, completion; the noun comes first";
     let expected = format!(
         "meshctl: get: unknown command; {known}: `meshctl service list`, `meshctl service get NAME`, `meshctl backend list`\n"
     );

@@ -7,9 +7,10 @@
 //!                          private_files ◄── last_good
 //! ```
 //!
-//! `mounts` reads what is mounted where.
+//! `mounts` reads what is mounted where, and `inspect` what is wrong with a node.
 
 pub mod dir;
+pub mod inspect;
 pub mod last_good;
 pub mod mounts;
 pub mod private_files;

@@ -49,7 +49,7 @@ mod view;
 
 pub use self::preparation::{Preparation, prepare};
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use tokio::{net::UnixListener, sync::watch};
 use tracing::{info, warn};
@@ -65,7 +65,7 @@ use self::{
     problem_log::ProblemLog,
     sources::SourceContext,
     stale_sockets::StaleSockets,
-    view::AgentView,
+    view::{AgentView, Started},
 };
 use crate::{
     api::{self, group::Group},
@@ -78,7 +78,7 @@ use crate::{
 /// Runs until stopped by a signal. Links and maps stay in the kernel, so connects are still
 /// balanced afterwards. Must run on the main thread, which keeps the capabilities to attach.
 pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result<()> {
-    let started = Instant::now();
+    let started = Started::now();
     let Preparation {
         degraded,
         namespaces,
@@ -105,6 +105,7 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     let kernel_features = kernel.differences().to_vec();
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
+    let inspector = kernel.inspector();
     let listener = api::server::bind(
         &settings.socket,
         settings.access.socket_group().map(Group::id),
@@ -127,6 +128,7 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     let health = HealthTask::start(&context, owner.down());
     let view = Arc::new(AgentView {
         started,
+        inspector,
         degraded,
         kernel_features,
         context: context.clone(),
@@ -138,7 +140,7 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     start_rooms(&context, view, listener, sockets).await?;
 
     let event_loop = EventLoop {
-        started,
+        started: started.at,
         owner,
         stale_sockets: StaleSockets::new(namespaces),
         ejections: EjectionWatch::new(Arc::clone(&context.meter)),

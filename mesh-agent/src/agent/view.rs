@@ -1,8 +1,10 @@
 //! The view of the agent for the API and the metrics: the published snapshot, joined with the
 //! kernel's counters at the time of the request.
 
+mod doctor;
 mod services;
 mod settings;
+mod support;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,19 +12,19 @@ use std::{
     path::Path,
     process,
     sync::Arc,
-    time::Instant,
 };
 
 use mesh_common::abi::maps;
 use tokio::sync::watch;
 
+pub(super) use self::doctor::Started;
 use self::services::ServiceRows;
 use super::{
     clock::now, context::Context, event::Command, explain, frontend_owners, owner::Snapshot,
 };
 use crate::{
     api::{server::View, types, view::Refusal},
-    dataplane::link::Attached,
+    dataplane::{inspect::Inspector, link::Attached},
     desired::{Capacity, Tables, Target},
     health::HealthReport,
     model::{ConfigError, ConfigNote, LeftOut, Origin, Scope, ServiceName, Wrong},
@@ -33,7 +35,8 @@ const MOST_WRONG: usize = 100;
 
 /// The sources of all answers.
 pub(super) struct AgentView {
-    pub(super) started: Instant,
+    pub(super) started: Started,
+    pub(super) inspector: Inspector,
     pub(super) degraded: Vec<String>,
     pub(super) kernel_features: Vec<String>,
     pub(super) context: Context,
@@ -59,7 +62,7 @@ impl View for AgentView {
             config_valid: snapshot.errors.is_empty(),
             node_name: self.context.settings.node_name.clone(),
             pid: process::id(),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            uptime_seconds: self.started.at.elapsed().as_secs(),
             cgroup: self.context.settings.cgroup.display().to_string(),
             pin_dir: self.context.settings.pin_dir.display().to_string(),
             revision: applied.map_or(0, |applied| applied.revision),
@@ -95,6 +98,14 @@ impl View for AgentView {
                 .collect(),
             kernel_features: self.kernel_features.clone(),
         }
+    }
+
+    fn doctor(&self) -> types::Diagnosis {
+        self.diagnose(self.status())
+    }
+
+    fn support(&self) -> types::Support {
+        support::support(self)
     }
 
     fn loaded(&self) -> bool {

@@ -81,7 +81,10 @@ pub(super) const EVERY_OLD: &[i64] = &[];
 /// Needed by the daemon: connections, events, watching and writing files, ending the helper.
 pub(super) const DAEMON: &[i64] = &[
     libc::SYS_accept4,
+    // Sets nothing without CAP_SYS_TIME, which the agent does not hold.
+    libc::SYS_adjtimex,
     libc::SYS_bind,
+    libc::SYS_clock_adjtime,
     libc::SYS_connect,
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,

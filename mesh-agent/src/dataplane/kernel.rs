@@ -18,6 +18,7 @@ use super::{
     clients, exclude, features,
     generation::Generation,
     hooks::{self, CgroupHooks, HAS_ALL},
+    inspect::Inspector,
     layout::{check, directory_name, has_more_rows},
     link::{Attached, Held},
     link_repair,
@@ -214,6 +215,15 @@ impl Kernel {
             maps: Arc::clone(&self.maps),
             program,
         })
+    }
+
+    /// Returns a reader of maps and pins, in parallel to the data plane.
+    pub fn inspector(&self) -> Inspector {
+        Inspector {
+            maps: Arc::clone(&self.maps),
+            capacity: self.capacity,
+            pins: self.pins.path().to_owned(),
+        }
     }
 
     /// Replaces the cgroups and namespaces that are not served. Only for an agent that was opened

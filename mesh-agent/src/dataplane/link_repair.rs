@@ -19,6 +19,11 @@ enum Problem {
     )]
     NoCgroup { hook: &'static str, cgroup: String },
     #[error(
+        "program {hook} serves nothing: another process detached it from cgroup {cgroup}; restart the agent, which attaches it \
+         again"
+    )]
+    Detached { hook: &'static str, cgroup: String },
+    #[error(
         "the link of program {hook} is not pinned, so the program is gone when this agent ends: {reason}"
     )]
     NotPinned { hook: &'static str, reason: String },
@@ -53,9 +58,11 @@ fn repair_one(held: &Held, pins: &PinDir, cgroup: &Cgroup) -> Result<Pinned, Pro
     let hook = held.hook;
     let not_pinned = |reason| Problem::NotPinned { hook, reason };
     if sys::link_info(held.link.as_fd()).is_ok_and(|info| info.cgroup_id == 0) {
-        return Err(Problem::NoCgroup {
-            hook,
-            cgroup: cgroup.path().display().to_string(),
+        let path = cgroup.path().display().to_string();
+        return Err(if cgroup.exists() {
+            Problem::Detached { hook, cgroup: path }
+        } else {
+            Problem::NoCgroup { hook, cgroup: path }
         });
     }
     let path = pins.link(hook);

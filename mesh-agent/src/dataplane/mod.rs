@@ -11,6 +11,7 @@ mod features;
 mod frames;
 mod generation;
 mod hooks;
+pub mod inspect;
 pub mod kernel;
 #[cfg(feature = "kernel-log")]
 pub mod kernel_log;

@@ -298,6 +298,11 @@ impl Cgroup {
         &self.path
     }
 
+    /// Returns whether it is still at its path.
+    pub(super) fn exists(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|there| there.ino() == self.id)
+    }
+
     /// Returns its inode number.
     pub(super) fn id(&self) -> u64 {
         self.id

@@ -8,6 +8,7 @@ mod bpftool;
 mod cli;
 mod confinement;
 mod connect_variants;
+mod doctor;
 mod files;
 mod harness;
 mod health_check_abuse;

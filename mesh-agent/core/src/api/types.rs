@@ -2,11 +2,13 @@
 //! renamed.
 
 mod counters;
+mod doctor;
 mod endpoint;
 mod explain;
 mod health;
 mod command;
 mod service;
+mod support;
 mod wrong;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     command::{Change, CommandOptions, CommandResult},
     counters::ServiceCounters,
+    doctor::{Diagnosis, Finding, Severity},
     endpoint::{Ejection, Endpoint, Locality, clients},
     explain::{
         Candidate, Destination, Explanation, Question, Share, Tier, candidate_status, verdict,
@@ -26,6 +29,7 @@ pub use self::{
         FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort,
         frontend_state,
     },
+    support::{MapLayout, ProgramsOfHook, Support},
     wrong::Wrong,
 };
 use crate::model;

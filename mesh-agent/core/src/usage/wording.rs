@@ -78,6 +78,7 @@ fn unknown_command(error: &Error, command: &Command, arguments: &[OsString]) -> 
     let known: Vec<&str> = path(command, arguments, word)
         .1
         .get_subcommands()
+        .filter(|it| !it.is_hide_set())
         .map(Command::get_name)
         .collect();
     let meant = did_you_mean(error, ContextKind::SuggestedSubcommand);
