@@ -105,7 +105,11 @@ async fn gather(session: &Session<'_>, with_services: bool, pin_dir: &Path) -> V
     }
     parts.push(text("node.txt", &node()));
     if with_services && let Ok(Status { sources, .. }) = &status {
-        parts.extend(sources.iter().flat_map(service_files::read));
+        parts.extend(
+            sources
+                .iter()
+                .flat_map(|source| service_files::read(source)),
+        );
     }
     parts
 }

@@ -26,7 +26,7 @@ const KEYS: [&str; 5] = ["headers", "annotations", "data", "stringdata", "env"];
 /// Masks every line of a text.
 pub(super) fn text(text: &str) -> String {
     let lines = text.split_inclusive('\n');
-    lines.map(|line| self::line(line)).collect()
+    lines.map(line).collect()
 }
 
 /// Masks the strings of a value, and what is below keys of secrets.

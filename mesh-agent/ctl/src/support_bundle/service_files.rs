@@ -12,7 +12,7 @@ use crate::render;
 const LARGEST: u64 = 4 << 20;
 
 /// Returns the files of a directory of services, as `meshctl status` names it, masked.
-pub(super) fn read(source: &String) -> Vec<Part> {
+pub(super) fn read(source: &str) -> Vec<Part> {
     // `NAMESPACE=PATH` restricts a directory to a namespace.
     let path = match source.split_once('=') {
         Some((_, path)) => path,
