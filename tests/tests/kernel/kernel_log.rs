@@ -14,7 +14,7 @@ fn answers_of_the_programs_are_in_the_log_with_service_and_backend_by_name() {
     node.write("cart.yaml", &cart);
     node.wait_until_served("shop/cart", &[]);
     client.tcp("10.96.0.10:80").once();
-    wait_for(&node, "connect refused service=\"shop/cart:80/TCP\"");
+    wait_for(&node, "connect refused service=\"shop/cart:tcp-80/TCP\"");
 
     node.write("cart.yaml", cart.endpoint(&a));
     node.wait_until_served("shop/cart", &[&a]);
@@ -22,7 +22,7 @@ fn answers_of_the_programs_are_in_the_log_with_service_and_backend_by_name() {
     let endpoint = a.address();
     wait_for(
         &node,
-        &format!("connect answered service=\"shop/cart:80/TCP\" endpoint={endpoint}"),
+        &format!("connect answered service=\"shop/cart:tcp-80/TCP\" endpoint={endpoint}"),
     );
 }
 
