@@ -7,7 +7,10 @@ use std::{
 
 use clap::Args;
 
-use crate::{cargo::cargo, run, setup, workspace};
+use crate::{
+    cargo::{build_agent, cargo, optimised},
+    run, setup, workspace,
+};
 
 /// What is measured.
 #[derive(Args)]
@@ -57,8 +60,11 @@ pub fn bench(options: &Options) -> anyhow::Result<()> {
 
 /// Builds the simulator, then becomes it.
 pub fn simulate(model: &[String]) -> anyhow::Result<()> {
-    run::check(&mut cargo(&["build", "--release", "--bin", "mesh-bench"]))?;
-    let mut bench = Command::new(workspace::release("mesh-bench"));
+    run::check(&mut optimised(
+        &["build", "--bin", "mesh-bench"],
+        "--profile",
+    ))?;
+    let mut bench = Command::new(workspace::built().join("mesh-bench"));
     match run::replace(bench.arg("simulate").args(model))? {}
 }
 
@@ -104,19 +110,13 @@ fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
 
 /// Builds the agent, the clients and the bench, and returns the bench.
 pub fn build() -> anyhow::Result<Command> {
-    run::check(&mut cargo(&[
-        "build",
-        "--release",
-        "--bins",
-        "--package",
-        "mesh-agent",
-        "--package",
-        "meshctl",
-        "--package",
-        "mesh-tests",
-    ]))?;
-    let mut bench = Command::new(workspace::release("mesh-bench"));
+    build_agent()?;
+    run::check(&mut optimised(
+        &["build", "--bins", "--package", "mesh-tests"],
+        "--profile",
+    ))?;
+    let mut bench = Command::new(workspace::built().join("mesh-bench"));
     // Where the programs are that it starts.
-    bench.env("MESH_BIN_DIR", workspace::release(""));
+    bench.env("MESH_BIN_DIR", workspace::built());
     Ok(bench)
 }

@@ -1,6 +1,6 @@
 //! Build, test and lint: cargo, after the setup steps that each needs.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::Context;
 
@@ -13,7 +13,9 @@ const HOST_CRATES: [&str; 3] = ["--workspace", "--exclude", "mesh-ebpf"];
 /// Builds `mesh-agent` and `meshctl`.
 pub fn build() -> anyhow::Result<()> {
     setup::ensure(setup::BUILD)?;
-    build_agent()
+    build_agent()?;
+    println!("built  {}", workspace::built().display());
+    Ok(())
 }
 
 /// Builds everything, then becomes the test runner. The agent under test is the one that packages
@@ -22,7 +24,7 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     setup::ensure(setup::TEST)?;
     build_all()?;
     match run::replace(
-        cargo(&["nextest", "run", "--release"])
+        optimised(&["nextest", "run"], "--cargo-profile")
             .args(HOST_CRATES)
             .args(arguments),
     )? {}
@@ -38,23 +40,16 @@ pub fn build_all() -> anyhow::Result<()> {
 /// Builds the agent whose programs log, for the test of that log. The agent itself takes its place
 /// in the directory afterwards.
 fn build_agent_with_kernel_log() -> anyhow::Result<()> {
-    let build = [
-        "build",
-        "--release",
-        "--package",
-        "mesh-agent",
-        "--bins",
-        "--features",
-        "kernel-log",
-    ];
-    run::check(&mut cargo(&build))?;
-    let [agent, with_log] = ["mesh-agent", "mesh-agent-kernel-log"].map(workspace::release);
+    let mut build = optimised(&["build", "--package", "mesh-agent"], "--profile");
+    run::check(build.args(["--bins", "--features", "kernel-log"]))?;
+    let [agent, with_log] =
+        ["mesh-agent", "mesh-agent-kernel-log"].map(|name| workspace::built().join(name));
     replace(&agent, &with_log)
 }
 
 /// Returns the command that builds the tests.
 pub fn build_tests() -> Command {
-    let mut build = cargo(&["build", "--release", "--tests"]);
+    let mut build = optimised(&["build", "--tests"], "--profile");
     build.args(HOST_CRATES);
     build
 }
@@ -139,25 +134,25 @@ fn last_line(text: &str) -> &str {
 pub const BINARIES: [&str; 2] = ["mesh-agent", "meshctl"];
 
 /// Builds the agent and its command line, linked statically so that they run on any distribution,
-/// for callers that have run their setup. They are put beside the other binaries of the release
-/// build.
+/// for callers that have run their setup.
 pub fn build_agent() -> anyhow::Result<()> {
-    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let mut build = cargo(&["build", "--profile", "dist", "--target", &target]);
-    // Of this target only, which is named although it is the host's: build scripts and procedural
-    // macros are loaded by the compiler, and cannot be static.
+    let mut build = optimised(&["build"], "--profile");
+    run::check(build.args(BINARIES.map(|binary| format!("--package={binary}"))))
+}
+
+/// Cargo, for what packages hold and for all that is tested and measured with it: one profile, so
+/// that dependencies are built once. `profile` is the option that names the profile.
+pub fn optimised(arguments: &[&str], profile: &str) -> Command {
+    let triple = workspace::triple();
     let flags = format!(
         "CARGO_TARGET_{}_RUSTFLAGS",
-        target.to_uppercase().replace('-', "_")
+        triple.to_uppercase().replace('-', "_")
     );
-    build.env(flags, "-C target-feature=+crt-static");
-    run::check(build.args(BINARIES.map(|binary| format!("--package={binary}"))))?;
-    let built = workspace::target().join(target).join("dist");
-    let release = workspace::target().join("release");
-    fs::create_dir_all(&release).with_context(|| release.display().to_string())?;
-    BINARIES
-        .iter()
-        .try_for_each(|binary| replace(&built.join(binary), &workspace::release(binary)))
+    let mut cargo = cargo(arguments);
+    cargo
+        .args([profile, "dist", "--target", &triple])
+        .env(flags, "-C target-feature=+crt-static");
+    cargo
 }
 
 /// Puts a copy in place of a program that may be running.

@@ -45,7 +45,7 @@ use clap::Parser;
 enum Command {
     /// Make this machine ready: install what is missing, change nothing when all is there
     Setup,
-    /// Build the agent and its command line, optimised and static, to target/release
+    /// Build the agent and its command line, optimised and static
     Build,
     /// Make the packages to install from: Debian package, OCI image, static archive
     Package(package::Options),

@@ -19,9 +19,15 @@ pub fn target() -> PathBuf {
     root().join(target)
 }
 
-/// A binary of the release build.
-pub fn release(binary: &str) -> PathBuf {
-    target().join("release").join(binary)
+/// The target that everything optimised is built for. It is named although it is the host's: only
+/// then do build scripts and procedural macros, which the compiler loads, keep their own flags.
+pub fn triple() -> String {
+    format!("{}-unknown-linux-gnu", env::consts::ARCH)
+}
+
+/// Directory of the optimised and static binaries.
+pub fn built() -> PathBuf {
+    target().join(triple()).join("dist")
 }
 
 /// The shop that the demo serves.

@@ -78,7 +78,7 @@ impl Drop for Agent {
 
 /// `meshctl` talking to the agent of this site.
 pub fn meshctl(site: &Site, arguments: &[&str]) -> Command {
-    let mut meshctl = Command::new(workspace::release("meshctl"));
+    let mut meshctl = Command::new(workspace::built().join("meshctl"));
     meshctl.arg("--socket").arg(site.socket()).args(arguments);
     meshctl
 }
@@ -103,7 +103,7 @@ fn connects_in(service: &str) -> Option<u64> {
 
 fn command(site: &Site) -> anyhow::Result<Command> {
     let log = File::options().create(true).append(true).open(log(site))?;
-    let mut agent = Command::new(workspace::release("mesh-agent"));
+    let mut agent = Command::new(workspace::built().join("mesh-agent"));
     // Nothing that configures the machine's own agent, be there one, configures this one.
     agent
         .env_clear()

@@ -113,7 +113,7 @@ impl Site {
     }
 
     fn uninstall(&self) -> anyhow::Result<()> {
-        let mut agent = Command::new(workspace::release("mesh-agent"));
+        let mut agent = Command::new(workspace::built().join("mesh-agent"));
         agent
             .env_clear()
             .arg("uninstall")

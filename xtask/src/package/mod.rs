@@ -79,7 +79,7 @@ pub fn package(options: &Options) -> anyhow::Result<()> {
         Some(directory) => directory.clone(),
         None => {
             cargo::build()?;
-            workspace::target().join("release")
+            workspace::built()
         }
     };
     cargo::BINARIES

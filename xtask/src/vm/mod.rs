@@ -137,7 +137,7 @@ fn build() -> anyhow::Result<Vec<PathBuf>> {
     let test = test_binary(&messages)
         .context("cargo names no test binary `kernel` of package mesh-tests")?;
     let mut programs: Vec<_> = ["mesh-agent", "meshctl", "mesh-client"]
-        .map(workspace::release)
+        .map(|name| workspace::built().join(name))
         .into();
     programs.push(test);
     programs.push(run::which("bpftool").unwrap_or_else(|| Path::new("/usr/sbin/bpftool").into()));
