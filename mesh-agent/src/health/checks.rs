@@ -140,9 +140,9 @@ impl Checks {
     }
 
     fn add(&mut self, entry: Entry, now: Duration) {
-        let namespace = &entry.target.service.namespace;
+        let service = &entry.target.service;
         self.schedule
-            .add(self.next_id, namespace, pace(&entry.check), now);
+            .add(self.next_id, service, pace(&entry.check), now);
         self.ids.insert(Arc::clone(&entry.target), self.next_id);
         self.entries.insert(self.next_id, entry);
         self.next_id += 1;

@@ -7,18 +7,13 @@
 //! never differs more than that from the interval. Probes that become due together anyway (after a
 //! stall, or with slow answers) are paced.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+pub(super) mod queues;
 
-use crate::hash::mix;
+use std::{collections::HashMap, time::Duration};
 
-/// Most concurrent probes. A namespace may use as many as are left free, so a namespace whose
-/// endpoints do not answer leaves half of them to others. That is enough for 2,000 such endpoints,
-/// probed every 5 s with a timeout of 1 s.
-pub(super) const UNDER_WAY: usize = 1024;
+use self::queues::{Line, Queues};
+use crate::{hash::mix, model::ServiceName};
+
 /// One start in the token bucket: nanoseconds times millionths per second.
 const START: u64 = 1_000_000_000_000_000;
 /// Most probes that start at the same moment: twice what 2,000 endpoints, probed every 5 s, need in
@@ -58,11 +53,9 @@ impl Pace {
 pub(super) struct Schedule {
     seed: u64,
     places: HashMap<Id, Grid>,
-    queues: HashMap<Arc<str>, Queue>,
-    /// Due time of the first target of each namespace.
-    heads: BTreeSet<(Duration, Arc<str>)>,
-    /// Namespace of each target under way. The target may have been removed.
-    running: HashMap<Id, Arc<str>>,
+    queues: Queues,
+    /// Queue of each target under way. The target may have been removed.
+    running: HashMap<Id, Line>,
     /// Sum of the rates of all targets.
     rate: u64,
     /// Token bucket, in parts of [`START`], and the time of its last refill.
@@ -70,17 +63,9 @@ pub(super) struct Schedule {
     filled_at: Duration,
 }
 
-/// The targets of one namespace.
-#[derive(Debug, Default)]
-struct Queue {
-    /// Due time of each target that is not under way.
-    due: BTreeSet<(Duration, Id)>,
-    under_way: usize,
-}
-
 #[derive(Clone, Debug)]
 struct Grid {
-    namespace: Arc<str>,
+    line: Line,
     pace: Pace,
     /// Start of the grid.
     first: Duration,
@@ -96,8 +81,7 @@ impl Schedule {
         Self {
             seed,
             places: HashMap::new(),
-            queues: HashMap::new(),
-            heads: BTreeSet::new(),
+            queues: Queues::default(),
             running: HashMap::new(),
             rate: 0,
             tokens: BURST * START,
@@ -105,20 +89,15 @@ impl Schedule {
         }
     }
 
-    /// Adds a target of a namespace. Its first probe is within one interval. Ids should increase.
-    pub(super) fn add(&mut self, id: Id, namespace: &str, pace: Pace, now: Duration) {
-        let known = self
-            .queues
-            .get_key_value(namespace)
-            .map(|(known, _)| Arc::clone(known));
-        let namespace = known.unwrap_or_else(|| namespace.into());
+    /// Adds a target of a service. Its first probe is within one interval. Ids should increase.
+    pub(super) fn add(&mut self, id: Id, service: &ServiceName, pace: Pace, now: Duration) {
         let first = now
             + fraction(
                 pace.interval,
                 self.seed.wrapping_add(id).wrapping_mul(GOLDEN),
             );
         let place = Grid {
-            namespace,
+            line: self.queues.line(service),
             pace,
             first,
             round: 0,
@@ -164,29 +143,33 @@ impl Schedule {
         self.set_due(id, None);
         if let Some(place) = self.places.remove(&id) {
             self.rate -= place.pace.rate();
-            self.forget_unused(&place.namespace);
+            self.queues.forget_unused(&place.line);
         }
     }
 
     /// Returns when to call [`start`](Self::start) again; absent while only the end of a probe can
     /// change anything.
     pub(super) fn next(&self) -> Option<Duration> {
-        let (due, _) = self.first()?;
+        let (due, _) = self.queues.first()?;
+        Some(self.at_the_earliest(due))
+    }
+
+    /// Returns when a probe that is due then can start.
+    fn at_the_earliest(&self, due: Duration) -> Duration {
         let missing = START.saturating_sub(self.tokens).div_ceil(self.refill());
-        Some((*due).max(self.filled_at + Duration::from_nanos(missing)))
+        due.max(self.filled_at + Duration::from_nanos(missing))
     }
 
     /// Returns a target to probe now, if any. It is under way until finished.
     pub(super) fn start(&mut self, now: Duration) -> Option<Id> {
         self.fill(now);
-        if self.next()? > now {
+        let (due, id) = self.queues.first()?;
+        if self.at_the_earliest(due) > now {
             return None;
         }
-        let namespace = Arc::clone(&self.first()?.1);
-        let queue = self.queues.get_mut(&namespace)?;
-        let (_, id) = *queue.due.first()?;
-        queue.under_way += 1;
-        self.running.insert(id, namespace);
+        let line = self.places.get(&id)?.line.clone();
+        self.queues.start(&line);
+        self.running.insert(id, line);
         self.set_due(id, None);
         self.tokens -= START;
         Some(id)
@@ -194,11 +177,8 @@ impl Schedule {
 
     /// Records the end of a probe, even if its target was removed.
     pub(super) fn finish(&mut self, id: Id, now: Duration) {
-        if let Some(namespace) = self.running.remove(&id) {
-            if let Some(queue) = self.queues.get_mut(&namespace) {
-                queue.under_way -= 1;
-            }
-            self.forget_unused(&namespace);
+        if let Some(line) = self.running.remove(&id) {
+            self.queues.end(&line);
         }
         let Some(place) = self.places.get_mut(&id) else {
             return;
@@ -211,38 +191,13 @@ impl Schedule {
         self.set_due(id, Some(due));
     }
 
-    /// Returns the first due target of a namespace that may have one more probe under way.
-    fn first(&self) -> Option<&(Duration, Arc<str>)> {
-        let free = UNDER_WAY - self.running.len();
-        self.heads
-            .iter()
-            .find(|(_, namespace)| self.queues[namespace].under_way < free)
-    }
-
     /// Sets the due time of a target; absent while it is under way.
     fn set_due(&mut self, id: Id, due: Option<Duration>) {
         let Some(place) = self.places.get_mut(&id) else {
             return;
         };
-        let queue = self.queues.entry(Arc::clone(&place.namespace)).or_default();
-        let before = queue.due.first().map(|(due, _)| *due);
-        if let Some(old) = std::mem::replace(&mut place.due, due) {
-            queue.due.remove(&(old, id));
-        }
-        queue.due.extend(due.map(|due| (due, id)));
-        let after = queue.due.first().map(|(due, _)| *due);
-        if before != after {
-            before.map(|due| self.heads.remove(&(due, Arc::clone(&place.namespace))));
-            self.heads
-                .extend(after.map(|due| (due, Arc::clone(&place.namespace))));
-        }
-    }
-
-    fn forget_unused(&mut self, namespace: &Arc<str>) {
-        let unused = |queue: &Queue| queue.due.is_empty() && queue.under_way == 0;
-        if self.queues.get(namespace).is_some_and(unused) {
-            self.queues.remove(namespace);
-        }
+        let old = std::mem::replace(&mut place.due, due);
+        self.queues.set_due(&place.line, id, old, due);
     }
 
     fn fill(&mut self, now: Duration) {

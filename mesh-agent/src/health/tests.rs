@@ -1,6 +1,7 @@
 //! Tests of probes against real servers on loopback, and of the task that runs them.
 
 mod drive;
+mod fair_shares;
 mod grpc;
 mod http;
 mod measured;

@@ -159,7 +159,7 @@ async fn no_endpoint_is_asked_twice_at_the_same_time() {
         }
     });
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(*most.lock().unwrap(), schedule::UNDER_WAY / 2);
+    assert_eq!(*most.lock().unwrap(), schedule::queues::UNDER_WAY / 3 + 1);
     assert_eq!(
         has(&scene.reports.borrow(), HealthState::Unknown)
             + has(&scene.reports.borrow(), HealthState::Unhealthy),
