@@ -262,7 +262,12 @@ pub fn record<K: Kernel>(
         socket_state::TRACKED
     };
     let is_tcp = service.key.protocol == protocol::TCP;
-    let coarse = if is_tcp { kernel.coarse_now() } else { 0 };
+    let coarse = match (is_tcp, state & socket_state::RESERVED) {
+        (false, _) => 0,
+        (true, 0) => kernel.tick_now(),
+        // The clock by which the reservation was made.
+        (true, _) => kernel.coarse_now(),
+    };
     let (timed, started) = match service.policy {
         policy::LATENCY_AWARE if is_tcp => (socket_state::TIMED, kernel.now()),
         _ => (0, coarse),

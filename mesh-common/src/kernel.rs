@@ -75,6 +75,12 @@ pub trait Kernel: Sized {
     /// Returns the same clock as of the last timer tick, some milliseconds ago: cheaper.
     fn coarse_now(&self) -> u64;
 
+    /// Returns the coarse clock as it was read once in this tick: cheaper than
+    /// [`coarse_now`](Self::coarse_now), and late by another tick at most.
+    fn tick_now(&self) -> u64 {
+        self.coarse_now()
+    }
+
     /// Takes rows off the quota of a client.
     fn give_back(&self, client: u32, resource: Resource, rows: u32);
 

@@ -1,18 +1,17 @@
 //! The decisions' view of the kernel: [`mesh_common::kernel`] over the maps and the calling socket.
 //!
-//! This file reads and writes rows. [`caller`] says which socket and which client call; [`choose`]
-//! and [`sockets`] have the global functions.
+//! This file reads and writes rows. [`clock`] has the coarse time; [`caller`] says which socket and
+//! which client call; [`choose`] and [`sockets`] have the global functions.
 
 mod caller;
 mod choose;
+mod clock;
 mod global;
 mod sockets;
 
 use core::{mem::MaybeUninit, ptr, sync::atomic::AtomicU64};
 
-use aya_ebpf::helpers::{
-    bpf_get_prandom_u32, bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns,
-};
+use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns};
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, Backend, FrontendKey, LiveService, Outcome, OutcomeKey,
@@ -236,8 +235,12 @@ impl<C> Kernel for Maps<C> {
 
     #[inline(always)]
     fn coarse_now(&self) -> u64 {
-        // SAFETY: as above.
-        unsafe { bpf_ktime_get_coarse_ns() }
+        clock::coarse_now()
+    }
+
+    #[inline(always)]
+    fn tick_now(&self) -> u64 {
+        clock::tick_now()
     }
 
     #[inline(always)]

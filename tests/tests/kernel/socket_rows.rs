@@ -1,21 +1,66 @@
 //! Rows of SOCKETS: they are deleted when their socket is closed in any way.
 
+use std::time::Duration;
+
 use aya::maps::{HashMap, Map, MapData};
 use mesh_common::abi::{SocketRow, maps, socket_state};
 use mesh_tests::{Node, manifest::document, node::SETTLE, pinned, service, wait};
 
 type SocketBytes = [u8; size_of::<SocketRow>()];
 
-fn tracked(node: &Node) -> usize {
+fn rows(node: &Node) -> Vec<SocketRow> {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS.name));
     let map: HashMap<MapData, u64, SocketBytes> =
         map.try_into().expect("SOCKETS is a hash of these sizes");
-    let rows = map
-        .iter()
+    map.iter()
         .flatten()
-        .map(|(_, row)| bytemuck::pod_read_unaligned::<SocketRow>(&row));
-    rows.filter(|row| row.state & socket_state::TRACKED != 0)
-        .count()
+        .map(|(_, row)| bytemuck::pod_read_unaligned(&row))
+        .collect()
+}
+
+fn tracked(node: &Node) -> usize {
+    let is_tracked = |row: &&SocketRow| row.state & socket_state::TRACKED != 0;
+    rows(node).iter().filter(is_tracked).count()
+}
+
+/// Returns the monotonic clock.
+fn now() -> Duration {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel writes one `timespec`.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    assert_eq!(result, 0);
+    let [seconds, nanoseconds] = [now.tv_sec, now.tv_nsec].map(|it| it.try_into().unwrap());
+    Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)
+}
+
+/// The programs read the clock once in a tick of the kernel, which takes 10 ms at most.
+#[test]
+fn rows_have_the_time_of_their_connect() {
+    const LATE: Duration = Duration::from_millis(20);
+    let node = Node::start();
+    let a = node.server("a");
+    let cart = service("shop/cart").address("10.96.0.10").tcp(80);
+    node.write("cart.yaml", cart.endpoint(&a));
+    node.wait_until_served("shop/cart", &[&a]);
+    let mut client = node.client();
+    for _ in 0..100 {
+        let before = now();
+        let socket = client.tcp_socket("0.0.0.0:0");
+        client.connect(socket, "10.96.0.10:80").unwrap();
+        let after = now();
+        let started: Vec<_> = rows(&node).iter().map(|row| row.started).collect();
+        let started = started.into_iter().max().map(Duration::from_nanos);
+        let started = started.expect("a row for each open socket");
+        assert!(
+            before - LATE <= started && started <= after,
+            "{before:?} {started:?} {after:?}"
+        );
+        // Into another tick, at another moment of it.
+        wait::pass(Duration::from_micros(3_700));
+    }
 }
 
 #[test]
