@@ -113,12 +113,12 @@ impl Node {
 
     /// Resident memory of the running agent, in KiB.
     pub fn agent_memory_kib(&self) -> u64 {
-        let resident = self.agent_proc("status", "VmRSS:");
-        resident
-            .strip_suffix(" kB")
-            .expect("it is told in KiB")
-            .parse()
-            .expect("a number of KiB")
+        kib(&self.agent_proc("status", "VmRSS:"))
+    }
+
+    /// Most resident memory that the running agent ever had, in KiB.
+    pub fn agent_peak_memory_kib(&self) -> u64 {
+        kib(&self.agent_proc("status", "VmHWM:"))
     }
 
     /// Process id of the running agent.
@@ -166,4 +166,12 @@ impl Node {
     fn log_path(&self) -> PathBuf {
         self.scratch.path().join("agent.log")
     }
+}
+
+/// Parses a number of `/proc/PID/status`.
+fn kib(text: &str) -> u64 {
+    text.strip_suffix(" kB")
+        .expect("it is told in KiB")
+        .parse()
+        .expect("a number of KiB")
 }

@@ -14,6 +14,7 @@ mod harness;
 mod health_check_abuse;
 mod health_checks;
 mod hostile_services;
+mod huge_service;
 mod invalid_config;
 mod invalid_objects;
 mod kernel_features;

@@ -20,7 +20,7 @@ pub use self::{
 };
 use super::{
     field::Field,
-    setting::{List, Plain, Scalar, Setting},
+    setting::{Later, List, Plain, Scalar, Setting},
     traffic::{
         balance::BalanceForm,
         check_origin,
@@ -72,7 +72,7 @@ pub struct ServiceForm {
     pub ports: List<PortForm>,
     /// Endpoints that serve it.
     #[schemars(extend("x-kubernetes" = "EndpointSlices with zones and hints, or Endpoints"))]
-    pub endpoints: List<EndpointForm>,
+    pub endpoints: Setting<Later<EndpointForm>>,
     /// `false`: the service is not served; `true` is needed with `--serve annotated`.
     #[schemars(extend("x-annotation" = "enabled", "x-default" = "see `--serve`"))]
     pub enabled: Plain<Bool>,

@@ -9,10 +9,10 @@ use self::endpoint::Listed;
 use super::{
     draft::Draft,
     field::{Field, all},
-    form::{DEFAULT_NAMESPACE, EndpointForm, PortForm, ServiceForm, Target},
+    form::{DEFAULT_NAMESPACE, PortForm, ServiceForm, Target},
     object::WrongObject,
     port::{self, Port},
-    setting::{self, List, Plain, Setting},
+    setting::{self, List, Plain},
     traffic,
     value::{self, Name},
 };
@@ -74,9 +74,7 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
             ports.iter().map(|port| port.common.protocol),
         );
     }
-    let endpoints = form
-        .endpoints
-        .convert(Vec::new(), |forms| endpoints(field, forms));
+    let endpoints = form.endpoints.convert(Vec::new(), |_| endpoints(field));
     let ports = serve_ports(&ports?, &endpoints?);
     let settings = settings?;
     let affinity = settings
@@ -109,11 +107,9 @@ fn name(name: Plain<Name>, namespace: Plain<Name>, field: Field<'_>) -> Option<S
     })
 }
 
-fn endpoints<'a>(service: Field<'a>, forms: Vec<Setting<EndpointForm>>) -> Option<Vec<Listed<'a>>> {
+fn endpoints(service: Field<'_>) -> Option<Vec<Listed<'_>>> {
     let fields = service.get("endpoints")?.children();
-    all(fields
-        .zip(forms)
-        .map(|(field, form)| Listed::new(field, form.given()?)))
+    all(fields.map(|field| Listed::new(field, setting::read(field)?)))
 }
 
 /// A port of a service, and the port of its endpoints that serves it.

@@ -11,6 +11,7 @@
 //! all errors.
 
 mod kind;
+mod later;
 mod reader;
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
@@ -21,7 +22,10 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-pub use self::kind::{Kind, Scalar, Wrong, read_as, shown};
+pub use self::{
+    kind::{Kind, Scalar, Wrong, read_as, shown},
+    later::Later,
+};
 use super::field::Field;
 
 /// Reads a struct; returns nothing if the value is no mapping, which is reported. A wrong setting

@@ -17,9 +17,10 @@ const MAX_DEPTH: usize = 64;
 /// billions.
 const MAX_COPIED: usize = 100_000;
 
-/// Most values of a document, without elements that are no longer needed. The largest Kubernetes
-/// object and a service of 50,000 endpoints are far smaller.
-const MAX_NODES: usize = 1 << 18;
+/// Most values of a document, without elements that are no longer needed: enough for a service with
+/// as many endpoints as the maps have rows by default, and for any object of a Kubernetes API
+/// server. Each takes about 100 bytes until the document is read.
+const MAX_NODES: usize = 1 << 20;
 
 /// A list or mapping that is still open.
 struct Open<'a> {
@@ -76,7 +77,7 @@ impl<'a> Builder<'a> {
         let taken = match event {
             Event::DocumentEnd => self.end_document(at, sink),
             Event::Scalar(text, style, anchor, tag) => {
-                self.scalar(resolve(text, style, tag.as_deref()), anchor, at)
+                self.scalar(resolve(compact(text), style, tag.as_deref()), anchor, at)
             }
             Event::SequenceStart(anchor, _) => self.open(Value::List, anchor, at),
             Event::MappingStart(anchor, _) => self.open(Value::Map, anchor, at),
@@ -213,7 +214,7 @@ impl<'a> Builder<'a> {
     /// Adds a node without children to the open list or mapping, and returns its index.
     fn leaf(&mut self, value: Value<'a>, line: u32) -> Result<u32, &'static str> {
         if self.document.nodes.len() == MAX_NODES {
-            return Err("one object or document holds more than 262144 values");
+            return Err("one object or document holds more than 1048576 values");
         }
         let id = self.next_id();
         let (parent, step, line) = match self.open.last_mut() {
@@ -267,6 +268,15 @@ impl<'a> Builder<'a> {
             };
             self.document.problems.borrow_mut().push(problem);
         }
+    }
+}
+
+/// Copies a text for which the parser reserved 128 bytes into one of its length. To shrink it would
+/// leave holes that no other text fits into.
+fn compact(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Owned(text) => Cow::Owned(text.as_str().to_owned()),
+        Cow::Borrowed(_) => text,
     }
 }
 
