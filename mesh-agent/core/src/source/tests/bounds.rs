@@ -69,7 +69,7 @@ fn file_with_too_many_errors_stays_as_it_was() {
         "services:\n".to_owned() + &"- {}\n".repeat(70_000),
         "---\n[\n".repeat(2_000),
         "---\n".repeat(300_000),
-        "- a\n".repeat(300_000),
+        "- a\n".repeat(1_100_000),
         "services:\n".to_owned() + &service("b", "10.96.0.2").repeat(2_000),
         ("---\n".to_owned() + &one("b", "10.96.0.2")).repeat(2_000),
         format!("services:\n- {{name: {}}}\n", "x".repeat(2_000_000)),
