@@ -154,7 +154,7 @@ fn a_slow_pace_does_not_delay_targets_added_later() {
             "shop/cart",
             PACE,
             Duration::from_secs(3601),
-        )
+        );
     });
     let starts = run(
         &mut schedule,
