@@ -32,7 +32,8 @@ fn now() -> Duration {
     // SAFETY: the kernel writes one `timespec`.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     assert_eq!(result, 0);
-    let [seconds, nanoseconds] = [now.tv_sec, now.tv_nsec].map(|it| it.try_into().unwrap());
+    let [seconds, nanoseconds] =
+        [now.tv_sec, now.tv_nsec].map(|it| it.try_into().expect("the clock starts at zero"));
     Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)
 }
 
