@@ -18,7 +18,7 @@ fn without_sys_admin_only_this_namespace_is_served_and_the_report_says_so() {
     let (ours, our_peer) = udp_to(&server, "127.0.0.1");
     let rows = [tracked(&ours, our_peer), tracked(&theirs, their_peer)];
 
-    let own = super::destroy(&rows[1..], NamespaceScope::Own);
+    let own = crate::stale::destroy(&rows[1..], NamespaceScope::Own);
     let limited = without(CAP_SYS_ADMIN, || destroy(&rows));
     let theirs_is_open = theirs.take_error().unwrap().is_none();
     let full = destroy(&rows[1..]);
